@@ -1,0 +1,78 @@
+// Every record that crosses the border, drawn once and read by both sides: the host imports this file
+// too (it is plain constants), so the two cannot drift apart.
+//
+// All integers are little-endian (Wasm's order) except where a field is marked `be`: those bytes go to
+// the kernel as they stand. Addresses are network order. Offsets and strides are bytes.
+
+// ── Kinds of API object ─────────────────────────────────────────────────────────────────────────────
+export const KIND_SERVICE: i32 = 1;
+export const KIND_ENDPOINT_SLICE: i32 = 2;
+
+// ── Streams: how an HTTP body reaches the core ──────────────────────────────────────────────────────
+/** One protobuf `k8s\0` + runtime.Unknown { raw: XxxList }, in any number of chunks. */
+export const STREAM_LIST: i32 = 1;
+/** Frames of u32be length + WatchEvent, in any number of chunks. */
+export const STREAM_WATCH: i32 = 2;
+
+/** What `streamFeed` says happened since the last call, as bits. */
+export const FEED_OBJECTS: i32 = 1; // at least one object was added, changed or removed
+export const FEED_BOOKMARK: i32 = 2; // streamVersion* holds a newer resourceVersion
+export const FEED_INITIAL_END: i32 = 4; // the bookmark that ends WatchList's initial events
+export const FEED_STATUS: i32 = 8; // an ERROR event: statusCode, statusMessage*
+export const FEED_LIST_META: i32 = 16; // a list's metadata: streamVersion*, streamContinue*
+/** Negative results of `streamFeed`: the stream is beyond use; already ingested objects stay. */
+export const FEED_ERR_MALFORMED: i32 = -1; // truncated, overlong or contradicting bytes of the framing
+export const FEED_ERR_MEMORY: i32 = -2; // memory could not grow
+
+// ── Service block: header, then addresses, then ports ───────────────────────────────────────────────
+//  0 u32 size of the whole block          16 u16 ports
+//  4 u32 created, unix seconds            18 u16 clusterIPs
+//  8 u32 affinity seconds, 0 = none       20 u16 externalIPs
+// 12 u16 healthCheckNodePort              22 u16 load balancer VIPs (ipMode VIP)
+// 14 u8  type                             24 u16 source ranges
+// 15 u8  flags                            26 u16 0
+// 28 addresses[clusterIPs + externalIPs + vips + ranges], 20 bytes each; then ports[], 12 bytes each
+export const SERVICE_HEADER: i32 = 28;
+export const SERVICE_TYPE_CLUSTER_IP: i32 = 1;
+export const SERVICE_TYPE_NODE_PORT: i32 = 2;
+export const SERVICE_TYPE_LOAD_BALANCER: i32 = 3;
+export const SERVICE_FLAG_EXTERNAL_LOCAL: i32 = 1; // externalTrafficPolicy: Local, as written
+export const SERVICE_FLAG_INTERNAL_LOCAL: i32 = 2; // internalTrafficPolicy: Local
+
+// Address: 0 u8 family (4, 6) · 1 u8 prefix length (32 or 128 for a plain address) · 4 addr[16], IPv4 in the first 4
+export const ADDRESS_STRIDE: i32 = 20;
+// Port: 0 u32 name id · 4 u16 port · 6 u16 nodePort · 8 u8 protocol (6, 17, 132)
+export const PORT_STRIDE: i32 = 12;
+
+// ── Choice: what selection found for one service port in one family, 28 bytes ───────────────────────
+//  0 u32 service id     8 u32 cluster endpoints: pointer     16 u32 local endpoints: pointer
+//  4 u16 port index    12 u32 cluster endpoints: count       20 u32 local endpoints: count
+//  6 u8  family         7 u8 flags                           24 u32 distinct Ready local addresses of the
+//                                                                   whole Service (healthCheckNodePort)
+export const CHOICE_STRIDE: i32 = 28;
+export const CHOICE_FLAG_USABLE: i32 = 1; // some endpoint is usable somewhere in the cluster
+// An endpoint is written as the kernel's map value wants it, so that nobody copies it twice:
+// IPv4: addr[4] port be16 0 0 — 8 bytes; IPv6: addr[16] port be16 0 0 — 20 bytes.
+export const ENDPOINT4_STRIDE: i32 = 8;
+export const ENDPOINT6_STRIDE: i32 = 20;
+
+// ── Desired: a sequence of records, written by the host for a batch of owners ───────────────────────
+// An owner is a Service id, or OWNER_NODE for what belongs to the node itself. Each record starts
+//  0 u8 record kind · 1 u8 table · 2 u16 0 · 4 u32 owner, then
+// ELEMENT: key[keySize(table)] value[valueSize(table)]
+// SLOTS:   key[keySize(table) - 4] pointer u32 count u32: one element for each endpoint, its slot number
+//          appended to the key (u32 host order). The core chooses the slot numbers, so that endpoints
+//          that stay keep theirs. Only for tables of slots.
+export const RECORD_ELEMENT: i32 = 1;
+export const RECORD_SLOTS: i32 = 2;
+export const RECORD_HEADER: i32 = 8;
+export const OWNER_NODE: i32 = 0;
+/** Elements read from the kernel at start that no owner has claimed yet. */
+export const OWNER_ADOPTED: i32 = 0x7fffffff;
+
+// ── Operations: what diff wants done, in the order of the owners of the batch ───────────────────────
+//  0 u8 operation · 1 u8 table · 2 u16 0 · 4 u32 owner · 8 key[keySize] · value[valueSize] (the new one for
+//  ADD, the present one for DELETE). A changed value is a DELETE followed by an ADD of the same key.
+export const OP_ADD: i32 = 1;
+export const OP_DELETE: i32 = 2;
+export const OP_HEADER: i32 = 8;

@@ -1,0 +1,60 @@
+/** What applies operations to a dataplane. nftables is the first; others implement the same contract. */
+import type { Core, OperationList } from "../core/core.ts";
+import type { SluiceError } from "../errors.ts";
+import type { Cidr } from "../types.ts";
+
+/** How to tell local pods from everybody else (detectLocalMode). */
+export type LocalDetector =
+  | { readonly kind: "cidr"; readonly ipv4?: Cidr; readonly ipv6?: Cidr }
+  | { readonly kind: "interface"; readonly name: string; readonly prefix: boolean };
+
+/** What the fixed part of the dataplane depends on. */
+export interface SkeletonOptions {
+  /** Bit of the packet mark that asks for masquerading, 0 to 31. */
+  readonly masqueradeBit: number;
+  readonly masqueradeAll: boolean;
+  readonly detector: LocalDetector;
+  /** Count new connections on elements. */
+  readonly counters: boolean;
+}
+
+/** The outcome of one transaction. */
+export type Receipt =
+  | { readonly ok: true; readonly bytes: number; readonly kernelMs: number }
+  | {
+      readonly ok: false;
+      readonly error: SluiceError;
+      /** The owner of the element the kernel named, when it named one. */
+      readonly owner?: number;
+      /** The whole transaction may succeed later (EINTR, ENOBUFS, a lost table), rather than never. */
+      readonly transient: boolean;
+    };
+
+/** What was found in the kernel at start. */
+export interface Adoption {
+  /** `fresh`: nothing was there. `adopted`: elements were taken over. `replaced`: a table of another layout. */
+  readonly outcome: "fresh" | "adopted" | "replaced";
+  readonly elements: number;
+}
+
+export interface Backend {
+  /**
+   * Tries every kernel feature the skeleton needs in a scratch table.
+   * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED.
+   */
+  probe(): void;
+  /**
+   * Makes the skeleton, or takes over what is there: its elements are handed to `core.adopt`.
+   * @throws SluiceError TABLE_FOREIGN, NETLINK_REFUSED, PERMISSION_DENIED
+   */
+  start(core: Core): Adoption;
+  /** One atomic transaction. `ownerName` names an owner for comments on elements and for errors. */
+  apply(operations: OperationList, ownerName: (owner: number) => string): Receipt;
+  /** Forgets clients of frontends and endpoints that are gone; returns how many entries were deleted. */
+  forgetAffinity(core: Core): number;
+  /** Reads the counters of every element that has one, table by table, into `core.count`'s layout. */
+  readCounters(each: (table: number, keysAndPackets: Uint8Array, count: number) => void): void;
+  /** Removes everything of ours from the kernel; true if there was something. Needs no `start`. */
+  cleanup(): boolean;
+  close(): void;
+}

@@ -1,0 +1,121 @@
+/**
+ * The face of the Wasm core: everything that is per endpoint or per element happens behind it, in
+ * linear memory (asm/). The border is crossed once per chunk, per batch of Services, per netlink buffer.
+ *
+ * Views of memory returned here are valid until the next call: memory may grow and move.
+ */
+import type { TableId } from "../plan/tables.ts";
+import type { Choice, Operation, Problem, Service, ServiceId } from "../types.ts";
+
+export type ObjectKind = "Service" | "EndpointSlice";
+
+/** What one `feed` brought. Absent fields did not occur. */
+export interface FeedResult {
+  /** Some object was added, changed or removed: there may be dirty Services. */
+  readonly objects: boolean;
+  /** The newest resourceVersion of a bookmark or of the list's metadata. */
+  readonly resourceVersion?: string;
+  /** The bookmark that ends WatchList's initial events. */
+  readonly initialEnd: boolean;
+  /** A list page's continue token, "" on the last page. */
+  readonly continueToken?: string;
+  /** An ERROR event, such as 410 Gone. */
+  readonly status?: { readonly code: number; readonly message: string };
+}
+
+/** Decodes one HTTP body of the API server into rows, chunk by chunk. */
+export interface ObjectStream {
+  /** Memory to copy the next chunk into. */
+  reserve(bytes: number): Uint8Array;
+  /**
+   * Takes `bytes` bytes of what `reserve` returned.
+   * @throws SluiceError API_MALFORMED when the framing is broken; CORE_MEMORY. Objects fed so far stay.
+   */
+  feed(bytes: number): FeedResult;
+  close(): void;
+}
+
+/** Decodes, selects, remembers what is committed, and diffs. One instance for each process. */
+export interface Core {
+  /** The linear memory, for writers of desired records and readers of endpoint spans. */
+  memory(): Uint8Array;
+
+  // ── state ──
+  openStream(kind: ObjectKind, format: "list" | "watch"): ObjectStream;
+  /** Everything of this kind that is not fed again before `endReplace` is gone. */
+  beginReplace(kind: ObjectKind): void;
+  endReplace(kind: ObjectKind): void;
+  /** This node's zone; every Service with zone hints becomes dirty when it changes. */
+  setZone(zone: string): void;
+  /** Services to recompute. */
+  dirtyCount(): number;
+  /** Takes up to `max` of them, oldest first, off the dirty list. */
+  takeDirty(max: number): ServiceId[];
+  markDirty(id: ServiceId): void;
+  markAllDirty(): void;
+  /** Undefined when only slices or elements of it exist. */
+  readService(id: ServiceId): Service | undefined;
+  /** `namespace/name`, also when the Service itself is gone. "" for an id not in use. */
+  serviceKey(id: ServiceId): string;
+  /** The id of `namespace/name`, if anything of it exists. */
+  findService(key: string): ServiceId | undefined;
+  serviceCount(): number;
+  sliceCount(): number;
+  endpointCount(): number;
+  /** Addresses of all endpoints on this node, each once: what can hairpin. */
+  localAddresses(family: 4 | 6): Uint8Array[];
+  /** Grows by one whenever `localAddresses` changes. */
+  localAddressesVersion(): number;
+  /** Problems found while decoding since the last call; an empty `field` and `message` says: mended or gone. */
+  takeProblems(): Problem[];
+  /** last-change-trigger-time annotations (ms since the epoch) of slices ingested since the last call. */
+  takeTriggerTimes(): number[];
+
+  // ── select ──
+  /** Chooses endpoints for every port and family of each Service, in order. */
+  select(
+    ids: readonly ServiceId[],
+    each: (id: ServiceId, choices: readonly Choice[], localReady: number) => void,
+  ): void;
+
+  // ── diff ──
+  /** Memory to write desired records into (layout: asm/layout.ts). At least `bytes` long. */
+  reserveDesired(bytes: number): Uint8Array;
+  /**
+   * Compares the desired records just written (`bytes` of them) with what is committed, for these owners:
+   * their committed elements that are not desired are deleted. Nothing changes until `commit`.
+   */
+  diff(bytes: number, owners: readonly number[]): OperationList;
+  /** The last `diff` is in the kernel. */
+  commit(): void;
+  /** An element that was read from the kernel at start; its owner is OWNER_ADOPTED until a Service claims it. */
+  adopt(table: TableId, keysAndValues: Uint8Array, count: number): void;
+  /** Number of committed elements, of one table or of all. */
+  elementCount(table?: TableId): number;
+  /** Every committed element of a table, for audits and the admin API; views die with the callback. */
+  eachElement(
+    table: TableId,
+    each: (key: Uint8Array, value: Uint8Array, owner: number) => void,
+  ): void;
+  /** Owner of a committed element; undefined if there is none. */
+  ownerOf(table: TableId, key: Uint8Array): number | undefined;
+  /** Does some slot of this frontend (key without slot) lead to this endpoint? */
+  hasEndpoint(table: TableId, frontendKey: Uint8Array, endpoint: Uint8Array): boolean;
+  /**
+   * Takes counters read from the kernel: `count` of key + u64 packets (little-endian). Returns, for each,
+   * the packets since the last reading (the element's own; a re-created element starts at 0).
+   */
+  count(table: TableId, keysAndPackets: Uint8Array, count: number): Float64Array;
+  /** Bytes of linear memory. */
+  memoryBytes(): number;
+}
+
+/** The operations of one diff, in linear memory. */
+export interface OperationList {
+  /** How many, and how long all of them are in bytes. */
+  readonly count: number;
+  readonly bytes: number;
+  /** The raw records (asm/layout.ts), for the encoder. */
+  readonly region: Uint8Array;
+  [Symbol.iterator](): Iterator<Operation>;
+}
