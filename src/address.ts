@@ -1,0 +1,104 @@
+/** IP addresses and ranges as text. Pure, and on no hot path. */
+import type { Address, Cidr } from "./types.ts";
+
+/**
+ * Reads an address as Kubernetes does (netutils.ParseIPSloppy): IPv4 numbers may have leading zeros and are
+ * decimal; no zone, no brackets. An IPv4-mapped IPv6 address is IPv4, as in Go. Undefined if it is none.
+ */
+export function parseAddress(text: string): Address | undefined {
+  if (!text.includes(":")) {
+    const bytes = parseIPv4(text);
+    return bytes && { family: 4, bytes };
+  }
+  const bytes = parseIPv6(text);
+  if (!bytes) return undefined;
+  const mapped = bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff;
+  return mapped && bytes[11] === 0xff
+    ? { family: 4, bytes: bytes.slice(12) }
+    : { family: 6, bytes };
+}
+
+/** Reads `address/prefix` as netutils.ParseCIDRSloppy does; host bits are cleared. */
+export function parseCidr(text: string): Cidr | undefined {
+  const slash = text.indexOf("/");
+  const digits = text.slice(slash + 1);
+  if (slash < 0 || !/^(0|[1-9]\d{0,2})$/.test(digits)) return undefined;
+  const address = parseAddress(text.slice(0, slash));
+  const prefix = Number(digits);
+  if (!address || prefix > address.bytes.length * 8) return undefined;
+  const bytes = address.bytes.map((byte, index) => {
+    const kept = Math.min(8, Math.max(0, prefix - index * 8));
+    return byte & (0xff00 >> kept);
+  });
+  return { family: address.family, bytes, prefix };
+}
+
+/** The text of 4 or 16 bytes: dotted, or as RFC 5952 writes it. */
+export function printAddress(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const groups: number[] = [];
+  for (let at = 0; at < 16; at += 2)
+    groups.push(((bytes[at] as number) << 8) | (bytes[at + 1] as number));
+  const gap = longestZeros(groups);
+  const hex = (part: readonly number[]) => part.map((group) => group.toString(16)).join(":");
+  if (gap.length < 2) return hex(groups);
+  return `${hex(groups.slice(0, gap.start))}::${hex(groups.slice(gap.start + gap.length))}`;
+}
+
+/** `10.0.0.0/8`. */
+export function printCidr(cidr: Cidr): string {
+  return `${printAddress(cidr.bytes)}/${cidr.prefix}`;
+}
+
+/** `10.0.0.1:80`, `[fd00::1]:80`. */
+export function printAddressPort(bytes: Uint8Array, port: number): string {
+  return bytes.length === 4 ? `${printAddress(bytes)}:${port}` : `[${printAddress(bytes)}]:${port}`;
+}
+
+function parseIPv4(text: string): Uint8Array | undefined {
+  const parts = text.split(".");
+  if (parts.length !== 4) return undefined;
+  const bytes = new Uint8Array(4);
+  for (const [index, part] of parts.entries()) {
+    if (!/^\d+$/.test(part) || Number(part) > 255) return undefined;
+    bytes[index] = Number(part);
+  }
+  return bytes;
+}
+
+function parseIPv6(text: string): Uint8Array | undefined {
+  let body = text;
+  const dotted = text.lastIndexOf(":") + 1;
+  if (text.includes(".")) {
+    const tail = parseIPv4(text.slice(dotted));
+    if (!tail) return undefined;
+    const [a, b, c, d] = tail as unknown as [number, number, number, number];
+    body = `${text.slice(0, dotted)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+  }
+  const halves = body.split("::");
+  if (halves.length > 2) return undefined;
+  const [head, tail] = halves.map((half) => (half === "" ? [] : half.split(":")));
+  if (!head) return undefined;
+  const given = head.length + (tail?.length ?? 0);
+  if (tail ? given > 7 : given !== 8) return undefined;
+  const groups = [...head, ...new Array<string>(8 - given).fill("0"), ...(tail ?? [])];
+  const bytes = new Uint8Array(16);
+  for (const [index, group] of groups.entries()) {
+    if (!/^[0-9a-fA-F]{1,4}$/.test(group)) return undefined;
+    const value = Number.parseInt(group, 16);
+    bytes[index * 2] = value >> 8;
+    bytes[index * 2 + 1] = value & 0xff;
+  }
+  return bytes;
+}
+
+function longestZeros(groups: readonly number[]): { start: number; length: number } {
+  let best = { start: 0, length: 0 };
+  let start = 0;
+  for (let index = 0; index <= groups.length; index++) {
+    if (groups[index] === 0) continue;
+    if (index - start > best.length) best = { start, length: index - start };
+    start = index + 1;
+  }
+  return best;
+}

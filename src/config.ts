@@ -1,0 +1,68 @@
+/** The effective configuration, as every other part sees it. How it comes about is in config/. */
+import type { Cidr } from "./types.ts";
+
+/** How pods of this node are told from everybody else; upstream's detectLocalMode. */
+export type DetectLocalMode =
+  | "ClusterCIDR"
+  | "NodeCIDR"
+  | "BridgeInterface"
+  | "InterfaceNamePrefix";
+
+/** JSON in upstream's shape: `KubeProxyConfiguration` of kubeproxy.config.k8s.io/v1alpha1. */
+export interface KubeProxyConfiguration {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Config {
+  /** Path of a kubeconfig; "" (with `master` "" too) means the pod's own service account. */
+  readonly kubeconfig: string;
+  /** URL that replaces the kubeconfig's server; "" means none. */
+  readonly master: string;
+  /** Name of this Node, lower case; "" means the machine's host name. */
+  readonly hostnameOverride: string;
+  /** Nothing is bound to it: unless unspecified, it replaces the node's primary IP. */
+  readonly bindAddress: string;
+  /** `ip:port`; "" turns the health server off. */
+  readonly healthzBindAddress: string;
+  /** `ip:port`. */
+  readonly metricsBindAddress: string;
+  /** End the process when one of these two cannot be bound, rather than trying again. */
+  readonly bindAddressHardFail: boolean;
+  readonly detectLocal: {
+    readonly mode: DetectLocalMode;
+    readonly bridgeInterface: string;
+    readonly interfaceNamePrefix: string;
+  };
+  /** Pod ranges of the whole cluster, at most one for each family. Empty unless the mode is ClusterCIDR. */
+  readonly clusterCIDRs: readonly Cidr[];
+  /**
+   * Which addresses of the node serve node ports: its primary ones, or those inside `cidrs`. A family
+   * without a range serves on all its addresses.
+   */
+  readonly nodePortAddresses: { readonly primary: boolean; readonly cidrs: readonly Cidr[] };
+  /** Bit of the packet mark, 0 to 31. */
+  readonly masqueradeBit: number;
+  readonly masqueradeAll: boolean;
+  /** Least time between two syncs; 0: a change is programmed at once. */
+  readonly minSyncMs: number;
+  /** Longest wait of a retry; changes older than twice this make the proxy unhealthy. */
+  readonly syncPeriodMs: number;
+  /** klog's -v: 0 to 10. */
+  readonly verbosity: number;
+  readonly logFormat: "text" | "json";
+  /** Count new connections on map elements. */
+  readonly counters: boolean;
+  /** Directory of Services, EndpointSlices and Nodes to serve instead of an API server; "" means none. */
+  readonly manifests: string;
+  /** Most series of sluice_endpoint_connections_total; 0: none. */
+  readonly endpointMetricsLimit: number;
+  /** All of upstream's fields with the values in effect, for /configz. */
+  readonly document: KubeProxyConfiguration;
+}
+
+/** What /configz shows under kubeproxy.config.k8s.io: upstream's shape, defaults filled in. */
+export function toKubeProxyConfiguration(config: Config): KubeProxyConfiguration {
+  return config.document;
+}
