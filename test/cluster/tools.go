@@ -1,0 +1,11 @@
+//go:build tools
+
+// Package tools pins the programs of the test control plane, and upstream's kube-proxy to compare with.
+package tools
+
+import (
+	_ "go.etcd.io/etcd/server/v3"
+	_ "k8s.io/kubernetes/cmd/kube-apiserver"
+	_ "k8s.io/kubernetes/cmd/kube-proxy"
+	_ "k8s.io/kubernetes/cmd/kubectl"
+)
