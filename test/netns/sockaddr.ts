@@ -1,0 +1,29 @@
+/** `struct sockaddr_in` and `sockaddr_in6` as bytes. */
+import ipaddr from "ipaddr.js";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SIZE4 = 16;
+const SIZE6 = 28;
+
+/** Writes the address; the result is its size. `bytes` must have room for 28. */
+export function writeSockaddr(bytes: Uint8Array, address: string, port: number): number {
+  const parsed = ipaddr.parse(address);
+  const six = parsed.kind() === "ipv6";
+  bytes.fill(0);
+  new DataView(bytes.buffer).setUint16(0, six ? AF_INET6 : AF_INET, true);
+  new DataView(bytes.buffer).setUint16(2, port, false);
+  bytes.set(parsed.toByteArray(), six ? 8 : 4);
+  return six ? SIZE6 : SIZE4;
+}
+
+/** Reads what the kernel wrote. */
+export function readSockaddr(bytes: Uint8Array): { address: string; port: number } {
+  const view = new DataView(bytes.buffer);
+  const six = view.getUint16(0, true) === AF_INET6;
+  const address = six ? bytes.subarray(8, 24) : bytes.subarray(4, 8);
+  return {
+    address: ipaddr.fromByteArray([...address]).toString(),
+    port: view.getUint16(2, false),
+  };
+}

@@ -1,0 +1,146 @@
+/** A small world of network namespaces: two nodes, their pods, a client outside. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { addressOf, FAMILIES, HOSTS, type Place, PODS, SERVER_PORTS } from "./addresses.ts";
+import { Board, type Reply, type Transport } from "./board.ts";
+import { type Attachment, addresses, nodeLinks, sysctls } from "./links.ts";
+
+export interface WorldOptions {
+  readonly attachment?: Attachment;
+  /** First part of the namespaces' names. */
+  readonly prefix?: string;
+}
+
+export interface ConnectOptions {
+  readonly transport?: Transport;
+  readonly source?: string;
+  readonly sourcePort?: number;
+  readonly patience?: number;
+  readonly hold?: boolean;
+}
+
+let built = 0;
+
+export class World {
+  readonly board = new Board();
+  /** For manifests and logs; goes with the world. */
+  readonly directory: string;
+  private readonly prefix: string;
+
+  private constructor(prefix: string) {
+    this.prefix = prefix;
+    this.directory = mkdtempSync(join(tmpdir(), `${prefix}-`));
+  }
+
+  /** Builds it, with a server on SERVER_PORTS of every pod and node. Nothing is left if that fails. */
+  static async build(options: WorldOptions = {}): Promise<World> {
+    const { attachment = "links", prefix = "sl" } = options;
+    const world = new World(`${prefix}-${process.pid}-${++built}`);
+    try {
+      await world.lay(attachment);
+      await world.serve();
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
+    return world;
+  }
+
+  /** Name of a place's namespace. */
+  namespace(place: Place): string {
+    return `${this.prefix}-${place}`;
+  }
+
+  /** Opens a connection from a place, by TCP unless told otherwise. */
+  connect(
+    from: Place,
+    address: string,
+    port: number,
+    options: ConnectOptions = {},
+  ): Promise<Reply> {
+    const namespace = this.namespace(from);
+    return this.board.connect({ transport: "tcp", ...options, namespace, address, port });
+  }
+
+  /** A command line that runs in a place. */
+  inside(place: Place, command: readonly string[]): string[] {
+    return ["ip", "netns", "exec", this.namespace(place), ...command];
+  }
+
+  /** Runs a command in a place; throws with what it said unless it exits with 0. */
+  async run(place: Place, command: readonly string[]): Promise<string> {
+    return execute(this.inside(place, command));
+  }
+
+  /** Removes everything, with the processes in it. */
+  async close(): Promise<void> {
+    await this.board.close();
+  }
+
+  private async lay(attachment: Attachment): Promise<void> {
+    const places: readonly Place[] = [...HOSTS, ...PODS];
+    const namespaces = places.map((place) => this.namespace(place));
+    await this.board.command({ do: "adopt", namespaces, paths: [this.directory] });
+    await batch(
+      [],
+      namespaces.map((namespace) => `netns add ${namespace}`),
+    );
+    await Promise.all(
+      places.map((place) =>
+        this.board.command({
+          do: "sysctl",
+          namespace: this.namespace(place),
+          values: sysctls(place === "node1" || place === "node2"),
+        }),
+      ),
+    );
+    for (const node of ["node1", "node2"] as const) {
+      const lines = nodeLinks(node, (place) => this.namespace(place), attachment);
+      await batch(["-n", this.namespace(node)], lines);
+    }
+    await Promise.all(
+      places.map((place) => batch(["-n", this.namespace(place)], addresses(place, attachment))),
+    );
+  }
+
+  private async serve(): Promise<void> {
+    const servers = (["node1", "node2", ...PODS] as const).flatMap((place) =>
+      SERVER_PORTS.flatMap((port) =>
+        FAMILIES.flatMap((family) =>
+          (["tcp", "udp"] as const).map((transport) =>
+            this.board.command({
+              do: "listen",
+              namespace: this.namespace(place),
+              name: place,
+              address: addressOf(place, family),
+              port,
+              transport,
+            }),
+          ),
+        ),
+      ),
+    );
+    await Promise.all(servers);
+  }
+}
+
+/** Runs a command to its end; throws with what it said unless it exits with 0. */
+export async function execute(command: readonly string[], input = ""): Promise<string> {
+  const child = Bun.spawn([...command], {
+    stdin: Buffer.from(input),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, problem, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  if (code !== 0) throw new Error(`${command.join(" ")} exited with ${code}: ${problem}${input}`);
+  return out;
+}
+
+async function batch(options: readonly string[], lines: readonly string[]): Promise<void> {
+  await execute(["ip", ...options, "-batch", "-"], `${lines.join("\n")}\n`);
+}
