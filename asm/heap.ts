@@ -1,0 +1,136 @@
+// Memory for records of any size, freed in any order. Blocks carry no header: who frees says the size.
+//
+// Free blocks wait in one list for each size class (the first word of a free block leads to the next).
+// Classes are every 8 bytes up to 128, then four to each doubling, so at most a fifth of a block is waste:
+//
+//   class    0   1  …  15 | 16  17  18  19 | 20  21  22  23 | …
+//   bytes    8  16    128 | 160 192 224 256 | 320 384 448 512 | …
+//
+// What no list has comes off a bump region: the end of memory, or a large free block cut up.
+
+const FINE_MAX: u32 = 128;
+const FINE_CLASSES: u32 = 16;
+const CLASSES: u32 = 112;
+const LARGEST: u32 = 0x4000_0000;
+/** Free blocks from here on may be cut into small ones before memory grows. */
+const CUTTABLE: u32 = 0x1_0000;
+const PAGE_BITS: u32 = 16;
+const GROW_PAGES_MIN: u32 = 16;
+const GROW_PAGES_MAX: u32 = 512;
+
+const lists: usize = memory.data(112 * 4);
+let bumpAt: usize = (__heap_base + 7) & ~7;
+let bumpEnd: usize = <usize>memory.size() << 16;
+let used: usize = 0;
+let limitPages: u32 = 0xffff;
+
+/** `size` bytes, 8-byte aligned, not cleared; 0 if memory cannot grow. Size 0 counts as 1. */
+export function allocate(size: usize): usize {
+  if (size > LARGEST) return 0;
+  const kind = classOf(size);
+  const list = lists + (kind << 2);
+  const head = load<u32>(list);
+  const bytes = classBytes(kind);
+  if (head) {
+    store<u32>(list, load<u32>(head));
+    used += bytes;
+    return head;
+  }
+  if (bumpEnd - bumpAt < bytes && !refill(kind, bytes)) return 0;
+  const block = bumpAt;
+  bumpAt += bytes;
+  used += bytes;
+  return block;
+}
+
+/** Gives back what `allocate(size)` returned. 0 is allowed and does nothing. */
+export function release(block: usize, size: usize): void {
+  if (!block) return;
+  const kind = classOf(size);
+  used -= classBytes(kind);
+  push(kind, block);
+}
+
+/** A block of `newSize` with the old content, the old one freed; 0 (and the old one as it was) if memory cannot grow. */
+export function resize(block: usize, oldSize: usize, newSize: usize): usize {
+  if (block && newSize <= LARGEST && classOf(oldSize) == classOf(newSize)) return block;
+  const moved = allocate(newSize);
+  if (!moved) return 0;
+  memory.copy(moved, block, min(oldSize, newSize));
+  release(block, oldSize);
+  return moved;
+}
+
+/** Bytes handed out, including what the classes round up. */
+export function heapUsed(): usize {
+  return used;
+}
+
+/** Memory never grows beyond this many pages of 64 KiB. For tests of running out, and for a budget. */
+export function heapLimit(pages: u32): void {
+  limitPages = pages;
+}
+
+function classOf(size: usize): u32 {
+  if (size <= FINE_MAX) return size ? ((<u32>size + 7) >> 3) - 1 : 0;
+  const last = <u32>size - 1;
+  const bits = 31 - clz(last);
+  return FINE_CLASSES + ((bits - 7) << 2) + ((last >> (bits - 2)) & 3);
+}
+
+function classBytes(kind: u32): usize {
+  if (kind < FINE_CLASSES) return (kind + 1) << 3;
+  const coarse = kind - FINE_CLASSES;
+  return ((coarse & 3) + 5) << ((coarse >> 2) + 5);
+}
+
+function push(kind: u32, block: usize): void {
+  const list = lists + (kind << 2);
+  store<u32>(block, load<u32>(list));
+  store<u32>(list, block);
+}
+
+function refill(kind: u32, bytes: usize): bool {
+  for (let large = max(kind, classOf(CUTTABLE)); large < CLASSES; large++) {
+    const list = lists + (large << 2);
+    const block: usize = load<u32>(list);
+    if (!block) continue;
+    store<u32>(list, load<u32>(block));
+    scatter();
+    bumpAt = block;
+    bumpEnd = block + classBytes(large);
+    return true;
+  }
+  return growMemory(bytes);
+}
+
+function growMemory(bytes: usize): bool {
+  const pages = <u32>memory.size();
+  const end: usize = (<usize>pages) << PAGE_BITS;
+  const rest: usize = bumpEnd == end ? bumpEnd - bumpAt : 0;
+  const need = <u32>((bytes - rest + 0xffff) >> PAGE_BITS);
+  const step = max(need, min(max(pages >> 2, GROW_PAGES_MIN), GROW_PAGES_MAX));
+  let grown = step;
+  if (pages + step > limitPages || memory.grow(step) < 0) {
+    if (pages + need > limitPages || memory.grow(need) < 0) return false;
+    grown = need;
+  }
+  if (!rest) {
+    scatter();
+    bumpAt = end;
+  }
+  bumpEnd = end + ((<usize>grown) << PAGE_BITS);
+  return true;
+}
+
+/** What is left of the bump region goes to the lists. */
+function scatter(): void {
+  while (bumpEnd - bumpAt >= 8) {
+    const rest = bumpEnd - bumpAt;
+    let kind = min(classOf(rest), CLASSES - 1);
+    if (classBytes(kind) > rest) kind--;
+    push(kind, bumpAt);
+    bumpAt += classBytes(kind);
+  }
+  bumpAt = bumpEnd;
+}

@@ -1,0 +1,3 @@
+/** AssemblyScript's types, for asm/layout.ts, which both sides import: here they are numbers. */
+type i32 = number;
+type u32 = number;
