@@ -76,3 +76,8 @@ export const OWNER_ADOPTED: i32 = 0x7fffffff;
 export const OP_ADD: i32 = 1;
 export const OP_DELETE: i32 = 2;
 export const OP_HEADER: i32 = 8;
+
+// ── Tables: what the core is told of each at start, 4 bytes, by table id ────────────────────────────
+//  0 u8 keySize · 1 u8 valueSize · 2 u8 flags · 3 u8 0
+export const TABLE_NAMES_OWNER: i32 = 1; // the kernel element names its owner: another owner is another element
+export const TABLE_SLOTS: i32 = 2; // keys end in a slot number; RECORD_SLOTS only

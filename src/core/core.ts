@@ -13,7 +13,10 @@ export type ObjectKind = "Service" | "EndpointSlice";
 export interface FeedResult {
   /** Some object was added, changed or removed: there may be dirty Services. */
   readonly objects: boolean;
-  /** The newest resourceVersion of a bookmark or of the list's metadata. */
+  /**
+   * The newest resourceVersion of this chunk: of its last watch event or bookmark, or of the list's
+   * metadata. A watch resumes from it, so leaving events out would replay old states after a break.
+   */
   readonly resourceVersion?: string;
   /** The bookmark that ends WatchList's initial events. */
   readonly initialEnd: boolean;
@@ -88,8 +91,17 @@ export interface Core {
   diff(bytes: number, owners: readonly number[]): OperationList;
   /** The last `diff` is in the kernel. */
   commit(): void;
-  /** An element that was read from the kernel at start; its owner is OWNER_ADOPTED until a Service claims it. */
+  /**
+   * Elements that were read from the kernel: their owner is OWNER_ADOPTED until a Service claims them. One that
+   * is committed already keeps its owner and takes the kernel's value, so that its owner's next diff mends it.
+   * A diff that is not committed yet is void afterwards; so it is after `forget`.
+   */
   adopt(table: TableId, keysAndValues: Uint8Array, count: number): void;
+  /**
+   * These elements (`count` keys) turned out not to be in the kernel: their owners' next diff adds them again.
+   * Returns how many had been committed.
+   */
+  forget(table: TableId, keys: Uint8Array, count: number): number;
   /** Number of committed elements, of one table or of all. */
   elementCount(table?: TableId): number;
   /** Every committed element of a table, for audits and the admin API; views die with the callback. */
@@ -103,7 +115,8 @@ export interface Core {
   hasEndpoint(table: TableId, frontendKey: Uint8Array, endpoint: Uint8Array): boolean;
   /**
    * Takes counters read from the kernel: `count` of key + u64 packets (little-endian). Returns, for each,
-   * the packets since the last reading (the element's own; a re-created element starts at 0).
+   * the packets since the last reading (the element's own; a re-created element starts at 0). 0 for an element
+   * that is not committed, and for the first reading of an adopted one.
    */
   count(table: TableId, keysAndPackets: Uint8Array, count: number): Float64Array;
   /** Bytes of linear memory. */
@@ -117,5 +130,7 @@ export interface OperationList {
   readonly bytes: number;
   /** The raw records (asm/layout.ts), for the encoder. */
   readonly region: Uint8Array;
+  /** Desired records that were left out because the batch had wanted their key before: a defect of the plan. */
+  readonly ignored: number;
   [Symbol.iterator](): Iterator<Operation>;
 }

@@ -1,0 +1,151 @@
+// What the kernel tells about elements: which exist (at start and in audits) and how often they were hit.
+
+import { sameBytes } from "./bytes";
+import {
+  ELEMENT_KEY,
+  ELEMENT_OWNER,
+  ELEMENT_PACKETS,
+  PACKETS_UNKNOWN,
+  Table,
+  find,
+  hashKey,
+  insert,
+  remove,
+  reserve,
+  tableOf,
+  valueOf,
+} from "./elements";
+import { revokeCommit } from "./diff";
+import { OWNER_ADOPTED, TABLE_SLOTS } from "./layout";
+import { settleOwner } from "./owners";
+import { REGION_SIZE, region } from "./region";
+
+const exchange = region(memory.data(REGION_SIZE));
+const key: usize = memory.data(64);
+let cursor: u32 = 0;
+
+/** Where host and core exchange `bytes` for the functions below; 0 when memory cannot grow. */
+export function exchangeRegion(bytes: u32): usize {
+  exchange.clear();
+  return exchange.reserve(max(bytes, 4)) ? exchange.base : 0;
+}
+
+/**
+ * Takes over elements (key, value) that the kernel has. A key that is committed keeps its owner and takes the
+ * kernel's value. False when memory cannot grow: nothing has changed then.
+ */
+export function adopt(id: u32, count: u32): bool {
+  const table = tableOf(id);
+  const size: usize = table.keySize + table.valueSize;
+  assert(<u64>count * size <= exchange.capacity);
+  if (!reserve(table, count)) return false;
+  revokeCommit();
+  for (let index: u32 = 0; index < count; index++) {
+    const from = exchange.base + index * size;
+    const hash = hashKey(table, from);
+    let element = find(table, from, hash);
+    if (element) {
+      memory.copy(valueOf(table, element), from + table.keySize, table.valueSize);
+    } else {
+      element = insert(table, OWNER_ADOPTED, from, from + table.keySize, hash);
+    }
+    store<u64>(element, PACKETS_UNKNOWN, ELEMENT_PACKETS);
+  }
+  return true;
+}
+
+/** Forgets elements (key) that the kernel turned out not to have. Returns how many were committed. */
+export function forget(id: u32, count: u32): u32 {
+  const table = tableOf(id);
+  assert(<u64>count * table.keySize <= exchange.capacity);
+  revokeCommit();
+  let forgotten: u32 = 0;
+  for (let index: u32 = 0; index < count; index++) {
+    const from = exchange.base + index * table.keySize;
+    const hash = hashKey(table, from);
+    const element = find(table, from, hash);
+    if (!element) continue;
+    const owner = load<u32>(element, ELEMENT_OWNER);
+    remove(table, element, hash);
+    settleOwner(owner);
+    forgotten++;
+  }
+  return forgotten;
+}
+
+/**
+ * Takes readings (key, u64 packets) and writes for each, from the start of the exchange region, the packets
+ * since the last reading as f64.
+ */
+export function countPackets(id: u32, readings: u32): void {
+  const table = tableOf(id);
+  const size: usize = table.keySize + 8;
+  assert(<u64>readings * size <= exchange.capacity);
+  for (let index: u32 = 0; index < readings; index++) {
+    const from = exchange.base + index * size;
+    const packets = load<u64>(from + table.keySize);
+    const element = find(table, from, hashKey(table, from));
+    let fresh: u64 = 0;
+    if (element) {
+      const last = load<u64>(element, ELEMENT_PACKETS);
+      // Fewer than before: the kernel's element was made anew.
+      if (last != PACKETS_UNKNOWN) fresh = packets >= last ? packets - last : packets;
+      store<u64>(element, packets, ELEMENT_PACKETS);
+    }
+    store<f64>(exchange.base + ((<usize>index) << 3), <f64>fresh);
+  }
+}
+
+/** The next call of `readElements` starts over. */
+export function rewind(): void {
+  cursor = 0;
+}
+
+/**
+ * Writes up to `most` elements of a table into the exchange region: u32 owner, key, value. Returns how many;
+ * 0 after the last. Elements must not change between two calls.
+ */
+export function readElements(id: u32, most: u32): u32 {
+  const table = tableOf(id);
+  const size: usize = table.keySize + table.valueSize;
+  assert(<u64>most * (4 + size) <= exchange.capacity);
+  let to = exchange.base;
+  let read: u32 = 0;
+  const capacity = table.slots ? table.mask + 1 : 0;
+  while (read < most && cursor < capacity) {
+    const element = load<u32>(table.slots + ((<usize>cursor) << 3));
+    cursor++;
+    if (!element) continue;
+    store<u32>(to, load<u32>(element, ELEMENT_OWNER));
+    memory.copy(to + 4, element + ELEMENT_KEY, size);
+    to += 4 + size;
+    read++;
+  }
+  return read;
+}
+
+/** Owner of the element whose key is at the start of the exchange region; -1 if there is none. */
+export function ownerOf(id: u32): i32 {
+  const table = tableOf(id);
+  const element = find(table, exchange.base, hashKey(table, exchange.base));
+  return element ? load<i32>(element, ELEMENT_OWNER) : -1;
+}
+
+/** Does a slot of the frontend (key without slot, then endpoint, in the exchange region) lead there? */
+export function hasEndpoint(id: u32): bool {
+  const table = tableOf(id);
+  assert(table.flags & TABLE_SLOTS);
+  const endpoint = exchange.base + table.keySize - 4;
+  memory.copy(key, exchange.base, table.keySize - 4);
+  let slot: u32 = 0;
+  while (true) {
+    store<u32>(key + table.keySize - 4, slot++);
+    const element = find(table, key, hashKey(table, key));
+    if (!element) return false;
+    if (sameBytes(valueOf(table, element), endpoint, table.valueSize)) return true;
+  }
+}
+
+export function elementCount(id: u32): u32 {
+  return tableOf(id).count;
+}

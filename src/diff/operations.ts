@@ -1,0 +1,49 @@
+/** The operations of a diff as the core wrote them (asm/layout.ts), read one by one. */
+
+import { OP_ADD, OP_HEADER } from "../../asm/layout.ts";
+import type { OperationList } from "../core/core.ts";
+import { keySize, type TableId, valueSize } from "../plan/tables.ts";
+import type { Operation } from "../types.ts";
+
+/** A list over `region`, which holds `count` whole records and nothing else. */
+export function readOperations(region: Uint8Array, count: number, ignored: number): OperationList {
+  return {
+    count,
+    ignored,
+    region,
+    bytes: region.byteLength,
+    *[Symbol.iterator]() {
+      for (let at = 0; at < region.byteLength; ) {
+        const operation = readOperation(region, at);
+        at += OP_HEADER + operation.key.byteLength + operation.value.byteLength;
+        yield operation;
+      }
+    },
+  };
+}
+
+function readOperation(region: Uint8Array, at: number): Operation {
+  const table = byte(region, at + 1) as TableId;
+  const key = at + OP_HEADER;
+  const value = key + keySize(table);
+  return {
+    kind: byte(region, at) === OP_ADD ? "add" : "delete",
+    table,
+    owner:
+      byte(region, at + 4) |
+      (byte(region, at + 5) << 8) |
+      (byte(region, at + 6) << 16) |
+      (byte(region, at + 7) << 24),
+    key: region.subarray(key, value),
+    value: region.subarray(value, value + valueSize(table)),
+  };
+}
+
+function byte(region: Uint8Array, at: number): number {
+  const value = region[at];
+  if (value === undefined)
+    throw new RangeError(
+      `Cannot read an operation: it must lie within ${region.byteLength} bytes: current value is ${at}`,
+    );
+  return value;
+}
