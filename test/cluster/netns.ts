@@ -1,0 +1,118 @@
+import { readdirSync } from "node:fs";
+import { runSync } from "./daemon.ts";
+
+/** A network namespace with a cable to ours. */
+export interface Namespace {
+  readonly name: string;
+  /** Its end of the cable. */
+  readonly address: string;
+  /** Our end. */
+  readonly outside: string;
+  /** Takes it down with every process in it. Safe to call twice. */
+  remove(): void;
+}
+
+const PREFIX = "sl-cluster-";
+const live = new Set<Namespace>();
+
+/**
+ * Makes a network namespace, or adds a cable to one that exists. Both are named after this process, and
+ * removed when it exits; what a killed process left behind is removed by the next one.
+ */
+export function makeNamespace(existing?: string): Namespace {
+  removeOrphans();
+  const { index, name } = claim(existing);
+  // 198.18.0.0/15 is for tests of network devices (RFC 2544): no real network uses it.
+  const address = `198.18.${index}.2`;
+  const outside = `198.18.${index}.1`;
+  const cable = cableName(index);
+  let removed = false;
+  const namespace: Namespace = {
+    name,
+    address,
+    outside,
+    remove() {
+      if (removed) return;
+      removed = true;
+      live.delete(namespace);
+      if (existing === undefined) removeNamespace(name);
+      else Bun.spawnSync(["ip", "link", "del", cable]);
+    },
+  };
+  if (live.size === 0) process.once("exit", removeAll);
+  live.add(namespace);
+  runSync(["ip", "addr", "add", `${outside}/30`, "dev", cable]);
+  runSync(["ip", "link", "set", cable, "up"]);
+  runSync(["ip", "-n", name, "link", "set", "lo", "up"]);
+  runSync(["ip", "-n", name, "addr", "add", `${address}/30`, "dev", insideName(index)]);
+  runSync(["ip", "-n", name, "link", "set", insideName(index), "up"]);
+  runSync(["ip", "-n", name, "route", "replace", "default", "via", outside]);
+  return namespace;
+}
+
+/** Finds a number nobody uses; making the link is the atomic step. */
+function claim(existing: string | undefined): { index: number; name: string } {
+  for (let index = 0; index < 256; index++) {
+    const name = existing ?? `${PREFIX}${process.pid}-${index}`;
+    if (existing === undefined) runSync(["ip", "netns", "add", name]);
+    const link = Bun.spawnSync([
+      ...["ip", "link", "add", cableName(index), "type", "veth"],
+      ...["peer", "name", insideName(index), "netns", name],
+    ]);
+    if (link.success) return { index, name };
+    if (existing === undefined) runSync(["ip", "netns", "del", name]);
+    if (!link.stderr.toString().includes("File exists")) {
+      throw new Error(`Cannot make a veth pair: ${link.stderr.toString().trim()}`);
+    }
+  }
+  throw new Error("Cannot make a veth pair: all 256 names are in use");
+}
+
+function cableName(index: number): string {
+  return `slcable${index}`;
+}
+
+function insideName(index: number): string {
+  return `slinside${index}`;
+}
+
+function removeNamespace(name: string): void {
+  const pids = Bun.spawnSync(["ip", "netns", "pids", name]).stdout.toString();
+  for (const pid of pids.split("\n").filter((line) => line !== "")) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It ended between the two calls.
+    }
+  }
+  Bun.spawnSync(["ip", "netns", "del", name]);
+}
+
+/** Namespaces whose owner is dead. */
+function removeOrphans(): void {
+  for (const name of namespaces()) {
+    const owner = Number(new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1]);
+    if (owner > 0 && !isAlive(owner)) removeNamespace(name);
+  }
+}
+
+function namespaces(): string[] {
+  try {
+    return readdirSync("/run/netns");
+  } catch {
+    return [];
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function removeAll(): void {
+  for (const namespace of [...live]) namespace.remove();
+}
