@@ -62,18 +62,25 @@ export const CLUSTER_CIDR = { 4: "10.244.0.0/16", 6: "fd00:10:244::/48" } as con
 export const NODE1_POD_CIDR = { 4: "10.244.1.0/24", 6: "fd00:10:244:1::/64" } as const;
 export const SERVICE_CIDR = { 4: "10.96.0.0/16", 6: "fd00:10:96::/112" } as const;
 
-/** The clusterIP with this number. */
+/** The clusterIP with this number, up to 60,000. */
 export function clusterIp(number: number, family: Family): string {
-  return family === 4
-    ? `10.96.${number >> 8}.${number & 255}`
-    : `fd00:10:96::${(number + 0x1000).toString(16)}`;
+  return numbered(number, family === 4 ? "10.96" : "fd00:10:96:");
 }
 
-/** The load balancer address, or external address, with this number: nobody has it on an interface. */
+/** The load balancer address with this number; nobody has it on an interface. */
 export function vip(number: number, family: Family): string {
-  return family === 4
-    ? `203.0.113.${number & 255}`
-    : `2001:db8:3::${(number + 0x1000).toString(16)}`;
+  return numbered(number, family === 4 ? "198.19" : "2001:db8:3:");
+}
+
+/** The external address with this number; nobody has it on an interface. */
+export function externalIp(number: number, family: Family): string {
+  return numbered(number, family === 4 ? "198.18" : "2001:db8:4:");
+}
+
+function numbered(number: number, prefix: string): string {
+  return prefix.endsWith(":")
+    ? `${prefix}:${(number + 0x1000).toString(16)}`
+    : `${prefix}.${number >> 8}.${number & 255}`;
 }
 
 /** Interface of the node under test that leads to a pod; the prefix of them all. */

@@ -1,0 +1,152 @@
+/** The program under test on node1 of a world, fed by a directory of manifests. */
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import { CLUSTER_CIDR, clusterIp, FAMILIES } from "./addresses.ts";
+import { type Manifest, service, slices, surroundings } from "./objects.ts";
+import type { World } from "./world.ts";
+
+/** The compiled program, built by `bun build.ts`. */
+export const BINARY = join(import.meta.dir, "../../dist/sluice");
+
+/** Flags of a node with the ClusterCIDR detector. */
+export const DEFAULT_FLAGS: readonly string[] = [
+  "--cluster-cidr",
+  FAMILIES.map((family) => CLUSTER_CIDR[family]).join(","),
+];
+
+const BARRIER = "zz-barrier";
+const BARRIER_FIRST = 50_000;
+const BARRIER_PATIENCE_MS = 15;
+const GIVE_UP_MS = 20_000;
+
+export class Program {
+  readonly manifests: string;
+  readonly logFile: string;
+  private readonly world: World;
+  private readonly objects = new Map<string, Manifest>();
+  private child: Subprocess | undefined;
+  private generation = 0;
+  private flags: readonly string[] = DEFAULT_FLAGS;
+
+  constructor(world: World) {
+    this.world = world;
+    this.manifests = join(world.directory, "manifests");
+    this.logFile = join(world.directory, "log");
+    mkdirSync(this.manifests);
+    this.put(surroundings());
+  }
+
+  /** Puts objects among the manifests; the program sees them at `settle`. */
+  put(objects: readonly Manifest[]): void {
+    for (const each of objects) this.objects.set(keyOf(each), each);
+  }
+
+  /** Takes objects away again. */
+  remove(objects: readonly Manifest[]): void {
+    for (const each of objects) this.objects.delete(keyOf(each));
+  }
+
+  /** Starts it and waits until what the manifests say is in force. */
+  async start(flags: readonly string[] = this.flags): Promise<void> {
+    this.write();
+    this.spawn(flags);
+    await this.inForce();
+  }
+
+  /** Starts it without waiting for anything. */
+  spawn(flags: readonly string[] = this.flags): void {
+    this.flags = flags;
+    const log = openSync(this.logFile, "a");
+    this.child = Bun.spawn(this.command(flags), { stdin: "ignore", stdout: log, stderr: log });
+    closeSync(log);
+  }
+
+  /** The command line that runs it on node1. */
+  command(flags: readonly string[] = this.flags): string[] {
+    const own = ["--manifests", this.manifests, "--hostname-override", "node1"];
+    return this.world.inside("node1", [BINARY, ...own, ...flags]);
+  }
+
+  /** Writes the objects, and waits until they are in force. */
+  async settle(): Promise<void> {
+    this.write();
+    await this.inForce();
+  }
+
+  /**
+   * Writes all objects into one file at once, behind them a Service that did not exist before: when it
+   * answers, all of them are in force.
+   */
+  write(): void {
+    this.generation += 1;
+    const barrier = { name: BARRIER, number: BARRIER_FIRST + this.generation };
+    const port = { port: 1, target: 9090 };
+    const all = [
+      ...this.objects.values(),
+      service({ ...barrier, ports: [port] }),
+      ...slices(BARRIER, ["a1"], { ports: [port] }),
+    ];
+    const text = all.map((each) => `${JSON.stringify(each)}\n`).join("---\n");
+    const draft = join(this.world.directory, "draft");
+    writeFileSync(draft, text);
+    renameSync(draft, join(this.manifests, "world.yaml"));
+  }
+
+  /** Waits until what was written last is in force. */
+  async inForce(): Promise<void> {
+    const until = performance.now() + GIVE_UP_MS;
+    for (const family of FAMILIES) {
+      const address = clusterIp(BARRIER_FIRST + this.generation, family);
+      const patience = BARRIER_PATIENCE_MS;
+      for (;;) {
+        const { outcome } = await this.world.connect("a2", address, 1, { patience });
+        if (outcome === "answered") break;
+        if (this.child?.exitCode !== null || performance.now() > until) {
+          throw new Error(
+            `The manifests were not in force after ${GIVE_UP_MS} ms, exit code ${this.child?.exitCode}:\n${this.log()}`,
+          );
+        }
+        if (outcome !== "timeout") await Bun.sleep(BARRIER_PATIENCE_MS);
+      }
+    }
+  }
+
+  get pid(): number {
+    return this.child?.pid ?? -1;
+  }
+
+  /** Ends it by a signal; what it exited with. */
+  async stop(signal: "SIGTERM" | "SIGINT" | "SIGKILL" = "SIGTERM"): Promise<number | null> {
+    this.child?.kill(signal);
+    await this.child?.exited;
+    return this.child?.exitCode ?? null;
+  }
+
+  /** All it has printed. */
+  log(): string {
+    return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
+  }
+
+  /** GET from its health server (10256) or its metrics and admin server (10249). */
+  get(path: string, port = 10249): Promise<{ status: number; body: string }> {
+    return this.world.board.http(this.world.namespace("node1"), "127.0.0.1", port, path);
+  }
+}
+
+/** What the kernel of node1 holds: `nft list ruleset`. */
+export function ruleset(world: World): Promise<string> {
+  return world.run("node1", ["nft", "list", "ruleset"]);
+}
+
+function keyOf(object: Manifest): string {
+  return `${object.kind}/${object.metadata.name}`;
+}

@@ -1,0 +1,220 @@
+/** Tables of traffic: who answers a connection, and which source address it sees. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  addressOf,
+  clusterIp,
+  externalIp,
+  FAMILIES,
+  type Family,
+  NODE1_SECOND,
+  OUTSIDE_SECOND,
+  type Place,
+  vip,
+} from "../netns/addresses.ts";
+import type { Reply, Transport } from "../netns/board.ts";
+import {
+  type EndpointPlace,
+  type EndpointSpec,
+  type Manifest,
+  nodePort,
+  type ServiceSpec,
+  service,
+  slices,
+} from "../netns/objects.ts";
+import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
+import { World, type WorldOptions } from "../netns/world.ts";
+
+/** An address of a Service; `second` is the node's other address, `localhost` its loopback. */
+export type Frontend =
+  | "clusterIP"
+  | "externalIP"
+  | "vip"
+  | "node port"
+  | "node port of the second address"
+  | "node port of localhost";
+
+/** All that answer, as `a1` or `a1:8081`; or what becomes of the connection. */
+export type Expected = readonly string[] | "refused" | "timeout";
+
+/** `client`: the endpoint sees who asked. `node`: it sees an address of the node under test. */
+export type Sees = "client" | "node";
+
+export interface CheckOptions {
+  readonly port?: number;
+  readonly transport?: Transport;
+  /** Ask from another address than the usual one: the outside's second, or the Service's own VIP. */
+  readonly source?: "second" | "vip";
+}
+
+export type Check = readonly [
+  from: Place,
+  to: Frontend,
+  expected: Expected,
+  sees?: Sees,
+  options?: CheckOptions,
+];
+
+export interface Scenario {
+  /** A sentence that begins with what the Service is like. */
+  readonly name: string;
+  readonly service?: Omit<ServiceSpec, "name" | "number">;
+  /** Endpoints on the Service's default port; or the slices themselves. */
+  readonly endpoints?: readonly (EndpointPlace | EndpointSpec)[];
+  readonly slices?: (name: string) => readonly Manifest[];
+  readonly externalIPs?: boolean;
+  /** What else must be so, before the program starts. */
+  readonly prepare?: (world: World, number: number) => Promise<void>;
+  readonly checks: readonly Check[];
+}
+
+export interface Group {
+  readonly name: string;
+  readonly flags?: readonly string[];
+  readonly world?: WorldOptions;
+  readonly scenarios: readonly Scenario[];
+}
+
+const ANSWER_PATIENCE_MS = 5000;
+/** What answers does so within a millisecond. */
+const SILENCE_PATIENCE_MS = 250;
+/** With three endpoints the chance to miss one is (2/3)^80: never. */
+const MANY = 80;
+const FEW = 4;
+const MAX_AT_ONCE = 300;
+const SETUP_TIMEOUT_MS = 60_000;
+
+/** Defines the tests of a group: all its Services at once in one world. */
+export function describeGroup(group: Group): void {
+  describe(group.name, () => {
+    let world: World;
+
+    beforeAll(async () => {
+      world = await World.build(group.world);
+      const program = new Program(world);
+      for (const [index, scenario] of group.scenarios.entries()) {
+        program.put(objectsOf(scenario, index + 1));
+        await scenario.prepare?.(world, index + 1);
+      }
+      await program.start(group.flags ?? DEFAULT_FLAGS);
+    }, SETUP_TIMEOUT_MS);
+
+    afterAll(() => world.close());
+
+    for (const [index, scenario] of group.scenarios.entries()) {
+      describe(scenario.name, () => {
+        for (const check of scenario.checks) {
+          for (const family of FAMILIES) {
+            test.concurrent(sentenceOf(check, family), async () => {
+              await verify(world, check, index + 1, family);
+            });
+          }
+        }
+      });
+    }
+  });
+}
+
+function objectsOf(scenario: Scenario, number: number): Manifest[] {
+  const name = `s${number}`;
+  const externalIPs = FAMILIES.map((family) => externalIp(number, family));
+  const own = scenario.service ?? {};
+  const spec = { ...own, name, number, ...(scenario.externalIPs ? { externalIPs } : {}) };
+  const ports = own.ports === undefined ? {} : { ports: own.ports };
+  return [
+    service(spec),
+    ...(scenario.slices?.(name) ?? slices(name, scenario.endpoints ?? [], ports)),
+  ];
+}
+
+function sentenceOf([from, to, expected, sees, options = {}]: Check, family: Family): string {
+  const { transport = "tcp", port, source } = options;
+  const who = source === undefined ? from : `${from} with its ${source} address`;
+  const what = `${transport === "udp" ? " by UDP" : ""}${port === undefined ? "" : ` port ${port}`}`;
+  const result = typeof expected === "string" ? expected : `reaches ${expected.join(", ")}`;
+  return `${who} to the ${to}${what}: ${result}${sees === undefined ? "" : `, which see the ${sees}`} (IPv${family})`;
+}
+
+async function verify(world: World, check: Check, number: number, family: Family): Promise<void> {
+  const [from, , expected, sees] = check;
+  const times = typeof expected !== "string" && expected.length > 1 ? MANY : FEW;
+  const replies = await ask(world, check, number, family, times);
+  if (typeof expected === "string") {
+    expect(new Set(replies.map((reply) => reply.outcome))).toEqual(new Set([expected]));
+    return;
+  }
+  const withPort = expected.some((each) => each.includes(":"));
+  const names = replies.map((reply) =>
+    reply.outcome !== "answered"
+      ? reply.outcome
+      : withPort
+        ? `${reply.name}:${reply.port}`
+        : reply.name,
+  );
+  expect([...new Set(names)].sort()).toEqual([...expected].sort());
+  if (sees === undefined) return;
+  const clients = [sourceOf(check, number, family) ?? addressOf(from, family)];
+  const nodes = [addressOf("node1", family), NODE1_SECOND[family]];
+  for (const { name, saw } of replies) {
+    // A pod that reaches itself sees the node, or it would answer itself directly.
+    expect(sees === "node" || name === from ? nodes : clients).toContain(saw);
+  }
+}
+
+/** Connections under way at once, over all tests: a server's queue of new ones has an end. */
+let underWay = 0;
+
+async function ask(
+  world: World,
+  check: Check,
+  number: number,
+  family: Family,
+  times: number,
+): Promise<Reply[]> {
+  const [from, to, expected, , options = {}] = check;
+  const { address, port } = frontend(to, number, family, options.port);
+  const source = sourceOf(check, number, family);
+  while (underWay + times > MAX_AT_ONCE) await Bun.sleep(1);
+  underWay += times;
+  try {
+    return await Promise.all(
+      Array.from({ length: times }, () =>
+        world.connect(from, address, port, {
+          transport: options.transport ?? "tcp",
+          patience: expected === "timeout" ? SILENCE_PATIENCE_MS : ANSWER_PATIENCE_MS,
+          ...(source === undefined ? {} : { source }),
+        }),
+      ),
+    );
+  } finally {
+    underWay -= times;
+  }
+}
+
+function sourceOf(check: Check, number: number, family: Family): string | undefined {
+  const source = check[4]?.source;
+  if (source === undefined) return undefined;
+  return source === "vip" ? vip(number, family) : OUTSIDE_SECOND[family];
+}
+
+/** Address and port of a Service's frontend. */
+export function frontend(
+  to: Frontend,
+  number: number,
+  family: Family,
+  port?: number,
+): { address: string; port: number } {
+  switch (to) {
+    case "clusterIP":
+      return { address: clusterIp(number, family), port: port ?? 80 };
+    case "externalIP":
+      return { address: externalIp(number, family), port: port ?? 80 };
+    case "vip":
+      return { address: vip(number, family), port: port ?? 80 };
+    case "node port":
+      return { address: addressOf("node1", family), port: port ?? nodePort(number) };
+    case "node port of the second address":
+      return { address: NODE1_SECOND[family], port: port ?? nodePort(number) };
+    case "node port of localhost":
+      return { address: family === 4 ? "127.0.0.1" : "::1", port: port ?? nodePort(number) };
+  }
+}

@@ -1,0 +1,10 @@
+/** Every behaviour of a Service that traffic can show, for both families. */
+import { describeGroup } from "./scenario.ts";
+import { EXTERNAL, SOURCE_RANGES } from "./tables/external.ts";
+import { CLUSTER_IPS } from "./tables/internal.ts";
+import { MODES } from "./tables/modes.ts";
+
+describeGroup({ name: "clusterIPs", scenarios: CLUSTER_IPS });
+describeGroup({ name: "external addresses", scenarios: EXTERNAL });
+describeGroup({ name: "loadBalancerSourceRanges", scenarios: SOURCE_RANGES });
+for (const group of MODES) describeGroup(group);

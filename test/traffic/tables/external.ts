@@ -1,0 +1,269 @@
+/** Node ports, external addresses and load balancer addresses: both policies and their short-circuits. */
+import { FAMILIES, vip } from "../../netns/addresses.ts";
+import type { EndpointPlace, EndpointSpec } from "../../netns/objects.ts";
+import type { World } from "../../netns/world.ts";
+import type { Check, Frontend, Scenario } from "../scenario.ts";
+
+type Kind = "externalIP" | "vip" | "node port";
+const KINDS: readonly Kind[] = ["externalIP", "vip", "node port"];
+
+const TERMINATING = { ready: false, serving: true, terminating: true } as const;
+
+/** A Service that has this kind of frontend, and the same checks for each kind. */
+function forEachKind(
+  name: string,
+  externalPolicy: "Cluster" | "Local",
+  endpoints: readonly (EndpointPlace | EndpointSpec)[],
+  checks: (to: Frontend) => readonly Check[],
+): Scenario[] {
+  return KINDS.map((kind) => ({
+    name: `${kind}, externalTrafficPolicy ${externalPolicy}, ${name}`,
+    service: {
+      type: kind === "externalIP" ? "ClusterIP" : kind === "vip" ? "LoadBalancer" : "NodePort",
+      externalPolicy,
+    },
+    externalIPs: kind === "externalIP",
+    endpoints,
+    checks: checks(kind),
+  }));
+}
+
+export const EXTERNAL: readonly Scenario[] = [
+  ...forEachKind("endpoints on both nodes", "Cluster", ["a1", "a2", "b1"], (to) => [
+    ["outside", to, ["a1", "a2", "b1"], "node"],
+    ["a3", to, ["a1", "a2", "b1"], "node"],
+    ["a1", to, ["a1", "a2", "b1"], "node"],
+    ["b2", to, ["a1", "a2", "b1"], "node"],
+    ["node1", to, ["a1", "a2", "b1"], "node"],
+    ["node2", to, ["a1", "a2", "b1"], "node"],
+  ]),
+  ...forEachKind("no endpoints", "Cluster", [], (to) => [
+    ["outside", to, "refused"],
+    ["a1", to, "refused"],
+    ["node1", to, "refused"],
+  ]),
+  ...forEachKind(
+    "terminating endpoints only",
+    "Cluster",
+    [
+      { at: "a1", ...TERMINATING },
+      { at: "b1", ...TERMINATING },
+    ],
+    (to) => [["outside", to, ["a1", "b1"], "node"]],
+  ),
+  ...forEachKind("endpoints on both nodes", "Local", ["a1", "a2", "b1"], (to) => [
+    ["outside", to, ["a1", "a2"], "client"],
+    ["node2", to, ["a1", "a2"], "client"],
+    ["a3", to, ["a1", "a2", "b1"], "client"],
+    ["a1", to, ["a1", "a2", "b1"], "client"],
+    ["node1", to, ["a1", "a2", "b1"], "node"],
+  ]),
+  ...forEachKind("endpoints elsewhere only", "Local", ["b1"], (to) => [
+    ["outside", to, "timeout"],
+    ["a1", to, ["b1"], "client"],
+    ["node1", to, ["b1"], "node"],
+  ]),
+  ...forEachKind("no endpoints", "Local", [], (to) => [
+    ["outside", to, "refused"],
+    ["a1", to, "refused"],
+    ["node1", to, "refused"],
+  ]),
+  ...forEachKind(
+    "a terminating endpoint here and a ready one elsewhere",
+    "Local",
+    [{ at: "a1", ...TERMINATING }, "b1"],
+    (to) => [
+      ["outside", to, ["a1"], "client"],
+      ["a3", to, ["b1"], "client"],
+      ["node1", to, ["b1"], "node"],
+    ],
+  ),
+  {
+    name: "externalTrafficPolicy Local of a Service that is reached by its clusterIP",
+    service: { type: "NodePort", externalPolicy: "Local" },
+    endpoints: ["b1"],
+    checks: [
+      ["a1", "clusterIP", ["b1"], "client"],
+      ["outside", "clusterIP", ["b1"], "node"],
+    ],
+  },
+  {
+    name: "internalTrafficPolicy Local of a Service that is reached by its external addresses",
+    service: { type: "LoadBalancer", internalPolicy: "Local" },
+    externalIPs: true,
+    endpoints: ["b1"],
+    checks: [
+      ["outside", "vip", ["b1"], "node"],
+      ["a1", "externalIP", ["b1"], "node"],
+      ["outside", "node port", ["b1"], "node"],
+      ["a1", "clusterIP", "timeout"],
+    ],
+  },
+  {
+    name: "a load balancer Service, which has every kind of address",
+    service: { type: "LoadBalancer" },
+    externalIPs: true,
+    endpoints: ["a1", "b1"],
+    checks: [
+      ["a3", "clusterIP", ["a1", "b1"], "client"],
+      ["outside", "externalIP", ["a1", "b1"], "node"],
+      ["outside", "vip", ["a1", "b1"], "node"],
+      ["outside", "node port", ["a1", "b1"], "node"],
+    ],
+  },
+  {
+    name: "node ports of the node's primary addresses only",
+    service: { type: "NodePort" },
+    endpoints: ["a1"],
+    checks: [
+      ["outside", "node port", ["a1"], "node"],
+      ["outside", "node port of the second address", "refused"],
+      ["node1", "node port of the second address", "refused"],
+      ["node1", "node port of localhost", "refused"],
+    ],
+  },
+  {
+    name: "the same node port by TCP and by UDP",
+    service: {
+      type: "NodePort",
+      ports: [
+        { name: "web", target: 8080, nodePort: 31999 },
+        { name: "dns", target: 8081, nodePort: 31999, protocol: "UDP" },
+      ],
+    },
+    endpoints: ["a1"],
+    checks: [
+      ["outside", "node port", ["a1:8080"], "node", { port: 31999 }],
+      ["outside", "node port", ["a1:8081"], "node", { port: 31999, transport: "udp" }],
+    ],
+  },
+  {
+    name: "external addresses by UDP",
+    service: { type: "LoadBalancer", externalPolicy: "Local", ports: [{ protocol: "UDP" }] },
+    externalIPs: true,
+    endpoints: ["a1", "a2", "b1"],
+    checks: [
+      ["outside", "vip", ["a1", "a2"], "client", { transport: "udp" }],
+      ["outside", "externalIP", ["a1", "a2"], "client", { transport: "udp" }],
+      ["outside", "node port", ["a1", "a2"], "client", { transport: "udp" }],
+      ["node1", "vip", ["a1", "a2", "b1"], "node", { transport: "udp" }],
+    ],
+  },
+  {
+    name: "hints on endpoints that are reached by external addresses",
+    service: { type: "LoadBalancer" },
+    endpoints: [
+      { at: "a1", zones: ["z1"] },
+      { at: "b1", zones: ["z2"] },
+    ],
+    checks: [
+      ["outside", "vip", ["a1"], "node"],
+      ["outside", "node port", ["a1"], "node"],
+    ],
+  },
+];
+
+const ONLY_FIRST = ["198.51.100.10/32", "2001:db8:2::10/128"];
+
+/** The node itself has the load balancer addresses, as some load balancers want it. */
+async function nodeHasVip(world: World, number: number): Promise<void> {
+  for (const family of FAMILIES) {
+    const address = `${vip(number, family)}/${family === 4 ? 32 : 128}`;
+    const nodad = family === 6 ? ["nodad"] : [];
+    await world.run("node1", ["ip", "addr", "add", address, "dev", "lo", ...nodad]);
+  }
+}
+
+export const SOURCE_RANGES: readonly Scenario[] = [
+  {
+    name: "source ranges with one client of the outside",
+    service: { type: "LoadBalancer", sourceRanges: ONLY_FIRST },
+    externalIPs: true,
+    endpoints: ["a1", "b1"],
+    checks: [
+      ["outside", "vip", ["a1", "b1"], "node"],
+      ["outside", "vip", "timeout", undefined, { source: "second" }],
+      ["a2", "vip", "timeout"],
+      ["node1", "vip", "timeout"],
+      ["node2", "vip", "timeout"],
+      ["outside", "node port", ["a1", "b1"], "node", { source: "second" }],
+      ["outside", "externalIP", ["a1", "b1"], "node", { source: "second" }],
+      ["a2", "clusterIP", ["a1", "b1"], "client"],
+    ],
+  },
+  {
+    name: "source ranges with the pods",
+    service: { type: "LoadBalancer", sourceRanges: ["10.244.0.0/16", " fd00:10:244::/48 "] },
+    endpoints: ["a1", "b1"],
+    checks: [
+      ["a2", "vip", ["a1", "b1"], "node"],
+      ["outside", "vip", "timeout"],
+    ],
+  },
+  {
+    name: "source ranges that together are everything",
+    service: {
+      type: "LoadBalancer",
+      sourceRanges: ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"],
+    },
+    endpoints: ["a1"],
+    checks: [
+      ["outside", "vip", ["a1"], "node"],
+      ["a2", "vip", ["a1"], "node"],
+    ],
+  },
+  {
+    name: "source ranges that overlap",
+    service: {
+      type: "LoadBalancer",
+      sourceRanges: ["198.51.100.0/24", "198.51.100.10/32", "2001:db8:2::/64", "2001:db8::/32"],
+    },
+    endpoints: ["a1"],
+    checks: [
+      ["outside", "vip", ["a1"], "node"],
+      ["outside", "vip", ["a1"], "node", { source: "second" }],
+      ["a2", "vip", "timeout"],
+    ],
+  },
+  {
+    name: "source ranges with a /0 among them",
+    service: { type: "LoadBalancer", sourceRanges: ["192.0.2.77/32", "0.0.0.0/0", "::/0"] },
+    endpoints: ["a1"],
+    checks: [["outside", "vip", ["a1"], "node"]],
+  },
+  {
+    name: "source ranges with the node, whose own the load balancer's address is",
+    service: { type: "LoadBalancer", sourceRanges: ["192.0.2.0/24", "2001:db8:1::/64"] },
+    endpoints: ["a1"],
+    prepare: nodeHasVip,
+    checks: [
+      ["node1", "vip", ["a1"], "node", { source: "vip" }],
+      ["outside", "vip", "timeout"],
+    ],
+  },
+  {
+    name: "source ranges without the node, whose own the load balancer's address is",
+    service: { type: "LoadBalancer", sourceRanges: ONLY_FIRST },
+    endpoints: ["a1"],
+    prepare: nodeHasVip,
+    checks: [["node1", "vip", "timeout", undefined, { source: "vip" }]],
+  },
+  {
+    name: "source ranges without endpoints",
+    service: { type: "LoadBalancer", sourceRanges: ONLY_FIRST },
+    checks: [
+      ["outside", "vip", "refused"],
+      ["outside", "vip", "timeout", undefined, { source: "second" }],
+    ],
+  },
+  {
+    name: "source ranges and externalTrafficPolicy Local",
+    service: { type: "LoadBalancer", sourceRanges: ONLY_FIRST, externalPolicy: "Local" },
+    endpoints: ["a1", "b1"],
+    checks: [
+      ["outside", "vip", ["a1"], "client"],
+      ["outside", "vip", "timeout", undefined, { source: "second" }],
+      ["a2", "vip", "timeout"],
+    ],
+  },
+];
