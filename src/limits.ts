@@ -1,0 +1,48 @@
+/** Every maximum and interval, with its reason. Units are in the names. */
+
+/** Services planned and diffed in one go: enough to amortise the border, few enough to stay responsive. */
+export const BATCH_SERVICES = 1000;
+/**
+ * Elements in one transaction, about: a netlink batch of this many is 3 to 4 MB, which one send takes, and
+ * holds the kernel's commit lock for some 100 ms. A single Service is never split.
+ */
+export const BATCH_ELEMENTS = 50_000;
+/** A sync rests for as long as it took, at most this long, so that a burst is coalesced. */
+export const SYNC_REST_MS_MAX = 100;
+/** First retry after a failed sync; doubles up to kube-proxy's syncPeriod. */
+export const SYNC_RETRY_MS = 100;
+/** First retry of a Service whose elements the kernel refused; doubles up to REFUSED_RETRY_MS_MAX. */
+export const REFUSED_RETRY_MS = 1000;
+export const REFUSED_RETRY_MS_MAX = 300_000;
+
+/** How long a connection to the API server may take to come up, TLS included. */
+export const CONNECT_TIMEOUT_MS = 10_000;
+/** TCP probes begin after this much silence, so a host that vanished is noticed while a watch is quiet. */
+export const KEEPALIVE_DELAY_MS = 15_000;
+/** First wait after a failed request, and the longest: client-go's reflector. Jitter doubles either at most. */
+export const WATCH_RETRY_MS = 800;
+export const WATCH_RETRY_MS_MAX = 30_000;
+/** timeoutSeconds of a watch is between this and twice this, at random, so that watches do not end together. */
+export const WATCH_TIMEOUT_S_MIN = 300;
+/**
+ * A watch without a byte for so long is dead: the server writes a bookmark every minute. Opening it again
+ * costs one request.
+ */
+export const WATCH_SILENCE_MS = 150_000;
+/** A list without a byte for so long is dead; the server itself gives up after 60 s. */
+export const LIST_SILENCE_MS = 70_000;
+/** A watch that lived for so long, or brought anything, was a success: the next failure starts over at the first wait. */
+export const WATCH_HEALTHY_MS = 5000;
+/** Objects per page where the server pages: a list from its cache ignores this. */
+export const LIST_PAGE = 500;
+/** An optional resource the server does not have is asked for again after so long. */
+export const ABSENT_RETRY_MS = 600_000;
+/** The first sync waits at most so long for this node's Node object (kube-proxy's NodeManager). */
+export const NODE_WAIT_MS = 30_000;
+/** A directory of manifests is looked at again after so long even if nothing was announced. */
+export const MANIFESTS_RESCAN_MS = 30_000;
+
+/** The longest ClientIP affinity the API allows. */
+export const AFFINITY_SECONDS_MAX = 86_400;
+/** Endpoints behind one frontend; more are left out. An action holds the count in 20 bits. */
+export const SLOTS_MAX = 1_000_000;

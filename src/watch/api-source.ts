@@ -1,0 +1,135 @@
+/** The API server as a source: four reflectors, and the gate before the first sync. */
+import type { Clock } from "../clock.ts";
+import type { Core } from "../core/core.ts";
+import { NODE_WAIT_MS } from "../limits.ts";
+import type { ClusterAccess } from "./access.ts";
+import type { JsonObject } from "./json.ts";
+import { Reflector, type ReflectorStatus } from "./reflector.ts";
+import {
+  ENDPOINT_SLICES,
+  nodeResource,
+  type Resource,
+  SERVICE_CIDRS,
+  SERVICES,
+} from "./resources.ts";
+import { coreSink, type EncodeEvent, mapSink, type Sink } from "./sink.ts";
+import type { Source, SourceEvents, SourceStatus } from "./source.ts";
+import { openTransport, type Transport } from "./transport.ts";
+
+export interface ApiSourceOptions {
+  readonly access: ClusterAccess;
+  readonly core: Core;
+  readonly encode: EncodeEvent;
+  readonly nodeName: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly events: SourceEvents;
+  /** Read initial states by WatchList instead of a list from the server's cache. Default false: a list is faster. */
+  readonly watchList?: boolean;
+  /** For tests and simulations; one call for each reflector. */
+  readonly openTransport?: (access: ClusterAccess) => Transport;
+}
+
+export interface ApiSource extends Source {
+  /** One for each resource. */
+  reflectors(): readonly ReflectorStatus[];
+}
+
+export function createApiSource(options: ApiSourceOptions): ApiSource {
+  const { access, core, clock, events } = options;
+  const listed = new Set<Resource["name"]>();
+  let cidrsAttempted = false;
+  let nodeSettled = false;
+  let stopWaiting: (() => void) | undefined;
+  let synced = false;
+
+  /** kube-proxy waits for a Node that has addresses, since node ports need them. */
+  const onNode = (nodes: readonly JsonObject[]) => {
+    const [node] = nodes;
+    if (node !== undefined && hasAddress(node)) nodeSettled = true;
+    events.onNode(node);
+    gate();
+  };
+  const gate = () => {
+    if (synced || !listed.has("services") || !listed.has("endpointslices")) return;
+    stopWaiting ??= clock.after(NODE_WAIT_MS, () => {
+      nodeSettled = true;
+      cidrsAttempted = true;
+      gate();
+    });
+    if (!nodeSettled || !cidrsAttempted) return;
+    synced = true;
+    stopWaiting();
+    events.onSynced();
+  };
+
+  const reflector = (resource: Resource, sink: Sink) =>
+    new Reflector({
+      resource,
+      sink,
+      transport: (options.openTransport ?? openTransport)(access),
+      server: access.server,
+      clock,
+      random: options.random,
+      watchList: options.watchList ?? false,
+      onUnauthorized: () => access.refused(),
+      onListed() {
+        listed.add(resource.name);
+        gate();
+      },
+      onAttempted() {
+        if (resource !== SERVICE_CIDRS || cidrsAttempted) return;
+        cidrsAttempted = true;
+        gate();
+      },
+      onChange: () => events.onChange(),
+      onProblem: (problem) => events.onProblem(problem),
+    });
+  const reflectors = [
+    reflector(SERVICES, coreSink(core, "Service", options.encode)),
+    reflector(ENDPOINT_SLICES, coreSink(core, "EndpointSlice", options.encode)),
+    reflector(nodeResource(options.nodeName), mapSink(onNode)),
+    reflector(
+      SERVICE_CIDRS,
+      mapSink((cidrs) => events.onServiceCidrs(cidrs)),
+    ),
+  ];
+
+  return {
+    start() {
+      for (const each of reflectors) each.start();
+    },
+    stop() {
+      stopWaiting?.();
+      for (const each of reflectors) each.stop();
+    },
+    get synced() {
+      return synced;
+    },
+    reflectors: () => reflectors.map((each) => each.status()),
+    status: () =>
+      summary(
+        access.server,
+        synced,
+        reflectors.map((each) => each.status()),
+      ),
+  };
+}
+
+/** ServiceCIDRs are optional: a server without them is no less connected. */
+function summary(name: string, synced: boolean, all: readonly ReflectorStatus[]): SourceStatus {
+  const needed = all.filter((each) => each.resource !== SERVICE_CIDRS.name);
+  return {
+    name,
+    synced,
+    connected: needed.every((each) => each.connected),
+    lastError: all.find((each) => each.lastError !== "")?.lastError ?? "",
+    lastEventAt: Math.max(...all.map((each) => each.lastEventAt)),
+  };
+}
+
+function hasAddress(node: JsonObject): boolean {
+  const { status } = node;
+  if (typeof status !== "object" || status === null || !("addresses" in status)) return false;
+  return Array.isArray(status.addresses) && status.addresses.length > 0;
+}

@@ -1,0 +1,169 @@
+/** The API server's JSON bodies: lists, and watches of one event per line. */
+import type { FeedResult } from "../core/core.ts";
+import { messageOf, SluiceError } from "../errors.ts";
+import type { Body } from "./sink.ts";
+
+/** An object of the API as JSON has it; nothing about it is certain. */
+export interface JsonObject {
+  readonly [name: string]: unknown;
+}
+
+export type EventType = "ADDED" | "MODIFIED" | "DELETED";
+
+/** Takes one object; says whether anything changed. */
+export type Apply = (type: EventType, object: JsonObject) => boolean;
+
+const INITIAL_END = "k8s.io/initial-events-end";
+
+/** One line, one event: `{"type":"ADDED","object":{…}}`. */
+export class JsonWatch implements Body {
+  readonly #apply: Apply;
+  readonly #onClose: () => void;
+  readonly #decoder = new TextDecoder();
+  /** The beginning of a line whose end has not come yet. */
+  #rest = "";
+
+  constructor(apply: Apply, onClose: () => void) {
+    this.#apply = apply;
+    this.#onClose = onClose;
+  }
+
+  take(chunk: Uint8Array): FeedResult {
+    const lines = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split("\n");
+    this.#rest = lines.pop() ?? "";
+    let result: FeedResult = { objects: false, initialEnd: false };
+    for (const line of lines) {
+      if (line.trim() !== "") result = merge(result, this.#event(parseObject(line)));
+    }
+    return result;
+  }
+
+  /** A line that was cut off is dropped: the watch resumes before it. */
+  end(): FeedResult {
+    return { objects: false, initialEnd: false };
+  }
+
+  close(): void {
+    this.#onClose();
+  }
+
+  #event(event: JsonObject): FeedResult {
+    const { type, object: content } = event;
+    const object = asObject(content);
+    if (type === "ERROR") {
+      const { code, message } = object;
+      return {
+        objects: false,
+        initialEnd: false,
+        status: { code: Number(code ?? 500), message: String(message ?? "") },
+      };
+    }
+    const { resourceVersion, annotations } = metadataOf(object);
+    if (type === "BOOKMARK") {
+      return {
+        objects: false,
+        initialEnd: annotations[INITIAL_END] === "true",
+        resourceVersion,
+      };
+    }
+    if (type !== "ADDED" && type !== "MODIFIED" && type !== "DELETED") {
+      throw malformed(`an event type must be known: current value is ${JSON.stringify(type)}`);
+    }
+    return { objects: this.#apply(type, object), initialEnd: false, resourceVersion };
+  }
+}
+
+/** A whole list (or a page of one), parsed when its last byte is here. */
+export class JsonList implements Body {
+  readonly #apply: Apply;
+  readonly #onClose: () => void;
+  readonly #chunks: Uint8Array[] = [];
+
+  constructor(apply: Apply, onClose: () => void) {
+    this.#apply = apply;
+    this.#onClose = onClose;
+  }
+
+  take(chunk: Uint8Array): FeedResult {
+    this.#chunks.push(chunk.slice());
+    return { objects: false, initialEnd: false };
+  }
+
+  end(): FeedResult {
+    const list = parseObject(Buffer.concat(this.#chunks).toString("utf8"));
+    const { items } = list;
+    if (!Array.isArray(items ?? [])) throw malformed("items must be a list");
+    let objects = false;
+    for (const item of (items ?? []) as unknown[])
+      objects = this.#apply("ADDED", asObject(item)) || objects;
+    const { resourceVersion, continueToken } = metadataOf(list);
+    return { objects, initialEnd: false, resourceVersion, continueToken };
+  }
+
+  close(): void {
+    this.#onClose();
+  }
+}
+
+export interface Metadata {
+  readonly namespace: string;
+  readonly name: string;
+  readonly resourceVersion: string;
+  readonly continueToken: string;
+  readonly labels: JsonObject;
+  readonly annotations: JsonObject;
+}
+
+/** The parts of an object's metadata that are looked at, "" and {} when absent. */
+export function metadataOf(object: JsonObject): Metadata {
+  const { metadata } = object;
+  const {
+    namespace,
+    name,
+    resourceVersion,
+    continue: token,
+    labels,
+    annotations,
+  } = asObject(metadata ?? {});
+  const text = (value: unknown) => (typeof value === "string" ? value : "");
+  return {
+    namespace: text(namespace),
+    name: text(name),
+    resourceVersion: text(resourceVersion),
+    continueToken: text(token),
+    labels: asObject(labels ?? {}),
+    annotations: asObject(annotations ?? {}),
+  };
+}
+
+function merge(before: FeedResult, next: FeedResult): FeedResult {
+  return {
+    ...before,
+    ...next,
+    objects: before.objects || next.objects,
+    initialEnd: before.initialEnd || next.initialEnd,
+  };
+}
+
+function parseObject(text: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (thrown) {
+    throw malformed(messageOf(thrown), thrown);
+  }
+  return asObject(value);
+}
+
+function asObject(value: unknown): JsonObject {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as JsonObject;
+  }
+  throw malformed(`an object is expected: current value is ${JSON.stringify(value)?.slice(0, 40)}`);
+}
+
+function malformed(rule: string, cause?: unknown): SluiceError {
+  return new SluiceError("API_MALFORMED", `Cannot read the API server's JSON: ${rule}`, undefined, {
+    cause,
+  });
+}

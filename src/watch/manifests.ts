@@ -1,0 +1,166 @@
+/**
+ * A directory of manifests as a source: edge nodes without a control plane, and the demo. Files are best
+ * replaced by rename; a file that is half written and does not parse keeps its last good version.
+ */
+import { resolve } from "node:path";
+import type { Clock } from "../clock.ts";
+import type { Core, ObjectKind, ObjectStream } from "../core/core.ts";
+import { messageOf, SluiceError } from "../errors.ts";
+import type { Problem } from "../types.ts";
+import { watchDirectory } from "./directory.ts";
+import type { EventType, JsonObject } from "./json.ts";
+import { type ManifestObject, manifestProblem } from "./manifest-file.ts";
+import { type KnownFile, readFiles } from "./manifest-files.ts";
+import { Reports } from "./reports.ts";
+import { type EncodeEvent, feedFrame } from "./sink.ts";
+import type { Source, SourceEvents } from "./source.ts";
+
+export interface ManifestSourceOptions {
+  readonly directory: string;
+  readonly core: Core;
+  readonly encode: EncodeEvent;
+  readonly nodeName: string;
+  readonly clock: Clock;
+  readonly events: SourceEvents;
+}
+
+export function createManifestSource(options: ManifestSourceOptions): Source {
+  const { core, clock, events } = options;
+  const directory = resolve(options.directory);
+  const streams = new Map<ObjectKind, ObjectStream>();
+  let files = new Map<string, KnownFile>();
+  /** What was handed on, by key, with its JSON for comparison. */
+  let published = new Map<string, { readonly object: JsonObject; readonly text: string }>();
+  const reports = new Reports((problem) => events.onProblem(problem));
+  let version = 0;
+  let synced = false;
+  let stopped = false;
+  let stopWatching = () => {};
+  let lastEventAt = 0;
+  let scanning = false;
+  let again = false;
+
+  const scan = async () => {
+    again = true;
+    if (scanning) return;
+    scanning = true;
+    while (again && !stopped) {
+      again = false;
+      try {
+        const read = await readFiles(directory, files);
+        if (stopped) break;
+        files = read;
+        publish();
+      } catch (thrown) {
+        if (thrown instanceof SluiceError) throw thrown;
+        const problem = manifestProblem(directory, "", `cannot be read: ${messageOf(thrown)}`);
+        reports.set([...reports.all(), problem]);
+      }
+    }
+    scanning = false;
+  };
+
+  const publish = () => {
+    const problems = [...files.values()].flatMap((file) => file.problems);
+    const wanted = chooseFirst(files, problems);
+    const next: typeof published = new Map();
+    let changed = false;
+    const others = new Set<string>();
+    for (const [key, entry] of wanted) {
+      const text = JSON.stringify(entry.object);
+      const before = published.get(key);
+      if (before?.text === text) {
+        next.set(key, before);
+        continue;
+      }
+      try {
+        if (!feed(entry.kind, before === undefined ? "ADDED" : "MODIFIED", entry.object)) {
+          others.add(entry.kind);
+        }
+        next.set(key, { object: entry.object, text });
+        changed = true;
+      } catch (thrown) {
+        if (!(thrown instanceof SluiceError)) throw thrown;
+        problems.push({ ...manifestProblem(entry.where, "", ""), message: thrown.message });
+        if (before !== undefined) next.set(key, before);
+      }
+    }
+    for (const [key, { object }] of published) {
+      if (next.has(key)) continue;
+      const kind = key.slice(0, key.indexOf(" "));
+      if (!feed(kind, "DELETED", object)) others.add(kind);
+      changed = true;
+    }
+    published = next;
+    reports.set(problems);
+    if (others.has("Node")) events.onNode(objectsOf("Node")[0]);
+    if (others.has("ServiceCIDR")) events.onServiceCidrs(objectsOf("ServiceCIDR"));
+    if (changed) lastEventAt = clock.now();
+    if (changed) events.onChange();
+    if (!synced) {
+      synced = true;
+      events.onSynced();
+    }
+  };
+
+  /** False for kinds that the core does not keep. */
+  const feed = (kind: string, type: EventType, object: JsonObject): boolean => {
+    if (kind !== "Service" && kind !== "EndpointSlice") return false;
+    version += 1;
+    const { metadata } = object;
+    const versioned = {
+      ...object,
+      metadata: { ...(metadata as JsonObject), resourceVersion: String(version) },
+    };
+    const stream = streams.get(kind) ?? core.openStream(kind, "watch");
+    streams.set(kind, stream);
+    feedFrame(stream, options.encode(kind, type, versioned));
+    return true;
+  };
+
+  const objectsOf = (kind: string): JsonObject[] =>
+    [...published].flatMap(([key, { object }]) => (key.startsWith(`${kind} `) ? [object] : []));
+
+  /** Of several files with one object the first by name has it; Nodes of others are nobody's business. */
+  const chooseFirst = (known: typeof files, problems: Problem[]) => {
+    const wanted = new Map<string, ManifestObject>();
+    for (const entry of [...known.values()].flatMap((file) => file.objects)) {
+      if (entry.kind === "Node" && entry.key !== `Node ${options.nodeName}`) continue;
+      const first = wanted.get(entry.key);
+      if (first === undefined) wanted.set(entry.key, entry);
+      else {
+        problems.push(
+          manifestProblem(
+            entry.where,
+            "metadata.name",
+            `must not repeat ${entry.key}, which ${first.where} has`,
+          ),
+        );
+      }
+    }
+    return wanted;
+  };
+
+  return {
+    start() {
+      stopWatching = watchDirectory(directory, clock, () => void scan());
+      void scan();
+    },
+    stop() {
+      stopped = true;
+      stopWatching();
+      for (const stream of streams.values()) stream.close();
+      streams.clear();
+    },
+    get synced() {
+      return synced;
+    },
+    status: () => ({
+      name: directory,
+      synced,
+      connected: !stopped && !reports.all().some((each) => each.subject === directory),
+      lastError: reports.all()[0]?.message ?? "",
+      lastEventAt,
+    }),
+  };
+}

@@ -1,0 +1,342 @@
+/**
+ * Keeps a sink equal to one resource of the API server: reads everything once, then watches from there,
+ * and goes on from the last version it saw when a watch ends or breaks. client-go's reflector is the
+ * model for versions, waits and what each error means.
+ */
+import type { Clock } from "../clock.ts";
+import type { FeedResult } from "../core/core.ts";
+import { type ErrorCode, SluiceError } from "../errors.ts";
+import {
+  ABSENT_RETRY_MS,
+  LIST_PAGE,
+  LIST_SILENCE_MS,
+  WATCH_HEALTHY_MS,
+  WATCH_RETRY_MS,
+  WATCH_RETRY_MS_MAX,
+  WATCH_SILENCE_MS,
+  WATCH_TIMEOUT_S_MIN,
+} from "../limits.ts";
+import type { Problem } from "../types.ts";
+import { Backoff } from "./backoff.ts";
+import { acceptHeader, type Exchange, exchange } from "./exchange.ts";
+import { JsonList } from "./json.ts";
+import { type Resource, requestPath } from "./resources.ts";
+import type { Body, Sink } from "./sink.ts";
+import { isTooLarge, type Status, statusError, statusOf } from "./status.ts";
+import type { Transport } from "./transport.ts";
+
+export interface ReflectorOptions {
+  readonly resource: Resource;
+  readonly sink: Sink;
+  readonly transport: Transport;
+  /** For messages. */
+  readonly server: string;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Read the initial state by WatchList even where the server's cache would do. */
+  readonly watchList: boolean;
+  /** The server does not know us (401): get a new login. */
+  onUnauthorized(): void;
+  /** The sink holds a complete state. Called again after each time everything was read anew. */
+  onListed(): void;
+  /** The first attempt is over, however it ended. */
+  onAttempted(): void;
+  /** Objects went into the sink. */
+  onChange(): void;
+  /** An empty message says: over. */
+  onProblem(problem: Problem): void;
+}
+
+export interface ReflectorStatus {
+  readonly resource: string;
+  readonly listed: boolean;
+  /** A request is being answered. */
+  readonly connected: boolean;
+  /** "" when the last attempt went well. */
+  readonly lastError: string;
+  /** Unix ms of the last byte that meant something; 0 for never. */
+  readonly lastEventAt: number;
+  readonly resourceVersion: string;
+}
+
+export class Reflector {
+  readonly #options: ReflectorOptions;
+  readonly #backoff: Backoff;
+  #exchange: Exchange | undefined;
+  #stopped = false;
+
+  /** The newest version seen; "" before the first complete read. */
+  #version = "";
+  /** The sink is complete up to `#version`: a watch may go on from there. */
+  #current = false;
+  /** The next read must come from the store itself, not from a server's cache. */
+  #consistent = false;
+  /** What the server turned out not to do. */
+  #protobufRefused = false;
+  #watchListRefused = false;
+  #pagesRefused = false;
+  /** A fresh login was tried since the last success. */
+  #relogin = false;
+
+  #listed = false;
+  #connected = false;
+  #lastError = "";
+  #lastEventAt = 0;
+
+  constructor(options: ReflectorOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff({
+      firstMs: WATCH_RETRY_MS,
+      maxMs: WATCH_RETRY_MS_MAX,
+      clock: options.clock,
+      random: options.random,
+    });
+  }
+
+  start(): void {
+    void this.#run();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#exchange?.abort(
+      new SluiceError("API_UNREACHABLE", "the reflector was stopped", this.#options.server),
+    );
+    this.#backoff.wake();
+    this.#options.transport.close();
+  }
+
+  status(): ReflectorStatus {
+    return {
+      resource: this.#options.resource.name,
+      listed: this.#listed,
+      connected: this.#connected,
+      lastError: this.#lastError,
+      lastEventAt: this.#lastEventAt,
+      resourceVersion: this.#version,
+    };
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      try {
+        if (this.#current) await this.#watch(false);
+        else if (this.#wantsWatchList()) await this.#watch(true);
+        else await this.#list();
+      } catch (thrown) {
+        if (this.#stopped) return;
+        if (!(thrown instanceof SluiceError)) throw thrown;
+        await this.#recover(thrown);
+      }
+      this.#connected = false;
+      this.#options.onAttempted();
+    }
+  }
+
+  #wantsWatchList(): boolean {
+    return (this.#options.watchList || this.#consistent) && !this.#watchListRefused;
+  }
+
+  /** From the server's cache, but no older than what was seen; or in pages from the store itself. */
+  async #list(): Promise<void> {
+    const { sink } = this.#options;
+    const from = this.#consistent ? "" : this.#version || "0";
+    const limit = this.#consistent && !this.#pagesRefused ? String(LIST_PAGE) : "";
+    let token = "";
+    let version = "";
+    sink.beginReplace();
+    do {
+      const parameters = { resourceVersion: token === "" ? from : "", limit, continue: token };
+      token = "";
+      await this.#get("list", parameters, (feed) => {
+        version = feed.resourceVersion || version;
+        token = feed.continueToken || token;
+      });
+    } while (token !== "");
+    if (version === "") {
+      throw this.#malformed("a list must have a metadata.resourceVersion");
+    }
+    this.#complete(version);
+  }
+
+  /** @param initial begins with all objects (WatchList), ended by a marked bookmark. */
+  async #watch(initial: boolean): Promise<void> {
+    const { sink, clock, random } = this.#options;
+    const seconds = Math.floor(WATCH_TIMEOUT_S_MIN * (1 + random()));
+    const from = initial && this.#consistent ? "" : this.#version;
+    const started = clock.monotonic();
+    let brought = false;
+    if (initial) sink.beginReplace();
+    const ending = await this.#get(
+      "watch",
+      {
+        watch: "true",
+        allowWatchBookmarks: "true",
+        timeoutSeconds: String(seconds),
+        resourceVersion: from,
+        sendInitialEvents: initial ? "true" : "",
+        resourceVersionMatch: initial ? "NotOlderThan" : "",
+      },
+      (feed) => {
+        brought ||= feed.objects || feed.resourceVersion !== undefined;
+        if (brought && this.#current) this.#succeeded();
+        if (feed.initialEnd && !this.#current) this.#complete(feed.resourceVersion ?? "");
+        else if (this.#current) this.#version = feed.resourceVersion || this.#version;
+      },
+    );
+    if (initial && !this.#current) {
+      throw this.#unreachable("the watch must not end before all initial events came");
+    }
+    if (ending === "silent") await this.#checkStore();
+    else if (brought || clock.monotonic() - started >= WATCH_HEALTHY_MS) this.#succeeded();
+    else throw this.#unreachable("the watch must not end at once");
+  }
+
+  /**
+   * A watch from a version that the store has not reached yet stays silent for ever: so a silent one asks
+   * the store how far it is. It went back in time when it was restored from a backup.
+   */
+  async #checkStore(): Promise<void> {
+    let version = "";
+    const body = new JsonList(
+      () => false,
+      () => {},
+    );
+    await this.#get(
+      "list",
+      { limit: "1" },
+      (feed) => {
+        version = feed.resourceVersion || version;
+      },
+      body,
+    );
+    if (isBefore(version, this.#version)) this.#readStore();
+  }
+
+  async #get(
+    verb: "list" | "watch",
+    parameters: { readonly [name: string]: string },
+    onFeed: (feed: FeedResult) => void,
+    body?: Body,
+  ): Promise<"end" | "silent"> {
+    const { resource, sink, transport, server, clock } = this.#options;
+    const what = `${verb} ${resource.name}`;
+    const protobuf = sink.protobuf && !this.#protobufRefused && body === undefined;
+    this.#exchange = exchange({
+      transport,
+      clock,
+      what,
+      server,
+      path: requestPath(resource, parameters),
+      accept: acceptHeader(verb, protobuf),
+      silenceMs: verb === "list" ? LIST_SILENCE_MS : WATCH_SILENCE_MS,
+      open: (encoding) => {
+        this.#connected = true;
+        this.#report(undefined);
+        return body ?? sink.open(verb, encoding);
+      },
+      onFeed: (feed) => {
+        this.#lastEventAt = clock.now();
+        onFeed(feed);
+        if (feed.objects) this.#options.onChange();
+        if (feed.status !== undefined) {
+          throw statusError(what, server, { reason: "", retryAfterMs: 0, ...feed.status });
+        }
+      },
+    });
+    const ending = await this.#exchange.done;
+    if (verb === "list" && ending === "silent") {
+      throw this.#unreachable(`a list must bring something within ${LIST_SILENCE_MS / 1000} s`);
+    }
+    return ending;
+  }
+
+  #complete(version: string): void {
+    this.#options.sink.endReplace();
+    this.#version = version;
+    this.#current = true;
+    this.#consistent = false;
+    this.#listed = true;
+    this.#relogin = false;
+    this.#options.onListed();
+    this.#options.onChange();
+  }
+
+  #succeeded(): void {
+    this.#backoff.reset();
+    this.#relogin = false;
+  }
+
+  #readStore(): void {
+    this.#current = false;
+    this.#consistent = true;
+  }
+
+  /** Decides how to go on after an error, and waits unless going on at once is right. */
+  async #recover(error: SluiceError): Promise<void> {
+    const status = statusOf(error);
+    if (error.code === "API_MALFORMED" || error.code === "CORE_MEMORY") this.#current = false;
+    if (status !== undefined && this.#adapt(status)) return;
+    const absent = status?.code === 404 && this.#options.resource.optional;
+    if (!absent) this.#report(error);
+    this.#connected = false;
+    this.#options.onAttempted();
+    await this.#backoff.wait(absent ? ABSENT_RETRY_MS : (status?.retryAfterMs ?? 0));
+  }
+
+  /** What an answer of the server teaches; true when the next attempt need not wait. */
+  #adapt(status: Status): boolean {
+    if (status.code === 410 || isTooLarge(status)) {
+      if (this.#current && status.code === 410) this.#current = false;
+      else if (this.#consistent) this.#pagesRefused = true;
+      else this.#readStore();
+      if (this.#backoff.attempts > 0) return false;
+      this.#backoff.skip();
+      return true;
+    }
+    if (status.code === 401) {
+      this.#options.onUnauthorized();
+      const first = !this.#relogin;
+      this.#relogin = true;
+      return first;
+    }
+    if ((status.code === 406 || status.code === 415) && !this.#protobufRefused) {
+      this.#protobufRefused = this.#options.sink.protobuf;
+      return this.#protobufRefused;
+    }
+    if ((status.code === 400 || status.code === 422) && !this.#current && this.#wantsWatchList()) {
+      this.#watchListRefused = true;
+      return true;
+    }
+    return false;
+  }
+
+  #report(error: SluiceError | undefined): void {
+    const message = error?.message ?? "";
+    if (message === this.#lastError) return;
+    const code: ErrorCode = error?.code ?? "API_UNREACHABLE";
+    this.#lastError = message;
+    this.#options.onProblem({
+      subject: `${this.#options.resource.name} at ${this.#options.server}`,
+      code,
+      field: "",
+      message,
+    });
+  }
+
+  #malformed(rule: string): SluiceError {
+    const { resource, server } = this.#options;
+    return new SluiceError("API_MALFORMED", `Cannot list ${resource.name}: ${rule}`, server);
+  }
+
+  #unreachable(rule: string): SluiceError {
+    const { resource, server } = this.#options;
+    return new SluiceError("API_UNREACHABLE", `Cannot watch ${resource.name}: ${rule}`, server);
+  }
+}
+
+/** Versions are decimal numbers, by their API's contract since Kubernetes 1.35 and in fact always. */
+function isBefore(version: string, other: string): boolean {
+  return version.length !== other.length ? version.length < other.length : version < other;
+}

@@ -1,0 +1,67 @@
+/** What is watched and with which selectors: kube-proxy's (its options.go), as data. */
+
+export interface Resource {
+  /** Plural, as in messages and paths. */
+  readonly name: "services" | "endpointslices" | "nodes" | "servicecidrs";
+  readonly kind: "Service" | "EndpointSlice" | "Node" | "ServiceCIDR";
+  readonly path: string;
+  readonly labelSelector: string;
+  readonly fieldSelector: string;
+  /** Older servers do not have it: a 404 is no problem. */
+  readonly optional: boolean;
+}
+
+export const SERVICES: Resource = {
+  name: "services",
+  kind: "Service",
+  path: "/api/v1/services",
+  labelSelector: "!service.kubernetes.io/service-proxy-name",
+  fieldSelector: "spec.clusterIP!=None",
+  optional: false,
+};
+
+export const ENDPOINT_SLICES: Resource = {
+  name: "endpointslices",
+  kind: "EndpointSlice",
+  path: "/apis/discovery.k8s.io/v1/endpointslices",
+  labelSelector: "!service.kubernetes.io/headless",
+  fieldSelector: "",
+  optional: false,
+};
+
+export const SERVICE_CIDRS: Resource = {
+  name: "servicecidrs",
+  kind: "ServiceCIDR",
+  path: "/apis/networking.k8s.io/v1/servicecidrs",
+  labelSelector: "",
+  fieldSelector: "",
+  optional: true,
+};
+
+/** The one Node this proxy runs on. */
+export function nodeResource(nodeName: string): Resource {
+  return {
+    name: "nodes",
+    kind: "Node",
+    path: "/api/v1/nodes",
+    labelSelector: "",
+    fieldSelector: `metadata.name=${nodeName}`,
+    optional: false,
+  };
+}
+
+/** Path and query of a request for this resource. Empty parameters are left out. */
+export function requestPath(
+  resource: Resource,
+  parameters: { readonly [name: string]: string },
+): string {
+  const query = new URLSearchParams();
+  const all = {
+    labelSelector: resource.labelSelector,
+    fieldSelector: resource.fieldSelector,
+    ...parameters,
+  };
+  for (const [name, value] of Object.entries(all)) if (value !== "") query.set(name, value);
+  const text = query.toString();
+  return text === "" ? resource.path : `${resource.path}?${text}`;
+}

@@ -1,0 +1,97 @@
+/** Where a reflector's objects go: Services and slices into the core, the few others into a map. */
+import type { Core, FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
+import { type EventType, JsonList, type JsonObject, JsonWatch, metadataOf } from "./json.ts";
+
+/** One HTTP body being read. */
+export interface Body {
+  /** @throws SluiceError API_MALFORMED, CORE_MEMORY */
+  take(chunk: Uint8Array): FeedResult;
+  /** The body is complete. */
+  end(): FeedResult;
+  close(): void;
+}
+
+export interface Sink {
+  /** Whether this sink reads protobuf; JSON it always reads. */
+  readonly protobuf: boolean;
+  open(format: "list" | "watch", encoding: "protobuf" | "json"): Body;
+  /** What is not fed again before `endReplace` is gone. Begins anew when called twice. */
+  beginReplace(): void;
+  endReplace(): void;
+}
+
+/** Encodes one event as a frame of a protobuf watch, its length prefix included. */
+export type EncodeEvent = (kind: ObjectKind, type: EventType, object: JsonObject) => Uint8Array;
+
+export const NOTHING: FeedResult = { objects: false, initialEnd: false };
+
+/** Protobuf goes into the core as it is; JSON is first re-encoded, so that the core has one way in. */
+export function coreSink(core: Core, kind: ObjectKind, encode: EncodeEvent): Sink {
+  return {
+    protobuf: true,
+    open(format, encoding) {
+      if (encoding === "protobuf") return new CoreBody(core.openStream(kind, format));
+      const stream = core.openStream(kind, "watch");
+      const apply = (type: EventType, object: JsonObject) =>
+        feedFrame(stream, encode(kind, type, object)).objects;
+      return format === "list"
+        ? new JsonList(apply, () => stream.close())
+        : new JsonWatch(apply, () => stream.close());
+    },
+    beginReplace: () => core.beginReplace(kind),
+    endReplace: () => core.endReplace(kind),
+  };
+}
+
+/** Feeds one complete frame. */
+export function feedFrame(stream: ObjectStream, frame: Uint8Array): FeedResult {
+  stream.reserve(frame.length).set(frame);
+  return stream.feed(frame.length);
+}
+
+class CoreBody implements Body {
+  readonly #stream: ObjectStream;
+
+  constructor(stream: ObjectStream) {
+    this.#stream = stream;
+  }
+
+  take(chunk: Uint8Array): FeedResult {
+    return feedFrame(this.#stream, chunk);
+  }
+
+  end(): FeedResult {
+    return NOTHING;
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+}
+
+/** Keeps the objects themselves, by name; `onChange` gets all of them after each change. */
+export function mapSink(onChange: (objects: readonly JsonObject[]) => void): Sink {
+  const objects = new Map<string, JsonObject>();
+  let fresh: Set<string> | undefined;
+  const apply = (type: EventType, object: JsonObject) => {
+    const name = metadataOf(object).name;
+    if (type === "DELETED") objects.delete(name);
+    else objects.set(name, object);
+    fresh?.add(name);
+    if (fresh === undefined) onChange([...objects.values()]);
+    return true;
+  };
+  return {
+    protobuf: false,
+    open: (format) =>
+      format === "list" ? new JsonList(apply, () => {}) : new JsonWatch(apply, () => {}),
+    beginReplace() {
+      fresh = new Set();
+    },
+    endReplace() {
+      for (const name of objects.keys()) if (fresh?.has(name) === false) objects.delete(name);
+      fresh = undefined;
+      onChange([...objects.values()]);
+    },
+  };
+}

@@ -1,0 +1,35 @@
+/** What every source of objects offers: the API server, or a directory of manifests. */
+import type { Problem } from "../types.ts";
+import type { JsonObject } from "./json.ts";
+
+export interface SourceEvents {
+  /** Objects went into the core: there may be dirty Services. Comes often during an initial read. */
+  onChange(): void;
+  /** This node's Node object; undefined when there is none (any more). */
+  onNode(node: JsonObject | undefined): void;
+  /** All ServiceCIDR objects, after each change of one. */
+  onServiceCidrs(cidrs: readonly JsonObject[]): void;
+  /** An empty message says that the problem of this subject and field is over. */
+  onProblem(problem: Problem): void;
+  /** Once: everything that a first sync must wait for is here. */
+  onSynced(): void;
+}
+
+export interface SourceStatus {
+  /** The server's URL or the directory. */
+  readonly name: string;
+  readonly synced: boolean;
+  /** Everything watched is being watched right now. */
+  readonly connected: boolean;
+  /** "" when all is well. */
+  readonly lastError: string;
+  /** Unix ms of the last news, 0 for none yet. */
+  readonly lastEventAt: number;
+}
+
+export interface Source {
+  start(): void;
+  stop(): void;
+  readonly synced: boolean;
+  status(): SourceStatus;
+}
