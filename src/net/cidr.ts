@@ -1,0 +1,61 @@
+/** Ranges of addresses: membership, bounds, and the disjoint lists that interval tables need. */
+import type { Address, Cidr } from "../types.ts";
+import { compareAddresses, compareBytes } from "./ip.ts";
+
+/** The range that holds this address alone. */
+export function cidrOf(address: Address): Cidr {
+  return { family: address.family, bytes: address.bytes, prefix: address.bytes.length * 8 };
+}
+
+/** Is the address inside? False for the other family. */
+export function contains(cidr: Cidr, address: Address): boolean {
+  if (cidr.family !== address.family) return false;
+  const whole = cidr.prefix >> 3;
+  for (let i = 0; i < whole; i++) if (cidr.bytes[i] !== address.bytes[i]) return false;
+  const rest = cidr.prefix & 7;
+  if (rest === 0) return true;
+  return ((cidr.bytes[whole] as number) ^ (address.bytes[whole] as number)) >> (8 - rest) === 0;
+}
+
+/** Its last address; `bytes` is its first. */
+export function lastAddress(cidr: Cidr): Uint8Array {
+  return mask(cidr.bytes, cidr.prefix, 0xff);
+}
+
+/** Prefix length of the interval from `first` to `last`; undefined when it is not one range. */
+export function prefixOf(first: Uint8Array, last: Uint8Array): number | undefined {
+  let prefix = 0;
+  const bits = first.length * 8;
+  const bit = (bytes: Uint8Array, i: number) => ((bytes[i >> 3] as number) >> (7 - (i & 7))) & 1;
+  while (prefix < bits && bit(first, prefix) === bit(last, prefix)) prefix++;
+  const cidr = { bytes: first, prefix };
+  const whole =
+    compareBytes(mask(first, prefix, 0), first) === 0 &&
+    compareBytes(mask(cidr.bytes, prefix, 0xff), last) === 0;
+  return whole ? prefix : undefined;
+}
+
+/**
+ * The same addresses without ranges inside others: sorted and disjoint. Two ranges either nest or have
+ * nothing in common, so the one before decides; the kernel refuses intervals that overlap.
+ */
+export function disjoint(cidrs: readonly Cidr[]): Cidr[] {
+  const sorted = [...cidrs].sort((a, b) => compareAddresses(a, b) || a.prefix - b.prefix);
+  const kept: Cidr[] = [];
+  for (const cidr of sorted) {
+    const before = kept.at(-1);
+    if (before === undefined || !contains(before, cidr)) kept.push(cidr);
+  }
+  return kept;
+}
+
+/** The bytes with everything behind the prefix set to `fill` (0 or 0xff). */
+function mask(bytes: Uint8Array, prefix: number, fill: number): Uint8Array {
+  const masked = bytes.slice();
+  for (let i = 0; i < masked.length; i++) {
+    const keep = Math.min(8, Math.max(0, prefix - i * 8));
+    const network = (0xff << (8 - keep)) & 0xff;
+    masked[i] = ((masked[i] as number) & network) | (fill & ~network);
+  }
+  return masked;
+}

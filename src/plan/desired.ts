@@ -1,0 +1,151 @@
+/**
+ * Desired: what should be in the kernel for a batch of owners, written as records (asm/layout.ts) where
+ * the core will diff it.
+ */
+import { OWNER_NODE, RECORD_ELEMENT, RECORD_HEADER, RECORD_SLOTS } from "../../asm/layout.ts";
+import { lastAddress } from "../net/cidr.ts";
+import type { Frontend } from "../state/frontends.ts";
+import type { Cidr, EndpointSpan } from "../types.ts";
+import type { ActionCode } from "./actions.ts";
+import { keySize, TABLES, type TableId, valueSize } from "./tables.ts";
+
+/** Memory of the core for at least `bytes`. The same bytes again keep their content. */
+export type Reserve = (bytes: number) => Uint8Array;
+
+const EMPTY = new Uint8Array(0);
+const FIRST_RESERVATION = 64 * 1024;
+/** Key and value sizes by table id: asked for every element. */
+const SIZES = TABLES.flatMap((_, index) => [index * 2, index * 2 + 1]).map((id) => ({
+  key: keySize(id as TableId),
+  value: valueSize(id as TableId),
+}));
+
+/** Writes the records of one batch. Nothing is allocated per element. */
+export class DesiredWriter {
+  readonly #reserve: Reserve;
+  #region: Uint8Array = EMPTY;
+  #capacity = 0;
+  #at = 0;
+  #elements = 0;
+
+  constructor(reserve: Reserve) {
+    this.#reserve = reserve;
+  }
+
+  /** Starts another batch. The core may have used or freed the memory of the last one. */
+  reset(): void {
+    this.#region = EMPTY;
+    this.#capacity = 0;
+    this.#at = 0;
+    this.#elements = 0;
+  }
+
+  /** Bytes written since `reset`: the argument of `core.diff`. */
+  get bytes(): number {
+    return this.#at;
+  }
+
+  /** Elements they describe, each slot counted. */
+  get elements(): number {
+    return this.#elements;
+  }
+
+  /** The records themselves, valid until the next call into the core. */
+  region(): Uint8Array {
+    this.#ensure(0);
+    return this.#region.subarray(0, this.#at);
+  }
+
+  /** Frontend → action. */
+  action(table: TableId, owner: number, frontend: Frontend, code: ActionCode): void {
+    this.#start(RECORD_ELEMENT, table, owner);
+    this.#frontend(frontend);
+    this.#u32(code);
+  }
+
+  /** Frontend and slot → endpoint, for every endpoint of the span; the core numbers the slots. */
+  slots(table: TableId, owner: number, frontend: Frontend, span: EndpointSpan): void {
+    this.#start(RECORD_SLOTS, table, owner);
+    this.#elements += span.count - 1;
+    this.#frontend(frontend);
+    this.#u32(span.pointer);
+    this.#u32(span.count);
+  }
+
+  /** Frontend in a set. */
+  member(table: TableId, owner: number, frontend: Frontend): void {
+    this.#start(RECORD_ELEMENT, table, owner);
+    this.#frontend(frontend);
+  }
+
+  /** Frontend and source range in a set. */
+  allowed(table: TableId, owner: number, frontend: Frontend, source: Cidr): void {
+    this.#start(RECORD_ELEMENT, table, owner);
+    this.#frontend(frontend);
+    this.#range(source);
+  }
+
+  /** Address in a set. */
+  address(table: TableId, owner: number, bytes: Uint8Array): void {
+    this.#start(RECORD_ELEMENT, table, owner);
+    this.#copy(bytes);
+  }
+
+  /** Address with itself in a set: a connection of an endpoint to itself. */
+  pair(table: TableId, owner: number, bytes: Uint8Array): void {
+    this.#start(RECORD_ELEMENT, table, owner);
+    this.#copy(bytes);
+    this.#copy(bytes);
+  }
+
+  /** Range in a set. */
+  range(table: TableId, cidr: Cidr): void {
+    this.#start(RECORD_ELEMENT, table, OWNER_NODE);
+    this.#range(cidr);
+  }
+
+  #start(kind: number, table: TableId, owner: number): void {
+    const size = SIZES[table] as (typeof SIZES)[number];
+    // A slots record has pointer and count (8 bytes) in place of the slot number (4) and the value.
+    this.#ensure(RECORD_HEADER + size.key + (kind === RECORD_SLOTS ? 4 : size.value));
+    this.#u32(kind | (table << 8));
+    this.#u32(owner);
+    this.#elements++;
+  }
+
+  #frontend(frontend: Frontend): void {
+    if (frontend.address !== undefined) this.#copy(frontend.address.bytes);
+    this.#u32(frontend.protocol);
+    this.#u32((frontend.port >> 8) | ((frontend.port & 0xff) << 8));
+  }
+
+  #range(cidr: Cidr): void {
+    this.#copy(cidr.bytes);
+    this.#copy(lastAddress(cidr));
+  }
+
+  #copy(bytes: Uint8Array): void {
+    const region = this.#region;
+    for (let i = 0; i < bytes.length; i++) region[this.#at++] = bytes[i] as number;
+  }
+
+  #u32(value: number): void {
+    const region = this.#region;
+    region[this.#at++] = value;
+    region[this.#at++] = value >>> 8;
+    region[this.#at++] = value >>> 16;
+    region[this.#at++] = value >>> 24;
+  }
+
+  /** Room for `more` bytes; looks again when the core's memory has moved, which empties our view of it. */
+  #ensure(more: number): void {
+    const need = this.#at + more;
+    if (need <= this.#region.length) return;
+    if (this.#capacity > 0) this.#region = this.#reserve(this.#capacity);
+    if (need <= this.#region.length) return;
+    const written = this.#region.slice(0, this.#at);
+    this.#capacity = Math.max(FIRST_RESERVATION, need, this.#capacity * 2);
+    this.#region = this.#reserve(this.#capacity);
+    this.#region.set(written);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The plan: from Services, and what selection chose for them, to the elements they should have. Pure; it
+ * never loops over endpoints.
+ */
+import { OWNER_NODE } from "../../asm/layout.ts";
+import { clusterIpKey, clusterIpsOf, type FrontendKey, frontendsOf } from "../state/frontends.ts";
+import type { Address, Choice, Cidr, NodeFacts, Service, ServiceId } from "../types.ts";
+import type { DesiredWriter } from "./desired.ts";
+import { planFrontend } from "./policy.ts";
+import { allowedSources, planSources } from "./sources.ts";
+import { type Family, tableId } from "./tables.ts";
+
+/** What the plan depends on besides Services and their endpoints. */
+export interface PlanContext {
+  /** This node's own addresses (bindAddress included). */
+  readonly primary: NodeFacts["primary"];
+  readonly claims: { holds(id: ServiceId, key: FrontendKey): boolean };
+  /** Sorted and disjoint (state/cidrs.ts). */
+  readonly serviceCidrs: readonly Cidr[];
+  /** Addresses that serve node ports, each once (state/addresses.ts). */
+  readonly nodePortAddresses: readonly Address[];
+  /** Addresses of this node's endpoints, each once: `core.localAddresses`. */
+  readonly localEndpoints: { readonly [family in Family]: readonly Uint8Array[] };
+}
+
+const CLUSTER_IPS = { 4: tableId("cluster-ips", 4), 6: tableId("cluster-ips", 6) };
+const NODE_ADDRESSES = { 4: tableId("node-addresses", 4), 6: tableId("node-addresses", 6) };
+const HAIRPIN = { 4: tableId("hairpin", 4), 6: tableId("hairpin", 6) };
+const SERVICE_CIDRS = { 4: tableId("service-cidrs", 4), 6: tableId("service-cidrs", 6) };
+
+/** Writes every element one Service should have, as far as it holds the frontends (state/claims.ts). */
+export function planService(
+  service: Service,
+  choices: readonly Choice[],
+  context: PlanContext,
+  writer: DesiredWriter,
+): void {
+  const { claims, primary } = context;
+  for (const address of clusterIpsOf(service)) {
+    if (!claims.holds(service.id, clusterIpKey(address))) continue;
+    writer.address(CLUSTER_IPS[address.family], service.id, address.bytes);
+  }
+  const guarded = service.vips.length > 0 && service.sourceRanges.length > 0;
+  const allowed = {
+    4: guarded ? allowedSources(service, 4, primary) : [],
+    6: guarded ? allowedSources(service, 6, primary) : [],
+  };
+  const byPort: Choice[] = [];
+  for (const choice of choices) byPort[choiceIndex(choice.portIndex, choice.family)] = choice;
+  for (const frontend of frontendsOf(service)) {
+    if (!claims.holds(service.id, frontend.key)) continue;
+    if (frontend.kind === "vip") {
+      planSources(service, frontend, allowed[frontend.family], writer);
+    }
+    const choice = byPort[choiceIndex(frontend.portIndex, frontend.family)];
+    if (choice !== undefined) planFrontend(service, frontend, choice, writer);
+  }
+}
+
+/** Writes what belongs to the node itself. */
+export function planNode(context: PlanContext, writer: DesiredWriter): void {
+  for (const address of context.nodePortAddresses) {
+    writer.address(NODE_ADDRESSES[address.family], OWNER_NODE, address.bytes);
+  }
+  for (const family of [4, 6] as const) {
+    for (const address of context.localEndpoints[family]) {
+      writer.pair(HAIRPIN[family], OWNER_NODE, address);
+    }
+  }
+  for (const cidr of context.serviceCidrs) writer.range(SERVICE_CIDRS[cidr.family], cidr);
+}
+
+function choiceIndex(portIndex: number, family: Family): number {
+  return portIndex * 2 + (family === 6 ? 1 : 0);
+}

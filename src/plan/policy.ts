@@ -1,0 +1,160 @@
+/**
+ * Traffic policies: which elements make a frontend behave as internalTrafficPolicy and
+ * externalTrafficPolicy ask (KEP-2086, KEP-1669 for terminating endpoints, which selection has settled).
+ */
+import { SLOTS_MAX } from "../limits.ts";
+import type { Frontend } from "../state/frontends.ts";
+import type { Choice, EndpointSpan, Service } from "../types.ts";
+import { encodeAction, type Reach, type Source } from "./actions.ts";
+import { affinitySeconds, planLearn } from "./affinity.ts";
+import type { DesiredWriter } from "./desired.ts";
+import { type Family, type TableId, tableId } from "./tables.ts";
+
+/** The tables one kind of frontend uses in one family: node ports have their own, without the address. */
+interface FrontendTables {
+  readonly everyone: TableId;
+  readonly outside: TableId;
+  readonly unserved: TableId;
+  readonly cluster: TableId;
+  readonly clusterSource: Source;
+  readonly local: TableId;
+  readonly localSource: Source;
+}
+
+const ADDRESS_TABLES = { 4: addressTables(4), 6: addressTables(6) };
+const NODE_PORT_TABLES = { 4: nodePortTables(4), 6: nodePortTables(6) };
+const DROP = encodeAction({ verb: "drop" });
+const REJECT = encodeAction({ verb: "reject" });
+const ACCEPT = encodeAction({ verb: "accept" });
+
+/**
+ * Writes how this frontend chooses: one action and one list of slots for each audience that has endpoints,
+ * and a refusal where some audience has none.
+ */
+export function planFrontend(
+  service: Service,
+  frontend: Frontend,
+  choice: Choice,
+  writer: DesiredWriter,
+): void {
+  const tables = frontend.address === undefined ? NODE_PORT_TABLES : ADDRESS_TABLES;
+  const plan = new FrontendPlan(service, frontend, tables[frontend.family], writer);
+  if (frontend.kind === "cluster-ip") planInternal(service, choice, plan);
+  else if (externalPolicyLocal(service)) planExternalLocal(choice, plan);
+  else planExternalCluster(choice, plan);
+}
+
+/**
+ * Does externalTrafficPolicy Local apply? Only to Services that outside traffic can reach; elsewhere the
+ * field is left over from another type.
+ */
+export function externalPolicyLocal(service: Service): boolean {
+  if (!service.externalLocal) return false;
+  return service.type !== "ClusterIP" || service.externalIPs.length > 0;
+}
+
+function planInternal(service: Service, choice: Choice, plan: FrontendPlan): void {
+  const span = service.internalLocal ? choice.local : choice.cluster;
+  if (span.count > 0) plan.everyone(span, "plain");
+  // Endpoints elsewhere may serve this client from another node: dropping lets it try again, and rejecting
+  // says that nobody serves it at all.
+  else plan.refuse(service.internalLocal && choice.usable ? "drop" : "reject");
+}
+
+function planExternalCluster(choice: Choice, plan: FrontendPlan): void {
+  if (choice.cluster.count > 0) plan.everyone(choice.cluster, "masquerade");
+  else plan.refuse("reject");
+}
+
+function planExternalLocal(choice: Choice, plan: FrontendPlan): void {
+  const { cluster, local, usable } = choice;
+  if (!usable) {
+    plan.refuse("reject");
+    return;
+  }
+  // Pods and the node itself reach every endpoint, as if through a load balancer and back.
+  if (cluster.count > 0) plan.everyone(cluster, "short-circuit");
+  if (local.count > 0) plan.outside(local);
+  else plan.refuseOutside();
+}
+
+/** Writes one frontend's elements into its tables. */
+class FrontendPlan {
+  readonly #service: Service;
+  readonly #frontend: Frontend;
+  readonly #tables: FrontendTables;
+  readonly #writer: DesiredWriter;
+  #learnt = false;
+
+  constructor(service: Service, frontend: Frontend, tables: FrontendTables, writer: DesiredWriter) {
+    this.#service = service;
+    this.#frontend = frontend;
+    this.#tables = tables;
+    this.#writer = writer;
+  }
+
+  /** Everybody who is not sent elsewhere chooses among these. */
+  everyone(span: EndpointSpan, reach: Reach): void {
+    const { cluster, clusterSource, everyone } = this.#tables;
+    this.#choose(everyone, cluster, clusterSource, span, reach);
+  }
+
+  /** Sources outside the cluster choose among these local ones, and keep their address. */
+  outside(span: EndpointSpan): void {
+    const { local, localSource, outside } = this.#tables;
+    this.#choose(outside, local, localSource, span, "plain");
+  }
+
+  refuse(how: "drop" | "reject"): void {
+    const code = how === "drop" ? DROP : REJECT;
+    this.#writer.action(this.#tables.unserved, this.#service.id, this.#frontend, code);
+  }
+
+  /** Sources outside pass untranslated, so that the filter, which sees the frontend, drops them. */
+  refuseOutside(): void {
+    this.#writer.action(this.#tables.outside, this.#service.id, this.#frontend, ACCEPT);
+    this.refuse("drop");
+  }
+
+  #choose(
+    frontends: TableId,
+    slots: TableId,
+    source: Source,
+    span: EndpointSpan,
+    reach: Reach,
+  ): void {
+    const { id } = this.#service;
+    const verb = affinitySeconds(this.#service) > 0 ? "sticky" : "pick";
+    const count = Math.min(span.count, SLOTS_MAX);
+    const code = encodeAction({ verb, source, reach, count });
+    this.#writer.slots(slots, id, this.#frontend, { pointer: span.pointer, count });
+    this.#writer.action(frontends, id, this.#frontend, code);
+    if (verb === "pick" || this.#learnt) return;
+    this.#learnt = true;
+    planLearn(this.#service, this.#frontend, this.#writer);
+  }
+}
+
+function addressTables(family: Family): FrontendTables {
+  return {
+    everyone: tableId("frontends", family),
+    outside: tableId("outside", family),
+    unserved: tableId("no-endpoints", family),
+    cluster: tableId("endpoints", family),
+    clusterSource: "endpoints",
+    local: tableId("local-endpoints", family),
+    localSource: "local-endpoints",
+  };
+}
+
+function nodePortTables(family: Family): FrontendTables {
+  return {
+    everyone: tableId("nodeports", family),
+    outside: tableId("nodeports-outside", family),
+    unserved: tableId("nodeports-no-endpoints", family),
+    cluster: tableId("nodeport-endpoints", family),
+    clusterSource: "nodeport-endpoints",
+    local: tableId("nodeport-local-endpoints", family),
+    localSource: "nodeport-local-endpoints",
+  };
+}

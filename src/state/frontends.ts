@@ -1,0 +1,127 @@
+/**
+ * Frontends: the addresses and ports a Service answers on. One list for everybody who asks: the claims
+ * that settle who gets a frontend, and the plan that makes elements of it.
+ */
+import type { Family } from "../plan/tables.ts";
+import type { Address, Protocol, Service, ServicePort } from "../types.ts";
+
+export type FrontendKind = "cluster-ip" | "external-ip" | "vip" | "node-port";
+
+/**
+ * A frontend as a number (IPv4, node ports) or a short string (IPv6), so that tens of thousands of them
+ * cost little in a Map: address, protocol, port; for a node port the family in place of the address.
+ */
+export type FrontendKey = number | string;
+
+export interface Frontend {
+  readonly kind: FrontendKind;
+  readonly family: Family;
+  /** Undefined for a node port: whatever addresses of this node serve node ports. */
+  readonly address: Address | undefined;
+  readonly protocol: Protocol;
+  readonly port: number;
+  /** Which of the Service's ports it belongs to. */
+  readonly portIndex: number;
+  readonly key: FrontendKey;
+}
+
+const FAMILIES: readonly Family[] = [4, 6];
+
+/**
+ * Every frontend of a Service, each key once. A family is served when the Service has a clusterIP of it;
+ * addresses of another family are passed over, as kube-proxy does. Where two ports or kinds claim the
+ * same frontend the later one wins, in the order of ports, then clusterIP, externalIPs, VIPs; of two
+ * ports with the same name and protocol the later one wins.
+ */
+export function frontendsOf(service: Service): Frontend[] {
+  const found: Frontend[] = [];
+  const ports = servedPorts(service.ports);
+  for (const family of FAMILIES) {
+    const clusterIp = service.clusterIPs.find((address) => address.family === family);
+    if (clusterIp === undefined) continue;
+    service.ports.forEach((port, portIndex) => {
+      if (ports !== undefined && !ports.has(portIndex)) return;
+      const push = (kind: FrontendKind, address: Address | undefined, number: number) => {
+        const key = frontendKey(family, address, port.protocol, number);
+        found.push({
+          kind,
+          family,
+          address,
+          protocol: port.protocol,
+          port: number,
+          portIndex,
+          key,
+        });
+      };
+      push("cluster-ip", clusterIp, port.port);
+      for (const address of service.externalIPs) {
+        if (address.family === family) push("external-ip", address, port.port);
+      }
+      for (const address of service.vips) {
+        if (address.family === family) push("vip", address, port.port);
+      }
+      if (port.nodePort !== 0 && service.type !== "ClusterIP") {
+        push("node-port", undefined, port.nodePort);
+      }
+    });
+  }
+  if (found.length < 2) return found;
+  const last = new Map<FrontendKey, Frontend>();
+  for (const frontend of found) last.set(frontend.key, frontend);
+  return last.size === found.length ? found : [...last.values()];
+}
+
+/** The clusterIPs a Service is served on: one of each family, none without ports. */
+export function clusterIpsOf(service: Service): Address[] {
+  if (service.ports.length === 0) return [];
+  const first = (family: Family) => service.clusterIPs.find((ip) => ip.family === family);
+  return FAMILIES.map(first).filter((address) => address !== undefined);
+}
+
+/** The key of a clusterIP as a whole, claimed like a frontend: protocol 0, port 0. */
+export function clusterIpKey(address: Address): FrontendKey {
+  return frontendKey(address.family, address, 0, 0);
+}
+
+/** @see FrontendKey */
+export function frontendKey(
+  family: Family,
+  address: Address | undefined,
+  protocol: Protocol | 0,
+  port: number,
+): FrontendKey {
+  const tail = (protocol === 0 ? 0 : protocol === 6 ? 1 : protocol === 17 ? 2 : 3) * 0x10000 + port;
+  // Addresses take 32 bits above the 18 of `tail`, node ports are negative: all within 53 bits.
+  if (address === undefined) return -(family * 0x40000 + tail);
+  const bytes = address.bytes;
+  if (family === 4) {
+    const number = ((bytes[0] as number) << 24) | ((bytes[1] as number) << 16);
+    const low = ((bytes[2] as number) << 8) | (bytes[3] as number);
+    return ((number | low) >>> 0) * 0x40000 + tail;
+  }
+  return String.fromCharCode(...bytes, tail >> 16, (tail >> 8) & 0xff, tail & 0xff);
+}
+
+/** The field of the Service a frontend comes from, for a Problem. */
+export function fieldOf(frontend: Frontend): string {
+  switch (frontend.kind) {
+    case "cluster-ip":
+      return "spec.clusterIPs";
+    case "external-ip":
+      return "spec.externalIPs";
+    case "vip":
+      return "status.loadBalancer.ingress";
+    case "node-port":
+      return `spec.ports[${frontend.portIndex}].nodePort`;
+  }
+}
+
+/** Indexes of the ports that no later port of the same name and protocol replaces; undefined: all. */
+function servedPorts(ports: readonly ServicePort[]): Set<number> | undefined {
+  if (ports.length < 2) return undefined;
+  const last = new Map<string, number>();
+  ports.forEach((port, index) => {
+    last.set(`${port.protocol}/${port.name}`, index);
+  });
+  return last.size === ports.length ? undefined : new Set(last.values());
+}

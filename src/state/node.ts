@@ -1,0 +1,70 @@
+/** This node's object, as far as a proxy cares. Nodes are few: they come as JSON. */
+import { parseAddress, parseCidr } from "../address.ts";
+import { isUnspecified } from "../net/ip.ts";
+import type { Address, Cidr, NodeFacts, Problem } from "../types.ts";
+import { listAt, objectAt, textAt } from "./json.ts";
+
+const ZONE_LABEL = "topology.kubernetes.io/zone";
+/** The cluster autoscaler's mark on a node it is about to remove (KEP-3836). */
+const DELETION_TAINT = "ToBeDeletedByClusterAutoscaler";
+
+export interface NodeReading {
+  /** Undefined only when the object has no name. */
+  readonly facts: NodeFacts | undefined;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * Reads a Node object. Malformed parts are left out and reported; the rest counts. The primary address of
+ * a family is its first InternalIP, else its first ExternalIP.
+ */
+export function readNode(object: unknown): NodeReading {
+  const metadata = objectAt(object, "metadata");
+  const spec = objectAt(object, "spec");
+  const name = textAt(metadata, "name");
+  const subject = `Node ${name}`;
+  const problems: Problem[] = [];
+  const report = (field: string, rule: string, value: unknown) => {
+    const message = `Cannot use ${field} of ${subject}: ${rule}: current value is ${JSON.stringify(value)}`;
+    problems.push({ subject, code: "OBJECT_INVALID", field, message });
+  };
+  if (name === "") {
+    report("metadata.name", "a name is required", name);
+    return { facts: undefined, problems };
+  }
+
+  const primary: { 4?: Address; 6?: Address } = {};
+  const addresses = listAt(objectAt(object, "status"), "addresses");
+  for (const type of ["InternalIP", "ExternalIP"]) {
+    addresses.forEach((entry, i) => {
+      if (textAt(entry, "type") !== type) return;
+      const text = textAt(entry, "address");
+      const address = parseAddress(text);
+      if (address) primary[address.family] ??= address;
+      else report(`status.addresses[${i}].address`, "must be an IP address", text);
+    });
+  }
+
+  const podCidrs: Cidr[] = [];
+  const several = listAt(spec, "podCIDRs");
+  const single = textAt(spec, "podCIDR");
+  const ranges = several.length > 0 ? several : single === "" ? [] : [single];
+  ranges.forEach((text, i) => {
+    const cidr = typeof text === "string" ? parseCidr(text) : undefined;
+    if (cidr) podCidrs.push(cidr);
+    else report(`spec.podCIDRs[${i}]`, "must be a range such as 10.1.0.0/24", text);
+  });
+
+  const eligible =
+    textAt(metadata, "deletionTimestamp") === "" &&
+    !listAt(spec, "taints").some((taint) => textAt(taint, "key") === DELETION_TAINT);
+  const zone = textAt(objectAt(metadata, "labels"), ZONE_LABEL);
+  return { facts: { name, primary, zone, podCidrs, eligible }, problems };
+}
+
+/** kube-proxy's bindAddress is no listener but overrides the node's own address of its family. */
+export function withBindAddress(facts: NodeFacts, bindAddress: string): NodeFacts {
+  const address = parseAddress(bindAddress);
+  if (address === undefined || isUnspecified(address)) return facts;
+  return { ...facts, primary: { ...facts.primary, [address.family]: address } };
+}

@@ -1,0 +1,188 @@
+/** Services, endpoints and nodes in a few words, and the plan of them as text. */
+import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE, OWNER_NODE } from "../../asm/layout.ts";
+import { parseAddress, parseCidr } from "../../src/address.ts";
+import { DesiredWriter } from "../../src/plan/desired.ts";
+import { type PlanContext, planNode, planService } from "../../src/plan/plan.ts";
+import { printDesired } from "../../src/plan/print.ts";
+import type { Family } from "../../src/plan/tables.ts";
+import { FrontendClaims } from "../../src/state/claims.ts";
+import {
+  type Address,
+  type Choice,
+  type Cidr,
+  type EndpointSpan,
+  PROTOCOLS,
+  type ProtocolName,
+  type Service,
+  type ServiceId,
+} from "../../src/types.ts";
+
+export function ip(text: string): Address {
+  const address = parseAddress(text);
+  if (address === undefined) throw new Error(`no address: ${text}`);
+  return address;
+}
+
+export function cidr(text: string): Cidr {
+  const range = parseCidr(text);
+  if (range === undefined) throw new Error(`no range: ${text}`);
+  return range;
+}
+
+/** A Service as a test writes it. `ports`: "http tcp 80" or "http tcp 80 30080"; the name `-` is "". */
+export interface ServiceText {
+  readonly id?: number;
+  readonly name?: string;
+  readonly created?: number;
+  readonly type?: Service["type"];
+  readonly ports?: readonly string[];
+  readonly clusterIPs?: readonly string[];
+  readonly externalIPs?: readonly string[];
+  readonly vips?: readonly string[];
+  readonly sourceRanges?: readonly string[];
+  readonly eTP?: "Local" | "Cluster";
+  readonly iTP?: "Local" | "Cluster";
+  readonly affinity?: number;
+}
+
+export function service(text: ServiceText): Service {
+  const [namespace, name] = (text.name ?? "default/web").split("/");
+  return {
+    id: (text.id ?? 1) as ServiceId,
+    namespace: namespace ?? "",
+    name: name ?? "",
+    created: text.created ?? 1000,
+    type: text.type ?? "ClusterIP",
+    ports: (text.ports ?? ["http tcp 80"]).map((port) => {
+      const [portName, protocol, number, nodePort] = port.split(" ");
+      return {
+        name: portName === "-" ? "" : (portName ?? ""),
+        protocol: PROTOCOLS[protocol?.toUpperCase() as ProtocolName],
+        port: Number(number),
+        nodePort: Number(nodePort ?? 0),
+      };
+    }),
+    clusterIPs: (text.clusterIPs ?? ["10.96.0.1"]).map(ip),
+    externalIPs: (text.externalIPs ?? []).map(ip),
+    vips: (text.vips ?? []).map(ip),
+    sourceRanges: (text.sourceRanges ?? []).map(cidr),
+    externalLocal: text.eTP === "Local",
+    internalLocal: text.iTP === "Local",
+    affinitySeconds: text.affinity ?? 0,
+    healthCheckNodePort: 0,
+  };
+}
+
+/** What selection chose, as endpoints in text: "10.1.0.5:8080", "[fd00::5]:8080". */
+export interface ChoiceText {
+  readonly cluster?: readonly string[];
+  readonly local?: readonly string[];
+  /** Usable endpoints exist; by default: when `cluster` or `local` has one. */
+  readonly usable?: boolean;
+}
+
+/** Endpoints in memory as the core keeps them, so that spans have something to point into. */
+export class Memory {
+  bytes = new Uint8Array(64);
+  #used = 8;
+
+  span(family: Family, endpoints: readonly string[]): EndpointSpan {
+    const stride = family === 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
+    const pointer = this.#used;
+    this.#used += stride * endpoints.length;
+    if (this.#used > this.bytes.length) {
+      const grown = new Uint8Array(this.#used * 2);
+      grown.set(this.bytes);
+      this.bytes = grown;
+    }
+    endpoints.forEach((text, i) => {
+      const { address, port } = endpoint(text);
+      const at = pointer + i * stride;
+      this.bytes.set(address.bytes, at);
+      this.bytes[at + address.bytes.length] = port >> 8;
+      this.bytes[at + address.bytes.length + 1] = port & 0xff;
+    });
+    return { pointer, count: endpoints.length };
+  }
+
+  /** A Choice for every port and family of the Service: the endpoints of that family. */
+  choices(of: Service, text: ChoiceText | readonly ChoiceText[]): Choice[] {
+    return of.ports.flatMap((_, portIndex) =>
+      of.clusterIPs.map(({ family }) => {
+        const one = (Array.isArray(text) ? text[portIndex] : text) as ChoiceText;
+        const mine = (list: readonly string[] = []) =>
+          list.filter((entry) => endpoint(entry).address.family === family);
+        const cluster = this.span(family, mine(one.cluster));
+        const local = this.span(family, mine(one.local));
+        const usable = one.usable ?? cluster.count + local.count > 0;
+        return { portIndex, family, cluster, local, usable };
+      }),
+    );
+  }
+}
+
+function endpoint(text: string): { address: Address; port: number } {
+  const colon = text.lastIndexOf(":");
+  const address = ip(text.slice(0, colon).replace(/^\[|\]$/g, ""));
+  return { address, port: Number(text.slice(colon + 1)) };
+}
+
+export interface NodeText {
+  readonly primary?: readonly string[];
+  readonly nodePortAddresses?: readonly string[];
+  readonly localEndpoints?: readonly string[];
+  readonly serviceCidrs?: readonly string[];
+}
+
+export function context(claims: FrontendClaims, node: NodeText = {}): PlanContext {
+  const addresses = (list: readonly string[] = []) => list.map(ip);
+  const local = addresses(node.localEndpoints);
+  const bytesOf = (family: Family) =>
+    local.filter((address) => address.family === family).map((address) => address.bytes);
+  return {
+    primary: Object.fromEntries(addresses(node.primary).map((one) => [one.family, one])),
+    claims,
+    serviceCidrs: (node.serviceCidrs ?? []).map(cidr),
+    nodePortAddresses: addresses(node.nodePortAddresses),
+    localEndpoints: { 4: bytesOf(4), 6: bytesOf(6) },
+  };
+}
+
+/** A writer over plain memory. */
+export function plainWriter(): DesiredWriter {
+  let region = new Uint8Array(0);
+  return new DesiredWriter((bytes) => {
+    if (region.length < bytes) region = new Uint8Array(bytes);
+    return region;
+  });
+}
+
+/** The plan of these Services and of the node: one line for each element. */
+export function planText(
+  services: readonly { service: Service; endpoints: ChoiceText | readonly ChoiceText[] }[],
+  node: NodeText = {},
+): string[] {
+  const memory = new Memory();
+  const claims = new FrontendClaims();
+  for (const entry of services) claims.update(entry.service);
+  const plan = context(claims, node);
+  const writer = plainWriter();
+  planNode(plan, writer);
+  for (const entry of services) {
+    planService(entry.service, memory.choices(entry.service, entry.endpoints), plan, writer);
+  }
+  const names = new Map(services.map(({ service: one }) => [one.id as number, one]));
+  return printDesired(writer.region(), writer.bytes, memory.bytes, (owner) => {
+    const named = names.get(owner);
+    return owner === OWNER_NODE ? "node" : `${named?.namespace}/${named?.name}`;
+  });
+}
+
+/** The lines of an indented literal, in the same order as `planText`. */
+export function lines(literal: string): string[] {
+  return literal
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .sort();
+}
