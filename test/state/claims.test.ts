@@ -1,0 +1,244 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { FrontendClaims } from "../../src/state/claims.ts";
+import { clusterIpKey, clusterIpsOf, frontendsOf } from "../../src/state/frontends.ts";
+import type { Service, ServiceId } from "../../src/types.ts";
+import { type ServiceText, service } from "../plan/fixture.ts";
+
+const EXTERNAL = { externalIPs: ["203.0.113.1"] };
+const old = service({ id: 1, name: "b/old", created: 10, clusterIPs: ["10.96.0.1"], ...EXTERNAL });
+const young = service({
+  id: 2,
+  name: "a/young",
+  created: 20,
+  clusterIPs: ["10.96.0.2"],
+  ...EXTERNAL,
+});
+const shared = frontendsOf(old).find((one) => one.kind === "external-ip")?.key ?? "";
+const id = (number: number) => number as ServiceId;
+
+describe("a frontend two Services claim", () => {
+  test("goes to the older one, whoever comes first", () => {
+    for (const order of [
+      [old, young],
+      [young, old],
+    ]) {
+      const claims = new FrontendClaims();
+      for (const one of order) claims.update(one);
+      expect(claims.holds(old.id, shared)).toBe(true);
+      expect(claims.holds(young.id, shared)).toBe(false);
+    }
+  });
+
+  test("names the other Service when the holder changes, in both directions", () => {
+    const claims = new FrontendClaims();
+    expect(claims.update(young)).toEqual([]);
+    expect(claims.update(old)).toEqual([young.id]);
+    expect(claims.update(old)).toEqual([]);
+    expect(claims.remove(old.id)).toEqual([young.id]);
+    expect(claims.holds(young.id, shared)).toBe(true);
+    expect(claims.remove(young.id)).toEqual([]);
+    expect(claims.holds(young.id, shared)).toBe(false);
+  });
+
+  test("is given up by an update without it", () => {
+    const claims = new FrontendClaims();
+    claims.update(old);
+    claims.update(young);
+    expect(claims.update({ ...old, externalIPs: [] })).toEqual([young.id]);
+    expect(claims.holds(young.id, shared)).toBe(true);
+  });
+
+  test("changes hands when the holder is created anew under its name", () => {
+    const claims = new FrontendClaims();
+    claims.update(old);
+    claims.update(young);
+    expect(claims.update({ ...old, created: 30 })).toEqual([young.id]);
+    expect(claims.holds(young.id, shared)).toBe(true);
+  });
+
+  test("goes by namespace/name between Services of the same second", () => {
+    const claims = new FrontendClaims();
+    claims.update({ ...old, created: 20 });
+    expect(claims.update(young)).toEqual([old.id]);
+    expect(claims.holds(young.id, shared)).toBe(true);
+  });
+
+  test("stays where it is when a third, younger claimant comes and goes", () => {
+    const claims = new FrontendClaims();
+    claims.update(old);
+    claims.update(young);
+    const third = service({ id: 3, name: "c/third", created: 30, clusterIPs: [], ...EXTERNAL });
+    const late = { ...third, clusterIPs: service({ clusterIPs: ["10.96.0.3"] }).clusterIPs };
+    expect(claims.update(late)).toEqual([]);
+    expect(claims.remove(late.id)).toEqual([]);
+    expect(claims.update(late)).toEqual([]);
+    expect(claims.remove(old.id)).toEqual([young.id]);
+    expect(claims.remove(young.id)).toEqual([late.id]);
+  });
+});
+
+interface ProblemCase {
+  readonly name: string;
+  readonly services: readonly ServiceText[];
+  /** `field: message` of the last Service. */
+  readonly want: readonly string[];
+}
+
+const PROBLEMS: readonly ProblemCase[] = [
+  {
+    name: "nobody else claims anything",
+    services: [{ id: 1 }, { id: 2, clusterIPs: ["10.96.0.2"] }],
+    want: [],
+  },
+  {
+    name: "an externalIP and a VIP",
+    services: [
+      { id: 1, name: "a/one", externalIPs: ["203.0.113.1", "1.2.3.4"] },
+      {
+        id: 2,
+        name: "a/two",
+        clusterIPs: ["10.96.0.2"],
+        externalIPs: ["203.0.113.1"],
+        vips: ["1.2.3.4"],
+      },
+    ],
+    want: [
+      "spec.externalIPs: Cannot serve 203.0.113.1 tcp 80 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+      "status.loadBalancer.ingress: Cannot serve 1.2.3.4 tcp 80 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+    ],
+  },
+  {
+    name: "a node port",
+    services: [
+      { id: 1, name: "a/one", type: "NodePort", ports: ["x udp 80 30080"] },
+      {
+        id: 2,
+        name: "a/two",
+        type: "NodePort",
+        ports: ["x udp 80 30080"],
+        clusterIPs: ["10.9.0.2"],
+      },
+    ],
+    want: [
+      "spec.ports[0].nodePort: Cannot serve node port udp 30080 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+    ],
+  },
+  {
+    name: "a clusterIP with its port is one problem, a clusterIP without a common port another",
+    services: [
+      { id: 1, name: "a/one", clusterIPs: ["10.96.0.1", "fd00::1"] },
+      { id: 2, name: "a/two", clusterIPs: ["fd00::1"], ports: ["x tcp 81"] },
+      { id: 3, name: "a/three", clusterIPs: ["10.96.0.1"], ports: ["x tcp 80"], created: 2000 },
+    ],
+    want: [
+      "spec.clusterIPs: Cannot serve 10.96.0.1 tcp 80 for Service a/three: the oldest Service that claims it gets it: current holder is a/one",
+    ],
+  },
+  {
+    name: "a clusterIP without a common port",
+    services: [
+      { id: 1, name: "a/one", clusterIPs: ["10.96.0.1", "fd00::1"] },
+      { id: 2, name: "a/two", clusterIPs: ["fd00::1"], ports: ["x tcp 81"] },
+    ],
+    want: [
+      "spec.clusterIPs: Cannot serve fd00::1 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+    ],
+  },
+];
+
+describe("the loser is told", () => {
+  test.each(PROBLEMS.map((one) => [one.name, one] as const))("%s", (_, one) => {
+    const claims = new FrontendClaims();
+    const services = one.services.map(service);
+    for (const each of services) claims.update(each);
+    const loser = services.at(-1) as Service;
+    const problems = claims.problems(loser);
+    expect(problems.map(({ field, message }) => `${field}: ${message}`)).toEqual([...one.want]);
+    for (const problem of problems) {
+      expect(problem.code).toBe("FRONTEND_TAKEN");
+      expect(problem.subject).toBe(`Service ${loser.namespace}/${loser.name}`);
+    }
+    expect(claims.problems(services[0] as Service)).toEqual([]);
+  });
+});
+
+const ADDRESSES = ["10.96.0.1", "10.96.0.2", "fd00::1", "fd00::2"];
+const arbitraryService = (number: number) =>
+  fc
+    .record({
+      created: fc.integer({ min: 1, max: 3 }),
+      clusterIPs: fc.subarray(ADDRESSES, { minLength: 1 }),
+      externalIPs: fc.subarray(ADDRESSES),
+      vips: fc.subarray(ADDRESSES),
+      ports: fc.uniqueArray(
+        fc.constantFrom("a tcp 80 30080", "b tcp 81 30081", "c udp 80 30080", "d tcp 80 30081"),
+        { maxLength: 4 },
+      ),
+    })
+    .map((text) => service({ ...text, id: number, name: `ns/s${number}`, type: "NodePort" }));
+const IDS = [1, 2, 3, 4, 5];
+const history = fc.array(
+  fc
+    .constantFrom(...IDS)
+    .chain((number) => fc.tuple(fc.constant(number), fc.option(arbitraryService(number)))),
+  { maxLength: 20 },
+);
+
+const keysOf = (one: Service) => [
+  ...frontendsOf(one).map((frontend) => frontend.key),
+  ...clusterIpsOf(one).map(clusterIpKey),
+];
+
+describe("for any history of Services", () => {
+  test("the holder is the oldest claimant, and nobody else", () => {
+    fc.assert(
+      fc.property(history, (steps) => {
+        const claims = new FrontendClaims();
+        const present = new Map<number, Service>();
+        for (const [number, next] of steps) {
+          if (next) {
+            claims.update(next);
+            present.set(number, next);
+          } else {
+            claims.remove(id(number));
+            present.delete(number);
+          }
+        }
+        const services = [...present.values()];
+        for (const key of new Set(services.flatMap(keysOf))) {
+          const claimants = services.filter((one) => keysOf(one).includes(key));
+          claimants.sort((a, b) => a.created - b.created || (a.name < b.name ? -1 : 1));
+          const holders = IDS.filter((number) => claims.holds(id(number), key));
+          expect(holders).toEqual([claimants[0]?.id as number]);
+        }
+      }),
+    );
+  });
+
+  test("each step names exactly the other Services that won or lost something", () => {
+    fc.assert(
+      fc.property(history, (steps) => {
+        const claims = new FrontendClaims();
+        const keys = new Set(steps.flatMap(([, next]) => (next ? keysOf(next) : [])));
+        const holdings = () =>
+          new Map(
+            IDS.map((number) => [
+              number,
+              [...keys].filter((key) => claims.holds(id(number), key)).join(),
+            ]),
+          );
+        let before = holdings();
+        for (const [number, next] of steps) {
+          const named = next ? claims.update(next) : claims.remove(id(number));
+          const after = holdings();
+          const changed = IDS.filter(
+            (other) => other !== number && before.get(other) !== after.get(other),
+          );
+          expect([...named].sort()).toEqual(changed as ServiceId[]);
+          before = after;
+        }
+      }),
+    );
+  });
+});
