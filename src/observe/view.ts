@@ -1,0 +1,77 @@
+/** All that health, metrics and the admin API may see: facts, read only. main.ts provides them. */
+import type { Config } from "../config.ts";
+import type { TableName } from "../plan/tables.ts";
+import type { SyncReport } from "../sync/loop.ts";
+import type { Problem } from "../types.ts";
+import type { SourceStatus } from "../watch/source.ts";
+import type { Exposition } from "./exposition.ts";
+import type { Health } from "./health.ts";
+
+/** The latest sync that had something to do. `at` is its end, ms since the epoch. */
+export interface LastSync {
+  readonly at: number;
+  readonly report: SyncReport;
+}
+
+export interface Counts {
+  readonly services: number;
+  readonly slices: number;
+  readonly endpoints: number;
+  /** Committed elements by table, both families together. */
+  readonly elements: { readonly [table in TableName]?: number };
+  /** Bytes of the core's linear memory. */
+  readonly coreBytes: number;
+  /** Service ports with a Local policy that have endpoints elsewhere but none on this node. */
+  readonly noLocalEndpoints: readonly {
+    readonly policy: "internal" | "external";
+    readonly family: 4 | 6;
+    readonly count: number;
+  }[];
+}
+
+/** How one frontend is programmed. */
+export interface FrontendView {
+  /** `10.96.0.1:443`, or the port alone for a node port. */
+  readonly frontend: string;
+  /** TCP, UDP or SCTP. */
+  readonly protocol: string;
+  readonly family: 4 | 6;
+  readonly nodePort: boolean;
+  /** Actions by table, in words: `{"frontends": "pick endpoints 5"}`. */
+  readonly actions: { readonly [table in TableName]?: string };
+  /** Slot tables: endpoints in slot order. */
+  readonly endpoints: readonly string[];
+  readonly localEndpoints: readonly string[];
+  /** Sources that may use it; absent without loadBalancerSourceRanges. */
+  readonly allowed?: readonly string[];
+}
+
+/** A Service as the kernel has it. */
+export interface ServiceView {
+  readonly namespace: string;
+  readonly name: string;
+  /** False when the Service is gone and its elements are about to go. */
+  readonly exists: boolean;
+  readonly type: string;
+  readonly frontends: readonly FrontendView[];
+  readonly problems: readonly Problem[];
+}
+
+export interface ReadOnlyView {
+  readonly version: string;
+  /** When the process started, ms since the epoch. */
+  readonly startedAt: number;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  config(): Config;
+  health(): Health;
+  /** `eligible` is false while the Node object has not been seen. */
+  node(): { readonly name: string; readonly eligible: boolean };
+  sources(): readonly SourceStatus[];
+  counts(): Counts;
+  lastSync(): LastSync | undefined;
+  problems(): readonly Problem[];
+  service(namespace: string, name: string): ServiceView | undefined;
+  /** The Prometheus text of this moment. */
+  metrics(): Promise<Exposition>;
+}

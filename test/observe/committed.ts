@@ -1,0 +1,137 @@
+/** Committed elements in plain objects, with the counters of the kernel: as much of a core as observers see. */
+import { parseAddress } from "../../src/address.ts";
+import type { Backend } from "../../src/apply/backend.ts";
+import { type Action, encodeAction } from "../../src/plan/actions.ts";
+import { keySize, type TableId, type TableName, tableId } from "../../src/plan/tables.ts";
+import { PROTOCOLS, type Service, type ServiceId } from "../../src/types.ts";
+
+interface Element {
+  readonly key: Uint8Array;
+  value: Uint8Array;
+  owner: number;
+  /** In the kernel, and at the last reading. */
+  packets: number;
+  read: number;
+}
+
+export class Committed {
+  readonly services = new Map<ServiceId, Service>();
+  readonly names = new Map<ServiceId, string>();
+  readonly #tables = new Map<TableId, Map<string, Element>>();
+
+  addService(service: Partial<Service> & { readonly id: ServiceId }): void {
+    const whole: Service = {
+      namespace: "default",
+      name: "web",
+      created: 0,
+      type: "ClusterIP",
+      ports: [],
+      clusterIPs: [],
+      externalIPs: [],
+      vips: [],
+      sourceRanges: [],
+      externalLocal: false,
+      internalLocal: false,
+      affinitySeconds: 0,
+      healthCheckNodePort: 0,
+      ...service,
+    };
+    this.services.set(whole.id, whole);
+    this.names.set(whole.id, `${whole.namespace}/${whole.name}`);
+  }
+
+  /** `key`: words such as `10.96.0.1 TCP 80 0`. `value`: an action, an endpoint's words, or nothing. */
+  set(table: TableName, owner: number, key: string, value: Action | string = ""): void {
+    const words = key.split(" ");
+    const family = `${key} ${typeof value === "string" ? value : ""}`.includes("::") ? 6 : 4;
+    const id = tableId(table, family);
+    const bytes = encode(words);
+    if (bytes.length !== keySize(id))
+      throw new Error(`${table} has keys of another size than ${key}`);
+    const elements = this.#tables.get(id) ?? new Map<string, Element>();
+    this.#tables.set(id, elements);
+    const encoded =
+      typeof value === "string" ? encode(value === "" ? [] : value.split(" ")) : code(value);
+    elements.set(bytes.join(), { key: bytes, value: encoded, owner, packets: 0, read: 0 });
+  }
+
+  delete(table: TableName, key: string, family: 4 | 6 = 4): void {
+    this.#tables.get(tableId(table, family))?.delete(encode(key.split(" ")).join());
+  }
+
+  /** New connections hit an element. */
+  hit(table: TableName, key: string, packets: number, family: 4 | 6 = 4): void {
+    const element = this.#tables.get(tableId(table, family))?.get(encode(key.split(" ")).join());
+    if (!element) throw new Error(`nothing to hit at ${table} ${key}`);
+    element.packets += packets;
+  }
+
+  readonly backend: Pick<Backend, "readCounters"> = {
+    readCounters: (each) => {
+      for (const [table, elements] of this.#tables) {
+        const stride = keySize(table) + 8;
+        const bytes = new Uint8Array(elements.size * stride);
+        const view = new DataView(bytes.buffer);
+        let at = 0;
+        for (const { key, packets } of elements.values()) {
+          bytes.set(key, at);
+          view.setBigUint64(at + stride - 8, BigInt(packets), true);
+          at += stride;
+        }
+        each(table, bytes, elements.size);
+      }
+    },
+  };
+
+  count(table: TableId, keysAndPackets: Uint8Array, count: number): Float64Array {
+    const size = keySize(table);
+    const view = new DataView(keysAndPackets.buffer);
+    return Float64Array.from({ length: count }, (_, index) => {
+      const at = index * (size + 8);
+      const element = this.#tables.get(table)?.get(keysAndPackets.subarray(at, at + size).join());
+      if (!element) return 0;
+      const packets = Number(view.getBigUint64(at + size, true));
+      const added = packets - element.read;
+      element.read = packets;
+      return added;
+    });
+  }
+
+  eachElement(
+    table: TableId,
+    each: (key: Uint8Array, value: Uint8Array, owner: number) => void,
+  ): void {
+    for (const { key, value, owner } of this.#tables.get(table)?.values() ?? [])
+      each(key, value, owner);
+  }
+
+  serviceKey(id: ServiceId): string {
+    return this.names.get(id) ?? "";
+  }
+
+  findService(key: string): ServiceId | undefined {
+    for (const [id, name] of this.names) if (name === key) return id;
+    return undefined;
+  }
+
+  readService(id: ServiceId): Service | undefined {
+    return this.services.get(id);
+  }
+}
+
+/** A word with dots or colons is an address, a protocol's name its number, `slot-N` a slot, the rest ports. */
+function encode(words: readonly string[]): Uint8Array {
+  return Uint8Array.from(
+    words.flatMap((word) => {
+      const address = parseAddress(word);
+      if (address) return [...address.bytes];
+      if (word in PROTOCOLS) return [PROTOCOLS[word as keyof typeof PROTOCOLS], 0, 0, 0];
+      if (word.startsWith("slot-")) return [Number(word.slice(5)), 0, 0, 0];
+      return [Number(word) >> 8, Number(word) & 255, 0, 0];
+    }),
+  );
+}
+
+function code(action: Action): Uint8Array {
+  return new Uint8Array(Uint32Array.of(encodeAction(action)).buffer);
+}

@@ -1,0 +1,50 @@
+import { expect, test } from "bun:test";
+import { HealthTracker } from "../../src/observe/health.ts";
+
+const PERIOD = 30_000;
+
+test("before the first commit nothing is healthy, even when nothing waits", () => {
+  expect(new HealthTracker(PERIOD).at(0)).toEqual({
+    healthy: false,
+    lastUpdated: undefined,
+    queuedSince: undefined,
+  });
+});
+
+test("while nothing waits it stays healthy, however old the last commit", () => {
+  const tracker = new HealthTracker(PERIOD);
+  tracker.committed(1000);
+  expect(tracker.at(1e12)).toEqual({ healthy: true, lastUpdated: 1000, queuedSince: undefined });
+});
+
+test.each([
+  ["just before twice the sync period", 2 * PERIOD - 1, true],
+  ["at twice the sync period", 2 * PERIOD, false],
+  ["when the clock was set back", -1e9, true],
+])("a waiting change: %s", (_, wait, healthy) => {
+  const tracker = new HealthTracker(PERIOD);
+  tracker.committed(1000);
+  tracker.queued(5000);
+  tracker.queued(5000 + PERIOD);
+  expect(tracker.at(5000 + wait).healthy).toBe(healthy);
+});
+
+test("a commit ends the wait", () => {
+  const tracker = new HealthTracker(PERIOD);
+  tracker.committed(0);
+  tracker.queued(0);
+  expect(tracker.at(1e6).healthy).toBe(false);
+  tracker.committed(1e6);
+  expect(tracker.at(2e6).healthy).toBe(true);
+});
+
+test("a commit that did not cover a later change leaves that one waiting", () => {
+  const tracker = new HealthTracker(PERIOD);
+  tracker.queued(0);
+  tracker.committed(1000, 500);
+  expect(tracker.at(500 + 2 * PERIOD)).toEqual({
+    healthy: false,
+    lastUpdated: 1000,
+    queuedSince: 500,
+  });
+});

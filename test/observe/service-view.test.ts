@@ -1,0 +1,99 @@
+import { expect, test } from "bun:test";
+import { describeService } from "../../src/observe/service-view.ts";
+import type { Problem, ServiceId } from "../../src/types.ts";
+import { Committed } from "./committed.ts";
+
+const WEB = 1 as ServiceId;
+const OTHER = 2 as ServiceId;
+
+const PROBLEM: Problem = {
+  subject: "Service default/web",
+  code: "FRONTEND_TAKEN",
+  field: "spec.externalIPs[0]",
+  message: "taken",
+};
+
+function core(): Committed {
+  const committed = new Committed();
+  committed.addService({ id: WEB, type: "LoadBalancer" });
+  committed.addService({ id: OTHER, name: "other" });
+  return committed;
+}
+
+test("a Service that is not known has no view", () => {
+  expect(describeService(core(), "default", "absent", [])).toBeUndefined();
+});
+
+test("a Service shows its own frontends in order, endpoints by slot, and its problems", () => {
+  const committed = core();
+  const source = "endpoints";
+  committed.set("frontends", WEB, "10.96.0.1 TCP 443", {
+    verb: "sticky",
+    source,
+    reach: "plain",
+    count: 1,
+  });
+  committed.set("learn", WEB, "10.96.0.1 TCP 443", {
+    verb: "learn",
+    nodePort: false,
+    seconds: 10800,
+  });
+  committed.set("frontends", WEB, "10.96.0.1 TCP 80", {
+    verb: "pick",
+    source,
+    reach: "plain",
+    count: 2,
+  });
+  committed.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-1", "10.1.0.2 8080");
+  committed.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-0", "10.1.0.1 8080");
+  committed.set("endpoints", OTHER, "10.96.0.2 TCP 80 slot-0", "10.1.0.9 8080");
+  committed.set("cluster-ips", WEB, "10.96.0.1");
+  committed.set("guarded", WEB, "1.2.3.4 TCP 80");
+  committed.set("allowed", WEB, "1.2.3.4 TCP 80 10.0.0.0 10.255.255.255");
+  committed.set("nodeports-outside", WEB, "TCP 30080", { verb: "accept" });
+  committed.set("nodeports-no-endpoints", WEB, "TCP 30080", { verb: "drop" });
+  committed.set("no-endpoints", WEB, "fd00::1 UDP 53", { verb: "reject" });
+  const other = { ...PROBLEM, subject: "Service default/web-2" };
+
+  const view = describeService(committed, "default", "web", [PROBLEM, other]);
+
+  expect(view?.problems).toEqual([PROBLEM]);
+  expect(view).toMatchObject({ exists: true, type: "LoadBalancer" });
+  expect(
+    view?.frontends.map(({ frontend, protocol, family, actions, endpoints, allowed }) =>
+      [frontend, protocol, family, JSON.stringify(actions), endpoints, allowed]
+        .filter((word) => word !== undefined)
+        .join(" "),
+    ),
+  ).toEqual([
+    "1.2.3.4:80 TCP 4 {}  10.0.0.0/8",
+    '10.96.0.1:80 TCP 4 {"frontends":"pick endpoints 2"} 10.1.0.1:8080,10.1.0.2:8080',
+    '10.96.0.1:443 TCP 4 {"frontends":"sticky endpoints 1","learn":"learn 10800s"} ',
+    '[fd00::1]:53 UDP 6 {"no-endpoints":"reject"} ',
+    '30080 TCP 4 {"nodeports-outside":"accept","nodeports-no-endpoints":"drop"} ',
+  ]);
+});
+
+test("local endpoints are told from the others", () => {
+  const committed = core();
+  committed.set("local-endpoints", WEB, "1.2.3.4 TCP 80 slot-0", "10.1.0.1 8080");
+  committed.set("nodeport-local-endpoints", WEB, "TCP 30080 slot-0", "10.1.0.1 8080");
+  const view = describeService(committed, "default", "web", []);
+  expect(
+    view?.frontends.map(({ endpoints, localEndpoints }) => [endpoints, localEndpoints]),
+  ).toEqual([
+    [[], ["10.1.0.1:8080"]],
+    [[], ["10.1.0.1:8080"]],
+  ]);
+});
+
+test("elements that outlive their Service are shown as such", () => {
+  const committed = core();
+  committed.set("frontends", WEB, "10.96.0.1 TCP 80", { verb: "reject" });
+  committed.services.delete(WEB);
+  expect(describeService(committed, "default", "web", [])).toMatchObject({
+    exists: false,
+    type: "",
+    frontends: [{ frontend: "10.96.0.1:80" }],
+  });
+});
