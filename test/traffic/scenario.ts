@@ -50,8 +50,8 @@ export type Check = readonly [
   from: Place,
   to: Frontend,
   expected: Expected,
-  sees?: Sees,
-  options?: CheckOptions,
+  sees?: Sees | undefined,
+  options?: CheckOptions | undefined,
 ];
 
 export interface Scenario {

@@ -21,8 +21,8 @@ function localVip(checks: readonly Check[]): Scenario {
   };
 }
 
-const ALL = ["a1", "a2", "b1"];
-const LOCAL = ["a1", "a2"];
+const ALL = ["a1", "a2", "b1"] as const;
+const LOCAL = ["a1", "a2"] as const;
 
 /** Only what comes from a pod of this node is local, and the node's own traffic is not. */
 const THIS_NODES_PODS: readonly Scenario[] = [

@@ -1,0 +1,69 @@
+/** Steps that the tests of changes share. */
+import type { Family, Place } from "../netns/addresses.ts";
+import type { Reply } from "../netns/board.ts";
+import type { ConnectOptions, World } from "../netns/world.ts";
+import { type Frontend, frontend } from "./scenario.ts";
+
+export const TIMEOUT_MS = 60_000;
+const SILENCE_PATIENCE_MS = 250;
+const GIVE_UP_MS = 10_000;
+const POLL_MS = 5;
+/** With three endpoints the chance to miss one is (2/3)^80: never. */
+const MANY = 80;
+
+export interface Target {
+  readonly from: Place;
+  readonly to: Frontend;
+  readonly number: number;
+  readonly family: Family;
+  readonly port?: number;
+}
+
+/** Opens one connection. */
+export function connect(
+  world: World,
+  target: Target,
+  options: ConnectOptions = {},
+): Promise<Reply> {
+  const { address, port } = frontend(target.to, target.number, target.family, target.port);
+  return world.connect(target.from, address, port, options);
+}
+
+/** Who answers, sorted and each once: names, or outcomes where nobody does. */
+export async function answers(
+  world: World,
+  target: Target,
+  options: ConnectOptions & { readonly times?: number; readonly withPort?: boolean } = {},
+): Promise<string[]> {
+  const { times = MANY, withPort = false, ...rest } = options;
+  const replies = await Promise.all(
+    Array.from({ length: times }, () => connect(world, target, rest)),
+  );
+  return [...new Set(replies.map((reply) => nameOf(reply, withPort)))].sort();
+}
+
+/** What becomes of a connection that nobody should answer. */
+export async function outcome(
+  world: World,
+  target: Target,
+  options: ConnectOptions = {},
+): Promise<string> {
+  return nameOf(await connect(world, target, { patience: SILENCE_PATIENCE_MS, ...options }));
+}
+
+/** The name of who answered, or the outcome. */
+export function nameOf(reply: Reply, withPort = false): string {
+  if (reply.outcome !== "answered") return reply.outcome;
+  return withPort ? `${reply.name}:${reply.port}` : reply.name;
+}
+
+/** Asks until the answer is as wanted, and gives the last one either way. */
+export async function eventually<T>(ask: () => Promise<T>, wanted: (answer: T) => boolean) {
+  const until = performance.now() + GIVE_UP_MS;
+  let answer = await ask();
+  while (!wanted(answer) && performance.now() < until) {
+    await Bun.sleep(POLL_MS);
+    answer = await ask();
+  }
+  return answer;
+}
