@@ -90,6 +90,10 @@ function printSize(path: string): void {
   console.log(`${relative(root, path).padEnd(34)} ${shown.padStart(10)}`);
 }
 
+function complain(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
 /** Targets by the names given; `all` is every one. */
 function targetsOf(names: readonly string[]): readonly Target[] {
   if (names.includes("all")) return TARGETS;
@@ -124,10 +128,8 @@ async function main(): Promise<number> {
   }
   if (values["if-stale"] && !isStale()) return 0;
 
-  await compileCore();
-  for (const name of readdirSync(join(root, "asm/out"))) {
-    if (name.endsWith(".wasm")) printSize(join(root, "asm/out", name));
-  }
+  printSize(await compileCore("debug"));
+  printSize(await compileCore("release"));
   if (values.core) return 0;
 
   if (targets.length === 0) {
@@ -143,7 +145,7 @@ async function main(): Promise<number> {
     } catch (error) {
       failed = 1;
       const reason = error instanceof Error ? error.message : String(error);
-      console.error(`dist/sluice-${target.name}: not built: ${reason}`);
+      complain(`dist/sluice-${target.name}: not built: ${reason}`);
     }
   }
   return failed;
@@ -153,7 +155,7 @@ if (import.meta.main) {
   try {
     process.exitCode = await main();
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
+    complain(error instanceof Error ? error.message : String(error));
     process.exitCode = 1;
   }
 }

@@ -1,0 +1,24 @@
+import { describe, expect, test } from "bun:test";
+import manifest from "../../package.json" with { type: "json" };
+import { repositoryFiles, sourcesIn, textOf } from "./files.ts";
+
+const runtime = Object.keys(manifest.dependencies);
+const all = [...runtime, ...Object.keys(manifest.devDependencies)];
+
+describe("dependencies", () => {
+  test("each is named with its reason in ARCHITECTURE.md", () => {
+    expect(repositoryFiles()).toContain("ARCHITECTURE.md");
+    const text = textOf("ARCHITECTURE.md");
+    expect(all.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+  });
+
+  test("each of the running program is imported by it", () => {
+    const sources = sourcesIn("src").map(textOf).join("\n");
+    expect(runtime.filter((name) => !sources.includes(`"${name}`))).toEqual([]);
+  });
+
+  test("each has one exact version", () => {
+    const versions = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies });
+    expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
+  });
+});
