@@ -1,0 +1,136 @@
+/** Writes a model's Service and slices into the core's memory, and reads what it chose for them. */
+import {
+  ENDPOINT4_STRIDE,
+  ENDPOINT6_STRIDE,
+  PORT_STRIDE,
+  SERVICE_HEADER,
+} from "../../asm/layout.ts";
+import type { ServiceId } from "../../src/types.ts";
+import type { ModelChoice, ModelEndpoint, ModelService, ModelSlice } from "../model/select.ts";
+import { type TestCore, withBytes } from "./fixture.ts";
+
+// asm/slices.ts, asm/hints.ts
+const SLICE_HEADER = 40;
+const SLICE_PORT = 8;
+const FLAGS = { ready: 1, serving: 2, terminating: 4, local: 8 };
+const HINT_NODES = 4;
+const HINT_THIS_NODE = 8;
+
+const text = new TextEncoder();
+
+/** This node's zone is `here` from now on; other endpoints may be `there`. */
+export function enterZone(core: TestCore): void {
+  withBytes(core.wasm, text.encode("here"), core.wasm.exports.setHintZone);
+}
+
+/** Puts the Service and its slices in place of what it had before. */
+export function putService(core: TestCore, key: string, service: ModelService): ServiceId {
+  const { exports } = core.wasm;
+  const id = core.service(key);
+  for (let slice = exports.firstSlice(id); slice; slice = exports.firstSlice(id)) {
+    // The last slice of a Service without a block would take its id along.
+    exports.unlinkSlice(slice);
+  }
+  exports.setServiceBlock(id, writeService(core, service));
+  for (const [index, slice] of service.slices.entries())
+    exports.linkSlice(writeSlice(core, id, `${key}-${index}`, slice));
+  return id;
+}
+
+/** What the core chose, in the model's terms. */
+export function readChoices(
+  core: TestCore,
+  ids: readonly ServiceId[],
+): { readonly choices: ModelChoice[]; readonly localReady: number }[] {
+  const results: { choices: ModelChoice[]; localReady: number }[] = [];
+  core.select(ids, (_id, choices, localReady) => {
+    results.push({
+      localReady,
+      choices: choices.map(({ portIndex, family, cluster, local, usable }) => ({
+        portIndex,
+        family,
+        usable,
+        cluster: readSpan(core, family, cluster.pointer, cluster.count),
+        local: readSpan(core, family, local.pointer, local.count),
+      })),
+    });
+  });
+  return results;
+}
+
+function readSpan(core: TestCore, family: 4 | 6, pointer: number, count: number): string[] {
+  const [stride, bytes] = family === 4 ? [ENDPOINT4_STRIDE, 6] : [ENDPOINT6_STRIDE, 18];
+  return Array.from({ length: count }, (_, index) => {
+    const at = pointer + index * stride;
+    const record = core.wasm.u8().slice(at, at + stride);
+    if (record.subarray(bytes).some((byte) => byte !== 0)) throw new Error("padding is not zero");
+    return record.subarray(0, bytes).toHex();
+  });
+}
+
+function writeService(core: TestCore, { ports }: ModelService): number {
+  const size = SERVICE_HEADER + ports.length * PORT_STRIDE;
+  const names = ports.map(({ name }) => hold(core, name));
+  const block = core.wasm.exports.allocate(size) >>> 0;
+  core.wasm.u8().fill(0, block, block + size);
+  const view = core.wasm.view();
+  view.setUint32(block, size, true);
+  view.setUint16(block + 16, ports.length, true);
+  for (const [index, port] of ports.entries()) {
+    const at = block + SERVICE_HEADER + index * PORT_STRIDE;
+    view.setUint32(at, names[index] ?? 0, true);
+    view.setUint16(at + 4, 80 + index, true);
+    view.setUint8(at + 8, port.protocol);
+  }
+  return block;
+}
+
+function writeSlice(core: TestCore, service: number, key: string, slice: ModelSlice): number {
+  const stride = slice.family === 4 ? 12 : 24;
+  const size = SLICE_HEADER + slice.ports.length * SLICE_PORT + slice.endpoints.length * stride;
+  const name = hold(core, key);
+  const ports = slice.ports.map((port) => hold(core, port.name));
+  const hints = slice.endpoints.map((endpoint) => holdHints(core, endpoint));
+  const block = core.wasm.exports.allocate(size) >>> 0;
+  core.wasm.u8().fill(0, block, block + size);
+  const view = core.wasm.view();
+  view.setUint32(block + 8, service, true);
+  view.setUint32(block + 12, name, true);
+  view.setUint32(block + 24, size, true);
+  view.setUint8(block + 32, slice.family);
+  view.setUint16(block + 34, slice.ports.length, true);
+  view.setUint32(block + 36, slice.endpoints.length, true);
+  for (const [index, port] of slice.ports.entries()) {
+    const at = block + SLICE_HEADER + index * SLICE_PORT;
+    view.setUint32(at, ports[index] ?? 0, true);
+    view.setUint16(at + 4, port.port, true);
+    view.setUint8(at + 6, port.protocol);
+  }
+  for (const [index, endpoint] of slice.endpoints.entries()) {
+    const at = block + size - (slice.endpoints.length - index) * stride;
+    view.setUint32(at, hints[index] ?? 0, true);
+    view.setUint32(at + 4, flagsOf(endpoint), true);
+    core.wasm.u8().set(endpoint.address, at + 8);
+  }
+  return block;
+}
+
+function flagsOf(endpoint: ModelEndpoint): number {
+  let flags = 0;
+  for (const trait of ["ready", "serving", "terminating", "local"] as const)
+    if (endpoint[trait]) flags |= FLAGS[trait];
+  return flags;
+}
+
+function holdHints(core: TestCore, { nodes, zones }: ModelEndpoint): number {
+  const count = zones === "none" ? 0 : 1;
+  const zone = count ? hold(core, zones === "this" ? "here" : "there") : 0;
+  const bits = nodes === "none" ? 0 : nodes === "this" ? HINT_NODES | HINT_THIS_NODE : HINT_NODES;
+  return withBytes(core.wasm, new Uint8Array(new Uint32Array([zone]).buffer), (at) =>
+    core.wasm.exports.holdHints(at, count, bits),
+  );
+}
+
+function hold(core: TestCore, name: string): number {
+  return withBytes(core.wasm, text.encode(name), core.wasm.exports.nameHold);
+}
