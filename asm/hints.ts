@@ -53,7 +53,7 @@ export function holdHints(zones: usize, count: u32, nodes: u32): usize {
   judge(fresh);
   slot = tableFirst(table, hash);
   while (slotItem(slot)) slot = tableNext(table, slot);
-  tableSet(table, slot, hash, fresh);
+  tableSet(table, slot, hash, <u32>fresh);
   return fresh;
 }
 

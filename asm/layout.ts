@@ -16,13 +16,61 @@ export const STREAM_WATCH: i32 = 2;
 
 /** What `streamFeed` says happened since the last call, as bits. */
 export const FEED_OBJECTS: i32 = 1; // at least one object was added, changed or removed
-export const FEED_BOOKMARK: i32 = 2; // streamVersion* holds a newer resourceVersion
+export const FEED_VERSION: i32 = 2; // streamVersion* holds the resourceVersion of the last event or of the list
 export const FEED_INITIAL_END: i32 = 4; // the bookmark that ends WatchList's initial events
 export const FEED_STATUS: i32 = 8; // an ERROR event: statusCode, statusMessage*
 export const FEED_LIST_META: i32 = 16; // a list's metadata: streamVersion*, streamContinue*
+export const FEED_LIST_END: i32 = 32; // the list was read to its last byte
 /** Negative results of `streamFeed`: the stream is beyond use; already ingested objects stay. */
 export const FEED_ERR_MALFORMED: i32 = -1; // truncated, overlong or contradicting bytes of the framing
 export const FEED_ERR_MEMORY: i32 = -2; // memory could not grow
+
+/** Offsets in the record that `streamOpen` returns: what the last `streamFeed` brought. */
+export const STREAM_STATUS_CODE: i32 = 0; // u32
+export const STREAM_VERSION_LENGTH: i32 = 4; // u32
+export const STREAM_CONTINUE_LENGTH: i32 = 8; // u32
+export const STREAM_MESSAGE_LENGTH: i32 = 12; // u32
+export const STREAM_VERSION: i32 = 16;
+export const STREAM_VERSION_MAX: i32 = 128;
+export const STREAM_MESSAGE: i32 = 144; // cut if longer
+export const STREAM_MESSAGE_MAX: i32 = 512;
+export const STREAM_CONTINUE: i32 = 656;
+export const STREAM_CONTINUE_MAX: i32 = 4096;
+export const STREAM_HOST_BYTES: i32 = 4752;
+
+// ── Problems: what was wrong with an object, a sequence of records ───────────────────────────────────
+//  0 u8 kind of object · 1 u8 rule · 2 u16 bytes of its `namespace/name` · 4 u16 bytes of the value · 6 u16 0
+//  8 u32 index in the list at fault · 12 name, then value; padded to 4
+export const PROBLEM_HEADER: i32 = 12;
+/** Longer values are cut. */
+export const PROBLEM_VALUE_MAX: i32 = 256;
+/** More of one object are not told. */
+export const PROBLEMS_PER_OBJECT: i32 = 32;
+export const PROBLEM_MENDED: i32 = 0; // former problems of this object are void
+// Rules, whose field and wording the host knows (src/core/problems.ts). First those that refuse the object:
+export const PROBLEM_MALFORMED: i32 = 1;
+export const PROBLEM_NAME: i32 = 2;
+export const PROBLEM_TYPE: i32 = 3;
+export const PROBLEM_TOO_MANY: i32 = 4;
+export const PROBLEM_SERVICE_LABEL: i32 = 5;
+export const PROBLEM_ADDRESS_TYPE: i32 = 6;
+// and those that skip or replace one value:
+export const PROBLEM_CLUSTER_IP: i32 = 10;
+export const PROBLEM_EXTERNAL_IP: i32 = 11;
+export const PROBLEM_INGRESS_IP: i32 = 12;
+export const PROBLEM_SOURCE_RANGE: i32 = 13;
+export const PROBLEM_PORT: i32 = 14;
+export const PROBLEM_NODE_PORT: i32 = 15;
+export const PROBLEM_PROTOCOL: i32 = 16;
+export const PROBLEM_DUPLICATE_PORT: i32 = 17;
+export const PROBLEM_EXTERNAL_POLICY: i32 = 18;
+export const PROBLEM_INTERNAL_POLICY: i32 = 19;
+export const PROBLEM_AFFINITY: i32 = 20;
+export const PROBLEM_AFFINITY_TIMEOUT: i32 = 21;
+export const PROBLEM_HEALTH_PORT: i32 = 22;
+export const PROBLEM_ENDPOINT_ADDRESS: i32 = 30;
+export const PROBLEM_ENDPOINT_PORT: i32 = 31;
+export const PROBLEM_ENDPOINT_PROTOCOL: i32 = 32;
 
 // ── Service block: header, then addresses, then ports ───────────────────────────────────────────────
 //  0 u32 size of the whole block          16 u16 ports

@@ -115,7 +115,7 @@ export function nameDirectory(): usize {
 }
 
 function nameBlock(id: u32): usize {
-  return id ? load<u32>(directory + (<usize>id << 2)) : emptyName;
+  return id ? <usize>load<u32>(directory + (<usize>id << 2)) : emptyName;
 }
 
 function findHashed(at: usize, length: usize, hash: u32): u32 {
@@ -123,7 +123,7 @@ function findHashed(at: usize, length: usize, hash: u32): u32 {
   for (let id = slotItem(slot); id; id = slotItem(slot)) {
     if (slotHash(slot) == hash) {
       const block = nameBlock(id);
-      if (load<u32>(block, 16) == length && sameBytes(block + NAME_BYTES, at, length)) return id;
+      if (<usize>load<u32>(block, 16) == length && sameBytes(block + NAME_BYTES, at, length)) return id;
     }
     slot = tableNext(table, slot);
   }

@@ -11,7 +11,7 @@
 
 import { dropHints, hintFlags } from "./hints";
 import { release } from "./heap";
-import { nameDrop, setNameSlice } from "./names";
+import { nameDrop, nameSlice, setNameSlice } from "./names";
 import { firstSlice, markDirty, serviceBlock, serviceEnd, setFirstSlice, settleService } from "./services";
 
 export const SLICE_HEADER: usize = 40;
@@ -40,6 +40,10 @@ export function nextSlice(slice: usize): usize {
 
 export function sliceService(slice: usize): u32 {
   return load<u32>(slice, 8);
+}
+
+export function sliceEpoch(slice: usize): u32 {
+  return load<u32>(slice, 28);
 }
 
 /** 4 or 6. */
@@ -106,7 +110,10 @@ export function linkSlice(slice: usize): void {
   endpoints += sliceEndpointCount(slice);
 }
 
-/** Takes a slice out of the lists and frees it; its key is let go. The Service may be recycled by this. */
+/**
+ * Takes a slice out of the lists and frees it; its key is let go. The Service may be recycled by this, so a
+ * successor of the slice is linked first.
+ */
 export function unlinkSlice(slice: usize): void {
   const service = sliceService(slice);
   const next: usize = load<u32>(slice);
@@ -117,7 +124,7 @@ export function unlinkSlice(slice: usize): void {
   slices--;
   endpoints -= sliceEndpointCount(slice);
   const name = load<u32>(slice, 12);
-  setNameSlice(name, 0);
+  if (nameSlice(name) == slice) setNameSlice(name, 0);
   nameDrop(name);
   releaseSliceRefs(slice);
   release(slice, load<u32>(slice, 24));

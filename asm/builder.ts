@@ -1,0 +1,49 @@
+// A scratch region that grows, in which a block is built before it replaces anything.
+
+import { allocate, release, resize } from "./heap";
+
+const SIZE_MIN: usize = 4096;
+/** A region that one huge object made larger than this is given back. */
+const SIZE_KEPT: usize = 0x4_0000;
+
+let base: usize = 0;
+let size: usize = 0;
+let length: usize = 0;
+
+/** Empties it. */
+export function buildStart(): void {
+  if (size > SIZE_KEPT) {
+    release(base, size);
+    base = 0;
+    size = 0;
+  }
+  length = 0;
+}
+
+/** `bytes` more at the end, cleared; 0 if memory cannot grow. Valid until the next `build`. */
+export function build(bytes: usize): usize {
+  if (length + bytes > size) {
+    const wanted = max(SIZE_MIN, max(size << 1, length + bytes));
+    const moved = base ? resize(base, size, wanted) : allocate(wanted);
+    if (!moved) return 0;
+    base = moved;
+    size = wanted;
+  }
+  const at = base + length;
+  memory.fill(at, 0, bytes);
+  length += bytes;
+  return at;
+}
+
+/** Takes the last `bytes` back. */
+export function unbuild(bytes: usize): void {
+  length -= bytes;
+}
+
+export function built(): usize {
+  return base;
+}
+
+export function builtLength(): usize {
+  return length;
+}
