@@ -14,30 +14,36 @@ import {
   frontendsOf,
 } from "./frontends.ts";
 
+/** What one Service claims. It stays small: there is one for each Service of the cluster. */
 interface Claimant {
-  readonly id: ServiceId;
   readonly created: number;
-  readonly name: string;
   readonly keys: readonly FrontendKey[];
 }
 
 const NOBODY: readonly ServiceId[] = [];
+const NO_KEYS: readonly FrontendKey[] = [];
 
 /**
  * Keeps the claims of every Service. A Service must be `update`d before it is planned; what it does not
  * hold is not planned for it.
  */
 export class FrontendClaims {
+  readonly #nameOf: (id: ServiceId) => string;
   /** Almost always one claimant; a list, the holder first, only where Services disagree. */
-  readonly #claims = new Map<FrontendKey, ServiceId | Claimant[]>();
-  readonly #claimants = new Map<ServiceId, Claimant>();
+  readonly #claims = new Map<FrontendKey, ServiceId | ServiceId[]>();
+  /** By id: ids are small and dense. */
+  readonly #claimants: (Claimant | undefined)[] = [];
+  /** Frontends that more than one Service claims. */
+  #contested = 0;
+
+  /** `nameOf` gives the `namespace/name` of a Service that has been `update`d. */
+  constructor(nameOf: (id: ServiceId) => string) {
+    this.#nameOf = nameOf;
+  }
 
   /** Takes the frontends of a new or changed Service. Returns the other Services that won or lost one. */
   update(service: Service): readonly ServiceId[] {
-    const keys = frontendsOf(service).map((frontend) => frontend.key);
-    for (const address of clusterIpsOf(service)) keys.push(clusterIpKey(address));
-    const name = `${service.namespace}/${service.name}`;
-    return this.#replace(service.id, { id: service.id, created: service.created, name, keys });
+    return this.#replace(service.id, { created: service.created, keys: keysOf(service) });
   }
 
   /** Gives up everything the Service claimed. Returns the Services that now hold some of it. */
@@ -53,11 +59,11 @@ export class FrontendClaims {
   /** One FRONTEND_TAKEN for every frontend that an older Service holds; none is the normal case. */
   problems(service: Service): Problem[] {
     const problems: Problem[] = [];
+    if (this.#contested === 0) return problems;
     const lost = new Set<string>();
     const taken = (key: FrontendKey): string | undefined => {
-      const claims = this.#claims.get(key);
-      const first = typeof claims === "object" ? claims[0] : undefined;
-      return first === undefined || first.id === service.id ? undefined : first.name;
+      const holder = this.#holder(key);
+      return holder === undefined || holder === service.id ? undefined : this.#nameOf(holder);
     };
     for (const frontend of frontendsOf(service)) {
       const holder = taken(frontend.key);
@@ -76,39 +82,44 @@ export class FrontendClaims {
 
   #holder(key: FrontendKey): ServiceId | undefined {
     const claims = this.#claims.get(key);
-    return typeof claims === "object" ? claims[0]?.id : claims;
+    return typeof claims === "object" ? claims[0] : claims;
   }
 
   #replace(id: ServiceId, next: Claimant | undefined): readonly ServiceId[] {
-    const before = this.#claimants.get(id);
+    const before = this.#claimants[id];
     if (before !== undefined && next !== undefined && same(before, next)) return NOBODY;
-    const keys = [...(before?.keys ?? []), ...(next?.keys ?? [])];
+    const old = before?.keys ?? NO_KEYS;
+    const now = next?.keys ?? NO_KEYS;
+    const keys = old.length === 0 ? now : [...old, ...now];
     const holders = keys.map((key) => this.#holder(key));
-    for (const key of before?.keys ?? []) this.#release(key, id);
-    if (next === undefined) this.#claimants.delete(id);
-    else this.#claimants.set(id, next);
-    for (const key of next?.keys ?? []) this.#claim(key, next as Claimant);
+    for (const key of old) this.#release(key, id);
+    this.#claimants[id] = next;
+    for (const key of now) this.#claim(key, id);
 
-    const changed = new Set<ServiceId>();
-    keys.forEach((key, i) => {
+    let changed: Set<ServiceId> | undefined;
+    for (let i = 0; i < keys.length; i++) {
       const was = holders[i];
-      const now = this.#holder(key);
-      if (was === now) return;
-      if (was !== undefined && was !== id) changed.add(was);
-      if (now !== undefined && now !== id) changed.add(now);
-    });
-    return changed.size === 0 ? NOBODY : [...changed];
+      const is = this.#holder(keys[i] as FrontendKey);
+      if (was === is) continue;
+      for (const other of [was, is]) {
+        if (other === undefined || other === id) continue;
+        changed ??= new Set();
+        changed.add(other);
+      }
+    }
+    return changed === undefined ? NOBODY : [...changed];
   }
 
-  #claim(key: FrontendKey, claimant: Claimant): void {
+  #claim(key: FrontendKey, id: ServiceId): void {
     const present = this.#claims.get(key);
     if (present === undefined) {
-      this.#claims.set(key, claimant.id);
+      this.#claims.set(key, id);
       return;
     }
-    const list = typeof present === "object" ? present : [this.#claimants.get(present) as Claimant];
-    const place = list.findIndex((other) => precedes(claimant, other));
-    list.splice(place < 0 ? list.length : place, 0, claimant);
+    if (typeof present !== "object") this.#contested++;
+    const list = typeof present === "object" ? present : [present];
+    const place = list.findIndex((other) => this.#precedes(id, other));
+    list.splice(place < 0 ? list.length : place, 0, id);
     this.#claims.set(key, list);
   }
 
@@ -118,23 +129,29 @@ export class FrontendClaims {
       this.#claims.delete(key);
       return;
     }
-    const rest = present.filter((claimant) => claimant.id !== id);
+    const rest = present.filter((other) => other !== id);
     const only = rest.length === 1 ? rest[0] : undefined;
-    this.#claims.set(key, only === undefined ? rest : only.id);
+    if (only !== undefined) this.#contested--;
+    this.#claims.set(key, only ?? rest);
+  }
+
+  #precedes(a: ServiceId, b: ServiceId): boolean {
+    const difference = (this.#claimants[a]?.created ?? 0) - (this.#claimants[b]?.created ?? 0);
+    return difference !== 0 ? difference < 0 : this.#nameOf(a) < this.#nameOf(b);
   }
 }
 
-function precedes(a: Claimant, b: Claimant): boolean {
-  return a.created !== b.created ? a.created < b.created : a.name < b.name;
+function keysOf(service: Service): FrontendKey[] {
+  const keys: FrontendKey[] = [];
+  for (const frontend of frontendsOf(service)) keys.push(frontend.key);
+  for (const address of clusterIpsOf(service)) keys.push(clusterIpKey(address));
+  return keys;
 }
 
 function same(a: Claimant, b: Claimant): boolean {
-  return (
-    a.created === b.created &&
-    a.name === b.name &&
-    a.keys.length === b.keys.length &&
-    a.keys.every((key, i) => key === b.keys[i])
-  );
+  if (a.created !== b.created || a.keys.length !== b.keys.length) return false;
+  for (let i = 0; i < a.keys.length; i++) if (a.keys[i] !== b.keys[i]) return false;
+  return true;
 }
 
 function problem(service: Service, field: string, what: string, holder: string): Problem {

@@ -25,8 +25,6 @@ export interface Frontend {
   readonly key: FrontendKey;
 }
 
-const FAMILIES: readonly Family[] = [4, 6];
-
 /**
  * Every frontend of a Service, each key once. A family is served when the Service has a clusterIP of it;
  * addresses of another family are passed over, as kube-proxy does. Where two ports or kinds claim the
@@ -35,36 +33,8 @@ const FAMILIES: readonly Family[] = [4, 6];
  */
 export function frontendsOf(service: Service): Frontend[] {
   const found: Frontend[] = [];
-  const ports = servedPorts(service.ports);
-  for (const family of FAMILIES) {
-    const clusterIp = service.clusterIPs.find((address) => address.family === family);
-    if (clusterIp === undefined) continue;
-    service.ports.forEach((port, portIndex) => {
-      if (ports !== undefined && !ports.has(portIndex)) return;
-      const push = (kind: FrontendKind, address: Address | undefined, number: number) => {
-        const key = frontendKey(family, address, port.protocol, number);
-        found.push({
-          kind,
-          family,
-          address,
-          protocol: port.protocol,
-          port: number,
-          portIndex,
-          key,
-        });
-      };
-      push("cluster-ip", clusterIp, port.port);
-      for (const address of service.externalIPs) {
-        if (address.family === family) push("external-ip", address, port.port);
-      }
-      for (const address of service.vips) {
-        if (address.family === family) push("vip", address, port.port);
-      }
-      if (port.nodePort !== 0 && service.type !== "ClusterIP") {
-        push("node-port", undefined, port.nodePort);
-      }
-    });
-  }
+  addFrontends(service, 4, found);
+  addFrontends(service, 6, found);
   if (found.length < 2) return found;
   const last = new Map<FrontendKey, Frontend>();
   for (const frontend of found) last.set(frontend.key, frontend);
@@ -74,8 +44,50 @@ export function frontendsOf(service: Service): Frontend[] {
 /** The clusterIPs a Service is served on: one of each family, none without ports. */
 export function clusterIpsOf(service: Service): Address[] {
   if (service.ports.length === 0) return [];
-  const first = (family: Family) => service.clusterIPs.find((ip) => ip.family === family);
-  return FAMILIES.map(first).filter((address) => address !== undefined);
+  const ipv4 = firstOf(service.clusterIPs, 4);
+  const ipv6 = firstOf(service.clusterIPs, 6);
+  if (ipv4 === undefined) return ipv6 === undefined ? [] : [ipv6];
+  return ipv6 === undefined ? [ipv4] : [ipv4, ipv6];
+}
+
+function addFrontends(service: Service, family: Family, found: Frontend[]): void {
+  const clusterIp = firstOf(service.clusterIPs, family);
+  if (clusterIp === undefined) return;
+  const { ports, externalIPs, vips } = service;
+  const served = servedPorts(ports);
+  for (let i = 0; i < ports.length; i++) {
+    if (served !== undefined && !served.has(i)) continue;
+    const { protocol, port, nodePort } = ports[i] as ServicePort;
+    found.push(frontend("cluster-ip", family, clusterIp, protocol, port, i));
+    for (const address of externalIPs) {
+      if (address.family !== family) continue;
+      found.push(frontend("external-ip", family, address, protocol, port, i));
+    }
+    for (const address of vips) {
+      if (address.family !== family) continue;
+      found.push(frontend("vip", family, address, protocol, port, i));
+    }
+    if (nodePort !== 0 && service.type !== "ClusterIP") {
+      found.push(frontend("node-port", family, undefined, protocol, nodePort, i));
+    }
+  }
+}
+
+function frontend(
+  kind: FrontendKind,
+  family: Family,
+  address: Address | undefined,
+  protocol: Protocol,
+  port: number,
+  portIndex: number,
+): Frontend {
+  const key = frontendKey(family, address, protocol, port);
+  return { kind, family, address, protocol, port, portIndex, key };
+}
+
+function firstOf(addresses: readonly Address[], family: Family): Address | undefined {
+  for (const address of addresses) if (address.family === family) return address;
+  return undefined;
 }
 
 /** The key of a clusterIP as a whole, claimed like a frontend: protocol 0, port 0. */

@@ -2,16 +2,15 @@ import { describe, expect, test } from "bun:test";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { planService } from "../../src/plan/plan.ts";
 import { printDesired } from "../../src/plan/print.ts";
-import { FrontendClaims } from "../../src/state/claims.ts";
 import type { Service } from "../../src/types.ts";
-import { context, Memory, plainWriter, service } from "./fixture.ts";
+import { claimsOf, context, Memory, plainWriter, service } from "./fixture.ts";
 
 const nameless = () => "x";
 
 /** Writes many Services, so that the first reservation does not suffice. */
 function writeMany(writer: DesiredWriter, between: () => void): Memory {
   const memory = new Memory();
-  const claims = new FrontendClaims();
+  const claims = claimsOf([]);
   const plan = context(claims);
   for (let i = 0; i < 1500; i++) {
     const one = service({
@@ -79,7 +78,7 @@ describe("the writer", () => {
       region = new Uint8Array(bytes);
       return region;
     });
-    const claims = new FrontendClaims();
+    const claims = claimsOf([]);
     const one: Service = service({});
     claims.update(one);
     planService(one, [], context(claims), writer);

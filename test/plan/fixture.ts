@@ -148,6 +148,14 @@ export function context(claims: FrontendClaims, node: NodeText = {}): PlanContex
   };
 }
 
+/** Claims of these Services, and of others whose names follow their ids. */
+export function claimsOf(services: readonly Service[]): FrontendClaims {
+  const names = new Map(services.map(({ id, namespace, name }) => [id, `${namespace}/${name}`]));
+  const claims = new FrontendClaims((id) => names.get(id) ?? `ns/s${id}`);
+  for (const one of services) claims.update(one);
+  return claims;
+}
+
 /** A writer over plain memory. */
 export function plainWriter(): DesiredWriter {
   let region = new Uint8Array(0);
@@ -163,8 +171,7 @@ export function planText(
   node: NodeText = {},
 ): string[] {
   const memory = new Memory();
-  const claims = new FrontendClaims();
-  for (const entry of services) claims.update(entry.service);
+  const claims = claimsOf(services.map((entry) => entry.service));
   const plan = context(claims, node);
   const writer = plainWriter();
   planNode(plan, writer);

@@ -16,6 +16,7 @@ const young = service({
 });
 const shared = frontendsOf(old).find((one) => one.kind === "external-ip")?.key ?? "";
 const id = (number: number) => number as ServiceId;
+const nameOf = (of: ServiceId) => ["", "b/old", "a/young", "c/third"][of] ?? "";
 
 describe("a frontend two Services claim", () => {
   test("goes to the older one, whoever comes first", () => {
@@ -23,7 +24,7 @@ describe("a frontend two Services claim", () => {
       [old, young],
       [young, old],
     ]) {
-      const claims = new FrontendClaims();
+      const claims = new FrontendClaims(nameOf);
       for (const one of order) claims.update(one);
       expect(claims.holds(old.id, shared)).toBe(true);
       expect(claims.holds(young.id, shared)).toBe(false);
@@ -31,7 +32,7 @@ describe("a frontend two Services claim", () => {
   });
 
   test("names the other Service when the holder changes, in both directions", () => {
-    const claims = new FrontendClaims();
+    const claims = new FrontendClaims(nameOf);
     expect(claims.update(young)).toEqual([]);
     expect(claims.update(old)).toEqual([young.id]);
     expect(claims.update(old)).toEqual([]);
@@ -42,7 +43,7 @@ describe("a frontend two Services claim", () => {
   });
 
   test("is given up by an update without it", () => {
-    const claims = new FrontendClaims();
+    const claims = new FrontendClaims(nameOf);
     claims.update(old);
     claims.update(young);
     expect(claims.update({ ...old, externalIPs: [] })).toEqual([young.id]);
@@ -50,7 +51,7 @@ describe("a frontend two Services claim", () => {
   });
 
   test("changes hands when the holder is created anew under its name", () => {
-    const claims = new FrontendClaims();
+    const claims = new FrontendClaims(nameOf);
     claims.update(old);
     claims.update(young);
     expect(claims.update({ ...old, created: 30 })).toEqual([young.id]);
@@ -58,14 +59,14 @@ describe("a frontend two Services claim", () => {
   });
 
   test("goes by namespace/name between Services of the same second", () => {
-    const claims = new FrontendClaims();
+    const claims = new FrontendClaims(nameOf);
     claims.update({ ...old, created: 20 });
     expect(claims.update(young)).toEqual([old.id]);
     expect(claims.holds(young.id, shared)).toBe(true);
   });
 
   test("stays where it is when a third, younger claimant comes and goes", () => {
-    const claims = new FrontendClaims();
+    const claims = new FrontendClaims(nameOf);
     claims.update(old);
     claims.update(young);
     const third = service({ id: 3, name: "c/third", created: 30, clusterIPs: [], ...EXTERNAL });
@@ -149,9 +150,13 @@ const PROBLEMS: readonly ProblemCase[] = [
 
 describe("the loser is told", () => {
   test.each(PROBLEMS.map((one) => [one.name, one] as const))("%s", (_, one) => {
-    const claims = new FrontendClaims();
+    const names: string[] = [];
+    const claims = new FrontendClaims((of) => names[of] ?? "");
     const services = one.services.map(service);
-    for (const each of services) claims.update(each);
+    for (const each of services) {
+      names[each.id] = `${each.namespace}/${each.name}`;
+      claims.update(each);
+    }
     const loser = services.at(-1) as Service;
     const problems = claims.problems(loser);
     expect(problems.map(({ field, message }) => `${field}: ${message}`)).toEqual([...one.want]);
@@ -164,6 +169,8 @@ describe("the loser is told", () => {
 });
 
 const ADDRESSES = ["10.96.0.1", "10.96.0.2", "fd00::1", "fd00::2"];
+/** Names in another order than ids. */
+const randomName = (number: number) => `ns/s${9 - number}`;
 const arbitraryService = (number: number) =>
   fc
     .record({
@@ -176,7 +183,7 @@ const arbitraryService = (number: number) =>
         { maxLength: 4 },
       ),
     })
-    .map((text) => service({ ...text, id: number, name: `ns/s${number}`, type: "NodePort" }));
+    .map((text) => service({ ...text, id: number, name: randomName(number), type: "NodePort" }));
 const IDS = [1, 2, 3, 4, 5];
 const history = fc.array(
   fc
@@ -194,7 +201,7 @@ describe("for any history of Services", () => {
   test("the holder is the oldest claimant, and nobody else", () => {
     fc.assert(
       fc.property(history, (steps) => {
-        const claims = new FrontendClaims();
+        const claims = new FrontendClaims(randomName);
         const present = new Map<number, Service>();
         for (const [number, next] of steps) {
           if (next) {
@@ -219,7 +226,7 @@ describe("for any history of Services", () => {
   test("each step names exactly the other Services that won or lost something", () => {
     fc.assert(
       fc.property(history, (steps) => {
-        const claims = new FrontendClaims();
+        const claims = new FrontendClaims(randomName);
         const keys = new Set(steps.flatMap(([, next]) => (next ? keysOf(next) : [])));
         const holdings = () =>
           new Map(
