@@ -193,12 +193,12 @@ async function remembered(target: Target): Promise<number | undefined> {
   const source = addressOf(target.from, target.family);
   const text = await ruleset(world);
   const found = new RegExp(
-    `${escape(source)} \\. ${escape(address)} \\. tcp \\. (?:80|http) [^,]*?expires ((?:\\d+[dhms]+)+)`,
+    `${literal(source)} \\. ${literal(address)} \\. tcp \\. (?:80|http) [^,]*?expires ((?:\\d+[dhms]+)+)`,
   ).exec(text);
   return found?.[1] === undefined ? undefined : seconds(found[1]);
 }
 
-function escape(address: string): string {
+function literal(address: string): string {
   return address.replaceAll(".", "\\.");
 }
 
