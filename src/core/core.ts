@@ -22,6 +22,8 @@ export interface FeedResult {
   readonly initialEnd: boolean;
   /** A list page's continue token, "" on the last page. */
   readonly continueToken?: string;
+  /** The list was read to its last byte. A list body that ends without this was cut off. */
+  readonly listEnd?: true;
   /** An ERROR event, such as 410 Gone. */
   readonly status?: { readonly code: number; readonly message: string };
 }

@@ -50,9 +50,18 @@ export function loadWasm<Exports extends HeapExports>(module: WebAssembly.Module
   };
   return {
     exports,
-    u8: () => (refresh(), u8),
-    u32: () => (refresh(), u32),
-    view: () => (refresh(), view),
+    u8() {
+      refresh();
+      return u8;
+    },
+    u32() {
+      refresh();
+      return u32;
+    },
+    view() {
+      refresh();
+      return view;
+    },
   };
 }
 

@@ -1,0 +1,31 @@
+/** Makes the core of its two halves, from a compiled module. */
+import type { Core } from "./core.ts";
+import { type DiffExports, diffHalf } from "./diff.ts";
+import { type IngestExports, ingestHalf } from "./ingest.ts";
+import { loadWasm, outOfMemory } from "./load.ts";
+import { withText } from "./names.ts";
+import { type SelectExports, selectHalf } from "./select.ts";
+
+export interface CoreOptions {
+  /** Keys the hash tables; random in production, so that nobody can choose names that collide. */
+  readonly seed: number;
+  /** Decides which endpoints are local. */
+  readonly nodeName: string;
+  /** Memory may not grow beyond this many bytes; the default is all that Wasm can address. */
+  readonly memoryMax?: number;
+}
+
+export type CoreExports = IngestExports & SelectExports & DiffExports;
+
+/**
+ * @throws SluiceError CORE_MEMORY
+ */
+export function createCore(module: WebAssembly.Module, options: CoreOptions): Core {
+  const wasm = loadWasm<CoreExports>(module);
+  const { exports } = wasm;
+  if (options.memoryMax !== undefined) exports.heapLimit(Math.floor(options.memoryMax / 0x1_0000));
+  const started = exports.start(options.seed >>> 0, Math.floor(options.seed / 2 ** 32) >>> 0);
+  const named = withText(wasm, options.nodeName, (at, length) => exports.setNodeName(at, length));
+  if (!started || !named) throw outOfMemory("start the core", wasm.u8().byteLength);
+  return { ...ingestHalf(wasm), ...selectHalf(wasm), ...diffHalf(wasm) };
+}
