@@ -1,24 +1,25 @@
 // What the kernel tells about elements: which exist (at start and in audits) and how often they were hit.
 
 import { sameBytes } from "./bytes";
+import { revokeCommit } from "./diff";
 import {
   ELEMENT_KEY,
   ELEMENT_OWNER,
   ELEMENT_PACKETS,
-  PACKETS_UNKNOWN,
-  Table,
   find,
   hashKey,
   insert,
+  PACKETS_UNKNOWN,
   remove,
   reserve,
+  Table,
   tableOf,
   valueOf,
 } from "./elements";
-import { revokeCommit } from "./diff";
 import { OWNER_ADOPTED, TABLE_SLOTS } from "./layout";
 import { settleOwner } from "./owners";
 import { REGION_SIZE, region } from "./region";
+import { slotItem, tableSlot, tableSlots } from "./table";
 
 const exchange = region(memory.data(REGION_SIZE));
 const key: usize = memory.data(64);
@@ -111,9 +112,10 @@ export function readElements(id: u32, most: u32): u32 {
   assert(<u64>most * (4 + size) <= exchange.capacity);
   let to = exchange.base;
   let read: u32 = 0;
-  const capacity = table.slots ? table.mask + 1 : 0;
-  while (read < most && cursor < capacity) {
-    const element = load<u32>(table.slots + ((<usize>cursor) << 3));
+  const header = changetype<usize>(table);
+  const end = tableSlots(header);
+  while (read < most && cursor < end) {
+    const element: usize = slotItem(tableSlot(header, cursor));
     cursor++;
     if (!element) continue;
     store<u32>(to, load<u32>(element, ELEMENT_OWNER));

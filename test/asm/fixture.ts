@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { main } from "assemblyscript/asc";
+import { SERVICE_HEADER } from "../../asm/layout.ts";
 import { type DiffExports, diffHalf } from "../../src/core/diff.ts";
 import { loadWasm, type Wasm } from "../../src/core/load.ts";
 import { type SelectExports, selectHalf } from "../../src/core/select.ts";
@@ -43,6 +44,7 @@ interface StateExports extends SelectExports, DiffExports {
   ensureService(at: number, length: number): number;
   settleService(id: number): void;
   isService(id: number): number;
+  serviceBlock(id: number): number;
   setServiceBlock(id: number, block: number): void;
   firstSlice(id: number): number;
   linkSlice(slice: number): void;
@@ -53,7 +55,7 @@ interface StateExports extends SelectExports, DiffExports {
 export type TestCore = ReturnType<typeof selectHalf> &
   ReturnType<typeof diffHalf> & {
     readonly wasm: Wasm<StateExports>;
-    /** An id for `namespace/name`, as if something of that Service existed. */
+    /** The id of a Service without ports or slices, unless it has some already. */
     service(key: string): ServiceId;
   };
 
@@ -66,10 +68,16 @@ export function createTestCore(build: Build): TestCore {
     ...selectHalf(wasm),
     ...diffHalf(wasm),
     wasm,
-    service: (key) =>
-      withBytes(wasm, new TextEncoder().encode(key), (at, length) =>
-        wasm.exports.ensureService(at, length),
-      ) as ServiceId,
+    service(key) {
+      const id = withBytes(wasm, new TextEncoder().encode(key), wasm.exports.ensureService);
+      if (!wasm.exports.serviceBlock(id)) {
+        const block = wasm.exports.allocate(SERVICE_HEADER) >>> 0;
+        wasm.u8().fill(0, block, block + SERVICE_HEADER);
+        wasm.u32()[block >>> 2] = SERVICE_HEADER;
+        wasm.exports.setServiceBlock(id, block);
+      }
+      return id as ServiceId;
+    },
   };
 }
 

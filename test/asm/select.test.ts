@@ -215,6 +215,7 @@ for (const build of BUILDS)
       if (!one) throw new Error("no endpoint");
       const id = putService(core, "default/web", serviceOf([one]));
       const absent = core.service("default/gone");
+      core.wasm.exports.setServiceBlock(absent, 0);
       const unknown = 4711 as ServiceId;
       const results = readChoices(core, [absent, id, unknown, id]);
       expect(results.map(({ choices }) => choices.length)).toEqual([0, 2, 0, 2]);

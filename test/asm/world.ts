@@ -27,10 +27,8 @@ export function enterZone(core: TestCore): void {
 export function putService(core: TestCore, key: string, service: ModelService): ServiceId {
   const { exports } = core.wasm;
   const id = core.service(key);
-  for (let slice = exports.firstSlice(id); slice; slice = exports.firstSlice(id)) {
-    // The last slice of a Service without a block would take its id along.
+  for (let slice = exports.firstSlice(id); slice; slice = exports.firstSlice(id))
     exports.unlinkSlice(slice);
-  }
   exports.setServiceBlock(id, writeService(core, service));
   for (const [index, slice] of service.slices.entries())
     exports.linkSlice(writeSlice(core, id, `${key}-${index}`, slice));

@@ -3,7 +3,7 @@
  * and the specification to read. Keys and values are hex text here.
  */
 import type { OperationList } from "../../src/core/core.ts";
-import type { TableId } from "../../src/plan/tables.ts";
+import { type TableId, tableKind } from "../../src/plan/tables.ts";
 
 /** One desired element of an owner. */
 export interface DesiredElement {
@@ -29,6 +29,12 @@ export type Batch = readonly { readonly owner: number; readonly records: readonl
 /** A kernel: refuses what a kernel refuses. Elements by `table key`. */
 export class KernelModel {
   readonly elements = new Map<string, { readonly value: string; readonly owner: number }>();
+
+  /** An element keeps its place when only its owner changes, which no operation tells. */
+  adoptOwners(elements: KernelModel["elements"]): void {
+    for (const [name, { value }] of this.elements)
+      this.elements.set(name, { value, owner: elements.get(name)?.owner ?? -1 });
+  }
 
   /** @throws Error if an element is added twice, or deleted without being there as it is. */
   apply(operations: OperationList): void {
@@ -74,21 +80,85 @@ export function slotsOf(kernel: KernelModel, table: TableId, frontend: string): 
 }
 
 /**
- * The least number of operations from these slots to those endpoints: an endpoint that is in a slot that
- * stays costs nothing, another endpoint in a slot a deletion and an addition, a new or an old slot one.
+ * The least number of operations that lead from these elements to what the batch desires: none for what stays,
+ * one for what comes or goes, two for what changes. In a table of actions the kernel's element names its
+ * owner, so another owner is a change.
  */
-export function leastSlotOperations(before: readonly string[], after: readonly string[]): number {
+export function leastOperations(elements: KernelModel["elements"], batch: Batch): number {
+  const owners = new Set(batch.map(({ owner }) => owner));
+  const desired = new Set<string>();
+  let operations = 0;
+  for (const { owner, records } of batch)
+    for (const record of records)
+      if (record.kind === "element") {
+        const name = elementName(record.table, record.key);
+        const present = elements.get(name);
+        desired.add(name);
+        const named = tableKind(record.table).value === "action";
+        if (!present) operations++;
+        else if (present.value !== record.value || (named && present.owner !== owner))
+          operations += 2;
+      } else {
+        const names = record.endpoints.map((_, slot) => slotName(record, slot));
+        for (const name of names) desired.add(name);
+        operations += leastForSlots(
+          names.map((name) => elements.get(name)?.value),
+          record.endpoints,
+        );
+      }
+  for (const [name, { owner }] of elements)
+    if (owners.has(owner) && !desired.has(name)) operations++;
+  return operations;
+}
+
+function leastForSlots(before: readonly (string | undefined)[], after: readonly string[]): number {
   const wanted = new Map<string, number>();
   for (const endpoint of after) wanted.set(endpoint, (wanted.get(endpoint) ?? 0) + 1);
-  const staying = before.slice(0, after.length);
-  let kept = 0;
-  for (const endpoint of staying) {
-    const left = wanted.get(endpoint) ?? 0;
-    if (left === 0) continue;
-    wanted.set(endpoint, left - 1);
-    kept++;
+  let operations = 0;
+  for (const endpoint of before) {
+    const left = endpoint === undefined ? 0 : (wanted.get(endpoint) ?? 0);
+    if (endpoint === undefined) operations++;
+    else if (left === 0) operations += 2;
+    else wanted.set(endpoint, left - 1);
   }
-  return 2 * (staying.length - kept) + Math.abs(after.length - before.length);
+  return operations;
+}
+
+/** Throws unless the elements are what the batch desires, and otherwise what they were before. */
+export function checkBatch(
+  elements: KernelModel["elements"],
+  batch: Batch,
+  before: KernelModel["elements"],
+): void {
+  const owners = new Set(batch.map(({ owner }) => owner));
+  const left = new Map(elements);
+  const take = (name: string, owner: number): string => {
+    const element = left.get(name);
+    if (element?.owner !== owner) throw new Error(`${name} of ${owner} is missing`);
+    left.delete(name);
+    return element.value;
+  };
+  for (const { owner, records } of batch)
+    for (const record of records)
+      if (record.kind === "element") {
+        const value = take(elementName(record.table, record.key), owner);
+        if (value !== record.value) throw new Error(`${record.key} leads to ${value}`);
+      } else {
+        const found = record.endpoints.map((_, slot) => take(slotName(record, slot), owner));
+        if (found.sort().join() !== [...record.endpoints].sort().join())
+          throw new Error(`slots of ${record.key} lead to ${found}`);
+      }
+  for (const [name, { value, owner }] of left) {
+    if (owners.has(owner)) throw new Error(`${name} of ${owner} is a leftover`);
+    const former = before.get(name);
+    if (former?.value !== value || former.owner !== owner) throw new Error(`${name} has changed`);
+  }
+  for (const [name, { owner }] of before)
+    if (!owners.has(owner) && !elements.has(name)) throw new Error(`${name} of ${owner} is gone`);
+}
+
+function slotName({ table, key }: DesiredSlots, slot: number): string {
+  return elementName(table, slotKey(key, slot));
 }
 
 export function toHex(bytes: Uint8Array): string {

@@ -1,0 +1,148 @@
+/** Desired records for the core from the model's, and its committed elements as the model has them. */
+import { RECORD_ELEMENT, RECORD_HEADER, RECORD_SLOTS } from "../../asm/layout.ts";
+import type { OperationList } from "../../src/core/core.ts";
+import { keySize, TABLES, type TableId, tableId, valueSize } from "../../src/plan/tables.ts";
+import {
+  type Batch,
+  type Desired,
+  elementName,
+  fromHex,
+  type KernelModel,
+  toHex,
+} from "../model/diff.ts";
+import type { TestCore } from "./fixture.ts";
+
+export const frontends = tableId("frontends", 4);
+export const slots = tableId("endpoints", 4);
+export const clusterIPs = tableId("cluster-ips", 4);
+
+/** The `index`th key of a table, without the slot in tables of slots. */
+export function keyOf(table: TableId, index: number): string {
+  const bytes = new Uint8Array(isSlots(table) ? keySize(table) - 4 : keySize(table));
+  new DataView(bytes.buffer).setUint32(bytes.byteLength - 4, index);
+  return toHex(bytes);
+}
+
+export function valueFor(table: TableId, index: number): string {
+  const bytes = new Uint8Array(valueSize(table));
+  if (bytes.byteLength > 0) new DataView(bytes.buffer).setUint32(0, index);
+  return toHex(bytes);
+}
+
+export function isSlots(table: TableId): boolean {
+  return valueSize(table) >= 8;
+}
+
+export function element(table: TableId, key: number, value = 0): Desired {
+  return { kind: "element", table, key: keyOf(table, key), value: valueFor(table, value) };
+}
+
+export function frontend(key: number, endpoints: readonly number[], table = slots): Desired {
+  return {
+    kind: "slots",
+    table,
+    key: keyOf(table, key),
+    endpoints: endpoints.map((endpoint) => valueFor(table, endpoint)),
+  };
+}
+
+/** A Service with `count` endpoints as the plan writes it: clusterIP, slots, frontend. */
+export function serviceRecords(key: number, endpoints: readonly number[]): Desired[] {
+  return [
+    element(clusterIPs, key),
+    frontend(key, endpoints),
+    element(frontends, key, endpoints.length),
+  ];
+}
+
+export function range(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index + 1);
+}
+
+/** Writes the batch and has it compared. */
+export function diffBatch(core: TestCore, batch: Batch): OperationList {
+  const { bytes, release } = writeBatch(core, batch);
+  try {
+    return core.diff(
+      bytes,
+      batch.map(({ owner }) => owner),
+    );
+  } finally {
+    release();
+  }
+}
+
+/** Writes the desired records of a batch; endpoints of slots go into memory of their own. */
+export function writeBatch(core: TestCore, batch: Batch): { bytes: number; release: () => void } {
+  const { exports } = core.wasm;
+  const blocks: { readonly at: number; readonly size: number }[] = [];
+  const records: Uint8Array[] = [];
+  for (const { owner, records: desired } of batch)
+    for (const record of desired) {
+      const key = fromHex(record.key);
+      if (record.kind === "element") {
+        records.push(
+          concat(header(RECORD_ELEMENT, record.table, owner), key, fromHex(record.value)),
+        );
+        continue;
+      }
+      const stride = valueSize(record.table);
+      const size = Math.max(8, record.endpoints.length * stride);
+      const at = exports.allocate(size) >>> 0;
+      blocks.push({ at, size });
+      core.wasm.u8().set(concat(...record.endpoints.map(fromHex)), at);
+      records.push(
+        concat(
+          header(RECORD_SLOTS, record.table, owner),
+          key,
+          new Uint8Array(new Uint32Array([at, record.endpoints.length]).buffer),
+        ),
+      );
+    }
+  const bytes = concat(...records);
+  core.reserveDesired(bytes.byteLength).set(bytes);
+  return {
+    bytes: bytes.byteLength,
+    release: () => {
+      for (const { at, size } of blocks) exports.release(at, size);
+    },
+  };
+}
+
+/** Compares, applies to the kernel, commits. Returns how many operations it took. */
+export function sync(core: TestCore, kernel: KernelModel, batch: Batch): number {
+  const operations = diffBatch(core, batch);
+  kernel.apply(operations);
+  core.commit();
+  return operations.count;
+}
+
+/** All committed elements, as the kernel model names them. */
+export function committed(core: TestCore): KernelModel["elements"] {
+  const found = new Map<string, { value: string; owner: number }>();
+  for (let id = 0; id < TABLES.length * 2; id++) {
+    const table = id as TableId;
+    core.eachElement(table, (key, value, owner) => {
+      found.set(elementName(table, toHex(key)), { value: toHex(value), owner });
+    });
+  }
+  return found;
+}
+
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((total, part) => total + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.byteLength;
+  }
+  return bytes;
+}
+
+function header(kind: number, table: TableId, owner: number): Uint8Array {
+  const bytes = new Uint8Array(RECORD_HEADER);
+  bytes[0] = kind;
+  bytes[1] = table;
+  new DataView(bytes.buffer).setUint32(4, owner, true);
+  return bytes;
+}

@@ -1,0 +1,103 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { OWNER_NODE } from "../../asm/layout.ts";
+import type { OperationList } from "../../src/core/core.ts";
+import { tableId } from "../../src/plan/tables.ts";
+import { type Batch, checkBatch, KernelModel, leastOperations } from "../model/diff.ts";
+import {
+  clusterIPs,
+  committed,
+  diffBatch,
+  element,
+  frontend,
+  frontends,
+  isSlots,
+  range,
+  slots,
+} from "./committed.ts";
+import { BUILDS, createTestCore } from "./fixture.ts";
+
+const OWNERS = 4;
+const TABLES_TRIED = [
+  frontends,
+  clusterIPs,
+  tableId("allowed", 6),
+  slots,
+  tableId("nodeport-local-endpoints", 6),
+];
+const wish = fc.record({
+  table: fc.constantFrom(...TABLES_TRIED),
+  key: fc.nat(5),
+  value: fc.nat(2),
+  endpoints: fc.array(fc.nat(12), { maxLength: 24 }),
+  owner: fc.nat(OWNERS),
+});
+const step = fc.record({
+  wishes: fc.array(wish, { maxLength: 20 }),
+  synced: fc.uniqueArray(fc.nat(OWNERS), { minLength: 1 }),
+  applied: fc.boolean(),
+});
+
+/** Do the operations of each owner stand together, in the order of the batch? */
+function inOrder(operations: OperationList, batch: Batch): boolean {
+  let index = 0;
+  for (const { owner } of operations) {
+    while (index < batch.length && batch[index]?.owner !== owner) index++;
+    if (index === batch.length) return false;
+  }
+  return true;
+}
+
+for (const build of BUILDS)
+  describe(`histories of diffs (${build})`, () => {
+    test("what is applied is what is desired, by the least number of operations", () => {
+      fc.assert(
+        fc.property(fc.array(step, { minLength: 1, maxLength: 12 }), (steps) => {
+          const core = createTestCore(build);
+          const owners = [OWNER_NODE, ...range(OWNERS).map((n) => core.service(`default/${n}`))];
+          const kernel = new KernelModel();
+          for (const { wishes, synced, applied } of steps) {
+            const batch = batchOf(wishes, synced, owners);
+            const before = new Map(kernel.elements);
+            const operations = diffBatch(core, batch);
+            expect(inOrder(operations, batch)).toBe(true);
+            expect(operations.count).toBe(leastOperations(before, batch));
+            expect(committed(core)).toEqual(before);
+            if (!applied) continue;
+            kernel.apply(operations);
+            core.commit();
+            checkBatch(committed(core), batch, before);
+            // The kernel does not know of changes of owner that change no element.
+            expect(values(committed(core))).toEqual(values(kernel.elements));
+            kernel.adoptOwners(committed(core));
+            expect(core.elementCount()).toBe(kernel.elements.size);
+            expect(diffBatch(core, batch).count).toBe(0);
+          }
+        }),
+        { numRuns: build === "debug" ? 150 : 500 },
+      );
+    });
+  });
+
+type Wish = typeof wish extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** A key belongs to one owner at a time, as the plan sees to; which one may change between batches. */
+function batchOf(
+  wishes: readonly Wish[],
+  synced: readonly number[],
+  owners: readonly number[],
+): Batch {
+  const byKey = new Map(wishes.map((each) => [`${each.table} ${each.key}`, each]));
+  return synced.map((index) => ({
+    owner: owners[index] ?? OWNER_NODE,
+    records: [...byKey.values()]
+      .filter(({ owner }) => owner === index)
+      .map(({ table, key, value, endpoints }) =>
+        isSlots(table) ? frontend(key, endpoints, table) : element(table, key, value),
+      ),
+  }));
+}
+
+function values(elements: KernelModel["elements"]): Map<string, string> {
+  return new Map([...elements].map(([name, { value }]) => [name, value] as const).sort());
+}
