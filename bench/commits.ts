@@ -1,0 +1,92 @@
+import { join } from "node:path";
+import { inNamespace } from "../test/cluster/daemon.ts";
+import type { Commit } from "./monitor.ts";
+
+/** The nftables transactions of a network namespace, as they come. */
+export class Commits {
+  private readonly all: Commit[] = [];
+  private waiting: (() => void) | undefined;
+  private readonly child: Bun.Subprocess<"ignore", "pipe", "inherit">;
+
+  private constructor(child: Bun.Subprocess<"ignore", "pipe", "inherit">) {
+    this.child = child;
+  }
+
+  /** Starts watching; `first` and `count` say which clusterIPs to count. */
+  static async watch(netns: string, first: string, count: number): Promise<Commits> {
+    const child = Bun.spawn(
+      [
+        ...["setpriv", "--pdeathsig", "KILL", "--", ...inNamespace(netns)],
+        ...[process.execPath, join(import.meta.dir, "monitor.ts"), first, `${count}`],
+      ],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
+    const commits = new Commits(child);
+    const ready = Promise.withResolvers<void>();
+    void commits.read(ready.resolve).catch(ready.reject);
+    await ready.promise;
+    return commits;
+  }
+
+  /** How many there were so far: a mark for `since`. */
+  get count(): number {
+    return this.all.length;
+  }
+
+  since(mark: number): readonly Commit[] {
+    return this.all.slice(mark);
+  }
+
+  /** The first transaction from `mark` on that satisfies; waits for it. @throws after `timeoutMs` */
+  async find(mark: number, timeoutMs: number, is: (commit: Commit) => boolean): Promise<Commit> {
+    const deadline = performance.now() + timeoutMs;
+    for (let index = mark; ; index++) {
+      while (index >= this.all.length) {
+        const left = deadline - performance.now();
+        if (left <= 0) throw new Error(`No such transaction within ${timeoutMs} ms`);
+        await this.next(left);
+      }
+      const commit = this.all[index];
+      if (commit?.lost) throw new Error("The kernel's announcements were lost: nothing is known");
+      if (commit !== undefined && is(commit)) return commit;
+    }
+  }
+
+  /** Resolves when nothing was committed for `quietMs`. */
+  async settle(quietMs: number): Promise<void> {
+    for (let seen = -1; seen !== this.all.length; ) {
+      seen = this.all.length;
+      await this.next(quietMs);
+    }
+  }
+
+  stop(): void {
+    this.child.kill("SIGKILL");
+  }
+
+  private next(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      this.waiting = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  private async read(ready: () => void): Promise<void> {
+    const decoder = new TextDecoder();
+    let rest = "";
+    for await (const chunk of this.child.stdout) {
+      rest += decoder.decode(chunk, { stream: true });
+      const lines = rest.split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        if (line === "{}") ready();
+        else this.all.push(JSON.parse(line) as Commit);
+      }
+      this.waiting?.();
+    }
+    throw new Error("The monitor ended");
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Measures dist/sluice, and upstream's kube-proxy beside it, against a real API server on a real kernel.
+ *
+ * usage: npm run bench -- [--sizes 100,1000,10000] [--large] [--endpoints 5] [--changes 200]
+ *                         [--upstream] [--only-upstream]
+ *
+ *   --sizes      numbers of Services
+ *   --large      50,000 Services as well
+ *   --changes    single changes to measure at each size
+ *   --upstream   kube-proxy (nftables mode) too, up to 10,000 Services; fewer changes from 1,000 on,
+ *                since each takes it a second or more
+ *
+ * Prints a table for each size and writes bench/results/TIME.json. Figures of different machines do not
+ * compare; ratios of one run do.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, release } from "node:os";
+import { join, relative } from "node:path";
+import { parseArgs } from "node:util";
+import { startControlPlane } from "../test/cluster/control-plane.ts";
+import { run } from "../test/cluster/daemon.ts";
+import { clusterIp, createNode, loadObjects } from "../test/cluster/objects.ts";
+import { Commits } from "./commits.ts";
+import { type Figures, measure } from "./measures.ts";
+import { type Contestant, NODE, sluice, upstream, wipe, writeConfiguration } from "./proxies.ts";
+import { table } from "./report.ts";
+
+const root = join(import.meta.dir, "..");
+const UPSTREAM_MAX = 10_000;
+const UPSTREAM_CHANGES = 20;
+
+const { values: options } = parseArgs({
+  options: {
+    sizes: { type: "string", default: "100,1000,10000" },
+    large: { type: "boolean", default: false },
+    endpoints: { type: "string", default: "5" },
+    changes: { type: "string", default: "200" },
+    upstream: { type: "boolean", default: false },
+    "only-upstream": { type: "boolean", default: false },
+  },
+});
+
+const sizes = options.sizes.split(",").map(Number);
+if (options.large) sizes.push(50_000);
+const endpoints = Number(options.endpoints);
+
+interface Result {
+  readonly services: number;
+  readonly endpoints: number;
+  readonly proxy: string;
+  readonly figures: Figures;
+}
+
+async function measureSize(services: number, versions: Map<string, string>): Promise<Result[]> {
+  const plane = await startControlPlane();
+  const results: Result[] = [];
+  try {
+    await createNode(plane.api, NODE, plane.netns.address);
+    await loadObjects(plane, services, endpoints);
+    writeConfiguration(plane);
+    const contestants: Contestant[] = [];
+    if (!options["only-upstream"]) contestants.push(sluice(root));
+    if ((options.upstream || options["only-upstream"]) && services <= UPSTREAM_MAX) {
+      contestants.push(upstream(plane));
+    }
+    for (const contestant of contestants) {
+      versions.set(contestant.name, await contestant.version());
+      await wipe(plane);
+      const commits = await Commits.watch(plane.netns.name, clusterIp(0), services);
+      const slow = contestant.name !== "sluice" && services >= 1000;
+      const changes = slow ? UPSTREAM_CHANGES : Number(options.changes);
+      const bench = { plane, services, endpoints, changes, commits };
+      try {
+        const figures = await measure(bench, contestant);
+        results.push({ services, endpoints, proxy: contestant.name, figures });
+      } finally {
+        commits.stop();
+      }
+    }
+  } finally {
+    await plane.stop();
+  }
+  return results;
+}
+
+const versions = new Map<string, string>();
+const results: Result[] = [];
+for (const services of sizes) {
+  const measured = await measureSize(services, versions);
+  results.push(...measured);
+  const columns = measured.map(({ proxy, figures }) => [proxy, figures] as const);
+  console.log(`\n${table(`${services} × ${endpoints}`, columns)}`);
+}
+
+const machine = {
+  kernel: release(),
+  processors: cpus().length,
+  processor: cpus()[0]?.model ?? "",
+  bun: Bun.version,
+  nft: (await run(["nft", "--version"])).trim(),
+  kubernetes: /k8s\.io\/kubernetes (v[\d.]+)/.exec(
+    readFileSync(join(root, "test/cluster/go.mod"), "utf8"),
+  )?.[1],
+  programs: Object.fromEntries(versions),
+};
+console.log(`\n${JSON.stringify(machine, undefined, 1)}`);
+const folder = join(root, "bench/results");
+mkdirSync(folder, { recursive: true });
+const path = join(folder, `${new Date().toISOString().replaceAll(":", "-")}.json`);
+writeFileSync(path, JSON.stringify({ machine, results }, undefined, 1));
+console.log(relative(root, path));
+process.exit(0);

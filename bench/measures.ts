@@ -1,0 +1,138 @@
+import { readFileSync } from "node:fs";
+import type { ControlPlane } from "../test/cluster/control-plane.ts";
+import { makeSlice, slicePath } from "../test/cluster/objects.ts";
+import type { Commits } from "./commits.ts";
+import { type Contestant, startProxy, untilHealthy } from "./proxies.ts";
+
+/** Milliseconds and mebibytes. */
+export interface Figures {
+  /** From exec until the last Service's frontend is in the kernel, and until /healthz says so. */
+  readonly startProgrammed: number;
+  readonly startHealthy: number;
+  readonly startTransactions: number;
+  /** From just before the API request to the kernel's announcement; and from its answer (negative: sooner). */
+  readonly changeP50: number;
+  readonly changeP99: number;
+  readonly changeAnswerP50: number;
+  readonly changes: number;
+  /** What a restart over its own rules takes, and how much of the ruleset it writes again. */
+  readonly restartHealthy: number;
+  readonly restartWrites: number;
+  readonly residentAfterStart: number;
+  readonly resident: number;
+  readonly peak: number;
+  /** Own processor time of the start, in milliseconds. */
+  readonly startCpu: number;
+}
+
+export interface Bench {
+  readonly plane: ControlPlane;
+  readonly services: number;
+  readonly endpoints: number;
+  readonly changes: number;
+  readonly commits: Commits;
+}
+
+const PATIENCE_MS = 300_000;
+const QUIET_MS = 3000;
+
+/** Everything about one proxy at one size, on a kernel without rules. */
+export async function measure(bench: Bench, contestant: Contestant): Promise<Figures> {
+  const { plane, commits } = bench;
+  const mark = commits.count;
+  const begun = performance.timeOrigin + performance.now();
+  let proxy = startProxy(contestant, plane);
+  try {
+    const healthy = await untilHealthy(proxy, plane, PATIENCE_MS);
+    const complete = await commits.find(
+      mark,
+      PATIENCE_MS,
+      (commit) => commit.frontends === bench.services,
+    );
+    const startTransactions = commits.since(mark).filter(({ at }) => at <= complete.at).length;
+    const startCpu = cpuOf(proxy.pid);
+    await commits.settle(QUIET_MS);
+    const residentAfterStart = memoryOf(proxy.pid).resident;
+
+    const { sent, answered } = await changeOneByOne(bench, contestant);
+    const memory = memoryOf(proxy.pid);
+
+    await proxy.stop();
+    await commits.settle(QUIET_MS);
+    const restartMark = commits.count;
+    const restarted = performance.timeOrigin + performance.now();
+    proxy = startProxy(contestant, plane);
+    const healthyAgain = await untilHealthy(proxy, plane, PATIENCE_MS);
+    await commits.settle(QUIET_MS);
+    const restartWrites = commits
+      .since(restartMark)
+      .reduce((sum, { added, deleted }) => sum + added + deleted, 0);
+    return {
+      startProgrammed: complete.at - begun,
+      startHealthy: healthy - begun,
+      startTransactions,
+      changeP50: quantile(sent, 0.5),
+      changeP99: quantile(sent, 0.99),
+      changeAnswerP50: quantile(answered, 0.5),
+      changes: sent.length,
+      restartHealthy: healthyAgain - restarted,
+      restartWrites,
+      residentAfterStart,
+      resident: memory.resident,
+      peak: memory.peak,
+      startCpu,
+    };
+  } finally {
+    await proxy.stop();
+  }
+}
+
+/** Gives one endpoint of one Service after the other an address that was never seen before. */
+async function changeOneByOne(
+  bench: Bench,
+  contestant: Contestant,
+): Promise<{ sent: number[]; answered: number[] }> {
+  const sent: number[] = [];
+  const answered: number[] = [];
+  for (let change = 0; change < bench.changes; change++) {
+    const index = Math.floor((change * bench.services) / bench.changes);
+    const slice = makeSlice(index, bench.endpoints);
+    const bytes = Buffer.from([10, 250, freshAddress >> 8, freshAddress & 255]);
+    freshAddress++;
+    slice.endpoints?.[0]?.addresses.splice(0, 1, bytes.join("."));
+    const mark = bench.commits.count;
+    const before = performance.timeOrigin + performance.now();
+    await bench.plane.api.request("PATCH", slicePath(index), { endpoints: slice.endpoints });
+    const after = performance.timeOrigin + performance.now();
+    const commit = await bench.commits.find(mark, PATIENCE_MS, (candidate) =>
+      Buffer.from(candidate.bytes, "base64").includes(bytes),
+    );
+    sent.push(commit.at - before);
+    answered.push(commit.at - after);
+    await Bun.sleep(contestant.rest);
+  }
+  return { sent, answered };
+}
+
+let freshAddress = 1;
+
+/** The value that this part of all values does not exceed. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
+}
+
+function memoryOf(pid: number): { resident: number; peak: number } {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const mebibytes = (field: string): number =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) / 1024;
+  return { resident: mebibytes("VmRSS"), peak: mebibytes("VmHWM") };
+}
+
+/** Of the process and its dead children. */
+function cpuOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const ticks = [11, 12, 13, 14].reduce((sum, field) => sum + Number(fields[field]), 0);
+  return ticks * 10;
+}

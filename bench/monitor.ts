@@ -1,0 +1,158 @@
+/**
+ * Runs inside a network namespace and reports every nftables transaction committed there, with the time
+ * at which the kernel announced it: one line of JSON each. The kernel does the same work for whoever
+ * commits, so this is a fair stopwatch for any proxy.
+ *
+ * usage: bun bench/monitor.ts FIRST COUNT
+ * FIRST is a clusterIP; the elements keyed by it and the next COUNT - 1 addresses are counted (`frontends`).
+ */
+import { writeSync } from "node:fs";
+import { bind, recv, setOption, socket } from "../src/apply/netlink/libc.ts";
+
+/** A transaction, as a line. */
+export interface Commit {
+  /** Milliseconds since the epoch, with fractions. */
+  readonly at: number;
+  /** Who committed. */
+  readonly pid: number;
+  /** Elements, rules, chains and the like, added and deleted. */
+  readonly added: number;
+  readonly deleted: number;
+  /** Distinct clusterIPs counted so far. */
+  readonly frontends: number;
+  /** All its messages in base64, unless there are too many. */
+  readonly bytes: string;
+  /** Announcements were lost since the line before: the socket's buffer was full. */
+  readonly lost: boolean;
+}
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const NETLINK_NETFILTER = 12;
+const SOL_SOCKET = 1;
+const SO_RCVBUFFORCE = 33;
+const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NFNLGRP_NFTABLES = 7;
+const ENOBUFS = 105;
+const EINTR = 4;
+
+// Types of linux/netfilter/nf_tables.h, without the subsystem in the upper byte.
+const NEW_SET_ELEMENT = 12;
+const NEW_GENERATION = 15;
+const NEW = new Set([0, 3, 6, 9, 12, 18, 22]); // table, chain, rule, set, element, object, flowtable
+const DELETED = new Set([2, 5, 8, 11, 14, 20, 24]);
+const NFTA_GEN_PROC_PID = 2;
+const NFTA_LIST_ELEMENTS = 3;
+const NFTA_SET_ELEM_KEY = 1;
+const NESTED = 0x3fff;
+/** A transaction of which the single addresses are of interest is small. */
+const KEEP_BYTES = 64 * 1024;
+
+if (import.meta.main) monitor(process.argv[2] ?? "", Number(process.argv[3]));
+
+function monitor(first: string, count: number): never {
+  const fd = check("socket", socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER));
+  check("setsockopt", setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, 1 << 29));
+  const address = new Uint8Array(new ArrayBuffer(12));
+  new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
+  check("bind", bind(fd, address));
+  check("setsockopt", setOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES));
+
+  const buffer = new Uint8Array(new ArrayBuffer(1 << 20));
+  const tally = new Tally(first, count, buffer);
+  writeSync(1, "{}\n");
+  for (;;) {
+    const received = recv(fd, buffer, 0);
+    const at = performance.timeOrigin + performance.now();
+    if (received === -ENOBUFS) tally.lost = true;
+    else if (received !== -EINTR) tally.take(check("recv", received), at);
+  }
+}
+
+class Tally {
+  lost = false;
+  private added = 0;
+  private deleted = 0;
+  private kept: Uint8Array[] = [];
+  private keptBytes = 0;
+  private readonly seen: Uint8Array;
+  private frontends = 0;
+  private readonly first: number;
+  private readonly buffer: Uint8Array;
+  private readonly view: DataView;
+
+  constructor(first: string, count: number, buffer: Uint8Array) {
+    this.first = first.split(".").reduce((value, part) => value * 256 + Number(part), 0);
+    this.seen = new Uint8Array(count);
+    this.buffer = buffer;
+    this.view = new DataView(buffer.buffer);
+  }
+
+  take(length: number, at: number): void {
+    if (this.keptBytes <= KEEP_BYTES) this.kept.push(this.buffer.slice(0, length));
+    this.keptBytes += length;
+    let offset = 0;
+    while (offset + 16 <= length) {
+      const size = this.view.getUint32(offset, true);
+      const type = this.view.getUint16(offset + 4, true) & 255;
+      const end = offset + size;
+      if (NEW.has(type)) this.added++;
+      else if (DELETED.has(type)) this.deleted++;
+      if (type === NEW_SET_ELEMENT) this.findKeys(offset + 20, end);
+      if (type === NEW_GENERATION) this.finish(offset + 20, end, at);
+      offset += (size + 3) & ~3;
+    }
+  }
+
+  /** Looks at the key of every element: an address, a protocol, a port. */
+  private findKeys(from: number, end: number): void {
+    for (const list of this.attributes(from, end)) {
+      if (list.type !== NFTA_LIST_ELEMENTS) continue;
+      for (const element of this.attributes(list.from, list.end)) {
+        for (const { type, from: key, end: keyEnd } of this.attributes(element.from, element.end)) {
+          // A data attribute around 12 bytes: not the longer keys of slots and the like.
+          if (type !== NFTA_SET_ELEM_KEY || keyEnd - key !== 16) continue;
+          const index = this.view.getUint32(key + 4, false) - this.first;
+          if (this.seen[index] === 0) {
+            this.seen[index] = 1;
+            this.frontends++;
+          }
+        }
+      }
+    }
+  }
+
+  private finish(from: number, end: number, at: number): void {
+    let pid = 0;
+    for (const attribute of this.attributes(from, end)) {
+      if (attribute.type === NFTA_GEN_PROC_PID) pid = this.view.getUint32(attribute.from, false);
+    }
+    const { added, deleted, frontends, lost } = this;
+    const bytes = this.keptBytes <= KEEP_BYTES ? Buffer.concat(this.kept).toString("base64") : "";
+    const commit: Commit = { at, pid, added, deleted, frontends, bytes, lost };
+    writeSync(1, `${JSON.stringify(commit)}\n`);
+    this.added = this.deleted = this.keptBytes = 0;
+    this.kept = [];
+    this.lost = false;
+  }
+
+  private *attributes(
+    from: number,
+    end: number,
+  ): Generator<{ type: number; from: number; end: number }> {
+    let offset = from;
+    while (offset + 4 <= end) {
+      const size = this.view.getUint16(offset, true);
+      if (size < 4) return;
+      const type = this.view.getUint16(offset + 2, true) & NESTED;
+      yield { type, from: offset + 4, end: offset + size };
+      offset += (size + 3) & ~3;
+    }
+  }
+}
+
+function check(call: string, result: number): number {
+  if (result < 0) throw new Error(`Cannot watch nftables: ${call}: errno ${-result}`);
+  return result;
+}

@@ -1,0 +1,107 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ControlPlane } from "../test/cluster/control-plane.ts";
+import { type Daemon, inNamespace, run, startDaemon } from "../test/cluster/daemon.ts";
+import { POD_CIDR } from "../test/cluster/objects.ts";
+
+/** A proxy to measure. */
+export interface Contestant {
+  readonly name: string;
+  readonly executable: string;
+  /** `sluice 0.1.0`. */
+  version(): Promise<string>;
+  /** Least time between two syncs, in milliseconds: changes that are measured alone keep this distance. */
+  readonly rest: number;
+}
+
+export const NODE = "bench-node";
+
+/** dist/sluice. */
+export function sluice(root: string): Contestant {
+  const executable = join(root, "dist/sluice");
+  return {
+    name: "sluice",
+    executable,
+    version: async () => (await run([executable, "--version"])).trim(),
+    rest: 50,
+  };
+}
+
+/** Upstream's kube-proxy in nftables mode, as its own defaults have it. */
+export function upstream(plane: ControlPlane): Contestant {
+  const executable = join(plane.programs, "kube-proxy");
+  return {
+    name: "kube-proxy",
+    executable,
+    version: async () => (await run([executable, "--version"])).trim(),
+    // minSyncPeriod is 1 s: a change that comes sooner after another waits for no fault of its own.
+    rest: 1100,
+  };
+}
+
+/** One configuration for both. */
+export function writeConfiguration(plane: ControlPlane): string {
+  mkdirSync(plane.workdir, { recursive: true });
+  const path = join(plane.workdir, "proxy.yaml");
+  writeFileSync(
+    path,
+    JSON.stringify({
+      apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
+      kind: "KubeProxyConfiguration",
+      mode: "nftables",
+      hostnameOverride: NODE,
+      clientConnection: { kubeconfig: plane.kubeconfigs.proxy },
+      detectLocalMode: "ClusterCIDR",
+      clusterCIDR: POD_CIDR,
+      healthzBindAddress: "0.0.0.0:10256",
+      metricsBindAddress: "0.0.0.0:10249",
+      // nf_conntrack_max cannot be set in a network namespace.
+      conntrack: { maxPerCore: 0 },
+    }),
+  );
+  return path;
+}
+
+/** Starts it in the control plane's namespace. */
+export function startProxy(contestant: Contestant, plane: ControlPlane): Daemon {
+  if (!existsSync(contestant.executable)) {
+    throw new Error(`Cannot measure ${contestant.name}: ${contestant.executable} must exist`);
+  }
+  const config = join(plane.workdir, "proxy.yaml");
+  return startDaemon(
+    plane.netns.name,
+    [contestant.executable, `--config=${config}`],
+    join(plane.workdir, `${contestant.name}.log`),
+  );
+}
+
+/** Resolves when its health server says it works. @throws Error if it ends before, or after `timeoutMs` */
+export async function untilHealthy(
+  daemon: Daemon,
+  plane: ControlPlane,
+  timeoutMs: number,
+): Promise<number> {
+  let ended = false;
+  daemon.exited.then(() => {
+    ended = true;
+  });
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const status = await fetch(`http://${plane.netns.address}:10256/healthz`, {
+      keepalive: false,
+    }).then(
+      (answer) => answer.status,
+      () => 0,
+    );
+    if (status === 200) return performance.timeOrigin + performance.now();
+    if (ended) throw new Error(`It ended:\n${daemon.tail()}`);
+    if (performance.now() > deadline) throw new Error(`Not healthy in time:\n${daemon.tail()}`);
+    await Bun.sleep(2);
+  }
+}
+
+/** Forgets every rule and every connection of the namespace. */
+export async function wipe(plane: ControlPlane): Promise<void> {
+  await run([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
+  await run([...inNamespace(plane.netns.name), "conntrack", "-F"]);
+}

@@ -1,0 +1,56 @@
+import type { Figures } from "./measures.ts";
+
+/** One line of the table: what it is, and how its figure is written. */
+interface Row {
+  readonly field: keyof Figures;
+  readonly about: string;
+  readonly unit: "ms" | "MiB" | "";
+}
+
+const ROWS: readonly Row[] = [
+  { field: "startProgrammed", about: "start: exec to all frontends in the kernel", unit: "ms" },
+  { field: "startHealthy", about: "start: exec to /healthz 200", unit: "ms" },
+  { field: "startTransactions", about: "start: nftables transactions", unit: "" },
+  { field: "startCpu", about: "start: processor time", unit: "ms" },
+  { field: "changeP50", about: "one endpoint: API request to kernel, p50", unit: "ms" },
+  { field: "changeP99", about: "one endpoint: API request to kernel, p99", unit: "ms" },
+  { field: "changeAnswerP50", about: "one endpoint: API answer to kernel, p50", unit: "ms" },
+  { field: "changes", about: "one endpoint: changes measured", unit: "" },
+  { field: "restartHealthy", about: "restart: exec to /healthz 200", unit: "ms" },
+  { field: "restartWrites", about: "restart: kernel objects written", unit: "" },
+  { field: "residentAfterStart", about: "memory: resident after the start", unit: "MiB" },
+  { field: "resident", about: "memory: resident after the changes", unit: "MiB" },
+  { field: "peak", about: "memory: peak", unit: "MiB" },
+];
+
+/** A table of one size: a column for each proxy, and the ratio of the second to the first. */
+export function table(size: string, results: readonly (readonly [string, Figures])[]): string {
+  const [first, second] = results;
+  const header = [size, ...results.map(([name]) => name), ...(second ? ["ratio"] : [])];
+  const lines = [header, header.map(() => "---")];
+  for (const { field, about, unit } of ROWS) {
+    const cells = results.map(([, figures]) => show(figures[field], unit));
+    const ratio =
+      first && second && unit !== ""
+        ? [`${(second[1][field] / first[1][field]).toFixed(1)}×`]
+        : second
+          ? [""]
+          : [];
+    lines.push([about, ...cells, ...ratio]);
+  }
+  const widths = header.map((_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  );
+  return lines
+    .map((line) => `| ${line.map((cell, column) => pad(cell, widths[column] ?? 0)).join(" | ")} |`)
+    .join("\n");
+}
+
+function show(value: number, unit: Row["unit"]): string {
+  const digits = unit === "" || Math.abs(value) >= 100 ? 0 : 1;
+  return `${value.toFixed(digits)}${unit && ` ${unit}`}`;
+}
+
+function pad(cell: string, width: number): string {
+  return cell === "---" ? "-".repeat(width) : cell.padEnd(width);
+}
