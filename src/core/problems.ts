@@ -37,8 +37,7 @@ interface Rule {
   readonly must: string;
 }
 
-const USE = "use the object";
-const SKIP = "use the value";
+const USE = "use";
 const PROTOCOL = "must be TCP, UDP or SCTP";
 const ADDRESS = "must be an IPv4 or IPv6 address";
 const PORT = "must be a port number from 1 to 65535";
@@ -64,42 +63,42 @@ const RULES: Readonly<Record<number, Rule>> = {
     must: "must name the Service of the slice",
   },
   [PROBLEM_ADDRESS_TYPE]: { field: "addressType", cannot: USE, must: "must be IPv4 or IPv6" },
-  [PROBLEM_CLUSTER_IP]: { field: "spec.clusterIPs[#]", cannot: SKIP, must: ADDRESS },
-  [PROBLEM_EXTERNAL_IP]: { field: "spec.externalIPs[#]", cannot: SKIP, must: ADDRESS },
-  [PROBLEM_INGRESS_IP]: { field: "status.loadBalancer.ingress[#].ip", cannot: SKIP, must: ADDRESS },
+  [PROBLEM_CLUSTER_IP]: { field: "spec.clusterIPs[#]", cannot: USE, must: ADDRESS },
+  [PROBLEM_EXTERNAL_IP]: { field: "spec.externalIPs[#]", cannot: USE, must: ADDRESS },
+  [PROBLEM_INGRESS_IP]: { field: "status.loadBalancer.ingress[#].ip", cannot: USE, must: ADDRESS },
   [PROBLEM_SOURCE_RANGE]: {
     field: "spec.loadBalancerSourceRanges[#]",
-    cannot: SKIP,
+    cannot: USE,
     must: "must be a range such as 192.0.2.0/24 or 2001:db8::/64",
   },
-  [PROBLEM_PORT]: { field: "spec.ports[#].port", cannot: SKIP, must: PORT },
-  [PROBLEM_NODE_PORT]: { field: "spec.ports[#].nodePort", cannot: SKIP, must: PORT_OR_NONE },
-  [PROBLEM_PROTOCOL]: { field: "spec.ports[#].protocol", cannot: SKIP, must: PROTOCOL },
+  [PROBLEM_PORT]: { field: "spec.ports[#].port", cannot: USE, must: PORT },
+  [PROBLEM_NODE_PORT]: { field: "spec.ports[#].nodePort", cannot: USE, must: PORT_OR_NONE },
+  [PROBLEM_PROTOCOL]: { field: "spec.ports[#].protocol", cannot: USE, must: PROTOCOL },
   [PROBLEM_DUPLICATE_PORT]: {
     field: "spec.ports[#]",
-    cannot: "use an earlier port of the list",
+    cannot: "keep an earlier port beside",
     must: "name and number must be unique for a protocol; the last one counts",
   },
-  [PROBLEM_EXTERNAL_POLICY]: { field: "spec.externalTrafficPolicy", cannot: SKIP, must: POLICY },
-  [PROBLEM_INTERNAL_POLICY]: { field: "spec.internalTrafficPolicy", cannot: SKIP, must: POLICY },
+  [PROBLEM_EXTERNAL_POLICY]: { field: "spec.externalTrafficPolicy", cannot: USE, must: POLICY },
+  [PROBLEM_INTERNAL_POLICY]: { field: "spec.internalTrafficPolicy", cannot: USE, must: POLICY },
   [PROBLEM_AFFINITY]: {
     field: "spec.sessionAffinity",
-    cannot: SKIP,
+    cannot: USE,
     must: "must be None or ClientIP; None is assumed",
   },
   [PROBLEM_AFFINITY_TIMEOUT]: {
     field: "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
-    cannot: SKIP,
+    cannot: USE,
     must: "must be from 1 to 86400; the nearest of these is used",
   },
-  [PROBLEM_HEALTH_PORT]: { field: "spec.healthCheckNodePort", cannot: SKIP, must: PORT_OR_NONE },
+  [PROBLEM_HEALTH_PORT]: { field: "spec.healthCheckNodePort", cannot: USE, must: PORT_OR_NONE },
   [PROBLEM_ENDPOINT_ADDRESS]: {
     field: "endpoints[#].addresses[0]",
-    cannot: "use the endpoint",
+    cannot: USE,
     must: "must be an IP address of the slice's addressType",
   },
-  [PROBLEM_ENDPOINT_PORT]: { field: "ports[#].port", cannot: SKIP, must: PORT },
-  [PROBLEM_ENDPOINT_PROTOCOL]: { field: "ports[#].protocol", cannot: SKIP, must: PROTOCOL },
+  [PROBLEM_ENDPOINT_PORT]: { field: "ports[#].port", cannot: USE, must: PORT },
+  [PROBLEM_ENDPOINT_PROTOCOL]: { field: "ports[#].protocol", cannot: USE, must: PROTOCOL },
 };
 
 /** Reads the records in a region; layout in asm/layout.ts. */

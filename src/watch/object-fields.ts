@@ -1,0 +1,110 @@
+/** Reads the fields of an API object of unknown shape; null is the same as absent. A wrong type is named. */
+import { SluiceError } from "../errors.ts";
+import type { JsonObject } from "./json.ts";
+
+const INT32_MAX = 0x7fffffff;
+
+export class ObjectFields {
+  readonly #subject: string;
+  readonly #path: string;
+  readonly #values: JsonObject;
+
+  /**
+   * @param subject `Service default/web`
+   * @param path of `value` inside it, "" for all of it
+   * @throws SluiceError OBJECT_INVALID here and in every method, naming field and value
+   */
+  constructor(subject: string, path: string, value: unknown) {
+    this.#subject = subject;
+    this.#path = path;
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw invalid(subject, path, "must be an object", value);
+    }
+    this.#values = value as JsonObject;
+  }
+
+  text(field: string): string | undefined {
+    const value = this.#get(field);
+    if (value === undefined || typeof value === "string") return value;
+    throw this.#wrong(field, "must be a string", value);
+  }
+
+  integer(field: string): number | undefined {
+    const value = this.#get(field);
+    if (value === undefined) return value;
+    if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= INT32_MAX)
+      return value;
+    throw this.#wrong(field, "must be an integer", value);
+  }
+
+  flag(field: string): boolean | undefined {
+    const value = this.#get(field);
+    if (value === undefined || typeof value === "boolean") return value;
+    throw this.#wrong(field, "must be true or false", value);
+  }
+
+  /** Unix seconds of an RFC 3339 time. */
+  seconds(field: string): number | undefined {
+    const text = this.text(field);
+    if (text === undefined) return undefined;
+    const millis = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+    if (Number.isNaN(millis)) throw this.#wrong(field, "must be an RFC 3339 time", text);
+    return Math.floor(millis / 1000);
+  }
+
+  object(field: string): ObjectFields | undefined {
+    const value = this.#get(field);
+    return value === undefined
+      ? undefined
+      : new ObjectFields(this.#subject, this.#at(field), value);
+  }
+
+  objects(field: string): ObjectFields[] {
+    return this.#list(field).map(
+      (entry, i) => new ObjectFields(this.#subject, `${this.#at(field)}[${i}]`, entry),
+    );
+  }
+
+  texts(field: string): string[] {
+    return this.#list(field).map((entry, i) => {
+      if (typeof entry === "string") return entry;
+      throw this.#wrong(`${field}[${i}]`, "must be a string", entry);
+    });
+  }
+
+  /** A map of texts, such as labels. */
+  entries(field: string): [string, string][] {
+    const map = this.object(field);
+    if (map === undefined) return [];
+    return Object.keys(map.#values).map((key) => [key, map.text(key) ?? ""]);
+  }
+
+  #list(field: string): readonly unknown[] {
+    const value = this.#get(field) ?? [];
+    if (Array.isArray(value)) return value;
+    throw this.#wrong(field, "must be a list", value);
+  }
+
+  #get(field: string): unknown {
+    if (!Object.hasOwn(this.#values, field)) return undefined;
+    return this.#values[field] ?? undefined;
+  }
+
+  #at(field: string): string {
+    return this.#path === "" ? field : `${this.#path}.${field}`;
+  }
+
+  #wrong(field: string, rule: string, value: unknown): SluiceError {
+    return invalid(this.#subject, this.#at(field), rule, value);
+  }
+}
+
+function invalid(subject: string, path: string, rule: string, value: unknown): SluiceError {
+  const what = path === "" ? subject : `${path} of ${subject}`;
+  const current = JSON.stringify(value)?.slice(0, 80) ?? "absent";
+  return new SluiceError(
+    "OBJECT_INVALID",
+    `Cannot read ${what}: it ${rule}: current value is ${current}`,
+    subject,
+  );
+}
