@@ -55,6 +55,18 @@ export function printAddressPort(bytes: Uint8Array, port: number): string {
   return bytes.length === 4 ? `${printAddress(bytes)}:${port}` : `[${printAddress(bytes)}]:${port}`;
 }
 
+/** `ip:port` taken apart; undefined if it is none. IPv6 stands in brackets. */
+export function parseListenAddress(
+  text: string,
+): { readonly hostname: string; readonly port: number } | undefined {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text);
+  const hostname = match?.[1] ?? match?.[2] ?? "";
+  const port = Number(match?.[3]);
+  const bracketed = match?.[1] !== undefined;
+  if (!parseAddress(hostname) || bracketed !== hostname.includes(":")) return undefined;
+  return port >= 1 && port <= 65535 ? { hostname, port } : undefined;
+}
+
 function parseIPv4(text: string): Uint8Array | undefined {
   const parts = text.split(".");
   if (parts.length !== 4) return undefined;

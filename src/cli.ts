@@ -1,0 +1,136 @@
+/** The command line: what to do, and which flags were given. */
+import { type FlagValues, readFlag } from "./config/flag-values.ts";
+import { FLAGS, type Flag, REFUSED_FLAGS } from "./config/flags.ts";
+import { SluiceError } from "./errors.ts";
+
+export type Command =
+  | { readonly kind: "run"; readonly flags: FlagValues }
+  | { readonly kind: "cleanup"; readonly flags: FlagValues }
+  /** `raw`: all that is known about the build, as upstream's --version=raw. */
+  | { readonly kind: "version"; readonly raw: boolean }
+  | { readonly kind: "help" };
+
+const BY_NAME: ReadonlyMap<string, Flag> = new Map(FLAGS.map((flag) => [flag.name, flag]));
+const SHORT: { readonly [letter: string]: string } = { v: "v", h: "help" };
+
+/**
+ * Reads arguments as pflag does: `--name=value`, `--name value`, `--name` alone for booleans, `_` for `-`; of a
+ * repeated flag the last counts, lists add up.
+ * @throws SluiceError CONFIG_INVALID for an unknown flag, a value of the wrong type, a positional argument
+ */
+export function parseArguments(argv: readonly string[]): Command {
+  const flags = new Map<string, FlagValues extends ReadonlyMap<string, infer V> ? V : never>();
+  for (let at = 0; at < argv.length; at++) {
+    const argument = argv[at] as string;
+    const { name, value } = split(argument);
+    const flag = find(name, argument);
+    const needsValue = flag.type !== "boolean" && flag.name !== "version";
+    let text = value;
+    if (text === undefined && needsValue) text = argv[++at];
+    if (text === undefined && needsValue) {
+      throw refused(`flag --${flag.name}`, "it needs a value", argument);
+    }
+    const read = readFlag(flag, text ?? "true");
+    const before = flags.get(flag.name);
+    flags.set(
+      flag.name,
+      Array.isArray(read) && Array.isArray(before) ? [...before, ...read] : read,
+    );
+  }
+  if (flags.get("help") === true) return { kind: "help" };
+  const version = flags.get("version");
+  if (version !== undefined && version !== "false") {
+    return { kind: "version", raw: version === "raw" };
+  }
+  return { kind: flags.get("cleanup") === true ? "cleanup" : "run", flags };
+}
+
+/** What --help prints; after a mistake it goes to stderr before the error. */
+export function usage(): string {
+  const shown = FLAGS.flatMap(({ name, type, help }) => {
+    if (help === undefined) return [];
+    const dashes = name === "v" ? "-v" : `--${name}`;
+    const value = type === "boolean" || name === "version" ? "" : ` ${type.toUpperCase()}`;
+    return [{ left: `${dashes}${value}`, help }];
+  });
+  const width = Math.max(...shown.map(({ left }) => left.length));
+  const lines = shown.map(({ left, help }) => `  ${left.padEnd(width)}  ${help}`);
+  return `Usage: sluice [flags]
+
+Sluice is a kube-proxy: it makes Service addresses lead to pods. It takes kube-proxy's configuration file
+and flags; flags that have no meaning here are accepted.
+
+Flags:
+${lines.join("\n")}
+`;
+}
+
+function split(argument: string): { name: string; value: string | undefined } {
+  if (argument === "-" || !argument.startsWith("-") || argument === "--") {
+    throw refused("arguments", "Sluice takes flags only", argument);
+  }
+  if (argument.startsWith("--")) {
+    const equals = argument.indexOf("=");
+    const name = equals < 0 ? argument.slice(2) : argument.slice(2, equals);
+    return {
+      name: name.replaceAll("_", "-"),
+      value: equals < 0 ? undefined : argument.slice(equals + 1),
+    };
+  }
+  // `-v2` and `-v=2`, as pflag reads them. A single dash before a long name is a mistake.
+  const name = Object.hasOwn(SHORT, argument.charAt(1)) ? SHORT[argument.charAt(1)] : undefined;
+  const rest = argument.slice(2).replace(/^=/, "");
+  if (name === undefined || (rest !== "" && !(name === "v" && /^\d+$/.test(rest)))) {
+    const long = argument.slice(1).split("=")[0]?.replaceAll("_", "-") ?? "";
+    throw unknownFlag(argument, BY_NAME.has(long) ? long : nearest(long));
+  }
+  return { name, value: rest === "" ? undefined : rest };
+}
+
+function find(name: string, argument: string): Flag {
+  const reason = Object.hasOwn(REFUSED_FLAGS, name) ? REFUSED_FLAGS[name] : undefined;
+  if (reason !== undefined) throw refused(`flag --${name}`, reason, argument);
+  const flag = BY_NAME.get(name);
+  if (!flag) throw unknownFlag(argument, nearest(name));
+  return flag;
+}
+
+function unknownFlag(argument: string, suggestion: string | undefined): SluiceError {
+  const hint = suggestion === undefined ? "" : `; did you mean --${suggestion}?`;
+  return refused("flags", `no flag has this name${hint}`, argument);
+}
+
+function refused(what: string, rule: string, value: string): SluiceError {
+  return new SluiceError(
+    "CONFIG_INVALID",
+    `Cannot use ${what}: ${rule}: current value is ${JSON.stringify(value)}`,
+  );
+}
+
+/** The known flag that is fewest typing mistakes away, if that is few. */
+function nearest(name: string): string | undefined {
+  let best: string | undefined;
+  let least = Math.min(name.length, Math.max(2, Math.floor(name.length / 4)) + 1);
+  for (const known of BY_NAME.keys()) {
+    const distance = editDistance(name, known);
+    if (distance < least) {
+      least = distance;
+      best = known;
+    }
+  }
+  return best;
+}
+
+/** Levenshtein's. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replace = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replace, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}

@@ -1,0 +1,118 @@
+/**
+ * From the value of a configuration file to the values of known fields. As lenient as kube-proxy where it is
+ * (names it does not know), as strict where it is (types).
+ */
+import { parseDuration } from "./duration.ts";
+import { type Field, type FieldPath, type FieldType, type FieldValue, fieldAt } from "./fields.ts";
+
+/** What cannot be used: the field's path, the rule, and the value at fault. */
+export interface Fault {
+  readonly path: string;
+  readonly rule: string;
+  readonly value: unknown;
+}
+
+export interface Decoded {
+  /** Fields that the file sets, durations in milliseconds. A null sets nothing. */
+  readonly values: Map<FieldPath, FieldValue>;
+  readonly faults: Fault[];
+  /** Paths that no kube-proxy knows. */
+  readonly unknown: string[];
+}
+
+const API_VERSION = "kubeproxy.config.k8s.io/v1alpha1";
+const KIND = "KubeProxyConfiguration";
+
+/** Checks the names and types of a whole file. */
+export function decodeDocument(value: unknown): Decoded {
+  const decoded: Decoded = { values: new Map(), faults: [], unknown: [] };
+  if (!isMapping(value)) {
+    decoded.faults.push({ path: "", rule: `must be a ${KIND}`, value });
+    return decoded;
+  }
+  const { apiVersion, kind, ...fields } = value;
+  if (apiVersion !== API_VERSION) {
+    decoded.faults.push({ path: "apiVersion", rule: `must be ${API_VERSION}`, value: apiVersion });
+  }
+  if (kind !== KIND) {
+    decoded.faults.push({ path: "kind", rule: `must be ${KIND}`, value: kind });
+  }
+  decodeSection(fields, "", decoded);
+  return decoded;
+}
+
+function decodeSection(
+  section: { readonly [name: string]: unknown },
+  prefix: string,
+  decoded: Decoded,
+): void {
+  for (const [name, value] of Object.entries(section)) {
+    const path = `${prefix}${name}`;
+    const field = fieldAt(path);
+    if (field === undefined) decoded.unknown.push(path);
+    else if (value === null || value === undefined) continue;
+    else if (field === "section") {
+      if (isMapping(value)) decodeSection(value, `${path}.`, decoded);
+      else decoded.faults.push({ path, rule: "must be a mapping", value });
+    } else decodeField(path as FieldPath, field, value, decoded);
+  }
+}
+
+function decodeField(path: FieldPath, field: Field, value: unknown, decoded: Decoded): void {
+  const usable = TYPES[field.type].read(value);
+  if (usable === undefined) {
+    decoded.faults.push({ path, rule: `must be ${TYPES[field.type].name}`, value });
+  } else decoded.values.set(path, usable);
+}
+
+interface TypeRule {
+  readonly name: string;
+  /** The value as it is kept; undefined if it is of another type. */
+  read(value: unknown): FieldValue | undefined;
+}
+
+const INT32_MAX = 2 ** 31;
+
+/** Also what flags are read by, after their text became a JSON value. */
+export const TYPES: { readonly [type in FieldType]: TypeRule } = {
+  string: { name: "a string", read: (value) => (typeof value === "string" ? value : undefined) },
+  boolean: {
+    name: "true or false",
+    read: (value) => (typeof value === "boolean" ? value : undefined),
+  },
+  integer: {
+    name: "an integer of 32 bits",
+    read: (value) =>
+      typeof value === "number" &&
+      Number.isInteger(value) &&
+      value >= -INT32_MAX &&
+      value < INT32_MAX
+        ? value
+        : undefined,
+  },
+  number: {
+    name: "a number",
+    read: (value) => (typeof value === "number" && Number.isFinite(value) ? value : undefined),
+  },
+  duration: {
+    name: "a duration such as 30s or 1h15m",
+    read: (value) => (typeof value === "string" ? parseDuration(value) : undefined),
+  },
+  strings: {
+    name: "a list of strings",
+    read: (value) =>
+      Array.isArray(value) && value.every((item) => typeof item === "string") ? value : undefined,
+  },
+  gates: {
+    name: "a mapping of names to true or false",
+    read: (value) =>
+      isMapping(value) && Object.values(value).every((gate) => typeof gate === "boolean")
+        ? value
+        : undefined,
+  },
+  any: { name: "a value", read: (value) => value as FieldValue },
+};
+
+function isMapping(value: unknown): value is { readonly [name: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,130 @@
+/**
+ * Every field of upstream's KubeProxyConfiguration v1alpha1 (kube-proxy 1.36), as data: its type, its default
+ * and whether it does anything here. A dotted path names a field.
+ */
+
+export type FieldType =
+  | "string"
+  | "boolean"
+  | "integer" // int32
+  | "number"
+  | "duration" // Go's text; milliseconds once read
+  | "strings"
+  | "gates" // name → boolean
+  | "any";
+
+export type FieldValue = string | boolean | number | readonly string[] | object | null;
+
+export interface Field {
+  readonly type: FieldType;
+  readonly default: FieldValue;
+  /** It does something here. The others are accepted, shown by /configz, and said once in the log. */
+  readonly effect?: true;
+  /** 0 and "" mean "not set", as upstream's defaulting has it. */
+  readonly zeroIsUnset?: true;
+}
+
+const HOUR = 3_600_000;
+
+/** In the order in which /configz shows them. */
+export const FIELDS = {
+  featureGates: { type: "gates", default: {} },
+  "clientConnection.kubeconfig": { type: "string", default: "", effect: true },
+  "clientConnection.acceptContentTypes": { type: "string", default: "" },
+  "clientConnection.contentType": {
+    type: "string",
+    default: "application/vnd.kubernetes.protobuf",
+    zeroIsUnset: true,
+  },
+  "clientConnection.qps": { type: "number", default: 5, zeroIsUnset: true },
+  "clientConnection.burst": { type: "integer", default: 10, zeroIsUnset: true },
+  "logging.format": { type: "string", default: "text", effect: true, zeroIsUnset: true },
+  "logging.flushFrequency": { type: "any", default: "5s", zeroIsUnset: true },
+  "logging.verbosity": { type: "integer", default: 0, effect: true },
+  "logging.vmodule": { type: "any", default: [] },
+  "logging.options.text.splitStream": { type: "boolean", default: false },
+  "logging.options.text.infoBufferSize": { type: "any", default: "0" },
+  "logging.options.json.splitStream": { type: "boolean", default: false },
+  "logging.options.json.infoBufferSize": { type: "any", default: "0" },
+  hostnameOverride: { type: "string", default: "", effect: true },
+  bindAddress: { type: "string", default: "0.0.0.0", effect: true, zeroIsUnset: true },
+  healthzBindAddress: { type: "string", default: "", effect: true, zeroIsUnset: true },
+  metricsBindAddress: { type: "string", default: "", effect: true, zeroIsUnset: true },
+  bindAddressHardFail: { type: "boolean", default: false, effect: true },
+  enableProfiling: { type: "boolean", default: false },
+  showHiddenMetricsForVersion: { type: "string", default: "" },
+  mode: { type: "string", default: "", effect: true },
+  "iptables.masqueradeBit": { type: "integer", default: 14, effect: true },
+  "iptables.masqueradeAll": { type: "boolean", default: false, effect: true },
+  "iptables.localhostNodePorts": { type: "boolean", default: true },
+  "iptables.syncPeriod": { type: "duration", default: 30_000, effect: true, zeroIsUnset: true },
+  "iptables.minSyncPeriod": { type: "duration", default: 1000, effect: true, zeroIsUnset: true },
+  "ipvs.syncPeriod": { type: "duration", default: 30_000, effect: true, zeroIsUnset: true },
+  "ipvs.minSyncPeriod": { type: "duration", default: 0, effect: true },
+  "ipvs.scheduler": { type: "string", default: "" },
+  "ipvs.excludeCIDRs": { type: "strings", default: null },
+  "ipvs.strictARP": { type: "boolean", default: false },
+  "ipvs.tcpTimeout": { type: "duration", default: 0 },
+  "ipvs.tcpFinTimeout": { type: "duration", default: 0 },
+  "ipvs.udpTimeout": { type: "duration", default: 0 },
+  "winkernel.networkName": { type: "string", default: "" },
+  "winkernel.sourceVip": { type: "string", default: "" },
+  "winkernel.enableDSR": { type: "boolean", default: false },
+  "winkernel.rootHnsEndpointName": { type: "string", default: "" },
+  "winkernel.forwardHealthCheckVip": { type: "boolean", default: false },
+  "nftables.masqueradeBit": { type: "integer", default: 14, effect: true },
+  "nftables.masqueradeAll": { type: "boolean", default: false, effect: true },
+  "nftables.syncPeriod": { type: "duration", default: 30_000, effect: true, zeroIsUnset: true },
+  // Upstream's default is 1 s, because a sync costs it that much. Here a change costs microseconds, and a
+  // burst is coalesced without a fixed delay.
+  "nftables.minSyncPeriod": { type: "duration", default: 0, effect: true },
+  detectLocalMode: { type: "string", default: "ClusterCIDR", effect: true, zeroIsUnset: true },
+  "detectLocal.bridgeInterface": { type: "string", default: "", effect: true },
+  "detectLocal.interfaceNamePrefix": { type: "string", default: "", effect: true },
+  clusterCIDR: { type: "string", default: "", effect: true },
+  nodePortAddresses: { type: "strings", default: null, effect: true },
+  oomScoreAdj: { type: "integer", default: -999 },
+  "conntrack.maxPerCore": { type: "integer", default: 32_768 },
+  "conntrack.min": { type: "integer", default: 131_072 },
+  "conntrack.tcpEstablishedTimeout": { type: "duration", default: 24 * HOUR },
+  "conntrack.tcpCloseWaitTimeout": { type: "duration", default: HOUR },
+  "conntrack.tcpBeLiberal": { type: "boolean", default: false },
+  "conntrack.udpTimeout": { type: "duration", default: 0 },
+  "conntrack.udpStreamTimeout": { type: "duration", default: 0 },
+  configSyncPeriod: { type: "duration", default: HOUR / 4, zeroIsUnset: true },
+  portRange: { type: "string", default: "" },
+  windowsRunAsService: { type: "boolean", default: false },
+} as const satisfies { readonly [path: string]: Field };
+
+/**
+ * Our own section of the same file. A kube-proxy would warn of an unknown field and go on, so one file
+ * serves both.
+ */
+export const OWN_FIELDS = {
+  "sluice.counters": { type: "boolean", default: true, effect: true },
+  "sluice.manifests": { type: "string", default: "", effect: true },
+  "sluice.endpointMetricsLimit": { type: "integer", default: 10_000, effect: true },
+} as const satisfies { readonly [path: string]: Field };
+
+export type FieldPath = keyof typeof FIELDS | keyof typeof OWN_FIELDS;
+
+const ALL: ReadonlyMap<string, Field> = new Map<string, Field>(
+  Object.entries({ ...FIELDS, ...OWN_FIELDS }),
+);
+
+const SECTIONS: ReadonlySet<string> = new Set(
+  [...ALL.keys()].flatMap((path) => {
+    const parts = path.split(".");
+    return parts.slice(1).map((_, depth) => parts.slice(0, depth + 1).join("."));
+  }),
+);
+
+/** The field at a path; "section" for a mapping that holds fields; undefined if upstream knows none. */
+export function fieldAt(path: string): Field | "section" | undefined {
+  return ALL.get(path) ?? (SECTIONS.has(path) ? "section" : undefined);
+}
+
+/** Does this value say nothing, as upstream's defaulting sees it? */
+export function isUnset(field: Field, value: FieldValue): boolean {
+  return value === null || (field.zeroIsUnset === true && (value === 0 || value === ""));
+}

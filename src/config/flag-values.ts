@@ -1,0 +1,77 @@
+/** Flags' texts as values, and what flags say about the fields of the configuration. */
+import { SluiceError } from "../errors.ts";
+import { TYPES } from "./decode.ts";
+import type { FieldPath, FieldValue } from "./fields.ts";
+import { FLAGS, type Flag } from "./flags.ts";
+
+/** Given flags by name, in the types of their fields: durations in milliseconds, lists as lists. */
+export type FlagValues = ReadonlyMap<string, FieldValue>;
+
+const TRUE = new Set(["1", "t", "T", "true", "TRUE", "True"]);
+const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
+
+/** @throws SluiceError CONFIG_INVALID when the text is of another type than the flag */
+export function readFlag(flag: Flag, text: string): FieldValue {
+  const value = TYPES[flag.type].read(toJson(flag, text));
+  if (value !== undefined) return value;
+  throw new SluiceError(
+    "CONFIG_INVALID",
+    `Cannot use flag --${flag.name}: it must be ${TYPES[flag.type].name}: current value is ${JSON.stringify(text)}`,
+  );
+}
+
+/** What the flags set, of those that count beside --config or of all. */
+export function fieldsOfFlags(
+  flags: FlagValues,
+  besideConfig: boolean,
+): Map<FieldPath, FieldValue> {
+  const values = new Map<FieldPath, FieldValue>();
+  for (const { name, fields = [], besideConfig: always } of FLAGS) {
+    const value = flags.get(name);
+    if (value === undefined || (besideConfig && !always)) continue;
+    for (const path of fields) values.set(path, value);
+  }
+  return values;
+}
+
+/** The flag that sets a field (or an item of it), to name it in a message. */
+export function flagOfField(
+  path: string,
+  flags: FlagValues,
+  besideConfig: boolean,
+): string | undefined {
+  const flag = FLAGS.find(
+    ({ name, fields, besideConfig: always }) =>
+      flags.has(name) &&
+      (always || !besideConfig) &&
+      fields?.some((field) => path === field || path.startsWith(`${field}[`)),
+  );
+  return flag && `--${flag.name}`;
+}
+
+function toJson(flag: Flag, text: string): unknown {
+  switch (flag.type) {
+    case "boolean":
+      return TRUE.has(text) ? true : FALSE.has(text) ? false : undefined;
+    case "integer":
+    case "number":
+      return text.trim() === text && text !== "" ? Number(text) : undefined;
+    case "strings":
+      return text === "" ? [] : text.split(",");
+    case "gates":
+      return readGates(text);
+    default:
+      return text;
+  }
+}
+
+/** `A=true,B=false`. */
+function readGates(text: string): unknown {
+  const pairs = text.split(",").map((pair) => pair.split("="));
+  const usable = pairs.every(([name, value = "", ...more]) => {
+    return name !== "" && more.length === 0 && (TRUE.has(value) || FALSE.has(value));
+  });
+  return usable
+    ? Object.fromEntries(pairs.map(([name, value]) => [name, TRUE.has(value ?? "")]))
+    : 0;
+}

@@ -1,0 +1,79 @@
+/** A configuration file's text as a value, with the names that occur twice in it. */
+import { messageOf, SluiceError } from "../errors.ts";
+
+export interface Parsed {
+  readonly value: unknown;
+  /** Paths of keys that occur more than once in their mapping; the last one counts. */
+  readonly duplicates: readonly string[];
+}
+
+/**
+ * Reads YAML or JSON. Only YAML loads the library for it.
+ * @throws SluiceError CONFIG_INVALID with line and column
+ */
+export async function parseConfigText(text: string, file: string): Promise<Parsed> {
+  return text.trimStart().startsWith("{") ? parseJson(text, file) : await parseYaml(text, file);
+}
+
+function parseJson(text: string, file: string): Parsed {
+  try {
+    return { value: JSON.parse(text), duplicates: duplicateJsonKeys(text) };
+  } catch (error) {
+    throw invalid(file, "JSON", messageOf(error));
+  }
+}
+
+/** Walks text that is known to be valid JSON. */
+function duplicateJsonKeys(text: string): string[] {
+  const duplicates: string[] = [];
+  const open: { seen: Set<string>; key: string }[] = [];
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"(?:\s*:)?|[{}[\]]/gs)) {
+    const scope = open.at(-1);
+    if (token === "{" || token === "[") open.push({ seen: new Set(), key: "" });
+    else if (token === "}" || token === "]") open.pop();
+    else if (token.endsWith(":") && scope) {
+      scope.key = JSON.parse(token.slice(0, -1));
+      const path = open.flatMap(({ key }) => (key === "" ? [] : [key])).join(".");
+      if (scope.seen.has(scope.key)) duplicates.push(path);
+      scope.seen.add(scope.key);
+    }
+  }
+  return duplicates;
+}
+
+async function parseYaml(text: string, file: string): Promise<Parsed> {
+  const { isMap, isScalar, LineCounter, parseAllDocuments } = await import("yaml");
+  const lineCounter = new LineCounter();
+  // Version 1.1 as in Go's library: `yes` and `on` are booleans. Only the first document is read, as upstream.
+  const documents = parseAllDocuments(text, { version: "1.1", uniqueKeys: false, lineCounter });
+  const first = Array.isArray(documents) ? documents[0] : undefined;
+  if (!first) return { value: undefined, duplicates: [] };
+  const [error] = first.errors;
+  if (error) throw invalid(file, "YAML", error.message);
+  const duplicates: string[] = [];
+  const walk = (node: unknown, path: string): void => {
+    if (!isMap(node)) return;
+    const seen = new Set<string>();
+    for (const { key, value } of node.items) {
+      const name = String(isScalar(key) ? key.value : key);
+      const inner = path === "" ? name : `${path}.${name}`;
+      if (seen.has(name)) duplicates.push(inner);
+      seen.add(name);
+      walk(value, inner);
+    }
+  };
+  walk(first.contents, "");
+  try {
+    return { value: first.toJS(), duplicates };
+  } catch (error) {
+    throw invalid(file, "YAML", messageOf(error));
+  }
+}
+
+function invalid(file: string, language: string, what: string): SluiceError {
+  return new SluiceError(
+    "CONFIG_INVALID",
+    `Cannot read configuration ${file}: it must be ${language}: ${what.trimEnd()}`,
+    file,
+  );
+}

@@ -1,0 +1,31 @@
+/** Configurations for tests, through the same door as the program's. */
+
+import { parseArguments } from "../../src/cli.ts";
+import { type Note, type Resolved, resolveConfig } from "../../src/config/resolve.ts";
+import type { SluiceError } from "../../src/errors.ts";
+
+const HEAD = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+
+/** Resolves flags, and a file's body when one is given. */
+export async function resolve(argv: readonly string[], body?: string): Promise<Resolved> {
+  const command = parseArguments(body === undefined ? argv : ["--config", "proxy.yaml", ...argv]);
+  if (command.kind !== "run") throw new Error(`${argv} is ${command.kind}`);
+  return resolveConfig(command.flags, async () =>
+    body?.trimStart().startsWith("{") ? body : `${HEAD}${body}`,
+  );
+}
+
+/** The message of the error that this must throw. */
+export async function faultOf(argv: readonly string[], body?: string): Promise<string> {
+  try {
+    await resolve(argv, body);
+  } catch (error) {
+    const { code, message } = error as SluiceError;
+    return `${code}: ${message}`;
+  }
+  return "";
+}
+
+export function noteTexts(notes: readonly Note[]): string[] {
+  return notes.map(({ message, fields }) => `${message}: ${Object.values(fields).join(" ")}`);
+}

@@ -1,0 +1,479 @@
+import { describe, expect, test } from "bun:test";
+import { printCidr } from "../../src/address.ts";
+import { resolveConfig } from "../../src/config/resolve.ts";
+import { type Config, toKubeProxyConfiguration } from "../../src/config.ts";
+import type { Cidr } from "../../src/types.ts";
+import { faultOf, noteTexts, resolve } from "./config.ts";
+
+const cidrs = (list: readonly Cidr[]) => list.map(printCidr);
+const nodePorts = ({ nodePortAddresses: { primary, cidrs: list } }: Config) =>
+  primary ? "primary" : cidrs(list).join(" ");
+
+/** What kubeadm writes, with its many nulls and zeros. */
+const KUBEADM = `
+bindAddress: 0.0.0.0
+bindAddressHardFail: false
+clientConnection:
+  acceptContentTypes: ""
+  burst: 0
+  contentType: ""
+  kubeconfig: /var/lib/kube-proxy/kubeconfig.conf
+  qps: 0
+clusterCIDR: 10.244.0.0/16,fd00:10:244::/56
+configSyncPeriod: 0s
+conntrack:
+  maxPerCore: null
+  min: null
+  tcpBeLiberal: false
+  tcpCloseWaitTimeout: null
+  tcpEstablishedTimeout: null
+  udpStreamTimeout: 0s
+  udpTimeout: 0s
+detectLocal:
+  bridgeInterface: ""
+  interfaceNamePrefix: ""
+detectLocalMode: ""
+enableProfiling: false
+healthzBindAddress: ""
+hostnameOverride: ""
+iptables:
+  localhostNodePorts: null
+  masqueradeAll: false
+  masqueradeBit: null
+  minSyncPeriod: 0s
+  syncPeriod: 0s
+ipvs:
+  excludeCIDRs: null
+  minSyncPeriod: 0s
+  scheduler: ""
+  strictARP: false
+  syncPeriod: 0s
+  tcpFinTimeout: 0s
+  tcpTimeout: 0s
+  udpTimeout: 0s
+logging:
+  flushFrequency: 0
+  options:
+    json:
+      infoBufferSize: "0"
+    text:
+      infoBufferSize: "0"
+  verbosity: 0
+metricsBindAddress: ""
+mode: ""
+nftables:
+  masqueradeAll: false
+  masqueradeBit: null
+  minSyncPeriod: 0s
+  syncPeriod: 0s
+nodePortAddresses: null
+oomScoreAdj: null
+portRange: ""
+showHiddenMetricsForVersion: ""
+winkernel:
+  enableDSR: false
+  forwardHealthCheckVip: false
+  networkName: ""
+  rootHnsEndpointName: ""
+  sourceVip: ""
+`;
+
+test("kubeadm's file works as it is, and there is nothing to say about it", async () => {
+  const { config, notes } = await resolve([], KUBEADM);
+  expect(noteTexts(notes)).toEqual([]);
+  expect(config).toMatchObject({
+    kubeconfig: "/var/lib/kube-proxy/kubeconfig.conf",
+    healthzBindAddress: "0.0.0.0:10256",
+    metricsBindAddress: "127.0.0.1:10249",
+    masqueradeBit: 14,
+    masqueradeAll: false,
+    minSyncMs: 0,
+    syncPeriodMs: 30_000,
+    detectLocal: { mode: "ClusterCIDR", bridgeInterface: "", interfaceNamePrefix: "" },
+    counters: true,
+    manifests: "",
+    endpointMetricsLimit: 10_000,
+  });
+  expect(cidrs(config.clusterCIDRs)).toEqual(["10.244.0.0/16", "fd00:10:244::/56"]);
+  expect(nodePorts(config)).toBe("primary");
+});
+
+test("without file and flags everything has its default", async () => {
+  const { config, notes } = await resolve([]);
+  expect(notes).toEqual([]);
+  expect(config).toMatchObject({ kubeconfig: "", verbosity: 0, logFormat: "text", minSyncMs: 0 });
+  expect(config.clusterCIDRs).toEqual([]);
+});
+
+describe("one setting of a file", () => {
+  test.each<[string, string, (config: Config) => unknown, unknown]>([
+    [
+      "an address without port",
+      "healthzBindAddress: 127.0.0.1",
+      (c) => c.healthzBindAddress,
+      "127.0.0.1:10256",
+    ],
+    [
+      "an IPv6 address without port",
+      'metricsBindAddress: "::1"',
+      (c) => c.metricsBindAddress,
+      "[::1]:10249",
+    ],
+    ["an IPv6 bindAddress", 'bindAddress: "::"', (c) => c.healthzBindAddress, "[::]:10256"],
+    ["the same for metrics", 'bindAddress: "::"', (c) => c.metricsBindAddress, "[::1]:10249"],
+    [
+      "a host name in capitals",
+      'hostnameOverride: " Node-1 "',
+      (c) => c.hostnameOverride,
+      "node-1",
+    ],
+    [
+      "node port ranges",
+      "nodePortAddresses: [10.1.2.3/8, 'fd00::/8']",
+      nodePorts,
+      "10.0.0.0/8 fd00::/8",
+    ],
+    ["node ports on all addresses", "nodePortAddresses: ['0.0.0.0/0']", nodePorts, "0.0.0.0/0"],
+    ["iptables' node ports", "mode: iptables", nodePorts, ""],
+    ["nftables' node ports", "mode: nftables", nodePorts, "primary"],
+    [
+      "nftables' section",
+      "mode: nftables\nnftables: {minSyncPeriod: 1s, syncPeriod: 1m}\niptables: {minSyncPeriod: 2s}",
+      (c) => [c.minSyncMs, c.syncPeriodMs],
+      [1000, 60_000],
+    ],
+    [
+      "iptables' section",
+      "mode: iptables\nnftables: {minSyncPeriod: 1s}\niptables: {minSyncPeriod: 2s, masqueradeBit: 3, masqueradeAll: true}",
+      (c) => [c.minSyncMs, c.masqueradeBit, c.masqueradeAll],
+      [2000, 3, true],
+    ],
+    [
+      "ipvs' section",
+      "mode: ipvs\nipvs: {minSyncPeriod: 2s}\niptables: {minSyncPeriod: 1s, masqueradeAll: true}",
+      (c) => [c.minSyncMs, c.masqueradeAll],
+      [2000, true],
+    ],
+    [
+      "either section without a mode",
+      "nftables: {masqueradeBit: 3}\niptables: {masqueradeBit: 4, minSyncPeriod: 1500ms}",
+      (c) => [c.masqueradeBit, c.minSyncMs],
+      [3, 1500],
+    ],
+    ["bit 0", "nftables: {masqueradeBit: 0}", (c) => c.masqueradeBit, 0],
+    ["Go's yes", "nftables: {masqueradeAll: yes}", (c) => c.masqueradeAll, true],
+    [
+      "a bridge",
+      "detectLocalMode: BridgeInterface\ndetectLocal: {bridgeInterface: cni0}",
+      (c) => c.detectLocal,
+      { mode: "BridgeInterface", bridgeInterface: "cni0", interfaceNamePrefix: "" },
+    ],
+    [
+      "a cluster CIDR that its mode does not ask for",
+      "detectLocalMode: NodeCIDR\nclusterCIDR: nonsense",
+      (c) => c.clusterCIDRs,
+      [],
+    ],
+    [
+      "logging",
+      "logging: {verbosity: 4, format: json}",
+      (c) => [c.verbosity, c.logFormat],
+      [4, "json"],
+    ],
+    [
+      "our own section",
+      "sluice: {counters: false, manifests: /m, endpointMetricsLimit: 5}",
+      (c) => [c.counters, c.manifests, c.endpointMetricsLimit],
+      [false, "/m", 5],
+    ],
+  ])("%s", async (_, body, read, wanted) => {
+    const { config } = await resolve([], body);
+    expect(read(config)).toEqual(wanted);
+  });
+});
+
+describe("a file that cannot be used", () => {
+  test.each([
+    [
+      "mode: userspace",
+      'mode must be nftables, iptables, ipvs or empty: current value is "userspace"',
+    ],
+    ["mode: 7", "mode must be a string: current value is 7"],
+    [
+      "nftables: {masqueradeBit: 32}",
+      "nftables.masqueradeBit must be 0 to 31: current value is 32",
+    ],
+    [
+      "nftables: {masqueradeBit: '14'}",
+      'nftables.masqueradeBit must be an integer of 32 bits: current value is "14"',
+    ],
+    [
+      "iptables: {masqueradeBit: -1}",
+      "iptables.masqueradeBit must be 0 to 31: current value is -1",
+    ],
+    ["nftables: {masqueradeAll: maybe}", "nftables.masqueradeAll must be true or false"],
+    ["nftables: [1]", "nftables must be a mapping: current value is [1]"],
+    [
+      "nftables: {syncPeriod: 30}",
+      "nftables.syncPeriod must be a duration such as 30s or 1h15m: current value is 30",
+    ],
+    [
+      "nftables: {syncPeriod: -1s}",
+      'nftables.syncPeriod must be greater than 0: current value is "-1s"',
+    ],
+    [
+      "nftables: {minSyncPeriod: -1s}",
+      'nftables.minSyncPeriod must not be negative: current value is "-1s"',
+    ],
+    [
+      "nftables: {minSyncPeriod: 1m}",
+      'nftables.minSyncPeriod must be at most nftables.syncPeriod, which is 30s: current value is "1m0s"',
+    ],
+    ["bindAddress: localhost", 'bindAddress must be an IP address: current value is "localhost"'],
+    [
+      "healthzBindAddress: 0.0.0.0:0",
+      "healthzBindAddress must be IP:port, with a port from 1 to 65535",
+    ],
+    ["metricsBindAddress: localhost:80", "metricsBindAddress must be IP:port"],
+    ["metricsBindAddress: '::1:80:x'", "metricsBindAddress must be IP:port"],
+    ["clusterCIDR: 10.0.0.0", "clusterCIDR must be CIDRs"],
+    ["clusterCIDR: 10.0.0.0/8,11.0.0.0/8", "clusterCIDR must be one CIDR, or one for each family"],
+    [
+      "nodePortAddresses: [primary, 10.0.0.0/8]",
+      "nodePortAddresses must not have anything beside primary",
+    ],
+    [
+      "nodePortAddresses: [10.0.0.0/8, x]",
+      'nodePortAddresses[1] must be a CIDR or primary: current value is "x"',
+    ],
+    ["nodePortAddresses: 10.0.0.0/8", "nodePortAddresses must be a list of strings"],
+    ["detectLocalMode: Magic", "detectLocalMode must be one of ClusterCIDR, NodeCIDR"],
+    [
+      "detectLocalMode: BridgeInterface",
+      "detectLocal.bridgeInterface must be set in mode BridgeInterface",
+    ],
+    ["detectLocalMode: InterfaceNamePrefix", "detectLocal.interfaceNamePrefix must be set"],
+    [
+      "detectLocalMode: BridgeInterface\ndetectLocal: {bridgeInterface: interface-too-long}",
+      "must be at most 15 characters",
+    ],
+    ["hostnameOverride: '  '", 'hostnameOverride must not be blank: current value is "  "'],
+    ["logging: {format: xml}", "logging.format must be text or json"],
+    ["featureGates: {A: 1}", "featureGates must be a mapping of names to true or false"],
+    ["oomScoreAdj: 2000", "oomScoreAdj must be -1000 to 1000: current value is 2000"],
+    ["conntrack: {min: -1}", "conntrack.min must not be negative"],
+    [
+      "conntrack: {udpTimeout: -1s}",
+      'conntrack.udpTimeout must not be negative: current value is "-1s"',
+    ],
+    ["configSyncPeriod: -1s", "configSyncPeriod must be greater than 0"],
+    ["sluice: {endpointMetricsLimit: -1}", "sluice.endpointMetricsLimit must be 0 to 1000000"],
+  ])("%s", async (body, message) => {
+    const fault = await faultOf([], body);
+    expect(fault).toStartWith("CONFIG_INVALID: Cannot use configuration proxy.yaml: ");
+    expect(fault).toContain(message);
+  });
+
+  test("is told every fault at once", async () => {
+    const fault = await faultOf([], "mode: x\noomScoreAdj: hot\nclusterCIDR: y");
+    for (const path of ["mode must", "oomScoreAdj must", "clusterCIDR must"]) {
+      expect(fault).toContain(path);
+    }
+  });
+
+  test.each([
+    [
+      "of another version",
+      '{"apiVersion": "v1", "kind": "KubeProxyConfiguration"}',
+      'apiVersion must be kubeproxy.config.k8s.io/v1alpha1: current value is "v1"',
+    ],
+    [
+      "of another kind",
+      '{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1"}',
+      "kind must be KubeProxyConfiguration: current value is nothing",
+    ],
+    ["that is broken JSON", "{", "it must be JSON"],
+  ])("%s", async (_, text, message) => {
+    expect(await faultOf([], text)).toContain(message);
+  });
+
+  test("that is broken YAML, with line and column", async () => {
+    expect(await faultOf([], "mode: [\n")).toContain("it must be YAML: ");
+  });
+
+  test.each(["", "just text", "- a"])("that holds no mapping: %p", async (text) => {
+    const flags = new Map([["config", "f"]]);
+    const fault = resolveConfig(flags, async () => text);
+    expect(fault).rejects.toThrow("it must be a KubeProxyConfiguration");
+  });
+
+  test("that cannot be read", async () => {
+    const flags = new Map([["config", "f.yaml"]]);
+    const missing = resolveConfig(flags, async () => {
+      throw new Error("ENOENT");
+    });
+    expect(missing).rejects.toMatchObject({
+      code: "CONFIG_UNREADABLE",
+      message: "Cannot read configuration f.yaml: ENOENT",
+    });
+  });
+});
+
+describe("a file that is used, with a remark", () => {
+  test.each([
+    ["colour: red", "Ignored a field that no kube-proxy knows: proxy.yaml colour"],
+    ["nftables: {bits: 1}", "Ignored a field that no kube-proxy knows: proxy.yaml nftables.bits"],
+    ["constructor: 1", "Ignored a field that no kube-proxy knows: proxy.yaml constructor"],
+    [
+      "mode: nftables\nmode: nftables",
+      "A field occurs twice, the last one counts: proxy.yaml mode",
+    ],
+    [
+      "nftables:\n  masqueradeBit: 1\n  masqueradeBit: 2",
+      "A field occurs twice, the last one counts: proxy.yaml nftables.masqueradeBit",
+    ],
+    ["mode: ipvs", "Serving with nftables in place of the mode asked for: ipvs"],
+    [
+      "oomScoreAdj: -500\nconntrack: {min: 1}",
+      "Accepted settings that have no effect yet: oomScoreAdj, conntrack.min",
+    ],
+  ])("%s", async (body, note) => {
+    const { notes } = await resolve([], body);
+    expect(noteTexts(notes)).toEqual([note]);
+  });
+
+  test("of a JSON file too, whatever its strings look like", async () => {
+    const { config, notes } = await resolve(
+      [],
+      `{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+        "hostnameOverride": "a\\": {", "mode": "nftables", "mode": "",
+        "nftables": {"masqueradeBit": 1, "masqueradeBit" : 2}, "iptables": {"masqueradeBit": 3}}`,
+    );
+    expect(config.hostnameOverride).toBe('a": {');
+    expect(config.masqueradeBit).toBe(2);
+    expect(noteTexts(notes)).toEqual([
+      "A field occurs twice, the last one counts: proxy.yaml mode",
+      "A field occurs twice, the last one counts: proxy.yaml nftables.masqueradeBit",
+    ]);
+  });
+
+  test("only the first document of several counts", async () => {
+    const { config } = await resolve([], "hostnameOverride: one\n---\nhostnameOverride: two\n");
+    expect(config.hostnameOverride).toBe("one");
+  });
+});
+
+describe("flags", () => {
+  test.each<[string, readonly string[], (config: Config) => unknown, unknown]>([
+    [
+      "set what their fields set",
+      ["--cluster-cidr=10.0.0.0/8", "--masquerade-all"],
+      (c) => [cidrs(c.clusterCIDRs), c.masqueradeAll],
+      [["10.0.0.0/8"], true],
+    ],
+    [
+      "of iptables' periods feed nftables",
+      ["--proxy-mode=nftables", "--iptables-sync-period=1m", "--iptables-min-sync-period=2s"],
+      (c) => [c.syncPeriodMs, c.minSyncMs],
+      [60_000, 2000],
+    ],
+    [
+      "of iptables' bit do not, in nftables mode",
+      ["--proxy-mode=nftables", "--iptables-masquerade-bit=3"],
+      (c) => c.masqueradeBit,
+      14,
+    ],
+    [
+      "of node port ranges add up",
+      ["--nodeport-addresses=10.0.0.0/8,11.0.0.0/8", "--nodeport-addresses", "fd00::/8"],
+      nodePorts,
+      "10.0.0.0/8 11.0.0.0/8 fd00::/8",
+    ],
+    ["may turn the health server off", ["--healthz-port=0"], (c) => c.healthzBindAddress, ""],
+    [
+      "may give its port alone",
+      ["--healthz-port=1234"],
+      (c) => c.healthzBindAddress,
+      "0.0.0.0:1234",
+    ],
+    [
+      "may give a port for a bare address",
+      ["--metrics-bind-address=::1", "--metrics-port=1234"],
+      (c) => c.metricsBindAddress,
+      "[::1]:1234",
+    ],
+    [
+      "leave a whole address alone",
+      ["--metrics-bind-address=10.0.0.1:80", "--metrics-port=1234"],
+      (c) => c.metricsBindAddress,
+      "10.0.0.1:80",
+    ],
+  ])("%s", async (_, argv, read, wanted) => {
+    const { config } = await resolve(argv);
+    expect(read(config)).toEqual(wanted);
+  });
+
+  test("at fault are named as flags", async () => {
+    expect(await faultOf(["--cluster-cidr=x", "--metrics-port=0"])).toBe(
+      'CONFIG_INVALID: Cannot use flags: --cluster-cidr must be CIDRs such as 10.0.0.0/8: current value is "x"; --metrics-port must be 1 to 65535: current value is 0',
+    );
+  });
+
+  test("without effect are said in one line", async () => {
+    const { notes } = await resolve(["--oom-score-adj=-500", "--vmodule=a=1", "--profiling=false"]);
+    expect(noteTexts(notes)).toEqual([
+      "Accepted settings that have no effect yet: oomScoreAdj, --vmodule",
+    ]);
+  });
+
+  test("beside a file: some count, the others are ignored and that is said", async () => {
+    const { config, notes } = await resolve(
+      [
+        "--hostname-override=NODE",
+        "--master=https://api",
+        "-v=5",
+        "--manifests=/m",
+        "--counters=false",
+        "--cluster-cidr=10.0.0.0/8",
+        "--healthz-port=0",
+      ],
+      "hostnameOverride: other\nlogging: {verbosity: 1}",
+    );
+    expect(config).toMatchObject({
+      hostnameOverride: "node",
+      master: "https://api",
+      verbosity: 5,
+      manifests: "/m",
+      counters: false,
+      clusterCIDRs: [],
+      healthzBindAddress: "0.0.0.0:10256",
+    });
+    expect(noteTexts(notes)).toEqual([
+      "Ignored flags because --config is given: --cluster-cidr, --healthz-port",
+    ]);
+  });
+
+  test("beside a file: an ignored flag is not blamed for the file's fault", async () => {
+    expect(await faultOf(["--cluster-cidr=10.0.0.0/8"], "clusterCIDR: x")).toContain(
+      "proxy.yaml: clusterCIDR must",
+    );
+  });
+});
+
+test("/configz shows upstream's shape with what is in effect", async () => {
+  const { config } = await resolve([], "mode: iptables\niptables: {minSyncPeriod: 2s}");
+  const document = toKubeProxyConfiguration(config);
+  expect(Object.keys(document).slice(0, 3)).toEqual(["kind", "apiVersion", "featureGates"]);
+  expect(document).toMatchObject({
+    kind: "KubeProxyConfiguration",
+    apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
+    mode: "nftables",
+    clientConnection: { qps: 5, burst: 10, contentType: "application/vnd.kubernetes.protobuf" },
+    nftables: { masqueradeBit: 14, syncPeriod: "30s", minSyncPeriod: "2s" },
+    conntrack: { tcpEstablishedTimeout: "24h0m0s", maxPerCore: 32_768 },
+    healthzBindAddress: "0.0.0.0:10256",
+    configSyncPeriod: "15m0s",
+    logging: { options: { json: { splitStream: false } } },
+  });
+  expect(document).not.toHaveProperty("sluice");
+});
