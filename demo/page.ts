@@ -1,0 +1,63 @@
+/** How the demo prints: headings, sentences, claims that are checked, bars. Colour on a terminal only. */
+
+const { NO_COLOR } = process.env;
+const coloured = process.stdout.isTTY === true && NO_COLOR === undefined;
+const paint = (code: string) => (text: string) =>
+  coloured ? `\u001b[${code}m${text}\u001b[0m` : text;
+
+export const bold = paint("1");
+export const dim = paint("2");
+const green = paint("32");
+const red = paint("1;31");
+const blue = paint("34");
+const cyan = paint("36");
+
+const BAR_WIDTH = 30;
+const LABEL_WIDTH = 48;
+let failures = 0;
+let chapter = 0;
+
+export function heading(text: string): void {
+  chapter += 1;
+  print(`\n${bold(`${chapter}. ${text}`)}`);
+}
+
+export function say(text: string): void {
+  print(`   ${text}`);
+}
+
+/** Something quoted: a command, a file, what the program printed. */
+export function quote(text: string): void {
+  for (const line of text.trimEnd().split("\n")) print(`     ${cyan(line)}`);
+}
+
+/** Says that something is so, and whether it is. The demo fails at its end if anything was not. */
+export function claim(isSo: boolean, text: string, otherwise = ""): void {
+  if (!isSo) failures += 1;
+  print(`   ${isSo ? green("ok") : red("NOT SO")}  ${text}${isSo ? "" : red(` ${otherwise}`)}`);
+}
+
+/** How many claims were not so. */
+export function failed(): number {
+  return failures;
+}
+
+/** Shares in one line: `a1 ████████ 52   a2 ███████ 48`. */
+export function bars(label: string, counts: ReadonlyMap<string, number>): void {
+  const all = [...counts.values()].reduce((sum, each) => sum + each, 0);
+  const shares = [...counts].map(([name, count]) => {
+    const width = Math.max(1, Math.round((count / all) * BAR_WIDTH));
+    return `${name} ${blue("█".repeat(width))} ${count}`;
+  });
+  print(`     ${label.padEnd(LABEL_WIDTH)} ${shares.join("  ")}`);
+}
+
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** `0.42 ms`, `12 ms`, `1.3 s`. */
+export function duration(milliseconds: number): string {
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`;
+  return `${milliseconds >= 10 ? milliseconds.toFixed(0) : milliseconds.toFixed(2)} ms`;
+}

@@ -1,0 +1,60 @@
+/** A client comes back to the same pod, and to another one only when that pod goes. */
+import { FAMILIES, OUTSIDE_SECOND, type Place } from "../../test/netns/addresses.ts";
+import { bars, claim, heading, say } from "../page.ts";
+import { CART, count, now, type Stage } from "../stage.ts";
+
+const VISITS = 40;
+const LIMIT_MS = 5000;
+const TRY_MS = 200;
+
+export async function affinity(stage: Stage): Promise<void> {
+  heading("Session affinity holds");
+  say(
+    `Service shop/cart has sessionAffinity ClientIP and four pods; each client comes ${VISITS} times.`,
+  );
+  for (const family of FAMILIES) {
+    const clients: readonly { from: Place; source?: string }[] = [
+      { from: "a3" },
+      { from: "outside" },
+      { from: "outside", source: OUTSIDE_SECOND[family] },
+    ];
+    let faithful = true;
+    let home = "";
+    for (const { from, source } of clients) {
+      const counts = await visit(stage, from, CART[family], source);
+      bars(`${from}${source === undefined ? "" : ` (${source})`} to ${CART[family]}`, counts);
+      faithful &&= counts.size === 1;
+      if (from === "a3") home = [...counts.keys()].join();
+    }
+    claim(faithful, `each client always met its own pod (IPv${family})`);
+    await moves(stage, CART[family], home);
+  }
+}
+
+/** Takes the pod of client a3 out of the Service, and sees where the client goes. */
+async function moves(stage: Stage, address: string, home: string): Promise<void> {
+  let whole = "";
+  const gone = stage.edit("cart.yaml", (text) => {
+    whole = text;
+    return text.replace(/^.*$\n/gm, (line) => (line.includes(`# ${home}`) ? "" : line));
+  });
+  for (;;) {
+    const { name, outcome } = await stage.world.connect("a3", address, 80, { patience: TRY_MS });
+    if ((outcome === "answered" && name !== home) || now() - gone > LIMIT_MS) {
+      break;
+    }
+  }
+  const counts = await visit(stage, "a3", address);
+  bars(`a3, when ${home} is gone`, counts);
+  claim(counts.size === 1 && !counts.has(home), "it moved to one other pod, and stays there");
+  stage.edit("cart.yaml", () => whole);
+}
+
+async function visit(stage: Stage, from: Place, address: string, source?: string) {
+  const options = source === undefined ? {} : { source };
+  const first = await stage.world.connect(from, address, 80, options);
+  const others = await Promise.all(
+    Array.from({ length: VISITS - 1 }, () => stage.world.connect(from, address, 80, options)),
+  );
+  return count([first, ...others]);
+}

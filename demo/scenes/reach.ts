@@ -1,0 +1,59 @@
+/** Clients reach pods by every kind of address, over both families. */
+import { addressOf, FAMILIES, type Family, type Place } from "../../test/netns/addresses.ts";
+import { bars, claim, duration, heading, say } from "../page.ts";
+import { count, SOON, type Stage, WEB } from "../stage.ts";
+
+const CONNECTIONS = 150;
+const PODS = ["a1", "a2", "b1"];
+
+interface Route {
+  readonly from: Place;
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+export async function reach(stage: Stage): Promise<void> {
+  heading("Clients reach the pods of Service shop/web by each of its addresses");
+  say(`${CONNECTIONS} connections each; every pod answers with its name and the source it sees.`);
+  const seen = new Map<string, Set<string>>();
+  let spread = true;
+  for (const route of FAMILIES.flatMap(routes)) {
+    const { from, name, address, port } = route;
+    const replies = await Promise.all(
+      Array.from({ length: CONNECTIONS }, () => stage.world.connect(from, address, port)),
+    );
+    const counts = count(replies);
+    const where = address.includes(":") ? `[${address}]` : address;
+    bars(`${from} to ${name} ${where}:${port}`, counts);
+    seen.set(route.name, new Set([...(seen.get(name) ?? []), ...replies.map((each) => each.saw)]));
+    // Each gets a third; less than a tenth of all would be ten times out of the ordinary.
+    spread &&= [...counts.keys()].join() === PODS.join();
+    spread &&= [...counts.values()].every((each) => each > CONNECTIONS / 10);
+  }
+  claim(spread, "every connection was answered, and each of the three pods had its share");
+
+  const inside = FAMILIES.map((family) => addressOf("a3", family));
+  claim(
+    [...(seen.get("clusterIP") ?? [])].every((each) => inside.includes(each)),
+    `by the clusterIP the pods see the client's own address, ${inside.join(" and ")}`,
+    [...(seen.get("clusterIP") ?? [])].join(),
+  );
+
+  for (const family of FAMILIES) {
+    const reply = await stage.world.connect("a3", SOON[family], 80);
+    claim(
+      reply.outcome === "refused",
+      `shop/soon has no pods yet: ${SOON[family]} refuses after ${duration(reply.took)}, so no client hangs`,
+      reply.outcome,
+    );
+  }
+}
+
+function routes(family: Family): Route[] {
+  return [
+    { from: "a3", name: "clusterIP", address: WEB.clusterIP[family], port: 80 },
+    { from: "outside", name: "node port", address: WEB.node[family], port: WEB.nodePort },
+    { from: "outside", name: "load balancer", address: WEB.loadBalancer[family], port: 80 },
+  ];
+}

@@ -1,0 +1,139 @@
+/** The world of the demo, the program in it, and its manifests. */
+import { closeSync, cpSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import type { Family, Place } from "../test/netns/addresses.ts";
+import type { Outcome, Reply } from "../test/netns/board.ts";
+import { BINARY, DEFAULT_FLAGS } from "../test/netns/program.ts";
+import { World } from "../test/netns/world.ts";
+
+/** Addresses of the manifests. */
+export const WEB = {
+  clusterIP: { 4: "10.96.0.10", 6: "fd00:10:96::10" },
+  loadBalancer: { 4: "203.0.113.10", 6: "2001:db8:3::10" },
+  node: { 4: "192.0.2.1", 6: "2001:db8:1::1" },
+  nodePort: 30080,
+} as const;
+export const CART: Readonly<Record<Family, string>> = { 4: "10.96.0.20", 6: "fd00:10:96::20" };
+export const SOON: Readonly<Record<Family, string>> = { 4: "10.96.0.30", 6: "fd00:10:96::30" };
+
+const START_LIMIT_MS = 20_000;
+const TRY_MS = 20;
+
+/** Milliseconds since the epoch, with fractions; the same clock as that of a Reply. */
+export function now(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+export class Stage {
+  readonly world: World;
+  readonly manifests: string;
+  private readonly log: string;
+  private child: Subprocess | undefined;
+
+  private constructor(world: World) {
+    this.world = world;
+    this.manifests = join(world.directory, "manifests");
+    this.log = join(world.directory, "log");
+    cpSync(join(import.meta.dir, "manifests"), this.manifests, { recursive: true });
+  }
+
+  static async build(): Promise<Stage> {
+    return new Stage(await World.build({ prefix: "sluice" }));
+  }
+
+  /** The command line of the program, without the namespace it runs in. */
+  command(): string[] {
+    const own = ["--manifests", this.manifests, "--hostname-override", "node1"];
+    return [BINARY, ...own, ...DEFAULT_FLAGS];
+  }
+
+  /** Starts the program and waits until a Service answers; the milliseconds that took. */
+  async start(): Promise<number> {
+    const began = now();
+    const log = openSync(this.log, "a");
+    this.child = Bun.spawn(this.world.inside("node1", this.command()), {
+      stdin: "ignore",
+      stdout: log,
+      stderr: log,
+    });
+    closeSync(log);
+    for (const family of [4, 6] as const) {
+      while ((await this.once(family)) !== "answered") {
+        if (this.child.exitCode !== null || now() - began > START_LIMIT_MS) {
+          throw new Error(`Cannot start ${BINARY}: it says:\n${readFileSync(this.log, "utf8")}`);
+        }
+      }
+    }
+    return now() - began;
+  }
+
+  /** Kills it as a crash would. */
+  async kill(): Promise<void> {
+    this.child?.kill("SIGKILL");
+    await this.child?.exited;
+  }
+
+  /** Resident memory of the program in MB. */
+  memory(): number {
+    const status = readFileSync(`/proc/${this.child?.pid}/status`, "utf8");
+    return Number(/VmRSS:\s*(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+  }
+
+  /** GET from a server of the program: health (10256), metrics and admin (10249). */
+  get(port: number, path: string): Promise<{ status: number; body: string }> {
+    return this.world.board.http(this.world.namespace("node1"), "127.0.0.1", port, path);
+  }
+
+  /** Replaces a manifest, by rename as an editor does; when that was. */
+  edit(file: string, change: (text: string) => string): number {
+    const path = join(this.manifests, file);
+    const draft = join(this.world.directory, "draft");
+    writeFileSync(draft, change(readFileSync(path, "utf8")));
+    const at = now();
+    renameSync(draft, path);
+    return at;
+  }
+
+  private async once(family: Family): Promise<Outcome> {
+    const address = WEB.clusterIP[family];
+    const { outcome } = await this.world.connect("a3", address, 80, { patience: TRY_MS });
+    if (outcome !== "timeout" && outcome !== "answered") await Bun.sleep(TRY_MS);
+    return outcome;
+  }
+}
+
+/** Clients that connect without a pause, each from its place, until they are stopped. */
+export class Stream {
+  readonly replies: Reply[] = [];
+  private running = true;
+  private readonly clients: Promise<void>[];
+
+  constructor(world: World, targets: readonly { from: Place; address: string; port: number }[]) {
+    this.clients = targets.map(async ({ from, address, port }) => {
+      while (this.running) this.replies.push(await world.connect(from, address, port));
+    });
+  }
+
+  /** Waits until `count` more connections are through. */
+  async more(count: number): Promise<void> {
+    const until = this.replies.length + count;
+    while (this.replies.length < until) await Bun.sleep(1);
+  }
+
+  async stop(): Promise<readonly Reply[]> {
+    this.running = false;
+    await Promise.all(this.clients);
+    return this.replies;
+  }
+}
+
+/** Counts of who answered; outcomes where nobody did. */
+export function count(replies: readonly Reply[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const reply of replies) {
+    const name = reply.outcome === "answered" ? reply.name : reply.outcome;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return new Map([...counts].sort(([one], [other]) => one.localeCompare(other)));
+}
