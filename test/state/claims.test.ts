@@ -219,6 +219,10 @@ describe("for any history of Services", () => {
           const holders = IDS.filter((number) => claims.holds(id(number), key));
           expect(holders).toEqual([claimants[0]?.id as number]);
         }
+        for (const one of services) {
+          const lost = keysOf(one).some((key) => !claims.holds(one.id, key));
+          expect(claims.problems(one).length > 0).toBe(lost);
+        }
       }),
     );
   });
