@@ -6,6 +6,8 @@ export interface Clock {
   monotonic(): number;
   /** Calls back once after `ms`; the result cancels. Does not keep the process alive. */
   after(ms: number, run: () => void): () => void;
+  /** Calls back once, after the input that is already waiting has been handled. */
+  soon(run: () => void): void;
 }
 
 /** The machine's own clock. */
@@ -16,5 +18,8 @@ export const systemClock: Clock = {
     const timer = setTimeout(run, ms);
     timer.unref();
     return () => clearTimeout(timer);
+  },
+  soon(run) {
+    setImmediate(run);
   },
 };

@@ -1,0 +1,292 @@
+/**
+ * The running proxy: every part made once and connected, in the order in which a change passes them. It
+ * decides nothing itself.
+ */
+import type { Backend, LocalDetector } from "./apply/backend.ts";
+import { type AddressWatch, watchAddresses } from "./apply/netlink/addresses.ts";
+import { createNftablesBackend } from "./apply/nftables/backend.ts";
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import type { Core } from "./core/core.ts";
+import { SluiceError } from "./errors.ts";
+import { SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
+import type { Logger } from "./log.ts";
+import { ConnectionCounters } from "./observe/connections.ts";
+import { HealthTracker } from "./observe/health.ts";
+import { HealthChecks } from "./observe/health-checks.ts";
+import { Metrics } from "./observe/metrics.ts";
+import { Problems } from "./observe/problems.ts";
+import { FrontendClaims } from "./state/claims.ts";
+import { SyncLoop, type SyncReport } from "./sync/loop.ts";
+import { Pacer } from "./sync/pacer.ts";
+import { PlanInputs } from "./sync/plan-inputs.ts";
+import type { Cidr, Problem } from "./types.ts";
+import { openAccess } from "./watch/access.ts";
+import { createApiSource } from "./watch/api-source.ts";
+import { encodeWatchEvent } from "./watch/encode.ts";
+import { createManifestSource } from "./watch/manifests.ts";
+import type { Source, SourceEvents } from "./watch/source.ts";
+
+export interface ProxyOptions {
+  readonly config: Config;
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** This node's name, lower case. */
+  readonly nodeName: string;
+  readonly random: () => number;
+  readonly environment: { readonly [name: string]: string | undefined };
+  /** The process cannot go on: end it, so that its supervisor starts it afresh. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** All the parts, for the admin server to look at. */
+export interface Proxy {
+  readonly config: Config;
+  readonly core: Core;
+  readonly backend: Backend;
+  readonly inputs: PlanInputs;
+  readonly source: Source;
+  readonly health: HealthTracker;
+  readonly healthChecks: HealthChecks;
+  readonly metrics: Metrics;
+  readonly connections: ConnectionCounters;
+  readonly problems: Problems;
+  /** The latest sync that had something to do, and when it ended (ms since the epoch). */
+  lastSync(): { readonly report: SyncReport; readonly finishedAt: number } | undefined;
+  /** Resolves after the first sync. */
+  readonly firstSync: Promise<void>;
+  /** Stops watching and syncing. The rules stay. */
+  stop(): void;
+}
+
+/**
+ * Starts everything.
+ * @throws SluiceError PERMISSION_DENIED, KERNEL_UNSUPPORTED, TABLE_FOREIGN, KUBECONFIG_INVALID
+ */
+export async function startProxy(options: ProxyOptions): Promise<Proxy> {
+  const { config, core, clock, log, nodeName } = options;
+  const startedAt = clock.now();
+  const problems = new Problems((problem) => sayProblem(log, problem));
+  const health = new HealthTracker(config.syncPeriodMs);
+  const healthChecks = new HealthChecks();
+  const metrics = new Metrics(startedAt);
+  const connections = new ConnectionCounters(core, config.endpointMetricsLimit);
+  const claims = new FrontendClaims((id) => core.serviceKey(id));
+  const inputs = new PlanInputs({
+    core,
+    claims,
+    nodeName,
+    bindAddress: config.bindAddress,
+    nodePortAddresses: config.nodePortAddresses,
+  });
+
+  let backend = createBackend(config, []);
+  backend.probe();
+  let adopted = false;
+  const adopt = () => {
+    if (adopted) return;
+    adopted = true;
+    const { outcome, elements } = backend.start(core);
+    log.info("Took over the kernel's table", { outcome, elements });
+  };
+
+  let last: { report: SyncReport; finishedAt: number } | undefined;
+  let firstSynced = () => {};
+  const firstSync = new Promise<void>((resolve) => {
+    firstSynced = resolve;
+  });
+  let queuedWhileRunning: number | undefined;
+
+  let syncing: { loop: SyncLoop; pacer: Pacer } | undefined;
+  const request = () => {
+    const now = clock.now();
+    health.queued(now);
+    metrics.queued(now);
+    queuedWhileRunning ??= now;
+    syncing?.pacer.request();
+  };
+  const createSyncing = () => {
+    const loop = new SyncLoop({
+      core,
+      backend,
+      clock,
+      claims,
+      context: () => inputs.context(),
+      nodeVersion: () => inputs.version(),
+      selected(id, service, localReady) {
+        const subject = `Service ${core.serviceKey(id)}`;
+        problems.replace(subject, "FRONTEND_TAKEN", service ? claims.problems(service) : []);
+        healthChecks.update(id, service, localReady);
+      },
+      problem: (problem) => problems.report(problem),
+      wake: request,
+      report(report) {
+        const now = clock.now();
+        metrics.synced(report, now);
+        if (report.outcome === "failed") {
+          log.error(
+            "Could not sync; the kernel keeps what it has, and this is retried",
+            report.error,
+          );
+          return;
+        }
+        health.committed(now, queuedWhileRunning);
+        healthChecks.publish();
+        firstSynced();
+        if (report.outcome === "nothing") return;
+        last = { report, finishedAt: now };
+        log.debug(2, "Synced", {
+          outcome: report.outcome,
+          owners: report.owners,
+          operations: report.operations,
+          transactions: report.transactions,
+          kernelMs: round(report.kernelMs),
+          durationMs: round(report.durationMs),
+        });
+      },
+    });
+    const pacer = new Pacer({
+      clock,
+      minIntervalMs: config.minSyncMs,
+      restMsMax: SYNC_REST_MS_MAX,
+      retryMs: SYNC_RETRY_MS,
+      retryMsMax: config.syncPeriodMs,
+      run: async () => {
+        queuedWhileRunning = undefined;
+        try {
+          return await loop.run();
+        } catch (error) {
+          // A defect: the dataplane goes on as it is, a fresh process adopts it.
+          options.onFatal(error);
+          return false;
+        }
+      },
+    });
+    return { loop, pacer };
+  };
+
+  const report = (problem: Problem) => problems.report(problem);
+  const events: SourceEvents = {
+    onChange: request,
+    onNode(node) {
+      const podCidrs = cidrText(inputs.node.podCidrs);
+      for (const problem of inputs.setNode(node)) report(problem);
+      const now = cidrText(inputs.node.podCidrs);
+      if (config.detectLocal.mode === "NodeCIDR" && adopted && podCidrs !== now) {
+        const message = `Cannot go on with other podCIDRs of Node ${nodeName}: rules depend on them: current value is ${now}`;
+        options.onFatal(new SluiceError("OBJECT_INVALID", message, `Node ${nodeName}`));
+      }
+      request();
+    },
+    onServiceCidrs(cidrs) {
+      for (const problem of inputs.setServiceCidrs(cidrs)) report(problem);
+      request();
+    },
+    onProblem: report,
+    onSynced() {
+      try {
+        if (config.detectLocal.mode === "NodeCIDR") {
+          backend.close();
+          backend = createBackend(config, inputs.node.podCidrs);
+        }
+        adopt();
+        syncing = createSyncing();
+        log.info("Read everything there is", {
+          services: core.serviceCount(),
+          slices: core.sliceCount(),
+          endpoints: core.endpointCount(),
+        });
+        request();
+      } catch (error) {
+        options.onFatal(error);
+      }
+    },
+  };
+
+  let addresses: AddressWatch | undefined;
+  try {
+    addresses = watchAddresses(clock, (list) => {
+      inputs.setInterfaceAddresses(list);
+      request();
+    });
+    // The detector of NodeCIDR mode needs the Node; all others adopt while the API server is read.
+    if (config.detectLocal.mode !== "NodeCIDR") adopt();
+    const source = await openSource(options, events);
+    source.start();
+    log.info("Watching", { source: source.status().name, node: nodeName });
+    return {
+      config,
+      core,
+      get backend() {
+        return backend;
+      },
+      inputs,
+      source,
+      health,
+      healthChecks,
+      metrics,
+      connections,
+      problems,
+      lastSync: () => last,
+      firstSync,
+      stop() {
+        source.stop();
+        syncing?.pacer.stop();
+        addresses?.close();
+        backend.close();
+      },
+    };
+  } catch (error) {
+    addresses?.close();
+    backend.close();
+    throw error;
+  }
+}
+
+function createBackend(config: Config, podCidrs: readonly Cidr[]): Backend {
+  const { masqueradeBit, masqueradeAll, counters } = config;
+  return createNftablesBackend({
+    masqueradeBit,
+    masqueradeAll,
+    counters,
+    detector: detectorOf(config, podCidrs),
+  });
+}
+
+/** kube-proxy.md: detectLocalMode; only the first range of each family counts. */
+function detectorOf(config: Config, podCidrs: readonly Cidr[]): LocalDetector {
+  const { mode, bridgeInterface, interfaceNamePrefix } = config.detectLocal;
+  if (mode === "BridgeInterface")
+    return { kind: "interface", name: bridgeInterface, prefix: false };
+  if (mode === "InterfaceNamePrefix") {
+    return { kind: "interface", name: interfaceNamePrefix, prefix: true };
+  }
+  const cidrs = mode === "NodeCIDR" ? podCidrs : config.clusterCIDRs;
+  const ipv4 = cidrs.find(({ family }) => family === 4);
+  const ipv6 = cidrs.find(({ family }) => family === 6);
+  return { kind: "cidr", ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };
+}
+
+async function openSource(options: ProxyOptions, events: SourceEvents): Promise<Source> {
+  const { config, core, clock, nodeName, random, environment } = options;
+  const shared = { core, clock, nodeName, events, encode: encodeWatchEvent };
+  if (config.manifests !== "") {
+    return createManifestSource({ ...shared, directory: config.manifests });
+  }
+  const { kubeconfig, master } = config;
+  const access = await openAccess({ kubeconfig, master, environment });
+  return createApiSource({ ...shared, access, random });
+}
+
+function sayProblem(log: Logger, { subject, code, field, message }: Problem): void {
+  log.warn(message, { subject, code, ...(field !== "" && { field }) });
+}
+
+function cidrText(cidrs: readonly Cidr[]): string {
+  return cidrs.map(({ bytes, prefix }) => `${bytes.join(".")}/${prefix}`).join(",");
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

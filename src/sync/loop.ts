@@ -1,0 +1,185 @@
+/**
+ * The sync: everything that changed since the last one, taken from the core's dirty list to the kernel. The
+ * pacer decides when; this is what.
+ */
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
+import type { Backend } from "../apply/backend.ts";
+import type { Clock } from "../clock.ts";
+import type { Core } from "../core/core.ts";
+import type { SluiceError } from "../errors.ts";
+import { BATCH_SERVICES } from "../limits.ts";
+import type { PlanContext } from "../plan/plan.ts";
+import type { FrontendClaims } from "../state/claims.ts";
+import type { Problem, Service, ServiceId } from "../types.ts";
+import { emptyOutcome, type Outcome, Programmer } from "./programmer.ts";
+import { RefusedOwners } from "./refused.ts";
+
+/** What one sync did, for metrics, health and the log. */
+export interface SyncReport {
+  readonly outcome: "done" | "nothing" | "refused" | "failed";
+  /** Owners taken up, operations the kernel took, netlink bytes, transactions. */
+  readonly owners: number;
+  readonly operations: number;
+  readonly bytes: number;
+  readonly transactions: number;
+  readonly kernelMs: number;
+  readonly durationMs: number;
+  /** last-change-trigger-times (ms since the epoch) that this sync brought into the kernel. */
+  readonly triggerTimes: readonly number[];
+  readonly error: SluiceError | undefined;
+}
+
+export interface SyncLoopOptions {
+  readonly core: Core;
+  readonly backend: Backend;
+  readonly clock: Clock;
+  readonly claims: FrontendClaims;
+  /** The node and the configuration as of now. */
+  readonly context: () => PlanContext;
+  /** Grows whenever what `planNode` depends on has changed. */
+  readonly nodeVersion: () => number;
+  /** A Service was selected: its healthCheckNodePort and local endpoints may have changed. */
+  readonly selected: (id: ServiceId, service: Service | undefined, localReady: number) => void;
+  readonly report: (report: SyncReport) => void;
+  /** A problem began, or ended (empty message). */
+  readonly problem: (problem: Problem) => void;
+  /** There is work again although no event came: a refused Service is due. */
+  readonly wake: () => void;
+}
+
+export class SyncLoop {
+  readonly #options: SyncLoopOptions;
+  readonly #programmer: Programmer;
+  readonly #refused: RefusedOwners;
+  readonly #refusedNames = new Map<number, string>();
+  #nodeVersion = -1;
+  #swept = false;
+  #triggerTimes: number[] = [];
+
+  constructor(options: SyncLoopOptions) {
+    this.#options = options;
+    this.#programmer = new Programmer(options);
+    this.#refused = new RefusedOwners(options.clock, (owner) => {
+      if (owner === OWNER_NODE) this.#nodeVersion = -1;
+      else options.core.markDirty(owner as ServiceId);
+      options.wake();
+    });
+  }
+
+  /** One sync. True when everything that was dirty is in the kernel or refused for good reason. */
+  async run(): Promise<boolean> {
+    const { core, clock, context, nodeVersion, report } = this.#options;
+    const started = clock.monotonic();
+    this.#triggerTimes.push(...core.takeTriggerTimes());
+    this.#takeProblems();
+    const owners: number[] = this.#takeDirtyServices();
+    const version = nodeVersion();
+    if (version !== this.#nodeVersion) owners.unshift(OWNER_NODE);
+    if (!this.#swept) owners.push(OWNER_ADOPTED);
+
+    const total = emptyOutcome();
+    const plan = context();
+    for (let from = 0; from < owners.length; from += BATCH_SERVICES) {
+      // Between batches everything else gets its turn: the watch, health, metrics.
+      if (from > 0) await new Promise<void>((resolve) => clock.soon(resolve));
+      const batch = owners.slice(from, from + BATCH_SERVICES);
+      add(total, this.#programmer.program(batch, plan));
+      if (total.transient !== undefined) break;
+    }
+
+    const settled = this.#settle(total, version);
+    if (total.transient !== undefined) {
+      for (const owner of owners) if (!settled.has(owner)) this.#again(owner);
+    }
+    const outcome =
+      total.transient !== undefined
+        ? "failed"
+        : total.refused.length > 0
+          ? "refused"
+          : owners.length > 0
+            ? "done"
+            : "nothing";
+    report({
+      outcome,
+      owners: owners.length,
+      operations: total.operations,
+      bytes: total.bytes,
+      transactions: total.transactions,
+      kernelMs: total.kernelMs,
+      durationMs: clock.monotonic() - started,
+      triggerTimes: outcome === "failed" ? [] : this.#triggerTimes.splice(0),
+      error: total.transient ?? total.refused[0]?.error,
+    });
+    return outcome !== "failed";
+  }
+
+  /** Empties the dirty list, settling who holds which frontend before anything is planned. */
+  #takeDirtyServices(): ServiceId[] {
+    const { core, claims } = this.#options;
+    const taken = new Set<ServiceId>();
+    while (core.dirtyCount() > 0) {
+      for (const id of core.takeDirty(core.dirtyCount())) {
+        taken.add(id);
+        const service = core.readService(id);
+        for (const other of service === undefined ? claims.remove(id) : claims.update(service)) {
+          if (other !== id && !taken.has(other)) core.markDirty(other);
+        }
+      }
+    }
+    return [...taken];
+  }
+
+  #takeProblems(): void {
+    for (const problem of this.#options.core.takeProblems()) this.#options.problem(problem);
+  }
+
+  /** Books what became of the owners; returns those that need no further attempt now. */
+  #settle(total: Outcome, version: number): Set<number> {
+    const { problem } = this.#options;
+    const settled = new Set<number>();
+    for (const owner of total.programmed) {
+      settled.add(owner);
+      if (owner === OWNER_NODE) this.#nodeVersion = version;
+      if (owner === OWNER_ADOPTED) this.#swept = true;
+      if (this.#refused.delete(owner)) {
+        problem({ ...refusedProblem(this.#refusedNames.get(owner) ?? ""), message: "" });
+        this.#refusedNames.delete(owner);
+      }
+    }
+    for (const { owner, error } of total.refused) {
+      settled.add(owner);
+      if (owner === OWNER_NODE) this.#nodeVersion = version;
+      const name = this.#nameOf(owner);
+      this.#refused.add(owner);
+      this.#refusedNames.set(owner, name);
+      problem({ ...refusedProblem(name), message: error.message });
+    }
+    return settled;
+  }
+
+  #again(owner: number): void {
+    if (owner !== OWNER_NODE && owner !== OWNER_ADOPTED) {
+      this.#options.core.markDirty(owner as ServiceId);
+    }
+  }
+
+  #nameOf(owner: number): string {
+    if (owner === OWNER_NODE) return "Node";
+    return `Service ${this.#options.core.serviceKey(owner as ServiceId)}`;
+  }
+}
+
+function refusedProblem(subject: string): Problem {
+  return { subject, code: "NETLINK_REFUSED", field: "", message: "" };
+}
+
+function add(total: Outcome, part: Outcome): void {
+  total.operations += part.operations;
+  total.bytes += part.bytes;
+  total.kernelMs += part.kernelMs;
+  total.transactions += part.transactions;
+  for (const owner of part.programmed) total.programmed.push(owner);
+  for (const refusal of part.refused) total.refused.push(refusal);
+  total.transient = part.transient;
+  total.drifted = part.drifted;
+}

@@ -1,0 +1,102 @@
+/** What the plan depends on besides Services: this node, its addresses, the cluster's ranges. */
+import { printAddress } from "../address.ts";
+import type { Core } from "../core/core.ts";
+import type { PlanContext } from "../plan/plan.ts";
+import { type NodePortAddresses, nodePortAddresses } from "../state/addresses.ts";
+import { ServiceCidrs } from "../state/cidrs.ts";
+import type { FrontendClaims } from "../state/claims.ts";
+import { readNode, withBindAddress } from "../state/node.ts";
+import type { Address, NodeFacts, Problem } from "../types.ts";
+
+export interface PlanInputsOptions {
+  readonly core: Core;
+  readonly claims: FrontendClaims;
+  readonly nodeName: string;
+  /** kube-proxy's bindAddress: overrides the node's own address of its family unless unspecified. */
+  readonly bindAddress: string;
+  readonly nodePortAddresses: NodePortAddresses;
+}
+
+export class PlanInputs {
+  readonly #options: PlanInputsOptions;
+  readonly #cidrs = new ServiceCidrs();
+  #facts: NodeFacts;
+  #nodeSeen = false;
+  #interfaces: readonly Address[] = [];
+  #version = 0;
+
+  constructor(options: PlanInputsOptions) {
+    this.#options = options;
+    this.#facts = withBindAddress(unknownNode(options.nodeName), options.bindAddress);
+  }
+
+  get node(): NodeFacts {
+    return this.#facts;
+  }
+
+  /** The Node object has been seen, now or earlier: the last copy counts when it is deleted. */
+  get nodeSeen(): boolean {
+    return this.#nodeSeen;
+  }
+
+  /** This node's object, or undefined when there is none. Returns what is wrong with it. */
+  setNode(object: unknown): readonly Problem[] {
+    if (object === undefined) return [];
+    const { facts, problems } = readNode(object);
+    if (facts === undefined) return problems;
+    const { core } = this.#options;
+    const before = this.#facts;
+    this.#facts = withBindAddress(facts, this.#options.bindAddress);
+    this.#nodeSeen = true;
+    core.setZone(facts.zone);
+    if (primaryText(before) !== primaryText(this.#facts)) {
+      this.#version++;
+      // Source ranges that hold the node's own address let the load balancer's addresses in.
+      core.markAllDirty();
+    }
+    return problems;
+  }
+
+  /** All ServiceCIDR objects. Returns what is wrong with them. */
+  setServiceCidrs(objects: readonly unknown[]): readonly Problem[] {
+    const problems = this.#cidrs.replace(objects);
+    this.#version++;
+    return problems;
+  }
+
+  /** The addresses on this node's interfaces, as the kernel has them now. */
+  setInterfaceAddresses(addresses: readonly Address[]): void {
+    this.#interfaces = addresses;
+    this.#version++;
+  }
+
+  /** Grows whenever `planNode` may come out differently. */
+  version(): number {
+    return this.#version + this.#options.core.localAddressesVersion();
+  }
+
+  context(): PlanContext {
+    const { core, claims } = this.#options;
+    const { primary } = this.#facts;
+    return {
+      primary,
+      claims,
+      serviceCidrs: this.#cidrs.cidrs,
+      nodePortAddresses: nodePortAddresses(
+        this.#options.nodePortAddresses,
+        primary,
+        this.#interfaces,
+      ),
+      localEndpoints: { 4: core.localAddresses(4), 6: core.localAddresses(6) },
+    };
+  }
+}
+
+function unknownNode(name: string): NodeFacts {
+  return { name, primary: {}, zone: "", podCidrs: [], eligible: false };
+}
+
+function primaryText({ primary }: NodeFacts): string {
+  const text = (address: Address | undefined) => (address ? printAddress(address.bytes) : "");
+  return `${text(primary[4])} ${text(primary[6])}`;
+}

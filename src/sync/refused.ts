@@ -1,0 +1,41 @@
+/** Owners whose elements the kernel refused: left out of transactions, tried again with growing waits. */
+import type { Clock } from "../clock.ts";
+import { REFUSED_RETRY_MS, REFUSED_RETRY_MS_MAX } from "../limits.ts";
+
+interface Refusal {
+  readonly attempts: number;
+  readonly cancel: () => void;
+}
+
+export class RefusedOwners {
+  readonly #clock: Clock;
+  readonly #retry: (owner: number) => void;
+  readonly #refusals = new Map<number, Refusal>();
+
+  /** `retry` is called when an owner's wait is over; it is then to be synced again. */
+  constructor(clock: Clock, retry: (owner: number) => void) {
+    this.#clock = clock;
+    this.#retry = retry;
+  }
+
+  get count(): number {
+    return this.#refusals.size;
+  }
+
+  /** The kernel refused an element of this owner just now. */
+  add(owner: number): void {
+    const before = this.#refusals.get(owner);
+    before?.cancel();
+    const attempts = (before?.attempts ?? 0) + 1;
+    const wait = Math.min(REFUSED_RETRY_MS * 2 ** (attempts - 1), REFUSED_RETRY_MS_MAX);
+    const cancel = this.#clock.after(wait, () => this.#retry(owner));
+    this.#refusals.set(owner, { attempts, cancel });
+  }
+
+  /** The owner's elements are in the kernel. True if it had been refused before. */
+  delete(owner: number): boolean {
+    const refusal = this.#refusals.get(owner);
+    refusal?.cancel();
+    return this.#refusals.delete(owner);
+  }
+}

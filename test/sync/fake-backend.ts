@@ -1,0 +1,119 @@
+/**
+ * A dataplane in memory with the kernel's semantics: a transaction is taken whole or not at all, adding what
+ * is there with another value or deleting what is not there is refused.
+ */
+import type { Adoption, Backend, Receipt } from "../../src/apply/backend.ts";
+import type { Core, OperationList } from "../../src/core/core.ts";
+import { SluiceError } from "../../src/errors.ts";
+import { printElement } from "../../src/plan/print.ts";
+import { TABLES, type TableId, tableLabel } from "../../src/plan/tables.ts";
+import type { Operation } from "../../src/types.ts";
+
+interface Element {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+export interface Transaction {
+  readonly adds: number;
+  readonly deletes: number;
+  readonly owners: ReadonlySet<number>;
+}
+
+export class FakeBackend implements Backend {
+  readonly tables = new Map<TableId, Map<string, Element>>();
+  readonly transactions: Transaction[] = [];
+  /** What the next transactions meet: an error, or an operation that the kernel refuses. */
+  transient: SluiceError | undefined;
+  refuses: (operation: Operation) => boolean = () => false;
+  /** Does the error name the owner of the refused operation? */
+  namesCulprit = true;
+
+  probe(): void {}
+
+  start(core: Core): Adoption {
+    let elements = 0;
+    for (const [table, content] of this.tables) {
+      const packed = Buffer.concat(
+        [...content.values()].map(({ key, value }) => Buffer.concat([key, value])),
+      );
+      core.adopt(table, new Uint8Array(packed), content.size);
+      elements += content.size;
+    }
+    return { outcome: elements > 0 ? "adopted" : "fresh", elements };
+  }
+
+  apply(operations: OperationList): Receipt {
+    if (this.transient !== undefined) {
+      return { ok: false, error: this.transient, transient: true };
+    }
+    const next = new Map([...this.tables].map(([table, content]) => [table, new Map(content)]));
+    const owners = new Set<number>();
+    let adds = 0;
+    let deletes = 0;
+    for (const operation of operations) {
+      owners.add(operation.owner);
+      const content = next.get(operation.table) ?? new Map<string, Element>();
+      next.set(operation.table, content);
+      const key = operation.key.toHex();
+      const present = content.has(key);
+      const wrong = operation.kind === "add" ? present : !present;
+      if (wrong || this.refuses(operation)) {
+        const label = tableLabel(operation.table);
+        const message = `Cannot ${operation.kind} an element of ${label}: the kernel refused it: current value is ${key}`;
+        const error = new SluiceError("NETLINK_REFUSED", message);
+        return this.namesCulprit
+          ? { ok: false, error, transient: false, owner: operation.owner }
+          : { ok: false, error, transient: false };
+      }
+      if (operation.kind === "add") {
+        adds++;
+        content.set(key, { key: operation.key.slice(), value: operation.value.slice() });
+      } else {
+        deletes++;
+        content.delete(key);
+      }
+    }
+    for (const [table, content] of next) this.tables.set(table, content);
+    this.transactions.push({ adds, deletes, owners });
+    return { ok: true, bytes: operations.bytes, kernelMs: 0 };
+  }
+
+  forgetAffinity(): number {
+    return 0;
+  }
+
+  readCounters(): void {}
+
+  cleanup(): boolean {
+    const some = this.tables.size > 0;
+    this.tables.clear();
+    return some;
+  }
+
+  close(): void {}
+
+  /** Every element as a line, sorted; slots by endpoint rather than by number, which is history's choice. */
+  print(): string[] {
+    const lines: string[] = [];
+    for (const [table, content] of this.tables) {
+      for (const { key, value } of content.values()) {
+        lines.push(printElement(table, key, value, "").replace(" ()", ""));
+      }
+    }
+    return lines.sort();
+  }
+
+  /** Lines of one table. */
+  table(label: string): string[] {
+    return this.print().filter((line) => line.startsWith(`${label} `));
+  }
+}
+
+/** Slot numbers are what history made of them: compare which endpoints a frontend has, not in which slot. */
+export function withoutSlots(lines: readonly string[]): string[] {
+  return lines.map((line) => line.replace(/ slot \d+/, " slot")).sort();
+}
+
+/** All table ids, for tests that go through every table. */
+export const TABLE_IDS = TABLES.flatMap((_, index) => [index * 2, index * 2 + 1]) as TableId[];

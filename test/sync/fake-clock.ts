@@ -1,0 +1,52 @@
+import type { Clock } from "../../src/clock.ts";
+
+/** A clock that stands still until it is told to advance; callbacks run in the order of their time. */
+export class FakeClock implements Clock {
+  #now: number;
+  #timers: { at: number; order: number; run: () => void }[] = [];
+  #order = 0;
+
+  constructor(now = 1_700_000_000_000) {
+    this.#now = now;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  monotonic(): number {
+    return this.#now;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = { at: this.#now + Math.max(ms, 0), order: this.#order++, run };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+    };
+  }
+
+  soon(run: () => void): void {
+    this.after(0, run);
+  }
+
+  /** Number of callbacks that wait. */
+  get waiting(): number {
+    return this.#timers.length;
+  }
+
+  /** Moves time on, running what falls due, and lets promises settle after each callback. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#now + ms;
+    for (;;) {
+      this.#timers.sort((a, b) => a.at - b.at || a.order - b.order);
+      const next = this.#timers[0];
+      if (next === undefined || next.at > end) break;
+      this.#timers.shift();
+      this.#now = Math.max(this.#now, next.at);
+      next.run();
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    }
+    this.#now = end;
+  }
+}

@@ -1,0 +1,201 @@
+import { describe, expect, test } from "bun:test";
+import { SluiceError } from "../../src/errors.ts";
+import { tableLabel } from "../../src/plan/tables.ts";
+import { withoutSlots } from "./fake-backend.ts";
+import { service, slice, syncWorld } from "./world.ts";
+
+const IPS = ["10.1.0.1", "10.1.0.2", "10.1.0.3"];
+
+async function threeServices() {
+  const world = syncWorld();
+  for (const [i, name] of ["a", "b", "c"].entries()) {
+    world.put("Service", service(name, `10.96.0.${i + 1}`));
+    world.put("EndpointSlice", slice(`${name}-1`, name, IPS));
+  }
+  await world.sync();
+  return world;
+}
+
+describe("SyncLoop", () => {
+  test("brings Services and their endpoints into the kernel in one transaction", async () => {
+    const world = await threeServices();
+    expect(world.backend.transactions).toHaveLength(1);
+    expect(world.backend.table("frontends4")).toEqual([
+      "frontends4 10.96.0.1 tcp 80 -> pick endpoints 3",
+      "frontends4 10.96.0.2 tcp 80 -> pick endpoints 3",
+      "frontends4 10.96.0.3 tcp 80 -> pick endpoints 3",
+    ]);
+    expect(world.backend.table("endpoints4")).toHaveLength(9);
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "done", transactions: 1 });
+  });
+
+  test("does nothing in the kernel when nothing that matters has changed", async () => {
+    const world = await threeServices();
+    world.put("Service", service("a", "10.96.0.1"));
+    world.put("EndpointSlice", slice("a-1", "a", IPS));
+    await world.sync();
+    expect(world.backend.transactions).toHaveLength(1);
+    expect(world.reports.at(-1)?.outcome).toBe("nothing");
+  });
+
+  test("removes one endpoint of three with at most four element operations", async () => {
+    const world = await threeServices();
+    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.2", "10.1.0.3"]));
+    await world.sync();
+    const last = world.backend.transactions.at(-1);
+    expect((last?.adds ?? 0) + (last?.deletes ?? 0)).toBeLessThanOrEqual(5);
+    expect(withoutSlots(world.backend.table("endpoints4"))).toEqual(
+      withoutSlots([
+        ...["10.1.0.2", "10.1.0.3"].map((ip) => `endpoints4 10.96.0.1 tcp 80 slot 0 -> ${ip}:8080`),
+        ...IPS.map((ip) => `endpoints4 10.96.0.2 tcp 80 slot 0 -> ${ip}:8080`),
+        ...IPS.map((ip) => `endpoints4 10.96.0.3 tcp 80 slot 0 -> ${ip}:8080`),
+      ]),
+    );
+  });
+
+  test("removes every element of a Service that is deleted", async () => {
+    const world = await threeServices();
+    world.remove("Service", service("b", "10.96.0.2"));
+    await world.sync();
+    expect(world.backend.print().filter((line) => line.includes("10.96.0.2"))).toEqual([]);
+    expect(world.backend.table("frontends4")).toHaveLength(2);
+  });
+
+  test("a restart on an unchanged cluster sends no transaction", async () => {
+    const before = await threeServices();
+    const after = syncWorld(before.backend);
+    for (const [i, name] of ["c", "b", "a"].entries()) {
+      after.put("Service", service(name, `10.96.0.${3 - i}`));
+      after.put("EndpointSlice", slice(`${name}-1`, name, IPS.toReversed()));
+    }
+    await after.sync();
+    expect(after.backend.transactions).toHaveLength(1);
+  });
+
+  test("a restart removes what has vanished meanwhile, and only that", async () => {
+    const before = await threeServices();
+    const kept = before.backend.print().filter((line) => !line.includes("10.96.0.3"));
+    const after = syncWorld(before.backend);
+    for (const [i, name] of ["a", "b"].entries()) {
+      after.put("Service", service(name, `10.96.0.${i + 1}`));
+      after.put("EndpointSlice", slice(`${name}-1`, name, IPS));
+    }
+    await after.sync();
+    expect(after.backend.print()).toEqual(kept);
+    expect(after.backend.transactions.at(-1)).toMatchObject({ adds: 0 });
+  });
+
+  test.each([
+    ["names the owner", true],
+    ["names nobody", false],
+  ])(
+    "a Service the kernel refuses is left out and the rest applied, when the error %s",
+    async (_, names) => {
+      const world = syncWorld();
+      world.backend.namesCulprit = names;
+      world.backend.refuses = ({ table, key }) =>
+        tableLabel(table) === "frontends4" && key[3] === 2;
+      for (let i = 1; i <= 9; i++) {
+        world.put("Service", service(`s${i}`, `10.96.0.${i}`));
+        world.put("EndpointSlice", slice(`s${i}-1`, `s${i}`, IPS));
+      }
+      expect(await world.sync()).toBe(true);
+      expect(world.backend.table("frontends4")).toHaveLength(8);
+      expect(world.backend.print().filter((line) => line.includes("10.96.0.2 "))).toEqual([]);
+      expect(world.reports.at(-1)?.outcome).toBe("refused");
+      expect(world.problems.at(-1)).toMatchObject({
+        subject: "Service default/s2",
+        code: "NETLINK_REFUSED",
+      });
+      expect(world.problems.at(-1)?.message).toContain("frontends4");
+
+      world.backend.refuses = () => false;
+      await world.clock.advance(1000);
+      expect(world.wakes()).toBe(1);
+      await world.sync();
+      expect(world.backend.table("frontends4")).toHaveLength(9);
+      expect(world.problems.at(-1)).toMatchObject({ subject: "Service default/s2", message: "" });
+    },
+  );
+
+  test("a failed transaction changes nothing and the next sync is the retry", async () => {
+    const world = await threeServices();
+    const before = world.backend.print();
+    world.backend.transient = new SluiceError("NETLINK_SOCKET", "Cannot send: no buffer space");
+    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
+    expect(await world.sync()).toBe(false);
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", triggerTimes: [] });
+    expect(world.backend.print()).toEqual(before);
+
+    world.backend.transient = undefined;
+    expect(await world.sync()).toBe(true);
+    expect(world.backend.print().filter((line) => line.includes("10.1.0.9"))).toHaveLength(1);
+  });
+
+  test("cuts a large load into bounded transactions", async () => {
+    const world = syncWorld();
+    const ips = Array.from({ length: 900 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);
+    for (let i = 1; i <= 100; i++) {
+      world.put("Service", service(`s${i}`, `10.96.0.${i}`));
+      world.put("EndpointSlice", slice(`s${i}-1`, `s${i}`, ips));
+    }
+    await world.sync();
+    expect(world.backend.transactions.length).toBeGreaterThan(1);
+    for (const { adds } of world.backend.transactions) expect(adds).toBeLessThanOrEqual(50_000);
+    expect(world.backend.table("endpoints4")).toHaveLength(90_000);
+  });
+
+  test("two Services claiming one external address: the older keeps it, and the younger gets it after", async () => {
+    const world = syncWorld();
+    const external = { externalIPs: ["192.0.2.1"] };
+    const young = service("young", "10.96.0.1", external, 2000);
+    const old = service("old", "10.96.0.2", external, 1000);
+    world.put("Service", young);
+    world.put("EndpointSlice", slice("young-1", "young", ["10.1.0.1"]));
+    await world.sync();
+    world.put("Service", old);
+    world.put("EndpointSlice", slice("old-1", "old", ["10.1.0.2"]));
+    await world.sync();
+    const endpoint = () =>
+      world.backend.table("endpoints4").filter((line) => line.includes("192.0.2.1"));
+    expect(endpoint()).toEqual(["endpoints4 192.0.2.1 tcp 80 slot 0 -> 10.1.0.2:8080"]);
+
+    const count = world.backend.transactions.length;
+    world.put("Service", {
+      ...young,
+      spec: { ...(young["spec"] as object), sessionAffinity: "None" },
+    });
+    world.put("EndpointSlice", slice("young-1", "young", ["10.1.0.1", "10.1.0.3"]));
+    await world.sync();
+    expect(endpoint()).toEqual(["endpoints4 192.0.2.1 tcp 80 slot 0 -> 10.1.0.2:8080"]);
+    expect(world.backend.transactions).toHaveLength(count + 1);
+
+    world.remove("Service", old);
+    await world.sync();
+    expect(endpoint().map((line) => line.replace(/slot \d/, "slot"))).toEqual([
+      "endpoints4 192.0.2.1 tcp 80 slot -> 10.1.0.1:8080",
+      "endpoints4 192.0.2.1 tcp 80 slot -> 10.1.0.3:8080",
+    ]);
+  });
+
+  test("the node's own elements follow its addresses, its endpoints and the Service CIDRs", async () => {
+    const world = await threeServices();
+    world.inputs.setInterfaceAddresses([
+      { family: 4, bytes: new Uint8Array([192, 0, 2, 7]) },
+      { family: 4, bytes: new Uint8Array([127, 0, 0, 1]) },
+    ]);
+    world.inputs.setServiceCidrs([
+      { metadata: { name: "kubernetes" }, spec: { cidrs: ["10.96.0.0/16"] } },
+    ]);
+    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.1!", "10.1.0.2"]));
+    await world.sync();
+    expect(world.backend.table("node-addresses4")).toEqual(["node-addresses4 192.0.2.7"]);
+    expect(world.backend.table("service-cidrs4")).toEqual(["service-cidrs4 10.96.0.0/16"]);
+    expect(world.backend.table("hairpin4")).toEqual(["hairpin4 10.1.0.1 10.1.0.1"]);
+    world.inputs.setInterfaceAddresses([]);
+    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.2"]));
+    await world.sync();
+    expect(world.backend.table("node-addresses4")).toEqual([]);
+    expect(world.backend.table("hairpin4")).toEqual([]);
+  });
+});

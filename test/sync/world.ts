@@ -1,0 +1,126 @@
+/** A whole proxy without I/O: the real core, plan and loop, a dataplane in memory, and a clock that stands still. */
+import { readFileSync } from "node:fs";
+import { compileCore } from "../../asm/compile.ts";
+import type { Core, ObjectKind } from "../../src/core/core.ts";
+import { createCore } from "../../src/core/create.ts";
+import { FrontendClaims } from "../../src/state/claims.ts";
+import { SyncLoop, type SyncReport } from "../../src/sync/loop.ts";
+import { PlanInputs } from "../../src/sync/plan-inputs.ts";
+import type { Problem } from "../../src/types.ts";
+import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import type { JsonObject } from "../../src/watch/json.ts";
+import { FakeBackend } from "./fake-backend.ts";
+import { FakeClock } from "./fake-clock.ts";
+
+const module = new WebAssembly.Module(readFileSync(await compileCore("release")));
+
+export interface SyncWorld {
+  readonly core: Core;
+  readonly backend: FakeBackend;
+  readonly clock: FakeClock;
+  readonly inputs: PlanInputs;
+  readonly reports: SyncReport[];
+  readonly problems: Problem[];
+  /** How often the loop asked to be run again by itself. */
+  wakes(): number;
+  put(kind: ObjectKind, object: JsonObject): void;
+  remove(kind: ObjectKind, object: JsonObject): void;
+  /** One sync, with whatever the clock has to do for it. */
+  sync(): Promise<boolean>;
+}
+
+/** `backend` is handed on from another world to see a restart. */
+export function syncWorld(backend = new FakeBackend()): SyncWorld {
+  const clock = new FakeClock();
+  const core = createCore(module, { seed: 42, nodeName: "node-a" });
+  backend.start(core);
+  const claims = new FrontendClaims((id) => core.serviceKey(id));
+  const inputs = new PlanInputs({
+    core,
+    claims,
+    nodeName: "node-a",
+    bindAddress: "0.0.0.0",
+    nodePortAddresses: { primary: false, cidrs: [] },
+  });
+  const reports: SyncReport[] = [];
+  const problems: Problem[] = [];
+  let wakes = 0;
+  const loop = new SyncLoop({
+    core,
+    backend,
+    clock,
+    claims,
+    context: () => inputs.context(),
+    nodeVersion: () => inputs.version(),
+    selected: () => {},
+    report: (report) => reports.push(report),
+    problem: (problem) => problems.push(problem),
+    wake: () => wakes++,
+  });
+  const streams = {
+    Service: core.openStream("Service", "watch"),
+    EndpointSlice: core.openStream("EndpointSlice", "watch"),
+  };
+  let version = 0;
+  const feed = (kind: ObjectKind, type: "ADDED" | "DELETED", object: JsonObject) => {
+    const metadata = { ...(object["metadata"] as object), resourceVersion: String(++version) };
+    const frame = encodeWatchEvent(kind, type, { ...object, metadata });
+    streams[kind].reserve(frame.length).set(frame);
+    streams[kind].feed(frame.length);
+  };
+  return {
+    core,
+    backend,
+    clock,
+    inputs,
+    reports,
+    problems,
+    wakes: () => wakes,
+    put: (kind, object) => feed(kind, "ADDED", object),
+    remove: (kind, object) => feed(kind, "DELETED", object),
+    async sync() {
+      let done: boolean | undefined;
+      void loop.run().then((result) => {
+        done = result;
+      });
+      while (done === undefined) await clock.advance(0);
+      return done;
+    },
+  };
+}
+
+/** A Service with one port, 80, unless `spec` says otherwise. `created`: seconds. */
+export function service(name: string, ip: string, spec: JsonObject = {}, created = 1): JsonObject {
+  return {
+    metadata: {
+      namespace: "default",
+      name,
+      creationTimestamp: new Date(created * 1000).toISOString(),
+    },
+    spec: {
+      type: "ClusterIP",
+      clusterIP: ip,
+      clusterIPs: [ip],
+      ports: [{ name: "http", protocol: "TCP", port: 80 }],
+      ...spec,
+    },
+  };
+}
+
+/** A slice of port http 8080; addresses ending in `!` are on this node. */
+export function slice(name: string, of: string, addresses: readonly string[]): JsonObject {
+  return {
+    metadata: {
+      namespace: "default",
+      name,
+      labels: { "kubernetes.io/service-name": of },
+    },
+    addressType: addresses.some((address) => address.includes(":")) ? "IPv6" : "IPv4",
+    ports: [{ name: "http", protocol: "TCP", port: 8080 }],
+    endpoints: addresses.map((text) => ({
+      addresses: [text.replace("!", "")],
+      conditions: { ready: true },
+      nodeName: text.endsWith("!") ? "node-a" : "node-b",
+    })),
+  };
+}
