@@ -136,6 +136,12 @@ export type TableName = (typeof TABLES)[number]["name"];
 /** Id of a table: index in TABLES * 2, plus 1 for IPv6. */
 export type TableId = number & { readonly brand: "TableId" };
 
+/** Every table id, in order. */
+export const TABLE_IDS: readonly TableId[] = TABLES.flatMap((_, index) => [
+  (index * 2) as TableId,
+  (index * 2 + 1) as TableId,
+]);
+
 const indexByName = new Map<string, number>(TABLES.map((table, index) => [table.name, index]));
 
 /** The id of a table by its name and family. */

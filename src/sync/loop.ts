@@ -9,6 +9,7 @@ import type { Core } from "../core/core.ts";
 import type { SluiceError } from "../errors.ts";
 import { BATCH_SERVICES } from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
+import { TABLE_IDS } from "../plan/tables.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import type { Problem, Service, ServiceId } from "../types.ts";
 import { emptyOutcome, type Outcome, Programmer } from "./programmer.ts";
@@ -91,6 +92,7 @@ export class SyncLoop {
     if (total.transient !== undefined) {
       for (const owner of owners) if (!settled.has(owner)) this.#again(owner);
     }
+    if (total.drifted) this.#readAgain();
     const outcome =
       total.transient !== undefined
         ? "failed"
@@ -161,6 +163,20 @@ export class SyncLoop {
     if (owner !== OWNER_NODE && owner !== OWNER_ADOPTED) {
       this.#options.core.markDirty(owner as ServiceId);
     }
+  }
+
+  /** Somebody else changed our table: forget what we believed, adopt what is there, sync everything. */
+  #readAgain(): void {
+    const { core, backend } = this.#options;
+    for (const table of TABLE_IDS) {
+      const keys: Uint8Array[] = [];
+      core.eachElement(table, (key) => keys.push(key.slice()));
+      core.forget(table, new Uint8Array(Buffer.concat(keys)), keys.length);
+    }
+    backend.start(core);
+    core.markAllDirty();
+    this.#nodeVersion = -1;
+    this.#swept = false;
   }
 
   #nameOf(owner: number): string {

@@ -6,7 +6,7 @@ import type { Adoption, Backend, Receipt } from "../../src/apply/backend.ts";
 import type { Core, OperationList } from "../../src/core/core.ts";
 import { SluiceError } from "../../src/errors.ts";
 import { printElement } from "../../src/plan/print.ts";
-import { TABLES, type TableId, tableLabel } from "../../src/plan/tables.ts";
+import { type TableId, tableLabel } from "../../src/plan/tables.ts";
 import type { Operation } from "../../src/types.ts";
 
 interface Element {
@@ -62,9 +62,10 @@ export class FakeBackend implements Backend {
         const label = tableLabel(operation.table);
         const message = `Cannot ${operation.kind} an element of ${label}: the kernel refused it: current value is ${key}`;
         const error = new SluiceError("NETLINK_REFUSED", message);
+        const drifted = wrong;
         return this.namesCulprit
-          ? { ok: false, error, transient: false, owner: operation.owner }
-          : { ok: false, error, transient: false };
+          ? { ok: false, error, transient: false, drifted, owner: operation.owner }
+          : { ok: false, error, transient: false, drifted };
       }
       if (operation.kind === "add") {
         adds++;
@@ -114,6 +115,3 @@ export class FakeBackend implements Backend {
 export function withoutSlots(lines: readonly string[]): string[] {
   return lines.map((line) => line.replace(/ slot \d+/, " slot")).sort();
 }
-
-/** All table ids, for tests that go through every table. */
-export const TABLE_IDS = TABLES.flatMap((_, index) => [index * 2, index * 2 + 1]) as TableId[];

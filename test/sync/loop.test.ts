@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { SluiceError } from "../../src/errors.ts";
-import { tableLabel } from "../../src/plan/tables.ts";
+import { tableId, tableLabel } from "../../src/plan/tables.ts";
 import { withoutSlots } from "./fake-backend.ts";
 import { service, slice, syncWorld } from "./world.ts";
 
@@ -130,6 +130,22 @@ describe("SyncLoop", () => {
     world.backend.transient = undefined;
     expect(await world.sync()).toBe(true);
     expect(world.backend.print().filter((line) => line.includes("10.1.0.9"))).toHaveLength(1);
+  });
+
+  test("reads the kernel again when somebody else has changed the table, and repairs just that", async () => {
+    const world = await threeServices();
+    const before = world.backend.print();
+    const frontends = world.backend.tables.get(tableId("frontends", 4));
+    for (const key of frontends?.keys() ?? []) {
+      frontends?.delete(key);
+      break;
+    }
+    world.remove("Service", service("a", "10.96.0.1"));
+    expect(await world.sync()).toBe(false);
+    world.put("Service", service("a", "10.96.0.1"));
+    expect(await world.sync()).toBe(true);
+    expect(world.backend.print()).toEqual(before);
+    expect(world.backend.transactions.at(-1)).toMatchObject({ adds: 1, deletes: 0 });
   });
 
   test("cuts a large load into bounded transactions", async () => {
