@@ -110,8 +110,9 @@ async function compile(build: Build): Promise<WebAssembly.Module> {
   const hash = createHash("sha256")
     .update(JSON.stringify([flags, [...sources]]))
     .digest("hex");
-  const target = join(folder, "out", `test.${build}.${hash.slice(0, 16)}.wasm`);
-  if (!existsSync(target)) {
+  const target = join(folder, "out", `test.${build}.wasm`);
+  const stamp = join(folder, "out", `test.${build}.sha256`);
+  if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== hash) {
     mkdirSync(join(folder, "out"), { recursive: true });
     let binary: Uint8Array | undefined;
     const { error, stderr } = await main(["test.ts", ...flags, "--outFile", "test.wasm"], {
@@ -124,6 +125,7 @@ async function compile(build: Build): Promise<WebAssembly.Module> {
     if (error || !binary) throw new Error(stderr.toString(), { cause: error });
     writeFileSync(`${target}.${process.pid}`, binary);
     renameSync(`${target}.${process.pid}`, target);
+    writeFileSync(stamp, hash);
   }
   return new WebAssembly.Module(readFileSync(target));
 }
