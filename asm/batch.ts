@@ -2,9 +2,9 @@
 // owner, which keys are added, and how much room the commit will need.
 
 import { sameBytes } from "./bytes";
-import { ELEMENT_EPOCH, ELEMENT_OWNER, Table, reserve, tableOf, valueOf } from "./elements";
+import { ELEMENT_EPOCH, ELEMENT_OWNER, reserve, Table, tableOf, valueOf } from "./elements";
 import { OP_HEADER, OWNER_ADOPTED, TABLE_NAMES_OWNER } from "./layout";
-import { addOperation, additionAt, nextAddition, replaceOperation } from "./operations";
+import { additionAt, addOperation, nextAddition, replaceOperation } from "./operations";
 import { REGION_SIZE, region } from "./region";
 import {
   slotHash,

@@ -19,11 +19,11 @@ import {
   ELEMENT_NEXT,
   ELEMENT_OWNER,
   ELEMENT_TABLE,
-  Table,
   find,
   hashKey,
   insert,
   remove,
+  Table,
   tableOf,
 } from "./elements";
 import {

@@ -4,7 +4,7 @@
 
 import { add, ignore, isAdded, isMarked, keep } from "./batch";
 import { sameBytes } from "./bytes";
-import { Table, find, hashKey, valueOf } from "./elements";
+import { find, hashKey, Table, valueOf } from "./elements";
 import { hash32 } from "./hash";
 import { REGION_SIZE, region } from "./region";
 
