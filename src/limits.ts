@@ -46,3 +46,5 @@ export const MANIFESTS_RESCAN_MS = 30_000;
 export const AFFINITY_SECONDS_MAX = 86_400;
 /** Endpoints behind one frontend; more are left out. An action holds the count in 20 bits. */
 export const SLOTS_MAX = 1_000_000;
+/** Health and metrics come after the first sync, or after this long without one. */
+export const ADMIN_WAIT_MS = 1000;

@@ -15,9 +15,11 @@ import { ConnectionCounters } from "./observe/connections.ts";
 import { HealthTracker } from "./observe/health.ts";
 import { HealthChecks } from "./observe/health-checks.ts";
 import { Metrics } from "./observe/metrics.ts";
+import { NoLocalEndpoints } from "./observe/no-local-endpoints.ts";
 import { Problems } from "./observe/problems.ts";
+import type { LastSync } from "./observe/view.ts";
 import { FrontendClaims } from "./state/claims.ts";
-import { SyncLoop, type SyncReport } from "./sync/loop.ts";
+import { SyncLoop } from "./sync/loop.ts";
 import { Pacer } from "./sync/pacer.ts";
 import { PlanInputs } from "./sync/plan-inputs.ts";
 import type { Cidr, Problem } from "./types.ts";
@@ -41,7 +43,7 @@ export interface ProxyOptions {
 }
 
 /** All the parts, for the admin server to look at. */
-export interface Proxy {
+export interface RunningProxy {
   readonly config: Config;
   readonly core: Core;
   readonly backend: Backend;
@@ -49,11 +51,13 @@ export interface Proxy {
   readonly source: Source;
   readonly health: HealthTracker;
   readonly healthChecks: HealthChecks;
+  readonly noLocalEndpoints: NoLocalEndpoints;
   readonly metrics: Metrics;
   readonly connections: ConnectionCounters;
   readonly problems: Problems;
-  /** The latest sync that had something to do, and when it ended (ms since the epoch). */
-  lastSync(): { readonly report: SyncReport; readonly finishedAt: number } | undefined;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  lastSync(): LastSync | undefined;
   /** Resolves after the first sync. */
   readonly firstSync: Promise<void>;
   /** Stops watching and syncing. The rules stay. */
@@ -64,12 +68,13 @@ export interface Proxy {
  * Starts everything.
  * @throws SluiceError PERMISSION_DENIED, KERNEL_UNSUPPORTED, TABLE_FOREIGN, KUBECONFIG_INVALID
  */
-export async function startProxy(options: ProxyOptions): Promise<Proxy> {
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { config, core, clock, log, nodeName } = options;
   const startedAt = clock.now();
   const problems = new Problems((problem) => sayProblem(log, problem));
   const health = new HealthTracker(config.syncPeriodMs);
   const healthChecks = new HealthChecks();
+  const noLocalEndpoints = new NoLocalEndpoints();
   const metrics = new Metrics(startedAt);
   const connections = new ConnectionCounters(core, config.endpointMetricsLimit);
   const claims = new FrontendClaims((id) => core.serviceKey(id));
@@ -91,7 +96,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     log.info("Took over the kernel's table", { outcome, elements });
   };
 
-  let last: { report: SyncReport; finishedAt: number } | undefined;
+  let last: LastSync | undefined;
   let firstSynced = () => {};
   const firstSync = new Promise<void>((resolve) => {
     firstSynced = resolve;
@@ -114,10 +119,11 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       claims,
       context: () => inputs.context(),
       nodeVersion: () => inputs.version(),
-      selected(id, service, localReady) {
+      selected(id, service, choices, localReady) {
         const subject = `Service ${core.serviceKey(id)}`;
         problems.replace(subject, "FRONTEND_TAKEN", service ? claims.problems(service) : []);
         healthChecks.update(id, service, localReady);
+        noLocalEndpoints.update(id, service, choices);
       },
       problem: (problem) => problems.report(problem),
       wake: request,
@@ -135,7 +141,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
         healthChecks.publish();
         firstSynced();
         if (report.outcome === "nothing") return;
-        last = { report, finishedAt: now };
+        last = { at: now, report };
         log.debug(2, "Synced", {
           outcome: report.outcome,
           owners: report.owners,
@@ -225,9 +231,11 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       source,
       health,
       healthChecks,
+      noLocalEndpoints,
       metrics,
       connections,
       problems,
+      startedAt,
       lastSync: () => last,
       firstSync,
       stop() {

@@ -11,8 +11,8 @@ import { BATCH_SERVICES } from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import { TABLE_IDS } from "../plan/tables.ts";
 import type { FrontendClaims } from "../state/claims.ts";
-import type { Problem, Service, ServiceId } from "../types.ts";
-import { emptyOutcome, type Outcome, Programmer } from "./programmer.ts";
+import type { Problem, ServiceId } from "../types.ts";
+import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
 import { RefusedOwners } from "./refused.ts";
 
 /** What one sync did, for metrics, health and the log. */
@@ -40,7 +40,7 @@ export interface SyncLoopOptions {
   /** Grows whenever what `planNode` depends on has changed. */
   readonly nodeVersion: () => number;
   /** A Service was selected: its healthCheckNodePort and local endpoints may have changed. */
-  readonly selected: (id: ServiceId, service: Service | undefined, localReady: number) => void;
+  readonly selected: Selected;
   readonly report: (report: SyncReport) => void;
   /** A problem began, or ended (empty message). */
   readonly problem: (problem: Problem) => void;

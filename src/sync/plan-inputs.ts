@@ -75,6 +75,16 @@ export class PlanInputs {
     return this.#version + this.#options.core.localAddressesVersion();
   }
 
+  /**
+   * Where healthCheckNodePorts listen: the addresses that serve node ports, or `::` for all there are, so
+   * that an address which appears later is answered without another listener.
+   */
+  listenAddresses(): readonly string[] {
+    const { primary, cidrs } = this.#options.nodePortAddresses;
+    if (!primary && cidrs.every(({ prefix }) => prefix === 0)) return ["::"];
+    return this.#nodePortAddresses().map(({ bytes }) => printAddress(bytes));
+  }
+
   context(): PlanContext {
     const { core, claims } = this.#options;
     const { primary } = this.#facts;
@@ -82,13 +92,14 @@ export class PlanInputs {
       primary,
       claims,
       serviceCidrs: this.#cidrs.cidrs,
-      nodePortAddresses: nodePortAddresses(
-        this.#options.nodePortAddresses,
-        primary,
-        this.#interfaces,
-      ),
+      nodePortAddresses: this.#nodePortAddresses(),
       localEndpoints: { 4: core.localAddresses(4), 6: core.localAddresses(6) },
     };
+  }
+
+  #nodePortAddresses(): readonly Address[] {
+    const option = this.#options.nodePortAddresses;
+    return nodePortAddresses(option, this.#facts.primary, this.#interfaces);
   }
 }
 

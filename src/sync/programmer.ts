@@ -51,8 +51,16 @@ export interface ProgrammerOptions {
   readonly core: Core;
   readonly backend: Backend;
   /** Called for each Service that was selected, before it is planned. */
-  readonly selected: (id: ServiceId, service: Service | undefined, localReady: number) => void;
+  readonly selected: Selected;
 }
+
+/** Hears of a Service that was selected; `service` is undefined when it is gone. */
+export type Selected = (
+  id: ServiceId,
+  service: Service | undefined,
+  choices: readonly Choice[],
+  localReady: number,
+) => void;
 
 export class Programmer {
   readonly #options: ProgrammerOptions;
@@ -85,7 +93,7 @@ export class Programmer {
     }
     core.select(ids, (id, choices, localReady) => {
       const service = core.readService(id);
-      selected(id, service, localReady);
+      selected(id, service, choices, localReady);
       entries.push({ owner: id, service, choices });
     });
     return entries;

@@ -1,0 +1,74 @@
+/**
+ * Puts the two HTTP servers and the healthCheckNodePorts on the air. Imported only once the rules are in the
+ * kernel (or take their time), because what it loads costs a tenth of a second and some megabytes.
+ */
+import type { Clock } from "../clock.ts";
+import { SluiceError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import type { HealthChecks } from "../observe/health-checks.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { ReadOnlyView } from "../observe/view.ts";
+import type { Problem } from "../types.ts";
+import { createAdminApp } from "./admin-app.ts";
+import { createHealthApp } from "./health-app.ts";
+import { HealthCheckNodePorts } from "./health-check-node-ports.ts";
+import { type Listener, listen } from "./serve.ts";
+
+export interface AdminOptions {
+  readonly view: ReadOnlyView;
+  readonly metrics: Metrics;
+  readonly healthChecks: HealthChecks;
+  /** Addresses that healthCheckNodePorts listen on. */
+  readonly nodePortAddresses: () => readonly string[];
+  readonly problem: (problem: Problem) => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** bindAddressHardFail: an address that cannot be bound ends the process. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** Resolves `close` when nothing listens any more. */
+export function startAdmin(options: AdminOptions): { close(): Promise<void> } {
+  const { view, clock, metrics, healthChecks } = options;
+  const config = view.config();
+  const log = options.log.from("admin");
+  const onError = (error: unknown) => log.error("Could not answer a request", error);
+  const health = createHealthApp(view, (probe, code) => metrics.answered(probe, code), onError);
+  const admin = createAdminApp(view, onError);
+  const fatal = config.bindAddressHardFail ? { onFatal: options.onFatal } : {};
+  const listeners: Listener[] = [];
+  for (const [name, address, app] of [
+    ["health", config.healthzBindAddress, health],
+    ["metrics", config.metricsBindAddress, admin],
+  ] as const) {
+    if (address === "") continue;
+    const { fetch } = app;
+    listeners.push(listen({ name, ...splitAddress(address), fetch, clock, log, ...fatal }));
+  }
+  const nodePorts = new HealthCheckNodePorts({
+    addresses: options.nodePortAddresses,
+    healthy: () => view.health().healthy,
+    problem: options.problem,
+  });
+  healthChecks.listen((checks) => nodePorts.update(checks));
+  return {
+    async close() {
+      healthChecks.listen(() => {});
+      nodePorts.close();
+      await Promise.all(listeners.map((listener) => listener.close()));
+    },
+  };
+}
+
+/** `10.0.0.1:80` and `[fd00::1]:80`; the configuration has validated it. */
+function splitAddress(text: string): { hostname: string; port: number } {
+  const [, v6, v4, port] = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(text) ?? [];
+  const hostname = v6 ?? v4;
+  if (hostname === undefined) {
+    throw new SluiceError(
+      "CONFIG_INVALID",
+      `Cannot listen: must be ip:port: current value is ${text}`,
+    );
+  }
+  return { hostname, port: Number(port) };
+}

@@ -1,0 +1,123 @@
+/** The program: arguments, wiring, signals. Everything that decides something is elsewhere. */
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import corePath from "../asm/out/core.release.wasm" with { type: "file" };
+import { lockNetworkNamespace } from "./apply/lock.ts";
+import { createNftablesBackend } from "./apply/nftables/backend.ts";
+import { type Command, parseArguments, usage } from "./cli.ts";
+import { systemClock } from "./clock.ts";
+import { resolveConfig } from "./config/resolve.ts";
+import type { Config } from "./config.ts";
+import { createCore } from "./core/create.ts";
+import { messageOf } from "./errors.ts";
+import { ADMIN_WAIT_MS } from "./limits.ts";
+import { createLogger, type Logger, writeStderr } from "./log.ts";
+import { startProxy } from "./proxy.ts";
+import { createView } from "./view.ts";
+
+/** Set by build.ts. */
+declare const SLUICE_VERSION: string;
+
+async function main(): Promise<void> {
+  const command = parseArguments(process.argv.slice(2));
+  switch (command.kind) {
+    case "help":
+      process.stdout.write(usage());
+      return;
+    case "version":
+      process.stdout.write(`Sluice ${SLUICE_VERSION}\n`);
+      return;
+    case "cleanup":
+      cleanup();
+      return;
+    case "run":
+      await run(command.flags);
+  }
+}
+
+function cleanup(): void {
+  const backend = createNftablesBackend({
+    masqueradeBit: 0,
+    masqueradeAll: false,
+    counters: false,
+    detector: { kind: "cidr" },
+  });
+  const found = backend.cleanup();
+  backend.close();
+  process.stdout.write(found ? "Removed the table inet sluice\n" : "There was nothing to remove\n");
+}
+
+async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<void> {
+  const { config, notes } = await resolveConfig(flags, (path) => readFile(path, "utf8"));
+  const log = logger(config);
+  log.info("Starting", { version: SLUICE_VERSION });
+  for (const { severity, message, fields } of notes) log[severity](message, fields);
+
+  const unlock = lockNetworkNamespace();
+  const nodeName = (config.hostnameOverride || hostname()).trim().toLowerCase();
+  const module = new WebAssembly.Module(await readFile(corePath));
+  const core = createCore(module, {
+    seed: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
+    nodeName,
+  });
+  const fatal = (error: unknown) => {
+    log.error("Cannot go on; the rules stay as they are", error);
+    process.exit(1);
+  };
+  const proxy = await startProxy({
+    config,
+    core,
+    log,
+    nodeName,
+    clock: systemClock,
+    random: Math.random,
+    environment: process.env,
+    onFatal: fatal,
+  });
+  let stopping = false;
+  const stop = (signal: string) => {
+    if (stopping) return;
+    stopping = true;
+    log.info("Stopping; the rules stay in the kernel", { signal });
+    proxy.stop();
+    unlock();
+    process.exit(0);
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop(signal));
+
+  await Promise.race([
+    proxy.firstSync,
+    new Promise<void>((resolve) => systemClock.after(ADMIN_WAIT_MS, resolve)),
+  ]);
+  const view = createView({
+    proxy,
+    version: SLUICE_VERSION,
+    now: () => systemClock.now(),
+    processFacts() {
+      const { user, system } = process.cpuUsage();
+      return { rssBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 };
+    },
+  });
+  const { startAdmin } = await import("./admin/start.ts");
+  startAdmin({
+    view,
+    metrics: proxy.metrics,
+    healthChecks: proxy.healthChecks,
+    nodePortAddresses: () => proxy.inputs.listenAddresses(),
+    problem: (problem) => proxy.problems.report(problem),
+    clock: systemClock,
+    log,
+    onFatal: fatal,
+  });
+}
+
+function logger(config: Config): Logger {
+  const { verbosity, logFormat: format } = config;
+  const now = () => systemClock.now();
+  return createLogger({ verbosity, format, now, write: writeStderr, pid: process.pid });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`sluice: ${messageOf(error)}\n`);
+  process.exit(1);
+});

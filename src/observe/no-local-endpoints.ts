@@ -1,0 +1,40 @@
+/**
+ * Service ports with a Local traffic policy that have endpoints elsewhere but none on this node: their
+ * traffic is dropped here (kubeproxy_sync_proxy_rules_no_local_endpoints_total).
+ */
+import type { Choice, Service, ServiceId } from "../types.ts";
+import type { Counts } from "./view.ts";
+
+type Count = Counts["noLocalEndpoints"][number];
+const POLICIES = ["internal", "external"] as const;
+const FAMILIES = [4, 6] as const;
+
+export class NoLocalEndpoints {
+  readonly #ports = new Map<ServiceId, readonly { policy: Count["policy"]; family: 4 | 6 }[]>();
+
+  /** A Service was selected, or is gone. */
+  update(id: ServiceId, service: Service | undefined, choices: readonly Choice[]): void {
+    const without = choices.filter(({ usable, local }) => usable && local.count === 0);
+    const ports = POLICIES.flatMap((policy) =>
+      hasLocalPolicy(service, policy) ? without.map(({ family }) => ({ policy, family })) : [],
+    );
+    if (ports.length > 0) this.#ports.set(id, ports);
+    else this.#ports.delete(id);
+  }
+
+  counts(): readonly Count[] {
+    const all = [...this.#ports.values()].flat();
+    return POLICIES.flatMap((policy) =>
+      FAMILIES.map((family) => ({
+        policy,
+        family,
+        count: all.filter((port) => port.policy === policy && port.family === family).length,
+      })),
+    );
+  }
+}
+
+function hasLocalPolicy(service: Service | undefined, policy: Count["policy"]): boolean {
+  if (service === undefined) return false;
+  return policy === "internal" ? service.internalLocal : service.externalLocal;
+}

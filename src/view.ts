@@ -1,0 +1,53 @@
+/** The running proxy as its observers see it: read only, computed when asked. */
+import { expose } from "./observe/exposition.ts";
+import { describeService } from "./observe/service-view.ts";
+import type { Counts, ReadOnlyView } from "./observe/view.ts";
+import { TABLE_IDS, type TableName, tableKind } from "./plan/tables.ts";
+import type { RunningProxy } from "./proxy.ts";
+
+export interface ViewOptions {
+  readonly proxy: RunningProxy;
+  readonly version: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly processFacts: () => { readonly rssBytes: number; readonly cpuSeconds: number };
+}
+
+export function createView({ proxy, version, now, processFacts }: ViewOptions): ReadOnlyView {
+  const { config, core, inputs, source, health, problems, metrics, connections } = proxy;
+  const counts = (): Counts => ({
+    services: core.serviceCount(),
+    slices: core.sliceCount(),
+    endpoints: core.endpointCount(),
+    elements: elementCounts(proxy),
+    coreBytes: core.memoryBytes(),
+    noLocalEndpoints: proxy.noLocalEndpoints.counts(),
+  });
+  return {
+    version,
+    startedAt: proxy.startedAt,
+    now,
+    config: () => config,
+    health: () => health.at(now()),
+    node: () => ({ name: inputs.node.name, eligible: inputs.nodeSeen && inputs.node.eligible }),
+    sources: () => [source.status()],
+    counts,
+    lastSync: () => proxy.lastSync(),
+    problems: () => problems.list(),
+    service: (namespace, name) => describeService(core, namespace, name, problems.list()),
+    metrics() {
+      if (config.counters) connections.collect(proxy.backend);
+      const shown = connections.instruments();
+      return expose(metrics.instruments(counts(), problems.count, processFacts(), shown));
+    },
+  };
+}
+
+function elementCounts({ core }: RunningProxy): Counts["elements"] {
+  const elements: { [table in TableName]?: number } = {};
+  for (const id of TABLE_IDS) {
+    const { name } = tableKind(id);
+    elements[name] = (elements[name] ?? 0) + core.elementCount(id);
+  }
+  return elements;
+}
