@@ -1,40 +1,25 @@
 /**
  * The core for tests of selection and diff: both builds, with the internals of the state exported, so that
- * Services and slices can be put into memory without a stream. Compiled once for each content of asm/.
+ * Services and slices can be put into memory without a stream.
  */
-import { createHash } from "node:crypto";
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from "node:fs";
-import { join } from "node:path";
-import { main } from "assemblyscript/asc";
+import { readFileSync } from "node:fs";
+import { type CoreBuild, compileCore } from "../../asm/compile.ts";
 import { SERVICE_HEADER } from "../../asm/layout.ts";
 import { type DiffExports, diffHalf } from "../../src/core/diff.ts";
 import { loadWasm, type Wasm } from "../../src/core/load.ts";
 import { type SelectExports, selectHalf } from "../../src/core/select.ts";
 import type { ServiceId } from "../../src/types.ts";
 
-export const BUILDS = ["debug", "release"] as const;
-export type Build = (typeof BUILDS)[number];
+export const BUILDS: readonly CoreBuild[] = ["debug", "release"];
 
-const ENTRY = `
-export * from "./index";
+/** Inside knowledge, exported for tests only. */
+const ALSO = `
 export { hashSeed } from "./hash";
 export { nameHold } from "./names";
 export { holdHints, setHintZone } from "./hints";
-export { initServices, ensureService, settleService, setServiceBlock, firstSlice } from "./services";
+export { initServices, ensureService, setServiceBlock, firstSlice } from "./services";
 export { linkSlice, unlinkSlice } from "./slices";
 `;
-const COMMON = ["--runtime", "stub", "--initialMemory", "2", "--maximumMemory", "65536"];
-const FLAGS: Readonly<Record<Build, readonly string[]>> = {
-  debug: ["--debug", "--uncheckedBehavior", "never"],
-  release: ["-O3", "--converge"],
-};
 
 interface StateExports extends SelectExports, DiffExports {
   hashSeed(low: number, high: number): void;
@@ -42,7 +27,6 @@ interface StateExports extends SelectExports, DiffExports {
   holdHints(zones: number, count: number, nodes: number): number;
   initServices(): number;
   ensureService(at: number, length: number): number;
-  settleService(id: number): void;
   isService(id: number): number;
   serviceBlock(id: number): number;
   setServiceBlock(id: number, block: number): void;
@@ -60,7 +44,7 @@ export type TestCore = ReturnType<typeof selectHalf> &
   };
 
 /** A fresh core. The seed is fixed, so that a failure can be seen again. */
-export function createTestCore(build: Build): TestCore {
+export function createTestCore(build: CoreBuild): TestCore {
   const wasm = loadWasm<StateExports>(modules[build]);
   wasm.exports.hashSeed(1, 2);
   wasm.exports.initServices();
@@ -95,37 +79,7 @@ export function withBytes<Result>(
   return result;
 }
 
-const modules: Readonly<Record<Build, WebAssembly.Module>> = {
-  debug: await compile("debug"),
-  release: await compile("release"),
+const modules: Readonly<Record<CoreBuild, WebAssembly.Module>> = {
+  debug: new WebAssembly.Module(readFileSync(await compileCore("debug", ALSO))),
+  release: new WebAssembly.Module(readFileSync(await compileCore("release", ALSO))),
 };
-
-async function compile(build: Build): Promise<WebAssembly.Module> {
-  const folder = join(import.meta.dir, "../../asm");
-  const sources = new Map([["test.ts", ENTRY]]);
-  for (const file of readdirSync(folder).sort())
-    if (file.endsWith(".ts") && file !== "compile.ts")
-      sources.set(file, readFileSync(join(folder, file), "utf8"));
-  const flags = [...COMMON, ...FLAGS[build]];
-  const hash = createHash("sha256")
-    .update(JSON.stringify([flags, [...sources]]))
-    .digest("hex");
-  const target = join(folder, "out", `test.${build}.wasm`);
-  const stamp = join(folder, "out", `test.${build}.sha256`);
-  if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== hash) {
-    mkdirSync(join(folder, "out"), { recursive: true });
-    let binary: Uint8Array | undefined;
-    const { error, stderr } = await main(["test.ts", ...flags, "--outFile", "test.wasm"], {
-      readFile: (name) => sources.get(name) ?? null,
-      writeFile: (_name, contents) => {
-        if (typeof contents !== "string") binary = contents;
-      },
-      listFiles: () => [],
-    });
-    if (error || !binary) throw new Error(stderr.toString(), { cause: error });
-    writeFileSync(`${target}.${process.pid}`, binary);
-    renameSync(`${target}.${process.pid}`, target);
-    writeFileSync(stamp, hash);
-  }
-  return new WebAssembly.Module(readFileSync(target));
-}
