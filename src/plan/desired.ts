@@ -20,7 +20,10 @@ const SIZES = TABLES.flatMap((_, index) => [index * 2, index * 2 + 1]).map((id) 
   value: valueSize(id as TableId),
 }));
 
-/** Writes the records of one batch. Nothing is allocated per element. */
+/**
+ * Writes the records of one batch: those of one owner together, in the order in which `core.diff` is given the
+ * owners. Nothing is allocated per element.
+ */
 export class DesiredWriter {
   readonly #reserve: Reserve;
   #region: Uint8Array = EMPTY;

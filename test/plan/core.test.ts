@@ -1,0 +1,107 @@
+/** The plan and the core's diff together: whatever the history, the committed elements are the plan's. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { OWNER_NODE } from "../../asm/layout.ts";
+import { DesiredWriter } from "../../src/plan/desired.ts";
+import { planNode, planService } from "../../src/plan/plan.ts";
+import { printElement } from "../../src/plan/print.ts";
+import { TABLES, type TableId } from "../../src/plan/tables.ts";
+import { FrontendClaims } from "../../src/state/claims.ts";
+import type { Service, ServiceId } from "../../src/types.ts";
+import { createTestCore, type TestCore } from "../asm/fixture.ts";
+import { type ChoiceText, context, Memory, planText, service } from "./fixture.ts";
+import { arbitraryChoice, arbitraryText, NODE } from "./random.ts";
+
+const NAMES = ["ns/s1", "ns/s2", "ns/s3"];
+/** Desired records before it, endpoints behind it. */
+const ENDPOINTS_AT = 1 << 20;
+
+/** One Service at a time gets another shape, or goes. */
+const history = fc.array(
+  fc.tuple(fc.nat(NAMES.length - 1), fc.option(fc.tuple(arbitraryText, arbitraryChoice))),
+  { minLength: 1, maxLength: 8 },
+);
+
+type Present = Map<string, { service: Service; endpoints: ChoiceText }>;
+
+/** Plans and commits these owners; returns how many operations it took. */
+function sync(
+  core: TestCore,
+  present: Present,
+  claims: FrontendClaims,
+  owners: readonly number[],
+): number {
+  const base = core.reserveDesired(2 * ENDPOINTS_AT).byteOffset + ENDPOINTS_AT;
+  const memory = new Memory();
+  const writer = new DesiredWriter((bytes) => core.reserveDesired(bytes));
+  const plan = context(claims, NODE);
+  planNode(plan, writer);
+  const entries = [...present.values()];
+  // The core takes records in the order of the owners.
+  for (const owner of owners) {
+    const entry = entries.find((each) => each.service.id === owner);
+    if (entry === undefined) continue;
+    const { service: one, endpoints } = entry;
+    const choices = memory.choices(one, endpoints).map((choice) => ({
+      ...choice,
+      cluster: { ...choice.cluster, pointer: choice.cluster.pointer + base },
+      local: { ...choice.local, pointer: choice.local.pointer + base },
+    }));
+    planService(one, choices, plan, writer);
+  }
+  core.wasm.u8().set(memory.bytes, base);
+  const { count } = core.diff(writer.bytes, [OWNER_NODE, ...owners]);
+  core.commit();
+  return count;
+}
+
+function committed(core: TestCore, nameOf: (owner: number) => string): string[] {
+  const lines: string[] = [];
+  for (let table = 0; table < TABLES.length * 2; table++) {
+    core.eachElement(table as TableId, (key, value, owner) => {
+      lines.push(printElement(table as TableId, key, value, nameOf(owner)));
+    });
+  }
+  return lines.sort();
+}
+
+/** Which slot an endpoint has depends on the history; that the slots are 0, 1, … does not. */
+function slotsApart(lines: readonly string[]): { elements: string[]; slots: string[] } {
+  return {
+    elements: lines.map((line) => line.replace(/ slot \d+/, "")).sort(),
+    slots: lines
+      .filter((line) => line.includes(" slot "))
+      .map((line) => line.split(" -> ")[0] ?? ""),
+  };
+}
+
+test("the committed elements are the plan's after any history, and planning again changes nothing", () => {
+  fc.assert(
+    fc.property(history, (steps) => {
+      const core = createTestCore("debug");
+      const ids = NAMES.map((name) => core.service(name));
+      const nameOf = (owner: number) =>
+        owner === OWNER_NODE ? "node" : (NAMES[ids.indexOf(owner as ServiceId)] ?? "nobody");
+      const claims = new FrontendClaims(nameOf);
+      const present: Present = new Map();
+      for (const [number, next] of steps) {
+        const id = ids[number] as ServiceId;
+        const name = NAMES[number] as string;
+        let others: readonly ServiceId[];
+        if (next) {
+          const one = service({ ...next[0], id, name });
+          present.set(name, { service: one, endpoints: next[1] });
+          others = claims.update(one);
+        } else {
+          present.delete(name);
+          others = claims.remove(id);
+        }
+        sync(core, present, claims, [id, ...others]);
+      }
+      const want = planText([...present.values()], NODE);
+      expect(slotsApart(committed(core, nameOf))).toEqual(slotsApart(want));
+      expect(sync(core, present, claims, ids)).toBe(0);
+    }),
+    { numRuns: 60 },
+  );
+});
