@@ -304,7 +304,7 @@ describe("a file that cannot be used", () => {
   test.each(["", "just text", "- a"])("that holds no mapping: %p", async (text) => {
     const flags = new Map([["config", "f"]]);
     const fault = resolveConfig(flags, async () => text);
-    expect(fault).rejects.toThrow("it must be a KubeProxyConfiguration");
+    await expect(fault).rejects.toThrow("it must be a KubeProxyConfiguration");
   });
 
   test("that cannot be read", async () => {
@@ -312,7 +312,7 @@ describe("a file that cannot be used", () => {
     const missing = resolveConfig(flags, async () => {
       throw new Error("ENOENT");
     });
-    expect(missing).rejects.toMatchObject({
+    await expect(missing).rejects.toMatchObject({
       code: "CONFIG_UNREADABLE",
       message: "Cannot read configuration f.yaml: ENOENT",
     });

@@ -1,0 +1,110 @@
+/**
+ * healthCheckNodePort: for each load balancer Service with externalTrafficPolicy Local, a port on which the
+ * load balancer asks whether this node has endpoints of it (upstream: pkg/proxy/healthcheck).
+ */
+import type { SluiceError } from "../errors.ts";
+import type { HealthCheck } from "../observe/health-checks.ts";
+import type { Problem } from "../types.ts";
+import { bind } from "./serve.ts";
+
+export interface HealthCheckNodePortsOptions {
+  /**
+   * Addresses to listen on; "::" takes IPv4 too, and where there is no IPv6 it is 0.0.0.0. Asked at each
+   * update.
+   */
+  readonly addresses: () => readonly string[];
+  /** Is the proxy itself healthy? What /livez says: whether the node is eligible does not matter here. */
+  readonly healthy: () => boolean;
+  /** A port cannot be bound; an empty message says that this is over. */
+  readonly problem: (problem: Problem) => void;
+}
+
+interface Open {
+  check: HealthCheck;
+  readonly addresses: string;
+  readonly servers: readonly { stop(force: boolean): unknown }[];
+}
+
+export class HealthCheckNodePorts {
+  readonly #options: HealthCheckNodePortsOptions;
+  readonly #open = new Map<number, Open>();
+  /** Subjects with a problem that was reported. */
+  readonly #failed = new Set<string>();
+
+  constructor(options: HealthCheckNodePortsOptions) {
+    this.#options = options;
+  }
+
+  /** After each sync: opens what is new, closes what is gone, tries again what could not be bound. */
+  update(checks: readonly HealthCheck[]): void {
+    const addresses = this.#options.addresses();
+    const wanted = new Map<number, HealthCheck>();
+    // The API server gives a port to one Service only; were it otherwise, the first one keeps it.
+    for (const check of checks) if (!wanted.has(check.port)) wanted.set(check.port, check);
+    for (const [port, open] of this.#open) {
+      if (wanted.has(port) && open.addresses === addresses.join()) continue;
+      this.#open.delete(port);
+      for (const server of open.servers) server.stop(true);
+    }
+    const failing = new Set<string>();
+    for (const check of wanted.values()) {
+      const open = this.#open.get(check.port);
+      if (open) open.check = check;
+      else this.#listen(check, addresses, failing);
+    }
+    for (const subject of this.#failed) {
+      if (!failing.has(subject)) this.#options.problem({ ...PROBLEM, subject, message: "" });
+    }
+    this.#failed.clear();
+    for (const subject of failing) this.#failed.add(subject);
+  }
+
+  close(): void {
+    this.update([]);
+  }
+
+  #listen(check: HealthCheck, addresses: readonly string[], failing: Set<string>): void {
+    const servers: Bun.Server<undefined>[] = [];
+    const fetch = () => this.#answer(check.port);
+    try {
+      for (const address of addresses) servers.push(bindAny(address, check.port, fetch));
+    } catch (error) {
+      for (const server of servers) server.stop(true);
+      const subject = `Service ${check.namespace}/${check.name}`;
+      failing.add(subject);
+      this.#options.problem({ ...PROBLEM, subject, message: (error as SluiceError).message });
+      return;
+    }
+    this.#open.set(check.port, { check, addresses: addresses.join(), servers });
+  }
+
+  /** Any path and method, and the body to the byte, as upstream. */
+  #answer(port: number): Response {
+    const check = this.#open.get(port)?.check;
+    const localEndpoints = check?.localEndpoints ?? 0;
+    const serviceProxyHealthy = this.#options.healthy();
+    const service = { namespace: check?.namespace ?? "", name: check?.name ?? "" };
+    return new Response(
+      JSON.stringify({ service, localEndpoints, serviceProxyHealthy }, undefined, "\t"),
+      {
+        status: localEndpoints > 0 && serviceProxyHealthy ? 200 : 503,
+        headers: {
+          "Content-Type": "application/json",
+          "X-Content-Type-Options": "nosniff",
+          "X-Load-Balancing-Endpoint-Weight": String(localEndpoints),
+        },
+      },
+    );
+  }
+}
+
+const PROBLEM = { code: "LISTEN_FAILED", field: "spec.healthCheckNodePort" } as const;
+
+function bindAny(address: string, port: number, fetch: () => Response): Bun.Server<undefined> {
+  try {
+    return bind(address, port, fetch);
+  } catch (error) {
+    if (address !== "::") throw error;
+    return bind("0.0.0.0", port, fetch);
+  }
+}

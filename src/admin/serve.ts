@@ -1,0 +1,88 @@
+/** Binds an app to an address. An address that is taken is tried again: the process before us may still end. */
+import type { Clock } from "../clock.ts";
+import { messageOf, SluiceError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+
+/** As upstream. */
+const RETRY_MS = 5000;
+
+export interface ListenOptions {
+  /** What is served, for the log: `health`, `metrics`. */
+  readonly name: string;
+  readonly hostname: string;
+  readonly port: number;
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** bindAddressHardFail: called in place of trying again. */
+  readonly onFatal?: (error: SluiceError) => void;
+}
+
+export interface Listener {
+  /** The bound port; undefined while there is none. */
+  port(): number | undefined;
+  /** Stops listening and ends open requests. */
+  close(): Promise<void>;
+}
+
+/** Listens, now or later; never throws. */
+export function listen(options: ListenOptions): Listener {
+  const { name, clock, log, onFatal } = options;
+  let server: Bun.Server<undefined> | undefined;
+  let cancel = () => {};
+  let failed = false;
+  const attempt = () => {
+    try {
+      server = bind(options.hostname, options.port, options.fetch);
+    } catch (thrown) {
+      const error = thrown as SluiceError;
+      if (onFatal) {
+        onFatal(error);
+        return;
+      }
+      if (!failed) log.error("Could not listen, and try again every 5 s", error, { server: name });
+      failed = true;
+      cancel = clock.after(RETRY_MS, attempt);
+      return;
+    }
+    const fields = { server: name, address: `${options.hostname}:${server.port}` };
+    if (failed) log.info("Listening at last", fields);
+    else log.debug(1, "Listening", fields);
+  };
+  attempt();
+  return {
+    port: () => server?.port,
+    async close() {
+      cancel();
+      await server?.stop(true);
+    },
+  };
+}
+
+/** @throws SluiceError LISTEN_FAILED */
+export function bind(
+  hostname: string,
+  port: number,
+  fetch: (request: Request) => Response | Promise<Response>,
+): Bun.Server<undefined> {
+  try {
+    return Bun.serve({
+      hostname,
+      port,
+      fetch,
+      development: false,
+      // Bun shares a port between processes unless told not to: a second proxy would then take every other
+      // probe, and nobody would hear that the port was taken.
+      reusePort: false,
+      // Nothing here takes a body.
+      maxRequestBodySize: 1024,
+    });
+  } catch (error) {
+    throw new SluiceError(
+      "LISTEN_FAILED",
+      `Cannot listen on ${hostname} port ${port}: it must be free and an address of this node: ${messageOf(error)}`,
+      `${hostname}:${port}`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,82 @@
+import { describe, expect, test } from "bun:test";
+import { createHealthApp } from "../../src/admin/health-app.ts";
+import type { ReadOnlyView } from "../../src/observe/view.ts";
+import { NOW, unexpected, viewWith } from "./view.ts";
+
+async function ask(path: string, parts: Partial<ReadOnlyView> = {}) {
+  const answers: string[] = [];
+  const count = (probe: string, code: number) => answers.push(`${probe} ${code}`);
+  const response = await createHealthApp(viewWith(parts), count, unexpected).request(path);
+  return { response, answers, body: await response.text() };
+}
+
+const SICK = () => ({ healthy: false, lastUpdated: NOW - 90_000, queuedSince: NOW - 80_000 });
+const LEAVING = () => ({ name: "node-1", eligible: false });
+
+test("a healthy proxy answers with upstream's body and headers", async () => {
+  const { response, body, answers } = await ask("/healthz");
+  const now = "2026-11-24T11:40:00.000Z";
+  expect(response.status).toBe(200);
+  expect(response.headers.get("Content-Type")).toBe("application/json");
+  expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
+  const family = `{"lastUpdated":"${now}","healthy":true}`;
+  expect(body).toBe(
+    `{"lastUpdated":"${now}","currentTime":"${now}","nodeEligible":true,"healthy":true,"status":{"IPv4":${family},"IPv6":${family}}}`,
+  );
+  expect(answers).toEqual(["healthz 200"]);
+});
+
+describe("the status", () => {
+  test.each<[string, string, Partial<ReadOnlyView>, number]>([
+    ["of a proxy with changes that wait for long", "/healthz", { health: SICK }, 503],
+    ["of its process", "/livez", { health: SICK }, 503],
+    ["of a node that goes away", "/healthz", { node: LEAVING }, 503],
+    ["of the proxy on a node that goes away", "/livez", { node: LEAVING }, 200],
+  ])("%s (%s)", async (_, path, parts, status) => {
+    const { response, answers } = await ask(path, parts);
+    expect(response.status).toBe(status);
+    expect(answers).toEqual([`${path.slice(1)} ${status}`]);
+  });
+});
+
+test("a bad answer says when the last commit was", async () => {
+  const { body } = await ask("/healthz", { health: SICK });
+  expect(JSON.parse(body)).toMatchObject({
+    lastUpdated: "2026-11-24T11:38:30.000Z",
+    currentTime: "2026-11-24T11:40:00.000Z",
+    healthy: false,
+    status: { IPv6: { healthy: false } },
+  });
+});
+
+test("before the first commit the time is Go's zero", async () => {
+  const { response, body } = await ask("/livez", {
+    health: () => ({ healthy: false, lastUpdated: undefined, queuedSince: undefined }),
+  });
+  expect(response.status).toBe(503);
+  expect(JSON.parse(body).lastUpdated).toBe("0001-01-01T00:00:00Z");
+  expect(JSON.parse(body)).not.toHaveProperty("nodeEligible");
+});
+
+test("an API server that is away is said, is not unhealthy, and is not named", async () => {
+  const source = {
+    name: "https://api:6443",
+    synced: true,
+    connected: false,
+    lastError: "connection to https://api:6443 refused",
+    lastEventAt: NOW - 1000,
+  };
+  const { response, body } = await ask("/healthz", { sources: () => [source] });
+  expect(response.status).toBe(200);
+  expect(JSON.parse(body).source).toEqual({
+    connected: false,
+    lastEvent: "2026-11-24T11:39:59.000Z",
+  });
+  expect(body).not.toContain("api:6443");
+});
+
+test("other paths do not exist", async () => {
+  const { response, body } = await ask("/metrics");
+  expect(response.status).toBe(404);
+  expect(body).toContain("/healthz\n/livez");
+});

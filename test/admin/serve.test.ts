@@ -1,0 +1,167 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
+import { bind, listen } from "../../src/admin/serve.ts";
+import { createLogger } from "../../src/log.ts";
+import type { Problem } from "../../src/types.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+const OK = () => new Response("ok");
+
+/** Takes some free port of this machine. */
+function occupy(): { readonly port: number; free(): Promise<void> } {
+  const server = bind("127.0.0.1", 0, OK);
+  const free = () => server.stop(true);
+  closing.push(free);
+  return { port: server.port as number, free };
+}
+
+async function freePort(): Promise<number> {
+  const { port, free } = occupy();
+  await free();
+  return port;
+}
+
+function logTo(lines: string[]) {
+  const write = (line: string) => lines.push(line);
+  return createLogger({ verbosity: 0, format: "text", now: () => 0, write, pid: 1 });
+}
+
+describe("listening", () => {
+  test("answers on the port", async () => {
+    const clock = new FakeClock();
+    const options = { name: "metrics", hostname: "127.0.0.1", port: 0, fetch: OK, clock };
+    const listener = listen({ ...options, log: logTo([]) });
+    closing.push(() => listener.close());
+    const response = await fetch(`http://127.0.0.1:${listener.port()}/`);
+    expect(await response.text()).toBe("ok");
+  });
+
+  test("waits for a port that is taken, and says so once", async () => {
+    const { port, free } = occupy();
+    const clock = new FakeClock();
+    const lines: string[] = [];
+    const options = { name: "metrics", hostname: "127.0.0.1", port, fetch: OK, clock };
+    const listener = listen({ ...options, log: logTo(lines) });
+    closing.push(() => listener.close());
+    await clock.advance(5000);
+    expect(listener.port()).toBeUndefined();
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain('code="LISTEN_FAILED"');
+    await free();
+    await clock.advance(4999);
+    expect(listener.port()).toBeUndefined();
+    await clock.advance(1);
+    expect(listener.port()).toBe(port);
+    expect(lines[1]).toContain("Listening at last");
+  });
+
+  test("gives up at once where the configuration asks for it", () => {
+    const { port } = occupy();
+    const fatal: string[] = [];
+    const options = { name: "metrics", hostname: "127.0.0.1", port, fetch: OK };
+    listen({
+      ...options,
+      clock: new FakeClock(),
+      log: logTo([]),
+      onFatal: ({ code }) => fatal.push(code),
+    });
+    expect(fatal).toEqual(["LISTEN_FAILED"]);
+  });
+});
+
+describe("health check node ports", () => {
+  const web = { namespace: "default", name: "web" };
+  const problems: Problem[] = [];
+  let healthy = true;
+
+  function nodePorts(): HealthCheckNodePorts {
+    problems.length = 0;
+    healthy = true;
+    const checks = new HealthCheckNodePorts({
+      addresses: () => ["127.0.0.1"],
+      healthy: () => healthy,
+      problem: (problem) => problems.push(problem),
+    });
+    closing.push(() => checks.close());
+    return checks;
+  }
+
+  test("answer as upstream's, to the byte", async () => {
+    const port = await freePort();
+    nodePorts().update([{ ...web, port, localEndpoints: 2 }]);
+    const response = await fetch(`http://127.0.0.1:${port}/any/path`, { method: "POST" });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("Content-Type")).toBe("application/json");
+    expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
+    expect(response.headers.get("X-Load-Balancing-Endpoint-Weight")).toBe("2");
+    expect(await response.text()).toBe(
+      '{\n\t"service": {\n\t\t"namespace": "default",\n\t\t"name": "web"\n\t},\n\t"localEndpoints": 2,\n\t"serviceProxyHealthy": true\n}',
+    );
+  });
+
+  test("say no without a local endpoint, and while the proxy is not healthy", async () => {
+    const port = await freePort();
+    const checks = nodePorts();
+    const status = async () => (await fetch(`http://127.0.0.1:${port}/`)).status;
+    checks.update([{ ...web, port, localEndpoints: 0 }]);
+    expect(await status()).toBe(503);
+    checks.update([{ ...web, port, localEndpoints: 1 }]);
+    expect(await status()).toBe(200);
+    healthy = false;
+    expect(await status()).toBe(503);
+  });
+
+  test("close when the Service is gone, and move when its port changes", async () => {
+    const [first, second] = [await freePort(), await freePort()];
+    const checks = nodePorts();
+    checks.update([{ ...web, port: first, localEndpoints: 1 }]);
+    checks.update([{ ...web, port: second, localEndpoints: 1 }]);
+    await expect(fetch(`http://127.0.0.1:${first}/`)).rejects.toThrow();
+    expect((await fetch(`http://127.0.0.1:${second}/`)).status).toBe(200);
+    checks.update([]);
+    await expect(fetch(`http://127.0.0.1:${second}/`)).rejects.toThrow();
+  });
+
+  test("that cannot be bound are a problem, until a later sync succeeds", async () => {
+    const { port, free } = occupy();
+    const checks = nodePorts();
+    checks.update([{ ...web, port, localEndpoints: 1 }]);
+    expect(problems).toMatchObject([
+      {
+        subject: "Service default/web",
+        code: "LISTEN_FAILED",
+        field: "spec.healthCheckNodePort",
+        message: expect.stringContaining(`port ${port}`),
+      },
+    ]);
+    await free();
+    checks.update([{ ...web, port, localEndpoints: 1 }]);
+    expect(problems.at(-1)).toMatchObject({ subject: "Service default/web", message: "" });
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+  });
+
+  test("that cannot be bound are no problem any more when the Service is gone", () => {
+    const { port } = occupy();
+    const checks = nodePorts();
+    checks.update([{ ...web, port, localEndpoints: 1 }]);
+    checks.update([]);
+    expect(problems.map(({ message }) => message === "")).toEqual([false, true]);
+  });
+
+  test("listen for IPv4 also where all addresses are meant", async () => {
+    const port = await freePort();
+    const checks = new HealthCheckNodePorts({
+      addresses: () => ["::"],
+      healthy: () => true,
+      problem: (problem) => problems.push(problem),
+    });
+    closing.push(() => checks.close());
+    checks.update([{ ...web, port, localEndpoints: 1 }]);
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+  });
+});

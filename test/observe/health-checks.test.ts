@@ -1,0 +1,49 @@
+import { expect, test } from "bun:test";
+import { type HealthCheck, HealthChecks } from "../../src/observe/health-checks.ts";
+import type { Service, ServiceId } from "../../src/types.ts";
+
+const ID = 1 as ServiceId;
+const SERVICE: Service = {
+  id: ID,
+  namespace: "default",
+  name: "web",
+  created: 0,
+  type: "LoadBalancer",
+  ports: [],
+  clusterIPs: [],
+  externalIPs: [],
+  vips: [],
+  sourceRanges: [],
+  externalLocal: true,
+  internalLocal: false,
+  affinitySeconds: 0,
+  healthCheckNodePort: 32000,
+};
+const CHECK = { port: 32000, namespace: "default", name: "web", localEndpoints: 2 };
+
+test("what was selected is heard of once it is in the kernel, by a late listener too", () => {
+  const checks = new HealthChecks();
+  const heard: (readonly HealthCheck[])[] = [];
+  checks.update(ID, SERVICE, 2);
+  checks.listen((list) => heard.push(list));
+  checks.publish();
+  checks.update(ID, undefined, 0);
+  checks.publish();
+  expect(heard).toEqual([[], [CHECK], []]);
+  checks.listen((list) => heard.push(list));
+  expect(heard).toHaveLength(4);
+});
+
+test.each<[string, Partial<Service>, boolean]>([
+  ["a load balancer with externalTrafficPolicy Local", {}, true],
+  ["one without the policy", { externalLocal: false }, false],
+  ["a node port Service", { type: "NodePort" }, false],
+  ["one that was given no port", { healthCheckNodePort: 0 }, false],
+])("%s", (_, parts, checked) => {
+  const checks = new HealthChecks();
+  checks.update(ID, SERVICE, 2);
+  checks.update(ID, { ...SERVICE, ...parts }, 2);
+  checks.publish();
+  checks.listen((list) => expect(list).toEqual(checked ? [CHECK] : []));
+  expect.assertions(1);
+});
