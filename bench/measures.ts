@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { ControlPlane } from "../test/cluster/control-plane.ts";
 import { makeSlice, slicePath } from "../test/cluster/objects.ts";
 import type { Commits } from "./commits.ts";
+import { type Commit, MARKS } from "./monitor.ts";
 import { type Contestant, startProxy, untilHealthy } from "./proxies.ts";
 
 /** Milliseconds and mebibytes. */
@@ -15,13 +16,17 @@ export interface Figures {
   readonly changeP99: number;
   readonly changeAnswerP50: number;
   readonly changes: number;
-  /** What a restart over its own rules takes, and how much of the ruleset it writes again. */
+  /**
+   * A restart over its own rules, with one endpoint that changed meanwhile: until that is in the kernel, and
+   * how many kernel objects are written until there is peace.
+   */
   readonly restartHealthy: number;
+  readonly restartProgrammed: number;
   readonly restartWrites: number;
   readonly residentAfterStart: number;
   readonly resident: number;
   readonly peak: number;
-  /** Own processor time of the start, in milliseconds. */
+  /** Processor time until the first peace, children included, in milliseconds. */
   readonly startCpu: number;
 }
 
@@ -40,7 +45,7 @@ const QUIET_MS = 3000;
 export async function measure(bench: Bench, contestant: Contestant): Promise<Figures> {
   const { plane, commits } = bench;
   const mark = commits.count;
-  const begun = performance.timeOrigin + performance.now();
+  const begun = now();
   let proxy = startProxy(contestant, plane);
   try {
     const healthy = await untilHealthy(proxy, plane, PATIENCE_MS);
@@ -50,8 +55,8 @@ export async function measure(bench: Bench, contestant: Contestant): Promise<Fig
       (commit) => commit.frontends === bench.services,
     );
     const startTransactions = commits.since(mark).filter(({ at }) => at <= complete.at).length;
-    const startCpu = cpuOf(proxy.pid);
     await commits.settle(QUIET_MS);
+    const startCpu = cpuOf(proxy.pid);
     const residentAfterStart = memoryOf(proxy.pid).resident;
 
     const { sent, answered } = await changeOneByOne(bench, contestant);
@@ -59,10 +64,12 @@ export async function measure(bench: Bench, contestant: Contestant): Promise<Fig
 
     await proxy.stop();
     await commits.settle(QUIET_MS);
+    const meanwhile = await changeOne(bench, 0);
     const restartMark = commits.count;
-    const restarted = performance.timeOrigin + performance.now();
+    const restarted = now();
     proxy = startProxy(contestant, plane);
     const healthyAgain = await untilHealthy(proxy, plane, PATIENCE_MS);
+    const caughtUp = await commits.find(restartMark, PATIENCE_MS, hasMark(meanwhile.mark));
     await commits.settle(QUIET_MS);
     const restartWrites = commits
       .since(restartMark)
@@ -76,6 +83,7 @@ export async function measure(bench: Bench, contestant: Contestant): Promise<Fig
       changeAnswerP50: quantile(answered, 0.5),
       changes: sent.length,
       restartHealthy: healthyAgain - restarted,
+      restartProgrammed: caughtUp.at - restarted,
       restartWrites,
       residentAfterStart,
       resident: memory.resident,
@@ -95,26 +103,42 @@ async function changeOneByOne(
   const sent: number[] = [];
   const answered: number[] = [];
   for (let change = 0; change < bench.changes; change++) {
-    const index = Math.floor((change * bench.services) / bench.changes);
-    const slice = makeSlice(index, bench.endpoints);
-    const bytes = Buffer.from([10, 250, freshAddress >> 8, freshAddress & 255]);
-    freshAddress++;
-    slice.endpoints?.[0]?.addresses.splice(0, 1, bytes.join("."));
-    const mark = bench.commits.count;
-    const before = performance.timeOrigin + performance.now();
-    await bench.plane.api.request("PATCH", slicePath(index), { endpoints: slice.endpoints });
-    const after = performance.timeOrigin + performance.now();
-    const commit = await bench.commits.find(mark, PATIENCE_MS, (candidate) =>
-      Buffer.from(candidate.bytes, "base64").includes(bytes),
+    const before = bench.commits.count;
+    const { mark, asked, answer } = await changeOne(
+      bench,
+      Math.floor((change * bench.services) / bench.changes),
     );
-    sent.push(commit.at - before);
-    answered.push(commit.at - after);
+    const commit = await bench.commits.find(before, PATIENCE_MS, hasMark(mark));
+    sent.push(commit.at - asked);
+    answered.push(commit.at - answer);
     await Bun.sleep(contestant.rest);
   }
   return { sent, answered };
 }
 
-let freshAddress = 1;
+let lastMark = 0;
+
+/** Changes the first endpoint of a Service; says when that was asked for, and when it was answered. */
+async function changeOne(
+  bench: Bench,
+  index: number,
+): Promise<{ mark: number; asked: number; answer: number }> {
+  const mark = ++lastMark;
+  const slice = makeSlice(index, bench.endpoints);
+  slice.endpoints?.[0]?.addresses.splice(0, 1, [...MARKS, mark >> 8, mark & 255].join("."));
+  const asked = now();
+  await bench.plane.api.request("PATCH", slicePath(index), { endpoints: slice.endpoints });
+  return { mark, asked, answer: now() };
+}
+
+function hasMark(mark: number): (commit: Commit) => boolean {
+  return (commit) => commit.marks.includes(mark);
+}
+
+/** Milliseconds since the epoch, with fractions: comparable between processes. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
 
 /** The value that this part of all values does not exceed. */
 export function quantile(values: readonly number[], part: number): number {
