@@ -65,7 +65,11 @@ export function nodeLinks(
     const mac = bridge ? "" : `address ${GATEWAY_MAC} `;
     const peer = `peer name eth0 address ${macOf(pod)} netns ${namespaceOf(pod)}`;
     lines.push(`link add ${device} ${mac}type veth ${peer}`);
-    if (bridge) lines.push(`link set ${device} master ${BRIDGE}`);
+    // As bridge plugins do: a pod that reaches itself goes out where it came in.
+    if (bridge) {
+      lines.push(`link set ${device} master ${BRIDGE}`);
+      lines.push(`link set ${device} type bridge_slave hairpin on`);
+    }
     lines.push(`link set ${device} up`);
   }
   return lines;

@@ -74,7 +74,8 @@ export interface Group {
   readonly scenarios: readonly Scenario[];
 }
 
-const ANSWER_PATIENCE_MS = 5000;
+const ANSWER_PATIENCE_MS = 3000;
+const CHECK_TIMEOUT_MS = 30_000;
 /** What answers does so within a millisecond. */
 const SILENCE_PATIENCE_MS = 250;
 /** With three endpoints the chance to miss one is (2/3)^80: never. */
@@ -104,9 +105,11 @@ export function describeGroup(group: Group): void {
       describe(scenario.name, () => {
         for (const check of scenario.checks) {
           for (const family of FAMILIES) {
-            test.concurrent(sentenceOf(check, family), async () => {
-              await verify(world, check, index + 1, family);
-            });
+            test.concurrent(
+              sentenceOf(check, family),
+              () => verify(world, check, index + 1, family),
+              CHECK_TIMEOUT_MS,
+            );
           }
         }
       });
