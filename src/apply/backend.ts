@@ -28,6 +28,11 @@ export type Receipt =
       readonly owner?: number;
       /** The whole transaction may succeed later (EINTR, ENOBUFS, a lost table), rather than never. */
       readonly transient: boolean;
+      /**
+       * The kernel does not hold what was committed: somebody else deleted or added an element, or the whole
+       * table. Every retry will fail until the kernel has been read again.
+       */
+      readonly drifted?: boolean;
     };
 
 /** What was found in the kernel at start. */
@@ -38,6 +43,11 @@ export interface Adoption {
 }
 
 export interface Backend {
+  /**
+   * Most operations that one `apply` takes, whatever they are: a transaction is one datagram, which without
+   * CAP_NET_ADMIN in the first user namespace is bounded by net.core.wmem_max. Absent: any number.
+   */
+  readonly maxOperations?: number;
   /**
    * Tries every kernel feature the skeleton needs in a scratch table.
    * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED.

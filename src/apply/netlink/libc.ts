@@ -1,0 +1,104 @@
+/**
+ * The system calls that netlink needs, by bun:ffi. The only file that knows it.
+ *
+ * Every function returns what the system call returns, or the negated errno, as the kernel itself does.
+ * Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of their own
+ * that lives on (oven-sh/bun#32054: small typed arrays may be moved while native code holds them).
+ */
+import { dlopen, FFIType, type Pointer, read } from "bun:ffi";
+import { SluiceError } from "../../errors.ts";
+
+const SYMBOLS = {
+  socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+  bind: { args: [FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  setsockopt: {
+    args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32],
+    returns: FFIType.i32,
+  },
+  getsockopt: {
+    args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.ptr],
+    returns: FFIType.i32,
+  },
+  send: {
+    args: [FFIType.i32, FFIType.ptr, FFIType.u64_fast, FFIType.i32],
+    returns: FFIType.i64_fast,
+  },
+  recv: {
+    args: [FFIType.i32, FFIType.ptr, FFIType.u64_fast, FFIType.i32],
+    returns: FFIType.i64_fast,
+  },
+  close: { args: [FFIType.i32], returns: FFIType.i32 },
+  __errno_location: { args: [], returns: FFIType.ptr },
+} as const;
+
+/** glibc first, then musl's names: Alpine has no `libc.so.6`. */
+const NAMES = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
+
+type Symbols = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
+let loaded: Symbols | undefined;
+
+function symbols(): Symbols {
+  if (loaded !== undefined) return loaded;
+  const failures: string[] = [];
+  for (const name of NAMES) {
+    try {
+      loaded = dlopen(name, SYMBOLS).symbols;
+      return loaded;
+    } catch (cause) {
+      failures.push(`${name}: ${String(cause)}`);
+    }
+  }
+  throw new SluiceError(
+    "NETLINK_SOCKET",
+    `Cannot load the C library: one of ${NAMES.join(", ")} must be there: ${failures.join("; ")}`,
+  );
+}
+
+/** The call's result, or -errno. Reads errno at once: whatever runs in between may change it. */
+function outcome(result: number): number {
+  if (result >= 0) return result;
+  return -read.i32(symbols().__errno_location() as Pointer, 0);
+}
+
+const option = new Uint8Array(new ArrayBuffer(8));
+const optionView = new DataView(option.buffer);
+const optionValue = option.subarray(0, 4);
+const optionLength = option.subarray(4, 8);
+
+/** socket(2) */
+export function socket(domain: number, type: number, protocol: number): number {
+  return outcome(symbols().socket(domain, type, protocol));
+}
+
+/** bind(2) to the bytes of a struct sockaddr. */
+export function bind(fd: number, address: Uint8Array): number {
+  return outcome(symbols().bind(fd, address, address.length));
+}
+
+/** setsockopt(2) of an int. */
+export function setOption(fd: number, level: number, name: number, value: number): number {
+  optionView.setInt32(0, value, true);
+  return outcome(symbols().setsockopt(fd, level, name, optionValue, 4));
+}
+
+/** getsockopt(2) of an int that is never negative. */
+export function getOption(fd: number, level: number, name: number): number {
+  optionView.setUint32(4, 4, true);
+  const result = outcome(symbols().getsockopt(fd, level, name, optionValue, optionLength));
+  return result < 0 ? result : optionView.getInt32(0, true);
+}
+
+/** send(2) of the first `length` bytes. */
+export function send(fd: number, bytes: Uint8Array, length: number, flags: number): number {
+  return outcome(Number(symbols().send(fd, bytes, length, flags)));
+}
+
+/** recv(2) into the whole of `buffer`. */
+export function recv(fd: number, buffer: Uint8Array, flags: number): number {
+  return outcome(Number(symbols().recv(fd, buffer, buffer.length, flags)));
+}
+
+/** close(2) */
+export function close(fd: number): number {
+  return outcome(symbols().close(fd));
+}

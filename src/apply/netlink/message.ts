@@ -1,0 +1,174 @@
+/**
+ * Netlink messages as bytes: a writer over one buffer that lives and grows, and readers of attributes.
+ * Pure: no socket here.
+ */
+import { NLA_F_NESTED, NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_HDRLEN } from "./constants.ts";
+
+/** #define NLMSG_ALIGN(len) ( ((len)+NLMSG_ALIGNTO-1) & ~(NLMSG_ALIGNTO-1) ), the same as NLA_ALIGN: 4. */
+export function align(length: number): number {
+  return (length + 3) & ~3;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Writes messages one behind the other. Numbers of nf_tables attributes are big-endian. */
+export class MessageWriter {
+  bytes: Uint8Array<ArrayBuffer>;
+  view: DataView;
+  length = 0;
+
+  constructor(capacity = 1 << 16) {
+    this.bytes = new Uint8Array(new ArrayBuffer(capacity));
+    this.view = new DataView(this.bytes.buffer);
+  }
+
+  reset(): void {
+    this.length = 0;
+  }
+
+  /** Makes room for `more` bytes: `bytes` and `view` may be new afterwards. */
+  ensure(more: number): void {
+    if (this.length + more <= this.bytes.length) return;
+    let capacity = this.bytes.length * 2;
+    while (capacity < this.length + more) capacity *= 2;
+    const grown = new Uint8Array(new ArrayBuffer(capacity));
+    grown.set(this.bytes.subarray(0, this.length));
+    this.bytes = grown;
+    this.view = new DataView(grown.buffer);
+  }
+
+  /** Starts a message; `header` bytes of its family's own header follow, zeroed. Returns its offset. */
+  begin(type: number, flags: number, sequence: number, header: number): number {
+    this.ensure(NLMSG_HDRLEN + header);
+    const start = this.length;
+    this.view.setUint16(start + 4, type, true);
+    this.view.setUint16(start + 6, flags, true);
+    this.view.setUint32(start + 8, sequence, true);
+    this.view.setUint32(start + 12, 0, true);
+    this.bytes.fill(0, start + NLMSG_HDRLEN, start + NLMSG_HDRLEN + align(header));
+    this.length = start + NLMSG_HDRLEN + align(header);
+    return start;
+  }
+
+  /** Ends the message that started at `start`. */
+  end(start: number): void {
+    this.view.setUint32(start, this.length - start, true);
+  }
+
+  /** An attribute of raw bytes, padded. */
+  raw(type: number, value: Uint8Array): void {
+    this.ensure(NLA_HDRLEN + value.length + 3);
+    const start = this.length;
+    this.view.setUint16(start, NLA_HDRLEN + value.length, true);
+    this.view.setUint16(start + 2, type, true);
+    this.bytes.set(value, start + NLA_HDRLEN);
+    this.length = start + NLA_HDRLEN + value.length;
+    while (this.length & 3) this.bytes[this.length++] = 0;
+  }
+
+  /** A string with its NUL. */
+  text(type: number, value: string): void {
+    this.raw(type, encoder.encode(`${value}\0`));
+  }
+
+  /** A big-endian u32. */
+  u32(type: number, value: number): void {
+    this.ensure(8);
+    this.view.setUint16(this.length, 8, true);
+    this.view.setUint16(this.length + 2, type, true);
+    this.view.setUint32(this.length + 4, value);
+    this.length += 8;
+  }
+
+  /** A big-endian u64. */
+  u64(type: number, value: bigint): void {
+    this.ensure(12);
+    this.view.setUint16(this.length, 12, true);
+    this.view.setUint16(this.length + 2, type, true);
+    this.view.setBigUint64(this.length + 4, value);
+    this.length += 12;
+  }
+
+  /** Opens an attribute that holds attributes; give its result to `close`. */
+  open(type: number): number {
+    this.ensure(NLA_HDRLEN);
+    const start = this.length;
+    this.view.setUint16(start + 2, type | NLA_F_NESTED, true);
+    this.length = start + NLA_HDRLEN;
+    return start;
+  }
+
+  close(start: number): void {
+    this.view.setUint16(start, this.length - start, true);
+  }
+}
+
+/** Walks the attributes of one region; `start` and `end` bound the present one's payload. */
+export class AttributeReader {
+  type = 0;
+  start = 0;
+  end = 0;
+  readonly bytes: Uint8Array;
+  #view: DataView;
+  #next: number;
+  #limit: number;
+
+  constructor(bytes: Uint8Array, start: number, end: number) {
+    this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#next = start;
+    this.#limit = end;
+  }
+
+  /** Goes over another region of the same bytes, so that a dump of elements needs no objects. */
+  rewind(start: number, end: number): this {
+    this.#next = start;
+    this.#limit = end;
+    return this;
+  }
+
+  next(): boolean {
+    if (this.#next + NLA_HDRLEN > this.#limit) return false;
+    const length = this.#view.getUint16(this.#next, true);
+    if (length < NLA_HDRLEN || this.#next + length > this.#limit) return false;
+    this.type = this.#view.getUint16(this.#next + 2, true) & NLA_TYPE_MASK;
+    this.start = this.#next + NLA_HDRLEN;
+    this.end = this.#next + length;
+    this.#next += align(length);
+    return true;
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.start);
+  }
+
+  /** Little-endian, as rtnetlink and the extended acks have it. */
+  u32host(): number {
+    return this.#view.getUint32(this.start, true);
+  }
+
+  u64(): bigint {
+    return this.#view.getBigUint64(this.start);
+  }
+
+  text(): string {
+    return textOf(this.bytes, this.start, this.end);
+  }
+
+  /** A view, not a copy. */
+  payload(): Uint8Array {
+    return this.bytes.subarray(this.start, this.end);
+  }
+
+  /** A reader of the attributes inside the present one. */
+  nested(): AttributeReader {
+    return new AttributeReader(this.bytes, this.start, this.end);
+  }
+}
+
+/** A string of the kernel, without its NUL. */
+export function textOf(bytes: Uint8Array, start: number, end: number): string {
+  const nul = bytes.subarray(start, end).indexOf(0);
+  return decoder.decode(bytes.subarray(start, nul < 0 ? end : start + nul));
+}

@@ -1,0 +1,106 @@
+/** Takes over a table that an earlier run left behind. */
+import type { Core } from "../../core/core.ts";
+import type { ActionCode } from "../../plan/actions.ts";
+import type { Family } from "../../plan/tables.ts";
+import { keySize, type TableId, tableFamily, tableKind, valueSize } from "../../plan/tables.ts";
+import type { SkeletonOptions } from "../backend.ts";
+import type { Netlink } from "../netlink/socket.ts";
+import { dispatchOf, type KnownActions, targetChain } from "./actions.ts";
+import type { Chain } from "./chains.ts";
+import { readElements, readTableElements } from "./elements-read.ts";
+import { COMMENTED_CHAIN, rulesComment } from "./install.ts";
+import { dispatchMap } from "./names.ts";
+import { type ReadChain, readChains, readRules, readSetNames } from "./read.ts";
+import { allSets, TABLE_IDS } from "./sets.ts";
+import { skeleton } from "./skeleton.ts";
+
+/**
+ * `intact`: nothing to do. `refill`: the rules differ, or some are missing; the elements can stay.
+ * `replace`: what cannot be changed in place differs.
+ */
+export type Condition = "intact" | "refill" | "replace";
+
+/** Elements of the maps of actions that lead where they should. */
+export function readActions(socket: Netlink): (readonly [Family, ActionCode])[] {
+  const found: [Family, ActionCode][] = [];
+  for (const family of [4, 6] as const) {
+    for (const kind of ["choices", "learning"] as const) {
+      const before = found.length;
+      const restart = () => {
+        found.length = before;
+      };
+      readElements(socket, dispatchMap(kind, family), restart, ({ bytes, key, chain }) => {
+        const code = new DataView(bytes.buffer).getUint32(bytes.byteOffset + key, true);
+        const action = code as ActionCode;
+        const right = dispatchOf(action) === kind && targetChain(action, family) === chain;
+        if (right) found.push([family, action]);
+      });
+    }
+  }
+  return found;
+}
+
+/** Looks at sets, chains and rules, but not at elements. */
+export function condition(
+  socket: Netlink,
+  options: SkeletonOptions,
+  actions: KnownActions,
+): Condition {
+  const sets = readSetNames(socket);
+  if (!allSets(options.counters).every(({ name }) => sets.has(name))) return "replace";
+  const found = new Map(readChains(socket).map((chain) => [chain.name, chain]));
+  const fixed = skeleton(options);
+  if (fixed.some((chain) => hookDiffers(chain, found.get(chain.name)))) return "replace";
+  const wanted = [...fixed, ...actions.chains()];
+  const rules = readRules(socket);
+  const mark = rules.find(({ chain }) => chain === COMMENTED_CHAIN)?.comment;
+  const counts = new Map<string, number>();
+  for (const { chain } of rules) counts.set(chain, (counts.get(chain) ?? 0) + 1);
+  const intact =
+    mark === rulesComment(options) &&
+    wanted.every(
+      ({ name, rules }) =>
+        found.get(name)?.accepts !== false && (counts.get(name) ?? 0) === rules.length,
+    );
+  return intact ? "intact" : "refill";
+}
+
+/** A missing chain can be added; one that hangs elsewhere cannot be moved. */
+function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
+  if (found === undefined) return false;
+  return (
+    found.hook?.number !== hook?.number ||
+    found.hook?.priority !== hook?.priority ||
+    found.hook?.type !== hook?.type
+  );
+}
+
+/** Hands all elements to the core; returns how many. `action` sees every action that they use. */
+export function adoptElements(
+  socket: Netlink,
+  core: Core,
+  action: (family: Family, code: ActionCode) => void,
+): number {
+  let total = 0;
+  for (const id of TABLE_IDS) {
+    const { keysAndValues, count } = readTableElements(socket, id);
+    if (count === 0) continue;
+    if (tableKind(id).value === "action") eachValue(id, keysAndValues, count, action);
+    core.adopt(id, keysAndValues, count);
+    total += count;
+  }
+  return total;
+}
+
+function eachValue(
+  id: TableId,
+  keysAndValues: Uint8Array,
+  count: number,
+  action: (family: Family, code: ActionCode) => void,
+): void {
+  const view = new DataView(keysAndValues.buffer, keysAndValues.byteOffset);
+  const stride = keySize(id) + valueSize(id);
+  for (let i = 0; i < count; i++) {
+    action(tableFamily(id), view.getUint32(i * stride + keySize(id), true) as ActionCode);
+  }
+}

@@ -1,0 +1,88 @@
+/** The maps that packets fill: which endpoint a client is remembered for. */
+import type { Core } from "../../core/core.ts";
+import { type Family, tableId } from "../../plan/tables.ts";
+import { ENOENT } from "../netlink/constants.ts";
+import { printRefusal, systemError } from "../netlink/errors.ts";
+import type { Netlink } from "../netlink/socket.ts";
+import type { Batch } from "./batch.ts";
+import * as nft from "./constants.ts";
+import { readElements } from "./elements-read.ts";
+import { type Attribute, writeAttributes } from "./expressions.ts";
+import { affinityMap, TABLE } from "./names.ts";
+
+/** Keys in one message, far below the 64 KiB of an attribute. */
+const KEYS_PER_MESSAGE = 400;
+/** An entry may expire between being read and being deleted, which refuses the whole transaction. */
+const ATTEMPTS = 5;
+
+/**
+ * Deletes the entries whose endpoint no longer serves their frontend. Slots go first and entries then, so
+ * nothing new can come to point there in between. Returns how many went.
+ */
+export function forgetAffinity(socket: Netlink, batch: Batch, core: Core): number {
+  let forgotten = 0;
+  for (const family of [4, 6] as const) {
+    for (const nodePort of [false, true])
+      forgotten += forgetIn(socket, batch, core, nodePort, family);
+  }
+  return forgotten;
+}
+
+function forgetIn(
+  socket: Netlink,
+  batch: Batch,
+  core: Core,
+  nodePort: boolean,
+  family: Family,
+): number {
+  for (let attempt = 1; ; attempt++) {
+    const keys = staleKeys(socket, core, nodePort, family);
+    if (keys.length === 0) return 0;
+    batch.begin();
+    for (let i = 0; i < keys.length; i += KEYS_PER_MESSAGE) {
+      writeDeletes(batch, affinityMap(nodePort, family), keys.slice(i, i + KEYS_PER_MESSAGE));
+    }
+    const refusal = batch.send(socket).refusals[0];
+    if (refusal === undefined) return keys.length;
+    if (refusal.errno !== ENOENT || attempt === ATTEMPTS) {
+      const what = `forget clients in ${affinityMap(nodePort, family)}`;
+      throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+    }
+  }
+}
+
+/** Key: the client's address, then a frontend's key; value: the endpoint. */
+function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Family): Uint8Array[] {
+  const clientBytes = family === 4 ? 4 : 16;
+  const tables = nodePort
+    ? [tableId("nodeport-endpoints", family), tableId("nodeport-local-endpoints", family)]
+    : [tableId("endpoints", family), tableId("local-endpoints", family)];
+  const stale: Uint8Array[] = [];
+  const restart = () => {
+    stale.length = 0;
+  };
+  readElements(socket, affinityMap(nodePort, family), restart, (element) => {
+    const { bytes, key, keyLength, data, dataLength } = element;
+    const frontend = bytes.subarray(key + clientBytes, key + keyLength);
+    const endpoint = bytes.subarray(data, data + dataLength);
+    if (tables.some((table) => core.hasEndpoint(table, frontend, endpoint))) return;
+    stale.push(bytes.slice(key, key + keyLength));
+  });
+  return stale;
+}
+
+function writeDeletes(batch: Batch, map: string, keys: readonly Uint8Array[]): void {
+  const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
+  const elements = keys.map(
+    (key): Attribute => [
+      nft.NFTA_LIST_ELEM,
+      [[nft.NFTA_SET_ELEM_KEY, [[nft.NFTA_DATA_VALUE, key]]]],
+    ],
+  );
+  writeAttributes(batch.writer, [
+    [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+    [nft.NFTA_SET_ELEM_LIST_SET, map],
+    [nft.NFTA_SET_ELEM_LIST_ELEMENTS, elements],
+  ]);
+  batch.close(message);
+}

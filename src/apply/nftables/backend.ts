@@ -1,0 +1,174 @@
+/** The nftables backend: one table `inet sluice`, programmed over netlink. */
+import { type Clock, systemClock } from "../../clock.ts";
+import type { Core, OperationList } from "../../core/core.ts";
+import { SluiceError } from "../../errors.ts";
+import { tableFamily } from "../../plan/tables.ts";
+import type { Adoption, Backend, Receipt, SkeletonOptions } from "../backend.ts";
+import { EAGAIN, EEXIST, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
+import {
+  errnoOf,
+  isTransient,
+  printRefusal,
+  type Refusal,
+  systemError,
+} from "../netlink/errors.ts";
+import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
+import { KnownActions } from "./actions.ts";
+import { adoptElements, condition, readActions } from "./adopt.ts";
+import { forgetAffinity } from "./affinity.ts";
+import { Batch } from "./batch.ts";
+import { readCounters } from "./counters.ts";
+import { ElementWriter, operationsIn } from "./elements.ts";
+import { isOurs, tableComment, writeDeleteTable, writeRefill, writeSkeleton } from "./install.ts";
+import { TABLE } from "./names.ts";
+import { eachAction, OperationSorter, writeOperations } from "./operations.ts";
+import { probe } from "./probe.ts";
+import { readTable } from "./read.ts";
+
+/**
+ * Opens the netlink socket; touches nothing yet.
+ * @throws SluiceError NETLINK_SOCKET
+ */
+export function createNftablesBackend(
+  options: SkeletonOptions,
+  socket: Netlink = new NetlinkSocket(NETLINK_NETFILTER),
+  clock: Clock = systemClock,
+): Backend {
+  return new NftablesBackend(options, socket, clock);
+}
+
+class NftablesBackend implements Backend {
+  readonly maxOperations: number;
+  readonly #options: SkeletonOptions;
+  readonly #socket: Netlink;
+  readonly #clock: Clock;
+  readonly #batch = new Batch();
+  readonly #elements = new ElementWriter(this.#batch);
+  readonly #sorter = new OperationSorter();
+  readonly #actions: KnownActions;
+
+  constructor(options: SkeletonOptions, socket: Netlink, clock: Clock) {
+    this.#options = options;
+    this.#socket = socket;
+    this.#clock = clock;
+    this.#actions = new KnownActions(options.masqueradeBit);
+    this.maxOperations = operationsIn(socket.maxBytes);
+  }
+
+  probe(): void {
+    probe(this.#socket, this.#batch, this.#options);
+  }
+
+  start(core: Core): Adoption {
+    const found = readTable(this.#socket);
+    if (found === undefined) return this.#create("fresh");
+    if (!isOurs(found)) {
+      throw new SluiceError(
+        "TABLE_FOREIGN",
+        `Cannot take over table inet ${TABLE}: its comment must say that sluice made it: current value is "${found}"`,
+        `table inet ${TABLE}`,
+      );
+    }
+    if (found !== tableComment(this.#options)) return this.#create("replaced");
+    this.#actions.reset(readActions(this.#socket));
+    const state = condition(this.#socket, this.#options, this.#actions);
+    if (state === "replace") return this.#create("replaced");
+    this.#batch.begin();
+    const elements = adoptElements(this.#socket, core, (family, code) =>
+      this.#actions.need(this.#batch, family, code),
+    );
+    if (state === "refill" || this.#batch.count > 0) {
+      this.#batch.begin();
+      writeRefill(this.#batch, this.#options, this.#actions);
+      this.#send("fill the chains of table inet sluice");
+    }
+    this.#actions.commit();
+    return { outcome: "adopted", elements };
+  }
+
+  apply(operations: OperationList, ownerName: (owner: number) => string): Receipt {
+    if (operations.count === 0) return { ok: true, bytes: 0, kernelMs: 0 };
+    const batch = this.#batch;
+    batch.begin();
+    this.#elements.begin();
+    const offsets = this.#sorter.sort(operations);
+    eachAction(operations, offsets, (table, action) =>
+      this.#actions.need(batch, tableFamily(table), action),
+    );
+    writeOperations(operations, offsets, this.#elements, ownerName);
+    const started = this.#clock.monotonic();
+    try {
+      const { refusals, acks } = batch.send(this.#socket);
+      const refusal = refusals[0];
+      if (refusal === undefined && acks > 0) {
+        this.#actions.commit();
+        const kernelMs = this.#clock.monotonic() - started;
+        return { ok: true, bytes: batch.writer.length, kernelMs };
+      }
+      this.#actions.abort();
+      return this.#failure(operations.count, refusal, ownerName);
+    } catch (thrown) {
+      this.#actions.abort();
+      if (!(thrown instanceof SluiceError)) throw thrown;
+      const transient = isTransient(errnoOf(thrown) ?? 0);
+      return { ok: false, error: thrown, transient };
+    }
+  }
+
+  forgetAffinity(core: Core): number {
+    return forgetAffinity(this.#socket, this.#batch, core);
+  }
+
+  readCounters(each: (table: number, keysAndPackets: Uint8Array, count: number) => void): void {
+    if (this.#options.counters) readCounters(this.#socket, each);
+  }
+
+  cleanup(): boolean {
+    const found = readTable(this.#socket);
+    if (found === undefined || !isOurs(found)) return false;
+    this.#batch.begin();
+    writeDeleteTable(this.#batch);
+    this.#send(`delete table inet ${TABLE}`);
+    return true;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  #create(outcome: "fresh" | "replaced"): Adoption {
+    this.#actions.reset();
+    this.#batch.begin();
+    if (outcome === "replaced") writeDeleteTable(this.#batch);
+    writeSkeleton(this.#batch, this.#options, this.#actions);
+    this.#send(`make table inet ${TABLE}`);
+    return { outcome, elements: 0 };
+  }
+
+  #send(what: string): void {
+    const refusal = this.#batch.send(this.#socket).refusals[0];
+    if (refusal === undefined) return;
+    throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+  }
+
+  #failure(
+    count: number,
+    refusal: Refusal | undefined,
+    ownerName: (owner: number) => string,
+  ): Receipt {
+    const owner = refusal && this.#elements.ownerOf(refusal);
+    const errno = refusal?.errno ?? EAGAIN;
+    const name = owner === undefined ? "" : ownerName(owner);
+    const error = systemError(
+      `apply ${name === "" ? `${count} operations` : `the elements of ${name}`} to table inet ${TABLE}`,
+      errno,
+      "NETLINK_REFUSED",
+      refusal && printRefusal(refusal),
+    );
+    // Not an element at fault but what it is in: the table or one of its maps is gone.
+    const lost = errno === ENOENT && owner === undefined && refusal?.offset !== undefined;
+    const drifted = lost || (owner !== undefined && (errno === ENOENT || errno === EEXIST));
+    const transient = isTransient(errno) || lost;
+    return { ok: false, error, transient, drifted, ...(owner === undefined ? {} : { owner }) };
+  }
+}

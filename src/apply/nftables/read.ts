@@ -1,0 +1,163 @@
+/** Reads our table back, but for its elements. Never on the path of a change. */
+import { SluiceError } from "../../errors.ts";
+import {
+  ENOENT,
+  NFGENMSG_LEN,
+  NFNL_SUBSYS_NFTABLES,
+  NLM_F_DUMP,
+  NLM_F_REQUEST,
+  NLMSG_HDRLEN,
+} from "../netlink/constants.ts";
+import { printRefusal, systemError } from "../netlink/errors.ts";
+import { AttributeReader, MessageWriter } from "../netlink/message.ts";
+import type { Netlink } from "../netlink/socket.ts";
+import type { Hook } from "./chains.ts";
+import * as nft from "./constants.ts";
+import { type Attribute, writeAttributes } from "./expressions.ts";
+import { TABLE } from "./names.ts";
+import { readComment } from "./userdata.ts";
+
+/** Dumps are repeated when anybody changed any table meanwhile, this many times. */
+const DUMP_ATTEMPTS = 20;
+
+const writer = new MessageWriter(4096);
+
+function request(type: number, flags: number, attributes: readonly Attribute[]): void {
+  writer.reset();
+  const start = writer.begin(
+    (NFNL_SUBSYS_NFTABLES << 8) | type,
+    NLM_F_REQUEST | flags,
+    1,
+    NFGENMSG_LEN,
+  );
+  writer.bytes[start + NLMSG_HDRLEN] = nft.NFPROTO_INET;
+  writeAttributes(writer, attributes);
+  writer.end(start);
+}
+
+/**
+ * One consistent dump: `restart` is called before each attempt, `each` with the attributes of each message.
+ * @throws SluiceError NETLINK_REFUSED
+ */
+export function dump(
+  socket: Netlink,
+  what: string,
+  type: number,
+  attributes: readonly Attribute[],
+  restart: () => void,
+  each: (reader: AttributeReader) => void,
+): void {
+  for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+    request(type, NLM_F_DUMP, attributes);
+    restart();
+    const changed = socket.dump(writer.bytes, writer.length, (message) => {
+      each(new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end));
+    });
+    if (!changed) return;
+  }
+  throw new SluiceError(
+    "NETLINK_REFUSED",
+    `Cannot read ${what}: the ruleset must rest for the length of one dump: it changed ${DUMP_ATTEMPTS} times`,
+  );
+}
+
+/** The comment of our table, "" for a table without one, undefined if there is no table. */
+export function readTable(socket: Netlink, table = TABLE): string | undefined {
+  request(nft.NFT_MSG_GETTABLE, 0, [[nft.NFTA_TABLE_NAME, table]]);
+  let found = "";
+  const { refusals } = socket.send(writer.bytes, writer.length, (message) => {
+    const reader = new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end);
+    while (reader.next()) {
+      if (reader.type === nft.NFTA_TABLE_USERDATA) found = readComment(reader.payload()) ?? "";
+    }
+  });
+  const refusal = refusals[0];
+  if (refusal === undefined) return found;
+  if (refusal.errno === ENOENT) return undefined;
+  const what = `read table inet ${table}`;
+  throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+}
+
+/** A chain as the kernel has it. */
+export interface ReadChain {
+  readonly name: string;
+  readonly hook: Hook | undefined;
+  readonly accepts: boolean;
+}
+
+export function readChains(socket: Netlink): ReadChain[] {
+  let chains: ReadChain[] = [];
+  const restart = () => {
+    chains = [];
+  };
+  dump(socket, "chains", nft.NFT_MSG_GETCHAIN, [], restart, (reader) => {
+    let table = "";
+    let name = "";
+    let type = "";
+    let policy = nft.NF_ACCEPT;
+    let number: number | undefined;
+    let priority = 0;
+    while (reader.next()) {
+      if (reader.type === nft.NFTA_CHAIN_TABLE) table = reader.text();
+      else if (reader.type === nft.NFTA_CHAIN_NAME) name = reader.text();
+      else if (reader.type === nft.NFTA_CHAIN_TYPE) type = reader.text();
+      else if (reader.type === nft.NFTA_CHAIN_POLICY) policy = reader.u32();
+      else if (reader.type === nft.NFTA_CHAIN_HOOK) {
+        const hook = reader.nested();
+        while (hook.next()) {
+          if (hook.type === nft.NFTA_HOOK_HOOKNUM) number = hook.u32();
+          else if (hook.type === nft.NFTA_HOOK_PRIORITY) priority = hook.u32() | 0;
+        }
+      }
+    }
+    if (table !== TABLE) return;
+    const hook =
+      number === undefined ? undefined : { type: type as Hook["type"], number, priority };
+    chains.push({ name, hook, accepts: policy === nft.NF_ACCEPT });
+  });
+  return chains;
+}
+
+/** A rule as the kernel has it: its expressions are the bytes of NFTA_RULE_EXPRESSIONS. */
+export interface ReadRule {
+  readonly chain: string;
+  readonly expressions: Uint8Array;
+  readonly comment: string | undefined;
+}
+
+export function readRules(socket: Netlink): ReadRule[] {
+  let rules: ReadRule[] = [];
+  const restart = () => {
+    rules = [];
+  };
+  const filter: Attribute[] = [[nft.NFTA_RULE_TABLE, TABLE]];
+  dump(socket, "rules", nft.NFT_MSG_GETRULE, filter, restart, (reader) => {
+    let chain = "";
+    let comment: string | undefined;
+    let expressions = new Uint8Array(0);
+    while (reader.next()) {
+      if (reader.type === nft.NFTA_RULE_CHAIN) chain = reader.text();
+      else if (reader.type === nft.NFTA_RULE_EXPRESSIONS) expressions = reader.payload().slice();
+      else if (reader.type === nft.NFTA_RULE_USERDATA) comment = readComment(reader.payload());
+    }
+    rules.push({ chain, expressions, comment });
+  });
+  return rules;
+}
+
+/** Names of the sets and maps of our table. */
+export function readSetNames(socket: Netlink): Set<string> {
+  const names = new Set<string>();
+  const filter: Attribute[] = [[nft.NFTA_SET_TABLE, TABLE]];
+  dump(
+    socket,
+    "sets",
+    nft.NFT_MSG_GETSET,
+    filter,
+    () => names.clear(),
+    (reader) => {
+      while (reader.next()) if (reader.type === nft.NFTA_SET_NAME) names.add(reader.text());
+    },
+  );
+  return names;
+}

@@ -1,0 +1,52 @@
+/**
+ * A network namespace of its own for a test file: the test process itself moves into it, so that sockets and
+ * child processes made meanwhile (nft, ip, conntrack) are there too. It vanishes with the last of them.
+ */
+
+import { dlopen } from "bun:ffi";
+import { afterAll, beforeAll } from "bun:test";
+import { closeSync, openSync } from "node:fs";
+
+const CLONE_NEWNET = 0x40000000;
+
+const { symbols: c } = dlopen("libc.so.6", {
+  unshare: { args: ["i32"], returns: "i32" },
+  setns: { args: ["i32", "i32"], returns: "i32" },
+});
+
+/** Moves this thread into a fresh, empty namespace; the result moves it back. */
+export function enterFreshNetns(): () => void {
+  const before = openSync("/proc/thread-self/ns/net", "r");
+  if (c.unshare(CLONE_NEWNET) !== 0) {
+    closeSync(before);
+    throw new Error("Cannot make a network namespace: unshare(2) refused: root is needed");
+  }
+  run("ip", "link", "set", "lo", "up");
+  return () => {
+    const result = c.setns(before, CLONE_NEWNET);
+    closeSync(before);
+    if (result !== 0)
+      throw new Error("Cannot return to the first network namespace: setns(2) refused");
+  };
+}
+
+/** All tests of the calling file run in one fresh namespace. */
+export function inFreshNetns(): void {
+  let leave = () => {};
+  beforeAll(() => {
+    leave = enterFreshNetns();
+  });
+  afterAll(() => leave());
+}
+
+/** Runs a command and returns what it printed. Throws what it complained about. */
+export function run(...command: string[]): string {
+  return pipe("", ...command);
+}
+
+/** The same, with something to read. */
+export function pipe(input: string, ...command: string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stdin: Buffer.from(input) });
+  if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString()}`);
+  return stdout.toString();
+}
