@@ -73,7 +73,7 @@ function stateOf(view: ReadOnlyView) {
     })),
     lastSync: last
       ? {
-          finishedAt: timeOf(last.finishedAt),
+          at: timeOf(last.at),
           outcome: last.report.outcome,
           owners: last.report.owners,
           operations: last.report.operations,

@@ -2,8 +2,8 @@
  * Puts the two HTTP servers and the healthCheckNodePorts on the air. Imported only once the rules are in the
  * kernel (or take their time), because what it loads costs a tenth of a second and some megabytes.
  */
+import { parseListenAddress } from "../address.ts";
 import type { Clock } from "../clock.ts";
-import { SluiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { HealthChecks } from "../observe/health-checks.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -41,9 +41,10 @@ export function startAdmin(options: AdminOptions): { close(): Promise<void> } {
     ["health", config.healthzBindAddress, health],
     ["metrics", config.metricsBindAddress, admin],
   ] as const) {
-    if (address === "") continue;
+    // The configuration has validated it; "" turns the server off.
+    const where = parseListenAddress(address);
     const { fetch } = app;
-    listeners.push(listen({ name, ...splitAddress(address), fetch, clock, log, ...fatal }));
+    if (where) listeners.push(listen({ name, ...where, fetch, clock, log, ...fatal }));
   }
   const nodePorts = new HealthCheckNodePorts({
     addresses: options.nodePortAddresses,
@@ -58,17 +59,4 @@ export function startAdmin(options: AdminOptions): { close(): Promise<void> } {
       await Promise.all(listeners.map((listener) => listener.close()));
     },
   };
-}
-
-/** `10.0.0.1:80` and `[fd00::1]:80`; the configuration has validated it. */
-function splitAddress(text: string): { hostname: string; port: number } {
-  const [, v6, v4, port] = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(text) ?? [];
-  const hostname = v6 ?? v4;
-  if (hostname === undefined) {
-    throw new SluiceError(
-      "CONFIG_INVALID",
-      `Cannot listen: must be ip:port: current value is ${text}`,
-    );
-  }
-  return { hostname, port: Number(port) };
 }

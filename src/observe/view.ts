@@ -7,9 +7,9 @@ import type { SourceStatus } from "../watch/source.ts";
 import type { Exposition } from "./exposition.ts";
 import type { Health } from "./health.ts";
 
-/** The latest sync that had something to do. `finishedAt`: ms since the epoch. */
+/** The latest sync that had something to do. `at` is its end, ms since the epoch. */
 export interface LastSync {
-  readonly finishedAt: number;
+  readonly at: number;
   readonly report: SyncReport;
 }
 

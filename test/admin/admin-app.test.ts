@@ -54,7 +54,7 @@ describe("the state as JSON", () => {
         },
       ],
       lastSync: {
-        finishedAt: "2026-11-24T11:39:55.000Z",
+        at: "2026-11-24T11:39:55.000Z",
         outcome: "done",
         owners: 1,
         operations: 4,

@@ -31,7 +31,7 @@ export function viewWith(parts: Partial<ReadOnlyView> = {}): ReadOnlyView {
       noLocalEndpoints: [],
     }),
     lastSync: () => ({
-      finishedAt: NOW - 5000,
+      at: NOW - 5000,
       report: {
         outcome: "done",
         owners: 1,

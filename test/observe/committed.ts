@@ -105,15 +105,6 @@ export class Committed {
       each(key, value, owner);
   }
 
-  elementCount(table?: TableId): number {
-    if (table !== undefined) return this.#tables.get(table)?.size ?? 0;
-    return [...this.#tables.values()].reduce((sum, { size }) => sum + size, 0);
-  }
-
-  ownerOf(table: TableId, key: Uint8Array): number | undefined {
-    return this.#tables.get(table)?.get(key.join())?.owner;
-  }
-
   serviceKey(id: ServiceId): string {
     return this.names.get(id) ?? "";
   }
