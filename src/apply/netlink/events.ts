@@ -1,0 +1,107 @@
+/**
+ * Word from netlink's multicast groups without a thread or a busy timer: Bun's event loop watches the socket.
+ *
+ * `Bun.connect({ fd })` is not in Bun's types; each datagram becomes one callback. Where it fails, the socket
+ * is read on a timer instead.
+ */
+import type { Clock } from "../../clock.ts";
+import { EINTR, ENOBUFS, MSG_DONTWAIT } from "./constants.ts";
+import * as libc from "./libc.ts";
+import { openNetlink } from "./socket.ts";
+
+/** How often a socket is read that the event loop cannot watch. */
+const POLL_MS = 1000;
+/** A socket that broke is opened again after so long. */
+const REOPEN_MS = 100;
+const READ_SIZE = 1 << 16;
+
+export interface Subscription {
+  close(): void;
+}
+
+/** Bun.connect as it is used here. */
+type Connect = (options: {
+  readonly fd: number;
+  readonly socket: {
+    data(): void;
+    error(): void;
+    close(): void;
+  };
+}) => Promise<{ end(): void; terminate(): void; unref(): void }>;
+
+/**
+ * Calls back after something was said in one of the groups, or may have been and was lost.
+ * @throws SluiceError NETLINK_SOCKET
+ */
+export function subscribe(
+  protocol: number,
+  groups: readonly number[],
+  clock: Clock,
+  event: () => void,
+  connect = Bun.connect as unknown as Connect,
+): Subscription {
+  let open = true;
+  let stop = () => {};
+  const start = (fd: number) => {
+    let ended = false;
+    // ENOBUFS, after a burst, ends the socket: messages were lost.
+    const lost = () => {
+      if (ended || !open) return;
+      ended = true;
+      stop = clock.after(REOPEN_MS, restart);
+    };
+    connect({ fd, socket: { data: event, error: lost, close: lost } }).then(
+      (socket) => {
+        socket.unref();
+        stop = () => {
+          ended = true;
+          socket.terminate();
+        };
+        if (!open) stop();
+      },
+      () => {
+        stop = poll(fd, clock, event);
+        if (!open) stop();
+      },
+    );
+  };
+  const restart = () => {
+    try {
+      start(openNetlink(protocol, groups));
+      event();
+    } catch {
+      // Out of memory or descriptors, for now.
+      stop = clock.after(REOPEN_MS, restart);
+    }
+  };
+  start(openNetlink(protocol, groups));
+  return {
+    close() {
+      open = false;
+      stop();
+    },
+  };
+}
+
+/** Reads what has come every POLL_MS; the result stops that and closes the socket. */
+function poll(fd: number, clock: Clock, event: () => void): () => void {
+  const buffer = new Uint8Array(new ArrayBuffer(READ_SIZE));
+  let cancel = () => {};
+  const look = () => {
+    let heard = false;
+    for (;;) {
+      const result = libc.recv(fd, buffer, MSG_DONTWAIT);
+      if (result === -EINTR) continue;
+      // ENOBUFS says that messages were lost; the socket goes on.
+      if (result <= 0 && result !== -ENOBUFS) break;
+      heard = true;
+    }
+    if (heard) event();
+    cancel = clock.after(POLL_MS, look);
+  };
+  cancel = clock.after(POLL_MS, look);
+  return () => {
+    cancel();
+    libc.close(fd);
+  };
+}
