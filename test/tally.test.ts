@@ -4,6 +4,7 @@ import { addUp } from "./tally.ts";
 const REPORT = `<testsuites><testsuite name="test/a.test.ts" file="test/a.test.ts">
   <testcase name="holds" classname="" file="test/a.test.ts" />
   <testcase name="waits" classname="" file="test/a.test.ts"><skipped message="later" /></testcase>
+  <testcase name="(unnamed)" classname="" file="test/a.test.ts"><skipped /></testcase>
   <testcase name="a &lt; b" classname="inner &gt; outer" file="test/a.test.ts">
     <failure type="Error" message="no">Error: no</failure>
   </testcase>

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Certificate, makeAuthority, makeCertificate } from "../cluster/certificates.ts";
+import { type Daemon, run, startDaemon } from "../cluster/daemon.ts";
+import { writeKubeconfig } from "../cluster/kubeconfig.ts";
+import { makeNamespace, type Namespace } from "../cluster/netns.ts";
+import { startTlsServer, type TlsServer } from "./tls-server.ts";
+
+const SLUICE = join(import.meta.dir, "../../dist/sluice");
+/** Bytes. Bun itself is 107 MB of it. */
+const SIZE_MAX = 130e6;
+
+const reason = !existsSync(SLUICE)
+  ? "dist/sluice is not built: npm run build"
+  : process.getuid?.() !== 0
+    ? "it needs root, for its network namespace"
+    : undefined;
+if (reason !== undefined) console.log(`skip: the binary: ${reason}`);
+
+describe.skipIf(reason !== undefined)("dist/sluice", () => {
+  let folder: string;
+  let authority: Certificate;
+  let client: Certificate;
+  let server: TlsServer;
+  let node: Namespace;
+  const daemons: Daemon[] = [];
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "sluice-binary-"));
+    node = makeNamespace();
+    authority = await makeAuthority(folder);
+    client = await makeCertificate(authority, folder, "client", "/CN=system:kube-proxy");
+    const own = await makeCertificate(authority, folder, "server", "/CN=server", [node.outside]);
+    server = await startTlsServer(node.outside, own, authority);
+  });
+  afterAll(async () => {
+    for (const daemon of daemons) await daemon.stop("SIGKILL");
+    server?.close();
+    node?.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Starts it with a kubeconfig that trusts this authority. */
+  function start(name: string, trusted: Certificate): Daemon {
+    const path = join(folder, `${name}.kubeconfig`);
+    writeKubeconfig(path, server.url, trusted, { certificate: client });
+    const daemon = startDaemon(
+      node.name,
+      [SLUICE, `--kubeconfig=${path}`, "--hostname-override=here"],
+      join(folder, `${name}.log`),
+    );
+    daemons.push(daemon);
+    return daemon;
+  }
+
+  test("says which version it is", async () => {
+    expect(await run([SLUICE, "--version"])).toMatch(/^Sluice \d+\.\d+\.\d+/);
+  });
+
+  test("is no larger than it was meant to be", () => {
+    expect(statSync(SLUICE).size).toBeLessThan(SIZE_MAX);
+  });
+
+  test("shows its client certificate to the API server", async () => {
+    const seen = server.nextClient();
+    const daemon = start("right", authority);
+    expect(await seen).toBe("system:kube-proxy");
+    await daemon.stop();
+  });
+
+  test("says nothing to a server that its authority did not sign", async () => {
+    const before = server.clients.length;
+    const daemon = start("wrong", await makeAuthority(folder, "other"));
+    await server.refused;
+    expect(server.clients).toHaveLength(before);
+    await daemon.stop();
+  });
+});
