@@ -1,6 +1,5 @@
 /** The API server as a source: four reflectors, and the gate before the first sync. */
 import type { Clock } from "../clock.ts";
-import type { Core } from "../core/core.ts";
 import { NODE_WAIT_MS } from "../limits.ts";
 import type { ClusterAccess } from "./access.ts";
 import type { JsonObject } from "./json.ts";
@@ -12,13 +11,13 @@ import {
   SERVICE_CIDRS,
   SERVICES,
 } from "./resources.ts";
-import { coreSink, type EncodeEvent, mapSink, type Sink } from "./sink.ts";
+import { coreSink, type EncodeEvent, type Ingest, mapSink, type Sink } from "./sink.ts";
 import type { Source, SourceEvents, SourceStatus } from "./source.ts";
 import { openTransport, type Transport } from "./transport.ts";
 
 export interface ApiSourceOptions {
   readonly access: ClusterAccess;
-  readonly core: Core;
+  readonly core: Ingest;
   readonly encode: EncodeEvent;
   readonly nodeName: string;
   readonly clock: Clock;

@@ -18,11 +18,6 @@ export class Backoff {
     this.#options = options;
   }
 
-  /** Failures since the last success. */
-  get attempts(): number {
-    return this.#attempts;
-  }
-
   reset(): void {
     this.#attempts = 0;
   }
@@ -41,11 +36,6 @@ export class Backoff {
       };
     });
     this.#wake = undefined;
-  }
-
-  /** Counts a failure that is tried again without a wait. */
-  skip(): void {
-    this.#attempts += 1;
   }
 
   wake(): void {

@@ -4,7 +4,7 @@
  */
 import { resolve } from "node:path";
 import type { Clock } from "../clock.ts";
-import type { Core, ObjectKind, ObjectStream } from "../core/core.ts";
+import type { ObjectKind, ObjectStream } from "../core/core.ts";
 import { messageOf, SluiceError } from "../errors.ts";
 import type { Problem } from "../types.ts";
 import { watchDirectory } from "./directory.ts";
@@ -12,12 +12,12 @@ import type { EventType, JsonObject } from "./json.ts";
 import { type ManifestObject, manifestProblem } from "./manifest-file.ts";
 import { type KnownFile, readFiles } from "./manifest-files.ts";
 import { Reports } from "./reports.ts";
-import { type EncodeEvent, feedFrame } from "./sink.ts";
+import { type EncodeEvent, feedFrame, type Ingest } from "./sink.ts";
 import type { Source, SourceEvents } from "./source.ts";
 
 export interface ManifestSourceOptions {
   readonly directory: string;
-  readonly core: Core;
+  readonly core: Ingest;
   readonly encode: EncodeEvent;
   readonly nodeName: string;
   readonly clock: Clock;

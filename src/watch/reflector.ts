@@ -78,6 +78,8 @@ export class Reflector {
   #pagesRefused = false;
   /** A fresh login was tried since the last success. */
   #relogin = false;
+  /** A version was too old or too new since the last success. */
+  #expired = false;
 
   #listed = false;
   #connected = false;
@@ -266,6 +268,7 @@ export class Reflector {
   #succeeded(): void {
     this.#backoff.reset();
     this.#relogin = false;
+    this.#expired = false;
   }
 
   #readStore(): void {
@@ -291,9 +294,9 @@ export class Reflector {
       if (this.#current && status.code === 410) this.#current = false;
       else if (this.#consistent) this.#pagesRefused = true;
       else this.#readStore();
-      if (this.#backoff.attempts > 0) return false;
-      this.#backoff.skip();
-      return true;
+      const first = !this.#expired;
+      this.#expired = true;
+      return first;
     }
     if (status.code === 401) {
       this.#options.onUnauthorized();

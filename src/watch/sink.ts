@@ -23,10 +23,13 @@ export interface Sink {
 /** Encodes one event as a frame of a protobuf watch, its length prefix included. */
 export type EncodeEvent = (kind: ObjectKind, type: EventType, object: JsonObject) => Uint8Array;
 
+/** The part of the core that sources need. */
+export type Ingest = Pick<Core, "openStream" | "beginReplace" | "endReplace">;
+
 export const NOTHING: FeedResult = { objects: false, initialEnd: false };
 
 /** Protobuf goes into the core as it is; JSON is first re-encoded, so that the core has one way in. */
-export function coreSink(core: Core, kind: ObjectKind, encode: EncodeEvent): Sink {
+export function coreSink(core: Ingest, kind: ObjectKind, encode: EncodeEvent): Sink {
   return {
     protobuf: true,
     open(format, encoding) {

@@ -1,0 +1,122 @@
+import { describe, expect, test } from "bun:test";
+import { NODE_WAIT_MS } from "../../src/limits.ts";
+import { createApiSource } from "../../src/watch/api-source.ts";
+import type { JsonObject } from "../../src/watch/json.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+import { encode, FakeCore, FakeTransport, list } from "./fakes.ts";
+
+const JSON_TYPE = "application/json";
+const ADDRESSES = { status: { addresses: [{ type: "InternalIP", address: "10.0.0.1" }] } };
+
+function setup() {
+  const core = new FakeCore();
+  const clock = new FakeClock();
+  const transports: FakeTransport[] = [];
+  const calls: string[] = [];
+  const source = createApiSource({
+    access: { server: "https://api.test", identity: () => Promise.reject(), refused() {} },
+    core,
+    encode,
+    nodeName: "here",
+    clock,
+    random: () => 0,
+    events: {
+      onChange() {},
+      onNode: (node) => calls.push(node === undefined ? "no node" : "node"),
+      onServiceCidrs: () => calls.push("cidrs"),
+      onProblem() {},
+      onSynced: () => calls.push("synced"),
+    },
+    openTransport() {
+      const transport = new FakeTransport();
+      transports.push(transport);
+      return transport;
+    },
+  });
+  source.start();
+  const [services, slices, nodes, cidrs] = transports;
+  if (!services || !slices || !nodes || !cidrs) throw new Error("four reflectors are expected");
+  const answerNode = (items: readonly JsonObject[]) =>
+    nodes.last.answer(JSON.stringify({ metadata: { resourceVersion: "1" }, items }), JSON_TYPE);
+  return {
+    source,
+    clock,
+    calls,
+    nodes,
+    cidrs,
+    answerNode,
+    answerServices: () => services.last.answer(list(1, [])),
+    answerSlices: () => slices.last.answer(list(1, [])),
+    answerNoCidrs: () => cidrs.last.refuse(404),
+  };
+}
+
+const HERE = { metadata: { name: "here" }, ...ADDRESSES };
+
+describe("the gate before the first sync", () => {
+  test("opens when everything was read, in any order, and once", async () => {
+    const world = setup();
+    await world.answerNoCidrs();
+    await world.answerNode([HERE]);
+    await world.answerSlices();
+    expect(world.source.synced).toBe(false);
+    await world.answerServices();
+    expect(world.source.synced).toBe(true);
+    await world.clock.advance(2 * NODE_WAIT_MS);
+    expect(world.calls.filter((call) => call === "synced")).toHaveLength(1);
+  });
+
+  test.each([
+    ["no Node", []],
+    ["a Node without addresses", [{ metadata: { name: "here" } }]],
+  ])("waits 30 s at most for %s", async (_what, items) => {
+    const world = setup();
+    await world.answerNoCidrs();
+    await world.answerNode(items);
+    await world.answerSlices();
+    await world.answerServices();
+    await world.clock.advance(NODE_WAIT_MS - 1);
+    expect(world.source.synced).toBe(false);
+    await world.clock.advance(1);
+    expect(world.source.synced).toBe(true);
+  });
+
+  test("does not wait for a Node that may not be read longer than for one that is missing", async () => {
+    const world = setup();
+    await world.answerNoCidrs();
+    await world.nodes.last.refuse(403);
+    await world.answerSlices();
+    await world.answerServices();
+    await world.clock.advance(NODE_WAIT_MS);
+    expect(world.source.synced).toBe(true);
+  });
+
+  test("wants ServiceCIDRs to have been asked for, not to be there", async () => {
+    const world = setup();
+    await world.answerNode([HERE]);
+    await world.answerSlices();
+    await world.answerServices();
+    expect(world.source.synced).toBe(false);
+    await world.cidrs.last.refuse(403);
+    expect(world.source.synced).toBe(true);
+  });
+});
+
+test("the Node is asked for by name", () => {
+  const world = setup();
+  expect(world.nodes.last.parameter("fieldSelector")).toBe("metadata.name=here");
+});
+
+test("a server without ServiceCIDRs is connected all the same", async () => {
+  const world = setup();
+  await world.answerNoCidrs();
+  expect(world.source.status().connected).toBe(false);
+  await world.answerNode([HERE]);
+  world.nodes.last.start(JSON_TYPE);
+  expect(world.source.reflectors().map((each) => [each.resource, each.connected])).toEqual([
+    ["services", false],
+    ["endpointslices", false],
+    ["nodes", true],
+    ["servicecidrs", false],
+  ]);
+});

@@ -1,0 +1,484 @@
+import { describe, expect, test } from "bun:test";
+import {
+  ABSENT_RETRY_MS,
+  LIST_SILENCE_MS,
+  WATCH_RETRY_MS,
+  WATCH_RETRY_MS_MAX,
+  WATCH_SILENCE_MS,
+} from "../../src/limits.ts";
+import type { Problem } from "../../src/types.ts";
+import { Reflector } from "../../src/watch/reflector.ts";
+import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
+import { coreSink, mapSink } from "../../src/watch/sink.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+import { bookmark, encode, event, FakeCore, FakeTransport, list, object, settle } from "./fakes.ts";
+
+interface Setup {
+  readonly watchList?: boolean;
+  readonly random?: number;
+}
+
+function setup({ watchList = false, random = 0 }: Setup = {}) {
+  const core = new FakeCore();
+  const transport = new FakeTransport();
+  const clock = new FakeClock();
+  const problems: Problem[] = [];
+  const calls: string[] = [];
+  const reflector = new Reflector({
+    resource: SERVICES,
+    sink: coreSink(core, "Service", encode),
+    transport,
+    server: "https://api.test",
+    clock,
+    random: () => random,
+    watchList,
+    onUnauthorized: () => calls.push("unauthorized"),
+    onListed: () => calls.push("listed"),
+    onAttempted: () => calls.push("attempted"),
+    onChange: () => calls.push("change"),
+    onProblem: (problem) => problems.push(problem),
+  });
+  reflector.start();
+  return { core, transport, clock, problems, calls, reflector };
+}
+
+/** Listed at version 10 with `a` and `b`; its watch waits for an answer. */
+async function listed(options: Setup = {}) {
+  const world = setup(options);
+  await world.transport.last.answer(list(10, [object("a", 3), object("b", 4)]));
+  return world;
+}
+
+/** The same with the watch answered. */
+async function watching(options: Setup = {}) {
+  const world = await listed(options);
+  world.transport.last.start();
+  return world;
+}
+
+describe("the initial read", () => {
+  test("lists from the server's cache and watches from the list's version", async () => {
+    const { core, transport, calls } = setup();
+    const first = transport.last;
+    expect(first.url.pathname).toBe("/api/v1/services");
+    expect(first.isWatch).toBe(false);
+    expect(first.parameter("resourceVersion")).toBe("0");
+    expect(first.parameter("limit")).toBe("");
+    expect(first.parameter("labelSelector")).toBe("!service.kubernetes.io/service-proxy-name");
+    expect(first.parameter("fieldSelector")).toBe("spec.clusterIP!=None");
+    expect(first.accept).toStartWith("application/vnd.kubernetes.protobuf");
+    expect(calls).not.toContain("listed");
+
+    await first.answer(list(10, [object("a", 3), object("b", 4)]));
+    expect(core.names()).toEqual(["a", "b"]);
+    expect(calls.filter((call) => call === "listed")).toHaveLength(1);
+    const watch = transport.last;
+    expect(watch.isWatch).toBe(true);
+    expect(watch.parameter("resourceVersion")).toBe("10");
+    expect(watch.parameter("allowWatchBookmarks")).toBe("true");
+    expect(watch.parameter("sendInitialEvents")).toBe("");
+    expect(watch.accept).toContain("stream=watch");
+  });
+
+  test("tells of changes after each chunk, before the list is complete", async () => {
+    const { transport, calls } = setup();
+    transport.last.start().data(list(10, [object("a", 3)]));
+    expect(calls).toEqual(["change"]);
+  });
+
+  test("follows continue tokens where the server pages", async () => {
+    const { core, transport } = setup();
+    await transport.last.answer(list(10, [object("a", 3)], "more"));
+    expect(transport.last.parameter("continue")).toBe("more");
+    expect(transport.last.parameter("resourceVersion")).toBe("");
+    await transport.last.answer(list(10, [object("b", 4)]));
+    expect(core.names()).toEqual(["a", "b"]);
+    expect(transport.last.parameter("resourceVersion")).toBe("10");
+  });
+
+  test.each([
+    [0, "300"],
+    [0.5, "450"],
+    [0.999, "599"],
+  ])("asks for watches of 5 to 10 minutes: random %p gives %p s", async (random, seconds) => {
+    const { transport } = await watching({ random });
+    expect(transport.last.parameter("timeoutSeconds")).toBe(seconds);
+  });
+
+  test("refuses a list without a version", async () => {
+    const { transport, problems } = setup();
+    await transport.last.answer(event("ADDED", object("a", 3)).replaceAll('"3"', '""'));
+    expect(problems[0]?.code).toBe("API_MALFORMED");
+  });
+});
+
+describe("a watch", () => {
+  test("that ends goes on at once, from the version of its last event", async () => {
+    const { core, transport, problems } = await watching();
+    transport.last.data(event("ADDED", object("c", 12)) + event("DELETED", object("a", 13)));
+    await transport.last.end();
+    expect(core.names()).toEqual(["b", "c"]);
+    expect(transport.last.parameter("resourceVersion")).toBe("13");
+    expect(problems).toEqual([]);
+  });
+
+  test("goes on from a bookmark's version", async () => {
+    const { transport } = await watching();
+    transport.last.data(bookmark(40));
+    await transport.last.end();
+    expect(transport.last.parameter("resourceVersion")).toBe("40");
+  });
+
+  test("that breaks is opened again after the first wait, from where it was", async () => {
+    const { transport, clock, problems } = await watching();
+    await transport.last.data(event("MODIFIED", object("a", 12))).break();
+    expect(problems.at(-1)?.code).toBe("API_UNREACHABLE");
+    await clock.advance(WATCH_RETRY_MS - 1);
+    expect(transport.requests).toHaveLength(2);
+    await clock.advance(1);
+    expect(transport.last.parameter("resourceVersion")).toBe("12");
+    expect(transport.last.isWatch).toBe(true);
+    transport.last.start();
+    expect(problems.at(-1)?.message).toBe("");
+  });
+
+  test("that ends at once with nothing waits before it is opened again", async () => {
+    const { transport, clock } = await watching();
+    await transport.last.end();
+    expect(transport.requests).toHaveLength(2);
+    await clock.advance(WATCH_RETRY_MS);
+    expect(transport.requests).toHaveLength(3);
+  });
+
+  test("that lived long with nothing is opened again at once", async () => {
+    const { transport, clock } = await watching();
+    await clock.advance(60_000);
+    await transport.last.end();
+    expect(transport.requests).toHaveLength(3);
+  });
+
+  test("with broken framing is dropped and everything listed again", async () => {
+    const { transport, clock, problems } = await watching();
+    transport.last.data("no JSON\n");
+    await settle();
+    expect(problems.at(-1)?.code).toBe("API_MALFORMED");
+    await clock.advance(WATCH_RETRY_MS);
+    expect(transport.last.isWatch).toBe(false);
+    expect(transport.last.parameter("resourceVersion")).toBe("10");
+  });
+
+  test("closes the core's stream however it ends", async () => {
+    const { core, transport, clock } = await watching();
+    await transport.last.break();
+    expect(core.openStreams).toBe(0);
+    await clock.advance(WATCH_RETRY_MS);
+    transport.last.start().data(bookmark(40));
+    expect(core.openStreams).toBe(1);
+    await transport.last.end();
+    expect(core.openStreams).toBe(0);
+  });
+});
+
+describe("waits", () => {
+  test("double up to the longest, and a success starts over", async () => {
+    const { transport, clock } = setup();
+    for (const wait of [800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]) {
+      const before = transport.requests.length;
+      await transport.last.break();
+      await clock.advance(wait - 1);
+      expect(transport.requests).toHaveLength(before);
+      await clock.advance(1);
+      expect(transport.requests).toHaveLength(before + 1);
+    }
+    await transport.last.answer(list(10, []));
+    transport.last.start().data(bookmark(11));
+    await transport.last.break();
+    await clock.advance(WATCH_RETRY_MS);
+    expect(transport.last.isWatch).toBe(true);
+  });
+
+  test("are longer by chance, but never longer than the longest", async () => {
+    const { transport, clock } = setup({ random: 0.75 });
+    for (const wait of [1400, 2800, 5600, 11_200, 22_400, WATCH_RETRY_MS_MAX]) {
+      const before = transport.requests.length;
+      await transport.last.break();
+      await clock.advance(wait - 1);
+      expect(transport.requests).toHaveLength(before);
+      await clock.advance(1);
+      expect(transport.requests).toHaveLength(before + 1);
+    }
+  });
+
+  test("respect Retry-After", async () => {
+    const { transport, clock } = setup();
+    await transport.last.refuse(429, "too many requests", 5000);
+    await clock.advance(4999);
+    expect(transport.requests).toHaveLength(1);
+    await clock.advance(1);
+    expect(transport.requests).toHaveLength(2);
+  });
+});
+
+describe("410 Gone", () => {
+  const ways = {
+    "as a status": async (world: Awaited<ReturnType<typeof watching>>) => {
+      await world.transport.last.data(bookmark(11)).end();
+      await world.transport.last.refuse(410, "too old resource version");
+    },
+    "as an event": async (world: Awaited<ReturnType<typeof watching>>) => {
+      world.transport.last.data(bookmark(11));
+      world.transport.last.data(event("ERROR", { code: 410, message: "too old", metadata: {} }));
+      await settle();
+    },
+  };
+  for (const [name, gone] of Object.entries(ways)) {
+    test(`${name} lists again at once, no older than before, and what vanished is gone`, async () => {
+      const world = await watching();
+      await gone(world);
+      const { transport, core, problems } = world;
+      expect(transport.last.isWatch).toBe(false);
+      expect(transport.last.parameter("resourceVersion")).toBe("11");
+      await transport.last.answer(list(90, [object("b", 80)]));
+      expect(core.names()).toEqual(["b"]);
+      expect(transport.last.parameter("resourceVersion")).toBe("90");
+      expect(problems).toEqual([]);
+    });
+  }
+
+  test("again and again waits", async () => {
+    const { transport, clock } = await listed();
+    await transport.last.refuse(410);
+    await transport.last.answer(list(90, []));
+    const before = transport.requests.length;
+    await transport.last.refuse(410);
+    expect(transport.requests).toHaveLength(before);
+    await clock.advance(2 * WATCH_RETRY_MS);
+    expect(transport.requests).toHaveLength(before + 1);
+  });
+
+  test("of a list reads the store itself, by WatchList", async () => {
+    const { transport, core, clock } = await listed();
+    await transport.last.refuse(410);
+    await transport.last.refuse(410);
+    await clock.advance(2 * WATCH_RETRY_MS);
+    const read = transport.last;
+    expect(read.isWatch).toBe(true);
+    expect(read.parameter("sendInitialEvents")).toBe("true");
+    expect(read.parameter("resourceVersionMatch")).toBe("NotOlderThan");
+    expect(read.parameter("resourceVersion")).toBe("");
+    read.start().data(event("ADDED", object("b", 2)) + bookmark(5, true));
+    expect(core.names()).toEqual(["b"]);
+    await read.end();
+    expect(transport.last.parameter("resourceVersion")).toBe("5");
+  });
+
+  test("of a continue token lists again without pages", async () => {
+    const { transport, core, clock } = await listed();
+    await transport.last.refuse(504, "Too large resource version: 10, current: 3");
+    await transport.last.refuse(422, "sendInitialEvents is forbidden");
+    expect(transport.last.parameter("limit")).toBe("500");
+    await transport.last.answer(list(3, [object("b", 2)], "more"));
+    await transport.last.refuse(410, "continue token expired");
+    await clock.advance(2 * WATCH_RETRY_MS);
+    expect(transport.last.parameter("limit")).toBe("");
+    expect(transport.last.parameter("continue")).toBe("");
+    await transport.last.answer(list(4, [object("c", 4)]));
+    expect(core.names()).toEqual(["c"]);
+  });
+});
+
+describe("a store that went back in time", () => {
+  test("is read anew when the server says so", async () => {
+    const { transport } = await listed();
+    await transport.last.refuse(504, "Too large resource version: 10, current: 3");
+    expect(transport.last.parameter("sendInitialEvents")).toBe("true");
+    expect(transport.last.parameter("resourceVersion")).toBe("");
+  });
+
+  test("is noticed by a watch that stays silent", async () => {
+    const { transport, clock, core } = await watching();
+    await clock.advance(WATCH_SILENCE_MS);
+    expect(transport.last.isWatch).toBe(false);
+    expect(transport.last.parameter("limit")).toBe("1");
+    const head = { metadata: { resourceVersion: "9" }, items: [object("x", 9)] };
+    await transport.last.answer(JSON.stringify(head), "application/json");
+    expect(core.names()).toEqual(["a", "b"]);
+    expect(transport.last.parameter("sendInitialEvents")).toBe("true");
+    transport.last.start().data(event("ADDED", object("x", 9)) + bookmark(9, true));
+    expect(core.names()).toEqual(["x"]);
+  });
+
+  test("is not believed of a store that went on", async () => {
+    const { transport, clock, problems } = await watching();
+    await clock.advance(WATCH_SILENCE_MS);
+    const head = { metadata: { resourceVersion: "100" }, items: [] };
+    await transport.last.answer(JSON.stringify(head), "application/json");
+    expect(transport.last.isWatch).toBe(true);
+    expect(transport.last.parameter("resourceVersion")).toBe("10");
+    expect(problems).toEqual([]);
+  });
+});
+
+describe("silence", () => {
+  test("of a watch is broken by any byte", async () => {
+    const { transport, clock } = await watching();
+    const watch = transport.last;
+    for (let minute = 0; minute < 10; minute++) {
+      await clock.advance(60_000);
+      watch.data(bookmark(20 + minute));
+    }
+    expect(transport.last).toBe(watch);
+    await clock.advance(WATCH_SILENCE_MS - 1);
+    expect(transport.last).toBe(watch);
+    await clock.advance(1);
+    expect(watch.ended).toBe(true);
+  });
+
+  test("of a list is an error", async () => {
+    const { transport, clock, problems } = setup();
+    await clock.advance(LIST_SILENCE_MS);
+    expect(problems[0]?.code).toBe("API_UNREACHABLE");
+    await clock.advance(WATCH_RETRY_MS);
+    expect(transport.requests).toHaveLength(2);
+  });
+});
+
+describe("WatchList", () => {
+  test("is complete at its bookmark, and goes on as a watch", async () => {
+    const { core, transport, calls } = setup({ watchList: true });
+    const watch = transport.last;
+    expect(watch.parameter("sendInitialEvents")).toBe("true");
+    expect(watch.parameter("resourceVersion")).toBe("");
+    watch.start().data(event("ADDED", object("a", 3)));
+    expect(calls).not.toContain("listed");
+    watch.data(bookmark(10, true));
+    expect(calls).toContain("listed");
+    watch.data(event("ADDED", object("b", 11)));
+    expect(core.names()).toEqual(["a", "b"]);
+    await watch.end();
+    expect(transport.last.parameter("resourceVersion")).toBe("11");
+    expect(transport.last.parameter("sendInitialEvents")).toBe("");
+  });
+
+  test("that breaks before its bookmark starts over, and nothing is lost meanwhile", async () => {
+    const { core, transport, clock } = setup({ watchList: true });
+    transport.last.start().data(event("ADDED", object("a", 3)) + event("ADDED", object("b", 4)));
+    await transport.last.break();
+    expect(core.names()).toEqual(["a", "b"]);
+    await clock.advance(WATCH_RETRY_MS);
+    transport.last.start().data(event("ADDED", object("b", 4)) + bookmark(12, true));
+    expect(core.names()).toEqual(["b"]);
+  });
+
+  test("is given up where the server does not have it", async () => {
+    const { transport, problems } = setup({ watchList: true });
+    await transport.last.refuse(422, "sendInitialEvents is forbidden for watch");
+    expect(transport.last.isWatch).toBe(false);
+    expect(problems).toEqual([]);
+  });
+});
+
+describe("a refusal", () => {
+  test("of the login gets a new one and is tried again at once, but once only", async () => {
+    const { transport, clock, calls, problems } = setup();
+    await transport.last.refuse(401);
+    expect(calls).toContain("unauthorized");
+    expect(problems).toEqual([]);
+    await transport.last.refuse(401);
+    expect(problems.at(-1)?.message).toContain("401");
+    await clock.advance(WATCH_RETRY_MS);
+    expect(transport.requests).toHaveLength(3);
+  });
+
+  test("is told once, with the server's words, and that it is over", async () => {
+    const { transport, clock, problems, reflector } = setup();
+    await transport.last.refuse(403, "services is forbidden: User cannot list");
+    await clock.advance(WATCH_RETRY_MS);
+    await transport.last.refuse(403, "services is forbidden: User cannot list");
+    expect(problems).toHaveLength(1);
+    expect(problems[0]?.code).toBe("API_STATUS");
+    expect(problems[0]?.message).toContain("403 Test: services is forbidden: User cannot list");
+    expect(reflector.status().lastError).toBe(problems[0]?.message ?? "");
+    await clock.advance(2 * WATCH_RETRY_MS);
+    transport.last.start();
+    expect(problems.at(-1)?.message).toBe("");
+    expect(reflector.status().lastError).toBe("");
+  });
+
+  for (const code of [406, 415]) {
+    test(`of protobuf (${code}) falls back to JSON`, async () => {
+      const { core, transport, problems } = setup();
+      await transport.last.refuse(code);
+      expect(transport.last.accept).toBe("application/json");
+      const items = [object("a", 3)];
+      const body = JSON.stringify({ metadata: { resourceVersion: "10" }, items });
+      await transport.last.answer(body, "application/json");
+      expect(core.names()).toEqual(["a"]);
+      transport.last.start("application/json").data(event("ADDED", object("b", 11)));
+      expect(core.names()).toEqual(["a", "b"]);
+      expect(transport.last.accept).toBe("application/json");
+      expect(problems).toEqual([]);
+    });
+  }
+
+  test("of an optional resource (404) is no problem, and asked again much later", async () => {
+    const transport = new FakeTransport();
+    const clock = new FakeClock();
+    const problems: Problem[] = [];
+    let attempted = 0;
+    const reflector = new Reflector({
+      resource: SERVICE_CIDRS,
+      sink: mapSink(() => {}),
+      transport,
+      server: "https://api.test",
+      clock,
+      random: () => 0,
+      watchList: false,
+      onUnauthorized() {},
+      onListed() {},
+      onAttempted: () => {
+        attempted += 1;
+      },
+      onChange() {},
+      onProblem: (problem) => problems.push(problem),
+    });
+    reflector.start();
+    await transport.last.refuse(404);
+    expect(attempted).toBe(1);
+    expect(problems).toEqual([]);
+    await clock.advance(ABSENT_RETRY_MS - 1);
+    expect(transport.requests).toHaveLength(1);
+    await clock.advance(1);
+    expect(transport.requests).toHaveLength(2);
+  });
+});
+
+describe("JSON where protobuf was asked for", () => {
+  test("is told by its Content-Type", async () => {
+    const { core, transport } = setup();
+    const body = JSON.stringify({ metadata: { resourceVersion: "10" }, items: [object("a", 3)] });
+    await transport.last.answer(body, "application/json");
+    expect(core.log).toEqual(["ADDED Service default/a@3"]);
+    expect(transport.last.accept).toContain("protobuf");
+  });
+});
+
+describe("stop", () => {
+  test("ends the request under way and asks for nothing more", async () => {
+    const { transport, reflector, problems } = await watching();
+    reflector.stop();
+    await settle();
+    expect(transport.requests.every((request) => request.ended)).toBe(true);
+    expect(transport.closed).toBe(true);
+    expect(problems).toEqual([]);
+  });
+
+  test("ends a wait", async () => {
+    const { transport, reflector, clock } = setup();
+    await transport.last.break();
+    reflector.stop();
+    await clock.advance(10 * WATCH_RETRY_MS_MAX);
+    expect(transport.requests).toHaveLength(1);
+    expect(clock.waiting).toBe(0);
+  });
+});
