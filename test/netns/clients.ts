@@ -46,7 +46,12 @@ export class Clients {
       this.end(call, outcomeOf(libc.errno(), false));
       return;
     }
-    if (transport === "udp") {
+    // All hops are on this machine, so a rejection can be here before connect() is done; the kernel then
+    // only notes it, for the next SYN a second later is to tell. A network in between takes longer.
+    const noted = transport === "tcp" ? libc.socketError(fd) : 0;
+    if (noted !== 0) {
+      this.end(call, outcomeOf(noted, false));
+    } else if (transport === "udp") {
       this.ask(call, QUESTION);
     } else if (command.request === undefined) {
       this.listenTo(call);
