@@ -11,7 +11,7 @@ import type { Backend } from "../apply/backend.ts";
 import type { Core } from "../core/core.ts";
 import { type ActionCode, decodeAction } from "../plan/actions.ts";
 import { printEndpoint } from "../plan/print.ts";
-import { keySize, TABLES, type TableId, tableFamily, tableKind } from "../plan/tables.ts";
+import { keySize, TABLE_IDS, type TableId, tableFamily, tableKind } from "../plan/tables.ts";
 import type { Service, ServiceId } from "../types.ts";
 import type { Instrument, Sample } from "./instruments.ts";
 
@@ -27,7 +27,6 @@ interface Sums {
   readonly endpoints: Map<string, number>;
 }
 
-const ALL_TABLES = Array.from({ length: TABLES.length * 2 }, (_, id) => id as TableId);
 const FRONTEND_TABLES = new Set(["frontends", "outside", "nodeports", "nodeports-outside"]);
 
 export class ConnectionCounters {
@@ -50,12 +49,13 @@ export class ConnectionCounters {
     const fresh = new Map<TableId, Map<string, number>>();
     backend.readCounters((id, keysAndPackets, count) => {
       const table = id as TableId;
+      if (kindOf(table) === undefined) return;
       const keys = keySize(table);
       const packets = this.#core.count(table, keysAndPackets, count);
-      if (kindOf(table) === undefined) return;
       const news = fresh.get(table) ?? new Map<string, number>();
       fresh.set(table, news);
-      for (const [index, added] of packets.entries()) {
+      for (let index = 0; index < count; index++) {
+        const added = packets[index] as number;
         if (added === 0) continue;
         const at = index * (keys + 8);
         news.set(textOf(keysAndPackets.subarray(at, at + keys)), added);
@@ -133,9 +133,10 @@ export class ConnectionCounters {
       const owner = this.#core.findService(`${sums.namespace}/${sums.name}`);
       if (owner !== undefined && sums.endpoints.size > 0) alive.set(owner, new Set());
     }
-    for (const table of ALL_TABLES) {
+    for (const table of TABLE_IDS) {
       if (kindOf(table) !== "slot") continue;
       const news = fresh.get(table);
+      if (alive.size === 0 && !news?.size) continue;
       this.#core.eachElement(table, (key, value, owner) => {
         const known = alive.get(owner);
         const added = news?.size ? news.get(textOf(key)) : undefined;
@@ -214,7 +215,7 @@ function portLabel(
 
 /** A key that a Map can hold. */
 function textOf(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).latin1Slice();
 }
 
 function memoize<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {

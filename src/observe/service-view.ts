@@ -2,7 +2,7 @@
 import type { Core } from "../core/core.ts";
 import { type ActionCode, decodeAction, printAction } from "../plan/actions.ts";
 import { printEndpoint, printKey } from "../plan/print.ts";
-import { TABLES, type TableId, type TableName, tableFamily, tableKind } from "../plan/tables.ts";
+import { TABLE_IDS, type TableId, type TableName, tableFamily, tableKind } from "../plan/tables.ts";
 import type { Problem, ServiceId } from "../types.ts";
 import type { FrontendView, ServiceView } from "./view.ts";
 
@@ -35,7 +35,7 @@ export function describeService(
   if (id === undefined) return undefined;
   const service = core.readService(id);
   const frontends = new Map<string, Frontend>();
-  for (let table = 0 as TableId; table < TABLES.length * 2; table = (table + 1) as TableId) {
+  for (const table of TABLE_IDS) {
     if (tableKind(table).key.length < 2 || tableKind(table).name === "hairpin") continue;
     addElements(core, table, id, frontends);
   }

@@ -1,0 +1,106 @@
+/** The observers on the real core, plan and loop: their idea of keys and values must be the core's. */
+import { expect, test } from "bun:test";
+import type { Backend } from "../../src/apply/backend.ts";
+import { ConnectionCounters } from "../../src/observe/connections.ts";
+import { describeService } from "../../src/observe/service-view.ts";
+import { printKey } from "../../src/plan/print.ts";
+import { keySize, TABLE_IDS, tableLabel } from "../../src/plan/tables.ts";
+import { type SyncWorld, service, slice, syncWorld } from "../sync/world.ts";
+
+/** A kernel whose counters stand at what `packets` says, by `table key`. */
+function countersOf(
+  { core }: SyncWorld,
+  packets: { readonly [element: string]: number },
+): Pick<Backend, "readCounters"> {
+  return {
+    readCounters(each) {
+      for (const table of TABLE_IDS) {
+        const records: number[] = [];
+        core.eachElement(table, (key) => {
+          const name = `${tableLabel(table)} ${printKey(table, key)}`;
+          const count = new Uint8Array(BigUint64Array.of(BigInt(packets[name] ?? 0)).buffer);
+          records.push(...key, ...count);
+        });
+        each(table, Uint8Array.from(records), records.length / (keySize(table) + 8));
+      }
+    },
+  };
+}
+
+async function world(): Promise<SyncWorld> {
+  const made = syncWorld();
+  const ports = [{ name: "http", protocol: "TCP", port: 80, nodePort: 30080 }];
+  made.put("Service", service("web", "10.96.0.1", { type: "NodePort", ports }));
+  made.put("EndpointSlice", slice("web-1", "web", ["10.1.0.1"]));
+  await made.sync();
+  return made;
+}
+
+test("connections are counted across a change of the endpoint, and gone with the Service", async () => {
+  const made = await world();
+  const counters = new ConnectionCounters(made.core, 10);
+  const shown = () =>
+    counters
+      .instruments()
+      .flatMap((instrument) =>
+        instrument
+          .samples()
+          .map(({ labels, value }) => [...Object.values(labels), value].join(" ")),
+      );
+  counters.collect(
+    countersOf(made, {
+      "frontends4 10.96.0.1 tcp 80": 3,
+      "nodeports4 tcp 30080": 2,
+      "endpoints4 10.96.0.1 tcp 80 slot 0": 3,
+      "nodeport-endpoints4 tcp 30080 slot 0": 2,
+    }),
+  );
+  expect(shown()).toEqual(["default web http 5", "default web 10.1.0.1:8080 5", "0"]);
+
+  made.put("EndpointSlice", slice("web-1", "web", ["10.1.0.2"]));
+  await made.sync();
+  counters.collect(
+    countersOf(made, {
+      "frontends4 10.96.0.1 tcp 80": 4,
+      "nodeports4 tcp 30080": 2,
+      "endpoints4 10.96.0.1 tcp 80 slot 0": 1,
+    }),
+  );
+  expect(shown()).toEqual(["default web http 6", "default web 10.1.0.2:8080 1", "0"]);
+
+  made.remove("Service", service("web", "10.96.0.1"));
+  await made.sync();
+  counters.collect(countersOf(made, {}));
+  expect(shown()).toEqual(["0"]);
+});
+
+test("a Service is described as it is committed", async () => {
+  const made = await world();
+  const frontend = {
+    protocol: "TCP",
+    family: 4,
+    endpoints: ["10.1.0.1:8080"],
+    localEndpoints: [],
+  } as const;
+  expect(describeService(made.core, "default", "web", [])).toEqual({
+    namespace: "default",
+    name: "web",
+    exists: true,
+    type: "NodePort",
+    problems: [],
+    frontends: [
+      {
+        ...frontend,
+        frontend: "10.96.0.1:80",
+        nodePort: false,
+        actions: { frontends: "pick endpoints 1" },
+      },
+      {
+        ...frontend,
+        frontend: "30080",
+        nodePort: true,
+        actions: { nodeports: "pick nodeport-endpoints 1 masquerade" },
+      },
+    ],
+  });
+});
