@@ -215,7 +215,7 @@ function portLabel(
 
 /** A key that a Map can hold. */
 function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).latin1Slice();
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 }
 
 function memoize<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
