@@ -1,5 +1,5 @@
 /** `struct sockaddr_in` and `sockaddr_in6` as bytes. */
-import ipaddr from "ipaddr.js";
+import { parseAddress, printAddress } from "../../src/address.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -8,12 +8,13 @@ const SIZE6 = 28;
 
 /** Writes the address; the result is its size. `bytes` must have room for 28. */
 export function writeSockaddr(bytes: Uint8Array, address: string, port: number): number {
-  const parsed = ipaddr.parse(address);
-  const six = parsed.kind() === "ipv6";
+  const parsed = parseAddress(address);
+  if (parsed === undefined) throw new Error(`Not an address: ${address}`);
+  const six = parsed.family === 6;
   bytes.fill(0);
   new DataView(bytes.buffer).setUint16(0, six ? AF_INET6 : AF_INET, true);
   new DataView(bytes.buffer).setUint16(2, port, false);
-  bytes.set(parsed.toByteArray(), six ? 8 : 4);
+  bytes.set(parsed.bytes, six ? 8 : 4);
   return six ? SIZE6 : SIZE4;
 }
 
@@ -23,7 +24,7 @@ export function readSockaddr(bytes: Uint8Array): { address: string; port: number
   const six = view.getUint16(0, true) === AF_INET6;
   const address = six ? bytes.subarray(8, 24) : bytes.subarray(4, 8);
   return {
-    address: ipaddr.fromByteArray([...address]).toString(),
+    address: printAddress(address),
     port: view.getUint16(2, false),
   };
 }
