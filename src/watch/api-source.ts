@@ -85,8 +85,8 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
       onProblem: (problem) => events.onProblem(problem),
     });
   const reflectors = [
-    reflector(SERVICES, coreSink(core, "Service", options.encode)),
-    reflector(ENDPOINT_SLICES, coreSink(core, "EndpointSlice", options.encode)),
+    reflector(SERVICES, coreSink(core, "Service", options.encode, events.onProblem)),
+    reflector(ENDPOINT_SLICES, coreSink(core, "EndpointSlice", options.encode, events.onProblem)),
     reflector(nodeResource(options.nodeName), mapSink(onNode)),
     reflector(
       SERVICE_CIDRS,

@@ -97,7 +97,7 @@ export class JsonList implements Body {
     for (const item of (items ?? []) as unknown[])
       objects = this.#apply("ADDED", asObject(item)) || objects;
     const { resourceVersion, continueToken } = metadataOf(list);
-    return { objects, initialEnd: false, resourceVersion, continueToken };
+    return { objects, initialEnd: false, resourceVersion, continueToken, listEnd: true };
   }
 
   close(): void {

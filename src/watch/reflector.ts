@@ -151,10 +151,13 @@ export class Reflector {
     do {
       const parameters = { resourceVersion: token === "" ? from : "", limit, continue: token };
       token = "";
+      let complete = false;
       await this.#get("list", parameters, (feed) => {
+        complete ||= feed.listEnd === true;
         version = feed.resourceVersion || version;
         token = feed.continueToken || token;
       });
+      if (!complete) throw this.#malformed("its body must not be cut off");
     } while (token !== "");
     if (version === "") {
       throw this.#malformed("a list must have a metadata.resourceVersion");

@@ -1,5 +1,7 @@
 /** Where a reflector's objects go: Services and slices into the core, the few others into a map. */
 import type { Core, FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
+import { SluiceError } from "../errors.ts";
+import type { Problem } from "../types.ts";
 import { type EventType, JsonList, type JsonObject, JsonWatch, metadataOf } from "./json.ts";
 
 /** One HTTP body being read. */
@@ -28,15 +30,40 @@ export type Ingest = Pick<Core, "openStream" | "beginReplace" | "endReplace">;
 
 export const NOTHING: FeedResult = { objects: false, initialEnd: false };
 
-/** Protobuf goes into the core as it is; JSON is first re-encoded, so that the core has one way in. */
-export function coreSink(core: Ingest, kind: ObjectKind, encode: EncodeEvent): Sink {
+/**
+ * Protobuf goes into the core as it is; JSON is first re-encoded, so that the core has one way in.
+ * @param onProblem JSON objects that cannot be encoded: left out, their last good version stays.
+ */
+export function coreSink(
+  core: Ingest,
+  kind: ObjectKind,
+  encode: EncodeEvent,
+  onProblem: (problem: Problem) => void,
+): Sink {
+  const invalid = new Set<string>();
+  const encoded = (type: EventType, object: JsonObject): Uint8Array | undefined => {
+    const { namespace, name } = metadataOf(object);
+    const subject = `${kind} ${namespace}/${name}`;
+    try {
+      const frame = encode(kind, type, object);
+      if (invalid.delete(subject)) onProblem(objectProblem(subject, ""));
+      return frame;
+    } catch (thrown) {
+      if (!(thrown instanceof SluiceError) || thrown.code !== "OBJECT_INVALID") throw thrown;
+      invalid.add(subject);
+      onProblem(objectProblem(subject, thrown.message));
+      return undefined;
+    }
+  };
   return {
     protobuf: true,
     open(format, encoding) {
       if (encoding === "protobuf") return new CoreBody(core.openStream(kind, format));
       const stream = core.openStream(kind, "watch");
-      const apply = (type: EventType, object: JsonObject) =>
-        feedFrame(stream, encode(kind, type, object)).objects;
+      const apply = (type: EventType, object: JsonObject) => {
+        const frame = encoded(type, object);
+        return frame !== undefined && feedFrame(stream, frame).objects;
+      };
       return format === "list"
         ? new JsonList(apply, () => stream.close())
         : new JsonWatch(apply, () => stream.close());
@@ -44,6 +71,10 @@ export function coreSink(core: Ingest, kind: ObjectKind, encode: EncodeEvent): S
     beginReplace: () => core.beginReplace(kind),
     endReplace: () => core.endReplace(kind),
   };
+}
+
+function objectProblem(subject: string, message: string): Problem {
+  return { subject, code: "OBJECT_INVALID", field: "", message };
 }
 
 /** Feeds one complete frame. */

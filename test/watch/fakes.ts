@@ -119,7 +119,7 @@ class FakeStream implements ObjectStream {
     const { object: head } = JSON.parse(text.slice(0, end));
     const rest = this.#watch.take(new TextEncoder().encode(text.slice(end)));
     const { resourceVersion, continueToken } = metadataOf(head);
-    return { ...rest, resourceVersion, continueToken };
+    return { ...rest, resourceVersion, continueToken, listEnd: true };
   }
 
   close(): void {

@@ -26,7 +26,7 @@ function setup({ watchList = false, random = 0 }: Setup = {}) {
   const calls: string[] = [];
   const reflector = new Reflector({
     resource: SERVICES,
-    sink: coreSink(core, "Service", encode),
+    sink: coreSink(core, "Service", encode, (problem) => problems.push(problem)),
     transport,
     server: "https://api.test",
     clock,
