@@ -96,7 +96,8 @@ export function socket(address: string, transport: Transport): number {
   const type = (transport === "tcp" ? SOCK_STREAM : SOCK_DGRAM) | SOCK_FLAGS;
   const fd = c.socket(six ? AF_INET6 : AF_INET, type, 0);
   if (fd >= 0) {
-    setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    // Not for UDP: two sockets could get one port by chance, and one of them the other's answer.
+    if (transport === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (six) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   }
   return fd;
