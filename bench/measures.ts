@@ -71,9 +71,7 @@ export async function measure(bench: Bench, contestant: Contestant): Promise<Fig
     const healthyAgain = await untilHealthy(proxy, plane, PATIENCE_MS);
     const caughtUp = await commits.find(restartMark, PATIENCE_MS, hasMark(meanwhile.mark));
     await commits.settle(QUIET_MS);
-    const restartWrites = commits
-      .since(restartMark)
-      .reduce((sum, { added, deleted }) => sum + added + deleted, 0);
+    const restartWrites = writesOf(commits.since(restartMark));
     return {
       startProgrammed: complete.at - begun,
       startHealthy: healthy - begun,
@@ -114,6 +112,20 @@ async function changeOneByOne(
     await Bun.sleep(contestant.rest);
   }
   return { sent, answered };
+}
+
+/** Kernel objects written, without tables that were made and deleted again to try something out. */
+function writesOf(commits: readonly Commit[]): number {
+  const scratch = new Set<string>();
+  for (const { made, gone } of commits) {
+    for (const table of made) scratch.delete(table);
+    for (const table of gone) scratch.add(table);
+  }
+  let sum = 0;
+  for (const { writes } of commits) {
+    for (const [table, count] of Object.entries(writes)) if (!scratch.has(table)) sum += count;
+  }
+  return sum;
 }
 
 let lastMark = 0;

@@ -15,9 +15,11 @@ export interface Commit {
   readonly at: number;
   /** Who committed. */
   readonly pid: number;
-  /** Elements, rules, chains and the like, added and deleted. */
-  readonly added: number;
-  readonly deleted: number;
+  /** Elements, rules, chains and the like that were added or deleted, by the name of their table. */
+  readonly writes: { readonly [table: string]: number };
+  /** Tables that were made, and deleted. */
+  readonly made: readonly string[];
+  readonly gone: readonly string[];
   /** Distinct clusterIPs counted so far. */
   readonly frontends: number;
   /** Addresses in MARKS that occur in it, by their last two bytes. */
@@ -40,8 +42,10 @@ const EINTR = 4;
 // Types of linux/netfilter/nf_tables.h, without the subsystem in the upper byte.
 const NEW_SET_ELEMENT = 12;
 const NEW_GENERATION = 15;
-const NEW = new Set([0, 3, 6, 9, 12, 18, 22]); // table, chain, rule, set, element, object, flowtable
-const DELETED = new Set([2, 5, 8, 11, 14, 20, 24]);
+const NEW_TABLE = 0;
+const DELETED_TABLE = 2;
+/** In every message but that of the generation. */
+const NFTA_TABLE = 1;
 const NFTA_GEN_PROC_PID = 2;
 const NFTA_LIST_ELEMENTS = 3;
 const NFTA_SET_ELEM_KEY = 1;
@@ -71,24 +75,25 @@ function monitor(first: string, count: number): never {
 
 class Tally {
   lost = false;
-  private added = 0;
-  private deleted = 0;
+  private writes: Record<string, number> = {};
+  private made: string[] = [];
+  private gone: string[] = [];
   private marks = new Set<number>();
   private readonly seen: Uint8Array;
   private frontends = 0;
   private readonly first: number;
-  private readonly buffer: Uint8Array;
+  private readonly buffer: Buffer;
   private readonly view: DataView;
 
-  constructor(first: string, count: number, buffer: Uint8Array) {
+  constructor(first: string, count: number, buffer: Uint8Array<ArrayBuffer>) {
     this.first = first.split(".").reduce((value, part) => value * 256 + Number(part), 0);
     this.seen = new Uint8Array(count);
-    this.buffer = buffer;
+    this.buffer = Buffer.from(buffer.buffer);
     this.view = new DataView(buffer.buffer);
   }
 
   take(length: number, at: number): void {
-    const bytes = Buffer.from(this.buffer.buffer, 0, length);
+    const bytes = this.buffer.subarray(0, length);
     for (
       let mark = bytes.indexOf(MARK_BYTES);
       mark >= 0;
@@ -101,58 +106,66 @@ class Tally {
       const size = this.view.getUint32(offset, true);
       const type = this.view.getUint16(offset + 4, true) & 255;
       const end = offset + size;
-      if (NEW.has(type)) this.added++;
-      else if (DELETED.has(type)) this.deleted++;
-      if (type === NEW_SET_ELEMENT) this.findKeys(offset + 20, end);
       if (type === NEW_GENERATION) this.finish(offset + 20, end, at);
+      else this.count(type, offset + 20, end);
+      if (type === NEW_SET_ELEMENT) this.findKeys(offset + 20, end);
       offset += (size + 3) & ~3;
     }
+  }
+
+  private count(type: number, from: number, end: number): void {
+    const name = this.find(from, end, NFTA_TABLE);
+    const table = name < 0 ? "" : this.buffer.latin1Slice(name + 4, name + this.size(name) - 1);
+    this.writes[table] = (this.writes[table] ?? 0) + 1;
+    if (type === NEW_TABLE) this.made.push(table);
+    if (type === DELETED_TABLE) this.gone.push(table);
   }
 
   /** Looks at the key of every element: an address, a protocol, a port. */
   private findKeys(from: number, end: number): void {
-    for (const list of this.attributes(from, end)) {
-      if (list.type !== NFTA_LIST_ELEMENTS) continue;
-      for (const element of this.attributes(list.from, list.end)) {
-        for (const { type, from: key, end: keyEnd } of this.attributes(element.from, element.end)) {
-          // A data attribute around 12 bytes: not the longer keys of slots and the like.
-          if (type !== NFTA_SET_ELEM_KEY || keyEnd - key !== 16) continue;
-          const index = this.view.getUint32(key + 4, false) - this.first;
-          if (this.seen[index] === 0) {
-            this.seen[index] = 1;
-            this.frontends++;
-          }
-        }
-      }
+    const list = this.find(from, end, NFTA_LIST_ELEMENTS);
+    if (list < 0) return;
+    const listEnd = list + this.size(list);
+    for (let element = list + 4; element + 4 <= listEnd; element += this.step(element)) {
+      const key = this.find(element + 4, element + this.size(element), NFTA_SET_ELEM_KEY);
+      // A data attribute around 12 bytes: not the longer keys of slots and the like.
+      if (key < 0 || this.size(key) !== 20) continue;
+      const index = this.view.getUint32(key + 8, false) - this.first;
+      if (this.seen[index] !== 0) continue;
+      this.seen[index] = 1;
+      this.frontends++;
     }
   }
 
   private finish(from: number, end: number, at: number): void {
-    let pid = 0;
-    for (const attribute of this.attributes(from, end)) {
-      if (attribute.type === NFTA_GEN_PROC_PID) pid = this.view.getUint32(attribute.from, false);
-    }
-    const { added, deleted, frontends, lost } = this;
+    const process = this.find(from, end, NFTA_GEN_PROC_PID);
+    const pid = process < 0 ? 0 : this.view.getUint32(process + 4, false);
+    const { writes, made, gone, frontends, lost } = this;
     const marks = [...this.marks];
-    const commit: Commit = { at, pid, added, deleted, frontends, marks, lost };
+    const commit: Commit = { at, pid, writes, made, gone, frontends, marks, lost };
     writeSync(1, `${JSON.stringify(commit)}\n`);
-    this.added = this.deleted = 0;
+    this.writes = {};
+    this.made = [];
+    this.gone = [];
     this.marks.clear();
     this.lost = false;
   }
 
-  private *attributes(
-    from: number,
-    end: number,
-  ): Generator<{ type: number; from: number; end: number }> {
-    let offset = from;
-    while (offset + 4 <= end) {
-      const size = this.view.getUint16(offset, true);
-      if (size < 4) return;
-      const type = this.view.getUint16(offset + 2, true) & NESTED;
-      yield { type, from: offset + 4, end: offset + size };
-      offset += (size + 3) & ~3;
+  /** Where the attribute of this type begins, among those from `from` on; -1 without one. */
+  private find(from: number, end: number, type: number): number {
+    for (let offset = from; offset + 4 <= end; offset += this.step(offset)) {
+      if ((this.view.getUint16(offset + 2, true) & NESTED) === type) return offset;
     }
+    return -1;
+  }
+
+  private size(attribute: number): number {
+    return this.view.getUint16(attribute, true);
+  }
+
+  /** To the next attribute: sizes are padded to 4 bytes. */
+  private step(attribute: number): number {
+    return Math.max(4, (this.size(attribute) + 3) & ~3);
   }
 }
 
