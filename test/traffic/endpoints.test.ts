@@ -10,7 +10,7 @@ import {
 } from "../netns/objects.ts";
 import { Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
-import { answers, connect, eventually, nameOf, outcome, type Target, TIMEOUT_MS } from "./steps.ts";
+import { answers, connect, eventually, nameOf, outcome, type Target } from "./steps.ts";
 
 let world: World;
 let program: Program;
@@ -20,7 +20,7 @@ beforeAll(async () => {
   world = await World.build();
   program = new Program(world);
   await program.start();
-}, TIMEOUT_MS);
+});
 afterAll(() => world.close());
 
 /** A Service of its own for a test. */

@@ -5,7 +5,7 @@ import { monitor } from "../netns/monitor.ts";
 import { service, slices } from "../netns/objects.ts";
 import { BINARY, Program, ruleset } from "../netns/program.ts";
 import { execute, World } from "../netns/world.ts";
-import { answers, connect, eventually, nameOf, type Target, TIMEOUT_MS } from "./steps.ts";
+import { answers, connect, eventually, nameOf, type Target } from "./steps.ts";
 
 let world: World;
 let program: Program;
@@ -32,7 +32,7 @@ beforeAll(async () => {
     ...slices("sticky", ["a1", "b1"]),
   ]);
   await program.start();
-}, TIMEOUT_MS);
+});
 afterAll(() => world.close());
 
 /** Connections to every target, one after the other, until told to stop; those that went wrong. */
@@ -80,7 +80,6 @@ describe("a program that is ended by a signal", () => {
       expect(failed).toEqual([]);
       expect(await changes.stop()).toEqual([]);
     },
-    TIMEOUT_MS,
   );
 
   test("what changed while it was away is so after the next start, and no more", async () => {

@@ -12,7 +12,7 @@ import {
 import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
 import type { Frontend } from "./scenario.ts";
-import { answers, eventually, nameOf, outcome, type Target, TIMEOUT_MS } from "./steps.ts";
+import { answers, eventually, nameOf, outcome, type Target } from "./steps.ts";
 
 let world: World;
 let program: Program;
@@ -22,7 +22,7 @@ beforeAll(async () => {
   world = await World.build();
   program = new Program(world);
   await program.start([...DEFAULT_FLAGS, "--nodeport-addresses=0.0.0.0/0,::/0"]);
-}, TIMEOUT_MS);
+});
 afterAll(() => world.close());
 
 type Own = Omit<ServiceSpec, "name" | "number">;
@@ -259,25 +259,21 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
   });
 });
 
-test(
-  "a Node whose addresses are not known yet serves its node ports once they are",
-  async () => {
-    const own = await World.build();
-    try {
-      const late = new Program(own);
-      const node = surroundings().filter((each) => each.kind === "Node");
-      late.remove(node);
-      late.put([service({ name: "s1", number: 1, type: "NodePort" }), ...slices("s1", ["a1"])]);
-      await late.start();
-      late.put(node);
-      await late.settle();
-      for (const family of FAMILIES) {
-        const target: Target = { from: "outside", to: "node port", number: 1, family };
-        expect(await answers(own, target, { times: 5 })).toEqual(["a1"]);
-      }
-    } finally {
-      await own.close();
+test("a Node whose addresses are not known yet serves its node ports once they are", async () => {
+  const own = await World.build();
+  try {
+    const late = new Program(own);
+    const node = surroundings().filter((each) => each.kind === "Node");
+    late.remove(node);
+    late.put([service({ name: "s1", number: 1, type: "NodePort" }), ...slices("s1", ["a1"])]);
+    await late.start();
+    late.put(node);
+    await late.settle();
+    for (const family of FAMILIES) {
+      const target: Target = { from: "outside", to: "node port", number: 1, family };
+      expect(await answers(own, target, { times: 5 })).toEqual(["a1"]);
     }
-  },
-  TIMEOUT_MS,
-);
+  } finally {
+    await own.close();
+  }
+});

@@ -5,7 +5,7 @@ import type { Reply } from "../netns/board.ts";
 import { service, slices } from "../netns/objects.ts";
 import { Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
-import { connect, type Target, TIMEOUT_MS } from "./steps.ts";
+import { connect, type Target } from "./steps.ts";
 
 const CONNECTIONS = 1200;
 const AT_ONCE = 200;
@@ -24,7 +24,7 @@ beforeAll(async () => {
     ...slices("s1", ENDPOINTS),
   ]);
   await program.start();
-}, TIMEOUT_MS);
+});
 afterAll(() => world.close());
 
 test.each(

@@ -1,10 +1,13 @@
 /** Steps that the tests of changes share. */
+import { setDefaultTimeout } from "bun:test";
 import type { Family, Place } from "../netns/addresses.ts";
 import type { Reply } from "../netns/board.ts";
 import type { ConnectOptions, World } from "../netns/world.ts";
 import { type Frontend, frontend } from "./scenario.ts";
 
-export const TIMEOUT_MS = 60_000;
+/** For every test and hook of the files that use these steps. */
+setDefaultTimeout(60_000);
+
 const SILENCE_PATIENCE_MS = 250;
 const GIVE_UP_MS = 10_000;
 const POLL_MS = 5;
