@@ -115,7 +115,8 @@ class Tally {
 
   private count(type: number, from: number, end: number): void {
     const name = this.find(from, end, NFTA_TABLE);
-    const table = name < 0 ? "" : this.buffer.latin1Slice(name + 4, name + this.size(name) - 1);
+    const table =
+      name < 0 ? "" : this.buffer.toString("latin1", name + 4, name + this.size(name) - 1);
     this.writes[table] = (this.writes[table] ?? 0) + 1;
     if (type === NEW_TABLE) this.made.push(table);
     if (type === DELETED_TABLE) this.gone.push(table);
