@@ -75,11 +75,12 @@ export function dispatch(
   map: string,
   conditions: readonly Expression[] = [],
 ): readonly Expression[] {
+  const action = conditions.length > 0 ? ACTION : 0;
   return [
     ...key,
-    lookupValue(map, 0, ACTION),
+    lookupValue(map, 0, action),
     ...conditions,
-    metaSet(nft.NFT_META_PRIORITY, ACTION),
+    metaSet(nft.NFT_META_PRIORITY, action),
     meta(nft.NFT_META_PRIORITY, 0),
     lookupVerdict(dispatchMap(kind, family), 0),
   ];
@@ -141,6 +142,8 @@ export function unmark(bit: number): readonly Expression[] {
 export interface NotPods {
   readonly text: string;
   readonly expressions: readonly Expression[];
+  /** Then the rule has to test the packet's family before, or nft cannot print it. */
+  readonly readsAddress: boolean;
 }
 
 const encoder = new TextEncoder();
@@ -155,12 +158,13 @@ export function notPods(detector: LocalDetector, family: Family): NotPods | unde
     return {
       text: `iifname != "${detector.name}${detector.prefix ? "*" : ""}"`,
       expressions: [meta(nft.NFT_META_IIFNAME, 0), compare("neq", 0, bytes)],
+      readsAddress: false,
     };
   }
   const cidr = family === 4 ? detector.ipv4 : detector.ipv6;
   if (cidr === undefined) return undefined;
   const text = `${family === 4 ? "ip" : "ip6"} saddr != ${printCidr(cidr)}`;
-  return { text, expressions: outsideOf(family, cidr) };
+  return { text, expressions: outsideOf(family, cidr), readsAddress: true };
 }
 
 /** As nft does it: a prefix of whole bytes loads only these; another one needs a mask. */

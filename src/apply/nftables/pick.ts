@@ -66,7 +66,7 @@ function pickChain(action: Choosing, family: Family): Chain {
     rules: [
       rule(
         `meta priority set none dnat ${ip} to ${keyText} . numgen random mod ${action.count} map @${map}`,
-        [...resetPriority(), ...ofFamily(family)],
+        [...resetPriority(), ...(nodePort ? [] : ofFamily(family))],
         [...key, random(action.count, nodePort ? 2 : addressWords(family) + 2)],
         ...translate(map, family),
       ),
@@ -118,6 +118,9 @@ function reachChain(action: Choosing, family: Family, masqueradeBit: number): Ch
   };
 }
 
+/** 32-bit registers there are. */
+const REGISTERS = 16;
+
 /** After translation: the client, what it asked for, and where it was led. */
 function learnChain(action: Extract<Action, { readonly verb: "learn" }>, family: Family): Chain {
   const { nodePort, seconds } = action;
@@ -125,7 +128,8 @@ function learnChain(action: Extract<Action, { readonly verb: "learn" }>, family:
   const words = addressWords(family);
   const map = affinityMap(nodePort, family);
   const portAt = nodePort ? words : 2 * words;
-  const data = portAt + 2;
+  // As nft does, behind the key at the next whole 16 bytes; an IPv6 key leaves less room.
+  const data = Math.min((portAt + 5) & ~3, REGISTERS - words - 1);
   const keyText = `${ip} saddr . ${nodePort ? "" : `ct original ${ip} daddr . `}meta l4proto . ct original proto-dst`;
   return {
     name: name(action, family),

@@ -9,7 +9,7 @@ import type { Family } from "../../plan/tables.ts";
 import type { SkeletonOptions } from "../backend.ts";
 import { type Chain, type Hook, type Rule, rule } from "./chains.ts";
 import * as nft from "./constants.ts";
-import { lookup, masquerade, reject, verdict } from "./expressions.ts";
+import { type Expression, lookup, masquerade, reject, verdict } from "./expressions.ts";
 import {
   addressWords,
   destination,
@@ -127,7 +127,7 @@ function services(family: Family, options: SkeletonOptions): Chain {
     );
   }
   rules.push(
-    fromOutside(family, options, frontend, key, `outside${family}`),
+    fromOutside(family, options, frontend, [...ofFamily(family), ...key], `outside${family}`),
     rule(
       `meta priority set ${frontend} map @frontends${family} meta priority vmap @choices${family}`,
       [...ofFamily(family), ...dispatch("choices", family, key, `frontends${family}`)],
@@ -147,13 +147,12 @@ function fromOutside(
   family: Family,
   options: SkeletonOptions,
   keyText: string,
-  key: ReturnType<typeof portKey>,
+  key: readonly Expression[],
   map: string,
 ): Rule {
   const outsiders = notPods(options.detector, family);
   return rule(
     `${outsiders ? `${outsiders.text} ` : ""}fib saddr type != local meta priority set ${keyText} map @${map} meta priority vmap @choices${family}`,
-    ofFamily(family),
     dispatch("choices", family, key, map, [
       ...(outsiders?.expressions ?? []),
       ...local("neq", "saddr"),
@@ -165,10 +164,11 @@ function fromOutside(
 function nodePorts(family: Family, options: SkeletonOptions): Chain {
   const { port } = words(family);
   const key = portKey(0);
+  const dependency = notPods(options.detector, family)?.readsAddress ? ofFamily(family) : [];
   return {
     name: `node-ports${family}`,
     rules: [
-      fromOutside(family, options, port, key, `nodeports-outside${family}`),
+      fromOutside(family, options, port, [...dependency, ...key], `nodeports-outside${family}`),
       rule(
         `meta priority set ${port} map @nodeports${family} meta priority vmap @choices${family}`,
         dispatch("choices", family, key, `nodeports${family}`),
