@@ -78,7 +78,7 @@ describe("a program that is ended by a signal", () => {
       const { done, failed } = await traffic.stop();
       expect(done).toBeGreaterThan(0);
       expect(failed).toEqual([]);
-      expect(await changes.stop()).toEqual([]);
+      expect(changesOfRules(await changes.stop())).toEqual([]);
     },
   );
 
@@ -114,6 +114,21 @@ describe("a second program on the same node", () => {
   });
 });
 
+describe("--cleanup", () => {
+  test("removes all that is ours and nothing else, without any configuration", async () => {
+    await world.run("node1", ["nft", "add", "table", "inet", "somebody"]);
+    await program.stop();
+    expect(await ruleset(world)).toContain("sluice");
+    await execute(world.inside("node1", ["env", "-i", BINARY, "--cleanup"]));
+    const left = await ruleset(world);
+    expect(left).not.toContain("sluice");
+    expect(left).toContain("table inet somebody");
+    await execute(world.inside("node1", [BINARY, "--cleanup"]));
+    await program.start();
+    await expectAllServed();
+  });
+});
+
 describe("rules that somebody else removes", () => {
   test.each([
     { command: ["flush", "ruleset"] },
@@ -139,20 +154,10 @@ describe("rules that somebody else removes", () => {
   });
 });
 
-describe("--cleanup", () => {
-  test("removes all that is ours and nothing else, without any configuration", async () => {
-    await world.run("node1", ["nft", "add", "table", "inet", "somebody"]);
-    await program.stop();
-    expect(await ruleset(world)).toContain("sluice");
-    await execute(world.inside("node1", ["env", "-i", BINARY, "--cleanup"]));
-    const left = await ruleset(world);
-    expect(left).not.toContain("sluice");
-    expect(left).toContain("table inet somebody");
-    await execute(world.inside("node1", [BINARY, "--cleanup"]));
-    await program.start();
-    await expectAllServed();
-  });
-});
+/** At its start it tries what the kernel can do, in a table of its own that no packet passes. */
+function changesOfRules(lines: readonly string[]): string[] {
+  return lines.filter((line) => !line.includes("sluice-probe"));
+}
 
 async function status(): Promise<number> {
   try {
