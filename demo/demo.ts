@@ -34,8 +34,8 @@ async function main(keep: boolean): Promise<void> {
     heading("The program starts on node1");
     say("It reads Services and EndpointSlices from a directory instead of an API server:");
     quote(stage.command().map(shorten).join(" "));
-    const took = await stage.start();
-    say(`${duration(took)} from its start the first Services answer, IPv4 and IPv6.`);
+    const { servesAfter } = await stage.start();
+    say(`${duration(servesAfter)} from its start its Services answer, IPv4 and IPv6.`);
     say(`It takes ${stage.memory().toFixed(0)} MB of memory.`);
 
     for (const scene of [reach, follow, affinity, outlive, admin]) await scene(stage);

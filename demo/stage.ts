@@ -2,8 +2,8 @@
 import { closeSync, cpSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import type { Family, Place } from "../test/netns/addresses.ts";
-import type { Outcome, Reply } from "../test/netns/board.ts";
+import { FAMILIES, type Family, type Place } from "../test/netns/addresses.ts";
+import type { Reply } from "../test/netns/board.ts";
 import { BINARY, DEFAULT_FLAGS } from "../test/netns/program.ts";
 import { World } from "../test/netns/world.ts";
 
@@ -48,8 +48,8 @@ export class Stage {
     return [BINARY, ...own, ...DEFAULT_FLAGS];
   }
 
-  /** Starts the program and waits until a Service answers; the milliseconds that took. */
-  async start(): Promise<number> {
+  /** Starts the program and waits until Services answer and it says that it is healthy. */
+  async start(): Promise<{ servesAfter: number; healthyAfter: number }> {
     const began = now();
     const log = openSync(this.log, "a");
     this.child = Bun.spawn(this.world.inside("node1", this.command()), {
@@ -58,14 +58,10 @@ export class Stage {
       stderr: log,
     });
     closeSync(log);
-    for (const family of [4, 6] as const) {
-      while ((await this.once(family)) !== "answered") {
-        if (this.child.exitCode !== null || now() - began > START_LIMIT_MS) {
-          throw new Error(`Cannot start ${BINARY}: it says:\n${readFileSync(this.log, "utf8")}`);
-        }
-      }
-    }
-    return now() - began;
+    for (const family of FAMILIES) await this.wait(began, () => this.answers(family));
+    const servesAfter = now() - began;
+    await this.wait(began, () => this.healthy());
+    return { servesAfter, healthyAfter: now() - began };
   }
 
   /** Kills it as a crash would. */
@@ -95,11 +91,27 @@ export class Stage {
     return at;
   }
 
-  private async once(family: Family): Promise<Outcome> {
+  private async wait(began: number, condition: () => Promise<boolean>): Promise<void> {
+    while (!(await condition())) {
+      if (this.child?.exitCode !== null || now() - began > START_LIMIT_MS) {
+        throw new Error(`Cannot start ${BINARY}: it says:\n${readFileSync(this.log, "utf8")}`);
+      }
+      await Bun.sleep(1);
+    }
+  }
+
+  private async answers(family: Family): Promise<boolean> {
     const address = WEB.clusterIP[family];
     const { outcome } = await this.world.connect("a3", address, 80, { patience: TRY_MS });
-    if (outcome !== "timeout" && outcome !== "answered") await Bun.sleep(TRY_MS);
-    return outcome;
+    return outcome === "answered";
+  }
+
+  private async healthy(): Promise<boolean> {
+    try {
+      return (await this.get(10256, "/healthz")).status === 200;
+    } catch {
+      return false; // Nothing listens yet.
+    }
   }
 }
 

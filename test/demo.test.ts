@@ -76,7 +76,7 @@ const CLAIMS = [
   /ok {2}of \d+ connections meanwhile none was lost/,
   /ok {2}each client always met its own pod \(IPv4\)/,
   /ok {2}each client always met its own pod \(IPv6\)/,
-  /ok {2}of \d+ connections none was lost; it was back after/,
+  /ok {2}of \d+ connections none was lost; it was healthy again after/,
   /ok {2}it is healthy/,
   /ok {2}90 more connections, and the Service's counter grew by as many/,
   /ok {2}everything above is so/,

@@ -18,13 +18,13 @@ export async function outlive(stage: Stage): Promise<void> {
   await stream.more(ENOUGH);
   await stage.kill();
   await stream.more(ENOUGH);
-  const took = await stage.start();
+  const { healthyAfter } = await stage.start();
   await stream.more(ENOUGH);
   const replies = await stream.stop();
   const lost = replies.filter((each) => each.outcome !== "answered").length;
   claim(
     lost === 0,
-    `of ${replies.length} connections none was lost; it was back after ${duration(took)}`,
+    `of ${replies.length} connections none was lost; it was healthy again after ${duration(healthyAfter)}`,
     `${lost} were lost`,
   );
 }
