@@ -136,6 +136,13 @@ export async function loadObjects(
     }
   }
   await writeToEtcd(plane.etcdUrl, writes);
+  // The API server learns of them from etcd's watch, in the order they were written.
+  for (const { path } of patterns) {
+    const last = path
+      .replace(serviceName(0), serviceName(count - 1))
+      .replace(clusterIp(0), clusterIp(count - 1));
+    while ((await plane.api.status(`${last}?resourceVersion=0`)) !== 200) await Bun.sleep(20);
+  }
 }
 
 interface Stored {
