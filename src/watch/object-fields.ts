@@ -2,8 +2,6 @@
 import { SluiceError } from "../errors.ts";
 import type { JsonObject } from "./json.ts";
 
-const INT32_MAX = 0x7fffffff;
-
 export class ObjectFields {
   readonly #subject: string;
   readonly #path: string;
@@ -32,9 +30,8 @@ export class ObjectFields {
   integer(field: string): number | undefined {
     const value = this.#get(field);
     if (value === undefined) return value;
-    if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= INT32_MAX)
-      return value;
-    throw this.#wrong(field, "must be an integer", value);
+    if (typeof value === "number" && value === (value | 0)) return value;
+    throw this.#wrong(field, "must be an integer of 32 bits", value);
   }
 
   flag(field: string): boolean | undefined {

@@ -132,7 +132,6 @@ export class Reflector {
         await this.#recover(thrown);
       }
       this.#connected = false;
-      this.#options.onAttempted();
     }
   }
 
@@ -264,6 +263,7 @@ export class Reflector {
     this.#consistent = false;
     this.#listed = true;
     this.#relogin = false;
+    this.#options.onAttempted();
     this.#options.onListed();
     this.#options.onChange();
   }

@@ -3,12 +3,12 @@ import { NODE_WAIT_MS } from "../../src/limits.ts";
 import { createApiSource } from "../../src/watch/api-source.ts";
 import type { JsonObject } from "../../src/watch/json.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
-import { encode, FakeCore, FakeTransport, list } from "./fakes.ts";
+import { bookmark, encode, event, FakeCore, FakeTransport, list, settle } from "./fakes.ts";
 
 const JSON_TYPE = "application/json";
 const ADDRESSES = { status: { addresses: [{ type: "InternalIP", address: "10.0.0.1" }] } };
 
-function setup() {
+function setup(watchList = false) {
   const core = new FakeCore();
   const clock = new FakeClock();
   const transports: FakeTransport[] = [];
@@ -20,6 +20,7 @@ function setup() {
     nodeName: "here",
     clock,
     random: () => 0,
+    watchList,
     events: {
       onChange() {},
       onNode: (node) => calls.push(node === undefined ? "no node" : "node"),
@@ -42,6 +43,8 @@ function setup() {
     source,
     clock,
     calls,
+    services,
+    slices,
     nodes,
     cidrs,
     answerNode,
@@ -100,6 +103,15 @@ describe("the gate before the first sync", () => {
     await world.cidrs.last.refuse(403);
     expect(world.source.synced).toBe(true);
   });
+});
+
+test("WatchLists that never end open the gate too", async () => {
+  const { source, nodes, cidrs, services, slices } = setup(true);
+  const here = event("ADDED", HERE);
+  for (const each of [services, slices, cidrs]) each.last.start(JSON_TYPE).data(bookmark(1, true));
+  nodes.last.start(JSON_TYPE).data(here + bookmark(1, true));
+  await settle();
+  expect(source.synced).toBe(true);
 });
 
 test("the Node is asked for by name", () => {

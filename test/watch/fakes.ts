@@ -21,6 +21,17 @@ export async function until(what: string, isSo: () => boolean): Promise<void> {
   }
 }
 
+/** The error an attempt ends with. @throws when it succeeds, or fails with another kind of error. */
+export async function refusal(attempt: Promise<unknown>): Promise<SluiceError> {
+  try {
+    await attempt;
+  } catch (thrown) {
+    if (thrown instanceof SluiceError) return thrown;
+    throw thrown;
+  }
+  throw new Error("an error was expected");
+}
+
 export function object(name: string, version: number, rest: JsonObject = {}): JsonObject {
   return { metadata: { namespace: "default", name, resourceVersion: String(version) }, ...rest };
 }
