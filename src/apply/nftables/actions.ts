@@ -34,6 +34,17 @@ export function targetChain(code: ActionCode, family: Family): string | undefine
   return chainName(action, family);
 }
 
+/** Is this the number of an action that can be made? What is read from the kernel need not be. */
+export function isAction(code: number): code is ActionCode {
+  try {
+    const action = decodeAction(code as ActionCode);
+    if (action.verb === "learn") return action.seconds > 0;
+    return action.verb !== "pick" && action.verb !== "sticky" ? true : action.count > 0;
+  } catch {
+    return false;
+  }
+}
+
 /** The map that an action with a chain of its own is in. */
 export function dispatchOf(code: ActionCode): Dispatch {
   return decodeAction(code).verb === "learn" ? "learning" : "choices";

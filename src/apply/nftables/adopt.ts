@@ -5,7 +5,7 @@ import type { Family } from "../../plan/tables.ts";
 import { keySize, type TableId, tableFamily, tableKind, valueSize } from "../../plan/tables.ts";
 import type { SkeletonOptions } from "../backend.ts";
 import type { Netlink } from "../netlink/socket.ts";
-import { dispatchOf, type KnownActions, targetChain } from "./actions.ts";
+import { dispatchOf, isAction, type KnownActions, targetChain } from "./actions.ts";
 import type { Chain } from "./chains.ts";
 import { readElements, readTableElements } from "./elements-read.ts";
 import { COMMENTED_CHAIN, rulesComment } from "./install.ts";
@@ -31,9 +31,8 @@ export function readActions(socket: Netlink): (readonly [Family, ActionCode])[] 
       };
       readElements(socket, dispatchMap(kind, family), restart, ({ bytes, key, chain }) => {
         const code = new DataView(bytes.buffer).getUint32(bytes.byteOffset + key, true);
-        const action = code as ActionCode;
-        const right = dispatchOf(action) === kind && targetChain(action, family) === chain;
-        if (right) found.push([family, action]);
+        if (!isAction(code) || dispatchOf(code) !== kind) return;
+        if (targetChain(code, family) === chain) found.push([family, code]);
       });
     }
   }
@@ -101,6 +100,7 @@ function eachValue(
   const view = new DataView(keysAndValues.buffer, keysAndValues.byteOffset);
   const stride = keySize(id) + valueSize(id);
   for (let i = 0; i < count; i++) {
-    action(tableFamily(id), view.getUint32(i * stride + keySize(id), true) as ActionCode);
+    const code = view.getUint32(i * stride + keySize(id), true);
+    if (isAction(code)) action(tableFamily(id), code);
   }
 }

@@ -2,7 +2,7 @@
 import { type Clock, systemClock } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { SluiceError } from "../../errors.ts";
-import { tableFamily } from "../../plan/tables.ts";
+import { tableFamily, tableKind } from "../../plan/tables.ts";
 import type { Adoption, Backend, Receipt, SkeletonOptions } from "../backend.ts";
 import { EAGAIN, EEXIST, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
 import {
@@ -18,7 +18,7 @@ import { adoptElements, condition, readActions } from "./adopt.ts";
 import { forgetAffinity } from "./affinity.ts";
 import { Batch } from "./batch.ts";
 import { readCounters } from "./counters.ts";
-import { ElementWriter, operationsIn } from "./elements.ts";
+import { ElementWriter, type Fault, operationsIn } from "./elements.ts";
 import { isOurs, tableComment, writeDeleteTable, writeRefill, writeSkeleton } from "./install.ts";
 import { TABLE } from "./names.ts";
 import { eachAction, OperationSorter, writeOperations } from "./operations.ts";
@@ -156,7 +156,8 @@ class NftablesBackend implements Backend {
     refusal: Refusal | undefined,
     ownerName: (owner: number) => string,
   ): Receipt {
-    const owner = refusal && this.#elements.ownerOf(refusal);
+    const fault = refusal && this.#elements.faultOf(refusal);
+    const owner = fault?.owner;
     const errno = refusal?.errno ?? EAGAIN;
     const name = owner === undefined ? "" : ownerName(owner);
     const error = systemError(
@@ -166,9 +167,18 @@ class NftablesBackend implements Backend {
       refusal && printRefusal(refusal),
     );
     // Not an element at fault but what it is in: the table or one of its maps is gone.
-    const lost = errno === ENOENT && owner === undefined && refusal?.offset !== undefined;
-    const drifted = lost || (owner !== undefined && (errno === ENOENT || errno === EEXIST));
+    const lost = errno === ENOENT && fault === undefined && refusal?.offset !== undefined;
+    const drifted = lost || (fault !== undefined && wasOurs(errno, fault));
     const transient = isTransient(errno) || lost;
     return { ok: false, error, transient, drifted, ...(owner === undefined ? {} : { owner }) };
   }
+}
+
+/**
+ * An element that we had committed is gone, or one of its key is there that we had not. Of a range, EEXIST
+ * may as well say that two of ours overlap, which reading again would not mend.
+ */
+function wasOurs(errno: number, { table }: Fault): boolean {
+  const ranges = tableKind(table).key.some((field) => field === "range");
+  return errno === ENOENT || (errno === EEXIST && !ranges);
 }

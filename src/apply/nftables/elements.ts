@@ -43,6 +43,12 @@ const SHAPES: readonly Shape[] = TABLE_IDS.map((id) => {
   };
 });
 
+/** Whose element it was, and of which table. */
+export interface Fault {
+  readonly owner: number;
+  readonly table: TableId;
+}
+
 /** Writes elements into a batch. Elements of one table and kind in a row share messages. */
 export class ElementWriter {
   readonly #batch: Batch;
@@ -50,7 +56,12 @@ export class ElementWriter {
   #owners = new Int32Array(1024);
   #count = 0;
   /** Sequence number of each message of elements, and the index of its first element. */
-  readonly #messages: { readonly sequence: number; readonly first: number; list: number }[] = [];
+  readonly #messages: {
+    readonly sequence: number;
+    readonly first: number;
+    readonly list: number;
+    readonly table: TableId;
+  }[] = [];
   #table = -1;
   #type = -1;
   #message = 0;
@@ -112,8 +123,8 @@ export class ElementWriter {
     this.#list = -1;
   }
 
-  /** The owner of the element that the kernel refused, if it said which. */
-  ownerOf(refusal: Refusal): number | undefined {
+  /** The element that the kernel refused, if it said which. */
+  faultOf(refusal: Refusal): Fault | undefined {
     const message = this.#messages.find(({ sequence }) => sequence === refusal.sequence);
     const start = this.#batch.starts[refusal.sequence - 1];
     if (!message || start === undefined || refusal.offset === undefined) return undefined;
@@ -123,7 +134,9 @@ export class ElementWriter {
     let index = message.first;
     for (let element = message.list + 4; element < end; index++) {
       const next = element + align(view.getUint16(element, true));
-      if (fault >= element && fault < next) return this.#owners[index];
+      if (fault >= element && fault < next) {
+        return { owner: this.#owners[index] as number, table: message.table };
+      }
       element = next;
     }
     return undefined;
@@ -143,7 +156,7 @@ export class ElementWriter {
     this.#writer.text(nft.NFTA_SET_ELEM_LIST_SET, label);
     this.#list = this.#writer.open(nft.NFTA_SET_ELEM_LIST_ELEMENTS);
     const sequence = this.#batch.count;
-    this.#messages.push({ sequence, first: this.#count, list: this.#list });
+    this.#messages.push({ sequence, first: this.#count, list: this.#list, table });
     this.#writer.ensure(ELEMENT_BYTES_MAX);
   }
 

@@ -1,0 +1,538 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { Backend, SkeletonOptions } from "../../../src/apply/backend.ts";
+import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
+import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
+import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import { readChains, readRules } from "../../../src/apply/nftables/read.ts";
+import { SluiceError } from "../../../src/errors.ts";
+import { tableId } from "../../../src/plan/tables.ts";
+import { inFreshNetns, pipe, run } from "../netns.ts";
+import {
+  add,
+  type Element,
+  element,
+  line,
+  lines,
+  operationList,
+  rememberingCore,
+  remove,
+  type TestOperation,
+} from "../operations.ts";
+
+inFreshNetns();
+
+const OPTIONS: SkeletonOptions = {
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  counters: true,
+  detector: { kind: "cidr" },
+};
+
+const opened: Backend[] = [];
+function backendWith(options: Partial<SkeletonOptions> = {}): Backend {
+  const backend = createNftablesBackend({ ...OPTIONS, ...options });
+  opened.push(backend);
+  return backend;
+}
+
+afterEach(() => {
+  for (const backend of opened.splice(0)) backend.close();
+  run("nft", "flush", "ruleset");
+});
+
+const ownerName = (owner: number) => (owner === 0 ? "" : `default/service-${owner}`);
+const apply = (backend: Backend, ...operations: TestOperation[][]) =>
+  backend.apply(operationList(operations.flat()), ownerName);
+
+/** Elements of every kind of table, both families. */
+const WORLD: readonly Element[] = [
+  element("cluster-ips", 4, ["10.96.0.1"]),
+  element("cluster-ips", 6, ["fd00:96::1"]),
+  element("frontends", 4, ["10.96.0.1", "TCP", 80], {
+    verb: "pick",
+    source: "endpoints",
+    reach: "plain",
+    count: 2,
+  }),
+  element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080"),
+  element("endpoints", 4, ["10.96.0.1", "TCP", 80, 1], "10.244.1.1:8080"),
+  element("frontends", 6, ["fd00:96::1", "UDP", 53], {
+    verb: "sticky",
+    source: "local-endpoints",
+    reach: "plain",
+    count: 1,
+  }),
+  element("local-endpoints", 6, ["fd00:96::1", "UDP", 53, 0], "[fd00:10:244::1]:5353"),
+  element("learn", 6, ["fd00:96::1", "UDP", 53], { verb: "learn", nodePort: false, seconds: 600 }),
+  element("outside", 4, ["192.0.2.1", "SCTP", 9], { verb: "accept" }),
+  element("no-endpoints", 4, ["192.0.2.1", "SCTP", 9], { verb: "drop" }),
+  element("nodeports", 4, ["TCP", 30080], {
+    verb: "sticky",
+    source: "nodeport-endpoints",
+    reach: "masquerade",
+    count: 1,
+  }),
+  element("nodeport-endpoints", 4, ["TCP", 30080, 0], "10.244.0.1:8080"),
+  element("nodeports-learn", 4, ["TCP", 30080], { verb: "learn", nodePort: true, seconds: 10_800 }),
+  element("nodeports-outside", 6, ["TCP", 30080], {
+    verb: "pick",
+    source: "nodeport-local-endpoints",
+    reach: "short-circuit",
+    count: 1,
+  }),
+  element("nodeport-local-endpoints", 6, ["TCP", 30080, 0], "[fd00:10:244::1]:8080"),
+  element("nodeports-no-endpoints", 6, ["UDP", 30081], { verb: "reject" }),
+  element("guarded", 4, ["192.0.2.1", "TCP", 80]),
+  element("allowed", 4, ["192.0.2.1", "TCP", 80, "198.51.100.0/24"]),
+  element("allowed", 4, ["192.0.2.1", "TCP", 80, "203.0.113.7/32"]),
+  element("guarded", 6, ["2001:db8::1", "TCP", 80]),
+  element("allowed", 6, ["2001:db8::1", "TCP", 80, "2001:db8:1::/48"]),
+  element("node-addresses", 4, ["172.18.0.2"]),
+  element("hairpin", 4, ["10.244.0.1", "10.244.0.1"]),
+  element("service-cidrs", 4, ["10.96.0.0/16"]),
+  element("service-cidrs", 4, ["10.97.0.0/16"]),
+  element("service-cidrs", 4, ["255.255.0.0/16"]),
+  element("service-cidrs", 6, ["fd00:96::/112"]),
+];
+
+describe("a namespace without our table", () => {
+  test("gets it, empty", () => {
+    expect(backendWith().start(rememberingCore().core)).toEqual({ outcome: "fresh", elements: 0 });
+    expect(run("nft", "list", "tables")).toBe("table inet sluice\n");
+  });
+
+  test("is left alone by cleanup", () => {
+    run("nft", "add", "table", "inet", "other");
+    expect(backendWith().cleanup()).toBe(false);
+    expect(run("nft", "list", "tables")).toBe("table inet other\n");
+  });
+});
+
+describe("elements", () => {
+  let backend: Backend;
+  beforeEach(() => {
+    backend = backendWith();
+    backend.start(rememberingCore().core);
+  });
+
+  test("of every table come back as they were written", () => {
+    expect(apply(backend, add(1, ...WORLD))).toMatchObject({ ok: true });
+    const { core, adopted } = rememberingCore();
+    expect(backendWith().start(core)).toEqual({ outcome: "adopted", elements: WORLD.length });
+    expect(adopted()).toEqual(lines(WORLD));
+  });
+
+  test("of every table can be deleted again", () => {
+    apply(backend, add(1, ...WORLD));
+    expect(apply(backend, remove(1, ...WORLD))).toMatchObject({ ok: true });
+    const { core, adopted } = rememberingCore();
+    expect(backendWith().start(core)).toEqual({ outcome: "adopted", elements: 0 });
+    expect(adopted()).toEqual([]);
+  });
+
+  test("are what nft takes them for", () => {
+    apply(backend, add(1, ...WORLD));
+    const listed = JSON.parse(run("nft", "-j", "list", "table", "inet", "sluice"));
+    const of = (name: string) => {
+      type Listed = {
+        set?: { name: string; elem?: unknown[] };
+        map?: { name: string; elem?: unknown[] };
+      };
+      const found = (listed.nftables as Listed[]).find(
+        (one) => (one.set ?? one.map)?.name === name,
+      );
+      return JSON.stringify((found?.set ?? found?.map)?.elem ?? []);
+    };
+    expect(of("endpoints4")).toContain('{"concat":["10.96.0.1","tcp",80,1]}');
+    expect(of("endpoints4")).toContain('{"concat":["10.244.1.1",8080]}');
+    expect(of("local-endpoints6")).toContain('{"concat":["fd00:96::1","udp",53,0]}');
+    expect(of("allowed4")).toContain('{"prefix":{"addr":"198.51.100.0","len":24}}');
+    expect(of("allowed6")).toContain('{"prefix":{"addr":"2001:db8:1::","len":48}}');
+    expect(of("service-cidrs4")).toBe(
+      '[{"prefix":{"addr":"10.96.0.0","len":16}},{"prefix":{"addr":"10.97.0.0","len":16}},{"prefix":{"addr":"255.255.0.0","len":16}}]',
+    );
+    expect(of("hairpin4")).toBe('[{"concat":["10.244.0.1","10.244.0.1"]}]');
+  });
+
+  test("carry their owner's name where it helps a reader, cut at 127 bytes", () => {
+    const [, , frontend] = WORLD;
+    backend.apply(operationList(add(7, frontend as Element)), () => `namespace/${"ä".repeat(100)}`);
+    const listed = run("nft", "list", "map", "inet", "sluice", "frontends4");
+    expect(listed).toContain(`comment "namespace/${"ä".repeat(58)}"`);
+    expect(listed).not.toContain(`"namespace/${"ä".repeat(59)}`);
+  });
+
+  test("change their value by a delete and an add of one key, in any order of the tables", () => {
+    const slot = element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080");
+    const moved = element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.244.9.9:8080");
+    apply(backend, add(1, ...WORLD));
+    expect(apply(backend, remove(1, slot), add(1, moved))).toMatchObject({ ok: true });
+    const { core, adopted } = rememberingCore();
+    backendWith().start(core);
+    const want = WORLD.map((one) =>
+      line(one.table, one.key, one.value) === lines([slot])[0] ? moved : one,
+    );
+    expect(adopted()).toEqual(lines(want));
+  });
+
+  test("of an interval can be replaced in one transaction", () => {
+    const before = element("allowed", 4, ["192.0.2.1", "TCP", 80, "198.51.100.0/24"]);
+    const after = element("allowed", 4, ["192.0.2.1", "TCP", 80, "198.51.0.0/16"]);
+    apply(backend, add(1, before));
+    expect(apply(backend, remove(1, before), add(1, after))).toMatchObject({ ok: true });
+  });
+
+  test("of adjoining ranges can come and go one by one", () => {
+    const first = element("service-cidrs", 4, ["10.96.0.0/16"]);
+    const second = element("service-cidrs", 4, ["10.97.0.0/16"]);
+    apply(backend, add(0, first, second));
+    expect(apply(backend, remove(0, first))).toMatchObject({ ok: true });
+    expect(apply(backend, add(0, first), remove(0, second))).toMatchObject({ ok: true });
+    const { core, adopted } = rememberingCore();
+    backendWith().start(core);
+    expect(adopted()).toEqual(lines([first]));
+  });
+
+  test("by the fifty thousand go in one transaction, each chain once", () => {
+    const many: TestOperation[] = [];
+    const action = { verb: "pick", source: "endpoints", reach: "plain", count: 4 } as const;
+    for (let i = 0; i < 10_000; i++) {
+      const address = `10.96.${i >> 8}.${i & 255}`;
+      many.push(...add(i + 1, element("frontends", 4, [address, "TCP", 80], action)));
+      for (let slot = 0; slot < 4; slot++) {
+        const endpoint = `10.244.${i >> 8}.${i & 255}:${8080 + slot}`;
+        many.push(...add(i + 1, element("endpoints", 4, [address, "TCP", 80, slot], endpoint)));
+      }
+    }
+    const list = operationList(many);
+    expect(backend.maxOperations).toBeGreaterThanOrEqual(list.count);
+    const receipt = backend.apply(list, ownerName);
+    expect(receipt).toMatchObject({ ok: true });
+    expect(receipt.ok && receipt.bytes).toBeGreaterThan(2_000_000);
+    const { core, adopted } = rememberingCore();
+    expect(backendWith().start(core)).toEqual({ outcome: "adopted", elements: 50_000 });
+    expect(adopted()).toEqual(lines(many.map((one) => one.element)));
+  });
+
+  test("without any, nothing is sent", () => {
+    expect(apply(backend)).toEqual({ ok: true, bytes: 0, kernelMs: 0 });
+  });
+});
+
+describe("an element that the kernel refuses", () => {
+  const slot = (owner: number, port: number, endpoint: string) =>
+    element("endpoints", 4, [`10.96.0.${owner}`, "TCP", port, 0], endpoint);
+  let backend: Backend;
+  beforeEach(() => {
+    backend = backendWith();
+    backend.start(rememberingCore().core);
+    apply(backend, add(1, slot(1, 80, "10.244.0.1:8080")));
+  });
+
+  test("is traced to its owner among hundreds in many messages, and nothing is applied", () => {
+    const operations = [];
+    for (let owner = 2; owner < 200; owner++) {
+      for (let port = 1; port <= 10; port++) {
+        operations.push(...add(owner, slot(owner, port, "10.244.0.1:8080")));
+      }
+    }
+    // Owner 77 asks for another value of a key that owner 1 holds already.
+    operations.splice(1500, 0, ...add(77, slot(1, 80, "10.244.0.2:8080")));
+    const receipt = apply(backend, operations);
+    expect(receipt).toMatchObject({ ok: false, owner: 77, transient: false, drifted: true });
+    expect(!receipt.ok && receipt.error.message).toBe(
+      "Cannot apply the elements of default/service-77 to table inet sluice: the kernel says EEXIST, exists already",
+    );
+    const { core, adopted } = rememberingCore();
+    backendWith().start(core);
+    expect(adopted()).toEqual(lines([slot(1, 80, "10.244.0.1:8080")]));
+  });
+
+  test("because it is not there any more says that the kernel has to be read again", () => {
+    run(..."nft delete element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 0 }".split(" "));
+    const receipt = apply(
+      backend,
+      add(2, slot(2, 80, "10.244.0.1:8080")),
+      remove(1, slot(1, 80, "10.244.0.1:8080")),
+    );
+    expect(receipt).toMatchObject({ ok: false, owner: 1, drifted: true });
+  });
+
+  test("because its range overlaps another is only its owner's fault", () => {
+    const range = (text: string) => element("allowed", 4, ["192.0.2.1", "TCP", 80, text]);
+    apply(backend, add(3, range("10.0.0.0/8")));
+    const receipt = apply(backend, add(3, range("10.1.0.0/16")));
+    expect(receipt).toMatchObject({ ok: false, owner: 3, transient: false, drifted: false });
+  });
+
+  test("because the table is gone is nobody's fault, and passes once it is back", () => {
+    run("nft", "flush", "ruleset");
+    const operations = add(2, slot(2, 80, "10.244.0.1:8080"));
+    const receipt = apply(backend, operations);
+    expect(receipt).toMatchObject({ ok: false, transient: true, drifted: true });
+    expect(receipt).not.toHaveProperty("owner");
+    backend.start(rememberingCore().core);
+    expect(apply(backend, operations)).toMatchObject({ ok: true });
+  });
+
+  test("takes the chains made for it along, so that the next transaction makes them", () => {
+    const action = { verb: "pick", source: "endpoints", reach: "plain", count: 9 } as const;
+    const frontend = element("frontends", 4, ["10.96.0.5", "TCP", 80], action);
+    expect(apply(backend, add(5, frontend, slot(1, 80, "10.244.0.2:8080")))).toMatchObject({
+      ok: false,
+      owner: 5,
+    });
+    expect(apply(backend, add(5, frontend))).toMatchObject({ ok: true });
+    expect(run("nft", "list", "chain", "inet", "sluice", "pick4-9")).toContain("mod 9 map");
+  });
+});
+
+describe("a table that an earlier run left", () => {
+  beforeEach(() => {
+    const before = backendWith();
+    before.start(rememberingCore().core);
+    apply(before, add(1, ...WORLD));
+  });
+
+  const ruleset = () => run("nft", "list", "ruleset").replace(/rules [0-9a-f]{8}/, "rules");
+
+  function adopt(options: Partial<SkeletonOptions> = {}) {
+    const backend = backendWith(options);
+    const { core, adopted } = rememberingCore();
+    return { ...backend.start(core), adopted: adopted(), backend };
+  }
+
+  test("is taken over without a change, and goes on", () => {
+    const before = run("nft", "-a", "list", "ruleset");
+    const { outcome, adopted, backend } = adopt();
+    expect([outcome, adopted]).toEqual(["adopted", lines(WORLD)]);
+    expect(run("nft", "-a", "list", "ruleset")).toBe(before);
+    expect(apply(backend, remove(1, ...WORLD))).toMatchObject({ ok: true });
+  });
+
+  test.each<[string, Partial<SkeletonOptions>, string]>([
+    ["another masquerade bit", { masqueradeBit: 7 }, "mark set meta mark | 0x00000080"],
+    ["everything masqueraded", { masqueradeAll: true }, "@cluster-ips4 meta mark set"],
+    [
+      "another detector",
+      { detector: { kind: "interface", name: "cni0", prefix: false } },
+      'iifname != "cni0" fib',
+    ],
+  ])("with %s gets other rules and keeps its elements", (_name, options, rule) => {
+    const { outcome, adopted } = adopt(options);
+    expect([outcome, adopted]).toEqual(["adopted", lines(WORLD)]);
+    const after = ruleset();
+    expect(after).toContain(rule);
+    run("nft", "flush", "ruleset");
+    const fresh = backendWith(options);
+    fresh.start(rememberingCore().core);
+    apply(fresh, add(1, ...WORLD));
+    expect(sortedChains(after)).toEqual(sortedChains(ruleset()));
+  });
+
+  /** Chains by name with their rules; chains made on demand may stand in another order. */
+  function sortedChains(text: string): string[] {
+    return [...text.matchAll(/\tchain (?:.*\n)(?:\t\t.*\n)*\t\}/g)].map(([chain]) => chain).sort();
+  }
+
+  test.each([
+    ["a chain that was flushed", "flush chain inet sluice services4"],
+    ["a rule that was added", "insert rule inet sluice services4 counter accept"],
+    ["a chain made on demand that was flushed", "flush chain inet sluice pick4-2"],
+    ["a policy that was changed", "chain inet sluice nat-output { policy drop; }"],
+    [
+      "base chains that were deleted",
+      "flush chain inet sluice nat-output; delete chain inet sluice nat-output",
+    ],
+  ])("is mended: %s", (_name, damage) => {
+    const whole = sortedChains(ruleset());
+    pipe(damage, "nft", "-f", "-");
+    expect(sortedChains(ruleset())).not.toEqual(whole);
+    const { outcome, adopted } = adopt();
+    expect([outcome, adopted]).toEqual(["adopted", lines(WORLD)]);
+    expect(sortedChains(ruleset())).toEqual(whole);
+  });
+
+  test("is mended where an action was taken out of its map", () => {
+    pipe("delete element inet sluice choices4 { 0:2 }", "nft", "-f", "-");
+    expect(adopt().outcome).toBe("adopted");
+    expect(run("nft", "list", "map", "inet", "sluice", "choices4")).toContain("0:2 : goto pick4-2");
+  });
+
+  test("is not misled by an action that means nothing", () => {
+    pipe("add element inet sluice choices4 { f000:1 : accept }", "nft", "-f", "-");
+    expect(adopt().adopted).toEqual(lines(WORLD));
+  });
+
+  test("keeps what was added to it under names that are not ours", () => {
+    pipe("add chain inet sluice mine; add rule inet sluice mine counter", "nft", "-f", "-");
+    expect(adopt().outcome).toBe("adopted");
+    expect(run("nft", "list", "chain", "inet", "sluice", "mine")).toContain("counter");
+  });
+
+  test("with other sets is replaced in one transaction", () => {
+    expect(adopt({ counters: false })).toMatchObject({ outcome: "replaced", elements: 0 });
+    expect(run("nft", "list", "map", "inet", "sluice", "frontends4")).not.toContain("counter");
+  });
+
+  test("with a base chain that hangs elsewhere is replaced", () => {
+    pipe(
+      `flush chain inet sluice nat-input; delete chain inet sluice nat-input
+       add chain inet sluice nat-input { type nat hook input priority 5; }`,
+      ...["nft", "-f", "-"],
+    );
+    expect(adopt().outcome).toBe("replaced");
+    const socket = new NetlinkSocket(NETLINK_NETFILTER);
+    const chain = readChains(socket).find(({ name }) => name === "nat-input");
+    socket.close();
+    expect(chain?.hook?.priority).toBe(100);
+  });
+
+  test("goes by cleanup, which needs no start", () => {
+    expect(backendWith().cleanup()).toBe(true);
+    expect(run("nft", "list", "tables")).toBe("");
+  });
+
+  test("of a later version is replaced", () => {
+    run("nft", "flush", "ruleset");
+    pipe('table inet sluice { comment "sluice: layout 99, sets 01234567"; }', "nft", "-f", "-");
+    expect(adopt().outcome).toBe("replaced");
+    const socket = new NetlinkSocket(NETLINK_NETFILTER);
+    expect(readRules(socket).length).toBeGreaterThan(0);
+    socket.close();
+  });
+});
+
+describe("a table of our name that somebody else made", () => {
+  const FOREIGN = 'table inet sluice {\n\tcomment "mine"\n\tchain keep {\n\t}\n}\n';
+  beforeEach(() => {
+    pipe(FOREIGN, "nft", "-f", "-");
+  });
+
+  test("is named and not touched by start", () => {
+    const start = () => backendWith().start(rememberingCore().core);
+    expect(start).toThrow(
+      new SluiceError(
+        "TABLE_FOREIGN",
+        'Cannot take over table inet sluice: its comment must say that sluice made it: current value is "mine"',
+      ),
+    );
+    expect(run("nft", "list", "ruleset")).toBe(FOREIGN);
+  });
+
+  test("is not touched by cleanup", () => {
+    expect(backendWith().cleanup()).toBe(false);
+    expect(run("nft", "list", "ruleset")).toBe(FOREIGN);
+  });
+});
+
+describe("affinity", () => {
+  const client = "198.51.100.7";
+  const remembered = (map: string) => run("nft", "list", "map", "inet", "sluice", map);
+
+  test("is forgotten for endpoints that are gone, and kept for those that stay", () => {
+    const backend = backendWith();
+    backend.start(rememberingCore().core);
+    pipe(
+      `add element inet sluice affinity4 { ${client} . 10.96.0.1 . tcp . 80 timeout 1h : 10.244.0.1 . 8080 }
+       add element inet sluice affinity4 { ${client} . 10.96.0.1 . tcp . 81 timeout 1h : 10.244.0.1 . 8080 }
+       add element inet sluice nodeport-affinity6 { 2001:db8::7 . tcp . 30080 timeout 1h : fd00::1 . 8080 }
+       add element inet sluice nodeport-affinity6 { 2001:db8::8 . tcp . 30080 timeout 1h : fd00::2 . 8080 }`,
+      ...["nft", "-f", "-"],
+    );
+    const { core } = rememberingCore([
+      element("local-endpoints", 4, ["10.96.0.1", "TCP", 80, 3], "10.244.0.1:8080"),
+      element("nodeport-endpoints", 6, ["TCP", 30080, 0], "[fd00::1]:8080"),
+    ]);
+    expect(backend.forgetAffinity(core)).toBe(2);
+    expect(remembered("affinity4")).toContain("10.96.0.1 . tcp . 80");
+    expect(remembered("affinity4")).not.toContain("10.96.0.1 . tcp . 81");
+    expect(remembered("nodeport-affinity6")).toContain("2001:db8::7");
+    expect(remembered("nodeport-affinity6")).not.toContain("2001:db8::8");
+    expect(backend.forgetAffinity(core)).toBe(0);
+  });
+});
+
+/** What a server sends back before it closes. */
+function echo(hostname: string, port: number, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = {
+      open: (one: { write(text: string): number }) => void one.write(text),
+      data: (_: unknown, bytes: Uint8Array) => {
+        answer += new TextDecoder().decode(bytes);
+      },
+      close: () => resolve(answer),
+      connectError: (_: unknown, error: Error) => reject(error),
+    };
+    Bun.connect({ hostname, port, socket }).catch(reject);
+  });
+}
+
+describe("counters", () => {
+  const read = (backend: Backend) => {
+    const counted = new Map<string, bigint>();
+    backend.readCounters((id, bytes, count) => {
+      const stride = bytes.length / count;
+      const view = new DataView(bytes.buffer, bytes.byteOffset);
+      for (let i = 0; i < count; i++) {
+        const key = bytes.subarray(i * stride, (i + 1) * stride - 8);
+        const text = `${id} ${Buffer.from(key).toString("hex")}`;
+        counted.set(text, view.getBigUint64((i + 1) * stride - 8, true));
+      }
+    });
+    return counted;
+  };
+
+  test("are read of every element that has one", () => {
+    const backend = backendWith();
+    backend.start(rememberingCore().core);
+    apply(backend, add(1, ...WORLD));
+    const counted = WORLD.filter(({ table }) => /counter/.test(declaration(table)));
+    expect(read(backend).size).toBe(counted.length);
+    expect([...read(backend).values()].every((packets) => packets === 0n)).toBe(true);
+  });
+
+  const declaration = (table: number) => {
+    const labels = new Map(
+      WORLD.map((one) => [one.table as number, line(one.table, one.key, one.value)]),
+    );
+    const label = labels.get(table)?.split(" ")[0] ?? "";
+    const kind = run("nft", "-t", "list", "table", "inet", "sluice").includes(`map ${label} {`)
+      ? "map"
+      : "set";
+    return run("nft", "-t", "list", kind, "inet", "sluice", label);
+  };
+
+  test("count a connection once, whatever it sends", async () => {
+    const backend = backendWith();
+    backend.start(rememberingCore().core);
+    run("ip", "addr", "replace", "10.244.0.1/32", "dev", "lo");
+    run("ip", "route", "replace", "10.96.0.0/16", "dev", "lo");
+    const action = { verb: "pick", source: "endpoints", reach: "plain", count: 1 } as const;
+    const server = Bun.listen({
+      hostname: "10.244.0.1",
+      port: 8080,
+      socket: { data: (socket, bytes) => void socket.end(bytes) },
+    });
+    apply(
+      backend,
+      add(
+        1,
+        element("frontends", 4, ["10.96.0.1", "TCP", 80], action),
+        element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080"),
+      ),
+    );
+    for (let i = 0; i < 3; i++) expect(await echo("10.96.0.1", 80, "hi")).toBe("hi");
+    server.stop(true);
+    const counted = read(backend);
+    expect(counted.get(`${tableId("frontends", 4)} 0a600001060000000050`.padEnd(26, "0"))).toBe(3n);
+  });
+
+  test("are nobody's business without the option", () => {
+    const backend = backendWith({ counters: false });
+    backend.start(rememberingCore().core);
+    apply(backend, add(1, ...WORLD));
+    expect(read(backend).size).toBe(0);
+  });
+});
