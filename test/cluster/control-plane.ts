@@ -121,7 +121,7 @@ export async function startControlPlane(
         "--initial-advertise-peer-urls=http://127.0.0.1:2380",
         "--initial-cluster=default=http://127.0.0.1:2380",
         "--unsafe-no-fsync",
-        // Bulk loads (bulk.ts) write hundreds of objects at once.
+        // Bulk loads (objects.ts) write hundreds of objects at once.
         "--max-txn-ops=1024",
         "--max-request-bytes=8388608",
         "--quota-backend-bytes=8589934592",

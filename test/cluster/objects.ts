@@ -96,6 +96,9 @@ export async function createObjects(
  * Makes Services and slices number 0 to `count` by writing to etcd what the API server would have: some
  * thousands a second. The first is made by the API server itself and is the pattern of the others, so
  * that each is as large as in a real cluster.
+ *
+ * Only while nobody watches: objects of one etcd transaction share a resource version, and a watch that is
+ * resumed in the middle of them misses the rest. With a watcher, use createObjects.
  */
 export async function loadObjects(
   plane: ControlPlane,
@@ -136,18 +139,22 @@ export async function loadObjects(
     }
   }
   await writeToEtcd(plane.etcdUrl, writes);
-  // The API server learns of them from etcd's watch, in the order they were written.
-  for (const { path } of patterns) {
-    const last = path
-      .replace(serviceName(0), serviceName(count - 1))
-      .replace(clusterIp(0), clusterIp(count - 1));
-    while ((await plane.api.status(`${last}?resourceVersion=0`)) !== 200) await Bun.sleep(20);
+  // The API server learns of them from etcd's watch. A list that must not be older waits for that.
+  for (const list of [SERVICES, SLICES, "/apis/networking.k8s.io/v1/ipaddresses"]) {
+    const { metadata } = await plane.api.request<Stored>("GET", `${list}?limit=1`);
+    await plane.api.request(
+      "GET",
+      `${list}?limit=1&resourceVersion=${metadata.resourceVersion}&resourceVersionMatch=NotOlderThan`,
+    );
   }
 }
 
 interface Stored {
   readonly metadata: { readonly name: string; uid: string; resourceVersion?: string };
 }
+
+/** Puts in one transaction; etcd is started with a limit of 1024 (control-plane.ts). */
+const ETCD_TRANSACTION = 300;
 
 interface EtcdPut {
   readonly key: string;
@@ -160,9 +167,8 @@ function base64(text: string): string {
 
 /** Puts many keys through etcd's JSON gateway, some hundred in a transaction. */
 async function writeToEtcd(url: string, writes: readonly EtcdPut[]): Promise<void> {
-  const TRANSACTION = 300;
-  for (let from = 0; from < writes.length; from += TRANSACTION) {
-    const success = writes.slice(from, from + TRANSACTION).map((put) => ({ requestPut: put }));
+  for (let from = 0; from < writes.length; from += ETCD_TRANSACTION) {
+    const success = writes.slice(from, from + ETCD_TRANSACTION).map((put) => ({ requestPut: put }));
     const answer = await fetch(`${url}/v3/kv/txn`, {
       method: "POST",
       body: JSON.stringify({ success }),
