@@ -69,7 +69,7 @@ export class SyncLoop {
 
   /** One sync. True when everything that was dirty is in the kernel or refused for good reason. */
   async run(): Promise<boolean> {
-    const { core, clock, context, nodeVersion, report } = this.#options;
+    const { core, backend, clock, context, nodeVersion, report } = this.#options;
     const started = clock.monotonic();
     this.#triggerTimes.push(...core.takeTriggerTimes());
     this.#takeProblems();
@@ -112,6 +112,8 @@ export class SyncLoop {
       triggerTimes: outcome === "failed" ? [] : this.#triggerTimes.splice(0),
       error: total.transient ?? total.refused[0]?.error,
     });
+    // After the commit: nothing can be learned for what is gone by now.
+    if (total.forgetful) backend.forgetAffinity(core);
     return outcome !== "failed";
   }
 
@@ -198,4 +200,5 @@ function add(total: Outcome, part: Outcome): void {
   for (const refusal of part.refused) total.refused.push(refusal);
   total.transient = part.transient;
   total.drifted = part.drifted;
+  total.forgetful ||= part.forgetful;
 }

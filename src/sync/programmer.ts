@@ -4,11 +4,12 @@
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import type { Backend, Receipt } from "../apply/backend.ts";
-import type { Core } from "../core/core.ts";
+import type { Core, OperationList } from "../core/core.ts";
 import type { SluiceError } from "../errors.ts";
 import { BATCH_ELEMENTS } from "../limits.ts";
 import { DesiredWriter } from "../plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../plan/plan.ts";
+import { TABLE_IDS, tableKind } from "../plan/tables.ts";
 import type { Choice, Service, ServiceId } from "../types.ts";
 
 /** A Service of the batch, with what selection found; `service` is undefined when it is gone. */
@@ -31,6 +32,8 @@ export interface Outcome {
   transient: SluiceError | undefined;
   /** The kernel does not hold what was committed: it must be read again before anything can succeed. */
   drifted: boolean;
+  /** Clients may be remembered for endpoints or frontends that are gone. */
+  forgetful: boolean;
 }
 
 /** An outcome that nothing has been added to yet. */
@@ -44,6 +47,7 @@ export function emptyOutcome(): Outcome {
     refused: [],
     transient: undefined,
     drifted: false,
+    forgetful: false,
   };
 }
 
@@ -146,6 +150,7 @@ export class Programmer {
       return { ok: true, bytes: 0, kernelMs: 0 };
     }
     const count = operations.count;
+    const forgetful = this.#forgets(group, operations);
     const receipt = backend.apply(operations, (owner) => core.serviceKey(owner as ServiceId));
     if (receipt.ok) {
       core.commit();
@@ -153,10 +158,22 @@ export class Programmer {
       outcome.bytes += receipt.bytes;
       outcome.kernelMs += receipt.kernelMs;
       outcome.transactions += 1;
+      outcome.forgetful ||= forgetful;
     }
     return receipt;
   }
+
+  /** Does a frontend with affinity change, or lose its affinity? */
+  #forgets(group: readonly Entry[], operations: OperationList): boolean {
+    const { core } = this.#options;
+    if (group.some(({ service }) => (service?.affinitySeconds ?? 0) > 0)) return true;
+    if (LEARN_TABLES.every((table) => core.elementCount(table) === 0)) return false;
+    for (const { table } of operations) if (LEARN_TABLES.includes(table)) return true;
+    return false;
+  }
 }
+
+const LEARN_TABLES = TABLE_IDS.filter((id) => tableKind(id).name.endsWith("learn"));
 
 /** Ids of Services are below OWNER_ADOPTED and above OWNER_NODE. */
 function isService(owner: number): owner is ServiceId {
