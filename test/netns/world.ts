@@ -73,6 +73,20 @@ export class World {
     return execute(this.inside(place, command));
   }
 
+  /** Gives a place one more address on a device, or takes it away. */
+  async changeAddress(
+    verb: "add" | "del",
+    place: Place,
+    address: string,
+    device: string,
+    options: readonly string[] = [],
+  ): Promise<void> {
+    const six = address.includes(":");
+    const full = `${address}/${six ? 128 : 32}`;
+    const nodad = six ? ["nodad"] : [];
+    await this.run(place, ["ip", "addr", verb, full, "dev", device, ...nodad, ...options]);
+  }
+
   /** Removes everything, with the processes in it. */
   async close(): Promise<void> {
     await this.board.close();

@@ -1,9 +1,16 @@
 /** Session affinity by client address. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { addressOf, FAMILIES, type Family, OUTSIDE_SECOND, type Pod } from "../netns/addresses.ts";
-import { type ServiceSpec, service, slices } from "../netns/objects.ts";
-import { Program, ruleset } from "../netns/program.ts";
-import { type ConnectOptions, World } from "../netns/world.ts";
+import { describe, expect, test } from "bun:test";
+import {
+  addressOf,
+  FAMILIES,
+  type Family,
+  OUTSIDE_SECOND,
+  type Place,
+  type Pod,
+} from "../netns/addresses.ts";
+import { ruleset } from "../netns/program.ts";
+import type { ConnectOptions } from "../netns/world.ts";
+import { Fixture, type Own } from "./fixture.ts";
 import { type Frontend, frontend } from "./scenario.ts";
 import { answers, connect, eventually, nameOf, type Target } from "./steps.ts";
 
@@ -12,57 +19,27 @@ const HOURS = 10_800;
 const STICKS = 25;
 const ALL: readonly Pod[] = ["a1", "a2", "b1"];
 
-let world: World;
-let program: Program;
-let numbers = 0;
+const fixture = new Fixture();
 
-beforeAll(async () => {
-  world = await World.build();
-  program = new Program(world);
-  await program.start();
-});
-afterAll(() => world.close());
-
-async function given(own: Omit<ServiceSpec, "name" | "number"> = {}) {
-  numbers += 1;
-  const number = numbers;
-  const name = `s${number}`;
-  const base = { affinitySeconds: HOURS, ...own };
-  const ports = own.ports === undefined ? {} : { ports: own.ports };
-  const become = async (next: Omit<ServiceSpec, "name" | "number">) => {
-    program.put([service({ ...next, name, number })]);
-    await program.settle();
-  };
-  program.put(slices(name, ALL, ports));
-  await become(base);
-  return {
-    name,
-    number,
-    become,
-    at: (family: Family, from: Target["from"] = "a3", to: Frontend = "clusterIP"): Target => ({
-      from,
-      to,
-      number,
-      family,
-    }),
-    endpointsBecome: async (next: Parameters<typeof slices>[1]) => {
-      program.put(slices(name, next, ports));
-      await program.settle();
-    },
-  };
+/** A Service of its own for a test, with affinity and endpoints on both nodes. */
+async function given(own: Own = {}) {
+  const made = await fixture.given({ affinitySeconds: HOURS, ...own }, ALL);
+  const at = (family: Family, from: Place = "a3", to: Frontend = "clusterIP"): Target =>
+    made.reach(family, to, from);
+  return { ...made, at };
 }
 
 /** Waits until a client is not led to an endpoint any more: its memory goes right after the endpoint. */
 async function leaves(target: Target, gone: string): Promise<void> {
-  const name = async () => nameOf(await connect(world, target));
+  const name = async () => nameOf(await connect(fixture.world, target));
   expect(await eventually(name, (each) => each !== gone)).not.toBe(gone);
 }
 
 /** The one endpoint that a client meets however often it asks. */
 async function theOne(target: Target, options: ConnectOptions = {}): Promise<string> {
   // One after the other: the first one decides, and those that come before it is done may differ.
-  const names = [nameOf(await connect(world, target, options))];
-  names.push(...(await answers(world, target, { ...options, times: STICKS })));
+  const names = [nameOf(await connect(fixture.world, target, options))];
+  names.push(...(await answers(fixture.world, target, { ...options, times: STICKS })));
   const [first = "", ...others] = [...new Set(names)];
   expect(others).toEqual([]);
   return first;
@@ -151,7 +128,7 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     const { at, become } = await given();
     await theOne(at(family));
     await become({});
-    expect(await answers(world, at(family))).toEqual([...ALL]);
+    expect(await answers(fixture.world, at(family))).toEqual([...ALL]);
     await become({ affinitySeconds: HOURS });
     expect<string[]>([...ALL]).toContain(await theOne(at(family)));
   });
@@ -163,7 +140,7 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     const seen = new Set<string>();
     // A forgotten client meets another endpoint two times out of three; never in twenty: 3^-20.
     for (let each = 0; each < 20 && seen.size < 2; each += 1) {
-      seen.add(nameOf(await connect(world, short.at(family))));
+      seen.add(nameOf(await connect(fixture.world, short.at(family))));
       const known = () => remembered(short.at(family));
       expect(await eventually(known, (left) => left === undefined)).toBeUndefined();
     }
@@ -173,11 +150,11 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
 
   test("a new connection starts the time again", async () => {
     const { at } = await given({ affinitySeconds: 1000 });
-    await connect(world, at(family));
+    await connect(fixture.world, at(family));
     const left = () => remembered(at(family));
     const before = await eventually(left, (seconds) => seconds !== undefined && seconds < 999.8);
     expect(before).toBeLessThan(999.8);
-    await connect(world, at(family));
+    await connect(fixture.world, at(family));
     expect(await left()).toBeGreaterThan(before ?? 1000);
   });
 
@@ -185,8 +162,8 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     const { at } = await given();
     const clients = ["a3", "node1", "outside", "node2"] as const;
     const before = await Promise.all(clients.map((from) => theOne(at(family, from))));
-    await program.stop();
-    await program.start();
+    await fixture.program.stop();
+    await fixture.program.start();
     expect(await Promise.all(clients.map((from) => theOne(at(family, from))))).toEqual(before);
   });
 });
@@ -195,7 +172,7 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
 async function remembered(target: Target): Promise<number | undefined> {
   const { address } = frontend(target.to, target.number, target.family);
   const source = addressOf(target.from, target.family);
-  const text = await ruleset(world);
+  const text = await ruleset(fixture.world);
   const found = new RegExp(
     `${literal(source)} \\. ${literal(address)} \\. tcp \\. (?:80|http) [^,]*?expires ((?:\\d+[dhms]+)+)`,
   ).exec(text);

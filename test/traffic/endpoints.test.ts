@@ -1,50 +1,16 @@
 /** Endpoints come, go and change, and traffic follows; what is established stays. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../netns/addresses.ts";
-import {
-  type Manifest,
-  type ServiceSpec,
-  service,
-  slices,
-  surroundings,
-} from "../netns/objects.ts";
-import { Program } from "../netns/program.ts";
-import { World } from "../netns/world.ts";
+import { slices, surroundings } from "../netns/objects.ts";
+import { type Endpoints, Fixture, type Own } from "./fixture.ts";
 import { answers, connect, eventually, nameOf, outcome, type Target } from "./steps.ts";
 
-let world: World;
-let program: Program;
-let numbers = 0;
+const fixture = new Fixture();
 
-beforeAll(async () => {
-  world = await World.build();
-  program = new Program(world);
-  await program.start();
-});
-afterAll(() => world.close());
-
-/** A Service of its own for a test. */
-async function given(
-  endpoints: Parameters<typeof slices>[1],
-  own: Omit<ServiceSpec, "name" | "number"> = {},
-) {
-  numbers += 1;
-  const number = numbers;
-  const name = `s${number}`;
-  const ports = own.ports === undefined ? {} : { ports: own.ports };
-  const put = async (...objects: Manifest[]) => {
-    program.put(objects);
-    await program.settle();
-  };
-  await put(service({ ...own, name, number }), ...slices(name, endpoints, ports));
-  return {
-    name,
-    number,
-    put,
-    at: (family: Family): Target => ({ from: "a3", to: "clusterIP", number, family }),
-    endpointsBecome: (next: Parameters<typeof slices>[1], nextPorts = own.ports) =>
-      put(...slices(name, next, nextPorts === undefined ? {} : { ports: nextPorts })),
-  };
+/** A Service of its own for a test, which pod a3 asks by its clusterIP. */
+async function given(endpoints: Endpoints, own: Own = {}) {
+  const made = await fixture.given(own, endpoints);
+  return { ...made, at: (family: Family): Target => made.reach(family, "clusterIP", "a3") };
 }
 
 const UDP = { ports: [{ protocol: "UDP" }] } as const;
@@ -52,97 +18,98 @@ const UDP = { ports: [{ protocol: "UDP" }] } as const;
 describe.each([...FAMILIES])("IPv%i", (family) => {
   test("an endpoint that is added gets its share", async () => {
     const { at, endpointsBecome } = await given(["a1"]);
-    expect(await answers(world, at(family))).toEqual(["a1"]);
+    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
     await endpointsBecome(["a1", "b1", "a2"]);
-    expect(await answers(world, at(family))).toEqual(["a1", "a2", "b1"]);
+    expect(await answers(fixture.world, at(family))).toEqual(["a1", "a2", "b1"]);
   });
 
   test("an endpoint that is removed gets nothing", async () => {
     const { at, endpointsBecome } = await given(["a1", "a2", "b1"]);
     for (const left of [["a2", "b1"], ["b1"]] as const) {
       await endpointsBecome(left);
-      expect(await answers(world, at(family))).toEqual([...left]);
+      expect(await answers(fixture.world, at(family))).toEqual([...left]);
     }
     await endpointsBecome([]);
-    expect(await outcome(world, at(family))).toBe("refused");
+    expect(await outcome(fixture.world, at(family))).toBe("refused");
     await endpointsBecome(["a1"]);
-    expect(await answers(world, at(family))).toEqual(["a1"]);
+    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
   });
 
   test("an endpoint that becomes unready gets nothing, and its share again when ready", async () => {
     const { at, endpointsBecome } = await given(["a1", "b1"]);
     await endpointsBecome([{ at: "a1", ready: false }, "b1"]);
-    expect(await answers(world, at(family))).toEqual(["b1"]);
+    expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
     await endpointsBecome(["a1", "b1"]);
-    expect(await answers(world, at(family))).toEqual(["a1", "b1"]);
+    expect(await answers(fixture.world, at(family))).toEqual(["a1", "b1"]);
   });
 
   test("an endpoint whose port changes is reached on the new one", async () => {
     const { at, endpointsBecome } = await given(["a1", "b1"]);
     await endpointsBecome(["a1", "b1"], [{ target: 8081 }]);
-    expect(await answers(world, at(family), { withPort: true })).toEqual(["a1:8081", "b1:8081"]);
+    expect(await answers(fixture.world, at(family), { withPort: true })).toEqual([
+      "a1:8081",
+      "b1:8081",
+    ]);
   });
 
   test("a slice that is added or removed brings and takes its endpoints", async () => {
-    const { at, name, put } = await given(["a1"]);
+    const { at, name } = await given(["a1"]);
     const second = slices(name, ["b1"], { suffix: "second" });
-    await put(...second);
-    expect(await answers(world, at(family))).toEqual(["a1", "b1"]);
-    program.remove(second);
-    await program.settle();
-    expect(await answers(world, at(family))).toEqual(["a1"]);
+    await fixture.put(...second);
+    expect(await answers(fixture.world, at(family))).toEqual(["a1", "b1"]);
+    await fixture.remove(...second);
+    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
   });
 
   test("a slice that becomes headless takes its endpoints", async () => {
-    const { at, name, put } = await given(["a1"]);
-    await put(...slices(name, ["b1"], { suffix: "own" }));
+    const { at, name } = await given(["a1"]);
+    await fixture.put(...slices(name, ["b1"], { suffix: "own" }));
     const labels = { "service.kubernetes.io/headless": "" };
-    await put(...slices(name, ["b1"], { suffix: "own", labels }));
-    expect(await answers(world, at(family))).toEqual(["a1"]);
+    await fixture.put(...slices(name, ["b1"], { suffix: "own", labels }));
+    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
   });
 
   test("hints are followed when they change, and when the node's zone does", async () => {
-    const { at, endpointsBecome, put } = await given(["a1", "b1"]);
+    const { at, endpointsBecome } = await given(["a1", "b1"]);
     await endpointsBecome([
       { at: "a1", zones: ["z1"] },
       { at: "b1", zones: ["z2"] },
     ]);
-    expect(await answers(world, at(family))).toEqual(["a1"]);
+    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
     const node = JSON.stringify(surroundings().find((each) => each.kind === "Node"));
-    await put(JSON.parse(node.replace('"z1"', '"z2"')));
-    expect(await answers(world, at(family))).toEqual(["b1"]);
-    await put(JSON.parse(node));
-    expect(await answers(world, at(family))).toEqual(["a1"]);
+    await fixture.put(JSON.parse(node.replace('"z1"', '"z2"')));
+    expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
+    await fixture.put(JSON.parse(node));
+    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
   });
 
   test("terminating endpoints serve until a ready one is there", async () => {
     const ending = { ready: false, serving: true, terminating: true };
     const { at, endpointsBecome } = await given(["a1"]);
     await endpointsBecome([{ at: "a1", ...ending }]);
-    expect(await answers(world, at(family))).toEqual(["a1"]);
+    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
     await endpointsBecome([{ at: "a1", ...ending }, "b1"]);
-    expect(await answers(world, at(family))).toEqual(["b1"]);
+    expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
     await endpointsBecome([{ at: "a1", ...ending, serving: false }]);
-    expect(await outcome(world, at(family))).toBe("refused");
+    expect(await outcome(fixture.world, at(family))).toBe("refused");
   });
 
   test("an established connection stays, whatever becomes of the Service", async () => {
-    const { at, endpointsBecome, name, number } = await given(["a1"]);
-    const { handle } = await connect(world, at(family), { hold: true });
+    const { at, endpointsBecome, leave } = await given(["a1"]);
+    const { handle } = await connect(fixture.world, at(family), { hold: true });
     for (const next of [["a1", "b1"], ["b1"], []] as const) {
       await endpointsBecome(next);
-      expect(nameOf(await world.board.ask(handle))).toBe("a1");
+      expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
     }
-    program.remove([service({ name, number })]);
-    await program.settle();
-    expect(nameOf(await world.board.ask(handle))).toBe("a1");
-    await world.board.hangup(handle);
+    await leave();
+    expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
+    await fixture.world.board.hangup(handle);
   });
 
   test("datagrams of one socket follow when their endpoint goes", async () => {
     const { at, endpointsBecome } = await given(["a1"], UDP);
-    const { handle } = await connect(world, at(family), { transport: "udp", hold: true });
-    expect(nameOf(await world.board.ask(handle))).toBe("a1");
+    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
+    expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
     await endpointsBecome(["b1"]);
     expect(
       await eventually(
@@ -151,17 +118,17 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
       ),
     ).toBe("b1");
     await endpointsBecome(["b1", "a2"]);
-    expect(nameOf(await world.board.ask(handle))).toBe("b1");
-    await world.board.hangup(handle);
+    expect(nameOf(await fixture.world.board.ask(handle))).toBe("b1");
+    await fixture.world.board.hangup(handle);
   });
 
   test("datagrams of one socket follow when the endpoint's port changes", async () => {
     const { at, endpointsBecome } = await given(["a1"], UDP);
-    const { handle } = await connect(world, at(family), { transport: "udp", hold: true });
+    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
     await endpointsBecome(["a1"], [{ protocol: "UDP", target: 8081 }]);
-    const port = async () => (await world.board.ask(handle, 100)).port;
+    const port = async () => (await fixture.world.board.ask(handle, 100)).port;
     expect(await eventually(port, (each) => each === 8081)).toBe(8081);
-    await world.board.hangup(handle);
+    await fixture.world.board.hangup(handle);
   });
 
   test("datagrams of one source port follow when no endpoint is left, and when one comes", async () => {
@@ -169,7 +136,11 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     // The socket does not outlive a refusal; the source port, and so the flow, does.
     const ask = async () =>
       nameOf(
-        await connect(world, at(family), { transport: "udp", sourcePort: 20_000, patience: 100 }),
+        await connect(fixture.world, at(family), {
+          transport: "udp",
+          sourcePort: 20_000,
+          patience: 100,
+        }),
       );
     expect(await ask()).toBe("a1");
     await endpointsBecome([]);
@@ -183,7 +154,10 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     async (to) => {
       const { number, endpointsBecome } = await given(["a1"], { ...UDP, type: "LoadBalancer" });
       const target: Target = { from: "outside", to, number, family };
-      const { handle, name } = await connect(world, target, { transport: "udp", hold: true });
+      const { handle, name } = await connect(fixture.world, target, {
+        transport: "udp",
+        hold: true,
+      });
       expect(name).toBe("a1");
       await endpointsBecome(["b1"]);
       expect(
@@ -192,11 +166,11 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
           (each) => each === "b1",
         ),
       ).toBe("b1");
-      await world.board.hangup(handle);
+      await fixture.world.board.hangup(handle);
     },
   );
 });
 
 async function askAgain(handle: number): Promise<string> {
-  return nameOf(await world.board.ask(handle, 100));
+  return nameOf(await fixture.world.board.ask(handle, 100));
 }

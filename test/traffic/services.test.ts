@@ -1,60 +1,28 @@
 /** Services come, go and change; what they share, and what the node has, changes under them. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { externalIp, FAMILIES, type Family, NODE1_SECOND } from "../netns/addresses.ts";
+import { describe, expect, test } from "bun:test";
 import {
-  externalIps,
-  type Manifest,
-  type ServiceSpec,
-  service,
-  slices,
-  surroundings,
-} from "../netns/objects.ts";
+  addressOf,
+  externalIp,
+  FAMILIES,
+  type Family,
+  NODE1_SECOND,
+  type Place,
+} from "../netns/addresses.ts";
+import { externalIps, type Manifest, service, slices, surroundings } from "../netns/objects.ts";
 import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
+import { type Endpoints, Fixture, type Own } from "./fixture.ts";
 import type { Frontend } from "./scenario.ts";
 import { answers, eventually, nameOf, outcome, type Target } from "./steps.ts";
 
-let world: World;
-let program: Program;
-let numbers = 0;
+const fixture = new Fixture([...DEFAULT_FLAGS, "--nodeport-addresses=0.0.0.0/0,::/0"]);
 
-beforeAll(async () => {
-  world = await World.build();
-  program = new Program(world);
-  await program.start([...DEFAULT_FLAGS, "--nodeport-addresses=0.0.0.0/0,::/0"]);
-});
-afterAll(() => world.close());
-
-type Own = Omit<ServiceSpec, "name" | "number">;
-
-/** A Service of its own for a test, with an endpoint on each node. */
-async function given(own: Own = {}, endpoints: Parameters<typeof slices>[1] = ["a1", "b1"]) {
-  numbers += 1;
-  const number = numbers;
-  const name = `s${number}`;
-  const become = async (next: Own) => {
-    program.put([service({ ...next, name, number })]);
-    await program.settle();
-  };
-  program.put(slices(name, endpoints));
-  await become(own);
-  const reach = (family: Family, to: Frontend, from: Target["from"] = "outside") => ({
-    from,
-    to,
-    number,
-    family,
-  });
-  return { name, number, become, reach };
-}
-
-async function put(...objects: Manifest[]): Promise<void> {
-  program.put(objects);
-  await program.settle();
-}
-
-async function remove(...objects: Manifest[]): Promise<void> {
-  program.remove(objects);
-  await program.settle();
+/** A Service of its own for a test, with an endpoint on each node, which the outside asks. */
+async function given(own: Own = {}, endpoints: Endpoints = ["a1", "b1"]) {
+  const made = await fixture.given(own, endpoints);
+  const reach = (family: Family, to: Frontend, from: Place = "outside"): Target =>
+    made.reach(family, to, from);
+  return { ...made, reach };
 }
 
 const BOTH = ["a1", "b1"];
@@ -62,24 +30,24 @@ const BOTH = ["a1", "b1"];
 describe.each([...FAMILIES])("IPv%i", (family) => {
   test("a Service that is deleted is no longer there, and is when it comes again", async () => {
     const own = { type: "LoadBalancer" } as const;
-    const { become, reach, name, number } = await given(own);
-    expect(await answers(world, reach(family, "clusterIP"))).toEqual(BOTH);
-    await remove(service({ name, number }));
-    expect(await outcome(world, reach(family, "clusterIP"))).toBe("timeout");
-    expect(await outcome(world, reach(family, "vip", "a1"))).toBe("timeout");
-    expect(await outcome(world, reach(family, "node port"))).toBe("refused");
+    const { become, reach, leave } = await given(own);
+    expect(await answers(fixture.world, reach(family, "clusterIP"))).toEqual(BOTH);
+    await leave();
+    expect(await outcome(fixture.world, reach(family, "clusterIP"))).toBe("timeout");
+    expect(await outcome(fixture.world, reach(family, "vip", "a1"))).toBe("timeout");
+    expect(await outcome(fixture.world, reach(family, "node port"))).toBe("refused");
     await become(own);
     for (const to of ["clusterIP", "vip", "node port"] as const) {
-      expect(await answers(world, reach(family, to))).toEqual(BOTH);
+      expect(await answers(fixture.world, reach(family, to))).toEqual(BOTH);
     }
   });
 
   test("a Service whose type changes has the addresses of its type", async () => {
     const { become, reach } = await given({ type: "ExternalName" });
     const seen = async () => ({
-      clusterIP: await outcome(world, reach(family, "clusterIP")),
-      nodePort: await outcome(world, reach(family, "node port")),
-      vip: await outcome(world, reach(family, "vip", "a2")),
+      clusterIP: await outcome(fixture.world, reach(family, "clusterIP")),
+      nodePort: await outcome(fixture.world, reach(family, "node port")),
+      vip: await outcome(fixture.world, reach(family, "vip", "a2")),
     });
     const some = expect.stringMatching(/^(a1|b1)$/);
     const none = { clusterIP: "timeout", nodePort: "refused", vip: "timeout" };
@@ -95,35 +63,35 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
   });
 
   test("a Service's ports are added and removed", async () => {
-    const { become, reach } = await given();
+    const { become, reach, name } = await given();
     const at = (port: number) => ({ ...reach(family, "clusterIP", "a2"), port });
     const web = { name: "web" };
     await become({ ports: [web, { name: "web2", port: 81 }] });
-    expect(await outcome(world, at(81))).toBe("refused");
-    await put(...slices(`s${numbers}`, ["b1"], { ports: [web, { name: "web2", target: 9090 }] }));
-    expect(await answers(world, at(81), { withPort: true })).toEqual(["b1:9090"]);
+    expect(await outcome(fixture.world, at(81))).toBe("refused");
+    await fixture.put(...slices(name, ["b1"], { ports: [web, { name: "web2", target: 9090 }] }));
+    expect(await answers(fixture.world, at(81), { withPort: true })).toEqual(["b1:9090"]);
     await become({ ports: [{ name: "web2", port: 82 }] });
-    expect(await answers(world, at(82), { withPort: true })).toEqual(["b1:9090"]);
-    expect(await outcome(world, at(81))).toBe("refused");
-    expect(await outcome(world, at(80))).toBe("refused");
+    expect(await answers(fixture.world, at(82), { withPort: true })).toEqual(["b1:9090"]);
+    expect(await outcome(fixture.world, at(81))).toBe("refused");
+    expect(await outcome(fixture.world, at(80))).toBe("refused");
   });
 
   test("a node port is changed", async () => {
-    const { become, reach } = await given({ type: "NodePort" });
+    const { become, reach, number } = await given({ type: "NodePort" });
     const first = reach(family, "node port");
-    const second = { ...first, port: 31_800 + numbers };
-    expect(await outcome(world, second)).toBe("refused");
+    const second = { ...first, port: 31_800 + number };
+    expect(await outcome(fixture.world, second)).toBe("refused");
     await become({ type: "NodePort", ports: [{ nodePort: second.port }] });
-    expect(await answers(world, second)).toEqual(BOTH);
-    expect(await outcome(world, first)).toBe("refused");
+    expect(await answers(fixture.world, second)).toEqual(BOTH);
+    expect(await outcome(fixture.world, first)).toBe("refused");
   });
 
   test("traffic policies are switched on and off", async () => {
     const { become, reach } = await given({ type: "LoadBalancer" });
     const seen = async () => [
-      await answers(world, reach(family, "vip")),
-      await answers(world, reach(family, "node port")),
-      await answers(world, reach(family, "clusterIP", "a2")),
+      await answers(fixture.world, reach(family, "vip")),
+      await answers(fixture.world, reach(family, "node port")),
+      await answers(fixture.world, reach(family, "clusterIP", "a2")),
     ];
     expect(await seen()).toEqual([BOTH, BOTH, BOTH]);
     await become({ type: "LoadBalancer", externalPolicy: "Local" });
@@ -138,7 +106,7 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
 
   test("source ranges are set, changed and lifted", async () => {
     const { become, reach } = await given({ type: "LoadBalancer" });
-    const seen = () => outcome(world, reach(family, "vip"));
+    const seen = () => outcome(fixture.world, reach(family, "vip"));
     const some = expect.stringMatching(/^(a1|b1)$/);
     const ranges = (...sourceRanges: string[]): Own => ({ type: "LoadBalancer", sourceRanges });
     expect(await seen()).toEqual(some);
@@ -156,16 +124,17 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     const { become, reach } = await given({ type: "NodePort" });
     const labels = { "service.kubernetes.io/service-proxy-name": "other" };
     await become({ type: "NodePort", labels });
-    expect(await outcome(world, reach(family, "node port"))).toBe("refused");
-    expect(await outcome(world, reach(family, "clusterIP"))).toBe("timeout");
+    expect(await outcome(fixture.world, reach(family, "node port"))).toBe("refused");
+    expect(await outcome(fixture.world, reach(family, "clusterIP"))).toBe("timeout");
     await become({ type: "NodePort" });
-    expect(await answers(world, reach(family, "node port"))).toEqual(BOTH);
+    expect(await answers(fixture.world, reach(family, "node port"))).toEqual(BOTH);
   });
 
   test("an external address that two Services claim is the older one's, in any order", async () => {
     const shared = 2000 + family;
     const externalIPs = externalIps(shared);
-    const ask = () => answers(world, { from: "outside", to: "externalIP", number: shared, family });
+    const ask = () =>
+      answers(fixture.world, { from: "outside", to: "externalIP", number: shared, family });
     const young = await given({ externalIPs, created: 20 }, ["a1"]);
     expect(await ask()).toEqual(["a1"]);
     const old = await given({ externalIPs, created: 10 }, ["b1"]);
@@ -178,7 +147,7 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     expect(await ask()).toEqual(["a1"]);
     await old.become({ externalIPs, created: 10 });
     expect(await ask()).toEqual(["b1"]);
-    await remove(service({ name: old.name, number: old.number }));
+    await old.leave();
     expect(await ask()).toEqual(["a1"]);
   });
 
@@ -186,9 +155,9 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     const number = 2100 + family;
     const address = externalIp(number, family);
     await given({ externalIPs: [address.toUpperCase(), address] });
-    expect(await answers(world, { from: "outside", to: "externalIP", number, family })).toEqual(
-      BOTH,
-    );
+    expect(
+      await answers(fixture.world, { from: "outside", to: "externalIP", number, family }),
+    ).toEqual(BOTH);
   });
 
   test("what cannot be used of a Service does not keep the rest from being served", async () => {
@@ -198,24 +167,21 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
       externalIPs: ["not an address", "300.1.2.3", externalIp(number, family)],
       sourceRanges: ["nonsense", "198.51.100.0/24", "2001:db8:2::/64"],
     });
-    expect(await answers(world, reach(family, "clusterIP"))).toEqual(BOTH);
-    expect(await answers(world, reach(family, "vip"))).toEqual(BOTH);
-    expect(await outcome(world, reach(family, "vip", "a2"))).toBe("timeout");
-    expect(await answers(world, { from: "outside", to: "externalIP", number, family })).toEqual(
-      BOTH,
-    );
+    expect(await answers(fixture.world, reach(family, "clusterIP"))).toEqual(BOTH);
+    expect(await answers(fixture.world, reach(family, "vip"))).toEqual(BOTH);
+    expect(await outcome(fixture.world, reach(family, "vip", "a2"))).toBe("timeout");
+    expect(
+      await answers(fixture.world, { from: "outside", to: "externalIP", number, family }),
+    ).toEqual(BOTH);
   });
 
   test("an address that the node gets serves its node ports, until it goes", async () => {
     const { number } = await given({ type: "NodePort" });
     const address = family === 4 ? "198.51.100.77" : "2001:db8:2::77";
-    const change = async (verb: string) => {
-      const full = `${address}/${family === 4 ? 24 : 64}`;
-      const nodad = family === 6 ? ["nodad"] : [];
-      await world.run("node1", ["ip", "addr", verb, full, "dev", "eth1", ...nodad]);
-    };
+    const change = (verb: "add" | "del") =>
+      fixture.world.changeAddress(verb, "node1", address, "eth1");
     const ask = async () =>
-      nameOf(await world.connect("outside", address, 30_000 + number, { patience: 250 }));
+      nameOf(await fixture.world.connect("outside", address, 30_000 + number, { patience: 250 }));
     await change("add");
     expect(await eventually(ask, (name) => BOTH.includes(name))).toEqual(
       expect.stringMatching(/^(a1|b1)$/),
@@ -223,27 +189,17 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     await change("del");
     expect(await eventually(ask, (name) => !BOTH.includes(name))).not.toMatch(/^(a1|b1)$/);
     expect(BOTH).toContain(
-      nameOf(await world.connect("outside", NODE1_SECOND[family], 30_000 + number)),
+      nameOf(await fixture.world.connect("outside", NODE1_SECOND[family], 30_000 + number)),
     );
   });
 
   test("clusterIPs of a range that is added are dropped unless a Service has them", async () => {
     const address = family === 4 ? "192.0.2.200" : "2001:db8:5::200";
     const range = family === 4 ? "192.0.2.192/26" : "2001:db8:5::/64";
-    const full = family === 4 ? 32 : 128;
-    const nodad = family === 6 ? ["nodad"] : [];
-    const { run } = world;
-    await run.call(world, "outside", [
-      "ip",
-      "addr",
-      "add",
-      `${address}/${full}`,
-      "dev",
-      "lo",
-      ...nodad,
-    ]);
-    const gateway = family === 4 ? "198.51.100.10" : "2001:db8:2::10";
-    await run.call(world, "node1", ["ip", "route", "add", `${address}/${full}`, "via", gateway]);
+    const { world } = fixture;
+    await world.changeAddress("add", "outside", address, "lo");
+    const gateway = addressOf("outside", family);
+    await world.run("node1", ["ip", "route", "add", address, "via", gateway]);
     const ask = async () => nameOf(await world.connect("a1", address, 80, { patience: 250 }));
     expect(await ask()).toBe("refused");
     const second: Manifest = {
@@ -252,9 +208,9 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
       metadata: { name: `second-${family}` },
       spec: { cidrs: [range] },
     };
-    await put(second);
+    await fixture.put(second);
     expect(await ask()).toBe("timeout");
-    await remove(second);
+    await fixture.remove(second);
     expect(await ask()).toBe("refused");
   });
 });

@@ -168,10 +168,9 @@ const ONLY_FIRST = ["198.51.100.10/32", "2001:db8:2::10/128"];
 /** The node itself has the load balancer addresses, as some load balancers want it. */
 async function nodeHasVip(world: World, number: number): Promise<void> {
   for (const family of FAMILIES) {
-    const address = `${vip(number, family)}/${family === 4 ? 32 : 128}`;
     // So that nothing but a connection that asks for it has it as its source.
-    const shy = family === 4 ? ["scope", "host"] : ["nodad", "preferred_lft", "0"];
-    await world.run("node1", ["ip", "addr", "add", address, "dev", "lo", ...shy]);
+    const shy = family === 4 ? ["scope", "host"] : ["preferred_lft", "0"];
+    await world.changeAddress("add", "node1", vip(number, family), "lo", shy);
   }
 }
 

@@ -12,17 +12,7 @@ const BOTH = [
 /** An address that the outside has, so that a packet no rule took is answered from there. */
 async function outsideHas(world: World, addresses: readonly string[], port = 80): Promise<void> {
   for (const address of addresses) {
-    const length = address.includes(":") ? 128 : 32;
-    const nodad = address.includes(":") ? ["nodad"] : [];
-    await world.run("outside", [
-      "ip",
-      "addr",
-      "add",
-      `${address}/${length}`,
-      "dev",
-      "lo",
-      ...nodad,
-    ]);
+    await world.changeAddress("add", "outside", address, "lo");
     const namespace = world.namespace("outside");
     const server = { namespace, name: "outside", address, port, transport: "tcp" } as const;
     await world.board.command({ do: "listen", ...server });

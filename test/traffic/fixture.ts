@@ -1,0 +1,92 @@
+/** A world with the program in it, and Services for tests that change them. */
+import { afterAll, beforeAll } from "bun:test";
+import type { Family, Place } from "../netns/addresses.ts";
+import {
+  type EndpointPlace,
+  type EndpointSpec,
+  type Manifest,
+  type PortSpec,
+  type ServiceSpec,
+  service,
+  slices,
+} from "../netns/objects.ts";
+import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
+import { World } from "../netns/world.ts";
+import type { Frontend } from "./scenario.ts";
+import type { Target } from "./steps.ts";
+
+export type Own = Omit<ServiceSpec, "name" | "number">;
+export type Endpoints = readonly (EndpointPlace | EndpointSpec)[];
+
+/** A Service of one test, and the ways to change it; each waits until the change is in force. */
+export interface Given {
+  readonly name: string;
+  readonly number: number;
+  /** One of its addresses, and who asks it. */
+  reach(family: Family, to: Frontend, from: Place): Target;
+  /** Replaces its specification. */
+  become(next: Own): Promise<void>;
+  /** Replaces its endpoints, by default on its own ports. */
+  endpointsBecome(next: Endpoints, ports?: readonly PortSpec[]): Promise<void>;
+  /** Takes the Service away; its slices stay. */
+  leave(): Promise<void>;
+}
+
+export class Fixture {
+  private begun: { readonly world: World; readonly program: Program } | undefined;
+  private numbers = 0;
+
+  /** For the whole of a test file. */
+  constructor(flags: readonly string[] = DEFAULT_FLAGS) {
+    beforeAll(async () => {
+      const world = await World.build();
+      const program = new Program(world);
+      this.begun = { world, program };
+      await program.start(flags);
+    });
+    afterAll(() => this.begun?.world.close());
+  }
+
+  get world(): World {
+    return this.parts.world;
+  }
+
+  get program(): Program {
+    return this.parts.program;
+  }
+
+  /** A new Service with addresses of its own. */
+  async given(own: Own, endpoints: Endpoints): Promise<Given> {
+    this.numbers += 1;
+    const number = this.numbers;
+    const name = `s${number}`;
+    const ownPorts = own.ports;
+    const given: Given = {
+      name,
+      number,
+      reach: (family, to, from) => ({ from, to, number, family }),
+      become: (next) => this.put(service({ ...next, name, number })),
+      endpointsBecome: (next, ports = ownPorts) =>
+        this.put(...slices(name, next, ports === undefined ? {} : { ports })),
+      leave: () => this.remove(service({ name, number })),
+    };
+    this.program.put([service({ ...own, name, number })]);
+    await given.endpointsBecome(endpoints);
+    return given;
+  }
+
+  async put(...objects: Manifest[]): Promise<void> {
+    this.program.put(objects);
+    await this.program.settle();
+  }
+
+  async remove(...objects: Manifest[]): Promise<void> {
+    this.program.remove(objects);
+    await this.program.settle();
+  }
+
+  private get parts() {
+    if (this.begun === undefined) throw new Error("The world is built before the first test");
+    return this.begun;
+  }
+}
