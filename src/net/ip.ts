@@ -25,3 +25,10 @@ export function isLoopback(address: Address): boolean {
 export function isUnspecified(address: Address): boolean {
   return address.bytes.every((byte) => byte === 0);
 }
+
+/** fe80::/10 and 169.254.0.0/16. */
+export function isLinkLocal({ family, bytes }: Address): boolean {
+  const [first = 0, second = 0] = bytes;
+  if (family === 4) return first === 169 && second === 254;
+  return first === 0xfe && (second & 0xc0) === 0x80;
+}

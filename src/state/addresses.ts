@@ -12,8 +12,8 @@ export interface NodePortAddresses {
 
 /**
  * The addresses on this node's interfaces that serve node ports: sorted, each once. Loopback never does.
- * A family without a range in the list is served on all its addresses; so is one whose primary address is
- * unknown, as in kube-proxy.
+ * A family without a range in the list is served on all its addresses. With `primary`, a node that has no
+ * address of a family serves none of it; one of which nothing is known serves all, as in kube-proxy.
  */
 export function nodePortAddresses(
   option: NodePortAddresses,
@@ -23,7 +23,7 @@ export function nodePortAddresses(
   const served = onInterfaces.filter((address) => {
     if (isLoopback(address)) return false;
     const ranges = rangesOf(option, primary, address.family);
-    return ranges.length === 0 || ranges.some((range) => contains(range, address));
+    return ranges === "all" || ranges.some((range) => contains(range, address));
   });
   return served
     .sort(compareAddresses)
@@ -34,8 +34,12 @@ function rangesOf(
   option: NodePortAddresses,
   primary: NodeFacts["primary"],
   family: Family,
-): readonly Cidr[] {
-  if (!option.primary) return option.cidrs.filter((cidr) => cidr.family === family);
-  const own = primary[family];
-  return own === undefined || isLoopback(own) ? [] : [cidrOf(own)];
+): readonly Cidr[] | "all" {
+  if (!option.primary) {
+    const ranges = option.cidrs.filter((cidr) => cidr.family === family);
+    return ranges.length === 0 ? "all" : ranges;
+  }
+  const known = [primary[4], primary[6]].filter((own) => own !== undefined && !isLoopback(own));
+  const own = known.filter((address) => address?.family === family);
+  return known.length === 0 ? "all" : own.map((address) => cidrOf(address as Address));
 }

@@ -1,6 +1,7 @@
 /** What the plan depends on besides Services: this node, its addresses, the cluster's ranges. */
 import { printAddress } from "../address.ts";
 import type { Core } from "../core/core.ts";
+import { isLinkLocal } from "../net/ip.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import { type NodePortAddresses, nodePortAddresses } from "../state/addresses.ts";
 import { ServiceCidrs } from "../state/cidrs.ts";
@@ -77,12 +78,14 @@ export class PlanInputs {
 
   /**
    * Where healthCheckNodePorts listen: the addresses that serve node ports, or `::` for all there are, so
-   * that an address which appears later is answered without another listener.
+   * that an address which appears later is answered without another listener. Link-local addresses cannot be
+   * bound without naming an interface, and no load balancer asks there.
    */
   listenAddresses(): readonly string[] {
     const { primary, cidrs } = this.#options.nodePortAddresses;
     if (!primary && cidrs.every(({ prefix }) => prefix === 0)) return ["::"];
-    return this.#nodePortAddresses().map(({ bytes }) => printAddress(bytes));
+    const addresses = this.#nodePortAddresses().filter((address) => !isLinkLocal(address));
+    return addresses.map(({ bytes }) => printAddress(bytes));
   }
 
   context(): PlanContext {

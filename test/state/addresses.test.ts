@@ -57,10 +57,10 @@ const CASES: readonly Case[] = [
     want: "192.168.0.10 fd00:9::1",
   },
   {
-    name: "primary serves all addresses of a family whose own address is unknown",
+    name: "primary of a node with addresses of one family serves none of the other",
     option: "primary",
     primary: ["192.168.0.10"],
-    want: `192.168.0.10 ${ALL6}`,
+    want: "192.168.0.10",
   },
   {
     name: "primary of an unknown node serves everything",
@@ -71,7 +71,13 @@ const CASES: readonly Case[] = [
     name: "a primary address on loopback counts as unknown",
     option: "primary",
     primary: ["127.0.0.1", "fd00:9::1"],
-    want: `${ALL4} fd00:9::1`,
+    want: "fd00:9::1",
+  },
+  {
+    name: "loopback as the only primary address is an unknown node",
+    option: "primary",
+    primary: ["127.0.0.1"],
+    want: `${ALL4} ${ALL6}`,
   },
   {
     name: "a primary address that no interface has serves nothing",
