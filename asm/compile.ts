@@ -32,23 +32,24 @@ const FLAGS: Readonly<Record<CoreBuild, readonly string[]>> = {
 /**
  * Compiles if a source, a flag or the compiler changed since the last time.
  *
+ * @param also lines of AssemblyScript added to the border: exports that only tests need
  * @returns the path of the module
  * @throws Error with the compiler's diagnostics
  */
-export async function compileCore(build: CoreBuild): Promise<string> {
+export async function compileCore(build: CoreBuild, also = ""): Promise<string> {
   const folder = import.meta.dirname;
   const out = join(folder, "out");
-  const target = join(out, `core.${build}.wasm`);
-  const stamp = join(out, `core.${build}.sha256`);
+  const name = also === "" ? `core.${build}` : `test-${sha256(also).slice(0, 8)}.${build}`;
+  const target = join(out, `${name}.wasm`);
+  const stamp = join(out, `${name}.sha256`);
   const sources = new Map<string, string>();
   for (const file of readdirSync(folder).sort()) {
     if (!file.endsWith(".ts") || file === "compile.ts") continue;
     sources.set(file, readFileSync(join(folder, file), "utf8"));
   }
   const flags = [...COMMON, ...FLAGS[build]];
-  const hash = createHash("sha256")
-    .update(JSON.stringify([version, flags, [...sources]]))
-    .digest("hex");
+  sources.set(ENTRY, (sources.get(ENTRY) ?? "") + also);
+  const hash = sha256(JSON.stringify([version, flags, [...sources]]));
   if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash)
     return target;
 
@@ -69,6 +70,10 @@ export async function compileCore(build: CoreBuild): Promise<string> {
   renameSync(half, target);
   writeFileSync(stamp, hash);
   return target;
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 if (import.meta.main)

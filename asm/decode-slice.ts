@@ -180,7 +180,7 @@ function buildEndpoint(index: u32, family: u32): bool {
         if (isThisNode(bytesAt, bytesLength)) flags |= ENDPOINT_LOCAL;
         break;
       case 8 << 3 | 2: // hints
-        dropHints(hints);
+        forgetHints(hints);
         if (!readHints()) return false;
         hints = lastHints;
         break;
@@ -190,17 +190,17 @@ function buildEndpoint(index: u32, family: u32): bool {
   }
   leaveMessage(outer);
   if (broken()) {
-    dropHints(hints);
+    forgetHints(hints);
     return true;
   }
   if (!parseAddress(addressAt, addressLength) || parsedFamily != family) {
-    dropHints(hints);
+    forgetHints(hints);
     problem(PROBLEM_ENDPOINT_ADDRESS, index, addressAt, addressLength);
     return true;
   }
   const row = build(endpointStride(family));
   if (!row) {
-    dropHints(hints);
+    forgetHints(hints);
     return false;
   }
   const block = built();
@@ -259,6 +259,12 @@ function readHints(): bool {
   if (lastHints || (enough && !zoneCount && !nodeFlags)) return true;
   lastHintsLength = 0;
   return false;
+}
+
+/** The endpoint they were read for is left out: the set may be gone now, so it is no longer the last one. */
+function forgetHints(hints: usize): void {
+  dropHints(hints);
+  lastHintsLength = 0;
 }
 
 /** ForZone and ForNode { 1: name }, into `bytesAt`, empty if there is none. */

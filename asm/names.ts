@@ -13,7 +13,7 @@
 import { sameBytes } from "./bytes";
 import { allocate, release, resize } from "./heap";
 import { hash32 } from "./hash";
-import { slotHash, slotItem, tableFirst, tableNext, tableRemove, tableReserve, tableSet } from "./table";
+import { slotHash, slotItem, tableCount, tableFirst, tableNext, tableRemove, tableReserve, tableSet } from "./table";
 
 /** No such name, or no memory for it. */
 export const NAME_NONE: u32 = 0xffff_ffff;
@@ -81,6 +81,11 @@ export function nameDrop(id: u32): void {
   release(block, NAME_BYTES + load<u32>(block, 16));
   store<u32>(directory + (<usize>id << 2), (freeId << 1) | 1);
   freeId = id;
+}
+
+/** Names that somebody holds, without the empty one. */
+export function nameCount(): u32 {
+  return tableCount(table);
 }
 
 export function nameText(id: u32): usize {

@@ -13,6 +13,8 @@ export interface CoreOptions {
   readonly nodeName: string;
   /** Memory may not grow beyond this many bytes; the default is all that Wasm can address. */
   readonly memoryMax?: number;
+  /** Is shown the module's exports: for tests, which look at its tables. */
+  readonly inspect?: (exports: CoreExports) => void;
 }
 
 export type CoreExports = IngestExports & SelectExports & DiffExports;
@@ -27,5 +29,6 @@ export function createCore(module: WebAssembly.Module, options: CoreOptions): Co
   const started = exports.start(options.seed >>> 0, Math.floor(options.seed / 2 ** 32) >>> 0);
   const named = withText(wasm, options.nodeName, (at, length) => exports.setNodeName(at, length));
   if (!started || !named) throw outOfMemory("start the core", wasm.u8().byteLength);
+  options.inspect?.(exports);
   return { ...ingestHalf(wasm), ...selectHalf(wasm), ...diffHalf(wasm) };
 }

@@ -1,0 +1,334 @@
+import { describe, expect, test } from "bun:test";
+import { encodeDelete, encodeWatchEvent } from "../../src/watch/encode.ts";
+import type { JsonObject } from "../../src/watch/json.ts";
+import { BUILDS, createTestCore, feed, NODE, type TestCore } from "./ingest-fixture.ts";
+
+function service(name: string, spec: JsonObject = {}, metadata: JsonObject = {}): JsonObject {
+  return {
+    metadata: { name, namespace: "shop", ...metadata },
+    spec: { clusterIP: "10.96.0.1", ports: [{ name: "http", port: 80 }], ...spec },
+  };
+}
+
+function slice(
+  name: string,
+  of: string,
+  addresses: string[],
+  metadata: JsonObject = {},
+): JsonObject {
+  return {
+    metadata: {
+      name,
+      namespace: "shop",
+      labels: { "kubernetes.io/service-name": of },
+      ...metadata,
+    },
+    addressType: "IPv4",
+    ports: [{ name: "http", port: 8080 }],
+    endpoints: addresses.map((address) => ({ addresses: [address], nodeName: NODE })),
+  };
+}
+
+const texts = (addresses: Uint8Array[]): string[] =>
+  addresses.map((bytes) => bytes.join(".")).sort();
+
+describe.each(BUILDS)("changes (%s)", (build) => {
+  const create = (): TestCore => createTestCore(build);
+
+  test("a Service is dirty when it comes, changes and goes, once each, in order", () => {
+    const core = create();
+    core.put("Service", service("b"));
+    core.put("Service", service("a"));
+    core.put("Service", service("b", { type: "NodePort" }));
+    expect(core.dirtyCount()).toBe(2);
+    expect(core.takeDirtyKeys()).toEqual(["shop/b", "shop/a"]);
+    core.remove("Service", "shop", "b");
+    expect(core.takeDirtyKeys()).toEqual(["shop/b"]);
+    expect(core.remove("Service", "shop", "b")).toBe(false);
+    expect(core.takeDirtyKeys()).toEqual([]);
+  });
+
+  test("dirty Services are taken oldest first, in batches", () => {
+    const core = create();
+    for (const name of ["a", "b", "c"]) core.put("Service", service(name));
+    expect(core.takeDirty(2).map((id) => core.serviceKey(id))).toEqual(["shop/a", "shop/b"]);
+    expect(core.takeDirty(2).map((id) => core.serviceKey(id))).toEqual(["shop/c"]);
+    expect(core.takeDirty(2)).toEqual([]);
+    core.markAllDirty();
+    expect(core.dirtyCount()).toBe(3);
+  });
+
+  test("an unchanged object changes nothing: same version, or other version and same content", () => {
+    const core = create();
+    core.put("Service", service("web", {}, { resourceVersion: "1", uid: "u" }));
+    core.put("EndpointSlice", slice("web-1", "web", ["10.1.0.1"], { resourceVersion: "1" }));
+    core.takeDirtyKeys();
+    const again = { resourceVersion: "2", uid: "u", annotations: { note: "new" } };
+    expect(core.put("Service", service("web", {}, { resourceVersion: "1", uid: "u" }))).toBe(false);
+    expect(core.put("Service", service("web", {}, again))).toBe(false);
+    expect(
+      core.put("EndpointSlice", slice("web-1", "web", ["10.1.0.1"], { resourceVersion: "2" })),
+    ).toBe(false);
+    expect(core.dirtyCount()).toBe(0);
+    // A version seen is not decoded at all; of another incarnation it is.
+    expect(core.put("Service", service("web", { type: "NodePort" }, again))).toBe(false);
+    expect(core.put("Service", service("web", { type: "NodePort" }, { ...again, uid: "v" }))).toBe(
+      true,
+    );
+  });
+
+  test("a slice dirties its Service only if there is one", () => {
+    const core = create();
+    core.put("EndpointSlice", slice("web-1", "web", ["10.1.0.1"]));
+    expect(core.dirtyCount()).toBe(0);
+    core.put("Service", service("web"));
+    expect(core.takeDirtyKeys()).toEqual(["shop/web"]);
+    core.put("EndpointSlice", slice("web-1", "web", ["10.1.0.2"]));
+    expect(core.takeDirtyKeys()).toEqual(["shop/web"]);
+    core.remove("EndpointSlice", "shop", "web-1");
+    expect(core.takeDirtyKeys()).toEqual(["shop/web"]);
+    expect([core.sliceCount(), core.endpointCount(), core.serviceCount()]).toEqual([0, 0, 1]);
+  });
+
+  test("a slice that moves to another Service dirties both", () => {
+    const core = create();
+    core.put("Service", service("web"));
+    core.put("Service", service("api"));
+    core.put("EndpointSlice", slice("x", "web", ["10.1.0.1"]));
+    core.takeDirtyKeys();
+    core.put("EndpointSlice", slice("x", "api", ["10.1.0.1"]));
+    expect(core.takeDirtyKeys().sort()).toEqual(["shop/api", "shop/web"]);
+    expect(core.rows().slices["shop/x"]?.service).toBe("shop/api");
+    expect(core.sliceCount()).toBe(1);
+  });
+
+  test.each([
+    { name: "turns headless", change: service("web", { clusterIP: "None" }) },
+    { name: "turns into a name", change: service("web", { type: "ExternalName", clusterIP: "" }) },
+    {
+      name: "is given to another proxy",
+      change: service("web", {}, { labels: { "service.kubernetes.io/service-proxy-name": "x" } }),
+    },
+  ])("a Service that $name is gone, and comes back", ({ change }) => {
+    const core = create();
+    core.put("Service", service("web"));
+    core.takeDirtyKeys();
+    expect(core.put("Service", change)).toBe(true);
+    const [id] = core.takeDirty(1);
+    if (id === undefined) throw new Error("nothing is dirty");
+    expect([core.serviceKey(id), core.readService(id)]).toEqual(["shop/web", undefined]);
+    expect(core.put("Service", service("web"))).toBe(true);
+    expect(core.serviceCount()).toBe(1);
+  });
+
+  test("an id stays valid until the next batch is taken, then it is used again", () => {
+    const core = create();
+    core.put("Service", service("web"));
+    const [id] = core.takeDirty(1);
+    core.remove("Service", "shop", "web");
+    core.takeDirty(1);
+    if (id === undefined) throw new Error("nothing is dirty");
+    expect([core.serviceKey(id), core.findService("shop/web")]).toEqual(["shop/web", id]);
+    core.takeDirty(1);
+    expect([core.serviceKey(id), core.findService("shop/web")]).toEqual(["", undefined]);
+    core.put("Service", service("other"));
+    expect(core.findService("shop/other")).toBe(id);
+    expect(core.exports.nameCount()).toBe(3); // zone, key and port
+  });
+
+  test("a slice alone keeps the id of its Service", () => {
+    const core = create();
+    core.put("EndpointSlice", slice("web-1", "web", ["10.1.0.1"]));
+    const id = core.findService("shop/web");
+    expect(id).toBeDefined();
+    core.remove("EndpointSlice", "shop", "web-1");
+    expect(core.findService("shop/web")).toBeUndefined();
+  });
+
+  test("a replace removes what was not fed again, of its kind only, and what is refused stays", () => {
+    const core = create();
+    for (const name of ["a", "b", "c"]) {
+      core.put("Service", service(name, {}, { resourceVersion: "1" }));
+      core.put("EndpointSlice", slice(`${name}-1`, name, ["10.1.0.1"], { resourceVersion: "1" }));
+    }
+    core.takeDirtyKeys();
+    core.beginReplace("Service");
+    core.put("Service", service("a", {}, { resourceVersion: "1" }));
+    core.put("Service", service("b", { type: "Nonsense" }, { resourceVersion: "2" }));
+    core.endReplace("Service");
+    expect(Object.keys(core.rows().services).sort()).toEqual(["shop/a", "shop/b"]);
+    expect(core.takeDirtyKeys()).toEqual(["shop/c"]);
+    expect(core.sliceCount()).toBe(3);
+    core.beginReplace("EndpointSlice");
+    core.put("EndpointSlice", slice("b-1", "b", ["10.1.0.1"], { resourceVersion: "1" }));
+    core.endReplace("EndpointSlice");
+    expect(Object.keys(core.rows().slices)).toEqual(["shop/b-1"]);
+    expect(core.takeDirtyKeys()).toEqual(["shop/a"]);
+    // An object that came by a watch before counts as fed from its own time on only.
+    core.put("Service", service("d"));
+    core.beginReplace("Service");
+    core.endReplace("Service");
+    expect(core.serviceCount()).toBe(0);
+  });
+
+  test("local addresses: each once while some slice of either family has it", () => {
+    const core = create();
+    const version = core.localAddressesVersion();
+    core.put("EndpointSlice", slice("a", "web", ["10.1.0.1", "10.1.0.2"]));
+    core.put("EndpointSlice", slice("b", "api", ["10.1.0.2"]));
+    expect(texts(core.localAddresses(4))).toEqual(["10.1.0.1", "10.1.0.2"]);
+    expect(core.localAddresses(6)).toEqual([]);
+    const grown = core.localAddressesVersion();
+    expect(grown).toBeGreaterThan(version);
+    core.put("EndpointSlice", slice("a", "web", ["10.1.0.1"]));
+    core.put("EndpointSlice", slice("a", "web", ["10.1.0.1", "10.1.0.1"]));
+    expect(core.localAddressesVersion()).toBe(grown);
+    core.remove("EndpointSlice", "shop", "b");
+    expect(texts(core.localAddresses(4))).toEqual(["10.1.0.1"]);
+    expect(core.localAddressesVersion()).toBeGreaterThan(grown);
+  });
+
+  test("another zone dirties the Services with zone hints, and judges their hints anew", () => {
+    const core = create();
+    core.put("Service", service("web"));
+    core.put("Service", service("api"));
+    const hinted = slice("web-1", "web", ["10.1.0.1"]);
+    const endpoints = [{ addresses: ["10.1.0.1"], hints: { forZones: [{ name: "zone-b" }] } }];
+    core.put("EndpointSlice", { ...hinted, endpoints });
+    core.put("EndpointSlice", slice("api-1", "api", ["10.1.0.2"]));
+    core.takeDirtyKeys();
+    const inZone = () => core.rows().slices["shop/web-1"]?.endpoints[0]?.hints.thisZone;
+    expect(inZone()).toBe(false);
+    core.setZone("zone-b");
+    expect(inZone()).toBe(true);
+    expect(core.takeDirtyKeys()).toEqual(["shop/web"]);
+    core.setZone("zone-b");
+    expect(core.dirtyCount()).toBe(0);
+    core.setZone("");
+    expect(inZone()).toBe(false);
+    expect(core.takeDirtyKeys()).toEqual(["shop/web"]);
+  });
+
+  test("trigger times are told of slices that changed", () => {
+    const core = create();
+    const at = (time: string, version: string) => ({
+      resourceVersion: version,
+      annotations: { "endpoints.kubernetes.io/last-change-trigger-time": time },
+    });
+    core.put(
+      "EndpointSlice",
+      slice("a", "web", ["10.1.0.1"], at("2025-03-04T05:06:07.123456789Z", "1")),
+    );
+    core.put("EndpointSlice", slice("a", "web", ["10.1.0.1"], at("2025-03-04T05:06:08Z", "2")));
+    core.put(
+      "EndpointSlice",
+      slice("b", "web", ["10.1.0.1"], at("2025-03-04T07:06:07.5+02:00", "1")),
+    );
+    core.put("EndpointSlice", slice("c", "web", ["10.1.0.1"], at("yesterday", "1")));
+    expect(core.takeTriggerTimes()).toEqual([
+      Date.parse("2025-03-04T05:06:07.123Z"),
+      Date.parse("2025-03-04T05:06:07.500Z"),
+    ]);
+    expect(core.takeTriggerTimes()).toEqual([]);
+  });
+
+  test("an event that only names an object deletes it", () => {
+    const core = create();
+    core.put("Service", service("web"));
+    const stream = core.openStream("Service", "watch");
+    expect(feed(stream, encodeDelete("Service", "shop", "web")).objects).toBe(true);
+    expect(core.serviceCount()).toBe(0);
+  });
+
+  test.each([
+    { name: "no name", metadata: { name: "", namespace: "shop" } },
+    { name: "no namespace", metadata: { name: "web" } },
+    { name: "a name of 254 bytes", metadata: { name: "x".repeat(254), namespace: "shop" } },
+  ])("an object with $name is refused", ({ metadata }) => {
+    const core = create();
+    const stream = core.openStream("Service", "watch");
+    const frame = encodeWatchEvent("Service", "ADDED", { ...service("web"), metadata });
+    expect(feed(stream, frame).objects).toBe(false);
+    expect(core.takeProblems().map(({ subject, field }) => [subject, field])).toEqual([
+      ["Service without a name", "metadata.name"],
+    ]);
+  });
+});
+
+describe.each(BUILDS)("problems (%s)", (build) => {
+  const told = (core: TestCore) =>
+    core.takeProblems().map(({ subject, field }) => `${subject}: ${field || "mended"}`);
+
+  test("name subject, field, rule and value", () => {
+    const core = createTestCore(build);
+    core.put("Service", service("web", { externalIPs: ["192.0.2.1", "nonsense"] }));
+    expect(core.takeProblems()).toEqual([
+      {
+        subject: "Service shop/web",
+        code: "OBJECT_INVALID",
+        field: "spec.externalIPs[1]",
+        message:
+          "Cannot use spec.externalIPs[1] of Service shop/web: must be an IPv4 or IPv6 address: " +
+          'current value is "nonsense"',
+      },
+    ]);
+  });
+
+  test("are void when the object is mended, changed for the worse, or gone", () => {
+    const core = createTestCore(build);
+    core.put("Service", service("web", { externalIPs: ["x", "y"] }));
+    expect(told(core)).toEqual([
+      "Service shop/web: spec.externalIPs[0]",
+      "Service shop/web: spec.externalIPs[1]",
+    ]);
+    core.put("Service", service("web", { externalIPs: ["10.0.0.1", "y"] }));
+    expect(told(core)).toEqual([
+      "Service shop/web: mended",
+      "Service shop/web: spec.externalIPs[1]",
+    ]);
+    core.put("Service", service("web"));
+    expect(told(core)).toEqual(["Service shop/web: mended"]);
+    core.put("Service", service("web", { type: "Odd" }));
+    core.remove("Service", "shop", "web");
+    expect(told(core)).toEqual(["Service shop/web: spec.type", "Service shop/web: mended"]);
+    core.put("EndpointSlice", { ...slice("s", "web", []), addressType: "FQDN" });
+    core.beginReplace("EndpointSlice");
+    core.endReplace("EndpointSlice");
+    expect(told(core)).toEqual([
+      "EndpointSlice shop/s: addressType",
+      "EndpointSlice shop/s: mended",
+    ]);
+    core.put("Service", service("web"));
+    expect(told(core)).toEqual([]);
+  });
+
+  test("of an unchanged object are not told again, and survive a replace", () => {
+    const core = createTestCore(build);
+    const wrong = service("web", { externalIPs: ["x"] }, { resourceVersion: "1" });
+    core.put("Service", wrong);
+    core.takeProblems();
+    core.beginReplace("Service");
+    core.put("Service", wrong);
+    core.endReplace("Service");
+    expect(told(core)).toEqual([]);
+  });
+
+  test("a Service and a slice of one name have problems of their own", () => {
+    const core = createTestCore(build);
+    core.put("Service", service("web", { externalIPs: ["x"] }));
+    core.put("EndpointSlice", slice("web", "web", ["x"]));
+    core.takeProblems();
+    core.remove("EndpointSlice", "shop", "web");
+    expect(told(core)).toEqual(["EndpointSlice shop/web: mended"]);
+    core.remove("Service", "shop", "web");
+    expect(told(core)).toEqual(["Service shop/web: mended"]);
+  });
+
+  test("of one object are told up to a limit, with long values cut", () => {
+    const core = createTestCore(build);
+    core.put("EndpointSlice", slice("web-1", "web", new Array<string>(100).fill("y".repeat(1000))));
+    const problems = core.takeProblems();
+    expect(problems.length).toBe(32);
+    expect(problems[31]?.message.length).toBeLessThan(450);
+  });
+});

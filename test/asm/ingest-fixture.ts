@@ -1,0 +1,164 @@
+/** The core for tests of decoding: both builds, and what stands in its tables as plain rows. */
+import { readFileSync } from "node:fs";
+import { type CoreBuild, compileCore } from "../../asm/compile.ts";
+import type { Core, ObjectKind, ObjectStream } from "../../src/core/core.ts";
+import { type CoreExports, createCore } from "../../src/core/create.ts";
+import { nameOf } from "../../src/core/names.ts";
+import type { ServiceId } from "../../src/types.ts";
+import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import type { JsonObject } from "../../src/watch/json.ts";
+import type { ModelService, ModelSlice } from "../model/ingest.ts";
+
+export const BUILDS: readonly CoreBuild[] = ["debug", "release"];
+export const NODE = "node-a";
+export const ZONE = "zone-a";
+
+/** Inside knowledge, exported for tests only. */
+const ALSO = `
+export { firstSlice } from "./services";
+export { nextSlice } from "./slices";
+export { nameCount } from "./names";
+`;
+
+interface InsideExports extends CoreExports {
+  serviceEnd(): number;
+  firstSlice(id: number): number;
+  nameCount(): number;
+  nextSlice(slice: number): number;
+}
+
+const modules: Readonly<Record<CoreBuild, WebAssembly.Module>> = {
+  debug: new WebAssembly.Module(readFileSync(await compileCore("debug", ALSO))),
+  release: new WebAssembly.Module(readFileSync(await compileCore("release", ALSO))),
+};
+
+export interface Rows {
+  readonly services: Readonly<Record<string, ModelService>>;
+  readonly slices: Readonly<Record<string, ModelSlice>>;
+}
+
+export interface TestCore extends Core {
+  /** Feeds one event; true if it changed anything. */
+  put(kind: ObjectKind, object: JsonObject): boolean;
+  remove(kind: ObjectKind, namespace: string, name: string): boolean;
+  rows(): Rows;
+  /** Replaces everything by nothing, and settles what is left. */
+  empty(): void;
+  /** Everything dirty, as keys, off the list. */
+  takeDirtyKeys(): string[];
+  readonly exports: InsideExports;
+}
+
+/** A fresh core on NODE in ZONE, with a fixed seed. */
+export function createTestCore(build: CoreBuild, memoryMax?: number): TestCore {
+  let exports: InsideExports | undefined;
+  const core = createCore(modules[build], {
+    seed: 0x1234_5678_9abc,
+    nodeName: NODE,
+    ...(memoryMax === undefined ? {} : { memoryMax }),
+    inspect: (inside) => {
+      exports = inside as InsideExports;
+    },
+  });
+  if (exports === undefined) throw new Error("the core was not shown");
+  const inside = exports;
+  core.setZone(ZONE);
+  const streams: Record<ObjectKind, ObjectStream> = {
+    Service: core.openStream("Service", "watch"),
+    EndpointSlice: core.openStream("EndpointSlice", "watch"),
+  };
+  const put = (kind: ObjectKind, type: "ADDED" | "DELETED", object: JsonObject): boolean =>
+    feed(streams[kind], encodeWatchEvent(kind, type, object)).objects;
+  return {
+    ...core,
+    exports: inside,
+    put: (kind, object) => put(kind, "ADDED", object),
+    remove: (kind, namespace, name) => put(kind, "DELETED", { metadata: { namespace, name } }),
+    rows: () => readRows(core, inside),
+    empty() {
+      for (const kind of ["Service", "EndpointSlice"] as const) {
+        core.beginReplace(kind);
+        core.endReplace(kind);
+      }
+      // Ids stay valid until the next call.
+      core.takeDirty(core.dirtyCount());
+      core.takeDirty(0);
+      core.takeProblems();
+    },
+    takeDirtyKeys: () => core.takeDirty(core.dirtyCount()).map((id) => core.serviceKey(id)),
+  };
+}
+
+/** Feeds bytes that need not be complete. */
+export function feed(stream: ObjectStream, bytes: Uint8Array) {
+  stream.reserve(bytes.length).set(bytes);
+  return stream.feed(bytes.length);
+}
+
+function readRows(core: Core, exports: InsideExports): Rows {
+  const services: Record<string, ModelService> = {};
+  const slices: Record<string, ModelSlice> = {};
+  for (let id = 1; id < exports.serviceEnd(); id++) {
+    const service = core.readService(id as ServiceId);
+    const key = core.serviceKey(id as ServiceId);
+    if (service !== undefined) {
+      const { id: _id, namespace: _namespace, name: _name, ...rest } = service;
+      services[key] = {
+        ...rest,
+        clusterIPs: rest.clusterIPs.map(({ bytes }) => bytes.toHex()),
+        externalIPs: rest.externalIPs.map(({ bytes }) => bytes.toHex()),
+        vips: rest.vips.map(({ bytes }) => bytes.toHex()),
+        sourceRanges: rest.sourceRanges.map(({ bytes, prefix }) => `${bytes.toHex()}/${prefix}`),
+      };
+    }
+    if (key === "") continue;
+    for (let at = exports.firstSlice(id) >>> 0; at !== 0; at = exports.nextSlice(at) >>> 0) {
+      const [name, slice] = readSlice(exports, at, key);
+      slices[name] = slice;
+    }
+  }
+  return { services, slices };
+}
+
+/** Layouts: asm/slices.ts, asm/hints.ts. */
+function readSlice(exports: InsideExports, at: number, service: string): [string, ModelSlice] {
+  const bytes = new Uint8Array(exports.memory.buffer);
+  const words = new Uint32Array(exports.memory.buffer);
+  const view = new DataView(exports.memory.buffer);
+  const name = (id: number): string => nameOf(bytes, words, exports.nameDirectory() >>> 0, id);
+  const family = view.getUint8(at + 32) as 4 | 6;
+  const ports = view.getUint16(at + 34, true);
+  const stride = family === 4 ? 12 : 24;
+  const rows = at + 40 + ports * 8;
+  return [
+    name(view.getUint32(at + 12, true)),
+    {
+      service,
+      family,
+      ports: Array.from({ length: ports }, (_, i) => ({
+        name: name(view.getUint32(at + 40 + i * 8, true)),
+        protocol: view.getUint8(at + 40 + i * 8 + 6),
+        port: view.getUint16(at + 40 + i * 8 + 4, true),
+      })),
+      endpoints: Array.from({ length: view.getUint32(at + 36, true) }, (_, i) => {
+        const row = rows + i * stride;
+        const hints = view.getUint32(row, true);
+        const flags = view.getUint32(row + 4, true);
+        const bits = hints === 0 ? 0 : view.getUint32(hints + 8, true);
+        return {
+          address: bytes.slice(row + 8, row + stride).toHex(),
+          ready: (flags & 1) !== 0,
+          serving: (flags & 2) !== 0,
+          terminating: (flags & 4) !== 0,
+          local: (flags & 8) !== 0,
+          hints: {
+            zones: (bits & 1) !== 0,
+            thisZone: (bits & 2) !== 0,
+            nodes: (bits & 4) !== 0,
+            thisNode: (bits & 8) !== 0,
+          },
+        };
+      }),
+    },
+  ];
+}
