@@ -48,3 +48,5 @@ export const AFFINITY_SECONDS_MAX = 86_400;
 export const SLOTS_MAX = 1_000_000;
 /** Health and metrics come after the first sync, or after this long without one. */
 export const ADMIN_WAIT_MS = 1000;
+/** A manifest written in place that lost an object must stay as it is for so long before that is believed. */
+export const DRAFT_MS = 100;

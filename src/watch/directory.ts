@@ -2,7 +2,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Clock } from "../clock.ts";
-import { MANIFESTS_RESCAN_MS } from "../limits.ts";
+import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "../limits.ts";
 
 /**
  * Calls back after every change of the directory's entries, and now and then without one: inotify sees
@@ -12,11 +12,18 @@ import { MANIFESTS_RESCAN_MS } from "../limits.ts";
 export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () => void): () => void {
   let inside: FSWatcher | undefined;
   let cancel = () => {};
+  let cancelEcho = () => {};
 
+  /** Bun drops an event that follows another of the same file at once: so look again a little later. */
+  const announced = () => {
+    onMaybeChanged();
+    cancelEcho();
+    cancelEcho = clock.after(DRAFT_MS, onMaybeChanged);
+  };
   /** The watch is on the inode: after a swap of the directory a new one is needed. */
   const look = () => {
     inside?.close();
-    inside = open(path, onMaybeChanged);
+    inside = open(path, announced);
   };
   const rescan = () => {
     cancel = clock.after(MANIFESTS_RESCAN_MS, () => {
@@ -29,7 +36,7 @@ export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () =>
   const outside = open(dirname(path), (entry) => {
     if (entry !== name) return;
     look();
-    onMaybeChanged();
+    announced();
   });
   look();
   rescan();
@@ -37,6 +44,7 @@ export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () =>
     inside?.close();
     outside?.close();
     cancel();
+    cancelEcho();
   };
 }
 

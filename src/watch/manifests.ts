@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { ObjectKind, ObjectStream } from "../core/core.ts";
 import { messageOf, SluiceError } from "../errors.ts";
+import { DRAFT_MS } from "../limits.ts";
 import type { Problem } from "../types.ts";
 import { watchDirectory } from "./directory.ts";
 import type { EventType, JsonObject } from "./json.ts";
@@ -36,6 +37,7 @@ export function createManifestSource(options: ManifestSourceOptions): Source {
   let synced = false;
   let stopped = false;
   let stopWatching = () => {};
+  let stopDraft = () => {};
   let lastEventAt = 0;
   let scanning = false;
   let again = false;
@@ -47,11 +49,16 @@ export function createManifestSource(options: ManifestSourceOptions): Source {
     while (again && !stopped) {
       again = false;
       try {
-        const read = await readFiles(directory, files);
+        const read = await readFiles(directory, files, clock.monotonic());
         if (stopped) break;
         files = read;
         publish();
+        stopDraft();
+        if ([...files.values()].some((file) => file.draft !== undefined)) {
+          stopDraft = clock.after(DRAFT_MS, () => void scan());
+        }
       } catch (thrown) {
+        if (stopped) break;
         if (thrown instanceof SluiceError) throw thrown;
         const problem = manifestProblem(directory, "", `cannot be read: ${messageOf(thrown)}`);
         reports.set([...reports.all(), problem]);
@@ -149,6 +156,7 @@ export function createManifestSource(options: ManifestSourceOptions): Source {
     stop() {
       stopped = true;
       stopWatching();
+      stopDraft();
       for (const stream of streams.values()) stream.close();
       streams.clear();
     },

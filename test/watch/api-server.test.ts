@@ -122,8 +122,7 @@ test("goes on where it was when connections are cut", async () => {
   await until("the break is noticed", () => !source.status().connected && problems.length >= 3);
   api.put(SERVICES, "missed");
   const before = core.log.length;
-  await clock.advance(800);
-  await until("what was missed is here", () => core.names().includes("missed"));
+  await until("what was missed is here", () => core.names().includes("missed"), clock);
   expect(core.log.slice(before).filter((line) => line.includes(" Service "))).toHaveLength(1);
   await until("the end of the problem is told", () => source.status().lastError === "");
 });
@@ -137,8 +136,7 @@ test("lists again after 410, and what vanished meanwhile is gone", async () => {
   api.remove(SERVICES, "web");
   api.put(SERVICES, "new");
   api.compact();
-  await clock.advance(800);
-  await until("the new state is here", () => core.names().join() === "new,web-1");
+  await until("the new state is here", () => core.names().join() === "new,web-1", clock);
 });
 
 test("uses a token that was rotated, and gets past a 401 without a wait", async () => {
@@ -147,8 +145,7 @@ test("uses a token that was rotated, and gets past a 401 without a wait", async 
   api.accepted = new Set(["Bearer two"]);
   api.disconnect();
   await until("the break is noticed", () => problems.length >= 3);
-  await clock.advance(800);
-  await until("the new token was shown", () => watches(SERVICES) === 2);
+  await until("the new token was shown", () => watches(SERVICES) === 2, clock);
   expect(api.seen.at(-1)?.authorization).toBe("Bearer two");
   expect(problems.filter((each) => each.message.includes("401"))).toEqual([]);
 });
@@ -159,8 +156,7 @@ test("tells of a token nobody accepts, and is well again when it is replaced", a
   await until("the refusal is told", () => source.status().lastError.includes("401"));
   expect(source.synced).toBe(false);
   writeFileSync(tokenFile, "two\n");
-  await clock.advance(800);
-  await until("it is synced", () => source.synced);
+  await until("it is synced", () => source.synced, clock);
   await until("the end of the problem is told", () => source.status().lastError === "");
 });
 
@@ -172,8 +168,6 @@ test("waits for a server that is not there yet", async () => {
   api = await startFakeApi({ certificate, port });
   api.put(SERVICES, "late");
   api.put(NODES, "here", { status: { addresses: [{ type: "InternalIP", address: "10.0.0.1" }] } });
-  await until("every reflector waits", () => clock.waiting === 4);
-  await clock.advance(800);
-  await until("it is synced", () => source.synced);
+  await until("it is synced", () => source.synced, clock);
   expect(core.names()).toEqual(["late"]);
 });

@@ -4,6 +4,7 @@ import { SluiceError } from "../../src/errors.ts";
 import { type Apply, type JsonObject, JsonWatch, metadataOf } from "../../src/watch/json.ts";
 import type { EncodeEvent, Ingest } from "../../src/watch/sink.ts";
 import type { ResponseHandler, Transport } from "../../src/watch/transport.ts";
+import type { FakeClock } from "../sync/fake-clock.ts";
 
 export const PROTOBUF = "application/vnd.kubernetes.protobuf";
 
@@ -12,12 +13,16 @@ export async function settle(): Promise<void> {
   for (let turn = 0; turn < 50; turn++) await Promise.resolve();
 }
 
-/** Waits, in real time, until something is so. @throws after ten seconds. */
-export async function until(what: string, isSo: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
+/**
+ * Waits, in real time, until something is so; a fake clock is moved on meanwhile if there is one.
+ * @throws after some seconds.
+ */
+export async function until(what: string, isSo: () => boolean, clock?: FakeClock): Promise<void> {
+  const deadline = performance.now() + 4000;
   while (!isSo()) {
     if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
     await Bun.sleep(1);
+    await clock?.advance(100);
   }
 }
 
