@@ -1,4 +1,4 @@
-/** The names of chains, and what they say: a bijection between actions and chains. */
+/** The names of chains and maps, and what they say. */
 import type { Action, Reach, Source } from "../../plan/actions.ts";
 import type { Family } from "../../plan/tables.ts";
 
@@ -31,26 +31,6 @@ export function chainName(action: Action, family: Family): string | undefined {
     default:
       return undefined;
   }
-}
-
-const PATTERN =
-  /^(?:(?<reach>masquerade|short-circuit)-)?(?<verb>pick|sticky)(?<source>(?:-nodeport)?(?:-local)?)(?<family>[46])-(?<count>[1-9]\d*)$/;
-const LEARN_PATTERN = /^learn(?<nodeport>-nodeport)?(?<family>[46])-(?<seconds>[1-9]\d*)$/;
-
-/** What a chain of such a name does; undefined for a chain that is not an action's. */
-export function parseChainName(name: string): { action: Action; family: Family } | undefined {
-  const learn = LEARN_PATTERN.exec(name)?.groups;
-  if (learn) {
-    const { nodeport, family, seconds } = learn;
-    const action = { verb: "learn", nodePort: nodeport !== undefined, seconds: Number(seconds) };
-    return { action: action as Action, family: Number(family) as Family };
-  }
-  const groups = PATTERN.exec(name)?.groups;
-  if (!groups) return undefined;
-  const { reach, verb, source, family, count } = groups;
-  const sources = Object.entries(SOURCE_SUFFIX).find(([, suffix]) => suffix === source);
-  const action = { verb, source: sources?.[0], reach: reach ?? "plain", count: Number(count) };
-  return { action: action as Action, family: Number(family) as Family };
 }
 
 /** Maps that the kernel itself fills: which endpoint a client is remembered for. */

@@ -11,9 +11,19 @@ import type { Netlink } from "../netlink/socket.ts";
 import type { Batch } from "./batch.ts";
 import { type Chain, rule, writeChain, writeRules } from "./chains.ts";
 import * as nft from "./constants.ts";
-import { type Expression, masquerade, metaSet, random, reject } from "./expressions.ts";
+import {
+  dnat,
+  type Expression,
+  hostOrder,
+  immediate,
+  lookupValue,
+  masquerade,
+  metaSet,
+  random,
+  reject,
+} from "./expressions.ts";
 import { writeDeleteTable, writeTable } from "./install.ts";
-import { local, originalDestination, originalPortKey, translated } from "./match.ts";
+import { frontendKey, local, originalDestination, originalPortKey, translated } from "./match.ts";
 import { actionChains, sampleActions } from "./pick.ts";
 import { allSets, type SetSpec, writeSet } from "./sets.ts";
 import { skeleton } from "./skeleton.ts";
@@ -61,11 +71,12 @@ const FEATURES: readonly Feature[] = [
   {
     name: "dnat in the family inet (Linux 5.2)",
     needs: ["endpoints4"],
-    chains: actionChains(
-      encodeAction({ verb: "pick", source: "endpoints", reach: "plain", count: 2 }),
-      4,
-      0,
-    ),
+    chains: [
+      prerouting(
+        ...[...frontendKey(4, 0), immediate(3, hostOrder(0))],
+        ...[lookupValue("endpoints4", 0, 0), dnat(nft.NFPROTO_IPV4, 0, 1)],
+      ),
+    ],
   },
   {
     name: "masquerade in the family inet (Linux 5.2)",

@@ -1,0 +1,20 @@
+/** Run without CAP_NET_ADMIN: prints the code and the message of what the backend throws. */
+import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import { SluiceError } from "../../../src/errors.ts";
+import { rememberingCore } from "../operations.ts";
+
+const backend = createNftablesBackend({
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  counters: true,
+  detector: { kind: "cidr" },
+});
+const start = () => backend.start(rememberingCore().core);
+for (const attempt of [() => backend.probe(), start]) {
+  try {
+    attempt();
+    console.log("nothing was thrown");
+  } catch (error) {
+    console.log(error instanceof SluiceError ? `${error.code}: ${error.message}` : String(error));
+  }
+}
