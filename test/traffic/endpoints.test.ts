@@ -2,18 +2,16 @@
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../netns/addresses.ts";
 import { slices, surroundings } from "../netns/objects.ts";
-import { type Endpoints, Fixture, type Own } from "./fixture.ts";
-import { answers, connect, eventually, nameOf, outcome, type Target } from "./steps.ts";
+import { type Endpoints, Fixture } from "./fixture.ts";
+import { answers, connect, nameOf, outcome, type Target } from "./steps.ts";
 
 const fixture = new Fixture();
 
 /** A Service of its own for a test, which pod a3 asks by its clusterIP. */
-async function given(endpoints: Endpoints, own: Own = {}) {
-  const made = await fixture.given(own, endpoints);
+async function given(endpoints: Endpoints) {
+  const made = await fixture.given({}, endpoints);
   return { ...made, at: (family: Family): Target => made.reach(family, "clusterIP", "a3") };
 }
-
-const UDP = { ports: [{ protocol: "UDP" }] } as const;
 
 describe.each([...FAMILIES])("IPv%i", (family) => {
   test("an endpoint that is added gets its share", async () => {
@@ -105,72 +103,4 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
     await fixture.world.board.hangup(handle);
   });
-
-  test("datagrams of one socket follow when their endpoint goes", async () => {
-    const { at, endpointsBecome } = await given(["a1"], UDP);
-    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
-    expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
-    await endpointsBecome(["b1"]);
-    expect(
-      await eventually(
-        () => askAgain(handle),
-        (name) => name === "b1",
-      ),
-    ).toBe("b1");
-    await endpointsBecome(["b1", "a2"]);
-    expect(nameOf(await fixture.world.board.ask(handle))).toBe("b1");
-    await fixture.world.board.hangup(handle);
-  });
-
-  test("datagrams of one socket follow when the endpoint's port changes", async () => {
-    const { at, endpointsBecome } = await given(["a1"], UDP);
-    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
-    await endpointsBecome(["a1"], [{ protocol: "UDP", target: 8081 }]);
-    const port = async () => (await fixture.world.board.ask(handle, 100)).port;
-    expect(await eventually(port, (each) => each === 8081)).toBe(8081);
-    await fixture.world.board.hangup(handle);
-  });
-
-  test("datagrams of one source port follow when no endpoint is left, and when one comes", async () => {
-    const { at, endpointsBecome } = await given(["a1"], UDP);
-    // The socket does not outlive a refusal; the source port, and so the flow, does.
-    const ask = async () =>
-      nameOf(
-        await connect(fixture.world, at(family), {
-          transport: "udp",
-          sourcePort: 20_000,
-          patience: 100,
-        }),
-      );
-    expect(await ask()).toBe("a1");
-    await endpointsBecome([]);
-    expect(await eventually(ask, (name) => name === "refused")).toBe("refused");
-    await endpointsBecome(["b1"]);
-    expect(await eventually(ask, (name) => name === "b1")).toBe("b1");
-  });
-
-  test.each(["node port", "vip"] as const)(
-    "datagrams to a %s follow when their endpoint goes",
-    async (to) => {
-      const { number, endpointsBecome } = await given(["a1"], { ...UDP, type: "LoadBalancer" });
-      const target: Target = { from: "outside", to, number, family };
-      const { handle, name } = await connect(fixture.world, target, {
-        transport: "udp",
-        hold: true,
-      });
-      expect(name).toBe("a1");
-      await endpointsBecome(["b1"]);
-      expect(
-        await eventually(
-          () => askAgain(handle),
-          (each) => each === "b1",
-        ),
-      ).toBe("b1");
-      await fixture.world.board.hangup(handle);
-    },
-  );
 });
-
-async function askAgain(handle: number): Promise<string> {
-  return nameOf(await fixture.world.board.ask(handle, 100));
-}

@@ -5,7 +5,7 @@ import { monitor } from "../netns/monitor.ts";
 import { service, slices } from "../netns/objects.ts";
 import { BINARY, Program, ruleset } from "../netns/program.ts";
 import { execute, World } from "../netns/world.ts";
-import { answers, connect, eventually, nameOf, type Target } from "./steps.ts";
+import { answers, connect, eventually, type Target } from "./steps.ts";
 
 let world: World;
 let program: Program;
@@ -126,31 +126,6 @@ describe("--cleanup", () => {
     await execute(world.inside("node1", [BINARY, "--cleanup"]));
     await program.start();
     await expectAllServed();
-  });
-});
-
-describe("rules that somebody else removes", () => {
-  test.each([
-    { command: ["flush", "ruleset"] },
-    { command: ["delete", "table", "inet", "sluice"] },
-  ])("nft $command is noticed and mended", async ({ command }) => {
-    await world.run("node1", ["nft", ...command]);
-    for (const target of TARGETS) {
-      const name = async () => nameOf(await connect(world, target, { patience: 100 }));
-      expect(await eventually(name, (each) => each !== "timeout" && each !== "refused")).toMatch(
-        /^(a1|a2|b1)$/,
-      );
-    }
-    await expectAllServed();
-  });
-
-  test("an element that is removed comes again", async () => {
-    const element = "delete element inet sluice frontends4 { 10.96.0.1 . tcp . 80 }";
-    await world.run("node1", ["nft", element]);
-    const [target] = TARGETS;
-    if (target === undefined) throw new Error("No target");
-    const name = async () => nameOf(await connect(world, target, { patience: 100 }));
-    expect(await eventually(name, (each) => /^(a1|a2|b1)$/.test(each))).toMatch(/^(a1|a2|b1)$/);
   });
 });
 

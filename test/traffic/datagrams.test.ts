@@ -1,0 +1,84 @@
+/** Datagrams of one source port are one flow to the kernel, and follow like connections do. */
+import { describe, expect, test } from "bun:test";
+import { FAMILIES, type Family } from "../netns/addresses.ts";
+import { Fixture } from "./fixture.ts";
+import { connect, eventually, nameOf, type Target } from "./steps.ts";
+
+const fixture = new Fixture();
+const UDP = { ports: [{ protocol: "UDP" }] } as const;
+
+/** A Service of UDP with one endpoint, which pod a3 asks by its clusterIP. */
+async function given() {
+  const made = await fixture.given(UDP, ["a1"]);
+  return { ...made, at: (family: Family): Target => made.reach(family, "clusterIP", "a3") };
+}
+
+describe.each([...FAMILIES])("IPv%i", (family) => {
+  test("datagrams of one socket follow when their endpoint goes", async () => {
+    const { at, endpointsBecome } = await given();
+    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
+    expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
+    await endpointsBecome(["b1"]);
+    expect(
+      await eventually(
+        () => askAgain(handle),
+        (name) => name === "b1",
+      ),
+    ).toBe("b1");
+    await endpointsBecome(["b1", "a2"]);
+    expect(nameOf(await fixture.world.board.ask(handle))).toBe("b1");
+    await fixture.world.board.hangup(handle);
+  });
+
+  test("datagrams of one socket follow when the endpoint's port changes", async () => {
+    const { at, endpointsBecome } = await given();
+    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
+    await endpointsBecome(["a1"], [{ protocol: "UDP", target: 8081 }]);
+    const port = async () => (await fixture.world.board.ask(handle, 100)).port;
+    expect(await eventually(port, (each) => each === 8081)).toBe(8081);
+    await fixture.world.board.hangup(handle);
+  });
+
+  test("datagrams of one source port follow when no endpoint is left, and when one comes", async () => {
+    const { at, endpointsBecome } = await given();
+    // The socket does not outlive a refusal; the source port, and so the flow, does.
+    const ask = async () =>
+      nameOf(
+        await connect(fixture.world, at(family), {
+          transport: "udp",
+          sourcePort: 20_000,
+          patience: 100,
+        }),
+      );
+    expect(await ask()).toBe("a1");
+    await endpointsBecome([]);
+    expect(await eventually(ask, (name) => name === "refused")).toBe("refused");
+    await endpointsBecome(["b1"]);
+    expect(await eventually(ask, (name) => name === "b1")).toBe("b1");
+  });
+
+  test.each(["node port", "vip"] as const)(
+    "datagrams to a %s follow when their endpoint goes",
+    async (to) => {
+      const made = await fixture.given({ ...UDP, type: "LoadBalancer" }, ["a1"]);
+      const target = made.reach(family, to, "outside");
+      const { handle, name } = await connect(fixture.world, target, {
+        transport: "udp",
+        hold: true,
+      });
+      expect(name).toBe("a1");
+      await made.endpointsBecome(["b1"]);
+      expect(
+        await eventually(
+          () => askAgain(handle),
+          (each) => each === "b1",
+        ),
+      ).toBe("b1");
+      await fixture.world.board.hangup(handle);
+    },
+  );
+});
+
+async function askAgain(handle: number): Promise<string> {
+  return nameOf(await fixture.world.board.ask(handle, 100));
+}
