@@ -1,0 +1,52 @@
+import { type Element, element } from "./operations.ts";
+
+/** Elements of every kind of table, both families. */
+export const WORLD: readonly Element[] = [
+  element("cluster-ips", 4, ["10.96.0.1"]),
+  element("cluster-ips", 6, ["fd00:96::1"]),
+  element("frontends", 4, ["10.96.0.1", "TCP", 80], {
+    verb: "pick",
+    source: "endpoints",
+    reach: "plain",
+    count: 2,
+  }),
+  element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080"),
+  element("endpoints", 4, ["10.96.0.1", "TCP", 80, 1], "10.244.1.1:8080"),
+  element("frontends", 6, ["fd00:96::1", "UDP", 53], {
+    verb: "sticky",
+    source: "local-endpoints",
+    reach: "plain",
+    count: 1,
+  }),
+  element("local-endpoints", 6, ["fd00:96::1", "UDP", 53, 0], "[fd00:10:244::1]:5353"),
+  element("learn", 6, ["fd00:96::1", "UDP", 53], { verb: "learn", nodePort: false, seconds: 600 }),
+  element("outside", 4, ["192.0.2.1", "SCTP", 9], { verb: "accept" }),
+  element("no-endpoints", 4, ["192.0.2.1", "SCTP", 9], { verb: "drop" }),
+  element("nodeports", 4, ["TCP", 30080], {
+    verb: "sticky",
+    source: "nodeport-endpoints",
+    reach: "masquerade",
+    count: 1,
+  }),
+  element("nodeport-endpoints", 4, ["TCP", 30080, 0], "10.244.0.1:8080"),
+  element("nodeports-learn", 4, ["TCP", 30080], { verb: "learn", nodePort: true, seconds: 10_800 }),
+  element("nodeports-outside", 6, ["TCP", 30080], {
+    verb: "pick",
+    source: "nodeport-local-endpoints",
+    reach: "short-circuit",
+    count: 1,
+  }),
+  element("nodeport-local-endpoints", 6, ["TCP", 30080, 0], "[fd00:10:244::1]:8080"),
+  element("nodeports-no-endpoints", 6, ["UDP", 30081], { verb: "reject" }),
+  element("guarded", 4, ["192.0.2.1", "TCP", 80]),
+  element("allowed", 4, ["192.0.2.1", "TCP", 80, "198.51.100.0/24"]),
+  element("allowed", 4, ["192.0.2.1", "TCP", 80, "203.0.113.7/32"]),
+  element("guarded", 6, ["2001:db8::1", "TCP", 80]),
+  element("allowed", 6, ["2001:db8::1", "TCP", 80, "2001:db8:1::/48"]),
+  element("node-addresses", 4, ["172.18.0.2"]),
+  element("hairpin", 4, ["10.244.0.1", "10.244.0.1"]),
+  element("service-cidrs", 4, ["10.96.0.0/16"]),
+  element("service-cidrs", 4, ["10.97.0.0/16"]),
+  element("service-cidrs", 4, ["255.255.0.0/16"]),
+  element("service-cidrs", 6, ["fd00:96::/112"]),
+];
