@@ -3,6 +3,7 @@
  *
  * usage: npm run bench -- [--sizes 100,1000,10000] [--large] [--endpoints 5] [--changes 200]
  *                         [--upstream] [--only-upstream]
+ *        npm run bench -- --micro [--sizes 10000]
  *
  *   --sizes      numbers of Services
  *   --large      50,000 Services as well
@@ -22,8 +23,9 @@ import { run } from "../test/cluster/daemon.ts";
 import { clusterIp, createNode, loadObjects } from "../test/cluster/objects.ts";
 import { Commits } from "./commits.ts";
 import { type Figures, measure } from "./measures.ts";
+import { measurePieces, type Piece } from "./micro.ts";
 import { type Contestant, NODE, sluice, upstream, wipe, writeConfiguration } from "./proxies.ts";
-import { table } from "./report.ts";
+import { piecesTable, table } from "./report.ts";
 
 const root = join(import.meta.dir, "..");
 const UPSTREAM_MAX = 10_000;
@@ -37,6 +39,7 @@ const { values: options } = parseArgs({
     changes: { type: "string", default: "200" },
     upstream: { type: "boolean", default: false },
     "only-upstream": { type: "boolean", default: false },
+    micro: { type: "boolean", default: false },
   },
 });
 
@@ -85,7 +88,14 @@ async function measureSize(services: number, versions: Map<string, string>): Pro
 
 const versions = new Map<string, string>();
 const results: Result[] = [];
+const pieces: Piece[] = [];
 for (const services of sizes) {
+  if (options.micro) {
+    const measured = await measurePieces(services, endpoints);
+    pieces.push(...measured);
+    console.log(`\n${piecesTable(measured)}`);
+    continue;
+  }
   const measured = await measureSize(services, versions);
   results.push(...measured);
   const columns = measured.map(({ proxy, figures }) => [proxy, figures] as const);
@@ -107,6 +117,6 @@ console.log(`\n${JSON.stringify(machine, undefined, 1)}`);
 const folder = join(root, "bench/results");
 mkdirSync(folder, { recursive: true });
 const path = join(folder, `${new Date().toISOString().replaceAll(":", "-")}.json`);
-writeFileSync(path, JSON.stringify({ machine, results }, undefined, 1));
+writeFileSync(path, JSON.stringify({ machine, results, pieces }, undefined, 1));
 console.log(relative(root, path));
 process.exit(0);

@@ -1,4 +1,5 @@
 import type { Figures } from "./measures.ts";
+import type { Piece } from "./micro.ts";
 
 /** One line of the table: what it is, and how its figure is written. */
 interface Row {
@@ -39,7 +40,23 @@ export function table(size: string, results: readonly (readonly [string, Figures
           : [];
     lines.push([about, ...cells, ...ratio]);
   }
-  const widths = header.map((_, column) =>
+  return drawn(lines);
+}
+
+/** The pieces of micro.ts, the core beside plain TypeScript. */
+export function piecesTable(pieces: readonly Piece[]): string {
+  const header = ["piece", "Wasm core", "TypeScript", "ratio"];
+  const lines = pieces.map(({ about, wasm, typescript }) => [
+    about,
+    show(wasm, "ms"),
+    show(typescript, "ms"),
+    `${(typescript / wasm).toFixed(1)}×`,
+  ]);
+  return drawn([header, header.map(() => "---"), ...lines]);
+}
+
+function drawn(lines: readonly (readonly string[])[]): string {
+  const widths = (lines[0] ?? []).map((_, column) =>
     Math.max(...lines.map((line) => line[column]?.length ?? 0)),
   );
   return lines

@@ -1,0 +1,217 @@
+/**
+ * What the Wasm core wins over plain TypeScript, piece by piece, without network or kernel: the same work
+ * by the core (release build) and by TypeScript as one would write it, and as the tests' model has it.
+ *
+ * usage: npm run bench -- --micro [--sizes 10000]
+ */
+import { readFileSync } from "node:fs";
+import { compileCore } from "../asm/compile.ts";
+import { OP_ADD, RECORD_ELEMENT, RECORD_HEADER } from "../asm/layout.ts";
+import type { Core, ObjectKind } from "../src/core/core.ts";
+import { createCore } from "../src/core/create.ts";
+import { keySize, tableId, valueSize } from "../src/plan/tables.ts";
+import { encodeWatchEvent } from "../src/watch/encode.ts";
+import type { JsonObject } from "../src/watch/json.ts";
+import { makeService, makeSlice, NAMESPACE } from "../test/cluster/objects.ts";
+import { type ApiSlice, modelSlice } from "../test/model/ingest.ts";
+import { choose, type ModelService } from "../test/model/select.ts";
+import { quantile } from "./measures.ts";
+
+const ROUNDS = 7;
+const CHUNK = 64 * 1024;
+const NODE = "node-1";
+const FRONTENDS = tableId("frontends", 4);
+
+/** One line of the result. */
+export interface Piece {
+  readonly about: string;
+  /** Milliseconds, median of the rounds. */
+  readonly wasm: number;
+  readonly typescript: number;
+}
+
+/** Measures every piece on this many Services. */
+export async function measurePieces(services: number, endpoints: number): Promise<Piece[]> {
+  const module = new WebAssembly.Module(readFileSync(await compileCore("release")));
+  return [
+    decode(module, services, endpoints),
+    select(module, services, endpoints),
+    diffUnchanged(module, services),
+  ];
+}
+
+function newCore(module: WebAssembly.Module): Core {
+  return createCore(module, { seed: 1, nodeName: NODE });
+}
+
+function stored(index: number, object: object): JsonObject {
+  const copy = JSON.parse(JSON.stringify(object)) as JsonObject & { metadata: JsonObject };
+  const metadata = { ...copy.metadata, namespace: NAMESPACE, uid: crypto.randomUUID() };
+  return { ...copy, metadata: { ...metadata, resourceVersion: `${index + 1}` } };
+}
+
+function feedAll(core: Core, kind: ObjectKind, bytes: Uint8Array): void {
+  const stream = core.openStream(kind, "watch");
+  for (let from = 0; from < bytes.length; from += CHUNK) {
+    const chunk = bytes.subarray(from, from + CHUNK);
+    stream.reserve(chunk.length).set(chunk);
+    stream.feed(chunk.length);
+  }
+  stream.close();
+}
+
+function framesOf(kind: ObjectKind, objects: readonly JsonObject[]): Uint8Array {
+  return Buffer.concat(objects.map((object) => encodeWatchEvent(kind, "ADDED", object)));
+}
+
+/** A watch stream of slices into rows: protobuf by Wasm; JSON by JSON.parse and the model. */
+function decode(module: WebAssembly.Module, services: number, endpoints: number): Piece {
+  const slices = range(services).map((index) => stored(index, makeSlice(index, endpoints)));
+  const protobuf = framesOf("EndpointSlice", slices);
+  const lines = slices.map((object) => JSON.stringify({ type: "ADDED", object }));
+  return {
+    about: `decode ${services} slices (protobuf ${megabytes(protobuf.length)}, JSON ${megabytes(lines.join("\n").length)})`,
+    wasm: median(() => feedAll(newCore(module), "EndpointSlice", protobuf)),
+    typescript: median(() => {
+      for (const line of lines) {
+        const { object } = JSON.parse(line) as { object: ApiSlice };
+        modelSlice(object, NODE, "");
+      }
+    }),
+  };
+}
+
+/** The endpoints of every Service chosen anew. */
+function select(module: WebAssembly.Module, services: number, endpoints: number): Piece {
+  const core = newCore(module);
+  const numbers = range(services);
+  feedAll(
+    core,
+    "Service",
+    framesOf(
+      "Service",
+      numbers.map((index) => stored(index, makeService(index))),
+    ),
+  );
+  feedAll(
+    core,
+    "EndpointSlice",
+    framesOf(
+      "EndpointSlice",
+      numbers.map((index) => stored(index, makeSlice(index, endpoints))),
+    ),
+  );
+  const ids = core.takeDirty(services + 1);
+  let chosen = 0;
+  const wasm = median(() =>
+    core.select(ids, (_, choices) => {
+      chosen += choices.length;
+    }),
+  );
+  if (chosen === 0) throw new Error("Nothing was chosen: this would measure nothing");
+  const models = numbers.map((index) => modelOf(index, endpoints));
+  return {
+    about: `select for ${services} Services`,
+    wasm,
+    typescript: median(() => {
+      for (const model of models) choose(model);
+    }),
+  };
+}
+
+function modelOf(index: number, endpoints: number): ModelService {
+  return {
+    ports: [{ name: "http", protocol: 6 }],
+    slices: [
+      {
+        family: 4,
+        ports: [{ name: "http", protocol: 6, port: 8080 }],
+        endpoints: (makeSlice(index, endpoints).endpoints ?? []).map(({ addresses, nodeName }) => ({
+          address: Uint8Array.from((addresses[0] ?? "").split(".").map(Number)),
+          ready: true,
+          serving: true,
+          terminating: false,
+          local: nodeName === NODE,
+          nodes: "none",
+          zones: "none",
+        })),
+      },
+    ],
+  };
+}
+
+/** Desired against committed when nothing changed: one frontend for each Service. */
+function diffUnchanged(module: WebAssembly.Module, services: number): Piece {
+  const key = keySize(FRONTENDS);
+  const value = valueSize(FRONTENDS);
+  const record = RECORD_HEADER + key + value;
+  const desired = Buffer.alloc(services * record);
+  const core = newCore(module);
+  const objects = range(services).map((index) => stored(index, makeService(index)));
+  feedAll(core, "Service", framesOf("Service", objects));
+  const owners = core.takeDirty(services);
+  for (const [index, owner] of owners.entries()) {
+    const at = index * record;
+    desired[at] = RECORD_ELEMENT;
+    desired[at + 1] = FRONTENDS;
+    desired.writeUInt32LE(owner, at + 4);
+    desired.writeUInt32BE(owner, at + RECORD_HEADER);
+    desired.writeUInt32LE(5, at + RECORD_HEADER + key);
+  }
+  const run = () => {
+    core.reserveDesired(desired.length).set(desired);
+    return core.diff(desired.length, owners);
+  };
+  if (run().region[0] !== OP_ADD) throw new Error("Nothing was added: this would measure nothing");
+  core.commit();
+
+  // As one would write it: a Map by the key's bytes, and the keys of each owner.
+  const committed = new Map<string, number>();
+  const keysOf = new Map<number, string[]>();
+  const compare = (): number => {
+    let operations = 0;
+    const wanted = new Set<string>();
+    for (let at = 0; at < desired.length; at += record) {
+      const name = desired.toString("latin1", at + RECORD_HEADER, at + RECORD_HEADER + key);
+      wanted.add(name);
+      const now = desired.readUInt32LE(at + RECORD_HEADER + key);
+      if (committed.get(name) === now) continue;
+      operations++;
+      committed.set(name, now);
+      keysOf.set(desired.readUInt32LE(at + 4), [name]);
+    }
+    for (const owner of owners) {
+      for (const name of keysOf.get(owner) ?? []) if (!wanted.has(name)) operations++;
+    }
+    return operations;
+  };
+  compare();
+  return {
+    about: `diff ${services} unchanged frontends`,
+    wasm: median(() => {
+      if (run().count !== 0) throw new Error("Something changed");
+    }),
+    typescript: median(() => {
+      if (compare() !== 0) throw new Error("Something changed");
+    }),
+  };
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}
+
+/** Of the rounds after the first, which warms up. */
+function median(work: () => void): number {
+  const times: number[] = [];
+  for (let round = 0; round <= ROUNDS; round++) {
+    const begun = performance.now();
+    work();
+    if (round > 0) times.push(performance.now() - begun);
+  }
+  return quantile(times, 0.5);
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
