@@ -19,6 +19,8 @@ export const SOON: Readonly<Record<Family, string>> = { 4: "10.96.0.30", 6: "fd0
 
 const START_LIMIT_MS = 20_000;
 const TRY_MS = 20;
+/** With three endpoints the chance that none of so many meets one of them is (2/3)^100: never. */
+const LATEST = 100;
 
 /** Milliseconds since the epoch, with fractions; the same clock as that of a Reply. */
 export function now(): number {
@@ -131,6 +133,13 @@ export class Stream {
   async more(count: number): Promise<void> {
     const until = this.replies.length + count;
     while (this.replies.length < until) await Bun.sleep(1);
+  }
+
+  /** Waits until the latest connections are as wanted, or it takes too long. */
+  async until(isSo: (latest: readonly Reply[]) => boolean, limit: number): Promise<void> {
+    const end = now() + limit;
+    do await this.more(LATEST);
+    while (!isSo(this.replies.slice(-LATEST)) && now() < end);
   }
 
   async stop(): Promise<readonly Reply[]> {
