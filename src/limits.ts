@@ -25,10 +25,10 @@ export const WATCH_RETRY_MS_MAX = 30_000;
 /** timeoutSeconds of a watch is between this and twice this, at random, so that watches do not end together. */
 export const WATCH_TIMEOUT_S_MIN = 300;
 /**
- * A watch without a byte for so long is dead: the server writes a bookmark every minute. Opening it again
- * costs one request.
+ * A watch without a byte for so long is dead, or waits for a version that never comes: the server writes a
+ * bookmark every minute. Being wrong costs two small requests.
  */
-export const WATCH_SILENCE_MS = 150_000;
+export const WATCH_SILENCE_MS = 90_000;
 /** A list without a byte for so long is dead; the server itself gives up after 60 s. */
 export const LIST_SILENCE_MS = 70_000;
 /** A watch that lived for so long, or brought anything, was a success: the next failure starts over at the first wait. */

@@ -1,0 +1,170 @@
+/** The API source and the real core against a real API server: restarts, a store that went back in time. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { compileCore } from "../../asm/compile.ts";
+import { type Clock, systemClock } from "../../src/clock.ts";
+import type { Core } from "../../src/core/core.ts";
+import { createCore } from "../../src/core/create.ts";
+import type { Problem, ServiceId } from "../../src/types.ts";
+import { openAccess } from "../../src/watch/access.ts";
+import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
+import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import { type JsonObject, metadataOf } from "../../src/watch/json.ts";
+import {
+  type ControlPlane,
+  startControlPlane,
+  whyNoControlPlane,
+} from "../cluster/control-plane.ts";
+import { createNode, createObjects, serviceName, slicePath } from "../cluster/objects.ts";
+
+const why = await whyNoControlPlane();
+if (why !== undefined) console.log(`skipped: the API source against a real API server: ${why}`);
+
+const MINUTE = 60_000;
+let plane: ControlPlane;
+let module: WebAssembly.Module;
+
+beforeAll(async () => {
+  if (why !== undefined) return;
+  module = new WebAssembly.Module(readFileSync(await compileCore("release")));
+  plane = await startControlPlane();
+  await createNode(plane.api, "here", "10.0.0.1");
+  await createObjects(plane.api, 0, 20, 3);
+}, 5 * MINUTE);
+
+afterAll(() => plane?.stop());
+
+interface World {
+  readonly core: Core;
+  readonly source: ApiSource;
+  readonly problems: Problem[];
+  readonly nodes: string[];
+  readonly cidrs: JsonObject[][];
+  /** Names in the core, without the API server's own. */
+  names(): string[];
+}
+
+/** So that the 90 s after which a silent watch is doubted are 3 s. */
+const SPEED = 30;
+const fastClock: Clock = {
+  ...systemClock,
+  monotonic: () => systemClock.monotonic() * SPEED,
+  after: (ms, run) => systemClock.after(ms / SPEED, run),
+};
+
+async function open(kubeconfig: string, watchList = false, clock = systemClock): Promise<World> {
+  const core = createCore(module, { seed: 1, nodeName: "here" });
+  const problems: Problem[] = [];
+  const nodes: string[] = [];
+  const cidrs: JsonObject[][] = [];
+  const source = createApiSource({
+    access: await openAccess({ kubeconfig, master: "", environment: {} }),
+    core,
+    encode: encodeWatchEvent,
+    nodeName: "here",
+    clock,
+    random: Math.random,
+    watchList,
+    events: {
+      onChange() {},
+      onNode: (node) => nodes.push(node === undefined ? "" : metadataOf(node).name),
+      onServiceCidrs: (all) => cidrs.push([...all]),
+      onProblem: (problem) => problems.push(problem),
+      onSynced() {},
+    },
+  });
+  source.start();
+  await until("it is synced", () => source.synced);
+  const names = () => {
+    core.markAllDirty();
+    return core
+      .takeDirty(100_000)
+      .filter((id: ServiceId) => core.readService(id) !== undefined)
+      .map((id) => core.serviceKey(id).replace("default/", ""))
+      .filter((name) => name !== "kubernetes")
+      .sort();
+  };
+  return { core, source, problems, nodes, cidrs, names };
+}
+
+async function until(what: string, isSo: () => boolean): Promise<void> {
+  const deadline = performance.now() + MINUTE;
+  while (!isSo()) {
+    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
+    await Bun.sleep(5);
+  }
+}
+
+const servicePath = (index: number) => `/api/v1/namespaces/default/services/${serviceName(index)}`;
+const numbers = (...all: number[]) => all.map(serviceName);
+const twenty = numbers(...Array.from({ length: 20 }, (_, index) => index));
+
+for (const watchList of [false, true]) {
+  test.skipIf(why !== undefined)(
+    `the initial state comes by ${watchList ? "WatchList" : "a list"}, with kube-proxy's own role`,
+    async () => {
+      const { core, source, problems, nodes, cidrs, names } = await open(
+        plane.kubeconfigs.proxy,
+        watchList,
+      );
+      expect(names()).toEqual(twenty);
+      expect(core.endpointCount()).toBe(20 * 3 + 1);
+      expect(nodes).toEqual(["here"]);
+      expect(cidrs.at(-1)).toHaveLength(1);
+      expect(problems).toEqual([]);
+      source.stop();
+    },
+    2 * MINUTE,
+  );
+}
+
+test.skipIf(why !== undefined)(
+  "changes are followed, by client certificate",
+  async () => {
+    const { core, source, problems, names } = await open(plane.kubeconfigs.certificate);
+    await createObjects(plane.api, 20, 21, 3);
+    await until("the new Service is here", () => names().length === 21);
+    await until("its endpoints are here", () => core.endpointCount() === 21 * 3 + 1);
+    await plane.api.request("DELETE", servicePath(20));
+    await plane.api.request("DELETE", slicePath(20));
+    await until("the Service is gone", () => names().length === 20);
+    await until("its endpoints are gone", () => core.endpointCount() === 20 * 3 + 1);
+    expect(problems).toEqual([]);
+    source.stop();
+  },
+  2 * MINUTE,
+);
+
+test.skipIf(why !== undefined)(
+  "a restarted server is found again, and what happened meanwhile is seen",
+  async () => {
+    const { core, source, names, problems } = await open(plane.kubeconfigs.proxy);
+    await plane.restartApiserver();
+    await plane.api.request("DELETE", slicePath(0));
+    await plane.api.request("DELETE", servicePath(0));
+    await until("the Service is gone", () => names().length === 19);
+    await until("its endpoints are gone", () => core.endpointCount() === 19 * 3 + 1);
+    await until("all is well", () => source.status().connected && source.status().lastError === "");
+    expect(problems.length).toBeGreaterThan(0);
+    source.stop();
+  },
+  3 * MINUTE,
+);
+
+test.skipIf(why !== undefined)(
+  "a store that starts over is read anew: what it does not have is gone",
+  async () => {
+    const { core, source, names } = await open(plane.kubeconfigs.proxy, false, fastClock);
+    // Far ahead of where the new store begins.
+    await createObjects(plane.api, 100, 200, 1);
+    await until("they are here", () => names().length === 119);
+    await plane.resetStore();
+    await createNode(plane.api, "here", "10.0.0.1");
+    await createObjects(plane.api, 0, 2, 1);
+    await until("the old ones are gone", () => names().length === 2);
+    expect(names()).toEqual(numbers(0, 1));
+    await until("their endpoints too", () => core.endpointCount() === 2 + 1);
+    source.stop();
+  },
+  5 * MINUTE,
+);
