@@ -114,7 +114,8 @@ export function operationList(operations: readonly TestOperation[]): OperationLi
 export function rememberingCore(endpoints: readonly Element[] = []) {
   const adopted: string[] = [];
   const known = new Set(endpoints.map(({ table, key, value }) => line(table, key, value)));
-  const core: Pick<Core, "adopt" | "hasEndpoint"> = {
+  const core: Pick<Core, "adopt" | "hasEndpoint" | "elementCount"> = {
+    elementCount: () => 0,
     adopt(table, keysAndValues, count) {
       const key = keySize(table);
       const stride = key + valueSize(table);

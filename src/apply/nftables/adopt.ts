@@ -2,17 +2,27 @@
 import type { Core } from "../../core/core.ts";
 import type { ActionCode } from "../../plan/actions.ts";
 import type { Family } from "../../plan/tables.ts";
-import { keySize, type TableId, tableFamily, tableKind, valueSize } from "../../plan/tables.ts";
+import {
+  keySize,
+  TABLE_IDS,
+  type TableId,
+  tableFamily,
+  tableKind,
+  tableLabel,
+  valueSize,
+} from "../../plan/tables.ts";
 import type { SkeletonOptions } from "../backend.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { dispatchOf, isAction, type KnownActions, targetChain } from "./actions.ts";
 import type { Chain } from "./chains.ts";
-import { readElements, readTableElements } from "./elements-read.ts";
+import { MANY_ELEMENTS, readElements } from "./elements-read.ts";
+import { ExpectedSlots, isSlots } from "./expected-slots.ts";
 import { COMMENTED_CHAIN, rulesComment } from "./install.ts";
 import { dispatchMap } from "./names.ts";
-import { type ReadChain, readChains, readRules, readSetNames } from "./read.ts";
-import { allSets, TABLE_IDS } from "./sets.ts";
+import { type ReadChain, readChains, readRules, readSets } from "./read.ts";
+import { allSets } from "./sets.ts";
 import { skeleton } from "./skeleton.ts";
+import { readTableElements, readTableElementsAt, type TableElements } from "./table-read.ts";
 
 /**
  * `intact`: nothing to do. `refill`: the rules differ, or some are missing; the elements can stay.
@@ -45,7 +55,7 @@ export function condition(
   options: SkeletonOptions,
   actions: KnownActions,
 ): Condition {
-  const sets = readSetNames(socket);
+  const sets = readSets(socket);
   if (!allSets(options.counters).every(({ name }) => sets.has(name))) return "replace";
   const found = new Map(readChains(socket).map((chain) => [chain.name, chain]));
   const fixed = skeleton(options);
@@ -74,27 +84,46 @@ function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
   );
 }
 
-/** Hands all elements to the core; returns how many. `action` sees every action that they use. */
+/**
+ * Hands all elements to the core; returns how many. `action` sees every action that they use. Large tables of
+ * slots are read by key where that finds them all: if the kernel says how many there are, or else if
+ * `trusting`, which a table that drifted does not deserve.
+ */
 export function adoptElements(
   socket: Netlink,
   core: Core,
+  trusting: boolean,
   action: (family: Family, code: ActionCode) => void,
 ): number {
+  const sets = readSets(socket);
+  const expected = new ExpectedSlots();
   let total = 0;
-  for (const id of TABLE_IDS) {
-    const { keysAndValues, count } = readTableElements(socket, id);
-    if (count === 0) continue;
-    if (tableKind(id).value === "action") eachValue(id, keysAndValues, count, action);
-    core.adopt(id, keysAndValues, count);
+  const adopt = (id: TableId, { keysAndValues, count }: TableElements) => {
+    if (count > 0) core.adopt(id, keysAndValues, count);
     total += count;
+  };
+  for (const id of TABLE_IDS.filter((one) => tableKind(one).value === "action")) {
+    const elements = readTableElements(socket, id);
+    eachValue(id, elements, action);
+    expected.add(id, elements);
+    adopt(id, elements);
+  }
+  for (const id of TABLE_IDS.filter((one) => tableKind(one).value !== "action")) {
+    const slots = isSlots(id) ? expected.count(id) : 0;
+    const present = sets.get(tableLabel(id));
+    const known = present === undefined ? trusting : present === slots;
+    const byKey =
+      slots >= MANY_ELEMENTS && known
+        ? readTableElementsAt(socket, id, expected.keys(id))
+        : undefined;
+    adopt(id, byKey ?? readTableElements(socket, id));
   }
   return total;
 }
 
 function eachValue(
   id: TableId,
-  keysAndValues: Uint8Array,
-  count: number,
+  { keysAndValues, count }: TableElements,
   action: (family: Family, code: ActionCode) => void,
 ): void {
   const view = new DataView(keysAndValues.buffer, keysAndValues.byteOffset);

@@ -46,6 +46,8 @@ class NftablesBackend implements Backend {
   readonly #elements = new ElementWriter(this.#batch);
   readonly #sorter = new OperationSorter();
   readonly #actions: KnownActions;
+  /** Since `start`. */
+  #core: Core | undefined;
 
   constructor(options: SkeletonOptions, socket: Netlink, clock: Clock) {
     this.#options = options;
@@ -60,6 +62,8 @@ class NftablesBackend implements Backend {
   }
 
   start(core: Core): Adoption {
+    const trusting = this.#core === undefined;
+    this.#core = core;
     const found = readTable(this.#socket);
     if (found === undefined) return this.#create("fresh");
     if (!isOurs(found)) {
@@ -74,7 +78,7 @@ class NftablesBackend implements Backend {
     const state = condition(this.#socket, this.#options, this.#actions);
     if (state === "replace") return this.#create("replaced");
     this.#batch.begin();
-    const elements = adoptElements(this.#socket, core, (family, code) =>
+    const elements = adoptElements(this.#socket, core, trusting, (family, code) =>
       this.#actions.need(this.#batch, family, code),
     );
     if (state === "refill" || this.#batch.count > 0) {
@@ -120,7 +124,7 @@ class NftablesBackend implements Backend {
   }
 
   readCounters(each: (table: number, keysAndPackets: Uint8Array, count: number) => void): void {
-    if (this.#options.counters) readCounters(this.#socket, each);
+    if (this.#options.counters) readCounters(this.#socket, this.#core, each);
   }
 
   cleanup(): boolean {

@@ -72,6 +72,7 @@ export const NFTA_SET_ID = 10;
 export const NFTA_SET_TIMEOUT = 11;
 export const NFTA_SET_USERDATA = 13;
 export const NFTA_SET_EXPR = 17;
+export const NFTA_SET_COUNT = 20;
 export const NFTA_SET_DESC_SIZE = 1;
 export const NFTA_SET_DESC_CONCAT = 2;
 export const NFTA_SET_FIELD_LEN = 1;

@@ -2,14 +2,20 @@
  * Elements as messages. NEWSETELEM and DELSETELEM carry many elements each; who each belongs to is
  * remembered until the kernel has answered, so that a refusal can be traced to its owner.
  */
-import { keySize, type TableId, tableKind, tableLabel, valueSize } from "../../plan/tables.ts";
+import {
+  keySize,
+  TABLE_IDS,
+  type TableId,
+  tableKind,
+  tableLabel,
+  valueSize,
+} from "../../plan/tables.ts";
 import { NLA_F_NESTED, NLM_F_CREATE } from "../netlink/constants.ts";
 import type { Refusal } from "../netlink/errors.ts";
 import { align, type MessageWriter } from "../netlink/message.ts";
 import type { Batch } from "./batch.ts";
 import * as nft from "./constants.ts";
 import { TABLE } from "./names.ts";
-import { TABLE_IDS } from "./sets.ts";
 
 /** Bytes of one list of elements: an attribute's length has 16 bits. */
 const LIST_BYTES_MAX = 60_000;

@@ -2,9 +2,8 @@
 import { OP_ADD, OP_HEADER } from "../../../asm/layout.ts";
 import type { OperationList } from "../../core/core.ts";
 import type { ActionCode } from "../../plan/actions.ts";
-import { keySize, type TableId, tableKind, valueSize } from "../../plan/tables.ts";
+import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../plan/tables.ts";
 import type { ElementWriter } from "./elements.ts";
-import { TABLE_IDS } from "./sets.ts";
 import { comment } from "./userdata.ts";
 
 const KEY = TABLE_IDS.map(keySize);

@@ -61,21 +61,37 @@ export function dump(
   );
 }
 
-/** The comment of our table, "" for a table without one, undefined if there is no table. */
-export function readTable(socket: Netlink, table = TABLE): string | undefined {
-  request(nft.NFT_MSG_GETTABLE, 0, [[nft.NFTA_TABLE_NAME, table]]);
-  let found = "";
+/**
+ * Asks without dumping; `each` sees the attributes of each message of the answer. False if the kernel says
+ * that there is no such thing.
+ * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED
+ */
+export function ask(
+  socket: Netlink,
+  type: number,
+  attributes: readonly Attribute[],
+  each: (reader: AttributeReader) => void,
+): boolean {
+  request(type, 0, attributes);
   const { refusals } = socket.send(writer.bytes, writer.length, (message) => {
-    const reader = new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end);
+    each(new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end));
+  });
+  const refusal = refusals[0];
+  if (refusal === undefined) return true;
+  if (refusal.errno === ENOENT) return false;
+  const what = `read table inet ${TABLE}`;
+  throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+}
+
+/** The comment of our table, "" for a table without one, undefined if there is no table. */
+export function readTable(socket: Netlink): string | undefined {
+  let found = "";
+  const exists = ask(socket, nft.NFT_MSG_GETTABLE, [[nft.NFTA_TABLE_NAME, TABLE]], (reader) => {
     while (reader.next()) {
       if (reader.type === nft.NFTA_TABLE_USERDATA) found = readComment(reader.payload()) ?? "";
     }
   });
-  const refusal = refusals[0];
-  if (refusal === undefined) return found;
-  if (refusal.errno === ENOENT) return undefined;
-  const what = `read table inet ${table}`;
-  throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+  return exists ? found : undefined;
 }
 
 /** A chain as the kernel has it. */
@@ -145,19 +161,25 @@ export function readRules(socket: Netlink): ReadRule[] {
   return rules;
 }
 
-/** Names of the sets and maps of our table. */
-export function readSetNames(socket: Netlink): Set<string> {
-  const names = new Set<string>();
+/** Names of the sets and maps of our table, and how many elements each has, if the kernel says so (6.17). */
+export function readSets(socket: Netlink): ReadonlyMap<string, number | undefined> {
+  const sets = new Map<string, number | undefined>();
   const filter: Attribute[] = [[nft.NFTA_SET_TABLE, TABLE]];
   dump(
     socket,
     "sets",
     nft.NFT_MSG_GETSET,
     filter,
-    () => names.clear(),
+    () => sets.clear(),
     (reader) => {
-      while (reader.next()) if (reader.type === nft.NFTA_SET_NAME) names.add(reader.text());
+      let name = "";
+      let count: number | undefined;
+      while (reader.next()) {
+        if (reader.type === nft.NFTA_SET_NAME) name = reader.text();
+        else if (reader.type === nft.NFTA_SET_COUNT) count = reader.u32();
+      }
+      sets.set(name, count);
     },
   );
-  return names;
+  return sets;
 }

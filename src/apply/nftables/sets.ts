@@ -10,10 +10,9 @@
  */
 import {
   type Family,
-  TABLES,
+  TABLE_IDS,
   type TableId,
   tableFamily,
-  tableId,
   tableKind,
   tableLabel,
 } from "../../plan/tables.ts";
@@ -165,12 +164,6 @@ function dispatchSet(kind: Dispatch, family: Family): SetSpec {
     counter: false,
   };
 }
-
-/** Every table of Desired, both families, by its id. */
-export const TABLE_IDS: readonly TableId[] = TABLES.flatMap(({ name }) => [
-  tableId(name, 4),
-  tableId(name, 6),
-]);
 
 /** All sets, in the order in which they are made. */
 export function allSets(counters: boolean): readonly SetSpec[] {

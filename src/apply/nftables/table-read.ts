@@ -1,0 +1,109 @@
+/** Reads the tables of Desired back, in the layout in which the core keeps them. */
+import { keySize, type TableId, tableKind, tableLabel, valueSize } from "../../plan/tables.ts";
+import type { Netlink } from "../netlink/socket.ts";
+import * as nft from "./constants.ts";
+import { addressBefore } from "./elements.ts";
+import { type ReadElement, readElements, readElementsAt } from "./elements-read.ts";
+
+/** Keys and values, one behind the other, the way `core.adopt` takes them. */
+export interface TableElements {
+  readonly keysAndValues: Uint8Array;
+  readonly count: number;
+}
+
+/** Bytes that grow. */
+export class Bytes {
+  length = 0;
+  #bytes = new Uint8Array(4096);
+
+  append(from: Uint8Array, start: number, length: number): void {
+    this.#room(length);
+    for (let i = 0; i < length; i++) this.#bytes[this.length + i] = from[start + i] as number;
+    this.length += length;
+  }
+
+  /** Little-endian. */
+  appendU64(value: bigint): void {
+    this.#room(8);
+    new DataView(this.#bytes.buffer).setBigUint64(this.length, value, true);
+    this.length += 8;
+  }
+
+  /** Little-endian. */
+  appendU32(value: number): void {
+    this.#room(4);
+    new DataView(this.#bytes.buffer).setUint32(this.length, value, true);
+    this.length += 4;
+  }
+
+  whole(): Uint8Array {
+    return this.#bytes.subarray(0, this.length);
+  }
+
+  #room(more: number): void {
+    if (this.length + more <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.length + more));
+    grown.set(this.#bytes.subarray(0, this.length));
+    this.#bytes = grown;
+  }
+}
+
+/** All elements of a table. */
+export function readTableElements(socket: Netlink, id: TableId): TableElements {
+  const { key } = tableKind(id);
+  const range = key.some((field) => field === "range");
+  if (range && key.length === 1) return readRanges(socket, id);
+  const bytes = new Bytes();
+  const restart = () => {
+    bytes.length = 0;
+  };
+  readElements(socket, tableLabel(id), restart, (element) => append(bytes, id, range, element));
+  return { keysAndValues: bytes.whole(), count: bytes.length / (keySize(id) + valueSize(id)) };
+}
+
+/** The elements with these keys, which are not ranges; undefined if one of them is not there. */
+export function readTableElementsAt(
+  socket: Netlink,
+  id: TableId,
+  keys: Uint8Array,
+): TableElements | undefined {
+  const bytes = new Bytes();
+  const all = readElementsAt(socket, tableLabel(id), keys, keySize(id), (element) =>
+    append(bytes, id, false, element),
+  );
+  if (!all) return undefined;
+  return { keysAndValues: bytes.whole(), count: bytes.length / (keySize(id) + valueSize(id)) };
+}
+
+function append(bytes: Bytes, id: TableId, range: boolean, element: ReadElement): void {
+  bytes.append(element.bytes, element.key, element.keyLength);
+  if (range) {
+    const address = id & 1 ? 16 : 4;
+    const end = (element.keyEnd < 0 ? element.key : element.keyEnd) + element.keyLength;
+    bytes.append(element.bytes, end - address, address);
+  }
+  if (valueSize(id) > 0) bytes.append(element.bytes, element.data, valueSize(id));
+}
+
+/** Ranges that are whole keys: a first element, and a flagged one behind the last. */
+function readRanges(socket: Netlink, id: TableId): TableElements {
+  let bounds: { readonly address: Uint8Array; readonly end: boolean }[] = [];
+  const restart = () => {
+    bounds = [];
+  };
+  readElements(socket, tableLabel(id), restart, ({ bytes, key, keyLength, flags }) => {
+    const end = (flags & nft.NFT_SET_ELEM_INTERVAL_END) !== 0;
+    bounds.push({ address: bytes.slice(key, key + keyLength), end });
+  });
+  // The end of one range may be the start of the next.
+  bounds.sort((a, b) => Buffer.compare(a.address, b.address) || Number(b.end) - Number(a.end));
+  const bytes = new Bytes();
+  bounds.forEach(({ address, end }, index) => {
+    if (end) return;
+    const behind = bounds[index + 1]?.address;
+    const last = behind ? addressBefore(behind) : new Uint8Array(address.length).fill(255);
+    bytes.append(address, 0, address.length);
+    if (last) bytes.append(last, 0, last.length);
+  });
+  return { keysAndValues: bytes.whole(), count: bytes.length / keySize(id) };
+}

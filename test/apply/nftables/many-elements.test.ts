@@ -1,0 +1,128 @@
+import { afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { Backend } from "../../../src/apply/backend.ts";
+import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import { MANY_ELEMENTS } from "../../../src/apply/nftables/elements-read.ts";
+import type { Core } from "../../../src/core/core.ts";
+import { keySize, tableId, valueSize } from "../../../src/plan/tables.ts";
+import { inFreshNetns, pipe } from "../netns.ts";
+import { add, type Element, element, operationList } from "../operations.ts";
+
+setDefaultTimeout(60_000);
+inFreshNetns();
+
+const SLOTS = 8;
+const FRONTENDS = MANY_ELEMENTS / SLOTS;
+const TABLE = tableId("endpoints", 4);
+
+/** A core that only counts what it is given, and knows the keys of the endpoints. */
+function countingCore(keys: readonly Uint8Array[] = []) {
+  const counted = new Map<number, number>();
+  const distinct = new Set<string>();
+  const core = {
+    adopt(table, keysAndValues, count) {
+      counted.set(table, (counted.get(table) ?? 0) + count);
+      if (table !== TABLE) return;
+      const stride = keySize(table) + valueSize(table);
+      for (let i = 0; i < count; i++) {
+        distinct.add(
+          Buffer.from(keysAndValues.subarray(i * stride, (i + 1) * stride)).toString("hex"),
+        );
+      }
+    },
+    elementCount: () => keys.length,
+    eachElement(table, each) {
+      if (table === TABLE) for (const key of keys) each(key, new Uint8Array(8), 1);
+    },
+  } satisfies Partial<Core>;
+  return { core: core as unknown as Core, counted, distinct };
+}
+
+const action = { verb: "pick", source: "endpoints", reach: "plain", count: SLOTS } as const;
+const elements: Element[] = [];
+for (let i = 0; i < FRONTENDS; i++) {
+  const address = `10.${96 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`;
+  elements.push(element("frontends", 4, [address, "TCP", 80], action));
+  for (let slot = 0; slot < SLOTS; slot++) {
+    const endpoint = `10.244.${(i >> 8) & 255}.${i & 255}:${8000 + slot}`;
+    elements.push(element("endpoints", 4, [address, "TCP", 80, slot], endpoint));
+  }
+}
+const slots = elements.filter(({ table }) => table === TABLE);
+
+const OPTIONS = {
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  counters: true,
+  detector: { kind: "cidr" },
+} as const;
+const opened: Backend[] = [];
+function open(): Backend {
+  const backend = createNftablesBackend(OPTIONS);
+  opened.push(backend);
+  return backend;
+}
+afterEach(() => {
+  for (const one of opened.splice(0)) one.close();
+});
+
+const ORPHAN = "10.1.1.1 . tcp . 80 . 0";
+const nft = (text: string) => pipe(text, "nft", "-f", "-");
+
+describe("a table of slots beyond the size at which it is read by key", () => {
+  beforeAll(() => {
+    const backend = open();
+    backend.start(countingCore().core);
+    expect(backend.apply(operationList(add(1, ...elements)), () => "default/web")).toMatchObject({
+      ok: true,
+    });
+  });
+
+  test("is adopted whole", () => {
+    const { core, counted, distinct } = countingCore();
+    expect(open().start(core).elements).toBe(elements.length);
+    expect(counted.get(TABLE)).toBe(slots.length);
+    expect(distinct.size).toBe(slots.length);
+  });
+
+  test("is adopted with a slot that no frontend chooses from", () => {
+    nft(`add element inet sluice endpoints4 { ${ORPHAN} : 10.1.1.2 . 80 }`);
+    const backend = open();
+    // Kernels before 6.17 do not say how many elements there are: then it is found when read again.
+    backend.start(countingCore().core);
+    const { core, counted } = countingCore();
+    backend.start(core);
+    expect(counted.get(TABLE)).toBe(slots.length + 1);
+    nft(`delete element inet sluice endpoints4 { ${ORPHAN} }`);
+  });
+
+  test("is adopted without a slot that is missing", () => {
+    nft("delete element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 3 }");
+    const { core, counted } = countingCore();
+    open().start(core);
+    expect(counted.get(TABLE)).toBe(slots.length - 1);
+    nft("add element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 3 : 10.244.0.1 . 8003 }");
+  });
+
+  test("has its counters read by the keys that the core knows", () => {
+    const { core } = countingCore(slots.map(({ key }) => key));
+    const backend = open();
+    backend.start(core);
+    let read = 0;
+    backend.readCounters((table, _bytes, count) => {
+      if (table === TABLE) read = count;
+    });
+    expect(read).toBe(slots.length);
+  });
+
+  test("has its counters read also where the core knows a key too many", () => {
+    const stray = element("endpoints", 4, ["10.1.1.1", "TCP", 80, 0], "10.1.1.2:80");
+    const { core } = countingCore([...slots, stray].map(({ key }) => key));
+    const backend = open();
+    backend.start(core);
+    let read = 0;
+    backend.readCounters((table, _bytes, count) => {
+      if (table === TABLE) read = count;
+    });
+    expect(read).toBe(slots.length);
+  });
+});
