@@ -14,6 +14,10 @@ export class NoLocalEndpoints {
 
   /** A Service was selected, or is gone. */
   update(id: ServiceId, service: Service | undefined, choices: readonly Choice[]): void {
+    if (service === undefined || !(service.internalLocal || service.externalLocal)) {
+      this.#ports.delete(id);
+      return;
+    }
     const without = choices.filter(({ usable, local }) => usable && local.count === 0);
     const ports = POLICIES.flatMap((policy) =>
       hasLocalPolicy(service, policy) ? without.map(({ family }) => ({ policy, family })) : [],
@@ -34,7 +38,6 @@ export class NoLocalEndpoints {
   }
 }
 
-function hasLocalPolicy(service: Service | undefined, policy: Count["policy"]): boolean {
-  if (service === undefined) return false;
+function hasLocalPolicy(service: Service, policy: Count["policy"]): boolean {
   return policy === "internal" ? service.internalLocal : service.externalLocal;
 }
