@@ -19,6 +19,8 @@ export const SOON: Readonly<Record<Family, string>> = { 4: "10.96.0.30", 6: "fd0
 
 const START_LIMIT_MS = 20_000;
 const TRY_MS = 20;
+/** Below those that the kernel hands out. */
+const FIRST_SOURCE_PORT = 10_000;
 /** With three endpoints the chance that none of so many meets one of them is (2/3)^100: never. */
 const LATEST = 100;
 
@@ -32,6 +34,7 @@ export class Stage {
   readonly manifests: string;
   private readonly log: string;
   private child: Subprocess | undefined;
+  private sourcePort = FIRST_SOURCE_PORT;
 
   private constructor(world: World) {
     this.world = world;
@@ -103,8 +106,11 @@ export class Stage {
   }
 
   private async answers(family: Family): Promise<boolean> {
-    const address = WEB.clusterIP[family];
-    const { outcome } = await this.world.connect("a3", address, 80, { patience: TRY_MS });
+    // A connection that is tried before there are rules leaves a flow without translation behind; its
+    // source port is one that no other client gets by chance.
+    this.sourcePort += 1;
+    const options = { patience: TRY_MS, sourcePort: this.sourcePort };
+    const { outcome } = await this.world.connect("a3", WEB.clusterIP[family], 80, options);
     return outcome === "answered";
   }
 

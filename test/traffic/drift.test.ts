@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { FAMILIES } from "../netns/addresses.ts";
 import { Fixture } from "./fixture.ts";
 import { frontend } from "./scenario.ts";
-import { answers, connect, eventually, nameOf } from "./steps.ts";
+import { answers, eventually, trial } from "./steps.ts";
 
 const fixture = new Fixture();
 const SERVED = /^(a1|b1)$/;
@@ -20,7 +20,7 @@ test.each([
   for (const family of FAMILIES) {
     for (const to of ["clusterIP", "vip", "node port"] as const) {
       const target = made.reach(family, to, "outside");
-      const name = async () => nameOf(await connect(fixture.world, target, { patience: 100 }));
+      const name = () => trial(fixture.world, target);
       expect(await eventually(name, (each) => SERVED.test(each))).toMatch(SERVED);
       expect(await answers(fixture.world, target)).toEqual(["a1", "b1"]);
     }
@@ -33,6 +33,6 @@ test("an element that is removed comes again", async () => {
   const { address } = frontend(target.to, target.number, 4);
   const element = `delete element inet sluice frontends4 { ${address} . tcp . 80 }`;
   await fixture.world.run("node1", ["nft", element]);
-  const name = async () => nameOf(await connect(fixture.world, target, { patience: 100 }));
+  const name = () => trial(fixture.world, target);
   expect(await eventually(name, (each) => SERVED.test(each))).toMatch(SERVED);
 });
