@@ -19,9 +19,13 @@ const GROW_PAGES_MIN: u32 = 16;
 const GROW_PAGES_MAX: u32 = 512;
 
 const lists: usize = memory.data(112 * 4);
+const runs: usize = memory.data(32 * 4);
+const mergeHead: usize = memory.data(8);
 let bumpAt: usize = (__heap_base + 7) & ~7;
 let bumpEnd: usize = <usize>memory.size() << 16;
 let used: usize = 0;
+/** Released since free blocks were last joined: joining again before that gains nothing. */
+let freed: usize = 0;
 let limitPages: u32 = 0xffff;
 
 /** `size` bytes, 8-byte aligned, not cleared; 0 if memory cannot grow. Size 0 counts as 1. */
@@ -48,6 +52,7 @@ export function release(block: usize, size: usize): void {
   if (!block) return;
   const kind = classOf(size);
   used -= classBytes(kind);
+  freed += classBytes(kind);
   push(kind, block);
 }
 
@@ -90,18 +95,29 @@ function push(kind: u32, block: usize): void {
   store<u32>(list, block);
 }
 
+/** A bump region with room for `bytes`: a large free block, new memory, or at last any free block, joined if need be. */
 function refill(kind: u32, bytes: usize): bool {
-  for (let large = max(kind, classOf(CUTTABLE)); large < CLASSES; large++) {
-    const list = lists + (large << 2);
+  if (cut(max(kind, classOf(CUTTABLE))) || growMemory(bytes) || cut(kind + 1)) return true;
+  if (freed < bytes) return false;
+  freed = 0;
+  scatter();
+  joinFree();
+  return cut(kind);
+}
+
+/** Makes the smallest free block of this class or a larger one the bump region. */
+function cut(kind: u32): bool {
+  for (let larger = kind; larger < CLASSES; larger++) {
+    const list = lists + (larger << 2);
     const block: usize = load<u32>(list);
     if (!block) continue;
     store<u32>(list, load<u32>(block));
     scatter();
     bumpAt = block;
-    bumpEnd = block + classBytes(large);
+    bumpEnd = block + classBytes(larger);
     return true;
   }
-  return growMemory(bytes);
+  return false;
 }
 
 function growMemory(bytes: usize): bool {
@@ -125,12 +141,79 @@ function growMemory(bytes: usize): bool {
 
 /** What is left of the bump region goes to the lists. */
 function scatter(): void {
-  while (bumpEnd - bumpAt >= 8) {
-    const rest = bumpEnd - bumpAt;
-    let kind = min(classOf(rest), CLASSES - 1);
-    if (classBytes(kind) > rest) kind--;
-    push(kind, bumpAt);
-    bumpAt += classBytes(kind);
-  }
+  pushAll(bumpAt, bumpEnd - bumpAt);
   bumpAt = bumpEnd;
+}
+
+/** Puts a region into the lists, as the largest blocks it can be cut into. */
+function pushAll(at: usize, bytes: usize): void {
+  while (bytes >= 8) {
+    let kind = min(classOf(min(bytes, LARGEST)), CLASSES - 1);
+    if (classBytes(kind) > bytes) kind--;
+    push(kind, at);
+    at += classBytes(kind);
+    bytes -= classBytes(kind);
+  }
+}
+
+/**
+ * Joins free neighbours. Slow (every free block is sorted by its address), so it is done only when memory
+ * would run out otherwise. A free block has room for two words: the next one, and its size.
+ */
+function joinFree(): void {
+  let all: usize = 0;
+  for (let kind: u32 = 0; kind < CLASSES; kind++) {
+    const list = lists + (kind << 2);
+    for (let block: usize = load<u32>(list); block; ) {
+      const next: usize = load<u32>(block);
+      store<u32>(block, all);
+      store<u32>(block, classBytes(kind), 4);
+      all = block;
+      block = next;
+    }
+    store<u32>(list, 0);
+  }
+  for (let block = sortByAddress(all); block; ) {
+    let bytes: usize = load<u32>(block, 4);
+    let next: usize = load<u32>(block);
+    while (next == block + bytes) {
+      bytes += load<u32>(next, 4);
+      next = load<u32>(next);
+    }
+    pushAll(block, bytes);
+    block = next;
+  }
+}
+
+/** Merge sort of a list, bottom up: `runs` holds a sorted list of 2^i blocks at i, or nothing. */
+function sortByAddress(all: usize): usize {
+  memory.fill(runs, 0, 32 * 4);
+  for (let block = all; block; ) {
+    const next: usize = load<u32>(block);
+    store<u32>(block, 0);
+    let run = block;
+    let i: usize = 0;
+    for (; load<u32>(runs + (i << 2)); i++) {
+      run = merge(run, load<u32>(runs + (i << 2)));
+      store<u32>(runs + (i << 2), 0);
+    }
+    store<u32>(runs + (i << 2), run);
+    block = next;
+  }
+  let sorted: usize = 0;
+  for (let i: usize = 0; i < 32; i++) sorted = merge(sorted, load<u32>(runs + (i << 2)));
+  return sorted;
+}
+
+function merge(a: usize, b: usize): usize {
+  let tail = mergeHead;
+  while (a && b) {
+    const first = min(a, b);
+    store<u32>(tail, first);
+    tail = first;
+    if (first == a) a = load<u32>(a);
+    else b = load<u32>(b);
+  }
+  store<u32>(tail, a ? a : b);
+  return load<u32>(mergeHead);
 }

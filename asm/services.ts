@@ -17,6 +17,8 @@ import { nameDrop, nameFind, nameHold, nameService, NAME_NONE, setNameService } 
 
 const STRIDE: u32 = 40;
 const CAPACITY_MIN: u32 = 256;
+/** This many dirty ids can be taken even without memory. */
+const TAKEN_MIN: u32 = 64;
 const FLAG_DIRTY: u8 = 1;
 const FLAG_TAKEN: u8 = 2;
 
@@ -32,8 +34,11 @@ let taken: usize = 0;
 let takenCount: u32 = 0;
 let takenCapacity: u32 = 0;
 
-/** Makes record 0. False if there is no memory even for that. */
+/** Makes record 0. False if there is no memory even for this. */
 export function initServices(): bool {
+  taken = allocate(<usize>TAKEN_MIN << 2);
+  if (!taken) return false;
+  takenCapacity = TAKEN_MIN;
   return reserveId();
 }
 
@@ -199,8 +204,8 @@ export function dirtyCount(): u32 {
   return dirty;
 }
 
-/** Takes up to `most` ids off the list, into u32s at `takenDirty`. Returns how many, -1 if memory cannot grow. */
-export function takeDirty(most: u32): i32 {
+/** Takes up to `most` ids off the list, into u32s at `takenDirty`. Returns how many: fewer if memory cannot grow. */
+export function takeDirty(most: u32): u32 {
   for (let i: u32 = 0; i < takenCount; i++) {
     const id = load<u32>(taken + (<usize>i << 2));
     const record = recordOf(id);
@@ -208,13 +213,14 @@ export function takeDirty(most: u32): i32 {
     settleService(id);
   }
   takenCount = 0;
-  const count = min(most, dirty);
+  let count = min(most, dirty);
   if (count > takenCapacity) {
     const moved = allocate(<usize>count << 2);
-    if (!moved) return -1;
-    release(taken, <usize>takenCapacity << 2);
-    taken = moved;
-    takenCapacity = count;
+    if (moved) {
+      release(taken, <usize>takenCapacity << 2);
+      taken = moved;
+      takenCapacity = count;
+    } else count = takenCapacity;
   }
   for (let i: u32 = 0; i < count; i++) {
     const id = firstDirty;

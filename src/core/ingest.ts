@@ -85,7 +85,6 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
     dirtyCount: () => exports.dirtyCount(),
     takeDirty(max) {
       const count = exports.takeDirty(max);
-      if (count < 0) throw outOfMemory("list changed Services", wasm.u8().byteLength);
       const from = exports.takenDirty() >>> 2;
       return Array.from(wasm.u32().subarray(from, from + count)) as ServiceId[];
     },

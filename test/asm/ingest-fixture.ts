@@ -40,6 +40,8 @@ export interface Rows {
 export interface TestCore extends Core {
   /** Feeds one event; true if it changed anything. */
   put(kind: ObjectKind, object: JsonObject): boolean;
+  /** Feeds a frame to a stream of its own kind that is opened again after an error. */
+  feed(kind: ObjectKind, frame: Uint8Array): void;
   remove(kind: ObjectKind, namespace: string, name: string): boolean;
   rows(): Rows;
   /** Replaces everything by nothing, and settles what is left. */
@@ -72,6 +74,15 @@ export function createTestCore(build: CoreBuild, memoryMax?: number): TestCore {
   return {
     ...core,
     exports: inside,
+    feed(kind, frame) {
+      try {
+        feed(streams[kind], frame);
+      } catch (thrown) {
+        streams[kind].close();
+        streams[kind] = core.openStream(kind, "watch");
+        throw thrown;
+      }
+    },
     put: (kind, object) => put(kind, "ADDED", object),
     remove: (kind, namespace, name) => put(kind, "DELETED", { metadata: { namespace, name } }),
     rows: () => readRows(core, inside),
@@ -81,7 +92,7 @@ export function createTestCore(build: CoreBuild, memoryMax?: number): TestCore {
         core.endReplace(kind);
       }
       // Ids stay valid until the next call.
-      core.takeDirty(core.dirtyCount());
+      while (core.dirtyCount() > 0) core.takeDirty(core.dirtyCount());
       core.takeDirty(0);
       core.takeProblems();
     },

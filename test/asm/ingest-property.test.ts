@@ -22,7 +22,9 @@ type Step =
 
 /** The node's zone. */
 const NAMES_OF_AN_EMPTY_CORE = 1;
-const RUNS = { debug: 20, release: 80 };
+const RUNS = { debug: 20, release: 40 };
+/** A loaded machine is no failure. */
+const TIMEOUT_MS = 60_000;
 
 const remove = fc.nat(5).map((dice) => dice === 0);
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
@@ -79,112 +81,131 @@ function play(core: TestCore, steps: readonly Step[]): void {
 }
 
 describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
-  test("after each step of a random history", () => {
-    fc.assert(
-      fc.property(anyHistory, (steps) => {
-        const core = createTestCore(build);
-        const model = new Model();
-        for (const [index, step] of steps.entries()) {
-          const expected = model.apply(step);
-          playStep(core, step, index);
-          expect(core.rows()).toEqual({ services: model.services, slices: model.slices });
-          const fields = core.takeProblems().map(({ field }) => field);
-          const told = fields.filter((field) => field !== "");
-          expect(told.sort()).toEqual([...expected].sort());
-          core.takeDirty(100);
-          expect(playStep(core, step, index + 1000)).toBe(false);
-          expect(core.dirtyCount()).toBe(0);
-          core.takeProblems();
-        }
-        expect(core.serviceCount()).toBe(Object.keys(model.services).length);
-        expect(core.sliceCount()).toBe(Object.keys(model.slices).length);
-        const rows = Object.values(model.slices).flatMap(({ endpoints }) => endpoints);
-        expect(core.endpointCount()).toBe(rows.length);
-        const local = new Set(rows.filter((row) => row.local).map((row) => row.address));
-        const found = [...core.localAddresses(4), ...core.localAddresses(6)];
-        expect(new Set(found.map((bytes) => bytes.toHex()))).toEqual(local);
-        expect(found.length).toBe(local.size);
-      }),
-      { numRuns: RUNS[build] },
-    );
-  });
-
-  test("whatever the chunks in which the bytes come", () => {
-    fc.assert(
-      fc.property(
-        anyHistory,
-        fc.infiniteStream(fc.integer({ min: 1, max: 300 })),
-        (steps, sizes) => {
-          const whole = createTestCore(build);
-          play(whole, steps);
-          const cut = createTestCore(build);
-          for (const kind of ["Service", "EndpointSlice"] as const satisfies ObjectKind[]) {
-            const stream = cut.openStream(kind, "watch");
-            const frames = steps.map((step, i) =>
-              step.kind === kind ? frameOf(step, i + 1) : new Uint8Array(),
-            );
-            const bytes = Buffer.concat(frames);
-            for (let at = 0; at < bytes.length; ) {
-              const size = Math.min(sizes.next().value as number, bytes.length - at);
-              feed(stream, bytes.subarray(at, at + size));
-              at += size;
-            }
-            stream.close();
+  test(
+    "after each step of a random history",
+    () => {
+      fc.assert(
+        fc.property(anyHistory, (steps) => {
+          const core = createTestCore(build);
+          const model = new Model();
+          for (const [index, step] of steps.entries()) {
+            const expected = model.apply(step);
+            playStep(core, step, index);
+            expect(core.rows()).toEqual({ services: model.services, slices: model.slices });
+            const fields = core.takeProblems().map(({ field }) => field);
+            const told = fields.filter((field) => field !== "");
+            expect(told.sort()).toEqual([...expected].sort());
+            core.takeDirty(100);
+            expect(playStep(core, step, index + 1000)).toBe(false);
+            expect(core.dirtyCount()).toBe(0);
+            core.takeProblems();
           }
-          expect(cut.rows()).toEqual(whole.rows());
-        },
-      ),
-      { numRuns: RUNS[build] / 2 },
-    );
-  });
+          expect(core.serviceCount()).toBe(Object.keys(model.services).length);
+          expect(core.sliceCount()).toBe(Object.keys(model.slices).length);
+          const rows = Object.values(model.slices).flatMap(({ endpoints }) => endpoints);
+          expect(core.endpointCount()).toBe(rows.length);
+          const local = new Set(rows.filter((row) => row.local).map((row) => row.address));
+          const found = [...core.localAddresses(4), ...core.localAddresses(6)];
+          expect(new Set(found.map((bytes) => bytes.toHex()))).toEqual(local);
+          expect(found.length).toBe(local.size);
+        }),
+        { numRuns: RUNS[build] },
+      );
+    },
+    TIMEOUT_MS,
+  );
 
-  test("and corrupted bytes are an error of the object or of the stream, never a trap", () => {
-    const damage = fc.array(fc.tuple(fc.nat(100_000), fc.nat(255)), { minLength: 1, maxLength: 4 });
-    fc.assert(
-      fc.property(anyHistory, damage, fc.boolean(), (steps, hits, keepLength) => {
-        const core = createTestCore(build);
-        play(core, steps);
-        const stream = core.openStream(steps[0]?.kind ?? "Service", "watch");
-        const bytes = Buffer.concat(steps.map((step, i) => frameOf(step, i + 100)));
-        for (const [place, value] of hits) {
-          const at = place % bytes.length;
-          // The length of the first frame, when it is kept, lets the damage reach the decoders.
-          if (!keepLength || at >= 4) bytes[at] = value;
-        }
-        try {
-          feed(stream, bytes);
-        } catch (thrown) {
-          expect(thrown).toBeInstanceOf(SluiceError);
-          expect((thrown as SluiceError).code).toBe("API_MALFORMED");
-          expect(() => feed(stream, new Uint8Array(1))).toThrow("Cannot read a watch");
-        }
-        stream.close();
-        const slices = Object.values(core.rows().slices);
-        expect(core.sliceCount()).toBe(slices.length);
-        expect(core.endpointCount()).toBe(slices.flatMap(({ endpoints }) => endpoints).length);
-        core.empty();
-        expect(core.rows()).toEqual({ services: {}, slices: {} });
-        expect(core.exports.nameCount()).toBe(NAMES_OF_AN_EMPTY_CORE);
-      }),
-      { numRuns: RUNS[build] * 2 },
-    );
-  });
+  test(
+    "whatever the chunks in which the bytes come",
+    () => {
+      fc.assert(
+        fc.property(
+          anyHistory,
+          fc.infiniteStream(fc.integer({ min: 1, max: 300 })),
+          (steps, sizes) => {
+            const whole = createTestCore(build);
+            play(whole, steps);
+            const cut = createTestCore(build);
+            for (const kind of ["Service", "EndpointSlice"] as const satisfies ObjectKind[]) {
+              const stream = cut.openStream(kind, "watch");
+              const frames = steps.map((step, i) =>
+                step.kind === kind ? frameOf(step, i + 1) : new Uint8Array(),
+              );
+              const bytes = Buffer.concat(frames);
+              for (let at = 0; at < bytes.length; ) {
+                const size = Math.min(sizes.next().value as number, bytes.length - at);
+                feed(stream, bytes.subarray(at, at + size));
+                at += size;
+              }
+              stream.close();
+            }
+            expect(cut.rows()).toEqual(whole.rows());
+          },
+        ),
+        { numRuns: RUNS[build] / 2 },
+      );
+    },
+    TIMEOUT_MS,
+  );
 
-  test("and when all is deleted, all memory comes back", () => {
-    fc.assert(
-      fc.property(anyHistory, (steps) => {
-        const core = createTestCore(build);
-        // What grows and stays, grows on the first round: tables, regions, the builder.
-        const used = [0, 1].map(() => {
+  test(
+    "and corrupted bytes are an error of the object or of the stream, never a trap",
+    () => {
+      const damage = fc.array(fc.tuple(fc.nat(100_000), fc.nat(255)), {
+        minLength: 1,
+        maxLength: 4,
+      });
+      fc.assert(
+        fc.property(anyHistory, damage, fc.boolean(), (steps, hits, keepLength) => {
+          const core = createTestCore(build);
           play(core, steps);
+          const stream = core.openStream(steps[0]?.kind ?? "Service", "watch");
+          const bytes = Buffer.concat(steps.map((step, i) => frameOf(step, i + 100)));
+          for (const [place, value] of hits) {
+            const at = place % bytes.length;
+            // The length of the first frame, when it is kept, lets the damage reach the decoders.
+            if (!keepLength || at >= 4) bytes[at] = value;
+          }
+          try {
+            feed(stream, bytes);
+          } catch (thrown) {
+            expect(thrown).toBeInstanceOf(SluiceError);
+            expect((thrown as SluiceError).code).toBe("API_MALFORMED");
+            expect(() => feed(stream, new Uint8Array(1))).toThrow("Cannot read a watch");
+          }
+          stream.close();
+          const slices = Object.values(core.rows().slices);
+          expect(core.sliceCount()).toBe(slices.length);
+          expect(core.endpointCount()).toBe(slices.flatMap(({ endpoints }) => endpoints).length);
           core.empty();
-          return core.exports.heapUsed();
-        });
-        expect(used[1]).toBe(used[0] as number);
-        expect(core.exports.nameCount()).toBe(NAMES_OF_AN_EMPTY_CORE);
-        expect(core.localAddresses(4)).toEqual([]);
-      }),
-      { numRuns: RUNS[build] / 2 },
-    );
-  });
+          expect(core.rows()).toEqual({ services: {}, slices: {} });
+          expect(core.exports.nameCount()).toBe(NAMES_OF_AN_EMPTY_CORE);
+        }),
+        { numRuns: RUNS[build] * 2 },
+      );
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "and when all is deleted, all memory comes back",
+    () => {
+      fc.assert(
+        fc.property(anyHistory, (steps) => {
+          const core = createTestCore(build);
+          // What grows and stays, grows on the first round: tables, regions, the builder.
+          const used = [0, 1].map(() => {
+            play(core, steps);
+            core.empty();
+            return core.exports.heapUsed();
+          });
+          expect(used[1]).toBe(used[0] as number);
+          expect(core.exports.nameCount()).toBe(NAMES_OF_AN_EMPTY_CORE);
+          expect(core.localAddresses(4)).toEqual([]);
+        }),
+        { numRuns: RUNS[build] / 2 },
+      );
+    },
+    TIMEOUT_MS,
+  );
 });
