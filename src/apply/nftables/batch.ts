@@ -14,7 +14,7 @@ import { NFPROTO_INET } from "./constants.ts";
 
 /** Writes nf_tables messages of the family inet. The same object serves transaction after transaction. */
 export class Batch {
-  readonly writer = new MessageWriter(1 << 20);
+  readonly writer = new MessageWriter();
   /** Where each message starts, by its sequence number - 1. */
   readonly starts: number[] = [];
 

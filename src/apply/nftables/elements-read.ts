@@ -46,7 +46,7 @@ export function readElements(
     [nft.NFTA_SET_ELEM_LIST_SET, set],
   ];
   const element = emptyElement();
-  dump(socket, `elements of ${set}`, nft.NFT_MSG_GETSETELEM, filter, restart, (reader) =>
+  dump(socket, nft.NFT_MSG_GETSETELEM, filter, restart, (reader) =>
     readMessage(reader, element, each),
   );
 }

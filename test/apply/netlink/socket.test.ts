@@ -14,10 +14,11 @@ import {
   printRefusal,
   systemError,
 } from "../../../src/apply/netlink/errors.ts";
-import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
+import { type Netlink, NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { Batch } from "../../../src/apply/nftables/batch.ts";
 import * as nft from "../../../src/apply/nftables/constants.ts";
 import { writeDeleteTable, writeTable } from "../../../src/apply/nftables/install.ts";
+import { readChains } from "../../../src/apply/nftables/read.ts";
 import { inFreshNetns, run } from "../netns.ts";
 
 inFreshNetns();
@@ -72,6 +73,20 @@ describe("a transaction", () => {
     ).toThrow("from the callback");
     expect(batch.send(socket)).toEqual({ refusals: [], acks: 1 });
   });
+});
+
+test("a dump that is interrupted is read again, and taken as it is if others never rest", () => {
+  let dumps = 0;
+  const restless = (rest: number): Netlink => ({
+    maxBytes: 0,
+    send: () => ({ refusals: [], acks: 0 }),
+    dump: () => ++dumps < rest,
+    close() {},
+  });
+  expect(readChains(restless(3))).toEqual([]);
+  expect(dumps).toBe(3);
+  expect(readChains(restless(Infinity))).toEqual([]);
+  expect(dumps).toBe(13);
 });
 
 test("a socket of the first user namespace carries transactions of many megabytes", () => {
