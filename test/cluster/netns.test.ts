@@ -33,10 +33,11 @@ describe.skipIf(!root)("a test's network namespace", () => {
       if (output.includes("\n")) break;
     }
     const { name, pid } = JSON.parse(output) as { name: string; pid: number };
-    expect(runSync(["ip", "netns", "pids", name]).trim()).toBe(`${pid}`);
+    const inside = () => runSync(["ip", "netns", "pids", name]).trim();
+    while (inside() !== `${pid}`) await Bun.sleep(1);
     owner.kill("SIGKILL");
     await owner.exited;
-    while (runSync(["ip", "netns", "pids", name]).trim() !== "") await Bun.sleep(1);
+    while (inside() !== "") await Bun.sleep(1);
 
     const next = makeNamespace();
     expect(runSync(["ip", "netns", "list"])).not.toContain(name);
