@@ -139,5 +139,8 @@ poller.watch(0, libc.POLLIN, () => {
     }
   }
 });
-while (open) poller.turn();
-tidyUp();
+try {
+  while (open) poller.turn();
+} finally {
+  tidyUp();
+}

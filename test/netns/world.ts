@@ -1,5 +1,5 @@
 /** A small world of network namespaces: two nodes, their pods, a client outside. */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addressOf, FAMILIES, HOSTS, type Place, PODS, SERVER_PORTS } from "./addresses.ts";
@@ -90,6 +90,7 @@ export class World {
   /** Removes everything, with the processes in it. */
   async close(): Promise<void> {
     await this.board.close();
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   private async lay(attachment: Attachment): Promise<void> {

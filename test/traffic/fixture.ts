@@ -13,7 +13,7 @@ import {
 import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
 import type { Frontend } from "./scenario.ts";
-import type { Target } from "./steps.ts";
+import { type Target, takeTime } from "./steps.ts";
 
 export type Own = Omit<ServiceSpec, "name" | "number">;
 export type Endpoints = readonly (EndpointPlace | EndpointSpec)[];
@@ -38,6 +38,7 @@ export class Fixture {
 
   /** For the whole of a test file. */
   constructor(flags: readonly string[] = DEFAULT_FLAGS) {
+    takeTime();
     beforeAll(async () => {
       const world = await World.build();
       const program = new Program(world);

@@ -5,7 +5,9 @@ import { monitor } from "../netns/monitor.ts";
 import { service, slices } from "../netns/objects.ts";
 import { BINARY, Program, ruleset } from "../netns/program.ts";
 import { execute, World } from "../netns/world.ts";
-import { answers, connect, eventually, type Target } from "./steps.ts";
+import { answers, connect, eventually, type Target, takeTime } from "./steps.ts";
+
+takeTime();
 
 let world: World;
 let program: Program;

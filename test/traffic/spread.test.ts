@@ -5,7 +5,7 @@ import type { Reply } from "../netns/board.ts";
 import { service, slices } from "../netns/objects.ts";
 import { Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
-import { connect, type Target } from "./steps.ts";
+import { connect, type Target, takeTime } from "./steps.ts";
 
 const CONNECTIONS = 1200;
 const AT_ONCE = 200;
@@ -13,6 +13,8 @@ const ENDPOINTS = ["a1", "a2", "b1", "b2"] as const;
 /** Seven standard deviations of a binomial distribution: exceeded once in 4 * 10^11 runs. */
 const SHARE = 1 / ENDPOINTS.length;
 const BOUND = 7 * Math.sqrt(CONNECTIONS * SHARE * (1 - SHARE));
+
+takeTime();
 
 let world: World;
 

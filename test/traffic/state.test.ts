@@ -6,7 +6,7 @@ import { externalIps, type ServiceSpec, service, slices } from "../netns/objects
 import { Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
 import { type Element, kernelElements } from "./kernel.ts";
-import "./steps.ts";
+import { takeTime } from "./steps.ts";
 
 const SERVICES: readonly ServiceSpec[] = [
   { name: "plain", number: 1 },
@@ -19,6 +19,8 @@ const SERVICES: readonly ServiceSpec[] = [
   { name: "many", number: 8, ports: [{}, { name: "dns", port: 53, protocol: "UDP" }] },
   { name: "stream", number: 9, ports: [{ protocol: "SCTP" }] },
 ];
+
+takeTime();
 
 let world: World;
 let program: Program;

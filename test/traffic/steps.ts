@@ -5,8 +5,10 @@ import type { Reply } from "../netns/board.ts";
 import type { ConnectOptions, World } from "../netns/world.ts";
 import { type Frontend, frontend } from "./scenario.ts";
 
-/** For every test and hook of the files that use these steps. */
-setDefaultTimeout(60_000);
+/** For every test and hook of the file that calls it: a test that fails by patience takes its time. */
+export function takeTime(): void {
+  setDefaultTimeout(60_000);
+}
 
 const SILENCE_PATIENCE_MS = 250;
 const GIVE_UP_MS = 10_000;
