@@ -54,8 +54,17 @@ export const SERVICE_CIDRS = ["10.96.0.0/12", "fd00:96::/108"] as const;
 const ADMIN_TOKEN = "admin";
 const PROXY_TOKEN = "proxy";
 
-/** Why no control plane can run here; undefined if one can. Builds its programs if need be. */
+/**
+ * Why no control plane can run here; undefined if one can. Builds its programs if need be.
+ * @throws the same as an Error in CI, where it is no reason to skip
+ */
 export async function whyNoControlPlane(): Promise<string | undefined> {
+  const reason = await obstacle();
+  if (reason !== undefined && process.env["CI"] === "true") throw new Error(reason);
+  return reason;
+}
+
+async function obstacle(): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return "a control plane needs root, for its network namespace";
   try {
     await programs();
