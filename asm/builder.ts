@@ -1,5 +1,6 @@
 // A scratch region that grows, in which a block is built before it replaces anything.
 
+import { clearWords } from "./bytes";
 import { allocate, release, resize } from "./heap";
 
 const SIZE_MIN: usize = 4096;
@@ -20,7 +21,7 @@ export function buildStart(): void {
   length = 0;
 }
 
-/** `bytes` more at the end, cleared; 0 if memory cannot grow. Valid until the next `build`. */
+/** `bytes` more at the end (a multiple of 4), cleared; 0 if memory cannot grow. Valid until the next `build`. */
 export function build(bytes: usize): usize {
   if (length + bytes > size) {
     const wanted = max(SIZE_MIN, max(size << 1, length + bytes));
@@ -30,7 +31,7 @@ export function build(bytes: usize): usize {
     size = wanted;
   }
   const at = base + length;
-  memory.fill(at, 0, bytes);
+  clearWords(at, bytes);
   length += bytes;
   return at;
 }

@@ -1,40 +1,76 @@
 // An EndpointSlice message (k8s.io/api discovery/v1) → a slice block (slices.ts) in the builder.
 
-import {
-  PROBLEM_ADDRESS_TYPE, PROBLEM_ENDPOINT_ADDRESS, PROBLEM_ENDPOINT_PORT, PROBLEM_ENDPOINT_PROTOCOL,
-  PROBLEM_MALFORMED, PROBLEM_SERVICE_LABEL, PROBLEM_TOO_MANY,
-} from "./layout";
 import { build, buildStart, built, builtLength } from "./builder";
-import { isText, sameBytes } from "./bytes";
-import { dropHints, hintFlags, HINT_NODES, HINT_THIS_NODE, HINT_ZONES, holdHints, keepHints } from "./hints";
-import { composeServiceKey, metaFlags, metaServiceAt, metaServiceLength, META_HEADLESS } from "./meta";
-import { nameDrop, nameHold, NAME_NONE } from "./names";
+import { copy16, isText, sameBytes } from "./bytes";
+import {
+  dropHints,
+  HINT_NODES,
+  HINT_THIS_NODE,
+  HINT_ZONES,
+  hintFlags,
+  holdHints,
+  recallHints,
+  rememberHints,
+} from "./hints";
+import {
+  PROBLEM_ADDRESS_TYPE,
+  PROBLEM_ENDPOINT_ADDRESS,
+  PROBLEM_ENDPOINT_PORT,
+  PROBLEM_ENDPOINT_PROTOCOL,
+  PROBLEM_MALFORMED,
+  PROBLEM_SERVICE_LABEL,
+  PROBLEM_TOO_MANY,
+} from "./layout";
+import { LIST_MAX } from "./limits";
+import {
+  composeServiceKey,
+  META_HEADLESS,
+  metaFlags,
+  metaServiceAt,
+  metaServiceLength,
+} from "./meta";
+import { NAME_NONE, nameDrop, nameHold } from "./names";
 import { isThisNode } from "./node";
-import { ABSENT, DECODED, NO_MEMORY, REFUSED } from "./outcome";
+import { ABSENT, DECODED, NO_MEMORY, refuse } from "./outcome";
 import { problem, problemNumber } from "./problems";
 import {
-  broken, bytesAt, bytesLength, enterBytes, enterMessage, leaveMessage, more, noBytes, openMessage, readBytes, readInt,
-  readTag, readVarint, skipField,
+  broken,
+  bytesAt,
+  bytesLength,
+  enterBytes,
+  enterMessage,
+  leaveMessage,
+  more,
+  noBytes,
+  openMessage,
+  readBytes,
+  readInt,
+  readTag,
+  readVarint,
+  skipField,
 } from "./protobuf";
 import { protocolOf } from "./protocols";
 import {
-  ENDPOINT_LOCAL, ENDPOINT_READY, ENDPOINT_SERVING, ENDPOINT_TERMINATING, endpointStride, releaseSliceRefs,
-  SLICE_FLAG_ZONES, SLICE_HEADER, SLICE_PORT,
+  ENDPOINT_LOCAL,
+  ENDPOINT_READY,
+  ENDPOINT_SERVING,
+  ENDPOINT_TERMINATING,
+  endpointStride,
+  releaseSliceRefs,
+  SLICE_FLAG_ZONES,
+  SLICE_HEADER,
+  SLICE_PORT,
 } from "./slices";
 import { parseAddress, parsedAddress, parsedFamily } from "./text";
 
-/** A limit for hostile objects: the API server allows 100 ports in a slice. */
-const PORTS_MAX: u32 = 8192;
 /** Zones of one endpoint that are looked at: the API server allows 8. */
 const ZONES_MAX: u32 = 64;
 
 const zones: usize = memory.data(64 * 4);
 let zoneCount: u32 = 0;
 let nodeFlags: u32 = 0;
-/** Neighbours have the same hints more often than not: the bytes and the set of the last ones. */
-let lastHintsAt: usize = 0;
-let lastHintsLength: usize = 0;
-let lastHints: usize = 0;
+/** What `readHints` read; 0 = nothing in it. */
+let readSet: usize = 0;
 
 /**
  * Decodes a slice whose metadata has been read; `typeAt` is its addressType. When DECODED, names and hints in
@@ -42,7 +78,11 @@ let lastHints: usize = 0;
  */
 export function decodeSlice(at: usize, length: usize, typeAt: usize, typeLength: usize): i32 {
   if (metaFlags & META_HEADLESS) return ABSENT;
-  const family: u32 = isText(typeAt, typeLength, "IPv4") ? 4 : isText(typeAt, typeLength, "IPv6") ? 6 : 0;
+  const family: u32 = isText(typeAt, typeLength, "IPv4")
+    ? 4
+    : isText(typeAt, typeLength, "IPv6")
+      ? 6
+      : 0;
   if (!family) {
     problem(PROBLEM_ADDRESS_TYPE, 0, typeAt, typeLength);
     return ABSENT;
@@ -67,24 +107,19 @@ export function discardSlice(): void {
   releaseSliceRefs(built());
 }
 
-function refuse(rule: i32, index: u32): i32 {
-  problem(rule, index, 0, 0);
-  return REFUSED;
-}
-
 function buildPorts(at: usize, length: usize): i32 {
   let index: u32 = 0;
   openMessage(at, length);
   while (more()) {
-    if (readTag() != (3 << 3 | 2)) {
+    if (readTag() != ((3 << 3) | 2)) {
       skipField();
       continue;
     }
-    if (index == PORTS_MAX) return refuse(PROBLEM_TOO_MANY, 4);
+    if (index == LIST_MAX) return refuse(PROBLEM_TOO_MANY, 4);
     const outcome = buildPort(index++);
     if (outcome != DECODED) return outcome;
   }
-  return broken() ? refuse(PROBLEM_MALFORMED, 0) : DECODED;
+  return broken() ? refuse(PROBLEM_MALFORMED) : DECODED;
 }
 
 /** A port without a number (or 0) or without a name is no port to forward to: kube-proxy passes over it as well. */
@@ -98,18 +133,18 @@ function buildPort(index: u32): i32 {
   const outer = enterMessage();
   while (more()) {
     switch (readTag()) {
-      case 1 << 3 | 2:
+      case (1 << 3) | 2:
         readBytes();
         named = true;
         nameAt = bytesAt;
         nameLength = bytesLength;
         break;
-      case 2 << 3 | 2:
+      case (2 << 3) | 2:
         readBytes();
         protocolAt = bytesAt;
         protocolLength = bytesLength;
         break;
-      case 3 << 3 | 0:
+      case (3 << 3) | 0:
         port = readInt();
         break;
       default:
@@ -143,16 +178,15 @@ function buildPort(index: u32): i32 {
 
 function buildEndpoints(at: usize, length: usize, family: u32): i32 {
   let index: u32 = 0;
-  lastHintsLength = 0;
   openMessage(at, length);
   while (more()) {
-    if (readTag() != (2 << 3 | 2)) {
+    if (readTag() != ((2 << 3) | 2)) {
       skipField();
       continue;
     }
     if (!buildEndpoint(index++, family)) return NO_MEMORY;
   }
-  return broken() ? refuse(PROBLEM_MALFORMED, 0) : DECODED;
+  return broken() ? refuse(PROBLEM_MALFORMED) : DECODED;
 }
 
 /** False if memory cannot grow. */
@@ -165,24 +199,24 @@ function buildEndpoint(index: u32, family: u32): bool {
   const outer = enterMessage();
   while (more()) {
     switch (readTag()) {
-      case 1 << 3 | 2: // addresses
+      case (1 << 3) | 2: // addresses
         readBytes();
         if (!addresses++) {
           addressAt = bytesAt;
           addressLength = bytesLength;
         }
         break;
-      case 2 << 3 | 2: // conditions
+      case (2 << 3) | 2: // conditions
         flags = (flags & ENDPOINT_LOCAL) | readConditions();
         break;
-      case 6 << 3 | 2: // nodeName
+      case (6 << 3) | 2: // nodeName
         readBytes();
         if (isThisNode(bytesAt, bytesLength)) flags |= ENDPOINT_LOCAL;
         break;
-      case 8 << 3 | 2: // hints
-        forgetHints(hints);
+      case (8 << 3) | 2: // hints
+        dropHints(hints);
         if (!readHints()) return false;
-        hints = lastHints;
+        hints = readSet;
         break;
       default:
         skipField();
@@ -190,23 +224,24 @@ function buildEndpoint(index: u32, family: u32): bool {
   }
   leaveMessage(outer);
   if (broken()) {
-    forgetHints(hints);
+    dropHints(hints);
     return true;
   }
   if (!parseAddress(addressAt, addressLength) || parsedFamily != family) {
-    forgetHints(hints);
+    dropHints(hints);
     problem(PROBLEM_ENDPOINT_ADDRESS, index, addressAt, addressLength);
     return true;
   }
   const row = build(endpointStride(family));
   if (!row) {
-    forgetHints(hints);
+    dropHints(hints);
     return false;
   }
   const block = built();
   store<u32>(row, hints);
   store<u32>(row, flags, 4);
-  memory.copy(row + 8, parsedAddress, family == 4 ? 4 : 16);
+  if (family == 4) store<u32>(row, load<u32>(parsedAddress), 8);
+  else copy16(row + 8, parsedAddress);
   store<u32>(block, load<u32>(block, 36) + 1, 36);
   if (hintFlags(hints) & HINT_ZONES) store<u8>(block, load<u8>(block, 33) | SLICE_FLAG_ZONES, 33);
   return true;
@@ -219,7 +254,13 @@ function readConditions(): u32 {
   while (more()) {
     const tag = readTag();
     const flag: u32 =
-      tag == (1 << 3 | 0) ? ENDPOINT_READY : tag == (2 << 3 | 0) ? ENDPOINT_SERVING : tag == (3 << 3 | 0) ? ENDPOINT_TERMINATING : 0;
+      tag == ((1 << 3) | 0)
+        ? ENDPOINT_READY
+        : tag == ((2 << 3) | 0)
+          ? ENDPOINT_SERVING
+          : tag == ((3 << 3) | 0)
+            ? ENDPOINT_TERMINATING
+            : 0;
     if (!flag) skipField();
     else if (readVarint()) flags |= flag;
     else flags &= ~flag;
@@ -228,43 +269,34 @@ function readConditions(): u32 {
   return flags;
 }
 
-/** EndpointHints { 1: forZones[] { 1: name }, 2: forNodes[] { 1: name } }, into `lastHints`, held. False if memory cannot grow. */
+/** EndpointHints { 1: forZones[] { 1: name }, 2: forNodes[] { 1: name } }, into `readSet`, held. False if memory cannot grow. */
 function readHints(): bool {
   readBytes();
-  if (lastHintsLength && bytesLength == lastHintsLength && sameBytes(bytesAt, lastHintsAt, bytesLength)) {
-    keepHints(lastHints);
-    return true;
-  }
+  const from = bytesAt;
+  const length = bytesLength;
+  readSet = recallHints(from, length);
+  if (readSet) return true;
   zoneCount = 0;
   nodeFlags = 0;
-  lastHintsAt = bytesAt;
-  lastHintsLength = bytesLength;
-  lastHints = 0;
   let enough = true;
   const outer = enterBytes();
   while (enough && more()) {
     const tag = readTag();
-    if (tag == (1 << 3 | 2)) {
+    if (tag == ((1 << 3) | 2)) {
       readHintName();
       enough = addZone();
-    } else if (tag == (2 << 3 | 2)) {
+    } else if (tag == ((2 << 3) | 2)) {
       readHintName();
       nodeFlags |= HINT_NODES;
       if (isThisNode(bytesAt, bytesLength)) nodeFlags |= HINT_THIS_NODE;
     } else skipField();
   }
   leaveMessage(outer);
-  if (enough) lastHints = holdHints(zones, zoneCount, nodeFlags);
-  for (let i: u32 = 0; i < zoneCount; i++) nameDrop(load<u32>(zones + (<usize>i << 2)));
-  if (lastHints || (enough && !zoneCount && !nodeFlags)) return true;
-  lastHintsLength = 0;
-  return false;
-}
-
-/** The endpoint they were read for is left out: the set may be gone now, so it is no longer the last one. */
-function forgetHints(hints: usize): void {
-  dropHints(hints);
-  lastHintsLength = 0;
+  if (enough) readSet = holdHints(zones, zoneCount, nodeFlags);
+  for (let i: u32 = 0; i < zoneCount; i++) nameDrop(load<u32>(zones + ((<usize>i) << 2)));
+  if (!readSet) return enough && !zoneCount && !nodeFlags;
+  if (!broken()) rememberHints(from, length, readSet);
+  return true;
 }
 
 /** ForZone and ForNode { 1: name }, into `bytesAt`, empty if there is none. */
@@ -272,7 +304,7 @@ function readHintName(): void {
   const outer = enterMessage();
   noBytes();
   while (more()) {
-    if (readTag() == (1 << 3 | 2)) readBytes();
+    if (readTag() == ((1 << 3) | 2)) readBytes();
     else skipField();
   }
   leaveMessage(outer);
@@ -284,13 +316,13 @@ function addZone(): bool {
   const name = nameHold(bytesAt, bytesLength);
   if (name == NAME_NONE) return false;
   let place = zoneCount;
-  while (place && load<u32>(zones + (<usize>(place - 1) << 2)) > name) place--;
-  const at = zones + (<usize>place << 2);
+  while (place && load<u32>(zones + ((<usize>(place - 1)) << 2)) > name) place--;
+  const at = zones + ((<usize>place) << 2);
   if (place && load<u32>(at - 4) == name) {
     nameDrop(name);
     return true;
   }
-  memory.copy(at + 4, at, <usize>(zoneCount - place) << 2);
+  memory.copy(at + 4, at, (<usize>(zoneCount - place)) << 2);
   store<u32>(at, name);
   zoneCount++;
   return true;

@@ -1,14 +1,40 @@
 // A list: `k8s\0` + Unknown { 1: TypeMeta, 2: raw: XxxList { 1: ListMeta, 2: items[] }, … }, taken item by
 // item as they become complete, so that a list of any size needs memory for one of its items only.
 
-import {
-  FEED_ERR_MALFORMED, FEED_ERR_MEMORY, FEED_LIST_END, FEED_LIST_META, FEED_OBJECTS, FEED_VERSION, KIND_SERVICE,
-} from "./layout";
 import { isText } from "./bytes";
-import { keepContinue, keepVersion, kindAt, kindLength, MAGIC, OBJECT_MAX, peeked, peekVarint, readKind, setConsumed } from "./framing";
+import {
+  keepContinue,
+  keepVersion,
+  kindAt,
+  kindLength,
+  MAGIC,
+  OBJECT_MAX,
+  peeked,
+  peekVarint,
+  readKind,
+  setConsumed,
+} from "./framing";
 import { CHANGED, ingest } from "./ingest";
+import {
+  FEED_ERR_MALFORMED,
+  FEED_ERR_MEMORY,
+  FEED_LIST_END,
+  FEED_LIST_META,
+  FEED_OBJECTS,
+  FEED_VERSION,
+  KIND_SERVICE,
+} from "./layout";
 import { NO_MEMORY } from "./outcome";
-import { broken, bytesAt, bytesLength, more, openMessage, readBytes, readTag, skipField } from "./protobuf";
+import {
+  broken,
+  bytesAt,
+  bytesLength,
+  more,
+  openMessage,
+  readBytes,
+  readTag,
+  skipField,
+} from "./protobuf";
 
 const AT_START: u32 = 0;
 const IN_UNKNOWN: u32 = 1;
@@ -22,7 +48,14 @@ let valueAt: usize = 0;
 let valueLength: u64 = 0;
 
 /** Consumes what is complete. `state` and `rest` are places that keep where we are from chunk to chunk. */
-export function feedList(stream: usize, kind: i32, state: usize, rest: usize, buffer: usize, length: u32): i32 {
+export function feedList(
+  stream: usize,
+  kind: i32,
+  state: usize,
+  rest: usize,
+  buffer: usize,
+  length: u32,
+): i32 {
   const end = buffer + length;
   let at = buffer;
   let result = 0;
@@ -51,10 +84,10 @@ export function feedList(stream: usize, kind: i32, state: usize, rest: usize, bu
       break;
     }
     if (now == IN_UNKNOWN) {
-      if (tag == (2 << 3 | 2)) {
+      if (tag == ((2 << 3) | 2)) {
         store<u32>(state, IN_LIST);
         store<u32>(rest, <u32>valueLength);
-      } else if (tag == (1 << 3 | 2) && !isList(kind)) return FEED_ERR_MALFORMED;
+      } else if (tag == ((1 << 3) | 2) && !isList(kind)) return FEED_ERR_MALFORMED;
     } else {
       if (<u32>size > load<u32>(rest)) return FEED_ERR_MALFORMED;
       store<u32>(rest, load<u32>(rest) - size);
@@ -69,11 +102,11 @@ export function feedList(stream: usize, kind: i32, state: usize, rest: usize, bu
 }
 
 function feedField(stream: usize, kind: i32): i32 {
-  if (tag == (2 << 3 | 2)) {
+  if (tag == ((2 << 3) | 2)) {
     const outcome = ingest(kind, valueAt, <usize>valueLength, false);
     return outcome == NO_MEMORY ? FEED_ERR_MEMORY : outcome == CHANGED ? FEED_OBJECTS : 0;
   }
-  return tag == (1 << 3 | 2) ? feedListMeta(stream) : 0;
+  return tag == ((1 << 3) | 2) ? feedListMeta(stream) : 0;
 }
 
 /** ListMeta { 2: resourceVersion, 3: continue } */
@@ -82,10 +115,10 @@ function feedListMeta(stream: usize): i32 {
   openMessage(valueAt, <usize>valueLength);
   while (more()) {
     const field = readTag();
-    if (field == (2 << 3 | 2)) {
+    if (field == ((2 << 3) | 2)) {
       readBytes();
       kept = keepVersion(stream, bytesAt, bytesLength) && kept;
-    } else if (field == (3 << 3 | 2)) {
+    } else if (field == ((3 << 3) | 2)) {
       readBytes();
       kept = keepContinue(stream, bytesAt, bytesLength) && kept;
     } else skipField();
@@ -112,10 +145,10 @@ function peekField(at: usize, end: usize): i32 {
 /** The same, but of the list itself only tag and length. */
 function peekUnknown(at: usize, end: usize): i32 {
   const tagBytes = peekVarint(at, end);
-  if (tagBytes <= 0 || peeked != (2 << 3 | 2)) return peekField(at, end);
+  if (tagBytes <= 0 || peeked != ((2 << 3) | 2)) return peekField(at, end);
   const bytes = peekVarint(at + tagBytes, end);
   if (bytes <= 0) return bytes;
-  tag = 2 << 3 | 2;
+  tag = (2 << 3) | 2;
   valueLength = peeked;
   return valueLength > 0x7fff_ffff ? -1 : tagBytes + bytes;
 }
@@ -130,6 +163,8 @@ function isList(kind: i32): bool {
   if (broken()) return false;
   return (
     !kindLength ||
-    (kind == KIND_SERVICE ? isText(kindAt, kindLength, "ServiceList") : isText(kindAt, kindLength, "EndpointSliceList"))
+    (kind == KIND_SERVICE
+      ? isText(kindAt, kindLength, "ServiceList")
+      : isText(kindAt, kindLength, "EndpointSliceList"))
   );
 }

@@ -1,16 +1,51 @@
 // A watch: frames of u32be length + WatchEvent { 1: type, 2: RawExtension { 1: raw } }, whose raw is
 // `k8s\0` + Unknown { 1: TypeMeta, 2: the object }.
 
-import {
-  FEED_ERR_MALFORMED, FEED_ERR_MEMORY, FEED_INITIAL_END, FEED_OBJECTS, FEED_STATUS, FEED_VERSION, KIND_SERVICE,
-  STREAM_MESSAGE_LENGTH, STREAM_STATUS_CODE,
-} from "./layout";
 import { isText } from "./bytes";
-import { keepMessage, keepVersion, kindAt, kindLength, MAGIC, OBJECT_MAX, readKind, setConsumed } from "./framing";
+import {
+  keepMessage,
+  keepVersion,
+  kindAt,
+  kindLength,
+  MAGIC,
+  OBJECT_MAX,
+  readKind,
+  setConsumed,
+} from "./framing";
 import { CHANGED, ingest } from "./ingest";
-import { clearMeta, metaFlags, metaVersionAt, metaVersionLength, META_INITIAL_END, readMeta } from "./meta";
+import {
+  FEED_ERR_MALFORMED,
+  FEED_ERR_MEMORY,
+  FEED_INITIAL_END,
+  FEED_OBJECTS,
+  FEED_STATUS,
+  FEED_VERSION,
+  KIND_SERVICE,
+  STREAM_MESSAGE_LENGTH,
+  STREAM_STATUS_CODE,
+} from "./layout";
+import {
+  clearMeta,
+  META_INITIAL_END,
+  metaFlags,
+  metaVersionAt,
+  metaVersionLength,
+  readMeta,
+} from "./meta";
 import { NO_MEMORY } from "./outcome";
-import { broken, bytesAt, bytesLength, enterMessage, leaveMessage, more, openMessage, readBytes, readInt, readTag, skipField } from "./protobuf";
+import {
+  broken,
+  bytesAt,
+  bytesLength,
+  enterMessage,
+  leaveMessage,
+  more,
+  openMessage,
+  readBytes,
+  readInt,
+  readTag,
+  skipField,
+} from "./protobuf";
 
 let typeAt: usize = 0;
 let typeLength: usize = 0;
@@ -36,15 +71,18 @@ export function feedWatch(stream: usize, kind: i32, buffer: usize, length: u32):
 
 function feedEvent(stream: usize, kind: i32, at: usize, length: u32): i32 {
   if (!unwrap(at, length)) return FEED_ERR_MALFORMED;
-  if (isText(typeAt, typeLength, "ERROR") || isText(kindAt, kindLength, "Status")) return feedStatus(stream);
+  if (isText(typeAt, typeLength, "ERROR") || isText(kindAt, kindLength, "Status"))
+    return feedStatus(stream);
   if (!isKind(kind)) return FEED_ERR_MALFORMED;
   if (isText(typeAt, typeLength, "BOOKMARK")) return feedBookmark(stream);
   const deleted = isText(typeAt, typeLength, "DELETED");
-  if (!deleted && !isText(typeAt, typeLength, "ADDED") && !isText(typeAt, typeLength, "MODIFIED")) return FEED_ERR_MALFORMED;
+  if (!deleted && !isText(typeAt, typeLength, "ADDED") && !isText(typeAt, typeLength, "MODIFIED"))
+    return FEED_ERR_MALFORMED;
   const outcome = ingest(kind, objectAt, objectLength, deleted);
   if (outcome == NO_MEMORY) return FEED_ERR_MEMORY;
   let result = outcome == CHANGED ? FEED_OBJECTS : 0;
-  if (metaVersionLength && keepVersion(stream, metaVersionAt, metaVersionLength)) result |= FEED_VERSION;
+  if (metaVersionLength && keepVersion(stream, metaVersionAt, metaVersionLength))
+    result |= FEED_VERSION;
   return result;
 }
 
@@ -56,14 +94,14 @@ function unwrap(at: usize, length: usize): bool {
   openMessage(at, length);
   while (more()) {
     const tag = readTag();
-    if (tag == (1 << 3 | 2)) {
+    if (tag == ((1 << 3) | 2)) {
       readBytes();
       typeAt = bytesAt;
       typeLength = bytesLength;
-    } else if (tag == (2 << 3 | 2)) {
+    } else if (tag == ((2 << 3) | 2)) {
       const outer = enterMessage();
       while (more()) {
-        if (readTag() == (1 << 3 | 2)) {
+        if (readTag() == ((1 << 3) | 2)) {
           readBytes();
           rawAt = bytesAt;
           rawLength = bytesLength;
@@ -83,12 +121,12 @@ function unwrapUnknown(at: usize, length: usize): bool {
   openMessage(at, length);
   while (more()) {
     const tag = readTag();
-    if (tag == (1 << 3 | 2)) {
+    if (tag == ((1 << 3) | 2)) {
       const outer = enterMessage();
       readKind();
       leaveMessage(outer);
       typed = true;
-    } else if (tag == (2 << 3 | 2)) {
+    } else if (tag == ((2 << 3) | 2)) {
       readBytes();
       objectAt = bytesAt;
       objectLength = bytesLength;
@@ -98,7 +136,9 @@ function unwrapUnknown(at: usize, length: usize): bool {
 }
 
 function isKind(kind: i32): bool {
-  return kind == KIND_SERVICE ? isText(kindAt, kindLength, "Service") : isText(kindAt, kindLength, "EndpointSlice");
+  return kind == KIND_SERVICE
+    ? isText(kindAt, kindLength, "Service")
+    : isText(kindAt, kindLength, "EndpointSlice");
 }
 
 /** A bookmark is an object of the stream's kind with nothing but its metadata. */
@@ -106,11 +146,13 @@ function feedBookmark(stream: usize): i32 {
   clearMeta();
   openMessage(objectAt, objectLength);
   while (more()) {
-    if (readTag() == (1 << 3 | 2)) readMeta();
+    if (readTag() == ((1 << 3) | 2)) readMeta();
     else skipField();
   }
   if (broken() || !keepVersion(stream, metaVersionAt, metaVersionLength)) return FEED_ERR_MALFORMED;
-  return (metaVersionLength ? FEED_VERSION : 0) | (metaFlags & META_INITIAL_END ? FEED_INITIAL_END : 0);
+  return (
+    (metaVersionLength ? FEED_VERSION : 0) | (metaFlags & META_INITIAL_END ? FEED_INITIAL_END : 0)
+  );
 }
 
 /** meta/v1 Status { 3: message, 6: code } */
@@ -120,10 +162,10 @@ function feedStatus(stream: usize): i32 {
   openMessage(objectAt, objectLength);
   while (more()) {
     const tag = readTag();
-    if (tag == (3 << 3 | 2)) {
+    if (tag == ((3 << 3) | 2)) {
       readBytes();
       keepMessage(stream, bytesAt, bytesLength);
-    } else if (tag == (6 << 3 | 0)) store<i32>(stream + STREAM_STATUS_CODE, readInt());
+    } else if (tag == ((6 << 3) | 0)) store<i32>(stream + STREAM_STATUS_CODE, readInt());
     else skipField();
   }
   return broken() ? FEED_ERR_MALFORMED : FEED_STATUS;

@@ -1,8 +1,15 @@
 // What both formats need: numbers that may be cut off by the end of a chunk, and texts kept for the host.
 
 import {
-  STREAM_CONTINUE, STREAM_CONTINUE_LENGTH, STREAM_CONTINUE_MAX, STREAM_MESSAGE, STREAM_MESSAGE_LENGTH,
-  STREAM_MESSAGE_MAX, STREAM_VERSION, STREAM_VERSION_LENGTH, STREAM_VERSION_MAX,
+  STREAM_CONTINUE,
+  STREAM_CONTINUE_LENGTH,
+  STREAM_CONTINUE_MAX,
+  STREAM_MESSAGE,
+  STREAM_MESSAGE_LENGTH,
+  STREAM_MESSAGE_MAX,
+  STREAM_VERSION,
+  STREAM_VERSION_LENGTH,
+  STREAM_VERSION_MAX,
 } from "./layout";
 import { bytesAt, bytesLength, more, readBytes, readTag, skipField } from "./protobuf";
 
@@ -46,14 +53,21 @@ export function keepContinue(stream: usize, at: usize, length: usize): bool {
 }
 
 export function keepMessage(stream: usize, at: usize, length: usize): void {
-  keep(stream, at, min<usize>(length, STREAM_MESSAGE_MAX), STREAM_MESSAGE, STREAM_MESSAGE_LENGTH, STREAM_MESSAGE_MAX);
+  keep(
+    stream,
+    at,
+    min<usize>(length, STREAM_MESSAGE_MAX),
+    STREAM_MESSAGE,
+    STREAM_MESSAGE_LENGTH,
+    STREAM_MESSAGE_MAX,
+  );
 }
 
 /** Reads a TypeMeta { 1: apiVersion, 2: kind } from the cursor to the message's end. */
 export function readKind(): void {
   kindLength = 0;
   while (more()) {
-    if (readTag() == (2 << 3 | 2)) {
+    if (readTag() == ((2 << 3) | 2)) {
       readBytes();
       kindAt = bytesAt;
       kindLength = bytesLength;
@@ -65,7 +79,14 @@ export function readKind(): void {
 export let kindAt: usize = 0;
 export let kindLength: usize = 0;
 
-function keep(stream: usize, at: usize, length: usize, place: usize, lengthPlace: usize, most: usize): bool {
+function keep(
+  stream: usize,
+  at: usize,
+  length: usize,
+  place: usize,
+  lengthPlace: usize,
+  most: usize,
+): bool {
   if (length > most) return false;
   memory.copy(stream + place, at, length);
   store<u32>(stream + lengthPlace, length);

@@ -31,26 +31,47 @@ export function hash64(from: usize, length: usize): u64 {
   let at = from;
   let last = (<u64>length) << 56;
   if (rest) {
-    if (length > 8) last |= load<u64>(whole + rest - 8) >> (64 - (<u64>rest << 3));
-    else for (let i: usize = 0; i < rest; i++) last |= (<u64>load<u8>(whole + i)) << (<u64>i << 3);
+    if (length > 8) last |= load<u64>(whole + rest - 8) >> (64 - ((<u64>rest) << 3));
+    else
+      for (let i: usize = 0; i < rest; i++) last |= (<u64>load<u8>(whole + i)) << ((<u64>i) << 3);
   }
   for (;;) {
     const word = at < whole ? load<u64>(at) : last;
     v3 ^= word;
-    v0 += v1; v1 = rotl<u64>(v1, 13); v1 ^= v0; v0 = rotl<u64>(v0, 32);
-    v2 += v3; v3 = rotl<u64>(v3, 16); v3 ^= v2;
-    v0 += v3; v3 = rotl<u64>(v3, 21); v3 ^= v0;
-    v2 += v1; v1 = rotl<u64>(v1, 17); v1 ^= v2; v2 = rotl<u64>(v2, 32);
+    v0 += v1;
+    v1 = rotl<u64>(v1, 13);
+    v1 ^= v0;
+    v0 = rotl<u64>(v0, 32);
+    v2 += v3;
+    v3 = rotl<u64>(v3, 16);
+    v3 ^= v2;
+    v0 += v3;
+    v3 = rotl<u64>(v3, 21);
+    v3 ^= v0;
+    v2 += v1;
+    v1 = rotl<u64>(v1, 17);
+    v1 ^= v2;
+    v2 = rotl<u64>(v2, 32);
     v0 ^= word;
     if (at >= whole) break;
     at += 8;
   }
   v2 ^= 0xff;
   for (let round = 0; round < 3; round++) {
-    v0 += v1; v1 = rotl<u64>(v1, 13); v1 ^= v0; v0 = rotl<u64>(v0, 32);
-    v2 += v3; v3 = rotl<u64>(v3, 16); v3 ^= v2;
-    v0 += v3; v3 = rotl<u64>(v3, 21); v3 ^= v0;
-    v2 += v1; v1 = rotl<u64>(v1, 17); v1 ^= v2; v2 = rotl<u64>(v2, 32);
+    v0 += v1;
+    v1 = rotl<u64>(v1, 13);
+    v1 ^= v0;
+    v0 = rotl<u64>(v0, 32);
+    v2 += v3;
+    v3 = rotl<u64>(v3, 16);
+    v3 ^= v2;
+    v0 += v3;
+    v3 = rotl<u64>(v3, 21);
+    v3 ^= v0;
+    v2 += v1;
+    v1 = rotl<u64>(v1, 17);
+    v1 ^= v2;
+    v2 = rotl<u64>(v2, 32);
   }
   return v0 ^ v1 ^ v2 ^ v3;
 }

@@ -22,7 +22,7 @@ const lists: usize = memory.data(112 * 4);
 const runs: usize = memory.data(32 * 4);
 const mergeHead: usize = memory.data(8);
 let bumpAt: usize = (__heap_base + 7) & ~7;
-let bumpEnd: usize = <usize>memory.size() << 16;
+let bumpEnd: usize = (<usize>memory.size()) << 16;
 let used: usize = 0;
 /** Released since free blocks were last joined: joining again before that gains nothing. */
 let freed: usize = 0;

@@ -1,32 +1,46 @@
 // The border: everything the host may call. Nothing but numbers crosses; names and layouts are in layout.ts.
 
-// ── memory ──
-export { allocate, release, heapUsed, heapLimit } from "./heap";
-
-// ── state ──
-export { start } from "./start";
-export { setNodeName } from "./node";
-export { setZone } from "./zone";
-export { streamOpen, streamReserve, streamFeed, streamClose } from "./streams";
-export { beginReplace, endReplace } from "./ingest";
 export {
-  takeDirty, takenDirty, dirtyCount, markDirty, markAllDirty,
-  isService, findService, serviceEnd, serviceCount, serviceName, serviceBlock,
-} from "./services";
-export { sliceCount, endpointCount } from "./slices";
-export { nameDirectory } from "./names";
-export { localSlots, localAt, localsVersion } from "./locals";
-export { problemBytes, problemRegion, clearProblems } from "./problems";
-export { triggerCount, triggerRegion, clearTriggers } from "./triggers";
-
-// ── select ──
-export { selectRegion, select, choicesPointer } from "./select";
-
+  adopt,
+  countPackets,
+  elementCount,
+  exchangeRegion,
+  forget,
+  hasEndpoint,
+  ownerOf,
+  readElements,
+  rewind,
+} from "./adopt";
+export { ignoredCount } from "./batch";
+export { commit, desiredRegion, diff, ownersRegion } from "./diff";
 // ── diff ──
 export { defineTables, elementTotal } from "./elements";
-export { desiredRegion, ownersRegion, diff, commit } from "./diff";
-export { operationsPointer, operationsBytes, operationsCount } from "./operations";
-export { ignoredCount } from "./batch";
+// ── memory ──
+export { allocate, heapLimit, heapUsed, release } from "./heap";
+export { beginReplace, endReplace } from "./ingest";
+export { localAt, localSlots, localsVersion } from "./locals";
+export { nameDirectory } from "./names";
+export { setNodeName } from "./node";
+export { operationsBytes, operationsCount, operationsPointer } from "./operations";
+export { clearProblems, problemBytes, problemRegion } from "./problems";
+// ── select ──
+export { choicesPointer, select, selectRegion } from "./select";
 export {
-  exchangeRegion, adopt, forget, countPackets, rewind, readElements, ownerOf, hasEndpoint, elementCount,
-} from "./adopt";
+  dirtyCount,
+  findService,
+  isService,
+  markAllDirty,
+  markDirty,
+  serviceBlock,
+  serviceCount,
+  serviceEnd,
+  serviceName,
+  takeDirty,
+  takenDirty,
+} from "./services";
+export { endpointCount, sliceCount } from "./slices";
+// ── state ──
+export { start } from "./start";
+export { streamClose, streamFeed, streamOpen, streamReserve } from "./streams";
+export { clearTriggers, triggerCount, triggerRegion } from "./triggers";
+export { setZone } from "./zone";

@@ -2,24 +2,56 @@
 // that may fail for want of memory is reserved, and only then does it replace what was there. An object that
 // is refused leaves the tables as they were.
 
-import { KIND_ENDPOINT_SLICE, KIND_SERVICE, PROBLEM_MALFORMED, PROBLEM_NAME } from "./layout";
 import { built, builtLength } from "./builder";
 import { sameBytes } from "./bytes";
 import { decodeService, discardService } from "./decode-service";
 import { decodeSlice, discardSlice } from "./decode-slice";
 import { allocate, release } from "./heap";
+import { KIND_ENDPOINT_SLICE, KIND_SERVICE, PROBLEM_MALFORMED, PROBLEM_NAME } from "./layout";
 import { dropLocals, holdLocals } from "./locals";
 import {
-  clearMeta, composeKey, metaNameAt, metaNameLength, metaTriggerAt, metaTriggerLength, metaVersion, objectKey,
-  objectKeyLength, readMeta, serviceKey, serviceKeyLength, voidMetaVersion,
+  clearMeta,
+  composeKey,
+  metaNameAt,
+  metaNameLength,
+  metaTriggerAt,
+  metaTriggerLength,
+  metaVersion,
+  objectKey,
+  objectKeyLength,
+  readMeta,
+  serviceKey,
+  serviceKeyLength,
+  voidMetaVersion,
 } from "./meta";
-import { nameDrop, nameFind, nameHold, nameLength, nameSlice, nameText, NAME_NONE } from "./names";
+import { NAME_NONE, nameDrop, nameFind, nameHold, nameLength, nameSlice, nameText } from "./names";
 import { ABSENT, DECODED, NO_MEMORY } from "./outcome";
 import { forgetProblems, openSubject, problem, sweepProblems } from "./problems";
-import { broken, bytesAt, bytesLength, more, openMessage, readBytes, readTag, skipField } from "./protobuf";
 import {
-  ensureService, findService, firstSlice, isService, markDirty, serviceBlock, serviceEnd, serviceEpoch, serviceName,
-  serviceVersion, setServiceBlock, setServiceEpoch, setServiceVersion, settleService,
+  broken,
+  bytesAt,
+  bytesLength,
+  more,
+  openMessage,
+  readBytes,
+  readTag,
+  skipField,
+} from "./protobuf";
+import {
+  ensureService,
+  findService,
+  firstSlice,
+  isService,
+  markDirty,
+  serviceBlock,
+  serviceEnd,
+  serviceEpoch,
+  serviceName,
+  serviceVersion,
+  setServiceBlock,
+  setServiceEpoch,
+  setServiceVersion,
+  settleService,
 } from "./services";
 import { linkSlice, nextSlice, sliceEpoch, sliceService, unlinkSlice } from "./slices";
 import { addTriggerTime } from "./triggers";
@@ -46,7 +78,12 @@ let typeLength: usize = 0;
 export function ingest(kind: i32, at: usize, length: usize, deleted: bool): i32 {
   scan(at, length);
   const named = composeKey();
-  openSubject(kind, objectKey, objectKeyLength, kind == KIND_SERVICE ? serviceEpochNow : sliceEpochNow);
+  openSubject(
+    kind,
+    objectKey,
+    objectKeyLength,
+    kind == KIND_SERVICE ? serviceEpochNow : sliceEpochNow,
+  );
   const intact = !broken();
   if (!intact) voidMetaVersion();
   if (!named || !intact) {
@@ -79,20 +116,20 @@ function scan(at: usize, length: usize): void {
   openMessage(at, length);
   while (more()) {
     switch (readTag()) {
-      case 1 << 3 | 2:
+      case (1 << 3) | 2:
         readMeta();
         break;
-      case 2 << 3 | 2:
+      case (2 << 3) | 2:
         readBytes();
         specAt = bytesAt;
         specLength = bytesLength;
         break;
-      case 3 << 3 | 2:
+      case (3 << 3) | 2:
         readBytes();
         statusAt = bytesAt;
         statusLength = bytesLength;
         break;
-      case 4 << 3 | 2:
+      case (4 << 3) | 2:
         readBytes();
         typeAt = bytesAt;
         typeLength = bytesLength;
@@ -197,9 +234,16 @@ function ingestSlice(at: usize, length: usize, deleted: bool): i32 {
 
 function isSameSlice(slice: usize): bool {
   const size: usize = load<u32>(slice, 24);
-  if (size != builtLength() || !sameBytes(slice + SLICE_CONTENT, built() + SLICE_CONTENT, size - SLICE_CONTENT)) return false;
+  if (
+    size != builtLength() ||
+    !sameBytes(slice + SLICE_CONTENT, built() + SLICE_CONTENT, size - SLICE_CONTENT)
+  )
+    return false;
   const service = serviceName(sliceService(slice));
-  return <usize>nameLength(service) == serviceKeyLength && sameBytes(nameText(service), serviceKey, serviceKeyLength);
+  return (
+    <usize>nameLength(service) == serviceKeyLength &&
+    sameBytes(nameText(service), serviceKey, serviceKeyLength)
+  );
 }
 
 function placeSlice(former: usize): i32 {

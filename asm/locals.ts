@@ -2,15 +2,29 @@
 //
 // Record: 0 u32 hash · 4 u32 rows that hold it · 8 u32 family · 12 addr[16]
 
-import { allocate, release } from "./heap";
-import { hash32 } from "./hash";
 import { sameBytes } from "./bytes";
+import { hash32 } from "./hash";
+import { allocate, release } from "./heap";
 import {
-  slotHash, slotItem, tableFirst, tableNext, tableRemove, tableReserve, tableSet, tableSlot, tableSlots,
-} from "./table";
-import {
-  ENDPOINT_LOCAL, endpointAddress, endpointFlags, endpointStride, sliceEndpointCount, sliceEndpoints, sliceFamily,
+  ENDPOINT_LOCAL,
+  endpointAddress,
+  endpointFlags,
+  endpointStride,
+  sliceEndpointCount,
+  sliceEndpoints,
+  sliceFamily,
 } from "./slices";
+import {
+  slotHash,
+  slotItem,
+  tableFirst,
+  tableNext,
+  tableRemove,
+  tableReserve,
+  tableSet,
+  tableSlot,
+  tableSlots,
+} from "./table";
 
 const BYTES: usize = 28;
 const table: usize = memory.data(12);
@@ -94,7 +108,12 @@ function dropLocal(family: u32, address: usize): void {
 function find(family: u32, address: usize, length: usize, hash: u32): usize {
   let slot = tableFirst(table, hash);
   for (let item: usize = slotItem(slot); item; item = slotItem(slot)) {
-    if (slotHash(slot) == hash && load<u32>(item, 8) == family && sameBytes(item + 12, address, length)) break;
+    if (
+      slotHash(slot) == hash &&
+      load<u32>(item, 8) == family &&
+      sameBytes(item + 12, address, length)
+    )
+      break;
     slot = tableNext(table, slot);
   }
   return slot;

@@ -2,7 +2,17 @@
 
 import { isText } from "./bytes";
 import { hash64 } from "./hash";
-import { bytesAt, bytesLength, enterMessage, leaveMessage, more, readBytes, readTag, readVarint, skipField } from "./protobuf";
+import {
+  bytesAt,
+  bytesLength,
+  enterMessage,
+  leaveMessage,
+  more,
+  readBytes,
+  readTag,
+  readVarint,
+  skipField,
+} from "./protobuf";
 
 export const META_PROXY_NAME: u32 = 1; // label service.kubernetes.io/service-proxy-name, whatever its value
 export const META_HEADLESS: u32 = 2; // label service.kubernetes.io/headless
@@ -149,7 +159,8 @@ function readLabel(): void {
     metaServiceAt = valueAt;
     metaServiceLength = valueLength;
   } else if (isText(keyAt, keyLength, "service.kubernetes.io/headless")) metaFlags |= META_HEADLESS;
-  else if (isText(keyAt, keyLength, "service.kubernetes.io/service-proxy-name")) metaFlags |= META_PROXY_NAME;
+  else if (isText(keyAt, keyLength, "service.kubernetes.io/service-proxy-name"))
+    metaFlags |= META_PROXY_NAME;
 }
 
 function readAnnotation(): void {
@@ -157,7 +168,10 @@ function readAnnotation(): void {
   if (isText(keyAt, keyLength, "endpoints.kubernetes.io/last-change-trigger-time")) {
     metaTriggerAt = valueAt;
     metaTriggerLength = valueLength;
-  } else if (isText(keyAt, keyLength, "k8s.io/initial-events-end") && isText(valueAt, valueLength, "true")) {
+  } else if (
+    isText(keyAt, keyLength, "k8s.io/initial-events-end") &&
+    isText(valueAt, valueLength, "true")
+  ) {
     metaFlags |= META_INITIAL_END;
   }
 }

@@ -11,9 +11,18 @@
 // The directory leads from an id to its block; a free id holds (next free id << 1 | 1).
 
 import { sameBytes } from "./bytes";
-import { allocate, release, resize } from "./heap";
 import { hash32 } from "./hash";
-import { slotHash, slotItem, tableCount, tableFirst, tableNext, tableRemove, tableReserve, tableSet } from "./table";
+import { allocate, release, resize } from "./heap";
+import {
+  slotHash,
+  slotItem,
+  tableCount,
+  tableFirst,
+  tableNext,
+  tableRemove,
+  tableReserve,
+  tableSet,
+} from "./table";
 
 /** No such name, or no memory for it. */
 export const NAME_NONE: u32 = 0xffff_ffff;
@@ -53,7 +62,7 @@ export function nameHold(at: usize, length: usize): u32 {
   store<u32>(block, 0, 12);
   store<u32>(block, length, 16);
   memory.copy(block + NAME_BYTES, at, length);
-  store<u32>(directory + (<usize>id << 2), block);
+  store<u32>(directory + ((<usize>id) << 2), block);
   let slot = tableFirst(table, hash);
   while (slotItem(slot)) slot = tableNext(table, slot);
   tableSet(table, slot, hash, id);
@@ -79,7 +88,7 @@ export function nameDrop(id: u32): void {
   while (slotItem(slot) != id) slot = tableNext(table, slot);
   tableRemove(table, slot);
   release(block, NAME_BYTES + load<u32>(block, 16));
-  store<u32>(directory + (<usize>id << 2), (freeId << 1) | 1);
+  store<u32>(directory + ((<usize>id) << 2), (freeId << 1) | 1);
   freeId = id;
 }
 
@@ -120,7 +129,7 @@ export function nameDirectory(): usize {
 }
 
 function nameBlock(id: u32): usize {
-  return id ? <usize>load<u32>(directory + (<usize>id << 2)) : emptyName;
+  return id ? <usize>load<u32>(directory + ((<usize>id) << 2)) : emptyName;
 }
 
 function findHashed(at: usize, length: usize, hash: u32): u32 {
@@ -128,7 +137,8 @@ function findHashed(at: usize, length: usize, hash: u32): u32 {
   for (let id = slotItem(slot); id; id = slotItem(slot)) {
     if (slotHash(slot) == hash) {
       const block = nameBlock(id);
-      if (<usize>load<u32>(block, 16) == length && sameBytes(block + NAME_BYTES, at, length)) return id;
+      if (<usize>load<u32>(block, 16) == length && sameBytes(block + NAME_BYTES, at, length))
+        return id;
     }
     slot = tableNext(table, slot);
   }
@@ -138,7 +148,7 @@ function findHashed(at: usize, length: usize, hash: u32): u32 {
 function reserveId(): bool {
   if (freeId || unused < capacity) return true;
   const wanted = capacity ? capacity << 1 : DIRECTORY_MIN;
-  const moved = resize(directory, <usize>capacity << 2, <usize>wanted << 2);
+  const moved = resize(directory, (<usize>capacity) << 2, (<usize>wanted) << 2);
   if (!moved) return false;
   if (!capacity) store<u32>(moved, emptyName);
   directory = moved;
@@ -149,6 +159,6 @@ function reserveId(): bool {
 function takeId(): u32 {
   if (!freeId) return unused++;
   const id = freeId;
-  freeId = load<u32>(directory + (<usize>id << 2)) >> 1;
+  freeId = load<u32>(directory + ((<usize>id) << 2)) >> 1;
   return id;
 }

@@ -1,11 +1,25 @@
 // Problems of objects, on their way to the host (records: layout.ts), and which objects have some, so that
 // their being mended or gone can be told.
 
-import { KIND_SERVICE, PROBLEM_HEADER, PROBLEM_MENDED, PROBLEM_VALUE_MAX, PROBLEMS_PER_OBJECT } from "./layout";
 import { allocate, release, resize } from "./heap";
-import { nameDrop, nameFind, nameHold, nameLength, nameText, NAME_NONE } from "./names";
 import {
-  slotItem, tableCount, tableFirst, tableNext, tableRemove, tableReserve, tableSet, tableSlot, tableSlots,
+  KIND_SERVICE,
+  PROBLEM_HEADER,
+  PROBLEM_MENDED,
+  PROBLEM_VALUE_MAX,
+  PROBLEMS_PER_OBJECT,
+} from "./layout";
+import { NAME_NONE, nameDrop, nameFind, nameHold, nameLength, nameText } from "./names";
+import {
+  slotItem,
+  tableCount,
+  tableFirst,
+  tableNext,
+  tableRemove,
+  tableReserve,
+  tableSet,
+  tableSlot,
+  tableSlots,
 } from "./table";
 
 /** Unread problems beyond this are dropped: the host has stopped reading. */
@@ -70,7 +84,11 @@ export function sweepProblems(objectKind: i32, current: u32): void {
   for (let i: u32 = 0; i < tableSlots(troubles); ) {
     const slot = tableSlot(troubles, i);
     const trouble: usize = slotItem(slot);
-    if (!trouble || load<u32>(trouble, 4) == current || troubleKind(load<u32>(trouble)) != objectKind) {
+    if (
+      !trouble ||
+      load<u32>(trouble, 4) == current ||
+      troubleKind(load<u32>(trouble)) != objectKind
+    ) {
       i++;
       continue;
     }

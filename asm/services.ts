@@ -11,9 +11,9 @@
 //
 // An id taken off the dirty list stays valid until the next `takeDirty`, whatever happens to its Service.
 
-import { SERVICE_HEADER, PORT_STRIDE, ADDRESS_STRIDE } from "./layout";
 import { allocate, release, resize } from "./heap";
-import { nameDrop, nameFind, nameHold, nameService, NAME_NONE, setNameService } from "./names";
+import { ADDRESS_STRIDE, PORT_STRIDE, SERVICE_HEADER } from "./layout";
+import { NAME_NONE, nameDrop, nameFind, nameHold, nameService, setNameService } from "./names";
 
 const STRIDE: u32 = 40;
 const CAPACITY_MIN: u32 = 256;
@@ -36,7 +36,7 @@ let takenCapacity: u32 = 0;
 
 /** Makes record 0. False if there is no memory even for this. */
 export function initServices(): bool {
-  taken = allocate(<usize>TAKEN_MIN << 2);
+  taken = allocate((<usize>TAKEN_MIN) << 2);
   if (!taken) return false;
   takenCapacity = TAKEN_MIN;
   return reserveId();
@@ -76,7 +76,14 @@ export function settleService(id: u32): void {
   if (!id) return;
   const record = recordOf(id);
   const name = load<u32>(record);
-  if (!name || load<u32>(record, 4) || load<u32>(record, 8) || load<u32>(record, 12) || load<u8>(record, 32)) return;
+  if (
+    !name ||
+    load<u32>(record, 4) ||
+    load<u32>(record, 8) ||
+    load<u32>(record, 12) ||
+    load<u8>(record, 32)
+  )
+    return;
   setNameService(name, 0);
   nameDrop(name);
   store<u32>(record, 0);
@@ -135,7 +142,8 @@ export function servicePortCount(block: usize): u32 {
 
 /** First port: 0 u32 name id · 4 u16 port · 6 u16 nodePort · 8 u8 protocol. */
 export function servicePorts(block: usize): usize {
-  const addresses: u32 = <u32>load<u16>(block, 18) + load<u16>(block, 20) + load<u16>(block, 22) + load<u16>(block, 24);
+  const addresses: u32 =
+    <u32>load<u16>(block, 18) + load<u16>(block, 20) + load<u16>(block, 22) + load<u16>(block, 24);
   return block + SERVICE_HEADER + addresses * ADDRESS_STRIDE;
 }
 
@@ -207,7 +215,7 @@ export function dirtyCount(): u32 {
 /** Takes up to `most` ids off the list, into u32s at `takenDirty`. Returns how many: fewer if memory cannot grow. */
 export function takeDirty(most: u32): u32 {
   for (let i: u32 = 0; i < takenCount; i++) {
-    const id = load<u32>(taken + (<usize>i << 2));
+    const id = load<u32>(taken + ((<usize>i) << 2));
     const record = recordOf(id);
     store<u8>(record, load<u8>(record, 32) & ~FLAG_TAKEN, 32);
     settleService(id);
@@ -215,9 +223,9 @@ export function takeDirty(most: u32): u32 {
   takenCount = 0;
   let count = min(most, dirty);
   if (count > takenCapacity) {
-    const moved = allocate(<usize>count << 2);
+    const moved = allocate((<usize>count) << 2);
     if (moved) {
-      release(taken, <usize>takenCapacity << 2);
+      release(taken, (<usize>takenCapacity) << 2);
       taken = moved;
       takenCapacity = count;
     } else count = takenCapacity;
@@ -227,7 +235,7 @@ export function takeDirty(most: u32): u32 {
     const record = recordOf(id);
     firstDirty = load<u32>(record, 16);
     store<u8>(record, (load<u8>(record, 32) & ~FLAG_DIRTY) | FLAG_TAKEN, 32);
-    store<u32>(taken + (<usize>i << 2), id);
+    store<u32>(taken + ((<usize>i) << 2), id);
   }
   if (!firstDirty) lastDirty = 0;
   dirty -= count;

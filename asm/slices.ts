@@ -9,10 +9,17 @@
 // Port:     0 u32 name id · 4 u16 port · 6 u8 protocol · 7 u8 0
 // Endpoint: 0 u32 hints (pointer, 0 = none) · 4 u32 flags · 8 addr[4 or 16]: 12 or 24 bytes
 
-import { dropHints, hintFlags } from "./hints";
 import { release } from "./heap";
+import { dropHints, hintFlags } from "./hints";
 import { nameDrop, nameSlice, setNameSlice } from "./names";
-import { firstSlice, markDirty, serviceBlock, serviceEnd, setFirstSlice, settleService } from "./services";
+import {
+  firstSlice,
+  markDirty,
+  serviceBlock,
+  serviceEnd,
+  setFirstSlice,
+  settleService,
+} from "./services";
 
 export const SLICE_HEADER: usize = 40;
 export const SLICE_PORT: usize = 8;

@@ -4,11 +4,11 @@
 //    0 u32 buffer   4 u32 its size   8 u32 bytes in it   12 u32 kind   16 u32 format   20 u32 state
 //   24 u32 bytes of the list not yet consumed            28 i32 what broke it, 0 = nothing
 
-import { STREAM_HOST_BYTES, STREAM_LIST } from "./layout";
-import { allocate, release, resize } from "./heap";
-import { consumed } from "./framing";
 import { feedList } from "./feed-list";
 import { feedWatch } from "./feed-watch";
+import { consumed } from "./framing";
+import { allocate, release, resize } from "./heap";
+import { STREAM_HOST_BYTES, STREAM_LIST } from "./layout";
 
 const BUFFER: usize = 0;
 const SIZE: usize = 4;

@@ -22,14 +22,14 @@ const emptySlot: usize = memory.data(8);
 /** Where a search for `hash` begins. */
 export function tableFirst(table: usize, hash: u32): usize {
   const slots: usize = load<u32>(table);
-  return slots ? slots + (<usize>(hash & load<u32>(table, 4))) * SLOT : emptySlot;
+  return slots ? slots + <usize>(hash & load<u32>(table, 4)) * SLOT : emptySlot;
 }
 
 /** Where it goes on after `slot`. */
 export function tableNext(table: usize, slot: usize): usize {
   const slots: usize = load<u32>(table);
   const next = slot + SLOT;
-  return next > slots + (<usize>load<u32>(table, 4)) * SLOT ? slots : next;
+  return next > slots + <usize>load<u32>(table, 4) * SLOT ? slots : next;
 }
 
 export function slotHash(slot: usize): u32 {

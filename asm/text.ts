@@ -54,9 +54,23 @@ export function parseTime(from: usize, length: usize): f64 {
   const minute = digits(from + 14, 2);
   const second = digits(from + 17, 2);
   if ((year | month | day | hour | minute | second) < 0) return NaN;
-  if (load<u8>(from + 4) != 0x2d || load<u8>(from + 7) != 0x2d || (load<u8>(from + 10) | 0x20) != 0x74) return NaN;
+  if (
+    load<u8>(from + 4) != 0x2d ||
+    load<u8>(from + 7) != 0x2d ||
+    (load<u8>(from + 10) | 0x20) != 0x74
+  )
+    return NaN;
   if (load<u8>(from + 13) != 0x3a || load<u8>(from + 16) != 0x3a) return NaN;
-  if (month < 1 || month > 12 || day < 1 || day > daysOf(year, month) || hour > 23 || minute > 59 || second > 59) return NaN;
+  if (
+    month < 1 ||
+    month > 12 ||
+    day < 1 ||
+    day > daysOf(year, month) ||
+    hour > 23 ||
+    minute > 59 ||
+    second > 59
+  )
+    return NaN;
   at = from + 19;
   let millis: i32 = 0;
   if (load<u8>(at) == 0x2e) {
@@ -80,14 +94,16 @@ export function parseTime(from: usize, length: usize): f64 {
     if ((hours | minutes) < 0 || hours > 23 || minutes > 59) return NaN;
     offset = (hours * 60 + minutes) * (sign == 0x2d ? -60 : 60);
   }
-  const seconds = <i64>daysSinceEpoch(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+  const seconds =
+    <i64>daysSinceEpoch(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
   return <f64>seconds * 1000 + <f64>millis;
 }
 
 function parseEither(from: usize, length: usize): bool {
   at = from;
   end = from + length;
-  memory.fill(parsedAddress, 0, 16);
+  store<u64>(parsedAddress, 0);
+  store<u64>(parsedAddress, 0, 8);
   for (let look = from; look < end; look++) {
     const byte = load<u8>(look);
     if (byte == 0x2e) return parse4(parsedAddress);

@@ -13,10 +13,10 @@ let count: u32 = 0;
 /** Takes the annotation's text; without memory, or if it is no time, nothing happens: a metric is no reason to fail. */
 export function addTriggerTime(at: usize, length: usize): void {
   if (count == TIMES_MAX) return;
-  if (!region) region = allocate(<usize>TIMES_MAX << 3);
+  if (!region) region = allocate((<usize>TIMES_MAX) << 3);
   const time = parseTime(at, length);
   if (!region || isNaN(time)) return;
-  store<f64>(region + (<usize>count << 3), time);
+  store<f64>(region + ((<usize>count) << 3), time);
   count++;
 }
 
