@@ -10,8 +10,9 @@ import { resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config.ts";
 import { createCore } from "./core/create.ts";
 import { messageOf } from "./errors.ts";
-import { ADMIN_WAIT_MS } from "./limits.ts";
+import { ADMIN_WAIT_MS, RELEASE_MEMORY_MS } from "./limits.ts";
 import { createLogger, type Logger, writeStderr } from "./log.ts";
+import { releaseMemory, releaseProgramText } from "./memory.ts";
 import { startProxy } from "./proxy.ts";
 import { createView } from "./view.ts";
 
@@ -64,6 +65,7 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
     log.error("Cannot go on; the rules stay as they are", error);
     process.exit(1);
   };
+  releaseProgramText();
   const proxy = await startProxy({
     config,
     core,
@@ -109,6 +111,7 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
     log,
     onFatal: fatal,
   });
+  proxy.onLargeSync(() => systemClock.after(RELEASE_MEMORY_MS, releaseMemory));
 }
 
 function logger(config: Config): Logger {

@@ -9,8 +9,9 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Core } from "./core/core.ts";
 import { SluiceError } from "./errors.ts";
-import { SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
+import { LARGE_SYNC_OPERATIONS, SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
 import type { Logger } from "./log.ts";
+import { releaseProgramText } from "./memory.ts";
 import { ConnectionCounters } from "./observe/connections.ts";
 import { HealthTracker } from "./observe/health.ts";
 import { HealthChecks } from "./observe/health-checks.ts";
@@ -60,6 +61,8 @@ export interface RunningProxy {
   lastSync(): LastSync | undefined;
   /** Resolves after the first sync. */
   readonly firstSync: Promise<void>;
+  /** Calls back after the first sync, also when that was before, and after each large one. */
+  onLargeSync(listener: () => void): void;
   /** Stops watching and syncing. The rules stay. */
   stop(): void;
 }
@@ -94,6 +97,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     adopted = true;
     const { outcome, elements } = backend.start(core);
     log.info("Took over the kernel's table", { outcome, elements });
+    // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
+    releaseProgramText();
   };
 
   let last: LastSync | undefined;
@@ -102,6 +107,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     firstSynced = resolve;
   });
   let queuedWhileRunning: number | undefined;
+  let largeSync = () => {};
 
   let syncing: { loop: SyncLoop; pacer: Pacer } | undefined;
   const request = () => {
@@ -140,6 +146,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         health.committed(now, queuedWhileRunning);
         healthChecks.publish();
         firstSynced();
+        if (report.operations > LARGE_SYNC_OPERATIONS) largeSync();
         if (report.outcome === "nothing") return;
         last = { at: now, report };
         log.debug(2, "Synced", {
@@ -198,6 +205,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         }
         adopt();
         syncing = createSyncing();
+        releaseProgramText();
         log.info("Read everything there is", {
           services: core.serviceCount(),
           slices: core.sliceCount(),
@@ -238,6 +246,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       startedAt,
       lastSync: () => last,
       firstSync,
+      onLargeSync(listener) {
+        largeSync = listener;
+        void firstSync.then(listener);
+      },
       stop() {
         source.stop();
         syncing?.pacer.stop();

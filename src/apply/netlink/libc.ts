@@ -1,5 +1,5 @@
 /**
- * The system calls that netlink needs, by bun:ffi. The only file that knows it.
+ * The system calls that netlink and memory.ts need, by bun:ffi. The only file that knows it.
  *
  * Every function returns what the system call returns, or the negated errno, as the kernel itself does.
  * Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of their own
@@ -28,6 +28,7 @@ const SYMBOLS = {
     returns: FFIType.i64_fast,
   },
   close: { args: [FFIType.i32], returns: FFIType.i32 },
+  madvise: { args: [FFIType.u64_fast, FFIType.u64_fast, FFIType.i32], returns: FFIType.i32 },
   __errno_location: { args: [], returns: FFIType.ptr },
 } as const;
 
@@ -101,4 +102,9 @@ export function recv(fd: number, buffer: Uint8Array, flags: number): number {
 /** close(2) */
 export function close(fd: number): number {
   return outcome(symbols().close(fd));
+}
+
+/** madvise(2) */
+export function madvise(start: number, length: number, advice: number): number {
+  return outcome(symbols().madvise(start, length, advice));
 }

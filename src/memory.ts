@@ -1,0 +1,39 @@
+/**
+ * Gives back memory that only the start, or a large load, needed: garbage, and the pages of the program
+ * itself that have been run. Of 78 MB of program text the start touches 36, and what comes after it 10.
+ */
+import { readFileSync } from "node:fs";
+import { madvise } from "./apply/netlink/libc.ts";
+
+/** linux/mman.h: the pages are read again, from the page cache, when they are next touched. */
+const MADV_DONTNEED = 4;
+
+/** Takes some 10 ms: not to be called on the path of a change. */
+export function releaseMemory(): void {
+  Bun.gc(true);
+  releaseProgramText();
+}
+
+/** Drops the program's own text from resident memory. It is never written to, so nothing can be lost. */
+export function releaseProgramText(): void {
+  for (const { start, end } of textMappings(readFileSync("/proc/self/maps", "latin1"))) {
+    madvise(start, end - start, MADV_DONTNEED);
+  }
+}
+
+/** The executable mappings of the running program in the text of /proc/PID/maps (proc(5)). */
+export function textMappings(maps: string, program = process.execPath): Mapping[] {
+  return maps.split("\n").flatMap((line) => {
+    const [, start, end, path] = MAPPING.exec(line) ?? [];
+    if (start === undefined || end === undefined || path !== program) return [];
+    return [{ start: Number.parseInt(start, 16), end: Number.parseInt(end, 16) }];
+  });
+}
+
+interface Mapping {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** `00200000-01a39000 r-xp 00000000 fe:00 1234   /usr/bin/sluice`: private, executable, not writable. */
+const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ \S+ +(\/.*)$/;

@@ -1,0 +1,23 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { releaseMemory, textMappings } from "../src/memory.ts";
+
+const MAPS = `00200000-01a39000 r--p 00000000 fe:00 77                 /opt/a program
+01a40000-0684a000 r-xp 0183f000 fe:00 77                 /opt/a program
+06867000-07847000 rw-p 06866000 fe:00 77                 /opt/a program
+2496ab10000-2496ab20000 rwxp 00000000 00:00 0
+7fbc81950000-7fbc81aa6000 r-xp 00028000 fe:00 99         /usr/lib/libc.so.6
+ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]
+`;
+
+test("only the program's own executable pages are given back", () => {
+  expect(textMappings(MAPS, "/opt/a program")).toEqual([{ start: 0x1a40000, end: 0x684a000 }]);
+});
+
+test("the running program goes on after its text was given back", () => {
+  const resident = () =>
+    Number(/RssFile:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
+  const before = resident();
+  releaseMemory();
+  expect(resident()).toBeLessThan(before);
+});
