@@ -16,18 +16,22 @@ const decoder = new TextDecoder();
 export class MessageWriter {
   bytes: Uint8Array<ArrayBuffer>;
   view: DataView;
+  /** The same bytes by fours, in host order: for writers in a hurry. */
+  words: Uint32Array;
   length = 0;
 
+  /** `capacity` in bytes, a multiple of 4. */
   constructor(capacity = 1 << 16) {
     this.bytes = new Uint8Array(new ArrayBuffer(capacity));
     this.view = new DataView(this.bytes.buffer);
+    this.words = new Uint32Array(this.bytes.buffer);
   }
 
   reset(): void {
     this.length = 0;
   }
 
-  /** Makes room for `more` bytes: `bytes` and `view` may be new afterwards. */
+  /** Makes room for `more` bytes: `bytes`, `view` and `words` may be new afterwards. */
   ensure(more: number): void {
     if (this.length + more <= this.bytes.length) return;
     let capacity = this.bytes.length * 2;
@@ -36,6 +40,7 @@ export class MessageWriter {
     grown.set(this.bytes.subarray(0, this.length));
     this.bytes = grown;
     this.view = new DataView(grown.buffer);
+    this.words = new Uint32Array(grown.buffer);
   }
 
   /** Starts a message; `header` bytes of its family's own header follow, zeroed. Returns its offset. */

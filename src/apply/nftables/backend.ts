@@ -94,7 +94,6 @@ class NftablesBackend implements Backend {
     if (operations.count === 0) return { ok: true, bytes: 0, kernelMs: 0 };
     const batch = this.#batch;
     batch.begin();
-    this.#elements.begin();
     const offsets = this.#sorter.sort(operations);
     eachAction(operations, offsets, (table, action) =>
       this.#actions.need(batch, tableFamily(table), action),

@@ -10,12 +10,14 @@ import {
   tableLabel,
   valueSize,
 } from "../../plan/tables.ts";
-import { NLA_F_NESTED, NLM_F_CREATE } from "../netlink/constants.ts";
+import { NLA_F_NESTED, NLA_HDRLEN, NLM_F_CREATE } from "../netlink/constants.ts";
 import type { Refusal } from "../netlink/errors.ts";
 import { align, type MessageWriter } from "../netlink/message.ts";
 import type { Batch } from "./batch.ts";
 import * as nft from "./constants.ts";
 import { TABLE } from "./names.ts";
+import { addressBehind } from "./ranges.ts";
+import { COMMENT_MAX } from "./userdata.ts";
 
 /** Bytes of one list of elements: an attribute's length has 16 bits. */
 const LIST_BYTES_MAX = 60_000;
@@ -32,11 +34,10 @@ interface Shape {
   /** The range is the whole key: the kernel keeps it as two elements, the second one flagged. */
   readonly pair: boolean;
   readonly valueBytes: number;
-  readonly commented: boolean;
 }
 
 const SHAPES: readonly Shape[] = TABLE_IDS.map((id) => {
-  const { key, value } = tableKind(id);
+  const { key } = tableKind(id);
   const range = key.some((field) => field === "range");
   const rangeBytes = range ? (id & 1 ? 16 : 4) : 0;
   return {
@@ -45,9 +46,12 @@ const SHAPES: readonly Shape[] = TABLE_IDS.map((id) => {
     rangeBytes,
     pair: range && key.length === 1,
     valueBytes: valueSize(id),
-    commented: value === "action",
   };
 });
+
+/** An attribute's header as the word that it is: u16 length, u16 type. */
+const header = (type: number, length: number): number => ((type << 16) | length) >>> 0;
+const nested = (type: number, length: number): number => header(type | NLA_F_NESTED, length);
 
 /** Whose element it was, and of which table. */
 export interface Fault {
@@ -55,10 +59,22 @@ export interface Fault {
   readonly table: TableId;
 }
 
+/** Bytes of the value of a table of actions, whose elements have comments. */
+const ACTION_BYTES = 4;
+/** Where the text of a comment starts: behind the attribute's header and { u8 type, u8 length }. */
+const COMMENT_AT = NLA_HDRLEN + 2;
+const encoder = new TextEncoder();
+
 /** Writes elements into a batch. Elements of one table and kind in a row share messages. */
 export class ElementWriter {
   readonly #batch: Batch;
   readonly #writer: MessageWriter;
+  #region: Uint8Array = new Uint8Array(0);
+  #source: Uint32Array = new Uint32Array(0);
+  /** An attribute of userdata, ready to be copied, and its length in words. */
+  readonly #comment = new Uint8Array(new ArrayBuffer(align(COMMENT_AT + COMMENT_MAX + 1)));
+  readonly #commentWords = new Uint32Array(this.#comment.buffer);
+  #commentLength = 0;
   #owners = new Int32Array(1024);
   #count = 0;
   /** Sequence number of each message of elements, and the index of its first element. */
@@ -78,47 +94,57 @@ export class ElementWriter {
     this.#writer = batch.writer;
   }
 
-  /** Forgets the owners of the last transaction. */
-  begin(): void {
+  /**
+   * Starts over: elements will come from `region`, and the owners of the last transaction are forgotten.
+   * Keys and values are copied by words, to which the core's records are aligned.
+   */
+  begin(region: Uint8Array): void {
     this.#count = 0;
     this.#messages.length = 0;
     this.#list = -1;
+    const aligned = region.byteOffset % 4 === 0 ? region : region.slice();
+    this.#region = aligned;
+    this.#source = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength >> 2);
   }
 
-  /**
-   * Writes the element whose key and value stand in `region` from `offset` on. `comment` is its userdata.
-   */
-  write(
-    kind: "add" | "delete",
-    table: TableId,
-    owner: number,
-    region: Uint8Array,
-    offset: number,
-    comment?: Uint8Array,
-  ): void {
+  /** Elements that are added from now on carry this comment, cut at 127 bytes; "" is none. */
+  set comment(text: string) {
+    const { written } = encoder.encodeInto(
+      text,
+      this.#comment.subarray(COMMENT_AT, COMMENT_AT + COMMENT_MAX),
+    );
+    const end = COMMENT_AT + written + 1;
+    this.#comment.fill(0, end - 1);
+    this.#comment[NLA_HDRLEN] = nft.NFTNL_UDATA_SET_ELEM_COMMENT;
+    this.#comment[NLA_HDRLEN + 1] = written + 1;
+    this.#commentWords[0] = header(nft.NFTA_SET_ELEM_USERDATA, end);
+    this.#commentLength = text === "" ? 0 : align(end) >> 2;
+  }
+
+  /** Writes the element whose key and value stand in the region from `offset` on. */
+  write(kind: "add" | "delete", table: TableId, owner: number, offset: number): void {
+    const add = kind === "add";
     const shape = SHAPES[table] as Shape;
-    this.#room(kind === "add" ? nft.NFT_MSG_NEWSETELEM : nft.NFT_MSG_DELSETELEM, table, shape);
+    this.#room(add ? nft.NFT_MSG_NEWSETELEM : nft.NFT_MSG_DELSETELEM, table, shape);
+    const { keyBytes, rangeBytes, valueBytes } = shape;
     if (shape.pair) {
-      this.#pair(owner, region, offset, shape.rangeBytes);
+      this.#pair(owner, offset, rangeBytes);
       return;
     }
     const element = this.#open(owner);
-    const { keyBytes, rangeBytes } = shape;
-    this.#data(nft.NFTA_SET_ELEM_KEY, region, offset, keyBytes);
+    this.#data(nft.NFTA_SET_ELEM_KEY, this.#source, offset >> 2, keyBytes);
     if (rangeBytes > 0) {
       // The last key of the interval is the first one with the other address at its end.
-      const start = this.#data(nft.NFTA_SET_ELEM_KEY_END, region, offset, keyBytes);
+      this.#data(nft.NFTA_SET_ELEM_KEY_END, this.#source, offset >> 2, keyBytes);
+      const end = this.#writer.length - rangeBytes;
       const last = offset + keyBytes;
-      this.#copy(region, last, rangeBytes, start + keyBytes - rangeBytes);
+      this.#writer.bytes.set(this.#region.subarray(last, last + rangeBytes), end);
     }
-    if (kind === "add" && shape.valueBytes > 0) {
-      const value = offset + keyBytes + rangeBytes;
-      this.#data(nft.NFTA_SET_ELEM_DATA, region, value, shape.valueBytes);
+    if (add && valueBytes > 0) {
+      this.#data(nft.NFTA_SET_ELEM_DATA, this.#source, (offset + keyBytes) >> 2, valueBytes);
+      if (valueBytes === ACTION_BYTES) this.#appendComment();
     }
-    if (kind === "add" && shape.commented && comment !== undefined) {
-      this.#writer.raw(nft.NFTA_SET_ELEM_USERDATA, comment);
-    }
-    this.#writer.view.setUint16(element, this.#writer.length - element, true);
+    this.#close(element);
   }
 
   /** Ends the message under way. Call before anything else is written to the batch. */
@@ -173,62 +199,49 @@ export class ElementWriter {
       this.#owners = grown;
     }
     this.#owners[this.#count++] = owner;
-    return this.#writer.open(nft.NFTA_LIST_ELEM);
+    const element = this.#writer.length;
+    this.#writer.length = element + NLA_HDRLEN;
+    return element;
   }
 
-  /** { type { NFTA_DATA_VALUE bytes } }; returns where the bytes start. Lengths are multiples of 4. */
-  #data(type: number, region: Uint8Array, offset: number, length: number): number {
-    const { view } = this.#writer;
-    const at = this.#writer.length;
-    view.setUint16(at, length + 8, true);
-    view.setUint16(at + 2, type | NLA_F_NESTED, true);
-    view.setUint16(at + 4, length + 4, true);
-    view.setUint16(at + 6, nft.NFTA_DATA_VALUE, true);
-    this.#copy(region, offset, length, at + 8);
-    this.#writer.length = at + 8 + length;
-    return at + 8;
+  #close(element: number): void {
+    const writer = this.#writer;
+    writer.words[element >> 2] = nested(nft.NFTA_LIST_ELEM, writer.length - element);
   }
 
-  /** A loop: for so few bytes it is faster than a view and `set`. */
-  #copy(region: Uint8Array, from: number, length: number, to: number): void {
-    const { bytes } = this.#writer;
-    for (let i = 0; i < length; i++) bytes[to + i] = region[from + i] as number;
+  /** { type { NFTA_DATA_VALUE bytes } } of words from `source`. Lengths are multiples of 4. */
+  #data(type: number, source: Uint32Array, from: number, bytes: number): void {
+    const writer = this.#writer;
+    const { words } = writer;
+    const at = writer.length >> 2;
+    words[at] = nested(type, bytes + 2 * NLA_HDRLEN);
+    words[at + 1] = header(nft.NFTA_DATA_VALUE, bytes + NLA_HDRLEN);
+    const count = bytes >> 2;
+    for (let i = 0; i < count; i++) words[at + 2 + i] = source[from + i] as number;
+    writer.length += bytes + 2 * NLA_HDRLEN;
+  }
+
+  #appendComment(): void {
+    const writer = this.#writer;
+    const at = writer.length >> 2;
+    for (let i = 0; i < this.#commentLength; i++) {
+      writer.words[at + i] = this.#commentWords[i] as number;
+    }
+    writer.length += this.#commentLength << 2;
   }
 
   /** The first address, and the one behind the last, which a range up to the end of all does not have. */
-  #pair(owner: number, region: Uint8Array, offset: number, length: number): void {
+  #pair(owner: number, offset: number, bytes: number): void {
     const first = this.#open(owner);
-    this.#data(nft.NFTA_SET_ELEM_KEY, region, offset, length);
-    this.#writer.view.setUint16(first, this.#writer.length - first, true);
-    const behind = addressBehind(region.subarray(offset + length, offset + 2 * length));
+    this.#data(nft.NFTA_SET_ELEM_KEY, this.#source, offset >> 2, bytes);
+    this.#close(first);
+    const behind = addressBehind(this.#region.subarray(offset + bytes, offset + 2 * bytes));
     if (behind === undefined) return;
     const end = this.#open(owner);
-    this.#data(nft.NFTA_SET_ELEM_KEY, behind, 0, length);
+    this.#data(nft.NFTA_SET_ELEM_KEY, new Uint32Array(behind.buffer), 0, bytes);
     this.#writer.u32(nft.NFTA_SET_ELEM_FLAGS, nft.NFT_SET_ELEM_INTERVAL_END);
-    this.#writer.view.setUint16(end, this.#writer.length - end, true);
+    this.#close(end);
   }
-}
-
-/** The next address; undefined behind the very last one. */
-export function addressBehind(address: Uint8Array): Uint8Array | undefined {
-  return step(address, 0xff, 0, 1);
-}
-
-/** The address before; undefined before the very first one. */
-export function addressBefore(address: Uint8Array): Uint8Array | undefined {
-  return step(address, 0, 0xff, -1);
-}
-
-function step(address: Uint8Array, over: number, to: number, by: number): Uint8Array | undefined {
-  const stepped = address.slice();
-  for (let i = stepped.length - 1; i >= 0; i--) {
-    if (stepped[i] !== over) {
-      stepped[i] = (stepped[i] as number) + by;
-      return stepped;
-    }
-    stepped[i] = to;
-  }
-  return undefined;
 }
 
 /** Most operations whose elements fit `bytes` for certain. */

@@ -4,7 +4,6 @@ import type { OperationList } from "../../core/core.ts";
 import type { ActionCode } from "../../plan/actions.ts";
 import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../plan/tables.ts";
 import type { ElementWriter } from "./elements.ts";
-import { comment } from "./userdata.ts";
 
 const KEY = TABLE_IDS.map(keySize);
 const VALUE = TABLE_IDS.map(valueSize);
@@ -98,18 +97,17 @@ export function writeOperations(
   elements: ElementWriter,
   ownerName: (owner: number) => string,
 ): void {
+  elements.begin(region);
   let commented = -1;
-  let userdata: Uint8Array | undefined;
   for (const offset of offsets) {
     const table = region[offset + 1] as TableId;
     const owner = u32(region, offset + 4);
     const add = region[offset] === OP_ADD;
     if (add && IS_ACTION[table] && owner !== commented) {
       commented = owner;
-      const name = ownerName(owner);
-      userdata = name === "" ? undefined : comment(name);
+      elements.comment = ownerName(owner);
     }
-    elements.write(add ? "add" : "delete", table, owner, region, offset + OP_HEADER, userdata);
+    elements.write(add ? "add" : "delete", table, owner, offset + OP_HEADER);
   }
   elements.end();
 }

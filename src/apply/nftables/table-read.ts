@@ -2,8 +2,9 @@
 import { keySize, type TableId, tableKind, tableLabel, valueSize } from "../../plan/tables.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import * as nft from "./constants.ts";
-import { addressBefore } from "./elements.ts";
+
 import { type ReadElement, readElements, readElementsAt } from "./elements-read.ts";
+import { addressBefore } from "./ranges.ts";
 
 /** Keys and values, one behind the other, the way `core.adopt` takes them. */
 export interface TableElements {

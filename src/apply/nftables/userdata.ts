@@ -9,7 +9,7 @@ type Udata = readonly [type: number, value: number | string | readonly Udata[]];
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 /** The length is one byte and the text ends in NUL; nft refuses to make longer ones. */
-const COMMENT_MAX = 127;
+export const COMMENT_MAX = 127;
 
 function encode(items: readonly Udata[]): number[] {
   return items.flatMap(([type, value]) => {
