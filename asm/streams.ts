@@ -21,6 +21,7 @@ const FAILURE: usize = 28;
 const RECORD_BYTES: usize = <usize>STREAM_HOST_BYTES + 32;
 /** An emptied buffer larger than this is given back. */
 const SIZE_KEPT: u32 = 0x4_0000;
+const SIZE_MIN: u32 = 1024;
 /** The most that one call takes. */
 const RESERVE_MAX: u32 = 0x400_0000;
 
@@ -40,8 +41,8 @@ export function streamReserve(stream: usize, bytes: u32): usize {
   const own = stream + STREAM_HOST_BYTES;
   const length = load<u32>(own, LENGTH);
   if (bytes > RESERVE_MAX) return 0;
-  if (length + bytes > load<u32>(own, SIZE)) {
-    const wanted = max(length + bytes, load<u32>(own, SIZE) << 1);
+  if (!load<u32>(own, SIZE) || length + bytes > load<u32>(own, SIZE)) {
+    const wanted = max(SIZE_MIN, max(length + bytes, load<u32>(own, SIZE) << 1));
     const former: usize = load<u32>(own, BUFFER);
     const moved = former ? resize(former, load<u32>(own, SIZE), wanted) : allocate(wanted);
     if (!moved) return 0;

@@ -149,6 +149,11 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
     );
   });
 
+  test("an empty chunk is nothing", () => {
+    const stream = createTestCore(build).openStream("Service", "watch");
+    expect(feed(stream, new Uint8Array())).toEqual({ objects: false, initialEnd: false });
+  });
+
   test("an object whose bytes are broken is skipped with its name, and what was there stays", () => {
     const core = createTestCore(build);
     core.put("Service", service("web"));
