@@ -60,6 +60,7 @@ export async function measure(bench: Bench, contestant: Contestant): Promise<Fig
     const residentAfterStart = memoryOf(proxy.pid).resident;
 
     const { sent, answered } = await changeOneByOne(bench, contestant);
+    await commits.settle(QUIET_MS);
     const memory = memoryOf(proxy.pid);
 
     await proxy.stop();

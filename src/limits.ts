@@ -50,7 +50,7 @@ export const SLOTS_MAX = 1_000_000;
 export const ADMIN_WAIT_MS = 1000;
 /** A manifest written in place that lost an object must stay as it is for so long before that is believed. */
 export const DRAFT_MS = 100;
-/** A sync of this many operations leaves garbage worth collecting; so does the first one, whatever its size. */
+/** This many operations leave garbage worth collecting. */
 export const LARGE_SYNC_OPERATIONS = 5000;
-/** Memory is given back this long after a large sync: the changes that follow at its heels go first. */
-export const RELEASE_MEMORY_MS = 200;
+/** Memory is given back after this long without a sync. */
+export const RELEASE_MEMORY_MS = 1000;

@@ -10,9 +10,9 @@ import { resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config.ts";
 import { createCore } from "./core/create.ts";
 import { messageOf } from "./errors.ts";
-import { ADMIN_WAIT_MS, RELEASE_MEMORY_MS } from "./limits.ts";
+import { ADMIN_WAIT_MS } from "./limits.ts";
 import { createLogger, type Logger, writeStderr } from "./log.ts";
-import { releaseMemory, releaseProgramText } from "./memory.ts";
+import { MemoryKeeper, releaseProgramText } from "./memory.ts";
 import { startProxy } from "./proxy.ts";
 import { createView } from "./view.ts";
 
@@ -66,6 +66,7 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
     process.exit(1);
   };
   releaseProgramText();
+  const memory = new MemoryKeeper(systemClock);
   const proxy = await startProxy({
     config,
     core,
@@ -74,6 +75,7 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
     clock: systemClock,
     random: Math.random,
     environment: process.env,
+    onSynced: (operations) => memory.worked(operations),
     onFatal: fatal,
   });
   let stopping = false;
@@ -111,7 +113,6 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
     log,
     onFatal: fatal,
   });
-  proxy.onLargeSync(() => systemClock.after(RELEASE_MEMORY_MS, releaseMemory));
 }
 
 function logger(config: Config): Logger {

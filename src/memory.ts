@@ -4,14 +4,35 @@
  */
 import { readFileSync } from "node:fs";
 import { madvise } from "./apply/netlink/libc.ts";
+import type { Clock } from "./clock.ts";
+import { LARGE_SYNC_OPERATIONS, RELEASE_MEMORY_MS } from "./limits.ts";
 
 /** linux/mman.h: the pages are read again, from the page cache, when they are next touched. */
 const MADV_DONTNEED = 4;
 
-/** Takes some 10 ms: not to be called on the path of a change. */
-export function releaseMemory(): void {
-  Bun.gc(true);
-  releaseProgramText();
+/**
+ * Decides when: once there has been quiet for a while, so never on the path of a change. Garbage is collected
+ * only after many operations (or the start), since that takes some 10 ms.
+ */
+export class MemoryKeeper {
+  readonly #clock: Clock;
+  #operations = LARGE_SYNC_OPERATIONS;
+  #cancel = () => {};
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Something was done, with this many operations. */
+  worked(operations: number): void {
+    this.#operations += operations;
+    this.#cancel();
+    this.#cancel = this.#clock.after(RELEASE_MEMORY_MS, () => {
+      if (this.#operations >= LARGE_SYNC_OPERATIONS) Bun.gc(true);
+      this.#operations = 0;
+      releaseProgramText();
+    });
+  }
 }
 
 /** Drops the program's own text from resident memory. It is never written to, so nothing can be lost. */

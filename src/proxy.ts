@@ -9,7 +9,7 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Core } from "./core/core.ts";
 import { SluiceError } from "./errors.ts";
-import { LARGE_SYNC_OPERATIONS, SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
+import { SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { releaseProgramText } from "./memory.ts";
 import { ConnectionCounters } from "./observe/connections.ts";
@@ -39,6 +39,8 @@ export interface ProxyOptions {
   readonly nodeName: string;
   readonly random: () => number;
   readonly environment: { readonly [name: string]: string | undefined };
+  /** A sync is complete, with this many operations. */
+  readonly onSynced: (operations: number) => void;
   /** The process cannot go on: end it, so that its supervisor starts it afresh. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -61,8 +63,6 @@ export interface RunningProxy {
   lastSync(): LastSync | undefined;
   /** Resolves after the first sync. */
   readonly firstSync: Promise<void>;
-  /** Calls back after the first sync, also when that was before, and after each large one. */
-  onLargeSync(listener: () => void): void;
   /** Stops watching and syncing. The rules stay. */
   stop(): void;
 }
@@ -107,7 +107,6 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     firstSynced = resolve;
   });
   let queuedWhileRunning: number | undefined;
-  let largeSync = () => {};
 
   let syncing: { loop: SyncLoop; pacer: Pacer } | undefined;
   const request = () => {
@@ -146,7 +145,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         health.committed(now, queuedWhileRunning);
         healthChecks.publish();
         firstSynced();
-        if (report.operations > LARGE_SYNC_OPERATIONS) largeSync();
+        options.onSynced(report.operations);
         if (report.outcome === "nothing") return;
         last = { at: now, report };
         log.debug(2, "Synced", {
@@ -246,10 +245,6 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       startedAt,
       lastSync: () => last,
       firstSync,
-      onLargeSync(listener) {
-        largeSync = listener;
-        void firstSync.then(listener);
-      },
       stop() {
         source.stop();
         syncing?.pacer.stop();

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { releaseMemory, textMappings } from "../src/memory.ts";
+import { RELEASE_MEMORY_MS } from "../src/limits.ts";
+import { MemoryKeeper, releaseProgramText, textMappings } from "../src/memory.ts";
+import { FakeClock } from "./sync/fake-clock.ts";
 
 const MAPS = `00200000-01a39000 r--p 00000000 fe:00 77                 /opt/a program
 01a40000-0684a000 r-xp 0183f000 fe:00 77                 /opt/a program
@@ -14,10 +16,25 @@ test("only the program's own executable pages are given back", () => {
   expect(textMappings(MAPS, "/opt/a program")).toEqual([{ start: 0x1a40000, end: 0x684a000 }]);
 });
 
+const residentFile = () =>
+  Number(/RssFile:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
+
 test("the running program goes on after its text was given back", () => {
-  const resident = () =>
-    Number(/RssFile:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
-  const before = resident();
-  releaseMemory();
-  expect(resident()).toBeLessThan(before);
+  const before = residentFile();
+  releaseProgramText();
+  expect(residentFile()).toBeLessThan(before);
+});
+
+test("memory is given back once there is quiet, however many syncs there were", async () => {
+  const clock = new FakeClock();
+  const keeper = new MemoryKeeper(clock);
+  for (let i = 0; i < 5; i++) {
+    keeper.worked(1);
+    await clock.advance(RELEASE_MEMORY_MS - 1);
+    expect(clock.waiting).toBe(1);
+  }
+  const before = residentFile();
+  await clock.advance(1);
+  expect(clock.waiting).toBe(0);
+  expect(residentFile()).toBeLessThan(before);
 });

@@ -68,14 +68,16 @@ export class FrontendClaims {
     for (const frontend of frontendsOf(service)) {
       const holder = taken(frontend.key);
       if (holder === undefined) continue;
-      problems.push(problem(service, fieldOf(frontend), print(frontend), holder));
+      const what = print(frontend);
+      // With the frontend in it, since one field may lose several.
+      problems.push(problem(service, `${fieldOf(frontend)}: ${what}`, what, holder));
       if (frontend.address) lost.add(printAddress(frontend.address.bytes));
     }
     for (const address of clusterIpsOf(service)) {
       const holder = taken(clusterIpKey(address));
       const text = printAddress(address.bytes);
       if (holder === undefined || lost.has(text)) continue;
-      problems.push(problem(service, "spec.clusterIPs", text, holder));
+      problems.push(problem(service, `spec.clusterIPs: ${text}`, text, holder));
     }
     return problems;
   }

@@ -105,8 +105,8 @@ const PROBLEMS: readonly ProblemCase[] = [
       },
     ],
     want: [
-      "spec.externalIPs: Cannot serve 203.0.113.1 tcp 80 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
-      "status.loadBalancer.ingress: Cannot serve 1.2.3.4 tcp 80 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+      "spec.externalIPs: 203.0.113.1 tcp 80: Cannot serve 203.0.113.1 tcp 80 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+      "status.loadBalancer.ingress: 1.2.3.4 tcp 80: Cannot serve 1.2.3.4 tcp 80 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
     ],
   },
   {
@@ -122,7 +122,7 @@ const PROBLEMS: readonly ProblemCase[] = [
       },
     ],
     want: [
-      "spec.ports[0].nodePort: Cannot serve node port udp 30080 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+      "spec.ports[0].nodePort: node port udp 30080: Cannot serve node port udp 30080 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
     ],
   },
   {
@@ -133,7 +133,7 @@ const PROBLEMS: readonly ProblemCase[] = [
       { id: 3, name: "a/three", clusterIPs: ["10.96.0.1"], ports: ["x tcp 80"], created: 2000 },
     ],
     want: [
-      "spec.clusterIPs: Cannot serve 10.96.0.1 tcp 80 for Service a/three: the oldest Service that claims it gets it: current holder is a/one",
+      "spec.clusterIPs: 10.96.0.1 tcp 80: Cannot serve 10.96.0.1 tcp 80 for Service a/three: the oldest Service that claims it gets it: current holder is a/one",
     ],
   },
   {
@@ -143,7 +143,7 @@ const PROBLEMS: readonly ProblemCase[] = [
       { id: 2, name: "a/two", clusterIPs: ["fd00::1"], ports: ["x tcp 81"] },
     ],
     want: [
-      "spec.clusterIPs: Cannot serve fd00::1 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+      "spec.clusterIPs: fd00::1: Cannot serve fd00::1 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
     ],
   },
 ];
@@ -160,6 +160,7 @@ describe("the loser is told", () => {
     const loser = services.at(-1) as Service;
     const problems = claims.problems(loser);
     expect(problems.map(({ field, message }) => `${field}: ${message}`)).toEqual([...one.want]);
+    expect(new Set(problems.map(({ field }) => field)).size).toBe(problems.length);
     for (const problem of problems) {
       expect(problem.code).toBe("FRONTEND_TAKEN");
       expect(problem.subject).toBe(`Service ${loser.namespace}/${loser.name}`);
