@@ -1,6 +1,7 @@
 /** How to reach one API server: where it is, whom to trust, who we are. */
 import { inClusterAccess } from "./in-cluster.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
+import { serverUrl } from "./server-url.ts";
 
 /** PEM texts and the name to verify; absent fields mean the system's defaults. */
 export interface TlsMaterial {
@@ -56,10 +57,4 @@ function anonymousAccess(master: string): ClusterAccess {
     identity: async () => ({ authorization: "", tls: { insecure: false } }),
     refused() {},
   };
-}
-
-/** client-go's DefaultServerURL: without a scheme, https if anything about TLS is configured. */
-export function serverUrl(text: string, tls: boolean): string {
-  const withScheme = /^https?:\/\//.test(text) ? text : `${tls ? "https" : "http"}://${text}`;
-  return withScheme.replace(/\/+$/, "");
 }

@@ -2,10 +2,11 @@
 import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { messageOf } from "../errors.ts";
-import { type ClusterAccess, type Identity, serverUrl, type TlsMaterial } from "./access.ts";
+import type { ClusterAccess, Identity, TlsMaterial } from "./access.ts";
 import { checkPem, kubeconfigError, readCredential, readPem } from "./credentials.ts";
 import { Fields } from "./fields.ts";
 import { pluginLogin } from "./plugins.ts";
+import { serverUrl } from "./server-url.ts";
 
 /**
  * @param master overrides the cluster's server when not "".

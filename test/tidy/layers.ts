@@ -69,6 +69,13 @@ export const LAYERS: readonly Layer[] = [
     because: "the one place that prints",
   },
   {
+    path: "src/memory.ts",
+    from: [...COMMON, "src/clock.ts", "src/apply"],
+    outside: ["node:"],
+    pure: false,
+    because: "it is about this process, and asks the C library by the one file that knows it",
+  },
+  {
     path: "src/state",
     from: PURE,
     outside: [],
