@@ -114,7 +114,7 @@ export function operationList(operations: readonly TestOperation[]): OperationLi
 export function rememberingCore(endpoints: readonly Element[] = []) {
   const adopted: string[] = [];
   const known = new Set(endpoints.map(({ table, key, value }) => line(table, key, value)));
-  const core: Pick<Core, "adopt" | "hasEndpoint" | "elementCount"> = {
+  const core: Pick<Core, "adopt" | "hasEndpoint" | "ownerOf" | "elementCount"> = {
     elementCount: () => 0,
     adopt(table, keysAndValues, count) {
       const key = keySize(table);
@@ -129,6 +129,10 @@ export function rememberingCore(endpoints: readonly Element[] = []) {
           ),
         );
       }
+    },
+    ownerOf(table, key) {
+      const start = `${tableLabel(table)} ${hex(key)} : `;
+      return [...known].some((text) => text.startsWith(start)) ? 1 : undefined;
     },
     hasEndpoint(table, frontendKey, endpoint) {
       const start = `${tableLabel(table)} ${hex(frontendKey)}`;

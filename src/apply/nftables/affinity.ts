@@ -10,6 +10,19 @@ import { readElements } from "./elements-read.ts";
 import { type Attribute, writeAttributes } from "./expressions.ts";
 import { affinityMap, TABLE } from "./names.ts";
 
+const FRONTEND_TABLES = {
+  learn: "learn",
+  outside: "outside",
+  endpoints: "endpoints",
+  local: "local-endpoints",
+} as const;
+const NODE_PORT_TABLES = {
+  learn: "nodeports-learn",
+  outside: "nodeports-outside",
+  endpoints: "nodeport-endpoints",
+  local: "nodeport-local-endpoints",
+} as const;
+
 /** Keys in one message, far below the 64 KiB of an attribute. */
 const KEYS_PER_MESSAGE = 400;
 /** An entry may expire between being read and being deleted, which refuses the whole transaction. */
@@ -51,12 +64,18 @@ function forgetIn(
   }
 }
 
-/** Key: the client's address, then a frontend's key; value: the endpoint. */
+/**
+ * Key: the client's address, then a frontend's key; value: the endpoint. Without affinity any more, a frontend
+ * keeps nobody. With externalTrafficPolicy Local an entry must lead to this node: whether its client
+ * is outside, and must not be led elsewhere, is not known here, and a pod is only led anew.
+ */
 function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Family): Uint8Array[] {
   const clientBytes = family === 4 ? 4 : 16;
-  const tables = nodePort
-    ? [tableId("nodeport-endpoints", family), tableId("nodeport-local-endpoints", family)]
-    : [tableId("endpoints", family), tableId("local-endpoints", family)];
+  const tables = nodePort ? NODE_PORT_TABLES : FRONTEND_TABLES;
+  const learn = tableId(tables.learn, family);
+  const outside = tableId(tables.outside, family);
+  const endpoints = tableId(tables.endpoints, family);
+  const localEndpoints = tableId(tables.local, family);
   const stale: Uint8Array[] = [];
   const restart = () => {
     stale.length = 0;
@@ -65,7 +84,11 @@ function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Famil
     const { bytes, key, keyLength, data, dataLength } = element;
     const frontend = bytes.subarray(key + clientBytes, key + keyLength);
     const endpoint = bytes.subarray(data, data + dataLength);
-    if (tables.some((table) => core.hasEndpoint(table, frontend, endpoint))) return;
+    const local = core.ownerOf(outside, frontend) !== undefined;
+    const lives =
+      core.ownerOf(learn, frontend) !== undefined &&
+      core.hasEndpoint(local ? localEndpoints : endpoints, frontend, endpoint);
+    if (lives) return;
     stale.push(bytes.slice(key, key + keyLength));
   });
   return stale;

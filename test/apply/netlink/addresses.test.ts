@@ -120,7 +120,9 @@ describe("a subscription", () => {
     };
     const refuse = () => Promise.reject(new Error("not this time"));
     closing.push(
-      subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => heard.push(true), refuse),
+      subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => heard.push(true), {
+        connect: refuse,
+      }),
     );
     await Promise.resolve();
     await Promise.resolve();
@@ -149,7 +151,9 @@ describe("a subscription", () => {
       return Promise.resolve({ end() {}, terminate() {}, unref() {} });
     };
     closing.push(
-      subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => heard.push(true), connect),
+      subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => heard.push(true), {
+        connect,
+      }),
     );
     broken[0]?.();
     broken[0]?.();

@@ -377,6 +377,8 @@ describe("a table of our name that somebody else made", () => {
 });
 
 describe("affinity", () => {
+  const learn = (seconds: number, nodePort = false) =>
+    ({ verb: "learn", nodePort, seconds }) as const;
   const client = "198.51.100.7";
   const remembered = (map: string) => run("nft", "list", "map", "inet", "sluice", map);
 
@@ -391,7 +393,10 @@ describe("affinity", () => {
       ...["nft", "-f", "-"],
     );
     const { core } = rememberingCore([
-      element("local-endpoints", 4, ["10.96.0.1", "TCP", 80, 3], "10.244.0.1:8080"),
+      element("learn", 4, ["10.96.0.1", "TCP", 80], learn(3600)),
+      element("learn", 4, ["10.96.0.1", "TCP", 81], learn(3600)),
+      element("endpoints", 4, ["10.96.0.1", "TCP", 80, 3], "10.244.0.1:8080"),
+      element("nodeports-learn", 6, ["TCP", 30080], learn(3600, true)),
       element("nodeport-endpoints", 6, ["TCP", 30080, 0], "[fd00::1]:8080"),
     ]);
     expect(backend.forgetAffinity(core)).toBe(2);
@@ -484,5 +489,23 @@ describe("counters", () => {
     backend.start(rememberingCore().core);
     apply(backend, add(1, ...WORLD));
     expect(read(backend).size).toBe(0);
+  });
+
+  test.each([
+    ["the frontend has no affinity any more", false, false, "endpoints", 1],
+    ["the frontend still has it", true, false, "endpoints", 0],
+    ["its policy became Local and the endpoint is elsewhere", true, true, "endpoints", 1],
+    ["its policy became Local and the endpoint is here", true, true, "local-endpoints", 0],
+  ] as const)("of an endpoint that still serves, when %s", (_, learns, local, slots, forgotten) => {
+    const backend = backendWith();
+    backend.start(rememberingCore().core);
+    const entry = `${client} . 10.96.0.1 . tcp . 80 timeout 1h : 10.244.0.1 . 8080`;
+    pipe(`add element inet sluice affinity4 { ${entry} }`, "nft", "-f", "-");
+    const { core } = rememberingCore([
+      ...(learns ? [element("learn", 4, ["10.96.0.1", "TCP", 80], learn(3600))] : []),
+      ...(local ? [element("outside", 4, ["10.96.0.1", "TCP", 80], { verb: "accept" })] : []),
+      element(slots, 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080"),
+    ]);
+    expect(backend.forgetAffinity(core)).toBe(forgotten);
   });
 });
