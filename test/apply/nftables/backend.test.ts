@@ -406,6 +406,24 @@ describe("affinity", () => {
     expect(remembered("nodeport-affinity6")).not.toContain("2001:db8::8");
     expect(backend.forgetAffinity(core)).toBe(0);
   });
+
+  test.each([
+    ["the frontend has no affinity any more", false, false, "endpoints", 1],
+    ["the frontend still has it", true, false, "endpoints", 0],
+    ["its policy became Local and the endpoint is elsewhere", true, true, "endpoints", 1],
+    ["its policy became Local and the endpoint is here", true, true, "local-endpoints", 0],
+  ] as const)("of an endpoint that still serves, when %s", (_, learns, local, slots, forgotten) => {
+    const backend = backendWith();
+    backend.start(rememberingCore().core);
+    const entry = `${client} . 10.96.0.1 . tcp . 80 timeout 1h : 10.244.0.1 . 8080`;
+    pipe(`add element inet sluice affinity4 { ${entry} }`, "nft", "-f", "-");
+    const { core } = rememberingCore([
+      ...(learns ? [element("learn", 4, ["10.96.0.1", "TCP", 80], learn(3600))] : []),
+      ...(local ? [element("outside", 4, ["10.96.0.1", "TCP", 80], { verb: "accept" })] : []),
+      element(slots, 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080"),
+    ]);
+    expect(backend.forgetAffinity(core)).toBe(forgotten);
+  });
 });
 
 /** What a server sends back before it closes. */
@@ -489,23 +507,5 @@ describe("counters", () => {
     backend.start(rememberingCore().core);
     apply(backend, add(1, ...WORLD));
     expect(read(backend).size).toBe(0);
-  });
-
-  test.each([
-    ["the frontend has no affinity any more", false, false, "endpoints", 1],
-    ["the frontend still has it", true, false, "endpoints", 0],
-    ["its policy became Local and the endpoint is elsewhere", true, true, "endpoints", 1],
-    ["its policy became Local and the endpoint is here", true, true, "local-endpoints", 0],
-  ] as const)("of an endpoint that still serves, when %s", (_, learns, local, slots, forgotten) => {
-    const backend = backendWith();
-    backend.start(rememberingCore().core);
-    const entry = `${client} . 10.96.0.1 . tcp . 80 timeout 1h : 10.244.0.1 . 8080`;
-    pipe(`add element inet sluice affinity4 { ${entry} }`, "nft", "-f", "-");
-    const { core } = rememberingCore([
-      ...(learns ? [element("learn", 4, ["10.96.0.1", "TCP", 80], learn(3600))] : []),
-      ...(local ? [element("outside", 4, ["10.96.0.1", "TCP", 80], { verb: "accept" })] : []),
-      element(slots, 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080"),
-    ]);
-    expect(backend.forgetAffinity(core)).toBe(forgotten);
   });
 });
