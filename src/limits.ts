@@ -14,6 +14,12 @@ export const SYNC_RETRY_MS = 100;
 /** First retry of a Service whose elements the kernel refused; doubles up to REFUSED_RETRY_MS_MAX. */
 export const REFUSED_RETRY_MS = 1000;
 export const REFUSED_RETRY_MS_MAX = 300_000;
+/** Least time between two repairs of what others changed; from this many in a row on it doubles, up to the maximum. */
+export const REPAIR_WAIT_MS = 250;
+export const REPAIR_WAIT_MS_MAX = 30_000;
+export const REPAIRS_BEFORE_BACKOFF = 4;
+/** Nothing was changed by others for so long: the next change is repaired at once. */
+export const REPAIR_CALM_MS = 10_000;
 
 /** How long a connection to the API server may take to come up, TLS included. */
 export const CONNECT_TIMEOUT_MS = 10_000;

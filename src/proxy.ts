@@ -23,6 +23,7 @@ import { FrontendClaims } from "./state/claims.ts";
 import { SyncLoop } from "./sync/loop.ts";
 import { Pacer } from "./sync/pacer.ts";
 import { PlanInputs } from "./sync/plan-inputs.ts";
+import { Repairs } from "./sync/repairs.ts";
 import type { Cidr, Problem } from "./types.ts";
 import { openAccess } from "./watch/access.ts";
 import { createApiSource } from "./watch/api-source.ts";
@@ -95,6 +96,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const adopt = () => {
     if (adopted) return;
     adopted = true;
+    // Heard from before the table is read, so that nothing falls in between.
+    backend.watch((change) => repairs.changed(change));
     const { outcome, elements } = backend.start(core);
     log.info("Took over the kernel's table", { outcome, elements });
     // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
@@ -113,9 +116,20 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     const now = clock.now();
     health.queued(now);
     metrics.queued(now);
+    metrics.changedTo(core.changeCounts());
     queuedWhileRunning ??= now;
     syncing?.pacer.request();
   };
+  let rereadFirst = false;
+  const repairs = new Repairs({
+    clock,
+    log,
+    repair() {
+      if (syncing === undefined) rereadFirst = true;
+      else syncing.loop.reread();
+      request();
+    },
+  });
   const createSyncing = () => {
     const loop = new SyncLoop({
       core,
@@ -204,6 +218,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         }
         adopt();
         syncing = createSyncing();
+        if (rereadFirst) syncing.loop.reread();
         releaseProgramText();
         log.info("Read everything there is", {
           services: core.serviceCount(),
@@ -247,6 +262,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       firstSync,
       stop() {
         source.stop();
+        repairs.stop();
         syncing?.pacer.stop();
         addresses?.close();
         backend.close();

@@ -42,6 +42,14 @@ export interface Adoption {
   readonly elements: number;
 }
 
+/** Somebody else changed what is ours. Both are for a log line. */
+export interface ForeignChange {
+  /** `chain services, elements of frontends4` */
+  readonly what: string;
+  /** `nft (pid 123)` */
+  readonly by: string;
+}
+
 export interface Backend {
   /**
    * Most operations that one `apply` takes, whatever they are: a transaction is one datagram, which without
@@ -58,6 +66,12 @@ export interface Backend {
    * @throws SluiceError TABLE_FOREIGN, NETLINK_REFUSED, PERMISSION_DENIED
    */
   start(core: Core): Adoption;
+  /**
+   * Calls back whenever somebody else has changed what is ours, or may have, until `close`. Costs nothing for
+   * our own transactions.
+   * @throws SluiceError NETLINK_SOCKET
+   */
+  watch(changed: (change: ForeignChange) => void): void;
   /** One atomic transaction. `ownerName` names an owner for comments on elements and for errors. */
   apply(operations: OperationList, ownerName: (owner: number) => string): Receipt;
   /** Forgets clients of frontends and endpoints that are gone; returns how many entries were deleted. */

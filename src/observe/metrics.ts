@@ -126,6 +126,10 @@ export class Metrics {
     name: "sluice_transactions_total",
     help: "Netlink transactions committed to the kernel",
   });
+  readonly #repairs = new Counter({
+    name: "sluice_repairs_total",
+    help: "Syncs that read the kernel again because somebody else had changed its tables",
+  });
   readonly #elements = new Gauge({
     name: "sluice_elements",
     help: "Elements in the kernel by table",
@@ -143,6 +147,7 @@ export class Metrics {
   });
   readonly #started = gauge("process_start_time_seconds", "Start time since the Unix epoch");
   readonly #startedAt: number;
+  readonly #seen = { endpoint: 0, service: 0 };
   #cpuSeconds = 0;
 
   /** `startedAt`: ms since the epoch; trigger annotations from before it are not ours to measure. */
@@ -153,10 +158,15 @@ export class Metrics {
     for (const outcome of ["done", "refused", "failed"]) this.#syncs.add(0, outcome);
   }
 
-  /** `changes` objects of a kind changed and wait for a sync. */
-  changed(kind: ObjectChange, changes: number): void {
-    this.#pending[kind].add(changes);
-    this.#changes[kind].add(changes);
+  /** How many objects of each kind have changed since the start; those since the last call wait for a sync. */
+  changedTo(counts: { readonly [kind in ObjectChange]: number }): void {
+    for (const kind of ["endpoint", "service"] as const) {
+      const changes = counts[kind] - this.#seen[kind];
+      if (changes === 0) continue;
+      this.#seen[kind] = counts[kind];
+      this.#pending[kind].add(changes);
+      this.#changes[kind].add(changes);
+    }
   }
 
   /** A sync was asked for. `now`: ms since the epoch. */
@@ -169,6 +179,7 @@ export class Metrics {
     if (report.outcome === "nothing") return;
     const seconds = report.durationMs / 1000;
     this.#syncs.add(1, report.outcome);
+    if (report.repaired) this.#repairs.add(1);
     this.#fineSyncDuration.observe(seconds);
     if (report.transactions > 0) this.#kernelDuration.observe(report.kernelMs / 1000);
     this.#transactions.add(report.transactions);
@@ -230,6 +241,7 @@ export class Metrics {
       this.#latency,
       this.#operations,
       this.#transactions,
+      this.#repairs,
       this.#elements,
       this.#services,
       this.#slices,

@@ -6,7 +6,7 @@ import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import type { Backend } from "../apply/backend.ts";
 import type { Clock } from "../clock.ts";
 import type { Core } from "../core/core.ts";
-import type { SluiceError } from "../errors.ts";
+import { SluiceError } from "../errors.ts";
 import { BATCH_SERVICES } from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import { TABLE_IDS } from "../plan/tables.ts";
@@ -27,6 +27,8 @@ export interface SyncReport {
   readonly durationMs: number;
   /** last-change-trigger-times (ms since the epoch) that this sync brought into the kernel. */
   readonly triggerTimes: readonly number[];
+  /** The kernel was read again first, because somebody else had changed it. */
+  readonly repaired: boolean;
   readonly error: SluiceError | undefined;
 }
 
@@ -55,6 +57,7 @@ export class SyncLoop {
   readonly #refusedNames = new Map<number, string>();
   #nodeVersion = -1;
   #swept = false;
+  #rereadWanted = false;
   #triggerTimes: number[] = [];
 
   constructor(options: SyncLoopOptions) {
@@ -67,12 +70,24 @@ export class SyncLoop {
     });
   }
 
+  /** The next sync reads the kernel first, and mends what differs: somebody else changed our table. */
+  reread(): void {
+    this.#rereadWanted = true;
+  }
+
   /** One sync. True when everything that was dirty is in the kernel or refused for good reason. */
   async run(): Promise<boolean> {
     const { core, backend, clock, context, nodeVersion, report } = this.#options;
     const started = clock.monotonic();
     this.#triggerTimes.push(...core.takeTriggerTimes());
     this.#takeProblems();
+    const repaired = this.#rereadWanted;
+    const unreadable = repaired ? this.#readAgain() : undefined;
+    if (unreadable !== undefined) {
+      const durationMs = clock.monotonic() - started;
+      report({ ...UNREADABLE, durationMs, error: unreadable });
+      return false;
+    }
     const owners: number[] = this.#takeDirtyServices();
     const version = nodeVersion();
     if (version !== this.#nodeVersion) owners.unshift(OWNER_NODE);
@@ -92,7 +107,7 @@ export class SyncLoop {
     if (total.transient !== undefined) {
       for (const owner of owners) if (!settled.has(owner)) this.#again(owner);
     }
-    if (total.drifted) this.#readAgain();
+    if (total.drifted) this.#rereadWanted = true;
     const outcome =
       total.transient !== undefined
         ? "failed"
@@ -110,6 +125,7 @@ export class SyncLoop {
       kernelMs: total.kernelMs,
       durationMs: clock.monotonic() - started,
       triggerTimes: outcome === "failed" ? [] : this.#triggerTimes.splice(0),
+      repaired,
       error: total.transient ?? total.refused[0]?.error,
     });
     // After the commit: nothing can be learned for what is gone by now.
@@ -167,18 +183,28 @@ export class SyncLoop {
     }
   }
 
-  /** Somebody else changed our table: forget what we believed, adopt what is there, sync everything. */
-  #readAgain(): void {
+  /**
+   * Forgets what we believed, adopts what is there, and marks everything dirty. The error, if the kernel could
+   * not be read, because somebody is at it still, say: then it is yet to be done.
+   */
+  #readAgain(): SluiceError | undefined {
     const { core, backend } = this.#options;
     for (const table of TABLE_IDS) {
       const keys: Uint8Array[] = [];
       core.eachElement(table, (key) => keys.push(key.slice()));
       core.forget(table, new Uint8Array(Buffer.concat(keys)), keys.length);
     }
-    backend.start(core);
+    try {
+      backend.start(core);
+    } catch (thrown) {
+      if (thrown instanceof SluiceError) return thrown;
+      throw thrown;
+    }
     core.markAllDirty();
     this.#nodeVersion = -1;
     this.#swept = false;
+    this.#rereadWanted = false;
+    return undefined;
   }
 
   #nameOf(owner: number): string {
@@ -186,6 +212,18 @@ export class SyncLoop {
     return `Service ${this.#options.core.serviceKey(owner as ServiceId)}`;
   }
 }
+
+/** The report of a sync that could not even read the kernel. */
+const UNREADABLE = {
+  outcome: "failed",
+  owners: 0,
+  operations: 0,
+  bytes: 0,
+  transactions: 0,
+  kernelMs: 0,
+  triggerTimes: [],
+  repaired: false,
+} as const;
 
 function refusedProblem(subject: string): Problem {
   return { subject, code: "NETLINK_REFUSED", field: "", message: "" };

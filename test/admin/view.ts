@@ -41,6 +41,7 @@ export function viewWith(parts: Partial<ReadOnlyView> = {}): ReadOnlyView {
         kernelMs: 0.1,
         durationMs: 0.5,
         triggerTimes: [],
+        repaired: false,
         error: undefined,
       },
     }),

@@ -23,6 +23,7 @@ const REPORT: SyncReport = {
   kernelMs: 0.04,
   durationMs: 0.3,
   triggerTimes: [],
+  repaired: false,
   error: undefined,
 };
 
@@ -80,8 +81,7 @@ test("every upstream name that dashboards ask for is there before anything happe
 
 describe("a sync", () => {
   test("that is done ends the waiting and dates both families", async () => {
-    metrics.changed("endpoint", 2);
-    metrics.changed("service", 1);
+    metrics.changedTo({ endpoint: 2, service: 1 });
     metrics.queued(START + 1000);
     expect(await lines()).toContain("kubeproxy_sync_proxy_rules_endpoint_changes_pending 2");
     metrics.synced(REPORT, START + 2500);
@@ -104,7 +104,7 @@ describe("a sync", () => {
   });
 
   test("that failed is counted, and its changes still wait", async () => {
-    metrics.changed("service", 1);
+    metrics.changedTo({ endpoint: 0, service: 1 });
     metrics.synced(
       { ...REPORT, outcome: "failed", operations: 0, transactions: 0, triggerTimes: [START + 1] },
       START + 2,
@@ -181,4 +181,11 @@ describe("the text", () => {
 test("exponential buckets are round numbers", () => {
   expect(exponentialBuckets(0.001, 2, 15).slice(-2)).toEqual([8.192, 16.384]);
   expect(exponentialBuckets(0.00005, 2, 4)).toEqual([0.00005, 0.0001, 0.0002, 0.0004]);
+});
+
+test("a sync that mended what somebody else had changed is counted", async () => {
+  expect(await lines()).toContain("sluice_repairs_total 0");
+  metrics.synced({ ...REPORT, repaired: true }, START);
+  metrics.synced(REPORT, START);
+  expect(await lines()).toContain("sluice_repairs_total 1");
 });

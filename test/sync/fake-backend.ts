@@ -25,6 +25,8 @@ export class FakeBackend implements Backend {
   readonly transactions: Transaction[] = [];
   /** What the next transactions meet: an error, or an operation that the kernel refuses. */
   transient: SluiceError | undefined;
+  /** Why the tables cannot be read. */
+  unreadable: SluiceError | undefined;
   refuses: (operation: Operation) => boolean = () => false;
   /** Does the error name the owner of the refused operation? */
   namesCulprit = true;
@@ -32,6 +34,7 @@ export class FakeBackend implements Backend {
   probe(): void {}
 
   start(core: Core): Adoption {
+    if (this.unreadable !== undefined) throw this.unreadable;
     let elements = 0;
     for (const [table, content] of this.tables) {
       const packed = Buffer.concat(
@@ -42,6 +45,8 @@ export class FakeBackend implements Backend {
     }
     return { outcome: elements > 0 ? "adopted" : "fresh", elements };
   }
+
+  watch(): void {}
 
   apply(operations: OperationList): Receipt {
     if (this.transient !== undefined) {

@@ -148,6 +148,47 @@ describe("SyncLoop", () => {
     expect(world.backend.transactions.at(-1)).toMatchObject({ adds: 1, deletes: 0 });
   });
 
+  test("mends what was changed when it is told to read again, and just that", async () => {
+    const world = await threeServices();
+    const before = world.backend.print();
+    const frontends = world.backend.tables.get(tableId("frontends", 4));
+    const [key = ""] = frontends?.keys() ?? [];
+    frontends?.delete(key);
+    world.reread();
+    expect(await world.sync()).toBe(true);
+    expect(world.backend.print()).toEqual(before);
+    expect(world.backend.transactions.at(-1)).toMatchObject({ adds: 1, deletes: 0 });
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "done", repaired: true });
+    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
+    await world.sync();
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "done", repaired: false });
+  });
+
+  test("removes what somebody else has put into the table", async () => {
+    const world = await threeServices();
+    const before = world.backend.print();
+    const clusterIps = world.backend.tables.get(tableId("cluster-ips", 4));
+    const foreign = new Uint8Array([10, 96, 0, 99]);
+    clusterIps?.set(foreign.toHex(), { key: foreign, value: new Uint8Array(0) });
+    world.reread();
+    await world.sync();
+    expect(world.backend.print()).toEqual(before);
+  });
+
+  test("a table that cannot be read is read at the next sync", async () => {
+    const world = await threeServices();
+    const before = world.backend.print();
+    world.backend.tables.clear();
+    world.backend.unreadable = new SluiceError("NETLINK_REFUSED", "not now");
+    world.reread();
+    expect(await world.sync()).toBe(false);
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repaired: false });
+    expect(world.backend.print()).toEqual([]);
+    world.backend.unreadable = undefined;
+    expect(await world.sync()).toBe(true);
+    expect(world.backend.print()).toEqual(before);
+  });
+
   test("cuts a large load into bounded transactions", async () => {
     const world = syncWorld();
     const ips = Array.from({ length: 900 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);

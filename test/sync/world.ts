@@ -25,6 +25,8 @@ export interface SyncWorld {
   wakes(): number;
   put(kind: ObjectKind, object: JsonObject): void;
   remove(kind: ObjectKind, object: JsonObject): void;
+  /** Somebody else changed the table. */
+  reread(): void;
   /** One sync, with whatever the clock has to do for it. */
   sync(): Promise<boolean>;
 }
@@ -78,6 +80,7 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
     wakes: () => wakes,
     put: (kind, object) => feed(kind, "ADDED", object),
     remove: (kind, object) => feed(kind, "DELETED", object),
+    reread: () => loop.reread(),
     async sync() {
       let done: boolean | undefined;
       void loop.run().then((result) => {

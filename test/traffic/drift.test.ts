@@ -13,7 +13,7 @@ test.each([
   { command: "delete table inet sluice" },
   { command: "flush map inet sluice frontends4; flush map inet sluice frontends6" },
   { command: "flush map inet sluice endpoints4; flush map inet sluice endpoints6" },
-  { command: "flush chain inet sluice services" },
+  { command: "flush chain inet sluice services4; flush chain inet sluice services6" },
 ])("nft $command", async ({ command }) => {
   const made = await fixture.given({ type: "LoadBalancer" }, ["a1", "b1"]);
   await fixture.world.run("node1", ["nft", command]);

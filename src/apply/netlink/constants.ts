@@ -12,6 +12,7 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
+export const SO_ATTACH_FILTER = 26;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const MSG_TRUNC = 0x20;
@@ -62,8 +63,17 @@ export const NLA_TYPE_MASK = 0x3fff;
 export const NFNL_MSG_BATCH_BEGIN = 0x10;
 export const NFNL_MSG_BATCH_END = 0x11;
 export const NFNL_SUBSYS_NFTABLES = 10;
+/** enum nfnetlink_groups */
+export const NFNLGRP_NFTABLES = 7;
 /** Length of struct nfgenmsg: u8 family, u8 version, be16 resource id. */
 export const NFGENMSG_LEN = 4;
+
+// linux/filter.h, linux/bpf_common.h: struct sock_filter { u16 code; u8 jt, jf; u32 k } and its codes
+export const BPF_LD_W_ABS = 0x20;
+export const BPF_JEQ_K = 0x15;
+export const BPF_RET_K = 0x06;
+/** Where struct nlmsghdr has the port id of who caused the message. */
+export const NLMSG_PID_OFFSET = 12;
 
 // linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h
 export const RTM_NEWLINK = 16;

@@ -23,11 +23,21 @@ export interface Subscription {
 type Connect = (options: {
   readonly fd: number;
   readonly socket: {
-    data(): void;
+    data(socket: unknown, bytes: Uint8Array): void;
     error(): void;
     close(): void;
   };
 }) => Promise<{ end(): void; terminate(): void; unref(): void }>;
+
+/** Hears one datagram of messages, valid during the call; undefined if some may have been lost. */
+export type Listener = (bytes: Uint8Array | undefined) => void;
+
+export interface SubscribeOptions {
+  /** Port id of a socket whose own doings are not told. */
+  readonly ignore?: number;
+  /** In place of Bun.connect. */
+  readonly connect?: Connect;
+}
 
 /**
  * Calls back after something was said in one of the groups, or may have been and was lost.
@@ -37,8 +47,8 @@ export function subscribe(
   protocol: number,
   groups: readonly number[],
   clock: Clock,
-  event: () => void,
-  connect = Bun.connect as unknown as Connect,
+  event: Listener,
+  { ignore, connect = Bun.connect as unknown as Connect }: SubscribeOptions = {},
 ): Subscription {
   let open = true;
   let stop = () => {};
@@ -50,7 +60,8 @@ export function subscribe(
       ended = true;
       stop = clock.after(REOPEN_MS, restart);
     };
-    connect({ fd, socket: { data: event, error: lost, close: lost } }).then(
+    const data = (_: unknown, bytes: Uint8Array) => event(bytes);
+    connect({ fd, socket: { data, error: lost, close: lost } }).then(
       (socket) => {
         socket.unref();
         stop = () => {
@@ -67,14 +78,14 @@ export function subscribe(
   };
   const restart = () => {
     try {
-      start(openNetlink(protocol, groups));
-      event();
+      start(openNetlink(protocol, groups, ignore));
+      event(undefined);
     } catch {
       // Out of memory or descriptors, for now.
       stop = clock.after(REOPEN_MS, restart);
     }
   };
-  start(openNetlink(protocol, groups));
+  start(openNetlink(protocol, groups, ignore));
   return {
     close() {
       open = false;
@@ -84,19 +95,17 @@ export function subscribe(
 }
 
 /** Reads what has come every POLL_MS; the result stops that and closes the socket. */
-function poll(fd: number, clock: Clock, event: () => void): () => void {
+function poll(fd: number, clock: Clock, event: Listener): () => void {
   const buffer = new Uint8Array(new ArrayBuffer(READ_SIZE));
   let cancel = () => {};
   const look = () => {
-    let heard = false;
     for (;;) {
       const result = libc.recv(fd, buffer, MSG_DONTWAIT);
       if (result === -EINTR) continue;
       // ENOBUFS says that messages were lost; the socket goes on.
       if (result <= 0 && result !== -ENOBUFS) break;
-      heard = true;
+      event(result > 0 ? buffer.subarray(0, result) : undefined);
     }
-    if (heard) event();
     cancel = clock.after(POLL_MS, look);
   };
   cancel = clock.after(POLL_MS, look);

@@ -5,12 +5,13 @@
  * Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of their own
  * that lives on (oven-sh/bun#32054: small typed arrays may be moved while native code holds them).
  */
-import { dlopen, FFIType, type Pointer, read } from "bun:ffi";
+import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { SluiceError } from "../../errors.ts";
 
 const SYMBOLS = {
   socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
   bind: { args: [FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  getsockname: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
   setsockopt: {
     args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32],
     returns: FFIType.i32,
@@ -74,6 +75,27 @@ export function socket(domain: number, type: number, protocol: number): number {
 /** bind(2) to the bytes of a struct sockaddr. */
 export function bind(fd: number, address: Uint8Array): number {
   return outcome(symbols().bind(fd, address, address.length));
+}
+
+/** getsockname(2): fills `address`, which is as long as its kind of struct sockaddr. */
+export function nameOf(fd: number, address: Uint8Array): number {
+  optionView.setUint32(4, address.length, true);
+  return outcome(symbols().getsockname(fd, address, optionLength));
+}
+
+/** setsockopt(2) of a struct sock_fprog: a filter of `count` instructions. */
+export function setProgram(
+  fd: number,
+  level: number,
+  name: number,
+  instructions: Uint8Array,
+  count: number,
+): number {
+  const program = new Uint8Array(new ArrayBuffer(16));
+  const view = new DataView(program.buffer);
+  view.setUint16(0, count, true);
+  view.setBigUint64(8, BigInt(ptr(instructions)), true);
+  return outcome(symbols().setsockopt(fd, level, name, program, program.length));
 }
 
 /** setsockopt(2) of an int. */

@@ -30,6 +30,7 @@ import {
   SOL_SOCKET,
 } from "./constants.ts";
 import { type Refusal, systemError } from "./errors.ts";
+import { ignoreSender } from "./filter.ts";
 import * as libc from "./libc.ts";
 import { AttributeReader, align } from "./message.ts";
 
@@ -54,6 +55,8 @@ export interface Answer {
 export interface Netlink {
   /** The longest datagram that `send` can carry, in bytes. */
   readonly maxBytes: number;
+  /** By which the kernel names this socket as the cause of an event. */
+  readonly portId: number;
   /** Sends one datagram of messages and gathers the answers; `each` sees those that are neither ack nor error. */
   send(bytes: Uint8Array, length: number, each?: (message: Message) => void): Answer;
   /** Sends one dump request. True if the kernel says that its state changed meanwhile: dump again. */
@@ -67,8 +70,15 @@ const RECEIVE_BUFFER = 8 << 20;
 /** The kernel fills at most 32 KiB at a time for a reader that offers more (net/netlink/af_netlink.c). */
 const READ_SIZE = 1 << 16;
 
-/** Opens a socket of the netlink family `protocol`, joined to `groups`, with buffers as large as we may. */
-export function openNetlink(protocol: number, groups: readonly number[] = []): number {
+/**
+ * Opens a socket of the netlink family `protocol`, joined to `groups`, with buffers as large as we may. Events
+ * that the socket with the port id `ignore` caused do not reach it.
+ */
+export function openNetlink(
+  protocol: number,
+  groups: readonly number[] = [],
+  ignore?: number,
+): number {
   const what = "open a netlink socket";
   const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
   if (fd < 0) throw systemError(what, -fd);
@@ -81,6 +91,7 @@ export function openNetlink(protocol: number, groups: readonly number[] = []): n
   for (const name of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) {
     if (result >= 0) result = libc.setOption(fd, SOL_NETLINK, name, 1);
   }
+  if (result >= 0 && ignore !== undefined) result = ignoreSender(fd, ignore);
   for (const group of groups) {
     if (result >= 0) result = libc.setOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
   }
@@ -100,6 +111,7 @@ function grow(fd: number, force: number, plain: number, bytes: number): void {
 
 export class NetlinkSocket implements Netlink {
   readonly maxBytes: number;
+  readonly portId: number;
   #fd: number;
   #buffer = new Uint8Array(new ArrayBuffer(READ_SIZE));
   #view = new DataView(this.#buffer.buffer);
@@ -109,6 +121,10 @@ export class NetlinkSocket implements Netlink {
     this.#fd = openNetlink(protocol);
     // netlink_sendmsg: if (len > sk->sk_sndbuf - 32) return -EMSGSIZE
     this.maxBytes = libc.getOption(this.#fd, SOL_SOCKET, SO_SNDBUF) - 32;
+    // struct sockaddr_nl { family, pad, pid, groups }
+    const name = new Uint8Array(new ArrayBuffer(12));
+    libc.nameOf(this.#fd, name);
+    this.portId = new DataView(name.buffer).getUint32(4, true);
   }
 
   send(bytes: Uint8Array, length: number, each?: (message: Message) => void): Answer {

@@ -3,7 +3,7 @@ import { type Clock, systemClock } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { SluiceError } from "../../errors.ts";
 import { tableFamily, tableKind } from "../../plan/tables.ts";
-import type { Adoption, Backend, Receipt, SkeletonOptions } from "../backend.ts";
+import type { Adoption, Backend, ForeignChange, Receipt, SkeletonOptions } from "../backend.ts";
 import { EAGAIN, EEXIST, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
 import {
   errnoOf,
@@ -12,6 +12,7 @@ import {
   type Refusal,
   systemError,
 } from "../netlink/errors.ts";
+import type { Subscription } from "../netlink/events.ts";
 import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
 import { KnownActions } from "./actions.ts";
 import { adoptElements, condition, readActions } from "./adopt.ts";
@@ -24,6 +25,7 @@ import { TABLE } from "./names.ts";
 import { eachAction, OperationSorter, writeOperations } from "./operations.ts";
 import { probe } from "./probe.ts";
 import { readTable } from "./read.ts";
+import { watchTable } from "./watch.ts";
 
 /**
  * Opens the netlink socket; touches nothing yet.
@@ -48,6 +50,7 @@ class NftablesBackend implements Backend {
   readonly #actions: KnownActions;
   /** Since `start`. */
   #core: Core | undefined;
+  #watch: Subscription | undefined;
 
   constructor(options: SkeletonOptions, socket: Netlink, clock: Clock) {
     this.#options = options;
@@ -88,6 +91,11 @@ class NftablesBackend implements Backend {
     }
     this.#actions.commit();
     return { outcome: "adopted", elements };
+  }
+
+  watch(changed: (change: ForeignChange) => void): void {
+    this.#watch?.close();
+    this.#watch = watchTable(this.#socket.portId, this.#clock, changed);
   }
 
   apply(operations: OperationList, ownerName: (owner: number) => string): Receipt {
@@ -136,6 +144,7 @@ class NftablesBackend implements Backend {
   }
 
   close(): void {
+    this.#watch?.close();
     this.#socket.close();
   }
 

@@ -79,6 +79,7 @@ test("a dump that is interrupted is read again, and taken as it is if others nev
   let dumps = 0;
   const restless = (rest: number): Netlink => ({
     maxBytes: 0,
+    portId: 0,
     send: () => ({ refusals: [], acks: 0 }),
     dump: () => ++dumps < rest,
     close() {},

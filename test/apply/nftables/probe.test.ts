@@ -20,6 +20,7 @@ class LackingKernel implements Netlink {
   readonly #socket = new NetlinkSocket(NETLINK_NETFILTER);
   readonly #lacks: Buffer;
   readonly maxBytes = this.#socket.maxBytes;
+  readonly portId = this.#socket.portId;
 
   constructor(lacks: Buffer) {
     this.#lacks = lacks;
