@@ -17,7 +17,7 @@ export { commit, desiredRegion, diff, ownersRegion } from "./diff";
 export { defineTables, elementTotal } from "./elements";
 // ── memory ──
 export { allocate, heapLimit, heapUsed, release } from "./heap";
-export { beginReplace, endReplace } from "./ingest";
+export { beginReplace, endReplace, serviceChangeCount, sliceChangeCount } from "./ingest";
 export { localAt, localSlots, localsVersion } from "./locals";
 export { nameDirectory } from "./names";
 export { setNodeName } from "./node";

@@ -57,6 +57,18 @@ import { linkSlice, nextSlice, sliceEpoch, sliceService, unlinkSlice } from "./s
 import { addTriggerTime } from "./triggers";
 
 /** Results of `ingest`, besides NO_MEMORY. */
+// Objects that were added, changed in what matters, or removed since the start.
+let serviceChanges: u32 = 0;
+let sliceChanges: u32 = 0;
+
+export function serviceChangeCount(): u32 {
+  return serviceChanges;
+}
+
+export function sliceChangeCount(): u32 {
+  return sliceChanges;
+}
+
 export const UNCHANGED: i32 = 0;
 export const CHANGED: i32 = 1;
 
@@ -192,6 +204,7 @@ function placeService(): i32 {
   setServiceVersion(id, metaVersion);
   setServiceEpoch(id, serviceEpochNow);
   markDirty(id);
+  serviceChanges++;
   return CHANGED;
 }
 
@@ -200,6 +213,7 @@ function removeService(id: u32): i32 {
   setServiceBlock(id, 0);
   setServiceVersion(id, 0);
   markDirty(id);
+  serviceChanges++;
   return CHANGED;
 }
 
@@ -264,19 +278,25 @@ function placeSlice(former: usize): i32 {
   store<u64>(slice, metaVersion, 16);
   store<u32>(slice, sliceEpochNow, 28);
   linkSlice(slice);
-  if (former) removeSlice(former);
+  if (former) dropSlice(former);
   if (serviceBlock(service)) markDirty(service);
   if (metaTriggerLength) addTriggerTime(metaTriggerAt, metaTriggerLength);
+  sliceChanges++;
   return CHANGED;
 }
 
 function removeSlice(slice: usize): i32 {
   if (!slice) return UNCHANGED;
+  dropSlice(slice);
+  sliceChanges++;
+  return CHANGED;
+}
+
+function dropSlice(slice: usize): void {
   const service = sliceService(slice);
   if (serviceBlock(service)) markDirty(service);
   dropLocals(slice);
   unlinkSlice(slice);
-  return CHANGED;
 }
 
 function sweepSlices(): void {

@@ -65,6 +65,11 @@ export interface Core {
   /** The id of `namespace/name`, if anything of it exists. */
   findService(key: string): ServiceId | undefined;
   serviceCount(): number;
+  /**
+   * How many times a Service, or a slice (its endpoints), was added, changed in what matters or removed since
+   * the start.
+   */
+  changeCounts(): { readonly service: number; readonly endpoint: number };
   sliceCount(): number;
   endpointCount(): number;
   /** Addresses of all endpoints on this node, each once: what can hairpin. */

@@ -22,6 +22,8 @@ export interface IngestExports extends StreamExports {
   isService(id: number): number;
   findService(at: number, length: number): number;
   serviceCount(): number;
+  serviceChangeCount(): number;
+  sliceChangeCount(): number;
   serviceName(id: number): number;
   serviceBlock(id: number): number;
   sliceCount(): number;
@@ -54,6 +56,7 @@ type IngestHalf = Pick<
   | "serviceKey"
   | "findService"
   | "serviceCount"
+  | "changeCounts"
   | "sliceCount"
   | "endpointCount"
   | "localAddresses"
@@ -125,6 +128,11 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
       exports.clearProblems();
       return problems;
     },
+    changeCounts: () => ({
+      service: exports.serviceChangeCount() >>> 0,
+      endpoint: exports.sliceChangeCount() >>> 0,
+    }),
+
     takeTriggerTimes() {
       const count = exports.triggerCount();
       if (count === 0) return [];
