@@ -35,6 +35,7 @@ describe("SyncLoop", () => {
     world.put("EndpointSlice", slice("a-1", "a", IPS));
     await world.sync();
     expect(world.backend.transactions).toHaveLength(1);
+    expect(world.core.changeCounts()).toEqual({ service: 3, endpoint: 3 });
     expect(world.reports.at(-1)?.outcome).toBe("nothing");
   });
 
