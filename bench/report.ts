@@ -32,8 +32,10 @@ export function table(size: string, results: readonly (readonly [string, Figures
   const lines = [header, header.map(() => "---")];
   for (const { field, about, unit } of ROWS) {
     const cells = results.map(([, figures]) => show(figures[field], unit));
+    // A ratio of times that can be negative says nothing.
+    const comparable = unit !== "" && results.every(([, figures]) => figures[field] > 0);
     const ratio =
-      first && second && unit !== ""
+      first && second && comparable && field !== "changeAnswerP50"
         ? [`${(second[1][field] / first[1][field]).toFixed(1)}×`]
         : second
           ? [""]
