@@ -1,5 +1,6 @@
 /** The addresses on this node's interfaces, and word of their changes (rtnetlink). */
 import type { Clock } from "../../clock.ts";
+import { SluiceError } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
 import type { Address } from "../../types.ts";
 import {
@@ -17,7 +18,7 @@ import {
   RTNLGRP_IPV4_IFADDR,
   RTNLGRP_IPV6_IFADDR,
 } from "./constants.ts";
-import { subscribe } from "./events.ts";
+import { REOPEN_MS, subscribe } from "./events.ts";
 import { AttributeReader, MessageWriter } from "./message.ts";
 import { type Message, type Netlink, NetlinkSocket } from "./socket.ts";
 
@@ -84,32 +85,42 @@ export interface AddressWatch {
 
 /**
  * Calls back with the addresses at once, before it returns, and after every change. A burst of changes makes
- * one call. An interface that goes takes its addresses with it, so links need not be watched.
+ * one call. An interface that goes takes its addresses with it, so links need not be watched. A list that
+ * cannot be read later on is asked for again after REOPEN_MS.
  * @throws SluiceError NETLINK_SOCKET, when the first list cannot be read
  */
 export function watchAddresses(
   clock: Clock,
   changed: (addresses: readonly InterfaceAddress[]) => void,
+  socket: Netlink = new NetlinkSocket(NETLINK_ROUTE),
 ): AddressWatch {
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
   let last = "";
   let pending = false;
   let open = true;
   const read = () => {
-    pending = false;
-    if (!open) return;
     const addresses = readAddresses(socket);
     const text = addresses.map((one) => `${one.interfaceIndex} ${one.bytes}`).join("\n");
     if (text === last) return;
     last = text;
     changed(addresses);
   };
+  const readLater = () => {
+    if (!open) return;
+    pending = false;
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error;
+      pending = true;
+      clock.after(REOPEN_MS, readLater);
+    }
+  };
   // Subscribed before the first reading, so that nothing falls in between.
   const groups = [RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR];
   const subscription = subscribe(NETLINK_ROUTE, groups, clock, () => {
     if (pending) return;
     pending = true;
-    clock.soon(read);
+    clock.soon(readLater);
   });
   try {
     read();

@@ -11,8 +11,8 @@ import { openNetlink } from "./socket.ts";
 
 /** How often a socket is read that the event loop cannot watch. */
 const POLL_MS = 1000;
-/** A socket that broke is opened again after so long. */
-const REOPEN_MS = 100;
+/** A socket that broke is opened, or asked, again after so long. */
+export const REOPEN_MS = 100;
 const READ_SIZE = 1 << 16;
 
 export interface Subscription {
@@ -64,19 +64,26 @@ export function subscribe(
     connect({ fd, socket: { data, error: lost, close: lost } }).then(
       (socket) => {
         socket.unref();
+        // It broke, or was closed, before it was said to be there: `stop` is about what comes next by now.
+        if (ended || !open) {
+          ended = true;
+          socket.terminate();
+          return;
+        }
         stop = () => {
           ended = true;
           socket.terminate();
         };
-        if (!open) stop();
       },
       () => {
+        if (ended) return;
         stop = poll(fd, clock, event);
         if (!open) stop();
       },
     );
   };
   const restart = () => {
+    if (!open) return;
     try {
       start(openNetlink(protocol, groups, ignore));
       event(undefined);

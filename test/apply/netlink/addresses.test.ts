@@ -9,6 +9,7 @@ import { NETLINK_ROUTE, RTNLGRP_IPV4_IFADDR } from "../../../src/apply/netlink/c
 import { subscribe } from "../../../src/apply/netlink/events.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { systemClock } from "../../../src/clock.ts";
+import { SluiceError } from "../../../src/errors.ts";
 import { inFreshNetns, run } from "../netns.ts";
 
 inFreshNetns();
@@ -107,7 +108,103 @@ describe("a watch", () => {
   });
 });
 
+describe("a list that cannot be read", () => {
+  const refusal = new SluiceError("NETLINK_SOCKET", "no answer");
+
+  test("after a change is asked for again until it can", async () => {
+    const heard = collector<string[]>();
+    const timers: (() => void)[] = [];
+    let failures = 0;
+    let failed = () => {};
+    const later = () =>
+      new Promise<void>((resolve) => {
+        failed = resolve;
+      });
+    const clock = {
+      ...systemClock,
+      after(_ms: number, run: () => void) {
+        timers.push(run);
+        failed();
+        return () => {};
+      },
+    };
+    const socket = new NetlinkSocket(NETLINK_ROUTE);
+    const dump = socket.dump.bind(socket);
+    socket.dump = (...request) => {
+      if (failures === 0) return dump(...request);
+      failures--;
+      throw refusal;
+    };
+    closing.push(watchAddresses(clock, (list) => heard.push(print(list)), socket));
+    failures = 2;
+    const waiting = later();
+    run("ip", "addr", "add", "198.51.100.1/24", "dev", "lo");
+    await waiting;
+    expect(timers.length).toBe(1);
+    timers[0]?.();
+    expect(timers.length).toBe(2);
+    expect(heard.seen.length).toBe(1);
+    timers[1]?.();
+    expect(heard.seen.at(-1)).toContain("198.51.100.1/24");
+    run("ip", "addr", "del", "198.51.100.1/24", "dev", "lo");
+  });
+
+  test("at the start is the caller's to know", () => {
+    const socket = new NetlinkSocket(NETLINK_ROUTE);
+    socket.dump = () => {
+      throw refusal;
+    };
+    expect(() => watchAddresses(systemClock, () => {}, socket)).toThrow(refusal);
+  });
+});
+
+/** A clock whose timers are called by hand, and sockets that the test breaks. */
+function fragile() {
+  const timers: (() => void)[] = [];
+  const cancelled: (() => void)[] = [];
+  const clock = {
+    ...systemClock,
+    after(_ms: number, run: () => void) {
+      timers.push(run);
+      return () => void cancelled.push(run);
+    },
+  };
+  const sockets: { error(): void; terminated: number }[] = [];
+  const connect = ({ socket }: { socket: { error(): void } }) => {
+    const one = { error: () => socket.error(), terminated: 0 };
+    sockets.push(one);
+    const terminate = () => {
+      one.terminated++;
+    };
+    return Promise.resolve({ end() {}, terminate, unref() {} });
+  };
+  const open = () => subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => {}, { connect });
+  return { timers, cancelled, sockets, open };
+}
+
 describe("a subscription", () => {
+  test("that broke before it was said to be open ends that socket, and its close the waiting", async () => {
+    const { timers, cancelled, sockets, open } = fragile();
+    const subscription = open();
+    sockets[0]?.error();
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(sockets[0]?.terminated).toBe(1);
+    subscription.close();
+    expect(cancelled).toEqual(timers);
+  });
+
+  test("that was closed is not opened again, whatever still falls due", async () => {
+    const { timers, sockets, open } = fragile();
+    const subscription = open();
+    sockets[0]?.error();
+    await Promise.resolve();
+    await Promise.resolve();
+    subscription.close();
+    for (const run of timers) run();
+    expect(sockets.length).toBe(1);
+  });
+
   test("reads on a timer where Bun's loop does not take the socket", async () => {
     const heard = collector<true>();
     const timers: (() => void)[] = [];
