@@ -2,6 +2,7 @@
  * Service ports with a Local traffic policy that have endpoints elsewhere but none on this node: their
  * traffic is dropped here (kubeproxy_sync_proxy_rules_no_local_endpoints_total).
  */
+import { externalPolicyLocal } from "../plan/policy.ts";
 import type { Choice, Service, ServiceId } from "../types.ts";
 import type { Counts } from "./view.ts";
 
@@ -14,7 +15,7 @@ export class NoLocalEndpoints {
 
   /** A Service was selected, or is gone. */
   update(id: ServiceId, service: Service | undefined, choices: readonly Choice[]): void {
-    if (service === undefined || !(service.internalLocal || service.externalLocal)) {
+    if (service === undefined) {
       this.#ports.delete(id);
       return;
     }
@@ -39,5 +40,5 @@ export class NoLocalEndpoints {
 }
 
 function hasLocalPolicy(service: Service, policy: Count["policy"]): boolean {
-  return policy === "internal" ? service.internalLocal : service.externalLocal;
+  return policy === "internal" ? service.internalLocal : externalPolicyLocal(service);
 }

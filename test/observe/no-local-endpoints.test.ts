@@ -4,6 +4,7 @@ import type { Choice, Service, ServiceId } from "../../src/types.ts";
 import { Committed } from "./committed.ts";
 
 const ID = 1 as ServiceId;
+const EXTERNAL: Partial<Service> = { externalLocal: true, type: "NodePort" };
 
 function serviceWith(parts: Partial<Service>): Service {
   const committed = new Committed();
@@ -27,8 +28,14 @@ function printed(counter: NoLocalEndpoints): string {
 test.each<[string, Partial<Service>, Choice[], string]>([
   ["no policy", {}, [choice(4, true, 0)], "0 0 0 0"],
   ["internal", { internalLocal: true }, [choice(4, true, 0)], "1 0 0 0"],
-  ["external", { externalLocal: true }, [choice(4, true, 0), choice(6, true, 0)], "0 1 0 1"],
-  ["both", { externalLocal: true, internalLocal: true }, [choice(6, true, 0)], "0 0 1 1"],
+  ["external", EXTERNAL, [choice(4, true, 0), choice(6, true, 0)], "0 1 0 1"],
+  ["both", { ...EXTERNAL, internalLocal: true }, [choice(6, true, 0)], "0 0 1 1"],
+  [
+    "external, left over from another type",
+    { externalLocal: true },
+    [choice(4, true, 0)],
+    "0 0 0 0",
+  ],
   ["a local endpoint", { internalLocal: true }, [choice(4, true, 1)], "0 0 0 0"],
   ["no endpoint anywhere", { internalLocal: true }, [choice(4, false, 0)], "0 0 0 0"],
 ])("%s", (_, parts, choices, wanted) => {
