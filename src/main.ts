@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import corePath from "../asm/out/core.release.wasm" with { type: "file" };
+import { cleanUp } from "./apply/cleanup.ts";
 import { lockNetworkNamespace } from "./apply/lock.ts";
 import { createNftablesBackend } from "./apply/nftables/backend.ts";
 import { type Command, parseArguments, usage } from "./cli.ts";
@@ -43,7 +44,7 @@ function cleanup(): void {
     counters: false,
     detector: { kind: "cidr" },
   });
-  const found = backend.cleanup();
+  const found = cleanUp(backend);
   backend.close();
   process.stdout.write(found ? "Removed the table inet sluice\n" : "There was nothing to remove\n");
 }

@@ -78,7 +78,7 @@ export interface Backend {
   forgetAffinity(core: Core): number;
   /** Reads the counters of every element that has one, table by table, into `core.count`'s layout. */
   readCounters(each: (table: number, keysAndPackets: Uint8Array, count: number) => void): void;
-  /** Removes everything of ours from the kernel; true if there was something. Needs no `start`. */
-  cleanup(): boolean;
+  /** Removes everything of ours from the kernel. Needs no `start`. `foreign`: somebody else's, left alone. */
+  cleanup(): "removed" | "absent" | "foreign";
   close(): void;
 }

@@ -134,13 +134,14 @@ class NftablesBackend implements Backend {
     if (this.#options.counters) readCounters(this.#socket, this.#core, each);
   }
 
-  cleanup(): boolean {
+  cleanup(): ReturnType<Backend["cleanup"]> {
     const found = readTable(this.#socket);
-    if (found === undefined || !isOurs(found)) return false;
+    if (found === undefined) return "absent";
+    if (!isOurs(found)) return "foreign";
     this.#batch.begin();
     writeDeleteTable(this.#batch);
     this.#send(`delete table inet ${TABLE}`);
-    return true;
+    return "removed";
   }
 
   close(): void {

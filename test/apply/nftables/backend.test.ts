@@ -53,7 +53,7 @@ describe("a namespace without our table", () => {
 
   test("is left alone by cleanup", () => {
     run("nft", "add", "table", "inet", "other");
-    expect(backendWith().cleanup()).toBe(false);
+    expect(backendWith().cleanup()).toBe("absent");
     expect(run("nft", "list", "tables")).toBe("table inet other\n");
   });
 });
@@ -339,7 +339,7 @@ describe("a table that an earlier run left", () => {
   });
 
   test("goes by cleanup, which needs no start", () => {
-    expect(backendWith().cleanup()).toBe(true);
+    expect(backendWith().cleanup()).toBe("removed");
     expect(run("nft", "list", "tables")).toBe("");
   });
 
@@ -371,7 +371,7 @@ describe("a table of our name that somebody else made", () => {
   });
 
   test("is not touched by cleanup", () => {
-    expect(backendWith().cleanup()).toBe(false);
+    expect(backendWith().cleanup()).toBe("foreign");
     expect(run("nft", "list", "ruleset")).toBe(FOREIGN);
   });
 });
