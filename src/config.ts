@@ -16,7 +16,10 @@ export interface KubeProxyConfiguration {
 }
 
 export interface Config {
-  /** Path of a kubeconfig; "" (with `master` "" too) means the pod's own service account. */
+  /**
+   * Path of a kubeconfig; "" (with `master` "" too) means the pod's own service account. "" beside `manifests`,
+   * which need none.
+   */
   readonly kubeconfig: string;
   /** URL that replaces the kubeconfig's server; "" means none. */
   readonly master: string;
@@ -32,6 +35,7 @@ export interface Config {
   readonly bindAddressHardFail: boolean;
   readonly detectLocal: {
     readonly mode: DetectLocalMode;
+    /** Set in the mode that is named like it, else "". So is the next one. */
     readonly bridgeInterface: string;
     readonly interfaceNamePrefix: string;
   };
@@ -58,11 +62,6 @@ export interface Config {
   readonly manifests: string;
   /** Most series of sluice_endpoint_connections_total; 0: none. */
   readonly endpointMetricsLimit: number;
-  /** All of upstream's fields with the values in effect, for /configz. */
+  /** All of upstream's fields with the values in effect: what /configz shows under kubeproxy.config.k8s.io. */
   readonly document: KubeProxyConfiguration;
-}
-
-/** What /configz shows under kubeproxy.config.k8s.io: upstream's shape, defaults filled in. */
-export function toKubeProxyConfiguration(config: Config): KubeProxyConfiguration {
-  return config.document;
 }

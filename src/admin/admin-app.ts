@@ -1,6 +1,5 @@
 /** What kube-proxy shows on port 10249, and beside it our own state as JSON. It owns nothing and changes nothing. */
 import type { Hono } from "hono";
-import { toKubeProxyConfiguration } from "../config.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
 import { createReadOnlyApp } from "./app.ts";
 
@@ -32,10 +31,9 @@ export function createAdminApp(view: ReadOnlyView, onError: (error: unknown) => 
   });
 
   app.get("/configz", (context) => {
-    const config = view.config();
-    const { counters, manifests, endpointMetricsLimit } = config;
+    const { document, counters, manifests, endpointMetricsLimit } = view.config();
     return context.json({
-      "kubeproxy.config.k8s.io": toKubeProxyConfiguration(config),
+      "kubeproxy.config.k8s.io": document,
       sluice: { counters, manifests, endpointMetricsLimit },
     });
   });

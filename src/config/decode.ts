@@ -1,9 +1,18 @@
 /**
  * From the value of a configuration file to the values of known fields. As lenient as kube-proxy where it is
- * (names it does not know), as strict where it is (types).
+ * (names it does not know), as strict where it is (types). In our own section a name that is not known can
+ * only be a mistake, and is a fault.
  */
 import { parseDuration } from "./duration.ts";
-import { type Field, type FieldPath, type FieldType, type FieldValue, fieldAt } from "./fields.ts";
+import {
+  type FieldPath,
+  type FieldType,
+  type FieldValue,
+  fieldAt,
+  isFieldPath,
+  isSection,
+  OWN_FIELDS,
+} from "./fields.ts";
 
 /** What cannot be used: the field's path, the rule, and the value at fault. */
 export interface Fault {
@@ -16,14 +25,19 @@ export interface Decoded {
   /** Fields that the file sets, durations in milliseconds. A null sets nothing. */
   readonly values: Map<FieldPath, FieldValue>;
   readonly faults: Fault[];
-  /** Paths that no kube-proxy knows. */
+  /** Paths that are neither upstream's (kube-proxy 1.36) nor in our section. */
   readonly unknown: string[];
 }
 
 const API_VERSION = "kubeproxy.config.k8s.io/v1alpha1";
 const KIND = "KubeProxyConfiguration";
 
-/** Checks the names and types of a whole file. */
+const OWN_SECTION = "sluice.";
+
+/**
+ * Checks the names and types of a whole file; `value` is what its YAML or JSON stands for. Which values make
+ * sense, alone and together, is build.ts's business.
+ */
 export function decodeDocument(value: unknown): Decoded {
   const decoded: Decoded = { values: new Map(), faults: [], unknown: [] };
   if (!isMapping(value)) {
@@ -48,27 +62,30 @@ function decodeSection(
 ): void {
   for (const [name, value] of Object.entries(section)) {
     const path = `${prefix}${name}`;
-    const field = fieldAt(path);
-    if (field === undefined) decoded.unknown.push(path);
-    else if (value === null || value === undefined) continue;
-    else if (field === "section") {
+    const set = value !== null && value !== undefined;
+    if (isFieldPath(path)) {
+      if (set) decodeField(path, value, decoded);
+    } else if (isSection(path)) {
       if (isMapping(value)) decodeSection(value, `${path}.`, decoded);
-      else decoded.faults.push({ path, rule: "must be a mapping", value });
-    } else decodeField(path as FieldPath, field, value, decoded);
+      else if (set) decoded.faults.push({ path, rule: "must be a mapping", value });
+    } else if (path.startsWith(OWN_SECTION)) {
+      const rule = `must be one of ${Object.keys(OWN_FIELDS).join(", ")}`;
+      decoded.faults.push({ path, rule, value });
+    } else decoded.unknown.push(path);
   }
 }
 
-function decodeField(path: FieldPath, field: Field, value: unknown, decoded: Decoded): void {
-  const usable = TYPES[field.type].read(value);
-  if (usable === undefined) {
-    decoded.faults.push({ path, rule: `must be ${TYPES[field.type].name}`, value });
-  } else decoded.values.set(path, usable);
+function decodeField(path: FieldPath, value: unknown, decoded: Decoded): void {
+  const { name, read } = TYPES[fieldAt(path).type];
+  const usable = read(value);
+  if (usable === undefined) decoded.faults.push({ path, rule: `must be ${name}`, value });
+  else decoded.values.set(path, usable);
 }
 
 interface TypeRule {
   readonly name: string;
   /** The value as it is kept; undefined if it is of another type. */
-  read(value: unknown): FieldValue | undefined;
+  readonly read: (value: unknown) => FieldValue | undefined;
 }
 
 const INT32_MAX = 2 ** 31;

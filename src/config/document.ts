@@ -6,27 +6,37 @@ import {
   type Field,
   type FieldPath,
   type FieldValue,
+  fieldAt,
   isUnset,
-  OWN_FIELDS,
+  type ValueAt,
 } from "./fields.ts";
 
 /** What is set; durations in milliseconds. */
 export type FieldValues = ReadonlyMap<FieldPath, FieldValue>;
 
-const FIELD_BY_PATH: { readonly [path in FieldPath]: Field } = { ...FIELDS, ...OWN_FIELDS };
-
 /** What a field comes to: what is set, or the default. */
-export function effectiveValue(values: FieldValues, path: FieldPath): FieldValue {
-  const field = FIELD_BY_PATH[path];
-  const value = values.get(path);
-  return value === undefined || isUnset(field, value) ? field.default : value;
+export function effectiveValue<Path extends FieldPath>(
+  values: FieldValues,
+  path: Path,
+): ValueAt<Path> {
+  const value = isSet(values, path) ? values.get(path) : fieldAt(path).default;
+  // Decoding and flags let nothing in that is not of the field's type (TYPES in decode.ts).
+  return value as ValueAt<Path>;
 }
 
-/** Does the file or a flag say something about it? */
+/** Does the file or a flag say something about it? A zero that upstream's defaulting replaces says nothing. */
 export function isSet(values: FieldValues, path: FieldPath): boolean {
-  const field = FIELD_BY_PATH[path];
   const value = values.get(path);
-  return value !== undefined && !isUnset(field, value);
+  return value !== undefined && !isUnset(fieldAt(path), value);
+}
+
+/**
+ * Is it set to something else than its default? A file that was written out with every default, as kubeadm
+ * does, says nothing by most of them.
+ */
+export function differsFromDefault(values: FieldValues, path: FieldPath): boolean {
+  const differs = JSON.stringify(values.get(path)) !== JSON.stringify(fieldAt(path).default);
+  return isSet(values, path) && differs;
 }
 
 /** Upstream's shape with every default, and what is in effect in the place where upstream would have it. */

@@ -106,22 +106,49 @@ export const OWN_FIELDS = {
   "sluice.endpointMetricsLimit": { type: "integer", default: 10_000, effect: true },
 } as const satisfies { readonly [path: string]: Field };
 
-export type FieldPath = keyof typeof FIELDS | keyof typeof OWN_FIELDS;
+const ALL = { ...FIELDS, ...OWN_FIELDS };
 
-const ALL: ReadonlyMap<string, Field> = new Map<string, Field>(
-  Object.entries({ ...FIELDS, ...OWN_FIELDS }),
-);
+export type FieldPath = keyof typeof ALL;
+
+/** The fields of one type. */
+export type PathOf<Type extends FieldType> = {
+  [Path in FieldPath]: (typeof ALL)[Path]["type"] extends Type ? Path : never;
+}[FieldPath];
+
+/** What a field comes to in the configuration: durations are milliseconds, a list may be absent. */
+export type ValueAt<Path extends FieldPath> = ValueOfType[(typeof ALL)[Path]["type"]];
+
+interface ValueOfType {
+  readonly string: string;
+  readonly boolean: boolean;
+  readonly integer: number;
+  readonly number: number;
+  readonly duration: number;
+  readonly strings: readonly string[] | null;
+  readonly gates: object;
+  readonly any: FieldValue;
+}
 
 const SECTIONS: ReadonlySet<string> = new Set(
-  [...ALL.keys()].flatMap((path) => {
+  Object.keys(ALL).flatMap((path) => {
     const parts = path.split(".");
     return parts.slice(1).map((_, depth) => parts.slice(0, depth + 1).join("."));
   }),
 );
 
-/** The field at a path; "section" for a mapping that holds fields; undefined if upstream knows none. */
-export function fieldAt(path: string): Field | "section" | undefined {
-  return ALL.get(path) ?? (SECTIONS.has(path) ? "section" : undefined);
+/** Does a field have this path? Whatever a file calls its own, such as `constructor`, is none. */
+export function isFieldPath(path: string): path is FieldPath {
+  return Object.hasOwn(ALL, path);
+}
+
+/** Is this the path of a mapping that holds fields? */
+export function isSection(path: string): boolean {
+  return SECTIONS.has(path);
+}
+
+/** Type, default and effect of a field. */
+export function fieldAt(path: FieldPath): Field {
+  return ALL[path];
 }
 
 /** Does this value say nothing, as upstream's defaulting sees it? */

@@ -20,6 +20,12 @@ export function readFlag(flag: Flag, text: string): FieldValue {
   );
 }
 
+/** The text of a flag that takes one; "" when it is not given. */
+export function textOfFlag(flags: FlagValues, name: string): string {
+  const value = flags.get(name);
+  return typeof value === "string" ? value : "";
+}
+
 /** What the flags set, of those that count beside --config or of all. */
 export function fieldsOfFlags(
   flags: FlagValues,

@@ -5,9 +5,9 @@ import { messageOf, SluiceError } from "../errors.ts";
 import type { LogFields } from "../log.ts";
 import { buildConfig } from "./build.ts";
 import { decodeDocument, type Fault } from "./decode.ts";
-import { effectiveValue, isSet } from "./document.ts";
-import { type Field, type FieldPath, type FieldValue, fieldAt } from "./fields.ts";
-import { type FlagValues, fieldsOfFlags, flagOfField } from "./flag-values.ts";
+import { differsFromDefault, effectiveValue, type FieldValues } from "./document.ts";
+import { type FieldPath, type FieldValue, fieldAt } from "./fields.ts";
+import { type FlagValues, fieldsOfFlags, flagOfField, textOfFlag } from "./flag-values.ts";
 import { ACTED_ON, FLAGS } from "./flags.ts";
 import { parseConfigText } from "./read.ts";
 
@@ -32,7 +32,7 @@ export async function resolveConfig(
   flags: FlagValues,
   readFile: (path: string) => Promise<string>,
 ): Promise<Resolved> {
-  const file = (flags.get("config") as string | undefined) ?? "";
+  const file = textOfFlag(flags, "config");
   const notes: Note[] = [];
   const faults: Fault[] = [];
   const values = new Map<FieldPath, FieldValue>();
@@ -43,10 +43,10 @@ export async function resolveConfig(
   }
   for (const [path, value] of fieldsOfFlags(flags, file !== "")) values.set(path, value);
   if (file === "") applyPorts(flags, values);
-  const config = buildConfig(
+  const { config, ignored } = buildConfig(
     values,
     {
-      master: (flags.get("master") as string | undefined) ?? "",
+      master: textOfFlag(flags, "master"),
       healthzOff: file === "" && flags.get("healthz-port") === 0,
     },
     faults,
@@ -55,7 +55,11 @@ export async function resolveConfig(
     faults.push({ path: "--metrics-port", rule: "must be 1 to 65535", value: 0 });
   }
   if (faults.length > 0) throw invalid(file, faults, flags);
-  notes.push(...remarks(file, flags, values));
+  notes.push(...remarks(file, flags, values), ...ignoredSettings(file, flags, config, ignored));
+  if (config.detectLocal.mode === "ClusterCIDR" && config.clusterCIDRs.length === 0) {
+    const message = "Cannot tell pods from other sources: clusterCIDR must be set in this mode";
+    notes.push(warning(message, { detectLocalMode: config.detectLocal.mode }));
+  }
   return { config, notes };
 }
 
@@ -75,7 +79,7 @@ async function fieldsOfFile(
   const { value, duplicates } = await parseConfigText(text, file);
   const decoded = decodeDocument(value);
   for (const path of decoded.unknown) {
-    notes.push(warning("Ignored a field that no kube-proxy knows", { file, field: path }));
+    notes.push(warning("Ignored an unknown field", { file, field: path }));
   }
   for (const path of duplicates) {
     notes.push(warning("A field occurs twice, the last one counts", { file, field: path }));
@@ -91,18 +95,15 @@ function applyPorts(flags: FlagValues, values: Map<FieldPath, FieldValue>): void
     ["metrics-port", "metricsBindAddress", "127.0.0.1"],
   ] as const) {
     const port = flags.get(flag);
-    const address = parseAddress((values.get(path) as string | undefined) ?? fallback);
+    const given = values.get(path);
+    const address = parseAddress(typeof given === "string" ? given : fallback);
     if (typeof port === "number" && port !== 0 && address) {
       values.set(path, printAddressPort(address.bytes, port));
     }
   }
 }
 
-function remarks(
-  file: string,
-  flags: FlagValues,
-  values: ReadonlyMap<FieldPath, FieldValue>,
-): Note[] {
+function remarks(file: string, flags: FlagValues, values: FieldValues): Note[] {
   const notes: Note[] = [];
   const ignored = FLAGS.filter(({ name, besideConfig }) => flags.has(name) && !besideConfig);
   if (file !== "" && ignored.length > 0) {
@@ -116,7 +117,9 @@ function remarks(
   if (mode === "iptables" || mode === "ipvs") {
     notes.push(warning("Serving with nftables in place of the mode asked for", { mode }));
   }
-  const idle = [...values.keys()].filter((path) => isIdle(path, values)) as string[];
+  const idle: string[] = [...values.keys()].filter(
+    (path) => !fieldAt(path).effect && differsFromDefault(values, path),
+  );
   for (const { name, fields } of FLAGS) {
     if (flags.has(name) && !fields && !ACTED_ON.has(name)) idle.push(`--${name}`);
   }
@@ -127,11 +130,24 @@ function remarks(
   return notes;
 }
 
-/** Set to something else than its default, and without effect. */
-function isIdle(path: FieldPath, values: ReadonlyMap<FieldPath, FieldValue>): boolean {
-  const field = fieldAt(path) as Field;
-  const differs = JSON.stringify(values.get(path)) !== JSON.stringify(field.default);
-  return field.effect !== true && isSet(values, path) && differs;
+/** Settings that this mode, or another setting, leaves without effect: as upstream, but upstream is silent. */
+function ignoredSettings(
+  file: string,
+  flags: FlagValues,
+  config: Config,
+  ignored: readonly FieldPath[],
+): Note[] {
+  const settings = new Set<string>();
+  for (const path of ignored) {
+    const flag = flagOfField(path, flags, file !== "");
+    // A flag may set the field of each mode at once; then it is heard as long as one of them is.
+    const fields = FLAGS.find(({ name }) => flag === `--${name}`)?.fields ?? [path];
+    if (fields.every((field) => ignored.includes(field))) settings.add(flag ?? path);
+  }
+  if (config.manifests !== "" && config.master !== "") settings.add("--master");
+  if (settings.size === 0) return [];
+  const message = "Ignored settings that do not count beside the others";
+  return [warning(message, { settings: [...settings].join(", ") })];
 }
 
 function invalid(file: string, faults: readonly Fault[], flags: FlagValues): SluiceError {

@@ -1,13 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import { printCidr } from "../../src/address.ts";
 import { resolveConfig } from "../../src/config/resolve.ts";
-import { type Config, toKubeProxyConfiguration } from "../../src/config.ts";
+import type { Config } from "../../src/config.ts";
 import type { Cidr } from "../../src/types.ts";
 import { faultOf, noteTexts, resolve } from "./config.ts";
 
 const cidrs = (list: readonly Cidr[]) => list.map(printCidr);
 const nodePorts = ({ nodePortAddresses: { primary, cidrs: list } }: Config) =>
   primary ? "primary" : cidrs(list).join(" ");
+
+/** Said unless the test sets a clusterCIDR or another mode. */
+const NO_CLUSTER_CIDR =
+  "Cannot tell pods from other sources: clusterCIDR must be set in this mode: ClusterCIDR";
+const IGNORED = "Ignored settings that do not count beside the others:";
 
 /** What kubeadm writes, with its many nulls and zeros. */
 const KUBEADM = `
@@ -100,7 +105,7 @@ test("kubeadm's file works as it is, and there is nothing to say about it", asyn
 
 test("without file and flags everything has its default", async () => {
   const { config, notes } = await resolve([]);
-  expect(notes).toEqual([]);
+  expect(noteTexts(notes)).toEqual([NO_CLUSTER_CIDR]);
   expect(config).toMatchObject({ kubeconfig: "", verbosity: 0, logFormat: "text", minSyncMs: 0 });
   expect(config.clusterCIDRs).toEqual([]);
 });
@@ -159,6 +164,12 @@ describe("one setting of a file", () => {
       "nftables: {masqueradeBit: 3}\niptables: {masqueradeBit: 4, minSyncPeriod: 1500ms}",
       (c) => [c.masqueradeBit, c.minSyncMs],
       [3, 1500],
+    ],
+    [
+      "nothing of nftables' section in iptables' mode",
+      "mode: iptables\nnftables: {masqueradeAll: true, masqueradeBit: 3, minSyncPeriod: 1s, syncPeriod: 1m}",
+      (c) => [c.masqueradeAll, c.masqueradeBit, c.minSyncMs, c.syncPeriodMs],
+      [false, 14, 0, 30_000],
     ],
     ["bit 0", "nftables: {masqueradeBit: 0}", (c) => c.masqueradeBit, 0],
     ["Go's yes", "nftables: {masqueradeAll: yes}", (c) => c.masqueradeAll, true],
@@ -267,6 +278,10 @@ describe("a file that cannot be used", () => {
       'conntrack.udpTimeout must not be negative: current value is "-1s"',
     ],
     ["configSyncPeriod: -1s", "configSyncPeriod must be greater than 0"],
+    [
+      "sluice: {conters: false}",
+      "sluice.conters must be one of sluice.counters, sluice.manifests, sluice.endpointMetricsLimit: current value is false",
+    ],
     ["sluice: {endpointMetricsLimit: -1}", "sluice.endpointMetricsLimit must be 0 to 1000000"],
   ])("%s", async (body, message) => {
     const fault = await faultOf([], body);
@@ -321,9 +336,10 @@ describe("a file that cannot be used", () => {
 
 describe("a file that is used, with a remark", () => {
   test.each([
-    ["colour: red", "Ignored a field that no kube-proxy knows: proxy.yaml colour"],
-    ["nftables: {bits: 1}", "Ignored a field that no kube-proxy knows: proxy.yaml nftables.bits"],
-    ["constructor: 1", "Ignored a field that no kube-proxy knows: proxy.yaml constructor"],
+    ["colour: red", "Ignored an unknown field: proxy.yaml colour"],
+    ["nftables: {bits: 1}", "Ignored an unknown field: proxy.yaml nftables.bits"],
+    ["constructor: 1", "Ignored an unknown field: proxy.yaml constructor"],
+    ["sluices: {counters: false}", "Ignored an unknown field: proxy.yaml sluices"],
     [
       "mode: nftables\nmode: nftables",
       "A field occurs twice, the last one counts: proxy.yaml mode",
@@ -338,15 +354,54 @@ describe("a file that is used, with a remark", () => {
       "Accepted settings that have no effect yet: oomScoreAdj, conntrack.min",
     ],
   ])("%s", async (body, note) => {
-    const { notes } = await resolve([], body);
+    const { notes } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
     expect(noteTexts(notes)).toEqual([note]);
+  });
+
+  test.each([
+    ["mode: nftables\niptables: {masqueradeBit: 9}", "iptables.masqueradeBit"],
+    [
+      "mode: iptables\nnftables: {masqueradeAll: true, syncPeriod: 1m}",
+      "nftables.masqueradeAll, nftables.syncPeriod",
+    ],
+    [
+      "mode: ipvs\nipvs: {minSyncPeriod: 2s}\niptables: {minSyncPeriod: 3s}",
+      "iptables.minSyncPeriod",
+    ],
+    ["nftables: {masqueradeBit: 3}\niptables: {masqueradeBit: 4}", "iptables.masqueradeBit"],
+    ["detectLocal: {bridgeInterface: cni0}", "detectLocal.bridgeInterface"],
+    ["sluice: {manifests: /m}\nclientConnection: {kubeconfig: /k}", "clientConnection.kubeconfig"],
+  ])("when a setting does not count beside the others: %s", async (body, settings) => {
+    const { notes } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
+    expect(noteTexts(notes).at(-1)).toBe(`${IGNORED} ${settings}`);
+  });
+
+  test("when another mode tells what is local", async () => {
+    const { config, notes } = await resolve(
+      [],
+      `clusterCIDR: 10.0.0.0/8
+detectLocalMode: BridgeInterface
+detectLocal: {bridgeInterface: cni0, interfaceNamePrefix: veth}`,
+    );
+    expect(config.detectLocal.interfaceNamePrefix).toBe("");
+    expect(noteTexts(notes)).toEqual([`${IGNORED} clusterCIDR, detectLocal.interfaceNamePrefix`]);
+  });
+
+  test("when nothing tells pods from other sources", async () => {
+    const { notes } = await resolve([], "detectLocalMode: ClusterCIDR");
+    expect(noteTexts(notes)).toEqual([NO_CLUSTER_CIDR]);
+  });
+
+  test("but not when a setting that does not count says no more than the default", async () => {
+    const body = "clusterCIDR: 10.0.0.0/8\nmode: nftables\niptables: {minSyncPeriod: 1s}";
+    expect((await resolve([], body)).notes).toEqual([]);
   });
 
   test("of a JSON file too, whatever its strings look like", async () => {
     const { config, notes } = await resolve(
       [],
       `{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
-        "hostnameOverride": "a\\": {", "mode": "nftables", "mode": "",
+        "clusterCIDR": "10.0.0.0/8", "hostnameOverride": "a\\": {", "mode": "nftables", "mode": "",
         "nftables": {"masqueradeBit": 1, "masqueradeBit" : 2}, "iptables": {"masqueradeBit": 3}}`,
     );
     expect(config.hostnameOverride).toBe('a": {');
@@ -354,6 +409,7 @@ describe("a file that is used, with a remark", () => {
     expect(noteTexts(notes)).toEqual([
       "A field occurs twice, the last one counts: proxy.yaml mode",
       "A field occurs twice, the last one counts: proxy.yaml nftables.masqueradeBit",
+      `${IGNORED} iptables.masqueradeBit`,
     ]);
   });
 
@@ -420,7 +476,10 @@ describe("flags", () => {
   });
 
   test("without effect are said in one line", async () => {
-    const { notes } = await resolve(["--oom-score-adj=-500", "--vmodule=a=1", "--profiling=false"]);
+    const { notes } = await resolve([
+      ...["--oom-score-adj=-500", "--vmodule=a=1", "--profiling=false"],
+      "--cluster-cidr=10.0.0.0/8",
+    ]);
     expect(noteTexts(notes)).toEqual([
       "Accepted settings that have no effect yet: oomScoreAdj, --vmodule",
     ]);
@@ -437,7 +496,7 @@ describe("flags", () => {
         "--cluster-cidr=10.0.0.0/8",
         "--healthz-port=0",
       ],
-      "hostnameOverride: other\nlogging: {verbosity: 1}",
+      "hostnameOverride: other\nlogging: {verbosity: 1}\nclusterCIDR: 11.0.0.0/8",
     );
     expect(config).toMatchObject({
       hostnameOverride: "node",
@@ -445,12 +504,39 @@ describe("flags", () => {
       verbosity: 5,
       manifests: "/m",
       counters: false,
-      clusterCIDRs: [],
       healthzBindAddress: "0.0.0.0:10256",
     });
+    expect(cidrs(config.clusterCIDRs)).toEqual(["11.0.0.0/8"]);
     expect(noteTexts(notes)).toEqual([
       "Ignored flags because --config is given: --cluster-cidr, --healthz-port",
+      `${IGNORED} --master`,
     ]);
+  });
+
+  test.each<[string, readonly string[], string[]]>([
+    [
+      "that set a field of another mode are named",
+      ["--proxy-mode=nftables", "--iptables-masquerade-bit=3"],
+      [`${IGNORED} --iptables-masquerade-bit`],
+    ],
+    [
+      "that set a field of each mode are heard",
+      ["--proxy-mode=nftables", "--iptables-sync-period=1m", "--masquerade-all"],
+      [],
+    ],
+    [
+      "about an API server that manifests replace are named",
+      ["--manifests=/m", "--kubeconfig=/k", "--master=https://api"],
+      [`${IGNORED} --kubeconfig, --master`],
+    ],
+    [
+      "about a health server that another flag turns off are named",
+      ["--healthz-port=0", "--healthz-bind-address=127.0.0.1:80"],
+      [`${IGNORED} --healthz-bind-address`],
+    ],
+  ])("%s", async (_, argv, wanted) => {
+    const { notes } = await resolve(["--cluster-cidr=10.0.0.0/8", ...argv]);
+    expect(noteTexts(notes)).toEqual(wanted);
   });
 
   test("beside a file: an ignored flag is not blamed for the file's fault", async () => {
@@ -462,7 +548,7 @@ describe("flags", () => {
 
 test("/configz shows upstream's shape with what is in effect", async () => {
   const { config } = await resolve([], "mode: iptables\niptables: {minSyncPeriod: 2s}");
-  const document = toKubeProxyConfiguration(config);
+  const { document } = config;
   expect(Object.keys(document).slice(0, 3)).toEqual(["kind", "apiVersion", "featureGates"]);
   expect(document).toMatchObject({
     kind: "KubeProxyConfiguration",
