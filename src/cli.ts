@@ -1,12 +1,14 @@
 /** The command line: what to do, and which flags were given. */
+
+import type { FieldValue } from "./config/fields.ts";
 import { type FlagValues, readFlag } from "./config/flag-values.ts";
 import { FLAGS, type Flag, REFUSED_FLAGS } from "./config/flags.ts";
 import { SluiceError } from "./errors.ts";
 
 export type Command =
   | { readonly kind: "run"; readonly flags: FlagValues }
-  | { readonly kind: "cleanup"; readonly flags: FlagValues }
-  /** `raw`: all that is known about the build, as upstream's --version=raw. */
+  | { readonly kind: "cleanup" }
+  /** `raw`: --version=raw, for a report of a defect; see `versionText`. */
   | { readonly kind: "version"; readonly raw: boolean }
   | { readonly kind: "help" };
 
@@ -19,7 +21,7 @@ const SHORT: { readonly [letter: string]: string } = { v: "v", h: "help" };
  * @throws SluiceError CONFIG_INVALID for an unknown flag, a value of the wrong type, a positional argument
  */
 export function parseArguments(argv: readonly string[]): Command {
-  const flags = new Map<string, FlagValues extends ReadonlyMap<string, infer V> ? V : never>();
+  const flags = new Map<string, FieldValue>();
   for (let at = 0; at < argv.length; at++) {
     const argument = argv[at] as string;
     const { name, value } = split(argument);
@@ -42,10 +44,19 @@ export function parseArguments(argv: readonly string[]): Command {
   if (version !== undefined && version !== "false") {
     return { kind: "version", raw: version === "raw" };
   }
-  return { kind: flags.get("cleanup") === true ? "cleanup" : "run", flags };
+  return flags.get("cleanup") === true ? { kind: "cleanup" } : { kind: "run", flags };
 }
 
-/** What --help prints; after a mistake it goes to stderr before the error. */
+/**
+ * What --version prints. `version` names the commit where it is not a release. Raw adds what else decides how
+ * the program behaves: the Bun it is made of, and the machine it is made for.
+ */
+export function versionText(version: string, raw: boolean): string {
+  const { platform, arch, versions } = process;
+  return `Sluice ${version}\n${raw ? `Bun ${versions.bun}\n${platform}-${arch}\n` : ""}`;
+}
+
+/** What --help prints: the flags that do something, in the order of flags.ts. */
 export function usage(): string {
   const shown = FLAGS.flatMap(({ name, type, help }) => {
     if (help === undefined) return [];

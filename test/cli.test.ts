@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { parseArguments, usage } from "../src/cli.ts";
+import { parseArguments, usage, versionText } from "../src/cli.ts";
 import { FLAGS } from "../src/config/flags.ts";
 
 /** `run config=x v=2`. */
 function printed(argv: readonly string[]): string {
   const command = parseArguments(argv);
   if (command.kind === "version") return command.raw ? "version raw" : "version";
-  if (command.kind === "help") return "help";
+  if (command.kind !== "run") return command.kind;
   const flags = [...command.flags].map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   return [command.kind, ...flags].join(" ");
 }
@@ -29,7 +29,8 @@ describe("arguments", () => {
     ["--nodeport-addresses=", "run nodeport-addresses=[]"],
     ["--feature-gates=A=true,B=false", 'run feature-gates={"A":true,"B":false}'],
     ["--kube-api-qps 1.5", "run kube-api-qps=1.5"],
-    ["--cleanup", "cleanup cleanup=true"],
+    ["--cleanup", "cleanup"],
+    ["--cleanup -v2", "cleanup"],
     ["--cleanup=false", "run cleanup=false"],
     ["--version", "version"],
     ["--version=raw", "version raw"],
@@ -64,6 +65,13 @@ describe("a mistake is named", () => {
   ])("%s", (line, message) => {
     expect(() => parseArguments(line.split(" "))).toThrow(message);
   });
+});
+
+test("the raw version says more than the version, line by line", () => {
+  expect(versionText("1.2.3", false)).toBe("Sluice 1.2.3\n");
+  expect(versionText("1.2.3", true)).toBe(
+    `Sluice 1.2.3\nBun ${Bun.version}\n${process.platform}-${process.arch}\n`,
+  );
 });
 
 test("the usage shows every flag that does something", () => {
