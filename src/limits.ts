@@ -20,6 +20,13 @@ export const REPAIR_WAIT_MS_MAX = 30_000;
 export const REPAIRS_BEFORE_BACKOFF = 4;
 /** Nothing was changed by others for so long: the next change is repaired at once. */
 export const REPAIR_CALM_MS = 10_000;
+/**
+ * A pass over the node's flows begins so long after a change: the kernel walks its whole table of connections,
+ * some 10 ms on end where it is large and empty, and the changes at the heels of the first go before that.
+ */
+export const FLOWS_DELAY_MS = 10;
+/** Passes rest for so many times what the last one took of the processor. */
+export const FLOWS_REST_FACTOR = 4;
 
 /** How long a connection to the API server may take to come up, TLS included. */
 export const CONNECT_TIMEOUT_MS = 10_000;

@@ -3,6 +3,7 @@
  * decides nothing itself.
  */
 import type { Backend, LocalDetector } from "./apply/backend.ts";
+import { UdpFlows } from "./apply/conntrack/flows.ts";
 import { type AddressWatch, watchAddresses } from "./apply/netlink/addresses.ts";
 import { createNftablesBackend } from "./apply/nftables/backend.ts";
 import type { Clock } from "./clock.ts";
@@ -120,6 +121,15 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     queuedWhileRunning ??= now;
     syncing?.pacer.request();
   };
+  const flows = new UdpFlows({
+    core,
+    clock,
+    log,
+    report(report) {
+      metrics.flowsChecked(report);
+      log.debug(2, "Looked for flows of UDP that lead to nobody", { ...report });
+    },
+  });
   let rereadFirst = false;
   const repairs = new Repairs({
     clock,
@@ -144,6 +154,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         healthChecks.update(id, service, localReady);
         noLocalEndpoints.update(id, service, choices);
       },
+      udpChanged: (frontends) => flows.changed(frontends),
       problem: (problem) => problems.report(problem),
       wake: request,
       report(report) {
@@ -263,6 +274,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       stop() {
         source.stop();
         repairs.stop();
+        flows.close();
         syncing?.pacer.stop();
         addresses?.close();
         backend.close();

@@ -2,6 +2,7 @@
  * What is measured. Upstream's names where upstream measures the same, so that its dashboards and alerts keep
  * working; `sluice_` for the rest. Recording costs a few additions; printing happens at a scrape.
  */
+import type { FlowsReport } from "../apply/conntrack/flows.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram, type Instrument } from "./instruments.ts";
 import type { Counts } from "./view.ts";
@@ -130,6 +131,21 @@ export class Metrics {
     name: "sluice_repairs_total",
     help: "Syncs that read the kernel again because somebody else had changed its tables",
   });
+  readonly #flowsDeleted = new Counter(
+    kubeproxy(
+      "conntrack_reconciler_deleted_entries_total",
+      "Cumulative conntrack flows deleted by the conntrack reconciler",
+      ["ip_family"],
+    ),
+  );
+  readonly #flowsDuration = new Histogram(
+    kubeproxy(
+      "conntrack_reconciler_sync_duration_seconds",
+      "ReconcileConntrackFlowsLatency in seconds",
+      ["ip_family"],
+    ),
+    SYNC_BUCKETS,
+  );
   readonly #elements = new Gauge({
     name: "sluice_elements",
     help: "Elements in the kernel by table",
@@ -195,6 +211,12 @@ export class Metrics {
     for (const trigger of report.triggerTimes) this.#programmed(trigger, now);
   }
 
+  /** The flows of UDP of a family were looked through. */
+  flowsChecked({ family, deleted, durationMs }: FlowsReport): void {
+    this.#flowsDeleted.add(deleted, `IPv${family}`);
+    this.#flowsDuration.observe(durationMs / 1000, `IPv${family}`);
+  }
+
   /** A health probe was answered. */
   answered(probe: "healthz" | "livez", code: number): void {
     this.#answers[probe].add(1, String(code));
@@ -242,6 +264,8 @@ export class Metrics {
       this.#operations,
       this.#transactions,
       this.#repairs,
+      this.#flowsDeleted,
+      this.#flowsDuration,
       this.#elements,
       this.#services,
       this.#slices,

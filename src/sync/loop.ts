@@ -6,6 +6,7 @@ import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import type { Backend } from "../apply/backend.ts";
 import type { Clock } from "../clock.ts";
 import type { Core } from "../core/core.ts";
+import type { FrontendText } from "../diff/udp-frontends.ts";
 import { SluiceError } from "../errors.ts";
 import { BATCH_SERVICES } from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
@@ -44,6 +45,8 @@ export interface SyncLoopOptions {
   /** A Service was selected: its healthCheckNodePort and local endpoints may have changed. */
   readonly selected: Selected;
   readonly report: (report: SyncReport) => void;
+  /** These frontends of UDP lead elsewhere now: flows to them may have to follow. */
+  readonly udpChanged: (frontends: ReadonlySet<FrontendText>) => void;
   /** A problem began, or ended (empty message). */
   readonly problem: (problem: Problem) => void;
   /** There is work again although no event came: a refused Service is due. */
@@ -77,7 +80,7 @@ export class SyncLoop {
 
   /** One sync. True when everything that was dirty is in the kernel or refused for good reason. */
   async run(): Promise<boolean> {
-    const { core, backend, clock, context, nodeVersion, report } = this.#options;
+    const { core, backend, clock, context, nodeVersion, report, udpChanged } = this.#options;
     const started = clock.monotonic();
     this.#triggerTimes.push(...core.takeTriggerTimes());
     this.#takeProblems();
@@ -99,7 +102,9 @@ export class SyncLoop {
       // Between batches everything else gets its turn: the watch, health, metrics.
       if (from > 0) await new Promise<void>((resolve) => clock.soon(resolve));
       const batch = owners.slice(from, from + BATCH_SERVICES);
-      add(total, this.#programmer.program(batch, plan));
+      const part = this.#programmer.program(batch, plan);
+      add(total, part);
+      if (part.udpFrontends.size > 0) udpChanged(part.udpFrontends);
       if (total.transient !== undefined) break;
     }
 

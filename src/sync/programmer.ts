@@ -5,6 +5,7 @@
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import type { Backend, Receipt } from "../apply/backend.ts";
 import type { Core, OperationList } from "../core/core.ts";
+import { collectUdpFrontends, type FrontendText } from "../diff/udp-frontends.ts";
 import type { SluiceError } from "../errors.ts";
 import { BATCH_ELEMENTS } from "../limits.ts";
 import { DesiredWriter } from "../plan/desired.ts";
@@ -34,6 +35,8 @@ export interface Outcome {
   drifted: boolean;
   /** Clients may be remembered for endpoints or frontends that are gone. */
   forgetful: boolean;
+  /** Frontends of UDP that lead elsewhere now. */
+  readonly udpFrontends: Set<FrontendText>;
 }
 
 /** An outcome that nothing has been added to yet. */
@@ -48,6 +51,7 @@ export function emptyOutcome(): Outcome {
     transient: undefined,
     drifted: false,
     forgetful: false,
+    udpFrontends: new Set(),
   };
 }
 
@@ -151,6 +155,8 @@ export class Programmer {
     }
     const count = operations.count;
     const forgetful = this.#forgets(group, operations);
+    const udpFrontends = new Set<FrontendText>();
+    collectUdpFrontends(operations.region, udpFrontends);
     const receipt = backend.apply(operations, (owner) => core.serviceKey(owner as ServiceId));
     if (receipt.ok) {
       core.commit();
@@ -159,6 +165,7 @@ export class Programmer {
       outcome.kernelMs += receipt.kernelMs;
       outcome.transactions += 1;
       outcome.forgetful ||= forgetful;
+      for (const frontend of udpFrontends) outcome.udpFrontends.add(frontend);
     }
     return receipt;
   }

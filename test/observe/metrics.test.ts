@@ -189,3 +189,11 @@ test("a sync that mended what somebody else had changed is counted", async () =>
   metrics.synced(REPORT, START);
   expect(await lines()).toContain("sluice_repairs_total 1");
 });
+
+test("flows of UDP that were deleted are counted by family, under upstream's names", async () => {
+  metrics.flowsChecked({ family: 6, entries: 9, deleted: 4, busyMs: 1, durationMs: 3 });
+  const text = await lines();
+  const prefix = "kubeproxy_conntrack_reconciler";
+  expect(text).toContain(`${prefix}_deleted_entries_total{ip_family="IPv6"} 4`);
+  expect(text).toContain(`${prefix}_sync_duration_seconds_bucket{ip_family="IPv6",le="0.004"} 1`);
+});

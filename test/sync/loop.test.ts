@@ -190,6 +190,25 @@ describe("SyncLoop", () => {
     expect(world.backend.print()).toEqual(before);
   });
 
+  test("tells which frontends of UDP lead elsewhere, and those only", async () => {
+    const world = await threeServices();
+    expect(world.udpFrontends).toEqual([]);
+    const ports = [{ name: "http", protocol: "UDP", port: 53 }];
+    const dns = { ...slice("dns-1", "dns", IPS), ports: [{ ...ports[0], port: 5353 }] };
+    world.put("Service", service("dns", "10.96.0.53", { ports }));
+    world.put("EndpointSlice", dns);
+    world.backend.transient = new SluiceError("NETLINK_SOCKET", "not now");
+    await world.sync();
+    expect(world.udpFrontends).toEqual([]);
+    world.backend.transient = undefined;
+    await world.sync();
+    expect(world.udpFrontends).toEqual(["40a6000351100000000350000"]);
+    world.put("EndpointSlice", dns);
+    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
+    await world.sync();
+    expect(world.udpFrontends).toHaveLength(1);
+  });
+
   test("cuts a large load into bounded transactions", async () => {
     const world = syncWorld();
     const ips = Array.from({ length: 900 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);

@@ -21,6 +21,8 @@ export interface SyncWorld {
   readonly inputs: PlanInputs;
   readonly reports: SyncReport[];
   readonly problems: Problem[];
+  /** Frontends of UDP that were told to lead elsewhere, one after the other. */
+  readonly udpFrontends: string[];
   /** How often the loop asked to be run again by itself. */
   wakes(): number;
   put(kind: ObjectKind, object: JsonObject): void;
@@ -46,6 +48,7 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
   });
   const reports: SyncReport[] = [];
   const problems: Problem[] = [];
+  const udpFrontends: string[] = [];
   let wakes = 0;
   const loop = new SyncLoop({
     core,
@@ -55,6 +58,7 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
     context: () => inputs.context(),
     nodeVersion: () => inputs.version(),
     selected: () => {},
+    udpChanged: (frontends) => udpFrontends.push(...frontends),
     report: (report) => reports.push(report),
     problem: (problem) => problems.push(problem),
     wake: () => wakes++,
@@ -77,6 +81,7 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
     inputs,
     reports,
     problems,
+    udpFrontends,
     wakes: () => wakes,
     put: (kind, object) => feed(kind, "ADDED", object),
     remove: (kind, object) => feed(kind, "DELETED", object),

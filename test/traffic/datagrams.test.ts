@@ -5,6 +5,8 @@ import { Fixture } from "./fixture.ts";
 import { connect, eventually, nameOf, type Target } from "./steps.ts";
 
 const fixture = new Fixture();
+/** A held socket does not outlive a silence, so this is long; it is never waited for where things work. */
+const PATIENCE_MS = 2000;
 const UDP = { ports: [{ protocol: "UDP" }] } as const;
 
 /** A Service of UDP with one endpoint, which pod a3 asks by its clusterIP. */
@@ -34,7 +36,7 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     const { at, endpointsBecome } = await given();
     const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
     await endpointsBecome(["a1"], [{ protocol: "UDP", target: 8081 }]);
-    const port = async () => (await fixture.world.board.ask(handle, 100)).port;
+    const port = async () => (await fixture.world.board.ask(handle, PATIENCE_MS)).port;
     expect(await eventually(port, (each) => each === 8081)).toBe(8081);
     await fixture.world.board.hangup(handle);
   });
@@ -80,5 +82,5 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
 });
 
 async function askAgain(handle: number): Promise<string> {
-  return nameOf(await fixture.world.board.ask(handle, 100));
+  return nameOf(await fixture.world.board.ask(handle, PATIENCE_MS));
 }

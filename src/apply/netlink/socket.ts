@@ -147,6 +147,22 @@ export class NetlinkSocket implements Netlink {
   }
 
   dump(bytes: Uint8Array, length: number, each: (message: Message) => void): boolean {
+    const parts = this.dumpParts(bytes, length, each);
+    for (;;) {
+      const { done, value } = parts.next();
+      if (done) return value;
+    }
+  }
+
+  /**
+   * The same dump, paused after each datagram for as long as the caller likes: the kernel writes the next part
+   * when this one was read. The socket must not be used for anything else meanwhile.
+   */
+  *dumpParts(
+    bytes: Uint8Array,
+    length: number,
+    each: (message: Message) => void,
+  ): Generator<void, boolean, void> {
     this.#transmit(bytes, length);
     let changed = false;
     let open = true;
@@ -167,6 +183,7 @@ export class NetlinkSocket implements Netlink {
         }
         return open;
       });
+      if (open) yield;
     }
     return changed;
   }
