@@ -9,7 +9,7 @@ import type { Batch } from "./batch.ts";
 import { type Chain, writeChain, writeRules } from "./chains.ts";
 import * as nft from "./constants.ts";
 import { type Attribute, hostOrder, verdictData, writeAttributes } from "./expressions.ts";
-import { chainName, type Dispatch, dispatchMap, TABLE } from "./names.ts";
+import { chainName, DISPATCHES, type Dispatch, dispatchMap, TABLE } from "./names.ts";
 import { actionChains } from "./pick.ts";
 import { REJECT_CHAIN, unservedChain } from "./skeleton.ts";
 
@@ -18,7 +18,7 @@ const DROP = encodeAction({ verb: "drop" });
 const REJECT = encodeAction({ verb: "reject" });
 
 /** Actions whose chains are part of the skeleton, and the maps they are in from the start. */
-const FIXED: readonly (readonly [Dispatch, ActionCode])[] = [
+export const FIXED: readonly (readonly [Dispatch, ActionCode])[] = [
   ["choices", ACCEPT],
   ["choices", DROP],
   ["choices", REJECT],
@@ -67,6 +67,20 @@ function writeAction(batch: Batch, kind: Dispatch, code: ActionCode, family: Fam
     [nft.NFTA_SET_ELEM_LIST_ELEMENTS, [[nft.NFTA_LIST_ELEM, element]]],
   ]);
   batch.close(message);
+}
+
+/** NFT_MSG_DELSETELEM of all elements of the maps of actions. */
+export function writeFlushActions(batch: Batch): void {
+  for (const family of [4, 6] as const) {
+    for (const kind of DISPATCHES) {
+      const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
+      writeAttributes(batch.writer, [
+        [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+        [nft.NFTA_SET_ELEM_LIST_SET, dispatchMap(kind, family)],
+      ]);
+      batch.close(message);
+    }
+  }
 }
 
 const BUILT_IN: readonly ActionCode[] = [ACCEPT, DROP, REJECT];
@@ -137,7 +151,7 @@ export class KnownActions {
     return [...chains.values()];
   }
 
-  /** Writes all known actions; those that are there already stay. */
+  /** Writes all known actions into maps that are empty. */
   writeAll(batch: Batch): void {
     for (const family of [4, 6] as const) {
       for (const [kind, code] of FIXED) writeAction(batch, kind, code, family);

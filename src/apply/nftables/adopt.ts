@@ -13,13 +13,15 @@ import {
 } from "../../plan/tables.ts";
 import type { SkeletonOptions } from "../backend.ts";
 import type { Netlink } from "../netlink/socket.ts";
-import { dispatchOf, isAction, type KnownActions, targetChain } from "./actions.ts";
+import { dispatchOf, FIXED, isAction, type KnownActions, targetChain } from "./actions.ts";
 import type { Chain } from "./chains.ts";
+import * as nft from "./constants.ts";
 import { MANY_ELEMENTS, readElements } from "./elements-read.ts";
 import { ExpectedSlots, isSlots } from "./expected-slots.ts";
 import { COMMENTED_CHAIN, rulesComment } from "./install.ts";
-import { dispatchMap } from "./names.ts";
+import { DISPATCHES, type Dispatch, dispatchMap } from "./names.ts";
 import { type ReadChain, readChains, readRules, readSets } from "./read.ts";
+import { sameRules } from "./rules-compare.ts";
 import { allSets } from "./sets.ts";
 import { skeleton } from "./skeleton.ts";
 import { readTableElements, readTableElementsAt, type TableElements } from "./table-read.ts";
@@ -30,23 +32,55 @@ import { readTableElements, readTableElementsAt, type TableElements } from "./ta
  */
 export type Condition = "intact" | "refill" | "replace";
 
-/** Elements of the maps of actions that lead where they should. */
-export function readActions(socket: Netlink): (readonly [Family, ActionCode])[] {
-  const found: [Family, ActionCode][] = [];
+/** What the maps of actions hold. */
+export interface FoundActions {
+  /** Actions with chains of their own that lead where they should. */
+  readonly known: readonly (readonly [Family, ActionCode])[];
+  /** There is nothing else, and what every table of ours has is there. */
+  readonly whole: boolean;
+}
+
+export function readActions(socket: Netlink): FoundActions {
+  const known: (readonly [Family, ActionCode])[] = [];
+  let whole = true;
   for (const family of [4, 6] as const) {
-    for (const kind of ["choices", "learning"] as const) {
-      const before = found.length;
+    for (const kind of DISPATCHES) {
+      let found: ActionCode[] = [];
+      let strays = 0;
       const restart = () => {
-        found.length = before;
+        found = [];
+        strays = 0;
       };
-      readElements(socket, dispatchMap(kind, family), restart, ({ bytes, key, chain }) => {
+      readElements(socket, dispatchMap(kind, family), restart, (element) => {
+        const { bytes, key, verdict, chain } = element;
         const code = new DataView(bytes.buffer).getUint32(bytes.byteOffset + key, true);
-        if (!isAction(code) || dispatchOf(code) !== kind) return;
-        if (targetChain(code, family) === chain) found.push([family, code]);
+        if (belongs(kind, code) && leads(code, family, verdict, chain)) found.push(code);
+        else strays++;
       });
+      const fixed = FIXED.flatMap(([where, code]) => (where === kind ? [code] : []));
+      whole &&= strays === 0 && fixed.every((code) => found.includes(code));
+      for (const code of found) if (!fixed.includes(code)) known.push([family, code]);
     }
   }
-  return found;
+  return { known, whole };
+}
+
+function belongs(kind: Dispatch, code: number): code is ActionCode {
+  if (!isAction(code)) return false;
+  return (
+    FIXED.some(([where, fixed]) => where === kind && fixed === code) ||
+    (dispatchOf(code) === kind && !FIXED.some(([, fixed]) => fixed === code))
+  );
+}
+
+function leads(
+  code: ActionCode,
+  family: Family,
+  verdict: number | undefined,
+  chain: string | undefined,
+): boolean {
+  const target = targetChain(code, family);
+  return chain === target && verdict === (target === undefined ? nft.NF_DROP : nft.NFT_GOTO);
 }
 
 /** Looks at sets, chains and rules, but not at elements. */
@@ -63,13 +97,17 @@ export function condition(
   const wanted = [...fixed, ...actions.chains()];
   const rules = readRules(socket);
   const mark = rules.find(({ chain }) => chain === COMMENTED_CHAIN)?.comment;
-  const counts = new Map<string, number>();
-  for (const { chain } of rules) counts.set(chain, (counts.get(chain) ?? 0) + 1);
+  const byChain = new Map<string, Uint8Array[]>();
+  for (const { chain, expressions } of rules) {
+    const list = byChain.get(chain);
+    if (list === undefined) byChain.set(chain, [expressions]);
+    else list.push(expressions);
+  }
   const intact =
     mark === rulesComment(options) &&
     wanted.every(
       ({ name, rules }) =>
-        found.get(name)?.accepts !== false && (counts.get(name) ?? 0) === rules.length,
+        found.get(name)?.accepts !== false && sameRules(rules, byChain.get(name) ?? []),
     );
   return intact ? "intact" : "refill";
 }

@@ -77,14 +77,17 @@ class NftablesBackend implements Backend {
       );
     }
     if (found !== tableComment(this.#options)) return this.#create("replaced");
-    this.#actions.reset(readActions(this.#socket));
+    const actions = readActions(this.#socket);
+    this.#actions.reset(actions.known);
     const state = condition(this.#socket, this.#options, this.#actions);
     if (state === "replace") return this.#create("replaced");
     this.#batch.begin();
     const elements = adoptElements(this.#socket, core, trusting, (family, code) =>
       this.#actions.need(this.#batch, family, code),
     );
-    if (state === "refill" || this.#batch.count > 0) {
+    // What somebody changed is put right whatever it was: we were told that there is something.
+    const intact = trusting && state === "intact" && actions.whole && this.#batch.count === 0;
+    if (!intact) {
       this.#batch.begin();
       writeRefill(this.#batch, this.#options, this.#actions);
       this.#send("fill the chains of table inet sluice");

@@ -33,8 +33,9 @@ export const NFT_MSG_NEWGEN = 15;
 export const NFT_JUMP = -3;
 export const NFT_GOTO = -4;
 
-// enum nft_registers: 16 registers of 32 bits; 0 is the verdict.
+// enum nft_registers: 16 registers of 32 bits, or 4 of 16 bytes in the same place; 0 is the verdict.
 export const NFT_REG_VERDICT = 0;
+export const NFT_REG_1 = 1;
 export const NFT_REG32_00 = 8;
 
 export const NFTA_LIST_ELEM = 1;
@@ -179,7 +180,12 @@ export const NFT_NAT_DNAT = 1;
 export const NFTA_NAT_TYPE = 1;
 export const NFTA_NAT_FAMILY = 2;
 export const NFTA_NAT_REG_ADDR_MIN = 3;
+export const NFTA_NAT_REG_ADDR_MAX = 4;
 export const NFTA_NAT_REG_PROTO_MIN = 5;
+export const NFTA_NAT_REG_PROTO_MAX = 6;
+export const NFTA_NAT_FLAGS = 7;
+export const NF_NAT_RANGE_MAP_IPS = 1;
+export const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
 /** linux/netfilter/nf_nat.h: fully-random */
 export const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 0x10;
 export const NFTA_MASQ_FLAGS = 1;

@@ -14,7 +14,8 @@ export interface ReadElement {
   keyEnd: number;
   data: number;
   dataLength: number;
-  /** The chain of a verdict. */
+  /** A verdict: its code, and the chain it leads to. */
+  verdict: number | undefined;
   chain: string | undefined;
   flags: number;
   packets: bigint;
@@ -28,6 +29,7 @@ function emptyElement(): ReadElement {
     keyEnd: -1,
     data: -1,
     dataLength: 0,
+    verdict: undefined,
     chain: undefined,
     flags: 0,
     packets: 0n,
@@ -121,6 +123,7 @@ function readElement(
 ): void {
   element.keyEnd = -1;
   element.data = -1;
+  element.verdict = undefined;
   element.chain = undefined;
   element.flags = 0;
   element.packets = 0n;
@@ -139,7 +142,7 @@ function readElement(
         deep.rewind(attributes.start, attributes.end).next();
         element.data = deep.start;
         element.dataLength = deep.end - deep.start;
-        if (deep.type === nft.NFTA_DATA_VERDICT) element.chain = chainOf(deep);
+        if (deep.type === nft.NFTA_DATA_VERDICT) readVerdict(element, deep);
         break;
       case nft.NFTA_SET_ELEM_FLAGS:
         element.flags = attributes.u32();
@@ -151,12 +154,12 @@ function readElement(
   }
 }
 
-function chainOf(verdict: AttributeReader): string | undefined {
+function readVerdict(element: ReadElement, verdict: AttributeReader): void {
   const attributes = verdict.nested();
   while (attributes.next()) {
-    if (attributes.type === nft.NFTA_VERDICT_CHAIN) return attributes.text();
+    if (attributes.type === nft.NFTA_VERDICT_CODE) element.verdict = attributes.u32() | 0;
+    else if (attributes.type === nft.NFTA_VERDICT_CHAIN) element.chain = attributes.text();
   }
-  return undefined;
 }
 
 /** NFTA_EXPR_DATA { NFTA_COUNTER_PACKETS } */

@@ -17,7 +17,9 @@ export interface Expression {
 /** Index of a 32-bit register. A 16-byte value takes four. */
 export type Register = number;
 
-const register = (index: Register): number => nft.NFT_REG32_00 + index;
+/** As the kernel names it when it is asked: every fourth is one of the registers of 16 bytes. */
+const register = (index: Register): number =>
+  index % 4 === 0 ? nft.NFT_REG_1 + index / 4 : nft.NFT_REG32_00 + index;
 const value = (bytes: Uint8Array): readonly Attribute[] => [[nft.NFTA_DATA_VALUE, bytes]];
 
 /** A host-order u32 as the kernel's registers hold it. */
@@ -233,7 +235,10 @@ export function random(modulus: number, to: Register): Expression {
   };
 }
 
-/** nat dnat ip|ip6 addr_min reg proto_min reg */
+/**
+ * nat dnat ip|ip6 addr_min reg proto_min reg. What the kernel would fill in is said, so that it is what the kernel
+ * hands back: ranges end where they start.
+ */
 export function dnat(nfproto: number, address: Register, port: Register): Expression {
   return {
     name: "nat",
@@ -241,7 +246,10 @@ export function dnat(nfproto: number, address: Register, port: Register): Expres
       [nft.NFTA_NAT_TYPE, nft.NFT_NAT_DNAT],
       [nft.NFTA_NAT_FAMILY, nfproto],
       [nft.NFTA_NAT_REG_ADDR_MIN, register(address)],
+      [nft.NFTA_NAT_REG_ADDR_MAX, register(address)],
       [nft.NFTA_NAT_REG_PROTO_MIN, register(port)],
+      [nft.NFTA_NAT_REG_PROTO_MAX, register(port)],
+      [nft.NFTA_NAT_FLAGS, nft.NF_NAT_RANGE_MAP_IPS | nft.NF_NAT_RANGE_PROTO_SPECIFIED],
     ],
   };
 }

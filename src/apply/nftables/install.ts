@@ -1,7 +1,7 @@
 /** Makes the table, replaces it, or fills its chains anew; and how we tell that a table is ours. */
 import type { SkeletonOptions } from "../backend.ts";
 import { NLM_F_CREATE } from "../netlink/constants.ts";
-import type { KnownActions } from "./actions.ts";
+import { type KnownActions, writeFlushActions } from "./actions.ts";
 import { Batch } from "./batch.ts";
 import { writeChain, writeFlush, writeRules } from "./chains.ts";
 import * as nft from "./constants.ts";
@@ -97,11 +97,15 @@ export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: K
   actions.writeAll(batch);
 }
 
-/** All rules anew, in chains that exist or not; maps and their elements stay as they are. */
+/**
+ * All rules anew, in chains that exist or not, and the actions that lead to them; the elements of all other maps
+ * stay as they are. It is the same to packets as if nothing had been flushed: a transaction shows itself whole.
+ */
 export function writeRefill(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
   const chains = [...commentedSkeleton(options), ...actions.chains()];
   for (const chain of chains) writeChain(batch, chain);
   for (const chain of chains) writeFlush(batch, chain.name);
+  writeFlushActions(batch);
   for (const chain of chains) writeRules(batch, chain);
   actions.writeAll(batch);
 }

@@ -43,7 +43,8 @@ export function affinityMap(nodePort: boolean, family: Family): string {
  * element of a map wherever a base chain reaches it: what leads to dnat may not be seen from postrouting, and
  * no chain may come back to itself.
  */
-export type Dispatch = "choices" | "refusals" | "learning";
+export const DISPATCHES = ["choices", "refusals", "learning"] as const;
+export type Dispatch = (typeof DISPATCHES)[number];
 
 /** `choices4`: for frontends; `refusals4`: for those without endpoints; `learning4`: for affinity. */
 export function dispatchMap(kind: Dispatch, family: Family): string {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { parseCidr } from "../../../src/address.ts";
 import type { Backend, SkeletonOptions } from "../../../src/apply/backend.ts";
 import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
@@ -6,6 +7,7 @@ import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
 import { readChains, readRules } from "../../../src/apply/nftables/read.ts";
 import { SluiceError } from "../../../src/errors.ts";
 import { tableId } from "../../../src/plan/tables.ts";
+import type { Cidr } from "../../../src/types.ts";
 import { inFreshNetns, pipe, run } from "../netns.ts";
 import {
   add,
@@ -28,6 +30,9 @@ const OPTIONS: SkeletonOptions = {
   counters: true,
   detector: { kind: "cidr" },
 };
+
+const RANGE = parseCidr("10.244.0.0/20") as Cidr;
+const RANGE6 = parseCidr("fd00:10:244::/60") as Cidr;
 
 const opened: Backend[] = [];
 function backendWith(options: Partial<SkeletonOptions> = {}): Backend {
@@ -280,6 +285,21 @@ describe("a table that an earlier run left", () => {
     expect(sortedChains(after)).toEqual(sortedChains(ruleset()));
   });
 
+  test.each<[string, Partial<SkeletonOptions>]>([
+    ["everything masqueraded", { masqueradeAll: true }],
+    ["the highest masquerade bit", { masqueradeBit: 31 }],
+    ["an interface", { detector: { kind: "interface", name: "cni0", prefix: false } }],
+    ["a prefix of interfaces", { detector: { kind: "interface", name: "veth", prefix: true } }],
+    ["ranges", { detector: { kind: "cidr", ipv4: RANGE, ipv6: RANGE6 } }],
+    ["no counters", { counters: false }],
+  ])("is recognised as whole with %s", (_name, options) => {
+    const first = adopt(options).backend;
+    apply(first, remove(1, ...WORLD), add(1, ...WORLD));
+    const before = run("nft", "-a", "list", "ruleset");
+    expect(adopt(options).outcome).toBe("adopted");
+    expect(run("nft", "-a", "list", "ruleset")).toBe(before);
+  });
+
   /** Chains by name with their rules; chains made on demand may stand in another order. */
   function sortedChains(text: string): string[] {
     return [...text.matchAll(/\tchain (?:.*\n)(?:\t\t.*\n)*\t\}/g)].map(([chain]) => chain).sort();
@@ -289,6 +309,24 @@ describe("a table that an earlier run left", () => {
     ["a chain that was flushed", "flush chain inet sluice services4"],
     ["a rule that was added", "insert rule inet sluice services4 counter accept"],
     ["a chain made on demand that was flushed", "flush chain inet sluice pick4-2"],
+    [
+      "a rule that was changed",
+      `flush chain inet sluice reject-connection
+       add rule inet sluice reject-connection drop`,
+    ],
+    [
+      "a rule whose test was turned round",
+      `flush chain inet sluice postrouting4
+       add rule inet sluice postrouting4 ct status dnat jump learn4
+       add rule inet sluice postrouting4 meta mark & 0x00004000 != 0x00000000 goto masquerade-marked
+       add rule inet sluice postrouting4 ct status dnat ip saddr . ip daddr != @hairpin4 masquerade fully-random`,
+    ],
+    [
+      "a chain made on demand that does something else",
+      `flush chain inet sluice pick4-2
+       add rule inet sluice pick4-2 accept
+       add rule inet sluice pick4-2 drop`,
+    ],
     ["a policy that was changed", "chain inet sluice nat-output { policy drop; }"],
     [
       "base chains that were deleted",
@@ -307,6 +345,48 @@ describe("a table that an earlier run left", () => {
     pipe("delete element inet sluice choices4 { 0:2 }", "nft", "-f", "-");
     expect(adopt().outcome).toBe("adopted");
     expect(run("nft", "list", "map", "inet", "sluice", "choices4")).toContain("0:2 : goto pick4-2");
+  });
+
+  test.each([
+    ["refusals that were flushed", "flush map inet sluice refusals4"],
+    [
+      "a refusal that lets through",
+      "delete element inet sluice refusals6 { f000:1 }; add element inet sluice refusals6 { f000:1 : accept }",
+    ],
+    ["an action of every table that is gone", "delete element inet sluice choices6 { BUILTIN }"],
+    [
+      "an action that leads elsewhere",
+      "delete element inet sluice choices4 { 0:2 }; add element inet sluice choices4 { 0:2 : drop }",
+    ],
+    ["an action of nobody", "add element inet sluice learning4 { 7 : accept }"],
+  ])("is mended: %s", (_name, damage) => {
+    const maps = () =>
+      ["choices", "refusals", "learning"].flatMap((kind) =>
+        [4, 6].map((family) => {
+          const text = run("nft", "list", "map", "inet", "sluice", `${kind}${family}`);
+          return [...text.matchAll(/[0-9a-f]+:[0-9a-f]+ : [^,}]*/g)]
+            .map(([one]) => one.trim())
+            .sort();
+        }),
+      );
+    const whole = maps();
+    const builtIn = whole[1]?.find((one) => one.includes("unserved6"))?.split(" ")[0];
+    const drop = whole[3]?.find((one) => one.endsWith("drop"))?.split(" ")[0];
+    const text = damage.replace("BUILTIN", `${builtIn}`).replaceAll("f000:1", `${drop}`);
+    pipe(text, "nft", "-f", "-");
+    expect(maps()).not.toEqual(whole);
+    expect(adopt().adopted).toEqual(lines(WORLD));
+    expect(maps()).toEqual(whole);
+  });
+
+  test("is put right by a second start whatever was changed, also where it looks whole", () => {
+    const { backend } = adopt();
+    const before = run("nft", "-a", "list", "chain", "inet", "sluice", "services4");
+    backend.start(rememberingCore().core);
+    const after = run("nft", "-a", "list", "chain", "inet", "sluice", "services4");
+    const withoutHandles = (text: string) => text.replace(/ # handle \d+/g, "");
+    expect(withoutHandles(after)).toBe(withoutHandles(before));
+    expect(after).not.toBe(before);
   });
 
   test("is not misled by an action that means nothing", () => {
