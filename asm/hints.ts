@@ -78,7 +78,7 @@ export function recallHints(at: usize, length: usize): usize {
   const entry = recallEntry(at, length);
   const hints: usize = load<u32>(entry);
   if (!hints || <usize>load<u32>(entry, 4) != length || !sameBytes(entry + 8, at, length)) return 0;
-  keepHints(hints);
+  store<u32>(hints, load<u32>(hints, 4) + 1, 4);
   return hints;
 }
 
@@ -96,10 +96,6 @@ function recallEntry(at: usize, length: usize): usize {
   for (let i: usize = 0; i + 4 <= length; i += 4) mixed = (mixed ^ load<u32>(at + i)) * 0x9e3779b1;
   if (length >= 4) mixed = (mixed ^ load<u32>(at + length - 4)) * 0x9e3779b1;
   return recall + <usize>(mixed >> 27) * RECALL_ENTRY;
-}
-
-export function keepHints(hints: usize): void {
-  if (hints) store<u32>(hints, load<u32>(hints, 4) + 1, 4);
 }
 
 export function dropHints(hints: usize): void {

@@ -69,7 +69,7 @@ export function sliceChangeCount(): u32 {
   return sliceChanges;
 }
 
-export const UNCHANGED: i32 = 0;
+const UNCHANGED: i32 = 0;
 export const CHANGED: i32 = 1;
 
 /** Bytes of a slice block that say what it is; before them stands where it is kept. */

@@ -5,8 +5,8 @@
 //
 // A known field with another wire type than its own counts as unknown. Groups are refused: Kubernetes has none.
 
-export const WIRE_VARINT: u32 = 0;
-export const WIRE_BYTES: u32 = 2;
+const WIRE_VARINT: u32 = 0;
+const WIRE_BYTES: u32 = 2;
 
 /** Where the bytes of the last `readBytes` are, and how many. */
 export let bytesAt: usize = 0;

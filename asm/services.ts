@@ -3,8 +3,8 @@
 // Record, 40 bytes:
 //   0 u32 key: name id of `namespace/name`; 0 = free      20 u32 epoch in which it was last fed
 //   4 u32 block (layout.ts), 0 = no such Service;         24 u64 version: hash of uid and resourceVersion, 0 = none
-//         next free id in a free record                   32 u8  flags
-//   8 u32 first EndpointSlice, 0 = none                   36 u32 kept for selection
+//         next free id in a free record                   32 u8  flags; the rest pads to the u64
+//   8 u32 first EndpointSlice, 0 = none
 //  12 u32 first committed element, 0 = none
 //  16 u32 next dirty Service, 0 = last
 // Record 0 belongs to OWNER_NODE: it has elements only.
@@ -178,15 +178,6 @@ export function serviceVersion(id: u32): u64 {
 
 export function setServiceVersion(id: u32, version: u64): void {
   store<u64>(recordOf(id), version, 24);
-}
-
-/** A word for the selection's own use, 0 for a new id. */
-export function serviceMark(id: u32): u32 {
-  return load<u32>(recordOf(id), 36);
-}
-
-export function setServiceMark(id: u32, mark: u32): void {
-  store<u32>(recordOf(id), mark, 36);
 }
 
 // ── Dirty list: first in, first out, each once ──────────────────────────────────────────────────────

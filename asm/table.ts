@@ -14,7 +14,7 @@
 
 import { allocate, release } from "./heap";
 
-export const TABLE_HEADER: usize = 12;
+const TABLE_HEADER: usize = 12;
 const SLOT: usize = 8;
 const SLOTS_MIN: u32 = 16;
 const emptySlot: usize = memory.data(8);

@@ -29,7 +29,6 @@ export class DesiredWriter {
   #region: Uint8Array = EMPTY;
   #capacity = 0;
   #at = 0;
-  #elements = 0;
 
   constructor(reserve: Reserve) {
     this.#reserve = reserve;
@@ -40,17 +39,11 @@ export class DesiredWriter {
     this.#region = EMPTY;
     this.#capacity = 0;
     this.#at = 0;
-    this.#elements = 0;
   }
 
   /** Bytes written since `reset`: the argument of `core.diff`. */
   get bytes(): number {
     return this.#at;
-  }
-
-  /** Elements they describe, each slot counted. */
-  get elements(): number {
-    return this.#elements;
   }
 
   /** The records themselves, valid until the next call into the core. */
@@ -69,7 +62,6 @@ export class DesiredWriter {
   /** Frontend and slot → endpoint, for every endpoint of the span; the core numbers the slots. */
   slots(table: TableId, owner: number, frontend: Frontend, span: EndpointSpan): void {
     this.#start(RECORD_SLOTS, table, owner);
-    this.#elements += span.count - 1;
     this.#frontend(frontend);
     this.#u32(span.pointer);
     this.#u32(span.count);
@@ -113,7 +105,6 @@ export class DesiredWriter {
     this.#ensure(RECORD_HEADER + size.key + (kind === RECORD_SLOTS ? 4 : size.value));
     this.#u32(kind | (table << 8));
     this.#u32(owner);
-    this.#elements++;
   }
 
   #frontend(frontend: Frontend): void {

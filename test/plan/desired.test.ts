@@ -64,12 +64,6 @@ describe("the writer", () => {
     expect(moving.reservations).toBeGreaterThan(1500);
   });
 
-  test("counts every slot as an element", () => {
-    const writer = plainWriter();
-    writeMany(writer, () => {});
-    expect(writer.elements).toBe(1500 * 4);
-  });
-
   test("starts over after a reset, in memory it asks for anew", () => {
     const asked: number[] = [];
     let region = new Uint8Array(0);
@@ -86,7 +80,6 @@ describe("the writer", () => {
     expect(bytes).toBeGreaterThan(0);
     writer.reset();
     expect(writer.bytes).toBe(0);
-    expect(writer.elements).toBe(0);
     planService(one, [], context(claims), writer);
     expect(writer.bytes).toBe(bytes);
     expect(asked.length).toBe(2);
