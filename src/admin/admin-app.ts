@@ -13,6 +13,11 @@ const ROUTES = [
   "/sluice/v1/services/{namespace}/{name}",
 ];
 
+/**
+ * The app of metricsBindAddress. `/healthz`, `/metrics`, `/configz` and `/proxyMode` answer as upstream's (there
+ * the mode is always nftables, whatever was asked for); times under /sluice/v1 are RFC 3339, null before the
+ * first. `onError` hears of what a handler threw; the client gets 500 and the message.
+ */
 export function createAdminApp(view: ReadOnlyView, onError: (error: unknown) => void): Hono {
   const app = createReadOnlyApp(ROUTES, onError);
 

@@ -6,10 +6,14 @@ import type { Hono } from "hono";
 import type { ReadOnlyView } from "../observe/view.ts";
 import { createReadOnlyApp } from "./app.ts";
 
+/** The paths of the health server, without their slash: label values of upstream's metrics. */
 export type Probe = "healthz" | "livez";
 type HealthView = Pick<ReadOnlyView, "now" | "health" | "node" | "sources">;
 
-/** `onAnswer` counts answers by status. */
+/**
+ * The app of healthzBindAddress: 200 or 503, with upstream's JSON (pkg/proxy/healthcheck/proxy_health.go).
+ * `onAnswer` hears the status of each; `onError` what a handler threw, which the client sees as 500.
+ */
 export function createHealthApp(
   view: HealthView,
   onAnswer: (probe: Probe, code: number) => void,

@@ -15,9 +15,10 @@ export interface ListenOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** bindAddressHardFail: called in place of trying again. */
-  readonly onFatal?: (error: SluiceError) => void;
+  readonly onFatal?: (error: unknown) => void;
 }
 
+/** An address that is served, or will be once it is free. */
 export interface Listener {
   /** The bound port; undefined while there is none. */
   port(): number | undefined;
@@ -34,8 +35,7 @@ export function listen(options: ListenOptions): Listener {
   const attempt = () => {
     try {
       server = bind(options.hostname, options.port, options.fetch);
-    } catch (thrown) {
-      const error = thrown as SluiceError;
+    } catch (error) {
       if (onFatal) {
         onFatal(error);
         return;
@@ -59,7 +59,10 @@ export function listen(options: ListenOptions): Listener {
   };
 }
 
-/** @throws SluiceError LISTEN_FAILED */
+/**
+ * One attempt to serve on one address, alone: not beside another process on the same port.
+ * @throws SluiceError LISTEN_FAILED naming the address
+ */
 export function bind(
   hostname: string,
   port: number,

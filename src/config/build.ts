@@ -36,13 +36,14 @@ const SECTIONS_OF_MODE: { readonly [mode: string]: readonly ("nftables" | "iptab
 const HEALTHZ_PORT = 10256;
 const METRICS_PORT = 10249;
 
-/** Everything that is not in upstream's fields. */
+/** What only flags can say. */
 export interface Extras {
   readonly master: string;
   /** --healthz-port=0: the only way to turn the health server off. */
   readonly healthzOff: boolean;
 }
 
+/** The configuration, and what of it was said in vain. */
 export interface Built {
   readonly config: Config;
   /**
@@ -52,7 +53,11 @@ export interface Built {
   readonly ignored: readonly FieldPath[];
 }
 
-/** Faults are added to `faults`; the result is of use only if there are none. */
+/**
+ * Applies upstream's defaults and validation (pkg/proxy/apis/config: v1alpha1/defaults.go,
+ * validation/validation.go) with the differences that fields.ts tells of. Faults are added to `faults`; the
+ * result is of use only if there are none.
+ */
 export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]): Built {
   const builder = new Builder(values, faults);
   const mode = builder.mode();

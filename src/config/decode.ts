@@ -21,6 +21,7 @@ export interface Fault {
   readonly value: unknown;
 }
 
+/** A file as far as it can be used. The configuration is refused if there is any fault. */
 export interface Decoded {
   /** Fields that the file sets, durations in milliseconds. A null sets nothing. */
   readonly values: Map<FieldPath, FieldValue>;

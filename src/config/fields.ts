@@ -3,6 +3,7 @@
  * and whether it does anything here. A dotted path names a field.
  */
 
+/** How a field's value is written, in the file and by a flag. */
 export type FieldType =
   | "string"
   | "boolean"
@@ -13,8 +14,10 @@ export type FieldType =
   | "gates" // name → boolean
   | "any";
 
+/** A value as it is kept: durations in milliseconds; null only as the default of a list. */
 export type FieldValue = string | boolean | number | readonly string[] | object | null;
 
+/** What is known of one field; its meaning is upstream's. */
 export interface Field {
   readonly type: FieldType;
   readonly default: FieldValue;
@@ -108,6 +111,7 @@ export const OWN_FIELDS = {
 
 const ALL = { ...FIELDS, ...OWN_FIELDS };
 
+/** `clientConnection.kubeconfig`, `mode`: the names on the way to a field, with dots between them. */
 export type FieldPath = keyof typeof ALL;
 
 /** The fields of one type. */

@@ -10,7 +10,11 @@ export type FlagValues = ReadonlyMap<string, FieldValue>;
 const TRUE = new Set(["1", "t", "T", "true", "TRUE", "True"]);
 const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 
-/** @throws SluiceError CONFIG_INVALID when the text is of another type than the flag */
+/**
+ * Reads a flag's text as Go's pflag does: `1`, `t`, `TRUE` are true; lists are separated by commas; gates are
+ * `Name=true,Other=false`.
+ * @throws SluiceError CONFIG_INVALID when the text is of another type than the flag
+ */
 export function readFlag(flag: Flag, text: string): FieldValue {
   const value = TYPES[flag.type].read(toJson(flag, text));
   if (value !== undefined) return value;
@@ -26,7 +30,7 @@ export function textOfFlag(flags: FlagValues, name: string): string {
   return typeof value === "string" ? value : "";
 }
 
-/** What the flags set, of those that count beside --config or of all. */
+/** What the flags set; with `besideConfig` only what those of them set that count beside --config. */
 export function fieldsOfFlags(
   flags: FlagValues,
   besideConfig: boolean,

@@ -1,6 +1,7 @@
 /** Every flag of kube-proxy on Linux, and our own, as data. */
 import type { FieldPath, FieldType } from "./fields.ts";
 
+/** One flag. `name` is without its dashes; underscores in what is given count as dashes. */
 export interface Flag {
   readonly name: string;
   readonly type: FieldType;
@@ -15,6 +16,7 @@ export interface Flag {
   readonly help?: string;
 }
 
+/** In the order of --help: what does something first, then what is accepted for a kube-proxy's sake. */
 export const FLAGS: readonly Flag[] = [
   {
     name: "config",

@@ -18,6 +18,7 @@ export interface Note {
   readonly fields: LogFields;
 }
 
+/** What a start needs: the configuration, and lines for the log that it decides the form of. */
 export interface Resolved {
   readonly config: Config;
   readonly notes: readonly Note[];

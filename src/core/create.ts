@@ -6,6 +6,7 @@ import { loadWasm, outOfMemory } from "./load.ts";
 import { withText } from "./names.ts";
 import { type SelectExports, selectHalf } from "./select.ts";
 
+/** What a core is told once, at its start. */
 export interface CoreOptions {
   /** Keys the hash tables; random in production, so that nobody can choose names that collide. */
   readonly seed: number;
@@ -17,9 +18,12 @@ export interface CoreOptions {
   readonly inspect?: (exports: CoreExports) => void;
 }
 
+/** Everything that asm/index.ts exports and this side calls. */
 export type CoreExports = IngestExports & SelectExports & DiffExports;
 
 /**
+ * Instantiates `module` (asm/out/core.release.wasm, or core.debug.wasm, which checks more) with its own memory.
+ * Every call of it may throw CORE_ABORT, after which the instance is of no use.
  * @throws SluiceError CORE_MEMORY
  */
 export function createCore(module: WebAssembly.Module, options: CoreOptions): Core {

@@ -9,8 +9,11 @@ export interface HeapExports {
   readonly memory: WebAssembly.Memory;
   /** 0 if memory cannot grow. */
   allocate(size: number): number;
+  /** `size` must be that of `allocate`: blocks carry no header. */
   release(block: number, size: number): void;
+  /** Bytes handed out, with what the size classes round up. */
   heapUsed(): number;
+  /** Most pages of 64 KiB that memory may grow to. */
   heapLimit(pages: number): void;
 }
 
@@ -65,7 +68,7 @@ export function loadWasm<Exports extends HeapExports>(module: WebAssembly.Module
   };
 }
 
-/** The error for a core that cannot grow. */
+/** The error for a core that cannot grow. `doing` is a verb with its object; `bytes` what it has or asked for. */
 export function outOfMemory(doing: string, bytes: number): SluiceError {
   return new SluiceError(
     "CORE_MEMORY",

@@ -40,7 +40,10 @@ export function kindNumber(kind: ObjectKind): number {
 const NOTHING: FeedResult = { objects: false, initialEnd: false };
 const OBJECTS: FeedResult = { objects: true, initialEnd: false };
 
-/** @throws SluiceError CORE_MEMORY */
+/**
+ * Opens a decoder in the core; what `feed` tells of is in its own words (FEED_* bits and texts beside them).
+ * @throws SluiceError CORE_MEMORY
+ */
 export function openObjectStream(
   wasm: Wasm<StreamExports>,
   kind: ObjectKind,

@@ -1,6 +1,7 @@
 /** Prints instruments as Prometheus text. */
 import type { Instrument } from "./instruments.ts";
 
+/** The body of an answer to a scrape, and what its Content-Type header must say. */
 export interface Exposition {
   readonly contentType: string;
   readonly body: string;

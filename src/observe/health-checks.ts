@@ -1,6 +1,7 @@
 /** Which Services have a healthCheckNodePort here, and how many of their endpoints are on this node. */
 import type { Service, ServiceId } from "../types.ts";
 
+/** What a load balancer is told about one Service. `port` is its healthCheckNodePort. */
 export interface HealthCheck {
   readonly port: number;
   readonly namespace: string;
@@ -9,6 +10,7 @@ export interface HealthCheck {
   readonly localEndpoints: number;
 }
 
+/** What selection found, kept back until it is in the kernel: a load balancer must not send clients too early. */
 export class HealthChecks {
   readonly #checks = new Map<ServiceId, HealthCheck>();
   #published: readonly HealthCheck[] = [];

@@ -5,6 +5,7 @@
  * Whether the API server answers is not asked: restarting the proxy would not bring it back.
  */
 
+/** The answer at one moment. */
 export interface Health {
   readonly healthy: boolean;
   /** Last commit, ms since the epoch; undefined before the first. */
@@ -19,6 +20,7 @@ export class HealthTracker {
   #lastUpdated: number | undefined;
   #queuedSince: number | undefined;
 
+  /** `syncPeriodMs`: syncPeriod of the configuration; a change may wait for twice as long. */
   constructor(syncPeriodMs: number) {
     this.#patienceMs = 2 * syncPeriodMs;
   }
@@ -34,6 +36,7 @@ export class HealthTracker {
     this.#queuedSince = queuedSince;
   }
 
+  /** Health at `now`: it can turn bad by time alone, so it is never kept. */
   at(now: number): Health {
     const lastUpdated = this.#lastUpdated;
     const queuedSince = this.#queuedSince;

@@ -3,12 +3,14 @@
  * millisecond on; the library that prints them is loaded at the first scrape (exposition.ts).
  */
 
+/** What an instrument is: its name and help in the exposition, and the names of its labels, in order. */
 export interface Definition {
   readonly name: string;
   readonly help: string;
   readonly labels?: readonly string[];
 }
 
+/** One line of the exposition. */
 export interface Sample {
   readonly labels: { readonly [label: string]: string };
   readonly value: number;
@@ -16,10 +18,12 @@ export interface Sample {
   readonly metricName?: string;
 }
 
+/** Whatever can be printed at a scrape. */
 export interface Instrument {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
+  /** The values of this moment; of a histogram its cumulative buckets, `_sum` and `_count`. */
   samples(): Sample[];
 }
 
@@ -75,6 +79,10 @@ class Scalar {
     this.series = new Series(definition, () => ({ value: 0 }));
   }
 
+  /**
+   * Adds to the number of these label values, which is 0 before.
+   * @throws RangeError when there are not as many as the definition has labels
+   */
   add(amount: number, ...labels: readonly string[]): void {
     this.series.at(labels).value += amount;
   }
@@ -93,6 +101,7 @@ export class Counter extends Scalar implements Instrument {
 export class Gauge extends Scalar implements Instrument {
   readonly type = "gauge";
 
+  /** @throws RangeError as `add` */
   set(value: number, ...labels: readonly string[]): void {
     this.series.at(labels).value = value;
   }
@@ -116,6 +125,10 @@ export class Histogram implements Instrument {
     }));
   }
 
+  /**
+   * Counts one value, in the unit of the buckets; one on a bound belongs to that bound.
+   * @throws RangeError when there are not as many label values as the definition has labels
+   */
   observe(value: number, ...labels: readonly string[]): void {
     const state = this.#series.at(labels);
     const bucket = this.#buckets.findIndex((bound) => value <= bound);

@@ -25,14 +25,17 @@ const FINE_SYNC_BUCKETS = exponentialBuckets(0.00005, 2, 18);
 /** From 1 ms to 65 s. */
 const LATENCY_BUCKETS = exponentialBuckets(0.001, 2, 17);
 
+/** Kinds of objects whose changes upstream counts; an EndpointSlice is `endpoint`. */
 export type ObjectChange = "endpoint" | "service";
 
+/** What the operating system says of this process. */
 export interface ProcessFacts {
   readonly rssBytes: number;
   /** User and system time used, in seconds. */
   readonly cpuSeconds: number;
 }
 
+/** Every instrument of its own; those of connections.ts are printed beside them. */
 export class Metrics {
   readonly #syncDuration = new Histogram(
     kubeproxy("sync_proxy_rules_duration_seconds", "SyncProxyRules latency in seconds", [

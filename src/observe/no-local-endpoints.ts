@@ -10,6 +10,7 @@ type Count = Counts["noLocalEndpoints"][number];
 const POLICIES = ["internal", "external"] as const;
 const FAMILIES = [4, 6] as const;
 
+/** Kept by Service, as of its last selection. */
 export class NoLocalEndpoints {
   readonly #ports = new Map<ServiceId, readonly { policy: Count["policy"]; family: 4 | 6 }[]>();
 
@@ -27,6 +28,7 @@ export class NoLocalEndpoints {
     else this.#ports.delete(id);
   }
 
+  /** Ports by policy and family, zeros too: a series that ends would keep its last value in a dashboard. */
   counts(): readonly Count[] {
     const all = [...this.#ports.values()].flat();
     return POLICIES.flatMap((policy) =>

@@ -13,6 +13,7 @@ export interface LastSync {
   readonly report: SyncReport;
 }
 
+/** Sizes at one moment. */
 export interface Counts {
   readonly services: number;
   readonly slices: number;
@@ -57,6 +58,7 @@ export interface ServiceView {
   readonly problems: readonly Problem[];
 }
 
+/** Computed when asked; nothing here may be kept, or changes anything. */
 export interface ReadOnlyView {
   readonly version: string;
   /** When the process started, ms since the epoch. */
@@ -67,10 +69,13 @@ export interface ReadOnlyView {
   health(): Health;
   /** `eligible` is false while the Node object has not been seen. */
   node(): { readonly name: string; readonly eligible: boolean };
+  /** Where the objects come from, and whether it answers. */
   sources(): readonly SourceStatus[];
   counts(): Counts;
+  /** Undefined before the first. */
   lastSync(): LastSync | undefined;
   problems(): readonly Problem[];
+  /** Undefined when nothing of this Service is known; costs a walk over all elements (service-view.ts). */
   service(namespace: string, name: string): ServiceView | undefined;
   /** The Prometheus text of this moment. */
   metrics(): Promise<Exposition>;

@@ -26,6 +26,7 @@ export type Source =
   | "nodeport-endpoints"
   | "nodeport-local-endpoints";
 
+/** An action in its parts. `seconds` is how long a client is remembered, `count` how many slots there are. */
 export type Action =
   | {
       readonly verb: "pick" | "sticky";
@@ -49,7 +50,10 @@ const SOURCES: readonly Source[] = [
 ];
 const ARGUMENT_MAX = 0xfffff;
 
-/** Packs an action. Slots and seconds beyond 1,048,575 are a programming error (limits.ts is lower). */
+/**
+ * Packs an action.
+ * @throws RangeError for slots or seconds beyond 1,048,575: a programming error (limits.ts is lower)
+ */
 export function encodeAction(action: Action): ActionCode {
   const verb = VERBS.indexOf(action.verb) << 28;
   switch (action.verb) {
@@ -68,7 +72,10 @@ export function encodeAction(action: Action): ActionCode {
   }
 }
 
-/** Unpacks what `encodeAction` packed. */
+/**
+ * Unpacks what `encodeAction` packed.
+ * @throws RangeError for a number it cannot have made, such as one that another version left in the kernel
+ */
 export function decodeAction(code: ActionCode): Action {
   const verb = VERBS[code >>> 28];
   const reach = REACHES[(code >>> 24) & 15];

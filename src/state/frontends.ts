@@ -5,6 +5,7 @@
 import type { Family } from "../plan/tables.ts";
 import type { Address, Protocol, Service, ServicePort } from "../types.ts";
 
+/** Where a frontend is written in the Service; traffic policies and source ranges depend on it. */
 export type FrontendKind = "cluster-ip" | "external-ip" | "vip" | "node-port";
 
 /**
@@ -13,6 +14,7 @@ export type FrontendKind = "cluster-ip" | "external-ip" | "vip" | "node-port";
  */
 export type FrontendKey = number | string;
 
+/** One address and port of a Service, in one family. */
 export interface Frontend {
   readonly kind: FrontendKind;
   readonly family: Family;
@@ -95,7 +97,7 @@ export function clusterIpKey(address: Address): FrontendKey {
   return frontendKey(address.family, address, 0, 0);
 }
 
-/** @see FrontendKey */
+/** Of two frontends the same exactly if a packet cannot tell them apart. @see FrontendKey */
 export function frontendKey(
   family: Family,
   address: Address | undefined,

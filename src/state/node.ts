@@ -8,6 +8,7 @@ const ZONE_LABEL = "topology.kubernetes.io/zone";
 /** The cluster autoscaler's mark on a node it is about to remove (KEP-3836). */
 const DELETION_TAINT = "ToBeDeletedByClusterAutoscaler";
 
+/** What a Node object came to. */
 export interface NodeReading {
   /** Undefined only when the object has no name. */
   readonly facts: NodeFacts | undefined;
