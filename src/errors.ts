@@ -42,6 +42,11 @@ export class SluiceError extends Error {
   }
 }
 
+/** A defect of ours, or a core that stopped at one: no retry helps, only a fresh process. */
+export function isDefect(thrown: unknown): boolean {
+  return !(thrown instanceof SluiceError) || thrown.code === "CORE_ABORT";
+}
+
 /** The text of anything that was thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

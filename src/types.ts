@@ -103,3 +103,16 @@ export interface Problem {
   readonly field: string;
   readonly message: string;
 }
+
+/** Which problems of a subject are over: that of one field, or without `field` all of this code. */
+export interface ProblemEnd {
+  readonly subject: string;
+  readonly code: import("./errors.ts").ErrorCode;
+  readonly field?: string;
+}
+
+/** A problem began, or says something else than before; or some are over. */
+export type ProblemEvent = { readonly begin: Problem } | { readonly end: ProblemEnd };
+
+/** Takes what became of problems, in order. What ends and begins again in one call went on all the time. */
+export type TellProblems = (events: readonly ProblemEvent[]) => void;

@@ -26,7 +26,7 @@ import {
   PROBLEM_TOO_MANY,
   PROBLEM_TYPE,
 } from "../../asm/layout.ts";
-import type { Problem } from "../types.ts";
+import type { ProblemEvent } from "../types.ts";
 import { textOf } from "./names.ts";
 
 interface Rule {
@@ -102,33 +102,33 @@ const RULES: Readonly<Record<number, Rule>> = {
 };
 
 /** Reads the records in a region; layout in asm/layout.ts. */
-export function readProblems(region: Uint8Array): Problem[] {
+export function readProblems(region: Uint8Array): ProblemEvent[] {
   const view = new DataView(region.buffer, region.byteOffset, region.byteLength);
-  const problems: Problem[] = [];
+  const events: ProblemEvent[] = [];
   for (let at = 0; at < region.length; ) {
     const nameLength = view.getUint16(at + 2, true);
     const valueLength = view.getUint16(at + 4, true);
     const kind = view.getUint8(at) === KIND_SERVICE ? "Service" : "EndpointSlice";
     const name = textOf(region, at + PROBLEM_HEADER, nameLength) || "without a name";
     const value = textOf(region, at + PROBLEM_HEADER + nameLength, valueLength);
-    problems.push(
+    events.push(
       tell(`${kind} ${name}`, view.getUint8(at + 1), view.getUint32(at + 8, true), value),
     );
     at += (PROBLEM_HEADER + nameLength + valueLength + 3) & ~3;
   }
-  return problems;
+  return events;
 }
 
-function tell(subject: string, number: number, index: number, value: string): Problem {
+function tell(subject: string, number: number, index: number, value: string): ProblemEvent {
   const code = "OBJECT_INVALID";
   const rule = RULES[number];
-  if (number === PROBLEM_MENDED || rule === undefined)
-    return { subject, code, field: "", message: "" };
+  if (number === PROBLEM_MENDED || rule === undefined) return { end: { subject, code } };
   const field = rule.field.replace("#", String(index));
   const what = field === "" ? subject : `${field} of ${subject}`;
   const current =
     number === PROBLEM_MALFORMED || number === PROBLEM_TOO_MANY
       ? ""
       : `: current value is ${JSON.stringify(value)}`;
-  return { subject, code, field, message: `Cannot ${rule.cannot} ${what}: ${rule.must}${current}` };
+  const message = `Cannot ${rule.cannot} ${what}: ${rule.must}${current}`;
+  return { begin: { subject, code, field, message } };
 }

@@ -1,5 +1,5 @@
 /** What is wrong with single objects right now: each said once, shown until it is mended. */
-import type { Problem } from "../types.ts";
+import type { Problem, ProblemEnd, ProblemEvent } from "../types.ts";
 
 export class Problems {
   readonly #bySubject = new Map<string, Map<string, Problem>>();
@@ -15,13 +15,19 @@ export class Problems {
     return this.#count;
   }
 
-  /**
-   * A problem of one field of an object; an empty message ends it, and an empty field with an empty message
-   * ends all problems of the object with that code.
-   */
-  report(problem: Problem): void {
-    if (problem.message === "") this.#end(problem);
-    else this.#begin(problem);
+  /** What ends and begins again with the same words in one call is not said anew. */
+  report(events: readonly ProblemEvent[]): void {
+    const ended = new Map<string, string>();
+    for (const event of events) {
+      if ("begin" in event) {
+        const { begin } = event;
+        this.#begin(begin, ended.get(`${begin.subject} ${keyOf(begin)}`));
+      } else {
+        for (const { subject, message, ...rest } of this.#end(event.end)) {
+          ended.set(`${subject} ${keyOf(rest)}`, message);
+        }
+      }
+    }
   }
 
   /** The problems of one code that an object has now; those it had before and are not listed are over. */
@@ -43,20 +49,22 @@ export class Problems {
     return [...(this.#bySubject.get(subject)?.values() ?? [])];
   }
 
-  #begin(problem: Problem): void {
+  /** `last` is what was said of it before it ended. */
+  #begin(problem: Problem, last?: string): void {
     const known = this.#bySubject.get(problem.subject) ?? new Map<string, Problem>();
     this.#bySubject.set(problem.subject, known);
     const before = known.get(keyOf(problem));
     known.set(keyOf(problem), problem);
     if (before === undefined) this.#count++;
-    if (before?.message !== problem.message) this.#onBegin(problem);
+    if ((before?.message ?? last) !== problem.message) this.#onBegin(problem);
   }
 
-  #end(ended: Problem): void {
-    for (const problem of this.of(ended.subject)) {
-      const whole = ended.field === "" && problem.code === ended.code;
-      if (whole || keyOf(problem) === keyOf(ended)) this.#delete(problem);
-    }
+  #end({ subject, code, field }: ProblemEnd): Problem[] {
+    const over = this.of(subject).filter(
+      (problem) => problem.code === code && (field === undefined || problem.field === field),
+    );
+    for (const problem of over) this.#delete(problem);
+    return over;
   }
 
   #delete(problem: Problem): void {
@@ -67,6 +75,6 @@ export class Problems {
   }
 }
 
-function keyOf({ code, field }: Problem): string {
+function keyOf({ code, field }: Pick<Problem, "code" | "field">): string {
   return `${code} ${field}`;
 }

@@ -3,11 +3,12 @@ import { printAddress } from "../address.ts";
 import type { Core } from "../core/core.ts";
 import { isLinkLocal } from "../net/ip.ts";
 import type { PlanContext } from "../plan/plan.ts";
+import { Reports } from "../reports.ts";
 import { type NodePortAddresses, nodePortAddresses } from "../state/addresses.ts";
 import { ServiceCidrs } from "../state/cidrs.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { readNode, withBindAddress } from "../state/node.ts";
-import type { Address, NodeFacts, Problem } from "../types.ts";
+import type { Address, NodeFacts, TellProblems } from "../types.ts";
 
 export interface PlanInputsOptions {
   readonly core: Core;
@@ -16,11 +17,15 @@ export interface PlanInputsOptions {
   /** kube-proxy's bindAddress: overrides the node's own address of its family unless unspecified. */
   readonly bindAddress: string;
   readonly nodePortAddresses: NodePortAddresses;
+  /** What is wrong with the Node and the ServiceCIDRs. */
+  readonly problems: TellProblems;
 }
 
 export class PlanInputs {
   readonly #options: PlanInputsOptions;
   readonly #cidrs = new ServiceCidrs();
+  readonly #nodeReports: Reports;
+  readonly #cidrReports: Reports;
   #facts: NodeFacts;
   #nodeSeen = false;
   #interfaces: readonly Address[] = [];
@@ -28,6 +33,8 @@ export class PlanInputs {
 
   constructor(options: PlanInputsOptions) {
     this.#options = options;
+    this.#nodeReports = new Reports(options.problems);
+    this.#cidrReports = new Reports(options.problems);
     this.#facts = withBindAddress(unknownNode(options.nodeName), options.bindAddress);
   }
 
@@ -40,11 +47,15 @@ export class PlanInputs {
     return this.#nodeSeen;
   }
 
-  /** This node's object, or undefined when there is none. Returns what is wrong with it. */
-  setNode(object: unknown): readonly Problem[] {
-    if (object === undefined) return [];
+  /** This node's object, or undefined when there is none. */
+  setNode(object: unknown): void {
+    if (object === undefined) {
+      this.#nodeReports.set([]);
+      return;
+    }
     const { facts, problems } = readNode(object);
-    if (facts === undefined) return problems;
+    this.#nodeReports.set(problems);
+    if (facts === undefined) return;
     const { core } = this.#options;
     const before = this.#facts;
     this.#facts = withBindAddress(facts, this.#options.bindAddress);
@@ -55,14 +66,12 @@ export class PlanInputs {
       // Source ranges that hold the node's own address let the load balancer's addresses in.
       core.markAllDirty();
     }
-    return problems;
   }
 
-  /** All ServiceCIDR objects. Returns what is wrong with them. */
-  setServiceCidrs(objects: readonly unknown[]): readonly Problem[] {
-    const problems = this.#cidrs.replace(objects);
+  /** All ServiceCIDR objects. */
+  setServiceCidrs(objects: readonly unknown[]): void {
+    this.#cidrReports.set(this.#cidrs.replace(objects));
     this.#version++;
-    return problems;
   }
 
   /** The addresses on this node's interfaces, as the kernel has them now. */

@@ -1,7 +1,7 @@
 /** How to reach one API server: where it is, whom to trust, who we are. */
 import { inClusterAccess } from "./in-cluster.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
-import { serverUrl } from "./server-url.ts";
+import { masterUrl } from "./server-url.ts";
 
 /** PEM texts and the name to verify; absent fields mean the system's defaults. */
 export interface TlsMaterial {
@@ -43,7 +43,7 @@ export interface AccessOptions {
 /**
  * As kube-proxy: the kubeconfig if there is one, else the bare `master` URL, else the pod's own
  * service account.
- * @throws SluiceError KUBECONFIG_INVALID
+ * @throws SluiceError KUBECONFIG_INVALID; CONFIG_INVALID for a `master` that is no URL
  */
 export async function openAccess(options: AccessOptions): Promise<ClusterAccess> {
   if (options.kubeconfig !== "") return readKubeconfig(options.kubeconfig, options.master);
@@ -53,7 +53,7 @@ export async function openAccess(options: AccessOptions): Promise<ClusterAccess>
 
 function anonymousAccess(master: string): ClusterAccess {
   return {
-    server: serverUrl(master, false),
+    server: masterUrl(master, false),
     identity: async () => ({ authorization: "", tls: { insecure: false } }),
     refused() {},
   };

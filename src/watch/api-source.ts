@@ -1,6 +1,8 @@
 /** The API server as a source: four reflectors, and the gate before the first sync. */
+import { parseCidr } from "../address.ts";
 import type { Clock } from "../clock.ts";
-import { NODE_WAIT_MS } from "../limits.ts";
+import { SluiceError } from "../errors.ts";
+import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../limits.ts";
 import type { ClusterAccess } from "./access.ts";
 import type { JsonObject } from "./json.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
@@ -25,6 +27,8 @@ export interface ApiSourceOptions {
   readonly events: SourceEvents;
   /** Read initial states by WatchList instead of a list from the server's cache. Default false: a list is faster. */
   readonly watchList?: boolean;
+  /** The first sync must not come before the Node has podCIDRs (detectLocalMode NodeCIDR). Default false. */
+  readonly needsPodCidrs?: boolean;
   /** For tests and simulations; one call for each reflector. */
   readonly openTransport?: (access: ClusterAccess) => Transport;
 }
@@ -39,6 +43,7 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
   const listed = new Set<Resource["name"]>();
   let cidrsAttempted = false;
   let nodeSettled = false;
+  let podCidrsSettled = options.needsPodCidrs !== true;
   let stopWaiting: (() => void) | undefined;
   let synced = false;
 
@@ -46,20 +51,34 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
   const onNode = (nodes: readonly JsonObject[]) => {
     const [node] = nodes;
     if (node !== undefined && hasAddress(node)) nodeSettled = true;
+    if (node !== undefined && hasPodCidr(node)) podCidrsSettled = true;
     events.onNode(node);
     gate();
   };
   const gate = () => {
     if (synced || !listed.has("services") || !listed.has("endpointslices")) return;
-    stopWaiting ??= clock.after(NODE_WAIT_MS, () => {
+    stopWaiting ??= waitForNode();
+    if (!nodeSettled || !podCidrsSettled || !cidrsAttempted) return;
+    synced = true;
+    stopWaiting();
+    events.onSynced();
+  };
+
+  const waitForNode = () => {
+    const stopAddresses = clock.after(NODE_WAIT_MS, () => {
       nodeSettled = true;
       cidrsAttempted = true;
       gate();
     });
-    if (!nodeSettled || !cidrsAttempted) return;
-    synced = true;
-    stopWaiting();
-    events.onSynced();
+    const stopPodCidrs = podCidrsSettled
+      ? () => {}
+      : clock.after(POD_CIDRS_WAIT_MS, () => {
+          if (!podCidrsSettled) events.onFatal(noPodCidrs(options.nodeName));
+        });
+    return () => {
+      stopAddresses();
+      stopPodCidrs();
+    };
   };
 
   const reflector = (resource: Resource, sink: Sink) =>
@@ -82,11 +101,12 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
         gate();
       },
       onChange: () => events.onChange(),
-      onProblem: (problem) => events.onProblem(problem),
+      onProblems: (problems) => events.onProblems(problems),
+      onFatal: (error) => events.onFatal(error),
     });
   const reflectors = [
-    reflector(SERVICES, coreSink(core, "Service", options.encode, events.onProblem)),
-    reflector(ENDPOINT_SLICES, coreSink(core, "EndpointSlice", options.encode, events.onProblem)),
+    reflector(SERVICES, coreSink(core, "Service", options.encode, events.onProblems)),
+    reflector(ENDPOINT_SLICES, coreSink(core, "EndpointSlice", options.encode, events.onProblems)),
     reflector(nodeResource(options.nodeName), mapSink(onNode)),
     reflector(
       SERVICE_CIDRS,
@@ -131,4 +151,21 @@ function hasAddress(node: JsonObject): boolean {
   const { status } = node;
   if (typeof status !== "object" || status === null || !("addresses" in status)) return false;
   return Array.isArray(status.addresses) && status.addresses.length > 0;
+}
+
+function hasPodCidr({ spec }: JsonObject): boolean {
+  if (typeof spec !== "object" || spec === null) return false;
+  const one = "podCIDR" in spec ? [spec.podCIDR] : [];
+  const several = "podCIDRs" in spec && Array.isArray(spec.podCIDRs) ? spec.podCIDRs : [];
+  return [...one, ...several].some((text) => typeof text === "string" && parseCidr(text));
+}
+
+function noPodCidrs(nodeName: string): SluiceError {
+  const subject = `Node ${nodeName}`;
+  const rule = `it must have podCIDRs after ${POD_CIDRS_WAIT_MS / 1000} s`;
+  return new SluiceError(
+    "OBJECT_INVALID",
+    `Cannot detect local traffic by ${subject}: ${rule}: current value is ""`,
+    subject,
+  );
 }

@@ -1,7 +1,7 @@
 /** One request and its answer as a promise, watched for silence. */
 import type { Clock } from "../clock.ts";
 import type { FeedResult } from "../core/core.ts";
-import { SluiceError } from "../errors.ts";
+import { isDefect, SluiceError } from "../errors.ts";
 import type { Body } from "./sink.ts";
 import { readStatus, statusError } from "./status.ts";
 import type { Transport } from "./transport.ts";
@@ -25,7 +25,8 @@ export interface ExchangeOptions {
 export interface Exchange {
   /**
    * "end" when the server completed the body, "silent" when it was given up for silence.
-   * @throws SluiceError API_UNREACHABLE, API_STATUS, API_GONE, API_MALFORMED, CORE_MEMORY, KUBECONFIG_INVALID
+   * @throws SluiceError API_UNREACHABLE, API_STATUS, API_GONE, API_MALFORMED, CORE_MEMORY, CORE_ABORT,
+   * KUBECONFIG_INVALID
    */
   readonly done: Promise<"end" | "silent">;
   abort(reason: SluiceError): void;
@@ -68,7 +69,8 @@ export function exchange(options: ExchangeOptions): Exchange {
   };
   const settle = () => {
     cancel();
-    body?.close();
+    // A core that stopped must not be called any more.
+    if (broken === undefined || !isDefect(broken.thrown)) body?.close();
   };
   const reading = (read: () => void) => {
     heard = clock.monotonic();
@@ -107,6 +109,7 @@ export function exchange(options: ExchangeOptions): Exchange {
         if (body !== undefined) options.onFeed(body.end());
         answered();
       } catch (thrown) {
+        broken = { thrown };
         reject(thrown);
       } finally {
         settle();

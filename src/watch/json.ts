@@ -114,7 +114,7 @@ export interface Metadata {
   readonly annotations: JsonObject;
 }
 
-/** The parts of an object's metadata that are looked at, "" and {} when absent. */
+/** The parts of an object's metadata that are looked at, "" and {} when absent or of another type. */
 export function metadataOf(object: JsonObject): Metadata {
   const { metadata } = object;
   const {
@@ -124,15 +124,15 @@ export function metadataOf(object: JsonObject): Metadata {
     continue: token,
     labels,
     annotations,
-  } = asObject(metadata ?? {});
+  } = mapOf(metadata);
   const text = (value: unknown) => (typeof value === "string" ? value : "");
   return {
     namespace: text(namespace),
     name: text(name),
     resourceVersion: text(resourceVersion),
     continueToken: text(token),
-    labels: asObject(labels ?? {}),
-    annotations: asObject(annotations ?? {}),
+    labels: mapOf(labels),
+    annotations: mapOf(annotations),
   };
 }
 
@@ -155,10 +155,16 @@ function parseObject(text: string): JsonObject {
   return asObject(value);
 }
 
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function mapOf(value: unknown): JsonObject {
+  return isObject(value) ? value : {};
+}
+
 function asObject(value: unknown): JsonObject {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as JsonObject;
-  }
+  if (isObject(value)) return value;
   throw malformed(`an object is expected: current value is ${JSON.stringify(value)?.slice(0, 40)}`);
 }
 

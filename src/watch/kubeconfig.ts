@@ -6,11 +6,11 @@ import type { ClusterAccess, Identity, TlsMaterial } from "./access.ts";
 import { checkPem, kubeconfigError, readCredential, readPem } from "./credentials.ts";
 import { Fields } from "./fields.ts";
 import { pluginLogin } from "./plugins.ts";
-import { serverUrl } from "./server-url.ts";
+import { masterUrl, serverUrl } from "./server-url.ts";
 
 /**
  * @param master overrides the cluster's server when not "".
- * @throws SluiceError KUBECONFIG_INVALID naming the file and the field.
+ * @throws SluiceError KUBECONFIG_INVALID naming the file and the field; CONFIG_INVALID for `master`.
  */
 export async function readKubeconfig(path: string, master: string): Promise<ClusterAccess> {
   const root = new Fields(path, "", await parse(path));
@@ -30,7 +30,8 @@ export async function readKubeconfig(path: string, master: string): Promise<Clus
     cluster.has("insecure-skip-tls-verify") ||
     (user?.has("client-certificate") ?? false) ||
     (user?.has("client-certificate-data") ?? false);
-  const server = serverUrl(master === "" ? cluster.required("server") : master, secure);
+  const server =
+    master === "" ? serverUrl(cluster.required("server"), secure) : masterUrl(master, secure);
   if (!URL.canParse(server)) {
     throw cluster.error("server", `must be a URL: current value is ${JSON.stringify(server)}`);
   }

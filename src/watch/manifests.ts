@@ -5,14 +5,14 @@
 import { resolve } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { ObjectKind, ObjectStream } from "../core/core.ts";
-import { messageOf, SluiceError } from "../errors.ts";
+import { isDefect, messageOf, SluiceError } from "../errors.ts";
 import { DRAFT_MS } from "../limits.ts";
+import { Reports } from "../reports.ts";
 import type { Problem } from "../types.ts";
 import { watchDirectory } from "./directory.ts";
 import type { EventType, JsonObject } from "./json.ts";
 import { type ManifestObject, manifestProblem } from "./manifest-file.ts";
 import { type KnownFile, readFiles } from "./manifest-files.ts";
-import { Reports } from "./reports.ts";
 import { type EncodeEvent, feedFrame, type Ingest } from "./sink.ts";
 import type { Source, SourceEvents } from "./source.ts";
 
@@ -32,7 +32,7 @@ export function createManifestSource(options: ManifestSourceOptions): Source {
   let files = new Map<string, KnownFile>();
   /** What was handed on, by key, with its JSON for comparison. */
   let published = new Map<string, { readonly object: JsonObject; readonly text: string }>();
-  const reports = new Reports((problem) => events.onProblem(problem));
+  const reports = new Reports(events.onProblems);
   let version = 0;
   let synced = false;
   let stopped = false;
@@ -48,23 +48,27 @@ export function createManifestSource(options: ManifestSourceOptions): Source {
     scanning = true;
     while (again && !stopped) {
       again = false;
+      let read: typeof files;
       try {
-        const read = await readFiles(directory, files, clock.monotonic());
-        if (stopped) break;
-        files = read;
-        publish();
-        stopDraft();
-        if ([...files.values()].some((file) => file.draft !== undefined)) {
-          stopDraft = clock.after(DRAFT_MS, () => void scan());
-        }
+        read = await readFiles(directory, files, clock.monotonic());
       } catch (thrown) {
         if (stopped) break;
-        if (thrown instanceof SluiceError) throw thrown;
         const problem = manifestProblem(directory, "", `cannot be read: ${messageOf(thrown)}`);
         reports.set([...reports.all(), problem]);
+        continue;
+      }
+      if (stopped) break;
+      files = read;
+      publish();
+      stopDraft();
+      if ([...files.values()].some((file) => file.draft !== undefined)) {
+        stopDraft = clock.after(DRAFT_MS, look);
       }
     }
     scanning = false;
+  };
+  const look = () => {
+    scan().catch((thrown: unknown) => events.onFatal(thrown));
   };
 
   const publish = () => {
@@ -87,7 +91,7 @@ export function createManifestSource(options: ManifestSourceOptions): Source {
         next.set(key, { object: entry.object, text });
         changed = true;
       } catch (thrown) {
-        if (!(thrown instanceof SluiceError)) throw thrown;
+        if (isDefect(thrown) || !(thrown instanceof SluiceError)) throw thrown;
         problems.push({ ...manifestProblem(entry.where, "", ""), message: thrown.message });
         if (before !== undefined) next.set(key, before);
       }
@@ -150,8 +154,8 @@ export function createManifestSource(options: ManifestSourceOptions): Source {
 
   return {
     start() {
-      stopWatching = watchDirectory(directory, clock, () => void scan());
-      void scan();
+      stopWatching = watchDirectory(directory, clock, look);
+      look();
     },
     stop() {
       stopped = true;

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { FeedResult } from "../core/core.ts";
-import { type ErrorCode, SluiceError } from "../errors.ts";
+import { isDefect, SluiceError } from "../errors.ts";
 import {
   ABSENT_RETRY_MS,
   LIST_PAGE,
@@ -16,7 +16,7 @@ import {
   WATCH_SILENCE_MS,
   WATCH_TIMEOUT_S_MIN,
 } from "../limits.ts";
-import type { Problem } from "../types.ts";
+import type { ProblemEnd, ProblemEvent, TellProblems } from "../types.ts";
 import { Backoff } from "./backoff.ts";
 import { acceptHeader, type Exchange, exchange } from "./exchange.ts";
 import { JsonList } from "./json.ts";
@@ -44,8 +44,9 @@ export interface ReflectorOptions {
   onAttempted(): void;
   /** Objects went into the sink. */
   onChange(): void;
-  /** An empty message says: over. */
-  onProblem(problem: Problem): void;
+  readonly onProblems: TellProblems;
+  /** A defect, ours or the core's: nothing is read any more, and the process must end. */
+  onFatal(error: unknown): void;
 }
 
 export interface ReflectorStatus {
@@ -84,6 +85,8 @@ export class Reflector {
   #listed = false;
   #connected = false;
   #lastError = "";
+  /** The problem that was told and is not over. */
+  #problem: ProblemEnd | undefined;
   #lastEventAt = 0;
 
   constructor(options: ReflectorOptions) {
@@ -97,7 +100,7 @@ export class Reflector {
   }
 
   start(): void {
-    void this.#run();
+    this.#run().catch((thrown: unknown) => this.#options.onFatal(thrown));
   }
 
   stop(): void {
@@ -128,7 +131,7 @@ export class Reflector {
         else await this.#list();
       } catch (thrown) {
         if (this.#stopped) return;
-        if (!(thrown instanceof SluiceError)) throw thrown;
+        if (isDefect(thrown) || !(thrown instanceof SluiceError)) throw thrown;
         await this.#recover(thrown);
       }
       this.#connected = false;
@@ -321,14 +324,21 @@ export class Reflector {
   #report(error: SluiceError | undefined): void {
     const message = error?.message ?? "";
     if (message === this.#lastError) return;
-    const code: ErrorCode = error?.code ?? "API_UNREACHABLE";
     this.#lastError = message;
-    this.#options.onProblem({
-      subject: `${this.#options.resource.name} at ${this.#options.server}`,
-      code,
-      field: "",
-      message,
-    });
+    const events: ProblemEvent[] = [];
+    if (this.#problem !== undefined && this.#problem.code !== error?.code) {
+      events.push({ end: this.#problem });
+    }
+    this.#problem = undefined;
+    if (error !== undefined) {
+      const { code } = error;
+      this.#problem = {
+        subject: `${this.#options.resource.name} at ${this.#options.server}`,
+        code,
+      };
+      events.push({ begin: { ...this.#problem, field: "", message } });
+    }
+    this.#options.onProblems(events);
   }
 
   #malformed(rule: string): SluiceError {

@@ -1,7 +1,7 @@
 /** Where a reflector's objects go: Services and slices into the core, the few others into a map. */
 import type { Core, FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
 import { SluiceError } from "../errors.ts";
-import type { Problem } from "../types.ts";
+import type { TellProblems } from "../types.ts";
 import { type EventType, JsonList, type JsonObject, JsonWatch, metadataOf } from "./json.ts";
 
 /** One HTTP body being read. */
@@ -32,26 +32,36 @@ export const NOTHING: FeedResult = { objects: false, initialEnd: false };
 
 /**
  * Protobuf goes into the core as it is; JSON is first re-encoded, so that the core has one way in.
- * @param onProblem JSON objects that cannot be encoded: left out, their last good version stays.
+ * @param onProblems JSON objects that cannot be encoded: left out, their last good version stays.
  */
 export function coreSink(
   core: Ingest,
   kind: ObjectKind,
   encode: EncodeEvent,
-  onProblem: (problem: Problem) => void,
+  onProblems: TellProblems,
 ): Sink {
+  /** Objects with a problem that was told. */
   const invalid = new Set<string>();
+  let fresh: Set<string> | undefined;
+  const about = (subject: string) => ({ subject, code: "OBJECT_INVALID", field: "" }) as const;
+  const mended = (subject: string) => {
+    if (invalid.delete(subject)) onProblems([{ end: about(subject) }]);
+  };
   const encoded = (type: EventType, object: JsonObject): Uint8Array | undefined => {
-    const { namespace, name } = metadataOf(object);
+    const { namespace, name, resourceVersion } = metadataOf(object);
     const subject = `${kind} ${namespace}/${name}`;
+    fresh?.add(subject);
     try {
-      const frame = encode(kind, type, object);
-      if (invalid.delete(subject)) onProblem(objectProblem(subject, ""));
+      // What is deleted need not be readable any more.
+      const content =
+        type === "DELETED" ? { metadata: { namespace, name, resourceVersion } } : object;
+      const frame = encode(kind, type, content);
+      mended(subject);
       return frame;
     } catch (thrown) {
       if (!(thrown instanceof SluiceError) || thrown.code !== "OBJECT_INVALID") throw thrown;
       invalid.add(subject);
-      onProblem(objectProblem(subject, thrown.message));
+      onProblems([{ begin: { ...about(subject), message: thrown.message } }]);
       return undefined;
     }
   };
@@ -68,13 +78,16 @@ export function coreSink(
         ? new JsonList(apply, () => stream.close())
         : new JsonWatch(apply, () => stream.close());
     },
-    beginReplace: () => core.beginReplace(kind),
-    endReplace: () => core.endReplace(kind),
+    beginReplace() {
+      fresh = new Set();
+      core.beginReplace(kind);
+    },
+    endReplace() {
+      for (const subject of [...invalid]) if (fresh?.has(subject) === false) mended(subject);
+      fresh = undefined;
+      core.endReplace(kind);
+    },
   };
-}
-
-function objectProblem(subject: string, message: string): Problem {
-  return { subject, code: "OBJECT_INVALID", field: "", message };
 }
 
 /** Feeds one complete frame. */

@@ -1,5 +1,5 @@
 /** What every source of objects offers: the API server, or a directory of manifests. */
-import type { Problem } from "../types.ts";
+import type { TellProblems } from "../types.ts";
 import type { JsonObject } from "./json.ts";
 
 export interface SourceEvents {
@@ -9,8 +9,9 @@ export interface SourceEvents {
   onNode(node: JsonObject | undefined): void;
   /** All ServiceCIDR objects, after each change of one. */
   onServiceCidrs(cidrs: readonly JsonObject[]): void;
-  /** An empty message says that the problem of this subject and field is over. */
-  onProblem(problem: Problem): void;
+  readonly onProblems: TellProblems;
+  /** The source cannot go on, whatever is tried: the process must end. */
+  onFatal(error: unknown): void;
   /** Once: everything that a first sync must wait for is here. */
   onSynced(): void;
 }

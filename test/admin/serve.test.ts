@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
 import { bind, listen } from "../../src/admin/serve.ts";
+import { SluiceError } from "../../src/errors.ts";
 import { createLogger } from "../../src/log.ts";
-import type { Problem } from "../../src/types.ts";
+import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
 
 const closing: (() => unknown)[] = [];
@@ -68,7 +69,7 @@ describe("listening", () => {
       ...options,
       clock: new FakeClock(),
       log: logTo([]),
-      onFatal: ({ code }) => fatal.push(code),
+      onFatal: (error) => fatal.push(error instanceof SluiceError ? error.code : "another"),
     });
     expect(fatal).toEqual(["LISTEN_FAILED"]);
   });
@@ -76,16 +77,16 @@ describe("listening", () => {
 
 describe("health check node ports", () => {
   const web = { namespace: "default", name: "web" };
-  const problems: Problem[] = [];
+  let told: ToldProblems;
   let healthy = true;
 
   function nodePorts(): HealthCheckNodePorts {
-    problems.length = 0;
+    told = new ToldProblems();
     healthy = true;
     const checks = new HealthCheckNodePorts({
       addresses: () => ["127.0.0.1"],
       healthy: () => healthy,
-      problem: (problem) => problems.push(problem),
+      problems: (events) => told.tell(events),
     });
     closing.push(() => checks.close());
     return checks;
@@ -131,7 +132,7 @@ describe("health check node ports", () => {
     const { port, free } = occupy();
     const checks = nodePorts();
     checks.update([{ ...web, port, localEndpoints: 1 }]);
-    expect(problems).toMatchObject([
+    expect(told.begun).toMatchObject([
       {
         subject: "Service default/web",
         code: "LISTEN_FAILED",
@@ -141,7 +142,9 @@ describe("health check node ports", () => {
     ]);
     await free();
     checks.update([{ ...web, port, localEndpoints: 1 }]);
-    expect(problems.at(-1)).toMatchObject({ subject: "Service default/web", message: "" });
+    expect(told.ended).toEqual([
+      { subject: "Service default/web", code: "LISTEN_FAILED", field: "spec.healthCheckNodePort" },
+    ]);
     expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
   });
 
@@ -150,7 +153,7 @@ describe("health check node ports", () => {
     const checks = nodePorts();
     checks.update([{ ...web, port, localEndpoints: 1 }]);
     checks.update([]);
-    expect(problems.map(({ message }) => message === "")).toEqual([false, true]);
+    expect(told.events.map((event) => Object.keys(event)[0])).toEqual(["begin", "end"]);
   });
 
   test("listen for IPv4 also where all addresses are meant", async () => {
@@ -158,7 +161,7 @@ describe("health check node ports", () => {
     const checks = new HealthCheckNodePorts({
       addresses: () => ["::"],
       healthy: () => true,
-      problem: (problem) => problems.push(problem),
+      problems: (events) => told.tell(events),
     });
     closing.push(() => checks.close());
     checks.update([{ ...web, port, localEndpoints: 1 }]);

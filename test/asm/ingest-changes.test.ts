@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { encodeDelete, encodeWatchEvent } from "../../src/watch/encode.ts";
 import type { JsonObject } from "../../src/watch/json.ts";
+import { begunIn } from "../problems.ts";
 import { BUILDS, createTestCore, feed, NODE, type TestCore } from "./ingest-fixture.ts";
 
 function service(name: string, spec: JsonObject = {}, metadata: JsonObject = {}): JsonObject {
@@ -249,7 +250,7 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     const stream = core.openStream("Service", "watch");
     const frame = encodeWatchEvent("Service", "ADDED", { ...service("web"), metadata });
     expect(feed(stream, frame).objects).toBe(false);
-    expect(core.takeProblems().map(({ subject, field }) => [subject, field])).toEqual([
+    expect(begunIn(core.takeProblems()).map(({ subject, field }) => [subject, field])).toEqual([
       ["Service without a name", "metadata.name"],
     ]);
   });
@@ -257,12 +258,18 @@ describe.each(BUILDS)("changes (%s)", (build) => {
 
 describe.each(BUILDS)("problems (%s)", (build) => {
   const told = (core: TestCore) =>
-    core.takeProblems().map(({ subject, field }) => `${subject}: ${field || "mended"}`);
+    core
+      .takeProblems()
+      .map((event) =>
+        "begin" in event
+          ? `${event.begin.subject}: ${event.begin.field}`
+          : `${event.end.subject}: mended`,
+      );
 
   test("name subject, field, rule and value", () => {
     const core = createTestCore(build);
     core.put("Service", service("web", { externalIPs: ["192.0.2.1", "nonsense"] }));
-    expect(core.takeProblems()).toEqual([
+    expect(begunIn(core.takeProblems())).toEqual([
       {
         subject: "Service shop/web",
         code: "OBJECT_INVALID",
@@ -327,7 +334,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
   test("of one object are told up to a limit, with long values cut", () => {
     const core = createTestCore(build);
     core.put("EndpointSlice", slice("web-1", "web", new Array<string>(100).fill("y".repeat(1000))));
-    const problems = core.takeProblems();
+    const problems = begunIn(core.takeProblems());
     expect(problems.length).toBe(32);
     expect(problems[31]?.message.length).toBeLessThan(450);
   });

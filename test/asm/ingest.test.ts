@@ -5,6 +5,7 @@ import type { ObjectKind } from "../../src/core/core.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import type { JsonObject } from "../../src/watch/json.ts";
 import { type ApiService, type ApiSlice, modelService, modelSlice } from "../model/ingest.ts";
+import { begunIn } from "../problems.ts";
 import { BUILDS, createTestCore, feed, NODE, ZONE } from "./ingest-fixture.ts";
 
 interface Fixture {
@@ -55,7 +56,9 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
       const fromGo = createTestCore(build);
       feed(fromGo.openStream(fixture.kind, "watch"), Uint8Array.fromHex(fixture.protobuf));
       expect(fromGo.rows()[place]).toEqual(rows as never);
-      expect(fromGo.takeProblems().map(({ field }) => field)).toEqual([...decoded.problems]);
+      expect(begunIn(fromGo.takeProblems()).map(({ field }) => field)).toEqual([
+        ...decoded.problems,
+      ]);
 
       const fromJson = createTestCore(build);
       fromJson.put(fixture.kind, fixture.json);
@@ -168,7 +171,7 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
     expect(result.objects).toBe(false);
     expect(core.rows()).toEqual(before);
     expect(core.takeDirtyKeys()).toEqual([]);
-    expect(core.takeProblems().map(({ subject, message }) => [subject, message])).toEqual([
+    expect(begunIn(core.takeProblems()).map(({ subject, message }) => [subject, message])).toEqual([
       ["Service shop/web", "Cannot use Service shop/web: its bytes must be valid protobuf"],
     ]);
   });

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from "bun:test";
 import { Problems } from "../../src/observe/problems.ts";
-import type { Problem } from "../../src/types.ts";
+import type { Problem, ProblemEvent } from "../../src/types.ts";
 
 const WEB = "Service default/web";
 const said: string[] = [];
@@ -15,36 +15,56 @@ function taken(field: string, message: string, subject = WEB): Problem {
   return { subject, code: "FRONTEND_TAKEN", field, message };
 }
 
+const begin = (problem: Problem): ProblemEvent => ({ begin: problem });
+const end = (field?: string): ProblemEvent => ({
+  end: { subject: WEB, code: "FRONTEND_TAKEN", ...(field !== undefined && { field }) },
+});
+
 test("a problem is said when it begins and when it changes, not when it lasts", () => {
-  problems.report(taken("a", "one"));
-  problems.report(taken("a", "one"));
-  problems.report(taken("a", "two"));
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("a", "two"))]);
   expect(said).toEqual(["a one", "a two"]);
   expect(problems.list()).toEqual([taken("a", "two")]);
   expect(problems.count).toBe(1);
 });
 
-test("an empty message ends the problem of its field", () => {
-  problems.report(taken("a", "one"));
-  problems.report(taken("b", "two"));
-  problems.report(taken("a", ""));
+test("an end with a field ends that problem only, be the field empty or not", () => {
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("b", "two"))]);
+  problems.report([begin(taken("", "three"))]);
+  problems.report([end("a")]);
+  expect(problems.of(WEB)).toEqual([taken("b", "two"), taken("", "three")]);
+  problems.report([end("")]);
   expect(problems.of(WEB)).toEqual([taken("b", "two")]);
 });
 
-test("without a field it ends all problems of the object with that code", () => {
-  problems.report(taken("a", "one"));
-  problems.report(taken("b", "two"));
-  problems.report({ ...taken("c", "three"), code: "OBJECT_INVALID" });
-  problems.report(taken("a", "other", "Service default/other"));
-  problems.report(taken("", ""));
+test("an end without a field ends all problems of the object with that code", () => {
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("b", "two"))]);
+  problems.report([begin({ ...taken("c", "three"), code: "OBJECT_INVALID" })]);
+  problems.report([begin(taken("a", "other", "Service default/other"))]);
+  problems.report([end()]);
   expect(problems.list().map(({ message }) => message)).toEqual(["three", "other"]);
   expect(problems.count).toBe(2);
 });
 
+test("what ends and begins again at once is not said anew, unless it says something else", () => {
+  problems.report([begin(taken("a", "one")), begin(taken("b", "two"))]);
+  said.length = 0;
+  problems.report([end(), begin(taken("a", "one")), begin(taken("b", "three"))]);
+  expect(said).toEqual(["b three"]);
+  expect(problems.of(WEB)).toEqual([taken("a", "one"), taken("b", "three")]);
+  problems.report([end()]);
+  problems.report([begin(taken("a", "one"))]);
+  expect(said).toEqual(["b three", "a one"]);
+  expect(problems.count).toBe(1);
+});
+
 test("a new list of one code replaces the old one, and leaves other codes", () => {
-  problems.report(taken("a", "one"));
-  problems.report(taken("b", "two"));
-  problems.report({ ...taken("c", "three"), code: "OBJECT_INVALID" });
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("b", "two"))]);
+  problems.report([begin({ ...taken("c", "three"), code: "OBJECT_INVALID" })]);
   problems.replace(WEB, "FRONTEND_TAKEN", [taken("b", "two"), taken("d", "four")]);
   expect(problems.of(WEB).map(({ field }) => field)).toEqual(["b", "c", "d"]);
   problems.replace(WEB, "FRONTEND_TAKEN", []);

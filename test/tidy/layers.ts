@@ -16,7 +16,7 @@ export interface Layer {
 
 /** Vocabulary that everybody may import. */
 const COMMON = ["asm/layout.ts", "src/errors.ts", "src/limits.ts", "src/types.ts"];
-const PURE = [...COMMON, "src/address.ts", "src/net"];
+const PURE = [...COMMON, "src/address.ts", "src/net", "src/reports.ts"];
 
 export const LAYERS: readonly Layer[] = [
   {
@@ -53,6 +53,13 @@ export const LAYERS: readonly Layer[] = [
     outside: [],
     pure: true,
     because: "parsing addresses needs no network",
+  },
+  {
+    path: "src/reports.ts",
+    from: COMMON,
+    outside: [],
+    pure: true,
+    because: "whoever checks something as a whole tells of it in the same way",
   },
   {
     path: "src/clock.ts",

@@ -3,14 +3,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:te
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Problem } from "../../src/types.ts";
 import { openAccess } from "../../src/watch/access.ts";
 import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
 import { type JsonObject, metadataOf } from "../../src/watch/json.ts";
 import { type Certificate, makeAuthority, makeCertificate } from "../cluster/certificates.ts";
+import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
 import { type FakeApi, startFakeApi } from "./fake-api.ts";
-import { encode, FakeCore, until } from "./fakes.ts";
+import { encode, FakeCore, unexpected, until } from "./fakes.ts";
 
 const SERVICES = "/api/v1/services";
 const SLICES = "/apis/discovery.k8s.io/v1/endpointslices";
@@ -27,7 +27,7 @@ let source: ApiSource;
 let tokenFile: string;
 let nodes: (JsonObject | undefined)[];
 let cidrs: string[][];
-let problems: Problem[];
+let told: ToldProblems;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "sluice-api-"));
@@ -47,7 +47,7 @@ beforeEach(async () => {
   clock = new FakeClock();
   nodes = [];
   cidrs = [];
-  problems = [];
+  told = new ToldProblems();
   source = await open(api.port);
 });
 
@@ -84,7 +84,8 @@ async function open(port: number): Promise<ApiSource> {
       onChange() {},
       onNode: (node) => nodes.push(node),
       onServiceCidrs: (all) => cidrs.push(all.map((each) => metadataOf(each).name)),
-      onProblem: (problem) => problems.push(problem),
+      onProblems: (events) => told.tell(events),
+      onFatal: unexpected,
       onSynced() {},
     },
   });
@@ -111,7 +112,7 @@ test("lists, syncs, and follows changes", async () => {
   await until("the range is here", () => cidrs.at(-1)?.join() === "kubernetes");
   api.remove(NODES, "here");
   await until("the node is gone", () => nodes.at(-1) === undefined);
-  expect(problems).toEqual([]);
+  expect(told.events).toEqual([]);
 });
 
 test("goes on where it was when connections are cut", async () => {
@@ -119,7 +120,7 @@ test("goes on where it was when connections are cut", async () => {
   api.put(SERVICES, "seen");
   await until("a change is here", () => core.names().includes("seen"));
   api.disconnect();
-  await until("the break is noticed", () => !source.status().connected && problems.length >= 3);
+  await until("the break is noticed", () => !source.status().connected && told.begun.length >= 3);
   api.put(SERVICES, "missed");
   const before = core.log.length;
   await until("what was missed is here", () => core.names().includes("missed"), clock);
@@ -131,7 +132,7 @@ test("lists again after 410, and what vanished meanwhile is gone", async () => {
   await watching();
   api.disconnect();
   await until("the break is noticed", () =>
-    problems.some((each) => each.subject.includes("services")),
+    told.begun.some((each) => each.subject.includes("services")),
   );
   api.remove(SERVICES, "web");
   api.put(SERVICES, "new");
@@ -144,10 +145,10 @@ test("uses a token that was rotated, and gets past a 401 without a wait", async 
   writeFileSync(tokenFile, "two\n");
   api.accepted = new Set(["Bearer two"]);
   api.disconnect();
-  await until("the break is noticed", () => problems.length >= 3);
+  await until("the break is noticed", () => told.begun.length >= 3);
   await until("the new token was shown", () => watches(SERVICES) === 2, clock);
   expect(api.seen.at(-1)?.authorization).toBe("Bearer two");
-  expect(problems.filter((each) => each.message.includes("status is 401"))).toEqual([]);
+  expect(told.begun.filter((each) => each.message.includes("status is 401"))).toEqual([]);
 });
 
 test("tells of a token nobody accepts, and is well again when it is replaced", async () => {

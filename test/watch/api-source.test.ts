@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { NODE_WAIT_MS } from "../../src/limits.ts";
+import { messageOf } from "../../src/errors.ts";
+import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../../src/limits.ts";
 import { createApiSource } from "../../src/watch/api-source.ts";
 import type { JsonObject } from "../../src/watch/json.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
@@ -8,7 +9,7 @@ import { bookmark, encode, event, FakeCore, FakeTransport, list, settle } from "
 const JSON_TYPE = "application/json";
 const ADDRESSES = { status: { addresses: [{ type: "InternalIP", address: "10.0.0.1" }] } };
 
-function setup(watchList = false) {
+function setup(watchList = false, needsPodCidrs = false) {
   const core = new FakeCore();
   const clock = new FakeClock();
   const transports: FakeTransport[] = [];
@@ -21,11 +22,13 @@ function setup(watchList = false) {
     clock,
     random: () => 0,
     watchList,
+    needsPodCidrs,
     events: {
       onChange() {},
       onNode: (node) => calls.push(node === undefined ? "no node" : "node"),
       onServiceCidrs: () => calls.push("cidrs"),
-      onProblem() {},
+      onProblems() {},
+      onFatal: (error) => calls.push(messageOf(error)),
       onSynced: () => calls.push("synced"),
     },
     openTransport() {
@@ -102,6 +105,47 @@ describe("the gate before the first sync", () => {
     expect(world.source.synced).toBe(false);
     await world.cidrs.last.refuse(403);
     expect(world.source.synced).toBe(true);
+  });
+});
+
+describe("the gate where the Node's podCIDRs are needed", () => {
+  /** Everything read, and a Node without podCIDRs. */
+  async function waiting() {
+    const world = setup(false, true);
+    await world.answerNoCidrs();
+    await world.answerNode([{ ...HERE, spec: { podCIDRs: ["nonsense"] } }]);
+    await world.answerSlices();
+    await world.answerServices();
+    await world.clock.advance(2 * NODE_WAIT_MS);
+    expect(world.source.synced).toBe(false);
+    return world;
+  }
+
+  test.each([{ podCIDR: "10.1.0.0/24" }, { podCIDRs: ["10.1.0.0/24", "2001:db8::/64"] }])(
+    "opens when they come: %p",
+    async (spec) => {
+      const { source, nodes, calls, clock } = await waiting();
+      nodes.last.start(JSON_TYPE).data(event("MODIFIED", { ...HERE, spec }));
+      expect(source.synced).toBe(true);
+      await clock.advance(POD_CIDRS_WAIT_MS);
+      expect(calls).toEqual(["node", "node", "synced"]);
+    },
+  );
+
+  test("gives up after 5 minutes, naming the Node", async () => {
+    const { source, clock, calls } = await waiting();
+    await clock.advance(POD_CIDRS_WAIT_MS - 2 * NODE_WAIT_MS - 1);
+    expect(calls).toEqual(["node"]);
+    await clock.advance(1);
+    expect(source.synced).toBe(false);
+    expect(calls.at(-1)).toContain("Node here: it must have podCIDRs after 300 s");
+  });
+
+  test("does not give up after it was stopped", async () => {
+    const { source, clock, calls } = await waiting();
+    source.stop();
+    await clock.advance(POD_CIDRS_WAIT_MS);
+    expect(calls).toEqual(["node"]);
   });
 });
 

@@ -108,6 +108,17 @@ describe("encodeWatchEvent", () => {
     ).toThrow(`Cannot read ${field} of EndpointSlice shop/web`);
   });
 
+  test.each([
+    ["labels", "foo"],
+    ["annotations", ["x"]],
+    ["labels", { a: 1 }],
+  ] as const)("a Service with wrong %s is refused by its own name: %p", (field, value) => {
+    const content = { metadata: { ...metadata, [field]: value } };
+    expect(() => encodeWatchEvent("Service", "ADDED", content)).toThrow(
+      new RegExp(`^Cannot read metadata\\.${field}.* of Service shop/web: it must be`),
+    );
+  });
+
   test("a refused object leaves nothing behind for the next one", () => {
     const before = hex("Service", { metadata, spec: { clusterIP: "10.0.0.1" } });
     expect(() => hex("Service", { metadata, spec: { ports: [{ port: "x" }] } })).toThrow(

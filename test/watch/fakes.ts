@@ -26,6 +26,11 @@ export async function until(what: string, isSo: () => boolean, clock?: FakeClock
   }
 }
 
+/** For callbacks that must not be called. */
+export function unexpected(error: unknown): never {
+  throw error;
+}
+
 /** The error an attempt ends with. @throws when it succeeds, or fails with another kind of error. */
 export async function refusal(attempt: Promise<unknown>): Promise<SluiceError> {
   try {
@@ -71,11 +76,14 @@ export class FakeCore implements Ingest {
   /** Every event and call in order: `ADDED Service default/web@3`. */
   readonly log: string[] = [];
   openStreams = 0;
+  /** What the next object makes it throw. */
+  broken: Error | undefined;
   #fresh = new Map<ObjectKind, Set<string>>();
 
   openStream(kind: ObjectKind, format: "list" | "watch"): ObjectStream {
     this.openStreams += 1;
     const apply: Apply = (type, content) => {
+      if (this.broken !== undefined) throw this.broken;
       const { namespace, name, resourceVersion } = metadataOf(content);
       const key = `${kind} ${namespace}/${name}`;
       this.log.push(`${type} ${key}@${resourceVersion}`);

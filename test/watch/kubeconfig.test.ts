@@ -300,6 +300,17 @@ describe("inside a cluster", () => {
   });
 });
 
+test.each(["beside a kubeconfig", "alone"])(
+  "a --master %s that is no URL is named",
+  async (how) => {
+    const error = await refusal(open(how === "alone" ? "" : write(), "https://[::"));
+    expect(error.code).toBe("CONFIG_INVALID");
+    expect(error.message).toBe(
+      'Cannot use flag --master: it must be a URL: current value is "https://[::"',
+    );
+  },
+);
+
 test("a bare --master is reached without a login", async () => {
   const access = await openAccess({ kubeconfig: "", master: "localhost:8080", environment: {} });
   expect(access.server).toBe("http://localhost:8080");

@@ -11,20 +11,23 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SluiceError } from "../../src/errors.ts";
 import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "../../src/limits.ts";
-import type { Problem } from "../../src/types.ts";
+import { Problems } from "../../src/observe/problems.ts";
 import { type JsonObject, metadataOf } from "../../src/watch/json.ts";
 import { createManifestSource } from "../../src/watch/manifests.ts";
 import type { Source } from "../../src/watch/source.ts";
+import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
-import { encode, FakeCore, until } from "./fakes.ts";
+import { encode, FakeCore, unexpected, until } from "./fakes.ts";
 
 let folder: string;
 let directory: string;
 let core: FakeCore;
 let clock: FakeClock;
 let source: Source;
-let problems: Problem[];
+let told: ToldProblems;
+let fatal: unknown[];
 let nodes: (string | undefined)[];
 let cidrs: string[][];
 let changes: number;
@@ -35,7 +38,8 @@ beforeEach(() => {
   mkdirSync(directory);
   core = new FakeCore();
   clock = new FakeClock();
-  problems = [];
+  told = new ToldProblems();
+  fatal = [];
   nodes = [];
   cidrs = [];
   changes = 0;
@@ -51,7 +55,8 @@ beforeEach(() => {
       },
       onNode: (node) => nodes.push(node && metadataOf(node).name),
       onServiceCidrs: (all) => cidrs.push(all.map((each) => metadataOf(each).name)),
-      onProblem: (problem) => problems.push(problem),
+      onProblems: (events) => told.tell(events),
+      onFatal: (error) => fatal.push(error),
       onSynced() {},
     },
   });
@@ -89,6 +94,15 @@ async function started(): Promise<void> {
 const has = (...names: string[]) =>
   until(`the core has ${names}`, () => core.names().join() === names.join(), clock);
 
+test("a core that stopped is fatal, not a problem of the manifest", async () => {
+  put("a.yaml", service("web"));
+  core.broken = new SluiceError("CORE_ABORT", "The core stopped at ingest.ts:1:1");
+  source.start();
+  await until("it is fatal", () => fatal.length > 0);
+  expect(fatal).toEqual([core.broken]);
+  expect(told.events).toEqual([]);
+});
+
 test("everything is read before it is synced", async () => {
   put("a.yaml", service("web"), service("db"));
   put("b.yaml", object("Node", "v1", "here"), object("Node", "v1", "there"));
@@ -98,7 +112,7 @@ test("everything is read before it is synced", async () => {
   expect(core.names()).toEqual(["db", "web"]);
   expect(nodes).toEqual(["here"]);
   expect(cidrs).toEqual([["kubernetes"]]);
-  expect(problems).toEqual([]);
+  expect(told.events).toEqual([]);
   expect(changes).toBe(1);
 });
 
@@ -157,14 +171,14 @@ describe("a file that", () => {
     await started();
     const where = join(directory, "a.yaml");
     writeFileSync(where, "apiVersion: v1\nkind: Service\nmetadata: {");
-    await until("the problem is told", () => problems.length === 1, clock);
-    expect(problems[0]?.subject).toBe(`${where}:3`);
-    expect(problems[0]?.code).toBe("MANIFEST_INVALID");
+    await until("the problem is told", () => told.begun.length === 1, clock);
+    expect(told.begun[0]?.subject).toBe(`${where}:3`);
+    expect(told.begun[0]?.code).toBe("MANIFEST_INVALID");
     expect(source.status().lastError).toContain(`${where}:3`);
     expect(core.names()).toEqual(["db", "web"]);
     writeFileSync(where, service("web") + more("db") + more("new"));
     await has("db", "new", "web");
-    expect(problems.at(-1)).toMatchObject({ subject: `${where}:3`, message: "" });
+    expect(told.ended.at(-1)).toMatchObject({ subject: `${where}:3` });
     expect(source.status().lastError).toBe("");
   });
 
@@ -173,7 +187,18 @@ describe("a file that", () => {
     put("b.yaml", service("web"));
     await started();
     expect(core.names()).toEqual(["web"]);
-    expect(problems).toHaveLength(1);
+    expect(told.begun).toHaveLength(1);
+  });
+
+  test("whose fault moved to a field of an object shows that one, not the old one", async () => {
+    put("a.yaml", "{");
+    await started();
+    put("a.yaml", service("web").replace('"kind":"Service"', '"kind":"Serving"'));
+    await until("the old problem is over", () => told.ended.length === 1, clock);
+    const problems = new Problems(() => {});
+    problems.report(told.events);
+    const subject = `${join(directory, "a.yaml")}:1`;
+    expect(problems.list()).toMatchObject([{ subject, field: "kind" }]);
   });
 
   test("has an object the core cannot take keeps that object's last good version", async () => {
@@ -181,11 +206,11 @@ describe("a file that", () => {
     await started();
     put("a.yaml", service("web").replace('"spec"', '"refuse":true,"spec"'), service("other"));
     await has("other", "web");
-    expect(problems).toHaveLength(1);
-    expect(problems[0]?.subject).toBe(`${join(directory, "a.yaml")}:1`);
+    expect(told.begun).toHaveLength(1);
+    expect(told.begun[0]?.subject).toBe(`${join(directory, "a.yaml")}:1`);
     put("a.yaml", service("web", { type: "NodePort" }));
     await has("web");
-    expect(problems.at(-1)?.message).toBe("");
+    expect(told.ended).toHaveLength(1);
   });
 
   test("repeats an object of an earlier one is reported, and takes over when that one goes", async () => {
@@ -193,12 +218,12 @@ describe("a file that", () => {
     put("a.yaml", service("web"));
     await started();
     const a = `${join(directory, "a.yaml")}:1`;
-    expect(problems).toHaveLength(1);
-    expect(problems[0]?.subject).toBe(`${join(directory, "b.yaml")}:1`);
-    expect(problems[0]?.message).toEndWith(`must not repeat Service default/web, which ${a} has`);
+    expect(told.begun).toHaveLength(1);
+    expect(told.begun[0]?.subject).toBe(`${join(directory, "b.yaml")}:1`);
+    expect(told.begun[0]?.message).toEndWith(`must not repeat Service default/web, which ${a} has`);
     expect(core.objects.get("Service default/web")).toMatchObject({ spec: { type: "ClusterIP" } });
     unlinkSync(join(directory, "a.yaml"));
-    await until("the problem is over", () => problems.at(-1)?.message === "", clock);
+    await until("the problem is over", () => told.ended.length === 1, clock);
     expect(core.objects.get("Service default/web")).toMatchObject({ spec: { type: "NodePort" } });
     expect(core.log.at(-1)).toBe("MODIFIED Service default/web@2");
   });
@@ -246,15 +271,15 @@ describe("a directory that", () => {
   test("is absent at first is waited for", async () => {
     rmSync(directory, { recursive: true });
     source.start();
-    await until("the absence is told", () => problems.length === 1, clock);
-    expect(problems[0]?.subject).toBe(directory);
+    await until("the absence is told", () => told.begun.length === 1, clock);
+    expect(told.begun[0]?.subject).toBe(directory);
     expect(source.synced).toBe(false);
     expect(source.status().connected).toBe(false);
     mkdirSync(directory);
     await until("it is synced", () => source.synced);
     put("a.yaml", service("web"));
     await has("web");
-    expect(problems.at(-1)?.message).toBe("");
+    expect(told.ended).toHaveLength(1);
     expect(source.status().connected).toBe(true);
   });
 
@@ -283,7 +308,8 @@ describe("a directory that", () => {
         onChange() {},
         onNode() {},
         onServiceCidrs() {},
-        onProblem() {},
+        onProblems() {},
+        onFatal: unexpected,
         onSynced() {},
       },
     });

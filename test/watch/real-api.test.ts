@@ -16,6 +16,7 @@ import {
   whyNoControlPlane,
 } from "../cluster/control-plane.ts";
 import { createNode, createObjects, serviceName, slicePath } from "../cluster/objects.ts";
+import { ToldProblems } from "../problems.ts";
 
 const why = await whyNoControlPlane();
 if (why !== undefined) console.log(`skipped: the API source against a real API server: ${why}`);
@@ -54,7 +55,7 @@ const fastClock: Clock = {
 
 async function open(kubeconfig: string, watchList = false, clock = systemClock): Promise<World> {
   const core = createCore(module, { seed: 1, nodeName: "here" });
-  const problems: Problem[] = [];
+  const told = new ToldProblems();
   const nodes: string[] = [];
   const cidrs: JsonObject[][] = [];
   const source = createApiSource({
@@ -69,7 +70,10 @@ async function open(kubeconfig: string, watchList = false, clock = systemClock):
       onChange() {},
       onNode: (node) => nodes.push(node === undefined ? "" : metadataOf(node).name),
       onServiceCidrs: (all) => cidrs.push([...all]),
-      onProblem: (problem) => problems.push(problem),
+      onProblems: told.tell,
+      onFatal: (error) => {
+        throw error;
+      },
       onSynced() {},
     },
   });
@@ -84,7 +88,7 @@ async function open(kubeconfig: string, watchList = false, clock = systemClock):
       .filter((name) => name !== "kubernetes")
       .sort();
   };
-  return { core, source, problems, nodes, cidrs, names };
+  return { core, source, problems: told.begun, nodes, cidrs, names };
 }
 
 async function until(what: string, isSo: () => boolean): Promise<void> {

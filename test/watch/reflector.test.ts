@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { messageOf, SluiceError } from "../../src/errors.ts";
 import {
   ABSENT_RETRY_MS,
   LIST_SILENCE_MS,
@@ -6,27 +7,46 @@ import {
   WATCH_RETRY_MS_MAX,
   WATCH_SILENCE_MS,
 } from "../../src/limits.ts";
-import type { Problem } from "../../src/types.ts";
+import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import type { JsonObject } from "../../src/watch/json.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
 import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
-import { coreSink, mapSink } from "../../src/watch/sink.ts";
+import { coreSink, type EncodeEvent, mapSink } from "../../src/watch/sink.ts";
+import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
-import { bookmark, encode, event, FakeCore, FakeTransport, list, object, settle } from "./fakes.ts";
+import {
+  bookmark,
+  encode,
+  event,
+  FakeCore,
+  FakeTransport,
+  list,
+  object,
+  settle,
+  unexpected,
+} from "./fakes.ts";
+
+/** The fake core's format, of what the real encoder takes. */
+const encodeReal: EncodeEvent = (kind, type, content) => {
+  encodeWatchEvent(kind, type, content);
+  return encode(kind, type, content);
+};
 
 interface Setup {
+  readonly encode?: EncodeEvent;
   readonly watchList?: boolean;
   readonly random?: number;
 }
 
-function setup({ watchList = false, random = 0 }: Setup = {}) {
+function setup({ watchList = false, random = 0, encode: encoder = encode }: Setup = {}) {
   const core = new FakeCore();
   const transport = new FakeTransport();
   const clock = new FakeClock();
-  const problems: Problem[] = [];
+  const problems = new ToldProblems();
   const calls: string[] = [];
   const reflector = new Reflector({
     resource: SERVICES,
-    sink: coreSink(core, "Service", encode, (problem) => problems.push(problem)),
+    sink: coreSink(core, "Service", encoder, problems.tell),
     transport,
     server: "https://api.test",
     clock,
@@ -36,7 +56,8 @@ function setup({ watchList = false, random = 0 }: Setup = {}) {
     onListed: () => calls.push("listed"),
     onAttempted: () => calls.push("attempted"),
     onChange: () => calls.push("change"),
-    onProblem: (problem) => problems.push(problem),
+    onProblems: problems.tell,
+    onFatal: (error) => calls.push(messageOf(error)),
   });
   reflector.start();
   return { core, transport, clock, problems, calls, reflector };
@@ -108,7 +129,7 @@ describe("the initial read", () => {
   test("refuses a list without a version", async () => {
     const { transport, problems } = setup();
     await transport.last.answer(event("ADDED", object("a", 3)).replaceAll('"3"', '""'));
-    expect(problems[0]?.code).toBe("API_MALFORMED");
+    expect(problems.begun[0]?.code).toBe("API_MALFORMED");
   });
 });
 
@@ -119,7 +140,7 @@ describe("a watch", () => {
     await transport.last.end();
     expect(core.names()).toEqual(["b", "c"]);
     expect(transport.last.parameter("resourceVersion")).toBe("13");
-    expect(problems).toEqual([]);
+    expect(problems.events).toEqual([]);
   });
 
   test("goes on from a bookmark's version", async () => {
@@ -132,14 +153,14 @@ describe("a watch", () => {
   test("that breaks is opened again after the first wait, from where it was", async () => {
     const { transport, clock, problems } = await watching();
     await transport.last.data(event("MODIFIED", object("a", 12))).break();
-    expect(problems.at(-1)?.code).toBe("API_UNREACHABLE");
+    expect(problems.begun.at(-1)?.code).toBe("API_UNREACHABLE");
     await clock.advance(WATCH_RETRY_MS - 1);
     expect(transport.requests).toHaveLength(2);
     await clock.advance(1);
     expect(transport.last.parameter("resourceVersion")).toBe("12");
     expect(transport.last.isWatch).toBe(true);
     transport.last.start();
-    expect(problems.at(-1)?.message).toBe("");
+    expect(problems.ended).toHaveLength(1);
   });
 
   test("that ends at once with nothing waits before it is opened again", async () => {
@@ -161,7 +182,7 @@ describe("a watch", () => {
     const { transport, clock, problems } = await watching();
     transport.last.data("no JSON\n");
     await settle();
-    expect(problems.at(-1)?.code).toBe("API_MALFORMED");
+    expect(problems.begun.at(-1)?.code).toBe("API_MALFORMED");
     await clock.advance(WATCH_RETRY_MS);
     expect(transport.last.isWatch).toBe(false);
     expect(transport.last.parameter("resourceVersion")).toBe("10");
@@ -241,7 +262,7 @@ describe("410 Gone", () => {
       await transport.last.answer(list(90, [object("b", 80)]));
       expect(core.names()).toEqual(["b"]);
       expect(transport.last.parameter("resourceVersion")).toBe("90");
-      expect(problems).toEqual([]);
+      expect(problems.events).toEqual([]);
     });
   }
 
@@ -315,7 +336,7 @@ describe("a store that went back in time", () => {
     await transport.last.answer(JSON.stringify(head), "application/json");
     expect(transport.last.isWatch).toBe(true);
     expect(transport.last.parameter("resourceVersion")).toBe("10");
-    expect(problems).toEqual([]);
+    expect(problems.events).toEqual([]);
   });
 });
 
@@ -337,7 +358,7 @@ describe("silence", () => {
   test("of a list is an error", async () => {
     const { transport, clock, problems } = setup();
     await clock.advance(LIST_SILENCE_MS);
-    expect(problems[0]?.code).toBe("API_UNREACHABLE");
+    expect(problems.begun[0]?.code).toBe("API_UNREACHABLE");
     await clock.advance(WATCH_RETRY_MS);
     expect(transport.requests).toHaveLength(2);
   });
@@ -374,7 +395,7 @@ describe("WatchList", () => {
     const { transport, problems } = setup({ watchList: true });
     await transport.last.refuse(422, "sendInitialEvents is forbidden for watch");
     expect(transport.last.isWatch).toBe(false);
-    expect(problems).toEqual([]);
+    expect(problems.events).toEqual([]);
   });
 });
 
@@ -383,9 +404,9 @@ describe("a refusal", () => {
     const { transport, clock, calls, problems } = setup();
     await transport.last.refuse(401);
     expect(calls).toContain("unauthorized");
-    expect(problems).toEqual([]);
+    expect(problems.events).toEqual([]);
     await transport.last.refuse(401);
-    expect(problems.at(-1)?.message).toContain("401");
+    expect(problems.begun.at(-1)?.message).toContain("401");
     await clock.advance(WATCH_RETRY_MS);
     expect(transport.requests).toHaveLength(3);
   });
@@ -395,13 +416,15 @@ describe("a refusal", () => {
     await transport.last.refuse(403, "services is forbidden: User cannot list");
     await clock.advance(WATCH_RETRY_MS);
     await transport.last.refuse(403, "services is forbidden: User cannot list");
-    expect(problems).toHaveLength(1);
-    expect(problems[0]?.code).toBe("API_STATUS");
-    expect(problems[0]?.message).toContain("403 Test: services is forbidden: User cannot list");
-    expect(reflector.status().lastError).toBe(problems[0]?.message ?? "");
+    expect(problems.begun).toHaveLength(1);
+    expect(problems.begun[0]?.code).toBe("API_STATUS");
+    expect(problems.begun[0]?.message).toContain(
+      "403 Test: services is forbidden: User cannot list",
+    );
+    expect(reflector.status().lastError).toBe(problems.begun[0]?.message ?? "");
     await clock.advance(2 * WATCH_RETRY_MS);
     transport.last.start();
-    expect(problems.at(-1)?.message).toBe("");
+    expect(problems.ended).toHaveLength(1);
     expect(reflector.status().lastError).toBe("");
   });
 
@@ -417,14 +440,14 @@ describe("a refusal", () => {
       transport.last.start("application/json").data(event("ADDED", object("b", 11)));
       expect(core.names()).toEqual(["a", "b"]);
       expect(transport.last.accept).toBe("application/json");
-      expect(problems).toEqual([]);
+      expect(problems.events).toEqual([]);
     });
   }
 
   test("of an optional resource (404) is no problem, and asked again much later", async () => {
     const transport = new FakeTransport();
     const clock = new FakeClock();
-    const problems: Problem[] = [];
+    const problems = new ToldProblems();
     let attempted = 0;
     const reflector = new Reflector({
       resource: SERVICE_CIDRS,
@@ -440,16 +463,124 @@ describe("a refusal", () => {
         attempted += 1;
       },
       onChange() {},
-      onProblem: (problem) => problems.push(problem),
+      onProblems: problems.tell,
+      onFatal: unexpected,
     });
     reflector.start();
     await transport.last.refuse(404);
     expect(attempted).toBe(1);
-    expect(problems).toEqual([]);
+    expect(problems.events).toEqual([]);
     await clock.advance(ABSENT_RETRY_MS - 1);
     expect(transport.requests).toHaveLength(1);
     await clock.advance(1);
     expect(transport.requests).toHaveLength(2);
+  });
+});
+
+describe("a defect", () => {
+  const stopped = new SluiceError("CORE_ABORT", "The core stopped at ingest.ts:1:1");
+
+  test.each([
+    ["a core that stopped", stopped],
+    ["an error of ours", new TypeError("undefined is no object")],
+  ])(
+    "(%s) while a list is read ends the process, and nothing is asked again",
+    async (_what, error) => {
+      const { core, transport, clock, calls, problems } = setup();
+      core.broken = error;
+      transport.last.start().data(list(10, [object("a", 3)]));
+      await settle();
+      expect(calls).toEqual([error.message]);
+      expect(problems.events).toEqual([]);
+      await clock.advance(10 * WATCH_RETRY_MS_MAX);
+      expect(transport.requests).toHaveLength(1);
+      expect(core.openStreams).toBe(1);
+    },
+  );
+
+  test("while a watch in JSON is read ends the process", async () => {
+    const { core, transport, calls } = await listed();
+    core.broken = stopped;
+    transport.last.start("application/json").data(event("ADDED", object("c", 11)));
+    await settle();
+    expect(calls.at(-1)).toBe(stopped.message);
+  });
+
+  test("in a callback, when a list is complete, ends the process", async () => {
+    const { core, transport, calls } = setup();
+    core.endReplace = () => {
+      throw stopped;
+    };
+    await transport.last.answer(list(10, []));
+    expect(calls.at(-1)).toBe(stopped.message);
+  });
+});
+
+describe("the problem of a resource", () => {
+  const subject = "services at https://api.test";
+
+  test("ends by the code it began with", async () => {
+    const { transport, clock, problems } = setup();
+    await transport.last.refuse(403);
+    await clock.advance(WATCH_RETRY_MS);
+    transport.last.start();
+    expect(problems.ended).toEqual([{ subject, code: "API_STATUS" }]);
+  });
+
+  test("that became another one is over before that one begins", async () => {
+    const { transport, clock, problems } = setup();
+    await transport.last.refuse(500);
+    await clock.advance(WATCH_RETRY_MS);
+    await transport.last.break();
+    expect(problems.events.slice(1)).toMatchObject([
+      { end: { subject, code: "API_STATUS" } },
+      { begin: { subject, code: "API_UNREACHABLE" } },
+    ]);
+    await clock.advance(2 * WATCH_RETRY_MS);
+    transport.last.start();
+    expect(problems.ended.at(-1)).toEqual({ subject, code: "API_UNREACHABLE" });
+  });
+});
+
+describe("a JSON object with a wrong type", () => {
+  const wrong = (name: string, version: number) => {
+    const { metadata } = object(name, version);
+    return { metadata: { ...(metadata as JsonObject), labels: "foo" } };
+  };
+
+  /** Real encoding, JSON only. */
+  async function listedWrong() {
+    const world = setup({ encode: encodeReal });
+    const items = [wrong("bad", 3), object("good", 4)];
+    await world.transport.last.answer(
+      JSON.stringify({ metadata: { resourceVersion: "10" }, items }),
+      "application/json",
+    );
+    return world;
+  }
+
+  test("is left out and named, and does not keep the list from being read", async () => {
+    const { core, problems, calls } = await listedWrong();
+    expect(calls).toContain("listed");
+    expect(core.names()).toEqual(["good"]);
+    expect(problems.begun).toMatchObject([
+      { subject: "Service default/bad", code: "OBJECT_INVALID" },
+    ]);
+    expect(problems.begun[0]?.message).toContain("metadata.labels of Service default/bad");
+  });
+
+  test("is no problem any more when it is deleted, and the deletion comes through", async () => {
+    const { core, transport, problems } = await listedWrong();
+    transport.last.start("application/json").data(event("DELETED", wrong("bad", 11)));
+    expect(core.log.at(-1)).toBe("DELETED Service default/bad@11");
+    expect(problems.ended).toMatchObject([{ subject: "Service default/bad" }]);
+  });
+
+  test("is no problem any more when a later list lacks it", async () => {
+    const { transport, problems } = await listedWrong();
+    await transport.last.refuse(410);
+    await transport.last.answer(list(20, []));
+    expect(problems.ended.map((each) => each.subject)).toEqual(["Service default/bad"]);
   });
 });
 
@@ -470,7 +601,7 @@ describe("stop", () => {
     await settle();
     expect(transport.requests.every((request) => request.ended)).toBe(true);
     expect(transport.closed).toBe(true);
-    expect(problems).toEqual([]);
+    expect(problems.events).toEqual([]);
   });
 
   test("ends a wait", async () => {

@@ -1,0 +1,25 @@
+/** Gathers what is told of problems. */
+import type { Problem, ProblemEnd, ProblemEvent, TellProblems } from "../src/types.ts";
+
+export class ToldProblems {
+  /** Beginnings and ends, each in order. */
+  readonly begun: Problem[] = [];
+  readonly ended: ProblemEnd[] = [];
+  readonly events: ProblemEvent[] = [];
+
+  /** What came in one call, call by call. */
+  readonly calls: (readonly ProblemEvent[])[] = [];
+
+  readonly tell: TellProblems = (events) => {
+    this.calls.push(events);
+    for (const event of events) {
+      this.events.push(event);
+      if ("begin" in event) this.begun.push(event.begin);
+      else this.ended.push(event.end);
+    }
+  };
+}
+
+export function begunIn(events: readonly ProblemEvent[]): Problem[] {
+  return events.flatMap((event) => ("begin" in event ? [event.begin] : []));
+}
