@@ -27,6 +27,7 @@ import {
   tableOf,
 } from "./elements";
 import {
+  LEFTOVERS_AT_ONCE,
   OP_ADD,
   OP_HEADER,
   OWNER_ADOPTED,
@@ -192,8 +193,10 @@ function wantElement(table: Table, owner: u32, key: usize): bool {
 function findDeletions(): bool {
   for (let index: u32 = 0; index < batchCount; index++) {
     const owner = batchOwner(index);
+    let left = owner == OWNER_ADOPTED ? LEFTOVERS_AT_ONCE : u32.MAX_VALUE;
     for (let element = firstOf(owner); element; element = load<u32>(element, ELEMENT_NEXT)) {
       if (isMarked(element)) continue;
+      if (!left--) break;
       mark(element);
       if (!deleteOperation(tableOf(load<u32>(element, ELEMENT_TABLE)), owner, element))
         return false;

@@ -22,6 +22,7 @@ export { localAt, localSlots, localsVersion } from "./locals";
 export { nameDirectory } from "./names";
 export { setNodeName } from "./node";
 export { operationsBytes, operationsCount, operationsPointer } from "./operations";
+export { ownedElements } from "./owners";
 export { clearProblems, problemBytes, problemRegion } from "./problems";
 // ── select ──
 export { choicesPointer, select, selectRegion } from "./select";

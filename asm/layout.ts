@@ -117,6 +117,8 @@ export const RECORD_HEADER: i32 = 8;
 export const OWNER_NODE: i32 = 0;
 /** Elements read from the kernel at start that no owner has claimed yet. */
 export const OWNER_ADOPTED: i32 = 0x7fffffff;
+/** One diff deletes no more of these than this: what another cluster left behind may be any number. */
+export const LEFTOVERS_AT_ONCE: u32 = 20000;
 
 // ── Operations: what diff wants done, in the order of the owners of the batch ───────────────────────
 //  0 u8 operation · 1 u8 table · 2 u16 0 · 4 u32 owner · 8 key[keySize] · value[valueSize] (the new one for

@@ -16,6 +16,20 @@ export function firstOf(owner: u32): usize {
   return owner == OWNER_ADOPTED ? adopted : firstElement(owner);
 }
 
+/** How many elements the owner has, up to `most`; 0 for an id not in use. */
+export function ownedElements(owner: u32, most: u32): u32 {
+  let count: u32 = 0;
+  if (!isOwner(owner)) return 0;
+  for (
+    let element = firstOf(owner);
+    element && count < most;
+    element = load<u32>(element, ELEMENT_NEXT)
+  ) {
+    count++;
+  }
+  return count;
+}
+
 /** Puts an element in front of the owner's list. */
 export function link(element: usize, owner: u32): void {
   const next = firstOf(owner);

@@ -52,6 +52,8 @@ export const LIST_PAGE = 500;
 export const ABSENT_RETRY_MS = 600_000;
 /** The first sync waits at most so long for this node's Node object (kube-proxy's NodeManager). */
 export const NODE_WAIT_MS = 30_000;
+/** In detectLocalMode NodeCIDR it waits so long for the Node's podCIDRs, and gives up then (kube-proxy: 5 minutes). */
+export const POD_CIDRS_WAIT_MS = 300_000;
 /** A directory of manifests is looked at again after so long even if nothing was announced. */
 export const MANIFESTS_RESCAN_MS = 30_000;
 
@@ -67,3 +69,5 @@ export const DRAFT_MS = 100;
 export const LARGE_SYNC_OPERATIONS = 5000;
 /** Memory is given back after this long without a sync. */
 export const RELEASE_MEMORY_MS = 1000;
+/** Trigger times kept while syncs fail: enough for the latency of a large rollout. */
+export const TRIGGER_TIMES_MAX = 16_384;

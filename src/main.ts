@@ -5,7 +5,7 @@ import corePath from "../asm/out/core.release.wasm" with { type: "file" };
 import { cleanUp } from "./apply/cleanup.ts";
 import { lockNetworkNamespace } from "./apply/lock.ts";
 import { createNftablesBackend } from "./apply/nftables/backend.ts";
-import { type Command, parseArguments, usage } from "./cli.ts";
+import { type Command, parseArguments, usage, versionText } from "./cli.ts";
 import { systemClock } from "./clock.ts";
 import { resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config.ts";
@@ -17,8 +17,14 @@ import { MemoryKeeper, releaseProgramText } from "./memory.ts";
 import { startProxy } from "./proxy.ts";
 import { createView } from "./view.ts";
 
-/** Set by build.ts. */
-declare const SLUICE_VERSION: string;
+/** Set by build.ts; a run from source has none. */
+declare const SLUICE_VERSION: string | undefined;
+const VERSION = typeof SLUICE_VERSION === "string" ? SLUICE_VERSION : "from source";
+
+/** SIGHUP too: a terminal that closes must not end the program without a word. */
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+/** As long as a timer can be. */
+const FOREVER_MS = 2 ** 31 - 1;
 
 async function main(): Promise<void> {
   const command = parseArguments(process.argv.slice(2));
@@ -27,7 +33,7 @@ async function main(): Promise<void> {
       process.stdout.write(usage());
       return;
     case "version":
-      process.stdout.write(`Sluice ${SLUICE_VERSION}\n`);
+      process.stdout.write(versionText(VERSION, command.raw));
       return;
     case "cleanup":
       cleanup();
@@ -52,7 +58,7 @@ function cleanup(): void {
 async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<void> {
   const { config, notes } = await resolveConfig(flags, (path) => readFile(path, "utf8"));
   const log = logger(config);
-  log.info("Starting", { version: SLUICE_VERSION });
+  log.info("Starting", { version: VERSION });
   for (const { severity, message, fields } of notes) log[severity](message, fields);
 
   const unlock = lockNetworkNamespace();
@@ -66,6 +72,10 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
     log.error("Cannot go on; the rules stay as they are", error);
     process.exit(1);
   };
+  process.on("uncaughtException", fatal);
+  process.on("unhandledRejection", fatal);
+  // Timers and sockets here hold no process alive: while everything waits to try again, this does.
+  setInterval(() => {}, FOREVER_MS);
   releaseProgramText();
   const memory = new MemoryKeeper(systemClock);
   const proxy = await startProxy({
@@ -88,7 +98,7 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
     unlock();
     process.exit(0);
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop(signal));
+  for (const signal of STOP_SIGNALS) process.on(signal, () => stop(signal));
 
   await Promise.race([
     proxy.firstSync,
@@ -96,7 +106,7 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
   ]);
   const view = createView({
     proxy,
-    version: SLUICE_VERSION,
+    version: VERSION,
     now: () => systemClock.now(),
     processFacts() {
       const { user, system } = process.cpuUsage();
@@ -109,7 +119,7 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
     metrics: proxy.metrics,
     healthChecks: proxy.healthChecks,
     nodePortAddresses: () => proxy.inputs.listenAddresses(),
-    problem: (problem) => proxy.problems.report(problem),
+    problems: (events) => proxy.problems.report(events),
     clock: systemClock,
     log,
     onFatal: fatal,

@@ -2,6 +2,7 @@
  * The running proxy: every part made once and connected, in the order in which a change passes them. It
  * decides nothing itself.
  */
+import { printCidr } from "./address.ts";
 import type { Backend, LocalDetector } from "./apply/backend.ts";
 import { UdpFlows } from "./apply/conntrack/flows.ts";
 import { type AddressWatch, watchAddresses } from "./apply/netlink/addresses.ts";
@@ -9,7 +10,7 @@ import { createNftablesBackend } from "./apply/nftables/backend.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Core } from "./core/core.ts";
-import { SluiceError } from "./errors.ts";
+import { messageOf, SluiceError } from "./errors.ts";
 import { SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { releaseProgramText } from "./memory.ts";
@@ -25,7 +26,7 @@ import { SyncLoop } from "./sync/loop.ts";
 import { Pacer } from "./sync/pacer.ts";
 import { PlanInputs } from "./sync/plan-inputs.ts";
 import { Repairs } from "./sync/repairs.ts";
-import type { Cidr, Problem } from "./types.ts";
+import type { Cidr, Problem, TellProblems } from "./types.ts";
 import { openAccess } from "./watch/access.ts";
 import { createApiSource } from "./watch/api-source.ts";
 import { encodeWatchEvent } from "./watch/encode.ts";
@@ -77,11 +78,16 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { config, core, clock, log, nodeName } = options;
   const startedAt = clock.now();
   const problems = new Problems((problem) => sayProblem(log, problem));
+  const tellProblems: TellProblems = (events) => problems.report(events);
   const health = new HealthTracker(config.syncPeriodMs);
   const healthChecks = new HealthChecks();
   const noLocalEndpoints = new NoLocalEndpoints();
   const metrics = new Metrics(startedAt);
-  const connections = new ConnectionCounters(core, config.endpointMetricsLimit);
+  const connections = new ConnectionCounters(core, config.endpointMetricsLimit, (error) =>
+    log.warn("Could not read what was counted; the metrics of connections stand still", {
+      error: messageOf(error),
+    }),
+  );
   const claims = new FrontendClaims((id) => core.serviceKey(id));
   const inputs = new PlanInputs({
     core,
@@ -89,8 +95,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     nodeName,
     bindAddress: config.bindAddress,
     nodePortAddresses: config.nodePortAddresses,
+    problems: tellProblems,
   });
 
+  const createSource = await sourceOf(options);
   let backend = createBackend(config, []);
   backend.probe();
   let adopted = false;
@@ -99,8 +107,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     adopted = true;
     // Heard from before the table is read, so that nothing falls in between.
     backend.watch((change) => repairs.changed(change));
+    backend.countDeleted(connections.take);
     const { outcome, elements } = backend.start(core);
-    log.info("Took over the kernel's table", { outcome, elements });
+    log.info(ADOPTIONS[outcome], { elements });
     // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
     releaseProgramText();
   };
@@ -155,7 +164,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         noLocalEndpoints.update(id, service, choices);
       },
       udpChanged: (frontends) => flows.changed(frontends),
-      problem: (problem) => problems.report(problem),
+      problems: tellProblems,
       wake: request,
       report(report) {
         const now = clock.now();
@@ -175,7 +184,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
         last = { at: now, report };
         log.debug(2, "Synced", {
           outcome: report.outcome,
-          owners: report.owners,
+          services: report.owners,
           operations: report.operations,
           transactions: report.transactions,
           kernelMs: round(report.kernelMs),
@@ -203,12 +212,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     return { loop, pacer };
   };
 
-  const report = (problem: Problem) => problems.report(problem);
   const events: SourceEvents = {
     onChange: request,
     onNode(node) {
       const podCidrs = cidrText(inputs.node.podCidrs);
-      for (const problem of inputs.setNode(node)) report(problem);
+      inputs.setNode(node);
       const now = cidrText(inputs.node.podCidrs);
       if (config.detectLocal.mode === "NodeCIDR" && adopted && podCidrs !== now) {
         const message = `Cannot go on with other podCIDRs of Node ${nodeName}: rules depend on them: current value is ${now}`;
@@ -217,10 +225,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
       request();
     },
     onServiceCidrs(cidrs) {
-      for (const problem of inputs.setServiceCidrs(cidrs)) report(problem);
+      inputs.setServiceCidrs(cidrs);
       request();
     },
-    onProblem: report,
+    onProblems: tellProblems,
+    onFatal: options.onFatal,
     onSynced() {
       try {
         if (config.detectLocal.mode === "NodeCIDR") {
@@ -251,7 +260,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     });
     // The detector of NodeCIDR mode needs the Node; all others adopt while the API server is read.
     if (config.detectLocal.mode !== "NodeCIDR") adopt();
-    const source = await openSource(options, events);
+    const source = createSource(events);
     source.start();
     log.info("Watching", { source: source.status().name, node: nodeName });
     return {
@@ -311,15 +320,24 @@ function detectorOf(config: Config, podCidrs: readonly Cidr[]): LocalDetector {
   return { kind: "cidr", ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };
 }
 
-async function openSource(options: ProxyOptions, events: SourceEvents): Promise<Source> {
+/** What became of the table at start, for the log. */
+const ADOPTIONS = {
+  fresh: "Made the table inet sluice",
+  adopted: "Took over the table inet sluice as it was",
+  replaced: "Replaced the table inet sluice, which had another layout",
+} as const;
+
+/** Everything about the source that can be wrong is found here, before anything in the kernel is touched. */
+async function sourceOf(options: ProxyOptions): Promise<(events: SourceEvents) => Source> {
   const { config, core, clock, nodeName, random, environment } = options;
-  const shared = { core, clock, nodeName, events, encode: encodeWatchEvent };
-  if (config.manifests !== "") {
-    return createManifestSource({ ...shared, directory: config.manifests });
+  const shared = { core, clock, nodeName, encode: encodeWatchEvent };
+  const { kubeconfig, master, manifests } = config;
+  if (manifests !== "") {
+    return (events) => createManifestSource({ ...shared, events, directory: manifests });
   }
-  const { kubeconfig, master } = config;
   const access = await openAccess({ kubeconfig, master, environment });
-  return createApiSource({ ...shared, access, random });
+  const needsPodCidrs = config.detectLocal.mode === "NodeCIDR";
+  return (events) => createApiSource({ ...shared, events, access, random, needsPodCidrs });
 }
 
 function sayProblem(log: Logger, { subject, code, field, message }: Problem): void {
@@ -327,7 +345,7 @@ function sayProblem(log: Logger, { subject, code, field, message }: Problem): vo
 }
 
 function cidrText(cidrs: readonly Cidr[]): string {
-  return cidrs.map(({ bytes, prefix }) => `${bytes.join(".")}/${prefix}`).join(",");
+  return cidrs.map(printCidr).join(",");
 }
 
 function round(ms: number): number {

@@ -29,14 +29,18 @@ export function createView({ proxy, version, now, processFacts }: ViewOptions): 
     now,
     config: () => config,
     health: () => health.at(now()),
-    node: () => ({ name: inputs.node.name, eligible: inputs.nodeSeen && inputs.node.eligible }),
+    // Without a control plane there need be no Node object, and nobody who would mark it for deletion.
+    node: () => ({
+      name: inputs.node.name,
+      eligible: inputs.nodeSeen ? inputs.node.eligible : config.manifests !== "",
+    }),
     sources: () => [source.status()],
     counts,
     lastSync: () => proxy.lastSync(),
     problems: () => problems.list(),
     service: (namespace, name) => describeService(core, namespace, name, problems.list()),
-    metrics() {
-      if (config.counters) connections.collect(proxy.backend);
+    async metrics() {
+      if (config.counters) await connections.collect(proxy.backend);
       const shown = connections.instruments();
       return expose(metrics.instruments(counts(), problems.count, processFacts(), shown));
     },

@@ -2,9 +2,9 @@
  * healthCheckNodePort: for each load balancer Service with externalTrafficPolicy Local, a port on which the
  * load balancer asks whether this node has endpoints of it (upstream: pkg/proxy/healthcheck).
  */
-import type { SluiceError } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import type { HealthCheck } from "../observe/health-checks.ts";
-import type { Problem } from "../types.ts";
+import type { TellProblems } from "../types.ts";
 import { bind } from "./serve.ts";
 
 export interface HealthCheckNodePortsOptions {
@@ -15,8 +15,8 @@ export interface HealthCheckNodePortsOptions {
   readonly addresses: () => readonly string[];
   /** Is the proxy itself healthy? What /livez says: whether the node is eligible does not matter here. */
   readonly healthy: () => boolean;
-  /** A port cannot be bound; an empty message says that this is over. */
-  readonly problem: (problem: Problem) => void;
+  /** A port cannot be bound, or that is over. */
+  readonly problems: TellProblems;
 }
 
 interface Open {
@@ -25,6 +25,7 @@ interface Open {
   readonly servers: readonly { stop(force: boolean): unknown }[];
 }
 
+/** One HTTP server for each port and address. Nothing here throws: a port that is taken is a problem of its Service. */
 export class HealthCheckNodePorts {
   readonly #options: HealthCheckNodePortsOptions;
   readonly #open = new Map<number, Open>();
@@ -53,12 +54,13 @@ export class HealthCheckNodePorts {
       else this.#listen(check, addresses, failing);
     }
     for (const subject of this.#failed) {
-      if (!failing.has(subject)) this.#options.problem({ ...PROBLEM, subject, message: "" });
+      if (!failing.has(subject)) this.#options.problems([{ end: { ...PROBLEM, subject } }]);
     }
     this.#failed.clear();
     for (const subject of failing) this.#failed.add(subject);
   }
 
+  /** Stops every server at once, open requests with it, and ends the problems. */
   close(): void {
     this.update([]);
   }
@@ -72,7 +74,8 @@ export class HealthCheckNodePorts {
       for (const server of servers) server.stop(true);
       const subject = `Service ${check.namespace}/${check.name}`;
       failing.add(subject);
-      this.#options.problem({ ...PROBLEM, subject, message: (error as SluiceError).message });
+      const message = messageOf(error);
+      this.#options.problems([{ begin: { ...PROBLEM, subject, message } }]);
       return;
     }
     this.#open.set(check.port, { check, addresses: addresses.join(), servers });

@@ -8,7 +8,7 @@ import type { Logger } from "../log.ts";
 import type { HealthChecks } from "../observe/health-checks.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
-import type { Problem } from "../types.ts";
+import type { TellProblems } from "../types.ts";
 import { createAdminApp } from "./admin-app.ts";
 import { createHealthApp } from "./health-app.ts";
 import { HealthCheckNodePorts } from "./health-check-node-ports.ts";
@@ -20,14 +20,18 @@ export interface AdminOptions {
   readonly healthChecks: HealthChecks;
   /** Addresses that healthCheckNodePorts listen on. */
   readonly nodePortAddresses: () => readonly string[];
-  readonly problem: (problem: Problem) => void;
+  readonly problems: TellProblems;
   readonly clock: Clock;
   readonly log: Logger;
   /** bindAddressHardFail: an address that cannot be bound ends the process. */
   readonly onFatal: (error: unknown) => void;
 }
 
-/** Resolves `close` when nothing listens any more. */
+/**
+ * Listens where the configuration says and follows the healthCheckNodePorts. Never throws: an address that
+ * cannot be bound is tried again, or told to `onFatal` with bindAddressHardFail. `close` resolves when nothing
+ * listens any more.
+ */
 export function startAdmin(options: AdminOptions): { close(): Promise<void> } {
   const { view, clock, metrics, healthChecks } = options;
   const config = view.config();
@@ -49,7 +53,7 @@ export function startAdmin(options: AdminOptions): { close(): Promise<void> } {
   const nodePorts = new HealthCheckNodePorts({
     addresses: options.nodePortAddresses,
     healthy: () => view.health().healthy,
-    problem: options.problem,
+    problems: options.problems,
   });
   healthChecks.listen((checks) => nodePorts.update(checks));
   return {

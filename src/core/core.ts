@@ -5,8 +5,9 @@
  * Views of memory returned here are valid until the next call: memory may grow and move.
  */
 import type { TableId } from "../plan/tables.ts";
-import type { Choice, Operation, Problem, Service, ServiceId } from "../types.ts";
+import type { Choice, Operation, ProblemEvent, Service, ServiceId } from "../types.ts";
 
+/** Kinds that are many: the core decodes them itself. */
 export type ObjectKind = "Service" | "EndpointSlice";
 
 /** What one `feed` brought. Absent fields did not occur. */
@@ -37,6 +38,7 @@ export interface ObjectStream {
    * @throws SluiceError API_MALFORMED when the framing is broken; CORE_MEMORY. Objects fed so far stay.
    */
   feed(bytes: number): FeedResult;
+  /** Frees its buffers; a second time does nothing. Objects fed so far stay. */
   close(): void;
 }
 
@@ -46,9 +48,14 @@ export interface Core {
   memory(): Uint8Array;
 
   // ── state ──
+  /**
+   * For one HTTP body: protobuf of a `list`, or the frames of a `watch`. Close it in any case.
+   * @throws SluiceError CORE_MEMORY
+   */
   openStream(kind: ObjectKind, format: "list" | "watch"): ObjectStream;
   /** Everything of this kind that is not fed again before `endReplace` is gone. */
   beginReplace(kind: ObjectKind): void;
+  /** Removes what was not fed since `beginReplace`; Services concerned become dirty. */
   endReplace(kind: ObjectKind): void;
   /** This node's zone; every Service with zone hints becomes dirty when it changes. */
   setZone(zone: string): void;
@@ -56,7 +63,9 @@ export interface Core {
   dirtyCount(): number;
   /** Takes up to `max` of them, oldest first, off the dirty list. */
   takeDirty(max: number): ServiceId[];
+  /** Last in the list, unless it is in it; an id not in use is passed over. */
   markDirty(id: ServiceId): void;
+  /** Also of what has only slices or elements left. */
   markAllDirty(): void;
   /** Undefined when only slices or elements of it exist. */
   readService(id: ServiceId): Service | undefined;
@@ -64,20 +73,26 @@ export interface Core {
   serviceKey(id: ServiceId): string;
   /** The id of `namespace/name`, if anything of it exists. */
   findService(key: string): ServiceId | undefined;
+  /** Services that are served: headless ones, those of type ExternalName and those of another proxy are not kept. */
   serviceCount(): number;
   /**
    * How many times a Service, or a slice (its endpoints), was added, changed in what matters or removed since
    * the start.
    */
   changeCounts(): { readonly service: number; readonly endpoint: number };
+  /** EndpointSlices kept, also those whose Service is not there. */
   sliceCount(): number;
+  /** Endpoints in them; one that two slices name counts twice. */
   endpointCount(): number;
   /** Addresses of all endpoints on this node, each once: what can hairpin. */
   localAddresses(family: 4 | 6): Uint8Array[];
   /** Grows by one whenever `localAddresses` changes. */
   localAddressesVersion(): number;
-  /** Problems found while decoding since the last call; an empty `field` and `message` says: mended or gone. */
-  takeProblems(): Problem[];
+  /**
+   * Problems found while decoding since the last call. An object that is decoded anew ends all it had, and begins
+   * those it has.
+   */
+  takeProblems(): ProblemEvent[];
   /** last-change-trigger-time annotations (ms since the epoch) of slices ingested since the last call. */
   takeTriggerTimes(): number[];
 
@@ -93,7 +108,8 @@ export interface Core {
   reserveDesired(bytes: number): Uint8Array;
   /**
    * Compares the desired records just written (`bytes` of them) with what is committed, for these owners:
-   * their committed elements that are not desired are deleted. Nothing changes until `commit`.
+   * their committed elements that are not desired are deleted (of OWNER_ADOPTED's no more than
+   * LEFTOVERS_AT_ONCE). Nothing changes until `commit`.
    */
   diff(bytes: number, owners: readonly number[]): OperationList;
   /** The last `diff` is in the kernel. */
@@ -111,6 +127,8 @@ export interface Core {
   forget(table: TableId, keys: Uint8Array, count: number): number;
   /** Number of committed elements, of one table or of all. */
   elementCount(table?: TableId): number;
+  /** Number of committed elements of an owner, counted no further than `most`. */
+  ownedElements(owner: number, most: number): number;
   /** Every committed element of a table, for audits and the admin API; views die with the callback. */
   eachElement(
     table: TableId,

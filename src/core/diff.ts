@@ -27,6 +27,7 @@ export interface DiffExports extends HeapExports {
   hasEndpoint(table: number): number;
   elementCount(table: number): number;
   elementTotal(): number;
+  ownedElements(owner: number, most: number): number;
 }
 
 type DiffHalf = Pick<
@@ -37,6 +38,7 @@ type DiffHalf = Pick<
   | "adopt"
   | "forget"
   | "elementCount"
+  | "ownedElements"
   | "eachElement"
   | "ownerOf"
   | "hasEndpoint"
@@ -103,6 +105,8 @@ export function diffHalf(wasm: Wasm<DiffExports>): DiffHalf {
 
     elementCount: (table) =>
       table === undefined ? exports.elementTotal() : exports.elementCount(table),
+
+    ownedElements: (owner, most) => exports.ownedElements(owner, most) >>> 0,
 
     eachElement(table, each) {
       const key = keySize(table);

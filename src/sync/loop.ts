@@ -8,11 +8,11 @@ import type { Clock } from "../clock.ts";
 import type { Core } from "../core/core.ts";
 import type { FrontendText } from "../diff/udp-frontends.ts";
 import { SluiceError } from "../errors.ts";
-import { BATCH_SERVICES } from "../limits.ts";
+import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import { TABLE_IDS } from "../plan/tables.ts";
 import type { FrontendClaims } from "../state/claims.ts";
-import type { Problem, ServiceId } from "../types.ts";
+import type { ProblemEnd, ServiceId, TellProblems } from "../types.ts";
 import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
 import { RefusedOwners } from "./refused.ts";
 
@@ -47,8 +47,7 @@ export interface SyncLoopOptions {
   readonly report: (report: SyncReport) => void;
   /** These frontends of UDP lead elsewhere now: flows to them may have to follow. */
   readonly udpChanged: (frontends: ReadonlySet<FrontendText>) => void;
-  /** A problem began, or ended (empty message). */
-  readonly problem: (problem: Problem) => void;
+  readonly problems: TellProblems;
   /** There is work again although no event came: a refused Service is due. */
   readonly wake: () => void;
 }
@@ -61,6 +60,7 @@ export class SyncLoop {
   #nodeVersion = -1;
   #swept = false;
   #rereadWanted = false;
+  #forgetful = false;
   #triggerTimes: number[] = [];
 
   constructor(options: SyncLoopOptions) {
@@ -80,9 +80,11 @@ export class SyncLoop {
 
   /** One sync. True when everything that was dirty is in the kernel or refused for good reason. */
   async run(): Promise<boolean> {
-    const { core, backend, clock, context, nodeVersion, report, udpChanged } = this.#options;
+    const { core, clock, context, nodeVersion, report, udpChanged } = this.#options;
     const started = clock.monotonic();
     this.#triggerTimes.push(...core.takeTriggerTimes());
+    // While nothing reaches the kernel, the oldest tell enough.
+    this.#triggerTimes.length = Math.min(this.#triggerTimes.length, TRIGGER_TIMES_MAX);
     this.#takeProblems();
     const repaired = this.#rereadWanted;
     const unreadable = repaired ? this.#readAgain() : undefined;
@@ -94,19 +96,19 @@ export class SyncLoop {
     const owners: number[] = this.#takeDirtyServices();
     const version = nodeVersion();
     if (version !== this.#nodeVersion) owners.unshift(OWNER_NODE);
-    if (!this.#swept) owners.push(OWNER_ADOPTED);
 
     const total = emptyOutcome();
     const plan = context();
-    for (let from = 0; from < owners.length; from += BATCH_SERVICES) {
+    for (const batch of this.#batches(owners)) {
       // Between batches everything else gets its turn: the watch, health, metrics.
-      if (from > 0) await new Promise<void>((resolve) => clock.soon(resolve));
-      const batch = owners.slice(from, from + BATCH_SERVICES);
+      if (total.programmed.length > 0) await new Promise<void>((resolve) => clock.soon(resolve));
       const part = this.#programmer.program(batch, plan);
       add(total, part);
       if (part.udpFrontends.size > 0) udpChanged(part.udpFrontends);
       if (total.transient !== undefined) break;
     }
+
+    this.#tryRefusedAgain(total, plan);
 
     const settled = this.#settle(total, version);
     if (total.transient !== undefined) {
@@ -133,41 +135,83 @@ export class SyncLoop {
       repaired,
       error: total.transient ?? total.refused[0]?.error,
     });
-    // After the commit: nothing can be learned for what is gone by now.
-    if (total.forgetful) backend.forgetAffinity(core);
-    return outcome !== "failed";
+    this.#forgetful ||= total.forgetful;
+    return outcome !== "failed" && this.#forgetClients();
+  }
+
+  /**
+   * What an owner was refused may have been in the hands of another that was programmed after it (a frontend
+   * with source ranges that passes from one Service to another), so it gets one more try when all are through.
+   */
+  #tryRefusedAgain(total: Outcome, plan: PlanContext): void {
+    if (total.refused.length === 0 || total.transient !== undefined) return;
+    const refused = total.refused.splice(0).map(({ owner }) => owner);
+    add(total, this.#programmer.program(refused, plan));
+  }
+
+  /** After the commit: nothing can be learned for what is gone by now. False if it is yet to be done. */
+  #forgetClients(): boolean {
+    if (!this.#forgetful) return true;
+    const { core, backend, problems } = this.#options;
+    const about = { subject: "Affinity", code: "NETLINK_REFUSED", field: "" } as const;
+    try {
+      backend.forgetAffinity(core);
+    } catch (thrown) {
+      if (!(thrown instanceof SluiceError)) throw thrown;
+      problems([{ begin: { ...about, message: thrown.message } }]);
+      return false;
+    }
+    problems([{ end: about }]);
+    this.#forgetful = false;
+    return true;
+  }
+
+  /** The owners in batches, and at the first sync what nobody has claimed: it is known only after all others. */
+  *#batches(owners: readonly number[]): Generator<readonly number[]> {
+    const { core } = this.#options;
+    for (let from = 0; from < owners.length; from += BATCH_SERVICES) {
+      yield owners.slice(from, from + BATCH_SERVICES);
+    }
+    let left = this.#swept ? 0 : core.ownedElements(OWNER_ADOPTED, EVERY);
+    while (left > 0) {
+      yield [OWNER_ADOPTED];
+      const before = left;
+      left = core.ownedElements(OWNER_ADOPTED, EVERY);
+      // The kernel refuses them: that is reported, and they are tried again at the next sync.
+      if (left === before) return;
+    }
+    this.#swept = true;
   }
 
   /** Empties the dirty list, settling who holds which frontend before anything is planned. */
   #takeDirtyServices(): ServiceId[] {
     const { core, claims } = this.#options;
     const taken = new Set<ServiceId>();
-    while (core.dirtyCount() > 0) {
-      for (const id of core.takeDirty(core.dirtyCount())) {
-        taken.add(id);
-        const service = core.readService(id);
-        for (const other of service === undefined ? claims.remove(id) : claims.update(service)) {
-          if (other !== id && !taken.has(other)) core.markDirty(other);
-        }
+    // Once only: the next call lets go of the ids of this one.
+    for (const id of core.takeDirty(core.dirtyCount())) {
+      taken.add(id);
+      const service = core.readService(id);
+      for (const other of service === undefined ? claims.remove(id) : claims.update(service)) {
+        taken.add(other);
       }
     }
     return [...taken];
   }
 
   #takeProblems(): void {
-    for (const problem of this.#options.core.takeProblems()) this.#options.problem(problem);
+    const events = this.#options.core.takeProblems();
+    if (events.length > 0) this.#options.problems(events);
   }
 
   /** Books what became of the owners; returns those that need no further attempt now. */
   #settle(total: Outcome, version: number): Set<number> {
-    const { problem } = this.#options;
+    const { problems } = this.#options;
     const settled = new Set<number>();
     for (const owner of total.programmed) {
       settled.add(owner);
       if (owner === OWNER_NODE) this.#nodeVersion = version;
-      if (owner === OWNER_ADOPTED) this.#swept = true;
       if (this.#refused.delete(owner)) {
-        problem({ ...refusedProblem(this.#refusedNames.get(owner) ?? ""), message: "" });
+        problems([{ end: refusalOf(this.#refusedNames.get(owner) ?? "") }]);
         this.#refusedNames.delete(owner);
       }
     }
@@ -177,7 +221,7 @@ export class SyncLoop {
       const name = this.#nameOf(owner);
       this.#refused.add(owner);
       this.#refusedNames.set(owner, name);
-      problem({ ...refusedProblem(name), message: error.message });
+      problems([{ begin: { ...refusalOf(name), field: "", message: error.message } }]);
     }
     return settled;
   }
@@ -214,9 +258,13 @@ export class SyncLoop {
 
   #nameOf(owner: number): string {
     if (owner === OWNER_NODE) return "Node";
+    if (owner === OWNER_ADOPTED) return "Leftovers";
     return `Service ${this.#options.core.serviceKey(owner as ServiceId)}`;
   }
 }
+
+/** No bound: the largest number the core counts to. */
+const EVERY = 0xffff_ffff;
 
 /** The report of a sync that could not even read the kernel. */
 const UNREADABLE = {
@@ -230,8 +278,8 @@ const UNREADABLE = {
   repaired: false,
 } as const;
 
-function refusedProblem(subject: string): Problem {
-  return { subject, code: "NETLINK_REFUSED", field: "", message: "" };
+function refusalOf(subject: string): ProblemEnd & { readonly code: "NETLINK_REFUSED" } {
+  return { subject, code: "NETLINK_REFUSED" };
 }
 
 function add(total: Outcome, part: Outcome): void {

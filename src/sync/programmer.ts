@@ -84,7 +84,7 @@ export class Programmer {
   /** Programs these owners, in as many transactions as their size asks for. Never throws for a refusal. */
   program(owners: readonly number[], context: PlanContext): Outcome {
     const outcome = emptyOutcome();
-    for (const group of groups(this.#select(owners), this.#elementsMax)) {
+    for (const group of this.#groups(this.#select(owners))) {
       this.#programGroup(group, context, outcome);
       if (outcome.transient !== undefined) break;
     }
@@ -105,6 +105,25 @@ export class Programmer {
       entries.push({ owner: id, service, choices });
     });
     return entries;
+  }
+
+  /** Cuts entries so that no group but a single giant Service makes more operations than one transaction takes. */
+  *#groups(entries: readonly Entry[]): Generator<readonly Entry[]> {
+    const most = this.#elementsMax;
+    let group: Entry[] = [];
+    let elements = 0;
+    for (const entry of entries) {
+      const present = this.#options.core.ownedElements(entry.owner, most);
+      const estimate = Math.max(present, estimateElements(entry));
+      if (group.length > 0 && elements + estimate > most) {
+        yield group;
+        group = [];
+        elements = 0;
+      }
+      group.push(entry);
+      elements += estimate;
+    }
+    if (group.length > 0) yield group;
   }
 
   #programGroup(group: readonly Entry[], context: PlanContext, outcome: Outcome): void {
@@ -185,23 +204,6 @@ const LEARN_TABLES = TABLE_IDS.filter((id) => tableKind(id).name.endsWith("learn
 /** Ids of Services are below OWNER_ADOPTED and above OWNER_NODE. */
 function isService(owner: number): owner is ServiceId {
   return owner > OWNER_NODE && owner < OWNER_ADOPTED;
-}
-
-/** Cuts entries so that no group but a single giant Service makes more than about `elementsMax`. */
-function* groups(entries: readonly Entry[], elementsMax: number): Generator<readonly Entry[]> {
-  let group: Entry[] = [];
-  let elements = 0;
-  for (const entry of entries) {
-    const estimate = estimateElements(entry);
-    if (group.length > 0 && elements + estimate > elementsMax) {
-      yield group;
-      group = [];
-      elements = 0;
-    }
-    group.push(entry);
-    elements += estimate;
-  }
-  if (group.length > 0) yield group;
 }
 
 function estimateElements({ service, choices }: Entry): number {

@@ -89,7 +89,11 @@ export class FakeBackend implements Backend {
     return 0;
   }
 
-  readCounters(): void {}
+  readCounters(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  countDeleted(): void {}
 
   cleanup(): ReturnType<Backend["cleanup"]> {
     const some = this.tables.size > 0;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { SluiceError } from "../../src/errors.ts";
+import { Problems } from "../../src/observe/problems.ts";
 import { tableId, tableLabel } from "../../src/plan/tables.ts";
 import { withoutSlots } from "./fake-backend.ts";
 import { service, slice, syncWorld } from "./world.ts";
@@ -104,20 +105,37 @@ describe("SyncLoop", () => {
       expect(world.backend.table("frontends4")).toHaveLength(8);
       expect(world.backend.print().filter((line) => line.includes("10.96.0.2 "))).toEqual([]);
       expect(world.reports.at(-1)?.outcome).toBe("refused");
-      expect(world.problems.at(-1)).toMatchObject({
+      expect(world.problems.begun.at(-1)).toMatchObject({
         subject: "Service default/s2",
         code: "NETLINK_REFUSED",
       });
-      expect(world.problems.at(-1)?.message).toContain("frontends4");
+      expect(world.problems.begun.at(-1)?.message).toContain("frontends4");
 
       world.backend.refuses = () => false;
       await world.clock.advance(1000);
       expect(world.wakes()).toBe(1);
       await world.sync();
       expect(world.backend.table("frontends4")).toHaveLength(9);
-      expect(world.problems.at(-1)).toMatchObject({ subject: "Service default/s2", message: "" });
+      expect(world.problems.ended.at(-1)).toMatchObject({ subject: "Service default/s2" });
     },
   );
+
+  test("an owner that is refused only until another has given way is in the kernel after the same sync", async () => {
+    const world = syncWorld();
+    let given = false;
+    world.backend.refuses = ({ table, key }) => {
+      if (tableLabel(table) !== "frontends4") return false;
+      if (key[3] === 9) given = true;
+      return key[3] === 1 && !given;
+    };
+    for (const i of [1, 9]) {
+      world.put("Service", service(`s${i}`, `10.96.0.${i}`));
+      world.put("EndpointSlice", slice(`s${i}-1`, `s${i}`, IPS));
+    }
+    expect(await world.sync()).toBe(true);
+    expect(world.backend.table("frontends4")).toHaveLength(2);
+    expect(world.reports.at(-1)?.outcome).toBe("done");
+  });
 
   test("a failed transaction changes nothing and the next sync is the retry", async () => {
     const world = await threeServices();
@@ -209,6 +227,22 @@ describe("SyncLoop", () => {
     expect(world.udpFrontends).toHaveLength(1);
   });
 
+  test("tells of an object that stays wrong in one go, so that it is said once", async () => {
+    const world = syncWorld();
+    const said: string[] = [];
+    const problems = new Problems(({ subject, field }) => said.push(`${subject} ${field}`));
+    const relist = async () => {
+      world.put("Service", service("web", "10.96.0.1", { type: "Odd" }));
+      await world.sync();
+    };
+    await relist();
+    await relist();
+    expect(world.problems.calls).toHaveLength(2);
+    for (const events of world.problems.calls) problems.report(events);
+    expect(world.problems.ended).toHaveLength(1);
+    expect(said).toEqual(["Service default/web spec.type"]);
+  });
+
   test("cuts a large load into bounded transactions", async () => {
     const world = syncWorld();
     const ips = Array.from({ length: 900 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);
@@ -253,6 +287,88 @@ describe("SyncLoop", () => {
       "endpoints4 192.0.2.1 tcp 80 slot -> 10.1.0.1:8080",
       "endpoints4 192.0.2.1 tcp 80 slot -> 10.1.0.3:8080",
     ]);
+  });
+
+  test("a Service that came and went while the kernel was busy leaves the frontend to the younger one", async () => {
+    const world = syncWorld();
+    const external = { externalIPs: ["192.0.2.1"] };
+    const old = service("old", "10.96.0.2", external, 1000);
+    world.put("Service", service("young", "10.96.0.1", external, 2000));
+    world.put("EndpointSlice", slice("young-1", "young", ["10.1.0.1"]));
+    await world.sync();
+    world.backend.transient = new SluiceError("NETLINK_SOCKET", "Cannot send: no buffer space");
+    world.put("Service", old);
+    await world.sync();
+    world.remove("Service", old);
+    world.backend.transient = undefined;
+    expect(await world.sync()).toBe(true);
+    expect(world.backend.table("endpoints4")).toContain(
+      "endpoints4 192.0.2.1 tcp 80 slot 0 -> 10.1.0.1:8080",
+    );
+    expect(world.backend.print().filter((line) => line.includes("10.96.0.2"))).toEqual([]);
+  });
+
+  test("cuts what another cluster left behind into bounded transactions", async () => {
+    const before = syncWorld();
+    const ips = Array.from({ length: 900 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);
+    for (let i = 1; i <= 60; i++) {
+      before.put("Service", service(`s${i}`, `10.96.0.${i}`));
+      before.put("EndpointSlice", slice(`s${i}-1`, `s${i}`, ips));
+    }
+    await before.sync();
+    const count = before.backend.transactions.length;
+    const after = syncWorld(before.backend);
+    await after.sync();
+    expect(after.backend.print()).toEqual([]);
+    const sweeps = after.backend.transactions.slice(count);
+    expect(sweeps.length).toBeGreaterThan(2);
+    for (const { deletes } of sweeps) expect(deletes).toBeLessThanOrEqual(20_000);
+  });
+
+  test("cuts the removal of many large Services into bounded transactions", async () => {
+    const world = syncWorld();
+    const ips = Array.from({ length: 900 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);
+    const names = Array.from({ length: 100 }, (_, i) => `s${i + 1}`);
+    for (const [i, name] of names.entries()) {
+      world.put("Service", service(name, `10.96.0.${i + 1}`));
+      world.put("EndpointSlice", slice(`${name}-1`, name, ips));
+    }
+    await world.sync();
+    const count = world.backend.transactions.length;
+    for (const [i, name] of names.entries()) {
+      world.remove("Service", service(name, `10.96.0.${i + 1}`));
+    }
+    await world.sync();
+    expect(world.backend.print()).toEqual([]);
+    for (const { deletes } of world.backend.transactions.slice(count)) {
+      expect(deletes).toBeLessThanOrEqual(50_000);
+    }
+    expect(world.backend.transactions.length).toBeGreaterThan(count + 1);
+  });
+
+  test("clients that could not be forgotten are forgotten at the next sync", async () => {
+    const world = syncWorld();
+    const sticky = service("a", "10.96.0.1", {
+      sessionAffinity: "ClientIP",
+      sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } },
+    });
+    world.put("Service", sticky);
+    world.put("EndpointSlice", slice("a-1", "a", IPS));
+    const forgotten: number[] = [];
+    world.backend.forgetAffinity = () => {
+      forgotten.push(world.clock.now());
+      if (forgotten.length === 1) throw new SluiceError("NETLINK_REFUSED", "Cannot forget clients");
+      return 0;
+    };
+    expect(await world.sync()).toBe(false);
+    expect(world.problems.begun.at(-1)).toMatchObject({
+      subject: "Affinity",
+      message: "Cannot forget clients",
+    });
+    expect(await world.sync()).toBe(true);
+    expect(forgotten).toHaveLength(2);
+    expect(await world.sync()).toBe(true);
+    expect(forgotten).toHaveLength(2);
   });
 
   test("the node's own elements follow its addresses, its endpoints and the Service CIDRs", async () => {

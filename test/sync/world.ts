@@ -1,4 +1,5 @@
 /** A whole proxy without I/O: the real core, plan and loop, a dataplane in memory, and a clock that stands still. */
+
 import { readFileSync } from "node:fs";
 import { compileCore } from "../../asm/compile.ts";
 import type { Core, ObjectKind } from "../../src/core/core.ts";
@@ -6,9 +7,9 @@ import { createCore } from "../../src/core/create.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
 import { SyncLoop, type SyncReport } from "../../src/sync/loop.ts";
 import { PlanInputs } from "../../src/sync/plan-inputs.ts";
-import type { Problem } from "../../src/types.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import type { JsonObject } from "../../src/watch/json.ts";
+import { ToldProblems } from "../problems.ts";
 import { FakeBackend } from "./fake-backend.ts";
 import { FakeClock } from "./fake-clock.ts";
 
@@ -20,7 +21,7 @@ export interface SyncWorld {
   readonly clock: FakeClock;
   readonly inputs: PlanInputs;
   readonly reports: SyncReport[];
-  readonly problems: Problem[];
+  readonly problems: ToldProblems;
   /** Frontends of UDP that were told to lead elsewhere, one after the other. */
   readonly udpFrontends: string[];
   /** How often the loop asked to be run again by itself. */
@@ -39,7 +40,9 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
   const core = createCore(module, { seed: 42, nodeName: "node-a" });
   backend.start(core);
   const claims = new FrontendClaims((id) => core.serviceKey(id));
+  const problems = new ToldProblems();
   const inputs = new PlanInputs({
+    problems: problems.tell,
     core,
     claims,
     nodeName: "node-a",
@@ -47,7 +50,6 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
     nodePortAddresses: { primary: false, cidrs: [] },
   });
   const reports: SyncReport[] = [];
-  const problems: Problem[] = [];
   const udpFrontends: string[] = [];
   let wakes = 0;
   const loop = new SyncLoop({
@@ -60,7 +62,7 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
     selected: () => {},
     udpChanged: (frontends) => udpFrontends.push(...frontends),
     report: (report) => reports.push(report),
-    problem: (problem) => problems.push(problem),
+    problems: problems.tell,
     wake: () => wakes++,
   });
   const streams = {
@@ -87,12 +89,14 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
     remove: (kind, object) => feed(kind, "DELETED", object),
     reread: () => loop.reread(),
     async sync() {
-      let done: boolean | undefined;
-      void loop.run().then((result) => {
-        done = result;
+      let ended = false;
+      const run = loop.run().finally(() => {
+        ended = true;
       });
-      while (done === undefined) await clock.advance(0);
-      return done;
+      // What it throws is awaited below; until then it must not count as unhandled.
+      run.catch(() => {});
+      while (!ended) await clock.advance(0);
+      return run;
     },
   };
 }
