@@ -1,6 +1,7 @@
 /** What applies operations to a dataplane. nftables is the first; others implement the same contract. */
 import type { Core, OperationList } from "../core/core.ts";
 import type { SluiceError } from "../errors.ts";
+import type { TableId } from "../plan/tables.ts";
 import type { Cidr } from "../types.ts";
 
 /** How to tell local pods from everybody else (detectLocalMode). */
@@ -50,6 +51,19 @@ export interface ForeignChange {
   readonly by: string;
 }
 
+/** Counters of some elements of one table, read just now. */
+export interface CounterSlice {
+  readonly table: TableId;
+  readonly count: number;
+  /** `count` times a key and a little-endian u64 of packets, as `core.count` takes them. */
+  readonly keysAndPackets: Uint8Array;
+  /** The value of each. */
+  readonly values: Uint8Array;
+}
+
+/** Takes counters before anything else can change what is committed. */
+export type CounterSink = (slice: CounterSlice) => void;
+
 export interface Backend {
   /**
    * Most operations that one `apply` takes, whatever they are: a transaction is one datagram, which without
@@ -76,8 +90,15 @@ export interface Backend {
   apply(operations: OperationList, ownerName: (owner: number) => string): Receipt;
   /** Forgets clients of frontends and endpoints that are gone; returns how many entries were deleted. */
   forgetAffinity(core: Core): number;
-  /** Reads the counters of every element that has one, table by table, into `core.count`'s layout. */
-  readCounters(each: (table: number, keysAndPackets: Uint8Array, count: number) => void): void;
+  /**
+   * Reads the counters of every committed element that has one, slice by slice, and lets everything else have its
+   * turn in between. Elements that went meanwhile are left out. True if no transaction came in between, so that
+   * what was read is all there is.
+   * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
+   */
+  readCounters(each: CounterSink): Promise<boolean>;
+  /** Has `each` hear what elements counted that a transaction is about to delete, if they are few. */
+  countDeleted(each: CounterSink): void;
   /** Removes everything of ours from the kernel. Needs no `start`. `foreign`: somebody else's, left alone. */
   cleanup(): "removed" | "absent" | "foreign";
   close(): void;

@@ -7,24 +7,23 @@
  * leads back to its endpoint does not touch a slot: it counts for the service port, not for the endpoint.
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
-import type { Backend } from "../apply/backend.ts";
+import type { Backend, CounterSink, CounterSlice } from "../apply/backend.ts";
 import type { Core } from "../core/core.ts";
 import { type ActionCode, decodeAction } from "../plan/actions.ts";
 import { printEndpoint } from "../plan/print.ts";
-import { keySize, TABLE_IDS, type TableId, tableFamily, tableKind } from "../plan/tables.ts";
+import { keySize, type TableId, tableFamily, tableKind, valueSize } from "../plan/tables.ts";
 import type { Service, ServiceId } from "../types.ts";
 import type { Instrument, Sample } from "./instruments.ts";
 
-type CountingCore = Pick<
-  Core,
-  "count" | "eachElement" | "serviceKey" | "findService" | "readService"
->;
+type CountingCore = Pick<Core, "count" | "ownerOf" | "serviceKey" | "findService" | "readService">;
 
 interface Sums {
   readonly namespace: string;
   readonly name: string;
   readonly ports: Map<string, number>;
   readonly endpoints: Map<string, number>;
+  /** Endpoints that the last collection did not see. */
+  readonly missing: Set<string>;
 }
 
 const FRONTEND_TABLES = new Set(["frontends", "outside", "nodeports", "nodeports-outside"]);
@@ -32,47 +31,48 @@ const FRONTEND_TABLES = new Set(["frontends", "outside", "nodeports", "nodeports
 export class ConnectionCounters {
   readonly #core: CountingCore;
   readonly #endpointLimit: number;
+  readonly #failed: (error: unknown) => void;
   /** By `namespace/name`: an id may be given to another Service later. */
   readonly #sums = new Map<string, Sums>();
+  #collecting: Promise<void> | undefined;
+  #failing = false;
+  #failures = 0;
 
-  /** `endpointLimit`: most endpoint series to show. */
-  constructor(core: CountingCore, endpointLimit: number) {
+  /**
+   * `endpointLimit`: most endpoint series to show. `failed` hears why the counters cannot be read, once until they
+   * can again.
+   */
+  constructor(core: CountingCore, endpointLimit: number, failed: (error: unknown) => void) {
     this.#core = core;
     this.#endpointLimit = endpointLimit;
+    this.#failed = failed;
   }
 
   /**
-   * Reads the kernel's counters and adds what is new. Call it before elements are deleted, too, if what they
-   * counted since the last time shall not be lost.
+   * Reads the kernel's counters and adds what is new. There is one collection at a time: who comes while one is
+   * under way waits for its end. Never rejects: after a failure the sums stay as far as they came.
    */
-  collect(backend: Pick<Backend, "readCounters">): void {
-    const fresh = new Map<TableId, Map<string, number>>();
-    backend.readCounters((id, keysAndPackets, count) => {
-      const table = id as TableId;
-      if (kindOf(table) === undefined) return;
-      const keys = keySize(table);
-      const packets = this.#core.count(table, keysAndPackets, count);
-      const news = fresh.get(table) ?? new Map<string, number>();
-      fresh.set(table, news);
-      for (let index = 0; index < count; index++) {
-        const added = packets[index] as number;
-        if (added === 0) continue;
-        const at = index * (keys + 8);
-        news.set(textOf(keysAndPackets.subarray(at, at + keys)), added);
-      }
+  collect(backend: Pick<Backend, "readCounters">): Promise<void> {
+    this.#collecting ??= this.#collect(backend).finally(() => {
+      this.#collecting = undefined;
     });
-    const names = new Map<number, Sums | undefined>();
-    const sumsOf = (owner: number) => memoize(names, owner, () => this.#sumsOf(owner));
-    for (const [table, news] of fresh) {
-      if (kindOf(table) !== "frontend" || news.size === 0) continue;
-      for (const { key, owner, added } of this.#countedFrontends(table, news)) {
-        const sums = sumsOf(owner);
-        const port = sums && portLabel(this.#core.readService(owner as ServiceId), table, key);
-        if (sums && port) sums.ports.set(port, (sums.ports.get(port) ?? 0) + added);
-      }
+    return this.#collecting;
+  }
+
+  /** Adds what is new in these counters. */
+  readonly take: CounterSink = (slice) => this.#take(slice, new Map());
+
+  async #collect(backend: Pick<Backend, "readCounters">): Promise<void> {
+    const seen = new Map<string, Set<string>>();
+    try {
+      const quiet = await backend.readCounters((slice) => this.#take(slice, seen));
+      this.#forgetDeleted(seen, quiet);
+      this.#failing = false;
+    } catch (error) {
+      this.#failures++;
+      if (!this.#failing) this.#failed(error);
+      this.#failing = true;
     }
-    this.#countEndpoints(fresh, sumsOf);
-    this.#forgetDeleted();
   }
 
   /** The instruments to print: connections by service port and by endpoint. */
@@ -107,76 +107,83 @@ export class ConnectionCounters {
         type: "gauge",
         samples: () => [{ labels: {}, value: omitted }],
       },
+      {
+        name: "sluice_connection_readings_failed_total",
+        help: "Readings of the counters of connections that failed",
+        type: "counter",
+        samples: () => [{ labels: {}, value: this.#failures }],
+      },
     ];
   }
 
-  /** Who owns the frontends that counted something. Those that lead nowhere are not connections. */
-  #countedFrontends(table: TableId, news: ReadonlyMap<string, number>) {
-    const counted: { key: Uint8Array; owner: number; added: number }[] = [];
-    this.#core.eachElement(table, (key, value, owner) => {
-      const added = news.get(textOf(key));
-      if (added !== undefined && leadsToEndpoints(value)) {
-        counted.push({ key: key.slice(), owner, added });
-      }
-    });
-    return counted;
-  }
-
-  /** Adds up by endpoint, and forgets endpoints that no slot leads to any more. */
-  #countEndpoints(
-    fresh: ReadonlyMap<TableId, ReadonlyMap<string, number>>,
-    sumsOf: (owner: number) => Sums | undefined,
-  ): void {
-    const counted: { owner: number; endpoint: string; added: number }[] = [];
-    const alive = new Map<number, Set<string>>();
-    for (const sums of this.#sums.values()) {
-      const owner = this.#core.findService(`${sums.namespace}/${sums.name}`);
-      if (owner !== undefined && sums.endpoints.size > 0) alive.set(owner, new Set());
-    }
-    for (const table of TABLE_IDS) {
-      if (kindOf(table) !== "slot") continue;
-      const news = fresh.get(table);
-      if (alive.size === 0 && !news?.size) continue;
-      this.#core.eachElement(table, (key, value, owner) => {
-        const known = alive.get(owner);
-        const added = news?.size ? news.get(textOf(key)) : undefined;
-        if (known === undefined && added === undefined) return;
+  /** Nothing can change what is committed while this runs. `seen`: endpoints by Service. */
+  #take({ table, count, keysAndPackets, values }: CounterSlice, seen: Map<string, Set<string>>) {
+    const kind = kindOf(table);
+    if (kind === undefined) return;
+    const keys = keySize(table);
+    const packets = this.#core.count(table, keysAndPackets, count);
+    const known = new Map<number, Sums>();
+    for (let index = 0; index < count; index++) {
+      const added = packets[index] as number;
+      if (kind === "frontend" && added === 0) continue;
+      const at = index * (keys + 8);
+      const key = keysAndPackets.subarray(at, at + keys);
+      const owner = this.#core.ownerOf(table, key);
+      if (owner === undefined) continue;
+      const sums = known.get(owner) ?? this.#sumsOf(owner, added > 0);
+      if (sums === undefined) continue;
+      known.set(owner, sums);
+      const value = values.subarray(index * valueSize(table), (index + 1) * valueSize(table));
+      if (kind === "slot") {
         const endpoint = printEndpoint(value);
-        known?.add(endpoint);
-        if (added !== undefined) counted.push({ owner, endpoint, added });
-      });
-    }
-    for (const [owner, endpoints] of alive) {
-      const sums = sumsOf(owner);
-      for (const endpoint of sums?.endpoints.keys() ?? []) {
-        if (!endpoints.has(endpoint)) sums?.endpoints.delete(endpoint);
+        memoize(seen, `${sums.namespace}/${sums.name}`, () => new Set<string>()).add(endpoint);
+        if (added > 0) sums.endpoints.set(endpoint, (sums.endpoints.get(endpoint) ?? 0) + added);
+      } else if (leadsToEndpoints(value)) {
+        const port = portLabel(this.#core.readService(owner as ServiceId), table, key);
+        if (port !== undefined) sums.ports.set(port, (sums.ports.get(port) ?? 0) + added);
       }
-    }
-    for (const { owner, endpoint, added } of counted) {
-      const sums = sumsOf(owner);
-      sums?.endpoints.set(endpoint, (sums.endpoints.get(endpoint) ?? 0) + added);
     }
   }
 
-  #sumsOf(owner: number): Sums | undefined {
+  #sumsOf(owner: number, make: boolean): Sums | undefined {
     const key =
       owner === OWNER_NODE || owner === OWNER_ADOPTED
         ? ""
         : this.#core.serviceKey(owner as ServiceId);
     const slash = key.indexOf("/");
     if (slash < 0) return undefined;
-    return memoize(this.#sums, key, () => ({
+    const known = this.#sums.get(key);
+    if (known !== undefined || !make) return known;
+    const made: Sums = {
       namespace: key.slice(0, slash),
       name: key.slice(slash + 1),
       ports: new Map(),
       endpoints: new Map(),
-    }));
+      missing: new Set(),
+    };
+    this.#sums.set(key, made);
+    return made;
   }
 
-  #forgetDeleted(): void {
-    for (const key of this.#sums.keys()) {
+  /**
+   * Forgets Services that are gone, and endpoints that no slot leads to any more. Where slots changed during the
+   * collection, an endpoint may have moved past it: it must be missing twice.
+   */
+  #forgetDeleted(seen: ReadonlyMap<string, ReadonlySet<string>>, quiet: boolean): void {
+    for (const [key, { endpoints, missing }] of this.#sums) {
       const id = this.#core.findService(key);
-      if (id === undefined || this.#core.readService(id) === undefined) this.#sums.delete(key);
+      if (id === undefined || this.#core.readService(id) === undefined) {
+        this.#sums.delete(key);
+        continue;
+      }
+      const present = seen.get(key);
+      for (const endpoint of endpoints.keys()) {
+        if (present?.has(endpoint)) missing.delete(endpoint);
+        else if (quiet || missing.has(endpoint)) {
+          endpoints.delete(endpoint);
+          missing.delete(endpoint);
+        } else missing.add(endpoint);
+      }
     }
   }
 }
@@ -211,11 +218,6 @@ function portLabel(
       number === (nodePort ? candidate.nodePort : candidate.port),
   );
   return port && (port.name === "" ? String(port.port) : port.name);
-}
-
-/** A key that a Map can hold. */
-function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 }
 
 function memoize<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {

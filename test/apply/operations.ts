@@ -114,8 +114,11 @@ export function operationList(operations: readonly TestOperation[]): OperationLi
 export function rememberingCore(endpoints: readonly Element[] = []) {
   const adopted: string[] = [];
   const known = new Set(endpoints.map(({ table, key, value }) => line(table, key, value)));
-  const core: Pick<Core, "adopt" | "hasEndpoint" | "ownerOf" | "elementCount"> = {
+  const core: Pick<Core, "adopt" | "hasEndpoint" | "ownerOf" | "elementCount" | "eachElement"> = {
     elementCount: () => 0,
+    eachElement(id, each) {
+      for (const { table, key, value } of endpoints) if (table === id) each(key, value, 1);
+    },
     adopt(table, keysAndValues, count) {
       const key = keySize(table);
       const stride = key + valueSize(table);

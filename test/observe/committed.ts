@@ -17,6 +17,8 @@ interface Element {
 export class Committed {
   readonly services = new Map<ServiceId, Service>();
   readonly names = new Map<ServiceId, string>();
+  /** Does a reading of the counters end with nothing changed in between? */
+  quiet = true;
   readonly #tables = new Map<TableId, Map<string, Element>>();
 
   addService(service: Partial<Service> & { readonly id: ServiceId }): void {
@@ -67,7 +69,7 @@ export class Committed {
   }
 
   readonly backend: Pick<Backend, "readCounters"> = {
-    readCounters: (each) => {
+    readCounters: async (each) => {
       for (const [table, elements] of this.#tables) {
         const stride = keySize(table) + 8;
         const bytes = new Uint8Array(elements.size * stride);
@@ -78,8 +80,12 @@ export class Committed {
           view.setBigUint64(at + stride - 8, BigInt(packets), true);
           at += stride;
         }
-        each(table, bytes, elements.size);
+        const values = new Uint8Array(
+          Buffer.concat([...elements.values()].map(({ value }) => value)),
+        );
+        each({ table, count: elements.size, keysAndPackets: bytes, values });
       }
+      return this.quiet;
     },
   };
 
@@ -95,6 +101,10 @@ export class Committed {
       element.read = packets;
       return added;
     });
+  }
+
+  ownerOf(table: TableId, key: Uint8Array): number | undefined {
+    return this.#tables.get(table)?.get(key.join())?.owner;
   }
 
   eachElement(

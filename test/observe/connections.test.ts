@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import type { Action } from "../../src/plan/actions.ts";
 import { PROTOCOLS, type ServiceId } from "../../src/types.ts";
+import { unexpected } from "../admin/view.ts";
 import { Committed } from "./committed.ts";
 
 const WEB = 1 as ServiceId;
@@ -23,34 +24,39 @@ beforeEach(() => {
   core.set("frontends", WEB, "10.96.0.1 TCP 80", PICK);
   core.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-0", "10.1.0.1 8080");
   core.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-1", "10.1.0.2 8080");
-  counters = new ConnectionCounters(core, 10);
+  counters = new ConnectionCounters(core, 10, unexpected);
 });
 
 /** `http 3`, `10.1.0.1:8080 2`, `omitted 0`. */
-function printed(): string[] {
-  counters.collect(core.backend);
-  return counters.instruments().flatMap((instrument) =>
+async function printed(): Promise<string[]> {
+  await counters.collect(core.backend);
+  return shown();
+}
+
+function shown(): string[] {
+  const all = counters.instruments().filter(({ name }) => !name.endsWith("failed_total"));
+  return all.flatMap((instrument) =>
     instrument.samples().map(({ labels: { port, endpoint }, value }) => {
       return `${port ?? endpoint ?? "omitted"} ${value}`;
     }),
   );
 }
 
-test("nothing is shown before the first connection", () => {
-  expect(printed()).toEqual(["omitted 0"]);
+test("nothing is shown before the first connection", async () => {
+  expect(await printed()).toEqual(["omitted 0"]);
 });
 
-test("connections add up by service port and by endpoint", () => {
+test("connections add up by service port and by endpoint", async () => {
   core.hit("frontends", "10.96.0.1 TCP 80", 3);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 2);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-1", 1);
-  expect(printed()).toEqual(["http 3", "10.1.0.1:8080 2", "10.1.0.2:8080 1", "omitted 0"]);
+  expect(await printed()).toEqual(["http 3", "10.1.0.1:8080 2", "10.1.0.2:8080 1", "omitted 0"]);
   core.hit("frontends", "10.96.0.1 TCP 80", 1);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-1", 1);
-  expect(printed()).toEqual(["http 4", "10.1.0.1:8080 2", "10.1.0.2:8080 2", "omitted 0"]);
+  expect(await printed()).toEqual(["http 4", "10.1.0.1:8080 2", "10.1.0.2:8080 2", "omitted 0"]);
 });
 
-test("every frontend of a port counts for it, whichever family", () => {
+test("every frontend of a port counts for it, whichever family", async () => {
   core.set("nodeports", WEB, "TCP 30080", PICK);
   core.set("outside", WEB, "1.2.3.4 TCP 80", PICK);
   core.set("frontends", WEB, "fd00::1 TCP 80", PICK);
@@ -59,58 +65,121 @@ test("every frontend of a port counts for it, whichever family", () => {
   core.hit("outside", "1.2.3.4 TCP 80", 10);
   core.hit("frontends", "fd00::1 TCP 80", 100, 6);
   core.hit("frontends", "10.96.0.1 UDP 80", 5);
-  expect(printed().sort()).toEqual(["80 5", "http 111", "omitted 0"]);
+  expect((await printed()).sort()).toEqual(["80 5", "http 111", "omitted 0"]);
 });
 
-test("a packet that is let through untranslated, to be dropped, is no connection", () => {
+test("a packet that is let through untranslated, to be dropped, is no connection", async () => {
   core.set("outside", WEB, "1.2.3.4 TCP 80", ACCEPT);
   core.hit("outside", "1.2.3.4 TCP 80", 7);
-  expect(printed()).toEqual(["omitted 0"]);
+  expect(await printed()).toEqual(["omitted 0"]);
 });
 
 describe("the sums never go back", () => {
-  beforeEach(() => {
+  beforeEach(async () => {
     core.hit("frontends", "10.96.0.1 TCP 80", 5);
     core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 2);
     core.hit("endpoints", "10.96.0.1 TCP 80 slot-1", 3);
-    printed();
+    await printed();
   });
 
-  test("when an endpoint moves to another slot", () => {
+  test("when an endpoint moves to another slot", async () => {
     core.delete("endpoints", "10.96.0.1 TCP 80 slot-1");
     core.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-0", "10.1.0.2 8080");
     core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 1);
-    expect(printed()).toEqual(["http 5", "10.1.0.2:8080 4", "omitted 0"]);
+    expect(await printed()).toEqual(["http 5", "10.1.0.2:8080 4", "omitted 0"]);
   });
 
-  test("when a frontend is made anew", () => {
+  test("when a frontend is made anew", async () => {
     core.set("frontends", WEB, "10.96.0.1 TCP 80", PICK);
     core.hit("frontends", "10.96.0.1 TCP 80", 1);
-    expect(printed()).toContain("http 6");
+    expect(await printed()).toContain("http 6");
   });
 
-  test("but a deleted Service is forgotten, although its id and elements linger", () => {
+  test("but a deleted Service is forgotten, although its id and elements linger", async () => {
     core.services.delete(WEB);
     core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 1);
-    expect(printed()).toEqual(["omitted 0"]);
+    expect(await printed()).toEqual(["omitted 0"]);
   });
 
-  test("and one that takes its id starts at nothing", () => {
+  test("and one that takes its id starts at nothing", async () => {
     core.names.delete(WEB);
-    printed();
+    await printed();
     core.addService({
       id: WEB,
       name: "other",
       ports: [{ name: "http", protocol: PROTOCOLS.TCP, port: 80, nodePort: 0 }],
     });
     core.hit("frontends", "10.96.0.1 TCP 80", 1);
-    expect(printed()).toEqual(["http 1", "omitted 0"]);
+    expect(await printed()).toEqual(["http 1", "omitted 0"]);
   });
 });
 
-test("endpoints beyond the limit are counted, not shown", () => {
-  counters = new ConnectionCounters(core, 1);
+test("endpoints beyond the limit are counted, not shown", async () => {
+  counters = new ConnectionCounters(core, 1, unexpected);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 2);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-1", 1);
-  expect(printed()).toEqual(["10.1.0.1:8080 2", "omitted 1"]);
+  expect(await printed()).toEqual(["10.1.0.1:8080 2", "omitted 1"]);
+});
+
+describe("a collection", () => {
+  const failed: unknown[] = [];
+  const failures = () =>
+    counters
+      .instruments()
+      .find(({ name }) => name.endsWith("failed_total"))
+      ?.samples()[0]?.value;
+  beforeEach(() => {
+    failed.length = 0;
+    counters = new ConnectionCounters(core, 10, (error) => failed.push(error));
+    core.hit("frontends", "10.96.0.1 TCP 80", 3);
+  });
+
+  test("that is under way is shared by all who ask meanwhile", async () => {
+    let readings = 0;
+    let end = () => {};
+    const slow: typeof core.backend = {
+      readCounters(each) {
+        readings++;
+        return new Promise((resolve) => {
+          end = () => resolve(core.backend.readCounters(each));
+        });
+      },
+    };
+    const all = [counters.collect(slow), counters.collect(slow), counters.collect(slow)];
+    end();
+    await Promise.all(all);
+    expect(readings).toBe(1);
+    expect(shown()).toContain("http 3");
+    void counters.collect(slow);
+    expect(readings).toBe(2);
+    end();
+  });
+
+  test("that fails keeps what there was, is counted each time and told once", async () => {
+    await printed();
+    const error = new Error("no answer");
+    const broken = { readCounters: () => Promise.reject(error) };
+    await counters.collect(broken);
+    await counters.collect(broken);
+    expect([failures(), failed, shown()]).toEqual([2, [error], ["http 3", "omitted 0"]]);
+    await printed();
+    await counters.collect(broken);
+    expect(failed).toEqual([error, error]);
+  });
+
+  test("during which slots changed lets go of an endpoint only if it is missing twice", async () => {
+    core.hit("endpoints", "10.96.0.1 TCP 80 slot-1", 1);
+    await printed();
+    core.delete("endpoints", "10.96.0.1 TCP 80 slot-1");
+    core.quiet = false;
+    expect(await printed()).toContain("10.1.0.2:8080 1");
+    expect(await printed()).not.toContain("10.1.0.2:8080 1");
+  });
+});
+
+test("what an element counted up to its deletion is taken when it is handed over", async () => {
+  core.hit("frontends", "10.96.0.1 TCP 80", 3);
+  await core.backend.readCounters(counters.take);
+  core.delete("frontends", "10.96.0.1 TCP 80");
+  expect(await printed()).toContain("http 3");
 });

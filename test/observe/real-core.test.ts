@@ -5,6 +5,7 @@ import { ConnectionCounters } from "../../src/observe/connections.ts";
 import { describeService } from "../../src/observe/service-view.ts";
 import { printKey } from "../../src/plan/print.ts";
 import { keySize, TABLE_IDS, tableLabel } from "../../src/plan/tables.ts";
+import { unexpected } from "../admin/view.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../sync/world.ts";
 
 /** A kernel whose counters stand at what `packets` says, by `table key`. */
@@ -13,16 +14,24 @@ function countersOf(
   packets: { readonly [element: string]: number },
 ): Pick<Backend, "readCounters"> {
   return {
-    readCounters(each) {
+    async readCounters(each) {
       for (const table of TABLE_IDS) {
         const records: number[] = [];
-        core.eachElement(table, (key) => {
+        const values: number[] = [];
+        core.eachElement(table, (key, value) => {
           const name = `${tableLabel(table)} ${printKey(table, key)}`;
           const count = new Uint8Array(BigUint64Array.of(BigInt(packets[name] ?? 0)).buffer);
           records.push(...key, ...count);
+          values.push(...value);
         });
-        each(table, Uint8Array.from(records), records.length / (keySize(table) + 8));
+        each({
+          table,
+          count: records.length / (keySize(table) + 8),
+          keysAndPackets: Uint8Array.from(records),
+          values: Uint8Array.from(values),
+        });
       }
+      return true;
     },
   };
 }
@@ -38,16 +47,17 @@ async function world(): Promise<SyncWorld> {
 
 test("connections are counted across a change of the endpoint, and gone with the Service", async () => {
   const made = await world();
-  const counters = new ConnectionCounters(made.core, 10);
+  const counters = new ConnectionCounters(made.core, 10, unexpected);
   const shown = () =>
     counters
       .instruments()
+      .filter(({ name }) => !name.endsWith("failed_total"))
       .flatMap((instrument) =>
         instrument
           .samples()
           .map(({ labels, value }) => [...Object.values(labels), value].join(" ")),
       );
-  counters.collect(
+  await counters.collect(
     countersOf(made, {
       "frontends4 10.96.0.1 tcp 80": 3,
       "nodeports4 tcp 30080": 2,
@@ -59,7 +69,7 @@ test("connections are counted across a change of the endpoint, and gone with the
 
   made.put("EndpointSlice", slice("web-1", "web", ["10.1.0.2"]));
   await made.sync();
-  counters.collect(
+  await counters.collect(
     countersOf(made, {
       "frontends4 10.96.0.1 tcp 80": 4,
       "nodeports4 tcp 30080": 2,
@@ -70,7 +80,7 @@ test("connections are counted across a change of the endpoint, and gone with the
 
   made.remove("Service", service("web", "10.96.0.1"));
   await made.sync();
-  counters.collect(countersOf(made, {}));
+  await counters.collect(countersOf(made, {}));
   expect(shown()).toEqual(["0"]);
 });
 

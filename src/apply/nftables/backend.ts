@@ -3,7 +3,14 @@ import { type Clock, systemClock } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { SluiceError } from "../../errors.ts";
 import { tableFamily, tableKind } from "../../plan/tables.ts";
-import type { Adoption, Backend, ForeignChange, Receipt, SkeletonOptions } from "../backend.ts";
+import type {
+  Adoption,
+  Backend,
+  CounterSink,
+  ForeignChange,
+  Receipt,
+  SkeletonOptions,
+} from "../backend.ts";
 import { EAGAIN, EEXIST, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
 import {
   errnoOf,
@@ -18,7 +25,7 @@ import { KnownActions } from "./actions.ts";
 import { adoptElements, condition, readActions } from "./adopt.ts";
 import { forgetAffinity } from "./affinity.ts";
 import { Batch } from "./batch.ts";
-import { readCounters } from "./counters.ts";
+import { readCounters, readDeleted } from "./counters.ts";
 import { ElementWriter, type Fault, operationsIn } from "./elements.ts";
 import { isOurs, tableComment, writeDeleteTable, writeRefill, writeSkeleton } from "./install.ts";
 import { TABLE } from "./names.ts";
@@ -51,6 +58,8 @@ class NftablesBackend implements Backend {
   /** Since `start`. */
   #core: Core | undefined;
   #watch: Subscription | undefined;
+  #countDeleted: CounterSink | undefined;
+  #transactions = 0;
 
   constructor(options: SkeletonOptions, socket: Netlink, clock: Clock) {
     this.#options = options;
@@ -110,6 +119,8 @@ class NftablesBackend implements Backend {
       this.#actions.need(batch, tableFamily(table), action),
     );
     writeOperations(operations, offsets, this.#elements, ownerName);
+    this.#transactions++;
+    this.#readDeleted(operations, offsets);
     const started = this.#clock.monotonic();
     try {
       const { refusals, acks } = batch.send(this.#socket);
@@ -133,8 +144,17 @@ class NftablesBackend implements Backend {
     return forgetAffinity(this.#socket, this.#batch, core);
   }
 
-  readCounters(each: (table: number, keysAndPackets: Uint8Array, count: number) => void): void {
-    if (this.#options.counters) readCounters(this.#socket, this.#core, each);
+  async readCounters(each: CounterSink): Promise<boolean> {
+    const transactions = this.#transactions;
+    const rest = () => new Promise<void>((resolve) => this.#clock.soon(resolve));
+    if (this.#options.counters && this.#core !== undefined) {
+      await readCounters(this.#socket, this.#core, each, rest);
+    }
+    return transactions === this.#transactions;
+  }
+
+  countDeleted(each: CounterSink): void {
+    if (this.#options.counters) this.#countDeleted = each;
   }
 
   cleanup(): ReturnType<Backend["cleanup"]> {
@@ -159,6 +179,16 @@ class NftablesBackend implements Backend {
     writeSkeleton(this.#batch, this.#options, this.#actions);
     this.#send(`make table inet ${TABLE}`);
     return { outcome, elements: 0 };
+  }
+
+  /** What cannot be read is lost to the sums, and no reason to keep a change from the kernel. */
+  #readDeleted(operations: OperationList, offsets: Uint32Array): void {
+    if (this.#countDeleted === undefined) return;
+    try {
+      readDeleted(this.#socket, operations, offsets, this.#countDeleted);
+    } catch (thrown) {
+      if (!(thrown instanceof SluiceError)) throw thrown;
+    }
   }
 
   #send(what: string): void {

@@ -67,28 +67,58 @@ export function readElementsAt(
   keyBytes: number,
   each: (element: ReadElement) => void,
 ): boolean {
-  const element = emptyElement();
   const stride = KEYS_PER_REQUEST * keyBytes;
   for (let start = 0; start < keys.length; start += stride) {
-    const elements: Attribute[] = [];
-    const end = Math.min(keys.length, start + stride);
-    for (let at = start; at < end; at += keyBytes) {
-      const value: Attribute = [nft.NFTA_DATA_VALUE, keys.subarray(at, at + keyBytes)];
-      elements.push([nft.NFTA_LIST_ELEM, [[nft.NFTA_SET_ELEM_KEY, [value]]]]);
-    }
-    const found = ask(
-      socket,
-      nft.NFT_MSG_GETSETELEM,
-      [
-        [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
-        [nft.NFTA_SET_ELEM_LIST_SET, set],
-        [nft.NFTA_SET_ELEM_LIST_ELEMENTS, elements],
-      ],
-      (reader) => readMessage(reader, element, each),
-    );
-    if (!found) return false;
+    const some = keys.subarray(start, start + stride);
+    if (!askForKeys(socket, set, some, keyBytes, each)) return false;
   }
   return true;
+}
+
+/** The same, but elements that are not there are left out. */
+export function readPresentAt(
+  socket: Netlink,
+  set: string,
+  keys: Uint8Array,
+  keyBytes: number,
+  each: (element: ReadElement) => void,
+): void {
+  const stride = KEYS_PER_REQUEST * keyBytes;
+  for (let start = 0; start < keys.length; ) {
+    const some = keys.subarray(start, start + stride);
+    let answers = 0;
+    const all = askForKeys(socket, set, some, keyBytes, (element) => {
+      answers++;
+      each(element);
+    });
+    // The kernel answers in order, and ends at the first key that it does not find.
+    start += all ? some.length : (answers + 1) * keyBytes;
+  }
+}
+
+function askForKeys(
+  socket: Netlink,
+  set: string,
+  keys: Uint8Array,
+  keyBytes: number,
+  each: (element: ReadElement) => void,
+): boolean {
+  const element = emptyElement();
+  const elements: Attribute[] = [];
+  for (let at = 0; at < keys.length; at += keyBytes) {
+    const value: Attribute = [nft.NFTA_DATA_VALUE, keys.subarray(at, at + keyBytes)];
+    elements.push([nft.NFTA_LIST_ELEM, [[nft.NFTA_SET_ELEM_KEY, [value]]]]);
+  }
+  return ask(
+    socket,
+    nft.NFT_MSG_GETSETELEM,
+    [
+      [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+      [nft.NFTA_SET_ELEM_LIST_SET, set],
+      [nft.NFTA_SET_ELEM_LIST_ELEMENTS, elements],
+    ],
+    (reader) => readMessage(reader, element, each),
+  );
 }
 
 /** Sets of so many elements are better asked for by key. */

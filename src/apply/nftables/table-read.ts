@@ -15,7 +15,12 @@ export interface TableElements {
 /** Bytes that grow. */
 export class Bytes {
   length = 0;
-  #bytes = new Uint8Array(4096);
+  #bytes: Uint8Array;
+
+  /** `capacity`: bytes to start with. */
+  constructor(capacity = 4096) {
+    this.#bytes = new Uint8Array(capacity);
+  }
 
   append(from: Uint8Array, start: number, length: number): void {
     this.#room(length);

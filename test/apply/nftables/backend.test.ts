@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { parseCidr } from "../../../src/address.ts";
-import type { Backend, SkeletonOptions } from "../../../src/apply/backend.ts";
+import type { Backend, CounterSink, SkeletonOptions } from "../../../src/apply/backend.ts";
 import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
@@ -523,27 +523,34 @@ function echo(hostname: string, port: number, text: string): Promise<string> {
 }
 
 describe("counters", () => {
-  const read = (backend: Backend) => {
+  /** Packets by table and key, of all elements that `each` is handed. */
+  const gather = () => {
     const counted = new Map<string, bigint>();
-    backend.readCounters((id, bytes, count) => {
+    const each: CounterSink = ({ table, keysAndPackets: bytes, count }) => {
       const stride = bytes.length / count;
       const view = new DataView(bytes.buffer, bytes.byteOffset);
       for (let i = 0; i < count; i++) {
         const key = bytes.subarray(i * stride, (i + 1) * stride - 8);
-        const text = `${id} ${Buffer.from(key).toString("hex")}`;
+        const text = `${table} ${Buffer.from(key).toString("hex")}`;
         counted.set(text, view.getBigUint64((i + 1) * stride - 8, true));
       }
-    });
+    };
+    return { counted, each };
+  };
+  const read = async (backend: Backend) => {
+    const { counted, each } = gather();
+    expect(await backend.readCounters(each)).toBe(true);
     return counted;
   };
 
-  test("are read of every element that has one", () => {
+  test("are read of every element that has one", async () => {
     const backend = backendWith();
-    backend.start(rememberingCore().core);
+    backend.start(rememberingCore(WORLD).core);
     apply(backend, add(1, ...WORLD));
-    const counted = WORLD.filter(({ table }) => /counter/.test(declaration(table)));
-    expect(read(backend).size).toBe(counted.length);
-    expect([...read(backend).values()].every((packets) => packets === 0n)).toBe(true);
+    const wanted = WORLD.filter(({ table }) => /counter/.test(declaration(table)));
+    const counted = await read(backend);
+    expect(counted.size).toBe(wanted.length);
+    expect([...counted.values()].every((packets) => packets === 0n)).toBe(true);
   });
 
   const declaration = (table: number) => {
@@ -557,12 +564,15 @@ describe("counters", () => {
     return run("nft", "-t", "list", kind, "inet", "sluice", label);
   };
 
-  test("count a connection once, whatever it sends", async () => {
+  test("count a connection once, whatever it sends, and are read once more before they go", async () => {
+    const action = { verb: "pick", source: "endpoints", reach: "plain", count: 1 } as const;
     const backend = backendWith();
-    backend.start(rememberingCore().core);
+    const frontend = element("frontends", 4, ["10.96.0.1", "TCP", 80], action);
+    backend.start(rememberingCore([frontend]).core);
+    const deleted = gather();
+    backend.countDeleted(deleted.each);
     run("ip", "addr", "replace", "10.244.0.1/32", "dev", "lo");
     run("ip", "route", "replace", "10.96.0.0/16", "dev", "lo");
-    const action = { verb: "pick", source: "endpoints", reach: "plain", count: 1 } as const;
     const server = Bun.listen({
       hostname: "10.244.0.1",
       port: 8080,
@@ -570,22 +580,37 @@ describe("counters", () => {
     });
     apply(
       backend,
-      add(
-        1,
-        element("frontends", 4, ["10.96.0.1", "TCP", 80], action),
-        element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080"),
-      ),
+      add(1, frontend, element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080")),
     );
     for (let i = 0; i < 3; i++) expect(await echo("10.96.0.1", 80, "hi")).toBe("hi");
     server.stop(true);
-    const counted = read(backend);
+    const counted = await read(backend);
     expect(counted.get(`${tableId("frontends", 4)} 0a600001060000000050`.padEnd(26, "0"))).toBe(3n);
+    expect(deleted.counted.size).toBe(0);
+    apply(backend, remove(1, frontend), add(1, frontend));
+    expect(deleted.counted).toEqual(counted);
   });
 
-  test("are nobody's business without the option", () => {
+  test("are not read before the deletion of many", () => {
+    const many = Array.from({ length: 201 }, (_, i) =>
+      element("endpoints", 4, ["10.96.0.1", "TCP", 80, i], "10.244.0.1:8080"),
+    );
+    const backend = backendWith();
+    backend.start(rememberingCore().core);
+    const { counted, each } = gather();
+    backend.countDeleted(each);
+    apply(backend, add(1, ...many));
+    apply(backend, remove(1, ...many));
+    expect(counted.size).toBe(0);
+    apply(backend, add(1, ...many));
+    apply(backend, remove(1, ...many.slice(1)));
+    expect(counted.size).toBe(200);
+  });
+
+  test("are nobody's business without the option", async () => {
     const backend = backendWith({ counters: false });
     backend.start(rememberingCore().core);
     apply(backend, add(1, ...WORLD));
-    expect(read(backend).size).toBe(0);
+    expect((await read(backend)).size).toBe(0);
   });
 });

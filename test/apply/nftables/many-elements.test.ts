@@ -5,7 +5,7 @@ import { MANY_ELEMENTS } from "../../../src/apply/nftables/elements-read.ts";
 import type { Core } from "../../../src/core/core.ts";
 import { keySize, tableId, valueSize } from "../../../src/plan/tables.ts";
 import { inFreshNetns, pipe } from "../netns.ts";
-import { add, type Element, element, operationList } from "../operations.ts";
+import { add, type Element, element, operationList, remove } from "../operations.ts";
 
 setDefaultTimeout(60_000);
 inFreshNetns();
@@ -103,26 +103,52 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     nft("add element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 3 : 10.244.0.1 . 8003 }");
   });
 
-  test("has its counters read by the keys that the core knows", () => {
+  test("has its counters read by the keys that the core knows", async () => {
     const { core } = countingCore(slots.map(({ key }) => key));
     const backend = open();
     backend.start(core);
     let read = 0;
-    backend.readCounters((table, _bytes, count) => {
-      if (table === TABLE) read = count;
+    await backend.readCounters(({ table, count }) => {
+      if (table === TABLE) read += count;
     });
     expect(read).toBe(slots.length);
   });
 
-  test("has its counters read also where the core knows a key too many", () => {
+  test("has its counters read also where the core knows a key too many", async () => {
     const stray = element("endpoints", 4, ["10.1.1.1", "TCP", 80, 0], "10.1.1.2:80");
-    const { core } = countingCore([...slots, stray].map(({ key }) => key));
+    const { core } = countingCore([stray, ...slots, stray].map(({ key }) => key));
     const backend = open();
     backend.start(core);
     let read = 0;
-    backend.readCounters((table, _bytes, count) => {
-      if (table === TABLE) read = count;
+    await backend.readCounters(({ table, count }) => {
+      if (table === TABLE) read += count;
     });
     expect(read).toBe(slots.length);
+  });
+
+  test("has its counters read while transactions come in between", async () => {
+    const { core } = countingCore(slots.map(({ key }) => key));
+    const backend = open();
+    backend.start(core);
+    let turns = 0;
+    let reading = true;
+    const [last] = slots.slice(-1);
+    const turn = () => {
+      if (!reading) return;
+      if (turns++ === 0 && last) {
+        const receipt = backend.apply(operationList(remove(1, last)), () => "default/web");
+        expect(receipt).toMatchObject({ ok: true });
+      }
+      setImmediate(turn);
+    };
+    setImmediate(turn);
+    let read = 0;
+    const quiet = await backend.readCounters(({ table, count }) => {
+      if (table === TABLE) read += count;
+    });
+    reading = false;
+    expect([quiet, read]).toEqual([false, slots.length - 1]);
+    expect(turns).toBeGreaterThan(50);
+    if (last) backend.apply(operationList(add(1, last)), () => "default/web");
   });
 });
