@@ -25,13 +25,34 @@ export interface ManifestSourceOptions {
   readonly events: SourceEvents;
 }
 
+interface Published {
+  readonly object: JsonObject;
+  readonly text: string;
+  /** When it appeared, if that was after the first read. */
+  readonly seen: string | undefined;
+}
+
+/** @throws SluiceError MANIFEST_INVALID for what YAML can say and JSON cannot: a thing that holds itself. */
+function comparable({ object, where }: ManifestObject): string {
+  try {
+    return JSON.stringify(object);
+  } catch (cause) {
+    const rule = `cannot be used: it must be a tree of bounded depth: ${firstLine(messageOf(cause))}`;
+    throw new SluiceError("MANIFEST_INVALID", `Cannot use ${where}: ${rule}`, where, { cause });
+  }
+}
+
+function firstLine(text: string): string {
+  return text.slice(0, (text.indexOf("\n") + 1 || text.length + 1) - 1);
+}
+
 export function createManifestSource(options: ManifestSourceOptions): Source {
   const { core, clock, events } = options;
   const directory = resolve(options.directory);
   const streams = new Map<ObjectKind, ObjectStream>();
   let files = new Map<string, KnownFile>();
   /** What was handed on, by key, with its JSON for comparison. */
-  let published = new Map<string, { readonly object: JsonObject; readonly text: string }>();
+  let published = new Map<string, Published>();
   const reports = new Reports(events.onProblems);
   let version = 0;
   let synced = false;
@@ -78,17 +99,19 @@ export function createManifestSource(options: ManifestSourceOptions): Source {
     let changed = false;
     const others = new Set<string>();
     for (const [key, entry] of wanted) {
-      const text = JSON.stringify(entry.object);
       const before = published.get(key);
-      if (before?.text === text) {
-        next.set(key, before);
-        continue;
-      }
       try {
-        if (!feed(entry.kind, before === undefined ? "ADDED" : "MODIFIED", entry.object)) {
+        const text = comparable(entry);
+        if (before?.text === text) {
+          next.set(key, before);
+          continue;
+        }
+        // One without a creationTimestamp is as old as our first sight of it: it takes nothing from those before.
+        const seen = before?.seen ?? (synced ? new Date(clock.now()).toISOString() : undefined);
+        if (!feed(entry.kind, before === undefined ? "ADDED" : "MODIFIED", entry.object, seen)) {
           others.add(entry.kind);
         }
-        next.set(key, { object: entry.object, text });
+        next.set(key, { object: entry.object, text, seen });
         changed = true;
       } catch (thrown) {
         if (isDefect(thrown) || !(thrown instanceof SluiceError)) throw thrown;
@@ -115,14 +138,15 @@ export function createManifestSource(options: ManifestSourceOptions): Source {
   };
 
   /** False for kinds that the core does not keep. */
-  const feed = (kind: string, type: EventType, object: JsonObject): boolean => {
+  const feed = (kind: string, type: EventType, object: JsonObject, seen?: string): boolean => {
     if (kind !== "Service" && kind !== "EndpointSlice") return false;
     version += 1;
-    const { metadata } = object;
-    const versioned = {
-      ...object,
-      metadata: { ...(metadata as JsonObject), resourceVersion: String(version) },
+    const metadata = {
+      ...(seen === undefined ? {} : { creationTimestamp: seen }),
+      ...(object["metadata"] as JsonObject),
+      resourceVersion: String(version),
     };
+    const versioned = { ...object, metadata };
     const stream = streams.get(kind) ?? core.openStream(kind, "watch");
     streams.set(kind, stream);
     feedFrame(stream, options.encode(kind, type, versioned));

@@ -229,6 +229,40 @@ describe("a file that", () => {
   });
 });
 
+test("an object that holds itself is reported by file and line, and the others are served", async () => {
+  put(
+    "a.yaml",
+    service("web"),
+    "{apiVersion: v1, kind: Service, metadata: {name: odd, annotations: &a {b: *a}}, spec: {clusterIP: 10.96.0.9}}",
+    service("db"),
+  );
+  await started();
+  expect(core.names()).toEqual(["db", "web"]);
+  expect(told.begun).toHaveLength(1);
+  expect(told.begun[0]?.subject).toBe(`${join(directory, "a.yaml")}:3`);
+  expect(told.begun[0]?.message).toContain("must be a tree of bounded depth");
+});
+
+test("a Service without a date that appears later is younger than those of the first read", async () => {
+  put("b.yaml", service("web"));
+  await started();
+  await clock.advance(5000);
+  put("a.yaml", service("dup"));
+  await has("dup", "web");
+  const createdOf = (name: string) => {
+    const { metadata } = core.objects.get(`Service default/${name}`) as { metadata: JsonObject };
+    return metadata["creationTimestamp"];
+  };
+  expect(createdOf("web")).toBeUndefined();
+  const seen = new Date(clock.now()).toISOString();
+  expect(Date.parse(String(createdOf("dup")))).toBeLessThanOrEqual(Date.parse(seen));
+  const first = createdOf("dup");
+  await clock.advance(5000);
+  put("a.yaml", service("dup", { type: "NodePort" }));
+  await until("it has changed", () => core.log.length === 3, clock);
+  expect(createdOf("dup")).toBe(first);
+});
+
 test("a Node that goes is told", async () => {
   put("a.yaml", object("Node", "v1", "here"));
   await started();
