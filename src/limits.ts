@@ -20,6 +20,9 @@ export const REPAIR_WAIT_MS_MAX = 30_000;
 export const REPAIRS_BEFORE_BACKOFF = 4;
 /** Nothing was changed by others for so long: the next change is repaired at once. */
 export const REPAIR_CALM_MS = 10_000;
+/** Remembered clients are looked through again no sooner than this, and than so many times what it took. */
+export const AFFINITY_REST_MS = 250;
+export const AFFINITY_REST_FACTOR = 4;
 /**
  * A pass over the node's flows begins so long after a change: the kernel walks its whole table of connections,
  * some 10 ms on end where it is large and empty, and the changes at the heels of the first go before that.

@@ -88,7 +88,10 @@ export interface Backend {
   watch(changed: (change: ForeignChange) => void): void;
   /** One atomic transaction. `ownerName` names an owner for comments on elements and for errors. */
   apply(operations: OperationList, ownerName: (owner: number) => string): Receipt;
-  /** Forgets clients of frontends and endpoints that are gone; returns how many entries were deleted. */
+  /**
+   * Forgets clients of frontends and endpoints that are gone since the last call; returns how many entries were
+   * deleted.
+   */
   forgetAffinity(core: Core): number;
   /**
    * Reads the counters of every committed element that has one, slice by slice, and lets everything else have its

@@ -8,7 +8,12 @@ import type { Clock } from "../clock.ts";
 import type { Core } from "../core/core.ts";
 import type { FrontendText } from "../diff/udp-frontends.ts";
 import { SluiceError } from "../errors.ts";
-import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../limits.ts";
+import {
+  AFFINITY_REST_FACTOR,
+  AFFINITY_REST_MS,
+  BATCH_SERVICES,
+  TRIGGER_TIMES_MAX,
+} from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import { TABLE_IDS } from "../plan/tables.ts";
 import type { FrontendClaims } from "../state/claims.ts";
@@ -61,6 +66,9 @@ export class SyncLoop {
   #swept = false;
   #rereadWanted = false;
   #forgetful = false;
+  /** When clients may be forgotten again, and whether a timer waits for that. */
+  #forgetAgain = Number.NEGATIVE_INFINITY;
+  #forgetDue = false;
   #triggerTimes: number[] = [];
 
   constructor(options: SyncLoopOptions) {
@@ -151,8 +159,9 @@ export class SyncLoop {
 
   /** After the commit: nothing can be learned for what is gone by now. False if it is yet to be done. */
   #forgetClients(): boolean {
-    if (!this.#forgetful) return true;
-    const { core, backend, problems } = this.#options;
+    if (!this.#forgetful || this.#forgetLater()) return true;
+    const { core, backend, clock, problems } = this.#options;
+    const started = clock.monotonic();
     const about = { subject: "Affinity", code: "NETLINK_REFUSED", field: "" } as const;
     try {
       backend.forgetAffinity(core);
@@ -163,6 +172,24 @@ export class SyncLoop {
     }
     problems([{ end: about }]);
     this.#forgetful = false;
+    const ended = clock.monotonic();
+    const rest = Math.max(AFFINITY_REST_MS, (ended - started) * AFFINITY_REST_FACTOR);
+    this.#forgetAgain = ended + rest;
+    return true;
+  }
+
+  /** Is it too soon to do it again? Then the loop is woken in time. */
+  #forgetLater(): boolean {
+    const { clock, wake } = this.#options;
+    const wait = this.#forgetAgain - clock.monotonic();
+    if (wait <= 0) return false;
+    if (!this.#forgetDue) {
+      this.#forgetDue = true;
+      clock.after(wait, () => {
+        this.#forgetDue = false;
+        wake();
+      });
+    }
     return true;
   }
 

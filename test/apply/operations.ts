@@ -115,7 +115,7 @@ export function rememberingCore(endpoints: readonly Element[] = []) {
   const adopted: string[] = [];
   const known = new Set(endpoints.map(({ table, key, value }) => line(table, key, value)));
   const core: Pick<Core, "adopt" | "hasEndpoint" | "ownerOf" | "elementCount" | "eachElement"> = {
-    elementCount: () => 0,
+    elementCount: (id) => endpoints.filter(({ table }) => table === id).length,
     eachElement(id, each) {
       for (const { table, key, value } of endpoints) if (table === id) each(key, value, 1);
     },

@@ -1,6 +1,6 @@
 /** The maps that packets fill: which endpoint a client is remembered for. */
-import type { Core } from "../../core/core.ts";
-import { type Family, tableId } from "../../plan/tables.ts";
+import type { Core, OperationList } from "../../core/core.ts";
+import { type Family, TABLE_IDS, type TableId, tableId } from "../../plan/tables.ts";
 import { ENOENT } from "../netlink/constants.ts";
 import { printRefusal, systemError } from "../netlink/errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
@@ -28,17 +28,61 @@ const KEYS_PER_MESSAGE = 400;
 /** An entry may expire between being read and being deleted, which refuses the whole transaction. */
 const ATTEMPTS = 5;
 
-/**
- * Deletes the entries whose endpoint no longer serves their frontend. Slots go first and entries then, so
- * nothing new can come to point there in between. Returns how many went.
- */
-export function forgetAffinity(socket: Netlink, batch: Batch, core: Core): number {
-  let forgotten = 0;
-  for (const family of [4, 6] as const) {
-    for (const nodePort of [false, true])
-      forgotten += forgetIn(socket, batch, core, nodePort, family);
+/** One of the maps, and which of our tables its entries hang on. */
+interface ClientMap {
+  readonly family: Family;
+  readonly nodePort: boolean;
+  readonly learn: TableId;
+}
+
+const MAPS: readonly ClientMap[] = ([4, 6] as const).flatMap((family) =>
+  [false, true].map((nodePort) => ({
+    family,
+    nodePort,
+    learn: tableId((nodePort ? NODE_PORT_TABLES : FRONTEND_TABLES).learn, family),
+  })),
+);
+/** By table: the map whose entries a change of the table may outdate. */
+const MAP_OF: readonly (ClientMap | undefined)[] = TABLE_IDS.map((id) =>
+  MAPS.find(({ family, nodePort }) =>
+    Object.values(nodePort ? NODE_PORT_TABLES : FRONTEND_TABLES).some(
+      (name) => tableId(name, family) === id,
+    ),
+  ),
+);
+
+/** Which maps may hold clients that are to be forgotten; dumping one takes time by the number of its clients. */
+export class OutdatedClients {
+  readonly #maps = new Set<ClientMap>();
+
+  /** Anything may have changed. */
+  all(): void {
+    for (const map of MAPS) this.#maps.add(map);
   }
-  return forgotten;
+
+  /** These operations were applied and are not committed yet. Without affinity nobody is remembered. */
+  add({ region }: OperationList, offsets: Uint32Array, core: Pick<Core, "elementCount">): void {
+    let last: ClientMap | undefined;
+    for (const offset of offsets) {
+      const map = MAP_OF[region[offset + 1] as number];
+      if (map === undefined || map === last) continue;
+      last = map;
+      if (!this.#maps.has(map) && core.elementCount(map.learn) > 0) this.#maps.add(map);
+    }
+  }
+
+  /**
+   * Deletes the entries whose endpoint no longer serves their frontend. Slots go first and entries then, so
+   * nothing new can come to point there in between. Returns how many went.
+   */
+  forget(socket: Netlink, batch: Batch, core: Core): number {
+    let forgotten = 0;
+    for (const map of this.#maps) {
+      forgotten += forgetIn(socket, batch, core, map.nodePort, map.family);
+      this.#maps.delete(map);
+    }
+    return forgotten;
+  }
 }
 
 function forgetIn(

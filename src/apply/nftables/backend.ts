@@ -23,7 +23,7 @@ import type { Subscription } from "../netlink/events.ts";
 import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
 import { KnownActions } from "./actions.ts";
 import { adoptElements, condition, readActions } from "./adopt.ts";
-import { forgetAffinity } from "./affinity.ts";
+import { OutdatedClients } from "./affinity.ts";
 import { Batch } from "./batch.ts";
 import { readCounters, readDeleted } from "./counters.ts";
 import { ElementWriter, type Fault, operationsIn } from "./elements.ts";
@@ -55,6 +55,7 @@ class NftablesBackend implements Backend {
   readonly #elements = new ElementWriter(this.#batch);
   readonly #sorter = new OperationSorter();
   readonly #actions: KnownActions;
+  readonly #outdated = new OutdatedClients();
   /** Since `start`. */
   #core: Core | undefined;
   #watch: Subscription | undefined;
@@ -76,6 +77,7 @@ class NftablesBackend implements Backend {
   start(core: Core): Adoption {
     const trusting = this.#core === undefined;
     this.#core = core;
+    this.#outdated.all();
     const found = readTable(this.#socket);
     if (found === undefined) return this.#create("fresh");
     if (!isOurs(found)) {
@@ -127,6 +129,7 @@ class NftablesBackend implements Backend {
       const refusal = refusals[0];
       if (refusal === undefined && acks > 0) {
         this.#actions.commit();
+        if (this.#core) this.#outdated.add(operations, offsets, this.#core);
         const kernelMs = this.#clock.monotonic() - started;
         return { ok: true, bytes: batch.writer.length, kernelMs };
       }
@@ -141,7 +144,7 @@ class NftablesBackend implements Backend {
   }
 
   forgetAffinity(core: Core): number {
-    return forgetAffinity(this.#socket, this.#batch, core);
+    return this.#outdated.forget(this.#socket, this.#batch, core);
   }
 
   async readCounters(each: CounterSink): Promise<boolean> {

@@ -487,6 +487,35 @@ describe("affinity", () => {
     expect(backend.forgetAffinity(core)).toBe(0);
   });
 
+  test("is looked for only in maps whose frontends have affinity and changed", () => {
+    const socket = new NetlinkSocket(NETLINK_NETFILTER);
+    let dumps = 0;
+    const dump = socket.dump.bind(socket);
+    socket.dump = (...request) => {
+      dumps++;
+      return dump(...request);
+    };
+    const backend = createNftablesBackend(OPTIONS, socket);
+    opened.push(backend);
+    const sticky = element("learn", 4, ["10.96.0.1", "TCP", 80], learn(3600));
+    const { core } = rememberingCore([sticky]);
+    backend.start(core);
+    /** Dumps that follow a change of these. */
+    const dumpsAfter = (...elements: Element[]) => {
+      apply(backend, add(1, ...elements));
+      dumps = 0;
+      backend.forgetAffinity(core);
+      return dumps;
+    };
+    expect(dumpsAfter()).toBe(4);
+    expect(dumpsAfter()).toBe(0);
+    expect(dumpsAfter(element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.1.0.1:80"))).toBe(1);
+    expect(dumpsAfter(element("nodeport-endpoints", 4, ["TCP", 80, 0], "10.1.0.1:80"))).toBe(0);
+    expect(dumpsAfter(element("endpoints", 6, ["fd00::1", "TCP", 80, 0], "[fd00::2]:80"))).toBe(0);
+    expect(dumpsAfter(element("cluster-ips", 4, ["10.96.0.1"]))).toBe(0);
+    expect(dumpsAfter(sticky)).toBe(1);
+  });
+
   test.each([
     ["the frontend has no affinity any more", false, false, "endpoints", 1],
     ["the frontend still has it", true, false, "endpoints", 0],

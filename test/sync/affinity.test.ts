@@ -1,0 +1,55 @@
+import { expect, test } from "bun:test";
+import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../../src/limits.ts";
+import { service, slice, syncWorld } from "./world.ts";
+
+const STICKY = { sessionAffinity: "ClientIP" };
+
+/** A world with affinity that tells when clients were forgotten; doing so takes `took` ms. */
+async function stickyWorld(took = 0) {
+  const world = syncWorld();
+  const times: number[] = [];
+  world.backend.forgetAffinity = () => {
+    times.push(world.clock.now());
+    void world.clock.advance(took);
+    return 0;
+  };
+  let endpoint = 0;
+  const change = async () => {
+    world.put("Service", service("a", "10.96.0.1", STICKY));
+    world.put("EndpointSlice", slice("a-1", "a", [`10.1.0.${++endpoint}`]));
+    await world.sync();
+  };
+  return { world, times, change };
+}
+
+test("the first change forgets clients at once", async () => {
+  const { world, times, change } = await stickyWorld();
+  await change();
+  expect(times).toEqual([world.clock.now()]);
+});
+
+test("changes that follow are looked through together, after a rest, and the loop is woken for it", async () => {
+  const { world, times, change } = await stickyWorld();
+  await change();
+  for (let i = 0; i < 20; i++) await change();
+  expect(times).toHaveLength(1);
+  expect(world.wakes()).toBe(0);
+  await world.clock.advance(AFFINITY_REST_MS);
+  expect(world.wakes()).toBe(1);
+  await world.sync();
+  expect(times).toHaveLength(2);
+  await world.clock.advance(AFFINITY_REST_MS);
+  expect(world.wakes()).toBe(1);
+});
+
+test("the rest grows with the time that it takes", async () => {
+  const { world, times, change } = await stickyWorld(AFFINITY_REST_MS);
+  await change();
+  await change();
+  await world.clock.advance(AFFINITY_REST_MS * (AFFINITY_REST_FACTOR - 1));
+  await world.sync();
+  expect(times).toHaveLength(1);
+  await world.clock.advance(AFFINITY_REST_MS);
+  await world.sync();
+  expect(times).toHaveLength(2);
+});
