@@ -4,54 +4,69 @@
  */
 import { relative } from "node:path";
 import { addressOf, type Place } from "../test/netns/addresses.ts";
-import { bold, claim, dim, duration, failed, heading, print, quote, say } from "./page.ts";
+import { type Interruption, interruption } from "./interruption.ts";
+import { invite } from "./invite.ts";
+import { bold, claim, dim, duration, failed, heading, mute, print, quote, say } from "./page.ts";
 import { admin } from "./scenes/admin.ts";
 import { affinity } from "./scenes/affinity.ts";
 import { follow } from "./scenes/follow.ts";
 import { outlive } from "./scenes/outlive.ts";
 import { reach } from "./scenes/reach.ts";
 import { now, Stage } from "./stage.ts";
+import { CannotGoOn, within } from "./wait.ts";
 
-const SIGNAL_EXIT = 128;
-const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
+const CLOSE_LIMIT_MS = 20_000;
+/** Ctrl-C ends our children too, and what they say may be here before our own signal. */
+const SIGNAL_LAG_MS = 200;
 
-async function main(keep: boolean): Promise<void> {
+async function main(keep: boolean): Promise<number> {
+  const interrupted = interruption();
   print(`${bold("Sluice")}: a kube-proxy, shown on one machine without a cluster.`);
   heading("A small world of network namespaces");
-  const began = now();
-  const stage = await Stage.build();
-  let asked: (() => void) | undefined;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => {
-      if (asked !== undefined) return asked();
-      void stage.world.close().then(() => process.exit(SIGNAL_EXIT + SIGNALS[signal]));
-    });
-  }
+  const building = Stage.build();
+  let early: Interruption | undefined;
   try {
-    showWorld();
-    say(dim(`built in ${duration(now() - began)}; each pod, node and client has its own network`));
-
-    heading("The program starts on node1");
-    say("It reads Services and EndpointSlices from a directory instead of an API server:");
-    quote(stage.command().map(shorten).join(" "));
-    const { servesAfter } = await stage.start();
-    say(`${duration(servesAfter)} from its start its Services answer, IPv4 and IPv6.`);
-    say(`It takes ${stage.memory().toFixed(0)} MB of memory.`);
-
-    for (const scene of [reach, follow, affinity, outlive, admin]) await scene(stage);
-
-    if (keep) {
-      invite(stage);
-      await new Promise<void>((resolve) => {
-        asked = resolve;
-      });
+    early = await Promise.race([show(building), interrupted]);
+    if (early === undefined && keep) {
+      invite(await building);
+      await interrupted;
     }
-  } finally {
-    await stage.world.close();
+  } catch (error) {
+    early = await Promise.race([interrupted, Bun.sleep(SIGNAL_LAG_MS).then(() => undefined)]);
+    if (early === undefined) complain(error);
+  }
+  const printAfterAll = early === undefined ? print : mute();
+  try {
+    const stage = await building.catch(() => undefined);
+    await within(CLOSE_LIMIT_MS, "remove the namespaces", Promise.resolve(stage?.world.close()));
+  } catch (error) {
+    printAfterAll(messageOf(error));
+    return 1;
+  }
+  if (early !== undefined) {
+    printAfterAll(`\nInterrupted (${early.by}): the namespaces and all in them are gone again.`);
+    return early.exitCode;
   }
   print("");
   claim(failed() === 0, "everything above is so; the namespaces and all in them are gone again");
-  process.exit(failed() === 0 ? 0 : 1);
+  return failed() === 0 ? 0 : 1;
+}
+
+/** Builds the world, starts the program and plays the scenes. */
+async function show(building: Promise<Stage>): Promise<undefined> {
+  const began = now();
+  const stage = await building;
+  showWorld();
+  say(dim(`built in ${duration(now() - began)}; each pod, node and client has its own network`));
+
+  heading("The program starts on node1");
+  say("It reads Services and EndpointSlices from a directory instead of an API server:");
+  quote(asLines(stage.command()));
+  const { servesAfter } = await stage.start();
+  say(`${duration(servesAfter)} from its start its Services answer, IPv4 and IPv6.`);
+  say(`It takes ${stage.memory().toFixed(0)} MB of memory.`);
+
+  for (const scene of [reach, follow, affinity, outlive, admin]) await scene(stage);
 }
 
 function showWorld(): void {
@@ -61,27 +76,27 @@ function showWorld(): void {
   quote(`             └─ ${at("outside")}   a client that is in no cluster`);
 }
 
-function invite(stage: Stage): void {
-  const inside = (place: Place) => `ip netns exec ${stage.world.namespace(place)}`;
-  heading("It runs on; play with it, and end it with Ctrl-C");
-  const { SLUICE_DEMO_USERNS } = process.env;
-  if (SLUICE_DEMO_USERNS !== undefined) {
-    say("First enter the user namespace it is in:");
-    quote(`nsenter --preserve-credentials -U -m -n -t ${process.pid} bash`);
-  }
-  quote(
-    [
-      `${inside("outside")} bash -c 'cat </dev/tcp/203.0.113.10/80'`,
-      `${inside("a3")} bash -c 'cat </dev/tcp/10.96.0.10/80'`,
-      `${inside("node1")} nft list table inet sluice`,
-      `${inside("node1")} curl -s http://127.0.0.1:10249/sluice/v1/state`,
-      `\${EDITOR:-vi} ${stage.manifests}/web.yaml`,
-    ].join("\n"),
-  );
+/** A command line with an option a line. */
+function asLines(command: readonly string[]): string {
+  return command.map(shorten).join(" ").replaceAll(" --", " \\\n  --");
 }
 
+/** A path below the working directory as seen from there. */
 function shorten(word: string): string {
-  return word.startsWith("/") ? relative(process.cwd(), word).replace(/^(\.\.\/)+/, "/") : word;
+  if (!word.startsWith("/")) return word;
+  const path = relative(process.cwd(), word);
+  return path.startsWith("..") ? word : path;
 }
 
-await main(process.argv.includes("--keep"));
+/** The demo cannot go on. Only what nobody expected is worth a stack trace. */
+function complain(error: unknown): void {
+  claim(false, "the demo goes on to its end:", messageOf(error));
+  if (!(error instanceof CannotGoOn) && error instanceof Error)
+    process.stderr.write(`${error.stack}\n`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+process.exit(await main(process.argv.includes("--keep")));

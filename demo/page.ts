@@ -12,10 +12,12 @@ const red = paint("1;31");
 const blue = paint("34");
 const cyan = paint("36");
 
-const BAR_WIDTH = 30;
-const LABEL_WIDTH = 48;
+/** Together with names and counts at most 100 columns. */
+const BAR_WIDTH = 22;
+const LABEL_WIDTH = 44;
 let failures = 0;
 let chapter = 0;
+let muted = false;
 
 export function heading(text: string): void {
   chapter += 1;
@@ -53,6 +55,16 @@ export function bars(label: string, counts: ReadonlyMap<string, number>): void {
 }
 
 export function print(text: string): void {
+  if (!muted) write(text);
+}
+
+/** Lets nothing be printed any more, except by the function that it returns. */
+export function mute(): (text: string) => void {
+  muted = true;
+  return write;
+}
+
+function write(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 

@@ -4,11 +4,33 @@
 # usage: npm run demo [-- --keep]
 #
 #   --keep   leave it running at the end, to play with, until Ctrl-C
+#   --help   print this
+#
+# It takes some seconds, the first time a minute. A signal, a closed terminal or the end of what started
+# it ends it, and the namespaces and files it has made go with it.
 #
 # Needs Linux with network namespaces and nf_tables, Node 20 and npm; as root, or as anybody where user
 # namespaces are allowed. Installs what is missing, builds what is stale, changes nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+usage() { sed -n '/^# usage/,/^set /{s/^# \{0,1\}//;/^set /d;p}' demo/run.sh; }
+for option in "$@"; do
+  case $option in
+    --keep) ;;
+    -h | --help)
+      usage
+      exit
+      ;;
+    *)
+      echo "Cannot run the demo: an option must be one of those below: current value is $option" >&2
+      usage >&2
+      exit 2
+      ;;
+  esac
+done
+# Whoever started it may go while it is built.
+export SLUICE_DEMO_STARTER=$PPID
 
 bun=node_modules/.bin/bun
 if ! "$bun" --version >/dev/null 2>&1 || [ package-lock.json -nt node_modules/.package-lock.json ]; then

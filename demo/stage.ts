@@ -2,10 +2,10 @@
 import { closeSync, cpSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { FAMILIES, type Family, type Place } from "../test/netns/addresses.ts";
-import type { Reply } from "../test/netns/board.ts";
+import { FAMILIES, type Family } from "../test/netns/addresses.ts";
 import { BINARY, DEFAULT_FLAGS } from "../test/netns/program.ts";
 import { World } from "../test/netns/world.ts";
+import { CannotGoOn, within } from "./wait.ts";
 
 /** Addresses of the manifests. */
 export const WEB = {
@@ -18,11 +18,22 @@ export const CART: Readonly<Record<Family, string>> = { 4: "10.96.0.20", 6: "fd0
 export const SOON: Readonly<Record<Family, string>> = { 4: "10.96.0.30", 6: "fd00:10:96::30" };
 
 const START_LIMIT_MS = 20_000;
+const KILL_LIMIT_MS = 5000;
+const SYNC_LIMIT_MS = 5000;
 const TRY_MS = 20;
 /** Below those that the kernel hands out. */
 const FIRST_SOURCE_PORT = 10_000;
-/** With three endpoints the chance that none of so many meets one of them is (2/3)^100: never. */
-const LATEST = 100;
+
+/** What the program says of its latest sync: when it ended, and how long it took, in milliseconds. */
+export interface Sync {
+  readonly at: number;
+  readonly durationMs: number;
+  readonly kernelMs: number;
+}
+
+interface State {
+  readonly lastSync: { readonly at: string; durationMs: number; kernelMs: number } | null;
+}
 
 /** Milliseconds since the epoch, with fractions; the same clock as that of a Reply. */
 export function now(): number {
@@ -63,16 +74,23 @@ export class Stage {
       stderr: log,
     });
     closeSync(log);
-    for (const family of FAMILIES) await this.wait(began, () => this.answers(family));
-    const servesAfter = now() - began;
-    await this.wait(began, () => this.healthy());
-    return { servesAfter, healthyAfter: now() - began };
+    let awaited = "answer";
+    const ready = async () => {
+      for (const family of FAMILIES) await this.wait(() => this.answers(family));
+      const servesAfter = now() - began;
+      awaited = "be healthy";
+      await this.wait(() => this.healthy());
+      return { servesAfter, healthyAfter: now() - began };
+    };
+    const soFar = () => `that it does not ${awaited} yet; it says:\n${this.said()}`;
+    return within(START_LIMIT_MS, "start the program", ready(), soFar);
   }
 
   /** Kills it as a crash would. */
   async kill(): Promise<void> {
     this.child?.kill("SIGKILL");
-    await this.child?.exited;
+    const ended = Promise.resolve(this.child?.exited);
+    await within(KILL_LIMIT_MS, "see the program end after kill -9", ended);
   }
 
   /** Resident memory of the program in MB. */
@@ -86,6 +104,21 @@ export class Stage {
     return this.world.board.http(this.world.namespace("node1"), "127.0.0.1", port, path);
   }
 
+  /** The latest sync, once there is one that ended after a moment (of `now`). */
+  syncAfter(moment: number): Promise<Sync> {
+    const asked = async (): Promise<Sync> => {
+      for (;;) {
+        const { body } = await this.get(10249, "/sluice/v1/state");
+        const { lastSync }: State = JSON.parse(body);
+        const at = Date.parse(lastSync?.at ?? "");
+        // It is told in whole milliseconds.
+        if (lastSync !== null && at >= Math.floor(moment)) return { ...lastSync, at };
+        await Bun.sleep(1);
+      }
+    };
+    return within(SYNC_LIMIT_MS, "see a sync after a change", asked());
+  }
+
   /** Replaces a manifest, by rename as an editor does; when that was. */
   edit(file: string, change: (text: string) => string): number {
     const path = join(this.manifests, file);
@@ -96,13 +129,17 @@ export class Stage {
     return at;
   }
 
-  private async wait(began: number, condition: () => Promise<boolean>): Promise<void> {
+  private async wait(condition: () => Promise<boolean>): Promise<void> {
     while (!(await condition())) {
-      if (this.child?.exitCode !== null || now() - began > START_LIMIT_MS) {
-        throw new Error(`Cannot start ${BINARY}: it says:\n${readFileSync(this.log, "utf8")}`);
+      if (this.child?.exitCode !== null) {
+        throw new CannotGoOn(`Cannot start the program: it has ended; it says:\n${this.said()}`);
       }
       await Bun.sleep(1);
     }
+  }
+
+  private said(): string {
+    return readFileSync(this.log, "utf8");
   }
 
   private async answers(family: Family): Promise<boolean> {
@@ -121,46 +158,4 @@ export class Stage {
       return false; // Nothing listens yet.
     }
   }
-}
-
-/** Clients that connect without a pause, each from its place, until they are stopped. */
-export class Stream {
-  readonly replies: Reply[] = [];
-  private running = true;
-  private readonly clients: Promise<void>[];
-
-  constructor(world: World, targets: readonly { from: Place; address: string; port: number }[]) {
-    this.clients = targets.map(async ({ from, address, port }) => {
-      while (this.running) this.replies.push(await world.connect(from, address, port));
-    });
-  }
-
-  /** Waits until `count` more connections are through. */
-  async more(count: number): Promise<void> {
-    const until = this.replies.length + count;
-    while (this.replies.length < until) await Bun.sleep(1);
-  }
-
-  /** Waits until the latest connections are as wanted, or it takes too long. */
-  async until(isSo: (latest: readonly Reply[]) => boolean, limit: number): Promise<void> {
-    const end = now() + limit;
-    do await this.more(LATEST);
-    while (!isSo(this.replies.slice(-LATEST)) && now() < end);
-  }
-
-  async stop(): Promise<readonly Reply[]> {
-    this.running = false;
-    await Promise.all(this.clients);
-    return this.replies;
-  }
-}
-
-/** Counts of who answered; outcomes where nobody did. */
-export function count(replies: readonly Reply[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const reply of replies) {
-    const name = reply.outcome === "answered" ? reply.name : reply.outcome;
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
-  return new Map([...counts].sort(([one], [other]) => one.localeCompare(other)));
 }

@@ -1,14 +1,23 @@
 /** What the program says of itself: health, metrics, state. */
+import type { FrontendView, ServiceView } from "../../src/observe/view.ts";
 import { claim, dim, heading, quote, say } from "../page.ts";
 import { type Stage, WEB } from "../stage.ts";
 
 const CONNECTIONS = 90;
 
+interface Health {
+  readonly healthy: boolean;
+  readonly nodeEligible: boolean;
+  readonly lastUpdated: string;
+}
+
 export async function admin(stage: Stage): Promise<void> {
   heading("What it says of itself");
   const health = await stage.get(10256, "/healthz");
   say(`GET :10256/healthz ${dim("what load balancers ask")}`);
-  quote(`${health.status} ${health.body}`);
+  quote(`status ${health.status}`);
+  const { healthy, nodeEligible, lastUpdated }: Health = JSON.parse(health.body);
+  quote(fields({ healthy, nodeEligible, lastUpdated }));
   claim(health.status === 200, "it is healthy", `status ${health.status}`);
 
   const before = await connections(stage);
@@ -17,7 +26,7 @@ export async function admin(stage: Stage): Promise<void> {
   );
   const after = await connections(stage);
   say(`GET :10249/metrics ${dim("after those connections, for this Service")}`);
-  quote(after.lines.join("\n"));
+  quote(after.lines.map((line) => line.replace("{", "\n  {")).join("\n"));
   claim(
     after.total - before.total === CONNECTIONS,
     `${CONNECTIONS} more connections, and the Service's counter grew by as many`,
@@ -26,7 +35,15 @@ export async function admin(stage: Stage): Promise<void> {
 
   const state = await stage.get(10249, "/sluice/v1/services/shop/web");
   say(`GET :10249/sluice/v1/services/shop/web ${dim("as the kernel has it")}`);
-  quote(perFrontend(state.body));
+  const { frontends }: ServiceView = JSON.parse(state.body);
+  say("pick endpoints 3: a new connection goes to one of the 3 endpoints, by chance; node ports");
+  say("have a table of their own, nodeport-endpoints.");
+  say("masquerade: with the node's address as its source, so that answers come back through it.");
+  for (const frontend of frontends) {
+    const { endpoints, actions } = frontend;
+    quote(titleOf(frontend));
+    quote(fields({ action: Object.values(actions).join(), endpoints: endpoints.join(" ") }));
+  }
   claim(
     state.status === 200 &&
       ["10.244.1.11:8080", "10.244.2.21:8080"].every((each) => state.body.includes(each)),
@@ -46,9 +63,14 @@ async function connections(stage: Stage): Promise<{ total: number; lines: string
   return { total, lines };
 }
 
-/** The JSON of a Service with a line for each of its frontends. */
-function perFrontend(text: string): string {
-  return text
-    .replace(/,"frontends":\[/, ',"frontends":[\n  ')
-    .replaceAll(/\},\{"frontend"/g, '},\n  {"frontend"');
+function titleOf({ frontend, protocol, family, nodePort }: FrontendView): string {
+  return nodePort ? `node port ${frontend} ${protocol} (IPv${family})` : `${frontend} ${protocol}`;
+}
+
+/** Chosen fields of a JSON object, one a line. */
+function fields(chosen: Readonly<Record<string, string | boolean>>): string {
+  const width = Math.max(...Object.keys(chosen).map((name) => name.length));
+  return Object.entries(chosen)
+    .map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)
+    .join("\n");
 }

@@ -1,7 +1,8 @@
 /** A client comes back to the same pod, and to another one only when that pod goes. */
 import { FAMILIES, OUTSIDE_SECOND, type Place } from "../../test/netns/addresses.ts";
 import { bars, claim, heading, say } from "../page.ts";
-import { CART, count, now, type Stage } from "../stage.ts";
+import { CART, now, type Stage } from "../stage.ts";
+import { count } from "../stream.ts";
 
 const VISITS = 40;
 const LIMIT_MS = 5000;

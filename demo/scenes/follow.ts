@@ -1,8 +1,9 @@
 /** An endpoint goes and comes again under traffic, and traffic follows. */
 import { FAMILIES } from "../../test/netns/addresses.ts";
 import type { Reply } from "../../test/netns/board.ts";
-import { bars, claim, duration, heading, quote, say } from "../page.ts";
-import { count, type Stage, Stream, WEB } from "../stage.ts";
+import { bars, claim, dim, duration, heading, quote, say } from "../page.ts";
+import { type Stage, type Sync, WEB } from "../stage.ts";
+import { count, Stream } from "../stream.ts";
 
 const ENOUGH = 400;
 /** Far more than it takes; what it took is printed. */
@@ -20,17 +21,27 @@ export async function follow(stage: Stage): Promise<void> {
       { from: "outside" as const, address: WEB.loadBalancer[family], port: 80 },
     ]),
   );
-  await stream.more(ENOUGH);
+  await stream.more(ENOUGH, "before the change");
   let removed = "";
   const gone = stage.edit("web.yaml", (text) => {
     removed = text;
     return text.replace(/^.*$\n/gm, (line) => (IS_A2.test(line) ? "" : line));
   });
-  await stream.until((latest) => latest.every((each) => each.name !== "a2"), LIMIT_MS);
-  await stream.more(ENOUGH);
+  await stream.until(
+    (latest) => latest.every((each) => each.name !== "a2"),
+    LIMIT_MS,
+    "without a2",
+  );
+  const takenOut = await stage.syncAfter(gone);
+  await stream.more(ENOUGH, "without a2");
   const back = stage.edit("web.yaml", () => removed);
-  await stream.until((latest) => latest.some((each) => each.name === "a2"), LIMIT_MS);
-  await stream.more(ENOUGH);
+  await stream.until(
+    (latest) => latest.some((each) => each.name === "a2"),
+    LIMIT_MS,
+    "with a2 again",
+  );
+  const putBack = await stage.syncAfter(back);
+  await stream.more(ENOUGH, "with a2 again");
   const replies = [...(await stream.stop())].sort((one, other) => one.began - other.began);
 
   const before = replies.filter((each) => each.began < gone);
@@ -47,16 +58,30 @@ export async function follow(stage: Stage): Promise<void> {
     `${duration(lag)} after the file changed, the last connection went to a2`,
     `it took ${duration(lag)}`,
   );
+  shares(gone, takenOut);
   const first = after.find((each) => each.name === "a2");
   claim(
     first !== undefined && first.began - back < LIMIT_MS,
     `${duration(first === undefined ? Number.NaN : first.began - back)} after it was put back, the first one did`,
+  );
+  shares(back, putBack);
+  say(
+    dim("with an API server there is no file to notice: an event that arrives is synced at once"),
   );
   const lost = replies.filter((each) => each.outcome !== "answered");
   claim(
     lost.length === 0,
     `of ${replies.length} connections meanwhile none was lost`,
     `${lost.length} were: ${lost[0]?.outcome}`,
+  );
+}
+
+/** Which share of the way from a change to the kernel is the file's, and which the sync's. */
+function shares(changed: number, { at, durationMs, kernelMs }: Sync): void {
+  const noticed = Math.max(0, at - durationMs - changed);
+  const inKernel = `${duration(kernelMs)} of it in the kernel`;
+  quote(
+    `${duration(noticed)} to notice and read the file, ${duration(durationMs)} to sync (${inKernel})`,
   );
 }
 

@@ -1,13 +1,15 @@
 /** The program is killed and started again under traffic. */
 import { FAMILIES } from "../../test/netns/addresses.ts";
 import { claim, duration, heading, say } from "../page.ts";
-import { type Stage, Stream, WEB } from "../stage.ts";
+import { now, type Stage, WEB } from "../stage.ts";
+import { Stream } from "../stream.ts";
 
 const ENOUGH = 300;
 
 export async function outlive(stage: Stage): Promise<void> {
   heading("The program is killed, and nobody notices");
   say("kill -9 under traffic, a while without it, then a new start that adopts what is there.");
+  const began = now();
   const stream = new Stream(
     stage.world,
     FAMILIES.flatMap((family) => [
@@ -15,16 +17,23 @@ export async function outlive(stage: Stage): Promise<void> {
       { from: "outside" as const, address: WEB.node[family], port: WEB.nodePort },
     ]),
   );
-  await stream.more(ENOUGH);
+  await stream.more(ENOUGH, "before kill -9");
+  const killed = now();
   await stage.kill();
-  await stream.more(ENOUGH);
+  await stream.more(ENOUGH, "after kill -9");
+  const gone = now() - killed;
   const { healthyAfter } = await stage.start();
-  await stream.more(ENOUGH);
+  await stream.more(ENOUGH, "after the new start");
   const replies = await stream.stop();
   const lost = replies.filter((each) => each.outcome !== "answered").length;
+  const slowest = Math.max(...replies.map((each) => each.took));
+  say(
+    `It was gone for ${duration(gone)}, and healthy ${duration(healthyAfter)} after its new start.`,
+  );
+  say(`All of this took ${duration(now() - began)}.`);
   claim(
     lost === 0,
-    `of ${replies.length} connections none was lost; it was healthy again after ${duration(healthyAfter)}`,
+    `of ${replies.length} connections none was lost; the slowest took ${duration(slowest)}`,
     `${lost} were lost`,
   );
 }

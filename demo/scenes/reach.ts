@@ -1,7 +1,8 @@
 /** Clients reach pods by every kind of address, over both families. */
 import { addressOf, FAMILIES, type Family, type Place } from "../../test/netns/addresses.ts";
 import { bars, claim, duration, heading, say } from "../page.ts";
-import { count, SOON, type Stage, WEB } from "../stage.ts";
+import { SOON, type Stage, WEB } from "../stage.ts";
+import { count } from "../stream.ts";
 
 const CONNECTIONS = 150;
 const PODS = ["a1", "a2", "b1"];

@@ -9,11 +9,13 @@ interface Waiting {
 }
 
 const PATIENCE_MS = 5000;
+const ENDED = "Cannot ask the switchboard: it has ended";
 
 export class Board {
   private readonly waiting = new Map<number, Waiting>();
   private readonly child;
   private nextId = 1;
+  private ended = false;
 
   constructor() {
     this.child = Bun.spawn([process.execPath, `${import.meta.dir}/switchboard.ts`], {
@@ -73,6 +75,7 @@ export class Board {
   private say(command: Command): Promise<Answer> {
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
+      if (this.ended) throw new Error(ENDED);
       this.waiting.set(id, { resolve, reject });
       this.child.stdin.write(`${JSON.stringify({ ...command, id })}\n`);
       void this.child.stdin.flush();
@@ -87,9 +90,8 @@ export class Board {
       pending = lines.pop() ?? "";
       for (const line of lines) this.settle(JSON.parse(line));
     }
-    for (const { reject } of this.waiting.values()) {
-      reject(new Error("Cannot ask the switchboard: it has ended"));
-    }
+    this.ended = true;
+    for (const { reject } of this.waiting.values()) reject(new Error(ENDED));
     this.waiting.clear();
   }
 

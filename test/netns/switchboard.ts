@@ -18,6 +18,7 @@ import { Poller } from "./poller.ts";
 import type { Answer, Reply, Request } from "./protocol.ts";
 import { Servers } from "./servers.ts";
 
+const SIGHUP = 1;
 const SIGINT = 2;
 const SIGTERM = 15;
 
@@ -116,6 +117,7 @@ function tidyUp(): void {
   for (const path of paths) rmSync(path, { recursive: true, force: true });
 }
 
+libc.ignoreSignal(SIGHUP);
 libc.ignoreSignal(SIGINT);
 libc.ignoreSignal(SIGTERM);
 

@@ -1,0 +1,56 @@
+/** When the demo is to end early: by a signal, a closed terminal, or since nobody is there to end it. */
+import { readFileSync } from "node:fs";
+
+export interface Interruption {
+  readonly by: string;
+  readonly exitCode: number;
+}
+
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+const SIGNAL_EXIT = 128;
+const LOOK_MS = 200;
+
+/** Takes the signals from now on; settles at the first interruption, and never without one. */
+export function interruption(): Promise<Interruption> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
+      process.on(signal, () => resolve({ by: signal, exitCode: SIGNAL_EXIT + SIGNALS[signal] }));
+    }
+    const exitCode = SIGNAL_EXIT + SIGNALS.SIGHUP;
+    process.stdout.on("error", () => resolve({ by: "its output is closed", exitCode }));
+    const starters = lineage();
+    const look = () => {
+      const orphaned = starters.some(([child, parent]) => parentOf(child) !== parent);
+      if (orphaned) resolve({ by: "what started it is gone", exitCode });
+    };
+    look();
+    setInterval(look, LOOK_MS).unref();
+  });
+}
+
+/**
+ * Children with their parents, as long as whoever started the demo is there. run.sh tells its own parent,
+ * for that may have gone while it installed and built.
+ */
+function lineage(): (readonly [child: number, parent: number])[] {
+  const { SLUICE_DEMO_STARTER, npm_lifecycle_event } = process.env;
+  const starter = Number(SLUICE_DEMO_STARTER ?? process.ppid);
+  const links = [[process.pid, starter] as const];
+  // npm runs a script in a shell, which stays when npm is killed.
+  if (npm_lifecycle_event !== undefined && textOf(`/proc/${starter}/comm`).trim().endsWith("sh")) {
+    links.push([starter, parentOf(starter)]);
+  }
+  return links;
+}
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s*(\d+)/m.exec(textOf(`/proc/${pid}/status`))?.[1] ?? 0);
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // It has ended.
+  }
+}

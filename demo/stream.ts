@@ -1,0 +1,73 @@
+/** Traffic of the demo, and counts of what became of it. */
+import type { Place } from "../test/netns/addresses.ts";
+import type { Reply } from "../test/netns/board.ts";
+import type { World } from "../test/netns/world.ts";
+import { now } from "./stage.ts";
+import { within } from "./wait.ts";
+
+/** With three endpoints the chance that none of so many meets one of them is (2/3)^100: never. */
+const LATEST = 100;
+/** Some hundred connections take a fraction of a second, on a machine that is busy a few. */
+const MORE_LIMIT_MS = 20_000;
+
+/** Clients that connect without a pause, each from its place, until they are stopped. */
+export class Stream {
+  readonly replies: Reply[] = [];
+  private running = true;
+  private failure: unknown;
+  private readonly clients: Promise<void>[];
+
+  constructor(world: World, targets: readonly { from: Place; address: string; port: number }[]) {
+    this.clients = targets.map(async ({ from, address, port }) => {
+      try {
+        while (this.running) this.replies.push(await world.connect(from, address, port));
+      } catch (error) {
+        this.failure = error;
+      }
+    });
+  }
+
+  /** Waits until `count` more connections are through; `when` says in an error which these are. */
+  async more(count: number, when: string): Promise<void> {
+    const before = this.replies.length;
+    const through = (): number => this.replies.length - before;
+    const enough = async () => {
+      while (this.failure === undefined && this.running && through() < count) await Bun.sleep(1);
+    };
+    const what = `see ${count} more connections ${when}`;
+    try {
+      await within(MORE_LIMIT_MS, what, enough(), () => `${through()}`);
+    } catch (error) {
+      this.running = false;
+      throw error;
+    }
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** Waits until the latest connections are as wanted, or it takes too long. */
+  async until(
+    isSo: (latest: readonly Reply[]) => boolean,
+    limit: number,
+    when: string,
+  ): Promise<void> {
+    const end = now() + limit;
+    do await this.more(LATEST, when);
+    while (!isSo(this.replies.slice(-LATEST)) && now() < end);
+  }
+
+  async stop(): Promise<readonly Reply[]> {
+    this.running = false;
+    await within(MORE_LIMIT_MS, "see the last connections end", Promise.all(this.clients));
+    return this.replies;
+  }
+}
+
+/** Counts of who answered; outcomes where nobody did. */
+export function count(replies: readonly Reply[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const reply of replies) {
+    const name = reply.outcome === "answered" ? reply.name : reply.outcome;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return new Map([...counts].sort(([one], [other]) => one.localeCompare(other)));
+}
