@@ -1,17 +1,4 @@
-/**
- * Builds the Wasm core (asm/out) and the binary (dist/sluice).
- *
- * usage: npm run build -- [--check] [--core] [--if-stale] [--target NAME]...
- *
- *   --check         type check first
- *   --core          the Wasm core only
- *   --if-stale      nothing if dist/sluice is newer than everything it is made of
- *   --target NAME   another machine: linux-x64, linux-arm64, linux-x64-baseline (no AVX2), linux-x64-musl,
- *                   linux-arm64-musl, linux-x64-musl-baseline, or all; goes to dist/sluice-NAME.
- *                   Without it: this machine, dist/sluice.
- *
- * A target whose Bun cannot be had is reported and makes the exit status 1; the others are still built.
- */
+/** Builds the Wasm core (asm/out) and the binary (dist/sluice); USAGE says more. */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { parseArgs } from "node:util";
@@ -19,6 +6,18 @@ import { compileCore } from "./asm/compile.ts";
 import { realUndici } from "./build/real-undici.ts";
 import { bunFor, TARGETS, type Target } from "./build/targets.ts";
 import manifest from "./package.json" with { type: "json" };
+
+const USAGE = `usage: npm run build -- [--check] [--core] [--if-stale] [--target NAME]... [--help]
+
+  --check         type check first
+  --core          the Wasm core only
+  --if-stale      nothing if dist/sluice is newer than everything it is made of
+  --target NAME   another machine: linux-x64, linux-arm64, linux-x64-baseline (no AVX2), linux-x64-musl,
+                  linux-arm64-musl, linux-x64-musl-baseline, or all; goes to dist/sluice-NAME.
+                  Without it: this machine, dist/sluice.
+  --help          print this
+
+A target whose Bun cannot be had is reported and makes the exit status 1; the others are still built.`;
 
 const root = import.meta.dir;
 const NATIVE = join(root, "dist/sluice");
@@ -109,15 +108,29 @@ function targetsOf(names: readonly string[]): readonly Target[] {
   });
 }
 
+/** Throws with the usage if there is an option that it does not know. */
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        check: { type: "boolean", default: false },
+        core: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+        "if-stale": { type: "boolean", default: false },
+        target: { type: "string", multiple: true, default: [] },
+      },
+    }).values;
+  } catch (error) {
+    throw new Error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+  }
+}
+
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      check: { type: "boolean", default: false },
-      core: { type: "boolean", default: false },
-      "if-stale": { type: "boolean", default: false },
-      target: { type: "string", multiple: true, default: [] },
-    },
-  });
+  const values = readOptions();
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
   const targets = targetsOf(values.target);
   if (values.check) {
     const tsc = Bun.spawnSync(["node_modules/.bin/tsc", "-p", "tsconfig.json"], {
