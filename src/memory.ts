@@ -3,8 +3,8 @@
  * itself that have been run. Of 78 MB of program text the start touches 36, and what comes after it 10.
  */
 import { readFileSync } from "node:fs";
-import { madvise } from "./apply/netlink/libc.ts";
 import type { Clock } from "./clock.ts";
+import { madvise } from "./libc.ts";
 import { LARGE_SYNC_OPERATIONS, RELEASE_MEMORY_MS } from "./limits.ts";
 
 /** linux/mman.h: the pages are read again, from the page cache, when they are next touched. */

@@ -2,18 +2,18 @@
  * The running proxy: every part made once and connected, in the order in which a change passes them. It
  * decides nothing itself.
  */
-import { printCidr } from "./address.ts";
-import type { Backend, LocalDetector } from "./apply/backend.ts";
+import type { Backend } from "./apply/backend.ts";
 import { UdpFlows } from "./apply/conntrack/flows.ts";
 import { type AddressWatch, watchAddresses } from "./apply/netlink/addresses.ts";
-import { createNftablesBackend } from "./apply/nftables/backend.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Core } from "./core/core.ts";
+import { createBackend } from "./dataplane.ts";
 import { messageOf, SluiceError } from "./errors.ts";
 import { SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { releaseProgramText } from "./memory.ts";
+import { printCidr } from "./net/address.ts";
 import { ConnectionCounters } from "./observe/connections.ts";
 import { HealthTracker } from "./observe/health.ts";
 import { HealthChecks } from "./observe/health-checks.ts";
@@ -21,16 +21,13 @@ import { Metrics } from "./observe/metrics.ts";
 import { NoLocalEndpoints } from "./observe/no-local-endpoints.ts";
 import { Problems } from "./observe/problems.ts";
 import type { LastSync } from "./observe/view.ts";
+import { prepareSource } from "./source.ts";
 import { FrontendClaims } from "./state/claims.ts";
-import { SyncLoop } from "./sync/loop.ts";
+import { SyncLoop, type SyncReport } from "./sync/loop.ts";
 import { Pacer } from "./sync/pacer.ts";
 import { PlanInputs } from "./sync/plan-inputs.ts";
 import { Repairs } from "./sync/repairs.ts";
 import type { Cidr, Problem, TellProblems } from "./types.ts";
-import { openAccess } from "./watch/access.ts";
-import { createApiSource } from "./watch/api-source.ts";
-import { encodeWatchEvent } from "./watch/encode.ts";
-import { createManifestSource } from "./watch/manifests.ts";
 import type { Source, SourceEvents } from "./watch/source.ts";
 
 export interface ProxyOptions {
@@ -48,278 +45,6 @@ export interface ProxyOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** All the parts, for the admin server to look at. */
-export interface RunningProxy {
-  readonly config: Config;
-  readonly core: Core;
-  readonly backend: Backend;
-  readonly inputs: PlanInputs;
-  readonly source: Source;
-  readonly health: HealthTracker;
-  readonly healthChecks: HealthChecks;
-  readonly noLocalEndpoints: NoLocalEndpoints;
-  readonly metrics: Metrics;
-  readonly connections: ConnectionCounters;
-  readonly problems: Problems;
-  /** Milliseconds since the epoch. */
-  readonly startedAt: number;
-  lastSync(): LastSync | undefined;
-  /** Resolves after the first sync. */
-  readonly firstSync: Promise<void>;
-  /** Stops watching and syncing. The rules stay. */
-  stop(): void;
-}
-
-/**
- * Starts everything.
- * @throws SluiceError PERMISSION_DENIED, KERNEL_UNSUPPORTED, TABLE_FOREIGN, KUBECONFIG_INVALID
- */
-export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
-  const { config, core, clock, log, nodeName } = options;
-  const startedAt = clock.now();
-  const problems = new Problems((problem) => sayProblem(log, problem));
-  const tellProblems: TellProblems = (events) => problems.report(events);
-  const health = new HealthTracker(config.syncPeriodMs);
-  const healthChecks = new HealthChecks();
-  const noLocalEndpoints = new NoLocalEndpoints();
-  const metrics = new Metrics(startedAt);
-  const connections = new ConnectionCounters(core, config.endpointMetricsLimit, (error) =>
-    log.warn("Could not read what was counted; the metrics of connections stand still", {
-      error: messageOf(error),
-    }),
-  );
-  const claims = new FrontendClaims((id) => core.serviceKey(id));
-  const inputs = new PlanInputs({
-    core,
-    claims,
-    nodeName,
-    bindAddress: config.bindAddress,
-    nodePortAddresses: config.nodePortAddresses,
-    problems: tellProblems,
-  });
-
-  const createSource = await sourceOf(options);
-  let backend = createBackend(config, []);
-  backend.probe();
-  let adopted = false;
-  const adopt = () => {
-    if (adopted) return;
-    adopted = true;
-    // Heard from before the table is read, so that nothing falls in between.
-    backend.watch((change) => repairs.changed(change));
-    backend.countDeleted(connections.take);
-    const { outcome, elements } = backend.start(core);
-    log.info(ADOPTIONS[outcome], { elements });
-    // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
-    releaseProgramText();
-  };
-
-  let last: LastSync | undefined;
-  let firstSynced = () => {};
-  const firstSync = new Promise<void>((resolve) => {
-    firstSynced = resolve;
-  });
-  let queuedWhileRunning: number | undefined;
-
-  let syncing: { loop: SyncLoop; pacer: Pacer } | undefined;
-  const request = () => {
-    const now = clock.now();
-    health.queued(now);
-    metrics.queued(now);
-    metrics.changedTo(core.changeCounts());
-    queuedWhileRunning ??= now;
-    syncing?.pacer.request();
-  };
-  const flows = new UdpFlows({
-    core,
-    clock,
-    log,
-    report(report) {
-      metrics.flowsChecked(report);
-      log.debug(2, "Looked for flows of UDP that lead to nobody", { ...report });
-    },
-  });
-  let rereadFirst = false;
-  const repairs = new Repairs({
-    clock,
-    log,
-    repair() {
-      if (syncing === undefined) rereadFirst = true;
-      else syncing.loop.reread();
-      request();
-    },
-  });
-  const createSyncing = () => {
-    const loop = new SyncLoop({
-      core,
-      backend,
-      clock,
-      claims,
-      context: () => inputs.context(),
-      nodeVersion: () => inputs.version(),
-      selected(id, service, choices, localReady) {
-        const subject = `Service ${core.serviceKey(id)}`;
-        problems.replace(subject, "FRONTEND_TAKEN", service ? claims.problems(service) : []);
-        healthChecks.update(id, service, localReady);
-        noLocalEndpoints.update(id, service, choices);
-      },
-      udpChanged: (frontends) => flows.changed(frontends),
-      problems: tellProblems,
-      wake: request,
-      report(report) {
-        const now = clock.now();
-        metrics.synced(report, now);
-        if (report.outcome === "failed") {
-          log.error(
-            "Could not sync; the kernel keeps what it has, and this is retried",
-            report.error,
-          );
-          return;
-        }
-        health.committed(now, queuedWhileRunning);
-        healthChecks.publish();
-        firstSynced();
-        options.onSynced(report.operations);
-        if (report.outcome === "nothing") return;
-        last = { at: now, report };
-        log.debug(2, "Synced", {
-          outcome: report.outcome,
-          services: report.owners,
-          operations: report.operations,
-          transactions: report.transactions,
-          kernelMs: round(report.kernelMs),
-          durationMs: round(report.durationMs),
-        });
-      },
-    });
-    const pacer = new Pacer({
-      clock,
-      minIntervalMs: config.minSyncMs,
-      restMsMax: SYNC_REST_MS_MAX,
-      retryMs: SYNC_RETRY_MS,
-      retryMsMax: config.syncPeriodMs,
-      run: async () => {
-        queuedWhileRunning = undefined;
-        try {
-          return await loop.run();
-        } catch (error) {
-          // A defect: the dataplane goes on as it is, a fresh process adopts it.
-          options.onFatal(error);
-          return false;
-        }
-      },
-    });
-    return { loop, pacer };
-  };
-
-  const events: SourceEvents = {
-    onChange: request,
-    onNode(node) {
-      const podCidrs = cidrText(inputs.node.podCidrs);
-      inputs.setNode(node);
-      const now = cidrText(inputs.node.podCidrs);
-      if (config.detectLocal.mode === "NodeCIDR" && adopted && podCidrs !== now) {
-        const message = `Cannot go on with other podCIDRs of Node ${nodeName}: rules depend on them: current value is ${now}`;
-        options.onFatal(new SluiceError("OBJECT_INVALID", message, `Node ${nodeName}`));
-      }
-      request();
-    },
-    onServiceCidrs(cidrs) {
-      inputs.setServiceCidrs(cidrs);
-      request();
-    },
-    onProblems: tellProblems,
-    onFatal: options.onFatal,
-    onSynced() {
-      try {
-        if (config.detectLocal.mode === "NodeCIDR") {
-          backend.close();
-          backend = createBackend(config, inputs.node.podCidrs);
-        }
-        adopt();
-        syncing = createSyncing();
-        if (rereadFirst) syncing.loop.reread();
-        releaseProgramText();
-        log.info("Read everything there is", {
-          services: core.serviceCount(),
-          slices: core.sliceCount(),
-          endpoints: core.endpointCount(),
-        });
-        request();
-      } catch (error) {
-        options.onFatal(error);
-      }
-    },
-  };
-
-  let addresses: AddressWatch | undefined;
-  try {
-    addresses = watchAddresses(clock, (list) => {
-      inputs.setInterfaceAddresses(list);
-      request();
-    });
-    // The detector of NodeCIDR mode needs the Node; all others adopt while the API server is read.
-    if (config.detectLocal.mode !== "NodeCIDR") adopt();
-    const source = createSource(events);
-    source.start();
-    log.info("Watching", { source: source.status().name, node: nodeName });
-    return {
-      config,
-      core,
-      get backend() {
-        return backend;
-      },
-      inputs,
-      source,
-      health,
-      healthChecks,
-      noLocalEndpoints,
-      metrics,
-      connections,
-      problems,
-      startedAt,
-      lastSync: () => last,
-      firstSync,
-      stop() {
-        source.stop();
-        repairs.stop();
-        flows.close();
-        syncing?.pacer.stop();
-        addresses?.close();
-        backend.close();
-      },
-    };
-  } catch (error) {
-    addresses?.close();
-    backend.close();
-    throw error;
-  }
-}
-
-function createBackend(config: Config, podCidrs: readonly Cidr[]): Backend {
-  const { masqueradeBit, masqueradeAll, counters } = config;
-  return createNftablesBackend({
-    masqueradeBit,
-    masqueradeAll,
-    counters,
-    detector: detectorOf(config, podCidrs),
-  });
-}
-
-/** kube-proxy.md: detectLocalMode; only the first range of each family counts. */
-function detectorOf(config: Config, podCidrs: readonly Cidr[]): LocalDetector {
-  const { mode, bridgeInterface, interfaceNamePrefix } = config.detectLocal;
-  if (mode === "BridgeInterface")
-    return { kind: "interface", name: bridgeInterface, prefix: false };
-  if (mode === "InterfaceNamePrefix") {
-    return { kind: "interface", name: interfaceNamePrefix, prefix: true };
-  }
-  const cidrs = mode === "NodeCIDR" ? podCidrs : config.clusterCIDRs;
-  const ipv4 = cidrs.find(({ family }) => family === 4);
-  const ipv6 = cidrs.find(({ family }) => family === 6);
-  return { kind: "cidr", ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };
-}
-
 /** What became of the table at start, for the log. */
 const ADOPTIONS = {
   fresh: "Made the table inet sluice",
@@ -327,17 +52,287 @@ const ADOPTIONS = {
   replaced: "Replaced the table inet sluice, which had another layout",
 } as const;
 
-/** Everything about the source that can be wrong is found here, before anything in the kernel is touched. */
-async function sourceOf(options: ProxyOptions): Promise<(events: SourceEvents) => Source> {
-  const { config, core, clock, nodeName, random, environment } = options;
-  const shared = { core, clock, nodeName, encode: encodeWatchEvent };
-  const { kubeconfig, master, manifests } = config;
-  if (manifests !== "") {
-    return (events) => createManifestSource({ ...shared, events, directory: manifests });
+/**
+ * Starts everything.
+ * @throws SluiceError PERMISSION_DENIED, KERNEL_UNSUPPORTED, TABLE_FOREIGN, CONFIG_INVALID, KUBECONFIG_INVALID
+ */
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const createSource = await prepareSource(options);
+  const proxy = new RunningProxy(options, createSource);
+  try {
+    proxy.start();
+  } catch (error) {
+    proxy.stop();
+    throw error;
   }
-  const access = await openAccess({ kubeconfig, master, environment });
-  const needsPodCidrs = config.detectLocal.mode === "NodeCIDR";
-  return (events) => createApiSource({ ...shared, events, access, random, needsPodCidrs });
+  return proxy;
+}
+
+/** All the parts; the admin server looks at them through view.ts. */
+export class RunningProxy {
+  readonly config: Config;
+  readonly core: Core;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly problems: Problems;
+  readonly health: HealthTracker;
+  readonly healthChecks = new HealthChecks();
+  readonly noLocalEndpoints = new NoLocalEndpoints();
+  readonly metrics: Metrics;
+  readonly connections: ConnectionCounters;
+  readonly inputs: PlanInputs;
+  readonly source: Source;
+  /** Resolves after the first sync. */
+  readonly firstSync: Promise<void>;
+
+  readonly #options: ProxyOptions;
+  readonly #log: Logger;
+  readonly #claims: FrontendClaims;
+  readonly #flows: UdpFlows;
+  readonly #repairs: Repairs;
+  readonly #resolveFirstSync: () => void;
+  readonly #tellProblems: TellProblems;
+  #backend: Backend;
+  #addresses: AddressWatch | undefined;
+  #syncing: { readonly loop: SyncLoop; readonly pacer: Pacer } | undefined;
+  #adopted = false;
+  /** A repair is due that was asked for before there was a loop to make it. */
+  #rereadFirst = false;
+  /** When the oldest change came that the sync under way does not cover, ms since the epoch. */
+  #queuedWhileRunning: number | undefined;
+  #lastSync: LastSync | undefined;
+  #failing = false;
+
+  constructor(options: ProxyOptions, createSource: (events: SourceEvents) => Source) {
+    const { config, core, clock, nodeName } = options;
+    const log = options.log.from("proxy.ts");
+    this.config = config;
+    this.core = core;
+    this.#options = options;
+    this.#log = log;
+    this.startedAt = clock.now();
+    this.problems = new Problems((problem) => sayProblem(log, problem));
+    this.#tellProblems = (events) => this.problems.report(events);
+    this.health = new HealthTracker(config.syncPeriodMs);
+    this.metrics = new Metrics(this.startedAt);
+    this.connections = new ConnectionCounters(core, config.endpointMetricsLimit, (error) =>
+      log.warn("Could not read what was counted; the metrics of connections stand still", {
+        error: messageOf(error),
+      }),
+    );
+    this.#claims = new FrontendClaims((id) => core.serviceKey(id));
+    this.inputs = new PlanInputs({
+      core,
+      claims: this.#claims,
+      nodeName,
+      bindAddress: config.bindAddress,
+      nodePortAddresses: config.nodePortAddresses,
+      problems: this.#tellProblems,
+    });
+    this.#flows = new UdpFlows({
+      core,
+      clock,
+      log,
+      report: (report) => {
+        this.metrics.flowsChecked(report);
+        log.debug(2, "Looked for flows of UDP that lead to nobody", { ...report });
+      },
+    });
+    this.#repairs = new Repairs({ clock, log, repair: () => this.#repair() });
+    const first = Promise.withResolvers<void>();
+    this.firstSync = first.promise;
+    this.#resolveFirstSync = first.resolve;
+    this.#backend = createBackend(config, []);
+    this.source = createSource(this.#events());
+  }
+
+  get backend(): Backend {
+    return this.#backend;
+  }
+
+  lastSync(): LastSync | undefined {
+    return this.#lastSync;
+  }
+
+  /** Probes the kernel, adopts what is there, and begins to watch. Throws as `startProxy` does. */
+  start(): void {
+    const { clock, nodeName } = this.#options;
+    this.#backend.probe();
+    this.#addresses = watchAddresses(clock, (list) => {
+      this.inputs.setInterfaceAddresses(list);
+      this.#request();
+    });
+    // The detector of NodeCIDR mode needs the Node; all others adopt while the API server is read.
+    if (!this.#needsNode) this.#adopt();
+    this.source.start();
+    this.#log.info("Watching", { source: this.source.status().name, node: nodeName });
+  }
+
+  /** Stops watching and syncing. The rules stay. */
+  stop(): void {
+    this.source.stop();
+    this.#repairs.stop();
+    this.#flows.close();
+    this.#syncing?.pacer.stop();
+    this.#addresses?.close();
+    this.#backend.close();
+  }
+
+  get #needsNode(): boolean {
+    return this.config.detectLocal.mode === "NodeCIDR";
+  }
+
+  #adopt(): void {
+    if (this.#adopted) return;
+    this.#adopted = true;
+    // Heard from before the table is read, so that nothing falls in between.
+    this.#backend.watch((change) => this.#repairs.changed(change));
+    this.#backend.countDeleted(this.connections.take);
+    const { outcome, elements } = this.#backend.start(this.core);
+    this.#log.info(ADOPTIONS[outcome], { elements });
+    // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
+    releaseProgramText();
+  }
+
+  /** Something changed: there is to be a sync. */
+  #request(): void {
+    const now = this.#options.clock.now();
+    this.health.queued(now);
+    this.metrics.queued(now);
+    this.metrics.changedTo(this.core.changeCounts());
+    this.#queuedWhileRunning ??= now;
+    this.#syncing?.pacer.request();
+  }
+
+  #repair(): void {
+    if (this.#syncing === undefined) this.#rereadFirst = true;
+    else this.#syncing.loop.reread();
+    this.#request();
+  }
+
+  #events(): SourceEvents {
+    const { onFatal } = this.#options;
+    return {
+      onChange: () => this.#request(),
+      onNode: (node) => this.#setNode(node),
+      onServiceCidrs: (cidrs) => {
+        this.inputs.setServiceCidrs(cidrs);
+        this.#request();
+      },
+      onProblems: this.#tellProblems,
+      onFatal,
+      onSynced: () => {
+        try {
+          this.#beginSyncing();
+        } catch (error) {
+          onFatal(error);
+        }
+      },
+    };
+  }
+
+  #setNode(node: unknown): void {
+    const { nodeName, onFatal } = this.#options;
+    const before = cidrText(this.inputs.node.podCidrs);
+    this.inputs.setNode(node);
+    const now = cidrText(this.inputs.node.podCidrs);
+    if (this.#needsNode && this.#adopted && before !== now) {
+      const message = `Cannot go on with other podCIDRs of Node ${nodeName}: rules depend on them: current value is ${now}`;
+      onFatal(new SluiceError("OBJECT_INVALID", message, `Node ${nodeName}`));
+    }
+    this.#request();
+  }
+
+  /** Everything a first sync waits for is here. */
+  #beginSyncing(): void {
+    const { core } = this;
+    if (this.#needsNode) {
+      this.#backend.close();
+      this.#backend = createBackend(this.config, this.inputs.node.podCidrs);
+    }
+    this.#adopt();
+    const loop = this.#createLoop();
+    this.#syncing = { loop, pacer: this.#createPacer(loop) };
+    if (this.#rereadFirst) loop.reread();
+    releaseProgramText();
+    this.#log.info("Read everything there is", {
+      services: core.serviceCount(),
+      slices: core.sliceCount(),
+      endpoints: core.endpointCount(),
+    });
+    this.#request();
+  }
+
+  #createLoop(): SyncLoop {
+    const { core, inputs, problems } = this;
+    const claims = this.#claims;
+    return new SyncLoop({
+      core,
+      claims,
+      backend: this.#backend,
+      clock: this.#options.clock,
+      context: () => inputs.context(),
+      nodeVersion: () => inputs.version(),
+      selected: (id, service, choices, localReady) => {
+        const subject = `Service ${core.serviceKey(id)}`;
+        problems.replace(subject, "FRONTEND_TAKEN", service ? claims.problems(service) : []);
+        this.healthChecks.update(id, service, localReady);
+        this.noLocalEndpoints.update(id, service, choices);
+      },
+      udpChanged: (frontends) => this.#flows.changed(frontends),
+      problems: this.#tellProblems,
+      wake: () => this.#request(),
+      report: (report) => this.#synced(report),
+    });
+  }
+
+  #createPacer(loop: SyncLoop): Pacer {
+    const { clock, onFatal } = this.#options;
+    return new Pacer({
+      clock,
+      minIntervalMs: this.config.minSyncMs,
+      restMsMax: SYNC_REST_MS_MAX,
+      retryMs: SYNC_RETRY_MS,
+      retryMsMax: this.config.syncPeriodMs,
+      run: async () => {
+        this.#queuedWhileRunning = undefined;
+        try {
+          return await loop.run();
+        } catch (error) {
+          // A defect: the dataplane goes on as it is, a fresh process adopts it.
+          onFatal(error);
+          return false;
+        }
+      },
+    });
+  }
+
+  #synced(report: SyncReport): void {
+    const now = this.#options.clock.now();
+    this.metrics.synced(report, now);
+    if (report.outcome === "failed") {
+      const said = "Could not sync; the kernel keeps what it has, and this is retried";
+      if (!this.#failing) this.#log.error(said, report.error);
+      this.#failing = true;
+      return;
+    }
+    if (this.#failing) this.#log.info("Syncing again");
+    this.#failing = false;
+    this.health.committed(now, this.#queuedWhileRunning);
+    this.healthChecks.publish();
+    this.#resolveFirstSync();
+    this.#options.onSynced(report.operations);
+    if (report.outcome === "nothing") return;
+    this.#lastSync = { at: now, report };
+    this.#log.debug(2, "Synced", {
+      outcome: report.outcome,
+      services: report.owners,
+      operations: report.operations,
+      transactions: report.transactions,
+      kernelMs: round(report.kernelMs),
+      durationMs: round(report.durationMs),
+    });
+  }
 }
 
 function sayProblem(log: Logger, { subject, code, field, message }: Problem): void {

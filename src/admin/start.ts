@@ -2,9 +2,10 @@
  * Puts the two HTTP servers and the healthCheckNodePorts on the air. Imported only once the rules are in the
  * kernel (or take their time), because what it loads costs a tenth of a second and some megabytes.
  */
-import { parseListenAddress } from "../address.ts";
+
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
+import { parseListenAddress } from "../net/address.ts";
 import type { HealthChecks } from "../observe/health-checks.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ReadOnlyView } from "../observe/view.ts";

@@ -1,8 +1,8 @@
 /** One instance for each network namespace: two would take turns in undoing each other's work. */
 import { SluiceError } from "../errors.ts";
+import * as libc from "../libc.ts";
 import { AF_UNIX, EADDRINUSE, SOCK_CLOEXEC, SOCK_DGRAM } from "./netlink/constants.ts";
 import { systemError } from "./netlink/errors.ts";
-import * as libc from "./netlink/libc.ts";
 
 /** An abstract socket name: it belongs to the network namespace, and goes with the process. */
 const NAME = "sluice-kube-proxy";

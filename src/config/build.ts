@@ -1,6 +1,7 @@
 /** From field values to the Config in effect: defaults, the mode's own section, and every rule of upstream. */
-import { parseAddress, parseCidr, parseListenAddress } from "../address.ts";
+
 import type { Config, DetectLocalMode } from "../config.ts";
+import { parseAddress, parseCidr, parseListenAddress } from "../net/address.ts";
 import type { Cidr } from "../types.ts";
 import type { Fault } from "./decode.ts";
 import {

@@ -1,8 +1,9 @@
 /** The configuration in effect, from the command line and the file, and what there is to say about it. */
-import { parseAddress, printAddressPort } from "../address.ts";
+
 import type { Config } from "../config.ts";
 import { messageOf, SluiceError } from "../errors.ts";
 import type { LogFields } from "../log.ts";
+import { parseAddress, printAddressPort } from "../net/address.ts";
 import { buildConfig } from "./build.ts";
 import { decodeDocument, type Fault } from "./decode.ts";
 import { differsFromDefault, effectiveValue, type FieldValues } from "./document.ts";

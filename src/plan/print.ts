@@ -5,7 +5,7 @@ import {
   RECORD_HEADER,
   RECORD_SLOTS,
 } from "../../asm/layout.ts";
-import { printAddress, printAddressPort } from "../address.ts";
+import { printAddress, printAddressPort } from "../net/address.ts";
 import { prefixOf } from "../net/cidr.ts";
 import { PROTOCOLS } from "../types.ts";
 import { type ActionCode, decodeAction, printAction } from "./actions.ts";

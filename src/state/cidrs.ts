@@ -1,5 +1,5 @@
 /** The ranges clusterIPs are allocated from, out of the cluster's ServiceCIDR objects. */
-import { parseCidr } from "../address.ts";
+import { parseCidr } from "../net/address.ts";
 import { disjoint } from "../net/cidr.ts";
 import type { Cidr, Problem } from "../types.ts";
 import { listAt, objectAt, textAt } from "./json.ts";

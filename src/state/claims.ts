@@ -3,7 +3,7 @@
  * namespace/name. kube-proxy leaves this undefined and flips between them at every sync; here the outcome
  * depends on the Services alone, never on the order in which they arrive.
  */
-import { printAddress } from "../address.ts";
+import { printAddress } from "../net/address.ts";
 import { PROTOCOLS, type Problem, type Service, type ServiceId } from "../types.ts";
 import {
   clusterIpKey,

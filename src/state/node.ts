@@ -1,5 +1,5 @@
 /** This node's object, as far as a proxy cares. Nodes are few: they come as JSON. */
-import { parseAddress, parseCidr } from "../address.ts";
+import { parseAddress, parseCidr } from "../net/address.ts";
 import { isUnspecified } from "../net/ip.ts";
 import type { Address, Cidr, NodeFacts, Problem } from "../types.ts";
 import { listAt, objectAt, textAt } from "./json.ts";

@@ -1,6 +1,7 @@
 /** What the plan depends on besides Services: this node, its addresses, the cluster's ranges. */
-import { printAddress } from "../address.ts";
+
 import type { Core } from "../core/core.ts";
+import { printAddress } from "../net/address.ts";
 import { isLinkLocal } from "../net/ip.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import { Reports } from "../reports.ts";

@@ -1,8 +1,9 @@
 /** The API server as a source: four reflectors, and the gate before the first sync. */
-import { parseCidr } from "../address.ts";
+
 import type { Clock } from "../clock.ts";
 import { SluiceError } from "../errors.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../limits.ts";
+import { parseCidr } from "../net/address.ts";
 import type { ClusterAccess } from "./access.ts";
 import type { JsonObject } from "./json.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";

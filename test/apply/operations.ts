@@ -1,7 +1,7 @@
 /** Regions of operations made by hand, as the core would write them, and a core that only remembers. */
 import { OP_ADD, OP_DELETE, OP_HEADER } from "../../asm/layout.ts";
-import { parseAddress, parseCidr } from "../../src/address.ts";
 import type { Core, OperationList } from "../../src/core/core.ts";
+import { parseAddress, parseCidr } from "../../src/net/address.ts";
 import { lastAddress } from "../../src/net/cidr.ts";
 import { type Action, encodeAction } from "../../src/plan/actions.ts";
 import {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { printCidr } from "../../src/address.ts";
 import { resolveConfig } from "../../src/config/resolve.ts";
 import type { Config } from "../../src/config.ts";
+import { printCidr } from "../../src/net/address.ts";
 import type { Cidr } from "../../src/types.ts";
 import { faultOf, noteTexts, resolve } from "./config.ts";
 

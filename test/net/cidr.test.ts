@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { printAddress, printCidr } from "../../src/address.ts";
+import { printAddress, printCidr } from "../../src/net/address.ts";
 import { contains, disjoint, lastAddress, prefixOf } from "../../src/net/cidr.ts";
 import type { Cidr } from "../../src/types.ts";
 import { cidr, ip } from "../plan/fixture.ts";

@@ -1,5 +1,5 @@
 /** `struct sockaddr_in` and `sockaddr_in6` as bytes. */
-import { parseAddress, printAddress } from "../../src/address.ts";
+import { parseAddress, printAddress } from "../../src/net/address.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;

@@ -1,6 +1,7 @@
 /** Committed elements in plain objects, with the counters of the kernel: as much of a core as observers see. */
-import { parseAddress } from "../../src/address.ts";
+
 import type { Backend } from "../../src/apply/backend.ts";
+import { parseAddress } from "../../src/net/address.ts";
 import { type Action, encodeAction } from "../../src/plan/actions.ts";
 import { keySize, type TableId, type TableName, tableId } from "../../src/plan/tables.ts";
 import { PROTOCOLS, type Service, type ServiceId } from "../../src/types.ts";

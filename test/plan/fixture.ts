@@ -1,6 +1,6 @@
 /** Services, endpoints and nodes in a few words, and the plan of them as text. */
 import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE, OWNER_NODE } from "../../asm/layout.ts";
-import { parseAddress, parseCidr } from "../../src/address.ts";
+import { parseAddress, parseCidr } from "../../src/net/address.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../../src/plan/plan.ts";
 import { printDesired } from "../../src/plan/print.ts";

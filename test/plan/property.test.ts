@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { printAddress } from "../../src/address.ts";
+import { printAddress } from "../../src/net/address.ts";
 import { frontendKey, frontendsOf } from "../../src/state/frontends.ts";
 import { PROTOCOLS, type Protocol } from "../../src/types.ts";
 import { type ChoiceText, ip, planText, type ServiceText, service } from "./fixture.ts";

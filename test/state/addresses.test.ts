@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { printAddress } from "../../src/address.ts";
+import { printAddress } from "../../src/net/address.ts";
 import { nodePortAddresses } from "../../src/state/addresses.ts";
 import { cidr, ip } from "../plan/fixture.ts";
 

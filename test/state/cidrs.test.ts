@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { printCidr } from "../../src/address.ts";
+import { printCidr } from "../../src/net/address.ts";
 import { ServiceCidrs } from "../../src/state/cidrs.ts";
 
 const object = (name: string, ...cidrs: unknown[]) => ({ metadata: { name }, spec: { cidrs } });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { printAddress, printCidr } from "../../src/address.ts";
+import { printAddress, printCidr } from "../../src/net/address.ts";
 import { readNode, withBindAddress } from "../../src/state/node.ts";
 import type { NodeFacts } from "../../src/types.ts";
 

@@ -16,7 +16,7 @@ export interface Layer {
 
 /** Vocabulary that everybody may import. */
 const COMMON = ["asm/layout.ts", "src/errors.ts", "src/limits.ts", "src/types.ts"];
-const PURE = [...COMMON, "src/address.ts", "src/net", "src/reports.ts"];
+const PURE = [...COMMON, "src/net", "src/reports.ts"];
 
 export const LAYERS: readonly Layer[] = [
   {
@@ -41,18 +41,12 @@ export const LAYERS: readonly Layer[] = [
     because: "numbers with a reason, nothing else",
   },
   {
-    path: "src/address.ts",
-    from: [...COMMON, "src/net"],
-    outside: [],
-    pure: true,
-    because: "the same address has one text, whoever prints it",
-  },
-  {
     path: "src/net",
     from: COMMON,
     outside: [],
     pure: true,
-    because: "parsing addresses needs no network",
+    because:
+      "the same address has one text and one order, whoever asks; no network is needed for it",
   },
   {
     path: "src/reports.ts",
@@ -76,8 +70,15 @@ export const LAYERS: readonly Layer[] = [
     because: "the one place that prints",
   },
   {
+    path: "src/libc.ts",
+    from: COMMON,
+    outside: ["bun:ffi"],
+    pure: false,
+    because: "the one file that calls the C library",
+  },
+  {
     path: "src/memory.ts",
-    from: [...COMMON, "src/clock.ts", "src/apply"],
+    from: [...COMMON, "src/clock.ts", "src/libc.ts"],
     outside: ["node:"],
     pure: false,
     because: "it is about this process, and asks the C library by the one file that knows it",
@@ -127,8 +128,8 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     path: "src/apply",
-    from: [...PURE, "src/clock.ts", "src/log.ts", "src/plan", "src/diff"],
-    outside: ["bun:ffi", "node:"],
+    from: [...PURE, "src/libc.ts", "src/clock.ts", "src/log.ts", "src/plan", "src/diff"],
+    outside: ["node:"],
     pure: false,
     because: "it obeys operations, and must not know where they come from",
   },
@@ -178,4 +179,6 @@ export const LAYERS: readonly Layer[] = [
 ];
 
 /** What may import everything: the program's wiring. */
-export const WIRING = ["src/main.ts", "src/cli.ts", "src/proxy.ts", "src/view.ts"];
+export const WIRING = ["main", "cli", "proxy", "dataplane", "source", "view"].map(
+  (name) => `src/${name}.ts`,
+);

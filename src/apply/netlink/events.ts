@@ -5,8 +5,8 @@
  * is read on a timer instead.
  */
 import type { Clock } from "../../clock.ts";
+import * as libc from "../../libc.ts";
 import { EINTR, ENOBUFS, MSG_DONTWAIT } from "./constants.ts";
-import * as libc from "./libc.ts";
 import { openNetlink } from "./socket.ts";
 
 /** How often a socket is read that the event loop cannot watch. */

@@ -1,4 +1,6 @@
 /** A filter that the kernel runs before a datagram is put into a socket's buffer (classic BPF). */
+
+import * as libc from "../../libc.ts";
 import {
   BPF_JEQ_K,
   BPF_LD_W_ABS,
@@ -7,7 +9,6 @@ import {
   SO_ATTACH_FILTER,
   SOL_SOCKET,
 } from "./constants.ts";
-import * as libc from "./libc.ts";
 
 /** Bytes of struct sock_filter { u16 code; u8 jt; u8 jf; u32 k }. */
 const INSTRUCTION = 8;

@@ -2,6 +2,8 @@
  * A netlink socket that never waits: the kernel works through a message inside send(2), so its answers
  * are there when send returns, and each recv(2) of a dump produces the next part of it.
  */
+
+import * as libc from "../../libc.ts";
 import {
   AF_NETLINK,
   EAGAIN,
@@ -31,7 +33,6 @@ import {
 } from "./constants.ts";
 import { type Refusal, systemError } from "./errors.ts";
 import { ignoreSender } from "./filter.ts";
-import * as libc from "./libc.ts";
 import { AttributeReader, align } from "./message.ts";
 
 /** One message of an answer; views of the receive buffer, valid until the callback returns. */

@@ -1,5 +1,5 @@
 /** Groups of expressions that the rules of both families share. Registers are filled from 0 up. */
-import { printCidr } from "../../address.ts";
+import { printCidr } from "../../net/address.ts";
 import type { Family } from "../../plan/tables.ts";
 import type { LocalDetector } from "../backend.ts";
 import * as nft from "./constants.ts";

@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { printAddress } from "../../../src/address.ts";
 import {
   type InterfaceAddress,
   readAddresses,
@@ -10,6 +9,7 @@ import { subscribe } from "../../../src/apply/netlink/events.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { SluiceError } from "../../../src/errors.ts";
+import { printAddress } from "../../../src/net/address.ts";
 import { inFreshNetns, run } from "../netns.ts";
 
 inFreshNetns();

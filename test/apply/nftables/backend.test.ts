@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { parseCidr } from "../../../src/address.ts";
 import type { Backend, CounterSink, SkeletonOptions } from "../../../src/apply/backend.ts";
 import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
 import { readChains, readRules } from "../../../src/apply/nftables/read.ts";
 import { SluiceError } from "../../../src/errors.ts";
+import { parseCidr } from "../../../src/net/address.ts";
 import { tableId } from "../../../src/plan/tables.ts";
 import type { Cidr } from "../../../src/types.ts";
 import { inFreshNetns, pipe, run } from "../netns.ts";

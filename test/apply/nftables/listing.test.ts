@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { parseCidr } from "../../../src/address.ts";
 import type { Backend } from "../../../src/apply/backend.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import { parseCidr } from "../../../src/net/address.ts";
 import type { Cidr } from "../../../src/types.ts";
 import { inFreshNetns, run } from "../netns.ts";
 import { add, operationList, rememberingCore } from "../operations.ts";

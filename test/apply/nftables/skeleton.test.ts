@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { parseCidr } from "../../../src/address.ts";
 import type { LocalDetector, SkeletonOptions } from "../../../src/apply/backend.ts";
 import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
@@ -8,6 +7,7 @@ import type { Rule } from "../../../src/apply/nftables/chains.ts";
 import { actionChains } from "../../../src/apply/nftables/pick.ts";
 import { readRules } from "../../../src/apply/nftables/read.ts";
 import { skeleton } from "../../../src/apply/nftables/skeleton.ts";
+import { parseCidr } from "../../../src/net/address.ts";
 import { type Action, encodeAction } from "../../../src/plan/actions.ts";
 import type { Family } from "../../../src/plan/tables.ts";
 import type { Cidr } from "../../../src/types.ts";

@@ -6,7 +6,7 @@
  * that lives on (oven-sh/bun#32054: small typed arrays may be moved while native code holds them).
  */
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
-import { SluiceError } from "../../errors.ts";
+import { SluiceError } from "./errors.ts";
 
 const SYMBOLS = {
   socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },

@@ -5,7 +5,7 @@ import {
   printAddress,
   printAddressPort,
   printCidr,
-} from "../src/address.ts";
+} from "../../src/net/address.ts";
 
 describe("an address is read and printed", () => {
   test.each([

@@ -1,5 +1,5 @@
 /** IP addresses and ranges as text. Pure, and on no hot path. */
-import type { Address, Cidr } from "./types.ts";
+import type { Address, Cidr } from "../types.ts";
 
 /**
  * Reads an address as Kubernetes does (netutils.ParseIPSloppy): IPv4 numbers may have leading zeros and are

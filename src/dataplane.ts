@@ -1,0 +1,26 @@
+/** Which backend serves, made from the configuration. */
+import type { Backend, LocalDetector } from "./apply/backend.ts";
+import { createNftablesBackend } from "./apply/nftables/backend.ts";
+import type { Config } from "./config.ts";
+import type { Cidr } from "./types.ts";
+
+/** `podCidrs` are the Node's, and matter in NodeCIDR mode only. Touches nothing in the kernel yet. */
+export function createBackend(config: Config, podCidrs: readonly Cidr[]): Backend {
+  const { masqueradeBit, masqueradeAll, counters } = config;
+  const detector = detectorOf(config, podCidrs);
+  return createNftablesBackend({ masqueradeBit, masqueradeAll, counters, detector });
+}
+
+/** As upstream, only the first range of each family counts. */
+function detectorOf(config: Config, podCidrs: readonly Cidr[]): LocalDetector {
+  const { mode, bridgeInterface, interfaceNamePrefix } = config.detectLocal;
+  if (mode === "BridgeInterface")
+    return { kind: "interface", name: bridgeInterface, prefix: false };
+  if (mode === "InterfaceNamePrefix") {
+    return { kind: "interface", name: interfaceNamePrefix, prefix: true };
+  }
+  const cidrs = mode === "NodeCIDR" ? podCidrs : config.clusterCIDRs;
+  const ipv4 = cidrs.find(({ family }) => family === 4);
+  const ipv6 = cidrs.find(({ family }) => family === 6);
+  return { kind: "cidr", ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };
+}
