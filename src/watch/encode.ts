@@ -50,11 +50,6 @@ export function encodeWatchEvent(
   return out.finish();
 }
 
-/** The event that deletes an object of which only its name is known. */
-export function encodeDelete(kind: ObjectKind, namespace: string, name: string): Uint8Array {
-  return encodeWatchEvent(kind, "DELETED", { metadata: { namespace, name } });
-}
-
 function writeMeta(meta: ObjectFields | undefined): void {
   if (meta === undefined) return;
   out.message(1, () => {

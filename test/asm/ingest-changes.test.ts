@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { encodeDelete, encodeWatchEvent } from "../../src/watch/encode.ts";
+import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import type { JsonObject } from "../../src/watch/json.ts";
 import { begunIn } from "../problems.ts";
 import { BUILDS, createTestCore, feed, NODE, type TestCore } from "./ingest-fixture.ts";
@@ -237,7 +237,12 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     const core = create();
     core.put("Service", service("web"));
     const stream = core.openStream("Service", "watch");
-    expect(feed(stream, encodeDelete("Service", "shop", "web")).objects).toBe(true);
+    expect(
+      feed(
+        stream,
+        encodeWatchEvent("Service", "DELETED", { metadata: { namespace: "shop", name: "web" } }),
+      ).objects,
+    ).toBe(true);
     expect(core.serviceCount()).toBe(0);
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { SluiceError } from "../../src/errors.ts";
-import { encodeDelete, encodeWatchEvent } from "../../src/watch/encode.ts";
+import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import type { JsonObject } from "../../src/watch/json.ts";
 
 const metadata = { name: "web", namespace: "shop" };
@@ -12,7 +12,11 @@ function hex(kind: "Service" | "EndpointSlice", object: JsonObject): string {
 // That the core reads what is written here as it reads Go's own bytes is tested in test/asm/ingest.test.ts.
 describe("encodeWatchEvent", () => {
   test("writes a frame of a WatchEvent around k8s\\0 and an Unknown", () => {
-    expect(encodeDelete("Service", "shop", "web").toHex()).toBe(
+    expect(
+      encodeWatchEvent("Service", "DELETED", {
+        metadata: { namespace: "shop", name: "web" },
+      }).toHex(),
+    ).toBe(
       [
         "0000002f", // length
         "0a0744454c45544544", // WatchEvent.type: DELETED

@@ -45,10 +45,8 @@ export const NLMSG_DONE = 3;
 export const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
 export const NLM_F_DUMP_INTR = 0x10;
-export const NLM_F_CAPPED = 0x100;
 export const NLM_F_ACK_TLVS = 0x200;
 export const NLM_F_DUMP = 0x300;
-export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 export const NLM_F_APPEND = 0x800;
 export const NLMSGERR_ATTR_MSG = 1;
@@ -76,19 +74,12 @@ export const BPF_RET_K = 0x06;
 export const NLMSG_PID_OFFSET = 12;
 
 // linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h
-export const RTM_NEWLINK = 16;
-export const RTM_DELLINK = 17;
-export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
-export const RTM_DELADDR = 21;
 export const RTM_GETADDR = 22;
-export const RTNLGRP_LINK = 1;
 export const RTNLGRP_IPV4_IFADDR = 5;
 export const RTNLGRP_IPV6_IFADDR = 9;
-export const IFLA_IFNAME = 3;
 export const IFA_ADDRESS = 1;
 export const IFA_LOCAL = 2;
 export const IFA_FLAGS = 8;
 /** Lengths of struct ifaddrmsg and struct ifinfomsg. */
 export const IFADDRMSG_LEN = 8;
-export const IFINFOMSG_LEN = 16;

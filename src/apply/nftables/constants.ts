@@ -76,7 +76,6 @@ export const NFTA_SET_DATA_TYPE = 6;
 export const NFTA_SET_DATA_LEN = 7;
 export const NFTA_SET_DESC = 9;
 export const NFTA_SET_ID = 10;
-export const NFTA_SET_TIMEOUT = 11;
 export const NFTA_SET_USERDATA = 13;
 export const NFTA_SET_EXPR = 17;
 export const NFTA_SET_COUNT = 20;
@@ -205,13 +204,11 @@ export const TYPE_IP6ADDR = 8;
 export const TYPE_INET_PROTOCOL = 12;
 export const TYPE_INET_SERVICE = 13;
 export const TYPE_CLASSID = 23;
-export const TYPE_VERDICT = 1;
 /** Bits of each part of a concatenated type. */
 export const TYPE_BITS = 6;
 
 // libnftnl's udata.h and nftables' include/mnl.h: what `nft list` needs besides
 export const NFTNL_UDATA_TABLE_COMMENT = 0;
-export const NFTNL_UDATA_RULE_COMMENT = 0;
 export const NFTNL_UDATA_SET_KEYBYTEORDER = 0;
 export const NFTNL_UDATA_SET_DATABYTEORDER = 1;
 export const NFTNL_UDATA_SET_KEY_TYPEOF = 3;
