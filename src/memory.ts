@@ -28,11 +28,16 @@ export class MemoryKeeper {
     this.#operations += operations;
     this.#cancel();
     this.#cancel = this.#clock.after(RELEASE_MEMORY_MS, () => {
-      if (this.#operations >= LARGE_SYNC_OPERATIONS) Bun.gc(true);
+      if (this.#operations >= LARGE_SYNC_OPERATIONS) releaseGarbage();
       this.#operations = 0;
       releaseProgramText();
     });
   }
+}
+
+/** Collects garbage: some 10 ms by the size of the heap. */
+export function releaseGarbage(): void {
+  Bun.gc(true);
 }
 
 /** Drops the program's own text from resident memory. It is never written to, so nothing can be lost. */

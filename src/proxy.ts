@@ -10,9 +10,9 @@ import type { Config } from "./config.ts";
 import type { Core } from "./core/core.ts";
 import { createBackend } from "./dataplane.ts";
 import { messageOf, SluiceError } from "./errors.ts";
-import { SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
+import { LARGE_SYNC_OPERATIONS, SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
 import type { Logger } from "./log.ts";
-import { releaseProgramText } from "./memory.ts";
+import { releaseGarbage, releaseProgramText } from "./memory.ts";
 import { printCidr } from "./net/address.ts";
 import { ConnectionCounters } from "./observe/connections.ts";
 import { HealthTracker } from "./observe/health.ts";
@@ -96,12 +96,11 @@ export class RunningProxy {
   #addresses: AddressWatch | undefined;
   #syncing: { readonly loop: SyncLoop; readonly pacer: Pacer } | undefined;
   #adopted = false;
-  /** A repair is due that was asked for before there was a loop to make it. */
-  #rereadFirst = false;
   /** When the oldest change came that the sync under way does not cover, ms since the epoch. */
   #queuedWhileRunning: number | undefined;
   #lastSync: LastSync | undefined;
   #failing = false;
+  #watching = false;
 
   constructor(options: ProxyOptions, createSource: (events: SourceEvents) => Source) {
     const { config, core, clock, nodeName } = options;
@@ -185,12 +184,11 @@ export class RunningProxy {
   #adopt(): void {
     if (this.#adopted) return;
     this.#adopted = true;
-    // Heard from before the table is read, so that nothing falls in between.
-    this.#backend.watch((change) => this.#repairs.changed(change));
     this.#backend.countDeleted(this.connections.take);
     const { outcome, elements } = this.#backend.start(this.core);
     this.#log.info(ADOPTIONS[outcome], { elements });
     // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
+    if (elements > LARGE_SYNC_OPERATIONS) releaseGarbage();
     releaseProgramText();
   }
 
@@ -205,8 +203,7 @@ export class RunningProxy {
   }
 
   #repair(): void {
-    if (this.#syncing === undefined) this.#rereadFirst = true;
-    else this.#syncing.loop.reread();
+    this.#syncing?.loop.reread();
     this.#request();
   }
 
@@ -253,7 +250,6 @@ export class RunningProxy {
     this.#adopt();
     const loop = this.#createLoop();
     this.#syncing = { loop, pacer: this.#createPacer(loop) };
-    if (this.#rereadFirst) loop.reread();
     releaseProgramText();
     this.#log.info("Read everything there is", {
       services: core.serviceCount(),
@@ -320,6 +316,8 @@ export class RunningProxy {
     this.#failing = false;
     this.health.committed(now, this.#queuedWhileRunning);
     this.healthChecks.publish();
+    if (!this.#watching) this.#backend.watch((change) => this.#repairs.changed(change));
+    this.#watching = true;
     this.#resolveFirstSync();
     this.#options.onSynced(report.operations);
     if (report.outcome === "nothing") return;

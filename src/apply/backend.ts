@@ -81,8 +81,9 @@ export interface Backend {
    */
   start(core: Core): Adoption;
   /**
-   * Calls back whenever somebody else has changed what is ours, or may have, until `close`. Costs nothing for
-   * our own transactions.
+   * Calls back whenever somebody else has changed what is ours, or may have, until `close`; at once if that may
+   * have been since `start` began to read. The kernel then tells of every element, which makes a large load
+   * a third slower: so watch after it.
    * @throws SluiceError NETLINK_SOCKET
    */
   watch(changed: (change: ForeignChange) => void): void;

@@ -25,8 +25,6 @@ const NODE_PORT_TABLES = {
 
 /** Keys in one message, far below the 64 KiB of an attribute. */
 const KEYS_PER_MESSAGE = 400;
-/** An entry may expire between being read and being deleted, which refuses the whole transaction. */
-const ATTEMPTS = 5;
 
 /** One of the maps, and which of our tables its entries hang on. */
 interface ClientMap {
@@ -62,12 +60,11 @@ export class OutdatedClients {
 
   /** These operations were applied and are not committed yet. Without affinity nobody is remembered. */
   add({ region }: OperationList, offsets: Uint32Array, core: Pick<Core, "elementCount">): void {
-    let last: ClientMap | undefined;
-    for (const offset of offsets) {
-      const map = MAP_OF[region[offset + 1] as number];
-      if (map === undefined || map === last) continue;
-      last = map;
-      if (!this.#maps.has(map) && core.elementCount(map.learn) > 0) this.#maps.add(map);
+    const inUse = MAPS.filter((map) => !this.#maps.has(map) && core.elementCount(map.learn) > 0);
+    if (inUse.length === 0) return;
+    for (let i = 0; i < offsets.length; i++) {
+      const map = MAP_OF[region[(offsets[i] as number) + 1] as number];
+      if (map !== undefined && inUse.includes(map)) this.#maps.add(map);
     }
   }
 
@@ -92,20 +89,36 @@ function forgetIn(
   nodePort: boolean,
   family: Family,
 ): number {
-  for (let attempt = 1; ; attempt++) {
-    const keys = staleKeys(socket, core, nodePort, family);
-    if (keys.length === 0) return 0;
-    batch.begin();
-    for (let i = 0; i < keys.length; i += KEYS_PER_MESSAGE) {
-      writeDeletes(batch, affinityMap(nodePort, family), keys.slice(i, i + KEYS_PER_MESSAGE));
-    }
-    const refusal = batch.send(socket).refusals[0];
-    if (refusal === undefined) return keys.length;
-    if (refusal.errno !== ENOENT || attempt === ATTEMPTS) {
-      const what = `forget clients in ${affinityMap(nodePort, family)}`;
-      throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
-    }
+  const keys = staleKeys(socket, core, nodePort, family);
+  deleteEntries(socket, batch, affinityMap(nodePort, family), keys);
+  return keys.length;
+}
+
+/**
+ * An entry that has expired since it was read refuses the whole transaction, and nobody knows which one it was:
+ * halves are tried until it stands alone, and then it is gone anyway.
+ */
+function deleteEntries(
+  socket: Netlink,
+  batch: Batch,
+  map: string,
+  keys: readonly Uint8Array[],
+): void {
+  if (keys.length === 0) return;
+  batch.begin();
+  for (let i = 0; i < keys.length; i += KEYS_PER_MESSAGE) {
+    writeDeletes(batch, map, keys.slice(i, i + KEYS_PER_MESSAGE));
   }
+  const refusal = batch.send(socket).refusals[0];
+  if (refusal === undefined) return;
+  if (refusal.errno !== ENOENT) {
+    const what = `forget clients in ${map}`;
+    throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+  }
+  if (keys.length === 1) return;
+  const middle = keys.length >> 1;
+  deleteEntries(socket, batch, map, keys.slice(0, middle));
+  deleteEntries(socket, batch, map, keys.slice(middle));
 }
 
 /**

@@ -31,7 +31,7 @@ import { isOurs, tableComment, writeDeleteTable, writeRefill, writeSkeleton } fr
 import { TABLE } from "./names.ts";
 import { eachAction, OperationSorter, writeOperations } from "./operations.ts";
 import { probe } from "./probe.ts";
-import { readTable } from "./read.ts";
+import { readGeneration, readTable } from "./read.ts";
 import { watchTable } from "./watch.ts";
 
 /**
@@ -61,6 +61,8 @@ class NftablesBackend implements Backend {
   #watch: Subscription | undefined;
   #countDeleted: CounterSink | undefined;
   #transactions = 0;
+  /** The kernel's count of transactions when we last began to read it, and our own at that time. */
+  #known = { generation: 0, commits: 0 };
 
   constructor(options: SkeletonOptions, socket: Netlink, clock: Clock) {
     this.#options = options;
@@ -77,6 +79,7 @@ class NftablesBackend implements Backend {
   start(core: Core): Adoption {
     const trusting = this.#core === undefined;
     this.#core = core;
+    this.#known = { generation: readGeneration(this.#socket), commits: this.#batch.commits };
     this.#outdated.all();
     const found = readTable(this.#socket);
     if (found === undefined) return this.#create("fresh");
@@ -110,6 +113,10 @@ class NftablesBackend implements Backend {
   watch(changed: (change: ForeignChange) => void): void {
     this.#watch?.close();
     this.#watch = watchTable(this.#socket.portId, this.#clock, changed);
+    const { generation, commits } = this.#known;
+    const foreign =
+      ((readGeneration(this.#socket) - generation) >>> 0) - (this.#batch.commits - commits);
+    if (foreign !== 0) changed({ what: "some table", by: "somebody, before it was watched" });
   }
 
   apply(operations: OperationList, ownerName: (owner: number) => string): Receipt {

@@ -17,6 +17,8 @@ export class Batch {
   readonly writer = new MessageWriter();
   /** Where each message starts, by its sequence number - 1. */
   readonly starts: number[] = [];
+  /** Transactions that the kernel has taken. */
+  commits = 0;
 
   /** Starts over with an empty transaction. */
   begin(): void {
@@ -58,7 +60,9 @@ export class Batch {
     const { view } = this.writer;
     view.setUint16(last + 6, view.getUint16(last + 6, true) | NLM_F_ACK, true);
     this.#edge(NFNL_MSG_BATCH_END);
-    return socket.send(this.writer.bytes, this.writer.length);
+    const answer = socket.send(this.writer.bytes, this.writer.length);
+    if (answer.refusals.length === 0) this.commits++;
+    return answer;
   }
 
   #edge(type: number): void {

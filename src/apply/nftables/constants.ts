@@ -28,6 +28,7 @@ export const NFT_MSG_NEWSETELEM = 12;
 export const NFT_MSG_GETSETELEM = 13;
 export const NFT_MSG_DELSETELEM = 14;
 export const NFT_MSG_NEWGEN = 15;
+export const NFT_MSG_GETGEN = 16;
 
 // enum nft_verdicts
 export const NFT_JUMP = -3;
@@ -208,6 +209,7 @@ export const TYPE_CLASSID = 23;
 export const TYPE_BITS = 6;
 
 // libnftnl's udata.h and nftables' include/mnl.h: what `nft list` needs besides
+export const NFTA_GEN_ID = 1;
 export const NFTNL_UDATA_TABLE_COMMENT = 0;
 export const NFTNL_UDATA_SET_KEYBYTEORDER = 0;
 export const NFTNL_UDATA_SET_DATABYTEORDER = 1;

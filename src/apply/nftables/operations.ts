@@ -82,7 +82,8 @@ export function eachAction(
   offsets: Uint32Array,
   each: (table: TableId, action: ActionCode) => void,
 ): void {
-  for (const offset of offsets) {
+  for (let i = 0; i < offsets.length; i++) {
+    const offset = offsets[i] as number;
     const table = region[offset + 1] as TableId;
     if (region[offset] === OP_ADD && IS_ACTION[table]) {
       each(table, u32(region, offset + OP_HEADER + (KEY[table] as number)) as ActionCode);
@@ -99,7 +100,8 @@ export function writeOperations(
 ): void {
   elements.begin(region);
   let commented = -1;
-  for (const offset of offsets) {
+  for (let i = 0; i < offsets.length; i++) {
+    const offset = offsets[i] as number;
     const table = region[offset + 1] as TableId;
     const owner = u32(region, offset + 4);
     const add = region[offset] === OP_ADD;

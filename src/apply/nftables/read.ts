@@ -80,6 +80,15 @@ export function ask(
   throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
 }
 
+/** The number of transactions, anybody's and on any table, that this network namespace has seen: u32, wraps. */
+export function readGeneration(socket: Netlink): number {
+  let generation = 0;
+  ask(socket, nft.NFT_MSG_GETGEN, [], (reader) => {
+    while (reader.next()) if (reader.type === nft.NFTA_GEN_ID) generation = reader.u32();
+  });
+  return generation;
+}
+
 /** The comment of our table, "" for a table without one, undefined if there is no table. */
 export function readTable(socket: Netlink): string | undefined {
   let found = "";
