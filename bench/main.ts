@@ -22,7 +22,7 @@ import { startControlPlane } from "../test/cluster/control-plane.ts";
 import { run } from "../test/cluster/daemon.ts";
 import { clusterIp, createNode, loadObjects } from "../test/cluster/objects.ts";
 import { Commits } from "./commits.ts";
-import { type Figures, measure } from "./measures.ts";
+import { type Figures, measure, measureStart } from "./measures.ts";
 import { measurePieces, type Piece } from "./micro.ts";
 import { type Contestant, NODE, sluice, upstream, wipe, writeConfiguration } from "./proxies.ts";
 import { piecesTable, table } from "./report.ts";
@@ -69,12 +69,14 @@ async function measureSize(services: number, versions: Map<string, string>): Pro
     for (const contestant of contestants) {
       versions.set(contestant.name, await contestant.version());
       await wipe(plane);
+      const startUnwatched = await measureStart(plane, contestant, services);
+      await wipe(plane);
       const commits = await Commits.watch(plane.netns.name, clusterIp(0), services);
       const slow = contestant.name !== "sluice" && services >= 1000;
       const changes = slow ? UPSTREAM_CHANGES : Number(options.changes);
       const bench = { plane, services, endpoints, changes, commits };
       try {
-        const figures = await measure(bench, contestant);
+        const figures = { startUnwatched, ...(await measure(bench, contestant)) };
         results.push({ services, endpoints, proxy: contestant.name, figures });
       } finally {
         commits.stop();

@@ -3,10 +3,15 @@ import type { ControlPlane } from "../test/cluster/control-plane.ts";
 import { makeSlice, slicePath } from "../test/cluster/objects.ts";
 import type { Commits } from "./commits.ts";
 import { type Commit, MARKS } from "./monitor.ts";
-import { type Contestant, startProxy, untilHealthy } from "./proxies.ts";
+import { type Contestant, programmedIps, startProxy, untilHealthy } from "./proxies.ts";
 
 /** Milliseconds and mebibytes. */
 export interface Figures {
+  /**
+   * From exec until /healthz says so, while nobody listens to nftables' announcements: the kernel makes them for
+   * every element once somebody does, which the other figures of the start include.
+   */
+  readonly startUnwatched: number;
   /** From exec until the last Service's frontend is in the kernel, and until /healthz says so. */
   readonly startProgrammed: number;
   readonly startHealthy: number;
@@ -26,6 +31,7 @@ export interface Figures {
   readonly residentAfterStart: number;
   readonly resident: number;
   readonly peak: number;
+  readonly restartPeak: number;
   /** Processor time until the first peace, children included, in milliseconds. */
   readonly startCpu: number;
 }
@@ -41,8 +47,31 @@ export interface Bench {
 const PATIENCE_MS = 300_000;
 const QUIET_MS = 3000;
 
-/** Everything about one proxy at one size, on a kernel without rules. */
-export async function measure(bench: Bench, contestant: Contestant): Promise<Figures> {
+/** The start alone, on a kernel without rules. @throws Error if it says it is healthy too early */
+export async function measureStart(
+  plane: ControlPlane,
+  contestant: Contestant,
+  services: number,
+): Promise<number> {
+  const begun = now();
+  const proxy = startProxy(contestant, plane);
+  try {
+    const healthy = await untilHealthy(proxy, plane, PATIENCE_MS);
+    const programmed = await programmedIps(plane, contestant);
+    if (programmed < services) {
+      throw new Error(`${contestant.name} was healthy with ${programmed} of ${services} Services`);
+    }
+    return healthy - begun;
+  } finally {
+    await proxy.stop();
+  }
+}
+
+/** Everything else about one proxy at one size, on a kernel without rules. */
+export async function measure(
+  bench: Bench,
+  contestant: Contestant,
+): Promise<Omit<Figures, "startUnwatched">> {
   const { plane, commits } = bench;
   const mark = commits.count;
   const begun = now();
@@ -73,6 +102,7 @@ export async function measure(bench: Bench, contestant: Contestant): Promise<Fig
     const caughtUp = await commits.find(restartMark, PATIENCE_MS, hasMark(meanwhile.mark));
     await commits.settle(QUIET_MS);
     const restartWrites = writesOf(commits.since(restartMark));
+    const restartPeak = memoryOf(proxy.pid).peak;
     return {
       startProgrammed: complete.at - begun,
       startHealthy: healthy - begun,
@@ -84,6 +114,7 @@ export async function measure(bench: Bench, contestant: Contestant): Promise<Fig
       restartHealthy: healthyAgain - restarted,
       restartProgrammed: caughtUp.at - restarted,
       restartWrites,
+      restartPeak,
       residentAfterStart,
       resident: memory.resident,
       peak: memory.peak,

@@ -10,6 +10,8 @@ export interface Contestant {
   readonly executable: string;
   /** `sluice 0.1.0`. */
   version(): Promise<string>;
+  /** Where nft finds the clusterIPs it serves: family, table, set. */
+  readonly clusterIps: readonly string[];
   /** Least time between two syncs, in milliseconds: changes that are measured alone keep this distance. */
   readonly rest: number;
 }
@@ -23,6 +25,7 @@ export function sluice(root: string): Contestant {
     name: "sluice",
     executable,
     version: async () => (await run([executable, "--version"])).trim(),
+    clusterIps: ["inet", "sluice", "cluster-ips4"],
     rest: 50,
   };
 }
@@ -34,6 +37,7 @@ export function upstream(plane: ControlPlane): Contestant {
     name: "kube-proxy",
     executable,
     version: async () => (await run([executable, "--version"])).trim(),
+    clusterIps: ["ip", "kube-proxy", "cluster-ips"],
     // minSyncPeriod is 1 s: a change that comes sooner after another waits for no fault of its own.
     rest: 1100,
   };
@@ -104,4 +108,13 @@ export async function untilHealthy(
 export async function wipe(plane: ControlPlane): Promise<void> {
   await run([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
   await run([...inNamespace(plane.netns.name), "conntrack", "-F"]);
+}
+
+/** How many clusterIPs the kernel has from this proxy. */
+export async function programmedIps(plane: ControlPlane, contestant: Contestant): Promise<number> {
+  const listing = await run([
+    ...inNamespace(plane.netns.name),
+    ...["nft", "list", "set", ...contestant.clusterIps],
+  ]);
+  return listing.match(/\d+\.\d+\.\d+\.\d+/g)?.length ?? 0;
 }

@@ -9,6 +9,7 @@ interface Row {
 }
 
 const ROWS: readonly Row[] = [
+  { field: "startUnwatched", about: "start: exec to /healthz 200, nobody listening", unit: "ms" },
   { field: "startProgrammed", about: "start: exec to all frontends in the kernel", unit: "ms" },
   { field: "startHealthy", about: "start: exec to /healthz 200", unit: "ms" },
   { field: "startTransactions", about: "start: nftables transactions", unit: "" },
@@ -23,6 +24,7 @@ const ROWS: readonly Row[] = [
   { field: "residentAfterStart", about: "memory: resident after the start", unit: "MiB" },
   { field: "resident", about: "memory: resident after the changes", unit: "MiB" },
   { field: "peak", about: "memory: peak", unit: "MiB" },
+  { field: "restartPeak", about: "memory: peak of the restart", unit: "MiB" },
 ];
 
 /** A table of one size: a column for each proxy, and the ratio of the second to the first. */
