@@ -100,7 +100,8 @@ export async function untilHealthy(
     if (status === 200) return performance.timeOrigin + performance.now();
     if (ended) throw new Error(`It ended:\n${daemon.tail()}`);
     if (performance.now() > deadline) throw new Error(`Not healthy in time:\n${daemon.tail()}`);
-    await Bun.sleep(2);
+    // Not more often: the two processors are for the proxy.
+    await Bun.sleep(10);
   }
 }
 

@@ -65,7 +65,7 @@ export const AFFINITY_SECONDS_MAX = 86_400;
 /** Endpoints behind one frontend; more are left out. An action holds the count in 20 bits. */
 export const SLOTS_MAX = 1_000_000;
 /** Health and metrics come after the first sync, or after this long without one. */
-export const ADMIN_WAIT_MS = 1000;
+export const ADMIN_WAIT_MS = 3000;
 /** A manifest written in place that lost an object must stay as it is for so long before that is believed. */
 export const DRAFT_MS = 100;
 /** This many operations leave garbage worth collecting. */
