@@ -11,6 +11,8 @@ interface Call {
   readonly began: number;
   readonly start: number;
   readonly hold: boolean;
+  /** Over a connection that was held. */
+  again: boolean;
   readonly request: string | undefined;
   readonly done: Done;
   readonly timer: number;
@@ -65,6 +67,7 @@ export class Clients {
   again(command: Ask, done: Done): void {
     if (!this.held.delete(command.handle)) throw new Error(`No connection ${command.handle}`);
     const call = this.call(command.handle, command.patience, true, undefined, done);
+    call.again = true;
     this.ask(call, QUESTION);
   }
 
@@ -82,7 +85,7 @@ export class Clients {
     const timer = this.poller.after(patience, () => this.end(call, "timeout"));
     const began = wallClock();
     const start = performance.now();
-    const call: Call = { fd, began, start, hold, request, done, timer, text: "" };
+    const call: Call = { fd, began, start, hold, request, done, timer, text: "", again: false };
     return call;
   }
 
@@ -110,7 +113,8 @@ export class Clients {
   private end(call: Call, outcome: Outcome): void {
     this.poller.unwatch(call.fd);
     this.poller.cancel(call.timer);
-    const keep = call.hold && outcome === "answered";
+    // A datagram that got lost says nothing of its socket; a handle that was given out stays good.
+    const keep = call.hold && (outcome === "answered" || (outcome === "timeout" && call.again));
     if (keep) this.held.add(call.fd);
     else libc.abort(call.fd);
     const banner = outcome === "answered" && call.request === undefined;
