@@ -113,9 +113,8 @@ export async function wipe(plane: ControlPlane): Promise<void> {
 
 /** How many clusterIPs the kernel has from this proxy. */
 export async function programmedIps(plane: ControlPlane, contestant: Contestant): Promise<number> {
-  const listing = await run([
-    ...inNamespace(plane.netns.name),
-    ...["nft", "list", "set", ...contestant.clusterIps],
-  ]);
+  const nft = ["nft", "list", "set", ...contestant.clusterIps];
+  // Before the table is there this fails.
+  const listing = await run([...inNamespace(plane.netns.name), ...nft]).catch(() => "");
   return listing.match(/\d+\.\d+\.\d+\.\d+/g)?.length ?? 0;
 }

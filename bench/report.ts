@@ -9,7 +9,11 @@ interface Row {
 }
 
 const ROWS: readonly Row[] = [
-  { field: "startUnwatched", about: "start: exec to /healthz 200, nobody listening", unit: "ms" },
+  {
+    field: "startUnwatched",
+    about: "start: exec to healthy and programmed, nobody listening",
+    unit: "ms",
+  },
   { field: "startProgrammed", about: "start: exec to all frontends in the kernel", unit: "ms" },
   { field: "startHealthy", about: "start: exec to /healthz 200", unit: "ms" },
   { field: "startTransactions", about: "start: nftables transactions", unit: "" },
