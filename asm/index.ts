@@ -13,9 +13,7 @@ export {
 } from "./adopt";
 export { ignoredCount } from "./batch";
 export { commit, desiredRegion, diff, ownersRegion } from "./diff";
-// ── diff ──
 export { defineTables, elementTotal } from "./elements";
-// ── memory ──
 export { allocate, heapLimit, heapUsed, release } from "./heap";
 export { beginReplace, endReplace, serviceChangeCount, sliceChangeCount } from "./ingest";
 export { localAt, localSlots, localsVersion } from "./locals";
@@ -24,7 +22,6 @@ export { setNodeName } from "./node";
 export { operationsBytes, operationsCount, operationsPointer } from "./operations";
 export { ownedElements } from "./owners";
 export { clearProblems, problemBytes, problemRegion } from "./problems";
-// ── select ──
 export { choicesPointer, select, selectRegion } from "./select";
 export {
   dirtyCount,
@@ -40,7 +37,6 @@ export {
   takenDirty,
 } from "./services";
 export { endpointCount, sliceCount } from "./slices";
-// ── state ──
 export { start } from "./start";
 export { streamClose, streamFeed, streamOpen, streamReserve } from "./streams";
 export { clearTriggers, triggerCount, triggerRegion } from "./triggers";

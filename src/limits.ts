@@ -1,4 +1,7 @@
-/** Every maximum and interval, with its reason. Units are in the names. */
+/**
+ * The maxima and intervals an operator may meet, each with its reason. Units are in the names. What only one
+ * protocol or file needs stands there.
+ */
 
 /** Services planned and diffed in one go: enough to amortise the border, few enough to stay responsive. */
 export const BATCH_SERVICES = 1000;
