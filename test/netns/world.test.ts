@@ -56,7 +56,11 @@ describe.each(["links", "bridge"] as const)("a world whose pods hang on %s", (at
 
 test("nothing is left of a world that was closed", async () => {
   const world = await World.build();
-  const child = Bun.spawn(world.inside("a1", ["sleep", "1000"]));
+  // It says so once it is inside: before that, nobody could find it there.
+  const child = Bun.spawn(world.inside("a1", ["sh", "-c", "echo inside; exec sleep 1000"]), {
+    stdout: "pipe",
+  });
+  await child.stdout.getReader().read();
   const names = places().map((place) => world.namespace(place));
   await world.close();
   expect(leftOf(names)).toEqual([]);
