@@ -8,6 +8,26 @@ export type DetectLocalMode =
   | "BridgeInterface"
   | "InterfaceNamePrefix";
 
+/** What the node's connection tracking is set to at start; 0 leaves the kernel's value alone. */
+export interface ConntrackSettings {
+  /** Entries for each processor, and least in all; without the first the second does not count. */
+  readonly maxPerCore: number;
+  readonly min: number;
+  readonly tcpBeLiberal: boolean;
+  /** Timeouts of entries, in milliseconds. */
+  readonly tcpEstablishedMs: number;
+  readonly tcpCloseWaitMs: number;
+  readonly udpMs: number;
+  readonly udpStreamMs: number;
+}
+
+/** Levels of -v for single source files: klog's --vmodule. `*` and `?` in a pattern stand for any characters, and for one. */
+export interface ModuleVerbosity {
+  /** The file's name without its ending. */
+  readonly pattern: string;
+  readonly verbosity: number;
+}
+
 /** JSON in upstream's shape: `KubeProxyConfiguration` of kubeproxy.config.k8s.io/v1alpha1. */
 export interface KubeProxyConfiguration {
   readonly apiVersion: string;
@@ -31,7 +51,9 @@ export interface Config {
   readonly healthzBindAddress: string;
   /** `ip:port`. */
   readonly metricsBindAddress: string;
-  /** End the process when one of these two cannot be bound, rather than trying again. */
+  /** `ip:port` of the paths under /sluice/v1; "": they are on metricsBindAddress. */
+  readonly adminBindAddress: string;
+  /** End the process when one of these cannot be bound, rather than trying again. */
   readonly bindAddressHardFail: boolean;
   readonly detectLocal: {
     readonly mode: DetectLocalMode;
@@ -49,13 +71,27 @@ export interface Config {
   /** Bit of the packet mark, 0 to 31. */
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
+  /** Packets that connection tracking takes for invalid: never forwarded, always, or as the kernel needs it. */
+  readonly dropInvalid: "auto" | "always" | "never";
+  /** Services' externalIPs are served: the feature gate AllowServiceExternalIPs. */
+  readonly externalIPs: boolean;
+  readonly conntrack: ConntrackSettings;
+  /** -1000 to 1000, written to the process's oom_score_adj. */
+  readonly oomScoreAdj: number;
+  /** What kube-proxy has left in the kernel is removed once our rules are in it. */
+  readonly removeKubeProxyRules: boolean;
   /** Least time between two syncs; 0: a change is programmed at once. */
   readonly minSyncMs: number;
   /** Longest wait of a retry; changes older than twice this make the proxy unhealthy. */
   readonly syncPeriodMs: number;
   /** klog's -v: 0 to 10. */
   readonly verbosity: number;
+  readonly vmodule: readonly ModuleVerbosity[];
   readonly logFormat: "text" | "json";
+  /** Serve the diagnostics of /debug on the metrics address. */
+  readonly profiling: boolean;
+  /** Initial states come by WatchList rather than by a list: the feature gate WatchListClient. */
+  readonly watchList: boolean;
   /** Count new connections on map elements. */
   readonly counters: boolean;
   /** Directory of Services, EndpointSlices and Nodes to serve instead of an API server; "" means none. */

@@ -81,6 +81,15 @@ export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]
     clusterCIDRs: detectLocal.mode === "ClusterCIDR" ? builder.clusterCidrs() : [],
     nodePortAddresses,
     ...syncing,
+    adminBindAddress: "",
+    dropInvalid: "auto",
+    externalIPs: true,
+    watchList: false,
+    removeKubeProxyRules: true,
+    oomScoreAdj: builder.integer("oomScoreAdj", -1000, 1000),
+    profiling: builder.get("enableProfiling"),
+    vmodule: [],
+    conntrack: builder.conntrack(),
     verbosity: builder.integer("logging.verbosity", 0, 2 ** 31 - 1),
     logFormat: builder.logFormat(),
     counters: builder.get("sluice.counters"),
@@ -252,9 +261,20 @@ class Builder {
     return format === "json" ? "json" : "text";
   }
 
+  conntrack(): Config["conntrack"] {
+    return {
+      maxPerCore: this.get("conntrack.maxPerCore"),
+      min: this.get("conntrack.min"),
+      tcpBeLiberal: this.get("conntrack.tcpBeLiberal"),
+      tcpEstablishedMs: this.get("conntrack.tcpEstablishedTimeout"),
+      tcpCloseWaitMs: this.get("conntrack.tcpCloseWaitTimeout"),
+      udpMs: this.get("conntrack.udpTimeout"),
+      udpStreamMs: this.get("conntrack.udpStreamTimeout"),
+    };
+  }
+
   /** Rules of fields that have no effect yet: a file that kube-proxy refuses is refused here too. */
   checkTheRest(mode: string): void {
-    this.#checkRange("oomScoreAdj", -1000, 1000);
     for (const path of [
       "clientConnection.burst",
       "conntrack.maxPerCore",

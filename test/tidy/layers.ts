@@ -134,6 +134,13 @@ export const LAYERS: readonly Layer[] = [
     because: "it obeys operations, and must not know where they come from",
   },
   {
+    path: "src/host",
+    from: [...PURE, "src/libc.ts", "src/clock.ts", "src/log.ts"],
+    outside: ["node:"],
+    pure: false,
+    because: "it prepares the machine and tells its supervisor; Services are not its business",
+  },
+  {
     path: "src/sync",
     from: [...PURE, "src/clock.ts", "src/log.ts", "src/state", "src/plan", "src/diff", "src/core"],
     outside: [],
