@@ -3,18 +3,22 @@
  * log reads ours: `I1124 11:40:00.123456 1 loop.ts] Synced services=12 outcome="applied"`. JSON has the
  * keys of upstream's --logging-format=json.
  */
+import type { ModuleVerbosity } from "./config.ts";
 import { messageOf, SluiceError } from "./errors.ts";
 
 /** Values of a line. Undefined ones are left out. */
 export type LogFields = { readonly [key: string]: string | number | boolean | undefined };
 
 export interface Logger {
-  /** The level of -v: 0 says what an operator must know, 2 each sync, 4 each decision, 6 each message. */
+  /**
+   * What -v and --vmodule come to for this source file, now: 0 says what an operator must know, 2 each sync, 4 each
+   * decision, 6 each message.
+   */
   readonly verbosity: number;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, thrown?: unknown, fields?: LogFields): void;
-  /** Written only when -v is at least `level`. Ask `verbosity` first where the fields are dear. */
+  /** Written only when `verbosity` is at least `level`. Ask `verbosity` first where the fields are dear. */
   debug(level: number, message: string, fields?: LogFields): void;
   /**
    * True the first time it is asked about `key`, so that a lasting condition is one line:
@@ -27,9 +31,19 @@ export interface Logger {
   from(source: string): Logger;
 }
 
-export interface LogOptions {
+/** A log whose form can be changed while it is written to, with effect on every logger made from it. */
+export interface LogRoot extends Logger {
+  configure(settings: LogSettings): void;
+}
+
+export interface LogSettings {
   readonly verbosity: number;
   readonly format: "text" | "json";
+  /** As klog has it: a level can only rise by it, and the first pattern that fits a file counts. */
+  readonly vmodule?: readonly ModuleVerbosity[];
+}
+
+export interface LogOptions extends LogSettings {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Takes one line, with its newline. */
@@ -41,8 +55,9 @@ export interface LogOptions {
 const ONCE_KEYS_MAX = 10_000;
 
 /** A log that writes through `options.write`. */
-export function createLogger(options: LogOptions, source = "main.ts"): Logger {
-  return new LineLogger(options, source, new Set());
+export function createLogger(options: LogOptions, source = "main.ts"): LogRoot {
+  const { now, write, pid } = options;
+  return new LineLogger({ settings: options, now, write, pid, said: new Set() }, source);
 }
 
 /** Writes lines to the process's stderr, at once: a line before a crash is not lost. */
@@ -52,17 +67,39 @@ export function writeStderr(line: string): void {
 
 type Severity = "I" | "W" | "E";
 
-class LineLogger implements Logger {
-  readonly verbosity: number;
-  readonly #options: LogOptions;
-  readonly #source: string;
-  readonly #said: Set<string>;
+/** What all loggers of one log share. */
+interface Shared {
+  /** Another object after each `configure`. */
+  settings: LogSettings;
+  readonly now: () => number;
+  readonly write: (line: string) => void;
+  readonly pid: number;
+  readonly said: Set<string>;
+}
 
-  constructor(options: LogOptions, source: string, said: Set<string>) {
-    this.verbosity = options.verbosity;
-    this.#options = options;
+class LineLogger implements LogRoot {
+  readonly #shared: Shared;
+  readonly #source: string;
+  /** The settings that `#verbosity` follows from. */
+  #settings: LogSettings | undefined;
+  #verbosity = 0;
+
+  constructor(shared: Shared, source: string) {
+    this.#shared = shared;
     this.#source = source;
-    this.#said = said;
+  }
+
+  get verbosity(): number {
+    const { settings } = this.#shared;
+    if (this.#settings !== settings) {
+      this.#settings = settings;
+      this.#verbosity = verbosityOf(settings, this.#source);
+    }
+    return this.#verbosity;
+  }
+
+  configure(settings: LogSettings): void {
+    this.#shared.settings = { ...settings };
   }
 
   info(message: string, fields: LogFields = {}): void {
@@ -84,33 +121,49 @@ class LineLogger implements Logger {
   }
 
   once(key: string): boolean {
-    if (this.#said.has(key)) return false;
-    if (this.#said.size >= ONCE_KEYS_MAX) {
-      for (const oldest of this.#said) {
-        this.#said.delete(oldest);
+    const { said } = this.#shared;
+    if (said.has(key)) return false;
+    if (said.size >= ONCE_KEYS_MAX) {
+      for (const oldest of said) {
+        said.delete(oldest);
         break;
       }
     }
-    this.#said.add(key);
+    said.add(key);
     return true;
   }
 
   again(key: string): void {
-    this.#said.delete(key);
+    this.#shared.said.delete(key);
   }
 
   from(source: string): Logger {
-    return new LineLogger(this.#options, source, this.#said);
+    return new LineLogger(this.#shared, source);
   }
 
   #line(severity: Severity, level: number, message: string, fields: LogFields): void {
-    const { format, now, pid, write } = this.#options;
+    const { settings, now, pid, write } = this.#shared;
     const line =
-      format === "json"
+      settings.format === "json"
         ? jsonLine(severity, level, now(), this.#source, message, fields)
         : textLine(severity, now(), pid, this.#source, message, fields);
     write(`${line}\n`);
   }
+}
+
+/** klog's rule; its patterns are those of Go's filepath.Match, less its character classes. */
+function verbosityOf({ verbosity, vmodule = [] }: LogSettings, source: string): number {
+  const name = source.replace(/\.ts$/, "");
+  const first = vmodule.find(({ pattern }) => fits(pattern, name));
+  return Math.max(verbosity, first?.verbosity ?? 0);
+}
+
+function fits(pattern: string, name: string): boolean {
+  const expression = pattern.replace(/[^\w]/g, (character) => {
+    if (character === "*") return ".*";
+    return character === "?" ? "." : `\\${character}`;
+  });
+  return new RegExp(`^${expression}$`).test(name);
 }
 
 function textLine(

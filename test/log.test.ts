@@ -73,3 +73,58 @@ test("once remembers a bounded number of keys", () => {
   for (let key = 0; key < 10_001; key++) log.once(String(key));
   expect([log.once("10000"), log.once("0")]).toEqual([false, true]);
 });
+
+describe("levels of single files", () => {
+  const at = (verbosity: number, ...vmodule: [pattern: string, verbosity: number][]) => {
+    const log = createLogger({
+      verbosity,
+      format: "text",
+      vmodule: vmodule.map(([pattern, level]) => ({ pattern, verbosity: level })),
+      now: () => NOON,
+      write() {},
+      pid: 7,
+    });
+    return (source: string) => log.from(source).verbosity;
+  };
+
+  test.each<[string, string, number]>([
+    ["proxy", "proxy.ts", 4],
+    ["proxy", "pro.ts", 0],
+    ["prox", "proxy.ts", 0],
+    ["pro*", "proxy.ts", 4],
+    ["*", "proxy.ts", 4],
+    ["pr?xy", "proxy.ts", 4],
+    ["pr?xy", "prxy.ts", 0],
+    ["health.checks", "health-checks.ts", 0],
+    ["health-checks", "health-checks.ts", 4],
+    ["[a", "proxy.ts", 0],
+  ])("%s is about %s: %p", (pattern, source, wanted) => {
+    expect(at(0, [pattern, 4])(source)).toBe(wanted);
+  });
+
+  test("only raise that of -v, and the first that fits counts", () => {
+    expect(at(2, ["proxy", 1], ["*", 5])("proxy.ts")).toBe(2);
+    expect(at(2, ["proxy", 1], ["*", 5])("loop.ts")).toBe(5);
+  });
+});
+
+test("the form of a log can be changed for all its loggers while they are in use", () => {
+  const lines: string[] = [];
+  const log = createLogger({
+    verbosity: 0,
+    format: "text",
+    now: () => NOON,
+    write: (line) => lines.push(line),
+    pid: 7,
+  });
+  const proxy = log.from("proxy.ts");
+  const loop = log.from("loop.ts");
+  proxy.debug(2, "unseen");
+  log.configure({ verbosity: 1, format: "json", vmodule: [{ pattern: "proxy", verbosity: 3 }] });
+  expect([proxy.verbosity, loop.verbosity]).toEqual([3, 1]);
+  proxy.debug(2, "seen");
+  loop.debug(2, "unseen");
+  expect(lines.map((line) => JSON.parse(line).msg)).toEqual(["seen"]);
+  log.configure({ verbosity: 0, format: "text" });
+  expect(proxy.verbosity).toBe(0);
+});
