@@ -1,0 +1,120 @@
+/** Makes the container image, without a container engine; USAGE says more. */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { parseArgs } from "node:util";
+import { compileCore } from "../asm/compile.ts";
+import { buildBinary, version } from "../build.ts";
+import manifest from "../package.json" with { type: "json" };
+import { layersOf, PROGRAM } from "./image/contents.ts";
+import { libraryRoot, MACHINES, type Machine, ownArchitecture } from "./image/machines.ts";
+import { type Image, image } from "./image/oci.ts";
+import { TARGETS } from "./targets.ts";
+
+const USAGE = `usage: npm run image -- [--target NAME] [--name NAME] [--no-iptables] [--out FILE] [--help]
+
+  --target NAME   another machine: ${MACHINES.map(({ target }) => target).join(", ")}.
+                  Without it: this machine, with dist/sluice
+  --name NAME     what the image is called, REPOSITORY:TAG (localhost/sluice:${manifest.version})
+  --no-iptables   leave out iptables; then rules of kube-proxy's iptables mode that are in the legacy tables
+                  cannot be found and removed
+  --out FILE      where it goes (dist/sluice-image-linux-ARCHITECTURE.tar)
+  --help          print this
+
+The archive is an OCI layout and a docker archive in one: ctr images import, podman load, skopeo copy and
+docker load take it. The same files give the same digest; times in it are SOURCE_DATE_EPOCH, or 0.`;
+
+const root = join(import.meta.dir, "..");
+
+/** What the image is called unless --name says otherwise. No registry can be meant by it. */
+export const DEFAULT_NAME = `localhost/sluice:${manifest.version}`;
+
+export interface ImageOptions {
+  readonly machine: Machine;
+  readonly binary: string;
+  readonly name: string;
+  readonly iptables: boolean;
+  /** Seconds since the epoch. */
+  readonly created: number;
+}
+
+/** @throws Error naming a library or package that cannot be had */
+export async function makeImage(options: ImageOptions): Promise<Image> {
+  const { machine, binary, name, iptables, created } = options;
+  const libraries = await libraryRoot(machine, join(root, ".cache/image"));
+  return image({
+    name,
+    architecture: machine.architecture,
+    created,
+    labels: {
+      "org.opencontainers.image.title": "sluice",
+      "org.opencontainers.image.description": manifest.description,
+      "org.opencontainers.image.version": version(),
+      "org.opencontainers.image.licenses": iptables
+        ? "Apache-2.0 AND LGPL-2.1-or-later AND GPL-2.0-or-later"
+        : "Apache-2.0 AND LGPL-2.1-or-later",
+    },
+    entrypoint: [`/${PROGRAM}`],
+    path: "/usr/local/bin:/usr/sbin",
+    layers: layersOf({ binary, root: libraries, triplet: machine.triplet, iptables }),
+  });
+}
+
+/** The machine named, or this one. @throws Error if there can be no image for it */
+export function machineFor(target: string | undefined): Machine {
+  const machine = MACHINES.find((candidate) =>
+    target === undefined
+      ? candidate.architecture === ownArchitecture()
+      : candidate.target === target,
+  );
+  if (machine !== undefined) return machine;
+  const known = MACHINES.map((candidate) => candidate.target).join(", ");
+  throw new Error(
+    `Cannot make an image: the target must be one of ${known}: current value is ${target ?? process.arch}`,
+  );
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      help: { type: "boolean", short: "h", default: false },
+      name: { type: "string", default: DEFAULT_NAME },
+      "no-iptables": { type: "boolean", default: false },
+      out: { type: "string" },
+      target: { type: "string" },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return;
+  }
+  const machine = machineFor(values.target);
+  const binary = join(root, values.target ? `dist/sluice-${values.target}` : "dist/sluice");
+  const target = TARGETS.find(({ name }) => name === values.target);
+  if (target !== undefined) {
+    await compileCore("release");
+    await buildBinary({ outfile: binary, target });
+  } else if (!existsSync(binary)) {
+    throw new Error(`Cannot make an image: ${binary} must be built: npm run build`);
+  }
+  const { archive, digest } = await makeImage({
+    machine,
+    binary,
+    name: values.name,
+    iptables: !values["no-iptables"],
+    created: Number(process.env["SOURCE_DATE_EPOCH"] ?? 0),
+  });
+  const out = values.out ?? join(root, `dist/sluice-image-linux-${machine.architecture}.tar`);
+  mkdirSync(join(out, ".."), { recursive: true });
+  writeFileSync(out, archive);
+  console.log(`${relative("", out)}  ${(archive.length / 1e6).toFixed(1)} MB`);
+  console.log(`${values.name}@${digest}`);
+}
+
+if (import.meta.main) {
+  try {
+    await main();
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    process.exitCode = 1;
+  }
+}

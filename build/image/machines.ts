@@ -1,0 +1,74 @@
+/** The machines an image can be for, and the folder that the libraries for each are taken from. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+/** A machine by its names: ours (build/targets.ts), the image's, and Debian's. */
+export interface Machine {
+  readonly target: string;
+  readonly architecture: string;
+  readonly triplet: string;
+}
+
+/**
+ * Only targets of glibc: Bun for musl needs a libstdc++ and a libgcc made for musl, which Debian does not have,
+ * and brings nothing that glibc's 3 MB are too much for.
+ */
+export const MACHINES: readonly Machine[] = [
+  { target: "linux-x64", architecture: "amd64", triplet: "x86_64-linux-gnu" },
+  { target: "linux-x64-baseline", architecture: "amd64", triplet: "x86_64-linux-gnu" },
+  { target: "linux-arm64", architecture: "arm64", triplet: "aarch64-linux-gnu" },
+];
+
+/** Debian's packages that hold the files of contents.ts. */
+export const PACKAGES = [
+  ...["iptables", "libc6", "libip4tc2", "libip6tc2", "libmnl0", "libnetfilter-conntrack3"],
+  ...["libnfnetlink0", "libnftnl11", "libxtables12"],
+];
+
+export function ownArchitecture(): string {
+  return process.arch === "x64" ? "amd64" : process.arch;
+}
+
+/**
+ * "/" for this kind of machine; for another one a folder below `cache` with Debian's packages for it, which
+ * apt fetches, and checks, with a state of its own: the machine's package database is not touched.
+ * @throws Error when apt is not there, or has no such packages
+ */
+export async function libraryRoot(machine: Machine, cache: string): Promise<string> {
+  if (machine.architecture === ownArchitecture()) return "/";
+  const root = join(cache, machine.architecture);
+  if (existsSync(root)) return root;
+  mkdirSync(cache, { recursive: true });
+  const work = mkdtempSync(join(cache, "fetch-"));
+  try {
+    for (const folder of ["state/lists/partial", "cache/archives/partial", "debs", "root"]) {
+      mkdirSync(join(work, folder), { recursive: true });
+    }
+    const options = [
+      `APT::Architecture=${machine.architecture}`,
+      `APT::Architectures::=${machine.architecture}`,
+      `Dir::State=${work}/state`,
+      `Dir::State::status=/dev/null`,
+      `Dir::Cache=${work}/cache`,
+      // It gives up root for the download, and could not write here.
+      "APT::Sandbox::User=root",
+    ].flatMap((option) => ["-o", option]);
+    await run(["apt-get", "-qq", ...options, "update"], work);
+    await run(["apt-get", "-qq", ...options, "download", ...PACKAGES], join(work, "debs"));
+    for (const name of readdirSync(join(work, "debs"))) {
+      await run(["dpkg-deb", "-x", join("debs", name), "root"], work);
+    }
+    renameSync(join(work, "root"), root);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return root;
+}
+
+async function run(command: string[], cwd: string): Promise<void> {
+  const child = Bun.spawn(command, { cwd, stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const [complaint, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  if (status !== 0) {
+    throw new Error(`Cannot run ${command.join(" ")}: status ${status}: ${complaint.trim()}`);
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * An image as one archive that every tool takes: an OCI layout (image-spec image-layout.md) with the
+ * manifest.json of `docker save` beside it, which names the same blobs.
+ */
+import { createHash } from "node:crypto";
+import { gzipSync } from "node:zlib";
+import { type Entry, tar } from "./tar.ts";
+
+/** What an image is made of. */
+export interface ImageContents {
+  /** Name and tag it is known by after the import. */
+  readonly name: string;
+  /** As image-spec config.md calls it: amd64, arm64. */
+  readonly architecture: string;
+  /** Seconds since the epoch: of every file, and of the image. */
+  readonly created: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly entrypoint: readonly string[];
+  readonly path: string;
+  /** From the one that changes least to the one that changes most. */
+  readonly layers: readonly (readonly Entry[])[];
+}
+
+export interface Image {
+  readonly archive: Uint8Array;
+  /** `sha256:…` of its manifest: what `image@DIGEST` names. */
+  readonly digest: string;
+}
+
+interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+const TYPE = "application/vnd.oci.image";
+
+/** The same contents give the same bytes. */
+export function image(contents: ImageContents): Image {
+  const { name, architecture, created, labels, entrypoint, path } = contents;
+  const blobs = new Map<string, Uint8Array>();
+  const add = (mediaType: string, bytes: Uint8Array): Descriptor => {
+    const digest = sha256(bytes);
+    blobs.set(digest, bytes);
+    return { mediaType, digest, size: bytes.length };
+  };
+
+  const plain = contents.layers.map((entries) => tar(entries, created));
+  const layers = plain.map((bytes) =>
+    add(`${TYPE}.layer.v1.tar+gzip`, gzipSync(bytes, { level: 9 })),
+  );
+  const date = new Date(created * 1000).toISOString().replace(".000", "");
+  const config = add(
+    `${TYPE}.config.v1+json`,
+    json({
+      created: date,
+      architecture,
+      os: "linux",
+      config: { Env: [`PATH=${path}`], Entrypoint: entrypoint, WorkingDir: "/", Labels: labels },
+      rootfs: { type: "layers", diff_ids: plain.map(sha256) },
+      history: plain.map(() => ({ created: date, created_by: "sluice: npm run image" })),
+    }),
+  );
+  const manifest = add(
+    `${TYPE}.manifest.v1+json`,
+    json({
+      schemaVersion: 2,
+      mediaType: `${TYPE}.manifest.v1+json`,
+      config,
+      layers,
+      annotations: labels,
+    }),
+  );
+  const index = {
+    schemaVersion: 2,
+    mediaType: `${TYPE}.index.v1+json`,
+    manifests: [
+      {
+        ...manifest,
+        platform: { architecture, os: "linux" },
+        annotations: {
+          // The first is read by containerd, the second by podman and skopeo.
+          "io.containerd.image.name": name,
+          "org.opencontainers.image.ref.name": name,
+        },
+      },
+    ],
+  };
+  const docker = [
+    { Config: file(config.digest), RepoTags: [name], Layers: layers.map((l) => file(l.digest)) },
+  ];
+  const entries: Entry[] = [
+    { kind: "file", path: "oci-layout", bytes: json({ imageLayoutVersion: "1.0.0" }) },
+    { kind: "file", path: "index.json", bytes: json(index) },
+    { kind: "file", path: "manifest.json", bytes: json(docker) },
+  ];
+  for (const [digest, bytes] of blobs) entries.push({ kind: "file", path: file(digest), bytes });
+  return { archive: tar(entries, created), digest: manifest.digest };
+}
+
+function file(digest: string): string {
+  return `blobs/${digest.replace(":", "/")}`;
+}
+
+function sha256(bytes: Uint8Array): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
+function json(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}
