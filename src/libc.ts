@@ -1,5 +1,5 @@
 /**
- * The system calls that netlink and memory.ts need, by bun:ffi. The only file that knows it.
+ * The system calls that netlink, memory.ts and host/notify.ts need, by bun:ffi. The only file that knows it.
  *
  * Every function returns what the system call returns, or the negated errno, as the kernel itself does.
  * Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of their own
@@ -11,6 +11,7 @@ import { SluiceError } from "./errors.ts";
 const SYMBOLS = {
   socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
   bind: { args: [FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  connect: { args: [FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
   getsockname: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
   setsockopt: {
     args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32],
@@ -75,6 +76,11 @@ export function socket(domain: number, type: number, protocol: number): number {
 /** bind(2) to the bytes of a struct sockaddr. */
 export function bind(fd: number, address: Uint8Array): number {
   return outcome(symbols().bind(fd, address, address.length));
+}
+
+/** connect(2) to the bytes of a struct sockaddr. */
+export function connect(fd: number, address: Uint8Array): number {
+  return outcome(symbols().connect(fd, address, address.length));
 }
 
 /** getsockname(2): fills `address`, which is as long as its kind of struct sockaddr. */

@@ -1,0 +1,117 @@
+/**
+ * Tells systemd how the service is: sd_notify(3), by one datagram for each message. Without NOTIFY_SOCKET
+ * nothing happens.
+ */
+import type { Clock } from "../clock.ts";
+import { close, connect, send, socket } from "../libc.ts";
+import type { Logger } from "../log.ts";
+
+const AF_UNIX = 1;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0x800;
+const SOCK_CLOEXEC = 0x80000;
+const MSG_NOSIGNAL = 0x4000;
+/** Of sun_path in struct sockaddr_un. */
+const PATH_MAX = 108;
+
+export interface NotifierOptions {
+  /** Where the variables are read from, and taken out of, so that no child takes itself for the service. */
+  readonly environment: { [name: string]: string | undefined };
+  readonly pid: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Asked before each sign of life: false lets the watchdog restart the service. */
+  readonly healthy: () => boolean;
+}
+
+export class Notifier {
+  readonly #address: Uint8Array | undefined;
+  readonly #log: Logger;
+  #cancel = () => {};
+  #stopped = false;
+
+  /** Signs of life begin after half a period, if they are asked for. */
+  constructor({ environment, pid, clock, log, healthy }: NotifierOptions) {
+    this.#log = log.from("notify.ts");
+    const path = take(environment, "NOTIFY_SOCKET");
+    const periodMs = Number(take(environment, "WATCHDOG_USEC") ?? 0) / 1000;
+    const watched = take(environment, "WATCHDOG_PID") ?? `${pid}`;
+    this.#address = path === undefined ? undefined : sockaddr(path);
+    if (path !== undefined && this.#address === undefined) {
+      log.warn("Cannot tell systemd anything: NOTIFY_SOCKET must be a path or an abstract name", {
+        value: path,
+      });
+    }
+    if (this.#address === undefined || !(periodMs > 0) || watched !== `${pid}`) return;
+    const beat = () => {
+      if (healthy()) this.#say("WATCHDOG=1");
+      this.#cancel = clock.after(periodMs / 2, beat);
+    };
+    this.#cancel = clock.after(periodMs / 2, beat);
+  }
+
+  /** The service serves; `status` is one line for `systemctl status`. */
+  ready(status: string): void {
+    this.#say(`READY=1\nSTATUS=${onOneLine(status)}`);
+  }
+
+  /** One line for `systemctl status`. */
+  status(text: string): void {
+    this.#say(`STATUS=${onOneLine(text)}`);
+  }
+
+  /** The service ends of its own accord; nothing is said after that. */
+  stopping(): void {
+    this.#say("STOPPING=1");
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  #say(message: string): void {
+    if (this.#address === undefined || this.#stopped) return;
+    const result = sendDatagram(this.#address, bytesOf(message));
+    const problem = "Could not tell systemd how the service is";
+    if (result >= 0) this.#log.again(problem);
+    else if (this.#log.once(problem)) this.#log.warn(problem, { message, errno: -result });
+  }
+}
+
+function take(environment: NotifierOptions["environment"], name: string): string | undefined {
+  const value = environment[name];
+  delete environment[name];
+  return value === "" ? undefined : value;
+}
+
+/** With a buffer of its own, as libc.ts asks for. */
+function bytesOf(text: string): Uint8Array {
+  const encoded = new TextEncoder().encode(text);
+  const bytes = new Uint8Array(new ArrayBuffer(encoded.length));
+  bytes.set(encoded);
+  return bytes;
+}
+
+/** struct sockaddr_un; `@` begins an abstract name, which is as long as the address says. */
+function sockaddr(path: string): Uint8Array | undefined {
+  const name = bytesOf(path);
+  const abstract = path.startsWith("@");
+  if (!(abstract || path.startsWith("/")) || name.length >= PATH_MAX) return undefined;
+  const bytes = new Uint8Array(new ArrayBuffer(2 + name.length + (abstract ? 0 : 1)));
+  new DataView(bytes.buffer).setUint16(0, AF_UNIX, true);
+  bytes.set(name, 2);
+  if (abstract) bytes[2] = 0;
+  return bytes;
+}
+
+/** A socket each time: the other side may have been replaced since the last. Never waits. */
+function sendDatagram(address: Uint8Array, message: Uint8Array): number {
+  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  const connected = connect(fd, address);
+  const result = connected < 0 ? connected : send(fd, message, message.length, MSG_NOSIGNAL);
+  close(fd);
+  return result;
+}
+
+function onOneLine(text: string): string {
+  return text.replace(/\s+/g, " ");
+}

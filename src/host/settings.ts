@@ -1,0 +1,100 @@
+/**
+ * Sets the machine up as the configuration says. Nothing here is fatal: what cannot be written is told as a
+ * problem, with what to do about it. What is as it should be is not written, so that a run with fewer rights
+ * after one that had them has nothing to complain of.
+ */
+import type { ConntrackSettings } from "../config.ts";
+import type { Logger } from "../log.ts";
+import type { Problem, ProblemEvent, TellProblems } from "../types.ts";
+import {
+  CONNTRACK_SYSCTLS,
+  type ConntrackValues,
+  differs,
+  type Wanted,
+  wantedOf,
+} from "./conntrack-plan.ts";
+import { hostFacts } from "./facts.ts";
+import { KernelFiles, NETFILTER } from "./kernel-files.ts";
+
+const OOM_SCORE = "/proc/self/oom_score_adj";
+const CODE = "SYSCTL_REFUSED";
+
+export interface HostSettingsOptions {
+  readonly log: Logger;
+  /** Is told each failure once, and its end when a later call succeeds. */
+  readonly problems: TellProblems;
+  readonly files?: KernelFiles;
+}
+
+export class HostSettings {
+  readonly #log: Logger;
+  readonly #tell: TellProblems;
+  readonly #files: KernelFiles;
+  /** Subjects of the problems with connection tracking that were told last. */
+  #told: readonly string[] = [];
+
+  constructor({ log, problems, files = new KernelFiles() }: HostSettingsOptions) {
+    this.#log = log.from("settings.ts");
+    this.#tell = problems;
+    this.#files = files;
+  }
+
+  /**
+   * Sets the sysctls of connection tracking; again after every change of the configuration. nf_conntrack_max
+   * is raised, and never lowered. False while there is no connection tracking in the kernel: it comes with
+   * the first rules that need it, so a call after them is worth its while.
+   */
+  tuneConntrack(settings: ConntrackSettings): boolean {
+    const wanted = wantedOf(settings, hostFacts(this.#files).cpus);
+    const now = this.#conntrackValues();
+    const present = now.nf_conntrack_max !== undefined;
+    const problems = present
+      ? wanted.filter((one) => differs(one, now)).flatMap((one) => this.#set(one, now))
+      : wanted.slice(0, 1).map(absent);
+    const ends = this.#told.map((subject): ProblemEvent => ({ end: { subject, code: CODE } }));
+    this.#told = problems.map(({ subject }) => subject);
+    this.#tell([...ends, ...problems.map((begin) => ({ begin }))]);
+    return present;
+  }
+
+  /** Sets how soon the kernel ends this process when memory is short: -1000 (never) to 1000. */
+  adjustOomScore(score: number): void {
+    const current = this.#files.number(OOM_SCORE);
+    const subject = "oom_score_adj";
+    const end: ProblemEvent = { end: { subject, code: CODE } };
+    const failure = current === score ? "" : this.#files.write(OOM_SCORE, score);
+    if (failure === "") {
+      this.#log.debug(2, "The process's oom_score_adj is as configured", { score });
+      this.#tell([end]);
+      return;
+    }
+    const message = `Cannot set oom_score_adj of this process: it must be ${score}, by CAP_SYS_RESOURCE here or by its supervisor (OOMScoreAdjust= of systemd), but writing it fails with ${failure}: current value is ${current}`;
+    this.#tell([end, { begin: { subject, code: CODE, field: "oomScoreAdj", message } }]);
+  }
+
+  #conntrackValues(): ConntrackValues {
+    const entries = CONNTRACK_SYSCTLS.map((name) => [name, this.#files.number(pathOf(name))]);
+    return Object.fromEntries(entries);
+  }
+
+  #set({ name, value, field }: Wanted, now: ConntrackValues): Problem[] {
+    const sysctl = `net.netfilter.${name}`;
+    const current = now[name];
+    const failure = this.#files.write(pathOf(name), value);
+    if (failure === "") {
+      this.#log.info("Set sysctl", { name: sysctl, value, before: current });
+      return [];
+    }
+    const message = `Cannot set ${sysctl}: it must be ${value}, by a run with --init-only and all rights, or by "sysctl -w ${sysctl}=${value}" on the machine, but writing it here fails with ${failure}: current value is ${current}`;
+    return [{ subject: `sysctl ${sysctl}`, code: CODE, field, message }];
+  }
+}
+
+function pathOf(name: string): string {
+  return `${NETFILTER}/${name}`;
+}
+
+function absent({ field }: Wanted): Problem {
+  const message = `Cannot set the sysctls of connection tracking: the kernel module nf_conntrack must be loaded ("modprobe nf_conntrack" on the machine) and ${NETFILTER} readable: current value is none`;
+  return { subject: "sysctl net.netfilter", code: CODE, field, message };
+}

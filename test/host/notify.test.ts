@@ -1,0 +1,142 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Notifier } from "../../src/host/notify.ts";
+import { bind, close, recv, socket } from "../../src/libc.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+import { readableLog } from "./log.ts";
+
+const AF_UNIX = 1;
+const SOCK_DGRAM_NONBLOCK = 2 | 0x800;
+const PERIOD_MS = 10_000;
+
+/** A socket as systemd has it. */
+function supervisor(path: string) {
+  const name = Buffer.from(path.startsWith("@") ? `\0${path.slice(1)}` : `${path}\0`);
+  const address = new Uint8Array(new ArrayBuffer(2 + name.length));
+  address[0] = AF_UNIX;
+  address.set(name, 2);
+  const fd = socket(AF_UNIX, SOCK_DGRAM_NONBLOCK, 0);
+  expect(bind(fd, address)).toBe(0);
+  const buffer = new Uint8Array(new ArrayBuffer(4096));
+  return {
+    /** All datagrams since the last time. */
+    heard() {
+      const messages: string[] = [];
+      for (let n = recv(fd, buffer, 0); n >= 0; n = recv(fd, buffer, 0)) {
+        messages.push(Buffer.from(buffer.buffer, 0, n).toString());
+      }
+      return messages;
+    },
+    close: () => close(fd),
+  };
+}
+
+let directory: string;
+let path: string;
+let clock: FakeClock;
+let healthy: boolean;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-notify-"));
+  path = join(directory, "notify");
+  clock = new FakeClock();
+  healthy = true;
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+function notifier(environment: { [name: string]: string | undefined }) {
+  const { log, lines } = readableLog();
+  const one = new Notifier({ environment, pid: 77, clock, log, healthy: () => healthy });
+  return { notifier: one, lines, environment };
+}
+
+describe.each(["a path", "an abstract name"])("a supervisor on %s", (kind) => {
+  beforeEach(() => {
+    if (kind === "an abstract name") path = `@sluice-test-${process.pid}-${directory}`;
+  });
+
+  test("hears that the service is ready, how it is, and that it stops; no more after that", async () => {
+    const { heard, close } = supervisor(path);
+    const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: path });
+    expect(heard()).toEqual([]);
+    one.ready("100 Services");
+    one.status("two\nlines");
+    one.stopping();
+    one.status("late");
+    expect(heard()).toEqual(["READY=1\nSTATUS=100 Services", "STATUS=two lines", "STOPPING=1"]);
+    expect(lines).toEqual([]);
+    close();
+  });
+
+  test("hears signs of life twice in each period, while the service is healthy", async () => {
+    const { heard, close } = supervisor(path);
+    const { notifier: one } = notifier({
+      NOTIFY_SOCKET: path,
+      WATCHDOG_USEC: `${PERIOD_MS * 1000}`,
+      WATCHDOG_PID: "77",
+    });
+    await clock.advance(PERIOD_MS);
+    expect(heard()).toEqual(["WATCHDOG=1", "WATCHDOG=1"]);
+    healthy = false;
+    await clock.advance(PERIOD_MS);
+    expect(heard()).toEqual([]);
+    healthy = true;
+    await clock.advance(PERIOD_MS / 2);
+    expect(heard()).toEqual(["WATCHDOG=1"]);
+    one.stopping();
+    await clock.advance(PERIOD_MS);
+    expect(heard()).toEqual(["STOPPING=1"]);
+    close();
+  });
+});
+
+test("the watchdog of another process is not ours", async () => {
+  const { heard, close } = supervisor(path);
+  notifier({ NOTIFY_SOCKET: path, WATCHDOG_USEC: "1000", WATCHDOG_PID: "78" });
+  await clock.advance(PERIOD_MS);
+  expect(heard()).toEqual([]);
+  close();
+});
+
+test("no child process finds the variables", async () => {
+  const { environment } = notifier({
+    NOTIFY_SOCKET: path,
+    WATCHDOG_USEC: "0",
+    WATCHDOG_PID: "77",
+    HOME: "/",
+  });
+  expect(environment).toEqual({ HOME: "/" });
+});
+
+test("without a supervisor nothing is said, nor complained of", async () => {
+  const { notifier: one, lines } = notifier({ WATCHDOG_USEC: "1000" });
+  one.ready("");
+  one.stopping();
+  await clock.advance(PERIOD_MS);
+  expect(lines).toEqual([]);
+});
+
+test("a supervisor that does not listen is complained of once, and hears the rest when it does", async () => {
+  const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: path });
+  one.ready("");
+  one.status("");
+  expect(lines).toEqual([
+    'W Could not tell systemd how the service is message="READY=1\\nSTATUS=" errno=2',
+  ]);
+  const { heard, close } = supervisor(path);
+  one.status("back");
+  expect(heard()).toEqual(["STATUS=back"]);
+  close();
+});
+
+test.each(["relative", `/${"x".repeat(108)}`])(
+  "a socket's name that is none is complained of: %s",
+  async (name) => {
+    const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: name });
+    one.ready("");
+    expect(lines).toEqual([
+      `W Cannot tell systemd anything: NOTIFY_SOCKET must be a path or an abstract name value="${name}"`,
+    ]);
+  },
+);

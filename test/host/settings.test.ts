@@ -1,0 +1,223 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ConntrackSettings } from "../../src/config.ts";
+import { INITIALIZED, initializeHost } from "../../src/host/initialize.ts";
+import { KernelFiles } from "../../src/host/kernel-files.ts";
+import { HostSettings } from "../../src/host/settings.ts";
+import { Problems } from "../../src/observe/problems.ts";
+import { inFreshNetns } from "../apply/netns.ts";
+import { readableLog } from "./log.ts";
+
+const DEFAULTS: ConntrackSettings = {
+  maxPerCore: 32_768,
+  min: 131_072,
+  tcpBeLiberal: false,
+  tcpEstablishedMs: 86_400_000,
+  tcpCloseWaitMs: 3_600_000,
+  udpMs: 0,
+  udpStreamMs: 0,
+};
+/** Of a machine with four processors and little memory. */
+const FRESH = {
+  nf_conntrack_max: 65_536,
+  nf_conntrack_buckets: 16_384,
+  nf_conntrack_tcp_timeout_established: 432_000,
+  nf_conntrack_tcp_timeout_close_wait: 60,
+  nf_conntrack_tcp_be_liberal: 0,
+  nf_conntrack_udp_timeout: 30,
+  nf_conntrack_udp_timeout_stream: 120,
+};
+
+function hostOf(files: KernelFiles) {
+  const { log, lines } = readableLog();
+  const problems = new Problems(({ message }) => log.warn(message));
+  const settings = new HostSettings({ log, files, problems: (events) => problems.report(events) });
+  return { settings, problems, lines };
+}
+
+describe("on a machine of files", () => {
+  let root: string;
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "sluice-host-"));
+    put("/sys/devices/system/cpu/online", "0-3");
+    put("/proc/self/oom_score_adj", "0");
+    for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+  const sysctl = (name: string) => `/proc/sys/net/netfilter/${name}`;
+  function put(path: string, text: string): void {
+    mkdirSync(join(root, path, ".."), { recursive: true });
+    writeFileSync(root + path, `${text}\n`);
+  }
+  const read = (path: string) => readFileSync(root + path, "utf8").trim();
+
+  test("sysctls are set, each with a line of the log, and left alone when they are as they should be", () => {
+    const { settings, problems, lines } = hostOf(new KernelFiles(root));
+    expect(settings.tuneConntrack(DEFAULTS)).toBe(true);
+    expect(
+      Object.fromEntries(Object.keys(FRESH).map((name) => [name, read(sysctl(name))])),
+    ).toEqual({
+      nf_conntrack_max: "131072",
+      nf_conntrack_buckets: "32768",
+      nf_conntrack_tcp_timeout_established: "86400",
+      nf_conntrack_tcp_timeout_close_wait: "3600",
+      nf_conntrack_tcp_be_liberal: "0",
+      nf_conntrack_udp_timeout: "30",
+      nf_conntrack_udp_timeout_stream: "120",
+    });
+    expect(lines).toEqual([
+      'I Set sysctl name="net.netfilter.nf_conntrack_max" value=131072 before=65536',
+      'I Set sysctl name="net.netfilter.nf_conntrack_buckets" value=32768 before=16384',
+      'I Set sysctl name="net.netfilter.nf_conntrack_tcp_timeout_established" value=86400 before=432000',
+      'I Set sysctl name="net.netfilter.nf_conntrack_tcp_timeout_close_wait" value=3600 before=60',
+    ]);
+    // Where nothing is written, nothing needs the right to.
+    const reading = hostOf(
+      new (class extends KernelFiles {
+        override write = () => "EACCES";
+      })(root),
+    );
+    reading.settings.tuneConntrack(DEFAULTS);
+    expect([problems.count, reading.problems.count, reading.lines]).toEqual([0, 0, []]);
+  });
+
+  test("what cannot be written is told once, with what to do, until it is right", () => {
+    let failure = "EROFS";
+    class Files extends KernelFiles {
+      override write(path: string, value: number): string {
+        return failure === "" ? super.write(path, value) : failure;
+      }
+    }
+    const { settings, problems, lines } = hostOf(new Files(root));
+    const only = {
+      ...DEFAULTS,
+      tcpEstablishedMs: 0,
+      tcpCloseWaitMs: 0,
+      min: 0,
+      maxPerCore: 16_385,
+    };
+    const message = (reason: string) =>
+      `Cannot set net.netfilter.nf_conntrack_max: it must be 65540, by a run with --init-only and all rights, or by "sysctl -w net.netfilter.nf_conntrack_max=65540" on the machine, but writing it here fails with ${reason}: current value is 65536`;
+    settings.tuneConntrack(only);
+    settings.tuneConntrack(only);
+    expect(problems.list()).toContainEqual({
+      subject: "sysctl net.netfilter.nf_conntrack_max",
+      code: "SYSCTL_REFUSED",
+      field: "conntrack.maxPerCore",
+      message: message("EROFS"),
+    });
+    expect(lines.filter((line) => line.includes("nf_conntrack_max"))).toEqual([
+      `W ${message("EROFS")}`,
+    ]);
+    failure = "EACCES";
+    settings.tuneConntrack(only);
+    expect(lines.filter((line) => line.includes("nf_conntrack_max"))[1]).toBe(
+      `W ${message("EACCES")}`,
+    );
+    failure = "";
+    settings.tuneConntrack(only);
+    expect(problems.list()).toEqual([]);
+  });
+
+  test("one that the kernel does not have is told, and keeps none of the others from being set", () => {
+    rmSync(root + sysctl("nf_conntrack_buckets"));
+    const { settings, problems } = hostOf(new KernelFiles(root));
+    settings.tuneConntrack(DEFAULTS);
+    expect(
+      problems.list().map(({ subject, message }) => [subject, / with (\w+):/.exec(message)?.[1]]),
+    ).toEqual([["sysctl net.netfilter.nf_conntrack_buckets", "ENOENT"]]);
+    expect(read(sysctl("nf_conntrack_tcp_timeout_close_wait"))).toBe("3600");
+  });
+
+  test("a kernel without connection tracking is told of in one sentence, until it has it", () => {
+    rmSync(root + sysctl(""), { recursive: true });
+    const { settings, problems, lines } = hostOf(new KernelFiles(root));
+    expect(settings.tuneConntrack(DEFAULTS)).toBe(false);
+    expect(lines).toEqual([
+      'W Cannot set the sysctls of connection tracking: the kernel module nf_conntrack must be loaded ("modprobe nf_conntrack" on the machine) and /proc/sys/net/netfilter readable: current value is none',
+    ]);
+    for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
+    expect(settings.tuneConntrack(DEFAULTS)).toBe(true);
+    expect(problems.count).toBe(0);
+    expect(read(sysctl("nf_conntrack_max"))).toBe("131072");
+  });
+
+  test("a configuration that asks for nothing has no complaint without connection tracking", () => {
+    rmSync(root + sysctl(""), { recursive: true });
+    const { settings, lines } = hostOf(new KernelFiles(root));
+    settings.tuneConntrack({ ...DEFAULTS, maxPerCore: 0, tcpEstablishedMs: 0, tcpCloseWaitMs: 0 });
+    expect(lines).toEqual([]);
+  });
+
+  test("a problem ends when the configuration does not ask for it any more", () => {
+    rmSync(root + sysctl("nf_conntrack_buckets"));
+    const { settings, problems } = hostOf(new KernelFiles(root));
+    settings.tuneConntrack(DEFAULTS);
+    expect(problems.count).toBe(1);
+    settings.tuneConntrack({ ...DEFAULTS, maxPerCore: 0 });
+    expect(problems.count).toBe(0);
+  });
+
+  test("oom_score_adj is set, and not again", () => {
+    const { settings, problems } = hostOf(new KernelFiles(root));
+    settings.adjustOomScore(-999);
+    expect(read("/proc/self/oom_score_adj")).toBe("-999");
+    chmodSync(`${root}/proc/self/oom_score_adj`, 0o444);
+    settings.adjustOomScore(-999);
+    expect(problems.count).toBe(0);
+  });
+
+  test("oom_score_adj that cannot be set is told", () => {
+    class Refusing extends KernelFiles {
+      override write = () => "EACCES";
+    }
+    const { settings, problems, lines } = hostOf(new Refusing(root));
+    settings.adjustOomScore(-999);
+    settings.adjustOomScore(-999);
+    expect(lines).toEqual([
+      "W Cannot set oom_score_adj of this process: it must be -999, by CAP_SYS_RESOURCE here or by its supervisor (OOMScoreAdjust= of systemd), but writing it fails with EACCES: current value is 0",
+    ]);
+    settings.adjustOomScore(0);
+    expect(problems.count).toBe(0);
+  });
+
+  test("--init-only sets the sysctls after the probe, which loads the module", () => {
+    rmSync(root + sysctl(""), { recursive: true });
+    const { settings, problems } = hostOf(new KernelFiles(root));
+    const probe = () => {
+      for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
+    };
+    expect(initializeHost({ conntrack: DEFAULTS }, settings, probe)).toBe(INITIALIZED);
+    expect([problems.count, read(sysctl("nf_conntrack_max"))]).toEqual([0, "131072"]);
+  });
+});
+
+describe("in a real network namespace", () => {
+  inFreshNetns();
+  const files = new KernelFiles();
+  const value = (name: string) => files.number(`/proc/sys/net/netfilter/${name}`);
+
+  test("its own sysctls are set, and the machine's are told of where they are too low", () => {
+    const max = value("nf_conntrack_max") ?? 0;
+    const { settings, problems } = hostOf(files);
+    const more = { ...DEFAULTS, min: max + 4, maxPerCore: 1, tcpBeLiberal: true, udpMs: 11_000 };
+    expect(settings.tuneConntrack(more)).toBe(true);
+    expect(value("nf_conntrack_tcp_timeout_established")).toBe(86_400);
+    expect(value("nf_conntrack_tcp_timeout_close_wait")).toBe(3600);
+    expect(value("nf_conntrack_tcp_be_liberal")).toBe(1);
+    expect(value("nf_conntrack_udp_timeout")).toBe(11);
+    expect(value("nf_conntrack_max")).toBe(max);
+    expect(
+      problems.of("sysctl net.netfilter.nf_conntrack_max").map(({ message }) => message),
+    ).toEqual([expect.stringContaining(`it must be ${max + 4}`)]);
+  });
+
+  test("what is right needs no rights", () => {
+    const { settings, problems, lines } = hostOf(files);
+    settings.tuneConntrack({ ...DEFAULTS, maxPerCore: 1, min: 1 });
+    expect([problems.count, lines]).toEqual([0, []]);
+  });
+});
