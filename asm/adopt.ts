@@ -16,7 +16,7 @@ import {
   tableOf,
   valueOf,
 } from "./elements";
-import { OWNER_ADOPTED, TABLE_SLOTS } from "./layout";
+import { COMPARED_SAME, OWNER_ADOPTED, TABLE_SLOTS } from "./layout";
 import { settleOwner } from "./owners";
 import { REGION_SIZE, region } from "./region";
 import { slotItem, tableSlot, tableSlots } from "./table";
@@ -53,6 +53,26 @@ export function adopt(id: u32, count: u32): bool {
     store<u64>(element, PACKETS_UNKNOWN, ELEMENT_PACKETS);
   }
   return true;
+}
+
+/**
+ * Compares elements (key, value) that the kernel has with what is committed, and writes for each, from the start of
+ * the exchange region, an i32: COMPARED_SAME, or whose it is; OWNER_ADOPTED for a key that is not committed.
+ */
+export function compare(id: u32, count: u32): void {
+  const table = tableOf(id);
+  const size: usize = table.keySize + table.valueSize;
+  assert(<u64>count * size <= exchange.capacity);
+  for (let index: u32 = 0; index < count; index++) {
+    const from = exchange.base + index * size;
+    const element = find(table, from, hashKey(table, from));
+    let whose: i32 = OWNER_ADOPTED;
+    if (element) {
+      const same = sameBytes(valueOf(table, element), from + table.keySize, table.valueSize);
+      whose = same ? COMPARED_SAME : load<i32>(element, ELEMENT_OWNER);
+    }
+    store<i32>(exchange.base + ((<usize>index) << 2), whose);
+  }
 }
 
 /** Forgets elements (key) that the kernel turned out not to have. Returns how many were committed. */

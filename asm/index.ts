@@ -2,6 +2,7 @@
 
 export {
   adopt,
+  compare,
   countPackets,
   elementCount,
   exchangeRegion,

@@ -117,6 +117,8 @@ export const RECORD_HEADER: i32 = 8;
 export const OWNER_NODE: i32 = 0;
 /** Elements read from the kernel at start that no owner has claimed yet. */
 export const OWNER_ADOPTED: i32 = 0x7fffffff;
+/** In place of an owner, where elements are compared: this one is what is committed. */
+export const COMPARED_SAME: i32 = -1;
 /** One diff deletes no more of these than this: what another cluster left behind may be any number. */
 export const LEFTOVERS_AT_ONCE: u32 = 20000;
 

@@ -125,6 +125,11 @@ export interface Core {
    * Returns how many had been committed.
    */
   forget(table: TableId, keys: Uint8Array, count: number): number;
+  /**
+   * Compares elements that were read from the kernel with what is committed. For each: COMPARED_SAME if it is that, else
+   * whose next diff has to mend it once it was adopted: OWNER_ADOPTED's if its key is not committed (asm/layout.ts).
+   */
+  compare(table: TableId, keysAndValues: Uint8Array, count: number): Int32Array;
   /** Number of committed elements, of one table or of all. */
   elementCount(table?: TableId): number;
   /** Number of committed elements of an owner, counted no further than `most`. */

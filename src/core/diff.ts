@@ -19,6 +19,7 @@ export interface DiffExports extends HeapExports {
   ignoredCount(): number;
   exchangeRegion(bytes: number): number;
   adopt(table: number, count: number): number;
+  compare(table: number, count: number): void;
   forget(table: number, count: number): number;
   countPackets(table: number, count: number): void;
   rewind(): void;
@@ -36,6 +37,7 @@ type DiffHalf = Pick<
   | "diff"
   | "commit"
   | "adopt"
+  | "compare"
   | "forget"
   | "elementCount"
   | "ownedElements"
@@ -92,6 +94,16 @@ export function diffHalf(wasm: Wasm<DiffExports>): DiffHalf {
     forget(table, keys, count) {
       hand(`forget ${count} elements`, checked(keys, count, keySize(table)));
       return exports.forget(table, count);
+    },
+
+    compare(table, keysAndValues, count) {
+      const size = keySize(table) + valueSize(table);
+      const doing = `compare ${count} elements`;
+      const bytes = checked(keysAndValues, count, size);
+      const base = exchange(doing, bytes.byteLength);
+      wasm.u8().set(bytes, base);
+      exports.compare(table, count);
+      return new Int32Array(wasm.u8().buffer, base, count).slice();
     },
 
     count(table, keysAndPackets, count) {

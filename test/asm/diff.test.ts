@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
+import { COMPARED_SAME, OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import {
   type Batch,
   elementName,
@@ -269,6 +269,22 @@ for (const build of BUILDS)
       expect(core.elementCount(slots)).toBe(2);
       expect(sync(core, kernel, batch)).toBe(1);
       expect(committed(core)).toEqual(kernel.elements);
+    });
+
+    test("what the kernel has is compared with what is committed", () => {
+      const core = createTestCore(build);
+      const owner = core.service("default/web");
+      sync(core, new KernelModel(), [{ owner, records: [frontend(1, [1, 2])] }]);
+      const pair = (slot: number, endpoint: number): Uint8Array =>
+        fromHex(slotKey(keyOf(slots, 1), slot) + valueFor(slots, endpoint));
+      const found = [pair(0, 1), pair(1, 7), pair(8, 1)];
+      expect([...core.compare(slots, concat(...found), 3)]).toEqual([
+        COMPARED_SAME,
+        owner,
+        OWNER_ADOPTED,
+      ]);
+      core.adopt(slots, concat(...found), 3);
+      expect([...core.compare(slots, concat(...found), 3)]).toEqual(Array(3).fill(COMPARED_SAME));
     });
 
     test("hasEndpoint knows the endpoints of a frontend and of no other", () => {
