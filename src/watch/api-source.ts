@@ -116,6 +116,7 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
   ];
 
   return {
+    access,
     start() {
       for (const each of reflectors) each.start();
     },

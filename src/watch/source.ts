@@ -1,5 +1,6 @@
 /** What every source of objects offers: the API server, or a directory of manifests. */
 import type { TellProblems } from "../types.ts";
+import type { ClusterAccess } from "./access.ts";
 import type { JsonObject } from "./json.ts";
 
 export interface SourceEvents {
@@ -31,6 +32,8 @@ export interface SourceStatus {
 export interface Source {
   start(): void;
   stop(): void;
+  /** The API server it reads from, for whoever writes to it; absent where there is none. */
+  readonly access?: ClusterAccess;
   readonly synced: boolean;
   status(): SourceStatus;
 }

@@ -24,8 +24,20 @@ export interface Transport {
   close(): void;
 }
 
+export interface WriteRequest {
+  readonly method: "POST" | "PATCH";
+  readonly path: string;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+export interface WritableTransport extends Transport {
+  /** Sends a body. The answer is JSON, and the result ends it early, as with `get`. */
+  send(request: WriteRequest, handler: ResponseHandler): (reason: SluiceError) => void;
+}
+
 /** HTTP/1.1 by undici's dispatch, which hands over each chunk as it comes off the socket. */
-export function openTransport(access: ClusterAccess): Transport {
+export function openTransport(access: ClusterAccess): WritableTransport {
   let client: Client | undefined;
   let material: TlsMaterial | undefined;
   const base = new URL(access.server);
@@ -54,18 +66,28 @@ export function openTransport(access: ClusterAccess): Transport {
     return client;
   };
 
+  const dispatch = (
+    what: { readonly method: string; readonly path: string; readonly body?: string },
+    headers: { readonly [name: string]: string },
+    handler: ResponseHandler,
+  ) => {
+    const request = new Request(access.server, handler);
+    access.identity().then(
+      ({ authorization, tls }) => {
+        if (request.done) return;
+        const all = { ...headers, "user-agent": "sluice", ...bearer(authorization) };
+        connected(tls).dispatch({ ...what, path: prefix + what.path, headers: all }, request);
+      },
+      (thrown: unknown) => request.fail(thrown),
+    );
+    return (reason: SluiceError) => request.abort(reason);
+  };
+
   return {
-    get(path, accept, handler) {
-      const request = new Request(access.server, handler);
-      access.identity().then(
-        ({ authorization, tls }) => {
-          if (request.done) return;
-          const headers = { accept, "user-agent": "sluice", ...bearer(authorization) };
-          connected(tls).dispatch({ path: prefix + path, method: "GET", headers }, request);
-        },
-        (thrown: unknown) => request.fail(thrown),
-      );
-      return (reason) => request.abort(reason);
+    get: (path, accept, handler) => dispatch({ method: "GET", path }, { accept }, handler),
+    send({ method, path, contentType, body }, handler) {
+      const headers = { accept: "application/json", "content-type": contentType };
+      return dispatch({ method, path, body }, headers, handler);
     },
     close() {
       void client?.destroy();

@@ -230,4 +230,37 @@ describe("a request", () => {
     transport.close();
     server.close();
   });
+
+  test("may have a body, and the connection it used is closed with the transport", async () => {
+    const seen: string[] = [];
+    const server = createServer((request, response) => {
+      let body = "";
+      request.on("data", (chunk) => {
+        body += chunk;
+      });
+      request.on("end", () => {
+        seen.push(`${request.method} ${request.url} ${request.headers["content-type"]} ${body}`);
+        response.end("{}");
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const transport = openTransport({ ...access({}), server: `http://127.0.0.1:${port}/prefix` });
+    const contentType = "application/json";
+    for (const method of ["POST", "PATCH"] as const) {
+      await new Promise<void>((resolve, reject) => {
+        const request = { method, path: "/events", contentType, body: "{é}" };
+        const ignored = { onStart() {}, onData() {} };
+        transport.send(request, { ...ignored, onEnd: resolve, onError: reject });
+      });
+    }
+    expect(seen).toEqual([
+      "POST /prefix/events application/json {é}",
+      "PATCH /prefix/events application/json {é}",
+    ]);
+    const closed = new Promise((resolve) => server.close(resolve));
+    transport.close();
+    // Resolves only when no connection is left.
+    await closed;
+  });
 });
