@@ -2,13 +2,20 @@
 import type { Backend, LocalDetector } from "./apply/backend.ts";
 import { createNftablesBackend } from "./apply/nftables/backend.ts";
 import type { Config } from "./config.ts";
+import { hostFacts } from "./host/facts.ts";
+import { isLiberal, resolveDropInvalid } from "./host/invalid-packets.ts";
 import type { Cidr } from "./types.ts";
 
 /** `podCidrs` are the Node's, and matter in NodeCIDR mode only. Touches nothing in the kernel yet. */
 export function createBackend(config: Config, podCidrs: readonly Cidr[]): Backend {
-  const { masqueradeBit, masqueradeAll, counters } = config;
+  const { masqueradeBit, masqueradeAll, counters, conntrack } = config;
   const detector = detectorOf(config, podCidrs);
-  return createNftablesBackend({ masqueradeBit, masqueradeAll, counters, detector });
+  const dropInvalid = resolveDropInvalid(
+    config.dropInvalid,
+    hostFacts().kernelRelease,
+    conntrack.tcpBeLiberal || isLiberal(),
+  );
+  return createNftablesBackend({ masqueradeBit, masqueradeAll, dropInvalid, counters, detector });
 }
 
 /** As upstream, only the first range of each family counts. */

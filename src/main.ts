@@ -47,6 +47,7 @@ function cleanup(): void {
   const backend = createNftablesBackend({
     masqueradeBit: 0,
     masqueradeAll: false,
+    dropInvalid: false,
     counters: false,
     detector: { kind: "cidr" },
   });

@@ -14,6 +14,8 @@ export interface SkeletonOptions {
   /** Bit of the packet mark that asks for masquerading, 0 to 31. */
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
+  /** Forwarded packets that connection tracking takes for invalid go no further. */
+  readonly dropInvalid: boolean;
   readonly detector: LocalDetector;
   /** Count new connections on elements. */
   readonly counters: boolean;

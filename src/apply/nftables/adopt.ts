@@ -23,7 +23,7 @@ import { DISPATCHES, type Dispatch, dispatchMap } from "./names.ts";
 import { type ReadChain, readChains, readRules, readSets } from "./read.ts";
 import { sameRules } from "./rules-compare.ts";
 import { allSets } from "./sets.ts";
-import { skeleton } from "./skeleton.ts";
+import { skeleton, unwantedChain } from "./skeleton.ts";
 import { readTableElements, readTableElementsAt, type TableElements } from "./table-read.ts";
 
 /**
@@ -103,8 +103,10 @@ export function condition(
     if (list === undefined) byChain.set(chain, [expressions]);
     else list.push(expressions);
   }
+  const unwanted = unwantedChain(options);
   const intact =
     mark === rulesComment(options) &&
+    !(unwanted !== undefined && found.has(unwanted)) &&
     wanted.every(
       ({ name, rules }) =>
         found.get(name)?.accepts !== false && sameRules(rules, byChain.get(name) ?? []),

@@ -61,6 +61,18 @@ export function writeChain(batch: Batch, chain: Chain, table = TABLE): void {
   batch.close(message);
 }
 
+/** NFT_MSG_DELCHAIN, with its rules, of a chain that is there or not, and hangs wherever it hangs. */
+export function writeDeleteChain(batch: Batch, name: string): void {
+  // Without a hook it changes nothing of one that is there; after it, deleting finds one in any case.
+  writeChain(batch, { name, rules: [] });
+  const message = batch.open(nft.NFT_MSG_DELCHAIN, 0);
+  writeAttributes(batch.writer, [
+    [nft.NFTA_CHAIN_TABLE, TABLE],
+    [nft.NFTA_CHAIN_NAME, name],
+  ]);
+  batch.close(message);
+}
+
 /** NFT_MSG_DELRULE of all rules of a chain. */
 export function writeFlush(batch: Batch, chain: string): void {
   const message = batch.open(nft.NFT_MSG_DELRULE, 0);

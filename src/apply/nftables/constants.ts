@@ -8,6 +8,7 @@ export const NF_DROP = 0;
 export const NF_ACCEPT = 1;
 export const NF_INET_PRE_ROUTING = 0;
 export const NF_INET_LOCAL_IN = 1;
+export const NF_INET_FORWARD = 2;
 export const NF_INET_LOCAL_OUT = 3;
 export const NF_INET_POST_ROUTING = 4;
 
@@ -149,6 +150,7 @@ export const NFTA_META_DREG = 1;
 export const NFTA_META_KEY = 2;
 export const NFTA_META_SREG = 3;
 
+export const NFT_CT_STATE = 0;
 export const NFT_CT_STATUS = 2;
 export const NFT_CT_PROTO_DST = 12;
 export const NFT_CT_DST_IP = 20;
@@ -158,7 +160,9 @@ export const NFTA_CT_KEY = 2;
 export const NFTA_CT_DIRECTION = 3;
 /** linux/netfilter/nf_conntrack_tuple_common.h */
 export const IP_CT_DIR_ORIGINAL = 0;
-/** linux/netfilter/nf_conntrack_common.h: enum ip_conntrack_status */
+// linux/netfilter/nf_conntrack_common.h
+export const NF_CT_STATE_INVALID_BIT = 1;
+/** enum ip_conntrack_status */
 export const IPS_DST_NAT = 0x20;
 
 export const NFT_FIB_RESULT_ADDRTYPE = 3;

@@ -3,13 +3,13 @@ import type { SkeletonOptions } from "../backend.ts";
 import { NLM_F_CREATE } from "../netlink/constants.ts";
 import { type KnownActions, writeFlushActions } from "./actions.ts";
 import { Batch } from "./batch.ts";
-import { writeChain, writeFlush, writeRules } from "./chains.ts";
+import { writeChain, writeDeleteChain, writeFlush, writeRules } from "./chains.ts";
 import * as nft from "./constants.ts";
 import { type Attribute, writeAttributes } from "./expressions.ts";
 import { TABLE } from "./names.ts";
 import { actionChains, sampleActions } from "./pick.ts";
 import { allSets, writeSet } from "./sets.ts";
-import { skeleton } from "./skeleton.ts";
+import { skeleton, unwantedChain } from "./skeleton.ts";
 import { comment } from "./userdata.ts";
 
 /** What the comment of a table of ours starts with, whatever its version. */
@@ -103,6 +103,8 @@ export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: K
  */
 export function writeRefill(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
   const chains = [...commentedSkeleton(options), ...actions.chains()];
+  const unwanted = unwantedChain(options);
+  if (unwanted !== undefined) writeDeleteChain(batch, unwanted);
   for (const chain of chains) writeChain(batch, chain);
   for (const chain of chains) writeFlush(batch, chain.name);
   writeFlushActions(batch);

@@ -106,6 +106,15 @@ export function translated(): readonly Expression[] {
   ];
 }
 
+/** ct state invalid */
+export function invalid(): readonly Expression[] {
+  return [
+    ct(nft.NFT_CT_STATE, 0),
+    bitwise(0, hostOrder(nft.NF_CT_STATE_INVALID_BIT), hostOrder(0)),
+    compare("neq", 0, hostOrder(0)),
+  ];
+}
+
 /** fib saddr|daddr type local, or != local */
 export function local(op: "eq" | "neq", of: "saddr" | "daddr"): readonly Expression[] {
   return [fibType(of, 0), compare(op, 0, hostOrder(nft.RTN_LOCAL))];

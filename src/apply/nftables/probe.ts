@@ -23,7 +23,14 @@ import {
   reject,
 } from "./expressions.ts";
 import { writeDeleteTable, writeTable } from "./install.ts";
-import { frontendKey, local, originalDestination, originalPortKey, translated } from "./match.ts";
+import {
+  frontendKey,
+  invalid,
+  local,
+  originalDestination,
+  originalPortKey,
+  translated,
+} from "./match.ts";
 import { actionChains, sampleActions } from "./pick.ts";
 import { allSets, type SetSpec, writeSet } from "./sets.ts";
 import { skeleton } from "./skeleton.ts";
@@ -63,6 +70,7 @@ const FEATURES: readonly Feature[] = [
   },
   { name: "fib in the family inet", needs: [], chains: [prerouting(...local("eq", "saddr"))] },
   { name: "conntrack status", needs: [], chains: [prerouting(...translated())] },
+  { name: "conntrack state", needs: [], chains: [prerouting(...invalid())] },
   {
     name: "conntrack's original destination",
     needs: [],

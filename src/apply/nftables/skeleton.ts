@@ -3,7 +3,8 @@
  * its nft text; the tests hold the two to each other.
  *
  * Everything hangs in nat hooks, which see the first packet of a connection only: an established
- * connection costs nothing. That takes reject in prerouting, which kernels have from 5.9.
+ * connection costs nothing. That takes reject in prerouting, which kernels have from 5.9. The one exception
+ * is a chain that most nodes do without: FORWARD_CHAIN.
  */
 import type { Family } from "../../plan/tables.ts";
 import type { SkeletonOptions } from "../backend.ts";
@@ -15,6 +16,7 @@ import {
   destination,
   dispatch,
   frontendKey,
+  invalid,
   local,
   mark,
   marked,
@@ -32,13 +34,16 @@ import {
 export const REJECT_CHAIN = "reject-connection";
 /** Clears the mark and masquerades. */
 const MASQUERADE_CHAIN = "masquerade-marked";
+/** Drops what is invalid, by the option `dropInvalid`. */
+export const FORWARD_CHAIN = "filter-forward";
 /** Where the action `accept` goes: to what is done with a frontend nobody serves. */
 export function unservedChain(family: Family): string {
   return `unserved${family}`;
 }
 
-// linux/netfilter_ipv4.h: NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC
+// linux/netfilter_ipv4.h: NF_IP_PRI_NAT_DST, NF_IP_PRI_FILTER and NF_IP_PRI_NAT_SRC
 const PRIORITY_DSTNAT = -100;
+const PRIORITY_FILTER = 0;
 const PRIORITY_SRCNAT = 100;
 
 /** nft's words for an address and for its test, by family. */
@@ -80,7 +85,25 @@ export function skeleton(options: SkeletonOptions): readonly Chain[] {
     baseChain("nat-postrouting", nft.NF_INET_POST_ROUTING, PRIORITY_SRCNAT, "postrouting"),
     // Endpoints on this very node: their connections end in input, without postrouting.
     baseChain("nat-input", nft.NF_INET_LOCAL_IN, PRIORITY_SRCNAT, "learn", true),
+    ...(options.dropInvalid ? [dropInvalid()] : []),
   ];
+}
+
+/**
+ * The name of a chain of ours that these options do without. The kernel may have it from a time with other
+ * options.
+ */
+export function unwantedChain({ dropInvalid }: SkeletonOptions): string | undefined {
+  return dropInvalid ? undefined : FORWARD_CHAIN;
+}
+
+/** As kube-proxy's iptables mode: what is invalid is not translated either, and its receiver would answer it. */
+function dropInvalid(): Chain {
+  const hook: Hook = { type: "filter", number: nft.NF_INET_FORWARD, priority: PRIORITY_FILTER };
+  return {
+    ...{ name: FORWARD_CHAIN, hook },
+    rules: [rule("ct state invalid drop", invalid(), verdict("drop"))],
+  };
 }
 
 /** A packet passes only the rules of its family. */

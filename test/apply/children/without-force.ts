@@ -8,6 +8,7 @@ import { add, element, operationList, rememberingCore } from "../operations.ts";
 const backend = createNftablesBackend({
   masqueradeBit: 14,
   masqueradeAll: false,
+  dropInvalid: false,
   counters: false,
   detector: { kind: "cidr" },
 });

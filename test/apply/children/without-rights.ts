@@ -6,6 +6,7 @@ import { rememberingCore } from "../operations.ts";
 const backend = createNftablesBackend({
   masqueradeBit: 14,
   masqueradeAll: false,
+  dropInvalid: false,
   counters: true,
   detector: { kind: "cidr" },
 });

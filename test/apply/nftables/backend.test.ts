@@ -3,7 +3,8 @@ import type { Backend, CounterSink, SkeletonOptions } from "../../../src/apply/b
 import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
-import { readChains, readRules } from "../../../src/apply/nftables/read.ts";
+import { NF_INET_FORWARD } from "../../../src/apply/nftables/constants.ts";
+import { readChains, readGeneration, readRules } from "../../../src/apply/nftables/read.ts";
 import { SluiceError } from "../../../src/errors.ts";
 import { parseCidr } from "../../../src/net/address.ts";
 import { tableId } from "../../../src/plan/tables.ts";
@@ -27,6 +28,7 @@ inFreshNetns();
 const OPTIONS: SkeletonOptions = {
   masqueradeBit: 14,
   masqueradeAll: false,
+  dropInvalid: false,
   counters: true,
   detector: { kind: "cidr" },
 };
@@ -273,6 +275,7 @@ describe("a table that an earlier run left", () => {
       { detector: { kind: "interface", name: "cni0", prefix: false } },
       'iifname != "cni0" fib',
     ],
+    ["what is invalid dropped", { dropInvalid: true }, "ct state invalid drop"],
   ])("with %s gets other rules and keeps its elements", (_name, options, rule) => {
     const { outcome, adopted } = adopt(options);
     expect([outcome, adopted]).toEqual(["adopted", lines(WORLD)]);
@@ -292,6 +295,7 @@ describe("a table that an earlier run left", () => {
     ["a prefix of interfaces", { detector: { kind: "interface", name: "veth", prefix: true } }],
     ["ranges", { detector: { kind: "cidr", ipv4: RANGE, ipv6: RANGE6 } }],
     ["no counters", { counters: false }],
+    ["what is invalid dropped", { dropInvalid: true }],
   ])("is recognised as whole with %s", (_name, options) => {
     const first = adopt(options).backend;
     apply(first, remove(1, ...WORLD), add(1, ...WORLD));
@@ -421,6 +425,37 @@ describe("a table that an earlier run left", () => {
   test("goes by cleanup, which needs no start", () => {
     expect(backendWith().cleanup()).toBe("removed");
     expect(run("nft", "list", "tables")).toBe("");
+  });
+
+  test("gets and loses the chain for what is invalid in one transaction each, and keeps its elements", () => {
+    const client =
+      "add element inet sluice affinity4 { 198.51.100.7 . 10.96.0.1 . tcp . 80 timeout 1h : 10.244.0.1 . 8080 }";
+    pipe(client, "nft", "-f", "-");
+    const socket = new NetlinkSocket(NETLINK_NETFILTER);
+    const without = sortedChains(ruleset());
+    for (const [dropInvalid, chains] of [
+      [true, 1],
+      [false, 0],
+    ] as const) {
+      const before = readGeneration(socket);
+      expect(adopt({ dropInvalid })).toMatchObject({ outcome: "adopted", adopted: lines(WORLD) });
+      expect(readGeneration(socket)).toBe(before + 1);
+      const forward = readChains(socket).filter(({ hook }) => hook?.number === NF_INET_FORWARD);
+      expect(forward.length).toBe(chains);
+    }
+    expect(sortedChains(ruleset())).toEqual(without);
+    expect(run("nft", "list", "map", "inet", "sluice", "affinity4")).toContain("198.51.100.7");
+    socket.close();
+  });
+
+  test.each([
+    "add chain inet sluice filter-forward { type filter hook forward priority 0; policy drop; }",
+    "add chain inet sluice filter-forward; add rule inet sluice filter-forward drop",
+  ])("loses what somebody else puts in the place of that chain: %s", (damage) => {
+    const whole = sortedChains(ruleset());
+    pipe(damage, "nft", "-f", "-");
+    expect(adopt()).toMatchObject({ outcome: "adopted", adopted: lines(WORLD) });
+    expect(sortedChains(ruleset())).toEqual(whole);
   });
 
   test("of a later version is replaced", () => {

@@ -17,6 +17,7 @@ beforeAll(() => {
   backend = createNftablesBackend({
     masqueradeBit: 14,
     masqueradeAll: false,
+    dropInvalid: false,
     counters: true,
     detector: {
       kind: "cidr",

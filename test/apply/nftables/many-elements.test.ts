@@ -52,6 +52,7 @@ const slots = elements.filter(({ table }) => table === TABLE);
 const OPTIONS = {
   masqueradeBit: 14,
   masqueradeAll: false,
+  dropInvalid: false,
   counters: true,
   detector: { kind: "cidr" },
 } as const;

@@ -11,6 +11,7 @@ inFreshNetns();
 const OPTIONS: SkeletonOptions = {
   masqueradeBit: 14,
   masqueradeAll: false,
+  dropInvalid: false,
   counters: true,
   detector: { kind: "cidr" },
 };

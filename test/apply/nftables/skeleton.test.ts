@@ -21,6 +21,7 @@ const cidr = (text: string) => parseCidr(text) as Cidr;
 const options = (detector: LocalDetector, more: Partial<SkeletonOptions> = {}) => ({
   masqueradeBit: 14,
   masqueradeAll: false,
+  dropInvalid: false,
   counters: true,
   detector,
   ...more,
@@ -42,6 +43,7 @@ const VARIANTS: readonly (readonly [string, SkeletonOptions])[] = [
   ["pods by their bridge", options({ kind: "interface", name: "cni0", prefix: false })],
   ["pods by a prefix of interfaces", options({ kind: "interface", name: "veth", prefix: true })],
   ["everything masqueraded, by bit 0", options(CIDRS, { masqueradeAll: true, masqueradeBit: 0 })],
+  ["what is invalid dropped", options(CIDRS, { dropInvalid: true })],
   // nft prints a test of bit 31 as a range, so the last bit with a plain text is 30.
   ["mark bit 30, without counters", options(CIDRS, { masqueradeBit: 30, counters: false })],
 ];

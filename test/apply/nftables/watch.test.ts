@@ -26,6 +26,7 @@ beforeEach(() => {
   backend = createNftablesBackend({
     masqueradeBit: 14,
     masqueradeAll: false,
+    dropInvalid: false,
     counters: true,
     detector: { kind: "cidr" },
   });
@@ -78,6 +79,7 @@ test("nothing is told after the backend was closed", async () => {
   backend = createNftablesBackend({
     masqueradeBit: 14,
     masqueradeAll: false,
+    dropInvalid: false,
     counters: true,
     detector: { kind: "cidr" },
   });
