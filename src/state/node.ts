@@ -1,8 +1,9 @@
 /** This node's object, as far as a proxy cares. Nodes are few: they come as JSON. */
+
+import { listAt, objectAt, textAt } from "../json.ts";
 import { parseAddress, parseCidr } from "../net/address.ts";
 import { isUnspecified } from "../net/ip.ts";
 import type { Address, Cidr, NodeFacts, Problem } from "../types.ts";
-import { listAt, objectAt, textAt } from "./json.ts";
 
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 /** The cluster autoscaler's mark on a node it is about to remove (KEP-3836). */

@@ -2,10 +2,10 @@
 
 import type { Clock } from "../clock.ts";
 import { SluiceError } from "../errors.ts";
+import { type JsonObject, listAt, objectAt, textAt } from "../json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../limits.ts";
 import { parseCidr } from "../net/address.ts";
 import type { ClusterAccess } from "./access.ts";
-import type { JsonObject } from "./json.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
 import {
   ENDPOINT_SLICES,
@@ -150,16 +150,13 @@ function summary(name: string, synced: boolean, all: readonly ReflectorStatus[])
 }
 
 function hasAddress(node: JsonObject): boolean {
-  const { status } = node;
-  if (typeof status !== "object" || status === null || !("addresses" in status)) return false;
-  return Array.isArray(status.addresses) && status.addresses.length > 0;
+  return listAt(objectAt(node, "status"), "addresses").length > 0;
 }
 
-function hasPodCidr({ spec }: JsonObject): boolean {
-  if (typeof spec !== "object" || spec === null) return false;
-  const one = "podCIDR" in spec ? [spec.podCIDR] : [];
-  const several = "podCIDRs" in spec && Array.isArray(spec.podCIDRs) ? spec.podCIDRs : [];
-  return [...one, ...several].some((text) => typeof text === "string" && parseCidr(text));
+function hasPodCidr(node: JsonObject): boolean {
+  const spec = objectAt(node, "spec");
+  const all = [textAt(spec, "podCIDR"), ...listAt(spec, "podCIDRs")];
+  return all.some((text) => typeof text === "string" && parseCidr(text));
 }
 
 function noPodCidrs(nodeName: string): SluiceError {

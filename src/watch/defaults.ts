@@ -1,10 +1,10 @@
 /** What the API server would have filled in: manifests come without its defaults (core/v1 and discovery/v1 defaults.go). */
-import type { JsonObject } from "./json.ts";
+import { isObject, type JsonObject } from "../json.ts";
 
 /** A copy with defaults. What has an unexpected shape stays as it is, for the decoder to complain about. */
 export function withDefaults(kind: string, object: JsonObject): JsonObject {
   const { metadata } = object;
-  if (!isMap(metadata)) return object;
+  if (!isObject(metadata)) return object;
   switch (kind) {
     case "Service":
       return service({ ...object, metadata: { namespace: "default", ...metadata } });
@@ -19,7 +19,7 @@ const CLIENT_IP_TIMEOUT_S = 10_800;
 
 function service(object: JsonObject): JsonObject {
   const { spec, status } = object;
-  if (!isMap(spec)) return object;
+  if (!isObject(spec)) return object;
   const { type = "ClusterIP", clusterIP, clusterIPs, externalIPs, ports } = spec;
   const addresses = clusterIPs ?? (clusterIP === undefined ? [] : [clusterIP]);
   const external =
@@ -41,25 +41,25 @@ function service(object: JsonObject): JsonObject {
       ports: mapEach(ports, (port) => ({ protocol: "TCP", ...port })),
       ...affinity(spec),
     },
-    ...(isMap(status) ? { status: loadBalancer(status) } : {}),
+    ...(isObject(status) ? { status: loadBalancer(status) } : {}),
   };
 }
 
 function affinity(spec: JsonObject): JsonObject {
   const { sessionAffinity, sessionAffinityConfig: config } = spec;
   if (sessionAffinity !== "ClientIP") return {};
-  const { clientIP } = isMap(config) ? config : {};
+  const { clientIP } = isObject(config) ? config : {};
   return {
     sessionAffinityConfig: {
-      ...(isMap(config) ? config : {}),
-      clientIP: { timeoutSeconds: CLIENT_IP_TIMEOUT_S, ...(isMap(clientIP) ? clientIP : {}) },
+      ...(isObject(config) ? config : {}),
+      clientIP: { timeoutSeconds: CLIENT_IP_TIMEOUT_S, ...(isObject(clientIP) ? clientIP : {}) },
     },
   };
 }
 
 function loadBalancer(status: JsonObject): JsonObject {
   const { loadBalancer } = status;
-  if (!isMap(loadBalancer)) return status;
+  if (!isObject(loadBalancer)) return status;
   const { ingress } = loadBalancer;
   return {
     ...status,
@@ -84,9 +84,5 @@ function family(address: unknown): string {
 
 function mapEach(value: unknown, change: (entry: JsonObject) => JsonObject): unknown {
   if (!Array.isArray(value)) return value;
-  return value.map((entry: unknown) => (isMap(entry) ? change(entry) : entry));
-}
-
-export function isMap(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return value.map((entry: unknown) => (isObject(entry) ? change(entry) : entry));
 }

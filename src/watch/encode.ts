@@ -4,7 +4,8 @@
  * k8s.io/apimachinery meta/v1 and runtime.
  */
 import type { ObjectKind } from "../core/core.ts";
-import { type EventType, type JsonObject, metadataOf } from "./json.ts";
+import type { JsonObject } from "../json.ts";
+import { type EventType, metadataOf } from "./json.ts";
 import { ObjectFields } from "./object-fields.ts";
 import { ProtobufWriter } from "./protobuf-writer.ts";
 

@@ -1,10 +1,11 @@
 /** Reads untyped configuration field by field, and names the field in every complaint. */
+import { isObject, type JsonObject } from "../json.ts";
 import { kubeconfigError } from "./credentials.ts";
 
 export class Fields {
   readonly #file: string;
   readonly #path: string;
-  readonly #values: { readonly [name: string]: unknown };
+  readonly #values: JsonObject;
 
   /** @param path of this object inside the file, "" for its root. */
   constructor(file: string, path: string, value: unknown) {
@@ -29,7 +30,7 @@ export class Fields {
   }
 
   /** The untyped value as it is, for a library that reads it itself. */
-  raw(): { readonly [name: string]: unknown } {
+  raw(): JsonObject {
     return this.#values;
   }
 
@@ -76,10 +77,6 @@ export class Fields {
       (entry, index) => new Fields(this.#file, this.path(`${field}[${index}]`), entry),
     );
   }
-}
-
-function isObject(value: unknown): value is { readonly [name: string]: unknown } {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function kindOf(value: unknown): string {

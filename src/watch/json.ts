@@ -1,17 +1,15 @@
 /** The API server's JSON bodies: lists, and watches of one event per line. */
 import type { FeedResult } from "../core/core.ts";
 import { messageOf, SluiceError } from "../errors.ts";
+import { isObject, type JsonObject, objectAt, textAt } from "../json.ts";
 import type { Body } from "./sink.ts";
-
-/** An object of the API as JSON has it; nothing about it is certain. */
-export interface JsonObject {
-  readonly [name: string]: unknown;
-}
 
 export type EventType = "ADDED" | "MODIFIED" | "DELETED";
 
 /** Takes one object; says whether anything changed. */
 export type Apply = (type: EventType, object: JsonObject) => boolean;
+
+export const NOTHING: FeedResult = { objects: false, initialEnd: false };
 
 const INITIAL_END = "k8s.io/initial-events-end";
 
@@ -31,7 +29,7 @@ export class JsonWatch implements Body {
   take(chunk: Uint8Array): FeedResult {
     const lines = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split("\n");
     this.#rest = lines.pop() ?? "";
-    let result: FeedResult = { objects: false, initialEnd: false };
+    let result = NOTHING;
     for (const line of lines) {
       if (line.trim() !== "") result = merge(result, this.#event(parseObject(line)));
     }
@@ -40,7 +38,7 @@ export class JsonWatch implements Body {
 
   /** A line that was cut off is dropped: the watch resumes before it. */
   end(): FeedResult {
-    return { objects: false, initialEnd: false };
+    return NOTHING;
   }
 
   close(): void {
@@ -52,11 +50,8 @@ export class JsonWatch implements Body {
     const object = asObject(content);
     if (type === "ERROR") {
       const { code, message } = object;
-      return {
-        objects: false,
-        initialEnd: false,
-        status: { code: Number(code ?? 500), message: String(message ?? "") },
-      };
+      const status = { code: Number(code ?? 500), message: String(message ?? "") };
+      return { ...NOTHING, status };
     }
     const { resourceVersion, annotations } = metadataOf(object);
     if (type === "BOOKMARK") {
@@ -86,7 +81,7 @@ export class JsonList implements Body {
 
   take(chunk: Uint8Array): FeedResult {
     this.#chunks.push(chunk.slice());
-    return { objects: false, initialEnd: false };
+    return NOTHING;
   }
 
   end(): FeedResult {
@@ -116,23 +111,14 @@ export interface Metadata {
 
 /** The parts of an object's metadata that are looked at, "" and {} when absent or of another type. */
 export function metadataOf(object: JsonObject): Metadata {
-  const { metadata } = object;
-  const {
-    namespace,
-    name,
-    resourceVersion,
-    continue: token,
-    labels,
-    annotations,
-  } = mapOf(metadata);
-  const text = (value: unknown) => (typeof value === "string" ? value : "");
+  const metadata = objectAt(object, "metadata");
   return {
-    namespace: text(namespace),
-    name: text(name),
-    resourceVersion: text(resourceVersion),
-    continueToken: text(token),
-    labels: mapOf(labels),
-    annotations: mapOf(annotations),
+    namespace: textAt(metadata, "namespace"),
+    name: textAt(metadata, "name"),
+    resourceVersion: textAt(metadata, "resourceVersion"),
+    continueToken: textAt(metadata, "continue"),
+    labels: objectAt(metadata, "labels"),
+    annotations: objectAt(metadata, "annotations"),
   };
 }
 
@@ -153,14 +139,6 @@ function parseObject(text: string): JsonObject {
     throw malformed(messageOf(thrown), thrown);
   }
   return asObject(value);
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function mapOf(value: unknown): JsonObject {
-  return isObject(value) ? value : {};
 }
 
 function asObject(value: unknown): JsonObject {

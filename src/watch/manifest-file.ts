@@ -1,8 +1,8 @@
 /** One manifest file: its objects with the lines they begin at, or the line that cannot be read. */
 import { messageOf } from "../errors.ts";
+import { isObject, type JsonObject } from "../json.ts";
 import type { Problem } from "../types.ts";
-import { isMap, withDefaults } from "./defaults.ts";
-import type { JsonObject } from "./json.ts";
+import { withDefaults } from "./defaults.ts";
 
 export type ManifestKind = "Service" | "EndpointSlice" | "Node" | "ServiceCIDR";
 
@@ -78,7 +78,7 @@ async function fromYaml(path: string, text: string): Promise<Entry[] | Problem> 
   const lineCounter = new LineCounter();
   const entries: Entry[] = [];
   const lineOf = (node: unknown): number => {
-    const { range } = isMap(node) ? node : {};
+    const { range } = isObject(node) ? node : {};
     return Array.isArray(range) ? lineCounter.linePos(Number(range[0])).line : 1;
   };
   try {
@@ -105,7 +105,7 @@ async function fromYaml(path: string, text: string): Promise<Entry[] | Problem> 
 
 /** The items of a List, a ServiceList and so on. */
 function listItems(value: unknown): readonly unknown[] | undefined {
-  if (!isMap(value)) return undefined;
+  if (!isObject(value)) return undefined;
   const { kind, items } = value;
   return typeof kind === "string" && kind.endsWith("List") && Array.isArray(items)
     ? items
@@ -115,7 +115,7 @@ function listItems(value: unknown): readonly unknown[] | undefined {
 /** Undefined for what the API server's selectors would leave out as well. */
 function interpret(where: string, value: unknown): ManifestObject | Problem | undefined {
   if (value === null || value === undefined) return undefined;
-  if (!isMap(value)) return manifestProblem(where, "", "must be an object");
+  if (!isObject(value)) return manifestProblem(where, "", "must be an object");
   const { kind, apiVersion } = value;
   if (!isKind(kind)) {
     const known = Object.keys(API_VERSIONS).join(", ");
@@ -134,13 +134,13 @@ function interpret(where: string, value: unknown): ManifestObject | Problem | un
   }
   const object = withDefaults(kind, value);
   const { metadata, spec } = object;
-  const { name, namespace, labels } = isMap(metadata) ? metadata : {};
+  const { name, namespace, labels } = isObject(metadata) ? metadata : {};
   if (typeof name !== "string" || name === "") {
     return manifestProblem(where, "metadata.name", `must be set: current value is ${show(name)}`);
   }
-  const label = isMap(labels) ? labels : {};
+  const label = isObject(labels) ? labels : {};
   if (kind === "Service") {
-    const { type, clusterIP } = isMap(spec) ? spec : {};
+    const { type, clusterIP } = isObject(spec) ? spec : {};
     if ("service.kubernetes.io/service-proxy-name" in label || clusterIP === "None")
       return undefined;
     if (type !== "ExternalName" && (clusterIP === undefined || clusterIP === "")) {

@@ -1,6 +1,6 @@
 /** Reads the fields of an API object of unknown shape; null is the same as absent. A wrong type is named. */
 import { SluiceError } from "../errors.ts";
-import type { JsonObject } from "./json.ts";
+import { isObject, type JsonObject } from "../json.ts";
 
 export class ObjectFields {
   readonly #subject: string;
@@ -15,10 +15,8 @@ export class ObjectFields {
   constructor(subject: string, path: string, value: unknown) {
     this.#subject = subject;
     this.#path = path;
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      throw invalid(subject, path, "must be an object", value);
-    }
-    this.#values = value as JsonObject;
+    if (!isObject(value)) throw invalid(subject, path, "must be an object", value);
+    this.#values = value;
   }
 
   text(field: string): string | undefined {

@@ -1,8 +1,9 @@
 /** Where a reflector's objects go: Services and slices into the core, the few others into a map. */
 import type { Core, FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
 import { SluiceError } from "../errors.ts";
+import type { JsonObject } from "../json.ts";
 import type { TellProblems } from "../types.ts";
-import { type EventType, JsonList, type JsonObject, JsonWatch, metadataOf } from "./json.ts";
+import { type EventType, JsonList, JsonWatch, metadataOf, NOTHING } from "./json.ts";
 
 /** One HTTP body being read. */
 export interface Body {
@@ -27,8 +28,6 @@ export type EncodeEvent = (kind: ObjectKind, type: EventType, object: JsonObject
 
 /** The part of the core that sources need. */
 export type Ingest = Pick<Core, "openStream" | "beginReplace" | "endReplace">;
-
-export const NOTHING: FeedResult = { objects: false, initialEnd: false };
 
 /**
  * Protobuf goes into the core as it is; JSON is first re-encoded, so that the core has one way in.

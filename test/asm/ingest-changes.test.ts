@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import type { JsonObject } from "../../src/json.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import type { JsonObject } from "../../src/watch/json.ts";
 import { begunIn } from "../problems.ts";
 import { BUILDS, createTestCore, feed, NODE, type TestCore } from "./ingest-fixture.ts";
 

@@ -4,9 +4,9 @@ import { type CoreBuild, compileCore } from "../../asm/compile.ts";
 import type { Core, ObjectKind, ObjectStream } from "../../src/core/core.ts";
 import { type CoreExports, createCore } from "../../src/core/create.ts";
 import { nameOf } from "../../src/core/names.ts";
+import type { JsonObject } from "../../src/json.ts";
 import type { ServiceId } from "../../src/types.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import type { JsonObject } from "../../src/watch/json.ts";
 import type { ModelService, ModelSlice } from "../model/ingest.ts";
 
 export const BUILDS: readonly CoreBuild[] = ["debug", "release"];

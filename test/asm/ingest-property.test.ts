@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { ObjectKind } from "../../src/core/core.ts";
 import { SluiceError } from "../../src/errors.ts";
+import type { JsonObject } from "../../src/json.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import type { JsonObject } from "../../src/watch/json.ts";
 import { type ApiService, type ApiSlice, modelService, modelSlice } from "../model/ingest.ts";
 import { begunIn } from "../problems.ts";
 import {

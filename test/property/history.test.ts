@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { SluiceError } from "../../src/errors.ts";
-import type { JsonObject } from "../../src/watch/json.ts";
+import type { JsonObject } from "../../src/json.ts";
 import { withoutSlots } from "../sync/fake-backend.ts";
 import { service, slice, syncWorld } from "../sync/world.ts";
 

@@ -15,7 +15,7 @@ export interface Layer {
 }
 
 /** Vocabulary that everybody may import. */
-const COMMON = ["asm/layout.ts", "src/errors.ts", "src/limits.ts", "src/types.ts"];
+const COMMON = ["asm/layout.ts", "src/errors.ts", "src/json.ts", "src/limits.ts", "src/types.ts"];
 const PURE = [...COMMON, "src/net", "src/reports.ts"];
 
 export const LAYERS: readonly Layer[] = [
@@ -39,6 +39,13 @@ export const LAYERS: readonly Layer[] = [
     outside: [],
     pure: true,
     because: "numbers with a reason, nothing else",
+  },
+  {
+    path: "src/json.ts",
+    from: [],
+    outside: [],
+    pure: true,
+    because: "JSON may come from anywhere, and be of any shape",
   },
   {
     path: "src/net",

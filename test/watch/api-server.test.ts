@@ -3,9 +3,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:te
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { JsonObject } from "../../src/json.ts";
 import { openAccess } from "../../src/watch/access.ts";
 import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
-import { type JsonObject, metadataOf } from "../../src/watch/json.ts";
+import { metadataOf } from "../../src/watch/json.ts";
 import { type Certificate, makeAuthority, makeCertificate } from "../cluster/certificates.ts";
 import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SluiceError } from "../../src/errors.ts";
+import type { JsonObject } from "../../src/json.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import type { JsonObject } from "../../src/watch/json.ts";
 
 const metadata = { name: "web", namespace: "shop" };
 

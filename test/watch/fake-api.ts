@@ -3,7 +3,7 @@
  * tokens, client certificates, and faults on demand. JSON only, as a server may be.
  */
 import { readFileSync } from "node:fs";
-import type { JsonObject } from "../../src/watch/json.ts";
+import type { JsonObject } from "../../src/json.ts";
 import type { Certificate } from "../cluster/certificates.ts";
 import { bookmark, event } from "./fakes.ts";
 import { type Reply, type Request, serveTls } from "./tls-server.ts";

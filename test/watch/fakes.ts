@@ -1,7 +1,8 @@
 /** A core and a transport that tests drive by hand, and the toy wire format between them. */
 import type { FeedResult, ObjectKind, ObjectStream } from "../../src/core/core.ts";
 import { SluiceError } from "../../src/errors.ts";
-import { type Apply, type JsonObject, JsonWatch, metadataOf } from "../../src/watch/json.ts";
+import type { JsonObject } from "../../src/json.ts";
+import { type Apply, JsonWatch, metadataOf } from "../../src/watch/json.ts";
 import type { EncodeEvent, Ingest } from "../../src/watch/sink.ts";
 import type { ResponseHandler, Transport } from "../../src/watch/transport.ts";
 import type { FakeClock } from "../sync/fake-clock.ts";

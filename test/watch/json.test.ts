@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { JsonList, type JsonObject, JsonWatch, metadataOf } from "../../src/watch/json.ts";
+import type { JsonObject } from "../../src/json.ts";
+import { JsonList, JsonWatch, metadataOf } from "../../src/watch/json.ts";
 import { bookmark, event, object } from "./fakes.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

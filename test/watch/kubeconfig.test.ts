@@ -3,9 +3,9 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import type { JsonObject } from "../../src/json.ts";
 import { openAccess } from "../../src/watch/access.ts";
 import { inClusterAccess } from "../../src/watch/in-cluster.ts";
-import type { JsonObject } from "../../src/watch/json.ts";
 import { type Certificate, makeAuthority, makeCertificate } from "../cluster/certificates.ts";
 import { refusal } from "./fakes.ts";
 

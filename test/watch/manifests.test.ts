@@ -12,9 +12,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SluiceError } from "../../src/errors.ts";
+import type { JsonObject } from "../../src/json.ts";
 import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "../../src/limits.ts";
 import { Problems } from "../../src/observe/problems.ts";
-import { type JsonObject, metadataOf } from "../../src/watch/json.ts";
+import { metadataOf } from "../../src/watch/json.ts";
 import { createManifestSource } from "../../src/watch/manifests.ts";
 import type { Source } from "../../src/watch/source.ts";
 import { ToldProblems } from "../problems.ts";

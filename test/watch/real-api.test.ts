@@ -5,11 +5,12 @@ import { compileCore } from "../../asm/compile.ts";
 import { type Clock, systemClock } from "../../src/clock.ts";
 import type { Core } from "../../src/core/core.ts";
 import { createCore } from "../../src/core/create.ts";
+import type { JsonObject } from "../../src/json.ts";
 import type { Problem, ServiceId } from "../../src/types.ts";
 import { openAccess } from "../../src/watch/access.ts";
 import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import { type JsonObject, metadataOf } from "../../src/watch/json.ts";
+import { metadataOf } from "../../src/watch/json.ts";
 import {
   type ControlPlane,
   startControlPlane,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { messageOf, SluiceError } from "../../src/errors.ts";
+import type { JsonObject } from "../../src/json.ts";
 import {
   ABSENT_RETRY_MS,
   LIST_SILENCE_MS,
@@ -8,7 +9,6 @@ import {
   WATCH_SILENCE_MS,
 } from "../../src/limits.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import type { JsonObject } from "../../src/watch/json.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
 import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
 import { coreSink, type EncodeEvent, mapSink } from "../../src/watch/sink.ts";

@@ -3,8 +3,8 @@ import { type FlowsReport, UdpFlows } from "../../../src/apply/conntrack/flows.t
 import { systemClock } from "../../../src/clock.ts";
 import type { FrontendText } from "../../../src/diff/udp-frontends.ts";
 import { SluiceError } from "../../../src/errors.ts";
+import type { JsonObject } from "../../../src/json.ts";
 import { createLogger } from "../../../src/log.ts";
-import type { JsonObject } from "../../../src/watch/json.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../sync/world.ts";
 import { inFreshNetns, run } from "../netns.ts";
 

@@ -1,11 +1,19 @@
 /** Looking into JSON of unknown shape: what is missing or of another type reads as empty, never throws. */
 
+/** An object as JSON has it; nothing about its members is certain. */
+export interface JsonObject {
+  readonly [name: string]: unknown;
+}
+
+/** Neither null nor a list. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 /** An object's member that is an object; else an empty one. */
-export function objectAt(value: unknown, key: string): Readonly<Record<string, unknown>> {
+export function objectAt(value: unknown, key: string): JsonObject {
   const member = memberOf(value, key);
-  return typeof member === "object" && member !== null && !Array.isArray(member)
-    ? (member as Record<string, unknown>)
-    : {};
+  return isObject(member) ? member : {};
 }
 
 /** An object's member that is a list; else an empty one. */
@@ -21,6 +29,5 @@ export function textAt(value: unknown, key: string): string {
 }
 
 function memberOf(value: unknown, key: string): unknown {
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
-  return (value as Record<string, unknown>)[key];
+  return isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
