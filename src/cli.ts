@@ -1,12 +1,19 @@
 /** The command line: what to do, and which flags were given. */
 
 import type { FieldValue } from "./config/fields.ts";
-import { type FlagValues, readFlag } from "./config/flag-values.ts";
-import { FLAGS, type Flag, REFUSED_FLAGS } from "./config/flags.ts";
+import { combine, type FlagValues, readFlag, textOfFlag } from "./config/flag-values.ts";
+import { FLAGS, type Flag } from "./config/flags.ts";
 import { SluiceError } from "./errors.ts";
 
+export { usage } from "./config/usage.ts";
+
+/** What to do. Of several the one that stands first in `parseArguments` counts, as upstream has it. */
 export type Command =
   | { readonly kind: "run"; readonly flags: FlagValues }
+  /** --init-only: what needs full rights, and nothing else. */
+  | { readonly kind: "init"; readonly flags: FlagValues }
+  /** --write-config-to: see `writeConfig`. */
+  | { readonly kind: "write-config"; readonly file: string; readonly flags: FlagValues }
   | { readonly kind: "cleanup" }
   /** `raw`: --version=raw, for a report of a defect; see `versionText`. */
   | { readonly kind: "version"; readonly raw: boolean }
@@ -17,7 +24,7 @@ const SHORT: { readonly [letter: string]: string } = { v: "v", h: "help" };
 
 /**
  * Reads arguments as pflag does: `--name=value`, `--name value`, `--name` alone for booleans, `_` for `-`; of a
- * repeated flag the last counts, lists add up.
+ * repeated flag the last counts, lists and mappings add up.
  * @throws SluiceError CONFIG_INVALID for an unknown flag, a value of the wrong type, a positional argument
  */
 export function parseArguments(argv: readonly string[]): Command {
@@ -33,18 +40,17 @@ export function parseArguments(argv: readonly string[]): Command {
       throw refused(`flag --${flag.name}`, "it needs a value", argument);
     }
     const read = readFlag(flag, text ?? "true");
-    const before = flags.get(flag.name);
-    flags.set(
-      flag.name,
-      Array.isArray(read) && Array.isArray(before) ? [...before, ...read] : read,
-    );
+    flags.set(flag.name, combine(flags.get(flag.name), read));
   }
   if (flags.get("help") === true) return { kind: "help" };
   const version = flags.get("version");
   if (version !== undefined && version !== "false") {
     return { kind: "version", raw: version === "raw" };
   }
-  return flags.get("cleanup") === true ? { kind: "cleanup" } : { kind: "run", flags };
+  const file = textOfFlag(flags, "write-config-to");
+  if (file !== "") return { kind: "write-config", file, flags };
+  if (flags.get("cleanup") === true) return { kind: "cleanup" };
+  return { kind: flags.get("init-only") === true ? "init" : "run", flags };
 }
 
 /**
@@ -54,26 +60,6 @@ export function parseArguments(argv: readonly string[]): Command {
 export function versionText(version: string, raw: boolean): string {
   const { platform, arch, versions } = process;
   return `Sluice ${version}\n${raw ? `Bun ${versions.bun}\n${platform}-${arch}\n` : ""}`;
-}
-
-/** What --help prints: the flags that do something, in the order of flags.ts. */
-export function usage(): string {
-  const shown = FLAGS.flatMap(({ name, type, help }) => {
-    if (help === undefined) return [];
-    const dashes = name === "v" ? "-v" : `--${name}`;
-    const value = type === "boolean" || name === "version" ? "" : ` ${type.toUpperCase()}`;
-    return [{ left: `${dashes}${value}`, help }];
-  });
-  const width = Math.max(...shown.map(({ left }) => left.length));
-  const lines = shown.map(({ left, help }) => `  ${left.padEnd(width)}  ${help}`);
-  return `Usage: sluice [flags]
-
-Sluice is a kube-proxy: it makes Service addresses lead to pods. It takes kube-proxy's configuration file
-and flags; flags that have no meaning here are accepted.
-
-Flags:
-${lines.join("\n")}
-`;
 }
 
 function split(argument: string): { name: string; value: string | undefined } {
@@ -99,8 +85,6 @@ function split(argument: string): { name: string; value: string | undefined } {
 }
 
 function find(name: string, argument: string): Flag {
-  const reason = Object.hasOwn(REFUSED_FLAGS, name) ? REFUSED_FLAGS[name] : undefined;
-  if (reason !== undefined) throw refused(`flag --${name}`, reason, argument);
   const flag = BY_NAME.get(name);
   if (!flag) throw unknownFlag(argument, nearest(name));
   return flag;

@@ -35,6 +35,11 @@ export interface KubeProxyConfiguration {
   readonly [field: string]: unknown;
 }
 
+/** Our own section of the file, as JSON. */
+export interface OwnConfiguration {
+  readonly [field: string]: unknown;
+}
+
 export interface Config {
   /**
    * Path of a kubeconfig; "" (with `master` "" too) means the pod's own service account. "" beside `manifests`,
@@ -100,4 +105,6 @@ export interface Config {
   readonly endpointMetricsLimit: number;
   /** All of upstream's fields with the values in effect: what /configz shows under kubeproxy.config.k8s.io. */
   readonly document: KubeProxyConfiguration;
+  /** All of our own section's, likewise: what /configz shows under sluice. */
+  readonly ownDocument: OwnConfiguration;
 }

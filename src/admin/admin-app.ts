@@ -36,11 +36,8 @@ export function createAdminApp(view: ReadOnlyView, onError: (error: unknown) => 
   });
 
   app.get("/configz", (context) => {
-    const { document, counters, manifests, endpointMetricsLimit } = view.config();
-    return context.json({
-      "kubeproxy.config.k8s.io": document,
-      sluice: { counters, manifests, endpointMetricsLimit },
-    });
+    const { document, ownDocument } = view.config();
+    return context.json({ "kubeproxy.config.k8s.io": document, sluice: ownDocument });
   });
 
   app.get("/proxyMode", (context) => context.text("nftables"));

@@ -9,9 +9,9 @@ import {
   type FieldType,
   type FieldValue,
   fieldAt,
+  fieldPaths,
   isFieldPath,
   isSection,
-  OWN_FIELDS,
 } from "./fields.ts";
 
 /** What cannot be used: the field's path, the rule, and the value at fault. */
@@ -70,7 +70,7 @@ function decodeSection(
       if (isMapping(value)) decodeSection(value, `${path}.`, decoded);
       else if (set) decoded.faults.push({ path, rule: "must be a mapping", value });
     } else if (path.startsWith(OWN_SECTION)) {
-      const rule = `must be one of ${Object.keys(OWN_FIELDS).join(", ")}`;
+      const rule = `must be one of ${fieldPaths("own").join(", ")}`;
       decoded.faults.push({ path, rule, value });
     } else decoded.unknown.push(path);
   }
@@ -116,6 +116,22 @@ export const TYPES: { readonly [type in FieldType]: TypeRule } = {
     name: "a duration such as 30s or 1h15m",
     read: (value) => (typeof value === "string" ? parseDuration(value) : undefined),
   },
+  "flush-period": {
+    name: "a duration such as 5s, or a number of nanoseconds",
+    read: (value) =>
+      typeof value === "string"
+        ? parseDuration(value)
+        : Number.isInteger(value)
+          ? (value as number) / NANOSECONDS_PER_MS
+          : undefined,
+  },
+  quantity: {
+    name: "a number of bytes such as 4096 or 4Ki",
+    read: (value) =>
+      (typeof value === "string" && QUANTITY.test(value)) || Number.isInteger(value)
+        ? String(value)
+        : undefined,
+  },
   strings: {
     name: "a list of strings",
     read: (value) =>
@@ -124,12 +140,33 @@ export const TYPES: { readonly [type in FieldType]: TypeRule } = {
   gates: {
     name: "a mapping of names to true or false",
     read: (value) =>
-      isMapping(value) && Object.values(value).every((gate) => typeof gate === "boolean")
+      isMapping(value) &&
+      Object.entries(value).every(([name, gate]) => name !== "" && typeof gate === "boolean")
         ? value
         : undefined,
   },
-  any: { name: "a value", read: (value) => value as FieldValue },
+  vmodule: {
+    name: "a list of filePattern (without = and ,) and verbosity",
+    read: (value) =>
+      Array.isArray(value) && value.every(isVmoduleItem)
+        ? value.map(({ filePattern, verbosity = 0 }) => ({ filePattern, verbosity }))
+        : undefined,
+  },
 };
+
+const NANOSECONDS_PER_MS = 1e6;
+
+/** Kubernetes' resource.Quantity. */
+const QUANTITY = /^[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?$/;
+
+function isVmoduleItem(value: unknown): boolean {
+  if (!isMapping(value)) return false;
+  const { filePattern, verbosity = 0 } = value;
+  if (typeof filePattern !== "string" || !/^[^=,]+$/.test(filePattern)) return false;
+  return (
+    Number.isInteger(verbosity) && (verbosity as number) >= 0 && (verbosity as number) < INT32_MAX
+  );
+}
 
 function isMapping(value: unknown): value is { readonly [name: string]: unknown } {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,12 +1,12 @@
-/** Field values with their defaults, one by one and as the whole document that /configz shows. */
-import type { Config, KubeProxyConfiguration } from "../config.ts";
+/** Field values with their defaults, one by one and as the whole documents that /configz shows. */
+import type { Config, KubeProxyConfiguration, OwnConfiguration } from "../config.ts";
+import { printCidr } from "../net/address.ts";
 import { printDuration } from "./duration.ts";
 import {
-  FIELDS,
-  type Field,
   type FieldPath,
   type FieldValue,
   fieldAt,
+  fieldPaths,
   isUnset,
   type ValueAt,
 } from "./fields.ts";
@@ -39,35 +39,50 @@ export function differsFromDefault(values: FieldValues, path: FieldPath): boolea
   return isSet(values, path) && differs;
 }
 
+type Effective = Omit<Config, "document" | "ownDocument">;
+type Values = { readonly [path in FieldPath]?: FieldValue };
+
 /** Upstream's shape with every default, and what is in effect in the place where upstream would have it. */
-export function documentOf(
-  values: FieldValues,
-  effective: Omit<Config, "document">,
-): KubeProxyConfiguration {
+export function documentOf(values: FieldValues, effective: Effective): KubeProxyConfiguration {
   const { nodePortAddresses } = effective;
-  const given = effectiveValue(values, "nodePortAddresses");
-  const replaced: { readonly [path: string]: FieldValue } = {
+  const given = effectiveValue(values, "nodePortAddresses") ?? [];
+  const replaced: Values = {
     mode: "nftables",
     hostnameOverride: effective.hostnameOverride,
     healthzBindAddress: effective.healthzBindAddress,
     metricsBindAddress: effective.metricsBindAddress,
-    nodePortAddresses: nodePortAddresses.primary ? ["primary"] : given,
+    // The mode shown has the primary addresses for its default.
+    nodePortAddresses: nodePortAddresses.primary
+      ? ["primary"]
+      : given.length > 0
+        ? given
+        : nodePortAddresses.cidrs.map(printCidr),
     "nftables.masqueradeBit": effective.masqueradeBit,
     "nftables.masqueradeAll": effective.masqueradeAll,
     "nftables.syncPeriod": effective.syncPeriodMs,
     "nftables.minSyncPeriod": effective.minSyncMs,
   };
-  const document: { [name: string]: unknown } = {
+  const document = {
     kind: "KubeProxyConfiguration",
     apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
   };
-  for (const [path, field] of Object.entries<Field>(FIELDS)) {
-    const value = Object.hasOwn(replaced, path)
-      ? replaced[path]
-      : effectiveValue(values, path as FieldPath);
-    place(document, path, field.type === "duration" ? printDuration(value as number) : value);
-  }
-  return document as unknown as KubeProxyConfiguration;
+  for (const path of fieldPaths("upstream")) place(document, path, shown(path, values, replaced));
+  return document;
+}
+
+/** Our own section, with every default. */
+export function ownDocumentOf(values: FieldValues, effective: Effective): OwnConfiguration {
+  const replaced: Values = { "sluice.adminBindAddress": effective.adminBindAddress };
+  const document: { sluice?: OwnConfiguration } = {};
+  for (const path of fieldPaths("own")) place(document, path, shown(path, values, replaced));
+  return document.sluice ?? {};
+}
+
+/** As a file would have it. */
+function shown(path: FieldPath, values: FieldValues, replaced: Values): unknown {
+  const value = Object.hasOwn(replaced, path) ? replaced[path] : effectiveValue(values, path);
+  const { type } = fieldAt(path);
+  return type === "duration" || type === "flush-period" ? printDuration(value as number) : value;
 }
 
 function place(target: { [name: string]: unknown }, path: string, value: unknown): void {

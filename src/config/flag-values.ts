@@ -12,7 +12,7 @@ const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 
 /**
  * Reads a flag's text as Go's pflag does: `1`, `t`, `TRUE` are true; lists are separated by commas; gates are
- * `Name=true,Other=false`.
+ * `Name=true,Other=false`, levels of files `pattern=2,other=4`.
  * @throws SluiceError CONFIG_INVALID when the text is of another type than the flag
  */
 export function readFlag(flag: Flag, text: string): FieldValue {
@@ -22,6 +22,15 @@ export function readFlag(flag: Flag, text: string): FieldValue {
     "CONFIG_INVALID",
     `Cannot use flag --${flag.name}: it must be ${TYPES[flag.type].name}: current value is ${JSON.stringify(text)}`,
   );
+}
+
+/** What a flag comes to that is given once more: lists and mappings grow, of all others the last counts. */
+export function combine(before: FieldValue | undefined, next: FieldValue): FieldValue {
+  if (Array.isArray(before) && Array.isArray(next)) return [...before, ...next];
+  const both = [before, next].every(
+    (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  );
+  return both ? { ...(before as object), ...(next as object) } : next;
 }
 
 /** The text of a flag that takes one; "" when it is not given. */
@@ -70,18 +79,32 @@ function toJson(flag: Flag, text: string): unknown {
       return text === "" ? [] : text.split(",");
     case "gates":
       return readGates(text);
+    case "vmodule":
+      return readVmodule(text);
     default:
       return text;
   }
 }
 
-/** `A=true,B=false`. */
+/** `A=true, B=false`; empty parts do not count. */
 function readGates(text: string): unknown {
-  const pairs = text.split(",").map((pair) => pair.split("="));
-  const usable = pairs.every(([name, value = "", ...more]) => {
-    return name !== "" && more.length === 0 && (TRUE.has(value) || FALSE.has(value));
+  const pairs = pairsOf(text).map(([name = "", value = "", ...more]) => {
+    const gate = TRUE.has(value) ? true : FALSE.has(value) ? false : undefined;
+    return [name, more.length === 0 ? gate : undefined] as const;
   });
-  return usable
-    ? Object.fromEntries(pairs.map(([name, value]) => [name, TRUE.has(value ?? "")]))
-    : 0;
+  return Object.fromEntries(pairs);
+}
+
+/** `proxy=4,health*=2`, as klog reads it. */
+function readVmodule(text: string): unknown {
+  return pairsOf(text).map(([filePattern, level = "", ...more]) => ({
+    filePattern,
+    // A level that is none is a fault, but a missing one is not: it would be 0.
+    verbosity: /^\d+$/.test(level) && more.length === 0 ? Number(level) : NaN,
+  }));
+}
+
+function pairsOf(text: string): string[][] {
+  const parts = text.split(",").filter((part) => part !== "");
+  return parts.map((part) => part.split("=").map((word) => word.trim()));
 }

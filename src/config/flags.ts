@@ -1,5 +1,18 @@
 /** Every flag of kube-proxy on Linux, and our own, as data. */
-import type { FieldPath, FieldType } from "./fields.ts";
+import { type FieldPath, type FieldType, fieldAt } from "./fields.ts";
+import type { Reason } from "./reasons.ts";
+
+/** The headings of --help, in its order. What has no effect comes below them all. */
+export const GROUPS = {
+  instead: "What to do instead of running",
+  source: "Where settings and objects come from",
+  local: "Which traffic is local, and masquerading",
+  nodePorts: "Addresses of this node",
+  listen: "Health and metrics",
+  timing: "Timing",
+  node: "Conntrack and the node",
+  log: "Logging",
+} as const;
 
 /** One flag. `name` is without its dashes; underscores in what is given count as dashes. */
 export interface Flag {
@@ -8,156 +21,258 @@ export interface Flag {
   /** The fields it sets. Without any it is handled by name, or does nothing. */
   readonly fields?: readonly FieldPath[];
   /**
-   * It counts beside --config. Upstream ignores every other flag then; that stays, so that a DaemonSet with
-   * leftover flags means the same.
+   * It counts beside --config, and wins over the file. Upstream ignores every other flag then; that stays, so that
+   * a DaemonSet with leftover flags means the same.
    */
   readonly besideConfig?: true;
-  /** For --help; flags without it are accepted for compatibility and do nothing, or are deprecated. */
+  /** Of a flag without fields, and where it is not what the first of the fields does. */
   readonly help?: string;
+  /** What its value is, in --help; else its type tells. */
+  readonly value?: string;
+  /** Undefined for flags that do nothing: `idle`, or their fields, say why. */
+  readonly group?: keyof typeof GROUPS;
+  readonly idle?: Reason;
 }
 
-/** In the order of --help: what does something first, then what is accepted for a kube-proxy's sake. */
+/** In the order of --help. */
 export const FLAGS: readonly Flag[] = [
-  {
-    name: "config",
-    type: "string",
-    besideConfig: true,
-    help: "KubeProxyConfiguration file, YAML or JSON",
-  },
-  {
-    name: "kubeconfig",
-    type: "string",
-    fields: ["clientConnection.kubeconfig"],
-    help: "kubeconfig file; without it the service account of the pod is used",
-  },
-  { name: "master", type: "string", besideConfig: true, help: "URL of the API server" },
-  {
-    name: "manifests",
-    type: "string",
-    fields: ["sluice.manifests"],
-    besideConfig: true,
-    help: "directory of Services, EndpointSlices and Nodes to serve instead of an API server",
-  },
-  {
-    name: "hostname-override",
-    type: "string",
-    fields: ["hostnameOverride"],
-    besideConfig: true,
-    help: "name of this node, if it is not the host name",
-  },
-  {
-    name: "proxy-mode",
-    type: "string",
-    fields: ["mode"],
-    help: "nftables; iptables and ipvs are accepted and served by nftables",
-  },
-  {
-    name: "cluster-cidr",
-    type: "string",
-    fields: ["clusterCIDR"],
-    help: "range of all pods, one for each family, separated by a comma",
-  },
-  {
-    name: "detect-local-mode",
-    type: "string",
-    fields: ["detectLocalMode"],
-    help: "ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix",
-  },
-  {
-    name: "pod-bridge-interface",
-    type: "string",
-    fields: ["detectLocal.bridgeInterface"],
-    help: "the bridge of mode BridgeInterface",
-  },
-  {
-    name: "pod-interface-name-prefix",
-    type: "string",
-    fields: ["detectLocal.interfaceNamePrefix"],
-    help: "how pod interfaces begin in mode InterfaceNamePrefix",
-  },
-  {
-    name: "nodeport-addresses",
-    type: "strings",
-    fields: ["nodePortAddresses"],
-    help: "ranges of node addresses that serve node ports, or primary",
-  },
-  {
-    name: "masquerade-all",
-    type: "boolean",
-    fields: ["iptables.masqueradeAll", "nftables.masqueradeAll"],
-    help: "masquerade all traffic to clusterIPs",
-  },
-  {
-    name: "bind-address",
-    type: "string",
-    fields: ["bindAddress"],
-    help: "the node's primary IP, if not 0.0.0.0 or ::",
-  },
-  {
-    name: "healthz-bind-address",
-    type: "string",
-    fields: ["healthzBindAddress"],
-    help: "IP:port of /healthz and /livez (0.0.0.0:10256)",
-  },
-  {
-    name: "metrics-bind-address",
-    type: "string",
-    fields: ["metricsBindAddress"],
-    help: "IP:port of /metrics and the admin API (127.0.0.1:10249)",
-  },
-  {
-    name: "bind-address-hard-fail",
-    type: "boolean",
-    fields: ["bindAddressHardFail"],
-    help: "exit if one of these addresses cannot be bound",
-  },
-  // Upstream's nftables mode has no flags of its own and reads these two.
-  {
-    name: "iptables-sync-period",
-    type: "duration",
-    fields: ["iptables.syncPeriod", "nftables.syncPeriod"],
-    help: "longest wait of a retry (30s)",
-  },
-  {
-    name: "iptables-min-sync-period",
-    type: "duration",
-    fields: ["iptables.minSyncPeriod", "nftables.minSyncPeriod"],
-    help: "least time between two syncs (0s)",
-  },
-  {
-    name: "iptables-masquerade-bit",
-    type: "integer",
-    fields: ["iptables.masqueradeBit"],
-    help: "bit of the packet mark that asks for masquerading (14)",
-  },
-  {
-    name: "counters",
-    type: "boolean",
-    fields: ["sluice.counters"],
-    besideConfig: true,
-    help: "count new connections by Service and endpoint (true)",
-  },
-  {
-    name: "v",
-    type: "integer",
-    fields: ["logging.verbosity"],
-    besideConfig: true,
-    help: "how much to log, 0 to 10 (0)",
-  },
-  {
-    name: "logging-format",
-    type: "string",
-    fields: ["logging.format"],
-    besideConfig: true,
-    help: "text or json",
-  },
-  { name: "cleanup", type: "boolean", besideConfig: true, help: "remove all rules, and exit" },
-  { name: "version", type: "string", besideConfig: true, help: "print the version, and exit" },
-  { name: "help", type: "boolean", besideConfig: true, help: "print this, and exit" },
-  { name: "healthz-port", type: "integer" },
-  { name: "metrics-port", type: "integer" },
-  { name: "ipvs-sync-period", type: "duration", fields: ["ipvs.syncPeriod"] },
-  { name: "ipvs-min-sync-period", type: "duration", fields: ["ipvs.minSyncPeriod"] },
+  ...inGroup("instead", [
+    { name: "help", type: "boolean", help: "print this; also -h" },
+    {
+      name: "version",
+      type: "string",
+      value: "",
+      help: "print the version; --version=raw: and what it is made of",
+    },
+    {
+      name: "write-config-to",
+      type: "string",
+      value: "FILE",
+      help: "write what the other flags and the file come to as a configuration file. Nothing else is touched",
+    },
+    {
+      name: "cleanup",
+      type: "boolean",
+      help: "remove all rules of Sluice and of kube-proxy",
+    },
+    {
+      name: "init-only",
+      type: "boolean",
+      help: "do what needs full rights (kernel settings); Sluice itself can then run with CAP_NET_ADMIN alone",
+    },
+  ]),
+  ...inGroup("source", [
+    {
+      name: "config",
+      type: "string",
+      value: "FILE",
+      help: "KubeProxyConfiguration, YAML or JSON; changes are taken up. Beside it only flags marked * count, and win over it",
+    },
+    {
+      name: "kubeconfig",
+      type: "string",
+      value: "FILE",
+      fields: ["clientConnection.kubeconfig"],
+    },
+    {
+      name: "master",
+      type: "string",
+      value: "URL",
+      besideConfig: true,
+      help: "the API server, in place of the kubeconfig's",
+    },
+    {
+      name: "manifests",
+      type: "string",
+      value: "DIR",
+      fields: ["sluice.manifests"],
+      besideConfig: true,
+    },
+    {
+      name: "hostname-override",
+      type: "string",
+      value: "NAME",
+      fields: ["hostnameOverride"],
+      besideConfig: true,
+    },
+    {
+      name: "feature-gates",
+      type: "gates",
+      value: "NAME=BOOL,...",
+      fields: ["featureGates"],
+      help: "AllowServiceExternalIPs (true) and WatchListClient (false); other gates have no effect",
+    },
+  ]),
+  ...inGroup("local", [
+    {
+      name: "proxy-mode",
+      type: "string",
+      value: "MODE",
+      fields: ["mode"],
+      help: "nftables; iptables and ipvs are accepted and served by nftables",
+    },
+    { name: "detect-local-mode", type: "string", value: "MODE", fields: ["detectLocalMode"] },
+    { name: "cluster-cidr", type: "string", value: "CIDR[,CIDR]", fields: ["clusterCIDR"] },
+    {
+      name: "pod-bridge-interface",
+      type: "string",
+      value: "NAME",
+      fields: ["detectLocal.bridgeInterface"],
+    },
+    {
+      name: "pod-interface-name-prefix",
+      type: "string",
+      value: "PREFIX",
+      fields: ["detectLocal.interfaceNamePrefix"],
+    },
+    {
+      name: "masquerade-all",
+      type: "boolean",
+      fields: ["nftables.masqueradeAll", "iptables.masqueradeAll"],
+    },
+    {
+      name: "iptables-masquerade-bit",
+      type: "integer",
+      fields: ["iptables.masqueradeBit"],
+      help: "bit of the packet mark that asks for masquerading. In mode nftables only the file can say it, as in kube-proxy",
+    },
+  ]),
+  ...inGroup("nodePorts", [
+    {
+      name: "nodeport-addresses",
+      type: "strings",
+      value: "CIDR,...",
+      fields: ["nodePortAddresses"],
+    },
+    { name: "bind-address", type: "string", value: "IP", fields: ["bindAddress"] },
+  ]),
+  ...inGroup("listen", [
+    {
+      name: "healthz-bind-address",
+      type: "string",
+      value: "IP[:PORT]",
+      fields: ["healthzBindAddress"],
+      help: "where /healthz and /livez are served",
+    },
+    {
+      name: "metrics-bind-address",
+      type: "string",
+      value: "IP[:PORT]",
+      fields: ["metricsBindAddress"],
+      help: "where /metrics, /configz and /proxyMode are served",
+    },
+    {
+      name: "admin-bind-address",
+      type: "string",
+      value: "IP:PORT",
+      fields: ["sluice.adminBindAddress"],
+      besideConfig: true,
+      help: "where the paths under /sluice/v1 are served",
+    },
+    { name: "bind-address-hard-fail", type: "boolean", fields: ["bindAddressHardFail"] },
+    {
+      name: "counters",
+      type: "boolean",
+      fields: ["sluice.counters"],
+      besideConfig: true,
+    },
+    {
+      name: "endpoint-metrics-limit",
+      type: "integer",
+      fields: ["sluice.endpointMetricsLimit"],
+      besideConfig: true,
+    },
+    { name: "profiling", type: "boolean", fields: ["enableProfiling"] },
+    {
+      name: "healthz-port",
+      type: "integer",
+      help: "deprecated: the port where --healthz-bind-address has none; 0: no health server",
+    },
+    {
+      name: "metrics-port",
+      type: "integer",
+      help: "deprecated: the port where --metrics-bind-address has none",
+    },
+  ]),
+  ...inGroup("timing", [
+    // Upstream's nftables mode has no flags of its own and reads these two.
+    {
+      name: "iptables-sync-period",
+      type: "duration",
+      fields: ["nftables.syncPeriod", "iptables.syncPeriod"],
+    },
+    {
+      name: "iptables-min-sync-period",
+      type: "duration",
+      fields: ["nftables.minSyncPeriod", "iptables.minSyncPeriod"],
+      help: "least time between two syncs; 0s: a change is programmed at once",
+    },
+    {
+      name: "ipvs-sync-period",
+      type: "duration",
+      fields: ["ipvs.syncPeriod"],
+      help: "the same for mode ipvs",
+    },
+    {
+      name: "ipvs-min-sync-period",
+      type: "duration",
+      fields: ["ipvs.minSyncPeriod"],
+      help: "the same for mode ipvs",
+    },
+  ]),
+  ...inGroup("node", [
+    { name: "conntrack-max-per-core", type: "integer", fields: ["conntrack.maxPerCore"] },
+    { name: "conntrack-min", type: "integer", fields: ["conntrack.min"] },
+    {
+      name: "conntrack-tcp-timeout-established",
+      type: "duration",
+      fields: ["conntrack.tcpEstablishedTimeout"],
+    },
+    {
+      name: "conntrack-tcp-timeout-close-wait",
+      type: "duration",
+      fields: ["conntrack.tcpCloseWaitTimeout"],
+    },
+    { name: "conntrack-tcp-be-liberal", type: "boolean", fields: ["conntrack.tcpBeLiberal"] },
+    { name: "conntrack-udp-timeout", type: "duration", fields: ["conntrack.udpTimeout"] },
+    {
+      name: "conntrack-udp-timeout-stream",
+      type: "duration",
+      fields: ["conntrack.udpStreamTimeout"],
+    },
+    {
+      name: "drop-invalid-packets",
+      type: "string",
+      value: "WHEN",
+      fields: ["sluice.dropInvalidPackets"],
+      besideConfig: true,
+    },
+    { name: "oom-score-adj", type: "integer", fields: ["oomScoreAdj"] },
+    {
+      name: "remove-kube-proxy-rules",
+      type: "boolean",
+      fields: ["sluice.removeKubeProxyRules"],
+      besideConfig: true,
+    },
+  ]),
+  ...inGroup("log", [
+    { name: "v", type: "integer", fields: ["logging.verbosity"], besideConfig: true },
+    {
+      name: "vmodule",
+      type: "vmodule",
+      value: "FILE=N,...",
+      fields: ["logging.vmodule"],
+      besideConfig: true,
+      help: "levels of single source files, such as proxy=4,health*=2; those of the file count too",
+    },
+    {
+      name: "logging-format",
+      type: "string",
+      value: "FORMAT",
+      fields: ["logging.format"],
+      besideConfig: true,
+    },
+  ]),
   { name: "ipvs-scheduler", type: "string", fields: ["ipvs.scheduler"] },
   { name: "ipvs-exclude-cidrs", type: "strings", fields: ["ipvs.excludeCIDRs"] },
   { name: "ipvs-strict-arp", type: "boolean", fields: ["ipvs.strictARP"] },
@@ -169,60 +284,59 @@ export const FLAGS: readonly Flag[] = [
     type: "boolean",
     fields: ["iptables.localhostNodePorts"],
   },
-  { name: "feature-gates", type: "gates", fields: ["featureGates"] },
+  { name: "config-sync-period", type: "duration", fields: ["configSyncPeriod"] },
   { name: "kube-api-content-type", type: "string", fields: ["clientConnection.contentType"] },
   { name: "kube-api-burst", type: "integer", fields: ["clientConnection.burst"] },
   { name: "kube-api-qps", type: "number", fields: ["clientConnection.qps"] },
-  { name: "profiling", type: "boolean", fields: ["enableProfiling"] },
   {
     name: "show-hidden-metrics-for-version",
     type: "string",
     fields: ["showHiddenMetricsForVersion"],
   },
-  { name: "oom-score-adj", type: "integer", fields: ["oomScoreAdj"] },
-  { name: "conntrack-max-per-core", type: "integer", fields: ["conntrack.maxPerCore"] },
-  { name: "conntrack-min", type: "integer", fields: ["conntrack.min"] },
   {
-    name: "conntrack-tcp-timeout-established",
+    name: "log-flush-frequency",
     type: "duration",
-    fields: ["conntrack.tcpEstablishedTimeout"],
+    fields: ["logging.flushFrequency"],
+    besideConfig: true,
   },
   {
-    name: "conntrack-tcp-timeout-close-wait",
-    type: "duration",
-    fields: ["conntrack.tcpCloseWaitTimeout"],
+    name: "log-text-split-stream",
+    type: "boolean",
+    fields: ["logging.options.text.splitStream"],
+    besideConfig: true,
   },
-  { name: "conntrack-tcp-be-liberal", type: "boolean", fields: ["conntrack.tcpBeLiberal"] },
-  { name: "conntrack-udp-timeout", type: "duration", fields: ["conntrack.udpTimeout"] },
   {
-    name: "conntrack-udp-timeout-stream",
-    type: "duration",
-    fields: ["conntrack.udpStreamTimeout"],
+    name: "log-text-info-buffer-size",
+    type: "quantity",
+    fields: ["logging.options.text.infoBufferSize"],
+    besideConfig: true,
   },
-  { name: "config-sync-period", type: "duration", fields: ["configSyncPeriod"] },
-  { name: "log-flush-frequency", type: "duration", besideConfig: true },
-  { name: "vmodule", type: "string", besideConfig: true },
-  { name: "log-text-split-stream", type: "boolean", besideConfig: true },
-  { name: "log-text-info-buffer-size", type: "string", besideConfig: true },
-  { name: "log-json-split-stream", type: "boolean", besideConfig: true },
-  { name: "log-json-info-buffer-size", type: "string", besideConfig: true },
-  { name: "boot-id-file", type: "string", besideConfig: true },
-  { name: "machine-id-file", type: "string", besideConfig: true },
+  {
+    name: "log-json-split-stream",
+    type: "boolean",
+    fields: ["logging.options.json.splitStream"],
+    besideConfig: true,
+  },
+  {
+    name: "log-json-info-buffer-size",
+    type: "quantity",
+    fields: ["logging.options.json.infoBufferSize"],
+    besideConfig: true,
+  },
+  { name: "boot-id-file", type: "string", besideConfig: true, idle: "leftover" },
+  { name: "machine-id-file", type: "string", besideConfig: true, idle: "leftover" },
 ];
 
-/** Flags of kube-proxy that would be misunderstood if they did nothing, and why they are refused. */
-export const REFUSED_FLAGS: { readonly [name: string]: string } = {
-  "init-only": "there is no privileged step that could be done ahead",
-  "write-config-to": "read /configz on the metrics address instead",
-};
+/** Why a flag does nothing; undefined if it does something. */
+export function reasonOf({ idle, fields = [] }: Flag): Reason | undefined {
+  const [first] = fields;
+  return first === undefined ? idle : fieldAt(first).idle;
+}
 
-/** Flags that are no field of the configuration, but are acted on. */
-export const ACTED_ON: ReadonlySet<string> = new Set([
-  "config",
-  "master",
-  "cleanup",
-  "version",
-  "help",
-  "healthz-port",
-  "metrics-port",
-]);
+/** Those that say what to do instead, and --config itself, count beside a file of course. */
+function inGroup(group: keyof typeof GROUPS, flags: readonly Omit<Flag, "group">[]): Flag[] {
+  return flags.map((flag) => {
+    const always = group === "instead" || flag.name === "config";
+    return { ...flag, group, ...(always && { besideConfig: true as const }) };
+  });
+}

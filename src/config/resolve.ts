@@ -2,22 +2,15 @@
 
 import type { Config } from "../config.ts";
 import { messageOf, SluiceError } from "../errors.ts";
-import type { LogFields } from "../log.ts";
 import { parseAddress, printAddressPort } from "../net/address.ts";
 import { buildConfig } from "./build.ts";
 import { decodeDocument, type Fault } from "./decode.ts";
-import { differsFromDefault, effectiveValue, type FieldValues } from "./document.ts";
-import { type FieldPath, type FieldValue, fieldAt } from "./fields.ts";
-import { type FlagValues, fieldsOfFlags, flagOfField, textOfFlag } from "./flag-values.ts";
-import { ACTED_ON, FLAGS } from "./flags.ts";
+import type { FieldPath, FieldValue } from "./fields.ts";
+import { combine, type FlagValues, fieldsOfFlags, flagOfField, textOfFlag } from "./flag-values.ts";
+import { type Note, remarksOn, warning } from "./notes.ts";
 import { parseConfigText } from "./read.ts";
 
-/** A line for the log, which does not exist before its configuration is known. */
-export interface Note {
-  readonly severity: "info" | "warn";
-  readonly message: string;
-  readonly fields: LogFields;
-}
+export type { Note } from "./notes.ts";
 
 /** What a start needs: the configuration, and lines for the log that it decides the form of. */
 export interface Resolved {
@@ -43,7 +36,9 @@ export async function resolveConfig(
       values.set(path, value);
     }
   }
-  for (const [path, value] of fieldsOfFlags(flags, file !== "")) values.set(path, value);
+  for (const [path, value] of fieldsOfFlags(flags, file !== "")) {
+    values.set(path, path === "logging.vmodule" ? combine(value, values.get(path) ?? []) : value);
+  }
   if (file === "") applyPorts(flags, values);
   const { config, ignored } = buildConfig(
     values,
@@ -57,11 +52,7 @@ export async function resolveConfig(
     faults.push({ path: "--metrics-port", rule: "must be 1 to 65535", value: 0 });
   }
   if (faults.length > 0) throw invalid(file, faults, flags);
-  notes.push(...remarks(file, flags, values), ...ignoredSettings(file, flags, config, ignored));
-  if (config.detectLocal.mode === "ClusterCIDR" && config.clusterCIDRs.length === 0) {
-    const message = "Cannot tell pods from other sources: clusterCIDR must be set in this mode";
-    notes.push(warning(message, { detectLocalMode: config.detectLocal.mode }));
-  }
+  notes.push(...remarksOn({ file, flags, values, config, ignored }));
   return { config, notes };
 }
 
@@ -105,53 +96,6 @@ function applyPorts(flags: FlagValues, values: Map<FieldPath, FieldValue>): void
   }
 }
 
-function remarks(file: string, flags: FlagValues, values: FieldValues): Note[] {
-  const notes: Note[] = [];
-  const ignored = FLAGS.filter(({ name, besideConfig }) => flags.has(name) && !besideConfig);
-  if (file !== "" && ignored.length > 0) {
-    notes.push(
-      warning("Ignored flags because --config is given", {
-        flags: ignored.map(({ name }) => `--${name}`).join(", "),
-      }),
-    );
-  }
-  const mode = effectiveValue(values, "mode");
-  if (mode === "iptables" || mode === "ipvs") {
-    notes.push(warning("Serving with nftables in place of the mode asked for", { mode }));
-  }
-  const idle: string[] = [...values.keys()].filter(
-    (path) => !fieldAt(path).effect && differsFromDefault(values, path),
-  );
-  for (const { name, fields } of FLAGS) {
-    if (flags.has(name) && !fields && !ACTED_ON.has(name)) idle.push(`--${name}`);
-  }
-  if (idle.length > 0) {
-    const message = "Accepted settings that have no effect yet";
-    notes.push({ severity: "info", message, fields: { settings: idle.join(", ") } });
-  }
-  return notes;
-}
-
-/** Settings that this mode, or another setting, leaves without effect: as upstream, but upstream is silent. */
-function ignoredSettings(
-  file: string,
-  flags: FlagValues,
-  config: Config,
-  ignored: readonly FieldPath[],
-): Note[] {
-  const settings = new Set<string>();
-  for (const path of ignored) {
-    const flag = flagOfField(path, flags, file !== "");
-    // A flag may set the field of each mode at once; then it is heard as long as one of them is.
-    const fields = FLAGS.find(({ name }) => flag === `--${name}`)?.fields ?? [path];
-    if (fields.every((field) => ignored.includes(field))) settings.add(flag ?? path);
-  }
-  if (config.manifests !== "" && config.master !== "") settings.add("--master");
-  if (settings.size === 0) return [];
-  const message = "Ignored settings that do not count beside the others";
-  return [warning(message, { settings: [...settings].join(", ") })];
-}
-
 function invalid(file: string, faults: readonly Fault[], flags: FlagValues): SluiceError {
   const source = file === "" ? "flags" : `configuration ${file}`;
   const said = faults.map(({ path, rule, value }) => {
@@ -164,8 +108,4 @@ function invalid(file: string, faults: readonly Fault[], flags: FlagValues): Slu
     `Cannot use ${source}: ${said.join("; ")}`,
     file || undefined,
   );
-}
-
-function warning(message: string, fields: LogFields): Note {
-  return { severity: "warn", message, fields };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { REASONS } from "../../src/config/reasons.ts";
 import { resolveConfig } from "../../src/config/resolve.ts";
 import type { Config } from "../../src/config.ts";
 import { printCidr } from "../../src/net/address.ts";
@@ -12,6 +13,7 @@ const nodePorts = ({ nodePortAddresses: { primary, cidrs: list } }: Config) =>
 /** Said unless the test sets a clusterCIDR or another mode. */
 const NO_CLUSTER_CIDR =
   "Cannot tell pods from other sources: clusterCIDR must be set in this mode: ClusterCIDR";
+const IDLE = "Accepted settings that have no effect here:";
 const IGNORED = "Ignored settings that do not count beside the others:";
 
 /** What kubeadm writes, with its many nulls and zeros. */
@@ -139,7 +141,7 @@ describe("one setting of a file", () => {
       "10.0.0.0/8 fd00::/8",
     ],
     ["node ports on all addresses", "nodePortAddresses: ['0.0.0.0/0']", nodePorts, "0.0.0.0/0"],
-    ["iptables' node ports", "mode: iptables", nodePorts, ""],
+    ["iptables' node ports", "mode: iptables", nodePorts, "0.0.0.0/0 ::/0"],
     ["nftables' node ports", "mode: nftables", nodePorts, "primary"],
     [
       "nftables' section",
@@ -192,10 +194,69 @@ describe("one setting of a file", () => {
       [4, "json"],
     ],
     [
+      "levels of single files",
+      "logging: {vmodule: [{filePattern: 'a*', verbosity: 3}, {filePattern: b}]}",
+      (c) => c.vmodule,
+      [
+        { pattern: "a*", verbosity: 3 },
+        { pattern: "b", verbosity: 0 },
+      ],
+    ],
+    [
+      "connection tracking",
+      "conntrack: {maxPerCore: 0, min: 5, tcpBeLiberal: true, tcpEstablishedTimeout: 0s, udpTimeout: 30s}",
+      (c) => c.conntrack,
+      {
+        maxPerCore: 0,
+        min: 5,
+        tcpBeLiberal: true,
+        tcpEstablishedMs: 0,
+        tcpCloseWaitMs: 3_600_000,
+        udpMs: 30_000,
+        udpStreamMs: 0,
+      },
+    ],
+    [
+      "the process",
+      "oomScoreAdj: 0\nenableProfiling: true",
+      (c) => [c.oomScoreAdj, c.profiling],
+      [0, true],
+    ],
+    [
+      "feature gates",
+      "featureGates: {AllowServiceExternalIPs: false, WatchListClient: true}",
+      (c) => [c.externalIPs, c.watchList],
+      [false, true],
+    ],
+    [
       "our own section",
-      "sluice: {counters: false, manifests: /m, endpointMetricsLimit: 5}",
-      (c) => [c.counters, c.manifests, c.endpointMetricsLimit],
-      [false, "/m", 5],
+      "sluice: {counters: false, manifests: /m, endpointMetricsLimit: 5, dropInvalidPackets: never, removeKubeProxyRules: false}",
+      (c) => [
+        c.counters,
+        c.manifests,
+        c.endpointMetricsLimit,
+        c.dropInvalid,
+        c.removeKubeProxyRules,
+      ],
+      [false, "/m", 5, "never", false],
+    ],
+    [
+      "an address of the admin API",
+      "sluice: {adminBindAddress: '[::1]:9000'}",
+      (c) => [c.adminBindAddress, c.ownDocument["adminBindAddress"]],
+      ["[::1]:9000", "[::1]:9000"],
+    ],
+    [
+      "an address of the admin API that metrics have too",
+      "metricsBindAddress: 127.0.0.1\nsluice: {adminBindAddress: '127.0.0.1:10249'}",
+      (c) => [c.adminBindAddress, c.ownDocument["adminBindAddress"]],
+      ["", ""],
+    ],
+    [
+      "nothing of iptables' periods in ipvs' mode",
+      "mode: ipvs\niptables: {minSyncPeriod: 2s, syncPeriod: 1m}",
+      (c) => [c.minSyncMs, c.syncPeriodMs],
+      [0, 30_000],
     ],
   ])("%s", async (_, body, read, wanted) => {
     const { config } = await resolve([], body);
@@ -269,7 +330,30 @@ describe("a file that cannot be used", () => {
       "must be at most 15 characters",
     ],
     ["hostnameOverride: '  '", 'hostnameOverride must not be blank: current value is "  "'],
-    ["logging: {format: xml}", "logging.format must be text or json"],
+    ["logging: {format: xml}", "logging.format must be one of text, json"],
+    ["logging: {flushFrequency: -1s}", "logging.flushFrequency must be greater than 0"],
+    ["logging: {flushFrequency: soon}", "logging.flushFrequency must be a duration such as 5s, or"],
+    [
+      "logging: {format: json, vmodule: [{filePattern: a, verbosity: 1}]}",
+      "logging.vmodule must be empty unless logging.format is text",
+    ],
+    ["logging: {vmodule: [{filePattern: 'a=b'}]}", "logging.vmodule must be a list of filePattern"],
+    [
+      "logging: {options: {text: {splitStream: true}}}",
+      "logging.options.text.splitStream must not be set without the feature gate LoggingAlphaOptions",
+    ],
+    [
+      "logging: {options: {json: {infoBufferSize: 4Ki}}}",
+      "logging.options.json.infoBufferSize must not be set without the feature gate",
+    ],
+    ["logging: {verbosity: -1}", "logging.verbosity must not be negative"],
+    ["showHiddenMetricsForVersion: v1", "showHiddenMetricsForVersion must be a version such as"],
+    ["clientConnection: {burst: -1}", "clientConnection.burst must not be negative"],
+    ["mode: ipvs\nipvs: {tcpTimeout: -1s}", "ipvs.tcpTimeout must not be negative"],
+    ["mode: ipvs\nipvs: {excludeCIDRs: [x]}", "ipvs.excludeCIDRs[0] must be a CIDR"],
+    ["featureGates: {'': true}", "featureGates must be a mapping of names to true or false"],
+    ["sluice: {adminBindAddress: 127.0.0.1}", "sluice.adminBindAddress must be IP:port"],
+    ["sluice: {dropInvalidPackets: maybe}", "must be one of auto, always, never"],
     ["featureGates: {A: 1}", "featureGates must be a mapping of names to true or false"],
     ["oomScoreAdj: 2000", "oomScoreAdj must be -1000 to 1000: current value is 2000"],
     ["conntrack: {min: -1}", "conntrack.min must not be negative"],
@@ -280,7 +364,7 @@ describe("a file that cannot be used", () => {
     ["configSyncPeriod: -1s", "configSyncPeriod must be greater than 0"],
     [
       "sluice: {conters: false}",
-      "sluice.conters must be one of sluice.counters, sluice.manifests, sluice.endpointMetricsLimit: current value is false",
+      "sluice.conters must be one of sluice.counters, sluice.manifests, ",
     ],
     ["sluice: {endpointMetricsLimit: -1}", "sluice.endpointMetricsLimit must be 0 to 1000000"],
   ])("%s", async (body, message) => {
@@ -335,7 +419,7 @@ describe("a file that cannot be used", () => {
 });
 
 describe("a file that is used, with a remark", () => {
-  test.each([
+  test.each<[body: string, ...notes: string[]]>([
     ["colour: red", "Ignored an unknown field: proxy.yaml colour"],
     ["nftables: {bits: 1}", "Ignored an unknown field: proxy.yaml nftables.bits"],
     ["constructor: 1", "Ignored an unknown field: proxy.yaml constructor"],
@@ -348,14 +432,28 @@ describe("a file that is used, with a remark", () => {
       "nftables:\n  masqueradeBit: 1\n  masqueradeBit: 2",
       "A field occurs twice, the last one counts: proxy.yaml nftables.masqueradeBit",
     ],
-    ["mode: ipvs", "Serving with nftables in place of the mode asked for: ipvs"],
     [
-      "oomScoreAdj: -500\nconntrack: {min: 1}",
-      "Accepted settings that have no effect yet: oomScoreAdj, conntrack.min",
+      "mode: ipvs\nnodePortAddresses: [primary]",
+      "Serving with nftables in place of the mode asked for: ipvs",
     ],
-  ])("%s", async (body, note) => {
+    [
+      "mode: iptables",
+      "Serving with nftables in place of the mode asked for: iptables",
+      "Node ports are served on all addresses of this node, the default of this mode: iptables nodePortAddresses: [primary]",
+    ],
+    [
+      "ipvs: {scheduler: rr, strictARP: true}\nconfigSyncPeriod: 1m\nportRange: 1-2",
+      `${IDLE} ipvs.scheduler, ipvs.strictARP ${REASONS.ipvs}`,
+      `${IDLE} configSyncPeriod ${REASONS.resync}`,
+      `${IDLE} portRange ${REASONS.leftover}`,
+    ],
+    [
+      "featureGates: {AllowServiceExternalIPs: false, WatchListClient: true, NFTablesProxyMode: true, Future: false}",
+      "Accepted feature gates that have no effect here: NFTablesProxyMode, Future",
+    ],
+  ])("%s", async (body, ...wanted) => {
     const { notes } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
-    expect(noteTexts(notes)).toEqual([note]);
+    expect(noteTexts(notes)).toEqual(wanted);
   });
 
   test.each([
@@ -475,14 +573,45 @@ describe("flags", () => {
     );
   });
 
-  test("without effect are said in one line", async () => {
+  test("without effect are said in one line for each reason", async () => {
     const { notes } = await resolve([
-      ...["--oom-score-adj=-500", "--vmodule=a=1", "--profiling=false"],
-      "--cluster-cidr=10.0.0.0/8",
+      ...["--kube-api-qps=50", "--kube-api-burst=100", "--ipvs-strict-arp=false"],
+      ...["--boot-id-file=/x", "--log-flush-frequency=1s", "--cluster-cidr=10.0.0.0/8"],
     ]);
     expect(noteTexts(notes)).toEqual([
-      "Accepted settings that have no effect yet: oomScoreAdj, --vmodule",
+      `${IDLE} --kube-api-burst, --kube-api-qps ${REASONS.requests}`,
+      `${IDLE} --log-flush-frequency ${REASONS.unbuffered}`,
+      `${IDLE} --boot-id-file ${REASONS.leftover}`,
     ]);
+  });
+
+  test("of our own count beside a file, and win", async () => {
+    const { config } = await resolve(
+      [
+        ...["--admin-bind-address=127.0.0.1:1", "--drop-invalid-packets=always"],
+        ...["--endpoint-metrics-limit=7", "--remove-kube-proxy-rules=false"],
+      ],
+      "sluice: {adminBindAddress: '127.0.0.1:2', dropInvalidPackets: never, endpointMetricsLimit: 8}",
+    );
+    expect(config).toMatchObject({
+      adminBindAddress: "127.0.0.1:1",
+      dropInvalid: "always",
+      endpointMetricsLimit: 7,
+      removeKubeProxyRules: false,
+    });
+  });
+
+  test("of levels of single files come before those of the file, and feature gates do not count", async () => {
+    const { config } = await resolve(
+      ["--vmodule=a=1", "--feature-gates=AllowServiceExternalIPs=false"],
+      "logging: {vmodule: [{filePattern: a, verbosity: 3}, {filePattern: b, verbosity: 2}]}",
+    );
+    expect(config.vmodule.map(({ pattern, verbosity }) => `${pattern}=${verbosity}`)).toEqual([
+      "a=1",
+      "a=3",
+      "b=2",
+    ]);
+    expect(config.externalIPs).toBe(true);
   });
 
   test("beside a file: some count, the others are ignored and that is said", async () => {
@@ -562,4 +691,12 @@ test("/configz shows upstream's shape with what is in effect", async () => {
     logging: { options: { json: { splitStream: false } } },
   });
   expect(document).not.toHaveProperty("sluice");
+  expect(config.ownDocument).toEqual({
+    counters: true,
+    manifests: "",
+    endpointMetricsLimit: 10_000,
+    adminBindAddress: "",
+    dropInvalidPackets: "auto",
+    removeKubeProxyRules: true,
+  });
 });

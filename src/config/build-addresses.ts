@@ -1,0 +1,96 @@
+/** Addresses of this node: what we listen on, and what serves node ports. */
+import type { Config } from "../config.ts";
+import { parseAddress, parseCidr, parseListenAddress, printAddressPort } from "../net/address.ts";
+import type { Cidr } from "../types.ts";
+import type { Mode } from "./build-sync.ts";
+import type { Settings } from "./settings.ts";
+
+const HEALTHZ_PORT = 10256;
+const METRICS_PORT = 10249;
+/** What node ports are served on in the modes whose default is not the primary addresses. */
+const EVERY_ADDRESS = ["0.0.0.0/0", "::/0"];
+
+type Addresses = Pick<
+  Config,
+  | "bindAddress"
+  | "healthzBindAddress"
+  | "metricsBindAddress"
+  | "adminBindAddress"
+  | "bindAddressHardFail"
+  | "nodePortAddresses"
+>;
+
+/** `healthzOff`: --healthz-port=0, the only way to turn the health server off. */
+export function addressesOf(settings: Settings, mode: Mode, healthzOff: boolean): Addresses {
+  const bindAddress = settings.get("bindAddress");
+  const bound = parseAddress(bindAddress);
+  if (!bound) settings.fault("bindAddress", "must be an IP address", bindAddress);
+  const six = bound?.family === 6;
+  const metricsBindAddress = listenAddress(settings, "metricsBindAddress", METRICS_PORT, six);
+  const admin = adminAddress(settings);
+  return {
+    bindAddress,
+    healthzBindAddress: healthzOff
+      ? ""
+      : listenAddress(settings, "healthzBindAddress", HEALTHZ_PORT, six),
+    metricsBindAddress,
+    adminBindAddress: admin === metricsBindAddress ? "" : admin,
+    bindAddressHardFail: settings.get("bindAddressHardFail"),
+    nodePortAddresses: nodePortAddresses(settings, mode),
+  };
+}
+
+/** A bare IP gets upstream's port; nothing gets upstream's address, of bindAddress's family. */
+function listenAddress(
+  settings: Settings,
+  path: "healthzBindAddress" | "metricsBindAddress",
+  port: number,
+  six: boolean,
+): string {
+  const value = settings.get(path);
+  if (value === "") {
+    if (path === "healthzBindAddress") return `${six ? "[::]" : "0.0.0.0"}:${port}`;
+    return `${six ? "[::1]" : "127.0.0.1"}:${port}`;
+  }
+  const bare = parseAddress(value);
+  if (bare) return printAddressPort(bare.bytes, port);
+  return checked(settings, path, value);
+}
+
+function adminAddress(settings: Settings): string {
+  const value = settings.get("sluice.adminBindAddress");
+  return value === "" ? "" : checked(settings, "sluice.adminBindAddress", value);
+}
+
+function checked(settings: Settings, path: string, value: string): string {
+  if (!parseListenAddress(value)) {
+    settings.fault(path, "must be IP:port, with a port from 1 to 65535", value);
+  }
+  return value;
+}
+
+function nodePortAddresses(settings: Settings, mode: Mode): Config["nodePortAddresses"] {
+  const list = settings.get("nodePortAddresses") ?? [];
+  // Upstream's defaults: the primary addresses with nftables, all addresses with iptables and ipvs. Whoever
+  // asks for one of those by name relies on it.
+  const everywhere = mode === "iptables" || mode === "ipvs";
+  if (list.length === 0) {
+    return { primary: !everywhere, cidrs: everywhere ? EVERY_ADDRESS.flatMap(cidrsOf) : [] };
+  }
+  if (list.includes("primary")) {
+    if (list.length > 1) {
+      settings.fault("nodePortAddresses", "must not have anything beside primary", list);
+    }
+    return { primary: true, cidrs: [] };
+  }
+  for (const [index, text] of list.entries()) {
+    if (parseCidr(text)) continue;
+    settings.fault(`nodePortAddresses[${index}]`, "must be a CIDR or primary", text);
+  }
+  return { primary: false, cidrs: list.flatMap(cidrsOf) };
+}
+
+function cidrsOf(text: string): Cidr[] {
+  const cidr = parseCidr(text);
+  return cidr ? [cidr] : [];
+}

@@ -1,0 +1,36 @@
+/** Logging, by the rules of k8s.io/component-base/logs/api/v1 (options.go). */
+import type { Config } from "../config.ts";
+import { printDuration } from "./duration.ts";
+import { INT32_MAX, type Settings } from "./settings.ts";
+
+const OPTIONS_GATE = "LoggingAlphaOptions";
+
+export function loggingOf(settings: Settings): Pick<Config, "verbosity" | "logFormat" | "vmodule"> {
+  const logFormat = settings.oneOf("logging.format", ["text", "json"]);
+  const vmodule = settings.get("logging.vmodule");
+  if (logFormat !== "text" && vmodule.length > 0) {
+    settings.fault("logging.vmodule", "must be empty unless logging.format is text", vmodule);
+  }
+  const flush = settings.get("logging.flushFrequency");
+  if (flush <= 0) {
+    settings.fault("logging.flushFrequency", "must be greater than 0", printDuration(flush));
+  }
+  checkOptions(settings);
+  return {
+    verbosity: settings.integer("logging.verbosity", 0, INT32_MAX),
+    logFormat,
+    vmodule: vmodule.map(({ filePattern, verbosity }) => ({ pattern: filePattern, verbosity })),
+  };
+}
+
+function checkOptions(settings: Settings): void {
+  if (settings.get("featureGates")[OPTIONS_GATE] === true) return;
+  for (const format of ["text", "json"] as const) {
+    const split = `logging.options.${format}.splitStream` as const;
+    const size = `logging.options.${format}.infoBufferSize` as const;
+    const rule = `must not be set without the feature gate ${OPTIONS_GATE}`;
+    if (settings.get(split)) settings.fault(split, rule, true);
+    const bytes = settings.get(size);
+    if (!/^[+-]?[0.]+\D*$/.test(String(bytes))) settings.fault(size, rule, bytes);
+  }
+}

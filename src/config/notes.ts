@@ -1,0 +1,118 @@
+/** What there is to say about a configuration that can be used: lines for the log. */
+import type { Config } from "../config.ts";
+import type { LogFields } from "../log.ts";
+import { differsFromDefault, effectiveValue, type FieldValues } from "./document.ts";
+import { type FieldPath, fieldAt } from "./fields.ts";
+import { type FlagValues, flagOfField } from "./flag-values.ts";
+import { FLAGS } from "./flags.ts";
+import { REASONS, type Reason } from "./reasons.ts";
+
+/** A line for the log, which does not exist before its configuration is known. */
+export interface Note {
+  readonly severity: "info" | "warn";
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+export interface Said {
+  /** "" without one. */
+  readonly file: string;
+  readonly flags: FlagValues;
+  /** File and flags together. */
+  readonly values: FieldValues;
+  readonly config: Config;
+  /** @see Settings.ignored */
+  readonly ignored: readonly FieldPath[];
+}
+
+/** Feature gates that do something here; LoggingAlphaOptions allows what then does nothing. */
+const KNOWN_GATES = new Set(["AllowServiceExternalIPs", "WatchListClient", "LoggingAlphaOptions"]);
+
+export function remarksOn(said: Said): Note[] {
+  return [
+    ...ignoredFlags(said),
+    ...modeRemarks(said),
+    ...idleSettings(said),
+    ...idleGates(said),
+    ...ignoredSettings(said),
+    ...localRemarks(said),
+  ];
+}
+
+export function warning(message: string, fields: LogFields): Note {
+  return { severity: "warn", message, fields };
+}
+
+function ignoredFlags({ file, flags }: Said): Note[] {
+  const ignored = FLAGS.filter(({ name, besideConfig }) => flags.has(name) && !besideConfig);
+  if (file === "" || ignored.length === 0) return [];
+  const names = ignored.map(({ name }) => `--${name}`).join(", ");
+  return [warning("Ignored flags because --config is given", { flags: names })];
+}
+
+function modeRemarks({ values }: Said): Note[] {
+  const mode = effectiveValue(values, "mode");
+  if (mode !== "iptables" && mode !== "ipvs") return [];
+  const notes = [warning("Serving with nftables in place of the mode asked for", { mode })];
+  if ((effectiveValue(values, "nodePortAddresses") ?? []).length === 0) {
+    const message = "Node ports are served on all addresses of this node, the default of this mode";
+    const fields = { mode, consider: "nodePortAddresses: [primary]" };
+    notes.push({ severity: "info", message, fields });
+  }
+  return notes;
+}
+
+/** One line for each reason why something that was set does nothing. */
+function idleSettings({ file, flags, values }: Said): Note[] {
+  const byReason = new Map<Reason, string[]>();
+  const add = (reason: Reason, name: string) => {
+    byReason.set(reason, [...(byReason.get(reason) ?? []), name]);
+  };
+  for (const path of values.keys()) {
+    const { idle } = fieldAt(path);
+    if (idle === undefined || !differsFromDefault(values, path)) continue;
+    add(idle, flagOfField(path, flags, file !== "") ?? path);
+  }
+  for (const { name, idle } of FLAGS) {
+    if (idle !== undefined && flags.has(name)) add(idle, `--${name}`);
+  }
+  return [...byReason].map(([reason, names]) => ({
+    severity: "info",
+    message: "Accepted settings that have no effect here",
+    fields: { settings: names.join(", "), reason: REASONS[reason] },
+  }));
+}
+
+/**
+ * Upstream refuses to start with a gate it does not know. A gate of another version must not stop a node, and most
+ * gates are about something that is not in Sluice.
+ */
+function idleGates({ values }: Said): Note[] {
+  const names = Object.keys(effectiveValue(values, "featureGates"));
+  const idle = names.filter((name) => !KNOWN_GATES.has(name));
+  if (idle.length === 0) return [];
+  const gates = idle.join(", ");
+  return [warning("Accepted feature gates that have no effect here", { gates })];
+}
+
+/** Settings that this mode, or another setting, leaves without effect: as upstream, but upstream is silent. */
+function ignoredSettings({ file, flags, config, ignored }: Said): Note[] {
+  const settings = new Set<string>();
+  for (const path of ignored) {
+    const flag = flagOfField(path, flags, file !== "");
+    // A flag may set the field of each mode at once; then it is heard as long as one of them is.
+    const fields = FLAGS.find(({ name }) => flag === `--${name}`)?.fields ?? [path];
+    if (fields.every((field) => ignored.includes(field))) settings.add(flag ?? path);
+  }
+  if (config.manifests !== "" && config.master !== "") settings.add("--master");
+  if (settings.size === 0) return [];
+  const message = "Ignored settings that do not count beside the others";
+  return [warning(message, { settings: [...settings].join(", ") })];
+}
+
+function localRemarks({ config }: Said): Note[] {
+  const { mode } = config.detectLocal;
+  if (mode !== "ClusterCIDR" || config.clusterCIDRs.length > 0) return [];
+  const message = "Cannot tell pods from other sources: clusterCIDR must be set in this mode";
+  return [warning(message, { detectLocalMode: mode })];
+}

@@ -1,0 +1,20 @@
+/**
+ * Why settings of kube-proxy do nothing here. They are accepted all the same: a file or a command line that
+ * kube-proxy starts with is to start Sluice too.
+ */
+export const REASONS = {
+  ipvs: "ipvs is not a mode here, nftables serves",
+  resync: "objects are never resynced: nothing is ever missed that a resync would bring",
+  requests:
+    "there are a few watches and now and then an event: no client-side rate limit is needed",
+  encoding:
+    "objects are asked for as protobuf, and JSON is understood where a server has nothing else",
+  unbuffered:
+    "each line of the log is written to stderr at once: there is nothing to flush or to split",
+  hidden: "no metric is hidden here",
+  loopback: "node ports are never served on loopback, as in kube-proxy's nftables mode",
+  windows: "it is about Windows",
+  leftover: "it is a leftover, kube-proxy makes no use of it either",
+} as const satisfies { readonly [reason: string]: string };
+
+export type Reason = keyof typeof REASONS;

@@ -1,0 +1,241 @@
+/**
+ * Every field of upstream's KubeProxyConfiguration v1alpha1 (kube-proxy 1.36), in the order in which /configz shows
+ * them.
+ */
+import type { Field } from "./fields.ts";
+
+const HOUR = 3_600_000;
+
+export const UPSTREAM_FIELDS = {
+  featureGates: {
+    type: "gates",
+    default: {},
+    does: "`AllowServiceExternalIPs=false`: externalIPs of Services are not served. `WatchListClient=true`: initial states come as a stream of the watch rather than by a list, which is slower and the default here is false. Other gates have no effect",
+    live: "yes, but WatchListClient by a new process",
+  },
+  "clientConnection.kubeconfig": {
+    type: "string",
+    default: "",
+    does: "kubeconfig file; without it, and without --master, the service account of the pod is used",
+    live: "no",
+  },
+  "clientConnection.acceptContentTypes": { type: "string", default: "", idle: "encoding" },
+  "clientConnection.contentType": {
+    type: "string",
+    default: "application/vnd.kubernetes.protobuf",
+    zeroIsUnset: true,
+    idle: "encoding",
+  },
+  "clientConnection.qps": { type: "number", default: 5, zeroIsUnset: true, idle: "requests" },
+  "clientConnection.burst": { type: "integer", default: 10, zeroIsUnset: true, idle: "requests" },
+  "logging.format": {
+    type: "string",
+    default: "text",
+    zeroIsUnset: true,
+    does: "text (klog's lines) or json",
+  },
+  "logging.flushFrequency": {
+    type: "flush-period",
+    default: 5000,
+    zeroIsUnset: true,
+    idle: "unbuffered",
+  },
+  "logging.verbosity": {
+    type: "integer",
+    default: 0,
+    does: "how much to log: 2 each sync, 4 each decision, 6 each message",
+  },
+  "logging.vmodule": {
+    type: "vmodule",
+    default: [],
+    does: "levels of single source files of Sluice, which rise above verbosity: `proxy=4,a*=2`. Only with format text",
+  },
+  "logging.options.text.splitStream": { type: "boolean", default: false, idle: "unbuffered" },
+  "logging.options.text.infoBufferSize": { type: "quantity", default: "0", idle: "unbuffered" },
+  "logging.options.json.splitStream": { type: "boolean", default: false, idle: "unbuffered" },
+  "logging.options.json.infoBufferSize": { type: "quantity", default: "0", idle: "unbuffered" },
+  hostnameOverride: {
+    type: "string",
+    default: "",
+    shown: "the host name",
+    does: "name of this Node",
+    live: "no",
+  },
+  bindAddress: {
+    type: "string",
+    default: "0.0.0.0",
+    zeroIsUnset: true,
+    does: "nothing is bound to it: unless unspecified, it stands for the node's primary IP of its family",
+  },
+  healthzBindAddress: {
+    type: "string",
+    default: "",
+    shown: "0.0.0.0:10256",
+    zeroIsUnset: true,
+    does: "IP or IP:port of /healthz and /livez. `[::]:10256` when bindAddress is IPv6",
+  },
+  metricsBindAddress: {
+    type: "string",
+    default: "",
+    shown: "127.0.0.1:10249",
+    zeroIsUnset: true,
+    does: "IP or IP:port of /metrics, /configz and /proxyMode. `[::1]:10249` when bindAddress is IPv6",
+  },
+  bindAddressHardFail: {
+    type: "boolean",
+    default: false,
+    does: "end the process if one of these addresses cannot be bound, rather than trying again",
+  },
+  enableProfiling: {
+    type: "boolean",
+    default: false,
+    does: "serve the diagnostics of /debug on the metrics address",
+  },
+  showHiddenMetricsForVersion: { type: "string", default: "", idle: "hidden" },
+  mode: {
+    type: "string",
+    default: "",
+    shown: "nftables",
+    does: "nftables; iptables and ipvs are accepted and served by nftables, with a warning. It decides which of the sections below counts, and without nodePortAddresses whether node ports are served on all addresses (iptables, ipvs) or the primary ones",
+  },
+  "iptables.masqueradeBit": {
+    type: "integer",
+    default: 14,
+    does: "as nftables.masqueradeBit, in mode iptables and ipvs",
+  },
+  "iptables.masqueradeAll": {
+    type: "boolean",
+    default: false,
+    does: "as nftables.masqueradeAll, in mode iptables and ipvs",
+  },
+  "iptables.localhostNodePorts": { type: "boolean", default: true, idle: "loopback" },
+  "iptables.syncPeriod": {
+    type: "duration",
+    default: 30_000,
+    zeroIsUnset: true,
+    does: "as nftables.syncPeriod, in mode iptables",
+  },
+  "iptables.minSyncPeriod": {
+    type: "duration",
+    default: 1000,
+    shown: "0s",
+    zeroIsUnset: true,
+    does: "as nftables.minSyncPeriod, in mode iptables",
+  },
+  "ipvs.syncPeriod": {
+    type: "duration",
+    default: 30_000,
+    zeroIsUnset: true,
+    does: "as nftables.syncPeriod, in mode ipvs",
+  },
+  "ipvs.minSyncPeriod": {
+    type: "duration",
+    default: 0,
+    does: "as nftables.minSyncPeriod, in mode ipvs",
+  },
+  "ipvs.scheduler": { type: "string", default: "", idle: "ipvs" },
+  "ipvs.excludeCIDRs": { type: "strings", default: null, idle: "ipvs" },
+  "ipvs.strictARP": { type: "boolean", default: false, idle: "ipvs" },
+  "ipvs.tcpTimeout": { type: "duration", default: 0, idle: "ipvs" },
+  "ipvs.tcpFinTimeout": { type: "duration", default: 0, idle: "ipvs" },
+  "ipvs.udpTimeout": { type: "duration", default: 0, idle: "ipvs" },
+  "winkernel.networkName": { type: "string", default: "", idle: "windows" },
+  "winkernel.sourceVip": { type: "string", default: "", idle: "windows" },
+  "winkernel.enableDSR": { type: "boolean", default: false, idle: "windows" },
+  "winkernel.rootHnsEndpointName": { type: "string", default: "", idle: "windows" },
+  "winkernel.forwardHealthCheckVip": { type: "boolean", default: false, idle: "windows" },
+  "nftables.masqueradeBit": {
+    type: "integer",
+    default: 14,
+    does: "bit of the packet mark that asks for masquerading, 0 to 31",
+  },
+  "nftables.masqueradeAll": {
+    type: "boolean",
+    default: false,
+    does: "masquerade all traffic to clusterIPs",
+  },
+  "nftables.syncPeriod": {
+    type: "duration",
+    default: 30_000,
+    zeroIsUnset: true,
+    does: "longest wait of a retry; a change that waits for twice as long makes the proxy unhealthy",
+  },
+  // Upstream's default is 1 s, because a sync costs it that much. Here a change costs microseconds, and a
+  // burst is coalesced without a fixed delay.
+  "nftables.minSyncPeriod": {
+    type: "duration",
+    default: 0,
+    does: "least time between two syncs. kube-proxy's default is 1s; here a change is programmed at once, and a burst is coalesced without a fixed delay",
+  },
+  detectLocalMode: {
+    type: "string",
+    default: "ClusterCIDR",
+    zeroIsUnset: true,
+    does: "how pods are told from everybody else: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix",
+    live: "yes, but to and from NodeCIDR by a new process",
+  },
+  "detectLocal.bridgeInterface": {
+    type: "string",
+    default: "",
+    does: "the bridge of mode BridgeInterface",
+  },
+  "detectLocal.interfaceNamePrefix": {
+    type: "string",
+    default: "",
+    does: "how the interfaces of pods begin in mode InterfaceNamePrefix",
+  },
+  clusterCIDR: {
+    type: "string",
+    default: "",
+    does: "range of all pods in mode ClusterCIDR, or one for each family, separated by a comma",
+  },
+  nodePortAddresses: {
+    type: "strings",
+    default: null,
+    shown: "primary",
+    does: "ranges of this node's addresses that serve node ports, or `primary`",
+  },
+  oomScoreAdj: {
+    type: "integer",
+    default: -999,
+    does: "oom_score_adj of the process, -1000 to 1000",
+  },
+  "conntrack.maxPerCore": {
+    type: "integer",
+    default: 32_768,
+    does: "entries of connection tracking for each processor; 0 leaves the kernel's limit alone. A higher limit is never lowered",
+  },
+  "conntrack.min": {
+    type: "integer",
+    default: 131_072,
+    does: "least entries of connection tracking in all, unless maxPerCore is 0",
+  },
+  "conntrack.tcpEstablishedTimeout": {
+    type: "duration",
+    default: 24 * HOUR,
+    does: "timeout of idle established TCP connections; 0 leaves the kernel's alone",
+  },
+  "conntrack.tcpCloseWaitTimeout": {
+    type: "duration",
+    default: HOUR,
+    does: "timeout of TCP connections in CLOSE_WAIT; 0 leaves the kernel's alone",
+  },
+  "conntrack.tcpBeLiberal": {
+    type: "boolean",
+    default: false,
+    does: "take TCP packets outside the window for valid; false leaves the kernel's setting alone",
+  },
+  "conntrack.udpTimeout": {
+    type: "duration",
+    default: 0,
+    does: "timeout of UDP flows without an answer; 0 leaves the kernel's alone",
+  },
+  "conntrack.udpStreamTimeout": {
+    type: "duration",
+    default: 0,
+    does: "timeout of answered UDP flows; 0 leaves the kernel's alone",
+  },
+  configSyncPeriod: { type: "duration", default: HOUR / 4, zeroIsUnset: true, idle: "resync" },
+  portRange: { type: "string", default: "", idle: "leftover" },
+  windowsRunAsService: { type: "boolean", default: false, idle: "windows" },
+} as const satisfies { readonly [path: string]: Field };

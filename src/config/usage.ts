@@ -1,0 +1,95 @@
+/** What --help prints. */
+import { defaultText } from "./default-text.ts";
+import { fieldAt } from "./fields.ts";
+import { FLAGS, type Flag, GROUPS, reasonOf } from "./flags.ts";
+import { REASONS } from "./reasons.ts";
+
+const WIDTH = 100;
+/** Where the right column begins. */
+const COLUMN = 44;
+
+/** Every flag: first by what it is about, then those without effect by why they have none. */
+export function usage(): string {
+  const parts = Object.entries(GROUPS).map(([group, title]) => {
+    const flags = FLAGS.filter((flag) => flag.group === group);
+    return `${title}:\n${flags.map(entry).join("")}`;
+  });
+  return `Usage: sluice [flags]
+
+Sluice is a kube-proxy: it makes Service addresses lead to pods. It takes kube-proxy's configuration
+file and flags. Every setting is described in docs/configuration.md.
+
+${parts.join("\n")}
+Accepted for kube-proxy's sake (no effect):
+${idleFlags()}`;
+}
+
+function entry(flag: Flag): string {
+  const dashes = flag.name === "v" ? "-v" : `--${flag.name}`;
+  const value = flag.value ?? VALUES[flag.type];
+  const beside = flag.besideConfig && flag.group !== "instead" && flag.name !== "config";
+  const left = `  ${beside ? "*" : " "} ${dashes}${value === "" ? "" : ` ${value}`}`;
+  return columns(left, `${helpOf(flag)}${defaultOf(flag)}`);
+}
+
+/** What a flag does, in a line or two. */
+export function helpOf({ help, fields = [] }: Flag): string {
+  const [first] = fields;
+  return help ?? (first === undefined ? "" : (fieldAt(first).does ?? "").replaceAll("`", ""));
+}
+
+function defaultOf({ fields = [] }: Flag): string {
+  const [first] = fields;
+  const text = first === undefined ? "" : defaultText(first);
+  return text === "" ? "" : ` (default: ${text})`;
+}
+
+/** How a value looks whose flag does not say it. */
+const VALUES: { readonly [type in Flag["type"]]: string } = {
+  string: "TEXT",
+  boolean: "",
+  integer: "NUMBER",
+  number: "NUMBER",
+  duration: "DURATION",
+  "flush-period": "DURATION",
+  quantity: "BYTES",
+  strings: "LIST",
+  gates: "LIST",
+  vmodule: "LIST",
+};
+
+function idleFlags(): string {
+  const lines = Object.entries(REASONS).map(([reason, text]) => {
+    const flags = FLAGS.filter((flag) => reasonOf(flag) === reason);
+    if (flags.length === 0) return "";
+    const names = flags.map(({ name }) => `--${name}`).join(", ");
+    return `${wrap(names, WIDTH - 4)
+      .map((line) => `    ${line}\n`)
+      .join("")}${wrap(text, WIDTH - 8)
+      .map((line) => `        ${line}\n`)
+      .join("")}`;
+  });
+  return lines.join("");
+}
+
+function columns(left: string, right: string): string {
+  const lines = wrap(right, WIDTH - COLUMN);
+  const head = left.length < COLUMN - 1 ? left.padEnd(COLUMN) + lines.shift() : left;
+  return [head, ...lines.map((line) => " ".repeat(COLUMN) + line)]
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+/** Lines of at most `width` characters, broken between words. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  lines.push(line);
+  return lines;
+}
