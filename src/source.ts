@@ -6,12 +6,17 @@ import { encodeWatchEvent } from "./watch/encode.ts";
 import { createManifestSource } from "./watch/manifests.ts";
 import type { Source, SourceEvents } from "./watch/source.ts";
 
+type SourceOptions = Pick<
+  ProxyOptions,
+  "config" | "core" | "clock" | "nodeName" | "random" | "environment"
+>;
+
 /**
  * Everything about the source that can be wrong is found here, before anything in the kernel is touched.
  * @throws SluiceError CONFIG_INVALID, KUBECONFIG_INVALID
  */
 export async function prepareSource(
-  options: ProxyOptions,
+  options: SourceOptions,
 ): Promise<(events: SourceEvents) => Source> {
   const { config, core, clock, nodeName, random, environment } = options;
   const shared = { core, clock, nodeName, encode: encodeWatchEvent };
@@ -21,5 +26,7 @@ export async function prepareSource(
   }
   const access = await openAccess({ kubeconfig, master, environment });
   const needsPodCidrs = config.detectLocal.mode === "NodeCIDR";
-  return (events) => createApiSource({ ...shared, events, access, random, needsPodCidrs });
+  const { watchList } = config;
+  const api = { ...shared, access, random, needsPodCidrs, watchList };
+  return (events) => createApiSource({ ...api, events });
 }

@@ -124,6 +124,27 @@ for (const watchList of [false, true]) {
 }
 
 test.skipIf(why !== undefined)(
+  "a list and WatchList come to the same state",
+  async () => {
+    const states = [];
+    for (const watchList of [false, true]) {
+      const { core, source, nodes, cidrs } = await open(plane.kubeconfigs.proxy, watchList);
+      core.markAllDirty();
+      const services = core
+        .takeDirty(100_000)
+        .map((id) => ({ ...core.readService(id), id: 0 }))
+        .sort((a, b) => String(a.name).localeCompare(String(b.name)));
+      const counts = [core.serviceCount(), core.sliceCount(), core.endpointCount()];
+      states.push({ services, counts, nodes, cidrs: cidrs.at(-1)?.map(({ spec }) => spec) });
+      source.stop();
+    }
+    expect(states[0]?.services).toHaveLength(21);
+    expect(states[1]).toEqual(states[0]);
+  },
+  2 * MINUTE,
+);
+
+test.skipIf(why !== undefined)(
   "changes are followed, by client certificate",
   async () => {
     const { core, source, problems, names } = await open(plane.kubeconfigs.certificate);
