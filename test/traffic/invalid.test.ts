@@ -1,0 +1,89 @@
+/** Segments out of their window: they must not cost a client its connection. */
+import { beforeAll, describe, expect, test } from "bun:test";
+import { release } from "node:os";
+import { resolveDropInvalid } from "../../src/host/invalid-packets.ts";
+import { addressOf, FAMILIES, type Family } from "../netns/addresses.ts";
+import { DEFAULT_FLAGS, ruleset } from "../netns/program.ts";
+import { Fixture } from "./fixture.ts";
+import { connect } from "./steps.ts";
+
+/** Before the window: a copy that the network held back. To Linux from 6.1 on it is not invalid. */
+const LATE = -100_000;
+/** Far beyond the window, which no kernel takes for valid. */
+const ABSURD = 100_000_000;
+/** The second question goes behind whatever the client's node had to say about the segment. */
+const QUESTIONS = 3;
+
+const fixture = new Fixture();
+
+/** What a connection to a Service comes to, whose server sends a segment out of its window meanwhile. */
+async function outcomes(family: Family, offset: number): Promise<string[]> {
+  const { world } = fixture;
+  const made = await fixture.given({}, ["a1"]);
+  const script = `${import.meta.dir}/spurious.ts`;
+  const command = [process.execPath, script, addressOf("a1", family), "8080", `${offset}`];
+  const child = Bun.spawn(world.inside("a1", command), { stdout: "pipe", stderr: "inherit" });
+  const lines = linesOf(child.stdout);
+  try {
+    expect((await lines.next()).value).toBe("listening");
+    const { handle, name } = await connect(world, made.reach(family, "clusterIP", "a3"), {
+      hold: true,
+    });
+    expect(name).toBe("a1");
+    expect((await lines.next()).value).toBe("injected");
+    const found: string[] = [];
+    for (let i = 0; i < QUESTIONS && (i === 0 || found.at(-1) === "answered"); i++) {
+      found.push((await world.board.ask(handle)).outcome);
+    }
+    await world.board.hangup(handle);
+    return found;
+  } finally {
+    child.kill();
+    await child.exited;
+  }
+}
+
+async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let pending = "";
+  for await (const chunk of stream) {
+    const lines = (pending + new TextDecoder().decode(chunk)).split("\n");
+    pending = lines.pop() ?? "";
+    yield* lines;
+  }
+}
+
+const OUTCOMES = {
+  lives: Array.from({ length: QUESTIONS }, () => "answered"),
+  "is reset": expect.arrayContaining(["reset"]),
+};
+/** Late copies are invalid to this kernel. */
+const STRICT = resolveDropInvalid("auto", release(), false);
+
+describe.each([
+  ["auto", STRICT, "lives", STRICT ? "lives" : "is reset"],
+  ["always", true, "lives", "lives"],
+  ["never", false, STRICT ? "is reset" : "lives", "is reset"],
+] as const)("--drop-invalid-packets=%s", (setting, drops, late, absurd) => {
+  beforeAll(async () => {
+    await fixture.program.stop();
+    await fixture.program.start([...DEFAULT_FLAGS, "--drop-invalid-packets", setting]);
+  });
+
+  test(`${drops ? "has" : "does without"} a chain in forward`, async () => {
+    expect((await ruleset(fixture.world)).includes("ct state invalid drop")).toBe(drops);
+  });
+
+  test.each([...FAMILIES])(
+    `after a late copy from the server, the connection ${late} (IPv%i)`,
+    async (family) => {
+      expect(await outcomes(family, LATE)).toEqual(OUTCOMES[late]);
+    },
+  );
+
+  test.each([...FAMILIES])(
+    `after a segment beyond every window, the connection ${absurd} (IPv%i)`,
+    async (family) => {
+      expect(await outcomes(family, ABSURD)).toEqual(OUTCOMES[absurd]);
+    },
+  );
+});

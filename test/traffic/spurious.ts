@@ -1,0 +1,91 @@
+/**
+ * Beside a server: sends one segment out of its window to each client that has just connected, as if the network
+ * had held it back. What upstream's image regression-issue-74839 does.
+ *
+ * usage: bun spurious.ts ADDRESS PORT OFFSET    OFFSET is added to the right sequence number
+ *
+ * Prints `listening`, then `injected` for each such segment, and `reset` for each RST that comes back.
+ */
+import { dlopen, ptr } from "bun:ffi";
+import { parseAddress } from "../../src/net/address.ts";
+import { readSockaddr, writeSockaddr } from "../netns/sockaddr.ts";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_RAW = 3;
+const IPPROTO_TCP = 6;
+const SYN = 2;
+const RST = 4;
+const ACK = 16;
+const PSH_ACK = 24;
+const HEADER = 20;
+
+const { symbols: c } = dlopen("libc.so.6", {
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  recvfrom: { args: ["i32", "ptr", "u64", "i32", "ptr", "ptr"], returns: "i64" },
+  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+});
+
+const [own = "", port = "", offset = ""] = process.argv.slice(2);
+const six = own.includes(":");
+const sockaddr = new Uint8Array(new ArrayBuffer(28));
+const length = new Uint32Array(new ArrayBuffer(4));
+const buffer = new Uint8Array(new ArrayBuffer(65536));
+
+/** The sum of the pseudo-header and the segment, as the Internet's checksum wants it. */
+function checksum(segment: Uint8Array, from: string, to: string): number {
+  const addresses = [from, to].flatMap((text) => [...(parseAddress(text)?.bytes ?? [])]);
+  const bytes = [...addresses, 0, IPPROTO_TCP, segment.length >> 8, segment.length & 255];
+  let sum = 0;
+  for (const [i, byte] of [...bytes, ...segment].entries()) sum += i % 2 === 0 ? byte << 8 : byte;
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}
+
+function segmentTo(peer: string, peerPort: number, sequence: number, ack: number): Uint8Array {
+  const text = Buffer.from("late");
+  const segment = new Uint8Array(new ArrayBuffer(HEADER + text.length));
+  const view = new DataView(segment.buffer);
+  view.setUint16(0, Number(port));
+  view.setUint16(2, peerPort);
+  view.setUint32(4, sequence);
+  view.setUint32(8, ack);
+  view.setUint8(12, (HEADER / 4) << 4);
+  view.setUint8(13, PSH_ACK);
+  view.setUint16(14, 512);
+  segment.set(text, HEADER);
+  view.setUint16(16, checksum(segment, own, peer));
+  return segment;
+}
+
+const fd = c.socket(six ? AF_INET6 : AF_INET, SOCK_RAW, IPPROTO_TCP);
+if (fd < 0 || c.bind(fd, ptr(sockaddr), writeSockaddr(sockaddr, own, 0)) < 0) {
+  throw new Error(`Cannot listen on ${own}`);
+}
+console.log("listening");
+
+/** Clients whose SYN was seen, by address and port. */
+const connecting = new Set<string>();
+for (;;) {
+  length[0] = sockaddr.length;
+  const size = Number(c.recvfrom(fd, ptr(buffer), buffer.length, 0, ptr(sockaddr), ptr(length)));
+  const { address } = readSockaddr(sockaddr);
+  // IPv4 comes with its own header.
+  const view = new DataView(buffer.buffer, six ? 0 : ((buffer[0] ?? 0) & 15) * 4, size);
+  if (view.getUint16(2) !== Number(port)) continue;
+  const peerPort = view.getUint16(0);
+  const flags = view.getUint8(13);
+  const client = `${address} ${peerPort}`;
+  if (flags & RST) console.log("reset");
+  if (flags & SYN) connecting.add(client);
+  else if (flags & ACK && connecting.delete(client)) {
+    const sequence = (view.getUint32(8) + Number(offset)) >>> 0;
+    const segment = segmentTo(address, peerPort, sequence, view.getUint32(4));
+    const to = writeSockaddr(sockaddr, address, 0);
+    if (c.sendto(fd, ptr(segment), segment.length, 0, ptr(sockaddr), to) < 0n) {
+      throw new Error(`Cannot send to ${address}`);
+    }
+    console.log("injected");
+  }
+}
