@@ -1,5 +1,6 @@
 /** The running proxy as its observers see it: read only, computed when asked. */
 import { expose } from "./observe/exposition.ts";
+import { scrapedInstruments } from "./observe/scrape.ts";
 import { describeService } from "./observe/service-view.ts";
 import type { Counts, ReadOnlyView } from "./observe/view.ts";
 import { TABLE_IDS, type TableName, tableKind } from "./plan/tables.ts";
@@ -10,10 +11,11 @@ export interface ViewOptions {
   readonly version: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  readonly processFacts: () => { readonly rssBytes: number; readonly cpuSeconds: number };
+  /** For /flagz: every flag and its value. */
+  readonly flags?: { readonly [name: string]: string };
 }
 
-export function createView({ proxy, version, now, processFacts }: ViewOptions): ReadOnlyView {
+export function createView({ proxy, version, now, flags = {} }: ViewOptions): ReadOnlyView {
   const { config, core, inputs, source, health, problems, metrics, connections } = proxy;
   const counts = (): Counts => ({
     services: core.serviceCount(),
@@ -38,11 +40,23 @@ export function createView({ proxy, version, now, processFacts }: ViewOptions): 
     counts,
     lastSync: () => proxy.lastSync(),
     problems: () => problems.list(),
+    notices: () => [],
+    flags: () => flags,
     service: (namespace, name) => describeService(core, namespace, name, problems.list()),
     async metrics() {
       if (config.counters) await connections.collect(proxy.backend);
-      const shown = connections.instruments();
-      return expose(metrics.instruments(counts(), problems.count, processFacts(), shown));
+      return expose(
+        scrapedInstruments({
+          metrics,
+          connections,
+          config,
+          version,
+          startedAt: proxy.startedAt,
+          counts: counts(),
+          problems: problems.list(),
+          sources: [source.status()],
+        }),
+      );
     },
   };
 }

@@ -1,36 +1,42 @@
-/** What both HTTP servers have in common: they only read, and say so. */
-import { Hono } from "hono";
+/** What all HTTP servers here have in common. */
+import { type Context, Hono, type Next } from "hono";
 import { messageOf } from "../errors.ts";
 
+/** Go's words, which some scripts look for. */
+export const NOT_FOUND = "404 page not found\n";
+
 /**
- * A Hono app that answers GET and HEAD alone, never lets a browser guess a type, and tells of its routes
- * where there is none. `onError` hears of a defect in a handler.
+ * A Hono app that never lets a browser guess a type, and tells of its routes where there is none. HEAD is
+ * answered as GET without the body. `onError` hears of a defect in a handler, which the client sees as 500.
  */
-export function createReadOnlyApp(
-  routes: readonly string[],
+export function createApp(
+  routes: () => readonly string[],
   onError: (error: unknown) => void,
 ): Hono {
   const app = new Hono();
   app.use(async (context, next) => {
-    const { method } = context.req;
-    if (method !== "GET" && method !== "HEAD") {
-      return context.text(`Cannot ${method}: this server is read only\n`, 405, {
-        Allow: "GET, HEAD",
-        "X-Content-Type-Options": "nosniff",
-      });
-    }
     await next();
     const { headers } = context.res;
     headers.set("X-Content-Type-Options", "nosniff");
     if (!headers.has("Content-Type")) headers.set("Content-Type", "text/plain; charset=utf-8");
-    return undefined;
   });
-  app.notFound((context) =>
-    context.text(`No such path: ${context.req.path}\n\n${routes.join("\n")}\n`, 404),
-  );
+  app.notFound((context) => {
+    const list = routes();
+    return context.text(list.length === 0 ? NOT_FOUND : `${NOT_FOUND}\n${list.join("\n")}\n`, 404);
+  });
   app.onError((error, context) => {
     onError(error);
     return context.json({ error: messageOf(error) }, 500);
   });
   return app;
+}
+
+/** A middleware that refuses every method but GET and HEAD. */
+export async function readOnly(context: Context, next: Next): Promise<Response | undefined> {
+  const { method } = context.req;
+  if (method === "GET" || method === "HEAD") {
+    await next();
+    return undefined;
+  }
+  return context.text(`Cannot ${method}: this path is read only\n`, 405, { Allow: "GET, HEAD" });
 }

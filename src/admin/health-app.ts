@@ -4,24 +4,25 @@
  */
 import type { Hono } from "hono";
 import type { ReadOnlyView } from "../observe/view.ts";
-import { createReadOnlyApp } from "./app.ts";
+import { createApp } from "./app.ts";
 
 /** The paths of the health server, without their slash: label values of upstream's metrics. */
 export type Probe = "healthz" | "livez";
-type HealthView = Pick<ReadOnlyView, "now" | "health" | "node" | "sources">;
+type HealthView = Pick<ReadOnlyView, "now" | "health" | "node" | "sources" | "notices">;
 
 /**
- * The app of healthzBindAddress: 200 or 503, with upstream's JSON (pkg/proxy/healthcheck/proxy_health.go).
- * `onAnswer` hears the status of each; `onError` what a handler threw, which the client sees as 500.
+ * The app of healthzBindAddress: 200 or 503 with upstream's JSON to any method on these two paths, and upstream's
+ * 404 elsewhere (pkg/proxy/healthcheck/proxy_health.go). `onAnswer` hears the status of each; `onError` what a
+ * handler threw, which the client sees as 500.
  */
 export function createHealthApp(
   view: HealthView,
   onAnswer: (probe: Probe, code: number) => void,
   onError: (error: unknown) => void,
 ): Hono {
-  const app = createReadOnlyApp(["/healthz", "/livez"], onError);
+  const app = createApp(() => [], onError);
   for (const probe of ["healthz", "livez"] as const) {
-    app.get(`/${probe}`, (context) => {
+    app.all(`/${probe}`, (context) => {
       const { code, body } = answer(view, probe);
       onAnswer(probe, code);
       return context.body(body, code, { "Content-Type": "application/json" });
@@ -30,34 +31,39 @@ export function createHealthApp(
   return app;
 }
 
-/** Upstream's keys in upstream's order; `source` is ours, and there only while it does not answer. */
+/** Upstream's keys in upstream's order; what is ours comes last, and only while there is something to say. */
 function answer(view: HealthView, probe: Probe): { code: 200 | 503; body: string } {
   const now = view.now();
   const { healthy, lastUpdated } = view.health();
   const { eligible } = view.node();
   const good = healthy && (probe === "livez" || eligible);
-  const currentTime = new Date(now).toISOString();
-  // As upstream: a good answer is as fresh as can be, a bad one says since when.
-  const updated =
-    lastUpdated === undefined ? ZERO_TIME : new Date(good ? now : lastUpdated).toISOString();
+  const updated = lastUpdated === undefined ? ZERO_TIME : timeOf(lastUpdated);
   const family = { lastUpdated: updated, healthy };
   const away = view.sources().find(({ connected }) => !connected);
+  const notices = view.notices();
   const body = JSON.stringify({
-    lastUpdated: updated,
-    currentTime,
+    // As upstream: a good answer is as fresh as can be, a bad one says since when.
+    lastUpdated: good ? timeOf(now) : updated,
+    currentTime: timeOf(now),
     ...(probe === "healthz" && { nodeEligible: eligible }),
     healthy,
-    status: { IPv4: family, IPv6: family },
+    // Before the first sync upstream has no families to tell of.
+    ...(lastUpdated !== undefined && { status: { IPv4: family, IPv6: family } }),
     // No more than that: this port is open to the network, and an error's text names servers.
     ...(away && {
       source: {
         connected: false,
-        lastEvent: away.lastEventAt === 0 ? ZERO_TIME : new Date(away.lastEventAt).toISOString(),
+        lastEvent: away.lastEventAt === 0 ? ZERO_TIME : timeOf(away.lastEventAt),
       },
     }),
+    ...(notices.length > 0 && { notices }),
   });
   return { code: good ? 200 : 503, body };
 }
 
 /** Go's zero time. */
 const ZERO_TIME = "0001-01-01T00:00:00Z";
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -17,6 +17,8 @@ export interface HealthCheckNodePortsOptions {
   readonly healthy: () => boolean;
   /** A port cannot be bound, or that is over. */
   readonly problems: TellProblems;
+  /** A port cannot be bound; at each attempt. */
+  readonly onFailed: (check: HealthCheck, error: unknown) => void;
 }
 
 interface Open {
@@ -76,6 +78,7 @@ export class HealthCheckNodePorts {
       failing.add(subject);
       const message = messageOf(error);
       this.#options.problems([{ begin: { ...PROBLEM, subject, message } }]);
+      this.#options.onFailed(check, error);
       return;
     }
     this.#open.set(check.port, { check, addresses: addresses.join(), servers });

@@ -2,6 +2,7 @@
 import type { Clock } from "../clock.ts";
 import { messageOf, SluiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import type { TellProblems } from "../types.ts";
 
 /** As upstream. */
 const RETRY_MS = 5000;
@@ -9,13 +10,17 @@ const RETRY_MS = 5000;
 export interface ListenOptions {
   /** What is served, for the log: `health`, `metrics`. */
   readonly name: string;
+  /** The field of the configuration that names the address, for the problem. */
+  readonly field: string;
   readonly hostname: string;
   readonly port: number;
   readonly fetch: (request: Request) => Response | Promise<Response>;
   readonly clock: Clock;
   readonly log: Logger;
-  /** bindAddressHardFail: called in place of trying again. */
-  readonly onFatal?: (error: unknown) => void;
+  /** Told when the address cannot be bound, and when that is over. */
+  readonly problems: TellProblems;
+  /** The address cannot be bound: called once until it can. True gives it up; otherwise it is tried again. */
+  readonly onFailed: (error: unknown) => boolean;
 }
 
 /** An address that is served, or will be once it is free. */
@@ -28,32 +33,44 @@ export interface Listener {
 
 /** Listens, now or later; never throws. */
 export function listen(options: ListenOptions): Listener {
-  const { name, clock, log, onFatal } = options;
+  const { name, hostname, clock, log, problems } = options;
+  const about = {
+    subject: printHostPort(hostname, options.port),
+    code: "LISTEN_FAILED",
+    field: options.field,
+  } as const;
   let server: Bun.Server<undefined> | undefined;
   let cancel = () => {};
   let failed = false;
+  const over = () => {
+    if (failed) problems([{ end: about }]);
+    failed = false;
+  };
   const attempt = () => {
     try {
-      server = bind(options.hostname, options.port, options.fetch);
+      server = bind(hostname, options.port, options.fetch);
     } catch (error) {
-      if (onFatal) {
-        onFatal(error);
-        return;
-      }
-      if (!failed) log.error("Could not listen, and try again every 5 s", error, { server: name });
+      const first = !failed;
       failed = true;
+      if (first) {
+        problems([{ begin: { ...about, message: messageOf(error) } }]);
+        if (options.onFailed(error)) return;
+        log.error("Could not listen, and try again every 5 s", error, { server: name });
+      }
       cancel = clock.after(RETRY_MS, attempt);
       return;
     }
-    const fields = { server: name, address: `${options.hostname}:${server.port}` };
+    const fields = { server: name, address: printHostPort(hostname, server.port ?? 0) };
     if (failed) log.info("Listening at last", fields);
     else log.debug(1, "Listening", fields);
+    over();
   };
   attempt();
   return {
     port: () => server?.port,
     async close() {
       cancel();
+      over();
       await server?.stop(true);
     },
   };
@@ -77,15 +94,19 @@ export function bind(
       // Bun shares a port between processes unless told not to: a second proxy would then take every other
       // probe, and nobody would hear that the port was taken.
       reusePort: false,
-      // Nothing here takes a body.
+      // Nothing here takes more of a body than a number.
       maxRequestBodySize: 1024,
     });
   } catch (error) {
     throw new SluiceError(
       "LISTEN_FAILED",
       `Cannot listen on ${hostname} port ${port}: it must be free and an address of this node: ${messageOf(error)}`,
-      `${hostname}:${port}`,
+      printHostPort(hostname, port),
       { cause: error },
     );
   }
+}
+
+function printHostPort(hostname: string, port: number): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }

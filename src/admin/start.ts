@@ -1,21 +1,23 @@
 /**
- * Puts the two HTTP servers and the healthCheckNodePorts on the air. Imported only once the rules are in the
+ * Puts the HTTP servers and the healthCheckNodePorts on the air. Imported only once the rules are in the
  * kernel (or take their time), because what it loads costs a tenth of a second and some megabytes.
  */
 
 import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
 import type { Logger } from "../log.ts";
-import { parseListenAddress } from "../net/address.ts";
-import type { HealthChecks } from "../observe/health-checks.ts";
+import { expose } from "../observe/exposition.ts";
+import type { HealthCheck, HealthChecks } from "../observe/health-checks.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
 import type { TellProblems } from "../types.ts";
-import { createAdminApp } from "./admin-app.ts";
 import { createHealthApp } from "./health-app.ts";
 import { HealthCheckNodePorts } from "./health-check-node-ports.ts";
-import { type Listener, listen } from "./serve.ts";
+import { Listeners, type ServerName } from "./listeners.ts";
+import { createAdminApp, createMetricsApp } from "./metrics-app.ts";
 
 export interface AdminOptions {
+  /** Its configuration is asked at each request, and must be the new one when `update` is called. */
   readonly view: ReadOnlyView;
   readonly metrics: Metrics;
   readonly healthChecks: HealthChecks;
@@ -26,42 +28,63 @@ export interface AdminOptions {
   readonly log: Logger;
   /** bindAddressHardFail: an address that cannot be bound ends the process. */
   readonly onFatal: (error: unknown) => void;
+  /** An address cannot be bound: once until it can, and before `onFatal`. For Events; by default nobody hears. */
+  readonly onBindFailed?: (server: ServerName, error: unknown) => void;
+  /** A healthCheckNodePort cannot be bound: at each attempt, which is at each sync. Likewise. */
+  readonly onNodePortFailed?: (check: HealthCheck, error: unknown) => void;
+  /** The level of the log, for /debug/flags/v. By default it stays as it is. */
+  readonly setVerbosity?: (level: number) => void;
+}
+
+export interface RunningAdmin {
+  /** Follows a new configuration: opens and closes what has another address, and nothing else. */
+  update(config: Config): Promise<void>;
+  /** Resolves when nothing listens any more. */
+  close(): Promise<void>;
 }
 
 /**
  * Listens where the configuration says and follows the healthCheckNodePorts. Never throws: an address that
- * cannot be bound is tried again, or told to `onFatal` with bindAddressHardFail. `close` resolves when nothing
- * listens any more.
+ * cannot be bound is tried again, or told to `onFatal` with bindAddressHardFail.
  */
-export function startAdmin(options: AdminOptions): { close(): Promise<void> } {
-  const { view, clock, metrics, healthChecks } = options;
-  const config = view.config();
+export function startAdmin(options: AdminOptions): RunningAdmin {
+  const { view, metrics, healthChecks, problems } = options;
   const log = options.log.from("admin");
   const onError = (error: unknown) => log.error("Could not answer a request", error);
   const health = createHealthApp(view, (probe, code) => metrics.answered(probe, code), onError);
+  const app = createMetricsApp({
+    view,
+    slis: metrics.slis,
+    exposeSlis: () => expose(metrics.slis.instruments()),
+    setVerbosity: options.setVerbosity ?? (() => {}),
+    onError,
+  });
   const admin = createAdminApp(view, onError);
-  const fatal = config.bindAddressHardFail ? { onFatal: options.onFatal } : {};
-  const listeners: Listener[] = [];
-  for (const [name, address, app] of [
-    ["health", config.healthzBindAddress, health],
-    ["metrics", config.metricsBindAddress, admin],
-  ] as const) {
-    // The configuration has validated it; "" turns the server off.
-    const where = parseListenAddress(address);
-    const { fetch } = app;
-    if (where) listeners.push(listen({ name, ...where, fetch, clock, log, ...fatal }));
-  }
+  const listeners = new Listeners(view.config(), {
+    fetch: { health: health.fetch, metrics: app.fetch, admin: admin.fetch },
+    onFailed(name, error) {
+      options.onBindFailed?.(name, error);
+      const { bindAddressHardFail } = view.config();
+      if (bindAddressHardFail) options.onFatal(error);
+      return bindAddressHardFail;
+    },
+    clock: options.clock,
+    log,
+    problems,
+  });
   const nodePorts = new HealthCheckNodePorts({
     addresses: options.nodePortAddresses,
     healthy: () => view.health().healthy,
-    problems: options.problems,
+    problems,
+    onFailed: options.onNodePortFailed ?? (() => {}),
   });
   healthChecks.listen((checks) => nodePorts.update(checks));
   return {
+    update: (config) => listeners.update(config),
     async close() {
       healthChecks.listen(() => {});
       nodePorts.close();
-      await Promise.all(listeners.map((listener) => listener.close()));
+      await listeners.close();
     },
   };
 }

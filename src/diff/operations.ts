@@ -22,6 +22,17 @@ export function readOperations(region: Uint8Array, count: number, ignored: numbe
   };
 }
 
+/** How many of the operations of a region add an element; the others delete one. */
+export function countAdded(region: Uint8Array): number {
+  let added = 0;
+  for (let at = 0; at < region.byteLength; ) {
+    if (region[at] === OP_ADD) added++;
+    const table = byte(region, at + 1) as TableId;
+    at += OP_HEADER + keySize(table) + valueSize(table);
+  }
+  return added;
+}
+
 function readOperation(region: Uint8Array, at: number): Operation {
   const table = byte(region, at + 1) as TableId;
   const key = at + OP_HEADER;

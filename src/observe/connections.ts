@@ -9,11 +9,12 @@
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import type { Backend, CounterSink, CounterSlice } from "../apply/backend.ts";
 import type { Core } from "../core/core.ts";
+import { SERVICE_SERIES_MAX } from "../limits.ts";
 import { type ActionCode, decodeAction } from "../plan/actions.ts";
 import { printEndpoint } from "../plan/print.ts";
 import { keySize, type TableId, tableFamily, tableKind, valueSize } from "../plan/tables.ts";
 import type { Service, ServiceId } from "../types.ts";
-import type { Instrument, Sample } from "./instruments.ts";
+import { type Instrument, readingOf, type Sample } from "./instruments.ts";
 
 type CountingCore = Pick<Core, "count" | "ownerOf" | "serviceKey" | "findService" | "readService">;
 
@@ -31,6 +32,7 @@ const FRONTEND_TABLES = new Set(["frontends", "outside", "nodeports", "nodeports
 export class ConnectionCounters {
   readonly #core: CountingCore;
   readonly #endpointLimit: number;
+  readonly #portLimit: number;
   readonly #failed: (error: unknown) => void;
   /** By `namespace/name`: an id may be given to another Service later. */
   readonly #sums = new Map<string, Sums>();
@@ -39,12 +41,18 @@ export class ConnectionCounters {
   #failures = 0;
 
   /**
-   * `endpointLimit`: most endpoint series to show. `failed` hears why the counters cannot be read, once until they
-   * can again.
+   * `endpointLimit`: most endpoint series to show, `portLimit` those of service ports; which they are does not
+   * change while the Services last. `failed` hears why the counters cannot be read, once until they can again.
    */
-  constructor(core: CountingCore, endpointLimit: number, failed: (error: unknown) => void) {
+  constructor(
+    core: CountingCore,
+    endpointLimit: number,
+    failed: (error: unknown) => void,
+    portLimit = SERVICE_SERIES_MAX,
+  ) {
     this.#core = core;
     this.#endpointLimit = endpointLimit;
+    this.#portLimit = portLimit;
     this.#failed = failed;
   }
 
@@ -79,12 +87,15 @@ export class ConnectionCounters {
   instruments(): Instrument[] {
     const ports: Sample[] = [];
     const endpoints: Sample[] = [];
-    let omitted = 0;
+    let omittedPorts = 0;
+    let omittedEndpoints = 0;
     for (const { namespace, name: service, ...sums } of this.#sums.values()) {
-      for (const [port, value] of sums.ports)
-        ports.push({ labels: { namespace, service, port }, value });
+      for (const [port, value] of sums.ports) {
+        if (ports.length >= this.#portLimit) omittedPorts++;
+        else ports.push({ labels: { namespace, service, port }, value });
+      }
       for (const [endpoint, value] of sums.endpoints) {
-        if (endpoints.length >= this.#endpointLimit) omitted++;
+        if (endpoints.length >= this.#endpointLimit) omittedEndpoints++;
         else endpoints.push({ labels: { namespace, service, endpoint }, value });
       }
     }
@@ -93,26 +104,40 @@ export class ConnectionCounters {
         name: "sluice_service_connections_total",
         help: "New connections by service port: its name, or its number if it has none",
         type: "counter",
+        labels: ["namespace", "service", "port"],
         samples: () => ports,
       },
       {
         name: "sluice_endpoint_connections_total",
         help: "New connections by endpoint, without those that session affinity led back to it",
         type: "counter",
+        labels: ["namespace", "service", "endpoint"],
         samples: () => endpoints,
       },
-      {
-        name: "sluice_endpoint_series_omitted",
-        help: "Endpoints with connections beyond sluice.endpointMetricsLimit",
-        type: "gauge",
-        samples: () => [{ labels: {}, value: omitted }],
-      },
-      {
-        name: "sluice_connection_readings_failed_total",
-        help: "Readings of the counters of connections that failed",
-        type: "counter",
-        samples: () => [{ labels: {}, value: this.#failures }],
-      },
+      readingOf(
+        "gauge",
+        {
+          name: "sluice_service_series_omitted",
+          help: "Service ports with connections that are not shown, being too many",
+        },
+        omittedPorts,
+      ),
+      readingOf(
+        "gauge",
+        {
+          name: "sluice_endpoint_series_omitted",
+          help: "Endpoints with connections beyond sluice.endpointMetricsLimit",
+        },
+        omittedEndpoints,
+      ),
+      readingOf(
+        "counter",
+        {
+          name: "sluice_connection_readings_failed_total",
+          help: "Readings of the counters of connections that failed",
+        },
+        this.#failures,
+      ),
     ];
   }
 

@@ -23,6 +23,8 @@ export interface Instrument {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
+  /** Names of its labels; those of a histogram's buckets without `le`. */
+  readonly labels: readonly string[];
   /** The values of this moment; of a histogram its cumulative buckets, `_sum` and `_count`. */
   samples(): Sample[];
 }
@@ -62,6 +64,11 @@ class Series<State> {
     return entry.state;
   }
 
+  clear(): void {
+    this.#entries.clear();
+    if (!this.#definition.labels) this.at([]);
+  }
+
   all(): Entry<State>[] {
     return [...this.#entries.values()];
   }
@@ -71,11 +78,13 @@ class Series<State> {
 class Scalar {
   readonly name: string;
   readonly help: string;
+  readonly labels: readonly string[];
   protected readonly series: Series<{ value: number }>;
 
   constructor(definition: Definition) {
     this.name = definition.name;
     this.help = definition.help;
+    this.labels = definition.labels ?? [];
     this.series = new Series(definition, () => ({ value: 0 }));
   }
 
@@ -89,6 +98,11 @@ class Scalar {
 
   samples(): Sample[] {
     return this.series.all().map(({ labels, state }) => ({ labels, value: state.value }));
+  }
+
+  /** As if nothing had been recorded. */
+  reset(): void {
+    this.series.clear();
   }
 }
 
@@ -112,12 +126,14 @@ export class Histogram implements Instrument {
   readonly type = "histogram";
   readonly name: string;
   readonly help: string;
+  readonly labels: readonly string[];
   readonly #buckets: readonly number[];
   readonly #series: Series<{ readonly counts: Float64Array; sum: number }>;
 
   constructor(definition: Definition, buckets: readonly number[]) {
     this.name = definition.name;
     this.help = definition.help;
+    this.labels = definition.labels ?? [];
     this.#buckets = buckets;
     this.#series = new Series(definition, () => ({
       counts: new Float64Array(buckets.length + 1),
@@ -155,6 +171,15 @@ export class Histogram implements Instrument {
     }
     return samples;
   }
+}
+
+/** A number that is known only when it is asked for. */
+export function readingOf(
+  type: "counter" | "gauge",
+  definition: Pick<Definition, "name" | "help">,
+  value: number,
+): Instrument {
+  return { ...definition, type, labels: [], samples: () => [{ labels: {}, value }] };
 }
 
 /** `count` bounds from `start`, each `factor` times the one before. */

@@ -75,6 +75,10 @@ export interface ReadOnlyView {
   /** Undefined before the first. */
   lastSync(): LastSync | undefined;
   problems(): readonly Problem[];
+  /** What is not as it should be on this node although no object is at fault: rules of another proxy, say. */
+  notices(): readonly string[];
+  /** Every flag by its name, with its value as given, or its default; as text, like upstream's /flagz. */
+  flags(): { readonly [name: string]: string };
   /** Undefined when nothing of this Service is known; costs a walk over all elements (service-view.ts). */
   service(namespace: string, name: string): ServiceView | undefined;
   /** The Prometheus text of this moment. */

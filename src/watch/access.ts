@@ -1,6 +1,7 @@
 /** How to reach one API server: where it is, whom to trust, who we are. */
 import { inClusterAccess } from "./in-cluster.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
+import type { RequestMeter } from "./meter.ts";
 import { masterUrl } from "./server-url.ts";
 
 /** PEM texts and the name to verify; absent fields mean the system's defaults. */
@@ -30,6 +31,8 @@ export interface ClusterAccess {
   identity(): Promise<Identity>;
   /** The server answered 401: whatever is remembered of a login is worthless. */
   refused(): void;
+  /** Hears of each request; absent: nobody does. */
+  readonly meter?: RequestMeter;
 }
 
 export interface AccessOptions {

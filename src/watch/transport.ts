@@ -6,6 +6,7 @@ import Client from "undici/lib/dispatcher/client.js";
 import { messageOf, SluiceError } from "../errors.ts";
 import { CONNECT_TIMEOUT_MS, KEEPALIVE_DELAY_MS } from "../limits.ts";
 import type { ClusterAccess, TlsMaterial } from "./access.ts";
+import { MeteredRequest } from "./meter.ts";
 
 /** What becomes of one request: `onStart` and `onData` if it is answered, and then exactly one of the last two. */
 export interface ResponseHandler {
@@ -71,7 +72,7 @@ export function openTransport(access: ClusterAccess): WritableTransport {
     headers: { readonly [name: string]: string },
     handler: ResponseHandler,
   ) => {
-    const request = new Request(access.server, handler);
+    const request = new Request(access, what, handler);
     access.identity().then(
       ({ authorization, tls }) => {
         if (request.done) return;
@@ -119,12 +120,18 @@ type Headers = { readonly [name: string]: string | string[] | undefined };
 class Request {
   readonly #server: string;
   readonly #handler: ResponseHandler;
+  readonly #metered: MeteredRequest | undefined;
   #controller: Controller | undefined;
   done = false;
 
-  constructor(server: string, handler: ResponseHandler) {
+  constructor(
+    { server, meter }: ClusterAccess,
+    what: { readonly method: string; readonly path: string },
+    handler: ResponseHandler,
+  ) {
     this.#server = server;
     this.#handler = handler;
+    this.#metered = meter && new MeteredRequest(meter, server, what);
   }
 
   abort(reason: SluiceError): void {
@@ -135,6 +142,7 @@ class Request {
   fail(thrown: unknown): void {
     if (this.done) return;
     this.done = true;
+    this.#metered?.failed();
     this.#handler.onError(
       thrown instanceof SluiceError ? thrown : unreachable(this.#server, thrown),
     );
@@ -146,6 +154,7 @@ class Request {
 
   onResponseStart(_controller: Controller, status: number, headers: Headers): void {
     if (this.done) return;
+    this.#metered?.answered(status);
     const retryAfter = Number(headers["retry-after"] ?? 0);
     this.#guard(() =>
       this.#handler.onStart(
@@ -163,6 +172,7 @@ class Request {
   onResponseEnd(): void {
     if (this.done) return;
     this.done = true;
+    this.#metered?.completed();
     this.#handler.onEnd();
   }
 

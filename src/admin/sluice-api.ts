@@ -1,46 +1,17 @@
-/** What kube-proxy shows on port 10249, and beside it our own state as JSON. It owns nothing and changes nothing. */
+/** Our own state as JSON, under /sluice/v1. It owns nothing and changes nothing. */
 import type { Hono } from "hono";
 import type { ReadOnlyView } from "../observe/view.ts";
-import { createReadOnlyApp } from "./app.ts";
+import { readOnly } from "./app.ts";
 
-const ROUTES = [
-  "/healthz",
-  "/metrics",
-  "/configz",
-  "/proxyMode",
+export const SLUICE_ROUTES = [
   "/sluice/v1/state",
   "/sluice/v1/problems",
   "/sluice/v1/services/{namespace}/{name}",
 ];
 
-/**
- * The app of metricsBindAddress. `/healthz`, `/metrics`, `/configz` and `/proxyMode` answer as upstream's (there
- * the mode is always nftables, whatever was asked for); times under /sluice/v1 are RFC 3339, null before the
- * first. `onError` hears of what a handler threw; the client gets 500 and the message.
- */
-export function createAdminApp(view: ReadOnlyView, onError: (error: unknown) => void): Hono {
-  const app = createReadOnlyApp(ROUTES, onError);
-
-  // That the process answers, as upstream has it on this port; health is told on the other one.
-  for (const path of ["/healthz", "/healthz/ping"]) {
-    app.get(path, (context) =>
-      context.text(
-        context.req.query("verbose") === undefined ? "ok" : "[+]ping ok\nhealthz check passed\n",
-      ),
-    );
-  }
-
-  app.get("/metrics", async (context) => {
-    const { contentType, body } = await view.metrics();
-    return context.body(body, 200, { "Content-Type": contentType });
-  });
-
-  app.get("/configz", (context) => {
-    const { document, ownDocument } = view.config();
-    return context.json({ "kubeproxy.config.k8s.io": document, sluice: ownDocument });
-  });
-
-  app.get("/proxyMode", (context) => context.text("nftables"));
+/** Adds the routes; times are RFC 3339, null before the first. */
+export function addSluiceApi(app: Hono, view: ReadOnlyView): void {
+  app.use("/sluice/*", readOnly);
 
   app.get("/sluice/v1/state", (context) => context.json(stateOf(view)));
 
@@ -52,8 +23,6 @@ export function createAdminApp(view: ReadOnlyView, onError: (error: unknown) => 
     if (service) return context.json(service);
     return context.json({ error: `No Service ${namespace}/${name} is known` }, 404);
   });
-
-  return app;
 }
 
 function stateOf(view: ReadOnlyView) {
@@ -86,6 +55,7 @@ function stateOf(view: ReadOnlyView) {
       : null,
     counts: view.counts(),
     problems: view.problems().length,
+    notices: view.notices(),
   };
 }
 

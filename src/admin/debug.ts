@@ -1,0 +1,66 @@
+/**
+ * /debug, with enableProfiling: the level of the log (apiserver/pkg/server/routes/flags.go), and what the heap
+ * holds. Profiles in pprof's format are Go's; what is here instead is said in their place.
+ */
+import { heapStats } from "bun:jsc";
+import type { Hono } from "hono";
+
+export const DEBUG_ROUTES = [
+  "/debug/flags",
+  "/debug/flags/v",
+  "/debug/heap",
+  "/debug/heap/snapshot",
+];
+
+const LEVEL_MAX = 2 ** 31 - 1;
+const FLAGS_PAGE = "/debug/flags/\n\nflags:\nv\n\nPUT a number to /debug/flags/v\n";
+const NO_PPROF = `Sluice is not a Go program and has no profiles in pprof's format. It has instead:
+
+/debug/heap            what the JavaScript heap holds, by type, as JSON
+/debug/heap/snapshot   the heap for the memory tab of Chrome's developer tools (.heapsnapshot); nothing else runs meanwhile
+`;
+
+/** Adds the routes. Whether they may be used at this moment is decided before. */
+export function addDebugRoutes(app: Hono, setVerbosity: (level: number) => void): void {
+  for (const path of ["/debug/flags", "/debug/flags/"]) {
+    app.all(path, (context) => context.text(FLAGS_PAGE));
+  }
+
+  app.all("/debug/flags/v", async (context) => {
+    if (context.req.method !== "PUT") return context.text("unsupported http method\n", 406);
+    const text = await context.req.text();
+    if (!/^\d{1,10}$/.test(text) || Number(text) > LEVEL_MAX) {
+      // Upstream's words, but for the length of what is repeated.
+      const shown = JSON.stringify(text.slice(0, 32));
+      return context.text(`strconv.ParseUint: parsing ${shown}: invalid syntax\n`, 400);
+    }
+    setVerbosity(Number(text));
+    return context.text(`successfully set klog.logging.verbosity to ${Number(text)}\n`);
+  });
+
+  app.all("/debug/pprof", (context) => context.text(NO_PPROF, 501));
+  app.all("/debug/pprof/*", (context) => context.text(NO_PPROF, 501));
+
+  app.get("/debug/heap", (context) => {
+    const { heapSize, heapCapacity, extraMemorySize, objectCount, objectTypeCounts } = heapStats();
+    const { rss, external, arrayBuffers } = process.memoryUsage();
+    const objects = Object.entries(objectTypeCounts).sort(([, a], [, b]) => b - a);
+    return context.json({
+      rssBytes: rss,
+      heapBytes: heapSize,
+      heapCapacityBytes: heapCapacity,
+      extraBytes: extraMemorySize,
+      externalBytes: external,
+      arrayBufferBytes: arrayBuffers,
+      objects: objectCount,
+      objectsByType: Object.fromEntries(objects),
+    });
+  });
+
+  app.get("/debug/heap/snapshot", (context) =>
+    context.body(Bun.generateHeapSnapshot("v8"), 200, {
+      "Content-Type": "application/json",
+      "Content-Disposition": 'attachment; filename="sluice.heapsnapshot"',
+    }),
+  );
+}

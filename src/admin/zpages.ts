@@ -1,0 +1,132 @@
+/**
+ * /flagz and /statusz (KEP-4827, KEP-4828; apiserver/pkg/server/flagz and statusz): a text for people, or by the
+ * Accept header an object of config.k8s.io. Upstream changes the text's delimiter at random, so that nobody
+ * parses it; here it is always the first of its four.
+ */
+import type { Context } from "hono";
+import { EMULATED_VERSION } from "../observe/kubernetes-info.ts";
+import type { ReadOnlyView } from "../observe/view.ts";
+
+/** One answer in both forms; `fields` go into the object beside its kind and name. */
+export interface Page {
+  readonly text: string;
+  readonly fields: { readonly [field: string]: unknown };
+}
+
+type Kind = "Flagz" | "Statusz";
+const VERSIONS: ReadonlySet<string> = new Set(["v1alpha1", "v1beta1"]);
+const STRUCTURED: ReadonlySet<string> = new Set(["application/json", "application/yaml"]);
+
+/** The flags of the command line, sorted. */
+export function flagzOf(flags: { readonly [name: string]: string }): Page {
+  const sorted = Object.entries(flags).sort(([a], [b]) => (a < b ? -1 : 1));
+  const lines = sorted.map(([name, value]) => `${name}:${value}\n`);
+  return { text: lines.join(""), fields: { flags: Object.fromEntries(sorted) } };
+}
+
+/** Since when it runs and what it is. Where upstream names its Go there is our Bun; the emulated version is kube-proxy's. */
+export function statuszOf(
+  view: Pick<ReadOnlyView, "startedAt" | "now" | "version">,
+  routes: readonly string[],
+): Page {
+  const startTime = `${new Date(view.startedAt).toISOString().slice(0, 19)}Z`;
+  const uptimeSeconds = Math.max(0, Math.floor((view.now() - view.startedAt) / 1000));
+  const paths = [...new Set(routes.map((route) => `/${route.split("/")[1]}`))].sort();
+  const text = `
+Started: ${unixDate(view.startedAt)}
+Up: ${upFor(uptimeSeconds)}
+Bun version: ${Bun.version}
+Binary version: ${view.version}
+Emulation version: ${EMULATED_VERSION}
+Paths: ${paths.join(" ")}
+`;
+  return {
+    text,
+    fields: {
+      startTime,
+      uptimeSeconds,
+      goVersion: `bun${Bun.version}`,
+      binaryVersion: view.version,
+      emulationVersion: EMULATED_VERSION,
+      paths,
+    },
+  };
+}
+
+/** The page in the form that the client accepts; 406 with upstream's Status if it accepts neither. */
+export function negotiated(context: Context, kind: Kind, page: Page): Response {
+  const accepted = accept(context.req.header("Accept") ?? "", kind);
+  const lower = kind.toLowerCase();
+  if (accepted === "text") return context.text(header(lower) + page.text);
+  if (accepted === undefined) {
+    const status = {
+      kind: "Status",
+      apiVersion: "v1",
+      metadata: {},
+      status: "Failure",
+      message: `only the following media types are accepted: ${[...STRUCTURED].join(", ")}, text/plain`,
+      reason: "NotAcceptable",
+      code: 406,
+    };
+    return context.body(indented(status), 406, { "Content-Type": "application/json" });
+  }
+  const { media, version } = accepted;
+  const object = {
+    kind,
+    apiVersion: `config.k8s.io/${version}`,
+    metadata: { name: "kube-proxy" },
+    ...page.fields,
+  };
+  if (version === "v1alpha1") {
+    const words = `This version of the ${lower} endpoint is deprecated. Please use a newer version.`;
+    context.header("Warning", `299 - "${words}"`);
+  }
+  // JSON is YAML too.
+  return context.body(indented(object), 200, {
+    "Content-Type": `${media};g=config.k8s.io;v=${version};as=${kind}`,
+  });
+}
+
+type Accepted = "text" | { readonly media: string; readonly version: string };
+
+/** The first clause of an Accept header, by its weight, that can be served. Nothing at all means text. */
+function accept(text: string, kind: Kind): Accepted | undefined {
+  if (text.trim() === "") return "text";
+  const clauses = text.split(",").map((clause) => {
+    const [media = "", ...rest] = clause.split(";").map((part) => part.trim().toLowerCase());
+    const parameters = new Map(rest.map((part) => part.split("=", 2) as [string, string]));
+    return { media, parameters, weight: Number(parameters.get("q") ?? 1) };
+  });
+  for (const { media, parameters } of clauses.sort((a, b) => b.weight - a.weight)) {
+    const version = parameters.get("v") ?? "";
+    const named = parameters.get("as") === kind.toLowerCase();
+    if (!parameters.has("as") && (media === "text/plain" || media === "text/*" || media === "*/*"))
+      return "text";
+    if (!STRUCTURED.has(media) || !named || !VERSIONS.has(version)) continue;
+    if (parameters.get("g") === "config.k8s.io") return { media, version };
+  }
+  return undefined;
+}
+
+function header(page: string): string {
+  return `
+kube-proxy ${page}
+Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility guarantees and is for debugging purposes only.
+`;
+}
+
+function indented(object: unknown): string {
+  return `${JSON.stringify(object, undefined, 2)}\n`;
+}
+
+/** Go's time.UnixDate, in UTC: `Tue Nov 24 14:47:01 UTC 2026`. */
+function unixDate(ms: number): string {
+  const [day = "", date, month, year, time] = new Date(ms).toUTCString().split(" ");
+  return `${day.slice(0, 3)} ${month} ${String(Number(date)).padStart(2)} ${time} UTC ${year}`;
+}
+
+function upFor(seconds: number): string {
+  const two = (value: number) => String(value).padStart(2, "0");
+  const minutes = Math.floor(seconds / 60) % 60;
+  return `${Math.floor(seconds / 3600)} hr ${two(minutes)} min ${two(seconds % 60)} sec`;
+}

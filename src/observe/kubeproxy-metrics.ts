@@ -1,0 +1,219 @@
+/**
+ * Upstream's own metrics (pkg/proxy/metrics/metrics.go), those of its nftables mode: the same names, types,
+ * labels, buckets and texts, so that dashboards and alerts go on working.
+ */
+import type { FlowsReport } from "../apply/conntrack/flows.ts";
+import type { SyncReport } from "../sync/loop.ts";
+import { PROGRAMMING_BUCKETS, SYNC_BUCKETS } from "./buckets.ts";
+import { Counter, type Definition, Gauge, Histogram, type Instrument } from "./instruments.ts";
+import type { Counts } from "./view.ts";
+
+/** One sync serves both families at once, so each gets the same value; as upstream does in effect. */
+const FAMILIES = ["IPv4", "IPv6"] as const;
+const BY_FAMILY = ["ip_family"] as const;
+
+/** Kinds of objects whose changes upstream counts; an EndpointSlice is `endpoint`. */
+export type ObjectChange = "endpoint" | "service";
+type Probe = "healthz" | "livez";
+
+export class KubeproxyMetrics {
+  readonly #syncDuration = new Histogram(
+    define("sync_proxy_rules_duration_seconds", "SyncProxyRules latency in seconds", BY_FAMILY),
+    SYNC_BUCKETS,
+  );
+  readonly #fullDuration = new Histogram(
+    define(
+      "sync_full_proxy_rules_duration_seconds",
+      "SyncProxyRules latency in seconds for full resyncs",
+      BY_FAMILY,
+    ),
+    SYNC_BUCKETS,
+  );
+  readonly #partialDuration = new Histogram(
+    define(
+      "sync_partial_proxy_rules_duration_seconds",
+      "SyncProxyRules latency in seconds for partial resyncs",
+      BY_FAMILY,
+    ),
+    SYNC_BUCKETS,
+  );
+  readonly #lastSync = new Gauge(
+    define(
+      "sync_proxy_rules_last_timestamp_seconds",
+      "The last time proxy rules were successfully synced",
+      BY_FAMILY,
+    ),
+  );
+  readonly #lastQueued = new Gauge(
+    define(
+      "sync_proxy_rules_last_queued_timestamp_seconds",
+      "The last time a sync of proxy rules was queued",
+      BY_FAMILY,
+    ),
+  );
+  readonly #programmingDuration = new Histogram(
+    define(
+      "network_programming_duration_seconds",
+      "In Cluster Network Programming Latency in seconds",
+      BY_FAMILY,
+    ),
+    PROGRAMMING_BUCKETS,
+  );
+  readonly #pending = {
+    endpoint: new Gauge(
+      define("sync_proxy_rules_endpoint_changes_pending", "Pending proxy rules Endpoint changes"),
+    ),
+    service: new Gauge(
+      define("sync_proxy_rules_service_changes_pending", "Pending proxy rules Service changes"),
+    ),
+  };
+  readonly #changes = {
+    endpoint: new Counter(
+      define("sync_proxy_rules_endpoint_changes_total", "Cumulative proxy rules Endpoint changes"),
+    ),
+    service: new Counter(
+      define("sync_proxy_rules_service_changes_total", "Cumulative proxy rules Service changes"),
+    ),
+  };
+  readonly #noLocalEndpoints = new Gauge(
+    define(
+      "sync_proxy_rules_no_local_endpoints_total",
+      "Number of services with a Local traffic policy and no endpoints",
+      ["traffic_policy", "ip_family"],
+    ),
+  );
+  readonly #syncFailures = new Counter(
+    define(
+      "sync_proxy_rules_nftables_sync_failures_total",
+      "Cumulative proxy nftables sync failures",
+      BY_FAMILY,
+    ),
+  );
+  readonly #cleanupFailures = new Counter(
+    define(
+      "sync_proxy_rules_nftables_cleanup_failures_total",
+      "Cumulative proxy nftables cleanup failures",
+      BY_FAMILY,
+    ),
+  );
+  readonly #flowsDeleted = new Counter(
+    define(
+      "conntrack_reconciler_deleted_entries_total",
+      "Cumulative conntrack flows deleted by conntrack reconciler",
+      BY_FAMILY,
+    ),
+  );
+  readonly #flowsDuration = new Histogram(
+    define(
+      "conntrack_reconciler_sync_duration_seconds",
+      "ReconcileConntrackFlowsLatency latency in seconds",
+      BY_FAMILY,
+    ),
+    SYNC_BUCKETS,
+  );
+  readonly #answers: { readonly [probe in Probe]: Counter } = {
+    healthz: new Counter(
+      define("proxy_healthz_total", "Cumulative proxy healthz HTTP status", ["code"]),
+    ),
+    livez: new Counter(define("proxy_livez_total", "Cumulative proxy livez HTTP status", ["code"])),
+  };
+  readonly #startedAt: number;
+  readonly #seen = { endpoint: 0, service: 0 };
+  /** Until a sync went through, each of them is about everything. */
+  #synced = false;
+
+  constructor(startedAt: number) {
+    this.#startedAt = startedAt;
+    for (const family of FAMILIES) {
+      this.#syncFailures.add(0, family);
+      this.#cleanupFailures.add(0, family);
+      this.#flowsDeleted.add(0, family);
+    }
+  }
+
+  changedTo(counts: { readonly [kind in ObjectChange]: number }): void {
+    for (const kind of ["endpoint", "service"] as const) {
+      const changes = counts[kind] - this.#seen[kind];
+      if (changes === 0) continue;
+      this.#seen[kind] = counts[kind];
+      this.#pending[kind].add(changes);
+      this.#changes[kind].add(changes);
+    }
+  }
+
+  queued(now: number): void {
+    for (const family of FAMILIES) this.#lastQueued.set(now / 1000, family);
+  }
+
+  /** Of a sync that had something to do. */
+  synced(report: SyncReport, now: number): void {
+    const seconds = report.durationMs / 1000;
+    const whole = !this.#synced || report.repaired;
+    const byExtent = whole ? this.#fullDuration : this.#partialDuration;
+    for (const family of FAMILIES) {
+      this.#syncDuration.observe(seconds, family);
+      byExtent.observe(seconds, family);
+      if (report.outcome !== "done") this.#syncFailures.add(1, family);
+      if (report.outcome !== "failed") this.#lastSync.set(now / 1000, family);
+    }
+    if (report.outcome === "failed") return;
+    this.#synced = true;
+    this.#pending.endpoint.set(0);
+    this.#pending.service.set(0);
+    for (const trigger of report.triggerTimes) {
+      if (trigger < this.#startedAt) continue;
+      const latency = programmingSeconds(trigger, now);
+      for (const family of FAMILIES) this.#programmingDuration.observe(latency, family);
+    }
+  }
+
+  cleanupFailed(): void {
+    for (const family of FAMILIES) this.#cleanupFailures.add(1, family);
+  }
+
+  flowsChecked({ family, deleted, durationMs }: FlowsReport): void {
+    this.#flowsDeleted.add(deleted, `IPv${family}`);
+    this.#flowsDuration.observe(durationMs / 1000, `IPv${family}`);
+  }
+
+  answered(probe: Probe, code: number): void {
+    this.#answers[probe].add(1, String(code));
+  }
+
+  instruments(counts: Counts): Instrument[] {
+    for (const { policy, family, count } of counts.noLocalEndpoints) {
+      this.#noLocalEndpoints.set(count, policy, `IPv${family}`);
+    }
+    return [
+      this.#syncDuration,
+      this.#fullDuration,
+      this.#partialDuration,
+      this.#lastSync,
+      this.#lastQueued,
+      this.#programmingDuration,
+      this.#pending.endpoint,
+      this.#changes.endpoint,
+      this.#pending.service,
+      this.#changes.service,
+      this.#noLocalEndpoints,
+      this.#syncFailures,
+      this.#cleanupFailures,
+      this.#flowsDuration,
+      this.#flowsDeleted,
+      this.#answers.healthz,
+      this.#answers.livez,
+    ];
+  }
+}
+
+/**
+ * From the trigger annotation of an EndpointSlice to `now`, both ms since the epoch. The annotation is another
+ * machine's clock, in whole seconds: it may lie ahead of ours.
+ */
+export function programmingSeconds(trigger: number, now: number): number {
+  return Math.max(0, now - trigger) / 1000;
+}
+
+function define(name: string, help: string, labels?: readonly string[]): Definition {
+  return { name: `kubeproxy_${name}`, help: `[ALPHA] ${help}`, ...(labels && { labels }) };
+}
