@@ -71,6 +71,11 @@ export function defineTables(descriptors: usize, count: u32): void {
   tableCount = count;
 }
 
+/** Ids of tables are below this. */
+export function tableEnd(): u32 {
+  return tableCount;
+}
+
 export function tableOf(id: u32): Table {
   assert(id < tableCount);
   return changetype<Table>(TABLES + id * TABLE_SIZE);

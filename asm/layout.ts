@@ -99,6 +99,7 @@ export const PORT_STRIDE: i32 = 12;
 //                                                                   whole Service (healthCheckNodePort)
 export const CHOICE_STRIDE: i32 = 28;
 export const CHOICE_FLAG_USABLE: i32 = 1; // some endpoint is usable somewhere in the cluster
+export const CHOICE_FLAG_LINGERS: i32 = 2; // some endpoint serves that is not among the cluster endpoints
 // An endpoint is written as the kernel's map value wants it, so that nobody copies it twice:
 // IPv4: addr[4] port be16 0 0 — 8 bytes; IPv6: addr[16] port be16 0 0 — 20 bytes.
 export const ENDPOINT4_STRIDE: i32 = 8;
@@ -133,3 +134,23 @@ export const OP_HEADER: i32 = 8;
 //  0 u8 keySize · 1 u8 valueSize · 2 u8 flags · 3 u8 0
 export const TABLE_NAMES_OWNER: i32 = 1; // the kernel element names its owner: another owner is another element
 export const TABLE_SLOTS: i32 = 2; // keys end in a slot number; RECORD_SLOTS only
+export const TABLE_LEADS: i32 = 4; // frontend → action, or what is refused: says whose frontend it is
+export const TABLE_NODE_ADDRESSES: i32 = 8; // where node ports listen
+
+// ── Flows: a pass over the kernel's entries of connection tracking ──────────────────────────────────
+/** Which dumps a pass needs, as bits; IPv6 is one further left. */
+export const FLOWS_UDP4: i32 = 1;
+export const FLOWS_UDP6: i32 = 2;
+export const FLOWS_TCP4: i32 = 4;
+export const FLOWS_TCP6: i32 = 8;
+// What came of one chunk of a dump (struct nlmsghdr and so on, as recv(2) has it), 24 bytes:
+//  0 u32 entries read     8 u32 FLOWS_CHUNK_*    16 u32 messages that delete the condemned: pointer
+//  4 u32 condemned       12 i32 errno, 0 = none  20 u32 their bytes
+export const FLOWS_CHUNK_END: i32 = 1; // the dump is over
+export const FLOWS_CHUNK_INTERRUPTED: i32 = 2; // the kernel's table changed so that entries may be missing
+export const FLOWS_CHUNK_CUT: i32 = 4; // the chunk ends within a message
+/** struct nfgenmsg */
+export const NFGENMSG: i32 = 4;
+/** enum ip_conntrack_status */
+export const IPS_SEEN_REPLY: i32 = 2;
+export const IPS_DST_NAT: i32 = 32;

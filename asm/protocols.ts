@@ -2,6 +2,9 @@
 
 import { isText } from "./bytes";
 
+export const PROTOCOL_TCP: u32 = 6;
+export const PROTOCOL_UDP: u32 = 17;
+
 /** TCP when the text is empty, as the API defaults; 0 if it is none we know. */
 export function protocolOf(at: usize, length: usize): u32 {
   if (!length || isText(at, length, "TCP")) return 6;

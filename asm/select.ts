@@ -3,13 +3,14 @@
 // traffic that may go anywhere in the cluster, and those for traffic that must stay on this node.
 
 import {
+  CHOICE_FLAG_LINGERS,
   CHOICE_FLAG_USABLE,
   CHOICE_STRIDE,
   ENDPOINT4_STRIDE,
   ENDPOINT6_STRIDE,
   PORT_STRIDE,
 } from "./layout";
-import { REGION_SIZE, region } from "./region";
+import { REGION_SIZE, Region, region } from "./region";
 import {
   gatherRows,
   hasTrait,
@@ -115,17 +116,22 @@ function selectService(id: u32): bool {
 // protocol; the number is the slice's.
 function selectPort(id: u32, port: usize, family: u32): bool {
   rows.length = 0;
+  if (!gatherPort(rows, id, port, family) || !sortRows(rows, spare)) return false;
+  mergeCopies(rows);
+  return true;
+}
+
+/** Appends a row for every endpoint that the slices of a Service have for its port. False when memory cannot grow. */
+export function gatherPort(into: Region, id: u32, port: usize, family: u32): bool {
   for (let slice = firstSlice(id); slice; slice = nextSlice(slice)) {
     if (sliceFamily(slice) != family) continue;
     for (let index: u32 = 0; index < slicePortCount(slice); index++) {
       const candidate = slicePort(slice, index);
       if (portName(candidate) != load<u32>(port)) continue;
       if (portProtocol(candidate) != load<u8>(port, 8) || !portNumber(candidate)) continue;
-      if (!gatherRows(rows, slice, family, portNumber(candidate))) return false;
+      if (!gatherRows(into, slice, family, portNumber(candidate))) return false;
     }
   }
-  if (!sortRows(rows, spare)) return false;
-  mergeCopies(rows);
   return true;
 }
 
@@ -135,9 +141,11 @@ function writeChoice(choice: usize, family: u32): bool {
   let here: u32 = 0;
   let common: u32 = TRAIT_NODES | TRAIT_ZONES;
   let some: u32 = 0;
+  let serving: u32 = 0;
   for (let row = rows.base; row < end; row += ROW) {
     const kind = classOf(row);
     everywhere |= kind;
+    if (hasTrait(row, TRAIT_READY | TRAIT_SERVING)) serving++;
     if (hasTrait(row, TRAIT_LOCAL)) here |= kind;
     if (kind != CLASS_READY) continue;
     common &= load<u32>(row, ROW_TAIL);
@@ -155,9 +163,14 @@ function writeChoice(choice: usize, family: u32): bool {
   if (!writeEndpoints(family, here & CLASS_READY ? CLASS_READY : CLASS_LEAVING, TRAIT_LOCAL))
     return false;
   const stride: u32 = family == 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
-  store<u8>(choice, everywhere ? CHOICE_FLAG_USABLE : 0, 7);
+  const chosen = (local - cluster) / stride;
+  store<u8>(
+    choice,
+    (everywhere ? CHOICE_FLAG_USABLE : 0) | (serving > chosen ? CHOICE_FLAG_LINGERS : 0),
+    7,
+  );
   store<u32>(choice, cluster, 8);
-  store<u32>(choice, (local - cluster) / stride, 12);
+  store<u32>(choice, chosen, 12);
   store<u32>(choice, local, 16);
   store<u32>(choice, (endpoints.length - local) / stride, 20);
   return true;

@@ -42,6 +42,48 @@ export interface ObjectStream {
   close(): void;
 }
 
+/** One dump of the kernel's entries of connection tracking. */
+export interface FlowDump {
+  readonly family: 4 | 6;
+  readonly protocol: "TCP" | "UDP";
+}
+
+/** What came of one chunk of a dump. */
+export interface FlowVerdict {
+  /** Entries read, and those among them that must not go on as they are. */
+  readonly entries: number;
+  readonly condemned: number;
+  /** Messages that delete these, as send(2) takes them. */
+  readonly deletions: Uint8Array;
+  /** The dump is over; with an error, if this is not 0. */
+  readonly end: boolean;
+  readonly errno: number;
+  /** NLM_F_DUMP_INTR: the kernel's table changed so that entries may be missing. */
+  readonly interrupted: boolean;
+  /** The chunk ends within a message. */
+  readonly cut: boolean;
+}
+
+/**
+ * Which connections must not go on as they are: those of UDP, and those of TCP that nobody has answered yet, that
+ * lead from a frontend that changed to somebody who does not serve it. What changed is noted with every commit,
+ * and looked for in a pass of its own.
+ */
+export interface FlowJudge {
+  /** Notes what the last `commit` changed: frontends of UDP, and those of TCP of a Service that lost an endpoint. */
+  noteCommit(): void;
+  /** Notes all frontends of an owner, of these protocols. */
+  noteOwner(owner: number, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
+  /** Is there anything for a pass to do? */
+  noted(): boolean;
+  /** Begins a pass over what was noted; it needs these dumps. Not before the last pass was finished. */
+  begin(): readonly FlowDump[];
+  /** Judges the next datagram of a dump, by what the core knows by now. */
+  judge(bytes: Uint8Array): FlowVerdict;
+  /** Ends the pass; `again`: it failed, so all it was about is noted anew. */
+  finish(again: boolean): void;
+}
+
 /** Decodes, selects, remembers what is committed, and diffs. One instance for each process. */
 export interface Core {
   /** The linear memory, for writers of desired records and readers of endpoint spans. */
@@ -97,10 +139,13 @@ export interface Core {
   takeTriggerTimes(): number[];
 
   // ── select ──
-  /** Chooses endpoints for every port and family of each Service, in order. */
+  /**
+   * Chooses endpoints for every port and family of each Service, in order. `lingers`: some endpoint serves that was
+   * not chosen, so connections that it has may go on.
+   */
   select(
     ids: readonly ServiceId[],
-    each: (id: ServiceId, choices: readonly Choice[], localReady: number) => void,
+    each: (id: ServiceId, choices: readonly Choice[], localReady: number, lingers: boolean) => void,
   ): void;
 
   // ── diff ──
@@ -151,6 +196,9 @@ export interface Core {
   count(table: TableId, keysAndPackets: Uint8Array, count: number): Float64Array;
   /** Bytes of linear memory. */
   memoryBytes(): number;
+
+  // ── flows ──
+  readonly flows: FlowJudge;
 }
 
 /** The operations of one diff, in linear memory. */

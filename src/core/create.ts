@@ -1,6 +1,7 @@
 /** Makes the core of its two halves, from a compiled module. */
 import type { Core } from "./core.ts";
 import { type DiffExports, diffHalf } from "./diff.ts";
+import { type FlowsExports, flowsPart } from "./flows.ts";
 import { type IngestExports, ingestHalf } from "./ingest.ts";
 import { loadWasm, outOfMemory } from "./load.ts";
 import { withText } from "./names.ts";
@@ -19,7 +20,7 @@ export interface CoreOptions {
 }
 
 /** Everything that asm/index.ts exports and this side calls. */
-export type CoreExports = IngestExports & SelectExports & DiffExports;
+export type CoreExports = IngestExports & SelectExports & DiffExports & FlowsExports;
 
 /**
  * Instantiates `module` (asm/out/core.release.wasm, or core.debug.wasm, which checks more) with its own memory.
@@ -34,5 +35,5 @@ export function createCore(module: WebAssembly.Module, options: CoreOptions): Co
   const named = withText(wasm, options.nodeName, (at, length) => exports.setNodeName(at, length));
   if (!started || !named) throw outOfMemory("start the core", wasm.u8().byteLength);
   options.inspect?.(exports);
-  return { ...ingestHalf(wasm), ...selectHalf(wasm), ...diffHalf(wasm) };
+  return { ...ingestHalf(wasm), ...selectHalf(wasm), ...diffHalf(wasm), ...flowsPart(wasm) };
 }

@@ -1,6 +1,11 @@
 /** The half of the core that remembers what is committed (asm/elements.ts) and compares (asm/diff.ts). */
 
-import { TABLE_NAMES_OWNER, TABLE_SLOTS } from "../../asm/layout.ts";
+import {
+  TABLE_LEADS,
+  TABLE_NAMES_OWNER,
+  TABLE_NODE_ADDRESSES,
+  TABLE_SLOTS,
+} from "../../asm/layout.ts";
 import { readOperations } from "../diff/operations.ts";
 import { keySize, TABLES, type TableId, tableKind, valueSize } from "../plan/tables.ts";
 import type { Core } from "./core.ts";
@@ -160,9 +165,12 @@ function describeTables(wasm: Wasm<DiffExports>, base: number): void {
   const memory = wasm.u8();
   for (let id = 0; id < TABLE_IDS; id++) {
     const table = id as TableId;
-    const { key, value } = tableKind(table);
+    const { name, key, value } = tableKind(table);
     const flags =
-      (value === "action" ? TABLE_NAMES_OWNER : 0) | (key.includes("slot") ? TABLE_SLOTS : 0);
+      (value === "action" ? TABLE_NAMES_OWNER : 0) |
+      (key.includes("slot") ? TABLE_SLOTS : 0) |
+      (value === "action" && !name.endsWith("learn") ? TABLE_LEADS : 0) |
+      (name === "node-addresses" ? TABLE_NODE_ADDRESSES : 0);
     memory.set([keySize(table), valueSize(table), flags, 0], base + id * 4);
   }
   wasm.exports.defineTables(base, TABLE_IDS);

@@ -1,6 +1,6 @@
 /** The half of the core that chooses endpoints (asm/select.ts). */
 
-import { CHOICE_FLAG_USABLE, CHOICE_STRIDE } from "../../asm/layout.ts";
+import { CHOICE_FLAG_LINGERS, CHOICE_FLAG_USABLE, CHOICE_STRIDE } from "../../asm/layout.ts";
 import type { Family } from "../plan/tables.ts";
 import type { Choice, EndpointSpan } from "../types.ts";
 import type { Core } from "./core.ts";
@@ -33,11 +33,13 @@ export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
         const end = ends[position] ?? index;
         const found: Choice[] = [];
         let localReady = 0;
+        let lingers = false;
         for (; index < end; index++) {
+          lingers ||= (view.getUint8(index * CHOICE_STRIDE + 7) & CHOICE_FLAG_LINGERS) !== 0;
           found.push(readChoice(view, index * CHOICE_STRIDE));
           localReady = Math.max(localReady, view.getUint32(index * CHOICE_STRIDE + 24, true));
         }
-        each(id, found, localReady);
+        each(id, found, localReady, lingers);
       }
     },
   };
