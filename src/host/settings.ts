@@ -57,19 +57,19 @@ export class HostSettings {
     return present;
   }
 
-  /** Sets how soon the kernel ends this process when memory is short: -1000 (never) to 1000. */
+  /**
+   * Sets how soon the kernel ends this process when memory is short: -1000 (never) to 1000. A failure is a line
+   * of the log and no problem: it takes nothing from what the process does.
+   */
   adjustOomScore(score: number): void {
     const current = this.#files.number(OOM_SCORE);
-    const subject = "oom_score_adj";
-    const end: ProblemEvent = { end: { subject, code: CODE } };
     const failure = current === score ? "" : this.#files.write(OOM_SCORE, score);
     if (failure === "") {
       this.#log.debug(2, "The process's oom_score_adj is as configured", { score });
-      this.#tell([end]);
-      return;
+    } else if (this.#log.once(`${OOM_SCORE} ${score} ${failure}`)) {
+      const message = `Cannot set oom_score_adj of this process: it must be ${score}, by CAP_SYS_RESOURCE here or by its supervisor (OOMScoreAdjust= of systemd), but writing it fails with ${failure}: current value is ${current}`;
+      this.#log.warn(message, { code: CODE, field: "oomScoreAdj" });
     }
-    const message = `Cannot set oom_score_adj of this process: it must be ${score}, by CAP_SYS_RESOURCE here or by its supervisor (OOMScoreAdjust= of systemd), but writing it fails with ${failure}: current value is ${current}`;
-    this.#tell([end, { begin: { subject, code: CODE, field: "oomScoreAdj", message } }]);
   }
 
   #conntrackValues(): ConntrackValues {

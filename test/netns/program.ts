@@ -32,13 +32,16 @@ export class Program {
   readonly manifests: string;
   readonly logFile: string;
   private readonly world: World;
+  private readonly wrapper: readonly string[];
   private readonly objects = new Map<string, Manifest>();
   private child: Subprocess | undefined;
   private generation = 0;
   private flags: readonly string[] = DEFAULT_FLAGS;
 
-  constructor(world: World) {
+  /** `wrapper`: words of a command line that runs another one, and that the program is to be run by. */
+  constructor(world: World, wrapper: readonly string[] = []) {
     this.world = world;
+    this.wrapper = wrapper;
     this.manifests = join(world.directory, "manifests");
     this.logFile = join(world.directory, "log");
     mkdirSync(this.manifests);
@@ -73,7 +76,7 @@ export class Program {
   /** The command line that runs it on node1. */
   command(flags: readonly string[] = this.flags): string[] {
     const own = ["--manifests", this.manifests, "--hostname-override", "node1"];
-    return this.world.inside("node1", [BINARY, ...own, ...flags]);
+    return this.world.inside("node1", [...this.wrapper, BINARY, ...own, ...flags]);
   }
 
   /** Writes the objects, and waits until they are in force. */

@@ -1,0 +1,64 @@
+/** A machine that lets nothing be set is no reason not to serve. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { service, slices } from "../netns/objects.ts";
+import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
+import { World } from "../netns/world.ts";
+import { answers, takeTime } from "../traffic/steps.ts";
+
+takeTime();
+
+/** Runs what follows in a mount namespace of its own, in which a shell has done something before. */
+const after = (script: string) => ["unshare", "-m", "sh", "-ec", `${script}; exec "$@"`, "sh"];
+const readOnly = (path: string) => `mount --bind ${path} ${path}; mount -o remount,bind,ro ${path}`;
+const TIMEOUT =
+  /Cannot set net\.netfilter\.nf_conntrack_tcp_timeout_close_wait: .* fails with EROFS/;
+const OOM = /Cannot set oom_score_adj of this process: .* fails with EACCES/;
+
+let world: World | undefined;
+afterEach(() => world?.close());
+
+/** What the log says of settings that are refused. */
+function complaints(program: Program): string[] {
+  return program
+    .log()
+    .split("\n")
+    .filter((line) => line.includes("SYSCTL_REFUSED"));
+}
+
+/** What the program inherits, and keeps without the right to less. */
+const OWN_SCORE = Number(readFileSync("/proc/self/oom_score_adj", "utf8"));
+
+describe.each<[string, readonly string[], readonly RegExp[], number?]>([
+  [
+    "a read-only /proc/sys",
+    after(readOnly("/proc/sys")),
+    [/nf_conntrack_tcp_timeout_established: .* fails with EROFS/, TIMEOUT],
+  ],
+  [
+    "no sysctls of connection tracking, as without its module",
+    after("mount -t tmpfs none /proc/sys/net/netfilter"),
+    [/the kernel module nf_conntrack must be loaded/],
+  ],
+  ["a read-only /sys", after("mount -o remount,bind,ro /sys"), []],
+  ["no /sys", after("mount -t tmpfs none /sys"), []],
+  [
+    "no right to be spared when memory is short",
+    ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"],
+    [OOM],
+    OWN_SCORE - 1,
+  ],
+])("with %s", (_name, wrapper, said, score = OWN_SCORE) => {
+  test("Services work and follow changes, and it is said once what could not be set", async () => {
+    world = await World.build();
+    const program = new Program(world, wrapper);
+    const ask = { from: "a3", to: "clusterIP", number: 1, family: 4 } as const;
+    program.put([service({ name: "s1", number: 1 }), ...slices("s1", ["a1"])]);
+    await program.start([...DEFAULT_FLAGS, "--oom-score-adj", `${score}`]);
+    expect(await answers(world, ask, { times: 4 })).toEqual(["a1"]);
+    program.put(slices("s1", ["b1"]));
+    await program.settle();
+    expect(await answers(world, ask, { times: 4 })).toEqual(["b1"]);
+    expect(complaints(program)).toEqual(said.map((text) => expect.stringMatching(text)));
+  });
+});
