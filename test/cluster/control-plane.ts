@@ -153,6 +153,8 @@ export async function startControlPlane(
         `--client-ca-file=${authority.certificate}`,
         `--token-auth-file=${tokens}`,
         "--authorization-mode=RBAC",
+        // The kube-proxy of kubeadm is privileged.
+        "--allow-privileged=true",
         `--service-account-key-file=${signing.public}`,
         `--service-account-signing-key-file=${signing.private}`,
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",

@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import type { V1ControllerRevision, V1DaemonSet } from "@kubernetes/client-node";
+import {
+  type ControlPlane,
+  startControlPlane,
+  whyNoControlPlane,
+} from "../cluster/control-plane.ts";
+import { ROOT } from "../tidy/files.ts";
+
+const reason = await whyNoControlPlane();
+if (reason !== undefined) console.log(`skip: the manifests: ${reason}`);
+
+const folder = (name: string) => join(ROOT, "deploy/kubernetes", name);
+const SERVER_SIDE = ["--server-side", "--force-conflicts"];
+
+describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
+  let plane: ControlPlane;
+  beforeAll(async () => {
+    plane = await startControlPlane();
+  }, 180_000);
+  afterAll(() => plane?.stop());
+
+  const daemonSet = async (name: string) =>
+    JSON.parse(
+      await plane.kubectl("-n", "kube-system", "get", "daemonset", name, "-o", "json"),
+    ) as V1DaemonSet;
+
+  /** A DaemonSet's pod as its controller would make it, checked by the API server and not kept. */
+  const dryRunPod = async (name: string) => {
+    const { spec } = await daemonSet(name);
+    await plane.api.request("POST", "/api/v1/namespaces/kube-system/pods?dryRun=All", {
+      metadata: { name: "checked", labels: spec?.template.metadata?.labels },
+      spec: spec?.template.spec,
+    });
+  };
+
+  const can = async (account: string, verb: string, resource: string) => {
+    const user = `system:serviceaccount:kube-system:${account}`;
+    const question = ["auth", "can-i", `--as=${user}`, "--all-namespaces", verb, resource];
+    return (await plane.kubectl(...question).catch((error) => String(error))).trim();
+  };
+
+  describe("base", () => {
+    test("is taken by the API server as it is", async () => {
+      await plane.kubectl("apply", ...SERVER_SIDE, "--dry-run=server", "-k", folder("base"));
+      await plane.kubectl("apply", ...SERVER_SIDE, "-k", folder("base"));
+      await plane.kubectl("diff", "--server-side", "-k", folder("base"));
+      await dryRunPod("sluice");
+    }, 60_000);
+
+    test.each([
+      ...[
+        "services",
+        "endpointslices.discovery.k8s.io",
+        "servicecidrs.networking.k8s.io",
+        "nodes",
+      ].flatMap((resource) => [["list", resource] as const, ["watch", resource] as const]),
+      ["get", "nodes"] as const,
+      ...["create", "patch", "update"].map((verb) => [verb, "events"] as const),
+      ["create", "events.events.k8s.io"] as const,
+    ])("lets its ServiceAccount %s %s", async (verb, resource) => {
+      expect(await can("sluice", verb, resource)).toBe("yes");
+    });
+
+    test.each([
+      ["list", "secrets"],
+      ["list", "pods"],
+      ["update", "nodes"],
+      ["update", "services"],
+      ["delete", "events"],
+    ])("does not let it %s %s", async (verb, resource) => {
+      expect(await can("sluice", verb, resource)).not.toBe("yes");
+    });
+
+    test("runs with two capabilities, and nothing it could write to but a lock", async () => {
+      const pod = (await daemonSet("sluice")).spec?.template.spec;
+      const [container] = pod?.containers ?? [];
+      expect(container?.securityContext).toMatchObject({
+        privileged: false,
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ["ALL"], add: ["NET_ADMIN", "NET_RAW"] },
+      });
+      const writable = container?.volumeMounts?.filter(({ readOnly }) => readOnly !== true);
+      expect(writable?.map(({ mountPath }) => mountPath)).toEqual(["/run/xtables.lock"]);
+    });
+
+    test("goes with one command", async () => {
+      await plane.kubectl("delete", "--wait=false", "-k", folder("base"));
+      const left = await plane.kubectl("-n", "kube-system", "get", "daemonsets", "-o", "name");
+      expect(left).toBe("");
+    });
+  });
+
+  describe("kubeadm", () => {
+    let before: V1DaemonSet;
+    beforeAll(async () => {
+      await plane.kubectl("create", "-f", join(ROOT, "test/deploy/kubeadm.yaml"));
+      before = await daemonSet("kube-proxy");
+      await writeRevision(before, 1);
+    });
+
+    test("changes the image and adds probes, and leaves all else as kubeadm has made it", async () => {
+      await plane.kubectl("apply", ...SERVER_SIDE, "-k", folder("kubeadm"));
+      const now = await daemonSet("kube-proxy");
+      const [theirs] = before.spec?.template.spec?.containers ?? [];
+      const [ours] = now.spec?.template.spec?.containers ?? [];
+      const { image, startupProbe, livenessProbe, readinessProbe, ...rest } = ours ?? {};
+      expect(image).toMatch(/^localhost\/sluice:/);
+      expect(startupProbe?.httpGet?.path).toBe("/livez");
+      expect(livenessProbe?.httpGet?.path).toBe("/livez");
+      expect(readinessProbe?.httpGet?.path).toBe("/healthz");
+      const { image: theirImage, ...theirRest } = theirs ?? {};
+      expect(rest as unknown).toEqual(theirRest);
+      expect({ ...now.spec?.template.spec, containers: [] } as unknown).toEqual({
+        ...before.spec?.template.spec,
+        containers: [],
+      });
+      await dryRunPod("kube-proxy");
+    }, 60_000);
+
+    test("is undone by the documented commands", async () => {
+      await writeRevision(await daemonSet("kube-proxy"), 2);
+      await plane.kubectl("-n", "kube-system", "rollout", "undo", "daemonset/kube-proxy");
+      const after = await daemonSet("kube-proxy");
+      expect(after.spec as unknown).toEqual(before.spec);
+      expect(after.metadata?.labels).toEqual(before.metadata?.labels as Record<string, string>);
+
+      await plane.kubectl("apply", "--dry-run=server", "-k", folder("cleanup"));
+      await plane.kubectl("apply", "-k", folder("cleanup"));
+      await dryRunPod("sluice-cleanup");
+      await plane.kubectl("delete", "--wait=false", "-k", folder("cleanup"));
+    }, 60_000);
+
+    test("does not make a DaemonSet where there is none", async () => {
+      await plane.kubectl("-n", "kube-system", "delete", "daemonset", "kube-proxy");
+      const applied = plane.kubectl("apply", ...SERVER_SIDE, "-k", folder("kubeadm"));
+      await expect(applied).rejects.toThrow(`"kube-proxy" is invalid`);
+    });
+
+    /** What the DaemonSet controller keeps of each template (pkg/controller/daemon/update.go), for there is none here. */
+    async function writeRevision(set: V1DaemonSet, revision: number): Promise<void> {
+      const template = { ...set.spec?.template, $patch: "replace" };
+      await plane.api.request<V1ControllerRevision>(
+        "POST",
+        "/apis/apps/v1/namespaces/kube-system/controllerrevisions",
+        {
+          metadata: {
+            name: `kube-proxy-${revision}`,
+            labels: set.spec?.selector.matchLabels,
+            ownerReferences: [
+              {
+                apiVersion: "apps/v1",
+                kind: "DaemonSet",
+                name: "kube-proxy",
+                uid: set.metadata?.uid,
+                controller: true,
+              },
+            ],
+          },
+          revision,
+          data: { spec: { template } },
+        },
+      );
+    }
+  });
+});
