@@ -2,6 +2,7 @@
 export type ErrorCode =
   | "CONFIG_INVALID" // a configuration file or flag that cannot be used
   | "CONFIG_UNREADABLE"
+  | "CONFIG_CHANGED" // the file, in settings that only a new process can take up
   | "KUBECONFIG_INVALID" // unreadable or unusable kubeconfig, token or certificate
   | "API_UNREACHABLE" // no connection, TLS refused, timeout
   | "API_STATUS" // the API server answered with an error status

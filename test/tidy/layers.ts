@@ -77,6 +77,13 @@ export const LAYERS: readonly Layer[] = [
     because: "the one place that prints",
   },
   {
+    path: "src/directory.ts",
+    from: [...COMMON, "src/clock.ts"],
+    outside: ["node:"],
+    pure: false,
+    because: "it notices changes of files for whoever reads them",
+  },
+  {
     path: "src/libc.ts",
     from: COMMON,
     outside: ["bun:ffi"],
@@ -128,7 +135,7 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     path: "src/watch",
-    from: [...PURE, "src/clock.ts", "src/log.ts"],
+    from: [...PURE, "src/clock.ts", "src/directory.ts", "src/log.ts"],
     outside: ["node:", "undici/", "yaml", "@kubernetes/client-node"],
     pure: false,
     because: "it turns bytes into events, and must not know what becomes of them",
@@ -178,10 +185,10 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     path: "src/config",
-    from: [...PURE, "src/config.ts", "src/log.ts"],
+    from: [...PURE, "src/clock.ts", "src/config.ts", "src/directory.ts", "src/log.ts"],
     outside: ["node:", "yaml"],
     pure: false,
-    because: "configuration is read once, before anything runs",
+    because: "it turns a file and flags into one Config, and must not know who acts on it",
   },
   {
     path: "src/config.ts",

@@ -1,8 +1,8 @@
 /** Notices that something in a directory may have changed, also when the directory itself is replaced. */
 import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname } from "node:path";
-import type { Clock } from "../clock.ts";
-import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "../limits.ts";
+import type { Clock } from "./clock.ts";
+import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "./limits.ts";
 
 /**
  * Calls back after every change of the directory's entries, and now and then without one: inotify sees
