@@ -1,0 +1,103 @@
+/**
+ * Follows one file through everything that is done to files: written in place, replaced by rename, removed and put
+ * back, and behind the symbolic links of a ConfigMap volume, whose `..data` is turned to another directory.
+ */
+import { readFile, realpath, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import type { Clock } from "../clock.ts";
+import { watchDirectory } from "../directory.ts";
+import { messageOf } from "../errors.ts";
+import { DRAFT_MS } from "../limits.ts";
+
+/** What a file holds, or why it cannot be read. */
+export type FileContent = { readonly text: string } | { readonly error: Error };
+
+/**
+ * Calls back with what the file holds, first now and then after every change, each time when it has stayed the same
+ * for DRAFT_MS, so that nothing half written is read. The result stops it.
+ */
+export function followFile(
+  path: string,
+  clock: Clock,
+  onContent: (content: FileContent) => void,
+): () => void {
+  const file = resolve(path);
+  /** Of what was handed on, and of what was seen last and may not be complete. */
+  let known = "";
+  let draft = "";
+  let target = dirname(file);
+  let stopTarget = () => {};
+  let cancel = () => {};
+  let looking = false;
+  let again = false;
+  let stopped = false;
+
+  const look = async () => {
+    again = true;
+    if (looking) return;
+    looking = true;
+    while (again && !stopped) {
+      again = false;
+      await step();
+    }
+    looking = false;
+  };
+
+  const step = async () => {
+    const stamp = await stampOf(file);
+    if (stamp === known) {
+      draft = "";
+      return;
+    }
+    if (stamp === draft) {
+      const content = await contentOf(file);
+      // Changed while it was read: then it has not come to rest.
+      if (!stopped && (await stampOf(file)) === stamp) {
+        known = stamp;
+        draft = "";
+        await followTarget();
+        if (!stopped) onContent(content);
+        return;
+      }
+    }
+    draft = stamp;
+    cancel();
+    cancel = clock.after(DRAFT_MS, look);
+  };
+
+  /** A link leads into a directory whose changes the one with the link says nothing of. */
+  const followTarget = async () => {
+    const found = dirname(await realpath(file).catch(() => file));
+    if (found === target || stopped) return;
+    target = found;
+    stopTarget();
+    stopTarget = found === dirname(file) ? () => {} : watchDirectory(found, clock, look);
+  };
+
+  const stop = watchDirectory(dirname(file), clock, look);
+  look();
+  return () => {
+    stopped = true;
+    stop();
+    stopTarget();
+    cancel();
+  };
+}
+
+/** Another one for every version of the file; also when it is absent. */
+async function stampOf(file: string): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(":");
+  } catch (thrown) {
+    return messageOf(thrown);
+  }
+}
+
+async function contentOf(file: string): Promise<FileContent> {
+  try {
+    return { text: await readFile(file, "utf8") };
+  } catch (thrown) {
+    return { error: thrown instanceof Error ? thrown : new Error(String(thrown)) };
+  }
+}
