@@ -34,7 +34,8 @@ async function printed(): Promise<string[]> {
 }
 
 function shown(): string[] {
-  const all = counters.instruments().filter(({ name }) => !name.endsWith("failed_total"));
+  const left = /failed_total$|service_series_omitted$/;
+  const all = counters.instruments().filter(({ name }) => !left.test(name));
   return all.flatMap((instrument) =>
     instrument.samples().map(({ labels: { port, endpoint }, value }) => {
       return `${port ?? endpoint ?? "omitted"} ${value}`;
@@ -112,6 +113,22 @@ describe("the sums never go back", () => {
     core.hit("frontends", "10.96.0.1 TCP 80", 1);
     expect(await printed()).toEqual(["http 1", "omitted 0"]);
   });
+});
+
+test("service ports beyond the limit are counted, not shown", async () => {
+  counters = new ConnectionCounters(core, 10, unexpected, 1);
+  core.set("frontends", WEB, "10.96.0.1 UDP 80", PICK);
+  core.hit("frontends", "10.96.0.1 TCP 80", 2);
+  core.hit("frontends", "10.96.0.1 UDP 80", 1);
+  const all = async () => {
+    await counters.collect(core.backend);
+    return counters.instruments().map((each) => each.samples());
+  };
+  const [ports, , omitted] = await all();
+  expect(ports).toMatchObject([{ labels: { port: "http" }, value: 2 }]);
+  expect(omitted).toEqual([{ labels: {}, value: 1 }]);
+  core.hit("frontends", "10.96.0.1 UDP 80", 5);
+  expect((await all())[0]).toMatchObject([{ labels: { port: "http" }, value: 2 }]);
 });
 
 test("endpoints beyond the limit are counted, not shown", async () => {

@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { expose } from "../../src/observe/exposition.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram } from "../../src/observe/instruments.ts";
-import { Metrics } from "../../src/observe/metrics.ts";
+import { Metrics, type ScrapeFacts } from "../../src/observe/metrics.ts";
 import type { Counts } from "../../src/observe/view.ts";
 import type { SyncReport } from "../../src/sync/loop.ts";
+import type { Problem } from "../../src/types.ts";
 
 const START = 1_700_000_000_000;
 const COUNTS: Counts = {
@@ -18,12 +19,13 @@ const REPORT: SyncReport = {
   outcome: "done",
   owners: 1,
   operations: 4,
+  added: 3,
   bytes: 400,
   transactions: 1,
   kernelMs: 0.04,
   durationMs: 0.3,
   triggerTimes: [],
-  repaired: false,
+  repair: undefined,
   error: undefined,
 };
 
@@ -32,10 +34,15 @@ beforeEach(() => {
   metrics = new Metrics(START);
 });
 
-async function lines(cpuSeconds = 1): Promise<string[]> {
-  const process = { rssBytes: 1000, cpuSeconds };
-  const { body } = await expose(metrics.instruments(COUNTS, 7, process, []));
+async function lines(facts: Partial<ScrapeFacts> = {}): Promise<string[]> {
+  const { body } = await expose(
+    metrics.instruments({ counts: COUNTS, problems: [], sources: [], ...facts }),
+  );
   return body.split("\n");
+}
+
+function problem(code: Problem["code"], field = ""): Problem {
+  return { subject: "Service default/web", code, field, message: "" };
 }
 
 test("the gauges are those of the moment", async () => {
@@ -44,18 +51,28 @@ test("the gauges are those of the moment", async () => {
   expect(text).toContain("sluice_endpoint_slices 4");
   expect(text).toContain("sluice_endpoints 5");
   expect(text).toContain('sluice_elements{table="frontends"} 6');
-  expect(text).toContain("sluice_problems 7");
   expect(text).toContain("sluice_core_memory_bytes 65536");
-  expect(text).toContain("process_resident_memory_bytes 1000");
-  expect(text).toContain("process_start_time_seconds 1700000000");
   expect(text).toContain(
     'kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="external",ip_family="IPv6"} 2',
   );
 });
 
-test("processor time is what the process has used, at every scrape", async () => {
-  await lines(1.5);
-  expect(await lines(2)).toContain("process_cpu_seconds_total 2");
+test("problems are counted by their code, and one that is over stays as 0", async () => {
+  const problems = [problem("OBJECT_INVALID", "a"), problem("OBJECT_INVALID", "b")];
+  const during = await lines({ problems: [...problems, problem("CORE_MEMORY")] });
+  expect(during).toContain('sluice_problems{code="OBJECT_INVALID"} 2');
+  expect(during).toContain('sluice_problems{code="CORE_MEMORY"} 1');
+  expect(during).toContain('sluice_problems{code="LISTEN_FAILED"} 0');
+  const after = await lines();
+  expect(after).toContain('sluice_problems{code="OBJECT_INVALID"} 0');
+  expect(after).toContain('sluice_problems{code="CORE_MEMORY"} 0');
+});
+
+test("a source says whether it answers", async () => {
+  const source = { name: "https://api:6443", synced: true, lastError: "", lastEventAt: 0 };
+  const shown = async (connected: boolean) => lines({ sources: [{ ...source, connected }] });
+  expect(await shown(true)).toContain('sluice_source_connected{source="https://api:6443"} 1');
+  expect(await shown(false)).toContain('sluice_source_connected{source="https://api:6443"} 0');
 });
 
 test("every upstream name that dashboards ask for is there before anything happened", async () => {
@@ -73,6 +90,11 @@ test("every upstream name that dashboards ask for is there before anything happe
     "proxy_healthz_total counter",
     "proxy_livez_total counter",
     "sync_proxy_rules_nftables_sync_failures_total counter",
+    "sync_proxy_rules_nftables_cleanup_failures_total counter",
+    "sync_full_proxy_rules_duration_seconds histogram",
+    "sync_partial_proxy_rules_duration_seconds histogram",
+    "conntrack_reconciler_sync_duration_seconds histogram",
+    "conntrack_reconciler_deleted_entries_total counter",
   ]) {
     expect(text).toContain(`# TYPE kubeproxy_${name}\n`);
   }
@@ -96,7 +118,8 @@ describe("a sync", () => {
       'kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family="IPv4"} 1700000001',
     );
     expect(text).toContain('sluice_syncs_total{outcome="done"} 1');
-    expect(text).toContain("sluice_operations_total 4");
+    expect(text).toContain('sluice_operations_total{operation="add"} 3');
+    expect(text).toContain('sluice_operations_total{operation="delete"} 1');
     expect(text).toContain("sluice_transactions_total 1");
     expect(text).toContain('sluice_sync_duration_seconds_bucket{le="0.0002"} 0');
     expect(text).toContain('sluice_sync_duration_seconds_bucket{le="0.0004"} 1');
@@ -106,7 +129,14 @@ describe("a sync", () => {
   test("that failed is counted, and its changes still wait", async () => {
     metrics.changedTo({ endpoint: 0, service: 1 });
     metrics.synced(
-      { ...REPORT, outcome: "failed", operations: 0, transactions: 0, triggerTimes: [START + 1] },
+      {
+        ...REPORT,
+        outcome: "failed",
+        operations: 0,
+        added: 0,
+        transactions: 0,
+        triggerTimes: [START + 1],
+      },
       START + 2,
     );
     const text = await lines();
@@ -117,6 +147,24 @@ describe("a sync", () => {
     expect(text).toContain("kubeproxy_sync_proxy_rules_service_changes_pending 1");
     expect(text).toContain("sluice_programming_latency_seconds_count 0");
     expect(text.join("\n")).not.toContain("last_timestamp_seconds{");
+  });
+
+  test("is a full one until one succeeds, and when our table was gone", async () => {
+    const count = async (extent: string) => {
+      const name = `kubeproxy_sync_${extent}proxy_rules_duration_seconds_count`;
+      const line = (await lines()).find((each) => each.startsWith(`${name}{ip_family="IPv4"}`));
+      return Number(line?.split(" ")[1] ?? 0);
+    };
+    const change = { what: "everything", by: "nft (pid 7)" };
+    const repair = { change, changes: 1, amiss: { table: 1 }, durationMs: 3 };
+    metrics.synced({ ...REPORT, outcome: "failed" }, START);
+    metrics.synced(REPORT, START);
+    expect([await count("full_"), await count("partial_")]).toEqual([2, 0]);
+    metrics.synced(REPORT, START);
+    metrics.synced({ ...REPORT, outcome: "failed" }, START);
+    expect([await count("full_"), await count("partial_")]).toEqual([2, 2]);
+    metrics.synced({ ...REPORT, repair }, START);
+    expect([await count("full_"), await count("partial_"), await count("")]).toEqual([3, 2, 5]);
   });
 
   test("that found nothing to do is not one", async () => {
@@ -134,6 +182,13 @@ describe("a sync", () => {
       'kubeproxy_network_programming_duration_seconds_bucket{ip_family="IPv4",le="2"} 2',
     );
   });
+});
+
+test("what follows a commit and fails is a cleanup failure in both families", async () => {
+  const name = "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total";
+  expect(await lines()).toContain(`${name}{ip_family="IPv6"} 0`);
+  metrics.cleanupFailed();
+  expect(await lines()).toContain(`${name}{ip_family="IPv6"} 1`);
 });
 
 test("answers of health probes are counted by code", async () => {
@@ -184,10 +239,20 @@ test("exponential buckets are round numbers", () => {
 });
 
 test("a sync that mended what somebody else had changed is counted", async () => {
-  expect(await lines()).toContain("sluice_repairs_total 0");
-  metrics.synced({ ...REPORT, repaired: true }, START);
-  metrics.synced(REPORT, START);
-  expect(await lines()).toContain("sluice_repairs_total 1");
+  const none = ["table", "chain", "map", "element"].map(
+    (object) => `sluice_repairs_total{object="${object}"} 0`,
+  );
+  expect(await lines()).toEqual(expect.arrayContaining(none));
+  const change = { what: "elements of frontends4", by: "nft (pid 7)" };
+  const repair = { change, changes: 1, amiss: { chain: 1, element: 40 }, durationMs: 3 };
+  metrics.synced({ ...REPORT, repair }, START);
+  metrics.synced({ ...REPORT, repair: { ...repair, amiss: {} } }, START);
+  const text = await lines();
+  expect(text).toContain('sluice_repairs_total{object="chain"} 1');
+  expect(text).toContain('sluice_repairs_total{object="element"} 1');
+  expect(text).toContain('sluice_repairs_total{object="map"} 0');
+  expect(text).toContain('sluice_repair_duration_seconds_bucket{le="0.004"} 1');
+  expect(text).toContain("sluice_repair_duration_seconds_count 1");
 });
 
 test("flows of UDP that were deleted are counted by family, under upstream's names", async () => {

@@ -1,0 +1,46 @@
+/** docs/metrics.md against the code: whatever can be printed is documented, and the other way round. */
+import { expect, test } from "bun:test";
+import { ConnectionCounters } from "../../src/observe/connections.ts";
+import type { Instrument } from "../../src/observe/instruments.ts";
+import { Metrics } from "../../src/observe/metrics.ts";
+import { scrapedInstruments } from "../../src/observe/scrape.ts";
+import { unexpected, viewWith } from "../admin/view.ts";
+import { Committed } from "./committed.ts";
+import { absentMetrics, documentedMetrics } from "./documentation.ts";
+
+const view = viewWith();
+const metrics = new Metrics(0);
+const all = scrapedInstruments({
+  metrics,
+  connections: new ConnectionCounters(new Committed(), 10, unexpected),
+  config: view.config(),
+  version: "1.2.3",
+  startedAt: 0,
+  counts: view.counts(),
+  problems: view.problems(),
+  sources: view.sources(),
+});
+
+function described(instruments: readonly Instrument[]) {
+  return instruments.map(({ name, type, labels }) => ({ name, type, labels: [...labels] }));
+}
+
+test("every metric is documented with its type and labels, and there are no others", () => {
+  const byName = <T extends { readonly name: string }>(list: readonly T[]) =>
+    [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
+  expect(byName(documentedMetrics("/metrics"))).toEqual(byName(described(all)));
+});
+
+test("so are those of /metrics/slis", () => {
+  expect(documentedMetrics("/metrics/slis")).toEqual(described(metrics.slis.instruments()));
+});
+
+test("no metric is there that the documentation says is not", () => {
+  const absent = absentMetrics();
+  expect(absent).toContain("go_*");
+  for (const { name } of all) {
+    const fits = (pattern: string) =>
+      pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+    expect(absent.filter(fits)).toEqual([]);
+  }
+});

@@ -1,0 +1,48 @@
+/** docs/metrics.md as data. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface DocumentedMetric {
+  readonly name: string;
+  readonly type: string;
+  readonly labels: readonly string[];
+}
+
+const FILE = join(import.meta.dir, "../../docs/metrics.md");
+
+/** The metrics in the tables of the sections whose heading ends so. */
+export function documentedMetrics(path: "/metrics" | "/metrics/slis"): DocumentedMetric[] {
+  return sections()
+    .filter(({ heading }) => heading.endsWith(`on ${path}`) || heading === path)
+    .flatMap(({ rows }) =>
+      rows.map(([name = "", type = "", labels = ""]) => ({
+        name: name.replaceAll("`", ""),
+        type,
+        labels: labels === "" ? [] : labels.split(", "),
+      })),
+    );
+}
+
+/** Names, or beginnings that end in `*`, of what upstream has and we have not. */
+export function absentMetrics(): string[] {
+  return sections()
+    .filter(({ heading }) => heading === "Upstream's that do not exist here")
+    .flatMap(({ rows }) => rows.flatMap(([names = ""]) => names.replaceAll("`", "").split(", ")));
+}
+
+function sections(): { readonly heading: string; readonly rows: string[][] }[] {
+  return readFileSync(FILE, "utf8")
+    .split(/^## /m)
+    .map((section) => ({
+      heading: section.slice(0, section.indexOf("\n")),
+      rows: section
+        .split("\n")
+        .filter((line) => line.startsWith("| `"))
+        .map((line) =>
+          line
+            .split("|")
+            .slice(1, -1)
+            .map((cell) => cell.trim()),
+        ),
+    }));
+}
