@@ -47,7 +47,7 @@ export function image(contents: ImageContents): Image {
 
   const plain = contents.layers.map((entries) => tar(entries, created));
   const layers = plain.map((bytes) =>
-    add(`${TYPE}.layer.v1.tar+gzip`, gzipSync(bytes, { level: 9 })),
+    add(`${TYPE}.layer.v1.tar+gzip`, gzipSync(bytes, { level: 6 })),
   );
   const date = new Date(created * 1000).toISOString().replace(".000", "");
   const config = add(

@@ -1,0 +1,229 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DEFAULT_NAME, machineFor, makeImage } from "../../build/image.ts";
+import { type Daemon, run, startDaemon } from "../cluster/daemon.ts";
+import { makeNamespace, type Namespace } from "../cluster/netns.ts";
+import { ROOT } from "../tidy/files.ts";
+import { until } from "./until.ts";
+
+const BINARY = join(ROOT, "dist/sluice");
+const reason = !existsSync(BINARY)
+  ? "dist/sluice is not built: npm run build"
+  : process.getuid?.() !== 0
+    ? "it needs root, for its root folder and network namespace"
+    : undefined;
+if (reason !== undefined) console.log(`skip: the image: ${reason}`);
+
+/** A container's capabilities under deploy/kubernetes/base, and the one that chroot needs. */
+const CAPABILITIES = "-all,+net_admin,+net_raw,+sys_chroot";
+
+const SERVICE = `
+{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "imaged", "namespace": "default"},
+ "spec": {"type": "ClusterIP", "clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7"], "ports": [{"port": 80}]}}`;
+
+interface Layout {
+  readonly index: { readonly manifests: readonly Record<string, never>[] };
+  readonly manifest: { readonly config: Blob_; readonly layers: readonly Blob_[] };
+  readonly config: { readonly [field: string]: never };
+  readonly docker: readonly { Config: string; RepoTags: string[]; Layers: string[] }[];
+}
+interface Blob_ {
+  readonly digest: string;
+  readonly size: number;
+}
+
+describe.skipIf(reason !== undefined)("the image", () => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-image-"));
+  const layout = join(folder, "layout");
+  const container = join(folder, "container");
+  const options = { machine: machineFor(undefined), binary: BINARY, name: DEFAULT_NAME };
+  /** Another program in place of ours, which takes seconds to compress. */
+  const small = { ...options, binary: "/usr/sbin/xtables-nft-multi" };
+  let node: Namespace;
+  let daemon: Daemon | undefined;
+  const read = <File>(path: string): File => JSON.parse(readFileSync(join(layout, path), "utf8"));
+  const blob = ({ digest }: Blob_) => `blobs/${digest.replace(":", "/")}`;
+  const parts = (): Layout => {
+    const index = read<Layout["index"]>("index.json");
+    const manifest = read<Layout["manifest"]>(blob(index.manifests[0] as unknown as Blob_));
+    return {
+      index,
+      manifest,
+      config: read(blob(manifest.config)),
+      docker: read("manifest.json"),
+    };
+  };
+
+  beforeAll(async () => {
+    node = makeNamespace();
+    const image = await makeImage({ ...options, iptables: true, created: 0 });
+    mkdirSync(layout);
+    mkdirSync(container);
+    await Bun.write(join(folder, "image.tar"), image.archive);
+    await run(["tar", "xf", join(folder, "image.tar"), "-C", layout]);
+    for (const layer of parts().manifest.layers) {
+      await run(["tar", "xzpf", join(layout, blob(layer)), "-C", container]);
+    }
+    // What a container runtime makes.
+    for (const name of ["proc", "dev", "run", "config"]) mkdirSync(join(container, name));
+    writeFileSync(join(container, "run/xtables.lock"), "");
+    writeFileSync(join(container, "config/service.json"), SERVICE);
+  }, 120_000);
+  afterAll(async () => {
+    await daemon?.stop("SIGKILL");
+    node?.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Words before a command that run it in the unpacked image, read-only, as a container runtime would. */
+  const contained = (...command: string[]) => {
+    const script = `set -e
+      mount --bind ${container} ${container}
+      mount -t proc proc ${container}/proc
+      mount --bind /dev ${container}/dev
+      mount --bind ${container}/run/xtables.lock ${container}/run/xtables.lock
+      mount -o remount,bind,ro ${container}
+      exec setpriv --bounding-set ${CAPABILITIES} chroot ${container} "$@"`;
+    return ["unshare", "--mount", "sh", "-c", script, "sh", ...command];
+  };
+  const inNode = (...command: string[]) =>
+    run(["nsenter", `--net=/run/netns/${node.name}`, ...command]);
+
+  test("is the same bytes from the same files", async () => {
+    const make = (created: number) => makeImage({ ...small, iptables: true, created });
+    const [one, two, later] = [await make(0), await make(0), await make(1)];
+    expect(two.digest).toBe(one.digest);
+    expect(Bun.hash(two.archive)).toBe(Bun.hash(one.archive));
+    expect(later.digest).not.toBe(one.digest);
+  });
+
+  test("holds what its manifests say, by digest and size", () => {
+    const { index, manifest } = parts();
+    const all = [index.manifests[0] as unknown as Blob_, manifest.config, ...manifest.layers];
+    for (const part of all) {
+      const bytes = readFileSync(join(layout, blob(part)));
+      expect(bytes.length).toBe(part.size);
+      expect(`sha256:${createHash("sha256").update(bytes).digest("hex")}`).toBe(part.digest);
+    }
+    expect(read<unknown>("oci-layout")).toEqual({ imageLayoutVersion: "1.0.0" });
+  });
+
+  test("is told from others by its configuration", () => {
+    const { config, manifest } = parts();
+    expect(config as unknown).toMatchObject({
+      architecture: options.machine.architecture,
+      os: "linux",
+      created: "1970-01-01T00:00:00Z",
+      config: { Entrypoint: ["/usr/local/bin/sluice"] },
+      rootfs: { type: "layers" },
+    });
+    const { rootfs, config: settings } = config as unknown as {
+      rootfs: { diff_ids: string[] };
+      config: { Labels: Record<string, string> };
+    };
+    expect(rootfs.diff_ids).toHaveLength(manifest.layers.length);
+    expect(Object.keys(settings.Labels).sort()).toEqual(
+      ["description", "licenses", "title", "version"].map((l) => `org.opencontainers.image.${l}`),
+    );
+  });
+
+  test("is the same to docker load as to tools of OCI layouts", () => {
+    const { docker, manifest } = parts();
+    expect(docker).toEqual([
+      {
+        Config: blob(manifest.config),
+        RepoTags: [DEFAULT_NAME],
+        Layers: manifest.layers.map(blob),
+      },
+    ]);
+  });
+
+  test("has the program in a layer of its own, above what changes less often", async () => {
+    const { manifest } = parts();
+    const names = await run(["tar", "tzf", join(layout, blob(manifest.layers[1] as Blob_))]);
+    expect(
+      names
+        .trim()
+        .split("\n")
+        .filter((name) => !name.endsWith("/")),
+    ).toEqual(["usr/local/bin/kube-proxy", "usr/local/bin/sluice"]);
+  });
+
+  test("runs, by kube-proxy's name as well", async () => {
+    for (const name of ["sluice", "kube-proxy"]) {
+      expect(await run(contained(`/usr/local/bin/${name}`, "--version"))).toStartWith("Sluice ");
+    }
+  });
+
+  test("can idle as deploy/kubernetes/cleanup has it", async () => {
+    const printed = await run([
+      "env",
+      "BUN_BE_BUN=1",
+      ...contained("sluice", "-e", "console.log(7)"),
+    ]);
+    expect(printed).toBe("7\n");
+  });
+
+  test("puts rules into the kernel with a container's rights", async () => {
+    daemon = startDaemon(
+      node.name,
+      contained("/usr/local/bin/kube-proxy", "--manifests=/config", "--hostname-override=here"),
+      join(folder, "log"),
+    );
+    const { tail } = daemon;
+    const healthy = async () => {
+      const answer = await fetch(`http://${node.address}:10256/livez`).catch(() => undefined);
+      return answer?.ok === true;
+    };
+    await until(healthy, () => tail());
+    expect(await inNode("nft", "list", "table", "inet", "sluice")).toContain("10.96.7.7");
+    await daemon.stop();
+  }, 60_000);
+
+  test.each(["legacy", "nft"])("finds and removes rules of iptables-%s", async (kind) => {
+    const chain = ["-t", "nat", "-N", "KUBE-SERVICES"];
+    const rule = [
+      "-t",
+      "nat",
+      "-A",
+      "KUBE-SERVICES",
+      "-m",
+      "comment",
+      "--comment",
+      "left",
+      "-j",
+      "ACCEPT",
+    ];
+    await inNode(`iptables-${kind}`, ...chain);
+    await inNode(`iptables-${kind}`, ...rule);
+    const save = () => inNode(...contained(`iptables-${kind}-save`, "-t", "nat"));
+    expect(await save()).toContain("-A KUBE-SERVICES -m comment --comment left -j ACCEPT");
+    await inNode(...contained(`iptables-${kind}`, "-t", "nat", "-F", "KUBE-SERVICES"));
+    await inNode(...contained(`iptables-${kind}`, "-t", "nat", "-X", "KUBE-SERVICES"));
+    expect(await save()).not.toContain("KUBE-SERVICES");
+  });
+
+  test("without iptables holds the program, its libraries and nothing else", async () => {
+    const { archive } = await makeImage({ ...small, iptables: false, created: 0 });
+    const path = join(folder, "small.tar");
+    await Bun.write(path, archive);
+    const index = JSON.parse(await run(["tar", "xOf", path, "index.json"])) as Layout["index"];
+    const manifest = JSON.parse(
+      await run(["tar", "xOf", path, blob(index.manifests[0] as unknown as Blob_)]),
+    ) as Layout["manifest"];
+    const base = join(folder, "base.tar.gz");
+    await run(["sh", "-c", `tar xOf ${path} ${blob(manifest.layers[0] as Blob_)} > ${base}`]);
+    const names = (await run(["tar", "tzf", base])).trim().split("\n");
+    const odd = names.filter(
+      (name) => !/\/$|^etc\/passwd$|^lib(64)?$|^usr\/lib|^usr\/share\/doc\//.test(name),
+    );
+    expect(odd).toEqual([]);
+  });
+});
+
+test("an image for a machine that it cannot be built for is refused", () => {
+  expect(() => machineFor("linux-x64-musl")).toThrow("the target must be one of linux-x64,");
+});

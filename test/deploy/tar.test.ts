@@ -1,0 +1,54 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { lstatSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Entry, tar } from "../../build/image/tar.ts";
+import { run } from "../cluster/daemon.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const ENTRIES: readonly Entry[] = [
+  { kind: "file", path: "usr/bin/program", bytes: bytes("x".repeat(600)), executable: true },
+  { kind: "link", path: "bin", to: "usr/bin" },
+  { kind: "file", path: "etc/empty", bytes: bytes("") },
+  { kind: "directory", path: "run" },
+];
+
+describe("an archive", () => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-tar-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test("is what tar makes of it", async () => {
+    await Bun.write(join(folder, "a.tar"), tar(ENTRIES, 86_400));
+    await run(["tar", "xpf", join(folder, "a.tar"), "-C", folder]);
+    const program = statSync(join(folder, "usr/bin/program"));
+    expect([program.size, program.mode & 0o777, program.mtimeMs]).toEqual([600, 0o755, 86_400_000]);
+    expect(readlinkSync(join(folder, "bin"))).toBe("usr/bin");
+    expect(readFileSync(join(folder, "etc/empty"), "utf8")).toBe("");
+    expect(lstatSync(join(folder, "run")).isDirectory()).toBe(true);
+  });
+
+  test("is the same whatever the order of its entries", () => {
+    expect(Bun.hash(tar(ENTRIES.toReversed(), 0))).toBe(Bun.hash(tar(ENTRIES, 0)));
+    expect(Bun.hash(tar(ENTRIES, 1))).not.toBe(Bun.hash(tar(ENTRIES, 0)));
+  });
+
+  test("has no entry twice, and directories before what is in them", async () => {
+    await Bun.write(join(folder, "b.tar"), tar([...ENTRIES, ...ENTRIES], 0));
+    const names = (await run(["tar", "tf", join(folder, "b.tar")])).trim().split("\n");
+    expect(names).toEqual([
+      "bin",
+      "etc/",
+      "etc/empty",
+      "run/",
+      "usr/",
+      "usr/bin/",
+      "usr/bin/program",
+    ]);
+  });
+
+  test("refuses a name that does not fit its header", () => {
+    const path = "x".repeat(101);
+    expect(() => tar([{ kind: "directory", path }], 0)).toThrow("at most 100 bytes");
+    expect(() => tar([{ kind: "link", path: "a", to: path }], 0)).toThrow("Cannot archive a");
+  });
+});
