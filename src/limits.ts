@@ -17,12 +17,14 @@ export const SYNC_RETRY_MS = 100;
 /** First retry of a Service whose elements the kernel refused; doubles up to REFUSED_RETRY_MS_MAX. */
 export const REFUSED_RETRY_MS = 1000;
 export const REFUSED_RETRY_MS_MAX = 300_000;
-/** Least time between two repairs of what others changed; from this many in a row on it doubles, up to the maximum. */
+/** Least time between two repairs of the same thing that others changed; from this many in a row on it doubles, up to the maximum. */
 export const REPAIR_WAIT_MS = 250;
 export const REPAIR_WAIT_MS_MAX = 30_000;
 export const REPAIRS_BEFORE_BACKOFF = 4;
-/** Nothing was changed by others for so long: the next change is repaired at once. */
+/** A thing was not changed by others for so long: the next change of it is repaired at once. */
 export const REPAIR_CALM_MS = 10_000;
+/** Things of which it is remembered that others changed them; the oldest are forgotten. */
+export const REPAIR_OBJECTS_MAX = 4096;
 /** Remembered clients are looked through again no sooner than this, and than so many times what it took. */
 export const AFFINITY_REST_MS = 250;
 export const AFFINITY_REST_FACTOR = 4;
@@ -31,6 +33,8 @@ export const AFFINITY_REST_FACTOR = 4;
  * some 10 ms on end where it is large and empty, and the changes at the heels of the first go before that.
  */
 export const FLOWS_DELAY_MS = 10;
+/** Rules of other proxies are looked for again after so long. */
+export const OTHER_PROXY_LOOK_MS = 60_000;
 /** Passes rest for so many times what the last one took of the processor. */
 export const FLOWS_REST_FACTOR = 4;
 
@@ -60,16 +64,22 @@ export const ABSENT_RETRY_MS = 600_000;
 export const NODE_WAIT_MS = 30_000;
 /** In detectLocalMode NodeCIDR it waits so long for the Node's podCIDRs, and gives up then (kube-proxy: 5 minutes). */
 export const POD_CIDRS_WAIT_MS = 300_000;
-/** A directory of manifests is looked at again after so long even if nothing was announced. */
+/** A directory of manifests, or the configuration file, is looked at again after so long even if nothing was announced. */
 export const MANIFESTS_RESCAN_MS = 30_000;
 
 /** The longest ClientIP affinity the API allows. */
 export const AFFINITY_SECONDS_MAX = 86_400;
 /** Endpoints behind one frontend; more are left out. An action holds the count in 20 bits. */
 export const SLOTS_MAX = 1_000_000;
-/** Health and metrics come after the first sync, or after this long without one. */
-export const ADMIN_WAIT_MS = 3000;
-/** A manifest written in place that lost an object must stay as it is for so long before that is believed. */
+/**
+ * Health and metrics come after the first sync. Without one they come after the first of these while the source
+ * has not answered, and after the second while what it said is being programmed: loading them costs 0.1 s.
+ */
+export const ADMIN_WAIT_MS = 1000;
+export const ADMIN_WAIT_LOADING_MS = 3000;
+/** Most series of sluice_service_connections_total: as many Services as a Prometheus server bears from each node. */
+export const SERVICE_SERIES_MAX = 10_000;
+/** A configuration file, and a manifest written in place that lost an object, must stay as it is for so long before it is believed. */
 export const DRAFT_MS = 100;
 /** This many operations leave garbage worth collecting. */
 export const LARGE_SYNC_OPERATIONS = 5000;

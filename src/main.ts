@@ -36,14 +36,14 @@ async function main(): Promise<void> {
       process.stdout.write(versionText(VERSION, command.raw));
       return;
     case "cleanup":
-      cleanup();
+      await cleanup();
       return;
     case "run":
       await run(command.flags);
   }
 }
 
-function cleanup(): void {
+async function cleanup(): Promise<void> {
   const backend = createNftablesBackend({
     masqueradeBit: 0,
     masqueradeAll: false,
@@ -51,9 +51,15 @@ function cleanup(): void {
     counters: false,
     detector: { kind: "cidr" },
   });
-  const found = cleanUp(backend);
+  const { removeKubeProxyRules } = await import("./apply/kube-proxy/remove.ts");
+  const removeOthers = () => removeKubeProxyRules({ clock: systemClock });
+  const { removed, notes, failures } = await cleanUp(backend, removeOthers);
   backend.close();
-  process.stdout.write(found ? "Removed the table inet sluice\n" : "There was nothing to remove\n");
+  const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
+  if (lines.length === 0 && failures.length === 0) lines.push("There was nothing to remove");
+  for (const line of lines) process.stdout.write(`${line}\n`);
+  for (const { message } of failures) process.stderr.write(`sluice: ${message}\n`);
+  if (failures.length > 0) process.exitCode = 1;
 }
 
 async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<void> {
@@ -109,10 +115,6 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
     proxy,
     version: VERSION,
     now: () => systemClock.now(),
-    processFacts() {
-      const { user, system } = process.cpuUsage();
-      return { rssBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 };
-    },
   });
   const { startAdmin } = await import("./admin/start.ts");
   startAdmin({

@@ -1,24 +1,39 @@
-/** `--cleanup`: takes our rules out of the kernel, unless somebody needs them. */
+/** `--cleanup`: takes our rules out of the kernel, unless somebody needs them, and what kube-proxy left in it. */
 import { SluiceError } from "../errors.ts";
 import type { Backend } from "./backend.ts";
+import { NOTHING, type Removal, together } from "./kube-proxy/removal.ts";
 import { lockNetworkNamespace } from "./lock.ts";
 
 /**
- * Removes what a stopped instance left behind; returns whether there was something.
- * @throws SluiceError ALREADY_RUNNING, TABLE_FOREIGN, NETLINK_REFUSED, PERMISSION_DENIED
+ * Removes what a stopped instance and a stopped kube-proxy left behind; `removeOthers` does the latter. What
+ * fails keeps nothing else from being removed.
+ * @throws SluiceError ALREADY_RUNNING, before anything was touched
  */
-export function cleanUp(backend: Pick<Backend, "cleanup">): boolean {
+export async function cleanUp(
+  backend: Pick<Backend, "cleanup">,
+  removeOthers: () => Promise<Removal>,
+): Promise<Removal> {
   const unlock = lockForCleanup();
   try {
+    return together([removeOwn(backend), await removeOthers()]);
+  } finally {
+    unlock();
+  }
+}
+
+function removeOwn(backend: Pick<Backend, "cleanup">): Removal {
+  try {
     const outcome = backend.cleanup();
-    if (outcome !== "foreign") return outcome === "removed";
+    if (outcome === "removed") return { ...NOTHING, removed: ["the table inet sluice"] };
+    if (outcome === "absent") return NOTHING;
     throw new SluiceError(
       "TABLE_FOREIGN",
       "Cannot remove table inet sluice: sluice must have made it: its comment says that somebody else did",
       "table inet sluice",
     );
-  } finally {
-    unlock();
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    return { ...NOTHING, failures: [error] };
   }
 }
 

@@ -27,6 +27,7 @@ export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
+export const ENODEV = 19;
 export const EINVAL = 22;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
@@ -74,6 +75,8 @@ export const BPF_RET_K = 0x06;
 export const NLMSG_PID_OFFSET = 12;
 
 // linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h
+export const RTM_NEWLINK = 16;
+export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
 export const RTM_GETADDR = 22;
 export const RTNLGRP_IPV4_IFADDR = 5;
@@ -81,5 +84,7 @@ export const RTNLGRP_IPV6_IFADDR = 9;
 export const IFA_ADDRESS = 1;
 export const IFA_LOCAL = 2;
 export const IFA_FLAGS = 8;
+export const IFLA_IFNAME = 3;
 /** Lengths of struct ifaddrmsg and struct ifinfomsg. */
 export const IFADDRMSG_LEN = 8;
+export const IFINFOMSG_LEN = 16;

@@ -12,13 +12,19 @@ import { MessageWriter } from "../netlink/message.ts";
 import type { Answer, Netlink } from "../netlink/socket.ts";
 import { NFPROTO_INET } from "./constants.ts";
 
-/** Writes nf_tables messages of the family inet. The same object serves transaction after transaction. */
+/** Writes nf_tables messages of one family. The same object serves transaction after transaction. */
 export class Batch {
   readonly writer = new MessageWriter();
   /** Where each message starts, by its sequence number - 1. */
   readonly starts: number[] = [];
   /** Transactions that the kernel has taken. */
   commits = 0;
+  readonly #family: number;
+
+  /** `family`: NFPROTO_*. */
+  constructor(family = NFPROTO_INET) {
+    this.#family = family;
+  }
 
   /** Starts over with an empty transaction. */
   begin(): void {
@@ -36,7 +42,7 @@ export class Batch {
       sequence,
       NFGENMSG_LEN,
     );
-    this.writer.bytes[start + NLMSG_HDRLEN] = NFPROTO_INET;
+    this.writer.bytes[start + NLMSG_HDRLEN] = this.#family;
     this.starts.push(start);
     return start;
   }

@@ -60,6 +60,7 @@ export const NFTA_HOOK_PRIORITY = 2;
 
 export const NFTA_RULE_TABLE = 1;
 export const NFTA_RULE_CHAIN = 2;
+export const NFTA_RULE_HANDLE = 3;
 export const NFTA_RULE_EXPRESSIONS = 4;
 export const NFTA_RULE_USERDATA = 7;
 
@@ -94,6 +95,8 @@ export const NFTA_SET_ELEM_USERDATA = 6;
 export const NFTA_SET_ELEM_EXPR = 7;
 export const NFTA_SET_ELEM_KEY_END = 10;
 export const NFT_SET_ELEM_INTERVAL_END = 1;
+/** An element without a key, for whatever no other one matches. */
+export const NFT_SET_ELEM_CATCHALL = 2;
 export const NFTA_SET_ELEM_LIST_TABLE = 1;
 export const NFTA_SET_ELEM_LIST_SET = 2;
 export const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
@@ -193,6 +196,9 @@ export const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
 /** linux/netfilter/nf_nat.h: fully-random */
 export const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 0x10;
 export const NFTA_MASQ_FLAGS = 1;
+// linux/netfilter/nf_tables_compat.h: a match of iptables as an expression
+export const NFTA_MATCH_NAME = 1;
+export const NFTA_MATCH_INFO = 3;
 
 export const NFT_REJECT_ICMPX_UNREACH = 2;
 export const NFT_REJECT_ICMPX_PORT_UNREACH = 1;

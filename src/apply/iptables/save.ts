@@ -1,0 +1,54 @@
+/** What iptables-save prints of one table, and what iptables-restore is told. Pure. */
+import type { Leftovers, XtChain, XtRule } from "../kube-proxy/chains.ts";
+
+export interface SavedTable {
+  readonly chains: readonly XtChain[];
+  /** By chain; the id of a rule is its text behind `-A CHAIN`. */
+  readonly rules: ReadonlyMap<string, readonly XtRule<string>[]>;
+}
+
+/** Reads `iptables-save -t TABLE`. */
+export function parseSaved(text: string): SavedTable {
+  const chains: XtChain[] = [];
+  const rules = new Map<string, XtRule<string>[]>();
+  for (const line of text.split("\n")) {
+    const chain = /^:(\S+) (\S+)/.exec(line);
+    if (chain?.[1] !== undefined) {
+      // Chains of users have no policy.
+      const base = chain[2] !== "-";
+      chains.push({ name: chain[1], base, drops: chain[2] === "DROP" });
+    }
+    const rule = /^-A (\S+)(?: (.*))?$/.exec(line);
+    if (rule?.[1] === undefined) continue;
+    const list = rules.get(rule[1]) ?? [];
+    rules.set(rule[1], list);
+    list.push(parseRule(rule[2] ?? ""));
+  }
+  return { chains, rules };
+}
+
+function parseRule(id: string): XtRule<string> {
+  let target: string | undefined;
+  let comment: string | undefined;
+  let before = "";
+  for (const [word, quoted] of id.matchAll(/"((?:[^"\\]|\\.)*)"|\S+/g)) {
+    const value = quoted === undefined ? word : quoted.replaceAll(/\\(.)/g, "$1");
+    if (before === "-j" || before === "-g") target ??= value;
+    if (before === "--comment") comment ??= value;
+    // A comment may read like an option.
+    before = quoted === undefined && before !== "--comment" ? word : "";
+  }
+  return { id, target, comment };
+}
+
+/** Input of `iptables-restore --noflush`: empties the chains, deletes the jumps, then the chains; all or nothing. */
+export function printRemoval(table: string, { jumps, chains }: Leftovers<string>): string {
+  return [
+    `*${table}`,
+    ...chains.map((chain) => `:${chain} - [0:0]`),
+    ...jumps.map(({ chain, id }) => `-D ${chain} ${id}`),
+    ...chains.map((chain) => `-X ${chain}`),
+    "COMMIT",
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,116 @@
+/**
+ * Which chains and rules of iptables are kube-proxy's, and which of them can go. The same for nf_tables and
+ * legacy tables. Pure.
+ *
+ * The names are those of CleanupLeftovers in kubernetes pkg/proxy/iptables/cleanup.go (v1.36). All other chains
+ * that begin with KUBE- stay: those of the kubelet (pkg/kubelet/kubelet_network_linux.go: KUBE-FIREWALL,
+ * KUBE-IPTABLES-HINT, KUBE-KUBELET-CANARY, formerly KUBE-MARK-DROP), and those of kube-router (KUBE-ROUTER-*,
+ * KUBE-NWPLCY-*, KUBE-POD-FW-*).
+ */
+
+/** Tables of iptables in which kube-proxy has chains, in the order in which they are cleaned. */
+export const XTABLES = ["nat", "filter", "mangle"] as const;
+export type Xtable = (typeof XTABLES)[number];
+
+/** Chains with a fixed name. */
+const FIXED_CHAINS: { readonly [table in Xtable]: readonly string[] } = {
+  nat: [
+    "KUBE-SERVICES",
+    "KUBE-NODEPORTS",
+    "KUBE-POSTROUTING",
+    "KUBE-MARK-MASQ",
+    "KUBE-PROXY-CANARY",
+  ],
+  filter: [
+    "KUBE-SERVICES",
+    "KUBE-EXTERNAL-SERVICES",
+    "KUBE-FORWARD",
+    "KUBE-NODEPORTS",
+    "KUBE-PROXY-FIREWALL",
+    "KUBE-PROXY-CANARY",
+  ],
+  mangle: ["KUBE-PROXY-CANARY"],
+};
+
+/**
+ * Chains that tell that kube-proxy was here: KUBE-MARK-MASQ and KUBE-POSTROUTING are also made by a kubelet
+ * before 1.27, whenever it starts.
+ */
+export const MARKERS: { readonly [table in Xtable]: readonly string[] } = {
+  nat: ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-CANARY"],
+  filter: FIXED_CHAINS.filter,
+  mangle: FIXED_CHAINS.mangle,
+};
+
+/** isServiceChainName in pkg/proxy/iptables/proxier.go; KUBE-XLB- until 1.24. They are in the nat table only. */
+const SERVICE_CHAIN = /^KUBE-(SVC|SVL|SEP|FW|EXT|XLB)-/;
+
+/** All comments of iptablesJumpChains in pkg/proxy/iptables/proxier.go begin so, in all versions. */
+const JUMP_COMMENT = "kubernetes ";
+
+export function isKubeProxyChain(table: Xtable, name: string): boolean {
+  if (FIXED_CHAINS[table].includes(name)) return true;
+  return table === "nat" && SERVICE_CHAIN.test(name);
+}
+
+export interface XtChain {
+  readonly name: string;
+  /** A built-in chain: PREROUTING and so on. */
+  readonly base: boolean;
+  /** Its policy is to drop; only of a built-in chain. */
+  readonly drops: boolean;
+}
+
+/** A rule, with what it takes to delete it: its handle, or its text. */
+export interface XtRule<Id> {
+  readonly id: Id;
+  /** Where it jumps or goes to; undefined if nowhere. */
+  readonly target: string | undefined;
+  readonly comment: string | undefined;
+}
+
+export interface Leftovers<Id> {
+  /** Rules of built-in chains that lead to kube-proxy's. */
+  readonly jumps: readonly { readonly chain: string; readonly id: Id }[];
+  /** Chains that can be deleted, once the jumps are and the rules inside them. */
+  readonly chains: readonly string[];
+  /** Chains of kube-proxy that rules of somebody else lead to, and what those chains lead to. */
+  readonly kept: readonly string[];
+  /** What is forwarded needs a rule that accepts it: KUBE-FORWARD did so for Services, and goes. */
+  readonly forwardDrops: boolean;
+}
+
+/**
+ * What of a table can go. `rulesOf` is asked for the rules of chains that stay only: kube-proxy's own may have
+ * very many.
+ */
+export async function findLeftovers<Id>(
+  table: Xtable,
+  chains: readonly XtChain[],
+  rulesOf: (chain: string) => Promise<readonly XtRule<Id>[]>,
+): Promise<Leftovers<Id>> {
+  const own = new Set<string>();
+  for (const { name } of chains) if (isKubeProxyChain(table, name)) own.add(name);
+  if (own.size === 0) return { jumps: [], chains: [], kept: [], forwardDrops: false };
+  const jumps: { chain: string; id: Id }[] = [];
+  const kept = new Set<string>();
+  const keep = (target: string | undefined) => {
+    if (target !== undefined && own.has(target)) kept.add(target);
+  };
+  for (const { name, base } of chains) {
+    if (own.has(name)) continue;
+    for (const { id, target, comment } of await rulesOf(name)) {
+      const jump = target !== undefined && own.has(target) && comment?.startsWith(JUMP_COMMENT);
+      if (base && jump) jumps.push({ chain: name, id });
+      else keep(target);
+    }
+  }
+  // A set is walked on to what is added meanwhile.
+  for (const name of kept) {
+    for (const { target } of await rulesOf(name)) keep(target);
+  }
+  const gone = [...own].filter((name) => !kept.has(name));
+  const forward = chains.find(({ name, base }) => base && name === "FORWARD");
+  const forwardDrops = forward?.drops === true && gone.includes("KUBE-FORWARD");
+  return { jumps, chains: gone, kept: [...kept], forwardDrops };
+}

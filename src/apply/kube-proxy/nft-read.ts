@@ -1,0 +1,141 @@
+/**
+ * Reads tables of nf_tables that are not ours: by name where that will do, else by dumps that let everything
+ * else run between two datagrams.
+ */
+import type { Clock } from "../../clock.ts";
+import {
+  ENOENT,
+  NFGENMSG_LEN,
+  NFNL_SUBSYS_NFTABLES,
+  NLM_F_DUMP,
+  NLM_F_REQUEST,
+  NLMSG_HDRLEN,
+} from "../netlink/constants.ts";
+import { printRefusal, systemError } from "../netlink/errors.ts";
+import { AttributeReader, MessageWriter } from "../netlink/message.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import * as nft from "../nftables/constants.ts";
+import { type Attribute, writeAttributes } from "../nftables/expressions.ts";
+import type { XtChain, XtRule } from "./chains.ts";
+import { readXtRule } from "./nft-rule.ts";
+
+/** Families of tables in which kube-proxy puts rules, as `nft` names them. */
+export const NFT_FAMILIES = { ip: nft.NFPROTO_IPV4, ip6: nft.NFPROTO_IPV6 } as const;
+export type NftFamily = keyof typeof NFT_FAMILIES;
+
+/**
+ * Dumps are repeated when anybody changed any table meanwhile, this many times. The last one counts: what is
+ * done about it names each rule by its handle, and the kernel refuses it where something else has become true.
+ */
+const DUMP_ATTEMPTS = 5;
+
+/** Lets everything else run. */
+export type Pause = () => Promise<void>;
+
+export function pauseBy(clock: Clock): Pause {
+  return () => new Promise((resolve) => clock.soon(resolve));
+}
+
+export class NftReader {
+  readonly #socket: NetlinkSocket;
+  readonly #pause: Pause;
+  readonly #writer = new MessageWriter(1024);
+
+  constructor(socket: NetlinkSocket, pause: Pause) {
+    this.#socket = socket;
+    this.#pause = pause;
+  }
+
+  /** @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
+  hasTable(family: NftFamily, table: string): boolean {
+    return this.#has(family, nft.NFT_MSG_GETTABLE, [[nft.NFTA_TABLE_NAME, table]]);
+  }
+
+  /** False also if there is no such table. Throws as `hasTable`. */
+  hasChain(family: NftFamily, table: string, chain: string): boolean {
+    return this.#has(family, nft.NFT_MSG_GETCHAIN, [
+      [nft.NFTA_CHAIN_TABLE, table],
+      [nft.NFTA_CHAIN_NAME, chain],
+    ]);
+  }
+
+  /** All chains of a table; none if there is no such table. Throws as `hasTable`. */
+  async chains(family: NftFamily, table: string): Promise<XtChain[]> {
+    let chains: XtChain[] = [];
+    const restart = () => {
+      chains = [];
+    };
+    await this.#dump(family, nft.NFT_MSG_GETCHAIN, [], restart, (reader) => {
+      let of = "";
+      let name = "";
+      let base = false;
+      let drops = false;
+      while (reader.next()) {
+        if (reader.type === nft.NFTA_CHAIN_TABLE) of = reader.text();
+        else if (reader.type === nft.NFTA_CHAIN_NAME) name = reader.text();
+        else if (reader.type === nft.NFTA_CHAIN_HOOK) base = true;
+        else if (reader.type === nft.NFTA_CHAIN_POLICY) drops = reader.u32() === nft.NF_DROP;
+      }
+      if (of === table) chains.push({ name, base, drops });
+    });
+    return chains;
+  }
+
+  /** The rules of one chain, by their handles. Throws as `hasTable`. */
+  async rules(family: NftFamily, table: string, chain: string): Promise<XtRule<bigint>[]> {
+    let rules: XtRule<bigint>[] = [];
+    const restart = () => {
+      rules = [];
+    };
+    const filter: Attribute[] = [
+      [nft.NFTA_RULE_TABLE, table],
+      [nft.NFTA_RULE_CHAIN, chain],
+    ];
+    await this.#dump(family, nft.NFT_MSG_GETRULE, filter, restart, (reader) => {
+      rules.push(readXtRule(reader));
+    });
+    return rules;
+  }
+
+  #request(family: NftFamily, type: number, flags: number, list: readonly Attribute[]): void {
+    const writer = this.#writer;
+    writer.reset();
+    const whole = (NFNL_SUBSYS_NFTABLES << 8) | type;
+    const start = writer.begin(whole, NLM_F_REQUEST | flags, 1, NFGENMSG_LEN);
+    writer.bytes[start + NLMSG_HDRLEN] = NFT_FAMILIES[family];
+    writeAttributes(writer, list);
+    writer.end(start);
+  }
+
+  #has(family: NftFamily, type: number, attributes: readonly Attribute[]): boolean {
+    this.#request(family, type, 0, attributes);
+    const refusal = this.#socket.send(this.#writer.bytes, this.#writer.length).refusals[0];
+    if (refusal === undefined) return true;
+    if (refusal.errno === ENOENT) return false;
+    const what = `look for kube-proxy's rules in family ${family}`;
+    throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+  }
+
+  async #dump(
+    family: NftFamily,
+    type: number,
+    attributes: readonly Attribute[],
+    restart: () => void,
+    each: (reader: AttributeReader) => void,
+  ): Promise<void> {
+    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+      this.#request(family, type, NLM_F_DUMP, attributes);
+      restart();
+      const { bytes, length } = this.#writer;
+      const parts = this.#socket.dumpParts(bytes, length, (message) => {
+        each(new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end));
+      });
+      for (;;) {
+        const { done, value: changed } = parts.next();
+        if (done && !changed) return;
+        if (done) break;
+        await this.#pause();
+      }
+    }
+  }
+}

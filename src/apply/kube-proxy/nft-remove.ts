@@ -1,0 +1,108 @@
+/** Takes kube-proxy's rules out of nf_tables: the tables of its nftables mode, its chains of iptables-nft. */
+import { SluiceError } from "../../errors.ts";
+import { ENOENT } from "../netlink/constants.ts";
+import { printRefusal, systemError } from "../netlink/errors.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import { Batch } from "../nftables/batch.ts";
+import * as nft from "../nftables/constants.ts";
+import { type Attribute, writeAttributes } from "../nftables/expressions.ts";
+import { findLeftovers, isKubeProxyChain, type Leftovers, type Xtable } from "./chains.ts";
+import { NFT_FAMILIES, type NftFamily, type NftReader, type Pause } from "./nft-read.ts";
+import { NOTHING, type Removal, removalOf } from "./removal.ts";
+
+/** The table of kube-proxy's nftables mode, in both families: kubernetes pkg/proxy/nftables/proxier.go. */
+export const KUBE_PROXY_TABLE = "kube-proxy";
+
+/**
+ * Chains flushed or deleted in one transaction. A table of some hundred Services goes in one; where there are
+ * more, the first one takes the jumps, after which no packet comes to the rest.
+ */
+const CHAINS_AT_ONCE = 1000;
+
+interface Tools {
+  readonly socket: NetlinkSocket;
+  readonly reader: NftReader;
+  readonly pause: Pause;
+}
+
+/** Deletes table `kube-proxy` of a family. @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
+export function removeTable({ socket, reader }: Tools, family: NftFamily): Removal {
+  if (!reader.hasTable(family, KUBE_PROXY_TABLE)) return NOTHING;
+  const batch = new Batch(NFT_FAMILIES[family]);
+  batch.begin();
+  write(batch, nft.NFT_MSG_DELTABLE, [[nft.NFTA_TABLE_NAME, KUBE_PROXY_TABLE]]);
+  const name = `the table ${family} ${KUBE_PROXY_TABLE}`;
+  return send(batch, socket, `delete ${name}`) ? { ...NOTHING, removed: [name] } : NOTHING;
+}
+
+/** Deletes kube-proxy's chains in one table of iptables-nft. Throws as `removeTable`. */
+export async function removeChains(
+  tools: Tools,
+  family: NftFamily,
+  table: Xtable,
+): Promise<Removal> {
+  const { reader } = tools;
+  const chains = await reader.chains(family, table);
+  if (!chains.some(({ name }) => isKubeProxyChain(table, name))) return NOTHING;
+  const leftovers = await findLeftovers(table, chains, (chain) =>
+    reader.rules(family, table, chain),
+  );
+  await deleteAll(tools, family, table, leftovers);
+  return removalOf(`table ${family} ${table}`, leftovers);
+}
+
+async function deleteAll(
+  { socket, pause }: Tools,
+  family: NftFamily,
+  table: Xtable,
+  { jumps, chains }: Leftovers<bigint>,
+): Promise<void> {
+  const batch = new Batch(NFT_FAMILIES[family]);
+  batch.begin();
+  const what = `delete kube-proxy's chains in table ${family} ${table}`;
+  for (const { chain, id } of jumps) {
+    write(batch, nft.NFT_MSG_DELRULE, [
+      [nft.NFTA_RULE_TABLE, table],
+      [nft.NFTA_RULE_CHAIN, chain],
+      [nft.NFTA_RULE_HANDLE, id],
+    ]);
+  }
+  const each = async (type: number, attributes: (chain: string) => readonly Attribute[]) => {
+    for (const chain of chains) {
+      if (batch.count >= CHAINS_AT_ONCE) {
+        send(batch, socket, what);
+        batch.begin();
+        await pause();
+      }
+      write(batch, type, attributes(chain));
+    }
+  };
+  await each(nft.NFT_MSG_DELRULE, (chain) => [
+    [nft.NFTA_RULE_TABLE, table],
+    [nft.NFTA_RULE_CHAIN, chain],
+  ]);
+  await each(nft.NFT_MSG_DELCHAIN, (chain) => [
+    [nft.NFTA_CHAIN_TABLE, table],
+    [nft.NFTA_CHAIN_NAME, chain],
+  ]);
+  if (!send(batch, socket, what)) {
+    throw new SluiceError(
+      "NETLINK_REFUSED",
+      `Cannot ${what}: nobody else may change them meanwhile: somebody does`,
+    );
+  }
+}
+
+function write(batch: Batch, type: number, attributes: readonly Attribute[]): void {
+  const message = batch.open(type, 0);
+  writeAttributes(batch.writer, attributes);
+  batch.close(message);
+}
+
+/** False if the kernel says that something is not there any more. */
+function send(batch: Batch, socket: NetlinkSocket, what: string): boolean {
+  const refusal = batch.send(socket).refusals[0];
+  if (refusal === undefined) return true;
+  if (refusal.errno === ENOENT) return false;
+  throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+}

@@ -1,0 +1,71 @@
+/** Removes what kube-proxy left in the kernel; rules of everybody else stay as they are. */
+import { SluiceError } from "../../errors.ts";
+import { NETLINK_NETFILTER } from "../netlink/constants.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
+import { XTABLES } from "./chains.ts";
+import {
+  BLIND,
+  FAMILIES_OF_NFT,
+  hasIpvs,
+  type LookOptions,
+  legacyTables,
+  type RulesKind,
+} from "./find.ts";
+import { legacyTable, removeLegacy } from "./legacy-remove.ts";
+import { NftReader, pauseBy } from "./nft-read.ts";
+import { removeChains, removeTable } from "./nft-remove.ts";
+import { NOTHING, type Removal, together } from "./removal.ts";
+
+export const ALL_KINDS: readonly RulesKind[] = ["nftables", "iptables", "iptables-legacy"];
+
+/**
+ * Every table is a step of its own: what fails is in `failures`, and the next one is tried. Nothing to remove is
+ * no failure.
+ */
+export async function removeKubeProxyRules(
+  options: LookOptions,
+  kinds: readonly RulesKind[] = ALL_KINDS,
+): Promise<Removal> {
+  const { clock, legacy = legacyTables() } = options;
+  const pause = pauseBy(clock);
+  const done: Removal[] = [];
+  const step = async (remove: () => Removal | Promise<Removal>) => {
+    done.push(await attempt(remove));
+  };
+  await step(async () => {
+    const ipvs = hasIpvs();
+    const socket = new NetlinkSocket(NETLINK_NETFILTER);
+    const tools = { socket, reader: new NftReader(socket, pause), pause };
+    try {
+      for (const family of FAMILIES_OF_NFT) {
+        if (kinds.includes("nftables")) await step(() => removeTable(tools, family));
+        if (!kinds.includes("iptables") || ipvs) continue;
+        for (const table of XTABLES) await step(() => removeChains(tools, family, table));
+      }
+    } finally {
+      socket.close();
+    }
+    if (ipvs || !kinds.includes("iptables-legacy")) return NOTHING;
+    for (const tables of legacy) {
+      const names = await tables.names();
+      const used = XTABLES.filter((table) => names.includes(table));
+      if (used.length === 0) continue;
+      if (!(await tables.usable())) {
+        done.push({ ...NOTHING, notes: [`${BLIND}: ${legacyTable(tables, used.join(", "))}`] });
+        continue;
+      }
+      for (const table of used) await step(() => removeLegacy(tables, table));
+    }
+    return NOTHING;
+  });
+  return together(done);
+}
+
+async function attempt(remove: () => Removal | Promise<Removal>): Promise<Removal> {
+  try {
+    return await remove();
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    return { ...NOTHING, failures: [error] };
+  }
+}

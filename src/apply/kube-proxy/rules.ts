@@ -1,0 +1,175 @@
+/**
+ * kube-proxy's rules beside ours, while the program runs. Both translate in the same hooks, and whichever comes
+ * first wins; so what a stopped kube-proxy left is removed, but only when our own rules are in the kernel: until
+ * then it serves. Rules that come back afterwards have a living kube-proxy behind them, and are never fought.
+ */
+import type { Clock } from "../../clock.ts";
+import { SluiceError } from "../../errors.ts";
+import { OTHER_PROXY_LOOK_MS } from "../../limits.ts";
+import type { Logger } from "../../log.ts";
+import { Reports } from "../../reports.ts";
+import type { Problem, TellProblems } from "../../types.ts";
+import { type Finding, findOtherProxies, type RulesKind } from "./find.ts";
+import type { Removal } from "./removal.ts";
+import { removeKubeProxyRules } from "./remove.ts";
+
+export interface KubeProxyRulesOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly problems: TellProblems;
+  /** Config.removeKubeProxyRules */
+  readonly remove: boolean;
+  /** In place of the kernel. */
+  readonly find?: () => Promise<readonly Finding[]>;
+  readonly removeRules?: (kinds: readonly RulesKind[]) => Promise<Removal>;
+}
+
+/** What is to become of something that was found. */
+type Fate = "told" | "stays" | "goes" | "failed" | "returned";
+
+const FATES: { readonly [fate in Fate]: string } = {
+  told: "it is left alone; of two proxies on a node, whichever translates first wins",
+  stays: "they stay, as configured; whichever proxy translates first wins",
+  goes: "they are removed once Sluice's own are in the kernel",
+  failed: "they could not be removed; whichever proxy translates first wins",
+  returned: "they came back after they were removed: a kube-proxy is running; stop it",
+};
+
+const CANNOT_LOOK = "Cannot look for other proxies' rules";
+
+export class KubeProxyRules {
+  readonly #options: KubeProxyRulesOptions;
+  readonly #log: Logger;
+  readonly #reports: Reports;
+  readonly #find: () => Promise<readonly Finding[]>;
+  readonly #removeRules: (kinds: readonly RulesKind[]) => Promise<Removal>;
+  /** What is there now, and was said. */
+  #known: readonly { readonly finding: Finding; readonly fate: Fate }[] = [];
+  /** Our rules are in the kernel. */
+  #synced = false;
+  /** Ways that were cleaned once: what is found there now came later. */
+  readonly #removed = new Set<RulesKind>();
+  /** Parts that must stay, for others lead to them. */
+  readonly #kept = new Set<string>();
+  /** Texts of what went wrong last. */
+  #failures: readonly string[] = [];
+  #work: Promise<void> = Promise.resolve();
+  #waiting = false;
+  #cancel = () => {};
+  #open = true;
+
+  constructor(options: KubeProxyRulesOptions) {
+    const { clock } = options;
+    this.#options = options;
+    this.#log = options.log.from("kube-proxy/rules.ts");
+    this.#reports = new Reports(options.problems);
+    this.#find = options.find ?? (() => findOtherProxies({ clock }));
+    this.#removeRules = options.removeRules ?? ((kinds) => removeKubeProxyRules({ clock }, kinds));
+  }
+
+  /**
+   * Looks, says what is new, and from the first sync on removes what may be removed. Afterwards it looks again by
+   * itself. Resolves when done; never rejects. Calls while one is waiting are one.
+   */
+  look(): Promise<void> {
+    if (this.#waiting) return this.#work;
+    this.#waiting = true;
+    this.#work = this.#work.then(() => this.#turn());
+    return this.#work;
+  }
+
+  /** Our rules are in the kernel: nobody needs kube-proxy's any more. Resolves as `look`. */
+  afterFirstSync(): Promise<void> {
+    this.#synced = true;
+    return this.look();
+  }
+
+  /** What shares the node with us now, one short text each, for the health body. */
+  notices(): readonly string[] {
+    return this.#known.map(({ finding, fate }) => `${finding.what}: ${FATES[fate]}`);
+  }
+
+  stop(): void {
+    this.#open = false;
+    this.#cancel();
+  }
+
+  async #turn(): Promise<void> {
+    this.#waiting = false;
+    if (!this.#open) return;
+    this.#cancel();
+    try {
+      let findings = await this.#present();
+      if (this.#synced && this.#options.remove) {
+        const kinds = findings.flatMap(({ kind }) =>
+          kind === "other" || this.#removed.has(kind) ? [] : [kind],
+        );
+        if (kinds.length > 0) {
+          await this.#remove(kinds);
+          findings = await this.#present();
+        }
+      }
+      this.#tell(findings);
+      this.#log.again(CANNOT_LOOK);
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error;
+      if (this.#log.once(CANNOT_LOOK)) {
+        this.#log.warn(CANNOT_LOOK, { code: error.code, err: error.message });
+      }
+    }
+    if (this.#open)
+      this.#cancel = this.#options.clock.after(OTHER_PROXY_LOOK_MS, () => this.look());
+  }
+
+  async #present(): Promise<readonly Finding[]> {
+    const findings = await this.#find();
+    return findings
+      .map((finding) => ({
+        ...finding,
+        parts: finding.parts.filter((part) => !this.#kept.has(part)),
+      }))
+      .filter(({ parts }) => parts.length > 0);
+  }
+
+  async #remove(kinds: readonly RulesKind[]): Promise<void> {
+    const { removed, notes, kept, failures } = await this.#removeRules(kinds);
+    for (const what of removed) this.#log.info("Removed what kube-proxy left", { what });
+    for (const note of notes) {
+      if (this.#log.once(note)) this.#log.warn(note);
+    }
+    for (const part of kept) this.#kept.add(part);
+    this.#failures = failures.map(({ message }) => message);
+    // All are tried again: which of them failed, and why, is in the message.
+    if (failures.length === 0) for (const kind of kinds) this.#removed.add(kind);
+  }
+
+  #tell(findings: readonly Finding[]): void {
+    const known = findings.map((finding) => ({ finding, fate: this.#fateOf(finding) }));
+    const before = new Map(this.#known.map(({ finding, fate }) => [finding.what, fate]));
+    for (const { finding, fate } of known) {
+      if (before.get(finding.what) === fate) continue;
+      // A Problem is said by whoever is told of it.
+      if (fate === "failed" || fate === "returned") continue;
+      this.#log.warn(`Found ${finding.what}: ${FATES[fate]}`, { where: finding.parts.join(", ") });
+    }
+    this.#known = known;
+    this.#reports.set(known.flatMap(({ finding, fate }) => this.#problemOf(finding, fate)));
+  }
+
+  #fateOf({ kind }: Finding): Fate {
+    if (kind === "other") return "told";
+    if (!this.#options.remove) return "stays";
+    if (!this.#synced) return "goes";
+    return this.#removed.has(kind) ? "returned" : "failed";
+  }
+
+  #problemOf({ kind, what, parts }: Finding, fate: Fate): Problem[] {
+    if (fate !== "failed" && fate !== "returned") return [];
+    const where = parts.join(", ");
+    const message =
+      fate === "returned"
+        ? `Cannot be the only proxy: kube-proxy must be stopped, or it and Sluice both translate: ${what} came back after they were removed: ${where}`
+        : `Cannot remove ${what} in ${where}: ${this.#failures.join("; ")}`;
+    return [{ subject: "kube-proxy", code: "OTHER_PROXY", field: kind, message }];
+  }
+}

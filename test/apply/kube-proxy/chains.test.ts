@@ -1,0 +1,36 @@
+import { expect, test } from "bun:test";
+import { findLeftovers, isKubeProxyChain } from "../../../src/apply/kube-proxy/chains.ts";
+
+test.each([
+  ["nat", "KUBE-SERVICES", true],
+  ["nat", "KUBE-SVC-NPX46M4PTMTKRN6Y", true],
+  ["nat", "KUBE-XLB-NPX46M4PTMTKRN6Y", true],
+  ["filter", "KUBE-SVC-NPX46M4PTMTKRN6Y", false],
+  ["filter", "KUBE-FORWARD", true],
+  ["mangle", "KUBE-PROXY-CANARY", true],
+  // The kubelet's.
+  ["filter", "KUBE-FIREWALL", false],
+  ["nat", "KUBE-MARK-DROP", false],
+  ["mangle", "KUBE-IPTABLES-HINT", false],
+  ["nat", "KUBE-KUBELET-CANARY", false],
+  // kube-router's.
+  ["filter", "KUBE-ROUTER-INPUT", false],
+  ["filter", "KUBE-NWPLCY-DEFAULT", false],
+  ["filter", "KUBE-POD-FW-AAAAAAAAAAAAAAAA", false],
+] as const)("in table %s chain %s is kube-proxy's: %p", (table, name, expected) => {
+  expect(isKubeProxyChain(table, name)).toBe(expected);
+});
+
+test("the rules of chains that go are never read", async () => {
+  const asked: string[] = [];
+  const chains = ["OUTPUT", "KUBE-SERVICES", "KUBE-SVC-A", "OTHER"].map((name) => ({
+    name,
+    base: name === "OUTPUT",
+    drops: false,
+  }));
+  await findLeftovers("nat", chains, async (chain) => {
+    asked.push(chain);
+    return [];
+  });
+  expect(asked).toEqual(["OUTPUT", "OTHER"]);
+});
