@@ -33,7 +33,7 @@ export type Receipt =
       readonly transient: boolean;
       /**
        * The kernel does not hold what was committed: somebody else deleted or added an element, or the whole
-       * table. Every retry will fail until the kernel has been read again.
+       * table. Every retry will fail until `verify` has looked there.
        */
       readonly drifted?: boolean;
     };
@@ -45,12 +45,30 @@ export interface Adoption {
   readonly elements: number;
 }
 
-/** Somebody else changed what is ours. Both are for a log line. */
+/** Somebody else touched what is ours. */
 export interface ForeignChange {
-  /** `chain services, elements of frontends4` */
+  /** For the log: `chain services, elements of frontends4` */
   readonly what: string;
-  /** `nft (pid 123)` */
+  /** For the log: `nft (pid 123)` */
   readonly by: string;
+  /** Each thing that was touched, for whoever asks whether it is the same again and again. */
+  readonly objects: readonly string[];
+}
+
+/** What can be amiss: the table or one of its maps was gone; a chain; a map that was empty; a single element. */
+export type DriftObject = "table" | "chain" | "map" | "element";
+
+/** What became of a suspicion that the kernel does not hold what was committed. */
+export interface Drift {
+  /** The first change that aroused it, and how many there were. */
+  readonly change: Omit<ForeignChange, "objects">;
+  readonly changes: number;
+  /** When that was noticed, monotonic ms. */
+  readonly noticedAt: number;
+  /** How many objects differed. Nothing: there was nothing to mend. */
+  readonly amiss: { readonly [kind in DriftObject]?: number };
+  /** Whose next diff has to put elements right; `all`: the table was made anew, and is empty. */
+  readonly owners: ReadonlySet<number> | "all";
 }
 
 /** Counters of some elements of one table, read just now. */
@@ -83,14 +101,28 @@ export interface Backend {
    */
   start(core: Core): Adoption;
   /**
-   * Calls back whenever somebody else has changed what is ours, or may have, until `close`; at once if that may
-   * have been since `start` began to read. The kernel then tells of every element, which makes a large load
-   * a third slower: so watch after it.
+   * Calls back whenever somebody else has touched what is ours, or may have, until `close`; at once if that may
+   * have been since `start` began to read. What it was is for `verify` to look at. The kernel then tells of every
+   * element, which makes a large load a third slower: so watch after it.
    * @throws SluiceError NETLINK_SOCKET
    */
   watch(changed: (change: ForeignChange) => void): void;
+  /**
+   * Looks in the kernel at what others touched since the last call, and at what refused a transaction. Table and
+   * chains are put right; of elements the core is told the truth, so that their owners' next diff mends them. Also
+   * puts in place what `reconfigure` changed. Undefined: nothing was touched.
+   * @throws SluiceError TABLE_FOREIGN, NETLINK_SOCKET, NETLINK_REFUSED: nothing is known yet, call again
+   */
+  verify(core: Core): Drift | undefined;
+  /**
+   * From the next `start` or `verify` on the chains are those of these options, by one transaction that leaves
+   * every element as it is. False, and nothing has changed, if elements would have to change: `counters` differ.
+   */
+  reconfigure(options: SkeletonOptions): boolean;
   /** One atomic transaction. `ownerName` names an owner for comments on elements and for errors. */
   apply(operations: OperationList, ownerName: (owner: number) => string): Receipt;
+  /** May clients be remembered for what is gone? Then `forgetAffinity` is due. */
+  remembersOutdated(): boolean;
   /**
    * Forgets clients of frontends and endpoints that are gone since the last call; returns how many entries were
    * deleted.

@@ -148,7 +148,7 @@ export class KubeproxyMetrics {
   /** Of a sync that had something to do. */
   synced(report: SyncReport, now: number): void {
     const seconds = report.durationMs / 1000;
-    const whole = !this.#synced || report.repaired;
+    const whole = !this.#synced || report.repair?.amiss.table !== undefined;
     const byExtent = whole ? this.#fullDuration : this.#partialDuration;
     for (const family of FAMILIES) {
       this.#syncDuration.observe(seconds, family);

@@ -5,6 +5,7 @@
  */
 import type { FlowsReport } from "../apply/conntrack/flows.ts";
 import type { SyncReport } from "../sync/loop.ts";
+import type { RepairReport } from "../sync/repairs.ts";
 import type { Problem } from "../types.ts";
 import type { SourceStatus } from "../watch/source.ts";
 import { FINE_SYNC_BUCKETS, LATENCY_BUCKETS } from "./buckets.ts";
@@ -62,8 +63,16 @@ export class Metrics {
   });
   readonly #repairs = new Counter({
     name: "sluice_repairs_total",
-    help: "Syncs that read the kernel again because somebody else had changed its tables",
+    help: "Repairs of what somebody else had changed, by kind of object: table, chain, map, element",
+    labels: ["object"],
   });
+  readonly #repairDuration = new Histogram(
+    {
+      name: "sluice_repair_duration_seconds",
+      help: "Time from noticing that somebody else changed our rules until they were right again",
+    },
+    LATENCY_BUCKETS,
+  );
   readonly #elements = new Gauge({
     name: "sluice_elements",
     help: "Elements in the kernel by table",
@@ -92,6 +101,7 @@ export class Metrics {
     this.#kubeproxy = new KubeproxyMetrics(startedAt);
     this.slis = new Slis(startedAt);
     for (const outcome of ["done", "refused", "failed"]) this.#syncs.add(0, outcome);
+    for (const object of ["table", "chain", "map", "element"]) this.#repairs.add(0, object);
     for (const operation of ["add", "delete"]) this.#operations.add(0, operation);
   }
 
@@ -110,7 +120,7 @@ export class Metrics {
     if (report.outcome === "nothing") return;
     this.#kubeproxy.synced(report, now);
     this.#syncs.add(1, report.outcome);
-    if (report.repaired) this.#repairs.add(1);
+    if (report.repair !== undefined) this.#repaired(report.repair);
     this.#syncDuration.observe(report.durationMs / 1000);
     if (report.transactions > 0) this.#kernelDuration.observe(report.kernelMs / 1000);
     this.#transactions.add(report.transactions);
@@ -120,6 +130,12 @@ export class Metrics {
     for (const trigger of report.triggerTimes) {
       if (trigger >= this.#startedAt) this.#latency.observe(programmingSeconds(trigger, now));
     }
+  }
+
+  #repaired({ amiss, durationMs }: RepairReport): void {
+    const kinds = Object.keys(amiss);
+    for (const kind of kinds) this.#repairs.add(1, kind);
+    if (kinds.length > 0) this.#repairDuration.observe(durationMs / 1000);
   }
 
   /** Clients of session affinity could not be forgotten after a sync. */
@@ -156,6 +172,7 @@ export class Metrics {
       this.#operations,
       this.#transactions,
       this.#repairs,
+      this.#repairDuration,
       this.#elements,
       this.#services,
       this.#slices,

@@ -3,38 +3,34 @@
  * pacer decides when; this is what.
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
-import type { Backend } from "../apply/backend.ts";
+import type { Backend, Drift, SkeletonOptions } from "../apply/backend.ts";
 import type { Clock } from "../clock.ts";
 import type { Core } from "../core/core.ts";
-import type { FrontendText } from "../diff/udp-frontends.ts";
 import { SluiceError } from "../errors.ts";
-import {
-  AFFINITY_REST_FACTOR,
-  AFFINITY_REST_MS,
-  BATCH_SERVICES,
-  TRIGGER_TIMES_MAX,
-} from "../limits.ts";
+import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
-import { TABLE_IDS } from "../plan/tables.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import type { ProblemEnd, ServiceId, TellProblems } from "../types.ts";
+import { RememberedClients } from "./clients.ts";
 import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
 import { RefusedOwners } from "./refused.ts";
+import type { RepairReport } from "./repairs.ts";
 
 /** What one sync did, for metrics, health and the log. */
 export interface SyncReport {
   readonly outcome: "done" | "nothing" | "refused" | "failed";
-  /** Owners taken up, operations the kernel took, netlink bytes, transactions. */
+  /** Owners taken up, operations the kernel took and how many of them added, netlink bytes, transactions. */
   readonly owners: number;
   readonly operations: number;
+  readonly added: number;
   readonly bytes: number;
   readonly transactions: number;
   readonly kernelMs: number;
   readonly durationMs: number;
   /** last-change-trigger-times (ms since the epoch) that this sync brought into the kernel. */
   readonly triggerTimes: readonly number[];
-  /** The kernel was read again first, because somebody else had changed it. */
-  readonly repaired: boolean;
+  /** What others had touched; undefined: nothing, or it is yet to be mended. */
+  readonly repair: RepairReport | undefined;
   readonly error: SluiceError | undefined;
 }
 
@@ -50,9 +46,11 @@ export interface SyncLoopOptions {
   /** A Service was selected: its healthCheckNodePort and local endpoints may have changed. */
   readonly selected: Selected;
   readonly report: (report: SyncReport) => void;
-  /** These frontends of UDP lead elsewhere now: flows to them may have to follow. */
-  readonly udpChanged: (frontends: ReadonlySet<FrontendText>) => void;
+  /** Frontends lead elsewhere now, as `core.flows` has noted: connections to them may have to follow. */
+  readonly flowsChanged: () => void;
   readonly problems: TellProblems;
+  /** Clients that session affinity remembers could not be forgotten after a sync. Default: nobody counts it. */
+  readonly cleanupFailed?: () => void;
   /** There is work again although no event came: a refused Service is due. */
   readonly wake: () => void;
 }
@@ -64,16 +62,16 @@ export class SyncLoop {
   readonly #refusedNames = new Map<number, string>();
   #nodeVersion = -1;
   #swept = false;
-  #rereadWanted = false;
-  #forgetful = false;
-  /** When clients may be forgotten again, and whether a timer waits for that. */
-  #forgetAgain = Number.NEGATIVE_INFINITY;
-  #forgetDue = false;
+  #rereadWanted = true;
+  /** What was found of others' changes, until a sync has mended it. */
+  #drift: Drift | undefined;
+  readonly #clients: RememberedClients;
   #triggerTimes: number[] = [];
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
     this.#programmer = new Programmer(options);
+    this.#clients = new RememberedClients(options);
     this.#refused = new RefusedOwners(options.clock, (owner) => {
       if (owner === OWNER_NODE) this.#nodeVersion = -1;
       else options.core.markDirty(owner as ServiceId);
@@ -81,70 +79,95 @@ export class SyncLoop {
     });
   }
 
-  /** The next sync reads the kernel first, and mends what differs: somebody else changed our table. */
+  /** The next sync looks first at what others touched in our table, and mends what differs. */
   reread(): void {
     this.#rereadWanted = true;
   }
 
+  /** @see Backend.reconfigure; the next sync does it, with one transaction for the chains. */
+  reconfigure(options: SkeletonOptions): boolean {
+    this.#rereadWanted = true;
+    return this.#options.backend.reconfigure(options);
+  }
+
   /** One sync. True when everything that was dirty is in the kernel or refused for good reason. */
   async run(): Promise<boolean> {
-    const { core, clock, context, nodeVersion, report, udpChanged } = this.#options;
+    const { core, clock, report } = this.#options;
     const started = clock.monotonic();
     this.#triggerTimes.push(...core.takeTriggerTimes());
     // While nothing reaches the kernel, the oldest tell enough.
     this.#triggerTimes.length = Math.min(this.#triggerTimes.length, TRIGGER_TIMES_MAX);
     this.#takeProblems();
-    const repaired = this.#rereadWanted;
-    const unreadable = repaired ? this.#readAgain() : undefined;
-    if (unreadable !== undefined) {
-      const durationMs = clock.monotonic() - started;
-      report({ ...UNREADABLE, durationMs, error: unreadable });
-      return false;
+    const total = emptyOutcome();
+    let owners = await this.#round(total);
+    if (total.drifted) {
+      // What others did is heard of, so that it can be said, before it is looked at.
+      await this.#turn();
+      owners += await this.#round(total);
+    }
+    const repair = total.transient === undefined ? this.#repaired() : undefined;
+    const mended = repair !== undefined && Object.keys(repair.amiss).length > 0;
+    const outcome =
+      total.transient !== undefined
+        ? "failed"
+        : total.refused.length > 0
+          ? "refused"
+          : owners > 0 || mended
+            ? "done"
+            : "nothing";
+    report({
+      outcome,
+      owners,
+      operations: total.operations,
+      added: total.added,
+      bytes: total.bytes,
+      transactions: total.transactions,
+      kernelMs: total.kernelMs,
+      durationMs: clock.monotonic() - started,
+      triggerTimes: outcome === "failed" ? [] : this.#triggerTimes.splice(0),
+      repair,
+      error: total.transient ?? total.refused[0]?.error,
+    });
+    return outcome !== "failed" && this.#clients.forget();
+  }
+
+  /** Everything that is dirty, once, after a look at what others touched; returns how many owners that were. */
+  async #round(sum: Outcome): Promise<number> {
+    const { core, context, nodeVersion, flowsChanged } = this.#options;
+    const total = emptyOutcome();
+    total.transient = this.#rereadWanted ? this.#verify() : undefined;
+    if (total.transient !== undefined) {
+      add(sum, total);
+      return 0;
     }
     const owners: number[] = this.#takeDirtyServices();
     const version = nodeVersion();
     if (version !== this.#nodeVersion) owners.unshift(OWNER_NODE);
 
-    const total = emptyOutcome();
     const plan = context();
     for (const batch of this.#batches(owners)) {
       // Between batches everything else gets its turn: the watch, health, metrics.
-      if (total.programmed.length > 0) await new Promise<void>((resolve) => clock.soon(resolve));
+      if (total.programmed.length > 0) await this.#turn();
       const part = this.#programmer.program(batch, plan);
       add(total, part);
-      if (part.udpFrontends.size > 0) udpChanged(part.udpFrontends);
       if (total.transient !== undefined) break;
     }
 
     this.#tryRefusedAgain(total, plan);
+    if (core.flows.noted()) flowsChanged();
 
     const settled = this.#settle(total, version);
     if (total.transient !== undefined) {
       for (const owner of owners) if (!settled.has(owner)) this.#again(owner);
     }
     if (total.drifted) this.#rereadWanted = true;
-    const outcome =
-      total.transient !== undefined
-        ? "failed"
-        : total.refused.length > 0
-          ? "refused"
-          : owners.length > 0
-            ? "done"
-            : "nothing";
-    report({
-      outcome,
-      owners: owners.length,
-      operations: total.operations,
-      bytes: total.bytes,
-      transactions: total.transactions,
-      kernelMs: total.kernelMs,
-      durationMs: clock.monotonic() - started,
-      triggerTimes: outcome === "failed" ? [] : this.#triggerTimes.splice(0),
-      repaired,
-      error: total.transient ?? total.refused[0]?.error,
-    });
-    this.#forgetful ||= total.forgetful;
-    return outcome !== "failed" && this.#forgetClients();
+    add(sum, total);
+    return owners.length;
+  }
+
+  /** Everything else gets its turn. */
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.soon(resolve));
   }
 
   /**
@@ -155,42 +178,6 @@ export class SyncLoop {
     if (total.refused.length === 0 || total.transient !== undefined) return;
     const refused = total.refused.splice(0).map(({ owner }) => owner);
     add(total, this.#programmer.program(refused, plan));
-  }
-
-  /** After the commit: nothing can be learned for what is gone by now. False if it is yet to be done. */
-  #forgetClients(): boolean {
-    if (!this.#forgetful || this.#forgetLater()) return true;
-    const { core, backend, clock, problems } = this.#options;
-    const started = clock.monotonic();
-    const about = { subject: "Affinity", code: "NETLINK_REFUSED", field: "" } as const;
-    try {
-      backend.forgetAffinity(core);
-    } catch (thrown) {
-      if (!(thrown instanceof SluiceError)) throw thrown;
-      problems([{ begin: { ...about, message: thrown.message } }]);
-      return false;
-    }
-    problems([{ end: about }]);
-    this.#forgetful = false;
-    const ended = clock.monotonic();
-    const rest = Math.max(AFFINITY_REST_MS, (ended - started) * AFFINITY_REST_FACTOR);
-    this.#forgetAgain = ended + rest;
-    return true;
-  }
-
-  /** Is it too soon to do it again? Then the loop is woken in time. */
-  #forgetLater(): boolean {
-    const { clock, wake } = this.#options;
-    const wait = this.#forgetAgain - clock.monotonic();
-    if (wait <= 0) return false;
-    if (!this.#forgetDue) {
-      this.#forgetDue = true;
-      clock.after(wait, () => {
-        this.#forgetDue = false;
-        wake();
-      });
-    }
-    return true;
   }
 
   /** The owners in batches, and at the first sync what nobody has claimed: it is known only after all others. */
@@ -260,27 +247,40 @@ export class SyncLoop {
   }
 
   /**
-   * Forgets what we believed, adopts what is there, and marks everything dirty. The error, if the kernel could
+   * Has the backend look at what was touched, and marks dirty whose elements differ. The error, if the kernel could
    * not be read, because somebody is at it still, say: then it is yet to be done.
    */
-  #readAgain(): SluiceError | undefined {
+  #verify(): SluiceError | undefined {
     const { core, backend } = this.#options;
-    for (const table of TABLE_IDS) {
-      const keys: Uint8Array[] = [];
-      core.eachElement(table, (key) => keys.push(key.slice()));
-      core.forget(table, new Uint8Array(Buffer.concat(keys)), keys.length);
-    }
+    let drift: Drift | undefined;
     try {
-      backend.start(core);
+      drift = backend.verify(core);
     } catch (thrown) {
       if (thrown instanceof SluiceError) return thrown;
       throw thrown;
     }
-    core.markAllDirty();
-    this.#nodeVersion = -1;
-    this.#swept = false;
     this.#rereadWanted = false;
+    if (drift === undefined) return undefined;
+    this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
+    const all = drift.owners === "all";
+    const owners = drift.owners === "all" ? [OWNER_NODE, OWNER_ADOPTED] : drift.owners;
+    if (all) core.markAllDirty();
+    for (const owner of owners) {
+      if (owner === OWNER_NODE) this.#nodeVersion = -1;
+      else if (owner === OWNER_ADOPTED) this.#swept = false;
+      else core.markDirty(owner as ServiceId);
+    }
     return undefined;
+  }
+
+  /** Everything that was found is mended. */
+  #repaired(): RepairReport | undefined {
+    const drift = this.#drift;
+    if (drift === undefined) return undefined;
+    this.#drift = undefined;
+    const { change, changes, amiss, noticedAt } = drift;
+    const durationMs = this.#options.clock.monotonic() - noticedAt;
+    return { change, changes, amiss, durationMs };
   }
 
   #nameOf(owner: number): string {
@@ -293,24 +293,24 @@ export class SyncLoop {
 /** No bound: the largest number the core counts to. */
 const EVERY = 0xffff_ffff;
 
-/** The report of a sync that could not even read the kernel. */
-const UNREADABLE = {
-  outcome: "failed",
-  owners: 0,
-  operations: 0,
-  bytes: 0,
-  transactions: 0,
-  kernelMs: 0,
-  triggerTimes: [],
-  repaired: false,
-} as const;
-
 function refusalOf(subject: string): ProblemEnd & { readonly code: "NETLINK_REFUSED" } {
   return { subject, code: "NETLINK_REFUSED" };
 }
 
+/** Two looks before one repair. */
+function joined(first: Drift, second: Drift): Drift {
+  const kinds = ["table", "chain", "map", "element"] as const;
+  const sums = kinds.map((kind) => [kind, (first.amiss[kind] ?? 0) + (second.amiss[kind] ?? 0)]);
+  return {
+    ...first,
+    changes: first.changes + second.changes,
+    amiss: Object.fromEntries(sums.filter(([, count]) => count !== 0)),
+  };
+}
+
 function add(total: Outcome, part: Outcome): void {
   total.operations += part.operations;
+  total.added += part.added;
   total.bytes += part.bytes;
   total.kernelMs += part.kernelMs;
   total.transactions += part.transactions;
@@ -318,5 +318,4 @@ function add(total: Outcome, part: Outcome): void {
   for (const refusal of part.refused) total.refused.push(refusal);
   total.transient = part.transient;
   total.drifted = part.drifted;
-  total.forgetful ||= part.forgetful;
 }

@@ -4,25 +4,28 @@
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import type { Backend, Receipt } from "../apply/backend.ts";
-import type { Core, OperationList } from "../core/core.ts";
-import { collectUdpFrontends, type FrontendText } from "../diff/udp-frontends.ts";
+import type { Core } from "../core/core.ts";
+import { countAdded } from "../diff/operations.ts";
 import type { SluiceError } from "../errors.ts";
 import { BATCH_ELEMENTS } from "../limits.ts";
 import { DesiredWriter } from "../plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../plan/plan.ts";
-import { TABLE_IDS, tableKind } from "../plan/tables.ts";
-import type { Choice, Service, ServiceId } from "../types.ts";
+import { type Choice, PROTOCOLS, type Service, type ServiceId } from "../types.ts";
 
 /** A Service of the batch, with what selection found; `service` is undefined when it is gone. */
 interface Entry {
   readonly owner: number;
   readonly service: Service | undefined;
   readonly choices: readonly Choice[];
+  /** Some endpoint serves without being chosen. */
+  readonly lingers: boolean;
 }
 
 /** What programming a batch came to. */
 export interface Outcome {
   operations: number;
+  /** Of these, those that added an element. */
+  added: number;
   bytes: number;
   kernelMs: number;
   transactions: number;
@@ -33,16 +36,13 @@ export interface Outcome {
   transient: SluiceError | undefined;
   /** The kernel does not hold what was committed: it must be read again before anything can succeed. */
   drifted: boolean;
-  /** Clients may be remembered for endpoints or frontends that are gone. */
-  forgetful: boolean;
-  /** Frontends of UDP that lead elsewhere now. */
-  readonly udpFrontends: Set<FrontendText>;
 }
 
 /** An outcome that nothing has been added to yet. */
 export function emptyOutcome(): Outcome {
   return {
     operations: 0,
+    added: 0,
     bytes: 0,
     kernelMs: 0,
     transactions: 0,
@@ -50,8 +50,6 @@ export function emptyOutcome(): Outcome {
     refused: [],
     transient: undefined,
     drifted: false,
-    forgetful: false,
-    udpFrontends: new Set(),
   };
 }
 
@@ -74,6 +72,8 @@ export class Programmer {
   readonly #options: ProgrammerOptions;
   readonly #writer: DesiredWriter;
   readonly #elementsMax: number;
+  /** Owners with endpoints that serve without being chosen. */
+  readonly #lingering = new Set<number>();
 
   constructor(options: ProgrammerOptions) {
     this.#options = options;
@@ -97,12 +97,12 @@ export class Programmer {
     const ids: ServiceId[] = [];
     for (const owner of owners) {
       if (isService(owner)) ids.push(owner);
-      else entries.push({ owner, service: undefined, choices: [] });
+      else entries.push({ owner, service: undefined, choices: [], lingers: false });
     }
-    core.select(ids, (id, choices, localReady) => {
+    core.select(ids, (id, choices, localReady, lingers) => {
       const service = core.readService(id);
       selected(id, service, choices, localReady);
-      entries.push({ owner: id, service, choices });
+      entries.push({ owner: id, service, choices, lingers });
     });
     return entries;
   }
@@ -170,36 +170,39 @@ export class Programmer {
     );
     if (operations.count === 0) {
       core.commit();
+      this.#noteFlows(group);
       return { ok: true, bytes: 0, kernelMs: 0 };
     }
     const count = operations.count;
-    const forgetful = this.#forgets(group, operations);
-    const udpFrontends = new Set<FrontendText>();
-    collectUdpFrontends(operations.region, udpFrontends);
+    const added = countAdded(operations.region);
     const receipt = backend.apply(operations, (owner) => core.serviceKey(owner as ServiceId));
     if (receipt.ok) {
       core.commit();
+      core.flows.noteCommit();
+      this.#noteFlows(group);
       outcome.operations += count;
+      outcome.added += added;
       outcome.bytes += receipt.bytes;
       outcome.kernelMs += receipt.kernelMs;
       outcome.transactions += 1;
-      outcome.forgetful ||= forgetful;
-      for (const frontend of udpFrontends) outcome.udpFrontends.add(frontend);
     }
     return receipt;
   }
 
-  /** Does a frontend with affinity change, or lose its affinity? */
-  #forgets(group: readonly Entry[], operations: OperationList): boolean {
-    const { core } = this.#options;
-    if (group.some(({ service }) => (service?.affinitySeconds ?? 0) > 0)) return true;
-    if (LEARN_TABLES.every((table) => core.elementCount(table) === 0)) return false;
-    for (const { table } of operations) if (LEARN_TABLES.includes(table)) return true;
-    return false;
+  /**
+   * Connections keep an endpoint that serves although it was not chosen. When it ceases to, no operation tells: so
+   * every change of such a Service counts, and of one with UDP in any case (as upstream has it).
+   */
+  #noteFlows(group: readonly Entry[]): void {
+    for (const { owner, service, lingers } of group) {
+      const udp = service?.ports.some(({ protocol }) => protocol === PROTOCOLS.UDP) ?? false;
+      const tcp = this.#lingering.has(owner);
+      if (udp || tcp) this.#options.core.flows.noteOwner(owner, { udp, tcp });
+      if (lingers) this.#lingering.add(owner);
+      else this.#lingering.delete(owner);
+    }
   }
 }
-
-const LEARN_TABLES = TABLE_IDS.filter((id) => tableKind(id).name.endsWith("learn"));
 
 /** Ids of Services are below OWNER_ADOPTED and above OWNER_NODE. */
 function isService(owner: number): owner is ServiceId {

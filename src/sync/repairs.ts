@@ -1,91 +1,132 @@
 /**
- * When to put right what somebody else has changed: at once, unless it happens again and again. Two programs
- * that undo each other's work must not do so as fast as they can.
+ * When to put right what somebody else has changed: at once, unless it is the same thing again and again. Two programs
+ * that undo each other's work must not do so as fast as they can; a thousand things that are changed once each are no
+ * fight.
  */
-import type { ForeignChange } from "../apply/backend.ts";
+import type { Drift, ForeignChange } from "../apply/backend.ts";
 import type { Clock } from "../clock.ts";
 import {
   REPAIR_CALM_MS,
+  REPAIR_OBJECTS_MAX,
   REPAIR_WAIT_MS,
   REPAIR_WAIT_MS_MAX,
   REPAIRS_BEFORE_BACKOFF,
 } from "../limits.ts";
 import type { Logger } from "../log.ts";
 
+/** What became of others' changes: mended, or found to be none. */
+export interface RepairReport extends Pick<Drift, "change" | "changes" | "amiss"> {
+  /** From when the first of them was noticed until the kernel held everything again. */
+  readonly durationMs: number;
+}
+
 export interface RepairsOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  /** Reads the kernel again and syncs. */
+  /** Looks at what was touched, and syncs. */
   readonly repair: () => void;
 }
 
+/** What is known of one thing that others changed. */
+interface Fight {
+  /** Repairs with less than REPAIR_CALM_MS between each and the change before it. */
+  inARow: number;
+  lastRepair: number;
+}
+
+const EVERYTHING = "everything";
+
 export class Repairs {
   readonly #options: RepairsOptions;
-  /** The first change since the last repair, which the log tells. */
-  #pending: { readonly change: ForeignChange; readonly cancel: () => void } | undefined;
-  /** Changes that the next repair will cover. */
-  #changes = 0;
-  /** Repairs with less than REPAIR_CALM_MS between each and the change before it. */
-  #inARow = 0;
-  #lastRepair = Number.NEGATIVE_INFINITY;
+  readonly #fights = new Map<string, Fight>();
+  /** What the next repair will cover, and when it is due. */
+  readonly #pending = new Set<string>();
+  #next: { readonly at: number; readonly cancel: () => void } | undefined;
 
   constructor(options: RepairsOptions) {
     this.#options = options;
   }
 
-  /** Somebody else changed something of ours just now. */
-  changed(change: ForeignChange): void {
-    this.#changes++;
-    if (this.#pending !== undefined) return;
+  /** Somebody else touched something of ours just now. */
+  changed({ what, by, objects }: ForeignChange): void {
     const { clock, log } = this.#options;
     const now = clock.monotonic();
-    if (now - this.#lastRepair > REPAIR_CALM_MS) this.#inARow = 0;
-    const wait = Math.max(0, this.#lastRepair + this.#interval() - now);
+    let soonest = Number.POSITIVE_INFINITY;
+    let repairs = 0;
+    for (const object of objects.length > 0 ? objects : [EVERYTHING]) {
+      const fight = this.#fights.get(object);
+      const calm = fight !== undefined && now - fight.lastRepair > REPAIR_CALM_MS;
+      // What waits for its repair was not left alone.
+      if (calm && !this.#pending.has(object)) fight.inARow = 0;
+      this.#pending.add(object);
+      soonest = Math.min(soonest, fight === undefined ? now : fight.lastRepair + interval(fight));
+      repairs = Math.max(repairs, fight?.inARow ?? 0);
+    }
+    if (this.#next !== undefined && this.#next.at <= soonest) return;
+    this.#next?.cancel();
+    const wait = Math.max(0, soonest - now);
     if (wait > REPAIR_WAIT_MS) {
       log.warn("Somebody else keeps changing our rules; the next repair has to wait", {
-        ...change,
-        repairs: this.#inARow,
+        ...{ what, by, repairs },
         waitMs: Math.round(wait),
       });
     }
-    const repair = () => this.#repair();
-    if (wait === 0) {
-      let wanted = true;
-      clock.soon(() => wanted && repair());
-      this.#pending = {
-        change,
-        cancel: () => {
-          wanted = false;
-        },
-      };
-    } else {
-      this.#pending = { change, cancel: clock.after(wait, repair) };
-    }
+    this.#next = { at: soonest, cancel: this.#schedule(wait) };
   }
 
   /** Nothing is repaired any more. */
   stop(): void {
-    this.#pending?.cancel();
-    this.#pending = undefined;
+    this.#next?.cancel();
+    this.#next = undefined;
   }
 
-  /** Least time from the last repair to the next. */
-  #interval(): number {
-    const doublings = Math.max(0, this.#inARow - REPAIRS_BEFORE_BACKOFF);
-    return Math.min(REPAIR_WAIT_MS * 2 ** doublings, REPAIR_WAIT_MS_MAX);
+  #schedule(wait: number): () => void {
+    const { clock } = this.#options;
+    if (wait > 0) return clock.after(wait, () => this.#repair());
+    let wanted = true;
+    clock.soon(() => wanted && this.#repair());
+    return () => {
+      wanted = false;
+    };
   }
 
   #repair(): void {
-    const { clock, log, repair } = this.#options;
-    const { change } = this.#pending ?? {};
-    log.warn("Somebody else changed our rules; they are put right", {
-      ...change,
-      ...(this.#changes > 1 && { changes: this.#changes }),
-    });
-    this.#pending = undefined;
-    this.#changes = 0;
-    this.#inARow++;
-    this.#lastRepair = clock.monotonic();
+    const { clock, repair } = this.#options;
+    const now = clock.monotonic();
+    for (const object of this.#pending) {
+      const inARow = this.#fights.get(object)?.inARow ?? 0;
+      // Set anew, so that the oldest come first.
+      this.#fights.delete(object);
+      this.#fights.set(object, { inARow: inARow + 1, lastRepair: now });
+    }
+    this.#pending.clear();
+    for (const [object, { lastRepair }] of this.#fights) {
+      const calm = now - lastRepair > REPAIR_CALM_MS;
+      if (!calm && this.#fights.size <= REPAIR_OBJECTS_MAX) break;
+      this.#fights.delete(object);
+    }
+    this.#next = undefined;
     repair();
   }
+}
+
+/** Least time from the last repair to the next. */
+function interval({ inARow }: Fight): number {
+  const doublings = Math.max(0, inARow - REPAIRS_BEFORE_BACKOFF);
+  return Math.min(REPAIR_WAIT_MS * 2 ** doublings, REPAIR_WAIT_MS_MAX);
+}
+
+/** Says what others did and what became of it; at -v 2 only where nothing was amiss. */
+export function sayRepair(log: Logger, { change, changes, amiss, durationMs }: RepairReport): void {
+  const { what, by } = change;
+  const fields = { what, by, ...(changes > 1 && { changes }) };
+  const put = Object.entries(amiss).map(([object, count]) => `${count} ${object}`);
+  if (put.length === 0) {
+    log.debug(2, "Somebody else touched our rules; nothing is amiss", fields);
+    return;
+  }
+  log.warn("Somebody else changed our rules; they were put right", {
+    ...{ ...fields, amiss: put.join(", ") },
+    durationMs: Math.round(durationMs * 10) / 10,
+  });
 }

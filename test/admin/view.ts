@@ -36,18 +36,21 @@ export function viewWith(parts: Partial<ReadOnlyView> = {}): ReadOnlyView {
         outcome: "done",
         owners: 1,
         operations: 4,
+        added: 3,
         bytes: 400,
         transactions: 1,
         kernelMs: 0.1,
         durationMs: 0.5,
         triggerTimes: [],
-        repaired: false,
+        repair: undefined,
         error: undefined,
       },
     }),
     problems: () => [
       { subject: "Service default/web", code: "FRONTEND_TAKEN", field: "f", message: "taken" },
     ],
+    notices: () => [],
+    flags: () => ({ "config-sync-period": "15m0s", "cluster-cidr": "10.0.0.0/8" }),
     service: (namespace, name) =>
       `${namespace}/${name}` === "default/web"
         ? { namespace, name, exists: true, type: "ClusterIP", frontends: [], problems: [] }

@@ -2,11 +2,12 @@
  * A dataplane in memory with the kernel's semantics: a transaction is taken whole or not at all, adding what
  * is there with another value or deleting what is not there is refused.
  */
-import type { Adoption, Backend, Receipt } from "../../src/apply/backend.ts";
+import { COMPARED_SAME } from "../../asm/layout.ts";
+import type { Adoption, Backend, Drift, ForeignChange, Receipt } from "../../src/apply/backend.ts";
 import type { Core, OperationList } from "../../src/core/core.ts";
 import { SluiceError } from "../../src/errors.ts";
 import { printElement } from "../../src/plan/print.ts";
-import { type TableId, tableLabel } from "../../src/plan/tables.ts";
+import { TABLE_IDS, type TableId, tableLabel } from "../../src/plan/tables.ts";
 import type { Operation } from "../../src/types.ts";
 
 interface Element {
@@ -48,6 +49,40 @@ export class FakeBackend implements Backend {
 
   watch(): void {}
 
+  /** Somebody else touched something since the last `verify`, in which the tables are compared as a whole. */
+  touched: ForeignChange | undefined;
+  reconfigure = () => true;
+
+  verify(core: Core): Drift | undefined {
+    if (this.unreadable !== undefined) throw this.unreadable;
+    if (this.touched === undefined) return undefined;
+    const change = this.touched;
+    this.touched = undefined;
+    const owners = new Set<number>();
+    let element = 0;
+    for (const table of TABLE_IDS) {
+      const content = this.tables.get(table) ?? new Map<string, Element>();
+      const missing: Uint8Array[] = [];
+      core.eachElement(table, (key, _, owner) => {
+        if (content.has(key.toHex())) return;
+        missing.push(key.slice());
+        owners.add(owner);
+      });
+      core.forget(table, new Uint8Array(Buffer.concat(missing)), missing.length);
+      element += missing.length;
+      for (const { key, value } of content.values()) {
+        const pair = new Uint8Array(Buffer.concat([key, value]));
+        const [owner = COMPARED_SAME] = core.compare(table, pair, 1);
+        if (owner === COMPARED_SAME) continue;
+        core.adopt(table, pair, 1);
+        owners.add(owner);
+        element++;
+      }
+    }
+    const amiss = element > 0 ? { element } : {};
+    return { change, changes: 1, noticedAt: 0, amiss, owners };
+  }
+
   apply(operations: OperationList): Receipt {
     if (this.transient !== undefined) {
       return { ok: false, error: this.transient, transient: true };
@@ -68,6 +103,7 @@ export class FakeBackend implements Backend {
         const message = `Cannot ${operation.kind} an element of ${label}: the kernel refused it: current value is ${key}`;
         const error = new SluiceError("NETLINK_REFUSED", message);
         const drifted = wrong;
+        if (drifted) this.touched = { what: label, by: "refused", objects: [] };
         return this.namesCulprit
           ? { ok: false, error, transient: false, drifted, owner: operation.owner }
           : { ok: false, error, transient: false, drifted };
@@ -81,11 +117,20 @@ export class FakeBackend implements Backend {
       }
     }
     for (const [table, content] of next) this.tables.set(table, content);
+    this.outdated = true;
     this.transactions.push({ adds, deletes, owners });
     return { ok: true, bytes: operations.bytes, kernelMs: 0 };
   }
 
+  /** Every transaction may have outdated clients. */
+  outdated = false;
+
+  remembersOutdated(): boolean {
+    return this.outdated;
+  }
+
   forgetAffinity(): number {
+    this.outdated = false;
     return 0;
   }
 

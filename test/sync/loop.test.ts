@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SluiceError } from "../../src/errors.ts";
 import { Problems } from "../../src/observe/problems.ts";
-import { tableId, tableLabel } from "../../src/plan/tables.ts";
+import { type TableName, tableId, tableLabel } from "../../src/plan/tables.ts";
 import { withoutSlots } from "./fake-backend.ts";
 import { service, slice, syncWorld } from "./world.ts";
 
@@ -151,7 +151,7 @@ describe("SyncLoop", () => {
     expect(world.backend.print().filter((line) => line.includes("10.1.0.9"))).toHaveLength(1);
   });
 
-  test("reads the kernel again when somebody else has changed the table, and repairs just that", async () => {
+  test("looks at the kernel when it refuses because somebody else has changed the table, and repairs just that", async () => {
     const world = await threeServices();
     const before = world.backend.print();
     const frontends = world.backend.tables.get(tableId("frontends", 4));
@@ -159,12 +159,16 @@ describe("SyncLoop", () => {
       frontends?.delete(key);
       break;
     }
-    world.remove("Service", service("a", "10.96.0.1"));
-    expect(await world.sync()).toBe(false);
-    world.put("Service", service("a", "10.96.0.1"));
+    const a = service("a", "10.96.0.1");
+    world.remove("Service", a);
+    const count = world.reports.length;
+    expect(await world.sync()).toBe(true);
+    expect(world.reports.slice(count)).toMatchObject([
+      { outcome: "done", repair: { change: { by: "refused" }, amiss: { element: 1 } } },
+    ]);
+    world.put("Service", a);
     expect(await world.sync()).toBe(true);
     expect(world.backend.print()).toEqual(before);
-    expect(world.backend.transactions.at(-1)).toMatchObject({ adds: 1, deletes: 0 });
   });
 
   test("mends what was changed when it is told to read again, and just that", async () => {
@@ -177,10 +181,41 @@ describe("SyncLoop", () => {
     expect(await world.sync()).toBe(true);
     expect(world.backend.print()).toEqual(before);
     expect(world.backend.transactions.at(-1)).toMatchObject({ adds: 1, deletes: 0 });
-    expect(world.reports.at(-1)).toMatchObject({ outcome: "done", repaired: true });
+    expect(world.reports.at(-1)).toMatchObject({
+      outcome: "done",
+      owners: 1,
+      repair: { change: { by: "nft (pid 7)" }, changes: 1, amiss: { element: 1 } },
+    });
     world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
     await world.sync();
-    expect(world.reports.at(-1)).toMatchObject({ outcome: "done", repaired: false });
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "done", repair: undefined });
+  });
+
+  test("has nothing to do where others touched something and nothing is amiss", async () => {
+    const world = await threeServices();
+    const count = world.backend.transactions.length;
+    world.reread();
+    expect(await world.sync()).toBe(true);
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing", repair: { amiss: {} } });
+    expect(world.backend.transactions).toHaveLength(count);
+  });
+
+  test("tells of a repair when the kernel has taken it, with all that was found until then", async () => {
+    const world = await threeServices();
+    const lose = (label: TableName) => {
+      const content = world.backend.tables.get(tableId(label, 4));
+      const [key = ""] = content?.keys() ?? [];
+      content?.delete(key);
+      world.reread();
+    };
+    lose("frontends");
+    world.backend.transient = new SluiceError("NETLINK_SOCKET", "not now");
+    expect(await world.sync()).toBe(false);
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });
+    lose("cluster-ips");
+    world.backend.transient = undefined;
+    expect(await world.sync()).toBe(true);
+    expect(world.reports.at(-1)).toMatchObject({ repair: { changes: 2, amiss: { element: 2 } } });
   });
 
   test("removes what somebody else has put into the table", async () => {
@@ -201,30 +236,71 @@ describe("SyncLoop", () => {
     world.backend.unreadable = new SluiceError("NETLINK_REFUSED", "not now");
     world.reread();
     expect(await world.sync()).toBe(false);
-    expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repaired: false });
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });
     expect(world.backend.print()).toEqual([]);
     world.backend.unreadable = undefined;
     expect(await world.sync()).toBe(true);
     expect(world.backend.print()).toEqual(before);
   });
 
-  test("tells which frontends of UDP lead elsewhere, and those only", async () => {
-    const world = await threeServices();
-    expect(world.udpFrontends).toEqual([]);
+  describe("has connections looked at", () => {
     const ports = [{ name: "http", protocol: "UDP", port: 53 }];
-    const dns = { ...slice("dns-1", "dns", IPS), ports: [{ ...ports[0], port: 5353 }] };
-    world.put("Service", service("dns", "10.96.0.53", { ports }));
-    world.put("EndpointSlice", dns);
-    world.backend.transient = new SluiceError("NETLINK_SOCKET", "not now");
-    await world.sync();
-    expect(world.udpFrontends).toEqual([]);
-    world.backend.transient = undefined;
-    await world.sync();
-    expect(world.udpFrontends).toEqual(["40a6000351100000000350000"]);
-    world.put("EndpointSlice", dns);
-    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
-    await world.sync();
-    expect(world.udpFrontends).toHaveLength(1);
+    const dns = service("dns", "10.96.0.53", { ports });
+    const dnsSlice = { ...slice("dns-1", "dns", IPS), ports: [{ ...ports[0], port: 5353 }] };
+    const tcpSlice = (...conditions: { readonly [name: string]: boolean }[]) => {
+      const made = slice("a-1", "a", IPS.slice(0, conditions.length));
+      const endpoints = made.endpoints.map((each, i) => ({ ...each, conditions: conditions[i] }));
+      return { ...made, endpoints };
+    };
+    const READY = { ready: true };
+    const LEAVING = { ready: false, serving: true, terminating: true };
+    const GONE = { ready: false, serving: false, terminating: true };
+
+    test("of UDP when its Service changes, once that is in the kernel", async () => {
+      const world = await threeServices();
+      world.flowDumps();
+      world.put("Service", dns);
+      world.put("EndpointSlice", dnsSlice);
+      world.backend.transient = new SluiceError("NETLINK_SOCKET", "not now");
+      await world.sync();
+      expect(world.flowDumps()).toEqual([]);
+      world.backend.transient = undefined;
+      await world.sync();
+      expect(world.flowDumps()).toEqual(["UDP4"]);
+      world.put("EndpointSlice", dnsSlice);
+      await world.sync();
+      expect(world.flowDumps()).toEqual([]);
+      world.remove("Service", dns);
+      await world.sync();
+      expect(world.flowDumps()).toEqual(["UDP4"]);
+    });
+
+    test("of TCP when a Service loses an endpoint, not when it gets one", async () => {
+      const world = await threeServices();
+      world.put("EndpointSlice", tcpSlice(READY, READY));
+      await world.sync();
+      world.flowDumps();
+      world.put("EndpointSlice", tcpSlice(READY, READY, READY));
+      await world.sync();
+      expect(world.flowDumps()).toEqual([]);
+      world.put("EndpointSlice", tcpSlice(READY, READY));
+      await world.sync();
+      expect(world.flowDumps()).toEqual(["TCP4"]);
+    });
+
+    test("also when an endpoint ceases to serve that had not been chosen any more", async () => {
+      const world = await threeServices();
+      world.put("EndpointSlice", tcpSlice(READY, LEAVING));
+      await world.sync();
+      world.flowDumps();
+      world.put("EndpointSlice", tcpSlice(READY, GONE));
+      await world.sync();
+      expect(world.reports.at(-1)).toMatchObject({ operations: 0 });
+      expect(world.flowDumps()).toEqual(["TCP4"]);
+      world.put("EndpointSlice", tcpSlice(READY));
+      await world.sync();
+      expect(world.flowDumps()).toEqual([]);
+    });
   });
 
   test("tells of an object that stays wrong in one go, so that it is said once", async () => {

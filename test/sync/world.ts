@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { compileCore } from "../../asm/compile.ts";
+import type { Backend, SkeletonOptions } from "../../src/apply/backend.ts";
 import type { Core, ObjectKind } from "../../src/core/core.ts";
 import { createCore } from "../../src/core/create.ts";
 import type { JsonObject } from "../../src/json.ts";
@@ -15,27 +16,37 @@ import { FakeClock } from "./fake-clock.ts";
 
 const module = new WebAssembly.Module(readFileSync(await compileCore("release")));
 
-export interface SyncWorld {
+export interface SyncWorld<B = FakeBackend> {
   readonly core: Core;
-  readonly backend: FakeBackend;
+  readonly backend: B;
   readonly clock: FakeClock;
   readonly inputs: PlanInputs;
   readonly reports: SyncReport[];
   readonly problems: ToldProblems;
-  /** Frontends of UDP that were told to lead elsewhere, one after the other. */
-  readonly udpFrontends: string[];
+  /** The dumps that connections ask for since the last call, as `UDP4`; empty if the loop told of nothing. */
+  flowDumps(): string[];
   /** How often the loop asked to be run again by itself. */
   wakes(): number;
   put(kind: ObjectKind, object: JsonObject): void;
   remove(kind: ObjectKind, object: JsonObject): void;
   /** Somebody else changed the table. */
   reread(): void;
+  /** @see SyncLoop.reconfigure */
+  reconfigure(options: SkeletonOptions): boolean;
   /** One sync, with whatever the clock has to do for it. */
   sync(): Promise<boolean>;
 }
 
 /** `backend` is handed on from another world to see a restart. */
 export function syncWorld(backend = new FakeBackend()): SyncWorld {
+  const touch = () => {
+    backend.touched ??= { what: "some elements", by: "nft (pid 7)", objects: [] };
+  };
+  return worldOf(backend, touch);
+}
+
+/** The same with any dataplane. `touch`: called before it is looked at what others changed. */
+export function worldOf<B extends Backend>(backend: B, touch = () => {}): SyncWorld<B> {
   const clock = new FakeClock();
   const core = createCore(module, { seed: 42, nodeName: "node-a" });
   backend.start(core);
@@ -48,9 +59,10 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
     nodeName: "node-a",
     bindAddress: "0.0.0.0",
     nodePortAddresses: { primary: false, cidrs: [] },
+    externalIPs: true,
   });
   const reports: SyncReport[] = [];
-  const udpFrontends: string[] = [];
+  let flowsChanged = false;
   let wakes = 0;
   const loop = new SyncLoop({
     core,
@@ -60,7 +72,9 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
     context: () => inputs.context(),
     nodeVersion: () => inputs.version(),
     selected: () => {},
-    udpChanged: (frontends) => udpFrontends.push(...frontends),
+    flowsChanged: () => {
+      flowsChanged = true;
+    },
     report: (report) => reports.push(report),
     problems: problems.tell,
     wake: () => wakes++,
@@ -83,11 +97,21 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
     inputs,
     reports,
     problems,
-    udpFrontends,
+    flowDumps() {
+      if (!flowsChanged) return [];
+      flowsChanged = false;
+      const dumps = core.flows.begin();
+      core.flows.finish(false);
+      return dumps.map(({ protocol, family }) => `${protocol}${family}`);
+    },
     wakes: () => wakes,
     put: (kind, object) => feed(kind, "ADDED", object),
     remove: (kind, object) => feed(kind, "DELETED", object),
-    reread: () => loop.reread(),
+    reread() {
+      touch();
+      loop.reread();
+    },
+    reconfigure: (options) => loop.reconfigure(options),
     async sync() {
       let ended = false;
       const run = loop.run().finally(() => {

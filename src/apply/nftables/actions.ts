@@ -6,7 +6,7 @@ import { type ActionCode, decodeAction, encodeAction } from "../../plan/actions.
 import type { Family } from "../../plan/tables.ts";
 import { NLM_F_CREATE } from "../netlink/constants.ts";
 import type { Batch } from "./batch.ts";
-import { type Chain, writeChain, writeRules } from "./chains.ts";
+import { type Chain, writeChain, writeFlush, writeRules } from "./chains.ts";
 import * as nft from "./constants.ts";
 import { type Attribute, hostOrder, verdictData, writeAttributes } from "./expressions.ts";
 import { chainName, DISPATCHES, type Dispatch, dispatchMap, TABLE } from "./names.ts";
@@ -87,14 +87,15 @@ const BUILT_IN: readonly ActionCode[] = [ACCEPT, DROP, REJECT];
 
 /** What the kernel has, and what the transaction under way adds to it. */
 export class KnownActions {
-  readonly #masqueradeBit: number;
+  /** What chains that are written from now on mark for masquerading with. */
+  masqueradeBit: number;
   #codes: { readonly [family in Family]: Set<ActionCode> } = { 4: new Set(), 6: new Set() };
   #chains = new Set<string>();
   #newCodes: [Family, ActionCode][] = [];
   #newChains: string[] = [];
 
   constructor(masqueradeBit: number) {
-    this.#masqueradeBit = masqueradeBit;
+    this.masqueradeBit = masqueradeBit;
   }
 
   /** Starts over with what was found in the kernel, or with nothing. */
@@ -104,7 +105,7 @@ export class KnownActions {
     this.abort();
     for (const [family, code] of found) {
       this.#codes[family].add(code);
-      for (const { name } of actionChains(code, family, this.#masqueradeBit)) {
+      for (const { name } of actionChains(code, family, this.masqueradeBit)) {
         this.#chains.add(name);
       }
     }
@@ -113,9 +114,11 @@ export class KnownActions {
   /** Writes what the kernel lacks for this action. */
   need(batch: Batch, family: Family, code: ActionCode): void {
     if (this.#codes[family].has(code)) return;
-    for (const chain of actionChains(code, family, this.#masqueradeBit)) {
+    for (const chain of actionChains(code, family, this.masqueradeBit)) {
       if (this.#chains.has(chain.name)) continue;
       writeChain(batch, chain);
+      // Somebody else may have made one of this name.
+      writeFlush(batch, chain.name);
       writeRules(batch, chain);
       this.#chains.add(chain.name);
       this.#newChains.push(chain.name);
@@ -138,12 +141,17 @@ export class KnownActions {
     this.commit();
   }
 
+  /** Those with chains of their own. */
+  own(family: Family): readonly ActionCode[] {
+    return [...this.#codes[family]].filter((code) => !BUILT_IN.includes(code));
+  }
+
   /** All chains of known actions, each once. */
   chains(): readonly Chain[] {
     const chains = new Map<string, Chain>();
     for (const family of [4, 6] as const) {
       for (const code of this.#codes[family]) {
-        for (const chain of actionChains(code, family, this.#masqueradeBit)) {
+        for (const chain of actionChains(code, family, this.masqueradeBit)) {
           chains.set(chain.name, chain);
         }
       }
@@ -155,9 +163,7 @@ export class KnownActions {
   writeAll(batch: Batch): void {
     for (const family of [4, 6] as const) {
       for (const [kind, code] of FIXED) writeAction(batch, kind, code, family);
-      for (const code of this.#codes[family]) {
-        if (!BUILT_IN.includes(code)) writeAction(batch, dispatchOf(code), code, family);
-      }
+      for (const code of this.own(family)) writeAction(batch, dispatchOf(code), code, family);
     }
   }
 }

@@ -16,7 +16,7 @@ import type { Netlink } from "../netlink/socket.ts";
 import { dispatchOf, FIXED, isAction, type KnownActions, targetChain } from "./actions.ts";
 import type { Chain } from "./chains.ts";
 import * as nft from "./constants.ts";
-import { MANY_ELEMENTS, readElements } from "./elements-read.ts";
+import { MANY_ELEMENTS, type ReadElement, readElements } from "./elements-read.ts";
 import { ExpectedSlots, isSlots } from "./expected-slots.ts";
 import { COMMENTED_CHAIN, rulesComment } from "./install.ts";
 import { DISPATCHES, type Dispatch, dispatchMap } from "./names.ts";
@@ -51,12 +51,13 @@ export function readActions(socket: Netlink): FoundActions {
         found = [];
         strays = 0;
       };
-      readElements(socket, dispatchMap(kind, family), restart, (element) => {
+      const each = (element: ReadElement) => {
         const { bytes, key, verdict, chain } = element;
         const code = new DataView(bytes.buffer).getUint32(bytes.byteOffset + key, true);
         if (belongs(kind, code) && leads(code, family, verdict, chain)) found.push(code);
         else strays++;
-      });
+      };
+      if (readElements(socket, dispatchMap(kind, family), restart, each)) whole = false;
       const fixed = FIXED.flatMap(([where, code]) => (where === kind ? [code] : []));
       whole &&= strays === 0 && fixed.every((code) => found.includes(code));
       for (const code of found) if (!fixed.includes(code)) known.push([family, code]);
@@ -83,17 +84,18 @@ function leads(
   return chain === target && verdict === (target === undefined ? nft.NF_DROP : nft.NFT_GOTO);
 }
 
-/** Looks at sets, chains and rules, but not at elements. */
+/** Looks at sets, chains and rules, but not at elements. `chains`: how many do not say what they should. */
 export function condition(
   socket: Netlink,
   options: SkeletonOptions,
   actions: KnownActions,
-): Condition {
+): { readonly state: Condition; readonly chains: number } {
+  const replace = { state: "replace", chains: 0 } as const;
   const sets = readSets(socket);
-  if (!allSets(options.counters).every(({ name }) => sets.has(name))) return "replace";
+  if (!allSets(options.counters).every(({ name }) => sets.has(name))) return replace;
   const found = new Map(readChains(socket).map((chain) => [chain.name, chain]));
   const fixed = skeleton(options);
-  if (fixed.some((chain) => hookDiffers(chain, found.get(chain.name)))) return "replace";
+  if (fixed.some((chain) => hookDiffers(chain, found.get(chain.name)))) return replace;
   const wanted = [...fixed, ...actions.chains()];
   const rules = readRules(socket);
   const mark = rules.find(({ chain }) => chain === COMMENTED_CHAIN)?.comment;
@@ -104,15 +106,30 @@ export function condition(
     else list.push(expressions);
   }
   const unwanted = unwantedChain(options);
-  const intact =
-    mark === rulesComment(options) &&
-    !(unwanted !== undefined && found.has(unwanted)) &&
-    wanted.every(
-      ({ name, rules }) =>
-        found.get(name)?.accepts !== false && sameRules(rules, byChain.get(name) ?? []),
-    );
-  return intact ? "intact" : "refill";
+  const wrong = wanted.filter(
+    ({ name, hook, rules }) =>
+      found.get(name)?.accepts === false ||
+      (hook !== undefined && !found.has(name)) ||
+      !sameRules(rules, byChain.get(name) ?? []),
+  );
+  const chains = wrong.length + Number(unwanted !== undefined && found.has(unwanted));
+  const intact = mark === rulesComment(options) && chains === 0;
+  return { state: intact ? "intact" : "refill", chains };
 }
+
+/** Do the maps of actions hold those that we know, and nothing else? */
+export function knowsActions(socket: Netlink, actions: KnownActions): boolean {
+  const { known, whole } = readActions(socket);
+  const wanted = new Set(FAMILIES.flatMap((family) => actions.own(family).map(name(family))));
+  return (
+    whole &&
+    known.length === wanted.size &&
+    known.every(([family, code]) => wanted.has(name(family)(code)))
+  );
+}
+
+const FAMILIES = [4, 6] as const;
+const name = (family: Family) => (code: ActionCode) => `${family} ${code}`;
 
 /** A missing chain can be added; one that hangs elsewhere cannot be moved. */
 function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
@@ -125,20 +142,21 @@ function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
 }
 
 /**
- * Hands all elements to the core; returns how many. `action` sees every action that they use. Large tables of
- * slots are read by key where that finds them all: if the kernel says how many there are, or else if
- * `trusting`, which a table that drifted does not deserve.
+ * Hands all elements to the core; returns how many, and the tables that have one without a key. `action` sees every action that they use. Large tables of
+ * slots are read by key where that finds them all; a kernel that does not say how many there are (before 6.17)
+ * is trusted not to have more than the frontends choose from.
  */
 export function adoptElements(
   socket: Netlink,
   core: Core,
-  trusting: boolean,
   action: (family: Family, code: ActionCode) => void,
-): number {
+): { readonly elements: number; readonly catchalls: readonly TableId[] } {
   const sets = readSets(socket);
   const expected = new ExpectedSlots();
   let total = 0;
-  const adopt = (id: TableId, { keysAndValues, count }: TableElements) => {
+  const catchalls: TableId[] = [];
+  const adopt = (id: TableId, { keysAndValues, count, catchall }: TableElements) => {
+    if (catchall) catchalls.push(id);
     if (count > 0) core.adopt(id, keysAndValues, count);
     total += count;
   };
@@ -151,14 +169,13 @@ export function adoptElements(
   for (const id of TABLE_IDS.filter((one) => tableKind(one).value !== "action")) {
     const slots = isSlots(id) ? expected.count(id) : 0;
     const present = sets.get(tableLabel(id));
-    const known = present === undefined ? trusting : present === slots;
     const byKey =
-      slots >= MANY_ELEMENTS && known
+      slots >= MANY_ELEMENTS && (present ?? slots) === slots
         ? readTableElementsAt(socket, id, expected.keys(id))
         : undefined;
     adopt(id, byKey ?? readTableElements(socket, id));
   }
-  return total;
+  return { elements: total, catchalls };
 }
 
 function eachValue(

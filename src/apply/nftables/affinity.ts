@@ -58,6 +58,18 @@ export class OutdatedClients {
     for (const map of MAPS) this.#maps.add(map);
   }
 
+  /** Somebody added to the map with this name. */
+  touched(name: string): void {
+    for (const map of MAPS) {
+      if (affinityMap(map.nodePort, map.family) === name) this.#maps.add(map);
+    }
+  }
+
+  /** May any hold some? */
+  get any(): boolean {
+    return this.#maps.size > 0;
+  }
+
   /** These operations were applied and are not committed yet. Without affinity nobody is remembered. */
   add({ region }: OperationList, offsets: Uint32Array, core: Pick<Core, "elementCount">): void {
     const inUse = MAPS.filter((map) => !this.#maps.has(map) && core.elementCount(map.learn) > 0);

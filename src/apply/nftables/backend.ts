@@ -2,11 +2,12 @@
 import { type Clock, systemClock } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { SluiceError } from "../../errors.ts";
-import { tableFamily, tableKind } from "../../plan/tables.ts";
+import { type TableId, tableFamily, tableKind, tableLabel } from "../../plan/tables.ts";
 import type {
   Adoption,
   Backend,
   CounterSink,
+  Drift,
   ForeignChange,
   Receipt,
   SkeletonOptions,
@@ -22,17 +23,26 @@ import {
 import type { Subscription } from "../netlink/events.ts";
 import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
 import { KnownActions } from "./actions.ts";
-import { adoptElements, condition, readActions } from "./adopt.ts";
+import { adoptElements, type Condition, condition, knowsActions, readActions } from "./adopt.ts";
 import { OutdatedClients } from "./affinity.ts";
 import { Batch } from "./batch.ts";
 import { readCounters, readDeleted } from "./counters.ts";
 import { ElementWriter, type Fault, operationsIn } from "./elements.ts";
-import { isOurs, tableComment, writeDeleteTable, writeRefill, writeSkeleton } from "./install.ts";
+import {
+  isOurs,
+  tableComment,
+  writeDeleteTable,
+  writeRefill,
+  writeSkeleton,
+  writeWake,
+} from "./install.ts";
 import { TABLE } from "./names.ts";
 import { eachAction, OperationSorter, writeOperations } from "./operations.ts";
 import { probe } from "./probe.ts";
-import { readGeneration, readTable } from "./read.ts";
-import { watchTable } from "./watch.ts";
+import { type ReadTable, readGeneration, readTable } from "./read.ts";
+import { Touched } from "./touched.ts";
+import { forgetAll, readTouched, settle, writeDeleteCatchalls } from "./verify.ts";
+import { type TouchListener, watchTable } from "./watch.ts";
 
 /**
  * Opens the netlink socket; touches nothing yet.
@@ -48,7 +58,9 @@ export function createNftablesBackend(
 
 class NftablesBackend implements Backend {
   readonly maxOperations: number;
-  readonly #options: SkeletonOptions;
+  #options: SkeletonOptions;
+  /** The kernel's chains are those of other options. */
+  #reconfigured = false;
   readonly #socket: Netlink;
   readonly #clock: Clock;
   readonly #batch = new Batch();
@@ -61,6 +73,8 @@ class NftablesBackend implements Backend {
   #watch: Subscription | undefined;
   #countDeleted: CounterSink | undefined;
   #transactions = 0;
+  /** Since the last `verify`. */
+  #touched = new Touched();
   /** The kernel's count of transactions when we last began to read it, and our own at that time. */
   #known = { generation: 0, commits: 0 };
 
@@ -77,46 +91,65 @@ class NftablesBackend implements Backend {
   }
 
   start(core: Core): Adoption {
-    const trusting = this.#core === undefined;
     this.#core = core;
     this.#known = { generation: readGeneration(this.#socket), commits: this.#batch.commits };
     this.#outdated.all();
-    const found = readTable(this.#socket);
+    this.#touched = new Touched();
+    const found = this.#readTable();
     if (found === undefined) return this.#create("fresh");
-    if (!isOurs(found)) {
-      throw new SluiceError(
-        "TABLE_FOREIGN",
-        `Cannot take over table inet ${TABLE}: its comment must say that sluice made it: current value is "${found}"`,
-        `table inet ${TABLE}`,
-      );
-    }
-    if (found !== tableComment(this.#options)) return this.#create("replaced");
+    if (found.comment !== tableComment(this.#options)) return this.#create("replaced");
     const actions = readActions(this.#socket);
     this.#actions.reset(actions.known);
-    const state = condition(this.#socket, this.#options, this.#actions);
+    const { state } = condition(this.#socket, this.#options, this.#actions);
     if (state === "replace") return this.#create("replaced");
     this.#batch.begin();
-    const elements = adoptElements(this.#socket, core, trusting, (family, code) =>
+    const { elements, catchalls } = adoptElements(this.#socket, core, (family, code) =>
       this.#actions.need(this.#batch, family, code),
     );
-    // What somebody changed is put right whatever it was: we were told that there is something.
-    const intact = trusting && state === "intact" && actions.whole && this.#batch.count === 0;
-    if (!intact) {
-      this.#batch.begin();
-      writeRefill(this.#batch, this.#options, this.#actions);
-      this.#send("fill the chains of table inet sluice");
-    }
+    if (state !== "intact" || !actions.whole || this.#batch.count > 0) this.#refill();
     this.#actions.commit();
+    this.#reconfigured = false;
+    this.#wake(found);
+    this.#deleteCatchalls(catchalls);
     return { outcome: "adopted", elements };
   }
 
   watch(changed: (change: ForeignChange) => void): void {
     this.#watch?.close();
-    this.#watch = watchTable(this.#socket.portId, this.#clock, changed);
+    const notice: TouchListener = (change, touched) => {
+      this.#touched.take(touched, change, this.#clock.monotonic());
+      changed(change);
+    };
+    this.#watch = watchTable(this.#socket.portId, this.#clock, notice);
     const { generation, commits } = this.#known;
     const foreign =
       ((readGeneration(this.#socket) - generation) >>> 0) - (this.#batch.commits - commits);
-    if (foreign !== 0) changed({ what: "some table", by: "somebody, before it was watched" });
+    if (foreign === 0) return;
+    const touched = new Touched();
+    touched.everything = true;
+    const by = "somebody, before it was watched";
+    notice({ what: "some table", by, objects: touched.named() }, touched);
+  }
+
+  verify(core: Core): Drift | undefined {
+    const touched = this.#touched;
+    const { story } = touched;
+    if (story === undefined && !this.#reconfigured) return undefined;
+    for (const map of touched.clients) this.#outdated.touched(map);
+    const found = this.#mend(core, touched);
+    this.#touched = new Touched();
+    this.#reconfigured = false;
+    if (story === undefined) return undefined;
+    const { change, changes, at } = story;
+    return { change, changes, noticedAt: at, ...found };
+  }
+
+  reconfigure(options: SkeletonOptions): boolean {
+    if (options.counters !== this.#options.counters) return false;
+    this.#options = options;
+    this.#actions.masqueradeBit = options.masqueradeBit;
+    this.#reconfigured = true;
+    return true;
   }
 
   apply(operations: OperationList, ownerName: (owner: number) => string): Receipt {
@@ -150,6 +183,10 @@ class NftablesBackend implements Backend {
     }
   }
 
+  remembersOutdated(): boolean {
+    return this.#outdated.any;
+  }
+
   forgetAffinity(core: Core): number {
     return this.#outdated.forget(this.#socket, this.#batch, core);
   }
@@ -170,7 +207,7 @@ class NftablesBackend implements Backend {
   cleanup(): ReturnType<Backend["cleanup"]> {
     const found = readTable(this.#socket);
     if (found === undefined) return "absent";
-    if (!isOurs(found)) return "foreign";
+    if (!isOurs(found.comment)) return "foreign";
     this.#batch.begin();
     writeDeleteTable(this.#batch);
     this.#send(`delete table inet ${TABLE}`);
@@ -180,6 +217,74 @@ class NftablesBackend implements Backend {
   close(): void {
     this.#watch?.close();
     this.#socket.close();
+  }
+
+  /** @throws SluiceError TABLE_FOREIGN */
+  #readTable(): ReadTable | undefined {
+    const found = readTable(this.#socket);
+    if (found === undefined || isOurs(found.comment)) return found;
+    throw new SluiceError(
+      "TABLE_FOREIGN",
+      `Cannot take over table inet ${TABLE}: its comment must say that sluice made it: current value is "${found.comment}"`,
+      `table inet ${TABLE}`,
+    );
+  }
+
+  /** Looks where something was touched. The core hears of it last, when nothing can fail any more. */
+  #mend(core: Core, touched: Touched): Pick<Drift, "amiss" | "owners"> {
+    const table = this.#readTable();
+    const chains = touched.chains || touched.everything || this.#reconfigured;
+    let state: Condition = "intact";
+    let wrongChains = 0;
+    if (touched.gone || table?.comment !== tableComment(this.#options)) state = "replace";
+    else if (chains) {
+      const found = condition(this.#socket, this.#options, this.#actions);
+      const whole = found.state !== "intact" || knowsActions(this.#socket, this.#actions);
+      state = whole ? found.state : "refill";
+      wrongChains = Math.max(found.chains, Number(state === "refill"));
+    }
+    if (table === undefined || state === "replace") {
+      this.#create(table === undefined ? "fresh" : "replaced");
+      this.#outdated.all();
+      forgetAll(core);
+      return { amiss: { table: 1 }, owners: "all" };
+    }
+    const findings = readTouched(this.#socket, core, touched);
+    this.#wake(table);
+    if (state === "refill") this.#refill();
+    const catchalls = findings.filter(({ present }) => present.catchall).map(({ id }) => id);
+    this.#deleteCatchalls(catchalls);
+    const owners = new Set<number>();
+    const settled = findings.map((finding) => settle(core, finding, owners));
+    const emptied = settled.filter((one) => one.emptied).length;
+    let elements = catchalls.length;
+    for (const one of settled) if (!one.emptied) elements += one.elements;
+    const amiss = {
+      ...(table.dormant && { table: 1 }),
+      ...(wrongChains > 0 && !this.#reconfigured && { chain: wrongChains }),
+      ...(emptied > 0 && { map: emptied }),
+      ...(elements > 0 && { element: elements }),
+    };
+    return { amiss, owners };
+  }
+
+  #refill(): void {
+    this.#batch.begin();
+    writeRefill(this.#batch, this.#options, this.#actions);
+    this.#send(`fill the chains of table inet ${TABLE}`);
+  }
+
+  #wake({ dormant }: ReadTable): void {
+    if (!dormant) return;
+    this.#batch.begin();
+    writeWake(this.#batch);
+    this.#send(`wake table inet ${TABLE}`);
+  }
+
+  #deleteCatchalls(ids: readonly TableId[]): void {
+    this.#batch.begin();
+    writeDeleteCatchalls(this.#batch, ids);
+    this.#send(`delete what others added to table inet ${TABLE}`);
   }
 
   #create(outcome: "fresh" | "replaced"): Adoption {
@@ -225,8 +330,19 @@ class NftablesBackend implements Backend {
     // Not an element at fault but what it is in: the table or one of its maps is gone.
     const lost = errno === ENOENT && fault === undefined && refusal?.offset !== undefined;
     const drifted = lost || (fault !== undefined && wasOurs(errno, fault));
+    if (drifted) this.#suspect(fault);
     const transient = isTransient(errno) || lost;
     return { ok: false, error, transient, drifted, ...(owner === undefined ? {} : { owner }) };
+  }
+
+  /** The kernel refused an element that it should have taken; or what elements are in, if no `fault` is named. */
+  #suspect(fault: Fault | undefined): void {
+    const touched = new Touched();
+    if (fault === undefined) touched.chains = true;
+    else touched.key(fault.table, fault.key, 0, fault.key.length);
+    const what = fault === undefined ? "the table" : `elements of ${tableLabel(fault.table)}`;
+    const change = { what, by: "unknown: a change of ours was refused", objects: [] };
+    this.#touched.take(touched, change, this.#clock.monotonic());
   }
 }
 

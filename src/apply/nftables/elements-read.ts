@@ -36,21 +36,33 @@ function emptyElement(): ReadElement {
   };
 }
 
-/** Every element of a set, one by one, in the same object. */
+/**
+ * Every element of a set that has a key, one by one, in the same object. True if there is one without, which
+ * matches whatever the others do not: never ours.
+ */
 export function readElements(
   socket: Netlink,
   set: string,
   restart: () => void,
   each: (element: ReadElement) => void,
-): void {
+): boolean {
   const filter: Attribute[] = [
     [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
     [nft.NFTA_SET_ELEM_LIST_SET, set],
   ];
   const element = emptyElement();
-  dump(socket, nft.NFT_MSG_GETSETELEM, filter, restart, (reader) =>
-    readMessage(reader, element, each),
+  let catchall = false;
+  const again = () => {
+    catchall = false;
+    restart();
+  };
+  dump(socket, nft.NFT_MSG_GETSETELEM, filter, again, (reader) =>
+    readMessage(reader, element, (one) => {
+      if (one.key < 0) catchall = true;
+      else each(one);
+    }),
   );
+  return catchall;
 }
 
 /**
@@ -151,6 +163,7 @@ function readElement(
   deep: AttributeReader,
   deeper: AttributeReader,
 ): void {
+  element.key = -1;
   element.keyEnd = -1;
   element.data = -1;
   element.verdict = undefined;

@@ -57,10 +57,14 @@ const nested = (type: number, length: number): number => header(type | NLA_F_NES
 export interface Fault {
   readonly owner: number;
   readonly table: TableId;
+  /** As the kernel has it: without the second address of a range. */
+  readonly key: Uint8Array;
 }
 
 /** Bytes of the value of a table of actions, whose elements have comments. */
 const ACTION_BYTES = 4;
+/** Where the key of an element starts: it comes first, { LIST_ELEM { KEY { DATA_VALUE bytes } } }. */
+const KEY_AT = 3 * NLA_HDRLEN;
 /** Where the text of a comment starts: behind the attribute's header and { u8 type, u8 length }. */
 const COMMENT_AT = NLA_HDRLEN + 2;
 const encoder = new TextEncoder();
@@ -167,7 +171,14 @@ export class ElementWriter {
     for (let element = message.list + 4; element < end; index++) {
       const next = element + align(view.getUint16(element, true));
       if (fault >= element && fault < next) {
-        return { owner: this.#owners[index] as number, table: message.table };
+        const { table } = message;
+        const { keyBytes, rangeBytes, pair } = SHAPES[table] as Shape;
+        const key = element + KEY_AT;
+        return {
+          table,
+          owner: this.#owners[index] as number,
+          key: this.#writer.bytes.slice(key, key + (pair ? rangeBytes : keyBytes)),
+        };
       }
       element = next;
     }

@@ -87,6 +87,16 @@ export function writeDeleteTable(batch: Batch, table = TABLE): void {
   batch.close(message);
 }
 
+/** Base chains of a table that somebody put to sleep see packets again. Nothing else may be in its transaction. */
+export function writeWake(batch: Batch): void {
+  const message = batch.open(nft.NFT_MSG_NEWTABLE, 0);
+  writeAttributes(batch.writer, [
+    [nft.NFTA_TABLE_NAME, TABLE],
+    [nft.NFTA_TABLE_FLAGS, 0],
+  ]);
+  batch.close(message);
+}
+
 /** Everything constant, into a table that does not exist yet. */
 export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
   writeTable(batch, tableComment(options));

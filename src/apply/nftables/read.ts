@@ -89,15 +89,27 @@ export function readGeneration(socket: Netlink): number {
   return generation;
 }
 
-/** The comment of our table, "" for a table without one, undefined if there is no table. */
-export function readTable(socket: Netlink): string | undefined {
-  let found = "";
+/** Our table as the kernel has it. */
+export interface ReadTable {
+  /** "" if it has none. */
+  readonly comment: string;
+  /** Its base chains are unhooked: no packet passes it. */
+  readonly dormant: boolean;
+}
+
+/** Undefined if there is no table. */
+export function readTable(socket: Netlink): ReadTable | undefined {
+  let comment = "";
+  let dormant = false;
   const exists = ask(socket, nft.NFT_MSG_GETTABLE, [[nft.NFTA_TABLE_NAME, TABLE]], (reader) => {
     while (reader.next()) {
-      if (reader.type === nft.NFTA_TABLE_USERDATA) found = readComment(reader.payload()) ?? "";
+      if (reader.type === nft.NFTA_TABLE_USERDATA) comment = readComment(reader.payload()) ?? "";
+      else if (reader.type === nft.NFTA_TABLE_FLAGS) {
+        dormant = (reader.u32() & nft.NFT_TABLE_F_DORMANT) !== 0;
+      }
     }
   });
-  return exists ? found : undefined;
+  return exists ? { comment, dormant } : undefined;
 }
 
 /** A chain as the kernel has it. */

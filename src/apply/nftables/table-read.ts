@@ -3,13 +3,15 @@ import { keySize, type TableId, tableKind, tableLabel, valueSize } from "../../p
 import type { Netlink } from "../netlink/socket.ts";
 import * as nft from "./constants.ts";
 
-import { type ReadElement, readElements, readElementsAt } from "./elements-read.ts";
+import { type ReadElement, readElements, readElementsAt, readPresentAt } from "./elements-read.ts";
 import { addressBefore } from "./ranges.ts";
 
 /** Keys and values, one behind the other, the way `core.adopt` takes them. */
 export interface TableElements {
   readonly keysAndValues: Uint8Array;
   readonly count: number;
+  /** There is one without a key besides: somebody else's. */
+  readonly catchall?: boolean;
 }
 
 /** Bytes that grow. */
@@ -63,8 +65,23 @@ export function readTableElements(socket: Netlink, id: TableId): TableElements {
   const restart = () => {
     bytes.length = 0;
   };
-  readElements(socket, tableLabel(id), restart, (element) => append(bytes, id, range, element));
-  return { keysAndValues: bytes.whole(), count: bytes.length / (keySize(id) + valueSize(id)) };
+  const each = (element: ReadElement) => append(bytes, id, range, element);
+  const catchall = readElements(socket, tableLabel(id), restart, each);
+  return { ...elementsIn(bytes, id), catchall };
+}
+
+function elementsIn(bytes: Bytes, id: TableId): TableElements {
+  const count = bytes.length / (keySize(id) + valueSize(id));
+  return { keysAndValues: bytes.whole(), count };
+}
+
+/** Those of the elements with these keys, which are not ranges, that are there. */
+export function readTableElementsOf(socket: Netlink, id: TableId, keys: Uint8Array): TableElements {
+  const bytes = new Bytes();
+  readPresentAt(socket, tableLabel(id), keys, keySize(id), (element) =>
+    append(bytes, id, false, element),
+  );
+  return elementsIn(bytes, id);
 }
 
 /** The elements with these keys, which are not ranges; undefined if one of them is not there. */
@@ -77,8 +94,7 @@ export function readTableElementsAt(
   const all = readElementsAt(socket, tableLabel(id), keys, keySize(id), (element) =>
     append(bytes, id, false, element),
   );
-  if (!all) return undefined;
-  return { keysAndValues: bytes.whole(), count: bytes.length / (keySize(id) + valueSize(id)) };
+  return all ? elementsIn(bytes, id) : undefined;
 }
 
 function append(bytes: Bytes, id: TableId, range: boolean, element: ReadElement): void {
@@ -97,10 +113,11 @@ function readRanges(socket: Netlink, id: TableId): TableElements {
   const restart = () => {
     bounds = [];
   };
-  readElements(socket, tableLabel(id), restart, ({ bytes, key, keyLength, flags }) => {
+  const each = ({ bytes, key, keyLength, flags }: ReadElement) => {
     const end = (flags & nft.NFT_SET_ELEM_INTERVAL_END) !== 0;
     bounds.push({ address: bytes.slice(key, key + keyLength), end });
-  });
+  };
+  const catchall = readElements(socket, tableLabel(id), restart, each);
   // The end of one range may be the start of the next.
   bounds.sort((a, b) => Buffer.compare(a.address, b.address) || Number(b.end) - Number(a.end));
   const bytes = new Bytes();
@@ -111,5 +128,5 @@ function readRanges(socket: Netlink, id: TableId): TableElements {
     bytes.append(address, 0, address.length);
     if (last) bytes.append(last, 0, last.length);
   });
-  return { keysAndValues: bytes.whole(), count: bytes.length / keySize(id) };
+  return { ...elementsIn(bytes, id), catchall };
 }

@@ -383,14 +383,20 @@ describe("a table that an earlier run left", () => {
     expect(maps()).toEqual(whole);
   });
 
-  test("is put right by a second start whatever was changed, also where it looks whole", () => {
-    const { backend } = adopt();
-    const before = run("nft", "-a", "list", "chain", "inet", "sluice", "services4");
-    backend.start(rememberingCore().core);
-    const after = run("nft", "-a", "list", "chain", "inet", "sluice", "services4");
-    const withoutHandles = (text: string) => text.replace(/ # handle \d+/g, "");
-    expect(withoutHandles(after)).toBe(withoutHandles(before));
-    expect(after).not.toBe(before);
+  test("is hooked in again where somebody put it to sleep", () => {
+    pipe("table inet sluice { flags dormant; }", "nft", "-f", "-");
+    expect(ruleset()).toContain("flags dormant");
+    expect(adopt().adopted).toEqual(lines(WORLD));
+    expect(ruleset()).not.toContain("flags dormant");
+  });
+
+  test("loses what somebody added to catch what no element of ours matches", () => {
+    const before = ruleset();
+    pipe("add element inet sluice frontends4 { * : 0:2 }", "nft", "-f", "-");
+    pipe("add element inet sluice choices6 { * : drop }", "nft", "-f", "-");
+    expect(adopt().adopted).toEqual(lines(WORLD));
+    expect(sortedChains(ruleset())).toEqual(sortedChains(before));
+    expect(ruleset()).not.toContain("* :");
   });
 
   test("is not misled by an action that means nothing", () => {

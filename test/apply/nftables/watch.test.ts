@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Backend, ForeignChange } from "../../../src/apply/backend.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import type { Touched } from "../../../src/apply/nftables/touched.ts";
 import { TransactionReader } from "../../../src/apply/nftables/watch.ts";
 import { inFreshNetns, run } from "../netns.ts";
 import { add, element, operationList, rememberingCore, remove } from "../operations.ts";
@@ -43,22 +44,42 @@ afterEach(() => {
 });
 
 describe("what somebody else does to our table is told once for each transaction", () => {
+  const KEY = element("cluster-ips", 4, ["10.96.0.9"]);
+  const key = `${KEY.table} ${Buffer.from(KEY.key).toString("hex")}`;
+
   test.each([
-    ["flush chain inet sluice services4", "rules of services4"],
-    ["add chain inet sluice mine", "chain mine"],
-    ["add element inet sluice cluster-ips4 { 10.96.0.9 }", "elements of cluster-ips4"],
-    ["add map inet sluice mine { type ipv4_addr : verdict; }", "map mine"],
-    ["add counter inet sluice mine", "another object"],
-  ])("nft %s", async (command, what) => {
+    ["flush chain inet sluice services4", "rules of services4", undefined],
+    ["add chain inet sluice mine", "chain mine", undefined],
+    ["add element inet sluice cluster-ips4 { 10.96.0.9 }", "elements of cluster-ips4", key],
+    ["add map inet sluice mine { type ipv4_addr : verdict; }", "map mine", undefined],
+    ["add counter inet sluice mine", "another object", undefined],
+    [
+      "add element inet sluice affinity4 { 198.51.100.7 . 10.96.0.1 . tcp . 80 : 10.0.0.1 . 80 }",
+      "elements of affinity4",
+      undefined,
+    ],
+  ])("nft %s", async (command, what, object = what) => {
     const changes = await heardUntil(command);
-    expect(changes).toEqual([{ what, by: expect.stringMatching(/^nft \(pid \d+\)$/) }]);
+    const by = expect.stringMatching(/^nft \(pid \d+\)$/);
+    expect(changes).toEqual([{ what, by, objects: [object] }]);
   });
 
   test.each(["flush ruleset", "delete table inet sluice"])("nft %s", async (command) => {
-    const [change, ...more] = await heardUntil(command);
-    expect(more).toEqual([]);
-    // The kernel tells first what goes with it: more than one line holds.
-    expect(change?.what).toEndWith(", ...");
+    expect(await heardUntil(command)).toMatchObject([
+      { what: "the table was deleted", objects: ["the table"] },
+    ]);
+  });
+
+  test("many objects, of which some are named", async () => {
+    const chains = Array.from({ length: 20 }, (_, i) => `add chain inet sluice mine${i};`);
+    const [change] = await heardUntil(chains.join(" "));
+    expect(change?.what).toMatch(/^chain mine0, .*chain mine7, \.\.\.$/);
+  });
+
+  test("many elements, by the name of their map", async () => {
+    const list = Array.from({ length: 100 }, (_, i) => `10.97.0.${i}`);
+    const [change] = await heardUntil(`add element inet sluice cluster-ips4 { ${list} }`);
+    expect(change?.objects).toEqual([`${KEY.table}`]);
   });
 });
 
@@ -93,9 +114,9 @@ test("nothing is told after the backend was closed", async () => {
 });
 
 test("a loss of events is told as a change of anything", () => {
-  const changes: ForeignChange[] = [];
-  new TransactionReader((change) => changes.push(change)).lost();
-  expect(changes).toMatchObject([{ by: "unknown" }]);
+  const heardOf: (readonly [ForeignChange, Touched])[] = [];
+  new TransactionReader((...change) => heardOf.push(change)).lost();
+  expect(heardOf).toMatchObject([[{ by: "unknown" }, { everything: true }]]);
 });
 
 test("what is cut off is not read beyond its end", () => {

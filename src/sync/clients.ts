@@ -1,0 +1,75 @@
+/**
+ * When to forget the clients that session affinity remembers for what is gone: after a sync, but not again and again,
+ * since looking through a map takes time by the number of its clients.
+ */
+import type { Backend } from "../apply/backend.ts";
+import type { Clock } from "../clock.ts";
+import type { Core } from "../core/core.ts";
+import { SluiceError } from "../errors.ts";
+import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../limits.ts";
+import type { TellProblems } from "../types.ts";
+
+export interface RememberedClientsOptions {
+  readonly core: Core;
+  readonly backend: Backend;
+  readonly clock: Clock;
+  readonly problems: TellProblems;
+  /** They could not be forgotten. Default: nobody counts it. */
+  readonly cleanupFailed?: () => void;
+  /** What had to wait is due. */
+  readonly wake: () => void;
+}
+
+const ABOUT = { subject: "Affinity", code: "NETLINK_REFUSED", field: "" } as const;
+
+export class RememberedClients {
+  readonly #options: RememberedClientsOptions;
+  /** When they may be looked through again, and whether a timer waits for that. */
+  #again = Number.NEGATIVE_INFINITY;
+  #due = false;
+  #failing = false;
+
+  constructor(options: RememberedClientsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * After the commit: nothing can be learned for what is gone by now. True if it is done, or will be without being
+   * asked for.
+   */
+  forget(): boolean {
+    const { core, backend, clock, problems, cleanupFailed } = this.#options;
+    if (!backend.remembersOutdated() || this.#later()) return true;
+    const started = clock.monotonic();
+    try {
+      backend.forgetAffinity(core);
+    } catch (thrown) {
+      if (!(thrown instanceof SluiceError)) throw thrown;
+      this.#failing = true;
+      problems([{ begin: { ...ABOUT, message: thrown.message } }]);
+      cleanupFailed?.();
+      return false;
+    }
+    if (this.#failing) problems([{ end: ABOUT }]);
+    this.#failing = false;
+    const ended = clock.monotonic();
+    const rest = Math.max(AFFINITY_REST_MS, (ended - started) * AFFINITY_REST_FACTOR);
+    this.#again = ended + rest;
+    return true;
+  }
+
+  /** Is it too soon to do it again? Then the loop is woken in time. */
+  #later(): boolean {
+    const { clock, wake } = this.#options;
+    const wait = this.#again - clock.monotonic();
+    if (wait <= 0) return false;
+    if (!this.#due) {
+      this.#due = true;
+      clock.after(wait, () => {
+        this.#due = false;
+        wake();
+      });
+    }
+    return true;
+  }
+}
