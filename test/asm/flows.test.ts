@@ -1,0 +1,339 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import fc from "fast-check";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
+import { encodeAction } from "../../src/plan/actions.ts";
+import { DesiredWriter } from "../../src/plan/desired.ts";
+import { tableId } from "../../src/plan/tables.ts";
+import { frontendsOf } from "../../src/state/frontends.ts";
+import type { ServiceId } from "../../src/types.ts";
+import { type FlowsWorld, judgeChunk, type ModelVerdict } from "../model/flows.ts";
+import { doneMessage, type Entry, entryMessage, spoil, spoiling } from "./flows-entries.ts";
+import { BUILDS, createTestCore, type TestCore } from "./ingest-fixture.ts";
+
+type Family = 4 | 6;
+const FAMILIES = [4, 6] as const;
+setDefaultTimeout(60_000);
+let version = 0;
+const REJECT = encodeAction({ verb: "reject" });
+const NODE_ADDRESS = { 4: "c6336401", 6: "fd000000000000000000000000000001" };
+/** Its frontends were read from the kernel, and nobody has claimed them. */
+const ADOPTED = 3;
+
+/** One endpoint of a Service: `number` is the last byte of its address. */
+interface Endpoint {
+  readonly number: number;
+  readonly family: Family;
+  readonly ready: boolean;
+  readonly serving: boolean;
+  readonly terminating: boolean;
+}
+
+/** A Service with a port of UDP and one of TCP, both on 53, and the same as node port 30053. */
+interface Given {
+  readonly exists: boolean;
+  readonly nodePort: boolean;
+  readonly endpoints: readonly Endpoint[];
+  /** Its frontends are in the kernel; all of them changed. */
+  readonly committed: boolean;
+  readonly changed: "no" | "udp" | "tcp" | "both";
+}
+
+const endpoint = fc.record({
+  number: fc.integer({ min: 1, max: 4 }),
+  family: fc.constantFrom(...FAMILIES),
+  ready: fc.boolean(),
+  serving: fc.boolean(),
+  terminating: fc.boolean(),
+});
+const given: fc.Arbitrary<Given> = fc.record({
+  exists: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false)),
+  nodePort: fc.boolean(),
+  endpoints: fc.array(endpoint, { maxLength: 6 }),
+  committed: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false)),
+  changed: fc.constantFrom("no", "udp", "tcp", "both", "both"),
+});
+
+/** Of what a destination or a source may be, so that entries often meet a frontend and an endpoint. */
+const ADDRESSES = {
+  4: ["0a600001", "0a600002", "0a600003", "0a010001", "0a010002", "0a010003", NODE_ADDRESS[4]],
+  6: [
+    ...[1, 2, 3].map((number) => address(6, "96", number)),
+    ...[1, 2, 3].map((number) => address(6, "01", number)),
+    NODE_ADDRESS[6],
+  ],
+};
+const entry: fc.Arbitrary<Entry> = fc.constantFrom(...FAMILIES).chain((family) =>
+  fc.record({
+    family: fc.constant(family),
+    protocol: fc.constantFrom(17, 17, 6, 6, 132),
+    destination: fc.constantFrom(...ADDRESSES[family]),
+    destinationPort: fc.constantFrom(53, 53, 30_053, 80),
+    source: fc.constantFrom(...ADDRESSES[family]),
+    sourcePort: fc.constantFrom(5353, 5353, 53, 30_053),
+    tcpState: fc.constantFrom(1, 1, 1, 2, 3),
+    status: fc.constantFrom(0x28, 0x28, 0x2a, 0x2e),
+    zone: fc.constantFrom(0, 0, 7),
+    id: fc.nat(0xffff_ffff),
+  }),
+);
+
+function address(family: Family, group: string, number: number): string {
+  if (family === 4) return `0a${group}00${number.toString(16).padStart(2, "0")}`;
+  return `fd00${group.padStart(4, "0")}${"0".repeat(22)}${number.toString(16).padStart(2, "0")}`;
+}
+
+function textOf(hex: string): string {
+  const bytes = [...Uint8Array.fromHex(hex)];
+  if (bytes.length === 4) return bytes.join(".");
+  return (hex.match(/.{4}/g) ?? []).join(":");
+}
+
+/** Puts the Services into the core, commits what they have, and notes what changed; the same for the model. */
+function build(core: TestCore, services: readonly Given[]): FlowsWorld {
+  const held = new Map<string, ReadonlySet<string> | undefined>();
+  const changed = new Set<string>();
+  const ids = services.map((_, index) => feed(core, services, index));
+  const writer = new DesiredWriter((bytes) => core.reserveDesired(bytes));
+  for (const family of FAMILIES) {
+    writer.address(
+      tableId("node-addresses", family),
+      OWNER_NODE,
+      Uint8Array.fromHex(NODE_ADDRESS[family]),
+    );
+  }
+  const owners: number[] = [OWNER_NODE];
+  for (const [index, id] of ids.entries()) {
+    const own = services[index] as Given;
+    const service = core.readService(id);
+    if (service === undefined || !own.committed || index === ADOPTED) continue;
+    owners.push(id);
+    for (const frontend of frontendsOf(service)) {
+      const name = frontend.address === undefined ? "nodeports-no-endpoints" : "no-endpoints";
+      writer.action(tableId(name, frontend.family), id, frontend, REJECT);
+    }
+  }
+  core.diff(writer.bytes, owners);
+  core.commit();
+  adopt(core);
+  for (const [index, own] of services.entries()) {
+    const id = ids[index] as ServiceId;
+    if (!own.exists) core.remove("Service", "default", `s${index + 1}`);
+    const udp = own.changed === "udp" || own.changed === "both";
+    const tcp = own.changed === "tcp" || own.changed === "both";
+    if (index === ADOPTED) core.flows.noteOwner(OWNER_ADOPTED, { udp, tcp });
+    else core.flows.noteOwner(id, { udp, tcp });
+    for (const family of FAMILIES) {
+      for (const protocol of [17, 6]) {
+        const frontends = [`${family} ${address(family, "60", index + 1)} ${protocol} 53`];
+        if (family === 6) frontends[0] = `6 ${address(6, "96", index + 1)} ${protocol} 53`;
+        if (index === 0 && own.nodePort) frontends.push(`${family} * ${protocol} 30053`);
+        const endpoints = own.exists ? serving(own, family) : new Set<string>();
+        const there = own.committed || index === ADOPTED;
+        for (const frontend of frontends) {
+          if (there) held.set(frontend, index === ADOPTED ? undefined : endpoints);
+          if (there && (protocol === 17 ? udp : tcp)) changed.add(frontend);
+        }
+      }
+    }
+  }
+  const nodeAddresses = new Set(FAMILIES.map((family) => `${family} ${NODE_ADDRESS[family]}`));
+  return { changed, held, nodeAddresses };
+}
+
+function serving({ endpoints }: Given, family: Family): Set<string> {
+  return new Set(
+    endpoints
+      .filter((each) => each.family === family && (each.ready || each.serving))
+      .map(({ number }) => `${address(family, "01", number)} 5353`),
+  );
+}
+
+/** The last Service of four is there as its frontends only. */
+function adopt(core: TestCore): void {
+  for (const family of FAMILIES) {
+    const group = family === 4 ? "60" : "96";
+    for (const protocol of [17, 6]) {
+      const key = `${address(family, group, ADOPTED + 1)}${protocol.toString(16).padStart(2, "0")}00000000350000`;
+      core.adopt(tableId("frontends", family), Uint8Array.fromHex(`${key}00000000`), 1);
+    }
+  }
+}
+
+function feed(core: TestCore, services: readonly Given[], index: number): ServiceId {
+  const { nodePort, endpoints } = services[index] as Given;
+  const name = `s${index + 1}`;
+  const clusterIPs = [textOf(address(4, "60", index + 1)), textOf(address(6, "96", index + 1))];
+  const own = index === 0 && nodePort;
+  core.put("Service", {
+    metadata: { namespace: "default", name, resourceVersion: String(++version) },
+    spec: {
+      type: own ? "NodePort" : "ClusterIP",
+      clusterIP: clusterIPs[0] ?? "",
+      clusterIPs,
+      ports: ["UDP", "TCP"].map((protocol) => ({
+        ...{ name: protocol, protocol, port: 53 },
+        ...(own && { nodePort: 30_053 }),
+      })),
+    },
+  });
+  for (const family of FAMILIES) {
+    core.put("EndpointSlice", {
+      metadata: {
+        namespace: "default",
+        name: `${name}-${family}`,
+        labels: { "kubernetes.io/service-name": name },
+        resourceVersion: String(++version),
+      },
+      addressType: `IPv${family}`,
+      ports: ["UDP", "TCP"].map((protocol) => ({ name: protocol, protocol, port: 5353 })),
+      endpoints: endpoints
+        .filter((each) => each.family === family)
+        .map(({ number, ready, serving, terminating }) => ({
+          addresses: [textOf(address(family, "01", number))],
+          conditions: { ready, serving, terminating },
+        })),
+    });
+  }
+  return core.findService(`default/${name}`) as ServiceId;
+}
+
+function verdictOf(core: TestCore, bytes: Uint8Array): ModelVerdict {
+  const { deletions, ...verdict } = core.flows.judge(bytes);
+  return { ...verdict, deletions: deletions.toHex() };
+}
+
+describe.each([...BUILDS])("flows (%s)", (build_) => {
+  const worlds = fc.array(given, { minLength: 4, maxLength: 4 });
+  const numRuns = build_ === "debug" ? 60 : 200;
+
+  test("entries are judged as by the model", () => {
+    let entries = 0;
+    let condemned = 0;
+    const chunks = fc.array(fc.array(entry, { maxLength: 30 }), { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(worlds, chunks, (services, datagrams) => {
+        const core = createTestCore(build_);
+        const world = build(core, services);
+        core.flows.begin();
+        for (const datagram of datagrams) {
+          const bytes = Buffer.concat([...datagram.map(entryMessage), doneMessage(0)]);
+          const expected = judgeChunk(bytes, world);
+          expect(verdictOf(core, bytes)).toEqual(expected);
+          entries += expected.entries;
+          condemned += expected.condemned;
+        }
+        core.flows.finish(false);
+        expect(core.flows.noted()).toBe(false);
+      }),
+      { numRuns },
+    );
+    console.log(`  ${condemned} of ${entries} entries condemned (${build_})`);
+    expect(condemned).toBeGreaterThan(entries / 50);
+  });
+
+  test("malformed bytes are judged as by the model: nothing outside them is read", () => {
+    let entries = 0;
+    let cut = 0;
+    fc.assert(
+      fc.property(worlds, fc.array(entry, { maxLength: 8 }), spoiling, (services, all, how) => {
+        const core = createTestCore(build_);
+        const world = build(core, services);
+        core.flows.begin();
+        // What the core had in this memory before must not show through.
+        core.flows.judge(Buffer.concat(Array.from({ length: 12 }, () => entryMessage(WHOLE))));
+        const bytes = spoil(Buffer.concat([...all.map(entryMessage), doneMessage(0)]), how);
+        const expected = judgeChunk(bytes, world);
+        expect(verdictOf(core, bytes)).toEqual(expected);
+        entries += expected.entries;
+        cut += Number(expected.cut);
+      }),
+      { numRuns: numRuns * 2 },
+    );
+    console.log(`  ${entries} entries survived, ${cut} datagrams were cut (${build_})`);
+    expect(entries).toBeGreaterThan(numRuns);
+    expect(cut).toBeGreaterThan(numRuns / 20);
+  });
+
+  test("an entry that is cut at any byte is none, and never read beyond its end", () => {
+    const core = createTestCore(build_);
+    const world = build(core, ALL_CHANGED);
+    core.flows.begin();
+    const bytes = entryMessage(WHOLE);
+    for (let length = 0; length < bytes.length; length++) {
+      const cut = bytes.slice(0, length);
+      expect(verdictOf(core, cut)).toEqual(judgeChunk(cut, world));
+      // The same with a header that claims no more than there is.
+      if (length < 16) continue;
+      new DataView(cut.buffer).setUint32(0, length, true);
+      expect(verdictOf(core, cut)).toEqual(judgeChunk(cut, world));
+    }
+    expect(verdictOf(core, bytes)).toMatchObject({ entries: 1, condemned: 1 });
+  });
+
+  test("what endpoints a frontend has is asked anew after every change", () => {
+    const core = createTestCore(build_);
+    build(core, ALL_CHANGED);
+    core.flows.begin();
+    const bytes = entryMessage(WHOLE);
+    expect(verdictOf(core, bytes).condemned).toBe(1);
+    const [first, ...others] = ALL_CHANGED;
+    const ready = { ready: true, serving: true, terminating: false };
+    const endpoints = [{ number: 1, family: 4 as const, ...ready }];
+    feed(core, [{ ...(first as Given), endpoints }, ...others], 0);
+    core.flows.noteCommit();
+    expect(verdictOf(core, bytes).condemned).toBe(0);
+  });
+
+  test("a pass that failed is noted again, and a new one has the same dumps", () => {
+    const core = createTestCore(build_);
+    build(core, ALL_CHANGED);
+    const dumps = core.flows.begin();
+    expect(dumps.map(({ protocol, family }) => protocol + family)).toEqual([
+      "UDP4",
+      "TCP4",
+      "UDP6",
+      "TCP6",
+    ]);
+    core.flows.finish(true);
+    expect(core.flows.noted()).toBe(true);
+    expect(core.flows.begin()).toEqual(dumps);
+    core.flows.finish(false);
+    expect(core.flows.noted()).toBe(false);
+    expect(core.flows.begin()).toEqual([]);
+  });
+
+  test.each([1, 105])(
+    "the error %i that ends a dump is told, and so is an interrupted one",
+    (errno) => {
+      const core = createTestCore(build_);
+      core.flows.begin();
+      expect(core.flows.judge(doneMessage(errno, 0x12))).toMatchObject({
+        ...{ end: true, errno, interrupted: true, cut: false },
+      });
+    },
+  );
+
+  test("passes leave no memory behind", () => {
+    const core = createTestCore(build_);
+    const once = () => {
+      build(core, ALL_CHANGED);
+      core.flows.begin();
+      core.flows.judge(entryMessage(WHOLE));
+      core.flows.finish(false);
+    };
+    for (let i = 0; i < 3; i++) once();
+    const used = core.exports.heapUsed();
+    for (let i = 0; i < 20; i++) once();
+    expect(core.exports.heapUsed()).toBe(used);
+  });
+});
+
+const ALL_CHANGED: readonly Given[] = Array.from({ length: 4 }, () => ({
+  ...{ exists: true, nodePort: true, endpoints: [], committed: true, changed: "both" },
+}));
+
+/** A flow to the first Service, led to an endpoint that it does not have. */
+const WHOLE: Entry = {
+  ...{ family: 4, protocol: 17, destination: "0a600001", destinationPort: 53 },
+  ...{ source: "0a010001", sourcePort: 5353, tcpState: 0, status: 0x28, zone: 7, id: 0xdeadbeef },
+};
