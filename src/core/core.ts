@@ -101,6 +101,11 @@ export interface Core {
   endReplace(kind: ObjectKind): void;
   /** This node's zone; every Service with zone hints becomes dirty when it changes. */
   setZone(zone: string): void;
+  /**
+   * Whether `readService` gives Services their externalIPs (upstream's gate AllowServiceExternalIPs); at first it does.
+   * A change makes every Service dirty.
+   */
+  serveExternalIPs(serve: boolean): void;
   /** Services to recompute. */
   dirtyCount(): number;
   /** Takes up to `max` of them, oldest first, off the dirty list. */

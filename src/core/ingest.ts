@@ -48,6 +48,7 @@ type IngestHalf = Pick<
   | "beginReplace"
   | "endReplace"
   | "setZone"
+  | "serveExternalIPs"
   | "dirtyCount"
   | "takeDirty"
   | "markDirty"
@@ -72,6 +73,7 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
     nameOf(wasm.u8(), wasm.u32(), exports.nameDirectory() >>> 0, id);
   const serviceKey = (id: ServiceId): string =>
     exports.isService(id) ? name(exports.serviceName(id) >>> 0) : "";
+  let externalIPs = true;
 
   return {
     memory: () => wasm.u8(),
@@ -83,6 +85,12 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
     setZone(zone) {
       const done = withText(wasm, zone, (at, length) => exports.setZone(at, length));
       if (!done) throw outOfMemory("set the node's zone", wasm.u8().byteLength);
+    },
+
+    serveExternalIPs(serve) {
+      if (serve === externalIPs) return;
+      externalIPs = serve;
+      exports.markAllDirty();
     },
 
     dirtyCount: () => exports.dirtyCount(),
@@ -97,7 +105,8 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
     readService(id) {
       const block = exports.isService(id) ? exports.serviceBlock(id) >>> 0 : 0;
       if (block === 0) return undefined;
-      return readServiceBlock(wasm.view(), block, id, serviceKey(id), name);
+      const service = readServiceBlock(wasm.view(), block, id, serviceKey(id), name);
+      return externalIPs ? service : { ...service, externalIPs: [] };
     },
     serviceKey,
     findService(key) {

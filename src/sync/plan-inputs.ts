@@ -11,13 +11,19 @@ import type { FrontendClaims } from "../state/claims.ts";
 import { readNode, withBindAddress } from "../state/node.ts";
 import type { Address, NodeFacts, TellProblems } from "../types.ts";
 
-export interface PlanInputsOptions {
-  readonly core: Core;
-  readonly claims: FrontendClaims;
-  readonly nodeName: string;
+/** The part of the configuration that the plan depends on. */
+export interface PlanSettings {
   /** kube-proxy's bindAddress: overrides the node's own address of its family unless unspecified. */
   readonly bindAddress: string;
   readonly nodePortAddresses: NodePortAddresses;
+  /** Services' externalIPs are served. */
+  readonly externalIPs: boolean;
+}
+
+export interface PlanInputsOptions extends PlanSettings {
+  readonly core: Core;
+  readonly claims: FrontendClaims;
+  readonly nodeName: string;
   /** What is wrong with the Node and the ServiceCIDRs. */
   readonly problems: TellProblems;
 }
@@ -27,6 +33,9 @@ export class PlanInputs {
   readonly #cidrs = new ServiceCidrs();
   readonly #nodeReports: Reports;
   readonly #cidrReports: Reports;
+  #settings: PlanSettings;
+  /** As the Node has it, and with bindAddress. */
+  #node: NodeFacts;
   #facts: NodeFacts;
   #nodeSeen = false;
   #interfaces: readonly Address[] = [];
@@ -36,7 +45,19 @@ export class PlanInputs {
     this.#options = options;
     this.#nodeReports = new Reports(options.problems);
     this.#cidrReports = new Reports(options.problems);
-    this.#facts = withBindAddress(unknownNode(options.nodeName), options.bindAddress);
+    const { bindAddress, nodePortAddresses, externalIPs } = options;
+    this.#settings = { bindAddress, nodePortAddresses, externalIPs };
+    this.#node = unknownNode(options.nodeName);
+    this.#facts = withBindAddress(this.#node, bindAddress);
+    options.core.serveExternalIPs(externalIPs);
+  }
+
+  /** Another configuration, while the proxy runs. A sync is to follow. */
+  configure({ bindAddress, nodePortAddresses, externalIPs }: PlanSettings): void {
+    this.#settings = { bindAddress, nodePortAddresses, externalIPs };
+    this.#version++;
+    this.#options.core.serveExternalIPs(externalIPs);
+    this.#setFacts(this.#node);
   }
 
   get node(): NodeFacts {
@@ -57,15 +78,19 @@ export class PlanInputs {
     const { facts, problems } = readNode(object);
     this.#nodeReports.set(problems);
     if (facts === undefined) return;
-    const { core } = this.#options;
-    const before = this.#facts;
-    this.#facts = withBindAddress(facts, this.#options.bindAddress);
     this.#nodeSeen = true;
-    core.setZone(facts.zone);
+    this.#options.core.setZone(facts.zone);
+    this.#setFacts(facts);
+  }
+
+  #setFacts(node: NodeFacts): void {
+    const before = this.#facts;
+    this.#node = node;
+    this.#facts = withBindAddress(node, this.#settings.bindAddress);
     if (primaryText(before) !== primaryText(this.#facts)) {
       this.#version++;
       // Source ranges that hold the node's own address let the load balancer's addresses in.
-      core.markAllDirty();
+      this.#options.core.markAllDirty();
     }
   }
 
@@ -92,7 +117,7 @@ export class PlanInputs {
    * bound without naming an interface, and no load balancer asks there.
    */
   listenAddresses(): readonly string[] {
-    const { primary, cidrs } = this.#options.nodePortAddresses;
+    const { primary, cidrs } = this.#settings.nodePortAddresses;
     if (!primary && cidrs.every(({ prefix }) => prefix === 0)) return ["::"];
     const addresses = this.#nodePortAddresses().filter((address) => !isLinkLocal(address));
     return addresses.map(({ bytes }) => printAddress(bytes));
@@ -111,7 +136,7 @@ export class PlanInputs {
   }
 
   #nodePortAddresses(): readonly Address[] {
-    const option = this.#options.nodePortAddresses;
+    const option = this.#settings.nodePortAddresses;
     return nodePortAddresses(option, this.#facts.primary, this.#interfaces);
   }
 }

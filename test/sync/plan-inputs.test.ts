@@ -1,6 +1,9 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { parseAddress, parseCidr } from "../../src/net/address.ts";
 import { Problems } from "../../src/observe/problems.ts";
-import { syncWorld } from "./world.ts";
+import type { PlanSettings } from "../../src/sync/plan-inputs.ts";
+import type { Address, Cidr } from "../../src/types.ts";
+import { service, slice, syncWorld } from "./world.ts";
 
 /** What is wrong now, by subject and field. */
 function wrong(told: ReturnType<typeof syncWorld>["problems"]): string[] {
@@ -30,3 +33,105 @@ test("problems of ServiceCIDRs end when the object is mended, and when it is gon
   inputs.setServiceCidrs([cidr("a", "10.96.0.0/16")]);
   expect(wrong(problems)).toEqual([]);
 });
+
+describe("another configuration while the proxy runs", () => {
+  const SETTINGS: PlanSettings = {
+    bindAddress: "0.0.0.0",
+    nodePortAddresses: { primary: false, cidrs: [] },
+    externalIPs: true,
+  };
+  const EXTERNAL = "frontends4 192.0.2.7 tcp 80 -> pick endpoints 1 masquerade";
+
+  async function world() {
+    const made = syncWorld();
+    made.put("Service", service("old", "10.96.0.1", { externalIPs: ["192.0.2.7"] }, 1));
+    made.put(
+      "Service",
+      service("young", "10.96.0.2", {
+        type: "LoadBalancer",
+        externalTrafficPolicy: "Cluster",
+        loadBalancerSourceRanges: ["192.0.2.0/24"],
+      }),
+    );
+    for (const name of ["old", "young"]) {
+      made.put("EndpointSlice", slice(`${name}-1`, name, ["10.1.0.1"]));
+    }
+    made.inputs.setInterfaceAddresses(["192.0.2.1", "198.51.100.1"].map(address));
+    made.inputs.setNode({
+      metadata: { name: "node-a" },
+      status: { addresses: [{ type: "InternalIP", address: "192.0.2.1" }] },
+    });
+    await made.sync();
+    return made;
+  }
+
+  test("takes externalIPs away, and gives them back", async () => {
+    const { inputs, backend, sync } = await world();
+    expect(backend.table("frontends4")).toContain(EXTERNAL);
+    const before = backend.transactions.length;
+    inputs.configure({ ...SETTINGS, externalIPs: false });
+    await sync();
+    expect(backend.table("frontends4").join()).not.toContain("192.0.2.7");
+    expect(backend.table("endpoints4").join()).not.toContain("192.0.2.7");
+    expect(backend.table("frontends4").join()).toContain("10.96.0.1");
+    inputs.configure(SETTINGS);
+    await sync();
+    expect(backend.table("frontends4")).toContain(EXTERNAL);
+    expect(backend.transactions.length).toBe(before + 2);
+  });
+
+  test("frees a frontend that only an externalIP has claimed", async () => {
+    const { inputs, backend, problems, put, sync } = await world();
+    put("Service", service("late", "192.0.2.7", {}, 9));
+    put("EndpointSlice", slice("late-1", "late", ["10.1.0.1"]));
+    await sync();
+    expect(backend.table("frontends4")).toContain(EXTERNAL);
+    inputs.configure({ ...SETTINGS, externalIPs: false });
+    await sync();
+    expect(backend.table("frontends4")).toContain(
+      "frontends4 192.0.2.7 tcp 80 -> pick endpoints 1",
+    );
+    expect(wrong(problems)).toEqual([]);
+  });
+
+  test("moves node ports to other addresses", async () => {
+    const { inputs, backend, sync } = await world();
+    expect(backend.table("node-addresses4")).toEqual([
+      "node-addresses4 192.0.2.1",
+      "node-addresses4 198.51.100.1",
+    ]);
+    inputs.configure({ ...SETTINGS, nodePortAddresses: { primary: true, cidrs: [] } });
+    expect(inputs.listenAddresses()).toEqual(["192.0.2.1"]);
+    await sync();
+    expect(backend.table("node-addresses4")).toEqual(["node-addresses4 192.0.2.1"]);
+    const cidrs = [cidr("198.51.100.0/24")];
+    inputs.configure({ ...SETTINGS, nodePortAddresses: { primary: false, cidrs } });
+    await sync();
+    expect(backend.table("node-addresses4")).toEqual(["node-addresses4 198.51.100.1"]);
+  });
+
+  test("replaces the node's own address, until it says nothing of it again", async () => {
+    const { inputs, core } = await world();
+    inputs.configure({ ...SETTINGS, bindAddress: "198.51.100.1" });
+    expect(inputs.node.primary[4]).toEqual(address("198.51.100.1"));
+    expect(core.dirtyCount()).toBe(2);
+    inputs.configure(SETTINGS);
+    expect(inputs.node.primary[4]).toEqual(address("192.0.2.1"));
+  });
+
+  test("that says the same sends nothing to the kernel", async () => {
+    const { inputs, backend, sync } = await world();
+    const before = backend.transactions.length;
+    inputs.configure(SETTINGS);
+    await sync();
+    expect(backend.transactions.length).toBe(before);
+  });
+});
+
+function address(text: string): Address {
+  return parseAddress(text) as Address;
+}
+
+function cidr(text: string): Cidr {
+  return parseCidr(text) as Cidr;
+}
