@@ -5,6 +5,8 @@ import { messageOf } from "../errors.ts";
 /** Go's words, which some scripts look for. */
 export const NOT_FOUND = "404 page not found\n";
 
+const TEXT = "text/plain; charset=utf-8";
+
 /**
  * A Hono app that never lets a browser guess a type, and tells of its routes where there is none. HEAD is
  * answered as GET without the body. `onError` hears of a defect in a handler, which the client sees as 500.
@@ -18,7 +20,9 @@ export function createApp(
     await next();
     const { headers } = context.res;
     headers.set("X-Content-Type-Options", "nosniff");
-    if (!headers.has("Content-Type")) headers.set("Content-Type", "text/plain; charset=utf-8");
+    // Hono writes UTF-8; upstream, whose headers these are, does not.
+    const type = headers.get("Content-Type") ?? TEXT;
+    if (type.toLowerCase() === TEXT) headers.set("Content-Type", TEXT);
   });
   app.notFound((context) => {
     const list = routes();

@@ -3,10 +3,12 @@ import { createHealthApp } from "../../src/admin/health-app.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
 import { NOW, unexpected, viewWith } from "./view.ts";
 
-async function ask(path: string, parts: Partial<ReadOnlyView> = {}) {
+async function ask(path: string, parts: Partial<ReadOnlyView> = {}, method = "GET") {
   const answers: string[] = [];
   const count = (probe: string, code: number) => answers.push(`${probe} ${code}`);
-  const response = await createHealthApp(viewWith(parts), count, unexpected).request(path);
+  const response = await createHealthApp(viewWith(parts), count, unexpected).request(path, {
+    method,
+  });
   return { response, answers, body: await response.text() };
 }
 
@@ -19,7 +21,8 @@ test("a healthy proxy answers with upstream's body and headers", async () => {
   expect(response.status).toBe(200);
   expect(response.headers.get("Content-Type")).toBe("application/json");
   expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
-  const family = `{"lastUpdated":"${now}","healthy":true}`;
+  // Upstream's families keep the time of their last sync even then.
+  const family = `{"lastUpdated":"2026-11-24T11:39:55.000Z","healthy":true}`;
   expect(body).toBe(
     `{"lastUpdated":"${now}","currentTime":"${now}","nodeEligible":true,"healthy":true,"status":{"IPv4":${family},"IPv6":${family}}}`,
   );
@@ -49,13 +52,13 @@ test("a bad answer says when the last commit was", async () => {
   });
 });
 
-test("before the first commit the time is Go's zero", async () => {
+test("before the first commit the time is Go's zero, and no family has a status", async () => {
   const { response, body } = await ask("/livez", {
     health: () => ({ healthy: false, lastUpdated: undefined, queuedSince: undefined }),
   });
   expect(response.status).toBe(503);
   expect(JSON.parse(body).lastUpdated).toBe("0001-01-01T00:00:00Z");
-  expect(JSON.parse(body)).not.toHaveProperty("nodeEligible");
+  expect(Object.keys(JSON.parse(body))).toEqual(["lastUpdated", "currentTime", "healthy"]);
 });
 
 test("an API server that is away is said, is not unhealthy, and is not named", async () => {
@@ -75,8 +78,30 @@ test("an API server that is away is said, is not unhealthy, and is not named", a
   expect(body).not.toContain("api:6443");
 });
 
-test("other paths do not exist", async () => {
-  const { response, body } = await ask("/metrics");
-  expect(response.status).toBe(404);
-  expect(body).toContain("/healthz\n/livez");
+test("what is to be noticed comes last, and does not make it unhealthy", async () => {
+  const notices = ["rules of kube-proxy (iptables) are beside ours"];
+  const { response, body } = await ask("/healthz", { notices: () => notices });
+  expect(response.status).toBe(200);
+  expect(body).toEndWith(`}},"notices":["${notices[0]}"]}`);
 });
+
+test.each(["HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])(
+  "%s is answered and counted as GET is",
+  async (method) => {
+    const { response, answers } = await ask("/livez", { health: SICK }, method);
+    expect(response.status).toBe(503);
+    expect(response.headers.get("Content-Type")).toBe("application/json");
+    expect(answers).toEqual(["livez 503"]);
+  },
+);
+
+test.each(["/metrics", "/", "/healthz/", "/livez/x", "/sluice/v1/state"])(
+  "%s does not exist",
+  async (path) => {
+    const { response, body, answers } = await ask(path);
+    expect(response.status).toBe(404);
+    expect(response.headers.get("Content-Type")).toBe("text/plain; charset=utf-8");
+    expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
+    expect([body, answers]).toEqual(["404 page not found\n", []]);
+  },
+);

@@ -1,14 +1,32 @@
 import { describe, expect, test } from "bun:test";
-import { createAdminApp } from "../../src/admin/admin-app.ts";
+import { createAdminApp, createMetricsApp } from "../../src/admin/metrics-app.ts";
+import { expose } from "../../src/observe/exposition.ts";
+import { Slis } from "../../src/observe/slis.ts";
+import type { ReadOnlyView } from "../../src/observe/view.ts";
+import { resolve } from "../config/config.ts";
 import { unexpected, viewWith } from "./view.ts";
 
-const app = createAdminApp(viewWith(), unexpected);
+function appOf(view: ReadOnlyView, onError: (error: unknown) => void = unexpected) {
+  const slis = new Slis(0);
+  const exposeSlis = () => expose(slis.instruments());
+  return createMetricsApp({ view, slis, exposeSlis, setVerbosity: unexpected, onError });
+}
+
+const app = appOf(viewWith());
 
 describe("kube-proxy's own paths", () => {
   test.each([
     ["/healthz", "ok"],
     ["/healthz/ping", "ok"],
     ["/healthz?verbose", "[+]ping ok\nhealthz check passed\n"],
+    ["/healthz?verbose=1", "[+]ping ok\nhealthz check passed\n"],
+    ["/healthz/ping?verbose", "ok"],
+    ["/healthz?exclude=ping", "ok"],
+    ["/healthz?exclude=ping&verbose", "[+]ping excluded: ok\nhealthz check passed\n"],
+    [
+      "/healthz?exclude=x&verbose",
+      '[+]ping ok\nwarn: some health checks cannot be excluded: no matches for "x"\nhealthz check passed\n',
+    ],
     ["/proxyMode", "nftables"],
     ["/metrics", "sluice_services 1\n"],
   ])("%s", async (path, body) => {
@@ -19,10 +37,30 @@ describe("kube-proxy's own paths", () => {
     expect(await response.text()).toBe(body);
   });
 
+  test.each(["/healthz", "/proxyMode", "/configz", "/metrics", "/flagz", "/statusz"])(
+    "%s answers any method, as upstream's",
+    async (path) => {
+      for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+        expect((await app.request(path, { method })).status).toBe(200);
+      }
+    },
+  );
+
+  test.each(["/livez", "/healthz/", "/nope", "/debug/flags/v", "/debug/pprof/"])(
+    "%s is not there",
+    async (path) => {
+      const response = await app.request(path);
+      expect(response.status).toBe(404);
+      expect(await response.text()).toStartWith("404 page not found\n");
+    },
+  );
+
   test("/configz has the configuration in upstream's shape, and ours beside it", async () => {
     const response = await app.request("/configz");
     expect(response.headers.get("Content-Type")).toBe("application/json");
-    expect(await response.json()).toMatchObject({
+    const shown = await response.json();
+    expect(Object.keys(shown)[0]).toBe("kubeproxy.config.k8s.io");
+    expect(shown).toMatchObject({
       "kubeproxy.config.k8s.io": {
         kind: "KubeProxyConfiguration",
         mode: "nftables",
@@ -30,6 +68,24 @@ describe("kube-proxy's own paths", () => {
       },
       sluice: { counters: true, manifests: "", endpointMetricsLimit: 10_000 },
     });
+  });
+
+  test("a client can notice a restart by a header of /metrics", async () => {
+    const response = await app.request("/metrics");
+    expect(response.headers.get("Process-Start-Time-Unix")).toBe("1795520340");
+  });
+
+  test("/metrics/slis counts checks that were not excluded, and DELETE starts afresh", async () => {
+    const own = appOf(viewWith());
+    const slis = async () => (await own.request("/metrics/slis")).text();
+    for (const path of ["/healthz", "/healthz?verbose", "/healthz?exclude=ping", "/healthz/ping"])
+      await own.request(path);
+    expect(await slis()).toContain(
+      'kubernetes_healthchecks_total{name="ping",type="healthz",status="success"} 2\n',
+    );
+    const reset = await own.request("/metrics/slis", { method: "DELETE" });
+    expect([reset.status, await reset.text()]).toEqual([200, "metrics reset\n"]);
+    expect(await slis()).not.toContain("kubernetes_healthchecks_total{");
   });
 });
 
@@ -73,16 +129,16 @@ describe("the state as JSON", () => {
         noLocalEndpoints: [],
       },
       problems: 1,
+      notices: [],
     });
   });
 
   test("before anything happened", async () => {
-    const early = createAdminApp(
+    const early = appOf(
       viewWith({
         lastSync: () => undefined,
         health: () => ({ healthy: false, lastUpdated: undefined, queuedSince: 0 }),
       }),
-      unexpected,
     );
     const response = await early.request("/sluice/v1/state");
     expect(await response.json()).toMatchObject({
@@ -109,17 +165,23 @@ describe("the state as JSON", () => {
   });
 });
 
-test.each(["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])("%s is refused", async (method) => {
-  const response = await app.request("/metrics", { method });
-  expect(response.status).toBe(405);
-  expect(response.headers.get("Allow")).toBe("GET, HEAD");
-});
+test.each(["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])(
+  "%s of our state is refused",
+  async (method) => {
+    const response = await app.request("/sluice/v1/state", { method });
+    expect(response.status).toBe(405);
+    expect(response.headers.get("Allow")).toBe("GET, HEAD");
+  },
+);
 
-test("HEAD is GET without a body", async () => {
-  const response = await app.request("/metrics", { method: "HEAD" });
-  expect(response.status).toBe(200);
-  expect(await response.text()).toBe("");
-});
+test.each(["/metrics", "/healthz", "/flagz", "/sluice/v1/state"])(
+  "HEAD of %s is GET without a body",
+  async (path) => {
+    const response = await app.request(path, { method: "HEAD" });
+    expect(response.status).toBe(200);
+    expect(await response.text()).toBe("");
+  },
+);
 
 test("an unknown path lists the routes", async () => {
   const response = await app.request("/");
@@ -128,9 +190,48 @@ test("an unknown path lists the routes", async () => {
   expect(await response.text()).toContain("/sluice/v1/state\n");
 });
 
+describe("with an address of their own, our paths", () => {
+  const own = viewWith();
+  const view = viewWith({
+    config: () => ({ ...own.config(), adminBindAddress: "127.0.0.1:10250" }),
+  });
+
+  test("are not on the metrics address", async () => {
+    for (const path of ["/sluice/v1/state", "/sluice/v1/services/default/web"]) {
+      const response = await appOf(view).request(path);
+      expect(response.status).toBe(404);
+      expect(await response.text()).not.toContain("/sluice");
+    }
+    expect((await appOf(view).request("/metrics")).status).toBe(200);
+  });
+
+  test("are alone there", async () => {
+    const admin = createAdminApp(view, unexpected);
+    expect((await admin.request("/sluice/v1/state")).status).toBe(200);
+    expect((await admin.request("/metrics")).status).toBe(404);
+    expect((await admin.request("/sluice/v1/state", { method: "POST" })).status).toBe(405);
+  });
+
+  test("stay on the metrics address if that is the same", async () => {
+    const { metricsBindAddress: adminBindAddress } = own.config();
+    const same = viewWith({ config: () => ({ ...own.config(), adminBindAddress }) });
+    expect((await appOf(same).request("/sluice/v1/state")).status).toBe(200);
+  });
+});
+
+test("what the configuration allows is asked at each request", async () => {
+  let { config } = await resolve(["--cluster-cidr=10.0.0.0/8"]);
+  const changing = appOf(viewWith({ config: () => config }));
+  const status = async () => (await changing.request("/debug/flags")).status;
+  expect(await status()).toBe(404);
+  config = { ...config, profiling: true };
+  expect(await status()).toBe(200);
+  expect(await (await changing.request("/nope")).text()).toContain("/debug/flags");
+});
+
 test("a defect is an answer, and is heard of", async () => {
   const heard: unknown[] = [];
-  const broken = createAdminApp(
+  const broken = appOf(
     viewWith({
       problems() {
         throw new Error("broken");

@@ -1,10 +1,11 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
-import { bind, listen } from "../../src/admin/serve.ts";
+import { bind, type Listener, listen } from "../../src/admin/serve.ts";
 import { SluiceError } from "../../src/errors.ts";
 import { createLogger } from "../../src/log.ts";
 import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
+import { unexpected } from "./view.ts";
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -33,60 +34,94 @@ function logTo(lines: string[]) {
 }
 
 describe("listening", () => {
-  test("answers on the port", async () => {
-    const clock = new FakeClock();
-    const options = { name: "metrics", hostname: "127.0.0.1", port: 0, fetch: OK, clock };
-    const listener = listen({ ...options, log: logTo([]) });
-    closing.push(() => listener.close());
-    const response = await fetch(`http://127.0.0.1:${listener.port()}/`);
-    expect(await response.text()).toBe("ok");
+  const told = new ToldProblems();
+  const clock = new FakeClock();
+  const lines: string[] = [];
+  const failures: unknown[] = [];
+  let giveUp: boolean;
+  beforeEach(() => {
+    told.events.length = 0;
+    lines.length = 0;
+    failures.length = 0;
+    giveUp = false;
   });
 
-  test("waits for a port that is taken, and says so once", async () => {
-    const { port, free } = occupy();
-    const clock = new FakeClock();
-    const lines: string[] = [];
-    const options = { name: "metrics", hostname: "127.0.0.1", port, fetch: OK, clock };
-    const listener = listen({ ...options, log: logTo(lines) });
+  function start(port: number): Listener {
+    const listener = listen({
+      name: "metrics",
+      field: "metricsBindAddress",
+      hostname: "127.0.0.1",
+      port,
+      fetch: OK,
+      clock,
+      log: logTo(lines),
+      problems: told.tell,
+      onFailed(error) {
+        failures.push(error instanceof SluiceError ? error.code : error);
+        return giveUp;
+      },
+    });
     closing.push(() => listener.close());
+    return listener;
+  }
+
+  test("answers on the port", async () => {
+    const listener = start(0);
+    const response = await fetch(`http://127.0.0.1:${listener.port()}/`);
+    expect(await response.text()).toBe("ok");
+    expect([told.events, failures]).toEqual([[], []]);
+  });
+
+  test("waits for a port that is taken, says so once, and is a problem until then", async () => {
+    const { port, free } = occupy();
+    const about = { subject: `127.0.0.1:${port}`, code: "LISTEN_FAILED" } as const;
+    const listener = start(port);
     await clock.advance(5000);
     expect(listener.port()).toBeUndefined();
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain('code="LISTEN_FAILED"');
+    expect(told.events).toMatchObject([{ begin: { ...about, field: "metricsBindAddress" } }]);
+    expect(failures).toEqual(["LISTEN_FAILED"]);
     await free();
     await clock.advance(4999);
     expect(listener.port()).toBeUndefined();
     await clock.advance(1);
     expect(listener.port()).toBe(port);
     expect(lines[1]).toContain("Listening at last");
+    expect(told.events[1]).toMatchObject({ end: about });
+  });
+
+  test("is no problem any more when it is not wanted any more", async () => {
+    const { port } = occupy();
+    const listener = start(port);
+    await listener.close();
+    expect(told.events.map((event) => Object.keys(event)[0])).toEqual(["begin", "end"]);
+    expect(clock.waiting).toBe(0);
   });
 
   test("gives up at once where the configuration asks for it", () => {
     const { port } = occupy();
-    const fatal: string[] = [];
-    const options = { name: "metrics", hostname: "127.0.0.1", port, fetch: OK };
-    listen({
-      ...options,
-      clock: new FakeClock(),
-      log: logTo([]),
-      onFatal: (error) => fatal.push(error instanceof SluiceError ? error.code : "another"),
-    });
-    expect(fatal).toEqual(["LISTEN_FAILED"]);
+    giveUp = true;
+    start(port);
+    expect([failures, clock.waiting, lines]).toEqual([["LISTEN_FAILED"], 0, []]);
   });
 });
 
 describe("health check node ports", () => {
   const web = { namespace: "default", name: "web" };
   let told: ToldProblems;
+  let failed: string[];
   let healthy = true;
 
   function nodePorts(): HealthCheckNodePorts {
     told = new ToldProblems();
+    failed = [];
     healthy = true;
     const checks = new HealthCheckNodePorts({
       addresses: () => ["127.0.0.1"],
       healthy: () => healthy,
       problems: (events) => told.tell(events),
+      onFailed: ({ namespace, name, port }) => failed.push(`${namespace}/${name} ${port}`),
     });
     closing.push(() => checks.close());
     return checks;
@@ -140,6 +175,8 @@ describe("health check node ports", () => {
         message: expect.stringContaining(`port ${port}`),
       },
     ]);
+    checks.update([{ ...web, port, localEndpoints: 1 }]);
+    expect(failed).toEqual([`default/web ${port}`, `default/web ${port}`]);
     await free();
     checks.update([{ ...web, port, localEndpoints: 1 }]);
     expect(told.ended).toEqual([
@@ -161,7 +198,8 @@ describe("health check node ports", () => {
     const checks = new HealthCheckNodePorts({
       addresses: () => ["::"],
       healthy: () => true,
-      problems: (events) => told.tell(events),
+      problems: unexpected,
+      onFailed: unexpected,
     });
     closing.push(() => checks.close());
     checks.update([{ ...web, port, localEndpoints: 1 }]);

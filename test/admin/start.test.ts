@@ -1,42 +1,154 @@
-import { expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { connect } from "node:net";
 import { bind } from "../../src/admin/serve.ts";
-import { startAdmin } from "../../src/admin/start.ts";
+import { type RunningAdmin, startAdmin } from "../../src/admin/start.ts";
+import type { Config } from "../../src/config.ts";
 import { createLogger } from "../../src/log.ts";
 import { HealthChecks } from "../../src/observe/health-checks.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { resolve } from "../config/config.ts";
+import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
-import { unexpected, viewWith } from "./view.ts";
+import { viewWith } from "./view.ts";
+
+const OK = () => new Response("ok");
 
 async function freePort(): Promise<number> {
-  const server = bind("127.0.0.1", 0, () => new Response());
+  const server = bind("127.0.0.1", 0, OK);
   const port = server.port as number;
   await server.stop(true);
   return port;
 }
 
-test("both servers answer where the configuration says, until they are closed", async () => {
-  const [health, metrics] = [await freePort(), await freePort()];
-  const { config } = await resolve([
-    `--healthz-bind-address=127.0.0.1:${health}`,
-    `--metrics-bind-address=127.0.0.1:${metrics}`,
-  ]);
-  const admin = startAdmin({
+let ports: { readonly health: number; readonly metrics: number; readonly other: number };
+let config: Config;
+let admin: RunningAdmin | undefined;
+let heard: string[];
+let told: ToldProblems;
+
+beforeEach(async () => {
+  ports = { health: await freePort(), metrics: await freePort(), other: await freePort() };
+  ({ config } = await resolve([
+    `--healthz-bind-address=127.0.0.1:${ports.health}`,
+    `--metrics-bind-address=127.0.0.1:${ports.metrics}`,
+  ]));
+  heard = [];
+  told = new ToldProblems();
+});
+
+afterEach(() => admin?.close());
+
+function start(): RunningAdmin {
+  admin = startAdmin({
     view: viewWith({ config: () => config }),
     metrics: new Metrics(0),
     healthChecks: new HealthChecks(),
     nodePortAddresses: () => ["127.0.0.1"],
-    problems: unexpected,
+    problems: told.tell,
     clock: new FakeClock(),
-    log: createLogger({ verbosity: 0, format: "text", now: () => 0, write: unexpected, pid: 1 }),
-    onFatal: unexpected,
+    log: createLogger({ verbosity: 0, format: "text", now: () => 0, write: () => {}, pid: 1 }),
+    onFatal: () => heard.push("fatal"),
+    onBindFailed: (server) => heard.push(server),
   });
-  const live = await fetch(`http://127.0.0.1:${health}/livez`);
+  return admin;
+}
+
+async function change(running: RunningAdmin, parts: Partial<Config>): Promise<void> {
+  config = { ...config, ...parts };
+  await running.update(config);
+}
+
+function get(port: number, path: string): Promise<Response> {
+  return fetch(`http://127.0.0.1:${port}${path}`, { keepalive: false });
+}
+
+test("both servers answer where the configuration says, until they are closed", async () => {
+  const running = start();
+  const live = await get(ports.health, "/livez");
   expect(live.status).toBe(200);
   expect(live.headers.get("Content-Type")).toBe("application/json");
-  const mode = await fetch(`http://127.0.0.1:${metrics}/proxyMode`);
+  const mode = await get(ports.metrics, "/proxyMode");
   expect(mode.headers.get("Content-Type")).toBe("text/plain; charset=utf-8");
+  expect(mode.headers.get("X-Content-Type-Options")).toBe("nosniff");
   expect(await mode.text()).toBe("nftables");
-  await admin.close();
-  await expect(fetch(`http://127.0.0.1:${health}/livez`)).rejects.toThrow();
+  await running.close();
+  await expect(get(ports.health, "/livez")).rejects.toThrow();
+});
+
+describe("a changed configuration", () => {
+  test("moves what has another address, and leaves open connections to the rest alone", async () => {
+    const running = start();
+    const held = connect(ports.health, "127.0.0.1");
+    const answer = new Promise<string>((done) => held.once("data", (data) => done(`${data}`)));
+    const closed = new Promise<string>((done) => held.once("close", () => done("closed")));
+    await new Promise((done) => held.once("connect", done));
+    held.write("GET /livez HTTP/1.1\r\n");
+    await change(running, { metricsBindAddress: `127.0.0.1:${ports.other}` });
+    held.write("Host: node\r\n\r\n");
+    expect(await Promise.race([answer, closed])).toStartWith("HTTP/1.1 200 OK");
+    held.destroy();
+    expect((await get(ports.other, "/proxyMode")).status).toBe(200);
+    await expect(get(ports.metrics, "/proxyMode")).rejects.toThrow();
+  });
+
+  test("may swap two addresses", async () => {
+    const running = start();
+    const { healthzBindAddress, metricsBindAddress } = config;
+    await change(running, {
+      healthzBindAddress: metricsBindAddress,
+      metricsBindAddress: healthzBindAddress,
+    });
+    expect((await get(ports.metrics, "/livez")).status).toBe(200);
+    expect((await get(ports.health, "/proxyMode")).status).toBe(200);
+    expect([heard, told.events]).toEqual([[], []]);
+  });
+
+  test("gives our own paths an address, takes it away, and turns health off", async () => {
+    const running = start();
+    await change(running, { adminBindAddress: `127.0.0.1:${ports.other}`, healthzBindAddress: "" });
+    expect((await get(ports.other, "/sluice/v1/state")).status).toBe(200);
+    expect((await get(ports.metrics, "/sluice/v1/state")).status).toBe(404);
+    await expect(get(ports.health, "/livez")).rejects.toThrow();
+    await change(running, { adminBindAddress: "" });
+    await expect(get(ports.other, "/sluice/v1/state")).rejects.toThrow();
+    expect((await get(ports.metrics, "/sluice/v1/state")).status).toBe(200);
+  });
+
+  test("that comes while another is followed waits for it", async () => {
+    const running = start();
+    void change(running, { metricsBindAddress: `127.0.0.1:${ports.other}` });
+    await change(running, { metricsBindAddress: `127.0.0.1:${ports.metrics}` });
+    expect((await get(ports.metrics, "/proxyMode")).status).toBe(200);
+    await expect(get(ports.other, "/proxyMode")).rejects.toThrow();
+  });
+});
+
+describe("an address that is taken", () => {
+  let taken: Bun.Server<undefined>;
+  beforeEach(() => {
+    taken = bind("127.0.0.1", ports.metrics, OK);
+  });
+  afterEach(() => taken.stop(true));
+
+  test("is told, and holds up no other server", async () => {
+    start();
+    expect(heard).toEqual(["metrics"]);
+    expect(told.begun).toMatchObject([
+      { subject: `127.0.0.1:${ports.metrics}`, code: "LISTEN_FAILED", field: "metricsBindAddress" },
+    ]);
+    expect((await get(ports.health, "/livez")).status).toBe(200);
+  });
+
+  test("ends the process with bindAddressHardFail, once it was told", () => {
+    config = { ...config, bindAddressHardFail: true };
+    start();
+    expect(heard).toEqual(["metrics", "fatal"]);
+  });
+
+  test("is given up for another", async () => {
+    const running = start();
+    await change(running, { metricsBindAddress: `127.0.0.1:${ports.other}` });
+    expect(told.ended).toMatchObject([{ subject: `127.0.0.1:${ports.metrics}` }]);
+    expect((await get(ports.other, "/proxyMode")).status).toBe(200);
+  });
 });
