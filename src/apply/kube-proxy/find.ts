@@ -13,8 +13,8 @@ import { KUBE_PROXY_TABLE } from "./nft-remove.ts";
 export type RulesKind = "nftables" | "iptables" | "iptables-legacy";
 
 export interface Finding {
-  /** "other": it is told, and never removed. */
-  readonly kind: RulesKind | "other";
+  /** "other" and "unreadable" are told, and never removed. */
+  readonly kind: RulesKind | "other" | "unreadable";
   /** What it is, without its parts: `kube-proxy's rules (nftables mode)`. */
   readonly what: string;
   /** Where it was seen: `table ip kube-proxy`, `table ip nat KUBE-SERVICES`, `device kube-ipvs0`. */
@@ -36,7 +36,7 @@ const DEVICES: ReadonlyMap<string, string> = new Map([
 
 /** Where legacy tables are in use and nothing can read them. */
 export const BLIND =
-  "iptables' legacy tables may hold kube-proxy's rules; the tools to look into them are not installed";
+  "iptables' legacy tables, which may hold kube-proxy's rules; the tools to look into them are not installed";
 
 export interface LookOptions {
   readonly clock: Clock;
@@ -70,7 +70,7 @@ export async function findOtherProxies(options: LookOptions): Promise<readonly F
   if (!devices.includes(IPVS_DEVICE)) {
     const { seen, unseen } = await legacyChains(options.legacy ?? legacyTables());
     add("iptables-legacy", "kube-proxy's rules (iptables mode, legacy)", seen);
-    add("other", BLIND, unseen);
+    add("unreadable", BLIND, unseen);
   }
   for (const name of devices) add("other", DEVICES.get(name) ?? name, [`device ${name}`]);
   return findings;

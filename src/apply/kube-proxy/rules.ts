@@ -11,7 +11,7 @@ import { Reports } from "../../reports.ts";
 import type { Problem, TellProblems } from "../../types.ts";
 import { type Finding, findOtherProxies, type RulesKind } from "./find.ts";
 import type { Removal } from "./removal.ts";
-import { removeKubeProxyRules } from "./remove.ts";
+import { ALL_KINDS, removeKubeProxyRules } from "./remove.ts";
 
 export interface KubeProxyRulesOptions {
   readonly clock: Clock;
@@ -25,14 +25,15 @@ export interface KubeProxyRulesOptions {
 }
 
 /** What is to become of something that was found. */
-type Fate = "told" | "stays" | "goes" | "failed" | "returned";
+type Fate = "told" | "unreadable" | "stays" | "goes" | "failed" | "alive";
 
 const FATES: { readonly [fate in Fate]: string } = {
   told: "it is left alone; of two proxies on a node, whichever translates first wins",
+  unreadable: "look into them by hand, for Sluice cannot",
   stays: "they stay, as configured; whichever proxy translates first wins",
   goes: "they are removed once Sluice's own are in the kernel",
   failed: "they could not be removed; whichever proxy translates first wins",
-  returned: "they came back after they were removed: a kube-proxy is running; stop it",
+  alive: "they came after Sluice's own, so a kube-proxy is running; stop it",
 };
 
 const CANNOT_LOOK = "Cannot look for other proxies' rules";
@@ -47,8 +48,8 @@ export class KubeProxyRules {
   #known: readonly { readonly finding: Finding; readonly fate: Fate }[] = [];
   /** Our rules are in the kernel. */
   #synced = false;
-  /** Ways that were cleaned once: what is found there now came later. */
-  readonly #removed = new Set<RulesKind>();
+  /** Ways that are still to be cleaned, once: what is found in another one came after our own rules. */
+  readonly #pending = new Set<RulesKind>(ALL_KINDS);
   /** Parts that must stay, for others lead to them. */
   readonly #kept = new Set<string>();
   /** Texts of what went wrong last. */
@@ -69,7 +70,7 @@ export class KubeProxyRules {
 
   /**
    * Looks, says what is new, and from the first sync on removes what may be removed. Afterwards it looks again by
-   * itself. Resolves when done; never rejects. Calls while one is waiting are one.
+   * itself. Resolves when done, and rejects at a defect of ours only. Calls while one is waiting are one.
    */
   look(): Promise<void> {
     if (this.#waiting) return this.#work;
@@ -99,17 +100,8 @@ export class KubeProxyRules {
     if (!this.#open) return;
     this.#cancel();
     try {
-      let findings = await this.#present();
-      if (this.#synced && this.#options.remove) {
-        const kinds = findings.flatMap(({ kind }) =>
-          kind === "other" || this.#removed.has(kind) ? [] : [kind],
-        );
-        if (kinds.length > 0) {
-          await this.#remove(kinds);
-          findings = await this.#present();
-        }
-      }
-      this.#tell(findings);
+      const found = await this.#present();
+      this.#tell(this.#synced && this.#options.remove ? await this.#clean(found) : found);
       this.#log.again(CANNOT_LOOK);
     } catch (error) {
       if (!(error instanceof SluiceError)) throw error;
@@ -131,7 +123,19 @@ export class KubeProxyRules {
       .filter(({ parts }) => parts.length > 0);
   }
 
-  async #remove(kinds: readonly RulesKind[]): Promise<void> {
+  /** Removes what of it was here before us; what is there afterwards. */
+  async #clean(found: readonly Finding[]): Promise<readonly Finding[]> {
+    const has = (findings: readonly Finding[], kind: RulesKind) =>
+      findings.some((finding) => finding.kind === kind);
+    const kinds = [...this.#pending].filter((kind) => has(found, kind));
+    const done = kinds.length === 0 || (await this.#remove(kinds));
+    const left = kinds.length === 0 ? found : await this.#present();
+    for (const kind of this.#pending) if (done || !has(left, kind)) this.#pending.delete(kind);
+    return left;
+  }
+
+  /** False if some of it failed: all that is left is tried again at the next look. */
+  async #remove(kinds: readonly RulesKind[]): Promise<boolean> {
     const { removed, notes, kept, failures } = await this.#removeRules(kinds);
     for (const what of removed) this.#log.info("Removed what kube-proxy left", { what });
     for (const note of notes) {
@@ -139,8 +143,7 @@ export class KubeProxyRules {
     }
     for (const part of kept) this.#kept.add(part);
     this.#failures = failures.map(({ message }) => message);
-    // All are tried again: which of them failed, and why, is in the message.
-    if (failures.length === 0) for (const kind of kinds) this.#removed.add(kind);
+    return failures.length === 0;
   }
 
   #tell(findings: readonly Finding[]): void {
@@ -149,7 +152,7 @@ export class KubeProxyRules {
     for (const { finding, fate } of known) {
       if (before.get(finding.what) === fate) continue;
       // A Problem is said by whoever is told of it.
-      if (fate === "failed" || fate === "returned") continue;
+      if (fate === "failed" || fate === "alive") continue;
       this.#log.warn(`Found ${finding.what}: ${FATES[fate]}`, { where: finding.parts.join(", ") });
     }
     this.#known = known;
@@ -158,17 +161,18 @@ export class KubeProxyRules {
 
   #fateOf({ kind }: Finding): Fate {
     if (kind === "other") return "told";
+    if (kind === "unreadable") return "unreadable";
     if (!this.#options.remove) return "stays";
     if (!this.#synced) return "goes";
-    return this.#removed.has(kind) ? "returned" : "failed";
+    return this.#pending.has(kind) ? "failed" : "alive";
   }
 
   #problemOf({ kind, what, parts }: Finding, fate: Fate): Problem[] {
-    if (fate !== "failed" && fate !== "returned") return [];
+    if (fate !== "failed" && fate !== "alive") return [];
     const where = parts.join(", ");
     const message =
-      fate === "returned"
-        ? `Cannot be the only proxy: kube-proxy must be stopped, or it and Sluice both translate: ${what} came back after they were removed: ${where}`
+      fate === "alive"
+        ? `Cannot be the only proxy: kube-proxy must be stopped, and Sluice restarted, which then removes ${what}; both translate, and whichever comes first wins: current value is ${where}`
         : `Cannot remove ${what} in ${where}: ${this.#failures.join("; ")}`;
     return [{ subject: "kube-proxy", code: "OTHER_PROXY", field: kind, message }];
   }

@@ -155,7 +155,7 @@ describe("legacy tables", () => {
     );
     const [finding, ...others] = await findOtherProxies({ clock, legacy });
     expect(others).toEqual([]);
-    expect(finding?.kind).toBe("other");
+    expect(finding?.kind).toBe("unreadable");
     expect(finding?.what).toContain("the tools to look into them are not installed");
     const { notes, removed, failures } = await removeKubeProxyRules({ clock, legacy });
     expect({ removed, failures }).toEqual({ removed: [], failures: [] });

@@ -1,0 +1,220 @@
+import { describe, expect, test } from "bun:test";
+import type { Finding, RulesKind } from "../../../src/apply/kube-proxy/find.ts";
+import { NOTHING, type Removal } from "../../../src/apply/kube-proxy/removal.ts";
+import { KubeProxyRules } from "../../../src/apply/kube-proxy/rules.ts";
+import { SluiceError } from "../../../src/errors.ts";
+import { OTHER_PROXY_LOOK_MS } from "../../../src/limits.ts";
+import { createLogger } from "../../../src/log.ts";
+import { Problems } from "../../../src/observe/problems.ts";
+import { FakeClock } from "../../sync/fake-clock.ts";
+
+const TABLE: Finding = {
+  kind: "nftables",
+  what: "kube-proxy's rules (nftables mode)",
+  parts: ["table ip kube-proxy"],
+};
+const CHAINS: Finding = {
+  kind: "iptables",
+  what: "kube-proxy's rules (iptables mode)",
+  parts: ["table ip nat KUBE-SERVICES", "table ip nat KUBE-PROXY-CANARY"],
+};
+const CILIUM: Finding = { kind: "other", what: "Cilium", parts: ["device cilium_host"] };
+const REFUSED = new SluiceError("NETLINK_REFUSED", "Cannot delete: busy");
+
+/** A kernel with these rules in it. */
+class Node {
+  readonly clock = new FakeClock();
+  readonly lines: string[] = [];
+  readonly removals: RulesKind[][] = [];
+  readonly problems: Problems;
+  readonly rules: KubeProxyRules;
+  findings: Finding[];
+  /** What a removal comes to, besides what it removes. */
+  outcome: Partial<Removal> = {};
+  /** Kinds that a removal leaves where they are. */
+  stuck: readonly string[] = [];
+  looks = 0;
+  unreadable: unknown;
+
+  constructor(findings: Finding[], remove = true) {
+    this.findings = findings;
+    const log = createLogger({
+      verbosity: 0,
+      format: "text",
+      now: () => 0,
+      write: (line) => this.lines.push(line.replace(/^(.).*?\] /, "$1 ").trim()),
+      pid: 1,
+    });
+    this.problems = new Problems(() => {});
+    this.rules = new KubeProxyRules({
+      clock: this.clock,
+      log,
+      problems: (events) => this.problems.report(events),
+      remove,
+      find: async () => {
+        this.looks++;
+        if (this.unreadable !== undefined) throw this.unreadable;
+        return [...this.findings];
+      },
+      removeRules: async (kinds) => {
+        this.removals.push([...kinds]);
+        const goes = ({ kind }: Finding) =>
+          kinds.some((each) => each === kind) && !this.stuck.includes(kind);
+        const removed = this.findings.filter(goes).flatMap(({ parts }) => parts);
+        this.findings = this.findings.filter((finding) => !goes(finding));
+        return { ...NOTHING, removed, ...this.outcome };
+      },
+    });
+  }
+
+  /** The next look that comes by itself. */
+  async minute(): Promise<void> {
+    await this.clock.advance(OTHER_PROXY_LOOK_MS);
+  }
+}
+
+describe("rules that kube-proxy left", () => {
+  test("are said at once, removed after the first sync and not before, and then no more a notice", async () => {
+    const node = new Node([TABLE, CHAINS]);
+    await node.rules.look();
+    await node.minute();
+    expect(node.removals).toEqual([]);
+    expect(node.lines).toEqual([
+      `W Found kube-proxy's rules (nftables mode): they are removed once Sluice's own are in the kernel where="table ip kube-proxy"`,
+      `W Found kube-proxy's rules (iptables mode): they are removed once Sluice's own are in the kernel where="table ip nat KUBE-SERVICES, table ip nat KUBE-PROXY-CANARY"`,
+    ]);
+    expect(node.rules.notices()).toHaveLength(2);
+    await node.rules.afterFirstSync();
+    expect(node.removals).toEqual([["nftables", "iptables"]]);
+    expect(node.rules.notices()).toEqual([]);
+    expect(node.problems.list()).toEqual([]);
+    expect(node.lines.slice(2).every((line) => line.startsWith("I Removed"))).toBe(true);
+  });
+
+  test("stay if it is so configured, and are told", async () => {
+    const node = new Node([TABLE], false);
+    await node.rules.look();
+    await node.rules.afterFirstSync();
+    expect(node.removals).toEqual([]);
+    expect(node.rules.notices()).toEqual([
+      "kube-proxy's rules (nftables mode): they stay, as configured; whichever proxy translates first wins",
+    ]);
+    expect(node.lines).toHaveLength(1);
+    expect(node.problems.list()).toEqual([]);
+  });
+
+  test("that cannot be removed are a problem, tried again at each look, until they are gone", async () => {
+    const node = new Node([TABLE, CHAINS]);
+    node.stuck = ["iptables"];
+    node.outcome = { failures: [REFUSED] };
+    await node.rules.afterFirstSync();
+    expect(node.problems.list()).toMatchObject([
+      {
+        subject: "kube-proxy",
+        code: "OTHER_PROXY",
+        field: "iptables",
+        message: expect.stringContaining("Cannot delete: busy"),
+      },
+    ]);
+    expect(node.rules.notices().join()).toContain("could not be removed");
+    await node.minute();
+    // What went is not removed again should it come back.
+    expect(node.removals).toEqual([["nftables", "iptables"], ["iptables"]]);
+    node.stuck = [];
+    node.outcome = {};
+    await node.minute();
+    expect(node.problems.list()).toEqual([]);
+    expect(node.rules.notices()).toEqual([]);
+  });
+
+  test("that others lead to stay, which is said once and is no problem", async () => {
+    const node = new Node([CHAINS]);
+    node.stuck = ["iptables"];
+    node.outcome = { kept: CHAINS.parts, notes: ["KUBE-SERVICES stays"] };
+    await node.rules.afterFirstSync();
+    await node.minute();
+    expect(node.removals).toHaveLength(1);
+    expect(node.problems.list()).toEqual([]);
+    expect(node.rules.notices()).toEqual([]);
+    expect(node.lines.filter((line) => line === "W KUBE-SERVICES stays")).toHaveLength(1);
+  });
+});
+
+describe("rules that come after ours", () => {
+  test.each([{ before: [TABLE] }, { before: [] }])(
+    "have a living kube-proxy behind them: a problem as long as they are there, never a fight",
+    async ({ before }) => {
+      const node = new Node([...before]);
+      await node.rules.afterFirstSync();
+      const removals = node.removals.length;
+      node.findings = [TABLE];
+      await node.minute();
+      await node.minute();
+      expect(node.removals).toHaveLength(removals);
+      expect(node.problems.list()).toMatchObject([
+        { code: "OTHER_PROXY", message: expect.stringContaining("kube-proxy must be stopped") },
+      ]);
+      expect(node.rules.notices().join()).toContain("a kube-proxy is running; stop it");
+      node.findings = [];
+      await node.minute();
+      expect(node.problems.list()).toEqual([]);
+      expect(node.rules.notices()).toEqual([]);
+    },
+  );
+});
+
+describe("another proxy", () => {
+  test("is told once and left alone, and is a notice as long as it is there", async () => {
+    const node = new Node([CILIUM]);
+    await node.rules.look();
+    await node.rules.afterFirstSync();
+    await node.minute();
+    expect(node.removals).toEqual([]);
+    expect(node.lines).toHaveLength(1);
+    expect(node.rules.notices()).toEqual([
+      "Cilium: it is left alone; of two proxies on a node, whichever translates first wins",
+    ]);
+  });
+});
+
+describe("looking", () => {
+  test("goes on by itself, and ends when it is stopped", async () => {
+    const node = new Node([]);
+    await node.rules.look();
+    await node.minute();
+    await node.minute();
+    expect(node.looks).toBe(3);
+    node.rules.stop();
+    await node.minute();
+    await node.rules.look();
+    expect(node.looks).toBe(3);
+    expect(node.clock.waiting).toBe(0);
+  });
+
+  test("is done one after the other, and calls that wait are one", async () => {
+    const node = new Node([]);
+    await Promise.all([node.rules.look(), node.rules.look(), node.rules.afterFirstSync()]);
+    expect(node.looks).toBe(1);
+  });
+
+  test("that fails is said once, keeps what was known, removes nothing, and is tried again", async () => {
+    const node = new Node([TABLE]);
+    await node.rules.look();
+    const known = node.rules.notices();
+    node.unreadable = new SluiceError("PERMISSION_DENIED", "Cannot look");
+    await node.rules.afterFirstSync();
+    await node.minute();
+    expect(node.rules.notices()).toEqual(known);
+    expect(node.removals).toEqual([]);
+    expect(node.lines.filter((line) => line.includes("Cannot look for other"))).toHaveLength(1);
+    node.unreadable = undefined;
+    await node.minute();
+    expect(node.removals).toEqual([["nftables"]]);
+  });
+
+  test("that meets a defect of ours is not hushed up", async () => {
+    const node = new Node([]);
+    node.unreadable = new TypeError("a defect");
+    await expect(node.rules.look()).rejects.toThrow("a defect");
+  });
+});
