@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import corePath from "../asm/out/core.release.wasm" with { type: "file" };
+import { adminDue } from "./admin/due.ts";
 import { cleanUp } from "./apply/cleanup.ts";
 import { lockNetworkNamespace } from "./apply/lock.ts";
 import { createNftablesBackend } from "./apply/nftables/backend.ts";
@@ -11,7 +12,6 @@ import { resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config.ts";
 import { createCore } from "./core/create.ts";
 import { messageOf } from "./errors.ts";
-import { ADMIN_WAIT_MS } from "./limits.ts";
 import { createLogger, type Logger, writeStderr } from "./log.ts";
 import { MemoryKeeper, releaseProgramText } from "./memory.ts";
 import { startProxy } from "./proxy.ts";
@@ -107,10 +107,11 @@ async function run(flags: Extract<Command, { kind: "run" }>["flags"]): Promise<v
   };
   for (const signal of STOP_SIGNALS) process.on(signal, () => stop(signal));
 
-  await Promise.race([
-    proxy.firstSync,
-    new Promise<void>((resolve) => systemClock.after(ADMIN_WAIT_MS, resolve)),
-  ]);
+  await adminDue({
+    firstSync: proxy.firstSync,
+    connected: () => proxy.source.status().connected,
+    clock: systemClock,
+  });
   const view = createView({
     proxy,
     version: VERSION,
