@@ -3,7 +3,7 @@
  * decides nothing itself.
  */
 import type { Backend } from "./apply/backend.ts";
-import { UdpFlows } from "./apply/conntrack/flows.ts";
+import { Flows } from "./apply/conntrack/flows.ts";
 import { type AddressWatch, watchAddresses } from "./apply/netlink/addresses.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
@@ -88,7 +88,7 @@ export class RunningProxy {
   readonly #options: ProxyOptions;
   readonly #log: Logger;
   readonly #claims: FrontendClaims;
-  readonly #flows: UdpFlows;
+  readonly #flows: Flows;
   readonly #repairs: Repairs;
   readonly #resolveFirstSync: () => void;
   readonly #tellProblems: TellProblems;
@@ -126,15 +126,16 @@ export class RunningProxy {
       nodeName,
       bindAddress: config.bindAddress,
       nodePortAddresses: config.nodePortAddresses,
+      externalIPs: config.externalIPs,
       problems: this.#tellProblems,
     });
-    this.#flows = new UdpFlows({
+    this.#flows = new Flows({
       core,
       clock,
       log,
       report: (report) => {
         this.metrics.flowsChecked(report);
-        log.debug(2, "Looked for flows of UDP that lead to nobody", { ...report });
+        log.debug(2, "Looked for connections that lead to nobody", { ...report });
       },
     });
     this.#repairs = new Repairs({ clock, log, repair: () => this.#repair() });
@@ -275,7 +276,7 @@ export class RunningProxy {
         this.healthChecks.update(id, service, localReady);
         this.noLocalEndpoints.update(id, service, choices);
       },
-      udpChanged: (frontends) => this.#flows.changed(frontends),
+      flowsChanged: () => this.#flows.changed(),
       problems: this.#tellProblems,
       wake: () => this.#request(),
       report: (report) => this.#synced(report),

@@ -247,11 +247,10 @@ describe("SyncLoop", () => {
     const ports = [{ name: "http", protocol: "UDP", port: 53 }];
     const dns = service("dns", "10.96.0.53", { ports });
     const dnsSlice = { ...slice("dns-1", "dns", IPS), ports: [{ ...ports[0], port: 5353 }] };
-    const tcpSlice = (...conditions: { readonly [name: string]: boolean }[]) => {
-      const made = slice("a-1", "a", IPS.slice(0, conditions.length));
-      const endpoints = made.endpoints.map((each, i) => ({ ...each, conditions: conditions[i] }));
-      return { ...made, endpoints };
-    };
+    const tcpSlice = (...conditions: { readonly [name: string]: boolean }[]) => ({
+      ...slice("a-1", "a", IPS),
+      endpoints: conditions.map((each, i) => ({ addresses: [IPS[i] ?? ""], conditions: each })),
+    });
     const READY = { ready: true };
     const LEAVING = { ready: false, serving: true, terminating: true };
     const GONE = { ready: false, serving: false, terminating: true };

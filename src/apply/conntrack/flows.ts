@@ -1,34 +1,34 @@
 /**
- * Flows of UDP follow their Service: to the kernel all datagrams between two ports are one connection, which
- * keeps its endpoint for as long as it is used. What leads to an endpoint that is gone is deleted here, in the
- * background: one datagram of the kernel's dump at a time, with everything else in between.
+ * Connections follow their Service. To the kernel all datagrams between two ports are one connection, which keeps
+ * its endpoint for as long as it is used; and a SYN that nobody answered is sent again to where the first one went. Those
+ * that lead to an endpoint that is gone are deleted here, in the background: the core judges one datagram of the
+ * kernel's dump at a time, with everything else in between.
  */
 import type { Clock } from "../../clock.ts";
-import type { Core } from "../../core/core.ts";
-import type { FrontendText } from "../../diff/udp-frontends.ts";
-import { SluiceError } from "../../errors.ts";
+import type { Core, FlowDump } from "../../core/core.ts";
+import { isDefect, SluiceError } from "../../errors.ts";
 import { FLOWS_DELAY_MS, FLOWS_REST_FACTOR } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { Family } from "../../plan/tables.ts";
-import { ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
+import { ENOBUFS, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { printRefusal, systemError } from "../netlink/errors.ts";
 import { MessageWriter } from "../netlink/message.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
-import { EntryReader, writeDelete, writeDump } from "./entries.ts";
-import { Judge } from "./judge.ts";
+import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
+import { writeDump } from "./dump-request.ts";
+import { DumpSocket, type EntryDump } from "./dump-socket.ts";
 
-/** What one pass over the entries of a family came to. */
+/** What one pass over the entries of a family came to, UDP and TCP together. */
 export interface FlowsReport {
   readonly family: Family;
   /** Entries read, and deleted. */
   readonly entries: number;
   readonly deleted: number;
-  /** Time it took of the processor, and from begin to end. */
+  /** Time it took of the event loop, and from begin to end. */
   readonly busyMs: number;
   readonly durationMs: number;
 }
 
-export interface UdpFlowsOptions {
+export interface FlowsOptions {
   readonly core: Core;
   readonly clock: Clock;
   readonly log: Logger;
@@ -39,42 +39,39 @@ export interface UdpFlowsOptions {
 
 /** One socket cannot be asked for anything else while it dumps. */
 export interface FlowSockets {
-  readonly dump: NetlinkSocket;
-  readonly delete: NetlinkSocket;
+  readonly dump: EntryDump;
+  readonly delete: Pick<Netlink, "send" | "close">;
 }
 
-export class UdpFlows {
-  readonly #options: UdpFlowsOptions;
-  readonly #writer = new MessageWriter(1 << 12);
-  readonly #reader = new EntryReader();
-  #pending = new Set<FrontendText>();
-  #judge: Judge | undefined;
-  #scheduled = false;
-  #earliest = Number.NEGATIVE_INFINITY;
+/** A dump during which the kernel's table was made anew is asked for again, so many times. */
+const DUMPS_MAX = 5;
+
+export class Flows {
+  readonly #options: FlowsOptions;
   readonly #openSockets: () => FlowSockets;
   #sockets: FlowSockets | undefined;
+  #scheduled = false;
+  #passing = false;
+  #earliest = Number.NEGATIVE_INFINITY;
   #open = true;
 
-  constructor(options: UdpFlowsOptions) {
+  constructor(options: FlowsOptions) {
     this.#options = options;
     this.#openSockets = options.open ?? openSockets;
   }
 
-  /** The kernel has been told that these frontends lead elsewhere, or nowhere. Cheap. */
-  changed(frontends: Iterable<FrontendText>): void {
-    for (const frontend of frontends) this.#pending.add(frontend);
-    this.#judge?.forget();
-    if (this.#judge === undefined) this.#schedule();
+  /** The kernel has been told that the frontends which `core.flows` noted lead elsewhere, or nowhere. Cheap. */
+  changed(): void {
+    if (!this.#passing) this.#schedule();
   }
 
   close(): void {
     this.#open = false;
-    this.#pending.clear();
-    if (this.#judge === undefined) this.#closeSockets();
+    if (!this.#passing) this.#closeSockets();
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#pending.size === 0) return;
+    if (this.#scheduled || !this.#open) return;
     this.#scheduled = true;
     const { clock } = this.#options;
     const begin = () => {
@@ -86,78 +83,67 @@ export class UdpFlows {
   }
 
   async #pass(): Promise<void> {
-    const { core, clock, log } = this.#options;
-    const frontends = this.#pending;
-    this.#pending = new Set();
-    this.#judge = new Judge(core, frontends);
-    let busyMs = 0;
+    const { core, clock, log, report } = this.#options;
+    const started = clock.monotonic();
+    this.#passing = true;
     let failed = false;
     try {
+      const dumps = core.flows.begin();
       for (const family of [4, 6] as const) {
-        const text = String(family);
-        if (![...frontends].some((frontend) => frontend.startsWith(text))) continue;
-        busyMs += await this.#passFamily(family, this.#judge);
+        const own = dumps.filter((dump) => dump.family === family);
+        if (own.length > 0) report(await this.#passFamily(family, own));
       }
       log.again(CANNOT);
     } catch (error) {
-      if (!(error instanceof SluiceError)) throw error;
+      if (!(error instanceof SluiceError) || isDefect(error)) throw error;
       failed = true;
       // Such as a kernel without nf_conntrack_netlink: Services work even so. The next change is another attempt.
-      for (const frontend of frontends) this.#pending.add(frontend);
       if (log.once(CANNOT)) log.warn(CANNOT, { code: error.code, err: error.message });
       this.#closeSockets();
     }
-    this.#judge = undefined;
-    this.#earliest = clock.monotonic() + busyMs * FLOWS_REST_FACTOR;
+    core.flows.finish(failed);
+    this.#passing = false;
+    const ended = clock.monotonic();
+    this.#earliest = ended + (ended - started) * FLOWS_REST_FACTOR;
     if (!this.#open) this.#closeSockets();
-    else if (!failed) this.#schedule();
+    else if (!failed && core.flows.noted()) this.#schedule();
   }
 
-  async #passFamily(family: Family, judge: Judge): Promise<number> {
-    const { clock, report } = this.#options;
+  async #passFamily(family: Family, dumps: readonly FlowDump[]): Promise<FlowsReport> {
+    const { clock } = this.#options;
+    const started = clock.monotonic();
+    const total = { entries: 0, deleted: 0, busyMs: 0 };
+    for (const dump of dumps) {
+      for (let again = 1; (await this.#passDump(dump, total)) && again < DUMPS_MAX; again++);
+    }
+    return { family, ...total, durationMs: clock.monotonic() - started };
+  }
+
+  /** True if the kernel says that entries may be missing: dump again. */
+  async #passDump(asked: FlowDump, total: Total): Promise<boolean> {
+    const { core, clock } = this.#options;
     this.#sockets ??= this.#openSockets();
     const sockets = this.#sockets;
     const request = new MessageWriter(128);
-    writeDump(request, family);
-    const reader = this.#reader;
-    const writer = this.#writer;
-    let entries = 0;
-    let condemned = 0;
-    let deleted = 0;
-    let busyMs = 0;
-    const started = clock.monotonic();
-    const parts = sockets.dump.dumpParts(request.bytes, request.length, (message) => {
-      if (!reader.read(message)) return;
-      entries++;
-      if (!judge.condemns(family, reader)) return;
-      condemned++;
-      writeDelete(writer, family, reader);
-    });
-    for (;;) {
+    writeDump(request, asked);
+    await sockets.dump.request(request.bytes, request.length);
+    let interrupted = false;
+    while (this.#open) {
+      const bytes = await sockets.dump.read();
       const began = clock.monotonic();
-      condemned = 0;
-      writer.reset();
-      const { done } = parts.next();
-      if (condemned > 0) deleted += condemned - this.#delete(sockets.delete);
-      busyMs += clock.monotonic() - began;
-      if (done || !this.#open) break;
-      await new Promise<void>((resolve) => clock.soon(resolve));
+      const verdict = core.flows.judge(bytes);
+      total.entries += verdict.entries;
+      interrupted ||= verdict.interrupted;
+      if (verdict.condemned > 0) {
+        const gone = deleteEntries(sockets.delete, verdict.deletions);
+        total.deleted += verdict.condemned - gone;
+      }
+      total.busyMs += clock.monotonic() - began;
+      if (verdict.errno > 0) throw systemError(READING, verdict.errno, "NETLINK_REFUSED");
+      if (verdict.cut) throw systemError(READING, ENOBUFS);
+      if (verdict.end) return interrupted;
     }
-    const durationMs = clock.monotonic() - started;
-    report({ family, entries, deleted, busyMs, durationMs });
-    return busyMs;
-  }
-
-  /** Sends what is written; returns how many had ended by themselves meanwhile. */
-  #delete(socket: NetlinkSocket): number {
-    const { bytes, length } = this.#writer;
-    const { refusals } = socket.send(bytes, length);
-    for (const refusal of refusals) {
-      if (refusal.errno === ENOENT) continue;
-      const text = printRefusal(refusal);
-      throw systemError("delete flows of UDP", refusal.errno, "NETLINK_REFUSED", text);
-    }
-    return refusals.length;
+    return false;
   }
 
   #closeSockets(): void {
@@ -167,10 +153,33 @@ export class UdpFlows {
   }
 }
 
+interface Total {
+  entries: number;
+  deleted: number;
+  busyMs: number;
+}
+
+const READING = "read a netlink dump";
 const CANNOT =
-  "Cannot let flows of UDP follow their Service; they lead where they did until they end";
+  "Cannot let connections follow their Service; they lead where they did until they end";
+
+/** Returns how many of the entries had ended by themselves meanwhile. */
+function deleteEntries(socket: FlowSockets["delete"], messages: Uint8Array): number {
+  const { refusals } = socket.send(messages, messages.byteLength);
+  for (const refusal of refusals) {
+    if (refusal.errno === ENOENT) continue;
+    const text = printRefusal(refusal);
+    throw systemError("delete connections", refusal.errno, "NETLINK_REFUSED", text);
+  }
+  return refusals.length;
+}
 
 function openSockets(): FlowSockets {
-  const dump = new NetlinkSocket(NETLINK_NETFILTER);
-  return { dump, delete: new NetlinkSocket(NETLINK_NETFILTER) };
+  const own = new NetlinkSocket(NETLINK_NETFILTER);
+  try {
+    return { dump: new DumpSocket(), delete: own };
+  } catch (error) {
+    own.close();
+    throw error;
+  }
 }
