@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 # command:package
 needs="nft:nftables iptables:iptables conntrack:conntrack ip:iproute2 openssl:openssl nsenter:util-linux
-  setpriv:util-linux ps:procps sysctl:procps git:git"
+  setpriv:util-linux ps:procps sysctl:procps git:git strace:strace systemd-analyze:systemd shellcheck:shellcheck"
 missing=
 for need in $needs; do
   PATH=$PATH:/usr/sbin:/sbin command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"

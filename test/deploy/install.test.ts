@@ -1,0 +1,232 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { run } from "../cluster/daemon.ts";
+import { ROOT } from "../tidy/files.ts";
+
+const SCRIPT = join(ROOT, "deploy/install.sh");
+const BINARY = join(ROOT, "dist/sluice");
+const CONFIG = "/etc/sluice/config.yaml";
+const UNIT = "/etc/systemd/system/sluice.service";
+const PROGRAM = "/usr/local/bin/sluice";
+
+const reason = !existsSync(BINARY)
+  ? "dist/sluice is not built: npm run build"
+  : process.getuid?.() !== 0
+    ? "it needs root, for namespaces of its own"
+    : undefined;
+if (reason !== undefined) console.log(`skip: the install script: ${reason}`);
+const noCheck = Bun.which("shellcheck") === null ? "shellcheck must be installed" : undefined;
+if (noCheck !== undefined) console.log(`skip: the install script's style: ${noCheck}`);
+
+/** Runs units as systemd would, as far as the script asks for it, and writes down what it is asked. */
+const SYSTEMCTL = `#!/bin/sh
+[ "$2" = --quiet ] || echo "systemctl $*"
+case $* in
+"is-active --quiet kube-proxy.service") [ -e $STATE/kube-proxy-runs ] ;;
+"disable --now kube-proxy.service") rm $STATE/kube-proxy-runs ;;
+*"start --no-block sluice.service") [ -e $STATE/no-start ] || { ${PROGRAM} --config=${CONFIG} 2>$STATE/log & echo $! >$STATE/pid; } ;;
+"disable --now sluice.service") kill "$(cat $STATE/pid)"; wait_for() { while [ -d "/proc/$1" ]; do sleep 0.05; done; }; wait_for "$(cat $STATE/pid)" ;;
+esac
+`;
+
+test.skipIf(noCheck !== undefined)("shellcheck has nothing to say", async () => {
+  expect(await run(["shellcheck", "--shell=sh", SCRIPT])).toBe("");
+});
+
+test("the help is the head of the script", async () => {
+  const printed = await run(["sh", SCRIPT, "--help"]);
+  expect(printed).toStartWith("usage: deploy/install.sh [--config FILE");
+  expect(printed).toEndWith("--help                  print this\n");
+});
+
+describe.skipIf(reason !== undefined)("the install script", () => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-install-"));
+  beforeAll(() => {
+    for (const name of ["bin", "manifests"]) mkdirSync(join(folder, name));
+    writeFileSync(join(folder, "bin/systemctl"), SYSTEMCTL);
+    chmodSync(join(folder, "bin/systemctl"), 0o755);
+    const head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+    const own = `hostnameOverride: here\nsluice:\n  manifests: ${folder}/manifests\n`;
+    writeFileSync(join(folder, "config.yaml"), head + own);
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  /**
+   * Runs shell commands on a machine of their own: /etc and /usr/local are layers over ours, the network is
+   * empty, no process of ours is seen, and all of it ends with the commands. `$I` is the script, `$STATE` a
+   * folder for the stand-in of systemctl. Returns their output, stderr too, and the status.
+   */
+  function machine(commands: string): { readonly output: string; readonly status: number } {
+    const script = `set -e
+      mount -t tmpfs tmpfs ${folder}/state
+      for name in etc usr/local; do
+        mkdir -p ${folder}/state/$name/upper ${folder}/state/$name/work
+        mount -t overlay overlay -o lowerdir=/$name,upperdir=${folder}/state/$name/upper,workdir=${folder}/state/$name/work /$name
+      done
+      rm -rf /etc/sluice ${UNIT} ${PROGRAM}
+      ip link set lo up
+      set +e
+      export STATE=${folder}/state I=${SCRIPT} C=${folder}/config.yaml PATH=${folder}/bin:$PATH
+      ${commands}`;
+    mkdirSync(join(folder, "state"), { recursive: true });
+    const { stdout, exitCode } = Bun.spawnSync(
+      [
+        ...["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"],
+        ...["sh", "-c", `exec 2>&1\n${script}`],
+      ],
+      { stdin: "ignore", timeout: 60_000 },
+    );
+    return { output: stdout.toString(), status: exitCode };
+  }
+
+  test("installs the program, the unit and the configuration, starts it, and sees that it is healthy", () => {
+    const { output, status } = machine(`$I --config $C && nft list tables
+      cmp ${BINARY} ${PROGRAM} && cmp $C ${CONFIG} && cmp ${ROOT}/deploy/systemd/sluice.service ${UNIT}
+      stat -c '%a %n' ${PROGRAM} ${CONFIG}`);
+    expect(output.split("\n")).toEqual([
+      `installing ${CONFIG}`,
+      `installing ${PROGRAM}`,
+      `installing ${UNIT}`,
+      "systemctl daemon-reload",
+      "systemctl enable sluice.service",
+      "systemctl restart --no-block sluice.service",
+      "Sluice runs and is healthy: http://127.0.0.1:10256/livez",
+      "table inet sluice",
+      `755 ${PROGRAM}`,
+      `600 ${CONFIG}`,
+      "",
+    ]);
+    expect(status).toBe(0);
+  });
+
+  test("does nothing the second time, and keeps a configuration that is there", () => {
+    const { output, status } = machine(`$I --config $C >$STATE/first && echo '# mine' >>${CONFIG}
+      $I --config $C && tail -1 ${CONFIG}`);
+    expect(output.split("\n")).toEqual([
+      `keeping ${CONFIG}, which is there already`,
+      "systemctl daemon-reload",
+      "systemctl enable sluice.service",
+      // Which does nothing to a unit that runs; the stand-in tries, and the second instance ends by itself.
+      "systemctl start --no-block sluice.service",
+      "Sluice runs and is healthy: http://127.0.0.1:10256/livez",
+      "# mine",
+      "",
+    ]);
+    expect(status).toBe(0);
+  });
+
+  test("takes away what it installed, and the rules, but not the configuration", () => {
+    const { output, status } = machine(`$I --config $C >$STATE/first && $I --uninstall
+      nft list tables; ls ${PROGRAM} ${UNIT}; ls ${CONFIG}; $I --uninstall`);
+    expect(output).toContain("systemctl disable --now sluice.service\n");
+    expect(output).not.toMatch(/^table /m);
+    expect(output).toContain(`keeping ${CONFIG}\n`);
+    expect(output.match(/No such file or directory/g)).toHaveLength(2);
+    expect(status).toBe(0);
+  });
+
+  test("writes a configuration around a kubeconfig", () => {
+    const { output } = machine(`touch $STATE/no-start $STATE/kc
+      $I --kubeconfig $STATE/kc --cluster-cidr 10.1.0.0/16 --dry-run; ls /etc/sluice
+      sed s/HEALTH_PATIENCE=30/HEALTH_PATIENCE=1/ $I >$STATE/install.sh; cp -r ${ROOT}/deploy/systemd $STATE
+      sh $STATE/install.sh --binary ${BINARY} --kubeconfig $STATE/kc --cluster-cidr 10.1.0.0/16 || echo "status $?"
+      cat ${CONFIG}`);
+    // The dry run wrote nothing.
+    expect(output).toContain("/etc/sluice");
+    expect(output).toContain("would run: systemctl restart --no-block sluice.service\n");
+    // Nothing was started, which is noticed.
+    expect(output).toContain("Sluice is installed, but not healthy after 1 s");
+    expect(output).toContain("status 1\n");
+    expect(output).toEndWith(
+      [
+        "apiVersion: kubeproxy.config.k8s.io/v1alpha1",
+        "kind: KubeProxyConfiguration",
+        "mode: nftables",
+        "clientConnection:",
+        `  kubeconfig: ${folder}/state/kc`,
+        "clusterCIDR: 10.1.0.0/16",
+        "oomScoreAdj: -999",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test.each([
+    ["no configuration", "$I", "there is no /etc/sluice/config.yaml yet"],
+    ["a configuration that is no file", "$I --config $STATE", "--config must be a file"],
+    ["an unknown option", "$I --force", "current value is --force"],
+    ["an option without a value", "$I --config", "Cannot read --config: it must have a value"],
+    ["a missing program", "$I --config $C --binary $STATE/none", "the program must be there"],
+    [
+      "an old kernel",
+      `printf '#!/bin/sh\\necho 5.10.0-30-amd64\\n' >$STATE/uname; chmod +x $STATE/uname; PATH=$STATE:$PATH $I --config $C`,
+      "Linux must be 5.13 or newer: current value is 5.10.0-30-amd64",
+    ],
+    [
+      "a user who is not root",
+      "setpriv --reuid=65534 --clear-groups sh $I --config $C",
+      "it must be run by root: current value is uid 65534",
+    ],
+    [
+      "a kube-proxy.service that runs",
+      "touch $STATE/kube-proxy-runs; $I --config $C",
+      "kube-proxy.service must not run beside Sluice: say --replace-kube-proxy",
+    ],
+    [
+      "a kube-proxy that is no unit",
+      "cp $(command -v sleep) $STATE/kube-proxy; $STATE/kube-proxy 60 & $I --replace-kube-proxy --config $C",
+      "no kube-proxy may run beside Sluice: process",
+    ],
+  ])("refuses %s, and touches nothing", (_, commands, complaint) => {
+    const { output } = machine(
+      `(${commands}); echo "status $?"; ls ${PROGRAM} ${UNIT} /etc/sluice`,
+    );
+    expect(output).toContain(complaint);
+    expect(output).toMatch(/^status 1$/m);
+    expect(output.match(/No such file or directory/g)).toHaveLength(3);
+    expect(output).not.toContain("systemctl disable");
+  });
+
+  test("stops kube-proxy.service when it is told to", () => {
+    const { output, status } = machine(
+      "touch $STATE/kube-proxy-runs; $I --config $C --replace-kube-proxy",
+    );
+    expect(output).toStartWith(
+      "stopping kube-proxy.service\nsystemctl disable --now kube-proxy.service\n",
+    );
+    expect(output).toContain("Sluice runs and is healthy");
+    expect(status).toBe(0);
+  });
+
+  test("prints all it would do, and does none of it", () => {
+    const { output, status } = machine(`touch $STATE/kube-proxy-runs
+      $I --config $C --replace-kube-proxy --dry-run; ls ${PROGRAM} ${UNIT} /etc/sluice; ls $STATE/kube-proxy-runs`);
+    for (const command of ["disable --now kube-proxy.service", "enable sluice.service"]) {
+      expect(output).toContain(`would run: systemctl ${command}\n`);
+    }
+    expect(output).not.toMatch(/^systemctl /m);
+    expect(output.match(/No such file or directory/g)).toHaveLength(3);
+    expect(status).toBe(0);
+  });
+
+  test("installs into the image of a system that does not run", async () => {
+    const root = join(folder, "image");
+    const { output, status } = machine(`$I --config $C --root ${root}`);
+    expect(output).toEndWith(`systemctl --root=${root} enable sluice.service\n`);
+    expect(status).toBe(0);
+    expect(readFileSync(join(root, CONFIG), "utf8")).toContain("hostnameOverride: here");
+    expect(readdirSync(join(root, "usr/local/bin"))).toEqual(["sluice"]);
+    expect(existsSync(join(root, UNIT))).toBe(true);
+  });
+});
