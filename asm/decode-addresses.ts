@@ -23,6 +23,7 @@ import {
   openMessage,
   readBytes,
   readTag,
+  seek,
   skipField,
 } from "./protobuf";
 import { parseAddress, parsedAddress, parsedFamily, parsedPrefix, parseRange } from "./text";
@@ -56,11 +57,7 @@ export function buildList(
 ): i32 {
   openList();
   openMessage(at, length);
-  while (more()) {
-    if (readTag() != tag) {
-      skipField();
-      continue;
-    }
+  while (seek(tag)) {
     readBytes();
     const outcome = buildAddress(bytesAt, bytesLength, rule, list);
     if (outcome != DECODED) return outcome;
@@ -83,17 +80,9 @@ export function buildClusterIp(at: usize, length: usize): i32 {
 export function buildIngress(at: usize, length: usize): i32 {
   openList();
   openMessage(at, length);
-  while (more()) {
-    if (readTag() != ((1 << 3) | 2)) {
-      skipField();
-      continue;
-    }
+  while (seek((1 << 3) | 2)) {
     const outer = enterMessage();
-    while (more()) {
-      if (readTag() != ((1 << 3) | 2)) {
-        skipField();
-        continue;
-      }
+    while (seek((1 << 3) | 2)) {
       const outcome = readIngress();
       if (outcome != DECODED) return outcome;
     }

@@ -25,6 +25,7 @@ import {
   readBytes,
   readInt,
   readTag,
+  seek,
   skipField,
 } from "./protobuf";
 import { protocolOf } from "./protocols";
@@ -40,11 +41,7 @@ export function buildPorts(at: usize, length: usize): i32 {
   listStart = builtLength();
   listIndex = 0;
   openMessage(at, length);
-  while (more()) {
-    if (readTag() != ((1 << 3) | 2)) {
-      skipField();
-      continue;
-    }
+  while (seek((1 << 3) | 2)) {
     const outcome = buildPort();
     if (outcome != DECODED) return outcome;
   }

@@ -40,6 +40,7 @@ import {
   readBytes,
   readInt,
   readTag,
+  seek,
   skipField,
 } from "./protobuf";
 import { releaseServiceNames } from "./services";
@@ -178,16 +179,9 @@ function isLocal(rule: i32): bool {
 /** SessionAffinityConfig { 1: clientIP { 1: timeoutSeconds } } */
 function readTimeout(): void {
   const outer = enterMessage();
-  while (more()) {
-    if (readTag() != ((1 << 3) | 2)) {
-      skipField();
-      continue;
-    }
+  while (seek((1 << 3) | 2)) {
     const config = enterMessage();
-    while (more()) {
-      if (readTag() == ((1 << 3) | 0)) timeout = readInt();
-      else skipField();
-    }
+    while (seek((1 << 3) | 0)) timeout = readInt();
     leaveMessage(config);
   }
   leaveMessage(outer);
