@@ -2,11 +2,14 @@
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../netns/addresses.ts";
 import { Fixture } from "./fixture.ts";
+import { frontend } from "./scenario.ts";
 import { connect, eventually, nameOf, type Target } from "./steps.ts";
 
 const fixture = new Fixture();
 /** A held socket does not outlive a silence, so this is long; it is never waited for where things work. */
 const PATIENCE_MS = 2000;
+/** A SYN is sent again after 1, 3, 7 s; the entry of one that nobody answers stays for 120 s. */
+const SYN_PATIENCE_MS = 20_000;
 const UDP = { ports: [{ protocol: "UDP" }] } as const;
 
 /** A Service of UDP with one endpoint, which pod a3 asks by its clusterIP. */
@@ -80,6 +83,42 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     },
   );
 });
+
+describe.each([...FAMILIES])(
+  "a connection of TCP that nobody has answered yet (IPv%i)",
+  (family) => {
+    const MUTE =
+      "table inet mute { chain input { type filter hook input priority 0; tcp dport 8080 drop; }; }";
+
+    test("gets through to another endpoint when its own is removed: its next SYN goes there", async () => {
+      const { world } = fixture;
+      await world.run("a1", ["nft", MUTE]);
+      try {
+        const made = await fixture.given({}, ["a1"]);
+        const target = made.reach(family, "clusterIP", "a3");
+        const reply = connect(world, target, { patience: SYN_PATIENCE_MS });
+        const listing = [
+          "conntrack",
+          "-L",
+          "-f",
+          `ipv${family}`,
+          "-p",
+          "tcp",
+          "--state",
+          "SYN_SENT",
+        ];
+        const halfOpen = () => world.run("node1", listing);
+        const { address } = frontend("clusterIP", made.number, family);
+        const here = (list: string) => list.includes(`dst=${address} `);
+        expect(here(await eventually(halfOpen, here))).toBe(true);
+        await made.endpointsBecome(["b1"]);
+        expect(nameOf(await reply)).toBe("b1");
+      } finally {
+        await world.run("a1", ["nft", "delete", "table", "inet", "mute"]);
+      }
+    });
+  },
+);
 
 async function askAgain(handle: number): Promise<string> {
   return nameOf(await fixture.world.board.ask(handle, PATIENCE_MS));
