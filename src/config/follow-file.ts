@@ -22,9 +22,9 @@ export function followFile(
   onContent: (content: FileContent) => void,
 ): () => void {
   const file = resolve(path);
-  /** Of what was handed on, and of what was seen last and may not be complete. */
+  /** Of what was handed on, and of what was seen last, which may not be complete: since when (monotonic ms). */
   let known = "";
-  let draft = "";
+  let draft = { stamp: "", since: 0 };
   let target = dirname(file);
   let stopTarget = () => {};
   let cancel = () => {};
@@ -45,24 +45,25 @@ export function followFile(
 
   const step = async () => {
     const stamp = await stampOf(file);
-    if (stamp === known) {
-      draft = "";
-      return;
-    }
-    if (stamp === draft) {
+    const now = clock.monotonic();
+    if (stamp !== draft.stamp) draft = { stamp, since: now };
+    if (stamp === known) return;
+    const wait = draft.since + DRAFT_MS - now;
+    if (wait > 0) {
+      cancel();
+      cancel = clock.after(wait, look);
+    } else {
       const content = await contentOf(file);
-      // Changed while it was read: then it has not come to rest.
-      if (!stopped && (await stampOf(file)) === stamp) {
-        known = stamp;
-        draft = "";
-        await followTarget();
-        if (!stopped) onContent(content);
-        return;
-      }
+      // Changed while it was read: then it has not come to rest, and is looked at once more.
+      if ((await stampOf(file)) !== stamp) again = true;
+      else await settled(stamp, content);
     }
-    draft = stamp;
-    cancel();
-    cancel = clock.after(DRAFT_MS, look);
+  };
+
+  const settled = async (stamp: string, content: FileContent) => {
+    known = stamp;
+    await followTarget();
+    if (!stopped) onContent(content);
   };
 
   /** A link leads into a directory whose changes the one with the link says nothing of. */

@@ -26,7 +26,7 @@ export const OWN_FIELDS = {
     type: "string",
     default: "",
     shown: "the metrics address",
-    does: "IP:port of the paths under /sluice/v1",
+    does: "IP:port of the paths under /sluice/v1. The metrics address itself is the same as none",
   },
   "sluice.dropInvalidPackets": {
     type: "string",

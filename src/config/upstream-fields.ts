@@ -58,7 +58,7 @@ export const UPSTREAM_FIELDS = {
     type: "string",
     default: "",
     shown: "the host name",
-    does: "name of this Node",
+    does: "name of this Node, in lower case",
     live: "no",
   },
   bindAddress: {

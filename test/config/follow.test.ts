@@ -18,6 +18,7 @@ import { ConfigFollower } from "../../src/config/follow.ts";
 import { resolveConfig } from "../../src/config/resolve.ts";
 import type { Config } from "../../src/config.ts";
 import { SluiceError } from "../../src/errors.ts";
+import { DRAFT_MS } from "../../src/limits.ts";
 import { createLogger } from "../../src/log.ts";
 import { Problems } from "../../src/observe/problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
@@ -118,6 +119,24 @@ describe("a change is taken up that comes by", () => {
     await took(1);
     expect(taken).toEqual(["bindAddressHardFail oomScoreAdj"]);
     expect(begun).toEqual([]);
+  });
+
+  test("writing it slowly: nothing half written is read", async () => {
+    replace("");
+    await follow();
+    await until("it is at rest", () => clock.waiting === 1, clock);
+    writeFileSync(file, `${HEAD}oomScoreAdj: 5\n`);
+    await until("the event was seen", () => clock.waiting > 1);
+    for (let turn = 0; turn < 5; turn++) {
+      await clock.advance(DRAFT_MS - 1);
+      appendFileSync(file, `# ${turn}\n`);
+      for (let look = 0; look < 20; look++)
+        await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    expect(taken).toEqual([]);
+    appendFileSync(file, "bindAddressHardFail: true\n");
+    await took(1);
+    expect(taken).toEqual(["bindAddressHardFail oomScoreAdj"]);
   });
 
   test("removing it and putting it back", async () => {
@@ -252,11 +271,8 @@ test("one file is taken up after the other, and of those that come meanwhile the
   await took(1);
   for (const value of [2, 3]) {
     replace(`oomScoreAdj: ${value}`);
-    // Long enough to settle, in the time of the follower.
-    for (let turn = 0; turn < 20; turn++) {
-      await Bun.sleep(1);
-      await clock.advance(100);
-    }
+    await until("the event was seen", () => clock.waiting > 1);
+    await until("it was read", () => clock.waiting === 1, clock);
   }
   expect(taken).toHaveLength(1);
   first.resolve();

@@ -1,0 +1,35 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { FILE, withTables } from "../../scripts/configuration-docs.ts";
+import { decodeDocument } from "../../src/config/decode.ts";
+import { parseConfigText } from "../../src/config/read.ts";
+
+const text = readFileSync(FILE, "utf8");
+
+test("the tables are those of the program: npx bun scripts/configuration-docs.ts writes them", () => {
+  expect(text).toBe(withTables(text));
+});
+
+test("a text without the marks of a table is not taken for one with it", () => {
+  expect(() => withTables("# Configuration\n")).toThrow("no marks of fields");
+});
+
+describe("an example in the text", () => {
+  const examples = [...text.matchAll(/```yaml\n(.*?)```/gs)].map(([, body]) => body ?? "");
+  test.each(examples)("can be used: %s", async (body) => {
+    const { faults, unknown } = decodeDocument((await parseConfigText(body, "example")).value);
+    expect([faults, unknown]).toEqual([[], []]);
+  });
+});
+
+test("every link leads to a heading", () => {
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-"),
+  );
+  const links = [...text.matchAll(/\]\(#(.*?)\)/g)].map(([, link = ""]) => link);
+  expect(links.length).toBeGreaterThan(0);
+  expect(links.filter((link) => !headings.includes(link))).toEqual([]);
+});
