@@ -44,6 +44,25 @@ describe.each([...FAMILIES])("IPv%i", (family) => {
     await fixture.world.board.hangup(handle);
   });
 
+  test("datagrams stay with an endpoint that terminates for as long as it serves", async () => {
+    const { at, endpointsBecome } = await given();
+    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
+    const leaving = { at: "a1", ready: false, terminating: true } as const;
+    await endpointsBecome([{ ...leaving, serving: true }, "b1"]);
+    // A look at the connections that would cut it is over when those of another Service have followed.
+    const other = await given();
+    const its = await connect(fixture.world, other.at(family), { transport: "udp", hold: true });
+    await other.endpointsBecome(["b1"]);
+    const followed = () => askAgain(its.handle);
+    expect(await eventually(followed, (name) => name === "b1")).toBe("b1");
+    expect(await askAgain(handle)).toBe("a1");
+    await endpointsBecome([{ ...leaving, serving: false }, "b1"]);
+    const moved = () => askAgain(handle);
+    expect(await eventually(moved, (name) => name === "b1")).toBe("b1");
+    await fixture.world.board.hangup(handle);
+    await fixture.world.board.hangup(its.handle);
+  });
+
   test("datagrams of one source port follow when no endpoint is left, and when one comes", async () => {
     const { at, endpointsBecome } = await given();
     // The socket does not outlive a refusal; the source port, and so the flow, does.
