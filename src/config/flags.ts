@@ -1,5 +1,6 @@
 /** Every flag of kube-proxy on Linux, and our own, as data. */
 import { type FieldPath, type FieldType, fieldAt } from "./fields.ts";
+import { IDLE_FLAGS } from "./idle-flags.ts";
 import type { Reason } from "./reasons.ts";
 
 /** The headings of --help, in its order. What has no effect comes below them all. */
@@ -273,58 +274,7 @@ export const FLAGS: readonly Flag[] = [
       besideConfig: true,
     },
   ]),
-  { name: "ipvs-scheduler", type: "string", fields: ["ipvs.scheduler"] },
-  { name: "ipvs-exclude-cidrs", type: "strings", fields: ["ipvs.excludeCIDRs"] },
-  { name: "ipvs-strict-arp", type: "boolean", fields: ["ipvs.strictARP"] },
-  { name: "ipvs-tcp-timeout", type: "duration", fields: ["ipvs.tcpTimeout"] },
-  { name: "ipvs-tcpfin-timeout", type: "duration", fields: ["ipvs.tcpFinTimeout"] },
-  { name: "ipvs-udp-timeout", type: "duration", fields: ["ipvs.udpTimeout"] },
-  {
-    name: "iptables-localhost-nodeports",
-    type: "boolean",
-    fields: ["iptables.localhostNodePorts"],
-  },
-  { name: "config-sync-period", type: "duration", fields: ["configSyncPeriod"] },
-  { name: "kube-api-content-type", type: "string", fields: ["clientConnection.contentType"] },
-  { name: "kube-api-burst", type: "integer", fields: ["clientConnection.burst"] },
-  { name: "kube-api-qps", type: "number", fields: ["clientConnection.qps"] },
-  {
-    name: "show-hidden-metrics-for-version",
-    type: "string",
-    fields: ["showHiddenMetricsForVersion"],
-  },
-  {
-    name: "log-flush-frequency",
-    type: "duration",
-    fields: ["logging.flushFrequency"],
-    besideConfig: true,
-  },
-  {
-    name: "log-text-split-stream",
-    type: "boolean",
-    fields: ["logging.options.text.splitStream"],
-    besideConfig: true,
-  },
-  {
-    name: "log-text-info-buffer-size",
-    type: "quantity",
-    fields: ["logging.options.text.infoBufferSize"],
-    besideConfig: true,
-  },
-  {
-    name: "log-json-split-stream",
-    type: "boolean",
-    fields: ["logging.options.json.splitStream"],
-    besideConfig: true,
-  },
-  {
-    name: "log-json-info-buffer-size",
-    type: "quantity",
-    fields: ["logging.options.json.infoBufferSize"],
-    besideConfig: true,
-  },
-  { name: "boot-id-file", type: "string", besideConfig: true, idle: "leftover" },
-  { name: "machine-id-file", type: "string", besideConfig: true, idle: "leftover" },
+  ...IDLE_FLAGS,
 ];
 
 /** Why a flag does nothing; undefined if it does something. */

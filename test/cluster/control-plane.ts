@@ -76,7 +76,8 @@ async function obstacle(): Promise<string | undefined> {
 
 let building: Promise<string> | undefined;
 
-function programs(): Promise<string> {
+/** The folder of etcd, kube-apiserver, kubectl and kube-proxy, which are built if need be. */
+export function programs(): Promise<string> {
   building ??= run(["bash", join(import.meta.dir, "build.sh")]).then((output) => output.trim());
   return building;
 }

@@ -4,7 +4,8 @@ import { parseArguments } from "../../src/cli.ts";
 import { type Note, type Resolved, resolveConfig } from "../../src/config/resolve.ts";
 import type { SluiceError } from "../../src/errors.ts";
 
-const HEAD = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+/** What every file begins with. */
+export const HEAD = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
 
 /** Resolves flags, and a file's body when one is given. */
 export async function resolve(argv: readonly string[], body?: string): Promise<Resolved> {

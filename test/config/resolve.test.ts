@@ -339,10 +339,6 @@ describe("a file that cannot be used", () => {
     ],
     ["logging: {vmodule: [{filePattern: 'a=b'}]}", "logging.vmodule must be a list of filePattern"],
     [
-      "logging: {options: {text: {splitStream: true}}}",
-      "logging.options.text.splitStream must not be set without the feature gate LoggingAlphaOptions",
-    ],
-    [
       "logging: {options: {json: {infoBufferSize: 4Ki}}}",
       "logging.options.json.infoBufferSize must not be set without the feature gate",
     ],

@@ -1,0 +1,110 @@
+/** Files beside the real kube-proxy: what it refuses is refused here, what it takes is taken, and it takes ours. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { decodeDocument } from "../../src/config/decode.ts";
+import { FLAGS } from "../../src/config/flags.ts";
+import { parseConfigText } from "../../src/config/read.ts";
+import { printConfig } from "../../src/config/write.ts";
+import { programs, whyNoControlPlane } from "../cluster/control-plane.ts";
+import { faultOf, HEAD, resolve } from "./config.ts";
+
+const reason = await whyNoControlPlane();
+if (reason !== undefined) console.log(`skipped: files beside kube-proxy: ${reason}`);
+
+describe.skipIf(reason !== undefined)("beside kube-proxy", () => {
+  let folder: string;
+  let program: string;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "sluice-upstream-"));
+    program = join(await programs(), "kube-proxy");
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** What it makes of a file, in its own words; undefined: it refuses it. */
+  function written(text: string): string | undefined {
+    const [from, to] = [join(folder, "in.yaml"), join(folder, "out.yaml")];
+    writeFileSync(from, text);
+    rmSync(to, { force: true });
+    const run = Bun.spawnSync([program, "--config", from, "--write-config-to", to]);
+    return run.exitCode === 0 ? readFileSync(to, "utf8") : undefined;
+  }
+
+  test("it has no flag that is not known here", () => {
+    const { stdout } = Bun.spawnSync([program, "--help"]);
+    const theirs = [...stdout.toString().matchAll(/^ +(?:-\w, )?--([a-z0-9-]+)/gm)];
+    expect(theirs.length).toBeGreaterThan(50);
+    const ours = new Set(FLAGS.map(({ name }) => name));
+    expect(theirs.flatMap(([, name = ""]) => (ours.has(name) ? [] : [name]))).toEqual([]);
+  });
+
+  test("every field that it writes is known here, and it takes what we write as it is", async () => {
+    const theirs = written(`${HEAD}mode: nftables\n`) ?? "";
+    const decoded = decodeDocument((await parseConfigText(theirs, "theirs")).value);
+    expect([decoded.unknown, decoded.faults]).toEqual([[], []]);
+    const { config } = await resolve([], "mode: nftables");
+    expect(written(await printConfig(config))).toBe(theirs);
+  });
+
+  test.each([
+    "mode: userspace",
+    "iptables: {masqueradeBit: 32}",
+    "mode: iptables\nnftables: {masqueradeBit: 31}",
+    "mode: nftables\nnftables: {masqueradeBit: 32}",
+    "mode: nftables\nnftables: {syncPeriod: -1s}",
+    "mode: nftables\nnftables: {syncPeriod: 1s, minSyncPeriod: 2s}",
+    "mode: nftables\nnftables: {syncPeriod: 1s, minSyncPeriod: 1s}",
+    "mode: ipvs\nipvs: {tcpTimeout: -1s}",
+    "mode: ipvs\nipvs: {excludeCIDRs: [x]}",
+    "ipvs: {excludeCIDRs: [x], tcpTimeout: -1s}",
+    "bindAddress: x",
+    "bindAddress: 010.0.0.1",
+    "healthzBindAddress: 127.0.0.1",
+    "healthzBindAddress: '127.0.0.1:0'",
+    "metricsBindAddress: 'localhost:80'",
+    "metricsBindAddress: '[::1]:80'",
+    "nodePortAddresses: [primary, 10.0.0.0/8]",
+    "nodePortAddresses: [10.0.0.0/33]",
+    "nodePortAddresses: [10.0.0.1/8]",
+    "detectLocalMode: Magic",
+    "detectLocalMode: BridgeInterface",
+    "detectLocalMode: InterfaceNamePrefix",
+    "clusterCIDR: 10.0.0.0/8,11.0.0.0/8",
+    "clusterCIDR: 10.0.0.0/8,fd00::/8",
+    "clusterCIDR: x",
+    "oomScoreAdj: 1001",
+    "conntrack: {maxPerCore: -1}",
+    "conntrack: {udpStreamTimeout: -1s}",
+    "configSyncPeriod: -1s",
+    "clientConnection: {burst: -1}",
+    "showHiddenMetricsForVersion: '1.35'",
+    "showHiddenMetricsForVersion: old",
+    "logging: {format: xml}",
+    "logging: {flushFrequency: -1s}",
+    "logging: {flushFrequency: 1000000000}",
+    "logging: {flushFrequency: 0}",
+    "logging: {verbosity: -1}",
+    "logging: {vmodule: [{filePattern: a, verbosity: 1}]}",
+    "logging: {vmodule: [{filePattern: a}]}",
+    "logging: {vmodule: [{filePattern: '', verbosity: 1}]}",
+    "logging: {vmodule: [{filePattern: 'a=b', verbosity: 1}]}",
+    "logging: {format: json, vmodule: [{filePattern: a, verbosity: 1}]}",
+    "logging: {options: {text: {splitStream: true}}}",
+    "logging: {options: {json: {splitStream: true, infoBufferSize: 0}}}",
+    "logging: {options: {text: {infoBufferSize: 1}}}",
+    "logging: {options: {text: {infoBufferSize: lots}}}",
+    "logging: {options: {json: {infoBufferSize: 4Ki}}}",
+    "logging: {options: {json: {infoBufferSize: '0'}}}",
+    "featureGates: {LoggingAlphaOptions: true}\nlogging: {options: {json: {infoBufferSize: 4Ki}}}",
+    "featureGates: {AllowServiceExternalIPs: false}",
+    "featureGates: {AllowServiceExternalIPs: maybe}",
+    "colour: red",
+    "mode: 7",
+    "iptables: {syncPeriod: 30}",
+  ])("the same verdict: %s", async (body) => {
+    const theirs = written(HEAD + body) === undefined ? "refused" : "taken";
+    const ours = (await faultOf([], body)) === "" ? "taken" : "refused";
+    expect(ours).toBe(theirs);
+  });
+});
