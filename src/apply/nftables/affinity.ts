@@ -70,7 +70,7 @@ export class OutdatedClients {
     return this.#maps.size > 0;
   }
 
-  /** These operations were applied and are not committed yet. Without affinity nobody is remembered. */
+  /** These operations are about to be applied. Without affinity nobody is remembered. */
   add({ region }: OperationList, offsets: Uint32Array, core: Pick<Core, "elementCount">): void {
     const inUse = MAPS.filter((map) => !this.#maps.has(map) && core.elementCount(map.learn) > 0);
     if (inUse.length === 0) return;

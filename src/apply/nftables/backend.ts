@@ -162,6 +162,7 @@ class NftablesBackend implements Backend {
     );
     writeOperations(operations, offsets, this.#elements, ownerName);
     this.#transactions++;
+    if (this.#core) this.#outdated.add(operations, offsets, this.#core);
     this.#readDeleted(operations, offsets);
     const started = this.#clock.monotonic();
     try {
@@ -169,12 +170,11 @@ class NftablesBackend implements Backend {
       const refusal = refusals[0];
       if (refusal === undefined && acks > 0) {
         this.#actions.commit();
-        if (this.#core) this.#outdated.add(operations, offsets, this.#core);
         const kernelMs = this.#clock.monotonic() - started;
         return { ok: true, bytes: batch.writer.length, kernelMs };
       }
       this.#actions.abort();
-      return this.#failure(operations.count, refusal, ownerName);
+      return this.#failure(operations, refusal, ownerName);
     } catch (thrown) {
       this.#actions.abort();
       if (!(thrown instanceof SluiceError)) throw thrown;
@@ -313,7 +313,7 @@ class NftablesBackend implements Backend {
   }
 
   #failure(
-    count: number,
+    operations: OperationList,
     refusal: Refusal | undefined,
     ownerName: (owner: number) => string,
   ): Receipt {
@@ -322,7 +322,7 @@ class NftablesBackend implements Backend {
     const errno = refusal?.errno ?? EAGAIN;
     const name = owner === undefined ? "" : ownerName(owner);
     const error = systemError(
-      `apply ${name === "" ? `${count} operations` : `the elements of ${name}`} to table inet ${TABLE}`,
+      `apply ${name === "" ? `${operations.count} operations` : `the elements of ${name}`} to table inet ${TABLE}`,
       errno,
       "NETLINK_REFUSED",
       refusal && printRefusal(refusal),
@@ -330,16 +330,20 @@ class NftablesBackend implements Backend {
     // Not an element at fault but what it is in: the table or one of its maps is gone.
     const lost = errno === ENOENT && fault === undefined && refusal?.offset !== undefined;
     const drifted = lost || (fault !== undefined && wasOurs(errno, fault));
-    if (drifted) this.#suspect(fault);
+    if (drifted) this.#suspect(operations, fault);
     const transient = isTransient(errno) || lost;
     return { ok: false, error, transient, drifted, ...(owner === undefined ? {} : { owner }) };
   }
 
-  /** The kernel refused an element that it should have taken; or what elements are in, if no `fault` is named. */
-  #suspect(fault: Fault | undefined): void {
+  /**
+   * The kernel refused an element that it should have taken; or what elements are in, if no `fault` is named. It stops
+   * at the first: whatever was to be changed is looked at, so that it is refused only once.
+   */
+  #suspect(operations: OperationList, fault: Fault | undefined): void {
     const touched = new Touched();
     if (fault === undefined) touched.chains = true;
     else touched.key(fault.table, fault.key, 0, fault.key.length);
+    for (const { table, key } of operations) touched.key(table, key, 0, key.length);
     const what = fault === undefined ? "the table" : `elements of ${tableLabel(fault.table)}`;
     const change = { what, by: "unknown: a change of ours was refused", objects: [] };
     this.#touched.take(touched, change, this.#clock.monotonic());

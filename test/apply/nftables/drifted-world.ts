@@ -1,0 +1,141 @@
+/** A proxy without an API server over the real kernel, whose table somebody else changes with nft. */
+import type {
+  Backend,
+  DriftObject,
+  ForeignChange,
+  SkeletonOptions,
+} from "../../../src/apply/backend.ts";
+import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
+import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
+import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import { readTableElements } from "../../../src/apply/nftables/table-read.ts";
+import type { JsonObject } from "../../../src/json.ts";
+import { printElement } from "../../../src/plan/print.ts";
+import { keySize, TABLE_IDS, valueSize } from "../../../src/plan/tables.ts";
+import type { RepairReport } from "../../../src/sync/repairs.ts";
+import { type SyncWorld, service, slice, worldOf } from "../../sync/world.ts";
+import { pipe, run } from "../netns.ts";
+
+export const OPTIONS: SkeletonOptions = {
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  dropInvalid: false,
+  counters: true,
+  detector: { kind: "cidr" },
+};
+
+export interface DriftedWorld extends SyncWorld<Backend> {
+  /** Somebody else does this with nft, all in one transaction; it is told before this returns. */
+  nft(command: string): Promise<void>;
+  /** Looks at what was touched and syncs; the report of that. */
+  mend(): Promise<RepairReport | undefined>;
+  /** What was told since the last `mend`. */
+  readonly told: readonly ForeignChange[];
+  close(): void;
+}
+
+export function driftedWorld(options: Partial<SkeletonOptions> = {}): DriftedWorld {
+  const backend = createNftablesBackend({ ...OPTIONS, ...options });
+  const world = worldOf(backend);
+  const told: ForeignChange[] = [];
+  let wake = () => {};
+  let watching = false;
+  return {
+    ...world,
+    told,
+    async nft(command) {
+      if (!watching) {
+        backend.watch((change) => {
+          told.push(change);
+          wake();
+        });
+      }
+      watching = true;
+      const before = told.length;
+      const heard = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      pipe(command, "nft", "-f", "-");
+      if (told.length === before) await heard;
+    },
+    async mend() {
+      told.length = 0;
+      world.reread();
+      expectTrue(await world.sync());
+      return world.reports.at(-1)?.repair;
+    },
+    close: () => backend.close(),
+  };
+}
+
+function expectTrue(done: boolean): void {
+  if (!done) throw new Error("The sync did not get everything into the kernel");
+}
+
+/** Services of every kind of frontend, both families, in numbers that make more than one element of each table. */
+export function fill(world: SyncWorld<Backend>): void {
+  for (const [kind, object] of objects()) world.put(kind, object);
+}
+
+/** What `fill` puts. */
+export function* objects(): Generator<readonly ["Service" | "EndpointSlice", JsonObject]> {
+  for (let i = 1; i <= 4; i++) {
+    const ips = [`10.96.0.${i}`, `fd00:96::${i}`];
+    const spec = {
+      type: "LoadBalancer",
+      clusterIPs: ips,
+      externalTrafficPolicy: i % 2 ? "Local" : "Cluster",
+      ...(i > 2 && { sessionAffinity: "ClientIP" }),
+      loadBalancerSourceRanges: ["203.0.113.0/24", "2001:db8::/32"],
+      ports: [{ name: "http", protocol: "TCP", port: 80, nodePort: 30080 + i }],
+    };
+    const object = service(`s${i}`, ips[0] ?? "", spec);
+    const ingress = [{ ip: `192.0.2.${i}` }, { ip: `2001:db8:1::${i}` }];
+    yield ["Service", { ...object, status: { loadBalancer: { ingress } } }];
+    const ready = i === 4 ? [] : [`10.1.0.${i}`, `10.1.1.${i}!`];
+    yield ["EndpointSlice", slice(`s${i}-4`, `s${i}`, ready)];
+    yield ["EndpointSlice", slice(`s${i}-6`, `s${i}`, [`fd00:1::${i}`, `fd00:2::${i}!`])];
+  }
+}
+
+/** Every element of the kernel's table as a line. */
+export function kernelElements(): string[] {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  const lines = TABLE_IDS.flatMap((id) => {
+    const { keysAndValues, count, catchall } = readTableElements(socket, id);
+    const size = keySize(id);
+    const stride = size + valueSize(id);
+    const found = Array.from({ length: count }, (_, i) =>
+      printElement(
+        id,
+        keysAndValues.subarray(i * stride, i * stride + size),
+        keysAndValues.subarray(i * stride + size, (i + 1) * stride),
+        "",
+      ),
+    );
+    return catchall ? [...found, `${id} *`] : found;
+  });
+  socket.close();
+  return lines.map((line) => line.replace(" ()", "")).sort();
+}
+
+/** The same, and its chains and maps of actions. */
+export function kernel(): readonly string[] {
+  const text = run("nft", "-t", "list", "table", "inet", "sluice");
+  const parts = text.matchAll(/\t(?:chain|map|set) .*\n(?:\t\t.*\n)*\t\}/g);
+  const actions = ["choices", "refusals", "learning"].flatMap((kind) =>
+    [4, 6].flatMap((family) => {
+      const map = run("nft", "list", "map", "inet", "sluice", `${kind}${family}`);
+      return [...map.matchAll(/\S+ : [^,}]*/g)].map(([one]) => `${kind}${family} ${one.trim()}`);
+    }),
+  );
+  const flags = /flags dormant/.test(text) ? ["dormant"] : [];
+  return [...kernelElements(), ...[...parts].map(([part]) => part), ...actions, ...flags].sort();
+}
+
+/** How much of what kind was amiss; undefined if nothing was looked at. */
+export function amiss(
+  report: RepairReport | undefined,
+): { [kind in DriftObject]?: number } | undefined {
+  return report && { ...report.amiss };
+}
