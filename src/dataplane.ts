@@ -1,5 +1,5 @@
 /** Which backend serves, made from the configuration. */
-import type { Backend, LocalDetector } from "./apply/backend.ts";
+import type { Backend, LocalDetector, SkeletonOptions } from "./apply/backend.ts";
 import { createNftablesBackend } from "./apply/nftables/backend.ts";
 import type { Config } from "./config.ts";
 import { hostFacts } from "./host/facts.ts";
@@ -8,14 +8,19 @@ import type { Cidr } from "./types.ts";
 
 /** `podCidrs` are the Node's, and matter in NodeCIDR mode only. Touches nothing in the kernel yet. */
 export function createBackend(config: Config, podCidrs: readonly Cidr[]): Backend {
+  return createNftablesBackend(skeletonOptions(config, podCidrs));
+}
+
+/** What the rules depend on. Reads what the kernel is, and whether it takes late packets for invalid. */
+export function skeletonOptions(config: Config, podCidrs: readonly Cidr[]): SkeletonOptions {
   const { masqueradeBit, masqueradeAll, counters, conntrack } = config;
-  const detector = detectorOf(config, podCidrs);
   const dropInvalid = resolveDropInvalid(
     config.dropInvalid,
     hostFacts().kernelRelease,
     conntrack.tcpBeLiberal || isLiberal(),
   );
-  return createNftablesBackend({ masqueradeBit, masqueradeAll, dropInvalid, counters, detector });
+  const detector = detectorOf(config, podCidrs);
+  return { masqueradeBit, masqueradeAll, dropInvalid, counters, detector };
 }
 
 /** As upstream, only the first range of each family counts. */
