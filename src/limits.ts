@@ -77,6 +77,11 @@ export const SLOTS_MAX = 1_000_000;
  */
 export const ADMIN_WAIT_MS = 1000;
 export const ADMIN_WAIT_LOADING_MS = 3000;
+/**
+ * A scrape waits so long for the counters of the kernel, and then shows what was read: while everything is being
+ * programmed they are read as slowly as that goes, and scrapers have a patience of their own (10 s, mostly).
+ */
+export const SCRAPE_PATIENCE_MS = 1000;
 /** Most series of sluice_service_connections_total: as many Services as a Prometheus server bears from each node. */
 export const SERVICE_SERIES_MAX = 10_000;
 /** A configuration file, and a manifest written in place that lost an object, must stay as it is for so long before it is believed. */

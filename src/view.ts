@@ -1,4 +1,6 @@
 /** The running proxy as its observers see it: read only, computed when asked. */
+import { systemClock } from "./clock.ts";
+import { SCRAPE_PATIENCE_MS } from "./limits.ts";
 import { expose } from "./observe/exposition.ts";
 import { scrapedInstruments } from "./observe/scrape.ts";
 import { describeService } from "./observe/service-view.ts";
@@ -44,7 +46,8 @@ export function createView({ proxy, version, now, flags = {} }: ViewOptions): Re
     flags: () => flags,
     service: (namespace, name) => describeService(core, namespace, name, problems.list()),
     async metrics() {
-      if (config.counters) await connections.collect(proxy.backend);
+      const patience = new Promise<void>((done) => systemClock.after(SCRAPE_PATIENCE_MS, done));
+      if (config.counters) await connections.collect(proxy.backend, patience);
       return expose(
         scrapedInstruments({
           metrics,

@@ -58,13 +58,17 @@ export class ConnectionCounters {
 
   /**
    * Reads the kernel's counters and adds what is new. There is one collection at a time: who comes while one is
-   * under way waits for its end. Never rejects: after a failure the sums stay as far as they came.
+   * under way waits for its end, but for no longer than `patience`: beside a full load it takes as long as that
+   * does. Never rejects: without its end, and after a failure, the sums are as far as they came.
    */
-  collect(backend: Pick<Backend, "readCounters">): Promise<void> {
+  async collect(
+    backend: Pick<Backend, "readCounters">,
+    patience: Promise<void> = new Promise(() => {}),
+  ): Promise<void> {
     this.#collecting ??= this.#collect(backend).finally(() => {
       this.#collecting = undefined;
     });
-    return this.#collecting;
+    await Promise.race([this.#collecting, patience]);
   }
 
   /** Adds what is new in these counters. */

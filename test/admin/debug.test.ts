@@ -51,9 +51,13 @@ test.each(["/debug/pprof", "/debug/pprof/", "/debug/pprof/heap"])(
 );
 
 test("the heap is told by type, the largest number first", async () => {
-  const heap = await (await app.request("/debug/heap")).json();
+  const response = await app.request("/debug/heap");
+  const heap = (await response.json()) as {
+    readonly heapBytes: number;
+    readonly objectsByType: { readonly [type: string]: number };
+  };
   expect(heap.heapBytes).toBeGreaterThan(100_000);
-  const counts = Object.values<number>(heap.objectsByType);
+  const counts = Object.values(heap.objectsByType);
   expect(counts.length).toBeGreaterThan(10);
   expect(counts).toEqual(counts.toSorted((a, b) => b - a));
 });

@@ -172,6 +172,22 @@ describe("a collection", () => {
     end();
   });
 
+  test("that takes longer than a scrape has patience is not waited for, and goes on", async () => {
+    let end = () => {};
+    const slow: typeof core.backend = {
+      readCounters: (each) =>
+        new Promise((resolve) => {
+          end = () => resolve(core.backend.readCounters(each));
+        }),
+    };
+    await counters.collect(slow, Promise.resolve());
+    expect(shown()).toEqual(["omitted 0"]);
+    const whole = counters.collect(slow);
+    end();
+    await whole;
+    expect(shown()).toContain("http 3");
+  });
+
   test("that fails keeps what there was, is counted each time and told once", async () => {
     await printed();
     const error = new Error("no answer");

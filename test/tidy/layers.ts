@@ -179,7 +179,7 @@ export const LAYERS: readonly Layer[] = [
       "src/state",
       "src/observe",
     ],
-    outside: ["hono", "@hono/", "zod", "node:"],
+    outside: ["hono", "@hono/", "zod", "node:", "bun:jsc"],
     pure: false,
     because: "it shows what the others know through read-only views, and owns nothing",
   },

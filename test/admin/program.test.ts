@@ -1,0 +1,189 @@
+/** The compiled program's HTTP servers, from outside of it. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Daemon, startDaemon } from "../cluster/daemon.ts";
+import { makeNamespace, type Namespace } from "../cluster/netns.ts";
+import { documentedMetrics } from "../observe/documentation.ts";
+import { type PrintedMetric, readExposition } from "../observe/exposition.ts";
+
+const SLUICE = join(import.meta.dir, "../../dist/sluice");
+const GIVE_UP_MS = 60_000;
+const SERVICES = 10_000;
+
+const reason = !existsSync(SLUICE)
+  ? "dist/sluice is not built: npm run build"
+  : process.getuid?.() !== 0
+    ? "it needs root, for its network namespace"
+    : undefined;
+if (reason !== undefined) console.log(`skip: the program's HTTP servers: ${reason}`);
+
+describe.skipIf(reason !== undefined)("dist/sluice", () => {
+  let folder: string;
+  let manifests: string;
+  let node: Namespace;
+  let daemon: Daemon | undefined;
+  beforeAll(() => {
+    node = makeNamespace();
+  });
+  afterAll(() => node?.remove());
+  afterEach(async () => {
+    await daemon?.stop("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  function start(...flags: readonly string[]): Daemon {
+    const listening = ["--metrics-bind-address=0.0.0.0", "--hostname-override=here"];
+    const log = join(folder, "log");
+    daemon = startDaemon(node.name, [SLUICE, ...listening, ...flags], log);
+    return daemon;
+  }
+
+  function prepare(): void {
+    folder = mkdtempSync(join(tmpdir(), "sluice-http-"));
+    manifests = join(folder, "manifests");
+    mkdirSync(manifests);
+  }
+
+  /** Puts a file there whole. */
+  function put(name: string, objects: readonly object[]): void {
+    const draft = join(folder, "draft");
+    writeFileSync(draft, JSON.stringify({ kind: "List", apiVersion: "v1", items: objects }));
+    renameSync(draft, join(manifests, name));
+  }
+
+  function get(path: string, port = 10249): Promise<Response> {
+    return fetch(`http://${node.address}:${port}${path}`, { keepalive: false });
+  }
+
+  async function answered(path: string, port: number): Promise<Response> {
+    for (const until = performance.now() + GIVE_UP_MS; performance.now() < until; ) {
+      const response = await get(path, port).catch(() => undefined);
+      if (response !== undefined) return response;
+      await Bun.sleep(20);
+    }
+    throw new Error(`Nothing answers on port ${port}:\n${daemon?.tail()}`);
+  }
+
+  async function scrape(): Promise<PrintedMetric[]> {
+    const response = await get("/metrics");
+    expect(response.status).toBe(200);
+    return readExposition(await response.text());
+  }
+
+  /** The documented metrics and nothing else, their labels as documented where there are any. */
+  function expectDocumented(printed: readonly PrintedMetric[], path: "/metrics" | "/metrics/slis") {
+    const documented = new Map(documentedMetrics(path).map((each) => [each.name, each]));
+    expect(printed.map(({ name }) => name).sort()).toEqual([...documented.keys()].sort());
+    for (const { name, type, labels, help } of printed) {
+      expect(help).not.toBe("");
+      const said = documented.get(name);
+      expect([name, type, labels ?? said?.labels]).toEqual([name, said?.type, said?.labels]);
+    }
+  }
+
+  test("answers while the API server cannot be reached: alive it is not, and it can be looked at", async () => {
+    prepare();
+    const cluster = { server: `https://${node.outside}:6443` };
+    const kubeconfig = join(folder, "kubeconfig");
+    const context = { cluster: "c", user: "u" };
+    writeFileSync(
+      kubeconfig,
+      JSON.stringify({
+        "current-context": "c",
+        contexts: [{ name: "c", context }],
+        clusters: [{ name: "c", cluster }],
+        users: [{ name: "u", user: { token: "t" } }],
+      }),
+    );
+    start(`--kubeconfig=${kubeconfig}`);
+    const live = await answered("/livez", 10256);
+    expect(live.status).toBe(503);
+    expect(await live.json()).toMatchObject({
+      lastUpdated: "0001-01-01T00:00:00Z",
+      healthy: false,
+      source: { connected: false },
+    });
+    const printed = await scrape();
+    expectDocumented(printed, "/metrics");
+    const connected = printed.find(({ name }) => name === "sluice_source_connected");
+    expect(connected?.samples).toEqual([`sluice_source_connected{source="${cluster.server}"} 0`]);
+  });
+
+  test("prints what docs/metrics.md says, and nothing else", async () => {
+    prepare();
+    put("one.json", [...objects(0, 1)]);
+    start(`--manifests=${manifests}`);
+    expect((await answered("/healthz", 10256)).status).toBe(200);
+    expectDocumented(await scrape(), "/metrics");
+    await get("/healthz");
+    const slis = readExposition(await (await get("/metrics/slis")).text());
+    expectDocumented(slis, "/metrics/slis");
+  });
+
+  test("answers scrapes whole while thousands of Services are programmed, and programs them all", async () => {
+    prepare();
+    put("one.json", [...objects(0, 1)]);
+    start(`--manifests=${manifests}`);
+    expect((await answered("/healthz", 10256)).status).toBe(200);
+    const names = (await scrape()).map(({ name }) => name);
+    put("many.json", [...objects(1, SERVICES)]);
+    const until = performance.now() + GIVE_UP_MS;
+    const programmed = async () => {
+      for (;;) {
+        const printed = await scrape();
+        expect(printed.map(({ name }) => name)).toEqual(names);
+        const elements = sample(printed, 'sluice_elements{table="frontends"}');
+        if (elements === SERVICES) return printed;
+        if (performance.now() > until) throw new Error(`${elements} are programmed`);
+      }
+    };
+    // One after the other from each of three scrapers: some fall into the reading, some into the programming.
+    const [last] = await Promise.all([programmed(), programmed(), programmed()]);
+    expect(sample(last, 'sluice_syncs_total{outcome="failed"}')).toBe(0);
+    expect(sample(last, "sluice_connection_readings_failed_total")).toBe(0);
+    expect((await get("/healthz", 10256)).status).toBe(200);
+  }, 120_000);
+});
+
+function sample(printed: readonly PrintedMetric[], series: string): number {
+  const lines = printed.flatMap(({ samples }) => samples);
+  const line = lines.find((each) => each.startsWith(`${series} `));
+  return Number(line?.slice(series.length));
+}
+
+/** A Service and its slice, for each number. */
+function* objects(from: number, to: number): Generator<object> {
+  for (let number = from; number < to; number++) {
+    const name = `service-${number}`;
+    const host = `${number >> 8}.${number & 255}`;
+    yield {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name, namespace: "default" },
+      spec: {
+        type: "ClusterIP",
+        clusterIP: `10.96.${host}`,
+        clusterIPs: [`10.96.${host}`],
+        ipFamilies: ["IPv4"],
+        ports: [{ name: "http", protocol: "TCP", port: 80 }],
+      },
+    };
+    yield {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: {
+        name,
+        namespace: "default",
+        labels: { "kubernetes.io/service-name": name },
+      },
+      addressType: "IPv4",
+      ports: [{ name: "http", protocol: "TCP", port: 8080 }],
+      endpoints: [1, 2].map((each) => ({
+        addresses: [`10.${each}.${host}`],
+        conditions: { ready: true },
+      })),
+    };
+  }
+}
