@@ -4,7 +4,6 @@
  */
 declare module "prom-client/lib/registry.js" {
   interface Metric {
-    readonly name: string;
     get(): Promise<{
       readonly name: string;
       readonly help: string;
@@ -19,7 +18,7 @@ declare module "prom-client/lib/registry.js" {
 
   export default class Registry {
     readonly contentType: string;
-    registerMetric(metric: Metric): void;
-    metrics(): Promise<string>;
+    /** HELP, TYPE and a line for each value, without a newline at the end. */
+    getMetricsAsString(metric: Metric): Promise<string>;
   }
 }

@@ -227,6 +227,30 @@ describe("the text", () => {
     ]);
   });
 
+  test("of many samples is printed in parts, with its head once, and takes rests", async () => {
+    const many = new Counter({ name: "many_total", help: "many", labels: ["n"] });
+    const all = Array.from({ length: 1700 }, (_, n) => `many_total{n="${n}"} 1`);
+    for (let n = 0; n < all.length; n++) many.add(1, String(n));
+    const few = new Gauge({ name: "few", help: "few" });
+    let rests = 0;
+    const { body } = await expose(
+      [few, many, new Counter({ name: "none", help: "none", labels: ["n"] }), few],
+      async () => {
+        rests++;
+        many.add(1, "0");
+      },
+    );
+    expect(body).toBe(
+      [
+        "# HELP few few\n# TYPE few gauge\nfew 0",
+        `# HELP many_total many\n# TYPE many_total counter\n${all.join("\n")}`,
+        "# HELP none none\n# TYPE none counter",
+        "# HELP few few\n# TYPE few gauge\nfew 0\n",
+      ].join("\n\n"),
+    );
+    expect(rests).toBe(3);
+  });
+
   test("refuses a record with the wrong labels", () => {
     const counter = new Counter({ name: "c", help: "c", labels: ["code"] });
     expect(() => counter.add(1)).toThrow("Cannot record c: its labels are [code]");
