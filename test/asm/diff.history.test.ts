@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { OWNER_NODE } from "../../asm/layout.ts";
 import type { OperationList } from "../../src/core/core.ts";
@@ -16,6 +16,9 @@ import {
   slots,
 } from "./committed.ts";
 import { BUILDS, createTestCore } from "./fixture.ts";
+
+// Bun's own 5 s are too few on a busy machine for hundreds of random histories.
+setDefaultTimeout(120_000);
 
 const OWNERS = 4;
 const TABLES_TRIED = [

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { COMPARED_SAME, OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import {
   type Batch,
@@ -26,6 +26,9 @@ import {
   writeBatch,
 } from "./committed.ts";
 import { BUILDS, createTestCore } from "./fixture.ts";
+
+// Bun's own 5 s are too few on a busy machine for a core of its own for each of a hundred endpoints.
+setDefaultTimeout(120_000);
 
 for (const build of BUILDS)
   describe(`diff (${build})`, () => {

@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import type { ServiceId } from "../../src/types.ts";
 import { choose, type Hint, type ModelEndpoint, type ModelService } from "../model/select.ts";
 import { BUILDS, createTestCore } from "./fixture.ts";
 import { enterZone, putService, readChoices } from "./world.ts";
+
+// Bun's own 5 s are too few on a busy machine for every world of three endpoints.
+setDefaultTimeout(120_000);
 
 const HINTS: readonly Hint[] = ["none", "this", "other"];
 const TCP = 6;

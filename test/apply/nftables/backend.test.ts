@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Backend, CounterSink, SkeletonOptions } from "../../../src/apply/backend.ts";
 import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
@@ -22,6 +22,9 @@ import {
   type TestOperation,
 } from "../operations.ts";
 import { WORLD } from "../world.ts";
+
+// Bun's own 5 s are too few on a busy machine for transactions of fifty thousand elements.
+setDefaultTimeout(120_000);
 
 inFreshNetns();
 
