@@ -1,4 +1,5 @@
 /** Takes kube-proxy's rules out of nf_tables: the tables of its nftables mode, its chains of iptables-nft. */
+import type { Clock } from "../../clock.ts";
 import { SluiceError } from "../../errors.ts";
 import { ENOENT } from "../netlink/constants.ts";
 import { printRefusal, systemError } from "../netlink/errors.ts";
@@ -7,22 +8,27 @@ import { Batch } from "../nftables/batch.ts";
 import * as nft from "../nftables/constants.ts";
 import { type Attribute, writeAttributes } from "../nftables/expressions.ts";
 import { findLeftovers, isKubeProxyChain, type Leftovers, type Xtable } from "./chains.ts";
-import { NFT_FAMILIES, type NftFamily, type NftReader, type Pause } from "./nft-read.ts";
+import { NFT_FAMILIES, type NftFamily, type NftReader } from "./nft-read.ts";
 import { NOTHING, type Removal, removalOf } from "./removal.ts";
 
 /** The table of kube-proxy's nftables mode, in both families: kubernetes pkg/proxy/nftables/proxier.go. */
 export const KUBE_PROXY_TABLE = "kube-proxy";
 
 /**
- * Chains flushed or deleted in one transaction. A table of some hundred Services goes in one; where there are
- * more, the first one takes the jumps, after which no packet comes to the rest.
+ * Chains flushed or deleted in one transaction. The first one takes the jumps, after which no packet comes to
+ * the rest.
  */
-const CHAINS_AT_ONCE = 1000;
+const CHAINS_AT_ONCE = 250;
+/**
+ * Between two transactions: who watches nf_tables, as we do ourselves, hears of every rule that goes, and must
+ * have the time to.
+ */
+const REST_MS = 10;
 
 interface Tools {
   readonly socket: NetlinkSocket;
   readonly reader: NftReader;
-  readonly pause: Pause;
+  readonly clock: Clock;
 }
 
 /** Deletes table `kube-proxy` of a family. @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
@@ -52,7 +58,7 @@ export async function removeChains(
 }
 
 async function deleteAll(
-  { socket, pause }: Tools,
+  { socket, clock }: Tools,
   family: NftFamily,
   table: Xtable,
   { jumps, chains }: Leftovers<bigint>,
@@ -67,12 +73,17 @@ async function deleteAll(
       [nft.NFTA_RULE_HANDLE, id],
     ]);
   }
+  const commit = () => {
+    if (send(batch, socket, what)) return;
+    const rule = "nobody else may change them meanwhile: some are gone";
+    throw new SluiceError("NETLINK_REFUSED", `Cannot ${what}: ${rule}`);
+  };
   const each = async (type: number, attributes: (chain: string) => readonly Attribute[]) => {
     for (const chain of chains) {
       if (batch.count >= CHAINS_AT_ONCE) {
-        send(batch, socket, what);
+        commit();
         batch.begin();
-        await pause();
+        await new Promise<void>((resolve) => clock.after(REST_MS, resolve));
       }
       write(batch, type, attributes(chain));
     }
@@ -85,12 +96,7 @@ async function deleteAll(
     [nft.NFTA_CHAIN_TABLE, table],
     [nft.NFTA_CHAIN_NAME, chain],
   ]);
-  if (!send(batch, socket, what)) {
-    throw new SluiceError(
-      "NETLINK_REFUSED",
-      `Cannot ${what}: nobody else may change them meanwhile: somebody does`,
-    );
-  }
+  commit();
 }
 
 function write(batch: Batch, type: number, attributes: readonly Attribute[]): void {

@@ -27,7 +27,6 @@ export async function removeKubeProxyRules(
   kinds: readonly RulesKind[] = ALL_KINDS,
 ): Promise<Removal> {
   const { clock, legacy = legacyTables() } = options;
-  const pause = pauseBy(clock);
   const done: Removal[] = [];
   const step = async (remove: () => Removal | Promise<Removal>) => {
     done.push(await attempt(remove));
@@ -35,7 +34,7 @@ export async function removeKubeProxyRules(
   await step(async () => {
     const ipvs = hasIpvs();
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
-    const tools = { socket, reader: new NftReader(socket, pause), pause };
+    const tools = { socket, reader: new NftReader(socket, pauseBy(clock)), clock };
     try {
       for (const family of FAMILIES_OF_NFT) {
         if (kinds.includes("nftables")) await step(() => removeTable(tools, family));

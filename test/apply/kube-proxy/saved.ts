@@ -132,3 +132,40 @@ export function savedRules(
     "",
   ].join("\n");
 }
+
+/** The table of its nftables mode, with one Service. */
+export function savedTable(
+  { name, clusterIp, nodePort, endpoints }: SavedService,
+  family: 4 | 6,
+  clusterCidr: string,
+): string {
+  const ip = family === 4 ? "ip" : "ip6";
+  const type = family === 4 ? "ipv4_addr" : "ipv6_addr";
+  const choices = endpoints.map((endpoint, index) => {
+    const [, address, port] = /^\[?(.*?)\]?:(\d+)$/.exec(endpoint) ?? [];
+    return `${index} : ${address} . ${port}`;
+  });
+  return `table ${ip} kube-proxy {
+    comment "rules for kube-proxy"
+    set cluster-ips { type ${type}; elements = { ${clusterIp} }; }
+    map service-ips { type ${type} . inet_proto . inet_service : verdict; }
+    map service-nodeports { type inet_proto . inet_service : verdict; }
+    chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
+    chain nat-output { type nat hook output priority -100; jump services; }
+    chain nat-postrouting { type nat hook postrouting priority 100; jump masquerading; }
+    chain services {
+      ${ip} daddr @cluster-ips ${ip} saddr != ${clusterCidr} jump mark-for-masquerade
+      ${ip} daddr . meta l4proto . th dport vmap @service-ips
+      fib daddr type local meta l4proto . th dport vmap @service-nodeports
+    }
+    chain mark-for-masquerade { mark set mark or 0x4000; }
+    chain masquerading { mark and 0x4000 != 0 mark set mark xor 0x4000 masquerade fully-random; }
+    chain external-${name} { jump mark-for-masquerade; goto service-${name}; }
+    chain service-${name} {
+      meta l4proto tcp dnat ${ip} addr . port to numgen random mod ${endpoints.length} map { ${choices.join(", ")} }
+    }
+  }
+  add element ${ip} kube-proxy service-ips { ${clusterIp} . tcp . 80 : goto service-${name} }
+  add element ${ip} kube-proxy service-nodeports { tcp . ${nodePort} : goto external-${name} }
+`;
+}

@@ -1,0 +1,132 @@
+/** The program takes over from a kube-proxy that was stopped: its rules serve until ours do, and go then. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  addressOf,
+  CLUSTER_CIDR,
+  clusterIp,
+  FAMILIES,
+  type Family,
+  type Pod,
+} from "../../netns/addresses.ts";
+import { nodePort, service, slices } from "../../netns/objects.ts";
+import { BINARY, Program } from "../../netns/program.ts";
+import { execute, World } from "../../netns/world.ts";
+import { answers, connect, eventually, type Target, takeTime } from "../../traffic/steps.ts";
+import { savedRules, savedTable } from "./saved.ts";
+
+takeTime();
+
+const PODS: readonly Pod[] = ["a1", "a2", "b1"];
+const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
+  { from: "a3", to: "clusterIP", number: 1, family },
+  { from: "outside", to: "clusterIP", number: 1, family },
+  { from: "outside", to: "node port", number: 1, family },
+]);
+
+let world: World;
+let program: Program;
+
+beforeAll(async () => {
+  world = await World.build({ prefix: "sl-takeover" });
+  program = new Program(world);
+  program.put([service({ name: "web", number: 1, type: "NodePort" }), ...slices("web", PODS)]);
+});
+afterAll(() => world?.close());
+
+/** What kube-proxy knew of the world's Service. */
+function known(family: Family) {
+  const endpoints = PODS.map((pod) => {
+    const address = addressOf(pod, family);
+    return family === 4 ? `${address}:8080` : `[${address}]:8080`;
+  });
+  return { name: "web", clusterIp: clusterIp(1, family), nodePort: nodePort(1), endpoints };
+}
+
+/** Puts kube-proxy's rules into node1; the result lists what is left of them. */
+async function putRules(mode: string): Promise<() => Promise<string>> {
+  const into = (command: string[], text: string) => execute(world.inside("node1", command), text);
+  for (const family of FAMILIES) {
+    if (mode === "nftables") {
+      await into(["nft", "-f", "-"], savedTable(known(family), family, CLUSTER_CIDR[family]));
+      continue;
+    }
+    const tool = (family === 4 ? "iptables" : "ip6tables") + mode.slice("iptables".length);
+    const text = savedRules([known(family)], CLUSTER_CIDR[family]);
+    await into([`${tool}-restore`, "--noflush"], text);
+  }
+  const tools =
+    mode === "nftables"
+      ? ["nft"]
+      : FAMILIES.map((family) => `${mode.replace("ip", family === 4 ? "ip" : "ip6")}-save`);
+  return async () => {
+    const list = (tool: string) =>
+      world.run("node1", tool === "nft" ? [tool, "list", "tables"] : [tool]);
+    const texts = await Promise.all(tools.map(list));
+    return texts.flatMap((text) => text.match(/.*(kube-proxy|KUBE-).*/g) ?? []).join("\n");
+  };
+}
+
+/** Connections to every target, one after the other, until told to stop; those that went wrong. */
+function keepConnecting() {
+  let running = true;
+  let done = 0;
+  const failed: string[] = [];
+  const all = TARGETS.map(async (target) => {
+    while (running) {
+      const { outcome } = await connect(world, target);
+      done += 1;
+      if (outcome !== "answered") failed.push(`${target.to} ${target.family}: ${outcome}`);
+    }
+  });
+  return {
+    done: () => done,
+    async stop(): Promise<string[]> {
+      running = false;
+      await Promise.all(all);
+      return failed;
+    },
+  };
+}
+
+const SOME = 200;
+
+describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
+  "after kube-proxy in mode %s",
+  (mode) => {
+    test("no connection fails while its rules are there, while both are, and when they are gone", async () => {
+      const left = await putRules(mode);
+      expect(await left()).not.toBe("");
+      for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
+      const traffic = keepConnecting();
+      try {
+        await eventually(
+          async () => traffic.done(),
+          (done) => done > SOME,
+        );
+        await program.start();
+        expect(await eventually(left, (text) => text === "")).toBe("");
+        const sofar = traffic.done();
+        await eventually(
+          async () => traffic.done(),
+          (done) => done > sofar + SOME,
+        );
+      } finally {
+        expect(await traffic.stop()).toEqual([]);
+      }
+      for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
+      expect(program.log()).toContain("Removed what kube-proxy left");
+      await program.stop();
+      const said = await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      expect(said).toBe("Removed the table inet sluice\n");
+    });
+
+    test("--cleanup removes what both left, a line each", async () => {
+      const left = await putRules(mode);
+      const said = await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      expect(said).toMatch(/^(Removed .*\n)+$/);
+      expect(await left()).toBe("");
+      const again = await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      expect(again).toBe("There was nothing to remove\n");
+    });
+  },
+);
