@@ -4,6 +4,8 @@
  * usage: npm run bench -- [--sizes 100,1000,10000] [--large] [--endpoints 5] [--changes 200]
  *                         [--upstream] [--only-upstream]
  *        npm run bench -- --micro [--sizes 10000]
+ *        npm run bench -- --drift [--sizes 1000,10000]
+ *        npm run bench -- --conntrack [--entries 10000,1000000]
  *
  *   --sizes      numbers of Services
  *   --large      50,000 Services as well
@@ -22,10 +24,12 @@ import { startControlPlane } from "../test/cluster/control-plane.ts";
 import { run } from "../test/cluster/daemon.ts";
 import { clusterIp, createNode, loadObjects } from "../test/cluster/objects.ts";
 import { Commits } from "./commits.ts";
+import { type ConntrackFigures, measureConntrack } from "./conntrack.ts";
+import { measureDrift, type Repair } from "./drift.ts";
 import { type Figures, measure, measureStart } from "./measures.ts";
 import { measurePieces, type Piece } from "./micro.ts";
 import { type Contestant, NODE, sluice, upstream, wipe, writeConfiguration } from "./proxies.ts";
-import { piecesTable, table } from "./report.ts";
+import { conntrackTable, piecesTable, repairsTable, table } from "./report.ts";
 
 const root = join(import.meta.dir, "..");
 const UPSTREAM_MAX = 10_000;
@@ -40,6 +44,9 @@ const { values: options } = parseArgs({
     upstream: { type: "boolean", default: false },
     "only-upstream": { type: "boolean", default: false },
     micro: { type: "boolean", default: false },
+    drift: { type: "boolean", default: false },
+    conntrack: { type: "boolean", default: false },
+    entries: { type: "string", default: "10000,1000000" },
   },
 });
 
@@ -88,14 +95,47 @@ async function measureSize(services: number, versions: Map<string, string>): Pro
   return results;
 }
 
+/** What somebody else changes, at this number of Services. */
+async function measureRepairs(services: number): Promise<Repair[]> {
+  const plane = await startControlPlane();
+  try {
+    await createNode(plane.api, NODE, plane.netns.address);
+    await loadObjects(plane, services, endpoints);
+    writeConfiguration(plane);
+    const commits = await Commits.watch(plane.netns.name, clusterIp(0), services);
+    try {
+      return await measureDrift({ plane, services, endpoints, changes: 0, commits }, sluice(root));
+    } finally {
+      commits.stop();
+    }
+  } finally {
+    await plane.stop();
+  }
+}
+
 const versions = new Map<string, string>();
 const results: Result[] = [];
 const pieces: Piece[] = [];
-for (const services of sizes) {
+const repairs: { [size: string]: readonly Repair[] } = {};
+const connections: ConntrackFigures[] = [];
+for (const entries of options.conntrack ? options.entries.split(",").map(Number) : []) {
+  const measured = await measureConntrack(root, entries);
+  if (typeof measured === "string") console.log(`\n${entries} connections: skipped: ${measured}`);
+  else connections.push(measured);
+}
+if (connections.length > 0) console.log(`\n${conntrackTable(connections)}`);
+for (const services of options.conntrack ? [] : sizes) {
   if (options.micro) {
     const measured = await measurePieces(services, endpoints);
     pieces.push(...measured);
     console.log(`\n${piecesTable(measured)}`);
+    continue;
+  }
+  if (options.drift) {
+    const size = `${services} × ${endpoints}`;
+    const measured = await measureRepairs(services);
+    repairs[size] = measured;
+    console.log(`\n${repairsTable(size, measured)}`);
     continue;
   }
   const measured = await measureSize(services, versions);
@@ -119,6 +159,9 @@ console.log(`\n${JSON.stringify(machine, undefined, 1)}`);
 const folder = join(root, "bench/results");
 mkdirSync(folder, { recursive: true });
 const path = join(folder, `${new Date().toISOString().replaceAll(":", "-")}.json`);
-writeFileSync(path, JSON.stringify({ machine, results, pieces }, undefined, 1));
+writeFileSync(
+  path,
+  JSON.stringify({ machine, results, pieces, repairs, connections }, undefined, 1),
+);
 console.log(relative(root, path));
 process.exit(0);

@@ -198,15 +198,16 @@ export function quantile(values: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
 }
 
-function memoryOf(pid: number): { resident: number; peak: number } {
+/** Mebibytes that are resident, and the most that ever were. */
+export function memoryOf(pid: number): { resident: number; peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const mebibytes = (field: string): number =>
     Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) / 1024;
   return { resident: mebibytes("VmRSS"), peak: mebibytes("VmHWM") };
 }
 
-/** Of the process and its dead children. */
-function cpuOf(pid: number): number {
+/** Milliseconds of processor time of the process and its dead children. */
+export function cpuOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const ticks = [11, 12, 13, 14].reduce((sum, field) => sum + Number(fields[field]), 0);

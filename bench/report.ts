@@ -1,3 +1,5 @@
+import type { ConntrackFigures } from "./conntrack.ts";
+import type { Repair } from "./drift.ts";
 import type { Figures } from "./measures.ts";
 import type { Piece } from "./micro.ts";
 
@@ -59,6 +61,46 @@ export function piecesTable(pieces: readonly Piece[]): string {
     show(wasm, "ms"),
     show(typescript, "ms"),
     `${(typescript / wasm).toFixed(1)}×`,
+  ]);
+  return drawn([header, header.map(() => "---"), ...lines]);
+}
+
+const CONNTRACK_ROWS: readonly {
+  readonly field: keyof ConntrackFigures;
+  readonly about: string;
+  readonly unit: Row["unit"];
+}[] = [
+  { field: "passMs", about: "pass: from begin to end", unit: "ms" },
+  { field: "loopMs", about: "pass: of the event loop", unit: "ms" },
+  { field: "cpuMs", about: "pass: processor time, with the kernel's", unit: "ms" },
+  { field: "read", about: "pass: entries read", unit: "" },
+  { field: "deleted", about: "pass: entries deleted", unit: "" },
+  { field: "memory", about: "pass: memory added at its peak", unit: "MiB" },
+  { field: "quietP50", about: "change, no pass running: manifest to kernel, p50", unit: "ms" },
+  { field: "quietP99", about: "change, no pass running: p99", unit: "ms" },
+  { field: "quietChanges", about: "change, no pass running: measured", unit: "" },
+  { field: "meanwhileP50", about: "change during a pass: p50", unit: "ms" },
+  { field: "meanwhileP99", about: "change during a pass: p99", unit: "ms" },
+  { field: "meanwhileMax", about: "change during a pass: longest", unit: "ms" },
+  { field: "meanwhileChanges", about: "change during a pass: measured", unit: "" },
+];
+
+/** Passes over the kernel's connections: a column for each size of its table. */
+export function conntrackTable(results: readonly ConntrackFigures[]): string {
+  const header = ["connections", ...results.map(({ entries }) => `${entries}`)];
+  const lines = CONNTRACK_ROWS.map(({ field, about, unit }) => [
+    about,
+    ...results.map((figures) => show(figures[field], unit)),
+  ]);
+  return drawn([header, header.map(() => "---"), ...lines]);
+}
+
+/** Repairs of drift.ts. */
+export function repairsTable(size: string, repairs: readonly Repair[]): string {
+  const header = [size, "p50", "most", "objects written"];
+  const lines = repairs.map(({ about, p50, most, writes }) => [
+    ...[about, show(p50, "ms"), show(most, "ms")],
+    show(writes, ""),
   ]);
   return drawn([header, header.map(() => "---"), ...lines]);
 }
