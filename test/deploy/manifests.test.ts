@@ -102,7 +102,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
     });
 
     test("changes the image and adds probes, and leaves all else as kubeadm has made it", async () => {
-      await plane.kubectl("apply", ...SERVER_SIDE, "-k", folder("kubeadm"));
+      await patch();
       const now = await daemonSet("kube-proxy");
       const [theirs] = before.spec?.template.spec?.containers ?? [];
       const [ours] = now.spec?.template.spec?.containers ?? [];
@@ -133,11 +133,28 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       await plane.kubectl("delete", "--wait=false", "-k", folder("cleanup"));
     }, 60_000);
 
-    test("does not make a DaemonSet where there is none", async () => {
-      await plane.kubectl("-n", "kube-system", "delete", "daemonset", "kube-proxy");
-      const applied = plane.kubectl("apply", ...SERVER_SIDE, "-k", folder("kubeadm"));
-      await expect(applied).rejects.toThrow(`"kube-proxy" is invalid`);
+    test("changes nothing the second time, also where kubectl apply has made the DaemonSet", async () => {
+      await plane.kubectl("apply", "-f", join(ROOT, "test/deploy/kubeadm.yaml"));
+      await patch();
+      const once = await daemonSet("kube-proxy");
+      expect(once.spec?.template.spec?.volumes).toHaveLength(3);
+      await patch();
+      expect((await daemonSet("kube-proxy")).metadata?.generation).toBe(
+        once.metadata?.generation as number,
+      );
     });
+
+    test("makes no DaemonSet where there is none", async () => {
+      await plane.kubectl("-n", "kube-system", "delete", "daemonset", "kube-proxy");
+      await expect(patch()).rejects.toThrow(`"kube-proxy" not found`);
+    });
+
+    /** The documented command. */
+    async function patch(): Promise<void> {
+      const text = await plane.kubectl("kustomize", folder("kubeadm"));
+      const what = ["-n", "kube-system", "patch", "daemonset", "kube-proxy"];
+      await plane.kubectl(...what, "--patch", text);
+    }
 
     /** What the DaemonSet controller keeps of each template (pkg/controller/daemon/update.go), for there is none here. */
     async function writeRevision(set: V1DaemonSet, revision: number): Promise<void> {
