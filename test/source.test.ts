@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { compileCore } from "../asm/compile.ts";
 import { systemClock } from "../src/clock.ts";
 import { createCore } from "../src/core/create.ts";
-import { prepareSource } from "../src/source.ts";
+import { type PreparedSource, prepareSource } from "../src/source.ts";
 import type { Source } from "../src/watch/source.ts";
 import { type Certificate, makeAuthority, makeCertificate } from "./cluster/certificates.ts";
 import { writeKubeconfig } from "./cluster/kubeconfig.ts";
@@ -35,17 +35,21 @@ beforeEach(async () => {
 
 afterEach(() => api.stop());
 
-async function open(...flags: string[]): Promise<Source> {
+async function prepare(...flags: string[]): Promise<PreparedSource> {
   const { config } = await resolve(flags);
-  const create = await prepareSource({
+  return prepareSource({
     config,
     core: createCore(module, { seed: 1, nodeName: "here" }),
     clock: systemClock,
     nodeName: "here",
     random: Math.random,
     environment: {},
+    meter: { answered() {}, completed() {} },
   });
-  return create({
+}
+
+function open({ createSource }: PreparedSource): Source {
+  return createSource({
     onChange() {},
     onNode() {},
     onServiceCidrs() {},
@@ -69,7 +73,7 @@ describe("an API server", () => {
       "true",
     ],
   ] as const)("is %s", async (_what, flags, sendInitialEvents) => {
-    const source = await open("--kubeconfig", kubeconfig(), ...flags);
+    const source = open(await prepare("--kubeconfig", kubeconfig(), ...flags));
     source.start();
     await until("four resources are asked for", () => api.seen.length >= 4);
     source.stop();
@@ -79,12 +83,12 @@ describe("an API server", () => {
     expect(first).toEqual(Array(4).fill(sendInitialEvents));
   });
 
-  test("can be written to by who knows the source", async () => {
-    const source = await open("--kubeconfig", kubeconfig());
-    expect(source.access?.server).toBe(`https://127.0.0.1:${api.port}`);
+  test("can be written to", async () => {
+    const { access } = await prepare("--kubeconfig", kubeconfig());
+    expect(access?.server).toBe(`https://127.0.0.1:${api.port}`);
   });
 });
 
 test("a directory of manifests is no server", async () => {
-  expect((await open("--manifests", folder)).access).toBeUndefined();
+  expect((await prepare("--manifests", folder)).access).toBeUndefined();
 });

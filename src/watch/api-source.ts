@@ -116,7 +116,6 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
   ];
 
   return {
-    access,
     start() {
       for (const each of reflectors) each.start();
     },

@@ -2,7 +2,6 @@
 
 import type { JsonObject } from "../json.ts";
 import type { TellProblems } from "../types.ts";
-import type { ClusterAccess } from "./access.ts";
 
 export interface SourceEvents {
   /** Objects went into the core: there may be dirty Services. Comes often during an initial read. */
@@ -33,8 +32,6 @@ export interface SourceStatus {
 export interface Source {
   start(): void;
   stop(): void;
-  /** The API server it reads from, for whoever writes to it; absent where there is none. */
-  readonly access?: ClusterAccess;
   readonly synced: boolean;
   status(): SourceStatus;
 }
