@@ -3,7 +3,7 @@
  * log reads ours: `I1124 11:40:00.123456 1 loop.ts] Synced services=12 outcome="applied"`. JSON has the
  * keys of upstream's --logging-format=json.
  */
-import type { ModuleVerbosity } from "./config.ts";
+import type { Config, ModuleVerbosity } from "./config.ts";
 import { messageOf, SluiceError } from "./errors.ts";
 
 /** Values of a line. Undefined ones are left out. */
@@ -41,6 +41,12 @@ export interface LogSettings {
   readonly format: "text" | "json";
   /** As klog has it: a level can only rise by it, and the first pattern that fits a file counts. */
   readonly vmodule?: readonly ModuleVerbosity[];
+}
+
+/** Of a configuration. */
+export function logSettings(config: Config): LogSettings {
+  const { verbosity, logFormat, vmodule } = config;
+  return { verbosity, format: logFormat, vmodule };
 }
 
 export interface LogOptions extends LogSettings {

@@ -8,26 +8,20 @@ import { type AddressWatch, watchAddresses } from "./apply/netlink/addresses.ts"
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Core } from "./core/core.ts";
-import { createBackend } from "./dataplane.ts";
-import { messageOf, SluiceError } from "./errors.ts";
+import { createBackend, skeletonOptions } from "./dataplane.ts";
+import { SluiceError } from "./errors.ts";
 import { LARGE_SYNC_OPERATIONS, SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { releaseGarbage, releaseProgramText } from "./memory.ts";
 import { printCidr } from "./net/address.ts";
-import { ConnectionCounters } from "./observe/connections.ts";
-import { HealthTracker } from "./observe/health.ts";
-import { HealthChecks } from "./observe/health-checks.ts";
-import { Metrics } from "./observe/metrics.ts";
-import { NoLocalEndpoints } from "./observe/no-local-endpoints.ts";
-import { Problems } from "./observe/problems.ts";
-import type { LastSync } from "./observe/view.ts";
-import { prepareSource } from "./source.ts";
+import type { Observers } from "./observers.ts";
+import type { CreateSource } from "./source.ts";
 import { FrontendClaims } from "./state/claims.ts";
 import { SyncLoop, type SyncReport } from "./sync/loop.ts";
-import { Pacer } from "./sync/pacer.ts";
+import { type Pace, Pacer } from "./sync/pacer.ts";
 import { PlanInputs } from "./sync/plan-inputs.ts";
 import { Repairs } from "./sync/repairs.ts";
-import type { Cidr, Problem, TellProblems } from "./types.ts";
+import type { Cidr } from "./types.ts";
 import type { Source, SourceEvents } from "./watch/source.ts";
 
 export interface ProxyOptions {
@@ -37,8 +31,8 @@ export interface ProxyOptions {
   readonly log: Logger;
   /** This node's name, lower case. */
   readonly nodeName: string;
-  readonly random: () => number;
-  readonly environment: { readonly [name: string]: string | undefined };
+  readonly observers: Observers;
+  readonly createSource: CreateSource;
   /** A sync is complete, with this many operations. */
   readonly onSynced: (operations: number) => void;
   /** The process cannot go on: end it, so that its supervisor starts it afresh. */
@@ -54,11 +48,10 @@ const ADOPTIONS = {
 
 /**
  * Starts everything.
- * @throws SluiceError PERMISSION_DENIED, KERNEL_UNSUPPORTED, TABLE_FOREIGN, CONFIG_INVALID, KUBECONFIG_INVALID
+ * @throws SluiceError PERMISSION_DENIED, KERNEL_UNSUPPORTED, TABLE_FOREIGN
  */
-export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
-  const createSource = await prepareSource(options);
-  const proxy = new RunningProxy(options, createSource);
+export function startProxy(options: ProxyOptions): RunningProxy {
+  const proxy = new RunningProxy(options);
   try {
     proxy.start();
   } catch (error) {
@@ -68,18 +61,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   return proxy;
 }
 
-/** All the parts; the admin server looks at them through view.ts. */
+/** The parts of the flow; the admin server looks at them through view.ts. */
 export class RunningProxy {
-  readonly config: Config;
   readonly core: Core;
-  /** Milliseconds since the epoch. */
-  readonly startedAt: number;
-  readonly problems: Problems;
-  readonly health: HealthTracker;
-  readonly healthChecks = new HealthChecks();
-  readonly noLocalEndpoints = new NoLocalEndpoints();
-  readonly metrics: Metrics;
-  readonly connections: ConnectionCounters;
+  readonly observers: Observers;
   readonly inputs: PlanInputs;
   readonly source: Source;
   /** Resolves after the first sync. */
@@ -91,50 +76,30 @@ export class RunningProxy {
   readonly #flows: Flows;
   readonly #repairs: Repairs;
   readonly #resolveFirstSync: () => void;
-  readonly #tellProblems: TellProblems;
+  #config: Config;
   #backend: Backend;
   #addresses: AddressWatch | undefined;
   #syncing: { readonly loop: SyncLoop; readonly pacer: Pacer } | undefined;
   #adopted = false;
-  /** When the oldest change came that the sync under way does not cover, ms since the epoch. */
-  #queuedWhileRunning: number | undefined;
-  #lastSync: LastSync | undefined;
-  #failing = false;
   #watching = false;
 
-  constructor(options: ProxyOptions, createSource: (events: SourceEvents) => Source) {
-    const { config, core, clock, nodeName } = options;
+  constructor(options: ProxyOptions) {
+    const { config, core, clock, nodeName, observers } = options;
+    const { tellProblems: problems } = observers;
     const log = options.log.from("proxy.ts");
-    this.config = config;
     this.core = core;
+    this.observers = observers;
     this.#options = options;
     this.#log = log;
-    this.startedAt = clock.now();
-    this.problems = new Problems((problem) => sayProblem(log, problem));
-    this.#tellProblems = (events) => this.problems.report(events);
-    this.health = new HealthTracker(config.syncPeriodMs);
-    this.metrics = new Metrics(this.startedAt);
-    this.connections = new ConnectionCounters(core, config.endpointMetricsLimit, (error) =>
-      log.warn("Could not read what was counted; the metrics of connections stand still", {
-        error: messageOf(error),
-      }),
-    );
+    this.#config = config;
     this.#claims = new FrontendClaims((id) => core.serviceKey(id));
-    this.inputs = new PlanInputs({
-      core,
-      claims: this.#claims,
-      nodeName,
-      bindAddress: config.bindAddress,
-      nodePortAddresses: config.nodePortAddresses,
-      externalIPs: config.externalIPs,
-      problems: this.#tellProblems,
-    });
+    this.inputs = new PlanInputs({ core, claims: this.#claims, nodeName, ...config, problems });
     this.#flows = new Flows({
       core,
       clock,
       log,
       report: (report) => {
-        this.metrics.flowsChecked(report);
+        observers.metrics.flowsChecked(report);
         log.debug(2, "Looked for connections that lead to nobody", { ...report });
       },
     });
@@ -143,15 +108,16 @@ export class RunningProxy {
     this.firstSync = first.promise;
     this.#resolveFirstSync = first.resolve;
     this.#backend = createBackend(config, []);
-    this.source = createSource(this.#events());
+    this.source = options.createSource(this.#events());
+  }
+
+  /** In effect now. */
+  get config(): Config {
+    return this.#config;
   }
 
   get backend(): Backend {
     return this.#backend;
-  }
-
-  lastSync(): LastSync | undefined {
-    return this.#lastSync;
   }
 
   /** Probes the kernel, adopts what is there, and begins to watch. Throws as `startProxy` does. */
@@ -168,6 +134,20 @@ export class RunningProxy {
     this.#log.info("Watching", { source: this.source.status().name, node: nodeName });
   }
 
+  /** Takes up another configuration, in which nothing differs that only a new process can take up. */
+  configure(config: Config): void {
+    this.#config = config;
+    this.observers.configure(config);
+    this.inputs.configure(config);
+    const { podCidrs } = this.inputs.node;
+    const options = skeletonOptions(config, podCidrs);
+    // Before the first sync there is no loop; its first look at the kernel puts the chains right.
+    this.#backend.reconfigure(options);
+    this.#syncing?.loop.reread();
+    this.#syncing?.pacer.configure(paceOf(config));
+    this.#request();
+  }
+
   /** Stops watching and syncing. The rules stay. */
   stop(): void {
     this.source.stop();
@@ -179,13 +159,13 @@ export class RunningProxy {
   }
 
   get #needsNode(): boolean {
-    return this.config.detectLocal.mode === "NodeCIDR";
+    return this.#config.detectLocal.mode === "NodeCIDR";
   }
 
   #adopt(): void {
     if (this.#adopted) return;
     this.#adopted = true;
-    this.#backend.countDeleted(this.connections.take);
+    this.#backend.countDeleted(this.observers.connections.take);
     const { outcome, elements } = this.#backend.start(this.core);
     this.#log.info(ADOPTIONS[outcome], { elements });
     // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
@@ -195,11 +175,7 @@ export class RunningProxy {
 
   /** Something changed: there is to be a sync. */
   #request(): void {
-    const now = this.#options.clock.now();
-    this.health.queued(now);
-    this.metrics.queued(now);
-    this.metrics.changedTo(this.core.changeCounts());
-    this.#queuedWhileRunning ??= now;
+    this.observers.queued();
     this.#syncing?.pacer.request();
   }
 
@@ -217,7 +193,7 @@ export class RunningProxy {
         this.inputs.setServiceCidrs(cidrs);
         this.#request();
       },
-      onProblems: this.#tellProblems,
+      onProblems: this.observers.tellProblems,
       onFatal,
       onSynced: () => {
         try {
@@ -246,7 +222,7 @@ export class RunningProxy {
     const { core } = this;
     if (this.#needsNode) {
       this.#backend.close();
-      this.#backend = createBackend(this.config, this.inputs.node.podCidrs);
+      this.#backend = createBackend(this.#config, this.inputs.node.podCidrs);
     }
     this.#adopt();
     const loop = this.#createLoop();
@@ -261,7 +237,7 @@ export class RunningProxy {
   }
 
   #createLoop(): SyncLoop {
-    const { core, inputs, problems } = this;
+    const { core, inputs, observers } = this;
     const claims = this.#claims;
     return new SyncLoop({
       core,
@@ -271,13 +247,13 @@ export class RunningProxy {
       context: () => inputs.context(),
       nodeVersion: () => inputs.version(),
       selected: (id, service, choices, localReady) => {
-        const subject = `Service ${core.serviceKey(id)}`;
-        problems.replace(subject, "FRONTEND_TAKEN", service ? claims.problems(service) : []);
-        this.healthChecks.update(id, service, localReady);
-        this.noLocalEndpoints.update(id, service, choices);
+        const taken = service ? claims.problems(service) : [];
+        observers.problems.replace(`Service ${core.serviceKey(id)}`, "FRONTEND_TAKEN", taken);
+        observers.healthChecks.update(id, service, localReady);
+        observers.noLocalEndpoints.update(id, service, choices);
       },
       flowsChanged: () => this.#flows.changed(),
-      problems: this.#tellProblems,
+      problems: observers.tellProblems,
       wake: () => this.#request(),
       report: (report) => this.#synced(report),
     });
@@ -287,12 +263,11 @@ export class RunningProxy {
     const { clock, onFatal } = this.#options;
     return new Pacer({
       clock,
-      minIntervalMs: this.config.minSyncMs,
+      ...paceOf(this.#config),
       restMsMax: SYNC_REST_MS_MAX,
       retryMs: SYNC_RETRY_MS,
-      retryMsMax: this.config.syncPeriodMs,
       run: async () => {
-        this.#queuedWhileRunning = undefined;
+        this.observers.syncing();
         try {
           return await loop.run();
         } catch (error) {
@@ -305,43 +280,18 @@ export class RunningProxy {
   }
 
   #synced(report: SyncReport): void {
-    const now = this.#options.clock.now();
-    this.metrics.synced(report, now);
-    if (report.outcome === "failed") {
-      const said = "Could not sync; the kernel keeps what it has, and this is retried";
-      if (!this.#failing) this.#log.error(said, report.error);
-      this.#failing = true;
-      return;
-    }
-    if (this.#failing) this.#log.info("Syncing again");
-    this.#failing = false;
-    this.health.committed(now, this.#queuedWhileRunning);
-    this.healthChecks.publish();
+    if (!this.observers.synced(report)) return;
     if (!this.#watching) this.#backend.watch((change) => this.#repairs.changed(change));
     this.#watching = true;
     this.#resolveFirstSync();
     this.#options.onSynced(report.operations);
-    if (report.outcome === "nothing") return;
-    this.#lastSync = { at: now, report };
-    this.#log.debug(2, "Synced", {
-      outcome: report.outcome,
-      services: report.owners,
-      operations: report.operations,
-      transactions: report.transactions,
-      kernelMs: round(report.kernelMs),
-      durationMs: round(report.durationMs),
-    });
   }
 }
 
-function sayProblem(log: Logger, { subject, code, field, message }: Problem): void {
-  log.warn(message, { subject, code, ...(field !== "" && { field }) });
+function paceOf({ minSyncMs, syncPeriodMs }: Config): Pace {
+  return { minIntervalMs: minSyncMs, retryMsMax: syncPeriodMs };
 }
 
 function cidrText(cidrs: readonly Cidr[]): string {
   return cidrs.map(printCidr).join(",");
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
 }

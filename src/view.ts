@@ -14,39 +14,44 @@ export interface ViewOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** For /flagz: every flag and its value. */
-  readonly flags?: { readonly [name: string]: string };
+  readonly flags: { readonly [name: string]: string };
+  /** Short texts for the health body: what is not as it should be on this node. */
+  readonly notices: () => readonly string[];
 }
 
-export function createView({ proxy, version, now, flags = {} }: ViewOptions): ReadOnlyView {
-  const { config, core, inputs, source, health, problems, metrics, connections } = proxy;
+export function createView(options: ViewOptions): ReadOnlyView {
+  const { proxy, version, now, flags, notices } = options;
+  const { core, inputs, source, observers } = proxy;
+  const { health, problems, metrics, connections } = observers;
   const counts = (): Counts => ({
     services: core.serviceCount(),
     slices: core.sliceCount(),
     endpoints: core.endpointCount(),
     elements: elementCounts(proxy),
     coreBytes: core.memoryBytes(),
-    noLocalEndpoints: proxy.noLocalEndpoints.counts(),
+    noLocalEndpoints: observers.noLocalEndpoints.counts(),
   });
   return {
     version,
-    startedAt: proxy.startedAt,
+    startedAt: observers.startedAt,
     now,
-    config: () => config,
+    config: () => proxy.config,
     health: () => health.at(now()),
     // Without a control plane there need be no Node object, and nobody who would mark it for deletion.
     node: () => ({
       name: inputs.node.name,
-      eligible: inputs.nodeSeen ? inputs.node.eligible : config.manifests !== "",
+      eligible: inputs.nodeSeen ? inputs.node.eligible : proxy.config.manifests !== "",
     }),
     sources: () => [source.status()],
     counts,
-    lastSync: () => proxy.lastSync(),
+    lastSync: () => observers.lastSync,
     problems: () => problems.list(),
-    notices: () => [],
+    notices,
     flags: () => flags,
     service: (namespace, name) => describeService(core, namespace, name, problems.list()),
     async metrics() {
       const patience = new Promise<void>((done) => systemClock.after(SCRAPE_PATIENCE_MS, done));
+      const { config } = proxy;
       if (config.counters) await connections.collect(proxy.backend, patience);
       return expose(
         scrapedInstruments({
@@ -54,7 +59,7 @@ export function createView({ proxy, version, now, flags = {} }: ViewOptions): Re
           connections,
           config,
           version,
-          startedAt: proxy.startedAt,
+          startedAt: observers.startedAt,
           counts: counts(),
           problems: problems.list(),
           sources: [source.status()],

@@ -31,7 +31,7 @@ const FRONTEND_TABLES = new Set(["frontends", "outside", "nodeports", "nodeports
 
 export class ConnectionCounters {
   readonly #core: CountingCore;
-  readonly #endpointLimit: number;
+  #endpointLimit: number;
   readonly #portLimit: number;
   readonly #failed: (error: unknown) => void;
   /** By `namespace/name`: an id may be given to another Service later. */
@@ -54,6 +54,11 @@ export class ConnectionCounters {
     this.#endpointLimit = endpointLimit;
     this.#portLimit = portLimit;
     this.#failed = failed;
+  }
+
+  /** Another `endpointLimit`, while the proxy runs. */
+  configure(endpointLimit: number): void {
+    this.#endpointLimit = endpointLimit;
   }
 
   /**

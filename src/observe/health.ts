@@ -16,12 +16,17 @@ export interface Health {
 
 /** Times are milliseconds since the epoch, and always passed in. */
 export class HealthTracker {
-  readonly #patienceMs: number;
+  #patienceMs: number;
   #lastUpdated: number | undefined;
   #queuedSince: number | undefined;
 
   /** `syncPeriodMs`: syncPeriod of the configuration; a change may wait for twice as long. */
   constructor(syncPeriodMs: number) {
+    this.#patienceMs = 2 * syncPeriodMs;
+  }
+
+  /** Another syncPeriod, while the proxy runs. */
+  configure(syncPeriodMs: number): void {
     this.#patienceMs = 2 * syncPeriodMs;
   }
 

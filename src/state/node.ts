@@ -61,7 +61,8 @@ export function readNode(object: unknown): NodeReading {
     textAt(metadata, "deletionTimestamp") === "" &&
     !listAt(spec, "taints").some((taint) => textAt(taint, "key") === DELETION_TAINT);
   const zone = textAt(objectAt(metadata, "labels"), ZONE_LABEL);
-  return { facts: { name, primary, zone, podCidrs, eligible }, problems };
+  const uid = textAt(metadata, "uid");
+  return { facts: { name, uid, primary, zone, podCidrs, eligible }, problems };
 }
 
 /** kube-proxy's bindAddress is no listener but overrides the node's own address of its family. */

@@ -4,10 +4,16 @@
  */
 import type { Clock } from "../clock.ts";
 
-export interface PacerOptions {
-  readonly clock: Clock;
-  /** kube-proxy's minSyncPeriod: least time from the end of one run to the start of the next, in ms. */
+/** What the configuration says of pace, in ms. */
+export interface Pace {
+  /** kube-proxy's minSyncPeriod: least time from the end of one run to the start of the next. */
   readonly minIntervalMs: number;
+  /** Longest wait of a retry. */
+  readonly retryMsMax: number;
+}
+
+export interface PacerOptions extends Pace {
+  readonly clock: Clock;
   /**
    * After a run that took t ms, the next waits for t ms too, up to this many: a burst of changes is
    * coalesced in proportion to what a run costs, and half of the time stays free for everything else.
@@ -15,13 +21,13 @@ export interface PacerOptions {
   readonly restMsMax: number;
   /** First wait after a failed run; doubles with each further failure up to `retryMsMax`. */
   readonly retryMs: number;
-  readonly retryMsMax: number;
   /** One run; true if everything that was asked for is done. Must not throw. */
   readonly run: () => Promise<boolean>;
 }
 
 export class Pacer {
   readonly #options: PacerOptions;
+  #pace: Pace;
   #state: "idle" | "scheduled" | "running" | "stopped" = "idle";
   #requestedWhileRunning = false;
   #earliest = 0;
@@ -30,6 +36,12 @@ export class Pacer {
 
   constructor(options: PacerOptions) {
     this.#options = options;
+    this.#pace = options;
+  }
+
+  /** Another pace from the next run on. */
+  configure(pace: Pace): void {
+    this.#pace = pace;
   }
 
   /** Something changed. Cheap; call it for every event. */
@@ -56,13 +68,14 @@ export class Pacer {
   }
 
   async #run(): Promise<void> {
-    const { clock, minIntervalMs, restMsMax, retryMs, retryMsMax, run } = this.#options;
+    const { clock, restMsMax, retryMs, run } = this.#options;
     this.#state = "running";
     this.#requestedWhileRunning = false;
     const started = clock.monotonic();
     const done = await run();
     if (this.#stopped()) return;
     const ended = clock.monotonic();
+    const { minIntervalMs, retryMsMax } = this.#pace;
     const rest = Math.max(minIntervalMs, Math.min(ended - started, restMsMax));
     this.#failures = done ? 0 : this.#failures + 1;
     const retry = done ? 0 : Math.min(retryMs * 2 ** (this.#failures - 1), retryMsMax);

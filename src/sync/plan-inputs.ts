@@ -142,7 +142,7 @@ export class PlanInputs {
 }
 
 function unknownNode(name: string): NodeFacts {
-  return { name, primary: {}, zone: "", podCidrs: [], eligible: false };
+  return { name, uid: "", primary: {}, zone: "", podCidrs: [], eligible: false };
 }
 
 function primaryText({ primary }: NodeFacts): string {

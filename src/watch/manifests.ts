@@ -5,9 +5,9 @@
 import { resolve } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { ObjectKind, ObjectStream } from "../core/core.ts";
+import { watchDirectory } from "../directory.ts";
 import { isDefect, messageOf, SluiceError } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
-import { watchDirectory } from "../directory.ts";
 import { DRAFT_MS } from "../limits.ts";
 import { Reports } from "../reports.ts";
 import type { Problem } from "../types.ts";

@@ -200,6 +200,15 @@ export const LAYERS: readonly Layer[] = [
 ];
 
 /** What may import everything: the program's wiring. */
-export const WIRING = ["main", "cli", "proxy", "dataplane", "source", "view"].map(
-  (name) => `src/${name}.ts`,
-);
+export const WIRING = [
+  "main",
+  "cli",
+  "daemon",
+  "surroundings",
+  "remove-everything",
+  "proxy",
+  "observers",
+  "dataplane",
+  "source",
+  "view",
+].map((name) => `src/${name}.ts`);

@@ -17,8 +17,8 @@ export interface KubeProxyRulesOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly problems: TellProblems;
-  /** Config.removeKubeProxyRules */
-  readonly remove: boolean;
+  /** Config.removeKubeProxyRules, as of now. */
+  readonly remove: () => boolean;
   /** In place of the kernel. */
   readonly find?: () => Promise<readonly Finding[]>;
   readonly removeRules?: (kinds: readonly RulesKind[]) => Promise<Removal>;
@@ -101,7 +101,7 @@ export class KubeProxyRules {
     this.#cancel();
     try {
       const found = await this.#present();
-      this.#tell(this.#synced && this.#options.remove ? await this.#clean(found) : found);
+      this.#tell(this.#synced && this.#options.remove() ? await this.#clean(found) : found);
       this.#log.again(CANNOT_LOOK);
     } catch (error) {
       if (!(error instanceof SluiceError)) throw error;
@@ -162,7 +162,7 @@ export class KubeProxyRules {
   #fateOf({ kind }: Finding): Fate {
     if (kind === "other") return "told";
     if (kind === "unreadable") return "unreadable";
-    if (!this.#options.remove) return "stays";
+    if (!this.#options.remove()) return "stays";
     if (!this.#synced) return "goes";
     return this.#pending.has(kind) ? "failed" : "alive";
   }

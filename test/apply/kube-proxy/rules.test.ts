@@ -50,7 +50,7 @@ class Node {
       clock: this.clock,
       log,
       problems: (events) => this.problems.report(events),
-      remove,
+      remove: () => remove,
       find: async () => {
         this.looks++;
         if (this.unreadable !== undefined) throw this.unreadable;

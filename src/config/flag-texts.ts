@@ -1,0 +1,32 @@
+/** Every flag with its value, as upstream's /flagz shows them. */
+import { defaultText } from "./default-text.ts";
+import { printDuration } from "./duration.ts";
+import type { FieldType, FieldValue } from "./fields.ts";
+import type { FlagValues } from "./flag-values.ts";
+import { FLAGS } from "./flags.ts";
+
+/** What was given on the command line, and of all other flags the default. */
+export function flagTexts(flags: FlagValues): { readonly [name: string]: string } {
+  return Object.fromEntries(
+    FLAGS.map(({ name, type, fields = [] }) => {
+      const given = flags.get(name);
+      const [field] = fields;
+      const fallback = field === undefined ? "" : defaultText(field);
+      const unset = fallback === "" && type === "boolean" ? "false" : fallback;
+      return [name, given === undefined ? unset : textOf(type, given)];
+    }),
+  );
+}
+
+function textOf(type: FieldType, value: FieldValue): string {
+  if (type === "duration" && typeof value === "number") return printDuration(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  const entries = Array.isArray(value) ? value : Object.entries(value);
+  return entries.map((entry) => textOfEntry(entry)).join(",");
+}
+
+/** Of a mapping, or of --vmodule: `name=value`. */
+function textOfEntry(entry: unknown): string {
+  if (typeof entry !== "object" || entry === null) return String(entry);
+  return Object.values(entry).join("=");
+}

@@ -1,0 +1,142 @@
+/** The program while it serves: everything made in the order in which it is needed, until a signal ends it. */
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import corePath from "../asm/out/core.release.wasm" with { type: "file" };
+import { adminDue } from "./admin/due.ts";
+import { lockNetworkNamespace } from "./apply/lock.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type { FlagValues } from "./config/flag-values.ts";
+import { type Resolved, resolveConfig } from "./config/resolve.ts";
+import type { Core } from "./core/core.ts";
+import { createCore } from "./core/create.ts";
+import { createBackend } from "./dataplane.ts";
+import { SluiceError } from "./errors.ts";
+import { initializeHost } from "./host/initialize.ts";
+import { Notifier } from "./host/notify.ts";
+import { HostSettings } from "./host/settings.ts";
+import { createLogger, type LogRoot, logSettings, writeStderr } from "./log.ts";
+import { MemoryKeeper, releaseProgramText } from "./memory.ts";
+import { EventOutbox } from "./observe/event-outbox.ts";
+import { Observers } from "./observers.ts";
+import { startProxy } from "./proxy.ts";
+import { prepareSource } from "./source.ts";
+import { Surroundings } from "./surroundings.ts";
+
+/** SIGHUP too: a terminal that closes must not end the program without a word. */
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+/** As long as a timer can be. */
+const FOREVER_MS = 2 ** 31 - 1;
+/** A process that ends over something that an Event tells of waits so long for it to be sent. */
+const LAST_EVENT_MS = 1000;
+
+/**
+ * Resolves when everything has been started; it then serves until a signal ends the process.
+ * @throws SluiceError whatever keeps it from starting
+ */
+export async function serve(flags: FlagValues, version: string): Promise<void> {
+  const clock = systemClock;
+  const resolved = await resolveConfig(flags, (path) => readFile(path, "utf8"));
+  const { config } = resolved;
+  const log = beginLog(resolved, version, clock);
+  const unlock = lockNetworkNamespace();
+  const events = new EventOutbox(() => clock.now());
+  const onFatal = endOn(log, events);
+  const nodeName = (config.hostnameOverride || hostname()).trim().toLowerCase();
+  const core = await loadCore(nodeName);
+  releaseProgramText();
+
+  const observers = new Observers({ config, core, clock, log: log.from("observers.ts") });
+  const { createSource, access } = await prepareSource({
+    ...{ config, core, clock, nodeName },
+    random: Math.random,
+    environment: process.env,
+    meter: observers.metrics.restClient,
+  });
+  const memory = new MemoryKeeper(clock);
+  const host = new HostSettings({ log, problems: observers.tellProblems });
+  host.adjustOomScore(config.oomScoreAdj);
+  const proxy = startProxy({
+    ...{ config, core, log, nodeName, clock, observers, createSource, onFatal },
+    onSynced: (operations) => memory.worked(operations),
+  });
+  // What the proxy has just tried of the kernel has loaded connection tracking.
+  host.tuneConntrack(config.conntrack);
+  const notifier = new Notifier({
+    ...{ environment: process.env, pid: process.pid, clock, log },
+    // Another process would not have an API server sooner.
+    healthy: () => {
+      const { healthy, lastUpdated } = observers.health.at(clock.now());
+      return healthy || lastUpdated === undefined;
+    },
+  });
+  void proxy.firstSync.then(() => notifier.ready(`serving ${core.serviceCount()} Services`));
+  const surroundings = new Surroundings({
+    ...{ proxy, host, log, clock, events, access, nodeName, resolved, flags, version, onFatal },
+  });
+  const stop = (signal: string) => {
+    log.info("Stopping; the rules stay in the kernel", { signal });
+    notifier.stopping();
+    surroundings.stop();
+    proxy.stop();
+    unlock();
+    process.exit(0);
+  };
+  for (const signal of STOP_SIGNALS) process.once(signal, () => stop(signal));
+
+  await adminDue({
+    firstSync: proxy.firstSync,
+    connected: () => proxy.source.status().connected,
+    clock,
+  });
+  await surroundings.start();
+}
+
+/**
+ * --init-only: what takes all rights, for a run after it that has fewer. Asks no API server.
+ * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED
+ */
+export async function initialize(flags: FlagValues, version: string): Promise<void> {
+  const resolved = await resolveConfig(flags, (path) => readFile(path, "utf8"));
+  const { config } = resolved;
+  const log = beginLog(resolved, version, systemClock);
+  const core = await loadCore("");
+  const { tellProblems } = new Observers({ config, core, clock: systemClock, log });
+  const host = new HostSettings({ log, problems: tellProblems });
+  const backend = createBackend(config, []);
+  log.info(initializeHost(config, host, () => backend.probe()));
+  backend.close();
+}
+
+function beginLog({ config, notes }: Resolved, version: string, clock: Clock): LogRoot {
+  const log = createLogger({
+    ...logSettings(config),
+    now: () => clock.now(),
+    write: writeStderr,
+    pid: process.pid,
+  });
+  log.info("Starting", { version });
+  for (const { severity, message, fields } of notes) log[severity](message, fields);
+  return log;
+}
+
+async function loadCore(nodeName: string): Promise<Core> {
+  const module = new WebAssembly.Module(await readFile(corePath));
+  const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+  return createCore(module, { seed, nodeName });
+}
+
+/** Ends the process over what it cannot go on with, and sees to it that nothing else keeps it from ending. */
+function endOn(log: LogRoot, events: EventOutbox): (error: unknown) => void {
+  const onFatal = (error: unknown) => {
+    log.error("Cannot go on; the rules stay as they are", error);
+    // Only an address that cannot be bound leaves a process that is able to say more.
+    const telling = error instanceof SluiceError && error.code === "LISTEN_FAILED";
+    if (telling) void events.flush(LAST_EVENT_MS).then(() => process.exit(1));
+    else process.exit(1);
+  };
+  process.on("uncaughtException", onFatal);
+  process.on("unhandledRejection", onFatal);
+  // Timers and sockets here hold no process alive: while everything waits to try again, this does.
+  setInterval(() => {}, FOREVER_MS);
+  return onFatal;
+}

@@ -1,0 +1,36 @@
+/** `--cleanup`, wired: our table, and what kube-proxy left. */
+import { cleanUp } from "./apply/cleanup.ts";
+import { removeKubeProxyRules } from "./apply/kube-proxy/remove.ts";
+import { createNftablesBackend } from "./apply/nftables/backend.ts";
+import { systemClock } from "./clock.ts";
+
+/** Lines to print of what was done, and of what failed. */
+export interface RemovalReport {
+  readonly lines: readonly string[];
+  readonly errors: readonly string[];
+}
+
+/** @throws SluiceError ALREADY_RUNNING, before anything was touched */
+export async function removeEverything(): Promise<RemovalReport> {
+  // Which rules it would make does not matter to a backend that only removes them.
+  const backend = createNftablesBackend({
+    masqueradeBit: 0,
+    masqueradeAll: false,
+    dropInvalid: false,
+    counters: false,
+    detector: { kind: "cidr" },
+  });
+  // Waits between two transactions hold no process alive.
+  const alive = setInterval(() => {}, 1000);
+  try {
+    const { removed, notes, failures } = await cleanUp(backend, () =>
+      removeKubeProxyRules({ clock: systemClock }),
+    );
+    const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
+    if (lines.length === 0 && failures.length === 0) lines.push("There was nothing to remove");
+    return { lines, errors: failures.map(({ message }) => message) };
+  } finally {
+    clearInterval(alive);
+    backend.close();
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * What a serving proxy has around it and does not wait for: the HTTP servers, Events, a look at other proxies'
+ * rules, and the configuration file. All of it is loaded once the rules are in the kernel, or have to wait.
+ */
+import type { RunningAdmin } from "./admin/start.ts";
+import type { KubeProxyRules } from "./apply/kube-proxy/rules.ts";
+import type { Clock } from "./clock.ts";
+import { flagTexts } from "./config/flag-texts.ts";
+import { type FlagValues, textOfFlag } from "./config/flag-values.ts";
+import type { ConfigFollower } from "./config/follow.ts";
+import type { Resolved } from "./config/resolve.ts";
+import type { Config } from "./config.ts";
+import { messageOf } from "./errors.ts";
+import type { HostSettings } from "./host/settings.ts";
+import { type LogRoot, logSettings } from "./log.ts";
+import type { EventOutbox } from "./observe/event-outbox.ts";
+import {
+  healthServerFailed,
+  metricsServerFailed,
+  nodeReference,
+  serviceHealthCheckFailed,
+  started,
+} from "./observe/events.ts";
+import type { RunningProxy } from "./proxy.ts";
+import { createView } from "./view.ts";
+import type { ClusterAccess } from "./watch/access.ts";
+
+export interface SurroundingsOptions {
+  readonly proxy: RunningProxy;
+  readonly host: HostSettings;
+  readonly log: LogRoot;
+  readonly clock: Clock;
+  readonly events: EventOutbox;
+  /** Undefined without an API server: then there are no Events. */
+  readonly access: ClusterAccess | undefined;
+  readonly nodeName: string;
+  /** What the process started with. */
+  readonly resolved: Resolved;
+  readonly flags: FlagValues;
+  readonly version: string;
+  readonly onFatal: (error: unknown) => void;
+}
+
+export class Surroundings {
+  readonly #options: SurroundingsOptions;
+  #admin: RunningAdmin | undefined;
+  #others: KubeProxyRules | undefined;
+  #follower: ConfigFollower | undefined;
+  #stopped = false;
+
+  constructor(options: SurroundingsOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the servers listen, or try to. */
+  async start(): Promise<void> {
+    await this.#startAdmin();
+    await this.#lookForOthers();
+    await this.#followConfig();
+    const { proxy, onFatal } = this.#options;
+    proxy.firstSync.then(() => this.#beginEvents()).catch(onFatal);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#follower?.stop();
+    this.#others?.stop();
+    this.#options.events.close();
+  }
+
+  async #startAdmin(): Promise<void> {
+    const { proxy, log, clock, flags, version, events, nodeName, onFatal } = this.#options;
+    const { metrics, healthChecks, tellProblems: problems } = proxy.observers;
+    const { startAdmin } = await import("./admin/start.ts");
+    this.#admin = startAdmin({
+      view: createView({
+        proxy,
+        version,
+        now: () => clock.now(),
+        flags: flagTexts(flags),
+        notices: () => this.#others?.notices() ?? [],
+      }),
+      ...{ metrics, healthChecks, problems, clock, log, onFatal },
+      nodePortAddresses: () => proxy.inputs.listenAddresses(),
+      setVerbosity: (verbosity) => log.configure({ ...logSettings(proxy.config), verbosity }),
+      onBindFailed: (server, error) => {
+        const failed = server === "health" ? healthServerFailed : metricsServerFailed;
+        events.record(failed(this.#node(), messageOf(error)));
+      },
+      onNodePortFailed: ({ namespace, name, port }, error) =>
+        events.record(
+          serviceHealthCheckFailed({ nodeName, namespace, name, port, error: messageOf(error) }),
+        ),
+    });
+  }
+
+  async #lookForOthers(): Promise<void> {
+    const { proxy, log, clock } = this.#options;
+    const { KubeProxyRules } = await import("./apply/kube-proxy/rules.ts");
+    const others = new KubeProxyRules({
+      ...{ clock, log, problems: proxy.observers.tellProblems },
+      remove: () => proxy.config.removeKubeProxyRules,
+    });
+    this.#others = others;
+    void others.look();
+    void proxy.firstSync.then(() => others.afterFirstSync());
+  }
+
+  async #followConfig(): Promise<void> {
+    const { proxy, log, clock, flags, resolved, onFatal } = this.#options;
+    const file = textOfFlag(flags, "config");
+    if (file === "" || this.#stopped) return;
+    const { ConfigFollower } = await import("./config/follow.ts");
+    this.#follower = new ConfigFollower({
+      ...{ file, flags, clock, log, onFatal },
+      current: resolved.config,
+      notes: resolved.notes,
+      problems: proxy.observers.tellProblems,
+      apply: (config) => this.#configure(config),
+    });
+    this.#follower.start();
+  }
+
+  /** Takes up a changed configuration, in which nothing differs that only a new process can take up. */
+  async #configure(config: Config): Promise<void> {
+    const { proxy, host, log } = this.#options;
+    log.configure(logSettings(config));
+    host.adjustOomScore(config.oomScoreAdj);
+    host.tuneConntrack(config.conntrack);
+    proxy.configure(config);
+    void this.#others?.look();
+    await this.#admin?.update(config);
+  }
+
+  async #beginEvents(): Promise<void> {
+    const { access, events, clock, log } = this.#options;
+    if (access === undefined || this.#stopped) return;
+    const { ApiEventRecorder } = await import("./watch/event-recorder.ts");
+    const { hostname } = await import("node:os");
+    events.attach(
+      new ApiEventRecorder({ access, clock, log, random: Math.random, hostname: hostname() }),
+    );
+    events.record(started(this.#node()));
+  }
+
+  #node() {
+    const { proxy, nodeName } = this.#options;
+    return nodeReference(nodeName, proxy.inputs.node.uid);
+  }
+}
