@@ -99,7 +99,7 @@ export const PORT_STRIDE: i32 = 12;
 //                                                                   whole Service (healthCheckNodePort)
 export const CHOICE_STRIDE: i32 = 28;
 export const CHOICE_FLAG_USABLE: i32 = 1; // some endpoint is usable somewhere in the cluster
-export const CHOICE_FLAG_LINGERS: i32 = 2; // some endpoint serves that is not among the cluster endpoints
+export const CHOICE_FLAG_LINGERS: i32 = 2; // some endpoint serves that is neither Ready nor chosen
 // An endpoint is written as the kernel's map value wants it, so that nobody copies it twice:
 // IPv4: addr[4] port be16 0 0 — 8 bytes; IPv6: addr[16] port be16 0 0 — 20 bytes.
 export const ENDPOINT4_STRIDE: i32 = 8;

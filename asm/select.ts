@@ -141,11 +141,11 @@ function writeChoice(choice: usize, family: u32): bool {
   let here: u32 = 0;
   let common: u32 = TRAIT_NODES | TRAIT_ZONES;
   let some: u32 = 0;
-  let serving: u32 = 0;
+  let leaving: u32 = 0;
   for (let row = rows.base; row < end; row += ROW) {
     const kind = classOf(row);
     everywhere |= kind;
-    if (hasTrait(row, TRAIT_READY | TRAIT_SERVING)) serving++;
+    if (hasTrait(row, TRAIT_SERVING) && !hasTrait(row, TRAIT_READY)) leaving++;
     if (hasTrait(row, TRAIT_LOCAL)) here |= kind;
     if (kind != CLASS_READY) continue;
     common &= load<u32>(row, ROW_TAIL);
@@ -166,7 +166,8 @@ function writeChoice(choice: usize, family: u32): bool {
   const chosen = (local - cluster) / stride;
   store<u8>(
     choice,
-    (everywhere ? CHOICE_FLAG_USABLE : 0) | (serving > chosen ? CHOICE_FLAG_LINGERS : 0),
+    (everywhere ? CHOICE_FLAG_USABLE : 0) |
+      (leaving > (everywhere & CLASS_READY ? 0 : chosen) ? CHOICE_FLAG_LINGERS : 0),
     7,
   );
   store<u32>(choice, cluster, 8);

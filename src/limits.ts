@@ -29,13 +29,13 @@ export const REPAIR_OBJECTS_MAX = 4096;
 export const AFFINITY_REST_MS = 250;
 export const AFFINITY_REST_FACTOR = 4;
 /**
- * A pass over the node's flows begins so long after a change: the kernel walks its whole table of connections,
- * some 10 ms on end where it is large and empty, and the changes at the heels of the first go before that.
+ * A pass over the node's connections begins so long after a change, so that the changes at the heels of the first
+ * share it: the kernel walks its whole table for one, 0.3 s on end where it holds 1,000,000.
  */
 export const FLOWS_DELAY_MS = 10;
 /** Rules of other proxies are looked for again after so long. */
 export const OTHER_PROXY_LOOK_MS = 60_000;
-/** Passes rest for so many times what the last one took of the processor. */
+/** Passes rest for so many times what the last one took. */
 export const FLOWS_REST_FACTOR = 4;
 
 /** How long a connection to the API server may take to come up, TLS included. */

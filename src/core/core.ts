@@ -145,8 +145,8 @@ export interface Core {
 
   // ── select ──
   /**
-   * Chooses endpoints for every port and family of each Service, in order. `lingers`: some endpoint serves that was
-   * not chosen, so connections that it has may go on.
+   * Chooses endpoints for every port and family of each Service, in order. `lingers`: some endpoint serves that is
+   * neither Ready nor chosen, so connections that it has may go on.
    */
   select(
     ids: readonly ServiceId[],

@@ -17,7 +17,7 @@ interface Entry {
   readonly owner: number;
   readonly service: Service | undefined;
   readonly choices: readonly Choice[];
-  /** Some endpoint serves without being chosen. */
+  /** Some endpoint serves that is neither Ready nor chosen. */
   readonly lingers: boolean;
 }
 
@@ -72,7 +72,7 @@ export class Programmer {
   readonly #options: ProgrammerOptions;
   readonly #writer: DesiredWriter;
   readonly #elementsMax: number;
-  /** Owners with endpoints that serve without being chosen. */
+  /** Owners with endpoints that serve without being Ready or chosen. */
   readonly #lingering = new Set<number>();
 
   constructor(options: ProgrammerOptions) {

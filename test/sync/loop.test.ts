@@ -287,6 +287,25 @@ describe("SyncLoop", () => {
       expect(world.flowDumps()).toEqual(["TCP4"]);
     });
 
+    test("of TCP not for an endpoint more where topology hints pass over others", async () => {
+      const world = await threeServices();
+      world.core.setZone("here");
+      const hinted = (...zones: string[]) => ({
+        ...slice("a-1", "a", IPS),
+        endpoints: zones.map((name, i) => ({
+          ...{ addresses: [IPS[i] ?? ""], conditions: READY },
+          hints: { forZones: [{ name }] },
+        })),
+      });
+      world.put("EndpointSlice", hinted("here", "there"));
+      await world.sync();
+      expect(world.flowDumps()).toEqual(["TCP4"]);
+      world.put("EndpointSlice", hinted("here", "there", "here"));
+      await world.sync();
+      expect(world.reports.at(-1)?.operations).toBeGreaterThan(0);
+      expect(world.flowDumps()).toEqual([]);
+    });
+
     test("also when an endpoint ceases to serve that had not been chosen any more", async () => {
       const world = await threeServices();
       world.put("EndpointSlice", tcpSlice(READY, LEAVING));
