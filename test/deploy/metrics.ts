@@ -48,14 +48,13 @@ export async function scrape(binary: string): Promise<Series> {
     );
     // What is counted is there once it has happened.
     await asked("10256/healthz");
-    await run([...inNamespace(node.name), "bash", "-c", "echo >/dev/udp/10.96.7.7/80"]);
-    const read = async () => seriesOf(await (await fetch(`${url}:10249/metrics`)).text());
-    let series = await read();
+    let series: Series = new Map();
     const isCounted = async () => {
-      series = await read();
+      await run([...inNamespace(node.name), "bash", "-c", "echo >/dev/udp/10.96.7.7/80"]);
+      series = seriesOf(await (await fetch(`${url}:10249/metrics`)).text());
       return series.get("sluice_endpoint_connections_total")?.size !== 0;
     };
-    await until(isCounted, () => "no connection was counted");
+    await until(isCounted, () => `no connection was counted:\n${daemon.tail()}`);
     return series;
   } finally {
     await daemon.stop();

@@ -1,0 +1,76 @@
+import { expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parse } from "yaml";
+import { DEFAULT_NAME } from "../../build/image.ts";
+import manifest from "../../package.json" with { type: "json" };
+import { ROOT, repositoryFiles, textOf } from "../tidy/files.ts";
+
+const DOCS = ["docs/install.md", "docs/migrating.md"];
+const MANIFESTS = repositoryFiles().filter((path) => /^deploy\/kubernetes\/.*\.yaml$/.test(path));
+
+test.each(DOCS)("every file of ours that %s names is there", (path) => {
+  const named = textOf(path).match(/(?<![\w/.-])(?:deploy|docs|scripts|test)\/[\w./-]*\w/g) ?? [];
+  expect(named.length).toBeGreaterThan(2);
+  expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
+});
+
+test.each(DOCS)("every link of %s leads somewhere", (path) => {
+  const links = [...textOf(path).matchAll(/\]\(([^)\s]*)\)/g)].map(([, link = ""]) => link);
+  expect(links.length).toBeGreaterThan(0);
+  const broken = links.filter((link) => {
+    const [file = "", anchor] = link.split("#");
+    const target = file === "" ? path : join(dirname(path), file);
+    return !existsSync(join(ROOT, target)) || (anchor && !anchorsOf(target).includes(anchor));
+  });
+  expect(broken).toEqual([]);
+});
+
+test("every option of the install script and of the image that is named exists", () => {
+  const options = (command: RegExp) => {
+    const lines = DOCS.flatMap((path) => textOf(path).split("\n")).filter((l) => command.test(l));
+    return new Set(lines.flatMap((line) => line.match(/(?<=\s)--[a-z-]+(?=[\s=]|$)/g) ?? []));
+  };
+  const script = textOf("deploy/install.sh");
+  const named = options(/^ {4}deploy\/install\.sh/);
+  expect(named.size).toBeGreaterThan(2);
+  expect([...named].filter((option) => !script.includes(`    ${option}`))).toEqual([]);
+  const image = textOf("build/image.ts");
+  const asked = [...options(/^ {4}npm run image -- /)];
+  expect(asked).toEqual(["--target"]);
+  expect(asked.filter((option) => !image.includes(`  ${option} `))).toEqual([]);
+});
+
+test("the manifests and the text name the image that the build makes", () => {
+  const [repository = "", tag] = DEFAULT_NAME.split(":");
+  expect(tag).toBe(manifest.version);
+  expect(textOf("docs/install.md")).toContain(`\`${DEFAULT_NAME}\``);
+  for (const path of MANIFESTS.filter((name) => name.endsWith("kustomization.yaml"))) {
+    const { images } = parse(textOf(path)) as { images: { name: string; newTag: string }[] };
+    expect(images).toEqual([{ name: repository, newTag: manifest.version }]);
+  }
+  const named = MANIFESTS.flatMap((path) => textOf(path).match(/(?<=^ *image: ).+$/gm) ?? []);
+  expect(new Set(named)).toEqual(new Set([repository]));
+});
+
+test("the commands in the manifests' heads are those of the text", () => {
+  const text = DOCS.map((path) => textOf(path)).join("\n");
+  const commands = MANIFESTS.flatMap(
+    (path) => textOf(path).match(/(?<=^# {3})kubectl .+$/gm) ?? [],
+  );
+  expect(commands.length).toBeGreaterThan(4);
+  const loose = commands.filter((command) => !text.includes(command));
+  // The way to watch the clean-up is told in words.
+  expect(loose).toEqual(["kubectl -n kube-system rollout status daemonset/sluice-cleanup"]);
+});
+
+/** The anchors that GitHub makes of a file's headings. */
+function anchorsOf(path: string): string[] {
+  const headings = readFileSync(join(ROOT, path), "utf8").match(/(?<=^#+ ).+$/gm) ?? [];
+  return headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-"),
+  );
+}
