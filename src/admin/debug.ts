@@ -27,15 +27,17 @@ export function addDebugRoutes(app: Hono, setVerbosity: (level: number) => void)
   }
 
   app.all("/debug/flags/v", async (context) => {
-    if (context.req.method !== "PUT") return context.text("unsupported http method\n", 406);
+    const said = (text: string, code: 200 | 400 | 406) =>
+      context.body(`${text}\n`, code, { "Content-Type": "text/plain" });
+    if (context.req.method !== "PUT") return said("unsupported http method", 406);
     const text = await context.req.text();
     if (!/^\d{1,10}$/.test(text) || Number(text) > LEVEL_MAX) {
       // Upstream's words, but for the length of what is repeated.
       const shown = JSON.stringify(text.slice(0, 32));
-      return context.text(`strconv.ParseUint: parsing ${shown}: invalid syntax\n`, 400);
+      return said(`strconv.ParseUint: parsing ${shown}: invalid syntax`, 400);
     }
     setVerbosity(Number(text));
-    return context.text(`successfully set klog.logging.verbosity to ${Number(text)}\n`);
+    return said(`successfully set klog.logging.verbosity to ${Number(text)}`, 200);
   });
 
   app.all("/debug/pprof", (context) => context.text(NO_PPROF, 501));

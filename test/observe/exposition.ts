@@ -33,4 +33,4 @@ function readBlock(block: string): PrintedMetric {
   return { name, help, type, labels, samples: rest };
 }
 
-const SAMPLE = /^[a-z_]+(\{[a-z_]+="(?:[^"\\]|\\.)*"(,[a-z_]+="(?:[^"\\]|\\.)*")*\})? \S+$/;
+const SAMPLE = /^[a-z0-9_]+(\{[a-z_]+="(?:[^"\\]|\\.)*"(,[a-z_]+="(?:[^"\\]|\\.)*")*\})? \S+$/;

@@ -1,0 +1,196 @@
+/**
+ * What a real kube-proxy answers, and what Sluice answers in its place: the same, but for what docs/metrics.md
+ * and the README tell. Both run one after the other on one node, as in a migration.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type ControlPlane,
+  startControlPlane,
+  whyNoControlPlane,
+} from "../cluster/control-plane.ts";
+import { inNamespace, run, startDaemon } from "../cluster/daemon.ts";
+import { documentedMetrics } from "../observe/documentation.ts";
+import { type PrintedMetric, readExposition } from "../observe/exposition.ts";
+
+const SLUICE = join(import.meta.dir, "../../dist/sluice");
+const NODE = "upstream-node";
+const CHECK_PORT = 30_999;
+const GIVE_UP_MS = 60_000;
+
+const reason = existsSync(SLUICE)
+  ? await whyNoControlPlane()
+  : "dist/sluice is not built: npm run build";
+if (reason !== undefined) console.log(`skip: beside a real kube-proxy: ${reason}`);
+
+/** Method, port and path. */
+const REQUESTS: readonly (readonly [method: string, port: number, path: string])[] = [
+  ["GET", 10256, "/healthz"],
+  ["POST", 10256, "/healthz"],
+  ["GET", 10256, "/livez"],
+  ["DELETE", 10256, "/livez"],
+  ["GET", 10256, "/healthz/"],
+  ["GET", 10256, "/"],
+  ["GET", CHECK_PORT, "/"],
+  ["PUT", CHECK_PORT, "/any/path"],
+  ["GET", 10249, "/healthz"],
+  ["POST", 10249, "/healthz"],
+  ["GET", 10249, "/healthz?verbose"],
+  ["GET", 10249, "/healthz?exclude=ping&exclude=b&exclude=a&verbose=1"],
+  ["GET", 10249, "/healthz/ping"],
+  ["GET", 10249, "/healthz/ping?verbose"],
+  ["GET", 10249, "/proxyMode"],
+  ["POST", 10249, "/proxyMode"],
+  ["DELETE", 10249, "/metrics/slis"],
+  ["PUT", 10249, "/debug/flags/v"],
+  ["GET", 10249, "/debug/flags/v"],
+];
+const HEADERS = ["content-type", "x-content-type-options", "x-load-balancing-endpoint-weight"];
+
+interface Answer {
+  readonly status: number;
+  readonly headers: { readonly [name: string]: string };
+  /** With `T` for every time. */
+  readonly body: string;
+}
+
+describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => {
+  let plane: ControlPlane;
+  let upstream: { readonly answers: Answer[]; readonly metrics: readonly PrintedMetric[] };
+  let own: typeof upstream;
+
+  beforeAll(async () => {
+    plane = await startControlPlane();
+    await populate();
+    const config = join(plane.workdir, "config.json");
+    writeFileSync(
+      config,
+      JSON.stringify({
+        apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
+        kind: "KubeProxyConfiguration",
+        mode: "nftables",
+        hostnameOverride: NODE,
+        clientConnection: { kubeconfig: plane.kubeconfigs.proxy },
+        clusterCIDR: "10.244.0.0/16",
+        metricsBindAddress: "0.0.0.0:10249",
+        nodePortAddresses: ["0.0.0.0/0", "::/0"],
+        conntrack: { maxPerCore: 0 },
+        enableProfiling: true,
+      }),
+    );
+    upstream = await observe(join(plane.programs, "kube-proxy"), config);
+    // What kube-proxy leaves behind is another test's business.
+    await run([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
+    own = await observe(SLUICE, config);
+  }, 240_000);
+  afterAll(() => plane?.stop());
+
+  async function populate(): Promise<void> {
+    const metadata = { name: NODE };
+    const service = { name: "web", namespace: "default" };
+    const port = { name: "http", port: 80, protocol: "TCP" };
+    const objects = [
+      { apiVersion: "v1", kind: "Node", metadata },
+      {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: service,
+        spec: {
+          type: "LoadBalancer",
+          externalTrafficPolicy: "Local",
+          healthCheckNodePort: CHECK_PORT,
+          ports: [port],
+        },
+      },
+      {
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: { ...service, labels: { "kubernetes.io/service-name": "web" } },
+        addressType: "IPv4",
+        ports: [port],
+        endpoints: [{ addresses: ["10.244.0.9"], nodeName: NODE, conditions: { ready: true } }],
+      },
+    ];
+    const file = join(plane.workdir, "objects.json");
+    writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }));
+    await plane.kubectl("apply", "-f", file);
+    const addresses = [{ type: "InternalIP", address: plane.netns.address }];
+    const patch = JSON.stringify({ status: { addresses } });
+    await plane.kubectl("patch", "node", NODE, "--subresource=status", "--type=merge", "-p", patch);
+  }
+
+  /** Runs a proxy until it serves, asks it everything, and ends it. */
+  async function observe(program: string, config: string): Promise<typeof upstream> {
+    const log = join(plane.workdir, `${program.split("/").at(-1)}.log`);
+    const daemon = startDaemon(plane.netns.name, [program, `--config=${config}`], log);
+    try {
+      for (const until = performance.now() + GIVE_UP_MS; ; await Bun.sleep(50)) {
+        const response = await ask("GET", CHECK_PORT, "/").catch(() => undefined);
+        if (response?.status === 200) break;
+        if (performance.now() > until) throw new Error(`It does not serve:\n${daemon.tail()}`);
+      }
+      const answers: Answer[] = [];
+      for (const request of REQUESTS) answers.push(await ask(...request));
+      const { body } = await ask("GET", 10249, "/metrics");
+      return { answers, metrics: readExposition(body) };
+    } finally {
+      await daemon.stop();
+    }
+  }
+
+  async function ask(method: string, port: number, path: string): Promise<Answer> {
+    const response = await fetch(`http://${plane.netns.address}:${port}${path}`, {
+      method,
+      keepalive: false,
+      ...(method === "PUT" && { body: "3" }),
+    });
+    const headers: { [name: string]: string } = {};
+    for (const name of HEADERS) {
+      const value = response.headers.get(name);
+      if (value !== null) headers[name] = value;
+    }
+    const text = await response.text();
+    return { status: response.status, headers, body: text.replace(TIME, '"T"') };
+  }
+
+  test.each(REQUESTS.map((request, index) => [request.join(" "), index] as const))(
+    "answers %s as kube-proxy",
+    (_, index) => {
+      const [theirs, ours] = [upstream.answers[index], own.answers[index]];
+      // We say it of every answer.
+      const nosniff = { "x-content-type-options": "nosniff" };
+      expect(ours).toEqual({ ...theirs, headers: { ...theirs?.headers, ...nosniff } } as Answer);
+    },
+  );
+
+  test("prints kube-proxy's metrics with its help, type, labels and buckets", () => {
+    const byName = new Map(own.metrics.map((each) => [each.name, each]));
+    const documented = new Map(documentedMetrics("/metrics").map((each) => [each.name, each]));
+    const compared: string[] = [];
+    for (const theirs of upstream.metrics) {
+      const ours = byName.get(theirs.name);
+      if (ours === undefined) continue;
+      compared.push(theirs.name);
+      expect([ours.name, ours.help, ours.type]).toEqual([theirs.name, theirs.help, theirs.type]);
+      const labels = documented.get(theirs.name)?.labels.toSorted();
+      expect([theirs.name, labels]).toEqual([theirs.name, theirs.labels?.toSorted() ?? labels]);
+      if (ours.samples.length > 0) {
+        expect([theirs.name, bounds(ours)]).toEqual([theirs.name, bounds(theirs)]);
+      }
+    }
+    const missing = upstream.metrics
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith("kubeproxy_") && !compared.includes(name));
+    expect(missing).toEqual([]);
+    expect(compared.length).toBeGreaterThan(20);
+  });
+});
+
+const TIME = /"\d{4}-\d\d-\d\dT[\d:.]+Z"/g;
+
+/** The upper bounds of its buckets, each once. */
+function bounds({ samples }: PrintedMetric): string[] {
+  const all = samples.flatMap((line) => /le="([^"]+)"/.exec(line)?.[1] ?? []);
+  return [...new Set(all)];
+}
