@@ -108,12 +108,11 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
 }
 
 function beginLog({ config, notes }: Resolved, version: string, clock: Clock): LogRoot {
-  const log = createLogger({
-    ...logSettings(config),
-    now: () => clock.now(),
-    write: writeStderr,
-    pid: process.pid,
-  });
+  const now = () => clock.now();
+  const log = createLogger(
+    { ...logSettings(config), now, write: writeStderr, pid: process.pid },
+    "daemon.ts",
+  );
   log.info("Starting", { version });
   for (const { severity, message, fields } of notes) log[severity](message, fields);
   return log;

@@ -134,6 +134,12 @@ export class Program {
     return this.child?.exitCode ?? null;
   }
 
+  /** Waits until it ends by itself; what it exited with. */
+  async exited(): Promise<number | null> {
+    await this.child?.exited;
+    return this.child?.exitCode ?? null;
+  }
+
   /** All it has printed. */
   log(): string {
     return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
