@@ -147,6 +147,25 @@ test("more chains than fit into one transaction go in several", async () => {
   expect(saved("iptables-nft")).toBe(before);
 });
 
+test("a chain that the kernel does not give up is a failure; its table stays whole, the others are cleaned", async () => {
+  restore("iptables-nft", RULES);
+  const nat = run("iptables-nft-save", "-t", "nat");
+  // A verdict map of the administrator's leads there: iptables does not know of it.
+  run("nft", "add map ip nat mine { type ipv4_addr : verdict; }");
+  run("nft", "add element ip nat mine { 192.0.2.1 : jump KUBE-MARK-MASQ }");
+  const { failures, removed } = await remove();
+  expect(failures).toMatchObject([
+    {
+      code: "NETLINK_REFUSED",
+      message: expect.stringContaining("Cannot delete kube-proxy's chains in table ip nat"),
+    },
+  ]);
+  expect(removed).toHaveLength(2);
+  run("nft", "delete map ip nat mine");
+  const now = run("iptables-nft-save", "-t", "nat");
+  expect(now.replaceAll(/^#.*/gm, "")).toBe(nat.replaceAll(/^#.*/gm, ""));
+});
+
 describe("legacy tables", () => {
   test("without a tool are told, and so is that nobody can look into them", async () => {
     restore("iptables-legacy", RULES);

@@ -35,9 +35,11 @@ class Node {
   stuck: readonly string[] = [];
   looks = 0;
   unreadable: unknown;
+  remove: boolean;
 
   constructor(findings: Finding[], remove = true) {
     this.findings = findings;
+    this.remove = remove;
     const log = createLogger({
       verbosity: 0,
       format: "text",
@@ -50,7 +52,7 @@ class Node {
       clock: this.clock,
       log,
       problems: (events) => this.problems.report(events),
-      remove: () => remove,
+      remove: () => this.remove,
       find: async () => {
         this.looks++;
         if (this.unreadable !== undefined) throw this.unreadable;
@@ -100,6 +102,16 @@ describe("rules that kube-proxy left", () => {
       "kube-proxy's rules (nftables mode): they stay, as configured; whichever proxy translates first wins",
     ]);
     expect(node.lines).toHaveLength(1);
+    expect(node.problems.list()).toEqual([]);
+  });
+
+  test("go when the configuration comes to say so", async () => {
+    const node = new Node([TABLE], false);
+    await node.rules.afterFirstSync();
+    node.remove = true;
+    await node.rules.look();
+    expect(node.removals).toEqual([["nftables"]]);
+    expect(node.rules.notices()).toEqual([]);
     expect(node.problems.list()).toEqual([]);
   });
 
