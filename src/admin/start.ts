@@ -3,6 +3,7 @@
  * kernel (or take their time), because what it loads costs a tenth of a second and some megabytes.
  */
 
+import type { Hono } from "hono";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
 import type { Logger } from "../log.ts";
@@ -32,6 +33,8 @@ export interface AdminOptions {
   readonly onBindFailed?: (server: ServerName, error: unknown) => void;
   /** A healthCheckNodePort cannot be bound: at each attempt, which is at each sync. Likewise. */
   readonly onNodePortFailed?: (check: HealthCheck, error: unknown) => void;
+  /** A request was answered: memory that only this needed may be given back. By default it is kept. */
+  readonly onAnswered?: () => void;
   /** The level of the log, for /debug/flags/v. By default it stays as it is. */
   readonly setVerbosity?: (level: number) => void;
 }
@@ -60,8 +63,15 @@ export function startAdmin(options: AdminOptions): RunningAdmin {
     onError,
   });
   const admin = createAdminApp(view, onError);
+  const answering =
+    ({ fetch }: Pick<Hono, "fetch">) =>
+    async (request: Request) => {
+      const response = await fetch(request);
+      options.onAnswered?.();
+      return response;
+    };
   const listeners = new Listeners(view.config(), {
-    fetch: { health: health.fetch, metrics: app.fetch, admin: admin.fetch },
+    fetch: { health: answering(health), metrics: answering(app), admin: answering(admin) },
     onFailed(name, error) {
       options.onBindFailed?.(name, error);
       const { bindAddressHardFail } = view.config();

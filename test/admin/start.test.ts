@@ -24,6 +24,7 @@ let ports: { readonly health: number; readonly metrics: number; readonly other: 
 let config: Config;
 let admin: RunningAdmin | undefined;
 let heard: string[];
+let answered: number;
 let told: ToldProblems;
 
 beforeEach(async () => {
@@ -33,6 +34,7 @@ beforeEach(async () => {
     `--metrics-bind-address=127.0.0.1:${ports.metrics}`,
   ]));
   heard = [];
+  answered = 0;
   told = new ToldProblems();
 });
 
@@ -49,6 +51,7 @@ function start(): RunningAdmin {
     log: createLogger({ verbosity: 0, format: "text", now: () => 0, write: () => {}, pid: 1 }),
     onFatal: () => heard.push("fatal"),
     onBindFailed: (server) => heard.push(server),
+    onAnswered: () => answered++,
   });
   return admin;
 }
@@ -71,6 +74,7 @@ test("both servers answer where the configuration says, until they are closed", 
   expect(mode.headers.get("Content-Type")).toBe("text/plain; charset=utf-8");
   expect(mode.headers.get("X-Content-Type-Options")).toBe("nosniff");
   expect(await mode.text()).toBe("nftables");
+  expect(answered).toBe(2);
   await running.close();
   await expect(get(ports.health, "/livez")).rejects.toThrow();
 });
