@@ -10,7 +10,6 @@ import { type Resolved, resolveConfig } from "./config/resolve.ts";
 import type { Core } from "./core/core.ts";
 import { createCore } from "./core/create.ts";
 import { createBackend } from "./dataplane.ts";
-import { SluiceError } from "./errors.ts";
 import { initializeHost } from "./host/initialize.ts";
 import { Notifier } from "./host/notify.ts";
 import { HostSettings } from "./host/settings.ts";
@@ -26,8 +25,6 @@ import { Surroundings } from "./surroundings.ts";
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** As long as a timer can be. */
 const FOREVER_MS = 2 ** 31 - 1;
-/** A process that ends over something that an Event tells of waits so long for it to be sent. */
-const LAST_EVENT_MS = 1000;
 
 /**
  * Resolves when everything has been started; it then serves until a signal ends the process.
@@ -40,7 +37,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const log = beginLog(resolved, version, clock);
   const unlock = lockNetworkNamespace();
   const events = new EventOutbox(() => clock.now());
-  const onFatal = endOn(log, events);
+  const onFatal = endOn(log);
   const nodeName = (config.hostnameOverride || hostname()).trim().toLowerCase();
   const core = await loadCore(nodeName);
   releaseProgramText();
@@ -125,13 +122,10 @@ async function loadCore(nodeName: string): Promise<Core> {
 }
 
 /** Ends the process over what it cannot go on with, and sees to it that nothing else keeps it from ending. */
-function endOn(log: LogRoot, events: EventOutbox): (error: unknown) => void {
+function endOn(log: LogRoot): (error: unknown) => void {
   const onFatal = (error: unknown) => {
     log.error("Cannot go on; the rules stay as they are", error);
-    // Only an address that cannot be bound leaves a process that is able to say more.
-    const telling = error instanceof SluiceError && error.code === "LISTEN_FAILED";
-    if (telling) void events.flush(LAST_EVENT_MS).then(() => process.exit(1));
-    else process.exit(1);
+    process.exit(1);
   };
   process.on("uncaughtException", onFatal);
   process.on("unhandledRejection", onFatal);

@@ -25,6 +25,9 @@ import type { RunningProxy } from "./proxy.ts";
 import { createView } from "./view.ts";
 import type { ClusterAccess } from "./watch/access.ts";
 
+/** A process that ends over an address that cannot be bound waits so long for the Event of it to be sent. */
+const LAST_EVENT_MS = 1000;
+
 export interface SurroundingsOptions {
   readonly proxy: RunningProxy;
   readonly host: HostSettings;
@@ -46,6 +49,7 @@ export class Surroundings {
   #admin: RunningAdmin | undefined;
   #others: KubeProxyRules | undefined;
   #follower: ConfigFollower | undefined;
+  #attached = false;
   #stopped = false;
 
   constructor(options: SurroundingsOptions) {
@@ -80,7 +84,11 @@ export class Surroundings {
         flags: flagTexts(flags),
         notices: () => this.#others?.notices() ?? [],
       }),
-      ...{ metrics, healthChecks, problems, clock, log, onFatal },
+      ...{ metrics, healthChecks, problems, clock, log },
+      onFatal: (error) => {
+        const told = this.#attachEvents().then(() => events.flush(LAST_EVENT_MS));
+        void told.finally(() => onFatal(error));
+      },
       nodePortAddresses: () => proxy.inputs.listenAddresses(),
       setVerbosity: (verbosity) => log.configure({ ...logSettings(proxy.config), verbosity }),
       onBindFailed: (server, error) => {
@@ -133,14 +141,19 @@ export class Surroundings {
   }
 
   async #beginEvents(): Promise<void> {
+    await this.#attachEvents();
+    this.#options.events.record(started(this.#node()));
+  }
+
+  async #attachEvents(): Promise<void> {
     const { access, events, clock, log } = this.#options;
-    if (access === undefined || this.#stopped) return;
+    if (access === undefined || this.#stopped || this.#attached) return;
+    this.#attached = true;
     const { ApiEventRecorder } = await import("./watch/event-recorder.ts");
     const { hostname } = await import("node:os");
     events.attach(
       new ApiEventRecorder({ access, clock, log, random: Math.random, hostname: hostname() }),
     );
-    events.record(started(this.#node()));
   }
 
   #node() {
