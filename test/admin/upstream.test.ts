@@ -57,7 +57,11 @@ interface Answer {
 
 describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => {
   let plane: ControlPlane;
-  let upstream: { readonly answers: Answer[]; readonly metrics: readonly PrintedMetric[] };
+  let upstream: {
+    readonly answers: Answer[];
+    readonly metrics: readonly PrintedMetric[];
+    readonly flags: { readonly [name: string]: string };
+  };
   let own: typeof upstream;
 
   beforeAll(async () => {
@@ -133,10 +137,19 @@ describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => 
       const answers: Answer[] = [];
       for (const request of REQUESTS) answers.push(await ask(...request));
       const { body } = await ask("GET", 10249, "/metrics");
-      return { answers, metrics: readExposition(body) };
+      return { answers, metrics: readExposition(body), flags: await flagz() };
     } finally {
       await daemon.stop();
     }
+  }
+
+  async function flagz(): Promise<{ readonly [name: string]: string }> {
+    const response = await fetch(`http://${plane.netns.address}:10249/flagz`, {
+      keepalive: false,
+      headers: { Accept: "application/json;as=Flagz;v=v1beta1;g=config.k8s.io" },
+    });
+    const { flags } = (await response.json()) as { flags: typeof upstream.flags };
+    return flags;
   }
 
   async function ask(method: string, port: number, path: string): Promise<Answer> {
@@ -163,6 +176,13 @@ describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => 
       expect(ours).toEqual({ ...theirs, headers: { ...theirs?.headers, ...nosniff } } as Answer);
     },
   );
+
+  test("shows each of kube-proxy's flags, and those given with their values", () => {
+    const names = Object.keys(upstream.flags);
+    expect(names.length).toBeGreaterThan(50);
+    expect(names.filter((name) => !Object.hasOwn(own.flags, name))).toEqual([]);
+    expect(own.flags["config"]).toBe(String(upstream.flags["config"]));
+  });
 
   test("prints kube-proxy's metrics with its help, type, labels and buckets", () => {
     const byName = new Map(own.metrics.map((each) => [each.name, each]));
