@@ -254,6 +254,7 @@ export class RunningProxy {
       },
       flowsChanged: () => this.#flows.changed(),
       problems: observers.tellProblems,
+      cleanupFailed: () => observers.metrics.cleanupFailed(),
       wake: () => this.#request(),
       report: (report) => this.#synced(report),
     });

@@ -41,6 +41,8 @@ export interface SurroundingsOptions {
   readonly resolved: Resolved;
   readonly flags: FlagValues;
   readonly version: string;
+  /** A request was answered, for which parts of the program were read into memory. */
+  readonly onAnswered: () => void;
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -73,7 +75,8 @@ export class Surroundings {
   }
 
   async #startAdmin(): Promise<void> {
-    const { proxy, log, clock, flags, version, events, nodeName, onFatal } = this.#options;
+    const { proxy, log, clock, flags, version, events, nodeName } = this.#options;
+    const { onAnswered, onFatal } = this.#options;
     const { metrics, healthChecks, tellProblems: problems } = proxy.observers;
     const { startAdmin } = await import("./admin/start.ts");
     this.#admin = startAdmin({
@@ -84,7 +87,7 @@ export class Surroundings {
         flags: flagTexts(flags),
         notices: () => this.#others?.notices() ?? [],
       }),
-      ...{ metrics, healthChecks, problems, clock, log },
+      ...{ metrics, healthChecks, problems, clock, log, onAnswered },
       onFatal: (error) => {
         const told = this.#attachEvents().then(() => events.flush(LAST_EVENT_MS));
         void told.finally(() => onFatal(error));
