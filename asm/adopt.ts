@@ -10,14 +10,12 @@ import {
   hashKey,
   insert,
   PACKETS_UNKNOWN,
-  remove,
   reserve,
   Table,
   tableOf,
   valueOf,
 } from "./elements";
 import { COMPARED_SAME, OWNER_ADOPTED, TABLE_SLOTS } from "./layout";
-import { settleOwner } from "./owners";
 import { REGION_SIZE, region } from "./region";
 import { slotItem, tableSlot, tableSlots } from "./table";
 
@@ -75,23 +73,15 @@ export function compare(id: u32, count: u32): void {
   }
 }
 
-/** Forgets elements (key) that the kernel turned out not to have. Returns how many were committed. */
-export function forget(id: u32, count: u32): u32 {
+/** These elements (key) were made anew in the kernel: their counters start over. */
+export function madeAnew(id: u32, count: u32): void {
   const table = tableOf(id);
   assert(<u64>count * table.keySize <= exchange.capacity);
-  revokeCommit();
-  let forgotten: u32 = 0;
   for (let index: u32 = 0; index < count; index++) {
     const from = exchange.base + index * table.keySize;
-    const hash = hashKey(table, from);
-    const element = find(table, from, hash);
-    if (!element) continue;
-    const owner = load<u32>(element, ELEMENT_OWNER);
-    remove(table, element, hash);
-    settleOwner(owner);
-    forgotten++;
+    const element = find(table, from, hashKey(table, from));
+    if (element) store<u64>(element, 0, ELEMENT_PACKETS);
   }
-  return forgotten;
 }
 
 /**
@@ -151,6 +141,13 @@ export function ownerOf(id: u32): i32 {
   const table = tableOf(id);
   const element = find(table, exchange.base, hashKey(table, exchange.base));
   return element ? load<i32>(element, ELEMENT_OWNER) : -1;
+}
+
+/** Where the value of the element is whose key is at the start of the exchange region; 0 if there is none. */
+export function valueAt(id: u32): usize {
+  const table = tableOf(id);
+  const element = find(table, exchange.base, hashKey(table, exchange.base));
+  return element ? valueOf(table, element) : 0;
 }
 
 /** Does a slot of the frontend (key without slot, then endpoint, in the exchange region) lead there? */

@@ -6,11 +6,12 @@ export {
   countPackets,
   elementCount,
   exchangeRegion,
-  forget,
   hasEndpoint,
+  madeAnew,
   ownerOf,
   readElements,
   rewind,
+  valueAt,
 } from "./adopt";
 export { ignoredCount } from "./batch";
 export { commit, desiredRegion, diff, ownersRegion } from "./diff";

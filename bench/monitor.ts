@@ -13,6 +13,8 @@ import { bind, recv, setOption, socket } from "../src/libc.ts";
 export interface Commit {
   /** Milliseconds since the epoch, with fractions. */
   readonly at: number;
+  /** When its first announcement came: of 50,000 elements there are many. */
+  readonly begun: number;
   /** Who committed. */
   readonly pid: number;
   /** Elements, rules, chains and the like that were added or deleted, by the name of their table. */
@@ -75,6 +77,7 @@ function monitor(first: string, count: number): never {
 
 class Tally {
   lost = false;
+  private begun: number | undefined;
   private writes: Record<string, number> = {};
   private made: string[] = [];
   private gone: string[] = [];
@@ -94,6 +97,7 @@ class Tally {
 
   take(length: number, at: number): void {
     const bytes = this.buffer.subarray(0, length);
+    this.begun ??= at;
     for (
       let mark = bytes.indexOf(MARK_BYTES);
       mark >= 0;
@@ -143,7 +147,9 @@ class Tally {
     const pid = process < 0 ? 0 : this.view.getUint32(process + 4, false);
     const { writes, made, gone, frontends, lost } = this;
     const marks = [...this.marks];
-    const commit: Commit = { at, pid, writes, made, gone, frontends, marks, lost };
+    const begun = this.begun ?? at;
+    this.begun = undefined;
+    const commit: Commit = { at, begun, pid, writes, made, gone, frontends, marks, lost };
     writeSync(1, `${JSON.stringify(commit)}\n`);
     this.writes = {};
     this.made = [];

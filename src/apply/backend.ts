@@ -58,6 +58,17 @@ export interface ForeignChange {
 /** What can be amiss: the table or one of its maps was gone; a chain; a map that was empty; a single element. */
 export type DriftObject = "table" | "chain" | "map" | "element";
 
+/** What a transaction came to. */
+export interface Written {
+  readonly operations: number;
+  /** Of these, those that added an element. */
+  readonly added: number;
+  /** Netlink bytes. */
+  readonly bytes: number;
+  readonly transactions: number;
+  readonly kernelMs: number;
+}
+
 /** What became of a suspicion that the kernel does not hold what was committed. */
 export interface Drift {
   /** The first change that aroused it, and how many there were. */
@@ -65,10 +76,10 @@ export interface Drift {
   readonly changes: number;
   /** When that was noticed, monotonic ms. */
   readonly noticedAt: number;
-  /** How many objects differed. Nothing: there was nothing to mend. */
+  /** How many objects differed and were put right. None: there was nothing to mend. */
   readonly amiss: { readonly [kind in DriftObject]?: number };
-  /** Whose next diff has to put elements right; `all`: the table was made anew, and is empty. */
-  readonly owners: ReadonlySet<number> | "all";
+  /** What that took for elements. */
+  readonly written: Written;
 }
 
 /** Counters of some elements of one table, read just now. */
@@ -108,12 +119,13 @@ export interface Backend {
    */
   watch(changed: (change: ForeignChange) => void): void;
   /**
-   * Looks in the kernel at what others touched since the last call, and at what refused a transaction. Table and
-   * chains are put right; of elements the core is told the truth, so that their owners' next diff mends them. Also
-   * puts in place what `reconfigure` changed. Undefined: nothing was touched.
-   * @throws SluiceError TABLE_FOREIGN, NETLINK_SOCKET, NETLINK_REFUSED: nothing is known yet, call again
+   * Looks in the kernel at what others touched since the last call, and at what refused a transaction, and makes
+   * it what is committed again, which does not change by that. Also puts in place what `reconfigure` changed.
+   * Undefined: nothing was touched. Everything else has its turn between two large transactions, but nothing may
+   * be committed meanwhile.
+   * @throws SluiceError TABLE_FOREIGN, NETLINK_SOCKET, NETLINK_REFUSED: it is yet to be done, call again
    */
-  verify(core: Core): Drift | undefined;
+  verify(core: Core): Promise<Drift | undefined>;
   /**
    * From the next `start` or `verify` on the chains are those of these options, by one transaction that leaves
    * every element as it is. False, and nothing has changed, if elements would have to change: `counters` differ.

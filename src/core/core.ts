@@ -167,19 +167,16 @@ export interface Core {
   /**
    * Elements that were read from the kernel: their owner is OWNER_ADOPTED until a Service claims them. One that
    * is committed already keeps its owner and takes the kernel's value, so that its owner's next diff mends it.
-   * A diff that is not committed yet is void afterwards; so it is after `forget`.
+   * A diff that is not committed yet is void afterwards.
    */
   adopt(table: TableId, keysAndValues: Uint8Array, count: number): void;
   /**
-   * These elements (`count` keys) turned out not to be in the kernel: their owners' next diff adds them again.
-   * Returns how many had been committed.
-   */
-  forget(table: TableId, keys: Uint8Array, count: number): number;
-  /**
-   * Compares elements that were read from the kernel with what is committed. For each: COMPARED_SAME if it is that, else
-   * whose next diff has to mend it once it was adopted: OWNER_ADOPTED's if its key is not committed (asm/layout.ts).
+   * Compares elements that were read from the kernel with what is committed. For each: COMPARED_SAME if it is that,
+   * else whose it should be; OWNER_ADOPTED if its key is not committed (asm/layout.ts).
    */
   compare(table: TableId, keysAndValues: Uint8Array, count: number): Int32Array;
+  /** These elements (`count` keys) were lost in the kernel, and are there again: `count` starts over. */
+  madeAnew(table: TableId, keys: Uint8Array, count: number): void;
   /** Number of committed elements, of one table or of all. */
   elementCount(table?: TableId): number;
   /** Number of committed elements of an owner, counted no further than `most`. */
@@ -191,6 +188,8 @@ export interface Core {
   ): void;
   /** Owner of a committed element; undefined if there is none. */
   ownerOf(table: TableId, key: Uint8Array): number | undefined;
+  /** Value of a committed element; undefined if there is none. */
+  committedValue(table: TableId, key: Uint8Array): Uint8Array | undefined;
   /** Does some slot of this frontend (key without slot) lead to this endpoint? */
   hasEndpoint(table: TableId, frontendKey: Uint8Array, endpoint: Uint8Array): boolean;
   /**

@@ -25,11 +25,12 @@ export interface DiffExports extends HeapExports {
   exchangeRegion(bytes: number): number;
   adopt(table: number, count: number): number;
   compare(table: number, count: number): void;
-  forget(table: number, count: number): number;
+  madeAnew(table: number, count: number): void;
   countPackets(table: number, count: number): void;
   rewind(): void;
   readElements(table: number, most: number): number;
   ownerOf(table: number): number;
+  valueAt(table: number): number;
   hasEndpoint(table: number): number;
   elementCount(table: number): number;
   elementTotal(): number;
@@ -43,11 +44,12 @@ type DiffHalf = Pick<
   | "commit"
   | "adopt"
   | "compare"
-  | "forget"
+  | "madeAnew"
   | "elementCount"
   | "ownedElements"
   | "eachElement"
   | "ownerOf"
+  | "committedValue"
   | "hasEndpoint"
   | "count"
 >;
@@ -96,9 +98,9 @@ export function diffHalf(wasm: Wasm<DiffExports>): DiffHalf {
       if (!exports.adopt(table, count)) throw outOfMemory(doing, keysAndValues.byteLength);
     },
 
-    forget(table, keys, count) {
-      hand(`forget ${count} elements`, checked(keys, count, keySize(table)));
-      return exports.forget(table, count);
+    madeAnew(table, keys, count) {
+      hand(`start the counters of ${count} elements over`, checked(keys, count, keySize(table)));
+      exports.madeAnew(table, count);
     },
 
     compare(table, keysAndValues, count) {
@@ -149,6 +151,12 @@ export function diffHalf(wasm: Wasm<DiffExports>): DiffHalf {
       hand("look up an element", checked(key, 1, keySize(table)));
       const owner = exports.ownerOf(table);
       return owner < 0 ? undefined : owner;
+    },
+
+    committedValue(table, key) {
+      hand("look up an element", checked(key, 1, keySize(table)));
+      const at = exports.valueAt(table) >>> 0;
+      return at === 0 ? undefined : wasm.u8().slice(at, at + valueSize(table));
     },
 
     hasEndpoint(table, frontendKey, endpoint) {

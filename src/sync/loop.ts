@@ -135,7 +135,7 @@ export class SyncLoop {
   async #round(sum: Outcome): Promise<number> {
     const { core, context, nodeVersion, flowsChanged } = this.#options;
     const total = emptyOutcome();
-    total.transient = this.#rereadWanted ? this.#verify() : undefined;
+    if (this.#rereadWanted) await this.#verify(total);
     if (total.transient !== undefined) {
       add(sum, total);
       return 0;
@@ -247,30 +247,27 @@ export class SyncLoop {
   }
 
   /**
-   * Has the backend look at what was touched, and marks dirty whose elements differ. The error, if the kernel could
-   * not be read, because somebody is at it still, say: then it is yet to be done.
+   * Has the backend look at what was touched and restore it. The error, if the kernel could not be read or would not
+   * take it, because somebody is at it still, say: then it is yet to be done.
    */
-  #verify(): SluiceError | undefined {
+  async #verify(total: Outcome): Promise<void> {
     const { core, backend } = this.#options;
-    let drift: Drift | undefined;
-    try {
-      drift = backend.verify(core);
-    } catch (thrown) {
-      if (thrown instanceof SluiceError) return thrown;
-      throw thrown;
-    }
+    // What is touched meanwhile is for the next time.
     this.#rereadWanted = false;
-    if (drift === undefined) return undefined;
-    this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
-    const all = drift.owners === "all";
-    const owners = drift.owners === "all" ? [OWNER_NODE, OWNER_ADOPTED] : drift.owners;
-    if (all) core.markAllDirty();
-    for (const owner of owners) {
-      if (owner === OWNER_NODE) this.#nodeVersion = -1;
-      else if (owner === OWNER_ADOPTED) this.#swept = false;
-      else core.markDirty(owner as ServiceId);
+    try {
+      const drift = await backend.verify(core);
+      if (drift === undefined) return;
+      this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
+      total.operations += drift.written.operations;
+      total.added += drift.written.added;
+      total.bytes += drift.written.bytes;
+      total.transactions += drift.written.transactions;
+      total.kernelMs += drift.written.kernelMs;
+    } catch (thrown) {
+      if (!(thrown instanceof SluiceError)) throw thrown;
+      this.#rereadWanted = true;
+      total.transient = thrown;
     }
-    return undefined;
   }
 
   /** Everything that was found is mended. */

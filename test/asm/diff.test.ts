@@ -260,18 +260,18 @@ for (const build of BUILDS)
       expect(read([1, 6n])).toEqual([6]);
     });
 
-    test("an element that the kernel has lost is added again by its owner", () => {
+    test("an element that was lost and made anew is the same, and its counter starts over", () => {
       const core = createTestCore(build);
       const owner = core.service("default/web");
-      const kernel = new KernelModel();
-      const batch: Batch = [{ owner, records: serviceRecords(1, [1, 2, 3]) }];
-      sync(core, kernel, batch);
-      const lost = [slotKey(keyOf(slots, 1), 1), slotKey(keyOf(slots, 1), 8)];
-      kernel.elements.delete(elementName(slots, lost[0] ?? ""));
-      expect(core.forget(slots, fromHex(lost.join("")), 2)).toBe(1);
-      expect(core.elementCount(slots)).toBe(2);
-      expect(sync(core, kernel, batch)).toBe(1);
-      expect(committed(core)).toEqual(kernel.elements);
+      sync(core, new KernelModel(), [{ owner, records: [frontend(1, [1, 2])] }]);
+      const key = (slot: number) => fromHex(slotKey(keyOf(slots, 1), slot));
+      const reading = (slot: number, packets: bigint) =>
+        concat(key(slot), new Uint8Array(new BigUint64Array([packets]).buffer));
+      core.count(slots, concat(reading(0, 5n), reading(1, 5n)), 2);
+      core.madeAnew(slots, concat(key(0), key(9)), 2);
+      expect([...core.count(slots, concat(reading(0, 7n), reading(1, 7n)), 2)]).toEqual([7, 2]);
+      expect(toHex(core.committedValue(slots, key(0)) ?? key(0))).toBe(valueFor(slots, 1));
+      expect(core.committedValue(slots, key(9))).toBeUndefined();
     });
 
     test("what the kernel has is compared with what is committed", () => {

@@ -183,7 +183,8 @@ describe("SyncLoop", () => {
     expect(world.backend.transactions.at(-1)).toMatchObject({ adds: 1, deletes: 0 });
     expect(world.reports.at(-1)).toMatchObject({
       outcome: "done",
-      owners: 1,
+      owners: 0,
+      operations: 1,
       repair: { change: { by: "nft (pid 7)" }, changes: 1, amiss: { element: 1 } },
     });
     world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
@@ -209,6 +210,7 @@ describe("SyncLoop", () => {
       world.reread();
     };
     lose("frontends");
+    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
     world.backend.transient = new SluiceError("NETLINK_SOCKET", "not now");
     expect(await world.sync()).toBe(false);
     expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });

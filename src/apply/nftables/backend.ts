@@ -1,8 +1,11 @@
 /** The nftables backend: one table `inet sluice`, programmed over netlink. */
 import { type Clock, systemClock } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
+import { countAdded } from "../../diff/operations.ts";
 import { SluiceError } from "../../errors.ts";
-import { type TableId, tableFamily, tableKind, tableLabel } from "../../plan/tables.ts";
+import { BATCH_ELEMENTS } from "../../limits.ts";
+import { tableFamily, tableKind, tableLabel } from "../../plan/tables.ts";
+import type { ServiceId } from "../../types.ts";
 import type {
   Adoption,
   Backend,
@@ -22,26 +25,18 @@ import {
 } from "../netlink/errors.ts";
 import type { Subscription } from "../netlink/events.ts";
 import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
-import { KnownActions } from "./actions.ts";
-import { adoptElements, type Condition, condition, knowsActions, readActions } from "./adopt.ts";
+import { adoptElements, readActions } from "./adopt.ts";
 import { OutdatedClients } from "./affinity.ts";
-import { Batch } from "./batch.ts";
 import { readCounters, readDeleted } from "./counters.ts";
 import { ElementWriter, type Fault, operationsIn } from "./elements.ts";
-import {
-  isOurs,
-  tableComment,
-  writeDeleteTable,
-  writeRefill,
-  writeSkeleton,
-  writeWake,
-} from "./install.ts";
+import { TableKeeper } from "./keeper.ts";
 import { TABLE } from "./names.ts";
 import { eachAction, OperationSorter, writeOperations } from "./operations.ts";
 import { probe } from "./probe.ts";
-import { type ReadTable, readGeneration, readTable } from "./read.ts";
+import { readGeneration } from "./read.ts";
+import { countAnew, Restoration } from "./restore.ts";
 import { Touched } from "./touched.ts";
-import { forgetAll, readTouched, settle, writeDeleteCatchalls } from "./verify.ts";
+import { readTouched } from "./verify.ts";
 import { type TouchListener, watchTable } from "./watch.ts";
 
 /**
@@ -56,17 +51,22 @@ export function createNftablesBackend(
   return new NftablesBackend(options, socket, clock);
 }
 
+/** How often others may meet a repair before it is left for the next sync. */
+const ATTEMPTS = 3;
+const INTACT = { state: "intact", chains: 0 } as const;
+
+interface Mended extends Pick<Drift, "amiss" | "written"> {
+  /** Not all of it went through. */
+  readonly refused?: Extract<Receipt, { readonly ok: false }>;
+}
+
 class NftablesBackend implements Backend {
   readonly maxOperations: number;
-  #options: SkeletonOptions;
-  /** The kernel's chains are those of other options. */
-  #reconfigured = false;
   readonly #socket: Netlink;
   readonly #clock: Clock;
-  readonly #batch = new Batch();
-  readonly #elements = new ElementWriter(this.#batch);
+  readonly #keeper: TableKeeper;
+  readonly #elements: ElementWriter;
   readonly #sorter = new OperationSorter();
-  readonly #actions: KnownActions;
   readonly #outdated = new OutdatedClients();
   /** Since `start`. */
   #core: Core | undefined;
@@ -79,38 +79,38 @@ class NftablesBackend implements Backend {
   #known = { generation: 0, commits: 0 };
 
   constructor(options: SkeletonOptions, socket: Netlink, clock: Clock) {
-    this.#options = options;
     this.#socket = socket;
     this.#clock = clock;
-    this.#actions = new KnownActions(options.masqueradeBit);
+    this.#keeper = new TableKeeper(socket, options);
+    this.#elements = new ElementWriter(this.#keeper.batch);
     this.maxOperations = operationsIn(socket.maxBytes);
   }
 
   probe(): void {
-    probe(this.#socket, this.#batch, this.#options);
+    probe(this.#socket, this.#keeper.batch, this.#keeper.options);
   }
 
   start(core: Core): Adoption {
     this.#core = core;
-    this.#known = { generation: readGeneration(this.#socket), commits: this.#batch.commits };
+    const keeper = this.#keeper;
+    const { batch, actions } = keeper;
+    this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
     this.#outdated.all();
     this.#touched = new Touched();
-    const found = this.#readTable();
-    if (found === undefined) return this.#create("fresh");
-    if (found.comment !== tableComment(this.#options)) return this.#create("replaced");
-    const actions = readActions(this.#socket);
-    this.#actions.reset(actions.known);
-    const { state } = condition(this.#socket, this.#options, this.#actions);
+    const table = keeper.find();
+    if (table === undefined) return this.#create("fresh");
+    if (!keeper.fits(table)) return this.#create("replaced");
+    const found = readActions(this.#socket);
+    actions.reset(found.known);
+    const { state } = keeper.condition();
     if (state === "replace") return this.#create("replaced");
-    this.#batch.begin();
+    batch.begin();
     const { elements, catchalls } = adoptElements(this.#socket, core, (family, code) =>
-      this.#actions.need(this.#batch, family, code),
+      actions.need(batch, family, code),
     );
-    if (state !== "intact" || !actions.whole || this.#batch.count > 0) this.#refill();
-    this.#actions.commit();
-    this.#reconfigured = false;
-    this.#wake(found);
-    this.#deleteCatchalls(catchalls);
+    if (state !== "intact" || !found.whole || batch.count > 0) keeper.refill();
+    keeper.wake(table);
+    keeper.deleteCatchalls(catchalls);
     return { outcome: "adopted", elements };
   }
 
@@ -123,7 +123,7 @@ class NftablesBackend implements Backend {
     this.#watch = watchTable(this.#socket.portId, this.#clock, notice);
     const { generation, commits } = this.#known;
     const foreign =
-      ((readGeneration(this.#socket) - generation) >>> 0) - (this.#batch.commits - commits);
+      ((readGeneration(this.#socket) - generation) >>> 0) - (this.#keeper.batch.commits - commits);
     if (foreign === 0) return;
     const touched = new Touched();
     touched.everything = true;
@@ -131,34 +131,42 @@ class NftablesBackend implements Backend {
     notice({ what: "some table", by, objects: touched.named() }, touched);
   }
 
-  verify(core: Core): Drift | undefined {
-    const touched = this.#touched;
-    const { story } = touched;
-    if (story === undefined && !this.#reconfigured) return undefined;
-    for (const map of touched.clients) this.#outdated.touched(map);
-    const found = this.#mend(core, touched);
-    this.#touched = new Touched();
-    this.#reconfigured = false;
-    if (story === undefined) return undefined;
-    const { change, changes, at } = story;
-    return { change, changes, noticedAt: at, ...found };
+  async verify(core: Core): Promise<Drift | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      const touched = this.#touched;
+      const { story } = touched;
+      if (story === undefined && !this.#keeper.reconfigured) return undefined;
+      this.#touched = new Touched();
+      const putBack = () => {
+        touched.absorb(this.#touched);
+        this.#touched = touched;
+      };
+      const { refused, ...found } = await this.#mend(core, touched).catch((thrown) => {
+        putBack();
+        throw thrown;
+      });
+      if (refused === undefined) {
+        if (story === undefined) return undefined;
+        const { change, changes, at } = story;
+        return { change, changes, noticedAt: at, ...found };
+      }
+      // What refused us is among it.
+      putBack();
+      if (refused.drifted !== true || attempt === ATTEMPTS) throw refused.error;
+    }
   }
 
   reconfigure(options: SkeletonOptions): boolean {
-    if (options.counters !== this.#options.counters) return false;
-    this.#options = options;
-    this.#actions.masqueradeBit = options.masqueradeBit;
-    this.#reconfigured = true;
-    return true;
+    return this.#keeper.reconfigure(options);
   }
 
   apply(operations: OperationList, ownerName: (owner: number) => string): Receipt {
     if (operations.count === 0) return { ok: true, bytes: 0, kernelMs: 0 };
-    const batch = this.#batch;
+    const batch = this.#keeper.batch;
     batch.begin();
     const offsets = this.#sorter.sort(operations);
     eachAction(operations, offsets, (table, action) =>
-      this.#actions.need(batch, tableFamily(table), action),
+      this.#keeper.actions.need(batch, tableFamily(table), action),
     );
     writeOperations(operations, offsets, this.#elements, ownerName);
     this.#transactions++;
@@ -169,14 +177,14 @@ class NftablesBackend implements Backend {
       const { refusals, acks } = batch.send(this.#socket);
       const refusal = refusals[0];
       if (refusal === undefined && acks > 0) {
-        this.#actions.commit();
+        this.#keeper.actions.commit();
         const kernelMs = this.#clock.monotonic() - started;
         return { ok: true, bytes: batch.writer.length, kernelMs };
       }
-      this.#actions.abort();
+      this.#keeper.actions.abort();
       return this.#failure(operations, refusal, ownerName);
     } catch (thrown) {
-      this.#actions.abort();
+      this.#keeper.actions.abort();
       if (!(thrown instanceof SluiceError)) throw thrown;
       const transient = isTransient(errnoOf(thrown) ?? 0);
       return { ok: false, error: thrown, transient };
@@ -188,30 +196,24 @@ class NftablesBackend implements Backend {
   }
 
   forgetAffinity(core: Core): number {
-    return this.#outdated.forget(this.#socket, this.#batch, core);
+    return this.#outdated.forget(this.#socket, this.#keeper.batch, core);
   }
 
   async readCounters(each: CounterSink): Promise<boolean> {
     const transactions = this.#transactions;
     const rest = () => new Promise<void>((resolve) => this.#clock.soon(resolve));
-    if (this.#options.counters && this.#core !== undefined) {
+    if (this.#keeper.options.counters && this.#core !== undefined) {
       await readCounters(this.#socket, this.#core, each, rest);
     }
     return transactions === this.#transactions;
   }
 
   countDeleted(each: CounterSink): void {
-    if (this.#options.counters) this.#countDeleted = each;
+    if (this.#keeper.options.counters) this.#countDeleted = each;
   }
 
   cleanup(): ReturnType<Backend["cleanup"]> {
-    const found = readTable(this.#socket);
-    if (found === undefined) return "absent";
-    if (!isOurs(found.comment)) return "foreign";
-    this.#batch.begin();
-    writeDeleteTable(this.#batch);
-    this.#send(`delete table inet ${TABLE}`);
-    return "removed";
+    return this.#keeper.remove();
   }
 
   close(): void {
@@ -219,81 +221,54 @@ class NftablesBackend implements Backend {
     this.#socket.close();
   }
 
-  /** @throws SluiceError TABLE_FOREIGN */
-  #readTable(): ReadTable | undefined {
-    const found = readTable(this.#socket);
-    if (found === undefined || isOurs(found.comment)) return found;
-    throw new SluiceError(
-      "TABLE_FOREIGN",
-      `Cannot take over table inet ${TABLE}: its comment must say that sluice made it: current value is "${found.comment}"`,
-      `table inet ${TABLE}`,
-    );
+  #create(outcome: "fresh" | "replaced"): Adoption {
+    this.#keeper.create(outcome);
+    return { outcome, elements: 0 };
   }
 
-  /** Looks where something was touched. The core hears of it last, when nothing can fail any more. */
-  #mend(core: Core, touched: Touched): Pick<Drift, "amiss" | "owners"> {
-    const table = this.#readTable();
-    const chains = touched.chains || touched.everything || this.#reconfigured;
-    let state: Condition = "intact";
-    let wrongChains = 0;
-    if (touched.gone || table?.comment !== tableComment(this.#options)) state = "replace";
-    else if (chains) {
-      const found = condition(this.#socket, this.#options, this.#actions);
-      const whole = found.state !== "intact" || knowsActions(this.#socket, this.#actions);
-      state = whole ? found.state : "refill";
-      wrongChains = Math.max(found.chains, Number(state === "refill"));
-    }
-    if (table === undefined || state === "replace") {
-      this.#create(table === undefined ? "fresh" : "replaced");
-      this.#outdated.all();
-      forgetAll(core);
-      return { amiss: { table: 1 }, owners: "all" };
+  /** Looks where something was touched, and restores what differs. */
+  async #mend(core: Core, touched: Touched): Promise<Mended> {
+    const keeper = this.#keeper;
+    for (const map of touched.clients) this.#outdated.touched(map);
+    const restoration = new Restoration(core, Math.min(BATCH_ELEMENTS, this.maxOperations - 1));
+    const table = keeper.find();
+    const fits = table !== undefined && keeper.fits(table) && !touched.gone;
+    const all = touched.chains || touched.everything || keeper.reconfigured;
+    const { state, chains } = fits && all ? keeper.verify() : INTACT;
+    if (!fits || state === "replace") {
+      keeper.create(table === undefined ? "fresh" : "replaced");
+      restoration.everything();
+      return { amiss: { table: 1 }, ...(await this.#restore(core, restoration.lists)) };
     }
     const findings = readTouched(this.#socket, core, touched);
-    this.#wake(table);
-    if (state === "refill") this.#refill();
     const catchalls = findings.filter(({ present }) => present.catchall).map(({ id }) => id);
-    this.#deleteCatchalls(catchalls);
-    const owners = new Set<number>();
-    const settled = findings.map((finding) => settle(core, finding, owners));
-    const emptied = settled.filter((one) => one.emptied).length;
-    let elements = catchalls.length;
-    for (const one of settled) if (!one.emptied) elements += one.elements;
-    const amiss = {
-      ...(table.dormant && { table: 1 }),
-      ...(wrongChains > 0 && !this.#reconfigured && { chain: wrongChains }),
-      ...(emptied > 0 && { map: emptied }),
-      ...(elements > 0 && { element: elements }),
-    };
-    return { amiss, owners };
+    keeper.wake(table);
+    if (state === "refill") keeper.refill();
+    keeper.deleteCatchalls(catchalls);
+    const differences = findings.map((finding) => restoration.difference(finding));
+    restoration.end();
+    const map = differences.filter(({ emptied }) => emptied).length;
+    const elements = differences.map(({ elements, emptied }) => (emptied ? 0 : elements));
+    const element = elements.reduce((sum, count) => sum + count, catchalls.length);
+    const counts = { table: Number(table.dormant), chain: chains, map, element };
+    const amiss = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+    return { amiss, ...(await this.#restore(core, restoration.lists)) };
   }
 
-  #refill(): void {
-    this.#batch.begin();
-    writeRefill(this.#batch, this.#options, this.#actions);
-    this.#send(`fill the chains of table inet ${TABLE}`);
-  }
-
-  #wake({ dormant }: ReadTable): void {
-    if (!dormant) return;
-    this.#batch.begin();
-    writeWake(this.#batch);
-    this.#send(`wake table inet ${TABLE}`);
-  }
-
-  #deleteCatchalls(ids: readonly TableId[]): void {
-    this.#batch.begin();
-    writeDeleteCatchalls(this.#batch, ids);
-    this.#send(`delete what others added to table inet ${TABLE}`);
-  }
-
-  #create(outcome: "fresh" | "replaced"): Adoption {
-    this.#actions.reset();
-    this.#batch.begin();
-    if (outcome === "replaced") writeDeleteTable(this.#batch);
-    writeSkeleton(this.#batch, this.#options, this.#actions);
-    this.#send(`make table inet ${TABLE}`);
-    return { outcome, elements: 0 };
+  async #restore(core: Core, lists: readonly OperationList[]): Promise<Omit<Mended, "amiss">> {
+    const written = { operations: 0, added: 0, bytes: 0, transactions: 0, kernelMs: 0 };
+    for (const list of lists) {
+      if (written.transactions > 0) await new Promise<void>((turn) => this.#clock.soon(turn));
+      const receipt = this.apply(list, (owner) => core.serviceKey(owner as ServiceId));
+      if (!receipt.ok) return { written, refused: receipt };
+      written.operations += list.count;
+      written.added += countAdded(list.region);
+      written.bytes += receipt.bytes;
+      written.transactions++;
+      written.kernelMs += receipt.kernelMs;
+      countAnew(core, list);
+    }
+    return { written };
   }
 
   /** What cannot be read is lost to the sums, and no reason to keep a change from the kernel. */
@@ -304,12 +279,6 @@ class NftablesBackend implements Backend {
     } catch (thrown) {
       if (!(thrown instanceof SluiceError)) throw thrown;
     }
-  }
-
-  #send(what: string): void {
-    const refusal = this.#batch.send(this.#socket).refusals[0];
-    if (refusal === undefined) return;
-    throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
   }
 
   #failure(

@@ -32,6 +32,17 @@ export function tableComment(options: SkeletonOptions): string {
 
 /** Comment of the first rule of the first base chain: all rules, those made on demand included. */
 export function rulesComment(options: SkeletonOptions): string {
+  const known = rulesComments.get(options);
+  if (known !== undefined) return known;
+  const text = hashedRules(options);
+  rulesComments.set(options, text);
+  return text;
+}
+
+/** It takes a millisecond or two, and is asked for whenever chains are looked at. */
+const rulesComments = new WeakMap<SkeletonOptions, string>();
+
+function hashedRules(options: SkeletonOptions): string {
   const batch = new Batch();
   batch.begin();
   const samples = sampleActions().flatMap((code) => [

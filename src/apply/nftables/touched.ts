@@ -49,10 +49,22 @@ export class Touched {
     else this.whole.add(id);
   }
 
-  /** Adds what another one has, which must not be used afterwards. `at`: when, monotonic ms. */
+  /** Adds what one change touched. `at`: when it was noticed, monotonic ms. */
   take(other: Touched, change: ForeignChange, at: number): void {
     this.#changes++;
     this.#told ??= { change, at };
+    this.#join(other);
+  }
+
+  /** Adds what was touched later. */
+  absorb(later: Touched): void {
+    this.#changes += later.#changes;
+    this.#told ??= later.#told;
+    this.#join(later);
+  }
+
+  /** What the other one has must not be used afterwards. */
+  #join(other: Touched): void {
     this.everything ||= other.everything;
     this.gone ||= other.gone;
     this.chains ||= other.chains;

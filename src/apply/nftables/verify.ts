@@ -1,11 +1,6 @@
-/**
- * Elements that somebody else touched: read from the kernel, compared with what is committed. What differs the core
- * is told, so that the next diff of its owner mends it and nothing else. Two steps: whatever can fail comes first, since
- * an owner that was not told of after the core knew would never be.
- */
-import { COMPARED_SAME, OWNER_ADOPTED } from "../../../asm/layout.ts";
+/** Elements that somebody else touched are read from the kernel: only those, as long as they are few. */
 import type { Core } from "../../core/core.ts";
-import { keySize, TABLE_IDS, type TableId, tableLabel, valueSize } from "../../plan/tables.ts";
+import { keySize, TABLE_IDS, type TableId, tableLabel } from "../../plan/tables.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import type { Batch } from "./batch.ts";
 import * as nft from "./constants.ts";
@@ -13,6 +8,7 @@ import { MANY_ELEMENTS } from "./elements-read.ts";
 import { writeAttributes } from "./expressions.ts";
 import { TABLE } from "./names.ts";
 import { readSets } from "./read.ts";
+import { textOf } from "./restore.ts";
 import {
   Bytes,
   readTableElements,
@@ -76,80 +72,6 @@ function readWhole(
   return readTableElements(socket, id);
 }
 
-/** What differed in one table, now that the core knows of it. */
-export interface Settled {
-  /** Elements that were missing, or were not what they should be, or should not be there. */
-  readonly elements: number;
-  /** It was empty, and more than one should be there. */
-  readonly emptied: boolean;
-}
-
-/** Tells the core; owners of what differs are added to `owners`. */
-export function settle(core: Core, { id, present, asked }: Finding, owners: Set<number>): Settled {
-  const committed = core.elementCount(id);
-  const { keysAndValues, count } = present;
-  const whose = count > 0 ? core.compare(id, keysAndValues, count) : new Int32Array(0);
-  const stride = keySize(id) + valueSize(id);
-  const differing = new Bytes();
-  let strays = 0;
-  for (let i = 0; i < count; i++) {
-    const owner = whose[i] as number;
-    if (owner === COMPARED_SAME) continue;
-    differing.append(keysAndValues, i * stride, stride);
-    owners.add(owner);
-    if (owner === OWNER_ADOPTED) strays++;
-  }
-  const missing = new Bytes();
-  const isMissing = (key: Uint8Array, owner: number) => {
-    missing.append(key, 0, key.length);
-    owners.add(owner);
-  };
-  if (asked !== undefined) eachMissing(core, id, present, asked, isMissing);
-  else if (count - strays < committed) eachUnread(core, id, present, isMissing);
-  const lost = missing.length / keySize(id);
-  const changed = differing.length / stride;
-  if (lost > 0) core.forget(id, missing.whole(), lost);
-  if (changed > 0) core.adopt(id, differing.whole(), changed);
-  return { elements: lost + changed, emptied: lost > 1 && lost === committed };
-}
-
-type EachMissing = (key: Uint8Array, owner: number) => void;
-
-/** Of the keys that were asked for, those that are committed and were not found. */
-function eachMissing(
-  core: Core,
-  id: TableId,
-  present: TableElements,
-  asked: Uint8Array,
-  each: EachMissing,
-): void {
-  const found = keysOf(id, present);
-  const size = keySize(id);
-  for (let at = 0; at < asked.length; at += size) {
-    const key = asked.subarray(at, at + size);
-    const owner = found.has(textOf(key)) ? undefined : core.ownerOf(id, key);
-    if (owner !== undefined) each(key, owner);
-  }
-}
-
-/** What is committed and was not read. */
-function eachUnread(core: Core, id: TableId, present: TableElements, each: EachMissing): void {
-  const found = keysOf(id, present);
-  core.eachElement(id, (key, _, owner) => {
-    if (found.size === 0 || !found.has(textOf(key))) each(key, owner);
-  });
-}
-
-function keysOf(id: TableId, { keysAndValues, count }: TableElements): Set<string> {
-  const size = keySize(id);
-  const stride = size + valueSize(id);
-  const keys = new Set<string>();
-  for (let i = 0; i < count; i++) {
-    keys.add(textOf(keysAndValues.subarray(i * stride, i * stride + size)));
-  }
-  return keys;
-}
-
 /** Each key once: one that was deleted and added again was told twice. */
 function distinct(id: TableId, keys: Uint8Array): Uint8Array {
   const size = keySize(id);
@@ -162,19 +84,6 @@ function distinct(id: TableId, keys: Uint8Array): Uint8Array {
     once.append(keys, at, size);
   }
   return once.whole();
-}
-
-const textOf = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
-
-/** Nothing that is committed is in the kernel: the table was made anew. */
-export function forgetAll(core: Core): void {
-  for (const id of TABLE_IDS) {
-    const keys = new Bytes();
-    core.eachElement(id, (key) => keys.append(key, 0, key.length));
-    const count = keys.length / keySize(id);
-    if (count > 0) core.forget(id, keys.whole(), count);
-  }
 }
 
 /** NFT_MSG_DELSETELEM of the element without a key, in each of these tables. */

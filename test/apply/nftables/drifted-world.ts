@@ -5,10 +5,14 @@ import type {
   ForeignChange,
   SkeletonOptions,
 } from "../../../src/apply/backend.ts";
-import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
+import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from "../../../src/apply/netlink/constants.ts";
+import { type Listener, subscribe } from "../../../src/apply/netlink/events.ts";
+import { align } from "../../../src/apply/netlink/message.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import { NFT_MSG_NEWGEN } from "../../../src/apply/nftables/constants.ts";
 import { readTableElements } from "../../../src/apply/nftables/table-read.ts";
+import { systemClock } from "../../../src/clock.ts";
 import type { JsonObject } from "../../../src/json.ts";
 import { printElement } from "../../../src/plan/print.ts";
 import { keySize, TABLE_IDS, valueSize } from "../../../src/plan/tables.ts";
@@ -24,6 +28,8 @@ export const OPTIONS: SkeletonOptions = {
   detector: { kind: "cidr" },
 };
 
+const MARKER = "end-of-change";
+
 export interface DriftedWorld extends SyncWorld<Backend> {
   /** Somebody else does this with nft, all in one transaction; it is told before this returns. */
   nft(command: string): Promise<void>;
@@ -35,11 +41,13 @@ export interface DriftedWorld extends SyncWorld<Backend> {
 }
 
 export function driftedWorld(options: Partial<SkeletonOptions> = {}): DriftedWorld {
-  const backend = createNftablesBackend({ ...OPTIONS, ...options });
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  const backend = createNftablesBackend({ ...OPTIONS, ...options }, socket);
   const world = worldOf(backend);
   const told: ForeignChange[] = [];
   let wake = () => {};
   let watching = false;
+  const others = transactions(socket.portId);
   return {
     ...world,
     told,
@@ -55,8 +63,10 @@ export function driftedWorld(options: Partial<SkeletonOptions> = {}): DriftedWor
       const heard = new Promise<void>((resolve) => {
         wake = resolve;
       });
+      const next = others.next();
       pipe(command, "nft", "-f", "-");
-      if (told.length === before) await heard;
+      pipe(`table ip ${MARKER}; delete table ip ${MARKER}`, "nft", "-f", "-");
+      if ((await next) && told.length === before) await heard;
     },
     async mend() {
       told.length = 0;
@@ -64,7 +74,45 @@ export function driftedWorld(options: Partial<SkeletonOptions> = {}): DriftedWor
       expectTrue(await world.sync());
       return world.reports.at(-1)?.repair;
     },
-    close: () => backend.close(),
+    close() {
+      others.close();
+      backend.close();
+    },
+  };
+}
+
+/**
+ * Transactions of anybody but `own` up to one that makes MARKER: are some of them about our table? One that changes
+ * nothing is not announced at all, so that there is no waiting for it.
+ */
+function transactions(own: number) {
+  let about = false;
+  let marked = false;
+  let resolve = (_about: boolean) => {};
+  const listen: Listener = (bytes) => {
+    const datagram = Buffer.from(bytes ?? []);
+    for (let at = 0; at < datagram.length; ) {
+      const length = datagram.readUInt32LE(at);
+      const type = datagram.readUInt16LE(at + 4) & 0xff;
+      const message = datagram.subarray(at, at + length);
+      about ||= message.includes("sluice\0");
+      marked ||= message.includes(`${MARKER}\0`);
+      if (type === NFT_MSG_NEWGEN && marked) {
+        resolve(about);
+        about = false;
+        marked = false;
+      }
+      at += align(length);
+    }
+  };
+  const groups = [NFNLGRP_NFTABLES];
+  const subscription = subscribe(NETLINK_NETFILTER, groups, systemClock, listen, { ignore: own });
+  return {
+    next: () =>
+      new Promise<boolean>((found) => {
+        resolve = found;
+      }),
+    close: () => subscription.close(),
   };
 }
 

@@ -1,0 +1,82 @@
+/**
+ * How long it takes until everything is right again after somebody else has changed our rules: from the kernel's
+ * first word of the foreign transaction to its last of ours.
+ *
+ * usage: npm run bench -- --drift [--sizes 1000,10000]
+ */
+import { inNamespace, run } from "../test/cluster/daemon.ts";
+import { clusterIp } from "../test/cluster/objects.ts";
+import { type Bench, quantile } from "./measures.ts";
+import { type Contestant, startProxy, untilHealthy } from "./proxies.ts";
+
+const ROUNDS = 5;
+/** The same thing is repaired at once again after this (limits.ts: REPAIR_CALM_MS). */
+const CALM_MS = 10_500;
+const QUIET_MS = 1500;
+const PATIENCE_MS = 300_000;
+
+/** What is done with nft, in the round of this number. */
+const CHANGES: readonly { readonly about: string; readonly command: (round: number) => string }[] =
+  [
+    {
+      about: "one element deleted",
+      command: (round) =>
+        `delete element inet sluice frontends4 { ${clusterIp(round)} . tcp . 80 }`,
+    },
+    {
+      about: "one slot deleted",
+      command: (round) =>
+        `delete element inet sluice endpoints4 { ${clusterIp(round)} . tcp . 80 . 2 }`,
+    },
+    { about: "one rule inserted", command: () => "insert rule inet sluice services4 counter" },
+    { about: "one chain flushed", command: () => "flush chain inet sluice services6" },
+    { about: "map flushed: cluster-ips4", command: () => "flush set inet sluice cluster-ips4" },
+    { about: "map flushed: frontends4", command: () => "flush map inet sluice frontends4" },
+    { about: "map flushed: endpoints4", command: () => "flush map inet sluice endpoints4" },
+    { about: "table deleted", command: () => "delete table inet sluice" },
+    { about: "ruleset flushed", command: () => "flush ruleset" },
+  ];
+
+/** One line of the result. Milliseconds, and kernel objects that were written. */
+export interface Repair {
+  readonly about: string;
+  readonly p50: number;
+  readonly most: number;
+  readonly writes: number;
+}
+
+export async function measureDrift(
+  { plane, commits, services }: Bench,
+  contestant: Contestant,
+): Promise<Repair[]> {
+  const mark = commits.count;
+  const proxy = startProxy(contestant, plane);
+  try {
+    await untilHealthy(proxy, plane, PATIENCE_MS);
+    await commits.find(mark, PATIENCE_MS, ({ frontends }) => frontends === services);
+    await commits.settle(QUIET_MS);
+    const repairs: Repair[] = [];
+    for (const { about, command } of CHANGES) {
+      const times: number[] = [];
+      let writes = 0;
+      for (let round = 0; round < ROUNDS; round++) {
+        const before = commits.count;
+        await run([...inNamespace(plane.netns.name), "nft", command(round)]);
+        await commits.settle(QUIET_MS);
+        const [foreign, ...others] = commits.since(before);
+        const ours = others.filter(({ pid }) => pid === proxy.pid);
+        const last = ours.at(-1);
+        if (foreign === undefined || last === undefined || foreign.lost || last.lost) {
+          throw new Error(`Nobody repaired what ${command(round)} did, or it was not heard`);
+        }
+        times.push(last.at - foreign.begun);
+        writes = ours.reduce((sum, commit) => sum + (commit.writes["sluice"] ?? 0), 0);
+        await Bun.sleep(CALM_MS - QUIET_MS);
+      }
+      repairs.push({ about, p50: quantile(times, 0.5), most: Math.max(...times), writes });
+    }
+    return repairs;
+  } finally {
+    await proxy.stop();
+  }
+}

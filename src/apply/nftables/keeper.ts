@@ -1,0 +1,143 @@
+/** Keeps the table, its maps and its chains as they should be: everything but the elements. */
+import { SluiceError } from "../../errors.ts";
+import type { TableId } from "../../plan/tables.ts";
+import type { SkeletonOptions } from "../backend.ts";
+import { printRefusal, systemError } from "../netlink/errors.ts";
+import type { Netlink } from "../netlink/socket.ts";
+import { KnownActions } from "./actions.ts";
+import { type Condition, condition, knowsActions } from "./adopt.ts";
+import { Batch } from "./batch.ts";
+import {
+  isOurs,
+  tableComment,
+  writeDeleteTable,
+  writeRefill,
+  writeSkeleton,
+  writeWake,
+} from "./install.ts";
+import { TABLE } from "./names.ts";
+import { type ReadTable, readTable } from "./read.ts";
+import { writeDeleteCatchalls } from "./verify.ts";
+
+export class TableKeeper {
+  readonly batch = new Batch();
+  readonly actions: KnownActions;
+  readonly #socket: Netlink;
+  #options: SkeletonOptions;
+  #comment: string;
+  /** The kernel's chains are those of other options. */
+  #reconfigured = false;
+
+  constructor(socket: Netlink, options: SkeletonOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#comment = tableComment(options);
+    this.actions = new KnownActions(options.masqueradeBit);
+  }
+
+  get options(): SkeletonOptions {
+    return this.#options;
+  }
+
+  get reconfigured(): boolean {
+    return this.#reconfigured;
+  }
+
+  /** @see Backend.reconfigure */
+  reconfigure(options: SkeletonOptions): boolean {
+    if (options.counters !== this.#options.counters) return false;
+    this.#options = options;
+    this.#comment = tableComment(options);
+    this.actions.masqueradeBit = options.masqueradeBit;
+    this.#reconfigured = true;
+    return true;
+  }
+
+  /**
+   * What the kernel has under our name.
+   * @throws SluiceError TABLE_FOREIGN
+   */
+  find(): ReadTable | undefined {
+    const found = readTable(this.#socket);
+    if (found === undefined || isOurs(found.comment)) return found;
+    throw new SluiceError(
+      "TABLE_FOREIGN",
+      `Cannot take over table inet ${TABLE}: its comment must say that sluice made it: current value is "${found.comment}"`,
+      `table inet ${TABLE}`,
+    );
+  }
+
+  /** Has this table the maps that ours should have? */
+  fits({ comment }: ReadTable): boolean {
+    return comment === this.#comment;
+  }
+
+  /** How maps and chains are; `chains`: how many are not what they should be. */
+  condition(): { readonly state: Condition; readonly chains: number } {
+    return condition(this.#socket, this.#options, this.actions);
+  }
+
+  /** The same, also of the maps of actions, whose elements we know. Chains of other options are nobody's doing. */
+  verify(): { readonly state: Condition; readonly chains: number } {
+    const { state, chains } = this.condition();
+    if (state === "replace") return { state, chains: 0 };
+    const whole = state === "intact" && knowsActions(this.#socket, this.actions);
+    if (whole) {
+      this.#reconfigured = false;
+      return { state, chains };
+    }
+    return { state: "refill", chains: this.#reconfigured ? 0 : Math.max(1, chains) };
+  }
+
+  /** Makes the table, in place of what is there. */
+  create(outcome: "fresh" | "replaced"): void {
+    this.actions.reset();
+    this.batch.begin();
+    if (outcome === "replaced") writeDeleteTable(this.batch);
+    writeSkeleton(this.batch, this.#options, this.actions);
+    this.send(`make table inet ${TABLE}`);
+    this.#reconfigured = false;
+  }
+
+  /** All chains anew; elements stay. */
+  refill(): void {
+    this.batch.begin();
+    writeRefill(this.batch, this.#options, this.actions);
+    this.send(`fill the chains of table inet ${TABLE}`);
+    this.actions.commit();
+    this.#reconfigured = false;
+  }
+
+  /** Packets pass the table again. */
+  wake({ dormant }: ReadTable): void {
+    if (!dormant) return;
+    this.batch.begin();
+    writeWake(this.batch);
+    this.send(`wake table inet ${TABLE}`);
+  }
+
+  /** Deletes the elements without a key, which others added to these tables. */
+  deleteCatchalls(ids: readonly TableId[]): void {
+    this.batch.begin();
+    writeDeleteCatchalls(this.batch, ids);
+    this.send(`delete what others added to table inet ${TABLE}`);
+  }
+
+  /** @see Backend.cleanup */
+  remove(): "removed" | "absent" | "foreign" {
+    const found = readTable(this.#socket);
+    if (found === undefined) return "absent";
+    if (!isOurs(found.comment)) return "foreign";
+    this.batch.begin();
+    writeDeleteTable(this.batch);
+    this.send(`delete table inet ${TABLE}`);
+    return "removed";
+  }
+
+  /** Sends the batch. @throws SluiceError NETLINK_REFUSED */
+  send(what: string): void {
+    const refusal = this.batch.send(this.#socket).refusals[0];
+    if (refusal === undefined) return;
+    throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+  }
+}
