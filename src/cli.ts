@@ -14,7 +14,8 @@ export type Command =
   | { readonly kind: "init"; readonly flags: FlagValues }
   /** --write-config-to: see `writeConfig`. */
   | { readonly kind: "write-config"; readonly file: string; readonly flags: FlagValues }
-  | { readonly kind: "cleanup" }
+  /** `keepKubeProxy`: --remove-kube-proxy-rules=false: a kube-proxy may serve again already. */
+  | { readonly kind: "cleanup"; readonly keepKubeProxy: boolean }
   /** `raw`: --version=raw, for a report of a defect; see `versionText`. */
   | { readonly kind: "version"; readonly raw: boolean }
   | { readonly kind: "help" };
@@ -49,7 +50,9 @@ export function parseArguments(argv: readonly string[]): Command {
   }
   const file = textOfFlag(flags, "write-config-to");
   if (file !== "") return { kind: "write-config", file, flags };
-  if (flags.get("cleanup") === true) return { kind: "cleanup" };
+  if (flags.get("cleanup") === true) {
+    return { kind: "cleanup", keepKubeProxy: flags.get("remove-kube-proxy-rules") === false };
+  }
   return { kind: flags.get("init-only") === true ? "init" : "run", flags };
 }
 

@@ -27,7 +27,7 @@ async function main(): Promise<void> {
     }
     case "cleanup": {
       const { removeEverything } = await import("./remove-everything.ts");
-      const { lines, errors } = await removeEverything();
+      const { lines, errors } = await removeEverything(command.keepKubeProxy);
       for (const line of lines) process.stdout.write(`${line}\n`);
       for (const line of errors) process.stderr.write(`sluice: ${line}\n`);
       if (errors.length > 0) process.exitCode = 1;

@@ -1,5 +1,6 @@
 /** `--cleanup`, wired: our table, and what kube-proxy left. */
 import { cleanUp } from "./apply/cleanup.ts";
+import { NOTHING } from "./apply/kube-proxy/removal.ts";
 import { removeKubeProxyRules } from "./apply/kube-proxy/remove.ts";
 import { createNftablesBackend } from "./apply/nftables/backend.ts";
 import { systemClock } from "./clock.ts";
@@ -10,8 +11,11 @@ export interface RemovalReport {
   readonly errors: readonly string[];
 }
 
-/** @throws SluiceError ALREADY_RUNNING, before anything was touched */
-export async function removeEverything(): Promise<RemovalReport> {
+/**
+ * `keepKubeProxy`: our table alone.
+ * @throws SluiceError ALREADY_RUNNING, before anything was touched
+ */
+export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalReport> {
   // Which rules it would make does not matter to a backend that only removes them.
   const backend = createNftablesBackend({
     masqueradeBit: 0,
@@ -23,8 +27,8 @@ export async function removeEverything(): Promise<RemovalReport> {
   // Waits between two transactions hold no process alive.
   const alive = setInterval(() => {}, 1000);
   try {
-    const { removed, notes, failures } = await cleanUp(backend, () =>
-      removeKubeProxyRules({ clock: systemClock }),
+    const { removed, notes, failures } = await cleanUp(backend, async () =>
+      keepKubeProxy ? NOTHING : await removeKubeProxyRules({ clock: systemClock }),
     );
     const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
     if (lines.length === 0 && failures.length === 0) lines.push("There was nothing to remove");

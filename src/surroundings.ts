@@ -113,8 +113,8 @@ export class Surroundings {
       remove: () => proxy.config.removeKubeProxyRules,
     });
     this.#others = others;
-    void others.look();
-    void proxy.firstSync.then(() => others.afterFirstSync());
+    // In this order, so that what is removed was said before.
+    void Promise.all([others.look(), proxy.firstSync]).then(() => others.afterFirstSync());
   }
 
   async #followConfig(): Promise<void> {

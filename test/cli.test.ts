@@ -9,6 +9,7 @@ function printed(argv: readonly string[]): string {
   const command = parseArguments(argv);
   if (command.kind === "version") return command.raw ? "version raw" : "version";
   if (command.kind === "write-config") return `write-config ${command.file}`;
+  if (command.kind === "cleanup" && command.keepKubeProxy) return "cleanup keeping kube-proxy's";
   if (command.kind !== "run" && command.kind !== "init") return command.kind;
   const flags = [...command.flags].map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   return [command.kind, ...flags].join(" ");
@@ -40,6 +41,7 @@ describe("arguments", () => {
     ["--kube-api-qps 1.5", "run kube-api-qps=1.5"],
     ["--cleanup", "cleanup"],
     ["--cleanup -v2", "cleanup"],
+    ["--cleanup --remove-kube-proxy-rules=false", "cleanup keeping kube-proxy's"],
     ["--cleanup=false", "run cleanup=false"],
     ["--cleanup --init-only", "cleanup"],
     ["--init-only -v2", "init init-only=true v=2"],

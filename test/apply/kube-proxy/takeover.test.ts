@@ -9,7 +9,7 @@ import {
   type Pod,
 } from "../../netns/addresses.ts";
 import { nodePort, service, slices } from "../../netns/objects.ts";
-import { BINARY, Program } from "../../netns/program.ts";
+import { BINARY, DEFAULT_FLAGS, Program } from "../../netns/program.ts";
 import { execute, World } from "../../netns/world.ts";
 import { answers, connect, eventually, type Target, takeTime } from "../../traffic/steps.ts";
 import { savedRules, savedTable } from "./saved.ts";
@@ -103,7 +103,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
           async () => traffic.done(),
           (done) => done > SOME,
         );
-        await program.start();
+        await program.start(DEFAULT_FLAGS);
         expect(await eventually(left, (text) => text === "")).toBe("");
         const sofar = traffic.done();
         await eventually(
@@ -114,10 +114,29 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
         expect(await traffic.stop()).toEqual([]);
       }
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
-      expect(program.log()).toContain("Removed what kube-proxy left");
+      expect(program.log()).toMatch(
+        /Found .*they are removed once Sluice's own[\s\S]*Removed what kube-proxy left/,
+      );
       await program.stop();
       const said = await execute(world.inside("node1", [BINARY, "--cleanup"]));
       expect(said).toBe("Removed the table inet sluice\n");
+    });
+
+    test("a program that is told to leave them does so, and so does --cleanup", async () => {
+      const keep = "--remove-kube-proxy-rules=false";
+      const left = await putRules(mode);
+      const before = await left();
+      await program.start([...DEFAULT_FLAGS, keep]);
+      await eventually(
+        async () => program.log(),
+        (text) => text.includes("they stay, as configured"),
+      );
+      await program.stop();
+      const said = await execute(world.inside("node1", [BINARY, "--cleanup", keep]));
+      expect(said).toBe("Removed the table inet sluice\n");
+      expect(await left()).toBe(before);
+      for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
+      await execute(world.inside("node1", [BINARY, "--cleanup"]));
     });
 
     test("--cleanup removes what both left, a line each", async () => {
