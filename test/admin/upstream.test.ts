@@ -1,6 +1,6 @@
 /**
  * What a real kube-proxy answers, and what Sluice answers in its place: the same, but for what docs/metrics.md
- * and the README tell. Both run one after the other on one node, as in a migration.
+ * and docs/compatibility.md tell. Both run one after the other on one node, as in a migration.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
