@@ -17,6 +17,7 @@ import { printCidr } from "./net/address.ts";
 import type { Observers } from "./observers.ts";
 import type { CreateSource } from "./source.ts";
 import { FrontendClaims } from "./state/claims.ts";
+import { missingFamilies } from "./state/families.ts";
 import { SyncLoop, type SyncReport } from "./sync/loop.ts";
 import { type Pace, Pacer } from "./sync/pacer.ts";
 import { PlanInputs } from "./sync/plan-inputs.ts";
@@ -139,6 +140,7 @@ export class RunningProxy {
     this.#config = config;
     this.observers.configure(config);
     this.inputs.configure(config);
+    this.#warnOfFamilies();
     const { podCidrs } = this.inputs.node;
     const options = skeletonOptions(config, podCidrs);
     // Before the first sync there is no loop; its first look at the kernel puts the chains right.
@@ -209,12 +211,19 @@ export class RunningProxy {
     const { nodeName, onFatal } = this.#options;
     const before = cidrText(this.inputs.node.podCidrs);
     this.inputs.setNode(node);
+    this.#warnOfFamilies();
     const now = cidrText(this.inputs.node.podCidrs);
     if (this.#needsNode && this.#adopted && before !== now) {
       const message = `Cannot go on with other podCIDRs of Node ${nodeName}: rules depend on them: current value is ${now}`;
       onFatal(new SluiceError("OBJECT_INVALID", message, `Node ${nodeName}`));
     }
     this.#request();
+  }
+
+  #warnOfFamilies(): void {
+    for (const remark of missingFamilies(this.#config, this.inputs.node)) {
+      if (this.#log.once(remark)) this.#log.warn(remark);
+    }
   }
 
   /** Everything a first sync waits for is here. */

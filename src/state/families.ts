@@ -1,0 +1,35 @@
+/** Settings that leave one of the node's families out: upstream's checkBadConfig (cmd/kube-proxy/app/server.go). */
+import type { Config } from "../config.ts";
+import type { Family } from "../plan/tables.ts";
+import type { Cidr, NodeFacts } from "../types.ts";
+
+/** The settings that are looked at. */
+export type RangeSettings = Pick<Config, "detectLocal" | "clusterCIDRs" | "nodePortAddresses">;
+
+/**
+ * What to warn of, a sentence each, once the node's addresses are known. A family without a range is served even
+ * so, but pods of that family cannot be told from others.
+ */
+export function missingFamilies(settings: RangeSettings, node: NodeFacts): readonly string[] {
+  const { detectLocal, clusterCIDRs, nodePortAddresses } = settings;
+  const families = ([4, 6] as const).filter((family) => node.primary[family] !== undefined);
+  const pods = (what: string, cidrs: readonly Cidr[]) =>
+    lacking(families, cidrs).map(
+      (family) =>
+        `The node has an IPv${family} address, but ${what} has no range of IPv${family}: pods cannot be told from other sources there, and nothing to clusterIPs is masqueraded`,
+    );
+  return [
+    ...(detectLocal.mode === "ClusterCIDR" ? pods("clusterCIDR", clusterCIDRs) : []),
+    ...(detectLocal.mode === "NodeCIDR" ? pods("the Node's podCIDRs", node.podCidrs) : []),
+    ...lacking(families, nodePortAddresses.cidrs).map(
+      (family) =>
+        `The node has an IPv${family} address, but nodePortAddresses has no range of IPv${family}: node ports are served on all IPv${family} addresses`,
+    ),
+  ];
+}
+
+/** Without any range nothing is asked of any family. */
+function lacking(families: readonly Family[], cidrs: readonly Cidr[]): readonly Family[] {
+  if (cidrs.length === 0) return [];
+  return families.filter((family) => !cidrs.some((cidr) => cidr.family === family));
+}
