@@ -14,6 +14,13 @@ test.each([
   { command: "flush map inet sluice frontends4; flush map inet sluice frontends6" },
   { command: "flush map inet sluice endpoints4; flush map inet sluice endpoints6" },
   { command: "flush chain inet sluice services4; flush chain inet sluice services6" },
+  { command: "insert rule inet sluice services4 drop; insert rule inet sluice services6 drop" },
+  { command: "flush map inet sluice choices4; flush map inet sluice choices6" },
+  { command: "add table inet sluice { flags dormant; }" },
+  {
+    command:
+      "flush ruleset; add table inet firewalld; add chain inet firewalld input { type filter hook input priority 10; }",
+  },
 ])("nft $command", async ({ command }) => {
   const made = await fixture.given({ type: "LoadBalancer" }, ["a1", "b1"]);
   await fixture.world.run("node1", ["nft", command]);

@@ -11,7 +11,7 @@ import { openNetlink } from "./socket.ts";
 
 /** How often a socket is read that the event loop cannot watch. */
 const POLL_MS = 1000;
-/** A socket that broke is opened, or asked, again after so long. */
+/** A socket that broke is opened, or asked, again no sooner than this after it was the last time. */
 export const REOPEN_MS = 100;
 const READ_SIZE = 1 << 16;
 
@@ -54,11 +54,12 @@ export function subscribe(
   let stop = () => {};
   const start = (fd: number) => {
     let ended = false;
+    const opened = clock.monotonic();
     // ENOBUFS, after a burst, ends the socket: messages were lost.
     const lost = () => {
       if (ended || !open) return;
       ended = true;
-      stop = clock.after(REOPEN_MS, restart);
+      stop = clock.after(Math.max(0, opened + REOPEN_MS - clock.monotonic()), restart);
     };
     const data = (_: unknown, bytes: Uint8Array) => event(bytes);
     connect({ fd, socket: { data, error: lost, close: lost } }).then(

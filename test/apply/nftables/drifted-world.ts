@@ -33,6 +33,8 @@ const MARKER = "end-of-change";
 export interface DriftedWorld extends SyncWorld<Backend> {
   /** Somebody else does this with nft, all in one transaction; it is told before this returns. */
   nft(command: string): Promise<void>;
+  /** Waits until something is told that is like this. */
+  hears(like: (change: ForeignChange) => boolean): Promise<void>;
   /** Looks at what was touched and syncs; the report of that. */
   mend(): Promise<RepairReport | undefined>;
   /** What was told since the last `mend`. */
@@ -40,8 +42,13 @@ export interface DriftedWorld extends SyncWorld<Backend> {
   close(): void;
 }
 
-export function driftedWorld(options: Partial<SkeletonOptions> = {}): DriftedWorld {
+/** `maxBytes`: of one transaction. */
+export function driftedWorld(
+  options: Partial<SkeletonOptions> = {},
+  maxBytes?: number,
+): DriftedWorld {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  if (maxBytes !== undefined) Object.defineProperty(socket, "maxBytes", { value: maxBytes });
   const backend = createNftablesBackend({ ...OPTIONS, ...options }, socket);
   const world = worldOf(backend);
   const told: ForeignChange[] = [];
@@ -67,6 +74,13 @@ export function driftedWorld(options: Partial<SkeletonOptions> = {}): DriftedWor
       pipe(command, "nft", "-f", "-");
       pipe(`table ip ${MARKER}; delete table ip ${MARKER}`, "nft", "-f", "-");
       if ((await next) && told.length === before) await heard;
+    },
+    async hears(like) {
+      while (!told.some(like)) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
     },
     async mend() {
       told.length = 0;

@@ -4,7 +4,7 @@ import type { DriftObject } from "../../../src/apply/backend.ts";
 import { parseCidr } from "../../../src/net/address.ts";
 import type { Cidr } from "../../../src/types.ts";
 import { service, slice } from "../../sync/world.ts";
-import { inFreshNetns, run } from "../netns.ts";
+import { inFreshNetns, pipe, run } from "../netns.ts";
 import { type DriftedWorld, driftedWorld, fill, kernel, OPTIONS } from "./drifted-world.ts";
 
 inFreshNetns();
@@ -253,6 +253,20 @@ test("a thousand elements that are deleted in one go, or one by one, come again"
   expect(kernel()).toEqual(whole);
 });
 
+test("where transactions must be small, a repair takes some, and ends in the same", async () => {
+  world.close();
+  world = driftedWorld({}, 4000);
+  expect(world.backend.maxOperations).toBe(11);
+  fill(world);
+  await world.sync();
+  for (const command of ["flush map inet sluice endpoints6", "flush ruleset"]) {
+    await world.nft(command);
+    await world.mend();
+    expect(kernel()).toEqual(whole);
+  }
+  expect(world.reports.at(-1)?.transactions).toBeGreaterThan(10);
+});
+
 describe("a change of ours that meets one of theirs", () => {
   test("is made all the same, and says who was there", async () => {
     await world.nft("delete element inet sluice cluster-ips4 { 10.96.0.1 }");
@@ -306,6 +320,25 @@ describe("what is not known to be anything", () => {
     expect(kernel()).toEqual(whole);
   });
 });
+
+test("more than the kernel can tell is looked for everywhere", async () => {
+  await world.nft("add chain inet sluice mine");
+  await world.mend();
+  const addresses = Array.from(
+    { length: 100_000 },
+    (_, i) => `10.${100 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`,
+  );
+  pipe(
+    `add element inet sluice cluster-ips4 { ${addresses.join(", ")} }
+     delete element inet sluice cluster-ips4 { ${addresses.join(", ")} }
+     delete element inet sluice endpoints4 { ${SLOT} }`,
+    ...["nft", "-f", "-"],
+  );
+  await world.hears(({ by }) => by === "unknown");
+  expect(await world.mend()).toMatchObject({ amiss: { element: 1 } });
+  run("nft", "delete", "chain", "inet", "sluice", "mine");
+  expect(kernel()).toEqual(whole);
+}, 60_000);
 
 describe("other options for a table in use", () => {
   const counted = () =>
