@@ -33,6 +33,8 @@ const MARKER = "end-of-change";
 export interface DriftedWorld extends SyncWorld<Backend> {
   /** Somebody else does this with nft, all in one transaction; it is told before this returns. */
   nft(command: string): Promise<void>;
+  /** By which the dataplane talks to the kernel. */
+  readonly socket: NetlinkSocket;
   /** Waits until something is told that is like this. */
   hears(like: (change: ForeignChange) => boolean): Promise<void>;
   /** Looks at what was touched and syncs; the report of that. */
@@ -58,6 +60,7 @@ export function driftedWorld(
   return {
     ...world,
     told,
+    socket,
     async nft(command) {
       if (!watching) {
         backend.watch((change) => {

@@ -1,6 +1,8 @@
 /** What somebody else does to the table is mended where they did it, and nothing else is written. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { DriftObject } from "../../../src/apply/backend.ts";
+import { NFNL_MSG_BATCH_BEGIN } from "../../../src/apply/netlink/constants.ts";
+import { SluiceError } from "../../../src/errors.ts";
 import { parseCidr } from "../../../src/net/address.ts";
 import type { Cidr } from "../../../src/types.ts";
 import { service, slice } from "../../sync/world.ts";
@@ -265,6 +267,34 @@ test("where transactions must be small, a repair takes some, and ends in the sam
     expect(kernel()).toEqual(whole);
   }
   expect(world.reports.at(-1)?.transactions).toBeGreaterThan(10);
+});
+
+test("what is touched while a repair is under way is not forgotten when that fails", async () => {
+  world.close();
+  world = driftedWorld({}, 4000);
+  fill(world);
+  await world.sync();
+  const maps = ["frontends4", "frontends6", "endpoints4", "endpoints6", "local-endpoints6"];
+  await world.nft(list("flush map inet sluice KEY", ...maps));
+  const { socket } = world;
+  const send = socket.send.bind(socket);
+  let batches = 0;
+  socket.send = (...message) => {
+    const [bytes] = message;
+    if (bytes[4] === NFNL_MSG_BATCH_BEGIN && ++batches === 1) {
+      run("nft", "flush", "chain", "inet", "sluice", "services4");
+    }
+    // The first change was told of before the repair began.
+    if (world.told.length < 2) return send(...message);
+    socket.send = send;
+    throw new SluiceError("NETLINK_SOCKET", "not now");
+  };
+  world.reread();
+  expect(await world.sync()).toBe(false);
+  expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });
+  expect(await world.mend()).toMatchObject({ changes: 2 });
+  expect(kernel()).toEqual(whole);
+  expect(await world.mend()).toBeUndefined();
 });
 
 describe("a change of ours that meets one of theirs", () => {
