@@ -18,7 +18,7 @@ export type ErrorCode =
   | "TABLE_FOREIGN" // a table of our name that we did not make
   | "SYSCTL_REFUSED" // a setting of the kernel or of this process, under /proc, that cannot be written
   | "ALREADY_RUNNING" // another instance serves this network namespace
-  | "OTHER_PROXY" // rules of another proxy that cannot be removed, or come back
+  | "OTHER_PROXY" // rules of another proxy that cannot be looked for or removed, or come back
   | "TOOL_FAILED" // a program that was run for us is missing, failed, or took too long
   | "CORE_MEMORY" // the Wasm core cannot grow
   | "CORE_ABORT" // an assertion in the Wasm core: a defect
@@ -49,6 +49,11 @@ export class SluiceError extends Error {
 /** A defect of ours, or a core that stopped at one: no retry helps, only a fresh process. */
 export function isDefect(thrown: unknown): boolean {
   return !(thrown instanceof SluiceError) || thrown.code === "CORE_ABORT";
+}
+
+/** For whoever catches what the world may do to it: a defect is thrown on, and ends the process. */
+export function rethrowDefect(thrown: unknown): asserts thrown is SluiceError {
+  if (isDefect(thrown)) throw thrown;
 }
 
 /** The text of anything that was thrown. */

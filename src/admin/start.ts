@@ -6,6 +6,7 @@
 import type { Hono } from "hono";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
+import { SluiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { expose } from "../observe/exposition.ts";
 import type { HealthCheck, HealthChecks } from "../observe/health-checks.ts";
@@ -27,7 +28,7 @@ export interface AdminOptions {
   readonly problems: TellProblems;
   readonly clock: Clock;
   readonly log: Logger;
-  /** bindAddressHardFail: an address that cannot be bound ends the process. */
+  /** What ends the process: with bindAddressHardFail an address that cannot be bound; an assertion in the core. */
   readonly onFatal: (error: unknown) => void;
   /** An address cannot be bound: once until it can, and before `onFatal`. For Events; by default nobody hears. */
   readonly onBindFailed?: (server: ServerName, error: unknown) => void;
@@ -53,7 +54,10 @@ export interface RunningAdmin {
 export function startAdmin(options: AdminOptions): RunningAdmin {
   const { view, metrics, healthChecks, problems } = options;
   const log = options.log.from("admin");
-  const onError = (error: unknown) => log.error("Could not answer a request", error);
+  const onError = (error: unknown) => {
+    log.error("Could not answer a request", error);
+    if (error instanceof SluiceError && error.code === "CORE_ABORT") options.onFatal(error);
+  };
   const health = createHealthApp(view, (probe, code) => metrics.answered(probe, code), onError);
   const app = createMetricsApp({
     view,

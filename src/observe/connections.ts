@@ -9,6 +9,7 @@
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import type { Backend, CounterSink, CounterSlice } from "../apply/backend.ts";
 import type { Core } from "../core/core.ts";
+import { rethrowDefect } from "../errors.ts";
 import { SERVICE_SERIES_MAX } from "../limits.ts";
 import { type ActionCode, decodeAction } from "../plan/actions.ts";
 import { printEndpoint } from "../plan/print.ts";
@@ -64,7 +65,7 @@ export class ConnectionCounters {
   /**
    * Reads the kernel's counters and adds what is new. There is one collection at a time: who comes while one is
    * under way waits for its end, but for no longer than `patience`: beside a full load it takes as long as that
-   * does. Never rejects: without its end, and after a failure, the sums are as far as they came.
+   * does. Rejects for a defect only: without its end, and after a failure, the sums are as far as they came.
    */
   async collect(
     backend: Pick<Backend, "readCounters">,
@@ -86,6 +87,7 @@ export class ConnectionCounters {
       this.#forgetDeleted(seen, quiet);
       this.#failing = false;
     } catch (error) {
+      rethrowDefect(error);
       this.#failures++;
       if (!this.#failing) this.#failed(error);
       this.#failing = true;

@@ -5,7 +5,7 @@
 import type { Backend } from "../apply/backend.ts";
 import type { Clock } from "../clock.ts";
 import type { Core } from "../core/core.ts";
-import { SluiceError } from "../errors.ts";
+import { rethrowDefect } from "../errors.ts";
 import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../limits.ts";
 import type { TellProblems } from "../types.ts";
 
@@ -44,7 +44,7 @@ export class RememberedClients {
     try {
       backend.forgetAffinity(core);
     } catch (thrown) {
-      if (!(thrown instanceof SluiceError)) throw thrown;
+      rethrowDefect(thrown);
       this.#failing = true;
       problems([{ begin: { ...ABOUT, message: thrown.message } }]);
       cleanupFailed?.();

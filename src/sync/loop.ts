@@ -6,7 +6,7 @@ import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import type { Backend, Drift, SkeletonOptions } from "../apply/backend.ts";
 import type { Clock } from "../clock.ts";
 import type { Core } from "../core/core.ts";
-import { SluiceError } from "../errors.ts";
+import { rethrowDefect, type SluiceError } from "../errors.ts";
 import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import type { FrontendClaims } from "../state/claims.ts";
@@ -264,7 +264,7 @@ export class SyncLoop {
       total.transactions += drift.written.transactions;
       total.kernelMs += drift.written.kernelMs;
     } catch (thrown) {
-      if (!(thrown instanceof SluiceError)) throw thrown;
+      rethrowDefect(thrown);
       this.#rereadWanted = true;
       total.transient = thrown;
     }

@@ -3,9 +3,11 @@ import { connect } from "node:net";
 import { bind } from "../../src/admin/serve.ts";
 import { type RunningAdmin, startAdmin } from "../../src/admin/start.ts";
 import type { Config } from "../../src/config.ts";
+import { SluiceError } from "../../src/errors.ts";
 import { createLogger } from "../../src/log.ts";
 import { HealthChecks } from "../../src/observe/health-checks.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
+import type { ReadOnlyView } from "../../src/observe/view.ts";
 import { resolve } from "../config/config.ts";
 import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
@@ -40,9 +42,9 @@ beforeEach(async () => {
 
 afterEach(() => admin?.close());
 
-function start(): RunningAdmin {
+function start(parts: Partial<ReadOnlyView> = {}): RunningAdmin {
   admin = startAdmin({
-    view: viewWith({ config: () => config }),
+    view: viewWith({ config: () => config, ...parts }),
     metrics: new Metrics(0),
     healthChecks: new HealthChecks(),
     nodePortAddresses: () => ["127.0.0.1"],
@@ -154,4 +156,14 @@ describe("an address that is taken", () => {
     expect(told.ended).toMatchObject([{ subject: `127.0.0.1:${ports.metrics}` }]);
     expect((await get(ports.other, "/proxyMode")).status).toBe(200);
   });
+});
+
+test("an assertion in the core that a request meets ends the process, another failure of one does not", async () => {
+  let code: "CORE_ABORT" | "NETLINK_SOCKET" = "NETLINK_SOCKET";
+  start({ metrics: () => Promise.reject(new SluiceError(code, "no metrics")) });
+  expect((await get(ports.metrics, "/metrics")).status).toBe(500);
+  expect(heard).toEqual([]);
+  code = "CORE_ABORT";
+  expect((await get(ports.metrics, "/metrics")).status).toBe(500);
+  expect(heard).toEqual(["fatal"]);
 });

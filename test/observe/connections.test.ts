@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import { SluiceError } from "../../src/errors.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import type { Action } from "../../src/plan/actions.ts";
 import { PROTOCOLS, type ServiceId } from "../../src/types.ts";
@@ -190,7 +191,7 @@ describe("a collection", () => {
 
   test("that fails keeps what there was, is counted each time and told once", async () => {
     await printed();
-    const error = new Error("no answer");
+    const error = new SluiceError("NETLINK_SOCKET", "no answer");
     const broken = { readCounters: () => Promise.reject(error) };
     await counters.collect(broken);
     await counters.collect(broken);
@@ -198,6 +199,15 @@ describe("a collection", () => {
     await printed();
     await counters.collect(broken);
     expect(failed).toEqual([error, error]);
+  });
+
+  test.each([
+    ["an assertion in the core", new SluiceError("CORE_ABORT", "Cannot go on")],
+    ["a defect of ours", new TypeError("undefined is not an object")],
+  ])("that meets %s does not hide it", async (_, error) => {
+    const broken = { readCounters: () => Promise.reject(error) };
+    await expect(counters.collect(broken)).rejects.toBe(error);
+    expect([failures(), failed]).toEqual([0, []]);
   });
 
   test("during which slots changed lets go of an endpoint only if it is missing twice", async () => {

@@ -3,7 +3,7 @@ import { SluiceError } from "../../src/errors.ts";
 import { Problems } from "../../src/observe/problems.ts";
 import { type TableName, tableId, tableLabel } from "../../src/plan/tables.ts";
 import { withoutSlots } from "./fake-backend.ts";
-import { service, slice, syncWorld } from "./world.ts";
+import { type SyncWorld, service, slice, syncWorld } from "./world.ts";
 
 const IPS = ["10.1.0.1", "10.1.0.2", "10.1.0.3"];
 
@@ -243,6 +243,31 @@ describe("SyncLoop", () => {
     world.backend.unreadable = undefined;
     expect(await world.sync()).toBe(true);
     expect(world.backend.print()).toEqual(before);
+  });
+
+  test.each<[string, (world: SyncWorld, error: SluiceError) => void]>([
+    [
+      "while the kernel is looked at",
+      (world, error) => {
+        world.backend.unreadable = error;
+        world.reread();
+      },
+    ],
+    [
+      "while clients are forgotten",
+      ({ backend }, error) => {
+        backend.outdated = true;
+        backend.forgetAffinity = () => {
+          throw error;
+        };
+      },
+    ],
+  ])("an assertion in the core ends the sync and is thrown: %s", async (_, given) => {
+    const world = await threeServices();
+    await world.clock.advance(60_000);
+    const error = new SluiceError("CORE_ABORT", "Cannot go on");
+    given(world, error);
+    await expect(world.sync()).rejects.toBe(error);
   });
 
   describe("has connections looked at", () => {

@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../../clock.ts";
 import type { Core, FlowDump } from "../../core/core.ts";
-import { isDefect, SluiceError } from "../../errors.ts";
+import { rethrowDefect } from "../../errors.ts";
 import { FLOWS_DELAY_MS, FLOWS_REST_FACTOR } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { Family } from "../../plan/tables.ts";
@@ -95,7 +95,7 @@ export class Flows {
       }
       log.again(CANNOT);
     } catch (error) {
-      if (!(error instanceof SluiceError) || isDefect(error)) throw error;
+      rethrowDefect(error);
       failed = true;
       // Such as a kernel without nf_conntrack_netlink: Services work even so. The next change is another attempt.
       if (log.once(CANNOT)) log.warn(CANNOT, { code: error.code, err: error.message });

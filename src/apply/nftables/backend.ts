@@ -2,7 +2,7 @@
 import { type Clock, systemClock } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { countAdded } from "../../diff/operations.ts";
-import { SluiceError } from "../../errors.ts";
+import { rethrowDefect } from "../../errors.ts";
 import { BATCH_ELEMENTS } from "../../limits.ts";
 import { tableFamily, tableKind, tableLabel } from "../../plan/tables.ts";
 import type { ServiceId } from "../../types.ts";
@@ -185,7 +185,7 @@ class NftablesBackend implements Backend {
       return this.#failure(operations, refusal, ownerName);
     } catch (thrown) {
       this.#keeper.actions.abort();
-      if (!(thrown instanceof SluiceError)) throw thrown;
+      rethrowDefect(thrown);
       const transient = isTransient(errnoOf(thrown) ?? 0);
       return { ok: false, error: thrown, transient };
     }
@@ -277,7 +277,7 @@ class NftablesBackend implements Backend {
     try {
       readDeleted(this.#socket, operations, offsets, this.#countDeleted);
     } catch (thrown) {
-      if (!(thrown instanceof SluiceError)) throw thrown;
+      rethrowDefect(thrown);
     }
   }
 

@@ -664,6 +664,21 @@ describe("counters", () => {
     expect(deleted.counted).toEqual(counted);
   });
 
+  test("that cannot be read are lost, but an assertion in the core is thrown", () => {
+    const frontend = element("frontends", 4, ["10.96.0.1", "TCP", 80], { verb: "drop" });
+    const backend = backendWith();
+    backend.start(rememberingCore().core);
+    let code: "NETLINK_SOCKET" | "CORE_ABORT" = "NETLINK_SOCKET";
+    backend.countDeleted(() => {
+      throw new SluiceError(code, "Cannot count");
+    });
+    apply(backend, add(1, frontend));
+    expect(apply(backend, remove(1, frontend))).toMatchObject({ ok: true });
+    apply(backend, add(1, frontend));
+    code = "CORE_ABORT";
+    expect(() => apply(backend, remove(1, frontend))).toThrow("Cannot count");
+  });
+
   test("are not read before the deletion of many", () => {
     const many = Array.from({ length: 201 }, (_, i) =>
       element("endpoints", 4, ["10.96.0.1", "TCP", 80, i], "10.244.0.1:8080"),
