@@ -3,7 +3,7 @@
  * rules, and the configuration file. All of it is loaded once the rules are in the kernel, or have to wait.
  */
 import type { RunningAdmin } from "./admin/start.ts";
-import type { KubeProxyRules } from "./apply/kube-proxy/rules.ts";
+import type { OtherProxies } from "./apply/kube-proxy/other-proxies.ts";
 import type { Clock } from "./clock.ts";
 import { flagTexts } from "./config/flag-texts.ts";
 import { type FlagValues, textOfFlag } from "./config/flag-values.ts";
@@ -49,7 +49,7 @@ export interface SurroundingsOptions {
 export class Surroundings {
   readonly #options: SurroundingsOptions;
   #admin: RunningAdmin | undefined;
-  #others: KubeProxyRules | undefined;
+  #others: OtherProxies | undefined;
   #follower: ConfigFollower | undefined;
   #attached = false;
   #stopped = false;
@@ -107,8 +107,8 @@ export class Surroundings {
 
   async #lookForOthers(): Promise<void> {
     const { proxy, log, clock } = this.#options;
-    const { KubeProxyRules } = await import("./apply/kube-proxy/rules.ts");
-    const others = new KubeProxyRules({
+    const { OtherProxies } = await import("./apply/kube-proxy/other-proxies.ts");
+    const others = new OtherProxies({
       ...{ clock, log, problems: proxy.observers.tellProblems },
       remove: () => proxy.config.removeKubeProxyRules,
     });

@@ -1,5 +1,6 @@
 /** Looks for rules of kube-proxy, and for other proxies by what they leave visible. Cheap: no dumps, everything by name. */
 import type { Clock } from "../../clock.ts";
+import { SluiceError } from "../../errors.ts";
 import { LegacyTables } from "../iptables/legacy.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { existingLinks } from "../netlink/links.ts";
@@ -13,13 +14,24 @@ import { KUBE_PROXY_TABLE } from "./nft-remove.ts";
 export type RulesKind = "nftables" | "iptables" | "iptables-legacy";
 
 export interface Finding {
-  /** "other" and "unreadable" are told, and never removed. */
-  readonly kind: RulesKind | "other" | "unreadable";
+  /**
+   * All but the ways are told, and never removed. "blind" is what no tool here can read, "unreadable" what could
+   * not be looked for this time.
+   */
+  readonly kind: RulesKind | "other" | "blind" | "unreadable";
   /** What it is, without its parts: `kube-proxy's rules (nftables mode)`. */
   readonly what: string;
-  /** Where it was seen: `table ip kube-proxy`, `table ip nat KUBE-SERVICES`, `device kube-ipvs0`. */
+  /** Where it was seen: `table ip kube-proxy`, `device kube-ipvs0`; of what is unreadable, why. */
   readonly parts: readonly string[];
+  /** Ways whose rules may be there all the same. */
+  readonly hides?: readonly RulesKind[];
 }
+
+const NAMES: { readonly [kind in RulesKind]: string } = {
+  nftables: "kube-proxy's rules (nftables mode)",
+  iptables: "kube-proxy's rules (iptables mode)",
+  "iptables-legacy": "kube-proxy's rules (iptables mode, legacy)",
+};
 
 /** kube-proxy's dummy device in IPVS mode: kubernetes pkg/proxy/ipvs/proxier.go, defaultDummyDevice. */
 const IPVS_DEVICE = "kube-ipvs0";
@@ -48,31 +60,57 @@ export const FAMILIES_OF_NFT = Object.keys(NFT_FAMILIES) as readonly NftFamily[]
 
 /**
  * Everything that is there now. Chains of the IPVS mode bear the same names as those of the iptables mode, and
- * go together with what is not removed here: with its device there, they are not told.
- * @throws SluiceError NETLINK_REFUSED, NETLINK_SOCKET, PERMISSION_DENIED, TOOL_FAILED
+ * go together with what is not removed here: with its device there, they are not told. Each source is read by
+ * itself: one that fails is a finding, and hides nothing of the others.
  */
 export async function findOtherProxies(options: LookOptions): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
-  const add = (kind: Finding["kind"], what: string, parts: readonly string[]) => {
-    if (parts.length > 0) findings.push({ kind, what, parts });
+  const add = (finding: Finding) => {
+    if (finding.parts.length > 0) findings.push(finding);
   };
-  const devices = existingLinks([...DEVICES.keys()]);
-  const socket = new NetlinkSocket(NETLINK_NETFILTER);
-  try {
-    const reader = new NftReader(socket, pauseBy(options.clock));
-    add("nftables", "kube-proxy's rules (nftables mode)", nftTables(reader));
-    if (!devices.includes(IPVS_DEVICE)) {
-      add("iptables", "kube-proxy's rules (iptables mode)", xtChains(reader));
+  const look = async <T>(
+    what: string,
+    hides: readonly RulesKind[],
+    read: () => T | Promise<T>,
+  ): Promise<T | undefined> => {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error;
+      add({ kind: "unreadable", what, parts: [error.message], hides });
+      return undefined;
     }
-  } finally {
-    socket.close();
+  };
+  const ofKind = (kind: RulesKind, parts: readonly string[] = []) =>
+    add({ kind, what: NAMES[kind], parts });
+  const inNft = (kind: RulesKind, list: (reader: NftReader) => string[]) =>
+    look(NAMES[kind], [kind], () => withReader(options.clock, list));
+
+  const devices = await look("devices of other proxies", ["iptables", "iptables-legacy"], () =>
+    existingLinks([...DEVICES.keys()]),
+  );
+  ofKind("nftables", await inNft("nftables", nftTables));
+  // Without the devices it is not known whose chains these are.
+  if (devices !== undefined && !devices.includes(IPVS_DEVICE)) {
+    ofKind("iptables", await inNft("iptables", xtChains));
+    const kind = "iptables-legacy";
+    const seen: string[] = [];
+    const unseen: string[] = [];
+    for (const tables of options.legacy ?? legacyTables()) {
+      const where = legacyTable(tables, "nat");
+      await look(`kube-proxy's rules in ${where}`, [kind], async () => {
+        if (!(await tables.names()).includes("nat")) return;
+        if (!(await tables.usable())) unseen.push(where);
+        // Only the chain that everything hangs on: each look starts a program.
+        else if (await tables.hasChain("nat", "KUBE-SERVICES")) seen.push(`${where} KUBE-SERVICES`);
+      });
+    }
+    ofKind(kind, seen);
+    add({ kind: "blind", what: BLIND, parts: unseen, hides: [kind] });
   }
-  if (!devices.includes(IPVS_DEVICE)) {
-    const { seen, unseen } = await legacyChains(options.legacy ?? legacyTables());
-    add("iptables-legacy", "kube-proxy's rules (iptables mode, legacy)", seen);
-    add("unreadable", BLIND, unseen);
+  for (const name of devices ?? []) {
+    add({ kind: "other", what: DEVICES.get(name) ?? name, parts: [`device ${name}`] });
   }
-  for (const name of devices) add("other", DEVICES.get(name) ?? name, [`device ${name}`]);
   return findings;
 }
 
@@ -82,6 +120,15 @@ export function hasIpvs(): boolean {
 
 export function legacyTables(): readonly LegacyTables[] {
   return [new LegacyTables(4), new LegacyTables(6)];
+}
+
+function withReader(clock: Clock, list: (reader: NftReader) => string[]): string[] {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  try {
+    return list(new NftReader(socket, pauseBy(clock)));
+  } finally {
+    socket.close();
+  }
 }
 
 function nftTables(reader: NftReader): string[] {
@@ -98,17 +145,4 @@ function xtChains(reader: NftReader): string[] {
         .map((chain) => `table ${family} ${table} ${chain}`),
     ),
   );
-}
-
-/** In the legacy tables only the chain is looked for that everything hangs on: each look starts a program. */
-async function legacyChains(families: readonly LegacyTables[]) {
-  const seen: string[] = [];
-  const unseen: string[] = [];
-  for (const tables of families) {
-    if (!(await tables.names()).includes("nat")) continue;
-    const where = legacyTable(tables, "nat");
-    if (!(await tables.usable())) unseen.push(where);
-    else if (await tables.hasChain("nat", "KUBE-SERVICES")) seen.push(`${where} KUBE-SERVICES`);
-  }
-  return { seen, unseen };
 }

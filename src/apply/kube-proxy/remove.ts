@@ -31,32 +31,37 @@ export async function removeKubeProxyRules(
   const step = async (remove: () => Removal | Promise<Removal>) => {
     done.push(await attempt(remove));
   };
+  // Chains of the IPVS mode are not told from those of the iptables mode.
+  let chains: readonly RulesKind[] = [];
+  await step(() => {
+    if (!hasIpvs()) chains = kinds;
+    return NOTHING;
+  });
   await step(async () => {
-    const ipvs = hasIpvs();
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
     const tools = { socket, reader: new NftReader(socket, pauseBy(clock)), clock };
     try {
       for (const family of FAMILIES_OF_NFT) {
         if (kinds.includes("nftables")) await step(() => removeTable(tools, family));
-        if (!kinds.includes("iptables") || ipvs) continue;
+        if (!chains.includes("iptables")) continue;
         for (const table of XTABLES) await step(() => removeChains(tools, family, table));
       }
     } finally {
       socket.close();
     }
-    if (ipvs || !kinds.includes("iptables-legacy")) return NOTHING;
-    for (const tables of legacy) {
-      const names = await tables.names();
-      const used = XTABLES.filter((table) => names.includes(table));
-      if (used.length === 0) continue;
-      if (!(await tables.usable())) {
-        done.push({ ...NOTHING, notes: [`${BLIND}: ${legacyTable(tables, used.join(", "))}`] });
-        continue;
-      }
-      for (const table of used) await step(() => removeLegacy(tables, table));
-    }
     return NOTHING;
   });
+  for (const tables of chains.includes("iptables-legacy") ? legacy : []) {
+    await step(async () => {
+      const names = await tables.names();
+      const used = XTABLES.filter((table) => names.includes(table));
+      if (used.length > 0 && !(await tables.usable())) {
+        return { ...NOTHING, notes: [`${BLIND}: ${legacyTable(tables, used.join(", "))}`] };
+      }
+      for (const table of used) await step(() => removeLegacy(tables, table));
+      return NOTHING;
+    });
+  }
   return together(done);
 }
 

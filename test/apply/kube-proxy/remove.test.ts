@@ -1,8 +1,12 @@
-import { beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, onTestFinished, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { LegacyTables } from "../../../src/apply/iptables/legacy.ts";
 import { findOtherProxies } from "../../../src/apply/kube-proxy/find.ts";
 import { removeKubeProxyRules } from "../../../src/apply/kube-proxy/remove.ts";
 import { systemClock as clock } from "../../../src/clock.ts";
+import { SluiceError } from "../../../src/errors.ts";
 import { inFreshNetns, pipe, run } from "../netns.ts";
 import { FOREIGN, MARKING, savedRules } from "./saved.ts";
 
@@ -40,6 +44,16 @@ beforeEach(() => {
     run(tool, "-P", "FORWARD", "ACCEPT");
   }
 });
+
+/** A folder with tools of iptables-legacy that are this script. */
+function tool(script: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-tool-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const suffix of ["", "-save", "-restore"]) {
+    writeFileSync(join(folder, `iptables-legacy${suffix}`), `${script}\n`, { mode: 0o755 });
+  }
+  return folder;
+}
 
 /** Everything that iptables holds, without what packets count. */
 function saved(...tools: string[]): string {
@@ -174,13 +188,66 @@ describe("legacy tables", () => {
     );
     const [finding, ...others] = await findOtherProxies({ clock, legacy });
     expect(others).toEqual([]);
-    expect(finding?.kind).toBe("unreadable");
+    expect(finding?.kind).toBe("blind");
     expect(finding?.what).toContain("the tools to look into them are not installed");
     const { notes, removed, failures } = await removeKubeProxyRules({ clock, legacy });
     expect({ removed, failures }).toEqual({ removed: [], failures: [] });
     expect(notes.join()).toContain("the tools to look into them are not installed");
     expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");
   });
+
+  test.each([
+    [
+      "does not run",
+      "Cannot run .*/iptables-legacy --version: .*",
+      () => new LegacyTables(4, { folders: [tool("#!/nowhere")] }),
+    ],
+    [
+      "waits in vain for the lock",
+      'Cannot run .*/iptables-legacy -w 5 .* it says "no lock"',
+      () => new LegacyTables(4, { folders: [tool("#!/bin/sh\necho no lock >&2; exit 4")] }),
+    ],
+    [
+      "is of a kernel that does not list its tables",
+      "Cannot read /proc/net/ip_tables_names",
+      () => {
+        const tables = new LegacyTables(4);
+        tables.names = async () => {
+          throw new SluiceError(
+            "PERMISSION_DENIED",
+            "Cannot read /proc/net/ip_tables_names: EACCES",
+          );
+        };
+        return tables;
+      },
+    ],
+  ])(
+    "whose tool %s hide none of the other rules, and keep none of them",
+    async (_name, said, broken) => {
+      pipe(NFT, "nft", "-f", "-");
+      restore("iptables-nft", RULES);
+      restore("iptables-legacy", RULES);
+      restore("ip6tables-legacy", RULES6);
+      const legacy = [broken(), new LegacyTables(6)];
+      const found = await findOtherProxies({ clock, legacy });
+      expect(found.map(({ kind }) => kind).toSorted()).toEqual([
+        "iptables",
+        "iptables-legacy",
+        "nftables",
+        "unreadable",
+      ]);
+      expect(found.find(({ kind }) => kind === "unreadable")).toMatchObject({
+        what: "kube-proxy's rules in iptables' table nat (legacy)",
+        parts: [expect.stringMatching(new RegExp(said))],
+        hides: ["iptables-legacy"],
+      });
+      const { failures } = await removeKubeProxyRules({ clock, legacy });
+      expect(failures.length).toBeGreaterThan(0);
+      expect(run("nft", "list", "tables")).not.toContain("ip kube-proxy");
+      expect(saved("iptables-nft", "ip6tables-legacy")).not.toContain("KUBE-SERVICES");
+      expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");
+    },
+  );
 
   test("that a tool cannot change are a failure with what it said, and the rest is removed", async () => {
     restore("iptables-legacy", RULES);

@@ -4,7 +4,6 @@
  * then it serves. Rules that come back afterwards have a living kube-proxy behind them, and are never fought.
  */
 import type { Clock } from "../../clock.ts";
-import { SluiceError } from "../../errors.ts";
 import { OTHER_PROXY_LOOK_MS } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import { Reports } from "../../reports.ts";
@@ -13,7 +12,7 @@ import { type Finding, findOtherProxies, type RulesKind } from "./find.ts";
 import type { Removal } from "./removal.ts";
 import { ALL_KINDS, removeKubeProxyRules } from "./remove.ts";
 
-export interface KubeProxyRulesOptions {
+export interface OtherProxiesOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly problems: TellProblems;
@@ -25,21 +24,19 @@ export interface KubeProxyRulesOptions {
 }
 
 /** What is to become of something that was found. */
-type Fate = "told" | "unreadable" | "stays" | "goes" | "failed" | "alive";
+type Fate = "told" | "blind" | "unreadable" | "stays" | "goes" | "failed" | "alive";
 
-const FATES: { readonly [fate in Fate]: string } = {
+const FATES: { readonly [fate in Exclude<Fate, "unreadable">]: string } = {
   told: "it is left alone; of two proxies on a node, whichever translates first wins",
-  unreadable: "look into them by hand, for Sluice cannot",
+  blind: "look into them by hand, for Sluice cannot",
   stays: "they stay, as configured; whichever proxy translates first wins",
   goes: "they are removed once Sluice's own are in the kernel",
   failed: "they could not be removed; whichever proxy translates first wins",
   alive: "they came after Sluice's own, so a kube-proxy is running; stop it",
 };
 
-const CANNOT_LOOK = "Cannot look for other proxies' rules";
-
-export class KubeProxyRules {
-  readonly #options: KubeProxyRulesOptions;
+export class OtherProxies {
+  readonly #options: OtherProxiesOptions;
   readonly #log: Logger;
   readonly #reports: Reports;
   readonly #find: () => Promise<readonly Finding[]>;
@@ -59,10 +56,10 @@ export class KubeProxyRules {
   #cancel = () => {};
   #open = true;
 
-  constructor(options: KubeProxyRulesOptions) {
+  constructor(options: OtherProxiesOptions) {
     const { clock } = options;
     this.#options = options;
-    this.#log = options.log.from("kube-proxy/rules.ts");
+    this.#log = options.log.from("other-proxies.ts");
     this.#reports = new Reports(options.problems);
     this.#find = options.find ?? (() => findOtherProxies({ clock }));
     this.#removeRules = options.removeRules ?? ((kinds) => removeKubeProxyRules({ clock }, kinds));
@@ -87,7 +84,7 @@ export class KubeProxyRules {
 
   /** What shares the node with us now, one short text each, for the health body. */
   notices(): readonly string[] {
-    return this.#known.map(({ finding, fate }) => `${finding.what}: ${FATES[fate]}`);
+    return this.#known.map(({ finding, fate }) => textOf(finding, fate));
   }
 
   stop(): void {
@@ -99,16 +96,8 @@ export class KubeProxyRules {
     this.#waiting = false;
     if (!this.#open) return;
     this.#cancel();
-    try {
-      const found = await this.#present();
-      this.#tell(this.#synced && this.#options.remove() ? await this.#clean(found) : found);
-      this.#log.again(CANNOT_LOOK);
-    } catch (error) {
-      if (!(error instanceof SluiceError)) throw error;
-      if (this.#log.once(CANNOT_LOOK)) {
-        this.#log.warn(CANNOT_LOOK, { code: error.code, err: error.message });
-      }
-    }
+    const found = await this.#present();
+    this.#tell(this.#synced && this.#options.remove() ? await this.#clean(found) : found);
     if (this.#open)
       this.#cancel = this.#options.clock.after(OTHER_PROXY_LOOK_MS, () => this.look());
   }
@@ -127,10 +116,13 @@ export class KubeProxyRules {
   async #clean(found: readonly Finding[]): Promise<readonly Finding[]> {
     const has = (findings: readonly Finding[], kind: RulesKind) =>
       findings.some((finding) => finding.kind === kind);
+    const hidden = (kind: RulesKind) => left.some(({ hides }) => hides?.includes(kind));
     const kinds = [...this.#pending].filter((kind) => has(found, kind));
     const done = kinds.length === 0 || (await this.#remove(kinds));
     const left = kinds.length === 0 ? found : await this.#present();
-    for (const kind of this.#pending) if (done || !has(left, kind)) this.#pending.delete(kind);
+    for (const kind of this.#pending) {
+      if ((done || !has(left, kind)) && !hidden(kind)) this.#pending.delete(kind);
+    }
     return left;
   }
 
@@ -148,12 +140,12 @@ export class KubeProxyRules {
 
   #tell(findings: readonly Finding[]): void {
     const known = findings.map((finding) => ({ finding, fate: this.#fateOf(finding) }));
-    const before = new Map(this.#known.map(({ finding, fate }) => [finding.what, fate]));
+    const before = new Set(this.#known.map(({ finding, fate }) => textOf(finding, fate)));
     for (const { finding, fate } of known) {
-      if (before.get(finding.what) === fate) continue;
+      const text = textOf(finding, fate);
       // A Problem is said by whoever is told of it.
-      if (fate === "failed" || fate === "alive") continue;
-      this.#log.warn(`Found ${finding.what}: ${FATES[fate]}`, { where: finding.parts.join(", ") });
+      if (before.has(text) || this.#problemOf(finding, fate).length > 0) continue;
+      this.#log.warn(`Found ${text}`, { where: finding.parts.join(", ") });
     }
     this.#known = known;
     this.#reports.set(known.flatMap(({ finding, fate }) => this.#problemOf(finding, fate)));
@@ -161,13 +153,17 @@ export class KubeProxyRules {
 
   #fateOf({ kind }: Finding): Fate {
     if (kind === "other") return "told";
-    if (kind === "unreadable") return "unreadable";
+    if (kind === "blind" || kind === "unreadable") return kind;
     if (!this.#options.remove()) return "stays";
     if (!this.#synced) return "goes";
     return this.#pending.has(kind) ? "failed" : "alive";
   }
 
-  #problemOf({ kind, what, parts }: Finding, fate: Fate): Problem[] {
+  #problemOf(finding: Finding, fate: Fate): Problem[] {
+    const { kind, what, parts } = finding;
+    if (fate === "unreadable") {
+      return [{ subject: what, code: "OTHER_PROXY", field: "", message: textOf(finding, fate) }];
+    }
     if (fate !== "failed" && fate !== "alive") return [];
     const where = parts.join(", ");
     const message =
@@ -176,4 +172,9 @@ export class KubeProxyRules {
         : `Cannot remove ${what} in ${where}: ${this.#failures.join("; ")}`;
     return [{ subject: "kube-proxy", code: "OTHER_PROXY", field: kind, message }];
   }
+}
+
+function textOf({ what, parts }: Finding, fate: Fate): string {
+  if (fate === "unreadable") return `Cannot look for ${what}: ${parts.join("; ")}`;
+  return `${what}: ${FATES[fate]}`;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Finding, RulesKind } from "../../../src/apply/kube-proxy/find.ts";
+import { OtherProxies } from "../../../src/apply/kube-proxy/other-proxies.ts";
 import { NOTHING, type Removal } from "../../../src/apply/kube-proxy/removal.ts";
-import { KubeProxyRules } from "../../../src/apply/kube-proxy/rules.ts";
 import { SluiceError } from "../../../src/errors.ts";
 import { OTHER_PROXY_LOOK_MS } from "../../../src/limits.ts";
 import { createLogger } from "../../../src/log.ts";
@@ -19,6 +19,17 @@ const CHAINS: Finding = {
   parts: ["table ip nat KUBE-SERVICES", "table ip nat KUBE-PROXY-CANARY"],
 };
 const CILIUM: Finding = { kind: "other", what: "Cilium", parts: ["device cilium_host"] };
+const UNREADABLE: Finding = {
+  kind: "unreadable",
+  what: "kube-proxy's rules in iptables' table nat (legacy)",
+  parts: ["Cannot run iptables-legacy: it is locked"],
+  hides: ["iptables-legacy"],
+};
+const LEGACY: Finding = {
+  kind: "iptables-legacy",
+  what: "kube-proxy's rules (iptables mode, legacy)",
+  parts: ["iptables' table nat (legacy) KUBE-SERVICES"],
+};
 const REFUSED = new SluiceError("NETLINK_REFUSED", "Cannot delete: busy");
 
 /** A kernel with these rules in it. */
@@ -27,14 +38,14 @@ class Node {
   readonly lines: string[] = [];
   readonly removals: RulesKind[][] = [];
   readonly problems: Problems;
-  readonly rules: KubeProxyRules;
+  readonly rules: OtherProxies;
   findings: Finding[];
   /** What a removal comes to, besides what it removes. */
   outcome: Partial<Removal> = {};
   /** Kinds that a removal leaves where they are. */
   stuck: readonly string[] = [];
   looks = 0;
-  unreadable: unknown;
+  defect: unknown;
   remove: boolean;
 
   constructor(findings: Finding[], remove = true) {
@@ -48,14 +59,14 @@ class Node {
       pid: 1,
     });
     this.problems = new Problems(() => {});
-    this.rules = new KubeProxyRules({
+    this.rules = new OtherProxies({
       clock: this.clock,
       log,
       problems: (events) => this.problems.report(events),
       remove: () => this.remove,
       find: async () => {
         this.looks++;
-        if (this.unreadable !== undefined) throw this.unreadable;
+        if (this.defect !== undefined) throw this.defect;
         return [...this.findings];
       },
       removeRules: async (kinds) => {
@@ -209,24 +220,38 @@ describe("looking", () => {
     expect(node.looks).toBe(1);
   });
 
-  test("that fails is said once, keeps what was known, removes nothing, and is tried again", async () => {
-    const node = new Node([TABLE]);
-    await node.rules.look();
-    const known = node.rules.notices();
-    node.unreadable = new SluiceError("PERMISSION_DENIED", "Cannot look");
+  test("that fails for one source is a problem and a notice until it does not, and hides nothing of the others", async () => {
+    const node = new Node([TABLE, UNREADABLE]);
+    const message =
+      "Cannot look for kube-proxy's rules in iptables' table nat (legacy): Cannot run iptables-legacy: it is locked";
     await node.rules.afterFirstSync();
-    await node.minute();
-    expect(node.rules.notices()).toEqual(known);
-    expect(node.removals).toEqual([]);
-    expect(node.lines.filter((line) => line.includes("Cannot look for other"))).toHaveLength(1);
-    node.unreadable = undefined;
-    await node.minute();
     expect(node.removals).toEqual([["nftables"]]);
+    expect(node.problems.list()).toMatchObject([{ code: "OTHER_PROXY", message }]);
+    expect(node.rules.notices()).toEqual([message]);
+    // Whoever is told of a problem says it.
+    expect(node.lines.filter((line) => !line.startsWith("I Removed"))).toEqual([]);
+    node.findings = [];
+    await node.minute();
+    expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
+  });
+
+  test("that failed at the first sync does not take what it finds later for that of a living kube-proxy", async () => {
+    const node = new Node([UNREADABLE]);
+    await node.rules.afterFirstSync();
+    node.findings = [LEGACY];
+    await node.minute();
+    expect(node.removals).toEqual([["iptables-legacy"]]);
+    expect(node.problems.list()).toEqual([]);
+    // That was once.
+    node.findings = [LEGACY];
+    await node.minute();
+    expect(node.removals).toHaveLength(1);
+    expect(node.rules.notices().join()).toContain("a kube-proxy is running; stop it");
   });
 
   test("that meets a defect of ours is not hushed up", async () => {
     const node = new Node([]);
-    node.unreadable = new TypeError("a defect");
+    node.defect = new TypeError("a defect");
     await expect(node.rules.look()).rejects.toThrow("a defect");
   });
 });
