@@ -108,7 +108,8 @@ export class Observers {
   }
 }
 
-function sayProblem(log: Logger, { subject, code, field, message }: Problem): void {
+/** What is said of a problem when it begins. */
+export function sayProblem(log: Logger, { subject, code, field, message }: Problem): void {
   log.warn(message, { subject, code, ...(field !== "" && { field }) });
 }
 

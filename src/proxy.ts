@@ -9,7 +9,6 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Core } from "./core/core.ts";
 import { createBackend, skeletonOptions } from "./dataplane.ts";
-import { SluiceError } from "./errors.ts";
 import { LARGE_SYNC_OPERATIONS, SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { releaseGarbage, releaseProgramText } from "./memory.ts";
@@ -68,6 +67,7 @@ export class RunningProxy {
   readonly observers: Observers;
   readonly inputs: PlanInputs;
   readonly source: Source;
+  readonly backend: Backend;
   /** Resolves after the first sync. */
   readonly firstSync: Promise<void>;
 
@@ -78,10 +78,12 @@ export class RunningProxy {
   readonly #repairs: Repairs;
   readonly #resolveFirstSync: () => void;
   #config: Config;
-  #backend: Backend;
   #addresses: AddressWatch | undefined;
   #syncing: { readonly loop: SyncLoop; readonly pacer: Pacer } | undefined;
   #adopted = false;
+  /** Of the Node when it last had some. */
+  #podCidrs: readonly Cidr[] = [];
+  #remarks: readonly string[] = [];
   #watching = false;
 
   constructor(options: ProxyOptions) {
@@ -108,7 +110,7 @@ export class RunningProxy {
     const first = Promise.withResolvers<void>();
     this.firstSync = first.promise;
     this.#resolveFirstSync = first.resolve;
-    this.#backend = createBackend(config, []);
+    this.backend = createBackend(config, []);
     this.source = options.createSource(this.#events());
   }
 
@@ -117,20 +119,16 @@ export class RunningProxy {
     return this.#config;
   }
 
-  get backend(): Backend {
-    return this.#backend;
-  }
-
   /** Probes the kernel, adopts what is there, and begins to watch. Throws as `startProxy` does. */
   start(): void {
     const { clock, nodeName } = this.#options;
-    this.#backend.probe();
+    this.backend.probe();
     this.#addresses = watchAddresses(clock, (list) => {
       this.inputs.setInterfaceAddresses(list);
       this.#request();
     });
     // The detector of NodeCIDR mode needs the Node; all others adopt while the API server is read.
-    if (!this.#needsNode) this.#adopt();
+    if (this.#config.detectLocal.mode !== "NodeCIDR") this.#adopt();
     this.source.start();
     this.#log.info("Watching", { source: this.source.status().name, node: nodeName });
   }
@@ -141,11 +139,7 @@ export class RunningProxy {
     this.observers.configure(config);
     this.inputs.configure(config);
     this.#warnOfFamilies();
-    const { podCidrs } = this.inputs.node;
-    const options = skeletonOptions(config, podCidrs);
-    // Before the first sync there is no loop; its first look at the kernel puts the chains right.
-    this.#backend.reconfigure(options);
-    this.#syncing?.loop.reread();
+    this.#reconfigureBackend();
     this.#syncing?.pacer.configure(paceOf(config));
     this.#request();
   }
@@ -157,18 +151,20 @@ export class RunningProxy {
     this.#flows.close();
     this.#syncing?.pacer.stop();
     this.#addresses?.close();
-    this.#backend.close();
+    this.backend.close();
   }
 
-  get #needsNode(): boolean {
-    return this.#config.detectLocal.mode === "NodeCIDR";
+  /** Before the first sync there is no loop; its first look at the kernel puts the chains right. */
+  #reconfigureBackend(): void {
+    this.backend.reconfigure(skeletonOptions(this.#config, this.#podCidrs));
+    this.#syncing?.loop.reread();
   }
 
   #adopt(): void {
     if (this.#adopted) return;
     this.#adopted = true;
-    this.#backend.countDeleted(this.observers.connections.take);
-    const { outcome, elements } = this.#backend.start(this.core);
+    this.backend.countDeleted(this.observers.connections.take);
+    const { outcome, elements } = this.backend.start(this.core);
     this.#log.info(ADOPTIONS[outcome], { elements });
     // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
     if (elements > LARGE_SYNC_OPERATIONS) releaseGarbage();
@@ -208,31 +204,26 @@ export class RunningProxy {
   }
 
   #setNode(node: unknown): void {
-    const { nodeName, onFatal } = this.#options;
-    const before = cidrText(this.inputs.node.podCidrs);
     this.inputs.setNode(node);
     this.#warnOfFamilies();
-    const now = cidrText(this.inputs.node.podCidrs);
-    if (this.#needsNode && this.#adopted && before !== now) {
-      const message = `Cannot go on with other podCIDRs of Node ${nodeName}: rules depend on them: current value is ${now}`;
-      onFatal(new SluiceError("OBJECT_INVALID", message, `Node ${nodeName}`));
+    const { podCidrs } = this.inputs.node;
+    // A Node that is made anew has none for a while; the old ones are better than none.
+    if (podCidrs.length > 0 && cidrText(podCidrs) !== cidrText(this.#podCidrs)) {
+      this.#podCidrs = podCidrs;
+      if (this.#config.detectLocal.mode === "NodeCIDR") this.#reconfigureBackend();
     }
     this.#request();
   }
 
   #warnOfFamilies(): void {
-    for (const remark of missingFamilies(this.#config, this.inputs.node)) {
-      if (this.#log.once(remark)) this.#log.warn(remark);
-    }
+    const remarks = missingFamilies(this.#config, this.inputs.node);
+    for (const remark of remarks) if (!this.#remarks.includes(remark)) this.#log.warn(remark);
+    this.#remarks = remarks;
   }
 
   /** Everything a first sync waits for is here. */
   #beginSyncing(): void {
     const { core } = this;
-    if (this.#needsNode) {
-      this.#backend.close();
-      this.#backend = createBackend(this.#config, this.inputs.node.podCidrs);
-    }
     this.#adopt();
     const loop = this.#createLoop();
     this.#syncing = { loop, pacer: this.#createPacer(loop) };
@@ -251,7 +242,7 @@ export class RunningProxy {
     return new SyncLoop({
       core,
       claims,
-      backend: this.#backend,
+      backend: this.backend,
       clock: this.#options.clock,
       context: () => inputs.context(),
       nodeVersion: () => inputs.version(),
@@ -291,7 +282,7 @@ export class RunningProxy {
 
   #synced(report: SyncReport): void {
     if (!this.observers.synced(report)) return;
-    if (!this.#watching) this.#backend.watch((change) => this.#repairs.changed(change));
+    if (!this.#watching) this.backend.watch((change) => this.#repairs.changed(change));
     this.#watching = true;
     this.#resolveFirstSync();
     this.#options.onSynced(report.operations);

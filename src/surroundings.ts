@@ -83,7 +83,7 @@ export class Surroundings {
       view: createView({
         proxy,
         version,
-        now: () => clock.now(),
+        clock,
         flags: flagTexts(flags),
         notices: () => this.#others?.notices() ?? [],
       }),

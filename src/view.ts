@@ -1,5 +1,5 @@
 /** The running proxy as its observers see it: read only, computed when asked. */
-import { systemClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { SCRAPE_PATIENCE_MS } from "./limits.ts";
 import { expose } from "./observe/exposition.ts";
 import { scrapedInstruments } from "./observe/scrape.ts";
@@ -11,8 +11,7 @@ import type { RunningProxy } from "./proxy.ts";
 export interface ViewOptions {
   readonly proxy: RunningProxy;
   readonly version: string;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
+  readonly clock: Clock;
   /** For /flagz: every flag and its value. */
   readonly flags: { readonly [name: string]: string };
   /** Short texts for the health body: what is not as it should be on this node. */
@@ -20,7 +19,8 @@ export interface ViewOptions {
 }
 
 export function createView(options: ViewOptions): ReadOnlyView {
-  const { proxy, version, now, flags, notices } = options;
+  const { proxy, version, clock, flags, notices } = options;
+  const now = () => clock.now();
   const { core, inputs, source, observers } = proxy;
   const { health, problems, metrics, connections } = observers;
   const counts = (): Counts => ({
@@ -50,7 +50,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
     flags: () => flags,
     service: (namespace, name) => describeService(core, namespace, name, problems.list()),
     async metrics() {
-      const patience = new Promise<void>((done) => systemClock.after(SCRAPE_PATIENCE_MS, done));
+      const patience = new Promise<void>((done) => clock.after(SCRAPE_PATIENCE_MS, done));
       const { config } = proxy;
       if (config.counters) await connections.collect(proxy.backend, patience);
       return expose(

@@ -14,12 +14,12 @@ export interface ConfigChange {
 
 interface Rule {
   readonly name: string;
-  readonly live: boolean | ((before: Config, after: Config) => boolean);
+  readonly live: boolean;
 }
 
 /**
- * Where objects come from and which node this is decides what every part holds; with other podCIDRs all of it would
- * wait for the Node once more; and whether elements count is part of the shape of the kernel's maps.
+ * Where objects come from and which node this is decides what every part holds; and whether elements count is part
+ * of the shape of the kernel's maps.
  */
 const RULES: { readonly [setting in Setting]: Rule } = {
   kubeconfig: { name: "clientConnection.kubeconfig", live: false },
@@ -28,10 +28,7 @@ const RULES: { readonly [setting in Setting]: Rule } = {
   manifests: { name: "sluice.manifests", live: false },
   watchList: { name: "featureGates.WatchListClient", live: false },
   counters: { name: "sluice.counters", live: false },
-  detectLocal: {
-    name: "detectLocal",
-    live: (...both) => both.every(({ detectLocal }) => detectLocal.mode !== "NodeCIDR"),
-  },
+  detectLocal: { name: "detectLocal", live: true },
   clusterCIDRs: { name: "clusterCIDR", live: true },
   nodePortAddresses: { name: "nodePortAddresses", live: true },
   bindAddress: { name: "bindAddress", live: true },
@@ -60,6 +57,6 @@ export function changesBetween(before: Config, after: Config): ConfigChange[] {
   return Object.entries(RULES).flatMap(([key, { name, live }]) => {
     const setting = key as Setting;
     if (JSON.stringify(before[setting]) === JSON.stringify(after[setting])) return [];
-    return [{ setting, name, live: typeof live === "boolean" ? live : live(before, after) }];
+    return [{ setting, name, live }];
   });
 }

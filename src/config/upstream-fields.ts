@@ -172,7 +172,6 @@ export const UPSTREAM_FIELDS = {
     default: "ClusterCIDR",
     zeroIsUnset: true,
     does: "how pods are told from everybody else: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix",
-    live: "yes, but to and from NodeCIDR by a new process",
   },
   "detectLocal.bridgeInterface": {
     type: "string",
