@@ -157,7 +157,7 @@ export class RunningProxy {
   /** Before the first sync there is no loop; its first look at the kernel puts the chains right. */
   #reconfigureBackend(): void {
     this.backend.reconfigure(skeletonOptions(this.#config, this.#podCidrs));
-    this.#syncing?.loop.reread();
+    this.#syncing?.loop.verify();
   }
 
   #adopt(): void {
@@ -178,7 +178,7 @@ export class RunningProxy {
   }
 
   #repair(): void {
-    this.#syncing?.loop.reread();
+    this.#syncing?.loop.verify();
     this.#request();
   }
 

@@ -3,7 +3,7 @@
  * pacer decides when; this is what.
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
-import type { Backend, Drift, SkeletonOptions } from "../apply/backend.ts";
+import type { Backend, Drift } from "../apply/backend.ts";
 import type { Clock } from "../clock.ts";
 import type { Core } from "../core/core.ts";
 import { rethrowDefect, type SluiceError } from "../errors.ts";
@@ -62,7 +62,7 @@ export class SyncLoop {
   readonly #refusedNames = new Map<number, string>();
   #nodeVersion = -1;
   #swept = false;
-  #rereadWanted = true;
+  #verifyWanted = true;
   /** What was found of others' changes, until a sync has mended it. */
   #drift: Drift | undefined;
   readonly #clients: RememberedClients;
@@ -79,15 +79,9 @@ export class SyncLoop {
     });
   }
 
-  /** The next sync looks first at what others touched in our table, and mends what differs. */
-  reread(): void {
-    this.#rereadWanted = true;
-  }
-
-  /** @see Backend.reconfigure; the next sync does it, with one transaction for the chains. */
-  reconfigure(options: SkeletonOptions): boolean {
-    this.#rereadWanted = true;
-    return this.#options.backend.reconfigure(options);
+  /** The next sync begins with `backend.verify`: others touched our table, or `backend.reconfigure` was called. */
+  verify(): void {
+    this.#verifyWanted = true;
   }
 
   /** One sync. True when everything that was dirty is in the kernel or refused for good reason. */
@@ -135,7 +129,7 @@ export class SyncLoop {
   async #round(sum: Outcome): Promise<number> {
     const { core, context, nodeVersion, flowsChanged } = this.#options;
     const total = emptyOutcome();
-    if (this.#rereadWanted) await this.#verify(total);
+    if (this.#verifyWanted) await this.#look(total);
     if (total.transient !== undefined) {
       add(sum, total);
       return 0;
@@ -160,7 +154,7 @@ export class SyncLoop {
     if (total.transient !== undefined) {
       for (const owner of owners) if (!settled.has(owner)) this.#again(owner);
     }
-    if (total.drifted) this.#rereadWanted = true;
+    if (total.drifted) this.#verifyWanted = true;
     add(sum, total);
     return owners.length;
   }
@@ -250,10 +244,10 @@ export class SyncLoop {
    * Has the backend look at what was touched and restore it. The error, if the kernel could not be read or would not
    * take it, because somebody is at it still, say: then it is yet to be done.
    */
-  async #verify(total: Outcome): Promise<void> {
+  async #look(total: Outcome): Promise<void> {
     const { core, backend } = this.#options;
     // What is touched meanwhile is for the next time.
-    this.#rereadWanted = false;
+    this.#verifyWanted = false;
     try {
       const drift = await backend.verify(core);
       if (drift === undefined) return;
@@ -265,7 +259,7 @@ export class SyncLoop {
       total.kernelMs += drift.written.kernelMs;
     } catch (thrown) {
       rethrowDefect(thrown);
-      this.#rereadWanted = true;
+      this.#verifyWanted = true;
       total.transient = thrown;
     }
   }

@@ -177,7 +177,7 @@ describe("SyncLoop", () => {
     const frontends = world.backend.tables.get(tableId("frontends", 4));
     const [key = ""] = frontends?.keys() ?? [];
     frontends?.delete(key);
-    world.reread();
+    world.verify();
     expect(await world.sync()).toBe(true);
     expect(world.backend.print()).toEqual(before);
     expect(world.backend.transactions.at(-1)).toMatchObject({ adds: 1, deletes: 0 });
@@ -195,7 +195,7 @@ describe("SyncLoop", () => {
   test("has nothing to do where others touched something and nothing is amiss", async () => {
     const world = await threeServices();
     const count = world.backend.transactions.length;
-    world.reread();
+    world.verify();
     expect(await world.sync()).toBe(true);
     expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing", repair: { amiss: {} } });
     expect(world.backend.transactions).toHaveLength(count);
@@ -207,7 +207,7 @@ describe("SyncLoop", () => {
       const content = world.backend.tables.get(tableId(label, 4));
       const [key = ""] = content?.keys() ?? [];
       content?.delete(key);
-      world.reread();
+      world.verify();
     };
     lose("frontends");
     world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
@@ -226,7 +226,7 @@ describe("SyncLoop", () => {
     const clusterIps = world.backend.tables.get(tableId("cluster-ips", 4));
     const foreign = new Uint8Array([10, 96, 0, 99]);
     clusterIps?.set(foreign.toHex(), { key: foreign, value: new Uint8Array(0) });
-    world.reread();
+    world.verify();
     await world.sync();
     expect(world.backend.print()).toEqual(before);
   });
@@ -236,7 +236,7 @@ describe("SyncLoop", () => {
     const before = world.backend.print();
     world.backend.tables.clear();
     world.backend.unreadable = new SluiceError("NETLINK_REFUSED", "not now");
-    world.reread();
+    world.verify();
     expect(await world.sync()).toBe(false);
     expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });
     expect(world.backend.print()).toEqual([]);
@@ -250,7 +250,7 @@ describe("SyncLoop", () => {
       "while the kernel is looked at",
       (world, error) => {
         world.backend.unreadable = error;
-        world.reread();
+        world.verify();
       },
     ],
     [

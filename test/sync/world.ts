@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { compileCore } from "../../asm/compile.ts";
-import type { Backend, SkeletonOptions } from "../../src/apply/backend.ts";
+import type { Backend } from "../../src/apply/backend.ts";
 import type { Core, ObjectKind } from "../../src/core/core.ts";
 import { createCore } from "../../src/core/create.ts";
 import type { JsonObject } from "../../src/json.ts";
@@ -30,9 +30,7 @@ export interface SyncWorld<B = FakeBackend> {
   put(kind: ObjectKind, object: JsonObject): void;
   remove(kind: ObjectKind, object: JsonObject): void;
   /** Somebody else changed the table. */
-  reread(): void;
-  /** @see SyncLoop.reconfigure */
-  reconfigure(options: SkeletonOptions): boolean;
+  verify(): void;
   /** One sync, with whatever the clock has to do for it. */
   sync(): Promise<boolean>;
 }
@@ -107,11 +105,10 @@ export function worldOf<B extends Backend>(backend: B, touch = () => {}): SyncWo
     wakes: () => wakes,
     put: (kind, object) => feed(kind, "ADDED", object),
     remove: (kind, object) => feed(kind, "DELETED", object),
-    reread() {
+    verify() {
       touch();
-      loop.reread();
+      loop.verify();
     },
-    reconfigure: (options) => loop.reconfigure(options),
     async sync() {
       let ended = false;
       const run = loop.run().finally(() => {

@@ -1,4 +1,6 @@
 /** Makes the table, replaces it, or fills its chains anew; and how we tell that a table is ours. */
+
+import { type TableId, tableLabel } from "../../plan/tables.ts";
 import type { SkeletonOptions } from "../backend.ts";
 import { NLM_F_CREATE } from "../netlink/constants.ts";
 import { type KnownActions, writeFlushActions } from "./actions.ts";
@@ -131,4 +133,20 @@ export function writeRefill(batch: Batch, options: SkeletonOptions, actions: Kno
   writeFlushActions(batch);
   for (const chain of chains) writeRules(batch, chain);
   actions.writeAll(batch);
+}
+
+/** NFT_MSG_DELSETELEM of the element without a key, in each of these tables. */
+export function writeDeleteCatchalls(batch: Batch, ids: readonly TableId[]): void {
+  for (const id of ids) {
+    const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
+    writeAttributes(batch.writer, [
+      [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+      [nft.NFTA_SET_ELEM_LIST_SET, tableLabel(id)],
+      [
+        nft.NFTA_SET_ELEM_LIST_ELEMENTS,
+        [[nft.NFTA_LIST_ELEM, [[nft.NFTA_SET_ELEM_FLAGS, nft.NFT_SET_ELEM_CATCHALL]]]],
+      ],
+    ]);
+    batch.close(message);
+  }
 }

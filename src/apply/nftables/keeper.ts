@@ -10,6 +10,7 @@ import { Batch } from "./batch.ts";
 import {
   isOurs,
   tableComment,
+  writeDeleteCatchalls,
   writeDeleteTable,
   writeRefill,
   writeSkeleton,
@@ -17,7 +18,6 @@ import {
 } from "./install.ts";
 import { TABLE } from "./names.ts";
 import { type ReadTable, readTable } from "./read.ts";
-import { writeDeleteCatchalls } from "./verify.ts";
 
 export class TableKeeper {
   readonly batch = new Batch();

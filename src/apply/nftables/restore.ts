@@ -5,7 +5,7 @@ import { readOperations } from "../../diff/operations.ts";
 import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../plan/tables.ts";
 import { isCounted } from "./sets.ts";
 import { Bytes, type TableElements } from "./table-read.ts";
-import type { Finding } from "./verify.ts";
+import type { TableState } from "./verify.ts";
 
 /** Slots before what leads to them, when it takes more than one transaction. */
 const ORDER: readonly TableId[] = [
@@ -44,7 +44,7 @@ export class Restoration {
   }
 
   /** What was found to differ. Call `end` after the last. */
-  difference({ id, present, asked }: Finding): Difference {
+  difference({ id, present, asked }: TableState): Difference {
     const core = this.#core;
     const size = keySize(id);
     const stride = size + valueSize(id);

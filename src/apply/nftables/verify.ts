@@ -2,11 +2,7 @@
 import type { Core } from "../../core/core.ts";
 import { keySize, TABLE_IDS, type TableId, tableLabel } from "../../plan/tables.ts";
 import type { Netlink } from "../netlink/socket.ts";
-import type { Batch } from "./batch.ts";
-import * as nft from "./constants.ts";
 import { MANY_ELEMENTS } from "./elements-read.ts";
-import { writeAttributes } from "./expressions.ts";
-import { TABLE } from "./names.ts";
 import { readSets } from "./read.ts";
 import { textOf } from "./restore.ts";
 import {
@@ -25,7 +21,7 @@ import { hasRanges, type Touched } from "./touched.ts";
 const KEYS_ASKED_FOR = 1024;
 
 /** What the kernel has of one table where it was touched. */
-export interface Finding {
+export interface TableState {
   readonly id: TableId;
   readonly present: TableElements;
   /** Keys that were asked for; undefined: `present` is all there is. */
@@ -33,10 +29,10 @@ export interface Finding {
 }
 
 /** Reads what was touched of every table. */
-export function readTouched(socket: Netlink, core: Core, touched: Touched): Finding[] {
+export function readTouched(socket: Netlink, core: Core, touched: Touched): TableState[] {
   const whole = (id: TableId) => touched.everything || touched.whole.has(id);
   const counts = TABLE_IDS.some(whole) ? readSets(socket) : undefined;
-  return TABLE_IDS.flatMap((id): Finding[] => {
+  return TABLE_IDS.flatMap((id): TableState[] => {
     if (whole(id)) {
       const count = counts?.get(tableLabel(id));
       return [{ id, present: readWhole(socket, core, id, count), asked: undefined }];
@@ -46,7 +42,7 @@ export function readTouched(socket: Netlink, core: Core, touched: Touched): Find
   });
 }
 
-function readKeys(socket: Netlink, core: Core, id: TableId, keys: Uint8Array): Finding {
+function readKeys(socket: Netlink, core: Core, id: TableId, keys: Uint8Array): TableState {
   const count = keys.length / keySize(id);
   const committed = core.elementCount(id);
   if (count > KEYS_ASKED_FOR && (committed < MANY_ELEMENTS || count >= committed)) {
@@ -84,20 +80,4 @@ function distinct(id: TableId, keys: Uint8Array): Uint8Array {
     once.append(keys, at, size);
   }
   return once.whole();
-}
-
-/** NFT_MSG_DELSETELEM of the element without a key, in each of these tables. */
-export function writeDeleteCatchalls(batch: Batch, ids: readonly TableId[]): void {
-  for (const id of ids) {
-    const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
-    writeAttributes(batch.writer, [
-      [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
-      [nft.NFTA_SET_ELEM_LIST_SET, tableLabel(id)],
-      [
-        nft.NFTA_SET_ELEM_LIST_ELEMENTS,
-        [[nft.NFTA_LIST_ELEM, [[nft.NFTA_SET_ELEM_FLAGS, nft.NFT_SET_ELEM_CATCHALL]]]],
-      ],
-    ]);
-    batch.close(message);
-  }
 }

@@ -87,7 +87,7 @@ export function driftedWorld(
     },
     async mend() {
       told.length = 0;
-      world.reread();
+      world.verify();
       expectTrue(await world.sync());
       return world.reports.at(-1)?.repair;
     },

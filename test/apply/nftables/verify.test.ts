@@ -1,6 +1,6 @@
 /** What somebody else does to the table is mended where they did it, and nothing else is written. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { DriftObject } from "../../../src/apply/backend.ts";
+import type { DriftObject, SkeletonOptions } from "../../../src/apply/backend.ts";
 import { NFNL_MSG_BATCH_BEGIN } from "../../../src/apply/netlink/constants.ts";
 import { SluiceError } from "../../../src/errors.ts";
 import { parseCidr } from "../../../src/net/address.ts";
@@ -289,7 +289,7 @@ test("what is touched while a repair is under way is not forgotten when that fai
     socket.send = send;
     throw new SluiceError("NETLINK_SOCKET", "not now");
   };
-  world.reread();
+  world.verify();
   expect(await world.sync()).toBe(false);
   expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });
   expect(await world.mend()).toMatchObject({ changes: 2 });
@@ -328,7 +328,7 @@ describe("a change of ours that meets one of theirs", () => {
     world.remove("EndpointSlice", slice("new-1", "new", []));
     // What nobody has told of yet.
     await world.nft("add chain inet sluice mine");
-    world.reread();
+    world.verify();
     fill(world);
     expect(await world.sync()).toBe(true);
     expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
@@ -371,6 +371,12 @@ test("more than the kernel can tell is looked for everywhere", async () => {
 }, 60_000);
 
 describe("other options for a table in use", () => {
+  /** As proxy.ts does it. */
+  const reconfigure = (options: SkeletonOptions) => {
+    const possible = world.backend.reconfigure(options);
+    world.verify();
+    return possible;
+  };
   const counted = () =>
     run("nft", "list", "map", "inet", "sluice", "frontends4")
       .match(/\S+ \. \S+ \. \S+ .*/g)
@@ -389,7 +395,7 @@ describe("other options for a table in use", () => {
     await world.nft("add chain inet sluice mine");
     await world.mend();
     const elements = counted();
-    expect(world.reconfigure({ ...OPTIONS, ...options })).toBe(true);
+    expect(reconfigure({ ...OPTIONS, ...options })).toBe(true);
     expect(await world.sync()).toBe(true);
     const monitored = world.reports.at(-1);
     expect(monitored).toMatchObject({ outcome: "nothing", operations: 0, repair: undefined });
@@ -407,13 +413,13 @@ describe("other options for a table in use", () => {
   });
 
   test("are refused where elements would have to change, and nothing happens", async () => {
-    expect(world.reconfigure({ ...OPTIONS, counters: false })).toBe(false);
+    expect(reconfigure({ ...OPTIONS, counters: false })).toBe(false);
     await world.sync();
     expect(kernel()).toEqual(whole);
   });
 
   test("are what is mended to from then on, and back again", async () => {
-    world.reconfigure({ ...OPTIONS, masqueradeBit: 7, dropInvalid: true });
+    reconfigure({ ...OPTIONS, masqueradeBit: 7, dropInvalid: true });
     await world.sync();
     const changed = kernel();
     expect(changed).not.toEqual(whole);
@@ -422,7 +428,7 @@ describe("other options for a table in use", () => {
     );
     expect((await world.mend())?.amiss).toEqual({ chain: 2 });
     expect(kernel()).toEqual(changed);
-    world.reconfigure(OPTIONS);
+    reconfigure(OPTIONS);
     await world.sync();
     expect(kernel()).toEqual(whole);
   });
