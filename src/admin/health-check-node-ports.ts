@@ -2,10 +2,11 @@
  * healthCheckNodePort: for each load balancer Service with externalTrafficPolicy Local, a port on which the
  * load balancer asks whether this node has endpoints of it (upstream: pkg/proxy/healthcheck).
  */
+import type { Clock } from "../clock.ts";
 import { messageOf } from "../errors.ts";
 import type { HealthCheck } from "../observe/health-checks.ts";
 import type { TellProblems } from "../types.ts";
-import { bind } from "./serve.ts";
+import { bind, RETRY_MS } from "./serve.ts";
 
 export interface HealthCheckNodePortsOptions {
   /**
@@ -15,6 +16,7 @@ export interface HealthCheckNodePortsOptions {
   readonly addresses: () => readonly string[];
   /** Is the proxy itself healthy? What /livez says: whether the node is eligible does not matter here. */
   readonly healthy: () => boolean;
+  readonly clock: Clock;
   /** A port cannot be bound, or that is over. */
   readonly problems: TellProblems;
   /** A port cannot be bound; at each attempt. */
@@ -33,13 +35,18 @@ export class HealthCheckNodePorts {
   readonly #open = new Map<number, Open>();
   /** Subjects with a problem that was reported. */
   readonly #failed = new Set<string>();
+  #cancelRetry = () => {};
 
   constructor(options: HealthCheckNodePortsOptions) {
     this.#options = options;
   }
 
-  /** After each sync: opens what is new, closes what is gone, tries again what could not be bound. */
+  /**
+   * After each sync: opens what is new, closes what is gone. What cannot be bound is tried again at each sync, and
+   * by itself, since a quiet cluster has none.
+   */
   update(checks: readonly HealthCheck[]): void {
+    this.#cancelRetry();
     const addresses = this.#options.addresses();
     const wanted = new Map<number, HealthCheck>();
     // The API server gives a port to one Service only; were it otherwise, the first one keeps it.
@@ -60,6 +67,8 @@ export class HealthCheckNodePorts {
     }
     this.#failed.clear();
     for (const subject of failing) this.#failed.add(subject);
+    if (failing.size === 0) return;
+    this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => this.update(checks));
   }
 
   /** Stops every server at once, open requests with it, and ends the problems. */

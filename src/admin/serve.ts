@@ -4,8 +4,8 @@ import { messageOf, SluiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { TellProblems } from "../types.ts";
 
-/** As upstream. */
-const RETRY_MS = 5000;
+/** An address that is taken is tried again after so long, as upstream. */
+export const RETRY_MS = 5000;
 
 export interface ListenOptions {
   /** What is served, for the log: `health`, `metrics`. */

@@ -32,7 +32,7 @@ export interface AdminOptions {
   readonly onFatal: (error: unknown) => void;
   /** An address cannot be bound: once until it can, and before `onFatal`. For Events; by default nobody hears. */
   readonly onBindFailed?: (server: ServerName, error: unknown) => void;
-  /** A healthCheckNodePort cannot be bound: at each attempt, which is at each sync. Likewise. */
+  /** A healthCheckNodePort cannot be bound: at each attempt. Likewise. */
   readonly onNodePortFailed?: (check: HealthCheck, error: unknown) => void;
   /** A request was answered: memory that only this needed may be given back. By default it is kept. */
   readonly onAnswered?: () => void;
@@ -90,6 +90,7 @@ export function startAdmin(options: AdminOptions): RunningAdmin {
     addresses: options.nodePortAddresses,
     healthy: () => view.health().healthy,
     problems,
+    clock: options.clock,
     onFailed: options.onNodePortFailed ?? (() => {}),
   });
   healthChecks.listen((checks) => nodePorts.update(checks));

@@ -27,7 +27,7 @@ export class HealthChecks {
     this.#checks.set(id, { port, namespace, name, localEndpoints });
   }
 
-  /** What was selected is in the kernel. Told even when nothing changed: a port may be free by now. */
+  /** What was selected is in the kernel. */
   publish(): void {
     this.#published = [...this.#checks.values()];
     this.#listener(this.#published);

@@ -1,6 +1,14 @@
 /** The compiled program's HTTP servers, from outside of it. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Daemon, startDaemon } from "../cluster/daemon.ts";
@@ -66,6 +74,14 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     throw new Error(`Nothing answers on port ${port}:\n${daemon?.tail()}`);
   }
 
+  async function logged(text: string): Promise<void> {
+    for (const until = performance.now() + GIVE_UP_MS; performance.now() < until; ) {
+      if (readFileSync(join(folder, "log"), "utf8").includes(text)) return;
+      await Bun.sleep(20);
+    }
+    throw new Error(`The log does not say "${text}":\n${daemon?.tail()}`);
+  }
+
   async function scrape(): Promise<PrintedMetric[]> {
     const response = await get("/metrics");
     expect(response.status).toBe(200);
@@ -121,6 +137,29 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     const slis = readExposition(await (await get("/metrics/slis")).text());
     expectDocumented(slis, "/metrics/slis");
   });
+
+  test("serves a healthCheckNodePort once the port is free, though nothing else changes", async () => {
+    prepare();
+    const [service, slice] = [...objects(0, 1)];
+    const port = 32_123;
+    const local = {
+      ...{ type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: port },
+      ports: [{ name: "http", protocol: "TCP", port: 80, nodePort: 30_080 }],
+    };
+    const clusterIPs = { clusterIP: "10.96.0.0", clusterIPs: ["10.96.0.0"] };
+    put("one.json", [{ ...service, spec: { ...clusterIPs, ...local } }, { ...slice }]);
+    const serving = `Bun.serve({ hostname: "0.0.0.0", port: ${port}, fetch: () => new Response("taken") })`;
+    const other = startDaemon(node.name, [process.execPath, "-e", serving], join(folder, "other"));
+    try {
+      expect(await (await answered("/", port)).text()).toBe("taken");
+      start(`--manifests=${manifests}`);
+      expect((await answered("/healthz", 10256)).status).toBe(200);
+      await logged(`port ${port}: it must be free`);
+    } finally {
+      await other.stop("SIGKILL");
+    }
+    expect(await (await answered("/", port)).json()).toMatchObject({ localEndpoints: 0 });
+  }, 60_000);
 
   test("answers scrapes whole while thousands of Services are programmed, and programs them all", async () => {
     prepare();

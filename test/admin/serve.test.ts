@@ -112,14 +112,17 @@ describe("health check node ports", () => {
   let told: ToldProblems;
   let failed: string[];
   let healthy = true;
+  let clock: FakeClock;
 
   function nodePorts(): HealthCheckNodePorts {
     told = new ToldProblems();
     failed = [];
     healthy = true;
+    clock = new FakeClock();
     const checks = new HealthCheckNodePorts({
       addresses: () => ["127.0.0.1"],
       healthy: () => healthy,
+      clock,
       problems: (events) => told.tell(events),
       onFailed: ({ namespace, name, port }) => failed.push(`${namespace}/${name} ${port}`),
     });
@@ -185,12 +188,27 @@ describe("health check node ports", () => {
     expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
   });
 
+  test("that cannot be bound are tried again every 5 s on a cluster without a sync, until they can", async () => {
+    const { port, free } = occupy();
+    nodePorts().update([{ ...web, port, localEndpoints: 1 }]);
+    await clock.advance(5000);
+    expect(failed).toHaveLength(2);
+    await free();
+    await clock.advance(4999);
+    expect(told.ended).toEqual([]);
+    await clock.advance(1);
+    expect(told.ended).toHaveLength(1);
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+    expect(clock.waiting).toBe(0);
+  });
+
   test("that cannot be bound are no problem any more when the Service is gone", () => {
     const { port } = occupy();
     const checks = nodePorts();
     checks.update([{ ...web, port, localEndpoints: 1 }]);
     checks.update([]);
     expect(told.events.map((event) => Object.keys(event)[0])).toEqual(["begin", "end"]);
+    expect(clock.waiting).toBe(0);
   });
 
   test("listen for IPv4 also where all addresses are meant", async () => {
@@ -198,6 +216,7 @@ describe("health check node ports", () => {
     const checks = new HealthCheckNodePorts({
       addresses: () => ["::"],
       healthy: () => true,
+      clock: new FakeClock(),
       problems: unexpected,
       onFailed: unexpected,
     });
