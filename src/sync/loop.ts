@@ -94,11 +94,7 @@ export class SyncLoop {
     this.#takeProblems();
     const total = emptyOutcome();
     let owners = await this.#round(total);
-    if (total.drifted) {
-      // What others did is heard of, so that it can be said, before it is looked at.
-      await this.#turn();
-      owners += await this.#round(total);
-    }
+    if (total.drifted) owners += await this.#round(total);
     const repair = total.transient === undefined ? this.#repaired() : undefined;
     const mended = repair !== undefined && Object.keys(repair.amiss).length > 0;
     const outcome =

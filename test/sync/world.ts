@@ -44,8 +44,11 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
 }
 
 /** The same with any dataplane. `touch`: called before it is looked at what others changed. */
-export function worldOf<B extends Backend>(backend: B, touch = () => {}): SyncWorld<B> {
-  const clock = new FakeClock();
+export function worldOf<B extends Backend>(
+  backend: B,
+  touch = () => {},
+  clock = new FakeClock(),
+): SyncWorld<B> {
   const core = createCore(module, { seed: 42, nodeName: "node-a" });
   backend.start(core);
   const claims = new FrontendClaims((id) => core.serviceKey(id));

@@ -168,7 +168,7 @@ export function adoptElements(
   }
   for (const id of TABLE_IDS.filter((one) => tableKind(one).value !== "action")) {
     const slots = isSlots(id) ? expected.count(id) : 0;
-    const present = sets.get(tableLabel(id));
+    const present = sets.get(tableLabel(id))?.count;
     const byKey =
       slots >= MANY_ELEMENTS && (present ?? slots) === slots
         ? readTableElementsAt(socket, id, expected.keys(id))

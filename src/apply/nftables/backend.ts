@@ -1,11 +1,8 @@
 /** The nftables backend: one table `inet sluice`, programmed over netlink. */
 import { type Clock, systemClock } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
-import { countAdded } from "../../diff/operations.ts";
 import { rethrowDefect } from "../../errors.ts";
-import { BATCH_ELEMENTS } from "../../limits.ts";
 import { tableFamily, tableKind, tableLabel } from "../../plan/tables.ts";
-import type { ServiceId } from "../../types.ts";
 import type {
   Adoption,
   Backend,
@@ -34,9 +31,8 @@ import { TABLE } from "./names.ts";
 import { eachAction, OperationSorter, writeOperations } from "./operations.ts";
 import { probe } from "./probe.ts";
 import { readGeneration } from "./read.ts";
-import { countAnew, Restoration } from "./restore.ts";
+import { Repair } from "./repair.ts";
 import { Touched } from "./touched.ts";
-import { readTouched } from "./verify.ts";
 import { type TouchListener, watchTable } from "./watch.ts";
 
 /**
@@ -53,12 +49,6 @@ export function createNftablesBackend(
 
 /** How often others may meet a repair before it is left for the next sync. */
 const ATTEMPTS = 3;
-const INTACT = { state: "intact", chains: 0 } as const;
-
-interface Mended extends Pick<Drift, "amiss" | "written"> {
-  /** Not all of it went through. */
-  readonly refused?: Extract<Receipt, { readonly ok: false }>;
-}
 
 class NftablesBackend implements Backend {
   readonly maxOperations: number;
@@ -68,6 +58,7 @@ class NftablesBackend implements Backend {
   readonly #elements: ElementWriter;
   readonly #sorter = new OperationSorter();
   readonly #outdated = new OutdatedClients();
+  readonly #repair: Repair;
   /** Since `start`. */
   #core: Core | undefined;
   #watch: Subscription | undefined;
@@ -84,6 +75,11 @@ class NftablesBackend implements Backend {
     this.#keeper = new TableKeeper(socket, options);
     this.#elements = new ElementWriter(this.#keeper.batch);
     this.maxOperations = operationsIn(socket.maxBytes);
+    this.#repair = new Repair({
+      ...{ socket, clock, keeper: this.#keeper, outdated: this.#outdated },
+      maxOperations: this.maxOperations,
+      transact: (...transaction) => this.#transact(...transaction),
+    });
   }
 
   probe(): void {
@@ -111,6 +107,7 @@ class NftablesBackend implements Backend {
     if (state !== "intact" || !found.whole || batch.count > 0) keeper.refill();
     keeper.wake(table);
     keeper.deleteCatchalls(catchalls);
+    keeper.remember();
     return { outcome: "adopted", elements };
   }
 
@@ -141,18 +138,18 @@ class NftablesBackend implements Backend {
         touched.absorb(this.#touched);
         this.#touched = touched;
       };
-      const { refused, ...found } = await this.#mend(core, touched).catch((thrown) => {
+      const { failed, ...found } = await this.#repair.mend(core, touched).catch((thrown) => {
         putBack();
         throw thrown;
       });
-      if (refused === undefined) {
+      if (failed === undefined) {
         if (story === undefined) return undefined;
         const { change, changes, at } = story;
         return { change, changes, noticedAt: at, ...found };
       }
       // What refused us is among it.
       putBack();
-      if (refused.drifted !== true || attempt === ATTEMPTS) throw refused.error;
+      if (failed.drifted !== true || attempt === ATTEMPTS) throw failed.error;
     }
   }
 
@@ -162,8 +159,16 @@ class NftablesBackend implements Backend {
 
   apply(operations: OperationList, ownerName: (owner: number) => string): Receipt {
     if (operations.count === 0) return { ok: true, bytes: 0, kernelMs: 0 };
+    return this.#transact(operations, ownerName);
+  }
+
+  #transact(
+    operations: OperationList,
+    ownerName: (owner: number) => string,
+    begin = () => this.#keeper.batch.begin(),
+  ): Receipt {
     const batch = this.#keeper.batch;
-    batch.begin();
+    begin();
     const offsets = this.#sorter.sort(operations);
     eachAction(operations, offsets, (table, action) =>
       this.#keeper.actions.need(batch, tableFamily(table), action),
@@ -224,51 +229,6 @@ class NftablesBackend implements Backend {
   #create(outcome: "fresh" | "replaced"): Adoption {
     this.#keeper.create(outcome);
     return { outcome, elements: 0 };
-  }
-
-  /** Looks where something was touched, and restores what differs. */
-  async #mend(core: Core, touched: Touched): Promise<Mended> {
-    const keeper = this.#keeper;
-    for (const map of touched.clients) this.#outdated.touched(map);
-    const restoration = new Restoration(core, Math.min(BATCH_ELEMENTS, this.maxOperations - 1));
-    const table = keeper.find();
-    const fits = table !== undefined && keeper.fits(table) && !touched.gone;
-    const all = touched.chains || touched.everything || keeper.reconfigured;
-    const { state, chains } = fits && all ? keeper.verify() : INTACT;
-    if (!fits || state === "replace") {
-      keeper.create(table === undefined ? "fresh" : "replaced");
-      restoration.everything();
-      return { amiss: { table: 1 }, ...(await this.#restore(core, restoration.lists)) };
-    }
-    const findings = readTouched(this.#socket, core, touched);
-    const catchalls = findings.filter(({ present }) => present.catchall).map(({ id }) => id);
-    keeper.wake(table);
-    if (state === "refill") keeper.refill();
-    keeper.deleteCatchalls(catchalls);
-    const differences = findings.map((finding) => restoration.difference(finding));
-    restoration.end();
-    const map = differences.filter(({ emptied }) => emptied).length;
-    const elements = differences.map(({ elements, emptied }) => (emptied ? 0 : elements));
-    const element = elements.reduce((sum, count) => sum + count, catchalls.length);
-    const counts = { table: Number(table.dormant), chain: chains, map, element };
-    const amiss = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
-    return { amiss, ...(await this.#restore(core, restoration.lists)) };
-  }
-
-  async #restore(core: Core, lists: readonly OperationList[]): Promise<Omit<Mended, "amiss">> {
-    const written = { operations: 0, added: 0, bytes: 0, transactions: 0, kernelMs: 0 };
-    for (const list of lists) {
-      if (written.transactions > 0) await new Promise<void>((turn) => this.#clock.soon(turn));
-      const receipt = this.apply(list, (owner) => core.serviceKey(owner as ServiceId));
-      if (!receipt.ok) return { written, refused: receipt };
-      written.operations += list.count;
-      written.added += countAdded(list.region);
-      written.bytes += receipt.bytes;
-      written.transactions++;
-      written.kernelMs += receipt.kernelMs;
-      countAnew(core, list);
-    }
-    return { written };
   }
 
   /** What cannot be read is lost to the sums, and no reason to keep a change from the kernel. */

@@ -44,6 +44,7 @@ export const NFTA_LIST_ELEM = 1;
 
 export const NFTA_TABLE_NAME = 1;
 export const NFTA_TABLE_FLAGS = 2;
+export const NFTA_TABLE_HANDLE = 4;
 export const NFTA_TABLE_USERDATA = 6;
 export const NFT_TABLE_F_DORMANT = 1;
 
@@ -81,6 +82,7 @@ export const NFTA_SET_DESC = 9;
 export const NFTA_SET_ID = 10;
 export const NFTA_SET_USERDATA = 13;
 export const NFTA_SET_EXPR = 17;
+export const NFTA_SET_HANDLE = 16;
 export const NFTA_SET_COUNT = 20;
 export const NFTA_SET_DESC_SIZE = 1;
 export const NFTA_SET_DESC_CONCAT = 2;

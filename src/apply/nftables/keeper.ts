@@ -17,7 +17,13 @@ import {
   writeWake,
 } from "./install.ts";
 import { TABLE } from "./names.ts";
-import { type ReadTable, readTable } from "./read.ts";
+import { type ReadTable, readSets, readTable } from "./read.ts";
+import { allSets } from "./sets.ts";
+
+interface Handles {
+  readonly table: bigint | undefined;
+  readonly sets: ReadonlyMap<string, bigint>;
+}
 
 export class TableKeeper {
   readonly batch = new Batch();
@@ -27,6 +33,8 @@ export class TableKeeper {
   #comment: string;
   /** The kernel's chains are those of other options. */
   #reconfigured = false;
+  /** By these the kernel tells apart what has the same name. */
+  #handles: Handles = { table: undefined, sets: new Map() };
 
   constructor(socket: Netlink, options: SkeletonOptions) {
     this.#socket = socket;
@@ -72,15 +80,29 @@ export class TableKeeper {
     return comment === this.#comment;
   }
 
+  /** The table is the one that we made or adopted; another one with its comment may hold anything. */
+  knows(table: ReadTable): boolean {
+    return this.fits(table) && table.handle === this.#handles.table;
+  }
+
+  /** What is there now is what `knows` and `verify` are about. */
+  remember(): void {
+    const sets = [...readSets(this.#socket)].map(([name, { handle }]) => [name, handle] as const);
+    this.#handles = { table: readTable(this.#socket)?.handle, sets: new Map(sets) };
+  }
+
   /** How maps and chains are; `chains`: how many are not what they should be. */
   condition(): { readonly state: Condition; readonly chains: number } {
     return condition(this.#socket, this.#options, this.actions);
   }
 
-  /** The same, also of the maps of actions, whose elements we know. Chains of other options are nobody's doing. */
+  /**
+   * The same, also of the maps of actions, whose elements we know, and whether a map was replaced by one of its name.
+   * Chains of other options are nobody's doing.
+   */
   verify(): { readonly state: Condition; readonly chains: number } {
     const { state, chains } = this.condition();
-    if (state === "replace") return { state, chains: 0 };
+    if (state === "replace" || !this.#knowsSets()) return { state: "replace", chains: 0 };
     const whole = state === "intact" && knowsActions(this.#socket, this.actions);
     if (whole) {
       this.#reconfigured = false;
@@ -91,12 +113,22 @@ export class TableKeeper {
 
   /** Makes the table, in place of what is there. */
   create(outcome: "fresh" | "replaced"): void {
+    this.writeCreate(outcome);
+    this.send(`make table inet ${TABLE}`);
+    this.created();
+  }
+
+  /** Begins a transaction that does so, and may go on with elements; call `created` if it was taken. */
+  writeCreate(outcome: "fresh" | "replaced"): void {
     this.actions.reset();
     this.batch.begin();
     if (outcome === "replaced") writeDeleteTable(this.batch);
     writeSkeleton(this.batch, this.#options, this.actions);
-    this.send(`make table inet ${TABLE}`);
+  }
+
+  created(): void {
     this.#reconfigured = false;
+    this.remember();
   }
 
   /** All chains anew; elements stay. */
@@ -132,6 +164,14 @@ export class TableKeeper {
     writeDeleteTable(this.batch);
     this.send(`delete table inet ${TABLE}`);
     return "removed";
+  }
+
+  #knowsSets(): boolean {
+    const found = readSets(this.#socket);
+    const known = this.#handles.sets;
+    return allSets(this.#options.counters).every(
+      ({ name }) => found.get(name)?.handle === known.get(name),
+    );
   }
 
   /** Sends the batch. @throws SluiceError NETLINK_REFUSED */

@@ -91,6 +91,8 @@ export function readGeneration(socket: Netlink): number {
 
 /** Our table as the kernel has it. */
 export interface ReadTable {
+  /** Given once in the life of a network namespace. */
+  readonly handle: bigint;
   /** "" if it has none. */
   readonly comment: string;
   /** Its base chains are unhooked: no packet passes it. */
@@ -99,6 +101,7 @@ export interface ReadTable {
 
 /** Undefined if there is no table. */
 export function readTable(socket: Netlink): ReadTable | undefined {
+  let handle = 0n;
   let comment = "";
   let dormant = false;
   const exists = ask(socket, nft.NFT_MSG_GETTABLE, [[nft.NFTA_TABLE_NAME, TABLE]], (reader) => {
@@ -106,10 +109,10 @@ export function readTable(socket: Netlink): ReadTable | undefined {
       if (reader.type === nft.NFTA_TABLE_USERDATA) comment = readComment(reader.payload()) ?? "";
       else if (reader.type === nft.NFTA_TABLE_FLAGS) {
         dormant = (reader.u32() & nft.NFT_TABLE_F_DORMANT) !== 0;
-      }
+      } else if (reader.type === nft.NFTA_TABLE_HANDLE) handle = reader.u64();
     }
   });
-  return exists ? { comment, dormant } : undefined;
+  return exists ? { handle, comment, dormant } : undefined;
 }
 
 /** A chain as the kernel has it. */
@@ -179,9 +182,17 @@ export function readRules(socket: Netlink): ReadRule[] {
   return rules;
 }
 
-/** Names of the sets and maps of our table, and how many elements each has, if the kernel says so (6.17). */
-export function readSets(socket: Netlink): ReadonlyMap<string, number | undefined> {
-  const sets = new Map<string, number | undefined>();
+/** A set or map as the kernel has it. */
+export interface ReadSet {
+  /** Given once in the life of the table. */
+  readonly handle: bigint;
+  /** Of its elements, if the kernel says so (6.17). */
+  readonly count: number | undefined;
+}
+
+/** The sets and maps of our table by name. */
+export function readSets(socket: Netlink): ReadonlyMap<string, ReadSet> {
+  const sets = new Map<string, ReadSet>();
   const filter: Attribute[] = [[nft.NFTA_SET_TABLE, TABLE]];
   dump(
     socket,
@@ -190,12 +201,14 @@ export function readSets(socket: Netlink): ReadonlyMap<string, number | undefine
     () => sets.clear(),
     (reader) => {
       let name = "";
+      let handle = 0n;
       let count: number | undefined;
       while (reader.next()) {
         if (reader.type === nft.NFTA_SET_NAME) name = reader.text();
+        else if (reader.type === nft.NFTA_SET_HANDLE) handle = reader.u64();
         else if (reader.type === nft.NFTA_SET_COUNT) count = reader.u32();
       }
-      sets.set(name, count);
+      sets.set(name, { handle, count });
     },
   );
   return sets;

@@ -19,7 +19,7 @@ export function hasRanges(id: TableId): boolean {
 export class Touched {
   /** Events were lost, or nobody listened: anything may differ. */
   everything = false;
-  /** The table was deleted, or a map of it, with whatever was in it; or something that we need is not there. */
+  /** A table of our name was deleted, or a map of it, with whatever was in it. It may be there again by now. */
   gone = false;
   /** Chains, rules, maps of actions, or the table's own flags. */
   chains = false;
@@ -33,6 +33,11 @@ export class Touched {
   readonly objects = new Set<string>();
   #told: { readonly change: ForeignChange; readonly at: number } | undefined;
   #changes = 0;
+
+  /** Anything may differ. */
+  get everywhere(): boolean {
+    return this.everything || this.gone;
+  }
 
   /** The element with this key, which stands in `bytes`. */
   key(id: TableId, bytes: Uint8Array, start: number, length: number): void {

@@ -30,11 +30,11 @@ export interface TableState {
 
 /** Reads what was touched of every table. */
 export function readTouched(socket: Netlink, core: Core, touched: Touched): TableState[] {
-  const whole = (id: TableId) => touched.everything || touched.whole.has(id);
-  const counts = TABLE_IDS.some(whole) ? readSets(socket) : undefined;
+  const whole = (id: TableId) => touched.everywhere || touched.whole.has(id);
+  const sets = TABLE_IDS.some(whole) ? readSets(socket) : undefined;
   return TABLE_IDS.flatMap((id): TableState[] => {
     if (whole(id)) {
-      const count = counts?.get(tableLabel(id));
+      const count = sets?.get(tableLabel(id))?.count;
       return [{ id, present: readWhole(socket, core, id, count), asked: undefined }];
     }
     const keys = touched.keys.get(id);

@@ -6,7 +6,7 @@ import type {
   SkeletonOptions,
 } from "../../../src/apply/backend.ts";
 import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from "../../../src/apply/netlink/constants.ts";
-import { type Listener, subscribe } from "../../../src/apply/netlink/events.ts";
+import { type Listener, REOPEN_MS, subscribe } from "../../../src/apply/netlink/events.ts";
 import { align } from "../../../src/apply/netlink/message.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
@@ -17,6 +17,7 @@ import type { JsonObject } from "../../../src/json.ts";
 import { printElement } from "../../../src/plan/print.ts";
 import { keySize, TABLE_IDS, valueSize } from "../../../src/plan/tables.ts";
 import type { RepairReport } from "../../../src/sync/repairs.ts";
+import { FakeClock } from "../../sync/fake-clock.ts";
 import { type SyncWorld, service, slice, worldOf } from "../../sync/world.ts";
 import { pipe, run } from "../netns.ts";
 
@@ -44,6 +45,13 @@ export interface DriftedWorld extends SyncWorld<Backend> {
   close(): void;
 }
 
+/** Time stands still, but what is to be soon is one turn of the real loop away, in which the kernel may be heard. */
+class TurningClock extends FakeClock {
+  override soon(run: () => void): void {
+    setImmediate(run);
+  }
+}
+
 /** `maxBytes`: of one transaction. */
 export function driftedWorld(
   options: Partial<SkeletonOptions> = {},
@@ -51,8 +59,9 @@ export function driftedWorld(
 ): DriftedWorld {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   if (maxBytes !== undefined) Object.defineProperty(socket, "maxBytes", { value: maxBytes });
-  const backend = createNftablesBackend({ ...OPTIONS, ...options }, socket);
-  const world = worldOf(backend);
+  const clock = new TurningClock();
+  const backend = createNftablesBackend({ ...OPTIONS, ...options }, socket, clock);
+  const world = worldOf(backend, () => {}, clock);
   const told: ForeignChange[] = [];
   let wake = () => {};
   let watching = false;
@@ -80,9 +89,9 @@ export function driftedWorld(
     },
     async hears(like) {
       while (!told.some(like)) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+        // A socket that broke is opened anew after a while.
+        await clock.advance(REOPEN_MS);
+        await new Promise(setImmediate);
       }
     },
     async mend() {

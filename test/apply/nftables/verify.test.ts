@@ -1,12 +1,16 @@
 /** What somebody else does to the table is mended where they did it, and nothing else is written. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { DriftObject, SkeletonOptions } from "../../../src/apply/backend.ts";
-import { NFNL_MSG_BATCH_BEGIN } from "../../../src/apply/netlink/constants.ts";
+import { NETLINK_NETFILTER, NFNL_MSG_BATCH_BEGIN } from "../../../src/apply/netlink/constants.ts";
+import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
+import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import { readGeneration } from "../../../src/apply/nftables/read.ts";
 import { SluiceError } from "../../../src/errors.ts";
 import { parseCidr } from "../../../src/net/address.ts";
 import type { Cidr } from "../../../src/types.ts";
 import { service, slice } from "../../sync/world.ts";
 import { inFreshNetns, pipe, run } from "../netns.ts";
+import { rememberingCore } from "../operations.ts";
 import { type DriftedWorld, driftedWorld, fill, kernel, OPTIONS } from "./drifted-world.ts";
 
 inFreshNetns();
@@ -147,11 +151,33 @@ describe("is mended:", () => {
     expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing" });
   });
 
+  test("a map that was deleted and made again, with nothing in it", async () => {
+    const [definition = ""] =
+      /set service-cidrs4 \{[^}]*/.exec(run("nft", "list", "table", "inet", "sluice")) ?? [];
+    const rule = "ip daddr @service-cidrs4 fib daddr type != local drop";
+    await world.nft(
+      `flush chain inet sluice unserved4; delete set inet sluice service-cidrs4
+       table inet sluice { ${definition.replace(/elements.*/s, "")} }; }
+       add rule inet sluice unserved4 ${rule}`,
+    );
+    expect((await world.mend())?.amiss).toEqual({ table: 1 });
+    expect(kernel()).toEqual(whole);
+  });
+
   test("a table that is another one with the comment of ours", async () => {
     const [comment = ""] = /comment ".*"/.exec(run("nft", "list", "ruleset")) ?? [];
     await world.nft(
       `flush ruleset\ntable inet sluice { ${comment}; chain services4 { accept; }; }`,
     );
+    expect((await world.mend())?.amiss).toEqual({ table: 1 });
+    expect(kernel()).toEqual(whole);
+  });
+
+  test("a table that was deleted and made again as ours are, without elements", async () => {
+    await world.nft("delete table inet sluice");
+    const other = createNftablesBackend(OPTIONS);
+    expect(other.start(rememberingCore().core)).toMatchObject({ outcome: "fresh" });
+    other.close();
     expect((await world.mend())?.amiss).toEqual({ table: 1 });
     expect(kernel()).toEqual(whole);
   });
@@ -255,6 +281,17 @@ test("a thousand elements that are deleted in one go, or one by one, come again"
   expect(kernel()).toEqual(whole);
 });
 
+test("a table that is made anew holds everything from its first transaction on, if that takes no more", async () => {
+  await world.nft("delete table inet sluice");
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  const before = readGeneration(socket);
+  await world.mend();
+  expect(readGeneration(socket) - before).toBe(1);
+  socket.close();
+  expect(world.reports.at(-1)).toMatchObject({ transactions: 1 });
+  expect(kernel()).toEqual(whole);
+});
+
 test("where transactions must be small, a repair takes some, and ends in the same", async () => {
   world.close();
   world = driftedWorld({}, 4000);
@@ -297,7 +334,40 @@ test("what is touched while a repair is under way is not forgotten when that fai
   expect(await world.mend()).toBeUndefined();
 });
 
+const isElement = (line: string) => !line.startsWith("\t");
+/** `5`: the kernel gives a table that is made anew another one. */
+const tableHandle = () =>
+  /table inet sluice # handle (\d+)/.exec(run("nft", "-a", "list", "tables"))?.[1];
+
 describe("a change of ours that meets one of theirs", () => {
+  test("of which is told only afterwards does not make a table anew that was just mended", async () => {
+    await world.nft("add chain inet sluice mine");
+    await world.mend();
+    run("nft", "delete", "table", "inet", "sluice");
+    world.remove("Service", service("s1", "10.96.0.1"));
+    expect(await world.sync()).toBe(true);
+    expect(world.reports.at(-1)?.repair).toMatchObject({ amiss: { table: 1 } });
+    const handle = tableHandle();
+    await world.hears(({ what }) => what === "the table was deleted");
+    expect(await world.mend()).toMatchObject({ amiss: {} });
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing", operations: 0 });
+    expect(tableHandle()).toBe(handle);
+  });
+
+  test("and the next one too, if that deleted the table again", async () => {
+    await world.nft("add chain inet sluice mine");
+    await world.mend();
+    run("nft", "delete", "table", "inet", "sluice");
+    world.remove("Service", service("s4", "10.96.0.4"));
+    await world.sync();
+    run("nft", "delete", "table", "inet", "sluice");
+    await world.nft('table inet sluice { comment "sluice: layout 1, sets 0"; }');
+    expect(await world.mend()).toMatchObject({ amiss: { table: 1 } });
+    fill(world);
+    await world.sync();
+    expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
+  });
+
   test("is made all the same, and says who was there", async () => {
     await world.nft("delete element inet sluice cluster-ips4 { 10.96.0.1 }");
     world.remove("Service", service("s1", "10.96.0.1"));
@@ -333,8 +403,6 @@ describe("a change of ours that meets one of theirs", () => {
     expect(await world.sync()).toBe(true);
     expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
   });
-
-  const isElement = (line: string) => !line.startsWith("\t");
 });
 
 describe("what is not known to be anything", () => {
