@@ -90,6 +90,8 @@ class NftablesBackend implements Backend {
     this.#core = core;
     const keeper = this.#keeper;
     const { batch, actions } = keeper;
+    keeper.takeUp();
+
     this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
     this.#outdated.all();
     this.#touched = new Touched();

@@ -31,6 +31,7 @@ export class TableKeeper {
   readonly #socket: Netlink;
   #options: SkeletonOptions;
   #comment: string;
+  #pending: SkeletonOptions | undefined;
   /** The kernel's chains are those of other options. */
   #reconfigured = false;
   /** By these the kernel tells apart what has the same name. */
@@ -48,17 +49,25 @@ export class TableKeeper {
   }
 
   get reconfigured(): boolean {
-    return this.#reconfigured;
+    return this.#reconfigured || this.#pending !== undefined;
   }
 
-  /** @see Backend.reconfigure */
+  /** @see Backend.reconfigure; what is under way goes on with the options that the kernel's chains have. */
   reconfigure(options: SkeletonOptions): boolean {
     if (options.counters !== this.#options.counters) return false;
+    this.#pending = options;
+    return true;
+  }
+
+  /** Chains that are written from now on are those of `reconfigure`: all others must be filled anew before any is. */
+  takeUp(): void {
+    const options = this.#pending;
+    if (options === undefined) return;
+    this.#pending = undefined;
     this.#options = options;
     this.#comment = tableComment(options);
     this.actions.masqueradeBit = options.masqueradeBit;
     this.#reconfigured = true;
-    return true;
   }
 
   /**

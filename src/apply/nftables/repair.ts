@@ -48,6 +48,7 @@ export class Repair {
   /** Looks where something was touched, and restores what differs. */
   async mend(core: Core, touched: Touched): Promise<Mended> {
     const { socket, keeper, outdated, maxOperations } = this.#options;
+    keeper.takeUp();
     for (const map of touched.clients) outdated.touched(map);
     const restoration = new Restoration(core, Math.min(BATCH_ELEMENTS, maxOperations - 1));
     const table = keeper.find();
@@ -58,10 +59,10 @@ export class Repair {
       restoration.everything();
       return { amiss: { table: 1 }, ...(await this.#remake(core, table, restoration.lists)) };
     }
-    const states = readTouched(socket, core, touched);
-    const catchalls = states.filter(({ present }) => present.catchall).map(({ id }) => id);
     keeper.wake(table);
     if (state === "refill") keeper.refill();
+    const states = readTouched(socket, core, touched);
+    const catchalls = states.filter(({ present }) => present.catchall).map(({ id }) => id);
     keeper.deleteCatchalls(catchalls);
     const differences = states.map((one) => restoration.difference(one));
     restoration.end();

@@ -61,6 +61,13 @@ describe("a namespace without our table", () => {
     expect(run("nft", "list", "tables")).toBe("table inet sluice\n");
   });
 
+  test("gets it with the options that came before", () => {
+    const backend = backendWith();
+    expect(backend.reconfigure({ ...OPTIONS, masqueradeBit: 7 })).toBe(true);
+    backend.start(rememberingCore().core);
+    expect(run("nft", "list", "table", "inet", "sluice")).toContain("meta mark & 0x00000080");
+  });
+
   test("is left alone by cleanup", () => {
     run("nft", "add", "table", "inet", "other");
     expect(backendWith().cleanup()).toBe("absent");

@@ -486,6 +486,23 @@ describe("other options for a table in use", () => {
     expect(kernel()).toEqual(whole);
   });
 
+  test("are in no chain before they are in all", async () => {
+    world.backend.reconfigure({ ...OPTIONS, masqueradeBit: 7 });
+    const ports = [{ name: "http", protocol: "TCP", port: 80, nodePort: 30099 }];
+    world.put("Service", service("new", "10.96.0.50", { type: "NodePort", ports }));
+    const ips = ["10.1.0.1", "10.1.0.2", "10.1.0.3"];
+    world.put("EndpointSlice", slice("new-1", "new", ips));
+    // A sync that had looked at the kernel before makes new chains.
+    expect(await world.sync()).toBe(true);
+    const marks = () =>
+      run("nft", "-t", "list", "table", "inet", "sluice").match(/0x000000?[48]0+\b|0x00004000/g);
+    expect(run("nft", "list", "table", "inet", "sluice")).toContain("masquerade-pick4-3");
+    expect(new Set(marks())).toEqual(new Set(["0x00004000"]));
+    world.verify();
+    expect(await world.sync()).toBe(true);
+    expect(new Set(marks())).toEqual(new Set(["0x00000080"]));
+  });
+
   test("are what is mended to from then on, and back again", async () => {
     reconfigure({ ...OPTIONS, masqueradeBit: 7, dropInvalid: true });
     await world.sync();
