@@ -7,7 +7,7 @@ import type { Settings } from "./settings.ts";
 
 const HEALTHZ_PORT = 10256;
 const METRICS_PORT = 10249;
-/** What node ports are served on in the modes whose default is not the primary addresses. */
+/** What node ports are served on where the default is not the primary addresses. */
 const EVERY_ADDRESS = ["0.0.0.0/0", "::/0"];
 
 type Addresses = Pick<
@@ -71,9 +71,9 @@ function checked(settings: Settings, path: string, value: string): string {
 
 function nodePortAddresses(settings: Settings, mode: Mode): Config["nodePortAddresses"] {
   const list = settings.get("nodePortAddresses") ?? [];
-  // Upstream's defaults: the primary addresses with nftables, all addresses with iptables and ipvs. Whoever
-  // asks for one of those by name relies on it.
-  const everywhere = mode === "iptables" || mode === "ipvs";
+  // Upstream's defaults: the primary addresses with nftables, all addresses in every other mode, and in that of a
+  // file which names none. Whoever brings such a file relies on it.
+  const everywhere = mode !== "nftables";
   if (list.length === 0) {
     return { primary: !everywhere, cidrs: everywhere ? EVERY_ADDRESS.flatMap(cidrsOf) : [] };
   }

@@ -52,10 +52,14 @@ function ignoredFlags({ file, flags }: Said): Note[] {
 
 function modeRemarks({ values }: Said): Note[] {
   const mode = effectiveValue(values, "mode");
-  if (mode !== "iptables" && mode !== "ipvs") return [];
-  const notes = [warning("Serving with nftables in place of the mode asked for", { mode })];
+  if (mode === "nftables") return [];
+  const notes: Note[] = [];
+  if (mode !== "") {
+    notes.push(warning("Serving with nftables in place of the mode asked for", { mode }));
+  }
   if ((effectiveValue(values, "nodePortAddresses") ?? []).length === 0) {
-    const message = "Node ports are served on all addresses of this node, the default of this mode";
+    const message =
+      "Node ports are served on all addresses of this node, kube-proxy's default unless mode is nftables";
     const fields = { mode, consider: "nodePortAddresses: [primary]" };
     notes.push({ severity: "info", message, fields });
   }

@@ -96,7 +96,7 @@ export const UPSTREAM_FIELDS = {
     type: "string",
     default: "",
     shown: "nftables",
-    does: "nftables; iptables and ipvs are accepted and served by nftables, with a warning. It decides which of the sections below counts, and without nodePortAddresses whether node ports are served on all addresses (iptables, ipvs) or the primary ones",
+    does: "nftables; iptables and ipvs are accepted and served by nftables, with a warning. It decides which of the sections below counts, and without nodePortAddresses whether node ports are served on the primary addresses (nftables) or on all (the others, and none)",
   },
   "iptables.masqueradeBit": {
     type: "integer",
@@ -191,7 +191,7 @@ export const UPSTREAM_FIELDS = {
   nodePortAddresses: {
     type: "strings",
     default: null,
-    shown: "primary",
+    shown: "all; in mode nftables primary",
     does: "ranges of this node's addresses that serve node ports, or `primary`",
   },
   oomScoreAdj: {

@@ -16,7 +16,7 @@ const OTHER: { readonly [path in FieldPath]?: readonly [base: string, changed: s
   metricsBindAddress: ["", "metricsBindAddress: 0.0.0.0"],
   bindAddressHardFail: ["", "bindAddressHardFail: true"],
   enableProfiling: ["", "enableProfiling: true"],
-  mode: ["", "mode: iptables"],
+  mode: ["", "mode: nftables"],
   "iptables.masqueradeBit": ["mode: iptables", "iptables: {masqueradeBit: 3}"],
   "iptables.masqueradeAll": ["mode: iptables", "iptables: {masqueradeAll: true}"],
   "iptables.syncPeriod": ["mode: iptables", "iptables: {syncPeriod: 1m}"],

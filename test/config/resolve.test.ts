@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { REASONS } from "../../src/config/reasons.ts";
-import { resolveConfig } from "../../src/config/resolve.ts";
+import { type Note, resolveConfig } from "../../src/config/resolve.ts";
 import type { Config } from "../../src/config.ts";
 import { printCidr } from "../../src/net/address.ts";
 import type { Cidr } from "../../src/types.ts";
-import { faultOf, noteTexts, resolve } from "./config.ts";
+import { noteTexts as allNoteTexts, faultOf, resolve } from "./config.ts";
 
 const cidrs = (list: readonly Cidr[]) => list.map(printCidr);
 const nodePorts = ({ nodePortAddresses: { primary, cidrs: list } }: Config) =>
@@ -15,6 +15,12 @@ const NO_CLUSTER_CIDR =
   "Cannot tell pods from other sources: clusterCIDR must be set in this mode: ClusterCIDR";
 const IDLE = "Accepted settings that have no effect here:";
 const IGNORED = "Ignored settings that do not count beside the others:";
+
+/** Said in every mode but nftables, unless nodePortAddresses are set; it has a test of its own. */
+const EVERYWHERE =
+  "Node ports are served on all addresses of this node, kube-proxy's default unless mode is nftables:";
+const noteTexts = (notes: readonly Note[]) =>
+  allNoteTexts(notes).filter((text) => !text.startsWith(EVERYWHERE));
 
 /** What kubeadm writes, with its many nulls and zeros. */
 const KUBEADM = `
@@ -85,7 +91,7 @@ winkernel:
   sourceVip: ""
 `;
 
-test("kubeadm's file works as it is, and there is nothing to say about it", async () => {
+test("kubeadm's file works as it is, and there is next to nothing to say about it", async () => {
   const { config, notes } = await resolve([], KUBEADM);
   expect(noteTexts(notes)).toEqual([]);
   expect(config).toMatchObject({
@@ -102,7 +108,19 @@ test("kubeadm's file works as it is, and there is nothing to say about it", asyn
     endpointMetricsLimit: 10_000,
   });
   expect(cidrs(config.clusterCIDRs)).toEqual(["10.244.0.0/16", "fd00:10:244::/56"]);
-  expect(nodePorts(config)).toBe("primary");
+  expect(nodePorts(config)).toBe("0.0.0.0/0 ::/0");
+});
+
+test.each([
+  ["", `${EVERYWHERE}  nodePortAddresses: [primary]`],
+  ["mode: iptables", `${EVERYWHERE} iptables nodePortAddresses: [primary]`],
+  ["mode: ipvs", `${EVERYWHERE} ipvs nodePortAddresses: [primary]`],
+  ["mode: nftables", undefined],
+  ["nodePortAddresses: [primary]", undefined],
+])("node ports on all addresses are said: %s", async (body, said) => {
+  const { config, notes } = await resolve([], body);
+  expect(allNoteTexts(notes).find((text) => text.startsWith(EVERYWHERE))).toBe(said as string);
+  expect(nodePorts(config)).toBe(said === undefined ? "primary" : "0.0.0.0/0 ::/0");
 });
 
 test("without file and flags everything has its default", async () => {
@@ -432,11 +450,7 @@ describe("a file that is used, with a remark", () => {
       "mode: ipvs\nnodePortAddresses: [primary]",
       "Serving with nftables in place of the mode asked for: ipvs",
     ],
-    [
-      "mode: iptables",
-      "Serving with nftables in place of the mode asked for: iptables",
-      "Node ports are served on all addresses of this node, the default of this mode: iptables nodePortAddresses: [primary]",
-    ],
+    ["mode: iptables", "Serving with nftables in place of the mode asked for: iptables"],
     [
       "ipvs: {scheduler: rr, strictARP: true}\nconfigSyncPeriod: 1m\nportRange: 1-2",
       `${IDLE} ipvs.scheduler, ipvs.strictARP ${REASONS.ipvs}`,
@@ -488,7 +502,7 @@ detectLocal: {bridgeInterface: cni0, interfaceNamePrefix: veth}`,
 
   test("but not when a setting that does not count says no more than the default", async () => {
     const body = "clusterCIDR: 10.0.0.0/8\nmode: nftables\niptables: {minSyncPeriod: 1s}";
-    expect((await resolve([], body)).notes).toEqual([]);
+    expect(noteTexts((await resolve([], body)).notes)).toEqual([]);
   });
 
   test("of a JSON file too, whatever its strings look like", async () => {

@@ -77,7 +77,7 @@ describe("what is written leads to the same configuration", () => {
 });
 
 test("what is written is upstream's document with our section below it", async () => {
-  const { text, said } = await written(["--cluster-cidr=10.0.0.0/8"]);
+  const { text, said } = await written(["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"]);
   expect(text).toStartWith(
     "kind: KubeProxyConfiguration\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nfeatureGates: {}\n",
   );
@@ -88,7 +88,8 @@ test("what is written is upstream's document with our section below it", async (
 
 test("what only flags can say is named, since the file leaves it out", async () => {
   const { said, again } = await written([
-    ...["--master=https://api", "--healthz-port=0", "--cluster-cidr=10.0.0.0/8"],
+    ...["--master=https://api", "--healthz-port=0"],
+    ...["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"],
   ]);
   expect(said).toBe(
     "Left out, since no field says it: --master, --healthz-port=0\nWrote out.yaml\n",

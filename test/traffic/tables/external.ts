@@ -112,17 +112,6 @@ export const EXTERNAL: readonly Scenario[] = [
     ],
   },
   {
-    name: "node ports of the node's primary addresses only",
-    service: { type: "NodePort" },
-    endpoints: ["a1"],
-    checks: [
-      ["outside", "node port", ["a1"], "node"],
-      ["outside", "node port of the second address", "refused"],
-      ["node1", "node port of the second address", "refused"],
-      ["node1", "node port of localhost", "refused"],
-    ],
-  },
-  {
     name: "the same node port by TCP and by UDP",
     service: {
       type: "NodePort",

@@ -98,8 +98,25 @@ export const MODES: readonly Group[] = [
     ],
   },
   {
-    name: "nodePortAddresses of every interface",
-    flags: [...DEFAULT_FLAGS, "--nodeport-addresses=0.0.0.0/0,::/0"],
+    name: "nodePortAddresses of the node's primary addresses",
+    flags: [...DEFAULT_FLAGS, "--nodeport-addresses=primary"],
+    scenarios: [
+      {
+        name: "a node port",
+        service: { type: "NodePort" },
+        endpoints: ["a1"],
+        checks: [
+          ["outside", "node port", ["a1"], "node"],
+          ["outside", "node port of the second address", "refused"],
+          ["node1", "node port of the second address", "refused"],
+          ["node1", "node port of localhost", "refused"],
+        ],
+      },
+    ],
+  },
+  {
+    name: "nodePortAddresses of every interface, without a word of them",
+    flags: DEFAULT_FLAGS,
     scenarios: [
       {
         name: "a node port",
