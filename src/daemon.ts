@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import corePath from "../asm/out/core.release.wasm" with { type: "file" };
 import { adminDue } from "./admin/due.ts";
 import { lockNetworkNamespace } from "./apply/lock.ts";
-import { type Clock, systemClock } from "./clock.ts";
+import { type Clock, systemClock, TIMER_MS_MAX } from "./clock.ts";
 import type { FlagValues } from "./config/flag-values.ts";
 import { type Resolved, resolveConfig } from "./config/resolve.ts";
 import type { Core } from "./core/core.ts";
@@ -24,8 +24,6 @@ import { Surroundings } from "./surroundings.ts";
 
 /** SIGHUP too: a terminal that closes must not end the program without a word. */
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-/** As long as a timer can be. */
-const FOREVER_MS = 2 ** 31 - 1;
 
 /**
  * Resolves when everything has been started; it then serves until a signal ends the process.
@@ -131,6 +129,6 @@ function endOn(log: LogRoot): (error: unknown) => void {
   process.on("uncaughtException", onFatal);
   process.on("unhandledRejection", onFatal);
   // Timers and sockets here hold no process alive: while everything waits to try again, this does.
-  setInterval(() => {}, FOREVER_MS);
+  setInterval(() => {}, TIMER_MS_MAX);
   return onFatal;
 }

@@ -45,6 +45,8 @@ export const KEEPALIVE_DELAY_MS = 15_000;
 /** First wait after a failed request, and the longest: client-go's reflector. Jitter doubles either at most. */
 export const WATCH_RETRY_MS = 800;
 export const WATCH_RETRY_MS_MAX = 30_000;
+/** A Retry-After above this is taken for a mistake: what a node does must not be of yesterday. */
+export const RETRY_AFTER_MS_MAX = 60_000;
 /** timeoutSeconds of a watch is between this and twice this, at random, so that watches do not end together. */
 export const WATCH_TIMEOUT_S_MIN = 300;
 /**

@@ -4,13 +4,13 @@
  */
 import Client from "undici/lib/dispatcher/client.js";
 import { messageOf, SluiceError } from "../errors.ts";
-import { CONNECT_TIMEOUT_MS, KEEPALIVE_DELAY_MS } from "../limits.ts";
+import { CONNECT_TIMEOUT_MS, KEEPALIVE_DELAY_MS, RETRY_AFTER_MS_MAX } from "../limits.ts";
 import type { ClusterAccess, TlsMaterial } from "./access.ts";
 import { MeteredRequest } from "./meter.ts";
 
 /** What becomes of one request: `onStart` and `onData` if it is answered, and then exactly one of the last two. */
 export interface ResponseHandler {
-  /** `retryAfterMs` is the server's Retry-After, 0 without one. */
+  /** `retryAfterMs` is the server's Retry-After, 0 without one, and RETRY_AFTER_MS_MAX at most. */
   onStart(status: number, contentType: string, retryAfterMs: number): void;
   /** The bytes are valid only during the call. What it throws ends the request as its error. */
   onData(chunk: Uint8Array): void;
@@ -160,7 +160,7 @@ class Request {
       this.#handler.onStart(
         status,
         String(headers["content-type"] ?? ""),
-        Number.isFinite(retryAfter) ? retryAfter * 1000 : 0,
+        Number.isFinite(retryAfter) ? Math.min(retryAfter * 1000, RETRY_AFTER_MS_MAX) : 0,
       ),
     );
   }

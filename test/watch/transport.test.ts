@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SluiceError } from "../../src/errors.ts";
+import { RETRY_AFTER_MS_MAX } from "../../src/limits.ts";
 import type { ClusterAccess, TlsMaterial } from "../../src/watch/access.ts";
 import { openTransport, type Transport } from "../../src/watch/transport.ts";
 import { type Certificate, makeAuthority, makeCertificate } from "../cluster/certificates.ts";
@@ -210,26 +211,33 @@ describe("a request", () => {
     });
   });
 
-  test("goes without TLS to an http server, and hands on Retry-After", async () => {
-    const server = createServer((_request, response) => {
-      response.writeHead(429, { "retry-after": "7" });
-      response.end("slow down");
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const { port } = server.address() as AddressInfo;
-    const transport = openTransport({ ...access({}), server: `http://127.0.0.1:${port}` });
-    const started = new Promise((resolve, reject) => {
-      transport.get("/", "application/json", {
-        onStart: (status, _type, retryAfterMs) => resolve([status, retryAfterMs]),
-        onData() {},
-        onEnd() {},
-        onError: reject,
+  test.each([
+    ["7", 7000],
+    ["3000000", RETRY_AFTER_MS_MAX],
+    ["Fri, 31 Dec 1999 23:59:59 GMT", 0],
+  ])(
+    "goes without TLS to an http server, and hands on a Retry-After of %s as %p ms",
+    async (text, ms) => {
+      const server = createServer((_request, response) => {
+        response.writeHead(429, { "retry-after": text });
+        response.end("slow down");
       });
-    });
-    expect(await started).toEqual([429, 7000]);
-    transport.close();
-    server.close();
-  });
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const { port } = server.address() as AddressInfo;
+      const transport = openTransport({ ...access({}), server: `http://127.0.0.1:${port}` });
+      const started = new Promise((resolve, reject) => {
+        transport.get("/", "application/json", {
+          onStart: (status, _type, retryAfterMs) => resolve([status, retryAfterMs]),
+          onData() {},
+          onEnd() {},
+          onError: reject,
+        });
+      });
+      expect(await started).toEqual([429, ms]);
+      transport.close();
+      server.close();
+    },
+  );
 
   test("may have a body, and the connection it used is closed with the transport", async () => {
     const seen: string[] = [];
