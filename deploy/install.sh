@@ -5,18 +5,20 @@
 # usage: deploy/install.sh [--config FILE | --kubeconfig FILE [--cluster-cidr CIDR]] [options]
 #        deploy/install.sh --uninstall [options]
 #
-#   --config FILE           a KubeProxyConfiguration to start from, such as /var/lib/kube-proxy/config.conf. Needed
-#   --kubeconfig FILE       or this is, unless /etc/sluice/config.yaml is there already, which is never overwritten
+#   --config FILE           a KubeProxyConfiguration to start from, such as /var/lib/kube-proxy/config.conf
+#   --kubeconfig FILE       or a kubeconfig, around which one is written
 #   --cluster-cidr CIDR     the range of all pods, for the configuration made with --kubeconfig
+#   --replace-kube-proxy    stop and disable kube-proxy.service, and take over its flags; with neither of the above its
+#                           configuration too. Without it a running kube-proxy is a reason not to install
+#   --overwrite-config      replace /etc/sluice/config.yaml, which is kept where it is there already
 #   --binary FILE           the program (dist/sluice, or sluice beside this script)
-#   --replace-kube-proxy    stop and disable kube-proxy.service; without it a running kube-proxy is a reason not to install
 #   --uninstall             stop Sluice, take its rules out of the kernel, remove the program and the unit
 #   --root DIR              install below DIR, an image of a system that is not running: nothing is started or checked
 #   --dry-run               print what would be done
 #   --help                  print this
 set -eu
 
-UNIT=sluice.service
+UNIT=sluice.service OLD_UNIT=kube-proxy.service
 HEALTH=http://127.0.0.1:10256/livez
 # Seconds.
 HEALTH_PATIENCE=30
@@ -24,7 +26,9 @@ HEALTH_PATIENCE=30
 KERNEL_MAJOR=5 KERNEL_MINOR=13
 
 here=$(cd "$(dirname "$0")" && pwd)
-binary='' config='' kubeconfig='' cidr='' replace=false uninstall=false root='' dry=false changed=false
+binary='' config='' kubeconfig='' cidr='' replace=false overwrite=false uninstall=false root='' dry=false changed=false
+# What kube-proxy.service was started with: its file, all other flags, one a line; and whether it runs.
+old_config='' old_flags='' runs=false main_pid=0 runnable=true
 
 usage() { sed -n '/^# usage:/,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0"; }
 die() { echo "install: $*" >&2; exit 1; }
@@ -43,6 +47,7 @@ while [ $# -gt 0 ]; do
     --cluster-cidr) need_value "$@"; cidr=$2; shift ;;
     --root) need_value "$@"; root=${2%/}; shift ;;
     --replace-kube-proxy) replace=true ;;
+    --overwrite-config) overwrite=true ;;
     --uninstall) uninstall=true ;;
     --dry-run) dry=true ;;
     -h | --help) usage; exit 0 ;;
@@ -54,6 +59,7 @@ done
 program=$root/usr/local/bin/sluice
 unit=$root/etc/systemd/system/$UNIT
 conf=$root/etc/sluice/config.yaml
+flags=$root/etc/sluice/flags.env
 
 # The service manager, of this system or of the image.
 manager() {
@@ -86,21 +92,62 @@ check_machine() {
   command -v systemctl >/dev/null || die "Cannot install: systemctl must be in PATH; without systemd see docs/install.md"
 }
 
+# The arguments that kube-proxy.service runs with, one a line: those of the process, in which variables are filled
+# in, or if it does not run those of the unit.
+old_arguments() {
+  if $runs && [ -r "/proc/$main_pid/cmdline" ]; then
+    tr '\000' '\n' <"/proc/$main_pid/cmdline"
+  else
+    systemctl show --property=ExecStart --value "$OLD_UNIT" | sed -n '1{s/.*argv\[\]=//;s/ ; ignore_errors=.*//;p;}' | tr ' ' '\n'
+  fi
+}
+
+# Sorts them into old_config and old_flags.
+read_old_flags() {
+  old_arguments >"$staged/arguments"
+  said='' number=0
+  while IFS= read -r argument; do
+    number=$((number + 1))
+    case $argument in *[!]A-Za-z0-9_.,:=/*@+[-]*)
+      die "Cannot take over the flags of $OLD_UNIT: each must be of letters, digits and _.,:=/*@+-[] to be written into $flags: current value is $argument. Make the configuration by hand, as docs/install.md has it, and pass it by --config" ;;
+    esac
+    # Its own name; and hyperkube's word for what it is to be.
+    if [ $number = 1 ]; then continue; fi
+    if [ $number = 2 ] && [ "${argument#-}" = "$argument" ]; then continue; fi
+    if [ -n "$said" ]; then old_config=$argument said=''; continue; fi
+    case $argument in
+      --config | -config) said=$argument ;;
+      --config=* | -config=*) old_config=${argument#*=} ;;
+      --write-config-to* | --cleanup*) ;;
+      *) old_flags="$old_flags$argument
+" ;;
+    esac
+  done <"$staged/arguments"
+}
+
 # A kube-proxy that runs: as a unit, or as any other process of that name, which is most likely a pod.
 check_kube_proxy() {
   [ -z "$root" ] || return 0
-  if systemctl is-active --quiet kube-proxy.service; then
-    $replace || die "Cannot install: kube-proxy.service must not run beside Sluice: say --replace-kube-proxy to stop and disable it"
-    echo "stopping kube-proxy.service"
-    act systemctl disable --now kube-proxy.service
-    ! $dry || return 0
+  if systemctl is-active --quiet "$OLD_UNIT"; then
+    $replace || die "Cannot install: $OLD_UNIT must not run beside Sluice: say --replace-kube-proxy to stop and disable it"
+    runs=true
+    main_pid=$(systemctl show --property=MainPID --value "$OLD_UNIT")
   fi
   for name in /proc/[0-9]*/comm; do
     if [ "$(cat "$name" 2>/dev/null)" = kube-proxy ]; then
       process=${name%/comm}
-      die "Cannot install: no kube-proxy may run beside Sluice: process ${process#/proc/} is one, and no unit of this machine. If it is a pod, see docs/migrating.md"
+      if [ "${process#/proc/}" = "$main_pid" ] || grep -qs "/$OLD_UNIT\$" "$process/cgroup"; then continue; fi
+      die "Cannot install: no kube-proxy may run beside Sluice: process ${process#/proc/} is one, and not of $OLD_UNIT. If it is a pod, see docs/migrating.md"
     fi
   done
+  ! $replace || read_old_flags
+}
+
+stop_kube_proxy() {
+  $replace || return 0
+  $runs || systemctl is-enabled --quiet "$OLD_UNIT" || return 0
+  echo "stopping $OLD_UNIT"
+  act systemctl disable --now "$OLD_UNIT"
 }
 
 find_binary() {
@@ -110,23 +157,19 @@ find_binary() {
     done
   fi
   [ -f "$binary" ] || die "Cannot install: the program must be there: npm run build, or --binary FILE"
-  "$binary" --version >/dev/null || [ -n "$root" ] || die "Cannot install: $binary must run on this machine, and does not"
+  if ! "$binary" --version >/dev/null 2>&1; then
+    [ -n "$root" ] || die "Cannot install: $binary must run on this machine, and does not"
+    runnable=false
+  fi
 }
 
-write_config() {
-  if [ -e "$conf" ]; then
-    [ -z "$config$kubeconfig" ] || echo "keeping $conf, which is there already"
-    return
-  fi
+# Says which file is to become the configuration, in `wanted`; makes it where it is to be made.
+choose_config() {
+  wanted=$staged/config.yaml
   if [ -n "$config" ]; then
     [ -f "$config" ] || die "Cannot install: --config must be a file: current value is $config"
-    copy "$config" "$conf" 0600
+    wanted=$config
   elif [ -n "$kubeconfig" ]; then
-    [ -f "$root$kubeconfig" ] || die "Cannot install: --kubeconfig must be a file: current value is $root$kubeconfig"
-    echo "installing $conf"
-    changed=true
-    $dry && return
-    mkdir -p "$(dirname "$conf")"
     {
       echo 'apiVersion: kubeproxy.config.k8s.io/v1alpha1'
       echo 'kind: KubeProxyConfiguration'
@@ -136,11 +179,60 @@ write_config() {
       [ -z "$cidr" ] || echo "clusterCIDR: $cidr"
       # What the unit sets, so that it need not be changed.
       echo 'oomScoreAdj: -999'
-    } >"$conf.new"
-    chmod 0600 "$conf.new"
-    mv "$conf.new" "$conf"
-  else
+    } >"$wanted"
+  elif [ -n "$old_config" ]; then
+    [ -f "$old_config" ] || die "Cannot install: the configuration of $OLD_UNIT must be a file: current value is $old_config"
+    wanted=$old_config
+  elif [ -n "$old_flags" ]; then
+    echo "making a configuration of the flags of $OLD_UNIT"
+    # shellcheck disable=SC2086 # one flag a line
+    run_program $old_flags --write-config-to "$wanted"
+    # The file says all that they said, but for this one, which no field says.
+    old_flags=$(printf '%s' "$old_flags" | sed -n '/^--\{0,1\}master$/{p;n;p;};/^--\{0,1\}master=/p')
+  elif [ ! -e "$conf" ]; then
     die "Cannot install: there is no $conf yet: --config FILE or --kubeconfig FILE must say where the API server is"
+  else
+    wanted=$conf
+  fi
+  if [ -e "$conf" ] && ! $overwrite && [ "$wanted" != "$conf" ]; then
+    cmp -s "$wanted" "$conf" || echo "keeping $conf, which differs from what was asked for: --overwrite-config replaces it"
+    wanted=$conf
+  fi
+}
+
+# Writes configurations and touches nothing else; what there is to say about them is printed.
+run_program() {
+  "$binary" "$@" >"$staged/said" 2>&1 || die "Cannot install: the configuration must be one that Sluice can start with: $(cat "$staged/said")"
+  sed '/^Wrote /d' "$staged/said"
+}
+
+# That Sluice can start with it, as far as that can be known without the API server.
+check_config() {
+  if ! $runnable; then
+    echo "not checking the configuration, since $binary does not run on this machine"
+    return
+  fi
+  # shellcheck disable=SC2086 # one flag a line
+  run_program $old_flags --config "$wanted" --write-config-to "$staged/effective"
+  # The first of that name is clientConnection's.
+  named=$(sed -n '/^ *kubeconfig: /{s///;s/"//g;p;q;}' "$staged/effective")
+  if [ -n "$named" ]; then
+    [ -f "$root$named" ] || die "Cannot install: clientConnection.kubeconfig of $wanted must be a file: current value is $root$named"
+  elif ! grep -q '^ *manifests: *[^" ]' "$staged/effective" && [ "${old_flags#*master}" = "$old_flags" ]; then
+    die "Cannot install: clientConnection.kubeconfig of $wanted must be set: a service of systemd has no pod's service account"
+  fi
+}
+
+write_config() {
+  copy "$wanted" "$conf" 0600
+  [ -n "$old_flags" ] || return 0
+  # Split at spaces by systemd.
+  printf '# Flags of Sluice beside its configuration file: those of %s.\nSLUICE_FLAGS=%s\n' \
+    "$OLD_UNIT" "$(printf '%s' "$old_flags" | paste -sd ' ')" >"$staged/flags.env"
+  if [ -e "$flags" ] && ! $overwrite && ! cmp -s "$staged/flags.env" "$flags"; then
+    echo "keeping $flags, which differs from the flags of $OLD_UNIT: --overwrite-config replaces it"
+  else
+    copy "$staged/flags.env" "$flags" 0644
   fi
 }
 
@@ -154,7 +246,13 @@ check_health() {
   while ! is_healthy; do
     waited=$((waited + 1))
     if [ $waited -ge $HEALTH_PATIENCE ]; then
-      die "Sluice is installed, but not healthy after $HEALTH_PATIENCE s: journalctl -u $UNIT says why. The rules are not in the kernel before the API server has answered"
+      echo "install: Sluice is installed, but not healthy after $HEALTH_PATIENCE s: journalctl -u $UNIT says why. The rules are not in the kernel before the API server has answered" >&2
+      if $runs; then
+        echo "install: Until then kube-proxy's rules serve, as they are. Back to kube-proxy, in this order:" >&2
+        printf '  %s\n' "systemctl disable --now $UNIT" "systemctl enable --now $OLD_UNIT" \
+          "$program --cleanup --remove-kube-proxy-rules=false" >&2
+      fi
+      exit 1
     fi
     sleep 1
   done
@@ -164,9 +262,14 @@ check_health() {
 install_all() {
   check_machine
   find_binary
-  # All that can be refused comes before anything is stopped.
-  [ -e "$conf" ] || [ -f "$config" ] || [ -f "$root$kubeconfig" ] || write_config
+  staged=$(mktemp -d)
+  trap 'rm -rf "$staged"' EXIT
+  # All that can be refused comes before anything is stopped or written.
   check_kube_proxy
+  # From here on no * is a pattern: flags may have some.
+  set -f
+  choose_config
+  check_config
   write_config
   copy "$binary" "$program" 0755
   copy "$here/systemd/$UNIT" "$unit" 0644
@@ -176,6 +279,7 @@ install_all() {
   fi
   manager daemon-reload
   manager enable "$UNIT"
+  stop_kube_proxy
   # Ready comes with the first rules; how long that may take is check_health's to say.
   if $changed; then manager restart --no-block "$UNIT"; else manager start --no-block "$UNIT"; fi
   $dry || check_health
@@ -191,7 +295,9 @@ uninstall_all() {
   fi
   act rm -f "$program" "$unit"
   [ -n "$root" ] || manager daemon-reload
-  [ ! -e "$conf" ] || echo "keeping $conf"
+  for file in "$conf" "$flags"; do
+    [ ! -e "$file" ] || echo "keeping $file"
+  done
 }
 
 if $uninstall; then uninstall_all; else install_all; fi

@@ -17,6 +17,7 @@ import { ROOT } from "../tidy/files.ts";
 const SCRIPT = join(ROOT, "deploy/install.sh");
 const BINARY = join(ROOT, "dist/sluice");
 const CONFIG = "/etc/sluice/config.yaml";
+const FLAGS = "/etc/sluice/flags.env";
 const UNIT = "/etc/systemd/system/sluice.service";
 const PROGRAM = "/usr/local/bin/sluice";
 
@@ -31,12 +32,16 @@ if (noCheck !== undefined) console.log(`skip: the install script's style: ${noCh
 
 /** Runs units as systemd would, as far as the script asks for it, and writes down what it is asked. */
 const SYSTEMCTL = `#!/bin/sh
-[ "$2" = --quiet ] || echo "systemctl $*"
+[ "$2" = --quiet ] || [ "$1" = show ] || echo "systemctl $*"
+stop() { kill "$(cat "$1")"; while [ -d "/proc/$(cat "$1")" ]; do sleep 0.05; done; }
 case $* in
 "is-active --quiet kube-proxy.service") [ -e $STATE/kube-proxy-runs ] ;;
-"disable --now kube-proxy.service") rm $STATE/kube-proxy-runs ;;
-*"start --no-block sluice.service") [ -e $STATE/no-start ] || { ${PROGRAM} --config=${CONFIG} 2>$STATE/log & echo $! >$STATE/pid; } ;;
-"disable --now sluice.service") kill "$(cat $STATE/pid)"; wait_for() { while [ -d "/proc/$1" ]; do sleep 0.05; done; }; wait_for "$(cat $STATE/pid)" ;;
+"is-enabled --quiet kube-proxy.service") [ -e $STATE/kube-proxy-enabled ] ;;
+"show --property=MainPID --value kube-proxy.service") cat $STATE/kube-proxy-pid 2>/dev/null || echo 0 ;;
+"show --property=ExecStart --value kube-proxy.service") [ ! -e $STATE/kube-proxy-argv ] || echo "{ path=/usr/bin/kube-proxy ; argv[]=$(cat $STATE/kube-proxy-argv) ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }" ;;
+"disable --now kube-proxy.service") rm -f $STATE/kube-proxy-runs; [ ! -e $STATE/kube-proxy-pid ] || stop $STATE/kube-proxy-pid ;;
+*"start --no-block sluice.service") [ -e $STATE/no-start ] || { ${PROGRAM} --config=${CONFIG} $(sed -n s/^SLUICE_FLAGS=//p ${FLAGS} 2>/dev/null) 2>$STATE/log & echo $! >$STATE/pid; } ;;
+"disable --now sluice.service") stop $STATE/pid ;;
 esac
 `;
 
@@ -57,7 +62,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     writeFileSync(join(folder, "bin/systemctl"), SYSTEMCTL);
     chmodSync(join(folder, "bin/systemctl"), 0o755);
     const head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
-    const own = `hostnameOverride: here\nsluice:\n  manifests: ${folder}/manifests\n`;
+    const own = `mode: nftables\nhostnameOverride: here\nclusterCIDR: 10.244.0.0/16\nsluice:\n  manifests: ${folder}/manifests\n`;
     writeFileSync(join(folder, "config.yaml"), head + own);
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -114,7 +119,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     const { output, status } = machine(`$I --config $C >$STATE/first && echo '# mine' >>${CONFIG}
       $I --config $C && tail -1 ${CONFIG}`);
     expect(output.split("\n")).toEqual([
-      `keeping ${CONFIG}, which is there already`,
+      `keeping ${CONFIG}, which differs from what was asked for: --overwrite-config replaces it`,
       "systemctl daemon-reload",
       "systemctl enable sluice.service",
       // Which does nothing to a unit that runs; the stand-in tries, and the second instance ends by itself.
@@ -198,15 +203,119 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(output).not.toContain("systemctl disable");
   });
 
-  test("stops kube-proxy.service when it is told to", () => {
+  test.each([
+    [
+      "a configuration that Sluice cannot start with",
+      "echo 'clusterCIDR: 10.0.0.0/99' >>$STATE/bad; $I --config $STATE/bad --replace-kube-proxy",
+      "the configuration must be one that Sluice can start with: sluice: Cannot use configuration",
+    ],
+    [
+      "such a one that is there already",
+      `mkdir -p /etc/sluice; echo 'mode: bogus' >${CONFIG}; $I --replace-kube-proxy; rm -r /etc/sluice`,
+      `Cannot use configuration ${CONFIG}`,
+    ],
+    [
+      "a configuration whose kubeconfig is not there",
+      "sed '/manifests/s/.*/  counters: true/' $C >$STATE/c; printf 'clientConnection: {kubeconfig: /none}\\n' >>$STATE/c; $I --config $STATE/c --replace-kube-proxy",
+      "must be a file: current value is /none",
+    ],
+    [
+      "a configuration without one",
+      "sed '/manifests/s/.*/  counters: true/' $C >$STATE/c; $I --config $STATE/c --replace-kube-proxy",
+      "clientConnection.kubeconfig of",
+    ],
+    [
+      "flags that Sluice does not know",
+      "echo kube-proxy --bogus=1 >$STATE/kube-proxy-argv; $I --config $C --replace-kube-proxy",
+      "--bogus",
+    ],
+    [
+      "flags with variables of a unit that does not run",
+      "echo 'kube-proxy $ARGS' >$STATE/kube-proxy-argv; rm $STATE/kube-proxy-runs; $I --config $C --replace-kube-proxy",
+      "Cannot take over the flags of kube-proxy.service",
+    ],
+  ])("stops no kube-proxy for %s, and touches nothing", (_, commands, complaint) => {
+    const { output } = machine(
+      `touch $STATE/kube-proxy-runs; (${commands}); echo "status $?"; ls ${PROGRAM} ${UNIT} /etc/sluice`,
+    );
+    expect(output).toContain(complaint);
+    expect(output.match(/No such file or directory/g)).toHaveLength(3);
+    expect(output).not.toMatch(/^systemctl/m);
+  });
+
+  test("stops kube-proxy.service when it is told to, once all else is in place", () => {
     const { output, status } = machine(
       "touch $STATE/kube-proxy-runs; $I --config $C --replace-kube-proxy",
     );
-    expect(output).toStartWith(
-      "stopping kube-proxy.service\nsystemctl disable --now kube-proxy.service\n",
-    );
-    expect(output).toContain("Sluice runs and is healthy");
+    expect(output.split("\n").slice(-6)).toEqual([
+      "systemctl enable sluice.service",
+      "stopping kube-proxy.service",
+      "systemctl disable --now kube-proxy.service",
+      "systemctl restart --no-block sluice.service",
+      "Sluice runs and is healthy: http://127.0.0.1:10256/livez",
+      "",
+    ]);
     expect(status).toBe(0);
+  });
+
+  test("takes over the file and the flags of the kube-proxy that it replaces", () => {
+    const ask = `fetch('http://127.0.0.1:10249/sluice/v1/state').then((r) => r.json()).then(({ node }) => console.log(node.name))`;
+    const { output, status } =
+      machine(`ln -s ${BINARY} $STATE/kube-proxy; touch $STATE/kube-proxy-runs
+      $STATE/kube-proxy --config $C --hostname-override=there -v 2 --vmodule='proxy=4,h*=1' 2>$STATE/old &
+      echo $! >$STATE/kube-proxy-pid; while ! nft list table inet sluice >$STATE/table 2>&1; do sleep 0.05; done
+      $I --replace-kube-proxy && cmp $C ${CONFIG} && cat ${FLAGS}; BUN_BE_BUN=1 ${PROGRAM} -e "${ask}"
+      $I --replace-kube-proxy --dry-run; $I --uninstall | grep keeping`);
+    expect(output).toContain(
+      "# Flags of Sluice beside its configuration file: those of kube-proxy.service.\nSLUICE_FLAGS=--hostname-override=there -v 2 --vmodule=proxy=4,h*=1\nthere\n",
+    );
+    expect(output).toEndWith(`keeping ${CONFIG}\nkeeping ${FLAGS}\n`);
+    expect(status).toBe(0);
+  });
+
+  test("makes a configuration of a kube-proxy that has flags only, and keeps the one that no field says", () => {
+    const { output } =
+      machine(`echo kube-proxy --kubeconfig=$STATE/kc --hostname-override there --cluster-cidr=10.1.0.0/16 --master https://10.0.0.1:6443 >$STATE/kube-proxy-argv
+      touch $STATE/kc $STATE/no-start $STATE/kube-proxy-enabled; cp -r ${ROOT}/deploy/systemd $STATE
+      sed s/HEALTH_PATIENCE=30/HEALTH_PATIENCE=1/ $I >$STATE/install.sh
+      sh $STATE/install.sh --binary ${BINARY} --replace-kube-proxy; grep -E 'kubeconfig:|^hostname|clusterCIDR' ${CONFIG}; cat ${FLAGS}`);
+    expect(output).toContain("making a configuration of the flags of kube-proxy.service\n");
+    expect(output).toContain("Left out, since no field says it: --master\n");
+    expect(output).toContain("systemctl disable --now kube-proxy.service\n");
+    expect(output).toEndWith(
+      [
+        `  kubeconfig: ${folder}/state/kc`,
+        "hostnameOverride: there",
+        "clusterCIDR: 10.1.0.0/16",
+        "# Flags of Sluice beside its configuration file: those of kube-proxy.service.",
+        "SLUICE_FLAGS=--master https://10.0.0.1:6443",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("tells the way back when kube-proxy is stopped and Sluice is not healthy", () => {
+    const { output } = machine(`touch $STATE/kube-proxy-runs $STATE/no-start
+      sed s/HEALTH_PATIENCE=30/HEALTH_PATIENCE=1/ $I >$STATE/install.sh; cp -r ${ROOT}/deploy/systemd $STATE
+      sh $STATE/install.sh --binary ${BINARY} --config $C --replace-kube-proxy || echo "status $?"`);
+    expect(output).toEndWith(`Back to kube-proxy, in this order:
+  systemctl disable --now sluice.service
+  systemctl enable --now kube-proxy.service
+  ${PROGRAM} --cleanup --remove-kube-proxy-rules=false
+status 1
+`);
+  });
+
+  test("says that it keeps a configuration that is another, and replaces it when told to", () => {
+    const { output } = machine(`$I --config $C >$STATE/first; sed 's/here/elsewhere/' $C >$STATE/c
+      $I --config $STATE/c; grep hostname ${CONFIG}; $I --config $STATE/c --overwrite-config; grep hostname ${CONFIG}`);
+    expect(output).toStartWith(
+      `keeping ${CONFIG}, which differs from what was asked for: --overwrite-config replaces it\n`,
+    );
+    expect(output).toContain("\nhostnameOverride: here\n");
+    expect(output).toContain(`\ninstalling ${CONFIG}\nsystemctl daemon-reload\n`);
+    expect(output).toContain("systemctl restart --no-block sluice.service\n");
+    expect(output).toEndWith("\nhostnameOverride: elsewhere\n");
   });
 
   test("prints all it would do, and does none of it", () => {
