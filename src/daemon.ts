@@ -68,7 +68,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   void proxy.firstSync.then(() => notifier.ready(`serving ${core.serviceCount()} Services`));
   const surroundings = new Surroundings({
     ...{ proxy, host, log, clock, events, access, nodeName, resolved, flags, version, onFatal },
-    onAnswered: () => memory.worked(0),
+    onAnswered: () => memory.answered(),
   });
   const stop = (signal: string) => {
     log.info("Stopping; the rules stay in the kernel", { signal });

@@ -90,7 +90,7 @@ export const SERVICE_SERIES_MAX = 10_000;
 export const DRAFT_MS = 100;
 /** This many operations leave garbage worth collecting. */
 export const LARGE_SYNC_OPERATIONS = 5000;
-/** Memory is given back after this long without a sync. */
+/** Memory is given back after this long without a sync, and after a request. */
 export const RELEASE_MEMORY_MS = 1000;
 /** Trigger times kept while syncs fail: enough for the latency of a large rollout. */
 export const TRIGGER_TIMES_MAX = 16_384;

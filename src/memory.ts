@@ -11,23 +11,34 @@ import { LARGE_SYNC_OPERATIONS, RELEASE_MEMORY_MS } from "./limits.ts";
 const MADV_DONTNEED = 4;
 
 /**
- * Decides when: once there has been quiet for a while, so never on the path of a change. Garbage is collected
+ * Decides when: once no change has come for a while, so never on the path of one. Garbage is collected
  * only after many operations (or the start), since that takes some 10 ms.
  */
 export class MemoryKeeper {
   readonly #clock: Clock;
   #operations = LARGE_SYNC_OPERATIONS;
-  #cancel = () => {};
+  #cancel: (() => void) | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Something was done, with this many operations. */
+  /** A change was made, with this many operations; others may follow. */
   worked(operations: number): void {
     this.#operations += operations;
-    this.#cancel();
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#start();
+  }
+
+  /** A request was answered. However fast they come, none puts off what another one began. */
+  answered(): void {
+    if (this.#cancel === undefined) this.#start();
+  }
+
+  #start(): void {
     this.#cancel = this.#clock.after(RELEASE_MEMORY_MS, () => {
+      this.#cancel = undefined;
       if (this.#operations >= LARGE_SYNC_OPERATIONS) releaseGarbage();
       this.#operations = 0;
       releaseProgramText();

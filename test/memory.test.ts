@@ -38,3 +38,18 @@ test("memory is given back once there is quiet, however many syncs there were", 
   expect(clock.waiting).toBe(0);
   expect(residentFile()).toBeLessThan(before);
 });
+
+test("requests without a pause have memory given back, and do not put it off", async () => {
+  const clock = new FakeClock();
+  const keeper = new MemoryKeeper(clock);
+  const before = residentFile();
+  for (let ms = 0; ms < RELEASE_MEMORY_MS; ms += 100) {
+    keeper.answered();
+    expect(clock.waiting).toBe(1);
+    await clock.advance(100);
+  }
+  expect(clock.waiting).toBe(0);
+  expect(residentFile()).toBeLessThan(before);
+  keeper.answered();
+  expect(clock.waiting).toBe(1);
+});
