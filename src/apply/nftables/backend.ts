@@ -91,7 +91,6 @@ class NftablesBackend implements Backend {
     const keeper = this.#keeper;
     const { batch, actions } = keeper;
     keeper.takeUp();
-
     this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
     this.#outdated.all();
     this.#touched = new Touched();

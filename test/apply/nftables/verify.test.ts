@@ -496,7 +496,8 @@ describe("other options for a table in use", () => {
     expect(await world.sync()).toBe(true);
     const marks = () =>
       run("nft", "-t", "list", "table", "inet", "sluice").match(/0x000000?[48]0+\b|0x00004000/g);
-    expect(run("nft", "list", "table", "inet", "sluice")).toContain("masquerade-pick4-3");
+    const chains = run("nft", "list", "chains", "inet");
+    expect(chains).toContain("masquerade-pick-nodeport4-3");
     expect(new Set(marks())).toEqual(new Set(["0x00004000"]));
     world.verify();
     expect(await world.sync()).toBe(true);
