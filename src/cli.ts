@@ -94,7 +94,7 @@ function find(name: string, argument: string): Flag {
 }
 
 function unknownFlag(argument: string, suggestion: string | undefined): SluiceError {
-  const hint = suggestion === undefined ? "" : `; did you mean --${suggestion}?`;
+  const hint = suggestion === undefined ? "; --help shows them" : `; did you mean --${suggestion}?`;
   return refused("flags", `no flag has this name${hint}`, argument);
 }
 

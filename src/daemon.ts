@@ -49,7 +49,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     meter: observers.metrics.restClient,
   });
   const memory = new MemoryKeeper(clock);
-  const host = new HostSettings({ log, problems: observers.tellProblems });
+  const host = new HostSettings({ clock, log, problems: observers.tellProblems });
   host.adjustOomScore(config.oomScoreAdj);
   const proxy = startProxy({
     ...{ config, core, log, nodeName, clock, observers, createSource, onFatal },
@@ -74,6 +74,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     log.info("Stopping; the rules stay in the kernel", { signal });
     notifier.stopping();
     surroundings.stop();
+    host.stop();
     proxy.stop();
     unlock();
     process.exit(0);
@@ -97,9 +98,12 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
   const { config } = resolved;
   const log = beginLog(resolved, version, systemClock);
   const problems = new Problems((problem) => sayProblem(log, problem));
-  const host = new HostSettings({ log, problems: (events) => problems.report(events) });
+  const host = new HostSettings({
+    ...{ clock: systemClock, log, problems: (events) => problems.report(events) },
+  });
   const backend = createBackend(config, []);
   log.info(initializeHost(config, host, () => backend.probe()));
+  host.stop();
   backend.close();
 }
 

@@ -1,6 +1,6 @@
 /**
  * One line per fact, on stderr. Text looks like klog's structured lines, so that what reads kube-proxy's
- * log reads ours: `I1124 11:40:00.123456 1 loop.ts] Synced services=12 outcome="applied"`. JSON has the
+ * log reads ours: `I1124 11:40:00.123456       1 loop.ts:1] Synced services=12 outcome="applied"`. JSON has the
  * keys of upstream's --logging-format=json.
  */
 import type { Config, ModuleVerbosity } from "./config.ts";
@@ -185,7 +185,9 @@ function textLine(
   const micros = String(Math.floor((now % 1000) * 1000)).padStart(6, "0");
   const day = `${two(at.getMonth() + 1)}${two(at.getDate())}`;
   const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${micros}`;
-  let line = `${severity}${day} ${time} ${pid} ${source}] ${onOneLine(message)}`;
+  // Which line of the file it was is not known here; readers of klog's lines insist on a number.
+  const where = `${String(pid).padStart(7)} ${source}:1`;
+  let line = `${severity}${day} ${time} ${where}] ${onOneLine(message)}`;
   for (const [key, value] of Object.entries(fields)) {
     if (value === undefined) continue;
     line += ` ${key}=${typeof value === "string" ? JSON.stringify(value) : value}`;

@@ -38,6 +38,7 @@ export class Observers {
   /** When the oldest change came that the sync under way does not cover, ms since the epoch. */
   #queuedWhileRunning: number | undefined;
   #lastSync: LastSync | undefined;
+  #serving = false;
   #failing = false;
 
   constructor({ config, core, clock, log }: ObserversOptions) {
@@ -45,7 +46,11 @@ export class Observers {
     this.#clock = clock;
     this.#log = log;
     this.startedAt = clock.now();
-    this.problems = new Problems((problem) => sayProblem(log, problem));
+    this.problems = new Problems(
+      (problem) => sayProblem(log, problem),
+      ({ subject, code, field }) =>
+        log.info("No longer a problem", { subject, code, ...(field !== "" && { field }) }),
+    );
     this.health = new HealthTracker(config.syncPeriodMs);
     this.metrics = new Metrics(this.startedAt);
     this.connections = new ConnectionCounters(core, config.endpointMetricsLimit, (error) =>
@@ -94,6 +99,11 @@ export class Observers {
     this.#failing = false;
     this.health.committed(now, this.#queuedWhileRunning);
     this.healthChecks.publish();
+    if (!this.#serving) {
+      const sinceStartMs = Math.round(now - this.startedAt);
+      this.#log.info("Serving", { services: this.#core.serviceCount(), sinceStartMs });
+    }
+    this.#serving = true;
     if (report.outcome === "nothing") return true;
     this.#lastSync = { at: now, report };
     this.#log.debug(2, "Synced", {

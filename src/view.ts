@@ -63,6 +63,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
           counts: counts(),
           problems: problems.list(),
           sources: [source.status()],
+          healthy: health.at(now()).healthy,
         }),
       );
     },

@@ -21,14 +21,16 @@ describe("a text line", () => {
       .from("loop.ts")
       .info("Synced", { services: 12, outcome: 'a "b"', gone: undefined });
     expect(lines).toEqual([
-      'I1124 11:40:00.123456 7 loop.ts] Synced services=12 outcome="a \\"b\\""\n',
+      'I1124 11:40:00.123456       7 loop.ts:1] Synced services=12 outcome="a \\"b\\""\n',
     ]);
   });
 
   test("of an error names its code", () => {
     const lines: string[] = [];
     logTo(lines).error("Sync failed", new SluiceError("NETLINK_REFUSED", "no"), { services: 1 });
-    expect(lines[0]).toEndWith('main.ts] Sync failed err="no" code="NETLINK_REFUSED" services=1\n');
+    expect(lines[0]).toEndWith(
+      'main.ts:1] Sync failed err="no" code="NETLINK_REFUSED" services=1\n',
+    );
     expect(lines[0]).toStartWith("E1124 ");
   });
 

@@ -4,7 +4,7 @@
  * parses it; here it is always the first of its four.
  */
 import type { Context } from "hono";
-import { EMULATED_VERSION } from "../observe/kubernetes-info.ts";
+import { EMULATED_VERSION } from "../observe/build-info.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
 
 /** One answer in both forms; `fields` go into the object beside its kind and name. */

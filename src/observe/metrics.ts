@@ -20,6 +20,8 @@ export interface ScrapeFacts {
   readonly counts: Counts;
   readonly problems: readonly Problem[];
   readonly sources: readonly SourceStatus[];
+  /** As /livez tells it. */
+  readonly healthy: boolean;
 }
 
 export class Metrics {
@@ -78,6 +80,10 @@ export class Metrics {
     help: "Elements in the kernel by table",
     labels: ["table"],
   });
+  readonly #healthy = gauge(
+    "sluice_healthy",
+    "Whether what the API says is in the kernel, as /livez tells it: 1 or 0",
+  );
   readonly #services = gauge("sluice_services", "Services served");
   readonly #slices = gauge("sluice_endpoint_slices", "EndpointSlices known");
   readonly #endpoints = gauge("sluice_endpoints", "Endpoints known");
@@ -154,7 +160,8 @@ export class Metrics {
   }
 
   /** Everything that is recorded here, with the gauges brought up to date. */
-  instruments({ counts, problems, sources }: ScrapeFacts): Instrument[] {
+  instruments({ counts, problems, sources, healthy }: ScrapeFacts): Instrument[] {
+    this.#healthy.set(healthy ? 1 : 0);
     this.#services.set(counts.services);
     this.#slices.set(counts.slices);
     this.#endpoints.set(counts.endpoints);
@@ -174,6 +181,7 @@ export class Metrics {
       this.#repairs,
       this.#repairDuration,
       this.#elements,
+      this.#healthy,
       this.#services,
       this.#slices,
       this.#endpoints,

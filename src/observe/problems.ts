@@ -4,11 +4,16 @@ import type { Problem, ProblemEnd, ProblemEvent } from "../types.ts";
 export class Problems {
   readonly #bySubject = new Map<string, Map<string, Problem>>();
   readonly #onBegin: (problem: Problem) => void;
+  readonly #onEnd: (problem: Problem) => void;
   #count = 0;
 
-  /** `onBegin` is called for a problem that is new or says something else than before: log it. */
-  constructor(onBegin: (problem: Problem) => void) {
+  /**
+   * `onBegin` is called for a problem that is new or says something else than before, `onEnd` for one that is over:
+   * log them.
+   */
+  constructor(onBegin: (problem: Problem) => void, onEnd: (problem: Problem) => void = () => {}) {
     this.#onBegin = onBegin;
+    this.#onEnd = onEnd;
   }
 
   get count(): number {
@@ -17,17 +22,18 @@ export class Problems {
 
   /** What ends and begins again with the same words in one call is not said anew. */
   report(events: readonly ProblemEvent[]): void {
-    const ended = new Map<string, string>();
+    const ended = new Map<string, Problem>();
     for (const event of events) {
       if ("begin" in event) {
         const { begin } = event;
-        this.#begin(begin, ended.get(`${begin.subject} ${keyOf(begin)}`));
+        const key = `${begin.subject} ${keyOf(begin)}`;
+        this.#begin(begin, ended.get(key)?.message);
+        ended.delete(key);
       } else {
-        for (const { subject, message, ...rest } of this.#end(event.end)) {
-          ended.set(`${subject} ${keyOf(rest)}`, message);
-        }
+        for (const over of this.#end(event.end)) ended.set(`${over.subject} ${keyOf(over)}`, over);
       }
     }
+    for (const over of ended.values()) this.#onEnd(over);
   }
 
   /** The problems of one code that an object has now; those it had before and are not listed are over. */
@@ -36,7 +42,9 @@ export class Problems {
     if (known === undefined && problems.length === 0) return;
     const fields = new Set(problems.map(({ field }) => field));
     for (const problem of known?.values() ?? []) {
-      if (problem.code === code && !fields.has(problem.field)) this.#delete(problem);
+      if (problem.code !== code || fields.has(problem.field)) continue;
+      this.#delete(problem);
+      this.#onEnd(problem);
     }
     for (const problem of problems) this.#begin(problem);
   }

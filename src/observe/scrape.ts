@@ -1,8 +1,8 @@
 /** Everything that a scrape of /metrics shows. */
 import type { Config } from "../config.ts";
+import { buildInfo } from "./build-info.ts";
 import type { ConnectionCounters } from "./connections.ts";
 import type { Instrument } from "./instruments.ts";
-import { kubernetesInfo } from "./kubernetes-info.ts";
 import type { Metrics, ScrapeFacts } from "./metrics.ts";
 import { processInstruments } from "./process.ts";
 
@@ -21,7 +21,7 @@ export function scrapedInstruments(options: ScrapeOptions): Instrument[] {
   return [
     ...metrics.instruments(options),
     ...connections.instruments(),
-    ...kubernetesInfo(version, config),
+    ...buildInfo(version, config),
     ...processInstruments(startedAt),
   ];
 }

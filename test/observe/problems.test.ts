@@ -4,11 +4,16 @@ import type { Problem, ProblemEvent } from "../../src/types.ts";
 
 const WEB = "Service default/web";
 const said: string[] = [];
+const over: string[] = [];
 let problems: Problems;
 
 beforeEach(() => {
   said.length = 0;
-  problems = new Problems(({ field, message }) => said.push(`${field} ${message}`));
+  over.length = 0;
+  problems = new Problems(
+    ({ field, message }) => said.push(`${field} ${message}`),
+    ({ field, message }) => over.push(`${field} ${message}`),
+  );
 });
 
 function taken(field: string, message: string, subject = WEB): Problem {
@@ -52,6 +57,7 @@ test("an end without a field ends all problems of the object with that code", ()
 test("what ends and begins again at once is not said anew, unless it says something else", () => {
   problems.report([begin(taken("a", "one")), begin(taken("b", "two"))]);
   said.length = 0;
+  over.length = 0;
   problems.report([end(), begin(taken("a", "one")), begin(taken("b", "three"))]);
   expect(said).toEqual(["b three"]);
   expect(problems.of(WEB)).toEqual([taken("a", "one"), taken("b", "three")]);
@@ -70,4 +76,16 @@ test("a new list of one code replaces the old one, and leaves other codes", () =
   problems.replace(WEB, "FRONTEND_TAKEN", []);
   problems.replace("Service default/other", "FRONTEND_TAKEN", []);
   expect(problems.count).toBe(1);
+});
+
+test("a problem that is over is said once; one that ends and begins again at once went on", () => {
+  problems.report([begin(taken("a", "one")), begin(taken("b", "two"))]);
+  problems.report([end("a"), begin(taken("a", "one"))]);
+  expect(over).toEqual([]);
+  problems.report([end("a")]);
+  problems.report([end("a")]);
+  expect(over).toEqual(["a one"]);
+  problems.replace(WEB, "FRONTEND_TAKEN", []);
+  expect(over).toEqual(["a one", "b two"]);
+  expect(problems.list()).toEqual([]);
 });

@@ -1,32 +1,18 @@
-/** What this is, by the names every component of Kubernetes tells it (component-base/metrics/prometheus). */
+/** What this is. Not by kubernetes_build_info: whoever counts the versions in a cluster by it would count ours too. */
 import type { Config } from "../config.ts";
 import { Gauge, type Instrument } from "./instruments.ts";
 
 /** The release of kube-proxy whose behaviour is ours. */
 export const EMULATED_VERSION = "1.36";
 
-const BUILD_INFO_HELP =
-  "[BETA] A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.";
-
-/** kubernetes_build_info with our own version, and kubernetes_feature_enabled for the gates that mean something here. */
-export function kubernetesInfo(version: string, config: Config): Instrument[] {
+/** Our version, and kubernetes_feature_enabled (component-base/metrics) for the gates that mean something here. */
+export function buildInfo(version: string, config: Config): Instrument[] {
   const build = new Gauge({
-    name: "kubernetes_build_info",
-    help: BUILD_INFO_HELP,
-    labels: [
-      "major",
-      "minor",
-      "git_version",
-      "git_commit",
-      "git_tree_state",
-      "build_date",
-      "go_version",
-      "compiler",
-      "platform",
-    ],
+    name: "sluice_build_info",
+    help: "1; the version of Sluice, the Bun it is made of, and the machine it is made for",
+    labels: ["version", "bun", "platform"],
   });
-  const [major = "", minor = ""] = /^(\d+)\.(\d+)/.exec(version)?.slice(1) ?? [];
-  build.set(1, major, minor, version, "", "", "", `bun${Bun.version}`, "bun", platform());
+  build.set(1, version, Bun.version, platform());
   const feature = new Gauge({
     name: "kubernetes_feature_enabled",
     help: "[BETA] This metric records the data about the stage and enablement of a k8s feature.",
