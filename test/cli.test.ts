@@ -67,8 +67,11 @@ describe("a mistake is named", () => {
     ],
     ["--kubconfig x", "did you mean --kubeconfig?"],
     ["-config x", "did you mean --config?"],
-    ["-x", 'no flag has this name: current value is "-x"'],
-    ["--windows-service", 'no flag has this name: current value is "--windows-service"'],
+    ["-x", 'no flag has this name; --help shows them: current value is "-x"'],
+    [
+      "--windows-service",
+      'no flag has this name; --help shows them: current value is "--windows-service"',
+    ],
     ["--constructor", "no flag has this name"],
     ["--config", "Cannot use flag --config: it needs a value"],
     ["serve", 'Cannot use arguments: Sluice takes flags only: current value is "serve"'],

@@ -19,6 +19,7 @@ const all = scrapedInstruments({
   counts: view.counts(),
   problems: view.problems(),
   sources: view.sources(),
+  healthy: view.health().healthy,
 });
 
 function described(instruments: readonly Instrument[]) {

@@ -36,7 +36,7 @@ beforeEach(() => {
 
 async function lines(facts: Partial<ScrapeFacts> = {}): Promise<string[]> {
   const { body } = await expose(
-    metrics.instruments({ counts: COUNTS, problems: [], sources: [], ...facts }),
+    metrics.instruments({ counts: COUNTS, problems: [], sources: [], healthy: true, ...facts }),
   );
   return body.split("\n");
 }
@@ -55,6 +55,13 @@ test("the gauges are those of the moment", async () => {
   expect(text).toContain(
     'kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="external",ip_family="IPv6"} 2',
   );
+});
+
+test.each([
+  [true, "sluice_healthy 1"],
+  [false, "sluice_healthy 0"],
+])("health is a number: %p", async (healthy, line) => {
+  expect(await lines({ healthy })).toContain(line);
 });
 
 test("problems are counted by their code, and one that is over stays as 0", async () => {
