@@ -101,12 +101,15 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       await writeRevision(before, 1);
     });
 
-    test("changes the image and adds probes, and leaves all else as kubeadm has made it", async () => {
+    test("changes the image, adds probes and names a port, and leaves all else as kubeadm has made it", async () => {
       await patch();
       const now = await daemonSet("kube-proxy");
       const [theirs] = before.spec?.template.spec?.containers ?? [];
       const [ours] = now.spec?.template.spec?.containers ?? [];
-      const { image, startupProbe, livenessProbe, readinessProbe, ...rest } = ours ?? {};
+      const { image, ports, startupProbe, livenessProbe, readinessProbe, ...rest } = ours ?? {};
+      expect(ports?.map(({ name, containerPort }) => [name, containerPort])).toEqual([
+        ["metrics", 10249],
+      ]);
       expect(image).toMatch(/^localhost\/sluice:/);
       expect(startupProbe?.httpGet?.path).toBe("/livez");
       expect(livenessProbe?.httpGet?.path).toBe("/livez");

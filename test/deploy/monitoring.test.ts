@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { V1DaemonSet } from "@kubernetes/client-node";
 import { parse } from "yaml";
 import { ROOT } from "../tidy/files.ts";
 import { type Series, scrape, seriesOf } from "./metrics.ts";
@@ -25,6 +26,15 @@ interface Rule {
   readonly annotations: { readonly summary: string; readonly runbook: string };
 }
 
+interface PodMonitor {
+  readonly spec: {
+    readonly selector: {
+      readonly matchExpressions: readonly { readonly key: string; readonly values: string[] }[];
+    };
+    readonly podMetricsEndpoints: readonly { readonly port: string }[];
+  };
+}
+
 const text = (path: string) => readFileSync(join(ROOT, "deploy", path), "utf8");
 const dashboard = JSON.parse(text("grafana/sluice.json")) as {
   readonly panels: readonly Panel[];
@@ -45,6 +55,9 @@ const queries = [
   ...rules.map(({ alert, expr }) => [`alert ${alert}`, expr] as const),
 ];
 
+/** Of Prometheus itself, and of kube-state-metrics. */
+const METRICS_OF_OTHERS = ["up", "kube_node_info"];
+
 /** What Prometheus adds, and what only has samples once there was an API server or a failure. */
 const LABELS_OF_ITS_OWN = [
   "job",
@@ -54,6 +67,7 @@ const LABELS_OF_ITS_OWN = [
   "ip_family",
   "traffic_policy",
   "le",
+  "os_image",
 ];
 
 const BINARY = join(ROOT, "dist/sluice");
@@ -76,7 +90,9 @@ describe.skipIf(reason !== undefined)("the metrics asked for", () => {
 
   test.each(queries)("are there: %s", (_, expression) => {
     const { metrics, labels } = parseQuery(expression);
-    expect(metrics.filter((name) => !series.has(name))).toEqual([]);
+    expect(
+      metrics.filter((name) => !series.has(name) && !METRICS_OF_OTHERS.includes(name)),
+    ).toEqual([]);
     const known = new Set([
       ...LABELS_OF_ITS_OWN,
       ...metrics.flatMap((name) => [...(series.get(name) ?? [])]),
@@ -109,6 +125,18 @@ test.each(rules.map((rule) => [rule.alert, rule] as const))("%s says what to do"
   expect(["critical", "warning", "info"]).toContain(rule.labels.severity);
   expect(rule.annotations.summary.length).toBeLessThan(120);
   expect(rule.annotations.runbook).toMatch(/^Means: .+ Do: .+\.$/);
+});
+
+test.each(["base", "kubeadm"])("the PodMonitor finds the pods of deploy/kubernetes/%s", (name) => {
+  const { spec } = parse(text("prometheus/podmonitor.yaml")) as PodMonitor;
+  const { spec: set } = parse(text(`kubernetes/${name}/daemonset.yaml`)) as V1DaemonSet;
+  const [container] = set?.template.spec?.containers ?? [];
+  // The patch leaves kubeadm's labels as they are.
+  const label = set?.template.metadata?.labels?.["k8s-app"] ?? "kube-proxy";
+  expect(spec.selector.matchExpressions.map(({ key }) => key)).toEqual(["k8s-app"]);
+  expect(spec.selector.matchExpressions[0]?.values).toContain(label);
+  const ports = container?.ports?.flatMap((port) => port.name ?? []);
+  expect(ports).toContain(spec.podMetricsEndpoints[0]?.port ?? "");
 });
 
 test("a missing metric, label or bracket would be noticed", () => {
