@@ -69,6 +69,9 @@ export const POD_CIDRS_WAIT_MS = 300_000;
 /** A directory of manifests, or the configuration file, is looked at again after so long even if nothing was announced. */
 export const MANIFESTS_RESCAN_MS = 30_000;
 
+/** Sysctls that could not be set are looked at again after so long. */
+export const SYSCTL_LOOK_MS = 60_000;
+
 /** The longest ClientIP affinity the API allows. */
 export const AFFINITY_SECONDS_MAX = 86_400;
 /** Endpoints behind one frontend; more are left out. An action holds the count in 20 bits. */

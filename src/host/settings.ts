@@ -3,7 +3,9 @@
  * problem, with what to do about it. What is as it should be is not written, so that a run with fewer rights
  * after one that had them has nothing to complain of.
  */
+import type { Clock } from "../clock.ts";
 import type { ConntrackSettings } from "../config.ts";
+import { SYSCTL_LOOK_MS } from "../limits.ts";
 import type { Logger } from "../log.ts";
 import type { Problem, ProblemEvent, TellProblems } from "../types.ts";
 import {
@@ -20,20 +22,24 @@ const OOM_SCORE = "/proc/self/oom_score_adj";
 const CODE = "SYSCTL_REFUSED";
 
 export interface HostSettingsOptions {
+  readonly clock: Clock;
   readonly log: Logger;
-  /** Is told each failure once, and its end when a later call succeeds. */
+  /** Is told each failure once, and its end when all is as it should be. */
   readonly problems: TellProblems;
   readonly files?: KernelFiles;
 }
 
 export class HostSettings {
+  readonly #clock: Clock;
   readonly #log: Logger;
   readonly #tell: TellProblems;
   readonly #files: KernelFiles;
   /** Subjects of the problems with connection tracking that were told last. */
   #told: readonly string[] = [];
+  #cancelLook = () => {};
 
-  constructor({ log, problems, files = new KernelFiles() }: HostSettingsOptions) {
+  constructor({ clock, log, problems, files = new KernelFiles() }: HostSettingsOptions) {
+    this.#clock = clock;
     this.#log = log.from("settings.ts");
     this.#tell = problems;
     this.#files = files;
@@ -42,19 +48,16 @@ export class HostSettings {
   /**
    * Sets the sysctls of connection tracking; again after every change of the configuration. nf_conntrack_max
    * is raised, and never lowered. False while there is no connection tracking in the kernel: it comes with
-   * the first rules that need it, so a call after them is worth its while.
+   * the first rules that need it, so a call after them is worth its while. While anything is not as it should be,
+   * it is looked at again by itself: the operator, or who else may, can have set it.
    */
   tuneConntrack(settings: ConntrackSettings): boolean {
-    const wanted = wantedOf(settings, hostFacts(this.#files).cpus);
-    const now = this.#conntrackValues();
-    const present = now.nf_conntrack_max !== undefined;
-    const problems = present
-      ? wanted.filter((one) => differs(one, now)).flatMap((one) => this.#set(one, now))
-      : wanted.slice(0, 1).map(absent);
-    const ends = this.#told.map((subject): ProblemEvent => ({ end: { subject, code: CODE } }));
-    this.#told = problems.map(({ subject }) => subject);
-    this.#tell([...ends, ...problems.map((begin) => ({ begin }))]);
-    return present;
+    return this.#tune(wantedOf(settings, hostFacts(this.#files).cpus));
+  }
+
+  /** Looks no more. */
+  stop(): void {
+    this.#cancelLook();
   }
 
   /**
@@ -70,6 +73,27 @@ export class HostSettings {
       const message = `Cannot set oom_score_adj of this process: it must be ${score}, by CAP_SYS_RESOURCE here or by its supervisor (OOMScoreAdjust= of systemd), but writing it fails with ${failure}: current value is ${current}`;
       this.#log.warn(message, { code: CODE, field: "oomScoreAdj" });
     }
+  }
+
+  #tune(wanted: readonly Wanted[]): boolean {
+    this.#cancelLook();
+    const now = this.#conntrackValues();
+    const present = now.nf_conntrack_max !== undefined;
+    const problems: Problem[] = present ? [] : wanted.slice(0, 1).map(absent);
+    // What could be set is looked at no more: an operator may have set it otherwise since.
+    const open = wanted.filter((one) => {
+      if (!present) return true;
+      const found = differs(one, now) ? this.#set(one, now) : [];
+      problems.push(...found);
+      return found.length > 0;
+    });
+    const ends = this.#told.map((subject): ProblemEvent => ({ end: { subject, code: CODE } }));
+    this.#told = problems.map(({ subject }) => subject);
+    this.#tell([...ends, ...problems.map((begin) => ({ begin }))]);
+    if (open.length > 0) {
+      this.#cancelLook = this.#clock.after(SYSCTL_LOOK_MS, () => this.#tune(open));
+    }
+    return present;
   }
 
   #conntrackValues(): ConntrackValues {

@@ -6,8 +6,10 @@ import type { ConntrackSettings } from "../../src/config.ts";
 import { INITIALIZED, initializeHost } from "../../src/host/initialize.ts";
 import { KernelFiles } from "../../src/host/kernel-files.ts";
 import { HostSettings } from "../../src/host/settings.ts";
+import { SYSCTL_LOOK_MS } from "../../src/limits.ts";
 import { Problems } from "../../src/observe/problems.ts";
 import { inFreshNetns } from "../apply/netns.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
 import { readableLog } from "./log.ts";
 
 const DEFAULTS: ConntrackSettings = {
@@ -33,8 +35,11 @@ const FRESH = {
 function hostOf(files: KernelFiles) {
   const { log, lines } = readableLog();
   const problems = new Problems(({ message }) => log.warn(message));
-  const settings = new HostSettings({ log, files, problems: (events) => problems.report(events) });
-  return { settings, problems, lines };
+  const clock = new FakeClock();
+  const settings = new HostSettings({
+    ...{ clock, log, files, problems: (events) => problems.report(events) },
+  });
+  return { settings, problems, lines, clock };
 }
 
 describe("on a machine of files", () => {
@@ -120,6 +125,49 @@ describe("on a machine of files", () => {
     failure = "";
     settings.tuneConntrack(only);
     expect(problems.list()).toEqual([]);
+  });
+
+  test("what could not be set is looked at again every minute, and is a problem until the operator has set it", async () => {
+    let writes = 0;
+    class Refusing extends KernelFiles {
+      override write(path: string, value: number): string {
+        writes++;
+        return path.endsWith("_max") ? "EROFS" : super.write(path, value);
+      }
+    }
+    const { settings, problems, lines, clock } = hostOf(new Refusing(root));
+    settings.tuneConntrack(DEFAULTS);
+    expect([problems.list().length, writes]).toEqual([1, 4]);
+    // What was set is the operator's from then on.
+    put(sysctl("nf_conntrack_tcp_timeout_close_wait"), "120");
+    await clock.advance(SYSCTL_LOOK_MS);
+    expect([problems.list().length, writes]).toEqual([1, 5]);
+    put(sysctl("nf_conntrack_max"), "131072");
+    await clock.advance(SYSCTL_LOOK_MS - 1);
+    expect(problems.list()).toHaveLength(1);
+    await clock.advance(1);
+    expect([problems.list(), writes, clock.waiting]).toEqual([[], 5, 0]);
+    expect(read(sysctl("nf_conntrack_tcp_timeout_close_wait"))).toBe("120");
+    expect(lines.filter((line) => line.startsWith("W"))).toHaveLength(1);
+  });
+
+  test("a module that is loaded late is found and set up", async () => {
+    rmSync(root + sysctl(""), { recursive: true });
+    const { settings, problems, clock } = hostOf(new KernelFiles(root));
+    settings.tuneConntrack(DEFAULTS);
+    for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
+    await clock.advance(SYSCTL_LOOK_MS);
+    expect([problems.list(), read(sysctl("nf_conntrack_max"))]).toEqual([[], "131072"]);
+    expect(clock.waiting).toBe(0);
+  });
+
+  test("nothing is looked at after the end", () => {
+    rmSync(root + sysctl(""), { recursive: true });
+    const { settings, clock } = hostOf(new KernelFiles(root));
+    settings.tuneConntrack(DEFAULTS);
+    expect(clock.waiting).toBe(1);
+    settings.stop();
+    expect(clock.waiting).toBe(0);
   });
 
   test("one that the kernel does not have is told, and keeps none of the others from being set", () => {
