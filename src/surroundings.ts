@@ -51,7 +51,6 @@ export class Surroundings {
   #admin: RunningAdmin | undefined;
   #others: OtherProxies | undefined;
   #follower: ConfigFollower | undefined;
-  #attached = false;
   #stopped = false;
 
   constructor(options: SurroundingsOptions) {
@@ -150,13 +149,13 @@ export class Surroundings {
 
   async #attachEvents(): Promise<void> {
     const { access, events, clock, log } = this.#options;
-    if (access === undefined || this.#stopped || this.#attached) return;
-    this.#attached = true;
-    const { ApiEventRecorder } = await import("./watch/event-recorder.ts");
-    const { hostname } = await import("node:os");
-    events.attach(
-      new ApiEventRecorder({ access, clock, log, random: Math.random, hostname: hostname() }),
-    );
+    if (access === undefined || this.#stopped) return;
+    await events.attach(async () => {
+      const { ApiEventRecorder } = await import("./watch/event-recorder.ts");
+      const { hostname } = await import("node:os");
+      const { random } = Math;
+      return new ApiEventRecorder({ access, clock, log, random, hostname: hostname() });
+    });
   }
 
   #node() {

@@ -11,6 +11,7 @@ export class EventOutbox implements EventRecorder {
   readonly #now: () => number;
   readonly #kept: { readonly event: KubeEvent; readonly at: number }[] = [];
   #recorder: EventRecorder | undefined;
+  #attached: Promise<void> | undefined;
   #closed = false;
 
   /** @param now milliseconds since the epoch */
@@ -24,11 +25,17 @@ export class EventOutbox implements EventRecorder {
     else if (this.#kept.push({ event, at }) > KEPT_MAX) this.#kept.shift();
   }
 
-  /** From now on everything goes to `recorder`, beginning with what was kept. It is closed with the outbox. */
-  attach(recorder: EventRecorder): void {
-    this.#recorder = recorder;
-    for (const { event, at } of this.#kept.splice(0)) recorder.record(event, at);
-    if (this.#closed) recorder.close();
+  /**
+   * Resolves when there is a recorder, of which one is made: also for who asks while that is under way. From then on
+   * everything goes to it, beginning with what was kept. It is closed with the outbox.
+   */
+  attach(make: () => Promise<EventRecorder>): Promise<void> {
+    this.#attached ??= make().then((recorder) => {
+      this.#recorder = recorder;
+      for (const { event, at } of this.#kept.splice(0)) recorder.record(event, at);
+      if (this.#closed) recorder.close();
+    });
+    return this.#attached;
   }
 
   async flush(ms: number): Promise<void> {

@@ -89,31 +89,49 @@ describe("the outbox", () => {
     now = 2;
     await outbox.flush(5);
     const recorder = new Recorder();
-    outbox.attach(recorder);
+    await outbox.attach(async () => recorder);
     outbox.record(event("late"));
     await outbox.flush(5);
     expect(recorder.told).toEqual(["early@1", "late@2", "flush 5"]);
   });
 
-  test("keeps the newest hundred", () => {
+  test("has one recorder, and whoever asks for it while it is made waits until it has what was kept", async () => {
+    const outbox = new EventOutbox(() => 0);
+    const made = Promise.withResolvers<EventRecorder>();
+    let asked = 0;
+    const make = () => {
+      asked++;
+      return made.promise;
+    };
+    const first = outbox.attach(make);
+    outbox.record(event("meanwhile"));
+    // A process that ends over it waits so.
+    const flushed = outbox.attach(make).then(() => outbox.flush(5));
+    const recorder = new Recorder();
+    made.resolve(recorder);
+    await Promise.all([first, flushed]);
+    expect([asked, recorder.told]).toEqual([1, ["meanwhile@0", "flush 5"]]);
+  });
+
+  test("keeps the newest hundred", async () => {
     const outbox = new EventOutbox(() => 0);
     for (let i = 0; i < 150; i++) outbox.record(event(String(i)));
     const recorder = new Recorder();
-    outbox.attach(recorder);
+    await outbox.attach(async () => recorder);
     expect(recorder.told).toHaveLength(100);
     expect(recorder.told[0]).toBe("50@0");
   });
 
-  test("that is closed tells nobody, and closes the recorder whenever that comes", () => {
+  test("that is closed tells nobody, and closes the recorder whenever that comes", async () => {
     const [before, after] = [new Recorder(), new Recorder()];
     const outbox = new EventOutbox(() => 0);
-    outbox.attach(before);
+    await outbox.attach(async () => before);
     outbox.close();
     outbox.record(event("too late"));
     const other = new EventOutbox(() => 0);
     other.record(event("forgotten"));
     other.close();
-    other.attach(after);
+    await other.attach(async () => after);
     expect([before, after].map(({ closed, told }) => [closed, told])).toEqual([
       [true, []],
       [true, []],
