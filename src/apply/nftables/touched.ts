@@ -9,7 +9,7 @@ import { Bytes } from "./table-read.ts";
 /** So many keys of one table in one transaction are named one by one; more are the table. */
 const NAMED_KEYS_MAX = 64;
 /** More keys of one table are not kept: the table is read as a whole. */
-const KEYS_MAX = 1 << 20;
+export const KEYS_MAX = 1 << 16;
 
 /** Ranges are few and have no key to ask for: their tables are read as a whole. */
 export function hasRanges(id: TableId): boolean {
@@ -41,8 +41,9 @@ export class Touched {
 
   /** The element with this key, which stands in `bytes`. */
   key(id: TableId, bytes: Uint8Array, start: number, length: number): void {
+    if (this.whole.has(id)) return;
     if (hasRanges(id) || length !== keySize(id)) {
-      this.whole.add(id);
+      this.#wholly(id);
       return;
     }
     let keys = this.keys.get(id);
@@ -51,7 +52,7 @@ export class Touched {
       this.keys.set(id, keys);
     }
     if (keys.length < KEYS_MAX * length) keys.append(bytes, start, length);
-    else this.whole.add(id);
+    else this.#wholly(id);
   }
 
   /** Adds what one change touched. `at`: when it was noticed, monotonic ms. */
@@ -73,13 +74,20 @@ export class Touched {
     this.everything ||= other.everything;
     this.gone ||= other.gone;
     this.chains ||= other.chains;
-    for (const id of other.whole) this.whole.add(id);
+    for (const id of other.whole) this.#wholly(id);
     for (const map of other.clients) this.clients.add(map);
     for (const [id, keys] of other.keys) {
       const mine = this.keys.get(id);
+      if (this.whole.has(id)) continue;
       if (mine === undefined) this.keys.set(id, keys);
+      else if (mine.length + keys.length > KEYS_MAX * keySize(id)) this.#wholly(id);
       else mine.append(keys.whole(), 0, keys.length);
     }
+  }
+
+  #wholly(id: TableId): void {
+    this.whole.add(id);
+    this.keys.delete(id);
   }
 
   /** The first change that was taken, and how many; undefined if there was none. */
