@@ -16,7 +16,7 @@ import type { Netlink } from "../netlink/socket.ts";
 import { dispatchOf, FIXED, isAction, type KnownActions, targetChain } from "./actions.ts";
 import type { Chain } from "./chains.ts";
 import * as nft from "./constants.ts";
-import { MANY_ELEMENTS, type ReadElement, readElements } from "./elements-read.ts";
+import { hasCatchall, MANY_ELEMENTS, type ReadElement, readElements } from "./elements-read.ts";
 import { ExpectedSlots, isSlots } from "./expected-slots.ts";
 import { COMMENTED_CHAIN, rulesComment } from "./install.ts";
 import { DISPATCHES, type Dispatch, dispatchMap } from "./names.ts";
@@ -173,7 +173,12 @@ export function adoptElements(
       slots >= MANY_ELEMENTS && (present ?? slots) === slots
         ? readTableElementsAt(socket, id, expected.keys(id))
         : undefined;
-    adopt(id, byKey ?? readTableElements(socket, id));
+    adopt(
+      id,
+      byKey === undefined
+        ? readTableElements(socket, id)
+        : { ...byKey, catchall: hasCatchall(socket, tableLabel(id)) },
+    );
   }
   return { elements: total, catchalls };
 }

@@ -65,6 +65,17 @@ export function readElements(
   return catchall;
 }
 
+/** Is there one without a key? It is in no count of the kernel's. */
+export function hasCatchall(socket: Netlink, set: string): boolean {
+  const flags: Attribute = [nft.NFTA_SET_ELEM_FLAGS, nft.NFT_SET_ELEM_CATCHALL];
+  const attributes: Attribute[] = [
+    [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+    [nft.NFTA_SET_ELEM_LIST_SET, set],
+    [nft.NFTA_SET_ELEM_LIST_ELEMENTS, [[nft.NFTA_LIST_ELEM, [flags]]]],
+  ];
+  return ask(socket, nft.NFT_MSG_GETSETELEM, attributes, () => {});
+}
+
 /**
  * The elements with these keys, one behind the other in `keys`. False if one of them is not there; some may
  * have been called back with by then.

@@ -48,6 +48,7 @@ export class Repair {
   /** Looks where something was touched, and restores what differs. */
   async mend(core: Core, touched: Touched): Promise<Mended> {
     const { socket, keeper, outdated, maxOperations } = this.#options;
+    const turn = () => this.#turn();
     keeper.takeUp();
     for (const map of touched.clients) outdated.touched(map);
     const restoration = new Restoration(core, Math.min(BATCH_ELEMENTS, maxOperations - 1));
@@ -61,7 +62,7 @@ export class Repair {
     }
     keeper.wake(table);
     if (state === "refill") keeper.refill();
-    const states = readTouched(socket, core, touched);
+    const states = await readTouched(socket, core, touched, turn);
     const catchalls = states.filter(({ present }) => present.catchall).map(({ id }) => id);
     keeper.deleteCatchalls(catchalls);
     const differences = states.map((one) => restoration.difference(one));
@@ -103,14 +104,19 @@ export class Repair {
     lists: readonly OperationList[],
     written: Written = nothing(),
   ): Promise<Omit<Mended, "amiss">> {
-    const { clock, transact } = this.#options;
+    const { transact } = this.#options;
     for (const list of lists) {
-      if (written.transactions > 0) await new Promise<void>((turn) => clock.soon(turn));
+      if (written.transactions > 0) await this.#turn();
       const receipt = transact(list, nameIn(core));
       if (!receipt.ok) return { written, failed: receipt };
       addTo(written, core, list, receipt);
     }
     return { written };
+  }
+
+  /** Everything else has its turn. */
+  #turn(): Promise<void> {
+    return new Promise((turn) => this.#options.clock.soon(turn));
   }
 }
 

@@ -8,7 +8,7 @@ import { Bytes, type TableElements } from "./table-read.ts";
 import type { TableState } from "./verify.ts";
 
 /** Slots before what leads to them, when it takes more than one transaction. */
-const ORDER: readonly TableId[] = [
+export const ORDER: readonly TableId[] = [
   ...TABLE_IDS.filter((id) => tableKind(id).value !== "action"),
   ...TABLE_IDS.filter((id) => tableKind(id).value === "action"),
 ];

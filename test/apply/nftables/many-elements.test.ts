@@ -1,10 +1,22 @@
-import { afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
 import type { Backend } from "../../../src/apply/backend.ts";
-import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
-import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
+import { NETLINK_NETFILTER, NFGENMSG_LEN } from "../../../src/apply/netlink/constants.ts";
+import { AttributeReader } from "../../../src/apply/netlink/message.ts";
+import { type Netlink, NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import { NFT_MSG_NEWSET, NFTA_SET_COUNT } from "../../../src/apply/nftables/constants.ts";
 import { MANY_ELEMENTS } from "../../../src/apply/nftables/elements-read.ts";
 import { readSets } from "../../../src/apply/nftables/read.ts";
+import { Touched } from "../../../src/apply/nftables/touched.ts";
+import { readTouched } from "../../../src/apply/nftables/verify.ts";
 import type { Core } from "../../../src/core/core.ts";
 import { keySize, tableId, valueSize } from "../../../src/plan/tables.ts";
 import { inFreshNetns, pipe } from "../netns.ts";
@@ -32,7 +44,7 @@ function countingCore(keys: readonly Uint8Array[] = []) {
         );
       }
     },
-    elementCount: () => keys.length,
+    elementCount: (table) => (table === undefined || table === TABLE ? keys.length : 0),
     eachElement(table, each) {
       if (table === TABLE) for (const key of keys) each(key, new Uint8Array(8), 1);
     },
@@ -106,6 +118,95 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     open().start(core);
     expect(counted.get(TABLE)).toBe(slots.length - 1);
     nft("add element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 3 : 10.244.0.1 . 8003 }");
+  });
+
+  describe("is looked at as a whole", () => {
+    const keys = slots.map(({ key }) => key);
+    const touched = new Touched();
+    touched.everything = true;
+    /** Requests by what they are, turns, and what was found of the table. */
+    const look = async (socket: Netlink) => {
+      let dumps = 0;
+      let requests = 0;
+      let turns = 0;
+      const turn = () => Promise.resolve(void turns++);
+      const counting: Netlink = {
+        ...{ maxBytes: 0, portId: 0, close() {} },
+        dump(bytes, length, each) {
+          if (holds(bytes, length, "endpoints4")) dumps++;
+          return socket.dump(bytes, length, each);
+        },
+        send(bytes, length, each) {
+          if (holds(bytes, length, "endpoints4")) requests++;
+          return socket.send(bytes, length, each);
+        },
+      };
+      const states = await readTouched(counting, countingCore(keys).core, touched, turn);
+      const { present, asked } = states.find(({ id }) => id === TABLE) ?? {};
+      return { dumps, requests, turns, asked, count: present?.count, catchall: present?.catchall };
+    };
+    const holds = (bytes: Uint8Array, length: number, name: string) =>
+      Buffer.from(bytes.subarray(0, length)).includes(`\u0002\0${name}\0`);
+
+    let socket: NetlinkSocket;
+    beforeEach(() => {
+      socket = new NetlinkSocket(NETLINK_NETFILTER);
+    });
+    afterEach(() => socket.close());
+
+    /** The same kernel without NFTA_SET_COUNT, as they were before 6.17. */
+    const uncounted = (): Netlink => ({
+      ...{ maxBytes: 0, portId: 0, close() {} },
+      send: (...message) => socket.send(...message),
+      dump: (bytes, length, each) =>
+        socket.dump(bytes, length, (message) => {
+          const attributes = new AttributeReader(
+            message.bytes,
+            message.start + NFGENMSG_LEN,
+            message.end,
+          );
+          const isSet = (message.type & 0xff) === NFT_MSG_NEWSET;
+          while (isSet && attributes.next()) {
+            if (attributes.type === NFTA_SET_COUNT) message.bytes[attributes.start - 2] = 99;
+          }
+          each(message);
+        }),
+    });
+
+    test.each([
+      ["on a kernel that counts", () => socket],
+      ["on one that does not", uncounted],
+    ])(
+      "by key, slice by slice, and of what nobody committed only what stands for all: %s",
+      async (_, on) => {
+        const found = { dumps: 0, count: slots.length, asked: undefined, catchall: false };
+        const whole = await look(on());
+        expect(whole).toMatchObject(found);
+        expect(whole.turns).toBeGreaterThan(slots.length / 1000);
+        nft(`add element inet sluice endpoints4 { ${ORPHAN} : 10.1.1.2 . 80, * : 10.1.1.3 . 80 }
+           delete element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 3 }`);
+        expect(await look(on())).toMatchObject({
+          ...found,
+          count: slots.length - 1,
+          catchall: true,
+        });
+        nft(`delete element inet sluice endpoints4 { ${ORPHAN}, * }
+           add element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 3 : 10.244.0.1 . 8003 }`);
+      },
+    );
+
+    test.each([
+      ["on a kernel that counts", () => socket],
+      ["on one that does not", uncounted],
+    ])("by a dump where little is left: %s", async (_, on) => {
+      nft("flush map inet sluice endpoints4");
+      const left = await look(on());
+      expect(left).toMatchObject({ dumps: 1, count: 0, asked: undefined });
+      expect(left.requests).toBeLessThan(1000);
+      const restored = open();
+      restored.start(countingCore().core);
+      restored.apply(operationList(add(1, ...slots)), () => "default/web");
+    });
   });
 
   test("has its counters read by the keys that the core knows", async () => {

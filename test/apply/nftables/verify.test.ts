@@ -5,8 +5,10 @@ import { NETLINK_NETFILTER, NFNL_MSG_BATCH_BEGIN } from "../../../src/apply/netl
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
 import { readGeneration } from "../../../src/apply/nftables/read.ts";
+import { readTableElements } from "../../../src/apply/nftables/table-read.ts";
 import { SluiceError } from "../../../src/errors.ts";
 import { parseCidr } from "../../../src/net/address.ts";
+import { tableId } from "../../../src/plan/tables.ts";
 import type { Cidr } from "../../../src/types.ts";
 import { service, slice } from "../../sync/world.ts";
 import { inFreshNetns, pipe, run } from "../netns.ts";
@@ -304,6 +306,30 @@ test("where transactions must be small, a repair takes some, and ends in the sam
     expect(kernel()).toEqual(whole);
   }
   expect(world.reports.at(-1)?.transactions).toBeGreaterThan(10);
+});
+
+test("of what takes more than one transaction, what leads to slots comes after all of them", async () => {
+  world.close();
+  world = driftedWorld({}, 4000);
+  fill(world);
+  await world.sync();
+  await world.nft("flush map inet sluice frontends4; flush map inet sluice endpoints4");
+  const { socket } = world;
+  const send = socket.send.bind(socket);
+  const counts: string[] = [];
+  const others = new NetlinkSocket(NETLINK_NETFILTER);
+  socket.send = (...message) => {
+    const answer = send(...message);
+    const [slots, frontends] = (["endpoints", "frontends"] as const).map(
+      (name) => readTableElements(others, tableId(name, 4)).count,
+    );
+    counts.push(`${slots} ${frontends}`);
+    return answer;
+  };
+  await world.mend();
+  others.close();
+  expect(kernel()).toEqual(whole);
+  expect([...new Set(counts)]).toEqual(["0 0", "11 0", "12 6"]);
 });
 
 test("what is touched while a repair is under way is not forgotten when that fails", async () => {
