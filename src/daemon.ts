@@ -13,13 +13,14 @@ import { createBackend } from "./dataplane.ts";
 import { initializeHost } from "./host/initialize.ts";
 import { Notifier } from "./host/notify.ts";
 import { HostSettings } from "./host/settings.ts";
-import { createLogger, type LogRoot, logSettings, writeStderr } from "./log.ts";
+import { createLogger, type LogRoot, logSettings } from "./log.ts";
 import { MemoryKeeper, releaseProgramText } from "./memory.ts";
 import { EventOutbox } from "./observe/event-outbox.ts";
 import { Problems } from "./observe/problems.ts";
 import { Observers, sayProblem } from "./observers.ts";
 import { startProxy } from "./proxy.ts";
 import { prepareSource } from "./source.ts";
+import { LineWriter } from "./stderr.ts";
 import { Surroundings } from "./surroundings.ts";
 
 /** SIGHUP too: a terminal that closes must not end the program without a word. */
@@ -109,10 +110,9 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
 
 function beginLog({ config, notes }: Resolved, version: string, clock: Clock): LogRoot {
   const now = () => clock.now();
-  const log = createLogger(
-    { ...logSettings(config), now, write: writeStderr, pid: process.pid },
-    "daemon.ts",
-  );
+  const stderr = new LineWriter(2);
+  const write = (line: string) => stderr.write(line);
+  const log = createLogger({ ...logSettings(config), now, write, pid: process.pid }, "daemon.ts");
   log.info("Starting", { version });
   for (const { severity, message, fields } of notes) log[severity](message, fields);
   return log;

@@ -1,5 +1,5 @@
 /**
- * The system calls that netlink, memory.ts and host/notify.ts need, by bun:ffi. The only file that knows it.
+ * The system calls that netlink, memory.ts, stderr.ts and host/notify.ts need, by bun:ffi. The only file that knows it.
  *
  * Every function returns what the system call returns, or the negated errno, as the kernel itself does.
  * Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of their own
@@ -29,6 +29,7 @@ const SYMBOLS = {
     args: [FFIType.i32, FFIType.ptr, FFIType.u64_fast, FFIType.i32],
     returns: FFIType.i64_fast,
   },
+  poll: { args: [FFIType.ptr, FFIType.u64_fast, FFIType.i32], returns: FFIType.i32 },
   close: { args: [FFIType.i32], returns: FFIType.i32 },
   madvise: { args: [FFIType.u64_fast, FFIType.u64_fast, FFIType.i32], returns: FFIType.i32 },
   __errno_location: { args: [], returns: FFIType.ptr },
@@ -125,6 +126,16 @@ export function send(fd: number, bytes: Uint8Array, length: number, flags: numbe
 /** recv(2) into the whole of `buffer`. */
 export function recv(fd: number, buffer: Uint8Array, flags: number): number {
   return outcome(Number(symbols().recv(fd, buffer, buffer.length, flags)));
+}
+
+const polled = new Uint8Array(new ArrayBuffer(8));
+const polledView = new DataView(polled.buffer);
+
+/** poll(2) of one file for `events`: how many are ready, 0 or 1; it waits `ms` at most. */
+export function poll(fd: number, events: number, ms: number): number {
+  polledView.setInt32(0, fd, true);
+  polledView.setInt16(4, events, true);
+  return outcome(symbols().poll(polled, 1, ms));
 }
 
 /** close(2) */

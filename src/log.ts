@@ -52,8 +52,8 @@ export function logSettings(config: Config): LogSettings {
 export interface LogOptions extends LogSettings {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Takes one line, with its newline. */
-  readonly write: (line: string) => void;
+  /** Takes one line, with its newline. `false` says that it is lost: how many are, is said when one is taken again. */
+  readonly write: (line: string) => unknown;
   readonly pid: number;
 }
 
@@ -63,12 +63,7 @@ const ONCE_KEYS_MAX = 10_000;
 /** A log that writes through `options.write`. */
 export function createLogger(options: LogOptions, source = "main.ts"): LogRoot {
   const { now, write, pid } = options;
-  return new LineLogger({ settings: options, now, write, pid, said: new Set() }, source);
-}
-
-/** Writes lines to the process's stderr, at once: a line before a crash is not lost. */
-export function writeStderr(line: string): void {
-  process.stderr.write(line);
+  return new LineLogger({ settings: options, now, write, pid, said: new Set(), lost: 0 }, source);
 }
 
 type Severity = "I" | "W" | "E";
@@ -78,9 +73,11 @@ interface Shared {
   /** Another object after each `configure`. */
   settings: LogSettings;
   readonly now: () => number;
-  readonly write: (line: string) => void;
+  readonly write: (line: string) => unknown;
   readonly pid: number;
   readonly said: Set<string>;
+  /** Lines that were not taken, and of which nobody was told. */
+  lost: number;
 }
 
 class LineLogger implements LogRoot {
@@ -148,13 +145,30 @@ class LineLogger implements LogRoot {
   }
 
   #line(severity: Severity, level: number, message: string, fields: LogFields): void {
-    const { settings, now, pid, write } = this.#shared;
-    const line =
-      settings.format === "json"
-        ? jsonLine(severity, level, now(), this.#source, message, fields)
-        : textLine(severity, now(), pid, this.#source, message, fields);
-    write(`${line}\n`);
+    const shared = this.#shared;
+    if (shared.lost > 0) {
+      const said = "Lines of this log are lost: nobody took them";
+      const taken = write(shared, "W", 0, "log.ts", said, { lines: shared.lost });
+      if (taken) shared.lost = 0;
+    }
+    if (!write(shared, severity, level, this.#source, message, fields)) shared.lost++;
   }
+}
+
+/** False if the line is lost. */
+function write(
+  { settings, now, pid, write: take }: Shared,
+  severity: Severity,
+  level: number,
+  source: string,
+  message: string,
+  fields: LogFields,
+): boolean {
+  const line =
+    settings.format === "json"
+      ? jsonLine(severity, level, now(), source, message, fields)
+      : textLine(severity, now(), pid, source, message, fields);
+  return take(`${line}\n`) !== false;
 }
 
 /** klog's rule; its patterns are those of Go's filepath.Match, less its character classes. */
