@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
 import { DEFAULT_NAME } from "../../build/image.ts";
@@ -53,15 +54,33 @@ test("the manifests and the text name the image that the build makes", () => {
   expect(new Set(named)).toEqual(new Set([repository]));
 });
 
+test("the command that names the image in a registry changes every folder, and may be run again", () => {
+  const command = textOf("docs/install.md").match(/(?<=^ {4})sed -i .*kustomization\.yaml$/m)?.[0];
+  const folder = mkdtempSync(join(tmpdir(), "sluice-image-name-"));
+  try {
+    cpSync(join(ROOT, "deploy"), join(folder, "deploy"), { recursive: true });
+    for (const tag of ["0.1.0", "0.2.0"]) {
+      const said = command?.replace("0.1.0", tag) ?? "false";
+      expect(Bun.spawnSync(["sh", "-c", said], { cwd: folder }).exitCode).toBe(0);
+      for (const name of ["base", "kubeadm", "cleanup"]) {
+        const path = join(folder, "deploy/kubernetes", name, "kustomization.yaml");
+        const { images } = parse(readFileSync(path, "utf8")) as { images: unknown };
+        const [repository] = DEFAULT_NAME.split(":");
+        expect(images).toEqual([{ name: repository, newName: "REGISTRY/sluice", newTag: tag }]);
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 test("the commands in the manifests' heads are those of the text", () => {
   const text = DOCS.map((path) => textOf(path)).join("\n");
   const commands = MANIFESTS.flatMap(
     (path) => textOf(path).match(/(?<=^# {3})kubectl .+$/gm) ?? [],
   );
   expect(commands.length).toBeGreaterThan(4);
-  const loose = commands.filter((command) => !text.includes(command));
-  // The way to watch the clean-up is told in words.
-  expect(loose).toEqual(["kubectl -n kube-system rollout status daemonset/sluice-cleanup"]);
+  expect(commands.filter((command) => !text.includes(command))).toEqual([]);
 });
 
 /** The anchors that GitHub makes of a file's headings. */
