@@ -6,7 +6,8 @@ import {
   startControlPlane,
   whyNoControlPlane,
 } from "../cluster/control-plane.ts";
-import { ROOT } from "../tidy/files.ts";
+import { inNamespace, run } from "../cluster/daemon.ts";
+import { ROOT, textOf } from "../tidy/files.ts";
 
 const reason = await whyNoControlPlane();
 if (reason !== undefined) console.log(`skip: the manifests: ${reason}`);
@@ -146,6 +147,37 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
         once.metadata?.generation as number,
       );
     });
+
+    test("goes one node first, tries another ConfigMap, and goes on, by the documented commands", async () => {
+      const said =
+        textOf("docs/migrating.md").match(/(?<=^ {4})kubectl -n kube-system .+$/gm) ?? [];
+      const kubectl = [
+        ...[...inNamespace(plane.netns.name), join(plane.programs, "kubectl")],
+        `--kubeconfig=${plane.kubeconfigs.admin}`,
+      ].join(" ");
+      /** The first documented command that has these words. */
+      const documented = async (words: string) => {
+        const command = said.find((each) => each.includes(words)) ?? `false # ${words}`;
+        const script = `kubectl() { ${kubectl} "$@"; }\ncd ${plane.workdir}\n${command}`;
+        return await run(["bash", "-e", "-o", "pipefail", "-c", script]);
+      };
+      const strategy = async () => (await daemonSet("kube-proxy")).spec?.updateStrategy;
+      const mounted = async () =>
+        (await daemonSet("kube-proxy")).spec?.template.spec?.volumes?.flatMap(
+          ({ configMap }) => configMap?.name ?? [],
+        );
+      await documented('"OnDelete"');
+      expect(await strategy()).toEqual({ type: "OnDelete" });
+      await documented("> trial.yaml");
+      await plane.kubectl("apply", "-f", join(plane.workdir, "trial.yaml"));
+      await documented('"name":"kube-proxy-trial"');
+      expect(await mounted()).toEqual(["kube-proxy-trial"]);
+      await documented('"configMap":{"name":"kube-proxy"}');
+      expect(await mounted()).toEqual(["kube-proxy"]);
+      await documented('"RollingUpdate"');
+      expect((await strategy())?.rollingUpdate?.maxUnavailable).toBe(1);
+      await documented("delete pod -l");
+    }, 60_000);
 
     test("makes no DaemonSet where there is none", async () => {
       await plane.kubectl("-n", "kube-system", "delete", "daemonset", "kube-proxy");
