@@ -11,6 +11,8 @@ import { align } from "../../../src/apply/netlink/message.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
 import { NFT_MSG_NEWGEN } from "../../../src/apply/nftables/constants.ts";
+import { type ReadElement, readElements } from "../../../src/apply/nftables/elements-read.ts";
+import { DISPATCHES, dispatchMap } from "../../../src/apply/nftables/names.ts";
 import { readTableElements } from "../../../src/apply/nftables/table-read.ts";
 import { systemClock } from "../../../src/clock.ts";
 import type { JsonObject } from "../../../src/json.ts";
@@ -193,18 +195,35 @@ export function kernelElements(): string[] {
   return lines.map((line) => line.replace(" ()", "")).sort();
 }
 
+/** What the maps of actions say. */
+function kernelActions(): string[] {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  const lines: string[] = [];
+  for (const map of FAMILIES.flatMap((family) =>
+    DISPATCHES.map((kind) => dispatchMap(kind, family)),
+  )) {
+    const each = ({ bytes, key, verdict, chain }: ReadElement) => {
+      lines.push(`${map} ${Buffer.from(bytes).toString("hex", key, key + 4)} ${verdict} ${chain}`);
+    };
+    if (readElements(socket, map, () => {}, each)) lines.push(`${map} *`);
+  }
+  socket.close();
+  return lines;
+}
+
+const FAMILIES = [4, 6] as const;
+
 /** The same, and its chains and maps of actions. */
 export function kernel(): readonly string[] {
   const text = run("nft", "-t", "list", "table", "inet", "sluice");
   const parts = text.matchAll(/\t(?:chain|map|set) .*\n(?:\t\t.*\n)*\t\}/g);
-  const actions = ["choices", "refusals", "learning"].flatMap((kind) =>
-    [4, 6].flatMap((family) => {
-      const map = run("nft", "list", "map", "inet", "sluice", `${kind}${family}`);
-      return [...map.matchAll(/\S+ : [^,}]*/g)].map(([one]) => `${kind}${family} ${one.trim()}`);
-    }),
-  );
   const flags = /flags dormant/.test(text) ? ["dormant"] : [];
-  return [...kernelElements(), ...[...parts].map(([part]) => part), ...actions, ...flags].sort();
+  return [
+    ...kernelElements(),
+    ...[...parts].map(([part]) => part),
+    ...kernelActions(),
+    ...flags,
+  ].sort();
 }
 
 /** How much of what kind was amiss; undefined if nothing was looked at. */
