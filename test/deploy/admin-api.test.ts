@@ -47,7 +47,7 @@ test("every path has a chapter", () => {
   const named = SLUICE_ROUTES.map((route) =>
     route.replace("{namespace}", "NAMESPACE").replace("{name}", "NAME"),
   );
-  expect(chapters).toEqual(named);
+  expect([...chapters]).toEqual(named);
 });
 
 test("the examples are JSON", () => {
