@@ -80,6 +80,11 @@ export interface Drift {
   readonly amiss: { readonly [kind in DriftObject]?: number };
   /** What that took for elements. */
   readonly written: Written;
+  /**
+   * Owners of which the kernel refused an element: only what it has of theirs is committed now, and is nobody's
+   * (OWNER_ADOPTED) until they are programmed again.
+   */
+  readonly refused: readonly { readonly owner: number; readonly error: SluiceError }[];
 }
 
 /** Counters of some elements of one table, read just now. */

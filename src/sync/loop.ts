@@ -247,6 +247,12 @@ export class SyncLoop {
     try {
       const drift = await backend.verify(core);
       if (drift === undefined) return;
+      for (const { owner } of drift.refused) {
+        // They are programmed as if they were new, so that a refusal is booked as any other.
+        if (owner === OWNER_NODE) this.#nodeVersion = -1;
+        else core.markDirty(owner as ServiceId);
+        this.#swept = false;
+      }
       this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
       total.operations += drift.written.operations;
       total.added += drift.written.added;

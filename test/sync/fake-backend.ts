@@ -78,7 +78,7 @@ export class FakeBackend implements Backend {
     const written = { operations: added + deleted, added, bytes: 0, transactions, kernelMs: 0 };
     const element = Math.max(added, deleted);
     const amiss = element > 0 ? { element } : {};
-    return Promise.resolve({ change, changes: 1, noticedAt: 0, amiss, written });
+    return Promise.resolve({ change, changes: 1, noticedAt: 0, amiss, written, refused: [] });
   }
 
   apply(operations: OperationList): Receipt {

@@ -146,7 +146,7 @@ class NftablesBackend implements Backend {
       if (failed === undefined) {
         if (story === undefined) return undefined;
         const { change, changes, at } = story;
-        return { change, changes, noticedAt: at, ...found };
+        return { change, changes, noticedAt: at, ...found, refused: this.#repair.takeRefused() };
       }
       // What refused us is among it.
       putBack();

@@ -1,7 +1,9 @@
 /** Makes the kernel what is committed again, where others touched it. */
+import { OWNER_ADOPTED } from "../../../asm/layout.ts";
 import type { Clock } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { countAdded } from "../../diff/operations.ts";
+import type { SluiceError } from "../../errors.ts";
 import { BATCH_ELEMENTS } from "../../limits.ts";
 import type { ServiceId } from "../../types.ts";
 import type { Drift, Receipt } from "../backend.ts";
@@ -9,6 +11,7 @@ import type { Netlink } from "../netlink/socket.ts";
 import type { OutdatedClients } from "./affinity.ts";
 import type { TableKeeper } from "./keeper.ts";
 import type { ReadTable } from "./read.ts";
+import { disown, onlyOf, ownersOf } from "./refused-owner.ts";
 import { countAnew, Restoration } from "./restore.ts";
 import type { Touched } from "./touched.ts";
 import { readTouched } from "./verify.ts";
@@ -41,8 +44,18 @@ const INTACT = { state: "intact", chains: 0 } as const;
 export class Repair {
   readonly #options: RepairOptions;
 
+  /** Their elements are not what is committed any more, which whoever plans them must hear. */
+  readonly #refused = new Map<number, SluiceError>();
+
   constructor(options: RepairOptions) {
     this.#options = options;
+  }
+
+  /** Owners that were left out since the last call. */
+  takeRefused(): Drift["refused"] {
+    const refused = [...this.#refused].map(([owner, error]) => ({ owner, error }));
+    this.#refused.clear();
+    return refused;
   }
 
   /** Looks where something was touched, and restores what differs. */
@@ -105,13 +118,42 @@ export class Repair {
     written: Written = nothing(),
   ): Promise<Omit<Mended, "amiss">> {
     const { transact } = this.#options;
-    for (const list of lists) {
+    const waiting = [...lists];
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const list = this.#refused.size === 0 ? next : onlyOf(next, (one) => !this.#refused.has(one));
+      if (list.count === 0) continue;
       if (written.transactions > 0) await this.#turn();
       const receipt = transact(list, nameIn(core));
-      if (!receipt.ok) return { written, failed: receipt };
-      addTo(written, core, list, receipt);
+      if (receipt.ok) addTo(written, core, list, receipt);
+      else {
+        const parts = this.#withoutCulprit(core, list, receipt);
+        if (parts === undefined) return { written, failed: receipt };
+        waiting.unshift(...parts);
+      }
     }
     return { written };
+  }
+
+  /**
+   * What to go on with when this list was refused: the same, whose refused owner is left out from now on, or halves if the
+   * kernel named nobody. Undefined if it is nobody's fault.
+   */
+  #withoutCulprit(
+    core: Core,
+    list: OperationList,
+    receipt: Extract<Receipt, { readonly ok: false }>,
+  ): readonly OperationList[] | undefined {
+    if (receipt.transient || receipt.drifted === true) return undefined;
+    const owners = ownersOf(list);
+    const culprit = owners.length === 1 ? owners[0] : receipt.owner;
+    if (culprit === undefined) {
+      const first = new Set(owners.slice(0, owners.length >> 1));
+      return [onlyOf(list, (one) => first.has(one)), onlyOf(list, (one) => !first.has(one))];
+    }
+    if (culprit === OWNER_ADOPTED || !owners.includes(culprit)) return undefined;
+    disown(this.#options.socket, core, culprit);
+    this.#refused.set(culprit, receipt.error);
+    return [list];
   }
 
   /** Everything else has its turn. */

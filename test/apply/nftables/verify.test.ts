@@ -352,6 +352,12 @@ test("what is touched while a repair is under way is not forgotten when that fai
     socket.send = send;
     throw new SluiceError("NETLINK_SOCKET", "not now");
   };
+  // Between that and the next transaction it is told.
+  const soon = world.clock.soon.bind(world.clock);
+  world.clock.soon = (run) => {
+    if (batches === 0) soon(run);
+    else void world.hears(() => world.told.length > 1).then(run);
+  };
   world.verify();
   expect(await world.sync()).toBe(false);
   expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });
