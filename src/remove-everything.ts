@@ -28,7 +28,7 @@ export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalR
   const alive = setInterval(() => {}, 1000);
   try {
     const { removed, notes, failures } = await cleanUp(backend, async () =>
-      keepKubeProxy ? NOTHING : await removeKubeProxyRules({ clock: systemClock }),
+      keepKubeProxy ? NOTHING : await removeKubeProxyRules({ clock: systemClock, keepNeeded: false }),
     );
     const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
     if (lines.length === 0 && failures.length === 0) lines.push("There was nothing to remove");

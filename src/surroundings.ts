@@ -22,6 +22,7 @@ import {
   started,
 } from "./observe/events.ts";
 import type { RunningProxy } from "./proxy.ts";
+import { mayServe } from "./state/families.ts";
 import { createView } from "./view.ts";
 import type { ClusterAccess } from "./watch/access.ts";
 
@@ -110,6 +111,8 @@ export class Surroundings {
     const others = new OtherProxies({
       ...{ clock, log, problems: proxy.observers.tellProblems },
       remove: () => proxy.config.removeKubeProxyRules,
+      masqueradeBit: () => proxy.config.masqueradeBit,
+      serves: (family) => mayServe(proxy.inputs.node, family),
     });
     this.#others = others;
     // In this order, so that what is removed was said before.

@@ -28,6 +28,12 @@ export function missingFamilies(settings: RangeSettings, node: NodeFacts): reado
   ];
 }
 
+/** A node of which no address is known may be of both. */
+export function mayServe({ primary }: NodeFacts, family: Family): boolean {
+  const known = primary[4] !== undefined || primary[6] !== undefined;
+  return !known || primary[family] !== undefined;
+}
+
 /** Without any range nothing is asked of any family. */
 function lacking(families: readonly Family[], cidrs: readonly Cidr[]): readonly Family[] {
   if (cidrs.length === 0) return [];

@@ -60,13 +60,13 @@ export class LegacyTables {
 
   /** @throws SluiceError TOOL_FAILED */
   async hasChain(table: string, chain: string): Promise<boolean> {
-    const command = await this.#named("");
     // The first rule only: there may be very many.
-    const args = ["-w", LOCK_SECONDS, "-t", table, "-S", chain, "1"];
-    const { status, complaint } = await run(command, args);
-    if (status === 0) return true;
-    if (status === 1 && complaint.includes("No chain")) return false;
-    throw failed(command, args, complaint);
+    return (await this.#list(table, chain, "1")) !== undefined;
+  }
+
+  /** A chain, as `iptables -S` prints it; undefined if there is none. @throws SluiceError TOOL_FAILED */
+  async list(table: string, chain: string): Promise<string | undefined> {
+    return this.#list(table, chain);
   }
 
   /** What iptables-save prints of a table. @throws SluiceError TOOL_FAILED */
@@ -77,6 +77,15 @@ export class LegacyTables {
   /** Hands `text` to iptables-restore, which takes all of it or nothing. @throws SluiceError TOOL_FAILED */
   async restore(table: string, text: string): Promise<void> {
     await this.#run("-restore", ["--noflush", "-w", LOCK_SECONDS, "-T", table], text);
+  }
+
+  async #list(table: string, ...which: string[]): Promise<string | undefined> {
+    const command = await this.#named("");
+    const args = ["-w", LOCK_SECONDS, "-t", table, "-S", ...which];
+    const { status, output, complaint } = await run(command, args);
+    if (status === 0) return output;
+    if (status === 1 && complaint.includes("No chain")) return undefined;
+    throw failed(command, args, complaint);
   }
 
   async #run(suffix: string, args: readonly string[], input = ""): Promise<string> {

@@ -7,16 +7,16 @@ export interface SavedTable {
   readonly rules: ReadonlyMap<string, readonly XtRule<string>[]>;
 }
 
-/** Reads `iptables-save -t TABLE`. */
+/** Reads `iptables-save -t TABLE`, or `iptables -S CHAIN`. */
 export function parseSaved(text: string): SavedTable {
   const chains: XtChain[] = [];
   const rules = new Map<string, XtRule<string>[]>();
   for (const line of text.split("\n")) {
-    const chain = /^:(\S+) (\S+)/.exec(line);
+    const chain = /^(?::|-[PN] )(\S+)(?: (\S+))?/.exec(line);
     if (chain?.[1] !== undefined) {
       // Chains of users have no policy.
-      const base = chain[2] !== "-";
-      chains.push({ name: chain[1], base, drops: chain[2] === "DROP" });
+      const [, name, policy = "-"] = chain;
+      chains.push({ name, base: policy !== "-", drops: policy === "DROP" });
     }
     const rule = /^-A (\S+)(?: (.*))?$/.exec(line);
     if (rule?.[1] === undefined) continue;
@@ -30,15 +30,17 @@ export function parseSaved(text: string): SavedTable {
 function parseRule(id: string): XtRule<string> {
   let target: string | undefined;
   let comment: string | undefined;
+  let mark: number | undefined;
   let before = "";
   for (const [word, quoted] of id.matchAll(/"((?:[^"\\]|\\.)*)"|\S+/g)) {
     const value = quoted === undefined ? word : quoted.replaceAll(/\\(.)/g, "$1");
     if (before === "-j" || before === "-g") target ??= value;
     if (before === "--comment") comment ??= value;
+    if (before === "--mark") mark ??= Number.parseInt(value, 16);
     // A comment may read like an option.
     before = quoted === undefined && before !== "--comment" ? word : "";
   }
-  return { id, target, comment };
+  return { id, target, comment, mark };
 }
 
 /** Input of `iptables-restore --noflush`: empties the chains, deletes the jumps, then the chains; all or nothing. */

@@ -53,6 +53,19 @@ export function isKubeProxyChain(table: Xtable, name: string): boolean {
   return table === "nat" && SERVICE_CHAIN.test(name);
 }
 
+/** A chain of the filter table that accepts what the policy of a built-in one may drop. */
+export interface Acceptor {
+  /** The built-in chain, which leads there. */
+  readonly from: "FORWARD" | "INPUT";
+  readonly chain: string;
+  readonly accepts: string;
+}
+
+export const ACCEPTORS: readonly Acceptor[] = [
+  { from: "FORWARD", chain: "KUBE-FORWARD", accepts: "forwarded packets of Services" },
+  { from: "INPUT", chain: "KUBE-NODEPORTS", accepts: "its healthCheckNodePorts" },
+];
+
 export interface XtChain {
   readonly name: string;
   /** A built-in chain: PREROUTING and so on. */
@@ -67,6 +80,8 @@ export interface XtRule<Id> {
   /** Where it jumps or goes to; undefined if nowhere. */
   readonly target: string | undefined;
   readonly comment: string | undefined;
+  /** The mark that a packet must bear; undefined if any will do. */
+  readonly mark: number | undefined;
 }
 
 export interface Leftovers<Id> {
@@ -76,23 +91,26 @@ export interface Leftovers<Id> {
   readonly chains: readonly string[];
   /** Chains of kube-proxy that rules of somebody else lead to, and what those chains lead to. */
   readonly kept: readonly string[];
-  /** What is forwarded needs a rule that accepts it: KUBE-FORWARD did so for Services, and goes. */
-  readonly forwardDrops: boolean;
+  /** Those that a policy makes necessary, and that go nevertheless. */
+  readonly missed: readonly Acceptor[];
 }
 
 /**
  * What of a table can go. `rulesOf` is asked for the rules of chains that stay only: kube-proxy's own may have
- * very many.
+ * very many. `needed`: acceptors without which a policy would drop; `keepNeeded` lets them stay.
  */
 export async function findLeftovers<Id>(
   table: Xtable,
   chains: readonly XtChain[],
   rulesOf: (chain: string) => Promise<readonly XtRule<Id>[]>,
+  needed: readonly Acceptor[] = [],
+  keepNeeded = false,
 ): Promise<Leftovers<Id>> {
   const own = new Set<string>();
   for (const { name } of chains) if (isKubeProxyChain(table, name)) own.add(name);
-  if (own.size === 0) return { jumps: [], chains: [], kept: [], forwardDrops: false };
+  if (own.size === 0) return { jumps: [], chains: [], kept: [], missed: [] };
   const jumps: { chain: string; id: Id }[] = [];
+  const stay = new Set(keepNeeded ? needed.map(({ chain }) => chain) : []);
   const kept = new Set<string>();
   const keep = (target: string | undefined) => {
     if (target !== undefined && own.has(target)) kept.add(target);
@@ -101,16 +119,15 @@ export async function findLeftovers<Id>(
     if (own.has(name)) continue;
     for (const { id, target, comment } of await rulesOf(name)) {
       const jump = target !== undefined && own.has(target) && comment?.startsWith(JUMP_COMMENT);
-      if (base && jump) jumps.push({ chain: name, id });
-      else keep(target);
+      if (!base || !jump) keep(target);
+      else if (!stay.has(target)) jumps.push({ chain: name, id });
     }
   }
   // A set is walked on to what is added meanwhile.
   for (const name of kept) {
     for (const { target } of await rulesOf(name)) keep(target);
   }
-  const gone = [...own].filter((name) => !kept.has(name));
-  const forward = chains.find(({ name, base }) => base && name === "FORWARD");
-  const forwardDrops = forward?.drops === true && gone.includes("KUBE-FORWARD");
-  return { jumps, chains: gone, kept: [...kept], forwardDrops };
+  const gone = [...own].filter((name) => !kept.has(name) && !stay.has(name));
+  const missed = needed.filter(({ chain }) => gone.includes(chain));
+  return { jumps, chains: gone, kept: [...kept], missed };
 }

@@ -2,6 +2,7 @@
 import type { LegacyTables } from "../iptables/legacy.ts";
 import { parseSaved, printRemoval } from "../iptables/save.ts";
 import { findLeftovers, type Xtable } from "./chains.ts";
+import { neededOf } from "./firewall.ts";
 import { NOTHING, type Removal, removalOf } from "./removal.ts";
 
 /** `iptables' table nat (legacy)` */
@@ -9,11 +10,19 @@ export function legacyTable(tables: LegacyTables, table: string): string {
   return `${tables.family === 4 ? "iptables" : "ip6tables"}' table ${table} (legacy)`;
 }
 
-/** Does it for one table that is in use. @throws SluiceError TOOL_FAILED */
-export async function removeLegacy(tables: LegacyTables, table: Xtable): Promise<Removal> {
+/**
+ * Does it for one table that is in use. `keepNeeded`: chains without which a policy would drop stay.
+ * @throws SluiceError TOOL_FAILED
+ */
+export async function removeLegacy(
+  tables: LegacyTables,
+  table: Xtable,
+  keepNeeded: boolean,
+): Promise<Removal> {
   const { chains, rules } = parseSaved(await tables.save(table));
   const rulesOf = (chain: string) => Promise.resolve(rules.get(chain) ?? []);
-  const leftovers = await findLeftovers(table, chains, rulesOf);
+  const needed = table === "filter" ? await neededOf(chains, rulesOf) : [];
+  const leftovers = await findLeftovers(table, chains, rulesOf, needed, keepNeeded);
   if (leftovers.chains.length === 0 && leftovers.jumps.length === 0 && leftovers.kept.length === 0)
     return NOTHING;
   await tables.restore(table, printRemoval(table, leftovers));

@@ -59,6 +59,19 @@ export class NftReader {
     ]);
   }
 
+  /** A chain by its name. Throws as `hasTable`. */
+  chain(family: NftFamily, table: string, name: string): XtChain | undefined {
+    let chain: XtChain | undefined;
+    const attributes: Attribute[] = [
+      [nft.NFTA_CHAIN_TABLE, table],
+      [nft.NFTA_CHAIN_NAME, name],
+    ];
+    this.#has(family, nft.NFT_MSG_GETCHAIN, attributes, (reader) => {
+      chain = readChain(reader).chain;
+    });
+    return chain;
+  }
+
   /** All chains of a table; none if there is no such table. Throws as `hasTable`. */
   async chains(family: NftFamily, table: string): Promise<XtChain[]> {
     let chains: XtChain[] = [];
@@ -66,17 +79,8 @@ export class NftReader {
       chains = [];
     };
     await this.#dump(family, nft.NFT_MSG_GETCHAIN, [], restart, (reader) => {
-      let of = "";
-      let name = "";
-      let base = false;
-      let drops = false;
-      while (reader.next()) {
-        if (reader.type === nft.NFTA_CHAIN_TABLE) of = reader.text();
-        else if (reader.type === nft.NFTA_CHAIN_NAME) name = reader.text();
-        else if (reader.type === nft.NFTA_CHAIN_HOOK) base = true;
-        else if (reader.type === nft.NFTA_CHAIN_POLICY) drops = reader.u32() === nft.NF_DROP;
-      }
-      if (of === table) chains.push({ name, base, drops });
+      const { of, chain } = readChain(reader);
+      if (of === table) chains.push(chain);
     });
     return chains;
   }
@@ -107,9 +111,19 @@ export class NftReader {
     writer.end(start);
   }
 
-  #has(family: NftFamily, type: number, attributes: readonly Attribute[]): boolean {
+  /** `each` sees what is there. */
+  #has(
+    family: NftFamily,
+    type: number,
+    attributes: readonly Attribute[],
+    each: (reader: AttributeReader) => void = () => {},
+  ): boolean {
     this.#request(family, type, 0, attributes);
-    const refusal = this.#socket.send(this.#writer.bytes, this.#writer.length).refusals[0];
+    const { bytes, length } = this.#writer;
+    const { refusals } = this.#socket.send(bytes, length, (message) => {
+      each(new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end));
+    });
+    const refusal = refusals[0];
     if (refusal === undefined) return true;
     if (refusal.errno === ENOENT) return false;
     const what = `look for kube-proxy's rules in family ${family}`;
@@ -138,4 +152,19 @@ export class NftReader {
       }
     }
   }
+}
+
+/** Reads the attributes of an NFT_MSG_NEWCHAIN; `of` is its table. */
+function readChain(reader: AttributeReader): { of: string; chain: XtChain } {
+  let of = "";
+  let name = "";
+  let base = false;
+  let drops = false;
+  while (reader.next()) {
+    if (reader.type === nft.NFTA_CHAIN_TABLE) of = reader.text();
+    else if (reader.type === nft.NFTA_CHAIN_NAME) name = reader.text();
+    else if (reader.type === nft.NFTA_CHAIN_HOOK) base = true;
+    else if (reader.type === nft.NFTA_CHAIN_POLICY) drops = reader.u32() === nft.NF_DROP;
+  }
+  return { of, chain: { name, base, drops } };
 }

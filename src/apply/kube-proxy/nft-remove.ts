@@ -8,6 +8,7 @@ import { Batch } from "../nftables/batch.ts";
 import * as nft from "../nftables/constants.ts";
 import { type Attribute, writeAttributes } from "../nftables/expressions.ts";
 import { findLeftovers, isKubeProxyChain, type Leftovers, type Xtable } from "./chains.ts";
+import { neededOf } from "./firewall.ts";
 import { NFT_FAMILIES, type NftFamily, type NftReader } from "./nft-read.ts";
 import { NOTHING, type Removal, removalOf } from "./removal.ts";
 
@@ -29,6 +30,8 @@ interface Tools {
   readonly socket: NetlinkSocket;
   readonly reader: NftReader;
   readonly clock: Clock;
+  /** Chains without which a policy would drop stay. */
+  readonly keepNeeded: boolean;
 }
 
 /** Deletes table `kube-proxy` of a family. @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
@@ -47,12 +50,12 @@ export async function removeChains(
   family: NftFamily,
   table: Xtable,
 ): Promise<Removal> {
-  const { reader } = tools;
+  const { reader, keepNeeded } = tools;
   const chains = await reader.chains(family, table);
   if (!chains.some(({ name }) => isKubeProxyChain(table, name))) return NOTHING;
-  const leftovers = await findLeftovers(table, chains, (chain) =>
-    reader.rules(family, table, chain),
-  );
+  const rulesOf = (chain: string) => reader.rules(family, table, chain);
+  const needed = table === "filter" ? await neededOf(chains, rulesOf) : [];
+  const leftovers = await findLeftovers(table, chains, rulesOf, needed, keepNeeded);
   await deleteAll(tools, family, table, leftovers);
   return removalOf(`table ${family} ${table}`, leftovers);
 }

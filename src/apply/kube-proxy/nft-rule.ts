@@ -1,5 +1,5 @@
-/** A rule of iptables-nft, as far as it matters here: where it leads, and its comment. */
-import { type AttributeReader, textOf } from "../netlink/message.ts";
+/** A rule of iptables-nft, as far as it matters here: where it leads, its comment, and the mark it asks for. */
+import type { AttributeReader } from "../netlink/message.ts";
 import * as nft from "../nftables/constants.ts";
 import type { XtRule } from "./chains.ts";
 
@@ -8,6 +8,9 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
   let id = 0n;
   let target: string | undefined;
   let comment: string | undefined;
+  let mark: number | undefined;
+  // What the last expression loaded.
+  let loaded = -1;
   while (reader.next()) {
     if (reader.type === nft.NFTA_RULE_HANDLE) id = reader.u64();
     if (reader.type !== nft.NFTA_RULE_EXPRESSIONS) continue;
@@ -15,10 +18,17 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
     while (list.next()) {
       const { name, data } = readExpression(list.nested());
       if (name === "immediate") target = readVerdict(data) ?? target;
-      else if (name === "match") comment = readComment(data) ?? comment;
+      else if (name === "match") {
+        const match = readMatch(data);
+        if (match.name === "comment") comment = match.text;
+        else if (match.name === "mark") mark = match.first;
+      } else if (name === "meta") loaded = find(data, nft.NFTA_META_KEY)?.u32() ?? -1;
+      else if (name === "cmp" && loaded === nft.NFT_META_MARK) {
+        mark = find(find(data, nft.NFTA_CMP_DATA)?.nested(), nft.NFTA_DATA_VALUE)?.u32host();
+      }
     }
   }
-  return { id, target, comment };
+  return { id, target, comment, mark };
 }
 
 function readExpression(reader: AttributeReader) {
@@ -38,15 +48,22 @@ function readVerdict(immediate: AttributeReader | undefined): string | undefined
   return find(verdict?.nested(), nft.NFTA_VERDICT_CHAIN)?.text();
 }
 
-/** iptables' own comment: struct xt_comment_info { char comment[256] }. */
-function readComment(match: AttributeReader | undefined): string | undefined {
+/**
+ * A match of iptables' own, and its struct: xt_comment_info { char comment[256] }, xt_mark_mtinfo1 { __u32 mark, mask;
+ * __u8 invert }.
+ */
+function readMatch(match: AttributeReader | undefined) {
   let name = "";
-  let text: string | undefined;
+  let text = "";
+  let first = 0;
   while (match?.next()) {
     if (match.type === nft.NFTA_MATCH_NAME) name = match.text();
-    else if (match.type === nft.NFTA_MATCH_INFO) text = textOf(match.bytes, match.start, match.end);
+    else if (match.type === nft.NFTA_MATCH_INFO) {
+      text = match.text();
+      if (match.end - match.start >= 4) first = match.u32host();
+    }
   }
-  return name === "comment" ? text : undefined;
+  return { name, text, first };
 }
 
 /** Goes to the attribute of this type. */

@@ -6,9 +6,11 @@
 import type { Clock } from "../../clock.ts";
 import { OTHER_PROXY_LOOK_MS } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
+import type { Family } from "../../plan/tables.ts";
 import { Reports } from "../../reports.ts";
 import type { Problem, TellProblems } from "../../types.ts";
 import { type Finding, findOtherProxies, type RulesKind } from "./find.ts";
+import { textOfDropping } from "./firewall.ts";
 import type { Removal } from "./removal.ts";
 import { ALL_KINDS, removeKubeProxyRules } from "./remove.ts";
 
@@ -18,15 +20,26 @@ export interface OtherProxiesOptions {
   readonly problems: TellProblems;
   /** Config.removeKubeProxyRules, as of now. */
   readonly remove: () => boolean;
+  /** Config.masqueradeBit, as of now. */
+  readonly masqueradeBit: () => number;
+  /** The node has addresses of this family. */
+  readonly serves: (family: Family) => boolean;
   /** In place of the kernel. */
   readonly find?: () => Promise<readonly Finding[]>;
   readonly removeRules?: (kinds: readonly RulesKind[]) => Promise<Removal>;
 }
 
-/** What is to become of something that was found. */
-type Fate = "told" | "blind" | "unreadable" | "stays" | "goes" | "failed" | "alive";
+/** A finding that is told. */
+interface Known {
+  readonly finding: Finding;
+  readonly fate: Fate;
+  readonly text: string;
+}
 
-const FATES: { readonly [fate in Exclude<Fate, "unreadable">]: string } = {
+/** What is to become of something that was found. */
+type Fate = "told" | "blind" | "unreadable" | "drops" | "stays" | "goes" | "failed" | "alive";
+
+const FATES: { readonly [fate in Exclude<Fate, "unreadable" | "drops">]: string } = {
   told: "it is left alone; of two proxies on a node, whichever translates first wins",
   blind: "look into them by hand, for Sluice cannot",
   stays: "they stay, as configured; whichever proxy translates first wins",
@@ -42,7 +55,7 @@ export class OtherProxies {
   readonly #find: () => Promise<readonly Finding[]>;
   readonly #removeRules: (kinds: readonly RulesKind[]) => Promise<Removal>;
   /** What is there now, and was said. */
-  #known: readonly { readonly finding: Finding; readonly fate: Fate }[] = [];
+  #known: readonly Known[] = [];
   /** Our rules are in the kernel. */
   #synced = false;
   /** Ways that are still to be cleaned, once: what is found in another one came after our own rules. */
@@ -62,7 +75,8 @@ export class OtherProxies {
     this.#log = options.log.from("other-proxies.ts");
     this.#reports = new Reports(options.problems);
     this.#find = options.find ?? (() => findOtherProxies({ clock }));
-    this.#removeRules = options.removeRules ?? ((kinds) => removeKubeProxyRules({ clock }, kinds));
+    this.#removeRules =
+      options.removeRules ?? ((kinds) => removeKubeProxyRules({ clock, keepNeeded: true }, kinds));
   }
 
   /**
@@ -84,7 +98,7 @@ export class OtherProxies {
 
   /** What shares the node with us now, one short text each, for the health body. */
   notices(): readonly string[] {
-    return this.#known.map(({ finding, fate }) => textOf(finding, fate));
+    return this.#known.map(({ text }) => text);
   }
 
   stop(): void {
@@ -114,6 +128,9 @@ export class OtherProxies {
 
   /** Removes what of it was here before us; what is there afterwards. */
   async #clean(found: readonly Finding[]): Promise<readonly Finding[]> {
+    for (const finding of found) {
+      if (isRemnant(finding)) this.#pending.add(finding.kind);
+    }
     const has = (findings: readonly Finding[], kind: RulesKind) =>
       findings.some((finding) => finding.kind === kind);
     const hidden = (kind: RulesKind) => left.some(({ hides }) => hides?.includes(kind));
@@ -139,30 +156,44 @@ export class OtherProxies {
   }
 
   #tell(findings: readonly Finding[]): void {
-    const known = findings.map((finding) => ({ finding, fate: this.#fateOf(finding) }));
-    const before = new Set(this.#known.map(({ finding, fate }) => textOf(finding, fate)));
-    for (const { finding, fate } of known) {
-      const text = textOf(finding, fate);
+    const known = findings.flatMap((finding) => {
+      const fate = this.#fateOf(finding);
+      const text = this.#textOf(finding, fate);
+      return text === undefined ? [] : [{ finding, fate, text }];
+    });
+    const before = new Set(this.notices());
+    for (const { finding, fate, text } of known) {
       // A Problem is said by whoever is told of it.
-      if (before.has(text) || this.#problemOf(finding, fate).length > 0) continue;
+      if (before.has(text) || this.#problemOf(finding, fate, text).length > 0) continue;
       this.#log.warn(`Found ${text}`, { where: finding.parts.join(", ") });
     }
     this.#known = known;
-    this.#reports.set(known.flatMap(({ finding, fate }) => this.#problemOf(finding, fate)));
+    this.#reports.set(
+      known.flatMap(({ finding, fate, text }) => this.#problemOf(finding, fate, text)),
+    );
   }
 
   #fateOf({ kind }: Finding): Fate {
     if (kind === "other") return "told";
-    if (kind === "blind" || kind === "unreadable") return kind;
+    if (kind === "blind" || kind === "unreadable" || kind === "drops") return kind;
     if (!this.#options.remove()) return "stays";
     if (!this.#synced) return "goes";
     return this.#pending.has(kind) ? "failed" : "alive";
   }
 
-  #problemOf(finding: Finding, fate: Fate): Problem[] {
+  /** What to tell of it; undefined if nothing. */
+  #textOf({ what, parts, dropping }: Finding, fate: Fate): string | undefined {
+    if (fate === "unreadable") return `Cannot look for ${what}: ${parts.join("; ")}`;
+    if (fate !== "drops") return `${what}: ${FATES[fate]}`;
+    // Until the first sync it is kube-proxy's own affair.
+    if (dropping === undefined || !this.#synced || !this.#options.serves(dropping.family)) return;
+    return textOfDropping(dropping, this.#options.masqueradeBit());
+  }
+
+  #problemOf(finding: Finding, fate: Fate, text: string): Problem[] {
     const { kind, what, parts } = finding;
     if (fate === "unreadable") {
-      return [{ subject: what, code: "OTHER_PROXY", field: "", message: textOf(finding, fate) }];
+      return [{ subject: what, code: "OTHER_PROXY", field: "", message: text }];
     }
     if (fate !== "failed" && fate !== "alive") return [];
     const where = parts.join(", ");
@@ -174,7 +205,8 @@ export class OtherProxies {
   }
 }
 
-function textOf({ what, parts }: Finding, fate: Fate): string {
-  if (fate === "unreadable") return `Cannot look for ${what}: ${parts.join("; ")}`;
-  return `${what}: ${FATES[fate]}`;
+/** A policy made them necessary, and does no more. */
+function isRemnant(finding: Finding): finding is Finding & { readonly kind: RulesKind } {
+  const { kind, parts, acceptors = [] } = finding;
+  return ALL_KINDS.some((each) => each === kind) && parts.every((part) => acceptors.includes(part));
 }

@@ -16,7 +16,7 @@ export const NOTHING: Removal = { removed: [], notes: [], kept: [], failures: []
 
 /** What became of kube-proxy's chains; `where` is their table. */
 export function removalOf(where: string, leftovers: Leftovers<unknown>): Removal {
-  const { jumps, chains, kept, forwardDrops } = leftovers;
+  const { jumps, chains, kept, missed } = leftovers;
   const removed: string[] = [];
   const notes: string[] = [];
   if (chains.length > 0 || jumps.length > 0) {
@@ -26,9 +26,9 @@ export function removalOf(where: string, leftovers: Leftovers<unknown>): Removal
   if (kept.length > 0) {
     notes.push(`${kept.join(", ")} in ${where} stay: rules that are not kube-proxy's lead there`);
   }
-  if (forwardDrops) {
+  for (const { from, chain, accepts } of missed) {
     notes.push(
-      `The policy of FORWARD in ${where} is DROP, and KUBE-FORWARD, which accepted connections to Services, is gone: other rules must accept them`,
+      `The policy of ${from} in ${where} is DROP, and ${chain}, which accepted ${accepts}, is gone: other rules must accept them`,
     );
   }
   return { removed, notes, kept: kept.map((chain) => `${where} ${chain}`), failures: [] };

@@ -16,6 +16,11 @@ import { NftReader, pauseBy } from "./nft-read.ts";
 import { removeChains, removeTable } from "./nft-remove.ts";
 import { NOTHING, type Removal, together } from "./removal.ts";
 
+export interface RemoveOptions extends LookOptions {
+  /** Chains that accept what the policy of a firewall would drop stay for as long as it would. */
+  readonly keepNeeded: boolean;
+}
+
 export const ALL_KINDS: readonly RulesKind[] = ["nftables", "iptables", "iptables-legacy"];
 
 /**
@@ -23,10 +28,10 @@ export const ALL_KINDS: readonly RulesKind[] = ["nftables", "iptables", "iptable
  * no failure.
  */
 export async function removeKubeProxyRules(
-  options: LookOptions,
+  options: RemoveOptions,
   kinds: readonly RulesKind[] = ALL_KINDS,
 ): Promise<Removal> {
-  const { clock, legacy = legacyTables() } = options;
+  const { clock, legacy = legacyTables(), keepNeeded } = options;
   const done: Removal[] = [];
   const step = async (remove: () => Removal | Promise<Removal>) => {
     done.push(await attempt(remove));
@@ -39,7 +44,7 @@ export async function removeKubeProxyRules(
   });
   await step(async () => {
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
-    const tools = { socket, reader: new NftReader(socket, pauseBy(clock)), clock };
+    const tools = { socket, reader: new NftReader(socket, pauseBy(clock)), clock, keepNeeded };
     try {
       for (const family of FAMILIES_OF_NFT) {
         if (kinds.includes("nftables")) await step(() => removeTable(tools, family));
@@ -58,7 +63,7 @@ export async function removeKubeProxyRules(
       if (used.length > 0 && !(await tables.usable())) {
         return { ...NOTHING, notes: [`${BLIND}: ${legacyTable(tables, used.join(", "))}`] };
       }
-      for (const table of used) await step(() => removeLegacy(tables, table));
+      for (const table of used) await step(() => removeLegacy(tables, table, keepNeeded));
       return NOTHING;
     });
   }

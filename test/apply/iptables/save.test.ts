@@ -16,7 +16,20 @@ test.each([
   },
 ])("a saved rule $rule leads to $target", ({ rule, target, comment }) => {
   const { rules } = parseSaved(`*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING ${rule}\nCOMMIT\n`);
-  expect(rules.get("PREROUTING")).toEqual([{ id: rule, target, comment }]);
+  expect(rules.get("PREROUTING")).toMatchObject([{ id: rule, target, comment }]);
+});
+
+test("what iptables -S prints of a chain is read alike, and so is the mark that a rule asks for", () => {
+  const rule = "-m mark --mark 0x4000/0x4000 -j ACCEPT";
+  expect(parseSaved(`-P FORWARD DROP\n-A FORWARD ${rule}\n-N MINE\n`)).toEqual({
+    chains: [
+      { name: "FORWARD", base: true, drops: true },
+      { name: "MINE", base: false, drops: false },
+    ],
+    rules: new Map([
+      ["FORWARD", [{ id: rule, target: "ACCEPT", comment: undefined, mark: 0x4000 }]],
+    ]),
+  });
 });
 
 test("chains of users have no policy, and an empty rule is a rule", () => {
@@ -28,7 +41,9 @@ test("chains of users have no policy, and an empty rule is a rule", () => {
     { name: "INPUT", base: true, drops: false },
     { name: "MINE", base: false, drops: false },
   ]);
-  expect(rules.get("MINE")).toEqual([{ id: "", target: undefined, comment: undefined }]);
+  expect(rules.get("MINE")).toEqual([
+    { id: "", target: undefined, comment: undefined, mark: undefined },
+  ]);
 });
 
 test("what is to go is emptied, then no longer led to, then deleted, in one piece", () => {
@@ -36,7 +51,7 @@ test("what is to go is emptied, then no longer led to, then deleted, in one piec
     jumps: [{ chain: "OUTPUT", id: '-m comment --comment "kubernetes x" -j A' }],
     chains: ["A", "B"],
     kept: ["C"],
-    forwardDrops: false,
+    missed: [],
   };
   expect(printRemoval("nat", leftovers)).toBe(
     '*nat\n:A - [0:0]\n:B - [0:0]\n-D OUTPUT -m comment --comment "kubernetes x" -j A\n-X A\n-X B\nCOMMIT\n',

@@ -64,6 +64,8 @@ class Node {
       log,
       problems: (events) => this.problems.report(events),
       remove: () => this.remove,
+      masqueradeBit: () => 14,
+      serves: (family) => family === 4,
       find: async () => {
         this.looks++;
         if (this.defect !== undefined) throw this.defect;
@@ -184,6 +186,66 @@ describe("rules that come after ours", () => {
       expect(node.rules.notices()).toEqual([]);
     },
   );
+});
+
+describe("a policy of a firewall that drops", () => {
+  const drops = (works: boolean, family: 4 | 6 = 4): Finding => ({
+    kind: "drops",
+    what: "FORWARD",
+    parts: ["table ip filter"],
+    dropping: {
+      from: "FORWARD",
+      chain: "KUBE-FORWARD",
+      accepts: "forwarded packets of Services",
+      drops: true,
+      there: works,
+      works,
+      mark: works ? 0x4000 : undefined,
+      family,
+      legacy: false,
+      where: "table ip filter",
+    },
+  });
+
+  test.each([{ works: true }, { works: false }])(
+    "is said once our rules are there, with the rules that are missing, and is a notice as long as it lasts: %o",
+    async ({ works }) => {
+      const node = new Node([drops(works)]);
+      await node.rules.look();
+      expect(node.lines).toEqual([]);
+      await node.rules.afterFirstSync();
+      await node.minute();
+      expect(node.removals).toEqual([]);
+      expect(node.lines).toHaveLength(1);
+      expect(node.lines[0]).toMatch(/^W Found the policy of FORWARD in table ip filter is DROP: /);
+      expect(node.rules.notices().join()).toContain("iptables -A FORWARD -m mark");
+      expect(node.problems.list()).toEqual([]);
+      node.findings = [];
+      await node.minute();
+      expect(node.rules.notices()).toEqual([]);
+    },
+  );
+
+  test("matters in families of the node only", async () => {
+    const node = new Node([drops(true, 6)]);
+    await node.rules.afterFirstSync();
+    expect([node.lines, node.rules.notices()]).toEqual([[], []]);
+  });
+
+  test("and does no more gives up the chain that accepted, which no living kube-proxy is taken for", async () => {
+    const part = "table ip filter KUBE-FORWARD";
+    const remnant: Finding = { ...CHAINS, parts: [part], acceptors: [part] };
+    const node = new Node([CHAINS]);
+    await node.rules.afterFirstSync();
+    node.findings = [remnant];
+    await node.minute();
+    expect(node.removals).toEqual([["iptables"], ["iptables"]]);
+    expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
+    node.findings = [{ ...CHAINS, parts: [...CHAINS.parts, part], acceptors: [part] }];
+    await node.minute();
+    expect(node.removals).toHaveLength(2);
+    expect(node.problems.list()).toHaveLength(1);
+  });
 });
 
 describe("another proxy", () => {

@@ -42,6 +42,7 @@ beforeEach(() => {
       run(tool, "-t", table, "-X");
     }
     run(tool, "-P", "FORWARD", "ACCEPT");
+    run(tool, "-P", "INPUT", "ACCEPT");
   }
 });
 
@@ -66,7 +67,7 @@ function saved(...tools: string[]): string {
 
 const restore = (tool: string, text: string) => pipe(text, `${tool}-restore`, "--noflush");
 const look = () => findOtherProxies({ clock });
-const remove = () => removeKubeProxyRules({ clock });
+const remove = (keepNeeded = false) => removeKubeProxyRules({ clock, keepNeeded });
 
 describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
   const [four, six] = [`iptables-${variant}`, `ip6tables-${variant}`] as const;
@@ -129,6 +130,57 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     const { notes } = await remove();
     expect(notes).toHaveLength(1);
     expect(notes[0]).toMatch(/^The policy of FORWARD in .* is DROP, and KUBE-FORWARD/);
+    expect(saved(four)).not.toContain("KUBE-");
+  });
+
+  test("that accept what a policy drops stay as long as it does, and no other one", async () => {
+    restore(four, FOREIGN);
+    const foreign = saved(four);
+    run(four, "-P", "FORWARD", "DROP");
+    run(four, "-P", "INPUT", "DROP");
+    restore(four, RULES);
+    run(four, "-A", "KUBE-NODEPORTS", "-p", "tcp", "--dport", "30123", "-j", "ACCEPT");
+    const { kept, notes, failures } = await remove(true);
+    expect({ kept, notes, failures }).toEqual({ kept: [], notes: [], failures: [] });
+    const left = saved(four).replaceAll(/-m comment --comment "[^"]*" /g, "");
+    expect(left.match(/.*KUBE-(FORWARD|NODEPORTS|SERVICES|PROXY|POSTROUTING).*/g)).toEqual([
+      ":KUBE-FORWARD - [0:0]",
+      ":KUBE-NODEPORTS - [0:0]",
+      "-A INPUT -j KUBE-NODEPORTS",
+      "-A FORWARD -j KUBE-FORWARD",
+      "-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT",
+      "-A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+      "-A KUBE-NODEPORTS -p tcp -m tcp --dport 30123 -j ACCEPT",
+    ]);
+    // They are no rules of a kube-proxy that lives.
+    const found = await look();
+    expect(found.map((finding) => finding.kind)).toEqual(["drops", "drops"]);
+    expect(found.map(({ dropping }) => dropping)).toMatchObject([
+      { from: "FORWARD", works: true, mark: 0x4000, legacy: variant === "legacy", family: 4 },
+      { from: "INPUT", works: true },
+    ]);
+    expect((await remove(true)).removed).toEqual([]);
+    run(four, "-P", "FORWARD", "ACCEPT");
+    run(four, "-P", "INPUT", "ACCEPT");
+    const [finding, ...others] = await look();
+    expect(others).toEqual([]);
+    expect(finding?.kind).toBe(kind);
+    expect(finding?.acceptors).toEqual(finding?.parts ?? []);
+    expect((await remove(true)).removed).toHaveLength(1);
+    expect(saved(four)).toBe(foreign);
+  });
+
+  test("go where nothing leads to what accepts, or it accepts nothing", async () => {
+    restore(four, RULES);
+    run(four, "-P", "FORWARD", "DROP");
+    run(four, "-P", "INPUT", "DROP");
+    run(four, "-F", "FORWARD");
+    await remove(true);
+    expect(saved(four)).not.toContain("KUBE-");
+    expect((await look()).map(({ dropping }) => dropping)).toMatchObject([
+      { from: "FORWARD", there: false, works: false },
+      { from: "INPUT", there: false, works: false },
+    ]);
   });
 });
 
@@ -190,7 +242,11 @@ describe("legacy tables", () => {
     expect(others).toEqual([]);
     expect(finding?.kind).toBe("blind");
     expect(finding?.what).toContain("the tools to look into them are not installed");
-    const { notes, removed, failures } = await removeKubeProxyRules({ clock, legacy });
+    const { notes, removed, failures } = await removeKubeProxyRules({
+      clock,
+      legacy,
+      keepNeeded: false,
+    });
     expect({ removed, failures }).toEqual({ removed: [], failures: [] });
     expect(notes.join()).toContain("the tools to look into them are not installed");
     expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");
@@ -241,7 +297,7 @@ describe("legacy tables", () => {
         parts: [expect.stringMatching(new RegExp(said))],
         hides: ["iptables-legacy"],
       });
-      const { failures } = await removeKubeProxyRules({ clock, legacy });
+      const { failures } = await removeKubeProxyRules({ clock, legacy, keepNeeded: false });
       expect(failures.length).toBeGreaterThan(0);
       expect(run("nft", "list", "tables")).not.toContain("ip kube-proxy");
       expect(saved("iptables-nft", "ip6tables-legacy")).not.toContain("KUBE-SERVICES");
@@ -255,7 +311,7 @@ describe("legacy tables", () => {
     const broken = new LegacyTables(4, { folders: ["/usr/sbin"] });
     broken.restore = (table) =>
       new LegacyTables(4).restore(table, `*${table}\n-X NOBODY\nCOMMIT\n`);
-    const { failures } = await removeKubeProxyRules({ clock, legacy: [broken] });
+    const { failures } = await removeKubeProxyRules({ clock, legacy: [broken], keepNeeded: false });
     expect(failures).toHaveLength(3);
     expect(failures[0]).toMatchObject({ code: "TOOL_FAILED" });
     expect(failures[0]?.message).toMatch(

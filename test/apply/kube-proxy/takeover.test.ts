@@ -67,11 +67,11 @@ async function putRules(mode: string): Promise<() => Promise<string>> {
 }
 
 /** Connections to every target, one after the other, until told to stop; those that went wrong. */
-function keepConnecting() {
+function keepConnecting(targets = TARGETS) {
   let running = true;
   let done = 0;
   const failed: string[] = [];
-  const all = TARGETS.map(async (target) => {
+  const all = targets.map(async (target) => {
     while (running) {
       const { outcome } = await connect(world, target);
       done += 1;
@@ -89,6 +89,59 @@ function keepConnecting() {
 }
 
 const SOME = 200;
+
+/** Connections whose first packet kube-proxy's rules accept by its mark, and all others by their connection. */
+const FORWARDED = TARGETS.filter(({ from }) => from === "outside");
+
+describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", (mode) => {
+  const policy = async (verdict: "DROP" | "ACCEPT") => {
+    for (const family of FAMILIES) {
+      const tool = mode.replace("ip", family === 4 ? "ip" : "ip6");
+      const change = verdict === "DROP" ? "-A" : "-D";
+      await world.run("node1", [tool, "-P", "FORWARD", verdict]);
+      // As network plugins do.
+      const pods = ["-s", CLUSTER_CIDR[family], "-j", "ACCEPT"];
+      await world.run("node1", [tool, change, "FORWARD", ...pods]);
+    }
+  };
+
+  test("what was open goes on, and what is new is accepted; the chain that does it goes with the policy", async () => {
+    const left = await putRules(mode);
+    const chains = async () => [...new Set((await left()).match(/^:KUBE-\S+/gm))].join();
+    await policy("DROP");
+    const open = await Promise.all(
+      FORWARDED.map((target) => connect(world, target, { hold: true })),
+    );
+    const traffic = keepConnecting(FORWARDED);
+    try {
+      await program.start(DEFAULT_FLAGS);
+      expect(await eventually(chains, (names) => names === ":KUBE-FORWARD")).toBe(":KUBE-FORWARD");
+      const sofar = traffic.done();
+      await eventually(
+        async () => traffic.done(),
+        (done) => done > sofar + SOME,
+      );
+    } finally {
+      expect(await traffic.stop()).toEqual([]);
+    }
+    for (const { handle = -1 } of open) {
+      expect((await world.board.ask(handle)).outcome).toBe("answered");
+      await world.board.hangup(handle);
+    }
+    expect(await chains()).toBe(":KUBE-FORWARD");
+    expect(program.log()).toContain(
+      `stays to accept forwarded packets of Services, but nobody makes it after a reboot; add rules that do: ${mode.replace("-nft", "")} -A FORWARD`,
+    );
+    const { body } = await program.get("/sluice/v1/problems");
+    expect(body).not.toContain("OTHER_PROXY");
+    await program.stop();
+    await policy("ACCEPT");
+    await program.start(DEFAULT_FLAGS);
+    expect(await eventually(left, (text) => text === "")).toBe("");
+    await program.stop();
+    await execute(world.inside("node1", [BINARY, "--cleanup"]));
+  });
+});
 
 describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
   "after kube-proxy in mode %s",
