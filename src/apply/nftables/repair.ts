@@ -143,7 +143,8 @@ export class Repair {
     list: OperationList,
     receipt: Extract<Receipt, { readonly ok: false }>,
   ): readonly OperationList[] | undefined {
-    if (receipt.transient || receipt.drifted === true) return undefined;
+    const { transient, drifted, error } = receipt;
+    if (transient || drifted === true || error.code !== "NETLINK_REFUSED") return undefined;
     const owners = ownersOf(list);
     const culprit = owners.length === 1 ? owners[0] : receipt.owner;
     if (culprit === undefined) {
@@ -152,7 +153,7 @@ export class Repair {
     }
     if (culprit === OWNER_ADOPTED || !owners.includes(culprit)) return undefined;
     disown(this.#options.socket, core, culprit);
-    this.#refused.set(culprit, receipt.error);
+    this.#refused.set(culprit, error);
     return [list];
   }
 
