@@ -70,6 +70,13 @@ export const LAYERS: readonly Layer[] = [
     because: "the one place that asks for the time; everybody else is given a Clock",
   },
   {
+    path: "src/stderr.ts",
+    from: [...COMMON, "src/libc.ts"],
+    outside: ["node:"],
+    pure: false,
+    because: "it writes bytes, whatever they say",
+  },
+  {
     path: "src/log.ts",
     from: COMMON,
     outside: ["node:"],
