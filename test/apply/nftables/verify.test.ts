@@ -360,6 +360,7 @@ test("what is touched while a repair is under way is not forgotten when that fai
   };
   world.verify();
   expect(await world.sync()).toBe(false);
+  world.clock.soon = soon;
   expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });
   expect(await world.mend()).toMatchObject({ changes: 2 });
   expect(kernel()).toEqual(whole);
