@@ -151,13 +151,16 @@ export class Surroundings {
   }
 
   async #attachEvents(): Promise<void> {
-    const { access, events, clock, log } = this.#options;
+    const { access, events, clock, log, proxy } = this.#options;
     if (access === undefined || this.#stopped) return;
     await events.attach(async () => {
       const { ApiEventRecorder } = await import("./watch/event-recorder.ts");
       const { hostname } = await import("node:os");
       const { random } = Math;
-      return new ApiEventRecorder({ access, clock, log, random, hostname: hostname() });
+      return new ApiEventRecorder({
+        ...{ access, clock, log, random, hostname: hostname() },
+        onDropped: () => proxy.observers.metrics.eventDropped(),
+      });
     });
   }
 

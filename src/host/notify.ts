@@ -55,11 +55,6 @@ export class Notifier {
     this.#say(`READY=1\nSTATUS=${onOneLine(status)}`);
   }
 
-  /** One line for `systemctl status`. */
-  status(text: string): void {
-    this.#say(`STATUS=${onOneLine(text)}`);
-  }
-
   /** The service ends of its own accord; nothing is said after that. */
   stopping(): void {
     this.#say("STOPPING=1");

@@ -75,6 +75,10 @@ export class Metrics {
     },
     LATENCY_BUCKETS,
   );
+  readonly #eventsDropped = new Counter({
+    name: "sluice_events_dropped_total",
+    help: "Events that nobody will see: refused by the API server, or pushed out by newer ones",
+  });
   readonly #elements = new Gauge({
     name: "sluice_elements",
     help: "Elements in the kernel by table",
@@ -154,6 +158,11 @@ export class Metrics {
     this.#kubeproxy.flowsChecked(report);
   }
 
+  /** An Event will reach nobody. */
+  eventDropped(): void {
+    this.#eventsDropped.add(1);
+  }
+
   /** A health probe was answered. */
   answered(probe: "healthz" | "livez", code: number): void {
     this.#kubeproxy.answered(probe, code);
@@ -180,6 +189,7 @@ export class Metrics {
       this.#transactions,
       this.#repairs,
       this.#repairDuration,
+      this.#eventsDropped,
       this.#elements,
       this.#healthy,
       this.#services,

@@ -5,7 +5,6 @@ export class Problems {
   readonly #bySubject = new Map<string, Map<string, Problem>>();
   readonly #onBegin: (problem: Problem) => void;
   readonly #onEnd: (problem: Problem) => void;
-  #count = 0;
 
   /**
    * `onBegin` is called for a problem that is new or says something else than before, `onEnd` for one that is over:
@@ -14,10 +13,6 @@ export class Problems {
   constructor(onBegin: (problem: Problem) => void, onEnd: (problem: Problem) => void = () => {}) {
     this.#onBegin = onBegin;
     this.#onEnd = onEnd;
-  }
-
-  get count(): number {
-    return this.#count;
   }
 
   /** What ends and begins again with the same words in one call is not said anew. */
@@ -63,7 +58,6 @@ export class Problems {
     this.#bySubject.set(problem.subject, known);
     const before = known.get(keyOf(problem));
     known.set(keyOf(problem), problem);
-    if (before === undefined) this.#count++;
     if ((before?.message ?? last) !== problem.message) this.#onBegin(problem);
   }
 
@@ -78,7 +72,6 @@ export class Problems {
   #delete(problem: Problem): void {
     const known = this.#bySubject.get(problem.subject);
     if (!known?.delete(keyOf(problem))) return;
-    this.#count--;
     if (known.size === 0) this.#bySubject.delete(problem.subject);
   }
 }

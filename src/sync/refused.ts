@@ -18,10 +18,6 @@ export class RefusedOwners {
     this.#retry = retry;
   }
 
-  get count(): number {
-    return this.#refusals.size;
-  }
-
   /** The kernel refused an element of this owner just now. */
   add(owner: number): void {
     const before = this.#refusals.get(owner);

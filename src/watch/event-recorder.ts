@@ -16,6 +16,8 @@ export interface EventRecorderOptions extends EventSenderOptions {
   readonly log: Logger;
   /** The machine's own name, whatever the Node is called. */
   readonly hostname: string;
+  /** Nobody will see an Event: it was refused, or pushed out by newer ones. */
+  readonly onDropped: () => void;
 }
 
 /** What waits behind the one that is being sent; then the oldest is dropped. */
@@ -35,7 +37,6 @@ export class ApiEventRecorder implements EventRecorder {
   readonly #sender: EventSender;
   readonly #recent = new RecentSeries();
   #queue: Series[] = [];
-  #dropped = 0;
   #lastUnique = 0n;
   #cancelSweep: (() => void) | undefined;
   #endRest = () => {};
@@ -51,11 +52,6 @@ export class ApiEventRecorder implements EventRecorder {
     this.#log = options.log.from("events");
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MS_MAX, clock, random });
     this.#sender = new EventSender(options);
-  }
-
-  /** How many Events nobody will see: refused, or pushed out by newer ones. */
-  get dropped(): number {
-    return this.#dropped;
   }
 
   record(event: KubeEvent, at: number = this.#options.clock.now()): void {
@@ -166,7 +162,7 @@ export class ApiEventRecorder implements EventRecorder {
   #drop(series: Series, error: string, status?: number): void {
     this.#settle(series);
     series.prompt = false;
-    this.#dropped += 1;
+    this.#options.onDropped();
     if (this.#saidLoss) return;
     this.#saidLoss = true;
     this.#log.warn("An Event is lost, and nothing else; more of them are counted but not said", {

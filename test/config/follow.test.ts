@@ -95,7 +95,7 @@ function replace(body: string): void {
 const took = (count: number) =>
   until(`${count} were taken up`, () => taken.length === count, clock);
 const troubled = (count: number) =>
-  until(`${count} problems`, () => problems.count === count, clock);
+  until(`${count} problems`, () => problems.list().length === count, clock);
 
 describe("a change is taken up that comes by", () => {
   test("a rename over the file", async () => {
@@ -148,7 +148,7 @@ describe("a change is taken up that comes by", () => {
     expect(begun[0]).toEndWith("; the last good configuration stays");
     replace("oomScoreAdj: 5");
     await took(1);
-    expect(problems.count).toBe(0);
+    expect(problems.list()).toHaveLength(0);
   });
 
   test("turning the links of a ConfigMap volume, again and again", async () => {

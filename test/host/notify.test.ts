@@ -56,15 +56,14 @@ describe.each(["a path", "an abstract name"])("a supervisor on %s", (kind) => {
     if (kind === "an abstract name") path = `@sluice-test-${process.pid}-${directory}`;
   });
 
-  test("hears that the service is ready, how it is, and that it stops; no more after that", async () => {
+  test("hears that the service is ready, in one line, and that it stops; no more after that", async () => {
     const { heard, close } = supervisor(path);
     const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: path });
     expect(heard()).toEqual([]);
-    one.ready("100 Services");
-    one.status("two\nlines");
+    one.ready("100\nServices");
     one.stopping();
-    one.status("late");
-    expect(heard()).toEqual(["READY=1\nSTATUS=100 Services", "STATUS=two lines", "STOPPING=1"]);
+    one.ready("late");
+    expect(heard()).toEqual(["READY=1\nSTATUS=100 Services", "STOPPING=1"]);
     expect(lines).toEqual([]);
     close();
   });
@@ -120,13 +119,13 @@ test("without a supervisor nothing is said, nor complained of", async () => {
 test("a supervisor that does not listen is complained of once, and hears the rest when it does", async () => {
   const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: path });
   one.ready("");
-  one.status("");
+  one.ready("");
   expect(lines).toEqual([
     'W Could not tell systemd how the service is message="READY=1\\nSTATUS=" errno=2',
   ]);
   const { heard, close } = supervisor(path);
-  one.status("back");
-  expect(heard()).toEqual(["STATUS=back"]);
+  one.ready("back");
+  expect(heard()).toEqual(["READY=1\nSTATUS=back"]);
   close();
 });
 

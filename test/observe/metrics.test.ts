@@ -198,6 +198,12 @@ test("what follows a commit and fails is a cleanup failure in both families", as
   expect(await lines()).toContain(`${name}{ip_family="IPv6"} 1`);
 });
 
+test("an Event that nobody will see is counted", async () => {
+  expect(await lines()).toContain("sluice_events_dropped_total 0");
+  metrics.eventDropped();
+  expect(await lines()).toContain("sluice_events_dropped_total 1");
+});
+
 test("answers of health probes are counted by code", async () => {
   metrics.answered("healthz", 503);
   metrics.answered("livez", 200);
