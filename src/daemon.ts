@@ -10,9 +10,9 @@ import { type Resolved, resolveConfig } from "./config/resolve.ts";
 import type { Core } from "./core/core.ts";
 import { createCore } from "./core/create.ts";
 import { createBackend } from "./dataplane.ts";
+import { HostSettings } from "./host/host-settings.ts";
 import { initializeHost } from "./host/initialize.ts";
 import { Notifier } from "./host/notify.ts";
-import { HostSettings } from "./host/settings.ts";
 import { createLogger, type LogRoot, logSettings } from "./log.ts";
 import { MemoryKeeper, releaseProgramText } from "./memory.ts";
 import { EventOutbox } from "./observe/event-outbox.ts";
@@ -42,7 +42,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const core = await loadCore(nodeName);
   releaseProgramText();
 
-  const observers = new Observers({ config, core, clock, log: log.from("observers.ts") });
+  const observers = new Observers({ config, core, clock, log });
   const { createSource, access } = await prepareSource({
     ...{ config, core, clock, nodeName },
     random: Math.random,

@@ -41,7 +41,9 @@ export class Observers {
   #serving = false;
   #failing = false;
 
-  constructor({ config, core, clock, log }: ObserversOptions) {
+  constructor(options: ObserversOptions) {
+    const { config, core, clock } = options;
+    const log = options.log.from("observers.ts");
     this.#core = core;
     this.#clock = clock;
     this.#log = log;

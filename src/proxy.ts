@@ -101,10 +101,7 @@ export class RunningProxy {
       core,
       clock,
       log,
-      report: (report) => {
-        observers.metrics.flowsChecked(report);
-        log.debug(2, "Looked for connections that lead to nobody", { ...report });
-      },
+      report: (report) => observers.metrics.flowsChecked(report),
     });
     this.#repairs = new Repairs({ clock, log, repair: () => this.#repair() });
     const first = Promise.withResolvers<void>();

@@ -11,7 +11,7 @@ import type { ConfigFollower } from "./config/follow.ts";
 import type { Resolved } from "./config/resolve.ts";
 import type { Config } from "./config.ts";
 import { messageOf } from "./errors.ts";
-import type { HostSettings } from "./host/settings.ts";
+import type { HostSettings } from "./host/host-settings.ts";
 import { type LogRoot, logSettings } from "./log.ts";
 import type { EventOutbox } from "./observe/event-outbox.ts";
 import {

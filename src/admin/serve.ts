@@ -33,7 +33,8 @@ export interface Listener {
 
 /** Listens, now or later; never throws. */
 export function listen(options: ListenOptions): Listener {
-  const { name, hostname, clock, log, problems } = options;
+  const { name, hostname, clock, problems } = options;
+  const log = options.log.from("serve.ts");
   const about = {
     subject: printHostPort(hostname, options.port),
     code: "LISTEN_FAILED",

@@ -53,7 +53,7 @@ export interface RunningAdmin {
  */
 export function startAdmin(options: AdminOptions): RunningAdmin {
   const { view, metrics, healthChecks, problems } = options;
-  const log = options.log.from("admin");
+  const log = options.log.from("start.ts");
   const onError = (error: unknown) => {
     log.error("Could not answer a request", error);
     if (error instanceof SluiceError && error.code === "CORE_ABORT") options.onFatal(error);

@@ -38,9 +38,12 @@ export class Notifier {
     const watched = take(environment, "WATCHDOG_PID") ?? `${pid}`;
     this.#address = path === undefined ? undefined : sockaddr(path);
     if (path !== undefined && this.#address === undefined) {
-      log.warn("Cannot tell systemd anything: NOTIFY_SOCKET must be a path or an abstract name", {
-        value: path,
-      });
+      this.#log.warn(
+        "Cannot tell systemd anything: NOTIFY_SOCKET must be a path or an abstract name",
+        {
+          value: path,
+        },
+      );
     }
     if (this.#address === undefined || !(periodMs > 0) || watched !== `${pid}`) return;
     const beat = () => {

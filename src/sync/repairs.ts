@@ -38,6 +38,7 @@ const EVERYTHING = "everything";
 
 export class Repairs {
   readonly #options: RepairsOptions;
+  readonly #log: Logger;
   readonly #fights = new Map<string, Fight>();
   /** What the next repair will cover, and when it is due. */
   readonly #pending = new Set<string>();
@@ -45,11 +46,12 @@ export class Repairs {
 
   constructor(options: RepairsOptions) {
     this.#options = options;
+    this.#log = options.log.from("repairs.ts");
   }
 
   /** Somebody else touched something of ours just now. */
   changed({ what, by, objects }: ForeignChange): void {
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
     const now = clock.monotonic();
     let soonest = Number.POSITIVE_INFINITY;
     let repairs = 0;
@@ -66,7 +68,7 @@ export class Repairs {
     this.#next?.cancel();
     const wait = Math.max(0, soonest - now);
     if (wait > REPAIR_WAIT_MS) {
-      log.warn("Somebody else keeps changing our rules; the next repair has to wait", {
+      this.#log.warn("Somebody else keeps changing our rules; the next repair has to wait", {
         ...{ what, by, repairs },
         waitMs: Math.round(wait),
       });
@@ -117,7 +119,11 @@ function interval({ inARow }: Fight): number {
 }
 
 /** Says what others did and what became of it; at -v 2 only where nothing was amiss. */
-export function sayRepair(log: Logger, { change, changes, amiss, durationMs }: RepairReport): void {
+export function sayRepair(
+  root: Logger,
+  { change, changes, amiss, durationMs }: RepairReport,
+): void {
+  const log = root.from("repairs.ts");
   const { what, by } = change;
   const fields = { what, by, ...(changes > 1 && { changes }) };
   const put = Object.entries(amiss).map(([object, count]) => `${count} ${object}`);

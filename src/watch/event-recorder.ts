@@ -49,7 +49,7 @@ export class ApiEventRecorder implements EventRecorder {
   constructor(options: EventRecorderOptions) {
     const { clock, random } = options;
     this.#options = options;
-    this.#log = options.log.from("events");
+    this.#log = options.log.from("event-recorder.ts");
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MS_MAX, clock, random });
     this.#sender = new EventSender(options);
   }

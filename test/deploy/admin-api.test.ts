@@ -32,7 +32,7 @@ test("a code that somewhere becomes a problem is among the problems", () => {
     "src/apply/kube-proxy/other-proxies.ts",
     "src/config/follow.ts",
     "src/core/problems.ts",
-    "src/host/settings.ts",
+    "src/host/host-settings.ts",
     "src/state/claims.ts",
     "src/sync/clients.ts",
     "src/watch/manifest-file.ts",

@@ -48,6 +48,7 @@ const DUMPS_MAX = 5;
 
 export class Flows {
   readonly #options: FlowsOptions;
+  readonly #log: Logger;
   readonly #openSockets: () => FlowSockets;
   #sockets: FlowSockets | undefined;
   #scheduled = false;
@@ -57,6 +58,7 @@ export class Flows {
 
   constructor(options: FlowsOptions) {
     this.#options = options;
+    this.#log = options.log.from("flows.ts");
     this.#openSockets = options.open ?? openSockets;
   }
 
@@ -83,7 +85,8 @@ export class Flows {
   }
 
   async #pass(): Promise<void> {
-    const { core, clock, log, report } = this.#options;
+    const { core, clock, report } = this.#options;
+    const log = this.#log;
     const started = clock.monotonic();
     this.#passing = true;
     let failed = false;
@@ -91,7 +94,10 @@ export class Flows {
       const dumps = core.flows.begin();
       for (const family of [4, 6] as const) {
         const own = dumps.filter((dump) => dump.family === family);
-        if (own.length > 0) report(await this.#passFamily(family, own));
+        if (own.length === 0) continue;
+        const passed = await this.#passFamily(family, own);
+        log.debug(2, "Looked for connections that lead to nobody", { ...passed });
+        report(passed);
       }
       log.again(CANNOT);
     } catch (error) {

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ConntrackSettings } from "../../src/config.ts";
+import { HostSettings } from "../../src/host/host-settings.ts";
 import { INITIALIZED, initializeHost } from "../../src/host/initialize.ts";
 import { KernelFiles } from "../../src/host/kernel-files.ts";
-import { HostSettings } from "../../src/host/settings.ts";
 import { SYSCTL_LOOK_MS } from "../../src/limits.ts";
 import { Problems } from "../../src/observe/problems.ts";
 import { inFreshNetns } from "../apply/netns.ts";

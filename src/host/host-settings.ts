@@ -40,7 +40,7 @@ export class HostSettings {
 
   constructor({ clock, log, problems, files = new KernelFiles() }: HostSettingsOptions) {
     this.#clock = clock;
-    this.#log = log.from("settings.ts");
+    this.#log = log.from("host-settings.ts");
     this.#tell = problems;
     this.#files = files;
   }
