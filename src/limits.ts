@@ -33,10 +33,10 @@ export const AFFINITY_REST_FACTOR = 4;
  * share it: the kernel walks its whole table for one, 0.3 s on end where it holds 1,000,000.
  */
 export const FLOWS_DELAY_MS = 10;
-/** Rules of other proxies are looked for again after so long. */
-export const OTHER_PROXY_LOOK_MS = 60_000;
 /** Passes rest for so many times what the last one took. */
 export const FLOWS_REST_FACTOR = 4;
+/** Rules of other proxies are looked for again after so long. */
+export const OTHER_PROXY_LOOK_MS = 60_000;
 
 /** How long a connection to the API server may take to come up, TLS included. */
 export const CONNECT_TIMEOUT_MS = 10_000;

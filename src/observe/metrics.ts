@@ -153,7 +153,7 @@ export class Metrics {
     this.#kubeproxy.cleanupFailed();
   }
 
-  /** The flows of UDP of a family were looked through. */
+  /** The connections of a family were looked through. */
   flowsChecked(report: FlowsReport): void {
     this.#kubeproxy.flowsChecked(report);
   }

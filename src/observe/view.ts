@@ -1,4 +1,4 @@
-/** All that health, metrics and the admin API may see: facts, read only. main.ts provides them. */
+/** All that health, metrics and the admin API may see: facts, read only. src/view.ts provides them. */
 import type { Config } from "../config.ts";
 import type { TableName } from "../plan/tables.ts";
 import type { SyncReport } from "../sync/loop.ts";

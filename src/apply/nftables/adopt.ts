@@ -142,9 +142,9 @@ function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
 }
 
 /**
- * Hands all elements to the core; returns how many, and the tables that have one without a key. `action` sees every action that they use. Large tables of
- * slots are read by key where that finds them all; a kernel that does not say how many there are (before 6.17)
- * is trusted not to have more than the frontends choose from.
+ * Hands all elements to the core; returns how many, and the tables that have one without a key. `action` sees
+ * every action that they use. Large tables of slots are read by key where that finds them all; a kernel that does
+ * not say how many there are (before 6.17) is trusted not to have more than the frontends choose from.
  */
 export function adoptElements(
   socket: Netlink,

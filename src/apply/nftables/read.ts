@@ -17,8 +17,8 @@ import { TABLE } from "./names.ts";
 import { readComment } from "./userdata.ts";
 
 /**
- * Dumps are repeated when anybody changed any table meanwhile, this many times. The last one counts even so:
- * our own table is changed by nobody else, and a node where others never rest must be able to start.
+ * Dumps are repeated when anybody changed any table meanwhile, this many times. The last one counts even so: it is
+ * hardly ever our own table that somebody else changes, and a node where others never rest must be able to start.
  */
 const DUMP_ATTEMPTS = 10;
 
