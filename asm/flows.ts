@@ -128,9 +128,9 @@ function isStale(frontend: usize, size: u32): i32 {
   const endpoints = load<u32>(frontend, FRONTEND_COUNT);
   if (endpoints == UNKNOWN) return 0;
   if (destinationPort == sourcePort && sameBytes(destination, source, size)) {
-    // Never translated: a way of its own while there are no endpoints, a black hole when there are. A connection of
-    // TCP would be one to somebody else.
-    return protocol == PROTOCOL_UDP && endpoints > 0 ? 1 : 0;
+    // Never translated: a way of its own while there are no endpoints, a black hole when there are. Should it be one to
+    // somebody else, its next packet begins it anew.
+    return endpoints > 0 ? 1 : 0;
   }
   return isServedBy(frontend, source, sourcePort) ? 0 : 1;
 }

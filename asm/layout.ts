@@ -153,4 +153,3 @@ export const FLOWS_CHUNK_CUT: i32 = 4; // the chunk ends within a message
 export const NFGENMSG: i32 = 4;
 /** enum ip_conntrack_status */
 export const IPS_SEEN_REPLY: i32 = 2;
-export const IPS_DST_NAT: i32 = 32;

@@ -51,9 +51,18 @@ export function releaseGarbage(): void {
   Bun.gc(true);
 }
 
-/** Drops the program's own text from resident memory. It is never written to, so nothing can be lost. */
+/**
+ * Drops the program's own text from resident memory. It is never written to, so nothing can be lost. Where the
+ * mappings cannot be read, for want of a descriptor, say, it stays.
+ */
 export function releaseProgramText(): void {
-  for (const { start, end } of textMappings(readFileSync("/proc/self/maps", "latin1"))) {
+  let maps: string;
+  try {
+    maps = readFileSync("/proc/self/maps", "latin1");
+  } catch {
+    return;
+  }
+  for (const { start, end } of textMappings(maps)) {
     madvise(start, end - start, MADV_DONTNEED);
   }
 }

@@ -90,7 +90,7 @@ export function bind(
     return Bun.serve({
       hostname,
       port,
-      fetch,
+      fetch: (request) => fetch(withHost(request)),
       development: false,
       // Bun shares a port between processes unless told not to: a second proxy would then take every other
       // probe, and nobody would hear that the port was taken.
@@ -110,4 +110,12 @@ export function bind(
 
 function printHostPort(hostname: string, port: number): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+/** HTTP/1.0 has no Host, as load balancers' simplest probes; what a router takes for the URL then lacks one. */
+function withHost(request: Request): Request {
+  const { url } = request;
+  if (URL.canParse(url) && new URL(url).host !== "") return request;
+  const path = url.replace(/^\w+:\/*/, "/");
+  return new Request(`http://localhost${path.startsWith("/") ? path : `/${path}`}`, request);
 }

@@ -9,6 +9,7 @@ import type { Core } from "../core/core.ts";
 import { rethrowDefect, type SluiceError } from "../errors.ts";
 import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
+import { TABLE_IDS, tableKind } from "../plan/tables.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import type { ProblemEnd, ServiceId, TellProblems } from "../types.ts";
 import { RememberedClients } from "./clients.ts";
@@ -254,6 +255,7 @@ export class SyncLoop {
         this.#swept = false;
       }
       this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
+      if (Object.keys(drift.amiss).length > 0) this.#noteAllFlows();
       total.operations += drift.written.operations;
       total.added += drift.written.added;
       total.bytes += drift.written.bytes;
@@ -264,6 +266,15 @@ export class SyncLoop {
       this.#verifyWanted = true;
       total.transient = thrown;
     }
+  }
+
+  /** What began while rules were missing was not translated, and would go on like that. */
+  #noteAllFlows(): void {
+    const { core } = this.#options;
+    const owners = new Set<number>();
+    for (const table of FRONTEND_TABLES)
+      core.eachElement(table, (_key, _value, owner) => owners.add(owner));
+    for (const owner of owners) core.flows.noteOwner(owner, { udp: true, tcp: true });
   }
 
   /** Everything that was found is mended. */
@@ -282,6 +293,12 @@ export class SyncLoop {
     return `Service ${this.#options.core.serviceKey(owner as ServiceId)}`;
   }
 }
+
+/** Tables with the frontends that lead to endpoints. */
+const FRONTEND_TABLES = TABLE_IDS.filter((id) => {
+  const { name } = tableKind(id);
+  return name === "frontends" || name === "outside" || name.startsWith("nodeports");
+});
 
 /** No bound: the largest number the core counts to. */
 const EVERY = 0xffff_ffff;

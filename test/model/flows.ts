@@ -94,7 +94,7 @@ function isCondemned(entry: Entry, world: FlowsWorld): boolean {
   const endpoints = world.held.has(frontend) ? world.held.get(frontend) : new Set<string>();
   if (endpoints === undefined) return false;
   const translated = source !== destination || sourcePort !== destinationPort;
-  return translated ? !endpoints.has(`${source} ${sourcePort}`) : udp && endpoints.size > 0;
+  return translated ? !endpoints.has(`${source} ${sourcePort}`) : endpoints.size > 0;
 }
 
 interface Attribute {

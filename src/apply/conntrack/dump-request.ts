@@ -1,5 +1,5 @@
 /** What ctnetlink is asked for. */
-import { IPS_DST_NAT, IPS_SEEN_REPLY } from "../../../asm/layout.ts";
+import { IPS_SEEN_REPLY } from "../../../asm/layout.ts";
 import type { FlowDump } from "../../core/core.ts";
 import { PROTOCOLS } from "../../types.ts";
 import {
@@ -14,7 +14,7 @@ import type { MessageWriter } from "../netlink/message.ts";
 import * as ct from "./constants.ts";
 
 /**
- * A dump of the entries of UDP, or of those of TCP that are translated and that nobody has answered. The kernel
+ * A dump of the entries of UDP, or of those of TCP that nobody has answered. The kernel
  * leaves out all others: by protocol from 5.8 on, by status from 5.15 on. An older one ignores what it does
  * not know, and answers with more.
  */
@@ -34,8 +34,8 @@ export function writeDump(writer: MessageWriter, { family, protocol }: FlowDump)
   writer.raw(ct.CTA_FILTER_ORIG_FLAGS, flags);
   writer.close(filter);
   if (protocol === "TCP") {
-    writer.u32(ct.CTA_STATUS, IPS_DST_NAT);
-    writer.u32(ct.CTA_STATUS_MASK, IPS_DST_NAT | IPS_SEEN_REPLY);
+    writer.u32(ct.CTA_STATUS, 0);
+    writer.u32(ct.CTA_STATUS_MASK, IPS_SEEN_REPLY);
   }
   writer.end(start);
 }
