@@ -7,7 +7,7 @@ import { dirname, resolve } from "node:path";
 import type { Clock } from "../clock.ts";
 import { watchDirectory } from "../directory.ts";
 import { messageOf } from "../errors.ts";
-import { DRAFT_MS } from "../limits.ts";
+import { CONFIG_BYTES_MAX, DRAFT_MS } from "../limits.ts";
 
 /** What a file holds, or why it cannot be read. */
 export type FileContent = { readonly text: string } | { readonly error: Error };
@@ -97,6 +97,14 @@ async function stampOf(file: string): Promise<string> {
 
 async function contentOf(file: string): Promise<FileContent> {
   try {
+    const { size } = await stat(file).then((found) => {
+      // Whoever opens a FIFO waits for somebody to write into it.
+      if (!found.isFile()) throw new Error("it must be a regular file");
+      return found;
+    });
+    if (size > CONFIG_BYTES_MAX) {
+      throw new Error(`it must have ${CONFIG_BYTES_MAX} bytes at most: current value is ${size}`);
+    }
     return { text: await readFile(file, "utf8") };
   } catch (thrown) {
     return { error: thrown instanceof Error ? thrown : new Error(String(thrown)) };

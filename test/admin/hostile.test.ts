@@ -39,6 +39,13 @@ function send(port: number, bytes: string): Promise<string> {
   });
 }
 
+test.each([
+  ["HTTP/1.0 without a Host, as HAProxy's plainest check", "GET /healthz HTTP/1.0\r\n\r\n"],
+  ["an empty Host", "GET /healthz?verbose HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n"],
+])("a probe by %s is answered", async (_, bytes) => {
+  for (const { port = 0 } of servers) expect(await send(port, bytes)).toEndWith(" 200 OK");
+});
+
 const HOST = "Host: node\r\nConnection: close\r\n";
 const LONG = "a".repeat(100_000);
 

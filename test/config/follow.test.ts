@@ -249,6 +249,24 @@ describe("a file that cannot be used leaves the last good one in effect:", () =>
   });
 });
 
+test.each([
+  ["a FIFO", () => void Bun.spawnSync(["mkfifo", file]), "it must be a regular file"],
+  [
+    "larger than any",
+    () => writeFileSync(file, "#".repeat(4_000_001)),
+    "it must have 4000000 bytes",
+  ],
+])("a file that becomes %s changes nothing, and is followed on", async (_, become, rule) => {
+  replace("oomScoreAdj: 1");
+  await follow();
+  rmSync(file);
+  become();
+  await until("the rule is said", () => begun.some((text) => text.includes(rule)), clock);
+  replace("oomScoreAdj: 2");
+  await took(1);
+  expect(configs[0]?.oomScoreAdj).toBe(2);
+});
+
 test("settings that only a new process can take up end this one, which names them", async () => {
   replace("");
   await follow();
