@@ -19,7 +19,7 @@ export const REFUSED_RETRY_MS = 1000;
 export const REFUSED_RETRY_MS_MAX = 300_000;
 /** Least time between two repairs of the same thing that others changed; from this many in a row on it doubles, up to the maximum. */
 export const REPAIR_WAIT_MS = 250;
-export const REPAIR_WAIT_MS_MAX = 30_000;
+export const REPAIR_WAIT_MS_MAX = 2000;
 export const REPAIRS_BEFORE_BACKOFF = 4;
 /** A thing was not changed by others for so long: the next change of it is repaired at once. */
 export const REPAIR_CALM_MS = 10_000;
@@ -37,6 +37,8 @@ export const FLOWS_DELAY_MS = 10;
 export const FLOWS_REST_FACTOR = 4;
 /** Rules of other proxies are looked for again after so long. */
 export const OTHER_PROXY_LOOK_MS = 60_000;
+/** The same while a kube-proxy is seen to run, so that what it left goes soon after its end. */
+export const OTHER_PROXY_LIVING_LOOK_MS = 5_000;
 
 /** How long a connection to the API server may take to come up, TLS included. */
 export const CONNECT_TIMEOUT_MS = 10_000;
@@ -91,6 +93,8 @@ export const SCRAPE_PATIENCE_MS = 1000;
 export const SERVICE_SERIES_MAX = 10_000;
 /** A configuration file, and a manifest written in place that lost an object, must stay as it is for so long before it is believed. */
 export const DRAFT_MS = 100;
+/** A larger configuration file is a mistake; one of every field is some kilobytes. */
+export const CONFIG_BYTES_MAX = 4_000_000;
 /** This many operations leave garbage worth collecting. */
 export const LARGE_SYNC_OPERATIONS = 5000;
 /** Memory is given back after this long without a sync, and after a request. */

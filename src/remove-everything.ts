@@ -1,9 +1,11 @@
 /** `--cleanup`, wired: our table, and what kube-proxy left. */
 import { cleanUp } from "./apply/cleanup.ts";
-import { NOTHING } from "./apply/kube-proxy/removal.ts";
+import { findLiving, nameOf } from "./apply/kube-proxy/processes.ts";
+import { NOTHING, type Removal } from "./apply/kube-proxy/removal.ts";
 import { removeKubeProxyRules } from "./apply/kube-proxy/remove.ts";
 import { createNftablesBackend } from "./apply/nftables/backend.ts";
 import { systemClock } from "./clock.ts";
+import { SluiceError } from "./errors.ts";
 
 /** Lines to print of what was done, and of what failed. */
 export interface RemovalReport {
@@ -12,7 +14,7 @@ export interface RemovalReport {
 }
 
 /**
- * `keepKubeProxy`: our table alone.
+ * `keepKubeProxy`: our table alone. What a kube-proxy that runs has in the kernel stays too, which is an error.
  * @throws SluiceError ALREADY_RUNNING, before anything was touched
  */
 export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalReport> {
@@ -28,7 +30,7 @@ export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalR
   const alive = setInterval(() => {}, 1000);
   try {
     const { removed, notes, failures } = await cleanUp(backend, async () =>
-      keepKubeProxy ? NOTHING : await removeKubeProxyRules({ clock: systemClock, keepNeeded: false }),
+      keepKubeProxy ? NOTHING : await removeOthers(),
     );
     const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
     if (lines.length === 0 && failures.length === 0) lines.push("There was nothing to remove");
@@ -37,4 +39,12 @@ export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalR
     clearInterval(alive);
     backend.close();
   }
+}
+
+async function removeOthers(): Promise<Removal> {
+  const { pids } = await findLiving();
+  if (pids.length === 0) return removeKubeProxyRules({ clock: systemClock, keepNeeded: false });
+  // It would not put them back before its next full sync: an hour.
+  const message = `Cannot remove kube-proxy's rules: ${nameOf(pids)} runs here: its rules stay; stop it first`;
+  return { ...NOTHING, failures: [new SluiceError("OTHER_PROXY", message, "kube-proxy")] };
 }

@@ -25,9 +25,9 @@ export type RulesKind = "nftables" | "iptables" | "iptables-legacy";
 export interface Finding {
   /**
    * All but the ways are told, and never removed. "blind" is what no tool here can read, "unreadable" what could
-   * not be looked for this time, "drops" a policy of a firewall.
+   * not be looked for this time, "drops" a policy of a firewall, "process" a kube-proxy that runs.
    */
-  readonly kind: RulesKind | "other" | "blind" | "unreadable" | "drops";
+  readonly kind: RulesKind | "other" | "blind" | "unreadable" | "drops" | "process";
   /** What it is, without its parts: `kube-proxy's rules (nftables mode)`. */
   readonly what: string;
   /** Where it was seen: `table ip kube-proxy`, `device kube-ipvs0`; of what is unreadable, why. */

@@ -1,16 +1,18 @@
 /**
  * kube-proxy's rules beside ours, while the program runs. Both translate in the same hooks, and whichever comes
  * first wins; so what a stopped kube-proxy left is removed, but only when our own rules are in the kernel: until
- * then it serves. Rules that come back afterwards have a living kube-proxy behind them, and are never fought.
+ * then it serves. Those of a kube-proxy that is seen to run stay until it has ended. It is not seen from a container
+ * with processes of its own: there, rules that come after ours have one behind them, and are never fought.
  */
 import type { Clock } from "../../clock.ts";
-import { OTHER_PROXY_LOOK_MS } from "../../limits.ts";
+import { OTHER_PROXY_LIVING_LOOK_MS, OTHER_PROXY_LOOK_MS } from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { Family } from "../../plan/tables.ts";
 import { Reports } from "../../reports.ts";
 import type { Problem, TellProblems } from "../../types.ts";
 import { type Finding, findOtherProxies, type RulesKind } from "./find.ts";
 import { textOfDropping } from "./firewall.ts";
+import { findLiving, type Living, nameOf } from "./processes.ts";
 import type { Removal } from "./removal.ts";
 import { ALL_KINDS, removeKubeProxyRules } from "./remove.ts";
 
@@ -26,6 +28,7 @@ export interface OtherProxiesOptions {
   readonly serves: (family: Family) => boolean;
   /** In place of the kernel. */
   readonly find?: () => Promise<readonly Finding[]>;
+  readonly findLiving?: () => Promise<Living>;
   readonly removeRules?: (kinds: readonly RulesKind[]) => Promise<Removal>;
 }
 
@@ -37,14 +40,29 @@ interface Known {
 }
 
 /** What is to become of something that was found. */
-type Fate = "told" | "blind" | "unreadable" | "drops" | "stays" | "goes" | "failed" | "alive";
+type Fate =
+  | "told"
+  | "blind"
+  | "unreadable"
+  | "drops"
+  | "runs"
+  | "stays"
+  | "waits"
+  | "goes"
+  | "failed"
+  | "orphaned"
+  | "alive";
 
 const FATES: { readonly [fate in Exclude<Fate, "unreadable" | "drops">]: string } = {
   told: "it is left alone; of two proxies on a node, whichever translates first wins",
   blind: "look into them by hand, for Sluice cannot",
+  runs: "it runs here; stop it, and Sluice removes its rules",
   stays: "they stay, as configured; whichever proxy translates first wins",
+  waits: "they are removed once the kube-proxy that runs here has ended",
   goes: "they are removed once Sluice's own are in the kernel",
   failed: "they could not be removed; whichever proxy translates first wins",
+  orphaned:
+    "they came after Sluice's own, and no kube-proxy is seen; they are removed if they are still there in a minute",
   alive: "they came after Sluice's own, so a kube-proxy is running; stop it",
 };
 
@@ -53,6 +71,7 @@ export class OtherProxies {
   readonly #log: Logger;
   readonly #reports: Reports;
   readonly #find: () => Promise<readonly Finding[]>;
+  readonly #findLiving: () => Promise<Living>;
   readonly #removeRules: (kinds: readonly RulesKind[]) => Promise<Removal>;
   /** What is there now, and was said. */
   #known: readonly Known[] = [];
@@ -60,6 +79,9 @@ export class OtherProxies {
   #synced = false;
   /** Ways that are still to be cleaned, once: what is found in another one came after our own rules. */
   readonly #pending = new Set<RulesKind>(ALL_KINDS);
+  /** Ways that were cleaned though they had been before, since nobody was seen who made them: that is done once. */
+  readonly #again = new Set<RulesKind>();
+  #living: Living = { pids: [], all: false };
   /** Parts that must stay, for others lead to them. */
   readonly #kept = new Set<string>();
   /** Texts of what went wrong last. */
@@ -75,6 +97,7 @@ export class OtherProxies {
     this.#log = options.log.from("other-proxies.ts");
     this.#reports = new Reports(options.problems);
     this.#find = options.find ?? (() => findOtherProxies({ clock }));
+    this.#findLiving = options.findLiving ?? (() => findLiving());
     this.#removeRules =
       options.removeRules ?? ((kinds) => removeKubeProxyRules({ clock, keepNeeded: true }, kinds));
   }
@@ -111,9 +134,21 @@ export class OtherProxies {
     if (!this.#open) return;
     this.#cancel();
     const found = await this.#present();
-    this.#tell(this.#synced && this.#options.remove() ? await this.#clean(found) : found);
-    if (this.#open)
-      this.#cancel = this.#options.clock.after(OTHER_PROXY_LOOK_MS, () => this.look());
+    // In this order: who made the rules that were found is seen, or has ended.
+    this.#living = await this.#findLiving();
+    const { pids } = this.#living;
+    const lives = pids.length > 0;
+    if (lives) {
+      // All that it leaves came after ours.
+      for (const kind of ALL_KINDS) this.#pending.add(kind);
+      this.#again.clear();
+    }
+    const cleans = this.#synced && this.#options.remove() && !lives;
+    const left = cleans ? await this.#clean(found) : found;
+    const process = { kind: "process", what: nameOf(pids), parts: pids.map(String) } as const;
+    this.#tell(lives ? [process, ...left] : left);
+    const rest = lives ? OTHER_PROXY_LIVING_LOOK_MS : OTHER_PROXY_LOOK_MS;
+    if (this.#open) this.#cancel = this.#options.clock.after(rest, () => this.look());
   }
 
   async #present(): Promise<readonly Finding[]> {
@@ -129,7 +164,13 @@ export class OtherProxies {
   /** Removes what of it was here before us; what is there afterwards. */
   async #clean(found: readonly Finding[]): Promise<readonly Finding[]> {
     for (const finding of found) {
-      if (isRemnant(finding)) this.#pending.add(finding.kind);
+      const { kind } = finding;
+      if (!isRules(kind)) continue;
+      const orphaned = this.#known.some(
+        (each) => each.finding.kind === kind && each.fate === "orphaned",
+      );
+      if (orphaned) this.#again.add(kind);
+      if (orphaned || isRemnant(finding)) this.#pending.add(kind);
     }
     const has = (findings: readonly Finding[], kind: RulesKind) =>
       findings.some((finding) => finding.kind === kind);
@@ -174,19 +215,23 @@ export class OtherProxies {
   }
 
   #fateOf({ kind }: Finding): Fate {
-    if (kind === "other") return "told";
-    if (kind === "blind" || kind === "unreadable" || kind === "drops") return kind;
+    const { pids, all } = this.#living;
+    if (kind === "process") return this.#options.remove() ? "runs" : "told";
+    if (!isRules(kind)) return kind === "other" ? "told" : kind;
     if (!this.#options.remove()) return "stays";
+    if (pids.length > 0) return "waits";
     if (!this.#synced) return "goes";
-    return this.#pending.has(kind) ? "failed" : "alive";
+    if (this.#pending.has(kind)) return "failed";
+    return all && !this.#again.has(kind) ? "orphaned" : "alive";
   }
 
   /** What to tell of it; undefined if nothing. */
   #textOf({ what, parts, dropping }: Finding, fate: Fate): string | undefined {
     if (fate === "unreadable") return `Cannot look for ${what}: ${parts.join("; ")}`;
     if (fate !== "drops") return `${what}: ${FATES[fate]}`;
-    // Until the first sync it is kube-proxy's own affair.
-    if (dropping === undefined || !this.#synced || !this.#options.serves(dropping.family)) return;
+    // Before our first sync, and while it runs, it is kube-proxy's own affair.
+    if (!this.#synced || this.#living.pids.length > 0) return;
+    if (dropping === undefined || !this.#options.serves(dropping.family)) return;
     return textOfDropping(dropping, this.#options.masqueradeBit());
   }
 
@@ -195,18 +240,29 @@ export class OtherProxies {
     if (fate === "unreadable") {
       return [{ subject: what, code: "OTHER_PROXY", field: "", message: text }];
     }
-    if (fate !== "failed" && fate !== "alive") return [];
     const where = parts.join(", ");
-    const message =
-      fate === "alive"
-        ? `Cannot be the only proxy: kube-proxy must be stopped, and Sluice restarted, which then removes ${what}; both translate, and whichever comes first wins: current value is ${where}`
-        : `Cannot remove ${what} in ${where}: ${this.#failures.join("; ")}`;
+    const message = this.#messageOf(what, where, fate);
+    if (message === undefined) return [];
     return [{ subject: "kube-proxy", code: "OTHER_PROXY", field: kind, message }];
+  }
+
+  #messageOf(what: string, where: string, fate: Fate): string | undefined {
+    if (fate === "failed") return `Cannot remove ${what} in ${where}: ${this.#failures.join("; ")}`;
+    if (fate !== "alive" && fate !== "runs") return undefined;
+    const stop =
+      fate === "runs"
+        ? "kube-proxy must be stopped, whose rules are then removed"
+        : `kube-proxy must be stopped, and Sluice restarted, which then removes ${what}`;
+    const value = fate === "runs" ? what : where;
+    return `Cannot be the only proxy: ${stop}; both translate, and whichever comes first wins: current value is ${value}`;
   }
 }
 
+function isRules(kind: Finding["kind"]): kind is RulesKind {
+  return ALL_KINDS.some((each) => each === kind);
+}
+
 /** A policy made them necessary, and does no more. */
-function isRemnant(finding: Finding): finding is Finding & { readonly kind: RulesKind } {
-  const { kind, parts, acceptors = [] } = finding;
-  return ALL_KINDS.some((each) => each === kind) && parts.every((part) => acceptors.includes(part));
+function isRemnant({ parts, acceptors = [] }: Finding): boolean {
+  return parts.every((part) => acceptors.includes(part));
 }

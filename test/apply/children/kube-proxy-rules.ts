@@ -4,6 +4,9 @@ import { removeKubeProxyRules } from "../../../src/apply/kube-proxy/remove.ts";
 import { systemClock as clock } from "../../../src/clock.ts";
 
 const found = await findOtherProxies({ clock });
-const removal = process.argv[2] === "remove" ? await removeKubeProxyRules({ clock, keepNeeded: true }) : undefined;
+const removal =
+  process.argv[2] === "remove"
+    ? await removeKubeProxyRules({ clock, keepNeeded: true })
+    : undefined;
 const left = await findOtherProxies({ clock });
 process.stdout.write(`${JSON.stringify({ found, removal, left })}\n`);

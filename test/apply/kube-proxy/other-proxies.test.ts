@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import type { Finding, RulesKind } from "../../../src/apply/kube-proxy/find.ts";
 import { OtherProxies } from "../../../src/apply/kube-proxy/other-proxies.ts";
+import type { Living } from "../../../src/apply/kube-proxy/processes.ts";
 import { NOTHING, type Removal } from "../../../src/apply/kube-proxy/removal.ts";
 import { SluiceError } from "../../../src/errors.ts";
-import { OTHER_PROXY_LOOK_MS } from "../../../src/limits.ts";
+import { OTHER_PROXY_LIVING_LOOK_MS, OTHER_PROXY_LOOK_MS } from "../../../src/limits.ts";
 import { createLogger } from "../../../src/log.ts";
 import { Problems } from "../../../src/observe/problems.ts";
 import { FakeClock } from "../../sync/fake-clock.ts";
@@ -44,6 +45,7 @@ class Node {
   outcome: Partial<Removal> = {};
   /** Kinds that a removal leaves where they are. */
   stuck: readonly string[] = [];
+  living: Living = { pids: [], all: false };
   looks = 0;
   defect: unknown;
   remove: boolean;
@@ -71,6 +73,7 @@ class Node {
         if (this.defect !== undefined) throw this.defect;
         return [...this.findings];
       },
+      findLiving: async () => this.living,
       removeRules: async (kinds) => {
         this.removals.push([...kinds]);
         const goes = ({ kind }: Finding) =>
@@ -186,6 +189,78 @@ describe("rules that come after ours", () => {
       expect(node.rules.notices()).toEqual([]);
     },
   );
+});
+
+describe("a kube-proxy that is seen to run", () => {
+  const RUNS = "kube-proxy (pid 12): it runs here; stop it, and Sluice removes its rules";
+
+  test("is a problem at once, keeps its rules, and loses them soon after it has ended", async () => {
+    const node = new Node([TABLE]);
+    node.living = { pids: [12], all: true };
+    await node.rules.look();
+    expect(node.problems.list()).toMatchObject([
+      { code: "OTHER_PROXY", field: "process", message: expect.stringContaining("(pid 12)") },
+    ]);
+    await node.rules.afterFirstSync();
+    await node.minute();
+    expect(node.removals).toEqual([]);
+    expect(node.problems.list()).toHaveLength(1);
+    expect(node.rules.notices()).toEqual([
+      RUNS,
+      "kube-proxy's rules (nftables mode): they are removed once the kube-proxy that runs here has ended",
+    ]);
+    node.living = { pids: [], all: true };
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.removals).toEqual([["nftables"]]);
+    expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
+  });
+
+  test("after ours loses what it left too, each time that it has ended", async () => {
+    const node = new Node([]);
+    await node.rules.afterFirstSync();
+    for (const pid of [12, 13]) {
+      node.findings = [CHAINS];
+      node.living = { pids: [pid], all: false };
+      await node.minute();
+      expect(node.problems.list()).toHaveLength(1);
+      node.living = { pids: [], all: false };
+      await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+      expect(node.problems.list()).toEqual([]);
+    }
+    expect(node.removals).toEqual([["iptables"], ["iptables"]]);
+  });
+
+  test("beside rules that are to stay is a notice", async () => {
+    const node = new Node([TABLE], false);
+    node.living = { pids: [12, 40], all: true };
+    await node.rules.afterFirstSync();
+    expect(node.problems.list()).toEqual([]);
+    expect(node.rules.notices()).toEqual([
+      "kube-proxy (pid 12, 40): it is left alone; of two proxies on a node, whichever translates first wins",
+      "kube-proxy's rules (nftables mode): they stay, as configured; whichever proxy translates first wins",
+    ]);
+  });
+});
+
+describe("rules that nobody is seen to have made, where all processes are seen", () => {
+  test("go at the second look, once: what comes back then has a kube-proxy inside another program behind it", async () => {
+    const node = new Node([TABLE]);
+    node.living = { pids: [], all: true };
+    await node.rules.afterFirstSync();
+    node.findings = [TABLE];
+    await node.minute();
+    expect(node.removals).toHaveLength(1);
+    expect(node.problems.list()).toEqual([]);
+    expect(node.rules.notices().join()).toContain("removed if they are still there in a minute");
+    await node.minute();
+    expect(node.removals).toHaveLength(2);
+    expect(node.rules.notices()).toEqual([]);
+    node.findings = [TABLE];
+    await node.minute();
+    await node.minute();
+    expect(node.removals).toHaveLength(2);
+    expect(node.problems.list()).toHaveLength(1);
+  });
 });
 
 describe("a policy of a firewall that drops", () => {

@@ -1,0 +1,99 @@
+/**
+ * Finds a kube-proxy that runs in our network namespace, by what /proc tells of processes. In a container that does not
+ * share the machine's processes none is seen; nor is one that is part of another program, as in k3s.
+ */
+import { readdir, readFile, readlink, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+
+const NAME = "kube-proxy";
+/** The first process namespace: PROC_PID_INIT_INO in linux/proc_ns.h. */
+const ALL_PROCESSES = "pid:[4026531836]";
+const GONE = " (deleted)";
+
+/** A process; what cannot be read is undefined. */
+export interface Process {
+  /** Its name, as the kernel has it. */
+  readonly comm: string | undefined;
+  /** The path of its program in its own file system. */
+  readonly exe: string | undefined;
+  /** Device and inode of that program. */
+  readonly file: string | undefined;
+  /** Its network namespace: `net:[4026531840]`. */
+  readonly network: string | undefined;
+}
+
+type Names = Pick<Process, "comm" | "exe">;
+
+export interface Living {
+  /** Process ids of kube-proxies, in ascending order. */
+  readonly pids: readonly number[];
+  /** All processes of the machine can be seen: a kube-proxy that is a program of its own is not overlooked. */
+  readonly all: boolean;
+}
+
+/** A kube-proxy beside us. What a Sluice runs is none, even if it is called so: its image has such a link. */
+export function isKubeProxy(process: Process, self: Process): boolean {
+  const { exe, file, network } = process;
+  if (exe === undefined || network === undefined || network !== self.network) return false;
+  if (!isCalledSo(process)) return false;
+  const ours = file !== undefined && file === self.file;
+  // In another container the same path is another file; kube-proxy's own name tells nothing.
+  return !ours && (exe !== self.exe || programOf(exe) === NAME);
+}
+
+function isCalledSo({ comm, exe }: Names): boolean {
+  return comm === NAME || (exe !== undefined && programOf(exe) === NAME);
+}
+
+/** Looks through `proc` for others than `own`. Never rejects: what cannot be read is passed over. */
+export async function findLiving(proc = "/proc", own = process.pid): Promise<Living> {
+  const self = await read(join(proc, String(own)), () => true);
+  const found = new Map<number, number>();
+  for (const entry of (await attempt(readdir(proc))) ?? []) {
+    if (!/^\d+$/.test(entry) || entry === String(own)) continue;
+    const folder = join(proc, entry);
+    if (!isKubeProxy(await read(folder, isCalledSo), self)) continue;
+    found.set(
+      Number(entry),
+      parentIn((await attempt(readFile(join(folder, "stat"), "utf8"))) ?? ""),
+    );
+  }
+  const namespace = await attempt(readlink(join(proc, String(own), "ns/pid")));
+  const first = await attempt(readlink(join(proc, "1/ns/net")));
+  const all = namespace === ALL_PROCESSES && first !== undefined;
+  // A program that it runs bears its name for a moment.
+  const pids = [...found].filter(([, parent]) => !found.has(parent)).map(([pid]) => pid);
+  return { pids: pids.toSorted((a, b) => a - b), all };
+}
+
+/** `12 (its name) S 7 ...`: the name may hold anything. */
+function parentIn(status: string): number {
+  return Number(status.slice(status.lastIndexOf(")")).split(" ")[2]);
+}
+
+/** `kube-proxy (pid 12)` */
+export function nameOf(pids: readonly number[]): string {
+  return `${NAME} (pid ${pids.join(", ")})`;
+}
+
+/** There are many processes: the rest is read of those that are `wanted` only. */
+async function read(folder: string, wanted: (names: Names) => boolean): Promise<Process> {
+  const comm = (await attempt(readFile(join(folder, "comm"), "utf8")))?.trim();
+  const exe = await attempt(readlink(join(folder, "exe")));
+  if (!wanted({ comm, exe })) return { comm, exe, file: undefined, network: undefined };
+  const file = await attempt(stat(join(folder, "exe")));
+  const network = await attempt(readlink(join(folder, "ns/net")));
+  return { comm, exe, file: file && `${file.dev}:${file.ino}`, network };
+}
+
+function programOf(exe: string): string {
+  return basename(exe.endsWith(GONE) ? exe.slice(0, -GONE.length) : exe);
+}
+
+async function attempt<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch {
+    return undefined;
+  }
+}
