@@ -6,7 +6,7 @@ import { externalIps, type ServiceSpec, service, slices } from "../netns/objects
 import { Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
 import { type Element, kernelElements } from "./kernel.ts";
-import { takeTime } from "./steps.ts";
+import { eventually, takeTime } from "./steps.ts";
 
 const SERVICES: readonly ServiceSpec[] = [
   { name: "plain", number: 1 },
@@ -34,6 +34,9 @@ beforeAll(async () => {
     program.put([service(spec), ...slices(spec.name, endpoints, ports)]);
   }
   await program.start();
+  // The servers come after the rules.
+  const listens = () => program.get("/sluice/v1/state").then(Boolean, () => false);
+  await eventually(listens, Boolean);
 });
 afterAll(() => world.close());
 
