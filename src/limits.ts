@@ -37,7 +37,7 @@ export const FLOWS_DELAY_MS = 10;
 export const FLOWS_REST_FACTOR = 4;
 /** Rules of other proxies are looked for again after so long. */
 export const OTHER_PROXY_LOOK_MS = 60_000;
-/** The same while a kube-proxy is seen to run, so that what it left goes soon after its end. */
+/** The same while a kube-proxy is seen to run, so that what it left goes soon after its end, and as long as above afterwards. */
 export const OTHER_PROXY_LIVING_LOOK_MS = 5_000;
 
 /** How long a connection to the API server may take to come up, TLS included. */

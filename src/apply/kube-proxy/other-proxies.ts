@@ -82,6 +82,8 @@ export class OtherProxies {
   /** Ways that were cleaned though they had been before, since nobody was seen who made them: that is done once. */
   readonly #again = new Set<RulesKind>();
   #living: Living = { pids: [], all: false };
+  /** When a kube-proxy was last seen to run, by the monotonic clock. */
+  #seenAt = Number.NEGATIVE_INFINITY;
   /** Parts that must stay, for others lead to them. */
   readonly #kept = new Set<string>();
   /** Texts of what went wrong last. */
@@ -142,12 +144,15 @@ export class OtherProxies {
       // All that it leaves came after ours.
       for (const kind of ALL_KINDS) this.#pending.add(kind);
       this.#again.clear();
+      this.#seenAt = this.#options.clock.monotonic();
     }
     const cleans = this.#synced && this.#options.remove() && !lives;
     const left = cleans ? await this.#clean(found) : found;
     const process = { kind: "process", what: nameOf(pids), parts: pids.map(String) } as const;
     this.#tell(lives ? [process, ...left] : left);
-    const rest = lives ? OTHER_PROXY_LIVING_LOOK_MS : OTHER_PROXY_LOOK_MS;
+    // Who runs it may start it again.
+    const lately = this.#options.clock.monotonic() - this.#seenAt < OTHER_PROXY_LOOK_MS;
+    const rest = lately ? OTHER_PROXY_LIVING_LOOK_MS : OTHER_PROXY_LOOK_MS;
     if (this.#open) this.#cancel = this.#options.clock.after(rest, () => this.look());
   }
 

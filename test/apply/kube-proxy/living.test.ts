@@ -92,6 +92,22 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
     },
     60_000,
   );
+
+  test("one that starts while the program serves keeps its rules likewise", async () => {
+    const mode = "nftables";
+    const first = await startKubeProxy(mode);
+    const { daemon, says } = startSluice("second");
+    await says(`current value is kube-proxy (pid ${first.pid})`);
+    await first.stop("SIGKILL");
+    const { pid, stop } = await startKubeProxy(mode);
+    const before = await rules(mode);
+    await says(`current value is kube-proxy (pid ${pid})`);
+    expect(await rules(mode)).toEqual(before);
+    await stop("SIGKILL");
+    await eventually(async () => (await rules(mode)).length === 0, "an end of its rules");
+    await daemon.stop();
+    await clean();
+  }, 60_000);
 });
 
 async function eventually(holds: () => Promise<boolean>, what: string): Promise<void> {

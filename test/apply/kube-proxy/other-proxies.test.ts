@@ -230,6 +230,23 @@ describe("a kube-proxy that is seen to run", () => {
     expect(node.removals).toEqual([["iptables"], ["iptables"]]);
   });
 
+  test("and is started again after its end is seen as soon", async () => {
+    const node = new Node([]);
+    node.living = { pids: [12], all: false };
+    await node.rules.afterFirstSync();
+    node.living = { pids: [], all: false };
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.problems.list()).toEqual([]);
+    node.living = { pids: [13], all: false };
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.problems.list()).toMatchObject([{ message: expect.stringContaining("(pid 13)") }]);
+    node.living = { pids: [], all: false };
+    await node.clock.advance(2 * OTHER_PROXY_LOOK_MS);
+    const { looks } = node;
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.looks).toBe(looks);
+  });
+
   test("beside rules that are to stay is a notice", async () => {
     const node = new Node([TABLE], false);
     node.living = { pids: [12, 40], all: true };
