@@ -106,10 +106,9 @@ export function readPresentAt(
   keyBytes: number,
   each: (element: ReadElement) => void,
 ): void {
-  // Where one is missing others often are: the next request asks for it alone.
-  let together = KEYS_PER_REQUEST;
+  const stride = KEYS_PER_REQUEST * keyBytes;
   for (let start = 0; start < keys.length; ) {
-    const some = keys.subarray(start, start + together * keyBytes);
+    const some = keys.subarray(start, start + stride);
     let answers = 0;
     const all = askForKeys(socket, set, some, keyBytes, (element) => {
       answers++;
@@ -117,7 +116,6 @@ export function readPresentAt(
     });
     // The kernel answers in order, and ends at the first key that it does not find.
     start += all ? some.length : (answers + 1) * keyBytes;
-    together = all ? Math.min(2 * together, KEYS_PER_REQUEST) : 1;
   }
 }
 

@@ -10,12 +10,10 @@ import { Bytes, readTableElements, readTableElementsOf, type TableElements } fro
 import { hasRanges, type Touched } from "./touched.ts";
 
 /**
- * Up to so many keys of a table are asked for one by one: a key that is not there costs a request, 10 us. A dump of
+ * Up to so many keys of a table are asked for one by one: a key that is not there costs a request, 5 us. A dump of
  * 50,000 takes 0.2 s, but it is done at once where all are gone, which is what many keys mostly mean.
  */
 const KEYS_ASKED_FOR = 1024;
-/** So many keys that are all that should be there mean a flush. */
-const KEYS_OF_A_FLUSH = 32;
 /** Keys that are asked for in one go: some milliseconds. */
 const SLICE = 512;
 /** A dump of fewer elements takes no longer than 50 ms; of these it is on end, so that they are better asked for by key. */
@@ -67,8 +65,7 @@ class TouchedReader {
   async keys(id: TableId, keys: Uint8Array): Promise<TableState> {
     const count = keys.length / keySize(id);
     const committed = this.#core.elementCount(id);
-    const flushed = count >= KEYS_OF_A_FLUSH && count >= committed;
-    if (flushed || (count > KEYS_ASKED_FOR && committed < MANY_ELEMENTS)) {
+    if (count > KEYS_ASKED_FOR && (committed < MANY_ELEMENTS || count >= committed)) {
       return this.whole(id);
     }
     const asked = distinct(id, keys);
