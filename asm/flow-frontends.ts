@@ -7,7 +7,15 @@
 //  16 key: address, protocol, port, as in the keys of tables
 
 import { sameBytes } from "./bytes";
-import { ELEMENT_KEY, ELEMENT_NEXT, ELEMENT_TABLE, Table, tableOf } from "./elements";
+import {
+  ELEMENT_KEY,
+  ELEMENT_NEXT,
+  ELEMENT_OWNER,
+  ELEMENT_TABLE,
+  Table,
+  tableEnd,
+  tableOf,
+} from "./elements";
 import { hash32 } from "./hash";
 import { allocate, release } from "./heap";
 import { FLOWS_TCP4, FLOWS_UDP4, OP_DELETE, OP_HEADER, TABLE_LEADS, TABLE_SLOTS } from "./layout";
@@ -75,6 +83,21 @@ export function flowsNoteOwner(owner: u32, udp: bool, tcp: bool): bool {
   knowledge++;
   if (!owner) return true;
   return (!udp || addOwner(udpOwners, owner)) && (!tcp || addOwner(tcpOwners, owner));
+}
+
+/** Notes all frontends of UDP and TCP that anybody has. False when memory cannot grow. */
+export function flowsNoteAll(): bool {
+  for (let id: u32 = 0; id < tableEnd(); id++) {
+    const table = tableOf(id);
+    if (!(table.flags & TABLE_LEADS)) continue;
+    const elements = changetype<usize>(table);
+    for (let i: u32 = 0; i < tableSlots(elements); i++) {
+      const element: usize = slotItem(tableSlot(elements, i));
+      if (!element) continue;
+      if (!flowsNoteOwner(load<u32>(element, ELEMENT_OWNER), true, true)) return false;
+    }
+  }
+  return true;
 }
 
 /** Is there anything for a pass to do? */

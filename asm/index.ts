@@ -16,7 +16,13 @@ export {
 export { ignoredCount } from "./batch";
 export { commit, desiredRegion, diff, ownersRegion } from "./diff";
 export { defineTables, elementTotal } from "./elements";
-export { flowsBegin, flowsNote, flowsNoted, flowsNoteOwner } from "./flow-frontends";
+export {
+  flowsBegin,
+  flowsNote,
+  flowsNoteAll,
+  flowsNoted,
+  flowsNoteOwner,
+} from "./flow-frontends";
 export { flowsChunk, flowsFinish, flowsJudge } from "./flows";
 export { allocate, heapLimit, heapUsed, release } from "./heap";
 export { beginReplace, endReplace, serviceChangeCount, sliceChangeCount } from "./ingest";

@@ -74,6 +74,8 @@ export interface FlowJudge {
   noteCommit(): void;
   /** Notes all frontends of an owner, of these protocols. */
   noteOwner(owner: number, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
+  /** Notes all frontends of UDP and TCP. */
+  noteAll(): void;
   /** Is there anything for a pass to do? */
   noted(): boolean;
   /** Begins a pass over what was noted; it needs these dumps. Not before the last pass was finished. */

@@ -15,6 +15,7 @@ import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
 export interface FlowsExports extends HeapExports {
   flowsNote(): number;
   flowsNoteOwner(owner: number, udp: number, tcp: number): number;
+  flowsNoteAll(): number;
   flowsNoted(): number;
   flowsBegin(): number;
   flowsChunk(bytes: number): number;
@@ -43,6 +44,7 @@ export function flowsPart(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
         const done = exports.flowsNoteOwner(owner, Number(udp), Number(tcp));
         granted(done, "note the frontends of a Service");
       },
+      noteAll: () => void granted(exports.flowsNoteAll(), "note all frontends"),
       noted: () => exports.flowsNoted() !== 0,
       begin() {
         const dumps = exports.flowsBegin();
