@@ -13,6 +13,11 @@ export interface Clock {
 /** The longest that a timer waits, 24 days: a longer one fires at once. */
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 
+/** Everything else that waits gets its turn. */
+export function turn(clock: Pick<Clock, "soon">): Promise<void> {
+  return new Promise((resolve) => clock.soon(resolve));
+}
+
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),

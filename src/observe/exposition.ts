@@ -1,5 +1,5 @@
 /** Prints instruments as Prometheus text. */
-import { systemClock } from "../clock.ts";
+import { systemClock, turn } from "../clock.ts";
 import type { Instrument } from "./instruments.ts";
 
 /** The body of an answer to a scrape, and what its Content-Type header must say. */
@@ -17,7 +17,7 @@ const AT_ONCE = 500;
  */
 export async function expose(
   instruments: readonly Instrument[],
-  rest: () => Promise<void> = () => new Promise((done) => systemClock.soon(done)),
+  rest: () => Promise<void> = () => turn(systemClock),
 ): Promise<Exposition> {
   const { default: Registry } = await import("prom-client/lib/registry.js");
   const registry = new Registry();

@@ -164,6 +164,11 @@ export function tableLabel(id: TableId): string {
   return `${tableKind(id).name}${tableFamily(id)}`;
 }
 
+/** Do its keys end in a range of addresses? */
+export function hasRanges(id: TableId): boolean {
+  return tableKind(id).key.some((field) => field === "range");
+}
+
 /** Bytes of a key of the table, and of its value. */
 export function keySize(id: TableId): number {
   const address = tableFamily(id) === 4 ? 4 : 16;

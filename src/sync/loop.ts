@@ -4,12 +4,11 @@
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
 import type { Backend, Drift } from "../apply/backend.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, turn } from "../clock.ts";
 import type { Core } from "../core/core.ts";
 import { rethrowDefect, type SluiceError } from "../errors.ts";
 import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../limits.ts";
 import type { PlanContext } from "../plan/plan.ts";
-import { TABLE_IDS, tableKind } from "../plan/tables.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import type { ProblemEnd, ServiceId, TellProblems } from "../types.ts";
 import { RememberedClients } from "./clients.ts";
@@ -124,7 +123,7 @@ export class SyncLoop {
 
   /** Everything that is dirty, once, after a look at what others touched; returns how many owners that were. */
   async #round(sum: Outcome): Promise<number> {
-    const { core, context, nodeVersion, flowsChanged } = this.#options;
+    const { core, clock, context, nodeVersion, flowsChanged } = this.#options;
     const total = emptyOutcome();
     if (this.#verifyWanted) await this.#look(total);
     if (total.transient !== undefined) {
@@ -138,7 +137,7 @@ export class SyncLoop {
     const plan = context();
     for (const batch of this.#batches(owners)) {
       // Between batches everything else gets its turn: the watch, health, metrics.
-      if (total.programmed.length > 0) await this.#turn();
+      if (total.programmed.length > 0) await turn(clock);
       const part = this.#programmer.program(batch, plan);
       add(total, part);
       if (total.transient !== undefined) break;
@@ -154,11 +153,6 @@ export class SyncLoop {
     if (total.drifted) this.#verifyWanted = true;
     add(sum, total);
     return owners.length;
-  }
-
-  /** Everything else gets its turn. */
-  #turn(): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.soon(resolve));
   }
 
   /**
@@ -255,26 +249,14 @@ export class SyncLoop {
         this.#swept = false;
       }
       this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
-      if (Object.keys(drift.amiss).length > 0) this.#noteAllFlows();
-      total.operations += drift.written.operations;
-      total.added += drift.written.added;
-      total.bytes += drift.written.bytes;
-      total.transactions += drift.written.transactions;
-      total.kernelMs += drift.written.kernelMs;
+      // What began while rules were missing was not translated, and would go on like that.
+      if (Object.keys(drift.amiss).length > 0) core.flows.noteAll();
+      addWritten(total, drift.written);
     } catch (thrown) {
       rethrowDefect(thrown);
       this.#verifyWanted = true;
       total.transient = thrown;
     }
-  }
-
-  /** What began while rules were missing was not translated, and would go on like that. */
-  #noteAllFlows(): void {
-    const { core } = this.#options;
-    const owners = new Set<number>();
-    for (const table of FRONTEND_TABLES)
-      core.eachElement(table, (_key, _value, owner) => owners.add(owner));
-    for (const owner of owners) core.flows.noteOwner(owner, { udp: true, tcp: true });
   }
 
   /** Everything that was found is mended. */
@@ -294,12 +276,6 @@ export class SyncLoop {
   }
 }
 
-/** Tables with the frontends that lead to endpoints. */
-const FRONTEND_TABLES = TABLE_IDS.filter((id) => {
-  const { name } = tableKind(id);
-  return name === "frontends" || name === "outside" || name.startsWith("nodeports");
-});
-
 /** No bound: the largest number the core counts to. */
 const EVERY = 0xffff_ffff;
 
@@ -318,12 +294,16 @@ function joined(first: Drift, second: Drift): Drift {
   };
 }
 
-function add(total: Outcome, part: Outcome): void {
+function addWritten(total: Outcome, part: Drift["written"]): void {
   total.operations += part.operations;
   total.added += part.added;
   total.bytes += part.bytes;
   total.kernelMs += part.kernelMs;
   total.transactions += part.transactions;
+}
+
+function add(total: Outcome, part: Outcome): void {
+  addWritten(total, part);
   for (const owner of part.programmed) total.programmed.push(owner);
   for (const refusal of part.refused) total.refused.push(refusal);
   total.transient = part.transient;

@@ -16,7 +16,7 @@ import {
   isNeeded,
 } from "./firewall.ts";
 import { legacyTable } from "./legacy-remove.ts";
-import { NFT_FAMILIES, type NftFamily, NftReader, pauseBy } from "./nft-read.ts";
+import { NFT_FAMILIES, type NftFamily, NftReader } from "./nft-read.ts";
 import { KUBE_PROXY_TABLE } from "./nft-remove.ts";
 
 /** Ways in which kube-proxy's rules can be in the kernel. */
@@ -175,7 +175,7 @@ async function withReader<T>(
 ): Promise<T> {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   try {
-    return await list(new NftReader(socket, pauseBy(clock)));
+    return await list(new NftReader(socket, clock));
   } finally {
     socket.close();
   }

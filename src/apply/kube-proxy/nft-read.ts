@@ -2,20 +2,13 @@
  * Reads tables of nf_tables that are not ours: by name where that will do, else by dumps that let everything
  * else run between two datagrams.
  */
-import type { Clock } from "../../clock.ts";
-import {
-  ENOENT,
-  NFGENMSG_LEN,
-  NFNL_SUBSYS_NFTABLES,
-  NLM_F_DUMP,
-  NLM_F_REQUEST,
-  NLMSG_HDRLEN,
-} from "../netlink/constants.ts";
-import { printRefusal, systemError } from "../netlink/errors.ts";
-import { AttributeReader, MessageWriter } from "../netlink/message.ts";
+import { type Clock, turn } from "../../clock.ts";
+import { NLM_F_DUMP } from "../netlink/constants.ts";
+import { type AttributeReader, MessageWriter } from "../netlink/message.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import * as nft from "../nftables/constants.ts";
-import { type Attribute, writeAttributes } from "../nftables/expressions.ts";
+import type { Attribute } from "../nftables/expressions.ts";
+import { askFor, attributesOf, writeQuestion } from "../nftables/request.ts";
 import type { XtChain, XtRule } from "./chains.ts";
 import { readXtRule } from "./nft-rule.ts";
 
@@ -29,21 +22,15 @@ export type NftFamily = keyof typeof NFT_FAMILIES;
  */
 const DUMP_ATTEMPTS = 5;
 
-/** Lets everything else run. */
-export type Pause = () => Promise<void>;
-
-export function pauseBy(clock: Clock): Pause {
-  return () => new Promise((resolve) => clock.soon(resolve));
-}
-
 export class NftReader {
   readonly #socket: NetlinkSocket;
-  readonly #pause: Pause;
+  readonly #clock: Clock;
   readonly #writer = new MessageWriter(1024);
 
-  constructor(socket: NetlinkSocket, pause: Pause) {
+  /** `clock`: dumps let everything else run between two datagrams. */
+  constructor(socket: NetlinkSocket, clock: Clock) {
     this.#socket = socket;
-    this.#pause = pause;
+    this.#clock = clock;
   }
 
   /** @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
@@ -101,16 +88,6 @@ export class NftReader {
     return rules;
   }
 
-  #request(family: NftFamily, type: number, flags: number, list: readonly Attribute[]): void {
-    const writer = this.#writer;
-    writer.reset();
-    const whole = (NFNL_SUBSYS_NFTABLES << 8) | type;
-    const start = writer.begin(whole, NLM_F_REQUEST | flags, 1, NFGENMSG_LEN);
-    writer.bytes[start + NLMSG_HDRLEN] = NFT_FAMILIES[family];
-    writeAttributes(writer, list);
-    writer.end(start);
-  }
-
   /** `each` sees what is there. */
   #has(
     family: NftFamily,
@@ -118,16 +95,9 @@ export class NftReader {
     attributes: readonly Attribute[],
     each: (reader: AttributeReader) => void = () => {},
   ): boolean {
-    this.#request(family, type, 0, attributes);
-    const { bytes, length } = this.#writer;
-    const { refusals } = this.#socket.send(bytes, length, (message) => {
-      each(new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end));
-    });
-    const refusal = refusals[0];
-    if (refusal === undefined) return true;
-    if (refusal.errno === ENOENT) return false;
+    const question = { family: NFT_FAMILIES[family], type, attributes };
     const what = `look for kube-proxy's rules in family ${family}`;
-    throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+    return askFor(this.#socket, this.#writer, question, what, each);
   }
 
   async #dump(
@@ -138,17 +108,15 @@ export class NftReader {
     each: (reader: AttributeReader) => void,
   ): Promise<void> {
     for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
-      this.#request(family, type, NLM_F_DUMP, attributes);
+      writeQuestion(this.#writer, { family: NFT_FAMILIES[family], type, attributes }, NLM_F_DUMP);
       restart();
       const { bytes, length } = this.#writer;
-      const parts = this.#socket.dumpParts(bytes, length, (message) => {
-        each(new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end));
-      });
+      const parts = this.#socket.dumpParts(bytes, length, (message) => each(attributesOf(message)));
       for (;;) {
         const { done, value: changed } = parts.next();
         if (done && !changed) return;
         if (done) break;
-        await this.#pause();
+        await turn(this.#clock);
       }
     }
   }

@@ -37,6 +37,7 @@ interface Known {
   readonly finding: Finding;
   readonly fate: Fate;
   readonly text: string;
+  readonly problems: readonly Problem[];
 }
 
 /** What is to become of something that was found. */
@@ -205,18 +206,17 @@ export class OtherProxies {
     const known = findings.flatMap((finding) => {
       const fate = this.#fateOf(finding);
       const text = this.#textOf(finding, fate);
-      return text === undefined ? [] : [{ finding, fate, text }];
+      if (text === undefined) return [];
+      return [{ finding, fate, text, problems: this.#problemsOf(finding, fate, text) }];
     });
     const before = new Set(this.notices());
-    for (const { finding, fate, text } of known) {
+    for (const { finding, text, problems } of known) {
       // A Problem is said by whoever is told of it.
-      if (before.has(text) || this.#problemOf(finding, fate, text).length > 0) continue;
+      if (before.has(text) || problems.length > 0) continue;
       this.#log.warn(`Found ${text}`, { where: finding.parts.join(", ") });
     }
     this.#known = known;
-    this.#reports.set(
-      known.flatMap(({ finding, fate, text }) => this.#problemOf(finding, fate, text)),
-    );
+    this.#reports.set(known.flatMap(({ problems }) => problems));
   }
 
   #fateOf({ kind }: Finding): Fate {
@@ -240,7 +240,7 @@ export class OtherProxies {
     return textOfDropping(dropping, this.#options.masqueradeBit());
   }
 
-  #problemOf(finding: Finding, fate: Fate, text: string): Problem[] {
+  #problemsOf(finding: Finding, fate: Fate, text: string): Problem[] {
     const { kind, what, parts } = finding;
     if (fate === "unreadable") {
       return [{ subject: what, code: "OTHER_PROXY", field: "", message: text }];

@@ -12,7 +12,7 @@ import {
   type RulesKind,
 } from "./find.ts";
 import { legacyTable, removeLegacy } from "./legacy-remove.ts";
-import { NftReader, pauseBy } from "./nft-read.ts";
+import { NftReader } from "./nft-read.ts";
 import { removeChains, removeTable } from "./nft-remove.ts";
 import { NOTHING, type Removal, together } from "./removal.ts";
 
@@ -44,7 +44,7 @@ export async function removeKubeProxyRules(
   });
   await step(async () => {
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
-    const tools = { socket, reader: new NftReader(socket, pauseBy(clock)), clock, keepNeeded };
+    const tools = { socket, reader: new NftReader(socket, clock), clock, keepNeeded };
     try {
       for (const family of FAMILIES_OF_NFT) {
         if (kinds.includes("nftables")) await step(() => removeTable(tools, family));

@@ -1,8 +1,8 @@
 /** The nftables backend: one table `inet sluice`, programmed over netlink. */
-import { type Clock, systemClock } from "../../clock.ts";
+import { type Clock, systemClock, turn } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { rethrowDefect } from "../../errors.ts";
-import { tableFamily, tableKind, tableLabel } from "../../plan/tables.ts";
+import { hasRanges, tableFamily, tableLabel } from "../../plan/tables.ts";
 import type {
   Adoption,
   Backend,
@@ -207,9 +207,8 @@ class NftablesBackend implements Backend {
 
   async readCounters(each: CounterSink): Promise<boolean> {
     const transactions = this.#transactions;
-    const rest = () => new Promise<void>((resolve) => this.#clock.soon(resolve));
     if (this.#keeper.options.counters && this.#core !== undefined) {
-      await readCounters(this.#socket, this.#core, each, rest);
+      await readCounters(this.#socket, this.#core, each, () => turn(this.#clock));
     }
     return transactions === this.#transactions;
   }
@@ -285,6 +284,5 @@ class NftablesBackend implements Backend {
  * may as well say that two of ours overlap, which reading again would not mend.
  */
 function wasOurs(errno: number, { table }: Fault): boolean {
-  const ranges = tableKind(table).key.some((field) => field === "range");
-  return errno === ENOENT || (errno === EEXIST && !ranges);
+  return errno === ENOENT || (errno === EEXIST && !hasRanges(table));
 }

@@ -4,9 +4,9 @@ import type { Core, OperationList } from "../../core/core.ts";
 import { keySize, TABLE_IDS, type TableId, tableLabel, valueSize } from "../../plan/tables.ts";
 import type { CounterSink } from "../backend.ts";
 import type { Netlink } from "../netlink/socket.ts";
+import { Bytes, bytesOf } from "./bytes.ts";
 import { type ReadElement, readPresentAt } from "./elements-read.ts";
 import { isCounted } from "./sets.ts";
-import { Bytes } from "./table-read.ts";
 
 /** Elements read in one go: some milliseconds. */
 const SLICE = 512;
@@ -54,12 +54,7 @@ export function readDeleted(
     const id = region[offset + 1] as TableId;
     if (region[offset] !== OP_DELETE || !COUNTED[id]) continue;
     if (++deletes > DELETED_MAX) return;
-    let list = keys.get(id);
-    if (list === undefined) {
-      list = new Bytes(KEYS_BYTES);
-      keys.set(id, list);
-    }
-    list.append(region, offset + OP_HEADER, keySize(id));
+    bytesOf(keys, id).append(region, offset + OP_HEADER, keySize(id));
   }
   for (const [id, list] of keys) readSlice(socket, id, list.whole(), each);
 }

@@ -3,6 +3,7 @@
  * remembered until the kernel has answered, so that a refusal can be traced to its owner.
  */
 import {
+  hasRanges,
   keySize,
   TABLE_IDS,
   type TableId,
@@ -38,7 +39,7 @@ interface Shape {
 
 const SHAPES: readonly Shape[] = TABLE_IDS.map((id) => {
   const { key } = tableKind(id);
-  const range = key.some((field) => field === "range");
+  const range = hasRanges(id);
   const rangeBytes = range ? (id & 1 ? 16 : 4) : 0;
   return {
     label: tableLabel(id),

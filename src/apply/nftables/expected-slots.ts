@@ -9,7 +9,8 @@ import {
   valueSize,
 } from "../../plan/tables.ts";
 import { isAction } from "./actions.ts";
-import { Bytes, type TableElements } from "./table-read.ts";
+import { Bytes } from "./bytes.ts";
+import type { TableElements } from "./table-read.ts";
 
 export class ExpectedSlots {
   readonly #frontends: (TableElements & { readonly id: TableId })[] = [];

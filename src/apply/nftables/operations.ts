@@ -14,7 +14,7 @@ const IS_ACTION = TABLE_IDS.map((id) => tableKind(id).value === "action");
  * frontends and deleted after them. A changed value is a delete and an add of one key: deletes come first.
  * (A transaction shows itself to packets as a whole; the order is for the kernel's checks and for readers.)
  */
-const ADD_ORDER: readonly TableId[] = [
+export const ADD_ORDER: readonly TableId[] = [
   ...TABLE_IDS.filter((id) => !IS_ACTION[id]),
   ...TABLE_IDS.filter((id) => IS_ACTION[id]),
 ];

@@ -1,19 +1,12 @@
 /** Reads our table back, but for its elements. Never on the path of a change. */
-import {
-  ENOENT,
-  NFGENMSG_LEN,
-  NFNL_SUBSYS_NFTABLES,
-  NLM_F_DUMP,
-  NLM_F_REQUEST,
-  NLMSG_HDRLEN,
-} from "../netlink/constants.ts";
-import { printRefusal, systemError } from "../netlink/errors.ts";
-import { AttributeReader, MessageWriter } from "../netlink/message.ts";
+import { NLM_F_DUMP } from "../netlink/constants.ts";
+import { type AttributeReader, MessageWriter } from "../netlink/message.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import type { Hook } from "./chains.ts";
 import * as nft from "./constants.ts";
-import { type Attribute, writeAttributes } from "./expressions.ts";
+import type { Attribute } from "./expressions.ts";
 import { TABLE } from "./names.ts";
+import { askFor, attributesOf, writeQuestion } from "./request.ts";
 import { readComment } from "./userdata.ts";
 
 /**
@@ -23,19 +16,6 @@ import { readComment } from "./userdata.ts";
 const DUMP_ATTEMPTS = 10;
 
 const writer = new MessageWriter(4096);
-
-function request(type: number, flags: number, attributes: readonly Attribute[]): void {
-  writer.reset();
-  const start = writer.begin(
-    (NFNL_SUBSYS_NFTABLES << 8) | type,
-    NLM_F_REQUEST | flags,
-    1,
-    NFGENMSG_LEN,
-  );
-  writer.bytes[start + NLMSG_HDRLEN] = nft.NFPROTO_INET;
-  writeAttributes(writer, attributes);
-  writer.end(start);
-}
 
 /**
  * One dump: `restart` is called before each attempt, `each` with the attributes of each message.
@@ -49,11 +29,11 @@ export function dump(
   each: (reader: AttributeReader) => void,
 ): void {
   for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
-    request(type, NLM_F_DUMP, attributes);
+    writeQuestion(writer, { family: nft.NFPROTO_INET, type, attributes }, NLM_F_DUMP);
     restart();
-    const changed = socket.dump(writer.bytes, writer.length, (message) => {
-      each(new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end));
-    });
+    const changed = socket.dump(writer.bytes, writer.length, (message) =>
+      each(attributesOf(message)),
+    );
     if (!changed) return;
   }
 }
@@ -69,15 +49,8 @@ export function ask(
   attributes: readonly Attribute[],
   each: (reader: AttributeReader) => void,
 ): boolean {
-  request(type, 0, attributes);
-  const { refusals } = socket.send(writer.bytes, writer.length, (message) => {
-    each(new AttributeReader(message.bytes, message.start + NFGENMSG_LEN, message.end));
-  });
-  const refusal = refusals[0];
-  if (refusal === undefined) return true;
-  if (refusal.errno === ENOENT) return false;
-  const what = `read table inet ${TABLE}`;
-  throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+  const question = { family: nft.NFPROTO_INET, type, attributes };
+  return askFor(socket, writer, question, `read table inet ${TABLE}`, each);
 }
 
 /** The number of transactions, anybody's and on any table, that this network namespace has seen: u32, wraps. */

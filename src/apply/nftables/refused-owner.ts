@@ -2,11 +2,10 @@
 import { OP_HEADER } from "../../../asm/layout.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { readOperations } from "../../diff/operations.ts";
-import { keySize, type TableId, valueSize } from "../../plan/tables.ts";
+import { hasRanges, keySize, type TableId, valueSize } from "../../plan/tables.ts";
 import type { Netlink } from "../netlink/socket.ts";
-import { textOf } from "./restore.ts";
-import { Bytes, readTableElements, readTableElementsOf, type TableElements } from "./table-read.ts";
-import { hasRanges } from "./touched.ts";
+import { Bytes, bytesOf, textOf } from "./bytes.ts";
+import { readTableElements, readTableElementsOf, type TableElements } from "./table-read.ts";
 
 /** Each owner once. */
 export function ownersOf(operations: OperationList): number[] {
@@ -38,9 +37,7 @@ export function onlyOf(
 export function disown(socket: Netlink, core: Core, owner: number): void {
   const keys = new Map<TableId, Bytes>();
   for (const { table, key } of core.diff(0, [owner])) {
-    const list = keys.get(table) ?? new Bytes();
-    list.append(key, 0, key.length);
-    keys.set(table, list);
+    bytesOf(keys, table).append(key, 0, key.length);
   }
   const held = [...keys].map(([id, list]) => [id, readHeld(socket, id, list.whole())] as const);
   core.commit();

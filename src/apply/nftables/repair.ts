@@ -1,6 +1,6 @@
 /** Makes the kernel what is committed again, where others touched it. */
 import { OWNER_ADOPTED } from "../../../asm/layout.ts";
-import type { Clock } from "../../clock.ts";
+import { type Clock, turn } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { countAdded } from "../../diff/operations.ts";
 import type { SluiceError } from "../../errors.ts";
@@ -60,8 +60,7 @@ export class Repair {
 
   /** Looks where something was touched, and restores what differs. */
   async mend(core: Core, touched: Touched): Promise<Mended> {
-    const { socket, keeper, outdated, maxOperations } = this.#options;
-    const turn = () => this.#turn();
+    const { socket, clock, keeper, outdated, maxOperations } = this.#options;
     keeper.takeUp();
     for (const map of touched.clients) outdated.touched(map);
     const restoration = new Restoration(core, Math.min(BATCH_ELEMENTS, maxOperations - 1));
@@ -75,7 +74,7 @@ export class Repair {
     }
     keeper.wake(table);
     if (state === "refill") keeper.refill();
-    const states = await readTouched(socket, core, touched, turn);
+    const states = await readTouched(socket, core, touched, () => turn(clock));
     const catchalls = states.filter(({ present }) => present.catchall).map(({ id }) => id);
     keeper.deleteCatchalls(catchalls);
     const differences = states.map((one) => restoration.difference(one));
@@ -122,7 +121,7 @@ export class Repair {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const list = this.#refused.size === 0 ? next : onlyOf(next, (one) => !this.#refused.has(one));
       if (list.count === 0) continue;
-      if (written.transactions > 0) await this.#turn();
+      if (written.transactions > 0) await turn(this.#options.clock);
       const receipt = transact(list, nameIn(core));
       if (receipt.ok) addTo(written, core, list, receipt);
       else {
@@ -155,11 +154,6 @@ export class Repair {
     disown(this.#options.socket, core, culprit);
     this.#refused.set(culprit, error);
     return [list];
-  }
-
-  /** Everything else has its turn. */
-  #turn(): Promise<void> {
-    return new Promise((turn) => this.#options.clock.soon(turn));
   }
 }
 

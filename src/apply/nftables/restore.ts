@@ -2,16 +2,12 @@
 import { COMPARED_SAME, OP_ADD, OP_DELETE, OP_HEADER, OWNER_ADOPTED } from "../../../asm/layout.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { readOperations } from "../../diff/operations.ts";
-import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../plan/tables.ts";
+import { keySize, type TableId, valueSize } from "../../plan/tables.ts";
+import { Bytes, bytesOf, textOf } from "./bytes.ts";
+import { ADD_ORDER } from "./operations.ts";
 import { isCounted } from "./sets.ts";
-import { Bytes, type TableElements } from "./table-read.ts";
+import type { TableElements } from "./table-read.ts";
 import type { TableState } from "./verify.ts";
-
-/** Slots before what leads to them, when it takes more than one transaction. */
-export const ORDER: readonly TableId[] = [
-  ...TABLE_IDS.filter((id) => tableKind(id).value !== "action"),
-  ...TABLE_IDS.filter((id) => tableKind(id).value === "action"),
-];
 
 /** What differed in one table. */
 export interface Difference {
@@ -37,7 +33,7 @@ export class Restoration {
 
   /** All that is committed, into a table that is empty. */
   everything(): void {
-    for (const id of ORDER) {
+    for (const id of ADD_ORDER) {
       this.#core.eachElement(id, (key, value, owner) => this.#add(OP_ADD, id, owner, key, value));
     }
     this.end();
@@ -133,12 +129,7 @@ export function countAnew(core: Core, { region }: OperationList): void {
     const id = region[at + 1] as TableId;
     const size = keySize(id);
     if (region[at] === OP_ADD && isCounted(id)) {
-      let keys = added.get(id);
-      if (keys === undefined) {
-        keys = new Bytes(size);
-        added.set(id, keys);
-      }
-      keys.append(region, at + OP_HEADER, size);
+      bytesOf(added, id).append(region, at + OP_HEADER, size);
     }
     at += OP_HEADER + size + valueSize(id);
   }
@@ -154,7 +145,3 @@ function keysOf(id: TableId, { keysAndValues, count }: TableElements): Set<strin
   }
   return keys;
 }
-
-/** A key as a string, to be told from others. */
-export const textOf = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");

@@ -10,6 +10,7 @@
  */
 import {
   type Family,
+  hasRanges,
   TABLE_IDS,
   type TableId,
   tableFamily,
@@ -83,7 +84,7 @@ export function tableSet(id: TableId, counters: boolean): SetSpec {
     if (field === "slot") return SLOT;
     return address(family);
   });
-  const interval = kind.key.some((field) => field === "range");
+  const interval = hasRanges(id);
   const concatenated = parts.length > 1;
   const key = {
     name: tableLabel(id),

@@ -1,8 +1,15 @@
 /** Reads the tables of Desired back, in the layout in which the core keeps them. */
-import { keySize, type TableId, tableKind, tableLabel, valueSize } from "../../plan/tables.ts";
+import {
+  hasRanges,
+  keySize,
+  type TableId,
+  tableKind,
+  tableLabel,
+  valueSize,
+} from "../../plan/tables.ts";
 import type { Netlink } from "../netlink/socket.ts";
+import { Bytes } from "./bytes.ts";
 import * as nft from "./constants.ts";
-
 import { type ReadElement, readElements, readElementsAt, readPresentAt } from "./elements-read.ts";
 import { addressBefore } from "./ranges.ts";
 
@@ -14,53 +21,10 @@ export interface TableElements {
   readonly catchall?: boolean;
 }
 
-/** Bytes that grow. */
-export class Bytes {
-  length = 0;
-  #bytes: Uint8Array;
-
-  /** `capacity`: bytes to start with. */
-  constructor(capacity = 4096) {
-    this.#bytes = new Uint8Array(capacity);
-  }
-
-  append(from: Uint8Array, start: number, length: number): void {
-    this.#room(length);
-    for (let i = 0; i < length; i++) this.#bytes[this.length + i] = from[start + i] as number;
-    this.length += length;
-  }
-
-  /** Little-endian. */
-  appendU64(value: bigint): void {
-    this.#room(8);
-    new DataView(this.#bytes.buffer).setBigUint64(this.length, value, true);
-    this.length += 8;
-  }
-
-  /** Little-endian. */
-  appendU32(value: number): void {
-    this.#room(4);
-    new DataView(this.#bytes.buffer).setUint32(this.length, value, true);
-    this.length += 4;
-  }
-
-  whole(): Uint8Array {
-    return this.#bytes.subarray(0, this.length);
-  }
-
-  #room(more: number): void {
-    if (this.length + more <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.length + more));
-    grown.set(this.#bytes.subarray(0, this.length));
-    this.#bytes = grown;
-  }
-}
-
 /** All elements of a table. */
 export function readTableElements(socket: Netlink, id: TableId): TableElements {
-  const { key } = tableKind(id);
-  const range = key.some((field) => field === "range");
-  if (range && key.length === 1) return readRanges(socket, id);
+  const range = hasRanges(id);
+  if (range && tableKind(id).key.length === 1) return readRanges(socket, id);
   const bytes = new Bytes();
   const restart = () => {
     bytes.length = 0;

@@ -2,19 +2,14 @@
  * What somebody else touched, as events told it, or what refused a transaction of ours. It says where to look, not
  * what is wrong: the truth is read from the kernel.
  */
-import { keySize, type TableId, tableKind } from "../../plan/tables.ts";
+import { hasRanges, keySize, type TableId } from "../../plan/tables.ts";
 import type { ForeignChange } from "../backend.ts";
-import { Bytes } from "./table-read.ts";
+import { type Bytes, bytesOf } from "./bytes.ts";
 
 /** So many keys of one table in one transaction are named one by one; more are the table. */
 const NAMED_KEYS_MAX = 64;
 /** More keys of one table are not kept: the table is read as a whole. */
 export const KEYS_MAX = 1 << 16;
-
-/** Ranges are few and have no key to ask for: their tables are read as a whole. */
-export function hasRanges(id: TableId): boolean {
-  return tableKind(id).key.some((field) => field === "range");
-}
 
 export class Touched {
   /** Events were lost, or nobody listened: anything may differ. */
@@ -42,15 +37,12 @@ export class Touched {
   /** The element with this key, which stands in `bytes`. */
   key(id: TableId, bytes: Uint8Array, start: number, length: number): void {
     if (this.whole.has(id)) return;
+    // Ranges are few and have no key to ask for.
     if (hasRanges(id) || length !== keySize(id)) {
       this.#wholly(id);
       return;
     }
-    let keys = this.keys.get(id);
-    if (keys === undefined) {
-      keys = new Bytes(length);
-      this.keys.set(id, keys);
-    }
+    const keys = bytesOf(this.keys, id);
     if (keys.length < KEYS_MAX * length) keys.append(bytes, start, length);
     else this.#wholly(id);
   }

@@ -1,13 +1,14 @@
 /** Elements that somebody else touched are read from the kernel: only those, as long as they are few. */
 import type { Core } from "../../core/core.ts";
-import { keySize, type TableId, tableLabel } from "../../plan/tables.ts";
+import { hasRanges, keySize, type TableId, tableLabel } from "../../plan/tables.ts";
 import type { Netlink } from "../netlink/socket.ts";
+import { Bytes, textOf } from "./bytes.ts";
 import { hasCatchall, MANY_ELEMENTS } from "./elements-read.ts";
 import { isSlots } from "./expected-slots.ts";
+import { ADD_ORDER } from "./operations.ts";
 import { readSets } from "./read.ts";
-import { ORDER, textOf } from "./restore.ts";
-import { Bytes, readTableElements, readTableElementsOf, type TableElements } from "./table-read.ts";
-import { hasRanges, type Touched } from "./touched.ts";
+import { readTableElements, readTableElementsOf, type TableElements } from "./table-read.ts";
+import type { Touched } from "./touched.ts";
 
 /**
  * Up to so many keys of a table are asked for one by one: a key that is not there costs a request, 5 us. A dump of
@@ -38,7 +39,7 @@ export async function readTouched(
 ): Promise<TableState[]> {
   const reader = new TouchedReader(socket, core, turn);
   const states: TableState[] = [];
-  for (const id of ORDER) {
+  for (const id of ADD_ORDER) {
     const keys = touched.keys.get(id);
     const whole = touched.everywhere || touched.whole.has(id);
     if (!whole && keys === undefined) continue;
