@@ -112,10 +112,8 @@ function printHostPort(hostname: string, port: number): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
-/** HTTP/1.0 has no Host, as load balancers' simplest probes; what a router takes for the URL then lacks one. */
+/** HTTP/1.0 has no Host, as load balancers' simplest probes: the URL is then a path, which no router takes. */
 function withHost(request: Request): Request {
   const { url } = request;
-  if (URL.canParse(url) && new URL(url).host !== "") return request;
-  const path = url.replace(/^\w+:\/*/, "/");
-  return new Request(`http://localhost${path.startsWith("/") ? path : `/${path}`}`, request);
+  return url.startsWith("/") ? new Request(`http://localhost${url}`, request) : request;
 }

@@ -1,12 +1,11 @@
 /** Defaults as people read them: in --help, and in the tables of the documentation. */
-import { printDuration } from "./duration.ts";
-import { type FieldPath, fieldAt } from "./fields.ts";
+import { asWritten, type FieldPath, fieldAt } from "./fields.ts";
 
 /** What comes of a field that is not set; "" for nothing. */
 export function defaultText(path: FieldPath): string {
-  const { type, default: value, shown } = fieldAt(path);
+  const { type, default: given, shown } = fieldAt(path);
   if (shown !== undefined) return shown;
-  if (type === "duration" || type === "flush-period") return printDuration(value as number);
+  const value = asWritten(type, given);
   if (value === null || value === "") return "";
   if (typeof value === "object")
     return Object.keys(value).length === 0 ? "" : JSON.stringify(value);

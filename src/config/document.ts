@@ -1,8 +1,8 @@
 /** Field values with their defaults, one by one and as the whole documents that /configz shows. */
 import type { Config, KubeProxyConfiguration, OwnConfiguration } from "../config.ts";
 import { printCidr } from "../net/address.ts";
-import { printDuration } from "./duration.ts";
 import {
+  asWritten,
   type FieldPath,
   type FieldValue,
   fieldAt,
@@ -80,9 +80,8 @@ export function ownDocumentOf(values: FieldValues, effective: Effective): OwnCon
 
 /** As a file would have it. */
 function shown(path: FieldPath, values: FieldValues, replaced: Values): unknown {
-  const value = Object.hasOwn(replaced, path) ? replaced[path] : effectiveValue(values, path);
-  const { type } = fieldAt(path);
-  return type === "duration" || type === "flush-period" ? printDuration(value as number) : value;
+  const replacement = replaced[path];
+  return asWritten(fieldAt(path).type, replacement ?? effectiveValue(values, path));
 }
 
 function place(target: { [name: string]: unknown }, path: string, value: unknown): void {

@@ -1,5 +1,6 @@
 /** What is known of the fields of a configuration file, as data. A dotted path names a field. */
 import type { ModuleVerbosity } from "../config.ts";
+import { printDuration } from "./duration.ts";
 import { OWN_FIELDS } from "./own-fields.ts";
 import type { Reason } from "./reasons.ts";
 import { UPSTREAM_FIELDS } from "./upstream-fields.ts";
@@ -99,6 +100,12 @@ export function fieldAt(path: FieldPath): Field {
 /** Of upstream's document, in its order; or of our own section. */
 export function fieldPaths(whose: "upstream" | "own"): readonly FieldPath[] {
   return Object.keys(whose === "own" ? OWN_FIELDS : UPSTREAM_FIELDS) as FieldPath[];
+}
+
+/** A value as a file or a flag has it: durations are Go's text. */
+export function asWritten(type: FieldType, value: FieldValue): FieldValue {
+  const duration = type === "duration" || type === "flush-period";
+  return duration && typeof value === "number" ? printDuration(value) : value;
 }
 
 /** Does this value say nothing, as upstream's defaulting sees it? */

@@ -1,7 +1,6 @@
 /** Every flag with its value, as upstream's /flagz shows them. */
 import { defaultText } from "./default-text.ts";
-import { printDuration } from "./duration.ts";
-import type { FieldType, FieldValue } from "./fields.ts";
+import { asWritten, type FieldValue } from "./fields.ts";
 import type { FlagValues } from "./flag-values.ts";
 import { FLAGS } from "./flags.ts";
 
@@ -13,13 +12,12 @@ export function flagTexts(flags: FlagValues): { readonly [name: string]: string 
       const [field] = fields;
       const fallback = field === undefined ? "" : defaultText(field);
       const unset = fallback === "" && type === "boolean" ? "false" : fallback;
-      return [name, given === undefined ? unset : textOf(type, given)];
+      return [name, given === undefined ? unset : textOf(asWritten(type, given))];
     }),
   );
 }
 
-function textOf(type: FieldType, value: FieldValue): string {
-  if (type === "duration" && typeof value === "number") return printDuration(value);
+function textOf(value: FieldValue): string {
   if (typeof value !== "object" || value === null) return String(value);
   const entries = Array.isArray(value) ? value : Object.entries(value);
   return entries.map((entry) => textOfEntry(entry)).join(",");

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { FeedResult } from "../core/core.ts";
 import { isDefect, SluiceError } from "../errors.ts";
 import type { Body } from "./sink.ts";
-import { readStatus, statusError } from "./status.ts";
+import { ErrorAnswer } from "./status.ts";
 import type { Transport } from "./transport.ts";
 
 export interface ExchangeOptions {
@@ -33,7 +33,6 @@ export interface Exchange {
 }
 
 const PROTOBUF = "application/vnd.kubernetes.protobuf";
-const ERROR_BODY_MAX = 65_536;
 
 /** Accept header: the server takes the first it can, and its Content-Type says which that was. */
 export function acceptHeader(format: "list" | "watch", protobuf: boolean): string {
@@ -52,9 +51,7 @@ export function exchange(options: ExchangeOptions): Exchange {
     options.server,
   );
   let body: Body | undefined;
-  let failure:
-    | { code: number; retryAfterMs: number; chunks: Uint8Array[]; bytes: number }
-    | undefined;
+  let failure: ErrorAnswer | undefined;
   /** What our own code threw while it read the answer. */
   let broken: { readonly thrown: unknown } | undefined;
   let heard = clock.monotonic();
@@ -83,25 +80,21 @@ export function exchange(options: ExchangeOptions): Exchange {
   };
   const answered = () => {
     if (failure === undefined) return resolve("end");
-    const status = readStatus(failure.code, failure.retryAfterMs, Buffer.concat(failure.chunks));
-    reject(statusError(options.what, options.server, status));
+    reject(failure.error(options.what, options.server));
   };
 
   listen(silenceMs);
   const abort = transport.get(options.path, options.accept, {
     onStart(code, contentType, retryAfterMs) {
       reading(() => {
-        if (code !== 200) failure = { code, retryAfterMs, chunks: [], bytes: 0 };
+        if (code !== 200) failure = new ErrorAnswer(code, retryAfterMs);
         else body = options.open(contentType.startsWith(PROTOBUF) ? "protobuf" : "json");
       });
     },
     onData(chunk) {
       reading(() => {
         if (body !== undefined) options.onFeed(body.take(chunk));
-        else if (failure !== undefined && failure.bytes < ERROR_BODY_MAX) {
-          failure.bytes += chunk.length;
-          failure.chunks.push(chunk.slice());
-        }
+        else failure?.take(chunk);
       });
     },
     onEnd() {

@@ -28,6 +28,35 @@ export function statusError(what: string, server: string, status: Status): Sluic
   );
 }
 
+/** Statuses are some hundred bytes. */
+const ERROR_BODY_MAX = 65_536;
+
+/** An answer that is not 2xx, while it comes in. */
+export class ErrorAnswer {
+  readonly #code: number;
+  readonly #retryAfterMs: number;
+  readonly #chunks: Uint8Array[] = [];
+  #bytes = 0;
+
+  constructor(code: number, retryAfterMs: number) {
+    this.#code = code;
+    this.#retryAfterMs = retryAfterMs;
+  }
+
+  /** Copies the bytes, of more than ERROR_BODY_MAX the first. */
+  take(chunk: Uint8Array): void {
+    const kept = chunk.slice(0, ERROR_BODY_MAX - this.#bytes);
+    this.#bytes += kept.length;
+    this.#chunks.push(kept);
+  }
+
+  /** When it is complete. `what` is as in "list services". */
+  error(what: string, server: string): SluiceError {
+    const body = Buffer.concat(this.#chunks);
+    return statusError(what, server, readStatus(this.#code, this.#retryAfterMs, body));
+  }
+}
+
 /** The Status behind an error made by `statusError`. */
 export function statusOf(error: SluiceError): Status | undefined {
   const { cause } = error;

@@ -1,7 +1,7 @@
 /** One request that writes to the API server, as a promise. What the server makes of the object is not read. */
 import type { Clock } from "../clock.ts";
 import { SluiceError } from "../errors.ts";
-import { readStatus, statusError } from "./status.ts";
+import { ErrorAnswer } from "./status.ts";
 import type { WritableTransport, WriteRequest } from "./transport.ts";
 
 export interface WriteOptions {
@@ -21,32 +21,25 @@ export interface Write {
   abort(reason: SluiceError): void;
 }
 
-const ERROR_BODY_MAX = 65_536;
-
 export function write(options: WriteOptions): Write {
   const { transport, clock, what, server, timeoutMs } = options;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const chunks: Uint8Array[] = [];
-  let code = 0;
-  let retryAfter = 0;
-  let bytes = 0;
+  let failure: ErrorAnswer | undefined;
   const cancel = clock.after(timeoutMs, () => {
     const rule = `the server must answer within ${timeoutMs / 1000} s`;
     abort(new SluiceError("API_UNREACHABLE", `Cannot ${what}: ${rule}`, server));
   });
   const abort = transport.send(options.request, {
-    onStart(status, _contentType, retryAfterMs) {
-      code = status;
-      retryAfter = retryAfterMs;
+    onStart(code, _contentType, retryAfterMs) {
+      if (code >= 300) failure = new ErrorAnswer(code, retryAfterMs);
     },
     onData(chunk) {
-      bytes += chunk.length;
-      if (code >= 300 && bytes <= ERROR_BODY_MAX) chunks.push(chunk.slice());
+      failure?.take(chunk);
     },
     onEnd() {
       cancel();
-      if (code < 300) resolve();
-      else reject(statusError(what, server, readStatus(code, retryAfter, Buffer.concat(chunks))));
+      if (failure === undefined) resolve();
+      else reject(failure.error(what, server));
     },
     onError(error) {
       cancel();
