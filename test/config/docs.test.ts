@@ -21,15 +21,3 @@ describe("an example in the text", () => {
     expect([faults, unknown]).toEqual([[], []]);
   });
 });
-
-test("every link leads to a heading", () => {
-  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
-    heading
-      .toLowerCase()
-      .replaceAll(/[^\w\- ]/g, "")
-      .replaceAll(" ", "-"),
-  );
-  const links = [...text.matchAll(/\]\(#(.*?)\)/g)].map(([, link = ""]) => link);
-  expect(links.length).toBeGreaterThan(0);
-  expect(links.filter((link) => !headings.includes(link))).toEqual([]);
-});

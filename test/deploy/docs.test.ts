@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { parse } from "yaml";
 import { DEFAULT_NAME } from "../../build/image.ts";
 import manifest from "../../package.json" with { type: "json" };
@@ -14,17 +14,6 @@ test.each(DOCS)("every file of ours that %s names is there", (path) => {
   const named = textOf(path).match(/(?<![\w/.-])(?:deploy|docs|scripts|test)\/[\w./-]*\w/g) ?? [];
   expect(named.length).toBeGreaterThan(2);
   expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
-});
-
-test.each(DOCS)("every link of %s leads somewhere", (path) => {
-  const links = [...textOf(path).matchAll(/\]\(([^)\s]*)\)/g)].map(([, link = ""]) => link);
-  expect(links.length).toBeGreaterThan(0);
-  const broken = links.filter((link) => {
-    const [file = "", anchor] = link.split("#");
-    const target = file === "" ? path : join(dirname(path), file);
-    return !existsSync(join(ROOT, target)) || (anchor && !anchorsOf(target).includes(anchor));
-  });
-  expect(broken).toEqual([]);
 });
 
 test("every option of the install script and of the image that is named exists", () => {
@@ -82,14 +71,3 @@ test("the commands in the manifests' heads are those of the text", () => {
   expect(commands.length).toBeGreaterThan(4);
   expect(commands.filter((command) => !text.includes(command))).toEqual([]);
 });
-
-/** The anchors that GitHub makes of a file's headings. */
-function anchorsOf(path: string): string[] {
-  const headings = readFileSync(join(ROOT, path), "utf8").match(/(?<=^#+ ).+$/gm) ?? [];
-  return headings.map((heading) =>
-    heading
-      .toLowerCase()
-      .replaceAll(/[^\w\- ]/g, "")
-      .replaceAll(" ", "-"),
-  );
-}

@@ -79,7 +79,14 @@ function keepConnecting(targets = TARGETS) {
     }
   });
   return {
-    done: () => done,
+    /** Waits for SOME more. */
+    async more(): Promise<void> {
+      const sofar = done;
+      await eventually(
+        async () => done,
+        (now) => now > sofar + SOME,
+      );
+    },
     async stop(): Promise<string[]> {
       running = false;
       await Promise.all(all);
@@ -116,11 +123,7 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
     try {
       await program.start(DEFAULT_FLAGS);
       expect(await eventually(chains, (names) => names === ":KUBE-FORWARD")).toBe(":KUBE-FORWARD");
-      const sofar = traffic.done();
-      await eventually(
-        async () => traffic.done(),
-        (done) => done > sofar + SOME,
-      );
+      await traffic.more();
     } finally {
       expect(await traffic.stop()).toEqual([]);
     }
@@ -152,17 +155,10 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
       const traffic = keepConnecting();
       try {
-        await eventually(
-          async () => traffic.done(),
-          (done) => done > SOME,
-        );
+        await traffic.more();
         await program.start(DEFAULT_FLAGS);
         expect(await eventually(left, (text) => text === "")).toBe("");
-        const sofar = traffic.done();
-        await eventually(
-          async () => traffic.done(),
-          (done) => done > sofar + SOME,
-        );
+        await traffic.more();
       } finally {
         expect(await traffic.stop()).toEqual([]);
       }
