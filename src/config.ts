@@ -76,6 +76,10 @@ export interface Config {
   /** Bit of the packet mark, 0 to 31. */
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
+  /** What serves. `auto`: nftables if the kernel can, else iptables; a field that only one of them has counts if that is taken. */
+  readonly mode: "nftables" | "iptables" | "auto";
+  /** With iptables, node ports answer on 127.0.0.0/8 too, for which route_localnet is set. */
+  readonly localhostNodePorts: boolean;
   /** Packets that connection tracking takes for invalid: never forwarded, always, or as the kernel needs it. */
   readonly dropInvalid: "auto" | "always" | "never";
   /** Services' externalIPs are served: the feature gate AllowServiceExternalIPs. */

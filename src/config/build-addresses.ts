@@ -1,12 +1,16 @@
 /** Addresses of this node: what we listen on, and what serves node ports. */
 import type { Config } from "../config.ts";
 import { parseAddress, parseCidr, parseListenAddress, printAddressPort } from "../net/address.ts";
-import type { Cidr } from "../types.ts";
-import type { Mode } from "./build-sync.ts";
+import { contains } from "../net/cidr.ts";
+import { isLoopback } from "../net/ip.ts";
+import type { Address, Cidr } from "../types.ts";
+import { type Mode, servedIn } from "./build-sync.ts";
 import type { Settings } from "./settings.ts";
 
 const HEALTHZ_PORT = 10256;
 const METRICS_PORT = 10249;
+/** With it a range serves loopback, as upstream sees it (nodeport_addresses.go). */
+const LOOPBACK: Address = { family: 4, bytes: Uint8Array.of(127, 0, 0, 0) };
 /** What node ports are served on where the default is not the primary addresses. */
 const EVERY_ADDRESS = ["0.0.0.0/0", "::/0"];
 
@@ -18,6 +22,7 @@ type Addresses = Pick<
   | "adminBindAddress"
   | "bindAddressHardFail"
   | "nodePortAddresses"
+  | "localhostNodePorts"
 >;
 
 /** `healthzOff`: --healthz-port=0, the only way to turn the health server off. */
@@ -28,6 +33,7 @@ export function addressesOf(settings: Settings, mode: Mode, healthzOff: boolean)
   const six = bound?.family === 6;
   const metricsBindAddress = listenAddress(settings, "metricsBindAddress", METRICS_PORT, six);
   const admin = adminAddress(settings);
+  const served = nodePortAddresses(settings, mode);
   return {
     bindAddress,
     healthzBindAddress: healthzOff
@@ -36,7 +42,8 @@ export function addressesOf(settings: Settings, mode: Mode, healthzOff: boolean)
     metricsBindAddress,
     adminBindAddress: admin === metricsBindAddress ? "" : admin,
     bindAddressHardFail: settings.get("bindAddressHardFail"),
-    nodePortAddresses: nodePortAddresses(settings, mode),
+    nodePortAddresses: served,
+    localhostNodePorts: localhostNodePorts(settings, mode, served),
   };
 }
 
@@ -88,6 +95,22 @@ function nodePortAddresses(settings: Settings, mode: Mode): Config["nodePortAddr
     settings.fault(`nodePortAddresses[${index}]`, "must be a CIDR or primary", text);
   }
   return { primary: false, cidrs: list.flatMap(cidrsOf) };
+}
+
+/**
+ * Upstream's default is true. A node that lets 127.0.0.0/8 be routed is one rule away from serving its loopback to
+ * neighbours (CVE-2020-8558), so it has to be asked for here. As upstream, it does not count where nodePortAddresses
+ * leave loopback out.
+ */
+function localhostNodePorts(
+  settings: Settings,
+  mode: Mode,
+  { primary, cidrs }: Config["nodePortAddresses"],
+): boolean {
+  if (servedIn(mode) === "nftables" || primary) return false;
+  const four = cidrs.filter(({ family }) => family === 4);
+  const loopback = four.some((cidr) => isLoopback(cidr) || contains(cidr, LOOPBACK));
+  return (loopback || four.length === 0) && settings.get("iptables.localhostNodePorts");
 }
 
 function cidrsOf(text: string): Cidr[] {

@@ -3,26 +3,35 @@ import type { Config } from "../config.ts";
 import { printDuration } from "./duration.ts";
 import type { Settings } from "./settings.ts";
 
+/** Whichever section says something is meant: what serves is known when the kernel has been asked. */
+const EITHER = { own: ["nftables", "iptables"], periods: ["nftables", "iptables"] } as const;
+
 /**
- * The modes of upstream. All of them are served by nftables here: what a mode means to a user is how Services
- * behave, and that is the same. A file that asks for iptables or ipvs keeps working when it is handed to
- * Sluice unchanged; the section it fills in (iptables.syncPeriod, ...) is the one that is read.
+ * What `mode` may say: upstream's modes, `auto`, which is ours, and nothing, which upstream's --proxy-mode describes
+ * as "use the best-available proxy". The section that goes with it (iptables.syncPeriod, ...) is the one that is read.
  */
 const SECTIONS_OF_MODE = {
   nftables: { own: ["nftables"], periods: ["nftables"] },
-  // Upstream's default is iptables, ours nftables: whichever section says something is meant.
-  "": { own: ["nftables", "iptables"], periods: ["nftables", "iptables"] },
   iptables: { own: ["iptables"], periods: ["iptables"] },
+  "": EITHER,
+  auto: EITHER,
+  // As upstream: ipvs has periods of its own, and the rest of iptables.
   ipvs: { own: ["iptables"], periods: ["ipvs"] },
 } as const;
 
+/** The mode as it was asked for. */
 export type Mode = keyof typeof SECTIONS_OF_MODE;
 
 export function modeOf(settings: Settings): Mode {
   const mode = settings.get("mode");
   if (Object.hasOwn(SECTIONS_OF_MODE, mode)) return mode as Mode;
-  settings.fault("mode", "must be nftables, iptables, ipvs or empty", mode);
+  settings.fault("mode", "must be nftables, iptables, auto, ipvs or empty", mode);
   return "";
+}
+
+/** What serves in a mode. IPVS is not served: what is best is taken in its place. */
+export function servedIn(mode: Mode): Config["mode"] {
+  return mode === "nftables" || mode === "iptables" ? mode : "auto";
 }
 
 export function syncingOf(

@@ -5,7 +5,7 @@ import { addressesOf } from "./build-addresses.ts";
 import { localOf } from "./build-local.ts";
 import { loggingOf } from "./build-log.ts";
 import { nodeOf } from "./build-node.ts";
-import { type Mode, modeOf, syncingOf } from "./build-sync.ts";
+import { type Mode, modeOf, servedIn, syncingOf } from "./build-sync.ts";
 import type { Fault } from "./decode.ts";
 import { documentOf, type FieldValues, ownDocumentOf } from "./document.ts";
 import { printDuration } from "./duration.ts";
@@ -39,6 +39,7 @@ export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]
   const effective: Omit<Config, "document" | "ownDocument"> = {
     kubeconfig: manifests === "" ? settings.get("clientConnection.kubeconfig") : "",
     master: extras.master,
+    mode: servedIn(mode),
     ...addressesOf(settings, mode, extras.healthzOff),
     ...localOf(settings),
     ...syncingOf(settings, mode),

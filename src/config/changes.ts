@@ -28,6 +28,8 @@ const RULES: { readonly [setting in Setting]: Rule } = {
   manifests: { name: "sluice.manifests", live: false },
   watchList: { name: "featureGates.WatchListClient", live: false },
   counters: { name: "sluice.counters", live: false },
+  mode: { name: "mode", live: false },
+  localhostNodePorts: { name: "iptables.localhostNodePorts", live: true },
   detectLocal: { name: "detectLocal", live: true },
   clusterCIDRs: { name: "clusterCIDR", live: true },
   nodePortAddresses: { name: "nodePortAddresses", live: true },

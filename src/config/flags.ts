@@ -145,6 +145,11 @@ export const FLAGS: readonly Flag[] = [
       value: "CIDR,...",
       fields: ["nodePortAddresses"],
     },
+    {
+      name: "iptables-localhost-nodeports",
+      type: "boolean",
+      fields: ["iptables.localhostNodePorts"],
+    },
     { name: "bind-address", type: "string", value: "IP", fields: ["bindAddress"] },
   ]),
   ...inGroup("listen", [

@@ -8,11 +8,6 @@ export const IDLE_FLAGS: readonly Flag[] = [
   { name: "ipvs-tcp-timeout", type: "duration", fields: ["ipvs.tcpTimeout"] },
   { name: "ipvs-tcpfin-timeout", type: "duration", fields: ["ipvs.tcpFinTimeout"] },
   { name: "ipvs-udp-timeout", type: "duration", fields: ["ipvs.udpTimeout"] },
-  {
-    name: "iptables-localhost-nodeports",
-    type: "boolean",
-    fields: ["iptables.localhostNodePorts"],
-  },
   { name: "config-sync-period", type: "duration", fields: ["configSyncPeriod"] },
   { name: "kube-api-content-type", type: "string", fields: ["clientConnection.contentType"] },
   { name: "kube-api-burst", type: "integer", fields: ["clientConnection.burst"] },

@@ -12,7 +12,6 @@ export const REASONS = {
   unbuffered:
     "each line of the log is written to stderr at once: there is nothing to flush or to split",
   hidden: "no metric is hidden here",
-  loopback: "node ports are never served on loopback, as in kube-proxy's nftables mode",
   windows: "it is about Windows",
   leftover: "it is a leftover, kube-proxy makes no use of it either",
 } as const satisfies { readonly [reason: string]: string };

@@ -108,7 +108,12 @@ export const UPSTREAM_FIELDS = {
     default: false,
     does: "as nftables.masqueradeAll, in mode iptables and ipvs",
   },
-  "iptables.localhostNodePorts": { type: "boolean", default: true, idle: "loopback" },
+  // Upstream's default is true.
+  "iptables.localhostNodePorts": {
+    type: "boolean",
+    default: false,
+    does: "serve node ports on 127.0.0.0/8 too, in mode iptables, unless nodePortAddresses leave loopback out; it sets net.ipv4.conf.all.route_localnet. kube-proxy's default is true; here it has to be written",
+  },
   "iptables.syncPeriod": {
     type: "duration",
     default: 30_000,
