@@ -9,7 +9,7 @@ import type { FlagValues } from "./config/flag-values.ts";
 import { type Resolved, resolveConfig } from "./config/resolve.ts";
 import type { Core } from "./core/core.ts";
 import { createCore } from "./core/create.ts";
-import { createBackend } from "./dataplane.ts";
+import { prepareBackend } from "./dataplane.ts";
 import { HostSettings } from "./host/host-settings.ts";
 import { initializeHost } from "./host/initialize.ts";
 import { Notifier } from "./host/notify.ts";
@@ -52,8 +52,9 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const memory = new MemoryKeeper(clock);
   const host = new HostSettings({ clock, log, problems: observers.tellProblems });
   host.adjustOomScore(config.oomScoreAdj);
-  const proxy = startProxy({
-    ...{ config, core, log, nodeName, clock, observers, createSource, onFatal },
+  const backend = await prepareBackend(config, log.from("dataplane.ts"));
+  const proxy = await startProxy({
+    ...{ config, backend, core, log, nodeName, clock, observers, createSource, onFatal },
     onSynced: (operations) => memory.worked(operations),
   });
   // What the proxy has just tried of the kernel has loaded connection tracking.
@@ -102,10 +103,9 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
   const host = new HostSettings({
     ...{ clock: systemClock, log, problems: (events) => problems.report(events) },
   });
-  const backend = createBackend(config, []);
-  log.info(initializeHost(config, host, () => backend.probe()));
+  const probe = async () => (await prepareBackend(config, log.from("dataplane.ts"))).close();
+  log.info(await initializeHost(config, host, probe));
   host.stop();
-  backend.close();
 }
 
 function beginLog({ config, notes }: Resolved, version: string, clock: Clock): LogRoot {

@@ -1,26 +1,75 @@
-/** Which backend serves, made from the configuration. */
+/** Which backend serves: the one the configuration names, or the best one that this node can do. */
 import type { Backend, LocalDetector, SkeletonOptions } from "./apply/backend.ts";
 import { createNftablesBackend } from "./apply/nftables/backend.ts";
 import type { Config } from "./config.ts";
+import { type ErrorCode, rethrowDefect, SluiceError } from "./errors.ts";
 import { hostFacts } from "./host/facts.ts";
 import { isLiberal, resolveDropInvalid } from "./host/invalid-packets.ts";
+import type { Logger } from "./log.ts";
 import type { Cidr } from "./types.ts";
 
-/** `podCidrs` are the Node's, and matter in NodeCIDR mode only. Touches nothing in the kernel yet. */
-export function createBackend(config: Config, podCidrs: readonly Cidr[]): Backend {
-  return createNftablesBackend(skeletonOptions(config, podCidrs));
+/** What another backend may do without. */
+const CANNOT_HERE: readonly ErrorCode[] = ["KERNEL_UNSUPPORTED", "NETLINK_SOCKET", "TOOL_FAILED"];
+
+/**
+ * A backend that has tried what it needs of the kernel and of the machine. In mode auto nftables comes first; why it
+ * is not used is logged.
+ * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED, NETLINK_SOCKET, TOOL_FAILED
+ */
+export async function prepareBackend(config: Config, log: Logger): Promise<Backend> {
+  const options = skeletonOptions(config, []);
+  if (config.mode === "iptables") return await prepareIptables(options, log);
+  try {
+    return prepareNftables(options);
+  } catch (thrown) {
+    rethrowDefect(thrown);
+    if (config.mode === "nftables" || !CANNOT_HERE.includes(thrown.code)) throw thrown;
+    log.warn("Serving with iptables, because this node cannot do nftables", {
+      ...{ code: thrown.code, err: thrown.message },
+    });
+    return await prepareIptables(options, log).catch((second: unknown) => {
+      rethrowDefect(second);
+      const message = `${second.message}; and nftables, which would be better: ${thrown.message}`;
+      throw new SluiceError(second.code, message, second.subject, { cause: second });
+    });
+  }
+}
+
+function prepareNftables(options: SkeletonOptions): Backend {
+  const backend = createNftablesBackend(options);
+  try {
+    backend.probe();
+    return backend;
+  } catch (error) {
+    backend.close();
+    throw error;
+  }
+}
+
+async function prepareIptables(options: SkeletonOptions, log: Logger): Promise<Backend> {
+  // Where nftables serves, nobody needs it.
+  const { createIptablesBackend } = await import("./apply/iptables/backend.ts");
+  const backend = createIptablesBackend(options);
+  try {
+    await backend.probe();
+    for (const fact of backend.facts()) log.info(fact);
+    return backend;
+  } catch (error) {
+    backend.close();
+    throw error;
+  }
 }
 
 /** What the rules depend on. Reads what the kernel is, and whether it takes late packets for invalid. */
 export function skeletonOptions(config: Config, podCidrs: readonly Cidr[]): SkeletonOptions {
-  const { masqueradeBit, masqueradeAll, counters, conntrack } = config;
+  const { masqueradeBit, masqueradeAll, counters, conntrack, localhostNodePorts } = config;
   const dropInvalid = resolveDropInvalid(
     config.dropInvalid,
     hostFacts().kernelRelease,
     conntrack.tcpBeLiberal || isLiberal(),
   );
   const detector = detectorOf(config, podCidrs);
-  return { masqueradeBit, masqueradeAll, dropInvalid, counters, detector };
+  return { masqueradeBit, masqueradeAll, dropInvalid, counters, localhostNodePorts, detector };
 }
 
 /** As upstream, only the first range of each family counts. */

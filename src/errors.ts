@@ -19,6 +19,7 @@ export type ErrorCode =
   | "SYSCTL_REFUSED" // a setting of the kernel or of this process, under /proc, that cannot be written
   | "ALREADY_RUNNING" // another instance serves this network namespace
   | "OTHER_PROXY" // another proxy that runs, or rules of one that cannot be looked for or removed, or come back
+  | "RULES_REFUSED" // iptables-restore would not take a rule
   | "TOOL_FAILED" // a program that was run for us is missing, failed, or took too long
   | "CORE_MEMORY" // the Wasm core cannot grow
   | "CORE_ABORT" // an assertion in the Wasm core: a defect

@@ -2,13 +2,13 @@
  * The running proxy: every part made once and connected, in the order in which a change passes them. It
  * decides nothing itself.
  */
-import type { Backend } from "./apply/backend.ts";
+import type { Adoption, Backend } from "./apply/backend.ts";
 import { Flows } from "./apply/conntrack/flows.ts";
 import { type AddressWatch, watchAddresses } from "./apply/netlink/addresses.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Core } from "./core/core.ts";
-import { createBackend, skeletonOptions } from "./dataplane.ts";
+import { skeletonOptions } from "./dataplane.ts";
 import { LARGE_SYNC_OPERATIONS, SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { releaseGarbage, releaseProgramText } from "./memory.ts";
@@ -26,6 +26,8 @@ import type { Source, SourceEvents } from "./watch/source.ts";
 
 export interface ProxyOptions {
   readonly config: Config;
+  /** Probed, and not started. */
+  readonly backend: Backend;
   readonly core: Core;
   readonly clock: Clock;
   readonly log: Logger;
@@ -39,21 +41,14 @@ export interface ProxyOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** What became of the table at start, for the log. */
-const ADOPTIONS = {
-  fresh: "Made the table inet sluice",
-  adopted: "Took over the table inet sluice as it was",
-  replaced: "Replaced the table inet sluice, which had another layout",
-} as const;
-
 /**
  * Starts everything.
- * @throws SluiceError PERMISSION_DENIED, KERNEL_UNSUPPORTED, TABLE_FOREIGN
+ * @throws SluiceError PERMISSION_DENIED, TABLE_FOREIGN, NETLINK_REFUSED, TOOL_FAILED
  */
-export function startProxy(options: ProxyOptions): RunningProxy {
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const proxy = new RunningProxy(options);
   try {
-    proxy.start();
+    await proxy.start();
   } catch (error) {
     proxy.stop();
     throw error;
@@ -107,7 +102,7 @@ export class RunningProxy {
     const first = Promise.withResolvers<void>();
     this.firstSync = first.promise;
     this.#resolveFirstSync = first.resolve;
-    this.backend = createBackend(config, []);
+    this.backend = options.backend;
     this.source = options.createSource(this.#events());
   }
 
@@ -116,16 +111,15 @@ export class RunningProxy {
     return this.#config;
   }
 
-  /** Probes the kernel, adopts what is there, and begins to watch. Throws as `startProxy` does. */
-  start(): void {
+  /** Adopts what the kernel has, and begins to watch. Throws as `startProxy` does. */
+  async start(): Promise<void> {
     const { clock, nodeName } = this.#options;
-    this.backend.probe();
     this.#addresses = watchAddresses(clock, (list) => {
       this.inputs.setInterfaceAddresses(list);
       this.#request();
     });
     // The detector of NodeCIDR mode needs the Node; all others adopt while the API server is read.
-    if (this.#config.detectLocal.mode !== "NodeCIDR") this.#adopt();
+    if (this.#config.detectLocal.mode !== "NodeCIDR") await this.#adopt();
     this.source.start();
     this.#log.info("Watching", { source: this.source.status().name, node: nodeName });
   }
@@ -157,12 +151,12 @@ export class RunningProxy {
     this.#syncing?.loop.verify();
   }
 
-  #adopt(): void {
+  async #adopt(): Promise<void> {
     if (this.#adopted) return;
     this.#adopted = true;
     this.backend.countDeleted(this.observers.connections.take);
-    const { outcome, elements } = this.backend.start(this.core);
-    this.#log.info(ADOPTIONS[outcome], { elements });
+    const { outcome, what, elements } = await this.backend.start(this.core);
+    this.#log.info(adoptionText(outcome, what), { elements });
     // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
     if (elements > LARGE_SYNC_OPERATIONS) releaseGarbage();
     releaseProgramText();
@@ -190,13 +184,7 @@ export class RunningProxy {
       },
       onProblems: this.observers.tellProblems,
       onFatal,
-      onSynced: () => {
-        try {
-          this.#beginSyncing();
-        } catch (error) {
-          onFatal(error);
-        }
-      },
+      onSynced: () => void this.#beginSyncing().catch(onFatal),
     };
   }
 
@@ -219,9 +207,9 @@ export class RunningProxy {
   }
 
   /** Everything a first sync waits for is here. */
-  #beginSyncing(): void {
+  async #beginSyncing(): Promise<void> {
     const { core } = this;
-    this.#adopt();
+    await this.#adopt();
     const loop = this.#createLoop();
     this.#syncing = { loop, pacer: this.#createPacer(loop) };
     releaseProgramText();
@@ -284,6 +272,13 @@ export class RunningProxy {
     this.#resolveFirstSync();
     this.#options.onSynced(report.operations);
   }
+}
+
+/** What became of the rules that were there. */
+function adoptionText(outcome: Adoption["outcome"], what: string): string {
+  if (outcome === "fresh") return `Made ${what}`;
+  if (outcome === "adopted") return `Took over ${what} as it was`;
+  return `Replaced ${what}, which had another layout`;
 }
 
 function paceOf({ minSyncMs, syncPeriodMs }: Config): Pace {

@@ -1,8 +1,9 @@
-/** What applies operations to a dataplane. nftables is the first; others implement the same contract. */
+/** What applies operations to a dataplane: the contract of nftables/ and iptables/. */
 import type { Core, OperationList } from "../core/core.ts";
 import type { SluiceError } from "../errors.ts";
-import type { TableId } from "../plan/tables.ts";
+import type { Family, TableId } from "../plan/tables.ts";
 import type { Cidr } from "../types.ts";
+import type { RuleTable, Variant } from "./iptables/types.ts";
 
 /** How to tell local pods from everybody else (detectLocalMode). */
 export type LocalDetector =
@@ -17,8 +18,10 @@ export interface SkeletonOptions {
   /** Forwarded packets that connection tracking takes for invalid go no further. */
   readonly dropInvalid: boolean;
   readonly detector: LocalDetector;
-  /** Count new connections on elements. */
+  /** Count new connections on elements. Only nftables can. */
   readonly counters: boolean;
+  /** Node ports answer on IPv4 loopback addresses too. Only iptables can. */
+  readonly localhostNodePorts?: boolean;
 }
 
 /** The outcome of one transaction. */
@@ -42,6 +45,8 @@ export type Receipt =
 export interface Adoption {
   /** `fresh`: nothing was there. `adopted`: elements were taken over. `replaced`: a table of another layout. */
   readonly outcome: "fresh" | "adopted" | "replaced";
+  /** Where: `the table inet sluice`. */
+  readonly what: string;
   readonly elements: number;
 }
 
@@ -100,22 +105,50 @@ export interface CounterSlice {
 /** Takes counters before anything else can change what is committed. */
 export type CounterSink = (slice: CounterSlice) => void;
 
+/** What one family's rules and restores are like: what upstream measures in its iptables mode. */
+export interface RestoreStatistics {
+  readonly family: Family;
+  /** Rules of ours by table; `last`: of them, those that the last restore wrote. */
+  readonly rules: readonly {
+    readonly table: RuleTable;
+    readonly total: number;
+    readonly last: number;
+  }[];
+  /** Restores since the start that failed, whatever came after; `partial` of them were about some chains only. */
+  readonly failures: number;
+  readonly partialFailures: number;
+}
+
+export type CleanupOutcome = "removed" | "absent" | "foreign";
+
+/** Which rules a backend makes: in iptables mode its chains bear the names of kube-proxy's. */
+export type OwnRules =
+  | { readonly kind: "nftables" }
+  | { readonly kind: "iptables"; readonly variant: Variant };
+
 export interface Backend {
+  /** Known from `probe` on. */
+  readonly own: OwnRules;
   /**
    * Most operations that one `apply` takes, whatever they are: a transaction is one datagram, which without
    * CAP_NET_ADMIN in the first user namespace is bounded by net.core.wmem_max. Absent: any number.
    */
   readonly maxOperations?: number;
   /**
+   * One `apply` takes about the same time whatever is in it: everything that is dirty goes into one. Without it, a
+   * batch is bounded, so that everything else has its turn.
+   */
+  readonly wholesale?: boolean;
+  /**
    * Tries every kernel feature the skeleton needs in a scratch table.
    * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED.
    */
-  probe(): void;
+  probe(): void | Promise<void>;
   /**
    * Makes the skeleton, or takes over what is there: its elements are handed to `core.adopt`.
    * @throws SluiceError TABLE_FOREIGN, NETLINK_REFUSED, PERMISSION_DENIED
    */
-  start(core: Core): Adoption;
+  start(core: Core): Adoption | Promise<Adoption>;
   /**
    * Calls back whenever somebody else has touched what is ours, or may have, until `close`; at once if that may
    * have been since `start` began to read. What it was is for `verify` to look at. The kernel then tells of every
@@ -136,8 +169,14 @@ export interface Backend {
    * every element as it is. False, and nothing has changed, if elements would have to change: `counters` differ.
    */
   reconfigure(options: SkeletonOptions): boolean;
-  /** One atomic transaction. `ownerName` names an owner for comments on elements and for errors. */
-  apply(operations: OperationList, ownerName: (owner: number) => string): Receipt;
+  /**
+   * One atomic transaction. `ownerName` names an owner for comments on elements and for errors. The operations may
+   * be read only until it returns; while a promise of it is pending, nothing is compared or committed.
+   */
+  apply(
+    operations: OperationList,
+    ownerName: (owner: number) => string,
+  ): Receipt | Promise<Receipt>;
   /** May clients be remembered for what is gone? Then `forgetAffinity` is due. */
   remembersOutdated(): boolean;
   /**
@@ -152,9 +191,11 @@ export interface Backend {
    * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
    */
   readCounters(each: CounterSink): Promise<boolean>;
+  /** As of now, one for each family that is served. Absent: rules are not restored. */
+  restoreStatistics?(): readonly RestoreStatistics[];
   /** Has `each` hear what elements counted that a transaction is about to delete, if they are few. */
   countDeleted(each: CounterSink): void;
   /** Removes everything of ours from the kernel. Needs no `start`. `foreign`: somebody else's, left alone. */
-  cleanup(): "removed" | "absent" | "foreign";
+  cleanup(): CleanupOutcome | Promise<CleanupOutcome>;
   close(): void;
 }

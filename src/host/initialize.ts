@@ -9,12 +9,12 @@ export const INITIALIZED = "System initialized and --init-only specified";
  * Tries what the rules need of the kernel, which loads its modules, and sets the sysctls. Returns what to log.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED: as `probe` does
  */
-export function initializeHost(
+export async function initializeHost(
   config: Pick<Config, "conntrack">,
   settings: HostSettings,
-  probe: () => void,
-): string {
-  probe();
+  probe: () => void | Promise<void>,
+): Promise<string> {
+  await probe();
   settings.tuneConntrack(config.conntrack);
   return INITIALIZED;
 }

@@ -59,7 +59,7 @@ export class SyncLoop {
   readonly #options: SyncLoopOptions;
   readonly #programmer: Programmer;
   readonly #refused: RefusedOwners;
-  readonly #refusedNames = new Map<number, string>();
+  readonly #refusals = new Map<number, ProblemEnd>();
   #nodeVersion = -1;
   #swept = false;
   #verifyWanted = true;
@@ -138,12 +138,11 @@ export class SyncLoop {
     for (const batch of this.#batches(owners)) {
       // Between batches everything else gets its turn: the watch, health, metrics.
       if (total.programmed.length > 0) await turn(clock);
-      const part = this.#programmer.program(batch, plan);
-      add(total, part);
+      add(total, await this.#programmer.program(batch, plan));
       if (total.transient !== undefined) break;
     }
 
-    this.#tryRefusedAgain(total, plan);
+    await this.#tryRefusedAgain(total, plan);
     if (core.flows.noted()) flowsChanged();
 
     const settled = this.#settle(total, version);
@@ -159,18 +158,17 @@ export class SyncLoop {
    * What an owner was refused may have been in the hands of another that was programmed after it (a frontend
    * with source ranges that passes from one Service to another), so it gets one more try when all are through.
    */
-  #tryRefusedAgain(total: Outcome, plan: PlanContext): void {
+  async #tryRefusedAgain(total: Outcome, plan: PlanContext): Promise<void> {
     if (total.refused.length === 0 || total.transient !== undefined) return;
     const refused = total.refused.splice(0).map(({ owner }) => owner);
-    add(total, this.#programmer.program(refused, plan));
+    add(total, await this.#programmer.program(refused, plan));
   }
 
   /** The owners in batches, and at the first sync what nobody has claimed: it is known only after all others. */
   *#batches(owners: readonly number[]): Generator<readonly number[]> {
-    const { core } = this.#options;
-    for (let from = 0; from < owners.length; from += BATCH_SERVICES) {
-      yield owners.slice(from, from + BATCH_SERVICES);
-    }
+    const { core, backend } = this.#options;
+    const size = backend.wholesale === true ? owners.length : BATCH_SERVICES;
+    for (let from = 0; from < owners.length; from += size) yield owners.slice(from, from + size);
     let left = this.#swept ? 0 : core.ownedElements(OWNER_ADOPTED, EVERY);
     while (left > 0) {
       yield [OWNER_ADOPTED];
@@ -210,17 +208,18 @@ export class SyncLoop {
       settled.add(owner);
       if (owner === OWNER_NODE) this.#nodeVersion = version;
       if (this.#refused.delete(owner)) {
-        problems([{ end: refusalOf(this.#refusedNames.get(owner) ?? "") }]);
-        this.#refusedNames.delete(owner);
+        const end = this.#refusals.get(owner);
+        if (end !== undefined) problems([{ end }]);
+        this.#refusals.delete(owner);
       }
     }
     for (const { owner, error } of total.refused) {
       settled.add(owner);
       if (owner === OWNER_NODE) this.#nodeVersion = version;
-      const name = this.#nameOf(owner);
+      const refusal = { subject: this.#nameOf(owner), code: error.code };
       this.#refused.add(owner);
-      this.#refusedNames.set(owner, name);
-      problems([{ begin: { ...refusalOf(name), field: "", message: error.message } }]);
+      this.#refusals.set(owner, refusal);
+      problems([{ begin: { ...refusal, field: "", message: error.message } }]);
     }
     return settled;
   }
@@ -278,10 +277,6 @@ export class SyncLoop {
 
 /** No bound: the largest number the core counts to. */
 const EVERY = 0xffff_ffff;
-
-function refusalOf(subject: string): ProblemEnd & { readonly code: "NETLINK_REFUSED" } {
-  return { subject, code: "NETLINK_REFUSED" };
-}
 
 /** Two looks before one repair. */
 function joined(first: Drift, second: Drift): Drift {

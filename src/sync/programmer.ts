@@ -72,20 +72,25 @@ export class Programmer {
   readonly #options: ProgrammerOptions;
   readonly #writer: DesiredWriter;
   readonly #elementsMax: number;
+  /** Nothing can have been fed to the core since the last selection, whose endpoints are where it says. */
+  #fresh = false;
   /** Owners with endpoints that serve without being Ready or chosen. */
   readonly #lingering = new Set<number>();
 
   constructor(options: ProgrammerOptions) {
     this.#options = options;
-    this.#elementsMax = Math.min(BATCH_ELEMENTS, options.backend.maxOperations ?? Infinity);
+    const { maxOperations = Infinity, wholesale = false } = options.backend;
+    this.#elementsMax = wholesale ? Infinity : Math.min(BATCH_ELEMENTS, maxOperations);
     this.#writer = new DesiredWriter((bytes) => options.core.reserveDesired(bytes));
   }
 
   /** Programs these owners, in as many transactions as their size asks for. Never throws for a refusal. */
-  program(owners: readonly number[], context: PlanContext): Outcome {
+  async program(owners: readonly number[], context: PlanContext): Promise<Outcome> {
     const outcome = emptyOutcome();
-    for (const group of this.#groups(this.#select(owners))) {
-      this.#programGroup(group, context, outcome);
+    const entries = this.#select(owners);
+    this.#fresh = true;
+    for (const group of this.#groups(entries)) {
+      await this.#programGroup(group, context, outcome);
       if (outcome.transient !== undefined) break;
     }
     return outcome;
@@ -126,9 +131,13 @@ export class Programmer {
     if (group.length > 0) yield group;
   }
 
-  #programGroup(group: readonly Entry[], context: PlanContext, outcome: Outcome): void {
+  async #programGroup(
+    group: readonly Entry[],
+    context: PlanContext,
+    outcome: Outcome,
+  ): Promise<void> {
     if (group.length === 0) return;
-    const receipt = this.#attempt(group, context, outcome);
+    const receipt = await this.#attempt(group, context, outcome);
     if (receipt.ok) {
       for (const { owner } of group) outcome.programmed.push(owner);
       return;
@@ -141,7 +150,7 @@ export class Programmer {
     const culprit = group.length === 1 ? group[0]?.owner : receipt.owner;
     if (culprit !== undefined && group.some(({ owner }) => owner === culprit)) {
       outcome.refused.push({ owner: culprit, error: receipt.error });
-      this.#programGroup(
+      await this.#programGroup(
         group.filter(({ owner }) => owner !== culprit),
         context,
         outcome,
@@ -150,14 +159,24 @@ export class Programmer {
     }
     // The kernel named nobody: halve the group until it does or one owner is left.
     const middle = group.length >> 1;
-    this.#programGroup(group.slice(0, middle), context, outcome);
+    await this.#programGroup(group.slice(0, middle), context, outcome);
     if (outcome.transient === undefined) {
-      this.#programGroup(group.slice(middle), context, outcome);
+      await this.#programGroup(group.slice(middle), context, outcome);
     }
   }
 
-  #attempt(group: readonly Entry[], context: PlanContext, outcome: Outcome): Receipt {
+  /**
+   * While a backend takes its time, the core is fed: what was selected before must be selected anew. What was compared
+   * stays as it is until it is committed, and the ids of the owners stay theirs until the next `takeDirty`.
+   */
+  async #attempt(
+    chosen: readonly Entry[],
+    context: PlanContext,
+    outcome: Outcome,
+  ): Promise<Receipt> {
     const { core, backend } = this.#options;
+    const group = this.#fresh ? chosen : this.#select(chosen.map(({ owner }) => owner));
+    this.#fresh = false;
     const writer = this.#writer;
     writer.reset();
     for (const { owner, service, choices } of group) {
@@ -175,7 +194,9 @@ export class Programmer {
     }
     const count = operations.count;
     const added = countAdded(operations.region);
-    const receipt = backend.apply(operations, (owner) => core.serviceKey(owner as ServiceId));
+    const answer = backend.apply(operations, (owner) => core.serviceKey(owner as ServiceId));
+    // Without a promise nothing comes between the kernel's answer and the commit.
+    const receipt = answer instanceof Promise ? await answer : answer;
     if (receipt.ok) {
       core.commit();
       core.flows.noteCommit();

@@ -240,13 +240,13 @@ describe("on a machine of files", () => {
     expect(problems.list()).toHaveLength(0);
   });
 
-  test("--init-only sets the sysctls after the probe, which loads the module", () => {
+  test("--init-only sets the sysctls after the probe, which loads the module", async () => {
     rmSync(root + sysctl(""), { recursive: true });
     const { settings, problems } = hostOf(new KernelFiles(root));
     const probe = () => {
       for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
     };
-    expect(initializeHost({ conntrack: DEFAULTS }, settings, probe)).toBe(INITIALIZED);
+    expect(await initializeHost({ conntrack: DEFAULTS }, settings, probe)).toBe(INITIALIZED);
     expect([problems.list().length, read(sysctl("nf_conntrack_max"))]).toEqual([0, "131072"]);
   });
 });

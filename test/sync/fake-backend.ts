@@ -21,6 +21,7 @@ export interface Transaction {
 }
 
 export class FakeBackend implements Backend {
+  readonly own = { kind: "nftables" } as const;
   readonly tables = new Map<TableId, Map<string, Element>>();
   readonly transactions: Transaction[] = [];
   /** What the next transactions meet: an error, or an operation that the kernel refuses. */
@@ -43,7 +44,7 @@ export class FakeBackend implements Backend {
       core.adopt(table, new Uint8Array(packed), content.size);
       elements += content.size;
     }
-    return { outcome: elements > 0 ? "adopted" : "fresh", elements };
+    return { outcome: elements > 0 ? "adopted" : "fresh", what: "tables in memory", elements };
   }
 
   watch(): void {}

@@ -6,6 +6,7 @@ import { hasRanges, tableFamily, tableLabel } from "../../plan/tables.ts";
 import type {
   Adoption,
   Backend,
+  CleanupOutcome,
   CounterSink,
   Drift,
   ForeignChange,
@@ -43,14 +44,17 @@ export function createNftablesBackend(
   options: SkeletonOptions,
   socket: Netlink = new NetlinkSocket(NETLINK_NETFILTER),
   clock: Clock = systemClock,
-): Backend {
+): NftablesBackend {
   return new NftablesBackend(options, socket, clock);
 }
 
+const WHAT = `the table inet ${TABLE}`;
 /** How often others may meet a repair before it is left for the next sync. */
 const ATTEMPTS = 3;
 
-class NftablesBackend implements Backend {
+/** The kernel answers while one waits: nothing here is a promise that need not be. */
+export class NftablesBackend implements Backend {
+  readonly own = { kind: "nftables" } as const;
   readonly maxOperations: number;
   readonly #socket: Netlink;
   readonly #clock: Clock;
@@ -109,7 +113,7 @@ class NftablesBackend implements Backend {
     keeper.wake(table);
     keeper.deleteCatchalls(catchalls);
     keeper.remember();
-    return { outcome: "adopted", elements };
+    return { outcome: "adopted", what: WHAT, elements };
   }
 
   watch(changed: (change: ForeignChange) => void): void {
@@ -217,7 +221,7 @@ class NftablesBackend implements Backend {
     if (this.#keeper.options.counters) this.#countDeleted = each;
   }
 
-  cleanup(): ReturnType<Backend["cleanup"]> {
+  cleanup(): CleanupOutcome {
     return this.#keeper.remove();
   }
 
@@ -228,7 +232,7 @@ class NftablesBackend implements Backend {
 
   #create(outcome: "fresh" | "replaced"): Adoption {
     this.#keeper.create(outcome);
-    return { outcome, elements: 0 };
+    return { outcome, what: WHAT, elements: 0 };
   }
 
   /** What cannot be read is lost to the sums, and no reason to keep a change from the kernel. */

@@ -10,6 +10,7 @@ const backend = createNftablesBackend({
   masqueradeAll: false,
   dropInvalid: false,
   counters: false,
+  localhostNodePorts: false,
   detector: { kind: "cidr" },
 });
 backend.probe();

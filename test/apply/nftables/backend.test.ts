@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { Backend, CounterSink, SkeletonOptions } from "../../../src/apply/backend.ts";
+import type { CounterSink, SkeletonOptions } from "../../../src/apply/backend.ts";
 import { NETLINK_NETFILTER } from "../../../src/apply/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
-import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import {
+  createNftablesBackend,
+  type NftablesBackend,
+} from "../../../src/apply/nftables/backend.ts";
 import { NF_INET_FORWARD } from "../../../src/apply/nftables/constants.ts";
 import { readChains, readGeneration, readRules } from "../../../src/apply/nftables/read.ts";
 import { SluiceError } from "../../../src/errors.ts";
@@ -39,8 +42,8 @@ const OPTIONS: SkeletonOptions = {
 const RANGE = parseCidr("10.244.0.0/20") as Cidr;
 const RANGE6 = parseCidr("fd00:10:244::/60") as Cidr;
 
-const opened: Backend[] = [];
-function backendWith(options: Partial<SkeletonOptions> = {}): Backend {
+const opened: NftablesBackend[] = [];
+function backendWith(options: Partial<SkeletonOptions> = {}): NftablesBackend {
   const backend = createNftablesBackend({ ...OPTIONS, ...options });
   opened.push(backend);
   return backend;
@@ -51,13 +54,18 @@ afterEach(() => {
   run("nft", "flush", "ruleset");
 });
 
+const WHAT = "the table inet sluice";
 const ownerName = (owner: number) => (owner === 0 ? "" : `default/service-${owner}`);
-const apply = (backend: Backend, ...operations: TestOperation[][]) =>
+const apply = (backend: NftablesBackend, ...operations: TestOperation[][]) =>
   backend.apply(operationList(operations.flat()), ownerName);
 
 describe("a namespace without our table", () => {
   test("gets it, empty", () => {
-    expect(backendWith().start(rememberingCore().core)).toEqual({ outcome: "fresh", elements: 0 });
+    expect(backendWith().start(rememberingCore().core)).toEqual({
+      outcome: "fresh",
+      what: WHAT,
+      elements: 0,
+    });
     expect(run("nft", "list", "tables")).toBe("table inet sluice\n");
   });
 
@@ -76,7 +84,7 @@ describe("a namespace without our table", () => {
 });
 
 describe("elements", () => {
-  let backend: Backend;
+  let backend: NftablesBackend;
   beforeEach(() => {
     backend = backendWith();
     backend.start(rememberingCore().core);
@@ -85,7 +93,11 @@ describe("elements", () => {
   test("of every table come back as they were written", () => {
     expect(apply(backend, add(1, ...WORLD))).toMatchObject({ ok: true });
     const { core, adopted } = rememberingCore();
-    expect(backendWith().start(core)).toEqual({ outcome: "adopted", elements: WORLD.length });
+    expect(backendWith().start(core)).toEqual({
+      outcome: "adopted",
+      what: WHAT,
+      elements: WORLD.length,
+    });
     expect(adopted()).toEqual(lines(WORLD));
   });
 
@@ -93,7 +105,7 @@ describe("elements", () => {
     apply(backend, add(1, ...WORLD));
     expect(apply(backend, remove(1, ...WORLD))).toMatchObject({ ok: true });
     const { core, adopted } = rememberingCore();
-    expect(backendWith().start(core)).toEqual({ outcome: "adopted", elements: 0 });
+    expect(backendWith().start(core)).toEqual({ outcome: "adopted", what: WHAT, elements: 0 });
     expect(adopted()).toEqual([]);
   });
 
@@ -177,7 +189,7 @@ describe("elements", () => {
     expect(receipt).toMatchObject({ ok: true });
     expect(receipt.ok && receipt.bytes).toBeGreaterThan(2_000_000);
     const { core, adopted } = rememberingCore();
-    expect(backendWith().start(core)).toEqual({ outcome: "adopted", elements: 50_000 });
+    expect(backendWith().start(core)).toEqual({ outcome: "adopted", what: WHAT, elements: 50_000 });
     expect(adopted()).toEqual(lines(many.map((one) => one.element)));
   });
 
@@ -189,7 +201,7 @@ describe("elements", () => {
 describe("an element that the kernel refuses", () => {
   const slot = (owner: number, port: number, endpoint: string) =>
     element("endpoints", 4, [`10.96.0.${owner}`, "TCP", port, 0], endpoint);
-  let backend: Backend;
+  let backend: NftablesBackend;
   beforeEach(() => {
     backend = backendWith();
     backend.start(rememberingCore().core);
@@ -617,7 +629,7 @@ describe("counters", () => {
     };
     return { counted, each };
   };
-  const read = async (backend: Backend) => {
+  const read = async (backend: NftablesBackend) => {
     const { counted, each } = gather();
     expect(await backend.readCounters(each)).toBe(true);
     return counted;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import type { Backend } from "../../../src/apply/backend.ts";
+import type { NftablesBackend } from "../../../src/apply/nftables/backend.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
 import { parseCidr } from "../../../src/net/address.ts";
 import type { Cidr } from "../../../src/types.ts";
@@ -12,7 +12,7 @@ inFreshNetns();
 /** Reviewed by eye: this is what an operator sees. To accept a change, run with UPDATE_GOLDEN=1. */
 const GOLDEN = `${import.meta.dir}/small-world.nft`;
 
-let backend: Backend;
+let backend: NftablesBackend;
 beforeAll(() => {
   backend = createNftablesBackend({
     masqueradeBit: 14,

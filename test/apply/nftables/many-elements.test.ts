@@ -7,10 +7,10 @@ import {
   setDefaultTimeout,
   test,
 } from "bun:test";
-import type { Backend } from "../../../src/apply/backend.ts";
 import { NETLINK_NETFILTER, NFGENMSG_LEN } from "../../../src/apply/netlink/constants.ts";
 import { AttributeReader } from "../../../src/apply/netlink/message.ts";
 import { type Netlink, NetlinkSocket } from "../../../src/apply/netlink/socket.ts";
+import type { NftablesBackend } from "../../../src/apply/nftables/backend.ts";
 import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
 import { NFT_MSG_NEWSET, NFTA_SET_COUNT } from "../../../src/apply/nftables/constants.ts";
 import { MANY_ELEMENTS } from "../../../src/apply/nftables/elements-read.ts";
@@ -71,8 +71,8 @@ const OPTIONS = {
   counters: true,
   detector: { kind: "cidr" },
 } as const;
-const opened: Backend[] = [];
-function open(): Backend {
+const opened: NftablesBackend[] = [];
+function open(): NftablesBackend {
   const backend = createNftablesBackend(OPTIONS);
   opened.push(backend);
   return backend;

@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { Backend, ForeignChange } from "../../../src/apply/backend.ts";
-import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
+import type { ForeignChange } from "../../../src/apply/backend.ts";
+import {
+  createNftablesBackend,
+  type NftablesBackend,
+} from "../../../src/apply/nftables/backend.ts";
 import type { Touched } from "../../../src/apply/nftables/touched.ts";
 import { TransactionReader } from "../../../src/apply/nftables/watch.ts";
 import { inFreshNetns, run } from "../netns.ts";
@@ -8,7 +11,7 @@ import { add, element, operationList, rememberingCore, remove } from "../operati
 
 inFreshNetns();
 
-let backend: Backend;
+let backend: NftablesBackend;
 let heard: ForeignChange[];
 let wake = () => {};
 
