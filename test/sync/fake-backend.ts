@@ -31,6 +31,10 @@ export class FakeBackend implements Backend {
   refuses: (operation: Operation) => boolean = () => false;
   /** Does the error name the owner of the refused operation? */
   namesCulprit = true;
+  /** What transactions wait for before the kernel has them; undefined: they take no time. */
+  gate: Promise<void> | undefined;
+  /** A transaction waits. */
+  waiting = false;
 
   probe(): void {}
 
@@ -82,9 +86,21 @@ export class FakeBackend implements Backend {
     return Promise.resolve({ change, changes: 1, noticedAt: 0, amiss, written, refused: [] });
   }
 
-  apply(operations: OperationList): Receipt {
+  apply(operations: OperationList): Receipt | Promise<Receipt> {
+    const done = this.#take(operations);
+    if (this.gate === undefined) return done();
+    this.waiting = true;
+    return this.gate.then(() => {
+      this.waiting = false;
+      return done();
+    });
+  }
+
+  /** Reads the operations, which is allowed only now; the result brings them into the kernel. */
+  #take(operations: OperationList): () => Receipt {
     if (this.transient !== undefined) {
-      return { ok: false, error: this.transient, transient: true };
+      const error = this.transient;
+      return () => ({ ok: false, error, transient: true });
     }
     const next = new Map([...this.tables].map(([table, content]) => [table, new Map(content)]));
     const owners = new Set<number>();
@@ -103,9 +119,8 @@ export class FakeBackend implements Backend {
         const error = new SluiceError("NETLINK_REFUSED", message);
         const drifted = wrong;
         if (drifted) this.touched = { what: label, by: "refused", objects: [] };
-        return this.namesCulprit
-          ? { ok: false, error, transient: false, drifted, owner: operation.owner }
-          : { ok: false, error, transient: false, drifted };
+        const named = this.namesCulprit ? { owner: operation.owner } : {};
+        return () => ({ ok: false, error, transient: false, drifted, ...named });
       }
       if (operation.kind === "add") {
         adds++;
@@ -115,10 +130,13 @@ export class FakeBackend implements Backend {
         content.delete(key);
       }
     }
-    for (const [table, content] of next) this.tables.set(table, content);
-    this.outdated = true;
-    this.transactions.push({ adds, deletes, owners });
-    return { ok: true, bytes: operations.bytes, kernelMs: 0 };
+    const { bytes } = operations;
+    return () => {
+      for (const [table, content] of next) this.tables.set(table, content);
+      this.outdated = true;
+      this.transactions.push({ adds, deletes, owners });
+      return { ok: true, bytes, kernelMs: 0 };
+    };
   }
 
   /** Every transaction may have outdated clients. */
