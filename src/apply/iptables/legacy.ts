@@ -2,39 +2,24 @@
  * The tables of iptables-legacy (ip_tables), which only its own tools can read and write. Nothing here loads a
  * kernel module: a table that nobody has used in this network namespace is not asked for.
  */
-import { accessSync, constants } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { SluiceError } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
-import { failed, run } from "./run.ts";
+import { findTool, type SearchOptions, toolNames } from "./find-tools.ts";
+import { failed } from "./run.ts";
+import { Tools } from "./tools.ts";
 
-/** Seconds to wait for the xtables lock, as kube-proxy does (pkg/util/iptables: WaitSecondsValue). */
-const LOCK_SECONDS = "5";
-/** Where the tools are, also for a supervisor that hands down a short PATH. */
-const FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
-
-/** The names of tools of a family without "-save" and so on, the likeliest first. */
-const NAMES: { readonly [family in Family]: readonly string[] } = {
-  4: ["iptables-legacy", "iptables"],
-  6: ["ip6tables-legacy", "ip6tables"],
-};
-const LISTS = { 4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names" } as const;
-
-export interface LegacyOptions {
-  /** In place of the environment's PATH and FOLDERS. */
-  readonly folders?: readonly string[];
-}
+export const LISTS = { 4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names" } as const;
 
 /** iptables-legacy of one family. */
 export class LegacyTables {
   readonly family: Family;
-  readonly #folders: readonly string[];
-  #tool: string | undefined;
+  readonly #options: SearchOptions;
+  #tools: Tools | undefined;
 
-  constructor(family: Family, options: LegacyOptions = {}) {
+  constructor(family: Family, options: SearchOptions = {}) {
     this.family = family;
-    this.#folders = options.folders ?? [...(process.env["PATH"] ?? "").split(":"), ...FOLDERS];
+    this.#options = options;
   }
 
   /**
@@ -52,76 +37,42 @@ export class LegacyTables {
     }
   }
 
-  /** Is there a tool that reads and writes these tables? */
+  /** Is there a tool that reads and writes these tables? @throws SluiceError TOOL_FAILED */
   async usable(): Promise<boolean> {
-    this.#tool ??= await this.#find();
-    return this.#tool !== undefined;
+    if (this.#tools !== undefined) return true;
+    const found = await findTool(this.family, "legacy", this.#options);
+    if (found !== undefined) this.#tools = new Tools(found);
+    return found !== undefined;
   }
 
   /** @throws SluiceError TOOL_FAILED */
   async hasChain(table: string, chain: string): Promise<boolean> {
-    // The first rule only: there may be very many.
-    return (await this.#list(table, chain, "1")) !== undefined;
+    return (await this.#usable()).hasChain(table, chain);
   }
 
   /** A chain, as `iptables -S` prints it; undefined if there is none. @throws SluiceError TOOL_FAILED */
   async list(table: string, chain: string): Promise<string | undefined> {
-    return this.#list(table, chain);
+    return (await this.#usable()).list(table, chain);
   }
 
   /** What iptables-save prints of a table. @throws SluiceError TOOL_FAILED */
   async save(table: string): Promise<string> {
-    return this.#run("-save", ["-t", table]);
+    return (await this.#usable()).save(table);
   }
 
-  /** Hands `text` to iptables-restore, which takes all of it or nothing. @throws SluiceError TOOL_FAILED */
+  /** Hands `text` of one table to iptables-restore, which takes all of it or nothing. @throws SluiceError TOOL_FAILED */
   async restore(table: string, text: string): Promise<void> {
-    await this.#run("-restore", ["--noflush", "-w", LOCK_SECONDS, "-T", table], text);
+    const tools = await this.#usable();
+    const result = await tools.restore(text);
+    if (result.ok) return;
+    const rule = "iptables-restore must take it";
+    const message = `Cannot write table ${table} of ${tools.path}: ${rule}: ${result.message}`;
+    throw new SluiceError("TOOL_FAILED", message, tools.path);
   }
 
-  async #list(table: string, ...which: string[]): Promise<string | undefined> {
-    const command = await this.#named("");
-    const args = ["-w", LOCK_SECONDS, "-t", table, "-S", ...which];
-    const { status, output, complaint } = await run(command, args);
-    if (status === 0) return output;
-    if (status === 1 && complaint.includes("No chain")) return undefined;
-    throw failed(command, args, complaint);
-  }
-
-  async #run(suffix: string, args: readonly string[], input = ""): Promise<string> {
-    const command = await this.#named(suffix);
-    const { status, output, complaint } = await run(command, args, input);
-    if (status !== 0) throw failed(command, args, complaint);
-    return output;
-  }
-
-  async #named(suffix: string): Promise<string> {
-    if (await this.usable()) return `${this.#tool}${suffix}`;
-    const [name = ""] = NAMES[this.family];
-    throw failed(`${name}${suffix}`, [], "it is not installed");
-  }
-
-  /** The path of a tool that has all it takes, and is not the one for nf_tables. */
-  async #find(): Promise<string | undefined> {
-    for (const name of NAMES[this.family]) {
-      for (const folder of this.#folders) {
-        const path = join(folder, name);
-        if (!["", "-save", "-restore"].every((suffix) => isExecutable(`${path}${suffix}`)))
-          continue;
-        // Before 1.8 there was no other one, and no word about it in the version.
-        const { output } = await run(path, ["--version"]);
-        if (!output.includes("nf_tables")) return path;
-      }
-    }
-    return undefined;
-  }
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
+  async #usable(): Promise<Tools> {
+    if ((await this.usable()) && this.#tools !== undefined) return this.#tools;
+    const [name = ""] = toolNames(this.family, "legacy");
+    throw failed(name, [], "it is not installed");
   }
 }

@@ -2,7 +2,11 @@ import { expect, test } from "bun:test";
 import { run } from "../../../src/apply/iptables/run.ts";
 
 test("a program is given its arguments and input as they are, and its status is told", async () => {
-  expect(await run("cat", ["-"], "a\nb")).toEqual({ status: 0, output: "a\nb", complaint: "" });
+  expect(await run("cat", ["-"], { input: "a\nb" })).toEqual({
+    status: 0,
+    output: "a\nb",
+    complaint: "",
+  });
   expect(await run("printf", ["%s|", "$HOME", "a b", ";"])).toMatchObject({
     output: "$HOME|a b|;|",
   });
@@ -11,7 +15,7 @@ test("a program is given its arguments and input as they are, and its status is 
 });
 
 test("a program that ends before it has read its input is known by its status", async () => {
-  expect((await run("true", [], "x".repeat(1 << 20))).status).toBe(0);
+  expect((await run("true", [], { input: "x".repeat(1 << 20) })).status).toBe(0);
 });
 
 test("a program that is not there fails with its name", async () => {
