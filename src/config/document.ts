@@ -44,23 +44,23 @@ type Values = { readonly [path in FieldPath]?: FieldValue };
 
 /** Upstream's shape with every default, and what is in effect in the place where upstream would have it. */
 export function documentOf(values: FieldValues, effective: Effective): KubeProxyConfiguration {
-  const { nodePortAddresses } = effective;
+  const { mode, nodePortAddresses } = effective;
+  // kube-proxy does not know the word auto; for us blank is the same.
+  const sections = mode === "auto" ? (["nftables", "iptables"] as const) : [mode];
   const given = effectiveValue(values, "nodePortAddresses") ?? [];
   const replaced: Values = {
-    mode: "nftables",
+    mode: mode === "auto" ? "" : mode,
     hostnameOverride: effective.hostnameOverride,
     healthzBindAddress: effective.healthzBindAddress,
     metricsBindAddress: effective.metricsBindAddress,
-    // The mode shown has the primary addresses for its default.
+    // What it is for lack of a setting depends on the mode, and is not the same in kube-proxy.
     nodePortAddresses: nodePortAddresses.primary
       ? ["primary"]
       : given.length > 0
         ? given
         : nodePortAddresses.cidrs.map(printCidr),
-    "nftables.masqueradeBit": effective.masqueradeBit,
-    "nftables.masqueradeAll": effective.masqueradeAll,
-    "nftables.syncPeriod": effective.syncPeriodMs,
-    "nftables.minSyncPeriod": effective.minSyncMs,
+    "iptables.localhostNodePorts": effective.localhostNodePorts,
+    ...Object.assign({}, ...sections.map((section) => sectionOf(section, effective))),
   };
   const document = {
     kind: "KubeProxyConfiguration",
@@ -68,6 +68,15 @@ export function documentOf(values: FieldValues, effective: Effective): KubeProxy
   };
   for (const path of fieldPaths("upstream")) place(document, path, shown(path, values, replaced));
   return document;
+}
+
+function sectionOf(section: "nftables" | "iptables", effective: Effective): Values {
+  return {
+    [`${section}.masqueradeBit`]: effective.masqueradeBit,
+    [`${section}.masqueradeAll`]: effective.masqueradeAll,
+    [`${section}.syncPeriod`]: effective.syncPeriodMs,
+    [`${section}.minSyncPeriod`]: effective.minSyncMs,
+  };
 }
 
 /** Our own section, with every default. */

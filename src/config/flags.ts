@@ -110,7 +110,7 @@ export const FLAGS: readonly Flag[] = [
       type: "string",
       value: "MODE",
       fields: ["mode"],
-      help: "nftables; iptables and ipvs are accepted and served by nftables",
+      help: "nftables, iptables, or auto: nftables if the kernel can, else iptables. ipvs is taken for auto",
     },
     { name: "detect-local-mode", type: "string", value: "MODE", fields: ["detectLocalMode"] },
     { name: "cluster-cidr", type: "string", value: "CIDR[,CIDR]", fields: ["clusterCIDR"] },
@@ -135,7 +135,7 @@ export const FLAGS: readonly Flag[] = [
       name: "iptables-masquerade-bit",
       type: "integer",
       fields: ["iptables.masqueradeBit"],
-      help: "bit of the packet mark that asks for masquerading. In mode nftables only the file can say it, as in kube-proxy",
+      help: "bit of the packet mark that asks for masquerading, in every mode but nftables: there only the file can say it, as in kube-proxy",
     },
   ]),
   ...inGroup("nodePorts", [

@@ -1,11 +1,12 @@
 /** What there is to say about a configuration that can be used: lines for the log. */
 import type { Config } from "../config.ts";
 import type { LogFields } from "../log.ts";
-import { differsFromDefault, effectiveValue, type FieldValues } from "./document.ts";
+import { differsFromDefault, effectiveValue, type FieldValues, isSet } from "./document.ts";
 import { type FieldPath, fieldAt } from "./fields.ts";
 import { type FlagValues, flagOfField } from "./flag-values.ts";
 import { FLAGS } from "./flags.ts";
 import { REASONS, type Reason } from "./reasons.ts";
+import { remarksOnMode } from "./served.ts";
 
 /** A line for the log, which does not exist before its configuration is known. */
 export interface Note {
@@ -50,12 +51,22 @@ function ignoredFlags({ file, flags }: Said): Note[] {
   return [warning("Ignored flags because --config is given", { flags: names })];
 }
 
-function modeRemarks({ values }: Said): Note[] {
+function modeRemarks({ values, config }: Said): Note[] {
+  if (config.mode === "nftables") return [];
   const mode = effectiveValue(values, "mode");
-  if (mode === "nftables") return [];
   const notes: Note[] = [];
-  if (mode !== "") {
-    notes.push(warning("Serving with nftables in place of the mode asked for", { mode }));
+  if (mode === "ipvs") {
+    const message =
+      "IPVS is not served: in its place nftables is if the kernel can, else iptables, as in mode auto";
+    notes.push(warning(message, { mode }));
+  }
+  if (config.mode === "iptables") notes.push(...remarksOnMode(config, config.mode));
+  // Upstream's modes in which it would serve them there.
+  if ((mode === "iptables" || mode === "") && loopbackIsSilent(values)) {
+    const message =
+      "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode";
+    const consider = "mode: iptables, and iptables.localhostNodePorts: true";
+    notes.push({ severity: "info", message, fields: { mode, consider } });
   }
   if ((effectiveValue(values, "nodePortAddresses") ?? []).length === 0) {
     const message =
@@ -64,6 +75,12 @@ function modeRemarks({ values }: Said): Note[] {
     notes.push({ severity: "info", message, fields });
   }
   return notes;
+}
+
+/** Nothing is said of node ports on loopback, nor of the addresses that serve them. */
+function loopbackIsSilent(values: FieldValues): boolean {
+  const given = effectiveValue(values, "nodePortAddresses") ?? [];
+  return given.length === 0 && !isSet(values, "iptables.localhostNodePorts");
 }
 
 /** One line for each reason why something that was set does nothing. */

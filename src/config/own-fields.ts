@@ -8,7 +8,7 @@ export const OWN_FIELDS = {
   "sluice.counters": {
     type: "boolean",
     default: true,
-    does: "count new connections by Service and endpoint",
+    does: "count new connections by Service and endpoint. Only nftables can: without effect where iptables serves",
     live: "no",
   },
   "sluice.manifests": {

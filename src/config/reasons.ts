@@ -3,7 +3,7 @@
  * kube-proxy starts with is to start Sluice too.
  */
 export const REASONS = {
-  ipvs: "ipvs is not a mode here, nftables serves",
+  ipvs: "IPVS is not served",
   resync: "objects are never resynced: nothing is ever missed that a resync would bring",
   requests:
     "there are a few watches and now and then an event: no client-side rate limit is needed",

@@ -25,8 +25,8 @@ export class Settings {
   }
 
   /**
-   * That of the first field; without one the default of `like`: defaults are those of nftables whatever the mode,
-   * since nftables is what serves.
+   * That of the first field; without one the default of `like`: defaults are ours, which are written down with
+   * nftables, whatever the mode.
    */
   getOrDefault<Path extends FieldPath>(path: Path | undefined, like: Path): ValueAt<Path> {
     return path === undefined ? effectiveValue(new Map(), like) : this.get(path);

@@ -95,37 +95,38 @@ export const UPSTREAM_FIELDS = {
   mode: {
     type: "string",
     default: "",
-    shown: "nftables",
-    does: "nftables; iptables and ipvs are accepted and served by nftables, with a warning. It decides which of the sections below counts, and without nodePortAddresses whether node ports are served on the primary addresses (nftables) or on all (the others, and none)",
+    shown: "auto",
+    does: "what serves: nftables, iptables, or auto, which is nftables if the kernel can and else iptables. Nothing is auto too; so is ipvs, which is not served, with a warning. It decides which of the sections below counts (in mode auto that of nftables where it says something, else that of iptables), and without nodePortAddresses whether node ports are served on the primary addresses (nftables) or on all (every other)",
+    live: "no",
   },
   "iptables.masqueradeBit": {
     type: "integer",
     default: 14,
-    does: "as nftables.masqueradeBit, in mode iptables and ipvs",
+    does: "as nftables.masqueradeBit, in every mode but nftables",
   },
   "iptables.masqueradeAll": {
     type: "boolean",
     default: false,
-    does: "as nftables.masqueradeAll, in mode iptables and ipvs",
+    does: "as nftables.masqueradeAll, in every mode but nftables",
   },
   // Upstream's default is true.
   "iptables.localhostNodePorts": {
     type: "boolean",
     default: false,
-    does: "serve node ports on 127.0.0.0/8 too, in mode iptables, unless nodePortAddresses leave loopback out; it sets net.ipv4.conf.all.route_localnet. kube-proxy's default is true; here it has to be written",
+    does: "serve node ports on 127.0.0.0/8 too where iptables serves, unless nodePortAddresses leave loopback out. It needs net.ipv4.conf.all.route_localnet, which is set. kube-proxy's default is true; here it has to be written",
   },
   "iptables.syncPeriod": {
     type: "duration",
     default: 30_000,
     zeroIsUnset: true,
-    does: "as nftables.syncPeriod, in mode iptables",
+    does: "as nftables.syncPeriod, in modes iptables and auto",
   },
   "iptables.minSyncPeriod": {
     type: "duration",
     default: 1000,
     shown: "0s",
     zeroIsUnset: true,
-    does: "as nftables.minSyncPeriod, in mode iptables",
+    does: "as nftables.minSyncPeriod, in modes iptables and auto",
   },
   "ipvs.syncPeriod": {
     type: "duration",

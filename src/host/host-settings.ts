@@ -17,6 +17,8 @@ import {
 } from "./conntrack-plan.ts";
 import { hostFacts } from "./facts.ts";
 import { KernelFiles, NETFILTER } from "./kernel-files.ts";
+import { LocalnetRouting } from "./localnet.ts";
+import { setSysctl, subjectOf } from "./sysctl.ts";
 
 const OOM_SCORE = "/proc/self/oom_score_adj";
 const CODE = "SYSCTL_REFUSED";
@@ -36,6 +38,7 @@ export class HostSettings {
   readonly #files: KernelFiles;
   /** Subjects of the problems with connection tracking that were told last. */
   #told: readonly string[] = [];
+  readonly #localnet: LocalnetRouting;
   #cancelLook = () => {};
 
   constructor({ clock, log, problems, files = new KernelFiles() }: HostSettingsOptions) {
@@ -43,6 +46,7 @@ export class HostSettings {
     this.#log = log.from("host-settings.ts");
     this.#tell = problems;
     this.#files = files;
+    this.#localnet = new LocalnetRouting({ clock, log: this.#log, problems, files });
   }
 
   /**
@@ -55,9 +59,15 @@ export class HostSettings {
     return this.#tune(wantedOf(settings, hostFacts(this.#files).cpus));
   }
 
+  /** With `wanted` sets route_localnet, for node ports on 127.0.0.0/8; again after a change, as above. */
+  routeLocalnet(wanted: boolean): void {
+    this.#localnet.want(wanted);
+  }
+
   /** Looks no more. */
   stop(): void {
     this.#cancelLook();
+    this.#localnet.stop();
   }
 
   /**
@@ -102,15 +112,9 @@ export class HostSettings {
   }
 
   #set({ name, value, field }: Wanted, now: ConntrackValues): Problem[] {
-    const sysctl = `net.netfilter.${name}`;
-    const current = now[name];
-    const failure = this.#files.write(pathOf(name), value);
-    if (failure === "") {
-      this.#log.info("Set sysctl", { name: sysctl, value, before: current });
-      return [];
-    }
-    const message = `Cannot set ${sysctl}: it must be ${value}, by a run with --init-only and all rights, or by "sysctl -w ${sysctl}=${value}" on the machine, but writing it here fails with ${failure}: current value is ${current}`;
-    return [{ subject: `sysctl ${sysctl}`, code: CODE, field, message }];
+    const sysctl = { name: `net.netfilter.${name}`, path: pathOf(name), value, field };
+    const problem = setSysctl(sysctl, now[name], this.#files, this.#log);
+    return problem ? [problem] : [];
   }
 }
 
@@ -120,5 +124,5 @@ function pathOf(name: string): string {
 
 function absent({ field }: Wanted): Problem {
   const message = `Cannot set the sysctls of connection tracking: the kernel module nf_conntrack must be loaded ("modprobe nf_conntrack" on the machine) and ${NETFILTER} readable: current value is none`;
-  return { subject: "sysctl net.netfilter", code: CODE, field, message };
+  return { subject: subjectOf("net.netfilter"), code: CODE, field, message };
 }

@@ -6,15 +6,17 @@ import type { HostSettings } from "./host-settings.ts";
 export const INITIALIZED = "System initialized and --init-only specified";
 
 /**
- * Tries what the rules need of the kernel, which loads its modules, and sets the sysctls. Returns what to log.
+ * Tries what the rules need of the kernel, which loads its modules, and sets the sysctls. `probe` returns what is going
+ * to serve. Returns what to log.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED: as `probe` does
  */
 export async function initializeHost(
-  config: Pick<Config, "conntrack">,
+  config: Pick<Config, "conntrack" | "localhostNodePorts">,
   settings: HostSettings,
-  probe: () => void | Promise<void>,
+  probe: () => Promise<"nftables" | "iptables">,
 ): Promise<string> {
-  await probe();
+  const served = await probe();
   settings.tuneConntrack(config.conntrack);
+  settings.routeLocalnet(served === "iptables" && config.localhostNodePorts);
   return INITIALIZED;
 }

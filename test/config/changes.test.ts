@@ -19,6 +19,7 @@ const OTHER: { readonly [path in FieldPath]?: readonly [base: string, changed: s
   mode: ["", "mode: nftables"],
   "iptables.masqueradeBit": ["mode: iptables", "iptables: {masqueradeBit: 3}"],
   "iptables.masqueradeAll": ["mode: iptables", "iptables: {masqueradeAll: true}"],
+  "iptables.localhostNodePorts": ["mode: iptables", "iptables: {localhostNodePorts: true}"],
   "iptables.syncPeriod": ["mode: iptables", "iptables: {syncPeriod: 1m}"],
   "iptables.minSyncPeriod": ["mode: iptables", "iptables: {minSyncPeriod: 1s}"],
   "ipvs.syncPeriod": ["mode: ipvs", "ipvs: {syncPeriod: 1m}"],
@@ -92,6 +93,8 @@ test.each<[string, string, readonly string[]]>([
   ["clusterCIDR: 10.0.0.0/8", "clusterCIDR: 10.0.0.1/8", []],
   ["clusterCIDR: 10.0.0.0/8", "clusterCIDR: 10.0.0.0/9", ["clusterCIDR"]],
   ["nodePortAddresses: [10.0.0.0/8]", "nodePortAddresses: [primary]", ["nodePortAddresses"]],
+  ["", "mode: auto", []],
+  ["mode: auto", "mode: iptables", ["mode needs a new process"]],
   [
     "mode: nftables",
     "mode: nftables\nhostnameOverride: b\nnftables: {masqueradeBit: 2}",

@@ -19,8 +19,11 @@ const IGNORED = "Ignored settings that do not count beside the others:";
 /** Said in every mode but nftables, unless nodePortAddresses are set; it has a test of its own. */
 const EVERYWHERE =
   "Node ports are served on all addresses of this node, kube-proxy's default unless mode is nftables:";
+/** Said where kube-proxy would serve them there, unless something is set about it; likewise. */
+const LOOPBACK =
+  "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode:";
 const noteTexts = (notes: readonly Note[]) =>
-  allNoteTexts(notes).filter((text) => !text.startsWith(EVERYWHERE));
+  allNoteTexts(notes).filter((text) => !text.startsWith(EVERYWHERE) && !text.startsWith(LOOPBACK));
 
 /** What kubeadm writes, with its many nulls and zeros. */
 const KUBEADM = `
@@ -115,6 +118,7 @@ test.each([
   ["", `${EVERYWHERE}  nodePortAddresses: [primary]`],
   ["mode: iptables", `${EVERYWHERE} iptables nodePortAddresses: [primary]`],
   ["mode: ipvs", `${EVERYWHERE} ipvs nodePortAddresses: [primary]`],
+  ["mode: auto", `${EVERYWHERE} auto nodePortAddresses: [primary]`],
   ["mode: nftables", undefined],
   ["nodePortAddresses: [primary]", undefined],
 ])("node ports on all addresses are said: %s", async (body, said) => {
@@ -286,7 +290,7 @@ describe("a file that cannot be used", () => {
   test.each([
     [
       "mode: userspace",
-      'mode must be nftables, iptables, ipvs or empty: current value is "userspace"',
+      'mode must be nftables, iptables, auto, ipvs or empty: current value is "userspace"',
     ],
     ["mode: 7", "mode must be a string: current value is 7"],
     [
@@ -448,9 +452,13 @@ describe("a file that is used, with a remark", () => {
     ],
     [
       "mode: ipvs\nnodePortAddresses: [primary]",
-      "Serving with nftables in place of the mode asked for: ipvs",
+      "IPVS is not served: in its place nftables is if the kernel can, else iptables, as in mode auto: ipvs",
     ],
-    ["mode: iptables", "Serving with nftables in place of the mode asked for: iptables"],
+    [
+      "mode: iptables",
+      "Connections are not counted in mode iptables, so sluice.counters has no effect, nor have the metrics that rest on it: iptables",
+    ],
+    ["mode: iptables\nsluice: {counters: false}"],
     [
       "ipvs: {scheduler: rr, strictARP: true}\nconfigSyncPeriod: 1m\nportRange: 1-2",
       `${IDLE} ipvs.scheduler, ipvs.strictARP ${REASONS.ipvs}`,
@@ -686,7 +694,7 @@ describe("flags", () => {
 });
 
 test("/configz shows upstream's shape with what is in effect", async () => {
-  const { config } = await resolve([], "mode: iptables\niptables: {minSyncPeriod: 2s}");
+  const { config } = await resolve([], "mode: nftables\nnftables: {minSyncPeriod: 2s}");
   const { document } = config;
   expect(Object.keys(document).slice(0, 3)).toEqual(["kind", "apiVersion", "featureGates"]);
   expect(document).toMatchObject({

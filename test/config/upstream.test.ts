@@ -44,7 +44,26 @@ describe.skipIf(reason !== undefined)("beside kube-proxy", () => {
     const decoded = decodeDocument((await parseConfigText(theirs, "theirs")).value);
     expect([decoded.unknown, decoded.faults]).toEqual([[], []]);
     const { config } = await resolve([], "mode: nftables");
-    expect(written(await printConfig(config))).toBe(theirs);
+    // The one default that differs: it has to be written here.
+    const ours = theirs.replace("localhostNodePorts: true", "localhostNodePorts: false");
+    expect(ours).not.toBe(theirs);
+    expect(written(await printConfig(config))).toBe(ours);
+  });
+
+  test.each(["", "mode: auto", "mode: ipvs", "mode: iptables"])(
+    "it takes what we write in every mode, auto as nothing, which is iptables to it: %j",
+    async (body) => {
+      const { config } = await resolve([], body);
+      const rewritten = written(await printConfig(config)) ?? "";
+      expect(rewritten).toContain("\nmode: iptables\n");
+    },
+  );
+
+  test("the mode auto is ours alone", async () => {
+    expect([written(`${HEAD}mode: auto`), await faultOf([], "mode: auto")]).toEqual([
+      undefined,
+      "",
+    ]);
   });
 
   test.each([

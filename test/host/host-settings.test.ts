@@ -21,6 +21,7 @@ const DEFAULTS: ConntrackSettings = {
   udpMs: 0,
   udpStreamMs: 0,
 };
+const ROUTE_LOCALNET = "/proc/sys/net/ipv4/conf/all/route_localnet";
 /** Of a machine with four processors and little memory. */
 const FRESH = {
   nf_conntrack_max: 65_536,
@@ -243,11 +244,62 @@ describe("on a machine of files", () => {
   test("--init-only sets the sysctls after the probe, which loads the module", async () => {
     rmSync(root + sysctl(""), { recursive: true });
     const { settings, problems } = hostOf(new KernelFiles(root));
-    const probe = () => {
+    const probe = async () => {
       for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
+      return "nftables" as const;
     };
-    expect(await initializeHost({ conntrack: DEFAULTS }, settings, probe)).toBe(INITIALIZED);
+    const config = { conntrack: DEFAULTS, localhostNodePorts: false };
+    expect(await initializeHost(config, settings, probe)).toBe(INITIALIZED);
     expect([problems.list().length, read(sysctl("nf_conntrack_max"))]).toEqual([0, "131072"]);
+  });
+
+  test.each([
+    ["iptables", true, "1"],
+    ["iptables", false, "0"],
+    ["nftables", true, "0"],
+  ] as const)(
+    "--init-only with %s and localhostNodePorts %p leaves route_localnet at %s",
+    async (served, localhostNodePorts, wanted) => {
+      put(ROUTE_LOCALNET, "0");
+      const { settings } = hostOf(new KernelFiles(root));
+      const config = { conntrack: DEFAULTS, localhostNodePorts };
+      await initializeHost(config, settings, async () => served);
+      expect(read(ROUTE_LOCALNET)).toBe(wanted);
+    },
+  );
+
+  test("route_localnet is set, is not written again, and stays when it is not wanted any more", () => {
+    put(ROUTE_LOCALNET, "0");
+    const { settings, problems, lines } = hostOf(new KernelFiles(root));
+    for (const wanted of [true, true, false]) settings.routeLocalnet(wanted);
+    expect([read(ROUTE_LOCALNET), problems.list(), lines]).toEqual([
+      "1",
+      [],
+      ['I Set sysctl name="net.ipv4.conf.all.route_localnet" value=1 before=0'],
+    ]);
+  });
+
+  test("route_localnet that cannot be set is a problem until the operator has set it, or nobody wants it", async () => {
+    class Refusing extends KernelFiles {
+      override write = () => "EROFS";
+    }
+    put(ROUTE_LOCALNET, "0");
+    const { settings, problems, clock } = hostOf(new Refusing(root));
+    settings.routeLocalnet(true);
+    expect(problems.list()).toEqual([
+      expect.objectContaining({
+        subject: "sysctl net.ipv4.conf.all.route_localnet",
+        code: "SYSCTL_REFUSED",
+        field: "iptables.localhostNodePorts",
+        message: expect.stringMatching(/it must be 1, .* with EROFS: current value is 0$/),
+      }),
+    ]);
+    settings.routeLocalnet(false);
+    expect([problems.list(), clock.waiting]).toEqual([[], 0]);
+    settings.routeLocalnet(true);
+    put(ROUTE_LOCALNET, "1");
+    await clock.advance(SYSCTL_LOOK_MS);
+    expect([problems.list(), clock.waiting]).toEqual([[], 0]);
   });
 });
 
@@ -275,5 +327,12 @@ describe("in a real network namespace", () => {
     const { settings, problems, lines } = hostOf(files);
     settings.tuneConntrack({ ...DEFAULTS, maxPerCore: 1, min: 1 });
     expect([problems.list().length, lines]).toEqual([0, []]);
+  });
+
+  test("route_localnet is this network namespace's", () => {
+    const { settings, problems } = hostOf(files);
+    expect(files.number(ROUTE_LOCALNET)).toBe(0);
+    settings.routeLocalnet(true);
+    expect([files.number(ROUTE_LOCALNET), problems.list()]).toEqual([1, []]);
   });
 });
