@@ -6,14 +6,15 @@ import { adminDue } from "./admin/due.ts";
 import { lockNetworkNamespace } from "./apply/lock.ts";
 import { type Clock, systemClock, TIMER_MS_MAX } from "./clock.ts";
 import type { FlagValues } from "./config/flag-values.ts";
-import { type Resolved, resolveConfig } from "./config/resolve.ts";
+import { type Note, type Resolved, resolveConfig } from "./config/resolve.ts";
+import { remarksOnMode } from "./config/served.ts";
 import type { Core } from "./core/core.ts";
 import { createCore } from "./core/create.ts";
 import { prepareBackend } from "./dataplane.ts";
 import { HostSettings } from "./host/host-settings.ts";
 import { initializeHost } from "./host/initialize.ts";
 import { Notifier } from "./host/notify.ts";
-import { createLogger, type LogRoot, logSettings } from "./log.ts";
+import { createLogger, type Logger, type LogRoot, logSettings } from "./log.ts";
 import { MemoryKeeper, releaseProgramText } from "./memory.ts";
 import { EventOutbox } from "./observe/event-outbox.ts";
 import { Problems } from "./observe/problems.ts";
@@ -53,12 +54,14 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const host = new HostSettings({ clock, log, problems: observers.tellProblems });
   host.adjustOomScore(config.oomScoreAdj);
   const backend = await prepareBackend(config, log.from("dataplane.ts"));
+  if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.own.kind));
   const proxy = await startProxy({
     ...{ config, backend, core, log, nodeName, clock, observers, createSource, onFatal },
     onSynced: (operations) => memory.worked(operations),
   });
   // What the proxy has just tried of the kernel has loaded connection tracking.
   host.tuneConntrack(config.conntrack);
+  host.routeLocalnet(backend.own.kind === "iptables" && config.localhostNodePorts);
   const notifier = new Notifier({
     ...{ environment: process.env, pid: process.pid, clock, log },
     // Another process would not have an API server sooner.
@@ -103,7 +106,11 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
   const host = new HostSettings({
     ...{ clock: systemClock, log, problems: (events) => problems.report(events) },
   });
-  const probe = async () => (await prepareBackend(config, log.from("dataplane.ts"))).close();
+  const probe = async () => {
+    const backend = await prepareBackend(config, log.from("dataplane.ts"));
+    backend.close();
+    return backend.own.kind;
+  };
   log.info(await initializeHost(config, host, probe));
   host.stop();
 }
@@ -114,8 +121,12 @@ function beginLog({ config, notes }: Resolved, version: string, clock: Clock): L
   const write = (line: string) => stderr.write(line);
   const log = createLogger({ ...logSettings(config), now, write, pid: process.pid }, "daemon.ts");
   log.info("Starting", { version });
-  for (const { severity, message, fields } of notes) log[severity](message, fields);
+  sayNotes(log, notes);
   return log;
+}
+
+function sayNotes(log: Logger, notes: readonly Note[]): void {
+  for (const { severity, message, fields } of notes) log[severity](message, fields);
 }
 
 async function loadCore(nodeName: string): Promise<Core> {

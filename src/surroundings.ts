@@ -140,6 +140,7 @@ export class Surroundings {
     log.configure(logSettings(config));
     host.adjustOomScore(config.oomScoreAdj);
     host.tuneConntrack(config.conntrack);
+    host.routeLocalnet(proxy.backend.own.kind === "iptables" && config.localhostNodePorts);
     proxy.configure(config);
     void this.#others?.look();
     await this.#admin?.update(config);
