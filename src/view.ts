@@ -21,7 +21,8 @@ export interface ViewOptions {
 export function createView(options: ViewOptions): ReadOnlyView {
   const { proxy, version, clock, flags, notices } = options;
   const now = () => clock.now();
-  const { core, inputs, source, observers } = proxy;
+  const { core, inputs, source, observers, backend } = proxy;
+  const mode = backend.own.kind;
   const { health, problems, metrics, connections } = observers;
   const counts = (): Counts => ({
     services: core.serviceCount(),
@@ -36,6 +37,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
     startedAt: observers.startedAt,
     now,
     config: () => proxy.config,
+    mode,
     health: () => health.at(now()),
     // Without a control plane there need be no Node object, and nobody who would mark it for deletion.
     node: () => ({
@@ -52,7 +54,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
     async metrics() {
       const patience = new Promise<void>((done) => clock.after(SCRAPE_PATIENCE_MS, done));
       const { config } = proxy;
-      if (config.counters) await connections.collect(proxy.backend, patience);
+      if (config.counters && mode === "nftables") await connections.collect(backend, patience);
       return expose(
         scrapedInstruments({
           metrics,
@@ -64,6 +66,8 @@ export function createView(options: ViewOptions): ReadOnlyView {
           problems: problems.list(),
           sources: [source.status()],
           healthy: health.at(now()).healthy,
+          mode,
+          restores: backend.restoreStatistics?.(),
         }),
       );
     },

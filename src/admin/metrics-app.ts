@@ -34,8 +34,8 @@ export interface MetricsAppOptions {
 }
 
 /**
- * The app of metricsBindAddress (cmd/kube-proxy/app/server.go, serveMetrics). Where upstream shows the mode, it
- * is always nftables here, whatever was asked for. What the configuration decides is asked at each request.
+ * The app of metricsBindAddress (cmd/kube-proxy/app/server.go, serveMetrics). Where upstream shows the mode, it is
+ * what serves, whatever was asked for. What the configuration decides is asked at each request.
  */
 export function createMetricsApp(options: MetricsAppOptions): Hono {
   const { view, slis } = options;
@@ -65,9 +65,10 @@ export function createMetricsApp(options: MetricsAppOptions): Hono {
 
   app.all("/configz", (context) => {
     const { document, ownDocument } = view.config();
-    return context.json({ "kubeproxy.config.k8s.io": document, sluice: ownDocument });
+    const shown = { ...document, mode: view.mode };
+    return context.json({ "kubeproxy.config.k8s.io": shown, sluice: ownDocument });
   });
-  app.all("/proxyMode", (context) => context.text("nftables"));
+  app.all("/proxyMode", (context) => context.text(view.mode));
   app.all("/flagz", (context) => negotiated(context, "Flagz", flagzOf(view.flags())));
   app.all("/statusz", (context) => negotiated(context, "Statusz", statuszOf(view, routes())));
 

@@ -1,11 +1,13 @@
 /**
- * Upstream's own metrics (pkg/proxy/metrics/metrics.go), those of its nftables mode: the same names, types,
+ * Upstream's own metrics (pkg/proxy/metrics/metrics.go), those of the mode that serves: the same names, types,
  * labels, buckets and texts, so that dashboards and alerts go on working.
  */
+import type { RestoreStatistics } from "../apply/backend.ts";
 import type { FlowsReport } from "../apply/conntrack/flows.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import { PROGRAMMING_BUCKETS, SYNC_BUCKETS } from "./buckets.ts";
 import { Counter, type Definition, Gauge, Histogram, type Instrument } from "./instruments.ts";
+import { restoreInstruments } from "./restore-metrics.ts";
 import type { Counts } from "./view.ts";
 
 /** One sync serves both families at once, so each gets the same value; as upstream does in effect. */
@@ -180,7 +182,8 @@ export class KubeproxyMetrics {
     this.#answers[probe].add(1, String(code));
   }
 
-  instruments(counts: Counts): Instrument[] {
+  /** `restores`: what the backend tells of them; undefined: it is nftables, which has none. */
+  instruments(counts: Counts, restores: readonly RestoreStatistics[] | undefined): Instrument[] {
     for (const { policy, family, count } of counts.noLocalEndpoints) {
       this.#noLocalEndpoints.set(count, policy, `IPv${family}`);
     }
@@ -196,8 +199,9 @@ export class KubeproxyMetrics {
       this.#pending.service,
       this.#changes.service,
       this.#noLocalEndpoints,
-      this.#syncFailures,
-      this.#cleanupFailures,
+      ...(restores === undefined
+        ? [this.#syncFailures, this.#cleanupFailures]
+        : restoreInstruments(restores)),
       this.#flowsDuration,
       this.#flowsDeleted,
       this.#answers.healthz,

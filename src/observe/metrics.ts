@@ -3,6 +3,7 @@
  * dashboards and alerts keep working; `sluice_` for the rest, here. Recording costs a few additions; printing
  * happens at a scrape. Every metric is in docs/metrics.md, and a test holds the two together.
  */
+import type { RestoreStatistics } from "../apply/backend.ts";
 import type { FlowsReport } from "../apply/conntrack/flows.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import type { RepairReport } from "../sync/repairs.ts";
@@ -13,7 +14,7 @@ import { Counter, Gauge, Histogram, type Instrument } from "./instruments.ts";
 import { KubeproxyMetrics, type ObjectChange, programmingSeconds } from "./kubeproxy-metrics.ts";
 import { RestClientMetrics } from "./rest-client.ts";
 import { Slis } from "./slis.ts";
-import type { Counts } from "./view.ts";
+import type { Counts, Mode } from "./view.ts";
 
 /** The state of the moment of a scrape. */
 export interface ScrapeFacts {
@@ -22,6 +23,10 @@ export interface ScrapeFacts {
   readonly sources: readonly SourceStatus[];
   /** As /livez tells it. */
   readonly healthy: boolean;
+  /** What serves. */
+  readonly mode: Mode;
+  /** What its backend tells of restores; undefined of nftables. */
+  readonly restores: readonly RestoreStatistics[] | undefined;
 }
 
 export class Metrics {
@@ -61,7 +66,7 @@ export class Metrics {
   });
   readonly #transactions = new Counter({
     name: "sluice_transactions_total",
-    help: "Netlink transactions committed to the kernel",
+    help: "Transactions committed to the kernel, by netlink or by iptables-restore",
   });
   readonly #repairs = new Counter({
     name: "sluice_repairs_total",
@@ -83,6 +88,11 @@ export class Metrics {
     name: "sluice_elements",
     help: "Elements in the kernel by table",
     labels: ["table"],
+  });
+  readonly #mode = new Gauge({
+    name: "sluice_mode",
+    help: "1; what serves on this node: nftables or iptables",
+    labels: ["mode"],
   });
   readonly #healthy = gauge(
     "sluice_healthy",
@@ -169,7 +179,9 @@ export class Metrics {
   }
 
   /** Everything that is recorded here, with the gauges brought up to date. */
-  instruments({ counts, problems, sources, healthy }: ScrapeFacts): Instrument[] {
+  instruments(facts: ScrapeFacts): Instrument[] {
+    const { counts, problems, sources, healthy, mode, restores } = facts;
+    this.#mode.set(1, mode);
     this.#healthy.set(healthy ? 1 : 0);
     this.#services.set(counts.services);
     this.#slices.set(counts.slices);
@@ -179,7 +191,7 @@ export class Metrics {
     this.#setProblems(problems);
     for (const { name, connected } of sources) this.#connected.set(connected ? 1 : 0, name);
     return [
-      ...this.#kubeproxy.instruments(counts),
+      ...this.#kubeproxy.instruments(counts, restores),
       ...this.restClient.instruments(),
       this.#syncs,
       this.#syncDuration,
@@ -191,6 +203,7 @@ export class Metrics {
       this.#repairDuration,
       this.#eventsDropped,
       this.#elements,
+      this.#mode,
       this.#healthy,
       this.#services,
       this.#slices,
@@ -214,6 +227,7 @@ const ALWAYS_SHOWN = [
   "OBJECT_INVALID",
   "FRONTEND_TAKEN",
   "NETLINK_REFUSED",
+  "RULES_REFUSED",
   "LISTEN_FAILED",
 ] as const;
 

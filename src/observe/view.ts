@@ -13,6 +13,9 @@ export interface LastSync {
   readonly report: SyncReport;
 }
 
+/** What serves: upstream's word for it. */
+export type Mode = "nftables" | "iptables";
+
 /** Sizes at one moment. */
 export interface Counts {
   readonly services: number;
@@ -66,6 +69,8 @@ export interface ReadOnlyView {
   /** Milliseconds since the epoch. */
   now(): number;
   config(): Config;
+  /** What serves, where the configuration may have left it open. */
+  readonly mode: Mode;
   health(): Health;
   /** `eligible` is false while the Node object has not been seen. */
   node(): { readonly name: string; readonly eligible: boolean };

@@ -70,6 +70,15 @@ describe("kube-proxy's own paths", () => {
     });
   });
 
+  test("the mode is the one that serves, in /configz too, where the configuration left it open", async () => {
+    const own = appOf(viewWith({ mode: "iptables" }));
+    expect(await (await own.request("/proxyMode")).text()).toBe("iptables");
+    const { "kubeproxy.config.k8s.io": document } = JSON.parse(
+      await (await own.request("/configz")).text(),
+    );
+    expect(document.mode).toBe("iptables");
+  });
+
   test("a client can notice a restart by a header of /metrics", async () => {
     const response = await app.request("/metrics");
     expect(response.headers.get("Process-Start-Time-Unix")).toBe("1795520340");

@@ -11,6 +11,7 @@ export function viewWith(parts: Partial<ReadOnlyView> = {}): ReadOnlyView {
     startedAt: NOW - 60_000,
     now: () => NOW,
     config: () => config,
+    mode: "nftables",
     health: () => ({ healthy: true, lastUpdated: NOW - 5000, queuedSince: undefined }),
     node: () => ({ name: "node-1", eligible: true }),
     sources: () => [

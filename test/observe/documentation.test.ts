@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import type { Instrument } from "../../src/observe/instruments.ts";
-import { Metrics } from "../../src/observe/metrics.ts";
+import { Metrics, type ScrapeFacts } from "../../src/observe/metrics.ts";
 import { scrapedInstruments } from "../../src/observe/scrape.ts";
 import { unexpected, viewWith } from "../admin/view.ts";
 import { Committed } from "./committed.ts";
@@ -10,17 +10,23 @@ import { absentMetrics, documentedMetrics } from "./documentation.ts";
 
 const view = viewWith();
 const metrics = new Metrics(0);
-const all = scrapedInstruments({
-  metrics,
-  connections: new ConnectionCounters(new Committed(), 10, unexpected),
-  config: view.config(),
-  version: "1.2.3",
-  startedAt: 0,
-  counts: view.counts(),
-  problems: view.problems(),
-  sources: view.sources(),
-  healthy: view.health().healthy,
-});
+const scraped = (served: Pick<ScrapeFacts, "mode" | "restores">) =>
+  scrapedInstruments({
+    ...served,
+    metrics,
+    connections: new ConnectionCounters(new Committed(), 10, unexpected),
+    config: view.config(),
+    version: "1.2.3",
+    startedAt: 0,
+    counts: view.counts(),
+    problems: view.problems(),
+    sources: view.sources(),
+    healthy: view.health().healthy,
+  });
+const nftables = scraped({ mode: "nftables", restores: undefined });
+const iptables = scraped({ mode: "iptables", restores: [] });
+/** Of either mode. */
+const all = [...new Map([...nftables, ...iptables].map((each) => [each.name, each])).values()];
 
 function described(instruments: readonly Instrument[]) {
   return instruments.map(({ name, type, labels }) => ({ name, type, labels: [...labels] }));

@@ -36,7 +36,10 @@ beforeEach(() => {
 
 async function lines(facts: Partial<ScrapeFacts> = {}): Promise<string[]> {
   const { body } = await expose(
-    metrics.instruments({ counts: COUNTS, problems: [], sources: [], healthy: true, ...facts }),
+    metrics.instruments({
+      ...{ counts: COUNTS, problems: [], sources: [], healthy: true },
+      ...{ mode: "nftables", restores: undefined, ...facts },
+    }),
   );
   return body.split("\n");
 }
@@ -106,6 +109,44 @@ test("every upstream name that dashboards ask for is there before anything happe
     expect(text).toContain(`# TYPE kubeproxy_${name}\n`);
   }
   expect(text).toContain('nftables_sync_failures_total{ip_family="IPv4"} 0');
+});
+
+describe("the mode that serves", () => {
+  test("is told, and nftables has no metrics of iptables", async () => {
+    const text = await lines();
+    expect(text).toContain('sluice_mode{mode="nftables"} 1');
+    expect(text.filter((line) => line.includes("_iptables_"))).toEqual([]);
+  });
+
+  test("is iptables: upstream's metrics of it are there in place of those of nftables", async () => {
+    const restores: ScrapeFacts["restores"] = [4, 6].map((family) => ({
+      family: family === 4 ? 4 : 6,
+      rules: [
+        { table: "nat", total: 100 * family, last: family },
+        { table: "filter", total: 10 * family, last: 0 },
+      ],
+      failures: family === 4 ? 3 : 0,
+      partialFailures: family === 4 ? 2 : 0,
+    }));
+    const text = await lines({ mode: "iptables", restores });
+    expect(text.filter((line) => line.includes("_nftables_"))).toEqual([]);
+    expect(text).toContain('sluice_mode{mode="iptables"} 1');
+    const prefix = "kubeproxy_sync_proxy_rules_iptables_";
+    expect(text.filter((line) => line.startsWith(prefix))).toEqual([
+      `${prefix}restore_failures_total{ip_family="IPv4"} 3`,
+      `${prefix}restore_failures_total{ip_family="IPv6"} 0`,
+      `${prefix}partial_restore_failures_total{ip_family="IPv4"} 2`,
+      `${prefix}partial_restore_failures_total{ip_family="IPv6"} 0`,
+      `${prefix}total{table="nat",ip_family="IPv4"} 400`,
+      `${prefix}total{table="filter",ip_family="IPv4"} 40`,
+      `${prefix}total{table="nat",ip_family="IPv6"} 600`,
+      `${prefix}total{table="filter",ip_family="IPv6"} 60`,
+      `${prefix}last{table="nat",ip_family="IPv4"} 4`,
+      `${prefix}last{table="filter",ip_family="IPv4"} 0`,
+      `${prefix}last{table="nat",ip_family="IPv6"} 6`,
+      `${prefix}last{table="filter",ip_family="IPv6"} 0`,
+    ]);
+  });
 });
 
 describe("a sync", () => {
