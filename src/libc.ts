@@ -1,5 +1,5 @@
 /**
- * The system calls that netlink, memory.ts, stderr.ts and host/notify.ts need, by bun:ffi. The only file that knows it.
+ * The system calls that netlink, iptables, memory.ts, stderr.ts and host/notify.ts need, by bun:ffi. The only file that knows it.
  *
  * Every function returns what the system call returns, or the negated errno, as the kernel itself does.
  * Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of their own
@@ -116,6 +116,13 @@ export function getOption(fd: number, level: number, name: number): number {
   optionView.setUint32(4, 4, true);
   const result = outcome(symbols().getsockopt(fd, level, name, optionValue, optionLength));
   return result < 0 ? result : optionView.getInt32(0, true);
+}
+
+/** getsockopt(2) of a struct as long as `struct`, which may also ask something: how much of it was written. */
+export function getStruct(fd: number, level: number, name: number, struct: Uint8Array): number {
+  optionView.setUint32(4, struct.length, true);
+  const result = outcome(symbols().getsockopt(fd, level, name, struct, optionLength));
+  return result < 0 ? result : optionView.getUint32(4, true);
 }
 
 /** send(2) of the first `length` bytes. */

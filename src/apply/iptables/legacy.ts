@@ -6,10 +6,9 @@ import { readFile } from "node:fs/promises";
 import { SluiceError } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
 import { findTool, type SearchOptions, toolNames } from "./find-tools.ts";
+import { LISTS } from "./legacy-info.ts";
 import { failed } from "./run.ts";
 import { Tools } from "./tools.ts";
-
-export const LISTS = { 4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names" } as const;
 
 /** iptables-legacy of one family. */
 export class LegacyTables {

@@ -4,6 +4,7 @@ import type { Family } from "../../plan/tables.ts";
 import type { Xtable } from "../kube-proxy/chains.ts";
 import { type Refused, readRefusal, toolWords } from "./complaint.ts";
 import type { FoundTool } from "./find-tools.ts";
+import { NftInfo } from "./nft-info.ts";
 import { failed, run } from "./run.ts";
 import type { Variant } from "./types.ts";
 import { capabilitiesOf } from "./version.ts";
@@ -15,6 +16,9 @@ const LOCK_SECONDS = "5";
  * written each table in full or not at all.
  */
 const RESTORE_TIMEOUT_MS = 300_000;
+
+/** What the nft variant says of a chain with rules that iptables could not have written. */
+const INCOMPATIBLE = "is incompatible, use 'nft' tool";
 
 export type RestoreResult = { readonly ok: true } | ({ readonly ok: false } & Refused);
 
@@ -78,6 +82,9 @@ export class Tools implements XtTools {
     const args = ["-t", table];
     const { status, output, complaint } = await run(command, args);
     if (status !== 0) throw failed(command, args, toolWords(complaint));
+    // That is all it prints then, with the status of success.
+    const refused = /^# (.* is incompatible, .*)$/m.exec(output);
+    if (refused?.[1] !== undefined) throw failed(command, args, refused[1]);
     return output;
   }
 
@@ -91,11 +98,24 @@ export class Tools implements XtTools {
     return (await this.#list(table, chain, "1")) !== undefined;
   }
 
+  #hasNftChain(table: string, chain: string): boolean {
+    const info = new NftInfo();
+    try {
+      return info.hasChain(this.family, table, chain);
+    } finally {
+      info.close();
+    }
+  }
+
   async #list(table: string, ...which: string[]): Promise<string | undefined> {
     const args = [...this.#wait, "-t", table, "-S", ...which];
     const { status, output, complaint } = await run(this.path, args);
     if (status === 0) return output;
     if (status === 1 && complaint.includes("No chain")) return undefined;
+    // 1.8.9 says so of a chain that is not there, too.
+    if (complaint.includes(INCOMPATIBLE) && !this.#hasNftChain(table, which[0] ?? "")) {
+      return undefined;
+    }
     throw failed(this.path, args, toolWords(complaint));
   }
 }
