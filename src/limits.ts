@@ -25,6 +25,15 @@ export const REPAIRS_BEFORE_BACKOFF = 4;
 export const REPAIR_CALM_MS = 10_000;
 /** Things of which it is remembered that others changed them; the oldest are forgotten. */
 export const REPAIR_OBJECTS_MAX = 4096;
+/** Whether somebody changed the tables of iptables is looked for so often: a few system calls. */
+export const PEEK_INTERVAL_MS = 1000;
+/**
+ * They are compared with what they should be at least so often, but not sooner than so many times what a comparison
+ * takes; and if something was changed, by whomever, than this many times.
+ */
+export const COMPARE_INTERVAL_MS = 60_000;
+export const COMPARE_FACTOR = 100;
+export const COMPARE_FACTOR_CHANGED = 10;
 /** Remembered clients are looked through again no sooner than this, and than so many times what it took. */
 export const AFFINITY_REST_MS = 250;
 export const AFFINITY_REST_FACTOR = 4;
@@ -39,6 +48,10 @@ export const FLOWS_REST_FACTOR = 4;
 export const OTHER_PROXY_LOOK_MS = 60_000;
 /** The same while a kube-proxy is seen to run, so that what it left goes soon after its end, and as long as above afterwards. */
 export const OTHER_PROXY_LIVING_LOOK_MS = 5_000;
+/** While a kube-proxy that writes our own chains keeps us from starting, its end is looked for this often. */
+export const RIVAL_LOOK_MS = 500;
+/** kube-proxy's text was not found in chains of ours for so long: whoever wrote it is taken to have ended. */
+export const OTHER_PROXY_CALM_MS = 600_000;
 
 /** How long a connection to the API server may take to come up, TLS included. */
 export const CONNECT_TIMEOUT_MS = 10_000;

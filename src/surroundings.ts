@@ -110,6 +110,7 @@ export class Surroundings {
     const { OtherProxies } = await import("./apply/kube-proxy/other-proxies.ts");
     const others = new OtherProxies({
       ...{ clock, log, problems: proxy.observers.tellProblems },
+      own: () => proxy.backend.own,
       remove: () => proxy.config.removeKubeProxyRules,
       masqueradeBit: () => proxy.config.masqueradeBit,
       serves: (family) => mayServe(proxy.inputs.node, family),

@@ -40,7 +40,7 @@ function parseRule(id: string): XtRule<string> {
     // A comment may read like an option.
     before = quoted === undefined && before !== "--comment" ? word : "";
   }
-  return { id, target, comment, mark };
+  return { id, target, comment, mark, plain: /^-[jg] \S+$/.test(id) };
 }
 
 /** Input of `iptables-restore --noflush`: empties the chains, deletes the jumps, then the chains; all or nothing. */

@@ -1,12 +1,14 @@
 /**
  * Which chains and rules of iptables are kube-proxy's, and which of them can go. The same for nf_tables and
- * legacy tables. Pure.
+ * legacy tables, and for what Sluice's iptables mode makes, which bears the same names. Pure.
  *
  * The names are those of CleanupLeftovers in kubernetes pkg/proxy/iptables/cleanup.go (v1.36). All other chains
  * that begin with KUBE- stay: those of the kubelet (pkg/kubelet/kubelet_network_linux.go: KUBE-FIREWALL,
  * KUBE-IPTABLES-HINT, KUBE-KUBELET-CANARY, formerly KUBE-MARK-DROP), and those of kube-router (KUBE-ROUTER-*,
  * KUBE-NWPLCY-*, KUBE-POD-FW-*).
  */
+
+import type { Maker } from "./kinds.ts";
 
 /** Tables of iptables in which kube-proxy has chains, in the order in which they are cleaned. */
 export const XTABLES = ["nat", "filter", "mangle"] as const;
@@ -48,6 +50,28 @@ const SERVICE_CHAIN = /^KUBE-(SVC|SVL|SEP|FW|EXT|XLB)-/;
 /** All comments of iptablesJumpChains in pkg/proxy/iptables/proxier.go begin so, in all versions. */
 const JUMP_COMMENT = "kubernetes ";
 
+/**
+ * Chains of the nat table that Sluice makes in iptables mode and kube-proxy never does, which deletes them when it takes the
+ * others over: they are no chains of a Service that it knows.
+ */
+export const SLUICE_CHAINS = ["KUBE-SVC-OUTSIDE", "KUBE-SEP-HAIRPIN"] as const;
+
+/** Whose the chains of all tables of one family and variant are, by those of its nat table. */
+export async function makerOf(has: (chain: string) => boolean | Promise<boolean>): Promise<Maker> {
+  for (const chain of SLUICE_CHAINS) if (await has(chain)) return "Sluice";
+  return "kube-proxy";
+}
+
+/**
+ * In the filter table: keeps packets from elsewhere away from loopback addresses, where node ports may answer on them.
+ * The kubelet makes the very same, so upstream never deletes it.
+ */
+export const FIREWALL = "KUBE-FIREWALL";
+/** By this chain, in each table, a kubelet knows that its rules are there. */
+const KUBELET = "KUBE-KUBELET-CANARY";
+/** The one rule in it: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. */
+const FIREWALL_COMMENT = "block incoming localnet connections";
+
 export function isKubeProxyChain(table: Xtable, name: string): boolean {
   if (FIXED_CHAINS[table].includes(name)) return true;
   return table === "nat" && SERVICE_CHAIN.test(name);
@@ -82,6 +106,8 @@ export interface XtRule<Id> {
   readonly comment: string | undefined;
   /** The mark that a packet must bear; undefined if any will do. */
   readonly mark: number | undefined;
+  /** Every packet is meant, and there is no comment. */
+  readonly plain: boolean;
 }
 
 export interface Leftovers<Id> {
@@ -95,19 +121,29 @@ export interface Leftovers<Id> {
   readonly missed: readonly Acceptor[];
 }
 
+/** What else there is to know of a table. */
+export interface Besides {
+  /** Acceptors without which a policy would drop; `keepNeeded` lets them stay. */
+  readonly needed?: readonly Acceptor[];
+  readonly keepNeeded?: boolean;
+  /** FIREWALL, where that can go too. */
+  readonly firewall?: string | undefined;
+}
+
 /**
  * What of a table can go. `rulesOf` is asked for the rules of chains that stay only: kube-proxy's own may have
- * very many. `needed`: acceptors without which a policy would drop; `keepNeeded` lets them stay.
+ * very many.
  */
 export async function findLeftovers<Id>(
   table: Xtable,
   chains: readonly XtChain[],
   rulesOf: (chain: string) => Promise<readonly XtRule<Id>[]>,
-  needed: readonly Acceptor[] = [],
-  keepNeeded = false,
+  { needed = [], keepNeeded = false, firewall }: Besides = {},
 ): Promise<Leftovers<Id>> {
   const own = new Set<string>();
-  for (const { name } of chains) if (isKubeProxyChain(table, name)) own.add(name);
+  for (const { name } of chains) {
+    if (isKubeProxyChain(table, name) || name === firewall) own.add(name);
+  }
   if (own.size === 0) return { jumps: [], chains: [], kept: [], missed: [] };
   const jumps: { chain: string; id: Id }[] = [];
   const stay = new Set(keepNeeded ? needed.map(({ chain }) => chain) : []);
@@ -117,8 +153,9 @@ export async function findLeftovers<Id>(
   };
   for (const { name, base } of chains) {
     if (own.has(name)) continue;
-    for (const { id, target, comment } of await rulesOf(name)) {
-      const jump = target !== undefined && own.has(target) && comment?.startsWith(JUMP_COMMENT);
+    for (const { id, target, comment, plain } of await rulesOf(name)) {
+      if (target === undefined || !own.has(target)) continue;
+      const jump = target === firewall ? plain : comment?.startsWith(JUMP_COMMENT);
       if (!base || !jump) keep(target);
       else if (!stay.has(target)) jumps.push({ chain: name, id });
     }
@@ -130,4 +167,19 @@ export async function findLeftovers<Id>(
   const gone = [...own].filter((name) => !kept.has(name) && !stay.has(name));
   const missed = needed.filter(({ chain }) => gone.includes(chain));
   return { jumps, chains: gone, kept: [...kept], missed };
+}
+
+/**
+ * What is to become of FIREWALL in a filter table of which all chains are known: it is nobody's but a proxy's where no
+ * kubelet is, and nothing else is in it. "guards" is one with its rule.
+ */
+export async function firewallIn(
+  chains: readonly XtChain[],
+  rulesOf: (chain: string) => Promise<readonly XtRule<unknown>[]>,
+): Promise<"guards" | "empty" | undefined> {
+  const has = (chain: string) => chains.some(({ name }) => name === chain);
+  if (!has(FIREWALL) || has(KUBELET)) return undefined;
+  const [rule, ...more] = await rulesOf(FIREWALL);
+  if (rule === undefined) return "empty";
+  return more.length === 0 && rule.comment === FIREWALL_COMMENT ? "guards" : undefined;
 }

@@ -1,13 +1,16 @@
-/** Looks for rules of kube-proxy, and for other proxies by what they leave visible. Cheap: no dumps, everything by name. */
+/**
+ * Looks for rules of kube-proxy, for those of another mode of our own, and for other proxies by what they leave
+ * visible. Cheap: no dumps, everything by name.
+ */
 import type { Clock } from "../../clock.ts";
 import { SluiceError } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
+import type { OwnRules } from "../backend.ts";
 import { LegacyTables } from "../iptables/legacy.ts";
 import { parseSaved, type SavedTable } from "../iptables/save.ts";
-import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { existingLinks } from "../netlink/links.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
-import { ACCEPTORS, MARKERS, XTABLES } from "./chains.ts";
+import { TABLE } from "../nftables/names.ts";
+import { ACCEPTORS, MARKERS, makerOf, XTABLES } from "./chains.ts";
 import {
   type AcceptorState,
   acceptorsOf,
@@ -15,12 +18,10 @@ import {
   type FilterTable,
   isNeeded,
 } from "./firewall.ts";
+import { isBeside, kindOf, type Maker, NAMES, ownWay, type RulesKind, type Way } from "./kinds.ts";
 import { legacyTable } from "./legacy-remove.ts";
-import { NFT_FAMILIES, type NftFamily, NftReader } from "./nft-read.ts";
+import { NFT_FAMILIES, type NftFamily, type NftReader, withReader } from "./nft-read.ts";
 import { KUBE_PROXY_TABLE } from "./nft-remove.ts";
-
-/** Ways in which kube-proxy's rules can be in the kernel. */
-export type RulesKind = "nftables" | "iptables" | "iptables-legacy";
 
 export interface Finding {
   /**
@@ -39,12 +40,6 @@ export interface Finding {
   /** Of the kind "drops". */
   readonly dropping?: Dropping;
 }
-
-const NAMES: { readonly [kind in RulesKind]: string } = {
-  nftables: "kube-proxy's rules (nftables mode)",
-  iptables: "kube-proxy's rules (iptables mode)",
-  "iptables-legacy": "kube-proxy's rules (iptables mode, legacy)",
-};
 
 /** kube-proxy's dummy device in IPVS mode: kubernetes pkg/proxy/ipvs/proxier.go, defaultDummyDevice. */
 const IPVS_DEVICE = "kube-ipvs0";
@@ -65,6 +60,8 @@ export const BLIND =
 
 export interface LookOptions {
   readonly clock: Clock;
+  /** Our own rules, which are nothing that is left over. Undefined: we have none. */
+  readonly own?: OwnRules | undefined;
   /** In place of the real ones. */
   readonly legacy?: readonly LegacyTables[];
 }
@@ -72,11 +69,12 @@ export interface LookOptions {
 export const FAMILIES_OF_NFT = Object.keys(NFT_FAMILIES) as readonly NftFamily[];
 
 /**
- * Everything that is there now. Chains of the IPVS mode bear the same names as those of the iptables mode, and
- * go together with what is not removed here: with its device there, they are not told. Each source is read by
- * itself: one that fails is a finding, and hides nothing of the others.
+ * Everything that is there now, but for our own. Chains of the IPVS mode bear the same names as those of the iptables
+ * mode, and go together with what is not removed here: with its device there, kube-proxy's are not told. Each source is
+ * read by itself: one that fails is a finding, and hides nothing of the others.
  */
 export async function findOtherProxies(options: LookOptions): Promise<readonly Finding[]> {
+  const { clock, own, legacy = legacyTables() } = options;
   const findings: Finding[] = [];
   const add = (finding: Finding) => {
     if (finding.parts.length > 0) findings.push(finding);
@@ -94,43 +92,47 @@ export async function findOtherProxies(options: LookOptions): Promise<readonly F
       return undefined;
     }
   };
-  const ofKind = (kind: RulesKind, parts: readonly string[] = []) =>
-    add({ kind, what: NAMES[kind], parts });
-  const inNft = <T>(kind: RulesKind, list: (reader: NftReader) => T | Promise<T>) =>
-    look(NAMES[kind], [kind], () => withReader(options.clock, list));
-  const ofChains = (kind: RulesKind, { parts, acceptors, policies }: Chains) => {
-    add({ kind, what: NAMES[kind], parts: [...parts, ...acceptors], acceptors });
-    for (const dropping of policies) {
-      const { from, where } = dropping;
-      if (dropping.drops) add({ kind: "drops", what: from, parts: [where], dropping });
-    }
+  const inNft = <T>(way: Way, list: (reader: NftReader) => T | Promise<T>) =>
+    look(NAMES[way], [way, kindOf("Sluice", way)], () => withReader(clock, list));
+  const tables = (kind: RulesKind, parts: readonly string[] = []) => {
+    if (isBeside(kind, own)) add({ kind, what: NAMES[kind], parts });
   };
 
   const devices = await look("devices of other proxies", ["iptables", "iptables-legacy"], () =>
     existingLinks([...DEVICES.keys()]),
   );
-  ofKind("nftables", await inNft("nftables", nftTables));
   // Without the devices it is not known whose chains these are.
-  if (devices !== undefined && !devices.includes(IPVS_DEVICE)) {
-    ofChains("iptables", (await inNft("iptables", xtChains)) ?? NO_CHAINS);
-    const kind = "iptables-legacy";
-    const chains: Chains = { parts: [], acceptors: [], policies: [] };
+  const ipvs = devices === undefined || devices.includes(IPVS_DEVICE);
+  const chains = (way: Way, found: FoundChains) => {
+    for (const maker of ["Sluice", "kube-proxy"] as const) {
+      if (ipvs && maker === "kube-proxy") continue;
+      const { parts, acceptors } = found[maker];
+      const kind = kindOf(maker, way);
+      add({ kind, what: NAMES[kind], parts: [...parts, ...acceptors], acceptors });
+    }
+    for (const dropping of ipvs ? [] : found.policies) {
+      const { from, where } = dropping;
+      if (dropping.drops) add({ kind: "drops", what: from, parts: [where], dropping });
+    }
+  };
+
+  const found = await inNft("nftables", nftTables);
+  tables("sluice-nftables", found?.Sluice);
+  tables("nftables", found?.["kube-proxy"]);
+  if (ownWay(own) !== "iptables") chains("iptables", (await inNft("iptables", xtChains)) ?? none());
+  if (ownWay(own) !== "iptables-legacy") {
+    const way = "iptables-legacy";
+    const inLegacy = none();
     const unseen: string[] = [];
-    for (const tables of options.legacy ?? legacyTables()) {
-      const where = legacyTable(tables, "nat");
-      await look(`kube-proxy's rules in ${where}`, [kind], async () => {
-        const names = await tables.names();
-        if (names.includes("nat") && !(await tables.usable())) unseen.push(where);
-        // Only the chain that everything hangs on: each look starts a program.
-        else if (names.includes("nat") && (await tables.hasChain("nat", "KUBE-SERVICES")))
-          chains.parts.push(`${where} KUBE-SERVICES`);
-        if (!names.includes("filter") || !(await tables.usable())) return;
-        const states = await acceptorsOf(legacyFilter(tables));
-        sortAcceptors(chains, states, tables.family, legacyTable(tables, "filter"), true);
+    const hides = [way, kindOf("Sluice", way)] as const;
+    for (const each of legacy) {
+      const where = legacyTable(each, "nat");
+      await look(`kube-proxy's rules in ${where}`, hides, async () => {
+        if (!(await legacyChains(each, inLegacy))) unseen.push(where);
       });
     }
-    ofChains(kind, chains);
-    add({ kind: "blind", what: BLIND, parts: unseen, hides: [kind] });
+    chains(way, inLegacy);
+    if (!ipvs) add({ kind: "blind", what: BLIND, parts: unseen, hides });
   }
   for (const name of devices ?? []) {
     add({ kind: "other", what: DEVICES.get(name) ?? name, parts: [`device ${name}`] });
@@ -146,66 +148,83 @@ export function legacyTables(): readonly LegacyTables[] {
   return [new LegacyTables(4), new LegacyTables(6)];
 }
 
-/** Chains of kube-proxy that were seen in all tables of one way. */
-interface Chains {
-  readonly parts: string[];
-  /** Acceptors that are not needed. */
-  readonly acceptors: string[];
-  readonly policies: Dropping[];
-}
+/** Chains that were seen in all tables of one way, by who made them. */
+type FoundChains = {
+  readonly [maker in Maker]: {
+    readonly parts: string[];
+    /** Acceptors that are not needed. */
+    readonly acceptors: string[];
+  };
+} & { readonly policies: Dropping[] };
 
-const NO_CHAINS: Chains = { parts: [], acceptors: [], policies: [] };
+function none(): FoundChains {
+  const of = () => ({ parts: [], acceptors: [] });
+  return { Sluice: of(), "kube-proxy": of(), policies: [] };
+}
 
 function sortAcceptors(
-  { acceptors, policies }: Chains,
+  found: FoundChains,
+  maker: Maker,
   states: readonly AcceptorState[],
-  family: Family,
-  where: string,
-  legacy: boolean,
+  of: { readonly family: Family; readonly where: string; readonly legacy: boolean },
 ): void {
   for (const state of states) {
-    if (state.there && !isNeeded(state)) acceptors.push(`${where} ${state.chain}`);
-    policies.push({ ...state, family, where, legacy });
+    if (state.there && !isNeeded(state)) {
+      found[maker].acceptors.push(`${of.where} ${state.chain}`);
+    }
+    found.policies.push({ ...state, ...of });
   }
 }
 
-async function withReader<T>(
-  clock: Clock,
-  list: (reader: NftReader) => T | Promise<T>,
-): Promise<T> {
-  const socket = new NetlinkSocket(NETLINK_NETFILTER);
-  try {
-    return await list(new NftReader(socket, clock));
-  } finally {
-    socket.close();
-  }
+function nftTables(reader: NftReader): { readonly [maker in Maker]: readonly string[] } {
+  if (!reader.isThere()) return { Sluice: [], "kube-proxy": [] };
+  const families = FAMILIES_OF_NFT.filter((family) => reader.hasTable(family, KUBE_PROXY_TABLE));
+  return {
+    Sluice: reader.ownTable() === "ours" ? [`table inet ${TABLE}`] : [],
+    "kube-proxy": families.map((family) => `table ${family} ${KUBE_PROXY_TABLE}`),
+  };
 }
 
-function nftTables(reader: NftReader): string[] {
-  return FAMILIES_OF_NFT.filter((family) => reader.hasTable(family, KUBE_PROXY_TABLE)).map(
-    (family) => `table ${family} ${KUBE_PROXY_TABLE}`,
-  );
-}
-
-async function xtChains(reader: NftReader): Promise<Chains> {
-  const found: Chains = { parts: [], acceptors: [], policies: [] };
+async function xtChains(reader: NftReader): Promise<FoundChains> {
+  const found = none();
+  if (!reader.isThere()) return found;
   const ofFilter = new Set(ACCEPTORS.map(({ chain }) => chain));
   for (const family of FAMILIES_OF_NFT) {
+    const maker = await makerOf((chain) => reader.hasChain(family, "nat", chain));
     for (const table of XTABLES) {
       const where = `table ${family} ${table}`;
       const own = MARKERS[table].filter((chain) => table !== "filter" || !ofFilter.has(chain));
       for (const chain of own) {
-        if (reader.hasChain(family, table, chain)) found.parts.push(`${where} ${chain}`);
+        if (reader.hasChain(family, table, chain)) found[maker].parts.push(`${where} ${chain}`);
       }
       if (table !== "filter") continue;
       const states = await acceptorsOf({
         chain: (name) => reader.chain(family, table, name),
         rules: (chain) => reader.rules(family, table, chain),
       });
-      sortAcceptors(found, states, family === "ip" ? 4 : 6, where, false);
+      const of = { family: family === "ip" ? 4 : 6, where, legacy: false } as const;
+      sortAcceptors(found, maker, states, of);
     }
   }
   return found;
+}
+
+/** False if there may be chains, and nothing that can read them. */
+async function legacyChains(tables: LegacyTables, found: FoundChains): Promise<boolean> {
+  const names = await tables.names();
+  const usable = names.length === 0 || (await tables.usable());
+  let maker: Maker = "kube-proxy";
+  // Only the chain that everything hangs on: each look starts a program.
+  if (usable && names.includes("nat") && (await tables.hasChain("nat", "KUBE-SERVICES"))) {
+    maker = await makerOf((chain) => tables.hasChain("nat", chain));
+    found[maker].parts.push(`${legacyTable(tables, "nat")} KUBE-SERVICES`);
+  }
+  if (usable && names.includes("filter")) {
+    const states = await acceptorsOf(legacyFilter(tables));
+    const where = legacyTable(tables, "filter");
+    sortAcceptors(found, maker, states, { family: tables.family, where, legacy: true });
+  }
+  return usable || !names.includes("nat");
 }
 
 /** Each chain is asked for once. */

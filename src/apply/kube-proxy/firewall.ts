@@ -1,10 +1,24 @@
 /**
- * Where a firewall drops by its policy what kube-proxy's iptables mode accepts: Docker and ufw set that of FORWARD.
- * Sluice has no rules that accept, as kube-proxy's nftables mode; so what kube-proxy left to do it stays for as long as it is needed,
- * and the operator is told which rules to add. Pure, but for what it is given to read by.
+ * Where a firewall drops by its policy what an iptables mode accepts: Docker and ufw set that of FORWARD. In nftables
+ * mode Sluice has no rules that accept, as kube-proxy's; so what an iptables mode left to do it stays for as long as it
+ * is needed, and the operator is told which rules to add. In iptables mode they are ours to make, and only the tables of
+ * the other variant can have such remains. Pure, but for what it is given to read by.
  */
 import type { Family } from "../../plan/tables.ts";
-import { ACCEPTORS, type Acceptor, type XtChain, type XtRule } from "./chains.ts";
+import {
+  ACCEPTORS,
+  type Acceptor,
+  type Besides,
+  FIREWALL,
+  firewallIn,
+  type XtChain,
+  type XtRule,
+} from "./chains.ts";
+import type { Maker } from "./kinds.ts";
+import { NOTHING, type Removal } from "./removal.ts";
+
+/** Set for node ports on loopback addresses, and left as it is, as upstream does. */
+export const ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet";
 
 /** A filter table, read by name. */
 export interface FilterTable {
@@ -44,13 +58,35 @@ export function isNeeded({ drops, works }: AcceptorState): boolean {
   return drops && works;
 }
 
-/** The acceptors that are needed in a filter table of which all chains are known. Rejects as `rulesOf` does. */
-export async function neededOf(
+/** How chains of one family and variant are removed. */
+export interface ChainsOptions {
+  readonly maker: Maker;
+  /** Chains that accept what a policy would drop stay for as long as it would. */
+  readonly keepNeeded: boolean;
+  /**
+   * What is to become of KUBE-FIREWALL, where it is nobody's but a proxy's: it stays; it goes; it goes unless it guards
+   * anything. Upstream lets it stay.
+   */
+  readonly firewall: "stays" | "goes" | "goes unless it guards";
+}
+
+/** What there is to know of a filter table of which all chains are known. Rejects as `rulesOf` does. */
+export async function filterOf(
+  where: string,
   chains: readonly XtChain[],
   rulesOf: (chain: string) => Promise<readonly XtRule<unknown>[]>,
-): Promise<readonly Acceptor[]> {
+  { keepNeeded, firewall: fate }: ChainsOptions,
+): Promise<Besides & { readonly stays: Removal }> {
   const chain = (name: string) => chains.find((each) => each.name === name);
-  return (await acceptorsOf({ chain, rules: rulesOf })).filter(isNeeded);
+  const needed = (await acceptorsOf({ chain, rules: rulesOf })).filter(isNeeded);
+  const state = fate === "stays" ? undefined : await firewallIn(chains, rulesOf);
+  const guards = state === "guards" && fate === "goes unless it guards";
+  const note = `${FIREWALL} in ${where} stays: ${ROUTE_LOCALNET} is 1, and without the chain others on the network reach what listens on 127.0.0.1; set it to 0, and clean up again`;
+  return {
+    ...{ needed, keepNeeded },
+    firewall: state === undefined || guards ? undefined : FIREWALL,
+    stays: guards ? { ...NOTHING, notes: [note] } : NOTHING,
+  };
 }
 
 /** A policy that drops, and what accepts in spite of it. */
@@ -68,7 +104,7 @@ export function textOfDropping(dropping: Dropping, masqueradeBit: number): strin
   const policy = `the policy of ${from} in ${where} is DROP`;
   const rules = missingRules(dropping, masqueradeBit).join("; ");
   if (isNeeded(dropping)) {
-    const stays = `${chain}, which kube-proxy left, stays to accept ${accepts}, but nobody makes it after a reboot`;
+    const stays = `${chain}, left by an iptables mode, stays to accept ${accepts}, but nobody makes it after a reboot`;
     return `${policy}: ${stays}; add rules that do: ${rules}${otherMark(dropping, masqueradeBit)}`;
   }
   // Whether there are such ports is not known here.

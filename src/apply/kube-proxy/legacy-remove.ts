@@ -1,9 +1,9 @@
-/** Takes kube-proxy's chains out of the tables of iptables-legacy, by its tools. */
+/** Takes chains of kube-proxy's names out of the tables of iptables-legacy, by its tools. */
 import type { LegacyTables } from "../iptables/legacy.ts";
 import { parseSaved, printRemoval } from "../iptables/save.ts";
 import { findLeftovers, type Xtable } from "./chains.ts";
-import { neededOf } from "./firewall.ts";
-import { NOTHING, type Removal, removalOf } from "./removal.ts";
+import { type ChainsOptions, filterOf } from "./firewall.ts";
+import { NOTHING, type Removal, removalOf, together } from "./removal.ts";
 
 /** `iptables' table nat (legacy)` */
 export function legacyTable(tables: LegacyTables, table: string): string {
@@ -11,20 +11,22 @@ export function legacyTable(tables: LegacyTables, table: string): string {
 }
 
 /**
- * Does it for one table that is in use. `keepNeeded`: chains without which a policy would drop stay.
+ * Does it for one table that is in use.
  * @throws SluiceError TOOL_FAILED
  */
 export async function removeLegacy(
   tables: LegacyTables,
   table: Xtable,
-  keepNeeded: boolean,
+  options: ChainsOptions,
 ): Promise<Removal> {
+  const where = legacyTable(tables, table);
   const { chains, rules } = parseSaved(await tables.save(table));
   const rulesOf = (chain: string) => Promise.resolve(rules.get(chain) ?? []);
-  const needed = table === "filter" ? await neededOf(chains, rulesOf) : [];
-  const leftovers = await findLeftovers(table, chains, rulesOf, needed, keepNeeded);
+  const filter = table === "filter" ? await filterOf(where, chains, rulesOf, options) : undefined;
+  const leftovers = await findLeftovers(table, chains, rulesOf, filter);
+  const stays = filter?.stays ?? NOTHING;
   if (leftovers.chains.length === 0 && leftovers.jumps.length === 0 && leftovers.kept.length === 0)
-    return NOTHING;
+    return stays;
   await tables.restore(table, printRemoval(table, leftovers));
-  return removalOf(legacyTable(tables, table), leftovers);
+  return together([removalOf(where, options.maker, leftovers), stays]);
 }

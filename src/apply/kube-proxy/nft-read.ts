@@ -3,11 +3,13 @@
  * else run between two datagrams.
  */
 import { type Clock, turn } from "../../clock.ts";
-import { NLM_F_DUMP } from "../netlink/constants.ts";
+import { EINVAL, NETLINK_NETFILTER, NLM_F_DUMP } from "../netlink/constants.ts";
+import { errnoOf } from "../netlink/errors.ts";
 import { type AttributeReader, MessageWriter } from "../netlink/message.ts";
-import type { NetlinkSocket } from "../netlink/socket.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
 import * as nft from "../nftables/constants.ts";
 import type { Attribute } from "../nftables/expressions.ts";
+import { ownerOfTable } from "../nftables/remove.ts";
 import { askFor, attributesOf, writeQuestion } from "../nftables/request.ts";
 import type { XtChain, XtRule } from "./chains.ts";
 import { readXtRule } from "./nft-rule.ts";
@@ -33,9 +35,28 @@ export class NftReader {
     this.#clock = clock;
   }
 
+  /**
+   * False if this kernel has no nf_tables: then nobody has rules there.
+   * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
+   */
+  isThere(): boolean {
+    try {
+      return this.#has("ip", nft.NFT_MSG_GETGEN, []);
+    } catch (error) {
+      // nfnetlink_rcv_msg in net/netfilter/nfnetlink.c, of a subsystem that it does not have.
+      if (errnoOf(error) === EINVAL) return false;
+      throw error;
+    }
+  }
+
   /** @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
   hasTable(family: NftFamily, table: string): boolean {
     return this.#has(family, nft.NFT_MSG_GETTABLE, [[nft.NFTA_TABLE_NAME, table]]);
+  }
+
+  /** The table of our own nftables mode. Throws as `hasTable`. */
+  ownTable(): ReturnType<typeof ownerOfTable> {
+    return ownerOfTable(this.#socket);
   }
 
   /** False also if there is no such table. Throws as `hasTable`. */
@@ -119,6 +140,19 @@ export class NftReader {
         await turn(this.#clock);
       }
     }
+  }
+}
+
+/** With a socket for as long as `list` takes. */
+export async function withReader<T>(
+  clock: Clock,
+  list: (reader: NftReader) => T | Promise<T>,
+): Promise<T> {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  try {
+    return await list(new NftReader(socket, clock));
+  } finally {
+    socket.close();
   }
 }
 

@@ -1,4 +1,4 @@
-/** Takes kube-proxy's rules out of nf_tables: the tables of its nftables mode, its chains of iptables-nft. */
+/** Takes kube-proxy's rules out of nf_tables: the tables of its nftables mode, chains of its names of iptables-nft. */
 import type { Clock } from "../../clock.ts";
 import { SluiceError } from "../../errors.ts";
 import { ENOENT } from "../netlink/constants.ts";
@@ -7,10 +7,17 @@ import type { NetlinkSocket } from "../netlink/socket.ts";
 import { Batch } from "../nftables/batch.ts";
 import * as nft from "../nftables/constants.ts";
 import { type Attribute, writeAttributes } from "../nftables/expressions.ts";
-import { findLeftovers, isKubeProxyChain, type Leftovers, type Xtable } from "./chains.ts";
-import { neededOf } from "./firewall.ts";
+import {
+  FIREWALL,
+  findLeftovers,
+  isKubeProxyChain,
+  type Leftovers,
+  type Xtable,
+} from "./chains.ts";
+import { type ChainsOptions, filterOf } from "./firewall.ts";
+import type { Maker } from "./kinds.ts";
 import { NFT_FAMILIES, type NftFamily, type NftReader } from "./nft-read.ts";
-import { NOTHING, type Removal, removalOf } from "./removal.ts";
+import { NOTHING, type Removal, removalOf, together } from "./removal.ts";
 
 /** The table of kube-proxy's nftables mode, in both families: kubernetes pkg/proxy/nftables/proxier.go. */
 export const KUBE_PROXY_TABLE = "kube-proxy";
@@ -30,8 +37,6 @@ interface Tools {
   readonly socket: NetlinkSocket;
   readonly reader: NftReader;
   readonly clock: Clock;
-  /** Chains without which a policy would drop stay. */
-  readonly keepNeeded: boolean;
 }
 
 /** Deletes table `kube-proxy` of a family. @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
@@ -44,31 +49,38 @@ export function removeTable({ socket, reader }: Tools, family: NftFamily): Remov
   return send(batch, socket, `delete ${name}`) ? { ...NOTHING, removed: [name] } : NOTHING;
 }
 
-/** Deletes kube-proxy's chains in one table of iptables-nft. Throws as `removeTable`. */
+/** Deletes the chains in one table of iptables-nft. Throws as `removeTable`. */
 export async function removeChains(
   tools: Tools,
   family: NftFamily,
   table: Xtable,
+  options: ChainsOptions,
 ): Promise<Removal> {
-  const { reader, keepNeeded } = tools;
+  const { reader } = tools;
+  const where = `table ${family} ${table}`;
   const chains = await reader.chains(family, table);
-  if (!chains.some(({ name }) => isKubeProxyChain(table, name))) return NOTHING;
+  if (!chains.some(({ name }) => isKubeProxyChain(table, name) || name === FIREWALL)) {
+    return NOTHING;
+  }
   const rulesOf = (chain: string) => reader.rules(family, table, chain);
-  const needed = table === "filter" ? await neededOf(chains, rulesOf) : [];
-  const leftovers = await findLeftovers(table, chains, rulesOf, needed, keepNeeded);
-  await deleteAll(tools, family, table, leftovers);
-  return removalOf(`table ${family} ${table}`, leftovers);
+  const filter = table === "filter" ? await filterOf(where, chains, rulesOf, options) : undefined;
+  const leftovers = await findLeftovers(table, chains, rulesOf, filter);
+  const { maker } = options;
+  await deleteAll(tools, family, table, maker, leftovers);
+  return together([removalOf(where, maker, leftovers), filter?.stays ?? NOTHING]);
 }
 
 async function deleteAll(
   { socket, clock }: Tools,
   family: NftFamily,
   table: Xtable,
+  maker: Maker,
   { jumps, chains }: Leftovers<bigint>,
 ): Promise<void> {
+  if (jumps.length + chains.length === 0) return;
   const batch = new Batch(NFT_FAMILIES[family]);
   batch.begin();
-  const what = `delete kube-proxy's chains in table ${family} ${table}`;
+  const what = `delete ${maker}'s chains in table ${family} ${table}`;
   for (const { chain, id } of jumps) {
     write(batch, nft.NFT_MSG_DELRULE, [
       [nft.NFTA_RULE_TABLE, table],

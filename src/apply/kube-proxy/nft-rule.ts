@@ -9,6 +9,7 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
   let target: string | undefined;
   let comment: string | undefined;
   let mark: number | undefined;
+  let plain = true;
   // What the last expression loaded.
   let loaded = -1;
   while (reader.next()) {
@@ -17,6 +18,7 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
     const list = reader.nested();
     while (list.next()) {
       const { name, data } = readExpression(list.nested());
+      if (name !== "immediate" && name !== "counter") plain = false;
       if (name === "immediate") target = readVerdict(data) ?? target;
       else if (name === "match") {
         const match = readMatch(data);
@@ -28,7 +30,7 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
       }
     }
   }
-  return { id, target, comment, mark };
+  return { id, target, comment, mark, plain };
 }
 
 function readExpression(reader: AttributeReader) {

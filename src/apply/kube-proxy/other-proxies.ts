@@ -1,26 +1,37 @@
 /**
- * kube-proxy's rules beside ours, while the program runs. Both translate in the same hooks, and whichever comes
- * first wins; so what a stopped kube-proxy left is removed, but only when our own rules are in the kernel: until
- * then it serves. Those of a kube-proxy that is seen to run stay until it has ended. It is not seen from a container
- * with processes of its own: there, rules that come after ours have one behind them, and are never fought.
+ * Rules of kube-proxy, and of another mode of our own, beside ours, while the program runs. Both translate in the same
+ * hooks, and whichever comes first wins (beside.ts tells why that harms nobody); so what was left is removed, but only when
+ * our own rules are in the kernel: until then it serves. Those of a kube-proxy that is seen to run stay until it has
+ * ended. It is not seen from a container with processes of its own: there, rules that come after ours have one behind
+ * them, and are never fought. In iptables mode it writes into our own chains, which is told: see rival.ts.
  */
 import type { Clock } from "../../clock.ts";
-import { OTHER_PROXY_LIVING_LOOK_MS, OTHER_PROXY_LOOK_MS } from "../../limits.ts";
+import {
+  OTHER_PROXY_CALM_MS,
+  OTHER_PROXY_LIVING_LOOK_MS,
+  OTHER_PROXY_LOOK_MS,
+} from "../../limits.ts";
 import type { Logger } from "../../log.ts";
 import type { Family } from "../../plan/tables.ts";
 import { Reports } from "../../reports.ts";
 import type { Problem, TellProblems } from "../../types.ts";
-import { type Finding, findOtherProxies, type RulesKind } from "./find.ts";
+import type { OwnRules } from "../backend.ts";
+import { FATES, type Fate, problemOf } from "./fates.ts";
+import { type Finding, findOtherProxies } from "./find.ts";
 import { textOfDropping } from "./firewall.ts";
+import { ALL_KINDS, isSluices, type RulesKind } from "./kinds.ts";
 import { findLiving, type Living, nameOf } from "./processes.ts";
 import type { Removal } from "./removal.ts";
-import { ALL_KINDS, removeKubeProxyRules } from "./remove.ts";
+import { removeKubeProxyRules } from "./remove.ts";
+import { writesOurs } from "./rival.ts";
 
 export interface OtherProxiesOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly problems: TellProblems;
-  /** Config.removeKubeProxyRules, as of now. */
+  /** Backend.own, from the first look on. */
+  readonly own: () => OwnRules;
+  /** Config.removeKubeProxyRules, as of now. What another mode of our own left goes in any case. */
   readonly remove: () => boolean;
   /** Config.masqueradeBit, as of now. */
   readonly masqueradeBit: () => number;
@@ -40,33 +51,6 @@ interface Known {
   readonly problems: readonly Problem[];
 }
 
-/** What is to become of something that was found. */
-type Fate =
-  | "told"
-  | "blind"
-  | "unreadable"
-  | "drops"
-  | "runs"
-  | "stays"
-  | "waits"
-  | "goes"
-  | "failed"
-  | "orphaned"
-  | "alive";
-
-const FATES: { readonly [fate in Exclude<Fate, "unreadable" | "drops">]: string } = {
-  told: "it is left alone; of two proxies on a node, whichever translates first wins",
-  blind: "look into them by hand, for Sluice cannot",
-  runs: "it runs here; stop it, and Sluice removes its rules",
-  stays: "they stay, as configured; whichever proxy translates first wins",
-  waits: "they are removed once the kube-proxy that runs here has ended",
-  goes: "they are removed once Sluice's own are in the kernel",
-  failed: "they could not be removed; whichever proxy translates first wins",
-  orphaned:
-    "they came after Sluice's own, and no kube-proxy is seen; they are removed if they are still there in a minute",
-  alive: "they came after Sluice's own, so a kube-proxy is running; stop it",
-};
-
 export class OtherProxies {
   readonly #options: OtherProxiesOptions;
   readonly #log: Logger;
@@ -83,6 +67,10 @@ export class OtherProxies {
   /** Ways that were cleaned though they had been before, since nobody was seen who made them: that is done once. */
   readonly #again = new Set<RulesKind>();
   #living: Living = { pids: [], all: false };
+  /** It writes the chains that are ours. */
+  #rival = false;
+  /** When kube-proxy's text was last found in chains of ours, by the monotonic clock. */
+  #overwrittenAt = Number.NEGATIVE_INFINITY;
   /** When a kube-proxy was last seen to run, by the monotonic clock. */
   #seenAt = Number.NEGATIVE_INFINITY;
   /** Parts that must stay, for others lead to them. */
@@ -95,14 +83,15 @@ export class OtherProxies {
   #open = true;
 
   constructor(options: OtherProxiesOptions) {
-    const { clock } = options;
+    const { clock, own } = options;
     this.#options = options;
     this.#log = options.log.from("other-proxies.ts");
     this.#reports = new Reports(options.problems);
-    this.#find = options.find ?? (() => findOtherProxies({ clock }));
+    this.#find = options.find ?? (() => findOtherProxies({ clock, own: own() }));
     this.#findLiving = options.findLiving ?? (() => findLiving());
     this.#removeRules =
-      options.removeRules ?? ((kinds) => removeKubeProxyRules({ clock, keepNeeded: true }, kinds));
+      options.removeRules ??
+      ((kinds) => removeKubeProxyRules({ clock, own: own(), keepNeeded: true }, kinds));
   }
 
   /**
@@ -114,6 +103,15 @@ export class OtherProxies {
     this.#waiting = true;
     this.#work = this.#work.then(() => this.#turn());
     return this.#work;
+  }
+
+  /**
+   * kube-proxy's text was found in chains of our own. Where it is not seen to run, that is the only sign of it. Resolves as
+   * `look`.
+   */
+  overwritten(): Promise<void> {
+    this.#overwrittenAt = this.#options.clock.monotonic();
+    return this.look();
   }
 
   /** Our rules are in the kernel: nobody needs kube-proxy's any more. Resolves as `look`. */
@@ -147,14 +145,26 @@ export class OtherProxies {
       this.#again.clear();
       this.#seenAt = this.#options.clock.monotonic();
     }
-    const cleans = this.#synced && this.#options.remove() && !lives;
-    const left = cleans ? await this.#clean(found) : found;
-    const process = { kind: "process", what: nameOf(pids), parts: pids.map(String) } as const;
-    this.#tell(lives ? [process, ...left] : left);
+    const own = this.#options.own();
+    this.#rival = lives && writesOurs(own, { nftables: found.some(isOfNftables) });
+    const kubeProxys = this.#options.remove() && !lives;
+    const kinds = ALL_KINDS.filter((kind) => this.#synced && (kubeProxys || isSluices(kind)));
+    const left = await this.#clean(found, kinds);
+    this.#tell([...this.#processes(own), ...left]);
     // Who runs it may start it again.
     const lately = this.#options.clock.monotonic() - this.#seenAt < OTHER_PROXY_LOOK_MS;
     const rest = lately ? OTHER_PROXY_LIVING_LOOK_MS : OTHER_PROXY_LOOK_MS;
     if (this.#open) this.#cancel = this.#options.clock.after(rest, () => this.look());
+  }
+
+  /** A kube-proxy that runs, or must. */
+  #processes(own: OwnRules): readonly Finding[] {
+    const { pids } = this.#living;
+    if (pids.length > 0) return [{ kind: "process", what: nameOf(pids), parts: pids.map(String) }];
+    const since = this.#options.clock.monotonic() - this.#overwrittenAt;
+    if (own.kind !== "iptables" || since > OTHER_PROXY_CALM_MS) return [];
+    this.#rival = true;
+    return [{ kind: "process", what: "a kube-proxy that is not seen from here", parts: ["?"] }];
   }
 
   async #present(): Promise<readonly Finding[]> {
@@ -167,24 +177,29 @@ export class OtherProxies {
       .filter(({ parts }) => parts.length > 0);
   }
 
-  /** Removes what of it was here before us; what is there afterwards. */
-  async #clean(found: readonly Finding[]): Promise<readonly Finding[]> {
+  /** Removes what of these kinds was here before us; what is there afterwards. */
+  async #clean(
+    found: readonly Finding[],
+    allowed: readonly RulesKind[],
+  ): Promise<readonly Finding[]> {
     for (const finding of found) {
       const { kind } = finding;
       if (!isRules(kind)) continue;
       const orphaned = this.#known.some(
         (each) => each.finding.kind === kind && each.fate === "orphaned",
       );
-      if (orphaned) this.#again.add(kind);
-      if (orphaned || isRemnant(finding)) this.#pending.add(kind);
+      if (orphaned && allowed.includes(kind)) this.#again.add(kind);
+      // Of us there is one only: nobody puts back what another mode of ours left.
+      if (orphaned || isSluices(kind) || isRemnant(finding)) this.#pending.add(kind);
     }
     const has = (findings: readonly Finding[], kind: RulesKind) =>
       findings.some((finding) => finding.kind === kind);
     const hidden = (kind: RulesKind) => left.some(({ hides }) => hides?.includes(kind));
-    const kinds = [...this.#pending].filter((kind) => has(found, kind));
+    const due = allowed.filter((kind) => this.#pending.has(kind));
+    const kinds = due.filter((kind) => has(found, kind));
     const done = kinds.length === 0 || (await this.#remove(kinds));
     const left = kinds.length === 0 ? found : await this.#present();
-    for (const kind of this.#pending) {
+    for (const kind of due) {
       if ((done || !has(left, kind)) && !hidden(kind)) this.#pending.delete(kind);
     }
     return left;
@@ -193,7 +208,7 @@ export class OtherProxies {
   /** False if some of it failed: all that is left is tried again at the next look. */
   async #remove(kinds: readonly RulesKind[]): Promise<boolean> {
     const { removed, notes, kept, failures } = await this.#removeRules(kinds);
-    for (const what of removed) this.#log.info("Removed what kube-proxy left", { what });
+    for (const what of removed) this.#log.info("Removed what was left", { what });
     for (const note of notes) {
       if (this.#log.once(note)) this.#log.warn(note);
     }
@@ -207,7 +222,8 @@ export class OtherProxies {
       const fate = this.#fateOf(finding);
       const text = this.#textOf(finding, fate);
       if (text === undefined) return [];
-      return [{ finding, fate, text, problems: this.#problemsOf(finding, fate, text) }];
+      const problem = problemOf(finding, fate, { text, failures: this.#failures });
+      return [{ finding, fate, text, problems: problem === undefined ? [] : [problem] }];
     });
     const before = new Set(this.notices());
     for (const { finding, text, problems } of known) {
@@ -221,8 +237,10 @@ export class OtherProxies {
 
   #fateOf({ kind }: Finding): Fate {
     const { pids, all } = this.#living;
+    if (kind === "process" && this.#rival) return this.#synced ? "overwrites" : "awaited";
     if (kind === "process") return this.#options.remove() ? "runs" : "told";
     if (!isRules(kind)) return kind === "other" ? "told" : kind;
+    if (isSluices(kind)) return this.#synced ? "failed" : "goes";
     if (!this.#options.remove()) return "stays";
     if (pids.length > 0) return "waits";
     if (!this.#synced) return "goes";
@@ -239,32 +257,14 @@ export class OtherProxies {
     if (dropping === undefined || !this.#options.serves(dropping.family)) return;
     return textOfDropping(dropping, this.#options.masqueradeBit());
   }
-
-  #problemsOf(finding: Finding, fate: Fate, text: string): Problem[] {
-    const { kind, what, parts } = finding;
-    if (fate === "unreadable") {
-      return [{ subject: what, code: "OTHER_PROXY", field: "", message: text }];
-    }
-    const where = parts.join(", ");
-    const message = this.#messageOf(what, where, fate);
-    if (message === undefined) return [];
-    return [{ subject: "kube-proxy", code: "OTHER_PROXY", field: kind, message }];
-  }
-
-  #messageOf(what: string, where: string, fate: Fate): string | undefined {
-    if (fate === "failed") return `Cannot remove ${what} in ${where}: ${this.#failures.join("; ")}`;
-    if (fate !== "alive" && fate !== "runs") return undefined;
-    const stop =
-      fate === "runs"
-        ? "kube-proxy must be stopped, whose rules are then removed"
-        : `kube-proxy must be stopped, and Sluice restarted, which then removes ${what}`;
-    const value = fate === "runs" ? what : where;
-    return `Cannot be the only proxy: ${stop}; both translate, and whichever comes first wins: current value is ${value}`;
-  }
 }
 
 function isRules(kind: Finding["kind"]): kind is RulesKind {
   return ALL_KINDS.some((each) => each === kind);
+}
+
+function isOfNftables({ kind }: Finding): boolean {
+  return kind === "nftables";
 }
 
 /** A policy made them necessary, and does no more. */

@@ -1,30 +1,31 @@
 /** What a removal came to, in words. */
 import type { SluiceError } from "../../errors.ts";
 import type { Leftovers } from "./chains.ts";
+import type { Maker } from "./kinds.ts";
 
 export interface Removal {
   /** What is gone: `table ip kube-proxy`, `kube-proxy's chains in table ip nat: 12, and ...`. */
   readonly removed: readonly string[];
   /** What the operator should know besides: what stays, and why; what may be missed now. */
   readonly notes: readonly string[];
-  /** Chains of kube-proxy that had to stay: `table ip nat KUBE-SERVICES`. */
+  /** Chains that had to stay: `table ip nat KUBE-SERVICES`. */
   readonly kept: readonly string[];
   readonly failures: readonly SluiceError[];
 }
 
 export const NOTHING: Removal = { removed: [], notes: [], kept: [], failures: [] };
 
-/** What became of kube-proxy's chains; `where` is their table. */
-export function removalOf(where: string, leftovers: Leftovers<unknown>): Removal {
+/** What became of the chains of `maker`; `where` is their table. */
+export function removalOf(where: string, maker: Maker, leftovers: Leftovers<unknown>): Removal {
   const { jumps, chains, kept, missed } = leftovers;
   const removed: string[] = [];
   const notes: string[] = [];
   if (chains.length > 0 || jumps.length > 0) {
     const rules = jumps.length > 0 ? `, and the rules that led to them: ${jumps.length}` : "";
-    removed.push(`kube-proxy's chains in ${where}: ${chains.length}${rules}`);
+    removed.push(`${maker}'s chains in ${where}: ${chains.length}${rules}`);
   }
   if (kept.length > 0) {
-    notes.push(`${kept.join(", ")} in ${where} stay: rules that are not kube-proxy's lead there`);
+    notes.push(`${kept.join(", ")} in ${where} stay: rules that are not ${maker}'s lead there`);
   }
   for (const { from, chain, accepts } of missed) {
     notes.push(

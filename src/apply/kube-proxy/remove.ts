@@ -1,16 +1,15 @@
-/** Removes what kube-proxy left in the kernel; rules of everybody else stay as they are. */
+/** Removes what kube-proxy, or another mode of our own, left in the kernel; rules of everybody else stay as they are. */
+import { readFileSync } from "node:fs";
 import { SluiceError } from "../../errors.ts";
+import type { LegacyTables } from "../iptables/legacy.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
-import { XTABLES } from "./chains.ts";
-import {
-  BLIND,
-  FAMILIES_OF_NFT,
-  hasIpvs,
-  type LookOptions,
-  legacyTables,
-  type RulesKind,
-} from "./find.ts";
+import { TABLE } from "../nftables/names.ts";
+import { removeTable as removeOwnTable } from "../nftables/remove.ts";
+import { makerOf, XTABLES } from "./chains.ts";
+import { BLIND, FAMILIES_OF_NFT, hasIpvs, type LookOptions, legacyTables } from "./find.ts";
+import { type ChainsOptions, ROUTE_LOCALNET } from "./firewall.ts";
+import { ALL_KINDS, isBeside, kindOf, type Maker, type RulesKind, type Way } from "./kinds.ts";
 import { legacyTable, removeLegacy } from "./legacy-remove.ts";
 import { NftReader } from "./nft-read.ts";
 import { removeChains, removeTable } from "./nft-remove.ts";
@@ -19,55 +18,101 @@ import { NOTHING, type Removal, together } from "./removal.ts";
 export interface RemoveOptions extends LookOptions {
   /** Chains that accept what the policy of a firewall would drop stay for as long as it would. */
   readonly keepNeeded: boolean;
+  /** KUBE-FIREWALL too, where no kubelet is and it guards nothing. */
+  readonly firewall?: boolean;
 }
-
-export const ALL_KINDS: readonly RulesKind[] = ["nftables", "iptables", "iptables-legacy"];
 
 /**
  * Every table is a step of its own: what fails is in `failures`, and the next one is tried. Nothing to remove is
- * no failure.
+ * no failure, and what is our own by `options.own` is never touched.
  */
 export async function removeKubeProxyRules(
   options: RemoveOptions,
   kinds: readonly RulesKind[] = ALL_KINDS,
 ): Promise<Removal> {
-  const { clock, legacy = legacyTables(), keepNeeded } = options;
+  const { clock, own, legacy = legacyTables() } = options;
+  const wanted = kinds.filter((kind) => isBeside(kind, own));
   const done: Removal[] = [];
   const step = async (remove: () => Removal | Promise<Removal>) => {
     done.push(await attempt(remove));
   };
-  // Chains of the IPVS mode are not told from those of the iptables mode.
-  let chains: readonly RulesKind[] = [];
+  // Chains of the IPVS mode are not told from those of kube-proxy's iptables mode.
+  let ipvs = true;
   await step(() => {
-    if (!hasIpvs()) chains = kinds;
+    ipvs = hasIpvs();
     return NOTHING;
   });
+  const goes = (maker: Maker, way: Way) =>
+    wanted.includes(kindOf(maker, way)) && (maker === "Sluice" || !ipvs);
+  const may = (way: Way) => goes("Sluice", way) || goes("kube-proxy", way);
+  const firewall = firewallFate(options);
+  const chains = (maker: Maker): ChainsOptions => ({
+    ...{ maker, firewall, keepNeeded: options.keepNeeded },
+  });
+
   await step(async () => {
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
-    const tools = { socket, reader: new NftReader(socket, clock), clock, keepNeeded };
+    const tools = { socket, reader: new NftReader(socket, clock), clock };
     try {
+      if (!tools.reader.isThere()) return NOTHING;
+      if (wanted.includes("sluice-nftables")) await step(() => removeOwn(socket));
       for (const family of FAMILIES_OF_NFT) {
-        if (kinds.includes("nftables")) await step(() => removeTable(tools, family));
-        if (!chains.includes("iptables")) continue;
-        for (const table of XTABLES) await step(() => removeChains(tools, family, table));
+        if (wanted.includes("nftables")) await step(() => removeTable(tools, family));
+        if (!may("iptables")) continue;
+        await step(async () => {
+          const maker = await makerOf((chain) => tools.reader.hasChain(family, "nat", chain));
+          if (!goes(maker, "iptables")) return NOTHING;
+          for (const table of XTABLES) {
+            await step(() => removeChains(tools, family, table, chains(maker)));
+          }
+          return NOTHING;
+        });
       }
     } finally {
       socket.close();
     }
     return NOTHING;
   });
-  for (const tables of chains.includes("iptables-legacy") ? legacy : []) {
+  for (const tables of may("iptables-legacy") ? legacy : []) {
     await step(async () => {
       const names = await tables.names();
       const used = XTABLES.filter((table) => names.includes(table));
-      if (used.length > 0 && !(await tables.usable())) {
+      if (used.length === 0) return NOTHING;
+      if (!(await tables.usable())) {
         return { ...NOTHING, notes: [`${BLIND}: ${legacyTable(tables, used.join(", "))}`] };
       }
-      for (const table of used) await step(() => removeLegacy(tables, table, keepNeeded));
+      const maker = await makerInLegacy(tables, used);
+      if (!goes(maker, "iptables-legacy")) return NOTHING;
+      for (const table of used) await step(() => removeLegacy(tables, table, chains(maker)));
       return NOTHING;
     });
   }
   return together(done);
+}
+
+function removeOwn(socket: NetlinkSocket): Removal {
+  const outcome = removeOwnTable(socket);
+  if (outcome === "removed") return { ...NOTHING, removed: [`the table inet ${TABLE}`] };
+  if (outcome === "absent") return NOTHING;
+  throw new SluiceError(
+    "TABLE_FOREIGN",
+    `Cannot remove table inet ${TABLE}: sluice must have made it: its comment says that somebody else did`,
+    `table inet ${TABLE}`,
+  );
+}
+
+async function makerInLegacy(tables: LegacyTables, used: readonly string[]): Promise<Maker> {
+  return makerOf((chain) => used.includes("nat") && tables.hasChain("nat", chain));
+}
+
+function firewallFate({ firewall = false }: RemoveOptions): ChainsOptions["firewall"] {
+  if (!firewall) return "stays";
+  const path = `/proc/sys/${ROUTE_LOCALNET.replaceAll(".", "/")}`;
+  try {
+    return readFileSync(path, "utf8").trim() === "0" ? "goes" : "goes unless it guards";
+  } catch {
+    return "goes unless it guards";
+  }
 }
 
 async function attempt(remove: () => Removal | Promise<Removal>): Promise<Removal> {

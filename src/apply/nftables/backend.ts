@@ -32,6 +32,7 @@ import { TABLE } from "./names.ts";
 import { eachAction, OperationSorter, writeOperations } from "./operations.ts";
 import { probe } from "./probe.ts";
 import { readGeneration } from "./read.ts";
+import { removeTable } from "./remove.ts";
 import { Repair } from "./repair.ts";
 import { Touched } from "./touched.ts";
 import { type TouchListener, watchTable } from "./watch.ts";
@@ -222,7 +223,7 @@ export class NftablesBackend implements Backend {
   }
 
   cleanup(): CleanupOutcome {
-    return this.#keeper.remove();
+    return removeTable(this.#socket, this.#keeper.batch);
   }
 
   close(): void {

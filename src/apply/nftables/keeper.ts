@@ -164,17 +164,6 @@ export class TableKeeper {
     this.send(`delete what others added to table inet ${TABLE}`);
   }
 
-  /** @see Backend.cleanup */
-  remove(): "removed" | "absent" | "foreign" {
-    const found = readTable(this.#socket);
-    if (found === undefined) return "absent";
-    if (!isOurs(found.comment)) return "foreign";
-    this.batch.begin();
-    writeDeleteTable(this.batch);
-    this.send(`delete table inet ${TABLE}`);
-    return "removed";
-  }
-
   #knowsSets(): boolean {
     const found = readSets(this.#socket);
     const known = this.#handles.sets;

@@ -18,7 +18,7 @@ test.each([
   [
     "of FORWARD names what stays and the rules to add",
     {},
-    `the policy of FORWARD in table ip filter is DROP: KUBE-FORWARD, which kube-proxy left, stays to accept forwarded packets of Services, but nobody makes it after a reboot; add rules that do: ${RULES}`,
+    `the policy of FORWARD in table ip filter is DROP: KUBE-FORWARD, left by an iptables mode, stays to accept forwarded packets of Services, but nobody makes it after a reboot; add rules that do: ${RULES}`,
   ],
   [
     "of FORWARD without kube-proxy's chain names what accepts in its place",
@@ -28,7 +28,7 @@ test.each([
   [
     "of INPUT is told with the ports that kube-proxy accepted",
     { ...INPUT, mark: undefined },
-    "the policy of INPUT in table ip filter is DROP: KUBE-NODEPORTS, which kube-proxy left, stays to accept its healthCheckNodePorts, but nobody makes it after a reboot; add rules that do: iptables -A INPUT -p tcp --dport PORT -j ACCEPT",
+    "the policy of INPUT in table ip filter is DROP: KUBE-NODEPORTS, left by an iptables mode, stays to accept its healthCheckNodePorts, but nobody makes it after a reboot; add rules that do: iptables -A INPUT -p tcp --dport PORT -j ACCEPT",
   ],
   ["of INPUT without them is not told", { ...INPUT, works: false }, undefined],
   ["that accepts is not told", { drops: false }, undefined],

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { Finding, RulesKind } from "../../../src/apply/kube-proxy/find.ts";
+import type { OwnRules } from "../../../src/apply/backend.ts";
+import type { Finding } from "../../../src/apply/kube-proxy/find.ts";
+import type { RulesKind } from "../../../src/apply/kube-proxy/kinds.ts";
 import { OtherProxies } from "../../../src/apply/kube-proxy/other-proxies.ts";
 import type { Living } from "../../../src/apply/kube-proxy/processes.ts";
 import { NOTHING, type Removal } from "../../../src/apply/kube-proxy/removal.ts";
@@ -49,6 +51,7 @@ class Node {
   looks = 0;
   defect: unknown;
   remove: boolean;
+  own: OwnRules = { kind: "nftables" };
 
   constructor(findings: Finding[], remove = true) {
     this.findings = findings;
@@ -65,6 +68,7 @@ class Node {
       clock: this.clock,
       log,
       problems: (events) => this.problems.report(events),
+      own: () => this.own,
       remove: () => this.remove,
       masqueradeBit: () => 14,
       serves: (family) => family === 4,

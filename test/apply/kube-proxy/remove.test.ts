@@ -295,7 +295,7 @@ describe("legacy tables", () => {
       expect(found.find(({ kind }) => kind === "unreadable")).toMatchObject({
         what: "kube-proxy's rules in iptables' table nat (legacy)",
         parts: [expect.stringMatching(new RegExp(said))],
-        hides: ["iptables-legacy"],
+        hides: ["iptables-legacy", "sluice-iptables-legacy"],
       });
       const { failures } = await removeKubeProxyRules({ clock, legacy, keepNeeded: false });
       expect(failures.length).toBeGreaterThan(0);

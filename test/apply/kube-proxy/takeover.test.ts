@@ -164,7 +164,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       }
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
       expect(program.log()).toMatch(
-        /Found .*they are removed once Sluice's own[\s\S]*Removed what kube-proxy left/,
+        /Found .*they are removed once Sluice's own[\s\S]*Removed what was left/,
       );
       await program.stop();
       const said = await execute(world.inside("node1", [BINARY, "--cleanup"]));

@@ -1,0 +1,27 @@
+/** Takes the table out of the kernel, if it is ours. */
+import type { CleanupOutcome } from "../backend.ts";
+import { printRefusal, systemError } from "../netlink/errors.ts";
+import type { Netlink } from "../netlink/socket.ts";
+import { Batch } from "./batch.ts";
+import { isOurs, writeDeleteTable } from "./install.ts";
+import { TABLE } from "./names.ts";
+import { readTable } from "./read.ts";
+
+/** Whose the table is: its comment tells. @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
+export function ownerOfTable(socket: Netlink): "ours" | "absent" | "foreign" {
+  const found = readTable(socket);
+  if (found === undefined) return "absent";
+  return isOurs(found.comment) ? "ours" : "foreign";
+}
+
+/** Throws as `ownerOfTable`. */
+export function removeTable(socket: Netlink, batch: Batch = new Batch()): CleanupOutcome {
+  const owner = ownerOfTable(socket);
+  if (owner !== "ours") return owner;
+  batch.begin();
+  writeDeleteTable(batch);
+  const refusal = batch.send(socket).refusals[0];
+  if (refusal === undefined) return "removed";
+  const what = `delete table inet ${TABLE}`;
+  throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+}
