@@ -1,0 +1,125 @@
+/**
+ * Notices that somebody else changed the tables. They have no events: a cheap look every second tells that something
+ * changed, and a comparison whether it is ours. One is also made now and then although nothing seems to have changed.
+ */
+import type { Clock } from "../../clock.ts";
+import { rethrowDefect, type SluiceError } from "../../errors.ts";
+import {
+  COMPARE_FACTOR,
+  COMPARE_FACTOR_CHANGED,
+  COMPARE_INTERVAL_MS,
+  PEEK_INTERVAL_MS,
+} from "../../limits.ts";
+
+export interface GuardOptions {
+  readonly clock: Clock;
+  /** Another text after a change of anybody. @throws SluiceError */
+  readonly peek: () => string;
+  /** Nothing is being written or compared, and everything is in its place as far as is known. */
+  readonly idle: () => boolean;
+  /** Compares everything; to be told are those that differ. @throws SluiceError */
+  readonly compare: () => Promise<boolean>;
+  /** It differs. */
+  readonly differs: () => void;
+  /** It could not be compared. */
+  readonly failed: (error: SluiceError) => void;
+}
+
+export class Guard {
+  readonly #options: GuardOptions;
+  #cancel: () => void = () => {};
+  /** What `peek` said when everything was as it should be. */
+  #known: string | undefined;
+  /** Somebody changed something that has not been looked at since. */
+  #doubtful = false;
+  #writes = 0;
+  #compared = { at: 0, took: 0 };
+  #stopped = true;
+
+  constructor(options: GuardOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#compared = { at: this.#options.clock.monotonic(), took: 0 };
+    this.#schedule();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  /** We are about to write. */
+  writing(): void {
+    this.#writes++;
+    if (this.#known !== undefined && this.#peek() !== this.#known) this.#doubtful = true;
+  }
+
+  /** We have written. A change of somebody else since `writing` is seen by the comparison that is due anyway. */
+  written(): void {
+    this.#known = this.#peek();
+  }
+
+  /** Everything was compared just now, after this was peeked. */
+  known(value: string | undefined): void {
+    this.#known = value;
+    this.#doubtful = false;
+  }
+
+  /** Undefined if it cannot be told. */
+  get peeked(): string | undefined {
+    return this.#peek();
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return;
+    this.#cancel = this.#options.clock.after(PEEK_INTERVAL_MS, () => void this.#tick());
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#due()) await this.#compare();
+    this.#schedule();
+  }
+
+  #due(): boolean {
+    const { clock, idle } = this.#options;
+    if (!idle()) return false;
+    if (this.#peek() !== this.#known) this.#doubtful = true;
+    const { at, took } = this.#compared;
+    const wait = this.#doubtful
+      ? took * COMPARE_FACTOR_CHANGED
+      : Math.max(COMPARE_INTERVAL_MS, took * COMPARE_FACTOR);
+    return clock.monotonic() - at >= wait;
+  }
+
+  async #compare(): Promise<void> {
+    const { clock, compare, differs, failed } = this.#options;
+    const began = clock.monotonic();
+    const writes = this.#writes;
+    const peeked = this.#peek();
+    try {
+      const same = await compare();
+      // What was read may be from before or after what was written meanwhile.
+      if (writes !== this.#writes || this.#stopped) return;
+      this.known(peeked);
+      if (!same) differs();
+    } catch (thrown) {
+      rethrowDefect(thrown);
+      failed(thrown);
+    } finally {
+      const at = clock.monotonic();
+      this.#compared = { at, took: at - began };
+    }
+  }
+
+  #peek(): string | undefined {
+    try {
+      return this.#options.peek();
+    } catch (thrown) {
+      rethrowDefect(thrown);
+      return undefined;
+    }
+  }
+}

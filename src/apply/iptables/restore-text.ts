@@ -1,0 +1,104 @@
+/** The input of iptables-restore --noflush, made from steps, and which step a line of it belongs to. Pure. */
+import type { Xtable } from "../kube-proxy/chains.ts";
+import { CANARY } from "./our-chains.ts";
+import { type ChainText, RULE_TABLES, type RuleTable } from "./types.ts";
+
+/** One thing that a restore does. */
+export type Step = { readonly table: RuleTable } & (
+  | { readonly kind: "replace"; readonly chain: string; readonly text: ChainText }
+  /** Adds these rules behind those of others, and makes the chain if there is none. */
+  | {
+      readonly kind: "append";
+      readonly chain: string;
+      readonly make: boolean;
+      readonly rules: readonly string[];
+    }
+  /** At the top of a built-in chain. */
+  | { readonly kind: "jump"; readonly from: string; readonly rule: string }
+  | { readonly kind: "unjump"; readonly from: string; readonly rule: string }
+  | { readonly kind: "remove"; readonly chain: string }
+);
+
+/** A line of the input: the step, and of a rule which of the chain's text it is. */
+export interface Place {
+  readonly step: Step;
+  readonly rule: number | undefined;
+}
+
+export interface RestoreText {
+  readonly text: string;
+  /** Of a line counted from 1; undefined for one that is no step's own, COMMIT for instance. */
+  place(line: number): Place | undefined;
+  /** The words of that line. */
+  words(line: number): string;
+}
+
+/**
+ * Nat first, so that nobody is refused who is already served. Within a table chains are declared before any rule
+ * leads to them, and deleted when no rule does any more.
+ */
+export function printRestore(steps: readonly Step[]): RestoreText {
+  const pieces: string[] = [];
+  /** By the first of their lines, ascending. `rules`: each line is one of the step's. */
+  const segments: { first: number; step: Step | undefined; rules: boolean }[] = [];
+  let line = 1;
+  const put = (text: string, lines: number, step?: Step, rules = false) => {
+    segments.push({ first: line, step, rules });
+    pieces.push(text);
+    line += lines;
+  };
+  for (const table of RULE_TABLES) {
+    const own = steps.filter((step) => step.table === table);
+    if (own.length === 0) continue;
+    put(`*${table}`, 1);
+    for (const step of own) {
+      if (step.kind === "replace" || step.kind === "remove") put(`:${step.chain} - [0:0]`, 1, step);
+      else if (step.kind === "append" && step.make) put(`-N ${step.chain}`, 1, step);
+    }
+    for (const step of own) {
+      if (step.kind === "replace" && step.text !== "") {
+        put(
+          `-A ${step.chain} ${prefixed(step.chain, step.text)}`,
+          lineCount(step.text),
+          step,
+          true,
+        );
+      } else if (step.kind === "append" && step.rules.length > 0) {
+        const text = step.rules.join("\n");
+        put(`-A ${step.chain} ${prefixed(step.chain, text)}`, step.rules.length, step, true);
+      }
+    }
+    for (const step of own) {
+      if (step.kind === "unjump") put(`-D ${step.from} ${step.rule}`, 1, step);
+      else if (step.kind === "jump") put(`-I ${step.from} ${step.rule}`, 1, step);
+    }
+    for (const step of own) if (step.kind === "remove") put(`-X ${step.chain}`, 1, step);
+    put("COMMIT", 1);
+  }
+  const text = `${pieces.join("\n")}\n`;
+  return {
+    text,
+    place(wanted) {
+      if (wanted < 1 || wanted >= line) return undefined;
+      const segment = segments.findLast(({ first }) => first <= wanted);
+      if (segment?.step === undefined) return undefined;
+      return { step: segment.step, rule: segment.rules ? wanted - segment.first : undefined };
+    },
+    words: (wanted) => text.split("\n")[wanted - 1] ?? "",
+  };
+}
+
+/** Makes the canary of a table, or empties it. */
+export function printCanary(table: Xtable): string {
+  return `*${table}\n:${CANARY} - [0:0]\nCOMMIT\n`;
+}
+
+function prefixed(chain: string, text: ChainText): string {
+  return text.replaceAll("\n", `\n-A ${chain} `);
+}
+
+function lineCount(text: ChainText): number {
+  let lines = 1;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lines++;
+  return lines;
+}
