@@ -3,6 +3,7 @@
  *
  * usage: npm run bench -- [--sizes 100,1000,10000] [--large] [--endpoints 5] [--changes 200]
  *                         [--upstream] [--only-upstream]
+ *        npm run bench -- --iptables [--sizes 1000,10000] [--changes 50] [--upstream] [--only-upstream]
  *        npm run bench -- --micro [--sizes 10000]
  *        npm run bench -- --drift [--sizes 1000,10000]
  *        npm run bench -- --conntrack [--entries 10000,1000000]
@@ -26,25 +27,29 @@ import { clusterIp, createNode, loadObjects } from "../test/cluster/objects.ts";
 import { Commits } from "./commits.ts";
 import { type ConntrackFigures, measureConntrack } from "./conntrack.ts";
 import { measureDrift, type Repair } from "./drift.ts";
+import { type IptablesResult, measureIptables } from "./iptables.ts";
 import { type Figures, measure, measureStart } from "./measures.ts";
 import { measurePieces, type Piece } from "./micro.ts";
 import { type Contestant, NODE, sluice, upstream, wipe, writeConfiguration } from "./proxies.ts";
-import { conntrackTable, piecesTable, repairsTable, table } from "./report.ts";
+import { conntrackTable, iptablesTable, piecesTable, repairsTable, table } from "./report.ts";
 
 const root = join(import.meta.dir, "..");
 const UPSTREAM_MAX = 10_000;
 const UPSTREAM_CHANGES = 20;
+const CHANGES = 200;
+const IPTABLES_CHANGES = 50;
 
 const { values: options } = parseArgs({
   options: {
     sizes: { type: "string", default: "100,1000,10000" },
     large: { type: "boolean", default: false },
     endpoints: { type: "string", default: "5" },
-    changes: { type: "string", default: "200" },
+    changes: { type: "string" },
     upstream: { type: "boolean", default: false },
     "only-upstream": { type: "boolean", default: false },
     micro: { type: "boolean", default: false },
     drift: { type: "boolean", default: false },
+    iptables: { type: "boolean", default: false },
     conntrack: { type: "boolean", default: false },
     entries: { type: "string", default: "10000,1000000" },
   },
@@ -80,7 +85,7 @@ async function measureSize(services: number, versions: Map<string, string>): Pro
       await wipe(plane);
       const commits = await Commits.watch(plane.netns.name, clusterIp(0), services);
       const slow = contestant.name !== "sluice" && services >= 1000;
-      const changes = slow ? UPSTREAM_CHANGES : Number(options.changes);
+      const changes = slow ? UPSTREAM_CHANGES : Number(options.changes ?? CHANGES);
       const bench = { plane, services, endpoints, changes, commits };
       try {
         const figures = { startUnwatched, ...(await measure(bench, contestant)) };
@@ -118,6 +123,7 @@ const results: Result[] = [];
 const pieces: Piece[] = [];
 const repairs: { [size: string]: readonly Repair[] } = {};
 const connections: ConntrackFigures[] = [];
+const iptables: IptablesResult[] = [];
 for (const entries of options.conntrack ? options.entries.split(",").map(Number) : []) {
   const measured = await measureConntrack(root, entries);
   if (typeof measured === "string") console.log(`\n${entries} connections: skipped: ${measured}`);
@@ -136,6 +142,20 @@ for (const services of options.conntrack ? [] : sizes) {
     const measured = await measureRepairs(services);
     repairs[size] = measured;
     console.log(`\n${repairsTable(size, measured)}`);
+    continue;
+  }
+  if (options.iptables) {
+    const ours = !options["only-upstream"];
+    const measured = await measureIptables(
+      root,
+      {
+        ...{ services, endpoints, ours, upstream: options.upstream || !ours },
+        changes: Number(options.changes ?? IPTABLES_CHANGES),
+      },
+      versions,
+    );
+    iptables.push(...measured);
+    console.log(`\n${iptablesTable(`${services} × ${endpoints}`, measured)}`);
     continue;
   }
   const measured = await measureSize(services, versions);
@@ -161,7 +181,7 @@ mkdirSync(folder, { recursive: true });
 const path = join(folder, `${new Date().toISOString().replaceAll(":", "-")}.json`);
 writeFileSync(
   path,
-  JSON.stringify({ machine, results, pieces, repairs, connections }, undefined, 1),
+  JSON.stringify({ machine, results, pieces, repairs, connections, iptables }, undefined, 1),
 );
 console.log(relative(root, path));
 process.exit(0);

@@ -8,6 +8,8 @@ import { POD_CIDR } from "../test/cluster/objects.ts";
 export interface Contestant {
   readonly name: string;
   readonly executable: string;
+  /** Words of a command line that run it: an environment, say. */
+  readonly through?: readonly string[];
   /** `sluice 0.1.0`. */
   version(): Promise<string>;
   /** Where nft finds the clusterIPs it serves: family, table, set. */
@@ -43,8 +45,11 @@ export function upstream(plane: ControlPlane): Contestant {
   };
 }
 
-/** One configuration for both. */
-export function writeConfiguration(plane: ControlPlane): string {
+/** One configuration for all. */
+export function writeConfiguration(
+  plane: ControlPlane,
+  mode: "nftables" | "iptables" = "nftables",
+): string {
   mkdirSync(plane.workdir, { recursive: true });
   const path = join(plane.workdir, "proxy.yaml");
   writeFileSync(
@@ -52,11 +57,12 @@ export function writeConfiguration(plane: ControlPlane): string {
     JSON.stringify({
       apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
       kind: "KubeProxyConfiguration",
-      mode: "nftables",
+      mode,
       hostnameOverride: NODE,
       clientConnection: { kubeconfig: plane.kubeconfigs.proxy },
       detectLocalMode: "ClusterCIDR",
       clusterCIDR: POD_CIDR,
+      iptables: { localhostNodePorts: false },
       healthzBindAddress: "0.0.0.0:10256",
       metricsBindAddress: "0.0.0.0:10249",
       // nf_conntrack_max cannot be set in a network namespace.
@@ -74,7 +80,7 @@ export function startProxy(contestant: Contestant, plane: ControlPlane): Daemon 
   const config = join(plane.workdir, "proxy.yaml");
   return startDaemon(
     plane.netns.name,
-    [contestant.executable, `--config=${config}`],
+    [...(contestant.through ?? []), contestant.executable, `--config=${config}`],
     join(plane.workdir, `${contestant.name}.log`),
   );
 }

@@ -1,5 +1,6 @@
 import type { ConntrackFigures } from "./conntrack.ts";
 import type { Repair } from "./drift.ts";
+import type { IptablesFigures, IptablesResult } from "./iptables.ts";
 import type { Figures } from "./measures.ts";
 import type { Piece } from "./micro.ts";
 
@@ -7,8 +8,10 @@ import type { Piece } from "./micro.ts";
 interface Row {
   readonly field: keyof Figures;
   readonly about: string;
-  readonly unit: "ms" | "MiB" | "";
+  readonly unit: Unit;
 }
+
+type Unit = "ms" | "us" | "MiB" | "";
 
 const ROWS: readonly Row[] = [
   {
@@ -68,7 +71,7 @@ export function piecesTable(pieces: readonly Piece[]): string {
 const CONNTRACK_ROWS: readonly {
   readonly field: keyof ConntrackFigures;
   readonly about: string;
-  readonly unit: Row["unit"];
+  readonly unit: Unit;
 }[] = [
   { field: "passMs", about: "pass: from begin to end", unit: "ms" },
   { field: "loopMs", about: "pass: of the event loop", unit: "ms" },
@@ -105,6 +108,62 @@ export function repairsTable(size: string, repairs: readonly Repair[]): string {
   return drawn([header, header.map(() => "---"), ...lines]);
 }
 
+const IPTABLES_ROWS: readonly {
+  readonly field: keyof IptablesFigures;
+  readonly about: string;
+  readonly unit: Unit;
+}[] = [
+  { field: "startServed", about: "start: exec to all Services answer", unit: "ms" },
+  { field: "startHealthy", about: "start: exec to /healthz 200", unit: "ms" },
+  { field: "startCpu", about: "start: processor time, with tools", unit: "ms" },
+  { field: "changeP50", about: "change: API request to connection, p50", unit: "ms" },
+  { field: "changeP99", about: "change: p99", unit: "ms" },
+  { field: "changeCpu", about: "change: processor time, with tools", unit: "ms" },
+  { field: "changes", about: "change: measured", unit: "" },
+  { field: "burstP50", about: "50 changes a second: p50", unit: "ms" },
+  { field: "burstP99", about: "50 changes a second: p99", unit: "ms" },
+  { field: "burstMax", about: "50 changes a second: longest", unit: "ms" },
+  { field: "burstCpu", about: "50 changes a second: processor time in all", unit: "ms" },
+  { field: "burstChanges", about: "50 changes a second: measured", unit: "" },
+  { field: "restore", about: "a restore of one idle chain, by the bench", unit: "ms" },
+  { field: "rulesNat", about: "rules of IPv4 in nat", unit: "" },
+  { field: "rulesFilter", about: "rules of IPv4 in filter", unit: "" },
+  { field: "podConnectP50", about: "connect, pod to clusterIP, p50", unit: "us" },
+  { field: "podConnectP99", about: "connect, pod to clusterIP, p99", unit: "us" },
+  { field: "podDirectP50", about: "connect, pod to endpoint, p50", unit: "us" },
+  { field: "nodeConnectP50", about: "connect, node to clusterIP, p50", unit: "us" },
+  { field: "nodeDirectP50", about: "connect, node to endpoint, p50", unit: "us" },
+  { field: "residentAfterStart", about: "memory: resident after the start", unit: "MiB" },
+  { field: "resident", about: "memory: resident after the changes", unit: "MiB" },
+  { field: "peak", about: "memory: peak", unit: "MiB" },
+];
+
+/** A table of one size: a column for each proxy and way; of both proxies on the same tools, the ratio. */
+export function iptablesTable(size: string, results: readonly IptablesResult[]): string {
+  const pairs = results.flatMap((ours) => {
+    const theirs = results.find(
+      ({ proxy, variant }) => variant === ours.variant && proxy !== ours.proxy,
+    );
+    return ours.proxy === "sluice" && theirs ? [[ours, theirs] as const] : [];
+  });
+  const names = results.map(({ proxy, variant }) => `${proxy} ${variant}`);
+  const header = [size, ...names, ...pairs.map(([{ variant }]) => `ratio ${variant}`)];
+  const lines = IPTABLES_ROWS.map(({ field, about, unit }) => [
+    about,
+    ...results.map(({ figures }) =>
+      typeof figures === "string" ? "" : show(figures[field], unit),
+    ),
+    ...pairs.map(([{ figures: ours }, { figures: theirs }]) => {
+      if (unit === "" || typeof ours === "string" || typeof theirs === "string") return "";
+      return `${(theirs[field] / ours[field]).toFixed(1)}×`;
+    }),
+  ]);
+  const missing = results.flatMap(({ figures }, index) =>
+    typeof figures === "string" ? [`\n${names[index]}: ${figures}`] : [],
+  );
+  return drawn([header, header.map(() => "---"), ...lines]) + missing.join("");
+}
+
 function drawn(lines: readonly (readonly string[])[]): string {
   const widths = (lines[0] ?? []).map((_, column) =>
     Math.max(...lines.map((line) => line[column]?.length ?? 0)),
@@ -114,7 +173,8 @@ function drawn(lines: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-function show(value: number, unit: Row["unit"]): string {
+function show(value: number, unit: Unit): string {
+  if (Number.isNaN(value)) return "";
   const digits = unit === "" || Math.abs(value) >= 100 ? 0 : 1;
   return `${value.toFixed(digits)}${unit && ` ${unit}`}`;
 }

@@ -1,0 +1,166 @@
+/**
+ * Runs inside the network namespace of a node and makes real connections to clusterIPs, as a line of JSON on its input asks;
+ * answers by lines of JSON.
+ *
+ * usage: bun bench/caller.ts
+ */
+import { writeSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { bind, close, connect, poll, recv, setOption, socket } from "../src/libc.ts";
+import { writeSockaddr } from "../test/netns/sockaddr.ts";
+import { MARKS } from "./monitor.ts";
+
+/** What is asked. */
+export type Request =
+  /** Answered when a connection to each of `addresses` has reached an endpoint. */
+  | { readonly ask: "served"; readonly addresses: readonly string[]; readonly port: number }
+  /** Answered when a connection to the address has reached an endpoint of this mark. */
+  | {
+      readonly ask: "follow";
+      readonly mark: number;
+      readonly address: string;
+      readonly port: number;
+    }
+  /** How long it takes to connect to each in turn, `rounds` times, from this source or the node's own address. */
+  | {
+      readonly ask: "connect";
+      readonly to: readonly (readonly [address: string, port: number])[];
+      readonly rounds: number;
+      readonly source?: string;
+    };
+
+/** What is answered: milliseconds since the epoch; microseconds of every connection to each. */
+export type Answer =
+  | { readonly served: true; readonly at: number }
+  | { readonly mark: number; readonly at: number }
+  | { readonly took: readonly (readonly number[])[] };
+
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const SOL_IP = 0;
+const IP_BIND_ADDRESS_NO_PORT = 24;
+const SOL_TCP = 6;
+/** How often a SYN is sent again: a lost one must not hold up everybody else for minutes. */
+const TCP_SYNCNT = 7;
+const POLLIN = 1;
+const ANSWER_MS = 1000;
+/** Each mark has so many addresses, so that it fits a Service with as many endpoints. */
+export const ADDRESSES_OF_MARK = 8;
+/** Of the processor's time that is left to the proxies: three parts of four. */
+const REST_PART = 3;
+const LEAST_REST_MS = 1;
+
+const sockaddr = new Uint8Array(new ArrayBuffer(28));
+const answer = new Uint8Array(new ArrayBuffer(16));
+
+/** The microseconds that connecting took, and which endpoint answered; undefined if nobody did. */
+function call(
+  address: string,
+  port: number,
+  source?: string,
+): { readonly us: number; readonly endpoint: Uint8Array } | undefined {
+  const fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0) throw new Error(`Cannot call ${address}: socket: errno ${-fd}`);
+  try {
+    setOption(fd, SOL_TCP, TCP_SYNCNT, 1);
+    if (source !== undefined) {
+      setOption(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+      const bound = bind(fd, sockaddr.subarray(0, writeSockaddr(sockaddr, source, 0)));
+      if (bound < 0) throw new Error(`Cannot call from ${source}: bind: errno ${-bound}`);
+    }
+    const to = sockaddr.subarray(0, writeSockaddr(sockaddr, address, port));
+    const begun = performance.now();
+    if (connect(fd, to) < 0) return undefined;
+    const us = (performance.now() - begun) * 1000;
+    if (poll(fd, POLLIN, ANSWER_MS) !== 1 || recv(fd, answer, 0) !== 4) return undefined;
+    return { us, endpoint: answer.subarray(0, 4) };
+  } finally {
+    close(fd);
+  }
+}
+
+function markOf([first, second, third = 0, fourth = 0]: Uint8Array): number | undefined {
+  if (first !== MARKS[0] || second !== MARKS[1]) return undefined;
+  return Math.floor((third * 256 + fourth) / ADDRESSES_OF_MARK);
+}
+
+/** The addresses of an endpoint's mark, as many as a Service may have endpoints. */
+export function addressesOf(mark: number, count: number): string[] {
+  return Array.from({ length: count }, (_, position) => {
+    const number = mark * ADDRESSES_OF_MARK + position;
+    return [...MARKS, number >> 8, number & 255].join(".");
+  });
+}
+
+/** Asks again and again whether it is so, and leaves the processor to the others in between. */
+class Watch {
+  readonly #pending: (() => boolean)[] = [];
+  #running = false;
+
+  /** `look` is called until it says true. */
+  add(look: () => boolean): void {
+    this.#pending.push(look);
+    if (!this.#running) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    while (this.#pending.length > 0) {
+      const begun = performance.now();
+      const left = this.#pending.filter((look) => !look());
+      this.#pending.splice(0, this.#pending.length, ...left);
+      await sleep(Math.max(LEAST_REST_MS, (performance.now() - begun) * REST_PART));
+    }
+    this.#running = false;
+  }
+}
+
+function say(line: Answer): void {
+  writeSync(1, `${JSON.stringify(line)}\n`);
+}
+
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+const watch = new Watch();
+
+function take(request: Request): void {
+  switch (request.ask) {
+    case "served": {
+      let next = 0;
+      watch.add(() => {
+        for (; next < request.addresses.length; next++) {
+          if (call(request.addresses[next] ?? "", request.port) === undefined) return false;
+        }
+        say({ served: true, at: now() });
+        return true;
+      });
+      return;
+    }
+    case "follow":
+      watch.add(() => {
+        const reached = call(request.address, request.port);
+        if (reached === undefined || markOf(reached.endpoint) !== request.mark) return false;
+        say({ mark: request.mark, at: now() });
+        return true;
+      });
+      return;
+    case "connect": {
+      const took: number[][] = request.to.map(() => []);
+      for (let round = 0; round < request.rounds; round++) {
+        for (const [index, [address, port]] of request.to.entries()) {
+          const reached = call(address, port, request.source);
+          if (reached !== undefined) took[index]?.push(reached.us);
+        }
+      }
+      say({ took });
+    }
+  }
+}
+
+if (import.meta.main) {
+  for await (const line of createInterface({ input: process.stdin }))
+    take(JSON.parse(line) as Request);
+}

@@ -1,0 +1,301 @@
+/**
+ * iptables mode beside upstream's, by real connections: how soon Services are served and follow a change, one alone and 50 a
+ * second, and what a connection costs.
+ *
+ * usage: npm run bench -- --iptables [--sizes 1000,10000] [--upstream | --only-upstream]
+ */
+import { type ControlPlane, startControlPlane } from "../test/cluster/control-plane.ts";
+import {
+  clusterIp,
+  createNode,
+  endpointAddress,
+  loadObjects,
+  makeSlice,
+  slicePath,
+} from "../test/cluster/objects.ts";
+import { addressesOf } from "./caller.ts";
+import { Calls } from "./calls.ts";
+import { cpuOf, memoryOf, quantile } from "./measures.ts";
+import { ENDPOINT_PORT, LOCAL_POD, SERVICE_PORT, startPods } from "./pods.ts";
+import {
+  type Contestant,
+  NODE,
+  sluice,
+  startProxy,
+  untilHealthy,
+  upstream,
+  wipe,
+  writeConfiguration,
+} from "./proxies.ts";
+import { type Variant, Xtables } from "./xtables.ts";
+
+/** Milliseconds, microseconds and mebibytes, of one proxy at one size. */
+export interface IptablesFigures {
+  /** From exec until connections to Services everywhere among all reach an endpoint; and until /healthz says so. */
+  readonly startServed: number;
+  readonly startHealthy: number;
+  /** Processor time until then, of the tools too. */
+  readonly startCpu: number;
+  /** From just before the API request until a connection reaches the new endpoint. */
+  readonly changeP50: number;
+  readonly changeP99: number;
+  readonly changeCpu: number;
+  readonly changes: number;
+  /** Rules of IPv4; none are counted of nftables mode, which has elements instead. */
+  readonly rulesNat: number;
+  readonly rulesFilter: number;
+  /** A restore of one chain that nobody needs, by the bench itself: what the tool and the kernel take at least. */
+  readonly restore: number;
+  /** Connecting to a clusterIP and, between two such, to the endpoint itself: a pod of this node, and the node. */
+  readonly podConnectP50: number;
+  readonly podConnectP99: number;
+  readonly podDirectP50: number;
+  readonly nodeConnectP50: number;
+  readonly nodeDirectP50: number;
+  /** The same as changeP50, while there are 50 a second. */
+  readonly burstP50: number;
+  readonly burstP99: number;
+  readonly burstMax: number;
+  readonly burstCpu: number;
+  readonly burstChanges: number;
+  readonly residentAfterStart: number;
+  readonly resident: number;
+  readonly peak: number;
+}
+
+export interface IptablesResult {
+  readonly proxy: string;
+  readonly variant: Variant | "nftables";
+  readonly services: number;
+  readonly endpoints: number;
+  /** Or why there are none. */
+  readonly figures: IptablesFigures | string;
+}
+
+export interface IptablesOptions {
+  readonly services: number;
+  readonly endpoints: number;
+  readonly changes: number;
+  readonly ours: boolean;
+  readonly upstream: boolean;
+}
+
+/** kube-proxy on the nft variant does not finish starting in 5 minutes with 10,000 Services. */
+const UPSTREAM_NFT_MAX = 1000;
+const UPSTREAM_CHANGES = 20;
+const START_PATIENCE_MS = 60_000;
+const PATIENCE_MS = 30_000;
+/** Services that must be served for a start to be over; and whose connections are timed. */
+const SAMPLES = 50;
+const ROUNDS = 40;
+const BURST_SECONDS = 20;
+const BURST_RATE = 50;
+/** After a start and a burst, until nothing is left to do. */
+const REST_MS = 3000;
+
+interface Entry {
+  readonly contestant: Contestant;
+  readonly mode: "nftables" | "iptables";
+  readonly xtables?: Xtables;
+}
+
+export async function measureIptables(
+  root: string,
+  options: IptablesOptions,
+  versions: Map<string, string>,
+): Promise<IptablesResult[]> {
+  const { services, endpoints } = options;
+  const plane = await startControlPlane();
+  const results: IptablesResult[] = [];
+  try {
+    await createNode(plane.api, NODE, plane.netns.address);
+    await loadObjects(plane, services, endpoints);
+    const pods = await startPods(plane);
+    const bench = new Bench(plane, options);
+    try {
+      for (const entry of entries(root, plane, options)) {
+        const { contestant, xtables, mode } = entry;
+        versions.set(contestant.name, await contestant.version());
+        if (xtables) versions.set(xtables.variant, await xtables.version());
+        const figures = await bench.measure(entry).catch((error) => String(error));
+        const variant = xtables?.variant ?? "nftables";
+        results.push({ proxy: contestant.name, variant, services, endpoints, figures });
+        console.log(`${services} Services: ${contestant.name} in mode ${mode}, ${variant}: done`);
+      }
+    } finally {
+      pods.stop();
+    }
+  } finally {
+    await plane.stop();
+  }
+  return results;
+}
+
+/** Those on legacy last: the hooks of its tables never go again. */
+function entries(root: string, plane: ControlPlane, options: IptablesOptions): Entry[] {
+  const [nft, legacy] = (["nft", "legacy"] as const).map(
+    (variant) => new Xtables(variant, plane.netns.name, plane.workdir),
+  );
+  const all: Entry[] = [];
+  if (options.ours) all.push({ contestant: sluice(root), mode: "nftables" });
+  for (const xtables of [nft, legacy]) {
+    if (xtables === undefined) continue;
+    const add = (contestant: Contestant): void => {
+      const through = xtables.environment;
+      all.push({ contestant: { ...contestant, through }, mode: "iptables", xtables });
+    };
+    if (options.ours) add(sluice(root));
+    const bearable = xtables.variant === "legacy" || options.services <= UPSTREAM_NFT_MAX;
+    if (options.upstream && bearable) add(upstream(plane));
+  }
+  return all;
+}
+
+class Bench {
+  readonly #plane: ControlPlane;
+  readonly #options: IptablesOptions;
+  /** Of the last change: endpoints that no proxy has seen before. */
+  #mark = 0;
+
+  constructor(plane: ControlPlane, options: IptablesOptions) {
+    this.#plane = plane;
+    this.#options = options;
+  }
+
+  async measure({ contestant, mode, xtables }: Entry): Promise<IptablesFigures> {
+    const plane = this.#plane;
+    await xtables?.wipe();
+    await wipe(plane);
+    writeConfiguration(plane, mode);
+    const calls = new Calls(plane.netns.name);
+    const begun = now();
+    const proxy = startProxy(contestant, plane);
+    try {
+      const [served, healthy] = await Promise.all([
+        calls.served(this.#samples(SAMPLES).map(clusterIp), START_PATIENCE_MS),
+        untilHealthy(proxy, plane, START_PATIENCE_MS),
+      ]);
+      const startCpu = cpuOf(proxy.pid);
+      await Bun.sleep(REST_MS);
+      const residentAfterStart = memoryOf(proxy.pid).resident;
+      const rules = await xtables?.rules();
+
+      const connections = await this.#connect(calls);
+      const alone = await this.#alone(calls, contestant, proxy.pid);
+      await Bun.sleep(REST_MS);
+      const burst = await this.#burst(calls, proxy.pid);
+      await Bun.sleep(REST_MS);
+      const { resident, peak } = memoryOf(proxy.pid);
+      const restore = (await xtables?.restoreTime()) ?? Number.NaN;
+      return {
+        startServed: served - begun,
+        startHealthy: healthy - begun,
+        startCpu,
+        ...alone,
+        rulesNat: rules?.["nat"] ?? Number.NaN,
+        rulesFilter: rules?.["filter"] ?? Number.NaN,
+        restore,
+        ...connections,
+        ...burst,
+        residentAfterStart,
+        resident,
+        peak,
+      };
+    } catch (error) {
+      throw new Error(`${String(error)}\n${proxy.tail(3)}`);
+    } finally {
+      calls.stop();
+      await proxy.stop();
+      await xtables?.wipe();
+    }
+  }
+
+  /** Indices of so many Services, from everywhere among all, the last one included. */
+  #samples(count: number): number[] {
+    const { services } = this.#options;
+    const fitting = Math.min(count, services);
+    return Array.from(
+      { length: fitting },
+      (_, number) => Math.floor(((number + 1) * services) / fitting) - 1,
+    );
+  }
+
+  async #connect(calls: Calls) {
+    const to = this.#samples(SAMPLES).flatMap((index) => [
+      [clusterIp(index), SERVICE_PORT] as const,
+      [endpointAddress(index * this.#options.endpoints), ENDPOINT_PORT] as const,
+    ]);
+    const p = (took: readonly (readonly number[])[], odd: number, part: number) =>
+      quantile(took.filter((_, index) => index % 2 === odd).flat(), part);
+    const pod = await calls.connect(to, ROUNDS, LOCAL_POD);
+    const node = await calls.connect(to, ROUNDS);
+    return {
+      podConnectP50: p(pod, 0, 0.5),
+      podConnectP99: p(pod, 0, 0.99),
+      podDirectP50: p(pod, 1, 0.5),
+      nodeConnectP50: p(node, 0, 0.5),
+      nodeDirectP50: p(node, 1, 0.5),
+    };
+  }
+
+  async #alone(calls: Calls, contestant: Contestant, pid: number) {
+    const slow = contestant.name !== "sluice";
+    const changes = slow
+      ? Math.min(UPSTREAM_CHANGES, this.#options.changes)
+      : this.#options.changes;
+    const took: number[] = [];
+    const cpu = cpuOf(pid);
+    for (const index of this.#samples(changes)) {
+      took.push(await this.#change(calls, index));
+      await Bun.sleep(contestant.rest);
+    }
+    return {
+      changeP50: quantile(took, 0.5),
+      changeP99: quantile(took, 0.99),
+      changeCpu: (cpuOf(pid) - cpu) / took.length,
+      changes: took.length,
+    };
+  }
+
+  async #burst(calls: Calls, pid: number) {
+    const changes = BURST_SECONDS * BURST_RATE;
+    const indices = this.#samples(changes);
+    const cpu = cpuOf(pid);
+    const begun = performance.now();
+    const under: Promise<number>[] = [];
+    for (let change = 0; change < changes; change++) {
+      await Bun.sleep(Math.max(0, begun + (change * 1000) / BURST_RATE - performance.now()));
+      under.push(this.#change(calls, indices[change % indices.length] ?? 0));
+    }
+    const took = await Promise.all(under);
+    return {
+      burstP50: quantile(took, 0.5),
+      burstP99: quantile(took, 0.99),
+      burstMax: Math.max(...took),
+      burstCpu: cpuOf(pid) - cpu,
+      burstChanges: took.length,
+    };
+  }
+
+  /** Gives a Service other endpoints; how long it takes from then until a connection reaches one. */
+  async #change(calls: Calls, index: number): Promise<number> {
+    const mark = ++this.#mark;
+    const slice = makeSlice(index, this.#options.endpoints);
+    const addresses = addressesOf(mark, this.#options.endpoints);
+    for (const [position, endpoint] of (slice.endpoints ?? []).entries()) {
+      endpoint.addresses = [addresses[position] ?? ""];
+    }
+    const asked = now();
+    const followed = calls.follow(mark, clusterIp(index), PATIENCE_MS);
+    const request = this.#plane.api.request("PATCH", slicePath(index), {
+      endpoints: slice.endpoints,
+    });
+    const [at] = await Promise.all([followed, request]);
+    return at - asked;
+  }
+}
+
+/** Milliseconds since the epoch, with fractions: comparable between processes. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}

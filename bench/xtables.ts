@@ -1,0 +1,78 @@
+/** The iptables tools of one variant, apart from those of the other, and what they tell of a namespace. */
+import { mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { inNamespace, run } from "../test/cluster/daemon.ts";
+
+export type Variant = "legacy" | "nft";
+
+const PROGRAMS = { legacy: "xtables-legacy-multi", nft: "xtables-nft-multi" } as const;
+const TABLES = ["nat", "filter", "mangle"] as const;
+const ROUNDS = 5;
+const CHAIN = "BENCH-NOTHING";
+
+export class Xtables {
+  readonly variant: Variant;
+  /** Words before a command that has these tools alone, and a lock that nobody else on this machine holds. */
+  readonly environment: readonly string[];
+  readonly #netns: string;
+
+  /** Makes the folder of the tools in `folder`. */
+  constructor(variant: Variant, netns: string, folder: string) {
+    this.variant = variant;
+    this.#netns = netns;
+    const tools = join(folder, `tools-${variant}`);
+    mkdirSync(tools, { recursive: true });
+    const program = Bun.which(PROGRAMS[variant]);
+    if (program === null) throw new Error(`Cannot measure ${variant}: no ${PROGRAMS[variant]}`);
+    for (const prefix of ["ip", "ip6"]) {
+      for (const tool of ["", "-save", "-restore"]) {
+        symlinkSync(program, join(tools, `${prefix}tables${tool}`));
+      }
+    }
+    const lock = join(folder, `lock-${variant}`);
+    this.environment = ["env", `PATH=${tools}`, `XTABLES_LOCKFILE=${lock}`];
+  }
+
+  /** `iptables v1.8.9 (legacy)` */
+  async version(): Promise<string> {
+    return (await this.#run(["iptables", "--version"])).trim();
+  }
+
+  /** How many rules there are of IPv4, by table. */
+  async rules(): Promise<{ readonly [table: string]: number }> {
+    const counts: Record<string, number> = {};
+    for (const table of TABLES) {
+      const saved = await this.#run(["iptables-save", "-t", table]);
+      counts[table] = saved.match(/^-A /gm)?.length ?? 0;
+    }
+    return counts;
+  }
+
+  /** Milliseconds of the shortest of a few restores that change one chain of no importance in nat. */
+  async restoreTime(): Promise<number> {
+    let least = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < ROUNDS; round++) {
+      const begun = performance.now();
+      await this.#restore(`:${CHAIN} - [0:0]\n-A ${CHAIN} -j RETURN\n`);
+      least = Math.min(least, performance.now() - begun);
+    }
+    await this.#restore(`:${CHAIN} - [0:0]\n-X ${CHAIN}\n`);
+    return least;
+  }
+
+  /** Empties every table. */
+  async wipe(): Promise<void> {
+    for (const prefix of ["ip", "ip6"]) {
+      const text = TABLES.map((table) => `*${table}\nCOMMIT\n`).join("");
+      await this.#run([`${prefix}tables-restore`], text);
+    }
+  }
+
+  #restore(lines: string): Promise<string> {
+    return this.#run(["iptables-restore", "-w", "5", "--noflush"], `*nat\n${lines}COMMIT\n`);
+  }
+
+  #run(command: readonly string[], input?: string): Promise<string> {
+    return run([...inNamespace(this.#netns), ...this.environment, ...command], input);
+  }
+}
