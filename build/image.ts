@@ -15,8 +15,8 @@ const USAGE = `usage: npm run image -- [--target NAME] [--name NAME] [--no-iptab
   --target NAME   another machine: ${MACHINES.map(({ target }) => target).join(", ")}.
                   Without it: this machine, with dist/sluice
   --name NAME     what the image is called, REPOSITORY:TAG (localhost/sluice:${manifest.version})
-  --no-iptables   leave out iptables; then rules of kube-proxy's iptables mode that are in the legacy tables
-                  cannot be found and removed
+  --no-iptables   leave out iptables; then there is no mode iptables, and rules of kube-proxy's iptables mode that
+                  are in the legacy tables cannot be found and removed
   --out FILE      where it goes (dist/sluice-image-linux-ARCHITECTURE.tar)
   --help          print this
 

@@ -30,7 +30,7 @@ export interface Sources {
   /** Folder that holds usr/lib and so on for the image's machine. */
   readonly root: string;
   readonly triplet: string;
-  /** With iptables, for the rules that kube-proxy's iptables mode left in kernel tables only it can read. */
+  /** With iptables, for mode iptables, and for what kube-proxy's left in kernel tables that only it can read. */
   readonly iptables: boolean;
 }
 

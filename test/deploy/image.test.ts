@@ -206,6 +206,29 @@ describe.skipIf(reason !== undefined)("the image", () => {
     expect(await save()).not.toContain("KUBE-SERVICES");
   });
 
+  test.each(
+    ["iptables", "ip6tables"].flatMap((family) => [
+      [`${family}-legacy`],
+      [`${family}-nft`],
+      [family],
+    ]),
+  )("restores and saves by %s, with what the rules of mode iptables are made of", async (name) => {
+    const own = `SLUICE-${name.toUpperCase()}`;
+    const rules = [
+      "-p tcp -m comment --comment one -m statistic --mode random --probability 0.50000000000",
+      "-p tcp -m recent --rcheck --seconds 10 --reap --name ONE --rsource",
+      "-m mark ! --mark 0x4000/0x4000 -m conntrack --ctstate DNAT",
+      "-m addrtype --src-type LOCAL",
+    ].map((match) => `-A ${own} ${match} -j RETURN\n`);
+    const text = `*nat\n:${own} - [0:0]\n${rules.join("")}COMMIT\n`;
+    writeFileSync(join(container, "config/rules"), text);
+    await inNode(
+      ...contained(`/usr/sbin/${name}-restore`, "-w", "5", "--noflush", "/config/rules"),
+    );
+    const saved = await inNode(...contained(`/usr/sbin/${name}-save`, "-t", "nat"));
+    expect(saved.split("\n").filter((line) => line.startsWith(`-A ${own} `))).toHaveLength(4);
+  });
+
   test("without iptables holds the program, its libraries and nothing else", async () => {
     const { archive } = await makeImage({ ...small, iptables: false, created: 0 });
     const path = join(folder, "small.tar");

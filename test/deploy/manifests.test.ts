@@ -87,6 +87,23 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       expect(writable?.map(({ mountPath }) => mountPath)).toEqual(["/run/xtables.lock"]);
     });
 
+    test("whoever runs iptables has the node's lock", async () => {
+      const text = await plane.kubectl(
+        ...["create", "--dry-run=client", "-o", "json", "-k", folder("cleanup")],
+      );
+      const cleanup = JSON.parse(text) as V1DaemonSet;
+      for (const daemon of [await daemonSet("sluice"), cleanup]) {
+        const { initContainers = [], containers = [], volumes } = daemon.spec?.template.spec ?? {};
+        expect(volumes?.flatMap(({ hostPath }) => hostPath ?? [])).toEqual([
+          { path: "/run/xtables.lock", type: "FileOrCreate" },
+        ]);
+        const runs = [...initContainers, ...containers].filter(({ name }) => name !== "done");
+        expect(runs.map(({ name, volumeMounts = [] }) => [name, volumeMounts.at(-1)])).toEqual(
+          runs.map(({ name }) => [name, { name: "xtables-lock", mountPath: "/run/xtables.lock" }]),
+        );
+      }
+    });
+
     test("goes with one command", async () => {
       await plane.kubectl("delete", "--wait=false", "-k", folder("base"));
       const left = await plane.kubectl("-n", "kube-system", "get", "daemonsets", "-o", "name");
