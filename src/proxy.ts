@@ -2,8 +2,9 @@
  * The running proxy: every part made once and connected, in the order in which a change passes them. It
  * decides nothing itself.
  */
-import type { Adoption, Backend } from "./apply/backend.ts";
+import type { Adoption, Backend, ForeignChange } from "./apply/backend.ts";
 import { Flows } from "./apply/conntrack/flows.ts";
+import type { WaitForRival } from "./apply/kube-proxy/rival.ts";
 import { type AddressWatch, watchAddresses } from "./apply/netlink/addresses.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
@@ -65,6 +66,8 @@ export class RunningProxy {
   readonly backend: Backend;
   /** Resolves after the first sync. */
   readonly firstSync: Promise<void>;
+  /** Called back for what others change of our rules. */
+  onForeignChange: (change: ForeignChange) => void = () => {};
 
   readonly #options: ProxyOptions;
   readonly #log: Logger;
@@ -75,6 +78,8 @@ export class RunningProxy {
   #config: Config;
   #addresses: AddressWatch | undefined;
   #syncing: { readonly loop: SyncLoop; readonly pacer: Pacer } | undefined;
+  /** A kube-proxy that writes the same chains is waited for, and nothing is written before its end. */
+  #rival: WaitForRival | undefined;
   #adopted = false;
   /** Of the Node when it last had some. */
   #podCidrs: readonly Cidr[] = [];
@@ -118,8 +123,9 @@ export class RunningProxy {
       this.inputs.setInterfaceAddresses(list);
       this.#request();
     });
+    const alone = await this.#lookForRival();
     // The detector of NodeCIDR mode needs the Node; all others adopt while the API server is read.
-    if (this.#config.detectLocal.mode !== "NodeCIDR") await this.#adopt();
+    if (alone && this.#config.detectLocal.mode !== "NodeCIDR") await this.#adopt();
     this.source.start();
     this.#log.info("Watching", { source: this.source.status().name, node: nodeName });
   }
@@ -138,6 +144,7 @@ export class RunningProxy {
   /** Stops watching and syncing. The rules stay. */
   stop(): void {
     this.source.stop();
+    this.#rival?.stop();
     this.#repairs.stop();
     this.#flows.close();
     this.#syncing?.pacer.stop();
@@ -149,6 +156,16 @@ export class RunningProxy {
   #reconfigureBackend(): void {
     this.backend.reconfigure(skeletonOptions(this.#config, this.#podCidrs));
     this.#syncing?.loop.verify();
+  }
+
+  /** True if there is none to wait for. */
+  async #lookForRival(): Promise<boolean> {
+    const { clock, log } = this.#options;
+    const { own } = this.backend;
+    if (own.kind === "nftables") return true;
+    const { waitForRival } = await import("./apply/kube-proxy/rival.ts");
+    this.#rival = waitForRival({ clock, log, own });
+    return await this.#rival.none;
   }
 
   async #adopt(): Promise<void> {
@@ -209,6 +226,7 @@ export class RunningProxy {
   /** Everything a first sync waits for is here. */
   async #beginSyncing(): Promise<void> {
     const { core } = this;
+    await this.#rival?.gone;
     await this.#adopt();
     const loop = this.#createLoop();
     this.#syncing = { loop, pacer: this.#createPacer(loop) };
@@ -267,10 +285,17 @@ export class RunningProxy {
 
   #synced(report: SyncReport): void {
     if (!this.observers.synced(report)) return;
-    if (!this.#watching) this.backend.watch((change) => this.#repairs.changed(change));
+    if (!this.#watching) this.#watch();
     this.#watching = true;
     this.#resolveFirstSync();
     this.#options.onSynced(report.operations);
+  }
+
+  #watch(): void {
+    this.backend.watch((change) => {
+      this.#repairs.changed(change);
+      this.onForeignChange(change);
+    });
   }
 }
 

@@ -116,6 +116,7 @@ export class Surroundings {
       serves: (family) => mayServe(proxy.inputs.node, family),
     });
     this.#others = others;
+    proxy.onForeignChange = (change) => others.changed(change);
     // In this order, so that what is removed was said before.
     void Promise.all([others.look(), proxy.firstSync]).then(() => others.afterFirstSync());
   }

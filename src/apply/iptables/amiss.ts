@@ -1,5 +1,6 @@
 /** What a comparison came to, in words and numbers for whoever reads logs and metrics. Pure. */
 import type { Drift, DriftObject, ForeignChange } from "../backend.ts";
+import { KUBE_PROXY } from "../kube-proxy/kinds.ts";
 import { CANARY } from "./our-chains.ts";
 import type { Step } from "./restore-text.ts";
 import { RULE_TABLES, type RuleTable } from "./types.ts";
@@ -17,6 +18,8 @@ export interface Differences {
   readonly gone: readonly RuleTable[];
   /** The canary in the mangle table is gone. */
   readonly mangle: boolean;
+  /** Our chains were written by a kube-proxy. */
+  readonly kubeProxys: boolean;
 }
 
 /** How many objects differ; of a table without our chains the table alone counts. */
@@ -43,7 +46,8 @@ export function describeChange(found: readonly Differences[]): ForeignChange | u
   if (names.length === 0) return undefined;
   const named = names.slice(0, NAMED_MAX);
   const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : "";
-  return { what: `${named.join(", ")}${more}`, by: "somebody", objects: named };
+  const by = found.some(({ kubeProxys }) => kubeProxys) ? KUBE_PROXY : "somebody";
+  return { what: `${named.join(", ")}${more}`, by, objects: named };
 }
 
 /** Each chain once: `nat KUBE-SERVICES`; a built-in one for a jump. */

@@ -63,6 +63,14 @@ export async function makerOf(has: (chain: string) => boolean | Promise<boolean>
 }
 
 /**
+ * Did a kube-proxy write chains that were ours? `nat` has its chains' rules. It takes KUBE-SEP-HAIRPIN away in the restore
+ * that fills KUBE-POSTROUTING; whoever flushes or deletes leaves that one empty.
+ */
+export function isOverwritten(nat: ReadonlyMap<string, string | undefined>): boolean {
+  return !nat.has("KUBE-SEP-HAIRPIN") && (nat.get("KUBE-POSTROUTING") ?? "") !== "";
+}
+
+/**
  * In the filter table: keeps packets from elsewhere away from loopback addresses, where node ports may answer on them.
  * The kubelet makes the very same, so upstream never deletes it.
  */

@@ -1,4 +1,28 @@
-/** Whose rules of Services can be in the kernel, and in which way; and which of them are left over beside ours. Pure. */
+/**
+ * Whose rules of Services can be in the kernel, and in which way; and which of them are left over beside ours. Pure.
+ *
+ * While two are there, as when a mode is switched or a kube-proxy taken over, each hook works as with one:
+ *
+ * - nat PREROUTING and OUTPUT: the kernel asks one set of rules after the other, the youngest first, until one has said
+ *   how a connection is translated (nf_nat_inet_fn in net/netfilter/nf_nat_core.c); the others never see it. Both
+ *   choose among the same endpoints. One that knows no such frontend says nothing, but for refusals of
+ *   nftables mode, which are made here: a Service that came after its last sync is refused until its table is gone,
+ *   which is moments after the first sync of its successor.
+ * - The mark for masquerading: both set the same bit (iptables.masqueradeBit and nftables.masqueradeBit have one
+ *   default), either before it has translated the packet, or it takes the mark back (KUBE-SVC-OUTSIDE). What nobody
+ *   translates keeps none.
+ * - nat POSTROUTING: again the first one that decides. Each masquerades what bears the mark, whoever set it, and what an
+ *   endpoint sends to itself, by the packet's addresses; then the other is not asked. Only the one that does it clears the
+ *   mark. So it does not matter if the rules that marked a packet are gone when it leaves.
+ * - nat INPUT: nftables mode learns there and in POSTROUTING which endpoint a client with affinity has, from the connection
+ *   itself, whoever translated it; iptables mode remembers where it translates. Neither knows what the other remembers: a
+ *   client may come to another endpoint once.
+ * - filter: rules of the iptables mode meet packets after they were translated, by whomever. What they refuse is a
+ *   frontend that nobody translated, and they accept by the mark and by the connection's state. A packet must pass both
+ *   variants of iptables, which refuse the same.
+ * - Connections that are open are in none of these but filter, where their state accepts them: they stay translated as
+ *   they were.
+ */
 import type { OwnRules } from "../backend.ts";
 
 /** Ways in which rules can be in the kernel; "iptables" is iptables-nft. */
@@ -16,6 +40,9 @@ export const ALL_KINDS: readonly RulesKind[] = [
 export const SLUICES: readonly RulesKind[] = ALL_KINDS.filter(isSluices);
 
 export type Maker = "kube-proxy" | "Sluice";
+
+/** ForeignChange.by, of a change of our own chains that nobody else makes. */
+export const KUBE_PROXY: Maker = "kube-proxy";
 
 export function kindOf(maker: Maker, way: Way): RulesKind {
   return maker === "Sluice" ? `sluice-${way}` : way;

@@ -1,6 +1,6 @@
 /**
  * Rules of kube-proxy, and of another mode of our own, beside ours, while the program runs. Both translate in the same
- * hooks, and whichever comes first wins (beside.ts tells why that harms nobody); so what was left is removed, but only when
+ * hooks, and whichever comes first wins (kinds.ts tells why that harms nobody); so what was left is removed, but only when
  * our own rules are in the kernel: until then it serves. Those of a kube-proxy that is seen to run stay until it has
  * ended. It is not seen from a container with processes of its own: there, rules that come after ours have one behind
  * them, and are never fought. In iptables mode it writes into our own chains, which is told: see rival.ts.
@@ -15,11 +15,11 @@ import type { Logger } from "../../log.ts";
 import type { Family } from "../../plan/tables.ts";
 import { Reports } from "../../reports.ts";
 import type { Problem, TellProblems } from "../../types.ts";
-import type { OwnRules } from "../backend.ts";
+import type { ForeignChange, OwnRules } from "../backend.ts";
 import { FATES, type Fate, problemOf } from "./fates.ts";
 import { type Finding, findOtherProxies } from "./find.ts";
 import { textOfDropping } from "./firewall.ts";
-import { ALL_KINDS, isSluices, type RulesKind } from "./kinds.ts";
+import { ALL_KINDS, isSluices, KUBE_PROXY, type RulesKind } from "./kinds.ts";
 import { findLiving, type Living, nameOf } from "./processes.ts";
 import type { Removal } from "./removal.ts";
 import { removeKubeProxyRules } from "./remove.ts";
@@ -106,12 +106,13 @@ export class OtherProxies {
   }
 
   /**
-   * kube-proxy's text was found in chains of our own. Where it is not seen to run, that is the only sign of it. Resolves as
-   * `look`.
+   * Somebody changed our rules. That kube-proxy's are in chains of ours is the only sign of one that is not seen to
+   * run.
    */
-  overwritten(): Promise<void> {
+  changed({ by }: Pick<ForeignChange, "by">): void {
+    if (by !== KUBE_PROXY) return;
     this.#overwrittenAt = this.#options.clock.monotonic();
-    return this.look();
+    void this.look();
   }
 
   /** Our rules are in the kernel: nobody needs kube-proxy's any more. Resolves as `look`. */
@@ -162,7 +163,9 @@ export class OtherProxies {
     const { pids } = this.#living;
     if (pids.length > 0) return [{ kind: "process", what: nameOf(pids), parts: pids.map(String) }];
     const since = this.#options.clock.monotonic() - this.#overwrittenAt;
-    if (own.kind !== "iptables" || since > OTHER_PROXY_CALM_MS) return [];
+    // One that was seen just before has ended.
+    const unseen = this.#overwrittenAt - this.#seenAt > OTHER_PROXY_LOOK_MS;
+    if (own.kind !== "iptables" || !unseen || since > OTHER_PROXY_CALM_MS) return [];
     this.#rival = true;
     return [{ kind: "process", what: "a kube-proxy that is not seen from here", parts: ["?"] }];
   }

@@ -34,39 +34,51 @@ export interface RivalOptions {
 }
 
 export interface WaitForRival {
-  /** Resolves when no kube-proxy is seen that writes our chains; never if it was stopped before. */
+  /** Is there none at the first look? Rejects as `gone`. */
+  readonly none: Promise<boolean>;
+  /**
+   * Resolves when no kube-proxy is seen that writes our chains; never if it was stopped before. Rejects with
+   * NETLINK_SOCKET or PERMISSION_DENIED if that cannot be told.
+   */
   readonly gone: Promise<void>;
   stop(): void;
 }
 
-/** Looks at once, and then again and again until it may begin. */
+/** Looks at once, and then again and again until there is none. */
 export function waitForRival(options: RivalOptions): WaitForRival {
   const { clock, own } = options;
   const log = options.log.from("rival.ts");
   const { findLiving: look = () => findLiving(), usesNftables = () => hasTables(clock) } = options;
   let open = true;
   let cancel = () => {};
+  /** Process ids of those that there are. */
+  const rivals = async (): Promise<readonly number[]> => {
+    const { pids } = own.kind === "iptables" ? await look() : { pids: [] };
+    if (pids.length === 0 || !writesOurs(own, { nftables: await usesNftables() })) return [];
+    const text = `Cannot begin: ${nameOf(pids)} runs here and writes the same chains; stop it. Its rules serve until then`;
+    if (log.once(text)) log.warn(text);
+    return pids;
+  };
   const rest = () =>
     new Promise<void>((resolve) => {
       cancel = clock.after(RIVAL_LOOK_MS, resolve);
     });
+  const first = rivals();
   const wait = async () => {
-    let waited = false;
-    for (;;) {
-      const { pids } = own.kind === "iptables" ? await look() : { pids: [] };
-      const rival = pids.length > 0 && writesOurs(own, { nftables: await usesNftables() });
-      if (!open) return new Promise<void>(() => {});
-      if (!rival) break;
-      waited = true;
-      const text = `Cannot begin: ${nameOf(pids)} runs here and writes the same chains; stop it. Its rules serve until then`;
-      if (log.once(text)) log.warn(text);
+    if ((await first).length === 0) return;
+    do {
       await rest();
-    }
-    if (waited) log.info("kube-proxy has ended: its chains are taken over");
-    return undefined;
+      if (!open) return new Promise<void>(() => {});
+    } while ((await rivals()).length > 0);
+    log.info("kube-proxy has ended; its chains are taken over");
+    return;
   };
+  const gone = wait();
+  // Whoever asks for the first look is told.
+  gone.catch(() => {});
   return {
-    gone: wait(),
+    none: first.then(({ length }) => length === 0),
+    gone,
     stop: () => {
       open = false;
       cancel();
