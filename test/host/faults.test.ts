@@ -51,7 +51,7 @@ describe.each<[string, readonly string[], readonly RegExp[], number?]>([
 ])("with %s", (_name, wrapper, said, score = OWN_SCORE) => {
   test("Services work and follow changes, and it is said once what could not be set", async () => {
     world = await World.build();
-    const program = new Program(world, wrapper);
+    const program = new Program(world, { wrapper });
     const ask = { from: "a3", to: "clusterIP", number: 1, family: 4 } as const;
     program.put([service({ name: "s1", number: 1 }), ...slices("s1", ["a1"])]);
     await program.start([...DEFAULT_FLAGS, "--oom-score-adj", `${score}`]);

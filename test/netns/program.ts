@@ -11,7 +11,9 @@ import {
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { CLUSTER_CIDR, clusterIp, FAMILIES } from "./addresses.ts";
+import { type Backend, flagsOf, variantOf } from "./backends.ts";
 import { type Manifest, service, slices, surroundings } from "./objects.ts";
+import { Toolbox, type ToolboxOptions } from "./toolbox.ts";
 import type { World } from "./world.ts";
 
 /** The compiled program, built by `bun build.ts`. */
@@ -28,9 +30,21 @@ const BARRIER_FIRST = 50_000;
 const BARRIER_PATIENCE_MS = 15;
 const GIVE_UP_MS = 20_000;
 
+export interface ProgramOptions {
+  /** Words of a command line that runs another one, and that the program is to be run by. */
+  readonly wrapper?: readonly string[];
+  /** What it is told to serve with, by default nothing. */
+  readonly backend?: Backend;
+  /** The tools of iptables that it finds; by default those of the backend alone. */
+  readonly tools?: ToolboxOptions;
+}
+
 export class Program {
   readonly manifests: string;
   readonly logFile: string;
+  readonly backend: Backend;
+  /** There unless it is to find the tools of the system. */
+  readonly toolbox: Toolbox | undefined;
   private readonly world: World;
   private readonly wrapper: readonly string[];
   private readonly objects = new Map<string, Manifest>();
@@ -38,10 +52,14 @@ export class Program {
   private generation = 0;
   private flags: readonly string[] = DEFAULT_FLAGS;
 
-  /** `wrapper`: words of a command line that runs another one, and that the program is to be run by. */
-  constructor(world: World, wrapper: readonly string[] = []) {
+  constructor(world: World, options: ProgramOptions = {}) {
+    const { wrapper = [], backend = "nftables" } = options;
+    const variant = variantOf(backend);
+    const tools = options.tools ?? (variant && { variants: [variant] });
     this.world = world;
-    this.wrapper = wrapper;
+    this.backend = backend;
+    this.toolbox = tools && new Toolbox(world, tools);
+    this.wrapper = [...(this.toolbox?.wrapper ?? []), ...wrapper];
     this.manifests = join(world.directory, "manifests");
     this.logFile = join(world.directory, "log");
     mkdirSync(this.manifests);
@@ -76,7 +94,12 @@ export class Program {
   /** The command line that runs it on node1. */
   command(flags: readonly string[] = this.flags): string[] {
     const own = ["--manifests", this.manifests, "--hostname-override", "node1"];
-    return this.world.inside("node1", [...this.wrapper, BINARY, ...own, ...flags]);
+    return this.inPlace([BINARY, ...own, ...flagsOf(this.backend), ...flags]);
+  }
+
+  /** A command line that runs on node1 with what the program is run by. */
+  inPlace(command: readonly string[]): string[] {
+    return this.world.inside("node1", [...this.wrapper, ...command]);
   }
 
   /** Writes the objects, and waits until they are in force. */

@@ -1,17 +1,10 @@
 /** Session affinity by client address. */
 import { describe, expect, test } from "bun:test";
-import {
-  addressOf,
-  FAMILIES,
-  type Family,
-  OUTSIDE_SECOND,
-  type Place,
-  type Pod,
-} from "../netns/addresses.ts";
-import { ruleset } from "../netns/program.ts";
+import { FAMILIES, type Family, OUTSIDE_SECOND, type Place, type Pod } from "../netns/addresses.ts";
 import type { ConnectOptions } from "../netns/world.ts";
-import { Fixture, type Own } from "./fixture.ts";
-import { type Frontend, frontend } from "./scenario.ts";
+import { describeBackends, Fixture, type Own } from "./fixture.ts";
+import { remembered } from "./memory.ts";
+import type { Frontend } from "./scenario.ts";
 import { answers, connect, eventually, nameOf, type Target } from "./steps.ts";
 
 const HOURS = 10_800;
@@ -19,176 +12,153 @@ const HOURS = 10_800;
 const STICKS = 25;
 const ALL: readonly Pod[] = ["a1", "a2", "b1"];
 
-const fixture = new Fixture();
+describeBackends((backend) => {
+  const fixture = new Fixture({ backend });
 
-/** A Service of its own for a test, with affinity and endpoints on both nodes. */
-async function given(own: Own = {}) {
-  const made = await fixture.given({ affinitySeconds: HOURS, ...own }, ALL);
-  const at = (family: Family, from: Place = "a3", to: Frontend = "clusterIP"): Target =>
-    made.reach(family, to, from);
-  return { ...made, at };
-}
+  /** A Service of its own for a test, with affinity and endpoints on both nodes. */
+  async function given(own: Own = {}) {
+    const made = await fixture.given({ affinitySeconds: HOURS, ...own }, ALL);
+    const at = (family: Family, from: Place = "a3", to: Frontend = "clusterIP"): Target =>
+      made.reach(family, to, from);
+    return { ...made, at };
+  }
 
-/** Waits until a client is not led to an endpoint any more: its memory goes right after the endpoint. */
-async function leaves(target: Target, gone: string): Promise<void> {
-  const name = async () => nameOf(await connect(fixture.world, target));
-  expect(await eventually(name, (each) => each !== gone)).not.toBe(gone);
-}
+  /** Waits until a client is not led to an endpoint any more: its memory goes right after the endpoint. */
+  async function leaves(target: Target, gone: string): Promise<void> {
+    const name = async () => nameOf(await connect(fixture.world, target));
+    expect(await eventually(name, (each) => each !== gone)).not.toBe(gone);
+  }
 
-/** The one endpoint that a client meets however often it asks. */
-async function theOne(target: Target, options: ConnectOptions = {}): Promise<string> {
-  // One after the other: the first one decides, and those that come before it is done may differ.
-  const names = [nameOf(await connect(fixture.world, target, options))];
-  names.push(...(await answers(fixture.world, target, { ...options, times: STICKS })));
-  const [first = "", ...others] = [...new Set(names)];
-  expect(others).toEqual([]);
-  return first;
-}
+  /** The one endpoint that a client meets however often it asks. */
+  async function theOne(target: Target, options: ConnectOptions = {}): Promise<string> {
+    // One after the other: the first one decides, and those that come before it is done may differ.
+    const names = [nameOf(await connect(fixture.world, target, options))];
+    names.push(...(await answers(fixture.world, target, { ...options, times: STICKS })));
+    const [first = "", ...others] = [...new Set(names)];
+    expect(others).toEqual([]);
+    return first;
+  }
 
-describe.each([...FAMILIES])("IPv%i", (family) => {
-  test("a client meets the same endpoint, by a clusterIP, a node port and every external address", async () => {
-    const { at } = await given({
-      type: "LoadBalancer",
-      externalIPs: [family === 4 ? "203.0.113.9" : "2001:db8:9::9"],
+  describe.each([...FAMILIES])("IPv%i", (family) => {
+    test("a client meets the same endpoint, by a clusterIP, a node port and every external address", async () => {
+      const { at } = await given({
+        type: "LoadBalancer",
+        externalIPs: [family === 4 ? "203.0.113.9" : "2001:db8:9::9"],
+      });
+      expect<string[]>([...ALL]).toContain(await theOne(at(family)));
+      for (const to of ["clusterIP", "vip", "node port"] as const) {
+        expect<string[]>([...ALL]).toContain(await theOne(at(family, "outside", to)));
+        expect<string[]>([...ALL]).toContain(await theOne(at(family, "node1", to)));
+      }
     });
-    expect<string[]>([...ALL]).toContain(await theOne(at(family)));
-    for (const to of ["clusterIP", "vip", "node port"] as const) {
-      expect<string[]>([...ALL]).toContain(await theOne(at(family, "outside", to)));
-      expect<string[]>([...ALL]).toContain(await theOne(at(family, "node1", to)));
-    }
-  });
 
-  test("clients are told apart by their own address, also where they are masqueraded", async () => {
-    const found = new Set<string>();
-    // Two clients meet different endpoints two times out of three; twenty Services without: 3^-20.
-    for (let each = 0; each < 20 && found.size < 2; each += 1) {
-      found.clear();
-      const { at } = await given({ type: "LoadBalancer" });
-      const target = at(family, "outside", "vip");
-      found.add(await theOne(target));
-      found.add(await theOne(target, { source: OUTSIDE_SECOND[family] }));
-    }
-    expect(found.size).toBe(2);
-  });
+    test("clients are told apart by their own address, also where they are masqueraded", async () => {
+      const found = new Set<string>();
+      // Two clients meet different endpoints two times out of three; twenty Services without: 3^-20.
+      for (let each = 0; each < 20 && found.size < 2; each += 1) {
+        found.clear();
+        const { at } = await given({ type: "LoadBalancer" });
+        const target = at(family, "outside", "vip");
+        found.add(await theOne(target));
+        found.add(await theOne(target, { source: OUTSIDE_SECOND[family] }));
+      }
+      expect(found.size).toBe(2);
+    });
 
-  test("externalTrafficPolicy Local keeps a client at a local endpoint", async () => {
-    const { at } = await given({ type: "LoadBalancer", externalPolicy: "Local" });
-    for (const to of ["vip", "node port"] as const) {
-      expect(["a1", "a2"]).toContain(await theOne(at(family, "outside", to)));
-    }
-  });
+    test("externalTrafficPolicy Local keeps a client at a local endpoint", async () => {
+      const { at } = await given({ type: "LoadBalancer", externalPolicy: "Local" });
+      for (const to of ["vip", "node port"] as const) {
+        expect(["a1", "a2"]).toContain(await theOne(at(family, "outside", to)));
+      }
+    });
 
-  test("internalTrafficPolicy Local keeps a client at a local endpoint", async () => {
-    const { at } = await given({ internalPolicy: "Local" });
-    expect(["a1", "a2"]).toContain(await theOne(at(family)));
-  });
+    test("internalTrafficPolicy Local keeps a client at a local endpoint", async () => {
+      const { at } = await given({ internalPolicy: "Local" });
+      expect(["a1", "a2"]).toContain(await theOne(at(family)));
+    });
 
-  test("datagrams stay with one endpoint, from whatever port", async () => {
-    const { at } = await given({ ports: [{ protocol: "UDP" }] });
-    expect<string[]>([...ALL]).toContain(await theOne(at(family), { transport: "udp" }));
-  });
+    test("datagrams stay with one endpoint, from whatever port", async () => {
+      const { at } = await given({ ports: [{ protocol: "UDP" }] });
+      expect<string[]>([...ALL]).toContain(await theOne(at(family), { transport: "udp" }));
+    });
 
-  test("a client moves when its endpoint goes, and no other client does", async () => {
-    const { at, endpointsBecome } = await given();
-    const clients = ["a3", "node1", "outside", "node2"] as const;
-    const before = await Promise.all(clients.map((from) => theOne(at(family, from))));
-    const [gone = ""] = before;
-    const left = ALL.filter((each) => each !== gone);
-    await endpointsBecome(left);
-    for (const [index, from] of clients.entries()) {
-      if (before[index] === gone) await leaves(at(family, from), gone);
-      const now = await theOne(at(family, from));
-      if (before[index] === gone) expect<string[]>(left).toContain(now);
-      else expect(now).toBe(before[index] as string);
-    }
-  });
+    test("a client moves when its endpoint goes, and no other client does", async () => {
+      const { at, endpointsBecome } = await given();
+      const clients = ["a3", "node1", "outside", "node2"] as const;
+      const before = await Promise.all(clients.map((from) => theOne(at(family, from))));
+      const [gone = ""] = before;
+      const left = ALL.filter((each) => each !== gone);
+      await endpointsBecome(left);
+      for (const [index, from] of clients.entries()) {
+        if (before[index] === gone) await leaves(at(family, from), gone);
+        const now = await theOne(at(family, from));
+        if (before[index] === gone) expect<string[]>(left).toContain(now);
+        else expect(now).toBe(before[index] as string);
+      }
+    });
 
-  test("a client whose endpoint went is not drawn back when it comes again", async () => {
-    const { at, endpointsBecome } = await given();
-    const first = await theOne(at(family));
-    await endpointsBecome(ALL.filter((each) => each !== first));
-    await leaves(at(family), first);
-    const second = await theOne(at(family));
-    await endpointsBecome(ALL);
-    expect(await theOne(at(family))).toBe(second);
-  });
+    test("a client whose endpoint went is not drawn back when it comes again", async () => {
+      const { at, endpointsBecome } = await given();
+      const first = await theOne(at(family));
+      await endpointsBecome(ALL.filter((each) => each !== first));
+      await leaves(at(family), first);
+      const second = await theOne(at(family));
+      await endpointsBecome(ALL);
+      expect(await theOne(at(family))).toBe(second);
+    });
 
-  test("endpoints that are added draw no client away", async () => {
-    const { at, endpointsBecome } = await given();
-    await endpointsBecome(["b1"]);
-    await eventually(
-      () => theOne(at(family)),
-      (name) => name === "b1",
-    );
-    await endpointsBecome(ALL);
-    expect(await theOne(at(family))).toBe("b1");
-  });
+    test("endpoints that are added draw no client away", async () => {
+      const { at, endpointsBecome } = await given();
+      await endpointsBecome(["b1"]);
+      await eventually(
+        () => theOne(at(family)),
+        (name) => name === "b1",
+      );
+      await endpointsBecome(ALL);
+      expect(await theOne(at(family))).toBe("b1");
+    });
 
-  test("affinity that is switched off lets a client meet all, and switched on keeps it again", async () => {
-    const { at, become } = await given();
-    await theOne(at(family));
-    await become({});
-    expect(await answers(fixture.world, at(family))).toEqual([...ALL]);
-    await become({ affinitySeconds: HOURS });
-    expect<string[]>([...ALL]).toContain(await theOne(at(family)));
-  });
+    test("affinity that is switched off lets a client meet all, and switched on keeps it again", async () => {
+      const { at, become } = await given();
+      await theOne(at(family));
+      await become({});
+      expect(await answers(fixture.world, at(family))).toEqual([...ALL]);
+      await become({ affinitySeconds: HOURS });
+      expect<string[]>([...ALL]).toContain(await theOne(at(family)));
+    });
 
-  test("each Service forgets after its own time", async () => {
-    const short = await given({ affinitySeconds: 1 });
-    const long = await given();
-    const kept = await theOne(long.at(family));
-    const seen = new Set<string>();
-    // A forgotten client meets another endpoint two times out of three; never in twenty: 3^-20.
-    for (let each = 0; each < 20 && seen.size < 2; each += 1) {
-      seen.add(nameOf(await connect(fixture.world, short.at(family))));
-      const known = () => remembered(short.at(family));
-      expect(await eventually(known, (left) => left === undefined)).toBeUndefined();
-    }
-    expect(seen.size).toBe(2);
-    expect(await theOne(long.at(family))).toBe(kept);
-  });
+    test("each Service forgets after its own time", async () => {
+      const short = await given({ affinitySeconds: 1 });
+      const long = await given();
+      const kept = await theOne(long.at(family));
+      const seen = new Set<string>();
+      // A forgotten client meets another endpoint two times out of three; never in twenty: 3^-20.
+      for (let each = 0; each < 20 && seen.size < 2; each += 1) {
+        seen.add(nameOf(await connect(fixture.world, short.at(family))));
+        const known = () => remembered(fixture.world, backend, short.at(family));
+        expect(await eventually(known, (left) => left === undefined)).toBeUndefined();
+      }
+      expect(seen.size).toBe(2);
+      expect(await theOne(long.at(family))).toBe(kept);
+    });
 
-  test("a new connection starts the time again", async () => {
-    const { at } = await given({ affinitySeconds: 1000 });
-    await connect(fixture.world, at(family));
-    const left = () => remembered(at(family));
-    const before = await eventually(left, (seconds) => seconds !== undefined && seconds < 999.8);
-    expect(before).toBeLessThan(999.8);
-    await connect(fixture.world, at(family));
-    expect(await left()).toBeGreaterThan(before ?? 1000);
-  });
+    test("a new connection starts the time again", async () => {
+      const { at } = await given({ affinitySeconds: 1000 });
+      await connect(fixture.world, at(family));
+      const left = () => remembered(fixture.world, backend, at(family));
+      const before = await eventually(left, (seconds) => seconds !== undefined && seconds < 999.8);
+      expect(before).toBeLessThan(999.8);
+      await connect(fixture.world, at(family));
+      expect(await left()).toBeGreaterThan(before ?? 1000);
+    });
 
-  test("clients meet the same endpoint after the program was started again", async () => {
-    const { at } = await given();
-    const clients = ["a3", "node1", "outside", "node2"] as const;
-    const before = await Promise.all(clients.map((from) => theOne(at(family, from))));
-    await fixture.program.stop();
-    await fixture.program.start();
-    expect(await Promise.all(clients.map((from) => theOne(at(family, from))))).toEqual(before);
+    test("clients meet the same endpoint after the program was started again", async () => {
+      const { at } = await given();
+      const clients = ["a3", "node1", "outside", "node2"] as const;
+      const before = await Promise.all(clients.map((from) => theOne(at(family, from))));
+      await fixture.program.stop();
+      await fixture.program.start();
+      expect(await Promise.all(clients.map((from) => theOne(at(family, from))))).toEqual(before);
+    });
   });
 });
-
-/** Seconds that a client of a clusterIP is remembered yet; undefined when it is not. */
-async function remembered(target: Target): Promise<number | undefined> {
-  const { address } = frontend(target.to, target.number, target.family);
-  const source = addressOf(target.from, target.family);
-  const text = await ruleset(fixture.world);
-  const found = new RegExp(
-    `${literal(source)} \\. ${literal(address)} \\. tcp \\. (?:80|http) [^,]*?expires ((?:\\d+[dhms]+)+)`,
-  ).exec(text);
-  return found?.[1] === undefined ? undefined : seconds(found[1]);
-}
-
-function literal(address: string): string {
-  return address.replaceAll(".", "\\.");
-}
-
-/** `2h59m59s500ms` in seconds. */
-function seconds(text: string): number {
-  const units: Record<string, number> = { d: 86_400, h: 3600, m: 60, s: 1, ms: 0.001 };
-  let sum = 0;
-  for (const [, value, unit = ""] of text.matchAll(/(\d+)(ms|[dhms])/g)) {
-    sum += Number(value) * (units[unit] ?? 0);
-  }
-  return sum;
-}

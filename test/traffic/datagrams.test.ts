@@ -1,144 +1,147 @@
 /** Datagrams of one source port are one flow to the kernel, and follow like connections do. */
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../netns/addresses.ts";
-import { Fixture } from "./fixture.ts";
+import { describeBackends, Fixture } from "./fixture.ts";
 import { frontend } from "./scenario.ts";
 import { connect, eventually, nameOf, type Target } from "./steps.ts";
 
-const fixture = new Fixture();
 /** A held socket does not outlive a silence, so this is long; it is never waited for where things work. */
 const PATIENCE_MS = 2000;
 /** A SYN is sent again after 1, 3, 7 s; the entry of one that nobody answers stays for 120 s. */
 const SYN_PATIENCE_MS = 20_000;
 const UDP = { ports: [{ protocol: "UDP" }] } as const;
 
-/** A Service of UDP with one endpoint, which pod a3 asks by its clusterIP. */
-async function given() {
-  const made = await fixture.given(UDP, ["a1"]);
-  return { ...made, at: (family: Family): Target => made.reach(family, "clusterIP", "a3") };
-}
+describeBackends((backend) => {
+  const fixture = new Fixture({ backend });
 
-describe.each([...FAMILIES])("IPv%i", (family) => {
-  test("datagrams of one socket follow when their endpoint goes", async () => {
-    const { at, endpointsBecome } = await given();
-    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
-    expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
-    await endpointsBecome(["b1"]);
-    expect(
-      await eventually(
-        () => askAgain(handle),
-        (name) => name === "b1",
-      ),
-    ).toBe("b1");
-    await endpointsBecome(["b1", "a2"]);
-    expect(nameOf(await fixture.world.board.ask(handle))).toBe("b1");
-    await fixture.world.board.hangup(handle);
-  });
+  /** A Service of UDP with one endpoint, which pod a3 asks by its clusterIP. */
+  async function given() {
+    const made = await fixture.given(UDP, ["a1"]);
+    return { ...made, at: (family: Family): Target => made.reach(family, "clusterIP", "a3") };
+  }
 
-  test("datagrams of one socket follow when the endpoint's port changes", async () => {
-    const { at, endpointsBecome } = await given();
-    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
-    await endpointsBecome(["a1"], [{ protocol: "UDP", target: 8081 }]);
-    const port = async () => (await fixture.world.board.ask(handle, PATIENCE_MS)).port;
-    expect(await eventually(port, (each) => each === 8081)).toBe(8081);
-    await fixture.world.board.hangup(handle);
-  });
-
-  test("datagrams stay with an endpoint that terminates for as long as it serves", async () => {
-    const { at, endpointsBecome } = await given();
-    const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
-    const leaving = { at: "a1", ready: false, terminating: true } as const;
-    await endpointsBecome([{ ...leaving, serving: true }, "b1"]);
-    // A look at the connections that would cut it is over when those of another Service have followed.
-    const other = await given();
-    const its = await connect(fixture.world, other.at(family), { transport: "udp", hold: true });
-    await other.endpointsBecome(["b1"]);
-    const followed = () => askAgain(its.handle);
-    expect(await eventually(followed, (name) => name === "b1")).toBe("b1");
-    expect(await askAgain(handle)).toBe("a1");
-    await endpointsBecome([{ ...leaving, serving: false }, "b1"]);
-    const moved = () => askAgain(handle);
-    expect(await eventually(moved, (name) => name === "b1")).toBe("b1");
-    await fixture.world.board.hangup(handle);
-    await fixture.world.board.hangup(its.handle);
-  });
-
-  test("datagrams of one source port follow when no endpoint is left, and when one comes", async () => {
-    const { at, endpointsBecome } = await given();
-    // The socket does not outlive a refusal; the source port, and so the flow, does.
-    const ask = async () =>
-      nameOf(
-        await connect(fixture.world, at(family), {
-          transport: "udp",
-          sourcePort: 20_000,
-          patience: 100,
-        }),
-      );
-    expect(await ask()).toBe("a1");
-    await endpointsBecome([]);
-    expect(await eventually(ask, (name) => name === "refused")).toBe("refused");
-    await endpointsBecome(["b1"]);
-    expect(await eventually(ask, (name) => name === "b1")).toBe("b1");
-  });
-
-  test.each(["node port", "vip"] as const)(
-    "datagrams to a %s follow when their endpoint goes",
-    async (to) => {
-      const made = await fixture.given({ ...UDP, type: "LoadBalancer" }, ["a1"]);
-      const target = made.reach(family, to, "outside");
-      const { handle, name } = await connect(fixture.world, target, {
-        transport: "udp",
-        hold: true,
-      });
-      expect(name).toBe("a1");
-      await made.endpointsBecome(["b1"]);
+  describe.each([...FAMILIES])("IPv%i", (family) => {
+    test("datagrams of one socket follow when their endpoint goes", async () => {
+      const { at, endpointsBecome } = await given();
+      const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
+      expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
+      await endpointsBecome(["b1"]);
       expect(
         await eventually(
           () => askAgain(handle),
-          (each) => each === "b1",
+          (name) => name === "b1",
         ),
       ).toBe("b1");
+      await endpointsBecome(["b1", "a2"]);
+      expect(nameOf(await fixture.world.board.ask(handle))).toBe("b1");
       await fixture.world.board.hangup(handle);
+    });
+
+    test("datagrams of one socket follow when the endpoint's port changes", async () => {
+      const { at, endpointsBecome } = await given();
+      const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
+      await endpointsBecome(["a1"], [{ protocol: "UDP", target: 8081 }]);
+      const port = async () => (await fixture.world.board.ask(handle, PATIENCE_MS)).port;
+      expect(await eventually(port, (each) => each === 8081)).toBe(8081);
+      await fixture.world.board.hangup(handle);
+    });
+
+    test("datagrams stay with an endpoint that terminates for as long as it serves", async () => {
+      const { at, endpointsBecome } = await given();
+      const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
+      const leaving = { at: "a1", ready: false, terminating: true } as const;
+      await endpointsBecome([{ ...leaving, serving: true }, "b1"]);
+      // A look at the connections that would cut it is over when those of another Service have followed.
+      const other = await given();
+      const its = await connect(fixture.world, other.at(family), { transport: "udp", hold: true });
+      await other.endpointsBecome(["b1"]);
+      const followed = () => askAgain(its.handle);
+      expect(await eventually(followed, (name) => name === "b1")).toBe("b1");
+      expect(await askAgain(handle)).toBe("a1");
+      await endpointsBecome([{ ...leaving, serving: false }, "b1"]);
+      const moved = () => askAgain(handle);
+      expect(await eventually(moved, (name) => name === "b1")).toBe("b1");
+      await fixture.world.board.hangup(handle);
+      await fixture.world.board.hangup(its.handle);
+    });
+
+    test("datagrams of one source port follow when no endpoint is left, and when one comes", async () => {
+      const { at, endpointsBecome } = await given();
+      // The socket does not outlive a refusal; the source port, and so the flow, does.
+      const ask = async () =>
+        nameOf(
+          await connect(fixture.world, at(family), {
+            transport: "udp",
+            sourcePort: 20_000,
+            patience: 100,
+          }),
+        );
+      expect(await ask()).toBe("a1");
+      await endpointsBecome([]);
+      expect(await eventually(ask, (name) => name === "refused")).toBe("refused");
+      await endpointsBecome(["b1"]);
+      expect(await eventually(ask, (name) => name === "b1")).toBe("b1");
+    });
+
+    test.each(["node port", "vip"] as const)(
+      "datagrams to a %s follow when their endpoint goes",
+      async (to) => {
+        const made = await fixture.given({ ...UDP, type: "LoadBalancer" }, ["a1"]);
+        const target = made.reach(family, to, "outside");
+        const { handle, name } = await connect(fixture.world, target, {
+          transport: "udp",
+          hold: true,
+        });
+        expect(name).toBe("a1");
+        await made.endpointsBecome(["b1"]);
+        expect(
+          await eventually(
+            () => askAgain(handle),
+            (each) => each === "b1",
+          ),
+        ).toBe("b1");
+        await fixture.world.board.hangup(handle);
+      },
+    );
+  });
+
+  describe.each([...FAMILIES])(
+    "a connection of TCP that nobody has answered yet (IPv%i)",
+    (family) => {
+      const MUTE =
+        "table inet mute { chain input { type filter hook input priority 0; tcp dport 8080 drop; }; }";
+
+      test("gets through to another endpoint when its own is removed: its next SYN goes there", async () => {
+        const { world } = fixture;
+        await world.run("a1", ["nft", MUTE]);
+        try {
+          const made = await fixture.given({}, ["a1"]);
+          const target = made.reach(family, "clusterIP", "a3");
+          const reply = connect(world, target, { patience: SYN_PATIENCE_MS });
+          const listing = [
+            "conntrack",
+            "-L",
+            "-f",
+            `ipv${family}`,
+            "-p",
+            "tcp",
+            "--state",
+            "SYN_SENT",
+          ];
+          const halfOpen = () => world.run("node1", listing);
+          const { address } = frontend("clusterIP", made.number, family);
+          const here = (list: string) => list.includes(`dst=${address} `);
+          expect(here(await eventually(halfOpen, here))).toBe(true);
+          await made.endpointsBecome(["b1"]);
+          expect(nameOf(await reply)).toBe("b1");
+        } finally {
+          await world.run("a1", ["nft", "delete", "table", "inet", "mute"]);
+        }
+      });
     },
   );
+
+  async function askAgain(handle: number): Promise<string> {
+    return nameOf(await fixture.world.board.ask(handle, PATIENCE_MS));
+  }
 });
-
-describe.each([...FAMILIES])(
-  "a connection of TCP that nobody has answered yet (IPv%i)",
-  (family) => {
-    const MUTE =
-      "table inet mute { chain input { type filter hook input priority 0; tcp dport 8080 drop; }; }";
-
-    test("gets through to another endpoint when its own is removed: its next SYN goes there", async () => {
-      const { world } = fixture;
-      await world.run("a1", ["nft", MUTE]);
-      try {
-        const made = await fixture.given({}, ["a1"]);
-        const target = made.reach(family, "clusterIP", "a3");
-        const reply = connect(world, target, { patience: SYN_PATIENCE_MS });
-        const listing = [
-          "conntrack",
-          "-L",
-          "-f",
-          `ipv${family}`,
-          "-p",
-          "tcp",
-          "--state",
-          "SYN_SENT",
-        ];
-        const halfOpen = () => world.run("node1", listing);
-        const { address } = frontend("clusterIP", made.number, family);
-        const here = (list: string) => list.includes(`dst=${address} `);
-        expect(here(await eventually(halfOpen, here))).toBe(true);
-        await made.endpointsBecome(["b1"]);
-        expect(nameOf(await reply)).toBe("b1");
-      } finally {
-        await world.run("a1", ["nft", "delete", "table", "inet", "mute"]);
-      }
-    });
-  },
-);
-
-async function askAgain(handle: number): Promise<string> {
-  return nameOf(await fixture.world.board.ask(handle, PATIENCE_MS));
-}

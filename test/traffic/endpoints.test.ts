@@ -2,105 +2,107 @@
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../netns/addresses.ts";
 import { slices, surroundings } from "../netns/objects.ts";
-import { type Endpoints, Fixture } from "./fixture.ts";
+import { describeBackends, type Endpoints, Fixture } from "./fixture.ts";
 import { answers, connect, nameOf, outcome, type Target } from "./steps.ts";
 
-const fixture = new Fixture();
+describeBackends((backend) => {
+  const fixture = new Fixture({ backend });
 
-/** A Service of its own for a test, which pod a3 asks by its clusterIP. */
-async function given(endpoints: Endpoints) {
-  const made = await fixture.given({}, endpoints);
-  return { ...made, at: (family: Family): Target => made.reach(family, "clusterIP", "a3") };
-}
+  /** A Service of its own for a test, which pod a3 asks by its clusterIP. */
+  async function given(endpoints: Endpoints) {
+    const made = await fixture.given({}, endpoints);
+    return { ...made, at: (family: Family): Target => made.reach(family, "clusterIP", "a3") };
+  }
 
-describe.each([...FAMILIES])("IPv%i", (family) => {
-  test("an endpoint that is added gets its share", async () => {
-    const { at, endpointsBecome } = await given(["a1"]);
-    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-    await endpointsBecome(["a1", "b1", "a2"]);
-    expect(await answers(fixture.world, at(family))).toEqual(["a1", "a2", "b1"]);
-  });
+  describe.each([...FAMILIES])("IPv%i", (family) => {
+    test("an endpoint that is added gets its share", async () => {
+      const { at, endpointsBecome } = await given(["a1"]);
+      expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
+      await endpointsBecome(["a1", "b1", "a2"]);
+      expect(await answers(fixture.world, at(family))).toEqual(["a1", "a2", "b1"]);
+    });
 
-  test("an endpoint that is removed gets nothing", async () => {
-    const { at, endpointsBecome } = await given(["a1", "a2", "b1"]);
-    for (const left of [["a2", "b1"], ["b1"]] as const) {
-      await endpointsBecome(left);
-      expect(await answers(fixture.world, at(family))).toEqual([...left]);
-    }
-    await endpointsBecome([]);
-    expect(await outcome(fixture.world, at(family))).toBe("refused");
-    await endpointsBecome(["a1"]);
-    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-  });
+    test("an endpoint that is removed gets nothing", async () => {
+      const { at, endpointsBecome } = await given(["a1", "a2", "b1"]);
+      for (const left of [["a2", "b1"], ["b1"]] as const) {
+        await endpointsBecome(left);
+        expect(await answers(fixture.world, at(family))).toEqual([...left]);
+      }
+      await endpointsBecome([]);
+      expect(await outcome(fixture.world, at(family))).toBe("refused");
+      await endpointsBecome(["a1"]);
+      expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
+    });
 
-  test("an endpoint that becomes unready gets nothing, and its share again when ready", async () => {
-    const { at, endpointsBecome } = await given(["a1", "b1"]);
-    await endpointsBecome([{ at: "a1", ready: false }, "b1"]);
-    expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
-    await endpointsBecome(["a1", "b1"]);
-    expect(await answers(fixture.world, at(family))).toEqual(["a1", "b1"]);
-  });
+    test("an endpoint that becomes unready gets nothing, and its share again when ready", async () => {
+      const { at, endpointsBecome } = await given(["a1", "b1"]);
+      await endpointsBecome([{ at: "a1", ready: false }, "b1"]);
+      expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
+      await endpointsBecome(["a1", "b1"]);
+      expect(await answers(fixture.world, at(family))).toEqual(["a1", "b1"]);
+    });
 
-  test("an endpoint whose port changes is reached on the new one", async () => {
-    const { at, endpointsBecome } = await given(["a1", "b1"]);
-    await endpointsBecome(["a1", "b1"], [{ target: 8081 }]);
-    expect(await answers(fixture.world, at(family), { withPort: true })).toEqual([
-      "a1:8081",
-      "b1:8081",
-    ]);
-  });
+    test("an endpoint whose port changes is reached on the new one", async () => {
+      const { at, endpointsBecome } = await given(["a1", "b1"]);
+      await endpointsBecome(["a1", "b1"], [{ target: 8081 }]);
+      expect(await answers(fixture.world, at(family), { withPort: true })).toEqual([
+        "a1:8081",
+        "b1:8081",
+      ]);
+    });
 
-  test("a slice that is added or removed brings and takes its endpoints", async () => {
-    const { at, name } = await given(["a1"]);
-    const second = slices(name, ["b1"], { suffix: "second" });
-    await fixture.put(...second);
-    expect(await answers(fixture.world, at(family))).toEqual(["a1", "b1"]);
-    await fixture.remove(...second);
-    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-  });
+    test("a slice that is added or removed brings and takes its endpoints", async () => {
+      const { at, name } = await given(["a1"]);
+      const second = slices(name, ["b1"], { suffix: "second" });
+      await fixture.put(...second);
+      expect(await answers(fixture.world, at(family))).toEqual(["a1", "b1"]);
+      await fixture.remove(...second);
+      expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
+    });
 
-  test("a slice that becomes headless takes its endpoints", async () => {
-    const { at, name } = await given(["a1"]);
-    await fixture.put(...slices(name, ["b1"], { suffix: "own" }));
-    const labels = { "service.kubernetes.io/headless": "" };
-    await fixture.put(...slices(name, ["b1"], { suffix: "own", labels }));
-    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-  });
+    test("a slice that becomes headless takes its endpoints", async () => {
+      const { at, name } = await given(["a1"]);
+      await fixture.put(...slices(name, ["b1"], { suffix: "own" }));
+      const labels = { "service.kubernetes.io/headless": "" };
+      await fixture.put(...slices(name, ["b1"], { suffix: "own", labels }));
+      expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
+    });
 
-  test("hints are followed when they change, and when the node's zone does", async () => {
-    const { at, endpointsBecome } = await given(["a1", "b1"]);
-    await endpointsBecome([
-      { at: "a1", zones: ["z1"] },
-      { at: "b1", zones: ["z2"] },
-    ]);
-    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-    const node = JSON.stringify(surroundings().find((each) => each.kind === "Node"));
-    await fixture.put(JSON.parse(node.replace('"z1"', '"z2"')));
-    expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
-    await fixture.put(JSON.parse(node));
-    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-  });
+    test("hints are followed when they change, and when the node's zone does", async () => {
+      const { at, endpointsBecome } = await given(["a1", "b1"]);
+      await endpointsBecome([
+        { at: "a1", zones: ["z1"] },
+        { at: "b1", zones: ["z2"] },
+      ]);
+      expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
+      const node = JSON.stringify(surroundings().find((each) => each.kind === "Node"));
+      await fixture.put(JSON.parse(node.replace('"z1"', '"z2"')));
+      expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
+      await fixture.put(JSON.parse(node));
+      expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
+    });
 
-  test("terminating endpoints serve until a ready one is there", async () => {
-    const ending = { ready: false, serving: true, terminating: true };
-    const { at, endpointsBecome } = await given(["a1"]);
-    await endpointsBecome([{ at: "a1", ...ending }]);
-    expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-    await endpointsBecome([{ at: "a1", ...ending }, "b1"]);
-    expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
-    await endpointsBecome([{ at: "a1", ...ending, serving: false }]);
-    expect(await outcome(fixture.world, at(family))).toBe("refused");
-  });
+    test("terminating endpoints serve until a ready one is there", async () => {
+      const ending = { ready: false, serving: true, terminating: true };
+      const { at, endpointsBecome } = await given(["a1"]);
+      await endpointsBecome([{ at: "a1", ...ending }]);
+      expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
+      await endpointsBecome([{ at: "a1", ...ending }, "b1"]);
+      expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
+      await endpointsBecome([{ at: "a1", ...ending, serving: false }]);
+      expect(await outcome(fixture.world, at(family))).toBe("refused");
+    });
 
-  test("an established connection stays, whatever becomes of the Service", async () => {
-    const { at, endpointsBecome, leave } = await given(["a1"]);
-    const { handle } = await connect(fixture.world, at(family), { hold: true });
-    for (const next of [["a1", "b1"], ["b1"], []] as const) {
-      await endpointsBecome(next);
+    test("an established connection stays, whatever becomes of the Service", async () => {
+      const { at, endpointsBecome, leave } = await given(["a1"]);
+      const { handle } = await connect(fixture.world, at(family), { hold: true });
+      for (const next of [["a1", "b1"], ["b1"], []] as const) {
+        await endpointsBecome(next);
+        expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
+      }
+      await leave();
       expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
-    }
-    await leave();
-    expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
-    await fixture.world.board.hangup(handle);
+      await fixture.world.board.hangup(handle);
+    });
   });
 });

@@ -1,6 +1,7 @@
 /** A world with the program in it, and Services for tests that change them. */
-import { afterAll, beforeAll } from "bun:test";
+import { afterAll, beforeAll, describe } from "bun:test";
 import type { Family, Place } from "../netns/addresses.ts";
+import { BACKENDS, type Backend, heldRules } from "../netns/backends.ts";
 import {
   type EndpointPlace,
   type EndpointSpec,
@@ -10,7 +11,7 @@ import {
   service,
   slices,
 } from "../netns/objects.ts";
-import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
+import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
 import type { Frontend } from "./scenario.ts";
 import { type Target, takeTime } from "./steps.ts";
@@ -32,16 +33,29 @@ export interface Given {
   leave(): Promise<void>;
 }
 
+export interface FixtureOptions extends ProgramOptions {
+  readonly flags?: readonly string[];
+}
+
+/** Defines the tests of a file for every backend, each in a world of its own. */
+export function describeBackends(
+  define: (backend: Backend) => void,
+  backends: readonly Backend[] = BACKENDS,
+): void {
+  for (const backend of backends) describe(backend, () => define(backend));
+}
+
 export class Fixture {
   private begun: { readonly world: World; readonly program: Program } | undefined;
   private numbers = 0;
 
-  /** For the whole of a test file. */
-  constructor(flags: readonly string[] = DEFAULT_FLAGS) {
+  /** For the whole of a test file, or of one `describe`. */
+  constructor(options: FixtureOptions = {}) {
+    const { flags = DEFAULT_FLAGS, ...rest } = options;
     takeTime();
     beforeAll(async () => {
       const world = await World.build();
-      const program = new Program(world);
+      const program = new Program(world, rest);
       this.begun = { world, program };
       await program.start(flags);
     });
@@ -54,6 +68,11 @@ export class Fixture {
 
   get program(): Program {
     return this.parts.program;
+  }
+
+  /** What the kernel holds, without what traffic changes. */
+  rules(): Promise<string> {
+    return heldRules(this.world, this.program.backend);
   }
 
   /** A new Service with addresses of its own. */

@@ -3,8 +3,8 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { release } from "node:os";
 import { resolveDropInvalid } from "../../src/host/invalid-packets.ts";
 import { addressOf, FAMILIES, type Family } from "../netns/addresses.ts";
-import { DEFAULT_FLAGS, ruleset } from "../netns/program.ts";
-import { Fixture } from "./fixture.ts";
+import { DEFAULT_FLAGS } from "../netns/program.ts";
+import { describeBackends, Fixture } from "./fixture.ts";
 import { connect } from "./steps.ts";
 
 /** Before the window: a copy that the network held back. To Linux from 6.1 on it is not invalid. */
@@ -14,34 +14,12 @@ const ABSURD = 100_000_000;
 /** The second question goes behind whatever the client's node had to say about the segment. */
 const QUESTIONS = 3;
 
-const fixture = new Fixture();
-
-/** What a connection to a Service comes to, whose server sends a segment out of its window meanwhile. */
-async function outcomes(family: Family, offset: number): Promise<string[]> {
-  const { world } = fixture;
-  const made = await fixture.given({}, ["a1"]);
-  const script = `${import.meta.dir}/spurious.ts`;
-  const command = [process.execPath, script, addressOf("a1", family), "8080", `${offset}`];
-  const child = Bun.spawn(world.inside("a1", command), { stdout: "pipe", stderr: "inherit" });
-  const lines = linesOf(child.stdout);
-  try {
-    expect((await lines.next()).value).toBe("listening");
-    const { handle, name } = await connect(world, made.reach(family, "clusterIP", "a3"), {
-      hold: true,
-    });
-    expect(name).toBe("a1");
-    expect((await lines.next()).value).toBe("injected");
-    const found: string[] = [];
-    for (let i = 0; i < QUESTIONS && (i === 0 || found.at(-1) === "answered"); i++) {
-      found.push((await world.board.ask(handle)).outcome);
-    }
-    await world.board.hangup(handle);
-    return found;
-  } finally {
-    child.kill();
-    await child.exited;
-  }
-}
+const OUTCOMES = {
+  lives: Array.from({ length: QUESTIONS }, () => "answered"),
+  "is reset": expect.arrayContaining(["reset"]),
+};
+/** Late copies are invalid to this kernel. */
+const STRICT = resolveDropInvalid("auto", release(), false);
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   let pending = "";
@@ -52,38 +30,63 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
   }
 }
 
-const OUTCOMES = {
-  lives: Array.from({ length: QUESTIONS }, () => "answered"),
-  "is reset": expect.arrayContaining(["reset"]),
-};
-/** Late copies are invalid to this kernel. */
-const STRICT = resolveDropInvalid("auto", release(), false);
+describeBackends((backend) => {
+  const fixture = new Fixture({ backend });
 
-describe.each([
-  ["auto", STRICT, "lives", STRICT ? "lives" : "is reset"],
-  ["always", true, "lives", "lives"],
-  ["never", false, STRICT ? "is reset" : "lives", "is reset"],
-] as const)("--drop-invalid-packets=%s", (setting, drops, late, absurd) => {
-  beforeAll(async () => {
-    await fixture.program.stop();
-    await fixture.program.start([...DEFAULT_FLAGS, "--drop-invalid-packets", setting]);
+  /** What a connection to a Service comes to, whose server sends a segment out of its window meanwhile. */
+  async function outcomes(family: Family, offset: number): Promise<string[]> {
+    const { world } = fixture;
+    const made = await fixture.given({}, ["a1"]);
+    const script = `${import.meta.dir}/spurious.ts`;
+    const command = [process.execPath, script, addressOf("a1", family), "8080", `${offset}`];
+    const child = Bun.spawn(world.inside("a1", command), { stdout: "pipe", stderr: "inherit" });
+    const lines = linesOf(child.stdout);
+    try {
+      expect((await lines.next()).value).toBe("listening");
+      const { handle, name } = await connect(world, made.reach(family, "clusterIP", "a3"), {
+        hold: true,
+      });
+      expect(name).toBe("a1");
+      expect((await lines.next()).value).toBe("injected");
+      const found: string[] = [];
+      for (let i = 0; i < QUESTIONS && (i === 0 || found.at(-1) === "answered"); i++) {
+        found.push((await world.board.ask(handle)).outcome);
+      }
+      await world.board.hangup(handle);
+      return found;
+    } finally {
+      child.kill();
+      await child.exited;
+    }
+  }
+
+  describe.each([
+    ["auto", STRICT, "lives", STRICT ? "lives" : "is reset"],
+    ["always", true, "lives", "lives"],
+    ["never", false, STRICT ? "is reset" : "lives", "is reset"],
+  ] as const)("--drop-invalid-packets=%s", (setting, drops, late, absurd) => {
+    beforeAll(async () => {
+      await fixture.program.stop();
+      await fixture.program.start([...DEFAULT_FLAGS, "--drop-invalid-packets", setting]);
+    });
+
+    test(`${drops ? "has" : "does without"} a rule in forward`, async () => {
+      const rule = /ct state invalid drop|-A KUBE-FORWARD .*--ctstate INVALID -j DROP/;
+      expect(rule.test(await fixture.rules())).toBe(drops);
+    });
+
+    test.each([...FAMILIES])(
+      `after a late copy from the server, the connection ${late} (IPv%i)`,
+      async (family) => {
+        expect(await outcomes(family, LATE)).toEqual(OUTCOMES[late]);
+      },
+    );
+
+    test.each([...FAMILIES])(
+      `after a segment beyond every window, the connection ${absurd} (IPv%i)`,
+      async (family) => {
+        expect(await outcomes(family, ABSURD)).toEqual(OUTCOMES[absurd]);
+      },
+    );
   });
-
-  test(`${drops ? "has" : "does without"} a chain in forward`, async () => {
-    expect((await ruleset(fixture.world)).includes("ct state invalid drop")).toBe(drops);
-  });
-
-  test.each([...FAMILIES])(
-    `after a late copy from the server, the connection ${late} (IPv%i)`,
-    async (family) => {
-      expect(await outcomes(family, LATE)).toEqual(OUTCOMES[late]);
-    },
-  );
-
-  test.each([...FAMILIES])(
-    `after a segment beyond every window, the connection ${absurd} (IPv%i)`,
-    async (family) => {
-      expect(await outcomes(family, ABSURD)).toEqual(OUTCOMES[absurd]);
-    },
-  );
 });

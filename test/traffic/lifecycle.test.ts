@@ -1,16 +1,15 @@
 /** Start, restart, sudden death and cleanup of the program, under traffic. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FAMILIES } from "../netns/addresses.ts";
+import { heldRules, iptables, variantOf } from "../netns/backends.ts";
 import { monitor } from "../netns/monitor.ts";
 import { service, slices } from "../netns/objects.ts";
-import { BINARY, Program, ruleset } from "../netns/program.ts";
+import { BINARY, Program } from "../netns/program.ts";
 import { execute, World } from "../netns/world.ts";
+import { describeBackends } from "./fixture.ts";
 import { answers, connect, eventually, type Target, takeTime } from "./steps.ts";
 
 takeTime();
-
-let world: World;
-let program: Program;
 
 const WEB = { name: "web", number: 1, type: "LoadBalancer" } as const;
 const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
@@ -19,116 +18,148 @@ const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
   { from: "outside", to: "node port", number: 1, family },
 ]);
 
-beforeAll(async () => {
-  world = await World.build();
-  program = new Program(world);
-  program.put([
-    service(WEB),
-    ...slices("web", ["a1", "a2", "b1"]),
-    service({ name: "none", number: 2, type: "NodePort" }),
-    service({ name: "near", number: 3, type: "LoadBalancer", externalPolicy: "Local" }),
-    ...slices("near", ["a1", "b1"]),
-    service({ name: "guarded", number: 4, type: "LoadBalancer", sourceRanges: ["10.9.0.0/16"] }),
-    ...slices("guarded", ["a1"]),
-    service({ name: "sticky", number: 5, affinitySeconds: 600 }),
-    ...slices("sticky", ["a1", "b1"]),
-  ]);
-  await program.start();
-});
-afterAll(() => world.close());
+describeBackends((backend) => {
+  let world: World;
+  let program: Program;
 
-/** Connections to every target, one after the other, until told to stop; those that went wrong. */
-function keepConnecting(): { stop(): Promise<{ done: number; failed: string[] }> } {
-  let running = true;
-  let done = 0;
-  const failed: string[] = [];
-  const all = TARGETS.map(async (target) => {
-    while (running) {
-      const reply = await connect(world, target);
-      done += 1;
-      if (reply.outcome !== "answered") failed.push(`${target.to}: ${reply.outcome}`);
-    }
+  beforeAll(async () => {
+    world = await World.build();
+    program = new Program(world, { backend });
+    program.toolbox?.keepDiary();
+    program.put([
+      service(WEB),
+      ...slices("web", ["a1", "a2", "b1"]),
+      service({ name: "none", number: 2, type: "NodePort" }),
+      service({ name: "near", number: 3, type: "LoadBalancer", externalPolicy: "Local" }),
+      ...slices("near", ["a1", "b1"]),
+      service({ name: "guarded", number: 4, type: "LoadBalancer", sourceRanges: ["10.9.0.0/16"] }),
+      ...slices("guarded", ["a1"]),
+      service({ name: "sticky", number: 5, affinitySeconds: 600 }),
+      ...slices("sticky", ["a1", "b1"]),
+    ]);
+    await program.start();
   });
-  return {
-    async stop() {
-      running = false;
-      await Promise.all(all);
-      return { done, failed };
-    },
-  };
-}
+  afterAll(() => world.close());
 
-async function expectAllServed(): Promise<void> {
-  for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a1", "a2", "b1"]);
-}
+  /** Connections to every target, one after the other, until told to stop; those that went wrong. */
+  function keepConnecting(): { stop(): Promise<{ done: number; failed: string[] }> } {
+    let running = true;
+    let done = 0;
+    const failed: string[] = [];
+    const all = TARGETS.map(async (target) => {
+      while (running) {
+        const reply = await connect(world, target);
+        done += 1;
+        if (reply.outcome !== "answered") failed.push(`${target.to}: ${reply.outcome}`);
+      }
+    });
+    return {
+      async stop() {
+        running = false;
+        await Promise.all(all);
+        return { done, failed };
+      },
+    };
+  }
 
-describe("a program that is ended by a signal", () => {
-  test.each(["SIGTERM", "SIGINT", "SIGKILL"] as const)(
-    "%s leaves the rules, and the next start changes nothing and drops nothing",
-    async (signal) => {
-      const changes = await monitor(world);
-      const traffic = keepConnecting();
-      const before = await ruleset(world);
-      const code = await program.stop(signal);
-      if (signal !== "SIGKILL") expect(code).toBe(0);
+  async function expectAllServed(): Promise<void> {
+    for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a1", "a2", "b1"]);
+  }
+
+  describe("a program that is ended by a signal", () => {
+    test.each(["SIGTERM", "SIGINT", "SIGKILL"] as const)(
+      "%s leaves the rules, and the next start changes nothing and drops nothing",
+      async (signal) => {
+        const changes = await observe();
+        const traffic = keepConnecting();
+        const before = await heldRules(world, backend);
+        const code = await program.stop(signal);
+        if (signal !== "SIGKILL") expect(code).toBe(0);
+        await expectAllServed();
+        expect(await heldRules(world, backend)).toEqual(before);
+        program.spawn();
+        await eventually(status, (each) => each === 200);
+        expect(await status()).toBe(200);
+        await expectAllServed();
+        const { done, failed } = await traffic.stop();
+        expect(done).toBeGreaterThan(0);
+        expect(failed).toEqual([]);
+        expect(await changes()).toEqual([]);
+      },
+    );
+
+    test("what changed while it was away is so after the next start, and no more", async () => {
+      await program.stop("SIGKILL");
+      program.put(slices("web", ["a2", "b1"]));
+      program.remove([service({ name: "near", number: 3 })]);
+      await program.start();
+      for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2", "b1"]);
+      const gone: Target = { from: "outside", to: "node port", number: 3, family: 4 };
+      const refused = () => answers(world, gone, { times: 1 });
+      expect(await eventually(refused, (names) => names[0] === "refused")).toEqual(["refused"]);
+      program.put(slices("web", ["a1", "a2", "b1"]));
+      await program.settle();
       await expectAllServed();
-      expect(withoutCounters(await ruleset(world))).toEqual(withoutCounters(before));
-      program.spawn();
-      await eventually(status, (each) => each === 200);
+    });
+  });
+
+  describe("a second program on the same node", () => {
+    test("says so, exits with an error, and disturbs nothing", async () => {
+      const changes = await observe();
+      const child = Bun.spawn(program.command(), {
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const [out, problem, code] = await Promise.all([
+        new Response(child.stdout).text(),
+        new Response(child.stderr).text(),
+        child.exited,
+      ]);
+      expect(code).not.toBe(0);
+      expect(out + problem).toMatch(/already|another/i);
+      expect(await changes()).toEqual([]);
       expect(await status()).toBe(200);
       await expectAllServed();
-      const { done, failed } = await traffic.stop();
-      expect(done).toBeGreaterThan(0);
-      expect(failed).toEqual([]);
-      expect(changesOfRules(await changes.stop())).toEqual([]);
-    },
-  );
-
-  test("what changed while it was away is so after the next start, and no more", async () => {
-    await program.stop("SIGKILL");
-    program.put(slices("web", ["a2", "b1"]));
-    program.remove([service({ name: "near", number: 3 })]);
-    await program.start();
-    for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2", "b1"]);
-    const gone: Target = { from: "outside", to: "node port", number: 3, family: 4 };
-    const refused = () => answers(world, gone, { times: 1 });
-    expect(await eventually(refused, (names) => names[0] === "refused")).toEqual(["refused"]);
-    program.put(slices("web", ["a1", "a2", "b1"]));
-    await program.settle();
-    await expectAllServed();
+    });
   });
-});
 
-describe("a second program on the same node", () => {
-  test("says so, exits with an error, and disturbs nothing", async () => {
-    const changes = await monitor(world);
-    const child = Bun.spawn(program.command(), { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-    const [out, problem, code] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
-    expect(code).not.toBe(0);
-    expect(out + problem).toMatch(/already|another/i);
-    expect(await changes.stop()).toEqual([]);
-    expect(await status()).toBe(200);
-    await expectAllServed();
+  describe("--cleanup", () => {
+    test("removes all that is ours and nothing else, without any configuration", async () => {
+      const variant = variantOf(backend);
+      if (variant === undefined)
+        await world.run("node1", ["nft", "add", "table", "inet", "somebody"]);
+      else await iptables(world, variant, 4, "-t", "nat", "-N", "SOMEBODY");
+      await program.stop();
+      const ours = variant === undefined ? "sluice" : "KUBE-";
+      expect(await heldRules(world, backend)).toContain(ours);
+      await execute(program.inPlace(["env", "-i", BINARY, "--cleanup"]));
+      const left = await heldRules(world, backend);
+      expect(left).not.toContain(ours);
+      expect(left).toContain(variant === undefined ? "table inet somebody" : ":SOMEBODY");
+      await execute(program.inPlace([BINARY, "--cleanup"]));
+      await program.start();
+      await expectAllServed();
+    });
   });
-});
 
-describe("--cleanup", () => {
-  test("removes all that is ours and nothing else, without any configuration", async () => {
-    await world.run("node1", ["nft", "add", "table", "inet", "somebody"]);
-    await program.stop();
-    expect(await ruleset(world)).toContain("sluice");
-    await execute(world.inside("node1", ["env", "-i", BINARY, "--cleanup"]));
-    const left = await ruleset(world);
-    expect(left).not.toContain("sluice");
-    expect(left).toContain("table inet somebody");
-    await execute(world.inside("node1", [BINARY, "--cleanup"]));
-    await program.start();
-    await expectAllServed();
-  });
+  /** What has been done to the rules since, in words of whoever tells. */
+  async function observe(): Promise<() => Promise<string[]>> {
+    if (backend === "nftables") {
+      const changes = await monitor(world);
+      return async () => changesOfRules(await changes.stop());
+    }
+    const before = changesOfTables(program).length;
+    return async () => changesOfTables(program).slice(before);
+  }
+
+  async function status(): Promise<number> {
+    try {
+      return (await program.get("/healthz", 10256)).status;
+    } catch {
+      return 0;
+    }
+  }
 });
 
 /** At its start it tries what the kernel can do, in a table of its own that no packet passes. */
@@ -136,17 +167,7 @@ function changesOfRules(lines: readonly string[]): string[] {
   return lines.filter((line) => !line.includes("sluice-probe"));
 }
 
-async function status(): Promise<number> {
-  try {
-    return (await program.get("/healthz", 10256)).status;
-  } catch {
-    return 0;
-  }
-}
-
-/** The rules without what traffic changes. */
-function withoutCounters(text: string): string {
-  return text
-    .replaceAll(/counter packets \d+ bytes \d+/g, "counter")
-    .replaceAll(/ expires [\dhms]+/g, "");
+/** At its start it tries what the kernel can do, in chains that nothing leads to. */
+function changesOfTables({ toolbox }: Program): string[] {
+  return (toolbox?.diary() ?? []).filter((text) => !/PROBE/i.test(text));
 }

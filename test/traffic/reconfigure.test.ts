@@ -3,24 +3,20 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CLUSTER_CIDR, FAMILIES } from "../netns/addresses.ts";
+import { heldRules } from "../netns/backends.ts";
 import { service, slices } from "../netns/objects.ts";
-import { Program, ruleset } from "../netns/program.ts";
+import { Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
+import { describeBackends } from "./fixture.ts";
 import { connect, eventually, outcome, type Target, takeTime } from "./steps.ts";
 
 takeTime();
-
-let world: World;
-let program: Program;
-let config: ConfigMap;
 
 const WEB = { name: "web", number: 1, type: "LoadBalancer" } as const;
 const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
   { from: "a3", to: "clusterIP", number: 1, family },
   { from: "outside", to: "vip", number: 1, family },
 ]);
-const ORIGINAL = { clusterCIDR: FAMILIES.map((family) => CLUSTER_CIDR[family]).join(",") };
-
 /** A volume as the kubelet mounts a ConfigMap: a link to a link to a directory, which is replaced as a whole. */
 class ConfigMap {
   readonly file: string;
@@ -54,149 +50,172 @@ class ConfigMap {
   }
 }
 
-beforeAll(async () => {
-  world = await World.build();
-  program = new Program(world);
-  config = new ConfigMap(join(world.directory, "config"), ORIGINAL);
-  program.put([service(WEB), ...slices("web", ["a1", "a2", "b1"])]);
-  await program.start(["--config", config.file]);
-  await eventually(health, (code) => code === 200);
-});
-afterAll(() => world.close());
-
-const health = async () =>
-  (await program.get("/healthz", 10256).catch(() => ({ status: 0 }))).status;
-
-async function configz(): Promise<{ [field: string]: unknown }> {
-  const { body } = await program.get("/configz");
-  return JSON.parse(body)["kubeproxy.config.k8s.io"];
+/** Bit 9 in place of bit 14. */
+function withOtherBit(rules: string): string {
+  return rules
+    .replaceAll("0x00004000", "0x00000200")
+    .replaceAll("0xffffbfff", "0xfffffdff")
+    .replaceAll("0x4000", "0x200");
 }
 
-async function problems(): Promise<{ code: string; message: string }[]> {
-  return JSON.parse((await program.get("/sluice/v1/problems")).body).problems;
+/** Without the hash of the rules, and in an order that does not depend on the kernel's. */
+function comparable(rules: string): string {
+  return rules
+    .split("\n")
+    .map((line) =>
+      line
+        .replace(/ comment "sluice: rules \w+"/, "")
+        .trim()
+        .replace(/^elements = \{ |,$/g, ""),
+    )
+    .sort()
+    .join("\n");
 }
 
-/** Waits until `text` stands in the log once more than before. */
-async function said(text: string, act: () => void): Promise<void> {
-  const times = () => program.log().split(text).length;
-  const before = times();
-  act();
-  await eventually(
-    async () => times(),
-    (now) => now > before,
-  );
-  if (times() === before) throw new Error(`"${text}" was not said:\n${program.log()}`);
-}
+describeBackends((backend) => {
+  const iptables = backend !== "nftables";
+  const ORIGINAL = {
+    ...(iptables && { mode: "iptables" }),
+    clusterCIDR: FAMILIES.map((family) => CLUSTER_CIDR[family]).join(","),
+  };
 
-/** Connections to every target, one after the other, while something is done; those that went wrong. */
-async function whileConnecting(act: () => Promise<void>): Promise<string[]> {
-  let running = true;
-  const failed: string[] = [];
-  const all = TARGETS.map(async (target) => {
-    while (running) {
-      const reply = await connect(world, target);
-      if (reply.outcome !== "answered") failed.push(`${target.to}: ${reply.outcome}`);
-    }
+  let world: World;
+  let program: Program;
+  let config: ConfigMap;
+
+  beforeAll(async () => {
+    world = await World.build();
+    program = new Program(world, { backend });
+    config = new ConfigMap(join(world.directory, "config"), ORIGINAL);
+    program.put([service(WEB), ...slices("web", ["a1", "a2", "b1"])]);
+    await program.start(["--config", config.file]);
+    await eventually(health, (code) => code === 200);
   });
-  await act();
-  running = false;
-  await Promise.all(all);
-  return failed;
-}
+  afterAll(() => world.close());
 
-test("another mark bit is in the rules, not one element is touched, and no connection fails", async () => {
-  const elements = (text: string) => text.match(/^.* : \d+:\d+.*$/gm)?.sort();
-  const before = withoutCounters(await ruleset(world));
-  const { pid } = program;
-  const failed = await whileConnecting(() =>
-    said("Took up a changed configuration", () =>
-      config.become({ ...ORIGINAL, nftables: { masqueradeBit: 9 } }),
-    ),
-  );
-  expect(failed).toEqual([]);
-  const marked = await eventually(
-    () => ruleset(world),
-    (text) => text.includes("0x00000200"),
-  );
-  expect(marked).toContain("0x00000200");
-  expect(marked).not.toContain("0x00004000");
-  expect(elements(withoutCounters(marked))).toEqual(elements(before));
-  expect(program.pid).toBe(pid);
-  config.become(ORIGINAL);
-  await eventually(
-    () => ruleset(world),
-    (text) => !text.includes("0x00000200"),
-  );
-});
+  const health = async () =>
+    (await program.get("/healthz", 10256).catch(() => ({ status: 0 }))).status;
 
-test("addresses that serve node ports follow, and the servers move", async () => {
-  const target: Target = { from: "outside", to: "node port", number: 1, family: 4 };
-  expect(await outcome(world, target)).not.toBe("timeout");
-  await said("Took up a changed configuration", () =>
+  async function configz(): Promise<{ [field: string]: unknown }> {
+    const { body } = await program.get("/configz");
+    return JSON.parse(body)["kubeproxy.config.k8s.io"];
+  }
+
+  async function problems(): Promise<{ code: string; message: string }[]> {
+    return JSON.parse((await program.get("/sluice/v1/problems")).body).problems;
+  }
+
+  /** Waits until `text` stands in the log once more than before. */
+  async function said(text: string, act: () => void): Promise<void> {
+    const times = () => program.log().split(text).length;
+    const before = times();
+    act();
+    await eventually(
+      async () => times(),
+      (now) => now > before,
+    );
+    if (times() === before) throw new Error(`"${text}" was not said:\n${program.log()}`);
+  }
+
+  /** Connections to every target, one after the other, while something is done; those that went wrong. */
+  async function whileConnecting(act: () => Promise<void>): Promise<string[]> {
+    let running = true;
+    const failed: string[] = [];
+    const all = TARGETS.map(async (target) => {
+      while (running) {
+        const reply = await connect(world, target);
+        if (reply.outcome !== "answered") failed.push(`${target.to}: ${reply.outcome}`);
+      }
+    });
+    await act();
+    running = false;
+    await Promise.all(all);
+    return failed;
+  }
+
+  test("another mark bit is in the rules, not one element is touched, and no connection fails", async () => {
+    const before = comparable(await heldRules(world, backend));
+    const other = comparable(withOtherBit(before));
+    expect(other).not.toBe(before);
+    const { pid } = program;
+    const failed = await whileConnecting(() =>
+      said("Took up a changed configuration", () =>
+        config.become({ ...ORIGINAL, [iptables ? "iptables" : "nftables"]: { masqueradeBit: 9 } }),
+      ),
+    );
+    expect(failed).toEqual([]);
+    const held = () => heldRules(world, backend).then(comparable);
+    expect(await eventually(held, (text) => text === other)).toBe(other);
+    expect(program.pid).toBe(pid);
+    config.become(ORIGINAL);
+    expect(await eventually(held, (text) => text === before)).toBe(before);
+  });
+
+  test("addresses that serve node ports follow, and the servers move", async () => {
+    const target: Target = { from: "outside", to: "node port", number: 1, family: 4 };
+    expect(await outcome(world, target)).not.toBe("timeout");
+    await said("Took up a changed configuration", () =>
+      config.become({
+        ...ORIGINAL,
+        nodePortAddresses: ["198.51.100.0/24"],
+        metricsBindAddress: "127.0.0.1:10250",
+        logging: { verbosity: 3 },
+      }),
+    );
+    const silent = await eventually(
+      () => outcome(world, target),
+      (each) => each !== "a1" && each !== "a2" && each !== "b1",
+    );
+    expect(silent).not.toMatch(/^[ab]\d$/);
+    const { status } = await eventually(
+      () => program.get("/metrics", 10250).catch(() => ({ status: 0 })),
+      (each) => each.status === 200,
+    );
+    expect(status).toBe(200);
+    await expect(program.get("/metrics")).rejects.toThrow();
+    await said("Took up a changed configuration", () => config.become(ORIGINAL));
+    expect(
+      await eventually(
+        () => outcome(world, target),
+        (each) => /^[ab]\d$/.test(each),
+      ),
+    ).toMatch(/^[ab]\d$/);
+  });
+
+  test.each([
+    ["emptied", ""],
+    ["no YAML", "a: [b"],
+    [
+      "one with a value that is no use",
+      `{"apiVersion":"kubeproxy.config.k8s.io/v1alpha1","kind":"KubeProxyConfiguration","oomScoreAdj":5000}`,
+    ],
+  ])(
+    "a file that is %s changes nothing, and is a problem until it is good again",
+    async (_what, text) => {
+      const before = await configz();
+      config.write(text);
+      const listed = await eventually(problems, (list) => list.length > 0);
+      expect(listed.map(({ code }) => code)).toEqual(["CONFIG_INVALID"]);
+      expect(listed[0]?.message).toEndWith("the last good configuration stays");
+      expect(await configz()).toEqual(before);
+      expect(await health()).toBe(200);
+      config.become(ORIGINAL);
+      expect(await eventually(problems, (list) => list.length === 0)).toEqual([]);
+    },
+  );
+
+  test("what only a new process can take up ends this one with status 1, which says so; the rules stay and serve", async () => {
+    const before = await heldRules(world, backend);
     config.become({
       ...ORIGINAL,
-      nodePortAddresses: ["198.51.100.0/24"],
-      metricsBindAddress: "127.0.0.1:10250",
-      logging: { verbosity: 3 },
-    }),
-  );
-  const silent = await eventually(
-    () => outcome(world, target),
-    (each) => each !== "a1" && each !== "a2" && each !== "b1",
-  );
-  expect(silent).not.toMatch(/^[ab]\d$/);
-  const { status } = await eventually(
-    () => program.get("/metrics", 10250).catch(() => ({ status: 0 })),
-    (each) => each.status === 200,
-  );
-  expect(status).toBe(200);
-  await expect(program.get("/metrics")).rejects.toThrow();
-  await said("Took up a changed configuration", () => config.become(ORIGINAL));
-  expect(
-    await eventually(
-      () => outcome(world, target),
-      (each) => /^[ab]\d$/.test(each),
-    ),
-  ).toMatch(/^[ab]\d$/);
-});
-
-test.each([
-  ["emptied", ""],
-  ["no YAML", "a: [b"],
-  [
-    "one with a value that is no use",
-    `{"apiVersion":"kubeproxy.config.k8s.io/v1alpha1","kind":"KubeProxyConfiguration","oomScoreAdj":5000}`,
-  ],
-])(
-  "a file that is %s changes nothing, and is a problem until it is good again",
-  async (_what, text) => {
-    const before = await configz();
-    config.write(text);
-    const listed = await eventually(problems, (list) => list.length > 0);
-    expect(listed.map(({ code }) => code)).toEqual(["CONFIG_INVALID"]);
-    expect(listed[0]?.message).toEndWith("the last good configuration stays");
-    expect(await configz()).toEqual(before);
-    expect(await health()).toBe(200);
-    config.become(ORIGINAL);
-    expect(await eventually(problems, (list) => list.length === 0)).toEqual([]);
-  },
-);
-
-test("what only a new process can take up ends this one with status 1, which says so; the rules stay and serve", async () => {
-  const before = withoutCounters(await ruleset(world));
-  config.become({
-    ...ORIGINAL,
-    featureGates: { WatchListClient: true },
-    sluice: { counters: false },
+      featureGates: { WatchListClient: true },
+      sluice: { counters: false },
+    });
+    expect(await program.exited()).toBe(1);
+    expect(program.log()).toContain(
+      "only a new one can change these settings: current value is featureGates.WatchListClient, sluice.counters",
+    );
+    expect(await heldRules(world, backend)).toEqual(before);
+    for (const target of TARGETS) expect((await connect(world, target)).outcome).toBe("answered");
   });
-  expect(await program.exited()).toBe(1);
-  expect(program.log()).toContain(
-    "only a new one can change these settings: current value is featureGates.WatchListClient, sluice.counters",
-  );
-  expect(withoutCounters(await ruleset(world))).toEqual(before);
-  for (const target of TARGETS) expect((await connect(world, target)).outcome).toBe("answered");
 });
-
-function withoutCounters(text: string): string {
-  return text.replace(/ ?counter packets \d+ bytes \d+/g, "");
-}

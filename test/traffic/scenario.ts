@@ -11,6 +11,7 @@ import {
   type Place,
   vip,
 } from "../netns/addresses.ts";
+import { BACKENDS, type Backend } from "../netns/backends.ts";
 import type { Reply, Transport } from "../netns/board.ts";
 import {
   type EndpointPlace,
@@ -23,6 +24,7 @@ import {
 } from "../netns/objects.ts";
 import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
 import { World, type WorldOptions } from "../netns/world.ts";
+import { EXCEPTIONS, type Exception, excepted } from "./exceptions.ts";
 
 /** An address of a Service; `second` is the node's other address, `localhost` its loopback. */
 export type Frontend =
@@ -44,6 +46,10 @@ export interface CheckOptions {
   readonly transport?: Transport;
   /** Ask from another address than the usual one: the outside's second, or the Service's own VIP. */
   readonly source?: "second" | "vip";
+  /** Only in this family. */
+  readonly family?: Family;
+  /** What else is expected of the backends that an exception names. */
+  readonly but?: readonly [Exception, Expected];
 }
 
 export type Check = readonly [
@@ -71,6 +77,8 @@ export interface Group {
   readonly name: string;
   readonly flags?: readonly string[];
   readonly world?: WorldOptions;
+  /** All unless told. */
+  readonly backends?: readonly Backend[];
   readonly scenarios: readonly Scenario[];
 }
 
@@ -84,37 +92,53 @@ const FEW = 4;
 const MAX_AT_ONCE = 300;
 const SETUP_TIMEOUT_MS = 60_000;
 
-/** Defines the tests of a group: all its Services at once in one world. */
+/** Defines the tests of a group for every backend: all its Services at once in one world. */
 export function describeGroup(group: Group): void {
-  describe(group.name, () => {
-    let world: World;
+  for (const backend of group.backends ?? BACKENDS) {
+    describe(`${group.name} (${backend})`, () => describeOn(backend, group));
+  }
+}
 
-    beforeAll(async () => {
-      world = await World.build(group.world);
-      const program = new Program(world);
-      for (const [index, scenario] of group.scenarios.entries()) {
-        program.put(objectsOf(scenario, index + 1));
-        await scenario.prepare?.(world, index + 1);
-      }
-      await program.start(group.flags ?? DEFAULT_FLAGS);
-    }, SETUP_TIMEOUT_MS);
+function describeOn(backend: Backend, group: Group): void {
+  let world: World;
 
-    afterAll(() => world.close());
-
+  beforeAll(async () => {
+    world = await World.build(group.world);
+    const program = new Program(world, { backend });
     for (const [index, scenario] of group.scenarios.entries()) {
-      describe(scenario.name, () => {
-        for (const check of scenario.checks) {
-          for (const family of FAMILIES) {
-            test.concurrent(
-              sentenceOf(check, family),
-              () => verify(world, check, index + 1, family),
-              CHECK_TIMEOUT_MS,
-            );
-          }
-        }
-      });
+      program.put(objectsOf(scenario, index + 1));
+      await scenario.prepare?.(world, index + 1);
     }
-  });
+    await program.start(group.flags ?? DEFAULT_FLAGS);
+  }, SETUP_TIMEOUT_MS);
+
+  afterAll(() => world.close());
+
+  for (const [index, scenario] of group.scenarios.entries()) {
+    describe(scenario.name, () => {
+      for (const { check, because } of scenario.checks.map((each) => checkOn(backend, each))) {
+        for (const family of FAMILIES) {
+          if (family !== (check[4]?.family ?? family)) continue;
+          test.concurrent(
+            `${sentenceOf(check, family)}${because}`,
+            () => verify(world, check, index + 1, family),
+            CHECK_TIMEOUT_MS,
+          );
+        }
+      }
+    });
+  }
+}
+
+/** What is expected of a backend, and behind a colon why that is an exception. */
+function checkOn(backend: Backend, check: Check): { check: Check; because: string } {
+  const [from, to, , sees, options] = check;
+  const [exception, expected] = options?.but ?? [];
+  if (exception === undefined || expected === undefined || !excepted(backend, exception)) {
+    return { check, because: "" };
+  }
+  const { why } = EXCEPTIONS[exception];
+  return { check: [from, to, expected, sees, options], because: `: ${why}` };
 }
 
 function objectsOf(scenario: Scenario, number: number): Manifest[] {

@@ -11,225 +11,237 @@ import {
 import { externalIps, type Manifest, service, slices, surroundings } from "../netns/objects.ts";
 import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
-import { type Endpoints, Fixture, type Own } from "./fixture.ts";
+import { excepted, testUnless } from "./exceptions.ts";
+import { describeBackends, type Endpoints, Fixture, type Own } from "./fixture.ts";
 import type { Frontend } from "./scenario.ts";
 import { answers, eventually, nameOf, outcome, type Target } from "./steps.ts";
 
-const fixture = new Fixture([...DEFAULT_FLAGS, "--nodeport-addresses=0.0.0.0/0,::/0"]);
-
-/** A Service of its own for a test, with an endpoint on each node, which the outside asks. */
-async function given(own: Own = {}, endpoints: Endpoints = ["a1", "b1"]) {
-  const made = await fixture.given(own, endpoints);
-  const reach = (family: Family, to: Frontend, from: Place = "outside"): Target =>
-    made.reach(family, to, from);
-  return { ...made, reach };
-}
-
-const BOTH = ["a1", "b1"];
-
-describe.each([...FAMILIES])("IPv%i", (family) => {
-  test("a Service that is deleted is no longer there, and is when it comes again", async () => {
-    const own = { type: "LoadBalancer" } as const;
-    const { become, reach, leave } = await given(own);
-    expect(await answers(fixture.world, reach(family, "clusterIP"))).toEqual(BOTH);
-    await leave();
-    expect(await outcome(fixture.world, reach(family, "clusterIP"))).toBe("timeout");
-    expect(await outcome(fixture.world, reach(family, "vip", "a1"))).toBe("timeout");
-    expect(await outcome(fixture.world, reach(family, "node port"))).toBe("refused");
-    await become(own);
-    for (const to of ["clusterIP", "vip", "node port"] as const) {
-      expect(await answers(fixture.world, reach(family, to))).toEqual(BOTH);
-    }
+describeBackends((backend) => {
+  const fixture = new Fixture({
+    backend,
+    flags: [...DEFAULT_FLAGS, "--nodeport-addresses=0.0.0.0/0,::/0"],
   });
 
-  test("a Service whose type changes has the addresses of its type", async () => {
-    const { become, reach } = await given({ type: "ExternalName" });
-    const seen = async () => ({
-      clusterIP: await outcome(fixture.world, reach(family, "clusterIP")),
-      nodePort: await outcome(fixture.world, reach(family, "node port")),
-      vip: await outcome(fixture.world, reach(family, "vip", "a2")),
-    });
-    const some = expect.stringMatching(/^(a1|b1)$/);
-    const none = { clusterIP: "timeout", nodePort: "refused", vip: "timeout" };
-    expect(await seen()).toEqual(none);
-    await become({ type: "ClusterIP" });
-    expect(await seen()).toEqual({ ...none, clusterIP: some });
-    await become({ type: "NodePort" });
-    expect(await seen()).toEqual({ ...none, clusterIP: some, nodePort: some });
-    await become({ type: "LoadBalancer" });
-    expect(await seen()).toEqual({ clusterIP: some, nodePort: some, vip: some });
-    await become({ type: "ExternalName" });
-    expect(await seen()).toEqual(none);
-  });
-
-  test("a Service's ports are added and removed", async () => {
-    const { become, reach, name } = await given();
-    const at = (port: number) => ({ ...reach(family, "clusterIP", "a2"), port });
-    const web = { name: "web" };
-    await become({ ports: [web, { name: "web2", port: 81 }] });
-    expect(await outcome(fixture.world, at(81))).toBe("refused");
-    await fixture.put(...slices(name, ["b1"], { ports: [web, { name: "web2", target: 9090 }] }));
-    expect(await answers(fixture.world, at(81), { withPort: true })).toEqual(["b1:9090"]);
-    await become({ ports: [{ name: "web2", port: 82 }] });
-    expect(await answers(fixture.world, at(82), { withPort: true })).toEqual(["b1:9090"]);
-    expect(await outcome(fixture.world, at(81))).toBe("refused");
-    expect(await outcome(fixture.world, at(80))).toBe("refused");
-  });
-
-  test("a node port is changed", async () => {
-    const { become, reach, number } = await given({ type: "NodePort" });
-    const first = reach(family, "node port");
-    const second = { ...first, port: 31_800 + number };
-    expect(await outcome(fixture.world, second)).toBe("refused");
-    await become({ type: "NodePort", ports: [{ nodePort: second.port }] });
-    expect(await answers(fixture.world, second)).toEqual(BOTH);
-    expect(await outcome(fixture.world, first)).toBe("refused");
-  });
-
-  test("traffic policies are switched on and off", async () => {
-    const { become, reach } = await given({ type: "LoadBalancer" });
-    const seen = async () => [
-      await answers(fixture.world, reach(family, "vip")),
-      await answers(fixture.world, reach(family, "node port")),
-      await answers(fixture.world, reach(family, "clusterIP", "a2")),
-    ];
-    expect(await seen()).toEqual([BOTH, BOTH, BOTH]);
-    await become({ type: "LoadBalancer", externalPolicy: "Local" });
-    expect(await seen()).toEqual([["a1"], ["a1"], BOTH]);
-    await become({ type: "LoadBalancer", internalPolicy: "Local" });
-    expect(await seen()).toEqual([BOTH, BOTH, ["a1"]]);
-    await become({ type: "LoadBalancer", internalPolicy: "Local", externalPolicy: "Local" });
-    expect(await seen()).toEqual([["a1"], ["a1"], ["a1"]]);
-    await become({ type: "LoadBalancer" });
-    expect(await seen()).toEqual([BOTH, BOTH, BOTH]);
-  });
-
-  test("source ranges are set, changed and lifted", async () => {
-    const { become, reach } = await given({ type: "LoadBalancer" });
-    const seen = () => outcome(fixture.world, reach(family, "vip"));
-    const some = expect.stringMatching(/^(a1|b1)$/);
-    const ranges = (...sourceRanges: string[]): Own => ({ type: "LoadBalancer", sourceRanges });
-    expect(await seen()).toEqual(some);
-    await become(ranges("192.0.2.77/32", "2001:db8:77::/64"));
-    expect(await seen()).toBe("timeout");
-    await become(ranges("192.0.2.77/32", "2001:db8:77::/64", "198.51.100.0/24", "2001:db8:2::/64"));
-    expect(await seen()).toEqual(some);
-    await become(ranges("198.51.100.128/25", "2001:db8:2:8000::/65"));
-    expect(await seen()).toBe("timeout");
-    await become({ type: "LoadBalancer" });
-    expect(await seen()).toEqual(some);
-  });
-
-  test("a Service that is given to another proxy is let go, and taken back", async () => {
-    const { become, reach } = await given({ type: "NodePort" });
-    const labels = { "service.kubernetes.io/service-proxy-name": "other" };
-    await become({ type: "NodePort", labels });
-    expect(await outcome(fixture.world, reach(family, "node port"))).toBe("refused");
-    expect(await outcome(fixture.world, reach(family, "clusterIP"))).toBe("timeout");
-    await become({ type: "NodePort" });
-    expect(await answers(fixture.world, reach(family, "node port"))).toEqual(BOTH);
-  });
-
-  test("an external address that two Services claim is the older one's, in any order", async () => {
-    const shared = 2000 + family;
-    const externalIPs = externalIps(shared);
-    const ask = () =>
-      answers(fixture.world, { from: "outside", to: "externalIP", number: shared, family });
-    const young = await given({ externalIPs, created: 20 }, ["a1"]);
-    expect(await ask()).toEqual(["a1"]);
-    const old = await given({ externalIPs, created: 10 }, ["b1"]);
-    expect(await ask()).toEqual(["b1"]);
-    for (const each of [1, 2]) {
-      await young.become({ externalIPs, created: 20, labels: { touched: `${each}` } });
-      expect(await ask()).toEqual(["b1"]);
-    }
-    await old.become({ created: 10 });
-    expect(await ask()).toEqual(["a1"]);
-    await old.become({ externalIPs, created: 10 });
-    expect(await ask()).toEqual(["b1"]);
-    await old.leave();
-    expect(await ask()).toEqual(["a1"]);
-  });
-
-  test("an external address written in upper case, or twice, is one address", async () => {
-    const number = 2100 + family;
-    const address = externalIp(number, family);
-    await given({ externalIPs: [address.toUpperCase(), address] });
-    expect(
-      await answers(fixture.world, { from: "outside", to: "externalIP", number, family }),
-    ).toEqual(BOTH);
-  });
-
-  test("what cannot be used of a Service does not keep the rest from being served", async () => {
-    const number = 2200 + family;
-    const { reach } = await given({
-      type: "LoadBalancer",
-      externalIPs: ["not an address", "300.1.2.3", externalIp(number, family)],
-      sourceRanges: ["nonsense", "198.51.100.0/24", "2001:db8:2::/64"],
-    });
-    expect(await answers(fixture.world, reach(family, "clusterIP"))).toEqual(BOTH);
-    expect(await answers(fixture.world, reach(family, "vip"))).toEqual(BOTH);
-    expect(await outcome(fixture.world, reach(family, "vip", "a2"))).toBe("timeout");
-    expect(
-      await answers(fixture.world, { from: "outside", to: "externalIP", number, family }),
-    ).toEqual(BOTH);
-  });
-
-  test("an address that the node gets serves its node ports, until it goes", async () => {
-    const { number } = await given({ type: "NodePort" });
-    const address = family === 4 ? "198.51.100.77" : "2001:db8:2::77";
-    const change = (verb: "add" | "del") =>
-      fixture.world.changeAddress(verb, "node1", address, "eth1");
-    const ask = async () =>
-      nameOf(await fixture.world.connect("outside", address, 30_000 + number, { patience: 250 }));
-    await change("add");
-    expect(await eventually(ask, (name) => BOTH.includes(name))).toEqual(
-      expect.stringMatching(/^(a1|b1)$/),
-    );
-    await change("del");
-    expect(await eventually(ask, (name) => !BOTH.includes(name))).not.toMatch(/^(a1|b1)$/);
-    expect(BOTH).toContain(
-      nameOf(await fixture.world.connect("outside", NODE1_SECOND[family], 30_000 + number)),
-    );
-  });
-
-  test("clusterIPs of a range that is added are dropped unless a Service has them", async () => {
-    const address = family === 4 ? "192.0.2.200" : "2001:db8:5::200";
-    const range = family === 4 ? "192.0.2.192/26" : "2001:db8:5::/64";
-    const { world } = fixture;
-    await world.changeAddress("add", "outside", address, "lo");
-    const gateway = addressOf("outside", family);
-    await world.run("node1", ["ip", "route", "add", address, "via", gateway]);
-    const ask = async () => nameOf(await world.connect("a1", address, 80, { patience: 250 }));
-    expect(await ask()).toBe("refused");
-    const second: Manifest = {
-      apiVersion: "networking.k8s.io/v1",
-      kind: "ServiceCIDR",
-      metadata: { name: `second-${family}` },
-      spec: { cidrs: [range] },
-    };
-    await fixture.put(second);
-    expect(await ask()).toBe("timeout");
-    await fixture.remove(second);
-    expect(await ask()).toBe("refused");
-  });
-});
-
-test("a Node whose addresses are not known yet serves its node ports once they are", async () => {
-  const own = await World.build();
-  try {
-    const late = new Program(own);
-    const node = surroundings().filter((each) => each.kind === "Node");
-    late.remove(node);
-    late.put([service({ name: "s1", number: 1, type: "NodePort" }), ...slices("s1", ["a1"])]);
-    await late.start();
-    late.put(node);
-    await late.settle();
-    for (const family of FAMILIES) {
-      const target: Target = { from: "outside", to: "node port", number: 1, family };
-      expect(await answers(own, target, { times: 5 })).toEqual(["a1"]);
-    }
-  } finally {
-    await own.close();
+  /** A Service of its own for a test, with an endpoint on each node, which the outside asks. */
+  async function given(own: Own = {}, endpoints: Endpoints = ["a1", "b1"]) {
+    const made = await fixture.given(own, endpoints);
+    const reach = (family: Family, to: Frontend, from: Place = "outside"): Target =>
+      made.reach(family, to, from);
+    return { ...made, reach };
   }
+
+  const BOTH = ["a1", "b1"];
+
+  describe.each([...FAMILIES])("IPv%i", (family) => {
+    test("a Service that is deleted is no longer there, and is when it comes again", async () => {
+      const own = { type: "LoadBalancer" } as const;
+      const { become, reach, leave } = await given(own);
+      expect(await answers(fixture.world, reach(family, "clusterIP"))).toEqual(BOTH);
+      await leave();
+      expect(await outcome(fixture.world, reach(family, "clusterIP"))).toBe("timeout");
+      expect(await outcome(fixture.world, reach(family, "vip", "a1"))).toBe("timeout");
+      expect(await outcome(fixture.world, reach(family, "node port"))).toBe("refused");
+      await become(own);
+      for (const to of ["clusterIP", "vip", "node port"] as const) {
+        expect(await answers(fixture.world, reach(family, to))).toEqual(BOTH);
+      }
+    });
+
+    test("a Service whose type changes has the addresses of its type", async () => {
+      const { become, reach } = await given({ type: "ExternalName" });
+      const seen = async () => ({
+        clusterIP: await outcome(fixture.world, reach(family, "clusterIP")),
+        nodePort: await outcome(fixture.world, reach(family, "node port")),
+        vip: await outcome(fixture.world, reach(family, "vip", "a2")),
+      });
+      const some = expect.stringMatching(/^(a1|b1)$/);
+      const none = { clusterIP: "timeout", nodePort: "refused", vip: "timeout" };
+      expect(await seen()).toEqual(none);
+      await become({ type: "ClusterIP" });
+      expect(await seen()).toEqual({ ...none, clusterIP: some });
+      await become({ type: "NodePort" });
+      expect(await seen()).toEqual({ ...none, clusterIP: some, nodePort: some });
+      await become({ type: "LoadBalancer" });
+      expect(await seen()).toEqual({ clusterIP: some, nodePort: some, vip: some });
+      await become({ type: "ExternalName" });
+      expect(await seen()).toEqual(none);
+    });
+
+    test("a Service's ports are added and removed", async () => {
+      const { become, reach, name } = await given();
+      const at = (port: number) => ({ ...reach(family, "clusterIP", "a2"), port });
+      const web = { name: "web" };
+      await become({ ports: [web, { name: "web2", port: 81 }] });
+      expect(await outcome(fixture.world, at(81))).toBe("refused");
+      await fixture.put(...slices(name, ["b1"], { ports: [web, { name: "web2", target: 9090 }] }));
+      expect(await answers(fixture.world, at(81), { withPort: true })).toEqual(["b1:9090"]);
+      await become({ ports: [{ name: "web2", port: 82 }] });
+      expect(await answers(fixture.world, at(82), { withPort: true })).toEqual(["b1:9090"]);
+      const unserved = excepted(backend, "other ports") ? "timeout" : "refused";
+      expect(await outcome(fixture.world, at(81))).toBe(unserved);
+      expect(await outcome(fixture.world, at(80))).toBe(unserved);
+    });
+
+    test("a node port is changed", async () => {
+      const { become, reach, number } = await given({ type: "NodePort" });
+      const first = reach(family, "node port");
+      const second = { ...first, port: 31_800 + number };
+      expect(await outcome(fixture.world, second)).toBe("refused");
+      await become({ type: "NodePort", ports: [{ nodePort: second.port }] });
+      expect(await answers(fixture.world, second)).toEqual(BOTH);
+      expect(await outcome(fixture.world, first)).toBe("refused");
+    });
+
+    test("traffic policies are switched on and off", async () => {
+      const { become, reach } = await given({ type: "LoadBalancer" });
+      const seen = async () => [
+        await answers(fixture.world, reach(family, "vip")),
+        await answers(fixture.world, reach(family, "node port")),
+        await answers(fixture.world, reach(family, "clusterIP", "a2")),
+      ];
+      expect(await seen()).toEqual([BOTH, BOTH, BOTH]);
+      await become({ type: "LoadBalancer", externalPolicy: "Local" });
+      expect(await seen()).toEqual([["a1"], ["a1"], BOTH]);
+      await become({ type: "LoadBalancer", internalPolicy: "Local" });
+      expect(await seen()).toEqual([BOTH, BOTH, ["a1"]]);
+      await become({ type: "LoadBalancer", internalPolicy: "Local", externalPolicy: "Local" });
+      expect(await seen()).toEqual([["a1"], ["a1"], ["a1"]]);
+      await become({ type: "LoadBalancer" });
+      expect(await seen()).toEqual([BOTH, BOTH, BOTH]);
+    });
+
+    test("source ranges are set, changed and lifted", async () => {
+      const { become, reach } = await given({ type: "LoadBalancer" });
+      const seen = () => outcome(fixture.world, reach(family, "vip"));
+      const some = expect.stringMatching(/^(a1|b1)$/);
+      const ranges = (...sourceRanges: string[]): Own => ({ type: "LoadBalancer", sourceRanges });
+      expect(await seen()).toEqual(some);
+      await become(ranges("192.0.2.77/32", "2001:db8:77::/64"));
+      expect(await seen()).toBe("timeout");
+      await become(
+        ranges("192.0.2.77/32", "2001:db8:77::/64", "198.51.100.0/24", "2001:db8:2::/64"),
+      );
+      expect(await seen()).toEqual(some);
+      await become(ranges("198.51.100.128/25", "2001:db8:2:8000::/65"));
+      expect(await seen()).toBe("timeout");
+      await become({ type: "LoadBalancer" });
+      expect(await seen()).toEqual(some);
+    });
+
+    test("a Service that is given to another proxy is let go, and taken back", async () => {
+      const { become, reach } = await given({ type: "NodePort" });
+      const labels = { "service.kubernetes.io/service-proxy-name": "other" };
+      await become({ type: "NodePort", labels });
+      expect(await outcome(fixture.world, reach(family, "node port"))).toBe("refused");
+      expect(await outcome(fixture.world, reach(family, "clusterIP"))).toBe("timeout");
+      await become({ type: "NodePort" });
+      expect(await answers(fixture.world, reach(family, "node port"))).toEqual(BOTH);
+    });
+
+    test("an external address that two Services claim is the older one's, in any order", async () => {
+      const shared = 2000 + family;
+      const externalIPs = externalIps(shared);
+      const ask = () =>
+        answers(fixture.world, { from: "outside", to: "externalIP", number: shared, family });
+      const young = await given({ externalIPs, created: 20 }, ["a1"]);
+      expect(await ask()).toEqual(["a1"]);
+      const old = await given({ externalIPs, created: 10 }, ["b1"]);
+      expect(await ask()).toEqual(["b1"]);
+      for (const each of [1, 2]) {
+        await young.become({ externalIPs, created: 20, labels: { touched: `${each}` } });
+        expect(await ask()).toEqual(["b1"]);
+      }
+      await old.become({ created: 10 });
+      expect(await ask()).toEqual(["a1"]);
+      await old.become({ externalIPs, created: 10 });
+      expect(await ask()).toEqual(["b1"]);
+      await old.leave();
+      expect(await ask()).toEqual(["a1"]);
+    });
+
+    test("an external address written in upper case, or twice, is one address", async () => {
+      const number = 2100 + family;
+      const address = externalIp(number, family);
+      await given({ externalIPs: [address.toUpperCase(), address] });
+      expect(
+        await answers(fixture.world, { from: "outside", to: "externalIP", number, family }),
+      ).toEqual(BOTH);
+    });
+
+    test("what cannot be used of a Service does not keep the rest from being served", async () => {
+      const number = 2200 + family;
+      const { reach } = await given({
+        type: "LoadBalancer",
+        externalIPs: ["not an address", "300.1.2.3", externalIp(number, family)],
+        sourceRanges: ["nonsense", "198.51.100.0/24", "2001:db8:2::/64"],
+      });
+      expect(await answers(fixture.world, reach(family, "clusterIP"))).toEqual(BOTH);
+      expect(await answers(fixture.world, reach(family, "vip"))).toEqual(BOTH);
+      expect(await outcome(fixture.world, reach(family, "vip", "a2"))).toBe("timeout");
+      expect(
+        await answers(fixture.world, { from: "outside", to: "externalIP", number, family }),
+      ).toEqual(BOTH);
+    });
+
+    test("an address that the node gets serves its node ports, until it goes", async () => {
+      const { number } = await given({ type: "NodePort" });
+      const address = family === 4 ? "198.51.100.77" : "2001:db8:2::77";
+      const change = (verb: "add" | "del") =>
+        fixture.world.changeAddress(verb, "node1", address, "eth1");
+      const ask = async () =>
+        nameOf(await fixture.world.connect("outside", address, 30_000 + number, { patience: 250 }));
+      await change("add");
+      expect(await eventually(ask, (name) => BOTH.includes(name))).toEqual(
+        expect.stringMatching(/^(a1|b1)$/),
+      );
+      await change("del");
+      expect(await eventually(ask, (name) => !BOTH.includes(name))).not.toMatch(/^(a1|b1)$/);
+      expect(BOTH).toContain(
+        nameOf(await fixture.world.connect("outside", NODE1_SECOND[family], 30_000 + number)),
+      );
+    });
+
+    testUnless("free clusterIPs", backend)(
+      "clusterIPs of a range that is added are dropped unless a Service has them",
+      async () => {
+        const address = family === 4 ? "192.0.2.200" : "2001:db8:5::200";
+        const range = family === 4 ? "192.0.2.192/26" : "2001:db8:5::/64";
+        const { world } = fixture;
+        await world.changeAddress("add", "outside", address, "lo");
+        const gateway = addressOf("outside", family);
+        await world.run("node1", ["ip", "route", "add", address, "via", gateway]);
+        const ask = async () => nameOf(await world.connect("a1", address, 80, { patience: 250 }));
+        expect(await ask()).toBe("refused");
+        const second: Manifest = {
+          apiVersion: "networking.k8s.io/v1",
+          kind: "ServiceCIDR",
+          metadata: { name: `second-${family}` },
+          spec: { cidrs: [range] },
+        };
+        await fixture.put(second);
+        expect(await ask()).toBe("timeout");
+        await fixture.remove(second);
+        expect(await ask()).toBe("refused");
+      },
+    );
+  });
+
+  test("a Node whose addresses are not known yet serves its node ports once they are", async () => {
+    const own = await World.build();
+    try {
+      const late = new Program(own, { backend });
+      const node = surroundings().filter((each) => each.kind === "Node");
+      late.remove(node);
+      late.put([service({ name: "s1", number: 1, type: "NodePort" }), ...slices("s1", ["a1"])]);
+      await late.start();
+      late.put(node);
+      await late.settle();
+      for (const family of FAMILIES) {
+        const target: Target = { from: "outside", to: "node port", number: 1, family };
+        expect(await answers(own, target, { times: 5 })).toEqual(["a1"]);
+      }
+    } finally {
+      await own.close();
+    }
+  });
 });

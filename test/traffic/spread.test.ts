@@ -5,6 +5,7 @@ import type { Reply } from "../netns/board.ts";
 import { service, slices } from "../netns/objects.ts";
 import { Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
+import { describeBackends } from "./fixture.ts";
 import { connect, type Target, takeTime } from "./steps.ts";
 
 const CONNECTIONS = 1200;
@@ -16,34 +17,36 @@ const BOUND = 7 * Math.sqrt(CONNECTIONS * SHARE * (1 - SHARE));
 
 takeTime();
 
-let world: World;
+describeBackends((backend) => {
+  let world: World;
 
-beforeAll(async () => {
-  world = await World.build();
-  const program = new Program(world);
-  program.put([
-    service({ name: "s1", number: 1, type: "LoadBalancer" }),
-    ...slices("s1", ENDPOINTS),
-  ]);
-  await program.start();
-});
-afterAll(() => world.close());
+  beforeAll(async () => {
+    world = await World.build();
+    const program = new Program(world, { backend });
+    program.put([
+      service({ name: "s1", number: 1, type: "LoadBalancer" }),
+      ...slices("s1", ENDPOINTS),
+    ]);
+    await program.start();
+  });
+  afterAll(() => world.close());
 
-test.each(
-  FAMILIES.flatMap((family) =>
-    (["clusterIP", "node port", "vip"] as const).map((to) => ({ to, family })),
-  ),
-)("connections to a $to spread evenly (IPv$family)", async ({ to, family }) => {
-  const target: Target = { from: "outside", to, number: 1, family };
-  const counts = new Map<string, number>(ENDPOINTS.map((name) => [name, 0]));
-  for (let done = 0; done < CONNECTIONS; done += AT_ONCE) {
-    const replies: Reply[] = await Promise.all(
-      Array.from({ length: AT_ONCE }, () => connect(world, target)),
-    );
-    for (const { name } of replies) counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
-  expect([...counts.keys()].sort()).toEqual([...ENDPOINTS].sort());
-  for (const count of counts.values()) {
-    expect(Math.abs(count - CONNECTIONS * SHARE)).toBeLessThan(BOUND);
-  }
+  test.each(
+    FAMILIES.flatMap((family) =>
+      (["clusterIP", "node port", "vip"] as const).map((to) => ({ to, family })),
+    ),
+  )("connections to a $to spread evenly (IPv$family)", async ({ to, family }) => {
+    const target: Target = { from: "outside", to, number: 1, family };
+    const counts = new Map<string, number>(ENDPOINTS.map((name) => [name, 0]));
+    for (let done = 0; done < CONNECTIONS; done += AT_ONCE) {
+      const replies: Reply[] = await Promise.all(
+        Array.from({ length: AT_ONCE }, () => connect(world, target)),
+      );
+      for (const { name } of replies) counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+    expect([...counts.keys()].sort()).toEqual([...ENDPOINTS].sort());
+    for (const count of counts.values()) {
+      expect(Math.abs(count - CONNECTIONS * SHARE)).toBeLessThan(BOUND);
+    }
+  });
 });

@@ -1,11 +1,15 @@
-/** What the admin API says is what the kernel has, by `nft`'s own account. */
+/** What the admin API says is what the kernel has, by the own account of `nft` or iptables-save. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type ActionCode, decodeAction, printAction } from "../../src/plan/actions.ts";
 import { TABLES } from "../../src/plan/tables.ts";
+import { variantOf } from "../netns/backends.ts";
 import { externalIps, type ServiceSpec, service, slices } from "../netns/objects.ts";
 import { Program } from "../netns/program.ts";
 import { World } from "../netns/world.ts";
+import { testUnless } from "./exceptions.ts";
+import { describeBackends } from "./fixture.ts";
 import { type Element, kernelElements } from "./kernel.ts";
+import { chainOf, endpointsBehind, natRules } from "./saved-rules.ts";
 import { eventually, takeTime } from "./steps.ts";
 
 const SERVICES: readonly ServiceSpec[] = [
@@ -22,24 +26,6 @@ const SERVICES: readonly ServiceSpec[] = [
 
 takeTime();
 
-let world: World;
-let program: Program;
-
-beforeAll(async () => {
-  world = await World.build();
-  program = new Program(world);
-  for (const spec of SERVICES) {
-    const ports = spec.ports === undefined ? {} : { ports: spec.ports };
-    const endpoints = spec.name === "empty" ? [] : (["a1", "a2", "b1"] as const);
-    program.put([service(spec), ...slices(spec.name, endpoints, ports)]);
-  }
-  await program.start();
-  // The servers come after the rules.
-  const listens = () => program.get("/sluice/v1/state").then(Boolean, () => false);
-  await eventually(listens, Boolean);
-});
-afterAll(() => world.close());
-
 interface FrontendView {
   readonly frontend: string;
   readonly protocol: string;
@@ -53,56 +39,101 @@ interface FrontendView {
 
 const ACTION_TABLES = TABLES.filter((table) => table.value === "action").map((each) => each.name);
 
-test.each(SERVICES.map((spec) => ({ spec })))("Service $spec.name", async ({ spec }) => {
-  const { body, status } = await program.get(`/sluice/v1/services/default/${spec.name}`);
-  expect(status).toBe(200);
-  const views: FrontendView[] = JSON.parse(body).frontends;
-  const kernel = await kernelElements(world);
-  const owned = ACTION_TABLES.flatMap((table) =>
-    ([4, 6] as const).flatMap((family) => {
-      const elements = kernel.get(`${table}${family}`) ?? [];
-      return elements
-        .filter((each) => each.comment === `default/${spec.name}`)
-        .map((each) => `${table} ${family} ${each.key.join(" ")}: ${actionOf(each)}`);
-    }),
-  );
-  const told = views.flatMap((view) =>
-    Object.entries(view.actions).map(
-      ([table, action]) => `${table} ${view.family} ${keyOf(view).join(" ")}: ${action}`,
-    ),
-  );
-  expect(told.length).toBeGreaterThan(0);
-  expect(told.sort()).toEqual(owned.sort());
+describeBackends((backend) => {
+  const variant = variantOf(backend);
+  let world: World;
+  let program: Program;
 
-  for (const view of views) {
-    const prefix = view.nodePort ? "nodeport-" : "";
-    expect(slotsOf(kernel.get(`${prefix}endpoints${view.family}`), view)).toEqual([
-      ...view.endpoints,
-    ]);
-    expect(slotsOf(kernel.get(`${prefix}local-endpoints${view.family}`), view)).toEqual([
-      ...view.localEndpoints,
-    ]);
-    const allowed = (kernel.get(`allowed${view.family}`) ?? []).filter((each) =>
-      startsWith(each, view),
-    );
-    expect(allowed.map((each) => each.key.at(-1) ?? "").sort()).toEqual(
-      [...(view.allowed ?? [])].sort(),
-    );
-  }
-});
+  beforeAll(async () => {
+    world = await World.build();
+    program = new Program(world, { backend });
+    for (const spec of SERVICES) {
+      const ports = spec.ports === undefined ? {} : { ports: spec.ports };
+      const endpoints = spec.name === "empty" ? [] : (["a1", "a2", "b1"] as const);
+      program.put([service(spec), ...slices(spec.name, endpoints, ports)]);
+    }
+    await program.start();
+    // The servers come after the rules.
+    const listens = () => program.get("/sluice/v1/state").then(Boolean, () => false);
+    await eventually(listens, Boolean);
+  });
+  afterAll(() => world.close());
 
-test("the state counts as many elements as the kernel has", async () => {
-  const { body } = await program.get("/sluice/v1/state");
-  const { elements }: { elements: Record<string, number> } = JSON.parse(body).counts;
-  const kernel = await kernelElements(world);
-  const counted = Object.fromEntries(
-    TABLES.map(({ name }) => [
-      name,
-      (kernel.get(`${name}4`)?.length ?? 0) + (kernel.get(`${name}6`)?.length ?? 0),
-    ]).filter(([, count]) => count !== 0),
+  testUnless("elements", backend).each(SERVICES.map((spec) => ({ spec })))(
+    "Service $spec.name",
+    async ({ spec }) => {
+      const { body, status } = await program.get(`/sluice/v1/services/default/${spec.name}`);
+      expect(status).toBe(200);
+      const views: FrontendView[] = JSON.parse(body).frontends;
+      const kernel = await kernelElements(world);
+      const owned = ACTION_TABLES.flatMap((table) =>
+        ([4, 6] as const).flatMap((family) => {
+          const elements = kernel.get(`${table}${family}`) ?? [];
+          return elements
+            .filter((each) => each.comment === `default/${spec.name}`)
+            .map((each) => `${table} ${family} ${each.key.join(" ")}: ${actionOf(each)}`);
+        }),
+      );
+      const told = views.flatMap((view) =>
+        Object.entries(view.actions).map(
+          ([table, action]) => `${table} ${view.family} ${keyOf(view).join(" ")}: ${action}`,
+        ),
+      );
+      expect(told.length).toBeGreaterThan(0);
+      expect(told.sort()).toEqual(owned.sort());
+
+      for (const view of views) {
+        const prefix = view.nodePort ? "nodeport-" : "";
+        expect(slotsOf(kernel.get(`${prefix}endpoints${view.family}`), view)).toEqual([
+          ...view.endpoints,
+        ]);
+        expect(slotsOf(kernel.get(`${prefix}local-endpoints${view.family}`), view)).toEqual([
+          ...view.localEndpoints,
+        ]);
+        const allowed = (kernel.get(`allowed${view.family}`) ?? []).filter((each) =>
+          startsWith(each, view),
+        );
+        expect(allowed.map((each) => each.key.at(-1) ?? "").sort()).toEqual(
+          [...(view.allowed ?? [])].sort(),
+        );
+      }
+    },
   );
-  expect(Object.fromEntries(Object.entries(elements).filter(([, count]) => count !== 0))).toEqual(
-    counted,
+
+  testUnless("elements", backend)(
+    "the state counts as many elements as the kernel has",
+    async () => {
+      const { body } = await program.get("/sluice/v1/state");
+      const { elements }: { elements: Record<string, number> } = JSON.parse(body).counts;
+      const kernel = await kernelElements(world);
+      const counted = Object.fromEntries(
+        TABLES.map(({ name }) => [
+          name,
+          (kernel.get(`${name}4`)?.length ?? 0) + (kernel.get(`${name}6`)?.length ?? 0),
+        ]).filter(([, count]) => count !== 0),
+      );
+      expect(
+        Object.fromEntries(Object.entries(elements).filter(([, count]) => count !== 0)),
+      ).toEqual(counted);
+    },
+  );
+
+  test.skipIf(variant === undefined).each(SERVICES.map((spec) => ({ spec })))(
+    "rules lead to the endpoints of Service $spec.name that it is said to have",
+    async ({ spec }) => {
+      const { body } = await program.get(`/sluice/v1/services/default/${spec.name}`);
+      const views: FrontendView[] = JSON.parse(body).frontends;
+      expect(views.length).toBeGreaterThan(0);
+      for (const view of views) {
+        const [address, protocol = "", port] = view.nodePort
+          ? [undefined, ...keyOf(view)]
+          : keyOf(view);
+        const rules = await natRules(world, variant ?? "nft", view.family);
+        const chain = chainOf(rules, protocol, Number(port), address);
+        const led = chain === undefined ? [] : endpointsBehind(rules, chain);
+        expect(led).toEqual([...new Set([...view.endpoints, ...view.localEndpoints])].sort());
+      }
+    },
   );
 });
 

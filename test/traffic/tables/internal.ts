@@ -9,6 +9,9 @@ const BOTH = [
   { name: "dns", port: 80, target: 8081, protocol: "UDP" },
 ] as const;
 
+const OTHER_PORT = ["other ports", "timeout"] as const;
+const FREE = ["free clusterIPs", ["outside"]] as const;
+
 /** An address that the outside has, so that a packet no rule took is answered from there. */
 async function outsideHas(world: World, addresses: readonly string[], port = 80): Promise<void> {
   for (const address of addresses) {
@@ -46,7 +49,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [
       ["a3", "clusterIP", ["a1", "a2", "b1"], "client", { transport: "udp" }],
       ["outside", "clusterIP", ["a1", "a2", "b1"], "node", { transport: "udp" }],
-      ["a3", "clusterIP", "refused"],
+      ["a3", "clusterIP", "refused", undefined, { but: OTHER_PORT }],
     ],
   },
   {
@@ -102,17 +105,17 @@ export const CLUSTER_IPS: readonly Scenario[] = [
       ["a1", "clusterIP", "refused"],
       ["node1", "clusterIP", "refused"],
       ["outside", "clusterIP", "refused"],
-      ["a1", "clusterIP", "refused", undefined, { transport: "udp", port: 80 }],
+      ["a1", "clusterIP", "refused", undefined, { transport: "udp", but: OTHER_PORT }],
     ],
   },
   {
     name: "a port that an active clusterIP does not have",
     endpoints: ["a1"],
     checks: [
-      ["a2", "clusterIP", "refused", undefined, { port: 8080 }],
-      ["node1", "clusterIP", "refused", undefined, { port: 8080 }],
-      ["outside", "clusterIP", "refused", undefined, { port: 8080 }],
-      ["a2", "clusterIP", "refused", undefined, { port: 80, transport: "udp" }],
+      ["a2", "clusterIP", "refused", undefined, { port: 8080, but: OTHER_PORT }],
+      ["node1", "clusterIP", "refused", undefined, { port: 8080, but: OTHER_PORT }],
+      ["outside", "clusterIP", "refused", undefined, { port: 8080, but: OTHER_PORT }],
+      ["a2", "clusterIP", "refused", undefined, { transport: "udp", but: OTHER_PORT }],
     ],
   },
   {
@@ -125,8 +128,8 @@ export const CLUSTER_IPS: readonly Scenario[] = [
         FAMILIES.map((family) => clusterIp(number, family)),
       ),
     checks: [
-      ["a2", "clusterIP", "timeout"],
-      ["node1", "clusterIP", "timeout"],
+      ["a2", "clusterIP", "timeout", undefined, { but: FREE }],
+      ["node1", "clusterIP", "timeout", undefined, { but: FREE }],
     ],
   },
   {

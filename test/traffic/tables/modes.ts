@@ -170,4 +170,32 @@ export const MODES: readonly Group[] = [
       },
     ],
   },
+  {
+    name: "localhostNodePorts",
+    flags: [...DEFAULT_FLAGS, "--iptables-localhost-nodeports"],
+    backends: ["iptables-nft", "iptables-legacy"],
+    scenarios: [
+      {
+        name: "a node port",
+        service: { type: "NodePort" },
+        endpoints: ALL,
+        checks: [
+          ["node1", "node port of localhost", ALL, "node", { family: 4 }],
+          ["node1", "node port of localhost", "refused", undefined, { family: 6 }],
+          ["outside", "node port", ALL, "node"],
+        ],
+      },
+      {
+        name: "a node port, externalTrafficPolicy Local, with an endpoint elsewhere",
+        service: { type: "NodePort", externalPolicy: "Local" },
+        endpoints: ["b1"],
+        checks: [["node1", "node port of localhost", ["b1"], "node", { family: 4 }]],
+      },
+      {
+        name: "a node port without endpoints",
+        service: { type: "NodePort" },
+        checks: [["node1", "node port of localhost", "refused"]],
+      },
+    ],
+  },
 ];
