@@ -1,15 +1,9 @@
 /** Which tools this node's rules are written by. */
-import { messageOf, rethrowDefect, SluiceError } from "../../errors.ts";
+import { rethrowDefect, SluiceError } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
-import { isDenied } from "./complaint.ts";
-import {
-  type FoundTool,
-  findTool,
-  type SearchOptions,
-  searchedFolders,
-  toolNames,
-} from "./find-tools.ts";
+import { findTool, type SearchOptions, searchedFolders, toolNames } from "./find-tools.ts";
 import { findInUse, PLACES } from "./in-use.ts";
+import { requireNat } from "./readable.ts";
 import { Tools, type XtTools } from "./tools.ts";
 import type { Variant } from "./types.ts";
 
@@ -70,7 +64,11 @@ async function equip(variant: Variant, options: SearchOptions): Promise<Equipmen
       if (found === undefined) {
         const reason = `${toolNames(family, variant).join(" or ")} for ${PLACES[variant]} is not installed`;
         missing.push({ family, reason });
-      } else tools[family] = await withNat(found);
+        continue;
+      }
+      const usable = new Tools(found);
+      await requireNat(usable);
+      tools[family] = usable;
     } catch (error) {
       rethrowDefect(error);
       if (error.code === "PERMISSION_DENIED") throw error;
@@ -79,20 +77,6 @@ async function equip(variant: Variant, options: SearchOptions): Promise<Equipmen
     }
   }
   return { tools, missing, absent };
-}
-
-/** As pkg/util/iptables: Present. @throws SluiceError TOOL_FAILED, PERMISSION_DENIED */
-async function withNat(found: FoundTool): Promise<XtTools> {
-  const tools = new Tools(found);
-  try {
-    await tools.list("nat", "POSTROUTING");
-  } catch (error) {
-    const words = messageOf(error);
-    if (!isDenied(words)) throw error;
-    const message = `Cannot read iptables' table nat: CAP_NET_ADMIN is needed in this network namespace: ${words}`;
-    throw new SluiceError("PERMISSION_DENIED", message, found.path, { cause: error });
-  }
-  return tools;
 }
 
 function nothingServes(wanted: Equipment, other: Equipment, options: SearchOptions): SluiceError {

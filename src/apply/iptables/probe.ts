@@ -5,6 +5,7 @@
 import { SluiceError } from "../../errors.ts";
 import { isDenied } from "./complaint.ts";
 import { type Features, SCRATCH, type Trial, trials } from "./probe-trials.ts";
+import { deniedError, requireNat } from "./readable.ts";
 import type { XtTools } from "./tools.ts";
 import { RULE_TABLES } from "./types.ts";
 
@@ -51,6 +52,7 @@ function judge({ variant, family, randomFully }: XtTools, missing: readonly Miss
 }
 
 async function refusedAlone(tools: XtTools, known: readonly Trial[]): Promise<Missing[]> {
+  await requireNat(tools);
   const missing: Missing[] = [];
   for (const trial of known) {
     const words = await attempt(tools, [trial]);
@@ -64,11 +66,7 @@ async function attempt(tools: XtTools, tried: readonly Trial[]): Promise<string 
   const result = await tools.restore(print((lines) => lines, tried));
   if (result.ok) return undefined;
   const { kind, message } = result;
-  if (isDenied(message)) {
-    const rule = "CAP_NET_ADMIN is needed in this network namespace";
-    const text = `Cannot program iptables: ${rule}: ${message}`;
-    throw new SluiceError("PERMISSION_DENIED", text, tools.path);
-  }
+  if (isDenied(message)) throw deniedError(tools, message);
   if (kind === "locked") {
     const rule = "the xtables lock must be free";
     const text = `Cannot try what iptables can: ${rule}: ${message}`;
