@@ -46,7 +46,7 @@ export class HostSettings {
     this.#log = log.from("host-settings.ts");
     this.#tell = problems;
     this.#files = files;
-    this.#localnet = new LocalnetRouting({ clock, log: this.#log, problems, files });
+    this.#localnet = new LocalnetRouting({ clock, log, problems, files });
   }
 
   /**

@@ -25,26 +25,31 @@ export interface LocalnetOptions {
 }
 
 export class LocalnetRouting {
-  readonly #options: LocalnetOptions;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #tell: TellProblems;
+  readonly #files: KernelFiles;
   #refused = false;
   #cancelLook = () => {};
 
-  constructor(options: LocalnetOptions) {
-    this.#options = options;
+  constructor({ clock, log, problems, files }: LocalnetOptions) {
+    this.#clock = clock;
+    this.#log = log.from("localnet.ts");
+    this.#tell = problems;
+    this.#files = files;
   }
 
   /** Allows it, now or as soon as that can be done. When it is not wanted any more it stays: others may need it. */
   want(wanted: boolean): void {
-    const { clock, log, problems, files } = this.#options;
     this.#cancelLook();
     const { name, path, value } = ROUTE_LOCALNET;
-    const before = files.number(path);
-    const problem =
-      wanted && before !== value ? setSysctl(ROUTE_LOCALNET, before, files, log) : undefined;
+    const before = this.#files.number(path);
+    const open = wanted && before !== value;
+    const problem = open ? setSysctl(ROUTE_LOCALNET, before, this.#files, this.#log) : undefined;
     const end = { subject: subjectOf(name), code: "SYSCTL_REFUSED" } as const;
-    problems([...(this.#refused ? [{ end }] : []), ...(problem ? [{ begin: problem }] : [])]);
+    this.#tell([...(this.#refused ? [{ end }] : []), ...(problem ? [{ begin: problem }] : [])]);
     this.#refused = problem !== undefined;
-    if (this.#refused) this.#cancelLook = clock.after(SYSCTL_LOOK_MS, () => this.want(true));
+    if (this.#refused) this.#cancelLook = this.#clock.after(SYSCTL_LOOK_MS, () => this.want(true));
   }
 
   /** Looks no more. */
