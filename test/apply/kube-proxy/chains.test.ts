@@ -1,5 +1,9 @@
 import { expect, test } from "bun:test";
-import { findLeftovers, isKubeProxyChain } from "../../../src/apply/kube-proxy/chains.ts";
+import {
+  findLeftovers,
+  isKubeProxyChain,
+  isOverwritten,
+} from "../../../src/apply/kube-proxy/chains.ts";
 
 test.each([
   ["nat", "KUBE-SERVICES", true],
@@ -33,4 +37,14 @@ test("the rules of chains that go are never read", async () => {
     return [];
   });
   expect(asked).toEqual(["OUTPUT", "OTHER"]);
+});
+
+test.each([
+  ["a kube-proxy", { "KUBE-POSTROUTING": "-j RETURN" }, true],
+  ["us", { "KUBE-POSTROUTING": "-j RETURN", "KUBE-SEP-HAIRPIN": "" }, false],
+  ["nobody, since they were flushed", { "KUBE-POSTROUTING": "" }, false],
+  ["nobody, since they are gone", {}, false],
+  ["nobody we know of", { "KUBE-POSTROUTING": undefined }, false],
+])("chains that were ours are written by %s", (_who, nat, expected) => {
+  expect(isOverwritten(new Map(Object.entries(nat)))).toBe(expected);
 });

@@ -6,7 +6,11 @@ import { OtherProxies } from "../../../src/apply/kube-proxy/other-proxies.ts";
 import type { Living } from "../../../src/apply/kube-proxy/processes.ts";
 import { NOTHING, type Removal } from "../../../src/apply/kube-proxy/removal.ts";
 import { SluiceError } from "../../../src/errors.ts";
-import { OTHER_PROXY_LIVING_LOOK_MS, OTHER_PROXY_LOOK_MS } from "../../../src/limits.ts";
+import {
+  OTHER_PROXY_CALM_MS,
+  OTHER_PROXY_LIVING_LOOK_MS,
+  OTHER_PROXY_LOOK_MS,
+} from "../../../src/limits.ts";
 import { createLogger } from "../../../src/log.ts";
 import { Problems } from "../../../src/observe/problems.ts";
 import { FakeClock } from "../../sync/fake-clock.ts";
@@ -341,6 +345,103 @@ describe("a policy of a firewall that drops", () => {
     await node.minute();
     expect(node.removals).toHaveLength(2);
     expect(node.problems.list()).toHaveLength(1);
+  });
+});
+
+describe("in iptables mode", () => {
+  const OWN: OwnRules = { kind: "iptables", variant: "nft" };
+  const OURS: Finding = {
+    kind: "sluice-nftables",
+    what: "Sluice's rules of its nftables mode",
+    parts: ["table inet sluice"],
+  };
+  const begin = (findings: Finding[], remove = true) => {
+    const node = new Node(findings, remove);
+    node.own = OWN;
+    return node;
+  };
+
+  test("what another mode of ours left goes after the first sync, whatever the configuration, and whoever runs", async () => {
+    const node = begin([OURS, LEGACY], false);
+    node.living = { pids: [12], all: true };
+    await node.rules.look();
+    expect(node.rules.notices().join()).toContain(
+      "Sluice's rules of its nftables mode: they are removed once Sluice's own are in the kernel",
+    );
+    expect(node.removals).toEqual([]);
+    await node.rules.afterFirstSync();
+    expect(node.removals).toEqual([["sluice-nftables"]]);
+    node.findings.push(OURS);
+    await node.minute();
+    expect(node.removals).toHaveLength(2);
+    expect(node.findings).toEqual([LEGACY]);
+  });
+
+  test("what it left and cannot be removed is a problem, tried again", async () => {
+    const node = begin([OURS]);
+    node.stuck = ["sluice-nftables"];
+    node.outcome = { failures: [REFUSED] };
+    await node.rules.afterFirstSync();
+    expect(node.problems.list()).toMatchObject([{ field: "sluice-nftables" }]);
+    node.stuck = [];
+    node.outcome = {};
+    await node.minute();
+    expect(node.problems.list()).toEqual([]);
+  });
+
+  test.each([true, false])(
+    "a kube-proxy that runs and writes the same chains is a problem, whether rules are removed or not: %p",
+    async (remove) => {
+      const node = begin([], remove);
+      node.living = { pids: [12], all: true };
+      await node.rules.look();
+      expect(node.problems.list()).toMatchObject([
+        { code: "OTHER_PROXY", message: expect.stringMatching(/^Cannot begin: .*\(pid 12\)$/) },
+      ]);
+      expect(node.rules.notices().join()).toContain("Sluice waits for its end");
+      await node.rules.afterFirstSync();
+      expect(node.problems.list()).toMatchObject([
+        { message: expect.stringContaining("both write the same chains") },
+      ]);
+      node.living = { pids: [], all: true };
+      await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+      expect(node.problems.list()).toEqual([]);
+    },
+  );
+
+  test("a kube-proxy of the nftables mode is one as any other", async () => {
+    const node = begin([TABLE]);
+    node.living = { pids: [12], all: true };
+    await node.rules.look();
+    expect(node.rules.notices()).toEqual([
+      "kube-proxy (pid 12): it runs here; stop it, and Sluice removes its rules",
+      "kube-proxy's rules (nftables mode): they are removed once the kube-proxy that runs here has ended",
+    ]);
+  });
+
+  test("a kube-proxy that is not seen is known by what it writes, until it has been quiet", async () => {
+    const node = begin([]);
+    await node.rules.afterFirstSync();
+    node.rules.changed({ by: "nft (pid 3)" });
+    await node.rules.look();
+    expect(node.problems.list()).toEqual([]);
+    node.rules.changed({ by: "kube-proxy" });
+    await node.rules.look();
+    expect(node.problems.list()).toMatchObject([
+      { field: "process", message: expect.stringContaining("that is not seen from here") },
+    ]);
+    await node.clock.advance(OTHER_PROXY_CALM_MS + OTHER_PROXY_LOOK_MS);
+    expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
+  });
+
+  test("what one wrote that was seen and has ended is no sign of another", async () => {
+    const node = begin([]);
+    node.living = { pids: [12], all: false };
+    await node.rules.afterFirstSync();
+    node.living = { pids: [], all: false };
+    node.rules.changed({ by: "kube-proxy" });
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.problems.list()).toEqual([]);
   });
 });
 

@@ -47,6 +47,24 @@ export const MARKING = `*nat
 COMMIT
 `;
 
+/** What is in Sluice's chains besides: behind `savedRules` they are as those of its iptables mode. */
+export const SLUICE = `*nat
+:KUBE-SVC-OUTSIDE - [0:0]
+:KUBE-SEP-HAIRPIN - [0:0]
+-A KUBE-SERVICES ! -s 10.244.0.0/16 -m mark ! --mark 0x4000/0x4000 -j KUBE-SVC-OUTSIDE
+-A KUBE-POSTROUTING -m conntrack --ctstate DNAT -j KUBE-SEP-HAIRPIN
+COMMIT
+`;
+
+/** The rule for node ports on loopback, as kube-proxy and the kubelet write it. */
+export const LOCALHOST = `*filter
+:KUBE-FIREWALL - [0:0]
+-A INPUT -j KUBE-FIREWALL
+-A OUTPUT -j KUBE-FIREWALL
+-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+COMMIT
+`;
+
 export function savedRules(
   services: readonly SavedService[],
   clusterCidr = "10.244.0.0/16",
