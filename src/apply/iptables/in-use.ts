@@ -6,7 +6,7 @@ import { rethrowDefect } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
 import { findPlain, findTool, type SearchOptions } from "./find-tools.ts";
 import { LegacyInfo } from "./legacy-info.ts";
-import { NftInfo } from "./nft-info.ts";
+import { countRules, NftInfo } from "./nft-info.ts";
 import { Tools } from "./tools.ts";
 import type { Variant } from "./types.ts";
 
@@ -27,14 +27,14 @@ export interface Preference {
 
 /** @throws SluiceError PERMISSION_DENIED */
 export async function findInUse(options: SearchOptions): Promise<Preference> {
-  const nft = lookIntoNft();
-  if (nft.hint !== undefined) return ofKubelet("nft", nft.hint);
+  const hint = hintInNft();
+  if (hint !== undefined) return ofKubelet("nft", hint);
   const legacy = await lookIntoLegacy(options);
   if (legacy.hint !== undefined) return ofKubelet("legacy", legacy.hint);
-  if (nft.rules !== legacy.rules) {
-    const variant = nft.rules > legacy.rules ? "nft" : "legacy";
-    const why = `nf_tables holds ${nft.rules} rules of iptables, the legacy tables hold ${legacy.rules}`;
-    return { variant, why };
+  const inNft = rulesInNft(legacy.rules);
+  if (inNft > legacy.rules) return { variant: "nft", why: holdsMost("nft", inNft, legacy.rules) };
+  if (inNft < legacy.rules) {
+    return { variant: "legacy", why: holdsMost("legacy", legacy.rules, inNft) };
   }
   const plain = await findPlain(4, options).catch(ignoreBroken);
   if (plain !== undefined) {
@@ -44,39 +44,50 @@ export async function findInUse(options: SearchOptions): Promise<Preference> {
   return { variant: "nft", why: "neither rules of others nor a plain iptables tell which to use" };
 }
 
+function holdsMost(variant: Variant, more: number, fewer: number): string {
+  return `most rules of iptables are in ${PLACES[variant]}, ${more} or more against ${fewer}`;
+}
+
+function hintInNft(): string | undefined {
+  return unlessAbsent(undefined, () => {
+    const info = new NftInfo();
+    try {
+      return HINTS.find((hint) => FAMILIES.some((family) => info.hasChain(family, "mangle", hint)));
+    } finally {
+      info.close();
+    }
+  });
+}
+
+/** Not counted much further than to one more than `others`. */
+function rulesInNft(others: number): number {
+  return unlessAbsent(0, () => {
+    let rules = 0;
+    for (const family of FAMILIES) {
+      for (const table of TABLES) {
+        if (rules <= others) rules += countRules(family, table, others + 1 - rules);
+      }
+    }
+    return rules;
+  });
+}
+
+/** A kernel without nf_tables has nothing there. @throws SluiceError PERMISSION_DENIED */
+function unlessAbsent<T>(nothing: T, look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    rethrowDefect(error);
+    if (error.code === "PERMISSION_DENIED") throw error;
+    return nothing;
+  }
+}
+
 interface Sight {
   /** A chain of the kubelet. */
   readonly hint: string | undefined;
   /** Not counted where there is a hint. */
   readonly rules: number;
-}
-
-function lookIntoNft(): Sight {
-  let info: NftInfo | undefined;
-  try {
-    info = new NftInfo();
-    const { hasChain, countRules } = bound(info);
-    const hint = HINTS.find((chain) =>
-      FAMILIES.some((family) => hasChain(family, "mangle", chain)),
-    );
-    if (hint !== undefined) return { hint, rules: 0 };
-    const counts = FAMILIES.flatMap((family) => TABLES.map((table) => countRules(family, table)));
-    return { hint, rules: counts.reduce((sum, count) => sum + count, 0) };
-  } catch (error) {
-    rethrowDefect(error);
-    if (error.code === "PERMISSION_DENIED") throw error;
-    // A kernel without nf_tables.
-    return { hint: undefined, rules: 0 };
-  } finally {
-    info?.close();
-  }
-}
-
-function bound(info: NftInfo): Pick<NftInfo, "hasChain" | "countRules"> {
-  return {
-    hasChain: (...where) => info.hasChain(...where),
-    countRules: (...where) => info.countRules(...where),
-  };
 }
 
 async function lookIntoLegacy(options: SearchOptions): Promise<Sight> {

@@ -27,24 +27,6 @@ export class NftInfo {
     return askFor(this.#socket, this.#writer, question, what, () => {});
   }
 
-  /** 0 if there is no such table; roughly, where others change rules meanwhile. Throws as `hasChain`. */
-  countRules(family: Family, table: string): number {
-    let count = 0;
-    writeQuestion(
-      this.#writer,
-      {
-        family: FAMILIES[family],
-        type: nft.NFT_MSG_GETRULE,
-        attributes: [[nft.NFTA_RULE_TABLE, table]],
-      },
-      NLM_F_DUMP,
-    );
-    this.#socket.dump(this.#writer.bytes, this.#writer.length, () => {
-      count++;
-    });
-    return count;
-  }
-
   /** The number of transactions, anybody's, that this network namespace has seen. Throws as `hasChain`. */
   generation(): number {
     return readGeneration(this.#socket);
@@ -52,5 +34,28 @@ export class NftInfo {
 
   close(): void {
     this.#socket.close();
+  }
+}
+
+/**
+ * How many rules a table has; 0 if there is none. Counting ends soon after `enough`, and is rough where others change
+ * rules meanwhile. Throws as `NftInfo.hasChain`.
+ */
+export function countRules(family: Family, table: string, enough: number): number {
+  // A socket of its own: a dump that is not read to its end goes with it.
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  try {
+    const writer = new MessageWriter(256);
+    const attributes = [[nft.NFTA_RULE_TABLE, table]] as const;
+    const question = { family: FAMILIES[family], type: nft.NFT_MSG_GETRULE, attributes };
+    writeQuestion(writer, question, NLM_F_DUMP);
+    let count = 0;
+    const parts = socket.dumpParts(writer.bytes, writer.length, () => {
+      count++;
+    });
+    while (count < enough && !parts.next().done);
+    return count;
+  } finally {
+    socket.close();
   }
 }

@@ -76,7 +76,7 @@ describe("the variant is", () => {
         rules("ip6tables-nft", 2);
       },
       "legacy",
-      "nf_tables holds 2 rules of iptables, the legacy tables hold 3",
+      "most rules of iptables are in the legacy tables, 3 or more against 2",
     ],
     [
       "nft, where more rules are",
@@ -86,7 +86,7 @@ describe("the variant is", () => {
         rules("iptables-nft", 2);
       },
       "nft",
-      "nf_tables holds 2 rules of iptables, the legacy tables hold 1",
+      "most rules of iptables are in nf_tables, 2 or more against 1",
     ],
     [
       "what plain iptables is, legacy",
@@ -119,7 +119,7 @@ describe("the variant is", () => {
     const choice = await chooseTools(fake.options);
     expect(choice.variant).toBe("nft");
     expect(choice.why).toBe(
-      "nf_tables holds 0 rules of iptables, the legacy tables hold 3, but the legacy tables do not serve: iptables-legacy or iptables for the legacy tables is not installed",
+      "most rules of iptables are in the legacy tables, 3 or more against 0, but the legacy tables do not serve: iptables-legacy or iptables for the legacy tables is not installed",
     );
   });
 });
