@@ -29,6 +29,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 binary='' config='' kubeconfig='' cidr='' replace=false overwrite=false uninstall=false root='' dry=false changed=false
 # What kube-proxy.service was started with: its file, all other flags, one a line; and whether it runs.
 old_config='' old_flags='' runs=false main_pid=0 runnable=true
+# Why nftables cannot serve on this machine.
+no_nftables=''
 
 usage() { sed -n '/^# usage:/,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0"; }
 die() { echo "install: $*" >&2; exit 1; }
@@ -82,14 +84,25 @@ check_machine() {
   [ -z "$root" ] || return 0
   release=$(uname -r)
   major=${release%%.*} minor=${release#*.} minor=${minor%%[!0-9]*}
-  if [ "$major" -lt $KERNEL_MAJOR ] || { [ "$major" = $KERNEL_MAJOR ] && [ "$minor" -lt $KERNEL_MINOR ]; }; then
-    die "Cannot install: Linux must be $KERNEL_MAJOR.$KERNEL_MINOR or newer: current value is $release"
-  fi
   modprobe -q nf_tables 2>/dev/null || true
-  if [ -r /proc/kallsyms ] && ! grep -q ' nft_do_chain' /proc/kallsyms; then
-    die "Cannot install: the kernel must have nf_tables, built in or as a module: Linux $release has not"
+  if [ "$major" -lt $KERNEL_MAJOR ] || { [ "$major" = $KERNEL_MAJOR ] && [ "$minor" -lt $KERNEL_MINOR ]; }; then
+    no_nftables="Linux must be $KERNEL_MAJOR.$KERNEL_MINOR or newer: current value is $release"
+  elif [ -r /proc/kallsyms ] && ! grep -q ' nft_do_chain' /proc/kallsyms; then
+    no_nftables="the kernel must have nf_tables, built in or as a module: Linux $release has not"
   fi
   command -v systemctl >/dev/null || die "Cannot install: systemctl must be in PATH; without systemd see docs/install.md"
+}
+
+# What the mode asks for is there: iptables does where the kernel has no nftables, unless that alone is wanted.
+check_mode() {
+  [ -n "$no_nftables" ] || return 0
+  if grep -q '^mode: "\{0,1\}nftables' "$staged/effective"; then
+    die "Cannot install: for mode nftables $no_nftables. Mode iptables needs neither"
+  fi
+  for tool in iptables-restore iptables-legacy-restore iptables-nft-restore; do
+    ! command -v $tool >/dev/null || return 0
+  done
+  die "Cannot install: iptables must be installed where nftables cannot serve; for that $no_nftables"
 }
 
 # The arguments that kube-proxy.service runs with, one a line: those of the process, in which variables are filled
@@ -173,7 +186,7 @@ choose_config() {
     {
       echo 'apiVersion: kubeproxy.config.k8s.io/v1alpha1'
       echo 'kind: KubeProxyConfiguration'
-      echo 'mode: nftables'
+      if [ -z "$no_nftables" ]; then echo 'mode: nftables'; else echo 'mode: iptables'; fi
       echo 'clientConnection:'
       echo "  kubeconfig: $kubeconfig"
       [ -z "$cidr" ] || echo "clusterCIDR: $cidr"
@@ -214,6 +227,7 @@ check_config() {
   fi
   # shellcheck disable=SC2086 # one flag a line
   run_program $old_flags --config "$wanted" --write-config-to "$staged/effective"
+  check_mode
   # The first of that name is clientConnection's.
   named=$(sed -n '/^ *kubeconfig: /{s///;s/"//g;p;q;}' "$staged/effective")
   if [ -n "$named" ]; then

@@ -45,6 +45,11 @@ case $* in
 esac
 `;
 
+/** Before a command: on a machine whose kernel is old, or lacks nf_tables. */
+const OLD_KERNEL =
+  "printf '#!/bin/sh\\necho 5.10.0-30-amd64\\n' >$STATE/uname; chmod +x $STATE/uname; export PATH=$STATE:$PATH;";
+const NO_NF_TABLES = "touch $STATE/empty; mount --bind $STATE/empty /proc/kallsyms;";
+
 test.skipIf(noCheck !== undefined)("shellcheck has nothing to say", async () => {
   expect(await run(["shellcheck", "--shell=sh", SCRIPT])).toBe("");
 });
@@ -168,15 +173,35 @@ describe.skipIf(reason !== undefined)("the install script", () => {
   });
 
   test.each([
+    ["on an old kernel", OLD_KERNEL],
+    ["on a kernel without nf_tables", NO_NF_TABLES],
+  ])("iptables serves %s", (_, machinery) => {
+    const { output } = machine(`${machinery} sed s/nftables/iptables/ $C >$STATE/c
+      $I --dry-run --config $STATE/c; echo "status $?"`);
+    expect(output).toContain("would run: systemctl restart --no-block sluice.service\n");
+    expect(output).toMatch(/^status 0$/m);
+  });
+
+  test.each([
     ["no configuration", "$I", "there is no /etc/sluice/config.yaml yet"],
     ["a configuration that is no file", "$I --config $STATE", "--config must be a file"],
     ["an unknown option", "$I --force", "current value is --force"],
     ["an option without a value", "$I --config", "Cannot read --config: it must have a value"],
     ["a missing program", "$I --config $C --binary $STATE/none", "the program must be there"],
     [
-      "an old kernel",
-      `printf '#!/bin/sh\\necho 5.10.0-30-amd64\\n' >$STATE/uname; chmod +x $STATE/uname; PATH=$STATE:$PATH $I --config $C`,
-      "Linux must be 5.13 or newer: current value is 5.10.0-30-amd64",
+      "mode nftables on an old kernel",
+      `${OLD_KERNEL} $I --config $C`,
+      "for mode nftables Linux must be 5.13 or newer: current value is 5.10.0-30-amd64",
+    ],
+    [
+      "mode nftables on a kernel without nf_tables",
+      `${NO_NF_TABLES} $I --config $C`,
+      "for mode nftables the kernel must have nf_tables, built in or as a module",
+    ],
+    [
+      "a machine that has neither nftables nor iptables",
+      `${NO_NF_TABLES} sed /^mode/d $C >$STATE/c; mount -t tmpfs none /usr/sbin; $I --config $STATE/c`,
+      "iptables must be installed where nftables cannot serve",
     ],
     [
       "a user who is not root",
