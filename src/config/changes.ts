@@ -59,6 +59,8 @@ export function changesBetween(before: Config, after: Config): ConfigChange[] {
   return Object.entries(RULES).flatMap(([key, { name, live }]) => {
     const setting = key as Setting;
     if (JSON.stringify(before[setting]) === JSON.stringify(after[setting])) return [];
-    return [{ setting, name, live }];
+    // What both sections have is called after the one that counts; of both in mode auto, the first.
+    const shown = after.mode === "iptables" ? name.replace(/^nftables\./, "iptables.") : name;
+    return [{ setting, name: shown, live }];
   });
 }

@@ -94,6 +94,11 @@ test.each<[string, string, readonly string[]]>([
   ["clusterCIDR: 10.0.0.0/8", "clusterCIDR: 10.0.0.0/9", ["clusterCIDR"]],
   ["nodePortAddresses: [10.0.0.0/8]", "nodePortAddresses: [primary]", ["nodePortAddresses"]],
   ["", "mode: auto", []],
+  [
+    "mode: iptables",
+    "mode: iptables\niptables: {masqueradeBit: 2, minSyncPeriod: 1s}",
+    ["iptables.masqueradeBit", "iptables.minSyncPeriod"],
+  ],
   ["mode: auto", "mode: iptables", ["mode needs a new process"]],
   [
     "mode: nftables",
