@@ -1,0 +1,68 @@
+/** A Map that can be taken back to where it was. Pure. */
+export class Journaled<Key, Value> {
+  readonly #values = new Map<Key, Value>();
+  /** What a key had when it was first changed; undefined: nothing. */
+  readonly #before = new Map<Key, Value | undefined>();
+  #changed = new Set<Key>();
+
+  get(key: Key): Value | undefined {
+    return this.#values.get(key);
+  }
+
+  has(key: Key): boolean {
+    return this.#values.has(key);
+  }
+
+  values(): IterableIterator<Value> {
+    return this.#values.values();
+  }
+
+  entries(): IterableIterator<[Key, Value]> {
+    return this.#values.entries();
+  }
+
+  /** Was it changed since the last `commit` or `rollback`? */
+  isStaged(key: Key): boolean {
+    return this.#before.has(key);
+  }
+
+  set(key: Key, value: Value): void {
+    this.#note(key);
+    this.#values.set(key, value);
+  }
+
+  delete(key: Key): void {
+    this.#note(key);
+    this.#values.delete(key);
+  }
+
+  /** What `takeChanged` would give. */
+  changed(): ReadonlySet<Key> {
+    return this.#changed;
+  }
+
+  /** The keys that may have another value than at the last call. */
+  takeChanged(): ReadonlySet<Key> {
+    const changed = this.#changed;
+    if (changed.size > 0) this.#changed = new Set();
+    return changed;
+  }
+
+  commit(): void {
+    this.#before.clear();
+  }
+
+  rollback(): void {
+    for (const [key, value] of this.#before) {
+      if (value === undefined) this.#values.delete(key);
+      else this.#values.set(key, value);
+      this.#changed.add(key);
+    }
+    this.#before.clear();
+  }
+
+  #note(key: Key): void {
+    if (!this.#before.has(key)) this.#before.set(key, this.#values.get(key));
+    this.#changed.add(key);
+  }
+}

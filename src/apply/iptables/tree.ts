@@ -1,0 +1,183 @@
+/**
+ * Rules in a tree of chains, so that a packet meets few of them: a chain with more than CHAIN_RULES rules leads to
+ * chains that each hold the rules of one group of keys, and so on. What the tree looks like depends on the rules that
+ * are in it, not on how they came there. Pure.
+ */
+import { compareKeys, type Key } from "./keys.ts";
+
+/** A chain is divided when it has more rules than this. */
+export const CHAIN_RULES = 16;
+
+/** One way to divide. */
+export interface Level {
+  /** A group of fewer stays in the chain above: a rule that leads there costs as much. */
+  readonly least: number;
+  /** Keys of one group have the same; unlike those of others in the chain above. */
+  group(key: Key): Key;
+  /** The chain that holds the group of this key. */
+  chain(key: Key): string;
+  /** The rule that leads to this chain, without its target. */
+  match(key: Key): string;
+}
+
+/** Takes the text of a chain; undefined when it is gone. */
+export type TextSink = (chain: string, text: string | undefined) => void;
+
+interface Node {
+  /** Of any of its rules. */
+  readonly key: Key;
+  /** How often it was divided. */
+  readonly depth: number;
+  count: number;
+  /** While it is not divided. */
+  rules: Map<Key, string>;
+  groups: Map<Key, Node> | undefined;
+  /** It has a chain of its own. */
+  chain: boolean;
+  dirty: boolean;
+}
+
+export class RuleTree {
+  readonly #levels: readonly Level[];
+  readonly #root: Node = newNode(0, 0);
+  /** Chains of nodes that are no more. */
+  #gone: string[] = [];
+  #text = "";
+
+  constructor(levels: readonly Level[]) {
+    this.#levels = levels;
+  }
+
+  /** How many rules there are. */
+  get size(): number {
+    return this.#root.count;
+  }
+
+  /** The rules of the first chain, whose name is not the tree's business. As of the last `flush`. */
+  get text(): string {
+    return this.#text;
+  }
+
+  /** Puts a rule at its key, or takes away what is there. */
+  set(key: Key, rule: string | undefined): void {
+    const before = this.#get(key);
+    if (before === rule) return;
+    if (rule === undefined) this.#remove(this.#root, key);
+    else this.#put(this.#root, key, rule, before === undefined);
+  }
+
+  /** Hands over the chains that changed since the last time, first those that are gone. Has the first one changed? */
+  flush(sink: TextSink): boolean {
+    const written = new Map<string, string>();
+    if (this.#root.dirty) {
+      const before = this.#text;
+      this.#text = this.#render(this.#root, written);
+      for (const chain of this.#gone) if (!written.has(chain)) sink(chain, undefined);
+      this.#gone = [];
+      for (const [chain, text] of written) sink(chain, text);
+      return this.#text !== before;
+    }
+    return false;
+  }
+
+  #get(key: Key): string | undefined {
+    let node: Node | undefined = this.#root;
+    while (node?.groups !== undefined) node = node.groups.get(this.#level(node).group(key));
+    return node?.rules.get(key);
+  }
+
+  #put(node: Node, key: Key, rule: string, isNew: boolean): void {
+    node.dirty = true;
+    if (isNew) node.count++;
+    if (node.groups !== undefined) {
+      this.#put(this.#child(node, node.groups, key), key, rule, isNew);
+      return;
+    }
+    node.rules.set(key, rule);
+    if (node.count <= CHAIN_RULES || node.depth === this.#levels.length) return;
+    node.groups = new Map();
+    for (const [each, text] of node.rules) {
+      this.#put(this.#child(node, node.groups, each), each, text, true);
+    }
+    node.rules = new Map();
+  }
+
+  #child(node: Node, groups: Map<Key, Node>, key: Key): Node {
+    const group = this.#level(node).group(key);
+    let child = groups.get(group);
+    if (child === undefined) {
+      child = newNode(key, node.depth + 1);
+      groups.set(group, child);
+    }
+    return child;
+  }
+
+  #remove(node: Node, key: Key): void {
+    node.dirty = true;
+    node.count--;
+    if (node.groups === undefined) {
+      node.rules.delete(key);
+      return;
+    }
+    const group = this.#level(node).group(key);
+    const child = node.groups.get(group) as Node;
+    this.#remove(child, key);
+    if (child.count === 0) {
+      node.groups.delete(group);
+      this.#drop(child);
+    }
+    if (node.count > CHAIN_RULES) return;
+    const { groups } = node;
+    node.groups = undefined;
+    for (const each of groups.values()) this.#collect(each, node.rules);
+  }
+
+  /** Takes a node's rules into one above it. */
+  #collect(node: Node, rules: Map<Key, string>): void {
+    this.#drop(node);
+    for (const [key, rule] of node.rules) rules.set(key, rule);
+    if (node.groups !== undefined) {
+      for (const child of node.groups.values()) this.#collect(child, rules);
+    }
+  }
+
+  #drop(node: Node): void {
+    if (node.chain) this.#gone.push(this.#chainOf(node));
+    node.chain = false;
+  }
+
+  #render(node: Node, written: Map<string, string>): string {
+    node.dirty = false;
+    const rules = [...node.rules];
+    for (const child of node.groups?.values() ?? []) {
+      const level = this.#level(node);
+      if (child.count < level.least) {
+        this.#drop(child);
+        child.dirty = false;
+        // So few are not divided.
+        rules.push(...child.rules);
+        continue;
+      }
+      const chain = level.chain(child.key);
+      rules.push([child.key, `${level.match(child.key)} -j ${chain}`]);
+      if (child.dirty || !child.chain) written.set(chain, this.#render(child, written));
+      child.chain = true;
+    }
+    return rules
+      .sort(([a], [b]) => compareKeys(a, b))
+      .map(([, rule]) => rule)
+      .join("\n");
+  }
+
+  #level(node: Node): Level {
+    return this.#levels[node.depth] as Level;
+  }
+
+  #chainOf(node: Node): string {
+    return (this.#levels[node.depth - 1] as Level).chain(node.key);
+  }
+}
+
+function newNode(key: Key, depth: number): Node {
+  return { key, depth, count: 0, rules: new Map(), groups: undefined, chain: false, dirty: true };
+}
