@@ -1,0 +1,265 @@
+/** The rules of one family: what they should be, what the kernel is believed to hold, and the tools in between. */
+import type { OperationList } from "../../core/core.ts";
+import { SluiceError } from "../../errors.ts";
+import type { Family } from "../../plan/tables.ts";
+import type { PrintedChain } from "./confirm.ts";
+import { KernelChains, type Wanted, wantedText } from "./kernel-chains.ts";
+import { areFromSluice, CANARY } from "./our-chains.ts";
+import { printCanary, printRestore, type Step } from "./restore-text.ts";
+import { Ruleset, type RulesetOptions } from "./ruleset.ts";
+import { readSaved } from "./saved-chains.ts";
+import type { RestoreResult, XtTools } from "./tools.ts";
+import { type Chains, type Describe, RULE_TABLES, type RuleTable } from "./types.ts";
+
+/** A restore that was refused. */
+export interface RefusedRestore {
+  readonly result: Extract<RestoreResult, { readonly ok: false }>;
+  /** The rule at fault, if the tool named one: whose it is, and what it says. */
+  readonly owner: number | undefined;
+  readonly words: string;
+  /** The kernel does not hold what it was believed to. */
+  readonly drifted: boolean;
+}
+
+/** What was written, or was not. */
+export interface WriteOutcome {
+  readonly bytes: number;
+  readonly refused: RefusedRestore | undefined;
+}
+
+/** What `read` found in the kernel. */
+export interface FoundChains {
+  readonly chains: number;
+  /** Some are there, and made by this program. */
+  readonly fromSluice: boolean;
+}
+
+const NOTHING_WRITTEN: WriteOutcome = { bytes: 0, refused: undefined };
+/** Of so many chains it is looked up whether they are there. */
+const SUSPECTS_MAX = 4;
+
+export class FamilyRules {
+  readonly tools: XtTools;
+  readonly kernel = new KernelChains();
+  readonly #ruleset: Ruleset;
+  readonly #pause: () => Promise<void>;
+  /** The kernel has no mangle table, or the canary there is missing. */
+  #mangle: "absent" | "canary" | "no canary" = "absent";
+  /** What `restoreStatistics` tells. */
+  failures = 0;
+  partialFailures = 0;
+  readonly #last = { nat: 0, filter: 0 };
+
+  constructor(tools: XtTools, options: RulesetOptions, pause: () => Promise<void>) {
+    this.tools = tools;
+    this.#ruleset = new Ruleset(tools.family, options);
+    this.#pause = pause;
+  }
+
+  get family(): Family {
+    return this.tools.family;
+  }
+
+  /** What its tools are called. */
+  get tool(): string {
+    return this.family === 4 ? "iptables" : "ip6tables";
+  }
+
+  get chains(): Chains {
+    return this.#ruleset.chains;
+  }
+
+  get wanted(): Wanted {
+    return this.#ruleset;
+  }
+
+  get mangleCanary(): boolean {
+    return this.#mangle !== "no canary";
+  }
+
+  /** Believes what the kernel holds now. @throws SluiceError TOOL_FAILED */
+  async read(): Promise<FoundChains> {
+    let chains = 0;
+    for (const table of RULE_TABLES) {
+      const saved = await readSaved(table, await this.tools.save(table), this.#pause);
+      this.kernel.learn(table, saved, this.wanted);
+      chains += saved.own.size;
+    }
+    if (this.#mangle !== "absent") await this.#lookForCanary();
+    return { chains, fromSluice: areFromSluice(this.kernel.chains("nat")) };
+  }
+
+  /** Makes the canary in the mangle table, which may not be there. */
+  async placeMangleCanary(): Promise<boolean> {
+    const { ok } = await this.tools.restore(printCanary("mangle"));
+    this.#mangle = ok ? "canary" : "absent";
+    return ok;
+  }
+
+  /**
+   * Stages these operations; the steps that they make necessary. `everything`: whatever differs, rather than what they
+   * changed.
+   */
+  stage(operations: OperationList, describe: Describe, everything: boolean): Step[] {
+    const changes = this.#ruleset.stage(operations, describe);
+    const steps = everything
+      ? this.kernel.differences(this.wanted)
+      : this.kernel.differencesOf(changes, this.wanted);
+    // Until it is committed, which is what `commit` settles.
+    this.kernel.doubt(changes);
+    return steps;
+  }
+
+  /** What is staged is in the kernel. */
+  commit(): void {
+    this.#ruleset.commit();
+    this.kernel.settle();
+  }
+
+  /** What is staged is to be forgotten; the kernel may hold some of it. */
+  rollback(): void {
+    this.#ruleset.rollback();
+  }
+
+  reconfigure(options: RulesetOptions): void {
+    this.kernel.doubt(this.#ruleset.reconfigure(options));
+  }
+
+  /** What differs of what is in doubt, and of jumps. */
+  doubtful(): Step[] {
+    const none = { nat: new Map(), filter: new Map() };
+    return [
+      ...this.kernel.differencesOf(none, this.wanted),
+      ...this.kernel.jumpDifferences(this.wanted),
+    ];
+  }
+
+  /** One restore of all these steps. A chain that cannot be deleted, because others' rules lead to it, is emptied. */
+  async write(wished: readonly Step[]): Promise<WriteOutcome> {
+    if (wished.length === 0) return NOTHING_WRITTEN;
+    let bytes = 0;
+    let steps = wished;
+    for (;;) {
+      const printed = printRestore(steps);
+      bytes += printed.text.length;
+      const result = await this.tools.restore(printed.text);
+      if (result.ok) {
+        this.kernel.took(steps);
+        this.#count(steps);
+        return { bytes, refused: undefined };
+      }
+      this.failures++;
+      if (steps.some(({ kind }) => kind === "replace")) this.partialFailures++;
+      const { lines } = result;
+      const undeletable = new Set<Step>();
+      for (const line of lines) {
+        const step = printed.words(line).startsWith("-X ") && printed.place(line)?.step;
+        if (step) undeletable.add(step);
+      }
+      if (undeletable.size > 0) {
+        steps = steps.map((step) => (undeletable.has(step) ? this.#keep(step) : step));
+        continue;
+      }
+      this.kernel.failed(steps);
+      const place = lines.map((line) => printed.place(line)).find((one) => one !== undefined);
+      const words = result.line === undefined ? "" : printed.words(result.line);
+      const drifted = await this.#isDrift(steps, place?.step, `${words} ${result.message}`);
+      return { bytes, refused: { result, words, drifted, owner: this.#ownerOf(place) } };
+    }
+  }
+
+  /** Does the kernel take anything at all? */
+  async takesAnything(): Promise<boolean> {
+    return (await this.tools.restore(printCanary("nat"))).ok;
+  }
+
+  /** Of these steps the chains that are there in other words, as they were printed. */
+  printed(steps: readonly Step[]): PrintedChain[] {
+    return steps.flatMap((step) => {
+      if (step.kind !== "replace") return [];
+      const { table, chain } = step;
+      const printed = this.kernel.chains(table).get(chain);
+      return printed === undefined ? [] : [{ table, chain, printed }];
+    });
+  }
+
+  /** Rules of a table. */
+  ruleCounts(table: RuleTable): { readonly total: number; readonly last: number } {
+    let total = 0;
+    for (const text of this.chains[table].values()) total += ruleCount(text);
+    return { total, last: this.#last[table] };
+  }
+
+  #keep(step: Step): Step {
+    if (step.kind !== "remove") return step;
+    this.kernel.keep(step.table, step.chain);
+    return { kind: "replace", table: step.table, chain: step.chain, text: "" };
+  }
+
+  #ownerOf(place: { step: Step; rule: number | undefined } | undefined): number | undefined {
+    if (place?.rule === undefined || place.step.kind !== "replace") return undefined;
+    return this.#ruleset.ownerOf(place.step.table, place.step.chain, place.rule);
+  }
+
+  /** Was it refused because somebody else deleted what it builds on? Chains that the refusal names are looked for. */
+  async #isDrift(
+    steps: readonly Step[],
+    culprit: Step | undefined,
+    words: string,
+  ): Promise<boolean> {
+    if (culprit?.kind === "jump" || culprit?.kind === "unjump" || culprit?.kind === "append")
+      return true;
+    const table = culprit?.table;
+    if (table === undefined && words === "") return false;
+    const declared = new Set(
+      steps.map((step) => ("chain" in step ? `${step.table} ${step.chain}` : "")),
+    );
+    const names = new Set(words.match(/KUBE-[\w.:/-]*\w/g));
+    let looked = 0;
+    for (const where of table === undefined ? RULE_TABLES : [table]) {
+      for (const name of names) {
+        const believed = this.kernel.chains(where).has(name) && !declared.has(`${where} ${name}`);
+        if (!believed || ++looked > SUSPECTS_MAX) continue;
+        const found = await this.tools.list(where, name).catch(toolFailed);
+        if (found === undefined) return true;
+      }
+    }
+    return false;
+  }
+
+  async #lookForCanary(): Promise<void> {
+    const found = await this.tools.list("mangle", CANARY);
+    this.#mangle = found === undefined ? "no canary" : "canary";
+  }
+
+  #count(steps: readonly Step[]): void {
+    for (const table of RULE_TABLES) {
+      let rules = 0;
+      let any = false;
+      for (const step of steps) {
+        if (step.table !== table) continue;
+        any = true;
+        if (step.kind === "replace") rules += ruleCount(step.text);
+      }
+      if (any) this.#last[table] = rules;
+    }
+  }
+
+  /** The chain as it should be. */
+  textOf(table: RuleTable, chain: string): string | undefined {
+    return wantedText(this.wanted, table, chain);
+  }
+}
+
+export function ruleCount(text: string): number {
+  if (text === "") return 0;
+  let count = 1;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
+  return count;
+}
+
+/** What cannot be looked up is no sign of anything. */
+function toolFailed(thrown: unknown): string {
+  if (thrown instanceof SluiceError) return "";
+  throw thrown;
+}
