@@ -63,18 +63,19 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
     expect(valuesOf("MemoryDenyWriteExecute")).toEqual([]);
   });
 
-  test.skipIf(noBinary !== undefined)(
-    "allows every system call that a start, a scrape and a stop make",
-    async () => {
+  test.skipIf(noBinary !== undefined).each(["nftables", "iptables"])(
+    "allows every system call that a start, a scrape and a stop make with %s",
+    async (mode) => {
       const node = makeNamespace();
-      const trace = join(folder, "trace");
-      const manifests = join(folder, "manifests");
+      const trace = join(folder, `trace-${mode}`);
+      const manifests = join(folder, `manifests-${mode}`);
       mkdirSync(manifests);
       const daemon = startDaemon(
         node.name,
         [
           ...["strace", "-D", "-f", "-qq", "-e", "signal=none", "-o", trace],
           ...[BINARY, `--manifests=${manifests}`, "--hostname-override=here"],
+          `--proxy-mode=${mode}`,
           "--metrics-bind-address=0.0.0.0:10249",
         ],
         join(folder, "log"),
@@ -85,6 +86,8 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
           return (await fetch(url).catch(() => undefined))?.ok === true;
         };
         await until(scraped, () => daemon.tail());
+        const served = await fetch(`http://${node.address}:10249/proxyMode`);
+        expect(await served.text()).toBe(mode);
       } finally {
         await daemon.stop();
         node.remove();
