@@ -88,9 +88,14 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     return readExposition(await response.text());
   }
 
-  /** The documented metrics and nothing else, their labels as documented where there are any. */
-  function expectDocumented(printed: readonly PrintedMetric[], path: "/metrics" | "/metrics/slis") {
-    const documented = new Map(documentedMetrics(path).map((each) => [each.name, each]));
+  /** The documented metrics of what serves and nothing else, their labels as documented where there are any. */
+  function expectDocumented(
+    printed: readonly PrintedMetric[],
+    path: "/metrics" | "/metrics/slis",
+    served = "nftables",
+  ) {
+    const there = documentedMetrics(path).filter(({ mode = served }) => mode === served);
+    const documented = new Map(there.map((each) => [each.name, each]));
     expect(printed.map(({ name }) => name).sort()).toEqual([...documented.keys()].sort());
     for (const { name, type, labels, help } of printed) {
       expect(help).not.toBe("");
@@ -127,16 +132,19 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     expect(connected?.samples).toEqual([`sluice_source_connected{source="${cluster.server}"} 0`]);
   });
 
-  test("prints what docs/metrics.md says, and nothing else", async () => {
-    prepare();
-    put("one.json", [...objects(0, 1)]);
-    start(`--manifests=${manifests}`);
-    expect((await answered("/healthz", 10256)).status).toBe(200);
-    expectDocumented(await scrape(), "/metrics");
-    await get("/healthz");
-    const slis = readExposition(await (await get("/metrics/slis")).text());
-    expectDocumented(slis, "/metrics/slis");
-  });
+  test.each(["nftables", "iptables"])(
+    "prints what docs/metrics.md says with %s, and nothing else",
+    async (mode) => {
+      prepare();
+      put("one.json", [...objects(0, 1)]);
+      start(`--manifests=${manifests}`, `--proxy-mode=${mode}`);
+      expect((await answered("/healthz", 10256)).status).toBe(200);
+      expectDocumented(await scrape(), "/metrics", mode);
+      await get("/healthz");
+      const slis = readExposition(await (await get("/metrics/slis")).text());
+      expectDocumented(slis, "/metrics/slis");
+    },
+  );
 
   test("serves a healthCheckNodePort once the port is free, though nothing else changes", async () => {
     prepare();

@@ -6,6 +6,8 @@ export interface DocumentedMetric {
   readonly name: string;
   readonly type: string;
   readonly labels: readonly string[];
+  /** Where it exists only if that serves. */
+  readonly mode?: "nftables" | "iptables";
 }
 
 const FILE = join(import.meta.dir, "../../docs/metrics.md");
@@ -15,11 +17,15 @@ export function documentedMetrics(path: "/metrics" | "/metrics/slis"): Documente
   return sections()
     .filter(({ heading }) => heading.endsWith(`on ${path}`) || heading === path)
     .flatMap(({ rows }) =>
-      rows.map(([name = "", type = "", labels = ""]) => ({
-        name: name.replaceAll("`", ""),
-        type,
-        labels: labels === "" ? [] : labels.split(", "),
-      })),
+      rows.map(([name = "", type = "", labels = "", what = ""]) => {
+        const [, mode] = /^with (nftables|iptables): /.exec(what) ?? [];
+        return {
+          name: name.replaceAll("`", ""),
+          type,
+          labels: labels === "" ? [] : labels.split(", "),
+          ...((mode === "nftables" || mode === "iptables") && { mode }),
+        };
+      }),
     );
 }
 
