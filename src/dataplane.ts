@@ -49,7 +49,7 @@ function prepareNftables(options: SkeletonOptions): Backend {
 async function prepareIptables(options: SkeletonOptions, log: Logger): Promise<Backend> {
   // Where nftables serves, nobody needs it.
   const { createIptablesBackend } = await import("./apply/iptables/backend.ts");
-  const backend = createIptablesBackend(options);
+  const backend = createIptablesBackend(options, { log });
   try {
     await backend.probe();
     for (const fact of backend.facts()) log.info(fact);

@@ -96,7 +96,10 @@ export class RunningProxy {
     this.#log = log;
     this.#config = config;
     this.#claims = new FrontendClaims((id) => core.serviceKey(id));
-    this.inputs = new PlanInputs({ core, claims: this.#claims, nodeName, ...config, problems });
+    this.inputs = new PlanInputs({
+      ...{ core, claims: this.#claims, nodeName, ...config, problems },
+      opensHealthCheckPorts: options.backend.own.kind === "iptables",
+    });
     this.#flows = new Flows({
       core,
       clock,
