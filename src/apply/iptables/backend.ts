@@ -1,10 +1,8 @@
 /** The iptables backend: kube-proxy's chains, written by iptables-restore, one restore for each family. */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../../asm/layout.ts";
 import { type Clock, systemClock, turn } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { rethrowDefect, type SluiceError } from "../../errors.ts";
 import type { Logger } from "../../log.ts";
-import type { ServiceId } from "../../types.ts";
 import type {
   Adoption,
   Backend,
@@ -18,19 +16,17 @@ import type {
 } from "../backend.ts";
 import { describeChange } from "./amiss.ts";
 import { openPeek, type Peek } from "./changes-peek.ts";
-import { type Choice, chooseTools } from "./choose.ts";
 import { describePorts } from "./describe.ts";
+import { type Equipment, findEquipment } from "./equipment.ts";
 import { FamilyRules } from "./family.ts";
 import type { SearchOptions } from "./find-tools.ts";
 import { Guard } from "./guard.ts";
-import { probeTools } from "./probe.ts";
 import type { Features } from "./probe-trials.ts";
 import { failure } from "./refusal.ts";
 import { removeRules } from "./remove-rules.ts";
 import { compare, mend } from "./repair.ts";
 import type { Step } from "./restore-text.ts";
 import type { RulesetOptions } from "./ruleset.ts";
-import type { XtTools } from "./tools.ts";
 import { RULE_TABLES, type Variant } from "./types.ts";
 
 export interface IptablesSurroundings {
@@ -53,20 +49,12 @@ export function createIptablesBackend(
   return new Iptables(options, surroundings);
 }
 
-interface Equipment {
-  readonly tools: XtTools;
-  readonly features: Features;
-}
-
 /** Why `verify` has something to look at. */
 interface Suspicion {
   readonly change: Omit<ForeignChange, "objects">;
   readonly at: number;
   changes: number;
 }
-
-/** Owners that one `verify` leaves out because the kernel refuses a rule of theirs; others wait for the next one. */
-const DISOWNED_MAX = 16;
 
 class Iptables implements IptablesBackend {
   readonly wholesale = true;
@@ -77,10 +65,8 @@ class Iptables implements IptablesBackend {
   #options: SkeletonOptions;
   /** Since `reconfigure`, for the next `start` or `verify`. */
   #pending: SkeletonOptions | undefined;
-  #choice: Choice | undefined;
-  #equipment: readonly Equipment[] = [];
+  #equipment: Equipment | undefined;
   #families: readonly FamilyRules[] = [];
-  #facts: readonly string[] = [];
   #core: Core | undefined;
   #peek: Peek | undefined;
   /** The first `apply` has made everything what it should be: until then what was there before serves on. */
@@ -111,52 +97,26 @@ class Iptables implements IptablesBackend {
   }
 
   async probe(): Promise<void> {
-    this.#choice = await chooseTools(this.#search);
-    const { variant, why, tools, missing } = this.#choice;
-    const equipment: Equipment[] = [];
-    const facts: string[] = [];
-    const absent = missing.map(({ family, reason }) => ({ family, reason }));
-    for (const family of [4, 6] as const) {
-      const found = tools[family];
-      if (found === undefined) continue;
-      try {
-        equipment.push({ tools: found, features: await probeTools(found) });
-        facts.push(`IPv${family} is served by ${found.path} ${found.version} (${variant}): ${why}`);
-      } catch (error) {
-        rethrowDefect(error);
-        // IPv6 alone may be missing from a kernel; the last family is not given up.
-        if (family === 4 && tools[6] !== undefined && error.code === "KERNEL_UNSUPPORTED") {
-          absent.push({ family, reason: error.message });
-        } else if (equipment.length > 0 && error.code === "KERNEL_UNSUPPORTED") {
-          absent.push({ family, reason: error.message });
-        } else throw error;
-      }
-    }
-    for (const { family, reason } of absent) facts.push(`IPv${family} is not served: ${reason}`);
-    this.#equipment = equipment;
-    this.#facts = facts;
+    this.#equipment = await findEquipment(this.#search);
   }
 
   facts(): readonly string[] {
-    return this.#facts;
+    return this.#equipment?.facts ?? [];
   }
 
   async start(core: Core): Promise<Adoption> {
-    if (this.#choice === undefined) await this.probe();
+    this.#equipment ??= await findEquipment(this.#search);
     this.#core = core;
     this.#options = this.#pending ?? this.#options;
     this.#pending = undefined;
     this.#settled = false;
     const pause = () => turn(this.#clock);
-    this.#families = this.#equipment.map(
+    this.#families = this.#equipment.families.map(
       ({ tools, features }) => new FamilyRules(tools, this.#rulesetOptions(features), pause),
     );
-    let chains = 0;
-    let fromSluice = false;
+    const found = [];
     for (const family of this.#families) {
-      const found = await family.read();
-      chains += found.chains;
-      fromSluice ||= found.fromSluice;
+      found.push(await family.read());
       const { refused } = await family.write(family.kernel.missing(family.wanted));
       if (refused !== undefined) throw failure(family, refused, undefined).error;
       if (!(await family.placeMangleCanary())) {
@@ -165,9 +125,11 @@ class Iptables implements IptablesBackend {
         });
       }
     }
-    const what = `the chains of ${this.#variant === "nft" ? "iptables-nft" : "iptables-legacy"}`;
-    const outcome = chains === 0 ? "fresh" : fromSluice ? "adopted" : "replaced";
-    return { outcome, what, elements: outcome === "adopted" ? chains : 0 };
+    const what = `the chains of iptables-${this.#variant}`;
+    if (!found.some((one) => one?.serves)) return { outcome: "fresh", what, elements: 0 };
+    if (!found.some((one) => one?.fromSluice)) return { outcome: "replaced", what, elements: 0 };
+    const elements = found.reduce((sum, one) => sum + (one?.chains ?? 0), 0);
+    return { outcome: "adopted", what, elements };
   }
 
   watch(changed: (change: ForeignChange) => void): void {
@@ -243,12 +205,9 @@ class Iptables implements IptablesBackend {
   }
 
   async cleanup(): Promise<CleanupOutcome> {
-    const { tools } = this.#choice ?? (await chooseTools(this.#search));
+    const { families } = this.#equipment ?? (await findEquipment(this.#search));
     let removed = false;
-    for (const family of [4, 6] as const) {
-      const found = tools[family];
-      if (found !== undefined && (await removeRules(found))) removed = true;
-    }
+    for (const { tools } of families) if (await removeRules(tools)) removed = true;
     return removed ? "removed" : "absent";
   }
 
@@ -259,7 +218,7 @@ class Iptables implements IptablesBackend {
   }
 
   get #variant(): Variant {
-    return this.#choice?.variant ?? "nft";
+    return this.#equipment?.variant ?? "nft";
   }
 
   #rulesetOptions({ randomFully, comments, recent }: Features): RulesetOptions {
@@ -272,7 +231,7 @@ class Iptables implements IptablesBackend {
     this.#pending = undefined;
     this.#options = options;
     for (const [index, family] of this.#families.entries()) {
-      const equipment = this.#equipment[index];
+      const equipment = this.#equipment?.families[index];
       if (equipment) family.reconfigure(this.#rulesetOptions(equipment.features));
     }
   }
@@ -320,57 +279,20 @@ class Iptables implements IptablesBackend {
     }
   }
 
-  async #mend(core: Core, suspicion: Suspicion): Promise<Drift | undefined> {
+  async #mend(core: Core, suspicion: Suspicion): Promise<Drift> {
     const started = this.#clock.monotonic();
-    const refusedOwners: { owner: number; error: SluiceError }[] = [];
-    let bytes = 0;
-    let transactions = 0;
-    let amiss: Drift["amiss"] | undefined;
-    let change: Suspicion["change"] | undefined;
-    for (;;) {
-      const peeked = this.#guard.peeked;
-      const found = await mend(this.#families, this.#log);
-      bytes += found.bytes;
-      transactions += found.restores;
-      amiss ??= found.amiss;
-      change ??= found.change;
-      const { refused } = found;
-      if (refused === undefined) {
-        if (transactions === 0) this.#guard.known(peeked);
-        break;
-      }
-      const { owner } = refused.refusal;
-      const { error } = failure(refused.family, refused.refusal, nameOf(core, owner));
-      if (owner === undefined || refusedOwners.length === DISOWNED_MAX) throw error;
-      refusedOwners.push({ owner, error });
-      this.#disown(core, owner);
-    }
-    for (const family of this.#families) {
-      family.kernel.settle();
-      this.#sayKept(family);
-    }
+    const { amiss, change, bytes, restores, refused } = await mend(this.#families, core, this.#log);
+    for (const family of this.#families) this.#sayKept(family);
     return {
       change: change ?? suspicion.change,
       changes: suspicion.changes,
       noticedAt: suspicion.at,
-      amiss,
+      ...{ amiss, refused },
       written: {
-        ...{ operations: 0, added: 0, bytes, transactions },
+        ...{ operations: 0, added: 0, bytes, transactions: restores },
         kernelMs: this.#clock.monotonic() - started,
       },
-      refused: refusedOwners,
     };
-  }
-
-  /** Nothing of this owner is committed any more: it is programmed anew, and refused in its turn. */
-  #disown(core: Core, owner: number): void {
-    const operations = core.diff(0, [owner]);
-    const describe = describePorts(core);
-    for (const family of this.#families) {
-      family.stage(operations, describe, false);
-      family.commit();
-    }
-    core.commit();
   }
 
   async #writing<Result>(write: () => Promise<Result>): Promise<Result> {
@@ -385,7 +307,8 @@ class Iptables implements IptablesBackend {
   }
 
   async #compare(): Promise<boolean> {
-    this.#found = describeChange(await compare(this.#families));
+    const found = await compare(this.#families);
+    this.#found = found && describeChange(found);
     return this.#found === undefined;
   }
 
@@ -431,9 +354,4 @@ class Iptables implements IptablesBackend {
       );
     }
   }
-}
-
-function nameOf(core: Core, owner: number | undefined): string | undefined {
-  if (owner === undefined) return undefined;
-  return owner === OWNER_NODE || owner === OWNER_ADOPTED ? "" : core.serviceKey(owner as ServiceId);
 }

@@ -4,10 +4,11 @@ import { SluiceError } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
 import type { PrintedChain } from "./confirm.ts";
 import { KernelChains, type Wanted, wantedText } from "./kernel-chains.ts";
-import { areFromSluice, CANARY } from "./our-chains.ts";
+import { SERVICES } from "./names.ts";
+import { areFromSluice, CANARY, isOurs } from "./our-chains.ts";
 import { printCanary, printRestore, type Step } from "./restore-text.ts";
 import { Ruleset, type RulesetOptions } from "./ruleset.ts";
-import { readSaved } from "./saved-chains.ts";
+import { readSaved, type SavedChains } from "./saved-chains.ts";
 import type { RestoreResult, XtTools } from "./tools.ts";
 import { type Chains, type Describe, RULE_TABLES, type RuleTable } from "./types.ts";
 
@@ -30,7 +31,9 @@ export interface WriteOutcome {
 /** What `read` found in the kernel. */
 export interface FoundChains {
   readonly chains: number;
-  /** Some are there, and made by this program. */
+  /** Some lead to Services. */
+  readonly serves: boolean;
+  /** This program made them. */
   readonly fromSluice: boolean;
 }
 
@@ -45,6 +48,8 @@ export class FamilyRules {
   readonly #pause: () => Promise<void>;
   /** The kernel has no mangle table, or the canary there is missing. */
   #mangle: "absent" | "canary" | "no canary" = "absent";
+  /** Of what is wanted or there. */
+  #changes = 0;
   /** What `restoreStatistics` tells. */
   failures = 0;
   partialFailures = 0;
@@ -77,16 +82,26 @@ export class FamilyRules {
     return this.#mangle !== "no canary";
   }
 
-  /** Believes what the kernel holds now. @throws SluiceError TOOL_FAILED */
-  async read(): Promise<FoundChains> {
-    let chains = 0;
-    for (const table of RULE_TABLES) {
-      const saved = await readSaved(table, await this.tools.save(table), this.#pause);
-      this.kernel.learn(table, saved, this.wanted);
-      chains += saved.own.size;
-    }
+  /**
+   * Believes what the kernel holds now. Undefined, and nothing is believed: something was staged or written meanwhile,
+   * and what was read may be from before it.
+   * @throws SluiceError TOOL_FAILED
+   */
+  async read(): Promise<FoundChains | undefined> {
+    const changes = this.#changes;
     if (this.#mangle !== "absent") await this.#lookForCanary();
-    return { chains, fromSluice: areFromSluice(this.kernel.chains("nat")) };
+    const found: (readonly [RuleTable, SavedChains])[] = [];
+    for (const table of RULE_TABLES) {
+      found.push([table, await readSaved(table, await this.tools.save(table), this.#pause)]);
+    }
+    if (changes !== this.#changes) return undefined;
+    let chains = 0;
+    for (const [table, saved] of found) {
+      this.kernel.learn(table, saved, this.wanted);
+      for (const chain of saved.own.keys()) if (isOurs(table, chain)) chains++;
+    }
+    const nat = this.kernel.chains("nat");
+    return { chains, serves: nat.has(SERVICES), fromSluice: areFromSluice(nat) };
   }
 
   /** Makes the canary in the mangle table, which may not be there. */
@@ -101,6 +116,7 @@ export class FamilyRules {
    * changed.
    */
   stage(operations: OperationList, describe: Describe, everything: boolean): Step[] {
+    this.#changes++;
     const changes = this.#ruleset.stage(operations, describe);
     const steps = everything
       ? this.kernel.differences(this.wanted)
@@ -137,6 +153,7 @@ export class FamilyRules {
   /** One restore of all these steps. A chain that cannot be deleted, because others' rules lead to it, is emptied. */
   async write(wished: readonly Step[]): Promise<WriteOutcome> {
     if (wished.length === 0) return NOTHING_WRITTEN;
+    this.#changes++;
     let bytes = 0;
     let steps = wished;
     for (;;) {

@@ -62,17 +62,6 @@ export class Guard {
     this.#known = this.#peek();
   }
 
-  /** Everything was compared just now, after this was peeked. */
-  known(value: string | undefined): void {
-    this.#known = value;
-    this.#doubtful = false;
-  }
-
-  /** Undefined if it cannot be told. */
-  get peeked(): string | undefined {
-    return this.#peek();
-  }
-
   #schedule(): void {
     if (this.#stopped) return;
     this.#cancel = this.#options.clock.after(PEEK_INTERVAL_MS, () => void this.#tick());
@@ -103,7 +92,8 @@ export class Guard {
       const same = await compare();
       // What was read may be from before or after what was written meanwhile.
       if (writes !== this.#writes || this.#stopped) return;
-      this.known(peeked);
+      this.#known = peeked;
+      this.#doubtful = false;
       if (!same) differs();
     } catch (thrown) {
       rethrowDefect(thrown);

@@ -1,14 +1,10 @@
 /** Which chains are ours to write and to delete. Names only; pure. */
-import { isKubeProxyChain, type Xtable } from "../kube-proxy/chains.ts";
+import { FIREWALL, isKubeProxyChain, type Xtable } from "../kube-proxy/chains.ts";
+import { OUTSIDE } from "./names.ts";
 import { RULE_TABLES, type RuleTable } from "./types.ts";
 
 /** An empty chain in each table, by whose absence a flush is known (upstream: kubeProxyCanaryChain). */
 export const CANARY = "KUBE-PROXY-CANARY";
-
-/** In the filter table; a kubelet has the same rule there, and flushes neither it nor the chain. */
-const SHARED = "KUBE-FIREWALL";
-/** Only in our nat table, never in upstream's. */
-const MARKER = "KUBE-SVC-OUTSIDE";
 
 /** For each table that holds rules. */
 export type PerTable<Value> = { readonly [table in RuleTable]: Value };
@@ -21,7 +17,7 @@ export function perTable<Value>(make: (table: RuleTable) => Value): PerTable<Val
 
 /** Rules of others may be in it: ours are added to them, and the chain is never emptied or deleted. */
 export function isShared(table: RuleTable, chain: string): boolean {
-  return table === "filter" && chain === SHARED;
+  return table === "filter" && chain === FIREWALL;
 }
 
 /** What is in it, and whether it is there, is for us to say: a chain of kube-proxy's kinds. */
@@ -31,7 +27,7 @@ export function isOurs(table: Xtable, chain: string): boolean {
 
 /** Do chains with these names, in the nat table, come from this program rather than from kube-proxy? */
 export function areFromSluice(chains: { has(chain: string): boolean }): boolean {
-  return chains.has(MARKER);
+  return chains.has(OUTSIDE);
 }
 
 /** A rule of a built-in chain that kube-proxy, of whatever version, or we made to lead to a chain of ours. */

@@ -84,6 +84,9 @@ export interface IptablesWorld extends SyncWorld<IptablesBackend> {
   readonly toolbox: Toolbox;
   readonly variant: Variant;
   readonly adoption: Adoption;
+  readonly options: SkeletonOptions;
+  /** By the clock of the guard, ms. */
+  guardTime(): number;
   /** What the guard told. */
   readonly told: ForeignChange[];
   /** Messages at info and above. */
@@ -137,7 +140,8 @@ export async function iptablesWorld(
   }
   return {
     ...world,
-    ...{ toolbox, variant, adoption, told, logged },
+    ...{ toolbox, variant, adoption, told, logged, options: { ...OPTIONS, ...options } },
+    guardTime: () => guardClock.monotonic(),
     saved: (table, tool) => saved(variant, table, tool),
     iptables: (...args) => run(`iptables-${variant}`, "-w", "5", ...args),
     async mend() {
