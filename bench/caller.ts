@@ -44,7 +44,13 @@ const SOL_TCP = 6;
 /** How often a SYN is sent again: a lost one must not hold up everybody else for minutes. */
 const TCP_SYNCNT = 7;
 const POLLIN = 1;
+const SOCK_NONBLOCK = 0x800;
+const EINPROGRESS = 115;
 const ANSWER_MS = 1000;
+/** A call that nobody has answered by then is given up for another: its SYN was lost, or the one that answers is gone. */
+const ATTEMPT_MS = 100;
+/** Whoever is alone is waited for, rather than looked at in the next round. */
+const ALONE_MS = 1;
 /** Each mark has so many addresses, so that it fits a Service with as many endpoints. */
 export const ADDRESSES_OF_MARK = 8;
 /** Of the processor's time that is left to the proxies: three parts of four. */
@@ -54,12 +60,8 @@ const LEAST_REST_MS = 1;
 const sockaddr = new Uint8Array(new ArrayBuffer(28));
 const answer = new Uint8Array(new ArrayBuffer(16));
 
-/** The microseconds that connecting took, and which endpoint answered; undefined if nobody did. */
-function call(
-  address: string,
-  port: number,
-  source?: string,
-): { readonly us: number; readonly endpoint: Uint8Array } | undefined {
+/** The microseconds that connecting took; undefined if nobody answered. */
+function call(address: string, port: number, source?: string): number | undefined {
   const fd = socket(AF_INET, SOCK_STREAM, 0);
   if (fd < 0) throw new Error(`Cannot call ${address}: socket: errno ${-fd}`);
   try {
@@ -74,7 +76,7 @@ function call(
     if (connect(fd, to) < 0) return undefined;
     const us = (performance.now() - begun) * 1000;
     if (poll(fd, POLLIN, ANSWER_MS) !== 1 || recv(fd, answer, 0) !== 4) return undefined;
-    return { us, endpoint: answer.subarray(0, 4) };
+    return us;
   } finally {
     close(fd);
   }
@@ -93,13 +95,54 @@ export function addressesOf(mark: number, count: number): string[] {
   });
 }
 
-/** Asks again and again whether it is so, and leaves the processor to the others in between. */
+/** Calls one address again and again, without waiting for the kernel: everybody else has a turn in between. */
+class Caller {
+  readonly #address: string;
+  readonly #port: number;
+  #fd = -1;
+  #begun = 0;
+
+  constructor(address: string, port: number) {
+    this.#address = address;
+    this.#port = port;
+  }
+
+  /** The endpoint that answered; undefined: nobody yet. Waits so many ms at most. */
+  look(ms: number): Uint8Array | undefined {
+    if (this.#fd < 0 && !this.#begin()) return undefined;
+    if (poll(this.#fd, POLLIN, ms) === 1) {
+      const length = recv(this.#fd, answer, 0);
+      this.#end();
+      return length === 4 ? answer.subarray(0, 4) : undefined;
+    }
+    if (performance.now() - this.#begun > ATTEMPT_MS) this.#end();
+    return undefined;
+  }
+
+  #begin(): boolean {
+    this.#fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (this.#fd < 0) throw new Error(`Cannot call ${this.#address}: socket: errno ${-this.#fd}`);
+    this.#begun = performance.now();
+    const to = sockaddr.subarray(0, writeSockaddr(sockaddr, this.#address, this.#port));
+    const result = connect(this.#fd, to);
+    if (result >= 0 || result === -EINPROGRESS) return true;
+    this.#end();
+    return false;
+  }
+
+  #end(): void {
+    close(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+/** Looks again and again whether it is so, and leaves the processor to the others in between. */
 class Watch {
-  readonly #pending: (() => boolean)[] = [];
+  readonly #pending: ((ms: number) => boolean)[] = [];
   #running = false;
 
-  /** `look` is called until it says true. */
-  add(look: () => boolean): void {
+  /** `look` is called until it says true, and may wait for so many ms. */
+  add(look: (ms: number) => boolean): void {
     this.#pending.push(look);
     if (!this.#running) void this.#run();
   }
@@ -108,7 +151,8 @@ class Watch {
     this.#running = true;
     while (this.#pending.length > 0) {
       const begun = performance.now();
-      const left = this.#pending.filter((look) => !look());
+      const ms = this.#pending.length === 1 ? ALONE_MS : 0;
+      const left = this.#pending.filter((look) => !look(ms));
       this.#pending.splice(0, this.#pending.length, ...left);
       await sleep(Math.max(LEAST_REST_MS, (performance.now() - begun) * REST_PART));
     }
@@ -129,30 +173,30 @@ const watch = new Watch();
 function take(request: Request): void {
   switch (request.ask) {
     case "served": {
-      let next = 0;
+      const callers = request.addresses.map((address) => new Caller(address, request.port));
       watch.add(() => {
-        for (; next < request.addresses.length; next++) {
-          if (call(request.addresses[next] ?? "", request.port) === undefined) return false;
-        }
-        say({ served: true, at: now() });
-        return true;
+        while (callers[0]?.look(ALONE_MS) !== undefined) callers.shift();
+        if (callers.length === 0) say({ served: true, at: now() });
+        return callers.length === 0;
       });
       return;
     }
-    case "follow":
-      watch.add(() => {
-        const reached = call(request.address, request.port);
-        if (reached === undefined || markOf(reached.endpoint) !== request.mark) return false;
+    case "follow": {
+      const caller = new Caller(request.address, request.port);
+      watch.add((ms) => {
+        const endpoint = caller.look(ms);
+        if (endpoint === undefined || markOf(endpoint) !== request.mark) return false;
         say({ mark: request.mark, at: now() });
         return true;
       });
       return;
+    }
     case "connect": {
       const took: number[][] = request.to.map(() => []);
       for (let round = 0; round < request.rounds; round++) {
         for (const [index, [address, port]] of request.to.entries()) {
-          const reached = call(address, port, request.source);
-          if (reached !== undefined) took[index]?.push(reached.us);
+          const us = call(address, port, request.source);
+          if (us !== undefined) took[index]?.push(us);
         }
       }
       say({ took });
