@@ -164,7 +164,10 @@ export class KernelChains {
     return RULE_TABLES.flatMap((table) => {
       const { known } = this.#tables[table];
       return [...known.keys()]
-        .filter((chain) => !chains[table].has(chain) && this.#mustStay(table, chain))
+        .filter(
+          (chain) =>
+            !chains[table].has(chain) && !isShared(table, chain) && this.#mustStay(table, chain),
+        )
         .map((chain) => ({ table, chain }));
     });
   }

@@ -44,7 +44,7 @@ export async function startUpstream(plane: ControlPlane, mode: Mode): Promise<Da
       conntrack: { maxPerCore: 0 },
     }),
   );
-  const PATH = `${toolsOf(plane, variant)}:${process.env["PATH"]}`;
+  const PATH = `${toolsOf(plane.workdir, variant)}:${process.env["PATH"]}`;
   return startDaemon(
     plane.netns.name,
     [join(plane.programs, "kube-proxy"), `--config=${path}`],
@@ -78,9 +78,9 @@ export async function until(
   }
 }
 
-/** A folder in which `iptables` is that of one variant. */
-function toolsOf(plane: ControlPlane, variant: string | undefined): string {
-  const folder = join(plane.workdir, `tools-${variant}`);
+/** A folder inside `workdir` in which `iptables` is that of one variant. */
+export function toolsOf(workdir: string, variant: string | undefined): string {
+  const folder = join(workdir, `tools-${variant}`);
   if (variant === undefined) return folder;
   mkdirSync(folder, { recursive: true });
   for (const family of ["iptables", "ip6tables"]) {

@@ -1,0 +1,49 @@
+/** Connections that are opened all the time while something is done to the rules. */
+import type { Transport } from "../netns/board.ts";
+import type { World } from "../netns/world.ts";
+import { connect, eventually, type Target } from "./steps.ts";
+
+export interface Call extends Target {
+  readonly transport?: Transport;
+}
+
+/** With so many more, every target was asked again and again. */
+const SOME_FOR_EACH = 30;
+
+export interface Traffic {
+  /** Waits for some more to every target. */
+  more(): Promise<void>;
+  /** Ends it; those that went wrong. */
+  stop(): Promise<string[]>;
+}
+
+/** Opens connections to every target, one after the other. */
+export function keepConnecting(world: World, calls: readonly Call[]): Traffic {
+  let running = true;
+  const done = calls.map(() => 0);
+  const failed: string[] = [];
+  const all = calls.map(async (call, index) => {
+    while (running) {
+      const { transport = "tcp" } = call;
+      const { outcome, took } = await connect(world, call, { transport });
+      done[index] = (done[index] ?? 0) + 1;
+      if (outcome === "answered") continue;
+      const what = `${call.from} to the ${call.to} ${call.number} by ${transport} (IPv${call.family})`;
+      failed.push(`${what}: ${outcome} after ${Math.round(took)} ms`);
+    }
+  });
+  return {
+    async more() {
+      const before = [...done];
+      await eventually(
+        async () => done,
+        (now) => now.every((each, index) => each >= (before[index] ?? 0) + SOME_FOR_EACH),
+      );
+    },
+    async stop() {
+      running = false;
+      await Promise.all(all);
+      return failed;
+    },
+  };
+}
