@@ -53,7 +53,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const memory = new MemoryKeeper(clock);
   const host = new HostSettings({ clock, log, problems: observers.tellProblems });
   host.adjustOomScore(config.oomScoreAdj);
-  const backend = await prepareBackend(config, log.from("dataplane.ts"));
+  const backend = await prepareBackend(config, log);
   if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.own.kind));
   const proxy = await startProxy({
     ...{ config, backend, core, log, nodeName, clock, observers, createSource, onFatal },
@@ -107,7 +107,7 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
     ...{ clock: systemClock, log, problems: (events) => problems.report(events) },
   });
   const probe = async () => {
-    const backend = await prepareBackend(config, log.from("dataplane.ts"));
+    const backend = await prepareBackend(config, log);
     backend.close();
     return backend.own.kind;
   };

@@ -16,7 +16,8 @@ const CANNOT_HERE: readonly ErrorCode[] = ["KERNEL_UNSUPPORTED", "NETLINK_SOCKET
  * is not used is logged.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED, NETLINK_SOCKET, TOOL_FAILED
  */
-export async function prepareBackend(config: Config, log: Logger): Promise<Backend> {
+export async function prepareBackend(config: Config, root: Logger): Promise<Backend> {
+  const log = root.from("dataplane.ts");
   const options = skeletonOptions(config, []);
   if (config.mode === "iptables") return await prepareIptables(options, log);
   try {

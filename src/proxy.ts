@@ -163,11 +163,11 @@ export class RunningProxy {
 
   /** True if there is none to wait for. */
   async #lookForRival(): Promise<boolean> {
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
     const { own } = this.backend;
     if (own.kind === "nftables") return true;
     const { waitForRival } = await import("./apply/kube-proxy/rival.ts");
-    this.#rival = waitForRival({ clock, log, own });
+    this.#rival = waitForRival({ clock, log: this.#log, own });
     return await this.#rival.none;
   }
 
