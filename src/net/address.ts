@@ -1,4 +1,4 @@
-/** IP addresses and ranges as text. Pure, and on no hot path. */
+/** IP addresses and ranges as text. Pure. */
 import type { Address, Cidr } from "../types.ts";
 
 /**
@@ -35,7 +35,7 @@ export function parseCidr(text: string): Cidr | undefined {
 
 /** The text of 4 or 16 bytes: dotted, or as RFC 5952 writes it. */
 export function printAddress(bytes: Uint8Array): string {
-  if (bytes.length === 4) return bytes.join(".");
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
   const groups: number[] = [];
   for (let at = 0; at < 16; at += 2)
     groups.push(((bytes[at] as number) << 8) | (bytes[at + 1] as number));

@@ -86,17 +86,17 @@ export class Model {
   }
 
   /**
-   * Reads them twice: what passes from one Service to another is deleted for the one and added for the other, in any
-   * order.
+   * First what is deleted: what passes from one Service to another is deleted for the one and added for the other, in
+   * any order.
    */
   apply(operations: Iterable<Operation>): void {
-    for (const kind of ["delete", "add"] as const) {
-      for (const operation of operations) {
-        if (operation.kind === kind && tableFamily(operation.table) === this.#family) {
-          this.#apply(operation);
-        }
-      }
+    const added: Operation[] = [];
+    for (const operation of operations) {
+      if (tableFamily(operation.table) !== this.#family) continue;
+      if (operation.kind === "add") added.push(operation);
+      else this.#apply(operation);
     }
+    for (const operation of added) this.#apply(operation);
   }
 
   commit(): void {
@@ -279,12 +279,18 @@ function isPortTable(table: TableId): boolean {
 }
 
 function readCode(value: Uint8Array): ActionCode {
-  return new DataView(value.buffer, value.byteOffset, 4).getUint32(0, true) as ActionCode;
+  return readU32(value, 0) as ActionCode;
 }
 
 /** The slot is the last of a key. */
 function readSlot(key: Uint8Array): number {
-  return new DataView(key.buffer, key.byteOffset + key.byteLength - 4, 4).getUint32(0, true);
+  return readU32(key, key.byteLength - 4);
+}
+
+/** Little-endian. Without a DataView for each, of which there would be a hundred thousand at a start. */
+function readU32(bytes: Uint8Array, at: number): number {
+  const byte = (offset: number) => (bytes[at + offset] as number) << (offset * 8);
+  return (byte(0) | byte(1) | byte(2) | byte(3)) >>> 0;
 }
 
 /** The range is the last of a key: its first address and its last. */

@@ -108,7 +108,9 @@ export function addressBytes(key: Key, prefix = 128): Uint8Array {
 
 /** `10.96.0.1`. */
 export function addressText(key: Key): string {
-  return printAddress(addressBytes(key));
+  if (typeof key === "string") return printAddress(addressBytes(key));
+  const value = Math.floor(key / TAIL);
+  return `${value >>> 24}.${(value >>> 16) & 0xff}.${(value >>> 8) & 0xff}.${value & 0xff}`;
 }
 
 /** What keys have in common that share so many first bits. */

@@ -198,9 +198,11 @@ class EndpointChains {
     const last = endpoints.length;
     const { protocol } = this.#view;
     if (this.#seconds === 0) {
-      const rules = endpoints.map((endpoint, i) =>
-        words(`-p ${protocol}`, oneOf(last - i), `-j DNAT --to-destination ${endpoint}`),
-      );
+      // Not by `words`: nearly all rules are of this kind.
+      const rules = endpoints.map((endpoint, i) => {
+        const chance = i < last - 1 ? `${oneOf(last - i)} ` : "";
+        return `-p ${protocol} ${chance}-j DNAT --to-destination ${endpoint}`;
+      });
       this.#chains.set(chain, rules.join("\n"));
       return;
     }

@@ -53,9 +53,17 @@ export function port(protocol: string, first: number, last = first): string {
 /** The kernel keeps a probability as 31 bits (linux/netfilter/xt_statistic.h). */
 const PROBABILITY_ONE = 0x80000000;
 
+/** By `of`: toFixed takes longer than all else of such a rule. */
+const CHANCES: string[] = [];
+
 /** `-m statistic …`: one of `of`; nothing for 1. */
 export function oneOf(of: number): Part {
   if (of <= 1) return undefined;
+  CHANCES[of] ??= chance(of);
+  return CHANCES[of];
+}
+
+function chance(of: number): string {
   const kept = Math.round(PROBABILITY_ONE / of);
   return `-m statistic --mode random --probability ${(kept / PROBABILITY_ONE).toFixed(11)}`;
 }

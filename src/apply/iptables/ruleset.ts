@@ -86,7 +86,7 @@ export class Ruleset {
   }
 
   /**
-   * Takes operations of this family, which are read twice; others are passed over. Staged until `commit` or
+   * Takes operations of this family; others are passed over. Staged until `commit` or
    * `rollback`. What is other than at the last commit.
    */
   stage(operations: Iterable<Operation>, describe: Describe): ChainChanges {
