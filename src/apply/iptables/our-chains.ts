@@ -1,6 +1,5 @@
 /** Which chains are ours to write and to delete. Names only; pure. */
-import { FIREWALL, isKubeProxyChain, type Xtable } from "../kube-proxy/chains.ts";
-import { OUTSIDE } from "./names.ts";
+import { FIREWALL, isKubeProxyChain, SLUICE_CHAINS, type Xtable } from "../kube-proxy/chains.ts";
 import { RULE_TABLES, type RuleTable } from "./types.ts";
 
 /** An empty chain in each table, by whose absence a flush is known (upstream: kubeProxyCanaryChain). */
@@ -27,7 +26,7 @@ export function isOurs(table: Xtable, chain: string): boolean {
 
 /** Do chains with these names, in the nat table, come from this program rather than from kube-proxy? */
 export function areFromSluice(chains: { has(chain: string): boolean }): boolean {
-  return chains.has(OUTSIDE);
+  return SLUICE_CHAINS.some((chain) => chains.has(chain));
 }
 
 /** A rule of a built-in chain that kube-proxy, of whatever version, or we made to lead to a chain of ours. */

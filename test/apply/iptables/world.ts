@@ -80,6 +80,13 @@ export class Toolbox {
   }
 }
 
+/** Time stands still, but what is to be soon is one turn of the real loop away. */
+class TurningClock extends FakeClock {
+  override soon(run: () => void): void {
+    setImmediate(run);
+  }
+}
+
 export interface IptablesWorld extends SyncWorld<IptablesBackend> {
   readonly toolbox: Toolbox;
   readonly variant: Variant;
@@ -116,7 +123,7 @@ export async function iptablesWorld(
     objects = fill,
   }: WorldOptions = {},
 ): Promise<IptablesWorld> {
-  const guardClock = new FakeClock();
+  const guardClock = new TurningClock();
   const logged: string[] = [];
   const backend = createIptablesBackend(
     { ...OPTIONS, ...options },
