@@ -86,6 +86,12 @@ export class DesiredWriter {
     this.#copy(bytes);
   }
 
+  /** Port in a set. */
+  port(table: TableId, owner: number, port: number): void {
+    this.#start(RECORD_ELEMENT, table, owner);
+    this.#port(port);
+  }
+
   /** Address with itself in a set: a connection of an endpoint to itself. */
   pair(table: TableId, owner: number, bytes: Uint8Array): void {
     this.#start(RECORD_ELEMENT, table, owner);
@@ -110,7 +116,11 @@ export class DesiredWriter {
   #frontend(frontend: Frontend): void {
     if (frontend.address !== undefined) this.#copy(frontend.address.bytes);
     this.#u32(frontend.protocol);
-    this.#u32((frontend.port >> 8) | ((frontend.port & 0xff) << 8));
+    this.#port(frontend.port);
+  }
+
+  #port(port: number): void {
+    this.#u32((port >> 8) | ((port & 0xff) << 8));
   }
 
   #range(cidr: Cidr): void {

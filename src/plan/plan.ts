@@ -21,10 +21,16 @@ export interface PlanContext {
   readonly nodePortAddresses: readonly Address[];
   /** Addresses of this node's endpoints, each once: `core.localAddresses`. */
   readonly localEndpoints: { readonly [family in Family]: readonly Uint8Array[] };
+  /** healthCheckNodePorts are let in by the node's firewall. */
+  readonly opensHealthCheckPorts: boolean;
 }
 
 const CLUSTER_IPS = { 4: tableId("cluster-ips", 4), 6: tableId("cluster-ips", 6) };
 const NODE_ADDRESSES = { 4: tableId("node-addresses", 4), 6: tableId("node-addresses", 6) };
+const HEALTH_CHECK_PORTS = {
+  4: tableId("health-check-ports", 4),
+  6: tableId("health-check-ports", 6),
+};
 const HAIRPIN = { 4: tableId("hairpin", 4), 6: tableId("hairpin", 6) };
 const SERVICE_CIDRS = { 4: tableId("service-cidrs", 4), 6: tableId("service-cidrs", 6) };
 
@@ -36,7 +42,11 @@ export function planService(
   writer: DesiredWriter,
 ): void {
   const { claims, primary } = context;
+  const healthCheckPort = context.opensHealthCheckPorts ? checkedPort(service) : 0;
   for (const address of clusterIpsOf(service)) {
+    if (healthCheckPort !== 0) {
+      writer.port(HEALTH_CHECK_PORTS[address.family], service.id, healthCheckPort);
+    }
     if (!claims.holds(service.id, clusterIpKey(address))) continue;
     writer.address(CLUSTER_IPS[address.family], service.id, address.bytes);
   }
@@ -68,6 +78,11 @@ export function planNode(context: PlanContext, writer: DesiredWriter): void {
     }
   }
   for (const cidr of context.serviceCidrs) writer.range(SERVICE_CIDRS[cidr.family], cidr);
+}
+
+/** Where load balancers ask whether to send connections here; 0: they do not. */
+function checkedPort({ type, externalLocal, healthCheckNodePort }: Service): number {
+  return type === "LoadBalancer" && externalLocal ? healthCheckNodePort : 0;
 }
 
 function choiceIndex(portIndex: number, family: Family): number {

@@ -128,6 +128,12 @@ export const TABLES = [
     value: "none",
     about: "where clusterIPs come from; an unallocated one is dropped",
   },
+  {
+    name: "health-check-ports",
+    key: ["port"],
+    value: "none",
+    about: "healthCheckNodePorts that the node's firewall is to let in; iptables only",
+  },
 ] as const satisfies readonly TableKind[];
 
 /** Name of a table, without its family. */

@@ -24,6 +24,8 @@ export interface PlanInputsOptions extends PlanSettings {
   readonly core: Core;
   readonly claims: FrontendClaims;
   readonly nodeName: string;
+  /** The dataplane lets healthCheckNodePorts in; false by default. */
+  readonly opensHealthCheckPorts?: boolean;
   /** What is wrong with the Node and the ServiceCIDRs. */
   readonly problems: TellProblems;
 }
@@ -126,12 +128,14 @@ export class PlanInputs {
   context(): PlanContext {
     const { core, claims } = this.#options;
     const { primary } = this.#facts;
+    const { opensHealthCheckPorts = false } = this.#options;
     return {
       primary,
       claims,
       serviceCidrs: this.#cidrs.cidrs,
       nodePortAddresses: this.#nodePortAddresses(),
       localEndpoints: { 4: core.localAddresses(4), 6: core.localAddresses(6) },
+      opensHealthCheckPorts,
     };
   }
 

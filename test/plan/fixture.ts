@@ -43,6 +43,7 @@ export interface ServiceText {
   readonly eTP?: "Local" | "Cluster";
   readonly iTP?: "Local" | "Cluster";
   readonly affinity?: number;
+  readonly healthCheckNodePort?: number;
 }
 
 export function service(text: ServiceText): Service {
@@ -69,7 +70,7 @@ export function service(text: ServiceText): Service {
     externalLocal: text.eTP === "Local",
     internalLocal: text.iTP === "Local",
     affinitySeconds: text.affinity ?? 0,
-    healthCheckNodePort: 0,
+    healthCheckNodePort: text.healthCheckNodePort ?? 0,
   };
 }
 
@@ -132,6 +133,7 @@ export interface NodeText {
   readonly nodePortAddresses?: readonly string[];
   readonly localEndpoints?: readonly string[];
   readonly serviceCidrs?: readonly string[];
+  readonly opensHealthCheckPorts?: boolean;
 }
 
 export function context(claims: FrontendClaims, node: NodeText = {}): PlanContext {
@@ -145,6 +147,7 @@ export function context(claims: FrontendClaims, node: NodeText = {}): PlanContex
     serviceCidrs: (node.serviceCidrs ?? []).map(cidr),
     nodePortAddresses: addresses(node.nodePortAddresses),
     localEndpoints: { 4: bytesOf(4), 6: bytesOf(6) },
+    opensHealthCheckPorts: node.opensHealthCheckPorts ?? false,
   };
 }
 

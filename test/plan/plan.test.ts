@@ -692,12 +692,49 @@ const NODE: readonly Case[] = [
   },
 ];
 
+/** Only where a dataplane lets it in: what is asked there is answered by this program itself. */
+const CHECKED = { type: "LoadBalancer", healthCheckNodePort: 32000 } as const;
+const HEALTH_CHECKS: readonly Case[] = [
+  {
+    name: "a healthCheckNodePort is let in, in every family of its Service, with endpoints or without",
+    services: [{ ...CHECKED, eTP: "Local", clusterIPs: ["10.96.0.1", "fd00:96::1"] }],
+    endpoints: [{ cluster: ["10.1.0.5:8080"] }],
+    node: { opensHealthCheckPorts: true },
+    want: `
+      cluster-ips4 10.96.0.1 (default/web)
+      cluster-ips6 fd00:96::1 (default/web)
+      endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.0.5:8080
+      frontends4 10.96.0.1 tcp 80 -> pick endpoints 1 (default/web)
+      no-endpoints6 fd00:96::1 tcp 80 -> reject (default/web)
+      health-check-ports4 32000 (default/web)
+      health-check-ports6 32000 (default/web)`,
+  },
+  {
+    name: "a healthCheckNodePort left over from externalTrafficPolicy Local is not let in",
+    services: [{ ...CHECKED, eTP: "Cluster" }],
+    endpoints: [{}],
+    node: { opensHealthCheckPorts: true },
+    want: `
+      cluster-ips4 10.96.0.1 (default/web)
+      no-endpoints4 10.96.0.1 tcp 80 -> reject (default/web)`,
+  },
+  {
+    name: "a dataplane without a firewall of its own has no use for healthCheckNodePorts",
+    services: [{ ...CHECKED, eTP: "Local" }],
+    endpoints: [{}],
+    want: `
+      cluster-ips4 10.96.0.1 (default/web)
+      no-endpoints4 10.96.0.1 tcp 80 -> reject (default/web)`,
+  },
+];
+
 const GROUPS: readonly [string, readonly Case[]][] = [
   ["frontends", FRONTENDS],
   ["traffic policies", POLICIES],
   ["source ranges", SOURCE_RANGES],
   ["affinity", AFFINITY],
   ["conflicts", CONFLICTS],
+  ["health checks", HEALTH_CHECKS],
   ["the node", NODE],
 ];
 

@@ -32,6 +32,7 @@ describe("tables", () => {
     ["allowed", 20, 56, 0, 0],
     ["hairpin", 8, 32, 0, 0],
     ["service-cidrs", 8, 32, 0, 0],
+    ["health-check-ports", 4, 4, 0, 0],
   ])("%s: keys of %p and %p bytes, values of %p and %p", (name, key4, key6, value4, value6) => {
     expect([keySize(tableId(name, 4)), keySize(tableId(name, 6))]).toEqual([key4, key6]);
     expect([valueSize(tableId(name, 4)), valueSize(tableId(name, 6))]).toEqual([value4, value6]);

@@ -4,7 +4,6 @@ import type { ActionCode } from "../../plan/actions.ts";
 import type { Family } from "../../plan/tables.ts";
 import {
   keySize,
-  TABLE_IDS,
   type TableId,
   tableFamily,
   tableKind,
@@ -22,7 +21,7 @@ import { COMMENTED_CHAIN, rulesComment } from "./install.ts";
 import { DISPATCHES, type Dispatch, dispatchMap } from "./names.ts";
 import { type ReadChain, readChains, readRules, readSets } from "./read.ts";
 import { sameRules } from "./rules-compare.ts";
-import { allSets } from "./sets.ts";
+import { allSets, SET_IDS } from "./sets.ts";
 import { skeleton, unwantedChain } from "./skeleton.ts";
 import { readTableElements, readTableElementsAt, type TableElements } from "./table-read.ts";
 
@@ -160,13 +159,13 @@ export function adoptElements(
     if (count > 0) core.adopt(id, keysAndValues, count);
     total += count;
   };
-  for (const id of TABLE_IDS.filter((one) => tableKind(one).value === "action")) {
+  for (const id of SET_IDS.filter((one) => tableKind(one).value === "action")) {
     const elements = readTableElements(socket, id);
     eachValue(id, elements, action);
     expected.add(id, elements);
     adopt(id, elements);
   }
-  for (const id of TABLE_IDS.filter((one) => tableKind(one).value !== "action")) {
+  for (const id of SET_IDS.filter((one) => tableKind(one).value !== "action")) {
     const slots = isSlots(id) ? expected.count(id) : 0;
     const present = sets.get(tableLabel(id))?.count;
     const byKey =

@@ -4,6 +4,7 @@ import type { OperationList } from "../../core/core.ts";
 import type { ActionCode } from "../../plan/actions.ts";
 import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../plan/tables.ts";
 import type { ElementWriter } from "./elements.ts";
+import { SET_IDS } from "./sets.ts";
 
 const KEY = TABLE_IDS.map(keySize);
 const VALUE = TABLE_IDS.map(valueSize);
@@ -15,8 +16,8 @@ const IS_ACTION = TABLE_IDS.map((id) => tableKind(id).value === "action");
  * (A transaction shows itself to packets as a whole; the order is for the kernel's checks and for readers.)
  */
 export const ADD_ORDER: readonly TableId[] = [
-  ...TABLE_IDS.filter((id) => !IS_ACTION[id]),
-  ...TABLE_IDS.filter((id) => IS_ACTION[id]),
+  ...SET_IDS.filter((id) => !IS_ACTION[id]),
+  ...SET_IDS.filter((id) => IS_ACTION[id]),
 ];
 const BUCKETS = 2 * ADD_ORDER.length;
 const bucketOfAdd: number[] = [];

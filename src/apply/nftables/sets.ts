@@ -42,6 +42,11 @@ export interface SetSpec {
   readonly counter: boolean;
 }
 
+/** Tables that are sets or maps here. nftables accepts nothing, so it has no use for ports to be let in. */
+export const SET_IDS: readonly TableId[] = TABLE_IDS.filter(
+  (id) => tableKind(id).name !== "health-check-ports",
+);
+
 /** Clients remembered at once. The kernel allocates 8 to 16 bytes for each, used or not. */
 const AFFINITY_SIZE = 262_144;
 const NODEPORT_AFFINITY_SIZE = 65_536;
@@ -170,7 +175,7 @@ function dispatchSet(kind: Dispatch, family: Family): SetSpec {
 export function allSets(counters: boolean): readonly SetSpec[] {
   const families: readonly Family[] = [4, 6];
   return [
-    ...TABLE_IDS.map((id) => tableSet(id, counters)),
+    ...SET_IDS.map((id) => tableSet(id, counters)),
     ...families.flatMap((family) => [
       affinitySet(false, family),
       affinitySet(true, family),

@@ -1,6 +1,6 @@
 /** Who else changes our table: the events of nf_tables, but for those of our own transactions. */
 import type { Clock } from "../../clock.ts";
-import { TABLE_IDS, type TableId, tableLabel } from "../../plan/tables.ts";
+import { type TableId, tableLabel } from "../../plan/tables.ts";
 import type { ForeignChange } from "../backend.ts";
 import {
   NETLINK_NETFILTER,
@@ -13,6 +13,7 @@ import { type Subscription, subscribe } from "../netlink/events.ts";
 import { AttributeReader, align } from "../netlink/message.ts";
 import * as nft from "./constants.ts";
 import { affinityMap, DISPATCHES, dispatchMap, TABLE } from "./names.ts";
+import { SET_IDS } from "./sets.ts";
 import { Touched } from "./touched.ts";
 
 /** More objects of one transaction are not told. */
@@ -31,7 +32,7 @@ const OBJECTS: readonly {
   { last: nft.NFT_MSG_DELSETELEM, attribute: nft.NFTA_SET_ELEM_LIST_SET, noun: "elements of" },
 ];
 
-const TABLES = new Map(TABLE_IDS.map((id) => [tableLabel(id), id]));
+const TABLES = new Map(SET_IDS.map((id) => [tableLabel(id), id]));
 const FAMILIES = [4, 6] as const;
 const ACTIONS = new Set(FAMILIES.flatMap((f) => DISPATCHES.map((kind) => dispatchMap(kind, f))));
 const CLIENTS = new Set(FAMILIES.flatMap((f) => [affinityMap(false, f), affinityMap(true, f)]));

@@ -13,11 +13,12 @@ import { createNftablesBackend } from "../../../src/apply/nftables/backend.ts";
 import { NFT_MSG_NEWGEN } from "../../../src/apply/nftables/constants.ts";
 import { type ReadElement, readElements } from "../../../src/apply/nftables/elements-read.ts";
 import { DISPATCHES, dispatchMap } from "../../../src/apply/nftables/names.ts";
+import { SET_IDS } from "../../../src/apply/nftables/sets.ts";
 import { readTableElements } from "../../../src/apply/nftables/table-read.ts";
 import { systemClock } from "../../../src/clock.ts";
 import type { JsonObject } from "../../../src/json.ts";
 import { printElement } from "../../../src/plan/print.ts";
-import { keySize, TABLE_IDS, valueSize } from "../../../src/plan/tables.ts";
+import { keySize, valueSize } from "../../../src/plan/tables.ts";
 import type { RepairReport } from "../../../src/sync/repairs.ts";
 import { FakeClock } from "../../sync/fake-clock.ts";
 import { type SyncWorld, service, slice, worldOf } from "../../sync/world.ts";
@@ -177,7 +178,7 @@ export function* objects(): Generator<readonly ["Service" | "EndpointSlice", Jso
 /** Every element of the kernel's table as a line. */
 export function kernelElements(): string[] {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
-  const lines = TABLE_IDS.flatMap((id) => {
+  const lines = SET_IDS.flatMap((id) => {
     const { keysAndValues, count, catchall } = readTableElements(socket, id);
     const size = keySize(id);
     const stride = size + valueSize(id);
