@@ -256,6 +256,8 @@ class Iptables implements IptablesBackend {
     }
     if (failed !== undefined) {
       for (const family of this.#families) family.rollback();
+      // Another family may have taken what nobody wants any more when this is tried again.
+      this.#guard.doubt();
       return failed;
     }
     this.#commit();

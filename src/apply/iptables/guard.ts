@@ -62,6 +62,11 @@ export class Guard {
     this.#known = this.#peek();
   }
 
+  /** Something may differ: it is compared soon. */
+  doubt(): void {
+    this.#doubtful = true;
+  }
+
   #schedule(): void {
     if (this.#stopped) return;
     this.#cancel = this.#options.clock.after(PEEK_INTERVAL_MS, () => void this.#tick());

@@ -140,6 +140,33 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.mend()).toBeUndefined();
   });
 
+  test.each([
+    ["with another change", slice("six-1", "six", ["fd00:10:244:1::8"])],
+    ["without any", undefined],
+  ])(
+    "what one family took of a sync that failed is taken back where it is wanted no more, %s",
+    async (_, later) => {
+      const world = await iptablesWorld(variant);
+      expect(await world.mend()).toBeUndefined();
+      const before = world.saved("nat");
+      world.toolbox.fake("ip6tables", "-restore", LOCKED);
+      world.put("EndpointSlice", IDLE_NOW_SERVED);
+      world.put("EndpointSlice", slice("six-1", "six", ["fd00:10:244:1::7"]));
+      expect(await world.sync()).toBe(false);
+      expect(world.saved("nat")).not.toBe(before);
+      world.toolbox.real("ip6tables", "-restore");
+      world.put("EndpointSlice", slice("idle-1", "idle", []));
+      world.put(
+        "EndpointSlice",
+        later ?? slice("six-1", "six", ["fd00:10:244::1!", "fd00:10:244:1::1"]),
+      );
+      expect(await world.sync()).toBe(true);
+      if (later === undefined) await world.mend();
+      expect(world.saved("nat")).toBe(before);
+      expect(await world.mend()).toBeUndefined();
+    },
+  );
+
   test("a rule that the kernel does not take any more leaves out its Service in a repair", async () => {
     const world = await iptablesWorld(variant);
     world.toolbox.fake("iptables", "-restore", refuseLine("10.244.1.2:8080"));
