@@ -44,6 +44,7 @@ export interface ServiceSpec {
   readonly internalPolicy?: "Cluster" | "Local";
   readonly affinitySeconds?: number;
   readonly sourceRanges?: readonly string[];
+  readonly healthCheckNodePort?: number;
   /** Seconds after the beginning of 2026. */
   readonly created?: number;
   readonly labels?: Readonly<Record<string, string>>;
@@ -97,6 +98,9 @@ export function service(spec: ServiceSpec): Manifest {
       ...(spec.externalPolicy === undefined ? {} : { externalTrafficPolicy: spec.externalPolicy }),
       ...(spec.internalPolicy === undefined ? {} : { internalTrafficPolicy: spec.internalPolicy }),
       ...(spec.sourceRanges === undefined ? {} : { loadBalancerSourceRanges: spec.sourceRanges }),
+      ...(spec.healthCheckNodePort === undefined
+        ? {}
+        : { healthCheckNodePort: spec.healthCheckNodePort }),
       ...(spec.affinitySeconds === undefined
         ? { sessionAffinity: "None" }
         : {

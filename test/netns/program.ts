@@ -12,12 +12,13 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { CLUSTER_CIDR, clusterIp, FAMILIES } from "./addresses.ts";
 import { type Backend, flagsOf, variantOf } from "./backends.ts";
+import type { Outcome } from "./board.ts";
 import { type Manifest, service, slices, surroundings } from "./objects.ts";
 import { Toolbox, type ToolboxOptions } from "./toolbox.ts";
 import type { World } from "./world.ts";
 
-/** The compiled program, built by `bun build.ts`. */
-export const BINARY = join(import.meta.dir, "../../dist/sluice");
+/** The compiled program, built by `bun build.ts`; or another build of it, if the environment names one. */
+export const BINARY = process.env["SLUICE_BINARY"] ?? join(import.meta.dir, "../../dist/sluice");
 
 /** Flags of a node with the ClusterCIDR detector. */
 export const DEFAULT_FLAGS: readonly string[] = [
@@ -27,6 +28,9 @@ export const DEFAULT_FLAGS: readonly string[] = [
 
 const BARRIER = "zz-barrier";
 const BARRIER_FIRST = 50_000;
+/** Without endpoints. */
+const REFUSED = "zz-refused";
+const REFUSED_FIRST = 55_000;
 const BARRIER_PATIENCE_MS = 15;
 const GIVE_UP_MS = 20_000;
 
@@ -115,11 +119,13 @@ export class Program {
   write(): void {
     this.generation += 1;
     const barrier = { name: BARRIER, number: BARRIER_FIRST + this.generation };
+    const refused = { name: REFUSED, number: REFUSED_FIRST + this.generation };
     const port = { port: 1, target: 9090 };
     const all = [
       ...this.objects.values(),
       service({ ...barrier, ports: [port] }),
       ...slices(BARRIER, ["a1"], { ports: [port] }),
+      ...(variantOf(this.backend) === undefined ? [] : [service({ ...refused, ports: [port] })]),
     ];
     const text = all.map((each) => `${JSON.stringify(each)}\n`).join("---\n");
     const draft = join(this.world.directory, "draft");
@@ -129,13 +135,32 @@ export class Program {
 
   /** Waits until what was written last is in force. */
   async inForce(): Promise<void> {
+    await this.comes(BARRIER_FIRST, "answered");
+    // iptables has two tables, of which that which refuses comes last.
+    if (variantOf(this.backend) !== undefined) await this.comes(REFUSED_FIRST, "refused");
+  }
+
+  /** Waits until nothing is on its way to the kernel, nor an answer of it. */
+  async atRest(): Promise<void> {
+    const time = (body: string, what: string) =>
+      Number(new RegExp(`_${what}_timestamp_seconds\\{\\S* (\\S+)`).exec(body)?.[1]);
+    const until = performance.now() + GIVE_UP_MS;
+    for (;;) {
+      const { body } = await this.get("/metrics");
+      if (time(body, "rules_last") >= time(body, "last_queued")) return;
+      if (performance.now() > until) throw new Error(`It did not come to rest:\n${this.log()}`);
+      await Bun.sleep(BARRIER_PATIENCE_MS);
+    }
+  }
+
+  private async comes(first: number, wanted: Outcome): Promise<void> {
     const until = performance.now() + GIVE_UP_MS;
     for (const family of FAMILIES) {
-      const address = clusterIp(BARRIER_FIRST + this.generation, family);
+      const address = clusterIp(first + this.generation, family);
       const patience = BARRIER_PATIENCE_MS;
       for (;;) {
         const { outcome } = await this.world.connect("a2", address, 1, { patience });
-        if (outcome === "answered") break;
+        if (outcome === wanted) break;
         if (this.child?.exitCode !== null || performance.now() > until) {
           throw new Error(
             `The manifests were not in force after ${GIVE_UP_MS} ms, exit code ${this.child?.exitCode}:\n${this.log()}`,

@@ -146,8 +146,8 @@ describeBackends((backend) => {
       const { at } = await given({ affinitySeconds: 1000 });
       await connect(fixture.world, at(family));
       const left = () => remembered(fixture.world, backend, at(family));
-      const before = await eventually(left, (seconds) => seconds !== undefined && seconds < 999.8);
-      expect(before).toBeLessThan(999.8);
+      const before = await eventually(left, (seconds) => seconds !== undefined && seconds < 998);
+      expect(before).toBeLessThan(998);
       await connect(fixture.world, at(family));
       expect(await left()).toBeGreaterThan(before ?? 1000);
     });

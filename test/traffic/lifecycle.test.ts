@@ -167,7 +167,9 @@ function changesOfRules(lines: readonly string[]): string[] {
   return lines.filter((line) => !line.includes("sluice-probe"));
 }
 
-/** At its start it tries what the kernel can do, in chains that nothing leads to. */
+/** At its start it tries what the kernel can do, in chains that nothing leads to, and makes sure of its canary. */
 function changesOfTables({ toolbox }: Program): string[] {
-  return (toolbox?.diary() ?? []).filter((text) => !/PROBE/i.test(text));
+  return (toolbox?.diary() ?? []).filter(
+    (text) => !/PROBE|^\n*\*mangle\n:KUBE-PROXY-CANARY/.test(text),
+  );
 }
