@@ -148,6 +148,13 @@ export const LAYERS: readonly Layer[] = [
     because: "it turns bytes into events, and must not know what becomes of them",
   },
   {
+    path: "src/apply/iptables/rules",
+    from: [...PURE, "src/plan", "src/apply/iptables/types.ts"],
+    outside: ["node:crypto"],
+    pure: true,
+    because: "the text of chains depends on the tables alone",
+  },
+  {
     path: "src/apply",
     from: [...PURE, "src/libc.ts", "src/clock.ts", "src/log.ts", "src/plan", "src/diff"],
     outside: ["node:"],

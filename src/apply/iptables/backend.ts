@@ -15,18 +15,18 @@ import type {
   SkeletonOptions,
 } from "../backend.ts";
 import { describeChange } from "./amiss.ts";
-import { openPeek, type Peek } from "./changes-peek.ts";
 import { describePorts } from "./describe.ts";
 import { type Equipment, findEquipment } from "./equipment.ts";
 import { FamilyRules } from "./family.ts";
-import type { SearchOptions } from "./find-tools.ts";
 import { Guard } from "./guard.ts";
-import type { Features } from "./probe-trials.ts";
 import { failure } from "./refusal.ts";
 import { removeRules } from "./remove-rules.ts";
 import { compare, mend } from "./repair.ts";
 import type { Step } from "./restore-text.ts";
-import type { RulesetOptions } from "./ruleset.ts";
+import type { RulesetOptions } from "./rules/ruleset.ts";
+import { openPeek, type Peek } from "./tools/changes-peek.ts";
+import type { SearchOptions } from "./tools/find-tools.ts";
+import { type Features, lacksOf } from "./tools/probe-trials.ts";
 import { RULE_TABLES, type Variant } from "./types.ts";
 
 export interface IptablesSurroundings {
@@ -248,11 +248,17 @@ class Iptables implements IptablesBackend {
       bytes += written.bytes;
       const { refused } = written;
       if (refused === undefined) continue;
-      const { owner } = refused;
-      const unable = owner === undefined && !refused.drifted && !(await family.takesAnything());
+      const { owner, result } = refused;
+      const unable =
+        result.kind === "line" &&
+        owner === undefined &&
+        !refused.drifted &&
+        !(await family.takesAnything());
       const receipt = failure(family, refused, owner === undefined ? undefined : ownerName(owner));
       failed ??= { ...receipt, transient: receipt.transient || unable };
       if (refused.drifted) this.#suspect(`what a change of ours builds on in ${family.tool}`);
+      // The lock is for all families: the next one would wait as long.
+      if (result.kind === "locked") break;
     }
     if (failed !== undefined) {
       for (const family of this.#families) family.rollback();

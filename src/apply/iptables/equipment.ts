@@ -1,11 +1,11 @@
 /** The tools of each family that is served, what the kernel can do of what they ask for, and why it is these. */
 import { rethrowDefect } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
-import { chooseTools } from "./choose.ts";
-import type { SearchOptions } from "./find-tools.ts";
-import { probeTools } from "./probe.ts";
-import type { Features } from "./probe-trials.ts";
-import type { XtTools } from "./tools.ts";
+import { chooseTools } from "./tools/choose.ts";
+import type { SearchOptions } from "./tools/find-tools.ts";
+import { probeTools } from "./tools/probe.ts";
+import type { Features } from "./tools/probe-trials.ts";
+import type { XtTools } from "./tools/tools.ts";
 import type { Variant } from "./types.ts";
 
 export interface FamilyEquipment {

@@ -4,12 +4,12 @@ import { SluiceError } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
 import type { PrintedChain } from "./confirm.ts";
 import { KernelChains, type Wanted, wantedText } from "./kernel-chains.ts";
-import { SERVICES } from "./names.ts";
 import { areFromSluice, CANARY, isOurs } from "./our-chains.ts";
 import { printCanary, printRestore, type Step } from "./restore-text.ts";
-import { Ruleset, type RulesetOptions } from "./ruleset.ts";
+import { SERVICES } from "./rules/names.ts";
+import { Ruleset, type RulesetOptions } from "./rules/ruleset.ts";
 import { readSaved, type SavedChains } from "./saved-chains.ts";
-import type { RestoreResult, XtTools } from "./tools.ts";
+import type { RestoreResult, XtTools } from "./tools/tools.ts";
 import { type Chains, type Describe, RULE_TABLES, type RuleTable } from "./types.ts";
 
 /** A restore that was refused. */

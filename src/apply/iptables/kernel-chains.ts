@@ -4,7 +4,7 @@
  */
 import { CANARY, isJumpOfOurs, isShared, type PerTable, perTable } from "./our-chains.ts";
 import type { Step } from "./restore-text.ts";
-import { normalize } from "./rule-text.ts";
+import { normalize } from "./rules/rule-text.ts";
 import type { SavedChains } from "./saved-chains.ts";
 import {
   type ChainChanges,

@@ -2,7 +2,7 @@
 import { SluiceError } from "../../errors.ts";
 import { findLeftovers, XTABLES } from "../kube-proxy/chains.ts";
 import { parseSaved, printRemoval } from "./save.ts";
-import type { XtTools } from "./tools.ts";
+import type { XtTools } from "./tools/tools.ts";
 
 /**
  * Chains that rules of others lead to stay. True if there were any to remove.

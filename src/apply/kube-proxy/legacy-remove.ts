@@ -1,6 +1,7 @@
 /** Takes chains of kube-proxy's names out of the tables of iptables-legacy, by its tools. */
-import type { LegacyTables } from "../iptables/legacy.ts";
+
 import { parseSaved, printRemoval } from "../iptables/save.ts";
+import type { LegacyTables } from "../iptables/tools/legacy.ts";
 import { findLeftovers, type Xtable } from "./chains.ts";
 import { type ChainsOptions, filterOf } from "./firewall.ts";
 import { NOTHING, type Removal, removalOf, together } from "./removal.ts";

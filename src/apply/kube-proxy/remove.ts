@@ -1,7 +1,7 @@
 /** Removes what kube-proxy, or another mode of our own, left in the kernel; rules of everybody else stay as they are. */
 import { readFileSync } from "node:fs";
 import { SluiceError } from "../../errors.ts";
-import type { LegacyTables } from "../iptables/legacy.ts";
+import type { LegacyTables } from "../iptables/tools/legacy.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { TABLE } from "../nftables/names.ts";

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LegacyTables } from "../../../src/apply/iptables/legacy.ts";
+import { LegacyTables } from "../../../src/apply/iptables/tools/legacy.ts";
 import { findOtherProxies } from "../../../src/apply/kube-proxy/find.ts";
 import { removeKubeProxyRules } from "../../../src/apply/kube-proxy/remove.ts";
 import { systemClock as clock } from "../../../src/clock.ts";

@@ -1,0 +1,125 @@
+/** The chains that do not depend on Services, and the rules of built-in chains that lead to ours. Pure. */
+import type { Family } from "../../../plan/tables.ts";
+import type { SkeletonOptions } from "../../backend.ts";
+import type { Jump, RuleTable } from "../types.ts";
+import {
+  EXTERNAL_SERVICES,
+  FIREWALL,
+  FORWARD,
+  HAIRPIN,
+  MARK_MASQ,
+  NODE_PORTS,
+  POSTROUTING,
+  PROXY_FIREWALL,
+  SERVICES,
+} from "./names.ts";
+import { comment, markWords, words } from "./rule-text.ts";
+
+/** What the rules depend on besides Services and the node. */
+export interface RulesetOptions extends SkeletonOptions {
+  /** MASQUERADE takes --random-fully. */
+  readonly randomFully: boolean;
+  /** The kernel has xt_comment. */
+  readonly comments: boolean;
+  /** The kernel has xt_recent: without it clients with affinity choose as those without. */
+  readonly recent: boolean;
+}
+
+const LOOPBACK = "127.0.0.0/8";
+
+/** `-j MASQUERADE`. */
+export function masquerade({ randomFully }: RulesetOptions): string {
+  return `-j MASQUERADE${randomFully ? " --random-fully" : ""}`;
+}
+
+/** Only IPv4 has `route_localnet`, which lets loopback addresses be translated. */
+export function servesLocalhost({ localhostNodePorts }: RulesetOptions, family: Family): boolean {
+  return localhostNodePorts === true && family === 4;
+}
+
+/** Loopback addresses, if node ports are served there. */
+export function localhostRange(options: RulesetOptions, family: Family): string | undefined {
+  return servesLocalhost(options, family) ? LOOPBACK : undefined;
+}
+
+/** The constant chains of a table, by name. Undefined: these options do without it. */
+export function fixedChains(
+  options: RulesetOptions,
+  family: Family,
+): readonly (readonly [RuleTable, string, string | undefined])[] {
+  const mark = markWords(options.masqueradeBit);
+  const says = (text: string) => (options.comments ? comment(text) : undefined);
+  return [
+    [
+      "nat",
+      POSTROUTING,
+      lines(
+        `${mark.unmarked} -m conntrack --ctstate DNAT -j ${HAIRPIN}`,
+        `${mark.unmarked} -j RETURN`,
+        // Or a packet that is encapsulated afterwards would carry it on.
+        mark.clear,
+        words(says("kubernetes service traffic requiring SNAT"), masquerade(options)),
+      ),
+    ],
+    ["nat", MARK_MASQ, mark.set],
+    [
+      "filter",
+      FORWARD,
+      lines(
+        options.dropInvalid ? "-m conntrack --ctstate INVALID -j DROP" : undefined,
+        words(says("kubernetes forwarding rules"), mark.marked, "-j ACCEPT"),
+        words(
+          says("kubernetes forwarding conntrack rule"),
+          "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        ),
+      ),
+    ],
+    [
+      "filter",
+      FIREWALL,
+      // Word for word the kubelet's: pkg/kubelet/kubelet_network_linux.go.
+      servesLocalhost(options, family)
+        ? words(
+            `! -s ${LOOPBACK} -d ${LOOPBACK}`,
+            says("block incoming localnet connections"),
+            "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
+          )
+        : undefined,
+    ],
+  ];
+}
+
+const NEW = "-m conntrack --ctstate NEW";
+
+/** iptablesJumpChains of pkg/proxy/iptables/proxier.go: table, to, from, comment, match. */
+const JUMPS: readonly (readonly [RuleTable, string, string, string, string])[] = [
+  ["filter", EXTERNAL_SERVICES, "INPUT", "kubernetes externally-visible service portals", NEW],
+  ["filter", EXTERNAL_SERVICES, "FORWARD", "kubernetes externally-visible service portals", NEW],
+  ["filter", NODE_PORTS, "INPUT", "kubernetes health check service ports", ""],
+  ["filter", SERVICES, "FORWARD", "kubernetes service portals", NEW],
+  ["filter", SERVICES, "OUTPUT", "kubernetes service portals", NEW],
+  ["filter", FORWARD, "FORWARD", "kubernetes forwarding rules", ""],
+  ["filter", PROXY_FIREWALL, "INPUT", "kubernetes load balancer firewall", NEW],
+  ["filter", PROXY_FIREWALL, "OUTPUT", "kubernetes load balancer firewall", NEW],
+  ["filter", PROXY_FIREWALL, "FORWARD", "kubernetes load balancer firewall", NEW],
+  ["nat", SERVICES, "OUTPUT", "kubernetes service portals", ""],
+  ["nat", SERVICES, "PREROUTING", "kubernetes service portals", ""],
+  ["nat", POSTROUTING, "POSTROUTING", "kubernetes postrouting rules", ""],
+];
+const KUBELET_JUMPS: readonly Jump[] = [
+  { table: "filter", from: "INPUT", rule: `-j ${FIREWALL}` },
+  { table: "filter", from: "OUTPUT", rule: `-j ${FIREWALL}` },
+];
+
+/** In the order in which they are inserted, each at the top. */
+export function jumpsOf(options: RulesetOptions, family: Family): readonly Jump[] {
+  const jumps = JUMPS.map(([table, to, from, text, match]) => {
+    const says = options.comments ? comment(text) : undefined;
+    return { table, from, rule: words(match, says, `-j ${to}`) };
+  });
+  return servesLocalhost(options, family) ? [...jumps, ...KUBELET_JUMPS] : jumps;
+}
+
+function lines(...rules: readonly (string | undefined)[]): string {
+  return rules.filter((rule) => rule !== undefined).join("\n");
+}

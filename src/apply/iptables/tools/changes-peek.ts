@@ -1,0 +1,42 @@
+/** Sees that somebody changed the tables, without listing them. */
+import type { Family } from "../../../plan/tables.ts";
+import type { Variant } from "../types.ts";
+import { LegacyInfo } from "./legacy-info.ts";
+import { NftInfo } from "./nft-info.ts";
+
+/** In which we have rules, or a canary. */
+const TABLES = ["nat", "filter", "mangle"] as const;
+
+/**
+ * `read` gives another text after a change of anybody, ourselves included: to be read right after each of our own,
+ * too. Equal texts prove less: in a legacy table, one rule in place of another of the same size does not show.
+ */
+export interface Peek {
+  /** A few system calls. @throws SluiceError NETLINK_REFUSED, NETLINK_SOCKET, PERMISSION_DENIED */
+  read(): string;
+  close(): void;
+}
+
+export function openPeek(variant: Variant, families: readonly Family[]): Peek {
+  if (variant === "legacy") return peekLegacy(families);
+  const info = new NftInfo();
+  // Of all tables: others that change theirs often make the caller look for nothing.
+  return { read: () => String(info.generation()), close: () => info.close() };
+}
+
+function peekLegacy(families: readonly Family[]): Peek {
+  const infos = families.map((family) => new LegacyInfo(family));
+  return {
+    read: () =>
+      infos
+        .map((info) => {
+          const names = info.names();
+          const there = TABLES.filter((table) => names.includes(table));
+          return there.map((table) => `${table}=${info.layout(table)}`).join();
+        })
+        .join(";"),
+    close: () => {
+      for (const info of infos) info.close();
+    },
+  };
+}

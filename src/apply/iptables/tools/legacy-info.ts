@@ -1,0 +1,70 @@
+/** What the kernel tells of legacy tables without listing them: getsockopt(IPT_SO_GET_INFO). */
+import { readFileSync } from "node:fs";
+import * as libc from "../../../libc.ts";
+import type { Family } from "../../../plan/tables.ts";
+import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM } from "../../netlink/constants.ts";
+import { systemError } from "../../netlink/errors.ts";
+
+/** Files with the names of the tables in use in this network namespace. */
+export const LISTS = { 4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names" } as const;
+
+// linux/in.h, linux/in6.h, linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h
+const SOL_IP = 0;
+const SOL_IPV6 = 41;
+const SO_GET_INFO = 64;
+/** struct ipt_getinfo { name[32], valid_hooks, hook_entry[5], underflow[5], num_entries, size } */
+const INFO_LENGTH = 84;
+const NAME_LENGTH = 32;
+const HOOKS_AT = 32;
+const ENTRIES_AT = 76;
+
+/** A socket to ask about the legacy tables of one family. */
+export class LegacyInfo {
+  readonly #family: Family;
+  readonly #fd: number;
+  readonly #info = new Uint8Array(new ArrayBuffer(INFO_LENGTH));
+  readonly #view = new DataView(this.#info.buffer);
+
+  /** @throws SluiceError NETLINK_SOCKET; it needs no rights */
+  constructor(family: Family) {
+    this.#family = family;
+    this.#fd = libc.socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (this.#fd < 0) throw systemError(`open a socket to ask for IPv${family} tables`, -this.#fd);
+  }
+
+  /** Tables in use; none if the list cannot be read. Asking for any other one would make it. */
+  names(): string[] {
+    try {
+      return readFileSync(LISTS[this.#family], "utf8").split("\n").filter(Boolean);
+    } catch {
+      return [];
+    }
+  }
+
+  /** Where the built-in chains begin and end, how many entries there are and their size; undefined if it cannot be asked. */
+  layout(table: string): string | undefined {
+    return this.#ask(table)
+      ? Buffer.from(this.#info.subarray(HOOKS_AT)).toString("hex")
+      : undefined;
+  }
+
+  /** Rules, and two for each chain of a user; 0 of a table as the kernel makes it. */
+  entries(table: string): number {
+    if (!this.#ask(table)) return 0;
+    // Each built-in chain has its policy; the last entry ends the table.
+    let empty = 1;
+    for (let hooks = this.#view.getUint32(HOOKS_AT, true); hooks !== 0; hooks &= hooks - 1) empty++;
+    return Math.max(0, this.#view.getUint32(ENTRIES_AT, true) - empty);
+  }
+
+  close(): void {
+    libc.close(this.#fd);
+  }
+
+  #ask(table: string): boolean {
+    this.#info.fill(0);
+    new TextEncoder().encodeInto(table, this.#info.subarray(0, NAME_LENGTH - 1));
+    const level = this.#family === 4 ? SOL_IP : SOL_IPV6;
+    return libc.getStruct(this.#fd, level, SO_GET_INFO, this.#info) === INFO_LENGTH;
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The tables of iptables-legacy (ip_tables), which only its own tools can read and write. Nothing here loads a
+ * kernel module: a table that nobody has used in this network namespace is not asked for.
+ */
+import { readFile } from "node:fs/promises";
+import { SluiceError } from "../../../errors.ts";
+import type { Family } from "../../../plan/tables.ts";
+import { findTool, type SearchOptions, toolNames } from "./find-tools.ts";
+import { LISTS } from "./legacy-info.ts";
+import { failed } from "./run.ts";
+import { Tools } from "./tools.ts";
+
+/** iptables-legacy of one family. */
+export class LegacyTables {
+  readonly family: Family;
+  readonly #options: SearchOptions;
+  #tools: Tools | undefined;
+
+  constructor(family: Family, options: SearchOptions = {}) {
+    this.family = family;
+    this.#options = options;
+  }
+
+  /**
+   * Names of the tables in use in this network namespace.
+   * @throws SluiceError PERMISSION_DENIED
+   */
+  async names(): Promise<string[]> {
+    const path = LISTS[this.family];
+    try {
+      return (await readFile(path, "utf8")).split("\n").filter((name) => name !== "");
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+      const message = `Cannot read ${path}: it must be readable: ${String(error)}`;
+      throw new SluiceError("PERMISSION_DENIED", message, path, { cause: error });
+    }
+  }
+
+  /** Is there a tool that reads and writes these tables? @throws SluiceError TOOL_FAILED */
+  async usable(): Promise<boolean> {
+    if (this.#tools !== undefined) return true;
+    const found = await findTool(this.family, "legacy", this.#options);
+    if (found !== undefined) this.#tools = new Tools(found);
+    return found !== undefined;
+  }
+
+  /** @throws SluiceError TOOL_FAILED */
+  async hasChain(table: string, chain: string): Promise<boolean> {
+    return (await this.#usable()).hasChain(table, chain);
+  }
+
+  /** A chain, as `iptables -S` prints it; undefined if there is none. @throws SluiceError TOOL_FAILED */
+  async list(table: string, chain: string): Promise<string | undefined> {
+    return (await this.#usable()).list(table, chain);
+  }
+
+  /** What iptables-save prints of a table. @throws SluiceError TOOL_FAILED */
+  async save(table: string): Promise<string> {
+    return (await this.#usable()).save(table);
+  }
+
+  /** Hands `text` of one table to iptables-restore, which takes all of it or nothing. @throws SluiceError TOOL_FAILED */
+  async restore(table: string, text: string): Promise<void> {
+    const tools = await this.#usable();
+    const result = await tools.restore(text);
+    if (result.ok) return;
+    const rule = "iptables-restore must take it";
+    const message = `Cannot write table ${table} of ${tools.path}: ${rule}: ${result.message}`;
+    throw new SluiceError("TOOL_FAILED", message, tools.path);
+  }
+
+  async #usable(): Promise<Tools> {
+    if ((await this.usable()) && this.#tools !== undefined) return this.#tools;
+    const [name = ""] = toolNames(this.family, "legacy");
+    throw failed(name, [], "it is not installed");
+  }
+}

@@ -1,0 +1,121 @@
+/** The tools of iptables, of one family and variant: how the kernel's tables are read and written. */
+import { SluiceError } from "../../../errors.ts";
+import type { Family } from "../../../plan/tables.ts";
+import type { Xtable } from "../../kube-proxy/chains.ts";
+import type { Variant } from "../types.ts";
+import { type Refused, readRefusal, toolWords } from "./complaint.ts";
+import type { FoundTool } from "./find-tools.ts";
+import { NftInfo } from "./nft-info.ts";
+import { failed, run } from "./run.ts";
+import { capabilitiesOf } from "./version.ts";
+
+/** Seconds to wait for the xtables lock, as kube-proxy does (pkg/util/iptables: WaitSecondsValue). */
+const LOCK_SECONDS = "5";
+/**
+ * 60,000 rules take up to 5 s in the legacy tables and 30 s in nf_tables on a busy node. One that is killed has
+ * written each table in full or not at all.
+ */
+const RESTORE_TIMEOUT_MS = 300_000;
+
+/** What the nft variant says of a chain with rules that iptables could not have written. */
+const INCOMPATIBLE = "is incompatible, use 'nft' tool";
+
+export type RestoreResult = { readonly ok: true } | ({ readonly ok: false } & Refused);
+
+export interface XtTools {
+  readonly family: Family;
+  readonly variant: Variant;
+  /** Of iptables or ip6tables; those to save and restore are beside it, with its name before theirs. */
+  readonly path: string;
+  /** `1.8.9`; "" if it does not tell. */
+  readonly version: string;
+  /** Does the tool know `--random-fully`? */
+  readonly randomFully: boolean;
+  /**
+   * Hands `text`, of one or several tables, to iptables-restore, which leaves alone what is not in it. Each table is
+   * changed as a whole or not at all; those before the one at fault have been changed. Never throws for what the
+   * tool does: that is `failed`, after which nothing is known about what was written.
+   */
+  restore(text: string): Promise<RestoreResult>;
+  /** What iptables-save prints of a table, counters and comments included. @throws SluiceError TOOL_FAILED */
+  save(table: Xtable): Promise<string>;
+  /** A chain, as `iptables -S` prints it; undefined if there is none. @throws SluiceError TOOL_FAILED */
+  list(table: Xtable, chain: string): Promise<string | undefined>;
+}
+
+export class Tools implements XtTools {
+  readonly family: Family;
+  readonly variant: Variant;
+  readonly path: string;
+  readonly version: string;
+  readonly randomFully: boolean;
+  /** What comes before the other arguments of iptables, and of iptables-restore. */
+  readonly #wait: readonly string[];
+  readonly #restoreArgs: readonly string[];
+
+  constructor({ family, variant, path, version }: FoundTool) {
+    this.family = family;
+    this.variant = variant;
+    this.path = path;
+    this.version = version;
+    const { randomFully, wait, waitSeconds, restoreWait } = capabilitiesOf(version);
+    this.randomFully = randomFully;
+    const waiting = ["-w", LOCK_SECONDS];
+    this.#wait = waitSeconds ? waiting : wait ? ["-w"] : [];
+    this.#restoreArgs = [...(restoreWait ? waiting : []), "--noflush"];
+  }
+
+  async restore(text: string): Promise<RestoreResult> {
+    const command = `${this.path}-restore`;
+    try {
+      const options = { input: text, timeout: RESTORE_TIMEOUT_MS };
+      const { status, complaint } = await run(command, this.#restoreArgs, options);
+      return status === 0 ? { ok: true } : { ok: false, ...readRefusal(command, complaint, text) };
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error;
+      return { ok: false, kind: "failed", lines: [], message: error.message };
+    }
+  }
+
+  async save(table: string): Promise<string> {
+    const command = `${this.path}-save`;
+    const args = ["-t", table];
+    const { status, output, complaint } = await run(command, args);
+    if (status !== 0) throw failed(command, args, toolWords(complaint));
+    // That is all it prints then, with the status of success.
+    const refused = /^# (.* is incompatible, .*)$/m.exec(output);
+    if (refused?.[1] !== undefined) throw failed(command, args, refused[1]);
+    return output;
+  }
+
+  async list(table: string, chain: string): Promise<string | undefined> {
+    return this.#list(table, chain);
+  }
+
+  /** @throws SluiceError TOOL_FAILED */
+  async hasChain(table: string, chain: string): Promise<boolean> {
+    // The first rule only: there may be very many.
+    return (await this.#list(table, chain, "1")) !== undefined;
+  }
+
+  #hasNftChain(table: string, chain: string): boolean {
+    const info = new NftInfo();
+    try {
+      return info.hasChain(this.family, table, chain);
+    } finally {
+      info.close();
+    }
+  }
+
+  async #list(table: string, ...which: string[]): Promise<string | undefined> {
+    const args = [...this.#wait, "-t", table, "-S", ...which];
+    const { status, output, complaint } = await run(this.path, args);
+    if (status === 0) return output;
+    if (status === 1 && complaint.includes("No chain")) return undefined;
+    // 1.8.9 says so of a chain that is not there, too.
+    if (complaint.includes(INCOMPATIBLE) && !this.#hasNftChain(table, which[0] ?? "")) {
+      return undefined;
+    }
+    throw failed(this.path, args, toolWords(complaint));
+  }
+}

@@ -1,0 +1,28 @@
+import { expect, test } from "bun:test";
+import { readVersion } from "../../../../src/apply/iptables/tools/find-tools.ts";
+import { capabilitiesOf } from "../../../../src/apply/iptables/tools/version.ts";
+
+test.each([
+  ["1.4.19", []],
+  ["1.4.20", ["wait"]],
+  ["1.4.22", ["wait", "waitSeconds"]],
+  ["1.6.1", ["wait", "waitSeconds"]],
+  ["1.6.2", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
+  ["1.8", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
+  ["1.10.0", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
+  ["2.0", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
+  ["", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
+])("version %p can do what kubernetes expects of it", (version, can) => {
+  const has = Object.entries(capabilitiesOf(version)).flatMap(([name, is]) => (is ? [name] : []));
+  expect(has).toEqual(can);
+});
+
+test.each([
+  ["iptables v1.8.9 (nf_tables)\n", "nft", "1.8.9"],
+  ["iptables v1.8.11 (legacy)\n", "legacy", "1.8.11"],
+  ["iptables v1.8 (legacy)\n", "legacy", "1.8"],
+  ["iptables v1.6.1\n", "legacy", "1.6.1"],
+  ["", "legacy", ""],
+] as const)("%p is read", (printed, variant, version) => {
+  expect(readVersion(printed)).toEqual({ variant, version });
+});
