@@ -26,7 +26,7 @@ import type { Step } from "./restore-text.ts";
 import type { RulesetOptions } from "./rules/ruleset.ts";
 import { openPeek, type Peek } from "./tools/changes-peek.ts";
 import type { SearchOptions } from "./tools/find-tools.ts";
-import { type Features, lacksOf } from "./tools/probe-trials.ts";
+import type { Features } from "./tools/probe-trials.ts";
 import { RULE_TABLES, type Variant } from "./types.ts";
 
 export interface IptablesSurroundings {

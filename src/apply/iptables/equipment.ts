@@ -4,7 +4,7 @@ import type { Family } from "../../plan/tables.ts";
 import { chooseTools } from "./tools/choose.ts";
 import type { SearchOptions } from "./tools/find-tools.ts";
 import { probeTools } from "./tools/probe.ts";
-import type { Features } from "./tools/probe-trials.ts";
+import { type Features, lacksOf } from "./tools/probe-trials.ts";
 import type { XtTools } from "./tools/tools.ts";
 import type { Variant } from "./types.ts";
 
@@ -32,8 +32,10 @@ export async function findEquipment(search: SearchOptions): Promise<Equipment> {
     const found = tools[family];
     if (found === undefined) continue;
     try {
-      families.push({ tools: found, features: await probeTools(found) });
+      const features = await probeTools(found);
+      families.push({ tools: found, features });
       facts.push(`IPv${family} is served by ${found.path} ${found.version} (${variant}): ${why}`);
+      facts.push(...lacksOf(features).map((lack) => `IPv${family}: ${lack}`));
     } catch (error) {
       rethrowDefect(error);
       if (error.code !== "KERNEL_UNSUPPORTED") throw error;

@@ -1,0 +1,261 @@
+/** What can be wrong with the tools of iptables, or with the kernel behind them. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { FAMILIES } from "../netns/addresses.ts";
+import { lockOf, savedRules, VARIANTS, type Variant } from "../netns/backends.ts";
+import { externalIps, type ServiceSpec, service, slices } from "../netns/objects.ts";
+import { BINARY, DEFAULT_FLAGS, Program, type ProgramOptions, ruleset } from "../netns/program.ts";
+import { missingMatch, nonsense } from "../netns/toolbox.ts";
+import { World } from "../netns/world.ts";
+import { answers, eventually, outcome, type Target, takeTime } from "./steps.ts";
+
+takeTime();
+
+const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
+
+let world: World | undefined;
+afterEach(() => world?.close());
+
+const WEB: ServiceSpec = { name: "web", number: 1, type: "LoadBalancer" };
+const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
+  { from: "a3", to: "clusterIP", number: 1, family },
+  { from: "outside", to: "vip", number: 1, family },
+  { from: "outside", to: "node port", number: 1, family },
+]);
+
+/** A world with a Service, and a program that is not started yet. */
+async function given(options: ProgramOptions): Promise<{ world: World; program: Program }> {
+  const built = await World.build();
+  world = built;
+  const program = new Program(built, options);
+  program.put([service(WEB), ...slices(WEB.name, ["a1", "b1"])]);
+  return { world: built, program };
+}
+
+async function expectServed(world: World): Promise<void> {
+  for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a1", "b1"]);
+}
+
+interface ProblemView {
+  readonly code: string;
+  readonly subject: string;
+  readonly message: string;
+}
+
+async function problems(program: Program): Promise<ProblemView[]> {
+  return JSON.parse((await program.get("/sluice/v1/problems")).body).problems;
+}
+
+async function health(program: Program): Promise<number> {
+  const { status } = await program.get("/healthz", 10256).catch(() => ({ status: 0 }));
+  return status;
+}
+
+/** Runs it to its end. */
+async function end(program: Program): Promise<{ code: number | null; said: string }> {
+  program.write();
+  program.spawn(FLAGS);
+  const code = await program.exited();
+  return { code, said: program.log() };
+}
+
+describe("without the tools of iptables", () => {
+  test("mode iptables ends, and says what to install and where it looked", async () => {
+    const { program } = await given({ backend: "iptables-nft", tools: { variants: [] } });
+    const { code, said } = await end(program);
+    expect(code).toBe(1);
+    expect(said).toContain("(package iptables)");
+    expect(said).toContain("iptables-legacy");
+    expect(said).toContain("/usr/sbin");
+  });
+
+  test("mode auto serves with nftables", async () => {
+    const { world, program } = await given({ tools: { variants: [] } });
+    await program.start([...FLAGS, "--proxy-mode=auto"]);
+    await expectServed(world);
+    expect(await ruleset(world)).toContain("table inet sluice");
+  });
+
+  test("cleanup removes what nftables mode left", async () => {
+    const { world, program } = await given({ tools: { variants: [] } });
+    await program.start(FLAGS);
+    await program.stop();
+    const cleanup = Bun.spawn(program.inPlace([BINARY, "--cleanup"]), { stderr: "pipe" });
+    expect(await cleanup.exited).toBe(0);
+    expect(await ruleset(world)).not.toContain("sluice");
+  });
+});
+
+describe("where nftables cannot be used", () => {
+  // A kernel without it would have to be booted; for one process it can be as if there was no nfnetlink.
+  const wrapper = [process.execPath, `${import.meta.dir}/../netns/without-nfnetlink.ts`];
+
+  test("mode auto serves with iptables, and says why", async () => {
+    const { world, program } = await given({ wrapper, tools: { variants: ["legacy"] } });
+    await program.start([...FLAGS, "--proxy-mode=auto"]);
+    await expectServed(world);
+    expect(program.log()).toMatch(/Serving with iptables, because this node cannot do nftables/);
+    expect(program.log()).toMatch(/NETLINK_SOCKET/);
+    expect(await savedRules(world, "legacy", 4)).toContain("KUBE-SERVICES");
+    expect(await ruleset(world)).not.toContain("table inet sluice");
+  });
+
+  test("mode auto without tools of iptables ends with both reasons", async () => {
+    const { program } = await given({ wrapper, tools: { variants: [] } });
+    const { code, said } = await end(program);
+    expect(code).toBe(1);
+    expect(said).toMatch(/\(package iptables\).*and nftables, which would be better/);
+  });
+});
+
+describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
+  const backend = `iptables-${variant}` as const;
+
+  test("a rule that is refused is a problem of its Service, with the line, and the rest is served", async () => {
+    const { world, program } = await given({ backend });
+    program.put([
+      service({ name: "bad", number: 2, type: "LoadBalancer", externalIPs: externalIps(2) }),
+      ...slices("bad", ["a1"]),
+    ]);
+    program.toolbox?.refuse([
+      nonsense("-d 198\\.18\\.0\\.2/32 ", "host/network `198.18.0.2' not found"),
+    ]);
+    await program.start(FLAGS);
+    await expectServed(world);
+    const refused = await eventually(
+      () => problems(program).catch(() => []),
+      (list) => list.length > 0,
+    );
+    expect(refused.map(({ code, subject }) => ({ code, subject }))).toEqual([
+      { code: "RULES_REFUSED", subject: "Service default/bad" },
+    ]);
+    expect(refused[0]?.message).toContain("host/network `198.18.0.2' not found");
+    expect(refused[0]?.message).toMatch(/line \d+: .*-d 198\.18\.0\.2\/32/);
+    // A change of another one goes through meanwhile.
+    program.put(slices(WEB.name, ["a2"]));
+    await program.settle();
+    for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2"]);
+    program.toolbox?.relent();
+    const bad: Target = { from: "outside", to: "externalIP", number: 2, family: 4 };
+    const name = () => outcome(world, bad);
+    expect(await eventually(name, (each) => each === "a1")).toBe("a1");
+    expect(
+      await eventually(
+        () => problems(program),
+        (list) => list.length === 0,
+      ),
+    ).toEqual([]);
+  });
+
+  test("no rule needs a set, whatever kind of Service there is", async () => {
+    const { world, program } = await given({ backend });
+    const all: readonly ServiceSpec[] = [
+      { name: "near", number: 2, type: "LoadBalancer", externalPolicy: "Local" },
+      { name: "sticky", number: 3, type: "NodePort", affinitySeconds: 60 },
+      {
+        name: "guarded",
+        number: 4,
+        type: "LoadBalancer",
+        sourceRanges: ["10.0.0.0/8", "fd00::/8"],
+      },
+      { name: "empty", number: 5, type: "NodePort" },
+    ];
+    for (const each of all) {
+      program.put([service(each), ...slices(each.name, each.name === "empty" ? [] : ["a1", "b1"])]);
+    }
+    // The program finds nothing but iptables' own tools.
+    await program.start(FLAGS);
+    for (const family of FAMILIES) {
+      const rules = await savedRules(world, variant, family);
+      expect(rules).toContain("-s");
+      expect(rules).not.toMatch(/-m set|--match-set/);
+    }
+  });
+
+  test.each(["statistic", "conntrack", "addrtype"])(
+    "a kernel without xt_%s is named, and mode iptables ends",
+    async (match) => {
+      const { program } = await given({ backend });
+      program.toolbox?.refuse([missingMatch(match, variant)]);
+      const { code, said } = await end(program);
+      expect(code).toBe(1);
+      expect(said).toContain(`xt_${match} (CONFIG_NETFILTER_XT_MATCH_${match.toUpperCase()})`);
+    },
+  );
+
+  test("mode auto serves with nftables where xt_statistic is missing", async () => {
+    const { world, program } = await given({ tools: { variants: [variant] } });
+    program.toolbox?.refuse([missingMatch("statistic", variant)]);
+    await program.start([...FLAGS, "--proxy-mode=auto"]);
+    await expectServed(world);
+    expect(await ruleset(world)).toContain("table inet sluice");
+  });
+
+  test("without xt_comment Services are served by rules without comments", async () => {
+    const { world, program } = await given({ backend });
+    program.toolbox?.refuse([missingMatch("comment", variant)]);
+    await program.start(FLAGS);
+    await expectServed(world);
+    expect(await problems(program)).toEqual([]);
+    for (const family of FAMILIES) {
+      expect(await savedRules(world, variant, family)).not.toContain("--comment");
+    }
+  });
+
+  test("without xt_recent Services are served without affinity, which is said", async () => {
+    const { world, program } = await given({ backend });
+    program.put([
+      service({ name: "sticky", number: 2, affinitySeconds: 60 }),
+      ...slices("sticky", ["a1", "b1"]),
+    ]);
+    program.toolbox?.refuse([missingMatch("recent", variant)]);
+    await program.start(FLAGS);
+    await expectServed(world);
+    for (const family of FAMILIES) {
+      const sticky: Target = { from: "a3", to: "clusterIP", number: 2, family };
+      expect(await answers(world, sticky)).toEqual(["a1", "b1"]);
+      expect(program.log()).toContain(
+        `IPv${family}: session affinity is not kept, for want of xt_recent`,
+      );
+    }
+  });
+});
+
+test("while somebody holds the xtables lock the program answers and says so; then everything arrives", async () => {
+  const { world, program } = await given({ backend: "iptables-legacy" });
+  await program.start(FLAGS);
+  await expectServed(world);
+  // It lets go when there is nothing more to read.
+  const holder = Bun.spawn(["flock", lockOf(world), "sh", "-c", "echo held; exec cat"], {
+    stdin: "pipe",
+    stdout: "pipe",
+  });
+  try {
+    await holder.stdout.getReader().read();
+    program.put(slices(WEB.name, ["a2"]));
+    program.write();
+    expect(
+      await eventually(
+        () => health(program),
+        (status) => status === 503,
+      ),
+    ).toBe(503);
+    expect((await program.get("/metrics")).status).toBe(200);
+    const said = async () => program.log();
+    const words = "the xtables lock must be free";
+    expect(await eventually(said, (text) => text.includes(words))).toContain(words);
+    expect((await program.get("/sluice/v1/state")).status).toBe(200);
+    // What is in the kernel serves on.
+    await expectServed(world);
+  } finally {
+    holder.stdin.end();
+    await holder.exited;
+  }
+  await program.inForce();
+  for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2"]);
+  expect(
+    await eventually(
+      () => health(program),
+      (status) => status === 200,
+    ),
+  ).toBe(200);
+});

@@ -1,0 +1,196 @@
+/** Rules of somebody else in the tables that Services share with them. */
+import { describe, expect, test } from "bun:test";
+import { addressOf, FAMILIES, type Family } from "../netns/addresses.ts";
+import { iptables, lockOf, savedRules, VARIANTS, type Variant } from "../netns/backends.ts";
+import { service, slices } from "../netns/objects.ts";
+import { BINARY, DEFAULT_FLAGS, Program } from "../netns/program.ts";
+import { execute, World } from "../netns/world.ts";
+import { Fixture } from "./fixture.ts";
+import { answers, eventually, outcome, type Target, trial } from "./steps.ts";
+
+const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
+const SERVED = /^(a1|b1)$/;
+/** Addresses that nobody has, so that no packet counts. */
+const NOBODY = { 4: "203.0.113.99", 6: "2001:db8:99::99" } as const;
+
+/** Chains and rules of somebody, with counters that would be lost if they were written anew. */
+function foreignRules(family: Family): string {
+  const nobody = NOBODY[family];
+  const rules = [
+    `[7:777] -A SOMEBODY -s ${nobody} -m comment --comment "what \\"they\\" want, KUBE and all" -j ACCEPT`,
+    `[8:888] -A SOMEBODY -d ${nobody} -j RETURN`,
+  ];
+  const table = (name: string, chain: string) => [
+    `*${name}`,
+    ":SOMEBODY - [0:0]",
+    ...rules,
+    `[9:999] -A ${chain} -s ${nobody} -j SOMEBODY`,
+    "COMMIT",
+  ];
+  const tables = [
+    table("nat", "POSTROUTING"),
+    table("filter", "FORWARD"),
+    table("mangle", "INPUT"),
+  ];
+  return `${tables.flat().join("\n")}\n`;
+}
+
+async function addForeign(world: World, variant: Variant): Promise<void> {
+  for (const family of FAMILIES) {
+    const tool = `${family === 4 ? "iptables" : "ip6tables"}-${variant}-restore`;
+    const command = ["env", `XTABLES_LOCKFILE=${lockOf(world)}`, tool, "--noflush", "--counters"];
+    await execute(world.inside("node1", command), foreignRules(family));
+  }
+}
+
+/** What iptables-save prints of others, with the counters of their rules, but not those of built-in chains. */
+async function foreignLines(world: World, variant: Variant): Promise<string> {
+  const texts: string[] = [];
+  for (const family of FAMILIES) {
+    const text = await savedRules(world, variant, family, { counters: true });
+    texts.push(
+      text
+        .split("\n")
+        .filter((line) => !/^:KUBE-|-A KUBE-|-j KUBE-/.test(line))
+        .map((line) => line.replace(/^(:\S+ (?:ACCEPT|DROP)) .*/, "$1"))
+        .join("\n"),
+    );
+  }
+  return texts.join("\n");
+}
+
+describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
+  const backend = `iptables-${variant}` as const;
+  const fixture = new Fixture({ backend, flags: FLAGS });
+
+  test("rules of others are untouched by a start, changes, a repair, another start and a cleanup", async () => {
+    const world = await World.build();
+    try {
+      await addForeign(world, variant);
+      const before = await foreignLines(world, variant);
+      expect(before).toContain("[7:777] -A SOMEBODY");
+      const unchanged = async (): Promise<void> =>
+        expect(await foreignLines(world, variant)).toBe(before);
+      const program = new Program(world, { backend });
+      program.put([
+        service({ name: "web", number: 1, type: "LoadBalancer" }),
+        ...slices("web", ["a1", "b1"]),
+      ]);
+      await program.start(FLAGS);
+      await unchanged();
+      program.put([service({ name: "more", number: 2 }), ...slices("more", ["a1"])]);
+      program.put(slices("web", ["a1"]));
+      await program.settle();
+      program.remove([service({ name: "more", number: 2 })]);
+      program.put(slices("web", ["a1", "b1"]));
+      await program.settle();
+      await unchanged();
+      for (const family of FAMILIES) {
+        await iptables(world, variant, family, "-t", "nat", "-F", "KUBE-SERVICES");
+        const target: Target = { from: "outside", to: "vip", number: 1, family };
+        expect(
+          await eventually(
+            () => trial(world, target),
+            (name) => SERVED.test(name),
+          ),
+        ).toMatch(SERVED);
+      }
+      await unchanged();
+      await program.stop();
+      await program.start(FLAGS);
+      await unchanged();
+      await program.stop();
+      await execute(program.inPlace([BINARY, "--cleanup"]));
+      await unchanged();
+      for (const family of FAMILIES) {
+        expect(await savedRules(world, variant, family)).not.toContain("-j KUBE-");
+      }
+    } finally {
+      await world.close();
+    }
+  });
+
+  test("a jump that somebody puts before ours stays there, and Services work", async () => {
+    const { world } = fixture;
+    const made = await fixture.given({ type: "LoadBalancer" }, ["a1", "b1"]);
+    const first = async (family: Family) =>
+      /^-A PREROUTING .*$/m.exec(await savedRules(world, variant, family, { table: "nat" }))?.[0];
+    for (const family of FAMILIES) {
+      await iptables(world, variant, family, "-t", "nat", "-N", "BEFORE");
+      await iptables(world, variant, family, "-t", "nat", "-I", "PREROUTING", "-j", "BEFORE");
+      // Something to repair, so that there is a look at everything.
+      await iptables(world, variant, family, "-t", "nat", "-F", "KUBE-SERVICES");
+      const target = made.reach(family, "vip", "outside");
+      expect(
+        await eventually(
+          () => trial(world, target),
+          (name) => SERVED.test(name),
+        ),
+      ).toMatch(SERVED);
+      expect(await answers(world, target)).toEqual(["a1", "b1"]);
+      expect(await first(family)).toBe("-A PREROUTING -j BEFORE");
+    }
+  });
+
+  describe.each(FAMILIES)("a firewall that drops what it does not know (IPv%i)", (family) => {
+    const rule = (...args: string[]) => iptables(fixture.world, variant, family, ...args);
+
+    /** The policy of a chain is DROP meanwhile. */
+    async function whileDropping(
+      chain: "INPUT" | "FORWARD",
+      act: () => Promise<void>,
+    ): Promise<void> {
+      await rule("-P", chain, "DROP");
+      try {
+        await act();
+      } finally {
+        await rule("-P", chain, "ACCEPT");
+      }
+    }
+
+    test("lets connections to Services pass that are masqueraded, and no others", async () => {
+      const { world } = fixture;
+      const made = await fixture.given({ type: "LoadBalancer" }, ["a1", "b1"]);
+      await whileDropping("FORWARD", async () => {
+        for (const to of ["vip", "node port", "clusterIP"] as const) {
+          expect(await answers(world, made.reach(family, to, "outside"))).toEqual(["a1", "b1"]);
+        }
+        expect(await outcome(world, made.reach(family, "clusterIP", "a3"))).toBe("timeout");
+        const { outcome: direct } = await world.connect("outside", addressOf("a1", family), 8080, {
+          patience: 250,
+        });
+        expect(direct).toBe("timeout");
+      });
+    });
+
+    test("lets probes of healthCheckNodePorts in", async () => {
+      const { world } = fixture;
+      const port = 32_000 + family;
+      await fixture.given(
+        { type: "LoadBalancer", externalPolicy: "Local", healthCheckNodePort: port },
+        ["a1"],
+      );
+      await rule("-I", "INPUT", "-i", "lo", "-j", "ACCEPT");
+      if (family === 6) await rule("-I", "INPUT", "-p", "icmpv6", "-j", "ACCEPT");
+      const ask = async (at: number) => {
+        const patience = 250;
+        const request = "GET / HTTP/1.0\r\n\r\n";
+        const address = addressOf("node1", family);
+        const namespace = world.namespace("outside");
+        const transport = "tcp";
+        const asked = { namespace, address, port: at, transport, request, patience } as const;
+        return (await world.board.connect(asked)).outcome;
+      };
+      expect(
+        await eventually(
+          () => ask(port),
+          (each) => each === "answered",
+        ),
+      ).toBe("answered");
+      await whileDropping("INPUT", async () => {
+        expect(await ask(port)).toBe("answered");
+        expect(await ask(8080)).toBe("timeout");
+      });
+    });
+  });
+});
