@@ -60,7 +60,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     const words = world.reports.at(-1)?.error?.message;
     expect(words).toContain("rules of default/bad");
     expect(words).toContain('unknown option "--nonsense"');
-    expect(words).toMatch(/line \d+: -A KUBE-SERVICES -d 10\.96\.0\.66\/32/);
+    expect(words).toMatch(/line \d+: -A KUBE-SVC-OUTSIDE -d 10\.96\.0\.66\/32/);
     expect(refusals(world)).toEqual(["Service default/bad"]);
     expect(world.saved("nat")).toContain("10.244.1.7:8080");
     expect(world.saved("nat")).not.toContain("10.96.0.66");
