@@ -16,15 +16,11 @@ export const EXCEPTIONS = {
   },
   "guarded without endpoints": {
     backends: ["iptables-nft", "iptables-legacy"],
-    why: "KUBE-PROXY-FIREWALL drops what was not translated before anything refuses it, as in kube-proxy's iptables mode",
+    why: "what nobody serves is refused whoever asks; kube-proxy's iptables mode drops it whoever asks",
   },
   elements: {
     backends: ["iptables-nft", "iptables-legacy"],
     why: "what is compared is nft's account of its maps; iptables has none",
-  },
-  events: {
-    backends: ["iptables-legacy"],
-    why: "the legacy tables tell nobody of changes; that nothing is written is seen by what iptables-restore is handed",
   },
 } as const satisfies Record<string, { backends: readonly Backend[]; why: string }>;
 
