@@ -214,8 +214,8 @@ export class Model {
   /** The frontend to be changed: what it was stays as it is, for a rollback. */
   #edit(key: Key): Frontend {
     const before = this.frontends.get(key);
-    if (before !== undefined && this.frontends.isStaged(key)) return before;
-    const frontend = before === undefined ? newFrontend(key) : copyOf(before);
+    const isCopy = before !== undefined && this.frontends.isStaged(key);
+    const frontend = isCopy ? before : before === undefined ? newFrontend(key) : copyOf(before);
     this.frontends.set(key, frontend);
     return frontend;
   }
