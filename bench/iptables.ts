@@ -56,6 +56,8 @@ export interface IptablesFigures {
   readonly burstP50: number;
   readonly burstP99: number;
   readonly burstMax: number;
+  /** In restores: two, if each change waits for the one under way and is in the next. */
+  readonly burstRestores: number;
   readonly burstCpu: number;
   readonly burstChanges: number;
   readonly residentAfterStart: number;
@@ -197,6 +199,7 @@ class Bench {
         restore,
         ...connections,
         ...burst,
+        burstRestores: burst.burstMax / restore,
         residentAfterStart,
         resident,
         peak,

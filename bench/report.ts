@@ -11,7 +11,7 @@ interface Row {
   readonly unit: Unit;
 }
 
-type Unit = "ms" | "us" | "MiB" | "";
+type Unit = "ms" | "us" | "MiB" | "×" | "";
 
 const ROWS: readonly Row[] = [
   {
@@ -123,9 +123,10 @@ const IPTABLES_ROWS: readonly {
   { field: "burstP50", about: "50 changes a second: p50", unit: "ms" },
   { field: "burstP99", about: "50 changes a second: p99", unit: "ms" },
   { field: "burstMax", about: "50 changes a second: longest", unit: "ms" },
+  { field: "burstRestores", about: "50 changes a second: longest, in restores", unit: "×" },
   { field: "burstCpu", about: "50 changes a second: processor time in all", unit: "ms" },
   { field: "burstChanges", about: "50 changes a second: measured", unit: "" },
-  { field: "restore", about: "a restore of one idle chain, by the bench", unit: "ms" },
+  { field: "restore", about: "a restore of one idle chain, by the bench, p50", unit: "ms" },
   { field: "rulesNat", about: "rules of IPv4 in nat", unit: "" },
   { field: "rulesFilter", about: "rules of IPv4 in filter", unit: "" },
   { field: "podConnectP50", about: "connect, pod to clusterIP, p50", unit: "us" },
@@ -154,7 +155,8 @@ export function iptablesTable(size: string, results: readonly IptablesResult[]):
       typeof figures === "string" ? "" : show(figures[field], unit),
     ),
     ...pairs.map(([{ figures: ours }, { figures: theirs }]) => {
-      if (unit === "" || typeof ours === "string" || typeof theirs === "string") return "";
+      if (unit === "" || unit === "×" || typeof ours === "string" || typeof theirs === "string")
+        return "";
       return `${(theirs[field] / ours[field]).toFixed(1)}×`;
     }),
   ]);
