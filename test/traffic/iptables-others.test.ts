@@ -86,6 +86,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       await program.settle();
       await unchanged();
       for (const family of FAMILIES) {
+        await program.atRest();
         await iptables(world, variant, family, "-t", "nat", "-F", "KUBE-SERVICES");
         const target: Target = { from: "outside", to: "vip", number: 1, family };
         expect(
@@ -116,6 +117,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     const first = async (family: Family) =>
       /^-A PREROUTING .*$/m.exec(await savedRules(world, variant, family, { table: "nat" }))?.[0];
     for (const family of FAMILIES) {
+      await fixture.program.atRest();
       await iptables(world, variant, family, "-t", "nat", "-N", "BEFORE");
       await iptables(world, variant, family, "-t", "nat", "-I", "PREROUTING", "-j", "BEFORE");
       // Something to repair, so that there is a look at everything.
