@@ -1,5 +1,6 @@
 /** What the tables say, put together by frontend: the model that chains are made of. Pure. */
 
+import { ENDPOINT4_STRIDE } from "../../../../asm/layout.ts";
 import { printAddress } from "../../../net/address.ts";
 import { prefixOf } from "../../../net/cidr.ts";
 import { type Action, type ActionCode, decodeAction } from "../../../plan/actions.ts";
@@ -178,7 +179,7 @@ export class Model {
         return;
       case "endpoints":
       case "localEndpoints":
-        frontend[field][readSlot(key)] = printEndpoint(value);
+        frontend[field][readSlot(key)] = readEndpoint(value);
     }
   }
 
@@ -285,6 +286,13 @@ function readCode(value: Uint8Array): ActionCode {
 /** The slot is the last of a key. */
 function readSlot(key: Uint8Array): number {
   return readU32(key, key.byteLength - 4);
+}
+
+/** `10.1.0.5:8080`, `[fd00::5]:8080`. */
+function readEndpoint(value: Uint8Array): string {
+  if (value.length !== ENDPOINT4_STRIDE) return printEndpoint(value);
+  const port = ((value[4] as number) << 8) | (value[5] as number);
+  return `${value[0]}.${value[1]}.${value[2]}.${value[3]}:${port}`;
 }
 
 /** Little-endian. Without a DataView for each, of which there would be a hundred thousand at a start. */

@@ -155,6 +155,17 @@ const CASES: readonly Case[] = [
       -A KUBE-EXTERNAL-SERVICES -d 192.0.2.7/32 -p tcp -m comment --comment "ns1/svc1:p80 has no local endpoints" -m tcp --dport 80 -j DROP`,
   },
   {
+    name: "endpoints here and none for pods and the node: nothing leads to a chain that is not there",
+    served: { service: { ...BALANCER, eTP: "Local" }, endpoints: { local: ["10.1.0.5:8080"] } },
+    nat: ["KUBE-EXT", "KUBE-SVL"],
+    want: `
+      -A KUBE-SVL-${SVC} -p tcp -j DNAT --to-destination 10.1.0.5:8080
+      -A KUBE-EXT-${SVC} -j MARK --set-xmark 0x0/0x4000
+      -A KUBE-EXT-${SVC} -s 10.0.0.0/8 -j RETURN
+      -A KUBE-EXT-${SVC} -m addrtype --src-type LOCAL -j RETURN
+      -A KUBE-EXT-${SVC} -j KUBE-SVL-${SVC}`,
+  },
+  {
     name: "source ranges: a chain that lets them in, and a rule that drops whom it did not",
     served: {
       service: { ...BALANCER, sourceRanges: ["203.0.113.0/24", "198.51.100.7/32"] },
