@@ -32,6 +32,8 @@ export const PEEK_INTERVAL_MS = 1000;
  * takes; and if something was changed, by whomever, than this many times.
  */
 export const COMPARE_INTERVAL_MS = 60_000;
+/** The same after we have written, where nothing tells whether somebody else did meanwhile. */
+export const COMPARE_WRITTEN_MS = 5_000;
 export const COMPARE_FACTOR = 100;
 export const COMPARE_FACTOR_CHANGED = 10;
 /** Remembered clients are looked through again no sooner than this, and than so many times what it took. */

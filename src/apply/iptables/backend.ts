@@ -85,6 +85,8 @@ class Iptables implements IptablesBackend {
     this.#guard = new Guard({
       clock: this.#clock,
       peek: () => this.#peek?.read() ?? "",
+      commits: (before, after) => this.#peek?.commits(before, after),
+      ours: () => this.#families.reduce((sum, { commits }) => sum + commits, 0),
       idle: () => this.#settled && !this.#busy && this.#suspicion === undefined,
       compare: () => this.#compare(),
       differs: () => this.#tell(),

@@ -47,12 +47,14 @@ export class FamilyRules {
   readonly #ruleset: Ruleset;
   readonly #pause: () => Promise<void>;
   /** The kernel has no mangle table, or the canary there is missing. */
-  #mangle: "absent" | "canary" | "no canary" = "absent";
+  #mangle: "unknown" | "absent" | "canary" | "no canary" = "unknown";
   /** Of what is wanted or there. */
   #changes = 0;
   /** What `restoreStatistics` tells. */
   failures = 0;
   partialFailures = 0;
+  /** Transactions made: one for each table of a restore. */
+  commits = 0;
   readonly #last = { nat: 0, filter: 0 };
 
   constructor(tools: XtTools, options: RulesetOptions, pause: () => Promise<void>) {
@@ -89,7 +91,7 @@ export class FamilyRules {
    */
   async read(): Promise<FoundChains | undefined> {
     const changes = this.#changes;
-    if (this.#mangle !== "absent") await this.#lookForCanary();
+    await this.#lookForCanary();
     const found: (readonly [RuleTable, SavedChains])[] = [];
     for (const table of RULE_TABLES) {
       found.push([table, await readSaved(table, await this.tools.save(table), this.#pause)]);
@@ -104,9 +106,11 @@ export class FamilyRules {
     return { chains, serves: nat.has(SERVICES), fromSluice: areFromSluice(nat) };
   }
 
-  /** Makes the canary in the mangle table, which may not be there. */
+  /** Makes the canary in the mangle table, unless it is there. False without such a table. */
   async placeMangleCanary(): Promise<boolean> {
+    if (this.#mangle === "canary") return true;
     const { ok } = await this.tools.restore(printCanary("mangle"));
+    if (ok) this.commits++;
     this.#mangle = ok ? "canary" : "absent";
     return ok;
   }
@@ -161,6 +165,7 @@ export class FamilyRules {
       bytes += printed.text.length;
       const result = await this.tools.restore(printed.text);
       if (result.ok) {
+        this.commits += new Set(steps.map(({ table }) => table)).size;
         this.kernel.took(steps);
         this.#count(steps);
         return { bytes, refused: undefined };
@@ -187,7 +192,9 @@ export class FamilyRules {
 
   /** Does the kernel take anything at all? */
   async takesAnything(): Promise<boolean> {
-    return (await this.tools.restore(printCanary("nat"))).ok;
+    const { ok } = await this.tools.restore(printCanary("nat"));
+    if (ok) this.commits++;
+    return ok;
   }
 
   /** Of these steps the chains that are there in other words, as they were printed. */
@@ -245,7 +252,10 @@ export class FamilyRules {
   }
 
   async #lookForCanary(): Promise<void> {
-    const found = await this.tools.list("mangle", CANARY);
+    if (this.#mangle === "absent") return;
+    const list = this.tools.list("mangle", CANARY);
+    // Whether there is such a table is known once the canary was to be made.
+    const found = await (this.#mangle === "unknown" ? list.catch(unlisted) : list);
     this.#mangle = found === undefined ? "no canary" : "canary";
   }
 
@@ -273,6 +283,10 @@ export function ruleCount(text: string): number {
   let count = 1;
   for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
   return count;
+}
+
+function unlisted(thrown: unknown): undefined {
+  if (!(thrown instanceof SluiceError)) throw thrown;
 }
 
 /** What cannot be looked up is no sign of anything. */

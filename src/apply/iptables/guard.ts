@@ -8,6 +8,7 @@ import {
   COMPARE_FACTOR,
   COMPARE_FACTOR_CHANGED,
   COMPARE_INTERVAL_MS,
+  COMPARE_WRITTEN_MS,
   PEEK_INTERVAL_MS,
 } from "../../limits.ts";
 
@@ -15,6 +16,10 @@ export interface GuardOptions {
   readonly clock: Clock;
   /** Another text after a change of anybody. @throws SluiceError */
   readonly peek: () => string;
+  /** How many transactions, anybody's, made one text of `peek` the other; undefined: it does not tell. */
+  readonly commits: (before: string, after: string) => number | undefined;
+  /** How many we have made, as far as is known. */
+  readonly ours: () => number;
   /** Nothing is being written or compared, and everything is in its place as far as is known. */
   readonly idle: () => boolean;
   /** Compares everything; to be told are those that differ. @throws SluiceError */
@@ -32,7 +37,11 @@ export class Guard {
   #known: string | undefined;
   /** Somebody changed something that has not been looked at since. */
   #doubtful = false;
+  /** While we wrote, somebody may have changed something: nothing tells. */
+  #unsure = false;
   #writes = 0;
+  /** As of `writing`. */
+  #before: { readonly peeked: string | undefined; readonly ours: number } | undefined;
   #compared = { at: 0, took: 0 };
   #stopped = true;
 
@@ -54,12 +63,20 @@ export class Guard {
   /** We are about to write. */
   writing(): void {
     this.#writes++;
-    if (this.#known !== undefined && this.#peek() !== this.#known) this.#doubtful = true;
+    const peeked = this.#peek();
+    if (this.#known !== undefined && peeked !== this.#known) this.#doubtful = true;
+    this.#before = { peeked, ours: this.#options.ours() };
   }
 
-  /** We have written. A change of somebody else since `writing` is seen by the comparison that is due anyway. */
+  /** We have written. */
   written(): void {
-    this.#known = this.#peek();
+    const after = this.#peek();
+    this.#known = after;
+    const { peeked: before, ours = 0 } = this.#before ?? {};
+    if (before === undefined || after === undefined) return;
+    const commits = this.#options.commits(before, after);
+    if (commits === undefined) this.#unsure ||= before !== after;
+    else if (commits !== this.#options.ours() - ours) this.#doubtful = true;
   }
 
   /** Something may differ: it is compared soon. */
@@ -82,9 +99,10 @@ export class Guard {
     if (!idle()) return false;
     if (this.#peek() !== this.#known) this.#doubtful = true;
     const { at, took } = this.#compared;
+    const interval = this.#unsure ? COMPARE_WRITTEN_MS : COMPARE_INTERVAL_MS;
     const wait = this.#doubtful
       ? took * COMPARE_FACTOR_CHANGED
-      : Math.max(COMPARE_INTERVAL_MS, took * COMPARE_FACTOR);
+      : Math.max(interval, took * COMPARE_FACTOR);
     return clock.monotonic() - at >= wait;
   }
 
@@ -99,6 +117,7 @@ export class Guard {
       if (writes !== this.#writes || this.#stopped) return;
       this.#known = peeked;
       this.#doubtful = false;
+      this.#unsure = false;
       if (!same) differs();
     } catch (thrown) {
       rethrowDefect(thrown);

@@ -5,6 +5,7 @@ import {
   COMPARE_FACTOR,
   COMPARE_FACTOR_CHANGED,
   COMPARE_INTERVAL_MS,
+  COMPARE_WRITTEN_MS,
   PEEK_INTERVAL_MS,
 } from "../../../src/limits.ts";
 import { FakeClock } from "../../sync/fake-clock.ts";
@@ -13,13 +14,19 @@ import { FakeClock } from "../../sync/fake-clock.ts";
 function guarded({ takes = 10 } = {}) {
   const clock = new FakeClock();
   const start = clock.monotonic();
-  const state = { peek: "a", same: true, idle: true, fails: false };
+  const state = {
+    ...{ peek: "a", same: true, idle: true, fails: false },
+    /** What the texts tell of transactions, and how many of them we have made. */
+    ...{ commits: 0 as number | undefined, ours: 0 },
+  };
   const compared: number[] = [];
   const told: string[] = [];
   let waits = takes;
   const guard = new Guard({
     clock,
     peek: () => state.peek,
+    commits: () => state.commits,
+    ours: () => state.ours,
     idle: () => state.idle,
     async compare() {
       compared.push(clock.monotonic() - start);
@@ -82,9 +89,24 @@ describe("a guard", () => {
     await clock.advance(5 * PEEK_INTERVAL_MS);
     guard.writing();
     state.peek = "ours";
+    Object.assign(state, { commits: 2, ours: 2 });
     guard.written();
     await clock.advance(5 * PEEK_INTERVAL_MS);
     expect(compared).toHaveLength(1);
+  });
+
+  test.each([
+    ["at the next look where a transaction too many tells", 3, PEEK_INTERVAL_MS],
+    ["soon where nothing tells", undefined, COMPARE_WRITTEN_MS],
+  ])("compares what others may have changed while we wrote: %s", async (_, commits, within) => {
+    const { clock, state, compared, guard } = guarded();
+    await clock.advance(COMPARE_WRITTEN_MS + 2 * PEEK_INTERVAL_MS);
+    expect(compared).toHaveLength(1);
+    guard.writing();
+    Object.assign(state, { peek: "ours and theirs", commits, ours: 2 });
+    guard.written();
+    await clock.advance(within);
+    expect(compared).toHaveLength(2);
   });
 
   test("does not believe a comparison during which we wrote", async () => {

@@ -14,6 +14,8 @@ const TABLES = ["nat", "filter", "mangle"] as const;
 export interface Peek {
   /** A few system calls. @throws SluiceError NETLINK_REFUSED, NETLINK_SOCKET, PERMISSION_DENIED */
   read(): string;
+  /** How many transactions made one text of `read` the other; undefined: it does not tell. */
+  commits(before: string, after: string): number | undefined;
   close(): void;
 }
 
@@ -21,7 +23,11 @@ export function openPeek(variant: Variant, families: readonly Family[]): Peek {
   if (variant === "legacy") return peekLegacy(families);
   const info = new NftInfo();
   // Of all tables: others that change theirs often make the caller look for nothing.
-  return { read: () => String(info.generation()), close: () => info.close() };
+  return {
+    read: () => String(info.generation()),
+    commits: (before, after) => (Number(after) - Number(before)) >>> 0,
+    close: () => info.close(),
+  };
 }
 
 function peekLegacy(families: readonly Family[]): Peek {
@@ -35,6 +41,7 @@ function peekLegacy(families: readonly Family[]): Peek {
           return there.map((table) => `${table}=${info.layout(table)}`).join();
         })
         .join(";"),
+    commits: () => undefined,
     close: () => {
       for (const info of infos) info.close();
     },
