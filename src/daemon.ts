@@ -80,9 +80,10 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     notifier.stopping();
     surroundings.stop();
     host.stop();
-    proxy.stop();
-    unlock();
-    process.exit(0);
+    void proxy.stop().then(() => {
+      unlock();
+      process.exit(0);
+    });
   };
   for (const signal of STOP_SIGNALS) process.once(signal, () => stop(signal));
 

@@ -12,6 +12,15 @@ export const BATCH_SERVICES = 1000;
 export const BATCH_ELEMENTS = 50_000;
 /** A sync rests for as long as it took, at most this long, so that a burst is coalesced. */
 export const SYNC_REST_MS_MAX = 100;
+/** The same where the dataplane is not written by this program, which is free all the time. */
+export const SYNC_REST_WHOLESALE_MS_MAX = 10;
+/**
+ * Of a batch that is refused without a word about whose element it is, halves are tried so often; what is left then
+ * waits for the next sync. One owner among 10,000 is found by 28, and each may take as long as a whole load.
+ */
+export const ATTEMPTS_MAX = 64;
+/** A restore that is under way at the end of the process is waited for, so that a successor reads what comes of it. */
+export const STOP_WRITING_MS = 10_000;
 /** First retry after a failed sync; doubles up to kube-proxy's syncPeriod. */
 export const SYNC_RETRY_MS = 100;
 /** First retry of a Service whose elements the kernel refused; doubles up to REFUSED_RETRY_MS_MAX. */

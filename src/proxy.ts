@@ -10,7 +10,13 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Core } from "./core/core.ts";
 import { skeletonOptions } from "./dataplane.ts";
-import { LARGE_SYNC_OPERATIONS, SYNC_REST_MS_MAX, SYNC_RETRY_MS } from "./limits.ts";
+import {
+  LARGE_SYNC_OPERATIONS,
+  STOP_WRITING_MS,
+  SYNC_REST_MS_MAX,
+  SYNC_REST_WHOLESALE_MS_MAX,
+  SYNC_RETRY_MS,
+} from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { releaseGarbage, releaseProgramText } from "./memory.ts";
 import { printCidr } from "./net/address.ts";
@@ -51,7 +57,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   try {
     await proxy.start();
   } catch (error) {
-    proxy.stop();
+    await proxy.stop();
     throw error;
   }
   return proxy;
@@ -144,15 +150,19 @@ export class RunningProxy {
     this.#request();
   }
 
-  /** Stops watching and syncing. The rules stay. */
-  stop(): void {
+  /** Stops watching and syncing. The rules stay. Resolves when nothing more comes of what was being written. */
+  async stop(): Promise<void> {
     this.source.stop();
     this.#rival?.stop();
     this.#repairs.stop();
     this.#flows.close();
     this.#syncing?.pacer.stop();
     this.#addresses?.close();
-    this.backend.close();
+    const closed = Promise.resolve(this.backend.close());
+    const patience = new Promise<void>((resolve) => {
+      this.#options.clock.after(STOP_WRITING_MS, resolve);
+    });
+    await Promise.race([closed, patience]);
   }
 
   /** Before the first sync there is no loop; its first look at the kernel puts the chains right. */
@@ -271,7 +281,7 @@ export class RunningProxy {
     return new Pacer({
       clock,
       ...paceOf(this.#config),
-      restMsMax: SYNC_REST_MS_MAX,
+      restMsMax: this.backend.wholesale ? SYNC_REST_WHOLESALE_MS_MAX : SYNC_REST_MS_MAX,
       retryMs: SYNC_RETRY_MS,
       run: async () => {
         this.observers.syncing();

@@ -177,6 +177,12 @@ export interface Backend {
     operations: OperationList,
     ownerName: (owner: number) => string,
   ): Receipt | Promise<Receipt>;
+  /**
+   * Since `start` everything there is has been applied or refused: what was there before and nobody wants any more goes
+   * now. To be called again if it fails. Absent: that is OWNER_ADOPTED's elements.
+   * @throws SluiceError as `apply` reports
+   */
+  sweep?(): Promise<void>;
   /** May clients be remembered for what is gone? Then `forgetAffinity` is due. */
   remembersOutdated(): boolean;
   /**
@@ -197,5 +203,6 @@ export interface Backend {
   countDeleted(each: CounterSink): void;
   /** Removes everything of ours from the kernel. Needs no `start`. `foreign`: somebody else's, left alone. */
   cleanup(): CleanupOutcome | Promise<CleanupOutcome>;
-  close(): void;
+  /** Resolves when nothing is being written any more; what comes later is refused. */
+  close(): void | Promise<void>;
 }

@@ -62,6 +62,7 @@ export class SyncLoop {
   readonly #refusals = new Map<number, ProblemEnd>();
   #nodeVersion = -1;
   #swept = false;
+  #backendSwept = false;
   #verifyWanted = true;
   /** What was found of others' changes, until a sync has mended it. */
   #drift: Drift | undefined;
@@ -143,6 +144,7 @@ export class SyncLoop {
     }
 
     await this.#tryRefusedAgain(total, plan);
+    await this.#sweep(total);
     if (core.flows.noted()) flowsChanged();
 
     const settled = this.#settle(total, version);
@@ -156,10 +158,12 @@ export class SyncLoop {
 
   /**
    * What an owner was refused may have been in the hands of another that was programmed after it (a frontend
-   * with source ranges that passes from one Service to another), so it gets one more try when all are through.
+   * with source ranges that passes from one Service to another), so it gets one more try when all are through. Where
+   * all are in one transaction, the order does not matter.
    */
   async #tryRefusedAgain(total: Outcome, plan: PlanContext): Promise<void> {
-    if (total.refused.length === 0 || total.transient !== undefined) return;
+    const { wholesale } = this.#options.backend;
+    if (total.refused.length === 0 || total.transient !== undefined || wholesale === true) return;
     const refused = total.refused.splice(0).map(({ owner }) => owner);
     add(total, await this.#programmer.program(refused, plan));
   }
@@ -167,7 +171,7 @@ export class SyncLoop {
   /** The owners in batches, and at the first sync what nobody has claimed: it is known only after all others. */
   *#batches(owners: readonly number[]): Generator<readonly number[]> {
     const { core, backend } = this.#options;
-    const size = backend.wholesale === true ? owners.length : BATCH_SERVICES;
+    const size = backend.wholesale === true ? Math.max(owners.length, 1) : BATCH_SERVICES;
     for (let from = 0; from < owners.length; from += size) yield owners.slice(from, from + size);
     let left = this.#swept ? 0 : core.ownedElements(OWNER_ADOPTED, EVERY);
     while (left > 0) {
@@ -178,6 +182,19 @@ export class SyncLoop {
       if (left === before) return;
     }
     this.#swept = true;
+  }
+
+  /** What a backend sweeps by itself, when all owners are through. */
+  async #sweep(total: Outcome): Promise<void> {
+    const { backend } = this.#options;
+    if (total.transient !== undefined || this.#backendSwept) return;
+    try {
+      await backend.sweep?.();
+      this.#backendSwept = true;
+    } catch (thrown) {
+      rethrowDefect(thrown);
+      total.transient = thrown;
+    }
   }
 
   /** Empties the dirty list, settling who holds which frontend before anything is planned. */

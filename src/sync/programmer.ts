@@ -7,7 +7,7 @@ import type { Backend, Receipt } from "../apply/backend.ts";
 import type { Core } from "../core/core.ts";
 import { countAdded } from "../diff/operations.ts";
 import type { SluiceError } from "../errors.ts";
-import { BATCH_ELEMENTS } from "../limits.ts";
+import { ATTEMPTS_MAX, BATCH_ELEMENTS } from "../limits.ts";
 import { DesiredWriter } from "../plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../plan/plan.ts";
 import { type Choice, PROTOCOLS, type Service, type ServiceId } from "../types.ts";
@@ -74,6 +74,8 @@ export class Programmer {
   readonly #elementsMax: number;
   /** Nothing can have been fed to the core since the last selection, whose endpoints are where it says. */
   #fresh = false;
+  /** Transactions that may still be tried to find out whose element is refused. */
+  #attemptsLeft = 0;
   /** Owners with endpoints that serve without being Ready or chosen. */
   readonly #lingering = new Set<number>();
 
@@ -89,6 +91,7 @@ export class Programmer {
     const outcome = emptyOutcome();
     const entries = this.#select(owners);
     this.#fresh = true;
+    this.#attemptsLeft = ATTEMPTS_MAX;
     for (const group of this.#groups(entries)) {
       await this.#programGroup(group, context, outcome);
       if (outcome.transient !== undefined) break;
@@ -158,6 +161,11 @@ export class Programmer {
       return;
     }
     // The kernel named nobody: halve the group until it does or one owner is left.
+    this.#attemptsLeft -= 2;
+    if (this.#attemptsLeft < 0) {
+      outcome.transient = receipt.error;
+      return;
+    }
     const middle = group.length >> 1;
     await this.#programGroup(group.slice(0, middle), context, outcome);
     if (outcome.transient === undefined) {

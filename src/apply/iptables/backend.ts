@@ -1,7 +1,7 @@
 /** The iptables backend: kube-proxy's chains, written by iptables-restore, one restore for each family. */
 import { type Clock, systemClock, turn } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
-import { rethrowDefect, type SluiceError } from "../../errors.ts";
+import { rethrowDefect, SluiceError } from "../../errors.ts";
 import type { Logger } from "../../log.ts";
 import type {
   Adoption,
@@ -71,7 +71,11 @@ class Iptables implements IptablesBackend {
   #peek: Peek | undefined;
   /** The first `apply` has made everything what it should be: until then what was there before serves on. */
   #settled = false;
+  /** A refusal has named nobody: until all are through, what was there before must go on serving the others. */
+  #cautious = false;
   #busy = false;
+  #written: Promise<unknown> = Promise.resolve();
+  #closed = false;
   #suspicion: Suspicion | undefined;
   #changed: (change: ForeignChange) => void = () => {};
   /** What the last comparison of the guard found. */
@@ -112,6 +116,7 @@ class Iptables implements IptablesBackend {
     this.#options = this.#pending ?? this.#options;
     this.#pending = undefined;
     this.#settled = false;
+    this.#cautious = false;
     const pause = () => turn(this.#clock);
     this.#families = this.#equipment.families.map(
       ({ tools, features }) => new FamilyRules(tools, this.#rulesetOptions(features), pause),
@@ -170,16 +175,31 @@ class Iptables implements IptablesBackend {
     operations: OperationList,
     ownerName: (owner: number) => string,
   ): Receipt | Promise<Receipt> {
-    if (operations.count === 0) return { ok: true, bytes: 0, kernelMs: 0 };
+    if (this.#closed) {
+      const error = new SluiceError("TOOL_FAILED", "Cannot write rules: the program ends");
+      return { ok: false, error, transient: true };
+    }
     const describe = describePorts(this.#core);
-    const steps = this.#families.map((family) =>
-      family.stage(operations, describe, !this.#settled),
-    );
+    const everything = !this.#settled && !this.#cautious;
+    const steps = this.#families.map((family) => {
+      const staged = family.stage(operations, describe, everything);
+      return this.#cautious ? staged.filter(isOfOnePort) : staged;
+    });
     if (steps.some((one) => one.length > 0)) {
       return this.#writing(() => this.#write(steps, ownerName));
     }
     this.#commit();
     return { ok: true, bytes: 0, kernelMs: 0 };
+  }
+
+  async sweep(): Promise<void> {
+    if (this.#settled) return;
+    const steps = this.#families.map((family) => family.kernel.differences(family.wanted));
+    this.#cautious = false;
+    const receipt = await this.#writing(() => this.#write(steps, () => ""));
+    if (receipt.ok) return;
+    this.#cautious = true;
+    throw receipt.error;
   }
 
   remembersOutdated(): boolean {
@@ -213,10 +233,12 @@ class Iptables implements IptablesBackend {
     return removed ? "removed" : "absent";
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    this.#closed = true;
     this.#guard.stop();
     this.#peek?.close();
     this.#peek = undefined;
+    await this.#written.catch(() => {});
   }
 
   get #variant(): Variant {
@@ -244,7 +266,7 @@ class Iptables implements IptablesBackend {
   ): Promise<Receipt> {
     const started = this.#clock.monotonic();
     let bytes = 0;
-    let failed: Receipt | undefined;
+    let failed: Extract<Receipt, { readonly ok: false }> | undefined;
     for (const [index, family] of this.#families.entries()) {
       const written = await family.write(steps[index] ?? []);
       bytes += written.bytes;
@@ -263,6 +285,7 @@ class Iptables implements IptablesBackend {
       if (result.kind === "locked") break;
     }
     if (failed !== undefined) {
+      if (!this.#settled && !failed.transient && failed.owner === undefined) this.#cautious = true;
       for (const family of this.#families) family.rollback();
       // Another family may have taken what nobody wants any more when this is tried again.
       this.#guard.doubt();
@@ -277,7 +300,7 @@ class Iptables implements IptablesBackend {
       family.commit();
       if (!this.#settled) this.#sayKept(family);
     }
-    this.#settled = true;
+    this.#settled ||= !this.#cautious;
   }
 
   /** Writes what `reconfigure` changed, by what the kernel is believed to hold. */
@@ -308,8 +331,10 @@ class Iptables implements IptablesBackend {
   async #writing<Result>(write: () => Promise<Result>): Promise<Result> {
     this.#busy = true;
     this.#guard.writing();
+    const written = write();
+    this.#written = written;
     try {
-      return await write();
+      return await written;
     } finally {
       this.#busy = false;
       this.#guard.written();
@@ -364,4 +389,15 @@ class Iptables implements IptablesBackend {
       );
     }
   }
+}
+
+/**
+ * Chains of one port of a Service hold nothing of others, unlike those that lead to them: these have destinations, as
+ * has a chain of hairpins.
+ */
+function isOfOnePort(step: Step): boolean {
+  if (step.kind !== "replace" || step.table !== "nat") return false;
+  return (
+    /^KUBE-(SVC|SVL|SEP|EXT|FW)-[A-Z2-7]{16}$/.test(step.chain) && !/(^| )-d /m.test(step.text)
+  );
 }
