@@ -3,6 +3,7 @@ import { type Clock, systemClock, turn } from "../../clock.ts";
 import type { Core, OperationList } from "../../core/core.ts";
 import { rethrowDefect, SluiceError } from "../../errors.ts";
 import type { Logger } from "../../log.ts";
+import { type TableId, tableFamily } from "../../plan/tables.ts";
 import type {
   Adoption,
   Backend,
@@ -13,6 +14,7 @@ import type {
   Receipt,
   RestoreStatistics,
   SkeletonOptions,
+  UnservedFamily,
 } from "../backend.ts";
 import { describeChange } from "./amiss.ts";
 import { describePorts } from "./describe.ts";
@@ -24,6 +26,7 @@ import { removeRules } from "./remove-rules.ts";
 import { compare, mend } from "./repair.ts";
 import type { Step } from "./restore-text.ts";
 import type { RulesetOptions } from "./rules/ruleset.ts";
+import { cautious } from "./takeover.ts";
 import { openPeek, type Peek } from "./tools/changes-peek.ts";
 import type { SearchOptions } from "./tools/find-tools.ts";
 import type { Features } from "./tools/probe-trials.ts";
@@ -100,6 +103,14 @@ class Iptables implements IptablesBackend {
 
   get own(): OwnRules {
     return { kind: "iptables", variant: this.#variant };
+  }
+
+  get unserved(): readonly UnservedFamily[] {
+    return this.#equipment?.unserved ?? [];
+  }
+
+  get lacks(): readonly string[] {
+    return this.#equipment?.lacks ?? [];
   }
 
   async probe(): Promise<void> {
@@ -183,7 +194,7 @@ class Iptables implements IptablesBackend {
     const everything = !this.#settled && !this.#cautious;
     const steps = this.#families.map((family) => {
       const staged = family.stage(operations, describe, everything);
-      return this.#cautious ? staged.filter(isOfOnePort) : staged;
+      return this.#cautious ? cautious(staged) : staged;
     });
     if (steps.some((one) => one.length > 0)) {
       return this.#writing(() => this.#write(steps, ownerName));
@@ -216,6 +227,11 @@ class Iptables implements IptablesBackend {
   }
 
   countDeleted(): void {}
+
+  locate(table: TableId, key: Uint8Array): readonly string[] {
+    const rules = this.#families.find(({ family }) => family === tableFamily(table));
+    return rules?.chainsOf(table, key) ?? [];
+  }
 
   restoreStatistics(): readonly RestoreStatistics[] {
     return this.#families.map((one) => ({
@@ -389,15 +405,4 @@ class Iptables implements IptablesBackend {
       );
     }
   }
-}
-
-/**
- * Chains of one port of a Service hold nothing of others, unlike those that lead to them: these have destinations, as
- * has a chain of hairpins.
- */
-function isOfOnePort(step: Step): boolean {
-  if (step.kind !== "replace" || step.table !== "nat") return false;
-  return (
-    /^KUBE-(SVC|SVL|SEP|EXT|FW)-[A-Z2-7]{16}$/.test(step.chain) && !/(^| )-d /m.test(step.text)
-  );
 }
