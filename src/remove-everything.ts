@@ -1,9 +1,11 @@
 /** `--cleanup`, wired: rules that we made, in any mode, and those that kube-proxy left. */
 import { cleanUp } from "./apply/cleanup.ts";
+import { legacyTables } from "./apply/kube-proxy/find.ts";
 import { ALL_KINDS, SLUICES } from "./apply/kube-proxy/kinds.ts";
 import { findLiving, nameOf } from "./apply/kube-proxy/processes.ts";
 import type { Removal } from "./apply/kube-proxy/removal.ts";
 import { removeKubeProxyRules } from "./apply/kube-proxy/remove.ts";
+import { type Successor, servedByKubeProxy } from "./apply/kube-proxy/successor.ts";
 import { systemClock } from "./clock.ts";
 import { SluiceError } from "./errors.ts";
 
@@ -14,8 +16,9 @@ export interface RemovalReport {
 }
 
 /**
- * `keepKubeProxy`: only what we made. What a kube-proxy that runs has in the kernel stays too, which is an error.
- * @throws SluiceError ALREADY_RUNNING, before anything was touched
+ * `keepKubeProxy`: only what we made. What a kube-proxy that runs has in the kernel stays too, which is an error; and as long
+ * as it has nothing there, so does what we made.
+ * @throws SluiceError ALREADY_RUNNING, before anything was touched; and when it cannot be told what a kube-proxy has
  */
 export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalReport> {
   // Waits between two transactions hold no process alive.
@@ -31,13 +34,18 @@ export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalR
 }
 
 async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
-  const { pids } = keepKubeProxy ? { pids: [] } : await findLiving();
-  const keeps = keepKubeProxy || pids.length > 0;
-  const options = { clock: systemClock, keepNeeded: false, firewall: !keeps };
+  const { pids } = await findLiving();
+  const successor = pids.length > 0 ? await successorOf(pids) : undefined;
+  const keeps = keepKubeProxy || successor !== undefined;
+  const options = { clock: systemClock, keepNeeded: false, firewall: !keeps, successor };
   const removal = await removeKubeProxyRules(options, keeps ? SLUICES : ALL_KINDS);
-  if (pids.length === 0) return removal;
+  if (keepKubeProxy || successor === undefined) return removal;
   // It would not put them back before its next full sync: an hour.
-  const message = `Cannot remove kube-proxy's rules: ${nameOf(pids)} runs here: its rules stay; stop it first`;
+  const message = `Cannot remove kube-proxy's rules: ${successor.name} runs here: its rules stay; stop it first`;
   const error = new SluiceError("OTHER_PROXY", message, "kube-proxy");
   return { ...removal, failures: [...removal.failures, error] };
+}
+
+async function successorOf(pids: readonly number[]): Promise<Successor> {
+  return { name: nameOf(pids), families: await servedByKubeProxy(systemClock, legacyTables()) };
 }

@@ -1,12 +1,14 @@
 /** Removes what kube-proxy, or another mode of our own, left in the kernel; rules of everybody else stay as they are. */
 import { readFileSync } from "node:fs";
 import { SluiceError } from "../../errors.ts";
+import type { Family } from "../../plan/tables.ts";
 import type { LegacyTables } from "../iptables/tools/legacy.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { TABLE } from "../nftables/names.ts";
-import { removeTable as removeOwnTable } from "../nftables/remove.ts";
-import { makerOf, XTABLES } from "./chains.ts";
+import { ownerOfTable, removeTable as removeOwnTable } from "../nftables/remove.ts";
+import { XTABLES } from "../xtables/names.ts";
+import { makerOf } from "./chains.ts";
 import { BLIND, FAMILIES_OF_NFT, hasIpvs, type LookOptions, legacyTables } from "./find.ts";
 import { type ChainsOptions, ROUTE_LOCALNET } from "./firewall.ts";
 import { ALL_KINDS, isBeside, kindOf, type Maker, type RulesKind, type Way } from "./kinds.ts";
@@ -14,12 +16,15 @@ import { legacyTable, removeLegacy } from "./legacy-remove.ts";
 import { NftReader } from "./nft-read.ts";
 import { removeChains, removeTable } from "./nft-remove.ts";
 import { NOTHING, type Removal, together } from "./removal.ts";
+import { familyOf, type Successor, servedByTable, stillNeeded } from "./successor.ts";
 
 export interface RemoveOptions extends LookOptions {
   /** Chains that accept what the policy of a firewall would drop stay for as long as it would. */
   readonly keepNeeded: boolean;
   /** KUBE-FIREWALL too, where no kubelet is and it guards nothing. */
   readonly firewall?: boolean;
+  /** A kube-proxy that runs: what is ours stays until it serves in its place. */
+  readonly successor?: Successor | undefined;
 }
 
 /**
@@ -30,7 +35,7 @@ export async function removeKubeProxyRules(
   options: RemoveOptions,
   kinds: readonly RulesKind[] = ALL_KINDS,
 ): Promise<Removal> {
-  const { clock, own, legacy = legacyTables() } = options;
+  const { clock, own, legacy = legacyTables(), successor } = options;
   const wanted = kinds.filter((kind) => isBeside(kind, own));
   const done: Removal[] = [];
   const step = async (remove: () => Removal | Promise<Removal>) => {
@@ -46,6 +51,12 @@ export async function removeKubeProxyRules(
     wanted.includes(kindOf(maker, way)) && (maker === "Sluice" || !ipvs);
   const may = (way: Way) => goes("Sluice", way) || goes("kube-proxy", way);
   const firewall = firewallFate(options);
+  /** @throws SluiceError OTHER_PROXY */
+  const mayGo = (maker: Maker, family: Family, where: string) => {
+    if (maker !== "Sluice" || successor === undefined) return;
+    if (successor.families.has(family)) return;
+    throw stillNeeded(`Sluice's chains in ${where}`, successor, { takes: true });
+  };
   const chains = (maker: Maker): ChainsOptions => ({
     ...{ maker, firewall, keepNeeded: options.keepNeeded },
   });
@@ -55,13 +66,14 @@ export async function removeKubeProxyRules(
     const tools = { socket, reader: new NftReader(socket, clock), clock };
     try {
       if (!tools.reader.isThere()) return NOTHING;
-      if (wanted.includes("sluice-nftables")) await step(() => removeOwn(socket));
+      if (wanted.includes("sluice-nftables")) await step(() => removeOwn(socket, successor));
       for (const family of FAMILIES_OF_NFT) {
         if (wanted.includes("nftables")) await step(() => removeTable(tools, family));
         if (!may("iptables")) continue;
         await step(async () => {
           const maker = await makerOf((chain) => tools.reader.hasChain(family, "nat", chain));
           if (!goes(maker, "iptables")) return NOTHING;
+          mayGo(maker, familyOf(family), `table ${family} nat`);
           for (const table of XTABLES) {
             await step(() => removeChains(tools, family, table, chains(maker)));
           }
@@ -79,10 +91,14 @@ export async function removeKubeProxyRules(
       const used = XTABLES.filter((table) => names.includes(table));
       if (used.length === 0) return NOTHING;
       if (!(await tables.usable())) {
-        return { ...NOTHING, notes: [`${BLIND}: ${legacyTable(tables, used.join(", "))}`] };
+        throw new SluiceError(
+          "TOOL_FAILED",
+          `Cannot look into ${BLIND}: ${legacyTable(tables, used.join(", "))}`,
+        );
       }
       const maker = await makerInLegacy(tables, used);
       if (!goes(maker, "iptables-legacy")) return NOTHING;
+      mayGo(maker, tables.family, legacyTable(tables, "nat"));
       for (const table of used) await step(() => removeLegacy(tables, table, chains(maker)));
       return NOTHING;
     });
@@ -90,7 +106,15 @@ export async function removeKubeProxyRules(
   return together(done);
 }
 
-function removeOwn(socket: NetlinkSocket): Removal {
+function removeOwn(socket: NetlinkSocket, successor: Successor | undefined): Removal {
+  if (successor !== undefined && ownerOfTable(socket) === "ours") {
+    const needed = servedByTable(socket);
+    const served = ({ families }: Successor) =>
+      families.size > 0 && needed.every((family) => families.has(family));
+    if (!served(successor)) {
+      throw stillNeeded(`table inet ${TABLE}`, successor, { takes: false });
+    }
+  }
   const outcome = removeOwnTable(socket);
   if (outcome === "removed") return { ...NOTHING, removed: [`the table inet ${TABLE}`] };
   if (outcome === "absent") return NOTHING;

@@ -1,6 +1,6 @@
 /** From the real kube-proxy in iptables mode to the program in the same mode and back, under traffic. */
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type ControlPlane,
@@ -66,7 +66,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
     return daemon;
   };
   let starts = 0;
-  const startSluice = () => {
+  const startSluice = (mode = "iptables") => {
     const own = ["--hostname-override=node", `--kubeconfig=${plane.kubeconfigs.proxy}`];
     const ports = [
       "--healthz-bind-address=127.0.0.1:20256",
@@ -74,7 +74,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
     ];
     const flags = ["--conntrack-max-per-core=0", "--cluster-cidr=10.244.0.0/16"];
     const log = join(plane.workdir, `sluice-handover-${++starts}.log`);
-    const command = [BINARY, "--proxy-mode=iptables", ...own, ...ports, ...flags];
+    const command = [BINARY, `--proxy-mode=${mode}`, ...own, ...ports, ...flags];
     const daemon = startDaemon(plane.netns.name, command, log);
     onTestFinished(() => daemon.stop("SIGKILL"));
     const says = (word: string) =>
@@ -179,6 +179,46 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       await daemon.stop();
     },
     120_000,
+  );
+
+  test.each([
+    ["iptables", "iptables-nft", "Sluice's chains in table ip nat"],
+    ["iptables", "iptables-legacy", "Sluice's chains in iptables' table nat (legacy)"],
+    ["nftables", "iptables-nft", "table inet sluice"],
+  ] as const)(
+    "a cleanup takes nothing of mode %s away beside one in mode %s whose API server does not answer, and all of it after its first sync",
+    async (own, mode, what) => {
+      await hint(mode);
+      const { daemon, says } = startSluice(own);
+      await says("Serving");
+      await daemon.stop();
+      const calls = await startCalls();
+      const before = (await calls()).length;
+      const nowhere = join(plane.workdir, "nowhere.conf");
+      const text = readFileSync(plane.kubeconfigs.proxy, "utf8");
+      writeFileSync(nowhere, text.replace(/https:\/\/[^"\s]+/, "https://127.0.0.1:1"));
+      const deaf = await startUpstream(plane, mode, nowhere);
+      onTestFinished(() => deaf.stop("SIGKILL"));
+      await eventually(
+        async () => readFileSync(`/proc/${deaf.pid}/comm`, "utf8") === "kube-proxy\n",
+        "kube-proxy",
+      );
+      const cleanUp = async () => {
+        const words = [BINARY, "--cleanup", "--remove-kube-proxy-rules=false"];
+        const child = Bun.spawn([...inNamespace(plane.netns.name), ...words], { stderr: "pipe" });
+        const said = await new Response(child.stderr).text();
+        return { said, status: await child.exited };
+      };
+      const early = await cleanUp();
+      expect(early.said).toContain(`sluice: Cannot remove ${what}: kube-proxy (pid ${deaf.pid})`);
+      expect(early.status).toBe(1);
+      await deaf.stop("SIGKILL");
+      await startKubeProxy(mode);
+      expect(await cleanUp()).toEqual({ said: "", status: 0 });
+      expect((await calls()).slice(before)).toEqual([]);
+      expect(await inside(plane, ["nft", "list", "tables"])).not.toContain("inet sluice");
+    },
+    90_000,
   );
 });
 

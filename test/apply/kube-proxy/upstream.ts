@@ -24,7 +24,12 @@ export async function leaveRules(
   }
 }
 
-export async function startUpstream(plane: ControlPlane, mode: Mode): Promise<Daemon> {
+/** `kubeconfig`: where it looks for the API server. */
+export async function startUpstream(
+  plane: ControlPlane,
+  mode: Mode,
+  kubeconfig = plane.kubeconfigs.proxy,
+): Promise<Daemon> {
   const path = join(plane.workdir, `${mode}.json`);
   const [own, variant] = mode.split("-");
   writeFileSync(
@@ -34,7 +39,7 @@ export async function startUpstream(plane: ControlPlane, mode: Mode): Promise<Da
       kind: "KubeProxyConfiguration",
       mode: own,
       hostnameOverride: "node",
-      clientConnection: { kubeconfig: plane.kubeconfigs.proxy },
+      clientConnection: { kubeconfig },
       detectLocalMode: "ClusterCIDR",
       clusterCIDR: CLUSTER_CIDR,
       healthzBindAddress: `0.0.0.0:${HEALTHZ}`,
