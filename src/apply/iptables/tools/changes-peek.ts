@@ -12,7 +12,10 @@ const TABLES = ["nat", "filter", "mangle"] as const;
  * too. Equal texts prove less: in a legacy table, one rule in place of another of the same size does not show.
  */
 export interface Peek {
-  /** A few system calls. @throws SluiceError NETLINK_REFUSED, NETLINK_SOCKET, PERMISSION_DENIED */
+  /**
+   * A few system calls, which wait while a legacy table is written or saved.
+   * @throws SluiceError NETLINK_REFUSED, NETLINK_SOCKET, PERMISSION_DENIED
+   */
   read(): string;
   /** How many transactions made one text of `read` the other; undefined: it does not tell. */
   commits(before: string, after: string): number | undefined;
@@ -31,19 +34,23 @@ export function openPeek(variant: Variant, families: readonly Family[]): Peek {
 }
 
 function peekLegacy(families: readonly Family[]): Peek {
-  const infos = families.map((family) => new LegacyInfo(family));
+  const infos = families.map((family) => ({ info: new LegacyInfo(family), there: tablesOf([]) }));
   return {
     read: () =>
       infos
-        .map((info) => {
-          const names = info.names();
-          const there = TABLES.filter((table) => names.includes(table));
-          return there.map((table) => `${table}=${info.layout(table)}`).join();
+        .map((one) => {
+          // Whoever writes keeps the kernel's list to himself meanwhile. No table goes while it is in use.
+          if (one.there.length < TABLES.length) one.there = tablesOf(one.info.names());
+          return one.there.map((table) => `${table}=${one.info.layout(table)}`).join();
         })
         .join(";"),
     commits: () => undefined,
     close: () => {
-      for (const info of infos) info.close();
+      for (const { info } of infos) info.close();
     },
   };
+}
+
+function tablesOf(names: readonly string[]): readonly string[] {
+  return TABLES.filter((table) => names.includes(table));
 }

@@ -21,6 +21,11 @@ const OUTPUT_MAX = 64 << 20;
 const TIMEOUT_MS = 60_000;
 /** Of what it complained about, so much is repeated. */
 const COMPLAINT_MAX = 500;
+/**
+ * Tables of 10,000 Services are some 60 MB of memory to a tool, which asks for them bit by bit: taken by large pages, and
+ * from the heap at once, a restore of one chain takes a fifth less. Other C libraries than glibc pass it over.
+ */
+const LARGE_PAGES = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=67108864";
 
 /**
  * Resolves when it has ended, whatever its status.
@@ -39,6 +44,7 @@ export async function run(
       timeout,
       killSignal: "SIGKILL",
       encoding: "utf8",
+      env: { GLIBC_TUNABLES: LARGE_PAGES, ...process.env },
     } as const;
     const ended = (error: ExecFileException | null, output: string, complaint: string) => {
       const status = error === null ? 0 : error.code;

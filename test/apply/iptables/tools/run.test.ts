@@ -30,3 +30,17 @@ test("a program that prints without end is stopped", async () => {
     code: "TOOL_FAILED",
   });
 });
+
+test("a program is told to take large pages, unless the operator has told it something else", async () => {
+  const tunables = async () => (await run("sh", ["-c", 'echo "$GLIBC_TUNABLES"'])).output.trim();
+  const before = process.env["GLIBC_TUNABLES"];
+  try {
+    delete process.env["GLIBC_TUNABLES"];
+    expect(await tunables()).toContain("glibc.malloc.hugetlb=1");
+    process.env["GLIBC_TUNABLES"] = "glibc.malloc.perturb=1";
+    expect(await tunables()).toBe("glibc.malloc.perturb=1");
+  } finally {
+    if (before === undefined) delete process.env["GLIBC_TUNABLES"];
+    else process.env["GLIBC_TUNABLES"] = before;
+  }
+});
