@@ -3,7 +3,7 @@ import type { Core, OperationList } from "../core/core.ts";
 import type { SluiceError } from "../errors.ts";
 import type { Family, TableId } from "../plan/tables.ts";
 import type { Cidr } from "../types.ts";
-import type { RuleTable, Variant } from "./iptables/types.ts";
+import type { RuleTable, Variant } from "./xtables/names.ts";
 
 /** How to tell local pods from everybody else (detectLocalMode). */
 export type LocalDetector =
@@ -119,8 +119,6 @@ export interface RestoreStatistics {
   readonly partialFailures: number;
 }
 
-export type CleanupOutcome = "removed" | "absent" | "foreign";
-
 /** Which rules a backend makes: in iptables mode its chains bear the names of kube-proxy's. */
 export type OwnRules =
   | { readonly kind: "nftables" }
@@ -201,8 +199,6 @@ export interface Backend {
   restoreStatistics?(): readonly RestoreStatistics[];
   /** Has `each` hear what elements counted that a transaction is about to delete, if they are few. */
   countDeleted(each: CounterSink): void;
-  /** Removes everything of ours from the kernel. Needs no `start`. `foreign`: somebody else's, left alone. */
-  cleanup(): CleanupOutcome | Promise<CleanupOutcome>;
   /** Resolves when nothing is being written any more; what comes later is refused. */
   close(): void | Promise<void>;
 }

@@ -157,12 +157,6 @@ export class FakeBackend implements Backend {
 
   countDeleted(): void {}
 
-  cleanup(): ReturnType<Backend["cleanup"]> {
-    const some = this.tables.size > 0;
-    this.tables.clear();
-    return some ? "removed" : "absent";
-  }
-
   close(): void {}
 
   /** Every element as a line, sorted; slots by endpoint rather than by number, which is history's choice. */

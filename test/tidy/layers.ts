@@ -149,10 +149,17 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     path: "src/apply/iptables/rules",
-    from: [...PURE, "src/plan", "src/apply/iptables/types.ts"],
+    from: [...PURE, "src/plan", "src/apply/iptables/types.ts", "src/apply/xtables"],
     outside: ["node:crypto"],
     pure: true,
     because: "the text of chains depends on the tables alone",
+  },
+  {
+    path: "src/apply/xtables",
+    from: [],
+    outside: [],
+    pure: true,
+    because: "both the iptables backend and the search for other proxies stand on these names",
   },
   {
     path: "src/apply",

@@ -7,7 +7,6 @@ import { type TableId, tableFamily } from "../../plan/tables.ts";
 import type {
   Adoption,
   Backend,
-  CleanupOutcome,
   Drift,
   ForeignChange,
   OwnRules,
@@ -22,7 +21,6 @@ import { type Equipment, findEquipment } from "./equipment.ts";
 import { FamilyRules } from "./family.ts";
 import { Guard } from "./guard.ts";
 import { failure } from "./refusal.ts";
-import { removeRules } from "./remove-rules.ts";
 import { compare, mend } from "./repair.ts";
 import type { Step } from "./restore-text.ts";
 import type { RulesetOptions } from "./rules/ruleset.ts";
@@ -240,13 +238,6 @@ class Iptables implements IptablesBackend {
       failures: one.failures,
       partialFailures: one.partialFailures,
     }));
-  }
-
-  async cleanup(): Promise<CleanupOutcome> {
-    const { families } = this.#equipment ?? (await findEquipment(this.#search));
-    let removed = false;
-    for (const { tools } of families) if (await removeRules(tools)) removed = true;
-    return removed ? "removed" : "absent";
   }
 
   async close(): Promise<void> {

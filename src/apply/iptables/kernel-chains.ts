@@ -2,7 +2,8 @@
  * What the kernel is believed to hold of ours, in one family, and the steps that make it what it should be. It is read
  * when there is a reason to doubt it, never on the path of a change.
  */
-import { CANARY, isJumpOfOurs, isShared, type PerTable, perTable } from "./our-chains.ts";
+import { CANARY } from "../xtables/names.ts";
+import { isJumpOfOurs, isShared, type PerTable, perTable } from "./our-chains.ts";
 import type { Step } from "./restore-text.ts";
 import { normalize } from "./rules/rule-text.ts";
 import type { SavedChains } from "./saved-chains.ts";
@@ -211,7 +212,7 @@ export class KernelChains {
       for (const [index, rule] of rules.entries()) {
         const ours = wanted.some((jump) => jump.from === from && jump.rule === rule);
         // Of several alike the first is deleted, whichever is meant.
-        const surplus = ours ? rules.indexOf(rule) < index : isJumpOfOurs(table, rule);
+        const surplus = ours ? rules.indexOf(rule) < index : isJumpOfOurs(table, from, rule);
         if (surplus) yield { kind: "unjump", table, from, rule };
       }
     }

@@ -1,9 +1,13 @@
 /** Which chains are ours to write and to delete. Names only; pure. */
-import { FIREWALL, isKubeProxyChain, SLUICE_CHAINS, type Xtable } from "../kube-proxy/chains.ts";
-import { RULE_TABLES, type RuleTable } from "./types.ts";
-
-/** An empty chain in each table, by whose absence a flush is known (upstream: kubeProxyCanaryChain). */
-export const CANARY = "KUBE-PROXY-CANARY";
+import { isJump } from "../xtables/jumps.ts";
+import {
+  FIREWALL,
+  isKubeProxyChain,
+  RULE_TABLES,
+  type RuleTable,
+  SLUICE_CHAINS,
+  type Xtable,
+} from "../xtables/names.ts";
 
 /** For each table that holds rules. */
 export type PerTable<Value> = { readonly [table in RuleTable]: Value };
@@ -29,8 +33,9 @@ export function areFromSluice(chains: { has(chain: string): boolean }): boolean 
   return SLUICE_CHAINS.some((chain) => chains.has(chain));
 }
 
-/** A rule of a built-in chain that kube-proxy, of whatever version, or we made to lead to a chain of ours. */
-export function isJumpOfOurs(table: Xtable, rule: string): boolean {
-  const target = /--comment "kubernetes [^"]*".* -j (\S+)$/.exec(rule)?.[1];
-  return target !== undefined && isOurs(table, target);
+/** Is this rule of a built-in chain one that kube-proxy, of whatever version, or we made to lead to a chain of ours? */
+export function isJumpOfOurs(table: Xtable, from: string, text: string): boolean {
+  const target = / -j (\S+)$/.exec(` ${text}`)?.[1];
+  const comment = /--comment "(kubernetes [^"]*)"/.exec(text)?.[1];
+  return isJump(table, from, { target, comment, text });
 }

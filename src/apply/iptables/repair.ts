@@ -5,7 +5,7 @@ import type { SluiceError } from "../../errors.ts";
 import type { Logger } from "../../log.ts";
 import type { ServiceId } from "../../types.ts";
 import type { Drift, ForeignChange } from "../backend.ts";
-import { isOverwritten } from "../kube-proxy/chains.ts";
+import { isOverwritten } from "../xtables/names.ts";
 import { countAmiss, type Differences, describeChange } from "./amiss.ts";
 import { readOtherWords } from "./confirm.ts";
 import { describePorts } from "./describe.ts";

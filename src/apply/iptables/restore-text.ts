@@ -1,6 +1,5 @@
 /** The input of iptables-restore --noflush, made from steps, and which step a line of it belongs to. Pure. */
-import type { Xtable } from "../kube-proxy/chains.ts";
-import { CANARY } from "./our-chains.ts";
+import { CANARY, type Xtable } from "../xtables/names.ts";
 import { type ChainText, RULE_TABLES, type RuleTable } from "./types.ts";
 
 /** One thing that a restore does. */

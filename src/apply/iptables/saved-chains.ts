@@ -60,7 +60,7 @@ export async function readSaved(
     for (const rule of rules.split("\n")) {
       builtIn.get(chain)?.push(rule);
       const target = / -[jg] (KUBE-\S+)/.exec(` ${rule}`)?.[1];
-      const jump = builtIn.has(chain) && isJumpOfOurs(table, rule);
+      const jump = builtIn.has(chain) && isJumpOfOurs(table, chain, rule);
       if (target !== undefined && !jump) referred.add(target);
     }
   }

@@ -1,12 +1,7 @@
 /** The values between the parts of the iptables backend. */
-import type { Xtable } from "../kube-proxy/chains.ts";
+import type { RuleTable } from "../xtables/names.ts";
 
-/** Which kernel interface a set of tools writes to: x_tables by setsockopt, or nf_tables by netlink. */
-export type Variant = "legacy" | "nft";
-
-/** The tables that hold rules of Services; mangle has the canary only. */
-export type RuleTable = Exclude<Xtable, "mangle">;
-export const RULE_TABLES: readonly RuleTable[] = ["nat", "filter"];
+export { RULE_TABLES, type RuleTable, type Variant } from "../xtables/names.ts";
 
 /**
  * The rules of a chain as iptables-save prints them, without `-A CHAIN `, one on each line; "" for a chain without

@@ -6,11 +6,12 @@ import type { Clock } from "../../clock.ts";
 import { SluiceError } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
 import type { OwnRules } from "../backend.ts";
-import { parseSaved, type SavedTable } from "../iptables/save.ts";
 import { LegacyTables } from "../iptables/tools/legacy.ts";
 import { existingLinks } from "../netlink/links.ts";
 import { TABLE } from "../nftables/names.ts";
-import { ACCEPTORS, MARKERS, makerOf, XTABLES } from "./chains.ts";
+import { MARKERS, SERVICES, XTABLES } from "../xtables/names.ts";
+import { parseSaved, type SavedTable } from "../xtables/save.ts";
+import { ACCEPTORS, makerOf } from "./chains.ts";
 import {
   type AcceptorState,
   acceptorsOf,
@@ -215,9 +216,9 @@ async function legacyChains(tables: LegacyTables, found: FoundChains): Promise<b
   const usable = names.length === 0 || (await tables.usable());
   let maker: Maker = "kube-proxy";
   // Only the chain that everything hangs on: each look starts a program.
-  if (usable && names.includes("nat") && (await tables.hasChain("nat", "KUBE-SERVICES"))) {
+  if (usable && names.includes("nat") && (await tables.hasChain("nat", SERVICES))) {
     maker = await makerOf((chain) => tables.hasChain("nat", chain));
-    found[maker].parts.push(`${legacyTable(tables, "nat")} KUBE-SERVICES`);
+    found[maker].parts.push(`${legacyTable(tables, "nat")} ${SERVICES}`);
   }
   if (usable && names.includes("filter")) {
     const states = await acceptorsOf(legacyFilter(tables));

@@ -5,15 +5,9 @@
  * the other variant can have such remains. Pure, but for what it is given to read by.
  */
 import type { Family } from "../../plan/tables.ts";
-import {
-  ACCEPTORS,
-  type Acceptor,
-  type Besides,
-  FIREWALL,
-  firewallIn,
-  type XtChain,
-  type XtRule,
-} from "./chains.ts";
+import { FIREWALL } from "../xtables/names.ts";
+import type { XtChain, XtRule } from "../xtables/save.ts";
+import { ACCEPTORS, type Acceptor, type Besides, firewallIn } from "./chains.ts";
 import type { Maker } from "./kinds.ts";
 import { NOTHING, type Removal } from "./removal.ts";
 

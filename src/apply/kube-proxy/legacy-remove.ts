@@ -1,8 +1,9 @@
 /** Takes chains of kube-proxy's names out of the tables of iptables-legacy, by its tools. */
 
-import { parseSaved, printRemoval } from "../iptables/save.ts";
 import type { LegacyTables } from "../iptables/tools/legacy.ts";
-import { findLeftovers, type Xtable } from "./chains.ts";
+import type { Xtable } from "../xtables/names.ts";
+import { parseSaved, printRemoval } from "../xtables/save.ts";
+import { findLeftovers } from "./chains.ts";
 import { type ChainsOptions, filterOf } from "./firewall.ts";
 import { NOTHING, type Removal, removalOf, together } from "./removal.ts";
 

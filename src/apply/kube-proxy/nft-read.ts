@@ -11,7 +11,7 @@ import * as nft from "../nftables/constants.ts";
 import type { Attribute } from "../nftables/expressions.ts";
 import { ownerOfTable } from "../nftables/remove.ts";
 import { askFor, attributesOf, writeQuestion } from "../nftables/request.ts";
-import type { XtChain, XtRule } from "./chains.ts";
+import type { XtChain, XtRule } from "../xtables/save.ts";
 import { readXtRule } from "./nft-rule.ts";
 
 /** Families of tables in which kube-proxy puts rules, as `nft` names them. */

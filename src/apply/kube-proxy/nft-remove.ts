@@ -7,13 +7,8 @@ import type { NetlinkSocket } from "../netlink/socket.ts";
 import { Batch } from "../nftables/batch.ts";
 import * as nft from "../nftables/constants.ts";
 import { type Attribute, writeAttributes } from "../nftables/expressions.ts";
-import {
-  FIREWALL,
-  findLeftovers,
-  isKubeProxyChain,
-  type Leftovers,
-  type Xtable,
-} from "./chains.ts";
+import { FIREWALL, isKubeProxyChain, type Xtable } from "../xtables/names.ts";
+import { findLeftovers, type Leftovers } from "./chains.ts";
 import { type ChainsOptions, filterOf } from "./firewall.ts";
 import type { Maker } from "./kinds.ts";
 import { NFT_FAMILIES, type NftFamily, type NftReader } from "./nft-read.ts";

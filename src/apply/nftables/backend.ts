@@ -6,7 +6,6 @@ import { hasRanges, tableFamily, tableLabel } from "../../plan/tables.ts";
 import type {
   Adoption,
   Backend,
-  CleanupOutcome,
   CounterSink,
   Drift,
   ForeignChange,
@@ -32,7 +31,6 @@ import { TABLE } from "./names.ts";
 import { eachAction, OperationSorter, writeOperations } from "./operations.ts";
 import { probe } from "./probe.ts";
 import { readGeneration } from "./read.ts";
-import { removeTable } from "./remove.ts";
 import { Repair } from "./repair.ts";
 import { Touched } from "./touched.ts";
 import { type TouchListener, watchTable } from "./watch.ts";
@@ -220,10 +218,6 @@ export class NftablesBackend implements Backend {
 
   countDeleted(each: CounterSink): void {
     if (this.#keeper.options.counters) this.#countDeleted = each;
-  }
-
-  cleanup(): CleanupOutcome {
-    return removeTable(this.#socket, this.#keeper.batch);
   }
 
   close(): void {

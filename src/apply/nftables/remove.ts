@@ -1,5 +1,4 @@
 /** Takes the table out of the kernel, if it is ours. */
-import type { CleanupOutcome } from "../backend.ts";
 import { printRefusal, systemError } from "../netlink/errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { Batch } from "./batch.ts";
@@ -14,10 +13,11 @@ export function ownerOfTable(socket: Netlink): "ours" | "absent" | "foreign" {
   return isOurs(found.comment) ? "ours" : "foreign";
 }
 
-/** Throws as `ownerOfTable`. */
-export function removeTable(socket: Netlink, batch: Batch = new Batch()): CleanupOutcome {
+/** `foreign`: somebody else's, left alone. Throws as `ownerOfTable`. */
+export function removeTable(socket: Netlink): "removed" | "absent" | "foreign" {
   const owner = ownerOfTable(socket);
   if (owner !== "ours") return owner;
+  const batch = new Batch();
   batch.begin();
   writeDeleteTable(batch);
   const refusal = batch.send(socket).refusals[0];

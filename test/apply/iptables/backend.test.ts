@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createIptablesBackend } from "../../../src/apply/iptables/backend.ts";
+import { removeKubeProxyRules } from "../../../src/apply/kube-proxy/remove.ts";
+import { systemClock } from "../../../src/clock.ts";
 import { service, slice } from "../../sync/world.ts";
 import { inFreshNetns, pipe, run } from "../netns.ts";
 import { clearTables, fill, iptablesWorld, OPTIONS, saved, Toolbox, VARIANTS } from "./world.ts";
@@ -162,14 +164,44 @@ COMMIT
     expect(four?.rules[0]).toMatchObject({ table: "nat", total: rules });
   });
 
-  test("cleanup leaves what was there before, and nothing else", async () => {
-    run(`iptables-${variant}`, "-t", "nat", "-A", "OUTPUT", "-d", "192.0.2.1", "-j", "RETURN");
-    const before = `${saved(variant, "nat")}${saved(variant, "filter")}`;
-    const world = await iptablesWorld(variant);
-    expect(await world.backend.cleanup()).toBe("removed");
-    expect(`${saved(variant, "nat")}${saved(variant, "filter")}`).toBe(before);
-    expect(saved(variant, "mangle")).not.toContain("KUBE");
-    expect(saved(variant, "nat", "ip6tables")).not.toContain("KUBE");
-    expect(await world.backend.cleanup()).toBe("absent");
+  test.each([true, false])(
+    "cleanup leaves what was there before, and nothing else; with comments: %p",
+    async (comments) => {
+      const own = `iptables-${variant}`;
+      run(own, "-t", "nat", "-A", "OUTPUT", "-d", "192.0.2.1", "-j", "RETURN");
+      run(own, "-N", "ADMIN");
+      run(own, "-A", "FORWARD", "-m", "conntrack", "--ctstate", "NEW", "-j", "ADMIN");
+      const all = () => ["nat", "filter"].map((table) => saved(variant, table)).join("");
+      const before = all();
+      const toolbox = new Toolbox(variant);
+      if (!comments) {
+        const refuse = 'if grep -q -e "-m comment" $INPUT; then echo no comment >&2; exit 1; fi';
+        for (const tool of ["iptables", "ip6tables"] as const) {
+          toolbox.fake(tool, "-restore", refuse);
+        }
+      }
+      const world = await iptablesWorld(variant, { toolbox });
+      expect(world.saved("filter").includes("--comment")).toBe(comments);
+      const remove = () => removeKubeProxyRules({ clock: systemClock, keepNeeded: false });
+      const { removed, ...rest } = await remove();
+      expect(removed).toHaveLength(6);
+      expect(rest).toEqual({ notes: [], kept: [], failures: [] });
+      expect(all()).toBe(before);
+      expect(saved(variant, "mangle")).not.toContain("KUBE");
+      expect(saved(variant, "nat", "ip6tables")).not.toContain("KUBE");
+      expect((await remove()).removed).toEqual([]);
+    },
+  );
+
+  test("jumps without comments are replaced by those with them at a start with another kernel", async () => {
+    const toolbox = new Toolbox(variant);
+    const refuse = 'if grep -q -e "-m comment" $INPUT; then echo no comment >&2; exit 1; fi';
+    toolbox.fake("iptables", "-restore", refuse);
+    await iptablesWorld(variant, { toolbox });
+    toolbox.real("iptables", "-restore");
+    const world = await iptablesWorld(variant, { toolbox });
+    const jumps = world.saved("nat").match(/^-A (PREROUTING|OUTPUT|POSTROUTING) .*KUBE-.*$/gm);
+    expect(jumps).toHaveLength(3);
+    for (const jump of jumps ?? []) expect(jump).toContain("--comment");
   });
 });

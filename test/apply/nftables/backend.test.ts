@@ -8,6 +8,7 @@ import {
 } from "../../../src/apply/nftables/backend.ts";
 import { NF_INET_FORWARD } from "../../../src/apply/nftables/constants.ts";
 import { readChains, readGeneration, readRules } from "../../../src/apply/nftables/read.ts";
+import { removeTable } from "../../../src/apply/nftables/remove.ts";
 import { SluiceError } from "../../../src/errors.ts";
 import { parseCidr } from "../../../src/net/address.ts";
 import { tableId } from "../../../src/plan/tables.ts";
@@ -59,6 +60,15 @@ const ownerName = (owner: number) => (owner === 0 ? "" : `default/service-${owne
 const apply = (backend: NftablesBackend, ...operations: TestOperation[][]) =>
   backend.apply(operationList(operations.flat()), ownerName);
 
+function cleanUp(): ReturnType<typeof removeTable> {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  try {
+    return removeTable(socket);
+  } finally {
+    socket.close();
+  }
+}
+
 describe("a namespace without our table", () => {
   test("gets it, empty", () => {
     expect(backendWith().start(rememberingCore().core)).toEqual({
@@ -78,7 +88,7 @@ describe("a namespace without our table", () => {
 
   test("is left alone by cleanup", () => {
     run("nft", "add", "table", "inet", "other");
-    expect(backendWith().cleanup()).toBe("absent");
+    expect(cleanUp()).toBe("absent");
     expect(run("nft", "list", "tables")).toBe("table inet other\n");
   });
 });
@@ -450,8 +460,8 @@ describe("a table that an earlier run left", () => {
     expect(chain?.hook?.priority).toBe(100);
   });
 
-  test("goes by cleanup, which needs no start", () => {
-    expect(backendWith().cleanup()).toBe("removed");
+  test("goes by cleanup", () => {
+    expect(cleanUp()).toBe("removed");
     expect(run("nft", "list", "tables")).toBe("");
   });
 
@@ -514,7 +524,7 @@ describe("a table of our name that somebody else made", () => {
   });
 
   test("is not touched by cleanup", () => {
-    expect(backendWith().cleanup()).toBe("foreign");
+    expect(cleanUp()).toBe("foreign");
     expect(run("nft", "list", "ruleset")).toBe(FOREIGN);
   });
 });

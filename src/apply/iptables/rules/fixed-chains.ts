@@ -1,18 +1,9 @@
 /** The chains that do not depend on Services, and the rules of built-in chains that lead to ours. Pure. */
 import type { Family } from "../../../plan/tables.ts";
 import type { SkeletonOptions } from "../../backend.ts";
+import { JUMPS, printJump } from "../../xtables/jumps.ts";
+import { FIREWALL, FORWARD, HAIRPIN, MARK_MASQ, POSTROUTING } from "../../xtables/names.ts";
 import type { Jump, RuleTable } from "../types.ts";
-import {
-  EXTERNAL_SERVICES,
-  FIREWALL,
-  FORWARD,
-  HAIRPIN,
-  MARK_MASQ,
-  NODE_PORTS,
-  POSTROUTING,
-  PROXY_FIREWALL,
-  SERVICES,
-} from "./names.ts";
 import { comment, markWords, words } from "./rule-text.ts";
 
 /** What the rules depend on besides Services and the node. */
@@ -89,23 +80,6 @@ export function fixedChains(
   ];
 }
 
-const NEW = "-m conntrack --ctstate NEW";
-
-/** iptablesJumpChains of pkg/proxy/iptables/proxier.go: table, to, from, comment, match. */
-const JUMPS: readonly (readonly [RuleTable, string, string, string, string])[] = [
-  ["filter", EXTERNAL_SERVICES, "INPUT", "kubernetes externally-visible service portals", NEW],
-  ["filter", EXTERNAL_SERVICES, "FORWARD", "kubernetes externally-visible service portals", NEW],
-  ["filter", NODE_PORTS, "INPUT", "kubernetes health check service ports", ""],
-  ["filter", SERVICES, "FORWARD", "kubernetes service portals", NEW],
-  ["filter", SERVICES, "OUTPUT", "kubernetes service portals", NEW],
-  ["filter", FORWARD, "FORWARD", "kubernetes forwarding rules", ""],
-  ["filter", PROXY_FIREWALL, "INPUT", "kubernetes load balancer firewall", NEW],
-  ["filter", PROXY_FIREWALL, "OUTPUT", "kubernetes load balancer firewall", NEW],
-  ["filter", PROXY_FIREWALL, "FORWARD", "kubernetes load balancer firewall", NEW],
-  ["nat", SERVICES, "OUTPUT", "kubernetes service portals", ""],
-  ["nat", SERVICES, "PREROUTING", "kubernetes service portals", ""],
-  ["nat", POSTROUTING, "POSTROUTING", "kubernetes postrouting rules", ""],
-];
 const KUBELET_JUMPS: readonly Jump[] = [
   { table: "filter", from: "INPUT", rule: `-j ${FIREWALL}` },
   { table: "filter", from: "OUTPUT", rule: `-j ${FIREWALL}` },
@@ -113,10 +87,11 @@ const KUBELET_JUMPS: readonly Jump[] = [
 
 /** In the order in which they are inserted, each at the top. */
 export function jumpsOf(options: RulesetOptions, family: Family): readonly Jump[] {
-  const jumps = JUMPS.map(([table, to, from, text, match]) => {
-    const says = options.comments ? comment(text) : undefined;
-    return { table, from, rule: words(match, says, `-j ${to}`) };
-  });
+  const jumps = JUMPS.map((jump) => ({
+    table: jump.table,
+    from: jump.from,
+    rule: printJump(jump, options.comments ? comment(jump.comment) : undefined),
+  }));
   return servesLocalhost(options, family) ? [...jumps, ...KUBELET_JUMPS] : jumps;
 }
 

@@ -1,22 +1,8 @@
-/** Names of chains: those of kubernetes pkg/proxy/iptables/proxier.go, and those of the trees. */
+/** Names of chains that are made up: those of kubernetes pkg/proxy/iptables/proxier.go, and those of the trees. */
 import { createHash } from "node:crypto";
 
 /** XT_EXTENSION_MAXNAMELEN less its NUL (linux/netfilter/x_tables.h). */
 export const CHAIN_NAME_MAX = 28;
-
-export const SERVICES = "KUBE-SERVICES";
-export const NODE_PORTS = "KUBE-NODEPORTS";
-export const POSTROUTING = "KUBE-POSTROUTING";
-export const MARK_MASQ = "KUBE-MARK-MASQ";
-export const EXTERNAL_SERVICES = "KUBE-EXTERNAL-SERVICES";
-export const PROXY_FIREWALL = "KUBE-PROXY-FIREWALL";
-export const FORWARD = "KUBE-FORWARD";
-/** Shared with the kubelet. */
-export const FIREWALL = "KUBE-FIREWALL";
-/** Not upstream's: what connections to Services from outside pass, those that are to be masqueraded. */
-export const OUTSIDE = "KUBE-SVC-OUTSIDE";
-/** Not upstream's: connections of a pod to itself. */
-export const HAIRPIN = "KUBE-SEP-HAIRPIN";
 
 /** `KUBE-SVC-`: any endpoint. `KUBE-SVL-`: those of this node. `KUBE-EXT-`: from outside. `KUBE-FW-`: source ranges. */
 export type PortChainPrefix = "KUBE-SVC-" | "KUBE-SVL-" | "KUBE-EXT-" | "KUBE-FW-";

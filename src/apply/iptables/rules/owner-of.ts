@@ -1,9 +1,9 @@
 /** Whose a rule is, read from its words: asked only when a rule was refused. Pure. */
 import { OWNER_NODE } from "../../../../asm/layout.ts";
 import { parseCidr } from "../../../net/address.ts";
+import { HAIRPIN, NODE_PORTS } from "../../xtables/names.ts";
 import type { RuleTable } from "../types.ts";
 import { frontendKeyOf, isProtocolWord, type Key, nodePortKeyOf } from "./keys.ts";
-import { HAIRPIN, NODE_PORTS } from "./names.ts";
 import type { Port } from "./ports.ts";
 
 interface Owners {

@@ -4,9 +4,10 @@
  */
 import type { Action } from "../../../plan/actions.ts";
 import type { Family } from "../../../plan/tables.ts";
+import { MARK_MASQ } from "../../xtables/names.ts";
 import type { Frontend } from "./frontends.ts";
 import { addressOf, addressText, isNodePort, type Key, type ProtocolWord, portOf } from "./keys.ts";
-import { MARK_MASQ, type PortChainPrefix, portHash } from "./names.ts";
+import { type PortChainPrefix, portHash } from "./names.ts";
 import { comment, type MarkWords, oneOf, port, REJECT, recent, words } from "./rule-text.ts";
 
 /** What the rules of all ports have in common. */

@@ -24,7 +24,7 @@ import {
   OUTSIDE,
   PROXY_FIREWALL,
   SERVICES,
-} from "./names.ts";
+} from "../../xtables/names.ts";
 import { ownerOfRule } from "./owner-of.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
 import { type Port, Ports } from "./ports.ts";

@@ -1,7 +1,7 @@
 /** The tools of iptables, of one family and variant: how the kernel's tables are read and written. */
 import { SluiceError } from "../../../errors.ts";
 import type { Family } from "../../../plan/tables.ts";
-import type { Xtable } from "../../kube-proxy/chains.ts";
+import type { Xtable } from "../../xtables/names.ts";
 import type { Variant } from "../types.ts";
 import { type Refused, readRefusal, toolWords } from "./complaint.ts";
 import type { FoundTool } from "./find-tools.ts";

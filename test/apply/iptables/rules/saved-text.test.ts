@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { oneOf } from "../../../../src/apply/iptables/rules/rule-text.ts";
 import type { Ruleset } from "../../../../src/apply/iptables/rules/ruleset.ts";
-import { parseSaved } from "../../../../src/apply/iptables/save.ts";
+import { parseSaved } from "../../../../src/apply/xtables/save.ts";
 import type { Family } from "../../../../src/plan/tables.ts";
 import { linesOf, rulesetOf, type Served } from "./planned.ts";
 

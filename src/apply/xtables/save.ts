@@ -1,5 +1,20 @@
 /** What iptables-save prints of one table, and what iptables-restore is told. Pure. */
-import type { Leftovers, XtChain, XtRule } from "../kube-proxy/chains.ts";
+import type { JumpWords } from "./jumps.ts";
+
+export interface XtChain {
+  readonly name: string;
+  /** A built-in chain: PREROUTING and so on. */
+  readonly base: boolean;
+  /** Its policy is to drop; only of a built-in chain. */
+  readonly drops: boolean;
+}
+
+/** A rule, with what it takes to delete it: its handle, or its text. `target` is where it jumps or goes to, if anywhere. */
+export interface XtRule<Id> extends JumpWords {
+  readonly id: Id;
+  /** The mark that a packet must bear; undefined if any will do. */
+  readonly mark: number | undefined;
+}
 
 export interface SavedTable {
   readonly chains: readonly XtChain[];
@@ -40,11 +55,19 @@ function parseRule(id: string): XtRule<string> {
     // A comment may read like an option.
     before = quoted === undefined && before !== "--comment" ? word : "";
   }
-  return { id, target, comment, mark, plain: /^-[jg] \S+$/.test(id) };
+  return { id, target, comment, mark, text: id };
+}
+
+/** What is to go from a table. */
+export interface Removable<Id> {
+  /** Rules of built-in chains that lead to the chains. */
+  readonly jumps: readonly { readonly chain: string; readonly id: Id }[];
+  /** Chains that can be deleted, once the jumps are and the rules inside them. */
+  readonly chains: readonly string[];
 }
 
 /** Input of `iptables-restore --noflush`: empties the chains, deletes the jumps, then the chains; all or nothing. */
-export function printRemoval(table: string, { jumps, chains }: Leftovers<string>): string {
+export function printRemoval(table: string, { jumps, chains }: Removable<string>): string {
   return [
     `*${table}`,
     ...chains.map((chain) => `:${chain} - [0:0]`),

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseSaved, printRemoval } from "../../../src/apply/iptables/save.ts";
+import { parseSaved, printRemoval } from "../../../src/apply/xtables/save.ts";
 
 test.each([
   { rule: "-j KUBE-SERVICES", target: "KUBE-SERVICES", comment: undefined },
@@ -27,7 +27,7 @@ test("what iptables -S prints of a chain is read alike, and so is the mark that 
       { name: "MINE", base: false, drops: false },
     ],
     rules: new Map([
-      ["FORWARD", [{ id: rule, target: "ACCEPT", comment: undefined, mark: 0x4000, plain: false }]],
+      ["FORWARD", [{ id: rule, target: "ACCEPT", comment: undefined, mark: 0x4000, text: rule }]],
     ]),
   });
 });
@@ -42,7 +42,7 @@ test("chains of users have no policy, and an empty rule is a rule", () => {
     { name: "MINE", base: false, drops: false },
   ]);
   expect(rules.get("MINE")).toEqual([
-    { id: "", target: undefined, comment: undefined, mark: undefined, plain: false },
+    { id: "", target: undefined, comment: undefined, mark: undefined, text: "" },
   ]);
 });
 

@@ -1,0 +1,31 @@
+import { describe, expect, test } from "bun:test";
+import { isJumpOfOurs } from "../../../src/apply/iptables/our-chains.ts";
+import { jumpsOf } from "../../../src/apply/iptables/rules/fixed-chains.ts";
+import { isJump } from "../../../src/apply/xtables/jumps.ts";
+import { parseSaved } from "../../../src/apply/xtables/save.ts";
+import { OPTIONS } from "../iptables/world.ts";
+
+const ALL = { ...OPTIONS, randomFully: true, recent: true };
+
+describe.each([true, false])("with comments: %p", (comments) => {
+  test.each(jumpsOf({ ...ALL, comments }, 4))("the jump $rule of $from is ours", (jump) => {
+    expect(isJumpOfOurs(jump.table, jump.from, jump.rule)).toBe(true);
+    const saved = parseSaved(
+      `*${jump.table}\n:${jump.from} ACCEPT [0:0]\n-A ${jump.from} ${jump.rule}\n`,
+    );
+    const [rule] = saved.rules.get(jump.from) ?? [];
+    expect(rule !== undefined && isJump(jump.table, jump.from, rule)).toBe(true);
+  });
+});
+
+test.each([
+  ["nat", "OUTPUT", "-s 192.0.2.9/32 -j KUBE-SERVICES"],
+  ["nat", "OUTPUT", "-g KUBE-SERVICES"],
+  ["nat", "POSTROUTING", "-j KUBE-SERVICES"],
+  ["filter", "FORWARD", "-j KUBE-SERVICES"],
+  ["filter", "FORWARD", "-m conntrack ! --ctstate NEW -j KUBE-SERVICES"],
+  ["filter", "INPUT", "-j KUBE-FIREWALL"],
+  ["filter", "INPUT", '-m comment --comment "kubernetes firewall for dropping" -j KUBE-FIREWALL'],
+] as const)("in table %s a rule of %s that is somebody else's: %s", (table, from, rule) => {
+  expect(isJumpOfOurs(table, from, rule)).toBe(false);
+});
