@@ -20,6 +20,8 @@ set -eu
 
 UNIT=sluice.service OLD_UNIT=kube-proxy.service
 HEALTH=http://127.0.0.1:10256/livez
+# kube-proxy's, which it answers with 200 once its rules are in the kernel.
+OLD_HEALTH=http://127.0.0.1:10256/healthz
 # Seconds.
 HEALTH_PATIENCE=30
 # nft_set_pipapo with concatenated ranges and all else that the rules are made of.
@@ -93,16 +95,31 @@ check_machine() {
   command -v systemctl >/dev/null || die "Cannot install: systemctl must be in PATH; without systemd see docs/install.md"
 }
 
+# One variant's tools, all of them, where Sluice looks for them.
+has_iptables() {
+  for name in iptables iptables-nft iptables-legacy; do
+    found=true
+    for tool in $name $name-save $name-restore; do
+      PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin command -v "$tool" >/dev/null || found=false
+    done
+    ! $found || return 0
+  done
+  return 1
+}
+
 # What the mode asks for is there: iptables does where the kernel has no nftables, unless that alone is wanted.
 check_mode() {
+  [ -z "$root" ] || return 0
+  mode=$(sed -n '/^mode: */{s///;s/"//g;p;q;}' "$staged/effective")
+  if [ "$mode" = iptables ]; then
+    has_iptables || die "Cannot install: for mode iptables iptables must be installed: there is no iptables with iptables-save and iptables-restore beside it"
+    return 0
+  fi
   [ -n "$no_nftables" ] || return 0
-  if grep -q '^mode: "\{0,1\}nftables' "$staged/effective"; then
+  if [ "$mode" = nftables ]; then
     die "Cannot install: for mode nftables $no_nftables. Mode iptables needs neither"
   fi
-  for tool in iptables-restore iptables-legacy-restore iptables-nft-restore; do
-    ! command -v $tool >/dev/null || return 0
-  done
-  die "Cannot install: iptables must be installed where nftables cannot serve; for that $no_nftables"
+  has_iptables || die "Cannot install: iptables must be installed where nftables cannot serve; for that $no_nftables"
 }
 
 # The arguments that kube-proxy.service runs with, one a line: those of the process, in which variables are filled
@@ -264,6 +281,7 @@ check_health() {
       if $runs; then
         echo "install: Until then kube-proxy's rules serve, as they are. Back to kube-proxy, in this order:" >&2
         printf '  %s\n' "systemctl disable --now $UNIT" "systemctl enable --now $OLD_UNIT" \
+          "until curl -sf $OLD_HEALTH; do sleep 1; done" \
           "$program --cleanup --remove-kube-proxy-rules=false" >&2
       fi
       exit 1
@@ -305,7 +323,8 @@ uninstall_all() {
     if [ -n "$root" ]; then manager disable "$UNIT"; else manager disable --now "$UNIT"; fi
   fi
   if [ -f "$program" ] && [ -z "$root" ]; then
-    act "$program" --cleanup --remove-kube-proxy-rules=false
+    # The program can still do it later.
+    act "$program" --cleanup --remove-kube-proxy-rules=false || die "Cannot uninstall: Sluice's rules must go first: see above; then again. $program and $unit stay until then, and the service is off"
   fi
   act rm -f "$program" "$unit"
   [ -n "$root" ] || manager daemon-reload

@@ -146,6 +146,19 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
+  test("keeps the program when the rules cannot be taken away yet: a kube-proxy that has none runs", () => {
+    const { output, status } = machine(`$I --config $C >$STATE/first
+      cp $(command -v sleep) $STATE/kube-proxy; $STATE/kube-proxy 60 &
+      until [ "$(cat /proc/$!/comm)" = kube-proxy ]; do :; done
+      $I --uninstall; echo "status $?"; nft list tables; ls ${PROGRAM} ${UNIT}; kill $!; $I --uninstall; nft list tables`);
+    expect(output).toContain("has no rules yet: Sluice's stay");
+    expect(output).toContain("Cannot uninstall: Sluice's rules must go first");
+    expect(output).toContain(`status 1\ntable inet sluice\n${UNIT}\n${PROGRAM}\n`);
+    expect(output).toContain("Removed the table inet sluice\n");
+    expect(output.match(/^table /gm)).toHaveLength(1);
+    expect(status).toBe(0);
+  });
+
   test("writes a configuration around a kubeconfig", () => {
     const { output } = machine(`touch $STATE/no-start $STATE/kc
       $I --kubeconfig $STATE/kc --cluster-cidr 10.1.0.0/16 --dry-run; ls /etc/sluice
@@ -202,6 +215,11 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "a machine that has neither nftables nor iptables",
       `${NO_NF_TABLES} sed /^mode/d $C >$STATE/c; mount -t tmpfs none /usr/sbin; $I --config $STATE/c`,
       "iptables must be installed where nftables cannot serve",
+    ],
+    [
+      "mode iptables on a machine without iptables, though nftables could serve",
+      "sed s/nftables/iptables/ $C >$STATE/c; mount -t tmpfs none /usr/sbin; $I --config $STATE/c --replace-kube-proxy",
+      "for mode iptables iptables must be installed",
     ],
     [
       "a user who is not root",
@@ -326,6 +344,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(output).toEndWith(`Back to kube-proxy, in this order:
   systemctl disable --now sluice.service
   systemctl enable --now kube-proxy.service
+  until curl -sf http://127.0.0.1:10256/healthz; do sleep 1; done
   ${PROGRAM} --cleanup --remove-kube-proxy-rules=false
 status 1
 `);

@@ -87,6 +87,17 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       expect(writable?.map(({ mountPath }) => mountPath)).toEqual(["/run/xtables.lock"]);
     });
 
+    test("the clean-up sees the processes of the node, among them a kube-proxy that is privileged", async () => {
+      const text = await plane.kubectl(
+        ...["create", "--dry-run=client", "-o", "json", "-k", folder("cleanup")],
+      );
+      const { spec } = (JSON.parse(text) as V1DaemonSet).spec?.template ?? {};
+      expect(spec).toMatchObject({ hostPID: true, hostNetwork: true });
+      expect(spec?.initContainers?.map(({ securityContext }) => securityContext)).toEqual([
+        { privileged: true, readOnlyRootFilesystem: true },
+      ]);
+    });
+
     test("whoever runs iptables has the node's lock", async () => {
       const text = await plane.kubectl(
         ...["create", "--dry-run=client", "-o", "json", "-k", folder("cleanup")],
