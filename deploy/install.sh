@@ -20,7 +20,7 @@ set -eu
 
 UNIT=sluice.service OLD_UNIT=kube-proxy.service
 HEALTH=http://127.0.0.1:10256/livez
-# kube-proxy's, which it answers with 200 once its rules are in the kernel.
+# kube-proxy's, where it listens once the API server has answered; whether its rules are there --cleanup looks itself.
 OLD_HEALTH=http://127.0.0.1:10256/healthz
 # Seconds.
 HEALTH_PATIENCE=30

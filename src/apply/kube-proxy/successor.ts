@@ -8,12 +8,12 @@
 import type { Clock } from "../../clock.ts";
 import { SluiceError } from "../../errors.ts";
 import { type Family, tableId, tableLabel } from "../../plan/tables.ts";
-import { parseSaved } from "../xtables/save.ts";
 import type { LegacyTables } from "../iptables/tools/legacy.ts";
 import { ENOENT } from "../netlink/constants.ts";
 import { errnoOf } from "../netlink/errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { readElements } from "../nftables/elements-read.ts";
+import { parseSaved } from "../xtables/save.ts";
 import { makerOf } from "./chains.ts";
 import { FAMILIES_OF_NFT } from "./find.ts";
 import { type NftFamily, type NftReader, withReader } from "./nft-read.ts";
@@ -30,6 +30,7 @@ export interface Successor {
 const SERVICES_OF_NFT = "services";
 /** Made empty at first; then filled in one restore, even where there is no Service. */
 const SERVICES = "KUBE-SERVICES";
+/** It listens there once the API server has answered. */
 const HEALTH = "http://127.0.0.1:10256/healthz";
 
 export function familyOf(family: NftFamily): Family {
