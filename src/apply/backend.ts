@@ -1,4 +1,7 @@
-/** What applies operations to a dataplane: the contract of nftables/ and iptables/. */
+/**
+ * What applies operations to a dataplane: the contract of nftables/ and iptables/. An element is of a table of plan/tables.ts;
+ * what stands for it in the kernel is for the backend to say: an element of a map, or rules in chains.
+ */
 import type { Core, OperationList } from "../core/core.ts";
 import type { SluiceError } from "../errors.ts";
 import type { Family, TableId } from "../plan/tables.ts";
@@ -24,7 +27,7 @@ export interface SkeletonOptions {
   readonly localhostNodePorts?: boolean;
 }
 
-/** The outcome of one transaction. */
+/** The outcome of one `apply`. */
 export type Receipt =
   | { readonly ok: true; readonly bytes: number; readonly kernelMs: number }
   | {
@@ -43,10 +46,14 @@ export type Receipt =
 
 /** What was found in the kernel at start. */
 export interface Adoption {
-  /** `fresh`: nothing was there. `adopted`: elements were taken over. `replaced`: a table of another layout. */
+  /**
+   * `fresh`: nothing was there. `adopted`: what we left was taken over. `replaced`: a table of another layout, or chains of a
+   * kube-proxy, which serve until the first `apply`.
+   */
   readonly outcome: "fresh" | "adopted" | "replaced";
-  /** Where: `the table inet sluice`. */
+  /** Where: `the table inet sluice`, `the chains of iptables-nft`. */
   readonly what: string;
+  /** How much was taken over: elements of maps, or chains. */
   readonly elements: number;
 }
 
@@ -63,12 +70,12 @@ export interface ForeignChange {
 /** What can be amiss: the table or one of its maps was gone; a chain; a map that was empty; a single element. */
 export type DriftObject = "table" | "chain" | "map" | "element";
 
-/** What a transaction came to. */
+/** What was written, in one transaction or several. */
 export interface Written {
   readonly operations: number;
   /** Of these, those that added an element. */
   readonly added: number;
-  /** Netlink bytes. */
+  /** Of netlink messages, or of the text that iptables-restore was told. */
   readonly bytes: number;
   readonly transactions: number;
   readonly kernelMs: number;
@@ -138,12 +145,13 @@ export interface Backend {
    */
   readonly wholesale?: boolean;
   /**
-   * Tries every kernel feature the skeleton needs in a scratch table.
+   * Tries every kernel feature the skeleton needs, in a scratch table or in scratch chains that nothing leads to.
    * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED.
    */
   probe(): void | Promise<void>;
   /**
-   * Makes the skeleton, or takes over what is there: its elements are handed to `core.adopt`.
+   * Makes the skeleton, or takes over what is there. What can be told by elements is handed to `core.adopt`; where the kernel
+   * holds text instead, it is compared with what the first `apply` makes, which writes the difference only.
    * @throws SluiceError TABLE_FOREIGN, NETLINK_REFUSED, PERMISSION_DENIED
    */
   start(core: Core): Adoption | Promise<Adoption>;
@@ -168,8 +176,11 @@ export interface Backend {
    */
   reconfigure(options: SkeletonOptions): boolean;
   /**
-   * One atomic transaction. `ownerName` names an owner for comments on elements and for errors. The operations may
-   * be read only until it returns; while a promise of it is pending, nothing is compared or committed.
+   * All of the operations or none: after a failure nothing counts as committed. In nftables it is one atomic transaction. In
+   * iptables each table of each family is one: a packet may meet the new rules of one and the old ones of another, and of a
+   * failure a part may be in the kernel. That is known there, and the next `apply` or `verify` takes it back unless it is
+   * wanted then. `ownerName` names an owner for comments and for errors. The operations may be read only until it returns;
+   * while a promise of it is pending, nothing is compared or committed.
    */
   apply(
     operations: OperationList,

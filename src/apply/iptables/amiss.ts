@@ -1,7 +1,6 @@
 /** What a comparison came to, in words and numbers for whoever reads logs and metrics. Pure. */
 import type { Drift, DriftObject, ForeignChange } from "../backend.ts";
-import { KUBE_PROXY } from "../kube-proxy/kinds.ts";
-import { CANARY } from "../xtables/names.ts";
+import { CANARY, KUBE_PROXY } from "../xtables/names.ts";
 import type { Step } from "./restore-text.ts";
 import { RULE_TABLES, type RuleTable } from "./types.ts";
 

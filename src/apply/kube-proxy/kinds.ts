@@ -41,9 +41,6 @@ export const SLUICES: readonly RulesKind[] = ALL_KINDS.filter(isSluices);
 
 export type Maker = "kube-proxy" | "Sluice";
 
-/** ForeignChange.by, of a change of our own chains that nobody else makes. */
-export const KUBE_PROXY: Maker = "kube-proxy";
-
 export function kindOf(maker: Maker, way: Way): RulesKind {
   return maker === "Sluice" ? `sluice-${way}` : way;
 }

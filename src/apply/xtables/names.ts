@@ -19,6 +19,9 @@ export type Xtable = (typeof XTABLES)[number];
 export type RuleTable = Exclude<Xtable, "mangle">;
 export const RULE_TABLES: readonly RuleTable[] = ["nat", "filter"];
 
+/** ForeignChange.by, of a change of our own chains that nobody else makes. */
+export const KUBE_PROXY = "kube-proxy";
+
 export const SERVICES = "KUBE-SERVICES";
 export const NODE_PORTS = "KUBE-NODEPORTS";
 export const POSTROUTING = "KUBE-POSTROUTING";
