@@ -1,9 +1,9 @@
 /** The backends that traffic is tried on: what makes the program take each, and what the kernel holds then. */
+import type { Variant } from "../../src/apply/xtables/names.ts";
 import type { Family } from "../../src/plan/tables.ts";
 import type { World } from "./world.ts";
 
-/** Of iptables' tools: which interface of the kernel they write to. */
-export type Variant = "nft" | "legacy";
+export type { Variant };
 export type Backend = "nftables" | `iptables-${Variant}`;
 
 export const BACKENDS: readonly Backend[] = ["nftables", "iptables-nft", "iptables-legacy"];

@@ -6,7 +6,7 @@ import type { PrintedChain } from "./confirm.ts";
 import { KernelChains, type Wanted, wantedText } from "./kernel-chains.ts";
 import { CANARY, SERVICES } from "../xtables/names.ts";
 import { areFromSluice, isOurs } from "./our-chains.ts";
-import { printCanary, printRestore, type Step } from "./restore-text.ts";
+import { printCanary, printRestore, ruleCount, type Step } from "./restore-text.ts";
 import { Ruleset, type RulesetOptions } from "./rules/ruleset.ts";
 import { readSaved, type SavedChains } from "./saved-chains.ts";
 import type { RestoreResult, XtTools } from "./tools/tools.ts";
@@ -276,13 +276,6 @@ export class FamilyRules {
   textOf(table: RuleTable, chain: string): string | undefined {
     return wantedText(this.wanted, table, chain);
   }
-}
-
-export function ruleCount(text: string): number {
-  if (text === "") return 0;
-  let count = 1;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
-  return count;
 }
 
 function unlisted(thrown: unknown): undefined {

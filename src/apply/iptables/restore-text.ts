@@ -72,7 +72,7 @@ export function printRestore(steps: readonly Step[]): RestoreText {
       if (rules.includes(OURS)) {
         for (const [, target = ""] of rules.matchAll(TARGETS)) declare(target);
       }
-      put(`-A ${chain} ${prefixed(chain, rules)}`, lineCount(rules), step, true);
+      put(`-A ${chain} ${prefixed(chain, rules)}`, ruleCount(rules), step, true);
     }
     for (const step of own) {
       if (step.kind === "unjump") put(`-D ${step.from} ${step.rule}`, 1, step);
@@ -119,8 +119,9 @@ function prefixed(chain: string, text: ChainText): string {
   return text.replaceAll("\n", `\n-A ${chain} `);
 }
 
-function lineCount(text: ChainText): number {
-  let lines = 1;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lines++;
-  return lines;
+export function ruleCount(text: ChainText): number {
+  if (text === "") return 0;
+  let count = 1;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
+  return count;
 }

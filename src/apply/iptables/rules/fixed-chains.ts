@@ -4,7 +4,7 @@ import type { SkeletonOptions } from "../../backend.ts";
 import { JUMPS, printJump } from "../../xtables/jumps.ts";
 import { FIREWALL, FORWARD, HAIRPIN, MARK_MASQ, POSTROUTING } from "../../xtables/names.ts";
 import type { Jump, RuleTable } from "../types.ts";
-import { comment, markWords, words } from "./rule-text.ts";
+import { comment, lines, markWords, words } from "./rule-text.ts";
 
 /** What the rules depend on besides Services and the node. */
 export interface RulesetOptions extends SkeletonOptions {
@@ -93,8 +93,4 @@ export function jumpsOf(options: RulesetOptions, family: Family): readonly Jump[
     rule: printJump(jump, options.comments ? comment(jump.comment) : undefined),
   }));
   return servesLocalhost(options, family) ? [...jumps, ...KUBELET_JUMPS] : jumps;
-}
-
-function lines(...rules: readonly (string | undefined)[]): string {
-  return rules.filter((rule) => rule !== undefined).join("\n");
 }

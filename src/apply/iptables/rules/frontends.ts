@@ -280,12 +280,12 @@ function isPortTable(table: TableId): boolean {
 }
 
 function readCode(value: Uint8Array): ActionCode {
-  return readU32(value, 0) as ActionCode;
+  return readU32Little(value, 0) as ActionCode;
 }
 
 /** The slot is the last of a key. */
 function readSlot(key: Uint8Array): number {
-  return readU32(key, key.byteLength - 4);
+  return readU32Little(key, key.byteLength - 4);
 }
 
 /** `10.1.0.5:8080`, `[fd00::5]:8080`. */
@@ -295,8 +295,8 @@ function readEndpoint(value: Uint8Array): string {
   return `${value[0]}.${value[1]}.${value[2]}.${value[3]}:${port}`;
 }
 
-/** Little-endian. Without a DataView for each, of which there would be a hundred thousand at a start. */
-function readU32(bytes: Uint8Array, at: number): number {
+/** Without a DataView for each, of which there would be a hundred thousand at a start. */
+function readU32Little(bytes: Uint8Array, at: number): number {
   const byte = (offset: number) => (bytes[at + offset] as number) << (offset * 8);
   return (byte(0) | byte(1) | byte(2) | byte(3)) >>> 0;
 }

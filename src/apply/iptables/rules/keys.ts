@@ -33,7 +33,7 @@ const BYTES = { 4: 4, 6: 16 } as const;
 
 /** A key of tables that have an address first, whatever follows. */
 export function addressKey(bytes: Uint8Array, family: Family): Key {
-  if (family === 4) return readU32(bytes) * TAIL;
+  if (family === 4) return readU32Big(bytes) * TAIL;
   return String.fromCharCode(...bytes.subarray(0, BYTES[6]));
 }
 
@@ -41,7 +41,7 @@ export function addressKey(bytes: Uint8Array, family: Family): Key {
 export function frontendKey(bytes: Uint8Array, family: Family): Key | undefined {
   const tail = readTail(bytes, BYTES[family]);
   if (tail === undefined) return undefined;
-  if (family === 4) return readU32(bytes) * TAIL + tail;
+  if (family === 4) return readU32Big(bytes) * TAIL + tail;
   return (
     String.fromCharCode(...bytes.subarray(0, BYTES[6])) +
     String.fromCharCode(tail >> 16, (tail >> 8) & 0xff, tail & 0xff)
@@ -127,7 +127,7 @@ export function portBlock(key: Key, bits: number): number {
   return Math.floor(((key as number) + TAIL) / 2 ** bits);
 }
 
-function readU32(bytes: Uint8Array): number {
+function readU32Big(bytes: Uint8Array): number {
   const high = ((bytes[0] as number) << 8) | (bytes[1] as number);
   return high * 0x10000 + (((bytes[2] as number) << 8) | (bytes[3] as number));
 }

@@ -97,6 +97,11 @@ export function markWords(bit: number): MarkWords {
   };
 }
 
+/** Rules of a chain, one on each line; what is missing or has none is left out. */
+export function lines(...rules: readonly Part[]): string {
+  return rules.filter((rule) => rule !== undefined && rule !== "").join("\n");
+}
+
 /**
  * Rules as we write them, from such as a tool printed them: without blanks at their end, and without quotes around a
  * comment that needs none.

@@ -29,7 +29,7 @@ import { ownerOfRule } from "./owner-of.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
 import { type Port, Ports } from "./ports.ts";
 import { RuleList } from "./rule-list.ts";
-import { comment, markWords, port, words } from "./rule-text.ts";
+import { comment, lines, markWords, port, words } from "./rule-text.ts";
 import { RuleTree } from "./tree.ts";
 
 export type { RulesetOptions } from "./fixed-chains.ts";
@@ -239,6 +239,8 @@ export class Ruleset {
     for (const [table, chain, text] of fixedChains(this.#options, this.#family)) {
       this.#texts.set(table, chain, text);
     }
+    // Upstream's hangs on INPUT and FORWARD only, which connections of this node to external addresses that nobody serves do
+    // not pass: by this they are refused in OUTPUT, as everybody's.
     if (!this.chains.filter.has(SERVICES)) {
       this.#texts.set("filter", SERVICES, `-j ${EXTERNAL_SERVICES}`);
     }
@@ -318,8 +320,4 @@ function styleOf(family: Family, options: RulesetOptions, few: boolean): RuleSty
     recent: options.recent,
     comments: options.comments && few,
   };
-}
-
-function lines(...texts: readonly (string | undefined)[]): string {
-  return texts.filter((text) => text !== undefined && text !== "").join("\n");
 }
