@@ -16,7 +16,13 @@ import { legacyTable, removeLegacy } from "./legacy-remove.ts";
 import { NftReader } from "./nft-read.ts";
 import { removeChains, removeTable } from "./nft-remove.ts";
 import { NOTHING, type Removal, together } from "./removal.ts";
-import { familyOf, type Successor, servedByTable, stillNeeded } from "./successor.ts";
+import {
+  familyOf,
+  type Successor,
+  servedByTable,
+  sharedWithIpvs,
+  stillNeeded,
+} from "./successor.ts";
 
 export interface RemoveOptions extends LookOptions {
   /** Chains that accept what the policy of a firewall would drop stay for as long as it would. */
@@ -51,11 +57,13 @@ export async function removeKubeProxyRules(
     wanted.includes(kindOf(maker, way)) && (maker === "Sluice" || !ipvs);
   const may = (way: Way) => goes("Sluice", way) || goes("kube-proxy", way);
   const firewall = firewallFate(options);
-  /** @throws SluiceError OTHER_PROXY */
-  const mayGo = (maker: Maker, family: Family, where: string) => {
+  /** Why chains stay, if they must. @throws SluiceError OTHER_PROXY, if they will not have to for long */
+  const stays = (maker: Maker, family: Family, where: string): Removal | undefined => {
     if (maker !== "Sluice" || successor === undefined) return;
+    const what = `Sluice's chains in ${where}`;
+    if (ipvs) return { ...NOTHING, notes: [sharedWithIpvs(what, successor)] };
     if (successor.families.has(family)) return;
-    throw stillNeeded(`Sluice's chains in ${where}`, successor, { takes: true });
+    throw stillNeeded(what, successor, { takes: true });
   };
   const chains = (maker: Maker): ChainsOptions => ({
     ...{ maker, firewall, keepNeeded: options.keepNeeded },
@@ -73,7 +81,8 @@ export async function removeKubeProxyRules(
         await step(async () => {
           const maker = await makerOf((chain) => tools.reader.hasChain(family, "nat", chain));
           if (!goes(maker, "iptables")) return NOTHING;
-          mayGo(maker, familyOf(family), `table ${family} nat`);
+          const staying = stays(maker, familyOf(family), `table ${family} nat`);
+          if (staying !== undefined) return staying;
           for (const table of XTABLES) {
             await step(() => removeChains(tools, family, table, chains(maker)));
           }
@@ -98,7 +107,8 @@ export async function removeKubeProxyRules(
       }
       const maker = await makerInLegacy(tables, used);
       if (!goes(maker, "iptables-legacy")) return NOTHING;
-      mayGo(maker, tables.family, legacyTable(tables, "nat"));
+      const staying = stays(maker, tables.family, legacyTable(tables, "nat"));
+      if (staying !== undefined) return staying;
       for (const table of used) await step(() => removeLegacy(tables, table, chains(maker)));
       return NOTHING;
     });

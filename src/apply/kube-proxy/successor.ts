@@ -93,3 +93,8 @@ export function stillNeeded(
   const message = `Cannot remove ${what}: ${name} has no rules yet${over}: Sluice's stay; wait until ${HEALTH} answers 200, then again`;
   return new SluiceError("OTHER_PROXY", message, "kube-proxy");
 }
+
+/** Of a successor in IPVS mode, which never deletes what only we have. */
+export function sharedWithIpvs(what: string, { name }: Successor): string {
+  return `${what} stay: ${name} has its IPVS mode here, whose chains bear the same names; they go with the next boot`;
+}

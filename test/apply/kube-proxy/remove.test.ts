@@ -263,7 +263,12 @@ describe("legacy tables", () => {
     [
       "waits in vain for the lock",
       'Cannot run .*/iptables-legacy -w 5 .* it says "no lock"',
-      () => new LegacyTables(4, { folders: [tool("#!/bin/sh\necho no lock >&2; exit 4")] }),
+      () =>
+        new LegacyTables(4, {
+          folders: [
+            tool("#!/bin/sh\n[ $1 = --version ] && exec echo v1.8.9; echo no lock >&2; exit 4"),
+          ],
+        }),
     ],
     [
       "is of a kernel that does not list its tables",

@@ -101,6 +101,20 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     expect(everything()).toBe(before);
   });
 
+  test("stay beside one in IPVS mode, whose chains have the same names, and that is no failure", async () => {
+    ours();
+    const before = everything();
+    run("ip", "link", "add", "kube-ipvs0", "type", "bridge");
+    try {
+      const { lines, errors } = await removeEverything(true);
+      expect(errors).toEqual([]);
+      expect(lines.join()).toStartWith(`Sluice's chains in ${where} stay: kube-proxy (pid `);
+      expect(everything()).toBe(before);
+    } finally {
+      run("ip", "link", "del", "kube-ipvs0");
+    }
+  });
+
   test("are nothing to remove once kube-proxy has taken them over", async () => {
     restore(variant, RULES);
     const before = everything();
