@@ -16,10 +16,11 @@ import type {
   UnservedFamily,
 } from "../backend.ts";
 import { describeChange } from "./amiss.ts";
+import { adoptionOf, beginFamilies } from "./begin.ts";
 import { describePorts } from "./describe.ts";
-import { type Equipment, findEquipment } from "./equipment.ts";
+import { type Equipment, type FamilyEquipment, findEquipment } from "./equipment.ts";
 import { FamilyRules } from "./family.ts";
-import { Guard } from "./guard.ts";
+import { type Comparison, Guard } from "./guard.ts";
 import { failure } from "./refusal.ts";
 import { compare, mend } from "./repair.ts";
 import type { Step } from "./restore-text.ts";
@@ -27,8 +28,10 @@ import type { RulesetOptions } from "./rules/ruleset.ts";
 import { cautious } from "./takeover.ts";
 import { openPeek, type Peek } from "./tools/changes-peek.ts";
 import type { SearchOptions } from "./tools/find-tools.ts";
+import { sayLocked } from "./tools/lock-wait.ts";
 import type { Features } from "./tools/probe-trials.ts";
 import { RULE_TABLES, type Variant } from "./types.ts";
+import { writeAll } from "./write-all.ts";
 
 export interface IptablesSurroundings {
   readonly clock?: Clock;
@@ -49,6 +52,13 @@ export function createIptablesBackend(
 ): IptablesBackend {
   return new Iptables(options, surroundings);
 }
+
+const CANNOT_COMPARE = "iptables cannot compare";
+/** What a restore left that failed is for the next look, and nobody else's doing. */
+const OURS: ForeignChange = {
+  ...{ what: "what a change of ours left that was refused", by: "ourselves" },
+  objects: ["what a change of ours left"],
+};
 
 /** Why `verify` has something to look at. */
 interface Suspicion {
@@ -74,7 +84,8 @@ class Iptables implements IptablesBackend {
   #settled = false;
   /** A refusal has named nobody: until all are through, what was there before must go on serving the others. */
   #cautious = false;
-  #busy = false;
+  /** `verify` was asked for, to take back what a failed restore left. */
+  #asked = false;
   #written: Promise<unknown> = Promise.resolve();
   #closed = false;
   #suspicion: Suspicion | undefined;
@@ -92,9 +103,10 @@ class Iptables implements IptablesBackend {
       peek: () => this.#peek?.read() ?? "",
       commits: (before, after) => this.#peek?.commits(before, after),
       ours: () => this.#families.reduce((sum, { commits }) => sum + commits, 0),
-      idle: () => this.#settled && !this.#busy && this.#suspicion === undefined,
+      idle: () => this.#settled && this.#suspicion === undefined,
       compare: () => this.#compare(),
-      differs: () => this.#tell(),
+      differs: () => this.#found && this.#suspect(this.#found),
+      starved: () => this.#suspectUnseen("something, while we wrote"),
       failed: (error) => this.#cannotCompare(error),
     });
   }
@@ -112,7 +124,7 @@ class Iptables implements IptablesBackend {
   }
 
   async probe(): Promise<void> {
-    this.#equipment = await findEquipment(this.#search);
+    this.#equipment = await findEquipment(this.#search, sayLocked(this.#log));
   }
 
   facts(): readonly string[] {
@@ -120,32 +132,18 @@ class Iptables implements IptablesBackend {
   }
 
   async start(core: Core): Promise<Adoption> {
-    this.#equipment ??= await findEquipment(this.#search);
+    this.#equipment ??= await findEquipment(this.#search, sayLocked(this.#log));
     this.#core = core;
     this.#options = this.#pending ?? this.#options;
     this.#pending = undefined;
     this.#settled = false;
     this.#cautious = false;
     const pause = () => turn(this.#clock);
-    this.#families = this.#equipment.families.map(
-      ({ tools, features }) => new FamilyRules(tools, this.#rulesetOptions(features), pause),
-    );
-    const found = [];
-    for (const family of this.#families) {
-      found.push(await family.read());
-      const { refused } = await family.write(family.kernel.missing(family.wanted));
-      if (refused !== undefined) throw failure(family, refused, undefined).error;
-      if (!(await family.placeMangleCanary())) {
-        this.#log?.warn("There is no table mangle; a flush is known by the other tables alone", {
-          tool: family.tools.path,
-        });
-      }
-    }
-    const what = `the chains of iptables-${this.#variant}`;
-    if (!found.some((one) => one?.serves)) return { outcome: "fresh", what, elements: 0 };
-    if (!found.some((one) => one?.fromSluice)) return { outcome: "replaced", what, elements: 0 };
-    const elements = found.reduce((sum, one) => sum + (one?.chains ?? 0), 0);
-    return { outcome: "adopted", what, elements };
+    const make = ({ tools, features }: FamilyEquipment) =>
+      new FamilyRules(tools, this.#rulesetOptions(features), pause);
+    const { families, found } = await beginFamilies(this.#equipment.families, make, this.#log);
+    this.#families = families;
+    return adoptionOf(found, this.#variant);
   }
 
   watch(changed: (change: ForeignChange) => void): void {
@@ -153,6 +151,8 @@ class Iptables implements IptablesBackend {
     this.#changed = changed;
     this.#openPeek();
     this.#guard.start();
+    const { change } = this.#suspicion ?? {};
+    if (change !== undefined) changed({ ...change, objects: [] });
   }
 
   async verify(core: Core): Promise<Drift | undefined> {
@@ -160,16 +160,22 @@ class Iptables implements IptablesBackend {
     this.#takeUp();
     if (!this.#settled) {
       // Everything is compared with what was read, at the first `apply`.
-      if (suspicion !== undefined) for (const family of this.#families) await family.read();
+      for (const family of this.#families) {
+        if (suspicion === undefined) await family.lookAgain();
+        else await family.read();
+        await family.placeMangleCanary();
+      }
       this.#suspicion = undefined;
       return undefined;
     }
     return this.#writing(async () => {
       if (suspicion === undefined) {
         await this.#writeDoubtful();
+        this.#asked = false;
         return undefined;
       }
       const drift = await this.#mend(core, suspicion);
+      this.#asked = false;
       if (this.#suspicion === suspicion) this.#suspicion = undefined;
       return drift;
     });
@@ -272,25 +278,11 @@ class Iptables implements IptablesBackend {
     ownerName: (owner: number) => string,
   ): Promise<Receipt> {
     const started = this.#clock.monotonic();
-    let bytes = 0;
-    let failed: Extract<Receipt, { readonly ok: false }> | undefined;
-    for (const [index, family] of this.#families.entries()) {
-      const written = await family.write(steps[index] ?? []);
-      bytes += written.bytes;
-      const { refused } = written;
-      if (refused === undefined) continue;
-      const { owner, result } = refused;
-      const unable =
-        result.kind === "line" &&
-        owner === undefined &&
-        !refused.drifted &&
-        !(await family.takesAnything());
-      const receipt = failure(family, refused, owner === undefined ? undefined : ownerName(owner));
-      failed ??= { ...receipt, transient: receipt.transient || unable };
-      if (refused.drifted) this.#suspect(`what a change of ours builds on in ${family.tool}`);
-      // The lock is for all families: the next one would wait as long.
-      if (result.kind === "locked") break;
-    }
+    const partial = this.#settled || this.#cautious;
+    const now = () => this.#clock.monotonic();
+    const written = await writeAll(this.#families, { steps, partial, ownerName, now });
+    const { bytes, failed, drifted } = written;
+    for (const tool of drifted) this.#suspectUnseen(`what a change of ours builds on in ${tool}`);
     if (failed !== undefined) {
       if (!this.#settled && !failed.transient && failed.owner === undefined) this.#cautious = true;
       for (const family of this.#families) family.rollback();
@@ -313,8 +305,14 @@ class Iptables implements IptablesBackend {
   /** Writes what `reconfigure` changed, by what the kernel is believed to hold. */
   async #writeDoubtful(): Promise<void> {
     for (const family of this.#families) {
-      const { refused } = await family.write(family.doubtful());
-      if (refused !== undefined) throw failure(family, refused, undefined).error;
+      await family.lookAgain();
+      await family.placeMangleCanary();
+      const { refused } = await family.write(family.doubtful(), { partial: true });
+      if (refused !== undefined) {
+        // Whose rule it is, and how to do without, is for `mend`.
+        if (refused.result.kind === "line") this.#suspectUnseen(`what ${family.tool} refused`);
+        throw failure(family, refused, undefined).error;
+      }
       family.kernel.settle();
     }
   }
@@ -323,6 +321,7 @@ class Iptables implements IptablesBackend {
     const started = this.#clock.monotonic();
     const { amiss, change, bytes, restores, refused } = await mend(this.#families, core, this.#log);
     for (const family of this.#families) this.#sayKept(family);
+    this.#guard.compared();
     return {
       change: change ?? suspicion.change,
       changes: suspicion.changes,
@@ -336,39 +335,44 @@ class Iptables implements IptablesBackend {
   }
 
   async #writing<Result>(write: () => Promise<Result>): Promise<Result> {
-    this.#busy = true;
     this.#guard.writing();
     const written = write();
     this.#written = written;
     try {
       return await written;
     } finally {
-      this.#busy = false;
       this.#guard.written();
     }
   }
 
-  async #compare(): Promise<boolean> {
+  async #compare(): Promise<Comparison> {
+    if (this.#families.some((family) => family.inDoubt)) {
+      if (!this.#asked) this.#changed(OURS);
+      this.#asked = true;
+      return "ours";
+    }
     const found = await compare(this.#families);
-    this.#found = found && describeChange(found);
-    return this.#found === undefined;
+    this.#log?.again(CANNOT_COMPARE);
+    if (found === undefined) return "unknown";
+    this.#found = describeChange(found);
+    return this.#found === undefined ? "same" : "differs";
   }
 
-  #tell(): void {
-    const change = this.#found;
-    if (change === undefined) return;
-    this.#suspect(change.what);
+  #suspectUnseen(what: string): void {
+    this.#suspect({ what, by: "somebody", objects: [] });
+  }
+
+  /** Nothing is compared until `verify` has looked, so it is told each time. */
+  #suspect(change: ForeignChange): void {
+    const at = this.#clock.monotonic();
+    const { what } = change;
+    this.#suspicion ??= { change: { what, by: "somebody" }, changes: 0, at };
+    this.#suspicion.changes++;
     this.#changed(change);
   }
 
-  #suspect(what: string): void {
-    const at = this.#clock.monotonic();
-    this.#suspicion ??= { change: { what, by: "somebody" }, changes: 0, at };
-    this.#suspicion.changes++;
-  }
-
   #cannotCompare({ message }: SluiceError): void {
-    if (!this.#log?.once("iptables cannot compare")) return;
+    if (!this.#log?.once(CANNOT_COMPARE)) return;
     this.#log.warn("The rules cannot be compared with what they should be", { err: message });
   }
 

@@ -1,6 +1,7 @@
 /**
  * A tool may print a rule in other words than we know. A chain that was just written, twice, and is printed both times
- * as it was before is what it should be; otherwise it would be written again at every look.
+ * as it was before is what it should be; otherwise it would be written again at every look. But only if it can be the
+ * same: somebody who undoes each restore at once prints the same text every time, too.
  */
 import type { Logger } from "../../log.ts";
 import type { FamilyRules } from "./family.ts";
@@ -18,7 +19,7 @@ export interface PrintedChain {
 const LISTED_MAX = 8;
 
 /** Chains of which that is so. */
-export class OtherWords {
+export class Confirmed {
   readonly #chains: ReadonlySet<string>;
 
   constructor(chains: readonly PrintedChain[]) {
@@ -35,9 +36,12 @@ export async function readOtherWords(
   family: FamilyRules,
   before: readonly PrintedChain[],
   log: Logger | undefined,
-): Promise<OtherWords> {
-  let same = await unchanged(family, before);
-  if (same.length === 0) return new OtherWords([]);
+): Promise<Confirmed> {
+  let same = await unchanged(
+    family,
+    before.filter((one) => canBeSame(family, one)),
+  );
+  if (same.length === 0) return new Confirmed([]);
   const steps = same.flatMap(({ table, chain }) => {
     const text = family.textOf(table, chain);
     return text === undefined ? [] : [{ kind: "replace", table, chain, text } as const];
@@ -59,8 +63,27 @@ export async function readOtherWords(
       },
     );
   }
-  return new OtherWords(same);
+  return new Confirmed(same);
 }
+
+/** Words differ from tool to tool; how many rules there are, in which order, for what and where to does not. */
+function canBeSame(family: FamilyRules, { table, chain, printed }: PrintedChain): boolean {
+  const wanted = family.textOf(table, chain) ?? "";
+  return wanted !== "" && printed !== "" && essence(printed) === essence(wanted);
+}
+
+const ESSENTIAL = /(! )?(-[sdjg]|--dport|--to-destination) (\S+)/g;
+
+/** Of each rule the target, and addresses and ports. */
+function essence(text: ChainText): string {
+  const rules = text.replaceAll(/"[^"\n]*"/g, "").split("\n");
+  return rules
+    .map((rule) => (rule.match(ESSENTIAL) ?? []).map((words) => words.replace(HOST, "")).sort())
+    .join("\n");
+}
+
+/** Tools may print a single address without. */
+const HOST = /\/(32|128)$/;
 
 /** Those that are printed as before. */
 async function unchanged(

@@ -1,10 +1,10 @@
 /** The rules of one family: what they should be, what the kernel is believed to hold, and the tools in between. */
 import type { OperationList } from "../../core/core.ts";
 import { SluiceError } from "../../errors.ts";
-import type { Family } from "../../plan/tables.ts";
+import type { Family, TableId } from "../../plan/tables.ts";
+import { CANARY, SERVICES } from "../xtables/names.ts";
 import type { PrintedChain } from "./confirm.ts";
 import { KernelChains, type Wanted, wantedText } from "./kernel-chains.ts";
-import { CANARY, SERVICES } from "../xtables/names.ts";
 import { areFromSluice, isOurs } from "./our-chains.ts";
 import { printCanary, printRestore, ruleCount, type Step } from "./restore-text.ts";
 import { Ruleset, type RulesetOptions } from "./rules/ruleset.ts";
@@ -40,6 +40,8 @@ export interface FoundChains {
 const NOTHING_WRITTEN: WriteOutcome = { bytes: 0, refused: undefined };
 /** Of so many chains it is looked up whether they are there. */
 const SUSPECTS_MAX = 4;
+/** For so long it is not asked again whether the kernel takes anything. */
+const ABLE_MS = 10_000;
 
 export class FamilyRules {
   readonly tools: XtTools;
@@ -55,6 +57,8 @@ export class FamilyRules {
   partialFailures = 0;
   /** Transactions made: one for each table of a restore. */
   commits = 0;
+  /** When it took something for the question's sake. */
+  #able = Number.NEGATIVE_INFINITY;
   readonly #last = { nat: 0, filter: 0 };
 
   constructor(tools: XtTools, options: RulesetOptions, pause: () => Promise<void>) {
@@ -74,6 +78,11 @@ export class FamilyRules {
 
   get chains(): Chains {
     return this.#ruleset.chains;
+  }
+
+  /** Those of the port of a Service that an element's frontend is of. */
+  chainsOf(table: TableId, key: Uint8Array): readonly string[] {
+    return this.#ruleset.chainsOf(table, key);
   }
 
   get wanted(): Wanted {
@@ -106,13 +115,16 @@ export class FamilyRules {
     return { chains, serves: nat.has(SERVICES), fromSluice: areFromSluice(nat) };
   }
 
-  /** Makes the canary in the mangle table, unless it is there. False without such a table. */
+  /** Makes the canary in the mangle table, unless it is there or cannot be made now. False without such a table. */
   async placeMangleCanary(): Promise<boolean> {
     if (this.#mangle === "canary") return true;
-    const { ok } = await this.tools.restore(printCanary("mangle"));
-    if (ok) this.commits++;
-    this.#mangle = ok ? "canary" : "absent";
-    return ok;
+    if (this.#mangle === "absent") return false;
+    const result = await this.tools.restore(printCanary("mangle"));
+    if (result.ok) this.commits++;
+    if (result.ok) this.#mangle = "canary";
+    // Anything else than the kernel's no passes: it is tried again when there is a reason to write.
+    else if (result.kind === "line") this.#mangle = "absent";
+    return this.#mangle !== "absent";
   }
 
   /**
@@ -142,6 +154,7 @@ export class FamilyRules {
   }
 
   reconfigure(options: RulesetOptions): void {
+    this.#changes++;
     this.kernel.doubt(this.#ruleset.reconfigure(options));
   }
 
@@ -154,15 +167,28 @@ export class FamilyRules {
     ];
   }
 
-  /** One restore of all these steps. A chain that cannot be deleted, because others' rules lead to it, is emptied. */
-  async write(wished: readonly Step[]): Promise<WriteOutcome> {
+  /** A restore that failed left something that is not wanted, or is not there. Not to be asked while anything is staged. */
+  get inDoubt(): boolean {
+    return this.kernel.inDoubt;
+  }
+
+  /** Reads what must be known before the next steps, after a restore of which nobody knows what it did. */
+  async lookAgain(): Promise<void> {
+    if (this.kernel.blind) await this.read();
+  }
+
+  /**
+   * One restore of all these steps. A chain that cannot be deleted, because others' rules lead to it, is emptied.
+   * `partial`: these are some chains only, rather than whatever differs.
+   */
+  async write(wished: readonly Step[], { partial = false } = {}): Promise<WriteOutcome> {
     if (wished.length === 0) return NOTHING_WRITTEN;
     this.#changes++;
     let bytes = 0;
     let steps = wished;
     for (;;) {
       const printed = printRestore(steps);
-      bytes += printed.text.length;
+      bytes += Buffer.byteLength(printed.text);
       const result = await this.tools.restore(printed.text);
       if (result.ok) {
         this.commits += new Set(steps.map(({ table }) => table)).size;
@@ -171,8 +197,9 @@ export class FamilyRules {
         return { bytes, refused: undefined };
       }
       this.failures++;
-      if (steps.some(({ kind }) => kind === "replace")) this.partialFailures++;
+      if (partial) this.partialFailures++;
       const { lines } = result;
+      steps = this.#withoutTaken(steps, result.table);
       const undeletable = new Set<Step>();
       for (const line of lines) {
         const step = printed.words(line).startsWith("-X ") && printed.place(line)?.step;
@@ -182,18 +209,23 @@ export class FamilyRules {
         steps = steps.map((step) => (undeletable.has(step) ? this.#keep(step) : step));
         continue;
       }
-      this.kernel.failed(steps);
-      const place = lines.map((line) => printed.place(line)).find((one) => one !== undefined);
+      this.kernel.failed(steps, result.table !== undefined);
+      const at = lines.find((line) => printed.place(line) !== undefined);
+      const place = at === undefined ? undefined : printed.place(at);
       const words = result.line === undefined ? "" : printed.words(result.line);
       const drifted = await this.#isDrift(steps, place?.step, `${words} ${result.message}`);
       return { bytes, refused: { result, words, drifted, owner: this.#ownerOf(place) } };
     }
   }
 
-  /** Does the kernel take anything at all? */
-  async takesAnything(): Promise<boolean> {
+  /** Does the kernel take anything at all? At `now`, in ms: it is not asked again at once. */
+  async takesAnything(now: number): Promise<boolean> {
+    if (now - this.#able < ABLE_MS) return true;
     const { ok } = await this.tools.restore(printCanary("nat"));
-    if (ok) this.commits++;
+    if (ok) {
+      this.commits++;
+      this.#able = now;
+    }
     return ok;
   }
 
@@ -212,6 +244,16 @@ export class FamilyRules {
     let total = 0;
     for (const text of this.chains[table].values()) total += ruleCount(text);
     return { total, last: this.#last[table] };
+  }
+
+  /** What is left of the steps of a restore that was refused at this table: nat comes before filter. */
+  #withoutTaken(steps: readonly Step[], table: string | undefined): readonly Step[] {
+    if (table !== "filter") return steps;
+    const taken = steps.filter((step) => step.table === "nat");
+    if (taken.length > 0) this.commits++;
+    this.kernel.took(taken);
+    this.#count(taken);
+    return steps.filter((step) => step.table !== "nat");
   }
 
   #keep(step: Step): Step {
@@ -256,7 +298,8 @@ export class FamilyRules {
     const list = this.tools.list("mangle", CANARY);
     // Whether there is such a table is known once the canary was to be made.
     const found = await (this.#mangle === "unknown" ? list.catch(unlisted) : list);
-    this.#mangle = found === undefined ? "no canary" : "canary";
+    if (found !== undefined) this.#mangle = "canary";
+    else if (this.#mangle === "canary") this.#mangle = "no canary";
   }
 
   #count(steps: readonly Step[]): void {

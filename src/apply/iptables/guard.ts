@@ -12,6 +12,15 @@ import {
   PEEK_INTERVAL_MS,
 } from "../../limits.ts";
 
+/**
+ * `unknown`: something was written or staged meanwhile, and what was read may be from before it. `ours`: nothing was
+ * read, since what a failed restore of ours left is yet to be taken back.
+ */
+export type Comparison = "same" | "differs" | "unknown" | "ours";
+
+/** After so many comparisons in a row that came to nothing, everything else has to wait for the next one. */
+const UNKNOWN_MAX = 2;
+
 export interface GuardOptions {
   readonly clock: Clock;
   /** Another text after a change of anybody. @throws SluiceError */
@@ -20,12 +29,14 @@ export interface GuardOptions {
   readonly commits: (before: string, after: string) => number | undefined;
   /** How many we have made, as far as is known. */
   readonly ours: () => number;
-  /** Nothing is being written or compared, and everything is in its place as far as is known. */
+  /** Everything is in its place as far as is known. */
   readonly idle: () => boolean;
-  /** Compares everything; to be told are those that differ. @throws SluiceError */
-  readonly compare: () => Promise<boolean>;
+  /** Compares everything. @throws SluiceError */
+  readonly compare: () => Promise<Comparison>;
   /** It differs. */
   readonly differs: () => void;
+  /** It cannot be told while we write so often: nothing may be written until it is compared. */
+  readonly starved: () => void;
   /** It could not be compared. */
   readonly failed: (error: SluiceError) => void;
 }
@@ -40,6 +51,14 @@ export class Guard {
   /** While we wrote, somebody may have changed something: nothing tells. */
   #unsure = false;
   #writes = 0;
+  /** We are writing just now. */
+  #open = false;
+  /** Of `#writes`, the last one that a look had to make way for. */
+  #missed = 0;
+  /** When everything was compared last. */
+  #sure = 0;
+  /** Comparisons in a row that came to nothing. */
+  #unknown = 0;
   /** As of `writing`. */
   #before: { readonly peeked: string | undefined; readonly ours: number } | undefined;
   #compared = { at: 0, took: 0 };
@@ -51,7 +70,10 @@ export class Guard {
 
   start(): void {
     this.#stopped = false;
-    this.#compared = { at: this.#options.clock.monotonic(), took: 0 };
+    // Nobody has looked since the last write before.
+    this.#doubtful = true;
+    this.#sure = this.#options.clock.monotonic();
+    this.#compared = { at: this.#sure, took: 0 };
     this.#schedule();
   }
 
@@ -63,6 +85,7 @@ export class Guard {
   /** We are about to write. */
   writing(): void {
     this.#writes++;
+    this.#open = true;
     const peeked = this.#peek();
     if (this.#known !== undefined && peeked !== this.#known) this.#doubtful = true;
     this.#before = { peeked, ours: this.#options.ours() };
@@ -70,6 +93,7 @@ export class Guard {
 
   /** We have written. */
   written(): void {
+    this.#open = false;
     const after = this.#peek();
     this.#known = after;
     const { peeked: before, ours = 0 } = this.#before ?? {};
@@ -84,20 +108,45 @@ export class Guard {
     this.#doubtful = true;
   }
 
+  /** Everything was compared just now, and nothing written before that is in doubt. */
+  compared(): void {
+    this.#unknown = 0;
+    this.#doubtful = false;
+    this.#unsure = false;
+    this.#sure = this.#options.clock.monotonic();
+  }
+
   #schedule(): void {
     if (this.#stopped) return;
     this.#cancel = this.#options.clock.after(PEEK_INTERVAL_MS, () => void this.#tick());
   }
 
   async #tick(): Promise<void> {
-    if (this.#due()) await this.#compare();
+    if (this.#options.idle()) {
+      if (!this.#open) {
+        if (this.#due()) await this.#compare();
+      } else if (this.#missed !== this.#writes && this.#due()) {
+        // One that takes long counts once.
+        this.#missed = this.#writes;
+        this.#starve();
+      }
+    }
     this.#schedule();
   }
 
+  /** It could not be compared because of what we write. */
+  #starve(): void {
+    const { clock, starved } = this.#options;
+    this.#unknown++;
+    const late = this.#doubtful || clock.monotonic() - this.#sure >= COMPARE_INTERVAL_MS;
+    if (this.#unknown < UNKNOWN_MAX || !late) return;
+    this.#unknown = 0;
+    starved();
+  }
+
   #due(): boolean {
-    const { clock, idle } = this.#options;
-    if (!idle()) return false;
-    if (this.#peek() !== this.#known) this.#doubtful = true;
+    const { clock } = this.#options;
+    if (!this.#open && this.#peek() !== this.#known) this.#doubtful = true;
     const { at, took } = this.#compared;
     const interval = this.#unsure ? COMPARE_WRITTEN_MS : COMPARE_INTERVAL_MS;
     const wait = this.#doubtful
@@ -112,13 +161,17 @@ export class Guard {
     const writes = this.#writes;
     const peeked = this.#peek();
     try {
-      const same = await compare();
+      const found = await compare();
+      if (this.#stopped) return;
+      if (found === "ours") return;
       // What was read may be from before or after what was written meanwhile.
-      if (writes !== this.#writes || this.#stopped) return;
+      if (found === "unknown" || writes !== this.#writes) {
+        this.#starve();
+        return;
+      }
+      this.compared();
       this.#known = peeked;
-      this.#doubtful = false;
-      this.#unsure = false;
-      if (!same) differs();
+      if (found === "differs") differs();
     } catch (thrown) {
       rethrowDefect(thrown);
       failed(thrown);

@@ -36,6 +36,8 @@ interface Table {
   /** Chains that may differ although no change names them: a restore failed, or was taken for nothing. */
   readonly stale: Set<string>;
   readonly otherWords: Map<string, OtherWords>;
+  /** Rules of built-in or shared chains may have been added or deleted: to be read before that is done again. */
+  blind: boolean;
   /** Rules of built-in chains as they were read. */
   builtIn: Map<string, string[]>;
   /** Chains that others' rules lead to: emptied, but not deleted. */
@@ -48,6 +50,7 @@ export class KernelChains {
   readonly #tables: PerTable<Table> = perTable(() => ({
     known: new Map(),
     stale: new Set(),
+    blind: false,
     otherWords: new Map(),
     builtIn: new Map(),
     referred: new Set(),
@@ -64,7 +67,7 @@ export class KernelChains {
     const state = this.#tables[table];
     const { known, otherWords, undeletable } = state;
     known.clear();
-    state.stale.clear();
+    state.blind = false;
     for (const [chain, printed] of saved.own) {
       const text = wantedText(wanted, table, chain);
       const words = otherWords.get(chain);
@@ -140,14 +143,27 @@ export class KernelChains {
     }
   }
 
-  /** The kernel may have taken some of these. */
-  failed(steps: readonly Step[]): void {
+  /** The kernel may have taken some of these. `refused`: it has taken none. */
+  failed(steps: readonly Step[], refused: boolean): void {
     for (const step of steps) {
-      if (step.kind !== "replace" && step.kind !== "remove") continue;
-      const { known, stale } = this.#tables[step.table];
-      known.set(step.chain, UNKNOWN);
-      stale.add(step.chain);
+      const state = this.#tables[step.table];
+      if (step.kind === "replace" || step.kind === "remove") {
+        state.known.set(step.chain, UNKNOWN);
+        state.stale.add(step.chain);
+      } else if (!refused) {
+        state.blind = true;
+      }
     }
+  }
+
+  /** What is in built-in chains is not known. */
+  get blind(): boolean {
+    return RULE_TABLES.some((table) => this.#tables[table].blind);
+  }
+
+  /** There are chains that may differ although no change names them. */
+  get inDoubt(): boolean {
+    return RULE_TABLES.some((table) => this.#tables[table].stale.size > 0);
   }
 
   /** All that was in doubt is what is wanted. */

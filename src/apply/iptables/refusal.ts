@@ -6,12 +6,22 @@ import type { FamilyRules, RefusedRestore } from "./family.ts";
 /** Of a line, so much is repeated. */
 const WORDS_MAX = 300;
 
+/** A change that was not made. */
+export type Failure = Extract<Receipt, { readonly ok: false }>;
+
+/** What two families refused of one change: whatever is to be done for either is done. */
+export function joined(first: Failure | undefined, second: Failure): Failure {
+  if (first === undefined) return second;
+  const drifted = first.drifted === true || second.drifted === true;
+  return { ...first, transient: first.transient || second.transient, drifted };
+}
+
 /** `name`: of the owner of the rule at fault, if there is one. */
 export function failure(
   { tools }: Pick<FamilyRules, "tools">,
   { result, owner, words, drifted }: RefusedRestore,
   name: string | undefined,
-): Extract<Receipt, { readonly ok: false }> {
+): Failure {
   const { kind, line, message } = result;
   const whose =
     name === undefined ? "rules" : name === "" ? "rules of the node" : `rules of ${name}`;

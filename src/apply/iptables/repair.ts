@@ -82,15 +82,15 @@ interface Round extends Omit<Repaired, "refused"> {
 }
 
 async function mendOnce(families: readonly FamilyRules[], log: Logger | undefined): Promise<Round> {
-  // Nothing is written or staged while `verify` is under way.
-  const found = (await compare(families)) ?? [];
+  const found = await compare(families);
+  if (found === undefined) throw new Error("Something was staged while `verify` was under way");
   const amiss: Differences[] = [];
   let bytes = 0;
   let restores = 0;
   for (const [index, differences] of found.entries()) {
     const family = families[index] as FamilyRules;
-    const { steps, mangle } = differences;
-    if (mangle) await family.placeMangleCanary();
+    const { steps } = differences;
+    await family.placeMangleCanary();
     const before = family.printed(steps);
     const written = await family.write(steps);
     bytes += written.bytes;

@@ -82,21 +82,37 @@ export function printRestore(steps: readonly Step[]): RestoreText {
     put("COMMIT", 1);
   }
   const text = `${pieces.join("\n")}\n`;
+  let source: readonly string[] | undefined;
   return {
     text,
     place(wanted) {
       if (wanted < 1 || wanted >= line) return undefined;
-      const segment = segments.findLast(({ first }) => first <= wanted);
+      const segment = segments[lastUpTo(segments, wanted)];
       if (segment?.step === undefined) return undefined;
       return { step: segment.step, rule: segment.rules ? wanted - segment.first : undefined };
     },
-    words: (wanted) => text.split("\n")[wanted - 1] ?? "",
+    words(wanted) {
+      source ??= text.split("\n");
+      return source[wanted - 1] ?? "";
+    },
   };
 }
 
 /** Makes the canary of a table, or empties it. */
 export function printCanary(table: Xtable): string {
   return `*${table}\n:${CANARY} - [0:0]\nCOMMIT\n`;
+}
+
+/** The index of the last segment that begins at this line or before it. */
+function lastUpTo(segments: readonly { readonly first: number }[], line: number): number {
+  let low = 0;
+  let high = segments.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((segments[middle]?.first ?? Infinity) <= line) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
 }
 
 type ChainStep = Extract<Step, { readonly chain: string }>;

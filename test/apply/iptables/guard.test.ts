@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Guard } from "../../../src/apply/iptables/guard.ts";
+import { type Comparison, Guard } from "../../../src/apply/iptables/guard.ts";
 import { SluiceError } from "../../../src/errors.ts";
 import {
   COMPARE_FACTOR,
@@ -16,6 +16,7 @@ function guarded({ takes = 10 } = {}) {
   const start = clock.monotonic();
   const state = {
     ...{ peek: "a", same: true, idle: true, fails: false },
+    found: undefined as Comparison | undefined,
     /** What the texts tell of transactions, and how many of them we have made. */
     ...{ commits: 0 as number | undefined, ours: 0 },
   };
@@ -31,11 +32,12 @@ function guarded({ takes = 10 } = {}) {
     async compare() {
       compared.push(clock.monotonic() - start);
       if (state.fails) throw new SluiceError("TOOL_FAILED", "it failed");
-      const { same } = state;
+      const found = state.found ?? (state.same ? "same" : "differs");
       await new Promise<void>((resolve) => clock.after(waits, resolve));
-      return same;
+      return found;
     },
     differs: () => told.push("differs"),
+    starved: () => told.push("starved"),
     failed: ({ message }) => told.push(message),
   });
   guard.start();
@@ -122,7 +124,68 @@ describe("a guard", () => {
     expect(compared).toHaveLength(2);
   });
 
-  test("looks at nothing while something is being written", async () => {
+  test("that never reads anything without a write meanwhile asks that all writes wait", async () => {
+    const { clock, state, told, compared, guard } = guarded({ takes: 500 });
+    state.same = false;
+    for (let ms = 0; ms < 30_000; ms += 400) {
+      await clock.advance(400);
+      guard.writing();
+      guard.written();
+    }
+    expect(told[0]).toBe("starved");
+    expect(told).not.toContain("differs");
+    // Of those that were doubtful two are enough.
+    expect(compared.length).toBeLessThanOrEqual(2 * told.length + 1);
+  });
+
+  test("that finds a write under way at every look asks that all writes wait", async () => {
+    const { clock, state, told, compared, guard } = guarded();
+    state.peek = "b";
+    for (let looks = 0; looks < 3; looks++) {
+      guard.writing();
+      await clock.advance(PEEK_INTERVAL_MS + 1);
+      guard.written();
+    }
+    expect(told).toContain("starved");
+    expect(compared).toEqual([]);
+  });
+
+  test("takes one long write for no sign of many", async () => {
+    const { clock, told, compared, guard } = guarded();
+    guard.writing();
+    await clock.advance(10 * PEEK_INTERVAL_MS);
+    guard.written();
+    await clock.advance(2 * PEEK_INTERVAL_MS);
+    expect(told).toEqual([]);
+    expect(compared).toHaveLength(1);
+  });
+
+  test.each([
+    ["is not known", "unknown", "starved"],
+    ["has to wait for something of ours", "ours", "differs"],
+  ] as const)("still doubts what %s", async (_, found, then) => {
+    const { clock, state, told, compared } = guarded();
+    Object.assign(state, { peek: "b", found });
+    await clock.advance(3 * PEEK_INTERVAL_MS);
+    expect(compared.length).toBeGreaterThan(1);
+    Object.assign(state, { found: undefined, same: false });
+    await clock.advance(PEEK_INTERVAL_MS);
+    expect(told[0]).toBe(then);
+  });
+
+  test("does not look again at what was compared elsewhere", async () => {
+    const { clock, state, compared, guard } = guarded();
+    await clock.advance(5 * PEEK_INTERVAL_MS);
+    guard.doubt();
+    guard.writing();
+    guard.compared();
+    state.peek = "mended";
+    guard.written();
+    await clock.advance(5 * PEEK_INTERVAL_MS);
+    expect(compared).toHaveLength(1);
+  });
+
+  test("looks at nothing while something is amiss already", async () => {
     const { clock, state, compared } = guarded();
     state.idle = false;
     await clock.advance(2 * COMPARE_INTERVAL_MS);
