@@ -261,8 +261,8 @@ describe("legacy tables", () => {
       () => new LegacyTables(4, { folders: [tool("#!/nowhere")] }),
     ],
     [
-      "waits in vain for the lock",
-      'Cannot run .*/iptables-legacy -w 5 .* it says "no lock"',
+      "ends with a complaint",
+      'Cannot run .*/iptables-legacy-save -t nat: .* it says "no lock"',
       () =>
         new LegacyTables(4, {
           folders: [
