@@ -53,6 +53,13 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const memory = new MemoryKeeper(clock);
   const host = new HostSettings({ clock, log, problems: observers.tellProblems });
   host.adjustOomScore(config.oomScoreAdj);
+  // It may have to wait for others.
+  let stop = (signal: string): void => {
+    log.info("Stopping before anything was begun", { signal });
+    unlock();
+    process.exit(0);
+  };
+  for (const signal of STOP_SIGNALS) process.once(signal, () => stop(signal));
   const backend = await prepareBackend(config, log);
   if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.own.kind));
   const proxy = await startProxy({
@@ -75,7 +82,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     ...{ proxy, host, log, clock, events, access, nodeName, resolved, flags, version, onFatal },
     onAnswered: () => memory.answered(),
   });
-  const stop = (signal: string) => {
+  stop = (signal) => {
     log.info("Stopping; the rules stay in the kernel", { signal });
     notifier.stopping();
     surroundings.stop();
@@ -85,7 +92,6 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
       process.exit(0);
     });
   };
-  for (const signal of STOP_SIGNALS) process.once(signal, () => stop(signal));
 
   await adminDue({
     firstSync: proxy.firstSync,

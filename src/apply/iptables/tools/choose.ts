@@ -1,6 +1,7 @@
 /** Which tools this node's rules are written by. */
 import { rethrowDefect, SluiceError } from "../../../errors.ts";
 import type { Family } from "../../../plan/tables.ts";
+import type { UnservedFamily } from "../../backend.ts";
 import type { Variant } from "../types.ts";
 import { findTool, type SearchOptions, searchedFolders, toolNames } from "./find-tools.ts";
 import { findInUse, PLACES } from "./in-use.ts";
@@ -13,13 +14,7 @@ export interface Choice {
   readonly why: string;
   /** Of at least one family. */
   readonly tools: { readonly [family in Family]?: XtTools };
-  readonly missing: readonly MissingFamily[];
-}
-
-/** A family that cannot be served, for want of a tool or of the kernel's support. */
-export interface MissingFamily {
-  readonly family: Family;
-  readonly reason: string;
+  readonly missing: readonly UnservedFamily[];
 }
 
 const FAMILIES: readonly Family[] = [4, 6];
@@ -48,39 +43,39 @@ export async function chooseTools(options: SearchOptions = {}): Promise<Choice> 
 }
 
 interface Equipment extends Pick<Choice, "tools" | "missing"> {
-  /** None of its tools is installed. */
-  readonly absent: boolean;
+  /** Of its tools: none is installed; none can be run; or it is the kernel that does not do as they say. */
+  readonly tooling: "absent" | "broken" | "runs";
 }
 
 /** Finds the tools of a variant, and tries whether they and the kernel have NAT. */
 async function equip(variant: Variant, options: SearchOptions): Promise<Equipment> {
   const tools: { [family in Family]?: XtTools } = {};
-  const missing: MissingFamily[] = [];
-  let absent = true;
+  const missing: UnservedFamily[] = [];
+  let tooling: Equipment["tooling"] = "absent";
   for (const family of FAMILIES) {
     try {
       const found = await findTool(family, variant, options);
-      absent &&= found === undefined;
       if (found === undefined) {
         const reason = `${toolNames(family, variant).join(" or ")} for ${PLACES[variant]} is not installed`;
-        missing.push({ family, reason });
+        missing.push({ family, code: "TOOL_FAILED", reason });
         continue;
       }
+      tooling = "runs";
       const usable = new Tools(found);
       await requireNat(usable);
       tools[family] = usable;
     } catch (error) {
       rethrowDefect(error);
       if (error.code === "PERMISSION_DENIED") throw error;
-      absent = false;
-      missing.push({ family, reason: error.message });
+      if (tooling === "absent") tooling = "broken";
+      missing.push({ family, code: error.code, reason: error.message });
     }
   }
-  return { tools, missing, absent };
+  return { tools, missing, tooling };
 }
 
 function nothingServes(wanted: Equipment, other: Equipment, options: SearchOptions): SluiceError {
-  if (wanted.absent && other.absent) {
+  if (wanted.tooling === "absent" && other.tooling === "absent") {
     const names = FAMILIES.map((family) =>
       [...new Set([...toolNames(family, "nft"), ...toolNames(family, "legacy")])].join(", "),
     ).join(", ");
@@ -89,9 +84,12 @@ function nothingServes(wanted: Equipment, other: Equipment, options: SearchOptio
     return new SluiceError("TOOL_FAILED", message, "iptables");
   }
   const reasons = [...wanted.missing, ...other.missing].map(({ reason }) => reason);
-  const rule = "the table nat must be there for IPv4 or IPv6";
+  const runs = wanted.tooling === "runs" || other.tooling === "runs";
+  const rule = runs
+    ? "the table nat must be there for IPv4 or IPv6"
+    : "a tool of iptables must be whole, and run";
   return new SluiceError(
-    "KERNEL_UNSUPPORTED",
+    runs ? "KERNEL_UNSUPPORTED" : "TOOL_FAILED",
     `Cannot serve through iptables: ${rule}: ${[...new Set(reasons)].join("; ")}`,
   );
 }

@@ -25,6 +25,8 @@ export interface Refused {
 const LINE = /\bline:? (\d+)/g;
 /** While it waits, it tells that as well; so this counts only if no line is named. */
 const LOCKED = /holding the xtables lock|Resource temporarily unavailable/;
+/** The file of the lock, which cannot be opened. */
+const NO_LOCK_FILE = /can't open lock file (\S+?):/;
 const DENIED = /Permission denied|Operation not permitted|you must be root/;
 
 /** Without hints about other tables or help. */
@@ -33,9 +35,14 @@ export function toolWords(complaint: string): string {
   return shorten(lines.join(" "));
 }
 
+/** The file of the xtables lock, if these words mean that it cannot be opened. */
+export function lockFileOf(words: string): string | undefined {
+  return NO_LOCK_FILE.exec(words)?.[1];
+}
+
 /** Do these words mean that this process may not? */
 export function isDenied(words: string): boolean {
-  return DENIED.test(words);
+  return DENIED.test(words) && lockFileOf(words) === undefined;
 }
 
 /** `complaint` is what the tool `command` printed when it refused `text`. */

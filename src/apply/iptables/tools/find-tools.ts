@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { SluiceError } from "../../../errors.ts";
 import type { Family } from "../../../plan/tables.ts";
 import type { Variant } from "../types.ts";
-import { run } from "./run.ts";
+import { toolWords } from "./complaint.ts";
+import { failed, run } from "./run.ts";
 
 /** Where the tools are, also for a supervisor that hands down a short PATH. */
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
@@ -38,7 +39,7 @@ export function searchedFolders({ folders }: SearchOptions): readonly string[] {
 
 /**
  * The first tool of a variant that has all it takes beside it.
- * @throws SluiceError TOOL_FAILED, if there is none but one that does not run
+ * @throws SluiceError TOOL_FAILED, if there is none but one that does not run, or is not whole
  */
 export async function findTool(
   family: Family,
@@ -66,9 +67,19 @@ async function findNamed(
   for (const name of names) {
     for (const folder of searchedFolders(options)) {
       const path = join(folder, name);
-      if (!SUFFIXES.every((suffix) => isExecutable(`${path}${suffix}`))) continue;
+      if (!isExecutable(path)) continue;
+      const missing = SUFFIXES.filter((suffix) => !isExecutable(`${path}${suffix}`));
+      if (missing.length > 0) {
+        broken ??= incomplete(
+          path,
+          missing.map((suffix) => `${name}${suffix}`),
+        );
+        continue;
+      }
       try {
-        const { variant, version } = readVersion((await run(path, ["--version"])).output);
+        const { status, output, complaint } = await run(path, ["--version"]);
+        if (status !== 0) throw failed(path, ["--version"], toolWords(complaint || output));
+        const { variant, version } = readVersion(output);
         if (accepts(variant)) return { family, variant, path, version };
       } catch (error) {
         if (!(error instanceof SluiceError)) throw error;
@@ -78,6 +89,11 @@ async function findNamed(
   }
   if (broken !== undefined) throw broken;
   return undefined;
+}
+
+function incomplete(path: string, missing: readonly string[]): SluiceError {
+  const rule = `${missing.join(" and ")} must be beside it`;
+  return new SluiceError("TOOL_FAILED", `Cannot use ${path}: ${rule}`, path);
 }
 
 /** `iptables v1.8.9 (nf_tables)`; before 1.8 there was no other one than legacy, and no word about it. */

@@ -1,14 +1,14 @@
 /**
  * Which variant do others on this node use? As kubernetes-sigs/iptables-wrappers finds out for a container: the kubelet's
- * own chains tell, else the rules that are there, else what plain `iptables` is. Nothing is made or loaded by looking.
+ * own chains tell, else the rules of others, else those of kube-proxy's names, ours too, else what plain `iptables` is. Nothing is made or loaded by looking.
  */
 import { rethrowDefect } from "../../../errors.ts";
 import type { Family } from "../../../plan/tables.ts";
 import type { Variant } from "../types.ts";
-import { findPlain, findTool, type SearchOptions } from "./find-tools.ts";
+import { findPlain, type SearchOptions } from "./find-tools.ts";
 import { LegacyInfo } from "./legacy-info.ts";
-import { countRules, NftInfo } from "./nft-info.ts";
-import { Tools } from "./tools.ts";
+import { isKubeProxys, type RuleCounts, readContents } from "./legacy-rules.ts";
+import { countRules, listChains, NftInfo } from "./nft-info.ts";
 
 /** pkg/kubelet/kubelet_network_linux.go; the second one until 1.23. In mangle, of both families. */
 const HINTS = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"] as const;
@@ -29,23 +29,31 @@ export interface Preference {
 export async function findInUse(options: SearchOptions): Promise<Preference> {
   const hint = hintInNft();
   if (hint !== undefined) return ofKubelet("nft", hint);
-  const legacy = await lookIntoLegacy(options);
+  const legacy = lookIntoLegacy();
   if (legacy.hint !== undefined) return ofKubelet("legacy", legacy.hint);
-  const inNft = rulesInNft(legacy.rules);
-  if (inNft > legacy.rules) return { variant: "nft", why: holdsMost("nft", inNft, legacy.rules) };
-  if (inNft < legacy.rules) {
-    return { variant: "legacy", why: holdsMost("legacy", legacy.rules, inNft) };
+  const inNft = rulesInNft(legacy);
+  const byOthers = holdsMore(legacy.others, inNft.others);
+  if (byOthers !== undefined) {
+    const [more, fewer] = [legacy.others, inNft.others].sort((a, b) => b - a);
+    const why = `most rules of others are in ${PLACES[byOthers]}, ${more} or more against ${fewer}`;
+    return { variant: byOthers, why };
+  }
+  // Not before: what we, or a kube-proxy, once chose would be chosen for ever.
+  const byKubeProxys = holdsMore(legacy.kubeProxys, inNft.kubeProxys);
+  if (byKubeProxys !== undefined) {
+    const why = `the rules that are there, Sluice's or kube-proxy's, are in ${PLACES[byKubeProxys]}`;
+    return { variant: byKubeProxys, why };
   }
   const plain = await findPlain(4, options).catch(ignoreBroken);
   if (plain !== undefined) {
-    const why = `no rules of others tell which to use, and ${plain.path} writes to ${PLACES[plain.variant]}`;
+    const why = `no rules tell which to use, and ${plain.path} writes to ${PLACES[plain.variant]}`;
     return { variant: plain.variant, why };
   }
-  return { variant: "nft", why: "neither rules of others nor a plain iptables tell which to use" };
+  return { variant: "nft", why: "neither rules nor a plain iptables tell which to use" };
 }
 
-function holdsMost(variant: Variant, more: number, fewer: number): string {
-  return `most rules of iptables are in ${PLACES[variant]}, ${more} or more against ${fewer}`;
+function holdsMore(legacy: number, nft: number): Variant | undefined {
+  return legacy === nft ? undefined : legacy > nft ? "legacy" : "nft";
 }
 
 function hintInNft(): string | undefined {
@@ -59,16 +67,23 @@ function hintInNft(): string | undefined {
   });
 }
 
-/** Not counted much further than to one more than `others`. */
-function rulesInNft(others: number): number {
-  return unlessAbsent(0, () => {
-    let rules = 0;
+/** Not counted much further than to one more than are in the legacy tables. */
+function rulesInNft(legacy: RuleCounts): RuleCounts {
+  return unlessAbsent({ others: 0, kubeProxys: 0 }, () => {
+    const counts = { others: 0, kubeProxys: 0 };
     for (const family of FAMILIES) {
-      for (const table of TABLES) {
-        if (rules <= others) rules += countRules(family, table, others + 1 - rules);
+      for (const place of listChains(family, TABLES)) {
+        const { table, chain } = place;
+        const kind = isKubeProxys(table, chain) ? "kubeProxys" : "others";
+        const enough = legacy[kind] + 1 - counts[kind];
+        if (enough <= 0) continue;
+        const named = (name: string) => kind === "others" && isKubeProxys(table, name);
+        const { rules, naming } = countRules(family, place, enough, named);
+        counts[kind] += rules - naming;
+        counts.kubeProxys += naming;
       }
     }
-    return rules;
+    return counts;
   });
 }
 
@@ -83,40 +98,35 @@ function unlessAbsent<T>(nothing: T, look: () => T): T {
   }
 }
 
-interface Sight {
+interface Sight extends RuleCounts {
   /** A chain of the kubelet. */
   readonly hint: string | undefined;
-  /** Not counted where there is a hint. */
-  readonly rules: number;
 }
 
-async function lookIntoLegacy(options: SearchOptions): Promise<Sight> {
-  let rules = 0;
-  for (const family of FAMILIES) {
-    const names = countEntries(family, (entries) => {
-      rules += entries;
-    });
-    if (!names.includes("mangle")) continue;
-    const found = await findTool(family, "legacy", options).catch(ignoreBroken);
-    if (found === undefined) continue;
-    const tools = new Tools(found);
-    for (const hint of HINTS) {
-      if (await tools.hasChain("mangle", hint).catch(ignoreBroken)) return { hint, rules: 0 };
-    }
-  }
-  return { hint: undefined, rules };
-}
-
-/** Tells of each table in use how much is in it; the names of the tables. */
-function countEntries(family: Family, each: (entries: number) => void): readonly string[] {
-  const info = new LegacyInfo(family);
+/** Asks the kernel rather than the tools: they may be missing, and without rights or lock they see nothing. */
+function lookIntoLegacy(): Sight {
+  let others = 0;
+  let kubeProxys = 0;
+  const infos = FAMILIES.map((family) => new LegacyInfo(family));
   try {
-    const names = info.names();
-    for (const name of names) each(info.entries(name));
-    return names;
+    const read = (info: LegacyInfo, table: string) => {
+      const blob = info.names().includes(table) ? info.blob(table) : undefined;
+      return blob && readContents(table, blob);
+    };
+    const mangles = infos.map((info) => read(info, "mangle"));
+    const hint = HINTS.find((one) => mangles.some((mangle) => mangle?.chains.has(one)));
+    if (hint !== undefined) return { hint, others, kubeProxys };
+    for (const info of infos) {
+      for (const table of TABLES) {
+        const contents = read(info, table);
+        others += contents?.others ?? 0;
+        kubeProxys += contents?.kubeProxys ?? 0;
+      }
+    }
   } finally {
-    info.close();
+    for (const info of infos) info.close();
   }
+  return { hint: undefined, others, kubeProxys };
 }
 
 function ofKubelet(variant: Variant, hint: string): Preference {

@@ -16,7 +16,21 @@ const SO_GET_INFO = 64;
 const INFO_LENGTH = 84;
 const NAME_LENGTH = 32;
 const HOOKS_AT = 32;
-const ENTRIES_AT = 76;
+const HOOKS = 5;
+const UNDERFLOWS_AT = 56;
+const SIZE_AT = 80;
+/** struct ipt_get_entries { name[32], size, padding, entries } */
+const SO_GET_ENTRIES = 65;
+const BLOB_AT = 40;
+const BLOB_ATTEMPTS = 5;
+
+/** A table's entries, one after the other. */
+export interface LegacyBlob {
+  readonly family: Family;
+  readonly bytes: Uint8Array;
+  /** Where the policies of built-in chains are. */
+  readonly policies: readonly number[];
+}
 
 /** A socket to ask about the legacy tables of one family. */
 export class LegacyInfo {
@@ -48,23 +62,36 @@ export class LegacyInfo {
       : undefined;
   }
 
-  /** Rules, and two for each chain of a user; 0 of a table as the kernel makes it. */
-  entries(table: string): number {
-    if (!this.#ask(table)) return 0;
-    // Each built-in chain has its policy; the last entry ends the table.
-    let empty = 1;
-    for (let hooks = this.#view.getUint32(HOOKS_AT, true); hooks !== 0; hooks &= hooks - 1) empty++;
-    return Math.max(0, this.#view.getUint32(ENTRIES_AT, true) - empty);
+  /** Its rules as the kernel keeps them; undefined if they cannot be asked for. The xtables lock is not needed. */
+  blob(table: string): LegacyBlob | undefined {
+    for (let attempt = 0; attempt < BLOB_ATTEMPTS; attempt++) {
+      if (!this.#ask(table)) return undefined;
+      const size = this.#view.getUint32(SIZE_AT, true);
+      const answer = new Uint8Array(new ArrayBuffer(BLOB_AT + size));
+      new TextEncoder().encodeInto(table, answer.subarray(0, NAME_LENGTH - 1));
+      new DataView(answer.buffer).setUint32(NAME_LENGTH, size, true);
+      const result = libc.getStruct(this.#fd, this.#level, SO_GET_ENTRIES, answer);
+      // EAGAIN: it has another size by now.
+      if (result < 0) continue;
+      const policies = Array.from({ length: HOOKS }, (_, hook) => hook)
+        .filter((hook) => this.#view.getUint32(HOOKS_AT, true) & (1 << hook))
+        .map((hook) => this.#view.getUint32(UNDERFLOWS_AT + 4 * hook, true));
+      return { family: this.#family, bytes: answer.subarray(BLOB_AT), policies };
+    }
+    return undefined;
   }
 
   close(): void {
     libc.close(this.#fd);
   }
 
+  get #level(): number {
+    return this.#family === 4 ? SOL_IP : SOL_IPV6;
+  }
+
   #ask(table: string): boolean {
     this.#info.fill(0);
     new TextEncoder().encodeInto(table, this.#info.subarray(0, NAME_LENGTH - 1));
-    const level = this.#family === 4 ? SOL_IP : SOL_IPV6;
-    return libc.getStruct(this.#fd, level, SO_GET_INFO, this.#info) === INFO_LENGTH;
+    return libc.getStruct(this.#fd, this.#level, SO_GET_INFO, this.#info) === INFO_LENGTH;
   }
 }

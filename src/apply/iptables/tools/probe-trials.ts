@@ -21,11 +21,13 @@ const LACKS: { readonly [feature in keyof Features]: string } = {
   sctp: "SCTP is not served, for want of xt_sctp",
 };
 
-/** What becomes of the features that are not there, for the log. */
-export function lacksOf(features: Features): string[] {
-  return Object.entries(LACKS).flatMap(([feature, lack]) =>
-    features[feature as keyof Features] ? [] : [lack],
-  );
+const FEATURES: readonly (keyof Features)[] = ["randomFully", "comments", "recent", "sctp"];
+/** Those without which Services do less than they say. Of SCTP, each rule that is refused tells. */
+export const SERVICE_FEATURES: readonly (keyof Features)[] = ["recent"];
+
+/** What becomes of those of `features` that are not there, in words. */
+export function lacksOf(there: Features, features = FEATURES): string[] {
+  return features.flatMap((feature) => (there[feature] ? [] : [LACKS[feature]]));
 }
 
 /** `kube-proxy --cleanup` removes a chain of such a name, should we be killed before we do. */

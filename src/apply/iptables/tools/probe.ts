@@ -4,24 +4,34 @@
  */
 import { SluiceError } from "../../../errors.ts";
 import { RULE_TABLES } from "../types.ts";
-import { isDenied } from "./complaint.ts";
+import { isDenied, lockFileOf } from "./complaint.ts";
+import { isAllLoaded } from "./loaded.ts";
+import { type Locked, restoreOnceFree } from "./lock-wait.ts";
 import { type Features, SCRATCH, type Trial, trials } from "./probe-trials.ts";
 import { deniedError, requireNat } from "./readable.ts";
 import type { XtTools } from "./tools.ts";
 
 /**
- * Takes two restores if all is there, and leaves nothing behind.
+ * Takes two restores if all is there, and leaves nothing behind; none, where the legacy tables have it all in use. Waits
+ * for the xtables lock for as long as it takes.
  * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED; TOOL_FAILED, if it cannot be tried
  */
-export async function probeTools(tools: XtTools): Promise<Features> {
-  const { family, randomFully } = tools;
+export async function probeTools(tools: XtTools, locked: Locked = () => {}): Promise<Features> {
+  const { family, variant, randomFully } = tools;
+  if (variant === "legacy" && isAllLoaded(family)) {
+    return { randomFully, comments: true, recent: true, sctp: true };
+  }
   const known = trials(family).filter(({ feature }) => feature !== "randomFully" || randomFully);
   try {
-    const refused = (await attempt(tools, known)) !== undefined;
-    return judge(tools, refused ? await refusedAlone(tools, known) : []);
+    const refused = (await attempt(tools, known, locked)) !== undefined;
+    return judge(tools, refused ? await refusedAlone(tools, known, locked) : []);
   } finally {
     // Another restore: the kernel never hears of a chain that comes and goes in the same one.
-    await tools.restore(print((lines) => [...lines, `-X ${SCRATCH}`], []));
+    await restoreOnceFree(
+      tools,
+      print((lines) => [...lines, `-X ${SCRATCH}`], []),
+      locked,
+    );
   }
 }
 
@@ -51,26 +61,38 @@ function judge({ variant, family, randomFully }: XtTools, missing: readonly Miss
   );
 }
 
-async function refusedAlone(tools: XtTools, known: readonly Trial[]): Promise<Missing[]> {
+async function refusedAlone(
+  tools: XtTools,
+  known: readonly Trial[],
+  locked: Locked,
+): Promise<Missing[]> {
   await requireNat(tools);
   const missing: Missing[] = [];
   for (const trial of known) {
-    const words = await attempt(tools, [trial]);
+    const words = await attempt(tools, [trial], locked);
     if (words !== undefined) missing.push({ trial, words });
   }
   return missing;
 }
 
 /** The tool's words if it refuses. @throws SluiceError PERMISSION_DENIED, TOOL_FAILED */
-async function attempt(tools: XtTools, tried: readonly Trial[]): Promise<string | undefined> {
-  const result = await tools.restore(print((lines) => lines, tried));
+async function attempt(
+  tools: XtTools,
+  tried: readonly Trial[],
+  locked: Locked,
+): Promise<string | undefined> {
+  const result = await restoreOnceFree(
+    tools,
+    print((lines) => lines, tried),
+    locked,
+  );
   if (result.ok) return undefined;
-  const { kind, message } = result;
+  const { message } = result;
   if (isDenied(message)) throw deniedError(tools, message);
-  if (kind === "locked") {
-    const rule = "the xtables lock must be free";
-    const text = `Cannot try what iptables can: ${rule}: ${message}`;
-    throw new SluiceError("TOOL_FAILED", text, tools.path);
+  const file = lockFileOf(message);
+  if (file !== undefined) {
+    const text = `Cannot take the xtables lock ${file}: its folder must be there, and it must be writable: ${message}`;
+    throw new SluiceError("TOOL_FAILED", text, file);
   }
   return message;
 }

@@ -1,6 +1,7 @@
 /** Runs a program of the machine: arguments are never a shell's, output and time have a bound. */
 import type { ExecFileException } from "node:child_process";
 import { SluiceError } from "../../../errors.ts";
+import { TOOL_OUTPUT_MAX, TOOL_TIMEOUT_MS } from "../../../limits.ts";
 
 export interface Ran {
   readonly status: number;
@@ -15,10 +16,6 @@ export interface RunOptions {
   readonly timeout?: number;
 }
 
-/** iptables-save of 10,000 Services is some 15 MB. */
-const OUTPUT_MAX = 64 << 20;
-/** It waits at most 5 s for the xtables lock, and may then have much to do. */
-const TIMEOUT_MS = 60_000;
 /** Of what it complained about, so much is repeated. */
 const COMPLAINT_MAX = 500;
 /**
@@ -34,13 +31,13 @@ const LARGE_PAGES = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=67108864";
 export async function run(
   command: string,
   args: readonly string[],
-  { input = "", timeout = TIMEOUT_MS }: RunOptions = {},
+  { input = "", timeout = TOOL_TIMEOUT_MS }: RunOptions = {},
 ): Promise<Ran> {
   // Seldom needed: nobody else runs programs.
   const { execFile } = await import("node:child_process");
   return new Promise<Ran>((resolve, reject) => {
     const options = {
-      maxBuffer: OUTPUT_MAX,
+      maxBuffer: TOOL_OUTPUT_MAX,
       timeout,
       killSignal: "SIGKILL",
       encoding: "utf8",

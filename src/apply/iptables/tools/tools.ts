@@ -1,5 +1,6 @@
 /** The tools of iptables, of one family and variant: how the kernel's tables are read and written. */
 import { SluiceError } from "../../../errors.ts";
+import { RESTORE_TIMEOUT_MS, XTABLES_LOCK_SECONDS } from "../../../limits.ts";
 import type { Family } from "../../../plan/tables.ts";
 import type { Xtable } from "../../xtables/names.ts";
 import type { Variant } from "../types.ts";
@@ -8,14 +9,6 @@ import type { FoundTool } from "./find-tools.ts";
 import { NftInfo } from "./nft-info.ts";
 import { failed, run } from "./run.ts";
 import { capabilitiesOf } from "./version.ts";
-
-/** Seconds to wait for the xtables lock, as kube-proxy does (pkg/util/iptables: WaitSecondsValue). */
-const LOCK_SECONDS = "5";
-/**
- * 60,000 rules take up to 5 s in the legacy tables and 30 s in nf_tables on a busy node. One that is killed has
- * written each table in full or not at all.
- */
-const RESTORE_TIMEOUT_MS = 300_000;
 
 /** What the nft variant says of a chain with rules that iptables could not have written. */
 const INCOMPATIBLE = "is incompatible, use 'nft' tool";
@@ -49,8 +42,6 @@ export class Tools implements XtTools {
   readonly path: string;
   readonly version: string;
   readonly randomFully: boolean;
-  /** What comes before the other arguments of iptables, and of iptables-restore. */
-  readonly #wait: readonly string[];
   readonly #restoreArgs: readonly string[];
 
   constructor({ family, variant, path, version }: FoundTool) {
@@ -58,11 +49,9 @@ export class Tools implements XtTools {
     this.variant = variant;
     this.path = path;
     this.version = version;
-    const { randomFully, wait, waitSeconds, restoreWait } = capabilitiesOf(version);
+    const { randomFully, restoreWait } = capabilitiesOf(version);
     this.randomFully = randomFully;
-    const waiting = ["-w", LOCK_SECONDS];
-    this.#wait = waitSeconds ? waiting : wait ? ["-w"] : [];
-    this.#restoreArgs = [...(restoreWait ? waiting : []), "--noflush"];
+    this.#restoreArgs = [...(restoreWait ? ["-w", String(XTABLES_LOCK_SECONDS)] : []), "--noflush"];
   }
 
   async restore(text: string): Promise<RestoreResult> {
@@ -108,7 +97,9 @@ export class Tools implements XtTools {
   }
 
   async #list(table: string, ...which: string[]): Promise<string | undefined> {
-    const args = [...this.#wait, "-t", table, "-S", ...which];
+    // `iptables` would take the xtables lock, here alone; iptables-save never does.
+    if (this.variant === "legacy") return chainOf(await this.save(table), which[0] ?? "");
+    const args = ["-t", table, "-S", ...which];
     const { status, output, complaint } = await run(this.path, args);
     if (status === 0) return output;
     if (status === 1 && complaint.includes("No chain")) return undefined;
@@ -118,4 +109,15 @@ export class Tools implements XtTools {
     }
     throw failed(this.path, args, toolWords(complaint));
   }
+}
+
+/** What `iptables -S` prints of a chain, from what iptables-save does; undefined if there is none. */
+function chainOf(saved: string, chain: string): string | undefined {
+  const lines = saved.split("\n");
+  const head = lines.find((line) => line.startsWith(`:${chain} `));
+  if (head === undefined) return undefined;
+  const policy = head.split(" ")[1] ?? "-";
+  const first = policy === "-" ? `-N ${chain}` : `-P ${chain} ${policy}`;
+  const rules = lines.filter((line) => line.startsWith(`-A ${chain} `));
+  return [first, ...rules, ""].join("\n");
 }

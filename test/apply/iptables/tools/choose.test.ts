@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chooseTools } from "../../../../src/apply/iptables/tools/choose.ts";
 import { enterFreshNetns, pipe, run } from "../../netns.ts";
-import { FakeTools } from "./fake-tools.ts";
+import { FakeTools, holdLock } from "./fake-tools.ts";
 
 /** Each test has its own: a legacy table, once made, stays. */
 let leave = () => {};
@@ -28,6 +28,16 @@ const hint = (tool: string, chain = "KUBE-IPTABLES-HINT") =>
   restore(tool, "mangle", `:${chain} - [0:0]`);
 const rules = (tool: string, count: number) =>
   restore(tool, "filter", ...Array.from({ length: count }, () => "-A INPUT -j ACCEPT"));
+
+/** A chain of kube-proxy's with so many rules, and the jumps to it. */
+const kubeProxys = (tool: string, count: number) =>
+  restore(
+    tool,
+    "nat",
+    ":KUBE-SERVICES - [0:0]",
+    ...["PREROUTING", "OUTPUT"].map((from) => `-A ${from} -j KUBE-SERVICES`),
+    ...Array.from({ length: count }, () => "-A KUBE-SERVICES -j RETURN"),
+  );
 
 describe("the variant is", () => {
   test.each([
@@ -76,7 +86,7 @@ describe("the variant is", () => {
         rules("ip6tables-nft", 2);
       },
       "legacy",
-      "most rules of iptables are in the legacy tables, 3 or more against 2",
+      "most rules of others are in the legacy tables, 3 or more against 2",
     ],
     [
       "nft, where more rules are",
@@ -86,7 +96,34 @@ describe("the variant is", () => {
         rules("iptables-nft", 2);
       },
       "nft",
-      "most rules of iptables are in nf_tables, 2 or more against 1",
+      "most rules of others are in nf_tables, 2 or more against 1",
+    ],
+    [
+      "that of others' rules, whatever there is of kube-proxy's names",
+      "nft",
+      () => {
+        kubeProxys("iptables-nft", 9);
+        rules("iptables-legacy", 1);
+      },
+      "legacy",
+      "most rules of others are in the legacy tables, 1 or more against 0",
+    ],
+    [
+      "legacy, where rules of kube-proxy's names are and no others",
+      "nft",
+      () => {
+        kubeProxys("iptables-legacy", 1);
+        kubeProxys("ip6tables-legacy", 1);
+      },
+      "legacy",
+      "the rules that are there, Sluice's or kube-proxy's, are in the legacy tables",
+    ],
+    [
+      "nft, where rules of kube-proxy's names are and no others",
+      "legacy",
+      () => kubeProxys("ip6tables-nft", 1),
+      "nft",
+      "the rules that are there, Sluice's or kube-proxy's, are in nf_tables",
     ],
     [
       "what plain iptables is, legacy",
@@ -119,10 +156,21 @@ describe("the variant is", () => {
     const choice = await chooseTools(fake.options);
     expect(choice.variant).toBe("nft");
     expect(choice.why).toBe(
-      "most rules of iptables are in the legacy tables, 3 or more against 0, but the legacy tables do not serve: iptables-legacy or iptables for the legacy tables is not installed",
+      "kubelet's chain KUBE-IPTABLES-HINT is in the legacy tables, but the legacy tables do not serve: iptables-legacy or iptables for the legacy tables is not installed",
     );
   });
 });
+
+test("a lock that is held changes nothing, and is not waited for", async () => {
+  using fake = machine("nft");
+  hint("iptables-legacy");
+  using _lock = holdLock(fake.folder);
+  expect(await chooseTools(fake.options)).toMatchObject({
+    variant: "legacy",
+    why: "kubelet's chain KUBE-IPTABLES-HINT is in the legacy tables",
+    missing: [],
+  });
+}, 3000);
 
 describe("a family", () => {
   test("without a tool is missing, and the other one is served", async () => {
@@ -131,7 +179,11 @@ describe("a family", () => {
     const choice = await chooseTools(fake.options);
     expect(choice).toMatchObject({ variant: "legacy", tools: { 4: { variant: "legacy" } } });
     expect(choice.missing).toEqual([
-      { family: 6, reason: "ip6tables-legacy or ip6tables for the legacy tables is not installed" },
+      {
+        family: 6,
+        code: "TOOL_FAILED",
+        reason: "ip6tables-legacy or ip6tables for the legacy tables is not installed",
+      },
     ]);
   });
 
@@ -146,7 +198,9 @@ describe("a family", () => {
     const choice = await chooseTools(fake.options);
     expect(choice).toMatchObject({ variant: "nft", tools: { 4: { variant: "nft" } } });
     expect(choice.tools[6]).toBeUndefined();
-    expect(choice.missing).toEqual([{ family: 6, reason: expect.stringContaining(words) }]);
+    expect(choice.missing).toEqual([
+      { family: 6, code: "TOOL_FAILED", reason: expect.stringContaining(words) },
+    ]);
   });
 });
 
@@ -167,6 +221,30 @@ describe("nothing can be chosen", () => {
     await expect(chooseTools(fake.options)).rejects.toMatchObject({
       code: "KERNEL_UNSUPPORTED",
       message: expect.stringContaining("Protocol not supported"),
+    });
+  });
+
+  test("where a tool is not whole, and it is said what is missing", async () => {
+    using fake = new FakeTools();
+    fake.script("iptables-nft", "echo 'iptables v1.8.9 (nf_tables)'");
+    fake.script("iptables-nft-restore", "exit 0");
+    await expect(chooseTools(fake.options)).rejects.toMatchObject({
+      code: "TOOL_FAILED",
+      message: expect.stringContaining(
+        `a tool of iptables must be whole, and run: Cannot use ${fake.folder}/iptables-nft: iptables-nft-save must be beside it; `,
+      ),
+    });
+  });
+
+  test("where a tool does not even tell its version, and its words are repeated", async () => {
+    using fake = new FakeTools();
+    const words = "iptables: Failed to initialize nft: Protocol not supported";
+    for (const name of ["iptables-nft", "iptables-nft-save", "iptables-nft-restore"]) {
+      fake.script(name, `echo '${words}' >&2; exit 1`);
+    }
+    await expect(chooseTools(fake.options)).rejects.toMatchObject({
+      code: "TOOL_FAILED",
+      message: expect.stringContaining(`says "${words}"`),
     });
   });
 

@@ -63,3 +63,24 @@ export async function toolsOf(
     throw new Error(`iptables (${variant}) is not installed for IPv${family}`);
   return new Tools(found);
 }
+
+/** Tools that are run meanwhile find the xtables lock held: one of this test's own, in `folder`. */
+export function holdLock(folder: string): Disposable {
+  const file = join(folder, "xtables.lock");
+  const before = process.env["XTABLES_LOCKFILE"];
+  writeFileSync(file, "");
+  process.env["XTABLES_LOCKFILE"] = file;
+  const holder = Bun.spawn(["flock", file, "sh", "-c", "echo; exec cat"], {
+    stdin: "pipe",
+    stdout: "pipe",
+  });
+  // Synchronously, as a test sets up everything else: until it holds the lock.
+  while (Bun.spawnSync(["flock", "-n", file, "true"]).exitCode === 0);
+  return {
+    [Symbol.dispose]() {
+      holder.kill("SIGKILL");
+      if (before === undefined) delete process.env["XTABLES_LOCKFILE"];
+      else process.env["XTABLES_LOCKFILE"] = before;
+    },
+  };
+}

@@ -52,10 +52,13 @@ describe("a tool", () => {
     expect(await findTool(6, "legacy", tools.options)).toMatchObject({ version: "1.4.21" });
   });
 
-  test("without one to save or to restore beside it is passed over", async () => {
+  test("without one to save or to restore beside it is an error only if there is no other one", async () => {
     using tools = new FakeTools();
     tools.script("iptables-nft", `echo '${NFT}'`).script("iptables-nft-save", "exit 0");
-    expect(await findTool(4, "nft", tools.options)).toBeUndefined();
+    await expect(findTool(4, "nft", tools.options)).rejects.toMatchObject({
+      code: "TOOL_FAILED",
+      message: expect.stringContaining("iptables-nft-restore must be beside it"),
+    });
     tools.set("iptables", NFT);
     expect((await findTool(4, "nft", tools.options))?.path).toBe(join(tools.folder, "iptables"));
   });

@@ -4,14 +4,12 @@ import { capabilitiesOf } from "../../../../src/apply/iptables/tools/version.ts"
 
 test.each([
   ["1.4.19", []],
-  ["1.4.20", ["wait"]],
-  ["1.4.22", ["wait", "waitSeconds"]],
-  ["1.6.1", ["wait", "waitSeconds"]],
-  ["1.6.2", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
-  ["1.8", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
-  ["1.10.0", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
-  ["2.0", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
-  ["", ["wait", "waitSeconds", "restoreWait", "randomFully"]],
+  ["1.6.1", []],
+  ["1.6.2", ["restoreWait", "randomFully"]],
+  ["1.8", ["restoreWait", "randomFully"]],
+  ["1.10.0", ["restoreWait", "randomFully"]],
+  ["2.0", ["restoreWait", "randomFully"]],
+  ["", ["restoreWait", "randomFully"]],
 ])("version %p can do what kubernetes expects of it", (version, can) => {
   const has = Object.entries(capabilitiesOf(version)).flatMap(([name, is]) => (is ? [name] : []));
   expect(has).toEqual(can);
