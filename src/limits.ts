@@ -34,6 +34,17 @@ export const REPAIRS_BEFORE_BACKOFF = 4;
 export const REPAIR_CALM_MS = 10_000;
 /** Things of which it is remembered that others changed them; the oldest are forgotten. */
 export const REPAIR_OBJECTS_MAX = 4096;
+/** A tool of iptables waits so long for the xtables lock, as kube-proxy's do (pkg/util/iptables: WaitSecondsValue). */
+export const XTABLES_LOCK_SECONDS = 5;
+/** So long a program that we run may take: after waiting for the xtables lock it may have much to do. */
+export const TOOL_TIMEOUT_MS = 60_000;
+/**
+ * And iptables-restore: 60,000 rules take up to 5 s in the legacy tables and 30 s in nf_tables on a busy node. One that is
+ * killed has written each table in full or not at all.
+ */
+export const RESTORE_TIMEOUT_MS = 300_000;
+/** Bytes that a program may print: iptables-save of 10,000 Services is some 15 MB. */
+export const TOOL_OUTPUT_MAX = 64 << 20;
 /** Whether somebody changed the tables of iptables is looked for so often: a few system calls. */
 export const PEEK_INTERVAL_MS = 1000;
 /**
