@@ -90,6 +90,7 @@ export class Observers {
   synced(report: SyncReport): boolean {
     const now = this.#clock.now();
     this.metrics.synced(report, now);
+    if (report.outcome !== "nothing") this.#lastSync = { at: now, report };
     if (report.outcome === "failed") {
       const said = "Could not sync; the kernel keeps what it has, and this is retried";
       if (!this.#failing) this.#log.error(said, report.error);
@@ -107,7 +108,6 @@ export class Observers {
     }
     this.#serving = true;
     if (report.outcome === "nothing") return true;
-    this.#lastSync = { at: now, report };
     this.#log.debug(2, "Synced", {
       outcome: report.outcome,
       services: report.owners,

@@ -20,10 +20,12 @@ import {
 import type { Logger } from "./log.ts";
 import { releaseGarbage, releaseProgramText } from "./memory.ts";
 import { printCidr } from "./net/address.ts";
+import { Shortcomings } from "./observe/shortcomings.ts";
 import type { Observers } from "./observers.ts";
+import { type Family, tableId } from "./plan/tables.ts";
 import type { CreateSource } from "./source.ts";
 import { FrontendClaims } from "./state/claims.ts";
-import { missingFamilies } from "./state/families.ts";
+import { hasFamily, missingFamilies } from "./state/families.ts";
 import { SyncLoop, type SyncReport } from "./sync/loop.ts";
 import { type Pace, Pacer } from "./sync/pacer.ts";
 import { PlanInputs } from "./sync/plan-inputs.ts";
@@ -67,6 +69,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
 export class RunningProxy {
   readonly core: Core;
   readonly observers: Observers;
+  readonly shortcomings: Shortcomings;
   readonly inputs: PlanInputs;
   readonly source: Source;
   readonly backend: Backend;
@@ -98,6 +101,8 @@ export class RunningProxy {
     const log = options.log.from("proxy.ts");
     this.core = core;
     this.observers = observers;
+    this.shortcomings = new Shortcomings(options.backend, problems);
+    observers.metrics.serves(servedFamilies(options.backend));
     this.#options = options;
     this.#log = log;
     this.#config = config;
@@ -230,7 +235,17 @@ export class RunningProxy {
     this.#request();
   }
 
+  #tellShortcomings(): void {
+    const { core, inputs, shortcomings } = this;
+    shortcomings.update(
+      (family) =>
+        hasFamily(this.#config, inputs.node, family) ||
+        core.elementCount(tableId("frontends", family)) > 0,
+    );
+  }
+
   #warnOfFamilies(): void {
+    this.#tellShortcomings();
     const remarks = missingFamilies(this.#config, this.inputs.node);
     for (const remark of remarks) if (!this.#remarks.includes(remark)) this.#log.warn(remark);
     this.#remarks = remarks;
@@ -298,6 +313,7 @@ export class RunningProxy {
 
   #synced(report: SyncReport): void {
     if (!this.observers.synced(report)) return;
+    this.#tellShortcomings();
     if (!this.#watching) this.#watch();
     this.#watching = true;
     this.#resolveFirstSync();
@@ -312,10 +328,14 @@ export class RunningProxy {
   }
 }
 
+function servedFamilies({ unserved = [] }: Backend): readonly Family[] {
+  return ([4, 6] as const).filter((family) => !unserved.some((each) => each.family === family));
+}
+
 /** What became of the rules that were there. */
 function adoptionText(outcome: Adoption["outcome"], what: string): string {
   if (outcome === "fresh") return `Made ${what}`;
-  if (outcome === "adopted") return `Took over ${what} as it was`;
+  if (outcome === "adopted") return `Took over ${what}, with what was in place`;
   return `Replaced ${what}, which had another layout`;
 }
 

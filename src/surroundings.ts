@@ -85,7 +85,7 @@ export class Surroundings {
         version,
         clock,
         flags: flagTexts(flags),
-        notices: () => this.#others?.notices() ?? [],
+        notices: () => [...proxy.shortcomings.notices(), ...(this.#others?.notices() ?? [])],
       }),
       ...{ metrics, healthChecks, problems, clock, log, onAnswered },
       onFatal: (error) => {

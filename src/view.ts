@@ -48,9 +48,10 @@ export function createView(options: ViewOptions): ReadOnlyView {
     counts,
     lastSync: () => observers.lastSync,
     problems: () => problems.list(),
+    unserved: () => backend.unserved ?? [],
     notices,
     flags: () => flags,
-    service: (namespace, name) => describeService(core, namespace, name, problems.list()),
+    service: (namespace, name) => describeService(core, namespace, name, problems.list(), backend),
     async metrics() {
       const patience = new Promise<void>((done) => clock.after(SCRAPE_PATIENCE_MS, done));
       const { config } = proxy;

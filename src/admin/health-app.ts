@@ -8,7 +8,10 @@ import { createApp } from "./app.ts";
 
 /** The paths of the health server, without their slash: label values of upstream's metrics. */
 export type Probe = "healthz" | "livez";
-type HealthView = Pick<ReadOnlyView, "now" | "health" | "node" | "sources" | "notices">;
+type HealthView = Pick<
+  ReadOnlyView,
+  "now" | "health" | "node" | "sources" | "unserved" | "notices"
+>;
 
 /**
  * The app of healthzBindAddress: 200 or 503 with upstream's JSON to any method on these two paths, and upstream's
@@ -38,7 +41,9 @@ function answer(view: HealthView, probe: Probe): { code: 200 | 503; body: string
   const { eligible } = view.node();
   const good = healthy && (probe === "livez" || eligible);
   const updated = lastUpdated === undefined ? ZERO_TIME : timeOf(lastUpdated);
-  const family = { lastUpdated: updated, healthy };
+  const cannot = view.unserved().map(({ family }) => family);
+  const served = ([4, 6] as const).filter((family) => !cannot.includes(family));
+  const status = served.map((family) => [`IPv${family}`, { lastUpdated: updated, healthy }]);
   const away = view.sources().find(({ connected }) => !connected);
   const notices = view.notices();
   const body = JSON.stringify({
@@ -47,8 +52,8 @@ function answer(view: HealthView, probe: Probe): { code: 200 | 503; body: string
     currentTime: timeOf(now),
     ...(probe === "healthz" && { nodeEligible: eligible }),
     healthy,
-    // Before the first sync upstream has no families to tell of.
-    ...(lastUpdated !== undefined && { status: { IPv4: family, IPv6: family } }),
+    // Upstream tells of the families that it serves, and before the first sync of none.
+    ...(lastUpdated !== undefined && { status: Object.fromEntries(status) }),
     // No more than that: this port is open to the network, and an error's text names servers.
     ...(away && {
       source: {

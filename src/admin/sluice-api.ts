@@ -48,8 +48,8 @@ function stateOf(view: ReadOnlyView) {
           operations: last.report.operations,
           transactions: last.report.transactions,
           bytes: last.report.bytes,
-          kernelMs: last.report.kernelMs,
-          durationMs: last.report.durationMs,
+          kernelMs: rounded(last.report.kernelMs),
+          durationMs: rounded(last.report.durationMs),
           error: last.report.error?.message ?? null,
         }
       : null,
@@ -57,6 +57,11 @@ function stateOf(view: ReadOnlyView) {
     problems: view.problems().length,
     notices: view.notices(),
   };
+}
+
+/** To the microsecond: sums of floating-point numbers have a tail. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
 }
 
 function timeOf(ms: number): string {

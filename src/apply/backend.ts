@@ -3,7 +3,7 @@
  * what stands for it in the kernel is for the backend to say: an element of a map, or rules in chains.
  */
 import type { Core, OperationList } from "../core/core.ts";
-import type { SluiceError } from "../errors.ts";
+import type { ErrorCode, SluiceError } from "../errors.ts";
 import type { Family, TableId } from "../plan/tables.ts";
 import type { Cidr } from "../types.ts";
 import type { RuleTable, Variant } from "./xtables/names.ts";
@@ -131,9 +131,21 @@ export type OwnRules =
   | { readonly kind: "nftables" }
   | { readonly kind: "iptables"; readonly variant: Variant };
 
+/** A family of which no rule is made, since this node cannot. */
+export interface UnservedFamily {
+  readonly family: Family;
+  readonly code: ErrorCode;
+  /** For the operator: `ip6tables-nft or ip6tables for nf_tables is not installed` */
+  readonly reason: string;
+}
+
 export interface Backend {
   /** Known from `probe` on. */
   readonly own: OwnRules;
+  /** Known from `probe` on. Absent: both families are served. */
+  readonly unserved?: readonly UnservedFamily[];
+  /** What is not served of the families that are, a sentence each; known from `probe` on. Absent: all is. */
+  readonly lacks?: readonly string[];
   /**
    * Most operations that one `apply` takes, whatever they are: a transaction is one datagram, which without
    * CAP_NET_ADMIN in the first user namespace is bounded by net.core.wmem_max. Absent: any number.
@@ -206,6 +218,11 @@ export interface Backend {
    * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
    */
   readCounters(each: CounterSink): Promise<boolean>;
+  /**
+   * Where in the kernel the port of a Service is that an element's frontend is of: names of chains. Absent: the
+   * tables' own names tell.
+   */
+  locate?(table: TableId, key: Uint8Array): readonly string[];
   /** As of now, one for each family that is served. Absent: rules are not restored. */
   restoreStatistics?(): readonly RestoreStatistics[];
   /** Has `each` hear what elements counted that a transaction is about to delete, if they are few. */

@@ -4,6 +4,7 @@
  */
 import type { RestoreStatistics } from "../apply/backend.ts";
 import type { FlowsReport } from "../apply/conntrack/flows.ts";
+import type { Family } from "../plan/tables.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import { PROGRAMMING_BUCKETS, SYNC_BUCKETS } from "./buckets.ts";
 import { Counter, type Definition, Gauge, Histogram, type Instrument } from "./instruments.ts";
@@ -120,17 +121,18 @@ export class KubeproxyMetrics {
     livez: new Counter(define("proxy_livez_total", "Cumulative proxy livez HTTP status", ["code"])),
   };
   readonly #startedAt: number;
+  #families: readonly (typeof FAMILIES)[number][] = FAMILIES;
   readonly #seen = { endpoint: 0, service: 0 };
   /** Until a sync went through, each of them is about everything. */
   #synced = false;
 
   constructor(startedAt: number) {
     this.#startedAt = startedAt;
-    for (const family of FAMILIES) {
-      this.#syncFailures.add(0, family);
-      this.#cleanupFailures.add(0, family);
-      this.#flowsDeleted.add(0, family);
-    }
+  }
+
+  /** Of others there is nothing to tell, as in upstream. */
+  serves(families: readonly Family[]): void {
+    this.#families = families.map((family) => `IPv${family}` as const);
   }
 
   changedTo(counts: { readonly [kind in ObjectChange]: number }): void {
@@ -144,7 +146,7 @@ export class KubeproxyMetrics {
   }
 
   queued(now: number): void {
-    for (const family of FAMILIES) this.#lastQueued.set(now / 1000, family);
+    for (const family of this.#families) this.#lastQueued.set(now / 1000, family);
   }
 
   /** Of a sync that had something to do. */
@@ -152,7 +154,7 @@ export class KubeproxyMetrics {
     const seconds = report.durationMs / 1000;
     const whole = !this.#synced || report.repair?.amiss.table !== undefined;
     const byExtent = whole ? this.#fullDuration : this.#partialDuration;
-    for (const family of FAMILIES) {
+    for (const family of this.#families) {
       this.#syncDuration.observe(seconds, family);
       byExtent.observe(seconds, family);
       if (report.outcome !== "done") this.#syncFailures.add(1, family);
@@ -165,15 +167,16 @@ export class KubeproxyMetrics {
     for (const trigger of report.triggerTimes) {
       if (trigger < this.#startedAt) continue;
       const latency = programmingSeconds(trigger, now);
-      for (const family of FAMILIES) this.#programmingDuration.observe(latency, family);
+      for (const family of this.#families) this.#programmingDuration.observe(latency, family);
     }
   }
 
   cleanupFailed(): void {
-    for (const family of FAMILIES) this.#cleanupFailures.add(1, family);
+    for (const family of this.#families) this.#cleanupFailures.add(1, family);
   }
 
   flowsChecked({ family, deleted, durationMs }: FlowsReport): void {
+    if (!this.#families.includes(`IPv${family}`)) return;
     this.#flowsDeleted.add(deleted, `IPv${family}`);
     this.#flowsDuration.observe(durationMs / 1000, `IPv${family}`);
   }
@@ -184,7 +187,13 @@ export class KubeproxyMetrics {
 
   /** `restores`: what the backend tells of them; undefined: it is nftables, which has none. */
   instruments(counts: Counts, restores: readonly RestoreStatistics[] | undefined): Instrument[] {
+    for (const family of this.#families) {
+      this.#syncFailures.add(0, family);
+      this.#cleanupFailures.add(0, family);
+      this.#flowsDeleted.add(0, family);
+    }
     for (const { policy, family, count } of counts.noLocalEndpoints) {
+      if (!this.#families.includes(`IPv${family}`)) continue;
       this.#noLocalEndpoints.set(count, policy, `IPv${family}`);
     }
     return [

@@ -5,6 +5,7 @@
  */
 import type { RestoreStatistics } from "../apply/backend.ts";
 import type { FlowsReport } from "../apply/conntrack/flows.ts";
+import type { Family } from "../plan/tables.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import type { RepairReport } from "../sync/repairs.ts";
 import type { Problem } from "../types.ts";
@@ -128,6 +129,11 @@ export class Metrics {
   /** How many objects of each kind have changed since the start; those since the last call wait for a sync. */
   changedTo(counts: { readonly [kind in ObjectChange]: number }): void {
     this.#kubeproxy.changedTo(counts);
+  }
+
+  /** The families of which there are rules; both without a call. */
+  serves(families: readonly Family[]): void {
+    this.#kubeproxy.serves(families);
   }
 
   /** A sync was asked for. `now`: ms since the epoch. */

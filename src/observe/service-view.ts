@@ -1,4 +1,5 @@
 /** One Service as it is in the kernel, read back from the committed elements: what an operator asks for. */
+import type { Backend } from "../apply/backend.ts";
 import type { Core } from "../core/core.ts";
 import { type ActionCode, decodeAction, printAction } from "../plan/actions.ts";
 import { printEndpoint, printKey } from "../plan/print.ts";
@@ -6,6 +7,8 @@ import { TABLE_IDS, type TableId, type TableName, tableFamily, tableKind } from 
 import type { Problem, ServiceId } from "../types.ts";
 import type { FrontendView, ServiceView } from "./view.ts";
 
+/** What the backend tells of an element. */
+type Locator = Pick<Backend, "locate" | "unserved">;
 type CommittedCore = Pick<Core, "findService" | "readService" | "eachElement">;
 
 interface Frontend {
@@ -18,6 +21,7 @@ interface Frontend {
   readonly endpoints: Map<number, string>;
   readonly localEndpoints: Map<number, string>;
   readonly allowed: string[];
+  chains: readonly string[];
   guarded: boolean;
 }
 
@@ -30,6 +34,7 @@ export function describeService(
   namespace: string,
   name: string,
   problems: readonly Problem[],
+  backend: Locator = {},
 ): ServiceView | undefined {
   const id = core.findService(`${namespace}/${name}`);
   if (id === undefined) return undefined;
@@ -37,7 +42,7 @@ export function describeService(
   const frontends = new Map<string, Frontend>();
   for (const table of TABLE_IDS) {
     if (tableKind(table).key.length < 2 || tableKind(table).name === "hairpin") continue;
-    addElements(core, table, id, frontends);
+    addElements({ core, backend }, table, id, frontends);
   }
   const own = `${namespace}/${name}`;
   return {
@@ -45,13 +50,15 @@ export function describeService(
     name,
     exists: service !== undefined,
     type: service?.type ?? "",
-    frontends: [...frontends.entries()].sort(byKey).map(([, frontend]) => finished(frontend)),
+    frontends: [...frontends.entries()]
+      .sort(byKey)
+      .map(([, frontend]) => finished(frontend, backend)),
     problems: problems.filter(({ subject }) => subject === `Service ${own}`),
   };
 }
 
 function addElements(
-  core: CommittedCore,
+  { core, backend }: { readonly core: CommittedCore; readonly backend: Locator },
   table: TableId,
   id: ServiceId,
   frontends: Map<string, Frontend>,
@@ -63,6 +70,7 @@ function addElements(
     const words = printKey(table, key).split(" ");
     const frontend = frontendOf(frontends, family, words, name.startsWith("nodeport"));
     const last = words.at(-1) ?? "";
+    frontend.chains = backend.locate?.(table, key) ?? [];
     if (holds === "action") {
       const code = new DataView(value.buffer, value.byteOffset, 4).getUint32(0, true);
       frontend.actions[name] = printAction(decodeAction(code as ActionCode));
@@ -96,17 +104,24 @@ function frontendOf(
     endpoints: new Map(),
     localEndpoints: new Map(),
     allowed: [],
+    chains: [],
     guarded: false,
   };
   frontends.set(key, frontend);
   return frontend;
 }
 
-function finished({ guarded, allowed, ...frontend }: Frontend): FrontendView {
+function finished(
+  { guarded, allowed, chains, ...frontend }: Frontend,
+  { unserved = [] }: Locator,
+): FrontendView {
+  const cannot = unserved.find(({ family }) => family === frontend.family);
   return {
     ...frontend,
     endpoints: inOrder(frontend.endpoints),
     localEndpoints: inOrder(frontend.localEndpoints),
+    ...(chains.length > 0 && { chains }),
+    ...(cannot && { unserved: cannot.reason }),
     ...(guarded ? { allowed: allowed.sort() } : {}),
   };
 }

@@ -1,4 +1,5 @@
 /** All that health, metrics and the admin API may see: facts, read only. src/view.ts provides them. */
+import type { UnservedFamily } from "../apply/backend.ts";
 import type { Config } from "../config.ts";
 import type { TableName } from "../plan/tables.ts";
 import type { SyncReport } from "../sync/loop.ts";
@@ -46,6 +47,10 @@ export interface FrontendView {
   /** Slot tables: endpoints in slot order. */
   readonly endpoints: readonly string[];
   readonly localEndpoints: readonly string[];
+  /** Where iptables serves: the chains of its port; absent where it has none, since nobody is behind it, say. */
+  readonly chains?: readonly string[];
+  /** Why nothing of this is in the kernel; absent where it is. */
+  readonly unserved?: string;
   /** Sources that may use it; absent without loadBalancerSourceRanges. */
   readonly allowed?: readonly string[];
 }
@@ -80,6 +85,8 @@ export interface ReadOnlyView {
   /** Undefined before the first. */
   lastSync(): LastSync | undefined;
   problems(): readonly Problem[];
+  /** Families of which nothing is in the kernel, since this node cannot. */
+  unserved(): readonly UnservedFamily[];
   /** What is not as it should be on this node although no object is at fault: rules of another proxy, say. */
   notices(): readonly string[];
   /** Every flag by its name, with its value as given, or its default; as text, like upstream's /flagz. */

@@ -28,6 +28,16 @@ export function missingFamilies(settings: RangeSettings, node: NodeFacts): reado
   ];
 }
 
+/** The Node has an address or a range of pods of this family, or the configuration has one. */
+export function hasFamily(
+  { clusterCIDRs }: Pick<RangeSettings, "clusterCIDRs">,
+  { primary, podCidrs }: NodeFacts,
+  family: Family,
+): boolean {
+  const ranges = [...clusterCIDRs, ...podCidrs];
+  return primary[family] !== undefined || ranges.some((range) => range.family === family);
+}
+
 /** A node of which no address is known may be of both. */
 export function mayServe({ primary }: NodeFacts, family: Family): boolean {
   const known = primary[4] !== undefined || primary[6] !== undefined;

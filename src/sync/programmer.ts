@@ -213,7 +213,8 @@ export class Programmer {
       outcome.added += added;
       outcome.bytes += receipt.bytes;
       outcome.kernelMs += receipt.kernelMs;
-      outcome.transactions += 1;
+      // Where nothing differs, a backend may have nothing to send.
+      if (receipt.bytes > 0) outcome.transactions += 1;
     }
     return receipt;
   }

@@ -52,6 +52,13 @@ test("a bad answer says when the last commit was", async () => {
   });
 });
 
+test("a family that this node cannot serve has no status", async () => {
+  const { body } = await ask("/healthz", {
+    unserved: () => [{ family: 6, code: "TOOL_FAILED", reason: "no ip6tables" }],
+  });
+  expect(Object.keys(JSON.parse(body).status)).toEqual(["IPv4"]);
+});
+
 test("before the first commit the time is Go's zero, and no family has a status", async () => {
   const { response, body } = await ask("/livez", {
     health: () => ({ healthy: false, lastUpdated: undefined, queuedSince: undefined }),

@@ -50,6 +50,7 @@ export function viewWith(parts: Partial<ReadOnlyView> = {}): ReadOnlyView {
     problems: () => [
       { subject: "Service default/web", code: "FRONTEND_TAKEN", field: "f", message: "taken" },
     ],
+    unserved: () => [],
     notices: () => [],
     flags: () => ({ "config-sync-period": "15m0s", "cluster-cidr": "10.0.0.0/8" }),
     service: (namespace, name) =>

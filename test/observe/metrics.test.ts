@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import type { FlowsReport } from "../../src/apply/conntrack/flows.ts";
 import { expose } from "../../src/observe/exposition.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram } from "../../src/observe/instruments.ts";
 import { Metrics, type ScrapeFacts } from "../../src/observe/metrics.ts";
@@ -339,4 +340,18 @@ test("flows of UDP that were deleted are counted by family, under upstream's nam
   const prefix = "kubeproxy_conntrack_reconciler";
   expect(text).toContain(`${prefix}_deleted_entries_total{ip_family="IPv6"} 4`);
   expect(text).toContain(`${prefix}_sync_duration_seconds_bucket{ip_family="IPv6",le="0.004"} 1`);
+});
+
+test("of a family without rules nothing is told by upstream's metrics", async () => {
+  metrics.serves([4]);
+  metrics.queued(START);
+  metrics.synced(REPORT, START + 1000);
+  const flows = { deleted: 1, durationMs: 1 };
+  metrics.flowsChecked({ family: 4, ...flows } as FlowsReport);
+  metrics.flowsChecked({ family: 6, ...flows } as FlowsReport);
+  const text = await lines();
+  expect(text).toContain(
+    'kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family="IPv4"} 1',
+  );
+  expect(text.filter((line) => line.includes("IPv6"))).toEqual([]);
 });

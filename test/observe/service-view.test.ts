@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { describeService } from "../../src/observe/service-view.ts";
+import { tableId } from "../../src/plan/tables.ts";
 import type { Problem, ServiceId } from "../../src/types.ts";
 import { Committed } from "./committed.ts";
 
@@ -96,4 +97,25 @@ test("elements that outlive their Service are shown as such", () => {
     type: "",
     frontends: [{ frontend: "10.96.0.1:80" }],
   });
+});
+
+test("a frontend names the chains of its port, and says why it is not served", () => {
+  const committed = core();
+  committed.set("frontends", WEB, "10.96.0.1 TCP 80", { verb: "reject" });
+  committed.set("nodeports", WEB, "TCP 30080", { verb: "reject" });
+  committed.set("frontends", WEB, "fd00::1 TCP 80", { verb: "reject" });
+  const view = describeService(committed, "default", "web", [], {
+    locate: (table) => (table === tableId("frontends", 4) ? ["KUBE-SVC-ONE"] : []),
+    unserved: [{ family: 6, code: "TOOL_FAILED", reason: "no ip6tables" }],
+  });
+  const told = view?.frontends.map(({ frontend, chains, unserved }) => ({
+    frontend,
+    ...(chains && { chains }),
+    ...(unserved && { unserved }),
+  }));
+  expect(told).toEqual([
+    { frontend: "10.96.0.1:80", chains: ["KUBE-SVC-ONE"] },
+    { frontend: "[fd00::1]:80", unserved: "no ip6tables" },
+    { frontend: "30080" },
+  ]);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { parseAddress, parseCidr } from "../../src/net/address.ts";
-import { missingFamilies, type RangeSettings } from "../../src/state/families.ts";
+import { hasFamily, missingFamilies, type RangeSettings } from "../../src/state/families.ts";
 import type { Address, Cidr, NodeFacts } from "../../src/types.ts";
 
 const cidrs = (text: string): Cidr[] => text.split(",").flatMap((one) => parseCidr(one) ?? []);
@@ -68,4 +68,17 @@ test.each<[string, RangeSettings["detectLocal"]["mode"], string, string, string,
   };
   const remarks = missingFamilies(settings, nodeWith(addresses, podCidrs));
   expect(remarks).toEqual(said.map((pattern) => expect.stringMatching(pattern)));
+});
+
+test.each<[string, string, string, string, number[]]>([
+  ["nothing is known of", "", "", "", []],
+  ["has an address of IPv6 alone", "fd00::5", "", "", [6]],
+  ["has pods of both", "192.0.2.5", "", "10.1.0.0/24,fd00:1::/64", [4, 6]],
+  ["is in a cluster of both", "192.0.2.5", "10.1.0.0/16,fd00:1::/48", "", [4, 6]],
+])("a node that %s has its families", (_, addresses, clusterCidr, podCidrs, families) => {
+  const settings = { clusterCIDRs: cidrs(clusterCidr) };
+  const node = nodeWith(addresses, podCidrs);
+  expect(([4, 6] as const).filter((family) => hasFamily(settings, node, family))).toEqual(
+    families as (4 | 6)[],
+  );
 });

@@ -275,7 +275,7 @@ function nameless(key: Key): string {
   return isNodePort(key) ? `node port ${portOf(key)}` : `${addressText(key)} ${portOf(key)}`;
 }
 
-function isPortTable(table: TableId): boolean {
+export function isPortTable(table: TableId): boolean {
   return tableKind(table).key[0] === "protocol";
 }
 

@@ -2,7 +2,7 @@
  * The rules of one family that the tables ask for, as the text of chains. What they are depends on the tables, not on
  * how these came to be so (but for comments, which have two thresholds). Pure: no I/O, no clock.
  */
-import type { Family } from "../../../plan/tables.ts";
+import type { Family, TableId } from "../../../plan/tables.ts";
 import type { Operation } from "../../../types.ts";
 import type { ChainChanges, Chains, Describe, Jump, RuleTable } from "../types.ts";
 import { ChainTexts } from "./chain-texts.ts";
@@ -15,8 +15,16 @@ import {
   masquerade,
   type RulesetOptions,
 } from "./fixed-chains.ts";
-import { type Frontend, Model } from "./frontends.ts";
-import { addressOf, addressText, compareKeys, isNodePort, type Key } from "./keys.ts";
+import { type Frontend, isPortTable, Model } from "./frontends.ts";
+import {
+  addressOf,
+  addressText,
+  compareKeys,
+  frontendKey,
+  isNodePort,
+  type Key,
+  nodePortKey,
+} from "./keys.ts";
 import {
   EXTERNAL_SERVICES,
   HAIRPIN,
@@ -134,6 +142,13 @@ export class Ruleset {
       frontend: at,
       healthPort: (number) => this.#model.healthPorts.get(number),
     });
+  }
+
+  /** Chains of the port of a Service that a frontend is of, by the key of an element of it; but for its endpoints'. */
+  chainsOf(table: TableId, bytes: Uint8Array): readonly string[] {
+    const key = isPortTable(table) ? nodePortKey(bytes) : frontendKey(bytes, this.#family);
+    const chains = key === undefined ? undefined : this.#ports.portOf(key)?.chains;
+    return (chains ?? []).filter((chain) => !chain.startsWith("KUBE-SEP-"));
   }
 
   /** A Service is asked for anew with each change of it: a port that is renamed takes all of its frontends along. */

@@ -1,0 +1,35 @@
+/** What this node cannot do for Services, whatever they say: told for as long as somebody would look for it. */
+import type { Backend } from "../apply/backend.ts";
+import type { Family } from "../plan/tables.ts";
+import { Reports } from "../reports.ts";
+import type { TellProblems } from "../types.ts";
+
+export class Shortcomings {
+  readonly #backend: Pick<Backend, "unserved" | "lacks">;
+  readonly #reports: Reports;
+
+  /** The backend has been probed. */
+  constructor(backend: Pick<Backend, "unserved" | "lacks">, problems: TellProblems) {
+    this.#backend = backend;
+    this.#reports = new Reports(problems);
+  }
+
+  /** `wanted`: the node has addresses, pods or Services of this family, as of now. */
+  update(wanted: (family: Family) => boolean): void {
+    const missed = (this.#backend.unserved ?? []).filter(({ family }) => wanted(family));
+    this.#reports.set(
+      missed.map(({ family, code, reason }) => ({
+        subject: `IPv${family}`,
+        code,
+        field: "",
+        message: `Cannot serve IPv${family} on this node: ${reason}; rules of IPv${family} that an earlier process left stay as they are`,
+      })),
+    );
+  }
+
+  /** One short text each, for the health body. */
+  notices(): readonly string[] {
+    const missed = this.#reports.all().map(({ message }) => message);
+    return [...missed, ...(this.#backend.lacks ?? [])];
+  }
+}
