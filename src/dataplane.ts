@@ -24,7 +24,11 @@ export async function prepareBackend(config: Config, root: Logger): Promise<Back
     return prepareNftables(options);
   } catch (thrown) {
     rethrowDefect(thrown);
-    if (config.mode === "nftables" || !CANNOT_HERE.includes(thrown.code)) throw thrown;
+    if (!CANNOT_HERE.includes(thrown.code)) throw thrown;
+    if (config.mode === "nftables") {
+      const message = `${thrown.message}; mode iptables or auto may do here`;
+      throw new SluiceError(thrown.code, message, thrown.subject, { cause: thrown });
+    }
     log.warn("Serving with iptables, because this node cannot do nftables", {
       ...{ code: thrown.code, err: thrown.message },
     });

@@ -14,7 +14,7 @@ export type ErrorCode =
   | "NETLINK_SOCKET" // socket, bind, send or receive failed
   | "NETLINK_REFUSED" // the kernel refused an operation
   | "KERNEL_UNSUPPORTED" // the kernel lacks something the skeleton needs
-  | "PERMISSION_DENIED" // no CAP_NET_ADMIN
+  | "PERMISSION_DENIED" // no CAP_NET_ADMIN, or for legacy tables no CAP_NET_RAW
   | "TABLE_FOREIGN" // a table of our name that we did not make
   | "SYSCTL_REFUSED" // a setting of the kernel or of this process, under /proc, that cannot be written
   | "ALREADY_RUNNING" // another instance serves this network namespace

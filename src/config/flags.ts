@@ -59,7 +59,7 @@ export const FLAGS: readonly Flag[] = [
     {
       name: "init-only",
       type: "boolean",
-      help: "do what needs full rights (kernel settings); Sluice itself can then run with CAP_NET_ADMIN alone",
+      help: "do what needs full rights (kernel settings); Sluice itself can then run with CAP_NET_ADMIN alone, and CAP_NET_RAW where iptables-legacy is run",
     },
   ]),
   ...inGroup("source", [

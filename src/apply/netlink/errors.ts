@@ -14,6 +14,7 @@ import {
   ENOMEM,
   EOPNOTSUPP,
   EPERM,
+  EPROTONOSUPPORT,
 } from "./constants.ts";
 
 const TEXTS = new Map<number, string>([
@@ -27,6 +28,7 @@ const TEXTS = new Map<number, string>([
   [EEXIST, "EEXIST, exists already"],
   [EINVAL, "EINVAL, invalid"],
   [EMSGSIZE, "EMSGSIZE, too long for the socket"],
+  [EPROTONOSUPPORT, "EPROTONOSUPPORT, no such protocol in this kernel"],
   [EOPNOTSUPP, "EOPNOTSUPP, not supported"],
   [EADDRINUSE, "EADDRINUSE, in use"],
   [ENOBUFS, "ENOBUFS, buffer overrun"],
