@@ -6,6 +6,7 @@ import type { Clock } from "../../clock.ts";
 import { SluiceError } from "../../errors.ts";
 import type { Family } from "../../plan/tables.ts";
 import type { OwnRules } from "../backend.ts";
+import { isDenied } from "../iptables/tools/complaint.ts";
 import { LegacyTables } from "../iptables/tools/legacy.ts";
 import { existingLinks } from "../netlink/links.ts";
 import { TABLE } from "../nftables/names.ts";
@@ -58,6 +59,10 @@ const DEVICES: ReadonlyMap<string, string> = new Map([
 /** Where legacy tables are in use and nothing can read them. */
 export const BLIND =
   "iptables' legacy tables, which may hold kube-proxy's rules; the tools to look into them are not installed";
+
+/** Where they are in use and we may not read them: they are root's, and the tools open a raw socket. */
+export const FORBIDDEN =
+  "iptables' legacy tables, which may hold kube-proxy's rules; looking into them takes root and CAP_NET_RAW";
 
 export interface LookOptions {
   readonly clock: Clock;
@@ -125,20 +130,35 @@ export async function findOtherProxies(options: LookOptions): Promise<readonly F
     const way = "iptables-legacy";
     const inLegacy = none();
     const unseen: string[] = [];
+    const forbidden: string[] = [];
     const hides = [way, kindOf("Sluice", way)] as const;
     for (const each of legacy) {
       const where = legacyTable(each, "nat");
       await look(`kube-proxy's rules in ${where}`, hides, async () => {
-        if (!(await legacyChains(each, inLegacy))) unseen.push(where);
+        try {
+          if (!(await legacyChains(each, inLegacy))) unseen.push(where);
+        } catch (error) {
+          // What was not granted on purpose is no fault to be mended.
+          if (!isForbidden(error)) throw error;
+          forbidden.push(where);
+        }
       });
     }
     chains(way, inLegacy);
-    if (!ipvs) add({ kind: "blind", what: BLIND, parts: unseen, hides });
+    if (!ipvs) {
+      add({ kind: "blind", what: BLIND, parts: unseen, hides });
+      add({ kind: "blind", what: FORBIDDEN, parts: forbidden, hides });
+    }
   }
   for (const name of devices ?? []) {
     add({ kind: "other", what: DEVICES.get(name) ?? name, parts: [`device ${name}`] });
   }
   return findings;
+}
+
+function isForbidden(error: unknown): boolean {
+  if (!(error instanceof SluiceError)) return false;
+  return isDenied(error.message) || /\b(EACCES|EPERM)\b/.test(error.message);
 }
 
 export function hasIpvs(): boolean {

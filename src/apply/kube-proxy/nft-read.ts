@@ -3,7 +3,7 @@
  * else run between two datagrams.
  */
 import { type Clock, turn } from "../../clock.ts";
-import { EINVAL, NETLINK_NETFILTER, NLM_F_DUMP } from "../netlink/constants.ts";
+import { EINVAL, EPROTONOSUPPORT, NETLINK_NETFILTER, NLM_F_DUMP } from "../netlink/constants.ts";
 import { errnoOf } from "../netlink/errors.ts";
 import { type AttributeReader, MessageWriter } from "../netlink/message.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
@@ -25,12 +25,12 @@ export type NftFamily = keyof typeof NFT_FAMILIES;
 const DUMP_ATTEMPTS = 5;
 
 export class NftReader {
-  readonly #socket: NetlinkSocket;
+  readonly #socket: NetlinkSocket | undefined;
   readonly #clock: Clock;
   readonly #writer = new MessageWriter(1024);
 
-  /** `clock`: dumps let everything else run between two datagrams. */
-  constructor(socket: NetlinkSocket, clock: Clock) {
+  /** `clock`: dumps let everything else run between two datagrams. Without a socket nothing is there. */
+  constructor(socket: NetlinkSocket | undefined, clock: Clock) {
     this.#socket = socket;
     this.#clock = clock;
   }
@@ -56,7 +56,7 @@ export class NftReader {
 
   /** The table of our own nftables mode. Throws as `hasTable`. */
   ownTable(): ReturnType<typeof ownerOfTable> {
-    return ownerOfTable(this.#socket);
+    return this.#socket === undefined ? "absent" : ownerOfTable(this.#socket);
   }
 
   /** False also if there is no such table. Throws as `hasTable`. */
@@ -116,6 +116,7 @@ export class NftReader {
     attributes: readonly Attribute[],
     each: (reader: AttributeReader) => void = () => {},
   ): boolean {
+    if (this.#socket === undefined) return false;
     const question = { family: NFT_FAMILIES[family], type, attributes };
     const what = `look for kube-proxy's rules in family ${family}`;
     return askFor(this.#socket, this.#writer, question, what, each);
@@ -128,6 +129,7 @@ export class NftReader {
     restart: () => void,
     each: (reader: AttributeReader) => void,
   ): Promise<void> {
+    if (this.#socket === undefined) return;
     for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
       writeQuestion(this.#writer, { family: NFT_FAMILIES[family], type, attributes }, NLM_F_DUMP);
       restart();
@@ -148,11 +150,21 @@ export async function withReader<T>(
   clock: Clock,
   list: (reader: NftReader) => T | Promise<T>,
 ): Promise<T> {
-  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  const socket = openNetfilter();
   try {
     return await list(new NftReader(socket, clock));
   } finally {
-    socket.close();
+    socket?.close();
+  }
+}
+
+/** Undefined: this kernel has no nfnetlink, and so no nf_tables. */
+function openNetfilter(): NetlinkSocket | undefined {
+  try {
+    return new NetlinkSocket(NETLINK_NETFILTER);
+  } catch (error) {
+    if (errnoOf(error) === EPROTONOSUPPORT) return undefined;
+    throw error;
   }
 }
 

@@ -254,6 +254,22 @@ describe("legacy tables", () => {
     expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");
   });
 
+  test("that we may not read are told for a notice, and are no problem", async () => {
+    restore("iptables-legacy", RULES);
+    const denied = (words: string) =>
+      Object.assign(new LegacyTables(4), {
+        hasChain: () => Promise.reject(new SluiceError("TOOL_FAILED", words)),
+      });
+    const words = "can't initialize iptables table `nat': Permission denied (you must be root)";
+    const found = await findOtherProxies({ clock, legacy: [denied(words)] });
+    expect(found.map(({ kind }) => kind)).toEqual(["blind"]);
+    expect(found[0]?.what).toContain("takes root and CAP_NET_RAW");
+    const closed = await findOtherProxies({ clock, legacy: [denied("EACCES: permission denied")] });
+    expect(closed).toEqual(found);
+    const others = await findOtherProxies({ clock, legacy: [denied("it is locked")] });
+    expect(others.map(({ kind }) => kind)).toEqual(["unreadable"]);
+  });
+
   test.each([
     [
       "does not run",
@@ -276,10 +292,7 @@ describe("legacy tables", () => {
       () => {
         const tables = new LegacyTables(4);
         tables.names = async () => {
-          throw new SluiceError(
-            "PERMISSION_DENIED",
-            "Cannot read /proc/net/ip_tables_names: EACCES",
-          );
+          throw new SluiceError("PERMISSION_DENIED", "Cannot read /proc/net/ip_tables_names: EIO");
         };
         return tables;
       },
