@@ -155,6 +155,16 @@ export const LAYERS: readonly Layer[] = [
     because: "the text of chains depends on the tables alone",
   },
   {
+    path: "src/apply/iptables",
+    from: [
+      ...[...PURE, "src/libc.ts", "src/clock.ts", "src/log.ts", "src/plan", "src/diff"],
+      ...["netlink", "nftables", "xtables"].map((folder) => `src/apply/${folder}`),
+    ],
+    outside: ["node:"],
+    pure: false,
+    because: "what is a kube-proxy's is found by its tools, not the other way round",
+  },
+  {
     path: "src/apply/xtables",
     from: [],
     outside: [],

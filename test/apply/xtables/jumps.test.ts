@@ -5,7 +5,7 @@ import { isJump } from "../../../src/apply/xtables/jumps.ts";
 import { parseSaved } from "../../../src/apply/xtables/save.ts";
 import { OPTIONS } from "../iptables/world.ts";
 
-const ALL = { ...OPTIONS, randomFully: true, recent: true };
+const ALL = { ...OPTIONS, randomFully: true, recent: true, sctp: true };
 
 describe.each([true, false])("with comments: %p", (comments) => {
   test.each(jumpsOf({ ...ALL, comments }, 4))("the jump $rule of $from is ours", (jump) => {

@@ -1,18 +1,19 @@
 /** What the kernel tells of legacy tables without listing them: getsockopt(IPT_SO_GET_INFO). */
 import { readFileSync } from "node:fs";
+import { SluiceError } from "../../../errors.ts";
 import * as libc from "../../../libc.ts";
 import type { Family } from "../../../plan/tables.ts";
 import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM } from "../../netlink/constants.ts";
 import { systemError } from "../../netlink/errors.ts";
 
 /** Files with the names of the tables in use in this network namespace. */
-export const LISTS = { 4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names" } as const;
+const LISTS = { 4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names" } as const;
 
 // linux/in.h, linux/in6.h, linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h
 const SOL_IP = 0;
 const SOL_IPV6 = 41;
 const SO_GET_INFO = 64;
-/** struct ipt_getinfo { name[32], valid_hooks, hook_entry[5], underflow[5], num_entries, size } */
+/** In host byte order, which is little-endian wherever the program runs: struct ipt_getinfo { name[32], valid_hooks, hook_entry[5], underflow[5], num_entries, size } */
 const INFO_LENGTH = 84;
 const NAME_LENGTH = 32;
 const HOOKS_AT = 32;
@@ -32,6 +33,18 @@ export interface LegacyBlob {
   readonly policies: readonly number[];
 }
 
+/** Names of the tables in use in this network namespace. @throws SluiceError PERMISSION_DENIED */
+export function legacyTableNames(family: Family): string[] {
+  const path = LISTS[family];
+  try {
+    return readFileSync(path, "utf8").split("\n").filter(Boolean);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    const message = `Cannot read ${path}: it must be readable: ${String(error)}`;
+    throw new SluiceError("PERMISSION_DENIED", message, path, { cause: error });
+  }
+}
+
 /** A socket to ask about the legacy tables of one family. */
 export class LegacyInfo {
   readonly #family: Family;
@@ -49,7 +62,7 @@ export class LegacyInfo {
   /** Tables in use; none if the list cannot be read. Asking for any other one would make it. */
   names(): string[] {
     try {
-      return readFileSync(LISTS[this.#family], "utf8").split("\n").filter(Boolean);
+      return legacyTableNames(this.#family);
     } catch {
       return [];
     }

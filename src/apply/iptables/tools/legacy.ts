@@ -2,11 +2,10 @@
  * The tables of iptables-legacy (ip_tables), which only its own tools can read and write. Nothing here loads a
  * kernel module: a table that nobody has used in this network namespace is not asked for.
  */
-import { readFile } from "node:fs/promises";
 import { SluiceError } from "../../../errors.ts";
 import type { Family } from "../../../plan/tables.ts";
 import { findTool, type SearchOptions, toolNames } from "./find-tools.ts";
-import { LISTS } from "./legacy-info.ts";
+import { legacyTableNames } from "./legacy-info.ts";
 import { failed } from "./run.ts";
 import { Tools } from "./tools.ts";
 
@@ -26,14 +25,7 @@ export class LegacyTables {
    * @throws SluiceError PERMISSION_DENIED
    */
   async names(): Promise<string[]> {
-    const path = LISTS[this.family];
-    try {
-      return (await readFile(path, "utf8")).split("\n").filter((name) => name !== "");
-    } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-      const message = `Cannot read ${path}: it must be readable: ${String(error)}`;
-      throw new SluiceError("PERMISSION_DENIED", message, path, { cause: error });
-    }
+    return legacyTableNames(this.family);
   }
 
   /** Is there a tool that reads and writes these tables? @throws SluiceError TOOL_FAILED */
