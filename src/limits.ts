@@ -43,8 +43,8 @@ export const TOOL_TIMEOUT_MS = 60_000;
  * killed has written each table in full or not at all.
  */
 export const RESTORE_TIMEOUT_MS = 300_000;
-/** Bytes that a program may print: iptables-save of 10,000 Services is some 15 MB. */
-export const TOOL_OUTPUT_MAX = 64 << 20;
+/** Bytes that a program may print: iptables-save of 10,000 Services is some 15 MB, and 100,000 are not too many. */
+export const TOOL_OUTPUT_MAX = 256 << 20;
 /** Whether somebody changed the tables of iptables is looked for so often: a few system calls. */
 export const PEEK_INTERVAL_MS = 1000;
 /**

@@ -21,6 +21,7 @@ import { describePorts } from "./describe.ts";
 import { type Equipment, type FamilyEquipment, findEquipment } from "./equipment.ts";
 import { FamilyRules } from "./family.ts";
 import { type Comparison, Guard } from "./guard.ts";
+import { sayKept } from "./kept.ts";
 import { failure } from "./refusal.ts";
 import { compare, mend } from "./repair.ts";
 import type { Step } from "./restore-text.ts";
@@ -258,8 +259,8 @@ class Iptables implements IptablesBackend {
     return this.#equipment?.variant ?? "nft";
   }
 
-  #rulesetOptions({ randomFully, comments, recent }: Features): RulesetOptions {
-    return { ...this.#options, randomFully, comments, recent };
+  #rulesetOptions(features: Features): RulesetOptions {
+    return { ...this.#options, ...features };
   }
 
   #takeUp(): void {
@@ -297,7 +298,7 @@ class Iptables implements IptablesBackend {
   #commit(): void {
     for (const family of this.#families) {
       family.commit();
-      if (!this.#settled) this.#sayKept(family);
+      if (!this.#settled) sayKept(family, this.#log);
     }
     this.#settled ||= !this.#cautious;
   }
@@ -320,7 +321,7 @@ class Iptables implements IptablesBackend {
   async #mend(core: Core, suspicion: Suspicion): Promise<Drift> {
     const started = this.#clock.monotonic();
     const { amiss, change, bytes, restores, refused } = await mend(this.#families, core, this.#log);
-    for (const family of this.#families) this.#sayKept(family);
+    for (const family of this.#families) sayKept(family, this.#log);
     this.#guard.compared();
     return {
       change: change ?? suspicion.change,
@@ -386,18 +387,6 @@ class Iptables implements IptablesBackend {
     } catch (thrown) {
       rethrowDefect(thrown);
       this.#log?.warn("Changes of others are not seen at once", { err: thrown.message });
-    }
-  }
-
-  #sayKept(family: FamilyRules): void {
-    for (const { table, chain } of family.kernel.kept(family.wanted)) {
-      if (!this.#log?.once(`iptables kept ${family.family} ${table} ${chain}`)) continue;
-      this.#log.warn(
-        "A chain of kube-proxy's stays, without rules: a rule of somebody else leads to it",
-        {
-          ...{ tool: family.tools.path, table, chain },
-        },
-      );
     }
   }
 }

@@ -14,6 +14,8 @@ export interface RulesetOptions extends SkeletonOptions {
   readonly comments: boolean;
   /** The kernel has xt_recent: without it clients with affinity choose as those without. */
   readonly recent: boolean;
+  /** The kernel has xt_sctp: without it there is no rule for SCTP. Stays as it was at first. */
+  readonly sctp: boolean;
 }
 
 const LOOPBACK = "127.0.0.0/8";

@@ -14,6 +14,7 @@ import {
 } from "../../../plan/tables.ts";
 import type { Operation } from "../../../types.ts";
 import type { Describe } from "../types.ts";
+import type { RulesetOptions } from "./fixed-chains.ts";
 import { Journaled } from "./journaled.ts";
 import {
   addressKey,
@@ -73,6 +74,8 @@ const FIELDS: { readonly [name in TableName]?: Field } = {
 /** The tables of one family. */
 export class Model {
   readonly #family: Family;
+  /** Without, its frontends are not there. */
+  readonly #sctp: boolean;
   readonly frontends = new Journaled<Key, Frontend>();
   readonly clusterIps = new Journaled<Key, true>();
   /** Addresses that serve node ports. */
@@ -82,8 +85,9 @@ export class Model {
   /** healthCheckNodePorts, and whose they are. */
   readonly healthPorts = new Journaled<number, number>();
 
-  constructor(family: Family) {
+  constructor(family: Family, { sctp }: Pick<RulesetOptions, "sctp">) {
     this.#family = family;
+    this.#sctp = sctp;
   }
 
   /**
@@ -134,6 +138,7 @@ export class Model {
     if (field !== undefined) {
       const frontend = isPortTable(table) ? nodePortKey(key) : frontendKey(key, this.#family);
       if (frontend === undefined) return;
+      if (!this.#sctp && protocolOf(frontend) === "sctp") return;
       if (kind === "add") this.#add(this.#edit(frontend), owner, field, key, value);
       else this.#remove(frontend, field, key);
       return;

@@ -4,6 +4,14 @@
  */
 import type { Family, TableId } from "../../../plan/tables.ts";
 import type { Operation } from "../../../types.ts";
+import {
+  EXTERNAL_SERVICES,
+  HAIRPIN,
+  NODE_PORTS,
+  OUTSIDE,
+  PROXY_FIREWALL,
+  SERVICES,
+} from "../../xtables/names.ts";
 import type { ChainChanges, Chains, Describe, Jump, RuleTable } from "../types.ts";
 import { ChainTexts } from "./chain-texts.ts";
 import { podWords } from "./detector.ts";
@@ -25,14 +33,6 @@ import {
   type Key,
   nodePortKey,
 } from "./keys.ts";
-import {
-  EXTERNAL_SERVICES,
-  HAIRPIN,
-  NODE_PORTS,
-  OUTSIDE,
-  PROXY_FIREWALL,
-  SERVICES,
-} from "../../xtables/names.ts";
 import { ownerOfRule } from "./owner-of.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
 import { type Port, Ports } from "./ports.ts";
@@ -72,7 +72,7 @@ export class Ruleset {
 
   constructor(family: Family, options: RulesetOptions) {
     this.#family = family;
-    this.#model = new Model(family);
+    this.#model = new Model(family, options);
     this.#services = new RuleTree(serviceLevels(family));
     this.#hairpins = new RuleTree(hairpinLevels(family));
     this.#options = options;

@@ -10,7 +10,7 @@ export interface Features {
   readonly comments: boolean;
   /** Without: affinity cannot be served. */
   readonly recent: boolean;
-  /** Without: rules for SCTP are refused. */
+  /** Without: there is no rule for SCTP. */
   readonly sctp: boolean;
 }
 
@@ -22,8 +22,8 @@ const LACKS: { readonly [feature in keyof Features]: string } = {
 };
 
 const FEATURES: readonly (keyof Features)[] = ["randomFully", "comments", "recent", "sctp"];
-/** Those without which Services do less than they say. Of SCTP, each rule that is refused tells. */
-export const SERVICE_FEATURES: readonly (keyof Features)[] = ["recent"];
+/** Those without which Services do less than they say. */
+export const SERVICE_FEATURES: readonly (keyof Features)[] = ["recent", "sctp"];
 
 /** What becomes of those of `features` that are not there, in words. */
 export function lacksOf(there: Features, features = FEATURES): string[] {

@@ -39,6 +39,7 @@ export const OPTIONS: RulesetOptions = {
   randomFully: true,
   comments: true,
   recent: true,
+  sctp: true,
 };
 
 /** What is in the tables, by table and key. */
