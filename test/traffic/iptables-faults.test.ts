@@ -1,7 +1,7 @@
 /** What can be wrong with the tools of iptables, or with the kernel behind them. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { FAMILIES } from "../netns/addresses.ts";
-import { lockOf, savedRules, VARIANTS, type Variant } from "../netns/backends.ts";
+import { heldRules, lockOf, savedRules, VARIANTS, type Variant } from "../netns/backends.ts";
 import { externalIps, type ServiceSpec, service, slices } from "../netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program, type ProgramOptions, ruleset } from "../netns/program.ts";
 import { missingMatch, nonsense } from "../netns/toolbox.ts";
@@ -218,6 +218,81 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       );
     }
   });
+});
+
+/** Holds the lock of these tools until it is told to let go. */
+async function holdLock(world: World): Promise<{ letGo(): Promise<void> }> {
+  const holder = Bun.spawn(["flock", lockOf(world), "sh", "-c", "echo held; exec cat"], {
+    stdin: "pipe",
+    stdout: "pipe",
+  });
+  await holder.stdout.getReader().read();
+  return {
+    async letGo() {
+      // It lets go when there is nothing more to read.
+      holder.stdin.end();
+      await holder.exited;
+    },
+  };
+}
+
+const WAITS = "Waiting for the xtables lock, which another program holds: fuser -v";
+
+describe("while somebody holds the xtables lock", () => {
+  const BOTH: ProgramOptions = {
+    backend: "iptables-legacy",
+    tools: { variants: ["legacy", "nft"] },
+  };
+
+  test("a first start waits, says so once, ends when it is told to, and serves as soon as it is free", async () => {
+    const { world, program } = await given(BOTH);
+    const lock = await holdLock(world);
+    const said = async () => program.log();
+    try {
+      program.write();
+      program.spawn(FLAGS);
+      expect(await eventually(said, (text) => text.includes(WAITS))).toContain(WAITS);
+      await program.stop();
+      expect(program.log()).toContain("Stopping before anything was begun");
+      program.spawn(FLAGS);
+      expect(await eventually(said, (text) => text.split(WAITS).length === 3)).toContain(WAITS);
+    } finally {
+      await lock.letGo();
+    }
+    await program.inForce();
+    await expectServed(world);
+    expect(program.log().split(WAITS).length).toBe(3);
+  });
+
+  test("a restart stays with the tables that it is in, and serves without it", async () => {
+    const { world, program } = await given(BOTH);
+    await program.start(FLAGS);
+    await program.stop();
+    const before = await heldRules(world, "iptables-legacy");
+    const lock = await holdLock(world);
+    try {
+      program.spawn(FLAGS);
+      const said = async () => program.log();
+      const adopted = /Took over/;
+      expect(await eventually(said, (text) => adopted.test(text))).toMatch(adopted);
+      await expectServed(world);
+    } finally {
+      await lock.letGo();
+    }
+    await program.inForce();
+    expect(await heldRules(world, "iptables-legacy")).toBe(before);
+    expect(await savedRules(world, "nft", 4)).not.toContain("KUBE-SERVICES");
+  });
+});
+
+test("of two capabilities that the legacy tools take, the one that is missing is named", async () => {
+  const { program } = await given({
+    backend: "iptables-legacy",
+    wrapper: ["setpriv", "--bounding-set=-all,+net_admin"],
+  });
+  const { code, said } = await end(program);
+  expect(code).toBe(1);
+  expect(said).toContain("CAP_NET_RAW is needed by the legacy tools in this network namespace");
 });
 
 test("while somebody holds the xtables lock the program answers and says so; then everything arrives", async () => {
