@@ -52,6 +52,6 @@ test("every path has a chapter", () => {
 
 test("the examples are JSON", () => {
   const examples = [...document.matchAll(/^```json\n(.*?)^```$/gms)].map(([, text = ""]) => text);
-  expect(examples).toHaveLength(3);
+  expect(examples).toHaveLength(4);
   for (const example of examples) expect(() => JSON.parse(example)).not.toThrow();
 });
