@@ -210,6 +210,7 @@ class Iptables implements IptablesBackend {
 
   async sweep(): Promise<void> {
     if (this.#settled) return;
+    for (const family of this.#families) await family.lookAgain();
     const steps = this.#families.map((family) => family.kernel.differences(family.wanted));
     this.#cautious = false;
     const receipt = await this.#writing(() => this.#write(steps, () => ""));
