@@ -13,6 +13,7 @@ import { ENOENT } from "../netlink/constants.ts";
 import { errnoOf } from "../netlink/errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { readElements } from "../nftables/elements-read.ts";
+import { SERVICES } from "../xtables/names.ts";
 import { parseSaved } from "../xtables/save.ts";
 import { makerOf } from "./chains.ts";
 import { FAMILIES_OF_NFT } from "./find.ts";
@@ -28,8 +29,6 @@ export interface Successor {
 
 /** The chain of its nftables mode that every packet for a Service comes to; all of a table comes in one transaction. */
 const SERVICES_OF_NFT = "services";
-/** Made empty at first; then filled in one restore, even where there is no Service. */
-const SERVICES = "KUBE-SERVICES";
 /** It listens there once the API server has answered. */
 const HEALTH = "http://127.0.0.1:10256/healthz";
 
@@ -54,6 +53,7 @@ export async function servedByKubeProxy(
     const has = (chain: string) => tables.hasChain("nat", chain);
     if ((await makerOf(has)) === "Sluice") continue;
     const { rules } = parseSaved((await tables.list("nat", SERVICES)) ?? "");
+    // It is made empty at first; then filled in one restore, even where there is no Service.
     if (rules.has(SERVICES)) served.add(tables.family);
   }
   return served;
