@@ -57,7 +57,10 @@ async function prepareIptables(options: SkeletonOptions, log: Logger): Promise<B
   const backend = createIptablesBackend(options, { log });
   try {
     await backend.probe();
-    for (const fact of backend.facts()) log.info(fact);
+    for (const fact of backend.facts()) {
+      if (backend.lacks?.includes(fact)) log.warn(fact);
+      else log.info(fact);
+    }
     return backend;
   } catch (error) {
     backend.close();

@@ -240,7 +240,7 @@ export class RunningProxy {
     shortcomings.update(
       (family) =>
         hasFamily(this.#config, inputs.node, family) ||
-        core.elementCount(tableId("frontends", family)) > 0,
+        core.elementCount(tableId("cluster-ips", family)) > 0,
     );
   }
 

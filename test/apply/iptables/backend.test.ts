@@ -87,6 +87,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     toolbox.runs();
     await after.sync();
     expect(toolbox.runs()).toEqual([]);
+    expect(after.reports.at(-1)).toMatchObject({ outcome: "done", bytes: 0, transactions: 0 });
     expect(after.saved("nat")).toBe(text);
   });
 
