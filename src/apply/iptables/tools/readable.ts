@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { messageOf, SluiceError } from "../../../errors.ts";
 import { isDenied } from "./complaint.ts";
+import { LegacyInfo } from "./legacy-info.ts";
 import type { XtTools } from "./tools.ts";
 
 /**
@@ -10,9 +11,20 @@ import type { XtTools } from "./tools.ts";
  */
 export async function requireNat(tools: XtTools): Promise<void> {
   try {
-    await tools.list("nat", "POSTROUTING");
+    await tools.list(isNatInUse(tools) ? "filter" : "nat", "POSTROUTING");
   } catch (error) {
     throw isDenied(messageOf(error)) ? deniedError(tools, messageOf(error), error) : error;
+  }
+}
+
+/** Then the kernel has it, and only whether we may is to be seen: by a smaller table, since legacy ones are read as a whole. */
+function isNatInUse({ variant, family }: XtTools): boolean {
+  if (variant === "nft") return false;
+  const info = new LegacyInfo(family);
+  try {
+    return info.names().includes("nat");
+  } finally {
+    info.close();
   }
 }
 
