@@ -105,10 +105,46 @@ describe("where nftables cannot be used", () => {
     expect(code).toBe(1);
     expect(said).toMatch(/\(package iptables\).*and nftables, which would be better/);
   });
+
+  test("mode nftables ends, and names the modes that would do", async () => {
+    const { program } = await given({ wrapper });
+    program.write();
+    program.spawn([...FLAGS, "--proxy-mode=nftables"]);
+    expect(await program.exited()).toBe(1);
+    expect(program.log()).toMatch(
+      /EPROTONOSUPPORT, no such protocol.*; mode iptables or auto may do here/,
+    );
+  });
 });
 
 describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
   const backend = `iptables-${variant}` as const;
+
+  test("without ip6tables IPv4 is served, and nothing claims that IPv6 is", async () => {
+    const { world, program } = await given({
+      backend,
+      tools: { variants: [variant], families: ["iptables"] },
+    });
+    await program.start(FLAGS);
+    for (const target of TARGETS.filter(({ family }) => family === 4)) {
+      expect(await answers(world, target)).toEqual(["a1", "b1"]);
+    }
+    const read = async (path: string, port?: number) =>
+      JSON.parse((await program.get(path, port)).body);
+    const message = expect.stringMatching(
+      /^Cannot serve IPv6 on this node: ip6tables.*not installed/,
+    );
+    expect(await problems(program)).toMatchObject([
+      { code: "TOOL_FAILED", subject: "IPv6", message },
+    ]);
+    expect((await read("/sluice/v1/state")).notices).toContainEqual(message);
+    const { status, notices } = await read("/healthz", 10256);
+    expect([Object.keys(status), notices]).toEqual([["IPv4"], [message]]);
+    const { frontends } = await read("/sluice/v1/services/default/web");
+    for (const { family, unserved } of frontends) {
+      expect(unserved !== undefined).toBe(family === 6);
+    }
+  });
 
   test("a rule that is refused is a problem of its Service, with the line, and the rest is served", async () => {
     const { world, program } = await given({ backend });
