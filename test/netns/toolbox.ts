@@ -24,6 +24,8 @@ const SUFFIXES = ["", "-save", "-restore"] as const;
 export interface ToolboxOptions {
   /** Those that are there; the first one also by the plain names. None: iptables is not installed. */
   readonly variants: readonly Variant[];
+  /** By default those of both families. */
+  readonly families?: readonly ("iptables" | "ip6tables")[];
 }
 
 /** What iptables-restore is made to refuse, and with which words. */
@@ -61,10 +63,12 @@ export class Toolbox {
   readonly #world: World;
   readonly #diary: string;
   readonly #variants: readonly Variant[];
+  readonly #families: readonly string[];
 
   constructor(world: World, options: ToolboxOptions) {
     this.#world = world;
     this.#variants = options.variants;
+    this.#families = options.families ?? ["iptables", "ip6tables"];
     this.#folder = join(world.directory, "tools");
     this.#diary = join(world.directory, "restored");
     mkdirSync(join(this.#folder, "real"), { recursive: true });
@@ -126,7 +130,7 @@ export class Toolbox {
   /** What a tool of a variant is called. */
   #names(variant: Variant, suffix: string): string[] {
     const plain = this.#variants[0] === variant ? [""] : [];
-    return ["iptables", "ip6tables"].flatMap((family) =>
+    return this.#families.flatMap((family) =>
       [`-${variant}`, ...plain].map((each) => `${family}${each}${suffix}`),
     );
   }

@@ -125,7 +125,15 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       backend,
       tools: { variants: [variant], families: ["iptables"] },
     });
-    await program.start(FLAGS);
+    // What is waited for otherwise is there in both families.
+    program.write();
+    program.spawn(FLAGS);
+    expect(
+      await eventually(
+        () => health(program),
+        (code) => code === 200,
+      ),
+    ).toBe(200);
     for (const target of TARGETS.filter(({ family }) => family === 4)) {
       expect(await answers(world, target)).toEqual(["a1", "b1"]);
     }
