@@ -3,7 +3,7 @@
  * legacy tables, and for what Sluice's iptables mode makes, which bears the same names. Pure.
  */
 
-import { isJump } from "../xtables/jumps.ts";
+import { isJump, printGuard } from "../xtables/jumps.ts";
 import {
   FIREWALL,
   FORWARD,
@@ -107,5 +107,6 @@ export async function firewallIn(
   if (!has(FIREWALL) || has(KUBELET)) return undefined;
   const [rule, ...more] = await rulesOf(FIREWALL);
   if (rule === undefined) return "empty";
-  return more.length === 0 && rule.comment === FIREWALL_COMMENT ? "guards" : undefined;
+  const guards = rule.comment === FIREWALL_COMMENT || rule.text === printGuard();
+  return more.length === 0 && guards ? "guards" : undefined;
 }

@@ -1,7 +1,7 @@
 /** A rule of iptables-nft, as far as it matters here: where it leads, its comment, and the mark it asks for. */
 import type { AttributeReader } from "../netlink/message.ts";
 import * as nft from "../nftables/constants.ts";
-import { NEW, printJump } from "../xtables/jumps.ts";
+import { NEW, printGuard, printJump } from "../xtables/jumps.ts";
 import type { XtRule } from "../xtables/save.ts";
 
 /** Reads the attributes of an NFT_MSG_NEWRULE. */
@@ -13,16 +13,22 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
   // What it matches, as our jumps without comments do; undefined: something else.
   let words: string | undefined = "";
   let jumps = false;
+  // What `GUARD` is compared with.
+  const parts: string[] = [];
   // What the last expression loaded.
   let loaded = -1;
   while (reader.next()) {
     if (reader.type === nft.NFTA_RULE_HANDLE) id = reader.u64();
     // A comment may be there.
-    if (reader.type === nft.NFTA_RULE_USERDATA) words = undefined;
+    if (reader.type === nft.NFTA_RULE_USERDATA) {
+      words = undefined;
+      parts.push("userdata");
+    }
     if (reader.type !== nft.NFTA_RULE_EXPRESSIONS) continue;
     const list = reader.nested();
     while (list.next()) {
-      const { name, data } = readExpression(list.nested());
+      const { name, data, again } = readExpression(list.nested());
+      if (name !== "counter") parts.push(printExpression(name, again));
       if (name === "immediate") {
         const verdict = readVerdict(data);
         target = verdict.chain ?? target;
@@ -30,7 +36,7 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
       } else if (name !== "counter" && name !== "match") words = undefined;
       if (name === "match") {
         const match = readMatch(data);
-        words = words === "" && match.isNew ? NEW : undefined;
+        words = words === "" && match.states === STATES_NEW ? NEW : undefined;
         if (match.name === "comment") comment = match.text;
         else if (match.name === "mark") mark = match.first;
       } else if (name === "meta") loaded = find(data, nft.NFTA_META_KEY)?.u32() ?? -1;
@@ -39,21 +45,60 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
       }
     }
   }
-  const text =
+  let text =
     jumps && target !== undefined && words !== undefined
       ? printJump({ match: words, to: target })
       : undefined;
+  if (parts.join() === GUARD) text = printGuard();
   return { id, target, comment, mark, text };
+}
+
+/** `printGuard`, as iptables-nft writes it since 1.8.6; 1 is NFT_PAYLOAD_NETWORK_HEADER. */
+const GUARD = [
+  `payload 1 12 1`,
+  `cmp ${nft.NFT_CMP_NEQ} 7f`,
+  `payload 1 16 1`,
+  `cmp ${nft.NFT_CMP_EQ} 7f`,
+  // Flags, which of them are inverted, RELATED | ESTABLISHED | DNAT.
+  "conntrack 010001008600",
+  `immediate ${nft.NF_DROP}`,
+].join();
+
+/** As far as `GUARD` says; 12 and 16 are where an IPv4 header has its addresses. */
+function printExpression(name: string, data: AttributeReader | undefined): string {
+  const words: (string | number)[] = [name];
+  if (name === "immediate") words.push(readVerdict(data).code);
+  else if (name === "match") {
+    const match = readMatch(data);
+    return `${match.name} ${match.states}`;
+  }
+  while (data?.next()) {
+    const { type } = data;
+    if (name === "payload" && type !== nft.NFTA_PAYLOAD_DREG) words.push(data.u32());
+    else if (name === "cmp" && type === nft.NFTA_CMP_OP) words.push(data.u32());
+    else if (name === "cmp" && type === nft.NFTA_CMP_DATA) {
+      words.push(hex(find(data.nested(), nft.NFTA_DATA_VALUE)?.payload()));
+    }
+  }
+  return words.join(" ");
+}
+
+function hex(bytes: Uint8Array = new Uint8Array()): string {
+  return Buffer.from(bytes).toString("hex");
 }
 
 function readExpression(reader: AttributeReader) {
   let name = "";
   let data: AttributeReader | undefined;
+  let again: AttributeReader | undefined;
   while (reader.next()) {
     if (reader.type === nft.NFTA_EXPR_NAME) name = reader.text();
-    else if (reader.type === nft.NFTA_EXPR_DATA) data = reader.nested();
+    else if (reader.type === nft.NFTA_EXPR_DATA) {
+      data = reader.nested();
+      again = reader.nested();
+    }
   }
-  return { name, data };
+  return { name, data, again };
 }
 
 /** The chain of a jump or a goto, and which of them it is. */
@@ -69,25 +114,14 @@ function readVerdict(immediate: AttributeReader | undefined) {
   return { chain, code };
 }
 
-// struct xt_conntrack_mtinfo3 (linux/netfilter/xt_conntrack.h): before these fields, eight addresses of 16 bytes, two
-// expiry times, a protocol and four ports. `invert_flags` is between them.
-const CONNTRACK_FLAGS_AT = 146;
-const CONNTRACK_STATE_AT = 150;
-/** XT_CONNTRACK_STATE alone, not inverted. */
-const ONLY_STATE = 1;
-/** XT_CONNTRACK_STATE_BIT(IP_CT_NEW) */
-const STATE_NEW = 1 << 3;
-
-/** Is this `-m conntrack --ctstate NEW`? */
-function matchesNew(info: AttributeReader): boolean {
-  const payload = info.payload();
-  if (payload.length < CONNTRACK_STATE_AT + 2) return false;
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
-  return (
-    view.getUint32(CONNTRACK_FLAGS_AT, true) === ONLY_STATE &&
-    view.getUint16(CONNTRACK_STATE_AT, true) === STATE_NEW
-  );
-}
+/**
+ * Of struct xt_conntrack_mtinfo3 (linux/netfilter/xt_conntrack.h), behind eight addresses of 16 bytes, two expiry times, a
+ * protocol and four ports: match_flags, invert_flags and state_mask, of 16 bits each.
+ */
+const STATES_AT = 146;
+const STATES_END = 152;
+/** XT_CONNTRACK_STATE, not inverted: XT_CONNTRACK_STATE_BIT(IP_CT_NEW). */
+const STATES_NEW = "010000000800";
 
 /**
  * A match of iptables' own, and its struct: xt_comment_info { char comment[256] }, xt_mark_mtinfo1 { __u32 mark, mask;
@@ -97,16 +131,16 @@ function readMatch(match: AttributeReader | undefined) {
   let name = "";
   let text = "";
   let first = 0;
-  let isNew = false;
+  let states = "";
   while (match?.next()) {
     if (match.type === nft.NFTA_MATCH_NAME) name = match.text();
     else if (match.type === nft.NFTA_MATCH_INFO) {
       text = match.text();
-      isNew = name === "conntrack" && matchesNew(match);
+      if (name === "conntrack") states = hex(match.payload().subarray(STATES_AT, STATES_END));
       if (match.end - match.start >= 4) first = match.u32host();
     }
   }
-  return { name, text, first, isNew };
+  return { name, text, first, states };
 }
 
 /** Goes to the attribute of this type. */

@@ -11,6 +11,8 @@ import {
   type Xtable,
 } from "./names.ts";
 
+export const LOOPBACK = "127.0.0.0/8";
+
 /** What a rule for new connections matches. */
 export const NEW = "-m conntrack --ctstate NEW";
 
@@ -46,6 +48,13 @@ export function printJump({ match, to }: Pick<JumpRule, "match" | "to">, says = 
   return [match, says, `-j ${to}`].filter((words) => words !== "").join(" ");
 }
 
+/** The rule in KUBE-FIREWALL: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. `says` as in `printJump`. */
+export function printGuard(says = ""): string {
+  const addresses = `! -s ${LOOPBACK} -d ${LOOPBACK}`;
+  const state = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT";
+  return [addresses, says, state, "-j DROP"].filter((words) => words !== "").join(" ");
+}
+
 /** Where the kernel has no xt_comment, jumps are known by all of their words. */
 const WITHOUT_COMMENT: ReadonlySet<string> = new Set(
   JUMPS.map((jump) => key(jump.table, jump.from, printJump(jump))),
@@ -58,7 +67,7 @@ const COMMENT = "kubernetes ";
 export interface JumpWords {
   readonly target: string | undefined;
   readonly comment: string | undefined;
-  /** As iptables-save prints it, without `-A CHAIN `. Undefined: it is none of those without a comment. */
+  /** As iptables-save prints it, without `-A CHAIN `. Undefined: it is none of those that we make without a comment. */
   readonly text: string | undefined;
 }
 

@@ -183,10 +183,12 @@ COMMIT
       run(own, "-A", "FORWARD", "-m", "conntrack", "--ctstate", "NEW", "-j", "ADMIN");
       const all = () => ["nat", "filter"].map((table) => saved(variant, table)).join("");
       const before = all();
-      await iptablesWorld(variant);
+      await iptablesWorld(variant, { options: { localhostNodePorts: true } });
+      expect(saved(variant, "filter")).toContain("-A KUBE-FIREWALL ! -s 127.0.0.0/8");
       if (!comments) dropComments(variant);
       expect(saved(variant, "filter").includes("--comment")).toBe(comments);
-      const remove = () => removeKubeProxyRules({ clock: systemClock, keepNeeded: false });
+      const remove = () =>
+        removeKubeProxyRules({ clock: systemClock, keepNeeded: false, firewall: true });
       const { removed, ...rest } = await remove();
       expect(removed).toHaveLength(6);
       expect(rest).toEqual({ notes: [], kept: [], failures: [] });

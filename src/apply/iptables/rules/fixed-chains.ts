@@ -1,7 +1,7 @@
 /** The chains that do not depend on Services, and the rules of built-in chains that lead to ours. Pure. */
 import type { Family } from "../../../plan/tables.ts";
 import type { SkeletonOptions } from "../../backend.ts";
-import { JUMPS, printJump } from "../../xtables/jumps.ts";
+import { JUMPS, LOOPBACK, printGuard, printJump } from "../../xtables/jumps.ts";
 import { FIREWALL, FORWARD, HAIRPIN, MARK_MASQ, POSTROUTING } from "../../xtables/names.ts";
 import type { Jump, RuleTable } from "../types.ts";
 import { comment, lines, markWords, words } from "./rule-text.ts";
@@ -17,8 +17,6 @@ export interface RulesetOptions extends SkeletonOptions {
   /** The kernel has xt_sctp: without it there is no rule for SCTP. Stays as it was at first. */
   readonly sctp: boolean;
 }
-
-const LOOPBACK = "127.0.0.0/8";
 
 /** `-j MASQUERADE`. */
 export function masquerade({ randomFully }: RulesetOptions): string {
@@ -72,11 +70,7 @@ export function fixedChains(
       FIREWALL,
       // Word for word the kubelet's: pkg/kubelet/kubelet_network_linux.go.
       servesLocalhost(options, family)
-        ? words(
-            `! -s ${LOOPBACK} -d ${LOOPBACK}`,
-            says("block incoming localnet connections"),
-            "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
-          )
+        ? printGuard(says("block incoming localnet connections"))
         : undefined,
     ],
   ];
