@@ -128,7 +128,7 @@ describe("the usage", () => {
     expect(text).toContain("--iptables-sync-period DURATION longest wait of a retry");
     expect(text).toContain("unhealthy (default: 30s)");
     expect(text).toContain(
-      "* --counters count new connections by Service and endpoint (default: true)",
+      "* --counters count new connections by Service and endpoint. Only nftables can: without effect where iptables serves (default: true)",
     );
   });
 });
