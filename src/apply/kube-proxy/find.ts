@@ -235,30 +235,25 @@ async function legacyChains(tables: LegacyTables, found: FoundChains): Promise<b
   const names = await tables.names();
   const usable = names.length === 0 || (await tables.usable());
   let maker: Maker = "kube-proxy";
-  // Only the chain that everything hangs on: each look starts a program.
-  if (usable && names.includes("nat") && (await tables.hasChain("nat", SERVICES))) {
-    maker = await makerOf((chain) => tables.hasChain("nat", chain));
-    found[maker].parts.push(`${legacyTable(tables, "nat")} ${SERVICES}`);
+  if (usable && names.includes("nat")) {
+    const chains = await tables.chains("nat");
+    // Only the chain that everything hangs on.
+    if (chains.has(SERVICES)) {
+      maker = await makerOf((chain) => chains.has(chain));
+      found[maker].parts.push(`${legacyTable(tables, "nat")} ${SERVICES}`);
+    }
   }
   if (usable && names.includes("filter")) {
-    const states = await acceptorsOf(legacyFilter(tables));
+    const states = await acceptorsOf(filterIn(parseSaved(await tables.save("filter"))));
     const where = legacyTable(tables, "filter");
     sortAcceptors(found, maker, states, { family: tables.family, where, legacy: true });
   }
   return usable || !names.includes("nat");
 }
 
-/** Each chain is asked for once. */
-function legacyFilter(tables: LegacyTables): FilterTable {
-  const saved = new Map<string, Promise<SavedTable>>();
-  const read = (name: string) => {
-    const text =
-      saved.get(name) ?? tables.list("filter", name).then((list) => parseSaved(list ?? ""));
-    saved.set(name, text);
-    return text;
-  };
+function filterIn({ chains, rules }: SavedTable): FilterTable {
   return {
-    chain: async (name) => (await read(name)).chains[0],
-    rules: async (name) => (await read(name)).rules.get(name) ?? [],
+    chain: (name) => chains.find((chain) => chain.name === name),
+    rules: (name) => rules.get(name) ?? [],
   };
 }

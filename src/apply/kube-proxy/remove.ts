@@ -136,7 +136,8 @@ function removeOwn(socket: NetlinkSocket, successor: Successor | undefined): Rem
 }
 
 async function makerInLegacy(tables: LegacyTables, used: readonly string[]): Promise<Maker> {
-  return makerOf((chain) => used.includes("nat") && tables.hasChain("nat", chain));
+  const chains = used.includes("nat") ? await tables.chains("nat") : new Set<string>();
+  return makerOf((chain) => chains.has(chain));
 }
 
 function firewallFate({ firewall = false }: RemoveOptions): ChainsOptions["firewall"] {

@@ -50,9 +50,9 @@ export async function servedByKubeProxy(
   });
   for (const tables of legacy) {
     if (!(await tables.names()).includes("nat") || !(await tables.usable())) continue;
-    const has = (chain: string) => tables.hasChain("nat", chain);
-    if ((await makerOf(has)) === "Sluice") continue;
-    const { rules } = parseSaved((await tables.list("nat", SERVICES)) ?? "");
+    const { chains, rules } = parseSaved(await tables.save("nat"));
+    const names = new Set(chains.map(({ name }) => name));
+    if ((await makerOf((chain) => names.has(chain))) === "Sluice") continue;
     // It is made empty at first; then filled in one restore, even where there is no Service.
     if (rules.has(SERVICES)) served.add(tables.family);
   }

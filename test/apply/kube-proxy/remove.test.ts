@@ -258,7 +258,7 @@ describe("legacy tables", () => {
     restore("iptables-legacy", RULES);
     const denied = (words: string) =>
       Object.assign(new LegacyTables(4), {
-        hasChain: () => Promise.reject(new SluiceError("TOOL_FAILED", words)),
+        chains: () => Promise.reject(new SluiceError("TOOL_FAILED", words)),
       });
     const words = "can't initialize iptables table `nat': Permission denied (you must be root)";
     const found = await findOtherProxies({ clock, legacy: [denied(words)] });

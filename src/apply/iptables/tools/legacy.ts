@@ -36,14 +36,10 @@ export class LegacyTables {
     return found !== undefined;
   }
 
-  /** @throws SluiceError TOOL_FAILED */
-  async hasChain(table: string, chain: string): Promise<boolean> {
-    return (await this.#usable()).hasChain(table, chain);
-  }
-
-  /** A chain, as `iptables -S` prints it; undefined if there is none. @throws SluiceError TOOL_FAILED */
-  async list(table: string, chain: string): Promise<string | undefined> {
-    return (await this.#usable()).list(table, chain);
+  /** Names of all chains of a table, which is read as a whole for them. @throws SluiceError TOOL_FAILED */
+  async chains(table: string): Promise<ReadonlySet<string>> {
+    const saved = await this.save(table);
+    return new Set(Array.from(saved.matchAll(/^:(\S+) /gm), ([, name = ""]) => name));
   }
 
   /** What iptables-save prints of a table. @throws SluiceError TOOL_FAILED */

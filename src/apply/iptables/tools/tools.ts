@@ -78,13 +78,15 @@ export class Tools implements XtTools {
   }
 
   async list(table: string, chain: string): Promise<string | undefined> {
-    return this.#list(table, chain);
-  }
-
-  /** @throws SluiceError TOOL_FAILED */
-  async hasChain(table: string, chain: string): Promise<boolean> {
-    // The first rule only: there may be very many.
-    return (await this.#list(table, chain, "1")) !== undefined;
+    // `iptables` would take the xtables lock, here alone; iptables-save never does.
+    if (this.variant === "legacy") return chainOf(await this.save(table), chain);
+    const args = ["-t", table, "-S", chain];
+    const { status, output, complaint } = await run(this.path, args);
+    if (status === 0) return output;
+    if (status === 1 && complaint.includes("No chain")) return undefined;
+    // 1.8.9 says so of a chain that is not there, too.
+    if (complaint.includes(INCOMPATIBLE) && !this.#hasNftChain(table, chain)) return undefined;
+    throw failed(this.path, args, toolWords(complaint));
   }
 
   #hasNftChain(table: string, chain: string): boolean {
@@ -94,20 +96,6 @@ export class Tools implements XtTools {
     } finally {
       info.close();
     }
-  }
-
-  async #list(table: string, ...which: string[]): Promise<string | undefined> {
-    // `iptables` would take the xtables lock, here alone; iptables-save never does.
-    if (this.variant === "legacy") return chainOf(await this.save(table), which[0] ?? "");
-    const args = ["-t", table, "-S", ...which];
-    const { status, output, complaint } = await run(this.path, args);
-    if (status === 0) return output;
-    if (status === 1 && complaint.includes("No chain")) return undefined;
-    // 1.8.9 says so of a chain that is not there, too.
-    if (complaint.includes(INCOMPATIBLE) && !this.#hasNftChain(table, which[0] ?? "")) {
-      return undefined;
-    }
-    throw failed(this.path, args, toolWords(complaint));
   }
 }
 
