@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { basename } from "node:path";
 import { sourcesIn, textOf } from "./files.ts";
 
-const CALL = /\blog\s*\.from\("([^"]*)"\)|\broot\.from\("([^"]*)"\)/g;
+const CALL = /\blog\s*\??\.from\("([^"]*)"\)|\broot\.from\("([^"]*)"\)/g;
 
 const named = sourcesIn("src").flatMap((path) =>
   [...textOf(path).matchAll(CALL)].map((call) => ({ path, source: call[1] ?? call[2] ?? "" })),

@@ -97,7 +97,7 @@ class Iptables implements IptablesBackend {
   constructor(options: SkeletonOptions, surroundings: IptablesSurroundings) {
     this.#options = options;
     this.#clock = surroundings.clock ?? systemClock;
-    this.#log = surroundings.log?.from("iptables.ts");
+    this.#log = surroundings.log?.from("backend.ts");
     this.#search = surroundings.search ?? {};
     this.#guard = new Guard({
       clock: this.#clock,
@@ -135,8 +135,7 @@ class Iptables implements IptablesBackend {
   async start(core: Core): Promise<Adoption> {
     this.#equipment ??= await findEquipment(this.#search, sayLocked(this.#log));
     this.#core = core;
-    this.#options = this.#pending ?? this.#options;
-    this.#pending = undefined;
+    this.#takeUp();
     this.#settled = false;
     this.#cautious = false;
     const pause = () => turn(this.#clock);
