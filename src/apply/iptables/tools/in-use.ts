@@ -116,12 +116,11 @@ function lookIntoLegacy(): Sight {
     const mangles = infos.map((info) => read(info, "mangle"));
     const hint = HINTS.find((one) => mangles.some((mangle) => mangle?.chains.has(one)));
     if (hint !== undefined) return { hint, others, kubeProxys };
-    for (const info of infos) {
-      for (const table of TABLES) {
-        const contents = read(info, table);
-        others += contents?.others ?? 0;
-        kubeProxys += contents?.kubeProxys ?? 0;
-      }
+    const rest = TABLES.filter((table) => table !== "mangle");
+    const further = infos.flatMap((info) => rest.map((table) => read(info, table)));
+    for (const contents of [...mangles, ...further]) {
+      others += contents?.others ?? 0;
+      kubeProxys += contents?.kubeProxys ?? 0;
     }
   } finally {
     for (const info of infos) info.close();
