@@ -5,15 +5,15 @@ import type { Figures } from "./measures.ts";
 import type { Piece } from "./micro.ts";
 
 /** One line of the table: what it is, and how its figure is written. */
-interface Row {
-  readonly field: keyof Figures;
+interface Row<F> {
+  readonly field: keyof F;
   readonly about: string;
   readonly unit: Unit;
 }
 
 type Unit = "ms" | "us" | "MiB" | "×" | "";
 
-const ROWS: readonly Row[] = [
+const ROWS: readonly Row<Figures>[] = [
   {
     field: "startUnwatched",
     about: "start: exec to healthy and programmed, nobody listening",
@@ -68,11 +68,7 @@ export function piecesTable(pieces: readonly Piece[]): string {
   return drawn([header, header.map(() => "---"), ...lines]);
 }
 
-const CONNTRACK_ROWS: readonly {
-  readonly field: keyof ConntrackFigures;
-  readonly about: string;
-  readonly unit: Unit;
-}[] = [
+const CONNTRACK_ROWS: readonly Row<ConntrackFigures>[] = [
   { field: "passMs", about: "pass: from begin to end", unit: "ms" },
   { field: "loopMs", about: "pass: of the event loop", unit: "ms" },
   { field: "cpuMs", about: "pass: processor time, with the kernel's", unit: "ms" },
@@ -108,11 +104,7 @@ export function repairsTable(size: string, repairs: readonly Repair[]): string {
   return drawn([header, header.map(() => "---"), ...lines]);
 }
 
-const IPTABLES_ROWS: readonly {
-  readonly field: keyof IptablesFigures;
-  readonly about: string;
-  readonly unit: Unit;
-}[] = [
+const IPTABLES_ROWS: readonly Row<IptablesFigures>[] = [
   { field: "startServed", about: "start: exec to all Services answer", unit: "ms" },
   { field: "startHealthy", about: "start: exec to /healthz 200", unit: "ms" },
   { field: "startCpu", about: "start: processor time, with tools", unit: "ms" },

@@ -8,7 +8,7 @@ export interface Call extends Target {
 }
 
 /** With so many more, every target was asked again and again. */
-const SOME_FOR_EACH = 30;
+const SOME_FOR_EACH = 50;
 
 export interface Traffic {
   /** Waits for some more to every target. */

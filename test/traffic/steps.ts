@@ -76,6 +76,16 @@ export function nameOf(reply: Reply, withPort = false): string {
   return withPort ? `${reply.name}:${reply.port}` : reply.name;
 }
 
+/** Uses connections that were held open once more, and ends them: what became of each. */
+export async function hangUp(world: World, open: readonly Reply[]): Promise<string[]> {
+  const outcomes: string[] = [];
+  for (const { handle = -1 } of open) {
+    outcomes.push((await world.board.ask(handle)).outcome);
+    await world.board.hangup(handle);
+  }
+  return outcomes;
+}
+
 /** Asks until the answer is as wanted, and gives the last one either way. */
 export async function eventually<T>(ask: () => Promise<T>, wanted: (answer: T) => boolean) {
   const until = performance.now() + GIVE_UP_MS;

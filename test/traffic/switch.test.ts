@@ -9,7 +9,7 @@ import { service, slices } from "../netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../netns/program.ts";
 import { execute, World } from "../netns/world.ts";
 import { type Call, keepConnecting } from "./keep-connecting.ts";
-import { answers, connect, eventually, takeTime } from "./steps.ts";
+import { answers, connect, eventually, hangUp, takeTime } from "./steps.ts";
 
 takeTime();
 
@@ -129,10 +129,7 @@ describe.each(SWITCHES)("from %s to %s", (from, to) => {
     } finally {
       expect(await traffic.stop()).toEqual([]);
     }
-    for (const { handle } of open) {
-      expect((await world.board.ask(handle)).outcome).toBe("answered");
-      await world.board.hangup(handle);
-    }
+    expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
     for (const family of FAMILIES) {
       const web = { from: "outside", to: "vip", number: WEB, family } as const;
       expect(await answers(world, web)).toEqual([...PODS]);

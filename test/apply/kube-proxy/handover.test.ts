@@ -13,12 +13,11 @@ import { createNode } from "../../cluster/objects.ts";
 import { service, slices } from "../../netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../netns/program.ts";
 import { execute, World } from "../../netns/world.ts";
-import { inside, type Mode, startUpstream, toolsOf, until } from "./upstream.ts";
+import { eventually, inside, type Mode, startUpstream, toolsOf, until } from "./upstream.ts";
 
 const CALLER = join(import.meta.dir, "../children/keep-calling.ts");
 const CLUSTER_IP = "10.96.0.77";
 const PORT = 8080;
-const PATIENCE_MS = 30_000;
 const SOME = 500;
 
 const reason = await whyNoControlPlane();
@@ -258,11 +257,3 @@ describe.skipIf(reason !== undefined)("kube-proxy --cleanup", () => {
     90_000,
   );
 });
-
-async function eventually(holds: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`There was never ${what}`);
-    await Bun.sleep(20);
-  }
-}

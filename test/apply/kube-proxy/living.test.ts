@@ -10,10 +10,9 @@ import {
 import { type Daemon, inNamespace, startDaemon } from "../../cluster/daemon.ts";
 import { createNode } from "../../cluster/objects.ts";
 import { BINARY } from "../../netns/program.ts";
-import { inside, type Mode, startUpstream, until } from "./upstream.ts";
+import { eventually, inside, type Mode, startUpstream, until } from "./upstream.ts";
 
 const PORTS = ["--healthz-bind-address=127.0.0.1:20256", "--metrics-bind-address=127.0.0.1:20249"];
-const PATIENCE_MS = 30_000;
 
 const reason = await whyNoControlPlane();
 if (reason !== undefined) console.log(`skip: beside the real kube-proxy: ${reason}`);
@@ -109,11 +108,3 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
     await clean();
   }, 60_000);
 });
-
-async function eventually(holds: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`There was never ${what}`);
-    await Bun.sleep(20);
-  }
-}

@@ -1,21 +1,15 @@
 /** The program in iptables mode takes over from a kube-proxy that was stopped, in whichever mode that one was. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { addressOf, CLUSTER_CIDR, clusterIp, FAMILIES, type Pod } from "../../netns/addresses.ts";
-import { nodePort, service, slices } from "../../netns/objects.ts";
+import { FAMILIES } from "../../netns/addresses.ts";
+import { service, slices } from "../../netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../netns/program.ts";
 import { execute, World } from "../../netns/world.ts";
-import { type Call, keepConnecting } from "../../traffic/keep-connecting.ts";
-import { answers, connect, eventually, takeTime } from "../../traffic/steps.ts";
-import { savedRules, savedTable } from "./saved.ts";
+import { keepConnecting } from "../../traffic/keep-connecting.ts";
+import { answers, connect, eventually, hangUp, takeTime } from "../../traffic/steps.ts";
+import { PODS, putRules, TARGETS, toolOf } from "./stopped.ts";
 
 takeTime();
 
-const PODS: readonly Pod[] = ["a1", "a2", "b1"];
-const CALLS: readonly Call[] = FAMILIES.flatMap((family) => [
-  { from: "a3", to: "clusterIP", number: 1, family },
-  { from: "outside", to: "clusterIP", number: 1, family },
-  { from: "outside", to: "node port", number: 1, family },
-]);
 const HINT = "KUBE-IPTABLES-HINT";
 const IPTABLES = [...DEFAULT_FLAGS, "--proxy-mode=iptables"];
 
@@ -30,26 +24,7 @@ beforeAll(async () => {
 afterAll(() => world?.close());
 
 const toolsOf = (variant: string) =>
-  FAMILIES.map((family) => `${family === 4 ? "iptables" : "ip6tables"}-${variant}`);
-
-/** Puts kube-proxy's rules into node1. */
-async function putRules(mode: string): Promise<void> {
-  for (const family of FAMILIES) {
-    const endpoints = PODS.map((pod) => {
-      const address = addressOf(pod, family);
-      return family === 4 ? `${address}:8080` : `[${address}]:8080`;
-    });
-    const web = { clusterIp: clusterIp(1, family), nodePort: nodePort(1), endpoints };
-    const known = { name: "web", ...web };
-    const cidr = CLUSTER_CIDR[family];
-    const tool = toolsOf(mode.slice("iptables-".length))[FAMILIES.indexOf(family)];
-    const [command, text] =
-      mode === "nftables"
-        ? [["nft", "-f", "-"], savedTable(known, family, cidr)]
-        : [[`${tool}-restore`, "--noflush"], savedRules([known], cidr)];
-    await execute(world.inside("node1", command), text);
-  }
-}
+  FAMILIES.map((family) => toolOf(`iptables-${variant}`, family));
 
 /** What is there of kube-proxy's: its tables, and chains of a variant that are not those of Sluice. */
 async function left(own: string): Promise<string> {
@@ -79,9 +54,9 @@ describe.each(WAYS)("from kube-proxy in mode %s to iptables-%s", (mode, variant)
 
   test("no connection fails, those that are open go on, and nothing of kube-proxy's is left", async () => {
     await hint("-N");
-    await putRules(mode);
-    const open = await Promise.all(CALLS.map((call) => connect(world, call, { hold: true })));
-    const traffic = keepConnecting(world, CALLS);
+    await putRules(world, mode);
+    const open = await Promise.all(TARGETS.map((call) => connect(world, call, { hold: true })));
+    const traffic = keepConnecting(world, TARGETS);
     try {
       await traffic.more();
       await program.start(IPTABLES);
@@ -95,11 +70,8 @@ describe.each(WAYS)("from kube-proxy in mode %s to iptables-%s", (mode, variant)
     } finally {
       expect(await traffic.stop()).toEqual([]);
     }
-    for (const { handle } of open) {
-      expect((await world.board.ask(handle)).outcome).toBe("answered");
-      await world.board.hangup(handle);
-    }
-    for (const call of CALLS) expect(await answers(world, call)).toEqual([...PODS]);
+    expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
+    for (const call of TARGETS) expect(await answers(world, call)).toEqual([...PODS]);
     await program.stop();
     await execute(world.inside("node1", [BINARY, "--cleanup"]));
     expect(await left("neither")).toBe("");
@@ -111,7 +83,7 @@ test("rules of a kube-proxy that are to stay do so, but for the chains that are 
   await Promise.all(
     toolsOf("nft").map((tool) => world.run("node1", [tool, "-t", "mangle", "-N", HINT])),
   );
-  for (const mode of ["nftables", "iptables-nft", "iptables-legacy"]) await putRules(mode);
+  for (const mode of ["nftables", "iptables-nft", "iptables-legacy"]) await putRules(world, mode);
   await program.start([...IPTABLES, "--remove-kube-proxy-rules=false"]);
   await eventually(
     async () => program.log(),

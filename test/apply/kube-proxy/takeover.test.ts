@@ -1,27 +1,14 @@
 /** The program takes over from a kube-proxy that was stopped: its rules serve until ours do, and go then. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-  addressOf,
-  CLUSTER_CIDR,
-  clusterIp,
-  FAMILIES,
-  type Family,
-  type Pod,
-} from "../../netns/addresses.ts";
-import { nodePort, service, slices } from "../../netns/objects.ts";
+import { CLUSTER_CIDR, FAMILIES } from "../../netns/addresses.ts";
+import { service, slices } from "../../netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../netns/program.ts";
 import { execute, World } from "../../netns/world.ts";
-import { answers, connect, eventually, type Target, takeTime } from "../../traffic/steps.ts";
-import { savedRules, savedTable } from "./saved.ts";
+import { keepConnecting } from "../../traffic/keep-connecting.ts";
+import { answers, connect, eventually, hangUp, takeTime } from "../../traffic/steps.ts";
+import { PODS, putRules, TARGETS, toolOf } from "./stopped.ts";
 
 takeTime();
-
-const PODS: readonly Pod[] = ["a1", "a2", "b1"];
-const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
-  { from: "a3", to: "clusterIP", number: 1, family },
-  { from: "outside", to: "clusterIP", number: 1, family },
-  { from: "outside", to: "node port", number: 1, family },
-]);
 
 let world: World;
 let program: Program;
@@ -33,31 +20,11 @@ beforeAll(async () => {
 });
 afterAll(() => world?.close());
 
-/** What kube-proxy knew of the world's Service. */
-function known(family: Family) {
-  const endpoints = PODS.map((pod) => {
-    const address = addressOf(pod, family);
-    return family === 4 ? `${address}:8080` : `[${address}]:8080`;
-  });
-  return { name: "web", clusterIp: clusterIp(1, family), nodePort: nodePort(1), endpoints };
-}
-
 /** Puts kube-proxy's rules into node1; the result lists what is left of them. */
-async function putRules(mode: string): Promise<() => Promise<string>> {
-  const into = (command: string[], text: string) => execute(world.inside("node1", command), text);
-  for (const family of FAMILIES) {
-    if (mode === "nftables") {
-      await into(["nft", "-f", "-"], savedTable(known(family), family, CLUSTER_CIDR[family]));
-      continue;
-    }
-    const tool = (family === 4 ? "iptables" : "ip6tables") + mode.slice("iptables".length);
-    const text = savedRules([known(family)], CLUSTER_CIDR[family]);
-    await into([`${tool}-restore`, "--noflush"], text);
-  }
+async function leaveRules(mode: string): Promise<() => Promise<string>> {
+  await putRules(world, mode);
   const tools =
-    mode === "nftables"
-      ? ["nft"]
-      : FAMILIES.map((family) => `${mode.replace("ip", family === 4 ? "ip" : "ip6")}-save`);
+    mode === "nftables" ? ["nft"] : FAMILIES.map((family) => `${toolOf(mode, family)}-save`);
   return async () => {
     const list = (tool: string) =>
       world.run("node1", tool === "nft" ? [tool, "list", "tables"] : [tool]);
@@ -66,44 +33,13 @@ async function putRules(mode: string): Promise<() => Promise<string>> {
   };
 }
 
-/** Connections to every target, one after the other, until told to stop; those that went wrong. */
-function keepConnecting(targets = TARGETS) {
-  let running = true;
-  let done = 0;
-  const failed: string[] = [];
-  const all = targets.map(async (target) => {
-    while (running) {
-      const { outcome } = await connect(world, target);
-      done += 1;
-      if (outcome !== "answered") failed.push(`${target.to} ${target.family}: ${outcome}`);
-    }
-  });
-  return {
-    /** Waits for SOME more. */
-    async more(): Promise<void> {
-      const sofar = done;
-      await eventually(
-        async () => done,
-        (now) => now > sofar + SOME,
-      );
-    },
-    async stop(): Promise<string[]> {
-      running = false;
-      await Promise.all(all);
-      return failed;
-    },
-  };
-}
-
-const SOME = 200;
-
 /** Connections whose first packet kube-proxy's rules accept by its mark, and all others by their connection. */
 const FORWARDED = TARGETS.filter(({ from }) => from === "outside");
 
 describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", (mode) => {
   const policy = async (verdict: "DROP" | "ACCEPT") => {
     for (const family of FAMILIES) {
-      const tool = mode.replace("ip", family === 4 ? "ip" : "ip6");
+      const tool = toolOf(mode, family);
       const change = verdict === "DROP" ? "-A" : "-D";
       await world.run("node1", [tool, "-P", "FORWARD", verdict]);
       // As network plugins do.
@@ -113,13 +49,13 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
   };
 
   test("what was open goes on, and what is new is accepted; the chain that does it goes with the policy", async () => {
-    const left = await putRules(mode);
+    const left = await leaveRules(mode);
     const chains = async () => [...new Set((await left()).match(/^:KUBE-\S+/gm))].join();
     await policy("DROP");
     const open = await Promise.all(
       FORWARDED.map((target) => connect(world, target, { hold: true })),
     );
-    const traffic = keepConnecting(FORWARDED);
+    const traffic = keepConnecting(world, FORWARDED);
     try {
       await program.start(DEFAULT_FLAGS);
       expect(await eventually(chains, (names) => names === ":KUBE-FORWARD")).toBe(":KUBE-FORWARD");
@@ -127,10 +63,7 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
     } finally {
       expect(await traffic.stop()).toEqual([]);
     }
-    for (const { handle = -1 } of open) {
-      expect((await world.board.ask(handle)).outcome).toBe("answered");
-      await world.board.hangup(handle);
-    }
+    expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
     expect(await chains()).toBe(":KUBE-FORWARD");
     expect(program.log()).toContain(
       `stays to accept forwarded packets of Services, but nobody makes it after a reboot; add rules that do: ${mode.replace("-nft", "")} -A FORWARD`,
@@ -150,10 +83,10 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
   "after kube-proxy in mode %s",
   (mode) => {
     test("no connection fails while its rules are there, while both are, and when they are gone", async () => {
-      const left = await putRules(mode);
+      const left = await leaveRules(mode);
       expect(await left()).not.toBe("");
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
-      const traffic = keepConnecting();
+      const traffic = keepConnecting(world, TARGETS);
       try {
         await traffic.more();
         await program.start(DEFAULT_FLAGS);
@@ -173,7 +106,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
 
     test("a program that is told to leave them does so, and so does --cleanup", async () => {
       const keep = "--remove-kube-proxy-rules=false";
-      const left = await putRules(mode);
+      const left = await leaveRules(mode);
       const before = await left();
       await program.start([...DEFAULT_FLAGS, keep]);
       await eventually(
@@ -189,7 +122,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
     });
 
     test("--cleanup removes what both left, a line each", async () => {
-      const left = await putRules(mode);
+      const left = await leaveRules(mode);
       const said = await execute(world.inside("node1", [BINARY, "--cleanup"]));
       expect(said).toMatch(/^(Removed .*\n)+$/);
       expect(await left()).toBe("");

@@ -104,3 +104,12 @@ export function toolsOf(workdir: string, variant: string | undefined): string {
 export function inside(plane: ControlPlane, command: readonly string[], input?: string) {
   return run([...inNamespace(plane.netns.name), ...command], input);
 }
+
+/** Waits until it holds. @throws Error, if it never does, that there was never `what` */
+export async function eventually(holds: () => Promise<boolean>, what: string): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`There was never ${what}`);
+    await Bun.sleep(20);
+  }
+}
