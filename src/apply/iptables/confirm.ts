@@ -6,14 +6,7 @@
 import type { Logger } from "../../log.ts";
 import type { FamilyRules } from "./family.ts";
 import { isOurs } from "./our-chains.ts";
-import type { ChainText, RuleTable } from "./types.ts";
-
-/** A chain that differed, as it was printed. */
-export interface PrintedChain {
-  readonly table: RuleTable;
-  readonly chain: string;
-  readonly printed: ChainText;
-}
+import type { ChainText, PrintedChain, RuleTable } from "./types.ts";
 
 /** More are read by saving the table. */
 const LISTED_MAX = 8;

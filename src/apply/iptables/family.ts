@@ -2,15 +2,20 @@
 import type { OperationList } from "../../core/core.ts";
 import { SluiceError } from "../../errors.ts";
 import type { Family, TableId } from "../../plan/tables.ts";
-import { CANARY, SERVICES } from "../xtables/names.ts";
-import type { PrintedChain } from "./confirm.ts";
+import { areFromSluice, CANARY, SERVICES } from "../xtables/names.ts";
 import { KernelChains, type Wanted, wantedText } from "./kernel-chains.ts";
-import { areFromSluice, isOurs } from "./our-chains.ts";
+import { isOurs } from "./our-chains.ts";
 import { printCanary, printRestore, ruleCount, type Step } from "./restore-text.ts";
 import { Ruleset, type RulesetOptions } from "./rules/ruleset.ts";
 import { readSaved, type SavedChains } from "./saved-chains.ts";
 import type { RestoreResult, XtTools } from "./tools/tools.ts";
-import { type Chains, type Describe, RULE_TABLES, type RuleTable } from "./types.ts";
+import {
+  type Chains,
+  type Describe,
+  type PrintedChain,
+  RULE_TABLES,
+  type RuleTable,
+} from "./types.ts";
 
 /** A restore that was refused. */
 export interface RefusedRestore {
@@ -112,7 +117,11 @@ export class FamilyRules {
       for (const chain of saved.own.keys()) if (isOurs(table, chain)) chains++;
     }
     const nat = this.kernel.chains("nat");
-    return { chains, serves: nat.has(SERVICES), fromSluice: areFromSluice(nat) };
+    return {
+      chains,
+      serves: nat.has(SERVICES),
+      fromSluice: areFromSluice((chain) => nat.has(chain)),
+    };
   }
 
   /** Makes the canary in the mangle table, unless it is there or cannot be made now. False without such a table. */

@@ -5,7 +5,6 @@ import {
   isKubeProxyChain,
   RULE_TABLES,
   type RuleTable,
-  SLUICE_CHAINS,
   type Xtable,
 } from "../xtables/names.ts";
 
@@ -26,11 +25,6 @@ export function isShared(table: RuleTable, chain: string): boolean {
 /** What is in it, and whether it is there, is for us to say: a chain of kube-proxy's kinds. */
 export function isOurs(table: Xtable, chain: string): boolean {
   return isKubeProxyChain(table, chain);
-}
-
-/** Do chains with these names, in the nat table, come from this program rather than from kube-proxy? */
-export function areFromSluice(chains: { has(chain: string): boolean }): boolean {
-  return SLUICE_CHAINS.some((chain) => chains.has(chain));
 }
 
 /** Is this rule of a built-in chain one that kube-proxy, of whatever version, or we made to lead to a chain of ours? */

@@ -14,6 +14,13 @@ export type ChainChanges = {
   readonly [table in RuleTable]: ReadonlyMap<string, ChainText | undefined>;
 };
 
+/** A chain that differed, as it was printed. */
+export interface PrintedChain {
+  readonly table: RuleTable;
+  readonly chain: string;
+  readonly printed: ChainText;
+}
+
 /** All chains of a family. */
 export type Chains = { readonly [table in RuleTable]: ReadonlyMap<string, ChainText> };
 

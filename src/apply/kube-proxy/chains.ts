@@ -5,20 +5,19 @@
 
 import { isJump, printGuard } from "../xtables/jumps.ts";
 import {
+  areFromSluice,
   FIREWALL,
   FORWARD,
   isKubeProxyChain,
   NODE_PORTS,
-  SLUICE_CHAINS,
   type Xtable,
 } from "../xtables/names.ts";
 import type { Removable, XtChain, XtRule } from "../xtables/save.ts";
 import type { Maker } from "./kinds.ts";
 
 /** Whose the chains of all tables of one family and variant are, by those of its nat table. */
-export async function makerOf(has: (chain: string) => boolean | Promise<boolean>): Promise<Maker> {
-  for (const chain of SLUICE_CHAINS) if (await has(chain)) return "Sluice";
-  return "kube-proxy";
+export function makerOf(has: (chain: string) => boolean): Maker {
+  return areFromSluice(has) ? "Sluice" : "kube-proxy";
 }
 
 /** By this chain, in each table, a kubelet knows that its rules are there. */

@@ -211,7 +211,7 @@ async function xtChains(reader: NftReader): Promise<FoundChains> {
   if (!reader.isThere()) return found;
   const ofFilter = new Set(ACCEPTORS.map(({ chain }) => chain));
   for (const family of FAMILIES_OF_NFT) {
-    const maker = await makerOf((chain) => reader.hasChain(family, "nat", chain));
+    const maker = makerOf((chain) => reader.hasChain(family, "nat", chain));
     for (const table of XTABLES) {
       const where = `table ${family} ${table}`;
       const own = MARKERS[table].filter((chain) => table !== "filter" || !ofFilter.has(chain));
@@ -239,7 +239,7 @@ async function legacyChains(tables: LegacyTables, found: FoundChains): Promise<b
     const chains = await tables.chains("nat");
     // Only the chain that everything hangs on.
     if (chains.has(SERVICES)) {
-      maker = await makerOf((chain) => chains.has(chain));
+      maker = makerOf((chain) => chains.has(chain));
       found[maker].parts.push(`${legacyTable(tables, "nat")} ${SERVICES}`);
     }
   }

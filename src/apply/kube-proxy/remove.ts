@@ -79,7 +79,7 @@ export async function removeKubeProxyRules(
         if (wanted.includes("nftables")) await step(() => removeTable(tools, family));
         if (!may("iptables")) continue;
         await step(async () => {
-          const maker = await makerOf((chain) => tools.reader.hasChain(family, "nat", chain));
+          const maker = makerOf((chain) => tools.reader.hasChain(family, "nat", chain));
           if (!goes(maker, "iptables")) return NOTHING;
           const staying = stays(maker, familyOf(family), `table ${family} nat`);
           if (staying !== undefined) return staying;

@@ -52,7 +52,7 @@ export async function servedByKubeProxy(
     if (!(await tables.names()).includes("nat") || !(await tables.usable())) continue;
     const { chains, rules } = parseSaved(await tables.save("nat"));
     const names = new Set(chains.map(({ name }) => name));
-    if ((await makerOf((chain) => names.has(chain))) === "Sluice") continue;
+    if (makerOf((chain) => names.has(chain)) === "Sluice") continue;
     // It is made empty at first; then filled in one restore, even where there is no Service.
     if (rules.has(SERVICES)) served.add(tables.family);
   }
@@ -62,7 +62,7 @@ export async function servedByKubeProxy(
 async function isFilled(reader: NftReader, family: NftFamily): Promise<boolean> {
   const own = await reader.rules(family, KUBE_PROXY_TABLE, SERVICES_OF_NFT);
   if (own.length > 0) return true;
-  const maker = await makerOf((chain) => reader.hasChain(family, "nat", chain));
+  const maker = makerOf((chain) => reader.hasChain(family, "nat", chain));
   return maker !== "Sluice" && (await reader.rules(family, "nat", SERVICES)).length > 0;
 }
 

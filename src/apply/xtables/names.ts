@@ -65,7 +65,12 @@ const SERVICE_CHAIN = /^KUBE-(SVC|SVL|SEP|FW|EXT|XLB)-/;
  * Chains of the nat table that Sluice makes in iptables mode and kube-proxy never does, which deletes them when it takes the
  * others over: they are no chains of a Service that it knows.
  */
-export const SLUICE_CHAINS = [OUTSIDE, HAIRPIN] as const;
+const SLUICE_CHAINS = [OUTSIDE, HAIRPIN] as const;
+
+/** Do chains with these names, in the nat table, come from this program rather than from kube-proxy? */
+export function areFromSluice(has: (chain: string) => boolean): boolean {
+  return SLUICE_CHAINS.some((chain) => has(chain));
+}
 
 export function isKubeProxyChain(table: Xtable, name: string): boolean {
   if (FIXED_CHAINS[table].includes(name)) return true;
