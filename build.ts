@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { compileCore } from "./asm/compile.ts";
+import { compileCore } from "./build/compile-core.ts";
 import { realUndici } from "./build/real-undici.ts";
 import { bunFor, TARGETS, type Target } from "./build/targets.ts";
 import manifest from "./package.json" with { type: "json" };

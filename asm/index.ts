@@ -1,38 +1,7 @@
 // The border: everything the host may call. Nothing but numbers crosses; names and layouts are in layout.ts.
 
-export {
-  adopt,
-  compare,
-  countPackets,
-  elementCount,
-  exchangeRegion,
-  hasEndpoint,
-  madeAnew,
-  ownerOf,
-  readElements,
-  rewind,
-  valueAt,
-} from "./adopt";
-export { ignoredCount } from "./batch";
-export { commit, desiredRegion, diff, ownersRegion } from "./diff";
-export { defineTables, elementTotal } from "./elements";
-export {
-  flowsBegin,
-  flowsNote,
-  flowsNoteAll,
-  flowsNoted,
-  flowsNoteOwner,
-} from "./flow-frontends";
-export { flowsChunk, flowsFinish, flowsJudge } from "./flows";
-export { allocate, heapLimit, heapUsed, release } from "./heap";
-export { beginReplace, endReplace, serviceChangeCount, sliceChangeCount } from "./ingest";
-export { localAt, localSlots, localsVersion } from "./locals";
-export { nameDirectory } from "./names";
-export { setNodeName } from "./node";
-export { operationsBytes, operationsCount, operationsPointer } from "./operations";
-export { ownedElements } from "./owners";
-export { clearProblems, problemBytes, problemRegion } from "./problems";
-export { choicesPointer, select, selectRegion } from "./select";
+export { localAt, localSlots, localsVersion } from "./cluster/locals";
+export { setNodeName, setZone, start } from "./cluster/node";
 export {
   dirtyCount,
   findService,
@@ -45,9 +14,38 @@ export {
   serviceName,
   takeDirty,
   takenDirty,
-} from "./services";
-export { endpointCount, sliceCount } from "./slices";
-export { start } from "./start";
-export { streamClose, streamFeed, streamOpen, streamReserve } from "./streams";
-export { clearTriggers, triggerCount, triggerRegion } from "./triggers";
-export { setZone } from "./zone";
+} from "./cluster/services";
+export { endpointCount, sliceCount } from "./cluster/slices";
+export {
+  adopt,
+  compare,
+  countPackets,
+  elementCount,
+  exchangeRegion,
+  hasEndpoint,
+  madeAnew,
+  ownerOf,
+  readElements,
+  rewind,
+  valueAt,
+} from "./committed/adopt";
+export { ignoredCount } from "./committed/batch";
+export { commit, desiredRegion, diff, ownersRegion } from "./committed/diff";
+export { defineTables, elementTotal } from "./committed/elements";
+export { operationsBytes, operationsCount, operationsPointer } from "./committed/operations";
+export { ownedElements } from "./committed/owners";
+export {
+  flowsBegin,
+  flowsNote,
+  flowsNoteAll,
+  flowsNoted,
+  flowsNoteOwner,
+} from "./flows/flow-frontends";
+export { flowsChunk, flowsFinish, flowsJudge } from "./flows/flows";
+export { beginReplace, endReplace, serviceChangeCount, sliceChangeCount } from "./ingest/ingest";
+export { clearProblems, problemBytes, problemRegion } from "./ingest/problems";
+export { streamClose, streamFeed, streamOpen, streamReserve } from "./ingest/streams";
+export { clearTriggers, triggerCount, triggerRegion } from "./ingest/triggers";
+export { allocate, heapLimit, heapUsed, release } from "./memory/heap";
+export { nameDirectory } from "./memory/names";
+export { choicesPointer, select, selectRegion } from "./select/select";

@@ -7,8 +7,8 @@
 import { writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { bind, close, connect, poll, recv, setOption, socket } from "../src/libc.ts";
-import { writeSockaddr } from "../test/netns/sockaddr.ts";
+import { writeSockaddr } from "../harness/netns/sockaddr.ts";
+import { bind, close, connect, poll, recv, setOption, socket } from "../src/os/libc.ts";
 import { MARKS } from "./monitor.ts";
 
 /** What is asked. */

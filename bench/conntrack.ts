@@ -7,7 +7,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Daemon, inNamespace, run, runSync, startDaemon } from "../test/cluster/daemon.ts";
+import { type Daemon, inNamespace, run, runSync, startDaemon } from "../harness/cluster/daemon.ts";
 import { Commits } from "./commits.ts";
 import { cpuOf, memoryOf, quantile } from "./measures.ts";
 import { MARKS } from "./monitor.ts";

@@ -4,8 +4,8 @@
  *
  * usage: npm run bench -- --drift [--sizes 1000,10000]
  */
-import { inNamespace, run } from "../test/cluster/daemon.ts";
-import { clusterIp } from "../test/cluster/objects.ts";
+import { inNamespace, run } from "../harness/cluster/daemon.ts";
+import { clusterIp } from "../harness/cluster/objects.ts";
 import { type Bench, quantile } from "./measures.ts";
 import { type Contestant, startProxy, untilHealthy } from "./proxies.ts";
 

@@ -4,7 +4,7 @@
  *
  * usage: npm run bench -- --iptables [--sizes 1000,10000] [--upstream | --only-upstream]
  */
-import { type ControlPlane, startControlPlane } from "../test/cluster/control-plane.ts";
+import { type ControlPlane, startControlPlane } from "../harness/cluster/control-plane.ts";
 import {
   clusterIp,
   createNode,
@@ -12,7 +12,7 @@ import {
   loadObjects,
   makeSlice,
   slicePath,
-} from "../test/cluster/objects.ts";
+} from "../harness/cluster/objects.ts";
 import { addressesOf } from "./caller.ts";
 import { Calls } from "./calls.ts";
 import { cpuOf, memoryOf, quantile } from "./measures.ts";

@@ -21,9 +21,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { startControlPlane } from "../test/cluster/control-plane.ts";
-import { run } from "../test/cluster/daemon.ts";
-import { clusterIp, createNode, loadObjects } from "../test/cluster/objects.ts";
+import { startControlPlane } from "../harness/cluster/control-plane.ts";
+import { run } from "../harness/cluster/daemon.ts";
+import { clusterIp, createNode, loadObjects } from "../harness/cluster/objects.ts";
 import { Commits } from "./commits.ts";
 import { type ConntrackFigures, measureConntrack } from "./conntrack.ts";
 import { measureDrift, type Repair } from "./drift.ts";
@@ -171,7 +171,7 @@ const machine = {
   bun: Bun.version,
   nft: (await run(["nft", "--version"])).trim(),
   kubernetes: /k8s\.io\/kubernetes (v[\d.]+)/.exec(
-    readFileSync(join(root, "test/cluster/go.mod"), "utf8"),
+    readFileSync(join(root, "harness/cluster/go.mod"), "utf8"),
   )?.[1],
   programs: Object.fromEntries(versions),
 };

@@ -5,16 +5,16 @@
  * usage: npm run bench -- --micro [--sizes 10000]
  */
 import { readFileSync } from "node:fs";
-import { compileCore } from "../asm/compile.ts";
-import { OP_ADD, RECORD_ELEMENT, RECORD_HEADER } from "../asm/layout.ts";
+import { OP_ADD, RECORD_ELEMENT, RECORD_HEADER } from "../asm/layout/layout.ts";
+import { compileCore } from "../build/compile-core.ts";
+import { makeService, makeSlice, NAMESPACE } from "../harness/cluster/objects.ts";
+import { type ApiSlice, modelSlice } from "../harness/specification/ingest.ts";
+import { choose, type ModelService } from "../harness/specification/select.ts";
+import type { JsonObject } from "../src/base/json.ts";
 import type { Core, ObjectKind } from "../src/core/core.ts";
 import { createCore } from "../src/core/create.ts";
-import type { JsonObject } from "../src/json.ts";
-import { keySize, tableId, valueSize } from "../src/plan/tables.ts";
+import { keySize, tableId, valueSize } from "../src/model/tables.ts";
 import { encodeWatchEvent } from "../src/watch/encode.ts";
-import { makeService, makeSlice, NAMESPACE } from "../test/cluster/objects.ts";
-import { type ApiSlice, modelSlice } from "../test/model/ingest.ts";
-import { choose, type ModelService } from "../test/model/select.ts";
 import { quantile } from "./measures.ts";
 
 const ROUNDS = 7;

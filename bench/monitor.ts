@@ -7,7 +7,7 @@
  * FIRST is a clusterIP; the elements keyed by it and the next COUNT - 1 addresses are counted (`frontends`).
  */
 import { writeSync } from "node:fs";
-import { bind, recv, setOption, socket } from "../src/libc.ts";
+import { bind, recv, setOption, socket } from "../src/os/libc.ts";
 
 /** A transaction, as a line. */
 export interface Commit {

@@ -1,8 +1,8 @@
 /** Pods that answer at every address of the cluster's pods: a network namespace with a cable to the node's. */
 import { join } from "node:path";
-import { type ControlPlane, SERVICE_CIDRS } from "../test/cluster/control-plane.ts";
-import { inNamespace, runSync } from "../test/cluster/daemon.ts";
-import { POD_CIDR } from "../test/cluster/objects.ts";
+import { type ControlPlane, SERVICE_CIDRS } from "../harness/cluster/control-plane.ts";
+import { inNamespace, runSync } from "../harness/cluster/daemon.ts";
+import { POD_CIDR } from "../harness/cluster/objects.ts";
 
 export const SERVICE_PORT = 80;
 export const ENDPOINT_PORT = 8080;
@@ -21,7 +21,7 @@ export interface Pods {
 
 export async function startPods(plane: ControlPlane): Promise<Pods> {
   const node = plane.netns.name;
-  // Whose owner has died is removed with the control plane's (test/cluster/netns.ts).
+  // Whose owner has died is removed with the control plane's (harness/cluster/netns.ts).
   const pods = `${node}-pods`;
   const ip = (namespace: string, words: string) =>
     runSync(["ip", "-n", namespace, ...words.split(" ")]);

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ControlPlane } from "../test/cluster/control-plane.ts";
-import { type Daemon, inNamespace, run, startDaemon } from "../test/cluster/daemon.ts";
-import { POD_CIDR } from "../test/cluster/objects.ts";
+import type { ControlPlane } from "../harness/cluster/control-plane.ts";
+import { type Daemon, inNamespace, run, startDaemon } from "../harness/cluster/daemon.ts";
+import { POD_CIDR } from "../harness/cluster/objects.ts";
 
 /** A proxy to measure. */
 export interface Contestant {

@@ -1,7 +1,7 @@
 /** The iptables tools of one variant, apart from those of the other, and what they tell of a namespace. */
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { inNamespace, run } from "../test/cluster/daemon.ts";
+import { inNamespace, run } from "../harness/cluster/daemon.ts";
 import { quantile } from "./measures.ts";
 
 export type Variant = "legacy" | "nft";

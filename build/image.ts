@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { compileCore } from "../asm/compile.ts";
 import { buildBinary, version } from "../build.ts";
 import manifest from "../package.json" with { type: "json" };
+import { compileCore } from "./compile-core.ts";
 import { layersOf, PROGRAM } from "./image/contents.ts";
 import { libraryRoot, MACHINES, type Machine, ownArchitecture } from "./image/machines.ts";
 import { type Image, image } from "./image/oci.ts";

@@ -3,7 +3,7 @@
  * demo/manifests. Every sentence marked ok was checked; if one is not so, the exit status is 1.
  */
 import { relative } from "node:path";
-import { addressOf, type Place } from "../test/netns/addresses.ts";
+import { addressOf, type Place } from "../harness/netns/addresses.ts";
 import { type Interruption, interruption } from "./interruption.ts";
 import { invite } from "./invite.ts";
 import { bold, claim, dim, duration, failed, heading, mute, print, quote, say } from "./page.ts";

@@ -1,5 +1,5 @@
 /** What to try in the world of the demo while it runs on. */
-import type { Place } from "../test/netns/addresses.ts";
+import type { Place } from "../harness/netns/addresses.ts";
 import { heading, quote, say } from "./page.ts";
 import type { Stage } from "./stage.ts";
 

@@ -1,7 +1,7 @@
 /** Traffic of the demo, and counts of what became of it. */
-import type { Place } from "../test/netns/addresses.ts";
-import type { Reply } from "../test/netns/board.ts";
-import type { World } from "../test/netns/world.ts";
+import type { Place } from "../harness/netns/addresses.ts";
+import type { Reply } from "../harness/netns/board.ts";
+import type { World } from "../harness/netns/world.ts";
 import { now } from "./stage.ts";
 import { within } from "./wait.ts";
 

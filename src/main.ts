@@ -1,7 +1,7 @@
 /** The program: arguments, and what is to be done. Everything that decides something is elsewhere. */
 import { readFile, writeFile } from "node:fs/promises";
-import { parseArguments, usage, versionText } from "./cli.ts";
-import { messageOf } from "./errors.ts";
+import { messageOf } from "./base/errors.ts";
+import { parseArguments, usage, versionText } from "./config/command-line.ts";
 
 /** Set by build.ts; a run from source has none. */
 declare const SLUICE_VERSION: string | undefined;
@@ -17,7 +17,7 @@ async function main(): Promise<void> {
       process.stdout.write(versionText(VERSION, command.raw));
       return;
     case "write-config": {
-      const { writeConfig } = await import("./config/write.ts");
+      const { writeConfig } = await import("./config/write-config.ts");
       const text = await writeConfig(command.file, command.flags, {
         read: (path) => readFile(path, "utf8"),
         write: (path, content) => writeFile(path, content),
@@ -26,7 +26,7 @@ async function main(): Promise<void> {
       return;
     }
     case "cleanup": {
-      const { removeEverything } = await import("./remove-everything.ts");
+      const { removeEverything } = await import("./daemon/cleanup.ts");
       const { lines, errors } = await removeEverything(command.keepKubeProxy);
       for (const line of lines) process.stdout.write(`${line}\n`);
       for (const line of errors) process.stderr.write(`sluice: ${line}\n`);
@@ -34,9 +34,9 @@ async function main(): Promise<void> {
       return;
     }
     case "init":
-      return (await import("./daemon.ts")).initialize(command.flags, VERSION);
+      return (await import("./daemon/daemon.ts")).initialize(command.flags, VERSION);
     case "run":
-      return (await import("./daemon.ts")).serve(command.flags, VERSION);
+      return (await import("./daemon/daemon.ts")).serve(command.flags, VERSION);
   }
 }
 

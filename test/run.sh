@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
-exec node_modules/.bin/bun test/run.ts "$@"
+exec node_modules/.bin/bun test/runner/run.ts "$@"

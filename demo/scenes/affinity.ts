@@ -1,5 +1,5 @@
 /** A client comes back to the same pod, and to another one only when that pod goes. */
-import { FAMILIES, OUTSIDE_SECOND, type Place } from "../../test/netns/addresses.ts";
+import { FAMILIES, OUTSIDE_SECOND, type Place } from "../../harness/netns/addresses.ts";
 import { bars, claim, heading, say } from "../page.ts";
 import { CART, now, type Stage } from "../stage.ts";
 import { count } from "../stream.ts";

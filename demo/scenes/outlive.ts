@@ -1,5 +1,5 @@
 /** The program is killed and started again under traffic. */
-import { FAMILIES } from "../../test/netns/addresses.ts";
+import { FAMILIES } from "../../harness/netns/addresses.ts";
 import { claim, duration, heading, say } from "../page.ts";
 import { now, type Stage, WEB } from "../stage.ts";
 import { Stream } from "../stream.ts";

@@ -1,5 +1,5 @@
 /** Clients reach pods by every kind of address, over both families. */
-import { addressOf, FAMILIES, type Family, type Place } from "../../test/netns/addresses.ts";
+import { addressOf, FAMILIES, type Family, type Place } from "../../harness/netns/addresses.ts";
 import { bars, claim, duration, heading, say } from "../page.ts";
 import { SOON, type Stage, WEB } from "../stage.ts";
 import { count } from "../stream.ts";

@@ -1,6 +1,6 @@
 /** What all HTTP servers here have in common. */
 import { type Context, Hono, type Next } from "hono";
-import { messageOf } from "../errors.ts";
+import { messageOf } from "../base/errors.ts";
 
 /** Go's words, which some scripts look for. */
 export const NOT_FOUND = "404 page not found\n";

@@ -2,10 +2,10 @@
  * healthCheckNodePort: for each load balancer Service with externalTrafficPolicy Local, a port on which the
  * load balancer asks whether this node has endpoints of it (upstream: pkg/proxy/healthcheck).
  */
-import type { Clock } from "../clock.ts";
-import { messageOf } from "../errors.ts";
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
 import type { HealthCheck } from "../observe/health-checks.ts";
-import type { TellProblems } from "../types.ts";
+import type { TellProblems } from "../problems/problem.ts";
 import { bind, RETRY_MS } from "./serve.ts";
 
 export interface HealthCheckNodePortsOptions {

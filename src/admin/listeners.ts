@@ -1,5 +1,5 @@
 /** The addresses of the configuration, each with its server, through changes of the configuration. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { parseListenAddress } from "../net/address.ts";
 import { type Listener, type ListenOptions, listen } from "./serve.ts";
 

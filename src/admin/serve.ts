@@ -1,8 +1,8 @@
 /** Binds an app to an address. An address that is taken is tried again: the process before us may still end. */
-import type { Clock } from "../clock.ts";
-import { messageOf, SluiceError } from "../errors.ts";
-import type { Logger } from "../log.ts";
-import type { TellProblems } from "../types.ts";
+import type { Clock } from "../base/clock.ts";
+import { messageOf, SluiceError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { TellProblems } from "../problems/problem.ts";
 
 /** An address that is taken is tried again after so long, as upstream. */
 export const RETRY_MS = 5000;

@@ -4,15 +4,15 @@
  */
 
 import type { Hono } from "hono";
-import type { Clock } from "../clock.ts";
-import type { Config } from "../config.ts";
-import { SluiceError } from "../errors.ts";
-import type { Logger } from "../log.ts";
+import type { Clock } from "../base/clock.ts";
+import { SluiceError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Config } from "../config/config.ts";
 import { expose } from "../observe/exposition.ts";
 import type { HealthCheck, HealthChecks } from "../observe/health-checks.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
-import type { TellProblems } from "../types.ts";
+import type { TellProblems } from "../problems/problem.ts";
 import { createHealthApp } from "./health-app.ts";
 import { HealthCheckNodePorts } from "./health-check-node-ports.ts";
 import { Listeners, type ServerName } from "./listeners.ts";

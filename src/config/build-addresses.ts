@@ -1,10 +1,11 @@
 /** Addresses of this node: what we listen on, and what serves node ports. */
-import type { Config } from "../config.ts";
+
+import type { Address, Cidr } from "../net/address.ts";
 import { parseAddress, parseCidr, parseListenAddress, printAddressPort } from "../net/address.ts";
 import { contains } from "../net/cidr.ts";
 import { isLoopback } from "../net/ip.ts";
-import type { Address, Cidr } from "../types.ts";
 import { type Mode, servedIn } from "./build-sync.ts";
+import type { Config } from "./config.ts";
 import type { Settings } from "./settings.ts";
 
 const HEALTHZ_PORT = 10256;

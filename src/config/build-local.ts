@@ -1,8 +1,9 @@
 /** How pods are told from everybody else. */
-import type { Config, DetectLocalMode } from "../config.ts";
+
+import type { Cidr } from "../net/address.ts";
 import { parseCidr } from "../net/address.ts";
-import type { Cidr } from "../types.ts";
-import type { PathOf } from "./fields.ts";
+import type { PathOf } from "./all-fields.ts";
+import type { Config, DetectLocalMode } from "./config.ts";
 import type { Settings } from "./settings.ts";
 
 const DETECT_LOCAL_MODES: readonly DetectLocalMode[] = [

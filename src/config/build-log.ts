@@ -1,5 +1,6 @@
 /** Logging, by the rules of k8s.io/component-base/logs/api/v1 (options.go). */
-import type { Config } from "../config.ts";
+import type { LogSettings } from "../base/log.ts";
+import type { Config } from "./config.ts";
 import { printDuration } from "./duration.ts";
 import { INT32_MAX, type Settings } from "./settings.ts";
 
@@ -32,4 +33,10 @@ function checkOptions(settings: Settings): void {
     if (/^[+-]?[0.]+\D*$/.test(String(bytes))) continue;
     settings.fault(path, `must not be set without the feature gate ${OPTIONS_GATE}`, bytes);
   }
+}
+
+/** Of a configuration. */
+export function logSettings(config: Config): LogSettings {
+  const { verbosity, logFormat, vmodule } = config;
+  return { verbosity, format: logFormat, vmodule };
 }

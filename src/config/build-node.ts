@@ -1,5 +1,5 @@
 /** What is done to this node and to this process, and who it is. */
-import type { Config } from "../config.ts";
+import type { Config } from "./config.ts";
 import { INT32_MAX, type Settings } from "./settings.ts";
 
 type Node = Pick<

@@ -1,5 +1,5 @@
 /** The mode, and what its section of the file says. */
-import type { Config } from "../config.ts";
+import type { Config } from "./config.ts";
 import { printDuration } from "./duration.ts";
 import type { Settings } from "./settings.ts";
 

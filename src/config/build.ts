@@ -1,15 +1,16 @@
 /** From field values to the Config in effect: defaults, the mode's own section, and every rule of upstream. */
-import type { Config } from "../config.ts";
+
 import { parseCidr } from "../net/address.ts";
+import type { FieldPath } from "./all-fields.ts";
 import { addressesOf } from "./build-addresses.ts";
 import { localOf } from "./build-local.ts";
 import { loggingOf } from "./build-log.ts";
 import { nodeOf } from "./build-node.ts";
 import { type Mode, modeOf, servedIn, syncingOf } from "./build-sync.ts";
+import type { Config } from "./config.ts";
 import type { Fault } from "./decode.ts";
 import { documentOf, type FieldValues, ownDocumentOf } from "./document.ts";
 import { printDuration } from "./duration.ts";
-import type { FieldPath } from "./fields.ts";
 import { Settings } from "./settings.ts";
 
 /** What only flags can say. */

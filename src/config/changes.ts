@@ -1,5 +1,5 @@
 /** What differs between two configurations, and what of it a running process can take up. */
-import type { Config } from "../config.ts";
+import type { Config } from "./config.ts";
 
 /** A member of Config that something depends on; the documents only show what the others say. */
 export type Setting = Exclude<keyof Config, "document" | "ownDocument">;

@@ -3,16 +3,10 @@
  * (names it does not know), as strict where it is (types). In our own section a name that is not known can
  * only be a mistake, and is a fault.
  */
+
+import { type FieldPath, fieldAt, fieldPaths, isFieldPath, isSection } from "./all-fields.ts";
 import { parseDuration } from "./duration.ts";
-import {
-  type FieldPath,
-  type FieldType,
-  type FieldValue,
-  fieldAt,
-  fieldPaths,
-  isFieldPath,
-  isSection,
-} from "./fields.ts";
+import type { FieldType, FieldValue } from "./field.ts";
 
 /** What cannot be used: the field's path, the rule, and the value at fault. */
 export interface Fault {

@@ -1,5 +1,5 @@
 /** Defaults as people read them: in --help, and in the tables of the documentation. */
-import { asWritten, type FieldPath, fieldAt } from "./fields.ts";
+import { asWritten, type FieldPath, fieldAt } from "./all-fields.ts";
 
 /** What comes of a field that is not set; "" for nothing. */
 export function defaultText(path: FieldPath): string {

@@ -1,15 +1,16 @@
 /** Field values with their defaults, one by one and as the whole documents that /configz shows. */
-import type { Config, KubeProxyConfiguration, OwnConfiguration } from "../config.ts";
+
 import { printCidr } from "../net/address.ts";
 import {
   asWritten,
   type FieldPath,
-  type FieldValue,
   fieldAt,
   fieldPaths,
   isUnset,
   type ValueAt,
-} from "./fields.ts";
+} from "./all-fields.ts";
+import type { Config, KubeProxyConfiguration, OwnConfiguration } from "./config.ts";
+import type { FieldValue } from "./field.ts";
 
 /** What is set; durations in milliseconds. */
 export type FieldValues = ReadonlyMap<FieldPath, FieldValue>;

@@ -1,6 +1,8 @@
 /** Every flag with its value, as upstream's /flagz shows them. */
+
+import { asWritten } from "./all-fields.ts";
 import { defaultText } from "./default-text.ts";
-import { asWritten, type FieldValue } from "./fields.ts";
+import type { FieldValue } from "./field.ts";
 import type { FlagValues } from "./flag-values.ts";
 import { FLAGS } from "./flags.ts";
 

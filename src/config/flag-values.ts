@@ -1,8 +1,10 @@
 /** Flags' texts as values, and what flags say about the fields of the configuration. */
-import { SluiceError } from "../errors.ts";
+import { SluiceError } from "../base/errors.ts";
+import type { FieldPath } from "./all-fields.ts";
 import { TYPES } from "./decode.ts";
-import type { FieldPath, FieldValue } from "./fields.ts";
-import { FLAGS, type Flag } from "./flags.ts";
+import type { FieldValue } from "./field.ts";
+import type { Flag } from "./flag.ts";
+import { FLAGS } from "./flags.ts";
 
 /** Given flags by name, in the types of their fields: durations in milliseconds, lists as lists. */
 export type FlagValues = ReadonlyMap<string, FieldValue>;

@@ -4,10 +4,10 @@
  */
 import { readFile, realpath, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import type { Clock } from "../clock.ts";
-import { watchDirectory } from "../directory.ts";
-import { messageOf } from "../errors.ts";
-import { CONFIG_BYTES_MAX, DRAFT_MS } from "../limits.ts";
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import { CONFIG_BYTES_MAX, DRAFT_MS } from "../base/limits.ts";
+import { watchDirectory } from "../os/watch-directory.ts";
 
 /** What a file holds, or why it cannot be read. */
 export type FileContent = { readonly text: string } | { readonly error: Error };

@@ -2,12 +2,12 @@
  * The configuration file while the proxy runs. kube-proxy ends as soon as it is written to, and notices nothing of a
  * ConfigMap; here what can be taken up is, and the rules stay in any case.
  */
-import type { Clock } from "../clock.ts";
-import type { Config } from "../config.ts";
-import { messageOf, SluiceError } from "../errors.ts";
-import type { Logger } from "../log.ts";
-import type { TellProblems } from "../types.ts";
+import type { Clock } from "../base/clock.ts";
+import { messageOf, SluiceError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { TellProblems } from "../problems/problem.ts";
 import { type ConfigChange, changesBetween } from "./changes.ts";
+import type { Config } from "./config.ts";
 import type { FlagValues } from "./flag-values.ts";
 import { type FileContent, followFile } from "./follow-file.ts";
 import { type Note, resolveConfig } from "./resolve.ts";

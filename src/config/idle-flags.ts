@@ -1,5 +1,5 @@
 /** Flags of kube-proxy that do nothing here; why not is said by their fields, or by themselves. */
-import type { Flag } from "./flags.ts";
+import type { Flag } from "./flag.ts";
 
 export const IDLE_FLAGS: readonly Flag[] = [
   { name: "ipvs-scheduler", type: "string", fields: ["ipvs.scheduler"] },

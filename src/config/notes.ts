@@ -1,19 +1,14 @@
 /** What there is to say about a configuration that can be used: lines for the log. */
-import type { Config } from "../config.ts";
-import type { LogFields } from "../log.ts";
+
+import type { LogFields } from "../base/log.ts";
+import { type FieldPath, fieldAt } from "./all-fields.ts";
+import type { Config } from "./config.ts";
 import { differsFromDefault, effectiveValue, type FieldValues, isSet } from "./document.ts";
-import { type FieldPath, fieldAt } from "./fields.ts";
 import { type FlagValues, flagOfField } from "./flag-values.ts";
 import { FLAGS } from "./flags.ts";
+import type { Note } from "./note.ts";
 import { REASONS, type Reason } from "./reasons.ts";
 import { remarksOnMode } from "./served.ts";
-
-/** A line for the log, which does not exist before its configuration is known. */
-export interface Note {
-  readonly severity: "info" | "warn";
-  readonly message: string;
-  readonly fields: LogFields;
-}
 
 export interface Said {
   /** "" without one. */

@@ -2,7 +2,7 @@
  * Our own section of the same file. A kube-proxy would warn of an unknown field and go on, so one file
  * serves both.
  */
-import type { Field } from "./fields.ts";
+import type { Field } from "./field.ts";
 
 export const OWN_FIELDS = {
   "sluice.counters": {

@@ -1,5 +1,5 @@
 /** A configuration file's text as a value, with the names that occur twice in it. */
-import { messageOf, SluiceError } from "../errors.ts";
+import { messageOf, SluiceError } from "../base/errors.ts";
 
 /** A file as plain values, of any shape: decode.ts checks it. */
 export interface Parsed {

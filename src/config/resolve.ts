@@ -1,16 +1,18 @@
 /** The configuration in effect, from the command line and the file, and what there is to say about it. */
 
-import type { Config } from "../config.ts";
-import { messageOf, SluiceError } from "../errors.ts";
+import { messageOf, SluiceError } from "../base/errors.ts";
 import { parseAddress, printAddressPort } from "../net/address.ts";
+import type { FieldPath } from "./all-fields.ts";
 import { buildConfig } from "./build.ts";
+import type { Config } from "./config.ts";
 import { decodeDocument, type Fault } from "./decode.ts";
-import type { FieldPath, FieldValue } from "./fields.ts";
+import type { FieldValue } from "./field.ts";
 import { combine, type FlagValues, fieldsOfFlags, flagOfField, textOfFlag } from "./flag-values.ts";
-import { type Note, remarksOn, warning } from "./notes.ts";
+import type { Note } from "./note.ts";
+import { remarksOn, warning } from "./notes.ts";
 import { parseConfigText } from "./read.ts";
 
-export type { Note } from "./notes.ts";
+export type { Note } from "./note.ts";
 
 /** What a start needs: the configuration, and lines for the log that it decides the form of. */
 export interface Resolved {

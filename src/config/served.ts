@@ -1,6 +1,6 @@
 /** What a configuration says in vain, or other than kube-proxy, because of the mode that serves. */
-import type { Config } from "../config.ts";
-import type { Note } from "./notes.ts";
+import type { Config } from "./config.ts";
+import type { Note } from "./note.ts";
 
 /**
  * For the log. Of mode auto this is known when the kernel has been asked, and then for whoever asked it to say; of the

@@ -1,8 +1,9 @@
 /** What a configuration says, as the builders of its parts ask for it: what is used, and what is at fault. */
+
+import { type FieldPath, fieldAt, type PathOf, type ValueAt } from "./all-fields.ts";
 import type { Fault } from "./decode.ts";
 import { differsFromDefault, effectiveValue, type FieldValues, isSet } from "./document.ts";
 import { printDuration } from "./duration.ts";
-import { type FieldPath, fieldAt, type PathOf, type ValueAt } from "./fields.ts";
 
 /** The largest value of an integer field: no bound. */
 export const INT32_MAX = 2 ** 31 - 1;

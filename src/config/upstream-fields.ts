@@ -2,7 +2,7 @@
  * Every field of upstream's KubeProxyConfiguration v1alpha1 (kube-proxy 1.36), in the order in which /configz shows
  * them.
  */
-import type { Field } from "./fields.ts";
+import type { Field } from "./field.ts";
 
 const HOUR = 3_600_000;
 

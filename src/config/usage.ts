@@ -1,7 +1,9 @@
 /** What --help prints. */
+
+import { fieldAt } from "./all-fields.ts";
 import { defaultText } from "./default-text.ts";
-import { fieldAt } from "./fields.ts";
-import { FLAGS, type Flag, GROUPS, reasonOf } from "./flags.ts";
+import { type Flag, GROUPS } from "./flag.ts";
+import { FLAGS, reasonOf } from "./flags.ts";
 import { REASONS } from "./reasons.ts";
 
 const WIDTH = 100;

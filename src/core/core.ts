@@ -4,8 +4,12 @@
  *
  * Views of memory returned here are valid until the next call: memory may grow and move.
  */
-import type { TableId } from "../plan/tables.ts";
-import type { Choice, Operation, ProblemEvent, Service, ServiceId } from "../types.ts";
+
+import type { Choice } from "../model/choice.ts";
+import type { OperationList } from "../model/operation-list.ts";
+import type { Service, ServiceId } from "../model/service.ts";
+import type { TableId } from "../model/tables.ts";
+import type { ProblemEvent } from "../problems/problem.ts";
 
 /** Kinds that are many: the core decodes them itself. */
 export type ObjectKind = "Service" | "EndpointSlice";
@@ -205,16 +209,4 @@ export interface Core {
 
   // ── flows ──
   readonly flows: FlowJudge;
-}
-
-/** The operations of one diff, in linear memory. */
-export interface OperationList {
-  /** How many, and how long all of them are in bytes. */
-  readonly count: number;
-  readonly bytes: number;
-  /** The raw records (asm/layout.ts), for the encoder. */
-  readonly region: Uint8Array;
-  /** Desired records that were left out because the batch had wanted their key before: a defect of the plan. */
-  readonly ignored: number;
-  [Symbol.iterator](): Iterator<Operation>;
 }

@@ -1,11 +1,11 @@
 /** Makes the core of its two halves, from a compiled module. */
 import type { Core } from "./core.ts";
-import { type DiffExports, diffHalf } from "./diff.ts";
-import { type FlowsExports, flowsPart } from "./flows.ts";
-import { type IngestExports, ingestHalf } from "./ingest.ts";
+import { type DiffExports, diffHalf } from "./diff-calls.ts";
+import { type FlowsExports, flowsPart } from "./flow-calls.ts";
+import { type IngestExports, ingestHalf } from "./ingest-calls.ts";
 import { loadWasm, outOfMemory } from "./load.ts";
-import { withText } from "./names.ts";
-import { type SelectExports, selectHalf } from "./select.ts";
+import { withText } from "./name-table.ts";
+import { type SelectExports, selectHalf } from "./select-calls.ts";
 
 /** What a core is told once, at its start. */
 export interface CoreOptions {

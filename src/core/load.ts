@@ -2,7 +2,7 @@
  * Instantiates the compiled core and keeps the views of its memory. The rest of src/core gives its
  * exports a shape; nothing outside src/core calls them.
  */
-import { SluiceError } from "../errors.ts";
+import { SluiceError } from "../base/errors.ts";
 
 /** What asm/index.ts exports from asm/heap.ts; each half of the core adds its own. */
 export interface HeapExports {

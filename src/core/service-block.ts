@@ -7,9 +7,10 @@ import {
   SERVICE_HEADER,
   SERVICE_TYPE_LOAD_BALANCER,
   SERVICE_TYPE_NODE_PORT,
-} from "../../asm/layout.ts";
-import type { Family } from "../plan/tables.ts";
-import type { Cidr, Protocol, Service, ServiceId, ServicePort } from "../types.ts";
+} from "../../asm/layout/layout.ts";
+import type { Service, ServiceId, ServicePort } from "../model/service.ts";
+import type { Cidr, Family } from "../net/address.ts";
+import type { Protocol } from "../net/protocol.ts";
 
 /**
  * Reads the block at `at`. Its bytes are copied: the result outlives the block.

@@ -1,5 +1,5 @@
 /** What the node's connection tracking is to be set to: from the configuration and what is there, to writes. */
-import type { ConntrackSettings } from "../config.ts";
+import type { ConntrackSettings } from "../config/config.ts";
 
 /** More is not asked for by a number of processors alone: upstream's cmd/kube-proxy/app/conntrack.go. */
 const MAX_BY_CORES = 1_048_576;

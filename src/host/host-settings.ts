@@ -3,11 +3,11 @@
  * problem, with what to do about it. What is as it should be is not written, so that a run with fewer rights
  * after one that had them has nothing to complain of.
  */
-import type { Clock } from "../clock.ts";
-import type { ConntrackSettings } from "../config.ts";
-import { SYSCTL_LOOK_MS } from "../limits.ts";
-import type { Logger } from "../log.ts";
-import type { Problem, ProblemEvent, TellProblems } from "../types.ts";
+import type { Clock } from "../base/clock.ts";
+import { SYSCTL_LOOK_MS } from "../base/limits.ts";
+import type { Logger } from "../base/log.ts";
+import type { ConntrackSettings } from "../config/config.ts";
+import type { Problem, ProblemEvent, TellProblems } from "../problems/problem.ts";
 import {
   CONNTRACK_SYSCTLS,
   type ConntrackValues,

@@ -1,5 +1,5 @@
 /** --init-only: all that takes rights and can be done ahead of a run that has fewer. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { HostSettings } from "./host-settings.ts";
 
 /** What there is to say when it is done: upstream's words, which scripts look for. */

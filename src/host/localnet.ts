@@ -3,10 +3,10 @@
  * node ports cannot be served there. With it a neighbour on the network can reach what listens on loopback alone
  * (CVE-2020-8558), unless a rule forbids that, as the chain KUBE-FIREWALL does.
  */
-import type { Clock } from "../clock.ts";
-import { SYSCTL_LOOK_MS } from "../limits.ts";
-import type { Logger } from "../log.ts";
-import type { TellProblems } from "../types.ts";
+import type { Clock } from "../base/clock.ts";
+import { SYSCTL_LOOK_MS } from "../base/limits.ts";
+import type { Logger } from "../base/log.ts";
+import type { TellProblems } from "../problems/problem.ts";
 import type { KernelFiles } from "./kernel-files.ts";
 import { type Sysctl, setSysctl, subjectOf } from "./sysctl.ts";
 

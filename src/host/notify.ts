@@ -2,9 +2,9 @@
  * Tells systemd how the service is: sd_notify(3), by one datagram for each message. Without NOTIFY_SOCKET
  * nothing happens.
  */
-import type { Clock } from "../clock.ts";
-import { close, connect, send, socket } from "../libc.ts";
-import type { Logger } from "../log.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
+import { close, connect, send, socket } from "../os/libc.ts";
 
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;

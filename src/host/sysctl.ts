@@ -1,6 +1,6 @@
 /** Writing one setting of the kernel, and what there is to say about it. */
-import type { Logger } from "../log.ts";
-import type { Problem } from "../types.ts";
+import type { Logger } from "../base/log.ts";
+import type { Problem } from "../problems/problem.ts";
 import type { KernelFiles } from "./kernel-files.ts";
 
 export interface Sysctl {

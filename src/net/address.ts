@@ -1,5 +1,18 @@
-/** IP addresses and ranges as text. Pure. */
-import type { Address, Cidr } from "../types.ts";
+/** IP addresses and ranges, and their text. Pure. */
+
+/** 4 or 6. */
+export type Family = 4 | 6;
+
+/** An IP address in network order: 4 or 16 bytes. */
+export interface Address {
+  readonly family: Family;
+  readonly bytes: Uint8Array;
+}
+
+/** A range of addresses. `bytes` has its host bits cleared. */
+export interface Cidr extends Address {
+  readonly prefix: number;
+}
 
 /**
  * Reads an address as Kubernetes does (netutils.ParseIPSloppy): IPv4 numbers may have leading zeros and are

@@ -1,5 +1,5 @@
 /** Ranges of addresses: membership, bounds, and the disjoint lists that interval tables need. */
-import type { Address, Cidr } from "../types.ts";
+import type { Address, Cidr } from "./address.ts";
 import { compareAddresses, compareBytes } from "./ip.ts";
 
 /** The range that holds this address alone. */

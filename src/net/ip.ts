@@ -1,5 +1,5 @@
 /** Comparing addresses. Their text is address.ts's business. */
-import type { Address } from "../types.ts";
+import type { Address } from "./address.ts";
 
 /** Order of addresses: IPv4 before IPv6, then by their bytes. 0 when equal. */
 export function compareAddresses(a: Address, b: Address): number {

@@ -1,5 +1,5 @@
 /** What this is. Not by kubernetes_build_info: whoever counts the versions in a cluster by it would count ours too. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { Gauge, type Instrument } from "./instruments.ts";
 
 /** The release of kube-proxy whose behaviour is ours. */

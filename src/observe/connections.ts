@@ -6,15 +6,15 @@
  * nat chains see a connection's first packet only, so packets are connections. One that session affinity
  * leads back to its endpoint does not touch a slot: it counts for the service port, not for the endpoint.
  */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
-import type { Backend, CounterSink, CounterSlice } from "../apply/backend.ts";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
+import type { Backend, CounterSink, CounterSlice } from "../backend/backend.ts";
+import { rethrowDefect } from "../base/errors.ts";
+import { SERVICE_SERIES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
-import { rethrowDefect } from "../errors.ts";
-import { SERVICE_SERIES_MAX } from "../limits.ts";
-import { type ActionCode, decodeAction } from "../plan/actions.ts";
-import { printEndpoint } from "../plan/print.ts";
-import { keySize, type TableId, tableFamily, tableKind, valueSize } from "../plan/tables.ts";
-import type { Service, ServiceId } from "../types.ts";
+import { type ActionCode, decodeAction } from "../model/actions.ts";
+import { printEndpoint } from "../model/print.ts";
+import type { Service, ServiceId } from "../model/service.ts";
+import { keySize, type TableId, tableFamily, tableKind, valueSize } from "../model/tables.ts";
 import { type Instrument, readingOf, type Sample } from "./instruments.ts";
 
 type CountingCore = Pick<Core, "count" | "ownerOf" | "serviceKey" | "findService" | "readService">;

@@ -1,5 +1,5 @@
 /** Prints instruments as Prometheus text. */
-import { systemClock, turn } from "../clock.ts";
+import { systemClock, turn } from "../base/clock.ts";
 import type { Instrument } from "./instruments.ts";
 
 /** The body of an answer to a scrape, and what its Content-Type header must say. */

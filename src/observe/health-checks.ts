@@ -1,5 +1,5 @@
 /** Which Services have a healthCheckNodePort here, and how many of their endpoints are on this node. */
-import type { Service, ServiceId } from "../types.ts";
+import type { Service, ServiceId } from "../model/service.ts";
 
 /** What a load balancer is told about one Service. `port` is its healthCheckNodePort. */
 export interface HealthCheck {

@@ -2,9 +2,9 @@
  * Upstream's own metrics (pkg/proxy/metrics/metrics.go), those of the mode that serves: the same names, types,
  * labels, buckets and texts, so that dashboards and alerts go on working.
  */
-import type { RestoreStatistics } from "../apply/backend.ts";
-import type { FlowsReport } from "../apply/conntrack/flows.ts";
-import type { Family } from "../plan/tables.ts";
+import type { RestoreStatistics } from "../backend/backend.ts";
+import type { FlowsReport } from "../conntrack/reconcile-flows.ts";
+import type { Family } from "../net/address.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import { PROGRAMMING_BUCKETS, SYNC_BUCKETS } from "./buckets.ts";
 import { Counter, type Definition, Gauge, Histogram, type Instrument } from "./instruments.ts";

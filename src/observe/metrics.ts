@@ -3,12 +3,12 @@
  * dashboards and alerts keep working; `sluice_` for the rest, here. Recording costs a few additions; printing
  * happens at a scrape. Every metric is in docs/metrics.md, and a test holds the two together.
  */
-import type { RestoreStatistics } from "../apply/backend.ts";
-import type { FlowsReport } from "../apply/conntrack/flows.ts";
-import type { Family } from "../plan/tables.ts";
+import type { RestoreStatistics } from "../backend/backend.ts";
+import type { FlowsReport } from "../conntrack/reconcile-flows.ts";
+import type { Family } from "../net/address.ts";
+import type { Problem } from "../problems/problem.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import type { RepairReport } from "../sync/repairs.ts";
-import type { Problem } from "../types.ts";
 import type { SourceStatus } from "../watch/source.ts";
 import { FINE_SYNC_BUCKETS, LATENCY_BUCKETS } from "./buckets.ts";
 import { Counter, Gauge, Histogram, type Instrument } from "./instruments.ts";

@@ -2,8 +2,10 @@
  * Service ports with a Local traffic policy that have endpoints elsewhere but none on this node: their
  * traffic is dropped here (kubeproxy_sync_proxy_rules_no_local_endpoints_total).
  */
+
+import type { Choice } from "../model/choice.ts";
+import type { Service, ServiceId } from "../model/service.ts";
 import { externalPolicyLocal } from "../plan/policy.ts";
-import type { Choice, Service, ServiceId } from "../types.ts";
 import type { Counts } from "./view.ts";
 
 type Count = Counts["noLocalEndpoints"][number];

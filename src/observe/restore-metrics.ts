@@ -1,5 +1,5 @@
 /** Those of upstream's metrics (pkg/proxy/metrics/metrics.go) that exist in its iptables mode alone. */
-import type { RestoreStatistics } from "../apply/backend.ts";
+import type { RestoreStatistics } from "../backend/backend.ts";
 import { Counter, Gauge, type Instrument } from "./instruments.ts";
 
 /** As of now. */

@@ -1,5 +1,5 @@
 /** Everything that a scrape of /metrics shows. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { buildInfo } from "./build-info.ts";
 import type { ConnectionCounters } from "./connections.ts";
 import type { Instrument } from "./instruments.ts";

@@ -1,10 +1,17 @@
 /** One Service as it is in the kernel, read back from the committed elements: what an operator asks for. */
-import type { Backend } from "../apply/backend.ts";
+import type { Backend } from "../backend/backend.ts";
 import type { Core } from "../core/core.ts";
-import { type ActionCode, decodeAction, printAction } from "../plan/actions.ts";
-import { printEndpoint, printKey } from "../plan/print.ts";
-import { TABLE_IDS, type TableId, type TableName, tableFamily, tableKind } from "../plan/tables.ts";
-import type { Problem, ServiceId } from "../types.ts";
+import { type ActionCode, decodeAction, printAction } from "../model/actions.ts";
+import { printEndpoint, printKey } from "../model/print.ts";
+import type { ServiceId } from "../model/service.ts";
+import {
+  TABLE_IDS,
+  type TableId,
+  type TableName,
+  tableFamily,
+  tableKind,
+} from "../model/tables.ts";
+import type { Problem } from "../problems/problem.ts";
 import type { FrontendView, ServiceView } from "./view.ts";
 
 /** What the backend tells of an element. */

@@ -1,8 +1,8 @@
 /** What this node cannot do for Services, whatever they say: told for as long as somebody would look for it. */
-import type { Backend } from "../apply/backend.ts";
-import type { Family } from "../plan/tables.ts";
-import { Reports } from "../reports.ts";
-import type { TellProblems } from "../types.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { Family } from "../net/address.ts";
+import type { TellProblems } from "../problems/problem.ts";
+import { Reports } from "../problems/problem-set.ts";
 
 export class Shortcomings {
   readonly #backend: Pick<Backend, "unserved" | "lacks">;

@@ -1,9 +1,9 @@
 /** All that health, metrics and the admin API may see: facts, read only. src/view.ts provides them. */
-import type { UnservedFamily } from "../apply/backend.ts";
-import type { Config } from "../config.ts";
-import type { TableName } from "../plan/tables.ts";
+import type { UnservedFamily } from "../backend/backend.ts";
+import type { Config } from "../config/config.ts";
+import type { TableName } from "../model/tables.ts";
+import type { Problem } from "../problems/problem.ts";
 import type { SyncReport } from "../sync/loop.ts";
-import type { Problem } from "../types.ts";
 import type { SourceStatus } from "../watch/source.ts";
 import type { Exposition } from "./exposition.ts";
 import type { Health } from "./health.ts";

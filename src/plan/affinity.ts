@@ -2,12 +2,12 @@
  * ClientIP affinity. The dataplane learns where a client went by frontend: the element here says that it
  * should, and for how long. kube-proxy shares one memory between all frontends of a port.
  */
-import { AFFINITY_SECONDS_MAX } from "../limits.ts";
+import { AFFINITY_SECONDS_MAX } from "../base/limits.ts";
+import { encodeAction } from "../model/actions.ts";
+import type { Service } from "../model/service.ts";
+import { tableId } from "../model/tables.ts";
 import type { Frontend } from "../state/frontends.ts";
-import type { Service } from "../types.ts";
-import { encodeAction } from "./actions.ts";
 import type { DesiredWriter } from "./desired.ts";
-import { tableId } from "./tables.ts";
 
 const LEARN = { 4: tableId("learn", 4), 6: tableId("learn", 6) };
 const NODE_PORT_LEARN = { 4: tableId("nodeports-learn", 4), 6: tableId("nodeports-learn", 6) };

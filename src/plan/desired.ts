@@ -2,12 +2,18 @@
  * Desired: what should be in the kernel for a batch of owners, written as records (asm/layout.ts) where
  * the core will diff it.
  */
-import { OWNER_NODE, RECORD_ELEMENT, RECORD_HEADER, RECORD_SLOTS } from "../../asm/layout.ts";
+import {
+  OWNER_NODE,
+  RECORD_ELEMENT,
+  RECORD_HEADER,
+  RECORD_SLOTS,
+} from "../../asm/layout/layout.ts";
+import type { ActionCode } from "../model/actions.ts";
+import type { EndpointSpan } from "../model/choice.ts";
+import { keySize, TABLES, type TableId, valueSize } from "../model/tables.ts";
+import type { Cidr } from "../net/address.ts";
 import { lastAddress } from "../net/cidr.ts";
 import type { Frontend } from "../state/frontends.ts";
-import type { Cidr, EndpointSpan } from "../types.ts";
-import type { ActionCode } from "./actions.ts";
-import { keySize, TABLES, type TableId, valueSize } from "./tables.ts";
 
 /** Memory of the core for at least `bytes`. The same bytes again keep their content. */
 export type Reserve = (bytes: number) => Uint8Array;

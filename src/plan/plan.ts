@@ -2,13 +2,16 @@
  * The plan: from Services, and what selection chose for them, to the elements they should have. Pure; it
  * never loops over endpoints.
  */
-import { OWNER_NODE } from "../../asm/layout.ts";
+import { OWNER_NODE } from "../../asm/layout/layout.ts";
+import type { Choice } from "../model/choice.ts";
+import type { NodeFacts } from "../model/node-facts.ts";
+import type { Service, ServiceId } from "../model/service.ts";
+import { tableId } from "../model/tables.ts";
+import type { Address, Cidr, Family } from "../net/address.ts";
 import { clusterIpKey, clusterIpsOf, type FrontendKey, frontendsOf } from "../state/frontends.ts";
-import type { Address, Choice, Cidr, NodeFacts, Service, ServiceId } from "../types.ts";
 import type { DesiredWriter } from "./desired.ts";
 import { planFrontend } from "./policy.ts";
 import { allowedSources, planSources } from "./sources.ts";
-import { type Family, tableId } from "./tables.ts";
 
 /** What the plan depends on besides Services and their endpoints. */
 export interface PlanContext {

@@ -2,13 +2,15 @@
  * Traffic policies: which elements make a frontend behave as internalTrafficPolicy and
  * externalTrafficPolicy ask (KEP-2086, KEP-1669 for terminating endpoints, which selection has settled).
  */
-import { SLOTS_MAX } from "../limits.ts";
+import { SLOTS_MAX } from "../base/limits.ts";
+import { encodeAction, type Reach, type Source } from "../model/actions.ts";
+import type { Choice, EndpointSpan } from "../model/choice.ts";
+import type { Service } from "../model/service.ts";
+import { type TableId, tableId } from "../model/tables.ts";
+import type { Family } from "../net/address.ts";
 import type { Frontend } from "../state/frontends.ts";
-import type { Choice, EndpointSpan, Service } from "../types.ts";
-import { encodeAction, type Reach, type Source } from "./actions.ts";
 import { affinitySeconds, planLearn } from "./affinity.ts";
 import type { DesiredWriter } from "./desired.ts";
-import { type Family, type TableId, tableId } from "./tables.ts";
 
 /** The tables one kind of frontend uses in one family: node ports have their own, without the address. */
 interface FrontendTables {

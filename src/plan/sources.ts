@@ -1,9 +1,12 @@
 /** loadBalancerSourceRanges: who may use a load balancer's VIP. Nothing else is guarded by them. */
+
+import type { NodeFacts } from "../model/node-facts.ts";
+import type { Service } from "../model/service.ts";
+import { tableId } from "../model/tables.ts";
+import type { Cidr, Family } from "../net/address.ts";
 import { cidrOf, contains, disjoint } from "../net/cidr.ts";
 import type { Frontend } from "../state/frontends.ts";
-import type { Cidr, NodeFacts, Service } from "../types.ts";
 import type { DesiredWriter } from "./desired.ts";
-import { type Family, tableId } from "./tables.ts";
 
 const GUARDED = { 4: tableId("guarded", 4), 6: tableId("guarded", 6) };
 const ALLOWED = { 4: tableId("allowed", 4), 6: tableId("allowed", 6) };

@@ -1,9 +1,10 @@
 /** The ranges clusterIPs are allocated from, out of the cluster's ServiceCIDR objects. */
 
-import { listAt, objectAt, textAt } from "../json.ts";
+import { listAt, objectAt, textAt } from "../base/json.ts";
+import type { Cidr } from "../net/address.ts";
 import { parseCidr } from "../net/address.ts";
 import { disjoint } from "../net/cidr.ts";
-import type { Cidr, Problem } from "../types.ts";
+import type { Problem } from "../problems/problem.ts";
 
 /**
  * Keeps ServiceCIDR objects by name. Two objects may hold the same range (KEP-1880 migrates ranges that

@@ -3,8 +3,11 @@
  * namespace/name. kube-proxy leaves this undefined and flips between them at every sync; here the outcome
  * depends on the Services alone, never on the order in which they arrive.
  */
+
+import type { Service, ServiceId } from "../model/service.ts";
 import { printAddress } from "../net/address.ts";
-import { PROTOCOLS, type Problem, type Service, type ServiceId } from "../types.ts";
+import { PROTOCOLS } from "../net/protocol.ts";
+import type { Problem } from "../problems/problem.ts";
 import {
   clusterIpKey,
   clusterIpsOf,

@@ -1,7 +1,7 @@
 /** Settings that leave one of the node's families out: upstream's checkBadConfig (cmd/kube-proxy/app/server.go). */
-import type { Config } from "../config.ts";
-import type { Family } from "../plan/tables.ts";
-import type { Cidr, NodeFacts } from "../types.ts";
+import type { Config } from "../config/config.ts";
+import type { NodeFacts } from "../model/node-facts.ts";
+import type { Cidr, Family } from "../net/address.ts";
 
 /** The settings that are looked at. */
 export type RangeSettings = Pick<Config, "detectLocal" | "clusterCIDRs" | "nodePortAddresses">;

@@ -2,8 +2,10 @@
  * Frontends: the addresses and ports a Service answers on. One list for everybody who asks: the claims
  * that settle who gets a frontend, and the plan that makes elements of it.
  */
-import type { Family } from "../plan/tables.ts";
-import type { Address, Protocol, Service, ServicePort } from "../types.ts";
+
+import type { Service, ServicePort } from "../model/service.ts";
+import type { Address, Family } from "../net/address.ts";
+import type { Protocol } from "../net/protocol.ts";
 
 /** Where a frontend is written in the Service; traffic policies and source ranges depend on it. */
 export type FrontendKind = "cluster-ip" | "external-ip" | "vip" | "node-port";

@@ -1,9 +1,11 @@
 /** This node's object, as far as a proxy cares. Nodes are few: they come as JSON. */
 
-import { listAt, objectAt, textAt } from "../json.ts";
+import { listAt, objectAt, textAt } from "../base/json.ts";
+import type { NodeFacts } from "../model/node-facts.ts";
+import type { Address, Cidr } from "../net/address.ts";
 import { parseAddress, parseCidr } from "../net/address.ts";
 import { isUnspecified } from "../net/ip.ts";
-import type { Address, Cidr, NodeFacts, Problem } from "../types.ts";
+import type { Problem } from "../problems/problem.ts";
 
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 /** The cluster autoscaler's mark on a node it is about to remove (KEP-3836). */

@@ -2,12 +2,12 @@
  * When to forget the clients that session affinity remembers for what is gone: after a sync, but not again and again,
  * since looking through a map takes time by the number of its clients.
  */
-import type { Backend } from "../apply/backend.ts";
-import type { Clock } from "../clock.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { Clock } from "../base/clock.ts";
+import { rethrowDefect } from "../base/errors.ts";
+import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
-import { rethrowDefect } from "../errors.ts";
-import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../limits.ts";
-import type { TellProblems } from "../types.ts";
+import type { TellProblems } from "../problems/problem.ts";
 
 export interface RememberedClientsOptions {
   readonly core: Core;

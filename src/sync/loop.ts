@@ -2,15 +2,16 @@
  * The sync: everything that changed since the last one, taken from the core's dirty list to the kernel. The
  * pacer decides when; this is what.
  */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
-import type { Backend, Drift } from "../apply/backend.ts";
-import { type Clock, turn } from "../clock.ts";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
+import type { Backend, Drift } from "../backend/backend.ts";
+import { type Clock, turn } from "../base/clock.ts";
+import { rethrowDefect, type SluiceError } from "../base/errors.ts";
+import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
-import { rethrowDefect, type SluiceError } from "../errors.ts";
-import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../limits.ts";
+import type { ServiceId } from "../model/service.ts";
 import type { PlanContext } from "../plan/plan.ts";
+import type { ProblemEnd, TellProblems } from "../problems/problem.ts";
 import type { FrontendClaims } from "../state/claims.ts";
-import type { ProblemEnd, ServiceId, TellProblems } from "../types.ts";
 import { RememberedClients } from "./clients.ts";
 import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
 import { RefusedOwners } from "./refused.ts";

@@ -2,7 +2,7 @@
  * When to sync. A lone change runs at once; while a sync runs, or the interval after it has not passed,
  * requests melt into one. So the work that waits is never more than one sync, however slow the kernel is.
  */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../base/clock.ts";
 
 /** What the configuration says of pace, in ms. */
 export interface Pace {

@@ -1,15 +1,17 @@
 /** What the plan depends on besides Services: this node, its addresses, the cluster's ranges. */
 
 import type { Core } from "../core/core.ts";
+import type { NodeFacts } from "../model/node-facts.ts";
+import type { Address } from "../net/address.ts";
 import { printAddress } from "../net/address.ts";
 import { isLinkLocal } from "../net/ip.ts";
 import type { PlanContext } from "../plan/plan.ts";
-import { Reports } from "../reports.ts";
-import { type NodePortAddresses, nodePortAddresses } from "../state/addresses.ts";
+import type { TellProblems } from "../problems/problem.ts";
+import { Reports } from "../problems/problem-set.ts";
 import { ServiceCidrs } from "../state/cidrs.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { readNode, withBindAddress } from "../state/node.ts";
-import type { Address, NodeFacts, TellProblems } from "../types.ts";
+import { type NodePortAddresses, nodePortAddresses } from "../state/node-port-addresses.ts";
 
 /** The part of the configuration that the plan depends on. */
 export interface PlanSettings {

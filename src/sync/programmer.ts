@@ -2,15 +2,17 @@
  * From dirty Services to the kernel: select, plan, diff, apply, commit, for one batch of owners. A batch is
  * cut into transactions of bounded size; an owner the kernel refuses is left out, the rest goes through.
  */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
-import type { Backend, Receipt } from "../apply/backend.ts";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
+import type { Backend, Receipt } from "../backend/backend.ts";
+import type { SluiceError } from "../base/errors.ts";
+import { ATTEMPTS_MAX, BATCH_ELEMENTS } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
-import { countAdded } from "../diff/operations.ts";
-import type { SluiceError } from "../errors.ts";
-import { ATTEMPTS_MAX, BATCH_ELEMENTS } from "../limits.ts";
+import type { Choice } from "../model/choice.ts";
+import { countAdded } from "../model/operation-list.ts";
+import type { Service, ServiceId } from "../model/service.ts";
+import { PROTOCOLS } from "../net/protocol.ts";
 import { DesiredWriter } from "../plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../plan/plan.ts";
-import { type Choice, PROTOCOLS, type Service, type ServiceId } from "../types.ts";
 
 /** A Service of the batch, with what selection found; `service` is undefined when it is gone. */
 interface Entry {

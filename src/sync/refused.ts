@@ -1,6 +1,6 @@
 /** Owners whose elements the kernel refused: left out of transactions, tried again with growing waits. */
-import type { Clock } from "../clock.ts";
-import { REFUSED_RETRY_MS, REFUSED_RETRY_MS_MAX } from "../limits.ts";
+import type { Clock } from "../base/clock.ts";
+import { REFUSED_RETRY_MS, REFUSED_RETRY_MS_MAX } from "../base/limits.ts";
 
 interface Refusal {
   readonly attempts: number;

@@ -3,16 +3,16 @@
  * that undo each other's work must not do so as fast as they can; a thousand things that are changed once each are no
  * fight.
  */
-import type { Drift, ForeignChange } from "../apply/backend.ts";
-import type { Clock } from "../clock.ts";
+import type { Drift, ForeignChange } from "../backend/backend.ts";
+import type { Clock } from "../base/clock.ts";
 import {
   REPAIR_CALM_MS,
   REPAIR_OBJECTS_MAX,
   REPAIR_WAIT_MS,
   REPAIR_WAIT_MS_MAX,
   REPAIRS_BEFORE_BACKOFF,
-} from "../limits.ts";
-import type { Logger } from "../log.ts";
+} from "../base/limits.ts";
+import type { Logger } from "../base/log.ts";
 
 /** What became of others' changes: mended, or found to be none. */
 export interface RepairReport extends Pick<Drift, "change" | "changes" | "amiss"> {

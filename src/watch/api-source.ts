@@ -1,11 +1,12 @@
 /** The API server as a source: four reflectors, and the gate before the first sync. */
 
-import type { Clock } from "../clock.ts";
-import { SluiceError } from "../errors.ts";
-import { type JsonObject, listAt, objectAt, textAt } from "../json.ts";
-import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../limits.ts";
+import type { ClusterAccess } from "../api-client/access.ts";
+import { openTransport, type Transport } from "../api-client/transport.ts";
+import type { Clock } from "../base/clock.ts";
+import { SluiceError } from "../base/errors.ts";
+import { type JsonObject, listAt, objectAt, textAt } from "../base/json.ts";
+import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../base/limits.ts";
 import { parseCidr } from "../net/address.ts";
-import type { ClusterAccess } from "./access.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
 import {
   ENDPOINT_SLICES,
@@ -16,7 +17,6 @@ import {
 } from "./resources.ts";
 import { coreSink, type EncodeEvent, type Ingest, mapSink, type Sink } from "./sink.ts";
 import type { Source, SourceEvents, SourceStatus } from "./source.ts";
-import { openTransport, type Transport } from "./transport.ts";
 
 export interface ApiSourceOptions {
   readonly access: ClusterAccess;

@@ -3,9 +3,10 @@
  * reads is written. Field numbers: the generated.proto files of k8s.io/api core/v1 and discovery/v1, and of
  * k8s.io/apimachinery meta/v1 and runtime.
  */
+
+import type { JsonObject } from "../base/json.ts";
 import type { ObjectKind } from "../core/core.ts";
-import type { JsonObject } from "../json.ts";
-import { type EventType, metadataOf } from "./json.ts";
+import { type EventType, metadataOf } from "./json-body.ts";
 import { ObjectFields } from "./object-fields.ts";
 import { ProtobufWriter } from "./protobuf-writer.ts";
 

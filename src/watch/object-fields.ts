@@ -1,6 +1,6 @@
 /** Reads the fields of an API object of unknown shape; null is the same as absent. A wrong type is named. */
-import { SluiceError } from "../errors.ts";
-import { isObject, type JsonObject } from "../json.ts";
+import { SluiceError } from "../base/errors.ts";
+import { isObject, type JsonObject } from "../base/json.ts";
 
 export class ObjectFields {
   readonly #subject: string;

@@ -3,9 +3,14 @@
  * and goes on from the last version it saw when a watch ends or breaks. client-go's reflector is the
  * model for versions, waits and what each error means.
  */
-import type { Clock } from "../clock.ts";
-import type { FeedResult } from "../core/core.ts";
-import { isDefect, SluiceError } from "../errors.ts";
+
+import { Backoff } from "../api-client/backoff.ts";
+import type { Body } from "../api-client/body-reader.ts";
+import { acceptHeader, type Exchange, exchange } from "../api-client/exchange.ts";
+import { isTooLarge, type Status, statusError, statusOf } from "../api-client/status.ts";
+import type { Transport } from "../api-client/transport.ts";
+import type { Clock } from "../base/clock.ts";
+import { isDefect, SluiceError } from "../base/errors.ts";
 import {
   ABSENT_RETRY_MS,
   LIST_PAGE,
@@ -15,15 +20,12 @@ import {
   WATCH_RETRY_MS_MAX,
   WATCH_SILENCE_MS,
   WATCH_TIMEOUT_S_MIN,
-} from "../limits.ts";
-import type { ProblemEnd, ProblemEvent, TellProblems } from "../types.ts";
-import { Backoff } from "./backoff.ts";
-import { acceptHeader, type Exchange, exchange } from "./exchange.ts";
-import { JsonList } from "./json.ts";
+} from "../base/limits.ts";
+import type { FeedResult } from "../core/core.ts";
+import type { ProblemEnd, ProblemEvent, TellProblems } from "../problems/problem.ts";
+import { JsonList } from "./json-body.ts";
 import { type Resource, requestPath } from "./resources.ts";
-import type { Body, Sink } from "./sink.ts";
-import { isTooLarge, type Status, statusError, statusOf } from "./status.ts";
-import type { Transport } from "./transport.ts";
+import type { Sink } from "./sink.ts";
 
 export interface ReflectorOptions {
   readonly resource: Resource;

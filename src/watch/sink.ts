@@ -1,18 +1,11 @@
 /** Where a reflector's objects go: Services and slices into the core, the few others into a map. */
-import type { Core, FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
-import { SluiceError } from "../errors.ts";
-import type { JsonObject } from "../json.ts";
-import type { TellProblems } from "../types.ts";
-import { type EventType, JsonList, JsonWatch, metadataOf, NOTHING } from "./json.ts";
 
-/** One HTTP body being read. */
-export interface Body {
-  /** @throws SluiceError API_MALFORMED, CORE_MEMORY */
-  take(chunk: Uint8Array): FeedResult;
-  /** The body is complete. */
-  end(): FeedResult;
-  close(): void;
-}
+import type { Body } from "../api-client/body-reader.ts";
+import { SluiceError } from "../base/errors.ts";
+import type { JsonObject } from "../base/json.ts";
+import type { Core, FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
+import type { TellProblems } from "../problems/problem.ts";
+import { type EventType, JsonList, JsonWatch, metadataOf, NOTHING } from "./json-body.ts";
 
 export interface Sink {
   /** Whether this sink reads protobuf; JSON it always reads. */

@@ -1,7 +1,7 @@
 /** What every source of objects offers: the API server, or a directory of manifests. */
 
-import type { JsonObject } from "../json.ts";
-import type { TellProblems } from "../types.ts";
+import type { JsonObject } from "../base/json.ts";
+import type { TellProblems } from "../problems/problem.ts";
 
 export interface SourceEvents {
   /** Objects went into the core: there may be dirty Services. Comes often during an initial read. */

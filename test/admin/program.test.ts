@@ -11,8 +11,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Daemon, startDaemon } from "../cluster/daemon.ts";
-import { makeNamespace, type Namespace } from "../cluster/netns.ts";
+import { type Daemon, startDaemon } from "../../harness/cluster/daemon.ts";
+import { makeNamespace, type Namespace } from "../../harness/cluster/netns.ts";
 import { documentedMetrics } from "../observe/documentation.ts";
 import { type PrintedMetric, readExposition } from "../observe/exposition.ts";
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
 import { bind, type Listener, listen } from "../../src/admin/serve.ts";
-import { SluiceError } from "../../src/errors.ts";
-import { createLogger } from "../../src/log.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import { createLogger } from "../../src/base/log.ts";
 import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
 import { unexpected } from "./view.ts";

@@ -9,8 +9,8 @@ import {
   type ControlPlane,
   startControlPlane,
   whyNoControlPlane,
-} from "../cluster/control-plane.ts";
-import { inNamespace, run, startDaemon } from "../cluster/daemon.ts";
+} from "../../harness/cluster/control-plane.ts";
+import { inNamespace, run, startDaemon } from "../../harness/cluster/daemon.ts";
 import { documentedMetrics } from "../observe/documentation.ts";
 import { type PrintedMetric, readExposition } from "../observe/exposition.ts";
 

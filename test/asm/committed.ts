@@ -1,7 +1,5 @@
 /** Desired records for the core from the model's, and its committed elements as the model has them. */
-import { RECORD_ELEMENT, RECORD_HEADER, RECORD_SLOTS } from "../../asm/layout.ts";
-import type { OperationList } from "../../src/core/core.ts";
-import { keySize, TABLES, type TableId, tableId, valueSize } from "../../src/plan/tables.ts";
+import { RECORD_ELEMENT, RECORD_HEADER, RECORD_SLOTS } from "../../asm/layout/layout.ts";
 import {
   type Batch,
   type Desired,
@@ -9,7 +7,9 @@ import {
   fromHex,
   type KernelModel,
   toHex,
-} from "../model/diff.ts";
+} from "../../harness/specification/diff.ts";
+import type { OperationList } from "../../src/model/operation-list.ts";
+import { keySize, TABLES, type TableId, tableId, valueSize } from "../../src/model/tables.ts";
 import type { TestCore } from "./fixture.ts";
 
 export const frontends = tableId("frontends", 4);

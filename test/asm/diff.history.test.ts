@@ -1,9 +1,14 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { OWNER_NODE } from "../../asm/layout.ts";
-import type { OperationList } from "../../src/core/core.ts";
-import { tableId } from "../../src/plan/tables.ts";
-import { type Batch, checkBatch, KernelModel, leastOperations } from "../model/diff.ts";
+import { OWNER_NODE } from "../../asm/layout/layout.ts";
+import {
+  type Batch,
+  checkBatch,
+  KernelModel,
+  leastOperations,
+} from "../../harness/specification/diff.ts";
+import type { OperationList } from "../../src/model/operation-list.ts";
+import { tableId } from "../../src/model/tables.ts";
 import {
   clusterIPs,
   committed,

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { COMPARED_SAME, OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
+import { COMPARED_SAME, OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
 import {
   type Batch,
   elementName,
@@ -8,7 +8,7 @@ import {
   slotKey,
   slotsOf,
   toHex,
-} from "../model/diff.ts";
+} from "../../harness/specification/diff.ts";
 import {
   clusterIPs,
   committed,

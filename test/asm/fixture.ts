@@ -3,22 +3,22 @@
  * Services and slices can be put into memory without a stream.
  */
 import { readFileSync } from "node:fs";
-import { type CoreBuild, compileCore } from "../../asm/compile.ts";
-import { SERVICE_HEADER } from "../../asm/layout.ts";
-import { type DiffExports, diffHalf } from "../../src/core/diff.ts";
+import { SERVICE_HEADER } from "../../asm/layout/layout.ts";
+import { type CoreBuild, compileCore } from "../../build/compile-core.ts";
+import { type DiffExports, diffHalf } from "../../src/core/diff-calls.ts";
 import { loadWasm, type Wasm } from "../../src/core/load.ts";
-import { type SelectExports, selectHalf } from "../../src/core/select.ts";
-import type { ServiceId } from "../../src/types.ts";
+import { type SelectExports, selectHalf } from "../../src/core/select-calls.ts";
+import type { ServiceId } from "../../src/model/service.ts";
 
 export const BUILDS: readonly CoreBuild[] = ["debug", "release"];
 
 /** Inside knowledge, exported for tests only. */
 const ALSO = `
-export { hashSeed } from "./hash";
-export { nameHold } from "./names";
-export { holdHints, setHintZone } from "./hints";
-export { initServices, ensureService, setServiceBlock, firstSlice } from "./services";
-export { linkSlice, unlinkSlice } from "./slices";
+export { hashSeed } from "./memory/hash";
+export { nameHold } from "./memory/names";
+export { holdHints, setHintZone } from "./cluster/hints";
+export { initServices, ensureService, setServiceBlock, firstSlice } from "./cluster/services";
+export { linkSlice, unlinkSlice } from "./cluster/slices";
 `;
 
 interface StateExports extends SelectExports, DiffExports {

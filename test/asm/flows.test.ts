@@ -1,12 +1,16 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout.ts";
-import { encodeAction } from "../../src/plan/actions.ts";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
+import {
+  type FlowsWorld,
+  judgeChunk,
+  type ModelVerdict,
+} from "../../harness/specification/flows.ts";
+import { encodeAction } from "../../src/model/actions.ts";
+import type { ServiceId } from "../../src/model/service.ts";
+import { tableId } from "../../src/model/tables.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
-import { tableId } from "../../src/plan/tables.ts";
 import { frontendsOf } from "../../src/state/frontends.ts";
-import type { ServiceId } from "../../src/types.ts";
-import { type FlowsWorld, judgeChunk, type ModelVerdict } from "../model/flows.ts";
 import { doneMessage, type Entry, entryMessage, spoil, spoiling } from "./flows-entries.ts";
 import { BUILDS, createTestCore, type TestCore } from "./ingest-fixture.ts";
 

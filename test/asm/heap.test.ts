@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
-import { compileCore } from "../../asm/compile.ts";
+import { compileCore } from "../../build/compile-core.ts";
 import { type HeapExports, loadWasm } from "../../src/core/load.ts";
 import { BUILDS } from "./ingest-fixture.ts";
 
@@ -15,9 +15,9 @@ interface Exports extends HeapExports {
 }
 
 const ALSO = `
-export { resize } from "./heap";
-export { hashSeed, hash64 } from "./hash";
-export { nameHold, nameFind, nameDrop, nameCount } from "./names";
+export { resize } from "./memory/heap";
+export { hashSeed, hash64 } from "./memory/hash";
+export { nameHold, nameFind, nameDrop, nameCount } from "./memory/names";
 `;
 const modules = {
   debug: new WebAssembly.Module(readFileSync(await compileCore("debug", ALSO))),

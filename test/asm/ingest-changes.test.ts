@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { JsonObject } from "../../src/json.ts";
+import type { JsonObject } from "../../src/base/json.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import { begunIn } from "../problems.ts";
 import { BUILDS, createTestCore, feed, NODE, type TestCore } from "./ingest-fixture.ts";

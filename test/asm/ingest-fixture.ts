@@ -1,13 +1,13 @@
 /** The core for tests of decoding: both builds, and what stands in its tables as plain rows. */
 import { readFileSync } from "node:fs";
-import { type CoreBuild, compileCore } from "../../asm/compile.ts";
+import { type CoreBuild, compileCore } from "../../build/compile-core.ts";
+import type { ModelService, ModelSlice } from "../../harness/specification/ingest.ts";
+import type { JsonObject } from "../../src/base/json.ts";
 import type { Core, ObjectKind, ObjectStream } from "../../src/core/core.ts";
 import { type CoreExports, createCore } from "../../src/core/create.ts";
-import { nameOf } from "../../src/core/names.ts";
-import type { JsonObject } from "../../src/json.ts";
-import type { ServiceId } from "../../src/types.ts";
+import { nameOf } from "../../src/core/name-table.ts";
+import type { ServiceId } from "../../src/model/service.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import type { ModelService, ModelSlice } from "../model/ingest.ts";
 
 export const BUILDS: readonly CoreBuild[] = ["debug", "release"];
 export const NODE = "node-a";
@@ -15,9 +15,9 @@ export const ZONE = "zone-a";
 
 /** Inside knowledge, exported for tests only. */
 const ALSO = `
-export { firstSlice } from "./services";
-export { nextSlice } from "./slices";
-export { nameCount } from "./names";
+export { firstSlice } from "./cluster/services";
+export { nextSlice } from "./cluster/slices";
+export { nameCount } from "./memory/names";
 `;
 
 interface InsideExports extends CoreExports {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { SluiceError } from "../../src/errors.ts";
+import { SluiceError } from "../../src/base/errors.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import { BUILDS, createTestCore, type TestCore } from "./ingest-fixture.ts";
 

@@ -1,6 +1,6 @@
 /** Random API objects: mostly right, sometimes wrong in every way that the decoders know. */
 import fc from "fast-check";
-import type { ApiService, ApiSlice } from "../model/ingest.ts";
+import type { ApiService, ApiSlice } from "../../harness/specification/ingest.ts";
 
 const TIMES = ["2025-03-04T05:06:07Z", "1970-01-01T00:00:01Z", "2024-02-29T23:59:59+05:30"];
 const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });

@@ -1,10 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import {
+  type ApiService,
+  type ApiSlice,
+  modelService,
+  modelSlice,
+} from "../../harness/specification/ingest.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import type { JsonObject } from "../../src/base/json.ts";
 import type { ObjectKind } from "../../src/core/core.ts";
-import { SluiceError } from "../../src/errors.ts";
-import type { JsonObject } from "../../src/json.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import { type ApiService, type ApiSlice, modelService, modelSlice } from "../model/ingest.ts";
 import { begunIn } from "../problems.ts";
 import {
   BUILDS,

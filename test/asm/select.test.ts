@@ -1,7 +1,12 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import type { ServiceId } from "../../src/types.ts";
-import { choose, type Hint, type ModelEndpoint, type ModelService } from "../model/select.ts";
+import {
+  choose,
+  type Hint,
+  type ModelEndpoint,
+  type ModelService,
+} from "../../harness/specification/select.ts";
+import type { ServiceId } from "../../src/model/service.ts";
 import { BUILDS, createTestCore } from "./fixture.ts";
 import { enterZone, putService, readChoices } from "./world.ts";
 

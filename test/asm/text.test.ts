@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
-import { compileCore } from "../../asm/compile.ts";
+import { compileCore } from "../../build/compile-core.ts";
+import { parseAddress, parseRange } from "../../harness/specification/ingest.ts";
 import { type HeapExports, loadWasm } from "../../src/core/load.ts";
-import { parseAddress, parseRange } from "../model/ingest.ts";
 import { BUILDS } from "./ingest-fixture.ts";
 
 interface Exports extends HeapExports {
@@ -16,8 +16,8 @@ interface Exports extends HeapExports {
 }
 
 const ALSO = `
-import { parsedFamily, parsedPrefix } from "./text";
-export { parseAddress, parseRange, parseTime, parsedAddress } from "./text";
+import { parsedFamily, parsedPrefix } from "./ingest/text";
+export { parseAddress, parseRange, parseTime, parsedAddress } from "./ingest/text";
 export function family(): i32 { return parsedFamily; }
 export function prefix(): i32 { return parsedPrefix; }
 `;

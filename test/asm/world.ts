@@ -4,9 +4,14 @@ import {
   ENDPOINT6_STRIDE,
   PORT_STRIDE,
   SERVICE_HEADER,
-} from "../../asm/layout.ts";
-import type { ServiceId } from "../../src/types.ts";
-import type { ModelChoice, ModelEndpoint, ModelService, ModelSlice } from "../model/select.ts";
+} from "../../asm/layout/layout.ts";
+import type {
+  ModelChoice,
+  ModelEndpoint,
+  ModelService,
+  ModelSlice,
+} from "../../harness/specification/select.ts";
+import type { ServiceId } from "../../src/model/service.ts";
 import { type TestCore, withBytes } from "./fixture.ts";
 
 // asm/slices.ts, asm/hints.ts

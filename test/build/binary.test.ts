@@ -2,10 +2,14 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Certificate, makeAuthority, makeCertificate } from "../cluster/certificates.ts";
-import { type Daemon, run, startDaemon } from "../cluster/daemon.ts";
-import { writeKubeconfig } from "../cluster/kubeconfig.ts";
-import { makeNamespace, type Namespace } from "../cluster/netns.ts";
+import {
+  type Certificate,
+  makeAuthority,
+  makeCertificate,
+} from "../../harness/cluster/certificates.ts";
+import { type Daemon, run, startDaemon } from "../../harness/cluster/daemon.ts";
+import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
+import { makeNamespace, type Namespace } from "../../harness/cluster/netns.ts";
 import { startTlsServer, type TlsServer } from "./tls-server.ts";
 
 const SLUICE = join(import.meta.dir, "../../dist/sluice");

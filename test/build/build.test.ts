@@ -3,9 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildBinary, version } from "../../build.ts";
-import { type Certificate, makeAuthority, makeCertificate } from "../cluster/certificates.ts";
-import { run } from "../cluster/daemon.ts";
-import { writeKubeconfig } from "../cluster/kubeconfig.ts";
+import {
+  type Certificate,
+  makeAuthority,
+  makeCertificate,
+} from "../../harness/cluster/certificates.ts";
+import { run } from "../../harness/cluster/daemon.ts";
+import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
 import { startTlsServer, type TlsServer } from "./tls-server.ts";
 
 describe("a binary from our build", () => {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
-import type { Certificate } from "../cluster/certificates.ts";
+import type { Certificate } from "../../harness/cluster/certificates.ts";
 
 /** A server that asks for client certificates and remembers who came. */
 export interface TlsServer {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { type FieldPath, fieldAt, fieldPaths } from "../../src/config/all-fields.ts";
 import { changesBetween } from "../../src/config/changes.ts";
-import { type FieldPath, fieldAt, fieldPaths } from "../../src/config/fields.ts";
 import { resolve } from "./config.ts";
 
 /** For each field that does something: a base in which it counts, and a value that is not its default. */

@@ -13,14 +13,14 @@ import {
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArguments } from "../../src/cli.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import { DRAFT_MS } from "../../src/base/limits.ts";
+import { createLogger } from "../../src/base/log.ts";
+import { parseArguments } from "../../src/config/command-line.ts";
+import type { Config } from "../../src/config/config.ts";
 import { ConfigFollower } from "../../src/config/follow.ts";
 import { resolveConfig } from "../../src/config/resolve.ts";
-import type { Config } from "../../src/config.ts";
-import { SluiceError } from "../../src/errors.ts";
-import { DRAFT_MS } from "../../src/limits.ts";
-import { createLogger } from "../../src/log.ts";
-import { Problems } from "../../src/observe/problems.ts";
+import { Problems } from "../../src/problems/problem-registry.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
 import { until } from "../watch/fakes.ts";
 

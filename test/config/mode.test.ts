@@ -1,7 +1,7 @@
 /** The mode, and what depends on it: what serves, node ports on loopback, and what is shown and said. */
 import { describe, expect, test } from "bun:test";
+import type { Config } from "../../src/config/config.ts";
 import { remarksOnMode } from "../../src/config/served.ts";
-import type { Config } from "../../src/config.ts";
 import { noteTexts, resolve } from "./config.ts";
 
 const LOOPBACK =

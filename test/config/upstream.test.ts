@@ -3,11 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { programs, whyNoControlPlane } from "../../harness/cluster/control-plane.ts";
 import { decodeDocument } from "../../src/config/decode.ts";
 import { FLAGS } from "../../src/config/flags.ts";
 import { parseConfigText } from "../../src/config/read.ts";
-import { printConfig } from "../../src/config/write.ts";
-import { programs, whyNoControlPlane } from "../cluster/control-plane.ts";
+import { printConfig } from "../../src/config/write-config.ts";
 import { faultOf, HEAD, resolve } from "./config.ts";
 
 const reason = await whyNoControlPlane();

@@ -13,7 +13,7 @@ function codesUnder(heading: string): string[] {
 /** The members of ErrorCode: a type, of which nothing is left at run time. */
 function allCodes(): string[] {
   const declared = /export type ErrorCode =(.*?);/s.exec(
-    textOf("src/errors.ts").replaceAll(/\/\/.*$/gm, ""),
+    textOf("src/base/errors.ts").replaceAll(/\/\/.*$/gm, ""),
   );
   return declared?.[1]?.match(/(?<=")\w+(?=")/g) ?? [];
 }
@@ -29,13 +29,13 @@ test("a code that somewhere becomes a problem is among the problems", () => {
   const told = [
     "src/admin/health-check-node-ports.ts",
     "src/admin/serve.ts",
-    "src/apply/kube-proxy/other-proxies.ts",
+    "src/takeover/other-proxies.ts",
     "src/config/follow.ts",
-    "src/core/problems.ts",
+    "src/core/problem-records.ts",
     "src/host/host-settings.ts",
     "src/state/claims.ts",
     "src/sync/clients.ts",
-    "src/watch/manifest-file.ts",
+    "src/manifests/manifest-file.ts",
   ].flatMap((path) => textOf(path).match(/(?<=\b(?:code: |CODE = )")[A-Z_]+(?=")/g) ?? []);
   expect(new Set(told).size).toBeGreaterThan(5);
   const rows = codesUnder("Problems: what to do");

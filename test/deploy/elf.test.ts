@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { closure, linkageOf } from "../../build/image/elf.ts";
 import { machineFor } from "../../build/image.ts";
-import { run } from "../cluster/daemon.ts";
+import { run } from "../../harness/cluster/daemon.ts";
 
 const { triplet } = machineFor(undefined);
 const PROGRAMS = [

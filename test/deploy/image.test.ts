@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DEFAULT_NAME, machineFor, makeImage } from "../../build/image.ts";
-import { type Daemon, run, startDaemon } from "../cluster/daemon.ts";
-import { makeNamespace, type Namespace } from "../cluster/netns.ts";
+import { type Daemon, run, startDaemon } from "../../harness/cluster/daemon.ts";
+import { makeNamespace, type Namespace } from "../../harness/cluster/netns.ts";
 import { ROOT } from "../tidy/files.ts";
 import { until } from "./until.ts";
 

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { run } from "../cluster/daemon.ts";
+import { run } from "../../harness/cluster/daemon.ts";
 import { ROOT } from "../tidy/files.ts";
 
 const SCRIPT = join(ROOT, "deploy/install.sh");

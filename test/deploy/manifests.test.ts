@@ -5,8 +5,8 @@ import {
   type ControlPlane,
   startControlPlane,
   whyNoControlPlane,
-} from "../cluster/control-plane.ts";
-import { inNamespace, run } from "../cluster/daemon.ts";
+} from "../../harness/cluster/control-plane.ts";
+import { inNamespace, run } from "../../harness/cluster/daemon.ts";
 import { ROOT, textOf } from "../tidy/files.ts";
 
 const reason = await whyNoControlPlane();

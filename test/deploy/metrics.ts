@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inNamespace, run, startDaemon } from "../cluster/daemon.ts";
-import { makeNamespace } from "../cluster/netns.ts";
+import { inNamespace, run, startDaemon } from "../../harness/cluster/daemon.ts";
+import { makeNamespace } from "../../harness/cluster/netns.ts";
 import { until } from "./until.ts";
 
 const OBJECTS = `

@@ -3,7 +3,7 @@ import { lstatSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Entry, tar } from "../../build/image/tar.ts";
-import { run } from "../cluster/daemon.ts";
+import { run } from "../../harness/cluster/daemon.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const ENTRIES: readonly Entry[] = [

@@ -2,8 +2,8 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { run, startDaemon } from "../cluster/daemon.ts";
-import { makeNamespace } from "../cluster/netns.ts";
+import { run, startDaemon } from "../../harness/cluster/daemon.ts";
+import { makeNamespace } from "../../harness/cluster/netns.ts";
 import { ROOT } from "../tidy/files.ts";
 import { until } from "./until.ts";
 

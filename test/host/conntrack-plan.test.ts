@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { ConntrackSettings } from "../../src/config.ts";
+import type { ConntrackSettings } from "../../src/config/config.ts";
 import {
   CONNTRACK_SYSCTLS,
   type ConntrackSysctl,

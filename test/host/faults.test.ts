@@ -1,9 +1,9 @@
 /** A machine that lets nothing be set is no reason not to serve. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { service, slices } from "../netns/objects.ts";
-import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
-import { World } from "../netns/world.ts";
+import { service, slices } from "../../harness/netns/objects.ts";
+import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { World } from "../../harness/netns/world.ts";
 import { answers, takeTime } from "../traffic/steps.ts";
 
 takeTime();

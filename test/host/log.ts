@@ -1,4 +1,4 @@
-import { createLogger, type Logger } from "../../src/log.ts";
+import { createLogger, type Logger } from "../../src/base/log.ts";
 
 /** A log at -v=2 whose lines can be read: severity and message, `W Cannot …`. */
 export function readableLog(): { log: Logger; lines: string[] } {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Notifier } from "../../src/host/notify.ts";
-import { bind, close, recv, socket } from "../../src/libc.ts";
+import { bind, close, recv, socket } from "../../src/os/libc.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
 import { readableLog } from "./log.ts";
 

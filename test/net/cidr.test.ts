@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { Cidr } from "../../src/net/address.ts";
 import { printAddress, printCidr } from "../../src/net/address.ts";
 import { contains, disjoint, lastAddress, prefixOf } from "../../src/net/cidr.ts";
-import type { Cidr } from "../../src/types.ts";
 import { cidr, ip } from "../plan/fixture.ts";
 
 describe("a range", () => {

@@ -1,10 +1,11 @@
 /** Committed elements in plain objects, with the counters of the kernel: as much of a core as observers see. */
 
-import type { Backend } from "../../src/apply/backend.ts";
+import type { Backend } from "../../src/backend/backend.ts";
+import { type Action, encodeAction } from "../../src/model/actions.ts";
+import type { Service, ServiceId } from "../../src/model/service.ts";
+import { keySize, type TableId, type TableName, tableId } from "../../src/model/tables.ts";
 import { parseAddress } from "../../src/net/address.ts";
-import { type Action, encodeAction } from "../../src/plan/actions.ts";
-import { keySize, type TableId, type TableName, tableId } from "../../src/plan/tables.ts";
-import { PROTOCOLS, type Service, type ServiceId } from "../../src/types.ts";
+import { PROTOCOLS } from "../../src/net/protocol.ts";
 
 interface Element {
   readonly key: Uint8Array;

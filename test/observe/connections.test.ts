@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { SluiceError } from "../../src/errors.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import type { Action } from "../../src/model/actions.ts";
+import type { ServiceId } from "../../src/model/service.ts";
+import { PROTOCOLS } from "../../src/net/protocol.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
-import type { Action } from "../../src/plan/actions.ts";
-import { PROTOCOLS, type ServiceId } from "../../src/types.ts";
 import { unexpected } from "../admin/view.ts";
 import { Committed } from "./committed.ts";
 

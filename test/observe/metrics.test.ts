@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import type { FlowsReport } from "../../src/apply/conntrack/flows.ts";
+import type { FlowsReport } from "../../src/conntrack/reconcile-flows.ts";
 import { expose } from "../../src/observe/exposition.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram } from "../../src/observe/instruments.ts";
 import { Metrics, type ScrapeFacts } from "../../src/observe/metrics.ts";
 import type { Counts } from "../../src/observe/view.ts";
+import type { Problem } from "../../src/problems/problem.ts";
 import type { SyncReport } from "../../src/sync/loop.ts";
-import type { Problem } from "../../src/types.ts";
 
 const START = 1_700_000_000_000;
 const COUNTS: Counts = {

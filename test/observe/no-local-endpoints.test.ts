@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import type { Choice } from "../../src/model/choice.ts";
+import type { Service, ServiceId } from "../../src/model/service.ts";
 import { NoLocalEndpoints } from "../../src/observe/no-local-endpoints.ts";
-import type { Choice, Service, ServiceId } from "../../src/types.ts";
 import { Committed } from "./committed.ts";
 
 const ID = 1 as ServiceId;

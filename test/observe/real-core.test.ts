@@ -1,10 +1,10 @@
 /** The observers on the real core, plan and loop: their idea of keys and values must be the core's. */
 import { expect, test } from "bun:test";
-import type { Backend } from "../../src/apply/backend.ts";
+import type { Backend } from "../../src/backend/backend.ts";
+import { printKey } from "../../src/model/print.ts";
+import { keySize, TABLE_IDS, tableLabel } from "../../src/model/tables.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import { describeService } from "../../src/observe/service-view.ts";
-import { printKey } from "../../src/plan/print.ts";
-import { keySize, TABLE_IDS, tableLabel } from "../../src/plan/tables.ts";
 import { unexpected } from "../admin/view.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../sync/world.ts";
 

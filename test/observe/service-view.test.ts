@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
+import type { ServiceId } from "../../src/model/service.ts";
+import { tableId } from "../../src/model/tables.ts";
 import { describeService } from "../../src/observe/service-view.ts";
-import { tableId } from "../../src/plan/tables.ts";
-import type { Problem, ServiceId } from "../../src/types.ts";
+import type { Problem } from "../../src/problems/problem.ts";
 import { Committed } from "./committed.ts";
 
 const WEB = 1 as ServiceId;

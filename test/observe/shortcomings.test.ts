@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import type { UnservedFamily } from "../../src/apply/backend.ts";
-import { Problems } from "../../src/observe/problems.ts";
+import type { UnservedFamily } from "../../src/backend/backend.ts";
 import { Shortcomings } from "../../src/observe/shortcomings.ts";
+import { Problems } from "../../src/problems/problem-registry.ts";
 
 const NO_TOOL: UnservedFamily = {
   family: 6,

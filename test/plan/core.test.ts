@@ -1,13 +1,13 @@
 /** The plan and the core's diff together: whatever the history, the committed elements are the plan's. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { OWNER_NODE } from "../../asm/layout.ts";
+import { OWNER_NODE } from "../../asm/layout/layout.ts";
+import { printElement } from "../../src/model/print.ts";
+import type { Service, ServiceId } from "../../src/model/service.ts";
+import { TABLES, type TableId } from "../../src/model/tables.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { planNode, planService } from "../../src/plan/plan.ts";
-import { printElement } from "../../src/plan/print.ts";
-import { TABLES, type TableId } from "../../src/plan/tables.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
-import type { Service, ServiceId } from "../../src/types.ts";
 import { createTestCore, type TestCore } from "../asm/fixture.ts";
 import { type ChoiceText, context, Memory, planText, service } from "./fixture.ts";
 import { arbitraryChoice, arbitraryText, NODE } from "./random.ts";

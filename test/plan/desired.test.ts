@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { printDesired } from "../../src/model/print.ts";
+import type { Service } from "../../src/model/service.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { planService } from "../../src/plan/plan.ts";
-import { printDesired } from "../../src/plan/print.ts";
-import type { Service } from "../../src/types.ts";
 import { claimsOf, context, Memory, plainWriter, service } from "./fixture.ts";
 
 const nameless = () => "x";

@@ -1,21 +1,14 @@
 /** Services, endpoints and nodes in a few words, and the plan of them as text. */
-import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE, OWNER_NODE } from "../../asm/layout.ts";
-import { parseAddress, parseCidr } from "../../src/net/address.ts";
+import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE, OWNER_NODE } from "../../asm/layout/layout.ts";
+import type { Choice, EndpointSpan } from "../../src/model/choice.ts";
+import { printDesired } from "../../src/model/print.ts";
+import type { Service, ServiceId } from "../../src/model/service.ts";
+import type { Family } from "../../src/net/address.ts";
+import { type Address, type Cidr, parseAddress, parseCidr } from "../../src/net/address.ts";
+import { PROTOCOLS, type ProtocolName } from "../../src/net/protocol.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../../src/plan/plan.ts";
-import { printDesired } from "../../src/plan/print.ts";
-import type { Family } from "../../src/plan/tables.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
-import {
-  type Address,
-  type Choice,
-  type Cidr,
-  type EndpointSpan,
-  PROTOCOLS,
-  type ProtocolName,
-  type Service,
-  type ServiceId,
-} from "../../src/types.ts";
 
 export function ip(text: string): Address {
   const address = parseAddress(text);

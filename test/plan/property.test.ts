@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { printAddress } from "../../src/net/address.ts";
+import { PROTOCOLS, type Protocol } from "../../src/net/protocol.ts";
 import { frontendKey, frontendsOf } from "../../src/state/frontends.ts";
-import { PROTOCOLS, type Protocol } from "../../src/types.ts";
 import { type ChoiceText, ip, planText, type ServiceText, service } from "./fixture.ts";
 import { ADDRESSES, arbitraryChoice, arbitraryText, NODE } from "./random.ts";
 

@@ -4,9 +4,10 @@
  */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { createNftablesBackend } from "../../src/apply/nftables/backend.ts";
-import type { JsonObject } from "../../src/json.ts";
-import { inFreshNetns, pipe, run } from "../apply/netns.ts";
+import type { JsonObject } from "../../src/base/json.ts";
+import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
+import { inFreshNetns, pipe, run } from "../backend/netns.ts";
+import { rememberingCore } from "../backend/operations.ts";
 import {
   type DriftedWorld,
   driftedWorld,
@@ -14,8 +15,7 @@ import {
   objects as initial,
   kernelElements,
   OPTIONS,
-} from "../apply/nftables/drifted-world.ts";
-import { rememberingCore } from "../apply/operations.ts";
+} from "../nftables/drifted-world.ts";
 import { withoutSlots } from "../sync/fake-backend.ts";
 import { service, slice, syncWorld } from "../sync/world.ts";
 

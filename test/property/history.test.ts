@@ -4,8 +4,8 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { SluiceError } from "../../src/errors.ts";
-import type { JsonObject } from "../../src/json.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import type { JsonObject } from "../../src/base/json.ts";
 import { withoutSlots } from "../sync/fake-backend.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../sync/world.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { Service, ServiceId } from "../../src/model/service.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
 import { clusterIpKey, clusterIpsOf, frontendsOf } from "../../src/state/frontends.ts";
-import type { Service, ServiceId } from "../../src/types.ts";
 import { type ServiceText, service } from "../plan/fixture.ts";
 
 const EXTERNAL = { externalIPs: ["203.0.113.1"] };

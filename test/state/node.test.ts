@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import type { NodeFacts } from "../../src/model/node-facts.ts";
 import { printAddress, printCidr } from "../../src/net/address.ts";
 import { readNode, withBindAddress } from "../../src/state/node.ts";
-import type { NodeFacts } from "../../src/types.ts";
 
 /** The facts in words, absent ones left out. */
 function print(facts: NodeFacts | undefined): string {

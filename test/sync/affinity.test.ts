@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../../src/limits.ts";
+import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../../src/base/limits.ts";
 import { service, slice, syncWorld } from "./world.ts";
 
 const STICKY = { sessionAffinity: "ClientIP" };

@@ -2,12 +2,18 @@
  * A dataplane in memory with the kernel's semantics: a transaction is taken whole or not at all, adding what
  * is there with another value or deleting what is not there is refused.
  */
-import type { Adoption, Backend, Drift, ForeignChange, Receipt } from "../../src/apply/backend.ts";
-import type { Core, OperationList } from "../../src/core/core.ts";
-import { SluiceError } from "../../src/errors.ts";
-import { printElement } from "../../src/plan/print.ts";
-import { TABLE_IDS, type TableId, tableLabel } from "../../src/plan/tables.ts";
-import type { Operation } from "../../src/types.ts";
+import type {
+  Adoption,
+  Backend,
+  Drift,
+  ForeignChange,
+  Receipt,
+} from "../../src/backend/backend.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import type { Core } from "../../src/core/core.ts";
+import type { Operation, OperationList } from "../../src/model/operation-list.ts";
+import { printElement } from "../../src/model/print.ts";
+import { TABLE_IDS, type TableId, tableLabel } from "../../src/model/tables.ts";
 
 interface Element {
   readonly key: Uint8Array;

@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/base/clock.ts";
 
 /** A clock that stands still until it is told to advance; callbacks run in the order of their time. */
 export class FakeClock implements Clock {

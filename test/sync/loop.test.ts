@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { SluiceError } from "../../src/errors.ts";
-import { Problems } from "../../src/observe/problems.ts";
-import { type TableName, tableId, tableLabel } from "../../src/plan/tables.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import { type TableName, tableId, tableLabel } from "../../src/model/tables.ts";
+import { Problems } from "../../src/problems/problem-registry.ts";
 import { withoutSlots } from "./fake-backend.ts";
 import { type SyncWorld, service, slice, syncWorld } from "./world.ts";
 

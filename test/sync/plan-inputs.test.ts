@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import type { Address, Cidr } from "../../src/net/address.ts";
 import { parseAddress, parseCidr } from "../../src/net/address.ts";
-import { Problems } from "../../src/observe/problems.ts";
+import { Problems } from "../../src/problems/problem-registry.ts";
 import type { PlanSettings } from "../../src/sync/plan-inputs.ts";
-import type { Address, Cidr } from "../../src/types.ts";
 import { service, slice, syncWorld } from "./world.ts";
 
 /** What is wrong now, by subject and field. */

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { createLogger } from "../../src/log.ts";
+import { createLogger } from "../../src/base/log.ts";
 import { Repairs, sayRepair } from "../../src/sync/repairs.ts";
 import { FakeClock } from "./fake-clock.ts";
 

@@ -1,11 +1,11 @@
 /** A whole proxy without I/O: the real core, plan and loop, a dataplane in memory, and a clock that stands still. */
 
 import { readFileSync } from "node:fs";
-import { compileCore } from "../../asm/compile.ts";
-import type { Backend } from "../../src/apply/backend.ts";
+import { compileCore } from "../../build/compile-core.ts";
+import type { Backend } from "../../src/backend/backend.ts";
+import type { JsonObject } from "../../src/base/json.ts";
 import type { Core, ObjectKind } from "../../src/core/core.ts";
 import { createCore } from "../../src/core/create.ts";
-import type { JsonObject } from "../../src/json.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
 import { SyncLoop, type SyncReport } from "../../src/sync/loop.ts";
 import { PlanInputs } from "../../src/sync/plan-inputs.ts";

@@ -26,7 +26,7 @@ test("what takes a log does not write by the name of whoever gave it", () => {
   // Neither an option nor a field of one: `this.#options.log.warn(...)`, `const { log } = options`.
   const borrowed =
     /options\.log\.(?:info|warn|error|debug)\(|const \{[^}]*\blog\b[^}]*\} = (?:this\.#)?options;/;
-  const forwards = ["src/admin/listeners.ts", "src/surroundings.ts"];
+  const forwards = ["src/admin/listeners.ts", "src/daemon/background.ts"];
   expect(
     sourcesIn("src").filter((path) => borrowed.test(textOf(path)) && !forwards.includes(path)),
   ).toEqual([]);

@@ -1,7 +1,13 @@
 /** Session affinity by client address. */
 import { describe, expect, test } from "bun:test";
-import { FAMILIES, type Family, OUTSIDE_SECOND, type Place, type Pod } from "../netns/addresses.ts";
-import type { ConnectOptions } from "../netns/world.ts";
+import {
+  FAMILIES,
+  type Family,
+  OUTSIDE_SECOND,
+  type Place,
+  type Pod,
+} from "../../harness/netns/addresses.ts";
+import type { ConnectOptions } from "../../harness/netns/world.ts";
 import { describeBackends, Fixture, type Own } from "./fixture.ts";
 import { remembered } from "./memory.ts";
 import type { Frontend } from "./scenario.ts";

@@ -1,6 +1,6 @@
 /** Datagrams of one source port are one flow to the kernel, and follow like connections do. */
 import { describe, expect, test } from "bun:test";
-import { FAMILIES, type Family } from "../netns/addresses.ts";
+import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { describeBackends, Fixture } from "./fixture.ts";
 import { frontend } from "./scenario.ts";
 import { connect, eventually, nameOf, type Target } from "./steps.ts";

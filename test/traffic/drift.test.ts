@@ -1,9 +1,9 @@
 /** Rules that somebody else removes are put back. */
 import { expect, test } from "bun:test";
-import { FAMILIES, type Family } from "../netns/addresses.ts";
-import { iptables, type Variant, variantOf } from "../netns/backends.ts";
-import { DEFAULT_FLAGS } from "../netns/program.ts";
-import type { ConnectOptions } from "../netns/world.ts";
+import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
+import { iptables, type Variant, variantOf } from "../../harness/netns/backends.ts";
+import { DEFAULT_FLAGS } from "../../harness/netns/program.ts";
+import type { ConnectOptions } from "../../harness/netns/world.ts";
 import { describeBackends, Fixture } from "./fixture.ts";
 import { chainOf, natRules, targetOf } from "./saved-rules.ts";
 import { frontend } from "./scenario.ts";

@@ -1,7 +1,7 @@
 /** Endpoints come, go and change, and traffic follows; what is established stays. */
 import { describe, expect, test } from "bun:test";
-import { FAMILIES, type Family } from "../netns/addresses.ts";
-import { slices, surroundings } from "../netns/objects.ts";
+import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
+import { slices, surroundings } from "../../harness/netns/objects.ts";
 import { describeBackends, type Endpoints, Fixture } from "./fixture.ts";
 import { answers, connect, nameOf, outcome, type Target } from "./steps.ts";
 

@@ -3,7 +3,7 @@
  * test that expects something else, or is printed for one that is left out.
  */
 import { test } from "bun:test";
-import type { Backend } from "../netns/backends.ts";
+import type { Backend } from "../../harness/netns/backends.ts";
 
 export const EXCEPTIONS = {
   "other ports": {

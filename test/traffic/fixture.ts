@@ -1,7 +1,7 @@
 /** A world with the program in it, and Services for tests that change them. */
 import { afterAll, beforeAll, describe } from "bun:test";
-import type { Family, Place } from "../netns/addresses.ts";
-import { BACKENDS, type Backend, heldRules } from "../netns/backends.ts";
+import type { Family, Place } from "../../harness/netns/addresses.ts";
+import { BACKENDS, type Backend, heldRules } from "../../harness/netns/backends.ts";
 import {
   type EndpointPlace,
   type EndpointSpec,
@@ -10,9 +10,9 @@ import {
   type ServiceSpec,
   service,
   slices,
-} from "../netns/objects.ts";
-import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../netns/program.ts";
-import { World } from "../netns/world.ts";
+} from "../../harness/netns/objects.ts";
+import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../../harness/netns/program.ts";
+import { World } from "../../harness/netns/world.ts";
 import type { Frontend } from "./scenario.ts";
 import { type Target, takeTime } from "./steps.ts";
 

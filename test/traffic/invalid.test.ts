@@ -1,9 +1,9 @@
 /** Segments out of their window: they must not cost a client its connection. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { release } from "node:os";
+import { addressOf, FAMILIES, type Family } from "../../harness/netns/addresses.ts";
+import { DEFAULT_FLAGS } from "../../harness/netns/program.ts";
 import { resolveDropInvalid } from "../../src/host/invalid-packets.ts";
-import { addressOf, FAMILIES, type Family } from "../netns/addresses.ts";
-import { DEFAULT_FLAGS } from "../netns/program.ts";
 import { describeBackends, Fixture } from "./fixture.ts";
 import { connect } from "./steps.ts";
 

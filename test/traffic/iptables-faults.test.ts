@@ -1,11 +1,23 @@
 /** What can be wrong with the tools of iptables, or with the kernel behind them. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { FAMILIES } from "../netns/addresses.ts";
-import { heldRules, lockOf, savedRules, VARIANTS, type Variant } from "../netns/backends.ts";
-import { externalIps, type ServiceSpec, service, slices } from "../netns/objects.ts";
-import { BINARY, DEFAULT_FLAGS, Program, type ProgramOptions, ruleset } from "../netns/program.ts";
-import { missingMatch, nonsense } from "../netns/toolbox.ts";
-import { World } from "../netns/world.ts";
+import { FAMILIES } from "../../harness/netns/addresses.ts";
+import {
+  heldRules,
+  lockOf,
+  savedRules,
+  VARIANTS,
+  type Variant,
+} from "../../harness/netns/backends.ts";
+import { externalIps, type ServiceSpec, service, slices } from "../../harness/netns/objects.ts";
+import {
+  BINARY,
+  DEFAULT_FLAGS,
+  Program,
+  type ProgramOptions,
+  ruleset,
+} from "../../harness/netns/program.ts";
+import { missingMatch, nonsense } from "../../harness/netns/toolbox.ts";
+import { World } from "../../harness/netns/world.ts";
 import { answers, eventually, outcome, type Target, takeTime } from "./steps.ts";
 
 takeTime();
@@ -87,7 +99,7 @@ describe("without the tools of iptables", () => {
 
 describe("where nftables cannot be used", () => {
   // A kernel without it would have to be booted; for one process it can be as if there was no nfnetlink.
-  const wrapper = [process.execPath, `${import.meta.dir}/../netns/without-nfnetlink.ts`];
+  const wrapper = [process.execPath, `${import.meta.dir}/../../harness/netns/without-nfnetlink.ts`];
 
   test("mode auto serves with iptables, and says why", async () => {
     const { world, program } = await given({ wrapper, tools: { variants: ["legacy"] } });

@@ -1,10 +1,16 @@
 /** Rules of somebody else in the tables that Services share with them. */
 import { describe, expect, test } from "bun:test";
-import { addressOf, FAMILIES, type Family } from "../netns/addresses.ts";
-import { iptables, lockOf, savedRules, VARIANTS, type Variant } from "../netns/backends.ts";
-import { service, slices } from "../netns/objects.ts";
-import { BINARY, DEFAULT_FLAGS, Program } from "../netns/program.ts";
-import { execute, World } from "../netns/world.ts";
+import { addressOf, FAMILIES, type Family } from "../../harness/netns/addresses.ts";
+import {
+  iptables,
+  lockOf,
+  savedRules,
+  VARIANTS,
+  type Variant,
+} from "../../harness/netns/backends.ts";
+import { service, slices } from "../../harness/netns/objects.ts";
+import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { execute, World } from "../../harness/netns/world.ts";
 import { Fixture } from "./fixture.ts";
 import { answers, eventually, outcome, type Target, trial } from "./steps.ts";
 

@@ -1,6 +1,6 @@
 /** Connections that are opened all the time while something is done to the rules. */
-import type { Transport } from "../netns/board.ts";
-import type { World } from "../netns/world.ts";
+import type { Transport } from "../../harness/netns/board.ts";
+import type { World } from "../../harness/netns/world.ts";
 import { connect, eventually, type Target } from "./steps.ts";
 
 export interface Call extends Target {

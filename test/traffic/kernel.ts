@@ -1,5 +1,5 @@
 /** What `nft list table inet sluice` says, as elements by map or set. */
-import type { World } from "../netns/world.ts";
+import type { World } from "../../harness/netns/world.ts";
 
 export interface Element {
   /** Fields of the key: `["10.96.0.1", "tcp", "80"]`. */

@@ -1,11 +1,11 @@
 /** Start, restart, sudden death and cleanup of the program, under traffic. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { FAMILIES } from "../netns/addresses.ts";
-import { heldRules, iptables, variantOf } from "../netns/backends.ts";
-import { monitor } from "../netns/monitor.ts";
-import { service, slices } from "../netns/objects.ts";
-import { BINARY, Program } from "../netns/program.ts";
-import { execute, World } from "../netns/world.ts";
+import { FAMILIES } from "../../harness/netns/addresses.ts";
+import { heldRules, iptables, variantOf } from "../../harness/netns/backends.ts";
+import { monitor } from "../../harness/netns/monitor.ts";
+import { service, slices } from "../../harness/netns/objects.ts";
+import { BINARY, Program } from "../../harness/netns/program.ts";
+import { execute, World } from "../../harness/netns/world.ts";
 import { describeBackends } from "./fixture.ts";
 import { answers, connect, eventually, type Target, takeTime } from "./steps.ts";
 

@@ -1,9 +1,9 @@
 /** Clients that session affinity remembers, by the kernel's own account. */
 import { readFileSync } from "node:fs";
-import { addressOf } from "../netns/addresses.ts";
-import { type Backend, type Variant, variantOf } from "../netns/backends.ts";
-import { ruleset } from "../netns/program.ts";
-import type { World } from "../netns/world.ts";
+import { addressOf } from "../../harness/netns/addresses.ts";
+import { type Backend, type Variant, variantOf } from "../../harness/netns/backends.ts";
+import { ruleset } from "../../harness/netns/program.ts";
+import type { World } from "../../harness/netns/world.ts";
 import { chainOf, natRules } from "./saved-rules.ts";
 import { frontend } from "./scenario.ts";
 import type { Target } from "./steps.ts";

@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CLUSTER_CIDR, FAMILIES } from "../netns/addresses.ts";
-import { heldRules } from "../netns/backends.ts";
-import { service, slices } from "../netns/objects.ts";
-import { Program } from "../netns/program.ts";
-import { World } from "../netns/world.ts";
+import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
+import { heldRules } from "../../harness/netns/backends.ts";
+import { service, slices } from "../../harness/netns/objects.ts";
+import { Program } from "../../harness/netns/program.ts";
+import { World } from "../../harness/netns/world.ts";
 import { describeBackends } from "./fixture.ts";
 import { connect, eventually, outcome, type Target, takeTime } from "./steps.ts";
 

@@ -1,7 +1,7 @@
 /** What iptables-save says of one frontend: the way from its address to its endpoints. */
-import type { Family } from "../netns/addresses.ts";
-import { savedRules, type Variant } from "../netns/backends.ts";
-import type { World } from "../netns/world.ts";
+import type { Family } from "../../harness/netns/addresses.ts";
+import { savedRules, type Variant } from "../../harness/netns/backends.ts";
+import type { World } from "../../harness/netns/world.ts";
 
 /** Rules of table nat by chain, without `-A CHAIN`. */
 export type NatRules = ReadonlyMap<string, readonly string[]>;

@@ -10,9 +10,9 @@ import {
   OUTSIDE_SECOND,
   type Place,
   vip,
-} from "../netns/addresses.ts";
-import { BACKENDS, type Backend } from "../netns/backends.ts";
-import type { Reply, Transport } from "../netns/board.ts";
+} from "../../harness/netns/addresses.ts";
+import { BACKENDS, type Backend } from "../../harness/netns/backends.ts";
+import type { Reply, Transport } from "../../harness/netns/board.ts";
 import {
   type EndpointPlace,
   type EndpointSpec,
@@ -21,9 +21,9 @@ import {
   type ServiceSpec,
   service,
   slices,
-} from "../netns/objects.ts";
-import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
-import { World, type WorldOptions } from "../netns/world.ts";
+} from "../../harness/netns/objects.ts";
+import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { World, type WorldOptions } from "../../harness/netns/world.ts";
 import { EXCEPTIONS, type Exception, excepted } from "./exceptions.ts";
 
 /** An address of a Service; `second` is the node's other address, `localhost` its loopback. */

@@ -7,10 +7,16 @@ import {
   type Family,
   NODE1_SECOND,
   type Place,
-} from "../netns/addresses.ts";
-import { externalIps, type Manifest, service, slices, surroundings } from "../netns/objects.ts";
-import { DEFAULT_FLAGS, Program } from "../netns/program.ts";
-import { World } from "../netns/world.ts";
+} from "../../harness/netns/addresses.ts";
+import {
+  externalIps,
+  type Manifest,
+  service,
+  slices,
+  surroundings,
+} from "../../harness/netns/objects.ts";
+import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { World } from "../../harness/netns/world.ts";
 import { excepted, testUnless } from "./exceptions.ts";
 import { describeBackends, type Endpoints, Fixture, type Own } from "./fixture.ts";
 import type { Frontend } from "./scenario.ts";

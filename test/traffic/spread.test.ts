@@ -1,10 +1,10 @@
 /** How connections spread over endpoints. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { FAMILIES } from "../netns/addresses.ts";
-import type { Reply } from "../netns/board.ts";
-import { service, slices } from "../netns/objects.ts";
-import { Program } from "../netns/program.ts";
-import { World } from "../netns/world.ts";
+import { FAMILIES } from "../../harness/netns/addresses.ts";
+import type { Reply } from "../../harness/netns/board.ts";
+import { service, slices } from "../../harness/netns/objects.ts";
+import { Program } from "../../harness/netns/program.ts";
+import { World } from "../../harness/netns/world.ts";
 import { describeBackends } from "./fixture.ts";
 import { connect, type Target, takeTime } from "./steps.ts";
 

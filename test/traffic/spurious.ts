@@ -7,8 +7,8 @@
  * Prints `listening`, then `injected` for each such segment, and `reset` for each RST that comes back.
  */
 import { dlopen, ptr } from "bun:ffi";
+import { readSockaddr, writeSockaddr } from "../../harness/netns/sockaddr.ts";
 import { parseAddress } from "../../src/net/address.ts";
-import { readSockaddr, writeSockaddr } from "../netns/sockaddr.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;

@@ -1,11 +1,11 @@
 /** What the admin API says is what the kernel has, by the own account of `nft` or iptables-save. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { type ActionCode, decodeAction, printAction } from "../../src/plan/actions.ts";
-import { TABLES } from "../../src/plan/tables.ts";
-import { variantOf } from "../netns/backends.ts";
-import { externalIps, type ServiceSpec, service, slices } from "../netns/objects.ts";
-import { Program } from "../netns/program.ts";
-import { World } from "../netns/world.ts";
+import { variantOf } from "../../harness/netns/backends.ts";
+import { externalIps, type ServiceSpec, service, slices } from "../../harness/netns/objects.ts";
+import { Program } from "../../harness/netns/program.ts";
+import { World } from "../../harness/netns/world.ts";
+import { type ActionCode, decodeAction, printAction } from "../../src/model/actions.ts";
+import { TABLES } from "../../src/model/tables.ts";
 import { testUnless } from "./exceptions.ts";
 import { describeBackends } from "./fixture.ts";
 import { type Element, kernelElements } from "./kernel.ts";

@@ -1,8 +1,8 @@
 /** Steps that the tests of changes share. */
 import { setDefaultTimeout } from "bun:test";
-import type { Family, Place } from "../netns/addresses.ts";
-import type { Reply } from "../netns/board.ts";
-import type { ConnectOptions, World } from "../netns/world.ts";
+import type { Family, Place } from "../../harness/netns/addresses.ts";
+import type { Reply } from "../../harness/netns/board.ts";
+import type { ConnectOptions, World } from "../../harness/netns/world.ts";
 import { type Frontend, frontend } from "./scenario.ts";
 
 /** For every test and hook of the file that calls it: a test that fails by patience takes its time. */

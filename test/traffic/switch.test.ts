@@ -3,11 +3,11 @@
  * kubelet's, as on a node.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { addressOf, CLUSTER_CIDR, FAMILIES, type Pod } from "../netns/addresses.ts";
-import { BACKENDS, type Backend, variantOf } from "../netns/backends.ts";
-import { service, slices } from "../netns/objects.ts";
-import { BINARY, DEFAULT_FLAGS, Program } from "../netns/program.ts";
-import { execute, World } from "../netns/world.ts";
+import { addressOf, CLUSTER_CIDR, FAMILIES, type Pod } from "../../harness/netns/addresses.ts";
+import { BACKENDS, type Backend, variantOf } from "../../harness/netns/backends.ts";
+import { service, slices } from "../../harness/netns/objects.ts";
+import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { execute, World } from "../../harness/netns/world.ts";
 import { type Call, keepConnecting } from "./keep-connecting.ts";
 import { answers, connect, eventually, hangUp, takeTime } from "./steps.ts";
 

@@ -3,11 +3,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:te
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { JsonObject } from "../../src/json.ts";
-import { openAccess } from "../../src/watch/access.ts";
+import {
+  type Certificate,
+  makeAuthority,
+  makeCertificate,
+} from "../../harness/cluster/certificates.ts";
+import { openAccess } from "../../src/api-client/open-access.ts";
+import type { JsonObject } from "../../src/base/json.ts";
 import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
-import { metadataOf } from "../../src/watch/json.ts";
-import { type Certificate, makeAuthority, makeCertificate } from "../cluster/certificates.ts";
+import { metadataOf } from "../../src/watch/json-body.ts";
 import { ToldProblems } from "../problems.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
 import { type FakeApi, startFakeApi } from "./fake-api.ts";

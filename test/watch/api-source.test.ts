@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { messageOf } from "../../src/errors.ts";
-import type { JsonObject } from "../../src/json.ts";
-import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../../src/limits.ts";
+import { messageOf } from "../../src/base/errors.ts";
+import type { JsonObject } from "../../src/base/json.ts";
+import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../../src/base/limits.ts";
 import { createApiSource } from "../../src/watch/api-source.ts";
 import { FakeClock } from "../sync/fake-clock.ts";
 import { bookmark, encode, event, FakeCore, FakeTransport, list, settle } from "./fakes.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { SluiceError } from "../../src/errors.ts";
-import type { JsonObject } from "../../src/json.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import type { JsonObject } from "../../src/base/json.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
 
 const metadata = { name: "web", namespace: "shop" };

@@ -1,10 +1,11 @@
 /** A core and a transport that tests drive by hand, and the toy wire format between them. */
+
+import type { ResponseHandler, Transport } from "../../src/api-client/transport.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import type { JsonObject } from "../../src/base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../../src/core/core.ts";
-import { SluiceError } from "../../src/errors.ts";
-import type { JsonObject } from "../../src/json.ts";
-import { type Apply, JsonWatch, metadataOf } from "../../src/watch/json.ts";
+import { type Apply, JsonWatch, metadataOf } from "../../src/watch/json-body.ts";
 import type { EncodeEvent, Ingest } from "../../src/watch/sink.ts";
-import type { ResponseHandler, Transport } from "../../src/watch/transport.ts";
 import type { FakeClock } from "../sync/fake-clock.ts";
 
 export const PROTOBUF = "application/vnd.kubernetes.protobuf";

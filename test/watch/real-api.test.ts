@@ -1,22 +1,28 @@
 /** The API source and the real core against a real API server: restarts, a store that went back in time. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { compileCore } from "../../asm/compile.ts";
-import { type Clock, systemClock } from "../../src/clock.ts";
-import type { Core } from "../../src/core/core.ts";
-import { createCore } from "../../src/core/create.ts";
-import type { JsonObject } from "../../src/json.ts";
-import type { Problem, ServiceId } from "../../src/types.ts";
-import { openAccess } from "../../src/watch/access.ts";
-import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
-import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import { metadataOf } from "../../src/watch/json.ts";
+import { compileCore } from "../../build/compile-core.ts";
 import {
   type ControlPlane,
   startControlPlane,
   whyNoControlPlane,
-} from "../cluster/control-plane.ts";
-import { createNode, createObjects, serviceName, slicePath } from "../cluster/objects.ts";
+} from "../../harness/cluster/control-plane.ts";
+import {
+  createNode,
+  createObjects,
+  serviceName,
+  slicePath,
+} from "../../harness/cluster/objects.ts";
+import { openAccess } from "../../src/api-client/open-access.ts";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
+import type { JsonObject } from "../../src/base/json.ts";
+import type { Core } from "../../src/core/core.ts";
+import { createCore } from "../../src/core/create.ts";
+import type { ServiceId } from "../../src/model/service.ts";
+import type { Problem } from "../../src/problems/problem.ts";
+import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
+import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import { metadataOf } from "../../src/watch/json-body.ts";
 import { ToldProblems } from "../problems.ts";
 
 const why = await whyNoControlPlane();

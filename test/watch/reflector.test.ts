@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { messageOf, SluiceError } from "../../src/errors.ts";
-import type { JsonObject } from "../../src/json.ts";
+import { messageOf, SluiceError } from "../../src/base/errors.ts";
+import type { JsonObject } from "../../src/base/json.ts";
 import {
   ABSENT_RETRY_MS,
   LIST_SILENCE_MS,
   WATCH_RETRY_MS,
   WATCH_RETRY_MS_MAX,
   WATCH_SILENCE_MS,
-} from "../../src/limits.ts";
+} from "../../src/base/limits.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
 import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";

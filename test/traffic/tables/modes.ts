@@ -1,6 +1,6 @@
 /** What depends on the configuration: who counts as local, what is masqueraded, where node ports are. */
-import { BRIDGE, CLUSTER_CIDR, POD_INTERFACE_PREFIX } from "../../netns/addresses.ts";
-import { DEFAULT_FLAGS } from "../../netns/program.ts";
+import { BRIDGE, CLUSTER_CIDR, POD_INTERFACE_PREFIX } from "../../../harness/netns/addresses.ts";
+import { DEFAULT_FLAGS } from "../../../harness/netns/program.ts";
 import type { Check, Group, Scenario } from "../scenario.ts";
 
 function clusterIp(checks: readonly Check[]): Scenario {

@@ -1,0 +1,127 @@
+// What one diff knows while it runs: which committed elements are wanted (by their epoch), which change
+// owner, which keys are added, and how much room the commit will need.
+
+import { OP_HEADER, OWNER_ADOPTED, TABLE_NAMES_OWNER } from "../layout/layout";
+import { sameBytes } from "../memory/bytes";
+import { REGION_SIZE, region } from "../memory/region";
+import {
+  slotHash,
+  slotItem,
+  tableClear,
+  tableFirst,
+  tableNext,
+  tableReserve,
+  tableSet,
+} from "../memory/table";
+import { ELEMENT_EPOCH, ELEMENT_OWNER } from "./element-record";
+import { reserve, Table, tableOf, valueOf } from "./elements";
+import { additionAt, addOperation, nextAddition, replaceOperation } from "./operations";
+
+let epoch: u32 = 0;
+let ignored: u32 = 0;
+/** u32 element, u32 new owner. */
+const transfers = region(memory.data(REGION_SIZE));
+/** Keys added by this batch: a table of table.ts, its items offsets of additions + 1. */
+const added: usize = memory.data(12);
+/** Elements to be added, for each table. */
+const additions: usize = memory.data(256);
+
+export function beginBatch(): void {
+  epoch++;
+  transfers.clear();
+  memory.fill(additions, 0, 256);
+  ignored = 0;
+  tableClear(added);
+}
+
+/** Desired records dropped because the batch had wanted their key before. */
+export function ignoredCount(): u32 {
+  return ignored;
+}
+
+export function ignore(): void {
+  ignored++;
+}
+
+export function isMarked(element: usize): bool {
+  return load<u32>(element, ELEMENT_EPOCH) == epoch;
+}
+
+export function mark(element: usize): void {
+  store<u32>(element, epoch, ELEMENT_EPOCH);
+}
+
+/** Has this batch added the key before? */
+export function isAdded(table: Table, key: usize, hash: u32): bool {
+  return slotItem(addedSlot(table, key, hash)) != 0;
+}
+
+/** Adds an element, and remembers its key for `isAdded` if `unique`. */
+export function add(
+  table: Table,
+  owner: u32,
+  key: usize,
+  value: usize,
+  hash: u32,
+  unique: bool,
+): bool {
+  if (unique) {
+    if (!tableReserve(added)) return false;
+    tableSet(added, addedSlot(table, key, hash), hash, nextAddition() + 1);
+  }
+  const counter = additions + ((<usize>table.id) << 2);
+  store<u32>(counter, load<u32>(counter) + 1);
+  return addOperation(table, owner, key, value);
+}
+
+/** An element that is committed is wanted: it stays, changes owner, or gives way to its new value. */
+export function keep(table: Table, element: usize, owner: u32, key: usize, value: usize): bool {
+  mark(element);
+  const present = load<u32>(element, ELEMENT_OWNER);
+  const renamed =
+    present != owner && present != OWNER_ADOPTED && (table.flags & TABLE_NAMES_OWNER) != 0;
+  if (renamed || !sameBytes(valueOf(table, element), value, table.valueSize)) {
+    return replaceOperation(table, owner, element) && addOperation(table, owner, key, value);
+  }
+  if (present == owner) return true;
+  const at = transfers.extend(8);
+  if (!at) return false;
+  store<u32>(at, <u32>element);
+  store<u32>(at, owner, 4);
+  return true;
+}
+
+/** Makes sure that the commit cannot run out of memory. */
+export function reserveAdditions(): bool {
+  for (let id: u32 = 0; id < 64; id++) {
+    const more = load<u32>(additions + ((<usize>id) << 2));
+    if (more && !reserve(tableOf(id), more)) return false;
+  }
+  return true;
+}
+
+export function transferCount(): u32 {
+  return transfers.length >> 3;
+}
+
+export function transferElement(index: u32): usize {
+  return load<u32>(transfers.base + ((<usize>index) << 3));
+}
+
+export function transferOwner(index: u32): u32 {
+  return load<u32>(transfers.base + ((<usize>index) << 3), 4);
+}
+
+// The slot where the key is, or the empty one where the search for it ended.
+function addedSlot(table: Table, key: usize, hash: u32): usize {
+  let slot = tableFirst(added, hash);
+  for (let item = slotItem(slot); item; item = slotItem(slot)) {
+    if (slotHash(slot) == hash) {
+      const operation = additionAt(item - 1);
+      const sameTable = load<u8>(operation, 1) == table.id;
+      if (sameTable && sameBytes(operation + OP_HEADER, key, table.keySize)) return slot;
+    }
+    slot = tableNext(added, slot);
+  }
+  return slot;
+}

@@ -1,0 +1,107 @@
+// The operations of one diff while they are found. Additions are found first (pass 1), deletions of what
+// nobody wants second (pass 2), both owner by owner; `joinOperations` puts each owner's two parts together.
+
+import { OP_ADD, OP_DELETE, OP_HEADER } from "../layout/layout";
+import { REGION_SIZE, Region, region } from "../memory/region";
+import { ELEMENT_KEY } from "./element-record";
+import { Table, valueOf } from "./elements";
+
+const wanted = region(memory.data(REGION_SIZE));
+const unwanted = region(memory.data(REGION_SIZE));
+const joined = region(memory.data(REGION_SIZE));
+/** For each owner of the batch: u32 end of its part in `wanted`, u32 end of its part in `unwanted`. */
+const ends = region(memory.data(REGION_SIZE));
+let result = wanted;
+let count: u32 = 0;
+
+export function clearOperations(): void {
+  wanted.clear();
+  unwanted.clear();
+  joined.clear();
+  ends.clear();
+  result = wanted;
+  count = 0;
+}
+
+/** Offset of the operation that `addOperation` writes next, among the additions. */
+export function nextAddition(): u32 {
+  return wanted.length;
+}
+
+export function additionAt(offset: u32): usize {
+  return wanted.base + offset;
+}
+
+export function addOperation(table: Table, owner: u32, key: usize, value: usize): bool {
+  return write(wanted, OP_ADD, table, owner, key, value);
+}
+
+/** The element gives way to another of the same key, whose addition follows. */
+export function replaceOperation(table: Table, owner: u32, element: usize): bool {
+  return write(wanted, OP_DELETE, table, owner, element + ELEMENT_KEY, valueOf(table, element));
+}
+
+export function deleteOperation(table: Table, owner: u32, element: usize): bool {
+  return write(unwanted, OP_DELETE, table, owner, element + ELEMENT_KEY, valueOf(table, element));
+}
+
+/** Notes that the additions of the batch's `index`th owner are complete. */
+export function endAdditions(index: u32): bool {
+  if (!ends.reserve((index + 1) << 3)) return false;
+  store<u32>(ends.base + ((<usize>index) << 3), wanted.length);
+  ends.length = (index + 1) << 3;
+  return true;
+}
+
+export function endDeletions(index: u32): void {
+  store<u32>(ends.base + ((<usize>index) << 3), unwanted.length, 4);
+}
+
+/** Makes one region of both, the owners in their order. False when memory cannot grow. */
+export function joinOperations(owners: u32): bool {
+  result = wanted;
+  if (!unwanted.length) return true;
+  result = unwanted;
+  if (!wanted.length) return true;
+  result = joined;
+  if (!joined.reserve(wanted.length + unwanted.length)) return false;
+  let to = joined.base;
+  let added: u32 = 0;
+  let deleted: u32 = 0;
+  for (let index: u32 = 0; index < owners; index++) {
+    const additions = load<u32>(ends.base + ((<usize>index) << 3));
+    const deletions = load<u32>(ends.base + ((<usize>index) << 3), 4);
+    memory.copy(to, wanted.base + added, additions - added);
+    to += additions - added;
+    memory.copy(to, unwanted.base + deleted, deletions - deleted);
+    to += deletions - deleted;
+    added = additions;
+    deleted = deletions;
+  }
+  joined.length = wanted.length + unwanted.length;
+  return true;
+}
+
+export function operationsPointer(): usize {
+  return result.base;
+}
+
+export function operationsBytes(): u32 {
+  return result.length;
+}
+
+export function operationsCount(): u32 {
+  return count;
+}
+
+function write(to: Region, kind: i32, table: Table, owner: u32, key: usize, value: usize): bool {
+  const size = OP_HEADER + table.keySize + table.valueSize;
+  const at = to.extend(size);
+  if (!at) return false;
+  store<u32>(at, kind | (table.id << 8));
+  store<u32>(at, owner, 4);
+  memory.copy(at + OP_HEADER, key, table.keySize);
+  memory.copy(at + OP_HEADER + table.keySize, value, table.valueSize);
+  count++;
+  return true;
+}

@@ -1,0 +1,60 @@
+// For each owner the doubly linked list of its committed elements: what a diff must look through to find
+// what is no longer wanted, and nothing else. Services and the node keep their list in the table of Services.
+
+import { firstElement, isService, setFirstElement, settleService } from "../cluster/services";
+import { OWNER_ADOPTED, OWNER_NODE } from "../layout/layout";
+import { ELEMENT_NEXT, ELEMENT_OWNER, ELEMENT_PREVIOUS } from "./element-record";
+
+let adopted: u32 = 0;
+
+export function isOwner(owner: u32): bool {
+  return owner == OWNER_NODE || owner == OWNER_ADOPTED || isService(owner);
+}
+
+/** The first element of the owner, 0 without any. */
+export function firstOf(owner: u32): usize {
+  return owner == OWNER_ADOPTED ? adopted : firstElement(owner);
+}
+
+/** How many elements the owner has, up to `most`; 0 for an id not in use. */
+export function ownedElements(owner: u32, most: u32): u32 {
+  let count: u32 = 0;
+  if (!isOwner(owner)) return 0;
+  for (
+    let element = firstOf(owner);
+    element && count < most;
+    element = load<u32>(element, ELEMENT_NEXT)
+  ) {
+    count++;
+  }
+  return count;
+}
+
+/** Puts an element in front of the owner's list. */
+export function link(element: usize, owner: u32): void {
+  const next = firstOf(owner);
+  store<u32>(element, owner, ELEMENT_OWNER);
+  store<u32>(element, <u32>next, ELEMENT_NEXT);
+  store<u32>(element, 0, ELEMENT_PREVIOUS);
+  if (next) store<u32>(next, <u32>element, ELEMENT_PREVIOUS);
+  setFirst(owner, <u32>element);
+}
+
+/** Takes an element off its owner's list; `settleOwner` is due when the caller is done. */
+export function unlink(element: usize): void {
+  const next = load<u32>(element, ELEMENT_NEXT);
+  const previous = load<u32>(element, ELEMENT_PREVIOUS);
+  if (next) store<u32>(next, previous, ELEMENT_PREVIOUS);
+  if (previous) store<u32>(previous, next, ELEMENT_NEXT);
+  else setFirst(load<u32>(element, ELEMENT_OWNER), next);
+}
+
+/** Recycles the id of a Service of which nothing remains. */
+export function settleOwner(owner: u32): void {
+  if (owner != OWNER_ADOPTED) settleService(owner);
+}
+
+function setFirst(owner: u32, element: u32): void {
+  if (owner == OWNER_ADOPTED) adopted = element;
+  else setFirstElement(owner, element);
+}

@@ -1,0 +1,146 @@
+// Which endpoint goes to which slot of a frontend. There is no slot state besides the committed elements:
+// endpoints that stay keep their slot, the others fill the holes, and slots beyond the count are simply not
+// wanted, so that pass 2 deletes them. Removing one endpoint of many moves one other into its slot.
+
+import { sameBytes } from "../memory/bytes";
+import { hash32 } from "../memory/hash";
+import { REGION_SIZE, region } from "../memory/region";
+import { add, ignore, isAdded, isMarked, keep } from "./batch";
+import { find, hashKey, Table, valueOf } from "./elements";
+
+const KEPT: u32 = 1;
+const TAKEN: u32 = 0xffffffff;
+
+const key: usize = memory.data(64);
+/** For each slot u32: the committed element (| KEPT when its endpoint stays), or 0. */
+const present = region(memory.data(REGION_SIZE));
+/** For each desired endpoint u32: the next one of the same value + 1, or TAKEN. */
+const chain = region(memory.data(REGION_SIZE));
+/** Hash table of values, u32: the first desired endpoint of that value + 1. */
+const buckets = region(memory.data(REGION_SIZE));
+let mask: u32 = 0;
+
+/**
+ * Wants `count` endpoints (records of the table's value size) in the slots 0 to count - 1 of the frontend
+ * whose key without slot is at `frontend`. False when memory cannot grow.
+ */
+export function wantSlots(
+  table: Table,
+  owner: u32,
+  frontend: usize,
+  endpoints: usize,
+  count: u32,
+): bool {
+  if (!count) return true;
+  memory.copy(key, frontend, table.keySize - 4);
+  present.length = 0;
+  if (!present.extend(count << 2)) return false;
+  let found: u32 = 0;
+  for (let slot: u32 = 0; slot < count; slot++) {
+    const element = find(table, key, hashSlot(table, slot));
+    store<u32>(present.base + ((<usize>slot) << 2), <u32>element);
+    if (element) found++;
+  }
+  // Slot 0 stands for the frontend: somebody else of this batch has it.
+  const first = load<u32>(present.base);
+  if (first ? isMarked(first) : isAdded(table, key, hashSlot(table, 0))) {
+    ignore();
+    return true;
+  }
+  if (!found) {
+    for (let slot: u32 = 0; slot < count; slot++) {
+      if (!addSlot(table, owner, slot, endpoints + slot * table.valueSize)) return false;
+    }
+    return true;
+  }
+  return (
+    indexEndpoints(table, endpoints, count) &&
+    keepSlots(table, owner, endpoints, count) &&
+    fillHoles(table, owner, endpoints, count)
+  );
+}
+
+function keepSlots(table: Table, owner: u32, endpoints: usize, count: u32): bool {
+  for (let slot: u32 = 0; slot < count; slot++) {
+    const element = load<u32>(present.base + ((<usize>slot) << 2));
+    if (!element) continue;
+    const value = valueOf(table, element);
+    if (!take(table, endpoints, value)) continue;
+    hashSlot(table, slot);
+    if (!keep(table, element, owner, key, value)) return false;
+    store<u32>(present.base + ((<usize>slot) << 2), element | KEPT);
+  }
+  return true;
+}
+
+function fillHoles(table: Table, owner: u32, endpoints: usize, count: u32): bool {
+  let endpoint: u32 = 0;
+  for (let slot: u32 = 0; slot < count; slot++) {
+    const element = load<u32>(present.base + ((<usize>slot) << 2));
+    if (element & KEPT) continue;
+    while (load<u32>(chain.base + ((<usize>endpoint) << 2)) == TAKEN) endpoint++;
+    const value = endpoints + endpoint * table.valueSize;
+    endpoint++;
+    if (!element) {
+      if (!addSlot(table, owner, slot, value)) return false;
+    } else {
+      hashSlot(table, slot);
+      if (!keep(table, element, owner, key, value)) return false;
+    }
+  }
+  return true;
+}
+
+function addSlot(table: Table, owner: u32, slot: u32, value: usize): bool {
+  return add(table, owner, key, value, hashSlot(table, slot), slot == 0);
+}
+
+// Completes the key with the slot number.
+function hashSlot(table: Table, slot: u32): u32 {
+  store<u32>(key + table.keySize - 4, slot);
+  return hashKey(table, key);
+}
+
+// A multiset of the desired endpoints: equal ones are chained, the first of them is in the hash table.
+function indexEndpoints(table: Table, endpoints: usize, count: u32): bool {
+  let capacity: u32 = 8;
+  while (capacity < count << 1) capacity <<= 1;
+  buckets.length = 0;
+  chain.length = 0;
+  if (!buckets.extend(capacity << 2) || !chain.extend(count << 2)) return false;
+  memory.fill(buckets.base, 0, capacity << 2);
+  mask = capacity - 1;
+  for (let endpoint = count; endpoint > 0; endpoint--) {
+    const bucket = bucketOf(table, endpoints, endpoints + (endpoint - 1) * table.valueSize);
+    store<u32>(chain.base + ((<usize>(endpoint - 1)) << 2), load<u32>(bucket));
+    store<u32>(bucket, endpoint);
+  }
+  return true;
+}
+
+// Takes one endpoint of this value out of the multiset, if it holds one.
+function take(table: Table, endpoints: usize, value: usize): bool {
+  const bucket = bucketOf(table, endpoints, value);
+  const endpoint = load<u32>(bucket);
+  // An emptied bucket keeps its last endpoint, so that look-ups for others do not stop there.
+  if (!endpoint) return false;
+  const link = chain.base + ((<usize>(endpoint - 1)) << 2);
+  const next = load<u32>(link);
+  if (next == TAKEN) return false;
+  store<u32>(link, TAKEN);
+  if (next) store<u32>(bucket, next);
+  return true;
+}
+
+function bucketOf(table: Table, endpoints: usize, value: usize): usize {
+  let index = hash32(value, table.valueSize) & mask;
+  while (true) {
+    const bucket = buckets.base + ((<usize>index) << 2);
+    const endpoint = load<u32>(bucket);
+    if (!endpoint) return bucket;
+    if (sameBytes(endpoints + (endpoint - 1) * table.valueSize, value, table.valueSize)) {
+      return bucket;
+    }
+    index = (index + 1) & mask;
+  }
+}

@@ -1,0 +1,162 @@
+// Which endpoints a connection to a frontend may keep: those of the Service port that serve, Ready or not, wherever
+// they are. Traffic policies and hints choose for new connections; their change cuts none that is there
+// (kube-proxy's pkg/proxy/conntrack/cleanup.go).
+
+import { serviceBlock, servicePortCount, servicePorts } from "../cluster/services";
+import { ELEMENT_OWNER } from "../committed/element-record";
+import { find, hashKey, tableEnd, tableOf } from "../committed/elements";
+import {
+  OWNER_ADOPTED,
+  OWNER_NODE,
+  PORT_STRIDE,
+  TABLE_LEADS,
+  TABLE_NODE_ADDRESSES,
+} from "../layout/layout";
+import { REGION_SIZE, region } from "../memory/region";
+import {
+  hasTrait,
+  portOf,
+  ROW,
+  ROW_HIGH,
+  ROW_LOW,
+  ROW_TAIL,
+  sameAddress,
+  sortRows,
+  TRAIT_READY,
+  TRAIT_SERVING,
+} from "../select/rows";
+import { gatherPort } from "../select/select";
+import {
+  addressBytes,
+  FRONTEND_COUNT,
+  FRONTEND_FROM,
+  FRONTEND_KEY,
+  FRONTEND_VERSION,
+  familyOf,
+  knowledge,
+} from "./flow-frontends";
+
+/** It is not known whose the frontend is: whatever leads through it is left alone. */
+export const UNKNOWN: u32 = 0xffffffff;
+const NOBODY: i32 = -1;
+
+const rows = region(memory.data(REGION_SIZE));
+const spare = region(memory.data(REGION_SIZE));
+/** Rows of the endpoints of all frontends that were asked for, each frontend's sorted. */
+const serving = region(memory.data(REGION_SIZE));
+let version: u32 = 0;
+
+/** Forgets what was found out; what was large goes back to the heap. */
+export function forgetEndpoints(): void {
+  rows.clear();
+  spare.clear();
+  serving.clear();
+  version = 0;
+}
+
+/** Who has the frontend with this key; negative if nobody. */
+export function ownerOfFrontend(family: u32, address: u32, key: usize): i32 {
+  for (let id: u32 = 0; id < tableEnd(); id++) {
+    const table = tableOf(id);
+    if (!(table.flags & TABLE_LEADS) || familyOf(table) != family) continue;
+    if (addressBytes(table) != address) continue;
+    const element = find(table, key, hashKey(table, key));
+    if (element) return load<i32>(element, ELEMENT_OWNER);
+  }
+  return NOBODY;
+}
+
+/** Do node ports listen on this address? */
+export function isNodeAddress(family: u32, address: usize): bool {
+  for (let id: u32 = 0; id < tableEnd(); id++) {
+    const table = tableOf(id);
+    if (!(table.flags & TABLE_NODE_ADDRESSES) || familyOf(table) != family) continue;
+    if (find(table, address, hashKey(table, address))) return true;
+  }
+  return false;
+}
+
+/**
+ * Finds out who serves a frontend of the pass, unless that is known. False when memory cannot grow. Afterwards
+ * FRONTEND_COUNT is the number of endpoints, or UNKNOWN.
+ */
+export function learnEndpoints(frontend: usize): bool {
+  if (version != knowledge) {
+    version = knowledge;
+    serving.length = 0;
+  } else if (load<u32>(frontend, FRONTEND_VERSION) == version) return true;
+  const family: u32 = load<u8>(frontend);
+  const address: u32 = load<u8>(frontend, 1);
+  const key = frontend + FRONTEND_KEY;
+  const from = serving.length;
+  const owner = ownerOfFrontend(family, address, key);
+  let unknown = false;
+  // Of a frontend that is gone, or a Service, nobody is left.
+  if (owner == OWNER_ADOPTED || owner == OWNER_NODE) unknown = true;
+  else if (owner != NOBODY && !gatherServing(owner, family, key + address, !address)) return false;
+  store<u32>(frontend, from, FRONTEND_FROM);
+  store<u32>(frontend, unknown ? UNKNOWN : (serving.length - from) / ROW, FRONTEND_COUNT);
+  store<u32>(frontend, version, FRONTEND_VERSION);
+  return true;
+}
+
+/** Does an endpoint with this address (network order) and port serve the frontend, of which everything is known? */
+export function isServedBy(frontend: usize, address: usize, port: u32): bool {
+  let high: u64 = 0;
+  let low: u64 = 0;
+  if (load<u8>(frontend) == 4) low = bswap<u32>(load<u32>(address));
+  else {
+    high = bswap<u64>(load<u64>(address));
+    low = bswap<u64>(load<u64>(address, 8));
+  }
+  const first = serving.base + load<u32>(frontend, FRONTEND_FROM);
+  let from: u32 = 0;
+  let end = load<u32>(frontend, FRONTEND_COUNT);
+  while (from < end) {
+    const middle = (from + end) >> 1;
+    const row = first + middle * ROW;
+    const order = compare(row, high, low, port);
+    if (order == 0) return true;
+    if (order < 0) from = middle + 1;
+    else end = middle;
+  }
+  return false;
+}
+
+function compare(row: usize, high: u64, low: u64, port: u32): i32 {
+  const rowHigh = load<u64>(row, ROW_HIGH);
+  if (rowHigh != high) return rowHigh < high ? -1 : 1;
+  const rowLow = load<u64>(row, ROW_LOW);
+  if (rowLow != low) return rowLow < low ? -1 : 1;
+  const rowPort = portOf(row);
+  return rowPort == port ? 0 : rowPort < port ? -1 : 1;
+}
+
+// `portKey`: protocol and port as they stand in the keys of tables.
+function gatherServing(owner: u32, family: u32, portKey: usize, nodePort: bool): bool {
+  const block = serviceBlock(owner);
+  if (!block) return true;
+  const protocol = load<u8>(portKey);
+  const port = <u32>bswap<u16>(load<u16>(portKey, 4));
+  const ports = servicePorts(block);
+  const end = ports + servicePortCount(block) * PORT_STRIDE;
+  rows.length = 0;
+  for (let each = ports; each < end; each += PORT_STRIDE) {
+    if (load<u8>(each, 8) != protocol) continue;
+    if (<u32>(nodePort ? load<u16>(each, 6) : load<u16>(each, 4)) != port) continue;
+    if (!gatherPort(rows, owner, each, family)) return false;
+  }
+  if (!sortRows(rows, spare)) return false;
+  let last: usize = 0;
+  for (let row = rows.base; row < rows.base + rows.length; row += ROW) {
+    if (!hasTrait(row, TRAIT_READY | TRAIT_SERVING)) continue;
+    if (last && sameAddress(last, row) && portOf(last) == portOf(row)) continue;
+    last = row;
+    const to = serving.extend(ROW);
+    if (!to) return false;
+    store<u64>(to, load<u64>(row, ROW_HIGH), ROW_HIGH);
+    store<u64>(to, load<u64>(row, ROW_LOW), ROW_LOW);
+    store<u64>(to, load<u64>(row, ROW_TAIL), ROW_TAIL);
+  }
+  return true;
+}

@@ -1,0 +1,228 @@
+// Frontends of UDP and TCP whose connections may have to be looked at, since the last pass over the kernel's entries:
+// noted with every commit, judged by flows.ts in a pass of its own.
+//
+// Frontend, 40 bytes:
+//   0 u8 family · 1 u8 bytes of its address, 0 for a node port · 2 u16 0
+//   4 u32 knowledge of its endpoints (flow-endpoints.ts): of which version · 8 u32 where · 12 u32 how many
+//  16 key: address, protocol, port, as in the keys of tables
+
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "../cluster/protocols";
+import {
+  ELEMENT_KEY,
+  ELEMENT_NEXT,
+  ELEMENT_OWNER,
+  ELEMENT_TABLE,
+} from "../committed/element-record";
+import { Table, tableEnd, tableOf } from "../committed/elements";
+import { operationsBytes, operationsPointer } from "../committed/operations";
+import { firstOf, isOwner } from "../committed/owners";
+import {
+  FLOWS_TCP4,
+  FLOWS_UDP4,
+  OP_DELETE,
+  OP_HEADER,
+  TABLE_LEADS,
+  TABLE_SLOTS,
+} from "../layout/layout";
+import { sameBytes } from "../memory/bytes";
+import { hash32 } from "../memory/hash";
+import { allocate, release } from "../memory/heap";
+import {
+  slotHash,
+  slotItem,
+  tableClear,
+  tableCount,
+  tableFirst,
+  tableNext,
+  tableReserve,
+  tableSet,
+  tableSlot,
+  tableSlots,
+} from "../memory/table";
+
+const FRONTEND: usize = 40;
+export const FRONTEND_VERSION: usize = 4;
+export const FRONTEND_FROM: usize = 8;
+export const FRONTEND_COUNT: usize = 12;
+export const FRONTEND_KEY: usize = 16;
+/** Protocol and port behind the address. */
+export const PORT_KEY: u32 = 8;
+
+const noted: usize = memory.data(12);
+const passing: usize = memory.data(12);
+/** Owners (never 0) all of whose frontends of the protocol are meant; which those are is found out by the pass. */
+const udpOwners: usize = memory.data(12);
+const tcpOwners: usize = memory.data(12);
+
+/** Grows whenever what was found out about endpoints may have changed. */
+export let knowledge: u32 = 1;
+
+/**
+ * Notes the frontends that the last commit changed: of UDP all of them, of TCP those of a Service that lost an
+ * endpoint. False when memory cannot grow.
+ */
+export function flowsNote(): bool {
+  knowledge++;
+  const end = operationsPointer() + operationsBytes();
+  for (let at = operationsPointer(); at < end; ) {
+    const table = tableOf(load<u8>(at, 1));
+    const key = at + OP_HEADER;
+    const lost = load<u8>(at) == OP_DELETE && (table.flags & TABLE_SLOTS) != 0;
+    if (table.flags & (TABLE_LEADS | TABLE_SLOTS)) {
+      const address = addressBytes(table);
+      const protocol = load<u8>(key + address);
+      if (protocol == PROTOCOL_UDP || (protocol == PROTOCOL_TCP && lost)) {
+        if (!add(noted, familyOf(table), address, key)) return false;
+      }
+      if (protocol == PROTOCOL_TCP && lost && !flowsNoteOwner(load<u32>(at, 4), false, true)) {
+        return false;
+      }
+    }
+    at = key + table.keySize + table.valueSize;
+  }
+  return true;
+}
+
+/** Notes all frontends of an owner that are of UDP, of TCP. False when memory cannot grow. */
+export function flowsNoteOwner(owner: u32, udp: bool, tcp: bool): bool {
+  knowledge++;
+  if (!owner) return true;
+  return (!udp || addOwner(udpOwners, owner)) && (!tcp || addOwner(tcpOwners, owner));
+}
+
+/** Notes all frontends of UDP and TCP that anybody has. False when memory cannot grow. */
+export function flowsNoteAll(): bool {
+  for (let id: u32 = 0; id < tableEnd(); id++) {
+    const table = tableOf(id);
+    if (!(table.flags & TABLE_LEADS)) continue;
+    const elements = changetype<usize>(table);
+    for (let i: u32 = 0; i < tableSlots(elements); i++) {
+      const element: usize = slotItem(tableSlot(elements, i));
+      if (!element) continue;
+      if (!flowsNoteOwner(load<u32>(element, ELEMENT_OWNER), true, true)) return false;
+    }
+  }
+  return true;
+}
+
+/** Is there anything for a pass to do? */
+export function flowsNoted(): bool {
+  return tableCount(noted) + tableCount(udpOwners) + tableCount(tcpOwners) > 0;
+}
+
+/**
+ * Begins a pass over what was noted. Returns which dumps it needs, as bits (layout.ts); -1 when memory cannot grow: then
+ * everything stays noted.
+ */
+export function flowsBegin(): i32 {
+  assert(!tableCount(passing));
+  memory.copy(passing, noted, 12);
+  memory.fill(noted, 0, 12);
+  if (!expand(udpOwners, PROTOCOL_UDP) || !expand(tcpOwners, PROTOCOL_TCP)) {
+    flowsEnd(true);
+    return -1;
+  }
+  tableClear(udpOwners);
+  tableClear(tcpOwners);
+  let dumps: i32 = 0;
+  for (let i: u32 = 0; i < tableSlots(passing); i++) {
+    const frontend: usize = slotItem(tableSlot(passing, i));
+    if (!frontend) continue;
+    const bit =
+      load<u8>(frontend + FRONTEND_KEY + load<u8>(frontend, 1)) == PROTOCOL_UDP
+        ? FLOWS_UDP4
+        : FLOWS_TCP4;
+    dumps |= load<u8>(frontend) == 4 ? bit : bit << 1;
+  }
+  return dumps;
+}
+
+/** Ends the pass; `again`: it did not come to its end, so that what it was about is noted anew, as far as memory goes. */
+export function flowsEnd(again: bool): void {
+  for (let i: u32 = 0; i < tableSlots(passing); i++) {
+    const frontend: usize = slotItem(tableSlot(passing, i));
+    if (!frontend) continue;
+    if (again) add(noted, load<u8>(frontend), load<u8>(frontend, 1), frontend + FRONTEND_KEY);
+    release(frontend, FRONTEND);
+  }
+  tableClear(passing);
+}
+
+/** The frontend of the pass with this key, or 0. */
+export function findPassing(family: u32, address: u32, key: usize): usize {
+  return find(passing, family, address, key, hashOf(family, address, key));
+}
+
+/** Bytes of the address in the keys of a table; 0 if they begin with the protocol. */
+export function addressBytes(table: Table): u32 {
+  return table.keySize - PORT_KEY - (table.flags & TABLE_SLOTS ? 4 : 0);
+}
+
+/** 4 or 6: ids of tables are even for IPv4. */
+export function familyOf(table: Table): u32 {
+  return table.id & 1 ? 6 : 4;
+}
+
+function hashOf(family: u32, address: u32, key: usize): u32 {
+  return hash32(key, address + PORT_KEY) ^ family;
+}
+
+function find(table: usize, family: u32, address: u32, key: usize, hash: u32): usize {
+  let slot = tableFirst(table, hash);
+  for (let frontend: usize = slotItem(slot); frontend; frontend = slotItem(slot)) {
+    if (
+      slotHash(slot) == hash &&
+      load<u8>(frontend) == family &&
+      load<u8>(frontend, 1) == address &&
+      sameBytes(frontend + FRONTEND_KEY, key, address + PORT_KEY)
+    ) {
+      return frontend;
+    }
+    slot = tableNext(table, slot);
+  }
+  return 0;
+}
+
+function add(table: usize, family: u32, address: u32, key: usize): bool {
+  const hash = hashOf(family, address, key);
+  if (find(table, family, address, key, hash)) return true;
+  if (!tableReserve(table)) return false;
+  const frontend = allocate(FRONTEND);
+  if (!frontend) return false;
+  store<u32>(frontend, family | (address << 8));
+  store<u32>(frontend, 0, FRONTEND_VERSION);
+  memory.copy(frontend + FRONTEND_KEY, key, address + PORT_KEY);
+  let slot = tableFirst(table, hash);
+  while (slotItem(slot)) slot = tableNext(table, slot);
+  tableSet(table, slot, hash, <u32>frontend);
+  return true;
+}
+
+function addOwner(owners: usize, owner: u32): bool {
+  if (!tableReserve(owners)) return false;
+  const hash = owner * 0x9e3779b1;
+  let slot = tableFirst(owners, hash);
+  while (slotItem(slot)) {
+    if (slotItem(slot) == owner) return true;
+    slot = tableNext(owners, slot);
+  }
+  tableSet(owners, slot, hash, owner);
+  return true;
+}
+
+// An owner that is gone meanwhile has no elements; an id that was recycled brings frontends that are found in order.
+function expand(owners: usize, protocol: u32): bool {
+  for (let i: u32 = 0; i < tableSlots(owners); i++) {
+    const owner = slotItem(tableSlot(owners, i));
+    if (!owner || !isOwner(owner)) continue;
+    for (let element: usize = firstOf(owner); element; element = load<u32>(element, ELEMENT_NEXT)) {
+      const table = tableOf(load<u32>(element, ELEMENT_TABLE));
+      if (!(table.flags & TABLE_LEADS)) continue;
+      const address = addressBytes(table);
+      const key = element + ELEMENT_KEY;
+      if (load<u8>(key + address) != protocol) continue;
+      if (!add(passing, familyOf(table), address, key)) return false;
+    }
+  }
+  return true;
+}

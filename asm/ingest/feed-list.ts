@@ -1,0 +1,170 @@
+// A list: `k8s\0` + Unknown { 1: TypeMeta, 2: raw: XxxList { 1: ListMeta, 2: items[] }, … }, taken item by
+// item as they become complete, so that a list of any size needs memory for one of its items only.
+
+import {
+  FEED_ERR_MALFORMED,
+  FEED_ERR_MEMORY,
+  FEED_LIST_END,
+  FEED_LIST_META,
+  FEED_OBJECTS,
+  FEED_VERSION,
+  KIND_SERVICE,
+} from "../layout/layout";
+import { isText } from "../memory/bytes";
+import {
+  keepContinue,
+  keepVersion,
+  kindAt,
+  kindLength,
+  MAGIC,
+  OBJECT_MAX,
+  peeked,
+  peekVarint,
+  readKind,
+  setConsumed,
+} from "./framing";
+import { CHANGED, ingest } from "./ingest";
+import { NO_MEMORY } from "./outcome";
+import {
+  broken,
+  bytesAt,
+  bytesLength,
+  more,
+  openMessage,
+  readBytes,
+  readTag,
+  skipField,
+} from "./protobuf";
+
+const AT_START: u32 = 0;
+const IN_UNKNOWN: u32 = 1;
+const IN_LIST: u32 = 2;
+/** What follows the list in its envelope says nothing to us. */
+const AT_END: u32 = 3;
+
+/** A field at the cursor of the list, complete in the buffer: its tag, its value's place and length. */
+let tag: u64 = 0;
+let valueAt: usize = 0;
+let valueLength: u64 = 0;
+
+/** Consumes what is complete. `state` and `rest` are places that keep where we are from chunk to chunk. */
+export function feedList(
+  stream: usize,
+  kind: i32,
+  state: usize,
+  rest: usize,
+  buffer: usize,
+  length: u32,
+): i32 {
+  const end = buffer + length;
+  let at = buffer;
+  let result = 0;
+  for (;;) {
+    const now = load<u32>(state);
+    if (now == AT_END) {
+      at = end;
+      break;
+    }
+    if (now == AT_START) {
+      if (length < 4) break;
+      if (load<u32>(at) != MAGIC) return FEED_ERR_MALFORMED;
+      at += 4;
+      store<u32>(state, IN_UNKNOWN);
+      continue;
+    }
+    if (now == IN_LIST && !load<u32>(rest)) {
+      store<u32>(state, AT_END);
+      result |= FEED_LIST_END;
+      continue;
+    }
+    const size = now == IN_UNKNOWN ? peekUnknown(at, end) : peekField(at, end);
+    if (size < 0) return FEED_ERR_MALFORMED;
+    if (!size) {
+      if (now == IN_LIST && end - at >= <usize>load<u32>(rest)) return FEED_ERR_MALFORMED;
+      break;
+    }
+    if (now == IN_UNKNOWN) {
+      if (tag == ((2 << 3) | 2)) {
+        store<u32>(state, IN_LIST);
+        store<u32>(rest, <u32>valueLength);
+      } else if (tag == ((1 << 3) | 2) && !isList(kind)) return FEED_ERR_MALFORMED;
+    } else {
+      if (<u32>size > load<u32>(rest)) return FEED_ERR_MALFORMED;
+      store<u32>(rest, load<u32>(rest) - size);
+      const bits = feedField(stream, kind);
+      if (bits < 0) return bits;
+      result |= bits;
+    }
+    at += size;
+  }
+  setConsumed(<u32>(at - buffer));
+  return result;
+}
+
+function feedField(stream: usize, kind: i32): i32 {
+  if (tag == ((2 << 3) | 2)) {
+    const outcome = ingest(kind, valueAt, <usize>valueLength, false);
+    return outcome == NO_MEMORY ? FEED_ERR_MEMORY : outcome == CHANGED ? FEED_OBJECTS : 0;
+  }
+  return tag == ((1 << 3) | 2) ? feedListMeta(stream) : 0;
+}
+
+/** ListMeta { 2: resourceVersion, 3: continue } */
+function feedListMeta(stream: usize): i32 {
+  let kept = keepVersion(stream, 0, 0) && keepContinue(stream, 0, 0);
+  openMessage(valueAt, <usize>valueLength);
+  while (more()) {
+    const field = readTag();
+    if (field == ((2 << 3) | 2)) {
+      readBytes();
+      kept = keepVersion(stream, bytesAt, bytesLength) && kept;
+    } else if (field == ((3 << 3) | 2)) {
+      readBytes();
+      kept = keepContinue(stream, bytesAt, bytesLength) && kept;
+    } else skipField();
+  }
+  return broken() || !kept ? FEED_ERR_MALFORMED : FEED_LIST_META | FEED_VERSION;
+}
+
+/** Bytes of the whole field at `at`; 0 if it is not complete, -1 if it cannot be one. */
+function peekField(at: usize, end: usize): i32 {
+  const tagBytes = peekVarint(at, end);
+  if (tagBytes <= 0) return tagBytes;
+  tag = peeked;
+  if (tag >> 3 == 0 || tag > 0xffff_ffff) return -1;
+  const wire = <u32>tag & 7;
+  if (wire == 1 || wire == 5) return complete(tagBytes + (wire == 1 ? 8 : 4), at, end);
+  if (wire != 0 && wire != 2) return -1;
+  const bytes = peekVarint(at + tagBytes, end);
+  if (bytes <= 0 || wire == 0) return bytes <= 0 ? bytes : tagBytes + bytes;
+  valueLength = peeked;
+  valueAt = at + tagBytes + bytes;
+  return valueLength > OBJECT_MAX ? -1 : complete(tagBytes + bytes + <i32>valueLength, at, end);
+}
+
+/** The same, but of the list itself only tag and length. */
+function peekUnknown(at: usize, end: usize): i32 {
+  const tagBytes = peekVarint(at, end);
+  if (tagBytes <= 0 || peeked != ((2 << 3) | 2)) return peekField(at, end);
+  const bytes = peekVarint(at + tagBytes, end);
+  if (bytes <= 0) return bytes;
+  tag = (2 << 3) | 2;
+  valueLength = peeked;
+  return valueLength > 0x7fff_ffff ? -1 : tagBytes + bytes;
+}
+
+function complete(size: i32, at: usize, end: usize): i32 {
+  return <usize>size > end - at ? 0 : size;
+}
+
+function isList(kind: i32): bool {
+  openMessage(valueAt, <usize>valueLength);
+  readKind();
+  if (broken()) return false;
+  return (
+    !kindLength ||
+    (kind == KIND_SERVICE
+      ? isText(kindAt, kindLength, "ServiceList")
+      : isText(kindAt, kindLength, "EndpointSliceList"))
+  );
+}

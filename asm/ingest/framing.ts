@@ -1,0 +1,94 @@
+// What both formats need: numbers that may be cut off by the end of a chunk, and texts kept for the host.
+
+import {
+  STREAM_CONTINUE,
+  STREAM_CONTINUE_LENGTH,
+  STREAM_CONTINUE_MAX,
+  STREAM_MESSAGE,
+  STREAM_MESSAGE_LENGTH,
+  STREAM_MESSAGE_MAX,
+  STREAM_VERSION,
+  STREAM_VERSION_LENGTH,
+  STREAM_VERSION_MAX,
+} from "../layout/layout";
+import { bytesAt, bytesLength, more, readBytes, readTag, skipField } from "./protobuf";
+
+/** Objects and frames beyond this are hostile: the API server's store takes 1.5 MB. */
+export const OBJECT_MAX: u64 = 0x100_0000;
+/** `k8s\0`, before every runtime.Unknown. */
+export const MAGIC: u32 = 0x0073_386b;
+
+/** Bytes of the buffer that the last feed has done with. */
+export let consumed: u32 = 0;
+
+export function setConsumed(bytes: u32): void {
+  consumed = bytes;
+}
+
+/** The value of the last `peekVarint`. */
+export let peeked: u64 = 0;
+
+/** Bytes of the varint at `at`; 0 if it is cut off by `end`, -1 if it is overlong. */
+export function peekVarint(at: usize, end: usize): i32 {
+  let value: u64 = 0;
+  for (let i = 0; i < 10; i++) {
+    if (at + i >= end) return 0;
+    const byte = load<u8>(at + i);
+    if (i == 9 && byte > 1) return -1;
+    value |= (<u64>(byte & 0x7f)) << (<u64>i * 7);
+    if (byte < 0x80) {
+      peeked = value;
+      return i + 1;
+    }
+  }
+  return -1;
+}
+
+export function keepVersion(stream: usize, at: usize, length: usize): bool {
+  return keep(stream, at, length, STREAM_VERSION, STREAM_VERSION_LENGTH, STREAM_VERSION_MAX);
+}
+
+export function keepContinue(stream: usize, at: usize, length: usize): bool {
+  return keep(stream, at, length, STREAM_CONTINUE, STREAM_CONTINUE_LENGTH, STREAM_CONTINUE_MAX);
+}
+
+export function keepMessage(stream: usize, at: usize, length: usize): void {
+  keep(
+    stream,
+    at,
+    min<usize>(length, STREAM_MESSAGE_MAX),
+    STREAM_MESSAGE,
+    STREAM_MESSAGE_LENGTH,
+    STREAM_MESSAGE_MAX,
+  );
+}
+
+/** Reads a TypeMeta { 1: apiVersion, 2: kind } from the cursor to the message's end. */
+export function readKind(): void {
+  kindLength = 0;
+  while (more()) {
+    if (readTag() == ((2 << 3) | 2)) {
+      readBytes();
+      kindAt = bytesAt;
+      kindLength = bytesLength;
+    } else skipField();
+  }
+}
+
+/** What `readKind` read. */
+export let kindAt: usize = 0;
+export let kindLength: usize = 0;
+
+function keep(
+  stream: usize,
+  at: usize,
+  length: usize,
+  place: usize,
+  lengthPlace: usize,
+  most: usize,
+): bool {
+  if (length > most) return false;
+  memory.copy(stream + place, at, length);
+  store<u32>(stream + lengthPlace, length);
+  return true;
+}

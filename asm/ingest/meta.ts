@@ -1,0 +1,202 @@
+// ObjectMeta (k8s.io/apimachinery meta/v1): the few fields that matter here, as places in the message.
+
+import { isText } from "../memory/bytes";
+import { hash64 } from "../memory/hash";
+import {
+  bytesAt,
+  bytesLength,
+  enterMessage,
+  leaveMessage,
+  more,
+  readBytes,
+  readTag,
+  readVarint,
+  skipField,
+} from "./protobuf";
+
+export const META_PROXY_NAME: u32 = 1; // label service.kubernetes.io/service-proxy-name, whatever its value
+export const META_HEADLESS: u32 = 2; // label service.kubernetes.io/headless
+export const META_INITIAL_END: u32 = 4; // annotation k8s.io/initial-events-end
+
+/** A DNS label and a DNS subdomain, with some room: longer ones are refused. */
+const PART_MAX: usize = 253;
+
+export let metaFlags: u32 = 0;
+export let metaCreated: u32 = 0;
+/** Hash of uid and resourceVersion; 0 without a resourceVersion. */
+export let metaVersion: u64 = 0;
+export let metaVersionAt: usize = 0;
+export let metaVersionLength: usize = 0;
+/** Value of the label kubernetes.io/service-name. */
+export let metaServiceAt: usize = 0;
+export let metaServiceLength: usize = 0;
+/** Value of the annotation endpoints.kubernetes.io/last-change-trigger-time. */
+export let metaTriggerAt: usize = 0;
+export let metaTriggerLength: usize = 0;
+
+/** `namespace/name` of the object, composed by `composeKey`. */
+export const objectKey: usize = memory.data(512);
+export let objectKeyLength: usize = 0;
+/** `namespace/service-name` of a slice, composed by `composeServiceKey`. */
+export const serviceKey: usize = memory.data(512);
+export let serviceKeyLength: usize = 0;
+
+let nameAt: usize = 0;
+let nameLength: usize = 0;
+let namespaceAt: usize = 0;
+let namespaceLength: usize = 0;
+
+/** Forgets the former object's. */
+export function clearMeta(): void {
+  metaFlags = 0;
+  metaCreated = 0;
+  metaVersion = 0;
+  metaVersionLength = 0;
+  metaServiceLength = 0;
+  metaTriggerLength = 0;
+  objectKeyLength = 0;
+  serviceKeyLength = 0;
+  nameLength = 0;
+  namespaceLength = 0;
+}
+
+/** The bytes turned out to be broken: the version read cannot be trusted. */
+export function voidMetaVersion(): void {
+  metaVersion = 0;
+  metaVersionLength = 0;
+}
+
+/** Reads the ObjectMeta that starts at the cursor. */
+export function readMeta(): void {
+  let uidAt: usize = 0;
+  let uidLength: usize = 0;
+  const outer = enterMessage();
+  while (more()) {
+    switch (readTag()) {
+      case 0x0a: // name
+        readBytes();
+        nameAt = bytesAt;
+        nameLength = bytesLength;
+        break;
+      case 0x1a: // namespace
+        readBytes();
+        namespaceAt = bytesAt;
+        namespaceLength = bytesLength;
+        break;
+      case 0x2a: // uid
+        readBytes();
+        uidAt = bytesAt;
+        uidLength = bytesLength;
+        break;
+      case 0x32: // resourceVersion
+        readBytes();
+        metaVersionAt = bytesAt;
+        metaVersionLength = bytesLength;
+        break;
+      case 0x42: // creationTimestamp
+        metaCreated = readTimeSeconds();
+        break;
+      case 0x5a: // labels
+        readLabel();
+        break;
+      case 0x62: // annotations
+        readAnnotation();
+        break;
+      default:
+        skipField();
+    }
+  }
+  leaveMessage(outer);
+  if (metaVersionLength) {
+    metaVersion = hash64(metaVersionAt, metaVersionLength) ^ rotl<u64>(hash64(uidAt, uidLength), 1);
+    if (!metaVersion) metaVersion = 1;
+  }
+}
+
+/** Writes `namespace/name` to `objectKey`; false if one of them is missing or too long. */
+export function composeKey(): bool {
+  objectKeyLength = compose(objectKey, nameAt, nameLength);
+  return objectKeyLength != 0;
+}
+
+/** Writes the key of the slice's Service to `serviceKey`; false if there is no usable label. */
+export function composeServiceKey(): bool {
+  serviceKeyLength = compose(serviceKey, metaServiceAt, metaServiceLength);
+  return serviceKeyLength != 0;
+}
+
+export function metaNameAt(): usize {
+  return nameAt;
+}
+
+export function metaNameLength(): usize {
+  return nameLength;
+}
+
+function compose(target: usize, at: usize, length: usize): usize {
+  if (!length || length > PART_MAX || !namespaceLength || namespaceLength > PART_MAX) return 0;
+  memory.copy(target, namespaceAt, namespaceLength);
+  store<u8>(target + namespaceLength, 0x2f);
+  memory.copy(target + namespaceLength + 1, at, length);
+  return namespaceLength + 1 + length;
+}
+
+/** Seconds of a Time message, within u32. */
+function readTimeSeconds(): u32 {
+  let seconds: i64 = 0;
+  const outer = enterMessage();
+  while (more()) {
+    if (readTag() == 0x08) seconds = <i64>readVarint();
+    else skipField();
+  }
+  leaveMessage(outer);
+  return seconds < 0 ? 0 : seconds > 0xffff_ffff ? 0xffff_ffff : <u32>seconds;
+}
+
+function readLabel(): void {
+  readEntry();
+  if (isText(keyAt, keyLength, "kubernetes.io/service-name")) {
+    metaServiceAt = valueAt;
+    metaServiceLength = valueLength;
+  } else if (isText(keyAt, keyLength, "service.kubernetes.io/headless")) metaFlags |= META_HEADLESS;
+  else if (isText(keyAt, keyLength, "service.kubernetes.io/service-proxy-name"))
+    metaFlags |= META_PROXY_NAME;
+}
+
+function readAnnotation(): void {
+  readEntry();
+  if (isText(keyAt, keyLength, "endpoints.kubernetes.io/last-change-trigger-time")) {
+    metaTriggerAt = valueAt;
+    metaTriggerLength = valueLength;
+  } else if (
+    isText(keyAt, keyLength, "k8s.io/initial-events-end") &&
+    isText(valueAt, valueLength, "true")
+  ) {
+    metaFlags |= META_INITIAL_END;
+  }
+}
+
+let keyAt: usize = 0;
+let keyLength: usize = 0;
+let valueAt: usize = 0;
+let valueLength: usize = 0;
+
+/** An entry of a map<string, string>. */
+function readEntry(): void {
+  keyLength = 0;
+  valueLength = 0;
+  const outer = enterMessage();
+  while (more()) {
+    const tag = readTag();
+    if (tag == 0x0a) {
+      readBytes();
+      keyAt = bytesAt;
+      keyLength = bytesLength;
+    } else if (tag == 0x12) {
+      readBytes();
+      valueAt = bytesAt;
+      valueLength = bytesLength;
+    } else skipField();
+  }
+  leaveMessage(outer);
+}

@@ -1,0 +1,193 @@
+// Problems of objects, on their way to the host (records: layout.ts), and which objects have some, so that
+// their being mended or gone can be told.
+
+import {
+  KIND_SERVICE,
+  PROBLEM_HEADER,
+  PROBLEM_MENDED,
+  PROBLEM_VALUE_MAX,
+  PROBLEMS_PER_OBJECT,
+} from "../layout/layout";
+import { allocate, release, resize } from "../memory/heap";
+import { NAME_NONE, nameDrop, nameFind, nameHold, nameLength, nameText } from "../memory/names";
+import {
+  slotItem,
+  tableCount,
+  tableFirst,
+  tableNext,
+  tableRemove,
+  tableReserve,
+  tableSet,
+  tableSlot,
+  tableSlots,
+} from "../memory/table";
+
+/** Unread problems beyond this are dropped: the host has stopped reading. */
+const REGION_MAX: usize = 0x40_0000;
+const REGION_MIN: usize = 1024;
+/** An object with problems: 0 u32 name id << 1 | kind is slice · 4 u32 epoch in which it was last fed. */
+const TROUBLE: usize = 8;
+
+const troubles: usize = memory.data(12);
+const digits: usize = memory.data(16);
+let region: usize = 0;
+let size: usize = 0;
+let length: usize = 0;
+
+let kind: u32 = 0;
+let nameAt: usize = 0;
+let nameBytes: usize = 0;
+let told: i32 = 0;
+let epoch: u32 = 0;
+
+/** From here on, problems are those of this object: `namespace/name`, or nothing if it has no readable name. */
+export function openSubject(objectKind: i32, at: usize, bytes: usize, objectEpoch: u32): void {
+  kind = objectKind;
+  nameAt = at;
+  nameBytes = bytes;
+  epoch = objectEpoch;
+  told = 0;
+  if (!tableCount(troubles)) return;
+  const slot = findTrouble();
+  if (slot) store<u32>(slotItem(slot), objectEpoch, 4);
+}
+
+/** The subject is decoded anew or gone: what was told of it is void. */
+export function forgetProblems(): void {
+  if (!tableCount(troubles)) return;
+  const slot = findTrouble();
+  if (slot) mend(slot);
+}
+
+/** Tells a problem of the subject. `index` is that in the list at fault, 0 where there is none. */
+export function problem(rule: i32, index: u32, valueAt: usize, valueLength: usize): void {
+  if (told++ >= PROBLEMS_PER_OBJECT) return;
+  append(rule, index, valueAt, valueLength);
+  if (nameBytes) addTrouble();
+}
+
+/** @see problem */
+export function problemNumber(rule: i32, index: u32, value: i64): void {
+  let rest: u64 = value < 0 ? 0 - <u64>value : <u64>value;
+  let at = digits + 16;
+  // An int32 has at most ten digits and a sign.
+  do {
+    store<u8>(--at, 0x30 + <u8>(rest % 10));
+    rest /= 10;
+  } while (rest && at > digits + 1);
+  if (value < 0) store<u8>(--at, 0x2d);
+  problem(rule, index, at, digits + 16 - at);
+}
+
+/** Objects of this kind that have not been fed in this epoch are gone, and with them their problems. */
+export function sweepProblems(objectKind: i32, current: u32): void {
+  for (let i: u32 = 0; i < tableSlots(troubles); ) {
+    const slot = tableSlot(troubles, i);
+    const trouble: usize = slotItem(slot);
+    if (
+      !trouble ||
+      load<u32>(trouble, 4) == current ||
+      troubleKind(load<u32>(trouble)) != objectKind
+    ) {
+      i++;
+      continue;
+    }
+    const name = load<u32>(trouble) >> 1;
+    kind = objectKind;
+    nameAt = nameText(name);
+    nameBytes = nameLength(name);
+    mend(slot);
+  }
+}
+
+/** Bytes of problems not yet taken. */
+export function problemBytes(): usize {
+  return length;
+}
+
+export function problemRegion(): usize {
+  return region;
+}
+
+/** The host has read them. */
+export function clearProblems(): void {
+  release(region, size);
+  region = 0;
+  size = 0;
+  length = 0;
+}
+
+function append(rule: i32, index: u32, valueAt: usize, valueLength: usize): void {
+  const cut = min<usize>(valueLength, PROBLEM_VALUE_MAX);
+  const bytes = (<usize>PROBLEM_HEADER + nameBytes + cut + 3) & ~3;
+  if (length + bytes > size && !growRegion(bytes)) return;
+  const at = region + length;
+  store<u8>(at, kind);
+  store<u8>(at, rule, 1);
+  store<u16>(at, nameBytes, 2);
+  store<u16>(at, cut, 4);
+  store<u16>(at, 0, 6);
+  store<u32>(at, index, 8);
+  memory.copy(at + PROBLEM_HEADER, nameAt, nameBytes);
+  memory.copy(at + PROBLEM_HEADER + nameBytes, valueAt, cut);
+  length += bytes;
+}
+
+function growRegion(bytes: usize): bool {
+  const wanted = max(REGION_MIN, max(size << 1, length + bytes));
+  if (wanted > REGION_MAX) return false;
+  const moved = region ? resize(region, size, wanted) : allocate(wanted);
+  if (!moved) return false;
+  region = moved;
+  size = wanted;
+  return true;
+}
+
+function troubleKind(item: u32): i32 {
+  return KIND_SERVICE + (item & 1);
+}
+
+function troubleHash(item: u32): u32 {
+  return item * 0x9e3779b1;
+}
+
+/** The slot of the subject; 0 if it has no problems. */
+function findTrouble(): usize {
+  const name = nameFind(nameAt, nameBytes);
+  if (name == NAME_NONE || !name) return 0;
+  return findItem((name << 1) | (kind - KIND_SERVICE));
+}
+
+function findItem(item: u32): usize {
+  let slot = tableFirst(troubles, troubleHash(item));
+  for (; slotItem(slot); slot = tableNext(troubles, slot)) {
+    if (load<u32>(slotItem(slot)) == item) return slot;
+  }
+  return 0;
+}
+
+/** Without memory for it the problem is told, but not that it is mended. */
+function addTrouble(): void {
+  const name = nameHold(nameAt, nameBytes);
+  if (name == NAME_NONE) return;
+  const item = (name << 1) | (kind - KIND_SERVICE);
+  const trouble: usize = findItem(item) || !tableReserve(troubles) ? 0 : allocate(TROUBLE);
+  if (!trouble) {
+    nameDrop(name);
+    return;
+  }
+  store<u32>(trouble, item);
+  store<u32>(trouble, epoch, 4);
+  let slot = tableFirst(troubles, troubleHash(item));
+  while (slotItem(slot)) slot = tableNext(troubles, slot);
+  tableSet(troubles, slot, troubleHash(item), <u32>trouble);
+}
+
+function mend(slot: usize): void {
+  append(PROBLEM_MENDED, 0, 0, 0);
+  const trouble: usize = slotItem(slot);
+  const name = load<u32>(trouble) >> 1;
+  tableRemove(troubles, slot);
+  release(trouble, TROUBLE);
+  nameDrop(name);
+}

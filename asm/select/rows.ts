@@ -1,0 +1,188 @@
+// Candidates of one service port in one family: gathered from slices, sorted by address and port, copies of
+// the same address and port merged into one.
+//
+// Row, 24 bytes: 0 u64 address, first half (0 for IPv4) · 8 u64 second half · 16 u32 port << 16 | traits · 20 u32 0
+// Addresses are held so that comparing numbers compares bytes in network order.
+//
+// Of copies the greatest traits win: not terminating before terminating (an address may be used again before
+// its former pod is gone), then Ready, serving, local, hints. Upstream takes any copy that is not terminating,
+// whichever slice it happens to read last; ours does not depend on the order of slices.
+
+import { HINT_NODES, HINT_THIS_NODE, HINT_THIS_ZONE, HINT_ZONES } from "../cluster/hints";
+import {
+  ENDPOINT_LOCAL,
+  ENDPOINT_READY,
+  ENDPOINT_SERVING,
+  ENDPOINT_TERMINATING,
+  endpointAddress,
+  endpointFlags,
+  endpointHints,
+  endpointStride,
+  sliceEndpointCount,
+  sliceEndpoints,
+} from "../cluster/slices";
+import { Region } from "../memory/region";
+
+export const ROW: u32 = 24;
+export const ROW_HIGH: usize = 0;
+export const ROW_LOW: usize = 8;
+export const ROW_TAIL: usize = 16;
+
+export const TRAIT_STAYS: u32 = 128; // not terminating
+export const TRAIT_READY: u32 = 64;
+export const TRAIT_SERVING: u32 = 32;
+export const TRAIT_LOCAL: u32 = 16;
+export const TRAIT_THIS_NODE: u32 = 8;
+export const TRAIT_NODES: u32 = 4;
+export const TRAIT_THIS_ZONE: u32 = 2;
+export const TRAIT_ZONES: u32 = 1;
+
+/** Sorted pieces of this many rows are made by insertion, longer ones by merging. */
+const PIECE: u32 = 8;
+const spareRow: usize = memory.data(24);
+
+/** Appends a row for each endpoint of the slice. False when memory cannot grow. */
+export function gatherRows(rows: Region, slice: usize, family: u32, port: u32): bool {
+  const count = sliceEndpointCount(slice);
+  if (!count) return true;
+  let to = rows.extend(count * ROW);
+  if (!to) return false;
+  const stride = endpointStride(family);
+  let endpoint = sliceEndpoints(slice);
+  for (let index: u32 = 0; index < count; index++) {
+    const address = endpointAddress(endpoint);
+    if (family == 4) {
+      store<u64>(to, 0, ROW_HIGH);
+      store<u64>(to, bswap<u32>(load<u32>(address)), ROW_LOW);
+    } else {
+      store<u64>(to, bswap<u64>(load<u64>(address)), ROW_HIGH);
+      store<u64>(to, bswap<u64>(load<u64>(address, 8)), ROW_LOW);
+    }
+    store<u64>(to, (port << 16) | traitsOf(endpoint), ROW_TAIL);
+    to += ROW;
+    endpoint += stride;
+  }
+  return true;
+}
+
+/** Sorts the rows; `other` is room to work in, and may change places with `rows`. False without memory. */
+export function sortRows(rows: Region, other: Region): bool {
+  const end = rows.length;
+  const piece = PIECE * ROW;
+  for (let from: u32 = 0; from < end; from += piece) {
+    sortPiece(rows.base + from, rows.base + min(from + piece, end));
+  }
+  if (end <= piece) return true;
+  if (!other.reserve(end)) return false;
+  for (let width = piece; width < end; width <<= 1) {
+    for (let from: u32 = 0; from < end; from += width << 1) {
+      const middle = min(from + width, end);
+      merge(
+        rows.base + from,
+        rows.base + middle,
+        rows.base + min(middle + width, end),
+        other.base + from,
+      );
+    }
+    const base = rows.base;
+    const capacity = rows.capacity;
+    rows.base = other.base;
+    rows.capacity = other.capacity;
+    other.base = base;
+    other.capacity = capacity;
+  }
+  return true;
+}
+
+/** Merges copies in sorted rows: the last, which has the greatest traits, is the one to keep. */
+export function mergeCopies(rows: Region): void {
+  const end = rows.base + rows.length;
+  let to = rows.base;
+  for (let row = rows.base; row < end; row += ROW) {
+    const next = row + ROW;
+    if (next < end && sameAddress(row, next) && portOf(row) == portOf(next)) continue;
+    if (to != row) moveRow(to, row);
+    to += ROW;
+  }
+  rows.length = <u32>(to - rows.base);
+}
+
+export function sameAddress(a: usize, b: usize): bool {
+  return (
+    load<u64>(a, ROW_LOW) == load<u64>(b, ROW_LOW) &&
+    load<u64>(a, ROW_HIGH) == load<u64>(b, ROW_HIGH)
+  );
+}
+
+export function portOf(row: usize): u32 {
+  return load<u16>(row, ROW_TAIL + 2);
+}
+
+export function hasTrait(row: usize, trait: u32): bool {
+  return (load<u32>(row, ROW_TAIL) & trait) != 0;
+}
+
+function traitsOf(endpoint: usize): u32 {
+  const flags = endpointFlags(endpoint);
+  const hints = endpointHints(endpoint);
+  return (
+    (flags & ENDPOINT_TERMINATING ? 0 : TRAIT_STAYS) |
+    (flags & ENDPOINT_READY ? TRAIT_READY : 0) |
+    (flags & ENDPOINT_SERVING ? TRAIT_SERVING : 0) |
+    (flags & ENDPOINT_LOCAL ? TRAIT_LOCAL : 0) |
+    (hints & HINT_THIS_NODE ? TRAIT_THIS_NODE : 0) |
+    (hints & HINT_NODES ? TRAIT_NODES : 0) |
+    (hints & HINT_THIS_ZONE ? TRAIT_THIS_ZONE : 0) |
+    (hints & HINT_ZONES ? TRAIT_ZONES : 0)
+  );
+}
+
+function moveRow(to: usize, from: usize): void {
+  store<u64>(to, load<u64>(from));
+  store<u64>(to, load<u64>(from, 8), 8);
+  store<u64>(to, load<u64>(from, 16), 16);
+}
+
+function isBefore(a: usize, b: usize): bool {
+  const high = load<u64>(a, ROW_HIGH);
+  const otherHigh = load<u64>(b, ROW_HIGH);
+  if (high != otherHigh) return high < otherHigh;
+  const low = load<u64>(a, ROW_LOW);
+  const otherLow = load<u64>(b, ROW_LOW);
+  if (low != otherLow) return low < otherLow;
+  return load<u32>(a, ROW_TAIL) < load<u32>(b, ROW_TAIL);
+}
+
+function sortPiece(from: usize, end: usize): void {
+  for (let row = from + ROW; row < end; row += ROW) {
+    if (!isBefore(row, row - ROW)) continue;
+    moveRow(spareRow, row);
+    let to = row;
+    do {
+      moveRow(to, to - ROW);
+      to -= ROW;
+    } while (to > from && isBefore(spareRow, to - ROW));
+    moveRow(to, spareRow);
+  }
+}
+
+function merge(a: usize, b: usize, end: usize, to: usize): void {
+  const middle = b;
+  if (middle == end || !isBefore(middle, middle - ROW)) {
+    memory.copy(to, a, end - a);
+    return;
+  }
+  while (a < middle && b < end) {
+    if (isBefore(b, a)) {
+      moveRow(to, b);
+      b += ROW;
+    } else {
+      moveRow(to, a);
+      a += ROW;
+    }
+    to += ROW;
+  }
+  memory.copy(to, a, middle - a);
+  to += middle - a;
+  memory.copy(to, b, end - b);
+}

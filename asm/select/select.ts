@@ -1,0 +1,230 @@
+// Which endpoints of a Service get its traffic (KEP-1669 terminating endpoints, KEP-2433 and KEP-3015 hints,
+// KEP-2086 Local policies; kube-proxy's CategorizeEndpoints): for each port and family the endpoints for
+// traffic that may go anywhere in the cluster, and those for traffic that must stay on this node.
+
+import {
+  firstSlice,
+  isService,
+  serviceBlock,
+  servicePortCount,
+  servicePorts,
+} from "../cluster/services";
+import {
+  nextSlice,
+  portName,
+  portNumber,
+  portProtocol,
+  sliceFamily,
+  slicePort,
+  slicePortCount,
+} from "../cluster/slices";
+import {
+  CHOICE_FLAG_LINGERS,
+  CHOICE_FLAG_USABLE,
+  CHOICE_STRIDE,
+  ENDPOINT4_STRIDE,
+  ENDPOINT6_STRIDE,
+  PORT_STRIDE,
+} from "../layout/layout";
+import { REGION_SIZE, Region, region } from "../memory/region";
+import {
+  gatherRows,
+  hasTrait,
+  mergeCopies,
+  portOf,
+  ROW,
+  ROW_HIGH,
+  ROW_LOW,
+  ROW_TAIL,
+  sameAddress,
+  sortRows,
+  TRAIT_LOCAL,
+  TRAIT_NODES,
+  TRAIT_READY,
+  TRAIT_SERVING,
+  TRAIT_STAYS,
+  TRAIT_THIS_NODE,
+  TRAIT_THIS_ZONE,
+  TRAIT_ZONES,
+} from "./rows";
+
+/** Which endpoints: Ready ones, or those that still serve while they terminate. */
+const CLASS_READY: u32 = 1;
+const CLASS_LEAVING: u32 = 2;
+
+/** u32 Service id each; afterwards the number of choices up to and with this Service. */
+const batch = region(memory.data(REGION_SIZE));
+const choices = region(memory.data(REGION_SIZE));
+/** What the choices' spans lead to. They hold offsets until the batch is done, since this moves. */
+const endpoints = region(memory.data(REGION_SIZE));
+const rows = region(memory.data(REGION_SIZE));
+const spare = region(memory.data(REGION_SIZE));
+/** Ready local addresses of one Service and family, as rows with nothing but the address. */
+const addresses = region(memory.data(REGION_SIZE));
+
+/** Where the host writes the ids of `count` Services; 0 when memory cannot grow. */
+export function selectRegion(count: u32): usize {
+  return batch.reserve(max(count << 2, 4)) ? batch.base : 0;
+}
+
+/** Chooses for `count` Services; a Service that does not exist has no choices. False without memory. */
+export function select(count: u32): bool {
+  assert(count << 2 <= batch.capacity);
+  choices.clear();
+  endpoints.clear();
+  rows.clear();
+  spare.clear();
+  addresses.clear();
+  for (let index: u32 = 0; index < count; index++) {
+    const at = batch.base + ((<usize>index) << 2);
+    if (!selectService(load<u32>(at))) return false;
+    store<u32>(at, choices.length / CHOICE_STRIDE);
+  }
+  const end = choices.base + choices.length;
+  for (let choice = choices.base; choice < end; choice += CHOICE_STRIDE) {
+    store<u32>(choice, load<u32>(choice, 8) + <u32>endpoints.base, 8);
+    store<u32>(choice, load<u32>(choice, 16) + <u32>endpoints.base, 16);
+  }
+  return true;
+}
+
+export function choicesPointer(): usize {
+  return choices.base;
+}
+
+function selectService(id: u32): bool {
+  const block = isService(id) ? serviceBlock(id) : 0;
+  if (!block) return true;
+  const from = choices.length;
+  const ports = servicePortCount(block);
+  if (!choices.extend(ports * 2 * CHOICE_STRIDE)) return ports == 0;
+  for (let family: u32 = 4; family <= 6; family += 2) {
+    addresses.length = 0;
+    for (let index: u32 = 0; index < ports; index++) {
+      const offset = from + (index * 2 + (family >> 1) - 2) * CHOICE_STRIDE;
+      if (!selectPort(id, servicePorts(block) + index * PORT_STRIDE, family)) return false;
+      const choice = choices.base + offset;
+      store<u32>(choice, id);
+      store<u32>(choice, index | (family << 16), 4);
+      if (!writeChoice(choice, family) || !gatherAddresses()) return false;
+    }
+    if (!sortRows(addresses, spare)) return false;
+    const ready = distinctAddresses();
+    for (let index: u32 = 0; index < ports; index++) {
+      const offset = from + (index * 2 + (family >> 1) - 2) * CHOICE_STRIDE;
+      store<u32>(choices.base + offset, ready, 24);
+    }
+  }
+  return true;
+}
+
+// The endpoints of one port and family, sorted and each once, into `rows`. Ports are matched by name and
+// protocol; the number is the slice's.
+function selectPort(id: u32, port: usize, family: u32): bool {
+  rows.length = 0;
+  if (!gatherPort(rows, id, port, family) || !sortRows(rows, spare)) return false;
+  mergeCopies(rows);
+  return true;
+}
+
+/** Appends a row for every endpoint that the slices of a Service have for its port. False when memory cannot grow. */
+export function gatherPort(into: Region, id: u32, port: usize, family: u32): bool {
+  for (let slice = firstSlice(id); slice; slice = nextSlice(slice)) {
+    if (sliceFamily(slice) != family) continue;
+    for (let index: u32 = 0; index < slicePortCount(slice); index++) {
+      const candidate = slicePort(slice, index);
+      if (portName(candidate) != load<u32>(port)) continue;
+      if (portProtocol(candidate) != load<u8>(port, 8) || !portNumber(candidate)) continue;
+      if (!gatherRows(into, slice, family, portNumber(candidate))) return false;
+    }
+  }
+  return true;
+}
+
+function writeChoice(choice: usize, family: u32): bool {
+  const end = rows.base + rows.length;
+  let everywhere: u32 = 0;
+  let here: u32 = 0;
+  let common: u32 = TRAIT_NODES | TRAIT_ZONES;
+  let some: u32 = 0;
+  let leaving: u32 = 0;
+  for (let row = rows.base; row < end; row += ROW) {
+    const kind = classOf(row);
+    everywhere |= kind;
+    if (hasTrait(row, TRAIT_SERVING) && !hasTrait(row, TRAIT_READY)) leaving++;
+    if (hasTrait(row, TRAIT_LOCAL)) here |= kind;
+    if (kind != CLASS_READY) continue;
+    common &= load<u32>(row, ROW_TAIL);
+    some |= load<u32>(row, ROW_TAIL);
+  }
+  // One Ready endpoint without a hint, and nobody's hints count.
+  let hinted: u32 = 0;
+  if (common & TRAIT_NODES && some & TRAIT_THIS_NODE) hinted = TRAIT_THIS_NODE;
+  else if (common & TRAIT_ZONES && some & TRAIT_THIS_ZONE) hinted = TRAIT_THIS_ZONE;
+
+  const cluster = endpoints.length;
+  if (!writeEndpoints(family, everywhere & CLASS_READY ? CLASS_READY : CLASS_LEAVING, hinted))
+    return false;
+  const local = endpoints.length;
+  if (!writeEndpoints(family, here & CLASS_READY ? CLASS_READY : CLASS_LEAVING, TRAIT_LOCAL))
+    return false;
+  const stride: u32 = family == 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
+  const chosen = (local - cluster) / stride;
+  store<u8>(
+    choice,
+    (everywhere ? CHOICE_FLAG_USABLE : 0) |
+      (leaving > (everywhere & CLASS_READY ? 0 : chosen) ? CHOICE_FLAG_LINGERS : 0),
+    7,
+  );
+  store<u32>(choice, cluster, 8);
+  store<u32>(choice, chosen, 12);
+  store<u32>(choice, local, 16);
+  store<u32>(choice, (endpoints.length - local) / stride, 20);
+  return true;
+}
+
+// Appends the endpoints of a class, of those only that have the trait if one is asked for. Hints do not
+// count for endpoints that leave: better far away than not at all.
+function writeEndpoints(family: u32, kind: u32, trait: u32): bool {
+  const end = rows.base + rows.length;
+  for (let row = rows.base; row < end; row += ROW) {
+    if (classOf(row) != kind || (trait && !hasTrait(row, trait))) continue;
+    const to = endpoints.extend(family == 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE);
+    if (!to) return false;
+    if (family == 4) {
+      store<u32>(to, bswap<u32>(<u32>load<u64>(row, ROW_LOW)));
+      store<u32>(to, bswap<u16>(<u16>portOf(row)), 4);
+    } else {
+      store<u64>(to, bswap<u64>(load<u64>(row, ROW_HIGH)));
+      store<u64>(to, bswap<u64>(load<u64>(row, ROW_LOW)), 8);
+      store<u32>(to, bswap<u16>(<u16>portOf(row)), 16);
+    }
+  }
+  return true;
+}
+
+function classOf(row: usize): u32 {
+  if (hasTrait(row, TRAIT_READY)) return CLASS_READY;
+  return hasTrait(row, TRAIT_SERVING) && !hasTrait(row, TRAIT_STAYS) ? CLASS_LEAVING : 0;
+}
+
+function gatherAddresses(): bool {
+  const end = rows.base + rows.length;
+  for (let row = rows.base; row < end; row += ROW) {
+    if (classOf(row) != CLASS_READY || !hasTrait(row, TRAIT_LOCAL)) continue;
+    const to = addresses.extend(ROW);
+    if (!to) return false;
+    memory.copy(to, row, ROW);
+    store<u64>(to, 0, ROW_TAIL);
+  }
+  return true;
+}
+
+function distinctAddresses(): u32 {
+  const end = addresses.base + addresses.length;
+  let count: u32 = 0;
+  for (let row = addresses.base; row < end; row += ROW) {
+    if (row == addresses.base || !sameAddress(row, row - ROW)) count++;
+  }
+  return count;
+}

@@ -1,0 +1,72 @@
+/** The backends that traffic is tried on: what makes the program take each, and what the kernel holds then. */
+import type { Variant } from "../../src/iptables/syntax/known-chains.ts";
+import type { Family } from "../../src/net/address.ts";
+import type { World } from "./world.ts";
+
+export type { Variant };
+export type Backend = "nftables" | `iptables-${Variant}`;
+
+export const BACKENDS: readonly Backend[] = ["nftables", "iptables-nft", "iptables-legacy"];
+export const VARIANTS: readonly Variant[] = ["nft", "legacy"];
+
+/** The variant of iptables; undefined for nftables. */
+export function variantOf(backend: Backend): Variant | undefined {
+  if (backend === "nftables") return undefined;
+  return backend === "iptables-nft" ? "nft" : "legacy";
+}
+
+/** Flags that ask for it. nftables is what the program takes without a word. */
+export function flagsOf(backend: Backend): readonly string[] {
+  return backend === "nftables" ? [] : ["--proxy-mode=iptables"];
+}
+
+/** The lock of iptables-legacy in a world, whose worlds do not wait for each other so. */
+export function lockOf(world: World): string {
+  return `${world.directory}/xtables.lock`;
+}
+
+/** A command line of iptables' tools: `["iptables", "-legacy", "-save"]` in one word. */
+function tool(variant: Variant, family: Family, suffix = ""): string {
+  return `${family === 4 ? "iptables" : "ip6tables"}-${variant}${suffix}`;
+}
+
+/** Runs `iptables` of a family on node1; what it printed. */
+export function iptables(
+  world: World,
+  variant: Variant,
+  family: Family,
+  ...args: readonly string[]
+): Promise<string> {
+  const lock = `XTABLES_LOCKFILE=${lockOf(world)}`;
+  return world.run("node1", ["env", lock, tool(variant, family), "-w", "30", ...args]);
+}
+
+/** What iptables-save prints on node1, without its comments; with counters if asked for. */
+export async function savedRules(
+  world: World,
+  variant: Variant,
+  family: Family,
+  options: { readonly counters?: boolean; readonly table?: string } = {},
+): Promise<string> {
+  const { counters = false, table } = options;
+  const command = [
+    tool(variant, family, "-save"),
+    ...(counters ? ["-c"] : []),
+    ...(table === undefined ? [] : ["-t", table]),
+  ];
+  const text = await world.run("node1", command);
+  return text.replaceAll(/^#.*\n/gm, "");
+}
+
+/** All rules that the kernel of node1 holds, without what traffic changes: to be compared and searched. */
+export async function heldRules(world: World, backend: Backend): Promise<string> {
+  const variant = variantOf(backend);
+  if (variant === undefined) {
+    const text = await world.run("node1", ["nft", "list", "ruleset"]);
+    return text
+      .replaceAll(/ ?counter packets \d+ bytes \d+/g, "")
+      .replaceAll(/ expires [\dhms]+/g, "");
+  }
+  const both = [await savedRules(world, variant, 4), await savedRules(world, variant, 6)];
+  return both.join("").replaceAll(/ \[\d+:\d+\]$/gm, "");
+}

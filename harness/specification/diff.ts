@@ -1,0 +1,170 @@
+/**
+ * What the element tables and the diff of the core promise, in plain TypeScript: the reference for tests,
+ * and the specification to read. Keys and values are hex text here.
+ */
+import type { OperationList } from "../../src/model/operation-list.ts";
+import { type TableId, tableKind } from "../../src/model/tables.ts";
+
+/** One desired element of an owner. */
+export interface DesiredElement {
+  readonly kind: "element";
+  readonly table: TableId;
+  readonly key: string;
+  readonly value: string;
+}
+
+/** All slots of a frontend of an owner: one for each endpoint. `key` is without the slot number. */
+export interface DesiredSlots {
+  readonly kind: "slots";
+  readonly table: TableId;
+  readonly key: string;
+  readonly endpoints: readonly string[];
+}
+
+export type Desired = DesiredElement | DesiredSlots;
+
+/** What is desired for the owners of one batch, in their order. */
+export type Batch = readonly { readonly owner: number; readonly records: readonly Desired[] }[];
+
+/** A kernel: refuses what a kernel refuses. Elements by `table key`. */
+export class KernelModel {
+  readonly elements = new Map<string, { readonly value: string; readonly owner: number }>();
+
+  /** An element keeps its place when only its owner changes, which no operation tells. */
+  adoptOwners(elements: KernelModel["elements"]): void {
+    for (const [name, { value }] of this.elements)
+      this.elements.set(name, { value, owner: elements.get(name)?.owner ?? -1 });
+  }
+
+  /** @throws Error if an element is added twice, or deleted without being there as it is. */
+  apply(operations: OperationList): void {
+    for (const { kind, table, owner, key, value } of operations) {
+      const name = elementName(table, toHex(key));
+      const present = this.elements.get(name);
+      if (kind === "add") {
+        if (present) throw new Error(`${name} is there already`);
+        this.elements.set(name, { value: toHex(value), owner });
+      } else {
+        if (present?.value !== toHex(value))
+          throw new Error(`${name} is not there as ${toHex(value)}`);
+        this.elements.delete(name);
+      }
+    }
+  }
+}
+
+export function elementName(table: TableId, key: string): string {
+  return `${table} ${key}`;
+}
+
+/** The key of a slot: the frontend's with the number in host order. */
+export function slotKey(frontend: string, slot: number): string {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, slot, true);
+  return frontend + toHex(bytes);
+}
+
+/** Endpoints now in the slots of a frontend, in their order. Throws on a hole. */
+export function slotsOf(kernel: KernelModel, table: TableId, frontend: string): string[] {
+  const found: string[] = [];
+  const prefix = elementName(table, frontend);
+  let total = 0;
+  for (const name of kernel.elements.keys())
+    if (name.startsWith(prefix) && name.length === prefix.length + 8) total++;
+  for (let slot = 0; slot < total; slot++) {
+    const element = kernel.elements.get(elementName(table, slotKey(frontend, slot)));
+    if (!element) throw new Error(`slot ${slot} of ${total} of ${frontend} is missing`);
+    found.push(element.value);
+  }
+  return found;
+}
+
+/**
+ * The least number of operations that lead from these elements to what the batch desires: none for what stays,
+ * one for what comes or goes, two for what changes. In a table of actions the kernel's element names its
+ * owner, so another owner is a change.
+ */
+export function leastOperations(elements: KernelModel["elements"], batch: Batch): number {
+  const owners = new Set(batch.map(({ owner }) => owner));
+  const desired = new Set<string>();
+  let operations = 0;
+  for (const { owner, records } of batch)
+    for (const record of records)
+      if (record.kind === "element") {
+        const name = elementName(record.table, record.key);
+        const present = elements.get(name);
+        desired.add(name);
+        const named = tableKind(record.table).value === "action";
+        if (!present) operations++;
+        else if (present.value !== record.value || (named && present.owner !== owner))
+          operations += 2;
+      } else {
+        const names = record.endpoints.map((_, slot) => slotName(record, slot));
+        for (const name of names) desired.add(name);
+        operations += leastForSlots(
+          names.map((name) => elements.get(name)?.value),
+          record.endpoints,
+        );
+      }
+  for (const [name, { owner }] of elements)
+    if (owners.has(owner) && !desired.has(name)) operations++;
+  return operations;
+}
+
+function leastForSlots(before: readonly (string | undefined)[], after: readonly string[]): number {
+  const wanted = new Map<string, number>();
+  for (const endpoint of after) wanted.set(endpoint, (wanted.get(endpoint) ?? 0) + 1);
+  let operations = 0;
+  for (const endpoint of before) {
+    const left = endpoint === undefined ? 0 : (wanted.get(endpoint) ?? 0);
+    if (endpoint === undefined) operations++;
+    else if (left === 0) operations += 2;
+    else wanted.set(endpoint, left - 1);
+  }
+  return operations;
+}
+
+/** Throws unless the elements are what the batch desires, and otherwise what they were before. */
+export function checkBatch(
+  elements: KernelModel["elements"],
+  batch: Batch,
+  before: KernelModel["elements"],
+): void {
+  const owners = new Set(batch.map(({ owner }) => owner));
+  const left = new Map(elements);
+  const take = (name: string, owner: number): string => {
+    const element = left.get(name);
+    if (element?.owner !== owner) throw new Error(`${name} of ${owner} is missing`);
+    left.delete(name);
+    return element.value;
+  };
+  for (const { owner, records } of batch)
+    for (const record of records)
+      if (record.kind === "element") {
+        const value = take(elementName(record.table, record.key), owner);
+        if (value !== record.value) throw new Error(`${record.key} leads to ${value}`);
+      } else {
+        const found = record.endpoints.map((_, slot) => take(slotName(record, slot), owner));
+        if (found.sort().join() !== [...record.endpoints].sort().join())
+          throw new Error(`slots of ${record.key} lead to ${found}`);
+      }
+  for (const [name, { value, owner }] of left) {
+    if (owners.has(owner)) throw new Error(`${name} of ${owner} is a leftover`);
+    const former = before.get(name);
+    if (former?.value !== value || former.owner !== owner) throw new Error(`${name} has changed`);
+  }
+  for (const [name, { owner }] of before)
+    if (!owners.has(owner) && !elements.has(name)) throw new Error(`${name} of ${owner} is gone`);
+}
+
+function slotName({ table, key }: DesiredSlots, slot: number): string {
+  return elementName(table, slotKey(key, slot));
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return bytes.toHex();
+}
+
+export function fromHex(text: string): Uint8Array {
+  return Uint8Array.fromHex(text);
+}

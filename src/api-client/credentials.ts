@@ -1,0 +1,40 @@
+/** Reads tokens and PEM files. They are small, rotated by others, and read again for each request. */
+import { readFile } from "node:fs/promises";
+import { messageOf, SluiceError } from "../base/errors.ts";
+
+/** The error of every unusable kubeconfig or credential; never carries a secret. */
+export function kubeconfigError(file: string, field: string, rule: string, cause?: unknown) {
+  return new SluiceError("KUBECONFIG_INVALID", `Cannot use ${file}: ${field}: ${rule}`, file, {
+    cause,
+  });
+}
+
+/**
+ * A token from a file, trimmed.
+ * @throws SluiceError KUBECONFIG_INVALID when it is unreadable or empty.
+ */
+export async function readCredential(file: string, field: string): Promise<string> {
+  const text = (await readText(file, field)).trim();
+  if (text === "") throw kubeconfigError(file, field, "the file is empty");
+  if (/[\r\n\0]/.test(text)) throw kubeconfigError(file, field, "must be a single line");
+  return text;
+}
+
+/** @throws SluiceError KUBECONFIG_INVALID when it is unreadable or not PEM of this label. */
+export async function readPem(file: string, field: string, label: string): Promise<string> {
+  return checkPem(await readText(file, field), file, field, label);
+}
+
+/** The text itself if it has a PEM block whose label ends in `label` (keys have several kinds). */
+export function checkPem(text: string, file: string, field: string, label: string): string {
+  if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return text;
+  throw kubeconfigError(file, field, `must be PEM with a ${label} block`);
+}
+
+async function readText(file: string, field: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (thrown) {
+    throw kubeconfigError(file, field, `cannot be read: ${messageOf(thrown)}`, thrown);
+  }
+}

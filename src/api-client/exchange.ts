@@ -1,0 +1,118 @@
+/** One request and its answer as a promise, watched for silence. */
+import type { Clock } from "../base/clock.ts";
+import { isDefect, SluiceError } from "../base/errors.ts";
+import type { FeedResult } from "../core/core.ts";
+import type { Body } from "./body-reader.ts";
+import { ErrorAnswer } from "./status.ts";
+import type { Transport } from "./transport.ts";
+
+export interface ExchangeOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** For messages: `list services`. */
+  readonly what: string;
+  readonly server: string;
+  readonly path: string;
+  readonly accept: string;
+  /** The connection counts as dead after so long without a byte. */
+  readonly silenceMs: number;
+  /** The answer is 200: where do its bytes go? */
+  open(encoding: "protobuf" | "json"): Body;
+  /** After each chunk. What it throws ends the exchange. */
+  onFeed(result: FeedResult): void;
+}
+
+export interface Exchange {
+  /**
+   * "end" when the server completed the body, "silent" when it was given up for silence.
+   * @throws SluiceError API_UNREACHABLE, API_STATUS, API_GONE, API_MALFORMED, CORE_MEMORY, CORE_ABORT,
+   * KUBECONFIG_INVALID
+   */
+  readonly done: Promise<"end" | "silent">;
+  abort(reason: SluiceError): void;
+}
+
+const PROTOBUF = "application/vnd.kubernetes.protobuf";
+
+/** Accept header: the server takes the first it can, and its Content-Type says which that was. */
+export function acceptHeader(format: "list" | "watch", protobuf: boolean): string {
+  if (!protobuf) return "application/json";
+  return format === "list"
+    ? `${PROTOBUF}, application/json`
+    : `${PROTOBUF};stream=watch, application/json`;
+}
+
+export function exchange(options: ExchangeOptions): Exchange {
+  const { transport, clock, silenceMs } = options;
+  const { promise, resolve, reject } = Promise.withResolvers<"end" | "silent">();
+  const silent = new SluiceError(
+    "API_UNREACHABLE",
+    `Cannot ${options.what}: the server must send something within ${silenceMs / 1000} s`,
+    options.server,
+  );
+  let body: Body | undefined;
+  let failure: ErrorAnswer | undefined;
+  /** What our own code threw while it read the answer. */
+  let broken: { readonly thrown: unknown } | undefined;
+  let heard = clock.monotonic();
+  let cancel = () => {};
+
+  const listen = (wait: number) => {
+    cancel = clock.after(wait, () => {
+      const quiet = clock.monotonic() - heard;
+      if (quiet >= silenceMs) abort(silent);
+      else listen(silenceMs - quiet);
+    });
+  };
+  const settle = () => {
+    cancel();
+    // A core that stopped must not be called any more.
+    if (broken === undefined || !isDefect(broken.thrown)) body?.close();
+  };
+  const reading = (read: () => void) => {
+    heard = clock.monotonic();
+    try {
+      read();
+    } catch (thrown) {
+      broken = { thrown };
+      throw thrown;
+    }
+  };
+  const answered = () => {
+    if (failure === undefined) return resolve("end");
+    reject(failure.error(options.what, options.server));
+  };
+
+  listen(silenceMs);
+  const abort = transport.get(options.path, options.accept, {
+    onStart(code, contentType, retryAfterMs) {
+      reading(() => {
+        if (code !== 200) failure = new ErrorAnswer(code, retryAfterMs);
+        else body = options.open(contentType.startsWith(PROTOBUF) ? "protobuf" : "json");
+      });
+    },
+    onData(chunk) {
+      reading(() => {
+        if (body !== undefined) options.onFeed(body.take(chunk));
+        else failure?.take(chunk);
+      });
+    },
+    onEnd() {
+      try {
+        if (body !== undefined) options.onFeed(body.end());
+        answered();
+      } catch (thrown) {
+        broken = { thrown };
+        reject(thrown);
+      } finally {
+        settle();
+      }
+    },
+    onError(error) {
+      settle();
+      if (error === silent) resolve("silent");
+      else reject(broken === undefined ? error : broken.thrown);
+    },
+  });
+  return { done: promise, abort };
+}

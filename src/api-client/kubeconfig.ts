@@ -1,0 +1,153 @@
+/** Reads a kubeconfig file: the cluster, user and context kube-proxy would use. */
+import { readFile } from "node:fs/promises";
+import { dirname, isAbsolute, join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import type { ClusterAccess, Identity, TlsMaterial } from "./access.ts";
+import { checkPem, kubeconfigError, readCredential, readPem } from "./credentials.ts";
+import { pluginLogin } from "./plugins.ts";
+import { masterUrl, serverUrl } from "./server-url.ts";
+import { Fields } from "./untyped-fields.ts";
+
+/**
+ * @param master overrides the cluster's server when not "".
+ * @throws SluiceError KUBECONFIG_INVALID naming the file and the field; CONFIG_INVALID for `master`.
+ */
+export async function readKubeconfig(path: string, master: string): Promise<ClusterAccess> {
+  const root = new Fields(path, "", await parse(path));
+  const context = current(root);
+  const cluster = named(root, "clusters", context.text("cluster"), "cluster");
+  const userName = context.text("user");
+  const user = userName === "" ? undefined : named(root, "users", userName, "user");
+  for (const field of ["as", "as-uid", "as-groups", "as-user-extra"]) {
+    user?.forbid(field, "impersonation is not supported");
+  }
+  cluster.forbid("proxy-url", "proxies are not supported");
+
+  const tls = tlsReader(path, cluster, user);
+  const secure =
+    cluster.has("certificate-authority") ||
+    cluster.has("certificate-authority-data") ||
+    cluster.has("insecure-skip-tls-verify") ||
+    (user?.has("client-certificate") ?? false) ||
+    (user?.has("client-certificate-data") ?? false);
+  const server =
+    master === "" ? serverUrl(cluster.required("server"), secure) : masterUrl(master, secure);
+  if (!URL.canParse(server)) {
+    throw cluster.error("server", `must be a URL: current value is ${JSON.stringify(server)}`);
+  }
+  const plugin =
+    user !== undefined && (user.has("exec") || user.has("auth-provider"))
+      ? pluginLogin(path, user)
+      : undefined;
+  return {
+    server,
+    async identity(): Promise<Identity> {
+      const material = await tls();
+      if (plugin !== undefined) {
+        const login = await plugin.login();
+        return { authorization: login.authorization, tls: { ...material, ...login.tls } };
+      }
+      return {
+        authorization: user === undefined ? "" : await authorization(path, user),
+        tls: material,
+      };
+    },
+    refused: () => plugin?.forget(),
+  };
+}
+
+async function parse(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (thrown) {
+    throw kubeconfigError(path, "file", `cannot be read: ${messageOf(thrown)}`, thrown);
+  }
+  try {
+    if (text.trimStart().startsWith("{")) return JSON.parse(text);
+    const { parse: parseYaml } = await import("yaml");
+    return parseYaml(text);
+  } catch (thrown) {
+    throw kubeconfigError(path, "file", `is not YAML: ${messageOf(thrown)}`, thrown);
+  }
+}
+
+function current(root: Fields): Fields {
+  const name = root.text("current-context");
+  if (name !== "") return named(root, "contexts", name, "context");
+  throw root.error("current-context", 'must name a context: current value is ""');
+}
+
+function named(root: Fields, list: string, name: string, content: string): Fields {
+  const found = root.list(list).find((entry) => entry.text("name") === name);
+  if (found !== undefined) return found.object(content);
+  throw root.error(list, `must have an entry named ${JSON.stringify(name)}`);
+}
+
+/** Checks what is inline now, and returns the reader that looks at the files at each call. */
+function tlsReader(
+  path: string,
+  cluster: Fields,
+  user: Fields | undefined,
+): () => Promise<TlsMaterial> {
+  const insecure = cluster.flag("insecure-skip-tls-verify");
+  const serverName = cluster.text("tls-server-name");
+  const ca = pem(path, cluster, "certificate-authority", "CERTIFICATE");
+  const cert = user && pem(path, user, "client-certificate", "CERTIFICATE");
+  const key = user && pem(path, user, "client-key", "PRIVATE KEY");
+  if (insecure && ca !== undefined) {
+    throw cluster.error(
+      "insecure-skip-tls-verify",
+      "must not be true beside a certificate authority: current value is true",
+    );
+  }
+  if (user !== undefined && (cert === undefined) !== (key === undefined)) {
+    throw user.error(
+      cert === undefined ? "client-certificate" : "client-key",
+      "a client certificate and its key must come together: current value is absent",
+    );
+  }
+  return async () => ({
+    insecure,
+    ...(serverName === "" ? {} : { serverName }),
+    ...(ca === undefined ? {} : { ca: await ca() }),
+    ...(cert === undefined ? {} : { cert: await cert() }),
+    ...(key === undefined ? {} : { key: await key() }),
+  });
+}
+
+/** `FIELD-data` in base64 wins over the file named by `FIELD`, as in client-go. */
+function pem(
+  path: string,
+  fields: Fields,
+  field: string,
+  label: string,
+): (() => Promise<string>) | undefined {
+  const data = fields.text(`${field}-data`);
+  if (data !== "") {
+    const where = fields.path(`${field}-data`);
+    const text = checkPem(Buffer.from(data, "base64").toString("utf8"), path, where, label);
+    return async () => text;
+  }
+  const file = fields.text(field);
+  if (file === "") return undefined;
+  return () => readPem(beside(path, file), `${fields.path(field)} of ${path}`, label);
+}
+
+/** tokenFile wins over token, as in client-go. */
+async function authorization(path: string, user: Fields): Promise<string> {
+  const file = user.text("tokenFile");
+  if (file !== "") {
+    return `Bearer ${await readCredential(beside(path, file), `${user.path("tokenFile")} of ${path}`)}`;
+  }
+  const token = user.text("token");
+  if (token !== "") return `Bearer ${token}`;
+  const name = user.text("username");
+  if (name === "") return "";
+  return `Basic ${Buffer.from(`${name}:${user.text("password")}`).toString("base64")}`;
+}
+
+/** Relative paths in a kubeconfig start at its own directory. */
+function beside(path: string, file: string): string {
+  return isAbsolute(file) ? file : join(dirname(path), file);
+}

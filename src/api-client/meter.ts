@@ -1,0 +1,51 @@
+/** Counting the requests to the API server. */
+import { systemClock } from "../base/clock.ts";
+
+/** Who hears of the requests. Hosts are as the URL of the server has them: `10.96.0.1:443`. */
+export interface RequestMeter {
+  /** A request was answered with this status, or failed before (undefined). */
+  answered(method: string, host: string, code: number | undefined): void;
+  /** An answer is complete, so long after its request. Not called for watches, which have no end of their own. */
+  completed(method: string, host: string, ms: number): void;
+}
+
+/** One request: counted once, however it ends. */
+export class MeteredRequest {
+  readonly #meter: RequestMeter;
+  readonly #method: string;
+  readonly #host: string;
+  readonly #watch: boolean;
+  readonly #started = systemClock.monotonic();
+  #counted = false;
+
+  constructor(
+    meter: RequestMeter,
+    server: string,
+    { method, path }: { readonly method: string; readonly path: string },
+  ) {
+    this.#meter = meter;
+    this.#method = method;
+    // Not URL.host, which leaves out a port that is the scheme's own.
+    this.#host = /^\w+:\/\/(?:[^/@]*@)?([^/]+)/.exec(server)?.[1] ?? server;
+    this.#watch = /[?&]watch=(true|1)\b/.test(path);
+  }
+
+  answered(code: number): void {
+    this.#count(code);
+  }
+
+  failed(): void {
+    this.#count(undefined);
+  }
+
+  completed(): void {
+    if (this.#watch) return;
+    this.#meter.completed(this.#method, this.#host, systemClock.monotonic() - this.#started);
+  }
+
+  #count(code: number | undefined): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#meter.answered(this.#method, this.#host, code);
+  }
+}

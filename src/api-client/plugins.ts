@@ -1,0 +1,54 @@
+/** exec and auth-provider logins, by @kubernetes/client-node, which costs 20 MB and is loaded only for them. */
+import type { KubeConfig } from "@kubernetes/client-node";
+import { messageOf } from "../base/errors.ts";
+import { kubeconfigError } from "./credentials.ts";
+import type { Fields } from "./untyped-fields.ts";
+
+interface Login {
+  readonly authorization: string;
+  readonly tls: { readonly cert?: string; readonly key?: string };
+}
+
+export interface PluginLogin {
+  /** Runs the plugin, or returns what it said while that is still valid. */
+  login(): Promise<Login>;
+  /** The login was refused: run the plugin again. */
+  forget(): void;
+}
+
+/** @param user the user of the kubeconfig at `path` that has an exec or auth-provider section. */
+export function pluginLogin(path: string, user: Fields): PluginLogin {
+  const field = user.path(user.has("exec") ? "exec" : "auth-provider");
+  let config: KubeConfig | undefined;
+  return {
+    async login() {
+      try {
+        config ??= await load(path);
+        const headers: { Authorization?: string } = {};
+        const options: { headers: typeof headers; cert?: unknown; key?: unknown } = { headers };
+        await config.applyToHTTPSOptions(options);
+        return {
+          authorization: headers.Authorization ?? "",
+          tls: { ...text("cert", options.cert), ...text("key", options.key) },
+        };
+      } catch (thrown) {
+        throw kubeconfigError(path, field, `the plugin failed: ${messageOf(thrown)}`, thrown);
+      }
+    },
+    forget() {
+      config = undefined;
+    },
+  };
+}
+
+async function load(path: string): Promise<KubeConfig> {
+  const { KubeConfig } = await import("@kubernetes/client-node");
+  const config = new KubeConfig();
+  config.loadFromFile(path);
+  return config;
+}
+
+function text(name: "cert" | "key", value: unknown): { readonly [name: string]: string } {
+  if (typeof value === "string" && value !== "") return { [name]: value };
+  return value instanceof Uint8Array ? { [name]: Buffer.from(value).toString("utf8") } : {};
+}

@@ -1,0 +1,122 @@
+/** The API server's Status object: the body of every error answer, in JSON or protobuf. */
+import { SluiceError } from "../base/errors.ts";
+
+export interface Status {
+  /** The HTTP status code. */
+  readonly code: number;
+  /** One CamelCase word, such as Expired or Forbidden; "" if none. */
+  readonly reason: string;
+  readonly message: string;
+  /** Retry-After of the answer, 0 without one. */
+  readonly retryAfterMs: number;
+}
+
+/** Reads what it can: a proxy between us and the server may answer with anything. */
+export function readStatus(code: number, retryAfterMs: number, body: Uint8Array): Status {
+  const { reason, message } = isProtobuf(body) ? fromProtobuf(body) : fromText(body);
+  return { code, reason, message, retryAfterMs };
+}
+
+/** The error of an answer that is not 2xx, or of an ERROR event. `what` is as in "list services". */
+export function statusError(what: string, server: string, status: Status): SluiceError {
+  const text = status.message === "" ? "" : `: ${status.message}`;
+  return new SluiceError(
+    status.code === 410 ? "API_GONE" : "API_STATUS",
+    `Cannot ${what}: the server must allow it: current status is ${status.code} ${status.reason}${text}`,
+    server,
+    { cause: status },
+  );
+}
+
+/** Statuses are some hundred bytes. */
+const ERROR_BODY_MAX = 65_536;
+
+/** An answer that is not 2xx, while it comes in. */
+export class ErrorAnswer {
+  readonly #code: number;
+  readonly #retryAfterMs: number;
+  readonly #chunks: Uint8Array[] = [];
+  #bytes = 0;
+
+  constructor(code: number, retryAfterMs: number) {
+    this.#code = code;
+    this.#retryAfterMs = retryAfterMs;
+  }
+
+  /** Copies the bytes, of more than ERROR_BODY_MAX the first. */
+  take(chunk: Uint8Array): void {
+    const kept = chunk.slice(0, ERROR_BODY_MAX - this.#bytes);
+    this.#bytes += kept.length;
+    this.#chunks.push(kept);
+  }
+
+  /** When it is complete. `what` is as in "list services". */
+  error(what: string, server: string): SluiceError {
+    const body = Buffer.concat(this.#chunks);
+    return statusError(what, server, readStatus(this.#code, this.#retryAfterMs, body));
+  }
+}
+
+/** The Status behind an error made by `statusError`. */
+export function statusOf(error: SluiceError): Status | undefined {
+  const { cause } = error;
+  return typeof cause === "object" && cause !== null && "retryAfterMs" in cause
+    ? (cause as Status)
+    : undefined;
+}
+
+/**
+ * The server has not come as far as the resourceVersion asked for: it lags behind its peers, or its store
+ * went back in time. client-go tells it by the same text.
+ */
+export function isTooLarge(status: Status): boolean {
+  return status.message.includes("Too large resource version");
+}
+
+function fromText(body: Uint8Array): { reason: string; message: string } {
+  const text = new TextDecoder().decode(body);
+  try {
+    const { reason = "", message = "" } = JSON.parse(text);
+    return { reason: String(reason), message: String(message) };
+  } catch {
+    return { reason: "", message: text.trim().slice(0, 200) };
+  }
+}
+
+const MAGIC = [0x6b, 0x38, 0x73, 0x00];
+
+function isProtobuf(body: Uint8Array): boolean {
+  return MAGIC.every((byte, index) => body[index] === byte);
+}
+
+/** runtime.Unknown { 2: Status { 3: message, 4: reason } } (k8s.io/apimachinery generated.proto). */
+function fromProtobuf(body: Uint8Array): { reason: string; message: string } {
+  const status = bytesField(body.subarray(MAGIC.length), 2);
+  const text = (field: number) => new TextDecoder().decode(bytesField(status, field));
+  return { message: text(3), reason: text(4) };
+}
+
+/** The last length-delimited field of this number; empty if there is none or the bytes are broken. */
+function bytesField(message: Uint8Array, wanted: number): Uint8Array {
+  let at = 0;
+  let found: Uint8Array = new Uint8Array();
+  const varint = (): number => {
+    let value = 0;
+    for (let scale = 1; at < message.length; scale *= 128) {
+      const byte = message[at++] ?? 0;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) break;
+    }
+    return value;
+  };
+  while (at < message.length) {
+    const key = varint();
+    if ((key & 7) === 0) varint();
+    else if ((key & 7) === 2) {
+      const length = varint();
+      if (key >>> 3 === wanted) found = message.subarray(at, at + length);
+      at += length;
+    } else break;
+  }
+  return found;
+}

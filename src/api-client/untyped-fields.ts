@@ -1,0 +1,86 @@
+/** Reads untyped configuration field by field, and names the field in every complaint. */
+import { isObject, type JsonObject } from "../base/json.ts";
+import { kubeconfigError } from "./credentials.ts";
+
+export class Fields {
+  readonly #file: string;
+  readonly #path: string;
+  readonly #values: JsonObject;
+
+  /** @param path of this object inside the file, "" for its root. */
+  constructor(file: string, path: string, value: unknown) {
+    this.#file = file;
+    this.#path = path;
+    if (!isObject(value)) {
+      throw kubeconfigError(
+        file,
+        path === "" ? "file" : path,
+        `must be a mapping: current value is ${kindOf(value)}`,
+      );
+    }
+    this.#values = value;
+  }
+
+  path(field: string): string {
+    return this.#path === "" ? field : `${this.#path}.${field}`;
+  }
+
+  error(field: string, rule: string) {
+    return kubeconfigError(this.#file, this.path(field), rule);
+  }
+
+  /** The untyped value as it is, for a library that reads it itself. */
+  raw(): JsonObject {
+    return this.#values;
+  }
+
+  /** Present and neither null nor "". */
+  has(field: string): boolean {
+    const value = this.#values[field];
+    return value !== undefined && value !== null && value !== "";
+  }
+
+  forbid(field: string, rule: string): void {
+    if (this.has(field)) throw this.error(field, `${rule}: remove the field`);
+  }
+
+  /** "" when absent. A wrong type is named without its value, which may be secret. */
+  text(field: string): string {
+    if (!this.has(field)) return "";
+    const value = this.#values[field];
+    if (typeof value === "string") return value;
+    throw this.error(field, `must be a string: current value is ${kindOf(value)}`);
+  }
+
+  required(field: string): string {
+    const value = this.text(field);
+    if (value !== "") return value;
+    throw this.error(field, 'must be set: current value is ""');
+  }
+
+  flag(field: string): boolean {
+    const value = this.#values[field] ?? false;
+    if (typeof value === "boolean") return value;
+    throw this.error(field, `must be true or false: current value is ${kindOf(value)}`);
+  }
+
+  object(field: string): Fields {
+    return new Fields(this.#file, this.path(field), this.#values[field]);
+  }
+
+  list(field: string): Fields[] {
+    const value = this.#values[field] ?? [];
+    if (!Array.isArray(value)) {
+      throw this.error(field, `must be a list: current value is ${kindOf(value)}`);
+    }
+    return value.map(
+      (entry, index) => new Fields(this.#file, this.path(`${field}[${index}]`), entry),
+    );
+  }
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return "absent";
+  if (value === null) return "null";
+  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
+}

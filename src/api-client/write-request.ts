@@ -1,0 +1,50 @@
+/** One request that writes to the API server, as a promise. What the server makes of the object is not read. */
+import type { Clock } from "../base/clock.ts";
+import { SluiceError } from "../base/errors.ts";
+import { ErrorAnswer } from "./status.ts";
+import type { WritableTransport, WriteRequest } from "./transport.ts";
+
+export interface WriteOptions {
+  readonly transport: WritableTransport;
+  readonly clock: Clock;
+  /** For messages: `create Event default/here.17`. */
+  readonly what: string;
+  readonly server: string;
+  readonly request: WriteRequest;
+  /** The answer must be there after so long. */
+  readonly timeoutMs: number;
+}
+
+export interface Write {
+  /** @throws SluiceError API_UNREACHABLE, API_STATUS, API_GONE, KUBECONFIG_INVALID */
+  readonly done: Promise<void>;
+  abort(reason: SluiceError): void;
+}
+
+export function write(options: WriteOptions): Write {
+  const { transport, clock, what, server, timeoutMs } = options;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let failure: ErrorAnswer | undefined;
+  const cancel = clock.after(timeoutMs, () => {
+    const rule = `the server must answer within ${timeoutMs / 1000} s`;
+    abort(new SluiceError("API_UNREACHABLE", `Cannot ${what}: ${rule}`, server));
+  });
+  const abort = transport.send(options.request, {
+    onStart(code, _contentType, retryAfterMs) {
+      if (code >= 300) failure = new ErrorAnswer(code, retryAfterMs);
+    },
+    onData(chunk) {
+      failure?.take(chunk);
+    },
+    onEnd() {
+      cancel();
+      if (failure === undefined) resolve();
+      else reject(failure.error(what, server));
+    },
+    onError(error) {
+      cancel();
+      reject(error);
+    },
+  });
+  return { done: promise, abort };
+}

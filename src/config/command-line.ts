@@ -1,0 +1,135 @@
+/** The command line: what to do, and which flags were given. */
+
+import { SluiceError } from "../base/errors.ts";
+import type { FieldValue } from "./field.ts";
+import type { Flag } from "./flag.ts";
+import { combine, type FlagValues, readFlag, textOfFlag } from "./flag-values.ts";
+import { FLAGS } from "./flags.ts";
+
+export { usage } from "./usage.ts";
+
+/** What to do. Of several the one that stands first in `parseArguments` counts, as upstream has it. */
+export type Command =
+  | { readonly kind: "run"; readonly flags: FlagValues }
+  /** --init-only: what needs full rights, and nothing else. */
+  | { readonly kind: "init"; readonly flags: FlagValues }
+  /** --write-config-to: see `writeConfig`. */
+  | { readonly kind: "write-config"; readonly file: string; readonly flags: FlagValues }
+  /** `keepKubeProxy`: --remove-kube-proxy-rules=false: a kube-proxy may serve again already. */
+  | { readonly kind: "cleanup"; readonly keepKubeProxy: boolean }
+  /** `raw`: --version=raw, for a report of a defect; see `versionText`. */
+  | { readonly kind: "version"; readonly raw: boolean }
+  | { readonly kind: "help" };
+
+const BY_NAME: ReadonlyMap<string, Flag> = new Map(FLAGS.map((flag) => [flag.name, flag]));
+const SHORT: { readonly [letter: string]: string } = { v: "v", h: "help" };
+
+/**
+ * Reads arguments as pflag does: `--name=value`, `--name value`, `--name` alone for booleans, `_` for `-`; of a
+ * repeated flag the last counts, lists and mappings add up.
+ * @throws SluiceError CONFIG_INVALID for an unknown flag, a value of the wrong type, a positional argument
+ */
+export function parseArguments(argv: readonly string[]): Command {
+  const flags = new Map<string, FieldValue>();
+  for (let at = 0; at < argv.length; at++) {
+    const argument = argv[at] as string;
+    const { name, value } = split(argument);
+    const flag = find(name, argument);
+    const needsValue = flag.type !== "boolean" && flag.name !== "version";
+    let text = value;
+    if (text === undefined && needsValue) text = argv[++at];
+    if (text === undefined && needsValue) {
+      throw refused(`flag --${flag.name}`, "it needs a value", argument);
+    }
+    const read = readFlag(flag, text ?? "true");
+    flags.set(flag.name, combine(flags.get(flag.name), read));
+  }
+  if (flags.get("help") === true) return { kind: "help" };
+  const version = flags.get("version");
+  if (version !== undefined && version !== "false") {
+    return { kind: "version", raw: version === "raw" };
+  }
+  const file = textOfFlag(flags, "write-config-to");
+  if (file !== "") return { kind: "write-config", file, flags };
+  if (flags.get("cleanup") === true) {
+    return { kind: "cleanup", keepKubeProxy: flags.get("remove-kube-proxy-rules") === false };
+  }
+  return { kind: flags.get("init-only") === true ? "init" : "run", flags };
+}
+
+/**
+ * What --version prints. `version` names the commit where it is not a release. Raw adds what else decides how
+ * the program behaves: the Bun it is made of, and the machine it is made for.
+ */
+export function versionText(version: string, raw: boolean): string {
+  const { platform, arch, versions } = process;
+  return `Sluice ${version}\n${raw ? `Bun ${versions.bun}\n${platform}-${arch}\n` : ""}`;
+}
+
+function split(argument: string): { name: string; value: string | undefined } {
+  if (argument === "-" || !argument.startsWith("-") || argument === "--") {
+    throw refused("arguments", "Sluice takes flags only", argument);
+  }
+  if (argument.startsWith("--")) {
+    const equals = argument.indexOf("=");
+    const name = equals < 0 ? argument.slice(2) : argument.slice(2, equals);
+    return {
+      name: name.replaceAll("_", "-"),
+      value: equals < 0 ? undefined : argument.slice(equals + 1),
+    };
+  }
+  // `-v2` and `-v=2`, as pflag reads them. A single dash before a long name is a mistake.
+  const name = Object.hasOwn(SHORT, argument.charAt(1)) ? SHORT[argument.charAt(1)] : undefined;
+  const rest = argument.slice(2).replace(/^=/, "");
+  if (name === undefined || (rest !== "" && !(name === "v" && /^\d+$/.test(rest)))) {
+    const long = argument.slice(1).split("=")[0]?.replaceAll("_", "-") ?? "";
+    throw unknownFlag(argument, BY_NAME.has(long) ? long : nearest(long));
+  }
+  return { name, value: rest === "" ? undefined : rest };
+}
+
+function find(name: string, argument: string): Flag {
+  const flag = BY_NAME.get(name);
+  if (!flag) throw unknownFlag(argument, nearest(name));
+  return flag;
+}
+
+function unknownFlag(argument: string, suggestion: string | undefined): SluiceError {
+  const hint = suggestion === undefined ? "; --help shows them" : `; did you mean --${suggestion}?`;
+  return refused("flags", `no flag has this name${hint}`, argument);
+}
+
+function refused(what: string, rule: string, value: string): SluiceError {
+  return new SluiceError(
+    "CONFIG_INVALID",
+    `Cannot use ${what}: ${rule}: current value is ${JSON.stringify(value)}`,
+  );
+}
+
+/** The known flag that is fewest typing mistakes away, if that is few. */
+function nearest(name: string): string | undefined {
+  let best: string | undefined;
+  let least = Math.min(name.length, Math.max(2, Math.floor(name.length / 4)) + 1);
+  for (const known of BY_NAME.keys()) {
+    const distance = editDistance(name, known);
+    if (distance < least) {
+      least = distance;
+      best = known;
+    }
+  }
+  return best;
+}
+
+/** Levenshtein's. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replace = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replace, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}

@@ -1,0 +1,47 @@
+/** --write-config-to: the configuration in effect as a file that leads to itself. */
+
+import { messageOf, SluiceError } from "../base/errors.ts";
+import type { Config } from "./config.ts";
+import { type FlagValues, textOfFlag } from "./flag-values.ts";
+import { resolveConfig } from "./resolve.ts";
+
+/** The doors to the file system. */
+export interface ConfigFiles {
+  readonly read: (path: string) => Promise<string>;
+  readonly write: (path: string, text: string) => Promise<void>;
+}
+
+/**
+ * Writes what flags and file come to. Returns lines to print.
+ * @throws SluiceError CONFIG_INVALID, CONFIG_UNREADABLE (also when it cannot be written)
+ */
+export async function writeConfig(
+  file: string,
+  flags: FlagValues,
+  files: ConfigFiles,
+): Promise<string> {
+  const { config, notes } = await resolveConfig(flags, files.read);
+  try {
+    await files.write(file, await printConfig(config));
+  } catch (cause) {
+    const message = `Cannot write configuration ${file}: ${messageOf(cause)}`;
+    throw new SluiceError("CONFIG_UNREADABLE", message, file, { cause });
+  }
+  const remarks = notes.map(({ message, fields }) => {
+    const details = Object.entries(fields).map(([key, value]) => `${key}: ${value}`);
+    return `${message} (${details.join("; ")})`;
+  });
+  const unsaid = [
+    ...(textOfFlag(flags, "master") === "" ? [] : ["--master"]),
+    ...(config.healthzBindAddress === "" ? ["--healthz-port=0"] : []),
+  ];
+  if (unsaid.length > 0) remarks.push(`Left out, since no field says it: ${unsaid.join(", ")}`);
+  return [...remarks, `Wrote ${file}`].map((line) => `${line}\n`).join("");
+}
+
+/** YAML of v1alpha1 with our own section. Read again it gives the same Config, save what only flags can say. */
+export async function printConfig({ document, ownDocument }: Config): Promise<string> {
+  const { stringify } = await import("yaml");
+  // As the reader has it: in version 1.1 `on` is a boolean, so that a string must be quoted.
+  return stringify({ ...document, sluice: ownDocument }, { version: "1.1", lineWidth: 0 });
+}

@@ -1,0 +1,191 @@
+/**
+ * Connections follow their Service. To the kernel all datagrams between two ports are one connection, which keeps
+ * its endpoint for as long as it is used; and a SYN that nobody answered is sent again to where the first one went. Those
+ * that lead to an endpoint that is gone are deleted here, in the background: the core judges one datagram of the
+ * kernel's dump at a time, with everything else in between.
+ */
+import type { Clock } from "../base/clock.ts";
+import { rethrowDefect } from "../base/errors.ts";
+import { FLOWS_DELAY_MS, FLOWS_REST_FACTOR } from "../base/limits.ts";
+import type { Logger } from "../base/log.ts";
+import type { Core, FlowDump } from "../core/core.ts";
+import type { Family } from "../net/address.ts";
+import { ENOBUFS, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
+import { MessageWriter } from "../netlink/message.ts";
+import { printRefusal, systemError } from "../netlink/netlink-errors.ts";
+import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
+import { writeDump } from "./dump-request.ts";
+import { DumpSocket, type EntryDump } from "./dump-socket.ts";
+
+/** What one pass over the entries of a family came to, UDP and TCP together. */
+export interface FlowsReport {
+  readonly family: Family;
+  /** Entries read, and deleted. */
+  readonly entries: number;
+  readonly deleted: number;
+  /** Time it took of the event loop, and from begin to end. */
+  readonly busyMs: number;
+  readonly durationMs: number;
+}
+
+export interface FlowsOptions {
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly report: (report: FlowsReport) => void;
+  /** In place of real sockets. */
+  readonly open?: () => FlowSockets;
+}
+
+/** One socket cannot be asked for anything else while it dumps. */
+export interface FlowSockets {
+  readonly dump: EntryDump;
+  readonly delete: Pick<Netlink, "send" | "close">;
+}
+
+/** A dump during which the kernel's table was made anew is asked for again, so many times. */
+const DUMPS_MAX = 5;
+
+export class Flows {
+  readonly #options: FlowsOptions;
+  readonly #log: Logger;
+  readonly #openSockets: () => FlowSockets;
+  #sockets: FlowSockets | undefined;
+  #scheduled = false;
+  #passing = false;
+  #earliest = Number.NEGATIVE_INFINITY;
+  #open = true;
+
+  constructor(options: FlowsOptions) {
+    this.#options = options;
+    this.#log = options.log.from("reconcile-flows.ts");
+    this.#openSockets = options.open ?? openSockets;
+  }
+
+  /** The kernel has been told that the frontends which `core.flows` noted lead elsewhere, or nowhere. Cheap. */
+  changed(): void {
+    if (!this.#passing) this.#schedule();
+  }
+
+  close(): void {
+    this.#open = false;
+    if (!this.#passing) this.#closeSockets();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || !this.#open) return;
+    this.#scheduled = true;
+    const { clock } = this.#options;
+    const begin = () => {
+      this.#scheduled = false;
+      if (this.#open) void this.#pass();
+    };
+    const wait = this.#earliest - clock.monotonic();
+    clock.after(Math.max(wait, FLOWS_DELAY_MS), begin);
+  }
+
+  async #pass(): Promise<void> {
+    const { core, clock, report } = this.#options;
+    const log = this.#log;
+    const started = clock.monotonic();
+    this.#passing = true;
+    let failed = false;
+    try {
+      const dumps = core.flows.begin();
+      for (const family of [4, 6] as const) {
+        const own = dumps.filter((dump) => dump.family === family);
+        if (own.length === 0) continue;
+        const passed = await this.#passFamily(family, own);
+        log.debug(2, "Looked for connections that lead to nobody", { ...passed });
+        report(passed);
+      }
+      log.again(CANNOT);
+    } catch (error) {
+      rethrowDefect(error);
+      failed = true;
+      // Such as a kernel without nf_conntrack_netlink: Services work even so. The next change is another attempt.
+      if (log.once(CANNOT)) log.warn(CANNOT, { code: error.code, err: error.message });
+      this.#closeSockets();
+    }
+    core.flows.finish(failed);
+    this.#passing = false;
+    const ended = clock.monotonic();
+    this.#earliest = ended + (ended - started) * FLOWS_REST_FACTOR;
+    if (!this.#open) this.#closeSockets();
+    else if (!failed && core.flows.noted()) this.#schedule();
+  }
+
+  async #passFamily(family: Family, dumps: readonly FlowDump[]): Promise<FlowsReport> {
+    const { clock } = this.#options;
+    const started = clock.monotonic();
+    const total = { entries: 0, deleted: 0, busyMs: 0 };
+    for (const dump of dumps) {
+      for (let again = 1; (await this.#passDump(dump, total)) && again < DUMPS_MAX; again++);
+    }
+    return { family, ...total, durationMs: clock.monotonic() - started };
+  }
+
+  /** True if the kernel says that entries may be missing: dump again. */
+  async #passDump(asked: FlowDump, total: Total): Promise<boolean> {
+    const { core, clock } = this.#options;
+    this.#sockets ??= this.#openSockets();
+    const sockets = this.#sockets;
+    const request = new MessageWriter(128);
+    writeDump(request, asked);
+    await sockets.dump.request(request.bytes, request.length);
+    let interrupted = false;
+    while (this.#open) {
+      const bytes = await sockets.dump.read();
+      const began = clock.monotonic();
+      const verdict = core.flows.judge(bytes);
+      total.entries += verdict.entries;
+      interrupted ||= verdict.interrupted;
+      if (verdict.condemned > 0) {
+        const gone = deleteEntries(sockets.delete, verdict.deletions);
+        total.deleted += verdict.condemned - gone;
+      }
+      total.busyMs += clock.monotonic() - began;
+      if (verdict.errno > 0) throw systemError(READING, verdict.errno, "NETLINK_REFUSED");
+      if (verdict.cut) throw systemError(READING, ENOBUFS);
+      if (verdict.end) return interrupted;
+    }
+    return false;
+  }
+
+  #closeSockets(): void {
+    this.#sockets?.dump.close();
+    this.#sockets?.delete.close();
+    this.#sockets = undefined;
+  }
+}
+
+interface Total {
+  entries: number;
+  deleted: number;
+  busyMs: number;
+}
+
+const READING = "read a netlink dump";
+const CANNOT =
+  "Cannot let connections follow their Service; they lead where they did until they end";
+
+/** Returns how many of the entries had ended by themselves meanwhile. */
+function deleteEntries(socket: FlowSockets["delete"], messages: Uint8Array): number {
+  const { refusals } = socket.send(messages, messages.byteLength);
+  for (const refusal of refusals) {
+    if (refusal.errno === ENOENT) continue;
+    const text = printRefusal(refusal);
+    throw systemError("delete connections", refusal.errno, "NETLINK_REFUSED", text);
+  }
+  return refusals.length;
+}
+
+function openSockets(): FlowSockets {
+  const own = new NetlinkSocket(NETLINK_NETFILTER);
+  try {
+    return { dump: new DumpSocket(), delete: own };
+  } catch (error) {
+    own.close();
+    throw error;
+  }
+}

@@ -1,0 +1,75 @@
+/** The part of the core that knows which connections must not go on as they are (asm/flows.ts). */
+import {
+  FLOWS_CHUNK_CUT,
+  FLOWS_CHUNK_END,
+  FLOWS_CHUNK_INTERRUPTED,
+  FLOWS_TCP4,
+  FLOWS_TCP6,
+  FLOWS_UDP4,
+  FLOWS_UDP6,
+} from "../../asm/layout/layout.ts";
+import type { Core, FlowDump } from "./core.ts";
+import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
+
+/** What asm/index.ts exports for this part. Booleans arrive as 0 and 1. */
+export interface FlowsExports extends HeapExports {
+  flowsNote(): number;
+  flowsNoteOwner(owner: number, udp: number, tcp: number): number;
+  flowsNoteAll(): number;
+  flowsNoted(): number;
+  flowsBegin(): number;
+  flowsChunk(bytes: number): number;
+  flowsJudge(bytes: number): number;
+  flowsFinish(again: number): void;
+}
+
+const DUMPS: readonly (readonly [bit: number, dump: FlowDump])[] = [
+  [FLOWS_UDP4, { family: 4, protocol: "UDP" }],
+  [FLOWS_TCP4, { family: 4, protocol: "TCP" }],
+  [FLOWS_UDP6, { family: 6, protocol: "UDP" }],
+  [FLOWS_TCP6, { family: 6, protocol: "TCP" }],
+];
+
+/** @throws SluiceError CORE_MEMORY from whatever needs room. */
+export function flowsPart(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
+  const { exports } = wasm;
+  const granted = (done: number, doing: string): number => {
+    if (done === 0) throw outOfMemory(doing, wasm.u8().byteLength);
+    return done >>> 0;
+  };
+  return {
+    flows: {
+      noteCommit: () => void granted(exports.flowsNote(), "note changed frontends"),
+      noteOwner(owner, { udp, tcp }) {
+        const done = exports.flowsNoteOwner(owner, Number(udp), Number(tcp));
+        granted(done, "note the frontends of a Service");
+      },
+      noteAll: () => void granted(exports.flowsNoteAll(), "note all frontends"),
+      noted: () => exports.flowsNoted() !== 0,
+      begin() {
+        const dumps = exports.flowsBegin();
+        if (dumps < 0) throw outOfMemory("begin a pass over flows", wasm.u8().byteLength);
+        return DUMPS.flatMap(([bit, dump]) => (dumps & bit ? [dump] : []));
+      },
+      judge(bytes) {
+        const doing = `judge ${bytes.byteLength} bytes of flows`;
+        const chunk = granted(exports.flowsChunk(bytes.byteLength), doing);
+        wasm.u8().set(bytes, chunk);
+        const at = granted(exports.flowsJudge(bytes.byteLength), doing);
+        const view = wasm.view();
+        const flags = view.getUint32(at + 8, true);
+        const from = view.getUint32(at + 16, true);
+        return {
+          entries: view.getUint32(at, true),
+          condemned: view.getUint32(at + 4, true),
+          end: (flags & FLOWS_CHUNK_END) !== 0,
+          interrupted: (flags & FLOWS_CHUNK_INTERRUPTED) !== 0,
+          cut: (flags & FLOWS_CHUNK_CUT) !== 0,
+          errno: view.getInt32(at + 12, true),
+          deletions: wasm.u8().subarray(from, from + view.getUint32(at + 20, true)),
+        };
+      },
+      finish: (again) => exports.flowsFinish(Number(again)),
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/** The half of the core that chooses endpoints (asm/select.ts). */
+
+import { CHOICE_FLAG_LINGERS, CHOICE_FLAG_USABLE, CHOICE_STRIDE } from "../../asm/layout/layout.ts";
+import type { Choice, EndpointSpan } from "../model/choice.ts";
+import type { Family } from "../net/address.ts";
+import type { Core } from "./core.ts";
+import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
+
+/** What asm/index.ts exports for this half. */
+export interface SelectExports extends HeapExports {
+  selectRegion(count: number): number;
+  select(count: number): number;
+  choicesPointer(): number;
+}
+
+/** @throws SluiceError CORE_MEMORY from `select`, before anything is handed out. */
+export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
+  const { exports } = wasm;
+  return {
+    select(ids, each) {
+      const doing = `choose endpoints for ${ids.length} Services`;
+      const batch = exports.selectRegion(ids.length) >>> 0;
+      if (!batch) throw outOfMemory(doing, ids.length * 4);
+      wasm.u32().set(ids, batch >>> 2);
+      if (!exports.select(ids.length)) throw outOfMemory(doing, wasm.u8().byteLength);
+      // Read before the first call back, which may call the core and so replace the result.
+      const ends = wasm.u32().slice(batch >>> 2, (batch >>> 2) + ids.length);
+      const base = exports.choicesPointer() >>> 0;
+      const choices = wasm.u8().slice(base, base + (ends.at(-1) ?? 0) * CHOICE_STRIDE);
+      const view = new DataView(choices.buffer);
+      let index = 0;
+      for (const [position, id] of ids.entries()) {
+        const end = ends[position] ?? index;
+        const found: Choice[] = [];
+        let localReady = 0;
+        let lingers = false;
+        for (; index < end; index++) {
+          lingers ||= (view.getUint8(index * CHOICE_STRIDE + 7) & CHOICE_FLAG_LINGERS) !== 0;
+          found.push(readChoice(view, index * CHOICE_STRIDE));
+          localReady = Math.max(localReady, view.getUint32(index * CHOICE_STRIDE + 24, true));
+        }
+        each(id, found, localReady, lingers);
+      }
+    },
+  };
+}
+
+function readChoice(view: DataView, at: number): Choice {
+  return {
+    portIndex: view.getUint16(at + 4, true),
+    family: view.getUint8(at + 6) as Family,
+    cluster: readSpan(view, at + 8),
+    local: readSpan(view, at + 16),
+    usable: (view.getUint8(at + 7) & CHOICE_FLAG_USABLE) !== 0,
+  };
+}
+
+function readSpan(view: DataView, at: number): EndpointSpan {
+  return { pointer: view.getUint32(at, true), count: view.getUint32(at + 4, true) };
+}

@@ -1,0 +1,52 @@
+/** `--cleanup`, wired: rules that we made, in any mode, and those that kube-proxy left. */
+
+import { systemClock } from "../base/clock.ts";
+import { SluiceError } from "../base/errors.ts";
+import { legacyTables } from "../takeover/find-rules.ts";
+import { findLiving, nameOf } from "../takeover/processes.ts";
+import type { Removal } from "../takeover/removal.ts";
+import { cleanUp } from "../takeover/remove-all.ts";
+import { removeKubeProxyRules } from "../takeover/remove-rules.ts";
+import { ALL_KINDS, SLUICES } from "../takeover/rule-origin.ts";
+import { type Successor, servedByKubeProxy } from "../takeover/successor.ts";
+
+/** Lines to print of what was done, and of what failed. */
+export interface RemovalReport {
+  readonly lines: readonly string[];
+  readonly errors: readonly string[];
+}
+
+/**
+ * `keepKubeProxy`: only what we made. What a kube-proxy that runs has in the kernel stays too, which is an error; and as long
+ * as it has nothing there, so does what we made.
+ * @throws SluiceError ALREADY_RUNNING, before anything was touched; and when it cannot be told what a kube-proxy has
+ */
+export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalReport> {
+  // Waits between two transactions hold no process alive.
+  const alive = setInterval(() => {}, 1000);
+  try {
+    const { removed, notes, failures } = await cleanUp(() => removeAll(keepKubeProxy));
+    const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
+    if (lines.length === 0 && failures.length === 0) lines.push("There was nothing to remove");
+    return { lines, errors: failures.map(({ message }) => message) };
+  } finally {
+    clearInterval(alive);
+  }
+}
+
+async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
+  const { pids } = await findLiving();
+  const successor = pids.length > 0 ? await successorOf(pids) : undefined;
+  const keeps = keepKubeProxy || successor !== undefined;
+  const options = { clock: systemClock, keepNeeded: false, firewall: !keeps, successor };
+  const removal = await removeKubeProxyRules(options, keeps ? SLUICES : ALL_KINDS);
+  if (keepKubeProxy || successor === undefined) return removal;
+  // It would not put them back before its next full sync: an hour.
+  const message = `Cannot remove kube-proxy's rules: ${successor.name} runs here: its rules stay; stop it first`;
+  const error = new SluiceError("OTHER_PROXY", message, "kube-proxy");
+  return { ...removal, failures: [...removal.failures, error] };
+}
+
+async function successorOf(pids: readonly number[]): Promise<Successor> {
+  return { name: nameOf(pids), families: await servedByKubeProxy(systemClock, legacyTables()) };
+}

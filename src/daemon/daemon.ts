@@ -1,0 +1,157 @@
+/** The program while it serves: everything made in the order in which it is needed, until a signal ends it. */
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import corePath from "../../asm/out/core.release.wasm" with { type: "file" };
+import { type Clock, systemClock, TIMER_MS_MAX } from "../base/clock.ts";
+import { createLogger, type Logger, type LogRoot } from "../base/log.ts";
+import { logSettings } from "../config/build-log.ts";
+import type { FlagValues } from "../config/flag-values.ts";
+import { type Note, type Resolved, resolveConfig } from "../config/resolve.ts";
+import { remarksOnMode } from "../config/served.ts";
+import type { Core } from "../core/core.ts";
+import { createCore } from "../core/create.ts";
+import { EventOutbox } from "../events/event-outbox.ts";
+import { HostSettings } from "../host/host-settings.ts";
+import { initializeHost } from "../host/initialize.ts";
+import { lockNetworkNamespace } from "../host/namespace-lock.ts";
+import { Notifier } from "../host/notify.ts";
+import { MemoryKeeper, releaseProgramText } from "../os/memory.ts";
+import { LineWriter } from "../os/stderr-writer.ts";
+import { Problems } from "../problems/problem-registry.ts";
+import { adminDue } from "./admin-due.ts";
+import { Surroundings } from "./background.ts";
+import { prepareBackend } from "./choose-backend.ts";
+import { prepareSource } from "./choose-source.ts";
+import { Observers, sayProblem } from "./observers.ts";
+import { startProxy } from "./proxy.ts";
+
+/** SIGHUP too: a terminal that closes must not end the program without a word. */
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
+/**
+ * Resolves when everything has been started; it then serves until a signal ends the process.
+ * @throws SluiceError whatever keeps it from starting
+ */
+export async function serve(flags: FlagValues, version: string): Promise<void> {
+  const clock = systemClock;
+  const resolved = await resolveConfig(flags, (path) => readFile(path, "utf8"));
+  const { config } = resolved;
+  const log = beginLog(resolved, version, clock);
+  const unlock = lockNetworkNamespace();
+  const events = new EventOutbox(() => clock.now());
+  const onFatal = endOn(log);
+  const nodeName = (config.hostnameOverride || hostname()).trim().toLowerCase();
+  const core = await loadCore(nodeName);
+  releaseProgramText();
+
+  const observers = new Observers({ config, core, clock, log });
+  const { createSource, access } = await prepareSource({
+    ...{ config, core, clock, nodeName },
+    random: Math.random,
+    environment: process.env,
+    meter: observers.metrics.restClient,
+  });
+  const memory = new MemoryKeeper(clock);
+  const host = new HostSettings({ clock, log, problems: observers.tellProblems });
+  host.adjustOomScore(config.oomScoreAdj);
+  // It may have to wait for others.
+  let stop = (signal: string): void => {
+    log.info("Stopping before anything was begun", { signal });
+    unlock();
+    process.exit(0);
+  };
+  for (const signal of STOP_SIGNALS) process.once(signal, () => stop(signal));
+  const backend = await prepareBackend(config, log);
+  if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.own.kind));
+  const proxy = await startProxy({
+    ...{ config, backend, core, log, nodeName, clock, observers, createSource, onFatal },
+    onSynced: (operations) => memory.worked(operations),
+  });
+  // What the proxy has just tried of the kernel has loaded connection tracking.
+  host.tuneConntrack(config.conntrack);
+  host.routeLocalnet(backend.own.kind === "iptables" && config.localhostNodePorts);
+  const notifier = new Notifier({
+    ...{ environment: process.env, pid: process.pid, clock, log },
+    // Another process would not have an API server sooner.
+    healthy: () => {
+      const { healthy, lastUpdated } = observers.health.at(clock.now());
+      return healthy || lastUpdated === undefined;
+    },
+  });
+  void proxy.firstSync.then(() => notifier.ready(`serving ${core.serviceCount()} Services`));
+  const surroundings = new Surroundings({
+    ...{ proxy, host, log, clock, events, access, nodeName, resolved, flags, version, onFatal },
+    onAnswered: () => memory.answered(),
+  });
+  stop = (signal) => {
+    log.info("Stopping; the rules stay in the kernel", { signal });
+    notifier.stopping();
+    surroundings.stop();
+    host.stop();
+    void proxy.stop().then(() => {
+      unlock();
+      process.exit(0);
+    });
+  };
+
+  await adminDue({
+    firstSync: proxy.firstSync,
+    connected: () => proxy.source.status().connected,
+    clock,
+  });
+  await surroundings.start();
+}
+
+/**
+ * --init-only: what takes all rights, for a run after it that has fewer. Asks no API server.
+ * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED
+ */
+export async function initialize(flags: FlagValues, version: string): Promise<void> {
+  const resolved = await resolveConfig(flags, (path) => readFile(path, "utf8"));
+  const { config } = resolved;
+  const log = beginLog(resolved, version, systemClock);
+  const problems = new Problems((problem) => sayProblem(log, problem));
+  const host = new HostSettings({
+    ...{ clock: systemClock, log, problems: (events) => problems.report(events) },
+  });
+  const probe = async () => {
+    const backend = await prepareBackend(config, log);
+    backend.close();
+    return backend.own.kind;
+  };
+  log.info(await initializeHost(config, host, probe));
+  host.stop();
+}
+
+function beginLog({ config, notes }: Resolved, version: string, clock: Clock): LogRoot {
+  const now = () => clock.now();
+  const stderr = new LineWriter(2);
+  const write = (line: string) => stderr.write(line);
+  const log = createLogger({ ...logSettings(config), now, write, pid: process.pid }, "daemon.ts");
+  log.info("Starting", { version });
+  sayNotes(log, notes);
+  return log;
+}
+
+function sayNotes(log: Logger, notes: readonly Note[]): void {
+  for (const { severity, message, fields } of notes) log[severity](message, fields);
+}
+
+async function loadCore(nodeName: string): Promise<Core> {
+  const module = new WebAssembly.Module(await readFile(corePath));
+  const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+  return createCore(module, { seed, nodeName });
+}
+
+/** Ends the process over what it cannot go on with, and sees to it that nothing else keeps it from ending. */
+function endOn(log: LogRoot): (error: unknown) => void {
+  const onFatal = (error: unknown) => {
+    log.error("Cannot go on; the rules stay as they are", error);
+    process.exit(1);
+  };
+  process.on("uncaughtException", onFatal);
+  process.on("unhandledRejection", onFatal);
+  // Timers and sockets here hold no process alive: while everything waits to try again, this does.
+  setInterval(() => {}, TIMER_MS_MAX);
+  return onFatal;
+}

@@ -1,0 +1,130 @@
+/** All that observe the running proxy, each made once, and told by it what happens. */
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Config } from "../config/config.ts";
+import type { Core } from "../core/core.ts";
+import { ConnectionCounters } from "../observe/connections.ts";
+import { HealthTracker } from "../observe/health.ts";
+import { HealthChecks } from "../observe/health-checks.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { NoLocalEndpoints } from "../observe/no-local-endpoints.ts";
+import type { LastSync } from "../observe/view.ts";
+import type { Problem, TellProblems } from "../problems/problem.ts";
+import { Problems } from "../problems/problem-registry.ts";
+import type { SyncReport } from "../sync/loop.ts";
+import { sayRepair } from "../sync/repairs.ts";
+
+export interface ObserversOptions {
+  readonly config: Config;
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class Observers {
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly problems: Problems;
+  readonly tellProblems: TellProblems = (events) => this.problems.report(events);
+  readonly health: HealthTracker;
+  readonly healthChecks = new HealthChecks();
+  readonly noLocalEndpoints = new NoLocalEndpoints();
+  readonly metrics: Metrics;
+  readonly connections: ConnectionCounters;
+  readonly #core: Core;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  /** When the oldest change came that the sync under way does not cover, ms since the epoch. */
+  #queuedWhileRunning: number | undefined;
+  #lastSync: LastSync | undefined;
+  #serving = false;
+  #failing = false;
+
+  constructor(options: ObserversOptions) {
+    const { config, core, clock } = options;
+    const log = options.log.from("observers.ts");
+    this.#core = core;
+    this.#clock = clock;
+    this.#log = log;
+    this.startedAt = clock.now();
+    this.problems = new Problems(
+      (problem) => sayProblem(log, problem),
+      ({ subject, code, field }) =>
+        log.info("No longer a problem", { subject, code, ...(field !== "" && { field }) }),
+    );
+    this.health = new HealthTracker(config.syncPeriodMs);
+    this.metrics = new Metrics(this.startedAt);
+    this.connections = new ConnectionCounters(core, config.endpointMetricsLimit, (error) =>
+      log.warn("Could not read what was counted; the metrics of connections stand still", {
+        error: messageOf(error),
+      }),
+    );
+  }
+
+  get lastSync(): LastSync | undefined {
+    return this.#lastSync;
+  }
+
+  /** Another configuration, while the proxy runs. */
+  configure({ syncPeriodMs, endpointMetricsLimit }: Config): void {
+    this.health.configure(syncPeriodMs);
+    this.connections.configure(endpointMetricsLimit);
+  }
+
+  /** Something changed that is not in the kernel yet. */
+  queued(): void {
+    const now = this.#clock.now();
+    this.health.queued(now);
+    this.metrics.queued(now);
+    this.metrics.changedTo(this.#core.changeCounts());
+    this.#queuedWhileRunning ??= now;
+  }
+
+  /** A sync begins: what is queued from now on, it may not cover. */
+  syncing(): void {
+    this.#queuedWhileRunning = undefined;
+  }
+
+  /** A sync ended; false if it failed. */
+  synced(report: SyncReport): boolean {
+    const now = this.#clock.now();
+    this.metrics.synced(report, now);
+    if (report.outcome !== "nothing") this.#lastSync = { at: now, report };
+    if (report.outcome === "failed") {
+      const said = "Could not sync; the kernel keeps what it has, and this is retried";
+      if (!this.#failing) this.#log.error(said, report.error);
+      this.#failing = true;
+      return false;
+    }
+    if (report.repair !== undefined) sayRepair(this.#log, report.repair);
+    if (this.#failing) this.#log.info("Syncing again");
+    this.#failing = false;
+    this.health.committed(now, this.#queuedWhileRunning);
+    this.healthChecks.publish();
+    if (!this.#serving) {
+      const sinceStartMs = Math.round(now - this.startedAt);
+      this.#log.info("Serving", { services: this.#core.serviceCount(), sinceStartMs });
+    }
+    this.#serving = true;
+    if (report.outcome === "nothing") return true;
+    this.#log.debug(2, "Synced", {
+      outcome: report.outcome,
+      services: report.owners,
+      operations: report.operations,
+      transactions: report.transactions,
+      kernelMs: round(report.kernelMs),
+      durationMs: round(report.durationMs),
+    });
+    return true;
+  }
+}
+
+/** What is said of a problem when it begins. */
+export function sayProblem(log: Logger, { subject, code, field, message }: Problem): void {
+  log.warn(message, { subject, code, ...(field !== "" && { field }) });
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

@@ -1,0 +1,85 @@
+/** The running proxy as its observers see it: read only, computed when asked. */
+import type { Clock } from "../base/clock.ts";
+import { SCRAPE_PATIENCE_MS } from "../base/limits.ts";
+import { TABLE_IDS, type TableName, tableKind } from "../model/tables.ts";
+import { expose } from "../observe/exposition.ts";
+import { scrapedInstruments } from "../observe/scrape.ts";
+import { describeService } from "../observe/service-view.ts";
+import type { Counts, ReadOnlyView } from "../observe/view.ts";
+import type { RunningProxy } from "./proxy.ts";
+
+export interface ViewOptions {
+  readonly proxy: RunningProxy;
+  readonly version: string;
+  readonly clock: Clock;
+  /** For /flagz: every flag and its value. */
+  readonly flags: { readonly [name: string]: string };
+  /** Short texts for the health body: what is not as it should be on this node. */
+  readonly notices: () => readonly string[];
+}
+
+export function createView(options: ViewOptions): ReadOnlyView {
+  const { proxy, version, clock, flags, notices } = options;
+  const now = () => clock.now();
+  const { core, inputs, source, observers, backend } = proxy;
+  const mode = backend.own.kind;
+  const { health, problems, metrics, connections } = observers;
+  const counts = (): Counts => ({
+    services: core.serviceCount(),
+    slices: core.sliceCount(),
+    endpoints: core.endpointCount(),
+    elements: elementCounts(proxy),
+    coreBytes: core.memoryBytes(),
+    noLocalEndpoints: observers.noLocalEndpoints.counts(),
+  });
+  return {
+    version,
+    startedAt: observers.startedAt,
+    now,
+    config: () => proxy.config,
+    mode,
+    health: () => health.at(now()),
+    // Without a control plane there need be no Node object, and nobody who would mark it for deletion.
+    node: () => ({
+      name: inputs.node.name,
+      eligible: inputs.nodeSeen ? inputs.node.eligible : proxy.config.manifests !== "",
+    }),
+    sources: () => [source.status()],
+    counts,
+    lastSync: () => observers.lastSync,
+    problems: () => problems.list(),
+    unserved: () => backend.unserved ?? [],
+    notices,
+    flags: () => flags,
+    service: (namespace, name) => describeService(core, namespace, name, problems.list(), backend),
+    async metrics() {
+      const patience = new Promise<void>((done) => clock.after(SCRAPE_PATIENCE_MS, done));
+      const { config } = proxy;
+      if (config.counters && mode === "nftables") await connections.collect(backend, patience);
+      return expose(
+        scrapedInstruments({
+          metrics,
+          connections,
+          config,
+          version,
+          startedAt: observers.startedAt,
+          counts: counts(),
+          problems: problems.list(),
+          sources: [source.status()],
+          healthy: health.at(now()).healthy,
+          mode,
+          restores: backend.restoreStatistics?.(),
+        }),
+      );
+    },
+  };
+}
+
+function elementCounts({ core }: RunningProxy): Counts["elements"] {
+  const elements: { [table in TableName]?: number } = {};
+  for (const id of TABLE_IDS) {
+    const { name } = tableKind(id);
+    elements[name] = (elements[name] ?? 0) + core.elementCount(id);
+  }
+  return elements;
+}

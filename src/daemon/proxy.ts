@@ -1,0 +1,348 @@
+/**
+ * The running proxy: every part made once and connected, in the order in which a change passes them. It
+ * decides nothing itself.
+ */
+import type { Adoption, Backend, ForeignChange } from "../backend/backend.ts";
+import type { Clock } from "../base/clock.ts";
+import {
+  LARGE_SYNC_OPERATIONS,
+  STOP_WRITING_MS,
+  SYNC_REST_MS_MAX,
+  SYNC_REST_WHOLESALE_MS_MAX,
+  SYNC_RETRY_MS,
+} from "../base/limits.ts";
+import type { Logger } from "../base/log.ts";
+import type { Config } from "../config/config.ts";
+import { Flows } from "../conntrack/reconcile-flows.ts";
+import type { Core } from "../core/core.ts";
+import { tableId } from "../model/tables.ts";
+import type { Cidr } from "../net/address.ts";
+import { type Family, printCidr } from "../net/address.ts";
+import { type AddressWatch, watchAddresses } from "../netlink/interface-addresses.ts";
+import { Shortcomings } from "../observe/shortcomings.ts";
+import { releaseGarbage, releaseProgramText } from "../os/memory.ts";
+import { FrontendClaims } from "../state/claims.ts";
+import { hasFamily, missingFamilies } from "../state/families.ts";
+import { SyncLoop, type SyncReport } from "../sync/loop.ts";
+import { type Pace, Pacer } from "../sync/pacer.ts";
+import { PlanInputs } from "../sync/plan-inputs.ts";
+import { Repairs } from "../sync/repairs.ts";
+import type { WaitForRival } from "../takeover/conflicting-kube-proxy.ts";
+import type { Source, SourceEvents } from "../watch/source.ts";
+import { skeletonOptions } from "./choose-backend.ts";
+import type { CreateSource } from "./choose-source.ts";
+import type { Observers } from "./observers.ts";
+
+export interface ProxyOptions {
+  readonly config: Config;
+  /** Probed, and not started. */
+  readonly backend: Backend;
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** This node's name, lower case. */
+  readonly nodeName: string;
+  readonly observers: Observers;
+  readonly createSource: CreateSource;
+  /** A sync is complete, with this many operations. */
+  readonly onSynced: (operations: number) => void;
+  /** The process cannot go on: end it, so that its supervisor starts it afresh. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/**
+ * Starts everything.
+ * @throws SluiceError PERMISSION_DENIED, TABLE_FOREIGN, NETLINK_REFUSED, TOOL_FAILED
+ */
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const proxy = new RunningProxy(options);
+  try {
+    await proxy.start();
+  } catch (error) {
+    await proxy.stop();
+    throw error;
+  }
+  return proxy;
+}
+
+/** The parts of the flow; the admin server looks at them through view.ts. */
+export class RunningProxy {
+  readonly core: Core;
+  readonly observers: Observers;
+  readonly shortcomings: Shortcomings;
+  readonly inputs: PlanInputs;
+  readonly source: Source;
+  readonly backend: Backend;
+  /** Resolves after the first sync. */
+  readonly firstSync: Promise<void>;
+  /** Called back for what others change of our rules. */
+  onForeignChange: (change: ForeignChange) => void = () => {};
+
+  readonly #options: ProxyOptions;
+  readonly #log: Logger;
+  readonly #claims: FrontendClaims;
+  readonly #flows: Flows;
+  readonly #repairs: Repairs;
+  readonly #resolveFirstSync: () => void;
+  #config: Config;
+  #addresses: AddressWatch | undefined;
+  #syncing: { readonly loop: SyncLoop; readonly pacer: Pacer } | undefined;
+  /** A kube-proxy that writes the same chains is waited for, and nothing is written before its end. */
+  #rival: WaitForRival | undefined;
+  #adopted = false;
+  /** Of the Node when it last had some. */
+  #podCidrs: readonly Cidr[] = [];
+  #remarks: readonly string[] = [];
+  #watching = false;
+
+  constructor(options: ProxyOptions) {
+    const { config, core, clock, nodeName, observers } = options;
+    const { tellProblems: problems } = observers;
+    const log = options.log.from("proxy.ts");
+    this.core = core;
+    this.observers = observers;
+    this.shortcomings = new Shortcomings(options.backend, problems);
+    observers.metrics.serves(servedFamilies(options.backend));
+    this.#options = options;
+    this.#log = log;
+    this.#config = config;
+    this.#claims = new FrontendClaims((id) => core.serviceKey(id));
+    this.inputs = new PlanInputs({
+      ...{ core, claims: this.#claims, nodeName, ...config, problems },
+      opensHealthCheckPorts: options.backend.own.kind === "iptables",
+    });
+    this.#flows = new Flows({
+      core,
+      clock,
+      log,
+      report: (report) => observers.metrics.flowsChecked(report),
+    });
+    this.#repairs = new Repairs({ clock, log, repair: () => this.#repair() });
+    const first = Promise.withResolvers<void>();
+    this.firstSync = first.promise;
+    this.#resolveFirstSync = first.resolve;
+    this.backend = options.backend;
+    this.source = options.createSource(this.#events());
+  }
+
+  /** In effect now. */
+  get config(): Config {
+    return this.#config;
+  }
+
+  /** Adopts what the kernel has, and begins to watch. Throws as `startProxy` does. */
+  async start(): Promise<void> {
+    const { clock, nodeName } = this.#options;
+    this.#addresses = watchAddresses(clock, (list) => {
+      this.inputs.setInterfaceAddresses(list);
+      this.#request();
+    });
+    const alone = await this.#lookForRival();
+    // The detector of NodeCIDR mode needs the Node; all others adopt while the API server is read.
+    if (alone && this.#config.detectLocal.mode !== "NodeCIDR") await this.#adopt();
+    this.source.start();
+    this.#log.info("Watching", { source: this.source.status().name, node: nodeName });
+  }
+
+  /** Takes up another configuration, in which nothing differs that only a new process can take up. */
+  configure(config: Config): void {
+    this.#config = config;
+    this.observers.configure(config);
+    this.inputs.configure(config);
+    this.#warnOfFamilies();
+    this.#reconfigureBackend();
+    this.#syncing?.pacer.configure(paceOf(config));
+    this.#request();
+  }
+
+  /** Stops watching and syncing. The rules stay. Resolves when nothing more comes of what was being written. */
+  async stop(): Promise<void> {
+    this.source.stop();
+    this.#rival?.stop();
+    this.#repairs.stop();
+    this.#flows.close();
+    this.#syncing?.pacer.stop();
+    this.#addresses?.close();
+    const closed = Promise.resolve(this.backend.close());
+    const patience = new Promise<void>((resolve) => {
+      this.#options.clock.after(STOP_WRITING_MS, resolve);
+    });
+    await Promise.race([closed, patience]);
+  }
+
+  /** Before the first sync there is no loop; its first look at the kernel puts the chains right. */
+  #reconfigureBackend(): void {
+    this.backend.reconfigure(skeletonOptions(this.#config, this.#podCidrs));
+    this.#syncing?.loop.verify();
+  }
+
+  /** True if there is none to wait for. */
+  async #lookForRival(): Promise<boolean> {
+    const { clock } = this.#options;
+    const { own } = this.backend;
+    if (own.kind === "nftables") return true;
+    const { waitForRival } = await import("../takeover/conflicting-kube-proxy.ts");
+    this.#rival = waitForRival({ clock, log: this.#log, own });
+    return await this.#rival.none;
+  }
+
+  async #adopt(): Promise<void> {
+    if (this.#adopted) return;
+    this.#adopted = true;
+    this.backend.countDeleted(this.observers.connections.take);
+    const { outcome, what, elements } = await this.backend.start(this.core);
+    this.#log.info(adoptionText(outcome, what), { elements });
+    // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
+    if (elements > LARGE_SYNC_OPERATIONS) releaseGarbage();
+    releaseProgramText();
+  }
+
+  /** Something changed: there is to be a sync. */
+  #request(): void {
+    this.observers.queued();
+    this.#syncing?.pacer.request();
+  }
+
+  #repair(): void {
+    this.#syncing?.loop.verify();
+    this.#request();
+  }
+
+  #events(): SourceEvents {
+    const { onFatal } = this.#options;
+    return {
+      onChange: () => this.#request(),
+      onNode: (node) => this.#setNode(node),
+      onServiceCidrs: (cidrs) => {
+        this.inputs.setServiceCidrs(cidrs);
+        this.#request();
+      },
+      onProblems: this.observers.tellProblems,
+      onFatal,
+      onSynced: () => void this.#beginSyncing().catch(onFatal),
+    };
+  }
+
+  #setNode(node: unknown): void {
+    this.inputs.setNode(node);
+    this.#warnOfFamilies();
+    const { podCidrs } = this.inputs.node;
+    // A Node that is made anew has none for a while; the old ones are better than none.
+    if (podCidrs.length > 0 && cidrText(podCidrs) !== cidrText(this.#podCidrs)) {
+      this.#podCidrs = podCidrs;
+      if (this.#config.detectLocal.mode === "NodeCIDR") this.#reconfigureBackend();
+    }
+    this.#request();
+  }
+
+  #tellShortcomings(): void {
+    const { core, inputs, shortcomings } = this;
+    shortcomings.update(
+      (family) =>
+        hasFamily(this.#config, inputs.node, family) ||
+        core.elementCount(tableId("cluster-ips", family)) > 0,
+    );
+  }
+
+  #warnOfFamilies(): void {
+    this.#tellShortcomings();
+    const remarks = missingFamilies(this.#config, this.inputs.node);
+    for (const remark of remarks) if (!this.#remarks.includes(remark)) this.#log.warn(remark);
+    this.#remarks = remarks;
+  }
+
+  /** Everything a first sync waits for is here. */
+  async #beginSyncing(): Promise<void> {
+    const { core } = this;
+    await this.#rival?.gone;
+    await this.#adopt();
+    const loop = this.#createLoop();
+    this.#syncing = { loop, pacer: this.#createPacer(loop) };
+    releaseProgramText();
+    this.#log.info("Read everything there is", {
+      services: core.serviceCount(),
+      slices: core.sliceCount(),
+      endpoints: core.endpointCount(),
+    });
+    this.#request();
+  }
+
+  #createLoop(): SyncLoop {
+    const { core, inputs, observers } = this;
+    const claims = this.#claims;
+    return new SyncLoop({
+      core,
+      claims,
+      backend: this.backend,
+      clock: this.#options.clock,
+      context: () => inputs.context(),
+      nodeVersion: () => inputs.version(),
+      selected: (id, service, choices, localReady) => {
+        const taken = service ? claims.problems(service) : [];
+        observers.problems.replace(`Service ${core.serviceKey(id)}`, "FRONTEND_TAKEN", taken);
+        observers.healthChecks.update(id, service, localReady);
+        observers.noLocalEndpoints.update(id, service, choices);
+      },
+      flowsChanged: () => this.#flows.changed(),
+      problems: observers.tellProblems,
+      cleanupFailed: () => observers.metrics.cleanupFailed(),
+      wake: () => this.#request(),
+      report: (report) => this.#synced(report),
+    });
+  }
+
+  #createPacer(loop: SyncLoop): Pacer {
+    const { clock, onFatal } = this.#options;
+    return new Pacer({
+      clock,
+      ...paceOf(this.#config),
+      restMsMax: this.backend.wholesale ? SYNC_REST_WHOLESALE_MS_MAX : SYNC_REST_MS_MAX,
+      retryMs: SYNC_RETRY_MS,
+      run: async () => {
+        this.observers.syncing();
+        try {
+          return await loop.run();
+        } catch (error) {
+          // A defect: the dataplane goes on as it is, a fresh process adopts it.
+          onFatal(error);
+          return false;
+        }
+      },
+    });
+  }
+
+  #synced(report: SyncReport): void {
+    if (!this.observers.synced(report)) return;
+    this.#tellShortcomings();
+    if (!this.#watching) this.#watch();
+    this.#watching = true;
+    this.#resolveFirstSync();
+    this.#options.onSynced(report.operations);
+  }
+
+  #watch(): void {
+    this.backend.watch((change) => {
+      this.#repairs.changed(change);
+      this.onForeignChange(change);
+    });
+  }
+}
+
+function servedFamilies({ unserved = [] }: Backend): readonly Family[] {
+  return ([4, 6] as const).filter((family) => !unserved.some((each) => each.family === family));
+}
+
+/** What became of the rules that were there. */
+function adoptionText(outcome: Adoption["outcome"], what: string): string {
+  if (outcome === "fresh") return `Made ${what}`;
+  if (outcome === "adopted") return `Took over ${what}, with what was in place`;
+  return `Replaced ${what}, which had another layout`;
+}
+
+function paceOf({ minSyncMs, syncPeriodMs }: Config): Pace {
+  return { minIntervalMs: minSyncMs, retryMsMax: syncPeriodMs };
+}
+
+function cidrText(cidrs: readonly Cidr[]): string {
+  return cidrs.map(printCidr).join(",");
+}

@@ -1,0 +1,59 @@
+/** How the trees of rules divide: addresses by prefixes, node ports by ranges. Pure. */
+
+import type { Family } from "../../net/address.ts";
+import { printAddress } from "../../net/address.ts";
+import { treeChainName } from "./chain-names.ts";
+import { addressBytes, type Key, portBlock, portOf, prefixKey, protocolOf } from "./keys.ts";
+import { port } from "./rule-text.ts";
+import type { Level } from "./tree.ts";
+
+/** A group of one rule stays where it is. */
+const LEAST = 2;
+/** A single address has a chain of its own from so many ports on: one rule more for it, few less for its neighbours. */
+const LEAST_PORTS = 9;
+
+/** Prefix lengths above the addresses themselves. */
+const PREFIXES = { 4: [16, 20, 24, 28], 6: [112, 116, 120, 124] } as const;
+
+/** From KUBE-SERVICES on: `KUBE-SVC-10.96.0.0/20`. */
+export function serviceLevels(family: Family): readonly Level[] {
+  const whole = family === 4 ? 32 : 128;
+  return [
+    ...PREFIXES[family].map((bits) => prefixLevel("KUBE-SVC-", "-d", bits, LEAST)),
+    prefixLevel("KUBE-SVC-", "-d", whole, LEAST_PORTS),
+  ];
+}
+
+/** From KUBE-SEP-HAIRPIN on: `KUBE-SEP-10.1.0.0/24`. */
+export function hairpinLevels(family: Family): readonly Level[] {
+  return PREFIXES[family].map((bits) => prefixLevel("KUBE-SEP-", "-s", bits, LEAST));
+}
+
+/** From KUBE-NODEPORTS on: `KUBE-EXT-tcp-30208-30223`. */
+export const NODE_PORT_LEVELS: readonly Level[] = [8, 4].map(portLevel);
+
+function prefixLevel(
+  chain: "KUBE-SVC-" | "KUBE-SEP-",
+  side: "-s" | "-d",
+  bits: number,
+  least: number,
+): Level {
+  const prefix = (key: Key) => `${printAddress(addressBytes(key, bits))}/${bits}`;
+  return {
+    least,
+    group: (key) => prefixKey(key, bits),
+    chain: (key) => treeChainName(chain, prefix(key)),
+    match: (key) => `${side} ${prefix(key)}`,
+  };
+}
+
+function portLevel(bits: number): Level {
+  const first = (key: Key) => portOf(key) & ~(2 ** bits - 1);
+  const last = (key: Key) => portOf(key) | (2 ** bits - 1);
+  return {
+    least: LEAST,
+    group: (key) => portBlock(key, bits),
+    chain: (key) => treeChainName("KUBE-EXT-", `${protocolOf(key)}-${first(key)}-${last(key)}`),
+    match: (key) => `-p ${protocolOf(key)} ${port(protocolOf(key), first(key), last(key))}`,
+  };
+}

@@ -1,0 +1,36 @@
+/** Whose a rule is, read from its words: asked only when a rule was refused. Pure. */
+import { OWNER_NODE } from "../../../asm/layout/layout.ts";
+import { parseCidr } from "../../net/address.ts";
+import { HAIRPIN, NODE_PORTS } from "../syntax/known-chains.ts";
+import type { RuleTable } from "../syntax/types.ts";
+import { frontendKeyOf, isProtocolWord, type Key, nodePortKeyOf } from "./keys.ts";
+import type { Port } from "./ports.ts";
+
+interface Owners {
+  readonly ports: Iterable<Port>;
+  frontend(key: Key): number | undefined;
+  healthPort(port: number): number | undefined;
+}
+
+/** Undefined: nobody's alone. */
+export function ownerOfRule(
+  table: RuleTable,
+  chain: string,
+  rule: string,
+  owners: Owners,
+): number | undefined {
+  if (table === "nat") {
+    for (const { owner, chains } of owners.ports) if (chains.includes(chain)) return owner;
+    if (chain === HAIRPIN || / -j MASQUERADE\b/.test(rule)) return OWNER_NODE;
+  }
+  const protocol = /(?:^| )-p (\S+) /.exec(rule)?.[1] ?? "";
+  const port = Number(/ --dport (\d+) -j /.exec(rule)?.[1]);
+  const address = /^-d (\S+) /.exec(rule)?.[1];
+  if (!isProtocolWord(protocol) || Number.isNaN(port)) {
+    return rule.endsWith(` -j ${NODE_PORTS}`) ? OWNER_NODE : undefined;
+  }
+  if (table === "filter" && chain === NODE_PORTS) return owners.healthPort(port);
+  if (address === undefined) return owners.frontend(nodePortKeyOf(protocol, port));
+  const cidr = parseCidr(address);
+  return cidr && owners.frontend(frontendKeyOf(cidr.bytes, protocol, port));
+}

@@ -1,0 +1,120 @@
+/** Which frontends are of one port of a Service, and what its chains are called after. Pure. */
+
+import { portHash } from "./chain-names.ts";
+import type { Frontend } from "./frontend-model.ts";
+import { type Key, type ProtocolWord, protocolOf } from "./keys.ts";
+
+/** A port of a Service that has frontends. */
+export interface Port {
+  readonly owner: number;
+  readonly name: string;
+  readonly protocol: ProtocolWord;
+  readonly frontends: Set<Key>;
+  /** Hashed, it is what its chains are called after. */
+  identity: string;
+  hash: string;
+  /** The chains that it has in the ruleset. */
+  chains: readonly string[];
+}
+
+/** Where a frontend is put. */
+interface Place {
+  readonly port: Port;
+  readonly dispatched: boolean;
+}
+
+export class Ports {
+  readonly #places = new Map<Key, Place>();
+  readonly #byOwner = new Map<number, Set<Key>>();
+  /** Ports of the same name and protocol, of Services that come first first. */
+  readonly #byName = new Map<string, Port[]>();
+  #dispatched = 0;
+
+  /** Frontends whose connections are sent on. */
+  get dispatched(): number {
+    return this.#dispatched;
+  }
+
+  portOf(key: Key): Port | undefined {
+    return this.#places.get(key)?.port;
+  }
+
+  frontendsOf(owner: number): Iterable<Key> {
+    return this.#byOwner.get(owner) ?? [];
+  }
+
+  *all(): Generator<Port> {
+    for (const ports of this.#byName.values()) yield* ports;
+  }
+
+  /** Puts a frontend where it belongs, or nowhere; the ports concerned are added to `dirty`. */
+  place(key: Key, frontend: Frontend | undefined, dispatched: boolean, dirty: Set<Port>): void {
+    const before = this.#places.get(key);
+    const port = frontend && this.#portFor(frontend, dirty);
+    if (before !== undefined) {
+      dirty.add(before.port);
+      if (before.dispatched) this.#dispatched--;
+      if (before.port !== port) this.#leave(before.port, key, dirty);
+    }
+    if (port === undefined) {
+      this.#places.delete(key);
+      return;
+    }
+    dirty.add(port);
+    if (dispatched) this.#dispatched++;
+    port.frontends.add(key);
+    setOf(this.#byOwner, port.owner).add(key);
+    this.#places.set(key, { port, dispatched });
+  }
+
+  #portFor({ key, owner, name }: Frontend, dirty: Set<Port>): Port {
+    const protocol = protocolOf(key);
+    const identity = name + protocol;
+    const ports = this.#byName.get(identity) ?? [];
+    let port = ports.find((one) => one.owner === owner);
+    if (port === undefined) {
+      const hash = "";
+      port = { owner, name, protocol, frontends: new Set(), identity, hash, chains: [] };
+      ports.push(port);
+      this.#byName.set(
+        identity,
+        ports.sort((a, b) => a.owner - b.owner),
+      );
+      nameAll(identity, ports, dirty);
+    }
+    return port;
+  }
+
+  #leave(port: Port, key: Key, dirty: Set<Port>): void {
+    port.frontends.delete(key);
+    const owned = this.#byOwner.get(port.owner);
+    owned?.delete(key);
+    if (owned?.size === 0) this.#byOwner.delete(port.owner);
+    if (port.frontends.size > 0) return;
+    const identity = port.name + port.protocol;
+    const ports = (this.#byName.get(identity) ?? []).filter((one) => one !== port);
+    if (ports.length === 0) this.#byName.delete(identity);
+    else this.#byName.set(identity, ports);
+    nameAll(identity, ports, dirty);
+  }
+}
+
+/** Two Services of one name are the old and the new one: upstream's names are for one of them only. */
+function nameAll(identity: string, ports: readonly Port[], dirty: Set<Port>): void {
+  for (const [index, port] of ports.entries()) {
+    const own = index === 0 ? identity : `${identity} of ${port.owner}`;
+    if (own === port.identity && port.hash !== "") continue;
+    port.identity = own;
+    port.hash = portHash(own);
+    dirty.add(port);
+  }
+}
+
+function setOf(sets: Map<number, Set<Key>>, owner: number): Set<Key> {
+  let set = sets.get(owner);
+  if (set === undefined) {
+    set = new Set();
+    sets.set(owner, set);
+  }
+  return set;
+}

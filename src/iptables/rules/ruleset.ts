@@ -1,0 +1,340 @@
+/**
+ * The rules of one family that the tables ask for, as the text of chains. What they are depends on the tables, not on
+ * how these came to be so (but for comments, which have two thresholds). Pure: no I/O, no clock.
+ */
+
+import type { Operation } from "../../model/operation-list.ts";
+import type { TableId } from "../../model/tables.ts";
+import type { Family } from "../../net/address.ts";
+import {
+  EXTERNAL_SERVICES,
+  HAIRPIN,
+  NODE_PORTS,
+  OUTSIDE,
+  PROXY_FIREWALL,
+  SERVICES,
+} from "../syntax/known-chains.ts";
+import type { ChainChanges, Chains, Describe, Jump, RuleTable } from "../syntax/types.ts";
+import { ChainTexts } from "./chain-texts.ts";
+import { podWords } from "./detector.ts";
+import { hairpinLevels, NODE_PORT_LEVELS, serviceLevels } from "./dispatch.ts";
+import {
+  fixedChains,
+  jumpsOf,
+  localhostRange,
+  masquerade,
+  type RulesetOptions,
+} from "./fixed-chains.ts";
+import { type Frontend, isPortTable, Model } from "./frontend-model.ts";
+import {
+  addressOf,
+  addressText,
+  compareKeys,
+  frontendKey,
+  isNodePort,
+  type Key,
+  nodePortKey,
+} from "./keys.ts";
+import { ownerOfRule } from "./owner-of.ts";
+import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
+import { type Port, Ports } from "./ports.ts";
+import { RuleList } from "./rule-list.ts";
+import { comment, lines, markWords, port, words } from "./rule-text.ts";
+import { RuleTree } from "./tree.ts";
+
+export type { RulesetOptions } from "./fixed-chains.ts";
+
+/**
+ * Rules that name a Service do so in a comment while no more than so many lead to Services: comments are a third of
+ * what a restore takes. They come back below the second number.
+ */
+const COMMENTED_MAX = 1000;
+const COMMENTED_AGAIN = 500;
+
+export class Ruleset {
+  readonly #family: Family;
+  readonly #model: Model;
+  readonly #ports = new Ports();
+  readonly #texts = new ChainTexts();
+  readonly #services: RuleTree;
+  readonly #nodePorts = new RuleTree(NODE_PORT_LEVELS);
+  readonly #hairpins: RuleTree;
+  /** Frontends nobody serves: clusterIPs, and what is reached from outside. */
+  readonly #refused = new RuleList();
+  readonly #refusedOutside = new RuleList();
+  readonly #firewall = new RuleList();
+  /** Refused frontends by address. */
+  readonly #refusedAt = new Map<Key, Set<Key>>();
+  #options: RulesetOptions;
+  #style: RuleStyle;
+  #jumps: readonly Jump[];
+  /** There are few enough rules for comments: now, and at the last commit. */
+  #few = true;
+  #fewCommitted = true;
+
+  constructor(family: Family, options: RulesetOptions) {
+    this.#family = family;
+    this.#model = new Model(family, options);
+    this.#services = new RuleTree(serviceLevels(family));
+    this.#hairpins = new RuleTree(hairpinLevels(family));
+    this.#options = options;
+    this.#style = styleOf(family, options, true);
+    this.#jumps = jumpsOf(options, family);
+    this.#writeFixed();
+    this.#settle();
+    this.commit();
+  }
+
+  /** All, staged ones included. */
+  get chains(): Chains {
+    return this.#texts.chains;
+  }
+
+  /** Rules of built-in chains, in the order in which they are inserted, each at the top. */
+  get jumps(): readonly Jump[] {
+    return this.#jumps;
+  }
+
+  /**
+   * Takes operations of this family; others are passed over. Staged until `commit` or
+   * `rollback`. What is other than at the last commit.
+   */
+  stage(operations: Iterable<Operation>, describe: Describe): ChainChanges {
+    this.#model.apply(operations);
+    this.#describe(describe);
+    this.#settle();
+    return this.#texts.changes();
+  }
+
+  commit(): void {
+    this.#model.commit();
+    this.#texts.commit();
+    this.#fewCommitted = this.#few;
+  }
+
+  /** Everything is as at the last commit. */
+  rollback(): void {
+    this.#model.rollback();
+    const dirty = this.#few === this.#fewCommitted ? new Set<Port>() : new Set(this.#ports.all());
+    this.#setFew(this.#fewCommitted);
+    this.#settle(dirty);
+    this.#texts.commit();
+  }
+
+  /** Other options from now on; what is other by that, committed at once. Nothing may be staged. */
+  reconfigure(options: RulesetOptions): ChainChanges {
+    this.#options = options;
+    this.#style = styleOf(this.#family, options, this.#few);
+    this.#jumps = jumpsOf(options, this.#family);
+    this.#writeFixed();
+    this.#writeHairpins([...this.#model.hairpins.entries()].map(([key]) => key));
+    this.#settle(new Set(this.#ports.all()), true);
+    const changes = this.#texts.changes();
+    this.commit();
+    return changes;
+  }
+
+  /** Whose rule this is, by its index in the text of its chain. Undefined: nobody's alone. */
+  ownerOf(table: RuleTable, chain: string, rule: number): number | undefined {
+    const text = this.chains[table].get(chain)?.split("\n")[rule];
+    if (text === undefined) return undefined;
+    const at = (key: Key) => this.#ports.portOf(key)?.owner;
+    return ownerOfRule(table, chain, text, {
+      ports: this.#ports.all(),
+      frontend: at,
+      healthPort: (number) => this.#model.healthPorts.get(number),
+    });
+  }
+
+  /** Chains of the port of a Service that a frontend is of, by the key of an element of it; but for its endpoints'. */
+  chainsOf(table: TableId, bytes: Uint8Array): readonly string[] {
+    const key = isPortTable(table) ? nodePortKey(bytes) : frontendKey(bytes, this.#family);
+    const chains = key === undefined ? undefined : this.#ports.portOf(key)?.chains;
+    return (chains ?? []).filter((chain) => !chain.startsWith("KUBE-SEP-"));
+  }
+
+  /** A Service is asked for anew with each change of it: a port that is renamed takes all of its frontends along. */
+  #describe(describe: Describe): void {
+    const { frontends } = this.#model;
+    const keys = new Set(frontends.changed());
+    const owners = new Set<number>();
+    for (const key of keys) {
+      const owner = frontends.get(key)?.owner;
+      if (owner !== undefined) owners.add(owner);
+    }
+    for (const owner of owners) for (const key of this.#ports.frontendsOf(owner)) keys.add(key);
+    this.#model.describe(keys, describe);
+  }
+
+  /** Makes the chains what the model says. `dirty`: ports whose rules may be others although no frontend changed. */
+  #settle(dirty = new Set<Port>(), everything = false): void {
+    const model = this.#model;
+    model.prune([...model.frontends.changed()]);
+    const changed = model.frontends.takeChanged();
+    const gone = new Set<Key>();
+    for (const key of changed) {
+      const frontend = model.frontends.get(key);
+      this.#ports.place(key, frontend, frontend !== undefined && isDispatched(frontend), dirty);
+      if (frontend === undefined) gone.add(key);
+    }
+    const reclassified = this.#reclassified(model.clusterIps.takeChanged());
+    for (const key of reclassified) {
+      const owning = this.#ports.portOf(key);
+      if (owning !== undefined) dirty.add(owning);
+    }
+    if (this.#countChanged()) for (const each of this.#ports.all()) dirty.add(each);
+    for (const key of gone) this.#setRules(key, undefined);
+    this.#writePorts(dirty);
+    this.#writeHairpins(model.hairpins.takeChanged());
+    this.#writeShared(model.nodeAddresses.takeChanged().size > 0 || everything);
+  }
+
+  /** Refused frontends at these addresses. */
+  #reclassified(addresses: Iterable<Key>): Key[] {
+    const keys: Key[] = [];
+    for (const address of addresses) keys.push(...(this.#refusedAt.get(address) ?? []));
+    return keys;
+  }
+
+  #countChanged(): boolean {
+    const count = this.#ports.dispatched;
+    const few = count < COMMENTED_AGAIN || (this.#few && count <= COMMENTED_MAX);
+    if (few === this.#few) return false;
+    this.#setFew(few);
+    return this.#options.comments;
+  }
+
+  #setFew(few: boolean): void {
+    this.#few = few;
+    this.#style = styleOf(this.#family, this.#options, few);
+  }
+
+  /** Chains that are gone first: another port may have taken over a name. */
+  #writePorts(dirty: ReadonlySet<Port>): void {
+    for (const { chains } of dirty)
+      for (const chain of chains) this.#texts.set("nat", chain, undefined);
+    for (const each of dirty) {
+      const frontends = [...each.frontends]
+        .sort(compareKeys)
+        .map((key) => this.#model.frontends.get(key) as Frontend);
+      const view = { ...each, frontends };
+      const chains = portChains(view, this.#style);
+      for (const [chain, text] of chains) this.#texts.set("nat", chain, text);
+      each.chains = [...chains.keys()];
+      for (const frontend of frontends) {
+        this.#setRules(frontend.key, frontendRules(view, frontend, this.#style));
+      }
+    }
+  }
+
+  #setRules(key: Key, rules: ReturnType<typeof frontendRules> | undefined): void {
+    const { dispatch, refusal, firewall } = rules ?? {};
+    (isNodePort(key) ? this.#nodePorts : this.#services).set(key, dispatch);
+    this.#firewall.set(key, firewall);
+    const address = addressOf(key);
+    const clusterIp = address !== undefined && this.#model.clusterIps.has(address);
+    this.#refused.set(key, clusterIp ? refusal : undefined);
+    this.#refusedOutside.set(key, clusterIp ? undefined : refusal);
+    if (address === undefined) return;
+    const refused = this.#refusedAt.get(address);
+    if (refusal !== undefined) {
+      if (refused === undefined) this.#refusedAt.set(address, new Set([key]));
+      else refused.add(key);
+    } else if (refused?.delete(key) && refused.size === 0) this.#refusedAt.delete(address);
+  }
+
+  #writeHairpins(changed: Iterable<Key>): void {
+    const bits = this.#family === 4 ? 32 : 128;
+    for (const key of changed) {
+      const address = `${addressText(key)}/${bits}`;
+      const rule = `-s ${address} -d ${address} ${masquerade(this.#options)}`;
+      this.#hairpins.set(key, this.#model.hairpins.has(key) ? rule : undefined);
+    }
+  }
+
+  #writeFixed(): void {
+    for (const [table, chain, text] of fixedChains(this.#options, this.#family)) {
+      this.#texts.set(table, chain, text);
+    }
+    // Upstream's hangs on INPUT and FORWARD only, which connections of this node to external addresses that nobody serves do
+    // not pass: by this they are refused in OUTPUT, as everybody's.
+    if (!this.chains.filter.has(SERVICES)) {
+      this.#texts.set("filter", SERVICES, `-j ${EXTERNAL_SERVICES}`);
+    }
+    for (const chain of [EXTERNAL_SERVICES, PROXY_FIREWALL, NODE_PORTS]) {
+      if (!this.chains.filter.has(chain)) this.#texts.set("filter", chain, "");
+    }
+    for (const chain of [NODE_PORTS, HAIRPIN]) {
+      if (!this.chains.nat.has(chain)) this.#texts.set("nat", chain, "");
+    }
+  }
+
+  /** The chains that the rules of all Services are in. */
+  #writeShared(everything: boolean): void {
+    const nat = (chain: string, text: string | undefined) => this.#texts.set("nat", chain, text);
+    const filter = (chain: string, rules: readonly string[]) =>
+      this.#texts.set("filter", chain, rules.join("\n"));
+    if (this.#nodePorts.flush(nat)) nat(NODE_PORTS, this.#nodePorts.text);
+    if (this.#hairpins.flush(nat)) nat(HAIRPIN, this.#hairpins.text);
+    if (this.#services.flush(nat) || everything || !this.chains.nat.has(SERVICES)) {
+      nat(SERVICES, this.#servicesText());
+      nat(OUTSIDE, this.#outsideText());
+    }
+    const refused = this.#refused.takeChanged();
+    if (refused) filter(SERVICES, [...refused, `-j ${EXTERNAL_SERVICES}`]);
+    const refusedOutside = this.#refusedOutside.takeChanged();
+    if (refusedOutside) filter(EXTERNAL_SERVICES, refusedOutside);
+    const firewall = this.#firewall.takeChanged();
+    if (firewall) filter(PROXY_FIREWALL, firewall);
+    if (this.#model.healthPorts.takeChanged().size > 0) filter(NODE_PORTS, this.#healthRules());
+  }
+
+  #servicesText(): string {
+    const { mark, marksOutside } = this.#style;
+    const bits = this.#family === 4 ? 32 : 128;
+    const addresses = [...this.#model.nodeAddresses.entries()]
+      .map(([key]) => key)
+      .sort(compareKeys)
+      .map((key) => `${addressText(key)}/${bits}`);
+    const localhost = localhostRange(this.#options, this.#family);
+    if (localhost !== undefined) addresses.push(localhost);
+    const says = this.#options.comments
+      ? comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
+      : undefined;
+    return lines(
+      marksOutside ? words(this.#others, mark.unmarked, `-j ${OUTSIDE}`) : undefined,
+      this.#services.text,
+      ...addresses.map((address) => words(`-d ${address}`, says, `-j ${NODE_PORTS}`)),
+    );
+  }
+
+  /** Where they come from that are to be masqueraded on their way to a clusterIP; undefined: from anywhere. */
+  get #others(): string | undefined {
+    if (this.#options.masqueradeAll) return undefined;
+    return podWords(this.#options.detector, this.#family)?.others;
+  }
+
+  /** The same rules with the mark, which is taken off again where nothing was translated. */
+  #outsideText(): string {
+    const { mark, marksOutside } = this.#style;
+    return marksOutside ? lines(mark.set, this.#services.text, mark.clear) : "";
+  }
+
+  #healthRules(): string[] {
+    return [...this.#model.healthPorts.entries()]
+      .sort(([a], [b]) => a - b)
+      .map(([number]) => words("-p tcp", port("tcp", number), "-j ACCEPT"));
+  }
+}
+
+function styleOf(family: Family, options: RulesetOptions, few: boolean): RuleStyle {
+  const words = podWords(options.detector, family);
+  return {
+    family,
+    mark: markWords(options.masqueradeBit),
+    pods: words?.pods,
+    marksOutside: options.masqueradeAll || words?.others !== undefined,
+    recent: options.recent,
+    comments: options.comments && few,
+  };
+}

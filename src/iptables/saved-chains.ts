@@ -1,0 +1,85 @@
+/** What iptables-save prints of a table, by chain, for a comparison: large, so it is read in slices. Pure. */
+import { isJumpOfOurs, isOurs, isShared } from "./syntax/our-chains.ts";
+import type { ChainText, RuleTable } from "./syntax/types.ts";
+
+export interface SavedChains {
+  /** Ours and shared ones, with their rules as they are printed. */
+  readonly own: ReadonlyMap<string, ChainText>;
+  /** Rules of built-in chains, with whatever others have there. */
+  readonly builtIn: ReadonlyMap<string, readonly string[]>;
+  /** Chains of kube-proxy's kinds that rules of others lead to; jumps of ours are not. */
+  readonly referred: ReadonlySet<string>;
+}
+
+/** Characters that are read in one go: some 5 ms. */
+const SLICE = 1 << 20;
+
+/** Reads `iptables-save -t TABLE`. Everything else has its turn in every `pause`. */
+export async function readSaved(
+  table: RuleTable,
+  saved: string,
+  pause: () => Promise<void>,
+): Promise<SavedChains> {
+  const own = new Map<string, ChainText>();
+  const builtIn = new Map<string, string[]>();
+  const referred = new Set<string>();
+  let paused = 0;
+  for (let at = 0; at < saved.length; ) {
+    if (at - paused > SLICE) {
+      paused = at;
+      await pause();
+    }
+    const end = lineEnd(saved, at);
+    const first = saved[at];
+    if (first === ":") {
+      const [chain = "", policy = "-"] = saved.slice(at + 1, end).split(" ", 2);
+      if (isOurs(table, chain) || isShared(table, chain)) own.set(chain, "");
+      else if (policy !== "-") builtIn.set(chain, []);
+    }
+    if (first !== "-") {
+      at = end + 1;
+      continue;
+    }
+    const chain = chainAt(saved, at);
+    const prefix = `-A ${chain}`;
+    const from = at;
+    let last = end;
+    for (
+      at = end + 1;
+      saved.startsWith(prefix, at) && chainAt(saved, at) === chain;
+      at = last + 1
+    ) {
+      last = lineEnd(saved, at);
+    }
+    const rules = rulesOf(chain, saved.slice(from, last));
+    const before = own.get(chain);
+    if (before !== undefined) {
+      own.set(chain, before === "" ? rules : `${before}\n${rules}`);
+      continue;
+    }
+    for (const rule of rules.split("\n")) {
+      builtIn.get(chain)?.push(rule);
+      const target = / -[jg] (KUBE-\S+)/.exec(` ${rule}`)?.[1];
+      const jump = builtIn.has(chain) && isJumpOfOurs(table, chain, rule);
+      if (target !== undefined && !jump) referred.add(target);
+    }
+  }
+  return { own, builtIn, referred };
+}
+
+function lineEnd(text: string, at: number): number {
+  const end = text.indexOf("\n", at);
+  return end < 0 ? text.length : end;
+}
+
+/** The chain of the rule at `-A CHAIN ...`. */
+function chainAt(text: string, at: number): string {
+  const start = at + "-A ".length;
+  const space = text.indexOf(" ", start);
+  const end = lineEnd(text, start);
+  return text.slice(start, space < 0 ? end : Math.min(space, end));
+}
+
+function rulesOf(chain: string, lines: string): ChainText {
+  return lines.slice(`-A ${chain} `.length).replaceAll(`\n-A ${chain} `, "\n");
+}

@@ -1,0 +1,83 @@
+/** The rules of built-in chains that lead to kube-proxy's chains, as kube-proxy and our iptables mode write them. Pure. */
+import {
+  EXTERNAL_SERVICES,
+  FORWARD,
+  isKubeProxyChain,
+  NODE_PORTS,
+  POSTROUTING,
+  PROXY_FIREWALL,
+  type RuleTable,
+  SERVICES,
+  type Xtable,
+} from "./known-chains.ts";
+
+export const LOOPBACK = "127.0.0.0/8";
+
+/** What a rule for new connections matches. */
+export const NEW = "-m conntrack --ctstate NEW";
+
+export interface JumpRule {
+  readonly table: RuleTable;
+  readonly to: string;
+  readonly from: string;
+  readonly comment: string;
+  /** `NEW`; "": every packet. */
+  readonly match: string;
+}
+
+/** iptablesJumpChains of pkg/proxy/iptables/proxier.go. */
+export const JUMPS: readonly JumpRule[] = (
+  [
+    ["filter", EXTERNAL_SERVICES, "INPUT", "kubernetes externally-visible service portals", NEW],
+    ["filter", EXTERNAL_SERVICES, "FORWARD", "kubernetes externally-visible service portals", NEW],
+    ["filter", NODE_PORTS, "INPUT", "kubernetes health check service ports", ""],
+    ["filter", SERVICES, "FORWARD", "kubernetes service portals", NEW],
+    ["filter", SERVICES, "OUTPUT", "kubernetes service portals", NEW],
+    ["filter", FORWARD, "FORWARD", "kubernetes forwarding rules", ""],
+    ["filter", PROXY_FIREWALL, "INPUT", "kubernetes load balancer firewall", NEW],
+    ["filter", PROXY_FIREWALL, "OUTPUT", "kubernetes load balancer firewall", NEW],
+    ["filter", PROXY_FIREWALL, "FORWARD", "kubernetes load balancer firewall", NEW],
+    ["nat", SERVICES, "OUTPUT", "kubernetes service portals", ""],
+    ["nat", SERVICES, "PREROUTING", "kubernetes service portals", ""],
+    ["nat", POSTROUTING, "POSTROUTING", "kubernetes postrouting rules", ""],
+  ] as const
+).map(([table, to, from, comment, match]) => ({ table, to, from, comment, match }));
+
+/** The rule as iptables-save prints it, without `-A CHAIN `; `says` is the match of its comment, where there is one. */
+export function printJump({ match, to }: Pick<JumpRule, "match" | "to">, says = ""): string {
+  return [match, says, `-j ${to}`].filter((words) => words !== "").join(" ");
+}
+
+/** The rule in KUBE-FIREWALL: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. `says` as in `printJump`. */
+export function printGuard(says = ""): string {
+  const addresses = `! -s ${LOOPBACK} -d ${LOOPBACK}`;
+  const state = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT";
+  return [addresses, says, state, "-j DROP"].filter((words) => words !== "").join(" ");
+}
+
+/** Where the kernel has no xt_comment, jumps are known by all of their words. */
+const WITHOUT_COMMENT: ReadonlySet<string> = new Set(
+  JUMPS.map((jump) => key(jump.table, jump.from, printJump(jump))),
+);
+
+/** All comments of iptablesJumpChains begin so, in all versions. */
+const COMMENT = "kubernetes ";
+
+/** What tells a jump. */
+export interface JumpWords {
+  readonly target: string | undefined;
+  readonly comment: string | undefined;
+  /** As iptables-save prints it, without `-A CHAIN `. Undefined: it is none of those that we make without a comment. */
+  readonly text: string | undefined;
+}
+
+/** Is this rule of a built-in chain one that kube-proxy, of whatever version, or we made to lead to a chain of ours? */
+export function isJump(table: Xtable, from: string, { target, comment, text }: JumpWords): boolean {
+  if (target === undefined || !isKubeProxyChain(table, target)) return false;
+  if (comment?.startsWith(COMMENT)) return true;
+  return text !== undefined && WITHOUT_COMMENT.has(key(table, from, text));
+}
+
+function key(table: Xtable, from: string, text: string): string {
+  return `${table} ${from} ${text}`;
+}

@@ -1,0 +1,165 @@
+/** One manifest file: its objects with the lines they begin at, or the line that cannot be read. */
+import { messageOf } from "../base/errors.ts";
+import { isObject, type JsonObject } from "../base/json.ts";
+import type { Problem } from "../problems/problem.ts";
+import { withDefaults } from "./defaults.ts";
+
+export type ManifestKind = "Service" | "EndpointSlice" | "Node" | "ServiceCIDR";
+
+export interface ManifestObject {
+  readonly kind: ManifestKind;
+  /** `Service default/web`. */
+  readonly key: string;
+  /** `/etc/sluice/web.yaml:12`. */
+  readonly where: string;
+  /** With the API server's defaults. */
+  readonly object: JsonObject;
+}
+
+export interface ManifestFile {
+  readonly objects: readonly ManifestObject[];
+  /** Objects that were left out. */
+  readonly problems: readonly Problem[];
+}
+
+const API_VERSIONS: { readonly [kind: string]: string } = {
+  Service: "v1",
+  EndpointSlice: "discovery.k8s.io/v1",
+  Node: "v1",
+  ServiceCIDR: "networking.k8s.io/v1",
+};
+
+/**
+ * YAML of any number of documents, or JSON; each an object or a List of them.
+ * @returns a Problem when the file as a whole cannot be read, so that its last good version should stay.
+ */
+export async function parseManifest(path: string, text: string): Promise<ManifestFile | Problem> {
+  const objects: ManifestObject[] = [];
+  const problems: Problem[] = [];
+  const documents = path.endsWith(".json") ? fromJson(text) : undefined;
+  const parsed = documents ?? (await fromYaml(path, text));
+  if (!Array.isArray(parsed)) return parsed;
+  for (const { value, line } of parsed) {
+    const where = `${path}:${line}`;
+    const found = interpret(where, value);
+    if (found === undefined) continue;
+    if ("message" in found) problems.push(found);
+    else objects.push(found);
+  }
+  return { objects, problems };
+}
+
+export function manifestProblem(where: string, field: string, rule: string): Problem {
+  return {
+    subject: where,
+    code: "MANIFEST_INVALID",
+    field,
+    message: `Cannot use ${where}: ${field === "" ? "" : `${field} `}${rule}`,
+  };
+}
+
+interface Entry {
+  readonly value: unknown;
+  readonly line: number;
+}
+
+/** Undefined when it does not parse: YAML's parser, which takes JSON too, then finds the line. */
+function fromJson(text: string): Entry[] | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return listItems(value)?.map((item) => ({ value: item, line: 1 })) ?? [{ value, line: 1 }];
+  } catch {
+    return undefined;
+  }
+}
+
+async function fromYaml(path: string, text: string): Promise<Entry[] | Problem> {
+  const { LineCounter, parseAllDocuments } = await import("yaml");
+  const lineCounter = new LineCounter();
+  const entries: Entry[] = [];
+  const lineOf = (node: unknown): number => {
+    const { range } = isObject(node) ? node : {};
+    return Array.isArray(range) ? lineCounter.linePos(Number(range[0])).line : 1;
+  };
+  try {
+    for (const document of parseAllDocuments(text, { lineCounter, prettyErrors: false })) {
+      const [error] = document.errors;
+      if (error !== undefined) {
+        const { line } = lineCounter.linePos(error.pos[0]);
+        return manifestProblem(`${path}:${line}`, "", `is not YAML: ${error.message}`);
+      }
+      const value: unknown = document.toJS();
+      const items = listItems(value);
+      if (items === undefined) entries.push({ value, line: lineOf(document.contents) });
+      else {
+        items.forEach((item, index) => {
+          entries.push({ value: item, line: lineOf(document.getIn(["items", index], true)) });
+        });
+      }
+    }
+    return entries;
+  } catch (thrown) {
+    return manifestProblem(`${path}:1`, "", `is not YAML: ${messageOf(thrown)}`);
+  }
+}
+
+/** The items of a List, a ServiceList and so on. */
+function listItems(value: unknown): readonly unknown[] | undefined {
+  if (!isObject(value)) return undefined;
+  const { kind, items } = value;
+  return typeof kind === "string" && kind.endsWith("List") && Array.isArray(items)
+    ? items
+    : undefined;
+}
+
+/** Undefined for what the API server's selectors would leave out as well. */
+function interpret(where: string, value: unknown): ManifestObject | Problem | undefined {
+  if (value === null || value === undefined) return undefined;
+  if (!isObject(value)) return manifestProblem(where, "", "must be an object");
+  const { kind, apiVersion } = value;
+  if (!isKind(kind)) {
+    const known = Object.keys(API_VERSIONS).join(", ");
+    return manifestProblem(
+      where,
+      "kind",
+      `must be one of ${known}, or a List of them: current value is ${show(kind)}`,
+    );
+  }
+  if (apiVersion !== API_VERSIONS[kind]) {
+    return manifestProblem(
+      where,
+      "apiVersion",
+      `must be ${API_VERSIONS[kind]}: current value is ${show(apiVersion)}`,
+    );
+  }
+  const object = withDefaults(kind, value);
+  const { metadata, spec } = object;
+  const { name, namespace, labels } = isObject(metadata) ? metadata : {};
+  if (typeof name !== "string" || name === "") {
+    return manifestProblem(where, "metadata.name", `must be set: current value is ${show(name)}`);
+  }
+  const label = isObject(labels) ? labels : {};
+  if (kind === "Service") {
+    const { type, clusterIP } = isObject(spec) ? spec : {};
+    if ("service.kubernetes.io/service-proxy-name" in label || clusterIP === "None")
+      return undefined;
+    if (type !== "ExternalName" && (clusterIP === undefined || clusterIP === "")) {
+      return manifestProblem(
+        where,
+        "spec.clusterIP",
+        'must be set, since nobody here allocates one: current value is ""',
+      );
+    }
+  }
+  if (kind === "EndpointSlice" && "service.kubernetes.io/headless" in label) return undefined;
+  const scope = kind === "Service" || kind === "EndpointSlice" ? `${String(namespace)}/` : "";
+  return { kind, key: `${kind} ${scope}${name}`, where, object };
+}
+
+function isKind(kind: unknown): kind is ManifestKind {
+  return typeof kind === "string" && Object.hasOwn(API_VERSIONS, kind);
+}
+
+function show(value: unknown): string {
+  return value === undefined ? '""' : JSON.stringify(value);
+}

@@ -1,0 +1,139 @@
+/** Desired and committed elements as text, for tests and for whoever looks: one line for each element. */
+import {
+  ENDPOINT4_STRIDE,
+  ENDPOINT6_STRIDE,
+  RECORD_HEADER,
+  RECORD_SLOTS,
+} from "../../asm/layout/layout.ts";
+import { printAddress, printAddressPort } from "../net/address.ts";
+import { prefixOf } from "../net/cidr.ts";
+import { PROTOCOLS } from "../net/protocol.ts";
+import { type ActionCode, decodeAction, printAction } from "./actions.ts";
+import { keySize, type TableId, tableFamily, tableKind, tableLabel, valueSize } from "./tables.ts";
+
+const PROTOCOL_NAMES = new Map<number, string>(
+  Object.entries(PROTOCOLS).map(([name, number]) => [number, name.toLowerCase()]),
+);
+
+/**
+ * The records of a region in canonical order: `frontends4 10.96.0.1 tcp 80 -> pick endpoints 2
+ * (default/web)`, `endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.0.5:8080`. Slots are numbered in the order
+ * of their span. `memory` is what the spans point into; `nameOf` names owners.
+ */
+export function printDesired(
+  region: Uint8Array,
+  bytes: number,
+  memory: Uint8Array,
+  nameOf: (owner: number) => string,
+): string[] {
+  const lines: string[] = [];
+  const view = new DataView(region.buffer, region.byteOffset, bytes);
+  for (let at = 0; at < bytes; ) {
+    const kind = view.getUint8(at);
+    const table = view.getUint8(at + 1) as TableId;
+    const owner = nameOf(view.getUint32(at + 4, true));
+    const key = at + RECORD_HEADER;
+    const value = key + keySize(table);
+    if (kind === RECORD_SLOTS) {
+      const frontend = region.subarray(key, value - 4);
+      const stride = tableFamily(table) === 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
+      const pointer = view.getUint32(value - 4, true);
+      const count = view.getUint32(value, true);
+      for (let slot = 0; slot < count; slot++) {
+        const endpoint = memory.subarray(pointer + slot * stride, pointer + (slot + 1) * stride);
+        lines.push(printElement(table, concat(frontend, u32(slot)), endpoint, owner));
+      }
+      at = value + 4;
+    } else {
+      at = value + valueSize(table);
+      lines.push(
+        printElement(table, region.subarray(key, value), region.subarray(value, at), owner),
+      );
+    }
+  }
+  return lines.sort();
+}
+
+/** One element as a line. The owner of a slot is that of its frontend, and left out. */
+export function printElement(
+  table: TableId,
+  key: Uint8Array,
+  value: Uint8Array,
+  owner: string,
+): string {
+  const left = `${tableLabel(table)} ${printKey(table, key)}`;
+  switch (tableKind(table).value) {
+    case "none":
+      return `${left} (${owner})`;
+    case "action":
+      return `${left} -> ${printAction(decodeAction(word(value, 0) as ActionCode))} (${owner})`;
+    case "endpoint":
+      return `${left} -> ${printEndpoint(value)}`;
+  }
+}
+
+/** `10.96.0.1 tcp 80 slot 0`, `1.2.3.4 tcp 80 from 10.0.0.0/8`. */
+export function printKey(table: TableId, key: Uint8Array): string {
+  const size = tableFamily(table) === 4 ? 4 : 16;
+  const words: string[] = [];
+  let at = 0;
+  for (const field of tableKind(table).key) {
+    switch (field) {
+      case "address":
+        words.push(printAddress(key.subarray(at, at + size)));
+        at += size;
+        break;
+      case "range":
+        if (at > 0) words.push("from");
+        words.push(printRange(key.subarray(at, at + size), key.subarray(at + size, at + 2 * size)));
+        at += 2 * size;
+        break;
+      case "protocol":
+        words.push(PROTOCOL_NAMES.get(key[at] as number) ?? `protocol-${key[at]}`);
+        at += 4;
+        break;
+      case "port":
+        words.push(String(port(key, at)));
+        at += 4;
+        break;
+      case "slot":
+        words.push(`slot ${word(key, at)}`);
+        at += 4;
+        break;
+    }
+  }
+  return words.join(" ");
+}
+
+/** `10.1.0.5:8080`, from the bytes of an endpoint value. */
+export function printEndpoint(value: Uint8Array): string {
+  const size = value.length === ENDPOINT4_STRIDE ? 4 : 16;
+  return printAddressPort(value.subarray(0, size), port(value, size));
+}
+
+function printRange(first: Uint8Array, last: Uint8Array): string {
+  const prefix = prefixOf(first, last);
+  if (prefix === undefined) return `${printAddress(first)}-${printAddress(last)}`;
+  return `${printAddress(first)}/${prefix}`;
+}
+
+function port(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset + at, 4).getUint32(0, true);
+}
+
+function u32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}

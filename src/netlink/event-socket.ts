@@ -1,0 +1,124 @@
+/**
+ * Word from netlink's multicast groups without a thread or a busy timer: Bun's event loop watches the socket.
+ *
+ * `Bun.connect({ fd })` is not in Bun's types; each datagram becomes one callback. Where it fails, the socket
+ * is read on a timer instead.
+ */
+import type { Clock } from "../base/clock.ts";
+import * as libc from "../os/libc.ts";
+import { EINTR, ENOBUFS, MSG_DONTWAIT } from "./constants.ts";
+import { openNetlink } from "./socket.ts";
+
+/** How often a socket is read that the event loop cannot watch. */
+const POLL_MS = 1000;
+/** A socket that broke is opened, or asked, again no sooner than this after it was the last time. */
+export const REOPEN_MS = 100;
+const READ_SIZE = 1 << 16;
+
+export interface Subscription {
+  close(): void;
+}
+
+/** Bun.connect as it is used here. */
+type Connect = (options: {
+  readonly fd: number;
+  readonly socket: {
+    data(socket: unknown, bytes: Uint8Array): void;
+    error(): void;
+    close(): void;
+  };
+}) => Promise<{ end(): void; terminate(): void; unref(): void }>;
+
+/** Hears one datagram of messages, valid during the call; undefined if some may have been lost. */
+export type Listener = (bytes: Uint8Array | undefined) => void;
+
+export interface SubscribeOptions {
+  /** Port id of a socket whose own doings are not told. */
+  readonly ignore?: number;
+  /** In place of Bun.connect. */
+  readonly connect?: Connect;
+}
+
+/**
+ * Calls back after something was said in one of the groups, or may have been and was lost.
+ * @throws SluiceError NETLINK_SOCKET
+ */
+export function subscribe(
+  protocol: number,
+  groups: readonly number[],
+  clock: Clock,
+  event: Listener,
+  { ignore, connect = Bun.connect as unknown as Connect }: SubscribeOptions = {},
+): Subscription {
+  let open = true;
+  let stop = () => {};
+  const start = (fd: number) => {
+    let ended = false;
+    const opened = clock.monotonic();
+    // ENOBUFS, after a burst, ends the socket: messages were lost.
+    const lost = () => {
+      if (ended || !open) return;
+      ended = true;
+      stop = clock.after(Math.max(0, opened + REOPEN_MS - clock.monotonic()), restart);
+    };
+    const data = (_: unknown, bytes: Uint8Array) => event(bytes);
+    connect({ fd, socket: { data, error: lost, close: lost } }).then(
+      (socket) => {
+        socket.unref();
+        // It broke, or was closed, before it was said to be there: `stop` is about what comes next by now.
+        if (ended || !open) {
+          ended = true;
+          socket.terminate();
+          return;
+        }
+        stop = () => {
+          ended = true;
+          socket.terminate();
+        };
+      },
+      () => {
+        if (ended) return;
+        stop = poll(fd, clock, event);
+        if (!open) stop();
+      },
+    );
+  };
+  const restart = () => {
+    if (!open) return;
+    try {
+      start(openNetlink(protocol, groups, ignore));
+      event(undefined);
+    } catch {
+      // Out of memory or descriptors, for now.
+      stop = clock.after(REOPEN_MS, restart);
+    }
+  };
+  start(openNetlink(protocol, groups, ignore));
+  return {
+    close() {
+      open = false;
+      stop();
+    },
+  };
+}
+
+/** Reads what has come every POLL_MS; the result stops that and closes the socket. */
+function poll(fd: number, clock: Clock, event: Listener): () => void {
+  const buffer = new Uint8Array(new ArrayBuffer(READ_SIZE));
+  let cancel = () => {};
+  const look = () => {
+    for (;;) {
+      const result = libc.recv(fd, buffer, MSG_DONTWAIT);
+      if (result === -EINTR) continue;
+      // ENOBUFS says that messages were lost; the socket goes on.
+      if (result <= 0 && result !== -ENOBUFS) break;
+      event(result > 0 ? buffer.subarray(0, result) : undefined);
+    }
+    cancel = clock.after(POLL_MS, look);
+  };
+  cancel = clock.after(POLL_MS, look);
+  return () => {
+    cancel();
+    libc.close(fd);
+  };
+}

@@ -1,0 +1,37 @@
+/** Is there a network device of this name? Asked by rtnetlink: /sys may be another network namespace's. */
+import {
+  ENODEV,
+  IFINFOMSG_LEN,
+  IFLA_IFNAME,
+  NETLINK_ROUTE,
+  NLM_F_REQUEST,
+  RTM_GETLINK,
+} from "./constants.ts";
+import { MessageWriter } from "./message.ts";
+import { printRefusal, systemError } from "./netlink-errors.ts";
+import { type Netlink, NetlinkSocket } from "./socket.ts";
+
+/**
+ * Those of the names that a device has.
+ * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
+ */
+export function existingLinks(
+  names: readonly string[],
+  socket: Netlink = new NetlinkSocket(NETLINK_ROUTE),
+): string[] {
+  try {
+    return names.filter((name) => {
+      const writer = new MessageWriter(128);
+      const start = writer.begin(RTM_GETLINK, NLM_F_REQUEST, 1, IFINFOMSG_LEN);
+      writer.text(IFLA_IFNAME, name);
+      writer.end(start);
+      const refusal = socket.send(writer.bytes, writer.length).refusals[0];
+      if (refusal === undefined) return true;
+      if (refusal.errno === ENODEV) return false;
+      const what = `look for device ${name}`;
+      throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+    });
+  } finally {
+    socket.close();
+  }
+}

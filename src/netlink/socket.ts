@@ -1,0 +1,255 @@
+/**
+ * A netlink socket that never waits: the kernel works through a message inside send(2), so its answers
+ * are there when send returns, and each recv(2) of a dump produces the next part of it.
+ */
+
+import * as libc from "../os/libc.ts";
+import {
+  AF_NETLINK,
+  EAGAIN,
+  EINTR,
+  ENOBUFS,
+  MSG_DONTWAIT,
+  MSG_TRUNC,
+  NETLINK_ADD_MEMBERSHIP,
+  NETLINK_CAP_ACK,
+  NETLINK_EXT_ACK,
+  NLM_F_ACK_TLVS,
+  NLM_F_DUMP_INTR,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  NLMSG_HDRLEN,
+  NLMSGERR_ATTR_MSG,
+  NLMSGERR_ATTR_OFFS,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_NETLINK,
+  SOL_SOCKET,
+} from "./constants.ts";
+import { ignoreSender } from "./filter.ts";
+import { AttributeReader, align } from "./message.ts";
+import { type Refusal, systemError } from "./netlink-errors.ts";
+
+/** One message of an answer; views of the receive buffer, valid until the callback returns. */
+export interface Message {
+  readonly type: number;
+  readonly bytes: Uint8Array;
+  /** Bounds of what follows the nlmsghdr. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What came back for messages that were sent. */
+export interface Answer {
+  /** In the order of the kernel's work; empty if everything was accepted. */
+  readonly refusals: readonly Refusal[];
+  /** Messages with NLM_F_ACK that were accepted. */
+  readonly acks: number;
+}
+
+/** What the backend asks of a socket; tests put a fake in its place. */
+export interface Netlink {
+  /** The longest datagram that `send` can carry, in bytes. */
+  readonly maxBytes: number;
+  /** By which the kernel names this socket as the cause of an event. */
+  readonly portId: number;
+  /** Sends one datagram of messages and gathers the answers; `each` sees those that are neither ack nor error. */
+  send(bytes: Uint8Array, length: number, each?: (message: Message) => void): Answer;
+  /** Sends one dump request. True if the kernel says that its state changed meanwhile: dump again. */
+  dump(bytes: Uint8Array, length: number, each: (message: Message) => void): boolean;
+  close(): void;
+}
+
+/** Asked for, in bytes; memory is used only while messages of that size are under way. */
+const SEND_BUFFER = 64 << 20;
+const RECEIVE_BUFFER = 8 << 20;
+/** The kernel fills at most 32 KiB at a time for a reader that offers more (net/netlink/af_netlink.c). */
+const READ_SIZE = 1 << 16;
+
+/**
+ * Opens a socket of the netlink family `protocol`, joined to `groups`, with buffers as large as we may. Events
+ * that the socket with the port id `ignore` caused do not reach it.
+ */
+export function openNetlink(
+  protocol: number,
+  groups: readonly number[] = [],
+  ignore?: number,
+): number {
+  const what = "open a netlink socket";
+  const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+  if (fd < 0) throw systemError(what, -fd);
+  grow(fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER);
+  grow(fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER);
+  // struct sockaddr_nl { family, pad, pid, groups }: the kernel gives the pid.
+  const address = new Uint8Array(new ArrayBuffer(12));
+  address[0] = AF_NETLINK;
+  let result = libc.bind(fd, address);
+  for (const name of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) {
+    if (result >= 0) result = libc.setOption(fd, SOL_NETLINK, name, 1);
+  }
+  if (result >= 0 && ignore !== undefined) result = ignoreSender(fd, ignore);
+  for (const group of groups) {
+    if (result >= 0) result = libc.setOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
+  }
+  if (result < 0) {
+    libc.close(fd);
+    throw systemError(what, -result);
+  }
+  return fd;
+}
+
+/** FORCE needs CAP_NET_ADMIN in the first user namespace; without it net.core.[rw]mem_max is the bound. */
+function grow(fd: number, force: number, plain: number, bytes: number): void {
+  if (libc.setOption(fd, SOL_SOCKET, force, bytes) < 0) {
+    libc.setOption(fd, SOL_SOCKET, plain, bytes);
+  }
+}
+
+export class NetlinkSocket implements Netlink {
+  readonly maxBytes: number;
+  readonly portId: number;
+  #fd: number;
+  #buffer = new Uint8Array(new ArrayBuffer(READ_SIZE));
+  #view = new DataView(this.#buffer.buffer);
+
+  /** @throws SluiceError NETLINK_SOCKET, PERMISSION_DENIED */
+  constructor(protocol: number) {
+    this.#fd = openNetlink(protocol);
+    // netlink_sendmsg: if (len > sk->sk_sndbuf - 32) return -EMSGSIZE
+    this.maxBytes = libc.getOption(this.#fd, SOL_SOCKET, SO_SNDBUF) - 32;
+    // struct sockaddr_nl { family, pad, pid, groups }
+    const name = new Uint8Array(new ArrayBuffer(12));
+    libc.nameOf(this.#fd, name);
+    this.portId = new DataView(name.buffer).getUint32(4, true);
+  }
+
+  send(bytes: Uint8Array, length: number, each?: (message: Message) => void): Answer {
+    this.#transmit(bytes, length);
+    const refusals: Refusal[] = [];
+    let acks = 0;
+    while (this.#receive() > 0) {
+      this.#walk((message, flags, sequence) => {
+        if (message.type !== NLMSG_ERROR) {
+          each?.(message);
+          return true;
+        }
+        const refusal = this.#readError(message, flags, sequence);
+        if (refusal === undefined) acks++;
+        else refusals.push(refusal);
+        return true;
+      });
+    }
+    return { refusals, acks };
+  }
+
+  dump(bytes: Uint8Array, length: number, each: (message: Message) => void): boolean {
+    const parts = this.dumpParts(bytes, length, each);
+    for (;;) {
+      const { done, value } = parts.next();
+      if (done) return value;
+    }
+  }
+
+  /**
+   * The same dump, paused after each datagram for as long as the caller likes: the kernel writes the next part
+   * when this one was read. The socket must not be used for anything else meanwhile.
+   */
+  *dumpParts(
+    bytes: Uint8Array,
+    length: number,
+    each: (message: Message) => void,
+  ): Generator<void, boolean, void> {
+    this.#transmit(bytes, length);
+    let changed = false;
+    let open = true;
+    while (open) {
+      if (this.#receive() === 0) throw systemError("read a netlink dump", EAGAIN);
+      this.#walk((message, flags, sequence) => {
+        if (flags & NLM_F_DUMP_INTR) changed = true;
+        if (message.type === NLMSG_DONE) {
+          open = false;
+          const errno = -this.#view.getInt32(message.start, true);
+          if (errno > 0) throw systemError("read a netlink dump", errno, "NETLINK_REFUSED");
+        } else if (message.type === NLMSG_ERROR) {
+          open = false;
+          const refusal = this.#readError(message, flags, sequence);
+          if (refusal) throw systemError("read a netlink dump", refusal.errno, "NETLINK_REFUSED");
+        } else {
+          each(message);
+        }
+        return open;
+      });
+      if (open) yield;
+    }
+    return changed;
+  }
+
+  close(): void {
+    if (this.#fd >= 0) libc.close(this.#fd);
+    this.#fd = -1;
+  }
+
+  #transmit(bytes: Uint8Array, length: number): void {
+    // What an earlier call left behind, because its callback threw, is not an answer to this one.
+    while (this.#receive() > 0);
+    const result = libc.send(this.#fd, bytes, length, 0);
+    if (result < 0) throw systemError(`send ${length} bytes over netlink`, -result);
+  }
+
+  /** The bytes of the next datagram in the buffer; 0 if there is none. */
+  #receive(): number {
+    for (;;) {
+      const result = libc.recv(this.#fd, this.#buffer, MSG_DONTWAIT | MSG_TRUNC);
+      if (result === -EINTR) continue;
+      if (result === -EAGAIN || result === 0) this.#length = 0;
+      else if (result < 0) throw systemError("receive over netlink", -result);
+      else if (result > READ_SIZE) throw systemError("receive over netlink", ENOBUFS);
+      else this.#length = result;
+      return this.#length;
+    }
+  }
+
+  #length = 0;
+
+  #walk(each: (message: Message, flags: number, sequence: number) => boolean): void {
+    let offset = 0;
+    while (offset + NLMSG_HDRLEN <= this.#length) {
+      const length = this.#view.getUint32(offset, true);
+      if (length < NLMSG_HDRLEN || offset + length > this.#length) break;
+      const message = {
+        type: this.#view.getUint16(offset + 4, true),
+        bytes: this.#buffer,
+        start: offset + NLMSG_HDRLEN,
+        end: offset + length,
+      };
+      const flags = this.#view.getUint16(offset + 6, true);
+      if (!each(message, flags, this.#view.getUint32(offset + 8, true))) return;
+      offset += align(length);
+    }
+  }
+
+  /** struct nlmsgerr { int error; struct nlmsghdr msg; }, then attributes if NLM_F_ACK_TLVS; undefined is an ack. */
+  #readError(message: Message, flags: number, sequence: number): Refusal | undefined {
+    const errno = -this.#view.getInt32(message.start, true);
+    if (errno === 0) return undefined;
+    let offset: number | undefined;
+    let text: string | undefined;
+    if (flags & NLM_F_ACK_TLVS) {
+      const attributes = new AttributeReader(
+        message.bytes,
+        message.start + 4 + NLMSG_HDRLEN,
+        message.end,
+      );
+      while (attributes.next()) {
+        if (attributes.type === NLMSGERR_ATTR_OFFS) offset = attributes.u32host();
+        else if (attributes.type === NLMSGERR_ATTR_MSG) text = attributes.text();
+      }
+    }
+    return { errno, sequence, offset, text };
+  }
+}

@@ -1,0 +1,289 @@
+/** The nftables backend: one table `inet sluice`, programmed over netlink. */
+
+import type {
+  Adoption,
+  Backend,
+  CounterSink,
+  Drift,
+  ForeignChange,
+  Receipt,
+  SkeletonOptions,
+} from "../backend/backend.ts";
+import { type Clock, systemClock, turn } from "../base/clock.ts";
+import { rethrowDefect } from "../base/errors.ts";
+import type { Core } from "../core/core.ts";
+import type { OperationList } from "../model/operation-list.ts";
+import { hasRanges, tableFamily, tableLabel } from "../model/tables.ts";
+import { EAGAIN, EEXIST, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
+import type { Subscription } from "../netlink/event-socket.ts";
+import {
+  errnoOf,
+  isTransient,
+  printRefusal,
+  type Refusal,
+  systemError,
+} from "../netlink/netlink-errors.ts";
+import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
+import { probe } from "./probe-features.ts";
+import { readCounters, readDeleted } from "./read/counters.ts";
+import { readGeneration } from "./read/read-objects.ts";
+import { adoptElements, readActions } from "./repair/adopt-table.ts";
+import { OutdatedClients } from "./repair/affinity-clients.ts";
+import { TableKeeper } from "./repair/keeper.ts";
+import { Repair } from "./repair/repair.ts";
+import { Touched } from "./repair/touched.ts";
+import { type TouchListener, watchTable } from "./repair/watch-table.ts";
+import { ElementWriter, type Fault, operationsIn } from "./wire/element-writer.ts";
+import { TABLE } from "./wire/object-names.ts";
+import { eachAction, OperationSorter, writeOperations } from "./wire/sort-operations.ts";
+
+/**
+ * Opens the netlink socket; touches nothing yet.
+ * @throws SluiceError NETLINK_SOCKET
+ */
+export function createNftablesBackend(
+  options: SkeletonOptions,
+  socket: Netlink = new NetlinkSocket(NETLINK_NETFILTER),
+  clock: Clock = systemClock,
+): NftablesBackend {
+  return new NftablesBackend(options, socket, clock);
+}
+
+const WHAT = `the table inet ${TABLE}`;
+/** How often others may meet a repair before it is left for the next sync. */
+const ATTEMPTS = 3;
+
+/** The kernel answers while one waits: nothing here is a promise that need not be. */
+export class NftablesBackend implements Backend {
+  readonly own = { kind: "nftables" } as const;
+  readonly maxOperations: number;
+  readonly #socket: Netlink;
+  readonly #clock: Clock;
+  readonly #keeper: TableKeeper;
+  readonly #elements: ElementWriter;
+  readonly #sorter = new OperationSorter();
+  readonly #outdated = new OutdatedClients();
+  readonly #repair: Repair;
+  /** Since `start`. */
+  #core: Core | undefined;
+  #watch: Subscription | undefined;
+  #countDeleted: CounterSink | undefined;
+  #transactions = 0;
+  /** Since the last `verify`. */
+  #touched = new Touched();
+  /** The kernel's count of transactions when we last began to read it, and our own at that time. */
+  #known = { generation: 0, commits: 0 };
+
+  constructor(options: SkeletonOptions, socket: Netlink, clock: Clock) {
+    this.#socket = socket;
+    this.#clock = clock;
+    this.#keeper = new TableKeeper(socket, options);
+    this.#elements = new ElementWriter(this.#keeper.batch);
+    this.maxOperations = operationsIn(socket.maxBytes);
+    this.#repair = new Repair({
+      ...{ socket, clock, keeper: this.#keeper, outdated: this.#outdated },
+      maxOperations: this.maxOperations,
+      transact: (...transaction) => this.#transact(...transaction),
+    });
+  }
+
+  probe(): void {
+    probe(this.#socket, this.#keeper.batch, this.#keeper.options);
+  }
+
+  start(core: Core): Adoption {
+    this.#core = core;
+    const keeper = this.#keeper;
+    const { batch, actions } = keeper;
+    keeper.takeUp();
+    this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
+    this.#outdated.all();
+    this.#touched = new Touched();
+    const table = keeper.find();
+    if (table === undefined) return this.#create("fresh");
+    if (!keeper.fits(table)) return this.#create("replaced");
+    const found = readActions(this.#socket);
+    actions.reset(found.known);
+    const { state } = keeper.condition();
+    if (state === "replace") return this.#create("replaced");
+    batch.begin();
+    const { elements, catchalls } = adoptElements(this.#socket, core, (family, code) =>
+      actions.need(batch, family, code),
+    );
+    if (state !== "intact" || !found.whole || batch.count > 0) keeper.refill();
+    keeper.wake(table);
+    keeper.deleteCatchalls(catchalls);
+    keeper.remember();
+    return { outcome: "adopted", what: WHAT, elements };
+  }
+
+  watch(changed: (change: ForeignChange) => void): void {
+    this.#watch?.close();
+    const notice: TouchListener = (change, touched) => {
+      this.#touched.take(touched, change, this.#clock.monotonic());
+      changed(change);
+    };
+    this.#watch = watchTable(this.#socket.portId, this.#clock, notice);
+    const { generation, commits } = this.#known;
+    const foreign =
+      ((readGeneration(this.#socket) - generation) >>> 0) - (this.#keeper.batch.commits - commits);
+    if (foreign === 0) return;
+    const touched = new Touched();
+    touched.everything = true;
+    const by = "somebody, before it was watched";
+    notice({ what: "some table", by, objects: touched.named() }, touched);
+  }
+
+  async verify(core: Core): Promise<Drift | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      const touched = this.#touched;
+      const { story } = touched;
+      if (story === undefined && !this.#keeper.reconfigured) return undefined;
+      this.#touched = new Touched();
+      const putBack = () => {
+        touched.absorb(this.#touched);
+        this.#touched = touched;
+      };
+      const { failed, ...found } = await this.#repair.mend(core, touched).catch((thrown) => {
+        putBack();
+        throw thrown;
+      });
+      if (failed === undefined) {
+        if (story === undefined) return undefined;
+        const { change, changes, at } = story;
+        return { change, changes, noticedAt: at, ...found, refused: this.#repair.takeRefused() };
+      }
+      // What refused us is among it.
+      putBack();
+      if (failed.drifted !== true || attempt === ATTEMPTS) throw failed.error;
+    }
+  }
+
+  reconfigure(options: SkeletonOptions): boolean {
+    return this.#keeper.reconfigure(options);
+  }
+
+  apply(operations: OperationList, ownerName: (owner: number) => string): Receipt {
+    if (operations.count === 0) return { ok: true, bytes: 0, kernelMs: 0 };
+    return this.#transact(operations, ownerName);
+  }
+
+  #transact(
+    operations: OperationList,
+    ownerName: (owner: number) => string,
+    begin = () => this.#keeper.batch.begin(),
+  ): Receipt {
+    const batch = this.#keeper.batch;
+    begin();
+    const offsets = this.#sorter.sort(operations);
+    eachAction(operations, offsets, (table, action) =>
+      this.#keeper.actions.need(batch, tableFamily(table), action),
+    );
+    writeOperations(operations, offsets, this.#elements, ownerName);
+    this.#transactions++;
+    if (this.#core) this.#outdated.add(operations, offsets, this.#core);
+    this.#readDeleted(operations, offsets);
+    const started = this.#clock.monotonic();
+    try {
+      const { refusals, acks } = batch.send(this.#socket);
+      const refusal = refusals[0];
+      if (refusal === undefined && acks > 0) {
+        this.#keeper.actions.commit();
+        const kernelMs = this.#clock.monotonic() - started;
+        return { ok: true, bytes: batch.writer.length, kernelMs };
+      }
+      this.#keeper.actions.abort();
+      return this.#failure(operations, refusal, ownerName);
+    } catch (thrown) {
+      this.#keeper.actions.abort();
+      rethrowDefect(thrown);
+      const transient = isTransient(errnoOf(thrown) ?? 0);
+      return { ok: false, error: thrown, transient };
+    }
+  }
+
+  remembersOutdated(): boolean {
+    return this.#outdated.any;
+  }
+
+  forgetAffinity(core: Core): number {
+    return this.#outdated.forget(this.#socket, this.#keeper.batch, core);
+  }
+
+  async readCounters(each: CounterSink): Promise<boolean> {
+    const transactions = this.#transactions;
+    if (this.#keeper.options.counters && this.#core !== undefined) {
+      await readCounters(this.#socket, this.#core, each, () => turn(this.#clock));
+    }
+    return transactions === this.#transactions;
+  }
+
+  countDeleted(each: CounterSink): void {
+    if (this.#keeper.options.counters) this.#countDeleted = each;
+  }
+
+  close(): void {
+    this.#watch?.close();
+    this.#socket.close();
+  }
+
+  #create(outcome: "fresh" | "replaced"): Adoption {
+    this.#keeper.create(outcome);
+    return { outcome, what: WHAT, elements: 0 };
+  }
+
+  /** What cannot be read is lost to the sums, and no reason to keep a change from the kernel. */
+  #readDeleted(operations: OperationList, offsets: Uint32Array): void {
+    if (this.#countDeleted === undefined) return;
+    try {
+      readDeleted(this.#socket, operations, offsets, this.#countDeleted);
+    } catch (thrown) {
+      rethrowDefect(thrown);
+    }
+  }
+
+  #failure(
+    operations: OperationList,
+    refusal: Refusal | undefined,
+    ownerName: (owner: number) => string,
+  ): Receipt {
+    const fault = refusal && this.#elements.faultOf(refusal);
+    const owner = fault?.owner;
+    const errno = refusal?.errno ?? EAGAIN;
+    const name = owner === undefined ? "" : ownerName(owner);
+    const error = systemError(
+      `apply ${name === "" ? `${operations.count} operations` : `the elements of ${name}`} to table inet ${TABLE}`,
+      errno,
+      "NETLINK_REFUSED",
+      refusal && printRefusal(refusal),
+    );
+    // Not an element at fault but what it is in: the table or one of its maps is gone.
+    const lost = errno === ENOENT && fault === undefined && refusal?.offset !== undefined;
+    const drifted = lost || (fault !== undefined && wasOurs(errno, fault));
+    if (drifted) this.#suspect(operations, fault);
+    const transient = isTransient(errno) || lost;
+    return { ok: false, error, transient, drifted, ...(owner === undefined ? {} : { owner }) };
+  }
+
+  /**
+   * The kernel refused an element that it should have taken; or what elements are in, if no `fault` is named. It stops
+   * at the first: whatever was to be changed is looked at, so that it is refused only once.
+   */
+  #suspect(operations: OperationList, fault: Fault | undefined): void {
+    const touched = new Touched();
+    if (fault === undefined) touched.chains = true;
+    else touched.key(fault.table, fault.key, 0, fault.key.length);
+    for (const { table, key } of operations) touched.key(table, key, 0, key.length);
+    const what = fault === undefined ? "the table" : `elements of ${tableLabel(fault.table)}`;
+    const change = { what, by: "unknown: a change of ours was refused", objects: [] };
+    this.#touched.take(touched, change, this.#clock.monotonic());
+  }
+}
+
+/**
+ * An element that we had committed is gone, or one of its key is there that we had not. Of a range, EEXIST
+ * may as well say that two of ours overlap, which reading again would not mend.
+ */
+function wasOurs(errno: number, { table }: Fault): boolean {
+  return errno === ENOENT || (errno === EEXIST && !hasRanges(table));
+}

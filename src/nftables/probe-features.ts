@@ -1,0 +1,168 @@
+/**
+ * Does this kernel have what the skeleton needs? The skeleton itself is tried in a scratch table that no
+ * packet passes; only if the kernel refuses it, each feature is tried alone, to name what is missing.
+ */
+
+import type { SkeletonOptions } from "../backend/backend.ts";
+import { SluiceError } from "../base/errors.ts";
+import { encodeAction } from "../model/actions.ts";
+import { EACCES, EPERM } from "../netlink/constants.ts";
+import { printRefusal, type Refusal, systemError } from "../netlink/netlink-errors.ts";
+import type { Netlink } from "../netlink/socket.ts";
+import { writeDeleteTable, writeTable } from "./ruleset/install.ts";
+import { actionChains, sampleActions } from "./ruleset/pick.ts";
+import { skeleton } from "./ruleset/skeleton.ts";
+import { type Chain, rule, writeChain, writeRules } from "./wire/chains.ts";
+import {
+  dnat,
+  type Expression,
+  hostOrder,
+  immediate,
+  lookupValue,
+  masquerade,
+  metaSet,
+  random,
+  reject,
+} from "./wire/expressions.ts";
+import {
+  frontendKey,
+  invalid,
+  local,
+  originalDestination,
+  originalPortKey,
+  translated,
+} from "./wire/match.ts";
+import type { Batch } from "./wire/message-batch.ts";
+import * as nft from "./wire/nf-tables.ts";
+import { allSets, type SetSpec, writeSet } from "./wire/sets.ts";
+
+const SCRATCH = "sluice-probe";
+
+interface Feature {
+  readonly name: string;
+  readonly needs: readonly string[];
+  readonly chains: readonly Chain[];
+}
+
+function inHook(number: number, priority: number, ...expressions: Expression[]): Chain {
+  const hook = { type: "nat", number, priority } as const;
+  return { name: "probe", hook, rules: [{ text: "", expressions }] };
+}
+const prerouting = (...expressions: Expression[]) =>
+  inHook(nft.NF_INET_PRE_ROUTING, -100, ...expressions);
+const alone = (...expressions: Expression[]): Chain => ({
+  name: "probe",
+  rules: [rule("", expressions)],
+});
+
+/** In the order in which they build on each other. Versions are where Linux first had them. */
+const FEATURES: readonly Feature[] = [
+  { name: "nf_tables with tables of the family inet", needs: [], chains: [] },
+  { name: "nat chains in the family inet (Linux 5.2)", needs: [], chains: [prerouting()] },
+  { name: "maps with concatenated keys", needs: ["frontends4", "frontends6"], chains: [] },
+  { name: "verdict maps", needs: ["choices4"], chains: [] },
+  { name: "sets of intervals", needs: ["service-cidrs4"], chains: [] },
+  { name: "concatenated intervals (Linux 5.6)", needs: ["allowed4", "allowed6"], chains: [] },
+  { name: "maps filled by packets, with timeouts", needs: ["affinity4"], chains: [] },
+  {
+    name: "numgen",
+    needs: [],
+    chains: [alone(random(2, 0), metaSet(nft.NFT_META_MARK, 0))],
+  },
+  { name: "fib in the family inet", needs: [], chains: [prerouting(...local("eq", "saddr"))] },
+  { name: "conntrack status", needs: [], chains: [prerouting(...translated())] },
+  { name: "conntrack state", needs: [], chains: [prerouting(...invalid())] },
+  {
+    name: "conntrack's original destination",
+    needs: [],
+    chains: [prerouting(originalDestination(4, 0), ...originalPortKey(1))],
+  },
+  {
+    name: "dnat in the family inet (Linux 5.2)",
+    needs: ["endpoints4"],
+    chains: [
+      prerouting(
+        ...[...frontendKey(4, 0), immediate(3, hostOrder(0))],
+        ...[lookupValue("endpoints4", 0, 0), dnat(nft.NFPROTO_IPV4, 0, 1)],
+      ),
+    ],
+  },
+  {
+    name: "masquerade in the family inet (Linux 5.2)",
+    needs: [],
+    chains: [inHook(nft.NF_INET_POST_ROUTING, 100, masquerade())],
+  },
+  {
+    name: "updating a map from packets",
+    needs: ["affinity4"],
+    chains: actionChains(encodeAction({ verb: "learn", nodePort: false, seconds: 1 }), 4, 0),
+  },
+  { name: "reject in prerouting (Linux 5.9)", needs: [], chains: [prerouting(reject())] },
+];
+
+/** @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED */
+export function probe(socket: Netlink, batch: Batch, options: SkeletonOptions): void {
+  const chains = new Map<string, Chain>();
+  for (const chain of skeleton(options)) chains.set(chain.name, chain);
+  for (const code of sampleActions()) {
+    for (const family of [4, 6] as const) {
+      for (const chain of actionChains(code, family, options.masqueradeBit)) {
+        chains.set(chain.name, chain);
+      }
+    }
+  }
+  const whole = attempt(socket, batch, allSets(options.counters), [...chains.values()]);
+  if (whole === undefined) return;
+  if (whole.errno === EPERM || whole.errno === EACCES) {
+    throw systemError("program nftables", whole.errno);
+  }
+  const missing = missingFeatures(socket, batch, options.counters);
+  const named =
+    missing.length > 0 ? missing.join("; ") : `all of it together, ${printRefusal(whole)}`;
+  throw new SluiceError(
+    "KERNEL_UNSUPPORTED",
+    `Cannot program nftables: the kernel must support what the rules are made of: it refuses ${named}`,
+  );
+}
+
+function missingFeatures(socket: Netlink, batch: Batch, counters: boolean): string[] {
+  const sets = new Map(allSets(false).map((set) => [set.name, set]));
+  const missing: string[] = [];
+  const test = (name: string, needs: readonly SetSpec[], chains: readonly Chain[]) => {
+    const refusal = attempt(socket, batch, needs, chains);
+    if (refusal) missing.push(`${name}, ${printRefusal(refusal)}`);
+  };
+  for (const { name, needs, chains } of FEATURES) {
+    test(
+      name,
+      needs.map((need) => sets.get(need) as SetSpec),
+      chains,
+    );
+  }
+  const counted = allSets(true).filter(({ counter }) => counter);
+  if (counters) test("counters on elements (they can be turned off)", counted, []);
+  return missing;
+}
+
+/** Makes a scratch table with these sets and chains, and deletes it; the refusal if there was one. */
+function attempt(
+  socket: Netlink,
+  batch: Batch,
+  sets: readonly SetSpec[],
+  chains: readonly Chain[],
+): Refusal | undefined {
+  batch.begin();
+  // One that an earlier probe left behind when it was killed; adding it first makes the delete succeed.
+  writeTable(batch, "sluice: probe", SCRATCH, nft.NFT_TABLE_F_DORMANT);
+  writeDeleteTable(batch, SCRATCH);
+  writeTable(batch, "sluice: probe", SCRATCH, nft.NFT_TABLE_F_DORMANT);
+  for (const [index, set] of sets.entries()) writeSet(batch, set, index + 1, SCRATCH);
+  for (const chain of chains) writeChain(batch, chain, SCRATCH);
+  for (const chain of chains) writeRules(batch, chain, SCRATCH);
+  const refusal = batch.send(socket).refusals[0];
+  if (refusal) return refusal;
+  batch.begin();
+  writeDeleteTable(batch, SCRATCH);
+  batch.send(socket);
+  return undefined;
+}

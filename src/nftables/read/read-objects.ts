@@ -1,0 +1,188 @@
+/** Reads our table back, but for its elements. Never on the path of a change. */
+import { NLM_F_DUMP } from "../../netlink/constants.ts";
+import { type AttributeReader, MessageWriter } from "../../netlink/message.ts";
+import type { Netlink } from "../../netlink/socket.ts";
+import type { Hook } from "../wire/chains.ts";
+import type { Attribute } from "../wire/expressions.ts";
+import * as nft from "../wire/nf-tables.ts";
+import { TABLE } from "../wire/object-names.ts";
+import { askFor, attributesOf, writeQuestion } from "../wire/request.ts";
+import { readComment } from "../wire/userdata.ts";
+
+/**
+ * Dumps are repeated when anybody changed any table meanwhile, this many times. The last one counts even so: it is
+ * hardly ever our own table that somebody else changes, and a node where others never rest must be able to start.
+ */
+const DUMP_ATTEMPTS = 10;
+
+const writer = new MessageWriter(4096);
+
+/**
+ * One dump: `restart` is called before each attempt, `each` with the attributes of each message.
+ * @throws SluiceError NETLINK_REFUSED
+ */
+export function dump(
+  socket: Netlink,
+  type: number,
+  attributes: readonly Attribute[],
+  restart: () => void,
+  each: (reader: AttributeReader) => void,
+): void {
+  for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+    writeQuestion(writer, { family: nft.NFPROTO_INET, type, attributes }, NLM_F_DUMP);
+    restart();
+    const changed = socket.dump(writer.bytes, writer.length, (message) =>
+      each(attributesOf(message)),
+    );
+    if (!changed) return;
+  }
+}
+
+/**
+ * Asks without dumping; `each` sees the attributes of each message of the answer. False if the kernel says
+ * that there is no such thing.
+ * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED
+ */
+export function ask(
+  socket: Netlink,
+  type: number,
+  attributes: readonly Attribute[],
+  each: (reader: AttributeReader) => void,
+): boolean {
+  const question = { family: nft.NFPROTO_INET, type, attributes };
+  return askFor(socket, writer, question, `read table inet ${TABLE}`, each);
+}
+
+/** The number of transactions, anybody's and on any table, that this network namespace has seen: u32, wraps. */
+export function readGeneration(socket: Netlink): number {
+  let generation = 0;
+  ask(socket, nft.NFT_MSG_GETGEN, [], (reader) => {
+    while (reader.next()) if (reader.type === nft.NFTA_GEN_ID) generation = reader.u32();
+  });
+  return generation;
+}
+
+/** Our table as the kernel has it. */
+export interface ReadTable {
+  /** Given once in the life of a network namespace. */
+  readonly handle: bigint;
+  /** "" if it has none. */
+  readonly comment: string;
+  /** Its base chains are unhooked: no packet passes it. */
+  readonly dormant: boolean;
+}
+
+/** Undefined if there is no table. */
+export function readTable(socket: Netlink): ReadTable | undefined {
+  let handle = 0n;
+  let comment = "";
+  let dormant = false;
+  const exists = ask(socket, nft.NFT_MSG_GETTABLE, [[nft.NFTA_TABLE_NAME, TABLE]], (reader) => {
+    while (reader.next()) {
+      if (reader.type === nft.NFTA_TABLE_USERDATA) comment = readComment(reader.payload()) ?? "";
+      else if (reader.type === nft.NFTA_TABLE_FLAGS) {
+        dormant = (reader.u32() & nft.NFT_TABLE_F_DORMANT) !== 0;
+      } else if (reader.type === nft.NFTA_TABLE_HANDLE) handle = reader.u64();
+    }
+  });
+  return exists ? { handle, comment, dormant } : undefined;
+}
+
+/** A chain as the kernel has it. */
+export interface ReadChain {
+  readonly name: string;
+  readonly hook: Hook | undefined;
+  readonly accepts: boolean;
+}
+
+export function readChains(socket: Netlink): ReadChain[] {
+  let chains: ReadChain[] = [];
+  const restart = () => {
+    chains = [];
+  };
+  dump(socket, nft.NFT_MSG_GETCHAIN, [], restart, (reader) => {
+    let table = "";
+    let name = "";
+    let type = "";
+    let policy = nft.NF_ACCEPT;
+    let number: number | undefined;
+    let priority = 0;
+    while (reader.next()) {
+      if (reader.type === nft.NFTA_CHAIN_TABLE) table = reader.text();
+      else if (reader.type === nft.NFTA_CHAIN_NAME) name = reader.text();
+      else if (reader.type === nft.NFTA_CHAIN_TYPE) type = reader.text();
+      else if (reader.type === nft.NFTA_CHAIN_POLICY) policy = reader.u32();
+      else if (reader.type === nft.NFTA_CHAIN_HOOK) {
+        const hook = reader.nested();
+        while (hook.next()) {
+          if (hook.type === nft.NFTA_HOOK_HOOKNUM) number = hook.u32();
+          else if (hook.type === nft.NFTA_HOOK_PRIORITY) priority = hook.u32() | 0;
+        }
+      }
+    }
+    if (table !== TABLE) return;
+    const hook =
+      number === undefined ? undefined : { type: type as Hook["type"], number, priority };
+    chains.push({ name, hook, accepts: policy === nft.NF_ACCEPT });
+  });
+  return chains;
+}
+
+/** A rule as the kernel has it: its expressions are the bytes of NFTA_RULE_EXPRESSIONS. */
+export interface ReadRule {
+  readonly chain: string;
+  readonly expressions: Uint8Array;
+  readonly comment: string | undefined;
+}
+
+export function readRules(socket: Netlink): ReadRule[] {
+  let rules: ReadRule[] = [];
+  const restart = () => {
+    rules = [];
+  };
+  const filter: Attribute[] = [[nft.NFTA_RULE_TABLE, TABLE]];
+  dump(socket, nft.NFT_MSG_GETRULE, filter, restart, (reader) => {
+    let chain = "";
+    let comment: string | undefined;
+    let expressions = new Uint8Array(0);
+    while (reader.next()) {
+      if (reader.type === nft.NFTA_RULE_CHAIN) chain = reader.text();
+      else if (reader.type === nft.NFTA_RULE_EXPRESSIONS) expressions = reader.payload().slice();
+      else if (reader.type === nft.NFTA_RULE_USERDATA) comment = readComment(reader.payload());
+    }
+    rules.push({ chain, expressions, comment });
+  });
+  return rules;
+}
+
+/** A set or map as the kernel has it. */
+export interface ReadSet {
+  /** Given once in the life of the table. */
+  readonly handle: bigint;
+  /** Of its elements, if the kernel says so (6.17). */
+  readonly count: number | undefined;
+}
+
+/** The sets and maps of our table by name. */
+export function readSets(socket: Netlink): ReadonlyMap<string, ReadSet> {
+  const sets = new Map<string, ReadSet>();
+  const filter: Attribute[] = [[nft.NFTA_SET_TABLE, TABLE]];
+  dump(
+    socket,
+    nft.NFT_MSG_GETSET,
+    filter,
+    () => sets.clear(),
+    (reader) => {
+      let name = "";
+      let handle = 0n;
+      let count: number | undefined;
+      while (reader.next()) {
+        if (reader.type === nft.NFTA_SET_NAME) name = reader.text();
+        else if (reader.type === nft.NFTA_SET_HANDLE) handle = reader.u64();
+        else if (reader.type === nft.NFTA_SET_COUNT) count = reader.u32();
+      }
+      sets.set(name, { handle, count });
+    },
+  );
+  return sets;
+}

@@ -1,0 +1,96 @@
+/** Reads the tables of Desired back, in the layout in which the core keeps them. */
+import {
+  hasRanges,
+  keySize,
+  type TableId,
+  tableKind,
+  tableLabel,
+  valueSize,
+} from "../../model/tables.ts";
+import type { Netlink } from "../../netlink/socket.ts";
+import { Bytes } from "../wire/byte-buffer.ts";
+import * as nft from "../wire/nf-tables.ts";
+import { addressBefore } from "../wire/ranges.ts";
+import { type ReadElement, readElements, readElementsAt, readPresentAt } from "./read-elements.ts";
+
+/** Keys and values, one behind the other, the way `core.adopt` takes them. */
+export interface TableElements {
+  readonly keysAndValues: Uint8Array;
+  readonly count: number;
+  /** There is one without a key besides: somebody else's. */
+  readonly catchall?: boolean;
+}
+
+/** All elements of a table. */
+export function readTableElements(socket: Netlink, id: TableId): TableElements {
+  const range = hasRanges(id);
+  if (range && tableKind(id).key.length === 1) return readRanges(socket, id);
+  const bytes = new Bytes();
+  const restart = () => {
+    bytes.length = 0;
+  };
+  const each = (element: ReadElement) => append(bytes, id, range, element);
+  const catchall = readElements(socket, tableLabel(id), restart, each);
+  return { ...elementsIn(bytes, id), catchall };
+}
+
+function elementsIn(bytes: Bytes, id: TableId): TableElements {
+  const count = bytes.length / (keySize(id) + valueSize(id));
+  return { keysAndValues: bytes.whole(), count };
+}
+
+/** Those of the elements with these keys, which are not ranges, that are there. */
+export function readTableElementsOf(socket: Netlink, id: TableId, keys: Uint8Array): TableElements {
+  const bytes = new Bytes();
+  readPresentAt(socket, tableLabel(id), keys, keySize(id), (element) =>
+    append(bytes, id, false, element),
+  );
+  return elementsIn(bytes, id);
+}
+
+/** The elements with these keys, which are not ranges; undefined if one of them is not there. */
+export function readTableElementsAt(
+  socket: Netlink,
+  id: TableId,
+  keys: Uint8Array,
+): TableElements | undefined {
+  const bytes = new Bytes();
+  const all = readElementsAt(socket, tableLabel(id), keys, keySize(id), (element) =>
+    append(bytes, id, false, element),
+  );
+  return all ? elementsIn(bytes, id) : undefined;
+}
+
+function append(bytes: Bytes, id: TableId, range: boolean, element: ReadElement): void {
+  bytes.append(element.bytes, element.key, element.keyLength);
+  if (range) {
+    const address = id & 1 ? 16 : 4;
+    const end = (element.keyEnd < 0 ? element.key : element.keyEnd) + element.keyLength;
+    bytes.append(element.bytes, end - address, address);
+  }
+  if (valueSize(id) > 0) bytes.append(element.bytes, element.data, valueSize(id));
+}
+
+/** Ranges that are whole keys: a first element, and a flagged one behind the last. */
+function readRanges(socket: Netlink, id: TableId): TableElements {
+  let bounds: { readonly address: Uint8Array; readonly end: boolean }[] = [];
+  const restart = () => {
+    bounds = [];
+  };
+  const each = ({ bytes, key, keyLength, flags }: ReadElement) => {
+    const end = (flags & nft.NFT_SET_ELEM_INTERVAL_END) !== 0;
+    bounds.push({ address: bytes.slice(key, key + keyLength), end });
+  };
+  const catchall = readElements(socket, tableLabel(id), restart, each);
+  // The end of one range may be the start of the next.
+  bounds.sort((a, b) => Buffer.compare(a.address, b.address) || Number(b.end) - Number(a.end));
+  const bytes = new Bytes();
+  bounds.forEach(({ address, end }, index) => {
+    if (end) return;
+    const behind = bounds[index + 1]?.address;
+    const last = behind ? addressBefore(behind) : new Uint8Array(address.length).fill(255);
+    bytes.append(address, 0, address.length);
+    if (last) bytes.append(last, 0, last.length);
+  });
+  return { ...elementsIn(bytes, id), catchall };
+}

@@ -1,0 +1,27 @@
+/** Takes the table out of the kernel, if it is ours. */
+import { printRefusal, systemError } from "../netlink/netlink-errors.ts";
+import type { Netlink } from "../netlink/socket.ts";
+import { readTable } from "./read/read-objects.ts";
+import { isOurs, writeDeleteTable } from "./ruleset/install.ts";
+import { Batch } from "./wire/message-batch.ts";
+import { TABLE } from "./wire/object-names.ts";
+
+/** Whose the table is: its comment tells. @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
+export function ownerOfTable(socket: Netlink): "ours" | "absent" | "foreign" {
+  const found = readTable(socket);
+  if (found === undefined) return "absent";
+  return isOurs(found.comment) ? "ours" : "foreign";
+}
+
+/** `foreign`: somebody else's, left alone. Throws as `ownerOfTable`. */
+export function removeTable(socket: Netlink): "removed" | "absent" | "foreign" {
+  const owner = ownerOfTable(socket);
+  if (owner !== "ours") return owner;
+  const batch = new Batch();
+  batch.begin();
+  writeDeleteTable(batch);
+  const refusal = batch.send(socket).refusals[0];
+  if (refusal === undefined) return "removed";
+  const what = `delete table inet ${TABLE}`;
+  throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+}

@@ -1,0 +1,154 @@
+/** Operations that make elements of the kernel what is committed, as a diff would write them (asm/layout.ts). */
+import {
+  COMPARED_SAME,
+  OP_ADD,
+  OP_DELETE,
+  OP_HEADER,
+  OWNER_ADOPTED,
+} from "../../../asm/layout/layout.ts";
+import type { Core } from "../../core/core.ts";
+import type { OperationList } from "../../model/operation-list.ts";
+import { readOperations } from "../../model/operation-list.ts";
+import { keySize, type TableId, valueSize } from "../../model/tables.ts";
+import type { TableElements } from "../read/read-table.ts";
+import { Bytes, bytesOf, textOf } from "../wire/byte-buffer.ts";
+import { isCounted } from "../wire/sets.ts";
+import { ADD_ORDER } from "../wire/sort-operations.ts";
+import type { TableState } from "./verify.ts";
+
+/** What differed in one table. */
+export interface Difference {
+  /** Elements that were missing, or were not what they should be, or should not be there. */
+  readonly elements: number;
+  /** It was empty, and more than one should be there. */
+  readonly emptied: boolean;
+}
+
+/** Gathers operations, in lists of at most `most`. */
+export class Restoration {
+  readonly lists: OperationList[] = [];
+  readonly #core: Core;
+  readonly #most: number;
+  readonly #header = new DataView(new ArrayBuffer(OP_HEADER));
+  #bytes = new Bytes();
+  #count = 0;
+
+  constructor(core: Core, most: number) {
+    this.#core = core;
+    this.#most = most;
+  }
+
+  /** All that is committed, into a table that is empty. */
+  everything(): void {
+    for (const id of ADD_ORDER) {
+      this.#core.eachElement(id, (key, value, owner) => this.#add(OP_ADD, id, owner, key, value));
+    }
+    this.end();
+  }
+
+  /** What was found to differ. Call `end` after the last. */
+  difference({ id, present, asked }: TableState): Difference {
+    const core = this.#core;
+    const size = keySize(id);
+    const stride = size + valueSize(id);
+    const { keysAndValues, count } = present;
+    const whose = count > 0 ? core.compare(id, keysAndValues, count) : new Int32Array(0);
+    let changed = 0;
+    let strays = 0;
+    for (let i = 0; i < count; i++) {
+      const owner = whose[i] as number;
+      if (owner === COMPARED_SAME) continue;
+      changed++;
+      const key = keysAndValues.subarray(i * stride, i * stride + size);
+      this.#add(
+        OP_DELETE,
+        id,
+        owner,
+        key,
+        keysAndValues.subarray(i * stride + size, (i + 1) * stride),
+      );
+      const value = core.committedValue(id, key);
+      if (value !== undefined) this.#add(OP_ADD, id, owner, key, value);
+      else strays++;
+    }
+    const missing = this.#missing(id, present, asked, count - strays);
+    const emptied = missing > 1 && missing === core.elementCount(id);
+    return { elements: changed + missing, emptied };
+  }
+
+  /** Ends the list under way. */
+  end(): void {
+    if (this.#count === 0) return;
+    this.lists.push(readOperations(this.#bytes.whole(), this.#count, 0));
+    this.#bytes = new Bytes();
+    this.#count = 0;
+  }
+
+  /** Adds what is committed and was not found; returns how much that is. `known`: how much was. */
+  #missing(
+    id: TableId,
+    present: TableElements,
+    asked: Uint8Array | undefined,
+    known: number,
+  ): number {
+    const core = this.#core;
+    if (asked === undefined && known === core.elementCount(id)) return 0;
+    const found = keysOf(id, present);
+    let missing = 0;
+    const add = (key: Uint8Array, value: Uint8Array, owner: number) => {
+      missing++;
+      this.#add(OP_ADD, id, owner, key, value);
+    };
+    if (asked === undefined) {
+      core.eachElement(id, (key, value, owner) => {
+        if (found.size === 0 || !found.has(textOf(key))) add(key, value, owner);
+      });
+      return missing;
+    }
+    const size = keySize(id);
+    for (let at = 0; at < asked.length; at += size) {
+      const key = asked.subarray(at, at + size);
+      if (found.has(textOf(key))) continue;
+      const value = core.committedValue(id, key);
+      if (value !== undefined) add(key, value, core.ownerOf(id, key) ?? OWNER_ADOPTED);
+    }
+    return missing;
+  }
+
+  #add(operation: number, id: TableId, owner: number, key: Uint8Array, value: Uint8Array): void {
+    // A deletion and an addition of one key stay together.
+    if (this.#count >= this.#most && operation !== OP_ADD) this.end();
+    if (this.#count > this.#most) this.end();
+    this.#header.setUint8(0, operation);
+    this.#header.setUint8(1, id);
+    this.#header.setUint32(4, owner, true);
+    this.#bytes.append(new Uint8Array(this.#header.buffer), 0, OP_HEADER);
+    this.#bytes.append(key, 0, key.length);
+    this.#bytes.append(value, 0, value.length);
+    this.#count++;
+  }
+}
+
+/** The elements that these operations added count from 0. */
+export function countAnew(core: Core, { region }: OperationList): void {
+  const added = new Map<TableId, Bytes>();
+  for (let at = 0; at < region.length; ) {
+    const id = region[at + 1] as TableId;
+    const size = keySize(id);
+    if (region[at] === OP_ADD && isCounted(id)) {
+      bytesOf(added, id).append(region, at + OP_HEADER, size);
+    }
+    at += OP_HEADER + size + valueSize(id);
+  }
+  for (const [id, keys] of added) core.madeAnew(id, keys.whole(), keys.length / keySize(id));
+}
+
+function keysOf(id: TableId, { keysAndValues, count }: TableElements): Set<string> {
+  const size = keySize(id);
+  const stride = size + valueSize(id);
+  const keys = new Set<string>();
+  for (let i = 0; i < count; i++) {
+    keys.add(textOf(keysAndValues.subarray(i * stride, i * stride + size)));
+  }
+  return keys;
+}

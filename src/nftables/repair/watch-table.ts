@@ -1,0 +1,213 @@
+/** Who else changes our table: the events of nf_tables, but for those of our own transactions. */
+
+import type { ForeignChange } from "../../backend/backend.ts";
+import type { Clock } from "../../base/clock.ts";
+import { type TableId, tableLabel } from "../../model/tables.ts";
+import {
+  NETLINK_NETFILTER,
+  NFGENMSG_LEN,
+  NFNL_SUBSYS_NFTABLES,
+  NFNLGRP_NFTABLES,
+  NLMSG_HDRLEN,
+} from "../../netlink/constants.ts";
+import { type Subscription, subscribe } from "../../netlink/event-socket.ts";
+import { AttributeReader, align } from "../../netlink/message.ts";
+import * as nft from "../wire/nf-tables.ts";
+import { affinityMap, DISPATCHES, dispatchMap, TABLE } from "../wire/object-names.ts";
+import { SET_IDS } from "../wire/sets.ts";
+import { Touched } from "./touched.ts";
+
+/** More objects of one transaction are not told. */
+const NAMED_MAX = 8;
+
+/** Names of what a message is about: an attribute behind that of the table, which is 1 in all of them. */
+const OBJECTS: readonly {
+  readonly last: number;
+  readonly attribute: number;
+  readonly noun: string;
+}[] = [
+  { last: nft.NFT_MSG_DELTABLE, attribute: 0, noun: "the table" },
+  { last: nft.NFT_MSG_DELCHAIN, attribute: nft.NFTA_CHAIN_NAME, noun: "chain" },
+  { last: nft.NFT_MSG_DELRULE, attribute: nft.NFTA_RULE_CHAIN, noun: "rules of" },
+  { last: nft.NFT_MSG_DELSET, attribute: nft.NFTA_SET_NAME, noun: "map" },
+  { last: nft.NFT_MSG_DELSETELEM, attribute: nft.NFTA_SET_ELEM_LIST_SET, noun: "elements of" },
+];
+
+const TABLES = new Map(SET_IDS.map((id) => [tableLabel(id), id]));
+const FAMILIES = [4, 6] as const;
+const ACTIONS = new Set(FAMILIES.flatMap((f) => DISPATCHES.map((kind) => dispatchMap(kind, f))));
+const CLIENTS = new Set(FAMILIES.flatMap((f) => [affinityMap(false, f), affinityMap(true, f)]));
+const OUR_TABLE = new TextEncoder().encode(`${TABLE}\0`);
+
+const NO_MAP = { message: -1, bytes: new Uint8Array(0), id: undefined } as const;
+
+/** Hears of a transaction of somebody else: what it was, and what it touched. */
+export type TouchListener = (change: ForeignChange, touched: Touched) => void;
+
+/**
+ * Calls back after each transaction of somebody else that touched our table, or may have. Those of the socket
+ * with the port id `own` do not even wake us.
+ * @throws SluiceError NETLINK_SOCKET
+ */
+export function watchTable(own: number, clock: Clock, changed: TouchListener): Subscription {
+  const reader = new TransactionReader(changed);
+  return subscribe(
+    NETLINK_NETFILTER,
+    [NFNLGRP_NFTABLES],
+    clock,
+    (bytes) => (bytes === undefined ? reader.lost() : reader.read(bytes)),
+    { ignore: own },
+  );
+}
+
+/**
+ * Reads events. The kernel tells all that a transaction did, then NFT_MSG_NEWGEN, which names its process;
+ * transactions do not mingle. Of a map that is flushed it tells every element, so nothing is made for each.
+ */
+export class TransactionReader {
+  readonly #changed: TouchListener;
+  #touched = new Touched();
+  /** What the log will tell. */
+  readonly #names = new Set<string>();
+  #about = false;
+  #deleted = false;
+  /** What the last message of elements of this transaction was, and of which map: bytes, and its table. */
+  #map: { readonly message: number; readonly bytes: Uint8Array; readonly id: TableId | undefined } =
+    NO_MAP;
+
+  constructor(changed: TouchListener) {
+    this.#changed = changed;
+  }
+
+  /** One datagram. */
+  read(bytes: Uint8Array): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const attributes = new AttributeReader(bytes, 0, 0);
+    const inner = [attributes.nested(), attributes.nested(), attributes.nested()] as const;
+    for (let at = 0; at + NLMSG_HDRLEN + NFGENMSG_LEN <= bytes.byteLength; ) {
+      const length = view.getUint32(at, true);
+      if (length < NLMSG_HDRLEN + NFGENMSG_LEN || at + length > bytes.byteLength) return;
+      const type = view.getUint16(at + 4, true);
+      const family = bytes[at + NLMSG_HDRLEN];
+      if (type >> 8 === NFNL_SUBSYS_NFTABLES) {
+        attributes.rewind(at + NLMSG_HDRLEN + NFGENMSG_LEN, at + length);
+        if ((type & 0xff) === nft.NFT_MSG_NEWGEN) this.#end(attributes);
+        else if (family === nft.NFPROTO_INET) this.#message(type & 0xff, attributes, inner);
+      }
+      at += align(length);
+    }
+  }
+
+  /** Events were lost: anything may have been changed by anybody. */
+  lost(): void {
+    this.#touched = new Touched();
+    this.#touched.everything = true;
+    this.#tell("unknown: more events than the kernel could keep", "unknown");
+  }
+
+  #message(
+    message: number,
+    attributes: AttributeReader,
+    inner: readonly [AttributeReader, AttributeReader, AttributeReader],
+  ): void {
+    // The table comes first in all messages.
+    if (!attributes.next() || attributes.type !== nft.NFTA_TABLE_NAME) return;
+    if (!sameBytes(attributes, OUR_TABLE)) return;
+    this.#about = true;
+    const object = OBJECTS.find(({ last }) => message <= last);
+    if (object === undefined) {
+      this.#name("another object");
+      return;
+    }
+    if (message > nft.NFT_MSG_DELSET) {
+      this.#elements(message, attributes, inner);
+      return;
+    }
+    let name = "";
+    while (object.attribute > 0 && attributes.next()) {
+      if (attributes.type !== object.attribute) continue;
+      name = attributes.text();
+      break;
+    }
+    this.#name(name === "" ? object.noun : `${object.noun} ${name}`);
+    const touched = this.#touched;
+    const ours = TABLES.has(name) || ACTIONS.has(name) || CLIENTS.has(name);
+    if (message === nft.NFT_MSG_DELTABLE) {
+      touched.gone = true;
+      this.#deleted = true;
+    } else if (message === nft.NFT_MSG_DELSET) touched.gone ||= ours;
+    else if (message !== nft.NFT_MSG_NEWSET || ours) touched.chains = true;
+  }
+
+  #elements(
+    message: number,
+    attributes: AttributeReader,
+    [list, element, key]: readonly [AttributeReader, AttributeReader, AttributeReader],
+  ): void {
+    while (attributes.next()) {
+      if (attributes.type === nft.NFTA_SET_ELEM_LIST_SET) {
+        if (message === this.#map.message && sameBytes(attributes, this.#map.bytes)) continue;
+        this.#mapBegins(message, attributes);
+      }
+      const { id } = this.#map;
+      if (id === undefined) return;
+      if (attributes.type !== nft.NFTA_SET_ELEM_LIST_ELEMENTS) continue;
+      list.rewind(attributes.start, attributes.end);
+      while (list.next()) {
+        element.rewind(list.start, list.end);
+        let keyed = false;
+        while (!keyed && element.next()) {
+          if (element.type !== nft.NFTA_SET_ELEM_KEY) continue;
+          keyed = key.rewind(element.start, element.end).next();
+        }
+        if (keyed) this.#touched.key(id, key.bytes, key.start, key.end - key.start);
+        else this.#touched.whole.add(id);
+      }
+    }
+  }
+
+  #mapBegins(message: number, attributes: AttributeReader): void {
+    const name = attributes.text();
+    const id = TABLES.get(name);
+    this.#map = { message, bytes: attributes.payload().slice(), id };
+    this.#name(`elements of ${name}`, id === undefined);
+    if (ACTIONS.has(name)) this.#touched.chains = true;
+    if (CLIENTS.has(name) && message === nft.NFT_MSG_NEWSETELEM) this.#touched.clients.add(name);
+  }
+
+  /** For the log; `object`: also to be told apart from others. Elements are, by their keys. */
+  #name(name: string, object = true): void {
+    if (this.#names.size <= NAMED_MAX) this.#names.add(name);
+    if (object && this.#touched.objects.size <= NAMED_MAX) this.#touched.objects.add(name);
+  }
+
+  #end(attributes: AttributeReader): void {
+    if (!this.#about) return;
+    let name = "unknown";
+    let pid = 0;
+    while (attributes.next()) {
+      if (attributes.type === nft.NFTA_GEN_PROC_PID) pid = attributes.u32();
+      else if (attributes.type === nft.NFTA_GEN_PROC_NAME) name = attributes.text();
+    }
+    const names = [...this.#names];
+    const more = names.length > NAMED_MAX ? ", ..." : "";
+    const what = `${names.slice(0, NAMED_MAX).join(", ")}${more}`;
+    this.#tell(this.#deleted ? "the table was deleted" : what, `${name} (pid ${pid})`);
+  }
+
+  #tell(what: string, by: string): void {
+    const touched = this.#touched;
+    this.#touched = new Touched();
+    this.#names.clear();
+    this.#map = NO_MAP;
+    this.#about = false;
+    this.#deleted = false;
+    this.#changed({ what, by, objects: touched.named() }, touched);
+  }
+}
+
+function sameBytes({ bytes, start, end }: AttributeReader, wanted: Uint8Array): boolean {
+  if (end - start !== wanted.length) return false;
+  for (let i = 0; i < wanted.length; i++) if (bytes[start + i] !== wanted[i]) return false;
+  return true;
+}

@@ -1,0 +1,152 @@
+/** Makes the table, replaces it, or fills its chains anew; and how we tell that a table is ours. */
+
+import type { SkeletonOptions } from "../../backend/backend.ts";
+import { type TableId, tableLabel } from "../../model/tables.ts";
+import { NLM_F_CREATE } from "../../netlink/constants.ts";
+import { writeChain, writeDeleteChain, writeFlush, writeRules } from "../wire/chains.ts";
+import { type Attribute, writeAttributes } from "../wire/expressions.ts";
+import { Batch } from "../wire/message-batch.ts";
+import * as nft from "../wire/nf-tables.ts";
+import { TABLE } from "../wire/object-names.ts";
+import { allSets, writeSet } from "../wire/sets.ts";
+import { comment } from "../wire/userdata.ts";
+import { type KnownActions, writeFlushActions } from "./known-actions.ts";
+import { actionChains, sampleActions } from "./pick.ts";
+import { skeleton, unwantedChain } from "./skeleton.ts";
+
+/** What the comment of a table of ours starts with, whatever its version. */
+const OURS = "sluice: layout ";
+/** Grows when elements come to mean something else without a set looking different. */
+const LAYOUT = 1;
+
+/** Is a table with this comment ours, of this or any other version? */
+export function isOurs(tableComment: string): boolean {
+  return tableComment.startsWith(OURS);
+}
+
+/** Comment of the table: layout of its sets. It cannot change while the table lives. */
+export function tableComment(options: SkeletonOptions): string {
+  const batch = new Batch();
+  batch.begin();
+  for (const [index, set] of allSets(options.counters).entries()) writeSet(batch, set, index + 1);
+  return `${OURS}${LAYOUT}, sets ${hashOf(batch)}`;
+}
+
+/** Comment of the first rule of the first base chain: all rules, those made on demand included. */
+export function rulesComment(options: SkeletonOptions): string {
+  const known = rulesComments.get(options);
+  if (known !== undefined) return known;
+  const text = hashedRules(options);
+  rulesComments.set(options, text);
+  return text;
+}
+
+/** It takes a millisecond or two, and is asked for whenever chains are looked at. */
+const rulesComments = new WeakMap<SkeletonOptions, string>();
+
+function hashedRules(options: SkeletonOptions): string {
+  const batch = new Batch();
+  batch.begin();
+  const samples = sampleActions().flatMap((code) => [
+    ...actionChains(code, 4, options.masqueradeBit),
+    ...actionChains(code, 6, options.masqueradeBit),
+  ]);
+  for (const chain of [...skeleton(options), ...samples]) {
+    writeChain(batch, chain);
+    writeRules(batch, chain);
+  }
+  return `sluice: rules ${hashOf(batch)}`;
+}
+
+/** FNV-1a of what would be sent. */
+function hashOf({ writer }: Batch): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < writer.length; i++) {
+    hash = Math.imul(hash ^ (writer.bytes[i] as number), 0x01000193);
+  }
+  return (hash >>> 0).toString(16).padStart(8, "0");
+}
+
+/** The skeleton's chains, with the comment by which they are recognised. */
+export function commentedSkeleton(options: SkeletonOptions) {
+  const text = rulesComment(options);
+  return skeleton(options).map((chain) =>
+    chain.name === COMMENTED_CHAIN
+      ? {
+          ...chain,
+          rules: chain.rules.map((one, i) => (i === 0 ? { ...one, comment: text } : one)),
+        }
+      : chain,
+  );
+}
+
+/** The chain whose first rule carries the comment on the rules. */
+export const COMMENTED_CHAIN = "nat-prerouting";
+
+export function writeTable(batch: Batch, text: string, table = TABLE, flags = 0): void {
+  const message = batch.open(nft.NFT_MSG_NEWTABLE, NLM_F_CREATE);
+  const attributes: Attribute[] = [
+    [nft.NFTA_TABLE_NAME, table],
+    [nft.NFTA_TABLE_USERDATA, comment(text)],
+  ];
+  if (flags !== 0) attributes.push([nft.NFTA_TABLE_FLAGS, flags]);
+  writeAttributes(batch.writer, attributes);
+  batch.close(message);
+}
+
+export function writeDeleteTable(batch: Batch, table = TABLE): void {
+  const message = batch.open(nft.NFT_MSG_DELTABLE, 0);
+  writeAttributes(batch.writer, [[nft.NFTA_TABLE_NAME, table]]);
+  batch.close(message);
+}
+
+/** Base chains of a table that somebody put to sleep see packets again. Nothing else may be in its transaction. */
+export function writeWake(batch: Batch): void {
+  const message = batch.open(nft.NFT_MSG_NEWTABLE, 0);
+  writeAttributes(batch.writer, [
+    [nft.NFTA_TABLE_NAME, TABLE],
+    [nft.NFTA_TABLE_FLAGS, 0],
+  ]);
+  batch.close(message);
+}
+
+/** Everything constant, into a table that does not exist yet. */
+export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
+  writeTable(batch, tableComment(options));
+  for (const [index, set] of allSets(options.counters).entries()) writeSet(batch, set, index + 1);
+  const chains = [...commentedSkeleton(options), ...actions.chains()];
+  for (const chain of chains) writeChain(batch, chain);
+  for (const chain of chains) writeRules(batch, chain);
+  actions.writeAll(batch);
+}
+
+/**
+ * All rules anew, in chains that exist or not, and the actions that lead to them; the elements of all other maps
+ * stay as they are. It is the same to packets as if nothing had been flushed: a transaction shows itself whole.
+ */
+export function writeRefill(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
+  const chains = [...commentedSkeleton(options), ...actions.chains()];
+  const unwanted = unwantedChain(options);
+  if (unwanted !== undefined) writeDeleteChain(batch, unwanted);
+  for (const chain of chains) writeChain(batch, chain);
+  for (const chain of chains) writeFlush(batch, chain.name);
+  writeFlushActions(batch);
+  for (const chain of chains) writeRules(batch, chain);
+  actions.writeAll(batch);
+}
+
+/** NFT_MSG_DELSETELEM of the element without a key, in each of these tables. */
+export function writeDeleteCatchalls(batch: Batch, ids: readonly TableId[]): void {
+  for (const id of ids) {
+    const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
+    writeAttributes(batch.writer, [
+      [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+      [nft.NFTA_SET_ELEM_LIST_SET, tableLabel(id)],
+      [
+        nft.NFTA_SET_ELEM_LIST_ELEMENTS,
+        [[nft.NFTA_LIST_ELEM, [[nft.NFTA_SET_ELEM_FLAGS, nft.NFT_SET_ELEM_CATCHALL]]]],
+      ],
+    ]);
+    batch.close(message);
+  }
+}

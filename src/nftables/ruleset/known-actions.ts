@@ -1,0 +1,169 @@
+/**
+ * Which actions the kernel knows: the elements of the maps `choices4` and its like, and the chains they
+ * lead to. Chains are made in the transaction of the first element that needs them, and then stay.
+ */
+import { type ActionCode, decodeAction, encodeAction } from "../../model/actions.ts";
+import type { Family } from "../../net/address.ts";
+import { NLM_F_CREATE } from "../../netlink/constants.ts";
+import { type Chain, writeChain, writeFlush, writeRules } from "../wire/chains.ts";
+import { type Attribute, hostOrder, verdictData, writeAttributes } from "../wire/expressions.ts";
+import type { Batch } from "../wire/message-batch.ts";
+import * as nft from "../wire/nf-tables.ts";
+import { chainName, DISPATCHES, type Dispatch, dispatchMap, TABLE } from "../wire/object-names.ts";
+import { actionChains } from "./pick.ts";
+import { REJECT_CHAIN, unservedChain } from "./skeleton.ts";
+
+const ACCEPT = encodeAction({ verb: "accept" });
+const DROP = encodeAction({ verb: "drop" });
+const REJECT = encodeAction({ verb: "reject" });
+
+/** Actions whose chains are part of the skeleton, and the maps they are in from the start. */
+export const FIXED: readonly (readonly [Dispatch, ActionCode])[] = [
+  ["choices", ACCEPT],
+  ["choices", DROP],
+  ["choices", REJECT],
+  ["refusals", DROP],
+  ["refusals", REJECT],
+];
+
+/** The chain an action goes to; undefined for `drop`, which needs none. */
+export function targetChain(code: ActionCode, family: Family): string | undefined {
+  const action = decodeAction(code);
+  if (action.verb === "accept") return unservedChain(family);
+  if (action.verb === "reject") return REJECT_CHAIN;
+  return chainName(action, family);
+}
+
+/** Is this the number of an action that can be made? What is read from the kernel need not be. */
+export function isAction(code: number): code is ActionCode {
+  try {
+    const action = decodeAction(code as ActionCode);
+    if (action.verb === "learn") return action.seconds > 0;
+    return action.verb !== "pick" && action.verb !== "sticky" ? true : action.count > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** The map that an action with a chain of its own is in. */
+export function dispatchOf(code: ActionCode): Dispatch {
+  return decodeAction(code).verb === "learn" ? "learning" : "choices";
+}
+
+/** NFT_MSG_NEWSETELEM into a map of actions. */
+function writeAction(batch: Batch, kind: Dispatch, code: ActionCode, family: Family): void {
+  const chain = targetChain(code, family);
+  const element: Attribute[] = [
+    [nft.NFTA_SET_ELEM_KEY, [[nft.NFTA_DATA_VALUE, hostOrder(code)]]],
+    [
+      nft.NFTA_SET_ELEM_DATA,
+      chain === undefined ? verdictData("drop") : verdictData("goto", chain),
+    ],
+  ];
+  const message = batch.open(nft.NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+  writeAttributes(batch.writer, [
+    [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+    [nft.NFTA_SET_ELEM_LIST_SET, dispatchMap(kind, family)],
+    [nft.NFTA_SET_ELEM_LIST_ELEMENTS, [[nft.NFTA_LIST_ELEM, element]]],
+  ]);
+  batch.close(message);
+}
+
+/** NFT_MSG_DELSETELEM of all elements of the maps of actions. */
+export function writeFlushActions(batch: Batch): void {
+  for (const family of [4, 6] as const) {
+    for (const kind of DISPATCHES) {
+      const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
+      writeAttributes(batch.writer, [
+        [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+        [nft.NFTA_SET_ELEM_LIST_SET, dispatchMap(kind, family)],
+      ]);
+      batch.close(message);
+    }
+  }
+}
+
+const BUILT_IN: readonly ActionCode[] = [ACCEPT, DROP, REJECT];
+
+/** What the kernel has, and what the transaction under way adds to it. */
+export class KnownActions {
+  /** What chains that are written from now on mark for masquerading with. */
+  masqueradeBit: number;
+  #codes: { readonly [family in Family]: Set<ActionCode> } = { 4: new Set(), 6: new Set() };
+  #chains = new Set<string>();
+  #newCodes: [Family, ActionCode][] = [];
+  #newChains: string[] = [];
+
+  constructor(masqueradeBit: number) {
+    this.masqueradeBit = masqueradeBit;
+  }
+
+  /** Starts over with what was found in the kernel, or with nothing. */
+  reset(found: readonly (readonly [Family, ActionCode])[] = []): void {
+    this.#codes = { 4: new Set(BUILT_IN), 6: new Set(BUILT_IN) };
+    this.#chains.clear();
+    this.abort();
+    for (const [family, code] of found) {
+      this.#codes[family].add(code);
+      for (const { name } of actionChains(code, family, this.masqueradeBit)) {
+        this.#chains.add(name);
+      }
+    }
+  }
+
+  /** Writes what the kernel lacks for this action. */
+  need(batch: Batch, family: Family, code: ActionCode): void {
+    if (this.#codes[family].has(code)) return;
+    for (const chain of actionChains(code, family, this.masqueradeBit)) {
+      if (this.#chains.has(chain.name)) continue;
+      writeChain(batch, chain);
+      // Somebody else may have made one of this name.
+      writeFlush(batch, chain.name);
+      writeRules(batch, chain);
+      this.#chains.add(chain.name);
+      this.#newChains.push(chain.name);
+    }
+    writeAction(batch, dispatchOf(code), code, family);
+    this.#codes[family].add(code);
+    this.#newCodes.push([family, code]);
+  }
+
+  /** The transaction was taken. */
+  commit(): void {
+    this.#newCodes = [];
+    this.#newChains = [];
+  }
+
+  /** The transaction was refused: what it would have made is not there. */
+  abort(): void {
+    for (const [family, code] of this.#newCodes) this.#codes[family].delete(code);
+    for (const chain of this.#newChains) this.#chains.delete(chain);
+    this.commit();
+  }
+
+  /** Those with chains of their own. */
+  own(family: Family): readonly ActionCode[] {
+    return [...this.#codes[family]].filter((code) => !BUILT_IN.includes(code));
+  }
+
+  /** All chains of known actions, each once. */
+  chains(): readonly Chain[] {
+    const chains = new Map<string, Chain>();
+    for (const family of [4, 6] as const) {
+      for (const code of this.#codes[family]) {
+        for (const chain of actionChains(code, family, this.masqueradeBit)) {
+          chains.set(chain.name, chain);
+        }
+      }
+    }
+    return [...chains.values()];
+  }
+
+  /** Writes all known actions into maps that are empty. */
+  writeAll(batch: Batch): void {
+    for (const family of [4, 6] as const) {
+      for (const [kind, code] of FIXED) writeAction(batch, kind, code, family);
+      for (const code of this.own(family)) writeAction(batch, dispatchOf(code), code, family);
+    }
+  }
+}

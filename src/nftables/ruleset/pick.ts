@@ -1,0 +1,182 @@
+/** Chains made on demand: one for each way of choosing that is in use, shared by all Services. */
+import { type Action, type ActionCode, decodeAction, encodeAction } from "../../model/actions.ts";
+import { tableId, tableLabel } from "../../model/tables.ts";
+import type { Family } from "../../net/address.ts";
+import { type Chain, rule } from "../wire/chains.ts";
+import { dnat, lookupValue, random, transport, update, verdict } from "../wire/expressions.ts";
+import {
+  addressWords,
+  destination,
+  frontendKey,
+  local,
+  mark,
+  ofFamily,
+  originalDestination,
+  originalPortKey,
+  portKey,
+  resetPriority,
+  source,
+} from "../wire/match.ts";
+import * as nft from "../wire/nf-tables.ts";
+import { affinityMap, chainName } from "../wire/object-names.ts";
+import { markText } from "./skeleton.ts";
+
+/** An action that has a chain of its own. */
+type Choosing = Extract<Action, { readonly count: number }>;
+
+/**
+ * The chains an action needs, those that others go to first: `masquerade-sticky4-5` needs `sticky4-5`,
+ * which needs `pick4-5`. None for accept, drop and reject.
+ */
+export function actionChains(
+  code: ActionCode,
+  family: Family,
+  masqueradeBit: number,
+): readonly Chain[] {
+  const action = decodeAction(code);
+  if (action.verb === "learn") return [learnChain(action, family)];
+  if (action.verb !== "pick" && action.verb !== "sticky") return [];
+  const pick: Choosing = { ...action, verb: "pick", reach: "plain" };
+  const chains = [pickChain(pick, family)];
+  if (action.verb === "sticky") {
+    chains.push(stickyChain({ ...action, reach: "plain" }, pick, family));
+  }
+  if (action.reach !== "plain") chains.push(reachChain(action, family, masqueradeBit));
+  return chains;
+}
+
+const name = (action: Action, family: Family): string => chainName(action, family) as string;
+const protocolText = (family: Family): string => (family === 4 ? "ip" : "ip6");
+
+function isNodePort(action: Choosing): boolean {
+  return action.source === "nodeport-endpoints" || action.source === "nodeport-local-endpoints";
+}
+
+/**
+ * A slot at random. Between two generations of the maps a slot may be missing: such a packet is dropped,
+ * and sent again by its sender, rather than left untranslated.
+ */
+function pickChain(action: Choosing, family: Family): Chain {
+  const nodePort = isNodePort(action);
+  const ip = protocolText(family);
+  const map = tableLabel(tableId(action.source, family));
+  const key = nodePort ? portKey(0) : frontendKey(family, 0);
+  const keyText = `${nodePort ? "" : `${ip} daddr . `}meta l4proto . th dport`;
+  return {
+    name: name(action, family),
+    rules: [
+      rule(
+        `meta priority set none dnat ${ip} to ${keyText} . numgen random mod ${action.count} map @${map}`,
+        [...resetPriority(), ...(nodePort ? [] : ofFamily(family))],
+        [...key, random(action.count, nodePort ? 2 : addressWords(family) + 2)],
+        ...translate(map, family),
+      ),
+      rule("drop", verdict("drop")),
+    ],
+  };
+}
+
+/** The endpoint this client was given before, or another choice. */
+function stickyChain(action: Choosing, pick: Choosing, family: Family): Chain {
+  const nodePort = isNodePort(action);
+  const ip = protocolText(family);
+  const map = affinityMap(nodePort, family);
+  const words = addressWords(family);
+  const key = nodePort ? portKey(words) : frontendKey(family, words);
+  const keyText = `${ip} saddr . ${nodePort ? "" : `${ip} daddr . `}meta l4proto . th dport`;
+  return {
+    name: name(action, family),
+    rules: [
+      rule(
+        `meta priority set none dnat ${ip} to ${keyText} map @${map}`,
+        [...resetPriority(), ...ofFamily(family), source(family, 0), ...key],
+        ...translate(map, family),
+      ),
+      rule(`goto ${name(pick, family)}`, verdict("goto", name(pick, family))),
+    ],
+  };
+}
+
+function translate(map: string, family: Family) {
+  const protocol = family === 4 ? nft.NFPROTO_IPV4 : nft.NFPROTO_IPV6;
+  return [lookupValue(map, 0, 0), dnat(protocol, 0, addressWords(family))];
+}
+
+/** Who is masqueraded before the choice. */
+function reachChain(action: Choosing, family: Family, masqueradeBit: number): Chain {
+  const inner = name({ ...action, reach: "plain" }, family);
+  const onlyNode = action.reach === "short-circuit";
+  return {
+    name: name(action, family),
+    rules: [
+      rule(
+        `${onlyNode ? "fib saddr type local " : ""}${markText(masqueradeBit)}`,
+        onlyNode ? local("eq", "saddr") : [],
+        mark(masqueradeBit),
+      ),
+      rule(`goto ${inner}`, verdict("goto", inner)),
+    ],
+  };
+}
+
+/** 32-bit registers there are. */
+const REGISTERS = 16;
+
+/** After translation: the client, what it asked for, and where it was led. */
+function learnChain(action: Extract<Action, { readonly verb: "learn" }>, family: Family): Chain {
+  const { nodePort, seconds } = action;
+  const ip = protocolText(family);
+  const words = addressWords(family);
+  const map = affinityMap(nodePort, family);
+  const portAt = nodePort ? words : 2 * words;
+  // As nft does, behind the key at the next whole 16 bytes; an IPv6 key leaves less room.
+  const data = Math.min((portAt + 5) & ~3, REGISTERS - words - 1);
+  const keyText = `${ip} saddr . ${nodePort ? "" : `ct original ${ip} daddr . `}meta l4proto . ct original proto-dst`;
+  return {
+    name: name(action, family),
+    rules: [
+      rule(
+        `meta priority set none update @${map} { ${keyText} timeout ${duration(seconds)} : ${ip} daddr . th dport }`,
+        [...resetPriority(), ...ofFamily(family)],
+        [source(family, 0), ...(nodePort ? [] : [originalDestination(family, words)])],
+        [...originalPortKey(portAt), destination(family, data), transport(2, 2, data + words)],
+        update(map, 0, data, seconds),
+      ),
+    ],
+  };
+}
+
+/** As nft prints it: `3h`, `1m30s`, `1d`. */
+function duration(seconds: number): string {
+  const units = [
+    [86_400, "d"],
+    [3600, "h"],
+    [60, "m"],
+    [1, "s"],
+  ] as const;
+  let rest = seconds;
+  let text = "";
+  for (const [size, unit] of units) {
+    if (rest >= size) text += `${Math.floor(rest / size)}${unit}`;
+    rest %= size;
+  }
+  return text;
+}
+
+/** One chain of every shape, for the probe and for the hash of the rules. */
+export function sampleActions(): readonly ActionCode[] {
+  const sources = [
+    "endpoints",
+    "local-endpoints",
+    "nodeport-endpoints",
+    "nodeport-local-endpoints",
+  ] as const;
+  const reaches = ["plain", "masquerade", "short-circuit"] as const;
+  return [
+    ...sources.flatMap((from) =>
+      reaches.map((reach) => encodeAction({ verb: "sticky", source: from, reach, count: 1 })),
+    ),
+    encodeAction({ verb: "learn", nodePort: false, seconds: 1 }),
+    encodeAction({ verb: "learn", nodePort: true, seconds: 1 }),
+  ];
+}

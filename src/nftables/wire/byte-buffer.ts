@@ -1,0 +1,58 @@
+/** Keys and elements while they are gathered: bytes, one behind the other. */
+import { keySize, type TableId } from "../../model/tables.ts";
+
+/** Bytes that grow. */
+export class Bytes {
+  length = 0;
+  #bytes: Uint8Array;
+
+  /** `capacity`: bytes to start with. */
+  constructor(capacity = 4096) {
+    this.#bytes = new Uint8Array(capacity);
+  }
+
+  append(from: Uint8Array, start: number, length: number): void {
+    this.#room(length);
+    for (let i = 0; i < length; i++) this.#bytes[this.length + i] = from[start + i] as number;
+    this.length += length;
+  }
+
+  /** Little-endian. */
+  appendU64(value: bigint): void {
+    this.#room(8);
+    new DataView(this.#bytes.buffer).setBigUint64(this.length, value, true);
+    this.length += 8;
+  }
+
+  /** Little-endian. */
+  appendU32(value: number): void {
+    this.#room(4);
+    new DataView(this.#bytes.buffer).setUint32(this.length, value, true);
+    this.length += 4;
+  }
+
+  whole(): Uint8Array {
+    return this.#bytes.subarray(0, this.length);
+  }
+
+  #room(more: number): void {
+    if (this.length + more <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.length + more));
+    grown.set(this.#bytes.subarray(0, this.length));
+    this.#bytes = grown;
+  }
+}
+
+/** Those of one table, made when they are first asked for, with room for one key. */
+export function bytesOf(tables: Map<TableId, Bytes>, id: TableId): Bytes {
+  let bytes = tables.get(id);
+  if (bytes === undefined) {
+    bytes = new Bytes(keySize(id));
+    tables.set(id, bytes);
+  }
+  return bytes;
+}
+
+/** A key as a string, to be told from others. */
+export const textOf = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");

@@ -1,0 +1,200 @@
+/** Groups of expressions that the rules of both families share. Registers are filled from 0 up. */
+
+import type { LocalDetector } from "../../backend/backend.ts";
+import type { Family } from "../../net/address.ts";
+import { printCidr } from "../../net/address.ts";
+import {
+  bitwise,
+  compare,
+  ct,
+  ctOriginal,
+  type Expression,
+  fibType,
+  hostOrder,
+  immediate,
+  lookupValue,
+  lookupVerdict,
+  meta,
+  metaSet,
+  network,
+  type Register,
+  transport,
+} from "./expressions.ts";
+import * as nft from "./nf-tables.ts";
+import { type Dispatch, dispatchMap } from "./object-names.ts";
+
+/** 32-bit registers that an address takes. */
+export function addressWords(family: Family): number {
+  return family === 4 ? 1 : 4;
+}
+
+/** ip saddr, ip6 saddr */
+export function source(family: Family, to: Register): Expression {
+  return family === 4 ? network(12, 4, to) : network(8, 16, to);
+}
+
+/** ip daddr, ip6 daddr */
+export function destination(family: Family, to: Register): Expression {
+  return family === 4 ? network(16, 4, to) : network(24, 16, to);
+}
+
+/** meta l4proto . th dport */
+export function portKey(to: Register): readonly Expression[] {
+  return [meta(nft.NFT_META_L4PROTO, to), transport(2, 2, to + 1)];
+}
+
+/** ip daddr . meta l4proto . th dport: a frontend */
+export function frontendKey(family: Family, to: Register): readonly Expression[] {
+  return [destination(family, to), ...portKey(to + addressWords(family))];
+}
+
+/** meta l4proto . ct original proto-dst: the port that was asked for, after it was translated */
+export function originalPortKey(to: Register): readonly Expression[] {
+  return [meta(nft.NFT_META_L4PROTO, to), ctOriginal(nft.NFT_CT_PROTO_DST, to + 1)];
+}
+
+/** ct original ip daddr */
+export function originalDestination(family: Family, to: Register): Expression {
+  return ctOriginal(family === 4 ? nft.NFT_CT_DST_IP : nft.NFT_CT_DST_IP6, to);
+}
+
+/** Beyond the registers of any key: where an action's number waits for the conditions. */
+const ACTION: Register = 12;
+
+/**
+ * CONDITIONS meta priority set KEY map @MAP meta priority vmap @choices: most packets end at the first
+ * lookup, which therefore comes before the conditions.
+ *
+ * The number could go from one lookup to the next in a register, but nft up to 1.0.7 aborts when it is to
+ * list a map that is looked up by what another map holds. Of all that a packet carries, its priority is the
+ * least missed: forwarding sets it anew, and here it is that of the first packet of a connection.
+ */
+export function dispatch(
+  kind: Dispatch,
+  family: Family,
+  key: readonly Expression[],
+  map: string,
+  conditions: readonly Expression[] = [],
+): readonly Expression[] {
+  const action = conditions.length > 0 ? ACTION : 0;
+  return [
+    ...key,
+    lookupValue(map, 0, action),
+    ...conditions,
+    metaSet(nft.NFT_META_PRIORITY, action),
+    meta(nft.NFT_META_PRIORITY, 0),
+    lookupVerdict(dispatchMap(kind, family), 0),
+  ];
+}
+
+/** meta priority set none: what `dispatch` used is given back. */
+export function resetPriority(): readonly Expression[] {
+  return [immediate(0, hostOrder(0)), metaSet(nft.NFT_META_PRIORITY, 0)];
+}
+
+/** meta nfproto ipv4|ipv6 */
+export function ofFamily(family: Family): readonly Expression[] {
+  const protocol = family === 4 ? nft.NFPROTO_IPV4 : nft.NFPROTO_IPV6;
+  return [meta(nft.NFT_META_NFPROTO, 0), compare("eq", 0, Uint8Array.of(protocol))];
+}
+
+/** ct status dnat */
+export function translated(): readonly Expression[] {
+  return [
+    ct(nft.NFT_CT_STATUS, 0),
+    bitwise(0, hostOrder(nft.IPS_DST_NAT), hostOrder(0)),
+    compare("neq", 0, hostOrder(0)),
+  ];
+}
+
+/** ct state invalid */
+export function invalid(): readonly Expression[] {
+  return [
+    ct(nft.NFT_CT_STATE, 0),
+    bitwise(0, hostOrder(nft.NF_CT_STATE_INVALID_BIT), hostOrder(0)),
+    compare("neq", 0, hostOrder(0)),
+  ];
+}
+
+/** fib saddr|daddr type local, or != local */
+export function local(op: "eq" | "neq", of: "saddr" | "daddr"): readonly Expression[] {
+  return [fibType(of, 0), compare(op, 0, hostOrder(nft.RTN_LOCAL))];
+}
+
+/** meta mark & BIT != 0 */
+export function marked(bit: number): readonly Expression[] {
+  return [
+    meta(nft.NFT_META_MARK, 0),
+    bitwise(0, hostOrder(2 ** bit), hostOrder(0)),
+    compare("neq", 0, hostOrder(0)),
+  ];
+}
+
+/** meta mark set meta mark | BIT */
+export function mark(bit: number): readonly Expression[] {
+  return [
+    meta(nft.NFT_META_MARK, 0),
+    bitwise(0, hostOrder(~(2 ** bit) >>> 0), hostOrder(2 ** bit)),
+    metaSet(nft.NFT_META_MARK, 0),
+  ];
+}
+
+/** meta mark set meta mark & ~BIT */
+export function unmark(bit: number): readonly Expression[] {
+  return [
+    meta(nft.NFT_META_MARK, 0),
+    bitwise(0, hostOrder(~(2 ** bit) >>> 0), hostOrder(0)),
+    metaSet(nft.NFT_META_MARK, 0),
+  ];
+}
+
+/** How the local detector's "not a pod of ours" is written; undefined where it cannot tell. */
+export interface NotPods {
+  readonly text: string;
+  readonly expressions: readonly Expression[];
+  /** Then the rule has to test the packet's family before, or nft cannot print it. */
+  readonly readsAddress: boolean;
+}
+
+const encoder = new TextEncoder();
+const IFNAMSIZ = 16;
+
+/** ip saddr != CIDR, iifname != "NAME" or iifname != "PREFIX*" */
+export function notPods(detector: LocalDetector, family: Family): NotPods | undefined {
+  if (detector.kind === "interface") {
+    const name = encoder.encode(detector.name).subarray(0, IFNAMSIZ - 1);
+    const bytes = new Uint8Array(detector.prefix ? name.length : IFNAMSIZ);
+    bytes.set(name);
+    return {
+      text: `iifname != "${detector.name}${detector.prefix ? "*" : ""}"`,
+      expressions: [meta(nft.NFT_META_IIFNAME, 0), compare("neq", 0, bytes)],
+      readsAddress: false,
+    };
+  }
+  const cidr = family === 4 ? detector.ipv4 : detector.ipv6;
+  if (cidr === undefined) return undefined;
+  const text = `${family === 4 ? "ip" : "ip6"} saddr != ${printCidr(cidr)}`;
+  return { text, expressions: outsideOf(family, cidr), readsAddress: true };
+}
+
+/** As nft does it: a prefix of whole bytes loads only these; another one needs a mask. */
+function outsideOf(
+  family: Family,
+  cidr: { readonly bytes: Uint8Array; readonly prefix: number },
+): readonly Expression[] {
+  const offset = family === 4 ? 12 : 8;
+  const length = cidr.bytes.length;
+  if (cidr.prefix % 8 === 0 && cidr.prefix > 0) {
+    const whole = cidr.prefix / 8;
+    return [network(offset, whole, 0), compare("neq", 0, cidr.bytes.subarray(0, whole))];
+  }
+  const mask = new Uint8Array(length);
+  for (let bit = 0; bit < cidr.prefix; bit++) {
+    mask[bit >> 3] = (mask[bit >> 3] as number) | (128 >> (bit & 7));
+  }
+  return [
+    network(offset, length, 0),
+    bitwise(0, mask, new Uint8Array(length)),
+    compare("neq", 0, cidr.bytes),
+  ];
+}

@@ -1,0 +1,79 @@
+/** One transaction: the messages between NFNL_MSG_BATCH_BEGIN and _END, all or nothing. */
+import {
+  NFGENMSG_LEN,
+  NFNL_MSG_BATCH_BEGIN,
+  NFNL_MSG_BATCH_END,
+  NFNL_SUBSYS_NFTABLES,
+  NLM_F_ACK,
+  NLM_F_REQUEST,
+  NLMSG_HDRLEN,
+} from "../../netlink/constants.ts";
+import { MessageWriter } from "../../netlink/message.ts";
+import type { Answer, Netlink } from "../../netlink/socket.ts";
+import { NFPROTO_INET } from "./nf-tables.ts";
+
+/** Writes nf_tables messages of one family. The same object serves transaction after transaction. */
+export class Batch {
+  readonly writer = new MessageWriter();
+  /** Where each message starts, by its sequence number - 1. */
+  readonly starts: number[] = [];
+  /** Transactions that the kernel has taken. */
+  commits = 0;
+  readonly #family: number;
+
+  /** `family`: NFPROTO_*. */
+  constructor(family = NFPROTO_INET) {
+    this.#family = family;
+  }
+
+  /** Starts over with an empty transaction. */
+  begin(): void {
+    this.writer.reset();
+    this.starts.length = 0;
+    this.#edge(NFNL_MSG_BATCH_BEGIN);
+  }
+
+  /** Starts a message; give its result to `close`. */
+  open(type: number, flags: number): number {
+    const sequence = this.starts.length + 1;
+    const start = this.writer.begin(
+      (NFNL_SUBSYS_NFTABLES << 8) | type,
+      NLM_F_REQUEST | flags,
+      sequence,
+      NFGENMSG_LEN,
+    );
+    this.writer.bytes[start + NLMSG_HDRLEN] = this.#family;
+    this.starts.push(start);
+    return start;
+  }
+
+  close(start: number): void {
+    this.writer.end(start);
+  }
+
+  /** Messages so far. */
+  get count(): number {
+    return this.starts.length;
+  }
+
+  /**
+   * Sends the transaction as one datagram. Only the last message asks for an ack: everything was done
+   * when send returns, and a refusal is reported without being asked for.
+   */
+  send(socket: Netlink): Answer {
+    const last = this.starts.at(-1);
+    if (last === undefined) return { refusals: [], acks: 0 };
+    const { view } = this.writer;
+    view.setUint16(last + 6, view.getUint16(last + 6, true) | NLM_F_ACK, true);
+    this.#edge(NFNL_MSG_BATCH_END);
+    const answer = socket.send(this.writer.bytes, this.writer.length);
+    if (answer.refusals.length === 0) this.commits++;
+    return answer;
+  }
+
+  #edge(type: number): void {
+    const start = this.writer.begin(type, NLM_F_REQUEST, 0, NFGENMSG_LEN);
+    this.writer.view.setUint16(start + NLMSG_HDRLEN + 2, NFNL_SUBSYS_NFTABLES);
+    this.writer.end(start);
+  }
+}

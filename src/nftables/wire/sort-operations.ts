@@ -1,0 +1,116 @@
+/** Puts the operations of a diff in the order in which one transaction sends them. */
+import { OP_ADD, OP_HEADER } from "../../../asm/layout/layout.ts";
+import type { ActionCode } from "../../model/actions.ts";
+import type { OperationList } from "../../model/operation-list.ts";
+import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../model/tables.ts";
+import type { ElementWriter } from "./element-writer.ts";
+import { SET_IDS } from "./sets.ts";
+
+const KEY = TABLE_IDS.map(keySize);
+const VALUE = TABLE_IDS.map(valueSize);
+const IS_ACTION = TABLE_IDS.map((id) => tableKind(id).value === "action");
+
+/**
+ * What a bucket is: deletes of every table in the opposite order, then adds, so that slots are added before
+ * frontends and deleted after them. A changed value is a delete and an add of one key: deletes come first.
+ * (A transaction shows itself to packets as a whole; the order is for the kernel's checks and for readers.)
+ */
+export const ADD_ORDER: readonly TableId[] = [
+  ...SET_IDS.filter((id) => !IS_ACTION[id]),
+  ...SET_IDS.filter((id) => IS_ACTION[id]),
+];
+const BUCKETS = 2 * ADD_ORDER.length;
+const bucketOfAdd: number[] = [];
+const bucketOfDelete: number[] = [];
+ADD_ORDER.forEach((id, index) => {
+  bucketOfAdd[id] = ADD_ORDER.length + index;
+  bucketOfDelete[id] = ADD_ORDER.length - 1 - index;
+});
+
+/** Offsets of the operations of a region, sorted by bucket; within one bucket the order stays. */
+export class OperationSorter {
+  #offsets = new Uint32Array(1024);
+  #sorted = new Uint32Array(1024);
+
+  /** Valid until the next call. */
+  sort({ region, count }: OperationList): Uint32Array {
+    if (count > this.#offsets.length) {
+      const capacity = 2 ** Math.ceil(Math.log2(count));
+      this.#offsets = new Uint32Array(capacity);
+      this.#sorted = new Uint32Array(capacity);
+    }
+    const next = new Uint32Array(BUCKETS + 1);
+    let offset = 0;
+    for (let i = 0; i < count; i++) {
+      this.#offsets[i] = offset;
+      const bucket = bucketOf(region, offset) + 1;
+      next[bucket] = (next[bucket] as number) + 1;
+      const table = region[offset + 1] as number;
+      offset += OP_HEADER + (KEY[table] as number) + (VALUE[table] as number);
+    }
+    for (let bucket = 1; bucket <= BUCKETS; bucket++) {
+      next[bucket] = (next[bucket] as number) + (next[bucket - 1] as number);
+    }
+    for (let i = 0; i < count; i++) {
+      const at = this.#offsets[i] as number;
+      const bucket = bucketOf(region, at);
+      const position = next[bucket] as number;
+      this.#sorted[position] = at;
+      next[bucket] = position + 1;
+    }
+    return this.#sorted.subarray(0, count);
+  }
+}
+
+function bucketOf(region: Uint8Array, offset: number): number {
+  const table = region[offset + 1] as number;
+  return (region[offset] === OP_ADD ? bucketOfAdd[table] : bucketOfDelete[table]) as number;
+}
+
+function u32(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)) >>>
+    0
+  );
+}
+
+/** Calls back with the action of every frontend that is added, often the same one many times. */
+export function eachAction(
+  { region }: OperationList,
+  offsets: Uint32Array,
+  each: (table: TableId, action: ActionCode) => void,
+): void {
+  for (let i = 0; i < offsets.length; i++) {
+    const offset = offsets[i] as number;
+    const table = region[offset + 1] as TableId;
+    if (region[offset] === OP_ADD && IS_ACTION[table]) {
+      each(table, u32(region, offset + OP_HEADER + (KEY[table] as number)) as ActionCode);
+    }
+  }
+}
+
+/** Writes the operations as elements. A frontend's comment is its owner's name. */
+export function writeOperations(
+  { region }: OperationList,
+  offsets: Uint32Array,
+  elements: ElementWriter,
+  ownerName: (owner: number) => string,
+): void {
+  elements.begin(region);
+  let commented = -1;
+  for (let i = 0; i < offsets.length; i++) {
+    const offset = offsets[i] as number;
+    const table = region[offset + 1] as TableId;
+    const owner = u32(region, offset + 4);
+    const add = region[offset] === OP_ADD;
+    if (add && IS_ACTION[table] && owner !== commented) {
+      commented = owner;
+      elements.comment = ownerName(owner);
+    }
+    elements.write(add ? "add" : "delete", table, owner, offset + OP_HEADER);
+  }
+  elements.end();
+}

@@ -1,0 +1,156 @@
+/**
+ * The system calls that netlink, iptables, memory.ts, stderr.ts and host/notify.ts need, by bun:ffi. The only file that knows it.
+ *
+ * Every function returns what the system call returns, or the negated errno, as the kernel itself does.
+ * Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of their own
+ * that lives on (oven-sh/bun#32054: small typed arrays may be moved while native code holds them).
+ */
+import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
+import { SluiceError } from "../base/errors.ts";
+
+const SYMBOLS = {
+  socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+  bind: { args: [FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  connect: { args: [FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  getsockname: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
+  setsockopt: {
+    args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32],
+    returns: FFIType.i32,
+  },
+  getsockopt: {
+    args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.ptr],
+    returns: FFIType.i32,
+  },
+  send: {
+    args: [FFIType.i32, FFIType.ptr, FFIType.u64_fast, FFIType.i32],
+    returns: FFIType.i64_fast,
+  },
+  recv: {
+    args: [FFIType.i32, FFIType.ptr, FFIType.u64_fast, FFIType.i32],
+    returns: FFIType.i64_fast,
+  },
+  poll: { args: [FFIType.ptr, FFIType.u64_fast, FFIType.i32], returns: FFIType.i32 },
+  close: { args: [FFIType.i32], returns: FFIType.i32 },
+  madvise: { args: [FFIType.u64_fast, FFIType.u64_fast, FFIType.i32], returns: FFIType.i32 },
+  __errno_location: { args: [], returns: FFIType.ptr },
+} as const;
+
+/** glibc first, then musl's names: Alpine has no `libc.so.6`. */
+const NAMES = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
+
+type Symbols = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
+let loaded: Symbols | undefined;
+
+function symbols(): Symbols {
+  if (loaded !== undefined) return loaded;
+  const failures: string[] = [];
+  for (const name of NAMES) {
+    try {
+      loaded = dlopen(name, SYMBOLS).symbols;
+      return loaded;
+    } catch (cause) {
+      failures.push(`${name}: ${String(cause)}`);
+    }
+  }
+  throw new SluiceError(
+    "NETLINK_SOCKET",
+    `Cannot load the C library: one of ${NAMES.join(", ")} must be there: ${failures.join("; ")}`,
+  );
+}
+
+/** The call's result, or -errno. Reads errno at once: whatever runs in between may change it. */
+function outcome(result: number): number {
+  if (result >= 0) return result;
+  return -read.i32(symbols().__errno_location() as Pointer, 0);
+}
+
+const option = new Uint8Array(new ArrayBuffer(8));
+const optionView = new DataView(option.buffer);
+const optionValue = option.subarray(0, 4);
+const optionLength = option.subarray(4, 8);
+
+/** socket(2) */
+export function socket(domain: number, type: number, protocol: number): number {
+  return outcome(symbols().socket(domain, type, protocol));
+}
+
+/** bind(2) to the bytes of a struct sockaddr. */
+export function bind(fd: number, address: Uint8Array): number {
+  return outcome(symbols().bind(fd, address, address.length));
+}
+
+/** connect(2) to the bytes of a struct sockaddr. */
+export function connect(fd: number, address: Uint8Array): number {
+  return outcome(symbols().connect(fd, address, address.length));
+}
+
+/** getsockname(2): fills `address`, which is as long as its kind of struct sockaddr. */
+export function nameOf(fd: number, address: Uint8Array): number {
+  optionView.setUint32(4, address.length, true);
+  return outcome(symbols().getsockname(fd, address, optionLength));
+}
+
+/** setsockopt(2) of a struct sock_fprog: a filter of `count` instructions. */
+export function setProgram(
+  fd: number,
+  level: number,
+  name: number,
+  instructions: Uint8Array,
+  count: number,
+): number {
+  const program = new Uint8Array(new ArrayBuffer(16));
+  const view = new DataView(program.buffer);
+  view.setUint16(0, count, true);
+  view.setBigUint64(8, BigInt(ptr(instructions)), true);
+  return outcome(symbols().setsockopt(fd, level, name, program, program.length));
+}
+
+/** setsockopt(2) of an int. */
+export function setOption(fd: number, level: number, name: number, value: number): number {
+  optionView.setInt32(0, value, true);
+  return outcome(symbols().setsockopt(fd, level, name, optionValue, 4));
+}
+
+/** getsockopt(2) of an int that is never negative. */
+export function getOption(fd: number, level: number, name: number): number {
+  optionView.setUint32(4, 4, true);
+  const result = outcome(symbols().getsockopt(fd, level, name, optionValue, optionLength));
+  return result < 0 ? result : optionView.getInt32(0, true);
+}
+
+/** getsockopt(2) of a struct as long as `struct`, which may also ask something: how much of it was written. */
+export function getStruct(fd: number, level: number, name: number, struct: Uint8Array): number {
+  optionView.setUint32(4, struct.length, true);
+  const result = outcome(symbols().getsockopt(fd, level, name, struct, optionLength));
+  return result < 0 ? result : optionView.getUint32(4, true);
+}
+
+/** send(2) of the first `length` bytes. */
+export function send(fd: number, bytes: Uint8Array, length: number, flags: number): number {
+  return outcome(Number(symbols().send(fd, bytes, length, flags)));
+}
+
+/** recv(2) into the whole of `buffer`. */
+export function recv(fd: number, buffer: Uint8Array, flags: number): number {
+  return outcome(Number(symbols().recv(fd, buffer, buffer.length, flags)));
+}
+
+const polled = new Uint8Array(new ArrayBuffer(8));
+const polledView = new DataView(polled.buffer);
+
+/** poll(2) of one file for `events`: how many are ready, 0 or 1; it waits `ms` at most. */
+export function poll(fd: number, events: number, ms: number): number {
+  polledView.setInt32(0, fd, true);
+  polledView.setInt16(4, events, true);
+  return outcome(symbols().poll(polled, 1, ms));
+}
+
+/** close(2) */
+export function close(fd: number): number {
+  return outcome(symbols().close(fd));
+}
+
+/** madvise(2) */
+export function madvise(start: number, length: number, advice: number): number {
+  return outcome(symbols().madvise(start, length, advice));
+}

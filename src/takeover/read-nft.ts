@@ -1,0 +1,184 @@
+/**
+ * Reads tables of nf_tables that are not ours: by name where that will do, else by dumps that let everything
+ * else run between two datagrams.
+ */
+import { type Clock, turn } from "../base/clock.ts";
+import type { XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
+import { EINVAL, EPROTONOSUPPORT, NETLINK_NETFILTER, NLM_F_DUMP } from "../netlink/constants.ts";
+import { type AttributeReader, MessageWriter } from "../netlink/message.ts";
+import { errnoOf } from "../netlink/netlink-errors.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
+import { ownerOfTable } from "../nftables/remove-table.ts";
+import type { Attribute } from "../nftables/wire/expressions.ts";
+import * as nft from "../nftables/wire/nf-tables.ts";
+import { askFor, attributesOf, writeQuestion } from "../nftables/wire/request.ts";
+import { readXtRule } from "./nft-rule.ts";
+
+/** Families of tables in which kube-proxy puts rules, as `nft` names them. */
+export const NFT_FAMILIES = { ip: nft.NFPROTO_IPV4, ip6: nft.NFPROTO_IPV6 } as const;
+export type NftFamily = keyof typeof NFT_FAMILIES;
+
+/**
+ * Dumps are repeated when anybody changed any table meanwhile, this many times. The last one counts: what is
+ * done about it names each rule by its handle, and the kernel refuses it where something else has become true.
+ */
+const DUMP_ATTEMPTS = 5;
+
+export class NftReader {
+  readonly #socket: NetlinkSocket | undefined;
+  readonly #clock: Clock;
+  readonly #writer = new MessageWriter(1024);
+
+  /** `clock`: dumps let everything else run between two datagrams. Without a socket nothing is there. */
+  constructor(socket: NetlinkSocket | undefined, clock: Clock) {
+    this.#socket = socket;
+    this.#clock = clock;
+  }
+
+  /**
+   * False if this kernel has no nf_tables: then nobody has rules there.
+   * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
+   */
+  isThere(): boolean {
+    try {
+      return this.#has("ip", nft.NFT_MSG_GETGEN, []);
+    } catch (error) {
+      // nfnetlink_rcv_msg in net/netfilter/nfnetlink.c, of a subsystem that it does not have.
+      if (errnoOf(error) === EINVAL) return false;
+      throw error;
+    }
+  }
+
+  /** @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
+  hasTable(family: NftFamily, table: string): boolean {
+    return this.#has(family, nft.NFT_MSG_GETTABLE, [[nft.NFTA_TABLE_NAME, table]]);
+  }
+
+  /** The table of our own nftables mode. Throws as `hasTable`. */
+  ownTable(): ReturnType<typeof ownerOfTable> {
+    return this.#socket === undefined ? "absent" : ownerOfTable(this.#socket);
+  }
+
+  /** False also if there is no such table. Throws as `hasTable`. */
+  hasChain(family: NftFamily, table: string, chain: string): boolean {
+    return this.#has(family, nft.NFT_MSG_GETCHAIN, [
+      [nft.NFTA_CHAIN_TABLE, table],
+      [nft.NFTA_CHAIN_NAME, chain],
+    ]);
+  }
+
+  /** A chain by its name. Throws as `hasTable`. */
+  chain(family: NftFamily, table: string, name: string): XtChain | undefined {
+    let chain: XtChain | undefined;
+    const attributes: Attribute[] = [
+      [nft.NFTA_CHAIN_TABLE, table],
+      [nft.NFTA_CHAIN_NAME, name],
+    ];
+    this.#has(family, nft.NFT_MSG_GETCHAIN, attributes, (reader) => {
+      chain = readChain(reader).chain;
+    });
+    return chain;
+  }
+
+  /** All chains of a table; none if there is no such table. Throws as `hasTable`. */
+  async chains(family: NftFamily, table: string): Promise<XtChain[]> {
+    let chains: XtChain[] = [];
+    const restart = () => {
+      chains = [];
+    };
+    await this.#dump(family, nft.NFT_MSG_GETCHAIN, [], restart, (reader) => {
+      const { of, chain } = readChain(reader);
+      if (of === table) chains.push(chain);
+    });
+    return chains;
+  }
+
+  /** The rules of one chain, by their handles. Throws as `hasTable`. */
+  async rules(family: NftFamily, table: string, chain: string): Promise<XtRule<bigint>[]> {
+    let rules: XtRule<bigint>[] = [];
+    const restart = () => {
+      rules = [];
+    };
+    const filter: Attribute[] = [
+      [nft.NFTA_RULE_TABLE, table],
+      [nft.NFTA_RULE_CHAIN, chain],
+    ];
+    await this.#dump(family, nft.NFT_MSG_GETRULE, filter, restart, (reader) => {
+      rules.push(readXtRule(reader));
+    });
+    return rules;
+  }
+
+  /** `each` sees what is there. */
+  #has(
+    family: NftFamily,
+    type: number,
+    attributes: readonly Attribute[],
+    each: (reader: AttributeReader) => void = () => {},
+  ): boolean {
+    if (this.#socket === undefined) return false;
+    const question = { family: NFT_FAMILIES[family], type, attributes };
+    const what = `look for kube-proxy's rules in family ${family}`;
+    return askFor(this.#socket, this.#writer, question, what, each);
+  }
+
+  async #dump(
+    family: NftFamily,
+    type: number,
+    attributes: readonly Attribute[],
+    restart: () => void,
+    each: (reader: AttributeReader) => void,
+  ): Promise<void> {
+    if (this.#socket === undefined) return;
+    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+      writeQuestion(this.#writer, { family: NFT_FAMILIES[family], type, attributes }, NLM_F_DUMP);
+      restart();
+      const { bytes, length } = this.#writer;
+      const parts = this.#socket.dumpParts(bytes, length, (message) => each(attributesOf(message)));
+      for (;;) {
+        const { done, value: changed } = parts.next();
+        if (done && !changed) return;
+        if (done) break;
+        await turn(this.#clock);
+      }
+    }
+  }
+}
+
+/** With a socket for as long as `list` takes. */
+export async function withReader<T>(
+  clock: Clock,
+  list: (reader: NftReader) => T | Promise<T>,
+): Promise<T> {
+  const socket = openNetfilter();
+  try {
+    return await list(new NftReader(socket, clock));
+  } finally {
+    socket?.close();
+  }
+}
+
+/** Undefined: this kernel has no nfnetlink, and so no nf_tables. */
+function openNetfilter(): NetlinkSocket | undefined {
+  try {
+    return new NetlinkSocket(NETLINK_NETFILTER);
+  } catch (error) {
+    if (errnoOf(error) === EPROTONOSUPPORT) return undefined;
+    throw error;
+  }
+}
+
+/** Reads the attributes of an NFT_MSG_NEWCHAIN; `of` is its table. */
+function readChain(reader: AttributeReader): { of: string; chain: XtChain } {
+  let of = "";
+  let name = "";
+  let base = false;
+  let drops = false;
+  while (reader.next()) {
+    if (reader.type === nft.NFTA_CHAIN_TABLE) of = reader.text();
+    else if (reader.type === nft.NFTA_CHAIN_NAME) name = reader.text();
+    else if (reader.type === nft.NFTA_CHAIN_HOOK) base = true;
+    else if (reader.type === nft.NFTA_CHAIN_POLICY) drops = reader.u32() === nft.NF_DROP;
+  }
+  return { of, chain: { name, base, drops } };
+}

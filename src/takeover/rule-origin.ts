@@ -1,0 +1,75 @@
+/**
+ * Whose rules of Services can be in the kernel, and in which way; and which of them are left over beside ours. Pure.
+ *
+ * While two are there, as when a mode is switched or a kube-proxy taken over, each hook works as with one:
+ *
+ * - nat PREROUTING and OUTPUT: the kernel asks one set of rules after the other, the youngest first, until one has said
+ *   how a connection is translated (nf_nat_inet_fn in net/netfilter/nf_nat_core.c); the others never see it. Both
+ *   choose among the same endpoints. One that knows no such frontend says nothing, but for refusals of
+ *   nftables mode, which are made here: a Service that came after its last sync is refused until its table is gone,
+ *   which is moments after the first sync of its successor.
+ * - The mark for masquerading: both set the same bit (iptables.masqueradeBit and nftables.masqueradeBit have one
+ *   default), either before it has translated the packet, or it takes the mark back (KUBE-SVC-OUTSIDE). What nobody
+ *   translates keeps none.
+ * - nat POSTROUTING: again the first one that decides. Each masquerades what bears the mark, whoever set it, and what an
+ *   endpoint sends to itself, by the packet's addresses; then the other is not asked. Only the one that does it clears the
+ *   mark. So it does not matter if the rules that marked a packet are gone when it leaves.
+ * - nat INPUT: nftables mode learns there and in POSTROUTING which endpoint a client with affinity has, from the connection
+ *   itself, whoever translated it; iptables mode remembers where it translates. Neither knows what the other remembers: a
+ *   client may come to another endpoint once.
+ * - filter: rules of the iptables mode meet packets after they were translated, by whomever. What they refuse is a
+ *   frontend that nobody translated, and they accept by the mark and by the connection's state. A packet must pass both
+ *   variants of iptables, which refuse the same.
+ * - Connections that are open are in none of these but filter, where their state accepts them: they stay translated as
+ *   they were.
+ */
+import type { OwnRules } from "../backend/backend.ts";
+
+/** Ways in which rules can be in the kernel; "iptables" is iptables-nft. */
+export type Way = "nftables" | "iptables" | "iptables-legacy";
+
+/** Rules of kube-proxy; or those that Sluice itself made, in another mode than it is in now. */
+export type RulesKind = Way | `sluice-${Way}`;
+
+const WAYS: readonly Way[] = ["nftables", "iptables", "iptables-legacy"];
+
+export const ALL_KINDS: readonly RulesKind[] = [
+  ...WAYS.map((way) => `sluice-${way}` as const),
+  ...WAYS,
+];
+export const SLUICES: readonly RulesKind[] = ALL_KINDS.filter(isSluices);
+
+export type Maker = "kube-proxy" | "Sluice";
+
+export function kindOf(maker: Maker, way: Way): RulesKind {
+  return maker === "Sluice" ? `sluice-${way}` : way;
+}
+
+export function isSluices(kind: RulesKind): boolean {
+  return kind.startsWith("sluice-");
+}
+
+export const NAMES: { readonly [kind in RulesKind]: string } = {
+  nftables: "kube-proxy's rules (nftables mode)",
+  iptables: "kube-proxy's rules (iptables mode)",
+  "iptables-legacy": "kube-proxy's rules (iptables mode, legacy)",
+  "sluice-nftables": "Sluice's rules of its nftables mode",
+  "sluice-iptables": "Sluice's rules of its iptables mode",
+  "sluice-iptables-legacy": "Sluice's rules of its iptables mode (legacy)",
+};
+
+/** The way of our own rules. Undefined: we have none, as at a cleanup. */
+export function ownWay(own: OwnRules | undefined): Way | undefined {
+  if (own === undefined || own.kind === "nftables") return own?.kind;
+  return own.variant === "nft" ? "iptables" : "iptables-legacy";
+}
+
+/**
+ * Are rules of this kind something else than our own? In iptables mode our chains bear the names of kube-proxy's, so
+ * that what is in them is for the backend to say, whoever wrote it.
+ */
+export function isBeside(kind: RulesKind, own: OwnRules | undefined): boolean {
+  const way = ownWay(own);
+  if (way === undefined) return true;
+  return way === "nftables" ? kind !== "sluice-nftables" : kind !== way && kind !== `sluice-${way}`;
+}

@@ -1,0 +1,154 @@
+/** The API server's JSON bodies: lists, and watches of one event per line. */
+
+import type { Body } from "../api-client/body-reader.ts";
+import { messageOf, SluiceError } from "../base/errors.ts";
+import { isObject, type JsonObject, objectAt, textAt } from "../base/json.ts";
+import type { FeedResult } from "../core/core.ts";
+
+export type EventType = "ADDED" | "MODIFIED" | "DELETED";
+
+/** Takes one object; says whether anything changed. */
+export type Apply = (type: EventType, object: JsonObject) => boolean;
+
+export const NOTHING: FeedResult = { objects: false, initialEnd: false };
+
+const INITIAL_END = "k8s.io/initial-events-end";
+
+/** One line, one event: `{"type":"ADDED","object":{…}}`. */
+export class JsonWatch implements Body {
+  readonly #apply: Apply;
+  readonly #onClose: () => void;
+  readonly #decoder = new TextDecoder();
+  /** The beginning of a line whose end has not come yet. */
+  #rest = "";
+
+  constructor(apply: Apply, onClose: () => void) {
+    this.#apply = apply;
+    this.#onClose = onClose;
+  }
+
+  take(chunk: Uint8Array): FeedResult {
+    const lines = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split("\n");
+    this.#rest = lines.pop() ?? "";
+    let result = NOTHING;
+    for (const line of lines) {
+      if (line.trim() !== "") result = merge(result, this.#event(parseObject(line)));
+    }
+    return result;
+  }
+
+  /** A line that was cut off is dropped: the watch resumes before it. */
+  end(): FeedResult {
+    return NOTHING;
+  }
+
+  close(): void {
+    this.#onClose();
+  }
+
+  #event(event: JsonObject): FeedResult {
+    const { type, object: content } = event;
+    const object = asObject(content);
+    if (type === "ERROR") {
+      const { code, message } = object;
+      const status = { code: Number(code ?? 500), message: String(message ?? "") };
+      return { ...NOTHING, status };
+    }
+    const { resourceVersion, annotations } = metadataOf(object);
+    if (type === "BOOKMARK") {
+      return {
+        objects: false,
+        initialEnd: annotations[INITIAL_END] === "true",
+        resourceVersion,
+      };
+    }
+    if (type !== "ADDED" && type !== "MODIFIED" && type !== "DELETED") {
+      throw malformed(`an event type must be known: current value is ${JSON.stringify(type)}`);
+    }
+    return { objects: this.#apply(type, object), initialEnd: false, resourceVersion };
+  }
+}
+
+/** A whole list (or a page of one), parsed when its last byte is here. */
+export class JsonList implements Body {
+  readonly #apply: Apply;
+  readonly #onClose: () => void;
+  readonly #chunks: Uint8Array[] = [];
+
+  constructor(apply: Apply, onClose: () => void) {
+    this.#apply = apply;
+    this.#onClose = onClose;
+  }
+
+  take(chunk: Uint8Array): FeedResult {
+    this.#chunks.push(chunk.slice());
+    return NOTHING;
+  }
+
+  end(): FeedResult {
+    const list = parseObject(Buffer.concat(this.#chunks).toString("utf8"));
+    const { items } = list;
+    if (!Array.isArray(items ?? [])) throw malformed("items must be a list");
+    let objects = false;
+    for (const item of (items ?? []) as unknown[])
+      objects = this.#apply("ADDED", asObject(item)) || objects;
+    const { resourceVersion, continueToken } = metadataOf(list);
+    return { objects, initialEnd: false, resourceVersion, continueToken, listEnd: true };
+  }
+
+  close(): void {
+    this.#onClose();
+  }
+}
+
+export interface Metadata {
+  readonly namespace: string;
+  readonly name: string;
+  readonly resourceVersion: string;
+  readonly continueToken: string;
+  readonly labels: JsonObject;
+  readonly annotations: JsonObject;
+}
+
+/** The parts of an object's metadata that are looked at, "" and {} when absent or of another type. */
+export function metadataOf(object: JsonObject): Metadata {
+  const metadata = objectAt(object, "metadata");
+  return {
+    namespace: textAt(metadata, "namespace"),
+    name: textAt(metadata, "name"),
+    resourceVersion: textAt(metadata, "resourceVersion"),
+    continueToken: textAt(metadata, "continue"),
+    labels: objectAt(metadata, "labels"),
+    annotations: objectAt(metadata, "annotations"),
+  };
+}
+
+function merge(before: FeedResult, next: FeedResult): FeedResult {
+  return {
+    ...before,
+    ...next,
+    objects: before.objects || next.objects,
+    initialEnd: before.initialEnd || next.initialEnd,
+  };
+}
+
+function parseObject(text: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (thrown) {
+    throw malformed(messageOf(thrown), thrown);
+  }
+  return asObject(value);
+}
+
+function asObject(value: unknown): JsonObject {
+  if (isObject(value)) return value;
+  throw malformed(`an object is expected: current value is ${JSON.stringify(value)?.slice(0, 40)}`);
+}
+
+function malformed(rule: string, cause?: unknown): SluiceError {
+  return new SluiceError("API_MALFORMED", `Cannot read the API server's JSON: ${rule}`, undefined, {
+    cause,
+  });
+}

@@ -1,0 +1,322 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import {
+  type Certificate,
+  makeAuthority,
+  makeCertificate,
+} from "../../harness/cluster/certificates.ts";
+import { inClusterAccess } from "../../src/api-client/in-cluster.ts";
+import { openAccess } from "../../src/api-client/open-access.ts";
+import type { JsonObject } from "../../src/base/json.ts";
+import { refusal } from "../watch/fakes.ts";
+
+let folder: string;
+let authority: Certificate;
+let client: Certificate;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "sluice-kubeconfig-"));
+  authority = await makeAuthority(folder, "ca");
+  client = await makeCertificate(authority, folder, "client", "/CN=node");
+  writeFileSync(join(folder, "token"), "from-file\n");
+  writeFileSync(join(folder, "empty"), "\n");
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const SERVER = { server: "https://10.0.0.1:6443" };
+
+/** Writes a kubeconfig of one cluster and one user. */
+function write(cluster: JsonObject = SERVER, user: JsonObject = {}, more: JsonObject = {}): string {
+  const path = join(folder, "kubeconfig");
+  writeFileSync(
+    path,
+    stringify({
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "c",
+      contexts: [{ name: "c", context: { cluster: "k", user: "u" } }],
+      clusters: [{ name: "k", cluster }],
+      users: [{ name: "u", user }],
+      ...more,
+    }),
+  );
+  return path;
+}
+
+const open = (path: string, master = "") =>
+  openAccess({ kubeconfig: path, master, environment: {} });
+
+const identity = async (cluster?: JsonObject, user?: JsonObject) =>
+  (await open(write(cluster, user))).identity();
+
+const text = (path: string) => readFileSync(path, "utf8");
+const base64 = (path: string) => readFileSync(path).toString("base64");
+
+describe("a kubeconfig", () => {
+  test("gives the server of its current context", async () => {
+    expect((await open(write())).server).toBe("https://10.0.0.1:6443");
+  });
+
+  test.each([
+    ["https://other:1/", "https://other:1"],
+    ["https://other:1/base/", "https://other:1/base"],
+    ["other:1", "http://other:1"],
+  ])("gives way to --master %s", async (master, server) => {
+    expect((await open(write(), master)).server).toBe(server);
+  });
+
+  test("makes --master without a scheme https when it speaks of TLS", async () => {
+    const path = write({ ...SERVER, "insecure-skip-tls-verify": true });
+    expect((await open(path, "other:1")).server).toBe("https://other:1");
+  });
+
+  test("may be JSON", async () => {
+    const path = join(folder, "json");
+    writeFileSync(
+      path,
+      JSON.stringify({
+        "current-context": "c",
+        contexts: [{ name: "c", context: { cluster: "k" } }],
+        clusters: [{ name: "k", cluster: SERVER }],
+      }),
+    );
+    const access = await open(path);
+    expect(access.server).toBe(SERVER.server);
+    expect(await access.identity()).toEqual({ authorization: "", tls: { insecure: false } });
+  });
+
+  test.each([
+    ["token", { token: "abc" }, "Bearer abc"],
+    ["tokenFile before token", { token: "abc", tokenFile: "token" }, "Bearer from-file"],
+    ["a password", { username: "me", password: "secret" }, `Basic ${btoa("me:secret")}`],
+    ["nothing", {}, ""],
+  ])("logs in by %s", async (_what, user, authorization) => {
+    expect((await identity(SERVER, user)).authorization).toBe(authorization);
+  });
+
+  test("reads certificates from files beside it, or from its own data", async () => {
+    const expected = {
+      insecure: false,
+      serverName: "api.test",
+      ca: text(authority.certificate),
+      cert: text(client.certificate),
+      key: text(client.key),
+    };
+    const named = await identity(
+      { ...SERVER, "certificate-authority": "ca.crt", "tls-server-name": "api.test" },
+      { "client-certificate": "client.crt", "client-key": client.key },
+    );
+    expect(named.tls).toEqual(expected);
+    const inline = await identity(
+      {
+        ...SERVER,
+        "certificate-authority": "/nonexistent",
+        "certificate-authority-data": base64(authority.certificate),
+        "tls-server-name": "api.test",
+      },
+      {
+        "client-certificate-data": base64(client.certificate),
+        "client-key-data": base64(client.key),
+      },
+    );
+    expect(inline.tls).toEqual(expected);
+  });
+
+  test("reads a file again each time, since others rotate it", async () => {
+    const file = join(folder, "rotated");
+    writeFileSync(file, "one");
+    const access = await open(write(SERVER, { tokenFile: file }));
+    expect((await access.identity()).authorization).toBe("Bearer one");
+    writeFileSync(file, "two");
+    expect((await access.identity()).authorization).toBe("Bearer two");
+  });
+});
+
+describe("a kubeconfig that cannot be used is refused by file and field:", () => {
+  const certificateOnly = { "client-certificate": "client.crt" };
+  const cases: [string, JsonObject | undefined, JsonObject | undefined, JsonObject, string][] = [
+    ["no context", undefined, undefined, { "current-context": "" }, "current-context: must name"],
+    ["an unknown context", undefined, undefined, { "current-context": "x" }, 'named "x"'],
+    [
+      "an unknown cluster",
+      undefined,
+      undefined,
+      { clusters: [] },
+      'clusters: must have an entry named "k"',
+    ],
+    ["an unknown user", undefined, undefined, { users: [] }, 'users: must have an entry named "u"'],
+    [
+      "lists that are none",
+      undefined,
+      undefined,
+      { users: "x" },
+      "users: must be a list: current value is a string",
+    ],
+    ["no server", {}, undefined, {}, "clusters[0].cluster.server: must be set"],
+    ["a server that is no URL", { server: "https://:x" }, undefined, {}, "must be a URL"],
+    [
+      "a proxy",
+      { ...SERVER, "proxy-url": "http://p" },
+      undefined,
+      {},
+      "clusters[0].cluster.proxy-url: proxies are not supported",
+    ],
+    [
+      "impersonation",
+      undefined,
+      { as: "x" },
+      {},
+      "users[0].user.as: impersonation is not supported",
+    ],
+    [
+      "a token that is no text",
+      undefined,
+      { token: 12_345 },
+      {},
+      "users[0].user.token: must be a string: current value is a number",
+    ],
+    ["a certificate without its key", undefined, certificateOnly, {}, "users[0].user.client-key"],
+    [
+      "an authority beside insecure",
+      { ...SERVER, "certificate-authority": "ca.crt", "insecure-skip-tls-verify": true },
+      undefined,
+      {},
+      "insecure-skip-tls-verify: must not be true",
+    ],
+    [
+      "data that is no PEM",
+      { ...SERVER, "certificate-authority-data": "AAAA" },
+      undefined,
+      {},
+      "certificate-authority-data: must be PEM with a CERTIFICATE block",
+    ],
+    [
+      "an authority's file that is absent",
+      { ...SERVER, "certificate-authority": "absent" },
+      undefined,
+      {},
+      "clusters[0].cluster.certificate-authority of",
+    ],
+    [
+      "an authority's file that is none",
+      { ...SERVER, "certificate-authority": "token" },
+      undefined,
+      {},
+      "must be PEM with a CERTIFICATE block",
+    ],
+    ["an absent token file", undefined, { tokenFile: "absent" }, {}, "users[0].user.tokenFile of"],
+    ["an empty token file", undefined, { tokenFile: "empty" }, {}, "the file is empty"],
+  ];
+  test.each(cases)("%s", async (_what, cluster, user, more, message) => {
+    const path = write(cluster, user, more);
+    const error = await refusal(open(path).then((access) => access.identity()));
+    expect(error.code).toBe("KUBECONFIG_INVALID");
+    expect(error.message).toContain(message);
+    expect(error.message).toContain(path);
+  });
+
+  test("secrets are not printed", async () => {
+    const path = write(SERVER, { "client-key-data": ["c2VjcmV0"] });
+    const { message } = await refusal(open(path));
+    expect(message).toContain("a list");
+    expect(message).not.toContain("c2VjcmV0");
+  });
+
+  test.each([
+    ["absent", undefined, "cannot be read"],
+    ["no YAML", "a: [", "is not YAML"],
+    ["no mapping", "- a\n", "must be a mapping: current value is a list"],
+  ])("a file that is %s", async (_what, content, message) => {
+    const path = join(folder, "broken");
+    rmSync(path, { force: true });
+    if (content !== undefined) writeFileSync(path, content);
+    const error = await refusal(open(path));
+    expect(error.code).toBe("KUBECONFIG_INVALID");
+    expect(error.subject).toBe(path);
+    expect(error.message).toContain(message);
+  });
+});
+
+describe("an exec plugin", () => {
+  const CALLS = "calls";
+  function plugin(): JsonObject {
+    const script = join(folder, "plugin.sh");
+    writeFileSync(
+      script,
+      `#!/bin/sh
+echo x >> ${join(folder, CALLS)}
+n=$(wc -l < ${join(folder, CALLS)})
+echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"t'$n'"}}'
+`,
+    );
+    chmodSync(script, 0o755);
+    rmSync(join(folder, CALLS), { force: true });
+    return { exec: { apiVersion: "client.authentication.k8s.io/v1", command: script } };
+  }
+
+  test("logs in, is remembered, and runs again after a refusal", async () => {
+    const access = await open(write({ ...SERVER, "certificate-authority": "ca.crt" }, plugin()));
+    const first = await access.identity();
+    expect(first.authorization).toBe("Bearer t1");
+    expect(first.tls.ca).toBe(text(authority.certificate));
+    expect((await access.identity()).authorization).toBe("Bearer t1");
+    access.refused();
+    expect((await access.identity()).authorization).toBe("Bearer t2");
+  });
+
+  test("that fails is named", async () => {
+    const path = write(SERVER, { exec: { command: "/nonexistent/plugin" } });
+    const error = await refusal(open(path).then((access) => access.identity()));
+    expect(error.code).toBe("KUBECONFIG_INVALID");
+    expect(error.message).toContain("users[0].user.exec: the plugin failed");
+  });
+});
+
+describe("inside a cluster", () => {
+  const environment = { KUBERNETES_SERVICE_HOST: "10.96.0.1", KUBERNETES_SERVICE_PORT: "443" };
+
+  test("variables and the service account's files are enough", async () => {
+    const account = join(folder, "account");
+    mkdirSync(account);
+    writeFileSync(join(account, "token"), "pod\n");
+    writeFileSync(join(account, "ca.crt"), text(authority.certificate));
+    const access = inClusterAccess(environment, account);
+    expect(access.server).toBe("https://10.96.0.1:443");
+    expect(await access.identity()).toEqual({
+      authorization: "Bearer pod",
+      tls: { insecure: false, ca: text(authority.certificate) },
+    });
+  });
+
+  test("an IPv6 host gets its brackets", () => {
+    const access = inClusterAccess({ ...environment, KUBERNETES_SERVICE_HOST: "fd00::1" });
+    expect(access.server).toBe("https://[fd00::1]:443");
+  });
+
+  test("no variables mean no cluster", async () => {
+    const error = await refusal(openAccess({ kubeconfig: "", master: "", environment: {} }));
+    expect(error.code).toBe("KUBECONFIG_INVALID");
+    expect(error.message).toContain("KUBERNETES_SERVICE_HOST");
+  });
+});
+
+test.each(["beside a kubeconfig", "alone"])(
+  "a --master %s that is no URL is named",
+  async (how) => {
+    const error = await refusal(open(how === "alone" ? "" : write(), "https://[::"));
+    expect(error.code).toBe("CONFIG_INVALID");
+    expect(error.message).toBe(
+      'Cannot use flag --master: it must be a URL: current value is "https://[::"',
+    );
+  },
+);
+
+test("a bare --master is reached without a login", async () => {
+  const access = await openAccess({ kubeconfig: "", master: "localhost:8080", environment: {} });
+  expect(access.server).toBe("http://localhost:8080");
+  expect(await access.identity()).toEqual({ authorization: "", tls: { insecure: false } });
+});

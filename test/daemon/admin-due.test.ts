@@ -1,0 +1,38 @@
+import { expect, test } from "bun:test";
+import { adminDue } from "../../src/daemon/admin-due.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+
+function waiting(connected: boolean) {
+  const clock = new FakeClock();
+  const first = Promise.withResolvers<void>();
+  const state = { due: false };
+  const done = adminDue({ firstSync: first.promise, connected: () => connected, clock });
+  void done.then(() => {
+    state.due = true;
+  });
+  return { clock, first, state, done };
+}
+
+test("the servers come with the first sync", async () => {
+  const { clock, first, state, done } = waiting(true);
+  await clock.advance(10);
+  expect(state.due).toBe(false);
+  first.resolve();
+  await done;
+});
+
+test("while the source does not answer they come after a second", async () => {
+  const { clock, state } = waiting(false);
+  await clock.advance(999);
+  expect(state.due).toBe(false);
+  await clock.advance(1);
+  expect(state.due).toBe(true);
+});
+
+test("a load that is under way is not held up by them, for three seconds", async () => {
+  const { clock, state } = waiting(true);
+  await clock.advance(2999);
+  expect(state.due).toBe(false);
+  await clock.advance(1);
+  expect(state.due).toBe(true);
+});

@@ -1,0 +1,39 @@
+import { describe, expect, test } from "bun:test";
+import { lockNetworkNamespace } from "../../src/host/namespace-lock.ts";
+import { NOTHING } from "../../src/takeover/removal.ts";
+import { cleanUp } from "../../src/takeover/remove-all.ts";
+import { inFreshNetns } from "../backend/netns.ts";
+
+inFreshNetns();
+
+describe("a cleanup", () => {
+  test("tells what it removed", async () => {
+    const removed = { ...NOTHING, removed: ["the table inet sluice"], notes: ["note"] };
+    expect(await cleanUp(() => Promise.resolve(removed))).toEqual(removed);
+  });
+
+  test("touches nothing while another instance runs", async () => {
+    const unlock = lockNetworkNamespace();
+    let asked = 0;
+    const remove = () => {
+      asked++;
+      return Promise.resolve(NOTHING);
+    };
+    await expect(cleanUp(remove)).rejects.toThrow(
+      "Cannot clean up: another sluice holds the network namespace; stop it first",
+    );
+    expect(asked).toBe(0);
+    unlock();
+    await cleanUp(remove);
+    expect(asked).toBe(1);
+  });
+
+  test("holds the lock until the last step, and gives it back also when it failed", async () => {
+    const remove = () => {
+      expect(lockNetworkNamespace).toThrow("another one holds the socket");
+      return Promise.reject(new Error("a defect"));
+    };
+    await expect(cleanUp(remove)).rejects.toThrow("a defect");
+    lockNetworkNamespace()();
+  });
+});

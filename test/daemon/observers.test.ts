@@ -1,0 +1,36 @@
+import { expect, test } from "bun:test";
+import { SluiceError } from "../../src/base/errors.ts";
+import { createLogger } from "../../src/base/log.ts";
+import type { Core } from "../../src/core/core.ts";
+import { Observers } from "../../src/daemon/observers.ts";
+import type { SyncReport } from "../../src/sync/loop.ts";
+import { resolve } from "../config/config.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+
+const { config } = await resolve([]);
+const DONE: SyncReport = {
+  ...{ outcome: "done", owners: 1, operations: 4, added: 4, bytes: 400, transactions: 1 },
+  ...{ kernelMs: 0.1, durationMs: 0.2, triggerTimes: [], repair: undefined, error: undefined },
+};
+const FAILED: SyncReport = {
+  ...{ ...DONE, outcome: "failed", operations: 0, added: 0, bytes: 0, transactions: 0 },
+  error: new SluiceError("TOOL_FAILED", "Cannot run iptables-restore: it is locked"),
+};
+
+function observers(): Observers {
+  const log = createLogger({ verbosity: 0, format: "text", now: () => 0, write: () => {}, pid: 1 });
+  const core = { serviceCount: () => 1 } as Core;
+  return new Observers({ config, core, clock: new FakeClock(), log });
+}
+
+test("the last sync is the one that failed, until one has something to do again", () => {
+  const told = observers();
+  const last = () => told.lastSync?.report;
+  told.synced(DONE);
+  told.synced(FAILED);
+  expect(last()).toBe(FAILED);
+  told.synced({ ...DONE, outcome: "nothing" });
+  expect(last()).toBe(FAILED);
+  told.synced(DONE);
+  expect(last()).toBe(DONE);
+});

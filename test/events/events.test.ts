@@ -1,0 +1,140 @@
+import { describe, expect, test } from "bun:test";
+import { EventOutbox } from "../../src/events/event-outbox.ts";
+import {
+  type EventRecorder,
+  healthServerFailed,
+  type KubeEvent,
+  metricsServerFailed,
+  nodeReference,
+  serviceHealthCheckFailed,
+  started,
+} from "../../src/events/events.ts";
+
+const node = nodeReference("here", "1-2-3");
+
+describe("what is said, is said in kube-proxy's words", () => {
+  const table: [string, KubeEvent, KubeEvent][] = [
+    [
+      "the proxy started",
+      started(node),
+      { type: "Normal", reason: "Starting", action: "StartKubeProxy", note: "", regarding: node },
+    ],
+    [
+      "no health server",
+      healthServerFailed(node, "port taken"),
+      {
+        type: "Warning",
+        reason: "FailedToStartProxierHealthcheck",
+        action: "StartKubeProxy",
+        note: "healthz server failed: port taken",
+        regarding: node,
+      },
+    ],
+    [
+      "no metrics server",
+      metricsServerFailed(node, "port taken"),
+      {
+        type: "Warning",
+        reason: "FailedToStartMetricServer",
+        action: "StartKubeProxy",
+        note: "starting metrics server failed: port taken",
+        regarding: node,
+      },
+    ],
+    [
+      "no health check of a Service",
+      serviceHealthCheckFailed({
+        nodeName: "here",
+        namespace: "shop",
+        name: "web",
+        port: 31000,
+        error: "port taken",
+      }),
+      {
+        type: "Warning",
+        reason: "FailedToStartServiceHealthcheck",
+        action: "Listen",
+        note: 'node here failed to start healthcheck "shop/web" on port 31000: port taken',
+        regarding: { apiVersion: "v1", kind: "Service", namespace: "shop", name: "web" },
+      },
+    ],
+  ];
+  test.each(table)("%s", (_what, event, expected) => expect(event).toEqual(expected));
+
+  test("a Node whose uid is not known has none", () => {
+    expect(nodeReference("here", "")).toEqual({ apiVersion: "v1", kind: "Node", name: "here" });
+  });
+});
+
+describe("the outbox", () => {
+  class Recorder implements EventRecorder {
+    readonly told: string[] = [];
+    closed = false;
+    record(event: KubeEvent, at?: number): void {
+      this.told.push(`${event.note}@${at}`);
+    }
+    async flush(ms: number): Promise<void> {
+      this.told.push(`flush ${ms}`);
+    }
+    close(): void {
+      this.closed = true;
+    }
+  }
+  const event = (note: string) => ({ ...started(node), note });
+
+  test("keeps events with their time until there is a recorder, and then hands them on", async () => {
+    let now = 1;
+    const outbox = new EventOutbox(() => now);
+    outbox.record(event("early"));
+    now = 2;
+    await outbox.flush(5);
+    const recorder = new Recorder();
+    await outbox.attach(async () => recorder);
+    outbox.record(event("late"));
+    await outbox.flush(5);
+    expect(recorder.told).toEqual(["early@1", "late@2", "flush 5"]);
+  });
+
+  test("has one recorder, and whoever asks for it while it is made waits until it has what was kept", async () => {
+    const outbox = new EventOutbox(() => 0);
+    const made = Promise.withResolvers<EventRecorder>();
+    let asked = 0;
+    const make = () => {
+      asked++;
+      return made.promise;
+    };
+    const first = outbox.attach(make);
+    outbox.record(event("meanwhile"));
+    // A process that ends over it waits so.
+    const flushed = outbox.attach(make).then(() => outbox.flush(5));
+    const recorder = new Recorder();
+    made.resolve(recorder);
+    await Promise.all([first, flushed]);
+    expect([asked, recorder.told]).toEqual([1, ["meanwhile@0", "flush 5"]]);
+  });
+
+  test("keeps the newest hundred", async () => {
+    const outbox = new EventOutbox(() => 0);
+    for (let i = 0; i < 150; i++) outbox.record(event(String(i)));
+    const recorder = new Recorder();
+    await outbox.attach(async () => recorder);
+    expect(recorder.told).toHaveLength(100);
+    expect(recorder.told[0]).toBe("50@0");
+  });
+
+  test("that is closed tells nobody, and closes the recorder whenever that comes", async () => {
+    const [before, after] = [new Recorder(), new Recorder()];
+    const outbox = new EventOutbox(() => 0);
+    await outbox.attach(async () => before);
+    outbox.close();
+    outbox.record(event("too late"));
+    const other = new EventOutbox(() => 0);
+    other.record(event("forgotten"));
+    other.close();
+    await other.attach(async () => after);
+    expect([before, after].map(({ closed, told }) => [closed, told])).toEqual([
+      [true, []],
+      [true, []],
+    ]);
+  });
+});

@@ -1,0 +1,203 @@
+import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { inFreshNetns, run } from "../backend/netns.ts";
+import { slice } from "../sync/world.ts";
+import { clearTables, type IptablesWorld, iptablesWorld, VARIANTS } from "./world.ts";
+
+setDefaultTimeout(60_000);
+inFreshNetns();
+beforeEach(clearTables);
+
+const everything = (world: IptablesWorld) =>
+  ["nat", "filter", "mangle"].map((table) => world.saved(table)).join("");
+
+/** What somebody does, and what is found amiss. */
+const DRIFTS: readonly (readonly [string, (world: IptablesWorld) => void, object])[] = [
+  [
+    "a rule deleted",
+    ({ iptables }) => iptables("-t", "nat", "-D", "KUBE-SERVICES", "1"),
+    { chain: 1 },
+  ],
+  [
+    "a rule in place of another one",
+    (world) => {
+      const rule =
+        world.saved("nat").match(/^-A KUBE-SERVICES (-d 10\.96\.0\.1\S* .*)$/m)?.[1] ?? "";
+      const count = world
+        .saved("nat")
+        .match(/^-A KUBE-SERVICES .*$/gm)
+        ?.findIndex((one) => one.endsWith(rule));
+      const words = rule
+        .replace("10.96.0.1", "10.96.0.99")
+        .replace(/-m comment --comment "[^"]*" /, "");
+      world.iptables(
+        "-t",
+        "nat",
+        "-R",
+        "KUBE-SERVICES",
+        String((count ?? 0) + 1),
+        ...words.split(" "),
+      );
+    },
+    { chain: 1 },
+  ],
+  ["a rule added", ({ iptables }) => iptables("-A", "KUBE-FORWARD", "-j", "DROP"), { chain: 1 }],
+  ["a chain flushed", ({ iptables }) => iptables("-t", "nat", "-F", "KUBE-SERVICES"), { chain: 1 }],
+  [
+    "a jump deleted",
+    (world) => {
+      const [jump = ""] = world.saved("nat").match(/PREROUTING .*-j KUBE-SERVICES/) ?? [];
+      world.iptables("-t", "nat", "-D", "PREROUTING", "1");
+      expect(world.saved("nat")).not.toContain(jump);
+    },
+    { chain: 1 },
+  ],
+  [
+    "a jump twice",
+    ({ iptables }) =>
+      iptables(
+        ...["-t", "nat", "-A", "PREROUTING", "-m", "comment", "--comment"],
+        ...["kubernetes service portals", "-j", "KUBE-SERVICES"],
+      ),
+    { chain: 1 },
+  ],
+  [
+    "the table nat flushed",
+    ({ iptables }) => {
+      iptables("-t", "nat", "-F");
+      iptables("-t", "nat", "-X");
+    },
+    { table: 1 },
+  ],
+  [
+    "everything flushed",
+    ({ iptables }) => {
+      for (const table of ["nat", "filter", "mangle"]) {
+        iptables("-t", table, "-F");
+        iptables("-t", table, "-X");
+      }
+    },
+    { table: 2, chain: 1 },
+  ],
+  [
+    "the canary in mangle deleted",
+    ({ iptables }) => iptables("-t", "mangle", "-X", "KUBE-PROXY-CANARY"),
+    { chain: 1 },
+  ],
+];
+
+describe.each(VARIANTS)("through iptables-%s", (variant) => {
+  test.each(DRIFTS)("%s is noticed and put right by one restore", async (_, change, amiss) => {
+    const world = await iptablesWorld(variant);
+    const before = everything(world);
+    change(world);
+    expect(everything(world)).not.toBe(before);
+    world.toolbox.runs();
+    const repair = await world.mend();
+    expect(repair).toMatchObject({ amiss });
+    const restores = world.toolbox.runs().filter((name) => name.endsWith("-restore"));
+    expect(restores.length).toBeLessThanOrEqual(2);
+    expect(sorted(everything(world))).toEqual(sorted(before));
+    expect(await world.mend()).toBeUndefined();
+  });
+
+  test("the same of IPv6 too", async () => {
+    const world = await iptablesWorld(variant);
+    const before = world.saved("nat", "ip6tables");
+    run(`ip6tables-${variant}`, "-t", "nat", "-F", "KUBE-SERVICES");
+    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(world.saved("nat", "ip6tables")).toBe(before);
+  });
+
+  test("the same thing done twice in the same way is put right twice", async () => {
+    const world = await iptablesWorld(variant);
+    const before = everything(world);
+    for (let i = 0; i < 2; i++) {
+      world.iptables("-t", "nat", "-D", "KUBE-SERVICES", "1");
+      expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+      expect(everything(world)).toBe(before);
+    }
+  });
+
+  test("a change that needs a chain which somebody deleted mends everything, then is made", async () => {
+    const world = await iptablesWorld(variant);
+    world.iptables("-t", "nat", "-F");
+    world.iptables("-t", "nat", "-X");
+    // Its clusterIP's rule is new, and leads to chains whose neighbours are gone.
+    world.put("EndpointSlice", slice("idle-1", "idle", ["10.244.1.7"]));
+    expect(await world.sync()).toBe(true);
+    expect(world.reports.at(-1)?.repair).toMatchObject({ amiss: { table: 1 } });
+    expect(world.saved("nat")).toContain("10.244.1.7:8080");
+    expect(world.saved("nat")).toContain("10.244.1.2:8080");
+    expect(await world.mend()).toBeUndefined();
+  });
+
+  test("what others have is the same to the byte, counters included", async () => {
+    const foreign = () =>
+      ["nat", "filter", "mangle", "raw"]
+        .map((table) => run(`iptables-${variant}-save`, "-c", "-t", table))
+        .join("")
+        .split("\n")
+        .filter(
+          (line) => !line.startsWith("#") && !line.includes(":KUBE-") && !line.includes("-j KUBE-"),
+        )
+        .filter((line) => !/-A KUBE-(?!ROUTER-)/.test(line))
+        // A policy's counters begin anew with whatever the legacy tools do to its table, be it -N alone.
+        .map((line) =>
+          line.startsWith(":") && variant === "legacy" ? line.replace(/ \[.*/, "") : line,
+        )
+        .join("\n");
+    const rules = [
+      ["-N", "ADMIN"],
+      ["-t", "nat", "-N", "KUBE-ROUTER-X"],
+      ["-t", "nat", "-A", "KUBE-ROUTER-X", "-j", "RETURN"],
+      ["-A", "INPUT", "-m", "comment", "--comment", "kubernetes looks like this", "-j", "ADMIN"],
+      ["-A", "ADMIN", "-i", "lo", "-j", "RETURN"],
+      ["-P", "FORWARD", "DROP"],
+      ["-t", "nat", "-A", "OUTPUT", "-d", "192.0.2.1", "-j", "ACCEPT"],
+      ["-t", "mangle", "-A", "OUTPUT", "-d", "192.0.2.1", "-j", "MARK", "--set-mark", "0x4000"],
+      ["-t", "raw", "-A", "PREROUTING", "-j", "ACCEPT"],
+    ];
+    for (const rule of rules) run(`iptables-${variant}`, ...rule);
+    run("bash", "-c", "echo > /dev/udp/127.0.0.1/9");
+    const before = foreign();
+    expect(before).toMatch(/\[[1-9]\d*:\d+\]/);
+    const world = await iptablesWorld(variant);
+    expect(foreign()).toBe(before);
+    world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
+    await world.sync();
+    world.iptables("-t", "nat", "-F", "KUBE-SERVICES");
+    await world.mend();
+    expect(foreign()).toBe(before);
+    expect(world.saved("nat")).toContain(":KUBE-ROUTER-X");
+    run(`iptables-${variant}`, "-P", "FORWARD", "ACCEPT");
+  });
+
+  test("a rule of somebody before our jump stays there", async () => {
+    const world = await iptablesWorld(variant);
+    world.iptables("-t", "nat", "-I", "PREROUTING", "-s", "192.0.2.9", "-j", "RETURN");
+    const before = world.saved("nat");
+    expect(await world.mend()).toBeUndefined();
+    expect(world.saved("nat")).toBe(before);
+  });
+
+  test("a chain that a rule of somebody leads to stays empty, is told once, and goes after that rule", async () => {
+    const world = await iptablesWorld(variant);
+    const [, chain = ""] =
+      world.saved("nat").match(/-d 10\.96\.0\.1\/32 .*-j (KUBE-SVC-\S+)/) ?? [];
+    world.iptables("-t", "nat", "-N", "ADMIN");
+    world.iptables("-t", "nat", "-A", "ADMIN", "-j", chain);
+    world.remove("Service", { metadata: { namespace: "default", name: "web" } });
+    expect(await world.sync()).toBe(true);
+    expect(world.saved("nat")).toContain(`:${chain} `);
+    expect(world.saved("nat")).not.toContain(`-A ${chain} `);
+    expect(await world.mend()).toBeUndefined();
+    world.iptables("-t", "nat", "-F", "ADMIN");
+    expect(await world.mend()).toMatchObject({ amiss: {} });
+    expect(world.saved("nat")).not.toContain(chain);
+  });
+});
+
+/** Jumps that are put back stand at the top, wherever they stood. */
+function sorted(text: string): string[] {
+  return text.split("\n").sort();
+}

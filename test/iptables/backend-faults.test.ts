@@ -1,0 +1,212 @@
+import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { REFUSED_RETRY_MS, SYNC_RETRY_MS } from "../../src/base/limits.ts";
+import { inFreshNetns } from "../backend/netns.ts";
+import { service, slice } from "../sync/world.ts";
+import { clearTables, type IptablesWorld, iptablesWorld, VARIANTS } from "./world.ts";
+
+setDefaultTimeout(60_000);
+inFreshNetns();
+beforeEach(clearTables);
+
+/** Refuses the first line of the input that has these words, in the words of iptables. */
+const refuseLine = (words: string) => `
+  line=$(grep -n -m 1 -e '${words}' $INPUT | cut -d: -f1)
+  if [ -n "$line" ]; then
+    echo 'iptables-restore v1.8.9: unknown option "--nonsense"' >&2
+    echo "Error occurred at line: $line" >&2
+    exit 2
+  fi`;
+/** Refuses input that has these words as the kernel's legacy tables do: the line is that of the table's COMMIT. */
+const refuseTable = (words: string) => `
+  if grep -q -e '${words}' $INPUT; then
+    echo "iptables-restore: line $(grep -n -m 1 COMMIT $INPUT | cut -d: -f1) failed" >&2
+    exit 1
+  fi`;
+const LOCKED = `
+  echo "Another app is currently holding the xtables lock; still 0s 0us time ahead to have a chance to grab the lock..." >&2
+  echo "Another app is currently holding the xtables lock. Stopped waiting after 5s." >&2
+  exit 4`;
+
+const IDLE_NOW_SERVED = slice("idle-1", "idle", ["10.244.1.7"]);
+
+function addBadAndGood(world: IptablesWorld): void {
+  world.put("Service", service("bad", "10.96.0.66"));
+  world.put("EndpointSlice", slice("bad-1", "bad", ["10.244.1.66"]));
+  world.put("EndpointSlice", IDLE_NOW_SERVED);
+}
+
+/** Subjects of problems that last. */
+function refusals({ problems }: IptablesWorld): string[] {
+  const lasting = new Set<string>();
+  for (const event of problems.events) {
+    if ("begin" in event) lasting.add(event.begin.subject);
+    else lasting.delete(event.end.subject);
+  }
+  return [...lasting];
+}
+const restores = (world: IptablesWorld) =>
+  world.toolbox.runs().filter((name) => name.endsWith("-restore"));
+
+describe.each(VARIANTS)("through iptables-%s", (variant) => {
+  test("a refused line leaves out its Service, with what the tool says; the rest is applied", async () => {
+    const world = await iptablesWorld(variant);
+    world.toolbox.fake("iptables", "-restore", refuseLine("-d 10.96.0.66/32"));
+    addBadAndGood(world);
+    await world.sync();
+    expect(world.reports.at(-1)).toMatchObject({
+      outcome: "refused",
+      error: { code: "RULES_REFUSED", subject: "Service default/bad" },
+    });
+    const words = world.reports.at(-1)?.error?.message;
+    expect(words).toContain("rules of default/bad");
+    expect(words).toContain('unknown option "--nonsense"');
+    expect(words).toMatch(/line \d+: -A KUBE-SVC-OUTSIDE -d 10\.96\.0\.66\/32/);
+    expect(refusals(world)).toEqual(["Service default/bad"]);
+    expect(world.saved("nat")).toContain("10.244.1.7:8080");
+    expect(world.saved("nat")).not.toContain("10.96.0.66");
+    expect(await world.mend()).toBeUndefined();
+
+    world.toolbox.real("iptables", "-restore");
+    await world.clock.advance(REFUSED_RETRY_MS);
+    await world.sync();
+    expect(world.saved("nat")).toContain("10.96.0.66");
+    expect(refusals(world)).toEqual([]);
+  });
+
+  test("a table refused without a line leaves out the Service by halving", async () => {
+    const world = await iptablesWorld(variant);
+    world.toolbox.fake("iptables", "-restore", refuseTable("10.96.0.66"));
+    addBadAndGood(world);
+    await world.sync();
+    expect(refusals(world)).toEqual(["Service default/bad"]);
+    expect(world.saved("nat")).toContain("10.244.1.7:8080");
+    expect(world.saved("nat")).not.toContain("10.96.0.66");
+    expect(await world.mend()).toBeUndefined();
+  });
+
+  test("where nothing at all is taken, nobody is blamed, and it is tried again", async () => {
+    const world = await iptablesWorld(variant);
+    world.toolbox.fake("iptables", "-restore", refuseTable("COMMIT"));
+    addBadAndGood(world);
+    world.toolbox.runs();
+    expect(await world.sync()).toBe(false);
+    expect(restores(world).length).toBeLessThanOrEqual(2);
+    expect(refusals(world)).toEqual([]);
+    world.toolbox.real("iptables", "-restore");
+    expect(await world.sync()).toBe(true);
+    expect(world.saved("nat")).toContain("10.96.0.66");
+  });
+
+  test("a lock that somebody holds is waited for, and the sync is made later", async () => {
+    const world = await iptablesWorld(variant);
+    world.toolbox.fake("iptables", "-restore", LOCKED);
+    world.put("EndpointSlice", IDLE_NOW_SERVED);
+    expect(await world.sync()).toBe(false);
+    expect(world.reports.at(-1)).toMatchObject({
+      outcome: "failed",
+      error: { code: "TOOL_FAILED" },
+    });
+    expect(world.reports.at(-1)?.error?.message).toContain("the xtables lock must be free");
+    expect(refusals(world)).toEqual([]);
+    world.toolbox.real("iptables", "-restore");
+    await world.clock.advance(SYNC_RETRY_MS);
+    expect(await world.sync()).toBe(true);
+    expect(world.saved("nat")).toContain("10.244.1.7:8080");
+    expect(await world.mend()).toBeUndefined();
+  });
+
+  test("a tool that is gone, or killed, is a failure that passes", async () => {
+    const world = await iptablesWorld(variant);
+    world.toolbox.fake("iptables", "-restore", "kill -9 $$");
+    world.put("EndpointSlice", IDLE_NOW_SERVED);
+    expect(await world.sync()).toBe(false);
+    world.toolbox.real("iptables", "-restore");
+    expect(await world.sync()).toBe(true);
+    expect(world.saved("nat")).toContain("10.244.1.7:8080");
+  });
+
+  test("a family that fails does not keep the other one; the retry writes what is missing alone", async () => {
+    const world = await iptablesWorld(variant);
+    world.toolbox.fake("ip6tables", "-restore", LOCKED);
+    world.put("EndpointSlice", IDLE_NOW_SERVED);
+    world.put("EndpointSlice", slice("six-1", "six", ["fd00:10:244:1::7"]));
+    expect(await world.sync()).toBe(false);
+    expect(world.saved("nat")).toContain("10.244.1.7:8080");
+    world.toolbox.real("ip6tables", "-restore");
+    world.toolbox.runs();
+    expect(await world.sync()).toBe(true);
+    expect(restores(world)).toEqual([`ip6tables-${variant}-restore`]);
+    expect(world.saved("nat", "ip6tables")).toContain("[fd00:10:244:1::7]:8080");
+    expect(await world.mend()).toBeUndefined();
+  });
+
+  test.each([
+    ["with another change", slice("six-1", "six", ["fd00:10:244:1::8"])],
+    ["without any", undefined],
+  ])(
+    "what one family took of a sync that failed is taken back where it is wanted no more, %s",
+    async (_, later) => {
+      const world = await iptablesWorld(variant);
+      expect(await world.mend()).toBeUndefined();
+      const before = world.saved("nat");
+      world.toolbox.fake("ip6tables", "-restore", LOCKED);
+      world.put("EndpointSlice", IDLE_NOW_SERVED);
+      world.put("EndpointSlice", slice("six-1", "six", ["fd00:10:244:1::7"]));
+      expect(await world.sync()).toBe(false);
+      expect(world.saved("nat")).not.toBe(before);
+      world.toolbox.real("ip6tables", "-restore");
+      world.put("EndpointSlice", slice("idle-1", "idle", []));
+      world.put(
+        "EndpointSlice",
+        later ?? slice("six-1", "six", ["fd00:10:244::1!", "fd00:10:244:1::1"]),
+      );
+      expect(await world.sync()).toBe(true);
+      if (later === undefined) await world.mend();
+      expect(world.saved("nat")).toBe(before);
+      expect(await world.mend()).toBeUndefined();
+    },
+  );
+
+  test("a rule that the kernel does not take any more leaves out its Service in a repair", async () => {
+    const world = await iptablesWorld(variant);
+    world.toolbox.fake("iptables", "-restore", refuseLine("10.244.1.2:8080"));
+    world.iptables("-t", "nat", "-F");
+    world.iptables("-t", "nat", "-X");
+    expect(await world.mend()).toMatchObject({ amiss: { table: 1 } });
+    expect(refusals(world)).toEqual(["Service default/web"]);
+    expect(world.saved("nat")).toContain("10.244.1.3:8080");
+    expect(world.saved("nat")).not.toContain("10.96.0.1/32");
+    world.toolbox.real("iptables", "-restore");
+    await world.clock.advance(REFUSED_RETRY_MS);
+    await world.sync();
+    expect(world.saved("nat")).toContain("10.244.1.2:8080");
+    expect(refusals(world)).toEqual([]);
+  });
+
+  test("tools that print rules in other words are understood after one look, which is told once", async () => {
+    const world = await iptablesWorld(variant);
+    for (const suffix of ["", "-save"]) {
+      world.toolbox.fake(
+        "iptables",
+        suffix,
+        `/usr/sbin/iptables-${variant}${suffix} "$@" | sed 's/--mode random/--mode=random/'; exit 0`,
+      );
+    }
+    world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
+    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(world.logged.filter((line) => line.includes("other words"))).toHaveLength(1);
+    expect(await world.mend()).toBeUndefined();
+    world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
+    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+  });
+
+  test("chains that cannot be read are said once, and looked at again", async () => {
+    const world = await iptablesWorld(variant);
+    world.toolbox.fake("iptables", "-save", "exit 1");
+    expect(await world.mend()).toBeUndefined();
+    expect(world.logged.filter((line) => line.includes("cannot be compared"))).toHaveLength(1);
+    world.toolbox.real("iptables", "-save");
+    world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
+    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+  });
+});

@@ -1,0 +1,69 @@
+/** What the backend tells an operator: which family it cannot serve, what it lacks, and where a frontend is. */
+import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { describeService } from "../../src/observe/service-view.ts";
+import { inFreshNetns } from "../backend/netns.ts";
+import { clearTables, type IptablesWorld, iptablesWorld, Toolbox, VARIANTS } from "./world.ts";
+
+setDefaultTimeout(60_000);
+inFreshNetns();
+beforeEach(clearTables);
+
+function frontends({ core, backend }: IptablesWorld, name: string) {
+  return describeService(core, "default", name, [], backend)?.frontends ?? [];
+}
+
+describe.each(VARIANTS)("through iptables-%s", (variant) => {
+  test("a family without its tools is named, and so is each frontend of it", async () => {
+    const toolbox = new Toolbox(variant);
+    for (const suffix of ["", "-save", "-restore"]) {
+      rmSync(join(toolbox.folder, `ip6tables-${variant}${suffix}`));
+    }
+    const world = await iptablesWorld(variant, { toolbox });
+    const reason = expect.stringMatching(/^ip6tables.* is not installed$/);
+    expect(world.backend.unserved).toEqual([{ family: 6, code: "TOOL_FAILED", reason }]);
+    expect(frontends(world, "six")).toMatchObject([{ family: 6, unserved: reason }]);
+    expect(frontends(world, "web")[0]).not.toHaveProperty("unserved");
+  });
+
+  test("where both are served, there is nothing to tell", async () => {
+    const { backend } = await iptablesWorld(variant);
+    expect([backend.unserved, backend.lacks]).toEqual([[], []]);
+  });
+
+  test("a frontend names the chains of its port, which are in the kernel, but not those of its endpoints", async () => {
+    const world = await iptablesWorld(variant);
+    const chains = ["web", "sticky", "outside", "six"].map((name) =>
+      frontends(world, name).map((frontend) => frontend.chains ?? []),
+    );
+    const kinds = chains.map((each) =>
+      each.map((names) => names.map((name) => name.replace(/[A-Z2-7]{16}$/, "")).join(" ")),
+    );
+    const outside = "KUBE-SVC- KUBE-SVL- KUBE-EXT-";
+    expect(kinds).toEqual([
+      ["KUBE-SVC-"],
+      ["KUBE-SVC-"],
+      [outside, outside, outside],
+      ["KUBE-SVC-"],
+    ]);
+    const kernel = world.saved("nat") + world.saved("nat", "ip6tables");
+    for (const chain of chains.flat(2)) expect(kernel).toContain(`:${chain} -`);
+    expect(frontends(world, "idle")[0]).not.toHaveProperty("chains");
+  });
+});
+
+test("without xt_recent it is told that affinity is not kept; without comments nobody misses anything", async () => {
+  const toolbox = new Toolbox("nft");
+  toolbox.fake(
+    "iptables",
+    "-restore",
+    "if grep -qE 'm (recent|comment)' $INPUT; then echo 'Error occurred at line: 3' >&2; exit 2; fi",
+  );
+  const { backend } = await iptablesWorld("nft", {
+    toolbox,
+    objects: () => {},
+    unsynced: true,
+  });
+  expect(backend.lacks).toEqual(["IPv4: session affinity is not kept, for want of xt_recent"]);
+});

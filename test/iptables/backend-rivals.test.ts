@@ -1,0 +1,152 @@
+/** Who is at work beside us, and what is our own doing: neither is taken for the other. */
+import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { REFUSED_RETRY_MS } from "../../src/base/limits.ts";
+import { inFreshNetns, run } from "../backend/netns.ts";
+import { service, slice } from "../sync/world.ts";
+import { clearTables, iptablesWorld, saved, Toolbox, VARIANTS } from "./world.ts";
+
+setDefaultTimeout(60_000);
+inFreshNetns();
+beforeEach(clearTables);
+
+const LOCKED = `
+  echo "Another app is currently holding the xtables lock. Stopped waiting after 5s." >&2
+  exit 4`;
+const refuseLine = (words: string) => `
+  line=$(grep -n -m 1 -e '${words}' $INPUT | cut -d: -f1)
+  if [ -n "$line" ]; then echo "Error occurred at line: $line" >&2; exit 2; fi`;
+
+describe.each(VARIANTS)("through iptables-%s", (variant) => {
+  test.each([
+    ["flushes a chain", "-F KUBE-SERVICES"],
+    [
+      "puts another rule in place of one",
+      "-R KUBE-SERVICES 2 -d 10.96.0.99/32 -j KUBE-SVC-OUTSIDE",
+    ],
+  ])("somebody who %s after each restore is found each time", async (_, harm) => {
+    const world = await iptablesWorld(variant);
+    await world.mend();
+    const before = world.saved("nat");
+    world.toolbox.fake(
+      "iptables",
+      "-restore",
+      `/usr/sbin/iptables-${variant}-restore "$@" < $INPUT; code=$?
+       /usr/sbin/iptables-${variant} -w 5 -t nat ${harm}; exit $code`,
+    );
+    world.iptables("-t", "nat", ...harm.split(" "));
+    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    world.toolbox.real("iptables", "-restore");
+    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(world.saved("nat")).toBe(before);
+    expect(world.logged.filter((line) => line.includes("other words"))).toEqual([]);
+  });
+
+  test("what is missing in one family is mended although the other refuses a Service", async () => {
+    const world = await iptablesWorld(variant);
+    await world.mend();
+    world.toolbox.fake("iptables", "-restore", refuseLine("-d 10.96.0.66/32"));
+    const six = () => saved(variant, "nat", "ip6tables");
+    const before = six();
+    const [, chain = ""] = before.match(/^:(KUBE-SVC-[A-Z0-9]{16}) /m) ?? [];
+    for (const harm of [
+      ["-F", "KUBE-SERVICES"],
+      ["-F", "KUBE-SVC-OUTSIDE"],
+      ["-F", chain],
+      ["-X", chain],
+    ]) {
+      run(`ip6tables-${variant}`, "-w", "5", "-t", "nat", ...harm);
+    }
+    const both = { clusterIPs: ["10.96.0.66", "fd00:96::66"], ipFamilies: ["IPv4", "IPv6"] };
+    world.put("Service", service("bad", "10.96.0.66", both));
+    world.put("EndpointSlice", slice("bad-1", "bad", ["10.244.1.66"]));
+    world.put("EndpointSlice", slice("bad-2", "bad", ["fd00:10:244:1::66"]));
+    await world.sync();
+    expect(six()).toContain(`:${chain} `);
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "refused" });
+    expect(await world.mend()).toBeUndefined();
+  });
+
+  test("what a failed sync of ours left is taken back without a word about anybody else", async () => {
+    const world = await iptablesWorld(variant);
+    await world.mend();
+    const before = world.saved("nat");
+    world.toolbox.fake("ip6tables", "-restore", LOCKED);
+    world.put("EndpointSlice", slice("idle-1", "idle", ["10.244.1.7"]));
+    world.put("EndpointSlice", slice("six-1", "six", ["fd00:10:244:1::7"]));
+    expect(await world.sync()).toBe(false);
+    world.toolbox.real("ip6tables", "-restore");
+    world.put("EndpointSlice", slice("idle-1", "idle", []));
+    world.put("EndpointSlice", slice("six-1", "six", ["fd00:10:244::1!", "fd00:10:244:1::1"]));
+    await world.sync();
+    expect(await world.mend()).toBeUndefined();
+    expect(world.saved("nat")).toBe(before);
+    expect(await world.mend()).toBeUndefined();
+  });
+
+  test("a repair that fails is made when it is asked for again", async () => {
+    const world = await iptablesWorld(variant);
+    await world.mend();
+    world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
+    world.toolbox.fake("iptables", "-restore", LOCKED);
+    expect(await world.mend()).toBeUndefined();
+    world.toolbox.real("iptables", "-restore");
+    await world.sync();
+    expect(world.reports.at(-1)?.repair).toMatchObject({ amiss: { chain: 1 } });
+    expect(world.saved("filter")).not.toContain("-A KUBE-FORWARD -j DROP");
+  });
+
+  test("a restore of some chains that fails counts as such, and one of everything does not", async () => {
+    const world = await iptablesWorld(variant);
+    await world.mend();
+    const one = () => world.backend.restoreStatistics?.()[0];
+    const failures = () => one()?.failures;
+    const partial = () => one()?.partialFailures;
+    expect([failures(), partial()]).toEqual([0, 0]);
+    world.toolbox.fake("iptables", "-restore", LOCKED);
+    world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
+    await world.sync();
+    expect([failures(), partial()]).toEqual([1, 1]);
+    world.toolbox.real("iptables", "-restore");
+    await world.clock.advance(REFUSED_RETRY_MS);
+    await world.sync();
+    world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
+    world.toolbox.fake("iptables", "-restore", LOCKED);
+    await world.mend();
+    expect([failures(), partial()]).toEqual([2, 1]);
+  });
+
+  test("that rules cannot be compared is said each time that it begins", async () => {
+    const world = await iptablesWorld(variant);
+    await world.mend();
+    const said = () => world.logged.filter((line) => line.includes("cannot be compared")).length;
+    for (const times of [1, 2]) {
+      world.toolbox.fake("iptables", "-save", "exit 1");
+      await world.mend();
+      await world.mend();
+      expect(said()).toBe(times);
+      world.toolbox.real("iptables", "-save");
+      await world.mend();
+    }
+  });
+});
+
+// Legacy tables tell what is loaded, and so is SCTP here: it is not tried.
+test("where the kernel has no SCTP, its frontends have no rule, and nothing is refused", async () => {
+  const toolbox = new Toolbox("nft");
+  toolbox.fake("iptables", "-restore", refuseLine("-m sctp"));
+  const ports = (protocol: string) => ({ ports: [{ name: "http", protocol, port: 80 }] });
+  const world = await iptablesWorld("nft", {
+    toolbox,
+    objects({ put }) {
+      put("Service", service("assoc", "10.96.0.70", ports("SCTP")));
+      put("EndpointSlice", slice("assoc-1", "assoc", []));
+      put("Service", service("web", "10.96.0.71", ports("TCP")));
+      put("EndpointSlice", slice("web-1", "web", ["10.244.1.71"]));
+    },
+  });
+  expect(world.reports.at(-1)).toMatchObject({ outcome: "done" });
+  expect(world.saved("nat")).toContain("10.244.1.71:8080");
+  expect(world.saved("filter")).not.toContain("10.96.0.70");
+  expect(world.backend.lacks).toEqual(["IPv4: SCTP is not served, for want of xt_sctp"]);
+  expect(await world.mend()).toBeUndefined();
+});

@@ -1,0 +1,87 @@
+/** The first sync over rules that are there, when it does not go smoothly: nobody is without rules meanwhile. */
+import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { inFreshNetns } from "../backend/netns.ts";
+import { type SyncWorld, service, slice } from "../sync/world.ts";
+import { clearTables, iptablesWorld, Toolbox, VARIANTS } from "./world.ts";
+
+setDefaultTimeout(60_000);
+inFreshNetns();
+beforeEach(clearTables);
+
+const NAMES = ["a", "b", "c", "d", "e", "f"];
+
+function putAll({ put }: Pick<SyncWorld, "put">): void {
+  for (const [i, name] of NAMES.entries()) {
+    put("Service", service(name, `10.96.1.${i + 1}`));
+    put("EndpointSlice", slice(`${name}-1`, name, [`10.244.7.${i + 1}`]));
+  }
+}
+
+function putBadToo(world: Pick<SyncWorld, "put">): void {
+  world.put("Service", service("bad", "10.96.1.99"));
+  world.put("EndpointSlice", slice("bad-1", "bad", ["10.244.7.99"]));
+  putAll(world);
+}
+
+describe.each(VARIANTS)("through iptables-%s", (variant) => {
+  test.each([
+    ["a rule of its own chain", "10.244.7.99:8080"],
+    ["the rule that leads to it", "-d 10.96.1.99/32"],
+  ])(
+    "a Service refused without a line for %s leaves the others served all along",
+    async (_, words) => {
+      await iptablesWorld(variant, { objects: putAll });
+      const toolbox = new Toolbox(variant);
+      const counts = join(toolbox.folder, "counts");
+      // Before each restore, and so after each but the last: rules that lead to the six, and that lead on.
+      toolbox.fake(
+        "iptables",
+        "-restore",
+        `
+      /usr/sbin/iptables-${variant}-save -t nat > $INPUT.saved
+      echo $(grep -c -e '-A KUBE-SERVICES -d 10.96.1.[1-6]/32 ' $INPUT.saved) $(grep -c -e '-j DNAT --to-destination 10.244.7.[1-6]:' $INPUT.saved) >> ${counts}
+      if grep -q -e '${words}' $INPUT; then
+        echo "iptables-restore: line $(grep -n -m 1 COMMIT $INPUT | cut -d: -f1) failed" >&2
+        exit 1
+      fi`,
+      );
+      const world = await iptablesWorld(variant, { objects: putBadToo, toolbox, unsynced: true });
+      expect(await world.sync()).toBe(true);
+      expect(world.reports.at(-1)).toMatchObject({ outcome: "refused" });
+      const seen = readFileSync(counts, "utf8").trim().split("\n");
+      expect(seen.length).toBeGreaterThan(4);
+      expect(new Set(seen)).toEqual(new Set(["6 6"]));
+      expect(world.saved("nat").match(/-d 10\.96\.1\.[1-6]\/32 .* -j KUBE-SVC-/g)).toHaveLength(12);
+      expect(world.saved("nat")).not.toMatch(/10\.96\.1\.99|10\.244\.7\.99|SLUICE-PROBE/);
+      expect(world.saved("filter")).not.toContain("SLUICE-PROBE");
+    },
+  );
+
+  test("Services that are gone are cleared away where nothing is to be served any more", async () => {
+    await iptablesWorld(variant, { objects: putAll });
+    const world = await iptablesWorld(variant, { objects: () => {}, unsynced: true });
+    expect(world.saved("nat")).toContain("-j DNAT");
+    expect(await world.sync()).toBe(true);
+    expect(world.saved("nat")).not.toContain("-j DNAT");
+    world.put("Service", service("a", "10.96.1.1"));
+    world.put("EndpointSlice", slice("a-1", "a", ["10.244.7.1"]));
+    await world.sync();
+    expect(world.saved("nat")).toContain("10.244.7.1:8080");
+  });
+
+  test("what is written at the end is waited for, and nothing is written after it", async () => {
+    const world = await iptablesWorld(variant, { objects: putAll });
+    world.toolbox.fake("iptables", "-restore", "sleep 0.3");
+    world.put("EndpointSlice", slice("a-1", "a", ["10.244.7.21"]));
+    const syncing = world.sync();
+    while (!world.toolbox.runs().some((name) => name.endsWith("-restore"))) await Bun.sleep(5);
+    await world.backend.close();
+    expect(world.saved("nat")).toContain("10.244.7.21:8080");
+    await syncing;
+    world.put("EndpointSlice", slice("a-1", "a", ["10.244.7.22"]));
+    expect(await world.sync()).toBe(false);
+    expect(world.saved("nat")).not.toContain("10.244.7.22:8080");
+  });
+});

@@ -1,0 +1,212 @@
+import { describe, expect, test } from "bun:test";
+import { SluiceError } from "../../src/base/errors.ts";
+import {
+  COMPARE_FACTOR,
+  COMPARE_FACTOR_CHANGED,
+  COMPARE_INTERVAL_MS,
+  COMPARE_WRITTEN_MS,
+  PEEK_INTERVAL_MS,
+} from "../../src/base/limits.ts";
+import { type Comparison, Guard } from "../../src/iptables/change-detector.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+
+/** A guard over tables that are a text and nothing else. */
+function guarded({ takes = 10 } = {}) {
+  const clock = new FakeClock();
+  const start = clock.monotonic();
+  const state = {
+    ...{ peek: "a", same: true, idle: true, fails: false },
+    found: undefined as Comparison | undefined,
+    /** What the texts tell of transactions, and how many of them we have made. */
+    ...{ commits: 0 as number | undefined, ours: 0 },
+  };
+  const compared: number[] = [];
+  const told: string[] = [];
+  let waits = takes;
+  const guard = new Guard({
+    clock,
+    peek: () => state.peek,
+    commits: () => state.commits,
+    ours: () => state.ours,
+    idle: () => state.idle,
+    async compare() {
+      compared.push(clock.monotonic() - start);
+      if (state.fails) throw new SluiceError("TOOL_FAILED", "it failed");
+      const found = state.found ?? (state.same ? "same" : "differs");
+      await new Promise<void>((resolve) => clock.after(waits, resolve));
+      return found;
+    },
+    differs: () => told.push("differs"),
+    starved: () => told.push("starved"),
+    failed: ({ message }) => told.push(message),
+  });
+  guard.start();
+  return {
+    ...{ clock, state, compared, told, guard },
+    take(ms: number) {
+      waits = ms;
+    },
+  };
+}
+
+describe("a guard", () => {
+  test("compares at once what may have changed before it was there", async () => {
+    const { clock, compared } = guarded();
+    await clock.advance(PEEK_INTERVAL_MS);
+    expect(compared).toEqual([PEEK_INTERVAL_MS]);
+  });
+
+  test("compares now and then although nothing seems to have changed", async () => {
+    const { clock, compared } = guarded();
+    await clock.advance(3 * COMPARE_INTERVAL_MS);
+    expect(compared).toHaveLength(3);
+  });
+
+  test("compares at the next look what changed, and tells of it if it differs", async () => {
+    const { clock, state, compared, told } = guarded();
+    await clock.advance(5 * PEEK_INTERVAL_MS);
+    expect(told).toEqual([]);
+    state.peek = "b";
+    state.same = false;
+    await clock.advance(2 * PEEK_INTERVAL_MS);
+    expect(compared).toHaveLength(2);
+    expect(told).toEqual(["differs"]);
+  });
+
+  test("spends a hundredth of the time, and a tenth while others change their own", async () => {
+    const { clock, state, compared } = guarded({ takes: 2000 });
+    await clock.advance(PEEK_INTERVAL_MS + 2000 * COMPARE_FACTOR);
+    expect(compared).toHaveLength(1);
+    await clock.advance(5000);
+    expect(compared).toHaveLength(2);
+    for (let i = 0; i < 2000 * COMPARE_FACTOR_CHANGED; i += 1000) {
+      state.peek = `b${i}`;
+      await clock.advance(1000);
+    }
+    expect(compared.length).toBeLessThanOrEqual(3);
+  });
+
+  test("takes what we write for ours", async () => {
+    const { clock, state, compared, guard } = guarded();
+    await clock.advance(5 * PEEK_INTERVAL_MS);
+    guard.writing();
+    state.peek = "ours";
+    Object.assign(state, { commits: 2, ours: 2 });
+    guard.written();
+    await clock.advance(5 * PEEK_INTERVAL_MS);
+    expect(compared).toHaveLength(1);
+  });
+
+  test.each([
+    ["at the next look where a transaction too many tells", 3, PEEK_INTERVAL_MS],
+    ["soon where nothing tells", undefined, COMPARE_WRITTEN_MS],
+  ])("compares what others may have changed while we wrote: %s", async (_, commits, within) => {
+    const { clock, state, compared, guard } = guarded();
+    await clock.advance(COMPARE_WRITTEN_MS + 2 * PEEK_INTERVAL_MS);
+    expect(compared).toHaveLength(1);
+    guard.writing();
+    Object.assign(state, { peek: "ours and theirs", commits, ours: 2 });
+    guard.written();
+    await clock.advance(within);
+    expect(compared).toHaveLength(2);
+  });
+
+  test("does not believe a comparison during which we wrote", async () => {
+    const { clock, state, told, compared, guard } = guarded({ takes: 100 });
+    state.same = false;
+    await clock.advance(PEEK_INTERVAL_MS + 50);
+    guard.writing();
+    guard.written();
+    state.same = true;
+    await clock.advance(3 * PEEK_INTERVAL_MS);
+    expect(told).toEqual([]);
+    // What made it look is still to be looked at.
+    expect(compared).toHaveLength(2);
+  });
+
+  test("that never reads anything without a write meanwhile asks that all writes wait", async () => {
+    const { clock, state, told, compared, guard } = guarded({ takes: 500 });
+    state.same = false;
+    for (let ms = 0; ms < 30_000; ms += 400) {
+      await clock.advance(400);
+      guard.writing();
+      guard.written();
+    }
+    expect(told[0]).toBe("starved");
+    expect(told).not.toContain("differs");
+    // Of those that were doubtful two are enough.
+    expect(compared.length).toBeLessThanOrEqual(2 * told.length + 1);
+  });
+
+  test("that finds a write under way at every look asks that all writes wait", async () => {
+    const { clock, state, told, compared, guard } = guarded();
+    state.peek = "b";
+    for (let looks = 0; looks < 3; looks++) {
+      guard.writing();
+      await clock.advance(PEEK_INTERVAL_MS + 1);
+      guard.written();
+    }
+    expect(told).toContain("starved");
+    expect(compared).toEqual([]);
+  });
+
+  test("takes one long write for no sign of many", async () => {
+    const { clock, told, compared, guard } = guarded();
+    guard.writing();
+    await clock.advance(10 * PEEK_INTERVAL_MS);
+    guard.written();
+    await clock.advance(2 * PEEK_INTERVAL_MS);
+    expect(told).toEqual([]);
+    expect(compared).toHaveLength(1);
+  });
+
+  test.each([
+    ["is not known", "unknown", "starved"],
+    ["has to wait for something of ours", "ours", "differs"],
+  ] as const)("still doubts what %s", async (_, found, then) => {
+    const { clock, state, told, compared } = guarded();
+    Object.assign(state, { peek: "b", found });
+    await clock.advance(3 * PEEK_INTERVAL_MS);
+    expect(compared.length).toBeGreaterThan(1);
+    Object.assign(state, { found: undefined, same: false });
+    await clock.advance(PEEK_INTERVAL_MS);
+    expect(told[0]).toBe(then);
+  });
+
+  test("does not look again at what was compared elsewhere", async () => {
+    const { clock, state, compared, guard } = guarded();
+    await clock.advance(5 * PEEK_INTERVAL_MS);
+    guard.doubt();
+    guard.writing();
+    guard.compared();
+    state.peek = "mended";
+    guard.written();
+    await clock.advance(5 * PEEK_INTERVAL_MS);
+    expect(compared).toHaveLength(1);
+  });
+
+  test("looks at nothing while something is amiss already", async () => {
+    const { clock, state, compared } = guarded();
+    state.idle = false;
+    await clock.advance(2 * COMPARE_INTERVAL_MS);
+    expect(compared).toEqual([]);
+  });
+
+  test("goes on after a comparison that failed", async () => {
+    const { clock, state, told, compared } = guarded();
+    state.fails = true;
+    await clock.advance(PEEK_INTERVAL_MS);
+    expect(told).toEqual(["it failed"]);
+    state.fails = false;
+    await clock.advance(PEEK_INTERVAL_MS);
+    expect(compared).toHaveLength(2);
+  });
+
+  test("that is stopped looks no more", async () => {
+    const { clock, compared, guard } = guarded();
+    guard.stop();
+    await clock.advance(COMPARE_INTERVAL_MS);
+    expect(compared).toEqual([]);
+    expect(clock.waiting).toBe(0);
+  });
+});

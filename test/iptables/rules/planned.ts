@@ -1,0 +1,152 @@
+/** Operations from Services, as plan and diff would make them, and the chains that come of them. */
+import { OWNER_NODE, RECORD_HEADER, RECORD_SLOTS } from "../../../asm/layout/layout.ts";
+import { Ruleset, type RulesetOptions } from "../../../src/iptables/rules/ruleset.ts";
+import type { Chains, Describe } from "../../../src/iptables/syntax/types.ts";
+import type { Operation } from "../../../src/model/operation-list.ts";
+import type { Service } from "../../../src/model/service.ts";
+import {
+  keySize,
+  type TableId,
+  tableFamily,
+  tableLabel,
+  valueSize,
+} from "../../../src/model/tables.ts";
+import type { Family } from "../../../src/net/address.ts";
+import { planNode, planService } from "../../../src/plan/plan.ts";
+import {
+  type ChoiceText,
+  cidr,
+  claimsOf,
+  context,
+  Memory,
+  type NodeText,
+  plainWriter,
+  type ServiceText,
+  service,
+} from "../../plan/fixture.ts";
+
+export interface Served {
+  readonly service: ServiceText;
+  readonly endpoints: ChoiceText | readonly ChoiceText[];
+}
+
+export const OPTIONS: RulesetOptions = {
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  dropInvalid: false,
+  detector: { kind: "cidr", ipv4: cidr("10.0.0.0/8"), ipv6: cidr("fd00:1::/32") },
+  counters: false,
+  localhostNodePorts: false,
+  randomFully: true,
+  comments: true,
+  recent: true,
+  sctp: true,
+};
+
+/** What is in the tables, by table and key. */
+export type Elements = ReadonlyMap<string, Omit<Operation, "kind">>;
+
+/** Everything that these Services and the node should have. Slots are numbered in the order of the endpoints. */
+export function elementsOf(served: readonly Served[], node: NodeText = {}): Elements {
+  const memory = new Memory();
+  const services = served.map((one) => service(one.service));
+  const plan = context(claimsOf(services), node);
+  const writer = plainWriter();
+  planNode(plan, writer);
+  services.forEach((one, i) => {
+    const choices = memory.choices(one, served[i]?.endpoints ?? {});
+    planService(one, choices, plan, writer);
+  });
+  const elements = new Map<string, Omit<Operation, "kind">>();
+  const region = writer.region();
+  const view = new DataView(region.buffer, region.byteOffset, region.length);
+  const put = (table: TableId, owner: number, key: Uint8Array, value: Uint8Array) => {
+    const name = `${tableLabel(table)} ${Buffer.from(key).toString("hex")}`;
+    elements.set(name, { table, owner, key, value });
+  };
+  for (let at = 0; at < region.length; ) {
+    const table = region[at + 1] as TableId;
+    const owner = view.getUint32(at + 4, true);
+    const key = at + RECORD_HEADER;
+    const value = key + keySize(table);
+    if (region[at] !== RECORD_SLOTS) {
+      at = value + valueSize(table);
+      put(table, owner, region.slice(key, value), region.slice(value, at));
+      continue;
+    }
+    const [pointer, count] = [view.getUint32(value - 4, true), view.getUint32(value, true)];
+    const stride = valueSize(table);
+    for (let slot = 0; slot < count; slot++) {
+      const bytes = region.slice(key, value);
+      new DataView(bytes.buffer).setUint32(bytes.length - 4, slot, true);
+      const from = pointer + slot * stride;
+      put(table, owner, bytes, memory.bytes.slice(from, from + stride));
+    }
+    at = value + 4;
+  }
+  return elements;
+}
+
+/** The operations that lead from one to the other, additions first: nobody may rely on their order. */
+export function operationsBetween(before: Elements, after: Elements): Operation[] {
+  const same = (a: Omit<Operation, "kind">, b: Omit<Operation, "kind"> | undefined) =>
+    b !== undefined && a.owner === b.owner && Buffer.compare(a.value, b.value) === 0;
+  const added = [...after].filter(([name, one]) => !same(one, before.get(name)));
+  const gone = [...before].filter(([name, one]) => !same(one, after.get(name)));
+  return [
+    ...added.map(([, one]) => ({ kind: "add" as const, ...one })),
+    ...gone.map(([, one]) => ({ kind: "delete" as const, ...one })),
+  ];
+}
+
+const NOTHING: Elements = new Map();
+export const additions = (elements: Elements): Operation[] => operationsBetween(NOTHING, elements);
+
+/** Names ports as upstream does. */
+export function describeOf(served: readonly Served[]): Describe {
+  const services = new Map<number, Service>(
+    served.map((one) => service(one.service)).map((one) => [one.id, one]),
+  );
+  return (owner, protocol, port, nodePort) => {
+    const of = services.get(owner);
+    const found = of?.ports.find(
+      (one) => one.protocol === protocol && (nodePort ? one.nodePort : one.port) === port,
+    );
+    if (of === undefined || found === undefined) return undefined;
+    const name = `${of.namespace}/${of.name}${found.name === "" ? "" : `:${found.name}`}`;
+    return { name, internalLocal: of.internalLocal };
+  };
+}
+
+/** The rules that these Services have. */
+export function rulesetOf(
+  served: readonly Served[],
+  node: NodeText = {},
+  options: Partial<RulesetOptions> = {},
+  family: Family = 4,
+): Ruleset {
+  const ruleset = new Ruleset(family, { ...OPTIONS, ...options });
+  ruleset.stage(additions(elementsOf(served, node)), describeOf(served));
+  ruleset.commit();
+  return ruleset;
+}
+
+export const ofFamily = (operations: readonly Operation[], family: Family): Operation[] =>
+  operations.filter(({ table }) => tableFamily(table) === family);
+
+/** `-A CHAIN RULE` of every chain of a table that some name begins with. */
+export function rulesOf(chains: Chains, table: "nat" | "filter", ...begins: string[]): string[] {
+  return [...chains[table]]
+    .filter(([chain]) => begins.some((start) => chain.startsWith(start)))
+    .flatMap(([chain, text]) => linesOf(text).map((rule) => `-A ${chain} ${rule}`));
+}
+
+export const linesOf = (text: string): string[] => (text === "" ? [] : text.split("\n"));
+
+/** A copy that later changes leave as it is. */
+export const snapshot = ({ nat, filter }: Chains) => ({
+  nat: Object.fromEntries([...nat].sort()),
+  filter: Object.fromEntries([...filter].sort()),
+});
+
+export { OWNER_NODE };

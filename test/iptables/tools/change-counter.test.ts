@@ -1,0 +1,57 @@
+import { describe, expect, test } from "bun:test";
+import { openPeek } from "../../../src/iptables/tools/change-counter.ts";
+import { inFreshNetns, pipe, run } from "../../backend/netns.ts";
+
+inFreshNetns();
+
+/** Each changes something that the one before it left. */
+const CHANGES: readonly (readonly string[])[] = [
+  ["iptables", "-t", "nat", "-N", "A"],
+  ["iptables", "-t", "nat", "-A", "A", "-j", "ACCEPT"],
+  ["iptables", "-t", "nat", "-A", "OUTPUT", "-j", "A"],
+  ["iptables", "-t", "nat", "-D", "OUTPUT", "1"],
+  ["iptables", "-t", "nat", "-F", "A"],
+  ["iptables", "-t", "nat", "-X", "A"],
+  ["iptables", "-t", "mangle", "-N", "A"],
+  ["ip6tables", "-t", "filter", "-I", "FORWARD", "-j", "DROP"],
+  ["ip6tables", "-t", "filter", "-P", "INPUT", "ACCEPT"],
+];
+
+describe.each(["legacy", "nft"] as const)("%s", (variant) => {
+  test("a change of anybody shows, and looking is none", () => {
+    const peek = openPeek(variant, [4, 6]);
+    let before = peek.read();
+    for (const [tool = "", ...args] of CHANGES) {
+      run(`${tool}-${variant}`, ...args);
+      const after = peek.read();
+      // A policy that is the same changes nothing in a legacy table.
+      if (variant === "nft" || args[2] !== "-P") expect([args, after]).not.toEqual([args, before]);
+      expect(peek.read()).toBe(after);
+      run(`${tool}-${variant}-save`);
+      expect(peek.read()).toBe(after);
+      before = after;
+    }
+    peek.close();
+  });
+
+  test("a restore that leaves other rules shows", () => {
+    const peek = openPeek(variant, [4]);
+    const restore = (rule: string) =>
+      pipe(`*nat\n:A - [0:0]\n${rule}\nCOMMIT\n`, `iptables-${variant}-restore`, "--noflush");
+    restore("-A A -d 10.0.0.1/32 -j ACCEPT");
+    const before = peek.read();
+    restore("-A A -p tcp -m tcp --dport 80 -j ACCEPT");
+    expect(peek.read()).not.toBe(before);
+    peek.close();
+  });
+});
+
+test("looking makes no legacy table", () => {
+  const peek = openPeek("legacy", [4, 6]);
+  const names = () => run("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names");
+  const before = names();
+  peek.read();
+  expect(names()).toBe(before);
+  expect(before).not.toContain("raw");
+  peek.close();
+});

@@ -1,0 +1,75 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findPlain, findTool, searchedFolders } from "../../../src/iptables/tools/find-tools.ts";
+import { FakeTools } from "./fake-tools.ts";
+
+const LEGACY = "iptables v1.8.9 (legacy)";
+const NFT = "iptables v1.8.9 (nf_tables)";
+
+describe("a tool", () => {
+  test("of this machine is found without a PATH", async () => {
+    const path = process.env["PATH"];
+    process.env["PATH"] = "";
+    try {
+      expect(searchedFolders({})).toContain("/usr/sbin");
+      const found = await findTool(6, "nft");
+      expect(found).toMatchObject({ family: 6, variant: "nft" });
+      expect(found?.path).toMatch(/^\/.*sbin\/ip6tables(-nft)?$/);
+      expect(found?.version).toMatch(/^\d+\.\d+/);
+    } finally {
+      process.env["PATH"] = path;
+    }
+  });
+
+  test("with the variant in its name goes before the plain one", async () => {
+    using tools = new FakeTools();
+    tools.set("iptables", LEGACY).set("iptables-legacy", LEGACY).set("iptables-nft", NFT);
+    const path = (name: string) => join(tools.folder, name);
+    expect((await findTool(4, "legacy", tools.options))?.path).toBe(path("iptables-legacy"));
+    expect((await findTool(4, "nft", tools.options))?.path).toBe(path("iptables-nft"));
+    expect(await findPlain(4, tools.options)).toEqual({
+      family: 4,
+      variant: "legacy",
+      path: path("iptables"),
+      version: "1.8.9",
+    });
+    expect(await findTool(6, "legacy", tools.options)).toBeUndefined();
+  });
+
+  test("is known by its version, whatever it is called", async () => {
+    using tools = new FakeTools();
+    tools.set("iptables", NFT).set("iptables-legacy", NFT).set("ip6tables", "ip6tables v1.4.21");
+    expect(await findTool(4, "legacy", tools.options)).toBeUndefined();
+    expect(await findTool(4, "nft", tools.options)).toMatchObject({
+      path: join(tools.folder, "iptables"),
+    });
+    expect(await findTool(6, "legacy", tools.options)).toMatchObject({ version: "1.4.21" });
+  });
+
+  test("without one to save or to restore beside it is an error only if there is no other one", async () => {
+    using tools = new FakeTools();
+    tools.script("iptables-nft", `echo '${NFT}'`).script("iptables-nft-save", "exit 0");
+    await expect(findTool(4, "nft", tools.options)).rejects.toMatchObject({
+      code: "TOOL_FAILED",
+      message: expect.stringContaining("iptables-nft-restore must be beside it"),
+    });
+    tools.set("iptables", NFT);
+    expect((await findTool(4, "nft", tools.options))?.path).toBe(join(tools.folder, "iptables"));
+  });
+
+  test("that does not run is an error only if there is no other one", async () => {
+    using tools = new FakeTools();
+    const empty = mkdtempSync(join(tmpdir(), "no-tools-"));
+    const folders = [empty, tools.folder];
+    tools.set("iptables-nft", NFT).script("iptables-nft", "kill -9 $$");
+    await expect(findTool(4, "nft", { folders })).rejects.toMatchObject({
+      code: "TOOL_FAILED",
+      message: expect.stringContaining("iptables-nft --version"),
+    });
+    tools.set("iptables", NFT);
+    expect(await findTool(4, "nft", { folders })).toMatchObject({ variant: "nft" });
+    rmSync(empty, { recursive: true });
+  });
+});

@@ -1,0 +1,144 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { probeTools } from "../../../src/iptables/tools/probe-tools.ts";
+import { enterFreshNetns, pipe, run } from "../../backend/netns.ts";
+import { FakeTools, toolsOf } from "./fake-tools.ts";
+
+/** Each test has its own: what the legacy tables have once used is not tried again. */
+let leave = () => {};
+beforeEach(() => {
+  leave = enterFreshNetns();
+});
+afterEach(() => leave());
+
+const ALL = { randomFully: true, comments: true, recent: true, sctp: true };
+
+function savedBy(name: string): string {
+  return run(`${name}-save`).replaceAll(/^#.*\n/gm, "");
+}
+
+/** Both variants and both families. */
+const SOME = [
+  ["legacy", 4, "iptables-legacy"],
+  ["nft", 6, "ip6tables-nft"],
+] as const;
+const ALL_TOOLS = [...SOME, ["legacy", 6, "ip6tables-legacy"], ["nft", 4, "iptables-nft"]] as const;
+
+describe.each(ALL_TOOLS)("%s, IPv%d:", (variant, family, name) => {
+  const saved = () => savedBy(name);
+
+  test("this kernel has it all, and the tables are left as they were", async () => {
+    pipe(
+      "*nat\n:OTHERS - [0:0]\n-A OUTPUT -j OTHERS\nCOMMIT\n*filter\n:MORE - [0:0]\nCOMMIT\n",
+      `${name}-restore`,
+    );
+    const before = saved();
+    expect(await probeTools(await toolsOf(family, variant))).toEqual(ALL);
+    expect(saved()).toBe(before);
+  });
+
+  test("a chain that an earlier trial left behind is no hindrance, and goes", async () => {
+    const restore = ["nat", "filter"].map(
+      (table) =>
+        `*${table}\n:KUBE-SVC-SLUICE-PROBE - [0:0]\n-A KUBE-SVC-SLUICE-PROBE -j ACCEPT\nCOMMIT\n`,
+    );
+    pipe(restore.join(""), `${name}-restore`, "--noflush");
+    expect(await probeTools(await toolsOf(family, variant))).toEqual(ALL);
+    // In legacy tables that have all in use nothing is written: the first sync deletes it, as any chain of our kinds.
+    expect(saved().includes("PROBE")).toBe(variant === "legacy");
+  });
+
+  test("without rights it says so", async () => {
+    using fake = new FakeTools();
+    const deny = "setpriv --bounding-set=-net_admin --inh-caps=-net_admin";
+    const tools = await fake.real(name, `${deny} /usr/sbin/${name}`).tools(family, variant);
+    await expect(probeTools(tools)).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+  });
+
+  test("a lock is waited for as long as it is held", async () => {
+    using fake = new FakeTools();
+    fake.real(name, `/usr/sbin/${name}`);
+    const words = "Another app is currently holding the xtables lock. Stopped waiting after 5s.";
+    const real = `exec /usr/sbin/${name}-restore "$@"`;
+    fake.script(
+      `${name}-restore`,
+      `echo >>"$0.runs"; [ $(wc -l <"$0.runs") -gt 3 ] && ${real}\necho '${words}' >&2; exit 4`,
+    );
+    let waits = 0;
+    expect(await probeTools(await fake.tools(family, variant), () => waits++)).toEqual(ALL);
+    expect(waits).toBe(3);
+    expect(saved()).not.toContain("PROBE");
+  });
+
+  test("the file of the lock that cannot be opened is what the error is about", async () => {
+    using fake = new FakeTools();
+    fake.real(name, `/usr/sbin/${name}`);
+    const words = "Fatal: can't open lock file /run/xtables.lock: Read-only file system";
+    fake.script(`${name}-restore`, `echo "${words}" >&2; exit 4`);
+    await expect(probeTools(await fake.tools(family, variant))).rejects.toMatchObject({
+      code: "TOOL_FAILED",
+      subject: "/run/xtables.lock",
+      message: `Cannot take the xtables lock /run/xtables.lock: its folder must be there, and it must be writable: ${name}-restore says "${words}"`,
+    });
+  });
+});
+
+describe.each(SOME)("%s, IPv%d, of a lesser kernel:", (variant, family, name) => {
+  const lesser = (fake: FakeTools, refuse: string) =>
+    fake.real(name, `/usr/sbin/${name}`, refuse).tools(family, variant);
+  const saved = () => savedBy(name);
+
+  test.each([
+    ["-m comment", "comments"],
+    ["-m recent", "recent"],
+    ["-m sctp", "sctp"],
+    ["--random-fully", "randomFully"],
+  ] as const)("without %s it can do", async (refuse, feature) => {
+    using fake = new FakeTools();
+    const features = await probeTools(await lesser(fake, refuse));
+    expect(features).toEqual({ ...ALL, [feature]: false });
+    expect(saved()).not.toContain("PROBE");
+  });
+
+  test.each([
+    ["-m conntrack", "xt_conntrack (CONFIG_NETFILTER_XT_MATCH_CONNTRACK)"],
+    ["-m mark", "xt_mark (CONFIG_NETFILTER_XT_MATCH_MARK)"],
+    ["-j MARK", "xt_mark (CONFIG_NETFILTER_XT_TARGET_MARK)"],
+    ["-m statistic", "xt_statistic (CONFIG_NETFILTER_XT_MATCH_STATISTIC)"],
+    ["-m addrtype", "xt_addrtype (CONFIG_NETFILTER_XT_MATCH_ADDRTYPE)"],
+    ["-m udp", "xt_tcpudp (CONFIG_NETFILTER_XTABLES)"],
+    ["-j DNAT", "xt_nat (CONFIG_NETFILTER_XT_NAT)"],
+    ["-j MASQUERADE", "xt_MASQUERADE (CONFIG_NETFILTER_XT_TARGET_MASQUERADE)"],
+    [
+      "-j REJECT",
+      family === 4
+        ? "ipt_REJECT (CONFIG_IP_NF_TARGET_REJECT)"
+        : "ip6t_REJECT (CONFIG_IP6_NF_TARGET_REJECT)",
+    ],
+  ] as const)(
+    "without %s it cannot, and says what is missing, and nothing else",
+    async (refuse, needs) => {
+      using fake = new FakeTools();
+      const said = `${name}-restore says "${name}-restore: no module for ${refuse}"`;
+      await expect(probeTools(await lesser(fake, refuse))).rejects.toMatchObject({
+        code: "KERNEL_UNSUPPORTED",
+        subject: needs,
+        message: `Cannot program iptables (${variant}, IPv${family}): tools and kernel must support what the rules are made of: missing is ${needs}: ${said}`,
+      });
+      expect(saved()).not.toContain("PROBE");
+    },
+  );
+});
+
+test("legacy tables that have it all in use are not written", async () => {
+  using fake = new FakeTools();
+  await probeTools(await toolsOf(4, "legacy"));
+  fake.real("iptables-legacy", "/usr/sbin/iptables-legacy");
+  fake.script("iptables-legacy-restore", "exit 1");
+  expect(await probeTools(await fake.tools(4, "legacy"))).toEqual(ALL);
+});
+
+test("what a tool is too old for is not tried", async () => {
+  using fake = new FakeTools();
+  const tools = await fake.set("iptables", "iptables v1.6.1").tools(4, "legacy");
+  expect(await probeTools(tools)).toEqual({ ...ALL, randomFully: false });
+});

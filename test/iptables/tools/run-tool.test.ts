@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import { run } from "../../../src/iptables/tools/run-tool.ts";
+
+test("a program is given its arguments and input as they are, and its status is told", async () => {
+  expect(await run("cat", ["-"], { input: "a\nb" })).toEqual({
+    status: 0,
+    output: "a\nb",
+    complaint: "",
+  });
+  expect(await run("printf", ["%s|", "$HOME", "a b", ";"])).toMatchObject({
+    output: "$HOME|a b|;|",
+  });
+  const { status, complaint } = await run("sh", ["-c", "echo bad >&2; exit 3"]);
+  expect({ status, complaint }).toEqual({ status: 3, complaint: "bad" });
+});
+
+test("a program that ends before it has read its input is known by its status", async () => {
+  expect((await run("true", [], { input: "x".repeat(1 << 20) })).status).toBe(0);
+});
+
+test("a program that is not there fails with its name", async () => {
+  await expect(run("/nowhere/iptables-save", ["-t", "nat"])).rejects.toMatchObject({
+    code: "TOOL_FAILED",
+    message: expect.stringContaining("Cannot run /nowhere/iptables-save -t nat"),
+  });
+});
+
+test("a program that prints without end is stopped", async () => {
+  await expect(run("yes", ["a long line that is printed again and again"])).rejects.toMatchObject({
+    code: "TOOL_FAILED",
+  });
+});
+
+test("a program is told to take large pages, unless the operator has told it something else", async () => {
+  const tunables = async () => (await run("sh", ["-c", 'echo "$GLIBC_TUNABLES"'])).output.trim();
+  const before = process.env["GLIBC_TUNABLES"];
+  try {
+    delete process.env["GLIBC_TUNABLES"];
+    expect(await tunables()).toContain("glibc.malloc.hugetlb=1");
+    process.env["GLIBC_TUNABLES"] = "glibc.malloc.perturb=1";
+    expect(await tunables()).toBe("glibc.malloc.perturb=1");
+  } finally {
+    if (before === undefined) delete process.env["GLIBC_TUNABLES"];
+    else process.env["GLIBC_TUNABLES"] = before;
+  }
+});

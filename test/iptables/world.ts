@@ -1,0 +1,249 @@
+/** A proxy without an API server over the real tables of iptables, which somebody else changes with iptables. */
+import { onTestFinished } from "bun:test";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Adoption, ForeignChange, SkeletonOptions } from "../../src/backend/backend.ts";
+import type { JsonObject } from "../../src/base/json.ts";
+import { PEEK_INTERVAL_MS } from "../../src/base/limits.ts";
+import type { LogFields, Logger } from "../../src/base/log.ts";
+import {
+  createIptablesBackend,
+  type IptablesBackend,
+} from "../../src/iptables/iptables-backend.ts";
+import type { Variant } from "../../src/iptables/syntax/types.ts";
+import type { Cidr } from "../../src/net/address.ts";
+import { parseCidr } from "../../src/net/address.ts";
+import type { RepairReport } from "../../src/sync/repairs.ts";
+import { run } from "../backend/netns.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+import { type SyncWorld, service, slice, worldOf } from "../sync/world.ts";
+
+export const VARIANTS: readonly Variant[] = ["legacy", "nft"];
+const TOOLS = ["iptables", "ip6tables"] as const;
+const TABLES = ["nat", "filter", "mangle"] as const;
+
+export const OPTIONS: SkeletonOptions = {
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  dropInvalid: false,
+  counters: false,
+  localhostNodePorts: false,
+  detector: {
+    kind: "cidr",
+    ipv4: parseCidr("10.244.0.0/16") as Cidr,
+    ipv6: parseCidr("fd00:10:244::/48") as Cidr,
+  },
+};
+
+/** Tools of one variant alone, which tell what they were run for, and may be told to fail. */
+export class Toolbox {
+  readonly folder = mkdtempSync(join(tmpdir(), "sluice-xt-"));
+  readonly #variant: Variant;
+  readonly #log = join(this.folder, "log");
+
+  constructor(variant: Variant) {
+    this.#variant = variant;
+    onTestFinished(() => rmSync(this.folder, { recursive: true }));
+    for (const tool of TOOLS)
+      for (const suffix of ["", "-save", "-restore"]) this.real(tool, suffix);
+  }
+
+  /** The tool is what it was. */
+  real(tool: (typeof TOOLS)[number], suffix: string): void {
+    this.fake(tool, suffix, "");
+  }
+
+  /** Before the tool does its work, this is done: it may exit. `$INPUT` is a file with what restore is to read. */
+  fake(tool: (typeof TOOLS)[number], suffix: string, script: string): void {
+    const name = `${tool}-${this.#variant}${suffix}`;
+    const input = join(this.folder, `${name}.input`);
+    const body =
+      suffix === "-restore"
+        ? `INPUT=${input}\ncat > $INPUT\n${script}\nexec /usr/sbin/${name} "$@" < $INPUT`
+        : `${script}\nexec /usr/sbin/${name} "$@"`;
+    const path = join(this.folder, name);
+    writeFileSync(path, `#!/bin/sh\necho "${name} $*" >> ${this.#log}\n${body}\n`);
+    chmodSync(path, 0o755);
+  }
+
+  /** What was run since the last call: `iptables-legacy-restore`. */
+  runs(): string[] {
+    const lines = existsSync(this.#log) ? readFileSync(this.#log, "utf8").split("\n") : [];
+    rmSync(this.#log, { force: true });
+    return lines.filter(Boolean).map((line) => line.split(" ", 1)[0] ?? "");
+  }
+
+  /** What restore was last told, of one family. */
+  input(tool: (typeof TOOLS)[number] = "iptables"): string {
+    return readFileSync(join(this.folder, `${tool}-${this.#variant}-restore.input`), "utf8");
+  }
+}
+
+/** Time stands still, but what is to be soon is one turn of the real loop away. */
+class TurningClock extends FakeClock {
+  override soon(run: () => void): void {
+    setImmediate(run);
+  }
+}
+
+export interface IptablesWorld extends SyncWorld<IptablesBackend> {
+  readonly toolbox: Toolbox;
+  readonly variant: Variant;
+  readonly adoption: Adoption;
+  readonly options: SkeletonOptions;
+  /** By the clock of the guard, ms. */
+  guardTime(): number;
+  /** What the guard told. */
+  readonly told: ForeignChange[];
+  /** Messages at info and above. */
+  readonly logged: string[];
+  /** What `iptables-save` prints of a table, without comments and counters. */
+  saved(table: string, tool?: "iptables" | "ip6tables"): string;
+  /** Somebody else runs the tool with these arguments. */
+  iptables(...args: string[]): string;
+  /** A look by the guard, and the sync that it makes necessary. Undefined: it found nothing. */
+  mend(): Promise<RepairReport | undefined>;
+}
+
+export interface WorldOptions {
+  readonly options?: Partial<SkeletonOptions>;
+  readonly toolbox?: Toolbox;
+  /** Not yet synced. */
+  readonly unsynced?: boolean;
+  readonly objects?: (world: Pick<SyncWorld, "put" | "remove">) => void;
+}
+
+export async function iptablesWorld(
+  variant: Variant,
+  {
+    options = {},
+    toolbox = new Toolbox(variant),
+    unsynced = false,
+    objects = fill,
+  }: WorldOptions = {},
+): Promise<IptablesWorld> {
+  const guardClock = new TurningClock();
+  const logged: string[] = [];
+  const backend = createIptablesBackend(
+    { ...OPTIONS, ...options },
+    { clock: guardClock, log: remember(logged), search: { folders: [toolbox.folder] } },
+  );
+  onTestFinished(() => backend.close());
+  await backend.probe();
+  let starting: Promise<Adoption> | Adoption | undefined;
+  const start = backend.start.bind(backend);
+  backend.start = (core) => {
+    starting = start(core);
+    return starting;
+  };
+  const world = worldOf(backend);
+  const adoption = (await starting) as Adoption;
+  const told: ForeignChange[] = [];
+  objects(world);
+  if (!unsynced) {
+    await world.sync();
+    backend.watch((change) => told.push(change));
+  }
+  return {
+    ...world,
+    ...{ toolbox, variant, adoption, told, logged, options: { ...OPTIONS, ...options } },
+    guardTime: () => guardClock.monotonic(),
+    saved: (table, tool) => saved(variant, table, tool),
+    iptables: (...args) => run(`iptables-${variant}`, "-w", "5", ...args),
+    async mend() {
+      told.length = 0;
+      await guarded(guardClock, told);
+      if (told.length === 0) return undefined;
+      told.length = 0;
+      world.verify();
+      await world.sync();
+      return world.reports.at(-1)?.repair;
+    },
+  };
+}
+
+/** Lets time pass until the guard has compared everything once, or told that there is no need. */
+async function guarded(clock: FakeClock, told: readonly unknown[]): Promise<void> {
+  // Of all clocks it alone has this one; while it compares, its timer is not set.
+  while (clock.waiting > 0 && told.length === 0) await clock.advance(PEEK_INTERVAL_MS);
+  while (clock.waiting === 0) {
+    await new Promise(setImmediate);
+    await clock.advance(0);
+  }
+}
+
+/** What iptables-save prints of a table, without comments and counters. */
+export function saved(
+  variant: Variant,
+  table: string,
+  tool: "iptables" | "ip6tables" = "iptables",
+): string {
+  return run(`${tool}-${variant}-save`, "-t", table)
+    .split("\n")
+    .filter((line) => !line.startsWith("#"))
+    .join("\n")
+    .replaceAll(/\[\d+:\d+\]/g, "[0:0]");
+}
+
+/** Both variants as if nobody had ever used them. */
+export function clearTables(): void {
+  run("nft", "flush", "ruleset");
+  for (const tool of TOOLS) {
+    for (const table of TABLES) {
+      run(`${tool}-legacy`, "-t", table, "-F");
+      run(`${tool}-legacy`, "-t", table, "-X");
+    }
+  }
+}
+
+/** A Service of each kind that has chains of its own. */
+export function fill(world: Pick<SyncWorld, "put">): void {
+  const port = { name: "http", protocol: "TCP", port: 80 };
+  const many: readonly [JsonObject, JsonObject][] = [
+    [
+      service("web", "10.96.0.1"),
+      slice("web-1", "web", ["10.244.0.1!", "10.244.1.1", "10.244.1.2"]),
+    ],
+    [
+      service("sticky", "10.96.0.2", {
+        sessionAffinity: "ClientIP",
+        sessionAffinityConfig: { clientIP: { timeoutSeconds: 600 } },
+      }),
+      slice("sticky-1", "sticky", ["10.244.0.2!", "10.244.1.3"]),
+    ],
+    [
+      service("outside", "10.96.0.3", {
+        type: "NodePort",
+        externalTrafficPolicy: "Local",
+        externalIPs: ["198.51.100.3"],
+        ports: [{ ...port, nodePort: 30080 }],
+      }),
+      slice("outside-1", "outside", ["10.244.0.3!"]),
+    ],
+    [service("idle", "10.96.0.4"), slice("idle-1", "idle", [])],
+    [service("six", "fd00:96::1"), slice("six-1", "six", ["fd00:10:244::1!", "fd00:10:244:1::1"])],
+  ];
+  for (const [one, endpoints] of many) {
+    world.put("Service", one);
+    world.put("EndpointSlice", endpoints);
+  }
+}
+
+function remember(logged: string[]): Logger {
+  const told = new Set<string>();
+  const put = (message: string, fields: LogFields = {}) => {
+    logged.push(`${message} ${JSON.stringify(fields)}`);
+  };
+  const logger: Logger = {
+    verbosity: 0,
+    info: put,
+    warn: put,
+    error: put,
+    debug: () => {},
+    once: (key) => !told.has(key) && Boolean(told.add(key)),
+    again: (key) => void told.delete(key),
+    from: () => logger,
+  };
+  return logger;
+}

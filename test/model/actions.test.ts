@@ -1,0 +1,74 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import {
+  type Action,
+  type ActionCode,
+  decodeAction,
+  encodeAction,
+  printAction,
+  type Reach,
+  type Source,
+} from "../../src/model/actions.ts";
+
+const NAMED: readonly [string, Action][] = [
+  ["pick endpoints 5", { verb: "pick", source: "endpoints", reach: "plain", count: 5 }],
+  [
+    "sticky local-endpoints 2 masquerade",
+    { verb: "sticky", source: "local-endpoints", reach: "masquerade", count: 2 },
+  ],
+  [
+    "pick nodeport-endpoints 1048575 short-circuit",
+    { verb: "pick", source: "nodeport-endpoints", reach: "short-circuit", count: 1_048_575 },
+  ],
+  ["learn 10800s", { verb: "learn", nodePort: false, seconds: 10800 }],
+  ["learn 1s", { verb: "learn", nodePort: true, seconds: 1 }],
+  ["accept", { verb: "accept" }],
+  ["drop", { verb: "drop" }],
+  ["reject", { verb: "reject" }],
+];
+
+const arbitraryAction: fc.Arbitrary<Action> = fc.oneof(
+  fc.record({
+    verb: fc.constantFrom("pick" as const, "sticky" as const),
+    source: fc.constantFrom<Source>(
+      "endpoints",
+      "local-endpoints",
+      "nodeport-endpoints",
+      "nodeport-local-endpoints",
+    ),
+    reach: fc.constantFrom<Reach>("plain", "masquerade", "short-circuit"),
+    count: fc.integer({ min: 1, max: 0xfffff }),
+  }),
+  fc.record({
+    verb: fc.constant("learn" as const),
+    nodePort: fc.boolean(),
+    seconds: fc.integer({ min: 1, max: 86_400 }),
+  }),
+  fc.record({ verb: fc.constantFrom("accept" as const, "drop" as const, "reject" as const) }),
+);
+
+describe("an action", () => {
+  test.each(NAMED)("reads %s", (text, action) => {
+    expect(printAction(decodeAction(encodeAction(action)))).toBe(text);
+  });
+
+  test("is a u32 that unpacks to itself", () => {
+    fc.assert(
+      fc.property(arbitraryAction, (action) => {
+        const code = encodeAction(action);
+        expect(code >>> 0).toBe(code);
+        expect(decodeAction(code)).toEqual(action);
+      }),
+    );
+  });
+
+  test("with more slots than its 20 bits hold is refused by name", () => {
+    const count = 0x100000;
+    const action: Action = { verb: "pick", source: "endpoints", reach: "plain", count };
+    expect(() => encodeAction(action)).toThrow(/at most 1048575: current value is 1048576/);
+  });
+
+  test.each([0xf0000000, 0x0f000000, 0x00f00000])("of number %p is refused by name", (code) => {
+    expect(() => decodeAction(code as ActionCode)).toThrow(`0x${code.toString(16)}`);
+  });
+});

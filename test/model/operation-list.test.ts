@@ -1,0 +1,26 @@
+import { expect, test } from "bun:test";
+import { OP_ADD, OP_HEADER } from "../../asm/layout/layout.ts";
+import { countAdded, readOperations } from "../../src/model/operation-list.ts";
+import { keySize, TABLE_IDS, type TableId, valueSize } from "../../src/model/tables.ts";
+
+/** One operation for each table, adding in every third. */
+function region(): Uint8Array {
+  const records = TABLE_IDS.map((table, index) => record(table, index % 3 === 0));
+  return new Uint8Array(Buffer.concat(records));
+}
+
+function record(table: TableId, add: boolean): Uint8Array {
+  const bytes = new Uint8Array(OP_HEADER + keySize(table) + valueSize(table)).fill(OP_ADD);
+  bytes[0] = add ? OP_ADD : OP_ADD + 1;
+  bytes[1] = table;
+  return bytes;
+}
+
+test("those that add are counted, whatever their keys and values hold", () => {
+  const bytes = region();
+  const read = [...readOperations(bytes, TABLE_IDS.length, 0)];
+  const added = read.filter(({ kind }) => kind === "add").length;
+  expect(added).toBe(Math.ceil(TABLE_IDS.length / 3));
+  expect(countAdded(bytes)).toBe(added);
+  expect(countAdded(new Uint8Array())).toBe(0);
+});

@@ -1,0 +1,39 @@
+/**
+ * Run in a user namespace, where SO_SNDBUFFORCE is refused: fills a table by transactions as long as the
+ * backend says, tries a longer one, and prints what came of it.
+ */
+import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
+import { add, element, operationList, rememberingCore } from "../../backend/operations.ts";
+
+const backend = createNftablesBackend({
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  dropInvalid: false,
+  counters: false,
+  localhostNodePorts: false,
+  detector: { kind: "cidr" },
+});
+backend.probe();
+backend.start(rememberingCore().core);
+const name = () => `namespace/${"x".repeat(117)}`;
+const action = { verb: "pick", source: "endpoints", reach: "plain", count: 1 } as const;
+const address = (i: number) => `fd00::${(i >> 16).toString(16)}:${(i & 0xffff).toString(16)}`;
+const frontends = (first: number, count: number) =>
+  operationList(
+    Array.from({ length: count }, (_, i) =>
+      add(1, element("frontends", 6, [address(first + i), "TCP", 80], action)),
+    ).flat(),
+  );
+const max = backend.maxOperations ?? 0;
+const within = [0, 1].map((round) => backend.apply(frontends(1 + round * max, max), name).ok);
+const beyond = backend.apply(frontends(1, 2 * max), name);
+const { core, adopted } = rememberingCore();
+backend.start(core);
+console.log(
+  JSON.stringify({
+    max,
+    within,
+    adopted: adopted().length,
+    beyond: beyond.ok || beyond.error.message,
+  }),
+);

@@ -1,0 +1,22 @@
+/** Run without CAP_NET_ADMIN: prints the code and the message of what the backend throws. */
+
+import { SluiceError } from "../../../src/base/errors.ts";
+import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
+import { rememberingCore } from "../../backend/operations.ts";
+
+const backend = createNftablesBackend({
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  dropInvalid: false,
+  counters: true,
+  detector: { kind: "cidr" },
+});
+const start = () => backend.start(rememberingCore().core);
+for (const attempt of [() => backend.probe(), start]) {
+  try {
+    attempt();
+    console.log("nothing was thrown");
+  } catch (error) {
+    console.log(error instanceof SluiceError ? `${error.code}: ${error.message}` : String(error));
+  }
+}

@@ -1,0 +1,235 @@
+/** A proxy without an API server over the real kernel, whose table somebody else changes with nft. */
+import type {
+  Backend,
+  DriftObject,
+  ForeignChange,
+  SkeletonOptions,
+} from "../../src/backend/backend.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import type { JsonObject } from "../../src/base/json.ts";
+import { printElement } from "../../src/model/print.ts";
+import { keySize, valueSize } from "../../src/model/tables.ts";
+import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from "../../src/netlink/constants.ts";
+import { type Listener, REOPEN_MS, subscribe } from "../../src/netlink/event-socket.ts";
+import { align } from "../../src/netlink/message.ts";
+import { NetlinkSocket } from "../../src/netlink/socket.ts";
+import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
+import { type ReadElement, readElements } from "../../src/nftables/read/read-elements.ts";
+import { readTableElements } from "../../src/nftables/read/read-table.ts";
+import { NFT_MSG_NEWGEN } from "../../src/nftables/wire/nf-tables.ts";
+import { DISPATCHES, dispatchMap } from "../../src/nftables/wire/object-names.ts";
+import { SET_IDS } from "../../src/nftables/wire/sets.ts";
+import type { RepairReport } from "../../src/sync/repairs.ts";
+import { pipe, run } from "../backend/netns.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+import { type SyncWorld, service, slice, worldOf } from "../sync/world.ts";
+
+export const OPTIONS: SkeletonOptions = {
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  dropInvalid: false,
+  counters: true,
+  detector: { kind: "cidr" },
+};
+
+const MARKER = "end-of-change";
+
+export interface DriftedWorld extends SyncWorld<Backend> {
+  /** Somebody else does this with nft, all in one transaction; it is told before this returns. */
+  nft(command: string): Promise<void>;
+  /** By which the dataplane talks to the kernel. */
+  readonly socket: NetlinkSocket;
+  /** Waits until something is told that is like this. */
+  hears(like: (change: ForeignChange) => boolean): Promise<void>;
+  /** Looks at what was touched and syncs; the report of that. */
+  mend(): Promise<RepairReport | undefined>;
+  /** What was told since the last `mend`. */
+  readonly told: readonly ForeignChange[];
+  close(): void;
+}
+
+/** Time stands still, but what is to be soon is one turn of the real loop away, in which the kernel may be heard. */
+class TurningClock extends FakeClock {
+  override soon(run: () => void): void {
+    setImmediate(run);
+  }
+}
+
+/** `maxBytes`: of one transaction. */
+export function driftedWorld(
+  options: Partial<SkeletonOptions> = {},
+  maxBytes?: number,
+): DriftedWorld {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  if (maxBytes !== undefined) Object.defineProperty(socket, "maxBytes", { value: maxBytes });
+  const clock = new TurningClock();
+  const backend = createNftablesBackend({ ...OPTIONS, ...options }, socket, clock);
+  const world = worldOf(backend, () => {}, clock);
+  const told: ForeignChange[] = [];
+  let wake = () => {};
+  let watching = false;
+  const others = transactions(socket.portId);
+  return {
+    ...world,
+    told,
+    socket,
+    async nft(command) {
+      if (!watching) {
+        backend.watch((change) => {
+          told.push(change);
+          wake();
+        });
+      }
+      watching = true;
+      const before = told.length;
+      const heard = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      const next = others.next();
+      pipe(command, "nft", "-f", "-");
+      pipe(`table ip ${MARKER}; delete table ip ${MARKER}`, "nft", "-f", "-");
+      if ((await next) && told.length === before) await heard;
+    },
+    async hears(like) {
+      while (!told.some(like)) {
+        // A socket that broke is opened anew after a while.
+        await clock.advance(REOPEN_MS);
+        await new Promise(setImmediate);
+      }
+    },
+    async mend() {
+      told.length = 0;
+      world.verify();
+      expectTrue(await world.sync());
+      return world.reports.at(-1)?.repair;
+    },
+    close() {
+      others.close();
+      backend.close();
+    },
+  };
+}
+
+/**
+ * Transactions of anybody but `own` up to one that makes MARKER: are some of them about our table? One that changes
+ * nothing is not announced at all, so that there is no waiting for it.
+ */
+function transactions(own: number) {
+  let about = false;
+  let marked = false;
+  let resolve = (_about: boolean) => {};
+  const listen: Listener = (bytes) => {
+    const datagram = Buffer.from(bytes ?? []);
+    for (let at = 0; at < datagram.length; ) {
+      const length = datagram.readUInt32LE(at);
+      const type = datagram.readUInt16LE(at + 4) & 0xff;
+      const message = datagram.subarray(at, at + length);
+      about ||= message.includes("sluice\0");
+      marked ||= message.includes(`${MARKER}\0`);
+      if (type === NFT_MSG_NEWGEN && marked) {
+        resolve(about);
+        about = false;
+        marked = false;
+      }
+      at += align(length);
+    }
+  };
+  const groups = [NFNLGRP_NFTABLES];
+  const subscription = subscribe(NETLINK_NETFILTER, groups, systemClock, listen, { ignore: own });
+  return {
+    next: () =>
+      new Promise<boolean>((found) => {
+        resolve = found;
+      }),
+    close: () => subscription.close(),
+  };
+}
+
+function expectTrue(done: boolean): void {
+  if (!done) throw new Error("The sync did not get everything into the kernel");
+}
+
+/** Services of every kind of frontend, both families, in numbers that make more than one element of each table. */
+export function fill(world: SyncWorld<Backend>): void {
+  for (const [kind, object] of objects()) world.put(kind, object);
+}
+
+/** What `fill` puts. */
+export function* objects(): Generator<readonly ["Service" | "EndpointSlice", JsonObject]> {
+  for (let i = 1; i <= 4; i++) {
+    const ips = [`10.96.0.${i}`, `fd00:96::${i}`];
+    const spec = {
+      type: "LoadBalancer",
+      clusterIPs: ips,
+      externalTrafficPolicy: i % 2 ? "Local" : "Cluster",
+      ...(i > 2 && { sessionAffinity: "ClientIP" }),
+      loadBalancerSourceRanges: ["203.0.113.0/24", "2001:db8::/32"],
+      ports: [{ name: "http", protocol: "TCP", port: 80, nodePort: 30080 + i }],
+    };
+    const object = service(`s${i}`, ips[0] ?? "", spec);
+    const ingress = [{ ip: `192.0.2.${i}` }, { ip: `2001:db8:1::${i}` }];
+    yield ["Service", { ...object, status: { loadBalancer: { ingress } } }];
+    const ready = i === 4 ? [] : [`10.1.0.${i}`, `10.1.1.${i}!`];
+    yield ["EndpointSlice", slice(`s${i}-4`, `s${i}`, ready)];
+    yield ["EndpointSlice", slice(`s${i}-6`, `s${i}`, [`fd00:1::${i}`, `fd00:2::${i}!`])];
+  }
+}
+
+/** Every element of the kernel's table as a line. */
+export function kernelElements(): string[] {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  const lines = SET_IDS.flatMap((id) => {
+    const { keysAndValues, count, catchall } = readTableElements(socket, id);
+    const size = keySize(id);
+    const stride = size + valueSize(id);
+    const found = Array.from({ length: count }, (_, i) =>
+      printElement(
+        id,
+        keysAndValues.subarray(i * stride, i * stride + size),
+        keysAndValues.subarray(i * stride + size, (i + 1) * stride),
+        "",
+      ),
+    );
+    return catchall ? [...found, `${id} *`] : found;
+  });
+  socket.close();
+  return lines.map((line) => line.replace(" ()", "")).sort();
+}
+
+/** What the maps of actions say. */
+function kernelActions(): string[] {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  const lines: string[] = [];
+  for (const map of FAMILIES.flatMap((family) =>
+    DISPATCHES.map((kind) => dispatchMap(kind, family)),
+  )) {
+    const each = ({ bytes, key, verdict, chain }: ReadElement) => {
+      lines.push(`${map} ${Buffer.from(bytes).toString("hex", key, key + 4)} ${verdict} ${chain}`);
+    };
+    if (readElements(socket, map, () => {}, each)) lines.push(`${map} *`);
+  }
+  socket.close();
+  return lines;
+}
+
+const FAMILIES = [4, 6] as const;
+
+/** The same, and its chains and maps of actions. */
+export function kernel(): readonly string[] {
+  const text = run("nft", "-t", "list", "table", "inet", "sluice");
+  const parts = text.matchAll(/\t(?:chain|map|set) .*\n(?:\t\t.*\n)*\t\}/g);
+  const flags = /flags dormant/.test(text) ? ["dormant"] : [];
+  return [
+    ...kernelElements(),
+    ...[...parts].map(([part]) => part),
+    ...kernelActions(),
+    ...flags,
+  ].sort();
+}
+
+/** How much of what kind was amiss; undefined if nothing was looked at. */
+export function amiss(
+  report: RepairReport | undefined,
+): { [kind in DriftObject]?: number } | undefined {
+  return report && { ...report.amiss };
+}

@@ -1,0 +1,47 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { Cidr } from "../../src/net/address.ts";
+import { parseCidr } from "../../src/net/address.ts";
+import type { NftablesBackend } from "../../src/nftables/nftables-backend.ts";
+import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
+import { inFreshNetns, run } from "../backend/netns.ts";
+import { add, operationList, rememberingCore } from "../backend/operations.ts";
+import { WORLD } from "../backend/world.ts";
+
+inFreshNetns();
+
+/** Reviewed by eye: this is what an operator sees. To accept a change, run with UPDATE_GOLDEN=1. */
+const GOLDEN = `${import.meta.dir}/small-world.nft`;
+
+let backend: NftablesBackend;
+beforeAll(() => {
+  backend = createNftablesBackend({
+    masqueradeBit: 14,
+    masqueradeAll: false,
+    dropInvalid: false,
+    counters: true,
+    detector: {
+      kind: "cidr",
+      ipv4: parseCidr("10.244.0.0/16") as Cidr,
+      ipv6: parseCidr("fd00:10:244::/56") as Cidr,
+    },
+  });
+  backend.start(rememberingCore().core);
+  for (const [index, element] of WORLD.entries()) {
+    const receipt = backend.apply(operationList(add(index, element)), () => "default/web");
+    expect(receipt).toMatchObject({ ok: true });
+  }
+});
+afterAll(() => backend.close());
+
+test("nft lists the whole table readably", async () => {
+  const listed = run("nft", "list", "ruleset")
+    .replace(/sets [0-9a-f]{8}/, "sets (hash)")
+    .replace(/rules [0-9a-f]{8}/, "rules (hash)");
+  if (process.env["UPDATE_GOLDEN"]) await Bun.write(GOLDEN, listed);
+  expect(listed).toBe(await Bun.file(GOLDEN).text());
+});
+
+test("nft lists it as JSON", () => {
+  const { nftables } = JSON.parse(run("nft", "-j", "list", "ruleset"));
+  expect(nftables.length).toBeGreaterThan(100);
+});

@@ -1,0 +1,106 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import type { SkeletonOptions } from "../../src/backend/backend.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import { EOPNOTSUPP, NETLINK_NETFILTER } from "../../src/netlink/constants.ts";
+import { type Answer, type Netlink, NetlinkSocket } from "../../src/netlink/socket.ts";
+import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
+import { inFreshNetns, run } from "../backend/netns.ts";
+
+inFreshNetns();
+
+const OPTIONS: SkeletonOptions = {
+  masqueradeBit: 14,
+  masqueradeAll: false,
+  dropInvalid: false,
+  counters: true,
+  detector: { kind: "cidr" },
+};
+
+/** A kernel that refuses every transaction in which these bytes occur. */
+class LackingKernel implements Netlink {
+  readonly #socket = new NetlinkSocket(NETLINK_NETFILTER);
+  readonly #lacks: Buffer;
+  readonly maxBytes = this.#socket.maxBytes;
+  readonly portId = this.#socket.portId;
+
+  constructor(lacks: Buffer) {
+    this.#lacks = lacks;
+  }
+
+  send(bytes: Uint8Array, length: number, ...rest: []): Answer {
+    if (Buffer.from(bytes.buffer, 0, length).includes(this.#lacks)) {
+      const refusal = { errno: EOPNOTSUPP, sequence: 1, offset: undefined, text: undefined };
+      return { refusals: [refusal], acks: 0 };
+    }
+    return this.#socket.send(bytes, length, ...rest);
+  }
+
+  dump(...parameters: Parameters<Netlink["dump"]>): boolean {
+    return this.#socket.dump(...parameters);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** An expression by its name: NFTA_EXPR_NAME, and its length before. */
+const expression = (name: string) => {
+  const text = Buffer.from(`${name}\0`);
+  return Buffer.concat([Buffer.from([4 + text.length, 0, 1, 0]), text]);
+};
+
+let socket: Netlink | undefined;
+afterEach(() => {
+  socket?.close();
+  run("nft", "flush", "ruleset");
+});
+
+test("the kernel under the tests has everything, and nothing is left of the attempt", () => {
+  socket = new NetlinkSocket(NETLINK_NETFILTER);
+  createNftablesBackend(OPTIONS, socket).probe();
+  expect(run("nft", "list", "tables")).toBe("");
+});
+
+test("a scratch table that a killed probe left is no obstacle", () => {
+  run("nft", "add", "table", "inet", "sluice-probe");
+  socket = new NetlinkSocket(NETLINK_NETFILTER);
+  createNftablesBackend(OPTIONS, socket).probe();
+  expect(run("nft", "list", "tables")).toBe("");
+});
+
+describe("a kernel that lacks something is told so by name", () => {
+  const NOT_SUPPORTED = "EOPNOTSUPP, not supported";
+
+  test.each([
+    ["numgen", "numgen"],
+    ["fib", "fib in the family inet"],
+    ["masq", "masquerade in the family inet (Linux 5.2)"],
+    ["reject", "reject in prerouting (Linux 5.9)"],
+    ["dynset", "updating a map from packets"],
+    ["nat", "dnat in the family inet (Linux 5.2)"],
+    ["counter", "counters on elements (they can be turned off)"],
+  ])("%s", (name, feature) => {
+    socket = new LackingKernel(expression(name));
+    const probe = () => createNftablesBackend(OPTIONS, socket).probe();
+    const rule = "the kernel must support what the rules are made of";
+    expect(probe).toThrow(
+      new SluiceError(
+        "KERNEL_UNSUPPORTED",
+        `Cannot program nftables: ${rule}: it refuses ${feature}, ${NOT_SUPPORTED}`,
+      ),
+    );
+  });
+
+  test("counters are not asked for when they are turned off", () => {
+    socket = new LackingKernel(expression("counter"));
+    createNftablesBackend({ ...OPTIONS, counters: false }, socket).probe();
+    expect(run("nft", "list", "tables")).toBe("");
+  });
+
+  test("a kernel that refuses every table is named by its first lack", () => {
+    socket = new LackingKernel(Buffer.from("sluice-probe"));
+    const probe = () => createNftablesBackend(OPTIONS, socket).probe();
+    expect(probe).toThrow(`it refuses nf_tables with tables of the family inet, ${NOT_SUPPORTED}`);
+  });
+});

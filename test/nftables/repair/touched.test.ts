@@ -1,0 +1,44 @@
+import { describe, expect, test } from "bun:test";
+import { keySize, tableId } from "../../../src/model/tables.ts";
+import { KEYS_MAX, Touched } from "../../../src/nftables/repair/touched.ts";
+
+const ID = tableId("endpoints", 4);
+const OTHER = tableId("frontends", 4);
+const CHANGE = { what: "elements of endpoints4", by: "nft (pid 7)", objects: [] };
+
+/** One transaction that touched so many keys. */
+function touching(count: number): Touched {
+  const touched = new Touched();
+  for (let i = 0; i < count; i++) touched.key(ID, new Uint8Array(keySize(ID)), 0, keySize(ID));
+  return touched;
+}
+
+describe("keys that were touched are kept", () => {
+  test.each([
+    [[1], 1],
+    [[1, 2], 3],
+    [[KEYS_MAX], KEYS_MAX],
+    [[KEYS_MAX - 1, 1], KEYS_MAX],
+  ])("of transactions with %p of them", (counts, kept) => {
+    const touched = new Touched();
+    for (const count of counts) touched.take(touching(count), CHANGE, 0);
+    expect(touched.keys.get(ID)?.length).toBe(kept * keySize(ID));
+    expect(touched.whole.size).toBe(0);
+  });
+
+  test.each([
+    ["in one transaction", [KEYS_MAX + 1]],
+    ["in one after the other", Array.from({ length: 9 }, () => KEYS_MAX / 8)],
+    ["and not those that come afterwards", [KEYS_MAX, 1, 1]],
+  ])("unless they are too many: then it is the table. %s", (_, counts) => {
+    const touched = new Touched();
+    for (const count of counts) touched.take(touching(count), CHANGE, 0);
+    expect([touched.keys.size, [...touched.whole]]).toEqual([0, [ID]]);
+  });
+
+  test("of one table, whatever was touched of others", () => {
+    const touched = touching(KEYS_MAX + 1);
+    touched.key(OTHER, new Uint8Array(keySize(OTHER)), 0, keySize(OTHER));
+    expect([[...touched.keys.keys()], [...touched.whole]]).toEqual([[OTHER], [ID]]);
+  });
+});

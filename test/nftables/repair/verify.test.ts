@@ -1,0 +1,554 @@
+/** What somebody else does to the table is mended where they did it, and nothing else is written. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { DriftObject, SkeletonOptions } from "../../../src/backend/backend.ts";
+import { SluiceError } from "../../../src/base/errors.ts";
+import { tableId } from "../../../src/model/tables.ts";
+import type { Cidr } from "../../../src/net/address.ts";
+import { parseCidr } from "../../../src/net/address.ts";
+import { NETLINK_NETFILTER, NFNL_MSG_BATCH_BEGIN } from "../../../src/netlink/constants.ts";
+import { NetlinkSocket } from "../../../src/netlink/socket.ts";
+import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
+import { readGeneration } from "../../../src/nftables/read/read-objects.ts";
+import { readTableElements } from "../../../src/nftables/read/read-table.ts";
+import { inFreshNetns, pipe, run } from "../../backend/netns.ts";
+import { rememberingCore } from "../../backend/operations.ts";
+import { service, slice } from "../../sync/world.ts";
+import { type DriftedWorld, driftedWorld, fill, kernel, OPTIONS } from "../drifted-world.ts";
+
+inFreshNetns();
+
+let world: DriftedWorld;
+let whole: readonly string[];
+beforeEach(async () => {
+  world = driftedWorld();
+  fill(world);
+  expect(await world.sync()).toBe(true);
+  whole = kernel();
+});
+afterEach(() => {
+  world.close();
+  run("nft", "flush", "ruleset");
+});
+
+const SLOT = "10.96.0.1 . tcp . 80 . 0";
+const list = (command: string, ...keys: string[]) =>
+  keys.map((key) => command.replace("KEY", key)).join("\n");
+
+describe("is mended:", () => {
+  test.each<[string, string, { readonly [kind in DriftObject]?: number }, number]>([
+    [
+      "an element that was deleted",
+      `delete element inet sluice endpoints4 { ${SLOT} }`,
+      { element: 1 },
+      1,
+    ],
+    [
+      "an element that was added",
+      "add element inet sluice cluster-ips4 { 10.96.0.99 }",
+      { element: 1 },
+      1,
+    ],
+    [
+      "an element whose value was replaced",
+      `delete element inet sluice endpoints4 { ${SLOT} }
+       add element inet sluice endpoints4 { ${SLOT} : 10.9.9.9 . 9 }`,
+      { element: 1 },
+      2,
+    ],
+    [
+      "an action that means nothing",
+      `delete element inet sluice frontends4 { 10.96.0.1 . tcp . 80 }
+       add element inet sluice frontends4 { 10.96.0.1 . tcp . 80 : ffff:1 }`,
+      { element: 1 },
+      2,
+    ],
+    [
+      "elements of two Services",
+      list("delete element inet sluice cluster-ips4 { KEY }", "10.96.0.1", "10.96.0.2"),
+      { element: 2 },
+      2,
+    ],
+    [
+      "an element of a range that was deleted",
+      "delete element inet sluice allowed4 { 192.0.2.1 . tcp . 80 . 203.0.113.0/24 }",
+      { element: 1 },
+      1,
+    ],
+    [
+      "an element of a range that was added",
+      "add element inet sluice allowed6 { 2001:db8:1::1 . tcp . 80 . 2001:db9::/32 }",
+      { element: 1 },
+      1,
+    ],
+    [
+      "a range that was added",
+      "add element inet sluice service-cidrs4 { 10.99.0.0/16 }",
+      { element: 1 },
+      1,
+    ],
+    [
+      "an element for what no other one matches",
+      "add element inet sluice frontends4 { * : 0:1 }",
+      { element: 1 },
+      0,
+    ],
+    ["a map that was flushed", "flush map inet sluice endpoints4", { map: 1 }, 12],
+    [
+      "maps that were flushed",
+      "flush map inet sluice frontends4; flush map inet sluice nodeports6",
+      { map: 2 },
+      10,
+    ],
+    ["a chain that was flushed", "flush chain inet sluice services4", { chain: 1 }, 0],
+    ["a rule that was inserted", "insert rule inet sluice services4 accept", { chain: 1 }, 0],
+    ["a rule that was added", "add rule inet sluice pick4-2 counter", { chain: 1 }, 0],
+    [
+      "a base chain that was deleted",
+      "flush chain inet sluice nat-output; delete chain inet sluice nat-output",
+      { chain: 1 },
+      0,
+    ],
+    ["a policy", "chain inet sluice nat-output { policy drop; }", { chain: 1 }, 0],
+    ["maps of actions that were flushed", "flush map inet sluice choices4", { chain: 1 }, 0],
+    ["an action of nobody", "add element inet sluice learning4 { 7 : accept }", { chain: 1 }, 0],
+    [
+      "an action for what no other one matches",
+      "add element inet sluice choices4 { * : accept }",
+      { chain: 1 },
+      0,
+    ],
+    ["a table put to sleep", "table inet sluice { flags dormant; }", { table: 1 }, 0],
+    [
+      "a chain and an element",
+      `flush chain inet sluice learn6; delete element inet sluice endpoints4 { ${SLOT} }`,
+      { chain: 1, element: 1 },
+      1,
+    ],
+    ["a table that was deleted", "delete table inet sluice", { table: 1 }, -1],
+    ["a ruleset that was flushed", "flush ruleset", { table: 1 }, -1],
+    [
+      "a ruleset that was flushed for another one",
+      `flush ruleset
+       table inet firewalld { chain input { type filter hook input priority 10; policy accept; }; }
+       table ip nat { chain prerouting { type nat hook prerouting priority -100; }; }`,
+      { table: 1 },
+      -1,
+    ],
+    [
+      "a map that was deleted with all that led to it",
+      "flush chain inet sluice unserved4; delete set inet sluice service-cidrs4",
+      { table: 1 },
+      -1,
+    ],
+  ])("%s", async (_, command, kinds, operations) => {
+    await world.nft(command);
+    expect(kernelOrNothing()).not.toEqual(whole);
+    const report = await world.mend();
+    expect(report?.amiss).toEqual(kinds);
+    expect(report?.change.by).toStartWith("nft (pid ");
+    expect(kernel()).toEqual(whole);
+    if (operations >= 0) expect(world.reports.at(-1)).toMatchObject({ operations });
+    // Nothing is left to do, and nothing is believed that is not so.
+    expect(await world.mend()).toBeUndefined();
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing" });
+  });
+
+  test("a map that was deleted and made again, with nothing in it", async () => {
+    const [definition = ""] =
+      /set service-cidrs4 \{[^}]*/.exec(run("nft", "list", "table", "inet", "sluice")) ?? [];
+    const rule = "ip daddr @service-cidrs4 fib daddr type != local drop";
+    await world.nft(
+      `flush chain inet sluice unserved4; delete set inet sluice service-cidrs4
+       table inet sluice { ${definition.replace(/elements.*/s, "")} }; }
+       add rule inet sluice unserved4 ${rule}`,
+    );
+    expect((await world.mend())?.amiss).toEqual({ table: 1 });
+    expect(kernel()).toEqual(whole);
+  });
+
+  test("a table that is another one with the comment of ours", async () => {
+    const [comment = ""] = /comment ".*"/.exec(run("nft", "list", "ruleset")) ?? [];
+    await world.nft(
+      `flush ruleset\ntable inet sluice { ${comment}; chain services4 { accept; }; }`,
+    );
+    expect((await world.mend())?.amiss).toEqual({ table: 1 });
+    expect(kernel()).toEqual(whole);
+  });
+
+  test("a table that was deleted and made again as ours are, without elements", async () => {
+    await world.nft("delete table inet sluice");
+    const other = createNftablesBackend(OPTIONS);
+    expect(other.start(rememberingCore().core)).toMatchObject({ outcome: "fresh" });
+    other.close();
+    expect((await world.mend())?.amiss).toEqual({ table: 1 });
+    expect(kernel()).toEqual(whole);
+  });
+
+  test("two things at once, and one on top of the other", async () => {
+    await world.nft(`delete element inet sluice endpoints4 { ${SLOT} }`);
+    await world.nft("flush chain inet sluice services4");
+    await world.nft("flush map inet sluice endpoints4");
+    const report = await world.mend();
+    expect(report).toMatchObject({ changes: 3, amiss: { chain: 1, map: 1 } });
+    expect(report?.change.what).toBe("elements of endpoints4");
+    expect(kernel()).toEqual(whole);
+  });
+});
+
+const kernelOrNothing = () => {
+  try {
+    return kernel();
+  } catch {
+    return [];
+  }
+};
+
+describe("is nothing to mend:", () => {
+  test.each([
+    ["a chain under a name of one's own", "add chain inet sluice mine"],
+    ["a counter", "add counter inet sluice mine"],
+    [
+      "an element deleted and added again",
+      `delete element inet sluice endpoints4 { ${SLOT} }
+       add element inet sluice endpoints4 { ${SLOT} : 10.1.0.1 . 8080 }`,
+    ],
+  ])("%s", async (_, command) => {
+    await world.nft(command.replace("10.1.0.1 . 8080", readValue(SLOT)));
+    const transactions = run("nft", "-a", "list", "chain", "inet", "sluice", "services4");
+    const report = await world.mend();
+    expect(report?.amiss).toEqual({});
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing", operations: 0 });
+    expect(run("nft", "-a", "list", "chain", "inet", "sluice", "services4")).toBe(transactions);
+  });
+
+  const readValue = (key: string) =>
+    run("nft", "get", "element", "inet", "sluice", "endpoints4", `{ ${key} }`).match(
+      / : (\S+ \. \d+)/,
+    )?.[1] ?? "";
+
+  test("an event whose doing was undone before we looked", async () => {
+    const value = readValue(SLOT);
+    await world.nft(`delete element inet sluice endpoints4 { ${SLOT} }`);
+    await world.nft(`add element inet sluice endpoints4 { ${SLOT} : ${value} }`);
+    expect(await world.mend()).toMatchObject({ changes: 2, amiss: {} });
+    expect(kernel()).toEqual(whole);
+  });
+});
+
+test("a chain that our rules lead to cannot be deleted by anybody", async () => {
+  await world.nft("add chain inet sluice mine");
+  await expect(world.nft("delete chain inet sluice pick4-2")).rejects.toThrow("busy");
+});
+
+test("what somebody adds to the clients that are remembered is forgotten where it leads to nobody", async () => {
+  const entry = (endpoint: string) =>
+    `198.51.100.7 . 10.96.0.3 . tcp . 80 timeout 1h : ${endpoint} . 8080`;
+  await world.mend();
+  await world.nft(`add element inet sluice affinity4 { ${entry("10.9.9.9")} }`);
+  expect((await world.mend())?.amiss).toEqual({});
+  await world.clock.advance(1000);
+  await world.sync();
+  expect(run("nft", "list", "map", "inet", "sluice", "affinity4")).not.toContain("10.9.9.9");
+});
+
+test("what packets filled may be flushed by anybody", async () => {
+  const entry = "198.51.100.7 . 10.96.0.3 . tcp . 80 timeout 1h : 10.1.0.3 . 8080";
+  await world.nft(`add element inet sluice affinity4 { ${entry} }`);
+  await world.nft("flush map inet sluice affinity4");
+  expect(await world.mend()).toMatchObject({ changes: 2, amiss: {} });
+});
+
+test("a thousand elements that are deleted in one go, or one by one, come again", async () => {
+  const ips = Array.from({ length: 1200 }, (_, i) => `10.2.${i >> 8}.${i & 255}`);
+  world.put("Service", service("many", "10.96.1.1"));
+  world.put("EndpointSlice", slice("many-1", "many", ips.slice(0, 600)));
+  world.put("EndpointSlice", slice("many-2", "many", ips.slice(600)));
+  await world.sync();
+  whole = kernel();
+  const slots = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => `10.96.1.1 . tcp . 80 . ${from + i}`);
+  for (const [from, to] of [
+    [0, 1000],
+    [0, 1199],
+    [100, 1200],
+  ] as const) {
+    await world.nft(`delete element inet sluice endpoints4 { ${slots(from, to).join(", ")} }`);
+    expect((await world.mend())?.amiss).toEqual({ element: to - from });
+    expect(kernel()).toEqual(whole);
+  }
+  for (let i = 0; i < 1000; i += 100) {
+    await world.nft(list("delete element inet sluice endpoints4 { KEY }", ...slots(i, i + 100)));
+  }
+  expect(await world.mend()).toMatchObject({ changes: 10, amiss: { element: 1000 } });
+  expect(kernel()).toEqual(whole);
+});
+
+test("a table that is made anew holds everything from its first transaction on, if that takes no more", async () => {
+  await world.nft("delete table inet sluice");
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  const before = readGeneration(socket);
+  await world.mend();
+  expect(readGeneration(socket) - before).toBe(1);
+  socket.close();
+  expect(world.reports.at(-1)).toMatchObject({ transactions: 1 });
+  expect(kernel()).toEqual(whole);
+});
+
+test("where transactions must be small, a repair takes some, and ends in the same", async () => {
+  world.close();
+  world = driftedWorld({}, 4000);
+  expect(world.backend.maxOperations).toBe(11);
+  fill(world);
+  await world.sync();
+  for (const command of ["flush map inet sluice endpoints6", "flush ruleset"]) {
+    await world.nft(command);
+    await world.mend();
+    expect(kernel()).toEqual(whole);
+  }
+  expect(world.reports.at(-1)?.transactions).toBeGreaterThan(10);
+});
+
+test("of what takes more than one transaction, what leads to slots comes after all of them", async () => {
+  world.close();
+  world = driftedWorld({}, 4000);
+  fill(world);
+  await world.sync();
+  await world.nft("flush map inet sluice frontends4; flush map inet sluice endpoints4");
+  const { socket } = world;
+  const send = socket.send.bind(socket);
+  const counts: string[] = [];
+  const others = new NetlinkSocket(NETLINK_NETFILTER);
+  socket.send = (...message) => {
+    const answer = send(...message);
+    const [slots, frontends] = (["endpoints", "frontends"] as const).map(
+      (name) => readTableElements(others, tableId(name, 4)).count,
+    );
+    counts.push(`${slots} ${frontends}`);
+    return answer;
+  };
+  await world.mend();
+  others.close();
+  expect(kernel()).toEqual(whole);
+  expect([...new Set(counts)]).toEqual(["0 0", "11 0", "12 6"]);
+});
+
+test("what is touched while a repair is under way is not forgotten when that fails", async () => {
+  world.close();
+  world = driftedWorld({}, 4000);
+  fill(world);
+  await world.sync();
+  const maps = ["frontends4", "frontends6", "endpoints4", "endpoints6", "local-endpoints6"];
+  await world.nft(list("flush map inet sluice KEY", ...maps));
+  const { socket } = world;
+  const send = socket.send.bind(socket);
+  let batches = 0;
+  socket.send = (...message) => {
+    const [bytes] = message;
+    if (bytes[4] === NFNL_MSG_BATCH_BEGIN && ++batches === 1) {
+      run("nft", "flush", "chain", "inet", "sluice", "services4");
+    }
+    // The first change was told of before the repair began.
+    if (world.told.length < 2) return send(...message);
+    socket.send = send;
+    throw new SluiceError("NETLINK_SOCKET", "not now");
+  };
+  // Between that and the next transaction it is told.
+  const soon = world.clock.soon.bind(world.clock);
+  world.clock.soon = (run) => {
+    if (batches === 0) soon(run);
+    else void world.hears(() => world.told.length > 1).then(run);
+  };
+  world.verify();
+  expect(await world.sync()).toBe(false);
+  world.clock.soon = soon;
+  expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });
+  expect(await world.mend()).toMatchObject({ changes: 2 });
+  expect(kernel()).toEqual(whole);
+  expect(await world.mend()).toBeUndefined();
+});
+
+const isElement = (line: string) => !line.startsWith("\t");
+/** `5`: the kernel gives a table that is made anew another one. */
+const tableHandle = () =>
+  /table inet sluice # handle (\d+)/.exec(run("nft", "-a", "list", "tables"))?.[1];
+
+describe("a change of ours that meets one of theirs", () => {
+  test("of which is told only afterwards does not make a table anew that was just mended", async () => {
+    await world.nft("add chain inet sluice mine");
+    await world.mend();
+    run("nft", "delete", "table", "inet", "sluice");
+    world.remove("Service", service("s1", "10.96.0.1"));
+    expect(await world.sync()).toBe(true);
+    expect(world.reports.at(-1)?.repair).toMatchObject({ amiss: { table: 1 } });
+    const handle = tableHandle();
+    await world.hears(({ what }) => what === "the table was deleted");
+    expect(await world.mend()).toMatchObject({ amiss: {} });
+    expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing", operations: 0 });
+    expect(tableHandle()).toBe(handle);
+  });
+
+  test("and the next one too, if that deleted the table again", async () => {
+    await world.nft("add chain inet sluice mine");
+    await world.mend();
+    run("nft", "delete", "table", "inet", "sluice");
+    world.remove("Service", service("s4", "10.96.0.4"));
+    await world.sync();
+    run("nft", "delete", "table", "inet", "sluice");
+    await world.nft('table inet sluice { comment "sluice: layout 1, sets 0"; }');
+    expect(await world.mend()).toMatchObject({ amiss: { table: 1 } });
+    fill(world);
+    await world.sync();
+    expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
+  });
+
+  test("is made all the same, and says who was there", async () => {
+    await world.nft("delete element inet sluice cluster-ips4 { 10.96.0.1 }");
+    world.remove("Service", service("s1", "10.96.0.1"));
+    expect(await world.sync()).toBe(true);
+    expect(world.reports.at(-1)?.repair).toMatchObject({
+      amiss: { element: 1 },
+      change: { by: expect.stringContaining("nft (pid") },
+    });
+    fill(world);
+    await world.sync();
+    expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
+  });
+
+  test.each([
+    "flush ruleset",
+    "flush map inet sluice frontends4",
+    "flush map inet sluice endpoints6; add element inet sluice frontends4 { 10.96.0.50 . tcp . 80 : 0:7 }",
+  ])("also before that is told: %s", async (command) => {
+    Bun.spawnSync(["nft", command]);
+    world.put("Service", service("new", "10.96.0.50"));
+    world.put("EndpointSlice", slice("new-1", "new", ["10.1.0.1", "10.1.0.2"]));
+    world.remove("Service", service("s1", "10.96.0.1"));
+    expect(await world.sync()).toBe(true);
+    expect(world.reports.at(-1)?.repair?.change).toMatchObject({
+      by: "unknown: a change of ours was refused",
+    });
+    world.remove("Service", service("new", "10.96.0.50"));
+    world.remove("EndpointSlice", slice("new-1", "new", []));
+    // What nobody has told of yet.
+    await world.nft("add chain inet sluice mine");
+    world.verify();
+    fill(world);
+    expect(await world.sync()).toBe(true);
+    expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
+  });
+});
+
+describe("what is not known to be anything", () => {
+  test("before we watched is looked for everywhere, and mended where it is", async () => {
+    run("nft", "delete", "element", "inet", "sluice", "endpoints4", `{ ${SLOT} }`);
+    run("nft", "add", "element", "inet", "sluice", "cluster-ips6", "{ fd00:96::99 }");
+    run("nft", "insert", "rule", "inet", "sluice", "services6", "accept");
+    await world.nft("add chain inet sluice mine");
+    const report = await world.mend();
+    expect(report?.amiss).toEqual({ chain: 1, element: 2 });
+    expect(world.reports.at(-1)).toMatchObject({ operations: 2 });
+    run("nft", "delete", "chain", "inet", "sluice", "mine");
+    expect(kernel()).toEqual(whole);
+  });
+});
+
+test("more than the kernel can tell is looked for everywhere", async () => {
+  await world.nft("add chain inet sluice mine");
+  await world.mend();
+  const addresses = Array.from(
+    { length: 100_000 },
+    (_, i) => `10.${100 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`,
+  );
+  pipe(
+    `add element inet sluice cluster-ips4 { ${addresses.join(", ")} }
+     delete element inet sluice cluster-ips4 { ${addresses.join(", ")} }
+     delete element inet sluice endpoints4 { ${SLOT} }`,
+    ...["nft", "-f", "-"],
+  );
+  await world.hears(({ by }) => by === "unknown");
+  expect(await world.mend()).toMatchObject({ amiss: { element: 1 } });
+  run("nft", "delete", "chain", "inet", "sluice", "mine");
+  expect(kernel()).toEqual(whole);
+}, 60_000);
+
+describe("other options for a table in use", () => {
+  /** As proxy.ts does it. */
+  const reconfigure = (options: SkeletonOptions) => {
+    const possible = world.backend.reconfigure(options);
+    world.verify();
+    return possible;
+  };
+  const counted = () =>
+    run("nft", "list", "map", "inet", "sluice", "frontends4")
+      .match(/\S+ \. \S+ \. \S+ .*/g)
+      ?.sort();
+
+  test.each([
+    ["another masquerade bit", { masqueradeBit: 7 }, "meta mark & 0x00000080"],
+    ["everything masqueraded", { masqueradeAll: true }, "@cluster-ips4 meta mark set"],
+    [
+      "another detector",
+      { detector: { kind: "cidr", ipv4: parseCidr("10.244.0.0/20") as Cidr } },
+      "10.244.0.0/20",
+    ],
+    ["what is invalid dropped", { dropInvalid: true }, "ct state invalid drop"],
+  ] as const)("are taken up without a change of any element: %s", async (_, options, rule) => {
+    await world.nft("add chain inet sluice mine");
+    await world.mend();
+    const elements = counted();
+    expect(reconfigure({ ...OPTIONS, ...options })).toBe(true);
+    expect(await world.sync()).toBe(true);
+    const monitored = world.reports.at(-1);
+    expect(monitored).toMatchObject({ outcome: "nothing", operations: 0, repair: undefined });
+    expect(run("nft", "-t", "list", "table", "inet", "sluice")).toContain(rule);
+    expect(counted()).toEqual(elements);
+    const changed = kernel();
+    world.close();
+    run("nft", "flush", "ruleset");
+    const fresh = driftedWorld(options);
+    fill(fresh);
+    await fresh.sync();
+    run("nft", "add", "chain", "inet", "sluice", "mine");
+    expect(changed).toEqual(kernel());
+    world = fresh;
+  });
+
+  test("are refused where elements would have to change, and nothing happens", async () => {
+    expect(reconfigure({ ...OPTIONS, counters: false })).toBe(false);
+    await world.sync();
+    expect(kernel()).toEqual(whole);
+  });
+
+  test("are in no chain before they are in all", async () => {
+    world.backend.reconfigure({ ...OPTIONS, masqueradeBit: 7 });
+    const ports = [{ name: "http", protocol: "TCP", port: 80, nodePort: 30099 }];
+    world.put("Service", service("new", "10.96.0.50", { type: "NodePort", ports }));
+    const ips = ["10.1.0.1", "10.1.0.2", "10.1.0.3"];
+    world.put("EndpointSlice", slice("new-1", "new", ips));
+    // A sync that had looked at the kernel before makes new chains.
+    expect(await world.sync()).toBe(true);
+    const marks = () =>
+      run("nft", "-t", "list", "table", "inet", "sluice").match(/0x000000?[48]0+\b|0x00004000/g);
+    const chains = run("nft", "list", "chains", "inet");
+    expect(chains).toContain("masquerade-pick-nodeport4-3");
+    expect(new Set(marks())).toEqual(new Set(["0x00004000"]));
+    world.verify();
+    expect(await world.sync()).toBe(true);
+    expect(new Set(marks())).toEqual(new Set(["0x00000080"]));
+  });
+
+  test("are what is mended to from then on, and back again", async () => {
+    reconfigure({ ...OPTIONS, masqueradeBit: 7, dropInvalid: true });
+    await world.sync();
+    const changed = kernel();
+    expect(changed).not.toEqual(whole);
+    await world.nft(
+      "flush chain inet sluice masquerade-marked; flush chain inet sluice filter-forward",
+    );
+    expect((await world.mend())?.amiss).toEqual({ chain: 2 });
+    expect(kernel()).toEqual(changed);
+    reconfigure(OPTIONS);
+    await world.sync();
+    expect(kernel()).toEqual(whole);
+  });
+});

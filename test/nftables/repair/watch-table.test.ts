@@ -1,0 +1,131 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { ForeignChange } from "../../../src/backend/backend.ts";
+import {
+  createNftablesBackend,
+  type NftablesBackend,
+} from "../../../src/nftables/nftables-backend.ts";
+import type { Touched } from "../../../src/nftables/repair/touched.ts";
+import { TransactionReader } from "../../../src/nftables/repair/watch-table.ts";
+import { inFreshNetns, run } from "../../backend/netns.ts";
+import { add, element, operationList, rememberingCore, remove } from "../../backend/operations.ts";
+
+inFreshNetns();
+
+let backend: NftablesBackend;
+let heard: ForeignChange[];
+let wake = () => {};
+
+/** Everything that was told until the end of this command, which is told last. */
+async function heardUntil(command: string): Promise<readonly ForeignChange[]> {
+  const told = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  run("nft", command);
+  await told;
+  return heard;
+}
+
+beforeEach(() => {
+  heard = [];
+  backend = createNftablesBackend({
+    masqueradeBit: 14,
+    masqueradeAll: false,
+    dropInvalid: false,
+    counters: true,
+    detector: { kind: "cidr" },
+  });
+  backend.start(rememberingCore().core);
+  backend.watch((change) => {
+    heard.push(change);
+    wake();
+  });
+});
+
+afterEach(() => {
+  backend.close();
+  run("nft", "flush", "ruleset");
+});
+
+describe("what somebody else does to our table is told once for each transaction", () => {
+  const KEY = element("cluster-ips", 4, ["10.96.0.9"]);
+  const key = `${KEY.table} ${Buffer.from(KEY.key).toString("hex")}`;
+
+  test.each([
+    ["flush chain inet sluice services4", "rules of services4", undefined],
+    ["add chain inet sluice mine", "chain mine", undefined],
+    ["add element inet sluice cluster-ips4 { 10.96.0.9 }", "elements of cluster-ips4", key],
+    ["add map inet sluice mine { type ipv4_addr : verdict; }", "map mine", undefined],
+    ["add counter inet sluice mine", "another object", undefined],
+    [
+      "add element inet sluice affinity4 { 198.51.100.7 . 10.96.0.1 . tcp . 80 : 10.0.0.1 . 80 }",
+      "elements of affinity4",
+      undefined,
+    ],
+  ])("nft %s", async (command, what, object = what) => {
+    const changes = await heardUntil(command);
+    const by = expect.stringMatching(/^nft \(pid \d+\)$/);
+    expect(changes).toEqual([{ what, by, objects: [object] }]);
+  });
+
+  test.each(["flush ruleset", "delete table inet sluice"])("nft %s", async (command) => {
+    expect(await heardUntil(command)).toMatchObject([
+      { what: "the table was deleted", objects: ["the table"] },
+    ]);
+  });
+
+  test("many objects, of which some are named", async () => {
+    const chains = Array.from({ length: 20 }, (_, i) => `add chain inet sluice mine${i};`);
+    const [change] = await heardUntil(chains.join(" "));
+    expect(change?.what).toMatch(/^chain mine0, .*chain mine7, \.\.\.$/);
+  });
+
+  test("many elements, by the name of their map", async () => {
+    const list = Array.from({ length: 100 }, (_, i) => `10.97.0.${i}`);
+    const [change] = await heardUntil(`add element inet sluice cluster-ips4 { ${list} }`);
+    expect(change?.objects).toEqual([`${KEY.table}`]);
+  });
+});
+
+test("our own transactions are not told, nor those on other tables", async () => {
+  const one = element("cluster-ips", 4, ["10.96.0.1"]);
+  for (const operations of [add(1, one), remove(1, one)]) {
+    expect(backend.apply(operationList(operations), () => "default/a").ok).toBe(true);
+  }
+  run("nft", "add table ip sluice; add chain ip sluice services4");
+  run("nft", "add table inet other; add chain inet other services4");
+  const changes = await heardUntil("add chain inet sluice last");
+  expect(changes.map(({ what }) => what)).toEqual(["chain last"]);
+});
+
+test("nothing is told after the backend was closed", async () => {
+  const before = heard;
+  backend.close();
+  backend = createNftablesBackend({
+    masqueradeBit: 14,
+    masqueradeAll: false,
+    dropInvalid: false,
+    counters: true,
+    detector: { kind: "cidr" },
+  });
+  heard = [];
+  backend.watch((change) => {
+    heard.push(change);
+    wake();
+  });
+  await heardUntil("add chain inet sluice last");
+  expect(before).toEqual([]);
+});
+
+test("a loss of events is told as a change of anything", () => {
+  const heardOf: (readonly [ForeignChange, Touched])[] = [];
+  new TransactionReader((...change) => heardOf.push(change)).lost();
+  expect(heardOf).toMatchObject([[{ by: "unknown" }, { everything: true }]]);
+});
+
+test("what is cut off is not read beyond its end", () => {
+  const changes: ForeignChange[] = [];
+  const reader = new TransactionReader((change) => changes.push(change));
+  for (let length = 0; length < 40; length++) reader.read(new Uint8Array(length).fill(255));
+  reader.read(new Uint8Array(40));
+  expect(changes).toEqual([]);
+});

@@ -1,0 +1,35 @@
+import { expect, test } from "bun:test";
+import { inFreshNetns, run } from "../backend/netns.ts";
+
+inFreshNetns();
+
+/** What fits the buffer that a process with CAP_NET_ADMIN gets. */
+const WITH_FORCE = 398_458;
+
+const child = (name: string) => [process.execPath, `${import.meta.dir}/children/${name}.ts`];
+
+test("without CAP_NET_ADMIN it is said what is missing", () => {
+  const output = run(
+    "setpriv",
+    "--inh-caps=-all",
+    "--bounding-set=-all",
+    ...child("without-rights"),
+  );
+  const rule =
+    "CAP_NET_ADMIN is needed in this network namespace: the kernel says EPERM, not permitted";
+  expect(output.trim().split("\n")).toEqual([
+    `PERMISSION_DENIED: Cannot program nftables: ${rule}`,
+    `PERMISSION_DENIED: Cannot read table inet sluice: ${rule}`,
+  ]);
+});
+
+test("without the right to a larger socket buffer, transactions within the stated bound pass", () => {
+  const result = JSON.parse(
+    run("unshare", "--user", "--map-root-user", "--net", ...child("without-force")),
+  );
+  expect(result.max).toBeGreaterThan(100);
+  expect(result.max).toBeLessThan(WITH_FORCE);
+  expect(result.within).toEqual([true, true]);
+  expect(result.adopted).toBe(2 * result.max);
+  expect(result.beyond).toContain("EMSGSIZE, too long for the socket");
+}, 60_000);

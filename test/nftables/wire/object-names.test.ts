@@ -1,0 +1,60 @@
+import { describe, expect, test } from "bun:test";
+import { type Action, encodeAction } from "../../../src/model/actions.ts";
+import type { Family } from "../../../src/net/address.ts";
+import { chainName } from "../../../src/nftables/wire/object-names.ts";
+
+const TABLE: readonly (readonly [string, Action, Family])[] = [
+  ["pick4-5", { verb: "pick", source: "endpoints", reach: "plain", count: 5 }, 4],
+  ["pick-local6-1", { verb: "pick", source: "local-endpoints", reach: "plain", count: 1 }, 6],
+  [
+    "sticky-nodeport4-2",
+    { verb: "sticky", source: "nodeport-endpoints", reach: "plain", count: 2 },
+    4,
+  ],
+  [
+    "masquerade-pick-nodeport-local4-17",
+    { verb: "pick", source: "nodeport-local-endpoints", reach: "masquerade", count: 17 },
+    4,
+  ],
+  [
+    "short-circuit-sticky6-1048575",
+    { verb: "sticky", source: "endpoints", reach: "short-circuit", count: 1_048_575 },
+    6,
+  ],
+  ["learn4-10800", { verb: "learn", nodePort: false, seconds: 10_800 }, 4],
+  ["learn-nodeport6-86400", { verb: "learn", nodePort: true, seconds: 86_400 }, 6],
+];
+
+describe("the chain of an action", () => {
+  test.each(TABLE)("%s says what it does", (name, action, family) => {
+    expect(chainName(action, family)).toBe(name);
+  });
+
+  test("is another one for every action and family", () => {
+    const names = new Set<string | undefined>();
+    const codes = new Set<number>();
+    const sources = [
+      "endpoints",
+      "local-endpoints",
+      "nodeport-endpoints",
+      "nodeport-local-endpoints",
+    ] as const;
+    for (const verb of ["pick", "sticky"] as const) {
+      for (const source of sources) {
+        for (const reach of ["plain", "masquerade", "short-circuit"] as const) {
+          for (const count of [1, 12, 112]) {
+            const action: Action = { verb, source, reach, count };
+            codes.add(encodeAction(action));
+            names.add(chainName(action, 4));
+            names.add(chainName(action, 6));
+          }
+        }
+      }
+    }
+    expect(names.size).toBe(2 * codes.size);
+  });
+
+  test.each(["accept", "drop", "reject"] as const)("does not exist for %s", (verb) => {
+    expect(chainName({ verb }, 4)).toBeUndefined();
+  });
+});

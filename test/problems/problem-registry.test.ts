@@ -1,0 +1,91 @@
+import { beforeEach, expect, test } from "bun:test";
+import type { Problem, ProblemEvent } from "../../src/problems/problem.ts";
+import { Problems } from "../../src/problems/problem-registry.ts";
+
+const WEB = "Service default/web";
+const said: string[] = [];
+const over: string[] = [];
+let problems: Problems;
+
+beforeEach(() => {
+  said.length = 0;
+  over.length = 0;
+  problems = new Problems(
+    ({ field, message }) => said.push(`${field} ${message}`),
+    ({ field, message }) => over.push(`${field} ${message}`),
+  );
+});
+
+function taken(field: string, message: string, subject = WEB): Problem {
+  return { subject, code: "FRONTEND_TAKEN", field, message };
+}
+
+const begin = (problem: Problem): ProblemEvent => ({ begin: problem });
+const end = (field?: string): ProblemEvent => ({
+  end: { subject: WEB, code: "FRONTEND_TAKEN", ...(field !== undefined && { field }) },
+});
+
+test("a problem is said when it begins and when it changes, not when it lasts", () => {
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("a", "two"))]);
+  expect(said).toEqual(["a one", "a two"]);
+  expect(problems.list()).toEqual([taken("a", "two")]);
+  expect(problems.list()).toHaveLength(1);
+});
+
+test("an end with a field ends that problem only, be the field empty or not", () => {
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("b", "two"))]);
+  problems.report([begin(taken("", "three"))]);
+  problems.report([end("a")]);
+  expect(problems.of(WEB)).toEqual([taken("b", "two"), taken("", "three")]);
+  problems.report([end("")]);
+  expect(problems.of(WEB)).toEqual([taken("b", "two")]);
+});
+
+test("an end without a field ends all problems of the object with that code", () => {
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("b", "two"))]);
+  problems.report([begin({ ...taken("c", "three"), code: "OBJECT_INVALID" })]);
+  problems.report([begin(taken("a", "other", "Service default/other"))]);
+  problems.report([end()]);
+  expect(problems.list().map(({ message }) => message)).toEqual(["three", "other"]);
+  expect(problems.list()).toHaveLength(2);
+});
+
+test("what ends and begins again at once is not said anew, unless it says something else", () => {
+  problems.report([begin(taken("a", "one")), begin(taken("b", "two"))]);
+  said.length = 0;
+  over.length = 0;
+  problems.report([end(), begin(taken("a", "one")), begin(taken("b", "three"))]);
+  expect(said).toEqual(["b three"]);
+  expect(problems.of(WEB)).toEqual([taken("a", "one"), taken("b", "three")]);
+  problems.report([end()]);
+  problems.report([begin(taken("a", "one"))]);
+  expect(said).toEqual(["b three", "a one"]);
+  expect(problems.list()).toHaveLength(1);
+});
+
+test("a new list of one code replaces the old one, and leaves other codes", () => {
+  problems.report([begin(taken("a", "one"))]);
+  problems.report([begin(taken("b", "two"))]);
+  problems.report([begin({ ...taken("c", "three"), code: "OBJECT_INVALID" })]);
+  problems.replace(WEB, "FRONTEND_TAKEN", [taken("b", "two"), taken("d", "four")]);
+  expect(problems.of(WEB).map(({ field }) => field)).toEqual(["b", "c", "d"]);
+  problems.replace(WEB, "FRONTEND_TAKEN", []);
+  problems.replace("Service default/other", "FRONTEND_TAKEN", []);
+  expect(problems.list()).toHaveLength(1);
+});
+
+test("a problem that is over is said once; one that ends and begins again at once went on", () => {
+  problems.report([begin(taken("a", "one")), begin(taken("b", "two"))]);
+  problems.report([end("a"), begin(taken("a", "one"))]);
+  expect(over).toEqual([]);
+  problems.report([end("a")]);
+  problems.report([end("a")]);
+  expect(over).toEqual(["a one"]);
+  problems.replace(WEB, "FRONTEND_TAKEN", []);
+  expect(over).toEqual(["a one", "b two"]);
+  expect(problems.list()).toEqual([]);
+});

@@ -1,0 +1,69 @@
+import { describe, expect, test } from "bun:test";
+import type { OwnRules } from "../../src/backend/backend.ts";
+import { RIVAL_LOOK_MS } from "../../src/base/limits.ts";
+import { createLogger } from "../../src/base/log.ts";
+import { waitForRival } from "../../src/takeover/conflicting-kube-proxy.ts";
+import type { Living } from "../../src/takeover/processes.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+
+const IPTABLES: OwnRules = { kind: "iptables", variant: "nft" };
+
+/** A node with a kube-proxy, and what becomes of the wait for it. */
+function begin(options: { own?: OwnRules; pids?: number[]; nftables?: boolean } = {}) {
+  const clock = new FakeClock();
+  const lines: string[] = [];
+  const node = { living: { pids: options.pids ?? [12], all: true } as Living, over: false };
+  const log = createLogger({
+    ...{ verbosity: 0, format: "text", now: () => 0, pid: 1 },
+    write: (line) => lines.push(line.replace(/^(.).*?\] /, "$1 ").trim()),
+  });
+  const wait = waitForRival({
+    ...{ clock, log, own: options.own ?? IPTABLES },
+    findLiving: async () => node.living,
+    usesNftables: async () => options.nftables ?? false,
+  });
+  void wait.gone.then(() => {
+    node.over = true;
+  });
+  return { clock, lines, node, wait };
+}
+
+describe("a kube-proxy that runs", () => {
+  test("and writes the chains that are ours is waited for, said once, and its end is said", async () => {
+    const { clock, lines, node, wait } = begin();
+    expect(await wait.none).toBe(false);
+    await clock.advance(10 * RIVAL_LOOK_MS);
+    expect(node.over).toBe(false);
+    expect(lines).toEqual([
+      "W Cannot begin: kube-proxy (pid 12) runs here and writes the same chains; stop it. Its rules serve until then",
+    ]);
+    node.living = { pids: [13], all: true };
+    await clock.advance(RIVAL_LOOK_MS);
+    expect(lines).toHaveLength(2);
+    node.living = { pids: [], all: true };
+    await clock.advance(RIVAL_LOOK_MS);
+    expect(node.over).toBe(true);
+    expect(lines.at(-1)).toBe("I kube-proxy has ended; its chains are taken over");
+  });
+
+  test.each([
+    ["is in nftables mode", { nftables: true }],
+    ["is not there", { pids: [] }],
+    ["meets our nftables mode", { own: { kind: "nftables" } as const }],
+  ])("keeps nobody waiting where it %s", async (_why, options) => {
+    const { clock, lines, node, wait } = begin(options);
+    expect(await wait.none).toBe(true);
+    await wait.gone;
+    expect([node.over, lines, clock.waiting]).toEqual([true, [], 0]);
+  });
+
+  test("is waited for no more after a stop", async () => {
+    const { clock, node, wait } = begin();
+    await wait.none;
+    await clock.advance(RIVAL_LOOK_MS);
+    wait.stop();
+    node.living = { pids: [], all: true };
+    await clock.advance(RIVAL_LOOK_MS);
+    expect([node.over, clock.waiting]).toEqual([false, 0]);
+  });
+});

@@ -1,0 +1,63 @@
+import { expect, test } from "bun:test";
+import { type Dropping, textOfDropping } from "../../src/takeover/firewall.ts";
+import { ACCEPTORS } from "../../src/takeover/kube-proxy-chains.ts";
+
+const [FORWARD, INPUT] = ACCEPTORS;
+
+function dropping(change: Partial<Dropping>): Dropping {
+  const state = { drops: true, there: true, works: true, mark: 0x4000 };
+  const where = { family: 4, legacy: false, where: "table ip filter" } as const;
+  if (FORWARD === undefined) throw new Error("there is no acceptor");
+  return { ...FORWARD, ...state, ...where, ...change };
+}
+
+const RULES =
+  "iptables -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; iptables -A FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT";
+
+test.each([
+  [
+    "of FORWARD names what stays and the rules to add",
+    {},
+    `the policy of FORWARD in table ip filter is DROP: KUBE-FORWARD, left by an iptables mode, stays to accept forwarded packets of Services, but nobody makes it after a reboot; add rules that do: ${RULES}`,
+  ],
+  [
+    "of FORWARD without kube-proxy's chain names what accepts in its place",
+    { there: false, works: false, mark: undefined },
+    `the policy of FORWARD in table ip filter is DROP: forwarded packets of Services are accepted only if another rule does, as these do: ${RULES}`,
+  ],
+  [
+    "of INPUT is told with the ports that kube-proxy accepted",
+    { ...INPUT, mark: undefined },
+    "the policy of INPUT in table ip filter is DROP: KUBE-NODEPORTS, left by an iptables mode, stays to accept its healthCheckNodePorts, but nobody makes it after a reboot; add rules that do: iptables -A INPUT -p tcp --dport PORT -j ACCEPT",
+  ],
+  ["of INPUT without them is not told", { ...INPUT, works: false }, undefined],
+  ["that accepts is not told", { drops: false }, undefined],
+])("a policy %s", (_name, change, text) => {
+  expect(textOfDropping(dropping(change), 14)).toBe(text);
+});
+
+test("rules are for the tool of the family and variant", () => {
+  const text = textOfDropping(dropping({ family: 6, legacy: true }), 14);
+  expect(text).toContain("ip6tables-legacy -A FORWARD -m mark");
+});
+
+test.each([
+  { bit: 14, mark: 0x4000, said: undefined },
+  {
+    bit: 15,
+    mark: 0x4000,
+    said: "KUBE-FORWARD knows mark 0x4000, and what Sluice masquerades bears 0x8000",
+  },
+  {
+    bit: 31,
+    mark: undefined,
+    said: "KUBE-FORWARD knows no mark, and what Sluice masquerades bears 0x80000000",
+  },
+])("with masqueradeBit $bit beside a rule for mark $mark it says $said", ({ bit, mark, said }) => {
+  const text = textOfDropping(dropping({ mark }), bit);
+  if (said === undefined) expect(text).not.toContain("until then");
+  else
+    expect(text).toContain(
+      `until then only packets of established connections are accepted, for ${said}`,
+    );
+});

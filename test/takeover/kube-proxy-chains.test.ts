@@ -1,0 +1,16 @@
+import { expect, test } from "bun:test";
+import { findLeftovers } from "../../src/takeover/kube-proxy-chains.ts";
+
+test("the rules of chains that go are never read", async () => {
+  const asked: string[] = [];
+  const chains = ["OUTPUT", "KUBE-SERVICES", "KUBE-SVC-A", "OTHER"].map((name) => ({
+    name,
+    base: name === "OUTPUT",
+    drops: false,
+  }));
+  await findLeftovers("nat", chains, async (chain) => {
+    asked.push(chain);
+    return [];
+  });
+  expect(asked).toEqual(["OUTPUT", "OTHER"]);
+});

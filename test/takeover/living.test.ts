@@ -1,0 +1,110 @@
+/** The program beside a real kube-proxy that runs: its rules stay until it has ended. */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type ControlPlane,
+  startControlPlane,
+  whyNoControlPlane,
+} from "../../harness/cluster/control-plane.ts";
+import { type Daemon, inNamespace, startDaemon } from "../../harness/cluster/daemon.ts";
+import { createNode } from "../../harness/cluster/objects.ts";
+import { BINARY } from "../../harness/netns/program.ts";
+import { eventually, inside, type Mode, startUpstream, until } from "./upstream.ts";
+
+const PORTS = ["--healthz-bind-address=127.0.0.1:20256", "--metrics-bind-address=127.0.0.1:20249"];
+
+const reason = await whyNoControlPlane();
+if (reason !== undefined) console.log(`skip: beside the real kube-proxy: ${reason}`);
+
+describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () => {
+  let plane: ControlPlane;
+  beforeAll(async () => {
+    plane = await startControlPlane();
+    await createNode(plane.api, "node", plane.netns.address);
+  }, 180_000);
+  afterAll(() => plane?.stop());
+
+  const rules = async (mode: Mode) => {
+    const command = mode === "nftables" ? ["nft", "list", "tables"] : [`${mode}-save`];
+    return (await inside(plane, command)).match(/.*(ip6? kube-proxy$|KUBE-SERVICES).*/gm) ?? [];
+  };
+  const startKubeProxy = async (mode: Mode): Promise<Daemon> => {
+    const daemon = await startUpstream(plane, mode);
+    onTestFinished(() => daemon.stop("SIGKILL"));
+    // It writes table by table.
+    const last =
+      mode === "nftables" ? "table ip6 kube-proxy" : "default/kubernetes:https cluster IP";
+    await until(plane, daemon, async () => (await rules(mode)).join().includes(last));
+    return daemon;
+  };
+  const startSluice = (name: string): { daemon: Daemon; says: (word: string) => Promise<void> } => {
+    const own = ["--hostname-override=node", `--kubeconfig=${plane.kubeconfigs.proxy}`, ...PORTS];
+    const log = join(plane.workdir, `sluice-${name}.log`);
+    const flags = ["--conntrack-max-per-core=0", "--cluster-cidr=10.244.0.0/16"];
+    const daemon = startDaemon(plane.netns.name, [BINARY, ...own, ...flags], log);
+    onTestFinished(() => daemon.stop("SIGKILL"));
+    const says = (word: string) =>
+      eventually(async () => readFileSync(log, "utf8").includes(word), `${word} in the log`);
+    return { daemon, says };
+  };
+  /** Everything of the last test's that a kill has left. */
+  const clean = () => inside(plane, [BINARY, "--cleanup"]);
+
+  test.each(["nftables", "iptables-nft", "iptables-legacy"] as const)(
+    "in mode %s: --cleanup leaves its rules, and says so by its status and its pid",
+    async (mode) => {
+      const { pid, stop } = await startKubeProxy(mode);
+      const before = await rules(mode);
+      const child = Bun.spawn([...inNamespace(plane.netns.name), BINARY, "--cleanup"], {
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const said = await new Response(child.stderr).text();
+      expect(said).toBe(
+        `sluice: Cannot remove kube-proxy's rules: kube-proxy (pid ${pid}) runs here: its rules stay; stop it first\n`,
+      );
+      expect(await child.exited).toBe(1);
+      expect(await rules(mode)).toEqual(before);
+      await stop("SIGKILL");
+      expect(await clean()).toContain("Removed");
+      expect(await rules(mode)).toEqual([]);
+    },
+    60_000,
+  );
+
+  test.each(["nftables", "iptables-nft", "iptables-legacy"] as const)(
+    "in mode %s: the program names it by its pid; its rules stay, and go soon after its end without a restart",
+    async (mode) => {
+      const { pid, stop } = await startKubeProxy(mode);
+      const before = await rules(mode);
+      const { daemon, says } = startSluice(mode);
+      await says("Serving");
+      await says(`current value is kube-proxy (pid ${pid})`);
+      await says("they are removed once the kube-proxy that runs here has ended");
+      expect(await rules(mode)).toEqual(before);
+      await stop("SIGKILL");
+      await eventually(async () => (await rules(mode)).length === 0, "an end of its rules");
+      await says("No longer a problem");
+      await daemon.stop();
+      await clean();
+    },
+    60_000,
+  );
+
+  test("one that starts while the program serves keeps its rules likewise", async () => {
+    const mode = "nftables";
+    const first = await startKubeProxy(mode);
+    const { daemon, says } = startSluice("second");
+    await says(`current value is kube-proxy (pid ${first.pid})`);
+    await first.stop("SIGKILL");
+    const { pid, stop } = await startKubeProxy(mode);
+    const before = await rules(mode);
+    await says(`current value is kube-proxy (pid ${pid})`);
+    expect(await rules(mode)).toEqual(before);
+    await stop("SIGKILL");
+    await eventually(async () => (await rules(mode)).length === 0, "an end of its rules");
+    await daemon.stop();
+    await clean();
+  }, 60_000);
+});

@@ -1,0 +1,516 @@
+import { describe, expect, test } from "bun:test";
+import type { OwnRules } from "../../src/backend/backend.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import {
+  OTHER_PROXY_CALM_MS,
+  OTHER_PROXY_LIVING_LOOK_MS,
+  OTHER_PROXY_LOOK_MS,
+} from "../../src/base/limits.ts";
+import { createLogger } from "../../src/base/log.ts";
+import { Problems } from "../../src/problems/problem-registry.ts";
+import type { Finding } from "../../src/takeover/find-rules.ts";
+import { OtherProxies } from "../../src/takeover/other-proxies.ts";
+import type { Living } from "../../src/takeover/processes.ts";
+import { NOTHING, type Removal } from "../../src/takeover/removal.ts";
+import type { RulesKind } from "../../src/takeover/rule-origin.ts";
+import { FakeClock } from "../sync/fake-clock.ts";
+
+const TABLE: Finding = {
+  kind: "nftables",
+  what: "kube-proxy's rules (nftables mode)",
+  parts: ["table ip kube-proxy"],
+};
+const CHAINS: Finding = {
+  kind: "iptables",
+  what: "kube-proxy's rules (iptables mode)",
+  parts: ["table ip nat KUBE-SERVICES", "table ip nat KUBE-PROXY-CANARY"],
+};
+const CILIUM: Finding = { kind: "other", what: "Cilium", parts: ["device cilium_host"] };
+const UNREADABLE: Finding = {
+  kind: "unreadable",
+  what: "kube-proxy's rules in iptables' table nat (legacy)",
+  parts: ["Cannot run iptables-legacy: it is locked"],
+  hides: ["iptables-legacy"],
+};
+const LEGACY: Finding = {
+  kind: "iptables-legacy",
+  what: "kube-proxy's rules (iptables mode, legacy)",
+  parts: ["iptables' table nat (legacy) KUBE-SERVICES"],
+};
+const REFUSED = new SluiceError("NETLINK_REFUSED", "Cannot delete: busy");
+
+/** A kernel with these rules in it. */
+class Node {
+  readonly clock = new FakeClock();
+  readonly lines: string[] = [];
+  readonly removals: RulesKind[][] = [];
+  readonly problems: Problems;
+  readonly rules: OtherProxies;
+  findings: Finding[];
+  /** What a removal comes to, besides what it removes. */
+  outcome: Partial<Removal> = {};
+  /** Kinds that a removal leaves where they are. */
+  stuck: readonly string[] = [];
+  living: Living = { pids: [], all: false };
+  looks = 0;
+  defect: unknown;
+  remove: boolean;
+  own: OwnRules = { kind: "nftables" };
+
+  constructor(findings: Finding[], remove = true) {
+    this.findings = findings;
+    this.remove = remove;
+    const log = createLogger({
+      verbosity: 0,
+      format: "text",
+      now: () => 0,
+      write: (line) => this.lines.push(line.replace(/^(.).*?\] /, "$1 ").trim()),
+      pid: 1,
+    });
+    this.problems = new Problems(() => {});
+    this.rules = new OtherProxies({
+      clock: this.clock,
+      log,
+      problems: (events) => this.problems.report(events),
+      own: () => this.own,
+      remove: () => this.remove,
+      masqueradeBit: () => 14,
+      serves: (family) => family === 4,
+      find: async () => {
+        this.looks++;
+        if (this.defect !== undefined) throw this.defect;
+        return [...this.findings];
+      },
+      findLiving: async () => this.living,
+      removeRules: async (kinds) => {
+        this.removals.push([...kinds]);
+        const goes = ({ kind }: Finding) =>
+          kinds.some((each) => each === kind) && !this.stuck.includes(kind);
+        const removed = this.findings.filter(goes).flatMap(({ parts }) => parts);
+        this.findings = this.findings.filter((finding) => !goes(finding));
+        return { ...NOTHING, removed, ...this.outcome };
+      },
+    });
+  }
+
+  /** The next look that comes by itself. */
+  async minute(): Promise<void> {
+    await this.clock.advance(OTHER_PROXY_LOOK_MS);
+  }
+}
+
+describe("rules that kube-proxy left", () => {
+  test("are said at once, removed after the first sync and not before, and then no more a notice", async () => {
+    const node = new Node([TABLE, CHAINS]);
+    await node.rules.look();
+    await node.minute();
+    expect(node.removals).toEqual([]);
+    expect(node.lines).toEqual([
+      `W Found kube-proxy's rules (nftables mode): they are removed once Sluice's own are in the kernel where="table ip kube-proxy"`,
+      `W Found kube-proxy's rules (iptables mode): they are removed once Sluice's own are in the kernel where="table ip nat KUBE-SERVICES, table ip nat KUBE-PROXY-CANARY"`,
+    ]);
+    expect(node.rules.notices()).toHaveLength(2);
+    await node.rules.afterFirstSync();
+    expect(node.removals).toEqual([["nftables", "iptables"]]);
+    expect(node.rules.notices()).toEqual([]);
+    expect(node.problems.list()).toEqual([]);
+    expect(node.lines.slice(2).every((line) => line.startsWith("I Removed"))).toBe(true);
+  });
+
+  test("stay if it is so configured, and are told", async () => {
+    const node = new Node([TABLE], false);
+    await node.rules.look();
+    await node.rules.afterFirstSync();
+    expect(node.removals).toEqual([]);
+    expect(node.rules.notices()).toEqual([
+      "kube-proxy's rules (nftables mode): they stay, as configured; whichever proxy translates first wins",
+    ]);
+    expect(node.lines).toHaveLength(1);
+    expect(node.problems.list()).toEqual([]);
+  });
+
+  test("go when the configuration comes to say so", async () => {
+    const node = new Node([TABLE], false);
+    await node.rules.afterFirstSync();
+    node.remove = true;
+    await node.rules.look();
+    expect(node.removals).toEqual([["nftables"]]);
+    expect(node.rules.notices()).toEqual([]);
+    expect(node.problems.list()).toEqual([]);
+  });
+
+  test("that cannot be removed are a problem, tried again at each look, until they are gone", async () => {
+    const node = new Node([TABLE, CHAINS]);
+    node.stuck = ["iptables"];
+    node.outcome = { failures: [REFUSED] };
+    await node.rules.afterFirstSync();
+    expect(node.problems.list()).toMatchObject([
+      {
+        subject: "kube-proxy",
+        code: "OTHER_PROXY",
+        field: "iptables",
+        message: expect.stringContaining("Cannot delete: busy"),
+      },
+    ]);
+    expect(node.rules.notices().join()).toContain("could not be removed");
+    await node.minute();
+    // What went is not removed again should it come back.
+    expect(node.removals).toEqual([["nftables", "iptables"], ["iptables"]]);
+    node.stuck = [];
+    node.outcome = {};
+    await node.minute();
+    expect(node.problems.list()).toEqual([]);
+    expect(node.rules.notices()).toEqual([]);
+  });
+
+  test("that others lead to stay, which is said once and is no problem", async () => {
+    const node = new Node([CHAINS]);
+    node.stuck = ["iptables"];
+    node.outcome = { kept: CHAINS.parts, notes: ["KUBE-SERVICES stays"] };
+    await node.rules.afterFirstSync();
+    await node.minute();
+    expect(node.removals).toHaveLength(1);
+    expect(node.problems.list()).toEqual([]);
+    expect(node.rules.notices()).toEqual([]);
+    expect(node.lines.filter((line) => line === "W KUBE-SERVICES stays")).toHaveLength(1);
+  });
+});
+
+describe("rules that come after ours", () => {
+  test.each([{ before: [TABLE] }, { before: [] }])(
+    "have a living kube-proxy behind them: a problem as long as they are there, never a fight",
+    async ({ before }) => {
+      const node = new Node([...before]);
+      await node.rules.afterFirstSync();
+      const removals = node.removals.length;
+      node.findings = [TABLE];
+      await node.minute();
+      await node.minute();
+      expect(node.removals).toHaveLength(removals);
+      expect(node.problems.list()).toMatchObject([
+        { code: "OTHER_PROXY", message: expect.stringContaining("kube-proxy must be stopped") },
+      ]);
+      expect(node.rules.notices().join()).toContain("a kube-proxy is running; stop it");
+      node.findings = [];
+      await node.minute();
+      expect(node.problems.list()).toEqual([]);
+      expect(node.rules.notices()).toEqual([]);
+    },
+  );
+});
+
+describe("a kube-proxy that is seen to run", () => {
+  const RUNS = "kube-proxy (pid 12): it runs here; stop it, and Sluice removes its rules";
+
+  test("is a problem at once, keeps its rules, and loses them soon after it has ended", async () => {
+    const node = new Node([TABLE]);
+    node.living = { pids: [12], all: true };
+    await node.rules.look();
+    expect(node.problems.list()).toMatchObject([
+      { code: "OTHER_PROXY", field: "process", message: expect.stringContaining("(pid 12)") },
+    ]);
+    await node.rules.afterFirstSync();
+    await node.minute();
+    expect(node.removals).toEqual([]);
+    expect(node.problems.list()).toHaveLength(1);
+    expect(node.rules.notices()).toEqual([
+      RUNS,
+      "kube-proxy's rules (nftables mode): they are removed once the kube-proxy that runs here has ended",
+    ]);
+    node.living = { pids: [], all: true };
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.removals).toEqual([["nftables"]]);
+    expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
+  });
+
+  test("after ours loses what it left too, each time that it has ended", async () => {
+    const node = new Node([]);
+    await node.rules.afterFirstSync();
+    for (const pid of [12, 13]) {
+      node.findings = [CHAINS];
+      node.living = { pids: [pid], all: false };
+      await node.minute();
+      expect(node.problems.list()).toHaveLength(1);
+      node.living = { pids: [], all: false };
+      await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+      expect(node.problems.list()).toEqual([]);
+    }
+    expect(node.removals).toEqual([["iptables"], ["iptables"]]);
+  });
+
+  test("and is started again after its end is seen as soon", async () => {
+    const node = new Node([]);
+    node.living = { pids: [12], all: false };
+    await node.rules.afterFirstSync();
+    node.living = { pids: [], all: false };
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.problems.list()).toEqual([]);
+    node.living = { pids: [13], all: false };
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.problems.list()).toMatchObject([{ message: expect.stringContaining("(pid 13)") }]);
+    node.living = { pids: [], all: false };
+    await node.clock.advance(2 * OTHER_PROXY_LOOK_MS);
+    const { looks } = node;
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.looks).toBe(looks);
+  });
+
+  test("beside rules that are to stay is a notice", async () => {
+    const node = new Node([TABLE], false);
+    node.living = { pids: [12, 40], all: true };
+    await node.rules.afterFirstSync();
+    expect(node.problems.list()).toEqual([]);
+    expect(node.rules.notices()).toEqual([
+      "kube-proxy (pid 12, 40): it is left alone; of two proxies on a node, whichever translates first wins",
+      "kube-proxy's rules (nftables mode): they stay, as configured; whichever proxy translates first wins",
+    ]);
+  });
+});
+
+describe("rules that nobody is seen to have made, where all processes are seen", () => {
+  test("go at the second look, once: what comes back then has a kube-proxy inside another program behind it", async () => {
+    const node = new Node([TABLE]);
+    node.living = { pids: [], all: true };
+    await node.rules.afterFirstSync();
+    node.findings = [TABLE];
+    await node.minute();
+    expect(node.removals).toHaveLength(1);
+    expect(node.problems.list()).toEqual([]);
+    expect(node.rules.notices().join()).toContain("removed if they are still there in a minute");
+    await node.minute();
+    expect(node.removals).toHaveLength(2);
+    expect(node.rules.notices()).toEqual([]);
+    node.findings = [TABLE];
+    await node.minute();
+    await node.minute();
+    expect(node.removals).toHaveLength(2);
+    expect(node.problems.list()).toHaveLength(1);
+  });
+});
+
+describe("a policy of a firewall that drops", () => {
+  const drops = (works: boolean, family: 4 | 6 = 4): Finding => ({
+    kind: "drops",
+    what: "FORWARD",
+    parts: ["table ip filter"],
+    dropping: {
+      from: "FORWARD",
+      chain: "KUBE-FORWARD",
+      accepts: "forwarded packets of Services",
+      drops: true,
+      there: works,
+      works,
+      mark: works ? 0x4000 : undefined,
+      family,
+      legacy: false,
+      where: "table ip filter",
+    },
+  });
+
+  test.each([{ works: true }, { works: false }])(
+    "is said once our rules are there, with the rules that are missing, and is a notice as long as it lasts: %o",
+    async ({ works }) => {
+      const node = new Node([drops(works)]);
+      await node.rules.look();
+      expect(node.lines).toEqual([]);
+      await node.rules.afterFirstSync();
+      await node.minute();
+      expect(node.removals).toEqual([]);
+      expect(node.lines).toHaveLength(1);
+      expect(node.lines[0]).toMatch(/^W Found the policy of FORWARD in table ip filter is DROP: /);
+      expect(node.rules.notices().join()).toContain("iptables -A FORWARD -m mark");
+      expect(node.problems.list()).toEqual([]);
+      node.findings = [];
+      await node.minute();
+      expect(node.rules.notices()).toEqual([]);
+    },
+  );
+
+  test("matters in families of the node only", async () => {
+    const node = new Node([drops(true, 6)]);
+    await node.rules.afterFirstSync();
+    expect([node.lines, node.rules.notices()]).toEqual([[], []]);
+  });
+
+  test("and does no more gives up the chain that accepted, which no living kube-proxy is taken for", async () => {
+    const part = "table ip filter KUBE-FORWARD";
+    const remnant: Finding = { ...CHAINS, parts: [part], acceptors: [part] };
+    const node = new Node([CHAINS]);
+    await node.rules.afterFirstSync();
+    node.findings = [remnant];
+    await node.minute();
+    expect(node.removals).toEqual([["iptables"], ["iptables"]]);
+    expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
+    node.findings = [{ ...CHAINS, parts: [...CHAINS.parts, part], acceptors: [part] }];
+    await node.minute();
+    expect(node.removals).toHaveLength(2);
+    expect(node.problems.list()).toHaveLength(1);
+  });
+});
+
+describe("in iptables mode", () => {
+  const OWN: OwnRules = { kind: "iptables", variant: "nft" };
+  const OURS: Finding = {
+    kind: "sluice-nftables",
+    what: "Sluice's rules of its nftables mode",
+    parts: ["table inet sluice"],
+  };
+  const begin = (findings: Finding[], remove = true) => {
+    const node = new Node(findings, remove);
+    node.own = OWN;
+    return node;
+  };
+
+  test("what another mode of ours left goes after the first sync, whatever the configuration, and whoever runs", async () => {
+    const node = begin([OURS, LEGACY], false);
+    node.living = { pids: [12], all: true };
+    await node.rules.look();
+    expect(node.rules.notices().join()).toContain(
+      "Sluice's rules of its nftables mode: they are removed once Sluice's own are in the kernel",
+    );
+    expect(node.removals).toEqual([]);
+    await node.rules.afterFirstSync();
+    expect(node.removals).toEqual([["sluice-nftables"]]);
+    node.findings.push(OURS);
+    await node.minute();
+    expect(node.removals).toHaveLength(2);
+    expect(node.findings).toEqual([LEGACY]);
+  });
+
+  test("what it left and cannot be removed is a problem, tried again", async () => {
+    const node = begin([OURS]);
+    node.stuck = ["sluice-nftables"];
+    node.outcome = { failures: [REFUSED] };
+    await node.rules.afterFirstSync();
+    expect(node.problems.list()).toMatchObject([{ field: "sluice-nftables" }]);
+    node.stuck = [];
+    node.outcome = {};
+    await node.minute();
+    expect(node.problems.list()).toEqual([]);
+  });
+
+  test.each([true, false])(
+    "a kube-proxy that runs and writes the same chains is a problem, whether rules are removed or not: %p",
+    async (remove) => {
+      const node = begin([], remove);
+      node.living = { pids: [12], all: true };
+      await node.rules.look();
+      expect(node.problems.list()).toMatchObject([
+        { code: "OTHER_PROXY", message: expect.stringMatching(/^Cannot begin: .*\(pid 12\)$/) },
+      ]);
+      expect(node.rules.notices().join()).toContain("Sluice waits for its end");
+      await node.rules.afterFirstSync();
+      expect(node.problems.list()).toMatchObject([
+        { message: expect.stringContaining("both write the same chains") },
+      ]);
+      node.living = { pids: [], all: true };
+      await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+      expect(node.problems.list()).toEqual([]);
+    },
+  );
+
+  test("a kube-proxy of the nftables mode is one as any other", async () => {
+    const node = begin([TABLE]);
+    node.living = { pids: [12], all: true };
+    await node.rules.look();
+    expect(node.rules.notices()).toEqual([
+      "kube-proxy (pid 12): it runs here; stop it, and Sluice removes its rules",
+      "kube-proxy's rules (nftables mode): they are removed once the kube-proxy that runs here has ended",
+    ]);
+  });
+
+  test("a kube-proxy that is not seen is known by what it writes, until it has been quiet", async () => {
+    const node = begin([]);
+    await node.rules.afterFirstSync();
+    node.rules.changed({ by: "nft (pid 3)" });
+    await node.rules.look();
+    expect(node.problems.list()).toEqual([]);
+    node.rules.changed({ by: "kube-proxy" });
+    await node.rules.look();
+    expect(node.problems.list()).toMatchObject([
+      { field: "process", message: expect.stringContaining("that is not seen from here") },
+    ]);
+    await node.clock.advance(OTHER_PROXY_CALM_MS + OTHER_PROXY_LOOK_MS);
+    expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
+  });
+
+  test("what one wrote that was seen and has ended is no sign of another", async () => {
+    const node = begin([]);
+    node.living = { pids: [12], all: false };
+    await node.rules.afterFirstSync();
+    node.living = { pids: [], all: false };
+    node.rules.changed({ by: "kube-proxy" });
+    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    expect(node.problems.list()).toEqual([]);
+  });
+});
+
+describe("another proxy", () => {
+  test("is told once and left alone, and is a notice as long as it is there", async () => {
+    const node = new Node([CILIUM]);
+    await node.rules.look();
+    await node.rules.afterFirstSync();
+    await node.minute();
+    expect(node.removals).toEqual([]);
+    expect(node.lines).toHaveLength(1);
+    expect(node.rules.notices()).toEqual([
+      "Cilium: it is left alone; of two proxies on a node, whichever translates first wins",
+    ]);
+  });
+});
+
+describe("looking", () => {
+  test("goes on by itself, and ends when it is stopped", async () => {
+    const node = new Node([]);
+    await node.rules.look();
+    await node.minute();
+    await node.minute();
+    expect(node.looks).toBe(3);
+    node.rules.stop();
+    await node.minute();
+    await node.rules.look();
+    expect(node.looks).toBe(3);
+    expect(node.clock.waiting).toBe(0);
+  });
+
+  test("is done one after the other, and calls that wait are one", async () => {
+    const node = new Node([]);
+    await Promise.all([node.rules.look(), node.rules.look(), node.rules.afterFirstSync()]);
+    expect(node.looks).toBe(1);
+  });
+
+  test("that fails for one source is a problem and a notice until it does not, and hides nothing of the others", async () => {
+    const node = new Node([TABLE, UNREADABLE]);
+    const message =
+      "Cannot look for kube-proxy's rules in iptables' table nat (legacy): Cannot run iptables-legacy: it is locked";
+    await node.rules.afterFirstSync();
+    expect(node.removals).toEqual([["nftables"]]);
+    expect(node.problems.list()).toMatchObject([{ code: "OTHER_PROXY", message }]);
+    expect(node.rules.notices()).toEqual([message]);
+    // Whoever is told of a problem says it.
+    expect(node.lines.filter((line) => !line.startsWith("I Removed"))).toEqual([]);
+    node.findings = [];
+    await node.minute();
+    expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
+  });
+
+  test("that failed at the first sync does not take what it finds later for that of a living kube-proxy", async () => {
+    const node = new Node([UNREADABLE]);
+    await node.rules.afterFirstSync();
+    node.findings = [LEGACY];
+    await node.minute();
+    expect(node.removals).toEqual([["iptables-legacy"]]);
+    expect(node.problems.list()).toEqual([]);
+    // That was once.
+    node.findings = [LEGACY];
+    await node.minute();
+    expect(node.removals).toHaveLength(1);
+    expect(node.rules.notices().join()).toContain("a kube-proxy is running; stop it");
+  });
+
+  test("that meets a defect of ours is not hushed up", async () => {
+    const node = new Node([]);
+    node.defect = new TypeError("a defect");
+    await expect(node.rules.look()).rejects.toThrow("a defect");
+  });
+});

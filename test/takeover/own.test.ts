@@ -1,0 +1,223 @@
+/** Chains of kube-proxy's names that Sluice made: its own, or left of another mode. */
+import { beforeEach, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import type { OwnRules } from "../../src/backend/backend.ts";
+import { systemClock as clock } from "../../src/base/clock.ts";
+import { removeEverything } from "../../src/daemon/cleanup.ts";
+import { findOtherProxies } from "../../src/takeover/find-rules.ts";
+import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
+import { SLUICES } from "../../src/takeover/rule-origin.ts";
+import { inFreshNetns, pipe, run } from "../backend/netns.ts";
+import { FOREIGN, LOCALHOST, SLUICE, savedRules } from "./saved.ts";
+
+inFreshNetns();
+
+const TOOLS = ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"];
+const RULES = savedRules([
+  { name: "web", clusterIp: "10.96.0.7", nodePort: 30080, endpoints: ["10.244.1.11:8080"] },
+]);
+const RULES6 = savedRules(
+  [{ name: "web", clusterIp: "fd00:96::7", endpoints: ["[fd00:10:244:1::11]:8080"] }],
+  "fd00:10:244::/48",
+);
+const ROUTE_LOCALNET = "/proc/sys/net/ipv4/conf/all/route_localnet";
+/** Known by its comment. */
+const TABLE = `table inet sluice {
+  comment "sluice: layout 1, sets 0";
+  chain nat-prerouting { type nat hook prerouting priority dstnat; }
+}`;
+
+beforeEach(() => {
+  run("nft", "flush", "ruleset");
+  writeFileSync(ROUTE_LOCALNET, "0");
+  for (const tool of TOOLS) {
+    if (tool.includes("legacy")) {
+      for (const table of ["nat", "filter", "mangle"]) {
+        run(tool, "-t", table, "-F");
+        run(tool, "-t", table, "-X");
+      }
+    }
+    // Tables that a rule was ever in stay, with their built-in chains.
+    restore(tool, "*nat\nCOMMIT\n*filter\nCOMMIT\n*mangle\nCOMMIT\n");
+    for (const table of ["nat", "filter", "mangle"])
+      run(tool, "-t", table, "-P", "OUTPUT", "ACCEPT");
+  }
+});
+
+const restore = (tool: string, text: string) => pipe(text, `${tool}-restore`, "--noflush");
+const sluice = (tool: string) => {
+  restore(tool, tool.startsWith("ip6") ? RULES6 : RULES);
+  restore(
+    tool,
+    tool.startsWith("ip6") ? SLUICE.replace("10.244.0.0/16", "fd00:10:244::/48") : SLUICE,
+  );
+};
+
+/** Everything that iptables holds, without what packets count. */
+function saved(tools = TOOLS): string {
+  return tools
+    .map((tool) => run(`${tool}-save`))
+    .join("")
+    .replaceAll(/^#.*\n/gm, "")
+    .replaceAll(/\[\d+:\d+\]/g, "[0:0]");
+}
+
+const look = async (own?: OwnRules) =>
+  (await findOtherProxies({ clock, own })).map(({ kind }) => kind);
+const remove = (own: OwnRules, kinds = SLUICES) =>
+  removeKubeProxyRules({ clock, own, keepNeeded: true }, kinds);
+
+describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%s", (variant) => {
+  const [four, six] = [`iptables-${variant}`, `ip6tables-${variant}`] as const;
+  const kind = variant === "nft" ? "sluice-iptables" : "sluice-iptables-legacy";
+  const own: OwnRules = { kind: "iptables", variant };
+  const other: OwnRules = { kind: "iptables", variant: variant === "nft" ? "legacy" : "nft" };
+
+  test("are its own while it serves with them, whoever wrote them, and never removed then", async () => {
+    restore(four, RULES);
+    sluice(six);
+    const before = saved();
+    expect(await look(own)).toEqual([]);
+    expect(await removeKubeProxyRules({ clock, own, keepNeeded: false })).toMatchObject({
+      ...{ removed: [], notes: [], kept: [], failures: [] },
+    });
+    expect(saved()).toBe(before);
+  });
+
+  test.each([{ kind: "nftables" } as const, other])(
+    "are left over beside rules of $kind, told from kube-proxy's of the other family, and go without them",
+    async (mode) => {
+      restore(four, FOREIGN);
+      restore(six, RULES6);
+      const before = saved();
+      sluice(four);
+      expect(await look(mode)).toEqual([kind, variant === "nft" ? "iptables" : "iptables-legacy"]);
+      const { removed, ...rest } = await remove(mode);
+      expect(rest).toEqual({ notes: [], kept: [], failures: [] });
+      expect(removed).toHaveLength(3);
+      expect(removed.join()).toContain("Sluice's chains in ");
+      expect(saved()).toBe(before);
+    },
+  );
+
+  test("that rules of others lead to stay at a cleanup, with a message", async () => {
+    sluice(four);
+    run(four, "-t", "nat", "-A", "OUTPUT", "-s", "192.0.2.9", "-j", "KUBE-SVC-OUTSIDE");
+    const { lines, errors } = await removeEverything(true);
+    expect(errors).toEqual([]);
+    expect(lines.join("\n")).toContain(
+      "KUBE-SVC-OUTSIDE in " +
+        (variant === "nft" ? "table ip nat" : "iptables' table nat (legacy)") +
+        " stay: rules that are not Sluice's lead there",
+    );
+    expect(saved()).toContain("-A OUTPUT -s 192.0.2.9/32 -j KUBE-SVC-OUTSIDE\n");
+  });
+});
+
+describe("the table inet sluice", () => {
+  test("is left over in iptables mode, and goes; a table that somebody else made stays, and is none", async () => {
+    const own: OwnRules = { kind: "iptables", variant: "nft" };
+    pipe(TABLE, "nft", "-f", "-");
+    expect(await look({ kind: "nftables" })).toEqual([]);
+    expect(await look(own)).toEqual(["sluice-nftables"]);
+    expect((await remove(own)).removed).toEqual(["the table inet sluice"]);
+    expect(await look(own)).toEqual([]);
+    run("nft", "add", "table", "inet", "sluice");
+    expect(await look(own)).toEqual([]);
+  });
+
+  test("that somebody else made makes a cleanup fail, which removes everything else even so", async () => {
+    run("nft", "add", "table", "inet", "sluice");
+    sluice("iptables-nft");
+    const { lines, errors } = await removeEverything(false);
+    expect(errors).toEqual([
+      "Cannot remove table inet sluice: sluice must have made it: its comment says that somebody else did",
+    ]);
+    expect(lines).toHaveLength(3);
+    expect(saved()).not.toContain("KUBE-");
+    expect(run("nft", "list", "tables")).toContain("inet sluice");
+  });
+});
+
+describe("a cleanup", () => {
+  const ofKubeProxy = () => {
+    run("nft", "add", "table", "ip", "kube-proxy");
+    for (const tool of TOOLS) if (!tool.includes("6")) restore(tool, RULES);
+  };
+  const ofSluice = () => {
+    pipe(TABLE, "nft", "-f", "-");
+    for (const tool of TOOLS) if (tool.includes("6")) sluice(tool);
+  };
+
+  test("removes what is there of every mode in one run, and nothing else, to the byte", async () => {
+    for (const tool of ["iptables-nft", "iptables-legacy"]) restore(tool, FOREIGN);
+    const before = [saved(), run("nft", "list", "tables")];
+    ofKubeProxy();
+    ofSluice();
+    const { lines, errors } = await removeEverything(false);
+    expect(errors).toEqual([]);
+    // Of each of four tools three tables.
+    expect(lines).toHaveLength(2 + 12);
+    expect([saved(), run("nft", "list", "tables")]).toEqual(before);
+    expect(await removeEverything(false)).toEqual({
+      lines: ["There was nothing to remove"],
+      errors: [],
+    });
+  });
+
+  test("that is to keep kube-proxy's rules removes what Sluice made alone", async () => {
+    ofKubeProxy();
+    const before = [saved(), run("nft", "list", "tables")];
+    ofSluice();
+    const { lines } = await removeEverything(true);
+    expect(lines).toHaveLength(1 + 6);
+    expect([saved(), run("nft", "list", "tables")]).toEqual(before);
+  });
+
+  describe.each(["iptables-nft", "iptables-legacy"])("by %s", (tool) => {
+    test("takes KUBE-FIREWALL too, where it is nobody else's", async () => {
+      const before = saved();
+      sluice(tool);
+      restore(tool, LOCALHOST);
+      expect((await removeEverything(false)).errors).toEqual([]);
+      expect(saved()).toBe(before);
+      restore(tool.replace("ip", "ip6"), "*filter\n:KUBE-FIREWALL - [0:0]\nCOMMIT\n");
+      expect((await removeEverything(false)).lines).toHaveLength(1);
+      expect(saved()).toBe(before);
+    });
+
+    test.each([
+      ["a kubelet is there", "*filter\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n"],
+      ["another rule is in it", "*filter\n-A KUBE-FIREWALL -s 192.0.2.1/32 -j DROP\nCOMMIT\n"],
+    ])("leaves KUBE-FIREWALL as it is where %s", async (_why, text) => {
+      restore(tool, LOCALHOST);
+      restore(tool, text);
+      const before = saved();
+      sluice(tool);
+      const { lines, errors } = await removeEverything(false);
+      expect(errors).toEqual([]);
+      expect(lines).toHaveLength(3);
+      expect(saved()).toBe(before);
+    });
+
+    test("leaves KUBE-FIREWALL while packets from elsewhere could reach 127.0.0.1 without it, and says so", async () => {
+      writeFileSync(ROUTE_LOCALNET, "1");
+      restore(tool, LOCALHOST);
+      const before = saved();
+      sluice(tool);
+      const { lines } = await removeEverything(false);
+      expect(lines.at(-1)).toMatch(
+        /^KUBE-FIREWALL in .* stays: net.ipv4.conf.all.route_localnet is 1/,
+      );
+      expect(saved()).toBe(before);
+    });
+
+    test("leaves KUBE-FIREWALL where a rule that somebody else wrote leads to it", async () => {
+      restore(tool, LOCALHOST);
+      run(tool, "-A", "INPUT", "-s", "192.0.2.1", "-j", "KUBE-FIREWALL");
+      const { lines } = await removeEverything(false);
+      expect(lines.join()).toContain("KUBE-FIREWALL in ");
+      expect(saved()).toContain("-A INPUT -s 192.0.2.1/32 -j KUBE-FIREWALL\n");
+    });
+  });
+});

@@ -1,0 +1,111 @@
+import { afterAll, describe, expect, onTestFinished, test } from "bun:test";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findLiving, isKubeProxy, type Process } from "../../src/takeover/processes.ts";
+import { inFreshNetns } from "../backend/netns.ts";
+
+const SELF: Process = {
+  comm: "sluice",
+  exe: "/usr/local/bin/sluice",
+  file: "1:100",
+  network: "net:[1]",
+};
+const OTHER: Process = {
+  comm: "kube-proxy",
+  exe: "/usr/local/bin/kube-proxy",
+  file: "2:200",
+  network: "net:[1]",
+};
+
+test.each([
+  ["one of kube-proxy's name", {}, true],
+  ["one that goes by another name", { comm: "kp" }, true],
+  ["one whose program was replaced", { comm: "kp", exe: "/bin/kube-proxy (deleted)" }, true],
+  ["one whose program cannot be looked at", { file: undefined }, true],
+  ["one in another network namespace", { network: "net:[2]" }, false],
+  ["one whose network namespace cannot be read", { network: undefined }, false],
+  ["one whose program cannot be read", { exe: undefined }, false],
+  ["any other program", { comm: "sleep", exe: "/bin/sleep" }, false],
+  ["another Sluice by our image's link", { exe: SELF.exe, file: SELF.file }, false],
+  ["a Sluice in another container", { exe: SELF.exe, file: "3:300" }, false],
+])("%s is a kube-proxy beside us: %o, %p", (_name, change, expected) => {
+  expect(isKubeProxy({ ...OTHER, ...change }, SELF)).toBe(expected);
+});
+
+test("a Sluice that is a file of kube-proxy's name sees kube-proxy, and not itself", () => {
+  const self = { ...SELF, comm: "kube-proxy", exe: OTHER.exe };
+  expect(isKubeProxy(OTHER, self)).toBe(true);
+  expect(isKubeProxy({ ...self }, self)).toBe(false);
+});
+
+describe("processes of this machine", () => {
+  inFreshNetns();
+  const folder = mkdtempSync(join(tmpdir(), "sluice-processes-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  /** Starts a program under this path. */
+  const start = (path: string, ...wrapper: string[]) => {
+    const child = Bun.spawn([...wrapper, path, "60"], { stdio: ["ignore", "ignore", "ignore"] });
+    const stop = async () => {
+      child.kill("SIGKILL");
+      await child.exited;
+    };
+    onTestFinished(stop);
+    return { pid: child.pid, stop };
+  };
+
+  test("are found as long as they live, in our network namespace alone", async () => {
+    const program = join(folder, "kube-proxy");
+    copyFileSync("/bin/sleep", program);
+    expect((await findLiving()).pids).toEqual([]);
+    const one = start(program);
+    start(program, "unshare", "-n");
+    const link = join(folder, "other");
+    symlinkSync(program, link);
+    const two = start(link);
+    const both = [one.pid, two.pid].toSorted((a, b) => a - b);
+    while ((await findLiving()).pids.length < both.length) await Bun.sleep(1);
+    expect((await findLiving()).pids).toEqual(both);
+    // Another Sluice runs the same file.
+    expect((await findLiving("/proc", one.pid)).pids).toEqual([]);
+    await one.stop();
+    expect((await findLiving()).pids).toEqual([two.pid]);
+  });
+});
+
+test("of a kube-proxy and what it runs, itself is told", async () => {
+  const proc = mkdtempSync(join(tmpdir(), "sluice-proc-"));
+  onTestFinished(() => rmSync(proc, { recursive: true }));
+  const put = (pid: number, comm: string, parent: number) => {
+    const folder = join(proc, String(pid));
+    mkdirSync(join(folder, "ns"), { recursive: true });
+    writeFileSync(join(folder, "comm"), `${comm}\n`);
+    writeFileSync(join(folder, "stat"), `${pid} (${comm}) S ${parent} 1 1\n`);
+    symlinkSync(`/bin/${comm}`, join(folder, "exe"));
+    symlinkSync("net:[1]", join(folder, "ns/net"));
+  };
+  put(7, "sluice", 1);
+  put(8, "kube-proxy", 1);
+  put(9, "kube-proxy", 8);
+  put(10, "kube-proxy", 7);
+  expect((await findLiving(proc, 7)).pids).toEqual([8, 10]);
+});
+
+test("all processes are seen in the first namespace of them only, and if others may be looked at", async () => {
+  const proc = mkdtempSync(join(tmpdir(), "sluice-proc-"));
+  onTestFinished(() => rmSync(proc, { recursive: true }));
+  const put = (pid: number, namespace: string) => {
+    mkdirSync(join(proc, String(pid), "ns"), { recursive: true });
+    writeFileSync(join(proc, String(pid), "comm"), "init\n");
+    symlinkSync(namespace, join(proc, String(pid), "ns/pid"));
+  };
+  put(7, "pid:[4026531836]");
+  put(8, "pid:[4026532100]");
+  put(1, "pid:[4026531836]");
+  expect((await findLiving(proc, 7)).all).toBe(false);
+  symlinkSync("net:[1]", join(proc, "1/ns/net"));
+  expect((await findLiving(proc, 7)).all).toBe(true);
+  expect((await findLiving(proc, 8)).all).toBe(false);
+  expect((await findLiving(join(proc, "nowhere"), 7)).pids).toEqual([]);
+});

@@ -1,0 +1,374 @@
+import { beforeEach, describe, expect, onTestFinished, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock as clock } from "../../src/base/clock.ts";
+import { SluiceError } from "../../src/base/errors.ts";
+import { LegacyTables } from "../../src/iptables/tools/legacy.ts";
+import { findOtherProxies } from "../../src/takeover/find-rules.ts";
+import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
+import { inFreshNetns, pipe, run } from "../backend/netns.ts";
+import { FOREIGN, MARKING, savedRules } from "./saved.ts";
+
+inFreshNetns();
+
+const SERVICES = [
+  {
+    name: "web",
+    clusterIp: "10.96.0.7",
+    nodePort: 30080,
+    endpoints: ["10.244.1.11:8080", "10.244.1.12:8080"],
+  },
+  { name: "dns", clusterIp: "10.96.0.10", endpoints: ["10.244.1.13:8080"] },
+];
+const RULES = savedRules(SERVICES);
+const RULES6 = savedRules(
+  [{ name: "web", clusterIp: "fd00:96::7", endpoints: ["[fd00:10:244:1::11]:8080"] }],
+  "fd00:10:244::/48",
+);
+/** A table of kube-proxy's nftables mode, and one of the administrator that bears its name in another family. */
+const NFT = `
+  table ip kube-proxy { chain services { type nat hook prerouting priority -100; }; set cluster-ips { type ipv4_addr; }; }
+  table ip6 kube-proxy { chain services { type nat hook prerouting priority -100; }; }
+  table inet kube-proxy { chain mine { type filter hook input priority 0; ip saddr 192.0.2.1 accept; }; }
+`;
+
+beforeEach(() => {
+  run("nft", "flush", "ruleset");
+  for (const tool of ["iptables-legacy", "ip6tables-legacy"]) {
+    for (const table of ["nat", "filter", "mangle"]) {
+      run(tool, "-t", table, "-P", "OUTPUT", "ACCEPT");
+      run(tool, "-t", table, "-F");
+      run(tool, "-t", table, "-X");
+    }
+    run(tool, "-P", "FORWARD", "ACCEPT");
+    run(tool, "-P", "INPUT", "ACCEPT");
+  }
+});
+
+/** A folder with tools of iptables-legacy that are this script. */
+function tool(script: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-tool-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const suffix of ["", "-save", "-restore"]) {
+    writeFileSync(join(folder, `iptables-legacy${suffix}`), `${script}\n`, { mode: 0o755 });
+  }
+  return folder;
+}
+
+/** Everything that iptables holds, without what packets count. */
+function saved(...tools: string[]): string {
+  return tools
+    .map((tool) => run(`${tool}-save`))
+    .join("")
+    .replaceAll(/^#.*\n/gm, "")
+    .replaceAll(/\[\d+:\d+\]/g, "[0:0]");
+}
+
+const restore = (tool: string, text: string) => pipe(text, `${tool}-restore`, "--noflush");
+const look = () => findOtherProxies({ clock });
+const remove = (keepNeeded = false) => removeKubeProxyRules({ clock, keepNeeded });
+
+describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
+  const [four, six] = [`iptables-${variant}`, `ip6tables-${variant}`] as const;
+  const kind = variant === "nft" ? "iptables" : "iptables-legacy";
+
+  test("that kube-proxy left are found and removed, and everybody else's stay to the byte", async () => {
+    restore(four, FOREIGN);
+    // Built-in chains of the other family come with the first rule, and are nobody's.
+    restore(six, "*nat\nCOMMIT\n*filter\nCOMMIT\n*mangle\nCOMMIT\n");
+    for (const table of ["nat", "filter", "mangle"]) run(six, "-t", table, "-A", "OUTPUT");
+    const before = saved(four, six);
+    restore(four, RULES);
+    restore(six, RULES6);
+    expect(saved(four, six)).not.toBe(before);
+    expect((await look()).map((finding) => finding.kind)).toEqual([kind]);
+    const { removed, ...rest } = await remove();
+    expect(rest).toEqual({ notes: [], kept: [], failures: [] });
+    expect(removed).toHaveLength(6);
+    expect(saved(four, six)).toBe(before);
+    expect(await look()).toEqual([]);
+    expect(await remove()).toEqual({ removed: [], notes: [], kept: [], failures: [] });
+  });
+
+  test("stay where rules of others lead to them, and so do those behind them; the rest goes", async () => {
+    restore(four, FOREIGN);
+    const foreign = saved(four);
+    restore(four, RULES);
+    restore(four, MARKING);
+    run(four, "-t", "nat", "-I", "CNI-HOSTPORT-DNAT", "-g", "KUBE-EXT-WEBAAAAAAAAAAAAA");
+    const { kept, notes, failures } = await remove();
+    expect(failures).toEqual([]);
+    expect(kept.map((each) => each.split(" ").at(-1)).toSorted()).toEqual([
+      "KUBE-EXT-WEBAAAAAAAAAAAAA",
+      "KUBE-MARK-MASQ",
+      "KUBE-SEP-WEB0AAAAAAAAAAAA",
+      "KUBE-SEP-WEB1AAAAAAAAAAAA",
+      "KUBE-SVC-WEBAAAAAAAAAAAAA",
+    ]);
+    expect(notes.join()).toContain("stay: rules that are not kube-proxy's lead there");
+    const left = saved(four);
+    expect(left).not.toContain("KUBE-SERVICES\n");
+    expect(left).not.toContain("DNS");
+    expect(left).toContain("-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000");
+    for (const line of foreign.split("\n")) expect(left.split("\n")).toContain(line);
+  });
+
+  test("that a user wrote into a built-in chain are no jumps of kube-proxy's", async () => {
+    restore(four, RULES);
+    run(four, "-t", "nat", "-A", "OUTPUT", "-s", "192.0.2.9", "-j", "KUBE-SERVICES");
+    const { kept, removed } = await remove();
+    expect(kept.some((each) => each.endsWith(" KUBE-SERVICES"))).toBe(true);
+    expect(removed.join()).toContain("kube-proxy's chains");
+    expect(saved(four)).toContain("-A OUTPUT -s 192.0.2.9/32 -j KUBE-SERVICES\n");
+    expect(saved(four)).not.toContain("kubernetes service portals");
+  });
+
+  test("accepted what FORWARD drops by its policy, and that is said when they go", async () => {
+    restore(four, RULES);
+    run(four, "-P", "FORWARD", "DROP");
+    const { notes } = await remove();
+    expect(notes).toHaveLength(1);
+    expect(notes[0]).toMatch(/^The policy of FORWARD in .* is DROP, and KUBE-FORWARD/);
+    expect(saved(four)).not.toContain("KUBE-");
+  });
+
+  test("that accept what a policy drops stay as long as it does, and no other one", async () => {
+    restore(four, FOREIGN);
+    const foreign = saved(four);
+    run(four, "-P", "FORWARD", "DROP");
+    run(four, "-P", "INPUT", "DROP");
+    restore(four, RULES);
+    run(four, "-A", "KUBE-NODEPORTS", "-p", "tcp", "--dport", "30123", "-j", "ACCEPT");
+    const { kept, notes, failures } = await remove(true);
+    expect({ kept, notes, failures }).toEqual({ kept: [], notes: [], failures: [] });
+    const left = saved(four).replaceAll(/-m comment --comment "[^"]*" /g, "");
+    expect(left.match(/.*KUBE-(FORWARD|NODEPORTS|SERVICES|PROXY|POSTROUTING).*/g)).toEqual([
+      ":KUBE-FORWARD - [0:0]",
+      ":KUBE-NODEPORTS - [0:0]",
+      "-A INPUT -j KUBE-NODEPORTS",
+      "-A FORWARD -j KUBE-FORWARD",
+      "-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT",
+      "-A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+      "-A KUBE-NODEPORTS -p tcp -m tcp --dport 30123 -j ACCEPT",
+    ]);
+    // They are no rules of a kube-proxy that lives.
+    const found = await look();
+    expect(found.map((finding) => finding.kind)).toEqual(["drops", "drops"]);
+    expect(found.map(({ dropping }) => dropping)).toMatchObject([
+      { from: "FORWARD", works: true, mark: 0x4000, legacy: variant === "legacy", family: 4 },
+      { from: "INPUT", works: true },
+    ]);
+    expect((await remove(true)).removed).toEqual([]);
+    run(four, "-P", "FORWARD", "ACCEPT");
+    run(four, "-P", "INPUT", "ACCEPT");
+    const [finding, ...others] = await look();
+    expect(others).toEqual([]);
+    expect(finding?.kind).toBe(kind);
+    expect(finding?.acceptors).toEqual(finding?.parts ?? []);
+    expect((await remove(true)).removed).toHaveLength(1);
+    expect(saved(four)).toBe(foreign);
+  });
+
+  test("go where nothing leads to what accepts, or it accepts nothing", async () => {
+    restore(four, RULES);
+    run(four, "-P", "FORWARD", "DROP");
+    run(four, "-P", "INPUT", "DROP");
+    run(four, "-F", "FORWARD");
+    await remove(true);
+    expect(saved(four)).not.toContain("KUBE-");
+    expect((await look()).map(({ dropping }) => dropping)).toMatchObject([
+      { from: "FORWARD", there: false, works: false },
+      { from: "INPUT", there: false, works: false },
+    ]);
+  });
+});
+
+test("the tables of the nftables mode go, and one of the same name in another family stays", async () => {
+  pipe(NFT, "nft", "-f", "-");
+  expect(await look()).toEqual([
+    {
+      kind: "nftables",
+      what: "kube-proxy's rules (nftables mode)",
+      parts: ["table ip kube-proxy", "table ip6 kube-proxy"],
+    },
+  ]);
+  const mine = run("nft", "list", "table", "inet", "kube-proxy");
+  const { removed, failures } = await remove();
+  expect(failures).toEqual([]);
+  expect(removed).toEqual(["the table ip kube-proxy", "the table ip6 kube-proxy"]);
+  expect(run("nft", "list", "ruleset")).toBe(mine);
+});
+
+test("more chains than fit into one transaction go in several", async () => {
+  const many = Array.from({ length: 900 }, (_, index) => ({
+    name: `s${index}`,
+    clusterIp: `10.97.${index >> 8}.${index & 255}`,
+    endpoints: [`10.244.${index >> 8}.${index & 255}:8080`],
+  }));
+  restore("iptables-nft", FOREIGN);
+  const before = saved("iptables-nft");
+  restore("iptables-nft", savedRules(many));
+  expect((await remove()).failures).toEqual([]);
+  expect(saved("iptables-nft")).toBe(before);
+});
+
+test("a chain that the kernel does not give up is a failure; its table stays whole, the others are cleaned", async () => {
+  restore("iptables-nft", RULES);
+  const nat = run("iptables-nft-save", "-t", "nat");
+  // A verdict map of the administrator's leads there: iptables does not know of it.
+  run("nft", "add map ip nat mine { type ipv4_addr : verdict; }");
+  run("nft", "add element ip nat mine { 192.0.2.1 : jump KUBE-MARK-MASQ }");
+  const { failures, removed } = await remove();
+  expect(failures).toMatchObject([
+    {
+      code: "NETLINK_REFUSED",
+      message: expect.stringContaining("Cannot delete kube-proxy's chains in table ip nat"),
+    },
+  ]);
+  expect(removed).toHaveLength(2);
+  run("nft", "delete map ip nat mine");
+  const now = run("iptables-nft-save", "-t", "nat");
+  expect(now.replaceAll(/^#.*/gm, "")).toBe(nat.replaceAll(/^#.*/gm, ""));
+});
+
+describe("legacy tables", () => {
+  test("without a tool are told, and a removal that cannot look into them has failed", async () => {
+    restore("iptables-legacy", RULES);
+    const legacy = [4, 6].map(
+      (family) => new LegacyTables(family as 4 | 6, { folders: ["/nowhere"] }),
+    );
+    const [finding, ...others] = await findOtherProxies({ clock, legacy });
+    expect(others).toEqual([]);
+    expect(finding?.kind).toBe("blind");
+    expect(finding?.what).toContain("the tools to look into them are not installed");
+    const { notes, removed, failures } = await removeKubeProxyRules({
+      clock,
+      legacy,
+      keepNeeded: false,
+    });
+    expect({ removed, notes }).toEqual({ removed: [], notes: [] });
+    // Tables of both families are there.
+    expect(failures.map(({ code }) => code)).toEqual(["TOOL_FAILED", "TOOL_FAILED"]);
+    expect(failures.join()).toContain("the tools to look into them are not installed");
+    expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");
+  });
+
+  test("that we may not read are told for a notice, and are no problem", async () => {
+    restore("iptables-legacy", RULES);
+    const denied = (words: string) =>
+      Object.assign(new LegacyTables(4), {
+        chains: () => Promise.reject(new SluiceError("TOOL_FAILED", words)),
+      });
+    const words = "can't initialize iptables table `nat': Permission denied (you must be root)";
+    const found = await findOtherProxies({ clock, legacy: [denied(words)] });
+    expect(found.map(({ kind }) => kind)).toEqual(["blind"]);
+    expect(found[0]?.what).toContain("takes root and CAP_NET_RAW");
+    const closed = await findOtherProxies({ clock, legacy: [denied("EACCES: permission denied")] });
+    expect(closed).toEqual(found);
+    const others = await findOtherProxies({ clock, legacy: [denied("it is locked")] });
+    expect(others.map(({ kind }) => kind)).toEqual(["unreadable"]);
+  });
+
+  test.each([
+    [
+      "does not run",
+      "Cannot run .*/iptables-legacy --version: .*",
+      () => new LegacyTables(4, { folders: [tool("#!/nowhere")] }),
+    ],
+    [
+      "ends with a complaint",
+      'Cannot run .*/iptables-legacy-save -t nat: .* it says "no lock"',
+      () =>
+        new LegacyTables(4, {
+          folders: [
+            tool("#!/bin/sh\n[ $1 = --version ] && exec echo v1.8.9; echo no lock >&2; exit 4"),
+          ],
+        }),
+    ],
+    [
+      "is of a kernel that does not list its tables",
+      "Cannot read /proc/net/ip_tables_names",
+      () => {
+        const tables = new LegacyTables(4);
+        tables.names = async () => {
+          throw new SluiceError("PERMISSION_DENIED", "Cannot read /proc/net/ip_tables_names: EIO");
+        };
+        return tables;
+      },
+    ],
+  ])(
+    "whose tool %s hide none of the other rules, and keep none of them",
+    async (_name, said, broken) => {
+      pipe(NFT, "nft", "-f", "-");
+      restore("iptables-nft", RULES);
+      restore("iptables-legacy", RULES);
+      restore("ip6tables-legacy", RULES6);
+      const legacy = [broken(), new LegacyTables(6)];
+      const found = await findOtherProxies({ clock, legacy });
+      expect(found.map(({ kind }) => kind).toSorted()).toEqual([
+        "iptables",
+        "iptables-legacy",
+        "nftables",
+        "unreadable",
+      ]);
+      expect(found.find(({ kind }) => kind === "unreadable")).toMatchObject({
+        what: "kube-proxy's rules in iptables' table nat (legacy)",
+        parts: [expect.stringMatching(new RegExp(said))],
+        hides: ["iptables-legacy", "sluice-iptables-legacy"],
+      });
+      const { failures } = await removeKubeProxyRules({ clock, legacy, keepNeeded: false });
+      expect(failures.length).toBeGreaterThan(0);
+      expect(run("nft", "list", "tables")).not.toContain("ip kube-proxy");
+      expect(saved("iptables-nft", "ip6tables-legacy")).not.toContain("KUBE-SERVICES");
+      expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");
+    },
+  );
+
+  test("that a tool cannot change are a failure with what it said, and the rest is removed", async () => {
+    restore("iptables-legacy", RULES);
+    restore("iptables-nft", RULES);
+    const broken = new LegacyTables(4, { folders: ["/usr/sbin"] });
+    broken.restore = (table) =>
+      new LegacyTables(4).restore(table, `*${table}\n-X NOBODY\nCOMMIT\n`);
+    const { failures } = await removeKubeProxyRules({ clock, legacy: [broken], keepNeeded: false });
+    expect(failures).toHaveLength(3);
+    expect(failures[0]).toMatchObject({ code: "TOOL_FAILED" });
+    expect(failures[0]?.message).toMatch(
+      /^Cannot write table nat of \/usr\/sbin\/iptables-legacy: .*: iptables-legacy-restore says ".+"$/,
+    );
+    expect(saved("iptables-nft")).not.toContain("KUBE-SERVICES");
+    expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");
+  });
+});
+
+describe("other proxies", () => {
+  test.each([
+    ["cilium_host", "Cilium"],
+    ["kube-dummy-if", "kube-router"],
+    ["bpfin.cali", "Calico"],
+  ])("are known by their device %s", async (device, name) => {
+    run("ip", "link", "add", device, "type", "bridge");
+    try {
+      const findings = await look();
+      expect(findings).toMatchObject([{ kind: "other", parts: [`device ${device}`] }]);
+      expect(findings[0]?.what).toContain(name);
+    } finally {
+      run("ip", "link", "del", device);
+    }
+  });
+
+  test("chains of the IPVS mode stay with its device", async () => {
+    run("ip", "link", "add", "kube-ipvs0", "type", "bridge");
+    try {
+      restore("iptables-nft", RULES);
+      restore("iptables-legacy", RULES);
+      const before = saved("iptables-nft", "iptables-legacy");
+      expect(await look()).toMatchObject([{ kind: "other", parts: ["device kube-ipvs0"] }]);
+      expect(await remove()).toEqual({ removed: [], notes: [], kept: [], failures: [] });
+      expect(saved("iptables-nft", "iptables-legacy")).toBe(before);
+    } finally {
+      run("ip", "link", "del", "kube-ipvs0");
+    }
+  });
+});

@@ -1,0 +1,137 @@
+/** A cleanup beside a kube-proxy that runs: what Sluice made stays for as long as that one has nothing in its place. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { removeEverything } from "../../src/daemon/cleanup.ts";
+import { inFreshNetns, pipe, run } from "../backend/netns.ts";
+import { SLUICE, savedRules } from "./saved.ts";
+
+inFreshNetns();
+
+const VARIANTS = ["nft", "legacy"] as const;
+const RULES = savedRules([
+  { name: "web", clusterIp: "10.96.0.7", endpoints: ["10.244.1.11:8080"] },
+]);
+const OURS = (...families: readonly (4 | 6)[]) => `table inet sluice {
+  comment "sluice: layout 1, sets 0";
+  ${families.map((family) => `set frontends${family} { type mark; elements = { 1 } }`).join("\n")}
+}`;
+const FILLED = (family: string) => `table ${family} kube-proxy { chain services { counter; }; }`;
+
+let folder: string;
+let kubeProxy: Bun.Subprocess;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "sluice-successor-"));
+  const program = join(folder, "kube-proxy");
+  copyFileSync("/bin/sleep", program);
+  kubeProxy = Bun.spawn([program, "600"]);
+  while (readFileSync(`/proc/${kubeProxy.pid}/comm`, "utf8") !== "kube-proxy\n") await Bun.sleep(1);
+});
+afterAll(async () => {
+  kubeProxy.kill("SIGKILL");
+  await kubeProxy.exited;
+  rmSync(folder, { recursive: true });
+});
+
+beforeEach(() => {
+  run("nft", "flush", "ruleset");
+  for (const table of ["nat", "filter", "mangle"]) {
+    for (const how of ["-F", "-X"]) run("iptables-legacy", "-t", table, how);
+  }
+});
+
+const nft = (text: string) => pipe(text, "nft", "-f", "-");
+const restore = (variant: string, text: string) =>
+  pipe(text, `iptables-${variant}-restore`, "--noflush");
+const everything = () =>
+  [run("nft", "list", "ruleset"), run("iptables-legacy-save")].join("").replaceAll(/^#.*\n/gm, "");
+const waits = (what: string, takes = "") =>
+  `Cannot remove ${what}: kube-proxy (pid ${kubeProxy.pid}) has no rules yet${takes}: Sluice's stay; wait until http://127.0.0.1:10256/healthz answers 200, then again`;
+
+describe("the table inet sluice", () => {
+  const EMPTY = "*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-PROXY-CANARY - [0:0]\nCOMMIT\n";
+  test.each<[string, () => void]>([
+    ["nothing", () => {}],
+    ["a table without rules", () => nft("table ip kube-proxy { chain services { }; }")],
+    ["chains of iptables-nft without rules", () => restore("nft", EMPTY)],
+    ["chains of iptables-legacy without rules", () => restore("legacy", EMPTY)],
+    ["rules of one family, where Services are of both", () => nft(`${OURS(6)}\n${FILLED("ip")}`)],
+  ])("stays while kube-proxy has %s", async (_what, has) => {
+    nft(OURS(4));
+    has();
+    const before = everything();
+    expect((await removeEverything(true)).errors).toEqual([waits("table inet sluice")]);
+    expect(everything()).toBe(before);
+  });
+
+  test.each<[string, () => void]>([
+    ["its table", () => nft(FILLED("ip"))],
+    ["its chains of iptables-nft", () => restore("nft", RULES)],
+    ["its chains of iptables-legacy", () => restore("legacy", RULES)],
+  ])("goes once kube-proxy has filled %s", async (_what, has) => {
+    has();
+    const before = everything();
+    nft(OURS(4));
+    expect(await removeEverything(true)).toEqual({
+      lines: ["Removed the table inet sluice"],
+      errors: [],
+    });
+    expect(everything()).toBe(before);
+  });
+});
+
+describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
+  const where = variant === "nft" ? "table ip nat" : "iptables' table nat (legacy)";
+  const ours = () => {
+    restore(variant, RULES);
+    restore(variant, SLUICE);
+  };
+
+  test("stay while kube-proxy has nothing, whatever else the cleanup is to remove", async () => {
+    ours();
+    const before = everything();
+    const takes = ", and takes them over at its first sync";
+    const { errors } = await removeEverything(true);
+    expect(errors).toEqual([waits(`Sluice's chains in ${where}`, takes)]);
+    expect((await removeEverything(false)).errors).toEqual([
+      ...errors,
+      `Cannot remove kube-proxy's rules: kube-proxy (pid ${kubeProxy.pid}) runs here: its rules stay; stop it first`,
+    ]);
+    expect(everything()).toBe(before);
+  });
+
+  test("stay beside one in IPVS mode, whose chains have the same names, and that is no failure", async () => {
+    ours();
+    const before = everything();
+    run("ip", "link", "add", "kube-ipvs0", "type", "bridge");
+    try {
+      const { lines, errors } = await removeEverything(true);
+      expect(errors).toEqual([]);
+      expect(lines.join()).toStartWith(`Sluice's chains in ${where} stay: kube-proxy (pid `);
+      expect(everything()).toBe(before);
+    } finally {
+      run("ip", "link", "del", "kube-ipvs0");
+    }
+  });
+
+  test("are nothing to remove once kube-proxy has taken them over", async () => {
+    restore(variant, RULES);
+    const before = everything();
+    expect(await removeEverything(true)).toEqual({
+      lines: ["There was nothing to remove"],
+      errors: [],
+    });
+    expect(everything()).toBe(before);
+  });
+
+  test("are left over, and go, once kube-proxy serves in another way", async () => {
+    nft(FILLED("ip"));
+    ours();
+    const { lines, errors } = await removeEverything(true);
+    expect(errors).toEqual([]);
+    expect(lines.join()).toContain(`Sluice's chains in ${where}`);
+    expect(everything()).not.toContain("KUBE-SVC");
+    expect(everything()).toContain("kube-proxy");
+  });
+});

@@ -1,0 +1,99 @@
+/** The program in iptables mode takes over from a kube-proxy that was stopped, in whichever mode that one was. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { FAMILIES } from "../../harness/netns/addresses.ts";
+import { service, slices } from "../../harness/netns/objects.ts";
+import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { execute, World } from "../../harness/netns/world.ts";
+import { keepConnecting } from "../traffic/keep-connecting.ts";
+import { answers, connect, eventually, hangUp, takeTime } from "../traffic/steps.ts";
+import { PODS, putRules, TARGETS, toolOf } from "./stopped.ts";
+
+takeTime();
+
+const HINT = "KUBE-IPTABLES-HINT";
+const IPTABLES = [...DEFAULT_FLAGS, "--proxy-mode=iptables"];
+
+let world: World;
+let program: Program;
+
+beforeAll(async () => {
+  world = await World.build({ prefix: "sl-takeover2" });
+  program = new Program(world);
+  program.put([service({ name: "web", number: 1, type: "NodePort" }), ...slices("web", PODS)]);
+});
+afterAll(() => world?.close());
+
+const toolsOf = (variant: string) =>
+  FAMILIES.map((family) => toolOf(`iptables-${variant}`, family));
+
+/** What is there of kube-proxy's: its tables, and chains of a variant that are not those of Sluice. */
+async function left(own: string): Promise<string> {
+  const texts = [await world.run("node1", ["nft", "list", "tables"])];
+  for (const variant of ["nft", "legacy"]) {
+    for (const tool of toolsOf(variant)) {
+      const text = await world.run("node1", [`${tool}-save`]);
+      texts.push(variant === own ? text.replaceAll(/^.*KUBE-(?!.*-WEB).*$/gm, "") : text);
+    }
+  }
+  return texts
+    .flatMap((text) => text.match(/.*(ip6? kube-proxy|KUBE-(?!IPTABLES-HINT)).*/g) ?? [])
+    .join("\n");
+}
+
+const WAYS = ["nft", "legacy"].flatMap((variant) =>
+  ["nftables", "iptables-nft", "iptables-legacy"].map((mode) => [mode, variant] as const),
+);
+
+describe.each(WAYS)("from kube-proxy in mode %s to iptables-%s", (mode, variant) => {
+  const hint = (verb: "-N" | "-X") =>
+    Promise.all(
+      toolsOf(variant).map((tool) =>
+        world.run("node1", [tool, "-w", "30", "-t", "mangle", verb, HINT]),
+      ),
+    );
+
+  test("no connection fails, those that are open go on, and nothing of kube-proxy's is left", async () => {
+    await hint("-N");
+    await putRules(world, mode);
+    const open = await Promise.all(TARGETS.map((call) => connect(world, call, { hold: true })));
+    const traffic = keepConnecting(world, TARGETS);
+    try {
+      await traffic.more();
+      await program.start(IPTABLES);
+      expect(
+        await eventually(
+          () => left(variant),
+          (text) => text === "",
+        ),
+      ).toBe("");
+      await traffic.more();
+    } finally {
+      expect(await traffic.stop()).toEqual([]);
+    }
+    expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
+    for (const call of TARGETS) expect(await answers(world, call)).toEqual([...PODS]);
+    await program.stop();
+    await execute(world.inside("node1", [BINARY, "--cleanup"]));
+    expect(await left("neither")).toBe("");
+    await hint("-X");
+  });
+});
+
+test("rules of a kube-proxy that are to stay do so, but for the chains that are Sluice's own now", async () => {
+  await Promise.all(
+    toolsOf("nft").map((tool) => world.run("node1", [tool, "-t", "mangle", "-N", HINT])),
+  );
+  for (const mode of ["nftables", "iptables-nft", "iptables-legacy"]) await putRules(world, mode);
+  await program.start([...IPTABLES, "--remove-kube-proxy-rules=false"]);
+  await eventually(
+    async () => program.log(),
+    (text) => text.includes("they stay, as configured"),
+  );
+  const text = await left("nft");
+  expect(text).toContain("table ip6 kube-proxy");
+  expect(text).toContain("KUBE-SEP-WEB0");
+  const own = await world.run("node1", ["iptables-nft-save"]);
+  expect(own).not.toContain("KUBE-SEP-WEB0");
+  await program.stop();
+  await execute(world.inside("node1", [BINARY, "--cleanup"]));
+});

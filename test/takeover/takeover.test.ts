@@ -1,0 +1,133 @@
+/** The program takes over from a kube-proxy that was stopped: its rules serve until ours do, and go then. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
+import { service, slices } from "../../harness/netns/objects.ts";
+import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { execute, World } from "../../harness/netns/world.ts";
+import { keepConnecting } from "../traffic/keep-connecting.ts";
+import { answers, connect, eventually, hangUp, takeTime } from "../traffic/steps.ts";
+import { PODS, putRules, TARGETS, toolOf } from "./stopped.ts";
+
+takeTime();
+
+let world: World;
+let program: Program;
+
+beforeAll(async () => {
+  world = await World.build({ prefix: "sl-takeover" });
+  program = new Program(world);
+  program.put([service({ name: "web", number: 1, type: "NodePort" }), ...slices("web", PODS)]);
+});
+afterAll(() => world?.close());
+
+/** Puts kube-proxy's rules into node1; the result lists what is left of them. */
+async function leaveRules(mode: string): Promise<() => Promise<string>> {
+  await putRules(world, mode);
+  const tools =
+    mode === "nftables" ? ["nft"] : FAMILIES.map((family) => `${toolOf(mode, family)}-save`);
+  return async () => {
+    const list = (tool: string) =>
+      world.run("node1", tool === "nft" ? [tool, "list", "tables"] : [tool]);
+    const texts = await Promise.all(tools.map(list));
+    return texts.flatMap((text) => text.match(/.*(kube-proxy|KUBE-).*/g) ?? []).join("\n");
+  };
+}
+
+/** Connections whose first packet kube-proxy's rules accept by its mark, and all others by their connection. */
+const FORWARDED = TARGETS.filter(({ from }) => from === "outside");
+
+describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", (mode) => {
+  const policy = async (verdict: "DROP" | "ACCEPT") => {
+    for (const family of FAMILIES) {
+      const tool = toolOf(mode, family);
+      const change = verdict === "DROP" ? "-A" : "-D";
+      await world.run("node1", [tool, "-P", "FORWARD", verdict]);
+      // As network plugins do.
+      const pods = ["-s", CLUSTER_CIDR[family], "-j", "ACCEPT"];
+      await world.run("node1", [tool, change, "FORWARD", ...pods]);
+    }
+  };
+
+  test("what was open goes on, and what is new is accepted; the chain that does it goes with the policy", async () => {
+    const left = await leaveRules(mode);
+    const chains = async () => [...new Set((await left()).match(/^:KUBE-\S+/gm))].join();
+    await policy("DROP");
+    const open = await Promise.all(
+      FORWARDED.map((target) => connect(world, target, { hold: true })),
+    );
+    const traffic = keepConnecting(world, FORWARDED);
+    try {
+      await program.start(DEFAULT_FLAGS);
+      expect(await eventually(chains, (names) => names === ":KUBE-FORWARD")).toBe(":KUBE-FORWARD");
+      await traffic.more();
+    } finally {
+      expect(await traffic.stop()).toEqual([]);
+    }
+    expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
+    expect(await chains()).toBe(":KUBE-FORWARD");
+    expect(program.log()).toContain(
+      `stays to accept forwarded packets of Services, but nobody makes it after a reboot; add rules that do: ${mode.replace("-nft", "")} -A FORWARD`,
+    );
+    const { body } = await program.get("/sluice/v1/problems");
+    expect(body).not.toContain("OTHER_PROXY");
+    await program.stop();
+    await policy("ACCEPT");
+    await program.start(DEFAULT_FLAGS);
+    expect(await eventually(left, (text) => text === "")).toBe("");
+    await program.stop();
+    await execute(world.inside("node1", [BINARY, "--cleanup"]));
+  });
+});
+
+describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
+  "after kube-proxy in mode %s",
+  (mode) => {
+    test("no connection fails while its rules are there, while both are, and when they are gone", async () => {
+      const left = await leaveRules(mode);
+      expect(await left()).not.toBe("");
+      for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
+      const traffic = keepConnecting(world, TARGETS);
+      try {
+        await traffic.more();
+        await program.start(DEFAULT_FLAGS);
+        expect(await eventually(left, (text) => text === "")).toBe("");
+        await traffic.more();
+      } finally {
+        expect(await traffic.stop()).toEqual([]);
+      }
+      for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
+      expect(program.log()).toMatch(
+        /Found .*they are removed once Sluice's own[\s\S]*Removed what was left/,
+      );
+      await program.stop();
+      const said = await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      expect(said).toBe("Removed the table inet sluice\n");
+    });
+
+    test("a program that is told to leave them does so, and so does --cleanup", async () => {
+      const keep = "--remove-kube-proxy-rules=false";
+      const left = await leaveRules(mode);
+      const before = await left();
+      await program.start([...DEFAULT_FLAGS, keep]);
+      await eventually(
+        async () => program.log(),
+        (text) => text.includes("they stay, as configured"),
+      );
+      await program.stop();
+      const said = await execute(world.inside("node1", [BINARY, "--cleanup", keep]));
+      expect(said).toBe("Removed the table inet sluice\n");
+      expect(await left()).toBe(before);
+      for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
+      await execute(world.inside("node1", [BINARY, "--cleanup"]));
+    });
+
+    test("--cleanup removes what both left, a line each", async () => {
+      const left = await leaveRules(mode);
+      const said = await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      expect(said).toMatch(/^(Removed .*\n)+$/);
+      expect(await left()).toBe("");
+      const again = await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      expect(again).toBe("There was nothing to remove\n");
+    });
+  },
+);
