@@ -251,9 +251,13 @@ class Bench {
   #write(name: string, address: string, endpoints: readonly string[]): void {
     const objects = [
       {
-        ...{ apiVersion: "v1", kind: "Service", metadata: { namespace: "default", name } },
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { namespace: "default", name },
         spec: {
-          ...{ type: "ClusterIP", clusterIP: address, clusterIPs: [address] },
+          type: "ClusterIP",
+          clusterIP: address,
+          clusterIPs: [address],
           ports: [
             { name: "http", protocol: "TCP", port: 80 },
             ...(name === "watched" ? [{ name: "dns", protocol: "UDP", port: 53 }] : []),
@@ -261,9 +265,12 @@ class Bench {
         },
       },
       {
-        ...{ apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", addressType: "IPv4" },
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        addressType: "IPv4",
         metadata: {
-          ...{ namespace: "default", name: `${name}-1` },
+          namespace: "default",
+          name: `${name}-1`,
           labels: { "kubernetes.io/service-name": name },
         },
         ports: [

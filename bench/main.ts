@@ -149,7 +149,10 @@ for (const services of options.conntrack ? [] : sizes) {
     const measured = await measureIptables(
       root,
       {
-        ...{ services, endpoints, ours, upstream: options.upstream || !ours },
+        services,
+        endpoints,
+        ours,
+        upstream: options.upstream || !ours,
         changes: Number(options.changes ?? IPTABLES_CHANGES),
       },
       versions,

@@ -34,8 +34,13 @@ const NFGENMSG = 4;
 export function judgeChunk(bytes: Uint8Array, world: FlowsWorld): ModelVerdict {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const verdict: ModelVerdict = {
-    ...{ entries: 0, condemned: 0, errno: 0, deletions: "" },
-    ...{ end: false, interrupted: false, cut: false },
+    entries: 0,
+    condemned: 0,
+    errno: 0,
+    deletions: "",
+    end: false,
+    interrupted: false,
+    cut: false,
   };
   for (let at = 0; at < bytes.length; ) {
     const length = at + HEADER <= bytes.length ? view.getUint32(at, true) : 0;
@@ -120,9 +125,17 @@ function readEntry(bytes: Uint8Array): Entry | undefined {
   const family = bytes.length < NFGENMSG ? 0 : bytes[0] === 2 ? 4 : bytes[0] === 10 ? 6 : 0;
   if (family === 0) return undefined;
   const entry: Entry = {
-    ...{ family, protocol: 0, tcpState: 0, status: 0, tuple: new Uint8Array() },
-    ...{ destination: "", destinationPort: 0, source: "", sourcePort: 0 },
-    ...{ zone: undefined, id: undefined },
+    family,
+    protocol: 0,
+    tcpState: 0,
+    status: 0,
+    tuple: new Uint8Array(),
+    destination: "",
+    destinationPort: 0,
+    source: "",
+    sourcePort: 0,
+    zone: undefined,
+    id: undefined,
   };
   for (const { type, value } of attributes(bytes.subarray(NFGENMSG))) {
     if (type === 1) {

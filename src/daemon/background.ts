@@ -88,7 +88,12 @@ export class Surroundings {
         flags: flagTexts(flags),
         notices: () => [...proxy.shortcomings.notices(), ...(this.#others?.notices() ?? [])],
       }),
-      ...{ metrics, healthChecks, problems, clock, log, onAnswered },
+      metrics,
+      healthChecks,
+      problems,
+      clock,
+      log,
+      onAnswered,
       onFatal: (error) => {
         const told = this.#attachEvents().then(() => events.flush(LAST_EVENT_MS));
         void told.finally(() => onFatal(error));
@@ -110,7 +115,9 @@ export class Surroundings {
     const { proxy, log, clock } = this.#options;
     const { OtherProxies } = await import("../takeover/other-proxies.ts");
     const others = new OtherProxies({
-      ...{ clock, log, problems: proxy.observers.tellProblems },
+      clock,
+      log,
+      problems: proxy.observers.tellProblems,
       own: () => proxy.backend.own,
       remove: () => proxy.config.removeKubeProxyRules,
       masqueradeBit: () => proxy.config.masqueradeBit,
@@ -128,7 +135,11 @@ export class Surroundings {
     if (file === "" || this.#stopped) return;
     const { ConfigFollower } = await import("../config/follow.ts");
     this.#follower = new ConfigFollower({
-      ...{ file, flags, clock, log, onFatal },
+      file,
+      flags,
+      clock,
+      log,
+      onFatal,
       current: resolved.config,
       notes: resolved.notes,
       problems: proxy.observers.tellProblems,
@@ -162,7 +173,11 @@ export class Surroundings {
       const { hostname } = await import("node:os");
       const { random } = Math;
       return new ApiEventRecorder({
-        ...{ access, clock, log, random, hostname: hostname() },
+        access,
+        clock,
+        log,
+        random,
+        hostname: hostname(),
         onDropped: () => proxy.observers.metrics.eventDropped(),
       });
     });

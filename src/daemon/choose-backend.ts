@@ -30,7 +30,8 @@ export async function prepareBackend(config: Config, root: Logger): Promise<Back
       throw new SluiceError(thrown.code, message, thrown.subject, { cause: thrown });
     }
     log.warn("Serving with iptables, because this node cannot do nftables", {
-      ...{ code: thrown.code, err: thrown.message },
+      code: thrown.code,
+      err: thrown.message,
     });
     return await prepareIptables(options, log).catch((second: unknown) => {
       rethrowDefect(second);

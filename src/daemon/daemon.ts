@@ -46,7 +46,10 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
 
   const observers = new Observers({ config, core, clock, log });
   const { createSource, access } = await prepareSource({
-    ...{ config, core, clock, nodeName },
+    config,
+    core,
+    clock,
+    nodeName,
     random: Math.random,
     environment: process.env,
     meter: observers.metrics.restClient,
@@ -64,14 +67,25 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const backend = await prepareBackend(config, log);
   if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.own.kind));
   const proxy = await startProxy({
-    ...{ config, backend, core, log, nodeName, clock, observers, createSource, onFatal },
+    config,
+    backend,
+    core,
+    log,
+    nodeName,
+    clock,
+    observers,
+    createSource,
+    onFatal,
     onSynced: (operations) => memory.worked(operations),
   });
   // What the proxy has just tried of the kernel has loaded connection tracking.
   host.tuneConntrack(config.conntrack);
   host.routeLocalnet(backend.own.kind === "iptables" && config.localhostNodePorts);
   const notifier = new Notifier({
-    ...{ environment: process.env, pid: process.pid, clock, log },
+    environment: process.env,
+    pid: process.pid,
+    clock,
+    log,
     // Another process would not have an API server sooner.
     healthy: () => {
       const { healthy, lastUpdated } = observers.health.at(clock.now());
@@ -80,7 +94,17 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   });
   void proxy.firstSync.then(() => notifier.ready(`serving ${core.serviceCount()} Services`));
   const surroundings = new Surroundings({
-    ...{ proxy, host, log, clock, events, access, nodeName, resolved, flags, version, onFatal },
+    proxy,
+    host,
+    log,
+    clock,
+    events,
+    access,
+    nodeName,
+    resolved,
+    flags,
+    version,
+    onFatal,
     onAnswered: () => memory.answered(),
   });
   stop = (signal) => {
@@ -112,7 +136,9 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
   const log = beginLog(resolved, version, systemClock);
   const problems = new Problems((problem) => sayProblem(log, problem));
   const host = new HostSettings({
-    ...{ clock: systemClock, log, problems: (events) => problems.report(events) },
+    clock: systemClock,
+    log,
+    problems: (events) => problems.report(events),
   });
   const probe = async () => {
     const backend = await prepareBackend(config, log);

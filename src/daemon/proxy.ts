@@ -108,7 +108,11 @@ export class RunningProxy {
     this.#config = config;
     this.#claims = new FrontendClaims((id) => core.serviceKey(id));
     this.inputs = new PlanInputs({
-      ...{ core, claims: this.#claims, nodeName, ...config, problems },
+      core,
+      claims: this.#claims,
+      nodeName,
+      ...config,
+      problems,
       opensHealthCheckPorts: options.backend.own.kind === "iptables",
     });
     this.#flows = new Flows({

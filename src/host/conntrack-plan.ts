@@ -50,7 +50,10 @@ export function wantedOf(settings: ConntrackSettings, cpus: number): readonly Wa
     return { name, value, field: `conntrack.${field}`, atLeast: false };
   };
   const room = (name: ConntrackSysctl, value: number): Wanted => ({
-    ...{ name, value, field: "conntrack.maxPerCore", atLeast: true },
+    name,
+    value,
+    field: "conntrack.maxPerCore",
+    atLeast: true,
   });
   const { tcpEstablishedMs, tcpCloseWaitMs, udpMs, udpStreamMs, tcpBeLiberal } = settings;
   const all: readonly Wanted[] = [

@@ -59,7 +59,8 @@ export function createIptablesBackend(
 const CANNOT_COMPARE = "iptables cannot compare";
 /** What a restore left that failed is for the next look, and nobody else's doing. */
 const OURS: ForeignChange = {
-  ...{ what: "what a change of ours left that was refused", by: "ourselves" },
+  what: "what a change of ours left that was refused",
+  by: "ourselves",
   objects: ["what a change of ours left"],
 };
 
@@ -329,9 +330,13 @@ class Iptables implements IptablesBackend {
       change: change ?? suspicion.change,
       changes: suspicion.changes,
       noticedAt: suspicion.at,
-      ...{ amiss, refused },
+      amiss,
+      refused,
       written: {
-        ...{ operations: 0, added: 0, bytes, transactions: restores },
+        operations: 0,
+        added: 0,
+        bytes,
+        transactions: restores,
         kernelMs: this.#clock.monotonic() - started,
       },
     };

@@ -51,8 +51,12 @@ export async function readOtherWords(
     log.info(
       "The tools print rules in other words than they were written in; they are taken for the same",
       {
-        ...{ tool: family.tools.path, version: family.tools.version, chains: same.length },
-        ...{ chain: `${table} ${chain}`, printed, written: family.textOf(table, chain) ?? "" },
+        tool: family.tools.path,
+        version: family.tools.version,
+        chains: same.length,
+        chain: `${table} ${chain}`,
+        printed,
+        written: family.textOf(table, chain) ?? "",
       },
     );
   }

@@ -81,7 +81,10 @@ export class NftablesBackend implements Backend {
     this.#elements = new ElementWriter(this.#keeper.batch);
     this.maxOperations = operationsIn(socket.maxBytes);
     this.#repair = new Repair({
-      ...{ socket, clock, keeper: this.#keeper, outdated: this.#outdated },
+      socket,
+      clock,
+      keeper: this.#keeper,
+      outdated: this.#outdated,
       maxOperations: this.maxOperations,
       transact: (...transaction) => this.#transact(...transaction),
     });

@@ -69,7 +69,9 @@ export class Repairs {
     const wait = Math.max(0, soonest - now);
     if (wait > REPAIR_WAIT_MS) {
       this.#log.warn("Somebody else keeps changing our rules; the next repair has to wait", {
-        ...{ what, by, repairs },
+        what,
+        by,
+        repairs,
         waitMs: Math.round(wait),
       });
     }
@@ -132,7 +134,8 @@ export function sayRepair(
     return;
   }
   log.warn("Somebody else changed our rules; they were put right", {
-    ...{ ...fields, amiss: put.join(", ") },
+    ...fields,
+    amiss: put.join(", "),
     durationMs: Math.round(durationMs * 10) / 10,
   });
 }

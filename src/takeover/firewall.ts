@@ -78,7 +78,8 @@ export async function filterOf(
   const guards = state === "guards" && fate === "goes unless it guards";
   const note = `${FIREWALL} in ${where} stays: ${ROUTE_LOCALNET} is 1, and without the chain others on the network reach what listens on 127.0.0.1; set it to 0, and clean up again`;
   return {
-    ...{ needed, keepNeeded },
+    needed,
+    keepNeeded,
     firewall: state === undefined || guards ? undefined : FIREWALL,
     stays: guards ? { ...NOTHING, notes: [note] } : NOTHING,
   };

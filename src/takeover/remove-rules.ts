@@ -73,7 +73,9 @@ export async function removeKubeProxyRules(
     throw stillNeeded(what, successor, { takes: true });
   };
   const chains = (maker: Maker): ChainsOptions => ({
-    ...{ maker, firewall, keepNeeded: options.keepNeeded },
+    maker,
+    firewall,
+    keepNeeded: options.keepNeeded,
   });
 
   await step(async () => {

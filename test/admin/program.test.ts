@@ -151,7 +151,9 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     const [service, slice] = [...objects(0, 1)];
     const port = 32_123;
     const local = {
-      ...{ type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: port },
+      type: "LoadBalancer",
+      externalTrafficPolicy: "Local",
+      healthCheckNodePort: port,
       ports: [{ name: "http", protocol: "TCP", port: 80, nodePort: 30_080 }],
     };
     const clusterIPs = { clusterIP: "10.96.0.0", clusterIPs: ["10.96.0.0"] };

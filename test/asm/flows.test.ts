@@ -175,7 +175,9 @@ function feed(core: TestCore, services: readonly Given[], index: number): Servic
       clusterIP: clusterIPs[0] ?? "",
       clusterIPs,
       ports: ["UDP", "TCP"].map((protocol) => ({
-        ...{ name: protocol, protocol, port: 53 },
+        name: protocol,
+        protocol,
+        port: 53,
         ...(own && { nodePort: 30_053 }),
       })),
     },
@@ -312,7 +314,10 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
       const core = createTestCore(build_);
       core.flows.begin();
       expect(core.flows.judge(doneMessage(errno, 0x12))).toMatchObject({
-        ...{ end: true, errno, interrupted: true, cut: false },
+        end: true,
+        errno,
+        interrupted: true,
+        cut: false,
       });
     },
   );
@@ -333,11 +338,23 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
 });
 
 const ALL_CHANGED: readonly Given[] = Array.from({ length: 4 }, () => ({
-  ...{ exists: true, nodePort: true, endpoints: [], committed: true, changed: "both" },
+  exists: true,
+  nodePort: true,
+  endpoints: [],
+  committed: true,
+  changed: "both",
 }));
 
 /** A flow to the first Service, led to an endpoint that it does not have. */
 const WHOLE: Entry = {
-  ...{ family: 4, protocol: 17, destination: "0a600001", destinationPort: 53 },
-  ...{ source: "0a010001", sourcePort: 5353, tcpState: 0, status: 0x28, zone: 7, id: 0xdeadbeef },
+  family: 4,
+  protocol: 17,
+  destination: "0a600001",
+  destinationPort: 53,
+  source: "0a010001",
+  sourcePort: 5353,
+  tcpState: 0,
+  status: 0x28,
+  zone: 7,
+  id: 0xdeadbeef,
 };

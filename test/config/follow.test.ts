@@ -72,7 +72,11 @@ async function prepare(...argv: string[]): Promise<void> {
   const { config, notes } = await resolveConfig(flags, (path) => readFile(path, "utf8"));
   const write = (line: string) => void lines.push(line.slice(line.indexOf("] ") + 2).trim());
   follower = new ConfigFollower({
-    ...{ file, flags, clock, notes, current: config },
+    file,
+    flags,
+    clock,
+    notes,
+    current: config,
     async apply(next, changes) {
       configs.push(next);
       taken.push(changes.map(({ name }) => name).join(" "));

@@ -111,7 +111,8 @@ describe("an endpoint that is not chosen for new connections keeps its flows", (
   const both = (first: JsonObject, second: JsonObject) => ({
     ...udpSlice("dns-1", "dns", ["10.1.0.1"]),
     endpoints: [first, second].map((own, i) => ({
-      ...{ addresses: [`10.1.0.${i + 1}`], conditions: { ready: true } },
+      addresses: [`10.1.0.${i + 1}`],
+      conditions: { ready: true },
       ...own,
     })),
   });

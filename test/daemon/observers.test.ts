@@ -9,11 +9,25 @@ import { FakeClock } from "../sync/fake-clock.ts";
 
 const { config } = await resolve([]);
 const DONE: SyncReport = {
-  ...{ outcome: "done", owners: 1, operations: 4, added: 4, bytes: 400, transactions: 1 },
-  ...{ kernelMs: 0.1, durationMs: 0.2, triggerTimes: [], repair: undefined, error: undefined },
+  outcome: "done",
+  owners: 1,
+  operations: 4,
+  added: 4,
+  bytes: 400,
+  transactions: 1,
+  kernelMs: 0.1,
+  durationMs: 0.2,
+  triggerTimes: [],
+  repair: undefined,
+  error: undefined,
 };
 const FAILED: SyncReport = {
-  ...{ ...DONE, outcome: "failed", operations: 0, added: 0, bytes: 0, transactions: 0 },
+  ...DONE,
+  outcome: "failed",
+  operations: 0,
+  added: 0,
+  bytes: 0,
+  transactions: 0,
   error: new SluiceError("TOOL_FAILED", "Cannot run iptables-restore: it is locked"),
 };
 

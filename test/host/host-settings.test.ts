@@ -38,7 +38,10 @@ function hostOf(files: KernelFiles) {
   const problems = new Problems(({ message }) => log.warn(message));
   const clock = new FakeClock();
   const settings = new HostSettings({
-    ...{ clock, log, files, problems: (events) => problems.report(events) },
+    clock,
+    log,
+    files,
+    problems: (events) => problems.report(events),
   });
   return { settings, problems, lines, clock };
 }

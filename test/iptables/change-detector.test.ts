@@ -15,10 +15,14 @@ function guarded({ takes = 10 } = {}) {
   const clock = new FakeClock();
   const start = clock.monotonic();
   const state = {
-    ...{ peek: "a", same: true, idle: true, fails: false },
+    peek: "a",
+    same: true,
+    idle: true,
+    fails: false,
     found: undefined as Comparison | undefined,
     /** What the texts tell of transactions, and how many of them we have made. */
-    ...{ commits: 0 as number | undefined, ours: 0 },
+    commits: 0 as number | undefined,
+    ours: 0,
   };
   const compared: number[] = [];
   const told: string[] = [];
@@ -42,7 +46,11 @@ function guarded({ takes = 10 } = {}) {
   });
   guard.start();
   return {
-    ...{ clock, state, compared, told, guard },
+    clock,
+    state,
+    compared,
+    told,
+    guard,
     take(ms: number) {
       waits = ms;
     },

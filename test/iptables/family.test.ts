@@ -10,12 +10,18 @@ import { OPTIONS as WORLD } from "./world.ts";
 
 const OPTIONS: RulesetOptions = {
   ...WORLD,
-  ...{ randomFully: true, comments: true, recent: true, sctp: true },
+  randomFully: true,
+  comments: true,
+  recent: true,
+  sctp: true,
 };
 const REFUSED = { ok: false, kind: "line", lines: [], message: "it says no" } as const;
 const BUILT_IN = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 const NO_OPERATIONS = {
-  ...{ count: 0, bytes: 0, ignored: 0, region: new Uint8Array() },
+  count: 0,
+  bytes: 0,
+  ignored: 0,
+  region: new Uint8Array(),
   *[Symbol.iterator]() {},
 };
 
@@ -29,7 +35,11 @@ function familyOf(family: Family = 4) {
   };
   const rules = new FamilyRules(
     {
-      ...{ family, variant: "nft", path: "/sbin/iptables", version: "1.8.9", randomFully: true },
+      family,
+      variant: "nft",
+      path: "/sbin/iptables",
+      version: "1.8.9",
+      randomFully: true,
       async restore(text) {
         restored.push(text);
         return state.result;

@@ -147,7 +147,12 @@ export async function iptablesWorld(
   }
   return {
     ...world,
-    ...{ toolbox, variant, adoption, told, logged, options: { ...OPTIONS, ...options } },
+    toolbox,
+    variant,
+    adoption,
+    told,
+    logged,
+    options: { ...OPTIONS, ...options },
     guardTime: () => guardClock.monotonic(),
     saved: (table, tool) => saved(variant, table, tool),
     iptables: (...args) => run(`iptables-${variant}`, "-w", "5", ...args),

@@ -131,7 +131,9 @@ describe("a table of slots beyond the size at which it is read by key", () => {
       let turns = 0;
       const turn = () => Promise.resolve(void turns++);
       const counting: Netlink = {
-        ...{ maxBytes: 0, portId: 0, close() {} },
+        maxBytes: 0,
+        portId: 0,
+        close() {},
         dump(bytes, length, each) {
           if (holds(bytes, length, "endpoints4")) dumps++;
           return socket.dump(bytes, length, each);
@@ -156,7 +158,9 @@ describe("a table of slots beyond the size at which it is read by key", () => {
 
     /** The same kernel without NFTA_SET_COUNT, as they were before 6.17. */
     const uncounted = (): Netlink => ({
-      ...{ maxBytes: 0, portId: 0, close() {} },
+      maxBytes: 0,
+      portId: 0,
+      close() {},
       send: (...message) => socket.send(...message),
       dump: (bytes, length, each) =>
         socket.dump(bytes, length, (message) => {

@@ -38,8 +38,13 @@ beforeEach(() => {
 async function lines(facts: Partial<ScrapeFacts> = {}): Promise<string[]> {
   const { body } = await expose(
     metrics.instruments({
-      ...{ counts: COUNTS, problems: [], sources: [], healthy: true },
-      ...{ mode: "nftables", restores: undefined, ...facts },
+      counts: COUNTS,
+      problems: [],
+      sources: [],
+      healthy: true,
+      mode: "nftables",
+      restores: undefined,
+      ...facts,
     }),
   );
   return body.split("\n");

@@ -68,7 +68,10 @@ describe("a pipe", () => {
 
   test("says how many lines of a log are lost when it is read again", () => {
     const log = createLogger({
-      ...{ verbosity: 0, format: "text", now: () => 0, pid: 1 },
+      verbosity: 0,
+      format: "text",
+      now: () => 0,
+      pid: 1,
       write: (line) => writer.write(line),
     });
     fill();

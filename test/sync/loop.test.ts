@@ -320,7 +320,8 @@ describe("SyncLoop", () => {
       const hinted = (...zones: string[]) => ({
         ...slice("a-1", "a", IPS),
         endpoints: zones.map((name, i) => ({
-          ...{ addresses: [IPS[i] ?? ""], conditions: READY },
+          addresses: [IPS[i] ?? ""],
+          conditions: READY,
           hints: { forZones: [{ name }] },
         })),
       });

@@ -14,11 +14,16 @@ function begin(options: { own?: OwnRules; pids?: number[]; nftables?: boolean } 
   const lines: string[] = [];
   const node = { living: { pids: options.pids ?? [12], all: true } as Living, over: false };
   const log = createLogger({
-    ...{ verbosity: 0, format: "text", now: () => 0, pid: 1 },
+    verbosity: 0,
+    format: "text",
+    now: () => 0,
+    pid: 1,
     write: (line) => lines.push(line.replace(/^(.).*?\] /, "$1 ").trim()),
   });
   const wait = waitForRival({
-    ...{ clock, log, own: options.own ?? IPTABLES },
+    clock,
+    log,
+    own: options.own ?? IPTABLES,
     findLiving: async () => node.living,
     usesNftables: async () => options.nftables ?? false,
   });

@@ -79,7 +79,10 @@ describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%
     const before = saved();
     expect(await look(own)).toEqual([]);
     expect(await removeKubeProxyRules({ clock, own, keepNeeded: false })).toMatchObject({
-      ...{ removed: [], notes: [], kept: [], failures: [] },
+      removed: [],
+      notes: [],
+      kept: [],
+      failures: [],
     });
     expect(saved()).toBe(before);
   });

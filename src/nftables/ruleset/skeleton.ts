@@ -102,7 +102,8 @@ export function unwantedChain({ dropInvalid }: SkeletonOptions): string | undefi
 function dropInvalid(): Chain {
   const hook: Hook = { type: "filter", number: nft.NF_INET_FORWARD, priority: PRIORITY_FILTER };
   return {
-    ...{ name: FORWARD_CHAIN, hook },
+    name: FORWARD_CHAIN,
+    hook,
     rules: [rule("ct state invalid drop", invalid(), verdict("drop"))],
   };
 }

@@ -84,7 +84,10 @@ const served = (id: number): fc.Arbitrary<Served> =>
           service: {
             ...rest,
             ...(policies as Pick<ServiceText, "eTP" | "iTP">),
-            ...{ id, type, name: `ns/s${id}`, vips: type === "LoadBalancer" ? vips : [] },
+            id,
+            type,
+            name: `ns/s${id}`,
+            vips: type === "LoadBalancer" ? vips : [],
             clusterIPs: [address(4, id), address(6, id)],
             healthCheckNodePort: 31_000 + id,
             ports: Array.from({ length: ports }, (_, port) => {

@@ -38,7 +38,11 @@ describe("other options", () => {
     opensHealthCheckPorts: true,
   };
   const OTHERS: Partial<RulesetOptions> = {
-    ...{ masqueradeBit: 3, dropInvalid: true, randomFully: false, comments: false, recent: false },
+    masqueradeBit: 3,
+    dropInvalid: true,
+    randomFully: false,
+    comments: false,
+    recent: false,
     localhostNodePorts: true,
     detector: { kind: "interface", name: "cbr0", prefix: false },
   };

@@ -56,7 +56,9 @@ export class Walk {
         endpoint === undefined
           ? arriving
           : {
-              ...{ ...packet, translated: true, port: Number(endpoint.slice(colon + 1)) },
+              ...packet,
+              translated: true,
+              port: Number(endpoint.slice(colon + 1)),
               to: endpoint.slice(0, colon).replace(/^\[|\]$/g, ""),
             };
       const hook = own ? "OUTPUT" : this.#walker.local.includes(state.to) ? "INPUT" : "FORWARD";
