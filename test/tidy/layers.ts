@@ -1,245 +1,322 @@
 /**
- * Which folder of src may import from which, and what it may use of the world outside. It governs values:
- * types may come from anywhere.
+ * The architecture as data: which folder of src/ and asm/ may import from which, types included, and what it may use
+ * of the world outside. A file belongs to the first layer whose path holds it.
  */
 export interface Layer {
-  /** `src/plan`; or a single file of src, `src/clock.ts`. */
+  /** A folder, or a single file: `src/plan`, `src/base/clock.ts`. */
   readonly path: string;
-  /** Other layers it may import from. */
+  /** Paths of the other layers that it imports from. Each is needed. */
   readonly from: readonly string[];
-  /** Packages and modules of the runtime, by prefix. */
-  readonly outside: readonly string[];
+  /** Packages and modules of the runtime that it imports, by prefix. Each is needed. */
+  readonly outside?: readonly string[];
   /** No clock, no randomness, no input or output. */
   readonly pure: boolean;
   readonly because: string;
 }
 
-/** Vocabulary that everybody may import. */
-const COMMON = ["asm/layout.ts", "src/errors.ts", "src/json.ts", "src/limits.ts", "src/types.ts"];
-const PURE = [...COMMON, "src/net", "src/reports.ts"];
+const asm = (...names: readonly string[]) => names.map((name) => `asm/${name}`);
+const src = (...names: readonly string[]) => names.map((name) => `src/${name}`);
 
 export const LAYERS: readonly Layer[] = [
+  // ── the Wasm core ──
   {
-    path: "src/types.ts",
+    path: "asm/layout",
     from: [],
-    outside: [],
     pure: true,
-    because: "it is the vocabulary, and depends on nobody",
+    because: "both sides of the border import it: it holds constants alone",
   },
   {
-    path: "src/errors.ts",
-    from: ["src/types.ts"],
-    outside: [],
+    path: "asm/memory",
+    from: [],
     pure: true,
-    because: "an error can be made anywhere",
+    because: "an allocator and its containers know nothing of Services",
   },
   {
-    path: "src/limits.ts",
-    from: [],
-    outside: [],
+    path: "asm/cluster",
+    from: asm("layout", "memory"),
     pure: true,
-    because: "numbers with a reason, nothing else",
+    because: "it holds what the API said; who decodes or reads it comes above",
   },
   {
-    path: "src/json.ts",
-    from: [],
-    outside: [],
+    path: "asm/ingest",
+    from: asm("cluster", "layout", "memory"),
     pure: true,
-    because: "JSON may come from anywhere, and be of any shape",
+    because: "it decodes objects into the tables of cluster/",
+  },
+  {
+    path: "asm/select",
+    from: asm("cluster", "layout", "memory"),
+    pure: true,
+    because: "the choice of endpoints follows from cluster/ alone",
+  },
+  {
+    path: "asm/committed",
+    from: asm("cluster", "layout", "memory"),
+    pure: true,
+    because: "it knows elements and their owners, not how they were chosen",
+  },
+  {
+    path: "asm/flows",
+    from: asm("cluster", "committed", "layout", "memory", "select"),
+    pure: true,
+    because: "it compares connections with what is committed and with what serves",
+  },
+  {
+    path: "asm/index.ts",
+    from: asm("cluster", "committed", "flows", "ingest", "memory", "select"),
+    pure: true,
+    because: "it lists the exports of the module",
+  },
+
+  // ── vocabulary ──
+  {
+    path: "src/base/clock.ts",
+    from: [],
+    pure: false,
+    because: "it is the one place that asks for the time; everything else is given a Clock",
+  },
+  {
+    path: "src/base/log.ts",
+    from: src("base"),
+    pure: false,
+    because: "it is the one place that formats log lines",
+  },
+  {
+    path: "src/base",
+    from: [],
+    pure: true,
+    because: "errors, limits and JSON depend on nothing",
   },
   {
     path: "src/net",
-    from: COMMON,
-    outside: [],
+    from: [],
     pure: true,
-    because:
-      "the same address has one text and one order, whoever asks; no network is needed for it",
+    because: "an address has one text and one order, whoever asks",
   },
   {
-    path: "src/reports.ts",
-    from: COMMON,
-    outside: [],
+    path: "src/problems",
+    from: src("base"),
     pure: true,
-    because: "whoever checks something as a whole tells of it in the same way",
+    because: "everything that reports a problem does it in the same way",
   },
   {
-    path: "src/clock.ts",
-    from: COMMON,
-    outside: [],
-    pure: false,
-    because: "the one place that asks for the time; everybody else is given a Clock",
-  },
-  {
-    path: "src/stderr.ts",
-    from: [...COMMON, "src/libc.ts"],
-    outside: ["node:"],
-    pure: false,
-    because: "it writes bytes, whatever they say",
-  },
-  {
-    path: "src/log.ts",
-    from: COMMON,
-    outside: ["node:"],
-    pure: false,
-    because: "the one place that prints",
-  },
-  {
-    path: "src/directory.ts",
-    from: [...COMMON, "src/clock.ts"],
-    outside: ["node:"],
-    pure: false,
-    because: "it notices changes of files for whoever reads them",
-  },
-  {
-    path: "src/libc.ts",
-    from: COMMON,
-    outside: ["bun:ffi"],
-    pure: false,
-    because: "the one file that calls the C library",
-  },
-  {
-    path: "src/memory.ts",
-    from: [...COMMON, "src/clock.ts", "src/libc.ts"],
-    outside: ["node:"],
-    pure: false,
-    because: "it is about this process, and asks the C library by the one file that knows it",
-  },
-  {
-    path: "src/state",
-    from: PURE,
-    outside: [],
+    path: "src/model",
+    from: ["asm/layout", ...src("net")],
     pure: true,
-    because:
-      "what is known of the cluster must follow from the events alone, to be replayed in tests",
+    because: "the values between the steps of the flow belong to none of the steps",
   },
   {
-    path: "src/select",
-    from: PURE,
-    outside: [],
-    pure: true,
-    because: "the choice of endpoints must be the same wherever it is computed",
+    path: "src/os",
+    from: src("base", "base/clock.ts"),
+    outside: ["bun:ffi", "node:"],
+    pure: false,
+    because: "it wraps the C library and the process, and knows nothing of Services",
   },
-  {
-    path: "src/plan",
-    from: [...PURE, "src/state"],
-    outside: [],
-    pure: true,
-    because: "what is desired must follow from state and configuration alone",
-  },
-  {
-    path: "src/diff",
-    from: [...PURE, "src/plan"],
-    outside: [],
-    pure: true,
-    because: "operations must follow from two tables alone",
-  },
+
+  // ── watch → state → select → plan → diff ──
   {
     path: "src/core",
-    from: [...PURE, "src/diff", "src/plan"],
-    outside: [],
+    from: ["asm/layout", ...src("base", "model", "net", "problems")],
     pure: true,
     because: "it is given its Wasm module, so that tests can give it the one with assertions",
   },
   {
-    path: "src/watch",
-    from: [...PURE, "src/clock.ts", "src/directory.ts", "src/log.ts"],
-    outside: ["node:", "undici/", "yaml", "@kubernetes/client-node"],
+    path: "src/api-client",
+    from: src("base", "base/clock.ts", "core"),
+    outside: ["@kubernetes/client-node", "node:", "undici/", "yaml"],
     pure: false,
-    because: "it turns bytes into events, and must not know what becomes of them",
+    because: "it makes requests; what they are about is the caller's business",
   },
   {
-    path: "src/apply/iptables/rules",
-    from: [...PURE, "src/plan", "src/apply/iptables/types.ts", "src/apply/xtables"],
-    outside: ["node:crypto"],
+    path: "src/watch",
+    from: src("api-client", "base", "base/clock.ts", "base/log.ts", "core", "net", "problems"),
+    pure: false,
+    because: "it feeds objects to the core, and does not know what becomes of them",
+  },
+  {
+    path: "src/manifests",
+    from: src("base", "base/clock.ts", "core", "os", "problems", "watch"),
+    outside: ["node:", "yaml"],
+    pure: false,
+    because: "it is a second source of objects beside the API server",
+  },
+  {
+    path: "src/events",
+    from: src("api-client", "base", "base/clock.ts", "base/log.ts"),
+    pure: false,
+    because: "it writes Events, and reads nothing of the cluster",
+  },
+  {
+    path: "src/config",
+    from: src("base", "base/clock.ts", "base/log.ts", "net", "os", "problems"),
+    outside: ["node:", "yaml"],
+    pure: false,
+    because: "it turns a file and flags into one Config, and does not know who acts on it",
+  },
+  {
+    path: "src/state",
+    from: src("base", "config", "model", "net", "problems"),
     pure: true,
-    because: "the text of chains depends on the tables alone",
+    because: "what is known of the cluster follows from events alone, so tests can replay them",
   },
   {
-    path: "src/apply/iptables",
+    path: "src/plan",
+    from: ["asm/layout", ...src("base", "model", "net", "state")],
+    pure: true,
+    because: "what is desired follows from state and configuration alone",
+  },
+
+  // ── apply ──
+  {
+    path: "src/netlink",
+    from: src("base", "base/clock.ts", "net", "os"),
+    pure: false,
+    because: "it speaks netlink; what the messages mean is for its users",
+  },
+  {
+    path: "src/conntrack",
     from: [
-      ...[...PURE, "src/libc.ts", "src/clock.ts", "src/log.ts", "src/plan", "src/diff"],
-      ...["netlink", "nftables", "xtables"].map((folder) => `src/apply/${folder}`),
+      "asm/layout",
+      ...src("base", "base/clock.ts", "base/log.ts", "core", "net", "netlink", "os"),
     ],
     outside: ["node:"],
     pure: false,
-    because: "what is a kube-proxy's is found by its tools, not the other way round",
+    because: "it ends connections that the core names",
   },
   {
-    path: "src/apply/xtables",
-    from: [],
-    outside: [],
+    path: "src/backend",
+    from: src("base", "core", "model", "net"),
     pure: true,
-    because: "both the iptables backend and the search for other proxies stand on these names",
+    because: "the contract knows none of its implementations",
   },
   {
-    path: "src/apply",
-    from: [...PURE, "src/libc.ts", "src/clock.ts", "src/log.ts", "src/plan", "src/diff"],
-    outside: ["node:"],
+    path: "src/nftables/wire",
+    from: ["asm/layout", ...src("backend", "model", "net", "netlink")],
     pure: false,
-    because: "it obeys operations, and must not know where they come from",
+    because: "it writes and reads messages of nf_tables, and decides nothing",
   },
   {
-    path: "src/host",
-    from: [...PURE, "src/libc.ts", "src/clock.ts", "src/log.ts"],
+    path: "src/nftables/ruleset",
+    from: src("backend", "model", "net", "netlink", "nftables/wire"),
+    pure: false,
+    because: "it says what the table contains besides elements",
+  },
+  {
+    path: "src/nftables/read",
+    from: [
+      "asm/layout",
+      ...src("backend", "core", "model", "netlink", "nftables/ruleset", "nftables/wire"),
+    ],
+    pure: false,
+    because: "it reads the kernel, and changes nothing",
+  },
+  {
+    path: "src/nftables/repair",
+    from: [
+      "asm/layout",
+      ...src("backend", "base", "core", "model", "net", "netlink"),
+      ...src("nftables/read", "nftables/ruleset", "nftables/wire"),
+    ],
     outside: ["node:"],
     pure: false,
-    because: "it prepares the machine and tells its supervisor; Services are not its business",
+    because: "it compares the kernel with what is committed, and restores that",
+  },
+  {
+    path: "src/nftables",
+    from: src(
+      "backend",
+      "base",
+      "core",
+      "model",
+      "netlink",
+      "nftables/read",
+      "nftables/repair",
+      "nftables/ruleset",
+      "nftables/wire",
+    ),
+    pure: false,
+    because: "it applies operations, and does not know where they come from",
+  },
+  {
+    path: "src/iptables/syntax",
+    from: [],
+    pure: true,
+    because: "both the backend and the takeover of kube-proxy's rules read these texts",
+  },
+  {
+    path: "src/iptables/rules",
+    from: ["asm/layout", ...src("backend", "iptables/syntax", "model", "net")],
+    outside: ["node:crypto"],
+    pure: true,
+    because: "the text of chains follows from the tables alone",
+  },
+  {
+    path: "src/iptables/tools",
+    from: src("backend", "base", "base/clock.ts", "iptables/syntax", "net", "netlink"),
+    outside: ["node:"],
+    pure: false,
+    because: "it runs the programs, whatever the rules are",
+  },
+  {
+    path: "src/iptables",
+    from: src(
+      "backend",
+      "base",
+      "core",
+      "iptables/rules",
+      "iptables/syntax",
+      "iptables/tools",
+      "model",
+      "net",
+    ),
+    pure: false,
+    because: "it applies operations, and does not know where they come from",
+  },
+  {
+    path: "src/takeover",
+    from: src(
+      "backend",
+      "base",
+      "iptables/syntax",
+      "iptables/tools",
+      "net",
+      "netlink",
+      "nftables/wire",
+    ),
+    outside: ["node:"],
+    pure: false,
+    because: "it removes what another proxy left, while ours serves",
   },
   {
     path: "src/sync",
-    from: [...PURE, "src/clock.ts", "src/log.ts", "src/state", "src/plan", "src/diff", "src/core"],
-    outside: [],
+    from: src("backend", "base", "core", "model", "net", "plan", "problems", "state"),
     pure: false,
-    because: "it knows the order of things; doors to the world are handed in",
+    because: "it knows the order of the steps; access to the world is handed in",
+  },
+
+  // ── beside the flow ──
+  {
+    path: "src/host",
+    from: src("base", "base/clock.ts", "base/log.ts", "config", "os", "problems"),
+    outside: ["node:"],
+    pure: false,
+    because: "it prepares the machine and reports to systemd; Services are not its business",
   },
   {
     path: "src/observe",
-    from: [...PURE, "src/clock.ts", "src/log.ts", "src/plan", "src/state"],
-    outside: ["prom-client/", "node:"],
+    from: src("backend", "base", "config", "core", "model", "net", "plan", "problems", "sync"),
+    outside: ["node:", "prom-client/"],
     pure: false,
     because: "it reads; what it observes does not know of it",
   },
   {
     path: "src/admin",
-    from: [
-      ...PURE,
-      "src/clock.ts",
-      "src/config.ts",
-      "src/log.ts",
-      "src/plan",
-      "src/state",
-      "src/observe",
-    ],
-    outside: ["hono", "@hono/", "zod", "node:", "bun:jsc"],
+    from: src("base", "config", "net", "observe", "problems"),
+    outside: ["bun:jsc", "hono", "node:"],
     pure: false,
-    because: "it shows what the others know through read-only views, and owns nothing",
-  },
-  {
-    path: "src/config",
-    from: [...PURE, "src/clock.ts", "src/config.ts", "src/directory.ts", "src/log.ts"],
-    outside: ["node:", "yaml"],
-    pure: false,
-    because: "it turns a file and flags into one Config, and must not know who acts on it",
-  },
-  {
-    path: "src/config.ts",
-    from: [...PURE, "src/config"],
-    outside: ["node:", "yaml"],
-    pure: false,
-    because: "configuration is read once, before anything runs",
+    because: "it shows through read-only views what others know",
   },
 ];
 
 /** What may import everything: the program's wiring. */
-export const WIRING = [
-  "main",
-  "cli",
-  "daemon",
-  "surroundings",
-  "remove-everything",
-  "proxy",
-  "observers",
-  "dataplane",
-  "source",
-  "view",
-].map((name) => `src/${name}.ts`);
+export const WIRING: readonly string[] = ["src/main.ts", "src/daemon"];
