@@ -1,0 +1,37 @@
+/** Documents and comments name files: a file that moves takes its mentions with it. */
+import { expect, test } from "bun:test";
+import { basename } from "node:path";
+import { repositoryFiles, textOf } from "./files.ts";
+
+/** It tells what was, by the names of that time. */
+const HISTORY = "CHANGELOG.md";
+
+const files = repositoryFiles();
+const names = new Set(files.map((path) => basename(path)));
+
+/** A TypeScript file by its name or its path, in prose: `pacer.ts`, `src/sync/pacer.ts`. */
+const MENTION = /(?<![\w./*-])(?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)*\.ts\b(?!\w)/g;
+const COMMENT = /\/\*[\s\S]*?\*\/|(?<![:"'`\w])\/\/.*$/gm;
+
+/** Where prose stands in a file. */
+function proseOf(path: string): string {
+  const text = textOf(path);
+  if (path.endsWith(".md")) return text;
+  return [...text.matchAll(COMMENT)].map(([comment]) => comment).join("\n");
+}
+
+/** Is there such a file? A path may leave out its beginning. */
+function exists(mention: string): boolean {
+  if (!mention.includes("/")) return names.has(mention);
+  return files.some((path) => path === mention || path.endsWith(`/${mention}`));
+}
+
+test("every file that documents and comments name is there", () => {
+  const prose = files.filter((path) => /\.(?:ts|md)$/.test(path) && path !== HISTORY);
+  const mentions = prose.flatMap((path) =>
+    [...proseOf(path).matchAll(MENTION)].map(([mention]) => ({ path, mention })),
+  );
+  expect(mentions.length).toBeGreaterThan(100);
+  const lost = mentions.filter(({ mention }) => !exists(mention));
+  expect(lost.map(({ path, mention }) => `${path} names ${mention}`)).toEqual([]);
+});
