@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { NOW, unexpected, viewWith } from "../../harness/fakes/fake-view.ts";
 import { createHealthApp } from "../../src/admin/health-app.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
-import { NOW, unexpected, viewWith } from "./view.ts";
 
 async function ask(path: string, parts: Partial<ReadOnlyView> = {}, method = "GET") {
   const answers: string[] = [];

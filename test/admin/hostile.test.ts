@@ -1,12 +1,12 @@
 /** Bytes that no friendly client sends, on a real socket: each is answered or refused, and the next client served. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect } from "node:net";
+import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { createHealthApp } from "../../src/admin/health-app.ts";
 import { createMetricsApp } from "../../src/admin/metrics-app.ts";
 import { bind } from "../../src/admin/serve.ts";
 import { expose } from "../../src/observe/exposition.ts";
 import { Slis } from "../../src/observe/slis.ts";
-import { viewWith } from "./view.ts";
 
 const defects: unknown[] = [];
 const onError = (error: unknown) => defects.push(error);

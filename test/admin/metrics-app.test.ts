@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { unexpected, viewWith } from "../../harness/fakes/fake-view.ts";
+import { resolve } from "../../harness/resolve-config.ts";
 import { createAdminApp, createMetricsApp } from "../../src/admin/metrics-app.ts";
 import { expose } from "../../src/observe/exposition.ts";
 import { Slis } from "../../src/observe/slis.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
-import { resolve } from "../config/config.ts";
-import { unexpected, viewWith } from "./view.ts";
 
 function appOf(view: ReadOnlyView, onError: (error: unknown) => void = unexpected) {
   const slis = new Slis(0);

@@ -13,8 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Daemon, startDaemon } from "../../harness/cluster/daemon.ts";
 import { makeNamespace, type Namespace } from "../../harness/cluster/netns.ts";
-import { documentedMetrics } from "../observe/documentation.ts";
-import { type PrintedMetric, readExposition } from "../observe/exposition.ts";
+import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
+import { type PrintedMetric, readExposition } from "../../harness/metrics/exposition.ts";
 
 const SLUICE = join(import.meta.dir, "../../dist/sluice");
 const GIVE_UP_MS = 60_000;

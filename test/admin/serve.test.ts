@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { unexpected } from "../../harness/fakes/fake-view.ts";
+import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
 import { bind, type Listener, listen } from "../../src/admin/serve.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
-import { ToldProblems } from "../problems.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
-import { unexpected } from "./view.ts";
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {

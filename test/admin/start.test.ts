@@ -1,5 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { viewWith } from "../../harness/fakes/fake-view.ts";
+import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { resolve } from "../../harness/resolve-config.ts";
 import { bind } from "../../src/admin/serve.ts";
 import { type RunningAdmin, startAdmin } from "../../src/admin/start.ts";
 import { SluiceError } from "../../src/base/errors.ts";
@@ -8,10 +12,6 @@ import type { Config } from "../../src/config/config.ts";
 import { HealthChecks } from "../../src/observe/health-checks.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
-import { resolve } from "../config/config.ts";
-import { ToldProblems } from "../problems.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
-import { viewWith } from "./view.ts";
 
 const OK = () => new Response("ok");
 

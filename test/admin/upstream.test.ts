@@ -11,8 +11,8 @@ import {
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { inNamespace, run, startDaemon } from "../../harness/cluster/daemon.ts";
-import { documentedMetrics } from "../observe/documentation.ts";
-import { type PrintedMetric, readExposition } from "../observe/exposition.ts";
+import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
+import { type PrintedMetric, readExposition } from "../../harness/metrics/exposition.ts";
 
 const SLUICE = join(import.meta.dir, "../../dist/sluice");
 const NODE = "upstream-node";

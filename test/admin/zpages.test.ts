@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { unexpected } from "../../harness/fakes/fake-view.ts";
 import { createApp } from "../../src/admin/app.ts";
 import { flagzOf, negotiated, statuszOf } from "../../src/admin/zpages.ts";
-import { unexpected } from "./view.ts";
 
 const WARNING =
   "Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility guarantees and is for debugging purposes only.";

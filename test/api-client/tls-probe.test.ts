@@ -8,7 +8,7 @@ import {
   makeAuthority,
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
-import { type FakeApi, startFakeApi } from "../watch/fake-api.ts";
+import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
 
 let folder: string;
 let authority: Certificate;

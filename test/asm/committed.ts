@@ -1,5 +1,6 @@
 /** Desired records for the core from the model's, and its committed elements as the model has them. */
 import { RECORD_ELEMENT, RECORD_HEADER, RECORD_SLOTS } from "../../asm/layout/layout.ts";
+import type { TestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,
   type Desired,
@@ -10,7 +11,6 @@ import {
 } from "../../harness/specification/diff.ts";
 import type { OperationList } from "../../src/model/operation-list.ts";
 import { keySize, TABLES, type TableId, tableId, valueSize } from "../../src/model/tables.ts";
-import type { TestCore } from "./fixture.ts";
 
 export const frontends = tableId("frontends", 4);
 export const slots = tableId("endpoints", 4);

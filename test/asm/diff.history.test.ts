@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { OWNER_NODE } from "../../asm/layout/layout.ts";
+import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,
   checkBatch,
@@ -20,7 +21,6 @@ import {
   range,
   slots,
 } from "./committed.ts";
-import { BUILDS, createTestCore } from "./fixture.ts";
 
 // Bun's own 5 s are too few on a busy machine for hundreds of random histories.
 setDefaultTimeout(120_000);

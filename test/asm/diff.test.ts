@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { COMPARED_SAME, OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
+import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,
   elementName,
@@ -25,7 +26,6 @@ import {
   valueFor,
   writeBatch,
 } from "./committed.ts";
-import { BUILDS, createTestCore } from "./fixture.ts";
 
 // Bun's own 5 s are too few on a busy machine for a core of its own for each of a hundred endpoints.
 setDefaultTimeout(120_000);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { begunIn } from "../../harness/fakes/told-problems.ts";
 import {
   type ApiService,
   type ApiSlice,
@@ -10,7 +11,6 @@ import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import type { ObjectKind } from "../../src/core/core.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import { begunIn } from "../problems.ts";
 import {
   BUILDS,
   createTestCore,

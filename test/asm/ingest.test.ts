@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { begunIn } from "../../harness/fakes/told-problems.ts";
 import {
   type ApiService,
   type ApiSlice,
@@ -10,7 +11,6 @@ import {
 import type { JsonObject } from "../../src/base/json.ts";
 import type { ObjectKind } from "../../src/core/core.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import { begunIn } from "../problems.ts";
 import { BUILDS, createTestCore, feed, NODE, ZONE } from "./ingest-fixture.ts";
 
 interface Fixture {

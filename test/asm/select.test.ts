@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
+import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
 import {
   choose,
   type Hint,
@@ -7,7 +8,6 @@ import {
   type ModelService,
 } from "../../harness/specification/select.ts";
 import type { ServiceId } from "../../src/model/service.ts";
-import { BUILDS, createTestCore } from "./fixture.ts";
 import { enterZone, putService, readChoices } from "./world.ts";
 
 // Bun's own 5 s are too few on a busy machine for every world of three endpoints.

@@ -5,6 +5,7 @@ import {
   PORT_STRIDE,
   SERVICE_HEADER,
 } from "../../asm/layout/layout.ts";
+import { type TestCore, withBytes } from "../../harness/core/test-core.ts";
 import type {
   ModelChoice,
   ModelEndpoint,
@@ -12,7 +13,6 @@ import type {
   ModelSlice,
 } from "../../harness/specification/select.ts";
 import type { ServiceId } from "../../src/model/service.ts";
-import { type TestCore, withBytes } from "./fixture.ts";
 
 // asm/slices.ts, asm/hints.ts
 const SLICE_HEADER = 40;

@@ -13,6 +13,7 @@ import {
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { DRAFT_MS } from "../../src/base/limits.ts";
 import { createLogger } from "../../src/base/log.ts";
@@ -21,7 +22,6 @@ import type { Config } from "../../src/config/config.ts";
 import { ConfigFollower } from "../../src/config/follow.ts";
 import { resolveConfig } from "../../src/config/resolve.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 import { until } from "../watch/fakes.ts";
 
 const HEAD =

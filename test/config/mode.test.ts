@@ -1,8 +1,8 @@
 /** The mode, and what depends on it: what serves, node ports on loopback, and what is shown and said. */
 import { describe, expect, test } from "bun:test";
+import { noteTexts, resolve } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
 import { remarksOnMode } from "../../src/config/served.ts";
-import { noteTexts, resolve } from "./config.ts";
 
 const LOOPBACK =
   "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode:";

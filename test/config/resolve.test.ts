@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { noteTexts as allNoteTexts, faultOf, resolve } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
 import { REASONS } from "../../src/config/reasons.ts";
 import { type Note, resolveConfig } from "../../src/config/resolve.ts";
 import type { Cidr } from "../../src/net/address.ts";
 import { printCidr } from "../../src/net/address.ts";
-import { noteTexts as allNoteTexts, faultOf, resolve } from "./config.ts";
 
 const cidrs = (list: readonly Cidr[]) => list.map(printCidr);
 const nodePorts = ({ nodePortAddresses: { primary, cidrs: list } }: Config) =>

@@ -4,11 +4,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { programs, whyNoControlPlane } from "../../harness/cluster/control-plane.ts";
+import { faultOf, HEAD, resolve } from "../../harness/resolve-config.ts";
 import { decodeDocument } from "../../src/config/decode.ts";
 import { FLAGS } from "../../src/config/flags.ts";
 import { parseConfigText } from "../../src/config/read.ts";
 import { printConfig } from "../../src/config/write-config.ts";
-import { faultOf, HEAD, resolve } from "./config.ts";
 
 const reason = await whyNoControlPlane();
 if (reason !== undefined) console.log(`skipped: files beside kube-proxy: ${reason}`);

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { resolve } from "../../harness/resolve-config.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { parseArguments } from "../../src/config/command-line.ts";
 import type { Config } from "../../src/config/config.ts";
 import { resolveConfig } from "../../src/config/resolve.ts";
 import { writeConfig } from "../../src/config/write-config.ts";
-import { resolve } from "./config.ts";
 
 /** Runs --write-config-to on a file system in memory. */
 async function written(argv: readonly string[], body?: string) {

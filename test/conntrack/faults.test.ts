@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { run } from "../../harness/kernel/fresh-netns.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { DumpSocket } from "../../src/conntrack/dump-socket.ts";
 import type { FlowSockets } from "../../src/conntrack/reconcile-flows.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/constants.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
-import { run } from "../backend/netns.ts";
 import { FlowsFixture, udpSlice } from "./fixture.ts";
 
 const fixture = new FlowsFixture();

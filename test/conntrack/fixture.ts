@@ -1,11 +1,11 @@
 /** A whole proxy but for nftables, and the kernel's own connection tracking in a network namespace of the file. */
 import { afterEach, beforeEach } from "bun:test";
+import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
+import { type SyncWorld, service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { createLogger } from "../../src/base/log.ts";
 import { type FlowSockets, Flows, type FlowsReport } from "../../src/conntrack/reconcile-flows.ts";
-import { inFreshNetns, run } from "../backend/netns.ts";
-import { type SyncWorld, service, slice, syncWorld } from "../sync/world.ts";
 
 const PORTS = [{ name: "http", protocol: "UDP", port: 53, nodePort: 30_053 }];
 const CLIENT = { 4: "10.244.9.9", 6: "fd00:10:244::9" };

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import { service, slice } from "../../harness/proxy/sync-world.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { service, slice } from "../sync/world.ts";
 import { FlowsFixture, NODE_PORT, udp, udpSlice } from "./fixture.ts";
 
 const fixture = new FlowsFixture();

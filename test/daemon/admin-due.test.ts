@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { adminDue } from "../../src/daemon/admin-due.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 
 function waiting(connected: boolean) {
   const clock = new FakeClock();

@@ -10,12 +10,12 @@ import {
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
+import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
+import { resolve } from "../../harness/resolve-config.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createCore } from "../../src/core/create.ts";
 import { type PreparedSource, prepareSource } from "../../src/daemon/choose-source.ts";
 import type { Source } from "../../src/watch/source.ts";
-import { resolve } from "../config/config.ts";
-import { type FakeApi, startFakeApi } from "../watch/fake-api.ts";
 import { unexpected, until } from "../watch/fakes.ts";
 
 let folder: string;

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { resolve } from "../../harness/resolve-config.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
 import type { Core } from "../../src/core/core.ts";
 import { Observers } from "../../src/daemon/observers.ts";
 import type { SyncReport } from "../../src/sync/loop.ts";
-import { resolve } from "../config/config.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 
 const { config } = await resolve([]);
 const DONE: SyncReport = {

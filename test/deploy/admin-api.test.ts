@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
+import { textOf } from "../../harness/repository.ts";
 import { SLUICE_ROUTES } from "../../src/admin/sluice-api.ts";
-import { textOf } from "../tidy/files.ts";
 
 const document = textOf("docs/admin-api.md");
 

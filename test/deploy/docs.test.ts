@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { DEFAULT_NAME } from "../../build/image.ts";
+import { ROOT, repositoryFiles, textOf } from "../../harness/repository.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { ROOT, repositoryFiles, textOf } from "../tidy/files.ts";
 
 const DOCS = ["docs/install.md", "docs/migrating.md"];
 const MANIFESTS = repositoryFiles().filter((path) => /^deploy\/kubernetes\/.*\.yaml$/.test(path));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { DEFAULT_NAME, machineFor, makeImage } from "../../build/image.ts";
 import { type Daemon, run, startDaemon } from "../../harness/cluster/daemon.ts";
 import { makeNamespace, type Namespace } from "../../harness/cluster/netns.ts";
-import { ROOT } from "../tidy/files.ts";
+import { ROOT } from "../../harness/repository.ts";
 import { until } from "./until.ts";
 
 const BINARY = join(ROOT, "dist/sluice");

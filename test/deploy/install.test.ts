@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../harness/cluster/daemon.ts";
-import { ROOT } from "../tidy/files.ts";
+import { ROOT } from "../../harness/repository.ts";
 
 const SCRIPT = join(ROOT, "deploy/install.sh");
 const BINARY = join(ROOT, "dist/sluice");

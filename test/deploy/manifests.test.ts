@@ -7,7 +7,7 @@ import {
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { inNamespace, run } from "../../harness/cluster/daemon.ts";
-import { ROOT, textOf } from "../tidy/files.ts";
+import { ROOT, textOf } from "../../harness/repository.ts";
 
 const reason = await whyNoControlPlane();
 if (reason !== undefined) console.log(`skip: the manifests: ${reason}`);

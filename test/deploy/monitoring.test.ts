@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { V1DaemonSet } from "@kubernetes/client-node";
 import { parse } from "yaml";
-import { documentedMetrics } from "../observe/documentation.ts";
-import { ROOT } from "../tidy/files.ts";
+import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
+import { ROOT } from "../../harness/repository.ts";
 import { type Series, scrape, seriesOf } from "./metrics.ts";
 import { parseQuery } from "./promql.ts";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run, startDaemon } from "../../harness/cluster/daemon.ts";
 import { makeNamespace } from "../../harness/cluster/netns.ts";
-import { ROOT } from "../tidy/files.ts";
+import { ROOT } from "../../harness/repository.ts";
 import { until } from "./until.ts";
 
 const UNIT = join(ROOT, "deploy/systemd/sluice.service");

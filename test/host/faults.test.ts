@@ -3,8 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { service, slices } from "../../harness/netns/objects.ts";
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { answers, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
-import { answers, takeTime } from "../traffic/steps.ts";
 
 takeTime();
 

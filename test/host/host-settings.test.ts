@@ -2,14 +2,14 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { inFreshNetns } from "../../harness/kernel/fresh-netns.ts";
 import { SYSCTL_LOOK_MS } from "../../src/base/limits.ts";
 import type { ConntrackSettings } from "../../src/config/config.ts";
 import { HostSettings } from "../../src/host/host-settings.ts";
 import { INITIALIZED, initializeHost } from "../../src/host/initialize.ts";
 import { KernelFiles } from "../../src/host/kernel-files.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
-import { inFreshNetns } from "../backend/netns.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 import { readableLog } from "./log.ts";
 
 const DEFAULTS: ConntrackSettings = {

@@ -2,9 +2,9 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { Notifier } from "../../src/host/notify.ts";
 import { bind, close, recv, socket } from "../../src/os/libc.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 import { readableLog } from "./log.ts";
 
 const AF_UNIX = 1;

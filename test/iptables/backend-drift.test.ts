@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { inFreshNetns, run } from "../backend/netns.ts";
-import { slice } from "../sync/world.ts";
+import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
+import { slice } from "../../harness/proxy/sync-world.ts";
 import { clearTables, type IptablesWorld, iptablesWorld, VARIANTS } from "./world.ts";
 
 setDefaultTimeout(60_000);

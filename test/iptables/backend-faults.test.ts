@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { inFreshNetns } from "../../harness/kernel/fresh-netns.ts";
+import { service, slice } from "../../harness/proxy/sync-world.ts";
 import { REFUSED_RETRY_MS, SYNC_RETRY_MS } from "../../src/base/limits.ts";
-import { inFreshNetns } from "../backend/netns.ts";
-import { service, slice } from "../sync/world.ts";
 import { clearTables, type IptablesWorld, iptablesWorld, VARIANTS } from "./world.ts";
 
 setDefaultTimeout(60_000);

@@ -1,8 +1,8 @@
 /** Who is at work beside us, and what is our own doing: neither is taken for the other. */
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
+import { service, slice } from "../../harness/proxy/sync-world.ts";
 import { REFUSED_RETRY_MS } from "../../src/base/limits.ts";
-import { inFreshNetns, run } from "../backend/netns.ts";
-import { service, slice } from "../sync/world.ts";
 import { clearTables, iptablesWorld, saved, Toolbox, VARIANTS } from "./world.ts";
 
 setDefaultTimeout(60_000);

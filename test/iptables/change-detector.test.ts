@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import {
   COMPARE_FACTOR,
@@ -8,7 +9,6 @@ import {
   PEEK_INTERVAL_MS,
 } from "../../src/base/limits.ts";
 import { type Comparison, Guard } from "../../src/iptables/change-detector.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 
 /** A guard over tables that are a text and nothing else. */
 function guarded({ takes = 10 } = {}) {

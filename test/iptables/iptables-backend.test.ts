@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
+import { service, slice } from "../../harness/proxy/sync-world.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createIptablesBackend } from "../../src/iptables/iptables-backend.ts";
 import type { Variant } from "../../src/iptables/syntax/types.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
-import { inFreshNetns, pipe, run } from "../backend/netns.ts";
-import { service, slice } from "../sync/world.ts";
 import { clearTables, fill, iptablesWorld, OPTIONS, saved, Toolbox, VARIANTS } from "./world.ts";
 
 setDefaultTimeout(60_000);

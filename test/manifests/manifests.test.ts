@@ -11,6 +11,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "../../src/base/limits.ts";
@@ -18,8 +20,6 @@ import { createManifestSource } from "../../src/manifests/manifests.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 import { metadataOf } from "../../src/watch/json-body.ts";
 import type { Source } from "../../src/watch/source.ts";
-import { ToldProblems } from "../problems.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 import { encode, FakeCore, unexpected, until } from "../watch/fakes.ts";
 
 let folder: string;

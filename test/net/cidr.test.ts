@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { cidr, ip } from "../../harness/plan/plan-text.ts";
 import type { Cidr } from "../../src/net/address.ts";
 import { printAddress, printCidr } from "../../src/net/address.ts";
 import { contains, disjoint, lastAddress, prefixOf } from "../../src/net/cidr.ts";
-import { cidr, ip } from "../plan/fixture.ts";
 
 describe("a range", () => {
   test.each([

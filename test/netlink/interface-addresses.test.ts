@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { printAddress } from "../../src/net/address.ts";
@@ -10,7 +11,6 @@ import {
   watchAddresses,
 } from "../../src/netlink/interface-addresses.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
-import { inFreshNetns, run } from "../backend/netns.ts";
 
 inFreshNetns();
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
 import {
   EEXIST,
   EINVAL,
@@ -19,7 +20,6 @@ import { readChains } from "../../src/nftables/read/read-objects.ts";
 import { writeDeleteTable, writeTable } from "../../src/nftables/ruleset/install.ts";
 import { Batch } from "../../src/nftables/wire/message-batch.ts";
 import * as nft from "../../src/nftables/wire/nf-tables.ts";
-import { inFreshNetns, run } from "../backend/netns.ts";
 
 inFreshNetns();
 

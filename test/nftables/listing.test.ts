@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
+import { add, operationList, rememberingCore } from "../../harness/plan/operation-text.ts";
 import type { Cidr } from "../../src/net/address.ts";
 import { parseCidr } from "../../src/net/address.ts";
 import type { NftablesBackend } from "../../src/nftables/nftables-backend.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
-import { inFreshNetns, run } from "../backend/netns.ts";
-import { add, operationList, rememberingCore } from "../backend/operations.ts";
-import { WORLD } from "../backend/world.ts";
+import { WORLD } from "./every-table.ts";
 
 inFreshNetns();
 

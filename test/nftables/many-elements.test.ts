@@ -7,6 +7,14 @@ import {
   setDefaultTimeout,
   test,
 } from "bun:test";
+import { inFreshNetns, pipe } from "../../harness/kernel/fresh-netns.ts";
+import {
+  add,
+  type Element,
+  element,
+  operationList,
+  remove,
+} from "../../harness/plan/operation-text.ts";
 import type { Core } from "../../src/core/core.ts";
 import { keySize, tableId, valueSize } from "../../src/model/tables.ts";
 import { NETLINK_NETFILTER, NFGENMSG_LEN } from "../../src/netlink/constants.ts";
@@ -19,8 +27,6 @@ import { readSets } from "../../src/nftables/read/read-objects.ts";
 import { Touched } from "../../src/nftables/repair/touched.ts";
 import { readTouched } from "../../src/nftables/repair/verify.ts";
 import { NFT_MSG_NEWSET, NFTA_SET_COUNT } from "../../src/nftables/wire/nf-tables.ts";
-import { inFreshNetns, pipe } from "../backend/netns.ts";
-import { add, type Element, element, operationList, remove } from "../backend/operations.ts";
 
 setDefaultTimeout(60_000);
 inFreshNetns();

@@ -1,4 +1,16 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
+import {
+  add,
+  type Element,
+  element,
+  line,
+  lines,
+  operationList,
+  rememberingCore,
+  remove,
+  type TestOperation,
+} from "../../harness/plan/operation-text.ts";
 import type { CounterSink, SkeletonOptions } from "../../src/backend/backend.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { tableId } from "../../src/model/tables.ts";
@@ -13,19 +25,7 @@ import {
 import { readChains, readGeneration, readRules } from "../../src/nftables/read/read-objects.ts";
 import { removeTable } from "../../src/nftables/remove-table.ts";
 import { NF_INET_FORWARD } from "../../src/nftables/wire/nf-tables.ts";
-import { inFreshNetns, pipe, run } from "../backend/netns.ts";
-import {
-  add,
-  type Element,
-  element,
-  line,
-  lines,
-  operationList,
-  rememberingCore,
-  remove,
-  type TestOperation,
-} from "../backend/operations.ts";
-import { WORLD } from "../backend/world.ts";
+import { WORLD } from "./every-table.ts";
 
 // Bun's own 5 s are too few on a busy machine for transactions of fifty thousand elements.
 setDefaultTimeout(120_000);

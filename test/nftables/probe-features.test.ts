@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
 import type { SkeletonOptions } from "../../src/backend/backend.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { EOPNOTSUPP, NETLINK_NETFILTER } from "../../src/netlink/constants.ts";
 import { type Answer, type Netlink, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
-import { inFreshNetns, run } from "../backend/netns.ts";
 
 inFreshNetns();
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { inFreshNetns, run } from "../backend/netns.ts";
+import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
 
 inFreshNetns();
 

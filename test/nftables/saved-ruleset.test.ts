@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inFreshNetns, pipe, run } from "../backend/netns.ts";
-import { driftedWorld, fill } from "./drifted-world.ts";
+import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
+import { driftedWorld, fill } from "../../harness/proxy/drifted-world.ts";
 
 inFreshNetns();
 

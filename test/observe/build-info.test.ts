@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
+import { resolve } from "../../harness/resolve-config.ts";
 import { buildInfo } from "../../src/observe/build-info.ts";
-import { resolve } from "../config/config.ts";
 
 async function samples(flags: readonly string[]) {
   const { config } = await resolve(["--cluster-cidr=10.0.0.0/8", ...flags]);

@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import { unexpected } from "../../harness/fakes/fake-view.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { Action } from "../../src/model/actions.ts";
 import type { ServiceId } from "../../src/model/service.ts";
 import { PROTOCOLS } from "../../src/net/protocol.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
-import { unexpected } from "../admin/view.ts";
 import { Committed } from "./committed.ts";
 
 const WEB = 1 as ServiceId;

@@ -1,12 +1,12 @@
 /** docs/metrics.md against the code: whatever can be printed is documented, and the other way round. */
 import { expect, test } from "bun:test";
+import { unexpected, viewWith } from "../../harness/fakes/fake-view.ts";
+import { absentMetrics, documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import type { Instrument } from "../../src/observe/instruments.ts";
 import { Metrics, type ScrapeFacts } from "../../src/observe/metrics.ts";
 import { scrapedInstruments } from "../../src/observe/scrape.ts";
-import { unexpected, viewWith } from "../admin/view.ts";
 import { Committed } from "./committed.ts";
-import { absentMetrics, documentedMetrics } from "./documentation.ts";
 
 const view = viewWith();
 const metrics = new Metrics(0);

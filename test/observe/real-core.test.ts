@@ -1,12 +1,12 @@
 /** The observers on the real core, plan and loop: their idea of keys and values must be the core's. */
 import { expect, test } from "bun:test";
+import { unexpected } from "../../harness/fakes/fake-view.ts";
+import { type SyncWorld, service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
 import type { Backend } from "../../src/backend/backend.ts";
 import { printKey } from "../../src/model/print.ts";
 import { keySize, TABLE_IDS, tableLabel } from "../../src/model/tables.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import { describeService } from "../../src/observe/service-view.ts";
-import { unexpected } from "../admin/view.ts";
-import { type SyncWorld, service, slice, syncWorld } from "../sync/world.ts";
 
 /** A kernel whose counters stand at what `packets` says, by `table key`. */
 function countersOf(

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { RELEASE_MEMORY_MS } from "../../src/base/limits.ts";
 import { madvise } from "../../src/os/libc.ts";
 import { MemoryKeeper, releaseProgramText, textMappings } from "../../src/os/memory.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 
 const MAPS = `00200000-01a39000 r--p 00000000 fe:00 77                 /opt/a program
 01a40000-0684a000 r-xp 0183f000 fe:00 77                 /opt/a program

@@ -2,14 +2,20 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { OWNER_NODE } from "../../asm/layout/layout.ts";
+import { createTestCore, type TestCore } from "../../harness/core/test-core.ts";
+import {
+  type ChoiceText,
+  context,
+  Memory,
+  planText,
+  service,
+} from "../../harness/plan/plan-text.ts";
 import { printElement } from "../../src/model/print.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { TABLES, type TableId } from "../../src/model/tables.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { planNode, planService } from "../../src/plan/plan.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
-import { createTestCore, type TestCore } from "../asm/fixture.ts";
-import { type ChoiceText, context, Memory, planText, service } from "./fixture.ts";
 import { arbitraryChoice, arbitraryText, NODE } from "./random.ts";
 
 const NAMES = ["ns/s1", "ns/s2", "ns/s3"];

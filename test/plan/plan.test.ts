@@ -6,7 +6,7 @@ import {
   planText,
   type ServiceText,
   service,
-} from "./fixture.ts";
+} from "../../harness/plan/plan-text.ts";
 
 interface Case {
   readonly name: string;

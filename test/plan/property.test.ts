@@ -1,9 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import {
+  type ChoiceText,
+  ip,
+  planText,
+  type ServiceText,
+  service,
+} from "../../harness/plan/plan-text.ts";
 import { printAddress } from "../../src/net/address.ts";
 import { PROTOCOLS, type Protocol } from "../../src/net/protocol.ts";
 import { frontendKey, frontendsOf } from "../../src/state/frontends.ts";
-import { type ChoiceText, ip, planText, type ServiceText, service } from "./fixture.ts";
 import { ADDRESSES, arbitraryChoice, arbitraryText, NODE } from "./random.ts";
 
 const cluster = fc.array(fc.tuple(arbitraryText, arbitraryChoice), { maxLength: 5 });

@@ -4,10 +4,9 @@
  */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import type { JsonObject } from "../../src/base/json.ts";
-import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
-import { inFreshNetns, pipe, run } from "../backend/netns.ts";
-import { rememberingCore } from "../backend/operations.ts";
+import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
+import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
+import { rememberingCore } from "../../harness/plan/operation-text.ts";
 import {
   type DriftedWorld,
   driftedWorld,
@@ -15,9 +14,10 @@ import {
   objects as initial,
   kernelElements,
   OPTIONS,
-} from "../nftables/drifted-world.ts";
-import { withoutSlots } from "../sync/fake-backend.ts";
-import { service, slice, syncWorld } from "../sync/world.ts";
+} from "../../harness/proxy/drifted-world.ts";
+import { service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
+import type { JsonObject } from "../../src/base/json.ts";
+import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
 
 setDefaultTimeout(120_000);
 inFreshNetns();

@@ -4,10 +4,10 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
+import { type SyncWorld, service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { withoutSlots } from "../sync/fake-backend.ts";
-import { type SyncWorld, service, slice, syncWorld } from "../sync/world.ts";
 
 const NAMES = ["a", "b", "c"] as const;
 const IPV4 = ["10.1.0.1", "10.1.0.2!", "10.1.0.3", "10.1.0.4!", "10.1.0.5"];

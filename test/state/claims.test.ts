@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { type ServiceText, service } from "../../harness/plan/plan-text.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
 import { clusterIpKey, clusterIpsOf, frontendsOf } from "../../src/state/frontends.ts";
-import { type ServiceText, service } from "../plan/fixture.ts";
 
 const EXTERNAL = { externalIPs: ["203.0.113.1"] };
 const old = service({ id: 1, name: "b/old", created: 10, clusterIPs: ["10.96.0.1"], ...EXTERNAL });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { cidr, ip } from "../../harness/plan/plan-text.ts";
 import { printAddress } from "../../src/net/address.ts";
 import { nodePortAddresses } from "../../src/state/node-port-addresses.ts";
-import { cidr, ip } from "../plan/fixture.ts";
 
 const INTERFACES = [
   "127.0.0.1",

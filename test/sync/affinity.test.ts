@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
+import { service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
 import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../../src/base/limits.ts";
-import { service, slice, syncWorld } from "./world.ts";
 
 const STICKY = { sessionAffinity: "ClientIP" };
 

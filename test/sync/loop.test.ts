@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
+import { type SyncWorld, service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { type TableName, tableId, tableLabel } from "../../src/model/tables.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
-import { withoutSlots } from "./fake-backend.ts";
-import { type SyncWorld, service, slice, syncWorld } from "./world.ts";
 
 const IPS = ["10.1.0.1", "10.1.0.2", "10.1.0.3"];
 

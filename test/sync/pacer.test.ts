@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { Pacer } from "../../src/sync/pacer.ts";
-import { FakeClock } from "./fake-clock.ts";
 
 function world(options: { minIntervalMs?: number; runMs?: number; outcomes?: boolean[] } = {}): {
   clock: FakeClock;

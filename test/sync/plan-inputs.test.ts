@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
 import type { Address, Cidr } from "../../src/net/address.ts";
 import { parseAddress, parseCidr } from "../../src/net/address.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 import type { PlanSettings } from "../../src/sync/plan-inputs.ts";
-import { service, slice, syncWorld } from "./world.ts";
 
 /** What is wrong now, by subject and field. */
 function wrong(told: ReturnType<typeof syncWorld>["problems"]): string[] {

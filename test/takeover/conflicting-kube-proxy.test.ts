@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import type { OwnRules } from "../../src/backend/backend.ts";
 import { RIVAL_LOOK_MS } from "../../src/base/limits.ts";
 import { createLogger } from "../../src/base/log.ts";
 import { waitForRival } from "../../src/takeover/conflicting-kube-proxy.ts";
 import type { Living } from "../../src/takeover/processes.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 
 const IPTABLES: OwnRules = { kind: "iptables", variant: "nft" };
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import type { OwnRules } from "../../src/backend/backend.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import {
@@ -13,7 +14,6 @@ import { OtherProxies } from "../../src/takeover/other-proxies.ts";
 import type { Living } from "../../src/takeover/processes.ts";
 import { NOTHING, type Removal } from "../../src/takeover/removal.ts";
 import type { RulesKind } from "../../src/takeover/rule-origin.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 
 const TABLE: Finding = {
   kind: "nftables",

@@ -1,13 +1,13 @@
 /** Chains of kube-proxy's names that Sluice made: its own, or left of another mode. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
 import type { OwnRules } from "../../src/backend/backend.ts";
 import { systemClock as clock } from "../../src/base/clock.ts";
 import { removeEverything } from "../../src/daemon/cleanup.ts";
 import { findOtherProxies } from "../../src/takeover/find-rules.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
 import { SLUICES } from "../../src/takeover/rule-origin.ts";
-import { inFreshNetns, pipe, run } from "../backend/netns.ts";
 import { FOREIGN, LOCALHOST, SLUICE, savedRules } from "./saved.ts";
 
 inFreshNetns();

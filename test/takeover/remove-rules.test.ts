@@ -2,12 +2,12 @@ import { beforeEach, describe, expect, onTestFinished, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
 import { systemClock as clock } from "../../src/base/clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { LegacyTables } from "../../src/iptables/tools/legacy.ts";
 import { findOtherProxies } from "../../src/takeover/find-rules.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
-import { inFreshNetns, pipe, run } from "../backend/netns.ts";
 import { FOREIGN, MARKING, savedRules } from "./saved.ts";
 
 inFreshNetns();

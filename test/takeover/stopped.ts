@@ -8,8 +8,8 @@ import {
   type Pod,
 } from "../../harness/netns/addresses.ts";
 import { nodePort } from "../../harness/netns/objects.ts";
+import type { Target } from "../../harness/netns/steps.ts";
 import { execute, type World } from "../../harness/netns/world.ts";
-import type { Target } from "../traffic/steps.ts";
 import { savedRules, savedTable } from "./saved.ts";
 
 /** The endpoints of its Service, `web`, number 1. */

@@ -1,11 +1,11 @@
 /** The program takes over from a kube-proxy that was stopped: its rules serve until ours do, and go then. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
+import { keepConnecting } from "../../harness/netns/keep-connecting.ts";
 import { service, slices } from "../../harness/netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { answers, connect, eventually, hangUp, takeTime } from "../../harness/netns/steps.ts";
 import { execute, World } from "../../harness/netns/world.ts";
-import { keepConnecting } from "../traffic/keep-connecting.ts";
-import { answers, connect, eventually, hangUp, takeTime } from "../traffic/steps.ts";
 import { PODS, putRules, TARGETS, toolOf } from "./stopped.ts";
 
 takeTime();

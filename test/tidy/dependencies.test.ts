@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { repositoryFiles, sourcesIn, textOf } from "../../harness/repository.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { repositoryFiles, sourcesIn, textOf } from "./files.ts";
 
 const runtime = Object.keys(manifest.dependencies);
 const all = [...runtime, ...Object.keys(manifest.devDependencies)];

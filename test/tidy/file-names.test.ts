@@ -1,7 +1,7 @@
 /** Documents and comments name files: a file that moves takes its mentions with it. */
 import { expect, test } from "bun:test";
 import { basename } from "node:path";
-import { repositoryFiles, textOf } from "./files.ts";
+import { repositoryFiles, textOf } from "../../harness/repository.ts";
 
 /** It tells what was, by the names of that time. */
 const HISTORY = "CHANGELOG.md";

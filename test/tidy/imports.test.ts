@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { basename, dirname } from "node:path";
-import { sourcesIn, textOf } from "./files.ts";
+import { sourcesIn, textOf } from "../../harness/repository.ts";
 import { cyclesOf, fileGraph, folderGraph, importsOf } from "./imports.ts";
 import { LAYERS, type Layer, WIRING } from "./layers.ts";
 

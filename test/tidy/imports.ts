@@ -1,6 +1,6 @@
 /** The import graph of the repository's sources, type imports included. */
 import { dirname, join } from "node:path";
-import { sourcesIn, textOf } from "./files.ts";
+import { sourcesIn, textOf } from "../../harness/repository.ts";
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`: at the start of a line, over several lines or one. */
 const STATEMENT = /^(?:import|export)\b(?:[^;"'`]*?\bfrom)?\s*"([^"]+)"/gm;

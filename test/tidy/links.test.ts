@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { ROOT, repositoryFiles, textOf } from "./files.ts";
+import { ROOT, repositoryFiles, textOf } from "../../harness/repository.ts";
 
 const DOCUMENTS = repositoryFiles().filter((path) => path.endsWith(".md"));
 /** It says everything itself. */

@@ -1,7 +1,7 @@
 /** --vmodule names files, so each line of the log comes from the file that it names. */
 import { expect, test } from "bun:test";
 import { basename } from "node:path";
-import { sourcesIn, textOf } from "./files.ts";
+import { sourcesIn, textOf } from "../../harness/repository.ts";
 
 const CALL = /\blog\s*\??\.from\("([^"]*)"\)|\broot\.from\("([^"]*)"\)/g;
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { repositoryFiles, textOf } from "./files.ts";
+import { repositoryFiles, textOf } from "../../harness/repository.ts";
 
 interface Ban {
   readonly name: string;

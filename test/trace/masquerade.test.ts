@@ -4,8 +4,8 @@
  * are those of kube-proxy's own truth table (TestInternalExternalMasquerade, pkg/proxy/nftables).
  */
 import { describe, expect, test } from "bun:test";
-import { planText, type ServiceText, service } from "../plan/fixture.ts";
-import { type Dataplane, trace } from "./tracer.ts";
+import { planText, type ServiceText, service } from "../../harness/plan/plan-text.ts";
+import { type Dataplane, trace } from "../../harness/plan/tracer.ts";
 
 const NODE_ADDRESS = "192.168.0.2";
 const SOURCES: Readonly<Record<string, string>> = {

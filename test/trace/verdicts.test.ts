@@ -1,7 +1,12 @@
 /** Where packets end that no endpoint takes, and where the guards and hairpins come in. */
 import { describe, expect, test } from "bun:test";
-import { type ChoiceText, planText, type ServiceText, service } from "../plan/fixture.ts";
-import { trace } from "./tracer.ts";
+import {
+  type ChoiceText,
+  planText,
+  type ServiceText,
+  service,
+} from "../../harness/plan/plan-text.ts";
+import { trace } from "../../harness/plan/tracer.ts";
 
 const NODE = {
   nodeAddresses: ["192.168.0.2", "172.17.0.1"],

@@ -3,11 +3,11 @@ import { expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { iptables, type Variant, variantOf } from "../../harness/netns/backends.ts";
 import { DEFAULT_FLAGS } from "../../harness/netns/program.ts";
+import { answers, connect, eventually, trial } from "../../harness/netns/steps.ts";
 import type { ConnectOptions } from "../../harness/netns/world.ts";
 import { describeBackends, Fixture } from "./fixture.ts";
 import { chainOf, natRules, targetOf } from "./saved-rules.ts";
 import { frontend } from "./scenario.ts";
-import { answers, connect, eventually, trial } from "./steps.ts";
 
 const SERVED = /^(a1|b1)$/;
 

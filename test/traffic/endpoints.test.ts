@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { slices, surroundings } from "../../harness/netns/objects.ts";
+import { answers, connect, nameOf, outcome, type Target } from "../../harness/netns/steps.ts";
 import { describeBackends, type Endpoints, Fixture } from "./fixture.ts";
-import { answers, connect, nameOf, outcome, type Target } from "./steps.ts";
 
 describeBackends((backend) => {
   const fixture = new Fixture({ backend });

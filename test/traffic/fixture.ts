@@ -12,9 +12,9 @@ import {
   slices,
 } from "../../harness/netns/objects.ts";
 import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../../harness/netns/program.ts";
+import { type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import type { Frontend } from "./scenario.ts";
-import { type Target, takeTime } from "./steps.ts";
 
 export type Own = Omit<ServiceSpec, "name" | "number">;
 export type Endpoints = readonly (EndpointPlace | EndpointSpec)[];

@@ -3,9 +3,9 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { release } from "node:os";
 import { addressOf, FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { DEFAULT_FLAGS } from "../../harness/netns/program.ts";
+import { connect } from "../../harness/netns/steps.ts";
 import { resolveDropInvalid } from "../../src/host/invalid-packets.ts";
 import { describeBackends, Fixture } from "./fixture.ts";
-import { connect } from "./steps.ts";
 
 /** Before the window: a copy that the network held back. To Linux from 6.1 on it is not invalid. */
 const LATE = -100_000;

@@ -16,9 +16,9 @@ import {
   type ProgramOptions,
   ruleset,
 } from "../../harness/netns/program.ts";
+import { answers, eventually, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { missingMatch, nonsense } from "../../harness/netns/toolbox.ts";
 import { World } from "../../harness/netns/world.ts";
-import { answers, eventually, outcome, type Target, takeTime } from "./steps.ts";
 
 takeTime();
 

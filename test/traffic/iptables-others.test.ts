@@ -10,9 +10,9 @@ import {
 } from "../../harness/netns/backends.ts";
 import { service, slices } from "../../harness/netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { answers, eventually, outcome, type Target, trial } from "../../harness/netns/steps.ts";
 import { execute, World } from "../../harness/netns/world.ts";
 import { Fixture } from "./fixture.ts";
-import { answers, eventually, outcome, type Target, trial } from "./steps.ts";
 
 const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
 const SERVED = /^(a1|b1)$/;

@@ -5,9 +5,9 @@ import { heldRules, iptables, variantOf } from "../../harness/netns/backends.ts"
 import { monitor } from "../../harness/netns/monitor.ts";
 import { service, slices } from "../../harness/netns/objects.ts";
 import { BINARY, Program } from "../../harness/netns/program.ts";
+import { answers, connect, eventually, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { execute, World } from "../../harness/netns/world.ts";
 import { describeBackends } from "./fixture.ts";
-import { answers, connect, eventually, type Target, takeTime } from "./steps.ts";
 
 takeTime();
 

@@ -3,10 +3,10 @@ import { readFileSync } from "node:fs";
 import { addressOf } from "../../harness/netns/addresses.ts";
 import { type Backend, type Variant, variantOf } from "../../harness/netns/backends.ts";
 import { ruleset } from "../../harness/netns/program.ts";
+import type { Target } from "../../harness/netns/steps.ts";
 import type { World } from "../../harness/netns/world.ts";
 import { chainOf, natRules } from "./saved-rules.ts";
 import { frontend } from "./scenario.ts";
-import type { Target } from "./steps.ts";
 
 /** Seconds that a client of a clusterIP's port 80 is remembered yet; undefined when it is not. */
 export function remembered(

@@ -6,9 +6,9 @@ import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
 import { heldRules } from "../../harness/netns/backends.ts";
 import { service, slices } from "../../harness/netns/objects.ts";
 import { Program } from "../../harness/netns/program.ts";
+import { connect, eventually, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { describeBackends } from "./fixture.ts";
-import { connect, eventually, outcome, type Target, takeTime } from "./steps.ts";
 
 takeTime();
 

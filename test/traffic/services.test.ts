@@ -16,11 +16,11 @@ import {
   surroundings,
 } from "../../harness/netns/objects.ts";
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { answers, eventually, nameOf, outcome, type Target } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { excepted, testUnless } from "./exceptions.ts";
 import { describeBackends, type Endpoints, Fixture, type Own } from "./fixture.ts";
 import type { Frontend } from "./scenario.ts";
-import { answers, eventually, nameOf, outcome, type Target } from "./steps.ts";
 
 describeBackends((backend) => {
   const fixture = new Fixture({

@@ -4,9 +4,9 @@ import { FAMILIES } from "../../harness/netns/addresses.ts";
 import type { Reply } from "../../harness/netns/board.ts";
 import { service, slices } from "../../harness/netns/objects.ts";
 import { Program } from "../../harness/netns/program.ts";
+import { connect, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { describeBackends } from "./fixture.ts";
-import { connect, type Target, takeTime } from "./steps.ts";
 
 const CONNECTIONS = 1200;
 const AT_ONCE = 200;

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { variantOf } from "../../harness/netns/backends.ts";
 import { externalIps, type ServiceSpec, service, slices } from "../../harness/netns/objects.ts";
 import { Program } from "../../harness/netns/program.ts";
+import { eventually, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { type ActionCode, decodeAction, printAction } from "../../src/model/actions.ts";
 import { TABLES } from "../../src/model/tables.ts";
@@ -10,7 +11,6 @@ import { testUnless } from "./exceptions.ts";
 import { describeBackends } from "./fixture.ts";
 import { type Element, kernelElements } from "./kernel.ts";
 import { chainOf, endpointsBehind, natRules } from "./saved-rules.ts";
-import { eventually, takeTime } from "./steps.ts";
 
 const SERVICES: readonly ServiceSpec[] = [
   { name: "plain", number: 1 },

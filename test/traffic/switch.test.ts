@@ -5,11 +5,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { addressOf, CLUSTER_CIDR, FAMILIES, type Pod } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, variantOf } from "../../harness/netns/backends.ts";
+import { type Call, keepConnecting } from "../../harness/netns/keep-connecting.ts";
 import { service, slices } from "../../harness/netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { answers, connect, eventually, hangUp, takeTime } from "../../harness/netns/steps.ts";
 import { execute, World } from "../../harness/netns/world.ts";
-import { type Call, keepConnecting } from "./keep-connecting.ts";
-import { answers, connect, eventually, hangUp, takeTime } from "./steps.ts";
 
 takeTime();
 

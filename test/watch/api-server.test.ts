@@ -8,13 +8,13 @@ import {
   makeAuthority,
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
+import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
 import { metadataOf } from "../../src/watch/json-body.ts";
-import { ToldProblems } from "../problems.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
-import { type FakeApi, startFakeApi } from "./fake-api.ts";
 import { encode, FakeCore, unexpected, until } from "./fakes.ts";
 
 const SERVICES = "/api/v1/services";

@@ -13,6 +13,7 @@ import {
   serviceName,
   slicePath,
 } from "../../harness/cluster/objects.ts";
+import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -23,7 +24,6 @@ import type { Problem } from "../../src/problems/problem.ts";
 import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import { metadataOf } from "../../src/watch/json-body.ts";
-import { ToldProblems } from "../problems.ts";
 
 const why = await whyNoControlPlane();
 if (why !== undefined) console.log(`skipped: the API source against a real API server: ${why}`);

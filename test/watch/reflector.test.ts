@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { messageOf, SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import {
@@ -12,8 +14,6 @@ import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
 import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
 import { coreSink, type EncodeEvent, mapSink } from "../../src/watch/sink.ts";
-import { ToldProblems } from "../problems.ts";
-import { FakeClock } from "../sync/fake-clock.ts";
 import {
   bookmark,
   encode,

@@ -1,5 +1,16 @@
 /** Operations from Services, as plan and diff would make them, and the chains that come of them. */
 import { OWNER_NODE, RECORD_HEADER, RECORD_SLOTS } from "../../../asm/layout/layout.ts";
+import {
+  type ChoiceText,
+  cidr,
+  claimsOf,
+  context,
+  Memory,
+  type NodeText,
+  plainWriter,
+  type ServiceText,
+  service,
+} from "../../../harness/plan/plan-text.ts";
 import { Ruleset, type RulesetOptions } from "../../../src/iptables/rules/ruleset.ts";
 import type { Chains, Describe } from "../../../src/iptables/syntax/types.ts";
 import type { Operation } from "../../../src/model/operation-list.ts";
@@ -13,17 +24,6 @@ import {
 } from "../../../src/model/tables.ts";
 import type { Family } from "../../../src/net/address.ts";
 import { planNode, planService } from "../../../src/plan/plan.ts";
-import {
-  type ChoiceText,
-  cidr,
-  claimsOf,
-  context,
-  Memory,
-  type NodeText,
-  plainWriter,
-  type ServiceText,
-  service,
-} from "../../plan/fixture.ts";
 
 export interface Served {
   readonly service: ServiceText;

@@ -1,11 +1,11 @@
 /** The chains depend on what is in the tables, not on how it came there; and they hold together. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { NodeText, ServiceText } from "../../../harness/plan/plan-text.ts";
 import { CHAIN_NAME_MAX } from "../../../src/iptables/rules/chain-names.ts";
 import { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
 import type { ChainChanges } from "../../../src/iptables/syntax/types.ts";
 import type { Family } from "../../../src/net/address.ts";
-import type { NodeText, ServiceText } from "../../plan/fixture.ts";
 import {
   describeOf,
   elementsOf,

@@ -1,7 +1,7 @@
 /** Other options, whose a rule is, and what chains are called after. */
 import { describe, expect, test } from "bun:test";
+import { add, element } from "../../../harness/plan/operation-text.ts";
 import { Ruleset, type RulesetOptions } from "../../../src/iptables/rules/ruleset.ts";
-import { add, element } from "../../backend/operations.ts";
 import {
   additions,
   describeOf,

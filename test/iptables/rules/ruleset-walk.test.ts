@@ -1,7 +1,7 @@
 /** Where packets end by the text of the chains: the same as by the plan, but for what iptables mode does otherwise. */
 import { describe, expect, test } from "bun:test";
-import { cidr, planText, service } from "../../plan/fixture.ts";
-import { type Dataplane, trace } from "../../trace/tracer.ts";
+import { cidr, planText, service } from "../../../harness/plan/plan-text.ts";
+import { type Dataplane, trace } from "../../../harness/plan/tracer.ts";
 import { rulesetOf, type Served } from "./planned.ts";
 import { Walk } from "./walk.ts";
 

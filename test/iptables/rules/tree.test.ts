@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { ip } from "../../../harness/plan/plan-text.ts";
 import {
   hairpinLevels,
   NODE_PORT_LEVELS,
@@ -7,7 +8,6 @@ import {
 } from "../../../src/iptables/rules/dispatch.ts";
 import { frontendKeyOf, type Key, nodePortKeyOf } from "../../../src/iptables/rules/keys.ts";
 import { CHAIN_RULES, type Level, RuleTree } from "../../../src/iptables/rules/tree.ts";
-import { ip } from "../../plan/fixture.ts";
 
 const at = (address: string, port = 80): Key => frontendKeyOf(ip(address).bytes, "tcp", port);
 

@@ -1,7 +1,8 @@
 /** A packet's way through the text of chains, as the kernel would go it, with the odds of each way. */
+
+import { cidr, ip } from "../../../harness/plan/plan-text.ts";
 import type { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
 import { contains } from "../../../src/net/cidr.ts";
-import { cidr, ip } from "../../plan/fixture.ts";
 
 /** The first packet of a connection. */
 export interface Packet {

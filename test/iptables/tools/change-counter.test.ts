@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { inFreshNetns, pipe, run } from "../../../harness/kernel/fresh-netns.ts";
 import { openPeek } from "../../../src/iptables/tools/change-counter.ts";
-import { inFreshNetns, pipe, run } from "../../backend/netns.ts";
 
 inFreshNetns();
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { enterFreshNetns, pipe, run } from "../../../harness/kernel/fresh-netns.ts";
 import { chooseTools } from "../../../src/iptables/tools/choose-variant.ts";
-import { enterFreshNetns, pipe, run } from "../../backend/netns.ts";
 import { FakeTools, holdLock } from "./fake-tools.ts";
 
 /** Each test has its own: a legacy table, once made, stays. */

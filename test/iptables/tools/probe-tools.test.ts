@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { enterFreshNetns, pipe, run } from "../../../harness/kernel/fresh-netns.ts";
 import { probeTools } from "../../../src/iptables/tools/probe-tools.ts";
-import { enterFreshNetns, pipe, run } from "../../backend/netns.ts";
 import { FakeTools, toolsOf } from "./fake-tools.ts";
 
 /** Each test has its own: what the legacy tables have once used is not tried again. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { inFreshNetns } from "../../../harness/kernel/fresh-netns.ts";
 import { readRefusal, toolWords } from "../../../src/iptables/tools/restore-errors.ts";
-import { inFreshNetns } from "../../backend/netns.ts";
 import { toolsOf } from "./fake-tools.ts";
 
 inFreshNetns();

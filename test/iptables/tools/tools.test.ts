@@ -2,8 +2,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inFreshNetns, run } from "../../../harness/kernel/fresh-netns.ts";
 import { LegacyTables } from "../../../src/iptables/tools/legacy.ts";
-import { inFreshNetns, run } from "../../backend/netns.ts";
 import { FakeTools, toolsOf } from "./fake-tools.ts";
 
 inFreshNetns();

@@ -2,8 +2,14 @@
  * Run in a user namespace, where SO_SNDBUFFORCE is refused: fills a table by transactions as long as the
  * backend says, tries a longer one, and prints what came of it.
  */
+
+import {
+  add,
+  element,
+  operationList,
+  rememberingCore,
+} from "../../../harness/plan/operation-text.ts";
 import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
-import { add, element, operationList, rememberingCore } from "../../backend/operations.ts";
 
 const backend = createNftablesBackend({
   masqueradeBit: 14,

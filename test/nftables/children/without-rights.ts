@@ -1,8 +1,8 @@
 /** Run without CAP_NET_ADMIN: prints the code and the message of what the backend throws. */
 
+import { rememberingCore } from "../../../harness/plan/operation-text.ts";
 import { SluiceError } from "../../../src/base/errors.ts";
 import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
-import { rememberingCore } from "../../backend/operations.ts";
 
 const backend = createNftablesBackend({
   masqueradeBit: 14,

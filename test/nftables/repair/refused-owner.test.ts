@@ -1,12 +1,18 @@
 /** One element that the kernel refuses while everything is restored harms its owner, and nobody else. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { withoutSlots } from "../../../harness/fakes/fake-backend.ts";
+import { inFreshNetns, run } from "../../../harness/kernel/fresh-netns.ts";
+import { element } from "../../../harness/plan/operation-text.ts";
+import {
+  type DriftedWorld,
+  driftedWorld,
+  fill,
+  kernel,
+  kernelElements,
+} from "../../../harness/proxy/drifted-world.ts";
+import { slice } from "../../../harness/proxy/sync-world.ts";
 import { align } from "../../../src/netlink/message.ts";
 import { NFT_MSG_NEWSETELEM } from "../../../src/nftables/wire/nf-tables.ts";
-import { inFreshNetns, run } from "../../backend/netns.ts";
-import { element } from "../../backend/operations.ts";
-import { withoutSlots } from "../../sync/fake-backend.ts";
-import { slice } from "../../sync/world.ts";
-import { type DriftedWorld, driftedWorld, fill, kernel, kernelElements } from "../drifted-world.ts";
 
 inFreshNetns();
 

@@ -1,5 +1,15 @@
 /** What somebody else does to the table is mended where they did it, and nothing else is written. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { inFreshNetns, pipe, run } from "../../../harness/kernel/fresh-netns.ts";
+import { rememberingCore } from "../../../harness/plan/operation-text.ts";
+import {
+  type DriftedWorld,
+  driftedWorld,
+  fill,
+  kernel,
+  OPTIONS,
+} from "../../../harness/proxy/drifted-world.ts";
+import { service, slice } from "../../../harness/proxy/sync-world.ts";
 import type { DriftObject, SkeletonOptions } from "../../../src/backend/backend.ts";
 import { SluiceError } from "../../../src/base/errors.ts";
 import { tableId } from "../../../src/model/tables.ts";
@@ -10,10 +20,6 @@ import { NetlinkSocket } from "../../../src/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
 import { readGeneration } from "../../../src/nftables/read/read-objects.ts";
 import { readTableElements } from "../../../src/nftables/read/read-table.ts";
-import { inFreshNetns, pipe, run } from "../../backend/netns.ts";
-import { rememberingCore } from "../../backend/operations.ts";
-import { service, slice } from "../../sync/world.ts";
-import { type DriftedWorld, driftedWorld, fill, kernel, OPTIONS } from "../drifted-world.ts";
 
 inFreshNetns();
 

@@ -1,4 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { inFreshNetns, run } from "../../../harness/kernel/fresh-netns.ts";
+import {
+  add,
+  element,
+  operationList,
+  rememberingCore,
+  remove,
+} from "../../../harness/plan/operation-text.ts";
 import type { ForeignChange } from "../../../src/backend/backend.ts";
 import {
   createNftablesBackend,
@@ -6,8 +14,6 @@ import {
 } from "../../../src/nftables/nftables-backend.ts";
 import type { Touched } from "../../../src/nftables/repair/touched.ts";
 import { TransactionReader } from "../../../src/nftables/repair/watch-table.ts";
-import { inFreshNetns, run } from "../../backend/netns.ts";
-import { add, element, operationList, rememberingCore, remove } from "../../backend/operations.ts";
 
 inFreshNetns();
 

@@ -1,4 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { inFreshNetns, pipe, run } from "../../../harness/kernel/fresh-netns.ts";
+import {
+  add,
+  element,
+  operationList,
+  rememberingCore,
+} from "../../../harness/plan/operation-text.ts";
 import type { LocalDetector, SkeletonOptions } from "../../../src/backend/backend.ts";
 import { type Action, encodeAction } from "../../../src/model/actions.ts";
 import type { Cidr, Family } from "../../../src/net/address.ts";
@@ -10,8 +17,6 @@ import { readRules } from "../../../src/nftables/read/read-objects.ts";
 import { actionChains } from "../../../src/nftables/ruleset/pick.ts";
 import { skeleton } from "../../../src/nftables/ruleset/skeleton.ts";
 import type { Rule } from "../../../src/nftables/wire/chains.ts";
-import { inFreshNetns, pipe, run } from "../../backend/netns.ts";
-import { add, element, operationList, rememberingCore } from "../../backend/operations.ts";
 import { expressionsOf, printed, withoutFamily, withoutRegisters } from "../expressions-of.ts";
 
 inFreshNetns();

@@ -1,5 +1,10 @@
 /** Gathers what is told of problems. */
-import type { Problem, ProblemEnd, ProblemEvent, TellProblems } from "../src/problems/problem.ts";
+import type {
+  Problem,
+  ProblemEnd,
+  ProblemEvent,
+  TellProblems,
+} from "../../src/problems/problem.ts";
 
 export class ToldProblems {
   /** Beginnings and ends, each in order. */

@@ -1,7 +1,7 @@
 /** Connections that are opened all the time while something is done to the rules. */
-import type { Transport } from "../../harness/netns/board.ts";
-import type { World } from "../../harness/netns/world.ts";
+import type { Transport } from "./board.ts";
 import { connect, eventually, type Target } from "./steps.ts";
+import type { World } from "./world.ts";
 
 export interface Call extends Target {
   readonly transport?: Transport;

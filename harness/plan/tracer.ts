@@ -3,7 +3,7 @@
  * the printed elements. Small enough to be compared with the ruleset by eye.
  */
 import { contains } from "../../src/net/cidr.ts";
-import { cidr, ip } from "../plan/fixture.ts";
+import { cidr, ip } from "./plan-text.ts";
 
 /** The first packet of a connection. */
 export interface Packet {

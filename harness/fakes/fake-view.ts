@@ -1,6 +1,6 @@
 /** A view for tests: everything healthy, one Service, one problem; any part can be replaced. */
 import type { ReadOnlyView } from "../../src/observe/view.ts";
-import { resolve } from "../config/config.ts";
+import { resolve } from "../resolve-config.ts";
 
 export const NOW = Date.UTC(2026, 10, 24, 11, 40, 0);
 const { config } = await resolve(["--cluster-cidr=10.0.0.0/8"]);

@@ -1,9 +1,9 @@
 /** Steps that the tests of changes share. */
 import { setDefaultTimeout } from "bun:test";
-import type { Family, Place } from "../../harness/netns/addresses.ts";
-import type { Reply } from "../../harness/netns/board.ts";
-import type { ConnectOptions, World } from "../../harness/netns/world.ts";
-import { type Frontend, frontend } from "./scenario.ts";
+import { type Frontend, frontend } from "../../test/traffic/scenario.ts";
+import type { Family, Place } from "./addresses.ts";
+import type { Reply } from "./board.ts";
+import type { ConnectOptions, World } from "./world.ts";
 
 /** For every test and hook of the file that calls it: a test that fails by patience takes its time. */
 export function takeTime(): void {

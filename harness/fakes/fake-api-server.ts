@@ -3,10 +3,10 @@
  * tokens, client certificates, and faults on demand. JSON only, as a server may be.
  */
 import { readFileSync } from "node:fs";
-import type { Certificate } from "../../harness/cluster/certificates.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { type Reply, type Request, serveTls } from "../api-client/tls-server.ts";
-import { bookmark, event } from "./fakes.ts";
+import { type Reply, type Request, serveTls } from "../../test/api-client/tls-server.ts";
+import { bookmark, event } from "../../test/watch/fakes.ts";
+import type { Certificate } from "../cluster/certificates.ts";
 
 /** What the server saw of one request. */
 export interface SeenRequest {

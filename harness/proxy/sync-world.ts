@@ -10,9 +10,9 @@ import { FrontendClaims } from "../../src/state/claims.ts";
 import { SyncLoop, type SyncReport } from "../../src/sync/loop.ts";
 import { PlanInputs } from "../../src/sync/plan-inputs.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import { ToldProblems } from "../problems.ts";
-import { FakeBackend } from "./fake-backend.ts";
-import { FakeClock } from "./fake-clock.ts";
+import { FakeBackend } from "../fakes/fake-backend.ts";
+import { FakeClock } from "../fakes/fake-clock.ts";
+import { ToldProblems } from "../fakes/told-problems.ts";
 
 const module = new WebAssembly.Module(readFileSync(await compileCore("release")));
 
