@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { inNamespace } from "../harness/cluster/daemon.ts";
+import { inNamespace } from "../harness/daemon.ts";
 import type { Commit } from "./monitor.ts";
 
 /** The nftables transactions of a network namespace, as they come. */

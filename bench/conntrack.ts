@@ -7,7 +7,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Daemon, inNamespace, run, runSync, startDaemon } from "../harness/cluster/daemon.ts";
+import { run, runAsync } from "../harness/commands.ts";
+import { type Daemon, inNamespace, startDaemon } from "../harness/daemon.ts";
 import { Commits } from "./commits.ts";
 import { cpuOf, memoryOf, quantile } from "./measures.ts";
 import { MARKS } from "./monitor.ts";
@@ -98,8 +99,8 @@ class Bench {
 
   static async start(root: string): Promise<Bench> {
     const netns = `sl-conntrack-${process.pid}`;
-    runSync(["ip", "netns", "add", netns]);
-    runSync(["ip", "-n", netns, "link", "set", "lo", "up"]);
+    run("ip", "netns", "add", netns);
+    run("ip", "-n", netns, "link", "set", "lo", "up");
     const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
     const manifests = join(folder, "manifests");
     mkdirSync(manifests);
@@ -122,7 +123,7 @@ class Bench {
   }
 
   async measure(entries: number): Promise<ConntrackFigures> {
-    await run([
+    await runAsync([
       ...[...inNamespace(this.#netns), process.execPath],
       ...[join(import.meta.dir, "conntrack-entries.ts"), `${entries}`, ADDRESS, ...ENDPOINTS],
     ]);
@@ -171,7 +172,7 @@ class Bench {
   async stop(): Promise<void> {
     await this.#daemon.stop();
     this.#commits.stop();
-    await run(["ip", "netns", "del", this.#netns]);
+    await runAsync(["ip", "netns", "del", this.#netns]);
     rmSync(this.#folder, { recursive: true, force: true });
   }
 

@@ -4,8 +4,10 @@
  *
  * usage: npm run bench -- --drift [--sizes 1000,10000]
  */
-import { inNamespace, run } from "../harness/cluster/daemon.ts";
-import { clusterIp } from "../harness/cluster/objects.ts";
+
+import { clusterIp } from "../harness/cluster/many-objects.ts";
+import { runAsync } from "../harness/commands.ts";
+import { inNamespace } from "../harness/daemon.ts";
 import { type Bench, quantile } from "./measures.ts";
 import { type Contestant, startProxy, untilHealthy } from "./proxies.ts";
 
@@ -61,7 +63,7 @@ export async function measureDrift(
       let writes = 0;
       for (let round = 0; round < ROUNDS; round++) {
         const before = commits.count;
-        await run([...inNamespace(plane.netns.name), "nft", command(round)]);
+        await runAsync([...inNamespace(plane.netns.name), "nft", command(round)]);
         await commits.settle(QUIET_MS);
         const [foreign, ...others] = commits.since(before);
         const ours = others.filter(({ pid }) => pid === proxy.pid);

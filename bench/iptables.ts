@@ -12,7 +12,7 @@ import {
   loadObjects,
   makeSlice,
   slicePath,
-} from "../harness/cluster/objects.ts";
+} from "../harness/cluster/many-objects.ts";
 import { addressesOf } from "./caller.ts";
 import { Calls } from "./calls.ts";
 import { cpuOf, memoryOf, quantile } from "./measures.ts";

@@ -22,8 +22,8 @@ import { cpus, release } from "node:os";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { startControlPlane } from "../harness/cluster/control-plane.ts";
-import { run } from "../harness/cluster/daemon.ts";
-import { clusterIp, createNode, loadObjects } from "../harness/cluster/objects.ts";
+import { clusterIp, createNode, loadObjects } from "../harness/cluster/many-objects.ts";
+import { runAsync } from "../harness/commands.ts";
 import { Commits } from "./commits.ts";
 import { type ConntrackFigures, measureConntrack } from "./conntrack.ts";
 import { measureDrift, type Repair } from "./drift.ts";
@@ -172,7 +172,7 @@ const machine = {
   processors: cpus().length,
   processor: cpus()[0]?.model ?? "",
   bun: Bun.version,
-  nft: (await run(["nft", "--version"])).trim(),
+  nft: (await runAsync(["nft", "--version"])).trim(),
   kubernetes: /k8s\.io\/kubernetes (v[\d.]+)/.exec(
     readFileSync(join(root, "harness/cluster/go.mod"), "utf8"),
   )?.[1],

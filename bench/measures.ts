@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { ControlPlane } from "../harness/cluster/control-plane.ts";
-import { makeSlice, slicePath } from "../harness/cluster/objects.ts";
+import { makeSlice, slicePath } from "../harness/cluster/many-objects.ts";
 import type { Commits } from "./commits.ts";
 import { type Commit, MARKS } from "./monitor.ts";
 import { type Contestant, programmedIps, startProxy, untilHealthy } from "./proxies.ts";

@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import { OP_ADD, RECORD_ELEMENT, RECORD_HEADER } from "../asm/layout/layout.ts";
 import { compileCore } from "../build/compile-core.ts";
-import { makeService, makeSlice, NAMESPACE } from "../harness/cluster/objects.ts";
+import { makeService, makeSlice, NAMESPACE } from "../harness/cluster/many-objects.ts";
 import { type ApiSlice, modelSlice } from "../harness/specification/ingest.ts";
 import { choose, type ModelService } from "../harness/specification/select.ts";
 import type { JsonObject } from "../src/base/json.ts";

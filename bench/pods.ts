@@ -1,8 +1,9 @@
 /** Pods that answer at every address of the cluster's pods: a network namespace with a cable to the node's. */
 import { join } from "node:path";
 import { type ControlPlane, SERVICE_CIDRS } from "../harness/cluster/control-plane.ts";
-import { inNamespace, runSync } from "../harness/cluster/daemon.ts";
-import { POD_CIDR } from "../harness/cluster/objects.ts";
+import { POD_CIDR } from "../harness/cluster/many-objects.ts";
+import { run } from "../harness/commands.ts";
+import { inNamespace } from "../harness/daemon.ts";
 
 export const SERVICE_PORT = 80;
 export const ENDPOINT_PORT = 8080;
@@ -21,11 +22,10 @@ export interface Pods {
 
 export async function startPods(plane: ControlPlane): Promise<Pods> {
   const node = plane.netns.name;
-  // Whose owner has died is removed with the control plane's (harness/cluster/netns.ts).
+  // Whose owner has died is removed with the control plane's (harness/cluster/cabled-netns.ts).
   const pods = `${node}-pods`;
-  const ip = (namespace: string, words: string) =>
-    runSync(["ip", "-n", namespace, ...words.split(" ")]);
-  runSync(["ip", "netns", "add", pods]);
+  const ip = (namespace: string, words: string) => run("ip", "-n", namespace, ...words.split(" "));
+  run("ip", "netns", "add", pods);
   ip(node, `link add pods type veth peer name node netns ${pods}`);
   ip(node, `addr add ${NODE_SIDE}/30 dev pods`);
   ip(node, `addr add ${LOCAL_POD}/32 dev lo`);
@@ -44,7 +44,7 @@ export async function startPods(plane: ControlPlane): Promise<Pods> {
   return {
     stop() {
       servers.kill("SIGKILL");
-      runSync(["ip", "netns", "del", pods]);
+      run("ip", "netns", "del", pods);
     },
   };
 }

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ControlPlane } from "../harness/cluster/control-plane.ts";
-import { type Daemon, inNamespace, run, startDaemon } from "../harness/cluster/daemon.ts";
-import { POD_CIDR } from "../harness/cluster/objects.ts";
+import { POD_CIDR } from "../harness/cluster/many-objects.ts";
+import { runAsync } from "../harness/commands.ts";
+import { type Daemon, inNamespace, startDaemon } from "../harness/daemon.ts";
 
 /** A proxy to measure. */
 export interface Contestant {
@@ -26,7 +27,7 @@ export function sluice(root: string): Contestant {
   return {
     name: "sluice",
     executable,
-    version: async () => (await run([executable, "--version"])).trim(),
+    version: async () => (await runAsync([executable, "--version"])).trim(),
     clusterIps: ["inet", "sluice", "cluster-ips4"],
     rest: 50,
   };
@@ -38,7 +39,7 @@ export function upstream(plane: ControlPlane): Contestant {
   return {
     name: "kube-proxy",
     executable,
-    version: async () => (await run([executable, "--version"])).trim(),
+    version: async () => (await runAsync([executable, "--version"])).trim(),
     clusterIps: ["ip", "kube-proxy", "cluster-ips"],
     // minSyncPeriod is 1 s: a change that comes sooner after another waits for no fault of its own.
     rest: 1100,
@@ -113,14 +114,14 @@ export async function untilHealthy(
 
 /** Forgets every rule and every connection of the namespace. */
 export async function wipe(plane: ControlPlane): Promise<void> {
-  await run([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
-  await run([...inNamespace(plane.netns.name), "conntrack", "-F"]);
+  await runAsync([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
+  await runAsync([...inNamespace(plane.netns.name), "conntrack", "-F"]);
 }
 
 /** How many clusterIPs the kernel has from this proxy. */
 export async function programmedIps(plane: ControlPlane, contestant: Contestant): Promise<number> {
   const nft = ["nft", "list", "set", ...contestant.clusterIps];
   // Before the table is there this fails.
-  const listing = await run([...inNamespace(plane.netns.name), ...nft]).catch(() => "");
+  const listing = await runAsync([...inNamespace(plane.netns.name), ...nft]).catch(() => "");
   return listing.match(/\d+\.\d+\.\d+\.\d+/g)?.length ?? 0;
 }

@@ -1,7 +1,8 @@
 /** The iptables tools of one variant, apart from those of the other, and what they tell of a namespace. */
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { inNamespace, run } from "../harness/cluster/daemon.ts";
+import { runAsync } from "../harness/commands.ts";
+import { inNamespace } from "../harness/daemon.ts";
 import { quantile } from "./measures.ts";
 
 export type Variant = "legacy" | "nft";
@@ -74,6 +75,6 @@ export class Xtables {
   }
 
   #run(command: readonly string[], input?: string): Promise<string> {
-    return run([...inNamespace(this.#netns), ...this.environment, ...command], input);
+    return runAsync([...inNamespace(this.#netns), ...this.environment, ...command], input);
   }
 }

@@ -1,6 +1,6 @@
 /** Traffic of the demo, and counts of what became of it. */
 import type { Place } from "../harness/netns/addresses.ts";
-import type { Reply } from "../harness/netns/board.ts";
+import type { Reply } from "../harness/netns/switchboard/switchboard-client.ts";
 import type { World } from "../harness/netns/world.ts";
 import { now } from "./stage.ts";
 import { within } from "./wait.ts";

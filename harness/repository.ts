@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-export const ROOT = join(import.meta.dir, "../..");
+export const ROOT = join(import.meta.dir, "..");
 
 /** Paths of all files that are, or are about to be, under version control. */
 export function repositoryFiles(): string[] {

@@ -1,6 +1,6 @@
 /** An endpoint goes and comes again under traffic, and traffic follows. */
 import { FAMILIES } from "../../harness/netns/addresses.ts";
-import type { Reply } from "../../harness/netns/board.ts";
+import type { Reply } from "../../harness/netns/switchboard/switchboard-client.ts";
 import { bars, claim, dim, duration, heading, quote, say } from "../page.ts";
 import { type Stage, type Sync, WEB } from "../stage.ts";
 import { count, Stream } from "../stream.ts";

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "./daemon.ts";
+import { runAsync } from "../commands.ts";
 
 /** Paths of a certificate and its key. */
 export interface Certificate {
@@ -14,7 +14,7 @@ const KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-node
 /** A certificate authority that lives in `folder` and is trusted for nothing else. */
 export async function makeAuthority(folder: string, name = "ca"): Promise<Certificate> {
   const files = filesOf(folder, name);
-  await run([
+  await runAsync([
     ...["openssl", "req", "-x509", ...KEY, "-days", "2", "-subj", `/CN=${name}`],
     ...["-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"],
     ...["-keyout", files.key, "-out", files.certificate],
@@ -44,11 +44,11 @@ export async function makeCertificate(
       ...(names.length > 0 ? [`subjectAltName=${names.join(",")}`] : []),
     ].join("\n"),
   );
-  await run([
+  await runAsync([
     ...["openssl", "req", ...KEY, "-subj", subject],
     ...["-keyout", files.key, "-out", request],
   ]);
-  await run([
+  await runAsync([
     ...["openssl", "x509", "-req", "-in", request, "-days", "2", "-extfile", extensions],
     ...["-CA", authority.certificate, "-CAkey", authority.key],
     // Random, since certificates are made at the same time and a counter file would be shared.
@@ -62,8 +62,8 @@ export async function makeCertificate(
 export async function makeSigningKey(folder: string): Promise<{ private: string; public: string }> {
   const key = join(folder, "serviceaccount.key");
   const publicKey = join(folder, "serviceaccount.pub");
-  await run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key]);
-  await run(["openssl", "ec", "-in", key, "-pubout", "-out", publicKey]);
+  await runAsync(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key]);
+  await runAsync(["openssl", "ec", "-in", key, "-pubout", "-out", publicKey]);
   return { private: key, public: publicKey };
 }
 

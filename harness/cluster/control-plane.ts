@@ -6,11 +6,12 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ApiClient, apiClient } from "./api-client.ts";
+import { runAsync } from "../commands.ts";
+import { type Daemon, inNamespace, startDaemon } from "../daemon.ts";
+import { type ApiClient, apiClient } from "./admin-client.ts";
+import { makeNamespace, type Namespace } from "./cabled-netns.ts";
 import { makeAuthority, makeCertificate, makeSigningKey } from "./certificates.ts";
-import { type Daemon, inNamespace, run, startDaemon } from "./daemon.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
-import { makeNamespace, type Namespace } from "./netns.ts";
 
 export interface ControlPlane {
   /** Where the API server listens: `https://198.18.0.2:6443`. */
@@ -78,7 +79,9 @@ let building: Promise<string> | undefined;
 
 /** The folder of etcd, kube-apiserver, kubectl and kube-proxy, which are built if need be. */
 export function programs(): Promise<string> {
-  building ??= run(["bash", join(import.meta.dir, "build.sh")]).then((output) => output.trim());
+  building ??= runAsync(["bash", join(import.meta.dir, "build.sh")]).then((output) =>
+    output.trim(),
+  );
   return building;
 }
 
@@ -180,7 +183,7 @@ export async function startControlPlane(
     api,
     pids: () => ({ etcd: etcd.pid, apiserver: apiserver.pid }),
     kubectl: (...args) =>
-      run([
+      runAsync([
         ...inNamespace(netns.name),
         join(bin, "kubectl"),
         `--kubeconfig=${kubeconfigs.admin}`,

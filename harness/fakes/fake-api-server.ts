@@ -4,9 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import type { JsonObject } from "../../src/base/json.ts";
-import { type Reply, type Request, serveTls } from "../../test/api-client/tls-server.ts";
-import { bookmark, event } from "../../test/watch/fakes.ts";
 import type { Certificate } from "../cluster/certificates.ts";
+import { bookmark, event } from "./fake-core.ts";
+import { type Reply, type Request, serveTls } from "./tls-server.ts";
 
 /** What the server saw of one request. */
 export interface SeenRequest {

@@ -1,6 +1,7 @@
 /** Connections that are opened all the time while something is done to the rules. */
-import type { Transport } from "./board.ts";
+
 import { connect, eventually, type Target } from "./steps.ts";
+import type { Transport } from "./switchboard/switchboard-client.ts";
 import type { World } from "./world.ts";
 
 export interface Call extends Target {

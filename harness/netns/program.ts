@@ -12,10 +12,10 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { CLUSTER_CIDR, clusterIp, FAMILIES } from "./addresses.ts";
 import { type Backend, flagsOf, variantOf } from "./backends.ts";
-import type { Outcome } from "./board.ts";
-import { type Manifest, service, slices, surroundings } from "./objects.ts";
-import { Toolbox, type ToolboxOptions } from "./toolbox.ts";
+import { Toolbox, type ToolboxOptions } from "./iptables-tools.ts";
+import type { Outcome } from "./switchboard/switchboard-client.ts";
 import type { World } from "./world.ts";
+import { type Manifest, service, slices, surroundings } from "./world-objects.ts";
 
 /** The compiled program, built by `bun build.ts`; or another build of it, if the environment names one. */
 export const BINARY = process.env["SLUICE_BINARY"] ?? join(import.meta.dir, "../../dist/sluice");

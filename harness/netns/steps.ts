@@ -2,7 +2,7 @@
 import { setDefaultTimeout } from "bun:test";
 import { type Frontend, frontend } from "../../test/traffic/scenario.ts";
 import type { Family, Place } from "./addresses.ts";
-import type { Reply } from "./board.ts";
+import type { Reply } from "./switchboard/switchboard-client.ts";
 import type { ConnectOptions, World } from "./world.ts";
 
 /** For every test and hook of the file that calls it: a test that fails by patience takes its time. */

@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runAsync } from "../commands.ts";
 import { addressOf, FAMILIES, HOSTS, type Place, PODS, SERVER_PORTS } from "./addresses.ts";
-import { Board, type Reply, type Transport } from "./board.ts";
 import { type Attachment, addresses, nodeLinks, sysctls } from "./links.ts";
+import { Board, type Reply, type Transport } from "./switchboard/switchboard-client.ts";
 
 export interface WorldOptions {
   readonly attachment?: Attachment;
@@ -70,7 +71,7 @@ export class World {
 
   /** Runs a command in a place; throws with what it said unless it exits with 0. */
   async run(place: Place, command: readonly string[]): Promise<string> {
-    return execute(this.inside(place, command));
+    return runAsync(this.inside(place, command));
   }
 
   /** Gives a place one more address on a device, or takes it away. */
@@ -140,22 +141,6 @@ export class World {
   }
 }
 
-/** Runs a command to its end; throws with what it said unless it exits with 0. */
-export async function execute(command: readonly string[], input = ""): Promise<string> {
-  const child = Bun.spawn([...command], {
-    stdin: Buffer.from(input),
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, problem, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  if (code !== 0) throw new Error(`${command.join(" ")} exited with ${code}: ${problem}${input}`);
-  return out;
-}
-
 async function batch(options: readonly string[], lines: readonly string[]): Promise<void> {
-  await execute(["ip", ...options, "-batch", "-"], `${lines.join("\n")}\n`);
+  await runAsync(["ip", ...options, "-batch", "-"], `${lines.join("\n")}\n`);
 }

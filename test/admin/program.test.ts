@@ -11,8 +11,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Daemon, startDaemon } from "../../harness/cluster/daemon.ts";
-import { makeNamespace, type Namespace } from "../../harness/cluster/netns.ts";
+import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
+import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { type PrintedMetric, readExposition } from "../../harness/metrics/exposition.ts";
 

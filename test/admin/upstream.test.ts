@@ -10,7 +10,8 @@ import {
   startControlPlane,
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
-import { inNamespace, run, startDaemon } from "../../harness/cluster/daemon.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { type PrintedMetric, readExposition } from "../../harness/metrics/exposition.ts";
 
@@ -85,7 +86,7 @@ describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => 
     );
     upstream = await observe(join(plane.programs, "kube-proxy"), config);
     // What kube-proxy leaves behind is another test's business.
-    await run([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
+    await runAsync([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
     own = await observe(SLUICE, config);
   }, 240_000);
   afterAll(() => plane?.stop());

@@ -10,11 +10,11 @@ import {
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
+import { refusal, until } from "../../harness/fakes/fake-core.ts";
 import type { ClusterAccess, TlsMaterial } from "../../src/api-client/access.ts";
 import { openTransport, type Transport } from "../../src/api-client/transport.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { RETRY_AFTER_MS_MAX } from "../../src/base/limits.ts";
-import { refusal, until } from "../watch/fakes.ts";
 
 let folder: string;
 let ca: string;

@@ -2,14 +2,15 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import {
   type Certificate,
   makeAuthority,
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
-import { type Daemon, run, startDaemon } from "../../harness/cluster/daemon.ts";
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
-import { makeNamespace, type Namespace } from "../../harness/cluster/netns.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { startTlsServer, type TlsServer } from "./tls-server.ts";
 
 const SLUICE = join(import.meta.dir, "../../dist/sluice");
@@ -59,7 +60,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
   }
 
   test("says which version it is", async () => {
-    expect(await run([SLUICE, "--version"])).toMatch(/^Sluice \d+\.\d+\.\d+/);
+    expect(await runAsync([SLUICE, "--version"])).toMatch(/^Sluice \d+\.\d+\.\d+/);
   });
 
   test("is no larger than it was meant to be", () => {

@@ -8,8 +8,8 @@ import {
   makeAuthority,
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
-import { run } from "../../harness/cluster/daemon.ts";
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
+import { runAsync } from "../../harness/commands.ts";
 import { startTlsServer, type TlsServer } from "./tls-server.ts";
 
 describe("a binary from our build", () => {
@@ -33,7 +33,7 @@ describe("a binary from our build", () => {
   test("sends the client certificate of a kubeconfig through client-node", async () => {
     const path = join(folder, "right.kubeconfig");
     writeKubeconfig(path, server.url, authority, { certificate: client });
-    const [seen, output] = await Promise.all([server.nextClient(), run([probe, path])]);
+    const [seen, output] = await Promise.all([server.nextClient(), runAsync([probe, path])]);
     expect(output).toBe('"answered"\n');
     expect(seen).toBe("the-client");
   });
@@ -43,7 +43,7 @@ describe("a binary from our build", () => {
     const other = await makeAuthority(folder, "other");
     writeKubeconfig(path, server.url, other, { certificate: client });
     const before = server.clients.length;
-    const output = await run([probe, path]);
+    const output = await runAsync([probe, path]);
     expect(output).toMatch(/certificate/);
     expect(server.clients).toHaveLength(before);
   });

@@ -14,6 +14,7 @@ import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { until } from "../../harness/fakes/fake-core.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { DRAFT_MS } from "../../src/base/limits.ts";
 import { createLogger } from "../../src/base/log.ts";
@@ -22,7 +23,6 @@ import type { Config } from "../../src/config/config.ts";
 import { ConfigFollower } from "../../src/config/follow.ts";
 import { resolveConfig } from "../../src/config/resolve.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
-import { until } from "../watch/fakes.ts";
 
 const HEAD =
   "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nclusterCIDR: 10.0.0.0/8\n";

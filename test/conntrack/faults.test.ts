@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { run } from "../../harness/kernel/fresh-netns.ts";
+import { run } from "../../harness/commands.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { DumpSocket } from "../../src/conntrack/dump-socket.ts";
 import type { FlowSockets } from "../../src/conntrack/reconcile-flows.ts";

@@ -1,7 +1,8 @@
 /** A whole proxy but for nftables, and the kernel's own connection tracking in a network namespace of the file. */
 import { afterEach, beforeEach } from "bun:test";
-import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
-import { type SyncWorld, service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
+import { run } from "../../harness/commands.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { createLogger } from "../../src/base/log.ts";

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { service, slice } from "../../harness/proxy/sync-world.ts";
+import { service, slice } from "../../harness/sync/sync-world.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { FlowsFixture, NODE_PORT, udp, udpSlice } from "./fixture.ts";
 

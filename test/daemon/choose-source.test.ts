@@ -11,12 +11,12 @@ import {
 } from "../../harness/cluster/certificates.ts";
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
+import { unexpected, until } from "../../harness/fakes/fake-core.ts";
 import { resolve } from "../../harness/resolve-config.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createCore } from "../../src/core/create.ts";
 import { type PreparedSource, prepareSource } from "../../src/daemon/choose-source.ts";
 import type { Source } from "../../src/watch/source.ts";
-import { unexpected, until } from "../watch/fakes.ts";
 
 let folder: string;
 let authority: Certificate;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { inFreshNetns } from "../../harness/kernel/fresh-netns.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { lockNetworkNamespace } from "../../src/host/namespace-lock.ts";
 import { NOTHING } from "../../src/takeover/removal.ts";
 import { cleanUp } from "../../src/takeover/remove-all.ts";

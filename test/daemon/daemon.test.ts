@@ -15,8 +15,9 @@ import {
   startControlPlane,
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
-import { type Daemon, inNamespace, run, startDaemon } from "../../harness/cluster/daemon.ts";
-import { createNode } from "../../harness/cluster/objects.ts";
+import { createNode } from "../../harness/cluster/many-objects.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 
 const SLUICE = join(import.meta.dir, "../../dist/sluice");
 const NODE = "here";
@@ -59,7 +60,7 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
   afterAll(() => plane?.stop());
   afterEach(async () => {
     for (const daemon of running.splice(0)) await daemon.stop("SIGKILL");
-    await run([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
+    await runAsync([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
   });
 
   function log(): string {
@@ -115,7 +116,7 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
     );
     running.push(holder);
     const free = [...inNamespace(plane.netns.name), "ss", "-Hltn", "sport = :10256"];
-    await eventually(async () => ((await run(free)) === "" ? undefined : true));
+    await eventually(async () => ((await runAsync(free)) === "" ? undefined : true));
     const daemon = start(["--bind-address-hard-fail"]);
     await eventually(() => said().includes("LISTEN_FAILED") || undefined);
     expect(await daemon.exited).toBe(1);
@@ -150,7 +151,7 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
     const child = Bun.spawn([...netns, SLUICE, ...flags], { stderr: "pipe" });
     expect(await child.exited).toBe(0);
     expect(await child.stderr.text()).toContain("System initialized and --init-only specified");
-    expect((await run([...netns, "sysctl", "-n", timeout])).trim()).toBe("7200");
-    expect((await run([...netns, "nft", "list", "ruleset"])).trim()).toBe("");
+    expect((await runAsync([...netns, "sysctl", "-n", timeout])).trim()).toBe("7200");
+    expect((await runAsync([...netns, "nft", "list", "ruleset"])).trim()).toBe("");
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { closure, linkageOf } from "../../build/image/elf.ts";
 import { machineFor } from "../../build/image.ts";
-import { run } from "../../harness/cluster/daemon.ts";
+import { runAsync } from "../../harness/commands.ts";
 
 const { triplet } = machineFor(undefined);
 const PROGRAMS = [
@@ -13,7 +13,7 @@ const PROGRAMS = [
 describe("what a program is linked with", () => {
   test.each(PROGRAMS)("is what ldd says: %s", async (program) => {
     const found = [...closure([program], "/", triplet).keys()].map(nameOf).sort();
-    const lines = (await run(["ldd", program])).trim().split("\n");
+    const lines = (await runAsync(["ldd", program])).trim().split("\n");
     const listed = lines.map((line) => nameOf(line.trim().split(" ")[0] ?? ""));
     expect(found).toEqual(listed.filter((name) => !name.startsWith("linux-vdso")).sort());
   });

@@ -4,8 +4,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DEFAULT_NAME, machineFor, makeImage } from "../../build/image.ts";
-import { type Daemon, run, startDaemon } from "../../harness/cluster/daemon.ts";
-import { makeNamespace, type Namespace } from "../../harness/cluster/netns.ts";
+import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { ROOT } from "../../harness/repository.ts";
 import { until } from "./until.ts";
 
@@ -63,9 +64,9 @@ describe.skipIf(reason !== undefined)("the image", () => {
     mkdirSync(layout);
     mkdirSync(container);
     await Bun.write(join(folder, "image.tar"), image.archive);
-    await run(["tar", "xf", join(folder, "image.tar"), "-C", layout]);
+    await runAsync(["tar", "xf", join(folder, "image.tar"), "-C", layout]);
     for (const layer of parts().manifest.layers) {
-      await run(["tar", "xzpf", join(layout, blob(layer)), "-C", container]);
+      await runAsync(["tar", "xzpf", join(layout, blob(layer)), "-C", container]);
     }
     // What a container runtime makes.
     for (const name of ["proc", "dev", "run", "config"]) mkdirSync(join(container, name));
@@ -90,7 +91,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
     return ["unshare", "--mount", "sh", "-c", script, "sh", ...command];
   };
   const inNode = (...command: string[]) =>
-    run(["nsenter", `--net=/run/netns/${node.name}`, ...command]);
+    runAsync(["nsenter", `--net=/run/netns/${node.name}`, ...command]);
 
   test("is the same bytes from the same files", async () => {
     const make = (created: number) => makeImage({ ...small, iptables: true, created });
@@ -143,7 +144,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
 
   test("has the program in a layer of its own, above what changes less often", async () => {
     const { manifest } = parts();
-    const names = await run(["tar", "tzf", join(layout, blob(manifest.layers[1] as Blob_))]);
+    const names = await runAsync(["tar", "tzf", join(layout, blob(manifest.layers[1] as Blob_))]);
     expect(
       names
         .trim()
@@ -154,12 +155,14 @@ describe.skipIf(reason !== undefined)("the image", () => {
 
   test("runs, by kube-proxy's name as well", async () => {
     for (const name of ["sluice", "kube-proxy"]) {
-      expect(await run(contained(`/usr/local/bin/${name}`, "--version"))).toStartWith("Sluice ");
+      expect(await runAsync(contained(`/usr/local/bin/${name}`, "--version"))).toStartWith(
+        "Sluice ",
+      );
     }
   });
 
   test("can idle as deploy/kubernetes/cleanup has it", async () => {
-    const printed = await run([
+    const printed = await runAsync([
       "env",
       "BUN_BE_BUN=1",
       ...contained("sluice", "-e", "console.log(7)"),
@@ -233,13 +236,13 @@ describe.skipIf(reason !== undefined)("the image", () => {
     const { archive } = await makeImage({ ...small, iptables: false, created: 0 });
     const path = join(folder, "small.tar");
     await Bun.write(path, archive);
-    const index = JSON.parse(await run(["tar", "xOf", path, "index.json"])) as Layout["index"];
+    const index = JSON.parse(await runAsync(["tar", "xOf", path, "index.json"])) as Layout["index"];
     const manifest = JSON.parse(
-      await run(["tar", "xOf", path, blob(index.manifests[0] as unknown as Blob_)]),
+      await runAsync(["tar", "xOf", path, blob(index.manifests[0] as unknown as Blob_)]),
     ) as Layout["manifest"];
     const base = join(folder, "base.tar.gz");
-    await run(["sh", "-c", `tar xOf ${path} ${blob(manifest.layers[0] as Blob_)} > ${base}`]);
-    const names = (await run(["tar", "tzf", base])).trim().split("\n");
+    await runAsync(["sh", "-c", `tar xOf ${path} ${blob(manifest.layers[0] as Blob_)} > ${base}`]);
+    const names = (await runAsync(["tar", "tzf", base])).trim().split("\n");
     const odd = names.filter(
       (name) => !/\/$|^etc\/passwd$|^lib(64)?$|^usr\/lib|^usr\/share\/doc\//.test(name),
     );

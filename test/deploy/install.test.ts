@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { run } from "../../harness/cluster/daemon.ts";
+import { runAsync } from "../../harness/commands.ts";
 import { ROOT } from "../../harness/repository.ts";
 
 const SCRIPT = join(ROOT, "deploy/install.sh");
@@ -51,11 +51,11 @@ const OLD_KERNEL =
 const NO_NF_TABLES = "touch $STATE/empty; mount --bind $STATE/empty /proc/kallsyms;";
 
 test.skipIf(noCheck !== undefined)("shellcheck has nothing to say", async () => {
-  expect(await run(["shellcheck", "--shell=sh", SCRIPT])).toBe("");
+  expect(await runAsync(["shellcheck", "--shell=sh", SCRIPT])).toBe("");
 });
 
 test("the help is the head of the script", async () => {
-  const printed = await run(["sh", SCRIPT, "--help"]);
+  const printed = await runAsync(["sh", SCRIPT, "--help"]);
   expect(printed).toStartWith("usage: deploy/install.sh [--config FILE");
   expect(printed).toEndWith("--help                  print this\n");
 });

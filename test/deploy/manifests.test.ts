@@ -6,7 +6,8 @@ import {
   startControlPlane,
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
-import { inNamespace, run } from "../../harness/cluster/daemon.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { inNamespace } from "../../harness/daemon.ts";
 import { ROOT, textOf } from "../../harness/repository.ts";
 
 const reason = await whyNoControlPlane();
@@ -187,7 +188,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       const documented = async (words: string) => {
         const command = said.find((each) => each.includes(words)) ?? `false # ${words}`;
         const script = `kubectl() { ${kubectl} "$@"; }\ncd ${plane.workdir}\n${command}`;
-        return await run(["bash", "-e", "-o", "pipefail", "-c", script]);
+        return await runAsync(["bash", "-e", "-o", "pipefail", "-c", script]);
       };
       const strategy = async () => (await daemonSet("kube-proxy")).spec?.updateStrategy;
       const mounted = async () =>

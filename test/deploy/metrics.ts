@@ -2,8 +2,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inNamespace, run, startDaemon } from "../../harness/cluster/daemon.ts";
-import { makeNamespace } from "../../harness/cluster/netns.ts";
+import { makeNamespace } from "../../harness/cluster/cabled-netns.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { until } from "./until.ts";
 
 const OBJECTS = `
@@ -50,7 +51,7 @@ export async function scrape(binary: string): Promise<Series> {
     await asked("10256/healthz");
     let series: Series = new Map();
     const isCounted = async () => {
-      await run([...inNamespace(node.name), "bash", "-c", "echo >/dev/udp/10.96.7.7/80"]);
+      await runAsync([...inNamespace(node.name), "bash", "-c", "echo >/dev/udp/10.96.7.7/80"]);
       series = seriesOf(await (await fetch(`${url}:10249/metrics`)).text());
       return series.get("sluice_endpoint_connections_total")?.size !== 0;
     };

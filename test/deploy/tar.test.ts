@@ -3,7 +3,7 @@ import { lstatSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Entry, tar } from "../../build/image/tar.ts";
-import { run } from "../../harness/cluster/daemon.ts";
+import { runAsync } from "../../harness/commands.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const ENTRIES: readonly Entry[] = [
@@ -19,7 +19,7 @@ describe("an archive", () => {
 
   test("is what tar makes of it", async () => {
     await Bun.write(join(folder, "a.tar"), tar(ENTRIES, 86_400));
-    await run(["tar", "xpf", join(folder, "a.tar"), "-C", folder]);
+    await runAsync(["tar", "xpf", join(folder, "a.tar"), "-C", folder]);
     const program = statSync(join(folder, "usr/bin/program"));
     expect([program.size, program.mode & 0o777, program.mtimeMs]).toEqual([600, 0o755, 86_400_000]);
     expect(readlinkSync(join(folder, "bin"))).toBe("usr/bin");
@@ -34,7 +34,7 @@ describe("an archive", () => {
 
   test("has no entry twice, and directories before what is in them", async () => {
     await Bun.write(join(folder, "b.tar"), tar([...ENTRIES, ...ENTRIES], 0));
-    const names = (await run(["tar", "tf", join(folder, "b.tar")])).trim().split("\n");
+    const names = (await runAsync(["tar", "tf", join(folder, "b.tar")])).trim().split("\n");
     expect(names).toEqual([
       "bin",
       "etc/",

@@ -2,8 +2,9 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { run, startDaemon } from "../../harness/cluster/daemon.ts";
-import { makeNamespace } from "../../harness/cluster/netns.ts";
+import { makeNamespace } from "../../harness/cluster/cabled-netns.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { startDaemon } from "../../harness/daemon.ts";
 import { ROOT } from "../../harness/repository.ts";
 import { until } from "./until.ts";
 
@@ -33,7 +34,7 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
     for (const path of ["etc/systemd/system", "usr/local/bin", "usr/bin"]) {
       mkdirSync(join(root, path), { recursive: true });
     }
-    await run(["cp", UNIT, join(root, "etc/systemd/system/")]);
+    await runAsync(["cp", UNIT, join(root, "etc/systemd/system/")]);
     for (const program of ["usr/local/bin/sluice", "usr/bin/touch"]) {
       writeFileSync(join(root, program), "", { mode: 0o755 });
     }
@@ -43,7 +44,7 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
   });
 
   test("exposes little of the machine", async () => {
-    await run([
+    await runAsync([
       ...["systemd-analyze", "security", "--offline=true", "--no-pager"],
       ...[`--threshold=${EXPOSURE_MAX}`, UNIT],
     ]);
@@ -105,7 +106,7 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
 async function systemCalls(): Promise<Set<string>> {
   const groups = new Map<string, string[]>();
   let group: string[] = [];
-  for (const line of (await run(["systemd-analyze", "syscall-filter"])).split("\n")) {
+  for (const line of (await runAsync(["systemd-analyze", "syscall-filter"])).split("\n")) {
     if (line.startsWith("@")) {
       group = [];
       groups.set(line.trim(), group);

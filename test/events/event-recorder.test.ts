@@ -1,6 +1,7 @@
 /** The recorder of Events against an API server that answers as each test wants, in the tests' own time. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { settle } from "../../harness/fakes/fake-core.ts";
 import type {
   ResponseHandler,
   WritableTransport,
@@ -11,7 +12,6 @@ import { createLogger, type Logger } from "../../src/base/log.ts";
 import type { EventObject, EventSeries } from "../../src/events/event-object.ts";
 import { ApiEventRecorder } from "../../src/events/event-recorder.ts";
 import { type KubeEvent, nodeReference, started } from "../../src/events/events.ts";
-import { settle } from "../watch/fakes.ts";
 
 const MINUTE = 60_000;
 const EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events";

@@ -5,7 +5,7 @@ import {
   startControlPlane,
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
-import { createNode } from "../../harness/cluster/objects.ts";
+import { createNode } from "../../harness/cluster/many-objects.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createLogger } from "../../src/base/log.ts";

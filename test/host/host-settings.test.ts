@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { inFreshNetns } from "../../harness/kernel/fresh-netns.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { SYSCTL_LOOK_MS } from "../../src/base/limits.ts";
 import type { ConntrackSettings } from "../../src/config/config.ts";
 import { HostSettings } from "../../src/host/host-settings.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { enterFreshNetns, inFreshNetns } from "../../harness/kernel/fresh-netns.ts";
+import { enterFreshNetns, inFreshNetns } from "../../harness/fresh-netns.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { lockNetworkNamespace } from "../../src/host/namespace-lock.ts";
 

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
-import { slice } from "../../harness/proxy/sync-world.ts";
+import { run } from "../../harness/commands.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { slice } from "../../harness/sync/sync-world.ts";
 import { clearTables, type IptablesWorld, iptablesWorld, VARIANTS } from "./world.ts";
 
 setDefaultTimeout(60_000);

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { inFreshNetns } from "../../harness/kernel/fresh-netns.ts";
-import { service, slice } from "../../harness/proxy/sync-world.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { service, slice } from "../../harness/sync/sync-world.ts";
 import { REFUSED_RETRY_MS, SYNC_RETRY_MS } from "../../src/base/limits.ts";
 import { clearTables, type IptablesWorld, iptablesWorld, VARIANTS } from "./world.ts";
 

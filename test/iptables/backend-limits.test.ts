@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { inFreshNetns } from "../../harness/kernel/fresh-netns.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { describeService } from "../../src/observe/service-view.ts";
 import { clearTables, type IptablesWorld, iptablesWorld, Toolbox, VARIANTS } from "./world.ts";
 

@@ -1,7 +1,8 @@
 /** Who is at work beside us, and what is our own doing: neither is taken for the other. */
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
-import { service, slice } from "../../harness/proxy/sync-world.ts";
+import { run } from "../../harness/commands.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { service, slice } from "../../harness/sync/sync-world.ts";
 import { REFUSED_RETRY_MS } from "../../src/base/limits.ts";
 import { clearTables, iptablesWorld, saved, Toolbox, VARIANTS } from "./world.ts";
 

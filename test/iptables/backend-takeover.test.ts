@@ -2,8 +2,8 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { inFreshNetns } from "../../harness/kernel/fresh-netns.ts";
-import { type SyncWorld, service, slice } from "../../harness/proxy/sync-world.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { type SyncWorld, service, slice } from "../../harness/sync/sync-world.ts";
 import { clearTables, iptablesWorld, Toolbox, VARIANTS } from "./world.ts";
 
 setDefaultTimeout(60_000);

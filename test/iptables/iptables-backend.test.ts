@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
-import { service, slice } from "../../harness/proxy/sync-world.ts";
+import { pipe, run } from "../../harness/commands.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { service, slice } from "../../harness/sync/sync-world.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createIptablesBackend } from "../../src/iptables/iptables-backend.ts";
 import type { Variant } from "../../src/iptables/syntax/types.ts";

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { encode, FakeCore, unexpected, until } from "../../harness/fakes/fake-core.ts";
 import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -20,7 +21,6 @@ import { createManifestSource } from "../../src/manifests/manifests.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 import { metadataOf } from "../../src/watch/json-body.ts";
 import type { Source } from "../../src/watch/source.ts";
-import { encode, FakeCore, unexpected, until } from "../watch/fakes.ts";
 
 let folder: string;
 let directory: string;

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
+import { run } from "../../harness/commands.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import {
   EEXIST,
   EINVAL,

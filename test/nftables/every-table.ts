@@ -1,4 +1,4 @@
-import { type Element, element } from "../../harness/plan/operation-text.ts";
+import { type Element, element } from "../../harness/core/made-operations.ts";
 
 /** Elements of every kind of table, both families. */
 export const WORLD: readonly Element[] = [

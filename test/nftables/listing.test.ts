@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
-import { add, operationList, rememberingCore } from "../../harness/plan/operation-text.ts";
+import { run } from "../../harness/commands.ts";
+import { add, operationList, rememberingCore } from "../../harness/core/made-operations.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import type { Cidr } from "../../src/net/address.ts";
 import { parseCidr } from "../../src/net/address.ts";
 import type { NftablesBackend } from "../../src/nftables/nftables-backend.ts";

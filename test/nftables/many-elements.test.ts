@@ -7,14 +7,15 @@ import {
   setDefaultTimeout,
   test,
 } from "bun:test";
-import { inFreshNetns, pipe } from "../../harness/kernel/fresh-netns.ts";
+import { pipe } from "../../harness/commands.ts";
 import {
   add,
   type Element,
   element,
   operationList,
   remove,
-} from "../../harness/plan/operation-text.ts";
+} from "../../harness/core/made-operations.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import type { Core } from "../../src/core/core.ts";
 import { keySize, tableId, valueSize } from "../../src/model/tables.ts";
 import { NETLINK_NETFILTER, NFGENMSG_LEN } from "../../src/netlink/constants.ts";

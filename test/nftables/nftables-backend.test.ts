@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
+import { pipe, run } from "../../harness/commands.ts";
 import {
   add,
   type Element,
@@ -10,7 +10,8 @@ import {
   rememberingCore,
   remove,
   type TestOperation,
-} from "../../harness/plan/operation-text.ts";
+} from "../../harness/core/made-operations.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import type { CounterSink, SkeletonOptions } from "../../src/backend/backend.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { tableId } from "../../src/model/tables.ts";

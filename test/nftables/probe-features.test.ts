@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { inFreshNetns, run } from "../../harness/kernel/fresh-netns.ts";
+import { run } from "../../harness/commands.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import type { SkeletonOptions } from "../../src/backend/backend.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { EOPNOTSUPP, NETLINK_NETFILTER } from "../../src/netlink/constants.ts";

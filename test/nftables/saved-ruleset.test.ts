@@ -3,8 +3,9 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
-import { driftedWorld, fill } from "../../harness/proxy/drifted-world.ts";
+import { pipe, run } from "../../harness/commands.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { driftedWorld, fill } from "../../harness/sync/drifted-world.ts";
 
 inFreshNetns();
 

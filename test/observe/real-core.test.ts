@@ -1,7 +1,7 @@
 /** The observers on the real core, plan and loop: their idea of keys and values must be the core's. */
 import { expect, test } from "bun:test";
 import { unexpected } from "../../harness/fakes/fake-view.ts";
-import { type SyncWorld, service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
+import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { Backend } from "../../src/backend/backend.ts";
 import { printKey } from "../../src/model/print.ts";
 import { keySize, TABLE_IDS, tableLabel } from "../../src/model/tables.ts";

@@ -4,9 +4,10 @@
  */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
+import { pipe, run } from "../../harness/commands.ts";
+import { rememberingCore } from "../../harness/core/made-operations.ts";
 import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
-import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
-import { rememberingCore } from "../../harness/plan/operation-text.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import {
   type DriftedWorld,
   driftedWorld,
@@ -14,8 +15,8 @@ import {
   objects as initial,
   kernelElements,
   OPTIONS,
-} from "../../harness/proxy/drifted-world.ts";
-import { service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
+} from "../../harness/sync/drifted-world.ts";
+import { service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
 

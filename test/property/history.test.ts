@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
-import { type SyncWorld, service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
+import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
+import { service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../../src/base/limits.ts";
 
 const STICKY = { sessionAffinity: "ClientIP" };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
-import { type SyncWorld, service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
+import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { type TableName, tableId, tableLabel } from "../../src/model/tables.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";

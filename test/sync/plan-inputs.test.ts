@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { service, slice, syncWorld } from "../../harness/proxy/sync-world.ts";
+import { service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { Address, Cidr } from "../../src/net/address.ts";
 import { parseAddress, parseCidr } from "../../src/net/address.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";

@@ -8,11 +8,12 @@ import {
   startControlPlane,
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
-import { type Daemon, inNamespace, startDaemon } from "../../harness/cluster/daemon.ts";
-import { createNode } from "../../harness/cluster/objects.ts";
-import { service, slices } from "../../harness/netns/objects.ts";
+import { createNode } from "../../harness/cluster/many-objects.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
-import { execute, World } from "../../harness/netns/world.ts";
+import { World } from "../../harness/netns/world.ts";
+import { service, slices } from "../../harness/netns/world-objects.ts";
 import { eventually, inside, type Mode, startUpstream, toolsOf, until } from "./upstream.ts";
 
 const CALLER = join(import.meta.dir, "children/keep-calling.ts");
@@ -244,7 +245,7 @@ describe.skipIf(reason !== undefined)("kube-proxy --cleanup", () => {
         return texts.join("");
       };
       expect(await saved()).toContain(":KUBE-SVC-10.96.0.0/24 ");
-      await execute(
+      await runAsync(
         world.inside("node1", [
           "env",
           `PATH=${toolsOf(world.directory, mode.slice("iptables-".length))}:${process.env["PATH"]}`,

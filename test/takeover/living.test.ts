@@ -7,8 +7,8 @@ import {
   startControlPlane,
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
-import { type Daemon, inNamespace, startDaemon } from "../../harness/cluster/daemon.ts";
-import { createNode } from "../../harness/cluster/objects.ts";
+import { createNode } from "../../harness/cluster/many-objects.ts";
+import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { BINARY } from "../../harness/netns/program.ts";
 import { eventually, inside, type Mode, startUpstream, until } from "./upstream.ts";
 

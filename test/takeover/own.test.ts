@@ -1,7 +1,8 @@
 /** Chains of kube-proxy's names that Sluice made: its own, or left of another mode. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
+import { pipe, run } from "../../harness/commands.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import type { OwnRules } from "../../src/backend/backend.ts";
 import { systemClock as clock } from "../../src/base/clock.ts";
 import { removeEverything } from "../../src/daemon/cleanup.ts";

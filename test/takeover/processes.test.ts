@@ -2,7 +2,7 @@ import { afterAll, describe, expect, onTestFinished, test } from "bun:test";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inFreshNetns } from "../../harness/kernel/fresh-netns.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { findLiving, isKubeProxy, type Process } from "../../src/takeover/processes.ts";
 
 const SELF: Process = {

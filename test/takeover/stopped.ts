@@ -1,4 +1,6 @@
 /** The rules that a kube-proxy, which was stopped since, has left on node1 of a world. */
+
+import { runAsync } from "../../harness/commands.ts";
 import {
   addressOf,
   CLUSTER_CIDR,
@@ -7,9 +9,9 @@ import {
   type Family,
   type Pod,
 } from "../../harness/netns/addresses.ts";
-import { nodePort } from "../../harness/netns/objects.ts";
 import type { Target } from "../../harness/netns/steps.ts";
-import { execute, type World } from "../../harness/netns/world.ts";
+import type { World } from "../../harness/netns/world.ts";
+import { nodePort } from "../../harness/netns/world-objects.ts";
 import { savedRules, savedTable } from "./saved.ts";
 
 /** The endpoints of its Service, `web`, number 1. */
@@ -30,7 +32,7 @@ export async function putRules(world: World, mode: string): Promise<void> {
       mode === "nftables"
         ? [["nft", "-f", "-"], savedTable(known(family), family, cidr)]
         : [[`${toolOf(mode, family)}-restore`, "--noflush"], savedRules([known(family)], cidr)];
-    await execute(world.inside("node1", command), text);
+    await runAsync(world.inside("node1", command), text);
   }
 }
 

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inFreshNetns, pipe, run } from "../../harness/kernel/fresh-netns.ts";
+import { pipe, run } from "../../harness/commands.ts";
+import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { removeEverything } from "../../src/daemon/cleanup.ts";
 import { SLUICE, savedRules } from "./saved.ts";
 

@@ -1,11 +1,12 @@
 /** The program in iptables mode takes over from a kube-proxy that was stopped, in whichever mode that one was. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import { keepConnecting } from "../../harness/netns/keep-connecting.ts";
-import { service, slices } from "../../harness/netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { answers, connect, eventually, hangUp, takeTime } from "../../harness/netns/steps.ts";
-import { execute, World } from "../../harness/netns/world.ts";
+import { World } from "../../harness/netns/world.ts";
+import { service, slices } from "../../harness/netns/world-objects.ts";
 import { PODS, putRules, TARGETS, toolOf } from "./stopped.ts";
 
 takeTime();
@@ -73,7 +74,7 @@ describe.each(WAYS)("from kube-proxy in mode %s to iptables-%s", (mode, variant)
     expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
     for (const call of TARGETS) expect(await answers(world, call)).toEqual([...PODS]);
     await program.stop();
-    await execute(world.inside("node1", [BINARY, "--cleanup"]));
+    await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
     expect(await left("neither")).toBe("");
     await hint("-X");
   });
@@ -95,5 +96,5 @@ test("rules of a kube-proxy that are to stay do so, but for the chains that are 
   const own = await world.run("node1", ["iptables-nft-save"]);
   expect(own).not.toContain("KUBE-SEP-WEB0");
   await program.stop();
-  await execute(world.inside("node1", [BINARY, "--cleanup"]));
+  await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
 });

@@ -1,11 +1,12 @@
 /** The program takes over from a kube-proxy that was stopped: its rules serve until ours do, and go then. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { runAsync } from "../../harness/commands.ts";
 import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
 import { keepConnecting } from "../../harness/netns/keep-connecting.ts";
-import { service, slices } from "../../harness/netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { answers, connect, eventually, hangUp, takeTime } from "../../harness/netns/steps.ts";
-import { execute, World } from "../../harness/netns/world.ts";
+import { World } from "../../harness/netns/world.ts";
+import { service, slices } from "../../harness/netns/world-objects.ts";
 import { PODS, putRules, TARGETS, toolOf } from "./stopped.ts";
 
 takeTime();
@@ -75,7 +76,7 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
     await program.start(DEFAULT_FLAGS);
     expect(await eventually(left, (text) => text === "")).toBe("");
     await program.stop();
-    await execute(world.inside("node1", [BINARY, "--cleanup"]));
+    await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
   });
 });
 
@@ -100,7 +101,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
         /Found .*they are removed once Sluice's own[\s\S]*Removed what was left/,
       );
       await program.stop();
-      const said = await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      const said = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
       expect(said).toBe("Removed the table inet sluice\n");
     });
 
@@ -114,19 +115,19 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
         (text) => text.includes("they stay, as configured"),
       );
       await program.stop();
-      const said = await execute(world.inside("node1", [BINARY, "--cleanup", keep]));
+      const said = await runAsync(world.inside("node1", [BINARY, "--cleanup", keep]));
       expect(said).toBe("Removed the table inet sluice\n");
       expect(await left()).toBe(before);
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
-      await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
     });
 
     test("--cleanup removes what both left, a line each", async () => {
       const left = await leaveRules(mode);
-      const said = await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      const said = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
       expect(said).toMatch(/^(Removed .*\n)+$/);
       expect(await left()).toBe("");
-      const again = await execute(world.inside("node1", [BINARY, "--cleanup"]));
+      const again = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
       expect(again).toBe("There was nothing to remove\n");
     });
   },

@@ -6,7 +6,7 @@ import {
   startControlPlane,
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
-import { createNode } from "../../harness/cluster/objects.ts";
+import { createNode } from "../../harness/cluster/many-objects.ts";
 import { FOREIGN } from "./saved.ts";
 import { inside, leaveRules, type Mode } from "./upstream.ts";
 

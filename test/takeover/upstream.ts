@@ -2,7 +2,8 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ControlPlane } from "../../harness/cluster/control-plane.ts";
-import { type Daemon, inNamespace, run, startDaemon } from "../../harness/cluster/daemon.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 
 export type Mode = "nftables" | "iptables-nft" | "iptables-legacy";
 
@@ -102,7 +103,7 @@ export function toolsOf(workdir: string, variant: string | undefined): string {
 
 /** Runs a command in the namespace of the control plane. */
 export function inside(plane: ControlPlane, command: readonly string[], input?: string) {
-  return run([...inNamespace(plane.netns.name), ...command], input);
+  return runAsync([...inNamespace(plane.netns.name), ...command], input);
 }
 
 /** Waits until it holds. @throws Error, if it never does, that there was never `what` */

@@ -1,8 +1,8 @@
 /** Endpoints come, go and change, and traffic follows; what is established stays. */
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
-import { slices, surroundings } from "../../harness/netns/objects.ts";
 import { answers, connect, nameOf, outcome, type Target } from "../../harness/netns/steps.ts";
+import { slices, surroundings } from "../../harness/netns/world-objects.ts";
 import { describeBackends, type Endpoints, Fixture } from "./fixture.ts";
 
 describeBackends((backend) => {

@@ -2,6 +2,9 @@
 import { afterAll, beforeAll, describe } from "bun:test";
 import type { Family, Place } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, heldRules } from "../../harness/netns/backends.ts";
+import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../../harness/netns/program.ts";
+import { type Target, takeTime } from "../../harness/netns/steps.ts";
+import { World } from "../../harness/netns/world.ts";
 import {
   type EndpointPlace,
   type EndpointSpec,
@@ -10,10 +13,7 @@ import {
   type ServiceSpec,
   service,
   slices,
-} from "../../harness/netns/objects.ts";
-import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../../harness/netns/program.ts";
-import { type Target, takeTime } from "../../harness/netns/steps.ts";
-import { World } from "../../harness/netns/world.ts";
+} from "../../harness/netns/world-objects.ts";
 import type { Frontend } from "./scenario.ts";
 
 export type Own = Omit<ServiceSpec, "name" | "number">;

@@ -8,7 +8,7 @@ import {
   VARIANTS,
   type Variant,
 } from "../../harness/netns/backends.ts";
-import { externalIps, type ServiceSpec, service, slices } from "../../harness/netns/objects.ts";
+import { missingMatch, nonsense } from "../../harness/netns/iptables-tools.ts";
 import {
   BINARY,
   DEFAULT_FLAGS,
@@ -17,8 +17,13 @@ import {
   ruleset,
 } from "../../harness/netns/program.ts";
 import { answers, eventually, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
-import { missingMatch, nonsense } from "../../harness/netns/toolbox.ts";
 import { World } from "../../harness/netns/world.ts";
+import {
+  externalIps,
+  type ServiceSpec,
+  service,
+  slices,
+} from "../../harness/netns/world-objects.ts";
 
 takeTime();
 

@@ -1,5 +1,6 @@
 /** Rules of somebody else in the tables that Services share with them. */
 import { describe, expect, test } from "bun:test";
+import { runAsync } from "../../harness/commands.ts";
 import { addressOf, FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import {
   iptables,
@@ -8,10 +9,10 @@ import {
   VARIANTS,
   type Variant,
 } from "../../harness/netns/backends.ts";
-import { service, slices } from "../../harness/netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { answers, eventually, outcome, type Target, trial } from "../../harness/netns/steps.ts";
-import { execute, World } from "../../harness/netns/world.ts";
+import { World } from "../../harness/netns/world.ts";
+import { service, slices } from "../../harness/netns/world-objects.ts";
 import { Fixture } from "./fixture.ts";
 
 const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
@@ -45,7 +46,7 @@ async function addForeign(world: World, variant: Variant): Promise<void> {
   for (const family of FAMILIES) {
     const tool = `${family === 4 ? "iptables" : "ip6tables"}-${variant}-restore`;
     const command = ["env", `XTABLES_LOCKFILE=${lockOf(world)}`, tool, "--noflush", "--counters"];
-    await execute(world.inside("node1", command), foreignRules(family));
+    await runAsync(world.inside("node1", command), foreignRules(family));
   }
 }
 
@@ -107,7 +108,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       await program.start(FLAGS);
       await unchanged();
       await program.stop();
-      await execute(program.inPlace([BINARY, "--cleanup"]));
+      await runAsync(program.inPlace([BINARY, "--cleanup"]));
       await unchanged();
       for (const family of FAMILIES) {
         expect(await savedRules(world, variant, family)).not.toContain("-j KUBE-");

@@ -1,13 +1,14 @@
 /** Start, restart, sudden death and cleanup of the program, under traffic. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import { heldRules, iptables, variantOf } from "../../harness/netns/backends.ts";
-import { monitor } from "../../harness/netns/monitor.ts";
-import { service, slices } from "../../harness/netns/objects.ts";
 import { BINARY, Program } from "../../harness/netns/program.ts";
 import { answers, connect, eventually, type Target, takeTime } from "../../harness/netns/steps.ts";
-import { execute, World } from "../../harness/netns/world.ts";
+import { World } from "../../harness/netns/world.ts";
+import { service, slices } from "../../harness/netns/world-objects.ts";
 import { describeBackends } from "./fixture.ts";
+import { monitor } from "./nft-monitor.ts";
 
 takeTime();
 
@@ -133,11 +134,11 @@ describeBackends((backend) => {
       await program.stop();
       const ours = variant === undefined ? "sluice" : "KUBE-";
       expect(await heldRules(world, backend)).toContain(ours);
-      await execute(program.inPlace(["env", "-i", BINARY, "--cleanup"]));
+      await runAsync(program.inPlace(["env", "-i", BINARY, "--cleanup"]));
       const left = await heldRules(world, backend);
       expect(left).not.toContain(ours);
       expect(left).toContain(variant === undefined ? "table inet somebody" : ":SOMEBODY");
-      await execute(program.inPlace([BINARY, "--cleanup"]));
+      await runAsync(program.inPlace([BINARY, "--cleanup"]));
       await program.start();
       await expectAllServed();
     });

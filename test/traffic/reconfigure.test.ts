@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { join } from "node:path";
 import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
 import { heldRules } from "../../harness/netns/backends.ts";
-import { service, slices } from "../../harness/netns/objects.ts";
 import { Program } from "../../harness/netns/program.ts";
 import { connect, eventually, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
+import { service, slices } from "../../harness/netns/world-objects.ts";
 import { describeBackends } from "./fixture.ts";
 
 takeTime();

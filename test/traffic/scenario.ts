@@ -12,7 +12,9 @@ import {
   vip,
 } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend } from "../../harness/netns/backends.ts";
-import type { Reply, Transport } from "../../harness/netns/board.ts";
+import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import type { Reply, Transport } from "../../harness/netns/switchboard/switchboard-client.ts";
+import { World, type WorldOptions } from "../../harness/netns/world.ts";
 import {
   type EndpointPlace,
   type EndpointSpec,
@@ -21,9 +23,7 @@ import {
   type ServiceSpec,
   service,
   slices,
-} from "../../harness/netns/objects.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
-import { World, type WorldOptions } from "../../harness/netns/world.ts";
+} from "../../harness/netns/world-objects.ts";
 import { EXCEPTIONS, type Exception, excepted } from "./exceptions.ts";
 
 /** An address of a Service; `second` is the node's other address, `localhost` its loopback. */

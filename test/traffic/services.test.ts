@@ -8,16 +8,16 @@ import {
   NODE1_SECOND,
   type Place,
 } from "../../harness/netns/addresses.ts";
+import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { answers, eventually, nameOf, outcome, type Target } from "../../harness/netns/steps.ts";
+import { World } from "../../harness/netns/world.ts";
 import {
   externalIps,
   type Manifest,
   service,
   slices,
   surroundings,
-} from "../../harness/netns/objects.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
-import { answers, eventually, nameOf, outcome, type Target } from "../../harness/netns/steps.ts";
-import { World } from "../../harness/netns/world.ts";
+} from "../../harness/netns/world-objects.ts";
 import { excepted, testUnless } from "./exceptions.ts";
 import { describeBackends, type Endpoints, Fixture, type Own } from "./fixture.ts";
 import type { Frontend } from "./scenario.ts";

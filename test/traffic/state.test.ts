@@ -1,10 +1,15 @@
 /** What the admin API says is what the kernel has, by the own account of `nft` or iptables-save. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { variantOf } from "../../harness/netns/backends.ts";
-import { externalIps, type ServiceSpec, service, slices } from "../../harness/netns/objects.ts";
 import { Program } from "../../harness/netns/program.ts";
 import { eventually, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
+import {
+  externalIps,
+  type ServiceSpec,
+  service,
+  slices,
+} from "../../harness/netns/world-objects.ts";
 import { type ActionCode, decodeAction, printAction } from "../../src/model/actions.ts";
 import { TABLES } from "../../src/model/tables.ts";
 import { testUnless } from "./exceptions.ts";

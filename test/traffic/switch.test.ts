@@ -3,13 +3,14 @@
  * kubelet's, as on a node.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { runAsync } from "../../harness/commands.ts";
 import { addressOf, CLUSTER_CIDR, FAMILIES, type Pod } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, variantOf } from "../../harness/netns/backends.ts";
 import { type Call, keepConnecting } from "../../harness/netns/keep-connecting.ts";
-import { service, slices } from "../../harness/netns/objects.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { answers, connect, eventually, hangUp, takeTime } from "../../harness/netns/steps.ts";
-import { execute, World } from "../../harness/netns/world.ts";
+import { World } from "../../harness/netns/world.ts";
+import { service, slices } from "../../harness/netns/world-objects.ts";
 
 takeTime();
 
@@ -70,7 +71,7 @@ beforeAll(async () => {
 afterAll(() => world?.close());
 afterEach(async () => {
   await program.stop();
-  await execute(world.inside("node1", [BINARY, "--cleanup"]));
+  await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
 });
 
 /** Has the program take a variant: a kubelet has its chains there, and nowhere else. */

@@ -10,12 +10,12 @@ import {
 } from "../../harness/cluster/certificates.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { encode, FakeCore, unexpected, until } from "../../harness/fakes/fake-core.ts";
 import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
 import { metadataOf } from "../../src/watch/json-body.ts";
-import { encode, FakeCore, unexpected, until } from "./fakes.ts";
 
 const SERVICES = "/api/v1/services";
 const SLICES = "/apis/discovery.k8s.io/v1/endpointslices";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { bookmark, event, object } from "../../harness/fakes/fake-core.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { JsonList, JsonWatch, metadataOf } from "../../src/watch/json-body.ts";
-import { bookmark, event, object } from "./fakes.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

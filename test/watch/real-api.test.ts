@@ -12,7 +12,7 @@ import {
   createObjects,
   serviceName,
   slicePath,
-} from "../../harness/cluster/objects.ts";
+} from "../../harness/cluster/many-objects.ts";
 import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";

@@ -1,5 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import {
+  bookmark,
+  encode,
+  event,
+  FakeCore,
+  FakeTransport,
+  list,
+  object,
+  settle,
+  unexpected,
+} from "../../harness/fakes/fake-core.ts";
 import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { messageOf, SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -14,17 +25,6 @@ import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
 import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
 import { coreSink, type EncodeEvent, mapSink } from "../../src/watch/sink.ts";
-import {
-  bookmark,
-  encode,
-  event,
-  FakeCore,
-  FakeTransport,
-  list,
-  object,
-  settle,
-  unexpected,
-} from "./fakes.ts";
 
 /** The fake core's format, of what the real encoder takes. */
 const encodeReal: EncodeEvent = (kind, type, content) => {

@@ -6,7 +6,7 @@ import {
   startControlPlane,
   whyNoControlPlane,
 } from "../../../harness/cluster/control-plane.ts";
-import { run } from "../../../harness/cluster/daemon.ts";
+import { runAsync } from "../../../harness/commands.ts";
 
 const reason = await whyNoControlPlane();
 if (reason !== undefined) console.log(`skip: control plane: ${reason}`);
@@ -33,7 +33,7 @@ describe.skipIf(reason !== undefined)("the test control plane", () => {
       [plane.kubeconfigs.certificate, "certificate-admin"],
       [plane.kubeconfigs.proxy, "system:kube-proxy"],
     ] as const) {
-      const answer = await run([
+      const answer = await runAsync([
         ...[`${plane.programs}/kubectl`, `--kubeconfig=${file}`],
         ...["auth", "whoami", "-o", "json"],
       ]);
@@ -43,7 +43,7 @@ describe.skipIf(reason !== undefined)("the test control plane", () => {
 
   test("lets the proxy's user watch Services and EndpointSlices, and not write them", async () => {
     const can = (verb: string, resource: string) =>
-      run([
+      runAsync([
         ...[`${plane.programs}/kubectl`, `--kubeconfig=${plane.kubeconfigs.proxy}`],
         ...["auth", "can-i", verb, resource],
       ]).then(

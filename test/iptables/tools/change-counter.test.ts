@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { inFreshNetns, pipe, run } from "../../../harness/kernel/fresh-netns.ts";
+import { pipe, run } from "../../../harness/commands.ts";
+import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import { openPeek } from "../../../src/iptables/tools/change-counter.ts";
 
 inFreshNetns();

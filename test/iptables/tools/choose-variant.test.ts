@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { enterFreshNetns, pipe, run } from "../../../harness/kernel/fresh-netns.ts";
+import { pipe, run } from "../../../harness/commands.ts";
+import { enterFreshNetns } from "../../../harness/fresh-netns.ts";
 import { chooseTools } from "../../../src/iptables/tools/choose-variant.ts";
 import { FakeTools, holdLock } from "./fake-tools.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { inFreshNetns } from "../../../harness/kernel/fresh-netns.ts";
+import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import { readRefusal, toolWords } from "../../../src/iptables/tools/restore-errors.ts";
 import { toolsOf } from "./fake-tools.ts";
 

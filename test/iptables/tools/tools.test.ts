@@ -2,7 +2,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inFreshNetns, run } from "../../../harness/kernel/fresh-netns.ts";
+import { run } from "../../../harness/commands.ts";
+import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import { LegacyTables } from "../../../src/iptables/tools/legacy.ts";
 import { FakeTools, toolsOf } from "./fake-tools.ts";
 

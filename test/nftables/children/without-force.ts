@@ -8,7 +8,7 @@ import {
   element,
   operationList,
   rememberingCore,
-} from "../../../harness/plan/operation-text.ts";
+} from "../../../harness/core/made-operations.ts";
 import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
 
 const backend = createNftablesBackend({

@@ -1,6 +1,6 @@
 /** Run without CAP_NET_ADMIN: prints the code and the message of what the backend throws. */
 
-import { rememberingCore } from "../../../harness/plan/operation-text.ts";
+import { rememberingCore } from "../../../harness/core/made-operations.ts";
 import { SluiceError } from "../../../src/base/errors.ts";
 import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
 

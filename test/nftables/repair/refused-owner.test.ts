@@ -1,16 +1,17 @@
 /** One element that the kernel refuses while everything is restored harms its owner, and nobody else. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { run } from "../../../harness/commands.ts";
+import { element } from "../../../harness/core/made-operations.ts";
 import { withoutSlots } from "../../../harness/fakes/fake-backend.ts";
-import { inFreshNetns, run } from "../../../harness/kernel/fresh-netns.ts";
-import { element } from "../../../harness/plan/operation-text.ts";
+import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import {
   type DriftedWorld,
   driftedWorld,
   fill,
   kernel,
   kernelElements,
-} from "../../../harness/proxy/drifted-world.ts";
-import { slice } from "../../../harness/proxy/sync-world.ts";
+} from "../../../harness/sync/drifted-world.ts";
+import { slice } from "../../../harness/sync/sync-world.ts";
 import { align } from "../../../src/netlink/message.ts";
 import { NFT_MSG_NEWSETELEM } from "../../../src/nftables/wire/nf-tables.ts";
 

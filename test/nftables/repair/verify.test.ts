@@ -1,15 +1,16 @@
 /** What somebody else does to the table is mended where they did it, and nothing else is written. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { inFreshNetns, pipe, run } from "../../../harness/kernel/fresh-netns.ts";
-import { rememberingCore } from "../../../harness/plan/operation-text.ts";
+import { pipe, run } from "../../../harness/commands.ts";
+import { rememberingCore } from "../../../harness/core/made-operations.ts";
+import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import {
   type DriftedWorld,
   driftedWorld,
   fill,
   kernel,
   OPTIONS,
-} from "../../../harness/proxy/drifted-world.ts";
-import { service, slice } from "../../../harness/proxy/sync-world.ts";
+} from "../../../harness/sync/drifted-world.ts";
+import { service, slice } from "../../../harness/sync/sync-world.ts";
 import type { DriftObject, SkeletonOptions } from "../../../src/backend/backend.ts";
 import { SluiceError } from "../../../src/base/errors.ts";
 import { tableId } from "../../../src/model/tables.ts";

@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { inFreshNetns, run } from "../../../harness/kernel/fresh-netns.ts";
+import { run } from "../../../harness/commands.ts";
 import {
   add,
   element,
   operationList,
   rememberingCore,
   remove,
-} from "../../../harness/plan/operation-text.ts";
+} from "../../../harness/core/made-operations.ts";
+import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import type { ForeignChange } from "../../../src/backend/backend.ts";
 import {
   createNftablesBackend,

@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { inFreshNetns, pipe, run } from "../../../harness/kernel/fresh-netns.ts";
+import { pipe, run } from "../../../harness/commands.ts";
 import {
   add,
   element,
   operationList,
   rememberingCore,
-} from "../../../harness/plan/operation-text.ts";
+} from "../../../harness/core/made-operations.ts";
+import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import type { LocalDetector, SkeletonOptions } from "../../../src/backend/backend.ts";
 import { type Action, encodeAction } from "../../../src/model/actions.ts";
 import type { Cidr, Family } from "../../../src/net/address.ts";

@@ -1,7 +1,7 @@
 /** Node ports, external addresses and load balancer addresses: both policies and their short-circuits. */
 import { FAMILIES, vip } from "../../../harness/netns/addresses.ts";
-import type { EndpointPlace, EndpointSpec } from "../../../harness/netns/objects.ts";
 import type { World } from "../../../harness/netns/world.ts";
+import type { EndpointPlace, EndpointSpec } from "../../../harness/netns/world-objects.ts";
 import type { Check, Frontend, Scenario } from "../scenario.ts";
 
 type Kind = "externalIP" | "vip" | "node port";

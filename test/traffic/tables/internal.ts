@@ -1,7 +1,7 @@
 /** clusterIPs: kube-proxy's section on endpoints, internal policy, verdicts and topology. */
 import { clusterIp, FAMILIES, vip } from "../../../harness/netns/addresses.ts";
-import { slices } from "../../../harness/netns/objects.ts";
 import type { World } from "../../../harness/netns/world.ts";
+import { slices } from "../../../harness/netns/world-objects.ts";
 import type { Scenario } from "../scenario.ts";
 
 const BOTH = [

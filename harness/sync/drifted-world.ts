@@ -20,8 +20,8 @@ import { NFT_MSG_NEWGEN } from "../../src/nftables/wire/nf-tables.ts";
 import { DISPATCHES, dispatchMap } from "../../src/nftables/wire/object-names.ts";
 import { SET_IDS } from "../../src/nftables/wire/sets.ts";
 import type { RepairReport } from "../../src/sync/repairs.ts";
+import { pipe, run } from "../commands.ts";
 import { FakeClock } from "../fakes/fake-clock.ts";
-import { pipe, run } from "../kernel/fresh-netns.ts";
 import { type SyncWorld, service, slice, worldOf } from "./sync-world.ts";
 
 export const OPTIONS: SkeletonOptions = {

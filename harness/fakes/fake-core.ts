@@ -1,12 +1,12 @@
 /** A core and a transport that tests drive by hand, and the toy wire format between them. */
 
-import type { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import type { ResponseHandler, Transport } from "../../src/api-client/transport.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../../src/core/core.ts";
 import { type Apply, JsonWatch, metadataOf } from "../../src/watch/json-body.ts";
 import type { EncodeEvent, Ingest } from "../../src/watch/sink.ts";
+import type { FakeClock } from "./fake-clock.ts";
 
 export const PROTOBUF = "application/vnd.kubernetes.protobuf";
 

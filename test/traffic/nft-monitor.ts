@@ -1,5 +1,5 @@
 /** What changes in the rules of node1, by `nft monitor`. */
-import type { World } from "./world.ts";
+import type { World } from "../../harness/netns/world.ts";
 
 export interface Monitor {
   /** The changes so far, without those that the monitor itself made, and ends it. */

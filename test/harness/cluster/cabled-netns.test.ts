@@ -1,14 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { runSync } from "../../../harness/cluster/daemon.ts";
-import { makeNamespace } from "../../../harness/cluster/netns.ts";
+import { makeNamespace } from "../../../harness/cluster/cabled-netns.ts";
+import { run } from "../../../harness/commands.ts";
 
 const root = process.getuid?.() === 0;
 if (!root) console.log("skip: network namespaces: they need root");
 
 /** A program that makes a namespace with a process in it, says their names, and waits. */
 const VICTIM = `
-  import { makeNamespace } from "${import.meta.dir}/../../../harness/cluster/netns.ts";
-  import { startDaemon } from "${import.meta.dir}/../../../harness/cluster/daemon.ts";
+  import { makeNamespace } from "${import.meta.dir}/../../../harness/cluster/cabled-netns.ts";
+  import { startDaemon } from "${import.meta.dir}/../../../harness/daemon.ts";
   const { name, address } = makeNamespace();
   const { pid } = startDaemon(name, ["sleep", "1000"], "/dev/null");
   console.log(JSON.stringify({ name, address, pid }));
@@ -18,11 +18,11 @@ const VICTIM = `
 describe.skipIf(!root)("a test's network namespace", () => {
   test("is connected to ours", () => {
     const namespace = makeNamespace();
-    const neighbours = runSync(["ip", "route", "get", namespace.address]);
+    const neighbours = run("ip", "route", "get", namespace.address);
     expect(neighbours).toContain(`src ${namespace.outside}`);
-    expect(runSync(["ip", "netns", "list"])).toContain(namespace.name);
+    expect(run("ip", "netns", "list")).toContain(namespace.name);
     namespace.remove();
-    expect(runSync(["ip", "netns", "list"])).not.toContain(namespace.name);
+    expect(run("ip", "netns", "list")).not.toContain(namespace.name);
   });
 
   test("leaves no process behind when its owner is killed, and goes with the next one", async () => {
@@ -33,14 +33,14 @@ describe.skipIf(!root)("a test's network namespace", () => {
       if (output.includes("\n")) break;
     }
     const { name, pid } = JSON.parse(output) as { name: string; pid: number };
-    const inside = () => runSync(["ip", "netns", "pids", name]).trim();
+    const inside = () => run("ip", "netns", "pids", name).trim();
     while (inside() !== `${pid}`) await Bun.sleep(1);
     owner.kill("SIGKILL");
     await owner.exited;
     while (inside() !== "") await Bun.sleep(1);
 
     const next = makeNamespace();
-    expect(runSync(["ip", "netns", "list"])).not.toContain(name);
+    expect(run("ip", "netns", "list")).not.toContain(name);
     next.remove();
   });
 });

@@ -1,11 +1,12 @@
 /**
- * A network namespace of its own for a test file: the test process itself moves into it, so that sockets and
- * child processes made meanwhile (nft, ip, conntrack) are there too. It vanishes with the last of them.
+ * A network namespace for a test file. The test process itself moves into it, so its sockets and child
+ * processes (nft, ip, conntrack) are in it as well. The kernel removes it with the last of them.
  */
 
 import { dlopen } from "bun:ffi";
 import { afterAll, beforeAll } from "bun:test";
 import { closeSync, openSync } from "node:fs";
+import { run } from "./commands.ts";
 
 const CLONE_NEWNET = 0x40000000;
 
@@ -37,16 +38,4 @@ export function inFreshNetns(): void {
     leave = enterFreshNetns();
   });
   afterAll(() => leave());
-}
-
-/** Runs a command and returns what it printed. Throws what it complained about. */
-export function run(...command: string[]): string {
-  return pipe("", ...command);
-}
-
-/** The same, with something to read. */
-export function pipe(input: string, ...command: string[]): string {
-  const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stdin: Buffer.from(input) });
-  if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString()}`);
-  return stdout.toString();
 }

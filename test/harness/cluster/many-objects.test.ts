@@ -11,7 +11,7 @@ import {
   createObjects,
   endpointAddress,
   loadObjects,
-} from "../../../harness/cluster/objects.ts";
+} from "../../../harness/cluster/many-objects.ts";
 
 const reason = await whyNoControlPlane();
 if (reason !== undefined) console.log(`skip: bulk loading: ${reason}`);

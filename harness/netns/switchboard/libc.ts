@@ -3,7 +3,7 @@
  * one process: a socket stays in the namespace its thread was in when it was made.
  */
 import { dlopen, type Pointer, ptr, read } from "bun:ffi";
-import { readSockaddr, writeSockaddr } from "./sockaddr.ts";
+import { readSockaddr, writeSockaddr } from "../sockaddr.ts";
 
 export const EPERM = 1;
 export const EAGAIN = 11;

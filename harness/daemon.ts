@@ -54,30 +54,3 @@ export function startDaemon(
 export function inNamespace(netns: string): readonly string[] {
   return netns === "" ? [] : ["nsenter", `--net=/run/netns/${netns}`, "--"];
 }
-
-/** Runs a command to its end and returns what it printed. @throws Error with what it complained of */
-export async function run(command: readonly string[], input?: string): Promise<string> {
-  const child = Bun.spawn([...command], {
-    stdin: input === undefined ? "ignore" : new Blob([input]),
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [output, complaint, status] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  if (status !== 0) throw failed(command, status, complaint);
-  return output;
-}
-
-/** The same, blocking: for exit handlers and for what must not be interleaved. */
-export function runSync(command: readonly string[]): string {
-  const { exitCode, stdout, stderr } = Bun.spawnSync([...command], { stdin: "ignore" });
-  if (exitCode !== 0) throw failed(command, exitCode, stderr.toString());
-  return stdout.toString();
-}
-
-function failed(command: readonly string[], status: number, complaint: string): Error {
-  return new Error(`Cannot run ${command.join(" ")}: status ${status}: ${complaint.trim()}`);
-}

@@ -1,6 +1,6 @@
 /** Services and EndpointSlices as an API server stores them, many of them at once. */
 import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
-import { type ApiClient, inParallel } from "./api-client.ts";
+import { type ApiClient, inParallel } from "./admin-client.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
 export const NAMESPACE = "default";

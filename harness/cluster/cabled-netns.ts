@@ -1,5 +1,5 @@
 import { readdirSync } from "node:fs";
-import { runSync } from "./daemon.ts";
+import { run } from "../commands.ts";
 
 /** A network namespace with a cable to ours. */
 export interface Namespace {
@@ -41,12 +41,12 @@ export function makeNamespace(existing?: string): Namespace {
   };
   if (live.size === 0) process.once("exit", removeAll);
   live.add(namespace);
-  runSync(["ip", "addr", "add", `${outside}/30`, "dev", cable]);
-  runSync(["ip", "link", "set", cable, "up"]);
-  runSync(["ip", "-n", name, "link", "set", "lo", "up"]);
-  runSync(["ip", "-n", name, "addr", "add", `${address}/30`, "dev", insideName(index)]);
-  runSync(["ip", "-n", name, "link", "set", insideName(index), "up"]);
-  runSync(["ip", "-n", name, "route", "replace", "default", "via", outside]);
+  run("ip", "addr", "add", `${outside}/30`, "dev", cable);
+  run("ip", "link", "set", cable, "up");
+  run("ip", "-n", name, "link", "set", "lo", "up");
+  run("ip", "-n", name, "addr", "add", `${address}/30`, "dev", insideName(index));
+  run("ip", "-n", name, "link", "set", insideName(index), "up");
+  run("ip", "-n", name, "route", "replace", "default", "via", outside);
   return namespace;
 }
 
@@ -54,13 +54,13 @@ export function makeNamespace(existing?: string): Namespace {
 function claim(existing: string | undefined): { index: number; name: string } {
   for (let index = 0; index < 256; index++) {
     const name = existing ?? `${PREFIX}${process.pid}-${index}`;
-    if (existing === undefined) runSync(["ip", "netns", "add", name]);
+    if (existing === undefined) run("ip", "netns", "add", name);
     const link = Bun.spawnSync([
       ...["ip", "link", "add", cableName(index), "type", "veth"],
       ...["peer", "name", insideName(index), "netns", name],
     ]);
     if (link.success) return { index, name };
-    if (existing === undefined) runSync(["ip", "netns", "del", name]);
+    if (existing === undefined) run("ip", "netns", "del", name);
     if (!link.stderr.toString().includes("File exists")) {
       throw new Error(`Cannot make a veth pair: ${link.stderr.toString().trim()}`);
     }
