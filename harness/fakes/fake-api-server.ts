@@ -5,8 +5,8 @@
 import { readFileSync } from "node:fs";
 import type { JsonObject } from "../../src/base/json.ts";
 import type { Certificate } from "../cluster/certificates.ts";
-import { bookmark, event } from "./fake-core.ts";
 import { type Reply, type Request, serveTls } from "./tls-server.ts";
+import { bookmark, event } from "./watch-lines.ts";
 
 /** What the server saw of one request. */
 export interface SeenRequest {

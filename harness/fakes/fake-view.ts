@@ -64,8 +64,3 @@ export function viewWith(parts: Partial<ReadOnlyView> = {}): ReadOnlyView {
     ...parts,
   };
 }
-
-/** For apps whose handlers must not fail. */
-export function unexpected(error: unknown): never {
-  throw error;
-}

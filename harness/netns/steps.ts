@@ -1,7 +1,7 @@
 /** Steps that the tests of changes share. */
 import { setDefaultTimeout } from "bun:test";
-import { type Frontend, frontend } from "../../test/traffic/scenario.ts";
 import type { Family, Place } from "./addresses.ts";
+import { type Frontend, frontend } from "./frontends.ts";
 import type { Reply } from "./switchboard/switchboard-client.ts";
 import type { ConnectOptions, World } from "./world.ts";
 
@@ -11,8 +11,6 @@ export function takeTime(): void {
 }
 
 const SILENCE_PATIENCE_MS = 250;
-const GIVE_UP_MS = 10_000;
-const POLL_MS = 5;
 const TRIAL_PATIENCE_MS = 100;
 /** Below those that the kernel hands out. */
 const FIRST_SOURCE_PORT = 10_000;
@@ -84,15 +82,4 @@ export async function hangUp(world: World, open: readonly Reply[]): Promise<stri
     await world.board.hangup(handle);
   }
   return outcomes;
-}
-
-/** Asks until the answer is as wanted, and gives the last one either way. */
-export async function eventually<T>(ask: () => Promise<T>, wanted: (answer: T) => boolean) {
-  const until = performance.now() + GIVE_UP_MS;
-  let answer = await ask();
-  while (!wanted(answer) && performance.now() < until) {
-    await Bun.sleep(POLL_MS);
-    answer = await ask();
-  }
-  return answer;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { NOW, unexpected, viewWith } from "../../harness/fakes/fake-view.ts";
+import { unexpected } from "../../harness/expected-errors.ts";
+import { NOW, viewWith } from "../../harness/fakes/fake-view.ts";
 import { createHealthApp } from "../../src/admin/health-app.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { unexpected, viewWith } from "../../harness/fakes/fake-view.ts";
+import { unexpected } from "../../harness/expected-errors.ts";
+import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { resolve } from "../../harness/resolve-config.ts";
 import { createAdminApp, createMetricsApp } from "../../src/admin/metrics-app.ts";
 import { expose } from "../../src/observe/exposition.ts";

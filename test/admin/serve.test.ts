@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { unexpected } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { unexpected } from "../../harness/fakes/fake-view.ts";
 import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
 import { bind, type Listener, listen } from "../../src/admin/serve.ts";

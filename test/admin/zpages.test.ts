@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { unexpected } from "../../harness/fakes/fake-view.ts";
+import { unexpected } from "../../harness/expected-errors.ts";
 import { createApp } from "../../src/admin/app.ts";
 import { flagzOf, negotiated, statuszOf } from "../../src/admin/zpages.ts";
 

@@ -9,8 +9,9 @@ import {
   makeAuthority,
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
+import { refusal } from "../../harness/expected-errors.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
-import { refusal, until } from "../../harness/fakes/fake-core.ts";
+import { until } from "../../harness/waiting.ts";
 import type { ClusterAccess, TlsMaterial } from "../../src/api-client/access.ts";
 import { openTransport, type Transport } from "../../src/api-client/transport.ts";
 import { SluiceError } from "../../src/base/errors.ts";

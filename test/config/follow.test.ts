@@ -14,7 +14,7 @@ import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { until } from "../../harness/fakes/fake-core.ts";
+import { until } from "../../harness/waiting.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { DRAFT_MS } from "../../src/base/limits.ts";
 import { createLogger } from "../../src/base/log.ts";
@@ -97,9 +97,9 @@ function replace(body: string): void {
 }
 
 const took = (count: number) =>
-  until(`${count} were taken up`, () => taken.length === count, clock);
+  until(`${count} were taken up`, () => taken.length === count, { clock });
 const troubled = (count: number) =>
-  until(`${count} problems`, () => problems.list().length === count, clock);
+  until(`${count} problems`, () => problems.list().length === count, { clock });
 
 describe("a change is taken up that comes by", () => {
   test("a rename over the file", async () => {
@@ -128,7 +128,7 @@ describe("a change is taken up that comes by", () => {
   test("writing it slowly: nothing half written is read", async () => {
     replace("");
     await follow();
-    await until("it is at rest", () => clock.waiting === 1, clock);
+    await until("it is at rest", () => clock.waiting === 1, { clock });
     writeFileSync(file, `${HEAD}oomScoreAdj: 5\n`);
     await until("the event was seen", () => clock.waiting > 1);
     for (let turn = 0; turn < 5; turn++) {
@@ -180,7 +180,7 @@ describe("a change is taken up that comes by", () => {
     writeFileSync(join(elsewhere, "real"), HEAD);
     symlinkSync(join(elsewhere, "real"), file);
     await follow();
-    await until("the directory is watched", () => clock.waiting > 1, clock);
+    await until("the directory is watched", () => clock.waiting > 1, { clock });
     writeFileSync(join(elsewhere, "real"), `${HEAD}oomScoreAdj: 5`);
     await took(1);
   });
@@ -265,7 +265,7 @@ test.each([
   await follow();
   rmSync(file);
   become();
-  await until("the rule is said", () => begun.some((text) => text.includes(rule)), clock);
+  await until("the rule is said", () => begun.some((text) => text.includes(rule)), { clock });
   replace("oomScoreAdj: 2");
   await took(1);
   expect(configs[0]?.oomScoreAdj).toBe(2);
@@ -275,7 +275,7 @@ test("settings that only a new process can take up end this one, which names the
   replace("");
   await follow();
   replace("hostnameOverride: other\noomScoreAdj: 1\nsluice: {counters: false}");
-  await until("it is fatal", () => fatal.length === 1, clock);
+  await until("it is fatal", () => fatal.length === 1, { clock });
   expect(fatal[0]).toBeInstanceOf(SluiceError);
   expect(fatal[0]).toMatchObject({ code: "CONFIG_CHANGED", subject: file });
   expect((fatal[0] as SluiceError).message).toEndWith(
@@ -294,11 +294,11 @@ test("one file is taken up after the other, and of those that come meanwhile the
   for (const value of [2, 3]) {
     replace(`oomScoreAdj: ${value}`);
     await until("the event was seen", () => clock.waiting > 1);
-    await until("it was read", () => clock.waiting === 1, clock);
+    await until("it was read", () => clock.waiting === 1, { clock });
   }
   expect(taken).toHaveLength(1);
   first.resolve();
-  await until("the last is taken up", () => configs.at(-1)?.oomScoreAdj === 3, clock);
+  await until("the last is taken up", () => configs.at(-1)?.oomScoreAdj === 3, { clock });
   expect([most, taken.length]).toEqual([1, 2]);
 });
 
@@ -308,7 +308,7 @@ test("what taking up throws is fatal", async () => {
   applying.catch(() => {});
   await follow();
   replace("oomScoreAdj: 1");
-  await until("it is fatal", () => fatal.length === 1, clock);
+  await until("it is fatal", () => fatal.length === 1, { clock });
   expect(fatal).toEqual([new Error("no")]);
 });
 

@@ -10,9 +10,10 @@ import {
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
+import { unexpected } from "../../harness/expected-errors.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
-import { unexpected, until } from "../../harness/fakes/fake-core.ts";
 import { resolve } from "../../harness/resolve-config.ts";
+import { until } from "../../harness/waiting.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createCore } from "../../src/core/create.ts";
 import { type PreparedSource, prepareSource } from "../../src/daemon/choose-source.ts";

@@ -8,7 +8,7 @@ import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netn
 import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { ROOT } from "../../harness/repository.ts";
-import { until } from "./until.ts";
+import { until } from "../../harness/waiting.ts";
 
 const BINARY = join(ROOT, "dist/sluice");
 const reason = !existsSync(BINARY)
@@ -181,7 +181,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
       const answer = await fetch(`http://${node.address}:10256/livez`).catch(() => undefined);
       return answer?.ok === true;
     };
-    await until(healthy, () => tail());
+    await until("it is healthy", healthy, { limitMs: 30_000, pollMs: 20, explain: tail });
     expect(await inNode("nft", "list", "table", "inet", "sluice")).toContain("10.96.7.7");
     await daemon.stop();
   }, 60_000);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { makeNamespace } from "../../harness/cluster/cabled-netns.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { inNamespace, startDaemon } from "../../harness/daemon.ts";
-import { until } from "./until.ts";
+import { until } from "../../harness/waiting.ts";
 
 const OBJECTS = `
 apiVersion: v1
@@ -43,10 +43,8 @@ export async function scrape(binary: string): Promise<Series> {
   try {
     const asked = async (path: string) =>
       (await fetch(`${url}:${path}`).catch(() => undefined))?.ok;
-    await until(
-      async () => (await asked("10256/livez")) === true,
-      () => daemon.tail(),
-    );
+    const wait = { limitMs: 30_000, pollMs: 20, explain: () => daemon.tail() };
+    await until("it is healthy", async () => (await asked("10256/livez")) === true, wait);
     // What is counted is there once it has happened.
     await asked("10256/healthz");
     let series: Series = new Map();
@@ -55,7 +53,7 @@ export async function scrape(binary: string): Promise<Series> {
       series = seriesOf(await (await fetch(`${url}:10249/metrics`)).text());
       return series.get("sluice_endpoint_connections_total")?.size !== 0;
     };
-    await until(isCounted, () => `no connection was counted:\n${daemon.tail()}`);
+    await until("a connection is counted", isCounted, wait);
     return series;
   } finally {
     await daemon.stop();

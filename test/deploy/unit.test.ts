@@ -6,7 +6,7 @@ import { makeNamespace } from "../../harness/cluster/cabled-netns.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { startDaemon } from "../../harness/daemon.ts";
 import { ROOT } from "../../harness/repository.ts";
-import { until } from "./until.ts";
+import { until } from "../../harness/waiting.ts";
 
 const UNIT = join(ROOT, "deploy/systemd/sluice.service");
 const BINARY = join(ROOT, "dist/sluice");
@@ -86,7 +86,11 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
           const url = `http://${node.address}:10249/metrics`;
           return (await fetch(url).catch(() => undefined))?.ok === true;
         };
-        await until(scraped, () => daemon.tail());
+        await until("metrics are served", scraped, {
+          limitMs: 30_000,
+          pollMs: 20,
+          explain: () => daemon.tail(),
+        });
         const served = await fetch(`http://${node.address}:10249/proxyMode`);
         expect(await served.text()).toBe(mode);
       } finally {

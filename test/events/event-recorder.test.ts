@@ -1,7 +1,7 @@
 /** The recorder of Events against an API server that answers as each test wants, in the tests' own time. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { settle } from "../../harness/fakes/fake-core.ts";
+import { settle } from "../../harness/waiting.ts";
 import type {
   ResponseHandler,
   WritableTransport,

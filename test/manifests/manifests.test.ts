@@ -11,9 +11,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { unexpected } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { encode, FakeCore, unexpected, until } from "../../harness/fakes/fake-core.ts";
+import { encode, FakeCore } from "../../harness/fakes/fake-core.ts";
 import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { until } from "../../harness/waiting.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "../../src/base/limits.ts";
@@ -93,7 +95,7 @@ async function started(): Promise<void> {
 }
 
 const has = (...names: string[]) =>
-  until(`the core has ${names}`, () => core.names().join() === names.join(), clock);
+  until(`the core has ${names}`, () => core.names().join() === names.join(), { clock });
 
 test("a core that stopped is fatal, not a problem of the manifest", async () => {
   put("a.yaml", service("web"));
@@ -172,7 +174,7 @@ describe("a file that", () => {
     await started();
     const where = join(directory, "a.yaml");
     writeFileSync(where, "apiVersion: v1\nkind: Service\nmetadata: {");
-    await until("the problem is told", () => told.begun.length === 1, clock);
+    await until("the problem is told", () => told.begun.length === 1, { clock });
     expect(told.begun[0]?.subject).toBe(`${where}:3`);
     expect(told.begun[0]?.code).toBe("MANIFEST_INVALID");
     expect(source.status().lastError).toContain(`${where}:3`);
@@ -195,7 +197,7 @@ describe("a file that", () => {
     put("a.yaml", "{");
     await started();
     put("a.yaml", service("web").replace('"kind":"Service"', '"kind":"Serving"'));
-    await until("the old problem is over", () => told.ended.length === 1, clock);
+    await until("the old problem is over", () => told.ended.length === 1, { clock });
     const problems = new Problems(() => {});
     problems.report(told.events);
     const subject = `${join(directory, "a.yaml")}:1`;
@@ -224,7 +226,7 @@ describe("a file that", () => {
     expect(told.begun[0]?.message).toEndWith(`must not repeat Service default/web, which ${a} has`);
     expect(core.objects.get("Service default/web")).toMatchObject({ spec: { type: "ClusterIP" } });
     unlinkSync(join(directory, "a.yaml"));
-    await until("the problem is over", () => told.ended.length === 1, clock);
+    await until("the problem is over", () => told.ended.length === 1, { clock });
     expect(core.objects.get("Service default/web")).toMatchObject({ spec: { type: "NodePort" } });
     expect(core.log.at(-1)).toBe("MODIFIED Service default/web@2");
   });
@@ -260,7 +262,7 @@ test("a Service without a date that appears later is younger than those of the f
   const first = createdOf("dup");
   await clock.advance(5000);
   put("a.yaml", service("dup", { type: "NodePort" }));
-  await until("it has changed", () => core.log.length === 3, clock);
+  await until("it has changed", () => core.log.length === 3, { clock });
   expect(createdOf("dup")).toBe(first);
 });
 
@@ -268,7 +270,7 @@ test("a Node that goes is told", async () => {
   put("a.yaml", object("Node", "v1", "here"));
   await started();
   unlinkSync(join(directory, "a.yaml"));
-  await until("the node is gone", () => nodes.length === 2, clock);
+  await until("the node is gone", () => nodes.length === 2, { clock });
   expect(nodes).toEqual(["here", undefined]);
 });
 
@@ -306,7 +308,7 @@ describe("a directory that", () => {
   test("is absent at first is waited for", async () => {
     rmSync(directory, { recursive: true });
     source.start();
-    await until("the absence is told", () => told.begun.length === 1, clock);
+    await until("the absence is told", () => told.begun.length === 1, { clock });
     expect(told.begun[0]?.subject).toBe(directory);
     expect(source.synced).toBe(false);
     expect(source.status().connected).toBe(false);
@@ -322,7 +324,7 @@ describe("a directory that", () => {
     put("a.yaml", service("web"));
     await started();
     renameSync(directory, join(folder, "away"));
-    await until("the absence is told", () => !source.status().connected, clock);
+    await until("the absence is told", () => !source.status().connected, { clock });
     expect(core.names()).toEqual(["web"]);
   });
 

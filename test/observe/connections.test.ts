@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { unexpected } from "../../harness/fakes/fake-view.ts";
+import { unexpected } from "../../harness/expected-errors.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { Action } from "../../src/model/actions.ts";
 import type { ServiceId } from "../../src/model/service.ts";

@@ -1,6 +1,7 @@
 /** docs/metrics.md against the code: whatever can be printed is documented, and the other way round. */
 import { expect, test } from "bun:test";
-import { unexpected, viewWith } from "../../harness/fakes/fake-view.ts";
+import { unexpected } from "../../harness/expected-errors.ts";
+import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { absentMetrics, documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import type { Instrument } from "../../src/observe/instruments.ts";

@@ -1,6 +1,6 @@
 /** The observers on the real core, plan and loop: their idea of keys and values must be the core's. */
 import { expect, test } from "bun:test";
-import { unexpected } from "../../harness/fakes/fake-view.ts";
+import { unexpected } from "../../harness/expected-errors.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { Backend } from "../../src/backend/backend.ts";
 import { printKey } from "../../src/model/print.ts";

@@ -14,7 +14,8 @@ import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { eventually, inside, type Mode, startUpstream, toolsOf, until } from "./upstream.ts";
+import { until } from "../../harness/waiting.ts";
+import { inside, type Mode, PATIENT, startUpstream, toolsOf, untilProgrammed } from "./upstream.ts";
 
 const CALLER = join(import.meta.dir, "children/keep-calling.ts");
 const CLUSTER_IP = "10.96.0.77";
@@ -59,7 +60,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
   const startKubeProxy = async (mode: Mode): Promise<Daemon> => {
     const daemon = await startUpstream(plane, mode);
     onTestFinished(() => daemon.stop("SIGKILL"));
-    await until(plane, daemon, async () => {
+    await untilProgrammed(plane, daemon, async () => {
       const text = await saved(mode);
       return text.includes("default/web cluster IP") && !text.includes(":KUBE-SEP-HAIRPIN ");
     });
@@ -78,7 +79,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
     const daemon = startDaemon(plane.netns.name, command, log);
     onTestFinished(() => daemon.stop("SIGKILL"));
     const says = (word: string) =>
-      eventually(async () => readFileSync(log, "utf8").includes(word), `"${word}" in ${log}`);
+      until(`"${word}" in ${log}`, async () => readFileSync(log, "utf8").includes(word), PATIENT);
     return { daemon, says };
   };
   /** Calls the Service all the time. */
@@ -99,7 +100,11 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
     /** Waits for SOME more; what went wrong so far. */
     return async () => {
       const before = await ask();
-      await eventually(async () => (await ask()).answered > before.answered + SOME, "more calls");
+      await until(
+        "more calls",
+        async () => (await ask()).answered > before.answered + SOME,
+        PATIENT,
+      );
       return (await ask()).failed;
     };
   };
@@ -174,7 +179,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       await says(`both write the same chains: current value is kube-proxy (pid ${kubeProxy.pid})`);
       await kubeProxy.stop("SIGKILL");
       await says("No longer a problem");
-      await eventually(() => isSluices(mode), "our chains");
+      await until("our chains", () => isSluices(mode), PATIENT);
       expect((await calls()).slice(before)).toEqual([]);
       await daemon.stop();
     },
@@ -199,9 +204,10 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       writeFileSync(nowhere, text.replace(/https:\/\/[^"\s]+/, "https://127.0.0.1:1"));
       const deaf = await startUpstream(plane, mode, nowhere);
       onTestFinished(() => deaf.stop("SIGKILL"));
-      await eventually(
-        async () => readFileSync(`/proc/${deaf.pid}/comm`, "utf8") === "kube-proxy\n",
+      await until(
         "kube-proxy",
+        async () => readFileSync(`/proc/${deaf.pid}/comm`, "utf8") === "kube-proxy\n",
+        PATIENT,
       );
       const cleanUp = async () => {
         const words = [BINARY, "--cleanup", "--remove-kube-proxy-rules=false"];
@@ -215,7 +221,11 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       await deaf.stop("SIGKILL");
       await startKubeProxy(mode);
       // Its families sync by themselves, IPv6 perhaps later.
-      await eventually(async () => (await cleanUp()).status === 0, "a cleanup that is not refused");
+      await until(
+        "a cleanup that is not refused",
+        async () => (await cleanUp()).status === 0,
+        PATIENT,
+      );
       expect((await calls()).slice(before)).toEqual([]);
       expect(await inside(plane, ["nft", "list", "tables"])).not.toContain("inet sluice");
     },

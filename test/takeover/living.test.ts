@@ -10,7 +10,8 @@ import {
 import { createNode } from "../../harness/cluster/many-objects.ts";
 import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { BINARY } from "../../harness/netns/program.ts";
-import { eventually, inside, type Mode, startUpstream, until } from "./upstream.ts";
+import { until } from "../../harness/waiting.ts";
+import { inside, type Mode, PATIENT, startUpstream, untilProgrammed } from "./upstream.ts";
 
 const PORTS = ["--healthz-bind-address=127.0.0.1:20256", "--metrics-bind-address=127.0.0.1:20249"];
 
@@ -35,7 +36,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
     // It writes table by table.
     const last =
       mode === "nftables" ? "table ip6 kube-proxy" : "default/kubernetes:https cluster IP";
-    await until(plane, daemon, async () => (await rules(mode)).join().includes(last));
+    await untilProgrammed(plane, daemon, async () => (await rules(mode)).join().includes(last));
     return daemon;
   };
   const startSluice = (name: string): { daemon: Daemon; says: (word: string) => Promise<void> } => {
@@ -45,7 +46,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
     const daemon = startDaemon(plane.netns.name, [BINARY, ...own, ...flags], log);
     onTestFinished(() => daemon.stop("SIGKILL"));
     const says = (word: string) =>
-      eventually(async () => readFileSync(log, "utf8").includes(word), `${word} in the log`);
+      until(`${word} in the log`, async () => readFileSync(log, "utf8").includes(word), PATIENT);
     return { daemon, says };
   };
   /** Everything of the last test's that a kill has left. */
@@ -84,7 +85,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
       await says("they are removed once the kube-proxy that runs here has ended");
       expect(await rules(mode)).toEqual(before);
       await stop("SIGKILL");
-      await eventually(async () => (await rules(mode)).length === 0, "an end of its rules");
+      await until("an end of its rules", async () => (await rules(mode)).length === 0, PATIENT);
       await says("No longer a problem");
       await daemon.stop();
       await clean();
@@ -103,7 +104,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
     await says(`current value is kube-proxy (pid ${pid})`);
     expect(await rules(mode)).toEqual(before);
     await stop("SIGKILL");
-    await eventually(async () => (await rules(mode)).length === 0, "an end of its rules");
+    await until("an end of its rules", async () => (await rules(mode)).length === 0, PATIENT);
     await daemon.stop();
     await clean();
   }, 60_000);

@@ -10,6 +10,8 @@ export type Mode = "nftables" | "iptables-nft" | "iptables-legacy";
 const CLUSTER_CIDR = "10.244.0.0/16,fd00:10:244::/48";
 const HEALTHZ = 10256;
 const PATIENCE_MS = 30_000;
+/** For `until`: a kube-proxy needs some seconds for its rules. */
+export const PATIENT = { limitMs: PATIENCE_MS, pollMs: 20 };
 
 /** Runs it until it calls itself healthy and `programmed` says that its rules are there; then kills it. */
 export async function leaveRules(
@@ -19,7 +21,7 @@ export async function leaveRules(
 ): Promise<void> {
   const daemon = await startUpstream(plane, mode);
   try {
-    await until(plane, daemon, programmed);
+    await untilProgrammed(plane, daemon, programmed);
   } finally {
     await daemon.stop("SIGKILL");
   }
@@ -60,7 +62,7 @@ export async function startUpstream(
 }
 
 /** Resolves when `programmed` says so. @throws Error with the log if it ends before, or takes too long */
-export async function until(
+export async function untilProgrammed(
   plane: ControlPlane,
   daemon: Daemon,
   programmed: () => Promise<boolean>,
@@ -104,13 +106,4 @@ export function toolsOf(workdir: string, variant: string | undefined): string {
 /** Runs a command in the namespace of the control plane. */
 export function inside(plane: ControlPlane, command: readonly string[], input?: string) {
   return runAsync([...inNamespace(plane.netns.name), ...command], input);
-}
-
-/** Waits until it holds. @throws Error, if it never does, that there was never `what` */
-export async function eventually(holds: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`There was never ${what}`);
-    await Bun.sleep(20);
-  }
 }

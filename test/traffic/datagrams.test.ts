@@ -1,9 +1,10 @@
 /** Datagrams of one source port are one flow to the kernel, and follow like connections do. */
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
-import { connect, eventually, nameOf, type Target } from "../../harness/netns/steps.ts";
+import { frontend } from "../../harness/netns/frontends.ts";
+import { connect, nameOf, type Target } from "../../harness/netns/steps.ts";
+import { eventually } from "../../harness/waiting.ts";
 import { describeBackends, Fixture } from "./fixture.ts";
-import { frontend } from "./scenario.ts";
 
 /** A held socket does not outlive a silence, so this is long; it is never waited for where things work. */
 const PATIENCE_MS = 2000;

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe } from "bun:test";
 import type { Family, Place } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, heldRules } from "../../harness/netns/backends.ts";
+import type { Frontend } from "../../harness/netns/frontends.ts";
 import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../../harness/netns/program.ts";
 import { type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
@@ -14,7 +15,6 @@ import {
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
-import type { Frontend } from "./scenario.ts";
 
 export type Own = Omit<ServiceSpec, "name" | "number">;
 export type Endpoints = readonly (EndpointPlace | EndpointSpec)[];

@@ -16,7 +16,7 @@ import {
   type ProgramOptions,
   ruleset,
 } from "../../harness/netns/program.ts";
-import { answers, eventually, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
+import { answers, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
   externalIps,
@@ -24,6 +24,7 @@ import {
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
+import { eventually } from "../../harness/waiting.ts";
 
 takeTime();
 

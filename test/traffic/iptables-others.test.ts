@@ -10,9 +10,10 @@ import {
   type Variant,
 } from "../../harness/netns/backends.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
-import { answers, eventually, outcome, type Target, trial } from "../../harness/netns/steps.ts";
+import { answers, outcome, type Target, trial } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
+import { eventually } from "../../harness/waiting.ts";
 import { Fixture } from "./fixture.ts";
 
 const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];

@@ -4,9 +4,10 @@ import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import { heldRules, iptables, variantOf } from "../../harness/netns/backends.ts";
 import { BINARY, Program } from "../../harness/netns/program.ts";
-import { answers, connect, eventually, type Target, takeTime } from "../../harness/netns/steps.ts";
+import { answers, connect, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
+import { eventually } from "../../harness/waiting.ts";
 import { describeBackends } from "./fixture.ts";
 import { monitor } from "./nft-monitor.ts";
 

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
 import { heldRules } from "../../harness/netns/backends.ts";
 import { Program } from "../../harness/netns/program.ts";
-import { connect, eventually, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
+import { connect, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
+import { eventually } from "../../harness/waiting.ts";
 import { describeBackends } from "./fixture.ts";
 
 takeTime();

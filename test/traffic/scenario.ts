@@ -1,8 +1,8 @@
 /** Tables of traffic: who answers a connection, and which source address it sees. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   addressOf,
-  clusterIp,
   externalIp,
   FAMILIES,
   type Family,
@@ -12,6 +12,7 @@ import {
   vip,
 } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend } from "../../harness/netns/backends.ts";
+import { type Frontend, frontend } from "../../harness/netns/frontends.ts";
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import type { Reply, Transport } from "../../harness/netns/switchboard/switchboard-client.ts";
 import { World, type WorldOptions } from "../../harness/netns/world.ts";
@@ -19,21 +20,11 @@ import {
   type EndpointPlace,
   type EndpointSpec,
   type Manifest,
-  nodePort,
   type ServiceSpec,
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
 import { EXCEPTIONS, type Exception, excepted } from "./exceptions.ts";
-
-/** An address of a Service; `second` is the node's other address, `localhost` its loopback. */
-export type Frontend =
-  | "clusterIP"
-  | "externalIP"
-  | "vip"
-  | "node port"
-  | "node port of the second address"
-  | "node port of localhost";
 
 /** All that answer, as `a1` or `a1:8081`; or what becomes of the connection. */
 export type Expected = readonly string[] | "refused" | "timeout";
@@ -221,27 +212,4 @@ function sourceOf(check: Check, number: number, family: Family): string | undefi
   const source = check[4]?.source;
   if (source === undefined) return undefined;
   return source === "vip" ? vip(number, family) : OUTSIDE_SECOND[family];
-}
-
-/** Address and port of a Service's frontend. */
-export function frontend(
-  to: Frontend,
-  number: number,
-  family: Family,
-  port?: number,
-): { address: string; port: number } {
-  switch (to) {
-    case "clusterIP":
-      return { address: clusterIp(number, family), port: port ?? 80 };
-    case "externalIP":
-      return { address: externalIp(number, family), port: port ?? 80 };
-    case "vip":
-      return { address: vip(number, family), port: port ?? 80 };
-    case "node port":
-      return { address: addressOf("node1", family), port: port ?? nodePort(number) };
-    case "node port of the second address":
-      return { address: NODE1_SECOND[family], port: port ?? nodePort(number) };
-    case "node port of localhost":
-      return { address: family === 4 ? "127.0.0.1" : "::1", port: port ?? nodePort(number) };
-  }
 }

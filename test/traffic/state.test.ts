@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { variantOf } from "../../harness/netns/backends.ts";
 import { Program } from "../../harness/netns/program.ts";
-import { eventually, takeTime } from "../../harness/netns/steps.ts";
+import { takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
   externalIps,
@@ -10,6 +10,7 @@ import {
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
+import { eventually } from "../../harness/waiting.ts";
 import { type ActionCode, decodeAction, printAction } from "../../src/model/actions.ts";
 import { TABLES } from "../../src/model/tables.ts";
 import { testUnless } from "./exceptions.ts";

@@ -8,9 +8,10 @@ import { addressOf, CLUSTER_CIDR, FAMILIES, type Pod } from "../../harness/netns
 import { BACKENDS, type Backend, variantOf } from "../../harness/netns/backends.ts";
 import { type Call, keepConnecting } from "../../harness/netns/keep-connecting.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
-import { answers, connect, eventually, hangUp, takeTime } from "../../harness/netns/steps.ts";
+import { answers, connect, hangUp, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
+import { eventually } from "../../harness/waiting.ts";
 
 takeTime();
 

@@ -8,10 +8,12 @@ import {
   makeAuthority,
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
+import { unexpected } from "../../harness/expected-errors.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { encode, FakeCore, unexpected, until } from "../../harness/fakes/fake-core.ts";
+import { encode, FakeCore } from "../../harness/fakes/fake-core.ts";
 import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { until } from "../../harness/waiting.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
@@ -128,7 +130,7 @@ test("goes on where it was when connections are cut", async () => {
   await until("the break is noticed", () => !source.status().connected && told.begun.length >= 3);
   api.put(SERVICES, "missed");
   const before = core.log.length;
-  await until("what was missed is here", () => core.names().includes("missed"), clock);
+  await until("what was missed is here", () => core.names().includes("missed"), { clock });
   expect(core.log.slice(before).filter((line) => line.includes(" Service "))).toHaveLength(1);
   await until("the end of the problem is told", () => source.status().lastError === "");
 });
@@ -142,7 +144,7 @@ test("lists again after 410, and what vanished meanwhile is gone", async () => {
   api.remove(SERVICES, "web");
   api.put(SERVICES, "new");
   api.compact();
-  await until("the new state is here", () => core.names().join() === "new,web-1", clock);
+  await until("the new state is here", () => core.names().join() === "new,web-1", { clock });
 });
 
 test("uses a token that was rotated, and gets past a 401 without a wait", async () => {
@@ -151,7 +153,7 @@ test("uses a token that was rotated, and gets past a 401 without a wait", async 
   api.accepted = new Set(["Bearer two"]);
   api.disconnect();
   await until("the break is noticed", () => told.begun.length >= 3);
-  await until("the new token was shown", () => watches(SERVICES) === 2, clock);
+  await until("the new token was shown", () => watches(SERVICES) === 2, { clock });
   expect(api.seen.at(-1)?.authorization).toBe("Bearer two");
   expect(told.begun.filter((each) => each.message.includes("status is 401"))).toEqual([]);
 });
@@ -162,7 +164,7 @@ test("tells of a token nobody accepts, and is well again when it is replaced", a
   await until("the refusal is told", () => source.status().lastError.includes("status is 401"));
   expect(source.synced).toBe(false);
   writeFileSync(tokenFile, "two\n");
-  await until("it is synced", () => source.synced, clock);
+  await until("it is synced", () => source.synced, { clock });
   await until("the end of the problem is told", () => source.status().lastError === "");
 });
 
@@ -174,6 +176,6 @@ test("waits for a server that is not there yet", async () => {
   api = await startFakeApi({ certificate, port });
   api.put(SERVICES, "late");
   api.put(NODES, "here", { status: { addresses: [{ type: "InternalIP", address: "10.0.0.1" }] } });
-  await until("it is synced", () => source.synced, clock);
+  await until("it is synced", () => source.synced, { clock });
   expect(core.names()).toEqual(["late"]);
 });

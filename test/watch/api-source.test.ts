@@ -1,18 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import {
-  bookmark,
-  encode,
-  event,
-  FakeCore,
-  FakeTransport,
-  list,
-  settle,
-} from "../../harness/fakes/fake-core.ts";
+import { encode, FakeCore, list } from "../../harness/fakes/fake-core.ts";
+import { bookmark, event } from "../../harness/fakes/watch-lines.ts";
+import { settle } from "../../harness/waiting.ts";
 import { messageOf } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../../src/base/limits.ts";
 import { createApiSource } from "../../src/watch/api-source.ts";
+import { FakeTransport } from "./fake-transport.ts";
 
 const JSON_TYPE = "application/json";
 const ADDRESSES = { status: { addresses: [{ type: "InternalIP", address: "10.0.0.1" }] } };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { bookmark, event, object } from "../../harness/fakes/fake-core.ts";
+import { bookmark, event, object } from "../../harness/fakes/watch-lines.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { JsonList, JsonWatch, metadataOf } from "../../src/watch/json-body.ts";
 

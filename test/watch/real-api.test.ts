@@ -1,4 +1,5 @@
 /** The API source and the real core against a real API server: restarts, a store that went back in time. */
+
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { compileCore } from "../../build/compile-core.ts";
@@ -14,6 +15,7 @@ import {
   slicePath,
 } from "../../harness/cluster/many-objects.ts";
 import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { until as waitUntil } from "../../harness/waiting.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -98,12 +100,8 @@ async function open(kubeconfig: string, watchList = false, clock = systemClock):
   return { core, source, problems: told.begun, nodes, cidrs, names };
 }
 
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  const deadline = performance.now() + MINUTE;
-  while (!isSo()) {
-    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
-    await Bun.sleep(5);
-  }
+function until(what: string, isSo: () => boolean): Promise<void> {
+  return waitUntil(what, isSo, { limitMs: MINUTE, pollMs: 5 });
 }
 
 const servicePath = (index: number) => `/api/v1/namespaces/default/services/${serviceName(index)}`;

@@ -1,17 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { unexpected } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import {
-  bookmark,
-  encode,
-  event,
-  FakeCore,
-  FakeTransport,
-  list,
-  object,
-  settle,
-  unexpected,
-} from "../../harness/fakes/fake-core.ts";
+import { encode, FakeCore, list } from "../../harness/fakes/fake-core.ts";
 import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { bookmark, event, object } from "../../harness/fakes/watch-lines.ts";
+import { settle } from "../../harness/waiting.ts";
 import { messageOf, SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import {
@@ -25,6 +18,7 @@ import { encodeWatchEvent } from "../../src/watch/encode.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
 import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
 import { coreSink, type EncodeEvent, mapSink } from "../../src/watch/sink.ts";
+import { FakeTransport } from "./fake-transport.ts";
 
 /** The fake core's format, of what the real encoder takes. */
 const encodeReal: EncodeEvent = (kind, type, content) => {

@@ -1,8 +1,9 @@
 /** Node ports, external addresses and load balancer addresses: both policies and their short-circuits. */
 import { FAMILIES, vip } from "../../../harness/netns/addresses.ts";
+import type { Frontend } from "../../../harness/netns/frontends.ts";
 import type { World } from "../../../harness/netns/world.ts";
 import type { EndpointPlace, EndpointSpec } from "../../../harness/netns/world-objects.ts";
-import type { Check, Frontend, Scenario } from "../scenario.ts";
+import type { Check, Scenario } from "../scenario.ts";
 
 type Kind = "externalIP" | "vip" | "node port";
 const KINDS: readonly Kind[] = ["externalIP", "vip", "node port"];

@@ -1,0 +1,18 @@
+/** Errors that a test expects, and errors that it must not see. */
+import { SluiceError } from "../src/base/errors.ts";
+
+/** For callbacks that must not be called. */
+export function unexpected(error: unknown): never {
+  throw error;
+}
+
+/** The error an attempt ends with. @throws when it succeeds, or fails with another kind of error. */
+export async function refusal(attempt: Promise<unknown>): Promise<SluiceError> {
+  try {
+    await attempt;
+  } catch (thrown) {
+    if (thrown instanceof SluiceError) return thrown;
+    throw thrown;
+  }
+  throw new Error("an error was expected");
+}

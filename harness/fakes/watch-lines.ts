@@ -1,0 +1,17 @@
+/** Objects and the lines of a watch, in the JSON that an API server sends. */
+import type { JsonObject } from "../../src/base/json.ts";
+
+/** An object of namespace `default`; `rest` is what it has besides metadata. */
+export function object(name: string, version: number, rest: JsonObject = {}): JsonObject {
+  return { metadata: { namespace: "default", name, resourceVersion: String(version) }, ...rest };
+}
+
+/** One line of a watch. */
+export function event(type: string, content: JsonObject): string {
+  return `${JSON.stringify({ type, object: content })}\n`;
+}
+
+export function bookmark(version: number, initialEnd = false): string {
+  const annotations = initialEnd ? { "k8s.io/initial-events-end": "true" } : {};
+  return event("BOOKMARK", { metadata: { resourceVersion: String(version), annotations } });
+}
