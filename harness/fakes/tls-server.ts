@@ -1,7 +1,8 @@
 /**
- * HTTP/1.1 for GET over TLS, by hand: Bun's own https server does not tell which client certificate it saw,
- * and connections are to be cut at will here.
+ * HTTP/1.1 over TLS for requests without a body. It is not node:https, whose sockets under Bun do not
+ * show the client's certificate, and which cannot cut a connection at any time.
  */
+import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
 
@@ -25,19 +26,24 @@ export interface TlsServerOptions {
   readonly key: string;
   /** Asks clients for a certificate of this authority. */
   readonly clientAuthority?: string;
+  /** Where it listens, 127.0.0.1 by default. */
+  readonly address?: string;
+  /** 0 for any. */
   readonly port: number;
   readonly answer: (request: Request, reply: Reply) => void;
 }
 
 export interface TlsServer {
   readonly port: number;
+  /** Resolves when a client does not accept our certificate. */
+  readonly refused: Promise<unknown>;
   /** Cuts all connections. */
   disconnect(): void;
   stop(): Promise<void>;
 }
 
 export async function serveTls(options: TlsServerOptions): Promise<TlsServer> {
-  const { cert, key, clientAuthority } = options;
+  const { cert, key, clientAuthority, address = "127.0.0.1" } = options;
   const sockets = new Set<TLSSocket>();
   const client =
     clientAuthority === undefined
@@ -56,13 +62,14 @@ export async function serveTls(options: TlsServerOptions): Promise<TlsServer> {
       options.answer(request, reply(socket));
     });
   });
-  server.on("tlsClientError", () => {});
-  await new Promise<void>((resolve) => server.listen(options.port, "127.0.0.1", resolve));
+  const refused = once(server, "tlsClientError");
+  await new Promise<void>((resolve) => server.listen(options.port, address, resolve));
   const disconnect = () => {
     for (const socket of sockets) socket.destroy();
   };
   return {
     port: (server.address() as AddressInfo).port,
+    refused,
     disconnect,
     async stop() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

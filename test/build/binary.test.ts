@@ -11,7 +11,7 @@ import {
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
-import { startTlsServer, type TlsServer } from "./tls-server.ts";
+import { type RecordingServer, startRecordingServer } from "./recording-server.ts";
 
 const SLUICE = join(import.meta.dir, "../../dist/sluice");
 /** Bytes. Bun itself is 107 MB of it. */
@@ -28,7 +28,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
   let folder: string;
   let authority: Certificate;
   let client: Certificate;
-  let server: TlsServer;
+  let server: RecordingServer;
   let node: Namespace;
   const daemons: Daemon[] = [];
   beforeAll(async () => {
@@ -37,11 +37,11 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     authority = await makeAuthority(folder);
     client = await makeCertificate(authority, folder, "client", "/CN=system:kube-proxy");
     const own = await makeCertificate(authority, folder, "server", "/CN=server", [node.outside]);
-    server = await startTlsServer(node.outside, own, authority);
+    server = await startRecordingServer(node.outside, own, authority);
   });
   afterAll(async () => {
     for (const daemon of daemons) await daemon.stop("SIGKILL");
-    server?.close();
+    await server?.stop();
     node?.remove();
     rmSync(folder, { recursive: true, force: true });
   });

@@ -10,23 +10,23 @@ import {
 } from "../../harness/cluster/certificates.ts";
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
 import { runAsync } from "../../harness/commands.ts";
-import { startTlsServer, type TlsServer } from "./tls-server.ts";
+import { type RecordingServer, startRecordingServer } from "./recording-server.ts";
 
 describe("a binary from our build", () => {
   const folder = mkdtempSync(join(tmpdir(), "sluice-build-"));
   const probe = join(folder, "probe");
-  let server: TlsServer;
+  let server: RecordingServer;
   let authority: Certificate;
   let client: Certificate;
   beforeAll(async () => {
     authority = await makeAuthority(folder);
     client = await makeCertificate(authority, folder, "client", "/CN=the-client");
     const own = await makeCertificate(authority, folder, "server", "/CN=server", ["127.0.0.1"]);
-    server = await startTlsServer("127.0.0.1", own, authority);
+    server = await startRecordingServer("127.0.0.1", own, authority);
     await buildBinary({ entry: join(import.meta.dir, "probe.ts"), outfile: probe });
   });
-  afterAll(() => {
-    server?.close();
+  afterAll(async () => {
+    await server?.stop();
     rmSync(folder, { recursive: true, force: true });
   });
 
