@@ -101,7 +101,7 @@ export class Stage {
 
   /** GET from a server of the program: health (10256), metrics and admin (10249). */
   get(port: number, path: string): Promise<{ status: number; body: string }> {
-    return this.world.board.http(this.world.namespace("node1"), "127.0.0.1", port, path);
+    return this.world.switchboard.http(this.world.namespace("node1"), "127.0.0.1", port, path);
   }
 
   /** The latest sync, once there is one that ended after a moment (of `now`). */

@@ -1,7 +1,7 @@
 /** Connections that are opened all the time while something is done to the rules. */
 
 import { eventually } from "../waiting.ts";
-import { connect, type Target } from "./steps.ts";
+import { connect, type Target } from "./connections.ts";
 import type { Transport } from "./switchboard/switchboard-client.ts";
 import type { World } from "./world.ts";
 

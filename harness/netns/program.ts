@@ -195,7 +195,7 @@ export class Program {
 
   /** GET from its health server (10256) or its metrics and admin server (10249). */
   get(path: string, port = 10249): Promise<{ status: number; body: string }> {
-    return this.world.board.http(this.world.namespace("node1"), "127.0.0.1", port, path);
+    return this.world.switchboard.http(this.world.namespace("node1"), "127.0.0.1", port, path);
   }
 }
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { runAsync } from "../commands.ts";
 import { addressOf, FAMILIES, HOSTS, type Place, PODS, SERVER_PORTS } from "./addresses.ts";
 import { type Attachment, addresses, nodeLinks, sysctls } from "./links.ts";
-import { Board, type Reply, type Transport } from "./switchboard/switchboard-client.ts";
+import { type Reply, SwitchboardClient, type Transport } from "./switchboard/switchboard-client.ts";
 
 export interface WorldOptions {
   readonly attachment?: Attachment;
@@ -24,7 +24,7 @@ export interface ConnectOptions {
 let built = 0;
 
 export class World {
-  readonly board = new Board();
+  readonly switchboard = new SwitchboardClient();
   /** For manifests and logs; goes with the world. */
   readonly directory: string;
   private readonly prefix: string;
@@ -61,7 +61,7 @@ export class World {
     options: ConnectOptions = {},
   ): Promise<Reply> {
     const namespace = this.namespace(from);
-    return this.board.connect({ transport: "tcp", ...options, namespace, address, port });
+    return this.switchboard.connect({ transport: "tcp", ...options, namespace, address, port });
   }
 
   /** A command line that runs in a place. */
@@ -90,21 +90,21 @@ export class World {
 
   /** Removes everything, with the processes in it. */
   async close(): Promise<void> {
-    await this.board.close();
+    await this.switchboard.close();
     rmSync(this.directory, { recursive: true, force: true });
   }
 
   private async lay(attachment: Attachment): Promise<void> {
     const places: readonly Place[] = [...HOSTS, ...PODS];
     const namespaces = places.map((place) => this.namespace(place));
-    await this.board.command({ do: "adopt", namespaces, paths: [this.directory] });
+    await this.switchboard.command({ do: "adopt", namespaces, paths: [this.directory] });
     await batch(
       [],
       namespaces.map((namespace) => `netns add ${namespace}`),
     );
     await Promise.all(
       places.map((place) =>
-        this.board.command({
+        this.switchboard.command({
           do: "sysctl",
           namespace: this.namespace(place),
           values: sysctls(place === "node1" || place === "node2"),
@@ -125,7 +125,7 @@ export class World {
       SERVER_PORTS.flatMap((port) =>
         FAMILIES.flatMap((family) =>
           (["tcp", "udp"] as const).map((transport) =>
-            this.board.command({
+            this.switchboard.command({
               do: "listen",
               namespace: this.namespace(place),
               name: place,

@@ -30,7 +30,7 @@ beforeAll(async () => {
   const built = Bun.spawn(
     [
       ...[process.execPath, "build", "--compile", "--minify", "--bytecode", "--format=cjs"],
-      ...[join(import.meta.dir, "tls-probe.ts"), "--outfile", program],
+      ...[join(import.meta.dir, "children/tls-probe.ts"), "--outfile", program],
     ],
     { stdout: "pipe", stderr: "pipe" },
   );

@@ -20,7 +20,7 @@ import {
   isSlots,
   range,
   slots,
-} from "./committed.ts";
+} from "./diff-batches.ts";
 
 // Bun's own 5 s are too few on a busy machine for hundreds of random histories.
 setDefaultTimeout(120_000);

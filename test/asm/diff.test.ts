@@ -25,7 +25,7 @@ import {
   sync,
   valueFor,
   writeBatch,
-} from "./committed.ts";
+} from "./diff-batches.ts";
 
 // Bun's own 5 s are too few on a busy machine for a core of its own for each of a hundred endpoints.
 setDefaultTimeout(120_000);

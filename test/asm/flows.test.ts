@@ -11,8 +11,8 @@ import type { ServiceId } from "../../src/model/service.ts";
 import { tableId } from "../../src/model/tables.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { frontendsOf } from "../../src/state/frontends.ts";
-import { doneMessage, type Entry, entryMessage, spoil, spoiling } from "./flows-entries.ts";
-import { BUILDS, createTestCore, type TestCore } from "./ingest-fixture.ts";
+import { doneMessage, type Entry, entryMessage, spoil, spoiling } from "./flow-entries.ts";
+import { BUILDS, createTestCore, type TestCore } from "./ingest-core.ts";
 
 type Family = 4 | 6;
 const FAMILIES = [4, 6] as const;

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { compileCore } from "../../build/compile-core.ts";
 import { type HeapExports, loadWasm } from "../../src/core/load.ts";
-import { BUILDS } from "./ingest-fixture.ts";
+import { BUILDS } from "./ingest-core.ts";
 
 interface Exports extends HeapExports {
   resize(block: number, oldSize: number, newSize: number): number;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SluiceError } from "../../src/base/errors.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import { BUILDS, createTestCore, type TestCore } from "./ingest-fixture.ts";
+import { BUILDS, createTestCore, type TestCore } from "./ingest-core.ts";
 
 const PAGE = 65_536;
 

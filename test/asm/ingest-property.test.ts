@@ -19,8 +19,8 @@ import {
   type Rows,
   type TestCore,
   ZONE,
-} from "./ingest-fixture.ts";
-import { anyService, anySlice } from "./ingest-objects.ts";
+} from "./ingest-core.ts";
+import { anyService, anySlice } from "./random-objects.ts";
 
 type Step =
   | { readonly kind: "Service"; readonly object: ApiService; readonly remove: boolean }

@@ -11,7 +11,7 @@ import {
 import type { JsonObject } from "../../src/base/json.ts";
 import type { ObjectKind } from "../../src/core/core.ts";
 import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import { BUILDS, createTestCore, feed, NODE, ZONE } from "./ingest-fixture.ts";
+import { BUILDS, createTestCore, feed, NODE, ZONE } from "./ingest-core.ts";
 
 interface Fixture {
   readonly name: string;

@@ -8,7 +8,7 @@ import {
   type ModelService,
 } from "../../harness/specification/select.ts";
 import type { ServiceId } from "../../src/model/service.ts";
-import { enterZone, putService, readChoices } from "./world.ts";
+import { enterZone, putService, readChoices } from "./select-inputs.ts";
 
 // Bun's own 5 s are too few on a busy machine for every world of three endpoints.
 setDefaultTimeout(120_000);

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { compileCore } from "../../build/compile-core.ts";
 import { parseAddress, parseRange } from "../../harness/specification/ingest.ts";
 import { type HeapExports, loadWasm } from "../../src/core/load.ts";
-import { BUILDS } from "./ingest-fixture.ts";
+import { BUILDS } from "./ingest-core.ts";
 
 interface Exports extends HeapExports {
   parseAddress(at: number, length: number): number;

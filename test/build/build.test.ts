@@ -23,7 +23,7 @@ describe("a binary from our build", () => {
     client = await makeCertificate(authority, folder, "client", "/CN=the-client");
     const own = await makeCertificate(authority, folder, "server", "/CN=server", ["127.0.0.1"]);
     server = await startRecordingServer("127.0.0.1", own, authority);
-    await buildBinary({ entry: join(import.meta.dir, "probe.ts"), outfile: probe });
+    await buildBinary({ entry: join(import.meta.dir, "children/probe.ts"), outfile: probe });
   });
   afterAll(async () => {
     await server?.stop();

@@ -5,7 +5,7 @@ import { DumpSocket } from "../../src/conntrack/dump-socket.ts";
 import type { FlowSockets } from "../../src/conntrack/reconcile-flows.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/constants.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
-import { FlowsFixture, udpSlice } from "./fixture.ts";
+import { FlowsFixture, udpSlice } from "./flows-fixture.ts";
 
 const fixture = new FlowsFixture();
 

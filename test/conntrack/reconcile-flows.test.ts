@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { service, slice } from "../../harness/sync/sync-world.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { FlowsFixture, NODE_PORT, udp, udpSlice } from "./fixture.ts";
+import { FlowsFixture, NODE_PORT, udp, udpSlice } from "./flows-fixture.ts";
 
 const fixture = new FlowsFixture();
 

@@ -5,8 +5,8 @@ import type { V1DaemonSet } from "@kubernetes/client-node";
 import { parse } from "yaml";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { ROOT } from "../../harness/repository.ts";
-import { type Series, scrape, seriesOf } from "./metrics.ts";
 import { parseQuery } from "./promql.ts";
+import { type Series, scrape, seriesOf } from "./served-metrics.ts";
 
 interface Panel {
   readonly title: string;

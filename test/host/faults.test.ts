@@ -1,8 +1,8 @@
 /** A machine that lets nothing be set is no reason not to serve. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { answers, takeTime } from "../../harness/netns/connections.ts";
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
-import { answers, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 

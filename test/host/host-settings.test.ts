@@ -10,7 +10,7 @@ import { HostSettings } from "../../src/host/host-settings.ts";
 import { INITIALIZED, initializeHost } from "../../src/host/initialize.ts";
 import { KernelFiles } from "../../src/host/kernel-files.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
-import { readableLog } from "./log.ts";
+import { readableLog } from "./readable-log.ts";
 
 const DEFAULTS: ConntrackSettings = {
   maxPerCore: 32_768,

@@ -4,7 +4,13 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { describeService } from "../../src/observe/service-view.ts";
-import { clearTables, type IptablesWorld, iptablesWorld, Toolbox, VARIANTS } from "./world.ts";
+import {
+  clearTables,
+  type IptablesWorld,
+  iptablesWorld,
+  Toolbox,
+  VARIANTS,
+} from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
 inFreshNetns();

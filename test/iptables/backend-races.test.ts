@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { slice } from "../../harness/sync/sync-world.ts";
-import { clearTables, iptablesWorld, VARIANTS } from "./world.ts";
+import { clearTables, iptablesWorld, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
 inFreshNetns();

@@ -4,7 +4,7 @@ import { run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { service, slice } from "../../harness/sync/sync-world.ts";
 import { REFUSED_RETRY_MS } from "../../src/base/limits.ts";
-import { clearTables, iptablesWorld, saved, Toolbox, VARIANTS } from "./world.ts";
+import { clearTables, iptablesWorld, saved, Toolbox, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
 inFreshNetns();

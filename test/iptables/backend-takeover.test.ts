@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { type SyncWorld, service, slice } from "../../harness/sync/sync-world.ts";
-import { clearTables, iptablesWorld, Toolbox, VARIANTS } from "./world.ts";
+import { clearTables, iptablesWorld, Toolbox, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
 inFreshNetns();

@@ -6,7 +6,7 @@ import type { RulesetOptions } from "../../src/iptables/rules/ruleset.ts";
 import { RULE_TABLES, type RuleTable } from "../../src/iptables/syntax/types.ts";
 import type { RestoreResult } from "../../src/iptables/tools/tools.ts";
 import type { Family } from "../../src/net/address.ts";
-import { OPTIONS as WORLD } from "./world.ts";
+import { OPTIONS as WORLD } from "./iptables-world.ts";
 
 const OPTIONS: RulesetOptions = {
   ...WORLD,

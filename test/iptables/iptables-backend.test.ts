@@ -6,7 +6,15 @@ import { systemClock } from "../../src/base/clock.ts";
 import { createIptablesBackend } from "../../src/iptables/iptables-backend.ts";
 import type { Variant } from "../../src/iptables/syntax/types.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
-import { clearTables, fill, iptablesWorld, OPTIONS, saved, Toolbox, VARIANTS } from "./world.ts";
+import {
+  clearTables,
+  fill,
+  iptablesWorld,
+  OPTIONS,
+  saved,
+  Toolbox,
+  VARIANTS,
+} from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
 inFreshNetns();

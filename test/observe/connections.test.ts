@@ -5,7 +5,7 @@ import type { Action } from "../../src/model/actions.ts";
 import type { ServiceId } from "../../src/model/service.ts";
 import { PROTOCOLS } from "../../src/net/protocol.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
-import { Committed } from "./committed.ts";
+import { Committed } from "./fake-committed.ts";
 
 const WEB = 1 as ServiceId;
 const PICK: Action = { verb: "pick", source: "endpoints", reach: "plain", count: 2 };

@@ -7,7 +7,7 @@ import { ConnectionCounters } from "../../src/observe/connections.ts";
 import type { Instrument } from "../../src/observe/instruments.ts";
 import { Metrics, type ScrapeFacts } from "../../src/observe/metrics.ts";
 import { scrapedInstruments } from "../../src/observe/scrape.ts";
-import { Committed } from "./committed.ts";
+import { Committed } from "./fake-committed.ts";
 
 const view = viewWith();
 const metrics = new Metrics(0);

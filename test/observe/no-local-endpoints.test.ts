@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { Choice } from "../../src/model/choice.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { NoLocalEndpoints } from "../../src/observe/no-local-endpoints.ts";
-import { Committed } from "./committed.ts";
+import { Committed } from "./fake-committed.ts";
 
 const ID = 1 as ServiceId;
 const EXTERNAL: Partial<Service> = { externalLocal: true, type: "NodePort" };

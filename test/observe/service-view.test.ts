@@ -3,7 +3,7 @@ import type { ServiceId } from "../../src/model/service.ts";
 import { tableId } from "../../src/model/tables.ts";
 import { describeService } from "../../src/observe/service-view.ts";
 import type { Problem } from "../../src/problems/problem.ts";
-import { Committed } from "./committed.ts";
+import { Committed } from "./fake-committed.ts";
 
 const WEB = 1 as ServiceId;
 const OTHER = 2 as ServiceId;

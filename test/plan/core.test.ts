@@ -16,7 +16,7 @@ import { TABLES, type TableId } from "../../src/model/tables.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { planNode, planService } from "../../src/plan/plan.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
-import { arbitraryChoice, arbitraryText, NODE } from "./random.ts";
+import { arbitraryChoice, arbitraryText, NODE } from "./random-services.ts";
 
 const NAMES = ["ns/s1", "ns/s2", "ns/s3"];
 /** Desired records before it, endpoints behind it. */

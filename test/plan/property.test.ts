@@ -10,7 +10,7 @@ import {
 import { printAddress } from "../../src/net/address.ts";
 import { PROTOCOLS, type Protocol } from "../../src/net/protocol.ts";
 import { frontendKey, frontendsOf } from "../../src/state/frontends.ts";
-import { ADDRESSES, arbitraryChoice, arbitraryText, NODE } from "./random.ts";
+import { ADDRESSES, arbitraryChoice, arbitraryText, NODE } from "./random-services.ts";
 
 const cluster = fc.array(fc.tuple(arbitraryText, arbitraryChoice), { maxLength: 5 });
 

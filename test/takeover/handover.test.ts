@@ -15,7 +15,14 @@ import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { until } from "../../harness/waiting.ts";
-import { inside, type Mode, PATIENT, startUpstream, toolsOf, untilProgrammed } from "./upstream.ts";
+import {
+  inside,
+  type Mode,
+  PATIENT,
+  startUpstream,
+  toolsOf,
+  untilProgrammed,
+} from "./real-kube-proxy.ts";
 
 const CALLER = join(import.meta.dir, "children/keep-calling.ts");
 const CLUSTER_IP = "10.96.0.77";

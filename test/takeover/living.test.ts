@@ -11,7 +11,7 @@ import { createNode } from "../../harness/cluster/many-objects.ts";
 import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { BINARY } from "../../harness/netns/program.ts";
 import { until } from "../../harness/waiting.ts";
-import { inside, type Mode, PATIENT, startUpstream, untilProgrammed } from "./upstream.ts";
+import { inside, type Mode, PATIENT, startUpstream, untilProgrammed } from "./real-kube-proxy.ts";
 
 const PORTS = ["--healthz-bind-address=127.0.0.1:20256", "--metrics-bind-address=127.0.0.1:20249"];
 

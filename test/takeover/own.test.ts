@@ -9,7 +9,7 @@ import { removeEverything } from "../../src/daemon/cleanup.ts";
 import { findOtherProxies } from "../../src/takeover/find-rules.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
 import { SLUICES } from "../../src/takeover/rule-origin.ts";
-import { FOREIGN, LOCALHOST, SLUICE, savedRules } from "./saved.ts";
+import { FOREIGN, LOCALHOST, SLUICE, savedRules } from "./kube-proxy-ruleset.ts";
 
 inFreshNetns();
 

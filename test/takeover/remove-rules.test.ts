@@ -9,7 +9,7 @@ import { SluiceError } from "../../src/base/errors.ts";
 import { LegacyTables } from "../../src/iptables/tools/legacy.ts";
 import { findOtherProxies } from "../../src/takeover/find-rules.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
-import { FOREIGN, MARKING, savedRules } from "./saved.ts";
+import { FOREIGN, MARKING, savedRules } from "./kube-proxy-ruleset.ts";
 
 inFreshNetns();
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { pipe, run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { removeEverything } from "../../src/daemon/cleanup.ts";
-import { SLUICE, savedRules } from "./saved.ts";
+import { SLUICE, savedRules } from "./kube-proxy-ruleset.ts";
 
 inFreshNetns();
 

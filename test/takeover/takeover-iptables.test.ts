@@ -2,13 +2,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
+import { answers, connect, hangUp, takeTime } from "../../harness/netns/connections.ts";
 import { keepConnecting } from "../../harness/netns/keep-connecting.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
-import { answers, connect, hangUp, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { eventually } from "../../harness/waiting.ts";
-import { PODS, putRules, TARGETS, toolOf } from "./stopped.ts";
+import { PODS, putRules, TARGETS, toolOf } from "./stopped-kube-proxy.ts";
 
 takeTime();
 

@@ -7,8 +7,8 @@ import {
   whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { createNode } from "../../harness/cluster/many-objects.ts";
-import { FOREIGN } from "./saved.ts";
-import { inside, leaveRules, type Mode } from "./upstream.ts";
+import { FOREIGN } from "./kube-proxy-ruleset.ts";
+import { inside, leaveRules, type Mode } from "./real-kube-proxy.ts";
 
 const CHILD = join(import.meta.dir, "children/kube-proxy-rules.ts");
 const ENDPOINT = "10.244.1.12";

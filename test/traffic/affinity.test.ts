@@ -7,12 +7,12 @@ import {
   type Place,
   type Pod,
 } from "../../harness/netns/addresses.ts";
+import { answers, connect, nameOf, type Target } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
-import { answers, connect, nameOf, type Target } from "../../harness/netns/steps.ts";
 import type { ConnectOptions } from "../../harness/netns/world.ts";
 import { eventually } from "../../harness/waiting.ts";
-import { describeBackends, Fixture, type Own } from "./fixture.ts";
-import { remembered } from "./memory.ts";
+import { remembered } from "./remembered-clients.ts";
+import { describeBackends, Fixture, type Own } from "./traffic-fixture.ts";
 
 const HOURS = 10_800;
 /** Chance that a client without affinity meets one of three endpoints so many times: 3^-24. */

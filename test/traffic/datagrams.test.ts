@@ -1,10 +1,10 @@
 /** Datagrams of one source port are one flow to the kernel, and follow like connections do. */
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
+import { connect, nameOf, type Target } from "../../harness/netns/connections.ts";
 import { frontend } from "../../harness/netns/frontends.ts";
-import { connect, nameOf, type Target } from "../../harness/netns/steps.ts";
 import { eventually } from "../../harness/waiting.ts";
-import { describeBackends, Fixture } from "./fixture.ts";
+import { describeBackends, Fixture } from "./traffic-fixture.ts";
 
 /** A held socket does not outlive a silence, so this is long; it is never waited for where things work. */
 const PATIENCE_MS = 2000;
@@ -25,7 +25,7 @@ describeBackends((backend) => {
     test("datagrams of one socket follow when their endpoint goes", async () => {
       const { at, endpointsBecome } = await given();
       const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
-      expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
+      expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("a1");
       await endpointsBecome(["b1"]);
       expect(
         await eventually(
@@ -34,17 +34,17 @@ describeBackends((backend) => {
         ),
       ).toBe("b1");
       await endpointsBecome(["b1", "a2"]);
-      expect(nameOf(await fixture.world.board.ask(handle))).toBe("b1");
-      await fixture.world.board.hangup(handle);
+      expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("b1");
+      await fixture.world.switchboard.hangup(handle);
     });
 
     test("datagrams of one socket follow when the endpoint's port changes", async () => {
       const { at, endpointsBecome } = await given();
       const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
       await endpointsBecome(["a1"], [{ protocol: "UDP", target: 8081 }]);
-      const port = async () => (await fixture.world.board.ask(handle, PATIENCE_MS)).port;
+      const port = async () => (await fixture.world.switchboard.ask(handle, PATIENCE_MS)).port;
       expect(await eventually(port, (each) => each === 8081)).toBe(8081);
-      await fixture.world.board.hangup(handle);
+      await fixture.world.switchboard.hangup(handle);
     });
 
     test("datagrams stay with an endpoint that terminates for as long as it serves", async () => {
@@ -62,8 +62,8 @@ describeBackends((backend) => {
       await endpointsBecome([{ ...leaving, serving: false }, "b1"]);
       const moved = () => askAgain(handle);
       expect(await eventually(moved, (name) => name === "b1")).toBe("b1");
-      await fixture.world.board.hangup(handle);
-      await fixture.world.board.hangup(its.handle);
+      await fixture.world.switchboard.hangup(handle);
+      await fixture.world.switchboard.hangup(its.handle);
     });
 
     test("datagrams of one source port follow when no endpoint is left, and when one comes", async () => {
@@ -101,7 +101,7 @@ describeBackends((backend) => {
             (each) => each === "b1",
           ),
         ).toBe("b1");
-        await fixture.world.board.hangup(handle);
+        await fixture.world.switchboard.hangup(handle);
       },
     );
   });
@@ -143,6 +143,6 @@ describeBackends((backend) => {
   );
 
   async function askAgain(handle: number): Promise<string> {
-    return nameOf(await fixture.world.board.ask(handle, PATIENCE_MS));
+    return nameOf(await fixture.world.switchboard.ask(handle, PATIENCE_MS));
   }
 });

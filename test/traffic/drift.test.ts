@@ -2,13 +2,13 @@
 import { expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { iptables, type Variant, variantOf } from "../../harness/netns/backends.ts";
+import { answers, connect, trial } from "../../harness/netns/connections.ts";
 import { frontend } from "../../harness/netns/frontends.ts";
 import { DEFAULT_FLAGS } from "../../harness/netns/program.ts";
-import { answers, connect, trial } from "../../harness/netns/steps.ts";
 import type { ConnectOptions } from "../../harness/netns/world.ts";
 import { eventually } from "../../harness/waiting.ts";
-import { describeBackends, Fixture } from "./fixture.ts";
-import { chainOf, natRules, targetOf } from "./saved-rules.ts";
+import { chainOf, natRules, targetOf } from "./saved-chains.ts";
+import { describeBackends, Fixture } from "./traffic-fixture.ts";
 
 const SERVED = /^(a1|b1)$/;
 

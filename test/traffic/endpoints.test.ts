@@ -1,9 +1,9 @@
 /** Endpoints come, go and change, and traffic follows; what is established stays. */
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
-import { answers, connect, nameOf, outcome, type Target } from "../../harness/netns/steps.ts";
+import { answers, connect, nameOf, outcome, type Target } from "../../harness/netns/connections.ts";
 import { slices, surroundings } from "../../harness/netns/world-objects.ts";
-import { describeBackends, type Endpoints, Fixture } from "./fixture.ts";
+import { describeBackends, type Endpoints, Fixture } from "./traffic-fixture.ts";
 
 describeBackends((backend) => {
   const fixture = new Fixture({ backend });
@@ -98,11 +98,11 @@ describeBackends((backend) => {
       const { handle } = await connect(fixture.world, at(family), { hold: true });
       for (const next of [["a1", "b1"], ["b1"], []] as const) {
         await endpointsBecome(next);
-        expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
+        expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("a1");
       }
       await leave();
-      expect(nameOf(await fixture.world.board.ask(handle))).toBe("a1");
-      await fixture.world.board.hangup(handle);
+      expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("a1");
+      await fixture.world.switchboard.hangup(handle);
     });
   });
 });

@@ -2,10 +2,10 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { release } from "node:os";
 import { addressOf, FAMILIES, type Family } from "../../harness/netns/addresses.ts";
+import { connect } from "../../harness/netns/connections.ts";
 import { DEFAULT_FLAGS } from "../../harness/netns/program.ts";
-import { connect } from "../../harness/netns/steps.ts";
 import { resolveDropInvalid } from "../../src/host/invalid-packets.ts";
-import { describeBackends, Fixture } from "./fixture.ts";
+import { describeBackends, Fixture } from "./traffic-fixture.ts";
 
 /** Before the window: a copy that the network held back. To Linux from 6.1 on it is not invalid. */
 const LATE = -100_000;
@@ -37,7 +37,7 @@ describeBackends((backend) => {
   async function outcomes(family: Family, offset: number): Promise<string[]> {
     const { world } = fixture;
     const made = await fixture.given({}, ["a1"]);
-    const script = `${import.meta.dir}/spurious.ts`;
+    const script = `${import.meta.dir}/children/late-segments.ts`;
     const command = [process.execPath, script, addressOf("a1", family), "8080", `${offset}`];
     const child = Bun.spawn(world.inside("a1", command), { stdout: "pipe", stderr: "inherit" });
     const lines = linesOf(child.stdout);
@@ -50,9 +50,9 @@ describeBackends((backend) => {
       expect((await lines.next()).value).toBe("injected");
       const found: string[] = [];
       for (let i = 0; i < QUESTIONS && (i === 0 || found.at(-1) === "answered"); i++) {
-        found.push((await world.board.ask(handle)).outcome);
+        found.push((await world.switchboard.ask(handle)).outcome);
       }
-      await world.board.hangup(handle);
+      await world.switchboard.hangup(handle);
       return found;
     } finally {
       child.kill();

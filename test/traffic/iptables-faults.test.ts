@@ -8,6 +8,7 @@ import {
   VARIANTS,
   type Variant,
 } from "../../harness/netns/backends.ts";
+import { answers, outcome, type Target, takeTime } from "../../harness/netns/connections.ts";
 import { missingMatch, nonsense } from "../../harness/netns/iptables-tools.ts";
 import {
   BINARY,
@@ -16,7 +17,6 @@ import {
   type ProgramOptions,
   ruleset,
 } from "../../harness/netns/program.ts";
-import { answers, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
   externalIps,

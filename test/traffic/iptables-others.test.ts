@@ -9,12 +9,12 @@ import {
   VARIANTS,
   type Variant,
 } from "../../harness/netns/backends.ts";
+import { answers, outcome, type Target, trial } from "../../harness/netns/connections.ts";
 import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
-import { answers, outcome, type Target, trial } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { eventually } from "../../harness/waiting.ts";
-import { Fixture } from "./fixture.ts";
+import { Fixture } from "./traffic-fixture.ts";
 
 const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
 const SERVED = /^(a1|b1)$/;
@@ -189,7 +189,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
         const namespace = world.namespace("outside");
         const transport = "tcp";
         const asked = { namespace, address, port: at, transport, request, patience } as const;
-        return (await world.board.connect(asked)).outcome;
+        return (await world.switchboard.connect(asked)).outcome;
       };
       expect(
         await eventually(

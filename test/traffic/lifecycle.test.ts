@@ -3,13 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import { heldRules, iptables, variantOf } from "../../harness/netns/backends.ts";
+import { answers, connect, type Target, takeTime } from "../../harness/netns/connections.ts";
 import { BINARY, Program } from "../../harness/netns/program.ts";
-import { answers, connect, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { eventually } from "../../harness/waiting.ts";
-import { describeBackends } from "./fixture.ts";
 import { monitor } from "./nft-monitor.ts";
+import { describeBackends } from "./traffic-fixture.ts";
 
 takeTime();
 

@@ -4,12 +4,12 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { join } from "node:path";
 import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
 import { heldRules } from "../../harness/netns/backends.ts";
+import { connect, outcome, type Target, takeTime } from "../../harness/netns/connections.ts";
 import { Program } from "../../harness/netns/program.ts";
-import { connect, outcome, type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { eventually } from "../../harness/waiting.ts";
-import { describeBackends } from "./fixture.ts";
+import { describeBackends } from "./traffic-fixture.ts";
 
 takeTime();
 

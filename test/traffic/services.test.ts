@@ -8,9 +8,9 @@ import {
   NODE1_SECOND,
   type Place,
 } from "../../harness/netns/addresses.ts";
+import { answers, nameOf, outcome, type Target } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
-import { answers, nameOf, outcome, type Target } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
   externalIps,
@@ -21,7 +21,7 @@ import {
 } from "../../harness/netns/world-objects.ts";
 import { eventually } from "../../harness/waiting.ts";
 import { excepted, testUnless } from "./exceptions.ts";
-import { describeBackends, type Endpoints, Fixture, type Own } from "./fixture.ts";
+import { describeBackends, type Endpoints, Fixture, type Own } from "./traffic-fixture.ts";
 
 describeBackends((backend) => {
   const fixture = new Fixture({

@@ -1,12 +1,12 @@
 /** How connections spread over endpoints. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
+import { connect, type Target, takeTime } from "../../harness/netns/connections.ts";
 import { Program } from "../../harness/netns/program.ts";
-import { connect, type Target, takeTime } from "../../harness/netns/steps.ts";
 import type { Reply } from "../../harness/netns/switchboard/switchboard-client.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { describeBackends } from "./fixture.ts";
+import { describeBackends } from "./traffic-fixture.ts";
 
 const CONNECTIONS = 1200;
 const AT_ONCE = 200;

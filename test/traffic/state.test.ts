@@ -1,8 +1,8 @@
 /** What the admin API says is what the kernel has, by the own account of `nft` or iptables-save. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { variantOf } from "../../harness/netns/backends.ts";
+import { takeTime } from "../../harness/netns/connections.ts";
 import { Program } from "../../harness/netns/program.ts";
-import { takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
   externalIps,
@@ -14,9 +14,9 @@ import { eventually } from "../../harness/waiting.ts";
 import { type ActionCode, decodeAction, printAction } from "../../src/model/actions.ts";
 import { TABLES } from "../../src/model/tables.ts";
 import { testUnless } from "./exceptions.ts";
-import { describeBackends } from "./fixture.ts";
-import { type Element, kernelElements } from "./kernel.ts";
-import { chainOf, endpointsBehind, natRules } from "./saved-rules.ts";
+import { type Element, kernelElements } from "./listed-elements.ts";
+import { chainOf, endpointsBehind, natRules } from "./saved-chains.ts";
+import { describeBackends } from "./traffic-fixture.ts";
 
 const SERVICES: readonly ServiceSpec[] = [
   { name: "plain", number: 1 },

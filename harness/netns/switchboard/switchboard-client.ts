@@ -11,7 +11,7 @@ interface Waiting {
 const PATIENCE_MS = 5000;
 const ENDED = "Cannot ask the switchboard: it has ended";
 
-export class Board {
+export class SwitchboardClient {
   private readonly waiting = new Map<number, Waiting>();
   private readonly child;
   private nextId = 1;

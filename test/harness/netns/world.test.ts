@@ -40,15 +40,15 @@ describe.each(["links", "bridge"] as const)("a world whose pods hang on %s", (at
 
   test("a held connection answers again, until its server ends", async () => {
     const { handle } = await world.connect("a1", addressOf("b1", 6), 9090, { hold: true });
-    expect((await world.board.ask(handle)).name).toBe("b1");
+    expect((await world.switchboard.ask(handle)).name).toBe("b1");
     const namespace = world.namespace("b1");
-    await world.board.command({ do: "unlisten", name: "b1", port: 9090 });
-    expect((await world.board.ask(handle)).outcome).toBe("reset");
+    await world.switchboard.command({ do: "unlisten", name: "b1", port: 9090 });
+    expect((await world.switchboard.ask(handle)).outcome).toBe("reset");
     for (const family of FAMILIES) {
       for (const transport of ["tcp", "udp"] as const) {
         const address = addressOf("b1", family);
         const server = { namespace, name: "b1", address, port: 9090, transport };
-        await world.board.command({ do: "listen", ...server });
+        await world.switchboard.command({ do: "listen", ...server });
       }
     }
   });

@@ -3,7 +3,7 @@ import { jumpsOf } from "../../../src/iptables/rules/fixed-chains.ts";
 import { parseSaved } from "../../../src/iptables/syntax/iptables-save.ts";
 import { isJump } from "../../../src/iptables/syntax/jumps.ts";
 import { isJumpOfOurs } from "../../../src/iptables/syntax/our-chains.ts";
-import { OPTIONS } from "../world.ts";
+import { OPTIONS } from "../iptables-world.ts";
 
 const ALL = { ...OPTIONS, randomFully: true, recent: true, sctp: true };
 

@@ -18,7 +18,7 @@ async function outsideHas(world: World, addresses: readonly string[], port = 80)
     await world.changeAddress("add", "outside", address, "lo");
     const namespace = world.namespace("outside");
     const server = { namespace, name: "outside", address, port, transport: "tcp" } as const;
-    await world.board.command({ do: "listen", ...server });
+    await world.switchboard.command({ do: "listen", ...server });
   }
 }
 

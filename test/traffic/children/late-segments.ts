@@ -2,13 +2,13 @@
  * Beside a server: sends one segment out of its window to each client that has just connected, as if the network
  * had held it back. What upstream's image regression-issue-74839 does.
  *
- * usage: bun spurious.ts ADDRESS PORT OFFSET    OFFSET is added to the right sequence number
+ * usage: bun late-segments.ts ADDRESS PORT OFFSET    OFFSET is added to the right sequence number
  *
  * Prints `listening`, then `injected` for each such segment, and `reset` for each RST that comes back.
  */
 import { dlopen, ptr } from "bun:ffi";
-import { readSockaddr, writeSockaddr } from "../../harness/netns/sockaddr.ts";
-import { parseAddress } from "../../src/net/address.ts";
+import { readSockaddr, writeSockaddr } from "../../../harness/netns/sockaddr.ts";
+import { parseAddress } from "../../../src/net/address.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;

@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import { addressOf } from "../../harness/netns/addresses.ts";
 import { type Backend, type Variant, variantOf } from "../../harness/netns/backends.ts";
+import type { Target } from "../../harness/netns/connections.ts";
 import { frontend } from "../../harness/netns/frontends.ts";
 import { ruleset } from "../../harness/netns/program.ts";
-import type { Target } from "../../harness/netns/steps.ts";
 import type { World } from "../../harness/netns/world.ts";
-import { chainOf, natRules } from "./saved-rules.ts";
+import { chainOf, natRules } from "./saved-chains.ts";
 
 /** Seconds that a client of a clusterIP's port 80 is remembered yet; undefined when it is not. */
 export function remembered(

@@ -78,8 +78,8 @@ export function nameOf(reply: Reply, withPort = false): string {
 export async function hangUp(world: World, open: readonly Reply[]): Promise<string[]> {
   const outcomes: string[] = [];
   for (const { handle = -1 } of open) {
-    outcomes.push((await world.board.ask(handle)).outcome);
-    await world.board.hangup(handle);
+    outcomes.push((await world.switchboard.ask(handle)).outcome);
+    await world.switchboard.hangup(handle);
   }
   return outcomes;
 }

@@ -9,10 +9,10 @@ import {
   type Family,
   type Pod,
 } from "../../harness/netns/addresses.ts";
-import type { Target } from "../../harness/netns/steps.ts";
+import type { Target } from "../../harness/netns/connections.ts";
 import type { World } from "../../harness/netns/world.ts";
 import { nodePort } from "../../harness/netns/world-objects.ts";
-import { savedRules, savedTable } from "./saved.ts";
+import { savedRules, savedTable } from "./kube-proxy-ruleset.ts";
 
 /** The endpoints of its Service, `web`, number 1. */
 export const PODS: readonly Pod[] = ["a1", "a2", "b1"];

@@ -3,9 +3,9 @@
  * transport. Prints one line of JSON: `{"status":200}`, or the error's `code` and `message`.
  */
 
-import { openAccess } from "../../src/api-client/open-access.ts";
-import { openTransport } from "../../src/api-client/transport.ts";
-import { SluiceError } from "../../src/base/errors.ts";
+import { openAccess } from "../../../src/api-client/open-access.ts";
+import { openTransport } from "../../../src/api-client/transport.ts";
+import { SluiceError } from "../../../src/base/errors.ts";
 
 function say(result: { readonly [name: string]: unknown }): void {
   console.log(JSON.stringify(result));

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe } from "bun:test";
 import type { Family, Place } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, heldRules } from "../../harness/netns/backends.ts";
+import { type Target, takeTime } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
 import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../../harness/netns/program.ts";
-import { type Target, takeTime } from "../../harness/netns/steps.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
   type EndpointPlace,
