@@ -50,3 +50,10 @@ export class FakeClock implements Clock {
     this.#now = end;
   }
 }
+
+/** A clock whose `soon` is one turn of the real event loop away, so that real I/O can happen meanwhile. */
+export class TurningClock extends FakeClock {
+  override soon(run: () => void): void {
+    setImmediate(run);
+  }
+}

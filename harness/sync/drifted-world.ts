@@ -21,7 +21,7 @@ import { DISPATCHES, dispatchMap } from "../../src/nftables/wire/object-names.ts
 import { SET_IDS } from "../../src/nftables/wire/sets.ts";
 import type { RepairReport } from "../../src/sync/repairs.ts";
 import { pipe, run } from "../commands.ts";
-import { FakeClock } from "../fakes/fake-clock.ts";
+import { TurningClock } from "../fakes/fake-clock.ts";
 import { type SyncWorld, service, slice, worldOf } from "./sync-world.ts";
 
 export const OPTIONS: SkeletonOptions = {
@@ -46,13 +46,6 @@ export interface DriftedWorld extends SyncWorld<Backend> {
   /** What was told since the last `mend`. */
   readonly told: readonly ForeignChange[];
   close(): void;
-}
-
-/** Time stands still, but what is to be soon is one turn of the real loop away, in which the kernel may be heard. */
-class TurningClock extends FakeClock {
-  override soon(run: () => void): void {
-    setImmediate(run);
-  }
 }
 
 /** `maxBytes`: of one transaction. */

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { readableLog } from "../../harness/fakes/readable-log.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { SYSCTL_LOOK_MS } from "../../src/base/limits.ts";
 import type { ConntrackSettings } from "../../src/config/config.ts";
@@ -10,7 +11,6 @@ import { HostSettings } from "../../src/host/host-settings.ts";
 import { INITIALIZED, initializeHost } from "../../src/host/initialize.ts";
 import { KernelFiles } from "../../src/host/kernel-files.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
-import { readableLog } from "./readable-log.ts";
 
 const DEFAULTS: ConntrackSettings = {
   maxPerCore: 32_768,

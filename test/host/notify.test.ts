@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { readableLog } from "../../harness/fakes/readable-log.ts";
 import { Notifier } from "../../src/host/notify.ts";
 import { bind, close, recv, socket } from "../../src/os/libc.ts";
-import { readableLog } from "./readable-log.ts";
 
 const AF_UNIX = 1;
 const SOCK_DGRAM_NONBLOCK = 2 | 0x800;

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../harness/commands.ts";
-import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { type FakeClock, TurningClock } from "../../harness/fakes/fake-clock.ts";
 import { type SyncWorld, service, slice, worldOf } from "../../harness/sync/sync-world.ts";
 import type { Adoption, ForeignChange, SkeletonOptions } from "../../src/backend/backend.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -77,13 +77,6 @@ export class Toolbox {
   /** What restore was last told, of one family. */
   input(tool: (typeof TOOLS)[number] = "iptables"): string {
     return readFileSync(join(this.folder, `${tool}-${this.#variant}-restore.input`), "utf8");
-  }
-}
-
-/** Time stands still, but what is to be soon is one turn of the real loop away. */
-class TurningClock extends FakeClock {
-  override soon(run: () => void): void {
-    setImmediate(run);
   }
 }
 

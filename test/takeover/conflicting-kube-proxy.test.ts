@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { readableLog } from "../../harness/fakes/readable-log.ts";
 import type { OwnRules } from "../../src/backend/backend.ts";
 import { RIVAL_LOOK_MS } from "../../src/base/limits.ts";
-import { createLogger } from "../../src/base/log.ts";
 import { waitForRival } from "../../src/takeover/conflicting-kube-proxy.ts";
 import type { Living } from "../../src/takeover/processes.ts";
 
@@ -11,15 +11,8 @@ const IPTABLES: OwnRules = { kind: "iptables", variant: "nft" };
 /** A node with a kube-proxy, and what becomes of the wait for it. */
 function begin(options: { own?: OwnRules; pids?: number[]; nftables?: boolean } = {}) {
   const clock = new FakeClock();
-  const lines: string[] = [];
+  const { log, lines } = readableLog(0);
   const node = { living: { pids: options.pids ?? [12], all: true } as Living, over: false };
-  const log = createLogger({
-    verbosity: 0,
-    format: "text",
-    now: () => 0,
-    pid: 1,
-    write: (line) => lines.push(line.replace(/^(.).*?\] /, "$1 ").trim()),
-  });
   const wait = waitForRival({
     clock,
     log,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
+import { readableLog } from "../../harness/fakes/readable-log.ts";
 import type { OwnRules } from "../../src/backend/backend.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import {
@@ -7,7 +8,6 @@ import {
   OTHER_PROXY_LIVING_LOOK_MS,
   OTHER_PROXY_LOOK_MS,
 } from "../../src/base/limits.ts";
-import { createLogger } from "../../src/base/log.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 import type { Finding } from "../../src/takeover/find-rules.ts";
 import { OtherProxies } from "../../src/takeover/other-proxies.ts";
@@ -42,7 +42,7 @@ const REFUSED = new SluiceError("NETLINK_REFUSED", "Cannot delete: busy");
 /** A kernel with these rules in it. */
 class Node {
   readonly clock = new FakeClock();
-  readonly lines: string[] = [];
+  readonly lines: readonly string[];
   readonly removals: RulesKind[][] = [];
   readonly problems: Problems;
   readonly rules: OtherProxies;
@@ -60,13 +60,8 @@ class Node {
   constructor(findings: Finding[], remove = true) {
     this.findings = findings;
     this.remove = remove;
-    const log = createLogger({
-      verbosity: 0,
-      format: "text",
-      now: () => 0,
-      write: (line) => this.lines.push(line.replace(/^(.).*?\] /, "$1 ").trim()),
-      pid: 1,
-    });
+    const { log, lines } = readableLog(0);
+    this.lines = lines;
     this.problems = new Problems(() => {});
     this.rules = new OtherProxies({
       clock: this.clock,
