@@ -13,8 +13,8 @@ import { flagTexts } from "../config/flag-texts.ts";
 import { type FlagValues, textOfFlag } from "../config/flag-values.ts";
 import type { ConfigFollower } from "../config/follow.ts";
 import type { Resolved } from "../config/resolve.ts";
-import type { EventOutbox } from "../events/event-outbox.ts";
 import {
+  type EventOutbox,
   healthServerFailed,
   metricsServerFailed,
   nodeReference,

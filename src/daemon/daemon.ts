@@ -10,7 +10,7 @@ import { type Note, type Resolved, resolveConfig } from "../config/resolve.ts";
 import { remarksOnMode } from "../config/served.ts";
 import type { Core } from "../core/core.ts";
 import { createCore } from "../core/create.ts";
-import { EventOutbox } from "../events/event-outbox.ts";
+import { EventOutbox } from "../events/events.ts";
 import { HostSettings } from "../host/host-settings.ts";
 import { initializeHost } from "../host/initialize.ts";
 import { lockNetworkNamespace } from "../host/namespace-lock.ts";

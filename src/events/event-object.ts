@@ -1,4 +1,5 @@
-/** An Event as events.k8s.io/v1 wants it, in JSON (API rules: pkg/apis/core/validation/events.go). */
+/** Events as events.k8s.io/v1 objects, in JSON (rules: pkg/apis/core/validation/events.go). */
+import type { WriteRequest } from "../api-client/transport.ts";
 import type { KubeEvent, ObjectReference } from "./events.ts";
 
 export interface EventObject {
@@ -17,69 +18,91 @@ export interface EventObject {
   readonly series?: EventSeries;
 }
 
-/** Of two or more alike: how many, and when the last one was. */
+/** Set on an Event that occurred at least twice. */
 export interface EventSeries {
   readonly count: number;
   readonly lastObservedTime: string;
 }
 
-/** What dashboards and alerts select kube-proxy's Events by. */
+/** Dashboards and alerts select kube-proxy's Events by it. */
 const REPORTING_CONTROLLER = "kube-proxy";
-/** Bytes of UTF-8; the API refuses more. */
+/** Bytes of UTF-8. The API refuses more. */
 const NOTE_MAX = 1024;
 
-export interface EventStamp {
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-  /** Nanoseconds since the epoch, another for each Event of this process. */
-  readonly unique: bigint;
-  readonly hostname: string;
-}
-
-/** @param hostname the machine's own, whatever the Node is called: as client-go */
-export function eventObject(event: KubeEvent, { at, unique, hostname }: EventStamp): EventObject {
+/**
+ * @param at milliseconds since the epoch
+ * @param unique nanoseconds since the epoch, different for every Event of this process
+ * @param hostname the machine's name, not the Node's: as client-go does
+ */
+export function eventObject(
+  event: KubeEvent,
+  stamp: { readonly at: number; readonly unique: bigint; readonly hostname: string },
+): EventObject {
+  const { type, reason, action, note, regarding } = event;
   return {
     apiVersion: "events.k8s.io/v1",
     kind: "Event",
     metadata: {
-      namespace: event.regarding.namespace ?? "default",
-      name: eventName(event.regarding.name, unique),
+      namespace: regarding.namespace ?? "default",
+      name: eventName(regarding.name, stamp.unique),
     },
-    eventTime: microTime(at),
+    eventTime: microTime(stamp.at),
     reportingController: REPORTING_CONTROLLER,
-    reportingInstance: `${REPORTING_CONTROLLER}-${hostname}`,
-    type: event.type,
-    reason: event.reason,
-    action: event.action,
-    note: cut(event.note),
-    regarding: event.regarding,
+    reportingInstance: `${REPORTING_CONTROLLER}-${stamp.hostname}`,
+    type,
+    reason,
+    action,
+    note: truncate(note),
+    regarding,
   };
 }
 
+/** @param lastAt milliseconds since the epoch */
 export function eventSeries(count: number, lastAt: number): EventSeries {
   return { count, lastObservedTime: microTime(lastAt) };
 }
 
-/** Events with the same key are one series: alike in all but their time and note. */
+/** Events with the same key form a series: they differ only in time and note. */
 export function seriesKey({ type, reason, action, regarding }: KubeEvent): string {
   const { kind, namespace = "", name, uid = "" } = regarding;
   return [type, reason, action, kind, namespace, name, uid].join(" ");
 }
 
-/** `<name>.<hex>`; client-go takes a UUID, too, where that would be no DNS subdomain. */
+/** Creates the Event. If it `exists`, changes its series and nothing else. */
+export function eventRequest(
+  object: EventObject,
+  series: EventSeries | undefined,
+  exists: boolean,
+): WriteRequest {
+  const { namespace, name } = object.metadata;
+  const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+  if (!exists) {
+    const body = JSON.stringify({ ...object, series });
+    return { method: "POST", path, contentType: "application/json", body };
+  }
+  const contentType = "application/merge-patch+json";
+  return {
+    method: "PATCH",
+    path: `${path}/${name}`,
+    contentType,
+    body: JSON.stringify({ series }),
+  };
+}
+
+const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+/** `<name>.<hex>`. Where that is no DNS subdomain, a UUID: as client-go does. */
 function eventName(name: string, unique: bigint): string {
   const full = `${name}.${unique.toString(16)}`;
   return full.length <= 253 && DNS_SUBDOMAIN.test(full) ? full : crypto.randomUUID();
 }
 
-const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
-
 function microTime(ms: number): string {
   return new Date(ms).toISOString().replace("Z", "000Z");
 }
 
-/** Never in the middle of a character. */
-function cut(note: string): string {
+/** Cuts to NOTE_MAX bytes, never inside a character. */
+function truncate(note: string): string {
   const ellipsis = "…";
   if (Buffer.byteLength(note) <= NOTE_MAX) return note;
   const room = new Uint8Array(NOTE_MAX - Buffer.byteLength(ellipsis));

@@ -1,101 +1,155 @@
 /**
- * Writes Events to the API server, in the background: one request at a time on a connection that is only open
- * while something waits. Whatever fails here harms nothing else.
+ * Writes Events to the API server in the background: one request at a time, on a connection that is
+ * open only while Events wait. A failure here affects nothing else.
+ *
+ * Events that differ only in time and note form a series, with client-go's rules
+ * (tools/events/event_broadcaster.go): the first one is created, the second is sent at once as a
+ * count, later ones every half hour and when the series ends.
  */
-
+import type { ClusterAccess } from "../api-client/access.ts";
 import { Backoff } from "../api-client/backoff.ts";
 import { statusOf } from "../api-client/status.ts";
-import { messageOf, type SluiceError } from "../base/errors.ts";
+import {
+  openTransport,
+  type WritableTransport,
+  type WriteRequest,
+} from "../api-client/transport.ts";
+import { type Write, write } from "../api-client/write-request.ts";
+import type { Clock } from "../base/clock.ts";
+import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import { eventObject } from "./event-object.ts";
-import { EventSender, type EventSenderOptions } from "./event-sender.ts";
-import { RecentSeries, SERIES_QUIET_MS, type Series } from "./event-series.ts";
+import {
+  type EventObject,
+  eventObject,
+  eventRequest,
+  eventSeries,
+  seriesKey,
+} from "./event-object.ts";
 import type { EventRecorder, KubeEvent } from "./events.ts";
 
-export interface EventRecorderOptions extends EventSenderOptions {
+export interface EventRecorderOptions {
+  readonly access: ClusterAccess;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly log: Logger;
-  /** The machine's own name, whatever the Node is called. */
+  /** The machine's name, not the Node's. */
   readonly hostname: string;
-  /** Nobody will see an Event: it was refused, or pushed out by newer ones. */
+  /** An Event is lost: the server refused it, or newer ones pushed it out. */
   readonly onDropped: () => void;
+  /** For tests. */
+  readonly openTransport?: (access: ClusterAccess) => WritableTransport;
 }
 
-/** What waits behind the one that is being sent; then the oldest is dropped. */
+/** Events that wait behind the one being sent. More push out the oldest one. */
 const QUEUE_MAX = 100;
-/** Between two Events: kube-proxy's five requests a second. */
+/** Between two Events: kube-proxy's limit of five requests a second. */
 const REST_MS = 200;
-/** Between two attempts at the same. */
+/** The server must answer within this time. */
+const ANSWER_MS = 10_000;
+/** Between two attempts to send the same Event. */
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 60_000;
-/** Answers that say "later" to the same Event, before it is given up: client-go. Silence does not count. */
+/** Temporary refusals before an Event is dropped, as in client-go. No answer is no refusal. */
 const REFUSALS_MAX = 12;
+/** A series ends after this long without another Event. */
+const SERIES_QUIET_MS = 360_000;
+/** While a series continues, its count is sent this often. */
+const SERIES_REFRESH_MS = 1_800_000;
+/** While so many series continue, other Events are created one by one. */
+const SERIES_MAX = 1000;
+
+/** An Event and its repetitions. Times are in ms since the epoch. */
+interface Series {
+  readonly object: EventObject;
+  count: number;
+  lastAt: number;
+  /** The count that the server has. 0: it does not have the Event. */
+  sentCount: number;
+  /** When the last attempt to send it ended. */
+  settledAt: number;
+  /** In the queue, or being sent. */
+  waiting: boolean;
+}
 
 export class ApiEventRecorder implements EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #log: Logger;
   readonly #backoff: Backoff;
-  readonly #sender: EventSender;
-  readonly #recent = new RecentSeries();
-  #queue: Series[] = [];
-  #lastUnique = 0n;
+  /** Always waits REST_MS: first and longest wait are the same. */
+  readonly #pace: Backoff;
+  /** By seriesKey. */
+  readonly #series = new Map<string, Series>();
+  readonly #queue: Series[] = [];
+  #transport: WritableTransport | undefined;
+  #request: Write | undefined;
+  /** Pending while Events are sent. */
+  #sending: Promise<void> | undefined;
+  #created = 0n;
   #cancelSweep: (() => void) | undefined;
-  #endRest = () => {};
-  #sending = false;
+  /** The last Event was lost, and the log says so. */
+  #lossLogged = false;
   #closed = false;
-  /** The last one was lost, and that was said. */
-  #saidLoss = false;
-  #whenIdle: (() => void)[] = [];
 
   constructor(options: EventRecorderOptions) {
     const { clock, random } = options;
     this.#options = options;
     this.#log = options.log.from("event-recorder.ts");
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MS_MAX, clock, random });
-    this.#sender = new EventSender(options);
+    this.#pace = new Backoff({ firstMs: REST_MS, maxMs: REST_MS, clock, random });
   }
 
   record(event: KubeEvent, at: number = this.#options.clock.now()): void {
     if (this.#closed) return;
+    const key = seriesKey(event);
+    const known = this.#series.get(key);
+    if (known !== undefined) {
+      known.count += 1;
+      known.lastAt = Math.max(known.lastAt, at);
+      if (known.sentCount === 1 && !known.waiting) this.#enqueue(known);
+      return;
+    }
     const { clock, hostname } = this.#options;
-    const make = () => eventObject(event, { at, unique: this.#unique(at), hostname });
-    const series = this.#recent.add(event, at, make);
-    if (series !== undefined) this.#enqueue(series);
+    // Two Events in the same millisecond need different names.
+    const unique = BigInt(Math.round(at)) * 1_000_000n + this.#created++;
+    const object = eventObject(event, { at, unique, hostname });
+    const series = { object, count: 1, lastAt: at, sentCount: 0, settledAt: at, waiting: false };
+    if (this.#series.size < SERIES_MAX) this.#series.set(key, series);
     this.#cancelSweep ??= clock.after(SERIES_QUIET_MS, () => this.#sweep());
+    this.#enqueue(series);
   }
 
   async flush(ms: number): Promise<void> {
-    if (!this.#sending) return;
-    await new Promise<void>((resolve) => {
-      const cancel = this.#options.clock.after(ms, resolve);
-      this.#whenIdle.push(() => {
-        cancel();
-        resolve();
-      });
-    });
+    if (this.#sending === undefined) return;
+    const { promise: timeout, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#options.clock.after(ms, resolve);
+    await Promise.race([this.#sending, timeout]);
+    cancel();
   }
 
   close(): void {
     this.#closed = true;
-    this.#queue = [];
+    this.#queue.length = 0;
     this.#cancelSweep?.();
-    this.#endRest();
+    this.#pace.wake();
     this.#backoff.wake();
-    this.#sender.close();
+    this.#request?.abort(new SluiceError("API_UNREACHABLE", "Cannot write an Event: stopped"));
+    this.#disconnect();
   }
 
-  /** Two Events about one object in the same millisecond need two names. */
-  #unique(at: number): bigint {
-    const nanos = BigInt(Math.round(at * 1000)) * 1000n;
-    this.#lastUnique = nanos > this.#lastUnique ? nanos : this.#lastUnique + 1n;
-    return this.#lastUnique;
-  }
-
+  /** Ends quiet series, and sends the counts that are due. */
   #sweep(): void {
     const { clock } = this.#options;
-    for (const series of this.#recent.sweep(clock.now())) this.#enqueue(series);
+    const now = clock.now();
+    for (const [key, series] of this.#series) {
+      const ended = now - series.lastAt >= SERIES_QUIET_MS;
+      if (ended) this.#series.delete(key);
+      if (series.waiting || series.count === series.sentCount) continue;
+      const refresh = now - series.settledAt >= SERIES_REFRESH_MS;
+      if (refresh || (ended && series.sentCount > 0)) this.#enqueue(series);
+    }
     this.#cancelSweep =
-      this.#recent.size === 0 ? undefined : clock.after(SERIES_QUIET_MS, () => this.#sweep());
+      this.#series.size === 0 ? undefined : clock.after(SERIES_QUIET_MS, () => this.#sweep());
   }
 
   #enqueue(series: Series): void {
@@ -103,46 +157,37 @@ export class ApiEventRecorder implements EventRecorder {
     this.#queue.push(series);
     const oldest = this.#queue.length > QUEUE_MAX ? this.#queue.shift() : undefined;
     if (oldest !== undefined) this.#drop(oldest, `more than ${QUEUE_MAX} Events wait to be sent`);
-    if (!this.#sending) void this.#sendAll();
+    this.#sending ??= this.#sendAll();
   }
 
   async #sendAll(): Promise<void> {
-    this.#sending = true;
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       await this.#sendOne(next);
-      if (this.#queue.length > 0) await this.#rest();
+      if (this.#queue.length > 0) await this.#pace.wait();
     }
-    this.#sender.close();
-    this.#sending = false;
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
+    this.#disconnect();
+    this.#sending = undefined;
   }
 
-  #rest(): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#options.clock.after(REST_MS, resolve);
-      this.#endRest = () => {
-        cancel();
-        resolve();
-      };
-    });
-  }
-
-  /** Until it has arrived or is lost. */
+  /** Retries until the server has the count, or the Event is lost. */
   async #sendOne(series: Series): Promise<void> {
     this.#backoff.reset();
     let refusals = 0;
     while (!this.#closed) {
       const { count } = series;
-      const error = await this.#sender.send(series, count);
+      const error = await this.#attempt(series);
       if (this.#closed) return;
       if (error === undefined) {
-        this.#arrived(series, count);
+        this.#lossLogged = false;
+        this.#settle(series, count);
+        // More Events arrived while the first one was being sent.
+        if (count === 1 && series.count > 1) this.#enqueue(series);
         return;
       }
       const status = statusOf(error);
       if (status?.code === 401) this.#options.access.refused();
       if (status !== undefined) refusals += 1;
-      if (!isPassing(error) || refusals === REFUSALS_MAX) {
+      if (!isTemporary(error) || refusals === REFUSALS_MAX) {
         this.#drop(series, messageOf(error), status?.code);
         return;
       }
@@ -151,21 +196,12 @@ export class ApiEventRecorder implements EventRecorder {
     }
   }
 
-  #arrived(series: Series, count: number): void {
-    this.#saidLoss = false;
-    this.#settle(series);
-    series.told = count;
-    series.prompt = count === 1;
-    // Another came meanwhile.
-    if (series.prompt && series.count > 1) this.#enqueue(series);
-  }
-
   #drop(series: Series, error: string, status?: number): void {
-    this.#settle(series);
-    series.prompt = false;
+    // If the server has the Event, its next count waits for the next refresh.
+    this.#settle(series, series.sentCount === 0 ? 0 : series.count);
     this.#options.onDropped();
-    if (this.#saidLoss) return;
-    this.#saidLoss = true;
+    if (this.#lossLogged) return;
+    this.#lossLogged = true;
     this.#log.warn("An Event is lost, and nothing else; more of them are counted but not said", {
       reason: series.object.reason,
       error,
@@ -173,16 +209,57 @@ export class ApiEventRecorder implements EventRecorder {
     });
   }
 
-  #settle(series: Series): void {
+  #settle(series: Series, sentCount: number): void {
     series.waiting = false;
-    series.triedAt = this.#options.clock.now();
+    series.sentCount = sentCount;
+    series.settledAt = this.#options.clock.now();
+  }
+
+  /** Sends the count. Resolves to the error if it did not arrive; never rejects. */
+  async #attempt({ object, count, lastAt, sentCount }: Series): Promise<SluiceError | undefined> {
+    const series = count > 1 ? eventSeries(count, lastAt) : undefined;
+    if (sentCount > 0) {
+      const error = await this.#write("change", object, eventRequest(object, series, true));
+      // 404: the server keeps an Event for an hour, and then forgets it.
+      if (error === undefined || statusOf(error)?.code !== 404) return error;
+    }
+    const error = await this.#write("create", object, eventRequest(object, series, false));
+    // 409: an earlier attempt arrived, and its answer was lost.
+    return error !== undefined && statusOf(error)?.code === 409 ? undefined : error;
+  }
+
+  async #write(
+    verb: string,
+    { metadata: { namespace, name } }: EventObject,
+    request: WriteRequest,
+  ): Promise<SluiceError | undefined> {
+    const { access, clock } = this.#options;
+    const what = `${verb} Event ${namespace}/${name}`;
+    try {
+      this.#transport ??= (this.#options.openTransport ?? openTransport)(access);
+      const transport = this.#transport;
+      const { server } = access;
+      this.#request = write({ transport, clock, what, server, request, timeoutMs: ANSWER_MS });
+      await this.#request.done;
+      return undefined;
+    } catch (thrown) {
+      if (thrown instanceof SluiceError) return thrown;
+      return new SluiceError("API_MALFORMED", messageOf(thrown), undefined, { cause: thrown });
+    } finally {
+      this.#request = undefined;
+    }
+  }
+
+  #disconnect(): void {
+    this.#transport?.close();
+    this.#transport = undefined;
   }
 }
 
-/** The same may be taken later. */
-function isPassing(error: SluiceError): boolean {
+/** The server may take the same Event later. */
+function isTemporary(error: SluiceError): boolean {
   const status = statusOf(error);
-  // No answer; or the login's files are not there just now.
+  // No answer, or the credential files are missing at the moment.
   if (status === undefined) return error.code !== "API_MALFORMED";
   const { code } = status;
   return code >= 500 || code === 429 || code === 408 || code === 401;

@@ -1,10 +1,10 @@
 /**
- * The Events kube-proxy writes on its Node and on Services (cmd/kube-proxy/app/server.go,
- * pkg/proxy/healthcheck/service_health.go), with the same reasons, actions and texts, and no others: what one
- * node can say, a thousand say at the same time.
+ * The Events that kube-proxy writes on its Node and on Services (cmd/kube-proxy/app/server.go,
+ * pkg/proxy/healthcheck/service_health.go), with the same reasons, actions and notes. There are
+ * no others: an Event that one node writes, a thousand nodes write at the same time.
  */
 
-/** What an Event is about: a core/v1 ObjectReference. */
+/** The object that an Event is about: a core/v1 ObjectReference. */
 export interface ObjectReference {
   readonly apiVersion: "v1";
   readonly kind: "Node" | "Service";
@@ -16,52 +16,54 @@ export interface ObjectReference {
 
 export interface KubeEvent {
   readonly type: "Normal" | "Warning";
-  /** One CamelCase word, by which operators select. */
+  /** One CamelCase word. Operators select Events by it. */
   readonly reason: string;
-  /** What was being done. */
+  /** The action that succeeded or failed. */
   readonly action: string;
-  /** For people; may be "", and is cut at 1024 bytes. */
+  /** For people. May be ""; the recorder cuts it to 1024 bytes. */
   readonly note: string;
   readonly regarding: ObjectReference;
 }
 
 export interface EventRecorder {
-  /** Returns at once and never throws. `at` is when it happened, ms since the epoch; by default now. */
+  /** Returns at once and never throws. `at`: ms since the epoch, by default now. */
   record(event: KubeEvent, at?: number): void;
-  /** Resolves when nothing waits to be sent any more, or after `ms`: for a process that is about to end. */
+  /** Resolves when no Event waits any more, or after `ms`. For a process that is about to end. */
   flush(ms: number): Promise<void>;
-  /** Forgets what waits, and sends nothing more. */
+  /** Discards the Events that wait. Nothing is sent after this. */
   close(): void;
 }
 
 /**
- * This node, for `regarding`. kube-proxy leaves out the uid, and `kubectl describe node` then shows nothing of
- * it, since it selects by uid; so it is named where it is known ("" where not).
+ * This node, for `regarding`. kube-proxy leaves out the uid. `kubectl describe node` selects by uid
+ * and then shows nothing, so Sluice sets it. `uid` is "" when it is unknown.
  */
 export function nodeReference(name: string, uid: string): ObjectReference {
   return { apiVersion: "v1", kind: "Node", name, ...(uid !== "" && { uid }) };
 }
 
-/** The proxy runs, and has programmed what there was. */
+const START = { action: "StartKubeProxy" } as const;
+
+/** The first sync is complete. */
 export function started(node: ObjectReference): KubeEvent {
   return { ...START, type: "Normal", reason: "Starting", note: "", regarding: node };
 }
 
-/** The health server cannot listen, and with bindAddressHardFail the process ends. `error` names the address. */
+/** The health server cannot listen. `error` names the address. */
 export function healthServerFailed(node: ObjectReference, error: string): KubeEvent {
   const reason = "FailedToStartProxierHealthcheck";
   const note = `healthz server failed: ${error}`;
   return { ...START, type: "Warning", reason, note, regarding: node };
 }
 
-/** The same of the metrics server. */
+/** The metrics server cannot listen. `error` names the address. */
 export function metricsServerFailed(node: ObjectReference, error: string): KubeEvent {
   const reason = "FailedToStartMetricServer";
   const note = `starting metrics server failed: ${error}`;
   return { ...START, type: "Warning", reason, note, regarding: node };
 }
 
-/** A healthCheckNodePort cannot listen; at each attempt, which makes a series. */
+/** A healthCheckNodePort cannot listen. Every attempt records it; the recorder makes a series. */
 export function serviceHealthCheckFailed(failed: {
   readonly nodeName: string;
   readonly namespace: string;
@@ -70,13 +72,61 @@ export function serviceHealthCheckFailed(failed: {
   readonly error: string;
 }): KubeEvent {
   const { nodeName, namespace, name, port, error } = failed;
+  const healthCheck = `healthcheck "${namespace}/${name}" on port ${port}`;
   return {
     type: "Warning",
     reason: "FailedToStartServiceHealthcheck",
     action: "Listen",
-    note: `node ${nodeName} failed to start healthcheck "${namespace}/${name}" on port ${port}: ${error}`,
+    note: `node ${nodeName} failed to start ${healthCheck}: ${error}`,
     regarding: { apiVersion: "v1", kind: "Service", namespace, name },
   };
 }
 
-const START = { action: "StartKubeProxy" } as const;
+/** More Events than this before a recorder is attached push out the oldest ones. */
+const OUTBOX_MAX = 100;
+
+/**
+ * Takes Events from the start of the process. The recorder that sends them is loaded and attached
+ * later, when the rules are in the kernel and the API server is known.
+ */
+export class EventOutbox implements EventRecorder {
+  readonly #now: () => number;
+  readonly #waiting: { readonly event: KubeEvent; readonly at: number }[] = [];
+  #recorder: EventRecorder | undefined;
+  #attached: Promise<void> | undefined;
+  #closed = false;
+
+  /** @param now milliseconds since the epoch */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  record(event: KubeEvent, at: number = this.#now()): void {
+    if (this.#closed) return;
+    if (this.#recorder !== undefined) this.#recorder.record(event, at);
+    else if (this.#waiting.push({ event, at }) > OUTBOX_MAX) this.#waiting.shift();
+  }
+
+  /**
+   * Makes the recorder and hands over the Events that waited. Later calls make no second recorder;
+   * every call resolves when the recorder is attached. Closing the outbox closes the recorder.
+   */
+  attach(make: () => Promise<EventRecorder>): Promise<void> {
+    this.#attached ??= make().then((recorder) => {
+      this.#recorder = recorder;
+      for (const { event, at } of this.#waiting.splice(0)) recorder.record(event, at);
+      if (this.#closed) recorder.close();
+    });
+    return this.#attached;
+  }
+
+  async flush(ms: number): Promise<void> {
+    await this.#recorder?.flush(ms);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#waiting.length = 0;
+    this.#recorder?.close();
+  }
+}

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { EventOutbox } from "../../src/events/event-outbox.ts";
 import {
+  EventOutbox,
   type EventRecorder,
   healthServerFailed,
   type KubeEvent,
