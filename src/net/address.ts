@@ -15,35 +15,37 @@ export interface Cidr extends Address {
 }
 
 /**
- * Reads an address as Kubernetes does (netutils.ParseIPSloppy): IPv4 numbers may have leading zeros and are
- * decimal; no zone, no brackets. An IPv4-mapped IPv6 address is IPv4, as in Go. Undefined if it is none.
+ * Reads an address as Kubernetes does (netutils.ParseIPSloppy): numbers may have leading zeros, and
+ * those of IPv4 are decimal; no zone, no brackets. An IPv4-mapped IPv6 address is IPv4, as in Go.
+ * Undefined if the text is no address.
  */
 export function parseAddress(text: string): Address | undefined {
-  if (!text.includes(":")) {
-    const bytes = parseIPv4(text);
-    return bytes && { family: 4, bytes };
-  }
-  const bytes = parseIPv6(text);
+  const bytes = parseBytes(text);
   if (!bytes) return undefined;
-  const mapped = bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff;
-  return mapped && bytes[11] === 0xff
-    ? { family: 4, bytes: bytes.slice(12) }
-    : { family: 6, bytes };
+  if (isMapped(bytes)) return { family: 4, bytes: bytes.slice(12) };
+  return { family: bytes.length === 4 ? 4 : 6, bytes };
 }
 
-/** Reads `address/prefix` as netutils.ParseCIDRSloppy does; host bits are cleared. */
+/**
+ * Reads `address/prefix` as netutils.ParseCIDRSloppy does, except that the prefix has no leading
+ * zeros. Host bits are cleared. The prefix of an IPv4-mapped address counts from the start of the
+ * IPv6 address, as in Go. Undefined if the text is no range.
+ */
 export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf("/");
   const digits = text.slice(slash + 1);
   if (slash < 0 || !/^(0|[1-9]\d{0,2})$/.test(digits)) return undefined;
-  const address = parseAddress(text.slice(0, slash));
+  const address = parseBytes(text.slice(0, slash));
   const prefix = Number(digits);
-  if (!address || prefix > address.bytes.length * 8) return undefined;
-  const bytes = address.bytes.map((byte, index) => {
+  if (!address || prefix > address.length * 8) return undefined;
+  const bytes = address.map((byte, index) => {
     const kept = Math.min(8, Math.max(0, prefix - index * 8));
     return byte & (0xff00 >> kept);
   });
-  return { family: address.family, bytes, prefix };
+  if (prefix >= 96 && isMapped(bytes)) {
+    return { family: 4, bytes: bytes.slice(12), prefix: prefix - 96 };
+  }
+  return { family: bytes.length === 4 ? 4 : 6, bytes, prefix };
 }
 
 /** The text of 4 or 16 bytes: dotted, or as RFC 5952 writes it. */
@@ -80,6 +82,17 @@ export function parseListenAddress(
   return port >= 1 && port <= 65535 ? { hostname, port } : undefined;
 }
 
+/** 4 or 16 bytes, as written. */
+function parseBytes(text: string): Uint8Array | undefined {
+  return text.includes(":") ? parseIPv6(text) : parseIPv4(text);
+}
+
+/** ::ffff:0:0/96. */
+function isMapped(bytes: Uint8Array): boolean {
+  const zeros = bytes.length === 16 && bytes.subarray(0, 10).every((byte) => byte === 0);
+  return zeros && bytes[10] === 0xff && bytes[11] === 0xff;
+}
+
 function parseIPv4(text: string): Uint8Array | undefined {
   const parts = text.split(".");
   if (parts.length !== 4) return undefined;
@@ -109,7 +122,7 @@ function parseIPv6(text: string): Uint8Array | undefined {
   const groups = [...head, ...new Array<string>(8 - given).fill("0"), ...(tail ?? [])];
   const bytes = new Uint8Array(16);
   for (const [index, group] of groups.entries()) {
-    if (!/^[0-9a-fA-F]{1,4}$/.test(group)) return undefined;
+    if (!/^0*[0-9a-fA-F]{1,4}$/.test(group)) return undefined;
     const value = Number.parseInt(group, 16);
     bytes[index * 2] = value >> 8;
     bytes[index * 2 + 1] = value & 0xff;

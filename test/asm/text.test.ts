@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { compileCore } from "../../build/compile-core.ts";
+import { ADDRESSES, addressTexts, RANGES } from "../../harness/specification/address-vectors.ts";
 import { parseAddress, parseRange } from "../../harness/specification/ingest.ts";
 import { type HeapExports, loadWasm } from "../../src/core/load.ts";
 import { BUILDS } from "./ingest-core.ts";
@@ -26,58 +27,9 @@ const modules = {
   release: new WebAssembly.Module(readFileSync(await compileCore("release", ALSO))),
 };
 
-/** Texts as Go's netutils.ParseIPSloppy reads them; undefined where it refuses. */
-const ADDRESSES: readonly (readonly [string, string | undefined])[] = [
-  ["10.1.2.3", "0a010203"],
-  ["010.001.002.003", "0a010203"],
-  ["0000000000.0.0.1", "00000001"],
-  ["255.255.255.255", "ffffffff"],
-  ["256.0.0.1", undefined],
-  ["10.1.2", undefined],
-  ["10.1.2.3.4", undefined],
-  ["10.1.2.3 ", undefined],
-  ["10..2.3", undefined],
-  ["", undefined],
-  ["None", undefined],
-  ["::", "00000000000000000000000000000000"],
-  ["::1", "00000000000000000000000000000001"],
-  ["1::", "00010000000000000000000000000000"],
-  ["2001:DB8::CB00:71FA", "20010db80000000000000000cb0071fa"],
-  ["2001:db8:0:0:0:0:cb00:71fa", "20010db80000000000000000cb0071fa"],
-  ["::ffff:10.1.2.3", "0a010203"],
-  ["::FFFF:0A01:0203", "0a010203"],
-  ["64:ff9b::192.0.2.1", "0064ff9b0000000000000000c0000201"],
-  ["1:2:3:4:5:6:7:8", "00010002000300040005000600070008"],
-  ["1:2:3:4:5:6:7::", "00010002000300040005000600070000"],
-  ["1:2:3:4:5:6:7:8::", undefined],
-  ["1:2:3:4:5:6:7:8:9", undefined],
-  ["1:2:3:4:5:6:7", undefined],
-  ["1::2::3", undefined],
-  [":1", undefined],
-  ["1:", undefined],
-  [":::", undefined],
-  ["::12345", undefined],
-  ["::000001", "00000000000000000000000000000001"],
-  ["1:2:3:4:5:6:7:1.2.3.4", undefined],
-  ["1.2.3.4::", undefined],
-  ["fe80::1%eth0", undefined],
-];
-
-const RANGES: readonly (readonly [string, string | undefined])[] = [
-  ["10.1.2.3/8", "0a000000/8"],
+/** Only the core meets white space: in loadBalancerSourceRanges, which kube-proxy trims. */
+const SPACED: readonly (readonly [string, string | undefined])[] = [
   [" 10.1.2.3/32\n", "0a010203/32"],
-  ["10.1.2.3/0", "00000000/0"],
-  ["10.1.2.3/33", undefined],
-  ["10.1.2.3/", undefined],
-  ["10.1.2.3", undefined],
-  ["10.1.2.3/8/8", undefined],
-  ["10.1.2.3/-1", undefined],
-  ["/8", undefined],
-  ["2001:DB8:ffff::1/33", "20010db8800000000000000000000000/33"],
-  ["::/0", "00000000000000000000000000000000/0"],
-  ["::1/129", undefined],
-  ["::ffff:10.1.2.3/104", "0a000000/8"],
-  ["::ffff:10.1.2.3/90", "00000000000000000000ffc000000000/90"],
 ];
 
 const TIMES: readonly string[] = [
@@ -132,19 +84,14 @@ describe.each(BUILDS)("text (%s)", (build) => {
     expect(parseAddress(text)).toBe(hex as string);
   });
 
-  test.each(RANGES)("range %j", (text, hex) => {
+  test.each([...RANGES, ...SPACED])("range %j", (text, hex) => {
     expect(range(text)).toBe(hex as string);
     expect(parseRange(text)).toBe(hex as string);
   });
 
   test("any text of the characters of addresses is read as the model reads it", () => {
-    const characters = fc.constantFrom(..."0123456789abcdefABCDEFg:::...// %".split(""));
-    const noise = fc.array(characters, { maxLength: 24 }).map((all) => all.join(""));
-    const near = fc
-      .tuple(fc.oneof(fc.ipV6(), fc.ipV4()), fc.nat(30), noise)
-      .map(([text, at, other]) => text.slice(0, at) + other.slice(0, 2) + text.slice(at + 1));
     fc.assert(
-      fc.property(fc.oneof(noise, near, fc.ipV6(), fc.ipV4()), fc.nat(130), (text, prefix) => {
+      fc.property(addressTexts(), fc.nat(130), (text, prefix) => {
         expect(address(text)).toBe(parseAddress(text) as string);
         expect(range(text)).toBe(parseRange(text) as string);
         expect(range(`${text}/${prefix}`)).toBe(parseRange(`${text}/${prefix}`) as string);
