@@ -5,8 +5,8 @@ import type { Logger } from "../base/log.ts";
 import type { FamilyRules, FoundChains } from "./family.ts";
 import { failure } from "./refusal.ts";
 import type { Variant } from "./syntax/known-chains.ts";
-import { PatientTools, sayLocked } from "./tools/lock-wait.ts";
-import type { FamilyEquipment } from "./toolset.ts";
+import { LockWaitingTools, logLocked } from "./tools/lock-wait.ts";
+import type { FamilyTools } from "./tools/toolset.ts";
 
 export interface Begun {
   readonly families: readonly FamilyRules[];
@@ -20,16 +20,16 @@ export interface Begun {
  * @throws SluiceError TOOL_FAILED, RULES_REFUSED
  */
 export async function beginFamilies(
-  equipment: readonly FamilyEquipment[],
-  make: (equipment: FamilyEquipment) => FamilyRules,
+  toolset: readonly FamilyTools[],
+  make: (toolset: FamilyTools) => FamilyRules,
   log: Logger | undefined,
 ): Promise<Begun> {
-  const locked = sayLocked(log);
+  const locked = logLocked(log);
   const families = [];
   const found = [];
-  for (const { tools, features } of equipment) {
-    const patient = new PatientTools(tools, locked);
-    const family = make({ tools: patient, features });
+  for (const { tools, features } of toolset) {
+    const waiting = new LockWaitingTools(tools, locked);
+    const family = make({ tools: waiting, features });
     families.push(family);
     found.push(await family.read());
     const { refused } = await family.write(family.kernel.missing(family.wanted));
@@ -39,7 +39,7 @@ export async function beginFamilies(
         tool: family.tools.path,
       });
     }
-    patient.hurry();
+    waiting.stopWaiting();
   }
   return { families, found };
 }

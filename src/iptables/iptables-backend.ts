@@ -29,11 +29,11 @@ import { compare, mend } from "./repair-families.ts";
 import type { Step } from "./restore-text.ts";
 import type { RulesetOptions } from "./rules/ruleset.ts";
 import { RULE_TABLES, type Variant } from "./syntax/types.ts";
-import { openPeek, type Peek } from "./tools/change-counter.ts";
+import { type ChangeCounter, openChangeCounter } from "./tools/change-counter.ts";
 import type { SearchOptions } from "./tools/find-tools.ts";
-import { sayLocked } from "./tools/lock-wait.ts";
-import type { Features } from "./tools/probe-trials.ts";
-import { type Equipment, type FamilyEquipment, findEquipment } from "./toolset.ts";
+import { logLocked } from "./tools/lock-wait.ts";
+import type { Features } from "./tools/probe-tools.ts";
+import { type FamilyTools, findToolset, type Toolset } from "./tools/toolset.ts";
 import { writeAll } from "./write-all.ts";
 
 export interface IptablesSurroundings {
@@ -80,10 +80,10 @@ class Iptables implements IptablesBackend {
   #options: SkeletonOptions;
   /** Since `reconfigure`, for the next `start` or `verify`. */
   #pending: SkeletonOptions | undefined;
-  #equipment: Equipment | undefined;
+  #toolset: Toolset | undefined;
   #families: readonly FamilyRules[] = [];
   #core: Core | undefined;
-  #peek: Peek | undefined;
+  #counter: ChangeCounter | undefined;
   /** The first `apply` has made everything what it should be: until then what was there before serves on. */
   #settled = false;
   /** A refusal has named nobody: until all are through, what was there before must go on serving the others. */
@@ -104,8 +104,8 @@ class Iptables implements IptablesBackend {
     this.#search = surroundings.search ?? {};
     this.#guard = new Guard({
       clock: this.#clock,
-      peek: () => this.#peek?.read() ?? "",
-      commits: (before, after) => this.#peek?.commits(before, after),
+      peek: () => this.#counter?.read() ?? "",
+      commits: (before, after) => this.#counter?.commits(before, after),
       ours: () => this.#families.reduce((sum, { commits }) => sum + commits, 0),
       idle: () => this.#settled && this.#suspicion === undefined,
       compare: () => this.#compare(),
@@ -120,31 +120,31 @@ class Iptables implements IptablesBackend {
   }
 
   get unserved(): readonly UnservedFamily[] {
-    return this.#equipment?.unserved ?? [];
+    return this.#toolset?.unserved ?? [];
   }
 
   get lacks(): readonly string[] {
-    return this.#equipment?.lacks ?? [];
+    return this.#toolset?.lacks ?? [];
   }
 
   async probe(): Promise<void> {
-    this.#equipment = await findEquipment(this.#search, sayLocked(this.#log));
+    this.#toolset = await findToolset(this.#search, logLocked(this.#log));
   }
 
   facts(): readonly string[] {
-    return this.#equipment?.facts ?? [];
+    return this.#toolset?.facts ?? [];
   }
 
   async start(core: Core): Promise<Adoption> {
-    this.#equipment ??= await findEquipment(this.#search, sayLocked(this.#log));
+    this.#toolset ??= await findToolset(this.#search, logLocked(this.#log));
     this.#core = core;
     this.#takeUp();
     this.#settled = false;
     this.#cautious = false;
     const pause = () => turn(this.#clock);
-    const make = ({ tools, features }: FamilyEquipment) =>
+    const make = ({ tools, features }: FamilyTools) =>
       new FamilyRules(tools, this.#rulesetOptions(features), pause);
-    const { families, found } = await beginFamilies(this.#equipment.families, make, this.#log);
+    const { families, found } = await beginFamilies(this.#toolset.families, make, this.#log);
     this.#families = families;
     return adoptionOf(found, this.#variant);
   }
@@ -152,7 +152,7 @@ class Iptables implements IptablesBackend {
   watch(changed: (change: ForeignChange) => void): void {
     this.#guard.stop();
     this.#changed = changed;
-    this.#openPeek();
+    this.#openCounter();
     this.#guard.start();
     const { change } = this.#suspicion ?? {};
     if (change !== undefined) changed({ ...change, objects: [] });
@@ -253,13 +253,13 @@ class Iptables implements IptablesBackend {
   async close(): Promise<void> {
     this.#closed = true;
     this.#guard.stop();
-    this.#peek?.close();
-    this.#peek = undefined;
+    this.#counter?.close();
+    this.#counter = undefined;
     await this.#written.catch(() => {});
   }
 
   get #variant(): Variant {
-    return this.#equipment?.variant ?? "nft";
+    return this.#toolset?.variant ?? "nft";
   }
 
   #rulesetOptions(features: Features): RulesetOptions {
@@ -272,8 +272,8 @@ class Iptables implements IptablesBackend {
     this.#pending = undefined;
     this.#options = options;
     for (const [index, family] of this.#families.entries()) {
-      const equipment = this.#equipment?.families[index];
-      if (equipment) family.reconfigure(this.#rulesetOptions(equipment.features));
+      const tools = this.#toolset?.families[index];
+      if (tools) family.reconfigure(this.#rulesetOptions(tools.features));
     }
   }
 
@@ -385,12 +385,12 @@ class Iptables implements IptablesBackend {
   }
 
   /** Without it, changes of others are found by the comparisons that are due anyway. */
-  #openPeek(): void {
-    this.#peek?.close();
-    this.#peek = undefined;
+  #openCounter(): void {
+    this.#counter?.close();
+    this.#counter = undefined;
     try {
       const families = this.#families.map(({ family }) => family);
-      this.#peek = openPeek(this.#variant, families);
+      this.#counter = openChangeCounter(this.#variant, families);
     } catch (thrown) {
       rethrowDefect(thrown);
       this.#log?.warn("Changes of others are not seen at once", { err: thrown.message });

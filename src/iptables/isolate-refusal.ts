@@ -5,7 +5,7 @@
  */
 import type { Step } from "./restore-text.ts";
 import { RULE_TABLES, type RuleTable } from "./syntax/types.ts";
-import { SCRATCH } from "./tools/probe-trials.ts";
+import { SCRATCH } from "./tools/probe-tools.ts";
 
 /**
  * Of the steps of one part of the Services those that concern them alone: their own chains, and in a scratch chain that

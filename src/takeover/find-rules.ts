@@ -8,7 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import { parseSaved, type SavedTable } from "../iptables/syntax/iptables-save.ts";
 import { MARKERS, SERVICES, XTABLES } from "../iptables/syntax/known-chains.ts";
-import { LegacyTables } from "../iptables/tools/legacy.ts";
+import { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import { isDenied } from "../iptables/tools/restore-errors.ts";
 import type { Family } from "../net/address.ts";
 import { existingLinks } from "../netlink/links.ts";

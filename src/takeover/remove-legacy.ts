@@ -2,7 +2,7 @@
 
 import { parseSaved, printRemoval } from "../iptables/syntax/iptables-save.ts";
 import type { Xtable } from "../iptables/syntax/known-chains.ts";
-import type { LegacyTables } from "../iptables/tools/legacy.ts";
+import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import { type ChainsOptions, filterOf } from "./firewall.ts";
 import { findLeftovers } from "./kube-proxy-chains.ts";
 import { NOTHING, type Removal, removalOf, together } from "./removal.ts";

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { SluiceError } from "../base/errors.ts";
 import { XTABLES } from "../iptables/syntax/known-chains.ts";
-import type { LegacyTables } from "../iptables/tools/legacy.ts";
+import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import type { Family } from "../net/address.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";

@@ -9,7 +9,7 @@ import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import { parseSaved } from "../iptables/syntax/iptables-save.ts";
 import { SERVICES } from "../iptables/syntax/known-chains.ts";
-import type { LegacyTables } from "../iptables/tools/legacy.ts";
+import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import { tableId, tableLabel } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
 import { ENOENT } from "../netlink/constants.ts";

@@ -6,7 +6,7 @@ import { pipe, run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { systemClock as clock } from "../../src/base/clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
-import { LegacyTables } from "../../src/iptables/tools/legacy.ts";
+import { LegacyTables } from "../../src/iptables/tools/legacy-tables.ts";
 import { findOtherProxies } from "../../src/takeover/find-rules.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
 import { FOREIGN, MARKING, savedRules } from "./kube-proxy-ruleset.ts";

@@ -15,6 +15,11 @@ export type Variant = "legacy" | "nft";
 export const XTABLES = ["nat", "filter", "mangle"] as const;
 export type Xtable = (typeof XTABLES)[number];
 
+/** Is it one of these tables? */
+export function isXtable(table: string): table is Xtable {
+  return (XTABLES as readonly string[]).includes(table);
+}
+
 /** The tables that hold rules of Services; mangle has the canary only. */
 export type RuleTable = Exclude<Xtable, "mangle">;
 export const RULE_TABLES: readonly RuleTable[] = ["nat", "filter"];

@@ -1,31 +1,34 @@
-/** Sees that somebody changed the tables, without listing them. */
+/** Notices that some process changed iptables' tables, without listing them. */
 import type { Family } from "../../net/address.ts";
-import type { Variant } from "../syntax/types.ts";
+import type { Variant } from "../syntax/known-chains.ts";
 import { LegacyInfo } from "./legacy-info.ts";
 import { NftInfo } from "./nft-info.ts";
 
-/** In which we have rules, or a canary. */
+/** The tables in which we have rules or a canary. */
 const TABLES = ["nat", "filter", "mangle"] as const;
 
 /**
- * `read` gives another text after a change of anybody, ourselves included: to be read right after each of our own,
- * too. Equal texts prove less: in a legacy table, one rule in place of another of the same size does not show.
+ * `read` returns another text after a change by any process, this one included, so read it again
+ * after each write. Equal texts do not prove that nothing changed: a legacy table shows no
+ * difference when one rule replaces another of the same size.
  */
-export interface Peek {
+export interface ChangeCounter {
   /**
-   * A few system calls, which wait while a legacy table is written or saved.
+   * Takes a few system calls, which wait while another process writes or saves a legacy table.
    * @throws SluiceError NETLINK_REFUSED, NETLINK_SOCKET, PERMISSION_DENIED
    */
   read(): string;
-  /** How many transactions made one text of `read` the other; undefined: it does not tell. */
+  /**
+   * The number of transactions between two texts of `read`; undefined if the texts do not show it.
+   */
   commits(before: string, after: string): number | undefined;
   close(): void;
 }
 
-export function openPeek(variant: Variant, families: readonly Family[]): Peek {
-  if (variant === "legacy") return peekLegacy(families);
+export function openChangeCounter(variant: Variant, families: readonly Family[]): ChangeCounter {
+  if (variant === "legacy") return countLegacy(families);
   const info = new NftInfo();
-  // Of all tables: others that change theirs often make the caller look for nothing.
+  // The generation counts changes of all nf_tables tables, so the caller may compare for nothing.
   return {
     read: () => String(info.generation()),
     commits: (before, after) => (Number(after) - Number(before)) >>> 0,
@@ -33,13 +36,14 @@ export function openPeek(variant: Variant, families: readonly Family[]): Peek {
   };
 }
 
-function peekLegacy(families: readonly Family[]): Peek {
+function countLegacy(families: readonly Family[]): ChangeCounter {
   const infos = families.map((family) => ({ info: new LegacyInfo(family), there: tablesOf([]) }));
   return {
     read: () =>
       infos
         .map((one) => {
-          // Whoever writes keeps the kernel's list to himself meanwhile. No table goes while it is in use.
+          // A writer locks the kernel's list of tables. A table in use never goes away, so read the
+          // list only until all are there.
           if (one.there.length < TABLES.length) one.there = tablesOf(one.info.names());
           return one.there.map((table) => `${table}=${one.info.layout(table)}`).join();
         })

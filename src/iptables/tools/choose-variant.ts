@@ -1,19 +1,19 @@
-/** Which tools this node's rules are written by. */
+/** Chooses the variant of iptables that writes this node's rules. */
 
 import type { UnservedFamily } from "../../backend/backend.ts";
 import { rethrowDefect, SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
-import type { Variant } from "../syntax/types.ts";
+import type { Variant } from "../syntax/known-chains.ts";
+import { requireNat } from "./check-access.ts";
 import { findTool, type SearchOptions, searchedFolders, toolNames } from "./find-tools.ts";
-import { findInUse, PLACES } from "./in-use.ts";
-import { requireNat } from "./readable.ts";
 import { Tools, type XtTools } from "./tools.ts";
+import { findVariantInUse, PLACES } from "./variant-in-use.ts";
 
-export interface Choice {
+export interface ChosenTools {
   readonly variant: Variant;
   /** For the log: `kubelet's chain KUBE-IPTABLES-HINT is in nf_tables`. */
   readonly why: string;
-  /** Of at least one family. */
+  /** For at least one family. */
   readonly tools: { readonly [family in Family]?: XtTools };
   readonly missing: readonly UnservedFamily[];
 }
@@ -21,16 +21,17 @@ export interface Choice {
 const FAMILIES: readonly Family[] = [4, 6];
 
 /**
- * Both families are written by the same variant: the one in use by others, if it serves IPv4, or the other one does not
- * either.
- * @throws SluiceError TOOL_FAILED, if no tool is installed; KERNEL_UNSUPPORTED, if none serves; PERMISSION_DENIED
+ * Chooses one variant for both families: the one that others on this node use. If it does not serve
+ * IPv4 and the other one does, the other one.
+ * @throws SluiceError TOOL_FAILED, if no tool is installed; KERNEL_UNSUPPORTED, if none serves;
+ * PERMISSION_DENIED
  */
-export async function chooseTools(options: SearchOptions = {}): Promise<Choice> {
-  const { variant, why } = await findInUse(options);
-  const wanted = await equip(variant, options);
+export async function chooseTools(options: SearchOptions = {}): Promise<ChosenTools> {
+  const { variant, why } = await findVariantInUse(options);
+  const wanted = await findUsable(variant, options);
   if (wanted.tools[4] !== undefined) return { variant, why, ...wanted };
   const other = variant === "nft" ? "legacy" : "nft";
-  const instead = await equip(other, options);
+  const instead = await findUsable(other, options);
   const reason = wanted.missing[0]?.reason ?? "";
   if (instead.tools[4] !== undefined || (instead.tools[6] && !wanted.tools[6])) {
     return {
@@ -43,16 +44,20 @@ export async function chooseTools(options: SearchOptions = {}): Promise<Choice> 
   throw nothingServes(wanted, instead, options);
 }
 
-interface Equipment extends Pick<Choice, "tools" | "missing"> {
-  /** Of its tools: none is installed; none can be run; or it is the kernel that does not do as they say. */
-  readonly tooling: "absent" | "broken" | "runs";
+/** The tools of one variant. */
+interface VariantTools extends Pick<ChosenTools, "tools" | "missing"> {
+  /**
+   * `absent`: none is installed. `broken`: none runs. `runs`: one runs, so a failure is the
+   * kernel's.
+   */
+  readonly state: "absent" | "broken" | "runs";
 }
 
-/** Finds the tools of a variant, and tries whether they and the kernel have NAT. */
-async function equip(variant: Variant, options: SearchOptions): Promise<Equipment> {
+/** Finds the tools of a variant that run, for each family whose kernel has NAT. */
+async function findUsable(variant: Variant, options: SearchOptions): Promise<VariantTools> {
   const tools: { [family in Family]?: XtTools } = {};
   const missing: UnservedFamily[] = [];
-  let tooling: Equipment["tooling"] = "absent";
+  let state: VariantTools["state"] = "absent";
   for (const family of FAMILIES) {
     try {
       const found = await findTool(family, variant, options);
@@ -61,22 +66,26 @@ async function equip(variant: Variant, options: SearchOptions): Promise<Equipmen
         missing.push({ family, code: "TOOL_FAILED", reason });
         continue;
       }
-      tooling = "runs";
+      state = "runs";
       const usable = new Tools(found);
       await requireNat(usable);
       tools[family] = usable;
     } catch (error) {
       rethrowDefect(error);
       if (error.code === "PERMISSION_DENIED") throw error;
-      if (tooling === "absent") tooling = "broken";
+      if (state === "absent") state = "broken";
       missing.push({ family, code: error.code, reason: error.message });
     }
   }
-  return { tools, missing, tooling };
+  return { tools, missing, state };
 }
 
-function nothingServes(wanted: Equipment, other: Equipment, options: SearchOptions): SluiceError {
-  if (wanted.tooling === "absent" && other.tooling === "absent") {
+function nothingServes(
+  wanted: VariantTools,
+  other: VariantTools,
+  options: SearchOptions,
+): SluiceError {
+  if (wanted.state === "absent" && other.state === "absent") {
     const names = FAMILIES.map((family) =>
       [...new Set([...toolNames(family, "nft"), ...toolNames(family, "legacy")])].join(", "),
     ).join(", ");
@@ -85,7 +94,7 @@ function nothingServes(wanted: Equipment, other: Equipment, options: SearchOptio
     return new SluiceError("TOOL_FAILED", message, "iptables");
   }
   const reasons = [...wanted.missing, ...other.missing].map(({ reason }) => reason);
-  const runs = wanted.tooling === "runs" || other.tooling === "runs";
+  const runs = wanted.state === "runs" || other.state === "runs";
   const rule = runs
     ? "the table nat must be there for IPv4 or IPv6"
     : "a tool of iptables must be whole, and run";

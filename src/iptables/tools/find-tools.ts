@@ -1,20 +1,20 @@
-/** Which tools of iptables are on this machine, and which kernel interface each writes to. */
+/** Finds the tools of iptables on this node, and which kernel interface each of them writes to. */
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
-import type { Variant } from "../syntax/types.ts";
+import type { Variant } from "../syntax/known-chains.ts";
 import { toolWords } from "./restore-errors.ts";
 import { failed, run } from "./run-tool.ts";
 
-/** Where the tools are, also for a supervisor that hands down a short PATH. */
+/** Searched after PATH, which a supervisor may have set too short. */
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 const PLAIN: { readonly [family in Family]: string } = { 4: "iptables", 6: "ip6tables" };
-/** What must be beside it, behind its name. */
+/** A tool is complete if all of these are in one folder. */
 const SUFFIXES = ["", "-save", "-restore"];
 
 export interface SearchOptions {
-  /** In place of the environment's PATH and FOLDERS. */
+  /** Replaces PATH and FOLDERS. */
   readonly folders?: readonly string[];
 }
 
@@ -22,24 +22,27 @@ export interface FoundTool {
   readonly family: Family;
   readonly variant: Variant;
   readonly path: string;
-  /** `1.8.9`; "" if it does not tell. */
+  /** `1.8.9`; "" if the tool does not print it. */
   readonly version: string;
 }
 
-/** Names of a variant's tool, the likeliest first: distributions without alternatives have the plain one alone. */
+/**
+ * Names of a variant's tool, the likeliest first. A distribution without alternatives has only the
+ * plain name.
+ */
 export function toolNames(family: Family, variant: Variant): readonly string[] {
   return [`${PLAIN[family]}-${variant}`, PLAIN[family]];
 }
 
-/** Each once, in the order in which they are looked into. */
+/** In search order, without duplicates. */
 export function searchedFolders({ folders }: SearchOptions): readonly string[] {
   const path = (process.env["PATH"] ?? "").split(":").filter((folder) => folder !== "");
   return folders ?? [...new Set([...path, ...FOLDERS])];
 }
 
 /**
- * The first tool of a variant that has all it takes beside it.
- * @throws SluiceError TOOL_FAILED, if there is none but one that does not run, or is not whole
+ * The first complete tool of a variant; undefined if none is installed.
+ * @throws SluiceError TOOL_FAILED, if the only ones are incomplete or do not run
  */
 export async function findTool(
   family: Family,
@@ -49,7 +52,7 @@ export async function findTool(
   return findNamed(toolNames(family, variant), family, options, (found) => found === variant);
 }
 
-/** What is called `iptables` or `ip6tables`, whichever it is. Throws as `findTool`. */
+/** The tool named `iptables` or `ip6tables`, of either variant. Throws as `findTool`. */
 export async function findPlain(
   family: Family,
   options: SearchOptions = {},
@@ -77,9 +80,9 @@ async function findNamed(
         continue;
       }
       try {
-        const { status, output, complaint } = await run(path, ["--version"]);
-        if (status !== 0) throw failed(path, ["--version"], toolWords(complaint || output));
-        const { variant, version } = readVersion(output);
+        const { status, stdout, stderr } = await run(path, ["--version"]);
+        if (status !== 0) throw failed(path, ["--version"], toolWords(stderr || stdout));
+        const { variant, version } = readVersion(stdout);
         if (accepts(variant)) return { family, variant, path, version };
       } catch (error) {
         if (!(error instanceof SluiceError)) throw error;
@@ -96,7 +99,10 @@ function incomplete(path: string, missing: readonly string[]): SluiceError {
   return new SluiceError("TOOL_FAILED", `Cannot use ${path}: ${rule}`, path);
 }
 
-/** `iptables v1.8.9 (nf_tables)`; before 1.8 there was no other one than legacy, and no word about it. */
+/**
+ * Reads `iptables v1.8.9 (nf_tables)`. Versions before 1.8 are all legacy and do not print a
+ * variant.
+ */
 export function readVersion(printed: string): { variant: Variant; version: string } {
   const [, version = ""] = /\bv(\d+(?:\.\d+)+)/.exec(printed) ?? [];
   return { variant: printed.includes("nf_tables") ? "nft" : "legacy", version };

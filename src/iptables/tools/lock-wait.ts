@@ -1,17 +1,23 @@
-/** How a start waits for the xtables lock: without end, since the rules that are there serve on, and a start that gives up helps nobody. */
+/**
+ * How a start waits for the xtables lock: without a limit. The rules of the previous run serve
+ * meanwhile, and giving up would not help anyone.
+ */
 import type { Logger } from "../../base/log.ts";
 import type { Family } from "../../net/address.ts";
 import type { Variant, Xtable } from "../syntax/known-chains.ts";
 import type { RestoreResult, XtTools } from "./tools.ts";
 
-/** After the tool itself has waited, if it does. */
+/**
+ * Between two attempts. The tool itself waits XTABLES_LOCK_SECONDS in each, unless it is too old
+ * for that.
+ */
 const PAUSE_MS = 100;
 const FILE = "/run/xtables.lock";
 
-/** Called each time that the lock was waited for in vain. */
+/** Called after each restore that did not get the lock. */
 export type Locked = () => void;
 
-/** As `tools.restore`, but never refused for the lock. */
+/** Like `tools.restore`, but tries again for as long as the lock is held. */
 export async function restoreOnceFree(
   tools: Pick<XtTools, "restore">,
   text: string,
@@ -25,8 +31,8 @@ export async function restoreOnceFree(
   }
 }
 
-/** Says once that the start waits. */
-export function sayLocked(log: Logger | undefined): Locked {
+/** Logs once that the start waits for the lock. */
+export function logLocked(log: Logger | undefined): Locked {
   return () => {
     if (!log?.once("iptables start locked")) return;
     const file = process.env["XTABLES_LOCKFILE"] ?? FILE;
@@ -36,8 +42,8 @@ export function sayLocked(log: Logger | undefined): Locked {
   };
 }
 
-/** Tools whose restores wait for the lock, until they are to hurry. */
-export class PatientTools implements XtTools {
+/** Tools whose restores wait for the lock without a limit, until `stopWaiting`. */
+export class LockWaitingTools implements XtTools {
   readonly family: Family;
   readonly variant: Variant;
   readonly path: string;
@@ -58,8 +64,8 @@ export class PatientTools implements XtTools {
     this.#locked = locked;
   }
 
-  /** From now on a restore is refused for the lock: whoever asked tries again. */
-  hurry(): void {
+  /** From now on a restore that does not get the lock is refused, and the caller tries again. */
+  stopWaiting(): void {
     this.#locked = undefined;
   }
 

@@ -1,4 +1,6 @@
-/** What nf_tables tells of iptables' tables by netlink: faster than the tools, and nothing is made by asking. */
+/**
+ * Reads iptables' tables in nf_tables over netlink: faster than the tools, and it makes no table.
+ */
 import type { Family } from "../../net/address.ts";
 import { NETLINK_NETFILTER, NLM_F_DUMP } from "../../netlink/constants.ts";
 import { type AttributeReader, MessageWriter } from "../../netlink/message.ts";
@@ -13,7 +15,10 @@ export class NftInfo {
   readonly #socket = new NetlinkSocket(NETLINK_NETFILTER);
   readonly #writer = new MessageWriter(256);
 
-  /** @throws SluiceError NETLINK_REFUSED, where the kernel has no nf_tables; PERMISSION_DENIED, NETLINK_SOCKET */
+  /**
+   * @throws SluiceError NETLINK_REFUSED, if the kernel has no nf_tables; PERMISSION_DENIED,
+   * NETLINK_SOCKET
+   */
   hasChain(family: Family, table: string, chain: string): boolean {
     const question = {
       family: FAMILIES[family],
@@ -27,7 +32,9 @@ export class NftInfo {
     return askFor(this.#socket, this.#writer, question, what, () => {});
   }
 
-  /** The number of transactions, anybody's, that this network namespace has seen. Throws as `hasChain`. */
+  /**
+   * How many transactions this network namespace has seen, by any process. Throws as `hasChain`.
+   */
   generation(): number {
     return readGeneration(this.#socket);
   }
@@ -37,7 +44,7 @@ export class NftInfo {
   }
 }
 
-/** Names of the chains of some tables. Throws as `NftInfo.hasChain`. */
+/** All chains of these tables. Throws as `NftInfo.hasChain`. */
 export function listChains(
   family: Family,
   tables: readonly string[],
@@ -58,8 +65,9 @@ export function listChains(
 }
 
 /**
- * How many rules a chain has, and how many of them name a chain that `names` says yes to; none if there is no such chain.
- * Counting ends soon after `enough`, and is rough where others change rules meanwhile. Throws as `NftInfo.hasChain`.
+ * Counts the rules of a chain, and those of them that name a chain for which `names` is true. Both
+ * are 0 if there is no such chain. Stops soon after `enough`. Rough if others change rules
+ * meanwhile. Throws as `NftInfo.hasChain`.
  */
 export function countRules(
   family: Family,
@@ -77,7 +85,7 @@ export function countRules(
     count.rules++;
     while (reader.next()) {
       if (reader.type !== nft.NFTA_RULE_EXPRESSIONS) continue;
-      // The chain that it jumps to stands in its expressions as it is.
+      // The expressions contain the name of the chain that the rule jumps to as plain text.
       const words = Buffer.from(reader.bytes.subarray(reader.start, reader.end)).toString("latin1");
       const [goal] = /KUBE-[\w.:/-]+/.exec(words) ?? [];
       if (goal !== undefined && names(goal)) count.naming++;
@@ -87,9 +95,9 @@ export function countRules(
   return count;
 }
 
-/** `each` tells by how much its message brings the dump nearer to `enough`. */
+/** Dumps until the numbers that `each` returns add up to `enough`. */
 function dump(question: Question, enough: number, each: (reader: AttributeReader) => number): void {
-  // A socket of its own: a dump that is not read to its end goes with it.
+  // A dump that is not read to its end disappears with its socket, so it gets its own.
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   try {
     const writer = new MessageWriter(256);

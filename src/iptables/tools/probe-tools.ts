@@ -1,20 +1,67 @@
 /**
- * Does this kernel have the matches and targets that the rules are made of? All are tried in a scratch chain that nothing
- * leads to; only if they are refused, each is tried alone, to name what is missing.
+ * Checks that tools and kernel have the matches and targets that the rules are made of. One restore
+ * tries all of them, in a scratch chain that no rule leads to. If it is refused, each is tried
+ * alone, to name what is missing.
  */
+import { readFileSync } from "node:fs";
 import { SluiceError } from "../../base/errors.ts";
-import { RULE_TABLES } from "../syntax/types.ts";
-import { isAllLoaded } from "./loaded.ts";
+import type { Family } from "../../net/address.ts";
+import { RULE_TABLES, type RuleTable } from "../syntax/known-chains.ts";
+import { deniedError, requireNat } from "./check-access.ts";
 import { type Locked, restoreOnceFree } from "./lock-wait.ts";
-import { type Features, SCRATCH, type Trial, trials } from "./probe-trials.ts";
-import { deniedError, requireNat } from "./readable.ts";
 import { isDenied, lockFileOf } from "./restore-errors.ts";
 import type { XtTools } from "./tools.ts";
 
+/** What the rules can do without. */
+export interface Features {
+  /** `MASQUERADE --random-fully` */
+  readonly randomFully: boolean;
+  /** xt_comment; without it, rules have no comments. */
+  readonly comments: boolean;
+  /** xt_recent; without it, session affinity is not served. */
+  readonly recent: boolean;
+  /** xt_sctp; without it, SCTP is not served. */
+  readonly sctp: boolean;
+}
+
+const FEATURES: readonly (keyof Features)[] = ["randomFully", "comments", "recent", "sctp"];
+/** Features that Services need to be served in full. */
+export const SERVICE_FEATURES: readonly (keyof Features)[] = ["recent", "sctp"];
+
+const LACKS: { readonly [feature in keyof Features]: string } = {
+  randomFully: "masquerading goes without --random-fully, which tools or kernel do not know",
+  comments: "rules go without comments, for want of xt_comment",
+  recent: "session affinity is not kept, for want of xt_recent",
+  sctp: "SCTP is not served, for want of xt_sctp",
+};
+
+/** A sentence for each of `features` that is missing. */
+export function lacksOf(there: Features, features = FEATURES): string[] {
+  return features.flatMap((feature) => (there[feature] ? [] : [LACKS[feature]]));
+}
+
 /**
- * Takes two restores if all is there, and leaves nothing behind; none, where the legacy tables have it all in use. Waits
- * for the xtables lock for as long as it takes.
- * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED; TOOL_FAILED, if it cannot be tried
+ * The scratch chain. `kube-proxy --cleanup` removes a chain of such a name, should we be killed
+ * before we do.
+ */
+export const SCRATCH = "KUBE-SVC-SLUICE-PROBE";
+
+/** One match or target, in a rule of its own. */
+interface Trial {
+  /** The kernel module, and the kernel option that builds it. */
+  readonly needs: string;
+  readonly table: RuleTable;
+  /** Without `-A CHAIN `; undefined: the chain alone. */
+  readonly rule: string | undefined;
+  readonly feature?: keyof Features;
+}
+
+/**
+ * Takes two restores if nothing is missing, and none if the kernel has everything loaded for legacy
+ * tables. Leaves nothing behind. Waits for the xtables lock for as long as another program holds
+ * it.
+ * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED; TOOL_FAILED, if
+ * it cannot be tried
  */
 export async function probeTools(tools: XtTools, locked: Locked = () => {}): Promise<Features> {
   const { family, variant, randomFully } = tools;
@@ -26,7 +73,8 @@ export async function probeTools(tools: XtTools, locked: Locked = () => {}): Pro
     const refused = (await attempt(tools, known, locked)) !== undefined;
     return judge(tools, refused ? await refusedAlone(tools, known, locked) : []);
   } finally {
-    // Another restore: the kernel never hears of a chain that comes and goes in the same one.
+    // In a restore of its own: the tool tells the kernel nothing of a chain that one restore makes
+    // and removes.
     await restoreOnceFree(
       tools,
       print((lines) => [...lines, `-X ${SCRATCH}`], []),
@@ -35,8 +83,87 @@ export async function probeTools(tools: XtTools, locked: Locked = () => {}): Pro
   }
 }
 
+const IP = { 4: "IP", 6: "IP6" } as const;
+const NETFILTER = "CONFIG_NETFILTER_XT";
+
+function trials(family: Family): readonly Trial[] {
+  const address = family === 4 ? "192.0.2.1" : "[2001:db8::1]";
+  const module = family === 4 ? "ip" : "ip6";
+  const xt = (name: string, kind: "MATCH" | "TARGET", table: RuleTable, rule: string): Trial => {
+    return { needs: `xt_${name} (${NETFILTER}_${kind}_${name.toUpperCase()})`, table, rule };
+  };
+  const ports = (protocol: string, needs: string): Trial => {
+    return { needs, table: "nat", rule: `-p ${protocol} -m ${protocol} --dport 80` };
+  };
+  return [
+    { needs: `the table nat (CONFIG_${IP[family]}_NF_NAT)`, table: "nat", rule: undefined },
+    {
+      needs: `the table filter (CONFIG_${IP[family]}_NF_FILTER)`,
+      table: "filter",
+      rule: undefined,
+    },
+    { ...xt("comment", "MATCH", "nat", "-m comment --comment probe"), feature: "comments" },
+    xt("conntrack", "MATCH", "nat", "-m conntrack --ctstate DNAT"),
+    xt("conntrack", "MATCH", "filter", "-m conntrack --ctstate NEW"),
+    xt("mark", "MATCH", "nat", "-m mark ! --mark 0x4000/0x4000"),
+    xt("mark", "TARGET", "nat", "-j MARK --set-xmark 0x4000/0x0"),
+    xt("statistic", "MATCH", "nat", "-m statistic --mode random --probability 0.5"),
+    xt("addrtype", "MATCH", "nat", "-m addrtype --src-type LOCAL"),
+    {
+      ...xt("recent", "MATCH", "nat", `-m recent --rcheck --seconds 10 --reap --name ${SCRATCH}`),
+      feature: "recent",
+    },
+    ports("tcp", "xt_tcpudp (CONFIG_NETFILTER_XTABLES)"),
+    ports("udp", "xt_tcpudp (CONFIG_NETFILTER_XTABLES)"),
+    { ...ports("sctp", `xt_sctp (${NETFILTER}_MATCH_SCTP)`), feature: "sctp" },
+    {
+      needs: `xt_nat (${NETFILTER}_NAT)`,
+      table: "nat",
+      rule: `-p tcp -j DNAT --to-destination ${address}:80`,
+    },
+    xt("MASQUERADE", "TARGET", "nat", "-j MASQUERADE"),
+    {
+      ...xt("MASQUERADE", "TARGET", "nat", "-j MASQUERADE --random-fully"),
+      feature: "randomFully",
+    },
+    {
+      needs: `${module}t_REJECT (CONFIG_${IP[family]}_NF_TARGET_REJECT)`,
+      table: "filter",
+      rule: "-j REJECT",
+    },
+  ];
+}
+
+const PROC_PREFIXES = { 4: "/proc/net/ip", 6: "/proc/net/ip6" } as const;
+/** The tables, matches and targets in `trials`. */
+const NEEDED = {
+  names: ["nat", "filter"],
+  matches: [
+    ...["comment", "conntrack", "mark", "statistic", "addrtype", "recent"],
+    ...["tcp", "udp", "sctp"],
+  ],
+  targets: ["MARK", "DNAT", "MASQUERADE", "REJECT"],
+} as const;
+
+/**
+ * Does /proc list everything as loaded for legacy tables? Then a trial is not needed, which would
+ * write the tables as a whole. Also false if /proc cannot be read.
+ */
+function isAllLoaded(family: Family): boolean {
+  try {
+    return Object.entries(NEEDED).every(([list, needed]) => {
+      const path = `${PROC_PREFIXES[family]}_tables_${list}`;
+      const there = readFileSync(path, "utf8").split("\n");
+      return needed.every((name) => there.includes(name));
+    });
+  } catch {
+    return false;
+  }
+}
+
 interface Missing {
   readonly trial: Trial;
+  /** The tool's error message. */
   readonly words: string;
 }
 
@@ -75,7 +202,10 @@ async function refusedAlone(
   return missing;
 }
 
-/** The tool's words if it refuses. @throws SluiceError PERMISSION_DENIED, TOOL_FAILED */
+/**
+ * Returns the tool's error message if it refuses, and undefined if it does not.
+ * @throws SluiceError PERMISSION_DENIED, TOOL_FAILED
+ */
 async function attempt(
   tools: XtTools,
   tried: readonly Trial[],
@@ -97,7 +227,10 @@ async function attempt(
   return message;
 }
 
-/** A restore of the scratch chains of the tables that are tried, of all if there are none. */
+/**
+ * A restore that fills the scratch chain in each table that `tried` names, or in all tables if it
+ * is empty.
+ */
 function print(
   complete: (lines: readonly string[]) => readonly string[],
   tried: readonly Trial[],

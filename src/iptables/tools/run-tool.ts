@@ -1,41 +1,44 @@
-/** Runs a program of the machine: arguments are never a shell's, output and time have a bound. */
+/** Runs a program of the node without a shell. Its output and its running time are bounded. */
 import type { ExecFileException } from "node:child_process";
 import { SluiceError } from "../../base/errors.ts";
 import { TOOL_OUTPUT_MAX, TOOL_TIMEOUT_MS } from "../../base/limits.ts";
 
-export interface Ran {
+/** A program that has exited. */
+export interface ToolExit {
   readonly status: number;
-  readonly output: string;
-  readonly complaint: string;
+  readonly stdout: string;
+  /** Without white space at either end. */
+  readonly stderr: string;
 }
 
 export interface RunOptions {
-  /** For it to read. */
+  /** Written to the program's standard input. */
   readonly input?: string;
-  /** After so long it is killed; in ms. */
+  /** The program is killed after this many milliseconds. */
   readonly timeout?: number;
 }
 
-/** Of what it complained about, so much is repeated. */
-const COMPLAINT_MAX = 500;
+/** An error message repeats at most this many characters of what a program printed. */
+const REPEATED_MAX = 500;
 /**
- * Tables of 10,000 Services are some 60 MB of memory to a tool, which asks for them bit by bit: taken by large pages, and
- * from the heap at once, a restore of one chain takes a fifth less. Other C libraries than glibc pass it over.
+ * A tool needs some 60 MB of memory for the tables of 10,000 Services, and asks for it in small
+ * pieces. With huge pages, and a heap that grows by 64 MiB at a time, a restore of one chain takes
+ * a fifth less time. C libraries other than glibc ignore this.
  */
 const LARGE_PAGES = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=67108864";
 
 /**
- * Resolves when it has ended, whatever its status.
- * @throws SluiceError TOOL_FAILED, when it cannot be run, prints too much or takes too long
+ * Resolves when the program has exited, whatever its status.
+ * @throws SluiceError TOOL_FAILED, if it cannot be run, prints too much or takes too long
  */
 export async function run(
   command: string,
   args: readonly string[],
   { input = "", timeout = TOOL_TIMEOUT_MS }: RunOptions = {},
-): Promise<Ran> {
-  // Seldom needed: nobody else runs programs.
+): Promise<ToolExit> {
+  // Loaded on demand: nftables mode seldom runs a program.
   const { execFile } = await import("node:child_process");
-  return new Promise<Ran>((resolve, reject) => {
+  return new Promise<ToolExit>((resolve, reject) => {
     const options = {
       maxBuffer: TOOL_OUTPUT_MAX,
       timeout,
@@ -43,13 +46,13 @@ export async function run(
       encoding: "utf8",
       env: { GLIBC_TUNABLES: LARGE_PAGES, ...process.env },
     } as const;
-    const ended = (error: ExecFileException | null, output: string, complaint: string) => {
+    const exited = (error: ExecFileException | null, stdout: string, stderr: string) => {
       const status = error === null ? 0 : error.code;
-      if (typeof status === "number") resolve({ status, output, complaint: complaint.trim() });
+      if (typeof status === "number") resolve({ status, stdout, stderr: stderr.trim() });
       else reject(failed(command, args, whyKilled(error, timeout)));
     };
-    const child = execFile(command, args, options, ended);
-    // A program that ends before it has read everything is known by its status.
+    const child = execFile(command, args, options, exited);
+    // EPIPE: the program exited before it read all of its input. Its status says why.
     child.stdin?.on("error", () => {});
     child.stdin?.end(input);
   });
@@ -62,12 +65,12 @@ function whyKilled(error: ExecFileException | null, timeout: number): string {
   return error?.message ?? "it was killed";
 }
 
-/** In one line, and not too long. */
-export function shorten(words: string): string {
-  return words.replaceAll(/\s+/g, " ").trim().slice(0, COMPLAINT_MAX);
+/** Puts text on one line and cuts it to REPEATED_MAX characters. */
+export function shorten(text: string): string {
+  return text.replaceAll(/\s+/g, " ").trim().slice(0, REPEATED_MAX);
 }
 
-/** An error about a program, with what it said. */
+/** The error for a program that failed; `why` is usually what it printed. */
 export function failed(command: string, args: readonly string[], why: string): SluiceError {
   const message = `Cannot run ${[command, ...args].join(" ")}: it must end well: it says "${shorten(why)}"`;
   return new SluiceError("TOOL_FAILED", message, command);

@@ -1,16 +1,14 @@
-/** The tools of iptables, of one family and variant: how the kernel's tables are read and written. */
+/** The tools of iptables for one family and variant: they read and write the kernel's tables. */
 import { SluiceError } from "../../base/errors.ts";
 import { RESTORE_TIMEOUT_MS, XTABLES_LOCK_SECONDS } from "../../base/limits.ts";
 import type { Family } from "../../net/address.ts";
-import type { Xtable } from "../syntax/known-chains.ts";
-import type { Variant } from "../syntax/types.ts";
+import type { Variant, Xtable } from "../syntax/known-chains.ts";
 import type { FoundTool } from "./find-tools.ts";
 import { NftInfo } from "./nft-info.ts";
 import { type Refused, readRefusal, toolWords } from "./restore-errors.ts";
 import { failed, run } from "./run-tool.ts";
-import { capabilitiesOf } from "./version.ts";
 
-/** What the nft variant says of a chain with rules that iptables could not have written. */
+/** What the nft variant prints of a chain whose rules iptables cannot express. */
 const INCOMPATIBLE = "is incompatible, use 'nft' tool";
 
 export type RestoreResult = { readonly ok: true } | ({ readonly ok: false } & Refused);
@@ -18,21 +16,28 @@ export type RestoreResult = { readonly ok: true } | ({ readonly ok: false } & Re
 export interface XtTools {
   readonly family: Family;
   readonly variant: Variant;
-  /** Of iptables or ip6tables; those to save and restore are beside it, with its name before theirs. */
+  /** Path of iptables or ip6tables. Its -save and -restore are this path with the suffix. */
   readonly path: string;
-  /** `1.8.9`; "" if it does not tell. */
+  /** `1.8.9`; "" if the tool does not print it. */
   readonly version: string;
-  /** Does the tool know `--random-fully`? */
+  /** The tool knows `--random-fully`. */
   readonly randomFully: boolean;
   /**
-   * Hands `text`, of one or several tables, to iptables-restore, which leaves alone what is not in it. Each table is
-   * changed as a whole or not at all; those before the one at fault have been changed. Never throws for what the
-   * tool does: that is `failed`, after which nothing is known about what was written.
+   * Gives `text`, of one or several tables, to iptables-restore, which leaves alone what `text`
+   * does not name. Each table is changed as a whole or not at all. If one is refused, the tables
+   * before it have been changed. Never throws for a failure of the tool: the result is `failed`
+   * then, and any part may have been written.
    */
   restore(text: string): Promise<RestoreResult>;
-  /** What iptables-save prints of a table, counters and comments included. @throws SluiceError TOOL_FAILED */
+  /**
+   * What iptables-save prints of a table, with counters and comments.
+   * @throws SluiceError TOOL_FAILED
+   */
   save(table: Xtable): Promise<string>;
-  /** A chain, as `iptables -S` prints it; undefined if there is none. @throws SluiceError TOOL_FAILED */
+  /**
+   * A chain as `iptables -S` prints it; undefined if there is none.
+   * @throws SluiceError TOOL_FAILED
+   */
   list(table: Xtable, chain: string): Promise<string | undefined>;
 }
 
@@ -58,8 +63,8 @@ export class Tools implements XtTools {
     const command = `${this.path}-restore`;
     try {
       const options = { input: text, timeout: RESTORE_TIMEOUT_MS };
-      const { status, complaint } = await run(command, this.#restoreArgs, options);
-      return status === 0 ? { ok: true } : { ok: false, ...readRefusal(command, complaint, text) };
+      const { status, stderr } = await run(command, this.#restoreArgs, options);
+      return status === 0 ? { ok: true } : { ok: false, ...readRefusal(command, stderr, text) };
     } catch (error) {
       if (!(error instanceof SluiceError)) throw error;
       return { ok: false, kind: "failed", lines: [], message: error.message };
@@ -69,24 +74,24 @@ export class Tools implements XtTools {
   async save(table: string): Promise<string> {
     const command = `${this.path}-save`;
     const args = ["-t", table];
-    const { status, output, complaint } = await run(command, args);
-    if (status !== 0) throw failed(command, args, toolWords(complaint));
-    // That is all it prints then, with the status of success.
-    const refused = /^# (.* is incompatible, .*)$/m.exec(output);
+    const { status, stdout, stderr } = await run(command, args);
+    if (status !== 0) throw failed(command, args, toolWords(stderr));
+    // The nft variant prints only this line then, and exits with status 0.
+    const refused = /^# (.* is incompatible, .*)$/m.exec(stdout);
     if (refused?.[1] !== undefined) throw failed(command, args, refused[1]);
-    return output;
+    return stdout;
   }
 
   async list(table: string, chain: string): Promise<string | undefined> {
-    // `iptables` would take the xtables lock, here alone; iptables-save never does.
+    // iptables-legacy would take the xtables lock for this. iptables-legacy-save never does.
     if (this.variant === "legacy") return chainOf(await this.save(table), chain);
     const args = ["-t", table, "-S", chain];
-    const { status, output, complaint } = await run(this.path, args);
-    if (status === 0) return output;
-    if (status === 1 && complaint.includes("No chain")) return undefined;
-    // 1.8.9 says so of a chain that is not there, too.
-    if (complaint.includes(INCOMPATIBLE) && !this.#hasNftChain(table, chain)) return undefined;
-    throw failed(this.path, args, toolWords(complaint));
+    const { status, stdout, stderr } = await run(this.path, args);
+    if (status === 0) return stdout;
+    if (status === 1 && stderr.includes("No chain")) return undefined;
+    // 1.8.9 also prints this for a chain that does not exist.
+    if (stderr.includes(INCOMPATIBLE) && !this.#hasNftChain(table, chain)) return undefined;
+    throw failed(this.path, args, toolWords(stderr));
   }
 
   #hasNftChain(table: string, chain: string): boolean {
@@ -99,7 +104,10 @@ export class Tools implements XtTools {
   }
 }
 
-/** What `iptables -S` prints of a chain, from what iptables-save does; undefined if there is none. */
+/**
+ * Converts a chain in the output of iptables-save to what `iptables -S` prints; undefined if there
+ * is none.
+ */
 function chainOf(saved: string, chain: string): string | undefined {
   const lines = saved.split("\n");
   const head = lines.find((line) => line.startsWith(`:${chain} `));
@@ -108,4 +116,32 @@ function chainOf(saved: string, chain: string): string | undefined {
   const first = policy === "-" ? `-N ${chain}` : `-P ${chain} ${policy}`;
   const rules = lines.filter((line) => line.startsWith(`-A ${chain} `));
   return [first, ...rules, ""].join("\n");
+}
+
+/** What the tools of a version can do. */
+export interface ToolCapabilities {
+  /** iptables-restore has `-w`. Older versions do not even take the xtables lock. */
+  readonly restoreWait: boolean;
+  readonly randomFully: boolean;
+}
+
+// The first versions with it, as in kubernetes pkg/util/iptables/iptables.go.
+const RESTORE_WAIT = [1, 6, 2] as const;
+const RANDOM_FULLY = [1, 6, 2] as const;
+
+/** `version`: `1.8.9`. An unknown version, "", counts as a new one. */
+export function capabilitiesOf(version: string): ToolCapabilities {
+  const numbers = version.split(".").map(Number);
+  const since = (first: readonly number[]) => {
+    for (const [index, number] of first.entries()) {
+      const has = numbers[index] ?? 0;
+      if (has !== number) return !(has < number);
+    }
+    return true;
+  };
+  const known = version !== "";
+  return {
+    restoreWait: !known || since(RESTORE_WAIT),
+    randomFully: !known || since(RANDOM_FULLY),
+  };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { pipe, run } from "../../../harness/commands.ts";
 import { inFreshNetns } from "../../../harness/fresh-netns.ts";
-import { openPeek } from "../../../src/iptables/tools/change-counter.ts";
+import { openChangeCounter } from "../../../src/iptables/tools/change-counter.ts";
 
 inFreshNetns();
 
@@ -20,39 +20,39 @@ const CHANGES: readonly (readonly string[])[] = [
 
 describe.each(["legacy", "nft"] as const)("%s", (variant) => {
   test("a change of anybody shows, and looking is none", () => {
-    const peek = openPeek(variant, [4, 6]);
-    let before = peek.read();
+    const counter = openChangeCounter(variant, [4, 6]);
+    let before = counter.read();
     for (const [tool = "", ...args] of CHANGES) {
       run(`${tool}-${variant}`, ...args);
-      const after = peek.read();
+      const after = counter.read();
       // A policy that is the same changes nothing in a legacy table.
       if (variant === "nft" || args[2] !== "-P") expect([args, after]).not.toEqual([args, before]);
-      expect(peek.read()).toBe(after);
+      expect(counter.read()).toBe(after);
       run(`${tool}-${variant}-save`);
-      expect(peek.read()).toBe(after);
+      expect(counter.read()).toBe(after);
       before = after;
     }
-    peek.close();
+    counter.close();
   });
 
   test("a restore that leaves other rules shows", () => {
-    const peek = openPeek(variant, [4]);
+    const counter = openChangeCounter(variant, [4]);
     const restore = (rule: string) =>
       pipe(`*nat\n:A - [0:0]\n${rule}\nCOMMIT\n`, `iptables-${variant}-restore`, "--noflush");
     restore("-A A -d 10.0.0.1/32 -j ACCEPT");
-    const before = peek.read();
+    const before = counter.read();
     restore("-A A -p tcp -m tcp --dport 80 -j ACCEPT");
-    expect(peek.read()).not.toBe(before);
-    peek.close();
+    expect(counter.read()).not.toBe(before);
+    counter.close();
   });
 });
 
 test("looking makes no legacy table", () => {
-  const peek = openPeek("legacy", [4, 6]);
+  const counter = openChangeCounter("legacy", [4, 6]);
   const names = () => run("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names");
   const before = names();
-  peek.read();
+  counter.read();
   expect(names()).toBe(before);
   expect(before).not.toContain("raw");
-  peek.close();
+  counter.close();
 });

@@ -2,7 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findPlain, findTool, searchedFolders } from "../../../src/iptables/tools/find-tools.ts";
+import {
+  findPlain,
+  findTool,
+  readVersion,
+  searchedFolders,
+} from "../../../src/iptables/tools/find-tools.ts";
 import { FakeTools } from "./fake-tools.ts";
 
 const LEGACY = "iptables v1.8.9 (legacy)";
@@ -72,4 +77,14 @@ describe("a tool", () => {
     expect(await findTool(4, "nft", { folders })).toMatchObject({ variant: "nft" });
     rmSync(empty, { recursive: true });
   });
+});
+
+test.each([
+  ["iptables v1.8.9 (nf_tables)\n", "nft", "1.8.9"],
+  ["iptables v1.8.11 (legacy)\n", "legacy", "1.8.11"],
+  ["iptables v1.8 (legacy)\n", "legacy", "1.8"],
+  ["iptables v1.6.1\n", "legacy", "1.6.1"],
+  ["", "legacy", ""],
+] as const)("the version in %p is read", (printed, variant, version) => {
+  expect(readVersion(printed)).toEqual({ variant, version });
 });

@@ -117,8 +117,8 @@ test.each([
     { kind: "failed", lines: [] },
   ],
   ["", { kind: "failed", lines: [] }],
-])("%p is understood", (complaint, expected) => {
-  expect(readRefusal("/sbin/iptables-restore", complaint, TEXT)).toMatchObject(expected);
+])("%p is understood", (stderr, expected) => {
+  expect(readRefusal("/sbin/iptables-restore", stderr, TEXT)).toMatchObject(expected);
 });
 
 test("hints at other tables and at help are no part of the words, which are one line and not long", () => {

@@ -4,14 +4,14 @@ import { run } from "../../../src/iptables/tools/run-tool.ts";
 test("a program is given its arguments and input as they are, and its status is told", async () => {
   expect(await run("cat", ["-"], { input: "a\nb" })).toEqual({
     status: 0,
-    output: "a\nb",
-    complaint: "",
+    stdout: "a\nb",
+    stderr: "",
   });
   expect(await run("printf", ["%s|", "$HOME", "a b", ";"])).toMatchObject({
-    output: "$HOME|a b|;|",
+    stdout: "$HOME|a b|;|",
   });
-  const { status, complaint } = await run("sh", ["-c", "echo bad >&2; exit 3"]);
-  expect({ status, complaint }).toEqual({ status: 3, complaint: "bad" });
+  const { status, stderr } = await run("sh", ["-c", "echo bad >&2; exit 3"]);
+  expect({ status, stderr }).toEqual({ status: 3, stderr: "bad" });
 });
 
 test("a program that ends before it has read its input is known by its status", async () => {
@@ -32,7 +32,7 @@ test("a program that prints without end is stopped", async () => {
 });
 
 test("a program is told to take large pages, unless the operator has told it something else", async () => {
-  const tunables = async () => (await run("sh", ["-c", 'echo "$GLIBC_TUNABLES"'])).output.trim();
+  const tunables = async () => (await run("sh", ["-c", 'echo "$GLIBC_TUNABLES"'])).stdout.trim();
   const before = process.env["GLIBC_TUNABLES"];
   try {
     delete process.env["GLIBC_TUNABLES"];

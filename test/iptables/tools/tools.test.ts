@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../../harness/commands.ts";
 import { inFreshNetns } from "../../../harness/fresh-netns.ts";
-import { LegacyTables } from "../../../src/iptables/tools/legacy.ts";
+import { LegacyTables } from "../../../src/iptables/tools/legacy-tables.ts";
+import { capabilitiesOf } from "../../../src/iptables/tools/tools.ts";
 import { FakeTools, toolsOf } from "./fake-tools.ts";
 
 inFreshNetns();
@@ -158,4 +159,17 @@ describe("a tool that", () => {
     rmSync(join(fake.folder, "iptables-restore"));
     expect(await tools.restore(TEXT)).toEqual({ ok: false, kind: "failed", lines: [], message });
   });
+});
+
+test.each([
+  ["1.4.19", []],
+  ["1.6.1", []],
+  ["1.6.2", ["restoreWait", "randomFully"]],
+  ["1.8", ["restoreWait", "randomFully"]],
+  ["1.10.0", ["restoreWait", "randomFully"]],
+  ["2.0", ["restoreWait", "randomFully"]],
+  ["", ["restoreWait", "randomFully"]],
+])("version %p can do what kubernetes expects of it", (version, can) => {
+  const has = Object.entries(capabilitiesOf(version)).flatMap(([name, is]) => (is ? [name] : []));
+  expect(has).toEqual(can);
 });

@@ -1,6 +1,7 @@
 /**
- * The tables of iptables-legacy (ip_tables), which only its own tools can read and write. Nothing here loads a
- * kernel module: a table that nobody has used in this network namespace is not asked for.
+ * Reads and writes legacy tables (ip_tables) through the tools of iptables-legacy, to find and
+ * remove the rules of other proxies. Never asks for a table that is not in use in this network
+ * namespace, because that would load kernel modules.
  */
 import { SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
@@ -9,7 +10,7 @@ import { legacyTableNames } from "./legacy-info.ts";
 import { failed } from "./run-tool.ts";
 import { Tools } from "./tools.ts";
 
-/** iptables-legacy of one family. */
+/** The legacy tables of one family. */
 export class LegacyTables {
   readonly family: Family;
   readonly #options: SearchOptions;
@@ -28,7 +29,7 @@ export class LegacyTables {
     return legacyTableNames(this.family);
   }
 
-  /** Is there a tool that reads and writes these tables? @throws SluiceError TOOL_FAILED */
+  /** Is a complete iptables-legacy installed? @throws SluiceError TOOL_FAILED */
   async usable(): Promise<boolean> {
     if (this.#tools !== undefined) return true;
     const found = await findTool(this.family, "legacy", this.#options);
@@ -36,7 +37,7 @@ export class LegacyTables {
     return found !== undefined;
   }
 
-  /** Names of all chains of a table, which is read as a whole for them. @throws SluiceError TOOL_FAILED */
+  /** Names of all chains of a table. Reads the whole table. @throws SluiceError TOOL_FAILED */
   async chains(table: string): Promise<ReadonlySet<string>> {
     const saved = await this.save(table);
     return new Set(Array.from(saved.matchAll(/^:(\S+) /gm), ([, name = ""]) => name));
@@ -47,7 +48,10 @@ export class LegacyTables {
     return (await this.#usable()).save(table);
   }
 
-  /** Hands `text` of one table to iptables-restore, which takes all of it or nothing. @throws SluiceError TOOL_FAILED */
+  /**
+   * Gives `text` of one table to iptables-restore: all or nothing.
+   * @throws SluiceError TOOL_FAILED
+   */
   async restore(table: string, text: string): Promise<void> {
     const tools = await this.#usable();
     const result = await tools.restore(text);

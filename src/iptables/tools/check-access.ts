@@ -1,4 +1,8 @@
-/** May we, and can the kernel? Told apart by reading: a legacy restore says the same of both. */
+/**
+ * Checks that the kernel has the table nat and that this process may use it.
+ * iptables-legacy-restore prints the same error for both, so they are told apart by reading the
+ * table.
+ */
 import { readFileSync } from "node:fs";
 import { messageOf, SluiceError } from "../../base/errors.ts";
 import { LegacyInfo } from "./legacy-info.ts";
@@ -6,7 +10,7 @@ import { isDenied } from "./restore-errors.ts";
 import type { XtTools } from "./tools.ts";
 
 /**
- * Tries whether the table nat is there, as pkg/util/iptables does: Present.
+ * Lists a chain of the table nat, as Present in kubernetes pkg/util/iptables does.
  * @throws SluiceError TOOL_FAILED, PERMISSION_DENIED
  */
 export async function requireNat(tools: XtTools): Promise<void> {
@@ -17,7 +21,10 @@ export async function requireNat(tools: XtTools): Promise<void> {
   }
 }
 
-/** Then the kernel has it, and only whether we may is to be seen: by a smaller table, since legacy ones are read as a whole. */
+/**
+ * If the legacy table nat is in use, the kernel has it, and only permission is left to check. A
+ * smaller table does for that, because the tool reads a legacy table as a whole.
+ */
 function isNatInUse({ variant, family }: XtTools): boolean {
   if (variant === "nft") return false;
   const info = new LegacyInfo(family);
@@ -28,6 +35,7 @@ function isNatInUse({ variant, family }: XtTools): boolean {
   }
 }
 
+/** The error for a tool that was denied; it names the capabilities that this process lacks. */
 export function deniedError(
   { path, variant }: Pick<XtTools, "path" | "variant">,
   words: string,
@@ -38,7 +46,8 @@ export function deniedError(
       ? (["CAP_NET_ADMIN", "CAP_NET_RAW"] as const)
       : (["CAP_NET_ADMIN"] as const);
   const lacking = needed.filter((one) => !hasCapability(one));
-  // With both it is another namespace's, or a security module is in the way.
+  // If it has both, the network namespace belongs to another user namespace, or a security module
+  // denies it.
   const named = (lacking.length > 0 ? lacking : needed).join(" and ");
   const whose = variant === "legacy" ? " by the legacy tools" : "";
   const rule = `${named} ${named.includes(" and ") ? "are" : "is"} needed${whose} in this network namespace`;
@@ -49,7 +58,7 @@ export function deniedError(
 /** linux/capability.h */
 const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_NET_RAW: 13n } as const;
 
-/** True as well where /proc does not tell. */
+/** Also true if /proc/self/status cannot be read. */
 function hasCapability(name: keyof typeof CAPABILITIES): boolean {
   try {
     const [, digits] =

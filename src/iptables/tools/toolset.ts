@@ -1,36 +1,39 @@
-/** The tools of each family that is served, what the kernel can do of what they ask for, and why it is these. */
+/** The tools that serve each family, what the kernel supports, and why these tools were chosen. */
 
-import type { UnservedFamily } from "../backend/backend.ts";
-import { rethrowDefect } from "../base/errors.ts";
-import type { Family } from "../net/address.ts";
-import type { Variant } from "./syntax/types.ts";
-import { chooseTools } from "./tools/choose-variant.ts";
-import type { SearchOptions } from "./tools/find-tools.ts";
-import type { Locked } from "./tools/lock-wait.ts";
-import { probeTools } from "./tools/probe-tools.ts";
-import { type Features, lacksOf, SERVICE_FEATURES } from "./tools/probe-trials.ts";
-import type { XtTools } from "./tools/tools.ts";
+import type { UnservedFamily } from "../../backend/backend.ts";
+import { rethrowDefect } from "../../base/errors.ts";
+import type { Family } from "../../net/address.ts";
+import type { Variant } from "../syntax/known-chains.ts";
+import { chooseTools } from "./choose-variant.ts";
+import type { SearchOptions } from "./find-tools.ts";
+import type { Locked } from "./lock-wait.ts";
+import { type Features, lacksOf, probeTools, SERVICE_FEATURES } from "./probe-tools.ts";
+import type { XtTools } from "./tools.ts";
 
-export interface FamilyEquipment {
+export interface FamilyTools {
   readonly tools: XtTools;
   readonly features: Features;
 }
 
-export interface Equipment {
+export interface Toolset {
   readonly variant: Variant;
-  /** At least one family's. */
-  readonly families: readonly FamilyEquipment[];
+  /** At least one. */
+  readonly families: readonly FamilyTools[];
   readonly unserved: readonly UnservedFamily[];
-  /** Of the families that are served, what does not work. */
+  /** What does not work in the families that are served; a sentence each. */
   readonly lacks: readonly string[];
   /** For the log: which tools serve and why, and what is not served. */
   readonly facts: readonly string[];
 }
 
-/** `locked`: it waits for the xtables lock. Throws as `chooseTools` and `probeTools`; a family alone that the kernel cannot serve is a fact. */
-export async function findEquipment(search: SearchOptions, locked: Locked): Promise<Equipment> {
+/**
+ * Chooses the tools and probes the kernel with them. A family that the kernel cannot serve becomes
+ * `unserved`, unless there is no other one. `locked` is called while it waits for the xtables lock.
+ * @throws SluiceError as `chooseTools` and `probeTools`
+ */
+export async function findToolset(search: SearchOptions, locked: Locked): Promise<Toolset> {
   const { variant, why, tools, missing } = await chooseTools(search);
-  const families: FamilyEquipment[] = [];
+  const families: FamilyTools[] = [];
   const facts: string[] = [];
   const lacks: string[] = [];
   const unserved = [...missing];

@@ -1,44 +1,50 @@
 /**
- * Which variant do others on this node use? As kubernetes-sigs/iptables-wrappers finds out for a container: the kubelet's
- * own chains tell, else the rules of others, else those of kube-proxy's names, ours too, else what plain `iptables` is. Nothing is made or loaded by looking.
+ * Finds out which variant of iptables others on this node use, as kubernetes-sigs/iptables-wrappers
+ * does for a container. In this order it asks where these are: the kubelet's own chains, most rules
+ * of others, most rules of kube-proxy's names (kube-proxy's or our own), and where plain `iptables`
+ * writes. It makes no table and loads no module.
  */
 import { rethrowDefect } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
-import type { Variant } from "../syntax/types.ts";
+import type { Variant } from "../syntax/known-chains.ts";
 import { findPlain, type SearchOptions } from "./find-tools.ts";
-import { LegacyInfo } from "./legacy-info.ts";
-import { isKubeProxys, type RuleCounts, readContents } from "./legacy-rules.ts";
+import { isKubeProxyName, LegacyInfo, type RuleCounts, readContents } from "./legacy-info.ts";
 import { countRules, listChains, NftInfo } from "./nft-info.ts";
 
-/** pkg/kubelet/kubelet_network_linux.go; the second one until 1.23. In mangle, of both families. */
+/**
+ * pkg/kubelet/kubelet_network_linux.go; the second one until 1.23. In the table mangle of both
+ * families.
+ */
 const HINTS = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"] as const;
 const TABLES = ["nat", "filter", "mangle", "raw", "security"] as const;
 const FAMILIES: readonly Family[] = [4, 6];
 
+/** Where each variant keeps its rules, for messages. */
 export const PLACES: { readonly [variant in Variant]: string } = {
   nft: "nf_tables",
   legacy: "the legacy tables",
 };
 
-export interface Preference {
+export interface VariantInUse {
   readonly variant: Variant;
   readonly why: string;
 }
 
 /** @throws SluiceError PERMISSION_DENIED */
-export async function findInUse(options: SearchOptions): Promise<Preference> {
+export async function findVariantInUse(options: SearchOptions): Promise<VariantInUse> {
   const hint = hintInNft();
-  if (hint !== undefined) return ofKubelet("nft", hint);
-  const legacy = lookIntoLegacy();
-  if (legacy.hint !== undefined) return ofKubelet("legacy", legacy.hint);
-  const inNft = rulesInNft(legacy);
+  if (hint !== undefined) return usedByKubelet("nft", hint);
+  const legacy = surveyLegacy();
+  if (legacy.hint !== undefined) return usedByKubelet("legacy", legacy.hint);
+  const inNft = countInNft(legacy);
   const byOthers = holdsMore(legacy.others, inNft.others);
   if (byOthers !== undefined) {
     const [more, fewer] = [legacy.others, inNft.others].sort((a, b) => b - a);
     const why = `most rules of others are in ${PLACES[byOthers]}, ${more} or more against ${fewer}`;
     return { variant: byOthers, why };
   }
-  // Not before: what we, or a kube-proxy, once chose would be chosen for ever.
+  // Rules of others come first: otherwise a choice that we or a kube-proxy once made would stand
+  // forever.
   const byKubeProxys = holdsMore(legacy.kubeProxys, inNft.kubeProxys);
   if (byKubeProxys !== undefined) {
     const why = `the rules that are there, Sluice's or kube-proxy's, are in ${PLACES[byKubeProxys]}`;
@@ -67,17 +73,19 @@ function hintInNft(): string | undefined {
   });
 }
 
-/** Not counted much further than to one more than are in the legacy tables. */
-function rulesInNft(legacy: RuleCounts): RuleCounts {
+/**
+ * Counts little further than to one more than the legacy tables have, which is enough to compare.
+ */
+function countInNft(legacy: RuleCounts): RuleCounts {
   return unlessAbsent({ others: 0, kubeProxys: 0 }, () => {
     const counts = { others: 0, kubeProxys: 0 };
     for (const family of FAMILIES) {
       for (const place of listChains(family, TABLES)) {
         const { table, chain } = place;
-        const kind = isKubeProxys(table, chain) ? "kubeProxys" : "others";
+        const kind = isKubeProxyName(table, chain) ? "kubeProxys" : "others";
         const enough = legacy[kind] + 1 - counts[kind];
         if (enough <= 0) continue;
-        const named = (name: string) => kind === "others" && isKubeProxys(table, name);
+        const named = (name: string) => kind === "others" && isKubeProxyName(table, name);
         const { rules, naming } = countRules(family, place, enough, named);
         counts[kind] += rules - naming;
         counts.kubeProxys += naming;
@@ -87,7 +95,7 @@ function rulesInNft(legacy: RuleCounts): RuleCounts {
   });
 }
 
-/** A kernel without nf_tables has nothing there. @throws SluiceError PERMISSION_DENIED */
+/** Returns `nothing` if the kernel has no nf_tables. @throws SluiceError PERMISSION_DENIED */
 function unlessAbsent<T>(nothing: T, look: () => T): T {
   try {
     return look();
@@ -98,20 +106,23 @@ function unlessAbsent<T>(nothing: T, look: () => T): T {
   }
 }
 
-interface Sight extends RuleCounts {
-  /** A chain of the kubelet. */
+interface LegacySurvey extends RuleCounts {
+  /** A chain of the kubelet; if there is one, rules are not counted. */
   readonly hint: string | undefined;
 }
 
-/** Asks the kernel rather than the tools: they may be missing, and without rights or lock they see nothing. */
-function lookIntoLegacy(): Sight {
+/**
+ * Asks the kernel, because the tools may be missing, and see nothing without rights or without the
+ * lock.
+ */
+function surveyLegacy(): LegacySurvey {
   let others = 0;
   let kubeProxys = 0;
   const infos = FAMILIES.map((family) => new LegacyInfo(family));
   try {
     const read = (info: LegacyInfo, table: string) => {
-      const blob = info.names().includes(table) ? info.blob(table) : undefined;
-      return blob && readContents(table, blob);
+      const entries = info.names().includes(table) ? info.entries(table) : undefined;
+      return entries && readContents(table, entries);
     };
     const mangles = infos.map((info) => read(info, "mangle"));
     const hint = HINTS.find((one) => mangles.some((mangle) => mangle?.chains.has(one)));
@@ -128,11 +139,13 @@ function lookIntoLegacy(): Sight {
   return { hint: undefined, others, kubeProxys };
 }
 
-function ofKubelet(variant: Variant, hint: string): Preference {
+function usedByKubelet(variant: Variant, hint: string): VariantInUse {
   return { variant, why: `kubelet's chain ${hint} is in ${PLACES[variant]}` };
 }
 
-/** What cannot be run tells nothing; where it is needed, that is an error. */
+/**
+ * A plain iptables that does not run gives no hint; if it is needed later, that is an error then.
+ */
 function ignoreBroken(error: unknown): undefined {
   rethrowDefect(error);
   return undefined;
