@@ -1,8 +1,7 @@
 /** What a comparison came to, in words and numbers for whoever reads logs and metrics. Pure. */
 import type { Drift, DriftObject, ForeignChange } from "../backend/backend.ts";
 import type { Step } from "./restore-text.ts";
-import { CANARY, KUBE_PROXY } from "./syntax/known-chains.ts";
-import { RULE_TABLES, type RuleTable } from "./syntax/types.ts";
+import { CANARY, KUBE_PROXY, RULE_TABLES, type RuleTable } from "./syntax/known-chains.ts";
 
 /** So many are named; more are counted. */
 const NAMED_MAX = 8;

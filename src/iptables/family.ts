@@ -4,19 +4,21 @@ import { SluiceError } from "../base/errors.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import type { TableId } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
-import { KernelChains, type Wanted, wantedText } from "./kernel-chains.ts";
+import { KernelChains, type PrintedChain, type Wanted, wantedText } from "./kernel-chains.ts";
 import { printCanary, printRestore, ruleCount, type Step } from "./restore-text.ts";
-import { Ruleset, type RulesetOptions } from "./rules/ruleset.ts";
+import type { Chains } from "./rules/chain-texts.ts";
+import type { RulesetOptions } from "./rules/fixed-chains.ts";
+import type { Describe } from "./rules/port-description.ts";
+import { Ruleset } from "./rules/ruleset.ts";
 import { readSaved, type SavedChains } from "./saved-chains.ts";
-import { areFromSluice, CANARY, SERVICES } from "./syntax/known-chains.ts";
-import { isOurs } from "./syntax/our-chains.ts";
 import {
-  type Chains,
-  type Describe,
-  type PrintedChain,
+  areFromSluice,
+  CANARY,
+  isKubeProxyChain,
   RULE_TABLES,
   type RuleTable,
-} from "./syntax/types.ts";
+  SERVICES,
+} from "./syntax/known-chains.ts";
 import type { RestoreResult, XtTools } from "./tools/tools.ts";
 
 /** A restore that was refused. */
@@ -116,7 +118,7 @@ export class FamilyRules {
     let chains = 0;
     for (const [table, saved] of found) {
       this.kernel.learn(table, saved, this.wanted);
-      for (const chain of saved.own.keys()) if (isOurs(table, chain)) chains++;
+      for (const chain of saved.own.keys()) if (isKubeProxyChain(table, chain)) chains++;
     }
     const nat = this.kernel.chains("nat");
     return {

@@ -4,7 +4,7 @@
  * which have not been tried yet, or no more than their chains replaced. Pure.
  */
 import type { Step } from "./restore-text.ts";
-import { RULE_TABLES, type RuleTable } from "./syntax/types.ts";
+import { RULE_TABLES, type RuleTable } from "./syntax/known-chains.ts";
 import { SCRATCH } from "./tools/probe-tools.ts";
 
 /**

@@ -4,18 +4,18 @@
  */
 
 import type { Step } from "./restore-text.ts";
-import { normalize } from "./rules/rule-text.ts";
+import type { ChainChanges, Chains } from "./rules/chain-texts.ts";
+import { type ChainText, normalize } from "./rules/rule-text.ts";
 import type { SavedChains } from "./saved-chains.ts";
-import { CANARY } from "./syntax/known-chains.ts";
-import { isJumpOfOurs, isShared, type PerTable, perTable } from "./syntax/our-chains.ts";
+import { isJumpOfOurs, type Jump } from "./syntax/jumps.ts";
 import {
-  type ChainChanges,
-  type Chains,
-  type ChainText,
-  type Jump,
+  CANARY,
+  isShared,
+  type PerTable,
+  perTable,
   RULE_TABLES,
   type RuleTable,
-} from "./syntax/types.ts";
+} from "./syntax/known-chains.ts";
 
 /** What should be there. */
 export interface Wanted {
@@ -25,6 +25,13 @@ export interface Wanted {
 
 /** Nothing is known of what is in a chain, or whether it is there. */
 const UNKNOWN = undefined;
+
+/** The text of a chain as a tool printed it. */
+export interface PrintedChain {
+  readonly table: RuleTable;
+  readonly chain: string;
+  readonly printed: ChainText;
+}
 
 /** What a tool prints of a chain in other words than ours: the same rules. */
 interface OtherWords {

@@ -5,8 +5,9 @@
  */
 import type { Logger } from "../base/log.ts";
 import type { FamilyRules } from "./family.ts";
-import { isOurs } from "./syntax/our-chains.ts";
-import type { ChainText, PrintedChain, RuleTable } from "./syntax/types.ts";
+import type { PrintedChain } from "./kernel-chains.ts";
+import type { ChainText } from "./rules/rule-text.ts";
+import { isKubeProxyChain, type RuleTable } from "./syntax/known-chains.ts";
 
 /** More are read by saving the table. */
 const LISTED_MAX = 8;
@@ -87,7 +88,7 @@ async function unchanged(
   family: FamilyRules,
   before: readonly PrintedChain[],
 ): Promise<PrintedChain[]> {
-  const own = before.filter(({ table, chain }) => isOurs(table, chain));
+  const own = before.filter(({ table, chain }) => isKubeProxyChain(table, chain));
   if (own.length === 0) return [];
   if (own.length > LISTED_MAX) {
     await family.read();

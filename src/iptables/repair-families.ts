@@ -6,12 +6,11 @@ import type { Logger } from "../base/log.ts";
 import type { Core } from "../core/core.ts";
 import type { ServiceId } from "../model/service.ts";
 import { countAmiss, type Differences, describeChange } from "./amiss.ts";
-import { describePorts } from "./describe.ts";
 import type { FamilyRules, RefusedRestore } from "./family.ts";
 import { readOtherWords } from "./output-dialect.ts";
 import { failure } from "./refusal.ts";
-import { isOverwritten } from "./syntax/known-chains.ts";
-import { RULE_TABLES } from "./syntax/types.ts";
+import { describePorts } from "./rules/port-description.ts";
+import { isOverwritten, RULE_TABLES } from "./syntax/known-chains.ts";
 
 /** Owners that one repair leaves out because the kernel refuses a rule of theirs; others wait for the next one. */
 const DISOWNED_MAX = 16;

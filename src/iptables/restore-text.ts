@@ -1,6 +1,7 @@
 /** The input of iptables-restore --noflush, made from steps, and which step a line of it belongs to. Pure. */
-import { CANARY, type Xtable } from "./syntax/known-chains.ts";
-import { type ChainText, RULE_TABLES, type RuleTable } from "./syntax/types.ts";
+
+import type { ChainText } from "./rules/rule-text.ts";
+import { CANARY, RULE_TABLES, type RuleTable, type Xtable } from "./syntax/known-chains.ts";
 
 /** One thing that a restore does. */
 export type Step = { readonly table: RuleTable } & (

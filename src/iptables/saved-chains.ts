@@ -1,6 +1,8 @@
 /** What iptables-save prints of a table, by chain, for a comparison: large, so it is read in slices. Pure. */
-import { isJumpOfOurs, isOurs, isShared } from "./syntax/our-chains.ts";
-import type { ChainText, RuleTable } from "./syntax/types.ts";
+
+import type { ChainText } from "./rules/rule-text.ts";
+import { isJumpOfOurs } from "./syntax/jumps.ts";
+import { isKubeProxyChain, isShared, type RuleTable } from "./syntax/known-chains.ts";
 
 export interface SavedChains {
   /** Ours and shared ones, with their rules as they are printed. */
@@ -33,7 +35,7 @@ export async function readSaved(
     const first = saved[at];
     if (first === ":") {
       const [chain = "", policy = "-"] = saved.slice(at + 1, end).split(" ", 2);
-      if (isOurs(table, chain) || isShared(table, chain)) own.set(chain, "");
+      if (isKubeProxyChain(table, chain) || isShared(table, chain)) own.set(chain, "");
       else if (policy !== "-") builtIn.set(chain, []);
     }
     if (first !== "-") {

@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { FamilyRules } from "../../src/iptables/family.ts";
 import { compare } from "../../src/iptables/repair-families.ts";
-import type { RulesetOptions } from "../../src/iptables/rules/ruleset.ts";
-import { RULE_TABLES, type RuleTable } from "../../src/iptables/syntax/types.ts";
+import type { RulesetOptions } from "../../src/iptables/rules/fixed-chains.ts";
+import { RULE_TABLES, type RuleTable } from "../../src/iptables/syntax/known-chains.ts";
 import type { RestoreResult } from "../../src/iptables/tools/tools.ts";
 import type { Family } from "../../src/net/address.ts";
 import { OPTIONS as WORLD } from "./iptables-world.ts";

@@ -4,7 +4,7 @@ import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { service, slice } from "../../harness/sync/sync-world.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createIptablesBackend } from "../../src/iptables/iptables-backend.ts";
-import type { Variant } from "../../src/iptables/syntax/types.ts";
+import type { Variant } from "../../src/iptables/syntax/known-chains.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
 import {
   clearTables,

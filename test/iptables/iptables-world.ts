@@ -14,9 +14,8 @@ import {
   createIptablesBackend,
   type IptablesBackend,
 } from "../../src/iptables/iptables-backend.ts";
-import type { Variant } from "../../src/iptables/syntax/types.ts";
-import type { Cidr } from "../../src/net/address.ts";
-import { parseCidr } from "../../src/net/address.ts";
+import type { Variant } from "../../src/iptables/syntax/known-chains.ts";
+import { type Cidr, parseCidr } from "../../src/net/address.ts";
 import type { RepairReport } from "../../src/sync/repairs.ts";
 
 export const VARIANTS: readonly Variant[] = ["legacy", "nft"];

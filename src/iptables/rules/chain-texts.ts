@@ -1,24 +1,23 @@
-/** All chains of a family, and which of them are others than at the last commit. Pure. */
-import {
-  type ChainChanges,
-  type Chains,
-  type ChainText,
-  RULE_TABLES,
-  type RuleTable,
-} from "../syntax/types.ts";
+/** The text of all chains of a family, and what has changed since the last commit. Pure. */
+import { type PerTable, perTable, RULE_TABLES, type RuleTable } from "../syntax/known-chains.ts";
+import type { ChainText } from "./rule-text.ts";
 
-type Texts<Text> = { readonly [table in RuleTable]: Map<string, Text> };
+/** All chains of a family by name. */
+export type Chains = PerTable<ReadonlyMap<string, ChainText>>;
+
+/** The new text of each chain that changed; undefined: the chain is gone. */
+export type ChainChanges = PerTable<ReadonlyMap<string, ChainText | undefined>>;
 
 export class ChainTexts {
-  readonly #texts: Texts<ChainText> = { nat: new Map(), filter: new Map() };
-  /** What a chain was when it was first changed; undefined: there was none. */
-  readonly #before: Texts<ChainText | undefined> = { nat: new Map(), filter: new Map() };
+  readonly #texts = perTable(() => new Map<string, ChainText>());
+  /** The text of a chain before its first change; undefined: the chain did not exist. */
+  readonly #before = perTable(() => new Map<string, ChainText | undefined>());
 
   get chains(): Chains {
     return this.#texts;
   }
 
-  /** Undefined: there is no such chain. */
+  /** Sets the text of a chain; undefined removes the chain. */
   set(table: RuleTable, chain: string, text: ChainText | undefined): void {
     const texts = this.#texts[table];
     const current = texts.get(chain);
@@ -30,7 +29,7 @@ export class ChainTexts {
   }
 
   changes(): ChainChanges {
-    const changes = { nat: new Map(), filter: new Map() } satisfies Texts<ChainText | undefined>;
+    const changes = perTable(() => new Map<string, ChainText | undefined>());
     for (const table of RULE_TABLES) {
       for (const [chain, before] of this.#before[table]) {
         const text = this.#texts[table].get(chain);

@@ -1,10 +1,19 @@
-/** The chains that do not depend on Services, and the rules of built-in chains that lead to ours. Pure. */
+/**
+ * The chains that do not depend on Services, and the rules of built-in chains that lead to ours.
+ * Pure.
+ */
 
 import type { SkeletonOptions } from "../../backend/backend.ts";
 import type { Family } from "../../net/address.ts";
-import { JUMPS, LOOPBACK, printGuard, printJump } from "../syntax/jumps.ts";
-import { FIREWALL, FORWARD, HAIRPIN, MARK_MASQ, POSTROUTING } from "../syntax/known-chains.ts";
-import type { Jump, RuleTable } from "../syntax/types.ts";
+import { JUMPS, type Jump, LOOPBACK, printGuard, printJump } from "../syntax/jumps.ts";
+import {
+  FIREWALL,
+  FORWARD,
+  HAIRPIN,
+  MARK_MASQ,
+  POSTROUTING,
+  type RuleTable,
+} from "../syntax/known-chains.ts";
 import { comment, lines, markWords, words } from "./rule-text.ts";
 
 /** What the rules depend on besides Services and the node. */

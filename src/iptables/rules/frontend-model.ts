@@ -7,7 +7,6 @@ import { printEndpoint } from "../../model/print.ts";
 import { type TableId, type TableName, tableFamily, tableKind } from "../../model/tables.ts";
 import { type Family, printAddress } from "../../net/address.ts";
 import { prefixOf } from "../../net/cidr.ts";
-import type { Describe } from "../syntax/types.ts";
 import type { RulesetOptions } from "./fixed-chains.ts";
 import { Journaled } from "./journaled.ts";
 import {
@@ -21,6 +20,7 @@ import {
   protocolNumber,
   protocolOf,
 } from "./keys.ts";
+import type { Describe } from "./port-description.ts";
 
 /** An address and port, or a node port, with everything that the tables have of it. */
 export interface Frontend {
@@ -85,8 +85,8 @@ export class Model {
   }
 
   /**
-   * First what is deleted: what passes from one Service to another is deleted for the one and added for the other, in
-   * any order.
+   * First what is deleted: what passes from one Service to another is deleted for the one and added
+   * for the other, in any order.
    */
   apply(operations: Iterable<Operation>): void {
     const added: Operation[] = [];

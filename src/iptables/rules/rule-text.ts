@@ -1,8 +1,15 @@
 /**
- * The parts of a rule, in the words of iptables-save 1.8, which are the same for both variants of the tools. A rule is
- * its addresses and interface, its protocol, its matches and its target, in this order. Pure.
+ * The parts of a rule, in the words of iptables-save 1.8, which are the same for both variants of
+ * the tools. A rule is its addresses and interface, its protocol, its matches and its target, in
+ * this order. Pure.
  */
 import type { Family } from "../../net/address.ts";
+
+/**
+ * The rules of a chain as iptables-save prints them, without `-A CHAIN `, one on each line; "" for
+ * a chain without rules.
+ */
+export type ChainText = string;
 
 /** A part that may be missing. */
 export type Part = string | undefined;
@@ -37,8 +44,8 @@ function cut(text: string, bytes: number): string {
 const CONTROL = /[\u0000-\u001f\u007f\u0085\u2028\u2029]/g;
 
 /**
- * As xtables_save_string (libxtables/xtables.c) prints it: quoted unless every character is harmless. What would end
- * the line becomes a question mark.
+ * As xtables_save_string (libxtables/xtables.c) prints it: quoted unless every character is
+ * harmless. What would end the line becomes a question mark.
  */
 export function quote(text: string): string {
   if (/^[-_0-9A-Za-z]+$/.test(text)) return text;
@@ -103,8 +110,8 @@ export function lines(...rules: readonly Part[]): string {
 }
 
 /**
- * Rules as we write them, from such as a tool printed them: without blanks at their end, and without quotes around a
- * comment that needs none.
+ * Rules as we write them, from such as a tool printed them: without blanks at their end, and
+ * without quotes around a comment that needs none.
  */
 export function normalize(rules: string): string {
   return rules

@@ -1,23 +1,23 @@
 /**
- * The rules of one family that the tables ask for, as the text of chains. What they are depends on the tables, not on
- * how these came to be so (but for comments, which have two thresholds). Pure: no I/O, no clock.
+ * The rules of one family that the tables ask for, as the text of chains. What they are depends on
+ * the tables, not on how these came to be so (but for comments, which have two thresholds). Pure:
+ * no I/O, no clock.
  */
 
 import type { Operation } from "../../model/operation-list.ts";
 import type { TableId } from "../../model/tables.ts";
 import type { Family } from "../../net/address.ts";
+import type { Jump } from "../syntax/jumps.ts";
 import {
   EXTERNAL_SERVICES,
   HAIRPIN,
   NODE_PORTS,
   OUTSIDE,
   PROXY_FIREWALL,
+  type RuleTable,
   SERVICES,
 } from "../syntax/known-chains.ts";
-import type { ChainChanges, Chains, Describe, Jump, RuleTable } from "../syntax/types.ts";
-import { ChainTexts } from "./chain-texts.ts";
-import { podWords } from "./detector.ts";
-import { hairpinLevels, NODE_PORT_LEVELS, serviceLevels } from "./dispatch.ts";
+import { type ChainChanges, type Chains, ChainTexts } from "./chain-texts.ts";
 import {
   fixedChains,
   jumpsOf,
@@ -35,18 +35,18 @@ import {
   type Key,
   nodePortKey,
 } from "./keys.ts";
-import { ownerOfRule } from "./owner-of.ts";
+import { podWords } from "./local-detector.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
+import type { Describe } from "./port-description.ts";
 import { type Port, Ports } from "./ports.ts";
-import { RuleList } from "./rule-list.ts";
+import { ownerOfRule } from "./rule-owner.ts";
 import { comment, lines, markWords, port, words } from "./rule-text.ts";
-import { RuleTree } from "./tree.ts";
-
-export type { RulesetOptions } from "./fixed-chains.ts";
+import { RuleList, RuleTree } from "./rule-tree.ts";
+import { hairpinLevels, NODE_PORT_LEVELS, serviceLevels } from "./tree-levels.ts";
 
 /**
- * Rules that name a Service do so in a comment while no more than so many lead to Services: comments are a third of
- * what a restore takes. They come back below the second number.
+ * Rules that name a Service do so in a comment while no more than so many lead to Services:
+ * comments are a third of what a restore takes. They come back below the second number.
  */
 const COMMENTED_MAX = 1000;
 const COMMENTED_AGAIN = 500;
@@ -146,14 +146,20 @@ export class Ruleset {
     });
   }
 
-  /** Chains of the port of a Service that a frontend is of, by the key of an element of it; but for its endpoints'. */
+  /**
+   * Chains of the port of a Service that a frontend is of, by the key of an element of it; but for
+   * its endpoints'.
+   */
   chainsOf(table: TableId, bytes: Uint8Array): readonly string[] {
     const key = isPortTable(table) ? nodePortKey(bytes) : frontendKey(bytes, this.#family);
     const chains = key === undefined ? undefined : this.#ports.portOf(key)?.chains;
     return (chains ?? []).filter((chain) => !chain.startsWith("KUBE-SEP-"));
   }
 
-  /** A Service is asked for anew with each change of it: a port that is renamed takes all of its frontends along. */
+  /**
+   * A Service is asked for anew with each change of it: a port that is renamed takes all of its
+   * frontends along.
+   */
   #describe(describe: Describe): void {
     const { frontends } = this.#model;
     const keys = new Set(frontends.changed());
@@ -166,7 +172,10 @@ export class Ruleset {
     this.#model.describe(keys, describe);
   }
 
-  /** Makes the chains what the model says. `dirty`: ports whose rules may be others although no frontend changed. */
+  /**
+   * Makes the chains what the model says. `dirty`: ports whose rules may be others although no
+   * frontend changed.
+   */
   #settle(dirty = new Set<Port>(), everything = false): void {
     const model = this.#model;
     model.prune([...model.frontends.changed()]);
@@ -256,8 +265,8 @@ export class Ruleset {
     for (const [table, chain, text] of fixedChains(this.#options, this.#family)) {
       this.#texts.set(table, chain, text);
     }
-    // Upstream's hangs on INPUT and FORWARD only, which connections of this node to external addresses that nobody serves do
-    // not pass: by this they are refused in OUTPUT, as everybody's.
+    // Upstream's hangs on INPUT and FORWARD only, which connections of this node to external
+    // addresses that nobody serves do not pass: by this they are refused in OUTPUT, as everybody's.
     if (!this.chains.filter.has(SERVICES)) {
       this.#texts.set("filter", SERVICES, `-j ${EXTERNAL_SERVICES}`);
     }
@@ -308,7 +317,10 @@ export class Ruleset {
     );
   }
 
-  /** Where they come from that are to be masqueraded on their way to a clusterIP; undefined: from anywhere. */
+  /**
+   * Where they come from that are to be masqueraded on their way to a clusterIP; undefined: from
+   * anywhere.
+   */
   get #others(): string | undefined {
     if (this.#options.masqueradeAll) return undefined;
     return podWords(this.#options.detector, this.#family)?.others;

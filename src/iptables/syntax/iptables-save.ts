@@ -9,7 +9,10 @@ export interface XtChain {
   readonly drops: boolean;
 }
 
-/** A rule, with what it takes to delete it: its handle, or its text. `target` is where it jumps or goes to, if anywhere. */
+/**
+ * A rule, with what it takes to delete it: its handle, or its text. `target` is where it jumps or
+ * goes to, if anywhere.
+ */
 export interface XtRule<Id> extends JumpWords {
   readonly id: Id;
   /** The mark that a packet must bear; undefined if any will do. */
@@ -66,7 +69,10 @@ export interface Removable<Id> {
   readonly chains: readonly string[];
 }
 
-/** Input of `iptables-restore --noflush`: empties the chains, deletes the jumps, then the chains; all or nothing. */
+/**
+ * Input of `iptables-restore --noflush`: empties the chains, deletes the jumps, then the chains;
+ * all or nothing.
+ */
 export function printRemoval(table: string, { jumps, chains }: Removable<string>): string {
   return [
     `*${table}`,

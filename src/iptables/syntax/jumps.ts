@@ -1,4 +1,7 @@
-/** The rules of built-in chains that lead to kube-proxy's chains, as kube-proxy and our iptables mode write them. Pure. */
+/**
+ * The rules of built-in chains that lead to kube-proxy's chains, as kube-proxy and our iptables
+ * mode write them. Pure.
+ */
 import {
   EXTERNAL_SERVICES,
   FORWARD,
@@ -10,6 +13,15 @@ import {
   SERVICES,
   type Xtable,
 } from "./known-chains.ts";
+
+/** A rule of a built-in chain that leads to one of our chains. */
+export interface Jump {
+  readonly table: RuleTable;
+  /** PREROUTING, INPUT, FORWARD, OUTPUT or POSTROUTING. */
+  readonly from: string;
+  /** The rule as iptables-save prints it, without `-A FROM `. */
+  readonly rule: string;
+}
 
 export const LOOPBACK = "127.0.0.0/8";
 
@@ -43,12 +55,18 @@ export const JUMPS: readonly JumpRule[] = (
   ] as const
 ).map(([table, to, from, comment, match]) => ({ table, to, from, comment, match }));
 
-/** The rule as iptables-save prints it, without `-A CHAIN `; `says` is the match of its comment, where there is one. */
+/**
+ * The rule as iptables-save prints it, without `-A CHAIN `; `says` is the match of its comment,
+ * where there is one.
+ */
 export function printJump({ match, to }: Pick<JumpRule, "match" | "to">, says = ""): string {
   return [match, says, `-j ${to}`].filter((words) => words !== "").join(" ");
 }
 
-/** The rule in KUBE-FIREWALL: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. `says` as in `printJump`. */
+/**
+ * The rule in KUBE-FIREWALL: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. `says` as in
+ * `printJump`.
+ */
 export function printGuard(says = ""): string {
   const addresses = `! -s ${LOOPBACK} -d ${LOOPBACK}`;
   const state = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT";
@@ -67,15 +85,28 @@ const COMMENT = "kubernetes ";
 export interface JumpWords {
   readonly target: string | undefined;
   readonly comment: string | undefined;
-  /** As iptables-save prints it, without `-A CHAIN `. Undefined: it is none of those that we make without a comment. */
+  /**
+   * As iptables-save prints it, without `-A CHAIN `. Undefined: it is none of those that we make
+   * without a comment.
+   */
   readonly text: string | undefined;
 }
 
-/** Is this rule of a built-in chain one that kube-proxy, of whatever version, or we made to lead to a chain of ours? */
+/**
+ * Is this rule of a built-in chain one that kube-proxy, of whatever version, or we made to lead to
+ * a chain of ours?
+ */
 export function isJump(table: Xtable, from: string, { target, comment, text }: JumpWords): boolean {
   if (target === undefined || !isKubeProxyChain(table, target)) return false;
   if (comment?.startsWith(COMMENT)) return true;
   return text !== undefined && WITHOUT_COMMENT.has(key(table, from, text));
+}
+
+/** `isJump` for the text of a rule, as iptables-save prints it, without `-A CHAIN `. */
+export function isJumpOfOurs(table: Xtable, from: string, text: string): boolean {
+  const target = / -j (\S+)$/.exec(` ${text}`)?.[1];
+  const comment = /--comment "(kubernetes [^"]*)"/.exec(text)?.[1];
+  return isJump(table, from, { target, comment, text });
 }
 
 function key(table: Xtable, from: string, text: string): string {

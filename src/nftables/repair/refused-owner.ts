@@ -1,8 +1,7 @@
 /** When the kernel refuses an element in a repair: its owner is left out, so that everybody else gets what is theirs. */
 import { OP_HEADER } from "../../../asm/layout/layout.ts";
 import type { Core } from "../../core/core.ts";
-import type { OperationList } from "../../model/operation-list.ts";
-import { readOperations } from "../../model/operation-list.ts";
+import { type OperationList, readOperations } from "../../model/operation-list.ts";
 import { hasRanges, keySize, type TableId, valueSize } from "../../model/tables.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import { readTableElements, readTableElementsOf, type TableElements } from "../read/read-table.ts";

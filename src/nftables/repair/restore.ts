@@ -7,8 +7,7 @@ import {
   OWNER_ADOPTED,
 } from "../../../asm/layout/layout.ts";
 import type { Core } from "../../core/core.ts";
-import type { OperationList } from "../../model/operation-list.ts";
-import { readOperations } from "../../model/operation-list.ts";
+import { type OperationList, readOperations } from "../../model/operation-list.ts";
 import { keySize, type TableId, valueSize } from "../../model/tables.ts";
 import type { TableElements } from "../read/read-table.ts";
 import { Bytes, bytesOf, textOf } from "../wire/byte-buffer.ts";

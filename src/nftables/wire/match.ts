@@ -1,8 +1,7 @@
 /** Groups of expressions that the rules of both families share. Registers are filled from 0 up. */
 
 import type { LocalDetector } from "../../backend/backend.ts";
-import type { Family } from "../../net/address.ts";
-import { printCidr } from "../../net/address.ts";
+import { type Family, printCidr } from "../../net/address.ts";
 import {
   bitwise,
   compare,

@@ -11,8 +11,10 @@ import {
   type ServiceText,
   service,
 } from "../../../harness/plan/plan-text.ts";
-import { Ruleset, type RulesetOptions } from "../../../src/iptables/rules/ruleset.ts";
-import type { Chains, Describe } from "../../../src/iptables/syntax/types.ts";
+import type { Chains } from "../../../src/iptables/rules/chain-texts.ts";
+import type { RulesetOptions } from "../../../src/iptables/rules/fixed-chains.ts";
+import type { Describe } from "../../../src/iptables/rules/port-description.ts";
+import { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
 import type { Operation } from "../../../src/model/operation-list.ts";
 import type { Service } from "../../../src/model/service.ts";
 import {

@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { NodeText, ServiceText } from "../../../harness/plan/plan-text.ts";
 import { CHAIN_NAME_MAX } from "../../../src/iptables/rules/chain-names.ts";
+import type { ChainChanges } from "../../../src/iptables/rules/chain-texts.ts";
 import { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
-import type { ChainChanges } from "../../../src/iptables/syntax/types.ts";
 import type { Family } from "../../../src/net/address.ts";
 import {
   describeOf,

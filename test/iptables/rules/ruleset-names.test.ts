@@ -1,7 +1,8 @@
 /** Other options, whose a rule is, and what chains are called after. */
 import { describe, expect, test } from "bun:test";
 import { add, element } from "../../../harness/core/made-operations.ts";
-import { Ruleset, type RulesetOptions } from "../../../src/iptables/rules/ruleset.ts";
+import type { RulesetOptions } from "../../../src/iptables/rules/fixed-chains.ts";
+import { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
 import {
   additions,
   describeOf,

@@ -1,7 +1,7 @@
 /** What chains say for each kind of Service. */
 import { describe, expect, test } from "bun:test";
 import { cidr, type NodeText } from "../../../harness/plan/plan-text.ts";
-import type { RulesetOptions } from "../../../src/iptables/rules/ruleset.ts";
+import type { RulesetOptions } from "../../../src/iptables/rules/fixed-chains.ts";
 import type { Family } from "../../../src/net/address.ts";
 import { rulesetOf, rulesOf, type Served, snapshot } from "./planned.ts";
 

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { jumpsOf } from "../../../src/iptables/rules/fixed-chains.ts";
 import { parseSaved } from "../../../src/iptables/syntax/iptables-save.ts";
-import { isJump } from "../../../src/iptables/syntax/jumps.ts";
-import { isJumpOfOurs } from "../../../src/iptables/syntax/our-chains.ts";
+import { isJump, isJumpOfOurs } from "../../../src/iptables/syntax/jumps.ts";
 import { OPTIONS } from "../iptables-world.ts";
 
 const ALL = { ...OPTIONS, randomFully: true, recent: true, sctp: true };

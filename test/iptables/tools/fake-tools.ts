@@ -2,7 +2,7 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Variant } from "../../../src/iptables/syntax/types.ts";
+import type { Variant } from "../../../src/iptables/syntax/known-chains.ts";
 import { findTool } from "../../../src/iptables/tools/find-tools.ts";
 import { Tools } from "../../../src/iptables/tools/tools.ts";
 import type { Family } from "../../../src/net/address.ts";

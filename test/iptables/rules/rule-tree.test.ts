@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ip } from "../../../harness/plan/plan-text.ts";
+import { frontendKeyOf, type Key, nodePortKeyOf } from "../../../src/iptables/rules/keys.ts";
+import { CHAIN_RULES, type Level, RuleTree } from "../../../src/iptables/rules/rule-tree.ts";
 import {
   hairpinLevels,
   NODE_PORT_LEVELS,
   serviceLevels,
-} from "../../../src/iptables/rules/dispatch.ts";
-import { frontendKeyOf, type Key, nodePortKeyOf } from "../../../src/iptables/rules/keys.ts";
-import { CHAIN_RULES, type Level, RuleTree } from "../../../src/iptables/rules/tree.ts";
+} from "../../../src/iptables/rules/tree-levels.ts";
 
 const at = (address: string, port = 80): Key => frontendKeyOf(ip(address).bytes, "tcp", port);
 

@@ -1,15 +1,17 @@
 /** How the trees of rules divide: addresses by prefixes, node ports by ranges. Pure. */
 
-import type { Family } from "../../net/address.ts";
-import { printAddress } from "../../net/address.ts";
+import { type Family, printAddress } from "../../net/address.ts";
 import { treeChainName } from "./chain-names.ts";
 import { addressBytes, type Key, portBlock, portOf, prefixKey, protocolOf } from "./keys.ts";
 import { port } from "./rule-text.ts";
-import type { Level } from "./tree.ts";
+import type { Level } from "./rule-tree.ts";
 
 /** A group of one rule stays where it is. */
 const LEAST = 2;
-/** A single address has a chain of its own from so many ports on: one rule more for it, few less for its neighbours. */
+/**
+ * A single address has a chain of its own from so many ports on: one rule more for it, few less for
+ * its neighbours.
+ */
 const LEAST_PORTS = 9;
 
 /** Prefix lengths above the addresses themselves. */

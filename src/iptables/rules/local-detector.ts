@@ -1,8 +1,7 @@
 /** The local detector in iptables' words (upstream: pkg/proxy/util/localdetector.go). Pure. */
 
 import type { LocalDetector } from "../../backend/backend.ts";
-import type { Family } from "../../net/address.ts";
-import { printCidr } from "../../net/address.ts";
+import { type Family, printCidr } from "../../net/address.ts";
 import { quote } from "./rule-text.ts";
 
 /** How a packet from a pod of this node is told. "": every packet is one. */
@@ -27,7 +26,8 @@ export function podWords(detector: LocalDetector, family: Family): PodWords | un
   }
   const cidr = family === 4 ? detector.ipv4 : detector.ipv6;
   if (cidr === undefined) return undefined;
-  // The tools leave out a range of everything, and the nft variant does not take the opposite of it.
+  // The tools leave out a range of everything, and the nft variant does not take the opposite of
+  // it.
   if (cidr.prefix === 0) return EVERYBODY;
   return { pods: `-s ${printCidr(cidr)}`, others: `! -s ${printCidr(cidr)}` };
 }

@@ -1,7 +1,7 @@
 /**
- * Rules in a tree of chains, so that a packet meets few of them: a chain with more than CHAIN_RULES rules leads to
- * chains that each hold the rules of one group of keys, and so on. What the tree looks like depends on the rules that
- * are in it, not on how they came there. Pure.
+ * Rules in a tree of chains, so that a packet meets few of them: a chain with more than CHAIN_RULES
+ * rules leads to chains that each hold the rules of one group of keys, and so on. What the tree
+ * looks like depends on the rules that are in it, not on how they came there. Pure.
  */
 import { compareKeys, type Key } from "./keys.ts";
 
@@ -53,7 +53,9 @@ export class RuleTree {
     return this.#root.count;
   }
 
-  /** The rules of the first chain, whose name is not the tree's business. As of the last `flush`. */
+  /**
+   * The rules of the first chain, whose name is not the tree's business. As of the last `flush`.
+   */
   get text(): string {
     return this.#text;
   }
@@ -66,7 +68,10 @@ export class RuleTree {
     else this.#put(this.#root, key, rule, before === undefined);
   }
 
-  /** Hands over the chains that changed since the last time, first those that are gone. Has the first one changed? */
+  /**
+   * Hands over the chains that changed since the last time, first those that are gone. Has the
+   * first one changed?
+   */
   flush(sink: TextSink): boolean {
     const written = new Map<string, string>();
     if (this.#root.dirty) {
@@ -175,6 +180,27 @@ export class RuleTree {
 
   #chainOf(node: Node): string {
     return (this.#levels[node.depth - 1] as Level).chain(node.key);
+  }
+}
+
+/** The rules of one chain that need no tree: few packets pass it, or it has few rules. */
+export class RuleList {
+  readonly #rules = new Map<Key, string>();
+  #dirty = false;
+
+  /** Sets the rule of a key; undefined removes it. */
+  set(key: Key, rule: string | undefined): void {
+    if (this.#rules.get(key) === rule) return;
+    if (rule === undefined) this.#rules.delete(key);
+    else this.#rules.set(key, rule);
+    this.#dirty = true;
+  }
+
+  /** The rules in the order of their keys; undefined if they are those of the last call. */
+  takeChanged(): string[] | undefined {
+    if (!this.#dirty) return undefined;
+    this.#dirty = false;
+    return [...this.#rules].sort(([a], [b]) => compareKeys(a, b)).map(([, rule]) => rule);
   }
 }
 

@@ -1,0 +1,49 @@
+/** Finds the Service port that an element belongs to. The names of its chains come from it. */
+import type { Service, ServiceId } from "../../model/service.ts";
+
+/** The port of a Service. */
+export interface PortDescription {
+  /**
+   * `namespace/name:port`, or `namespace/name` if the port has no name: upstream's ServicePortName.
+   */
+  readonly name: string;
+  /** internalTrafficPolicy is Local, so the clusterIP has the local endpoints. */
+  readonly internalLocal: boolean;
+}
+
+/**
+ * Describes the port of an owner's Service. `nodePort`: `port` is the node port's own number.
+ * Undefined: the Service or the port is gone.
+ */
+export type Describe = (
+  owner: number,
+  protocol: number,
+  port: number,
+  nodePort: boolean,
+) => PortDescription | undefined;
+
+/** Reads Services from the core. */
+export interface ServiceReader {
+  readService(id: ServiceId): Service | undefined;
+}
+
+/**
+ * Use it for one list of operations only: it remembers the last Service that it read, because
+ * operations come sorted by owner. Without a core, no port is known.
+ */
+export function describePorts(core: ServiceReader | undefined): Describe {
+  let last: { readonly owner: number; readonly service: Service | undefined } | undefined;
+  return (owner, protocol, port, nodePort) => {
+    if (last?.owner !== owner) {
+      last = { owner, service: core?.readService(owner as ServiceId) };
+    }
+    const { service } = last;
+    const found = service?.ports.find(
+      (one) => one.protocol === protocol && (nodePort ? one.nodePort : one.port) === port,
+    );
+    if (service === undefined || found === undefined) return undefined;
+    const suffix = found.name === "" ? "" : `:${found.name}`;
+    const name = `${service.namespace}/${service.name}${suffix}`;
+    return { name, internalLocal: service.internalLocal };
+  };
+}
