@@ -36,7 +36,7 @@ interface Descriptor {
 const TYPE = "application/vnd.oci.image";
 
 /** The same contents give the same bytes. */
-export function image(contents: ImageContents): Image {
+export async function image(contents: ImageContents): Promise<Image> {
   const { name, architecture, created, labels, entrypoint, path } = contents;
   const blobs = new Map<string, Uint8Array>();
   const add = (mediaType: string, bytes: Uint8Array): Descriptor => {
@@ -45,7 +45,7 @@ export function image(contents: ImageContents): Image {
     return { mediaType, digest, size: bytes.length };
   };
 
-  const plain = contents.layers.map((entries) => tar(entries, created));
+  const plain = await Promise.all(contents.layers.map((entries) => tar(entries, created)));
   const layers = plain.map((bytes) =>
     add(`${TYPE}.layer.v1.tar+gzip`, gzipSync(bytes, { level: 6 })),
   );
@@ -95,7 +95,7 @@ export function image(contents: ImageContents): Image {
     { kind: "file", path: "manifest.json", bytes: json(docker) },
   ];
   for (const [digest, bytes] of blobs) entries.push({ kind: "file", path: file(digest), bytes });
-  return { archive: tar(entries, created), digest: manifest.digest };
+  return { archive: await tar(entries, created), digest: manifest.digest };
 }
 
 function file(digest: string): string {
