@@ -2,8 +2,9 @@
 import { closeSync, cpSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { BINARY } from "../harness/binary.ts";
 import { FAMILIES, type Family } from "../harness/netns/addresses.ts";
-import { BINARY, DEFAULT_FLAGS } from "../harness/netns/program.ts";
+import { DEFAULT_FLAGS } from "../harness/netns/program.ts";
 import { World } from "../harness/netns/world.ts";
 import { CannotGoOn, within } from "./wait.ts";
 

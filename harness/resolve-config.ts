@@ -1,5 +1,4 @@
 /** Configurations for tests, through the same door as the program's. */
-
 import type { SluiceError } from "../src/base/errors.ts";
 import { parseArguments } from "../src/config/command-line.ts";
 import { type Note, type Resolved, resolveConfig } from "../src/config/resolve.ts";

@@ -10,15 +10,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { BINARY } from "../binary.ts";
 import { CLUSTER_CIDR, clusterIp, FAMILIES } from "./addresses.ts";
 import { type Backend, flagsOf, variantOf } from "./backends.ts";
 import { Toolbox, type ToolboxOptions } from "./iptables-tools.ts";
 import type { Outcome } from "./switchboard/switchboard-client.ts";
 import type { World } from "./world.ts";
 import { type Manifest, service, slices, surroundings } from "./world-objects.ts";
-
-/** The compiled program, built by `bun build.ts`; or another build of it, if the environment names one. */
-export const BINARY = process.env["SLUICE_BINARY"] ?? join(import.meta.dir, "../../dist/sluice");
 
 /** Flags of a node with the ClusterCIDR detector. */
 export const DEFAULT_FLAGS: readonly string[] = [

@@ -1,30 +1,18 @@
 /** The compiled program's HTTP servers, from outside of it. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
 import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { type PrintedMetric, readExposition } from "../../harness/metrics/exposition.ts";
 
-const SLUICE = join(import.meta.dir, "../../dist/sluice");
 const GIVE_UP_MS = 60_000;
 const SERVICES = 10_000;
 
-const reason = !existsSync(SLUICE)
-  ? "dist/sluice is not built: npm run build"
-  : process.getuid?.() !== 0
-    ? "it needs root, for its network namespace"
-    : undefined;
+const reason = whyNoBinaryAsRoot();
 if (reason !== undefined) console.log(`skip: the program's HTTP servers: ${reason}`);
 
 describe.skipIf(reason !== undefined)("dist/sluice", () => {
@@ -44,7 +32,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
   function start(...flags: readonly string[]): Daemon {
     const listening = ["--metrics-bind-address=0.0.0.0", "--hostname-override=here"];
     const log = join(folder, "log");
-    daemon = startDaemon(node.name, [SLUICE, ...listening, ...flags], log);
+    daemon = startDaemon(node.name, [BINARY, ...listening, ...flags], log);
     return daemon;
   }
 

@@ -3,8 +3,9 @@
  * and docs/compatibility.md tell. Both run one after the other on one node, as in a migration.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { BINARY, whyNoBinary } from "../../harness/binary.ts";
 import {
   type ControlPlane,
   startControlPlane,
@@ -15,14 +16,11 @@ import { inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { type PrintedMetric, readExposition } from "../../harness/metrics/exposition.ts";
 
-const SLUICE = join(import.meta.dir, "../../dist/sluice");
 const NODE = "upstream-node";
 const CHECK_PORT = 30_999;
 const GIVE_UP_MS = 60_000;
 
-const reason = existsSync(SLUICE)
-  ? await whyNoControlPlane()
-  : "dist/sluice is not built: npm run build";
+const reason = whyNoBinary() ?? (await whyNoControlPlane());
 if (reason !== undefined) console.log(`skip: beside a real kube-proxy: ${reason}`);
 
 /** Method, port and path. */
@@ -87,7 +85,7 @@ describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => 
     upstream = await observe(join(plane.programs, "kube-proxy"), config);
     // What kube-proxy leaves behind is another test's business.
     await runAsync([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
-    own = await observe(SLUICE, config);
+    own = await observe(BINARY, config);
   }, 240_000);
   afterAll(() => plane?.stop());
 

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
 import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import {
   type Certificate,
@@ -13,15 +14,10 @@ import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { type RecordingServer, startRecordingServer } from "./recording-server.ts";
 
-const SLUICE = join(import.meta.dir, "../../dist/sluice");
 /** Bytes. Bun itself is 107 MB of it. */
 const SIZE_MAX = 130e6;
 
-const reason = !existsSync(SLUICE)
-  ? "dist/sluice is not built: npm run build"
-  : process.getuid?.() !== 0
-    ? "it needs root, for its network namespace"
-    : undefined;
+const reason = whyNoBinaryAsRoot();
 if (reason !== undefined) console.log(`skip: the binary: ${reason}`);
 
 describe.skipIf(reason !== undefined)("dist/sluice", () => {
@@ -52,7 +48,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     writeKubeconfig(path, server.url, trusted, { certificate: client });
     const daemon = startDaemon(
       node.name,
-      [SLUICE, `--kubeconfig=${path}`, "--hostname-override=here"],
+      [BINARY, `--kubeconfig=${path}`, "--hostname-override=here"],
       join(folder, `${name}.log`),
     );
     daemons.push(daemon);
@@ -60,11 +56,11 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
   }
 
   test("says which version it is", async () => {
-    expect(await runAsync([SLUICE, "--version"])).toMatch(/^Sluice \d+\.\d+\.\d+/);
+    expect(await runAsync([BINARY, "--version"])).toMatch(/^Sluice \d+\.\d+\.\d+/);
   });
 
   test("is no larger than it was meant to be", () => {
-    expect(statSync(SLUICE).size).toBeLessThan(SIZE_MAX);
+    expect(statSync(BINARY).size).toBeLessThan(SIZE_MAX);
   });
 
   test("shows its client certificate to the API server", async () => {

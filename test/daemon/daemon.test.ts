@@ -10,6 +10,7 @@ import {
 } from "bun:test";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { BINARY, whyNoBinary } from "../../harness/binary.ts";
 import {
   type ControlPlane,
   startControlPlane,
@@ -19,15 +20,12 @@ import { createNode } from "../../harness/cluster/many-objects.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 
-const SLUICE = join(import.meta.dir, "../../dist/sluice");
 const NODE = "here";
 const GIVE_UP_MS = 20_000;
 
 setDefaultTimeout(60_000);
 
-const reason = existsSync(SLUICE)
-  ? await whyNoControlPlane()
-  : "dist/sluice is not built: npm run build";
+const reason = whyNoBinary() ?? (await whyNoControlPlane());
 if (reason !== undefined) console.log(`skip: the program beside a real API server: ${reason}`);
 
 interface EventList {
@@ -70,7 +68,7 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
   function start(flags: readonly string[] = [], env: Record<string, string> = {}): Daemon {
     rmSync(log(), { force: true });
     const own = [`--kubeconfig=${plane.kubeconfigs.proxy}`, `--hostname-override=${NODE}`];
-    const command = [SLUICE, ...own, "--cluster-cidr=10.128.0.0/9", ...flags];
+    const command = [BINARY, ...own, "--cluster-cidr=10.128.0.0/9", ...flags];
     const daemon = startDaemon(plane.netns.name, command, log(), env);
     running.push(daemon);
     return daemon;
@@ -148,7 +146,7 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
       "--master=https://127.0.0.1:1",
       "--conntrack-tcp-timeout-close-wait=2h",
     ];
-    const child = Bun.spawn([...netns, SLUICE, ...flags], { stderr: "pipe" });
+    const child = Bun.spawn([...netns, BINARY, ...flags], { stderr: "pipe" });
     expect(await child.exited).toBe(0);
     expect(await child.stderr.text()).toContain("System initialized and --init-only specified");
     expect((await runAsync([...netns, "sysctl", "-n", timeout])).trim()).toBe("7200");

@@ -1,21 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DEFAULT_NAME, machineFor, makeImage } from "../../build/image.ts";
+import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
 import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
-import { ROOT } from "../../harness/repository.ts";
 import { until } from "../../harness/waiting.ts";
 
-const BINARY = join(ROOT, "dist/sluice");
-const reason = !existsSync(BINARY)
-  ? "dist/sluice is not built: npm run build"
-  : process.getuid?.() !== 0
-    ? "it needs root, for its root folder and network namespace"
-    : undefined;
+const reason = whyNoBinaryAsRoot("its root folder and network namespace");
 if (reason !== undefined) console.log(`skip: the image: ${reason}`);
 
 /** A container's capabilities under deploy/kubernetes/base, and the one that chroot needs. */

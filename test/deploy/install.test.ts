@@ -11,21 +11,17 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { ROOT } from "../../harness/repository.ts";
 
 const SCRIPT = join(ROOT, "deploy/install.sh");
-const BINARY = join(ROOT, "dist/sluice");
 const CONFIG = "/etc/sluice/config.yaml";
 const FLAGS = "/etc/sluice/flags.env";
 const UNIT = "/etc/systemd/system/sluice.service";
 const PROGRAM = "/usr/local/bin/sluice";
 
-const reason = !existsSync(BINARY)
-  ? "dist/sluice is not built: npm run build"
-  : process.getuid?.() !== 0
-    ? "it needs root, for namespaces of its own"
-    : undefined;
+const reason = whyNoBinaryAsRoot("namespaces of its own");
 if (reason !== undefined) console.log(`skip: the install script: ${reason}`);
 const noCheck = Bun.which("shellcheck") === null ? "shellcheck must be installed" : undefined;
 if (noCheck !== undefined) console.log(`skip: the install script's style: ${noCheck}`);

@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { V1DaemonSet } from "@kubernetes/client-node";
 import { parse } from "yaml";
+import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { ROOT } from "../../harness/repository.ts";
 import { parseQuery } from "./promql.ts";
@@ -76,12 +77,7 @@ const LABELS_OF_ITS_OWN = [
 
 const elsewhere = [...METRICS_OF_OTHERS, ...METRICS_OF_IPTABLES];
 
-const BINARY = join(ROOT, "dist/sluice");
-const reason = !existsSync(BINARY)
-  ? "dist/sluice is not built: npm run build"
-  : process.getuid?.() !== 0
-    ? "it needs root, for its network namespace"
-    : undefined;
+const reason = whyNoBinaryAsRoot();
 if (reason !== undefined) console.log(`skip: metrics of dashboard and alerts: ${reason}`);
 
 test("what is asked for of the other mode is documented", () => {

@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BINARY, whyNoBinary } from "../../harness/binary.ts";
 import { makeNamespace } from "../../harness/cluster/cabled-netns.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { startDaemon } from "../../harness/daemon.ts";
@@ -9,14 +10,13 @@ import { ROOT } from "../../harness/repository.ts";
 import { until } from "../../harness/waiting.ts";
 
 const UNIT = join(ROOT, "deploy/systemd/sluice.service");
-const BINARY = join(ROOT, "dist/sluice");
 /** Of 100, as systemd-analyze counts: what it may do to the network of the machine is most of it. */
 const EXPOSURE_MAX = 25;
 
 const missing = ["systemd-analyze", "strace"].filter((program) => Bun.which(program) === null);
 const reason = missing.length > 0 ? `${missing.join(", ")} must be installed` : undefined;
 if (reason !== undefined) console.log(`skip: the systemd unit: ${reason}`);
-const noBinary = existsSync(BINARY) ? undefined : "dist/sluice is not built: npm run build";
+const noBinary = whyNoBinary();
 if (noBinary !== undefined) console.log(`skip: system calls of the unit: ${noBinary}`);
 
 const settings = readFileSync(UNIT, "utf8")

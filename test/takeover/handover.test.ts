@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { BINARY } from "../../harness/binary.ts";
 import {
   type ControlPlane,
   programs,
@@ -11,7 +12,7 @@ import {
 import { createNode } from "../../harness/cluster/many-objects.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
-import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { until } from "../../harness/waiting.ts";

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { BINARY } from "../../harness/binary.ts";
 import {
   type ControlPlane,
   startControlPlane,
@@ -9,7 +10,6 @@ import {
 } from "../../harness/cluster/control-plane.ts";
 import { createNode } from "../../harness/cluster/many-objects.ts";
 import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
-import { BINARY } from "../../harness/netns/program.ts";
 import { until } from "../../harness/waiting.ts";
 import { inside, type Mode, PATIENT, startUpstream, untilProgrammed } from "./real-kube-proxy.ts";
 

@@ -1,10 +1,11 @@
 /** The program in iptables mode takes over from a kube-proxy that was stopped, in whichever mode that one was. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import { answers, connect, hangUp, takeTime } from "../../harness/netns/connections.ts";
 import { keepConnecting } from "../../harness/netns/keep-connecting.ts";
-import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { eventually } from "../../harness/waiting.ts";

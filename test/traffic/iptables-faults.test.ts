@@ -1,5 +1,6 @@
 /** What can be wrong with the tools of iptables, or with the kernel behind them. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { BINARY } from "../../harness/binary.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import {
   heldRules,
@@ -11,7 +12,6 @@ import {
 import { answers, outcome, type Target, takeTime } from "../../harness/netns/connections.ts";
 import { missingMatch, nonsense } from "../../harness/netns/iptables-tools.ts";
 import {
-  BINARY,
   DEFAULT_FLAGS,
   Program,
   type ProgramOptions,

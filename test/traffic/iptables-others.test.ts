@@ -1,5 +1,6 @@
 /** Rules of somebody else in the tables that Services share with them. */
 import { describe, expect, test } from "bun:test";
+import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { addressOf, FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import {
@@ -10,7 +11,7 @@ import {
   type Variant,
 } from "../../harness/netns/backends.ts";
 import { answers, outcome, type Target, trial } from "../../harness/netns/connections.ts";
-import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { eventually } from "../../harness/waiting.ts";

@@ -1,10 +1,11 @@
 /** Start, restart, sudden death and cleanup of the program, under traffic. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import { heldRules, iptables, variantOf } from "../../harness/netns/backends.ts";
 import { answers, connect, type Target, takeTime } from "../../harness/netns/connections.ts";
-import { BINARY, Program } from "../../harness/netns/program.ts";
+import { Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { eventually } from "../../harness/waiting.ts";

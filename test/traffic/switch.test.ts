@@ -3,12 +3,13 @@
  * kubelet's, as on a node.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { addressOf, CLUSTER_CIDR, FAMILIES, type Pod } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, variantOf } from "../../harness/netns/backends.ts";
 import { answers, connect, hangUp, takeTime } from "../../harness/netns/connections.ts";
 import { type Call, keepConnecting } from "../../harness/netns/keep-connecting.ts";
-import { BINARY, DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { eventually } from "../../harness/waiting.ts";
