@@ -1,7 +1,8 @@
 /** Configurations for tests, through the same door as the program's. */
 import type { SluiceError } from "../src/base/errors.ts";
 import { parseArguments } from "../src/config/command-line.ts";
-import { type Note, type Resolved, resolveConfig } from "../src/config/resolve.ts";
+import type { Note } from "../src/config/config-notes.ts";
+import { type Resolved, resolveConfig } from "../src/config/resolve-config.ts";
 
 /** What every file begins with. */
 export const HEAD = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";

@@ -7,11 +7,9 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type FieldPath, fieldAt, fieldPaths } from "../src/config/all-fields.ts";
-import { defaultText } from "../src/config/default-text.ts";
-import { type Flag, GROUPS } from "../src/config/flag.ts";
-import { FLAGS, reasonOf } from "../src/config/flags.ts";
-import { REASONS } from "../src/config/reasons.ts";
+import { REASONS } from "../src/config/field.ts";
+import { defaultText, type FieldPath, fieldAt, fieldPaths } from "../src/config/fields.ts";
+import { FLAGS, type Flag, GROUPS, reasonOf } from "../src/config/flags.ts";
 import { helpOf } from "../src/config/usage.ts";
 
 export const FILE = join(import.meta.dir, "../docs/configuration.md");

@@ -1,7 +1,8 @@
 /** The program: arguments, and what is to be done. Everything that decides something is elsewhere. */
 import { readFile, writeFile } from "node:fs/promises";
 import { messageOf } from "./base/errors.ts";
-import { parseArguments, usage, versionText } from "./config/command-line.ts";
+import { parseArguments, versionText } from "./config/command-line.ts";
+import { usage } from "./config/usage.ts";
 
 /** Set by build.ts; a run from source has none. */
 declare const SLUICE_VERSION: string | undefined;

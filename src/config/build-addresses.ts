@@ -4,7 +4,6 @@ import type { Address, Cidr } from "../net/address.ts";
 import { parseAddress, parseCidr, parseListenAddress, printAddressPort } from "../net/address.ts";
 import { contains } from "../net/cidr.ts";
 import { isLoopback } from "../net/ip.ts";
-import { type Mode, servedIn } from "./build-sync.ts";
 import type { Config } from "./config.ts";
 import type { Settings } from "./settings.ts";
 
@@ -27,7 +26,11 @@ type Addresses = Pick<
 >;
 
 /** `healthzOff`: --healthz-port=0, the only way to turn the health server off. */
-export function addressesOf(settings: Settings, mode: Mode, healthzOff: boolean): Addresses {
+export function addressesOf(
+  settings: Settings,
+  mode: Config["mode"],
+  healthzOff: boolean,
+): Addresses {
   const bindAddress = settings.get("bindAddress");
   const bound = parseAddress(bindAddress);
   if (!bound) settings.fault("bindAddress", "must be an IP address", bindAddress);
@@ -77,7 +80,7 @@ function checked(settings: Settings, path: string, value: string): string {
   return value;
 }
 
-function nodePortAddresses(settings: Settings, mode: Mode): Config["nodePortAddresses"] {
+function nodePortAddresses(settings: Settings, mode: Config["mode"]): Config["nodePortAddresses"] {
   const list = settings.get("nodePortAddresses") ?? [];
   // Upstream's defaults: the primary addresses with nftables, all addresses in every other mode, and in that of a
   // file which names none. Whoever brings such a file relies on it.
@@ -105,10 +108,10 @@ function nodePortAddresses(settings: Settings, mode: Mode): Config["nodePortAddr
  */
 function localhostNodePorts(
   settings: Settings,
-  mode: Mode,
+  mode: Config["mode"],
   { primary, cidrs }: Config["nodePortAddresses"],
 ): boolean {
-  if (servedIn(mode) === "nftables" || primary) return false;
+  if (mode === "nftables" || primary) return false;
   const four = cidrs.filter(({ family }) => family === 4);
   const loopback = four.some((cidr) => isLoopback(cidr) || contains(cidr, LOOPBACK));
   return (loopback || four.length === 0) && settings.get("iptables.localhostNodePorts");

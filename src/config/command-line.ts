@@ -2,11 +2,9 @@
 
 import { SluiceError } from "../base/errors.ts";
 import type { FieldValue } from "./field.ts";
-import type { Flag } from "./flag.ts";
 import { combine, type FlagValues, readFlag, textOfFlag } from "./flag-values.ts";
+import type { Flag } from "./flags.ts";
 import { FLAGS } from "./flags.ts";
-
-export { usage } from "./usage.ts";
 
 /** What to do. Of several the one that stands first in `parseArguments` counts, as upstream has it. */
 export type Command =

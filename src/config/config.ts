@@ -1,5 +1,5 @@
 /** The effective configuration, as every other part sees it. How it comes about is in config/. */
-import type { ModuleVerbosity } from "../base/log.ts";
+import type { LogSettings, ModuleVerbosity } from "../base/log.ts";
 import type { Cidr } from "../net/address.ts";
 
 /** How pods of this node are told from everybody else; upstream's detectLocalMode. */
@@ -105,4 +105,10 @@ export interface Config {
   readonly document: KubeProxyConfiguration;
   /** All of our own section's, likewise: what /configz shows under sluice. */
   readonly ownDocument: OwnConfiguration;
+}
+
+/** The part that the log reads. */
+export function logSettings(config: Config): LogSettings {
+  const { verbosity, logFormat, vmodule } = config;
+  return { verbosity, format: logFormat, vmodule };
 }

@@ -1,6 +1,5 @@
-/** What a field of the configuration file is. */
+/** What a setting of the configuration file is: its type, its default, and why some do nothing. */
 import type { ModuleVerbosity } from "../base/log.ts";
-import type { Reason } from "./reasons.ts";
 
 /** How a field's value is written, in the file and by a flag. */
 export type FieldType =
@@ -18,22 +17,45 @@ export type FieldType =
 /** A value as it is kept: durations in milliseconds; null only as the default of a list. */
 export type FieldValue = string | boolean | number | readonly string[] | object | null;
 
+/**
+ * Why a setting of kube-proxy has no effect here. Sluice accepts such settings, so that a file or a
+ * command line written for kube-proxy also starts Sluice.
+ */
+export const REASONS = {
+  ipvs: "IPVS is not served",
+  resync: "objects are never resynced: nothing is ever missed that a resync would bring",
+  requests:
+    "there are a few watches and now and then an event: no client-side rate limit is needed",
+  encoding:
+    "objects are asked for as protobuf, and JSON is understood where a server has nothing else",
+  unbuffered:
+    "each line of the log is written to stderr at once: there is nothing to flush or to split",
+  hidden: "no metric is hidden here",
+  windows: "it is about Windows",
+  leftover: "it is a leftover, kube-proxy makes no use of it either",
+} as const satisfies { readonly [reason: string]: string };
+
+export type Reason = keyof typeof REASONS;
+
 interface AnyField {
   readonly type: FieldType;
   readonly default: FieldValue;
-  /** What comes of it when it is not set, where that is not the default itself. */
+  /** The value in effect when it is not set, where that differs from `default`. */
   readonly shown?: string;
   /** 0 and "" mean "not set", as upstream's defaulting has it. */
   readonly zeroIsUnset?: true;
 }
 
-/** A field does something here; or it is accepted, shown by /configz, and if it is set the log says why it does nothing. */
+/**
+ * A field either does something here, or is accepted, shown by /configz and, when it is set, logged
+ * with the reason why it has no effect.
+ */
 export type Field = AnyField &
   (
     | {
-        /** What, for people: one sentence without a full stop, or several. */
+        /** What it does, for people: one sentence without a full stop, or several. */
         readonly does: string;
-        /** Is a change in the file taken up by the running process? Absent: yes. Otherwise for people. */
+        /** Whether a running process applies a change of the file, for people. Absent: it does. */
         readonly live?: string;
         readonly idle?: never;
       }

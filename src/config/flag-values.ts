@@ -1,9 +1,9 @@
-/** Flags' texts as values, and what flags say about the fields of the configuration. */
+/** Values of flags: read from text, printed as text, and the fields that they set. */
 import { SluiceError } from "../base/errors.ts";
-import type { FieldPath } from "./all-fields.ts";
-import { TYPES } from "./decode.ts";
+import { TYPES } from "./decode-config.ts";
 import type { FieldValue } from "./field.ts";
-import type { Flag } from "./flag.ts";
+import { asWritten, defaultText, type FieldPath } from "./fields.ts";
+import type { Flag } from "./flags.ts";
 import { FLAGS } from "./flags.ts";
 
 /** Given flags by name, in the types of their fields: durations in milliseconds, lists as lists. */
@@ -109,4 +109,29 @@ function readVmodule(text: string): unknown {
 function pairsOf(text: string): string[][] {
   const parts = text.split(",").filter((part) => part !== "");
   return parts.map((part) => part.split("=").map((word) => word.trim()));
+}
+
+/** Every flag with the value given, or else its default, as upstream's /flagz shows them. */
+export function flagTexts(flags: FlagValues): { readonly [name: string]: string } {
+  return Object.fromEntries(
+    FLAGS.map(({ name, type, fields = [] }) => {
+      const given = flags.get(name);
+      const [field] = fields;
+      const fallback = field === undefined ? "" : defaultText(field);
+      const unset = fallback === "" && type === "boolean" ? "false" : fallback;
+      return [name, given === undefined ? unset : textOf(asWritten(type, given))];
+    }),
+  );
+}
+
+function textOf(value: FieldValue): string {
+  if (typeof value !== "object" || value === null) return String(value);
+  const entries = Array.isArray(value) ? value : Object.entries(value);
+  return entries.map((entry) => textOfEntry(entry)).join(",");
+}
+
+/** Of a mapping, or of --vmodule: `name=value`. */
+function textOfEntry(entry: unknown): string {
+  if (typeof entry !== "object" || entry === null) return String(entry);
+  return Object.values(entry).join("=");
 }

@@ -1,10 +1,91 @@
 /** Every flag of kube-proxy on Linux, and our own, as data. */
-import { fieldAt } from "./all-fields.ts";
-import type { Flag, GROUPS } from "./flag.ts";
-import { IDLE_FLAGS } from "./idle-flags.ts";
-import type { Reason } from "./reasons.ts";
+import type { FieldType, Reason } from "./field.ts";
+import { type FieldPath, fieldAt } from "./fields.ts";
 
-/** In the order of --help. */
+/** The headings of --help, in its order. What has no effect comes below them all. */
+export const GROUPS = {
+  instead: "What to do instead of running",
+  source: "Where settings and objects come from",
+  local: "Which traffic is local, and masquerading",
+  nodePorts: "Addresses of this node",
+  listen: "Health and metrics",
+  timing: "Timing",
+  node: "Conntrack and the node",
+  log: "Logging",
+} as const;
+
+/** One flag. `name` is without its dashes; underscores in what is given count as dashes. */
+export interface Flag {
+  readonly name: string;
+  readonly type: FieldType;
+  /** The fields it sets. Without any it is handled by name, or does nothing. */
+  readonly fields?: readonly FieldPath[];
+  /**
+   * It counts beside --config, and wins over the file. Upstream ignores every other flag then; that stays, so that
+   * a DaemonSet with leftover flags means the same.
+   */
+  readonly besideConfig?: true;
+  /** Of a flag without fields, and where it is not what the first of the fields does. */
+  readonly help?: string;
+  /** What its value is, in --help; else its type tells. */
+  readonly value?: string;
+  /** Undefined for flags that do nothing: `idle`, or their fields, say why. */
+  readonly group?: keyof typeof GROUPS;
+  readonly idle?: Reason;
+}
+
+/** Flags of kube-proxy that have no effect. Their fields, or `idle`, say why. */
+const IDLE_FLAGS: readonly Flag[] = [
+  { name: "ipvs-scheduler", type: "string", fields: ["ipvs.scheduler"] },
+  { name: "ipvs-exclude-cidrs", type: "strings", fields: ["ipvs.excludeCIDRs"] },
+  { name: "ipvs-strict-arp", type: "boolean", fields: ["ipvs.strictARP"] },
+  { name: "ipvs-tcp-timeout", type: "duration", fields: ["ipvs.tcpTimeout"] },
+  { name: "ipvs-tcpfin-timeout", type: "duration", fields: ["ipvs.tcpFinTimeout"] },
+  { name: "ipvs-udp-timeout", type: "duration", fields: ["ipvs.udpTimeout"] },
+  { name: "config-sync-period", type: "duration", fields: ["configSyncPeriod"] },
+  { name: "kube-api-content-type", type: "string", fields: ["clientConnection.contentType"] },
+  { name: "kube-api-burst", type: "integer", fields: ["clientConnection.burst"] },
+  { name: "kube-api-qps", type: "number", fields: ["clientConnection.qps"] },
+  {
+    name: "show-hidden-metrics-for-version",
+    type: "string",
+    fields: ["showHiddenMetricsForVersion"],
+  },
+  {
+    name: "log-flush-frequency",
+    type: "duration",
+    fields: ["logging.flushFrequency"],
+    besideConfig: true,
+  },
+  {
+    name: "log-text-split-stream",
+    type: "boolean",
+    fields: ["logging.options.text.splitStream"],
+    besideConfig: true,
+  },
+  {
+    name: "log-text-info-buffer-size",
+    type: "quantity",
+    fields: ["logging.options.text.infoBufferSize"],
+    besideConfig: true,
+  },
+  {
+    name: "log-json-split-stream",
+    type: "boolean",
+    fields: ["logging.options.json.splitStream"],
+    besideConfig: true,
+  },
+  {
+    name: "log-json-info-buffer-size",
+    type: "quantity",
+    fields: ["logging.options.json.infoBufferSize"],
+    besideConfig: true,
+  },
+  { name: "boot-id-file", type: "string", besideConfig: true, idle: "leftover" },
+  { name: "machine-id-file", type: "string", besideConfig: true, idle: "leftover" },
+];
+
+/** In the order of --help; those without effect come last. */
 export const FLAGS: readonly Flag[] = [
   ...inGroup("instead", [
     { name: "help", type: "boolean", help: "print this; also -h" },

@@ -6,11 +6,12 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { TellProblems } from "../problems/problem.ts";
-import { type ConfigChange, changesBetween } from "./changes.ts";
 import type { Config } from "./config.ts";
+import { type ConfigChange, changesBetween } from "./config-changes.ts";
+import type { Note } from "./config-notes.ts";
 import type { FlagValues } from "./flag-values.ts";
 import { type FileContent, followFile } from "./follow-file.ts";
-import { type Note, resolveConfig } from "./resolve.ts";
+import { resolveConfig } from "./resolve-config.ts";
 
 export interface ConfigFollowerOptions {
   /** What --config names. */

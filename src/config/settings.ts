@@ -1,9 +1,40 @@
-/** What a configuration says, as the builders of its parts ask for it: what is used, and what is at fault. */
+/**
+ * The values that a file and flags set, with defaults, and a view of them that records which ones were
+ * used and which ones are invalid.
+ */
 
-import { type FieldPath, fieldAt, type PathOf, type ValueAt } from "./all-fields.ts";
-import type { Fault } from "./decode.ts";
-import { differsFromDefault, effectiveValue, type FieldValues, isSet } from "./document.ts";
+import type { Fault } from "./decode-config.ts";
 import { printDuration } from "./duration.ts";
+import type { FieldValue } from "./field.ts";
+import { type FieldPath, fieldAt, isUnset, type PathOf, type ValueAt } from "./fields.ts";
+
+/** What is set; durations in milliseconds. */
+export type FieldValues = ReadonlyMap<FieldPath, FieldValue>;
+
+/** The value in effect: what is set, or else the default. */
+export function effectiveValue<Path extends FieldPath>(
+  values: FieldValues,
+  path: Path,
+): ValueAt<Path> {
+  const value = isSet(values, path) ? values.get(path) : fieldAt(path).default;
+  // Decoding and flags let nothing in that is not of the field's type (TYPES in decode-config.ts).
+  return value as ValueAt<Path>;
+}
+
+/** Whether the file or a flag sets the field. A zero that upstream's defaulting replaces does not count. */
+export function isSet(values: FieldValues, path: FieldPath): boolean {
+  const value = values.get(path);
+  return value !== undefined && !isUnset(fieldAt(path), value);
+}
+
+/**
+ * Whether the field is set to another value than its default. kubeadm writes files with every default;
+ * most of their fields say nothing.
+ */
+export function differsFromDefault(values: FieldValues, path: FieldPath): boolean {
+  const differs = JSON.stringify(values.get(path)) !== JSON.stringify(fieldAt(path).default);
+  return isSet(values, path) && differs;
+}
 
 /** The largest value of an integer field: no bound. */
 export const INT32_MAX = 2 ** 31 - 1;

@@ -1,10 +1,8 @@
 /** What --help prints. */
 
-import { fieldAt } from "./all-fields.ts";
-import { defaultText } from "./default-text.ts";
-import { type Flag, GROUPS } from "./flag.ts";
-import { FLAGS, reasonOf } from "./flags.ts";
-import { REASONS } from "./reasons.ts";
+import { REASONS } from "./field.ts";
+import { defaultText, fieldAt } from "./fields.ts";
+import { FLAGS, type Flag, GROUPS, reasonOf } from "./flags.ts";
 
 const WIDTH = 100;
 /** Where the right column begins. */

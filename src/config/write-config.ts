@@ -3,7 +3,7 @@
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Config } from "./config.ts";
 import { type FlagValues, textOfFlag } from "./flag-values.ts";
-import { resolveConfig } from "./resolve.ts";
+import { resolveConfig } from "./resolve-config.ts";
 
 /** The doors to the file system. */
 export interface ConfigFiles {

@@ -7,12 +7,11 @@ import type { ClusterAccess } from "../api-client/access.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { LogRoot } from "../base/log.ts";
-import { logSettings } from "../config/build-log.ts";
 import type { Config } from "../config/config.ts";
-import { flagTexts } from "../config/flag-texts.ts";
-import { type FlagValues, textOfFlag } from "../config/flag-values.ts";
+import { logSettings } from "../config/config.ts";
+import { type FlagValues, flagTexts, textOfFlag } from "../config/flag-values.ts";
 import type { ConfigFollower } from "../config/follow.ts";
-import type { Resolved } from "../config/resolve.ts";
+import type { Resolved } from "../config/resolve-config.ts";
 import {
   type EventOutbox,
   healthServerFailed,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { parseArguments, usage, versionText } from "../../src/config/command-line.ts";
+import { parseArguments, versionText } from "../../src/config/command-line.ts";
+import { REASONS } from "../../src/config/field.ts";
 import { FLAGS, reasonOf } from "../../src/config/flags.ts";
-import { REASONS } from "../../src/config/reasons.ts";
-import { helpOf } from "../../src/config/usage.ts";
+import { helpOf, usage } from "../../src/config/usage.ts";
 
 /** `run config=x v=2`. */
 function printed(argv: readonly string[]): string {

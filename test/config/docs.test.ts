@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { FILE, withTables } from "../../scripts/configuration-docs.ts";
-import { decodeDocument } from "../../src/config/decode.ts";
-import { parseConfigText } from "../../src/config/read.ts";
+import { decodeDocument } from "../../src/config/decode-config.ts";
+import { parseConfigText } from "../../src/config/parse-config.ts";
 
 const text = readFileSync(FILE, "utf8");
 

@@ -21,7 +21,7 @@ import { createLogger } from "../../src/base/log.ts";
 import { parseArguments } from "../../src/config/command-line.ts";
 import type { Config } from "../../src/config/config.ts";
 import { ConfigFollower } from "../../src/config/follow.ts";
-import { resolveConfig } from "../../src/config/resolve.ts";
+import { resolveConfig } from "../../src/config/resolve-config.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 
 const HEAD =

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { noteTexts, resolve } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
-import { remarksOnMode } from "../../src/config/served.ts";
+import { remarksOnMode } from "../../src/config/config-notes.ts";
 
 const LOOPBACK =
   "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode:";

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { programs, whyNoControlPlane } from "../../harness/cluster/control-plane.ts";
 import { faultOf, HEAD, resolve } from "../../harness/resolve-config.ts";
-import { decodeDocument } from "../../src/config/decode.ts";
+import { decodeDocument } from "../../src/config/decode-config.ts";
 import { FLAGS } from "../../src/config/flags.ts";
-import { parseConfigText } from "../../src/config/read.ts";
+import { parseConfigText } from "../../src/config/parse-config.ts";
 import { printConfig } from "../../src/config/write-config.ts";
 
 const reason = await whyNoControlPlane();

@@ -3,7 +3,7 @@ import { resolve } from "../../harness/resolve-config.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { parseArguments } from "../../src/config/command-line.ts";
 import type { Config } from "../../src/config/config.ts";
-import { resolveConfig } from "../../src/config/resolve.ts";
+import { resolveConfig } from "../../src/config/resolve-config.ts";
 import { writeConfig } from "../../src/config/write-config.ts";
 
 /** Runs --write-config-to on a file system in memory. */

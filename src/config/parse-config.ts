@@ -1,7 +1,7 @@
 /** A configuration file's text as a value, with the names that occur twice in it. */
 import { messageOf, SluiceError } from "../base/errors.ts";
 
-/** A file as plain values, of any shape: decode.ts checks it. */
+/** A file as plain values of any shape. `decodeDocument` checks it. */
 export interface Parsed {
   readonly value: unknown;
   /** Paths of keys that occur more than once in their mapping; the last one counts. */

@@ -1,14 +1,19 @@
 /** What there is to say about a configuration that can be used: lines for the log. */
 
 import type { LogFields } from "../base/log.ts";
-import { type FieldPath, fieldAt } from "./all-fields.ts";
 import type { Config } from "./config.ts";
-import { differsFromDefault, effectiveValue, type FieldValues, isSet } from "./document.ts";
+import { REASONS, type Reason } from "./field.ts";
+import { type FieldPath, fieldAt } from "./fields.ts";
 import { type FlagValues, flagOfField } from "./flag-values.ts";
 import { FLAGS } from "./flags.ts";
-import type { Note } from "./note.ts";
-import { REASONS, type Reason } from "./reasons.ts";
-import { remarksOnMode } from "./served.ts";
+import { differsFromDefault, effectiveValue, type FieldValues, isSet } from "./settings.ts";
+
+/** A line for the log, which does not exist before its configuration is known. */
+export interface Note {
+  readonly severity: "info" | "warn";
+  readonly message: string;
+  readonly fields: LogFields;
+}
 
 export interface Said {
   /** "" without one. */
@@ -131,4 +136,25 @@ function localRemarks({ config }: Said): Note[] {
   if (mode !== "ClusterCIDR" || config.clusterCIDRs.length > 0) return [];
   const message = "Cannot tell pods from other sources: clusterCIDR must be set in this mode";
   return [warning(message, { detectLocalMode: mode })];
+}
+
+/**
+ * For the log. Of mode auto this is known when the kernel has been asked, and then for whoever asked it to say; of the
+ * others it is among the notes of the configuration.
+ */
+export function remarksOnMode(
+  { counters, localhostNodePorts }: Pick<Config, "counters" | "localhostNodePorts">,
+  served: "nftables" | "iptables",
+): Note[] {
+  if (served === "iptables" && counters) {
+    const message =
+      "Connections are not counted in mode iptables, so sluice.counters has no effect, nor have the metrics that rest on it";
+    return [{ severity: "info", message, fields: { mode: served } }];
+  }
+  if (served === "nftables" && localhostNodePorts) {
+    const message =
+      "Node ports are not served on loopback: iptables.localhostNodePorts counts in mode iptables only";
+    return [{ severity: "warn", message, fields: { mode: served } }];
+  }
+  return [];
 }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { noteTexts as allNoteTexts, faultOf, resolve } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
-import { REASONS } from "../../src/config/reasons.ts";
-import { type Note, resolveConfig } from "../../src/config/resolve.ts";
+import type { Note } from "../../src/config/config-notes.ts";
+import { REASONS } from "../../src/config/field.ts";
+import { resolveConfig } from "../../src/config/resolve-config.ts";
 import type { Cidr } from "../../src/net/address.ts";
 import { printCidr } from "../../src/net/address.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { resolve } from "../../harness/resolve-config.ts";
-import { type FieldPath, fieldAt, fieldPaths } from "../../src/config/all-fields.ts";
-import { changesBetween } from "../../src/config/changes.ts";
+import { changesBetween } from "../../src/config/config-changes.ts";
+import { type FieldPath, fieldAt, fieldPaths } from "../../src/config/fields.ts";
 
 /** For each field that does something: a base in which it counts, and a value that is not its default. */
 const OTHER: { readonly [path in FieldPath]?: readonly [base: string, changed: string] } = {

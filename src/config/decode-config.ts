@@ -4,9 +4,9 @@
  * only be a mistake, and is a fault.
  */
 
-import { type FieldPath, fieldAt, fieldPaths, isFieldPath, isSection } from "./all-fields.ts";
 import { parseDuration } from "./duration.ts";
 import type { FieldType, FieldValue } from "./field.ts";
+import { type FieldPath, fieldAt, fieldPaths, isFieldPath, isSection } from "./fields.ts";
 
 /** What cannot be used: the field's path, the rule, and the value at fault. */
 export interface Fault {
@@ -30,8 +30,8 @@ const KIND = "KubeProxyConfiguration";
 const OWN_SECTION = "sluice.";
 
 /**
- * Checks the names and types of a whole file; `value` is what its YAML or JSON stands for. Which values make
- * sense, alone and together, is build.ts's business.
+ * Checks the names and types of all fields of a file; `value` is its parsed YAML or JSON. `buildConfig`
+ * checks which values are valid, alone and together.
  */
 export function decodeDocument(value: unknown): Decoded {
   const decoded: Decoded = { values: new Map(), faults: [], unknown: [] };

@@ -2,17 +2,15 @@
 
 import { messageOf, SluiceError } from "../base/errors.ts";
 import { parseAddress, printAddressPort } from "../net/address.ts";
-import type { FieldPath } from "./all-fields.ts";
-import { buildConfig } from "./build.ts";
+import { buildConfig } from "./build-config.ts";
 import type { Config } from "./config.ts";
-import { decodeDocument, type Fault } from "./decode.ts";
+import type { Note } from "./config-notes.ts";
+import { remarksOn, warning } from "./config-notes.ts";
+import { decodeDocument, type Fault } from "./decode-config.ts";
 import type { FieldValue } from "./field.ts";
+import type { FieldPath } from "./fields.ts";
 import { combine, type FlagValues, fieldsOfFlags, flagOfField, textOfFlag } from "./flag-values.ts";
-import type { Note } from "./note.ts";
-import { remarksOn, warning } from "./notes.ts";
-import { parseConfigText } from "./read.ts";
-
-export type { Note } from "./note.ts";
+import { parseConfigText } from "./parse-config.ts";
 
 /** What a start needs: the configuration, and lines for the log that it decides the form of. */
 export interface Resolved {

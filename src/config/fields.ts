@@ -1,12 +1,15 @@
-/**
- * Every field of upstream's KubeProxyConfiguration v1alpha1 (kube-proxy 1.36), in the order in which /configz shows
- * them.
- */
-import type { Field } from "./field.ts";
+/** Every field of a configuration file as data, and what other files ask about a field. */
+
+import { printDuration } from "./duration.ts";
+import type { Field, FieldType, FieldValue, VmoduleItem } from "./field.ts";
 
 const HOUR = 3_600_000;
 
-export const UPSTREAM_FIELDS = {
+/**
+ * Every field of upstream's KubeProxyConfiguration v1alpha1 (kube-proxy 1.36), in the order in which
+ * /configz shows them.
+ */
+const UPSTREAM_FIELDS = {
   featureGates: {
     type: "gates",
     default: {},
@@ -244,3 +247,118 @@ export const UPSTREAM_FIELDS = {
   portRange: { type: "string", default: "", idle: "leftover" },
   windowsRunAsService: { type: "boolean", default: false, idle: "windows" },
 } as const satisfies { readonly [path: string]: Field };
+
+/**
+ * Our own section of the same file. kube-proxy only warns of an unknown field, so one file serves
+ * both.
+ */
+const OWN_FIELDS = {
+  "sluice.counters": {
+    type: "boolean",
+    default: true,
+    does: "count new connections by Service and endpoint. Only nftables can: without effect where iptables serves",
+    live: "no",
+  },
+  "sluice.manifests": {
+    type: "string",
+    default: "",
+    does: "directory of Services, EndpointSlices and Nodes to serve instead of an API server",
+    live: "no",
+  },
+  "sluice.endpointMetricsLimit": {
+    type: "integer",
+    default: 10_000,
+    does: "most series of sluice_endpoint_connections_total, 0 to 1000000; 0: none",
+  },
+  "sluice.adminBindAddress": {
+    type: "string",
+    default: "",
+    shown: "the metrics address",
+    does: "IP:port of the paths under /sluice/v1. The metrics address itself is the same as none",
+  },
+  "sluice.dropInvalidPackets": {
+    type: "string",
+    default: "auto",
+    does: "drop packets that connection tracking takes for invalid, rather than forward them untranslated: always, never, or auto, which is before Linux 6.1, where late copies are among them",
+  },
+  "sluice.removeKubeProxyRules": {
+    type: "boolean",
+    default: true,
+    does: "remove what kube-proxy has left in the kernel once our own rules are in it",
+  },
+} as const satisfies { readonly [path: string]: Field };
+
+const ALL = { ...UPSTREAM_FIELDS, ...OWN_FIELDS };
+
+/** `clientConnection.kubeconfig`, `mode`: the names on the way to a field, with dots between them. */
+export type FieldPath = keyof typeof ALL;
+
+/** The fields of one type. */
+export type PathOf<Type extends FieldType> = {
+  [Path in FieldPath]: (typeof ALL)[Path]["type"] extends Type ? Path : never;
+}[FieldPath];
+
+/** What a field comes to in the configuration: durations are milliseconds, a list may be absent. */
+export type ValueAt<Path extends FieldPath> = ValueOfType[(typeof ALL)[Path]["type"]];
+
+interface ValueOfType {
+  readonly string: string;
+  readonly boolean: boolean;
+  readonly integer: number;
+  readonly number: number;
+  readonly duration: number;
+  readonly "flush-period": number;
+  readonly quantity: string | number;
+  readonly strings: readonly string[] | null;
+  readonly gates: { readonly [name: string]: boolean };
+  readonly vmodule: readonly VmoduleItem[];
+}
+
+const SECTIONS: ReadonlySet<string> = new Set(
+  Object.keys(ALL).flatMap((path) => {
+    const parts = path.split(".");
+    return parts.slice(1).map((_, depth) => parts.slice(0, depth + 1).join("."));
+  }),
+);
+
+/** Does a field have this path? Whatever a file calls its own, such as `constructor`, is none. */
+export function isFieldPath(path: string): path is FieldPath {
+  return Object.hasOwn(ALL, path);
+}
+
+/** Is this the path of a mapping that holds fields? */
+export function isSection(path: string): boolean {
+  return SECTIONS.has(path);
+}
+
+/** All that is known of a field. */
+export function fieldAt(path: FieldPath): Field {
+  return ALL[path];
+}
+
+/** Of upstream's document, in its order; or of our own section. */
+export function fieldPaths(whose: "upstream" | "own"): readonly FieldPath[] {
+  return Object.keys(whose === "own" ? OWN_FIELDS : UPSTREAM_FIELDS) as FieldPath[];
+}
+
+/** A value as a file or a flag has it: durations are Go's text. */
+export function asWritten(type: FieldType, value: FieldValue): FieldValue {
+  const duration = type === "duration" || type === "flush-period";
+  return duration && typeof value === "number" ? printDuration(value) : value;
+}
+
+/** Does this value say nothing, as upstream's defaulting sees it? */
+export function isUnset(field: Field, value: FieldValue): boolean {
+  return value === null || (field.zeroIsUnset === true && (value === 0 || value === ""));
+}
+
+/** The value of a field that is not set, as --help and the documentation show it; "" for nothing. */
+export function defaultText(path: FieldPath): string {
+  const { type, default: given, shown } = fieldAt(path);
+  if (shown !== undefined) return shown;
+  const value = asWritten(type, given);
+  if (value === null || value === "") return "";
+  if (typeof value === "object")
+    return Object.keys(value).length === 0 ? "" : JSON.stringify(value);
+  return String(value);
+}

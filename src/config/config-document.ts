@@ -1,44 +1,10 @@
-/** Field values with their defaults, one by one and as the whole documents that /configz shows. */
+/** The whole documents, with every default, that /configz shows. */
 
 import { printCidr } from "../net/address.ts";
-import {
-  asWritten,
-  type FieldPath,
-  fieldAt,
-  fieldPaths,
-  isUnset,
-  type ValueAt,
-} from "./all-fields.ts";
 import type { Config, KubeProxyConfiguration, OwnConfiguration } from "./config.ts";
 import type { FieldValue } from "./field.ts";
-
-/** What is set; durations in milliseconds. */
-export type FieldValues = ReadonlyMap<FieldPath, FieldValue>;
-
-/** What a field comes to: what is set, or the default. */
-export function effectiveValue<Path extends FieldPath>(
-  values: FieldValues,
-  path: Path,
-): ValueAt<Path> {
-  const value = isSet(values, path) ? values.get(path) : fieldAt(path).default;
-  // Decoding and flags let nothing in that is not of the field's type (TYPES in decode.ts).
-  return value as ValueAt<Path>;
-}
-
-/** Does the file or a flag say something about it? A zero that upstream's defaulting replaces says nothing. */
-export function isSet(values: FieldValues, path: FieldPath): boolean {
-  const value = values.get(path);
-  return value !== undefined && !isUnset(fieldAt(path), value);
-}
-
-/**
- * Is it set to something else than its default? A file that was written out with every default, as kubeadm
- * does, says nothing by most of them.
- */
-export function differsFromDefault(values: FieldValues, path: FieldPath): boolean {
-  const differs = JSON.stringify(values.get(path)) !== JSON.stringify(fieldAt(path).default);
-  return isSet(values, path) && differs;
-}
+import { asWritten, type FieldPath, fieldAt, fieldPaths } from "./fields.ts";
+import { effectiveValue, type FieldValues } from "./settings.ts";
 
 type Effective = Omit<Config, "document" | "ownDocument">;
 type Values = { readonly [path in FieldPath]?: FieldValue };
