@@ -14,7 +14,7 @@ import type { JsonObject } from "../src/base/json.ts";
 import type { Core, ObjectKind } from "../src/core/core.ts";
 import { createCore } from "../src/core/create.ts";
 import { keySize, tableId, valueSize } from "../src/model/tables.ts";
-import { encodeWatchEvent } from "../src/watch/encode.ts";
+import { encodeWatchEvent } from "../src/source/watch-frames.ts";
 import { quantile } from "./measures.ts";
 
 const ROUNDS = 7;

@@ -2,8 +2,9 @@
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../../src/core/core.ts";
-import { type Apply, JsonWatch, metadataOf } from "../../src/watch/json-body.ts";
-import type { EncodeEvent, Ingest } from "../../src/watch/sink.ts";
+import { metadataOf } from "../../src/source/object-fields.ts";
+import type { EncodeEvent, Ingest } from "../../src/source/watch-frames.ts";
+import { type Apply, JsonWatch } from "../../src/watch/json-body.ts";
 import { event } from "./watch-lines.ts";
 
 /** A list in the toy format: a line with its metadata, then a line of a watch for each object. */

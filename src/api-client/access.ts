@@ -1,5 +1,6 @@
-/** How to reach one API server: where it is, whom to trust, who we are. */
-import type { RequestMeter } from "./meter.ts";
+/** How to reach one API server: its URL, whom to trust, who we are. */
+import { SluiceError } from "../base/errors.ts";
+import type { RequestMeter } from "./request-meter.ts";
 
 /** PEM texts and the name to verify; absent fields mean the system's defaults. */
 export interface TlsMaterial {
@@ -30,4 +31,23 @@ export interface ClusterAccess {
   refused(): void;
   /** Hears of each request; absent: nobody does. */
   readonly meter?: RequestMeter;
+}
+
+/** client-go's DefaultServerURL: without a scheme, https if anything about TLS is configured. */
+export function serverUrl(text: string, tls: boolean): string {
+  const withScheme = /^https?:\/\//.test(text) ? text : `${tls ? "https" : "http"}://${text}`;
+  return withScheme.replace(/\/+$/, "");
+}
+
+/**
+ * The same of the flag --master.
+ * @throws SluiceError CONFIG_INVALID when it is no URL
+ */
+export function masterUrl(master: string, tls: boolean): string {
+  const url = serverUrl(master, tls);
+  if (URL.canParse(url)) return url;
+  throw new SluiceError(
+    "CONFIG_INVALID",
+    `Cannot use flag --master: it must be a URL: current value is ${JSON.stringify(master)}`,
+  );
 }

@@ -1,10 +1,19 @@
-/** One request and its answer as a promise, watched for silence. */
+/** One GET and its answer as a promise. An answer that stays silent for too long is given up. */
 import type { Clock } from "../base/clock.ts";
 import { isDefect, SluiceError } from "../base/errors.ts";
 import type { FeedResult } from "../core/core.ts";
-import type { Body } from "./body-reader.ts";
+
 import { ErrorAnswer } from "./status.ts";
 import type { Transport } from "./transport.ts";
+
+/** One HTTP body being read. */
+export interface Body {
+  /** @throws SluiceError API_MALFORMED, CORE_MEMORY */
+  take(chunk: Uint8Array): FeedResult;
+  /** The body is complete. */
+  end(): FeedResult;
+  close(): void;
+}
 
 export interface ExchangeOptions {
   readonly transport: Transport;
@@ -54,23 +63,15 @@ export function exchange(options: ExchangeOptions): Exchange {
   let failure: ErrorAnswer | undefined;
   /** What our own code threw while it read the answer. */
   let broken: { readonly thrown: unknown } | undefined;
-  let heard = clock.monotonic();
-  let cancel = () => {};
+  const silence = new SilenceTimer(clock, silenceMs, () => abort(silent));
 
-  const listen = (wait: number) => {
-    cancel = clock.after(wait, () => {
-      const quiet = clock.monotonic() - heard;
-      if (quiet >= silenceMs) abort(silent);
-      else listen(silenceMs - quiet);
-    });
-  };
   const settle = () => {
-    cancel();
+    silence.stop();
     // A core that stopped must not be called any more.
     if (broken === undefined || !isDefect(broken.thrown)) body?.close();
   };
   const reading = (read: () => void) => {
-    heard = clock.monotonic();
+    silence.heard();
     try {
       read();
     } catch (thrown) {
@@ -83,7 +84,6 @@ export function exchange(options: ExchangeOptions): Exchange {
     reject(failure.error(options.what, options.server));
   };
 
-  listen(silenceMs);
   const abort = transport.get(options.path, options.accept, {
     onStart(code, contentType, retryAfterMs) {
       reading(() => {
@@ -115,4 +115,38 @@ export function exchange(options: ExchangeOptions): Exchange {
     },
   });
   return { done: promise, abort };
+}
+
+/** Calls back once when nothing was heard for `silenceMs`. It runs from the start. */
+class SilenceTimer {
+  readonly #clock: Clock;
+  readonly #silenceMs: number;
+  readonly #onSilent: () => void;
+  #heardAt: number;
+  #cancel = () => {};
+
+  constructor(clock: Clock, silenceMs: number, onSilent: () => void) {
+    this.#clock = clock;
+    this.#silenceMs = silenceMs;
+    this.#onSilent = onSilent;
+    this.#heardAt = clock.monotonic();
+    this.#wait(silenceMs);
+  }
+
+  heard(): void {
+    this.#heardAt = this.#clock.monotonic();
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+
+  /** One timer for many chunks: when it fires, it waits for what is left since the last of them. */
+  #wait(ms: number): void {
+    this.#cancel = this.#clock.after(ms, () => {
+      const quiet = this.#clock.monotonic() - this.#heardAt;
+      if (quiet >= this.#silenceMs) this.#onSilent();
+      else this.#wait(this.#silenceMs - quiet);
+    });
+  }
 }

@@ -3,10 +3,10 @@ import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import type { ClusterAccess, Identity, TlsMaterial } from "./access.ts";
+import { masterUrl, serverUrl } from "./access.ts";
 import { checkPem, kubeconfigError, readCredential, readPem } from "./credentials.ts";
-import { pluginLogin } from "./plugins.ts";
-import { masterUrl, serverUrl } from "./server-url.ts";
-import { Fields } from "./untyped-fields.ts";
+import { Fields } from "./kubeconfig-fields.ts";
+import { pluginLogin } from "./login-plugins.ts";
 
 /**
  * @param master overrides the cluster's server when not "".

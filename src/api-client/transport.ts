@@ -6,7 +6,7 @@ import Client from "undici/lib/dispatcher/client.js";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import { CONNECT_TIMEOUT_MS, KEEPALIVE_DELAY_MS, RETRY_AFTER_MS_MAX } from "../base/limits.ts";
 import type { ClusterAccess, TlsMaterial } from "./access.ts";
-import { MeteredRequest } from "./meter.ts";
+import { MeteredRequest } from "./request-meter.ts";
 
 /** What becomes of one request: `onStart` and `onData` if it is answered, and then exactly one of the last two. */
 export interface ResponseHandler {

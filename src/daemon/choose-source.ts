@@ -1,15 +1,15 @@
 /** Where objects come from, made from the configuration. */
 
 import type { ClusterAccess } from "../api-client/access.ts";
-import type { RequestMeter } from "../api-client/meter.ts";
 import { openAccess } from "../api-client/open-access.ts";
+import type { RequestMeter } from "../api-client/request-meter.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../config/config.ts";
 import type { Core } from "../core/core.ts";
-import { createManifestSource } from "../manifests/manifests.ts";
-import { createApiSource } from "../watch/api-source.ts";
-import { encodeWatchEvent } from "../watch/encode.ts";
-import type { Source, SourceEvents } from "../watch/source.ts";
+import { ManifestSource } from "../manifests/manifest-source.ts";
+import type { Source, SourceEvents } from "../source/source.ts";
+import { encodeWatchEvent } from "../source/watch-frames.ts";
+import { ApiSource } from "../watch/api-source.ts";
 
 export interface SourceOptions {
   readonly config: Config;
@@ -40,12 +40,12 @@ export async function prepareSource(options: SourceOptions): Promise<PreparedSou
   const { kubeconfig, master, manifests } = config;
   if (manifests !== "") {
     const createSource: CreateSource = (events) =>
-      createManifestSource({ ...shared, events, directory: manifests });
+      new ManifestSource({ ...shared, events, directory: manifests });
     return { createSource, access: undefined };
   }
   const access = { ...(await openAccess({ kubeconfig, master, environment })), meter };
   const needsPodCidrs = config.detectLocal.mode === "NodeCIDR";
   const { watchList } = config;
   const api = { ...shared, access, random, needsPodCidrs, watchList };
-  return { createSource: (events) => createApiSource({ ...api, events }), access };
+  return { createSource: (events) => new ApiSource({ ...api, events }), access };
 }

@@ -2,7 +2,7 @@
  * Requests to the API server, as client-go counts them (component-base/metrics/prometheus/restclient): a request
  * counts when it is answered or has failed; the duration is that of whole answers, so not of watches.
  */
-import type { RequestMeter } from "../api-client/meter.ts";
+import type { RequestMeter } from "../api-client/request-meter.ts";
 import { REQUEST_BUCKETS } from "./buckets.ts";
 import { Counter, Histogram, type Instrument } from "./instruments.ts";
 

@@ -3,8 +3,8 @@ import type { UnservedFamily } from "../backend/backend.ts";
 import type { Config } from "../config/config.ts";
 import type { TableName } from "../model/tables.ts";
 import type { Problem } from "../problems/problem.ts";
+import type { SourceStatus } from "../source/source.ts";
 import type { SyncReport } from "../sync/loop.ts";
-import type { SourceStatus } from "../watch/source.ts";
 import type { Exposition } from "./exposition.ts";
 import type { Health } from "./health.ts";
 

@@ -1,4 +1,4 @@
-/** The API server as a source: four reflectors, and the gate before the first sync. */
+/** The API server as a source: four reflectors, and what the first sync waits for. */
 
 import type { ClusterAccess } from "../api-client/access.ts";
 import { openTransport, type Transport } from "../api-client/transport.ts";
@@ -7,6 +7,8 @@ import { SluiceError } from "../base/errors.ts";
 import { type JsonObject, listAt, objectAt, textAt } from "../base/json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../base/limits.ts";
 import { parseCidr } from "../net/address.ts";
+import type { Source, SourceEvents, SourceStatus } from "../source/source.ts";
+import type { EncodeEvent, Ingest } from "../source/watch-frames.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
 import {
   ENDPOINT_SLICES,
@@ -15,8 +17,7 @@ import {
   SERVICE_CIDRS,
   SERVICES,
 } from "./resources.ts";
-import { coreSink, type EncodeEvent, type Ingest, mapSink, type Sink } from "./sink.ts";
-import type { Source, SourceEvents, SourceStatus } from "./source.ts";
+import { coreSink, mapSink, type Sink } from "./sink.ts";
 
 export interface ApiSourceOptions {
   readonly access: ClusterAccess;
@@ -34,106 +35,123 @@ export interface ApiSourceOptions {
   readonly openTransport?: (access: ClusterAccess) => Transport;
 }
 
-export interface ApiSource extends Source {
+export class ApiSource implements Source {
+  readonly #options: ApiSourceOptions;
+  readonly #reflectors: readonly Reflector[];
+  /** Resources whose initial state is complete. */
+  readonly #listed = new Set<Resource["name"]>();
+  #cidrsAttempted = false;
+  #nodeSettled = false;
+  #podCidrsSettled: boolean;
+  /** Undefined until the Node is waited for. */
+  #stopWaiting: (() => void) | undefined;
+  #synced = false;
+
+  constructor(options: ApiSourceOptions) {
+    const { core, encode, nodeName, events } = options;
+    this.#options = options;
+    this.#podCidrsSettled = options.needsPodCidrs !== true;
+    const { onProblems } = events;
+    this.#reflectors = [
+      this.#reflector(SERVICES, coreSink(core, "Service", encode, onProblems)),
+      this.#reflector(ENDPOINT_SLICES, coreSink(core, "EndpointSlice", encode, onProblems)),
+      this.#reflector(
+        nodeResource(nodeName),
+        mapSink((nodes) => this.#onNode(nodes)),
+      ),
+      this.#reflector(
+        SERVICE_CIDRS,
+        mapSink((cidrs) => events.onServiceCidrs(cidrs)),
+      ),
+    ];
+  }
+
+  start(): void {
+    for (const each of this.#reflectors) each.start();
+  }
+
+  stop(): void {
+    this.#stopWaiting?.();
+    for (const each of this.#reflectors) each.stop();
+  }
+
+  get synced(): boolean {
+    return this.#synced;
+  }
+
   /** One for each resource. */
-  reflectors(): readonly ReflectorStatus[];
-}
+  reflectors(): readonly ReflectorStatus[] {
+    return this.#reflectors.map((each) => each.status());
+  }
 
-export function createApiSource(options: ApiSourceOptions): ApiSource {
-  const { access, core, clock, events } = options;
-  const listed = new Set<Resource["name"]>();
-  let cidrsAttempted = false;
-  let nodeSettled = false;
-  let podCidrsSettled = options.needsPodCidrs !== true;
-  let stopWaiting: (() => void) | undefined;
-  let synced = false;
+  status(): SourceStatus {
+    return summary(this.#options.access.server, this.#synced, this.reflectors());
+  }
 
-  /** kube-proxy waits for a Node that has addresses, since node ports need them. */
-  const onNode = (nodes: readonly JsonObject[]) => {
-    const [node] = nodes;
-    if (node !== undefined && hasAddress(node)) nodeSettled = true;
-    if (node !== undefined && hasPodCidr(node)) podCidrsSettled = true;
-    events.onNode(node);
-    gate();
-  };
-  const gate = () => {
-    if (synced || !listed.has("services") || !listed.has("endpointslices")) return;
-    stopWaiting ??= waitForNode();
-    if (!nodeSettled || !podCidrsSettled || !cidrsAttempted) return;
-    synced = true;
-    stopWaiting();
-    events.onSynced();
-  };
-
-  const waitForNode = () => {
-    const stopAddresses = clock.after(NODE_WAIT_MS, () => {
-      nodeSettled = true;
-      cidrsAttempted = true;
-      gate();
-    });
-    const stopPodCidrs = podCidrsSettled
-      ? () => {}
-      : clock.after(POD_CIDRS_WAIT_MS, () => {
-          if (!podCidrsSettled) events.onFatal(noPodCidrs(options.nodeName));
-        });
-    return () => {
-      stopAddresses();
-      stopPodCidrs();
-    };
-  };
-
-  const reflector = (resource: Resource, sink: Sink) =>
-    new Reflector({
+  #reflector(resource: Resource, sink: Sink): Reflector {
+    const { access, clock, random, events, watchList = false } = this.#options;
+    const open = this.#options.openTransport ?? openTransport;
+    return new Reflector({
       resource,
       sink,
-      transport: (options.openTransport ?? openTransport)(access),
+      transport: open(access),
       server: access.server,
       clock,
-      random: options.random,
-      watchList: options.watchList ?? false,
+      random,
+      watchList,
       onUnauthorized: () => access.refused(),
-      onListed() {
-        listed.add(resource.name);
-        gate();
+      onListed: () => {
+        this.#listed.add(resource.name);
+        this.#syncIfComplete();
       },
-      onAttempted() {
-        if (resource !== SERVICE_CIDRS || cidrsAttempted) return;
-        cidrsAttempted = true;
-        gate();
+      onAttempted: () => {
+        if (resource !== SERVICE_CIDRS || this.#cidrsAttempted) return;
+        this.#cidrsAttempted = true;
+        this.#syncIfComplete();
       },
       onChange: () => events.onChange(),
       onProblems: (problems) => events.onProblems(problems),
       onFatal: (error) => events.onFatal(error),
     });
-  const reflectors = [
-    reflector(SERVICES, coreSink(core, "Service", options.encode, events.onProblems)),
-    reflector(ENDPOINT_SLICES, coreSink(core, "EndpointSlice", options.encode, events.onProblems)),
-    reflector(nodeResource(options.nodeName), mapSink(onNode)),
-    reflector(
-      SERVICE_CIDRS,
-      mapSink((cidrs) => events.onServiceCidrs(cidrs)),
-    ),
-  ];
+  }
 
-  return {
-    start() {
-      for (const each of reflectors) each.start();
-    },
-    stop() {
-      stopWaiting?.();
-      for (const each of reflectors) each.stop();
-    },
-    get synced() {
-      return synced;
-    },
-    reflectors: () => reflectors.map((each) => each.status()),
-    status: () =>
-      summary(
-        access.server,
-        synced,
-        reflectors.map((each) => each.status()),
-      ),
-  };
+  /** kube-proxy waits for a Node that has addresses, since node ports need them. */
+  #onNode(nodes: readonly JsonObject[]): void {
+    const [node] = nodes;
+    if (node !== undefined && hasAddress(node)) this.#nodeSettled = true;
+    if (node !== undefined && hasPodCidr(node)) this.#podCidrsSettled = true;
+    this.#options.events.onNode(node);
+    this.#syncIfComplete();
+  }
+
+  #syncIfComplete(): void {
+    const listed = this.#listed.has("services") && this.#listed.has("endpointslices");
+    if (this.#synced || !listed) return;
+    this.#stopWaiting ??= this.#waitForNode();
+    if (!this.#nodeSettled || !this.#podCidrsSettled || !this.#cidrsAttempted) return;
+    this.#synced = true;
+    this.#stopWaiting();
+    this.#options.events.onSynced();
+  }
+
+  /** Starts the deadlines for the Node. Returns a function that cancels them. */
+  #waitForNode(): () => void {
+    const { clock, events, nodeName } = this.#options;
+    const stopAddresses = clock.after(NODE_WAIT_MS, () => {
+      this.#nodeSettled = true;
+      this.#cidrsAttempted = true;
+      this.#syncIfComplete();
+    });
+    const stopPodCidrs = this.#podCidrsSettled
+      ? () => {}
+      : clock.after(POD_CIDRS_WAIT_MS, () => {
+          if (!this.#podCidrsSettled) events.onFatal(noPodCidrs(nodeName));
+        });
+    return () => {
+      stopAddresses();
+      stopPodCidrs();
+    };
+  }
 }
 
 /** ServiceCIDRs are optional: a server without them is no less connected. */

@@ -1,11 +1,11 @@
 /** The API server's JSON bodies: lists, and watches of one event per line. */
 
-import type { Body } from "../api-client/body-reader.ts";
+import type { Body } from "../api-client/exchange.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
-import { isObject, type JsonObject, objectAt, textAt } from "../base/json.ts";
+import { isObject, type JsonObject } from "../base/json.ts";
 import type { FeedResult } from "../core/core.ts";
-
-export type EventType = "ADDED" | "MODIFIED" | "DELETED";
+import { metadataOf } from "../source/object-fields.ts";
+import type { EventType } from "../source/watch-frames.ts";
 
 /** Takes one object; says whether anything changed. */
 export type Apply = (type: EventType, object: JsonObject) => boolean;
@@ -99,28 +99,6 @@ export class JsonList implements Body {
   close(): void {
     this.#onClose();
   }
-}
-
-export interface Metadata {
-  readonly namespace: string;
-  readonly name: string;
-  readonly resourceVersion: string;
-  readonly continueToken: string;
-  readonly labels: JsonObject;
-  readonly annotations: JsonObject;
-}
-
-/** The parts of an object's metadata that are looked at, "" and {} when absent or of another type. */
-export function metadataOf(object: JsonObject): Metadata {
-  const metadata = objectAt(object, "metadata");
-  return {
-    namespace: textAt(metadata, "namespace"),
-    name: textAt(metadata, "name"),
-    resourceVersion: textAt(metadata, "resourceVersion"),
-    continueToken: textAt(metadata, "continue"),
-    labels: objectAt(metadata, "labels"),
-    annotations: objectAt(metadata, "annotations"),
-  };
 }
 
 function merge(before: FeedResult, next: FeedResult): FeedResult {

@@ -5,7 +5,7 @@
  */
 
 import { Backoff } from "../api-client/backoff.ts";
-import type { Body } from "../api-client/body-reader.ts";
+import type { Body } from "../api-client/exchange.ts";
 import { acceptHeader, type Exchange, exchange } from "../api-client/exchange.ts";
 import { isTooLarge, type Status, statusError, statusOf } from "../api-client/status.ts";
 import type { Transport } from "../api-client/transport.ts";

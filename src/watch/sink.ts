@@ -1,11 +1,18 @@
 /** Where a reflector's objects go: Services and slices into the core, the few others into a map. */
 
-import type { Body } from "../api-client/body-reader.ts";
+import type { Body } from "../api-client/exchange.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
-import type { Core, FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
+import type { FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
 import type { TellProblems } from "../problems/problem.ts";
-import { type EventType, JsonList, JsonWatch, metadataOf, NOTHING } from "./json-body.ts";
+import { metadataOf } from "../source/object-fields.ts";
+import {
+  type EncodeEvent,
+  type EventType,
+  feedFrame,
+  type Ingest,
+} from "../source/watch-frames.ts";
+import { JsonList, JsonWatch, NOTHING } from "./json-body.ts";
 
 export interface Sink {
   /** Whether this sink reads protobuf; JSON it always reads. */
@@ -15,12 +22,6 @@ export interface Sink {
   beginReplace(): void;
   endReplace(): void;
 }
-
-/** Encodes one event as a frame of a protobuf watch, its length prefix included. */
-export type EncodeEvent = (kind: ObjectKind, type: EventType, object: JsonObject) => Uint8Array;
-
-/** The part of the core that sources need. */
-export type Ingest = Pick<Core, "openStream" | "beginReplace" | "endReplace">;
 
 /**
  * Protobuf goes into the core as it is; JSON is first re-encoded, so that the core has one way in.
@@ -80,12 +81,6 @@ export function coreSink(
       core.endReplace(kind);
     },
   };
-}
-
-/** Feeds one complete frame. */
-export function feedFrame(stream: ObjectStream, frame: Uint8Array): FeedResult {
-  stream.reserve(frame.length).set(frame);
-  return stream.feed(frame.length);
 }
 
 class CoreBody implements Body {

@@ -9,8 +9,7 @@ import {
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
 import { refusal } from "../../harness/expected-errors.ts";
-import { inClusterAccess } from "../../src/api-client/in-cluster.ts";
-import { openAccess } from "../../src/api-client/open-access.ts";
+import { inClusterAccess, openAccess } from "../../src/api-client/open-access.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 
 let folder: string;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { begunIn } from "../../harness/fakes/told-problems.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { BUILDS, createTestCore, feed, NODE, type TestCore } from "./ingest-core.ts";
 
 function service(name: string, spec: JsonObject = {}, metadata: JsonObject = {}): JsonObject {

@@ -7,7 +7,7 @@ import type { Core, ObjectKind, ObjectStream } from "../../src/core/core.ts";
 import { type CoreExports, createCore } from "../../src/core/create.ts";
 import { nameOf } from "../../src/core/name-table.ts";
 import type { ServiceId } from "../../src/model/service.ts";
-import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 
 export const BUILDS: readonly CoreBuild[] = ["debug", "release"];
 export const NODE = "node-a";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { SluiceError } from "../../src/base/errors.ts";
-import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { BUILDS, createTestCore, type TestCore } from "./ingest-core.ts";
 
 const PAGE = 65_536;

@@ -10,7 +10,7 @@ import {
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import type { ObjectKind } from "../../src/core/core.ts";
-import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import {
   BUILDS,
   createTestCore,

@@ -10,7 +10,7 @@ import {
 } from "../../harness/specification/ingest.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import type { ObjectKind } from "../../src/core/core.ts";
-import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { BUILDS, createTestCore, feed, NODE, ZONE } from "./ingest-core.ts";
 
 interface Fixture {

@@ -17,7 +17,7 @@ import { until } from "../../harness/waiting.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createCore } from "../../src/core/create.ts";
 import { type PreparedSource, prepareSource } from "../../src/daemon/choose-source.ts";
-import type { Source } from "../../src/watch/source.ts";
+import type { Source } from "../../src/source/source.ts";
 
 let folder: string;
 let authority: Certificate;

@@ -16,8 +16,8 @@ import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { until } from "../../harness/waiting.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
-import { metadataOf } from "../../src/watch/json-body.ts";
+import { metadataOf } from "../../src/source/object-fields.ts";
+import { ApiSource } from "../../src/watch/api-source.ts";
 
 const SERVICES = "/api/v1/services";
 const SLICES = "/apis/discovery.k8s.io/v1/endpointslices";
@@ -80,7 +80,7 @@ async function open(port: number): Promise<ApiSource> {
       users: [{ name: "u", user: { tokenFile } }],
     }),
   );
-  return createApiSource({
+  return new ApiSource({
     access: await openAccess({ kubeconfig, master: "", environment: {} }),
     core,
     encode,

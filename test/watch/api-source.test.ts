@@ -6,7 +6,7 @@ import { settle } from "../../harness/waiting.ts";
 import { messageOf } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../../src/base/limits.ts";
-import { createApiSource } from "../../src/watch/api-source.ts";
+import { ApiSource } from "../../src/watch/api-source.ts";
 import { FakeTransport } from "./fake-transport.ts";
 
 const JSON_TYPE = "application/json";
@@ -17,7 +17,7 @@ function setup(watchList = false, needsPodCidrs = false) {
   const clock = new FakeClock();
   const transports: FakeTransport[] = [];
   const calls: string[] = [];
-  const source = createApiSource({
+  const source = new ApiSource({
     access: { server: "https://api.test", identity: () => Promise.reject(), refused() {} },
     core,
     encode,

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { bookmark, event, object } from "../../harness/fakes/watch-lines.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { JsonList, JsonWatch, metadataOf } from "../../src/watch/json-body.ts";
+import { metadataOf } from "../../src/source/object-fields.ts";
+import { JsonList, JsonWatch } from "../../src/watch/json-body.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

@@ -23,9 +23,9 @@ import type { Core } from "../../src/core/core.ts";
 import { createCore } from "../../src/core/create.ts";
 import type { ServiceId } from "../../src/model/service.ts";
 import type { Problem } from "../../src/problems/problem.ts";
-import { type ApiSource, createApiSource } from "../../src/watch/api-source.ts";
-import { encodeWatchEvent } from "../../src/watch/encode.ts";
-import { metadataOf } from "../../src/watch/json-body.ts";
+import { metadataOf } from "../../src/source/object-fields.ts";
+import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
+import { ApiSource } from "../../src/watch/api-source.ts";
 
 const why = await whyNoControlPlane();
 if (why !== undefined) console.log(`skipped: the API source against a real API server: ${why}`);
@@ -75,7 +75,7 @@ async function open(kubeconfig: string, watchList = false, clock = systemClock):
   const told = new ToldProblems();
   const nodes: string[] = [];
   const cidrs: JsonObject[][] = [];
-  const source = createApiSource({
+  const source = new ApiSource({
     access: await openAccess({ kubeconfig, master: "", environment: {} }),
     core,
     encode: encodeWatchEvent,

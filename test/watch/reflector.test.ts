@@ -14,10 +14,10 @@ import {
   WATCH_RETRY_MS_MAX,
   WATCH_SILENCE_MS,
 } from "../../src/base/limits.ts";
-import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import { type EncodeEvent, encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
 import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
-import { coreSink, type EncodeEvent, mapSink } from "../../src/watch/sink.ts";
+import { coreSink, mapSink } from "../../src/watch/sink.ts";
 import { FakeTransport } from "./fake-transport.ts";
 
 /** The fake core's format, of what the real encoder takes. */

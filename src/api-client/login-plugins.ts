@@ -2,7 +2,7 @@
 import type { KubeConfig } from "@kubernetes/client-node";
 import { messageOf } from "../base/errors.ts";
 import { kubeconfigError } from "./credentials.ts";
-import type { Fields } from "./untyped-fields.ts";
+import type { Fields } from "./kubeconfig-fields.ts";
 
 interface Login {
   readonly authorization: string;

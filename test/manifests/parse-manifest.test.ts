@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type ManifestFile, parseManifest } from "../../src/manifests/manifest-file.ts";
+import { type ManifestFile, parseManifest } from "../../src/manifests/parse-manifest.ts";
 
 const SERVICE = `apiVersion: v1
 kind: Service

@@ -1,4 +1,4 @@
-/** What every source of objects offers: the API server, or a directory of manifests. */
+/** The contract of every source of objects: the API server, or a directory of manifests. */
 
 import type { JsonObject } from "../base/json.ts";
 import type { TellProblems } from "../problems/problem.ts";

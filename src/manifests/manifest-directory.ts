@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { DRAFT_MS } from "../base/limits.ts";
 import type { Problem } from "../problems/problem.ts";
-import { type ManifestObject, manifestProblem, parseManifest } from "./manifest-file.ts";
+import { type ManifestObject, manifestProblem, parseManifest } from "./parse-manifest.ts";
 
 /** What is known of one file. */
 export interface KnownFile {

@@ -2,7 +2,7 @@
 import { messageOf } from "../base/errors.ts";
 import { isObject, type JsonObject } from "../base/json.ts";
 import type { Problem } from "../problems/problem.ts";
-import { withDefaults } from "./defaults.ts";
+import { withDefaults } from "./manifest-defaults.ts";
 
 export type ManifestKind = "Service" | "EndpointSlice" | "Node" | "ServiceCIDR";
 

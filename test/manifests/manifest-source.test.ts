@@ -19,10 +19,10 @@ import { until } from "../../harness/waiting.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "../../src/base/limits.ts";
-import { createManifestSource } from "../../src/manifests/manifests.ts";
+import { ManifestSource } from "../../src/manifests/manifest-source.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
-import { metadataOf } from "../../src/watch/json-body.ts";
-import type { Source } from "../../src/watch/source.ts";
+import { metadataOf } from "../../src/source/object-fields.ts";
+import type { Source } from "../../src/source/source.ts";
 
 let folder: string;
 let directory: string;
@@ -46,7 +46,7 @@ beforeEach(() => {
   nodes = [];
   cidrs = [];
   changes = 0;
-  source = createManifestSource({
+  source = new ManifestSource({
     directory,
     core,
     encode,
@@ -335,7 +335,7 @@ describe("a directory that", () => {
     writeFileSync(join(folder, "other", "manifests", "a.yaml"), service("db"));
     const link = join(folder, "link");
     symlinkSync(folder, link);
-    const through = createManifestSource({
+    const through = new ManifestSource({
       directory: join(link, "manifests"),
       core,
       encode,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { encodeWatchEvent } from "../../src/watch/encode.ts";
+import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 
 const metadata = { name: "web", namespace: "shop" };
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { RequestMeter } from "../../src/api-client/meter.ts";
+import type { RequestMeter } from "../../src/api-client/request-meter.ts";
 import { openTransport, type WritableTransport } from "../../src/api-client/transport.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 

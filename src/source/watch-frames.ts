@@ -1,14 +1,22 @@
 /**
- * Objects in JSON or YAML → frames of a protobuf watch, so that the core has one way in. Only what the core
- * reads is written. Field numbers: the generated.proto files of k8s.io/api core/v1 and discovery/v1, and of
- * k8s.io/apimachinery meta/v1 and runtime.
+ * Encodes objects from JSON or YAML as frames of a protobuf watch, so that the core has one input
+ * format, and feeds frames into the core. Only fields that the core reads are encoded. Field numbers:
+ * the generated.proto files of k8s.io/api core/v1 and discovery/v1, and of k8s.io/apimachinery meta/v1
+ * and runtime.
  */
 
 import type { JsonObject } from "../base/json.ts";
-import type { ObjectKind } from "../core/core.ts";
-import { type EventType, metadataOf } from "./json-body.ts";
-import { ObjectFields } from "./object-fields.ts";
+import type { Core, FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
+import { metadataOf, ObjectFields } from "./object-fields.ts";
 import { ProtobufWriter } from "./protobuf-writer.ts";
+
+export type EventType = "ADDED" | "MODIFIED" | "DELETED";
+
+/** @see encodeWatchEvent */
+export type EncodeEvent = (kind: ObjectKind, type: EventType, object: JsonObject) => Uint8Array;
+
+/** The part of the core that sources need. */
+export type Ingest = Pick<Core, "openStream" | "beginReplace" | "endReplace">;
 
 const MAGIC = new Uint8Array([0x6b, 0x38, 0x73, 0x00]);
 const API_VERSION: Readonly<Record<ObjectKind, string>> = {
@@ -17,6 +25,12 @@ const API_VERSION: Readonly<Record<ObjectKind, string>> = {
 };
 
 const out = new ProtobufWriter();
+
+/** Feeds one complete frame. */
+export function feedFrame(stream: ObjectStream, frame: Uint8Array): FeedResult {
+  stream.reserve(frame.length).set(frame);
+  return stream.feed(frame.length);
+}
 
 /**
  * One event as a frame, its length included.

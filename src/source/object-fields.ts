@@ -1,6 +1,6 @@
-/** Reads the fields of an API object of unknown shape; null is the same as absent. A wrong type is named. */
+/** Reads the fields of an API object of unknown shape. Null is the same as absent. */
 import { SluiceError } from "../base/errors.ts";
-import { isObject, type JsonObject } from "../base/json.ts";
+import { isObject, type JsonObject, objectAt, textAt } from "../base/json.ts";
 
 export class ObjectFields {
   readonly #subject: string;
@@ -102,4 +102,26 @@ function invalid(subject: string, path: string, rule: string, value: unknown): S
     `Cannot read ${what}: it ${rule}: current value is ${current}`,
     subject,
   );
+}
+
+export interface Metadata {
+  readonly namespace: string;
+  readonly name: string;
+  readonly resourceVersion: string;
+  readonly continueToken: string;
+  readonly labels: JsonObject;
+  readonly annotations: JsonObject;
+}
+
+/** Metadata without validation: a field that is absent or of another type reads as "" or {}. */
+export function metadataOf(object: JsonObject): Metadata {
+  const metadata = objectAt(object, "metadata");
+  return {
+    namespace: textAt(metadata, "namespace"),
+    name: textAt(metadata, "name"),
+    resourceVersion: textAt(metadata, "resourceVersion"),
+    continueToken: textAt(metadata, "continue"),
+    labels: objectAt(metadata, "labels"),
+    annotations: objectAt(metadata, "annotations"),
+  };
 }

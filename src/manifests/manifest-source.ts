@@ -1,0 +1,246 @@
+/**
+ * A directory of manifests as a source, for edge nodes without a control plane and for the demo. Files
+ * are best replaced by rename. A file that is half written and does not parse keeps its last good
+ * version.
+ */
+import { resolve } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { isDefect, messageOf, SluiceError } from "../base/errors.ts";
+import type { JsonObject } from "../base/json.ts";
+import { DRAFT_MS } from "../base/limits.ts";
+import type { ObjectKind, ObjectStream } from "../core/core.ts";
+import { watchDirectory } from "../os/watch-directory.ts";
+import type { Problem } from "../problems/problem.ts";
+import { Reports } from "../problems/problem-set.ts";
+import type { Source, SourceEvents, SourceStatus } from "../source/source.ts";
+import type { EventType } from "../source/watch-frames.ts";
+import { type EncodeEvent, feedFrame, type Ingest } from "../source/watch-frames.ts";
+import { type KnownFile, readFiles } from "./manifest-directory.ts";
+import { type ManifestObject, manifestProblem } from "./parse-manifest.ts";
+
+export interface ManifestSourceOptions {
+  readonly directory: string;
+  readonly core: Ingest;
+  readonly encode: EncodeEvent;
+  readonly nodeName: string;
+  readonly clock: Clock;
+  readonly events: SourceEvents;
+}
+
+/** An object that was handed on. */
+interface Published {
+  readonly object: JsonObject;
+  /** Its JSON, for comparison. */
+  readonly text: string;
+  /** When it appeared, if that was after the first read. */
+  readonly seen: string | undefined;
+}
+
+export class ManifestSource implements Source {
+  readonly #options: ManifestSourceOptions;
+  readonly #directory: string;
+  readonly #reports: Reports;
+  readonly #streams = new Map<ObjectKind, ObjectStream>();
+  #files = new Map<string, KnownFile>();
+  /** By key: `Service default/web`. */
+  #published = new Map<string, Published>();
+  /** The resourceVersion of the last object that went into the core. */
+  #version = 0;
+  #synced = false;
+  #stopped = false;
+  #lastEventAt = 0;
+  #scanning = false;
+  #scanAgain = false;
+  #stopWatching = () => {};
+  #cancelDraft = () => {};
+
+  constructor(options: ManifestSourceOptions) {
+    this.#options = options;
+    this.#directory = resolve(options.directory);
+    this.#reports = new Reports(options.events.onProblems);
+  }
+
+  start(): void {
+    const { clock } = this.#options;
+    this.#stopWatching = watchDirectory(this.#directory, clock, () => this.#look());
+    this.#look();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#stopWatching();
+    this.#cancelDraft();
+    for (const stream of this.#streams.values()) stream.close();
+    this.#streams.clear();
+  }
+
+  get synced(): boolean {
+    return this.#synced;
+  }
+
+  status(): SourceStatus {
+    const problems = this.#reports.all();
+    const unreadable = problems.some(({ subject }) => subject === this.#directory);
+    return {
+      name: this.#directory,
+      synced: this.#synced,
+      connected: !this.#stopped && !unreadable,
+      lastError: problems[0]?.message ?? "",
+      lastEventAt: this.#lastEventAt,
+    };
+  }
+
+  #look(): void {
+    this.#scan().catch((thrown: unknown) => this.#options.events.onFatal(thrown));
+  }
+
+  /** One scan at a time. A call during a scan makes it scan once more. */
+  async #scan(): Promise<void> {
+    this.#scanAgain = true;
+    if (this.#scanning) return;
+    this.#scanning = true;
+    while (this.#scanAgain && !this.#stopped) {
+      this.#scanAgain = false;
+      await this.#scanOnce();
+    }
+    this.#scanning = false;
+  }
+
+  async #scanOnce(): Promise<void> {
+    const { clock } = this.#options;
+    let files: Map<string, KnownFile>;
+    try {
+      files = await readFiles(this.#directory, this.#files, clock.monotonic());
+    } catch (thrown) {
+      if (this.#stopped) return;
+      const rule = `cannot be read: ${messageOf(thrown)}`;
+      this.#reports.set([...this.#reports.all(), manifestProblem(this.#directory, "", rule)]);
+      return;
+    }
+    if (this.#stopped) return;
+    this.#files = files;
+    this.#publish();
+    this.#cancelDraft();
+    if ([...files.values()].some((file) => file.draft !== undefined)) {
+      this.#cancelDraft = clock.after(DRAFT_MS, () => this.#look());
+    }
+  }
+
+  /** Hands on what differs from what was handed on before. */
+  #publish(): void {
+    const { clock, events } = this.#options;
+    const problems = [...this.#files.values()].flatMap((file) => file.problems);
+    const before = this.#published;
+    const next = new Map<string, Published>();
+    const changedKinds = new Set<string>();
+    for (const [key, entry] of this.#chooseFirst(problems)) {
+      const known = before.get(key);
+      const published = this.#publishOne(entry, known, problems);
+      if (published !== undefined) next.set(key, published);
+      if (published !== known) changedKinds.add(entry.kind);
+    }
+    for (const [key, { object }] of before) {
+      if (next.has(key)) continue;
+      const kind = kindOf(key);
+      this.#feed(kind, "DELETED", object);
+      changedKinds.add(kind);
+    }
+    this.#published = next;
+    this.#reports.set(problems);
+    if (changedKinds.has("Node")) events.onNode(this.#objectsOf("Node")[0]);
+    if (changedKinds.has("ServiceCIDR")) events.onServiceCidrs(this.#objectsOf("ServiceCIDR"));
+    if (changedKinds.size > 0) {
+      this.#lastEventAt = clock.now();
+      events.onChange();
+    }
+    if (!this.#synced) {
+      this.#synced = true;
+      events.onSynced();
+    }
+  }
+
+  /**
+   * Feeds the object unless it is the same as `before`. Returns what is published now: `before` if
+   * nothing changed, or if the object is invalid, which is added to `problems`.
+   */
+  #publishOne(
+    entry: ManifestObject,
+    before: Published | undefined,
+    problems: Problem[],
+  ): Published | undefined {
+    const { kind, object, where } = entry;
+    try {
+      const text = comparable(entry);
+      if (before?.text === text) return before;
+      // Without a creationTimestamp an object is as old as our first sight of it, so that it takes no
+      // frontend from older ones.
+      const now = () => new Date(this.#options.clock.now()).toISOString();
+      const seen = before?.seen ?? (this.#synced ? now() : undefined);
+      this.#feed(kind, before === undefined ? "ADDED" : "MODIFIED", object, seen);
+      return { object, text, seen };
+    } catch (thrown) {
+      if (isDefect(thrown) || !(thrown instanceof SluiceError)) throw thrown;
+      problems.push({ ...manifestProblem(where, "", ""), message: thrown.message });
+      return before;
+    }
+  }
+
+  /** Into the core, if it keeps objects of this kind. */
+  #feed(kind: string, type: EventType, object: JsonObject, seen?: string): void {
+    if (kind !== "Service" && kind !== "EndpointSlice") return;
+    const { core, encode } = this.#options;
+    this.#version += 1;
+    const metadata = {
+      ...(seen === undefined ? {} : { creationTimestamp: seen }),
+      ...(object["metadata"] as JsonObject),
+      resourceVersion: String(this.#version),
+    };
+    const stream = this.#streams.get(kind) ?? core.openStream(kind, "watch");
+    this.#streams.set(kind, stream);
+    feedFrame(stream, encode(kind, type, { ...object, metadata }));
+  }
+
+  #objectsOf(kind: string): JsonObject[] {
+    return [...this.#published].flatMap(([key, { object }]) =>
+      kindOf(key) === kind ? [object] : [],
+    );
+  }
+
+  /**
+   * The objects by key. If several files have one, the first file by name wins, and the others are added
+   * to `problems`. Other Nodes than ours are left out.
+   */
+  #chooseFirst(problems: Problem[]): ReadonlyMap<string, ManifestObject> {
+    const wanted = new Map<string, ManifestObject>();
+    for (const entry of [...this.#files.values()].flatMap((file) => file.objects)) {
+      const { kind, key, where } = entry;
+      if (kind === "Node" && key !== `Node ${this.#options.nodeName}`) continue;
+      const first = wanted.get(key);
+      if (first === undefined) wanted.set(key, entry);
+      else {
+        const rule = `must not repeat ${key}, which ${first.where} has`;
+        problems.push(manifestProblem(where, "metadata.name", rule));
+      }
+    }
+    return wanted;
+  }
+}
+
+/** `Service default/web` → `Service`. */
+function kindOf(key: string): string {
+  return key.slice(0, key.indexOf(" "));
+}
+
+/** @throws SluiceError MANIFEST_INVALID for YAML that JSON cannot express: a value that contains itself */
+function comparable({ object, where }: ManifestObject): string {
+  try {
+    return JSON.stringify(object);
+  } catch (cause) {
+    const rule = `cannot be used: it must be a tree of bounded depth: ${firstLine(messageOf(cause))}`;
+    throw new SluiceError("MANIFEST_INVALID", `Cannot use ${where}: ${rule}`, where, { cause });
+  }
+}
+
+function firstLine(text: string): string {
+  return text.slice(0, (text.indexOf("\n") + 1 || text.length + 1) - 1);
+}
