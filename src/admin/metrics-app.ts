@@ -3,7 +3,7 @@
  * address of their own.
  */
 import type { Context, Hono, MiddlewareHandler } from "hono";
-import type { Slis } from "../observe/slis.ts";
+import type { Slis } from "../observe/component-metrics.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
 import { createApp } from "./app.ts";
 import { addDebugRoutes, DEBUG_ROUTES } from "./debug.ts";

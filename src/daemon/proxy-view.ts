@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { SCRAPE_PATIENCE_MS } from "../base/limits.ts";
 import { TABLE_IDS, type TableName, tableKind } from "../model/tables.ts";
 import { expose } from "../observe/exposition.ts";
-import { scrapedInstruments } from "../observe/scrape.ts";
+import { scrapedInstruments } from "../observe/metrics.ts";
 import { describeService } from "../observe/service-view.ts";
 import type { Counts, ReadOnlyView } from "../observe/view.ts";
 import type { RunningProxy } from "./proxy.ts";

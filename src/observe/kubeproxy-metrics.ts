@@ -1,15 +1,34 @@
 /**
- * Upstream's own metrics (pkg/proxy/metrics/metrics.go), those of the mode that serves: the same names, types,
- * labels, buckets and texts, so that dashboards and alerts go on working.
+ * kube-proxy's own metrics (pkg/proxy/metrics/metrics.go) of the mode that serves. Names, types, labels,
+ * buckets and texts are the same, so that dashboards and alerts keep working.
  */
 import type { RestoreStatistics } from "../backend/backend.ts";
 import type { FlowsReport } from "../conntrack/reconcile-flows.ts";
 import type { Family } from "../net/address.ts";
 import type { SyncReport } from "../sync/loop.ts";
-import { PROGRAMMING_BUCKETS, SYNC_BUCKETS } from "./buckets.ts";
-import { Counter, type Definition, Gauge, Histogram, type Instrument } from "./instruments.ts";
-import { restoreInstruments } from "./restore-metrics.ts";
+
+import {
+  Counter,
+  type Definition,
+  exponentialBuckets,
+  Gauge,
+  Histogram,
+  type Instrument,
+} from "./instruments.ts";
+
 import type { Counts } from "./view.ts";
+
+/** Seconds: 1 ms to 16 s. */
+const SYNC_BUCKETS = exponentialBuckets(0.001, 2, 15);
+
+/** Seconds. */
+const PROGRAMMING_BUCKETS = [
+  0.25,
+  0.5,
+  ...range(1, 59, 1),
+  ...range(60, 115, 5),
+  ...range(120, 300, 30),
+];
 
 /** One sync serves both families at once, so each gets the same value; as upstream does in effect. */
 const FAMILIES = ["IPv4", "IPv6"] as const;
@@ -227,6 +246,53 @@ export function programmingSeconds(trigger: number, now: number): number {
   return Math.max(0, now - trigger) / 1000;
 }
 
+/** The metrics that upstream has in its iptables mode only, as of now. */
+function restoreInstruments(families: readonly RestoreStatistics[]): Instrument[] {
+  const byTable = ["table", "ip_family"] as const;
+  const failures = new Counter(
+    define(
+      "sync_proxy_rules_iptables_restore_failures_total",
+      "Cumulative proxy iptables restore failures",
+      BY_FAMILY,
+    ),
+  );
+  const partialFailures = new Counter(
+    define(
+      "sync_proxy_rules_iptables_partial_restore_failures_total",
+      "Cumulative proxy iptables partial restore failures",
+      BY_FAMILY,
+    ),
+  );
+  const total = new Gauge(
+    define(
+      "sync_proxy_rules_iptables_total",
+      "Total number of iptables rules owned by kube-proxy",
+      byTable,
+    ),
+  );
+  const last = new Gauge(
+    define(
+      "sync_proxy_rules_iptables_last",
+      "Number of iptables rules written by kube-proxy in last sync",
+      byTable,
+    ),
+  );
+  for (const each of families) {
+    const family = `IPv${each.family}`;
+    failures.add(each.failures, family);
+    partialFailures.add(each.partialFailures, family);
+    for (const rules of each.rules) {
+      total.set(rules.total, rules.table, family);
+      last.set(rules.last, rules.table, family);
+    }
+  }
+  return [failures, partialFailures, total, last];
+}
+
 function define(name: string, help: string, labels?: readonly string[]): Definition {
   return { name: `kubeproxy_${name}`, help: `[ALPHA] ${help}`, ...(labels && { labels }) };
+}
+
+function range(from: number, to: number, step: number): number[] {
+  return Array.from({ length: (to - from) / step + 1 }, (_, index) => from + index * step);
 }

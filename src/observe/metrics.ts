@@ -1,21 +1,30 @@
 /**
- * What is measured. Upstream's names where upstream measures the same (kubeproxy-metrics.ts), so that its
- * dashboards and alerts keep working; `sluice_` for the rest, here. Recording costs a few additions; printing
- * happens at a scrape. Every metric is in docs/metrics.md, and a test holds the two together.
+ * All metrics. Where upstream measures the same, its names are used (kubeproxy-metrics.ts,
+ * component-metrics.ts), so that its dashboards and alerts keep working. Our own metrics are here, with
+ * the prefix `sluice_`. Recording costs a few additions; text is printed at a scrape. A test checks that
+ * docs/metrics.md has every metric.
  */
 import type { RestoreStatistics } from "../backend/backend.ts";
+import type { Config } from "../config/config.ts";
 import type { FlowsReport } from "../conntrack/reconcile-flows.ts";
 import type { Family } from "../net/address.ts";
 import type { Problem } from "../problems/problem.ts";
 import type { SourceStatus } from "../source/source.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import type { RepairReport } from "../sync/repairs.ts";
-import { FINE_SYNC_BUCKETS, LATENCY_BUCKETS } from "./buckets.ts";
-import { Counter, Gauge, Histogram, type Instrument } from "./instruments.ts";
+import { buildInfo } from "./build-info.ts";
+import { RestClientMetrics, Slis } from "./component-metrics.ts";
+import type { ConnectionCounters } from "./connections.ts";
+import { Counter, exponentialBuckets, Gauge, Histogram, type Instrument } from "./instruments.ts";
 import { KubeproxyMetrics, type ObjectChange, programmingSeconds } from "./kubeproxy-metrics.ts";
-import { RestClientMetrics } from "./rest-client.ts";
-import { Slis } from "./slis.ts";
+import { processInstruments } from "./process-metrics.ts";
 import type { Counts, Mode } from "./view.ts";
+
+/** Seconds: from 50 us, where a sync of one change lies, to 6.5 s. */
+const FINE_SYNC_BUCKETS = exponentialBuckets(0.00005, 2, 18);
+
+/** Seconds: 1 ms to 65 s. */
+const LATENCY_BUCKETS = exponentialBuckets(0.001, 2, 17);
 
 /** The state of the moment of a scrape. */
 export interface ScrapeFacts {
@@ -28,6 +37,15 @@ export interface ScrapeFacts {
   readonly mode: Mode;
   /** What its backend tells of restores; undefined of nftables. */
   readonly restores: readonly RestoreStatistics[] | undefined;
+}
+
+export interface ScrapeOptions extends ScrapeFacts {
+  readonly metrics: Metrics;
+  readonly connections: Pick<ConnectionCounters, "instruments">;
+  readonly config: Config;
+  readonly version: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
 }
 
 export class Metrics {
@@ -226,6 +244,17 @@ export class Metrics {
     for (const code of counts.keys()) this.#codes.add(code);
     for (const code of this.#codes) this.#problems.set(counts.get(code) ?? 0, code);
   }
+}
+
+/** Everything that a scrape of /metrics shows, in the order in which it is printed. */
+export function scrapedInstruments(options: ScrapeOptions): Instrument[] {
+  const { metrics, connections, config, version, startedAt } = options;
+  return [
+    ...metrics.instruments(options),
+    ...connections.instruments(),
+    ...buildInfo(version, config),
+    ...processInstruments(startedAt),
+  ];
 }
 
 /** So that an alert on these has a series before the first of them. */

@@ -5,8 +5,8 @@ import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { createHealthApp } from "../../src/admin/health-app.ts";
 import { createMetricsApp } from "../../src/admin/metrics-app.ts";
 import { bind } from "../../src/admin/serve.ts";
+import { Slis } from "../../src/observe/component-metrics.ts";
 import { expose } from "../../src/observe/exposition.ts";
-import { Slis } from "../../src/observe/slis.ts";
 
 const defects: unknown[] = [];
 const onError = (error: unknown) => defects.push(error);

@@ -3,8 +3,8 @@ import { unexpected } from "../../harness/expected-errors.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { resolve } from "../../harness/resolve-config.ts";
 import { createAdminApp, createMetricsApp } from "../../src/admin/metrics-app.ts";
+import { Slis } from "../../src/observe/component-metrics.ts";
 import { expose } from "../../src/observe/exposition.ts";
-import { Slis } from "../../src/observe/slis.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
 
 function appOf(view: ReadOnlyView, onError: (error: unknown) => void = unexpected) {

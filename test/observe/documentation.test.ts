@@ -5,8 +5,7 @@ import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { absentMetrics, documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import type { Instrument } from "../../src/observe/instruments.ts";
-import { Metrics, type ScrapeFacts } from "../../src/observe/metrics.ts";
-import { scrapedInstruments } from "../../src/observe/scrape.ts";
+import { Metrics, type ScrapeFacts, scrapedInstruments } from "../../src/observe/metrics.ts";
 import { Committed } from "./fake-committed.ts";
 
 const view = viewWith();

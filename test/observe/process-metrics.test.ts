@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Instrument } from "../../src/observe/instruments.ts";
-import { type ProcessFiles, processInstruments } from "../../src/observe/process.ts";
+import { type ProcessFiles, processInstruments } from "../../src/observe/process-metrics.ts";
 
 const TEXTS: { readonly [name: string]: string } = {
   status: "Name:\tsluice\nVmSize:\t   70000 kB\nVmRSS:\t   45000 kB\n",

@@ -1,6 +1,11 @@
 import { expect, test } from "bun:test";
+import { RestClientMetrics, Slis } from "../../src/observe/component-metrics.ts";
 import { expose } from "../../src/observe/exposition.ts";
-import { RestClientMetrics } from "../../src/observe/rest-client.ts";
+
+async function samplesOf(slis: Slis): Promise<string[]> {
+  const { body } = await expose(slis.instruments());
+  return body.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+}
 
 test("requests are counted by what became of them, whole answers measured in seconds", async () => {
   const metrics = new RestClientMetrics();
@@ -15,4 +20,17 @@ test("requests are counted by what became of them, whole answers measured in sec
   expect(text).toContain(`${bucket}{verb="GET",host="api:6443",le="0.005"} 0`);
   expect(text).toContain(`${bucket}{verb="GET",host="api:6443",le="0.025"} 1`);
   expect(text).toContain(`${bucket}{verb="GET",host="api:6443",le="60"} 1`);
+});
+
+test("checks are counted, until they are reset", async () => {
+  const slis = new Slis(2000);
+  slis.succeeded("ping", "healthz");
+  slis.succeeded("ping", "healthz");
+  expect(await samplesOf(slis)).toEqual([
+    'kubernetes_healthcheck{name="ping",type="healthz"} 1',
+    'kubernetes_healthchecks_total{name="ping",type="healthz",status="success"} 2',
+    "process_start_time_seconds 2",
+  ]);
+  slis.reset();
+  expect(await samplesOf(slis)).toEqual(["process_start_time_seconds 2"]);
 });
