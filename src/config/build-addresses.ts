@@ -1,9 +1,15 @@
 /** Addresses of this node: what we listen on, and what serves node ports. */
 
-import type { Address, Cidr } from "../net/address.ts";
-import { parseAddress, parseCidr, parseListenAddress, printAddressPort } from "../net/address.ts";
+import {
+  type Address,
+  type Cidr,
+  isLoopback,
+  parseAddress,
+  parseCidr,
+  parseListenAddress,
+  printAddressPort,
+} from "../net/address.ts";
 import { contains } from "../net/cidr.ts";
-import { isLoopback } from "../net/ip.ts";
 import type { Config } from "./config.ts";
 import type { Settings } from "./settings.ts";
 

@@ -1,4 +1,4 @@
-/** What ctnetlink is asked for. */
+/** The request that dumps entries of connection tracking by ctnetlink. */
 import { IPS_SEEN_REPLY } from "../../asm/layout/layout.ts";
 import type { FlowDump } from "../core/core.ts";
 import { PROTOCOLS } from "../net/protocol.ts";
@@ -11,7 +11,21 @@ import {
   NLMSG_HDRLEN,
 } from "../netlink/constants.ts";
 import type { MessageWriter } from "../netlink/message.ts";
-import * as ct from "./ctnetlink.ts";
+
+// linux/netfilter/nfnetlink.h
+const NFNL_SUBSYS_CTNETLINK = 1;
+
+// linux/netfilter/nfnetlink_conntrack.h
+const IPCTNL_MSG_CT_GET = 1;
+const CTA_TUPLE_ORIG = 1;
+const CTA_STATUS = 3;
+const CTA_FILTER = 25;
+const CTA_STATUS_MASK = 26;
+const CTA_FILTER_ORIG_FLAGS = 1;
+const CTA_TUPLE_PROTO = 2;
+const CTA_PROTO_NUM = 1;
+/** net/netfilter/nf_internals.h: which parts of the tuple a dump's filter compares. */
+const CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3;
 
 /**
  * A dump of the entries of UDP, or of those of TCP that nobody has answered. The kernel
@@ -19,23 +33,23 @@ import * as ct from "./ctnetlink.ts";
  * not know, and answers with more.
  */
 export function writeDump(writer: MessageWriter, { family, protocol }: FlowDump): void {
-  const type = (ct.NFNL_SUBSYS_CTNETLINK << 8) | ct.IPCTNL_MSG_CT_GET;
+  const type = (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET;
   const start = writer.begin(type, NLM_F_REQUEST | NLM_F_DUMP, 1, NFGENMSG_LEN);
   writer.bytes[start + NLMSG_HDRLEN] = family === 4 ? AF_INET : AF_INET6;
-  const tuple = writer.open(ct.CTA_TUPLE_ORIG);
-  const part = writer.open(ct.CTA_TUPLE_PROTO);
-  writer.raw(ct.CTA_PROTO_NUM, Uint8Array.of(PROTOCOLS[protocol]));
+  const tuple = writer.open(CTA_TUPLE_ORIG);
+  const part = writer.open(CTA_TUPLE_PROTO);
+  writer.raw(CTA_PROTO_NUM, Uint8Array.of(PROTOCOLS[protocol]));
   writer.close(part);
   writer.close(tuple);
-  const filter = writer.open(ct.CTA_FILTER);
+  const filter = writer.open(CTA_FILTER);
   // In host order, unlike other numbers of ctnetlink.
   const flags = new Uint8Array(4);
-  new DataView(flags.buffer).setUint32(0, ct.CTA_FILTER_F_CTA_PROTO_NUM, true);
-  writer.raw(ct.CTA_FILTER_ORIG_FLAGS, flags);
+  new DataView(flags.buffer).setUint32(0, CTA_FILTER_F_CTA_PROTO_NUM, true);
+  writer.raw(CTA_FILTER_ORIG_FLAGS, flags);
   writer.close(filter);
   if (protocol === "TCP") {
-    writer.u32(ct.CTA_STATUS, 0);
-    writer.u32(ct.CTA_STATUS_MASK, IPS_SEEN_REPLY);
+    writer.u32(CTA_STATUS, 0);
+    writer.u32(CTA_STATUS_MASK, IPS_SEEN_REPLY);
   }
   writer.end(start);
 }

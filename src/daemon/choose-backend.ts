@@ -3,7 +3,7 @@ import type { Backend, LocalDetector, SkeletonOptions } from "../backend/backend
 import { type ErrorCode, rethrowDefect, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
-import { hostFacts } from "../host/facts.ts";
+import { hostFacts } from "../host/host-facts.ts";
 import { isLiberal, resolveDropInvalid } from "../host/invalid-packets.ts";
 import type { Cidr } from "../net/address.ts";
 import { createNftablesBackend } from "../nftables/nftables-backend.ts";

@@ -6,7 +6,7 @@
 import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
-import type { ConntrackSettings } from "../config/config.ts";
+import type { Config, ConntrackSettings } from "../config/config.ts";
 import type { Problem, ProblemEvent, TellProblems } from "../problems/problem.ts";
 import {
   CONNTRACK_SYSCTLS,
@@ -15,10 +15,9 @@ import {
   type Wanted,
   wantedOf,
 } from "./conntrack-plan.ts";
-import { hostFacts } from "./facts.ts";
-import { KernelFiles, NETFILTER } from "./kernel-files.ts";
+import { hostFacts } from "./host-facts.ts";
+import { KernelFiles, NETFILTER, setSysctl, subjectOf } from "./kernel-files.ts";
 import { LocalnetRouting } from "./localnet.ts";
-import { setSysctl, subjectOf } from "./sysctl.ts";
 
 const OOM_SCORE = "/proc/self/oom_score_adj";
 const CODE = "SYSCTL_REFUSED";
@@ -116,6 +115,26 @@ export class HostSettings {
     const problem = setSysctl(sysctl, now[name], this.#files, this.#log);
     return problem ? [problem] : [];
   }
+}
+
+/** The log line of --init-only when it is done. These are upstream's words, which scripts look for. */
+export const INITIALIZED = "System initialized and --init-only specified";
+
+/**
+ * --init-only: does what needs full rights, so that a later run can do with fewer. Probes what the rules
+ * need of the kernel, which loads its modules, and sets the sysctls. `probe` returns the mode that will
+ * serve. Returns the line to log.
+ * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED: as `probe` does
+ */
+export async function initializeHost(
+  config: Pick<Config, "conntrack" | "localhostNodePorts">,
+  settings: HostSettings,
+  probe: () => Promise<"nftables" | "iptables">,
+): Promise<string> {
+  const served = await probe();
+  settings.tuneConntrack(config.conntrack);
+  settings.routeLocalnet(served === "iptables" && config.localhostNodePorts);
+  return INITIALIZED;
 }
 
 function pathOf(name: string): string {

@@ -1,5 +1,7 @@
-/** Numbers in files of /proc and /sys. */
+/** Settings of the kernel: reads and writes numbers in files of /proc and /sys. */
 import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
+import type { Logger } from "../base/log.ts";
+import type { Problem } from "../problems/problem.ts";
 
 /** sysctls of connection tracking; those of this network namespace, where they have one. */
 export const NETFILTER = "/proc/sys/net/netfilter";
@@ -43,4 +45,34 @@ export class KernelFiles {
       return typeof code === "string" ? code : String(thrown);
     }
   }
+}
+
+export interface Sysctl {
+  /** As sysctl(8) has it: `net.netfilter.nf_conntrack_max`. */
+  readonly name: string;
+  readonly path: string;
+  readonly value: number;
+  /** Field of the configuration that it comes from. */
+  readonly field: string;
+}
+
+/** What the problem with a sysctl is about. */
+export function subjectOf(name: string): string {
+  return `sysctl ${name}`;
+}
+
+/** Writes it; `before` is what it is now. A failure is returned as a problem that says what to do. */
+export function setSysctl(
+  { name, path, value, field }: Sysctl,
+  before: number | undefined,
+  files: KernelFiles,
+  log: Logger,
+): Problem | undefined {
+  const failure = files.write(path, value);
+  if (failure === "") {
+    log.info("Set sysctl", { name, value, before });
+    return undefined;
+  }
+  const message = `Cannot set ${name}: it must be ${value}, by a run with --init-only and all rights, or by "sysctl -w ${name}=${value}" on the machine, but writing it here fails with ${failure}: current value is ${before}`;
+  return { subject: subjectOf(name), code: "SYSCTL_REFUSED", field, message };
 }

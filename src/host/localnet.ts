@@ -7,8 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { TellProblems } from "../problems/problem.ts";
-import type { KernelFiles } from "./kernel-files.ts";
-import { type Sysctl, setSysctl, subjectOf } from "./sysctl.ts";
+import { type KernelFiles, type Sysctl, setSysctl, subjectOf } from "./kernel-files.ts";
 
 const ROUTE_LOCALNET: Sysctl = {
   name: "net.ipv4.conf.all.route_localnet",

@@ -1,6 +1,5 @@
 /** Ranges of addresses: membership, bounds, and the disjoint lists that interval tables need. */
-import type { Address, Cidr } from "./address.ts";
-import { compareAddresses, compareBytes } from "./ip.ts";
+import { type Address, type Cidr, compareAddresses, compareBytes } from "./address.ts";
 
 /** The range that holds this address alone. */
 export function cidrOf(address: Address): Cidr {

@@ -1,9 +1,14 @@
 /** Which addresses of this node serve node ports (nodePortAddresses). */
 
 import type { NodeFacts } from "../model/node-facts.ts";
-import type { Address, Cidr, Family } from "../net/address.ts";
+import {
+  type Address,
+  type Cidr,
+  compareAddresses,
+  type Family,
+  isLoopback,
+} from "../net/address.ts";
 import { cidrOf, contains } from "../net/cidr.ts";
-import { compareAddresses, isLoopback } from "../net/ip.ts";
 
 /** The configuration's nodePortAddresses. `primary` stands alone; `cidrs` is then empty. */
 export interface NodePortAddresses {

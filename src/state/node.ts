@@ -2,9 +2,7 @@
 
 import { listAt, objectAt, textAt } from "../base/json.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
-import type { Address, Cidr } from "../net/address.ts";
-import { parseAddress, parseCidr } from "../net/address.ts";
-import { isUnspecified } from "../net/ip.ts";
+import { type Address, type Cidr, isUnspecified, parseAddress, parseCidr } from "../net/address.ts";
 import type { Problem } from "../problems/problem.ts";
 
 const ZONE_LABEL = "topology.kubernetes.io/zone";

@@ -3,15 +3,14 @@
 import type { Core } from "../core/core.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import type { Address } from "../net/address.ts";
-import { printAddress } from "../net/address.ts";
-import { isLinkLocal } from "../net/ip.ts";
+import { isLinkLocal, printAddress } from "../net/address.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import type { TellProblems } from "../problems/problem.ts";
 import { Reports } from "../problems/problem-set.ts";
-import { ServiceCidrs } from "../state/cidrs.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { readNode, withBindAddress } from "../state/node.ts";
 import { type NodePortAddresses, nodePortAddresses } from "../state/node-port-addresses.ts";
+import { ServiceCidrs } from "../state/service-cidrs.ts";
 
 /** The part of the configuration that the plan depends on. */
 export interface PlanSettings {

@@ -7,8 +7,7 @@ import { readableLog } from "../../harness/fakes/readable-log.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { SYSCTL_LOOK_MS } from "../../src/base/limits.ts";
 import type { ConntrackSettings } from "../../src/config/config.ts";
-import { HostSettings } from "../../src/host/host-settings.ts";
-import { INITIALIZED, initializeHost } from "../../src/host/initialize.ts";
+import { HostSettings, INITIALIZED, initializeHost } from "../../src/host/host-settings.ts";
 import { KernelFiles } from "../../src/host/kernel-files.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 

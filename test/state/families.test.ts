@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import type { NodeFacts } from "../../src/model/node-facts.ts";
-import type { Address, Cidr } from "../../src/net/address.ts";
-import { parseAddress, parseCidr } from "../../src/net/address.ts";
+import { type Address, type Cidr, parseAddress, parseCidr } from "../../src/net/address.ts";
 import { hasFamily, missingFamilies, type RangeSettings } from "../../src/state/families.ts";
 
 const cidrs = (text: string): Cidr[] => text.split(",").flatMap((one) => parseCidr(one) ?? []);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { countOf, hostFacts } from "../../src/host/facts.ts";
+import { countOf, hostFacts } from "../../src/host/host-facts.ts";
 
 test.each([
   ["0", 1],

@@ -1,8 +1,7 @@
 /** The ranges clusterIPs are allocated from, out of the cluster's ServiceCIDR objects. */
 
 import { listAt, objectAt, textAt } from "../base/json.ts";
-import type { Cidr } from "../net/address.ts";
-import { parseCidr } from "../net/address.ts";
+import { type Cidr, parseCidr } from "../net/address.ts";
 import { disjoint } from "../net/cidr.ts";
 import type { Problem } from "../problems/problem.ts";
 

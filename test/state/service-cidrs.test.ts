@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { printCidr } from "../../src/net/address.ts";
-import { ServiceCidrs } from "../../src/state/cidrs.ts";
+import { ServiceCidrs } from "../../src/state/service-cidrs.ts";
 
 const object = (name: string, ...cidrs: unknown[]) => ({ metadata: { name }, spec: { cidrs } });
 const print = (cidrs: ServiceCidrs) => cidrs.cidrs.map(printCidr).join(" ");
