@@ -1,6 +1,7 @@
 /**
- * Notices that somebody else changed the tables. They have no events: a cheap look every second tells that something
- * changed, and a comparison whether it is ours. One is also made now and then although nothing seems to have changed.
+ * Detects changes of the tables by other processes. iptables has no events, so it reads a cheap
+ * counter every second (change-counter.ts). When the counter shows a change, it compares the tables
+ * in full. It also compares now and then without a sign of change, because the counter misses some.
  */
 import type { Clock } from "../base/clock.ts";
 import { rethrowDefect, type SluiceError } from "../base/errors.ts";
@@ -13,67 +14,73 @@ import {
 } from "../base/limits.ts";
 
 /**
- * `unknown`: something was written or staged meanwhile, and what was read may be from before it. `ours`: nothing was
- * read, since what a failed restore of ours left is yet to be taken back.
+ * `unknown`: we wrote or staged something during the comparison, and what was read may be from
+ * before it. `ours`: nothing was read, because a failed restore of ours left something that must be
+ * repaired first.
  */
 export type Comparison = "same" | "differs" | "unknown" | "ours";
 
-/** After so many comparisons in a row that came to nothing, everything else has to wait for the next one. */
+/** After this many comparisons in a row without a result, writes must wait for the next one. */
 const UNKNOWN_MAX = 2;
 
-export interface GuardOptions {
+export interface ChangeDetectorOptions {
   readonly clock: Clock;
-  /** Another text after a change of anybody. @throws SluiceError */
-  readonly peek: () => string;
-  /** How many transactions, anybody's, made one text of `peek` the other; undefined: it does not tell. */
+  /** Returns another text after a change by any process. @throws SluiceError */
+  readonly readCounter: () => string;
+  /**
+   * The number of transactions, by any process, between two texts of `readCounter`; undefined if
+   * the texts do not show it.
+   */
   readonly commits: (before: string, after: string) => number | undefined;
-  /** How many we have made, as far as is known. */
-  readonly ours: () => number;
-  /** Everything is in its place as far as is known. */
+  /** The number of transactions that we made, as far as we know. */
+  readonly ownCommits: () => number;
+  /** No difference is waiting for its repair. Only then does the detector look. */
   readonly idle: () => boolean;
   /** Compares everything. @throws SluiceError */
   readonly compare: () => Promise<Comparison>;
-  /** It differs. */
-  readonly differs: () => void;
-  /** It cannot be told while we write so often: nothing may be written until it is compared. */
-  readonly starved: () => void;
-  /** It could not be compared. */
-  readonly failed: (error: SluiceError) => void;
+  readonly onDifference: () => void;
+  /**
+   * We write so often that no comparison comes to a result. The next one must be made while nothing
+   * is written.
+   */
+  readonly onComparisonStarved: () => void;
+  readonly onComparisonFailed: (error: SluiceError) => void;
 }
 
-export class Guard {
-  readonly #options: GuardOptions;
+export class ChangeDetector {
+  readonly #options: ChangeDetectorOptions;
   #cancel: () => void = () => {};
-  /** What `peek` said when everything was as it should be. */
+  /** The counter when the tables were last known to be right. */
   #known: string | undefined;
-  /** Somebody changed something that has not been looked at since. */
-  #doubtful = false;
-  /** While we wrote, somebody may have changed something: nothing tells. */
+  /** Another process changed something since the last comparison. */
+  #suspicious = false;
+  /** Another process may have changed something during a write of ours; the counter cannot tell. */
   #unsure = false;
   #writes = 0;
-  /** We are writing just now. */
-  #open = false;
-  /** Of `#writes`, the last one that a look had to make way for. */
+  /** A write is under way. */
+  #writing = false;
+  /** The value of `#writes` when a comparison was last skipped because of a write under way. */
   #missed = 0;
-  /** When everything was compared last. */
-  #sure = 0;
-  /** Comparisons in a row that came to nothing. */
+  /** When the tables were last compared, monotonic ms. */
+  #comparedAt = 0;
+  /** Comparisons in a row that came to no result. */
   #unknown = 0;
-  /** As of `writing`. */
-  #before: { readonly peeked: string | undefined; readonly ours: number } | undefined;
-  #compared = { at: 0, took: 0 };
+  /** The state at the last `beginWrite`. */
+  #before: { readonly counter: string | undefined; readonly ownCommits: number } | undefined;
+  /** The last attempt to compare: when it ended and how long it took, in ms. */
+  #attempt = { at: 0, took: 0 };
   #stopped = true;
 
-  constructor(options: GuardOptions) {
+  constructor(options: ChangeDetectorOptions) {
     this.#options = options;
   }
 
   start(): void {
     this.#stopped = false;
-    // Nobody has looked since the last write before.
-    this.#doubtful = true;
-    this.#sure = this.#options.clock.monotonic();
-    this.#compared = { at: this.#sure, took: 0 };
+    // Nobody has looked since our last write.
+    this.#suspicious = true;
+    this.#comparedAt = this.#options.clock.monotonic();
+    this.#attempt = { at: this.#comparedAt, took: 0 };
     this.#schedule();
   }
 
@@ -82,38 +89,38 @@ export class Guard {
     this.#cancel();
   }
 
-  /** We are about to write. */
-  writing(): void {
+  /** Call it before each write of ours. */
+  beginWrite(): void {
     this.#writes++;
-    this.#open = true;
-    const peeked = this.#peek();
-    if (this.#known !== undefined && peeked !== this.#known) this.#doubtful = true;
-    this.#before = { peeked, ours: this.#options.ours() };
+    this.#writing = true;
+    const counter = this.#readCounter();
+    if (this.#known !== undefined && counter !== this.#known) this.#suspicious = true;
+    this.#before = { counter, ownCommits: this.#options.ownCommits() };
   }
 
-  /** We have written. */
-  written(): void {
-    this.#open = false;
-    const after = this.#peek();
+  /** Call it after each write of ours. */
+  endWrite(): void {
+    this.#writing = false;
+    const after = this.#readCounter();
     this.#known = after;
-    const { peeked: before, ours = 0 } = this.#before ?? {};
+    const { counter: before, ownCommits = 0 } = this.#before ?? {};
     if (before === undefined || after === undefined) return;
     const commits = this.#options.commits(before, after);
     if (commits === undefined) this.#unsure ||= before !== after;
-    else if (commits !== this.#options.ours() - ours) this.#doubtful = true;
+    else if (commits !== this.#options.ownCommits() - ownCommits) this.#suspicious = true;
   }
 
-  /** Something may differ: it is compared soon. */
-  doubt(): void {
-    this.#doubtful = true;
+  /** Something may differ: compare soon. */
+  suspect(): void {
+    this.#suspicious = true;
   }
 
-  /** Everything was compared just now, and nothing written before that is in doubt. */
+  /** Everything was compared just now, elsewhere. */
   compared(): void {
     this.#unknown = 0;
-    this.#doubtful = false;
+    this.#suspicious = false;
     this.#unsure = false;
-    this.#sure = this.#options.clock.monotonic();
+    this.#comparedAt = this.#options.clock.monotonic();
   }
 
   #schedule(): void {
@@ -123,67 +130,67 @@ export class Guard {
 
   async #tick(): Promise<void> {
     if (this.#options.idle()) {
-      if (!this.#open) {
+      if (!this.#writing) {
         if (this.#due()) await this.#compare();
       } else if (this.#missed !== this.#writes && this.#due()) {
-        // One that takes long counts once.
+        // A long write counts once.
         this.#missed = this.#writes;
-        this.#starve();
+        this.#noResult();
       }
     }
     this.#schedule();
   }
 
-  /** It could not be compared because of what we write. */
-  #starve(): void {
-    const { clock, starved } = this.#options;
+  /** A comparison came to no result because of our own writes. */
+  #noResult(): void {
+    const { clock, onComparisonStarved } = this.#options;
     this.#unknown++;
-    const late = this.#doubtful || clock.monotonic() - this.#sure >= COMPARE_INTERVAL_MS;
-    if (this.#unknown < UNKNOWN_MAX || !late) return;
+    const overdue = clock.monotonic() - this.#comparedAt >= COMPARE_INTERVAL_MS;
+    if (this.#unknown < UNKNOWN_MAX || !(this.#suspicious || overdue)) return;
     this.#unknown = 0;
-    starved();
+    onComparisonStarved();
   }
 
   #due(): boolean {
     const { clock } = this.#options;
-    if (!this.#open && this.#peek() !== this.#known) this.#doubtful = true;
-    const { at, took } = this.#compared;
+    if (!this.#writing && this.#readCounter() !== this.#known) this.#suspicious = true;
+    const { at, took } = this.#attempt;
     const interval = this.#unsure ? COMPARE_WRITTEN_MS : COMPARE_INTERVAL_MS;
-    const wait = this.#doubtful
+    const wait = this.#suspicious
       ? took * COMPARE_FACTOR_CHANGED
       : Math.max(interval, took * COMPARE_FACTOR);
     return clock.monotonic() - at >= wait;
   }
 
   async #compare(): Promise<void> {
-    const { clock, compare, differs, failed } = this.#options;
-    const began = clock.monotonic();
+    const { clock, compare, onDifference, onComparisonFailed } = this.#options;
+    const started = clock.monotonic();
     const writes = this.#writes;
-    const peeked = this.#peek();
+    const counter = this.#readCounter();
     try {
       const found = await compare();
       if (this.#stopped) return;
       if (found === "ours") return;
-      // What was read may be from before or after what was written meanwhile.
+      // We wrote meanwhile, so what was read may be from before or after it.
       if (found === "unknown" || writes !== this.#writes) {
-        this.#starve();
+        this.#noResult();
         return;
       }
       this.compared();
-      this.#known = peeked;
-      if (found === "differs") differs();
+      this.#known = counter;
+      if (found === "differs") onDifference();
     } catch (thrown) {
       rethrowDefect(thrown);
-      failed(thrown);
+      onComparisonFailed(thrown);
     } finally {
       const at = clock.monotonic();
-      this.#compared = { at, took: at - began };
+      this.#attempt = { at, took: at - started };
     }
   }
 
-  #peek(): string | undefined {
+  #readCounter(): string | undefined {
     try {
-      return this.#options.peek();
+      return this.#options.readCounter();
     } catch (thrown) {
       rethrowDefect(thrown);
       return undefined;

@@ -19,7 +19,7 @@ import type { OperationList } from "../model/operation-list.ts";
 import { type TableId, tableFamily } from "../model/tables.ts";
 import { describeChange } from "./amiss.ts";
 import { adoptionOf, beginFamilies } from "./begin.ts";
-import { type Comparison, Guard } from "./change-detector.ts";
+import { ChangeDetector, type Comparison } from "./change-detector.ts";
 import { FamilyRules } from "./family.ts";
 import { cautious } from "./isolate-refusal.ts";
 import { sayKept } from "./kept.ts";
@@ -76,7 +76,7 @@ class Iptables implements IptablesBackend {
   readonly #clock: Clock;
   readonly #log: Logger | undefined;
   readonly #search: SearchOptions;
-  readonly #guard: Guard;
+  readonly #detector: ChangeDetector;
   #options: SkeletonOptions;
   /** Since `reconfigure`, for the next `start` or `verify`. */
   #pending: SkeletonOptions | undefined;
@@ -94,7 +94,7 @@ class Iptables implements IptablesBackend {
   #closed = false;
   #suspicion: Suspicion | undefined;
   #changed: (change: ForeignChange) => void = () => {};
-  /** What the last comparison of the guard found. */
+  /** What the last comparison of the detector found. */
   #found: ForeignChange | undefined;
 
   constructor(options: SkeletonOptions, surroundings: IptablesSurroundings) {
@@ -102,16 +102,16 @@ class Iptables implements IptablesBackend {
     this.#clock = surroundings.clock ?? systemClock;
     this.#log = surroundings.log?.from("iptables-backend.ts");
     this.#search = surroundings.search ?? {};
-    this.#guard = new Guard({
+    this.#detector = new ChangeDetector({
       clock: this.#clock,
-      peek: () => this.#counter?.read() ?? "",
+      readCounter: () => this.#counter?.read() ?? "",
       commits: (before, after) => this.#counter?.commits(before, after),
-      ours: () => this.#families.reduce((sum, { commits }) => sum + commits, 0),
+      ownCommits: () => this.#families.reduce((sum, { commits }) => sum + commits, 0),
       idle: () => this.#settled && this.#suspicion === undefined,
       compare: () => this.#compare(),
-      differs: () => this.#found && this.#suspect(this.#found),
-      starved: () => this.#suspectUnseen("something, while we wrote"),
-      failed: (error) => this.#cannotCompare(error),
+      onDifference: () => this.#found && this.#suspect(this.#found),
+      onComparisonStarved: () => this.#suspectUnseen("something, while we wrote"),
+      onComparisonFailed: (error) => this.#cannotCompare(error),
     });
   }
 
@@ -150,10 +150,10 @@ class Iptables implements IptablesBackend {
   }
 
   watch(changed: (change: ForeignChange) => void): void {
-    this.#guard.stop();
+    this.#detector.stop();
     this.#changed = changed;
     this.#openCounter();
-    this.#guard.start();
+    this.#detector.start();
     const { change } = this.#suspicion ?? {};
     if (change !== undefined) changed({ ...change, objects: [] });
   }
@@ -252,7 +252,7 @@ class Iptables implements IptablesBackend {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#guard.stop();
+    this.#detector.stop();
     this.#counter?.close();
     this.#counter = undefined;
     await this.#written.catch(() => {});
@@ -291,7 +291,7 @@ class Iptables implements IptablesBackend {
       if (!this.#settled && !failed.transient && failed.owner === undefined) this.#cautious = true;
       for (const family of this.#families) family.rollback();
       // Another family may have taken what nobody wants any more when this is tried again.
-      this.#guard.doubt();
+      this.#detector.suspect();
       return failed;
     }
     this.#commit();
@@ -325,7 +325,7 @@ class Iptables implements IptablesBackend {
     const started = this.#clock.monotonic();
     const { amiss, change, bytes, restores, refused } = await mend(this.#families, core, this.#log);
     for (const family of this.#families) sayKept(family, this.#log);
-    this.#guard.compared();
+    this.#detector.compared();
     return {
       change: change ?? suspicion.change,
       changes: suspicion.changes,
@@ -343,13 +343,13 @@ class Iptables implements IptablesBackend {
   }
 
   async #writing<Result>(write: () => Promise<Result>): Promise<Result> {
-    this.#guard.writing();
+    this.#detector.beginWrite();
     const written = write();
     this.#written = written;
     try {
       return await written;
     } finally {
-      this.#guard.written();
+      this.#detector.endWrite();
     }
   }
 

@@ -8,14 +8,14 @@ import {
   COMPARE_WRITTEN_MS,
   PEEK_INTERVAL_MS,
 } from "../../src/base/limits.ts";
-import { type Comparison, Guard } from "../../src/iptables/change-detector.ts";
+import { ChangeDetector, type Comparison } from "../../src/iptables/change-detector.ts";
 
-/** A guard over tables that are a text and nothing else. */
-function guarded({ takes = 10 } = {}) {
+/** A detector over tables that are a text and nothing else. */
+function watched({ takes = 10 } = {}) {
   const clock = new FakeClock();
   const start = clock.monotonic();
   const state = {
-    peek: "a",
+    counter: "a",
     same: true,
     idle: true,
     fails: false,
@@ -27,11 +27,11 @@ function guarded({ takes = 10 } = {}) {
   const compared: number[] = [];
   const told: string[] = [];
   let waits = takes;
-  const guard = new Guard({
+  const detector = new ChangeDetector({
     clock,
-    peek: () => state.peek,
+    readCounter: () => state.counter,
     commits: () => state.commits,
-    ours: () => state.ours,
+    ownCommits: () => state.ours,
     idle: () => state.idle,
     async compare() {
       compared.push(clock.monotonic() - start);
@@ -40,41 +40,41 @@ function guarded({ takes = 10 } = {}) {
       await new Promise<void>((resolve) => clock.after(waits, resolve));
       return found;
     },
-    differs: () => told.push("differs"),
-    starved: () => told.push("starved"),
-    failed: ({ message }) => told.push(message),
+    onDifference: () => told.push("differs"),
+    onComparisonStarved: () => told.push("starved"),
+    onComparisonFailed: ({ message }) => told.push(message),
   });
-  guard.start();
+  detector.start();
   return {
     clock,
     state,
     compared,
     told,
-    guard,
+    detector,
     take(ms: number) {
       waits = ms;
     },
   };
 }
 
-describe("a guard", () => {
+describe("a change detector", () => {
   test("compares at once what may have changed before it was there", async () => {
-    const { clock, compared } = guarded();
+    const { clock, compared } = watched();
     await clock.advance(PEEK_INTERVAL_MS);
     expect(compared).toEqual([PEEK_INTERVAL_MS]);
   });
 
   test("compares now and then although nothing seems to have changed", async () => {
-    const { clock, compared } = guarded();
+    const { clock, compared } = watched();
     await clock.advance(3 * COMPARE_INTERVAL_MS);
     expect(compared).toHaveLength(3);
   });
 
   test("compares at the next look what changed, and tells of it if it differs", async () => {
-    const { clock, state, compared, told } = guarded();
+    const { clock, state, compared, told } = watched();
     await clock.advance(5 * PEEK_INTERVAL_MS);
     expect(told).toEqual([]);
-    state.peek = "b";
+    state.counter = "b";
     state.same = false;
     await clock.advance(2 * PEEK_INTERVAL_MS);
     expect(compared).toHaveLength(2);
@@ -82,25 +82,25 @@ describe("a guard", () => {
   });
 
   test("spends a hundredth of the time, and a tenth while others change their own", async () => {
-    const { clock, state, compared } = guarded({ takes: 2000 });
+    const { clock, state, compared } = watched({ takes: 2000 });
     await clock.advance(PEEK_INTERVAL_MS + 2000 * COMPARE_FACTOR);
     expect(compared).toHaveLength(1);
     await clock.advance(5000);
     expect(compared).toHaveLength(2);
     for (let i = 0; i < 2000 * COMPARE_FACTOR_CHANGED; i += 1000) {
-      state.peek = `b${i}`;
+      state.counter = `b${i}`;
       await clock.advance(1000);
     }
     expect(compared.length).toBeLessThanOrEqual(3);
   });
 
   test("takes what we write for ours", async () => {
-    const { clock, state, compared, guard } = guarded();
+    const { clock, state, compared, detector } = watched();
     await clock.advance(5 * PEEK_INTERVAL_MS);
-    guard.writing();
-    state.peek = "ours";
+    detector.beginWrite();
+    state.counter = "ours";
     Object.assign(state, { commits: 2, ours: 2 });
-    guard.written();
+    detector.endWrite();
     await clock.advance(5 * PEEK_INTERVAL_MS);
     expect(compared).toHaveLength(1);
   });
@@ -109,22 +109,22 @@ describe("a guard", () => {
     ["at the next look where a transaction too many tells", 3, PEEK_INTERVAL_MS],
     ["soon where nothing tells", undefined, COMPARE_WRITTEN_MS],
   ])("compares what others may have changed while we wrote: %s", async (_, commits, within) => {
-    const { clock, state, compared, guard } = guarded();
+    const { clock, state, compared, detector } = watched();
     await clock.advance(COMPARE_WRITTEN_MS + 2 * PEEK_INTERVAL_MS);
     expect(compared).toHaveLength(1);
-    guard.writing();
-    Object.assign(state, { peek: "ours and theirs", commits, ours: 2 });
-    guard.written();
+    detector.beginWrite();
+    Object.assign(state, { counter: "ours and theirs", commits, ours: 2 });
+    detector.endWrite();
     await clock.advance(within);
     expect(compared).toHaveLength(2);
   });
 
   test("does not believe a comparison during which we wrote", async () => {
-    const { clock, state, told, compared, guard } = guarded({ takes: 100 });
+    const { clock, state, told, compared, detector } = watched({ takes: 100 });
     state.same = false;
     await clock.advance(PEEK_INTERVAL_MS + 50);
-    guard.writing();
-    guard.written();
+    detector.beginWrite();
+    detector.endWrite();
     state.same = true;
     await clock.advance(3 * PEEK_INTERVAL_MS);
     expect(told).toEqual([]);
@@ -133,12 +133,12 @@ describe("a guard", () => {
   });
 
   test("that never reads anything without a write meanwhile asks that all writes wait", async () => {
-    const { clock, state, told, compared, guard } = guarded({ takes: 500 });
+    const { clock, state, told, compared, detector } = watched({ takes: 500 });
     state.same = false;
     for (let ms = 0; ms < 30_000; ms += 400) {
       await clock.advance(400);
-      guard.writing();
-      guard.written();
+      detector.beginWrite();
+      detector.endWrite();
     }
     expect(told[0]).toBe("starved");
     expect(told).not.toContain("differs");
@@ -147,22 +147,22 @@ describe("a guard", () => {
   });
 
   test("that finds a write under way at every look asks that all writes wait", async () => {
-    const { clock, state, told, compared, guard } = guarded();
-    state.peek = "b";
+    const { clock, state, told, compared, detector } = watched();
+    state.counter = "b";
     for (let looks = 0; looks < 3; looks++) {
-      guard.writing();
+      detector.beginWrite();
       await clock.advance(PEEK_INTERVAL_MS + 1);
-      guard.written();
+      detector.endWrite();
     }
     expect(told).toContain("starved");
     expect(compared).toEqual([]);
   });
 
   test("takes one long write for no sign of many", async () => {
-    const { clock, told, compared, guard } = guarded();
-    guard.writing();
+    const { clock, told, compared, detector } = watched();
+    detector.beginWrite();
     await clock.advance(10 * PEEK_INTERVAL_MS);
-    guard.written();
+    detector.endWrite();
     await clock.advance(2 * PEEK_INTERVAL_MS);
     expect(told).toEqual([]);
     expect(compared).toHaveLength(1);
@@ -172,8 +172,8 @@ describe("a guard", () => {
     ["is not known", "unknown", "starved"],
     ["has to wait for something of ours", "ours", "differs"],
   ] as const)("still doubts what %s", async (_, found, then) => {
-    const { clock, state, told, compared } = guarded();
-    Object.assign(state, { peek: "b", found });
+    const { clock, state, told, compared } = watched();
+    Object.assign(state, { counter: "b", found });
     await clock.advance(3 * PEEK_INTERVAL_MS);
     expect(compared.length).toBeGreaterThan(1);
     Object.assign(state, { found: undefined, same: false });
@@ -182,26 +182,26 @@ describe("a guard", () => {
   });
 
   test("does not look again at what was compared elsewhere", async () => {
-    const { clock, state, compared, guard } = guarded();
+    const { clock, state, compared, detector } = watched();
     await clock.advance(5 * PEEK_INTERVAL_MS);
-    guard.doubt();
-    guard.writing();
-    guard.compared();
-    state.peek = "mended";
-    guard.written();
+    detector.suspect();
+    detector.beginWrite();
+    detector.compared();
+    state.counter = "mended";
+    detector.endWrite();
     await clock.advance(5 * PEEK_INTERVAL_MS);
     expect(compared).toHaveLength(1);
   });
 
   test("looks at nothing while something is amiss already", async () => {
-    const { clock, state, compared } = guarded();
+    const { clock, state, compared } = watched();
     state.idle = false;
     await clock.advance(2 * COMPARE_INTERVAL_MS);
     expect(compared).toEqual([]);
   });
 
   test("goes on after a comparison that failed", async () => {
-    const { clock, state, told, compared } = guarded();
+    const { clock, state, told, compared } = watched();
     state.fails = true;
     await clock.advance(PEEK_INTERVAL_MS);
     expect(told).toEqual(["it failed"]);
@@ -211,8 +211,8 @@ describe("a guard", () => {
   });
 
   test("that is stopped looks no more", async () => {
-    const { clock, compared, guard } = guarded();
-    guard.stop();
+    const { clock, compared, detector } = watched();
+    detector.stop();
     await clock.advance(COMPARE_INTERVAL_MS);
     expect(compared).toEqual([]);
     expect(clock.waiting).toBe(0);
