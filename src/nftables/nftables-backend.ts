@@ -24,17 +24,18 @@ import {
   systemError,
 } from "../netlink/netlink-errors.ts";
 import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
+import { adoptElements } from "./adopt-table.ts";
 import { probe } from "./probe-features.ts";
-import { readCounters, readDeleted } from "./read/counters.ts";
-import { readGeneration } from "./read/read-objects.ts";
-import { adoptElements, readActions } from "./repair/adopt-table.ts";
-import { OutdatedClients } from "./repair/affinity-clients.ts";
+import { readActions } from "./read/compare-table.ts";
+import { readCounters, readDeleted } from "./read/read-counters.ts";
 import { TableKeeper } from "./repair/keeper.ts";
 import { Repair } from "./repair/repair.ts";
 import { Touched } from "./repair/touched.ts";
 import { type TouchListener, watchTable } from "./repair/watch-table.ts";
+import { StaleAffinity } from "./stale-affinity.ts";
 import { ElementWriter, type Fault, operationsIn } from "./wire/element-writer.ts";
 import { TABLE } from "./wire/object-names.ts";
+import { readGeneration } from "./wire/request.ts";
 import { eachAction, OperationSorter, writeOperations } from "./wire/sort-operations.ts";
 
 /**
@@ -62,7 +63,7 @@ export class NftablesBackend implements Backend {
   readonly #keeper: TableKeeper;
   readonly #elements: ElementWriter;
   readonly #sorter = new OperationSorter();
-  readonly #outdated = new OutdatedClients();
+  readonly #staleAffinity = new StaleAffinity();
   readonly #repair: Repair;
   /** Since `start`. */
   #core: Core | undefined;
@@ -84,7 +85,7 @@ export class NftablesBackend implements Backend {
       socket,
       clock,
       keeper: this.#keeper,
-      outdated: this.#outdated,
+      affinityTouched: (map) => this.#staleAffinity.touched(map),
       maxOperations: this.maxOperations,
       transact: (...transaction) => this.#transact(...transaction),
     });
@@ -100,7 +101,7 @@ export class NftablesBackend implements Backend {
     const { batch, actions } = keeper;
     keeper.takeUp();
     this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
-    this.#outdated.all();
+    this.#staleAffinity.all();
     this.#touched = new Touched();
     const table = keeper.find();
     if (table === undefined) return this.#create("fresh");
@@ -184,7 +185,7 @@ export class NftablesBackend implements Backend {
     );
     writeOperations(operations, offsets, this.#elements, ownerName);
     this.#transactions++;
-    if (this.#core) this.#outdated.add(operations, offsets, this.#core);
+    if (this.#core) this.#staleAffinity.add(operations, offsets, this.#core);
     this.#readDeleted(operations, offsets);
     const started = this.#clock.monotonic();
     try {
@@ -206,11 +207,11 @@ export class NftablesBackend implements Backend {
   }
 
   remembersOutdated(): boolean {
-    return this.#outdated.any;
+    return this.#staleAffinity.any;
   }
 
   forgetAffinity(core: Core): number {
-    return this.#outdated.forget(this.#socket, this.#keeper.batch, core);
+    return this.#staleAffinity.forget(this.#socket, this.#keeper.batch, core);
   }
 
   async readCounters(each: CounterSink): Promise<boolean> {

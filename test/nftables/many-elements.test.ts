@@ -25,8 +25,8 @@ import type { NftablesBackend } from "../../src/nftables/nftables-backend.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
 import { MANY_ELEMENTS } from "../../src/nftables/read/read-elements.ts";
 import { readSets } from "../../src/nftables/read/read-objects.ts";
+import { readTouched } from "../../src/nftables/repair/read-touched.ts";
 import { Touched } from "../../src/nftables/repair/touched.ts";
-import { readTouched } from "../../src/nftables/repair/verify.ts";
 import { NFT_MSG_NEWSET, NFTA_SET_COUNT } from "../../src/nftables/wire/nf-tables.ts";
 
 setDefaultTimeout(60_000);

@@ -23,9 +23,10 @@ import {
   createNftablesBackend,
   type NftablesBackend,
 } from "../../src/nftables/nftables-backend.ts";
-import { readChains, readGeneration, readRules } from "../../src/nftables/read/read-objects.ts";
+import { readChains, readRules } from "../../src/nftables/read/read-objects.ts";
 import { removeTable } from "../../src/nftables/remove-table.ts";
 import { NF_INET_FORWARD } from "../../src/nftables/wire/nf-tables.ts";
+import { readGeneration } from "../../src/nftables/wire/request.ts";
 import { WORLD } from "./every-table.ts";
 
 // Bun's own 5 s are too few on a busy machine for transactions of fifty thousand elements.

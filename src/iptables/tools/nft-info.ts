@@ -5,9 +5,14 @@ import type { Family } from "../../net/address.ts";
 import { NETLINK_NETFILTER, NLM_F_DUMP } from "../../netlink/constants.ts";
 import { type AttributeReader, MessageWriter } from "../../netlink/message.ts";
 import { NetlinkSocket } from "../../netlink/socket.ts";
-import { readGeneration } from "../../nftables/read/read-objects.ts";
 import * as nft from "../../nftables/wire/nf-tables.ts";
-import { askFor, attributesOf, type Question, writeQuestion } from "../../nftables/wire/request.ts";
+import {
+  askFor,
+  attributesOf,
+  type Question,
+  readGeneration,
+  writeQuestion,
+} from "../../nftables/wire/request.ts";
 
 const FAMILIES = { 4: nft.NFPROTO_IPV4, 6: nft.NFPROTO_IPV6 } as const;
 

@@ -6,7 +6,10 @@ import * as nft from "../wire/nf-tables.ts";
 import { TABLE } from "../wire/object-names.ts";
 import { ask, dump } from "./read-objects.ts";
 
-/** One element of a dump. The offsets are into `bytes`, which dies with the callback; -1 for what is absent. */
+/**
+ * One element of a dump. The offsets are into `bytes`, which dies with the callback; -1 for what is
+ * absent.
+ */
 export interface ReadElement {
   bytes: Uint8Array;
   key: number;
@@ -37,8 +40,8 @@ function emptyElement(): ReadElement {
 }
 
 /**
- * Every element of a set that has a key, one by one, in the same object. True if there is one without, which
- * matches whatever the others do not: never ours.
+ * Every element of a set that has a key, one by one, in the same object. True if there is one
+ * without, which matches whatever the others do not: never ours.
  */
 export function readElements(
   socket: Netlink,
@@ -77,11 +80,12 @@ export function hasCatchall(socket: Netlink, set: string): boolean {
 }
 
 /**
- * The elements with these keys, one behind the other in `keys`. False if one of them is not there; some may
- * have been called back with by then.
+ * The elements with these keys, one behind the other in `keys`. False if one of them is not there;
+ * some may have been called back with by then.
  *
- * The kernel starts a dump's every 32 KiB at the first element again, so that the time of a dump grows with the
- * square of the set: 60,000 elements take 0.2 s, 250,000 take 10 to 16 s, but asked for by key less than 2 s.
+ * The kernel starts a dump's every 32 KiB at the first element again, so that the time of a dump
+ * grows with the square of the set: 60,000 elements take 0.2 s, 250,000 take 10 to 16 s, but asked
+ * for by key less than 2 s.
  */
 export function readElementsAt(
   socket: Netlink,

@@ -10,8 +10,9 @@ import { askFor, attributesOf, writeQuestion } from "../wire/request.ts";
 import { readComment } from "../wire/userdata.ts";
 
 /**
- * Dumps are repeated when anybody changed any table meanwhile, this many times. The last one counts even so: it is
- * hardly ever our own table that somebody else changes, and a node where others never rest must be able to start.
+ * Dumps are repeated when anybody changed any table meanwhile, this many times. The last one counts
+ * even so: it is hardly ever our own table that somebody else changes, and a node where others
+ * never rest must be able to start.
  */
 const DUMP_ATTEMPTS = 10;
 
@@ -39,8 +40,8 @@ export function dump(
 }
 
 /**
- * Asks without dumping; `each` sees the attributes of each message of the answer. False if the kernel says
- * that there is no such thing.
+ * Asks without dumping; `each` sees the attributes of each message of the answer. False if the
+ * kernel says that there is no such thing.
  * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED
  */
 export function ask(
@@ -51,15 +52,6 @@ export function ask(
 ): boolean {
   const question = { family: nft.NFPROTO_INET, type, attributes };
   return askFor(socket, writer, question, `read table inet ${TABLE}`, each);
-}
-
-/** The number of transactions, anybody's and on any table, that this network namespace has seen: u32, wraps. */
-export function readGeneration(socket: Netlink): number {
-  let generation = 0;
-  ask(socket, nft.NFT_MSG_GETGEN, [], (reader) => {
-    while (reader.next()) if (reader.type === nft.NFTA_GEN_ID) generation = reader.u32();
-  });
-  return generation;
 }
 
 /** Our table as the kernel has it. */

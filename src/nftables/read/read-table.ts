@@ -8,9 +8,9 @@ import {
   valueSize,
 } from "../../model/tables.ts";
 import type { Netlink } from "../../netlink/socket.ts";
-import { Bytes } from "../wire/byte-buffer.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { addressBefore } from "../wire/ranges.ts";
+import { ByteBuffer } from "./byte-buffer.ts";
 import { type ReadElement, readElements, readElementsAt, readPresentAt } from "./read-elements.ts";
 
 /** Keys and values, one behind the other, the way `core.adopt` takes them. */
@@ -21,11 +21,16 @@ export interface TableElements {
   readonly catchall?: boolean;
 }
 
+/** Does the table hold slots? */
+export function isSlots(id: TableId): boolean {
+  return tableKind(id).value === "endpoint";
+}
+
 /** All elements of a table. */
 export function readTableElements(socket: Netlink, id: TableId): TableElements {
   const range = hasRanges(id);
   if (range && tableKind(id).key.length === 1) return readRanges(socket, id);
-  const bytes = new Bytes();
+  const bytes = new ByteBuffer();
   const restart = () => {
     bytes.length = 0;
   };
@@ -34,14 +39,14 @@ export function readTableElements(socket: Netlink, id: TableId): TableElements {
   return { ...elementsIn(bytes, id), catchall };
 }
 
-function elementsIn(bytes: Bytes, id: TableId): TableElements {
+function elementsIn(bytes: ByteBuffer, id: TableId): TableElements {
   const count = bytes.length / (keySize(id) + valueSize(id));
-  return { keysAndValues: bytes.whole(), count };
+  return { keysAndValues: bytes.view(), count };
 }
 
 /** Those of the elements with these keys, which are not ranges, that are there. */
 export function readTableElementsOf(socket: Netlink, id: TableId, keys: Uint8Array): TableElements {
-  const bytes = new Bytes();
+  const bytes = new ByteBuffer();
   readPresentAt(socket, tableLabel(id), keys, keySize(id), (element) =>
     append(bytes, id, false, element),
   );
@@ -54,14 +59,14 @@ export function readTableElementsAt(
   id: TableId,
   keys: Uint8Array,
 ): TableElements | undefined {
-  const bytes = new Bytes();
+  const bytes = new ByteBuffer();
   const all = readElementsAt(socket, tableLabel(id), keys, keySize(id), (element) =>
     append(bytes, id, false, element),
   );
   return all ? elementsIn(bytes, id) : undefined;
 }
 
-function append(bytes: Bytes, id: TableId, range: boolean, element: ReadElement): void {
+function append(bytes: ByteBuffer, id: TableId, range: boolean, element: ReadElement): void {
   bytes.append(element.bytes, element.key, element.keyLength);
   if (range) {
     const address = id & 1 ? 16 : 4;
@@ -84,7 +89,7 @@ function readRanges(socket: Netlink, id: TableId): TableElements {
   const catchall = readElements(socket, tableLabel(id), restart, each);
   // The end of one range may be the start of the next.
   bounds.sort((a, b) => Buffer.compare(a.address, b.address) || Number(b.end) - Number(a.end));
-  const bytes = new Bytes();
+  const bytes = new ByteBuffer();
   bounds.forEach(({ address, end }, index) => {
     if (end) return;
     const behind = bounds[index + 1]?.address;

@@ -5,6 +5,7 @@ import { SluiceError } from "../../base/errors.ts";
 import type { TableId } from "../../model/tables.ts";
 import { printRefusal, systemError } from "../../netlink/netlink-errors.ts";
 import type { Netlink } from "../../netlink/socket.ts";
+import { type Condition, condition, sameActions } from "../read/compare-table.ts";
 import { type ReadTable, readSets, readTable } from "../read/read-objects.ts";
 import {
   isOurs,
@@ -19,7 +20,6 @@ import { KnownActions } from "../ruleset/known-actions.ts";
 import { Batch } from "../wire/message-batch.ts";
 import { TABLE } from "../wire/object-names.ts";
 import { allSets } from "../wire/sets.ts";
-import { type Condition, condition, knowsActions } from "./adopt-table.ts";
 
 interface Handles {
   readonly table: bigint | undefined;
@@ -53,14 +53,20 @@ export class TableKeeper {
     return this.#reconfigured || this.#pending !== undefined;
   }
 
-  /** @see Backend.reconfigure; what is under way goes on with the options that the kernel's chains have. */
+  /**
+   * @see Backend.reconfigure; what is under way goes on with the options that the kernel's chains
+   * have.
+   */
   reconfigure(options: SkeletonOptions): boolean {
     if (options.counters !== this.#options.counters) return false;
     this.#pending = options;
     return true;
   }
 
-  /** Chains that are written from now on are those of `reconfigure`: all others must be filled anew before any is. */
+  /**
+   * Chains that are written from now on are those of `reconfigure`: all others must be filled anew
+   * before any is.
+   */
   takeUp(): void {
     const options = this.#pending;
     if (options === undefined) return;
@@ -90,7 +96,9 @@ export class TableKeeper {
     return comment === this.#comment;
   }
 
-  /** The table is the one that we made or adopted; another one with its comment may hold anything. */
+  /**
+   * The table is the one that we made or adopted; another one with its comment may hold anything.
+   */
   knows(table: ReadTable): boolean {
     return this.fits(table) && table.handle === this.#handles.table;
   }
@@ -107,13 +115,13 @@ export class TableKeeper {
   }
 
   /**
-   * The same, also of the maps of actions, whose elements we know, and whether a map was replaced by one of its name.
-   * Chains of other options are nobody's doing.
+   * The same, also of the maps of actions, whose elements we know, and whether a map was replaced
+   * by one of its name. Chains of other options are nobody's doing.
    */
   verify(): { readonly state: Condition; readonly chains: number } {
     const { state, chains } = this.condition();
     if (state === "replace" || !this.#knowsSets()) return { state: "replace", chains: 0 };
-    const whole = state === "intact" && knowsActions(this.#socket, this.actions);
+    const whole = state === "intact" && sameActions(this.#socket, this.actions);
     if (whole) {
       this.#reconfigured = false;
       return { state, chains };
@@ -128,7 +136,9 @@ export class TableKeeper {
     this.created();
   }
 
-  /** Begins a transaction that does so, and may go on with elements; call `created` if it was taken. */
+  /**
+   * Begins a transaction that does so, and may go on with elements; call `created` if it was taken.
+   */
   writeCreate(outcome: "fresh" | "replaced"): void {
     this.actions.reset();
     this.batch.begin();

@@ -1,13 +1,16 @@
-/** When the kernel refuses an element in a repair: its owner is left out, so that everybody else gets what is theirs. */
+/**
+ * Leaves an owner out of a repair when the kernel refuses one of its elements, so that the elements
+ * of all others are restored.
+ */
 import { OP_HEADER } from "../../../asm/layout/layout.ts";
 import type { Core } from "../../core/core.ts";
 import { type OperationList, readOperations } from "../../model/operation-list.ts";
 import { hasRanges, keySize, type TableId, valueSize } from "../../model/tables.ts";
 import type { Netlink } from "../../netlink/socket.ts";
+import { ByteBuffer, bufferFor, keyText } from "../read/byte-buffer.ts";
 import { readTableElements, readTableElementsOf, type TableElements } from "../read/read-table.ts";
-import { Bytes, bytesOf, textOf } from "../wire/byte-buffer.ts";
 
-/** Each owner once. */
+/** The owners of these operations, without duplicates. */
 export function ownersOf(operations: OperationList): number[] {
   const owners = new Set<number>();
   for (const { owner } of operations) owners.add(owner);
@@ -19,7 +22,7 @@ export function onlyOf(
   operations: OperationList,
   wanted: (owner: number) => boolean,
 ): OperationList {
-  const bytes = new Bytes(operations.bytes);
+  const bytes = new ByteBuffer(operations.bytes);
   let count = 0;
   let at = 0;
   for (const { owner, table } of operations) {
@@ -30,16 +33,19 @@ export function onlyOf(
     }
     at += length;
   }
-  return readOperations(bytes.whole(), count, 0);
+  return readOperations(bytes.view(), count, 0);
 }
 
-/** What is committed of an owner is from now on what the kernel has of it, and nobody's until the owner claims it. */
-export function disown(socket: Netlink, core: Core, owner: number): void {
-  const keys = new Map<TableId, Bytes>();
+/**
+ * Replaces what is committed for this owner by what the kernel has of it. That belongs to nobody
+ * (OWNER_ADOPTED) until the owner is programmed again.
+ */
+export function releaseOwner(socket: Netlink, core: Core, owner: number): void {
+  const keys = new Map<TableId, ByteBuffer>();
   for (const { table, key } of core.diff(0, [owner])) {
-    bytesOf(keys, table).append(key, 0, key.length);
+    bufferFor(keys, table).append(key, 0, key.length);
   }
-  const held = [...keys].map(([id, list]) => [id, readHeld(socket, id, list.whole())] as const);
+  const held = [...keys].map(([id, list]) => [id, readHeld(socket, id, list.view())] as const);
   core.commit();
   for (const [id, { keysAndValues, count }] of held) {
     if (count > 0) core.adopt(id, keysAndValues, count);
@@ -50,14 +56,14 @@ function readHeld(socket: Netlink, id: TableId, keys: Uint8Array): TableElements
   if (!hasRanges(id)) return readTableElementsOf(socket, id, keys);
   const size = keySize(id);
   const wanted = new Set<string>();
-  for (let at = 0; at < keys.length; at += size) wanted.add(textOf(keys.subarray(at, at + size)));
+  for (let at = 0; at < keys.length; at += size) wanted.add(keyText(keys.subarray(at, at + size)));
   const { keysAndValues } = readTableElements(socket, id);
-  const found = new Bytes();
+  const found = new ByteBuffer();
   // Ranges have no values.
   for (let at = 0; at < keysAndValues.length; at += size) {
-    if (wanted.has(textOf(keysAndValues.subarray(at, at + size)))) {
+    if (wanted.has(keyText(keysAndValues.subarray(at, at + size)))) {
       found.append(keysAndValues, at, size);
     }
   }
-  return { keysAndValues: found.whole(), count: found.length / size };
+  return { keysAndValues: found.view(), count: found.length / size };
 }

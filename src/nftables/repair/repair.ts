@@ -1,4 +1,4 @@
-/** Makes the kernel what is committed again, where others touched it. */
+/** Restores what is committed in the kernel, where other processes changed it. */
 import { OWNER_ADOPTED } from "../../../asm/layout/layout.ts";
 import type { Drift, Receipt } from "../../backend/backend.ts";
 import { type Clock, turn } from "../../base/clock.ts";
@@ -9,18 +9,18 @@ import { countAdded, type OperationList } from "../../model/operation-list.ts";
 import type { ServiceId } from "../../model/service.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import type { ReadTable } from "../read/read-objects.ts";
-import type { OutdatedClients } from "./affinity-clients.ts";
 import type { TableKeeper } from "./keeper.ts";
-import { disown, onlyOf, ownersOf } from "./refused-owner.ts";
+import { readTouched } from "./read-touched.ts";
+import { onlyOf, ownersOf, releaseOwner } from "./refused-owner.ts";
 import { countAnew, Restoration } from "./restore.ts";
 import type { Touched } from "./touched.ts";
-import { readTouched } from "./verify.ts";
 
 export interface RepairOptions {
   readonly socket: Netlink;
   readonly clock: Clock;
   readonly keeper: TableKeeper;
-  readonly outdated: OutdatedClients;
+  /** Another process added elements to this map of clients (session affinity). */
+  readonly affinityTouched: (map: string) => void;
   /** Of one transaction. */
   readonly maxOperations: number;
   /** One transaction of elements, behind whatever `begin` writes. */
@@ -31,9 +31,9 @@ export interface RepairOptions {
   ) => Receipt;
 }
 
-/** What was found and written. */
-export interface Mended extends Pick<Drift, "amiss" | "written"> {
-  /** Not all of it went through. */
+/** What one repair found and wrote. */
+export interface RepairResult extends Pick<Drift, "amiss" | "written"> {
+  /** Why the repair is not complete. */
   readonly failed?: Extract<Receipt, { readonly ok: false }>;
 }
 
@@ -44,25 +44,25 @@ const INTACT = { state: "intact", chains: 0 } as const;
 export class Repair {
   readonly #options: RepairOptions;
 
-  /** Their elements are not what is committed any more, which whoever plans them must hear. */
+  /** Owners that a repair left out. What is committed for them has changed. */
   readonly #refused = new Map<number, SluiceError>();
 
   constructor(options: RepairOptions) {
     this.#options = options;
   }
 
-  /** Owners that were left out since the last call. */
+  /** The owners that were left out since the last call. They must be programmed again. */
   takeRefused(): Drift["refused"] {
     const refused = [...this.#refused].map(([owner, error]) => ({ owner, error }));
     this.#refused.clear();
     return refused;
   }
 
-  /** Looks where something was touched, and restores what differs. */
-  async mend(core: Core, touched: Touched): Promise<Mended> {
-    const { socket, clock, keeper, outdated, maxOperations } = this.#options;
+  /** Reads what was touched, and restores what differs. */
+  async mend(core: Core, touched: Touched): Promise<RepairResult> {
+    const { socket, clock, keeper, affinityTouched, maxOperations } = this.#options;
     keeper.takeUp();
-    for (const map of touched.clients) outdated.touched(map);
+    for (const map of touched.clients) affinityTouched(map);
     const restoration = new Restoration(core, Math.min(BATCH_ELEMENTS, maxOperations - 1));
     const table = keeper.find();
     const all = touched.chains || touched.everywhere || keeper.reconfigured;
@@ -88,14 +88,14 @@ export class Repair {
   }
 
   /**
-   * The table anew with all that is committed. The first of the lists is in the transaction that makes it, so that no
-   * packet meets a table without elements if there is one list only.
+   * The table anew with all that is committed. The first of the lists is in the transaction that
+   * makes it, so that no packet meets a table without elements if there is one list only.
    */
   async #remake(
     core: Core,
     table: ReadTable | undefined,
     lists: readonly OperationList[],
-  ): Promise<Omit<Mended, "amiss">> {
+  ): Promise<Omit<RepairResult, "amiss">> {
     const { keeper, transact } = this.#options;
     const outcome = table === undefined ? "fresh" : "replaced";
     const [first, ...rest] = lists;
@@ -106,7 +106,8 @@ export class Repair {
         return this.#restore(core, rest, addTo(nothing(), core, first, receipt));
       }
     }
-    // There is nothing, or it does not fit, or an element of it is refused: that is found out in a table that is there.
+    // There is nothing, or it does not fit, or an element of it is refused: that is found out in a
+    // table that is there.
     keeper.create(outcome);
     return this.#restore(core, lists);
   }
@@ -115,7 +116,7 @@ export class Repair {
     core: Core,
     lists: readonly OperationList[],
     written: Written = nothing(),
-  ): Promise<Omit<Mended, "amiss">> {
+  ): Promise<Omit<RepairResult, "amiss">> {
     const { transact } = this.#options;
     const waiting = [...lists];
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
@@ -134,8 +135,8 @@ export class Repair {
   }
 
   /**
-   * What to go on with when this list was refused: the same, whose refused owner is left out from now on, or halves if the
-   * kernel named nobody. Undefined if it is nobody's fault.
+   * What to go on with when this list was refused: the same, whose refused owner is left out from
+   * now on, or halves if the kernel named nobody. Undefined if it is nobody's fault.
    */
   #withoutCulprit(
     core: Core,
@@ -151,7 +152,7 @@ export class Repair {
       return [onlyOf(list, (one) => first.has(one)), onlyOf(list, (one) => !first.has(one))];
     }
     if (culprit === OWNER_ADOPTED || !owners.includes(culprit)) return undefined;
-    disown(this.#options.socket, core, culprit);
+    releaseOwner(this.#options.socket, core, culprit);
     this.#refused.set(culprit, error);
     return [list];
   }

@@ -1,4 +1,7 @@
-/** Operations that make elements of the kernel what is committed, as a diff would write them (asm/layout.ts). */
+/**
+ * Operations that make elements of the kernel what is committed, as a diff would write them
+ * (asm/layout.ts).
+ */
 import {
   COMPARED_SAME,
   OP_ADD,
@@ -9,11 +12,11 @@ import {
 import type { Core } from "../../core/core.ts";
 import { type OperationList, readOperations } from "../../model/operation-list.ts";
 import { keySize, type TableId, valueSize } from "../../model/tables.ts";
+import { ByteBuffer, bufferFor, keyText } from "../read/byte-buffer.ts";
 import type { TableElements } from "../read/read-table.ts";
-import { Bytes, bytesOf, textOf } from "../wire/byte-buffer.ts";
 import { isCounted } from "../wire/sets.ts";
 import { ADD_ORDER } from "../wire/sort-operations.ts";
-import type { TableState } from "./verify.ts";
+import type { TableState } from "./read-touched.ts";
 
 /** What differed in one table. */
 export interface Difference {
@@ -29,7 +32,7 @@ export class Restoration {
   readonly #core: Core;
   readonly #most: number;
   readonly #header = new DataView(new ArrayBuffer(OP_HEADER));
-  #bytes = new Bytes();
+  #bytes = new ByteBuffer();
   #count = 0;
 
   constructor(core: Core, most: number) {
@@ -78,8 +81,8 @@ export class Restoration {
   /** Ends the list under way. */
   end(): void {
     if (this.#count === 0) return;
-    this.lists.push(readOperations(this.#bytes.whole(), this.#count, 0));
-    this.#bytes = new Bytes();
+    this.lists.push(readOperations(this.#bytes.view(), this.#count, 0));
+    this.#bytes = new ByteBuffer();
     this.#count = 0;
   }
 
@@ -100,14 +103,14 @@ export class Restoration {
     };
     if (asked === undefined) {
       core.eachElement(id, (key, value, owner) => {
-        if (found.size === 0 || !found.has(textOf(key))) add(key, value, owner);
+        if (found.size === 0 || !found.has(keyText(key))) add(key, value, owner);
       });
       return missing;
     }
     const size = keySize(id);
     for (let at = 0; at < asked.length; at += size) {
       const key = asked.subarray(at, at + size);
-      if (found.has(textOf(key))) continue;
+      if (found.has(keyText(key))) continue;
       const value = core.committedValue(id, key);
       if (value !== undefined) add(key, value, core.ownerOf(id, key) ?? OWNER_ADOPTED);
     }
@@ -130,16 +133,16 @@ export class Restoration {
 
 /** The elements that these operations added count from 0. */
 export function countAnew(core: Core, { region }: OperationList): void {
-  const added = new Map<TableId, Bytes>();
+  const added = new Map<TableId, ByteBuffer>();
   for (let at = 0; at < region.length; ) {
     const id = region[at + 1] as TableId;
     const size = keySize(id);
     if (region[at] === OP_ADD && isCounted(id)) {
-      bytesOf(added, id).append(region, at + OP_HEADER, size);
+      bufferFor(added, id).append(region, at + OP_HEADER, size);
     }
     at += OP_HEADER + size + valueSize(id);
   }
-  for (const [id, keys] of added) core.madeAnew(id, keys.whole(), keys.length / keySize(id));
+  for (const [id, keys] of added) core.madeAnew(id, keys.view(), keys.length / keySize(id));
 }
 
 function keysOf(id: TableId, { keysAndValues, count }: TableElements): Set<string> {
@@ -147,7 +150,7 @@ function keysOf(id: TableId, { keysAndValues, count }: TableElements): Set<strin
   const stride = size + valueSize(id);
   const keys = new Set<string>();
   for (let i = 0; i < count; i++) {
-    keys.add(textOf(keysAndValues.subarray(i * stride, i * stride + size)));
+    keys.add(keyText(keysAndValues.subarray(i * stride, i * stride + size)));
   }
   return keys;
 }

@@ -1,11 +1,11 @@
 /**
- * What somebody else touched, as events told it, or what refused a transaction of ours. It says where to look, not
- * what is wrong: the truth is read from the kernel.
+ * What somebody else touched, as events told it, or what refused a transaction of ours. It says
+ * where to look, not what is wrong: the truth is read from the kernel.
  */
 
 import type { ForeignChange } from "../../backend/backend.ts";
 import { hasRanges, keySize, type TableId } from "../../model/tables.ts";
-import { type Bytes, bytesOf } from "../wire/byte-buffer.ts";
+import { type ByteBuffer, bufferFor } from "../read/byte-buffer.ts";
 
 /** So many keys of one table in one transaction are named one by one; more are the table. */
 const NAMED_KEYS_MAX = 64;
@@ -15,12 +15,15 @@ export const KEYS_MAX = 1 << 16;
 export class Touched {
   /** Events were lost, or nobody listened: anything may differ. */
   everything = false;
-  /** A table of our name was deleted, or a map of it, with whatever was in it. It may be there again by now. */
+  /**
+   * A table of our name was deleted, or a map of it, with whatever was in it. It may be there again
+   * by now.
+   */
   gone = false;
   /** Chains, rules, maps of actions, or the table's own flags. */
   chains = false;
   /** Keys of elements, one behind the other. */
-  readonly keys = new Map<TableId, Bytes>();
+  readonly keys = new Map<TableId, ByteBuffer>();
   /** Tables to be read as a whole. */
   readonly whole = new Set<TableId>();
   /** Maps of clients, which packets fill, to which somebody added. */
@@ -43,7 +46,7 @@ export class Touched {
       this.#wholly(id);
       return;
     }
-    const keys = bytesOf(this.keys, id);
+    const keys = bufferFor(this.keys, id);
     if (keys.length < KEYS_MAX * length) keys.append(bytes, start, length);
     else this.#wholly(id);
   }
@@ -74,7 +77,7 @@ export class Touched {
       if (this.whole.has(id)) continue;
       if (mine === undefined) this.keys.set(id, keys);
       else if (mine.length + keys.length > KEYS_MAX * keySize(id)) this.#wholly(id);
-      else mine.append(keys.whole(), 0, keys.length);
+      else mine.append(keys.view(), 0, keys.length);
     }
   }
 
@@ -100,7 +103,7 @@ export class Touched {
       const count = keys.length / size;
       if (count > NAMED_KEYS_MAX) names.push(`${id}`);
       else {
-        const bytes = Buffer.from(keys.whole());
+        const bytes = Buffer.from(keys.view());
         for (let at = 0; at < keys.length; at += size) {
           names.push(`${id} ${bytes.toString("hex", at, at + size)}`);
         }

@@ -20,7 +20,10 @@ import { Touched } from "./touched.ts";
 /** More objects of one transaction are not told. */
 const NAMED_MAX = 8;
 
-/** Names of what a message is about: an attribute behind that of the table, which is 1 in all of them. */
+/**
+ * Names of what a message is about: an attribute behind that of the table, which is 1 in all of
+ * them.
+ */
 const OBJECTS: readonly {
   readonly last: number;
   readonly attribute: number;
@@ -45,8 +48,8 @@ const NO_MAP = { message: -1, bytes: new Uint8Array(0), id: undefined } as const
 export type TouchListener = (change: ForeignChange, touched: Touched) => void;
 
 /**
- * Calls back after each transaction of somebody else that touched our table, or may have. Those of the socket
- * with the port id `own` do not even wake us.
+ * Calls back after each transaction of somebody else that touched our table, or may have. Those of
+ * the socket with the port id `own` do not even wake us.
  * @throws SluiceError NETLINK_SOCKET
  */
 export function watchTable(own: number, clock: Clock, changed: TouchListener): Subscription {
@@ -61,8 +64,9 @@ export function watchTable(own: number, clock: Clock, changed: TouchListener): S
 }
 
 /**
- * Reads events. The kernel tells all that a transaction did, then NFT_MSG_NEWGEN, which names its process;
- * transactions do not mingle. Of a map that is flushed it tells every element, so nothing is made for each.
+ * Reads events. The kernel tells all that a transaction did, then NFT_MSG_NEWGEN, which names its
+ * process; transactions do not mingle. Of a map that is flushed it tells every element, so nothing
+ * is made for each.
  */
 export class TransactionReader {
   readonly #changed: TouchListener;
@@ -71,7 +75,10 @@ export class TransactionReader {
   readonly #names = new Set<string>();
   #about = false;
   #deleted = false;
-  /** What the last message of elements of this transaction was, and of which map: bytes, and its table. */
+  /**
+   * What the last message of elements of this transaction was, and of which map: bytes, and its
+   * table.
+   */
   #map: { readonly message: number; readonly bytes: Uint8Array; readonly id: TableId | undefined } =
     NO_MAP;
 

@@ -1,4 +1,4 @@
-/** Questions to nf_tables, about the tables of any family. */
+/** Requests that read from nf_tables, for the tables of any family. */
 import {
   ENOENT,
   NFGENMSG_LEN,
@@ -6,10 +6,12 @@ import {
   NLM_F_REQUEST,
   NLMSG_HDRLEN,
 } from "../../netlink/constants.ts";
-import { AttributeReader, type MessageWriter } from "../../netlink/message.ts";
+import { AttributeReader, MessageWriter } from "../../netlink/message.ts";
 import { printRefusal, systemError } from "../../netlink/netlink-errors.ts";
 import type { Message, Netlink } from "../../netlink/socket.ts";
 import { type Attribute, writeAttributes } from "./expressions.ts";
+import * as nft from "./nf-tables.ts";
+import { TABLE } from "./object-names.ts";
 
 export interface Question {
   /** NFPROTO_* */
@@ -19,7 +21,7 @@ export interface Question {
   readonly attributes: readonly Attribute[];
 }
 
-/** Writes it, and nothing else, into `writer`. */
+/** Writes the question into `writer`, which is reset before. */
 export function writeQuestion(writer: MessageWriter, question: Question, flags: number): void {
   const { family, type, attributes } = question;
   writer.reset();
@@ -30,14 +32,14 @@ export function writeQuestion(writer: MessageWriter, question: Question, flags: 
   writer.end(start);
 }
 
-/** The attributes of a message of the answer. */
+/** The attributes of a message of an answer. */
 export function attributesOf({ bytes, start, end }: Message): AttributeReader {
   return new AttributeReader(bytes, start + NFGENMSG_LEN, end);
 }
 
 /**
- * Asks without dumping; `each` sees the attributes of each message of the answer, and `what` completes "Cannot". False
- * if the kernel says that there is no such thing.
+ * Asks for one object. `each` gets the attributes of each message of the answer. Returns false if
+ * the object does not exist. In an error message, `what` follows "Cannot".
  * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
  */
 export function askFor(
@@ -55,4 +57,19 @@ export function askFor(
   if (refusal === undefined) return true;
   if (refusal.errno === ENOENT) return false;
   throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+}
+
+const generationWriter = new MessageWriter(64);
+
+/**
+ * How many transactions this network namespace has seen, by any process and on any table: a u32
+ * that wraps. Throws as `askFor`.
+ */
+export function readGeneration(socket: Pick<Netlink, "send">): number {
+  let generation = 0;
+  const question = { family: nft.NFPROTO_INET, type: nft.NFT_MSG_GETGEN, attributes: [] };
+  askFor(socket, generationWriter, question, `read table inet ${TABLE}`, (reader) => {
+    while (reader.next()) if (reader.type === nft.NFTA_GEN_ID) generation = reader.u32();
+  });
+  return generation;
 }

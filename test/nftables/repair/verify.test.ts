@@ -19,8 +19,8 @@ import { parseCidr } from "../../../src/net/address.ts";
 import { NETLINK_NETFILTER, NFNL_MSG_BATCH_BEGIN } from "../../../src/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
-import { readGeneration } from "../../../src/nftables/read/read-objects.ts";
 import { readTableElements } from "../../../src/nftables/read/read-table.ts";
+import { readGeneration } from "../../../src/nftables/wire/request.ts";
 
 inFreshNetns();
 

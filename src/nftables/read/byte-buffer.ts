@@ -1,8 +1,8 @@
-/** Keys and elements while they are gathered: bytes, one behind the other. */
+/** Collects keys and elements of tables, one behind the other. */
 import { keySize, type TableId } from "../../model/tables.ts";
 
 /** Bytes that grow. */
-export class Bytes {
+export class ByteBuffer {
   length = 0;
   #bytes: Uint8Array;
 
@@ -31,7 +31,8 @@ export class Bytes {
     this.length += 4;
   }
 
-  whole(): Uint8Array {
+  /** The contents, without a copy: valid until the next append. */
+  view(): Uint8Array {
     return this.#bytes.subarray(0, this.length);
   }
 
@@ -43,16 +44,16 @@ export class Bytes {
   }
 }
 
-/** Those of one table, made when they are first asked for, with room for one key. */
-export function bytesOf(tables: Map<TableId, Bytes>, id: TableId): Bytes {
-  let bytes = tables.get(id);
-  if (bytes === undefined) {
-    bytes = new Bytes(keySize(id));
-    tables.set(id, bytes);
+/** The buffer of a table; made at the first call, with room for one key. */
+export function bufferFor(tables: Map<TableId, ByteBuffer>, id: TableId): ByteBuffer {
+  let buffer = tables.get(id);
+  if (buffer === undefined) {
+    buffer = new ByteBuffer(keySize(id));
+    tables.set(id, buffer);
   }
-  return bytes;
+  return buffer;
 }
 
-/** A key as a string, to be told from others. */
-export const textOf = (bytes: Uint8Array): string =>
+/** A key as a string, for a Set or a Map. */
+export const keyText = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");

@@ -1,20 +1,29 @@
-/** The counters of elements: new connections, since nat hooks see the first packet of each only. */
+/**
+ * Reads the counters of elements. They count new connections, because nat hooks see only the first
+ * packet of a connection.
+ */
 import { OP_DELETE, OP_HEADER } from "../../../asm/layout/layout.ts";
 import type { CounterSink } from "../../backend/backend.ts";
 import type { Core } from "../../core/core.ts";
 import type { OperationList } from "../../model/operation-list.ts";
 import { keySize, TABLE_IDS, type TableId, tableLabel, valueSize } from "../../model/tables.ts";
 import type { Netlink } from "../../netlink/socket.ts";
-import { Bytes, bytesOf } from "../wire/byte-buffer.ts";
 import { isCounted } from "../wire/sets.ts";
+import { ByteBuffer, bufferFor } from "./byte-buffer.ts";
 import { type ReadElement, readPresentAt } from "./read-elements.ts";
 
-/** Elements read in one go: some milliseconds. */
+/** Elements read without a pause, which takes a few milliseconds. */
 const SLICE = 512;
-/** Counted elements that a transaction may delete and have read before: some microseconds each. */
+/**
+ * Counters are read before a deletion if the transaction deletes at most this many elements. Each
+ * read takes a few microseconds.
+ */
 const DELETED_MAX = 200;
 
-/** By the keys that the core knows, so that nothing is under way on the socket between two slices. */
+/**
+ * Reads all counters, in slices, by the keys of the committed elements. Between two slices no dump
+ * is under way on the socket, so `rest` may let other work use it.
+ */
 export async function readCounters(
   socket: Netlink,
   core: Pick<Core, "eachElement">,
@@ -25,9 +34,9 @@ export async function readCounters(
   for (const id of TABLE_IDS) {
     if (!isCounted(id)) continue;
     const size = keySize(id);
-    const known = new Bytes();
+    const known = new ByteBuffer();
     core.eachElement(id, (key) => known.append(key, 0, size));
-    const keys = known.whole();
+    const keys = known.view();
     for (let at = 0; at < keys.length; ) {
       if (room === 0) {
         await rest();
@@ -41,31 +50,31 @@ export async function readCounters(
   }
 }
 
-/** Reads what these operations are about to delete, if that is not much. */
+/** Reads the counters of the elements that these operations delete, if they are few. */
 export function readDeleted(
   socket: Netlink,
   { region, count }: OperationList,
   offsets: Uint32Array,
   each: CounterSink,
 ): void {
-  const keys = new Map<TableId, Bytes>();
+  const keys = new Map<TableId, ByteBuffer>();
   let deletes = 0;
   for (let i = 0; i < count; i++) {
     const offset = offsets[i] as number;
     const id = region[offset + 1] as TableId;
     if (region[offset] !== OP_DELETE || !COUNTED[id]) continue;
     if (++deletes > DELETED_MAX) return;
-    bytesOf(keys, id).append(region, offset + OP_HEADER, keySize(id));
+    bufferFor(keys, id).append(region, offset + OP_HEADER, keySize(id));
   }
-  for (const [id, list] of keys) readSlice(socket, id, list.whole(), each);
+  for (const [id, list] of keys) readSlice(socket, id, list.view(), each);
 }
 
 const COUNTED = TABLE_IDS.map(isCounted);
 const KEYS_BYTES = 256;
 
 function readSlice(socket: Netlink, id: TableId, keys: Uint8Array, each: CounterSink): void {
-  const records = new Bytes(KEYS_BYTES);
-  const values = new Bytes(KEYS_BYTES);
+  const records = new ByteBuffer(KEYS_BYTES);
+  const values = new ByteBuffer(KEYS_BYTES);
   const append = ({ bytes, key, data, packets }: ReadElement) => {
     records.append(bytes, key, keySize(id));
     records.appendU64(packets);
@@ -74,5 +83,5 @@ function readSlice(socket: Netlink, id: TableId, keys: Uint8Array, each: Counter
   readPresentAt(socket, tableLabel(id), keys, keySize(id), append);
   const count = records.length / (keySize(id) + 8);
   if (count === 0) return;
-  each({ table: id, count, keysAndPackets: records.whole(), values: values.whole() });
+  each({ table: id, count, keysAndPackets: records.view(), values: values.view() });
 }

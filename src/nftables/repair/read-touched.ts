@@ -1,28 +1,39 @@
-/** Elements that somebody else touched are read from the kernel: only those, as long as they are few. */
+/**
+ * Reads the elements that another process touched from the kernel: only these if they are few, and
+ * otherwise the whole table.
+ */
 import type { Core } from "../../core/core.ts";
 import { hasRanges, keySize, type TableId, tableLabel } from "../../model/tables.ts";
 import type { Netlink } from "../../netlink/socket.ts";
-import { isSlots } from "../read/expected-slots.ts";
+import { ByteBuffer, keyText } from "../read/byte-buffer.ts";
 import { hasCatchall, MANY_ELEMENTS } from "../read/read-elements.ts";
 import { readSets } from "../read/read-objects.ts";
-import { readTableElements, readTableElementsOf, type TableElements } from "../read/read-table.ts";
-import { Bytes, textOf } from "../wire/byte-buffer.ts";
+import {
+  isSlots,
+  readTableElements,
+  readTableElementsOf,
+  type TableElements,
+} from "../read/read-table.ts";
 import { ADD_ORDER } from "../wire/sort-operations.ts";
 import type { Touched } from "./touched.ts";
 
 /**
- * Up to so many keys of a table are asked for one by one: a key that is not there costs a request, 5 us. A dump of
- * 50,000 takes 0.2 s, but it is done at once where all are gone, which is what many keys mostly mean.
+ * Up to this many keys of a table are read by key. A key that does not exist costs a request of its
+ * own, 5 us. A dump of 50,000 elements takes 0.2 s, but no time if all are gone, which is the usual
+ * reason for many touched keys.
  */
 const KEYS_ASKED_FOR = 1024;
-/** Keys that are asked for in one go: some milliseconds. */
+/** Keys read without a pause, which takes a few milliseconds. */
 const SLICE = 512;
-/** A dump of fewer elements takes no longer than 50 ms; of these it is on end, so that they are better asked for by key. */
+/**
+ * A dump of fewer elements takes at most 50 ms. A dump cannot pause, so larger tables are read by
+ * key.
+ */
 const SLICED_ELEMENTS = 16_384;
-/** So many keys tell whether most of a table is still there. */
+/** Size of the sample that shows whether most elements of a table still exist. */
 const SAMPLE = 256;
 
-/** What the kernel has of one table where it was touched. */
+/** The touched elements of one table, as the kernel has them. */
 export interface TableState {
   readonly id: TableId;
   readonly present: TableElements;
@@ -30,7 +41,10 @@ export interface TableState {
   readonly asked: Uint8Array | undefined;
 }
 
-/** Reads what was touched of every table, in the order in which it is to be restored; `turn` lets everything else have its. */
+/**
+ * Reads the touched elements of every table, in the order in which they are to be restored. `turn`
+ * lets other work run in between.
+ */
 export async function readTouched(
   socket: Netlink,
   core: Core,
@@ -45,7 +59,7 @@ export async function readTouched(
     if (!whole && keys === undefined) continue;
     if (states.length > 0) await turn();
     states.push(
-      await (whole || keys === undefined ? reader.whole(id) : reader.keys(id, keys.whole())),
+      await (whole || keys === undefined ? reader.whole(id) : reader.keys(id, keys.view())),
     );
   }
   return states;
@@ -74,9 +88,9 @@ class TouchedReader {
   }
 
   /**
-   * A large table is asked for what is committed. Of slots nothing else is looked for then: no frontend chooses from
-   * them, and one that is in the way of ours is found when ours is refused. Of others a kernel that counts elements
-   * (6.17) says whether there is anything else.
+   * A large table is asked for what is committed. Of slots nothing else is looked for then: no
+   * frontend chooses from them, and one that is in the way of ours is found when ours is refused.
+   * Of others a kernel that counts elements (6.17) says whether there is anything else.
    */
   async whole(id: TableId): Promise<TableState> {
     const committed = this.#core.elementCount(id);
@@ -84,10 +98,10 @@ class TouchedReader {
     const count = large ? readSets(this.#socket).get(tableLabel(id))?.count : undefined;
     const strays = !(isSlots(id) && committed >= MANY_ELEMENTS);
     if (large && (!strays || (count !== undefined && count <= committed))) {
-      const keys = new Bytes();
+      const keys = new ByteBuffer();
       this.#core.eachElement(id, (key) => keys.append(key, 0, key.length));
-      const most = count === undefined ? this.#mostly(id, keys.whole()) : count >= SLICED_ELEMENTS;
-      const present = most ? await this.#slices(id, keys.whole()) : undefined;
+      const most = count === undefined ? this.#mostly(id, keys.view()) : count >= SLICED_ELEMENTS;
+      const present = most ? await this.#slices(id, keys.view()) : undefined;
       if (present && (!strays || present.count === count)) {
         const catchall = hasCatchall(this.#socket, tableLabel(id));
         return { id, present: { ...present, catchall }, asked: undefined };
@@ -100,15 +114,15 @@ class TouchedReader {
   #mostly(id: TableId, keys: Uint8Array): boolean {
     const size = keySize(id);
     const step = Math.max(1, Math.floor(keys.length / size / SAMPLE)) * size;
-    const sample = new Bytes(SAMPLE * size);
+    const sample = new ByteBuffer(SAMPLE * size);
     for (let at = 0; at < keys.length; at += step) sample.append(keys, at, size);
-    const { count } = readTableElementsOf(this.#socket, id, sample.whole());
+    const { count } = readTableElementsOf(this.#socket, id, sample.view());
     return count > sample.length / size / 2;
   }
 
   async #slices(id: TableId, keys: Uint8Array): Promise<TableElements> {
     const stride = SLICE * keySize(id);
-    const found = new Bytes();
+    const found = new ByteBuffer();
     let count = 0;
     for (let at = 0; at < keys.length; at += stride) {
       if (at > 0) await this.#turn();
@@ -116,7 +130,7 @@ class TouchedReader {
       found.append(some.keysAndValues, 0, some.keysAndValues.length);
       count += some.count;
     }
-    return { keysAndValues: found.whole(), count };
+    return { keysAndValues: found.view(), count };
   }
 }
 
@@ -124,12 +138,12 @@ class TouchedReader {
 function distinct(id: TableId, keys: Uint8Array): Uint8Array {
   const size = keySize(id);
   const seen = new Set<string>();
-  const once = new Bytes(keys.length);
+  const once = new ByteBuffer(keys.length);
   for (let at = 0; at < keys.length; at += size) {
-    const text = textOf(keys.subarray(at, at + size));
+    const text = keyText(keys.subarray(at, at + size));
     if (seen.has(text)) continue;
     seen.add(text);
     once.append(keys, at, size);
   }
-  return once.whole();
+  return once.view();
 }

@@ -1,16 +1,16 @@
 /** The maps that packets fill: which endpoint a client is remembered for. */
-import type { Core } from "../../core/core.ts";
-import type { OperationList } from "../../model/operation-list.ts";
-import { TABLE_IDS, type TableId, tableId } from "../../model/tables.ts";
-import type { Family } from "../../net/address.ts";
-import { ENOENT } from "../../netlink/constants.ts";
-import { printRefusal, systemError } from "../../netlink/netlink-errors.ts";
-import type { Netlink } from "../../netlink/socket.ts";
-import { readElements } from "../read/read-elements.ts";
-import { type Attribute, writeAttributes } from "../wire/expressions.ts";
-import type { Batch } from "../wire/message-batch.ts";
-import * as nft from "../wire/nf-tables.ts";
-import { affinityMap, TABLE } from "../wire/object-names.ts";
+import type { Core } from "../core/core.ts";
+import type { OperationList } from "../model/operation-list.ts";
+import { TABLE_IDS, type TableId, tableId } from "../model/tables.ts";
+import type { Family } from "../net/address.ts";
+import { ENOENT } from "../netlink/constants.ts";
+import { printRefusal, systemError } from "../netlink/netlink-errors.ts";
+import type { Netlink } from "../netlink/socket.ts";
+import { readElements } from "./read/read-elements.ts";
+import { type Attribute, writeAttributes } from "./wire/expressions.ts";
+import type { Batch } from "./wire/message-batch.ts";
+import * as nft from "./wire/nf-tables.ts";
+import { affinityMap, TABLE } from "./wire/object-names.ts";
 
 const FRONTEND_TABLES = {
   learn: "learn",
@@ -51,8 +51,11 @@ const MAP_OF: readonly (ClientMap | undefined)[] = TABLE_IDS.map((id) =>
   ),
 );
 
-/** Which maps may hold clients that are to be forgotten; dumping one takes time by the number of its clients. */
-export class OutdatedClients {
+/**
+ * Which maps may hold clients that are to be forgotten; dumping one takes time by the number of its
+ * clients.
+ */
+export class StaleAffinity {
   readonly #maps = new Set<ClientMap>();
 
   /** Anything may have changed. */
@@ -83,8 +86,8 @@ export class OutdatedClients {
   }
 
   /**
-   * Deletes the entries whose endpoint no longer serves their frontend. Slots go first and entries then, so
-   * nothing new can come to point there in between. Returns how many went.
+   * Deletes the entries whose endpoint no longer serves their frontend. Slots go first and entries
+   * then, so nothing new can come to point there in between. Returns how many went.
    */
   forget(socket: Netlink, batch: Batch, core: Core): number {
     let forgotten = 0;
@@ -109,8 +112,8 @@ function forgetIn(
 }
 
 /**
- * An entry that has expired since it was read refuses the whole transaction, and nobody knows which one it was:
- * halves are tried until it stands alone, and then it is gone anyway.
+ * An entry that has expired since it was read refuses the whole transaction, and nobody knows which
+ * one it was: halves are tried until it stands alone, and then it is gone anyway.
  */
 function deleteEntries(
   socket: Netlink,
@@ -136,9 +139,10 @@ function deleteEntries(
 }
 
 /**
- * Key: the client's address, then a frontend's key; value: the endpoint. Without affinity any more, a frontend
- * keeps nobody. With externalTrafficPolicy Local an entry must lead to this node: whether its client
- * is outside, and must not be led elsewhere, is not known here, and a pod is only led anew.
+ * Key: the client's address, then a frontend's key; value: the endpoint. Without affinity any more,
+ * a frontend keeps nobody. With externalTrafficPolicy Local an entry must lead to this node:
+ * whether its client is outside, and must not be led elsewhere, is not known here, and a pod is
+ * only led anew.
  */
 function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Family): Uint8Array[] {
   const clientBytes = family === 4 ? 4 : 16;

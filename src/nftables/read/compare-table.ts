@@ -1,0 +1,195 @@
+/**
+ * Compares the table in the kernel with the one that we would create: its sets, chains, rules and
+ * maps of actions, but not the elements of the other maps.
+ */
+import type { SkeletonOptions } from "../../backend/backend.ts";
+import type { ActionCode } from "../../model/actions.ts";
+import type { Family } from "../../net/address.ts";
+import { AttributeReader } from "../../netlink/message.ts";
+import type { Netlink } from "../../netlink/socket.ts";
+import { COMMENTED_CHAIN, rulesComment } from "../ruleset/install.ts";
+import {
+  dispatchOf,
+  FIXED,
+  isAction,
+  type KnownActions,
+  targetChain,
+} from "../ruleset/known-actions.ts";
+import { skeleton, unwantedChain } from "../ruleset/skeleton.ts";
+import type { Chain, Rule } from "../wire/chains.ts";
+import type { Attribute, AttributeValue, Expression } from "../wire/expressions.ts";
+import * as nft from "../wire/nf-tables.ts";
+import { DISPATCHES, type Dispatch, dispatchMap } from "../wire/object-names.ts";
+import { allSets } from "../wire/sets.ts";
+import { type ReadElement, readElements } from "./read-elements.ts";
+import { type ReadChain, readChains, readRules, readSets } from "./read-objects.ts";
+
+/**
+ * `intact`: nothing to do. `refill`: rules differ or are missing; the elements can stay. `replace`:
+ * something differs that cannot be changed in place.
+ */
+export type Condition = "intact" | "refill" | "replace";
+
+/** Compares sets, chains and rules. `chains` is the number of chains that differ. */
+export function condition(
+  socket: Netlink,
+  options: SkeletonOptions,
+  actions: KnownActions,
+): { readonly state: Condition; readonly chains: number } {
+  const replace = { state: "replace", chains: 0 } as const;
+  const sets = readSets(socket);
+  if (!allSets(options.counters).every(({ name }) => sets.has(name))) return replace;
+  const found = new Map(readChains(socket).map((chain) => [chain.name, chain]));
+  const fixed = skeleton(options);
+  if (fixed.some((chain) => hookDiffers(chain, found.get(chain.name)))) return replace;
+  const wanted = [...fixed, ...actions.chains()];
+  const rules = readRules(socket);
+  const mark = rules.find(({ chain }) => chain === COMMENTED_CHAIN)?.comment;
+  const byChain = new Map<string, Uint8Array[]>();
+  for (const { chain, expressions } of rules) {
+    const list = byChain.get(chain);
+    if (list === undefined) byChain.set(chain, [expressions]);
+    else list.push(expressions);
+  }
+  const unwanted = unwantedChain(options);
+  const wrong = wanted.filter(
+    ({ name, hook, rules }) =>
+      found.get(name)?.accepts === false ||
+      (hook !== undefined && !found.has(name)) ||
+      !sameRules(rules, byChain.get(name) ?? []),
+  );
+  const chains = wrong.length + Number(unwanted !== undefined && found.has(unwanted));
+  const intact = mark === rulesComment(options) && chains === 0;
+  return { state: intact ? "intact" : "refill", chains };
+}
+
+/** A missing base chain can be added. One with another hook or priority cannot be changed. */
+function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
+  if (found === undefined) return false;
+  return (
+    found.hook?.number !== hook?.number ||
+    found.hook?.priority !== hook?.priority ||
+    found.hook?.type !== hook?.type
+  );
+}
+
+/** The contents of the maps of actions. */
+export interface FoundActions {
+  /** Actions with chains of their own, which lead where they should. */
+  readonly known: readonly (readonly [Family, ActionCode])[];
+  /** The maps contain the fixed actions, and nothing that is not ours. */
+  readonly whole: boolean;
+}
+
+export function readActions(socket: Netlink): FoundActions {
+  const known: (readonly [Family, ActionCode])[] = [];
+  let whole = true;
+  for (const family of [4, 6] as const) {
+    for (const kind of DISPATCHES) {
+      let found: ActionCode[] = [];
+      let strays = 0;
+      const restart = () => {
+        found = [];
+        strays = 0;
+      };
+      const each = (element: ReadElement) => {
+        const { bytes, key, verdict, chain } = element;
+        const code = new DataView(bytes.buffer).getUint32(bytes.byteOffset + key, true);
+        if (belongs(kind, code) && leads(code, family, verdict, chain)) found.push(code);
+        else strays++;
+      };
+      if (readElements(socket, dispatchMap(kind, family), restart, each)) whole = false;
+      const fixed = FIXED.flatMap(([where, code]) => (where === kind ? [code] : []));
+      whole &&= strays === 0 && fixed.every((code) => found.includes(code));
+      for (const code of found) if (!fixed.includes(code)) known.push([family, code]);
+    }
+  }
+  return { known, whole };
+}
+
+/** Is it an action that we put into a map of this kind? */
+function belongs(kind: Dispatch, code: number): code is ActionCode {
+  if (!isAction(code)) return false;
+  return (
+    FIXED.some(([where, fixed]) => where === kind && fixed === code) ||
+    (dispatchOf(code) === kind && !FIXED.some(([, fixed]) => fixed === code))
+  );
+}
+
+function leads(
+  code: ActionCode,
+  family: Family,
+  verdict: number | undefined,
+  chain: string | undefined,
+): boolean {
+  const target = targetChain(code, family);
+  return chain === target && verdict === (target === undefined ? nft.NF_DROP : nft.NFT_GOTO);
+}
+
+/** Do the maps of actions contain the known actions, and nothing else? */
+export function sameActions(socket: Netlink, actions: KnownActions): boolean {
+  const { known, whole } = readActions(socket);
+  const wanted = new Set(FAMILIES.flatMap((family) => actions.own(family).map(name(family))));
+  return (
+    whole &&
+    known.length === wanted.size &&
+    known.every(([family, code]) => wanted.has(name(family)(code)))
+  );
+}
+
+const FAMILIES = [4, 6] as const;
+const name = (family: Family) => (code: ActionCode) => `${family} ${code}`;
+
+/**
+ * Are the rules of a chain the ones that we wrote? `found` has the bytes of NFTA_RULE_EXPRESSIONS
+ * of each rule. They are not the bytes that we sent: the kernel has its own order of attributes,
+ * and adds those that we left out.
+ */
+function sameRules(wanted: readonly Rule[], found: readonly Uint8Array[]): boolean {
+  return (
+    wanted.length === found.length &&
+    wanted.every(({ expressions }, index) => sameRule(expressions, found[index] as Uint8Array))
+  );
+}
+
+function sameRule(wanted: readonly Expression[], found: Uint8Array): boolean {
+  const list = new AttributeReader(found, 0, found.length);
+  for (const expression of wanted) {
+    if (!list.next() || !sameExpression(expression, list.nested())) return false;
+  }
+  return !list.next();
+}
+
+function sameExpression(wanted: Expression, found: AttributeReader): boolean {
+  let name = "";
+  let same = wanted.attributes.length === 0;
+  while (found.next()) {
+    if (found.type === nft.NFTA_EXPR_NAME) name = found.text();
+    else if (found.type === nft.NFTA_EXPR_DATA) {
+      same = sameAttributes(wanted.attributes, found.nested());
+    }
+  }
+  return same && name === wanted.name;
+}
+
+/** An attribute that we left out must be 0 in the kernel: that is the default of each. */
+function sameAttributes(wanted: readonly Attribute[], found: AttributeReader): boolean {
+  const missing = new Map<number, AttributeValue>(wanted);
+  while (found.next()) {
+    const value = missing.get(found.type);
+    if (value === undefined) {
+      if (found.payload().some((byte) => byte !== 0)) return false;
+    } else if (!sameValue(value, found)) return false;
+    missing.delete(found.type);
+  }
+  return missing.size === 0;
+}
+
+function sameValue(wanted: AttributeValue, found: AttributeReader): boolean {
+  const length = found.end - found.start;
+  if (typeof wanted === "number") return length === 4 && found.u32() === wanted;
+  if (typeof wanted === "bigint") return length === 8 && found.u64() === wanted;
+  if (typeof wanted === "string") return found.text() === wanted;
+  if (wanted instanceof Uint8Array) return Buffer.compare(wanted, found.payload()) === 0;
+  return sameAttributes(wanted, found.nested());
+}
