@@ -1,5 +1,6 @@
 /** Regions of operations made by hand, as the core would write them, and a core that only remembers. */
 import { OP_ADD, OP_DELETE, OP_HEADER } from "../../asm/layout/layout.ts";
+import type { OwnerLookup } from "../../src/backend/backend.ts";
 import type { Core } from "../../src/core/core.ts";
 import { type Action, encodeAction } from "../../src/model/actions.ts";
 import type { OperationList } from "../../src/model/operation-list.ts";
@@ -109,6 +110,9 @@ export function operationList(operations: readonly TestOperation[]): OperationLi
     },
   };
 }
+
+/** All owners have this name. */
+export const named = (name: string): Pick<OwnerLookup, "nameOf"> => ({ nameOf: () => name });
 
 /** Remembers what it was told to adopt, as sorted lines of text. */
 export function rememberingCore(endpoints: readonly Element[] = []) {

@@ -9,6 +9,7 @@ import type {
   ForeignChange,
   Receipt,
 } from "../../src/backend/backend.ts";
+import type { Capabilities } from "../../src/backend/capabilities.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { Core } from "../../src/core/core.ts";
 import type { Operation, OperationList } from "../../src/model/operation-list.ts";
@@ -27,7 +28,28 @@ export interface Transaction {
 }
 
 export class FakeBackend implements Backend {
-  readonly own = { kind: "nftables" } as const;
+  readonly mode = "nftables";
+  readonly capabilities: Capabilities = {
+    ownRules: { form: "nftables", sharesKubeProxyChains: false },
+    unserved: [],
+    unsupported: [],
+    maxOperations: Number.POSITIVE_INFINITY,
+    singleTransaction: false,
+    syncRestMsMax: 0,
+    opensHealthCheckPorts: false,
+    localhostNodePorts: false,
+  };
+  /** Every transaction may leave stale clients. */
+  readonly affinity = {
+    stale: false,
+    purge: (): number => {
+      this.affinity.stale = false;
+      return 0;
+    },
+  };
+  readonly counters = undefined;
+  readonly chains = undefined;
+  readonly leftovers = undefined;
   readonly tables = new Map<TableId, Map<string, Element>>();
   readonly transactions: Transaction[] = [];
   /** What the next transactions meet: an error, or an operation that the kernel refuses. */
@@ -139,29 +161,11 @@ export class FakeBackend implements Backend {
     const { bytes } = operations;
     return () => {
       for (const [table, content] of next) this.tables.set(table, content);
-      this.outdated = true;
+      this.affinity.stale = true;
       this.transactions.push({ adds, deletes, owners });
       return { ok: true, bytes, kernelMs: 0 };
     };
   }
-
-  /** Every transaction may have outdated clients. */
-  outdated = false;
-
-  remembersOutdated(): boolean {
-    return this.outdated;
-  }
-
-  forgetAffinity(): number {
-    this.outdated = false;
-    return 0;
-  }
-
-  readCounters(): Promise<boolean> {
-    return Promise.resolve(true);
-  }
-
-  countDeleted(): void {}
 
   close(): void {}
 

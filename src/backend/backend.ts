@@ -1,14 +1,15 @@
 /**
- * What applies operations to a dataplane: the contract of nftables/ and iptables/. An element is of a table of plan/tables.ts;
- * what stands for it in the kernel is for the backend to say: an element of a map, or rules in chains.
+ * The contract between the sync and a dataplane; nftables/ and iptables/ implement it. Operations
+ * are about elements of the tables in model/tables.ts. How an element is represented in the kernel
+ * is up to the backend: an element of a map, or rules in chains.
  */
-
-import type { ErrorCode, SluiceError } from "../base/errors.ts";
+import type { SluiceError } from "../base/errors.ts";
 import type { Core } from "../core/core.ts";
-import type { RuleTable, Variant } from "../iptables/syntax/known-chains.ts";
 import type { OperationList } from "../model/operation-list.ts";
-import type { TableId } from "../model/tables.ts";
-import type { Cidr, Family } from "../net/address.ts";
+import type { Service } from "../model/service.ts";
+import type { Cidr } from "../net/address.ts";
+import type { Capabilities, Mode } from "./capabilities.ts";
+import type { AffinityCleanup, ChainReader, CounterReader, LeftoverRules } from "./parts.ts";
 
 /** How to tell local pods from everybody else (detectLocalMode). */
 export type LocalDetector =
@@ -37,11 +38,13 @@ export type Receipt =
       readonly error: SluiceError;
       /** The owner of the element the kernel named, when it named one. */
       readonly owner?: number;
-      /** The whole transaction may succeed later (EINTR, ENOBUFS, a lost table), rather than never. */
+      /**
+       * The whole transaction may succeed later (EINTR, ENOBUFS, a lost table), rather than never.
+       */
       readonly transient: boolean;
       /**
-       * The kernel does not hold what was committed: somebody else deleted or added an element, or the whole
-       * table. Every retry will fail until `verify` has looked there.
+       * The kernel does not hold what was committed: somebody else deleted or added an element, or
+       * the whole table. Every retry will fail until `verify` has looked there.
        */
       readonly drifted?: boolean;
     };
@@ -49,8 +52,8 @@ export type Receipt =
 /** What was found in the kernel at start. */
 export interface Adoption {
   /**
-   * `fresh`: nothing was there. `adopted`: what we left was taken over. `replaced`: a table of another layout, or chains of a
-   * kube-proxy, which serve until the first `apply`.
+   * `fresh`: nothing was there. `adopted`: what we left was taken over. `replaced`: a table of
+   * another layout, or chains of a kube-proxy, which serve until the first `apply`.
    */
   readonly outcome: "fresh" | "adopted" | "replaced";
   /** Where: `the table inet sluice`, `the chains of iptables-nft`. */
@@ -69,7 +72,10 @@ export interface ForeignChange {
   readonly objects: readonly string[];
 }
 
-/** What can be amiss: the table or one of its maps was gone; a chain; a map that was empty; a single element. */
+/**
+ * What can be amiss: the table or one of its maps was gone; a chain; a map that was empty; a single
+ * element.
+ */
 export type DriftObject = "table" | "chain" | "map" | "element";
 
 /** What was written, in one transaction or several. */
@@ -95,140 +101,86 @@ export interface Drift {
   /** What that took for elements. */
   readonly written: Written;
   /**
-   * Owners of which the kernel refused an element: only what it has of theirs is committed now, and is nobody's
-   * (OWNER_ADOPTED) until they are programmed again.
+   * Owners of which the kernel refused an element: only what it has of theirs is committed now, and
+   * is nobody's (OWNER_ADOPTED) until they are programmed again.
    */
   readonly refused: readonly { readonly owner: number; readonly error: SluiceError }[];
 }
 
-/** Counters of some elements of one table, read just now. */
-export interface CounterSlice {
-  readonly table: TableId;
-  readonly count: number;
-  /** `count` times a key and a little-endian u64 of packets, as `core.count` takes them. */
-  readonly keysAndPackets: Uint8Array;
-  /** The value of each. */
-  readonly values: Uint8Array;
+/** Who the owners of operations are. */
+export interface OwnerLookup {
+  /** `namespace/name`, or "" for the node. May be asked until the receipt is there. */
+  readonly nameOf: (owner: number) => string;
+  /**
+   * The Service from which the operations were planned; undefined for the node, and if it is gone.
+   */
+  readonly serviceOf: (owner: number) => Service | undefined;
 }
 
-/** Takes counters before anything else can change what is committed. */
-export type CounterSink = (slice: CounterSlice) => void;
-
-/** What one family's rules and restores are like: what upstream measures in its iptables mode. */
-export interface RestoreStatistics {
-  readonly family: Family;
-  /** Rules of ours by table; `last`: of them, those that the last restore wrote. */
-  readonly rules: readonly {
-    readonly table: RuleTable;
-    readonly total: number;
-    readonly last: number;
-  }[];
-  /** Restores since the start that failed, whatever came after; `partial` of them were about some chains only. */
-  readonly failures: number;
-  readonly partialFailures: number;
-}
-
-/** Which rules a backend makes: in iptables mode its chains bear the names of kube-proxy's. */
-export type OwnRules =
-  | { readonly kind: "nftables" }
-  | { readonly kind: "iptables"; readonly variant: Variant };
-
-/** A family of which no rule is made, since this node cannot. */
-export interface UnservedFamily {
-  readonly family: Family;
-  readonly code: ErrorCode;
-  /** For the operator: `ip6tables-nft or ip6tables for nf_tables is not installed` */
-  readonly reason: string;
-}
-
+/** A dataplane. `probe` comes first, then `start`, and `close` last. */
 export interface Backend {
-  /** Known from `probe` on. */
-  readonly own: OwnRules;
-  /** Known from `probe` on. Absent: both families are served. */
-  readonly unserved?: readonly UnservedFamily[];
-  /** What is not served of the families that are, a sentence each; known from `probe` on. Absent: all is. */
-  readonly lacks?: readonly string[];
+  readonly mode: Mode;
+  /** Valid from `probe` on. */
+  readonly capabilities: Capabilities;
+  /** Undefined: the kernel forgets clients together with the rules that remember them. */
+  readonly affinity: AffinityCleanup | undefined;
+  /** Undefined: connections are not counted. */
+  readonly counters: CounterReader | undefined;
+  /** Undefined: a Service is elements of maps, rather than rules in chains. */
+  readonly chains: ChainReader | undefined;
   /**
-   * Most operations that one `apply` takes, whatever they are: a transaction is one datagram, which without
-   * CAP_NET_ADMIN in the first user namespace is bounded by net.core.wmem_max. Absent: any number.
+   * Undefined: all leftovers are elements, which `start` hands to the core as those of
+   * OWNER_ADOPTED.
    */
-  readonly maxOperations?: number;
+  readonly leftovers: LeftoverRules | undefined;
   /**
-   * One `apply` takes about the same time whatever is in it: everything that is dirty goes into one. Without it, a
-   * batch is bounded, so that everything else has its turn.
-   */
-  readonly wholesale?: boolean;
-  /**
-   * Tries every kernel feature the skeleton needs, in a scratch table or in scratch chains that nothing leads to.
-   * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED.
+   * Tries every kernel feature that the rules need, in a scratch table or in scratch chains that
+   * nothing leads to.
+   * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED, TOOL_FAILED
    */
   probe(): void | Promise<void>;
   /**
-   * Makes the skeleton, or takes over what is there. What can be told by elements is handed to `core.adopt`; where the kernel
-   * holds text instead, it is compared with what the first `apply` makes, which writes the difference only.
-   * @throws SluiceError TABLE_FOREIGN, NETLINK_REFUSED, PERMISSION_DENIED
+   * Creates the fixed rules, or adopts those that are there. Elements in the kernel are handed to
+   * `core.adopt`. Where the kernel holds the text of rules instead, the first `apply` compares it
+   * and writes only what differs.
+   * @throws SluiceError TABLE_FOREIGN, NETLINK_REFUSED, PERMISSION_DENIED, TOOL_FAILED,
+   * RULES_REFUSED
    */
   start(core: Core): Adoption | Promise<Adoption>;
   /**
-   * Calls back whenever somebody else has touched what is ours, or may have, until `close`; at once if that may
-   * have been since `start` began to read. What it was is for `verify` to look at. The kernel then tells of every
-   * element, which makes a large load a third slower: so watch after it.
+   * Reports, until `close`, that somebody else touched our rules or may have done so; at once if
+   * that may have happened since `start` began to read. `verify` finds out what it was. Watch after
+   * a large load rather than before it: the kernel then announces every element, which makes a load
+   * a third slower.
    * @throws SluiceError NETLINK_SOCKET
    */
   watch(changed: (change: ForeignChange) => void): void;
   /**
-   * Looks in the kernel at what others touched since the last call, and at what refused a transaction, and makes
-   * it what is committed again, which does not change by that. Also puts in place what `reconfigure` changed.
-   * Undefined: nothing was touched. Everything else has its turn between two large transactions, but nothing may
-   * be committed meanwhile.
-   * @throws SluiceError TABLE_FOREIGN, NETLINK_SOCKET, NETLINK_REFUSED: it is yet to be done, call again
+   * Looks in the kernel at what others touched since the last call, and at what refused a
+   * transaction, and restores what is committed, which does not change. Also applies the options of
+   * `reconfigure`. Resolves to undefined if nothing was touched. Other work runs between two large
+   * transactions, but nothing may be committed meanwhile.
+   * @throws SluiceError TABLE_FOREIGN, NETLINK_SOCKET, NETLINK_REFUSED, TOOL_FAILED, RULES_REFUSED:
+   * call it again
    */
   verify(core: Core): Promise<Drift | undefined>;
   /**
-   * From the next `start` or `verify` on the chains are those of these options, by one transaction that leaves
-   * every element as it is. False, and nothing has changed, if elements would have to change: `counters` differ.
+   * The next `start` or `verify` replaces the fixed rules by those of these options, in one
+   * transaction that leaves every element as it is. Returns false and changes nothing if elements
+   * would have to change, because `counters` differs.
    */
   reconfigure(options: SkeletonOptions): boolean;
   /**
-   * All of the operations or none: after a failure nothing counts as committed. In nftables it is one atomic transaction. In
-   * iptables each table of each family is one: a packet may meet the new rules of one and the old ones of another, and of a
-   * failure a part may be in the kernel. That is known there, and the next `apply` or `verify` takes it back unless it is
-   * wanted then. `ownerName` names an owner for comments and for errors. The operations may be read only until it returns;
-   * while a promise of it is pending, nothing is compared or committed.
+   * Applies all of the operations or none: after a failure nothing counts as committed. In nftables
+   * this is one atomic transaction. In iptables each table of each family is one: a packet may meet
+   * the new rules of one and the old ones of another, and a failure may leave a part in the kernel.
+   * The backend knows that part, and the next `apply` or `verify` takes it back unless it is wanted
+   * by then.
+   *
+   * `operations` and `owners.serviceOf` may be used only until `apply` returns. While its promise
+   * is pending, nothing is compared or committed.
    */
-  apply(
-    operations: OperationList,
-    ownerName: (owner: number) => string,
-  ): Receipt | Promise<Receipt>;
-  /**
-   * Since `start` everything there is has been applied or refused: what was there before and nobody wants any more goes
-   * now. To be called again if it fails. Absent: that is OWNER_ADOPTED's elements.
-   * @throws SluiceError as `apply` reports
-   */
-  sweep?(): Promise<void>;
-  /** May clients be remembered for what is gone? Then `forgetAffinity` is due. */
-  remembersOutdated(): boolean;
-  /**
-   * Forgets clients of frontends and endpoints that are gone since the last call; returns how many entries were
-   * deleted.
-   */
-  forgetAffinity(core: Core): number;
-  /**
-   * Reads the counters of every committed element that has one, slice by slice, and lets everything else have its
-   * turn in between. Elements that went meanwhile are left out. True if no transaction came in between, so that
-   * what was read is all there is.
-   * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
-   */
-  readCounters(each: CounterSink): Promise<boolean>;
-  /**
-   * Where in the kernel the port of a Service is that an element's frontend is of: names of chains. Absent: the
-   * tables' own names tell.
-   */
-  locate?(table: TableId, key: Uint8Array): readonly string[];
-  /** As of now, one for each family that is served. Absent: rules are not restored. */
-  restoreStatistics?(): readonly RestoreStatistics[];
-  /** Has `each` hear what elements counted that a transaction is about to delete, if they are few. */
-  countDeleted(each: CounterSink): void;
-  /** Resolves when nothing is being written any more; what comes later is refused. */
+  apply(operations: OperationList, owners: OwnerLookup): Receipt | Promise<Receipt>;
+  /** Resolves when nothing is being written any more; later calls of `apply` fail. */
   close(): void | Promise<void>;
 }

@@ -23,6 +23,7 @@ import {
 import type { HostSettings } from "../host/host-settings.ts";
 import { mayServe } from "../state/families.ts";
 import type { OtherProxies } from "../takeover/other-proxies.ts";
+import { wantsLocalnet } from "./choose-backend.ts";
 import type { RunningProxy } from "./proxy.ts";
 import { createView } from "./proxy-view.ts";
 
@@ -117,7 +118,7 @@ export class Surroundings {
       clock,
       log,
       problems: proxy.observers.tellProblems,
-      own: () => proxy.backend.own,
+      own: proxy.backend.capabilities.ownRules,
       remove: () => proxy.config.removeKubeProxyRules,
       masqueradeBit: () => proxy.config.masqueradeBit,
       serves: (family) => mayServe(proxy.inputs.node, family),
@@ -153,7 +154,7 @@ export class Surroundings {
     log.configure(logSettings(config));
     host.adjustOomScore(config.oomScoreAdj);
     host.tuneConntrack(config.conntrack);
-    host.routeLocalnet(proxy.backend.own.kind === "iptables" && config.localhostNodePorts);
+    host.routeLocalnet(wantsLocalnet(proxy.backend, config));
     proxy.configure(config);
     void this.#others?.look();
     await this.#admin?.update(config);

@@ -59,7 +59,7 @@ async function prepareIptables(options: SkeletonOptions, log: Logger): Promise<B
   try {
     await backend.probe();
     for (const fact of backend.facts()) {
-      if (backend.lacks?.includes(fact)) log.warn(fact);
+      if (backend.capabilities.unsupported.includes(fact)) log.warn(fact);
       else log.info(fact);
     }
     return backend;
@@ -67,6 +67,14 @@ async function prepareIptables(options: SkeletonOptions, log: Logger): Promise<B
     backend.close();
     throw error;
   }
+}
+
+/** Node ports are to answer on loopback addresses, which takes route_localnet. */
+export function wantsLocalnet(
+  { capabilities }: Pick<Backend, "capabilities">,
+  config: Config,
+): boolean {
+  return capabilities.localhostNodePorts && config.localhostNodePorts;
 }
 
 /** What the rules depend on. Reads what the kernel is, and whether it takes late packets for invalid. */

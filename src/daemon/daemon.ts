@@ -19,7 +19,7 @@ import { LineWriter } from "../os/stderr-writer.ts";
 import { Problems } from "../problems/problem-registry.ts";
 import { adminDue } from "./admin-due.ts";
 import { Surroundings } from "./background.ts";
-import { prepareBackend } from "./choose-backend.ts";
+import { prepareBackend, wantsLocalnet } from "./choose-backend.ts";
 import { prepareSource } from "./choose-source.ts";
 import { Observers, sayProblem } from "./observers.ts";
 import { startProxy } from "./proxy.ts";
@@ -64,7 +64,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   };
   for (const signal of STOP_SIGNALS) process.once(signal, () => stop(signal));
   const backend = await prepareBackend(config, log);
-  if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.own.kind));
+  if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.mode));
   const proxy = await startProxy({
     config,
     backend,
@@ -79,7 +79,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   });
   // What the proxy has just tried of the kernel has loaded connection tracking.
   host.tuneConntrack(config.conntrack);
-  host.routeLocalnet(backend.own.kind === "iptables" && config.localhostNodePorts);
+  host.routeLocalnet(wantsLocalnet(backend, config));
   const notifier = new Notifier({
     environment: process.env,
     pid: process.pid,
@@ -142,7 +142,7 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
   const probe = async () => {
     const backend = await prepareBackend(config, log);
     backend.close();
-    return backend.own.kind;
+    return backend.mode;
   };
   log.info(await initializeHost(config, host, probe));
   host.stop();

@@ -22,7 +22,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
   const { proxy, version, clock, flags, notices } = options;
   const now = () => clock.now();
   const { core, inputs, source, observers, backend } = proxy;
-  const mode = backend.own.kind;
+  const { mode } = backend;
   const { health, problems, metrics, connections } = observers;
   const counts = (): Counts => ({
     services: core.serviceCount(),
@@ -48,14 +48,14 @@ export function createView(options: ViewOptions): ReadOnlyView {
     counts,
     lastSync: () => observers.lastSync,
     problems: () => problems.list(),
-    unserved: () => backend.unserved ?? [],
+    unserved: () => backend.capabilities.unserved,
     notices,
     flags: () => flags,
     service: (namespace, name) => describeService(core, namespace, name, problems.list(), backend),
     async metrics() {
       const patience = new Promise<void>((done) => clock.after(SCRAPE_PATIENCE_MS, done));
       const { config } = proxy;
-      if (config.counters && mode === "nftables") await connections.collect(backend, patience);
+      if (backend.counters !== undefined) await connections.collect(backend.counters, patience);
       return expose(
         scrapedInstruments({
           metrics,
@@ -68,7 +68,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
           sources: [source.status()],
           healthy: health.at(now()).healthy,
           mode,
-          restores: backend.restoreStatistics?.(),
+          restores: backend.chains?.statistics(),
         }),
       );
     },

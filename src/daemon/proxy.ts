@@ -3,21 +3,16 @@
  * decides nothing itself.
  */
 import type { Adoption, Backend, ForeignChange } from "../backend/backend.ts";
+import { servedFamilies } from "../backend/capabilities.ts";
 import type { Clock } from "../base/clock.ts";
-import {
-  LARGE_SYNC_OPERATIONS,
-  STOP_WRITING_MS,
-  SYNC_REST_MS_MAX,
-  SYNC_REST_WHOLESALE_MS_MAX,
-  SYNC_RETRY_MS,
-} from "../base/limits.ts";
+import { LARGE_SYNC_OPERATIONS, STOP_WRITING_MS, SYNC_RETRY_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { Flows } from "../conntrack/reconcile-flows.ts";
 import type { Core } from "../core/core.ts";
 import { tableId } from "../model/tables.ts";
 import type { Cidr } from "../net/address.ts";
-import { type Family, printCidr } from "../net/address.ts";
+import { printCidr } from "../net/address.ts";
 import { type AddressWatch, watchAddresses } from "../netlink/interface-addresses.ts";
 import { Shortcomings } from "../observe/shortcomings.ts";
 import { releaseGarbage, releaseProgramText } from "../os/memory.ts";
@@ -98,11 +93,12 @@ export class RunningProxy {
   constructor(options: ProxyOptions) {
     const { config, core, clock, nodeName, observers } = options;
     const { tellProblems: problems } = observers;
+    const { capabilities } = options.backend;
     const log = options.log.from("proxy.ts");
     this.core = core;
     this.observers = observers;
-    this.shortcomings = new Shortcomings(options.backend, problems);
-    observers.metrics.serves(servedFamilies(options.backend));
+    this.shortcomings = new Shortcomings(capabilities, problems);
+    observers.metrics.serves(servedFamilies(capabilities));
     this.#options = options;
     this.#log = log;
     this.#config = config;
@@ -113,7 +109,7 @@ export class RunningProxy {
       nodeName,
       ...config,
       problems,
-      opensHealthCheckPorts: options.backend.own.kind === "iptables",
+      opensHealthCheckPorts: capabilities.opensHealthCheckPorts,
     });
     this.#flows = new Flows({
       core,
@@ -183,8 +179,8 @@ export class RunningProxy {
   /** True if there is none to wait for. */
   async #lookForRival(): Promise<boolean> {
     const { clock } = this.#options;
-    const { own } = this.backend;
-    if (own.kind === "nftables") return true;
+    const { ownRules: own } = this.backend.capabilities;
+    if (!own.sharesKubeProxyChains) return true;
     const { waitForRival } = await import("../takeover/conflicting-kube-proxy.ts");
     this.#rival = waitForRival({ clock, log: this.#log, own });
     return await this.#rival.none;
@@ -193,7 +189,7 @@ export class RunningProxy {
   async #adopt(): Promise<void> {
     if (this.#adopted) return;
     this.#adopted = true;
-    this.backend.countDeleted(this.observers.connections.take);
+    this.backend.counters?.onDelete(this.observers.connections.take);
     const { outcome, what, elements } = await this.backend.start(this.core);
     this.#log.info(adoptionText(outcome, what), { elements });
     // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
@@ -300,7 +296,7 @@ export class RunningProxy {
     return new Pacer({
       clock,
       ...paceOf(this.#config),
-      restMsMax: this.backend.wholesale ? SYNC_REST_WHOLESALE_MS_MAX : SYNC_REST_MS_MAX,
+      restMsMax: this.backend.capabilities.syncRestMsMax,
       retryMs: SYNC_RETRY_MS,
       run: async () => {
         this.observers.syncing();
@@ -330,10 +326,6 @@ export class RunningProxy {
       this.onForeignChange(change);
     });
   }
-}
-
-function servedFamilies({ unserved = [] }: Backend): readonly Family[] {
-  return ([4, 6] as const).filter((family) => !unserved.some((each) => each.family === family));
 }
 
 /** What became of the rules that were there. */

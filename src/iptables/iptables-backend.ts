@@ -5,14 +5,15 @@ import type {
   Backend,
   Drift,
   ForeignChange,
-  OwnRules,
+  OwnerLookup,
   Receipt,
-  RestoreStatistics,
   SkeletonOptions,
-  UnservedFamily,
 } from "../backend/backend.ts";
+import type { Capabilities } from "../backend/capabilities.ts";
+import type { ChainReader, LeftoverRules, RestoreStatistics } from "../backend/parts.ts";
 import { type Clock, systemClock, turn } from "../base/clock.ts";
 import { rethrowDefect, SluiceError } from "../base/errors.ts";
+import { SYNC_REST_WHOLESALE_MS_MAX } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
@@ -72,7 +73,16 @@ interface Suspicion {
 }
 
 class Iptables implements IptablesBackend {
-  readonly wholesale = true;
+  readonly mode = "iptables";
+  capabilities = capabilitiesOf({ variant: "nft", unserved: [], lacks: [] });
+  /** None: xt_recent deletes its list of clients with the last rule that names it. */
+  readonly affinity = undefined;
+  readonly counters = undefined;
+  readonly chains: ChainReader = {
+    locate: (table, key) => this.#chainsOf(table, key),
+    statistics: () => this.#restoreStatistics(),
+  };
+  readonly leftovers: LeftoverRules = { remove: () => this.#sweep() };
   readonly #clock: Clock;
   readonly #log: Logger | undefined;
   readonly #search: SearchOptions;
@@ -82,7 +92,6 @@ class Iptables implements IptablesBackend {
   #pending: SkeletonOptions | undefined;
   #toolset: Toolset | undefined;
   #families: readonly FamilyRules[] = [];
-  #core: Core | undefined;
   #counter: ChangeCounter | undefined;
   /** The first `apply` has made everything what it should be: until then what was there before serves on. */
   #settled = false;
@@ -115,29 +124,16 @@ class Iptables implements IptablesBackend {
     });
   }
 
-  get own(): OwnRules {
-    return { kind: "iptables", variant: this.#variant };
-  }
-
-  get unserved(): readonly UnservedFamily[] {
-    return this.#toolset?.unserved ?? [];
-  }
-
-  get lacks(): readonly string[] {
-    return this.#toolset?.lacks ?? [];
-  }
-
   async probe(): Promise<void> {
-    this.#toolset = await findToolset(this.#search, logLocked(this.#log));
+    this.#toolset = await this.#findTools();
   }
 
   facts(): readonly string[] {
     return this.#toolset?.facts ?? [];
   }
 
-  async start(core: Core): Promise<Adoption> {
-    this.#toolset ??= await findToolset(this.#search, logLocked(this.#log));
-    this.#core = core;
+  async start(): Promise<Adoption> {
+    this.#toolset ??= await this.#findTools();
     this.#takeUp();
     this.#settled = false;
     this.#cautious = false;
@@ -189,28 +185,25 @@ class Iptables implements IptablesBackend {
     return true;
   }
 
-  apply(
-    operations: OperationList,
-    ownerName: (owner: number) => string,
-  ): Receipt | Promise<Receipt> {
+  apply(operations: OperationList, owners: OwnerLookup): Receipt | Promise<Receipt> {
     if (this.#closed) {
       const error = new SluiceError("TOOL_FAILED", "Cannot write rules: the program ends");
       return { ok: false, error, transient: true };
     }
-    const describe = describePorts(this.#core);
+    const describe = describePorts({ readService: owners.serviceOf });
     const everything = !this.#settled && !this.#cautious;
     const steps = this.#families.map((family) => {
       const staged = family.stage(operations, describe, everything);
       return this.#cautious ? cautious(staged) : staged;
     });
     if (steps.some((one) => one.length > 0)) {
-      return this.#writing(() => this.#write(steps, ownerName));
+      return this.#writing(() => this.#write(steps, owners.nameOf));
     }
     this.#commit();
     return { ok: true, bytes: 0, kernelMs: 0 };
   }
 
-  async sweep(): Promise<void> {
+  async #sweep(): Promise<void> {
     if (this.#settled) return;
     for (const family of this.#families) await family.lookAgain();
     const steps = this.#families.map((family) => family.kernel.differences(family.wanted));
@@ -221,27 +214,12 @@ class Iptables implements IptablesBackend {
     throw receipt.error;
   }
 
-  remembersOutdated(): boolean {
-    // The list of xt_recent goes with the last rule that names it.
-    return false;
-  }
-
-  forgetAffinity(): number {
-    return 0;
-  }
-
-  async readCounters(): Promise<boolean> {
-    return true;
-  }
-
-  countDeleted(): void {}
-
-  locate(table: TableId, key: Uint8Array): readonly string[] {
+  #chainsOf(table: TableId, key: Uint8Array): readonly string[] {
     const rules = this.#families.find(({ family }) => family === tableFamily(table));
     return rules?.chainsOf(table, key) ?? [];
   }
 
-  restoreStatistics(): readonly RestoreStatistics[] {
+  #restoreStatistics(): readonly RestoreStatistics[] {
     return this.#families.map((one) => ({
       family: one.family,
       rules: RULE_TABLES.map((table) => ({ table, ...one.ruleCounts(table) })),
@@ -256,6 +234,12 @@ class Iptables implements IptablesBackend {
     this.#counter?.close();
     this.#counter = undefined;
     await this.#written.catch(() => {});
+  }
+
+  async #findTools(): Promise<Toolset> {
+    const toolset = await findToolset(this.#search, logLocked(this.#log));
+    this.capabilities = capabilitiesOf(toolset);
+    return toolset;
   }
 
   get #variant(): Variant {
@@ -396,4 +380,24 @@ class Iptables implements IptablesBackend {
       this.#log?.warn("Changes of others are not seen at once", { err: thrown.message });
     }
   }
+}
+
+function capabilitiesOf({
+  variant,
+  unserved,
+  lacks,
+}: Pick<Toolset, "variant" | "unserved" | "lacks">): Capabilities {
+  return {
+    ownRules: {
+      form: variant === "nft" ? "iptables" : "iptables-legacy",
+      sharesKubeProxyChains: true,
+    },
+    unserved,
+    unsupported: lacks,
+    maxOperations: Number.POSITIVE_INFINITY,
+    singleTransaction: true,
+    syncRestMsMax: SYNC_REST_WHOLESALE_MS_MAX,
+    opensHealthCheckPorts: true,
+    localhostNodePorts: true,
+  };
 }

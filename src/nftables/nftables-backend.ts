@@ -3,14 +3,17 @@
 import type {
   Adoption,
   Backend,
-  CounterSink,
   Drift,
   ForeignChange,
+  OwnerLookup,
   Receipt,
   SkeletonOptions,
 } from "../backend/backend.ts";
+import type { Capabilities } from "../backend/capabilities.ts";
+import type { AffinityCleanup, CounterReader, CounterSink } from "../backend/parts.ts";
 import { type Clock, systemClock, turn } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
+import { SYNC_REST_MS_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import { hasRanges, tableFamily, tableLabel } from "../model/tables.ts";
@@ -56,8 +59,12 @@ const ATTEMPTS = 3;
 
 /** The kernel answers while one waits: nothing here is a promise that need not be. */
 export class NftablesBackend implements Backend {
-  readonly own = { kind: "nftables" } as const;
-  readonly maxOperations: number;
+  readonly mode = "nftables";
+  readonly capabilities: Capabilities;
+  readonly affinity: AffinityCleanup;
+  readonly counters: CounterReader | undefined;
+  readonly chains = undefined;
+  readonly leftovers = undefined;
   readonly #socket: Netlink;
   readonly #clock: Clock;
   readonly #keeper: TableKeeper;
@@ -80,13 +87,16 @@ export class NftablesBackend implements Backend {
     this.#clock = clock;
     this.#keeper = new TableKeeper(socket, options);
     this.#elements = new ElementWriter(this.#keeper.batch);
-    this.maxOperations = operationsIn(socket.maxBytes);
+    const maxOperations = operationsIn(socket.maxBytes);
+    this.capabilities = capabilitiesOf(maxOperations);
+    this.affinity = this.#affinityCleanup();
+    this.counters = options.counters ? this.#counterReader() : undefined;
     this.#repair = new Repair({
       socket,
       clock,
       keeper: this.#keeper,
       affinityTouched: (map) => this.#staleAffinity.touched(map),
-      maxOperations: this.maxOperations,
+      maxOperations,
       transact: (...transaction) => this.#transact(...transaction),
     });
   }
@@ -167,9 +177,9 @@ export class NftablesBackend implements Backend {
     return this.#keeper.reconfigure(options);
   }
 
-  apply(operations: OperationList, ownerName: (owner: number) => string): Receipt {
+  apply(operations: OperationList, { nameOf }: Pick<OwnerLookup, "nameOf">): Receipt {
     if (operations.count === 0) return { ok: true, bytes: 0, kernelMs: 0 };
-    return this.#transact(operations, ownerName);
+    return this.#transact(operations, nameOf);
   }
 
   #transact(
@@ -206,29 +216,34 @@ export class NftablesBackend implements Backend {
     }
   }
 
-  remembersOutdated(): boolean {
-    return this.#staleAffinity.any;
-  }
-
-  forgetAffinity(core: Core): number {
-    return this.#staleAffinity.forget(this.#socket, this.#keeper.batch, core);
-  }
-
-  async readCounters(each: CounterSink): Promise<boolean> {
-    const transactions = this.#transactions;
-    if (this.#keeper.options.counters && this.#core !== undefined) {
-      await readCounters(this.#socket, this.#core, each, () => turn(this.#clock));
-    }
-    return transactions === this.#transactions;
-  }
-
-  countDeleted(each: CounterSink): void {
-    if (this.#keeper.options.counters) this.#countDeleted = each;
-  }
-
   close(): void {
     this.#watch?.close();
     this.#socket.close();
+  }
+
+  #affinityCleanup(): AffinityCleanup {
+    const stale = this.#staleAffinity;
+    return {
+      get stale() {
+        return stale.any;
+      },
+      purge: (core) => stale.forget(this.#socket, this.#keeper.batch, core),
+    };
+  }
+
+  #counterReader(): CounterReader {
+    return {
+      read: async (each) => {
+        const transactions = this.#transactions;
+        if (this.#core !== undefined) {
+          await readCounters(this.#socket, this.#core, each, () => turn(this.#clock));
+        }
+        return transactions === this.#transactions;
+      },
+      onDelete: (each) => {
+        this.#countDeleted = each;
+      },
+    };
   }
 
   #create(outcome: "fresh" | "replaced"): Adoption {
@@ -282,6 +297,19 @@ export class NftablesBackend implements Backend {
     const change = { what, by: "unknown: a change of ours was refused", objects: [] };
     this.#touched.take(touched, change, this.#clock.monotonic());
   }
+}
+
+function capabilitiesOf(maxOperations: number): Capabilities {
+  return {
+    ownRules: { form: "nftables", sharesKubeProxyChains: false },
+    unserved: [],
+    unsupported: [],
+    maxOperations,
+    singleTransaction: false,
+    syncRestMsMax: SYNC_REST_MS_MAX,
+    opensHealthCheckPorts: false,
+    localhostNodePorts: false,
+  };
 }
 
 /**

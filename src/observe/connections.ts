@@ -7,7 +7,7 @@
  * leads back to its endpoint does not touch a slot: it counts for the service port, not for the endpoint.
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
-import type { Backend, CounterSink, CounterSlice } from "../backend/backend.ts";
+import type { CounterReader, CounterSink, CounterSlice } from "../backend/parts.ts";
 import { rethrowDefect } from "../base/errors.ts";
 import { SERVICE_SERIES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
@@ -68,10 +68,10 @@ export class ConnectionCounters {
    * does. Rejects for a defect only: without its end, and after a failure, the sums are as far as they came.
    */
   async collect(
-    backend: Pick<Backend, "readCounters">,
+    reader: Pick<CounterReader, "read">,
     patience: Promise<void> = new Promise(() => {}),
   ): Promise<void> {
-    this.#collecting ??= this.#collect(backend).finally(() => {
+    this.#collecting ??= this.#collect(reader).finally(() => {
       this.#collecting = undefined;
     });
     await Promise.race([this.#collecting, patience]);
@@ -80,10 +80,10 @@ export class ConnectionCounters {
   /** Adds what is new in these counters. */
   readonly take: CounterSink = (slice) => this.#take(slice, new Map());
 
-  async #collect(backend: Pick<Backend, "readCounters">): Promise<void> {
+  async #collect(reader: Pick<CounterReader, "read">): Promise<void> {
     const seen = new Map<string, Set<string>>();
     try {
-      const quiet = await backend.readCounters((slice) => this.#take(slice, seen));
+      const quiet = await reader.read((slice) => this.#take(slice, seen));
       this.#forgetDeleted(seen, quiet);
       this.#failing = false;
     } catch (error) {

@@ -2,7 +2,7 @@
  * kube-proxy's own metrics (pkg/proxy/metrics/metrics.go) of the mode that serves. Names, types, labels,
  * buckets and texts are the same, so that dashboards and alerts keep working.
  */
-import type { RestoreStatistics } from "../backend/backend.ts";
+import type { RestoreStatistics } from "../backend/parts.ts";
 import type { FlowsReport } from "../conntrack/reconcile-flows.ts";
 import type { Family } from "../net/address.ts";
 import type { SyncReport } from "../sync/loop.ts";
@@ -204,7 +204,7 @@ export class KubeproxyMetrics {
     this.#answers[probe].add(1, String(code));
   }
 
-  /** `restores`: what the backend tells of them; undefined: it is nftables, which has none. */
+  /** `restores`: undefined if the backend writes no rules by iptables-restore. */
   instruments(counts: Counts, restores: readonly RestoreStatistics[] | undefined): Instrument[] {
     for (const family of this.#families) {
       this.#syncFailures.add(0, family);

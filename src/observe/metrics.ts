@@ -4,7 +4,8 @@
  * the prefix `sluice_`. Recording costs a few additions; text is printed at a scrape. A test checks that
  * docs/metrics.md has every metric.
  */
-import type { RestoreStatistics } from "../backend/backend.ts";
+import type { Mode } from "../backend/capabilities.ts";
+import type { RestoreStatistics } from "../backend/parts.ts";
 import type { Config } from "../config/config.ts";
 import type { FlowsReport } from "../conntrack/reconcile-flows.ts";
 import type { Family } from "../net/address.ts";
@@ -18,7 +19,7 @@ import type { ConnectionCounters } from "./connections.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram, type Instrument } from "./instruments.ts";
 import { KubeproxyMetrics, type ObjectChange, programmingSeconds } from "./kubeproxy-metrics.ts";
 import { processInstruments } from "./process-metrics.ts";
-import type { Counts, Mode } from "./view.ts";
+import type { Counts } from "./view.ts";
 
 /** Seconds: from 50 us, where a sync of one change lies, to 6.5 s. */
 const FINE_SYNC_BUCKETS = exponentialBuckets(0.00005, 2, 18);
@@ -35,7 +36,7 @@ export interface ScrapeFacts {
   readonly healthy: boolean;
   /** What serves. */
   readonly mode: Mode;
-  /** What its backend tells of restores; undefined of nftables. */
+  /** Undefined: the backend writes no rules by iptables-restore. */
   readonly restores: readonly RestoreStatistics[] | undefined;
 }
 

@@ -1,5 +1,6 @@
 /** One Service as it is in the kernel, read back from the committed elements: what an operator asks for. */
-import type { Backend } from "../backend/backend.ts";
+import type { Capabilities } from "../backend/capabilities.ts";
+import type { ChainReader } from "../backend/parts.ts";
 import type { Core } from "../core/core.ts";
 import { type ActionCode, decodeAction, printAction } from "../model/actions.ts";
 import { printEndpoint, printKey } from "../model/print.ts";
@@ -14,8 +15,11 @@ import {
 import type { Problem } from "../problems/problem.ts";
 import type { FrontendView, ServiceView } from "./view.ts";
 
-/** What the backend tells of an element. */
-type Locator = Pick<Backend, "locate" | "unserved">;
+/** What the backend knows about an element. */
+interface Dataplane {
+  readonly capabilities: Pick<Capabilities, "unserved">;
+  readonly chains: Pick<ChainReader, "locate"> | undefined;
+}
 type CommittedCore = Pick<Core, "findService" | "readService" | "eachElement">;
 
 interface Frontend {
@@ -41,7 +45,7 @@ export function describeService(
   namespace: string,
   name: string,
   problems: readonly Problem[],
-  backend: Locator = {},
+  backend: Dataplane,
 ): ServiceView | undefined {
   const id = core.findService(`${namespace}/${name}`);
   if (id === undefined) return undefined;
@@ -65,7 +69,7 @@ export function describeService(
 }
 
 function addElements(
-  { core, backend }: { readonly core: CommittedCore; readonly backend: Locator },
+  { core, backend }: { readonly core: CommittedCore; readonly backend: Dataplane },
   table: TableId,
   id: ServiceId,
   frontends: Map<string, Frontend>,
@@ -77,7 +81,7 @@ function addElements(
     const words = printKey(table, key).split(" ");
     const frontend = frontendOf(frontends, family, words, name.startsWith("nodeport"));
     const last = words.at(-1) ?? "";
-    frontend.chains = backend.locate?.(table, key) ?? [];
+    frontend.chains = backend.chains?.locate(table, key) ?? [];
     if (holds === "action") {
       const code = new DataView(value.buffer, value.byteOffset, 4).getUint32(0, true);
       frontend.actions[name] = printAction(decodeAction(code as ActionCode));
@@ -120,7 +124,7 @@ function frontendOf(
 
 function finished(
   { guarded, allowed, chains, ...frontend }: Frontend,
-  { unserved = [] }: Locator,
+  { capabilities: { unserved } }: Dataplane,
 ): FrontendView {
   const cannot = unserved.find(({ family }) => family === frontend.family);
   return {

@@ -1,22 +1,23 @@
 /** What this node cannot do for Services, whatever they say: told for as long as somebody would look for it. */
-import type { Backend } from "../backend/backend.ts";
+import type { Capabilities } from "../backend/capabilities.ts";
 import type { Family } from "../net/address.ts";
 import type { TellProblems } from "../problems/problem.ts";
 import { Reports } from "../problems/problem-set.ts";
 
+type Limits = Pick<Capabilities, "unserved" | "unsupported">;
+
 export class Shortcomings {
-  readonly #backend: Pick<Backend, "unserved" | "lacks">;
+  readonly #capabilities: Limits;
   readonly #reports: Reports;
 
-  /** The backend has been probed. */
-  constructor(backend: Pick<Backend, "unserved" | "lacks">, problems: TellProblems) {
-    this.#backend = backend;
+  constructor(capabilities: Limits, problems: TellProblems) {
+    this.#capabilities = capabilities;
     this.#reports = new Reports(problems);
   }
 
   /** `wanted`: the node has addresses, pods or Services of this family, as of now. */
   update(wanted: (family: Family) => boolean): void {
-    const missed = (this.#backend.unserved ?? []).filter(({ family }) => wanted(family));
+    const missed = this.#capabilities.unserved.filter(({ family }) => wanted(family));
     this.#reports.set(
       missed.map(({ family, code, reason }) => ({
         subject: `IPv${family}`,
@@ -30,6 +31,6 @@ export class Shortcomings {
   /** One short text each, for the health body. */
   notices(): readonly string[] {
     const missed = this.#reports.all().map(({ message }) => message);
-    return [...missed, ...(this.#backend.lacks ?? [])];
+    return [...missed, ...this.#capabilities.unsupported];
   }
 }

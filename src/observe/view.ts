@@ -1,5 +1,5 @@
 /** All that health, metrics and the admin API may see: facts, read only. src/view.ts provides them. */
-import type { UnservedFamily } from "../backend/backend.ts";
+import type { Mode, UnservedFamily } from "../backend/capabilities.ts";
 import type { Config } from "../config/config.ts";
 import type { TableName } from "../model/tables.ts";
 import type { Problem } from "../problems/problem.ts";
@@ -13,9 +13,6 @@ export interface LastSync {
   readonly at: number;
   readonly report: SyncReport;
 }
-
-/** What serves: upstream's word for it. */
-export type Mode = "nftables" | "iptables";
 
 /** Sizes at one moment. */
 export interface Counts {

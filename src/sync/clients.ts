@@ -38,11 +38,12 @@ export class RememberedClients {
    * asked for.
    */
   forget(): boolean {
-    const { core, backend, clock, problems, cleanupFailed } = this.#options;
-    if (!backend.remembersOutdated() || this.#later()) return true;
+    const { core, clock, problems, cleanupFailed } = this.#options;
+    const { affinity } = this.#options.backend;
+    if (affinity === undefined || !affinity.stale || this.#later()) return true;
     const started = clock.monotonic();
     try {
-      backend.forgetAffinity(core);
+      affinity.purge(core);
     } catch (thrown) {
       rethrowDefect(thrown);
       this.#failing = true;

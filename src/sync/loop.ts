@@ -63,7 +63,7 @@ export class SyncLoop {
   readonly #refusals = new Map<number, ProblemEnd>();
   #nodeVersion = -1;
   #swept = false;
-  #backendSwept = false;
+  #leftoversRemoved = false;
   #verifyWanted = true;
   /** What was found of others' changes, until a sync has mended it. */
   #drift: Drift | undefined;
@@ -145,7 +145,7 @@ export class SyncLoop {
     }
 
     await this.#tryRefusedAgain(total, plan);
-    await this.#sweep(total);
+    await this.#removeLeftovers(total);
     if (core.flows.noted()) flowsChanged();
 
     const settled = this.#settle(total, version);
@@ -163,8 +163,8 @@ export class SyncLoop {
    * all are in one transaction, the order does not matter.
    */
   async #tryRefusedAgain(total: Outcome, plan: PlanContext): Promise<void> {
-    const { wholesale } = this.#options.backend;
-    if (total.refused.length === 0 || total.transient !== undefined || wholesale === true) return;
+    const { singleTransaction } = this.#options.backend.capabilities;
+    if (total.refused.length === 0 || total.transient !== undefined || singleTransaction) return;
     const refused = total.refused.splice(0).map(({ owner }) => owner);
     add(total, await this.#programmer.program(refused, plan));
   }
@@ -172,7 +172,8 @@ export class SyncLoop {
   /** The owners in batches, and at the first sync what nobody has claimed: it is known only after all others. */
   *#batches(owners: readonly number[]): Generator<readonly number[]> {
     const { core, backend } = this.#options;
-    const size = backend.wholesale === true ? Math.max(owners.length, 1) : BATCH_SERVICES;
+    const { singleTransaction } = backend.capabilities;
+    const size = singleTransaction ? Math.max(owners.length, 1) : BATCH_SERVICES;
     for (let from = 0; from < owners.length; from += size) yield owners.slice(from, from + size);
     let left = this.#swept ? 0 : core.ownedElements(OWNER_ADOPTED, EVERY);
     while (left > 0) {
@@ -185,13 +186,13 @@ export class SyncLoop {
     this.#swept = true;
   }
 
-  /** What a backend sweeps by itself, when all owners are through. */
-  async #sweep(total: Outcome): Promise<void> {
-    const { backend } = this.#options;
-    if (total.transient !== undefined || this.#backendSwept) return;
+  /** Removes the backend's own leftovers, once all owners are through. */
+  async #removeLeftovers(total: Outcome): Promise<void> {
+    const { leftovers } = this.#options.backend;
+    if (leftovers === undefined || total.transient !== undefined || this.#leftoversRemoved) return;
     try {
-      await backend.sweep?.();
-      this.#backendSwept = true;
+      await leftovers.remove();
+      this.#leftoversRemoved = true;
     } catch (thrown) {
       rethrowDefect(thrown);
       total.transient = thrown;

@@ -83,8 +83,8 @@ export class Programmer {
 
   constructor(options: ProgrammerOptions) {
     this.#options = options;
-    const { maxOperations = Infinity, wholesale = false } = options.backend;
-    this.#elementsMax = wholesale ? Infinity : Math.min(BATCH_ELEMENTS, maxOperations);
+    const { maxOperations, singleTransaction } = options.backend.capabilities;
+    this.#elementsMax = singleTransaction ? Infinity : Math.min(BATCH_ELEMENTS, maxOperations);
     this.#writer = new DesiredWriter((bytes) => options.core.reserveDesired(bytes));
   }
 
@@ -204,7 +204,10 @@ export class Programmer {
     }
     const count = operations.count;
     const added = countAdded(operations.region);
-    const answer = backend.apply(operations, (owner) => core.serviceKey(owner as ServiceId));
+    const answer = backend.apply(operations, {
+      nameOf: (owner) => core.serviceKey(owner as ServiceId),
+      serviceOf: (owner) => core.readService(owner as ServiceId),
+    });
     // Without a promise nothing comes between the kernel's answer and the commit.
     const receipt = answer instanceof Promise ? await answer : answer;
     if (receipt.ok) {

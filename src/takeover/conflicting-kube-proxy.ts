@@ -7,7 +7,7 @@
  * changed again and again wait (sync/repairs.ts), and it is a problem.
  */
 
-import type { OwnRules } from "../backend/backend.ts";
+import type { OwnRules } from "../backend/capabilities.ts";
 import type { Clock } from "../base/clock.ts";
 import { RIVAL_LOOK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
@@ -21,13 +21,13 @@ import { KUBE_PROXY_TABLE } from "./remove-nft.ts";
  * it deletes at its start in any other mode. The IPVS mode has chains of the same names.
  */
 export function writesOurs(own: OwnRules, { nftables }: { readonly nftables: boolean }): boolean {
-  return own.kind === "iptables" && !nftables;
+  return own.sharesKubeProxyChains && !nftables;
 }
 
 export interface RivalOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  /** Backend.own. */
+  /** Capabilities.ownRules */
   readonly own: OwnRules;
   /** In place of the machine. */
   readonly findLiving?: () => Promise<Living>;
@@ -54,7 +54,7 @@ export function waitForRival(options: RivalOptions): WaitForRival {
   let cancel = () => {};
   /** Process ids of those that there are. */
   const rivals = async (): Promise<readonly number[]> => {
-    const { pids } = own.kind === "iptables" ? await look() : { pids: [] };
+    const { pids } = own.sharesKubeProxyChains ? await look() : { pids: [] };
     if (pids.length === 0 || !writesOurs(own, { nftables: await usesNftables() })) return [];
     const text = `Cannot begin: ${nameOf(pids)} runs here and writes the same chains; stop it. Its rules serve until then`;
     if (log.once(text)) log.warn(text);

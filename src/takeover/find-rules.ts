@@ -3,7 +3,7 @@
  * visible. Cheap: no dumps, everything by name.
  */
 
-import type { OwnRules } from "../backend/backend.ts";
+import type { OwnRules, RuleForm } from "../backend/capabilities.ts";
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import { parseSaved, type SavedTable } from "../iptables/syntax/iptables-save.ts";
@@ -24,15 +24,7 @@ import { ACCEPTORS, makerOf } from "./kube-proxy-chains.ts";
 import { NFT_FAMILIES, type NftFamily, type NftReader, withReader } from "./read-nft.ts";
 import { legacyTable } from "./remove-legacy.ts";
 import { KUBE_PROXY_TABLE } from "./remove-nft.ts";
-import {
-  isBeside,
-  kindOf,
-  type Maker,
-  NAMES,
-  ownWay,
-  type RulesKind,
-  type Way,
-} from "./rule-origin.ts";
+import { isBeside, kindOf, type Maker, NAMES, type RulesKind } from "./rule-origin.ts";
 
 export interface Finding {
   /**
@@ -107,7 +99,7 @@ export async function findOtherProxies(options: LookOptions): Promise<readonly F
       return undefined;
     }
   };
-  const inNft = <T>(way: Way, list: (reader: NftReader) => T | Promise<T>) =>
+  const inNft = <T>(way: RuleForm, list: (reader: NftReader) => T | Promise<T>) =>
     look(NAMES[way], [way, kindOf("Sluice", way)], () => withReader(clock, list));
   const tables = (kind: RulesKind, parts: readonly string[] = []) => {
     if (isBeside(kind, own)) add({ kind, what: NAMES[kind], parts });
@@ -118,7 +110,7 @@ export async function findOtherProxies(options: LookOptions): Promise<readonly F
   );
   // Without the devices it is not known whose chains these are.
   const ipvs = devices === undefined || devices.includes(IPVS_DEVICE);
-  const chains = (way: Way, found: FoundChains) => {
+  const chains = (way: RuleForm, found: FoundChains) => {
     for (const maker of ["Sluice", "kube-proxy"] as const) {
       if (ipvs && maker === "kube-proxy") continue;
       const { parts, acceptors } = found[maker];
@@ -134,8 +126,8 @@ export async function findOtherProxies(options: LookOptions): Promise<readonly F
   const found = await inNft("nftables", nftTables);
   tables("sluice-nftables", found?.Sluice);
   tables("nftables", found?.["kube-proxy"]);
-  if (ownWay(own) !== "iptables") chains("iptables", (await inNft("iptables", xtChains)) ?? none());
-  if (ownWay(own) !== "iptables-legacy") {
+  if (own?.form !== "iptables") chains("iptables", (await inNft("iptables", xtChains)) ?? none());
+  if (own?.form !== "iptables-legacy") {
     const way = "iptables-legacy";
     const inLegacy = none();
     const unseen: string[] = [];

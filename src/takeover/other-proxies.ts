@@ -6,7 +6,8 @@
  * them, and are never fought. In iptables mode it writes into our own chains, which is told: see rival.ts.
  */
 
-import type { ForeignChange, OwnRules } from "../backend/backend.ts";
+import type { ForeignChange } from "../backend/backend.ts";
+import type { OwnRules } from "../backend/capabilities.ts";
 import type { Clock } from "../base/clock.ts";
 import {
   OTHER_PROXY_CALM_MS,
@@ -31,8 +32,8 @@ export interface OtherProxiesOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly problems: TellProblems;
-  /** Backend.own, from the first look on. */
-  readonly own: () => OwnRules;
+  /** Capabilities.ownRules */
+  readonly own: OwnRules;
   /** Config.removeKubeProxyRules, as of now. What another mode of our own left goes in any case. */
   readonly remove: () => boolean;
   /** Config.masqueradeBit, as of now. */
@@ -89,11 +90,11 @@ export class OtherProxies {
     this.#options = options;
     this.#log = options.log.from("other-proxies.ts");
     this.#reports = new Reports(options.problems);
-    this.#find = options.find ?? (() => findOtherProxies({ clock, own: own() }));
+    this.#find = options.find ?? (() => findOtherProxies({ clock, own }));
     this.#findLiving = options.findLiving ?? (() => findLiving());
     this.#removeRules =
       options.removeRules ??
-      ((kinds) => removeKubeProxyRules({ clock, own: own(), keepNeeded: true }, kinds));
+      ((kinds) => removeKubeProxyRules({ clock, own, keepNeeded: true }, kinds));
   }
 
   /**
@@ -148,7 +149,7 @@ export class OtherProxies {
       this.#again.clear();
       this.#seenAt = this.#options.clock.monotonic();
     }
-    const own = this.#options.own();
+    const { own } = this.#options;
     this.#rival = lives && writesOurs(own, { nftables: found.some(isOfNftables) });
     const kubeProxys = this.#options.remove() && !lives;
     const kinds = ALL_KINDS.filter((kind) => this.#synced && (kubeProxys || isSluices(kind)));
@@ -167,7 +168,7 @@ export class OtherProxies {
     const since = this.#options.clock.monotonic() - this.#overwrittenAt;
     // One that was seen just before has ended.
     const unseen = this.#overwrittenAt - this.#seenAt > OTHER_PROXY_LOOK_MS;
-    if (own.kind !== "iptables" || !unseen || since > OTHER_PROXY_CALM_MS) return [];
+    if (!own.sharesKubeProxyChains || !unseen || since > OTHER_PROXY_CALM_MS) return [];
     this.#rival = true;
     return [{ kind: "process", what: "a kube-proxy that is not seen from here", parts: ["?"] }];
   }

@@ -1,5 +1,6 @@
 /** Removes what kube-proxy, or another mode of our own, left in the kernel; rules of everybody else stay as they are. */
 import { readFileSync } from "node:fs";
+import type { RuleForm } from "../backend/capabilities.ts";
 import { SluiceError } from "../base/errors.ts";
 import { XTABLES } from "../iptables/syntax/known-chains.ts";
 import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
@@ -15,14 +16,7 @@ import { NftReader } from "./read-nft.ts";
 import { NOTHING, type Removal, together } from "./removal.ts";
 import { legacyTable, removeLegacy } from "./remove-legacy.ts";
 import { removeChains, removeTable } from "./remove-nft.ts";
-import {
-  ALL_KINDS,
-  isBeside,
-  kindOf,
-  type Maker,
-  type RulesKind,
-  type Way,
-} from "./rule-origin.ts";
+import { ALL_KINDS, isBeside, kindOf, type Maker, type RulesKind } from "./rule-origin.ts";
 import {
   familyOf,
   type Successor,
@@ -60,9 +54,9 @@ export async function removeKubeProxyRules(
     ipvs = hasIpvs();
     return NOTHING;
   });
-  const goes = (maker: Maker, way: Way) =>
+  const goes = (maker: Maker, way: RuleForm) =>
     wanted.includes(kindOf(maker, way)) && (maker === "Sluice" || !ipvs);
-  const may = (way: Way) => goes("Sluice", way) || goes("kube-proxy", way);
+  const may = (way: RuleForm) => goes("Sluice", way) || goes("kube-proxy", way);
   const firewall = firewallFate(options);
   /** Why chains stay, if they must. @throws SluiceError OTHER_PROXY, if they will not have to for long */
   const stays = (maker: Maker, family: Family, where: string): Removal | undefined => {

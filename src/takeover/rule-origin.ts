@@ -23,26 +23,23 @@
  * - Connections that are open are in none of these but filter, where their state accepts them: they stay translated as
  *   they were.
  */
-import type { OwnRules } from "../backend/backend.ts";
-
-/** Ways in which rules can be in the kernel; "iptables" is iptables-nft. */
-export type Way = "nftables" | "iptables" | "iptables-legacy";
+import type { OwnRules, RuleForm } from "../backend/capabilities.ts";
 
 /** Rules of kube-proxy; or those that Sluice itself made, in another mode than it is in now. */
-export type RulesKind = Way | `sluice-${Way}`;
+export type RulesKind = RuleForm | `sluice-${RuleForm}`;
 
-const WAYS: readonly Way[] = ["nftables", "iptables", "iptables-legacy"];
+const FORMS: readonly RuleForm[] = ["nftables", "iptables", "iptables-legacy"];
 
 export const ALL_KINDS: readonly RulesKind[] = [
-  ...WAYS.map((way) => `sluice-${way}` as const),
-  ...WAYS,
+  ...FORMS.map((form) => `sluice-${form}` as const),
+  ...FORMS,
 ];
 export const SLUICES: readonly RulesKind[] = ALL_KINDS.filter(isSluices);
 
 export type Maker = "kube-proxy" | "Sluice";
 
-export function kindOf(maker: Maker, way: Way): RulesKind {
-  return maker === "Sluice" ? `sluice-${way}` : way;
+export function kindOf(maker: Maker, form: RuleForm): RulesKind {
+  return maker === "Sluice" ? `sluice-${form}` : form;
 }
 
 export function isSluices(kind: RulesKind): boolean {
@@ -58,18 +55,12 @@ export const NAMES: { readonly [kind in RulesKind]: string } = {
   "sluice-iptables-legacy": "Sluice's rules of its iptables mode (legacy)",
 };
 
-/** The way of our own rules. Undefined: we have none, as at a cleanup. */
-export function ownWay(own: OwnRules | undefined): Way | undefined {
-  if (own === undefined || own.kind === "nftables") return own?.kind;
-  return own.variant === "nft" ? "iptables" : "iptables-legacy";
-}
-
 /**
- * Are rules of this kind something else than our own? In iptables mode our chains bear the names of kube-proxy's, so
- * that what is in them is for the backend to say, whoever wrote it.
+ * Are rules of this kind others than our own? If our chains have kube-proxy's names, the backend handles whatever is in
+ * them, whoever wrote it. `own` is undefined if we have no rules, as at a cleanup.
  */
 export function isBeside(kind: RulesKind, own: OwnRules | undefined): boolean {
-  const way = ownWay(own);
-  if (way === undefined) return true;
-  return way === "nftables" ? kind !== "sluice-nftables" : kind !== way && kind !== `sluice-${way}`;
+  if (own === undefined) return true;
+  if (kind === kindOf("Sluice", own.form)) return false;
+  return !(own.sharesKubeProxyChains && kind === own.form);
 }

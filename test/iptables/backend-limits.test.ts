@@ -28,14 +28,16 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     }
     const world = await iptablesWorld(variant, { toolbox });
     const reason = expect.stringMatching(/^ip6tables.* is not installed$/);
-    expect(world.backend.unserved).toEqual([{ family: 6, code: "TOOL_FAILED", reason }]);
+    expect(world.backend.capabilities.unserved).toEqual([
+      { family: 6, code: "TOOL_FAILED", reason },
+    ]);
     expect(frontends(world, "six")).toMatchObject([{ family: 6, unserved: reason }]);
     expect(frontends(world, "web")[0]).not.toHaveProperty("unserved");
   });
 
   test("where both are served, there is nothing to tell", async () => {
-    const { backend } = await iptablesWorld(variant);
-    expect([backend.unserved, backend.lacks]).toEqual([[], []]);
+    const { unserved, unsupported } = (await iptablesWorld(variant)).backend.capabilities;
+    expect([unserved, unsupported]).toEqual([[], []]);
   });
 
   test("a frontend names the chains of its port, which are in the kernel, but not those of its endpoints", async () => {
@@ -71,5 +73,7 @@ test("without xt_recent it is told that affinity is not kept; without comments n
     objects: () => {},
     unsynced: true,
   });
-  expect(backend.lacks).toEqual(["IPv4: session affinity is not kept, for want of xt_recent"]);
+  expect(backend.capabilities.unsupported).toEqual([
+    "IPv4: session affinity is not kept, for want of xt_recent",
+  ]);
 });

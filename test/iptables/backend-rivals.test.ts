@@ -99,7 +99,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
   test("a restore of some chains that fails counts as such, and one of everything does not", async () => {
     const world = await iptablesWorld(variant);
     await world.mend();
-    const one = () => world.backend.restoreStatistics?.()[0];
+    const one = () => world.backend.chains?.statistics()[0];
     const failures = () => one()?.failures;
     const partial = () => one()?.partialFailures;
     expect([failures(), partial()]).toEqual([0, 0]);
@@ -148,6 +148,8 @@ test("where the kernel has no SCTP, its frontends have no rule, and nothing is r
   expect(world.reports.at(-1)).toMatchObject({ outcome: "done" });
   expect(world.saved("nat")).toContain("10.244.1.71:8080");
   expect(world.saved("filter")).not.toContain("10.96.0.70");
-  expect(world.backend.lacks).toEqual(["IPv4: SCTP is not served, for want of xt_sctp"]);
+  expect(world.backend.capabilities.unsupported).toEqual([
+    "IPv4: SCTP is not served, for want of xt_sctp",
+  ]);
   expect(await world.mend()).toBeUndefined();
 });

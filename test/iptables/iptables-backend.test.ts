@@ -177,7 +177,7 @@ COMMIT
 
   test("statistics count rules, and what the last restore wrote", async () => {
     const world = await iptablesWorld(variant);
-    const [four] = world.backend.restoreStatistics?.() ?? [];
+    const [four] = world.backend.chains?.statistics() ?? [];
     const rules = world.saved("nat").match(/^-A KUBE/gm)?.length ?? 0;
     expect(four).toMatchObject({ family: 4, failures: 0, partialFailures: 0 });
     expect(four?.rules[0]).toMatchObject({ table: "nat", total: rules });

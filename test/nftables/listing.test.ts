@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
-import { add, operationList, rememberingCore } from "../../harness/core/made-operations.ts";
+import { add, named, operationList, rememberingCore } from "../../harness/core/made-operations.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import type { Cidr } from "../../src/net/address.ts";
 import { parseCidr } from "../../src/net/address.ts";
@@ -28,7 +28,7 @@ beforeAll(() => {
   });
   backend.start(rememberingCore().core);
   for (const [index, element] of WORLD.entries()) {
-    const receipt = backend.apply(operationList(add(index, element)), () => "default/web");
+    const receipt = backend.apply(operationList(add(index, element)), named("default/web"));
     expect(receipt).toMatchObject({ ok: true });
   }
 });

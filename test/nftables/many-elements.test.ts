@@ -12,6 +12,7 @@ import {
   add,
   type Element,
   element,
+  named,
   operationList,
   remove,
 } from "../../harness/core/made-operations.ts";
@@ -95,7 +96,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
   beforeAll(() => {
     const backend = open();
     backend.start(countingCore().core);
-    expect(backend.apply(operationList(add(1, ...elements)), () => "default/web")).toMatchObject({
+    expect(backend.apply(operationList(add(1, ...elements)), named("default/web"))).toMatchObject({
       ok: true,
     });
   });
@@ -216,7 +217,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
       expect(left.requests).toBeLessThan(1000);
       const restored = open();
       restored.start(countingCore().core);
-      restored.apply(operationList(add(1, ...slots)), () => "default/web");
+      restored.apply(operationList(add(1, ...slots)), named("default/web"));
     });
   });
 
@@ -225,7 +226,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     const backend = open();
     backend.start(core);
     let read = 0;
-    await backend.readCounters(({ table, count }) => {
+    await backend.counters?.read(({ table, count }) => {
       if (table === TABLE) read += count;
     });
     expect(read).toBe(slots.length);
@@ -237,7 +238,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     const backend = open();
     backend.start(core);
     let read = 0;
-    await backend.readCounters(({ table, count }) => {
+    await backend.counters?.read(({ table, count }) => {
       if (table === TABLE) read += count;
     });
     expect(read).toBe(slots.length);
@@ -253,19 +254,19 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     const turn = () => {
       if (!reading) return;
       if (turns++ === 0 && last) {
-        const receipt = backend.apply(operationList(remove(1, last)), () => "default/web");
+        const receipt = backend.apply(operationList(remove(1, last)), named("default/web"));
         expect(receipt).toMatchObject({ ok: true });
       }
       setImmediate(turn);
     };
     setImmediate(turn);
     let read = 0;
-    const quiet = await backend.readCounters(({ table, count }) => {
+    const quiet = await backend.counters?.read(({ table, count }) => {
       if (table === TABLE) read += count;
     });
     reading = false;
     expect([quiet, read]).toEqual([false, slots.length - 1]);
     expect(turns).toBeGreaterThan(50);
-    if (last) backend.apply(operationList(add(1, last)), () => "default/web");
+    if (last) backend.apply(operationList(add(1, last)), named("default/web"));
   });
 });

@@ -6,13 +6,15 @@ import {
   element,
   line,
   lines,
+  named,
   operationList,
   rememberingCore,
   remove,
   type TestOperation,
 } from "../../harness/core/made-operations.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import type { CounterSink, SkeletonOptions } from "../../src/backend/backend.ts";
+import type { SkeletonOptions } from "../../src/backend/backend.ts";
+import type { CounterSink } from "../../src/backend/parts.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { tableId } from "../../src/model/tables.ts";
 import type { Cidr } from "../../src/net/address.ts";
@@ -58,9 +60,11 @@ afterEach(() => {
 });
 
 const WHAT = "the table inet sluice";
-const ownerName = (owner: number) => (owner === 0 ? "" : `default/service-${owner}`);
+const owners = {
+  nameOf: (owner: number) => (owner === 0 ? "" : `default/service-${owner}`),
+};
 const apply = (backend: NftablesBackend, ...operations: TestOperation[][]) =>
-  backend.apply(operationList(operations.flat()), ownerName);
+  backend.apply(operationList(operations.flat()), owners);
 
 function cleanUp(): ReturnType<typeof removeTable> {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
@@ -147,7 +151,10 @@ describe("elements", () => {
 
   test("carry their owner's name where it helps a reader, cut at 127 bytes", () => {
     const [, , frontend] = WORLD;
-    backend.apply(operationList(add(7, frontend as Element)), () => `namespace/${"ä".repeat(100)}`);
+    backend.apply(
+      operationList(add(7, frontend as Element)),
+      named(`namespace/${"ä".repeat(100)}`),
+    );
     const listed = run("nft", "list", "map", "inet", "sluice", "frontends4");
     expect(listed).toContain(`comment "namespace/${"ä".repeat(58)}"`);
     expect(listed).not.toContain(`"namespace/${"ä".repeat(59)}`);
@@ -196,8 +203,8 @@ describe("elements", () => {
       }
     }
     const list = operationList(many);
-    expect(backend.maxOperations).toBeGreaterThanOrEqual(list.count);
-    const receipt = backend.apply(list, ownerName);
+    expect(backend.capabilities.maxOperations).toBeGreaterThanOrEqual(list.count);
+    const receipt = backend.apply(list, owners);
     expect(receipt).toMatchObject({ ok: true });
     expect(receipt.ok && receipt.bytes).toBeGreaterThan(2_000_000);
     const { core, adopted } = rememberingCore();
@@ -554,12 +561,12 @@ describe("affinity", () => {
       element("nodeports-learn", 6, ["TCP", 30080], learn(3600, true)),
       element("nodeport-endpoints", 6, ["TCP", 30080, 0], "[fd00::1]:8080"),
     ]);
-    expect(backend.forgetAffinity(core)).toBe(2);
+    expect(backend.affinity.purge(core)).toBe(2);
     expect(remembered("affinity4")).toContain("10.96.0.1 . tcp . 80");
     expect(remembered("affinity4")).not.toContain("10.96.0.1 . tcp . 81");
     expect(remembered("nodeport-affinity6")).toContain("2001:db8::7");
     expect(remembered("nodeport-affinity6")).not.toContain("2001:db8::8");
-    expect(backend.forgetAffinity(core)).toBe(0);
+    expect(backend.affinity.purge(core)).toBe(0);
   });
 
   test("is looked for only in maps whose frontends have affinity and changed", () => {
@@ -579,7 +586,7 @@ describe("affinity", () => {
     const dumpsAfter = (...elements: Element[]) => {
       apply(backend, add(1, ...elements));
       dumps = 0;
-      backend.forgetAffinity(core);
+      backend.affinity.purge(core);
       return dumps;
     };
     expect(dumpsAfter()).toBe(4);
@@ -606,7 +613,7 @@ describe("affinity", () => {
       ...(local ? [element("outside", 4, ["10.96.0.1", "TCP", 80], { verb: "accept" })] : []),
       element(slots, 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080"),
     ]);
-    expect(backend.forgetAffinity(core)).toBe(forgotten);
+    expect(backend.affinity.purge(core)).toBe(forgotten);
   });
 });
 
@@ -643,7 +650,7 @@ describe("counters", () => {
   };
   const read = async (backend: NftablesBackend) => {
     const { counted, each } = gather();
-    expect(await backend.readCounters(each)).toBe(true);
+    expect(await backend.counters?.read(each)).toBe(true);
     return counted;
   };
 
@@ -674,7 +681,7 @@ describe("counters", () => {
     const frontend = element("frontends", 4, ["10.96.0.1", "TCP", 80], action);
     backend.start(rememberingCore([frontend]).core);
     const deleted = gather();
-    backend.countDeleted(deleted.each);
+    backend.counters?.onDelete(deleted.each);
     run("ip", "addr", "replace", "10.244.0.1/32", "dev", "lo");
     run("ip", "route", "replace", "10.96.0.0/16", "dev", "lo");
     const server = Bun.listen({
@@ -700,7 +707,7 @@ describe("counters", () => {
     const backend = backendWith();
     backend.start(rememberingCore().core);
     let code: "NETLINK_SOCKET" | "CORE_ABORT" = "NETLINK_SOCKET";
-    backend.countDeleted(() => {
+    backend.counters?.onDelete(() => {
       throw new SluiceError(code, "Cannot count");
     });
     apply(backend, add(1, frontend));
@@ -717,7 +724,7 @@ describe("counters", () => {
     const backend = backendWith();
     backend.start(rememberingCore().core);
     const { counted, each } = gather();
-    backend.countDeleted(each);
+    backend.counters?.onDelete(each);
     apply(backend, add(1, ...many));
     apply(backend, remove(1, ...many));
     expect(counted.size).toBe(0);
@@ -726,10 +733,10 @@ describe("counters", () => {
     expect(counted.size).toBe(200);
   });
 
-  test("are nobody's business without the option", async () => {
+  test("are nobody's business without the option", () => {
     const backend = backendWith({ counters: false });
     backend.start(rememberingCore().core);
-    apply(backend, add(1, ...WORLD));
-    expect((await read(backend)).size).toBe(0);
+    expect(apply(backend, add(1, ...WORLD))).toMatchObject({ ok: true });
+    expect(backend.counters).toBeUndefined();
   });
 });

@@ -31,7 +31,7 @@ beforeEach(() => {
 
 /** `http 3`, `10.1.0.1:8080 2`, `omitted 0`. */
 async function printed(): Promise<string[]> {
-  await counters.collect(core.backend);
+  await counters.collect(core.reader);
   return shown();
 }
 
@@ -123,7 +123,7 @@ test("service ports beyond the limit are counted, not shown", async () => {
   core.hit("frontends", "10.96.0.1 TCP 80", 2);
   core.hit("frontends", "10.96.0.1 UDP 80", 1);
   const all = async () => {
-    await counters.collect(core.backend);
+    await counters.collect(core.reader);
     return counters.instruments().map((each) => each.samples());
   };
   const [ports, , omitted] = await all();
@@ -156,11 +156,11 @@ describe("a collection", () => {
   test("that is under way is shared by all who ask meanwhile", async () => {
     let readings = 0;
     let end = () => {};
-    const slow: typeof core.backend = {
-      readCounters(each) {
+    const slow: typeof core.reader = {
+      read(each) {
         readings++;
         return new Promise((resolve) => {
-          end = () => resolve(core.backend.readCounters(each));
+          end = () => resolve(core.reader.read(each));
         });
       },
     };
@@ -176,10 +176,10 @@ describe("a collection", () => {
 
   test("that takes longer than a scrape has patience is not waited for, and goes on", async () => {
     let end = () => {};
-    const slow: typeof core.backend = {
-      readCounters: (each) =>
+    const slow: typeof core.reader = {
+      read: (each) =>
         new Promise((resolve) => {
-          end = () => resolve(core.backend.readCounters(each));
+          end = () => resolve(core.reader.read(each));
         }),
     };
     await counters.collect(slow, Promise.resolve());
@@ -193,7 +193,7 @@ describe("a collection", () => {
   test("that fails keeps what there was, is counted each time and told once", async () => {
     await printed();
     const error = new SluiceError("NETLINK_SOCKET", "no answer");
-    const broken = { readCounters: () => Promise.reject(error) };
+    const broken = { read: () => Promise.reject(error) };
     await counters.collect(broken);
     await counters.collect(broken);
     expect([failures(), failed, shown()]).toEqual([2, [error], ["http 3", "omitted 0"]]);
@@ -206,7 +206,7 @@ describe("a collection", () => {
     ["an assertion in the core", new SluiceError("CORE_ABORT", "Cannot go on")],
     ["a defect of ours", new TypeError("undefined is not an object")],
   ])("that meets %s does not hide it", async (_, error) => {
-    const broken = { readCounters: () => Promise.reject(error) };
+    const broken = { read: () => Promise.reject(error) };
     await expect(counters.collect(broken)).rejects.toBe(error);
     expect([failures(), failed]).toEqual([0, []]);
   });
@@ -223,7 +223,7 @@ describe("a collection", () => {
 
 test("what an element counted up to its deletion is taken when it is handed over", async () => {
   core.hit("frontends", "10.96.0.1 TCP 80", 3);
-  await core.backend.readCounters(counters.take);
+  await core.reader.read(counters.take);
   core.delete("frontends", "10.96.0.1 TCP 80");
   expect(await printed()).toContain("http 3");
 });

@@ -1,6 +1,6 @@
 /** Committed elements in plain objects, with the counters of the kernel: as much of a core as observers see. */
 
-import type { Backend } from "../../src/backend/backend.ts";
+import type { CounterReader } from "../../src/backend/parts.ts";
 import { type Action, encodeAction } from "../../src/model/actions.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { keySize, type TableId, type TableName, tableId } from "../../src/model/tables.ts";
@@ -70,8 +70,8 @@ export class Committed {
     element.packets += packets;
   }
 
-  readonly backend: Pick<Backend, "readCounters"> = {
-    readCounters: async (each) => {
+  readonly reader: Pick<CounterReader, "read"> = {
+    read: async (each) => {
       for (const [table, elements] of this.#tables) {
         const stride = keySize(table) + 8;
         const bytes = new Uint8Array(elements.size * stride);

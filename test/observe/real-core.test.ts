@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { unexpected } from "../../harness/expected-errors.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
-import type { Backend } from "../../src/backend/backend.ts";
+import type { CounterReader } from "../../src/backend/parts.ts";
 import { printKey } from "../../src/model/print.ts";
 import { keySize, TABLE_IDS, tableLabel } from "../../src/model/tables.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
@@ -12,9 +12,9 @@ import { describeService } from "../../src/observe/service-view.ts";
 function countersOf(
   { core }: SyncWorld,
   packets: { readonly [element: string]: number },
-): Pick<Backend, "readCounters"> {
+): Pick<CounterReader, "read"> {
   return {
-    async readCounters(each) {
+    async read(each) {
       for (const table of TABLE_IDS) {
         const records: number[] = [];
         const values: number[] = [];
@@ -92,7 +92,7 @@ test("a Service is described as it is committed", async () => {
     endpoints: ["10.1.0.1:8080"],
     localEndpoints: [],
   } as const;
-  expect(describeService(made.core, "default", "web", [])).toEqual({
+  expect(describeService(made.core, "default", "web", [], made.backend)).toEqual({
     namespace: "default",
     name: "web",
     exists: true,

@@ -7,6 +7,8 @@ import { Committed } from "./fake-committed.ts";
 
 const WEB = 1 as ServiceId;
 const OTHER = 2 as ServiceId;
+/** Without chains, and for both families. */
+const DATAPLANE = { capabilities: { unserved: [] }, chains: undefined };
 
 const PROBLEM: Problem = {
   subject: "Service default/web",
@@ -23,7 +25,7 @@ function core(): Committed {
 }
 
 test("a Service that is not known has no view", () => {
-  expect(describeService(core(), "default", "absent", [])).toBeUndefined();
+  expect(describeService(core(), "default", "absent", [], DATAPLANE)).toBeUndefined();
 });
 
 test("a Service shows its own frontends in order, endpoints by slot, and its problems", () => {
@@ -57,7 +59,7 @@ test("a Service shows its own frontends in order, endpoints by slot, and its pro
   committed.set("no-endpoints", WEB, "fd00::1 UDP 53", { verb: "reject" });
   const other = { ...PROBLEM, subject: "Service default/web-2" };
 
-  const view = describeService(committed, "default", "web", [PROBLEM, other]);
+  const view = describeService(committed, "default", "web", [PROBLEM, other], DATAPLANE);
 
   expect(view?.problems).toEqual([PROBLEM]);
   expect(view).toMatchObject({ exists: true, type: "LoadBalancer" });
@@ -80,7 +82,7 @@ test("local endpoints are told from the others", () => {
   const committed = core();
   committed.set("local-endpoints", WEB, "1.2.3.4 TCP 80 slot-0", "10.1.0.1 8080");
   committed.set("nodeport-local-endpoints", WEB, "TCP 30080 slot-0", "10.1.0.1 8080");
-  const view = describeService(committed, "default", "web", []);
+  const view = describeService(committed, "default", "web", [], DATAPLANE);
   expect(
     view?.frontends.map(({ endpoints, localEndpoints }) => [endpoints, localEndpoints]),
   ).toEqual([
@@ -93,7 +95,7 @@ test("elements that outlive their Service are shown as such", () => {
   const committed = core();
   committed.set("frontends", WEB, "10.96.0.1 TCP 80", { verb: "reject" });
   committed.services.delete(WEB);
-  expect(describeService(committed, "default", "web", [])).toMatchObject({
+  expect(describeService(committed, "default", "web", [], DATAPLANE)).toMatchObject({
     exists: false,
     type: "",
     frontends: [{ frontend: "10.96.0.1:80" }],
@@ -106,8 +108,10 @@ test("a frontend names the chains of its port, and says why it is not served", (
   committed.set("nodeports", WEB, "TCP 30080", { verb: "reject" });
   committed.set("frontends", WEB, "fd00::1 TCP 80", { verb: "reject" });
   const view = describeService(committed, "default", "web", [], {
-    locate: (table) => (table === tableId("frontends", 4) ? ["KUBE-SVC-ONE"] : []),
-    unserved: [{ family: 6, code: "TOOL_FAILED", reason: "no ip6tables" }],
+    chains: {
+      locate: (table) => (table === tableId("frontends", 4) ? ["KUBE-SVC-ONE"] : []),
+    },
+    capabilities: { unserved: [{ family: 6, code: "TOOL_FAILED", reason: "no ip6tables" }] },
   });
   const told = view?.frontends.map(({ frontend, chains, unserved }) => ({
     frontend,

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { UnservedFamily } from "../../src/backend/backend.ts";
+import type { UnservedFamily } from "../../src/backend/capabilities.ts";
 import { Shortcomings } from "../../src/observe/shortcomings.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 
@@ -11,7 +11,9 @@ const NO_TOOL: UnservedFamily = {
 
 test("a family that is not served is a problem and a notice while somebody wants it", () => {
   const problems = new Problems(() => {});
-  const told = new Shortcomings({ unserved: [NO_TOOL] }, (events) => problems.report(events));
+  const told = new Shortcomings({ unserved: [NO_TOOL], unsupported: [] }, (events) =>
+    problems.report(events),
+  );
   told.update((family) => family === 4);
   expect([problems.list(), told.notices()]).toEqual([[], []]);
 
@@ -26,14 +28,14 @@ test("a family that is not served is a problem and a notice while somebody wants
 });
 
 test("what is lacking of a family that is served is a notice, whoever wants it", () => {
-  const lacks = ["IPv4: session affinity is not kept, for want of xt_recent"];
-  const told = new Shortcomings({ lacks }, () => {});
+  const unsupported = ["IPv4: session affinity is not kept, for want of xt_recent"];
+  const told = new Shortcomings({ unserved: [], unsupported }, () => {});
   told.update(() => true);
-  expect(told.notices()).toEqual(lacks);
+  expect(told.notices()).toEqual(unsupported);
 });
 
 test("a dataplane without limits has nothing to tell", () => {
-  const told = new Shortcomings({}, () => {
+  const told = new Shortcomings({ unserved: [], unsupported: [] }, () => {
     throw new Error("there is nothing to tell");
   });
   told.update(() => true);

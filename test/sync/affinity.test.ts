@@ -8,7 +8,7 @@ const STICKY = { sessionAffinity: "ClientIP" };
 async function stickyWorld(took = 0) {
   const world = syncWorld();
   const times: number[] = [];
-  world.backend.forgetAffinity = () => {
+  world.backend.affinity.purge = () => {
     times.push(world.clock.now());
     void world.clock.advance(took);
     return 0;

@@ -256,8 +256,8 @@ describe("SyncLoop", () => {
     [
       "while clients are forgotten",
       ({ backend }, error) => {
-        backend.outdated = true;
-        backend.forgetAffinity = () => {
+        backend.affinity.stale = true;
+        backend.affinity.purge = () => {
           throw error;
         };
       },
@@ -477,7 +477,7 @@ describe("SyncLoop", () => {
     world.put("Service", sticky);
     world.put("EndpointSlice", slice("a-1", "a", IPS));
     const forgotten: number[] = [];
-    world.backend.forgetAffinity = () => {
+    world.backend.affinity.purge = () => {
       forgotten.push(world.clock.now());
       if (forgotten.length === 1) throw new SluiceError("NETLINK_REFUSED", "Cannot forget clients");
       return 0;

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { readableLog } from "../../harness/fakes/readable-log.ts";
-import type { OwnRules } from "../../src/backend/backend.ts";
+import type { OwnRules } from "../../src/backend/capabilities.ts";
 import { RIVAL_LOOK_MS } from "../../src/base/limits.ts";
 import { waitForRival } from "../../src/takeover/conflicting-kube-proxy.ts";
 import type { Living } from "../../src/takeover/processes.ts";
 
-const IPTABLES: OwnRules = { kind: "iptables", variant: "nft" };
+const IPTABLES: OwnRules = { form: "iptables", sharesKubeProxyChains: true };
+const NFTABLES: OwnRules = { form: "nftables", sharesKubeProxyChains: false };
 
 /** A node with a kube-proxy, and what becomes of the wait for it. */
 function begin(options: { own?: OwnRules; pids?: number[]; nftables?: boolean } = {}) {
@@ -47,7 +48,7 @@ describe("a kube-proxy that runs", () => {
   test.each([
     ["is in nftables mode", { nftables: true }],
     ["is not there", { pids: [] }],
-    ["meets our nftables mode", { own: { kind: "nftables" } as const }],
+    ["meets our nftables mode", { own: NFTABLES }],
   ])("keeps nobody waiting where it %s", async (_why, options) => {
     const { clock, lines, node, wait } = begin(options);
     expect(await wait.none).toBe(true);

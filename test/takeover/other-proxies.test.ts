@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { readableLog } from "../../harness/fakes/readable-log.ts";
-import type { OwnRules } from "../../src/backend/backend.ts";
+import type { OwnRules } from "../../src/backend/capabilities.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import {
   OTHER_PROXY_CALM_MS,
@@ -39,6 +39,8 @@ const LEGACY: Finding = {
 };
 const REFUSED = new SluiceError("NETLINK_REFUSED", "Cannot delete: busy");
 
+const NFTABLES: OwnRules = { form: "nftables", sharesKubeProxyChains: false };
+
 /** A kernel with these rules in it. */
 class Node {
   readonly clock = new FakeClock();
@@ -55,9 +57,8 @@ class Node {
   looks = 0;
   defect: unknown;
   remove: boolean;
-  own: OwnRules = { kind: "nftables" };
 
-  constructor(findings: Finding[], remove = true) {
+  constructor(findings: Finding[], remove = true, own = NFTABLES) {
     this.findings = findings;
     this.remove = remove;
     const { log, lines } = readableLog(0);
@@ -67,7 +68,7 @@ class Node {
       clock: this.clock,
       log,
       problems: (events) => this.problems.report(events),
-      own: () => this.own,
+      own,
       remove: () => this.remove,
       masqueradeBit: () => 14,
       serves: (family) => family === 4,
@@ -344,17 +345,13 @@ describe("a policy of a firewall that drops", () => {
 });
 
 describe("in iptables mode", () => {
-  const OWN: OwnRules = { kind: "iptables", variant: "nft" };
+  const OWN: OwnRules = { form: "iptables", sharesKubeProxyChains: true };
   const OURS: Finding = {
     kind: "sluice-nftables",
     what: "Sluice's rules of its nftables mode",
     parts: ["table inet sluice"],
   };
-  const begin = (findings: Finding[], remove = true) => {
-    const node = new Node(findings, remove);
-    node.own = OWN;
-    return node;
-  };
+  const begin = (findings: Finding[], remove = true) => new Node(findings, remove, OWN);
 
   test("what another mode of ours left goes after the first sync, whatever the configuration, and whoever runs", async () => {
     const node = begin([OURS, LEGACY], false);

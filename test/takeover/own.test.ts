@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { pipe, run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import type { OwnRules } from "../../src/backend/backend.ts";
+import type { OwnRules } from "../../src/backend/capabilities.ts";
 import { systemClock as clock } from "../../src/base/clock.ts";
 import { removeEverything } from "../../src/daemon/cleanup.ts";
 import { findOtherProxies } from "../../src/takeover/find-rules.ts";
@@ -63,6 +63,10 @@ function saved(tools = TOOLS): string {
     .replaceAll(/\[\d+:\d+\]/g, "[0:0]");
 }
 
+const NFTABLES: OwnRules = { form: "nftables", sharesKubeProxyChains: false };
+const IPTABLES: OwnRules = { form: "iptables", sharesKubeProxyChains: true };
+const LEGACY: OwnRules = { form: "iptables-legacy", sharesKubeProxyChains: true };
+
 const look = async (own?: OwnRules) =>
   (await findOtherProxies({ clock, own })).map(({ kind }) => kind);
 const remove = (own: OwnRules, kinds = SLUICES) =>
@@ -71,8 +75,8 @@ const remove = (own: OwnRules, kinds = SLUICES) =>
 describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%s", (variant) => {
   const [four, six] = [`iptables-${variant}`, `ip6tables-${variant}`] as const;
   const kind = variant === "nft" ? "sluice-iptables" : "sluice-iptables-legacy";
-  const own: OwnRules = { kind: "iptables", variant };
-  const other: OwnRules = { kind: "iptables", variant: variant === "nft" ? "legacy" : "nft" };
+  const own = variant === "nft" ? IPTABLES : LEGACY;
+  const other = variant === "nft" ? LEGACY : IPTABLES;
 
   test("are its own while it serves with them, whoever wrote them, and never removed then", async () => {
     restore(four, RULES);
@@ -88,8 +92,8 @@ describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%
     expect(saved()).toBe(before);
   });
 
-  test.each([{ kind: "nftables" } as const, other])(
-    "are left over beside rules of $kind, told from kube-proxy's of the other family, and go without them",
+  test.each([NFTABLES, other])(
+    "are left over beside rules of $form, told from kube-proxy's of the other family, and go without them",
     async (mode) => {
       restore(four, FOREIGN);
       restore(six, RULES6);
@@ -120,14 +124,13 @@ describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%
 
 describe("the table inet sluice", () => {
   test("is left over in iptables mode, and goes; a table that somebody else made stays, and is none", async () => {
-    const own: OwnRules = { kind: "iptables", variant: "nft" };
     pipe(TABLE, "nft", "-f", "-");
-    expect(await look({ kind: "nftables" })).toEqual([]);
-    expect(await look(own)).toEqual(["sluice-nftables"]);
-    expect((await remove(own)).removed).toEqual(["the table inet sluice"]);
-    expect(await look(own)).toEqual([]);
+    expect(await look(NFTABLES)).toEqual([]);
+    expect(await look(IPTABLES)).toEqual(["sluice-nftables"]);
+    expect((await remove(IPTABLES)).removed).toEqual(["the table inet sluice"]);
+    expect(await look(IPTABLES)).toEqual([]);
     run("nft", "add", "table", "inet", "sluice");
-    expect(await look(own)).toEqual([]);
+    expect(await look(IPTABLES)).toEqual([]);
   });
 
   test("that somebody else made makes a cleanup fail, which removes everything else even so", async () => {

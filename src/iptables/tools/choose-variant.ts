@@ -1,6 +1,6 @@
 /** Chooses the variant of iptables that writes this node's rules. */
 
-import type { UnservedFamily } from "../../backend/backend.ts";
+import type { UnservedFamily } from "../../backend/capabilities.ts";
 import { rethrowDefect, SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
 import type { Variant } from "../syntax/known-chains.ts";

@@ -1,6 +1,6 @@
 /** The tools that serve each family, what the kernel supports, and why these tools were chosen. */
 
-import type { UnservedFamily } from "../../backend/backend.ts";
+import type { UnservedFamily } from "../../backend/capabilities.ts";
 import { rethrowDefect } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
 import type { Variant } from "../syntax/known-chains.ts";

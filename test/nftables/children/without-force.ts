@@ -6,6 +6,7 @@
 import {
   add,
   element,
+  named,
   operationList,
   rememberingCore,
 } from "../../../harness/core/made-operations.ts";
@@ -21,7 +22,7 @@ const backend = createNftablesBackend({
 });
 backend.probe();
 backend.start(rememberingCore().core);
-const name = () => `namespace/${"x".repeat(117)}`;
+const owners = named(`namespace/${"x".repeat(117)}`);
 const action = { verb: "pick", source: "endpoints", reach: "plain", count: 1 } as const;
 const address = (i: number) => `fd00::${(i >> 16).toString(16)}:${(i & 0xffff).toString(16)}`;
 const frontends = (first: number, count: number) =>
@@ -30,9 +31,9 @@ const frontends = (first: number, count: number) =>
       add(1, element("frontends", 6, [address(first + i), "TCP", 80], action)),
     ).flat(),
   );
-const max = backend.maxOperations ?? 0;
-const within = [0, 1].map((round) => backend.apply(frontends(1 + round * max, max), name).ok);
-const beyond = backend.apply(frontends(1, 2 * max), name);
+const max = backend.capabilities.maxOperations;
+const within = [0, 1].map((round) => backend.apply(frontends(1 + round * max, max), owners).ok);
+const beyond = backend.apply(frontends(1, 2 * max), owners);
 const { core, adopted } = rememberingCore();
 backend.start(core);
 console.log(

@@ -304,7 +304,7 @@ test("a table that is made anew holds everything from its first transaction on, 
 test("where transactions must be small, a repair takes some, and ends in the same", async () => {
   world.close();
   world = driftedWorld({}, 4000);
-  expect(world.backend.maxOperations).toBe(11);
+  expect(world.backend.capabilities.maxOperations).toBe(11);
   fill(world);
   await world.sync();
   for (const command of ["flush map inet sluice endpoints6", "flush ruleset"]) {

@@ -3,6 +3,7 @@ import { run } from "../../../harness/commands.ts";
 import {
   add,
   element,
+  named,
   operationList,
   rememberingCore,
   remove,
@@ -96,7 +97,7 @@ describe("what somebody else does to our table is told once for each transaction
 test("our own transactions are not told, nor those on other tables", async () => {
   const one = element("cluster-ips", 4, ["10.96.0.1"]);
   for (const operations of [add(1, one), remove(1, one)]) {
-    expect(backend.apply(operationList(operations), () => "default/a").ok).toBe(true);
+    expect(backend.apply(operationList(operations), named("default/a")).ok).toBe(true);
   }
   run("nft", "add table ip sluice; add chain ip sluice services4");
   run("nft", "add table inet other; add chain inet other services4");

@@ -3,6 +3,7 @@ import { pipe, run } from "../../../harness/commands.ts";
 import {
   add,
   element,
+  named,
   operationList,
   rememberingCore,
 } from "../../../harness/core/made-operations.ts";
@@ -168,7 +169,7 @@ describe.each([4, 6] as const)("chains made on demand for IPv%i", (family: Famil
       const table = action.verb === "learn" ? "learn" : "frontends";
       return add(1, element(table, family, [address, "TCP", index + 1], action));
     });
-    const receipt = backend.apply(operationList(operations.flat()), () => "default/web");
+    const receipt = backend.apply(operationList(operations.flat()), named("default/web"));
     expect(receipt).toMatchObject({ ok: true });
     declarations = listDeclarations();
   });
