@@ -7,6 +7,7 @@ import type {
   Backend,
   Drift,
   ForeignChange,
+  OwnerLookup,
   Receipt,
 } from "../../src/backend/backend.ts";
 import type { Capabilities } from "../../src/backend/capabilities.ts";
@@ -25,6 +26,8 @@ export interface Transaction {
   readonly adds: number;
   readonly deletes: number;
   readonly owners: ReadonlySet<number>;
+  /** Names of the Services that the operations were planned from. */
+  readonly services: ReadonlySet<string>;
 }
 
 export class FakeBackend implements Backend {
@@ -106,7 +109,12 @@ export class FakeBackend implements Backend {
     }
     const transactions = Math.min(1, added + deleted);
     if (transactions > 0) {
-      this.transactions.push({ adds: added, deletes: deleted, owners: new Set() });
+      this.transactions.push({
+        adds: added,
+        deletes: deleted,
+        owners: new Set(),
+        services: new Set(),
+      });
     }
     const written = { operations: added + deleted, added, bytes: 0, transactions, kernelMs: 0 };
     const element = Math.max(added, deleted);
@@ -114,8 +122,8 @@ export class FakeBackend implements Backend {
     return Promise.resolve({ change, changes: 1, noticedAt: 0, amiss, written, refused: [] });
   }
 
-  apply(operations: OperationList): Receipt | Promise<Receipt> {
-    const done = this.#take(operations);
+  apply(operations: OperationList, owners: OwnerLookup): Receipt | Promise<Receipt> {
+    const done = this.#take(operations, owners);
     if (this.gate === undefined) return done();
     this.waiting = true;
     return this.gate.then(() => {
@@ -125,17 +133,20 @@ export class FakeBackend implements Backend {
   }
 
   /** Reads the operations, which is allowed only now; the result brings them into the kernel. */
-  #take(operations: OperationList): () => Receipt {
+  #take(operations: OperationList, { serviceOf }: OwnerLookup): () => Receipt {
     if (this.transient !== undefined) {
       const error = this.transient;
       return () => ({ ok: false, error, transient: true });
     }
     const next = new Map([...this.tables].map(([table, content]) => [table, new Map(content)]));
     const owners = new Set<number>();
+    const services = new Set<string>();
     let adds = 0;
     let deletes = 0;
     for (const operation of operations) {
       owners.add(operation.owner);
+      const service = serviceOf(operation.owner);
+      if (service !== undefined) services.add(service.name);
       const content = next.get(operation.table) ?? new Map<string, Element>();
       next.set(operation.table, content);
       const key = operation.key.toHex();
@@ -162,7 +173,7 @@ export class FakeBackend implements Backend {
     return () => {
       for (const [table, content] of next) this.tables.set(table, content);
       this.affinity.stale = true;
-      this.transactions.push({ adds, deletes, owners });
+      this.transactions.push({ adds, deletes, owners, services });
       return { ok: true, bytes, kernelMs: 0 };
     };
   }

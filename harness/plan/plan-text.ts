@@ -9,6 +9,7 @@ import { PROTOCOLS, type ProtocolName } from "../../src/net/protocol.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../../src/plan/plan.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
+import { expandService } from "../../src/state/frontends.ts";
 
 export function ip(text: string): Address {
   const address = parseAddress(text);
@@ -148,7 +149,7 @@ export function context(claims: FrontendClaims, node: NodeText = {}): PlanContex
 export function claimsOf(services: readonly Service[]): FrontendClaims {
   const names = new Map(services.map(({ id, namespace, name }) => [id, `${namespace}/${name}`]));
   const claims = new FrontendClaims((id) => names.get(id) ?? `ns/s${id}`);
-  for (const one of services) claims.update(one);
+  for (const one of services) claims.update(expandService(one));
   return claims;
 }
 
@@ -172,7 +173,12 @@ export function planText(
   const writer = plainWriter();
   planNode(plan, writer);
   for (const entry of services) {
-    planService(entry.service, memory.choices(entry.service, entry.endpoints), plan, writer);
+    planService(
+      expandService(entry.service),
+      memory.choices(entry.service, entry.endpoints),
+      plan,
+      writer,
+    );
   }
   const names = new Map(services.map(({ service: one }) => [one.id as number, one]));
   return printDesired(writer.region(), writer.bytes, memory.bytes, (owner) => {

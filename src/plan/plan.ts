@@ -8,7 +8,7 @@ import type { NodeFacts } from "../model/node-facts.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { tableId } from "../model/tables.ts";
 import type { Address, Cidr, Family } from "../net/address.ts";
-import { clusterIpKey, clusterIpsOf, type FrontendKey, frontendsOf } from "../state/frontends.ts";
+import { clusterIpKey, type ExpandedService, type FrontendKey } from "../state/frontends.ts";
 import type { DesiredWriter } from "./desired.ts";
 import { planFrontend } from "./policy.ts";
 import { allowedSources, planSources } from "./sources.ts";
@@ -39,14 +39,14 @@ const SERVICE_CIDRS = { 4: tableId("service-cidrs", 4), 6: tableId("service-cidr
 
 /** Writes every element one Service should have, as far as it holds the frontends (state/claims.ts). */
 export function planService(
-  service: Service,
+  { service, frontends, clusterIPs }: ExpandedService,
   choices: readonly Choice[],
   context: PlanContext,
   writer: DesiredWriter,
 ): void {
   const { claims, primary } = context;
   const healthCheckPort = context.opensHealthCheckPorts ? checkedPort(service) : 0;
-  for (const address of clusterIpsOf(service)) {
+  for (const address of clusterIPs) {
     if (healthCheckPort !== 0) {
       writer.port(HEALTH_CHECK_PORTS[address.family], service.id, healthCheckPort);
     }
@@ -60,7 +60,7 @@ export function planService(
   };
   const byPort: Choice[] = [];
   for (const choice of choices) byPort[choiceIndex(choice.portIndex, choice.family)] = choice;
-  for (const frontend of frontendsOf(service)) {
+  for (const frontend of frontends) {
     if (!claims.holds(service.id, frontend.key)) continue;
     if (frontend.kind === "vip") {
       planSources(service, frontend, allowed[frontend.family], writer);

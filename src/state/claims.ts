@@ -11,6 +11,7 @@ import type { Problem } from "../problems/problem.ts";
 import {
   clusterIpKey,
   clusterIpsOf,
+  type ExpandedService,
   type Frontend,
   type FrontendKey,
   fieldOf,
@@ -45,8 +46,9 @@ export class FrontendClaims {
   }
 
   /** Takes the frontends of a new or changed Service. Returns the other Services that won or lost one. */
-  update(service: Service): readonly ServiceId[] {
-    return this.#replace(service.id, { created: service.created, keys: keysOf(service) });
+  update(expanded: ExpandedService): readonly ServiceId[] {
+    const { id, created } = expanded.service;
+    return this.#replace(id, { created, keys: keysOf(expanded) });
   }
 
   /** Gives up everything the Service claimed. Returns the Services that now hold some of it. */
@@ -146,10 +148,10 @@ export class FrontendClaims {
   }
 }
 
-function keysOf(service: Service): FrontendKey[] {
+function keysOf({ frontends, clusterIPs }: ExpandedService): FrontendKey[] {
   const keys: FrontendKey[] = [];
-  for (const frontend of frontendsOf(service)) keys.push(frontend.key);
-  for (const address of clusterIpsOf(service)) keys.push(clusterIpKey(address));
+  for (const frontend of frontends) keys.push(frontend.key);
+  for (const address of clusterIPs) keys.push(clusterIpKey(address));
   return keys;
 }
 

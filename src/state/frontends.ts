@@ -1,6 +1,6 @@
 /**
- * Frontends: the addresses and ports a Service answers on. One list for everybody who asks: the claims
- * that settle who gets a frontend, and the plan that makes elements of it.
+ * Frontends: the addresses and ports a Service answers on. One list for everybody who asks: the
+ * claims that settle who gets a frontend, and the plan that makes elements of it.
  */
 
 import type { Service, ServicePort } from "../model/service.ts";
@@ -11,8 +11,9 @@ import type { Protocol } from "../net/protocol.ts";
 export type FrontendKind = "cluster-ip" | "external-ip" | "vip" | "node-port";
 
 /**
- * A frontend as a number (IPv4, node ports) or a short string (IPv6), so that tens of thousands of them
- * cost little in a Map: address, protocol, port; for a node port the family in place of the address.
+ * A frontend as a number (IPv4, node ports) or a short string (IPv6), so that tens of thousands of
+ * them cost little in a Map: address, protocol, port; for a node port the family in place of the
+ * address.
  */
 export type FrontendKey = number | string;
 
@@ -29,11 +30,23 @@ export interface Frontend {
   readonly key: FrontendKey;
 }
 
+/** A Service with its frontends expanded, once for everybody who needs them in a sync. */
+export interface ExpandedService {
+  readonly service: Service;
+  readonly frontends: readonly Frontend[];
+  /** Those it is served on: `clusterIpsOf` */
+  readonly clusterIPs: readonly Address[];
+}
+
+export function expandService(service: Service): ExpandedService {
+  return { service, frontends: frontendsOf(service), clusterIPs: clusterIpsOf(service) };
+}
+
 /**
- * Every frontend of a Service, each key once. A family is served when the Service has a clusterIP of it;
- * addresses of another family are passed over, as kube-proxy does. Where two ports or kinds claim the
- * same frontend the later one wins, in the order of ports, then clusterIP, externalIPs, VIPs; of two
- * ports with the same name and protocol the later one wins.
+ * Every frontend of a Service, each key once. A family is served when the Service has a clusterIP
+ * of it; addresses of another family are passed over, as kube-proxy does. Where two ports or kinds
+ * claim the same frontend the later one wins, in the order of ports, then clusterIP, externalIPs,
+ * VIPs; of two ports with the same name and protocol the later one wins.
  */
 export function frontendsOf(service: Service): Frontend[] {
   const found: Frontend[] = [];
@@ -132,7 +145,9 @@ export function fieldOf(frontend: Frontend): string {
   }
 }
 
-/** Indexes of the ports that no later port of the same name and protocol replaces; undefined: all. */
+/**
+ * Indexes of the ports that no later port of the same name and protocol replaces; undefined: all.
+ */
 function servedPorts(ports: readonly ServicePort[]): Set<number> | undefined {
   if (ports.length < 2) return undefined;
   const last = new Map<string, number>();

@@ -1,6 +1,6 @@
 /**
- * When to forget the clients that session affinity remembers for what is gone: after a sync, but not again and again,
- * since looking through a map takes time by the number of its clients.
+ * When to forget the clients that session affinity remembers for what is gone: after a sync, but
+ * not again and again, since looking through a map takes time by the number of its clients.
  */
 import type { Backend } from "../backend/backend.ts";
 import type { Clock } from "../base/clock.ts";
@@ -34,8 +34,8 @@ export class RememberedClients {
   }
 
   /**
-   * After the commit: nothing can be learned for what is gone by now. True if it is done, or will be without being
-   * asked for.
+   * After the commit: nothing can be learned for what is gone by now. True if it is done, or will
+   * be without being asked for.
    */
   forget(): boolean {
     const { core, clock, problems, cleanupFailed } = this.#options;

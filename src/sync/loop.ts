@@ -1,6 +1,6 @@
 /**
- * The sync: everything that changed since the last one, taken from the core's dirty list to the kernel. The
- * pacer decides when; this is what.
+ * The sync: everything that changed since the last one, taken from the core's dirty list to the
+ * kernel. The pacer decides when; this is what.
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
 import type { Backend, Drift } from "../backend/backend.ts";
@@ -12,6 +12,7 @@ import type { ServiceId } from "../model/service.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import type { ProblemEnd, TellProblems } from "../problems/problem.ts";
 import type { FrontendClaims } from "../state/claims.ts";
+import { type ExpandedService, expandService } from "../state/frontends.ts";
 import { RememberedClients } from "./clients.ts";
 import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
 import { RefusedOwners } from "./refused.ts";
@@ -20,7 +21,10 @@ import type { RepairReport } from "./repairs.ts";
 /** What one sync did, for metrics, health and the log. */
 export interface SyncReport {
   readonly outcome: "done" | "nothing" | "refused" | "failed";
-  /** Owners taken up, operations the kernel took and how many of them added, netlink bytes, transactions. */
+  /**
+   * Owners taken up, operations the kernel took and how many of them added, netlink bytes,
+   * transactions.
+   */
   readonly owners: number;
   readonly operations: number;
   readonly added: number;
@@ -47,10 +51,16 @@ export interface SyncLoopOptions {
   /** A Service was selected: its healthCheckNodePort and local endpoints may have changed. */
   readonly selected: Selected;
   readonly report: (report: SyncReport) => void;
-  /** Frontends lead elsewhere now, as `core.flows` has noted: connections to them may have to follow. */
+  /**
+   * Frontends lead elsewhere now, as `core.flows` has noted: connections to them may have to
+   * follow.
+   */
   readonly flowsChanged: () => void;
   readonly problems: TellProblems;
-  /** Clients that session affinity remembers could not be forgotten after a sync. Default: nobody counts it. */
+  /**
+   * Clients that session affinity remembers could not be forgotten after a sync. Default: nobody
+   * counts it.
+   */
   readonly cleanupFailed?: () => void;
   /** There is work again although no event came: a refused Service is due. */
   readonly wake: () => void;
@@ -81,7 +91,10 @@ export class SyncLoop {
     });
   }
 
-  /** The next sync begins with `backend.verify`: others touched our table, or `backend.reconfigure` was called. */
+  /**
+   * The next sync begins with `backend.verify`: others touched our table, or `backend.reconfigure`
+   * was called.
+   */
   verify(): void {
     this.#verifyWanted = true;
   }
@@ -123,7 +136,10 @@ export class SyncLoop {
     return outcome !== "failed" && this.#clients.forget();
   }
 
-  /** Everything that is dirty, once, after a look at what others touched; returns how many owners that were. */
+  /**
+   * Everything that is dirty, once, after a look at what others touched; returns how many owners
+   * that were.
+   */
   async #round(sum: Outcome): Promise<number> {
     const { core, clock, context, nodeVersion, flowsChanged } = this.#options;
     const total = emptyOutcome();
@@ -132,7 +148,8 @@ export class SyncLoop {
       add(sum, total);
       return 0;
     }
-    const owners: number[] = this.#takeDirtyServices();
+    const { ids, expanded } = this.#takeDirtyServices();
+    const owners: number[] = ids;
     const version = nodeVersion();
     if (version !== this.#nodeVersion) owners.unshift(OWNER_NODE);
 
@@ -140,7 +157,9 @@ export class SyncLoop {
     for (const batch of this.#batches(owners)) {
       // Between batches everything else gets its turn: the watch, health, metrics.
       if (total.programmed.length > 0) await turn(clock);
-      add(total, await this.#programmer.program(batch, plan));
+      add(total, await this.#programmer.program(batch, plan, expanded));
+      // The core was fed meanwhile.
+      expanded.clear();
       if (total.transient !== undefined) break;
     }
 
@@ -158,9 +177,9 @@ export class SyncLoop {
   }
 
   /**
-   * What an owner was refused may have been in the hands of another that was programmed after it (a frontend
-   * with source ranges that passes from one Service to another), so it gets one more try when all are through. Where
-   * all are in one transaction, the order does not matter.
+   * What an owner was refused may have been in the hands of another that was programmed after it (a
+   * frontend with source ranges that passes from one Service to another), so it gets one more try
+   * when all are through. Where all are in one transaction, the order does not matter.
    */
   async #tryRefusedAgain(total: Outcome, plan: PlanContext): Promise<void> {
     const { singleTransaction } = this.#options.backend.capabilities;
@@ -169,7 +188,10 @@ export class SyncLoop {
     add(total, await this.#programmer.program(refused, plan));
   }
 
-  /** The owners in batches, and at the first sync what nobody has claimed: it is known only after all others. */
+  /**
+   * The owners in batches, and at the first sync what nobody has claimed: it is known only after
+   * all others.
+   */
   *#batches(owners: readonly number[]): Generator<readonly number[]> {
     const { core, backend } = this.#options;
     const { singleTransaction } = backend.capabilities;
@@ -200,18 +222,23 @@ export class SyncLoop {
   }
 
   /** Empties the dirty list, settling who holds which frontend before anything is planned. */
-  #takeDirtyServices(): ServiceId[] {
+  #takeDirtyServices(): DirtyServices {
     const { core, claims } = this.#options;
     const taken = new Set<ServiceId>();
+    const expanded = new Map<ServiceId, ExpandedService | undefined>();
     // Once only: the next call lets go of the ids of this one.
-    for (const id of core.takeDirty(core.dirtyCount())) {
+    const ids = core.takeDirty(core.dirtyCount());
+    const keep = ids.length <= BATCH_SERVICES;
+    for (const id of ids) {
       taken.add(id);
       const service = core.readService(id);
-      for (const other of service === undefined ? claims.remove(id) : claims.update(service)) {
+      const own = service && expandService(service);
+      if (keep) expanded.set(id, own);
+      for (const other of own === undefined ? claims.remove(id) : claims.update(own)) {
         taken.add(other);
       }
     }
-    return [...taken];
+    return { ids: [...taken], expanded };
   }
 
   #takeProblems(): void {
@@ -250,8 +277,8 @@ export class SyncLoop {
   }
 
   /**
-   * Has the backend look at what was touched and restore it. The error, if the kernel could not be read or would not
-   * take it, because somebody is at it still, say: then it is yet to be done.
+   * Has the backend look at what was touched and restore it. The error, if the kernel could not be
+   * read or would not take it, because somebody is at it still, say: then it is yet to be done.
    */
   async #look(total: Outcome): Promise<void> {
     const { core, backend } = this.#options;
@@ -292,6 +319,16 @@ export class SyncLoop {
     if (owner === OWNER_ADOPTED) return "Leftovers";
     return `Service ${this.#options.core.serviceKey(owner as ServiceId)}`;
   }
+}
+
+interface DirtyServices {
+  readonly ids: ServiceId[];
+  /**
+   * As they were claimed, so that the first batch need not decode them again; undefined are those
+   * that are gone. Empty if there are more than one batch: to keep all Services of a large load
+   * would take memory, and they may change while the first batch is written.
+   */
+  readonly expanded: Map<ServiceId, ExpandedService | undefined>;
 }
 
 /** No bound: the largest number the core counts to. */

@@ -1,6 +1,7 @@
 /**
- * From dirty Services to the kernel: select, plan, diff, apply, commit, for one batch of owners. A batch is
- * cut into transactions of bounded size; an owner the kernel refuses is left out, the rest goes through.
+ * From dirty Services to the kernel: select, plan, diff, apply, commit, for one batch of owners. A
+ * batch is cut into transactions of bounded size; an owner the kernel refuses is left out, the rest
+ * goes through.
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
 import type { Backend, Receipt } from "../backend/backend.ts";
@@ -8,16 +9,19 @@ import type { SluiceError } from "../base/errors.ts";
 import { ATTEMPTS_MAX, BATCH_ELEMENTS } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import type { Choice } from "../model/choice.ts";
-import { countAdded } from "../model/operation-list.ts";
+import { countAdded, type OperationList } from "../model/operation-list.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { PROTOCOLS } from "../net/protocol.ts";
 import { DesiredWriter } from "../plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../plan/plan.ts";
+import { type ExpandedService, expandService } from "../state/frontends.ts";
 
 /** A Service of the batch, with what selection found; `service` is undefined when it is gone. */
 interface Entry {
   readonly owner: number;
   readonly service: Service | undefined;
+  /** The same Service, if its frontends have been expanded already. */
+  readonly expanded: ExpandedService | undefined;
   readonly choices: readonly Choice[];
   /** Some endpoint serves that is neither Ready nor chosen. */
   readonly lingers: boolean;
@@ -34,9 +38,13 @@ export interface Outcome {
   /** Owners whose elements are in the kernel now. */
   readonly programmed: number[];
   readonly refused: { readonly owner: number; readonly error: SluiceError }[];
-  /** The kernel could not take it at all for now; owners neither programmed nor refused must wait. */
+  /**
+   * The kernel could not take it at all for now; owners neither programmed nor refused must wait.
+   */
   transient: SluiceError | undefined;
-  /** The kernel does not hold what was committed: it must be read again before anything can succeed. */
+  /**
+   * The kernel does not hold what was committed: it must be read again before anything can succeed.
+   */
   drifted: boolean;
 }
 
@@ -74,7 +82,10 @@ export class Programmer {
   readonly #options: ProgrammerOptions;
   readonly #writer: DesiredWriter;
   readonly #elementsMax: number;
-  /** Nothing can have been fed to the core since the last selection, whose endpoints are where it says. */
+  /**
+   * Nothing can have been fed to the core since the last selection, whose endpoints are where it
+   * says.
+   */
   #fresh = false;
   /** Transactions that may still be tried to find out whose element is refused. */
   #attemptsLeft = 0;
@@ -88,10 +99,18 @@ export class Programmer {
     this.#writer = new DesiredWriter((bytes) => options.core.reserveDesired(bytes));
   }
 
-  /** Programs these owners, in as many transactions as their size asks for. Never throws for a refusal. */
-  async program(owners: readonly number[], context: PlanContext): Promise<Outcome> {
+  /**
+   * Programs these owners, in as many transactions as their size asks for. Never throws for a
+   * refusal. `expanded`: Services that have been decoded, as the core has them at the call;
+   * undefined are those that are gone.
+   */
+  async program(
+    owners: readonly number[],
+    context: PlanContext,
+    expanded = NOTHING_EXPANDED,
+  ): Promise<Outcome> {
     const outcome = emptyOutcome();
-    const entries = this.#select(owners);
+    const entries = this.#select(owners, expanded);
     this.#fresh = true;
     this.#attemptsLeft = ATTEMPTS_MAX;
     for (const group of this.#groups(entries)) {
@@ -101,23 +120,27 @@ export class Programmer {
     return outcome;
   }
 
-  #select(owners: readonly number[]): Entry[] {
+  #select(owners: readonly number[], known = NOTHING_EXPANDED): Entry[] {
     const { core, selected } = this.#options;
     const entries: Entry[] = [];
     const ids: ServiceId[] = [];
     for (const owner of owners) {
       if (isService(owner)) ids.push(owner);
-      else entries.push({ owner, service: undefined, choices: [], lingers: false });
+      else entries.push({ ...NO_SERVICE, owner });
     }
     core.select(ids, (id, choices, localReady, lingers) => {
-      const service = core.readService(id);
+      const expanded = known.get(id);
+      const service = known.has(id) ? expanded?.service : core.readService(id);
       selected(id, service, choices, localReady);
-      entries.push({ owner: id, service, choices, lingers });
+      entries.push({ owner: id, service, expanded, choices, lingers });
     });
     return entries;
   }
 
-  /** Cuts entries so that no group but a single giant Service makes more operations than one transaction takes. */
+  /**
+   * Cuts entries so that no group but a single giant Service makes more operations than one
+   * transaction takes.
+   */
   *#groups(entries: readonly Entry[]): Generator<readonly Entry[]> {
     const most = this.#elementsMax;
     let group: Entry[] = [];
@@ -176,22 +199,25 @@ export class Programmer {
   }
 
   /**
-   * While a backend takes its time, the core is fed: what was selected before must be selected anew. What was compared
-   * stays as it is until it is committed, and the ids of the owners stay theirs until the next `takeDirty`.
+   * While a backend takes its time, the core is fed: what was selected before must be selected
+   * anew. What was compared stays as it is until it is committed, and the ids of the owners stay
+   * theirs until the next `takeDirty`.
    */
   async #attempt(
     chosen: readonly Entry[],
     context: PlanContext,
     outcome: Outcome,
   ): Promise<Receipt> {
-    const { core, backend } = this.#options;
+    const { core } = this.#options;
     const group = this.#fresh ? chosen : this.#select(chosen.map(({ owner }) => owner));
     this.#fresh = false;
     const writer = this.#writer;
     writer.reset();
-    for (const { owner, service, choices } of group) {
+    for (const { owner, service, expanded, choices } of group) {
       if (owner === OWNER_NODE) planNode(context, writer);
-      else if (service !== undefined) planService(service, choices, context, writer);
+      else if (service !== undefined) {
+        planService(expanded ?? expandService(service), choices, context, writer);
+      }
     }
     const operations = core.diff(
       writer.bytes,
@@ -204,10 +230,7 @@ export class Programmer {
     }
     const count = operations.count;
     const added = countAdded(operations.region);
-    const answer = backend.apply(operations, {
-      nameOf: (owner) => core.serviceKey(owner as ServiceId),
-      serviceOf: (owner) => core.readService(owner as ServiceId),
-    });
+    const answer = this.#apply(operations, group);
     // Without a promise nothing comes between the kernel's answer and the commit.
     const receipt = answer instanceof Promise ? await answer : answer;
     if (receipt.ok) {
@@ -224,9 +247,25 @@ export class Programmer {
     return receipt;
   }
 
+  #apply(operations: OperationList, group: readonly Entry[]): Receipt | Promise<Receipt> {
+    const { core, backend } = this.#options;
+    let services: Map<number, Service | undefined> | undefined;
+    const answer = backend.apply(operations, {
+      nameOf: (owner) => core.serviceKey(owner as ServiceId),
+      serviceOf(owner) {
+        services ??= servicesOf(group);
+        return services.has(owner) ? services.get(owner) : core.readService(owner as ServiceId);
+      },
+    });
+    // A restore of a large load takes long, and asks for names only.
+    services = undefined;
+    return answer;
+  }
+
   /**
-   * Connections keep an endpoint that serves although it was not chosen. When it ceases to, no operation tells: so
-   * every change of such a Service counts, and of one with UDP in any case (as upstream has it).
+   * Connections keep an endpoint that serves although it was not chosen. When it ceases to, no
+   * operation tells: so every change of such a Service counts, and of one with UDP in any case (as
+   * upstream has it).
    */
   #noteFlows(group: readonly Entry[]): void {
     for (const { owner, service, lingers } of group) {
@@ -237,6 +276,15 @@ export class Programmer {
       else this.#lingering.delete(owner);
     }
   }
+}
+
+const NO_SERVICE = { service: undefined, expanded: undefined, choices: [], lingers: false };
+const NOTHING_EXPANDED: ReadonlyMap<ServiceId, ExpandedService | undefined> = new Map();
+
+function servicesOf(group: readonly Entry[]): Map<number, Service | undefined> {
+  const services = new Map<number, Service | undefined>();
+  for (const { owner, service } of group) services.set(owner, service);
+  return services;
 }
 
 /** Ids of Services are below OWNER_ADOPTED and above OWNER_NODE. */

@@ -16,6 +16,7 @@ import { TABLES, type TableId } from "../../src/model/tables.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { planNode, planService } from "../../src/plan/plan.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
+import { expandService } from "../../src/state/frontends.ts";
 import { arbitraryChoice, arbitraryText, NODE } from "./random-services.ts";
 
 const NAMES = ["ns/s1", "ns/s2", "ns/s3"];
@@ -53,7 +54,7 @@ function sync(
       cluster: { ...choice.cluster, pointer: choice.cluster.pointer + base },
       local: { ...choice.local, pointer: choice.local.pointer + base },
     }));
-    planService(one, choices, plan, writer);
+    planService(expandService(one), choices, plan, writer);
   }
   core.wasm.u8().set(memory.bytes, base);
   const { count } = core.diff(writer.bytes, [OWNER_NODE, ...owners]);
@@ -97,7 +98,7 @@ test("the committed elements are the plan's after any history, and planning agai
         if (next) {
           const one = service({ ...next[0], id, name });
           present.set(name, { service: one, endpoints: next[1] });
-          others = claims.update(one);
+          others = claims.update(expandService(one));
         } else {
           present.delete(name);
           others = claims.remove(id);

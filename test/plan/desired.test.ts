@@ -4,6 +4,7 @@ import { printDesired } from "../../src/model/print.ts";
 import type { Service } from "../../src/model/service.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { planService } from "../../src/plan/plan.ts";
+import { expandService } from "../../src/state/frontends.ts";
 
 const nameless = () => "x";
 
@@ -18,9 +19,10 @@ function writeMany(writer: DesiredWriter, between: () => void): Memory {
       name: `ns/s${i}`,
       clusterIPs: [`10.96.${i >> 8}.${i & 255}`],
     });
-    claims.update(one);
+    const expanded = expandService(one);
+    claims.update(expanded);
     planService(
-      one,
+      expanded,
       memory.choices(one, { cluster: ["10.1.0.5:80", "10.1.0.6:80"] }),
       plan,
       writer,
@@ -74,13 +76,13 @@ describe("the writer", () => {
     });
     const claims = claimsOf([]);
     const one: Service = service({});
-    claims.update(one);
-    planService(one, [], context(claims), writer);
+    claims.update(expandService(one));
+    planService(expandService(one), [], context(claims), writer);
     const bytes = writer.bytes;
     expect(bytes).toBeGreaterThan(0);
     writer.reset();
     expect(writer.bytes).toBe(0);
-    planService(one, [], context(claims), writer);
+    planService(expandService(one), [], context(claims), writer);
     expect(writer.bytes).toBe(bytes);
     expect(asked.length).toBe(2);
     expect(printDesired(region, bytes, region, nameless)).toEqual(["cluster-ips4 10.96.0.1 (x)"]);

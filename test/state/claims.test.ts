@@ -3,7 +3,12 @@ import fc from "fast-check";
 import { type ServiceText, service } from "../../harness/plan/plan-text.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
-import { clusterIpKey, clusterIpsOf, frontendsOf } from "../../src/state/frontends.ts";
+import {
+  clusterIpKey,
+  clusterIpsOf,
+  expandService,
+  frontendsOf,
+} from "../../src/state/frontends.ts";
 
 const EXTERNAL = { externalIPs: ["203.0.113.1"] };
 const old = service({ id: 1, name: "b/old", created: 10, clusterIPs: ["10.96.0.1"], ...EXTERNAL });
@@ -25,7 +30,7 @@ describe("a frontend two Services claim", () => {
       [young, old],
     ]) {
       const claims = new FrontendClaims(nameOf);
-      for (const one of order) claims.update(one);
+      for (const one of order) claims.update(expandService(one));
       expect(claims.holds(old.id, shared)).toBe(true);
       expect(claims.holds(young.id, shared)).toBe(false);
     }
@@ -33,9 +38,9 @@ describe("a frontend two Services claim", () => {
 
   test("names the other Service when the holder changes, in both directions", () => {
     const claims = new FrontendClaims(nameOf);
-    expect(claims.update(young)).toEqual([]);
-    expect(claims.update(old)).toEqual([young.id]);
-    expect(claims.update(old)).toEqual([]);
+    expect(claims.update(expandService(young))).toEqual([]);
+    expect(claims.update(expandService(old))).toEqual([young.id]);
+    expect(claims.update(expandService(old))).toEqual([]);
     expect(claims.remove(old.id)).toEqual([young.id]);
     expect(claims.holds(young.id, shared)).toBe(true);
     expect(claims.remove(young.id)).toEqual([]);
@@ -44,36 +49,36 @@ describe("a frontend two Services claim", () => {
 
   test("is given up by an update without it", () => {
     const claims = new FrontendClaims(nameOf);
-    claims.update(old);
-    claims.update(young);
-    expect(claims.update({ ...old, externalIPs: [] })).toEqual([young.id]);
+    claims.update(expandService(old));
+    claims.update(expandService(young));
+    expect(claims.update(expandService({ ...old, externalIPs: [] }))).toEqual([young.id]);
     expect(claims.holds(young.id, shared)).toBe(true);
   });
 
   test("changes hands when the holder is created anew under its name", () => {
     const claims = new FrontendClaims(nameOf);
-    claims.update(old);
-    claims.update(young);
-    expect(claims.update({ ...old, created: 30 })).toEqual([young.id]);
+    claims.update(expandService(old));
+    claims.update(expandService(young));
+    expect(claims.update(expandService({ ...old, created: 30 }))).toEqual([young.id]);
     expect(claims.holds(young.id, shared)).toBe(true);
   });
 
   test("goes by namespace/name between Services of the same second", () => {
     const claims = new FrontendClaims(nameOf);
-    claims.update({ ...old, created: 20 });
-    expect(claims.update(young)).toEqual([old.id]);
+    claims.update(expandService({ ...old, created: 20 }));
+    expect(claims.update(expandService(young))).toEqual([old.id]);
     expect(claims.holds(young.id, shared)).toBe(true);
   });
 
   test("stays where it is when a third, younger claimant comes and goes", () => {
     const claims = new FrontendClaims(nameOf);
-    claims.update(old);
-    claims.update(young);
+    claims.update(expandService(old));
+    claims.update(expandService(young));
     const third = service({ id: 3, name: "c/third", created: 30, clusterIPs: [], ...EXTERNAL });
     const late = { ...third, clusterIPs: service({ clusterIPs: ["10.96.0.3"] }).clusterIPs };
-    expect(claims.update(late)).toEqual([]);
+    expect(claims.update(expandService(late))).toEqual([]);
     expect(claims.remove(late.id)).toEqual([]);
-    expect(claims.update(late)).toEqual([]);
+    expect(claims.update(expandService(late))).toEqual([]);
     expect(claims.remove(old.id)).toEqual([young.id]);
     expect(claims.remove(young.id)).toEqual([late.id]);
   });
@@ -155,7 +160,7 @@ describe("the loser is told", () => {
     const services = one.services.map(service);
     for (const each of services) {
       names[each.id] = `${each.namespace}/${each.name}`;
-      claims.update(each);
+      claims.update(expandService(each));
     }
     const loser = services.at(-1) as Service;
     const problems = claims.problems(loser);
@@ -206,7 +211,7 @@ describe("for any history of Services", () => {
         const present = new Map<number, Service>();
         for (const [number, next] of steps) {
           if (next) {
-            claims.update(next);
+            claims.update(expandService(next));
             present.set(number, next);
           } else {
             claims.remove(id(number));
@@ -242,7 +247,7 @@ describe("for any history of Services", () => {
           );
         let before = holdings();
         for (const [number, next] of steps) {
-          const named = next ? claims.update(next) : claims.remove(id(number));
+          const named = next ? claims.update(expandService(next)) : claims.remove(id(number));
           const after = holdings();
           const changed = IDS.filter(
             (other) => other !== number && before.get(other) !== after.get(other),

@@ -40,6 +40,23 @@ describe("SyncLoop", () => {
     expect(world.reports.at(-1)?.outcome).toBe("nothing");
   });
 
+  test("decodes a changed Service once, for itself and for the dataplane", async () => {
+    const world = await threeServices();
+    const read: number[] = [];
+    const readService = world.core.readService.bind(world.core);
+    world.core.readService = (id) => {
+      read.push(id);
+      return readService(id);
+    };
+    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
+    world.put("Service", service("b", "10.96.0.22"));
+    await world.sync();
+    const { owners, services } = world.backend.transactions.at(-1) ?? {};
+    expect(new Set(read)).toEqual(owners as Set<number>);
+    expect(read).toHaveLength(2);
+    expect([...(services ?? [])].sort()).toEqual(["a", "b"]);
+  });
+
   test("removes one endpoint of three with at most four element operations", async () => {
     const world = await threeServices();
     world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.2", "10.1.0.3"]));

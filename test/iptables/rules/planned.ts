@@ -26,6 +26,7 @@ import {
 } from "../../../src/model/tables.ts";
 import type { Family } from "../../../src/net/address.ts";
 import { planNode, planService } from "../../../src/plan/plan.ts";
+import { expandService } from "../../../src/state/frontends.ts";
 
 export interface Served {
   readonly service: ServiceText;
@@ -57,7 +58,7 @@ export function elementsOf(served: readonly Served[], node: NodeText = {}): Elem
   planNode(plan, writer);
   services.forEach((one, i) => {
     const choices = memory.choices(one, served[i]?.endpoints ?? {});
-    planService(one, choices, plan, writer);
+    planService(expandService(one), choices, plan, writer);
   });
   const elements = new Map<string, Omit<Operation, "kind">>();
   const region = writer.region();
