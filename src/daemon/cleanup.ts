@@ -2,10 +2,10 @@
 
 import { systemClock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
+import { lockNetworkNamespace } from "../host/namespace-lock.ts";
 import { legacyTables } from "../takeover/find-rules.ts";
 import { findLiving, nameOf } from "../takeover/processes.ts";
 import type { Removal } from "../takeover/removal.ts";
-import { cleanUp } from "../takeover/remove-all.ts";
 import { removeKubeProxyRules } from "../takeover/remove-rules.ts";
 import { ALL_KINDS, SLUICES } from "../takeover/rule-origin.ts";
 import { type Successor, servedByKubeProxy } from "../takeover/successor.ts";
@@ -17,9 +17,10 @@ export interface RemovalReport {
 }
 
 /**
- * `keepKubeProxy`: only what we made. What a kube-proxy that runs has in the kernel stays too, which is an error; and as long
- * as it has nothing there, so does what we made.
- * @throws SluiceError ALREADY_RUNNING, before anything was touched; and when it cannot be told what a kube-proxy has
+ * `keepKubeProxy`: only what we made. What a kube-proxy that runs has in the kernel stays too,
+ * which is an error; and as long as it has nothing there, so does what we made.
+ * @throws SluiceError ALREADY_RUNNING, before anything was touched; and when it cannot be told what
+ * a kube-proxy has
  */
 export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalReport> {
   // Waits between two transactions hold no process alive.
@@ -49,4 +50,29 @@ async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
 
 async function successorOf(pids: readonly number[]): Promise<Successor> {
   return { name: nameOf(pids), families: await servedByKubeProxy(systemClock, legacyTables()) };
+}
+
+/**
+ * Removes what a stopped instance and a stopped kube-proxy left behind, which is what `remove`
+ * does.
+ * @throws SluiceError ALREADY_RUNNING, before anything was touched
+ */
+export async function cleanUp(remove: () => Promise<Removal>): Promise<Removal> {
+  const unlock = lockForCleanup();
+  try {
+    return await remove();
+  } finally {
+    unlock();
+  }
+}
+
+/** A running instance would take the removal for damage, and put everything back. */
+function lockForCleanup(): () => void {
+  try {
+    return lockNetworkNamespace();
+  } catch (error) {
+    if (!(error instanceof SluiceError) || error.code !== "ALREADY_RUNNING") throw error;
+    const message = "Cannot clean up: another sluice holds the network namespace; stop it first";
+    throw new SluiceError("ALREADY_RUNNING", message, undefined, { cause: error });
+  }
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { cleanUp } from "../../src/daemon/cleanup.ts";
 import { lockNetworkNamespace } from "../../src/host/namespace-lock.ts";
 import { NOTHING } from "../../src/takeover/removal.ts";
-import { cleanUp } from "../../src/takeover/remove-all.ts";
 
 inFreshNetns();
 
