@@ -122,18 +122,18 @@ export const INITIALIZED = "System initialized and --init-only specified";
 
 /**
  * --init-only: does what needs full rights, so that a later run can do with fewer. Probes what the rules
- * need of the kernel, which loads its modules, and sets the sysctls. `probe` returns the mode that will
- * serve. Returns the line to log.
+ * need of the kernel, which loads its modules, and sets the sysctls. `probe` returns what the backend
+ * that will serve can do. Returns the line to log.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED: as `probe` does
  */
 export async function initializeHost(
   config: Pick<Config, "conntrack" | "localhostNodePorts">,
   settings: HostSettings,
-  probe: () => Promise<"nftables" | "iptables">,
+  probe: () => Promise<{ readonly localhostNodePorts: boolean }>,
 ): Promise<string> {
-  const served = await probe();
+  const { localhostNodePorts } = await probe();
   settings.tuneConntrack(config.conntrack);
-  settings.routeLocalnet(served === "iptables" && config.localhostNodePorts);
+  settings.routeLocalnet(localhostNodePorts && config.localhostNodePorts);
   return INITIALIZED;
 }
 

@@ -248,7 +248,7 @@ describe("on a machine of files", () => {
     const { settings, problems } = hostOf(new KernelFiles(root));
     const probe = async () => {
       for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
-      return "nftables" as const;
+      return { localhostNodePorts: false };
     };
     const config = { conntrack: DEFAULTS, localhostNodePorts: false };
     expect(await initializeHost(config, settings, probe)).toBe(INITIALIZED);
@@ -265,7 +265,9 @@ describe("on a machine of files", () => {
       put(ROUTE_LOCALNET, "0");
       const { settings } = hostOf(new KernelFiles(root));
       const config = { conntrack: DEFAULTS, localhostNodePorts };
-      await initializeHost(config, settings, async () => served);
+      await initializeHost(config, settings, async () => ({
+        localhostNodePorts: served === "iptables",
+      }));
       expect(read(ROUTE_LOCALNET)).toBe(wanted);
     },
   );
