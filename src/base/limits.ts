@@ -12,8 +12,8 @@ export const BATCH_SERVICES = 1000;
 export const BATCH_ELEMENTS = 50_000;
 /** A sync rests for as long as it took, at most this long, so that a burst is coalesced. */
 export const SYNC_REST_MS_MAX = 100;
-/** The same where the dataplane is not written by this program, which is free all the time. */
-export const SYNC_REST_WHOLESALE_MS_MAX = 10;
+/** The same where other programs write the dataplane (iptables-restore): they leave this one free. */
+export const SYNC_REST_SINGLE_TRANSACTION_MS_MAX = 10;
 /**
  * Of a batch that is refused without a word about whose element it is, halves are tried so often; what is left then
  * waits for the next sync. One owner among 10,000 is found by 28, and each may take as long as a whole load.

@@ -10,8 +10,9 @@ export interface AdminDueOptions {
 }
 
 /**
- * Resolves after the first sync, so that loading the servers does not hold it up; but soon where it cannot come
- * since the source does not answer, as whoever probes this node must hear that, and in any case some time later.
+ * Resolves after the first sync, so that loading the servers does not hold it up; but soon where it
+ * cannot come since the source does not answer, as whoever probes this node must hear that, and in
+ * any case some time later.
  */
 export function adminDue({ firstSync, connected, clock }: AdminDueOptions): Promise<void> {
   const waited = new Promise<void>((resolve) => {

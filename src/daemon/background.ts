@@ -1,6 +1,7 @@
 /**
- * What a serving proxy has around it and does not wait for: the HTTP servers, Events, a look at other proxies'
- * rules, and the configuration file. All of it is loaded once the rules are in the kernel, or have to wait.
+ * What a serving proxy has around it and does not wait for: the HTTP servers, Events, a look at
+ * other proxies' rules, and the configuration file. All of it is loaded once the rules are in the
+ * kernel, or have to wait.
  */
 import type { RunningAdmin } from "../admin/start.ts";
 import type { ClusterAccess } from "../api-client/access.ts";
@@ -27,7 +28,10 @@ import { wantsLocalnet } from "./choose-backend.ts";
 import type { RunningProxy } from "./proxy.ts";
 import { createView } from "./proxy-view.ts";
 
-/** A process that ends over an address that cannot be bound waits so long for the Event of it to be sent. */
+/**
+ * A process that ends over an address that cannot be bound waits so long for the Event of it to be
+ * sent.
+ */
 const LAST_EVENT_MS = 1000;
 
 export interface SurroundingsOptions {
@@ -148,7 +152,9 @@ export class Surroundings {
     this.#follower.start();
   }
 
-  /** Takes up a changed configuration, in which nothing differs that only a new process can take up. */
+  /**
+   * Takes up a changed configuration, in which nothing differs that only a new process can take up.
+   */
   async #configure(config: Config): Promise<void> {
     const { proxy, host, log } = this.#options;
     log.configure(logSettings(config));

@@ -12,8 +12,8 @@ import { createNftablesBackend } from "../nftables/nftables-backend.ts";
 const CANNOT_HERE: readonly ErrorCode[] = ["KERNEL_UNSUPPORTED", "NETLINK_SOCKET", "TOOL_FAILED"];
 
 /**
- * A backend that has tried what it needs of the kernel and of the machine. In mode auto nftables comes first; why it
- * is not used is logged.
+ * A backend that has tried what it needs of the kernel and of the machine. In mode auto nftables
+ * comes first; why it is not used is logged.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED, NETLINK_SOCKET, TOOL_FAILED
  */
 export async function prepareBackend(config: Config, root: Logger): Promise<Backend> {
@@ -77,7 +77,10 @@ export function wantsLocalnet(
   return capabilities.localhostNodePorts && config.localhostNodePorts;
 }
 
-/** What the rules depend on. Reads what the kernel is, and whether it takes late packets for invalid. */
+/**
+ * What the rules depend on. Reads what the kernel is, and whether it takes late packets for
+ * invalid.
+ */
 export function skeletonOptions(config: Config, podCidrs: readonly Cidr[]): SkeletonOptions {
   const { masqueradeBit, masqueradeAll, counters, conntrack, localhostNodePorts } = config;
   const dropInvalid = resolveDropInvalid(
@@ -89,6 +92,11 @@ export function skeletonOptions(config: Config, podCidrs: readonly Cidr[]): Skel
   return { masqueradeBit, masqueradeAll, dropInvalid, counters, localhostNodePorts, detector };
 }
 
+/** Local pods are known by the ranges of this node's pods, so the rules depend on the Node. */
+export function usesPodCidrs({ detectLocal }: Pick<Config, "detectLocal">): boolean {
+  return detectLocal.mode === "NodeCIDR";
+}
+
 /** As upstream, only the first range of each family counts. */
 function detectorOf(config: Config, podCidrs: readonly Cidr[]): LocalDetector {
   const { mode, bridgeInterface, interfaceNamePrefix } = config.detectLocal;
@@ -97,7 +105,7 @@ function detectorOf(config: Config, podCidrs: readonly Cidr[]): LocalDetector {
   if (mode === "InterfaceNamePrefix") {
     return { kind: "interface", name: interfaceNamePrefix, prefix: true };
   }
-  const cidrs = mode === "NodeCIDR" ? podCidrs : config.clusterCIDRs;
+  const cidrs = usesPodCidrs(config) ? podCidrs : config.clusterCIDRs;
   const ipv4 = cidrs.find(({ family }) => family === 4);
   const ipv6 = cidrs.find(({ family }) => family === 6);
   return { kind: "cidr", ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };

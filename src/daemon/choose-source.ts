@@ -10,6 +10,7 @@ import { ManifestSource } from "../manifests/manifest-source.ts";
 import type { Source, SourceEvents } from "../source/source.ts";
 import { encodeWatchEvent } from "../source/watch-frames.ts";
 import { ApiSource } from "../watch/api-source.ts";
+import { usesPodCidrs } from "./choose-backend.ts";
 
 export interface SourceOptions {
   readonly config: Config;
@@ -31,7 +32,8 @@ export interface PreparedSource {
 }
 
 /**
- * Everything about the source that can be wrong is found here, before anything in the kernel is touched.
+ * Everything about the source that can be wrong is found here, before anything in the kernel is
+ * touched.
  * @throws SluiceError CONFIG_INVALID, KUBECONFIG_INVALID
  */
 export async function prepareSource(options: SourceOptions): Promise<PreparedSource> {
@@ -44,7 +46,7 @@ export async function prepareSource(options: SourceOptions): Promise<PreparedSou
     return { createSource, access: undefined };
   }
   const access = { ...(await openAccess({ kubeconfig, master, environment })), meter };
-  const needsPodCidrs = config.detectLocal.mode === "NodeCIDR";
+  const needsPodCidrs = usesPodCidrs(config);
   const { watchList } = config;
   const api = { ...shared, access, random, needsPodCidrs, watchList };
   return { createSource: (events) => new ApiSource({ ...api, events }), access };

@@ -1,4 +1,7 @@
-/** The program while it serves: everything made in the order in which it is needed, until a signal ends it. */
+/**
+ * The program while it serves: everything made in the order in which it is needed, until a signal
+ * ends it.
+ */
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import corePath from "../../asm/out/core.release.wasm" with { type: "file" };
@@ -14,7 +17,7 @@ import { EventOutbox } from "../events/events.ts";
 import { HostSettings, initializeHost } from "../host/host-settings.ts";
 import { lockNetworkNamespace } from "../host/namespace-lock.ts";
 import { Notifier } from "../host/notify.ts";
-import { MemoryKeeper, releaseProgramText } from "../os/memory.ts";
+import { MemoryKeeper } from "../os/memory.ts";
 import { LineWriter } from "../os/stderr-writer.ts";
 import { Problems } from "../problems/problem-registry.ts";
 import { adminDue } from "./admin-due.ts";
@@ -24,7 +27,7 @@ import { prepareSource } from "./choose-source.ts";
 import { Observers, sayProblem } from "./observers.ts";
 import { startProxy } from "./proxy.ts";
 
-/** SIGHUP too: a terminal that closes must not end the program without a word. */
+/** SIGHUP too: the program must not end without a log line when its terminal is closed. */
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 /**
@@ -40,57 +43,33 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const events = new EventOutbox(() => clock.now());
   const onFatal = endOn(log);
   const nodeName = (config.hostnameOverride || hostname()).trim().toLowerCase();
+  const memory = new MemoryKeeper(clock);
   const core = await loadCore(nodeName);
-  releaseProgramText();
+  memory.phaseEnded();
 
   const observers = new Observers({ config, core, clock, log });
+  const shared = { config, core, clock, log, nodeName, observers };
   const { createSource, access } = await prepareSource({
-    config,
-    core,
-    clock,
-    nodeName,
+    ...shared,
     random: Math.random,
     environment: process.env,
     meter: observers.metrics.restClient,
   });
-  const memory = new MemoryKeeper(clock);
   const host = new HostSettings({ clock, log, problems: observers.tellProblems });
   host.adjustOomScore(config.oomScoreAdj);
-  // It may have to wait for others.
-  let stop = (signal: string): void => {
+  // What follows may have to wait for others.
+  const setStop = stopOnSignal((signal) => {
     log.info("Stopping before anything was begun", { signal });
     unlock();
     process.exit(0);
-  };
-  for (const signal of STOP_SIGNALS) process.once(signal, () => stop(signal));
+  });
   const backend = await prepareBackend(config, log);
   if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.mode));
-  const proxy = await startProxy({
-    config,
-    backend,
-    core,
-    log,
-    nodeName,
-    clock,
-    observers,
-    createSource,
-    onFatal,
-    onSynced: (operations) => memory.worked(operations),
-  });
+  const proxy = await startProxy({ ...shared, backend, createSource, memory, onFatal });
   // What the proxy has just tried of the kernel has loaded connection tracking.
   host.tuneConntrack(config.conntrack);
   host.routeLocalnet(wantsLocalnet(backend, config));
-  const notifier = new Notifier({
-    environment: process.env,
-    pid: process.pid,
-    clock,
-    log,
-    // Another process would not have an API server sooner.
-    healthy: () => {
-      const { healthy, lastUpdated } = observers.health.at(clock.now());
-      return healthy || lastUpdated === undefined;
-    },
-  });
+  const notifier = createNotifier(observers, clock, log);
   void proxy.firstSync.then(() => notifier.ready(`serving ${core.serviceCount()} Services`));
   const surroundings = new Surroundings({
     proxy,
@@ -106,7 +85,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     onFatal,
     onAnswered: () => memory.answered(),
   });
-  stop = (signal) => {
+  setStop((signal) => {
     log.info("Stopping; the rules stay in the kernel", { signal });
     notifier.stopping();
     surroundings.stop();
@@ -115,7 +94,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
       unlock();
       process.exit(0);
     });
-  };
+  });
 
   await adminDue({
     firstSync: proxy.firstSync,
@@ -142,10 +121,33 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
   const probe = async () => {
     const backend = await prepareBackend(config, log);
     backend.close();
-    return backend.mode;
+    return backend.capabilities;
   };
   log.info(await initializeHost(config, host, probe));
   host.stop();
+}
+
+/** Calls `stop` at a signal, or the function that was set last in its place. */
+function stopOnSignal(stop: (signal: string) => void): (next: typeof stop) => void {
+  let latest = stop;
+  for (const signal of STOP_SIGNALS) process.once(signal, () => latest(signal));
+  return (next) => {
+    latest = next;
+  };
+}
+
+function createNotifier({ health }: Observers, clock: Clock, log: Logger): Notifier {
+  return new Notifier({
+    environment: process.env,
+    pid: process.pid,
+    clock,
+    log,
+    // A new process would not reach the API server any sooner.
+    healthy: () => {
+      const { healthy, lastUpdated } = health.at(clock.now());
+      return healthy || lastUpdated === undefined;
+    },
+  });
 }
 
 function beginLog({ config, notes }: Resolved, version: string, clock: Clock): LogRoot {
@@ -168,7 +170,10 @@ async function loadCore(nodeName: string): Promise<Core> {
   return createCore(module, { seed, nodeName });
 }
 
-/** Ends the process over what it cannot go on with, and sees to it that nothing else keeps it from ending. */
+/**
+ * Ends the process over what it cannot go on with, and sees to it that nothing else keeps it from
+ * ending.
+ */
 function endOn(log: LogRoot): (error: unknown) => void {
   const onFatal = (error: unknown) => {
     log.error("Cannot go on; the rules stay as they are", error);

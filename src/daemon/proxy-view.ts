@@ -39,7 +39,8 @@ export function createView(options: ViewOptions): ReadOnlyView {
     config: () => proxy.config,
     mode,
     health: () => health.at(now()),
-    // Without a control plane there need be no Node object, and nobody who would mark it for deletion.
+    // Without a control plane there need be no Node object, and nobody who would mark it for
+    // deletion.
     node: () => ({
       name: inputs.node.name,
       eligible: inputs.nodeSeen ? inputs.node.eligible : proxy.config.manifests !== "",

@@ -1,30 +1,28 @@
 /**
- * The running proxy: every part made once and connected, in the order in which a change passes them. It
- * decides nothing itself.
+ * The running proxy: creates each part once and connects them, in the order in which a change
+ * passes through them. What to do is decided in the parts; this file knows when each of them has
+ * its turn.
  */
 import type { Adoption, Backend, ForeignChange } from "../backend/backend.ts";
 import { servedFamilies } from "../backend/capabilities.ts";
 import type { Clock } from "../base/clock.ts";
-import { LARGE_SYNC_OPERATIONS, STOP_WRITING_MS, SYNC_RETRY_MS } from "../base/limits.ts";
+import { STOP_WRITING_MS, SYNC_RETRY_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { Flows } from "../conntrack/reconcile-flows.ts";
 import type { Core } from "../core/core.ts";
-import { tableId } from "../model/tables.ts";
-import type { Cidr } from "../net/address.ts";
-import { printCidr } from "../net/address.ts";
 import { type AddressWatch, watchAddresses } from "../netlink/interface-addresses.ts";
 import { Shortcomings } from "../observe/shortcomings.ts";
-import { releaseGarbage, releaseProgramText } from "../os/memory.ts";
+import type { MemoryKeeper } from "../os/memory.ts";
 import type { Source, SourceEvents } from "../source/source.ts";
 import { FrontendClaims } from "../state/claims.ts";
-import { hasFamily, missingFamilies } from "../state/families.ts";
+import { FamilyWarnings } from "../state/families.ts";
 import { SyncLoop, type SyncReport } from "../sync/loop.ts";
 import { type Pace, Pacer } from "../sync/pacer.ts";
 import { PlanInputs } from "../sync/plan-inputs.ts";
 import { Repairs } from "../sync/repairs.ts";
-import type { WaitForRival } from "../takeover/conflicting-kube-proxy.ts";
-import { skeletonOptions } from "./choose-backend.ts";
+import { awaitConflict, NO_CONFLICT } from "../takeover/await-conflict.ts";
+import { skeletonOptions, usesPodCidrs } from "./choose-backend.ts";
 import type { CreateSource } from "./choose-source.ts";
 import type { Observers } from "./observers.ts";
 
@@ -39,8 +37,7 @@ export interface ProxyOptions {
   readonly nodeName: string;
   readonly observers: Observers;
   readonly createSource: CreateSource;
-  /** A sync is complete, with this many operations. */
-  readonly onSynced: (operations: number) => void;
+  readonly memory: MemoryKeeper;
   /** The process cannot go on: end it, so that its supervisor starts it afresh. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -60,7 +57,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   return proxy;
 }
 
-/** The parts of the flow; the admin server looks at them through view.ts. */
+/** The parts of the flow; the admin server looks at them through proxy-view.ts. */
 export class RunningProxy {
   readonly core: Core;
   readonly observers: Observers;
@@ -82,12 +79,10 @@ export class RunningProxy {
   #config: Config;
   #addresses: AddressWatch | undefined;
   #syncing: { readonly loop: SyncLoop; readonly pacer: Pacer } | undefined;
-  /** A kube-proxy that writes the same chains is waited for, and nothing is written before its end. */
-  #rival: WaitForRival | undefined;
+  /** The wait for a kube-proxy that writes the same chains. Nothing is written before its end. */
+  #conflict = NO_CONFLICT;
+  readonly #familyWarnings: FamilyWarnings;
   #adopted = false;
-  /** Of the Node when it last had some. */
-  #podCidrs: readonly Cidr[] = [];
-  #remarks: readonly string[] = [];
   #watching = false;
 
   constructor(options: ProxyOptions) {
@@ -97,7 +92,8 @@ export class RunningProxy {
     const log = options.log.from("proxy.ts");
     this.core = core;
     this.observers = observers;
-    this.shortcomings = new Shortcomings(capabilities, problems);
+    this.shortcomings = new Shortcomings({ capabilities, core, problems });
+    this.#familyWarnings = new FamilyWarnings((sentence) => log.warn(sentence));
     observers.metrics.serves(servedFamilies(capabilities));
     this.#options = options;
     this.#log = log;
@@ -133,32 +129,40 @@ export class RunningProxy {
   /** Adopts what the kernel has, and begins to watch. Throws as `startProxy` does. */
   async start(): Promise<void> {
     const { clock, nodeName } = this.#options;
+    const { ownRules: own } = this.backend.capabilities;
     this.#addresses = watchAddresses(clock, (list) => {
       this.inputs.setInterfaceAddresses(list);
       this.#request();
     });
-    const alone = await this.#lookForRival();
-    // The detector of NodeCIDR mode needs the Node; all others adopt while the API server is read.
-    if (alone && this.#config.detectLocal.mode !== "NodeCIDR") await this.#adopt();
+    this.#conflict = await awaitConflict({ clock, log: this.#log, own });
+    const free = await this.#conflict.none;
+    // Rules that depend on podCIDRs have to wait for the Node. Others are adopted while the API
+    // server is read.
+    if (free && !usesPodCidrs(this.#config)) await this.#adopt();
     this.source.start();
     this.#log.info("Watching", { source: this.source.status().name, node: nodeName });
   }
 
-  /** Takes up another configuration, in which nothing differs that only a new process can take up. */
+  /**
+   * Takes up another configuration, in which nothing differs that only a new process can take up.
+   */
   configure(config: Config): void {
     this.#config = config;
     this.observers.configure(config);
     this.inputs.configure(config);
-    this.#warnOfFamilies();
+    this.#checkFamilies();
     this.#reconfigureBackend();
     this.#syncing?.pacer.configure(paceOf(config));
     this.#request();
   }
 
-  /** Stops watching and syncing. The rules stay. Resolves when nothing more comes of what was being written. */
+  /**
+   * Stops watching and syncing. The rules stay. Resolves when nothing more comes of what was being
+   * written.
+   */
   async stop(): Promise<void> {
     this.source.stop();
-    this.#rival?.stop();
+    this.#conflict.stop();
     this.#repairs.stop();
     this.#flows.close();
     this.#syncing?.pacer.stop();
@@ -172,18 +176,8 @@ export class RunningProxy {
 
   /** Before the first sync there is no loop; its first look at the kernel puts the chains right. */
   #reconfigureBackend(): void {
-    this.backend.reconfigure(skeletonOptions(this.#config, this.#podCidrs));
+    this.backend.reconfigure(skeletonOptions(this.#config, this.inputs.podCidrs));
     this.#syncing?.loop.verify();
-  }
-
-  /** True if there is none to wait for. */
-  async #lookForRival(): Promise<boolean> {
-    const { clock } = this.#options;
-    const { ownRules: own } = this.backend.capabilities;
-    if (!own.sharesKubeProxyChains) return true;
-    const { waitForRival } = await import("../takeover/conflicting-kube-proxy.ts");
-    this.#rival = waitForRival({ clock, log: this.#log, own });
-    return await this.#rival.none;
   }
 
   async #adopt(): Promise<void> {
@@ -192,9 +186,7 @@ export class RunningProxy {
     this.backend.counters?.onDelete(this.observers.connections.take);
     const { outcome, what, elements } = await this.backend.start(this.core);
     this.#log.info(adoptionText(outcome, what), { elements });
-    // What follows runs other parts of the program: the peak of memory is the sum of what is not given back.
-    if (elements > LARGE_SYNC_OPERATIONS) releaseGarbage();
-    releaseProgramText();
+    this.#options.memory.phaseEnded(elements);
   }
 
   /** Something changed: there is to be a sync. */
@@ -224,41 +216,25 @@ export class RunningProxy {
   }
 
   #setNode(node: unknown): void {
-    this.inputs.setNode(node);
-    this.#warnOfFamilies();
-    const { podCidrs } = this.inputs.node;
-    // A Node that is made anew has none for a while; the old ones are better than none.
-    if (podCidrs.length > 0 && cidrText(podCidrs) !== cidrText(this.#podCidrs)) {
-      this.#podCidrs = podCidrs;
-      if (this.#config.detectLocal.mode === "NodeCIDR") this.#reconfigureBackend();
-    }
+    const podCidrsChanged = this.inputs.setNode(node);
+    this.#checkFamilies();
+    if (podCidrsChanged && usesPodCidrs(this.#config)) this.#reconfigureBackend();
     this.#request();
   }
 
-  #tellShortcomings(): void {
-    const { core, inputs, shortcomings } = this;
-    shortcomings.update(
-      (family) =>
-        hasFamily(this.#config, inputs.node, family) ||
-        core.elementCount(tableId("cluster-ips", family)) > 0,
-    );
-  }
-
-  #warnOfFamilies(): void {
-    this.#tellShortcomings();
-    const remarks = missingFamilies(this.#config, this.inputs.node);
-    for (const remark of remarks) if (!this.#remarks.includes(remark)) this.#log.warn(remark);
-    this.#remarks = remarks;
+  #checkFamilies(): void {
+    this.shortcomings.update(this.#config, this.inputs.node);
+    this.#familyWarnings.update(this.#config, this.inputs.node);
   }
 
   /** Everything a first sync waits for is here. */
   async #beginSyncing(): Promise<void> {
     const { core } = this;
-    await this.#rival?.gone;
+    await this.#conflict.gone;
     await this.#adopt();
     const loop = this.#createLoop();
     this.#syncing = { loop, pacer: this.#createPacer(loop) };
-    releaseProgramText();
+    this.#options.memory.phaseEnded();
     this.#log.info("Read everything there is", {
       services: core.serviceCount(),
       slices: core.sliceCount(),
@@ -313,11 +289,11 @@ export class RunningProxy {
 
   #synced(report: SyncReport): void {
     if (!this.observers.synced(report)) return;
-    this.#tellShortcomings();
+    this.shortcomings.update(this.#config, this.inputs.node);
     if (!this.#watching) this.#watch();
     this.#watching = true;
     this.#resolveFirstSync();
-    this.#options.onSynced(report.operations);
+    this.#options.memory.worked(report.operations);
   }
 
   #watch(): void {
@@ -337,8 +313,4 @@ function adoptionText(outcome: Adoption["outcome"], what: string): string {
 
 function paceOf({ minSyncMs, syncPeriodMs }: Config): Pace {
   return { minIntervalMs: minSyncMs, retryMsMax: syncPeriodMs };
-}
-
-function cidrText(cidrs: readonly Cidr[]): string {
-  return cidrs.map(printCidr).join(",");
 }

@@ -13,7 +13,7 @@ import type { Capabilities } from "../backend/capabilities.ts";
 import type { ChainReader, LeftoverRules, RestoreStatistics } from "../backend/parts.ts";
 import { type Clock, systemClock, turn } from "../base/clock.ts";
 import { rethrowDefect, SluiceError } from "../base/errors.ts";
-import { SYNC_REST_WHOLESALE_MS_MAX } from "../base/limits.ts";
+import { SYNC_REST_SINGLE_TRANSACTION_MS_MAX } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
@@ -396,7 +396,7 @@ function capabilitiesOf({
     unsupported: lacks,
     maxOperations: Number.POSITIVE_INFINITY,
     singleTransaction: true,
-    syncRestMsMax: SYNC_REST_WHOLESALE_MS_MAX,
+    syncRestMsMax: SYNC_REST_SINGLE_TRANSACTION_MS_MAX,
     opensHealthCheckPorts: true,
     localhostNodePorts: true,
   };

@@ -1,23 +1,38 @@
-/** What this node cannot do for Services, whatever they say: told for as long as somebody would look for it. */
+/**
+ * What this node cannot do for Services, whatever they say. An unserved family is a problem while
+ * the node has addresses, pods or Services of it.
+ */
 import type { Capabilities } from "../backend/capabilities.ts";
-import type { Family } from "../net/address.ts";
+import type { Config } from "../config/config.ts";
+import type { Core } from "../core/core.ts";
+import type { NodeFacts } from "../model/node-facts.ts";
+import { tableId } from "../model/tables.ts";
 import type { TellProblems } from "../problems/problem.ts";
 import { Reports } from "../problems/problem-set.ts";
+import { hasFamily } from "../state/families.ts";
 
-type Limits = Pick<Capabilities, "unserved" | "unsupported">;
+export interface ShortcomingsOptions {
+  readonly capabilities: Pick<Capabilities, "unserved" | "unsupported">;
+  readonly core: Pick<Core, "elementCount">;
+  readonly problems: TellProblems;
+}
 
 export class Shortcomings {
-  readonly #capabilities: Limits;
+  readonly #options: ShortcomingsOptions;
   readonly #reports: Reports;
 
-  constructor(capabilities: Limits, problems: TellProblems) {
-    this.#capabilities = capabilities;
-    this.#reports = new Reports(problems);
+  constructor(options: ShortcomingsOptions) {
+    this.#options = options;
+    this.#reports = new Reports(options.problems);
   }
 
-  /** `wanted`: the node has addresses, pods or Services of this family, as of now. */
-  update(wanted: (family: Family) => boolean): void {
-    const missed = this.#capabilities.unserved.filter(({ family }) => wanted(family));
+  /** To be called when the configuration, the Node or what is committed has changed. */
+  update(config: Pick<Config, "clusterCIDRs">, node: NodeFacts): void {
+    const { capabilities, core } = this.#options;
+    const missed = capabilities.unserved.filter(
+      ({ family }) =>
+        hasFamily(config, node, family) || core.elementCount(tableId("cluster-ips", family)) > 0,
+    );
     this.#reports.set(
       missed.map(({ family, code, reason }) => ({
         subject: `IPv${family}`,
@@ -31,6 +46,6 @@ export class Shortcomings {
   /** One short text each, for the health body. */
   notices(): readonly string[] {
     const missed = this.#reports.all().map(({ message }) => message);
-    return [...missed, ...this.#capabilities.unsupported];
+    return [...missed, ...this.#options.capabilities.unsupported];
   }
 }

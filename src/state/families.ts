@@ -1,4 +1,7 @@
-/** Settings that leave one of the node's families out: upstream's checkBadConfig (cmd/kube-proxy/app/server.go). */
+/**
+ * Settings that leave one of the node's families out: upstream's checkBadConfig
+ * (cmd/kube-proxy/app/server.go).
+ */
 import type { Config } from "../config/config.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import type { Cidr, Family } from "../net/address.ts";
@@ -7,8 +10,8 @@ import type { Cidr, Family } from "../net/address.ts";
 export type RangeSettings = Pick<Config, "detectLocal" | "clusterCIDRs" | "nodePortAddresses">;
 
 /**
- * What to warn of, a sentence each, once the node's addresses are known. A family without a range is served even
- * so, but pods of that family cannot be told from others.
+ * What to warn of, a sentence each, once the node's addresses are known. A family without a range
+ * is served even so, but pods of that family cannot be told from others.
  */
 export function missingFamilies(settings: RangeSettings, node: NodeFacts): readonly string[] {
   const { detectLocal, clusterCIDRs, nodePortAddresses } = settings;
@@ -26,6 +29,22 @@ export function missingFamilies(settings: RangeSettings, node: NodeFacts): reado
         `The node has an IPv${family} address, but nodePortAddresses has no range of IPv${family}: node ports are served on all IPv${family} addresses`,
     ),
   ];
+}
+
+/** Warns of what `missingFamilies` lists: once, and again if it was over in between. */
+export class FamilyWarnings {
+  readonly #warn: (sentence: string) => void;
+  #current: readonly string[] = [];
+
+  constructor(warn: (sentence: string) => void) {
+    this.#warn = warn;
+  }
+
+  update(settings: RangeSettings, node: NodeFacts): void {
+    const before = this.#current;
+    this.#current = missingFamilies(settings, node);
+    for (const sentence of this.#current) if (!before.includes(sentence)) this.#warn(sentence);
+  }
 }
 
 /** The Node has an address or a range of pods of this family, or the configuration has one. */

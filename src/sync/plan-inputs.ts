@@ -2,8 +2,7 @@
 
 import type { Core } from "../core/core.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
-import type { Address } from "../net/address.ts";
-import { isLinkLocal, printAddress } from "../net/address.ts";
+import { type Address, type Cidr, isLinkLocal, printAddress, printCidr } from "../net/address.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import type { TellProblems } from "../problems/problem.ts";
 import { Reports } from "../problems/problem-set.ts";
@@ -14,7 +13,9 @@ import { ServiceCidrs } from "../state/service-cidrs.ts";
 
 /** The part of the configuration that the plan depends on. */
 export interface PlanSettings {
-  /** kube-proxy's bindAddress: overrides the node's own address of its family unless unspecified. */
+  /**
+   * kube-proxy's bindAddress: overrides the node's own address of its family unless unspecified.
+   */
   readonly bindAddress: string;
   readonly nodePortAddresses: NodePortAddresses;
   /** Services' externalIPs are served. */
@@ -41,6 +42,7 @@ export class PlanInputs {
   #node: NodeFacts;
   #facts: NodeFacts;
   #nodeSeen = false;
+  #podCidrs: readonly Cidr[] = [];
   #interfaces: readonly Address[] = [];
   #version = 0;
 
@@ -72,18 +74,33 @@ export class PlanInputs {
     return this.#nodeSeen;
   }
 
-  /** This node's object, or undefined when there is none. */
-  setNode(object: unknown): void {
+  /**
+   * The ranges of pods on this node. A Node that was just recreated has none for a while; those of
+   * its predecessor stay until then.
+   */
+  get podCidrs(): readonly Cidr[] {
+    return this.#podCidrs;
+  }
+
+  /** This node's object, or undefined when there is none. Returns whether `podCidrs` changed. */
+  setNode(object: unknown): boolean {
     if (object === undefined) {
       this.#nodeReports.set([]);
-      return;
+      return false;
     }
     const { facts, problems } = readNode(object);
     this.#nodeReports.set(problems);
-    if (facts === undefined) return;
+    if (facts === undefined) return false;
     this.#nodeSeen = true;
     this.#options.core.setZone(facts.zone);
     this.#setFacts(facts);
+    return this.#setPodCidrs(facts.podCidrs);
+  }
+
+  #setPodCidrs(cidrs: readonly Cidr[]): boolean {
+    if (cidrs.length === 0 || cidrText(cidrs) === cidrText(this.#podCidrs)) return false;
+    this.#podCidrs = cidrs;
+    return true;
   }
 
   #setFacts(node: NodeFacts): void {
@@ -115,9 +132,9 @@ export class PlanInputs {
   }
 
   /**
-   * Where healthCheckNodePorts listen: the addresses that serve node ports, or `::` for all there are, so
-   * that an address which appears later is answered without another listener. Link-local addresses cannot be
-   * bound without naming an interface, and no load balancer asks there.
+   * Where healthCheckNodePorts listen: the addresses that serve node ports, or `::` for all there
+   * are, so that an address which appears later is answered without another listener. Link-local
+   * addresses cannot be bound without naming an interface, and no load balancer asks there.
    */
   listenAddresses(): readonly string[] {
     const { primary, cidrs } = this.#settings.nodePortAddresses;
@@ -148,6 +165,10 @@ export class PlanInputs {
 
 function unknownNode(name: string): NodeFacts {
   return { name, uid: "", primary: {}, zone: "", podCidrs: [], eligible: false };
+}
+
+function cidrText(cidrs: readonly Cidr[]): string {
+  return cidrs.map(printCidr).join(",");
 }
 
 function primaryText({ primary }: NodeFacts): string {

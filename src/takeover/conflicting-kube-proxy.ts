@@ -1,10 +1,11 @@
 /**
- * In iptables mode a kube-proxy in the same mode writes the very chains that are ours. Two that write them undo each
- * other's work at every change, so Sluice does not begin while one is seen to run. It waits rather than ends: when a
- * node's kube-proxy is replaced, by the kubelet or by hand, the old one is often still there for some seconds, and its
- * rules serve meanwhile; and if it stays, a pod that never gets ready holds up the rollout, and says why in its health
- * body, where one that restarts says nothing. One that is not seen, or comes later, is not fought either: repairs of what is
- * changed again and again wait (sync/repairs.ts), and it is a problem.
+ * In iptables mode a kube-proxy in the same mode writes the very chains that are ours. Two that
+ * write them undo each other's work at every change, so Sluice does not begin while one is seen to
+ * run. It waits rather than ends: when a node's kube-proxy is replaced, by the kubelet or by hand,
+ * the old one is often still there for some seconds, and its rules serve meanwhile; and if it
+ * stays, a pod that never gets ready holds up the rollout, and says why in its health body, where
+ * one that restarts says nothing. One that is not seen, or comes later, is not fought either:
+ * repairs of what is changed again and again wait (sync/repairs.ts), and it is a problem.
  */
 
 import type { OwnRules } from "../backend/capabilities.ts";
@@ -17,8 +18,9 @@ import { withReader } from "./read-nft.ts";
 import { KUBE_PROXY_TABLE } from "./remove-nft.ts";
 
 /**
- * Does a kube-proxy that runs write the chains that are ours? `nftables`: its tables of the nftables mode are there, which
- * it deletes at its start in any other mode. The IPVS mode has chains of the same names.
+ * Does a kube-proxy that runs write the chains that are ours? `nftables`: its tables of the
+ * nftables mode are there, which it deletes at its start in any other mode. The IPVS mode has
+ * chains of the same names.
  */
 export function writesOurs(own: OwnRules, { nftables }: { readonly nftables: boolean }): boolean {
   return own.sharesKubeProxyChains && !nftables;
@@ -38,8 +40,8 @@ export interface WaitForRival {
   /** Is there none at the first look? Rejects as `gone`. */
   readonly none: Promise<boolean>;
   /**
-   * Resolves when no kube-proxy is seen that writes our chains; never if it was stopped before. Rejects with
-   * NETLINK_SOCKET or PERMISSION_DENIED if that cannot be told.
+   * Resolves when no kube-proxy is seen that writes our chains; never if it was stopped before.
+   * Rejects with NETLINK_SOCKET or PERMISSION_DENIED if that cannot be told.
    */
   readonly gone: Promise<void>;
   stop(): void;
@@ -54,7 +56,7 @@ export function waitForRival(options: RivalOptions): WaitForRival {
   let cancel = () => {};
   /** Process ids of those that there are. */
   const rivals = async (): Promise<readonly number[]> => {
-    const { pids } = own.sharesKubeProxyChains ? await look() : { pids: [] };
+    const { pids } = await look();
     if (pids.length === 0 || !writesOurs(own, { nftables: await usesNftables() })) return [];
     const text = `Cannot begin: ${nameOf(pids)} runs here and writes the same chains; stop it. Its rules serve until then`;
     if (log.once(text)) log.warn(text);

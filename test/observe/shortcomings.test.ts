@@ -1,5 +1,9 @@
 import { expect, test } from "bun:test";
 import type { UnservedFamily } from "../../src/backend/capabilities.ts";
+import type { Config } from "../../src/config/config.ts";
+import type { NodeFacts } from "../../src/model/node-facts.ts";
+import { tableId } from "../../src/model/tables.ts";
+import { type Cidr, type Family, parseAddress, parseCidr } from "../../src/net/address.ts";
 import { Shortcomings } from "../../src/observe/shortcomings.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 
@@ -9,35 +13,73 @@ const NO_TOOL: UnservedFamily = {
   reason: "ip6tables is not installed",
 };
 
+const CONFIG = { clusterCIDRs: [] };
+/** A node with addresses of these families. */
+const nodeOf = (...families: readonly Family[]): NodeFacts => ({
+  name: "n",
+  uid: "",
+  primary: Object.fromEntries(
+    families.map((family) => [family, parseAddress(family === 4 ? "10.0.0.1" : "fd00::1")]),
+  ),
+  zone: "",
+  podCidrs: [],
+  eligible: true,
+});
+/** Nothing of either family is committed. */
+const EMPTY_CORE = { elementCount: () => 0 };
+
 test("a family that is not served is a problem and a notice while somebody wants it", () => {
   const problems = new Problems(() => {});
-  const told = new Shortcomings({ unserved: [NO_TOOL], unsupported: [] }, (events) =>
-    problems.report(events),
-  );
-  told.update((family) => family === 4);
+  const told = new Shortcomings({
+    capabilities: { unserved: [NO_TOOL], unsupported: [] },
+    core: EMPTY_CORE,
+    problems: (events) => problems.report(events),
+  });
+  told.update(CONFIG, nodeOf(4));
   expect([problems.list(), told.notices()]).toEqual([[], []]);
 
-  told.update(() => true);
+  told.update(CONFIG, nodeOf(4, 6));
   const message =
     "Cannot serve IPv6 on this node: ip6tables is not installed; rules of IPv6 that an earlier process left stay as they are";
   expect(problems.list()).toEqual([{ subject: "IPv6", code: "TOOL_FAILED", field: "", message }]);
   expect(told.notices()).toEqual([message]);
 
-  told.update((family) => family === 4);
+  told.update(CONFIG, nodeOf(4));
   expect([problems.list(), told.notices()]).toEqual([[], []]);
+});
+
+test.each<[string, Config["clusterCIDRs"], number]>([
+  ["the configuration has pods of it", [parseCidr("fd01::/64") as Cidr], 0],
+  ["Services of it are committed", [], 1],
+])("so it is where the node has no address of it, but %s", (_, clusterCIDRs, committed) => {
+  const told = new Shortcomings({
+    capabilities: { unserved: [NO_TOOL], unsupported: [] },
+    core: { elementCount: (id) => (id === tableId("cluster-ips", 6) ? committed : 0) },
+    problems: () => {},
+  });
+  told.update({ clusterCIDRs }, nodeOf(4));
+  expect(told.notices()).toHaveLength(1);
 });
 
 test("what is lacking of a family that is served is a notice, whoever wants it", () => {
   const unsupported = ["IPv4: session affinity is not kept, for want of xt_recent"];
-  const told = new Shortcomings({ unserved: [], unsupported }, () => {});
-  told.update(() => true);
+  const told = new Shortcomings({
+    capabilities: { unserved: [], unsupported },
+    core: EMPTY_CORE,
+    problems: () => {},
+  });
+  told.update(CONFIG, nodeOf(4, 6));
   expect(told.notices()).toEqual(unsupported);
 });
 
 test("a dataplane without limits has nothing to tell", () => {
-  const told = new Shortcomings({ unserved: [], unsupported: [] }, () => {
-    throw new Error("there is nothing to tell");
+  const told = new Shortcomings({
+    capabilities: { unserved: [], unsupported: [] },
+    core: EMPTY_CORE,
+    problems: () => {
+      throw new Error("there is nothing to tell");
+    },
   });
-  told.update(() => true);
+  told.update(CONFIG, nodeOf(4, 6));
   expect(told.notices()).toEqual([]);
 });

@@ -52,6 +52,15 @@ test("memory is given back once there is quiet, however many syncs there were", 
   expect(residentFile()).toBeLessThan(before);
 });
 
+test("the end of a phase of the start gives it back at once", () => {
+  const clock = new FakeClock();
+  const keeper = new MemoryKeeper(clock);
+  const before = residentWithText();
+  keeper.phaseEnded();
+  expect(residentFile()).toBeLessThan(before);
+  expect(clock.waiting).toBe(0);
+});
+
 test("requests without a pause have memory given back, and do not put it off", async () => {
   const clock = new FakeClock();
   const keeper = new MemoryKeeper(clock);

@@ -1,7 +1,12 @@
 import { expect, test } from "bun:test";
 import type { NodeFacts } from "../../src/model/node-facts.ts";
 import { type Address, type Cidr, parseAddress, parseCidr } from "../../src/net/address.ts";
-import { hasFamily, missingFamilies, type RangeSettings } from "../../src/state/families.ts";
+import {
+  FamilyWarnings,
+  hasFamily,
+  missingFamilies,
+  type RangeSettings,
+} from "../../src/state/families.ts";
 
 const cidrs = (text: string): Cidr[] => text.split(",").flatMap((one) => parseCidr(one) ?? []);
 
@@ -81,4 +86,20 @@ test.each<[string, string, string, string, number[]]>([
   expect(([4, 6] as const).filter((family) => hasFamily(settings, node, family))).toEqual(
     families as (4 | 6)[],
   );
+});
+
+test("a warning is given once, and again if it was over in between", () => {
+  const warned: string[] = [];
+  const warnings = new FamilyWarnings((sentence) => warned.push(sentence));
+  const settings: RangeSettings = {
+    detectLocal: { mode: "ClusterCIDR", bridgeInterface: "", interfaceNamePrefix: "" },
+    clusterCIDRs: cidrs("10.1.0.0/16"),
+    nodePortAddresses: { primary: false, cidrs: [] },
+  };
+  for (const addresses of [BOTH, BOTH, "10.0.0.1", BOTH]) {
+    warnings.update(settings, nodeWith(addresses, ""));
+  }
+  expect(warned).toHaveLength(2);
+  expect(warned[0]).toContain("clusterCIDR has no range of IPv6");
+  expect(warned[1]).toBe(warned[0] as string);
 });

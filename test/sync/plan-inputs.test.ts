@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { Address, Cidr } from "../../src/net/address.ts";
-import { parseAddress, parseCidr } from "../../src/net/address.ts";
+import { parseAddress, parseCidr, printCidr } from "../../src/net/address.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 import type { PlanSettings } from "../../src/sync/plan-inputs.ts";
 
@@ -21,6 +21,19 @@ test("problems of the Node end when it is mended, and when it is gone", () => {
   expect(wrong(problems)).toEqual(["Node node-a spec.podCIDRs[1]"]);
   inputs.setNode(undefined);
   expect(wrong(problems)).toEqual([]);
+});
+
+test("podCIDRs of a Node that is gone, or has none yet, stay until it has others", () => {
+  const { inputs } = syncWorld();
+  const set = (...podCIDRs: string[]) =>
+    inputs.setNode({ metadata: { name: "node-a" }, spec: { podCIDRs } });
+  const ranges = () => inputs.podCidrs.map(printCidr);
+  expect([set(), ranges()]).toEqual([false, []]);
+  expect([set("10.1.0.0/24"), ranges()]).toEqual([true, ["10.1.0.0/24"]]);
+  expect([set("10.1.0.0/24"), ranges()]).toEqual([false, ["10.1.0.0/24"]]);
+  expect([inputs.setNode(undefined), ranges()]).toEqual([false, ["10.1.0.0/24"]]);
+  expect([set(), ranges()]).toEqual([false, ["10.1.0.0/24"]]);
+  expect([set("10.2.0.0/24", "fd02::/64"), ranges()]).toEqual([true, ["10.2.0.0/24", "fd02::/64"]]);
 });
 
 test("problems of ServiceCIDRs end when the object is mended, and when it is gone", () => {
