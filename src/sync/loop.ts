@@ -13,8 +13,8 @@ import type { PlanContext } from "../plan/plan.ts";
 import type { ProblemEnd, TellProblems } from "../problems/problem.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { type ExpandedService, expandService } from "../state/frontends.ts";
-import { RememberedClients } from "./clients.ts";
 import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
+import { AffinityPurger } from "./purge-affinity.ts";
 import { RefusedOwners } from "./refused.ts";
 import type { RepairReport } from "./repairs.ts";
 
@@ -77,13 +77,13 @@ export class SyncLoop {
   #verifyWanted = true;
   /** What was found of others' changes, until a sync has mended it. */
   #drift: Drift | undefined;
-  readonly #clients: RememberedClients;
+  readonly #affinity: AffinityPurger;
   #triggerTimes: number[] = [];
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
     this.#programmer = new Programmer(options);
-    this.#clients = new RememberedClients(options);
+    this.#affinity = new AffinityPurger({ ...options, affinity: options.backend.affinity });
     this.#refused = new RefusedOwners(options.clock, (owner) => {
       if (owner === OWNER_NODE) this.#nodeVersion = -1;
       else options.core.markDirty(owner as ServiceId);
@@ -133,7 +133,7 @@ export class SyncLoop {
       repair,
       error: total.transient ?? total.refused[0]?.error,
     });
-    return outcome !== "failed" && this.#clients.forget();
+    return outcome !== "failed" && this.#affinity.purge();
   }
 
   /**

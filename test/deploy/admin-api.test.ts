@@ -34,7 +34,7 @@ test("a code that somewhere becomes a problem is among the problems", () => {
     "src/core/problem-records.ts",
     "src/host/host-settings.ts",
     "src/state/claims.ts",
-    "src/sync/clients.ts",
+    "src/sync/purge-affinity.ts",
     "src/manifests/parse-manifest.ts",
   ].flatMap((path) => textOf(path).match(/(?<=\b(?:code: |CODE = )")[A-Z_]+(?=")/g) ?? []);
   expect(new Set(told).size).toBeGreaterThan(5);

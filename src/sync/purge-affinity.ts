@@ -1,45 +1,46 @@
 /**
- * When to forget the clients that session affinity remembers for what is gone: after a sync, but
- * not again and again, since looking through a map takes time by the number of its clients.
+ * When to purge the clients that session affinity remembers for frontends and endpoints that are
+ * gone: after a sync, but with a rest in between, because a purge takes time by the number of
+ * clients.
  */
-import type { Backend } from "../backend/backend.ts";
+import type { AffinityCleanup } from "../backend/parts.ts";
 import type { Clock } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
 import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import type { TellProblems } from "../problems/problem.ts";
 
-export interface RememberedClientsOptions {
+export interface AffinityPurgerOptions {
   readonly core: Core;
-  readonly backend: Backend;
+  /** Undefined: there is never anything to purge. */
+  readonly affinity: AffinityCleanup | undefined;
   readonly clock: Clock;
   readonly problems: TellProblems;
-  /** They could not be forgotten. Default: nobody counts it. */
+  /** A purge failed. Default: nobody counts it. */
   readonly cleanupFailed?: () => void;
-  /** What had to wait is due. */
+  /** A purge that had to wait is due. */
   readonly wake: () => void;
 }
 
 const ABOUT = { subject: "Affinity", code: "NETLINK_REFUSED", field: "" } as const;
 
-export class RememberedClients {
-  readonly #options: RememberedClientsOptions;
-  /** When they may be looked through again, and whether a timer waits for that. */
-  #again = Number.NEGATIVE_INFINITY;
+export class AffinityPurger {
+  readonly #options: AffinityPurgerOptions;
+  /** When the next purge may begin, monotonic ms, and whether a timer waits for that. */
+  #next = Number.NEGATIVE_INFINITY;
   #due = false;
   #failing = false;
 
-  constructor(options: RememberedClientsOptions) {
+  constructor(options: AffinityPurgerOptions) {
     this.#options = options;
   }
 
   /**
-   * After the commit: nothing can be learned for what is gone by now. True if it is done, or will
-   * be without being asked for.
+   * To be called after a commit: by then the kernel learns no more clients for what is gone. Returns
+   * true if nothing is left to do, or if a timer will wake the loop for it.
    */
-  forget(): boolean {
-    const { core, clock, problems, cleanupFailed } = this.#options;
-    const { affinity } = this.#options.backend;
+  purge(): boolean {
+    const { core, affinity, clock, problems, cleanupFailed } = this.#options;
     if (affinity === undefined || !affinity.stale || this.#later()) return true;
     const started = clock.monotonic();
     try {
@@ -55,14 +56,14 @@ export class RememberedClients {
     this.#failing = false;
     const ended = clock.monotonic();
     const rest = Math.max(AFFINITY_REST_MS, (ended - started) * AFFINITY_REST_FACTOR);
-    this.#again = ended + rest;
+    this.#next = ended + rest;
     return true;
   }
 
-  /** Is it too soon to do it again? Then the loop is woken in time. */
+  /** Returns true if it is too soon for another purge. The loop is then woken in time. */
   #later(): boolean {
     const { clock, wake } = this.#options;
-    const wait = this.#again - clock.monotonic();
+    const wait = this.#next - clock.monotonic();
     if (wait <= 0) return false;
     if (!this.#due) {
       this.#due = true;
