@@ -8,10 +8,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runAsync } from "../commands.ts";
 import { type Daemon, inNamespace, startDaemon } from "../daemon.ts";
+import { until } from "../waiting.ts";
 import { type ApiClient, apiClient } from "./admin-client.ts";
 import { makeNamespace, type Namespace } from "./cabled-netns.ts";
-import { makeAuthority, makeCertificate, makeSigningKey } from "./certificates.ts";
-import { writeKubeconfig } from "./kubeconfig.ts";
+import {
+  type Certificate,
+  makeAuthority,
+  makeCertificate,
+  makeSigningKey,
+} from "./certificates.ts";
+import { type Credential, writeKubeconfig } from "./kubeconfig.ts";
 
 export interface ControlPlane {
   /** Where the API server listens: `https://198.18.0.2:6443`. */
@@ -93,89 +99,17 @@ export async function startControlPlane(
   const workdir = options.workdir ?? mkdtempSync(join(tmpdir(), "sluice-cluster-"));
   mkdirSync(workdir, { recursive: true });
   const netns = makeNamespace(options.netns);
-  const url = `https://${netns.address}:6443`;
-  const etcdUrl = `http://${netns.address}:2379`;
-
-  const authority = await makeAuthority(workdir);
-  const [server, client, signing] = await Promise.all([
-    makeCertificate(authority, workdir, "apiserver", "/CN=kube-apiserver", [
-      netns.address,
-      "127.0.0.1",
-      "10.96.0.1",
-      "kubernetes.default.svc",
-    ]),
-    makeCertificate(authority, workdir, "admin", "/O=system:masters/CN=certificate-admin"),
-    makeSigningKey(workdir),
-  ]);
-  const tokens = join(workdir, "tokens.csv");
-  writeFileSync(
-    tokens,
-    `${ADMIN_TOKEN},admin,1,"system:masters"\n${PROXY_TOKEN},system:kube-proxy,2\n`,
-  );
-  const kubeconfig = (name: string, credential: Parameters<typeof writeKubeconfig>[3]) =>
-    writeKubeconfig(join(workdir, `${name}.kubeconfig`), url, authority, credential);
-  const kubeconfigs = {
-    admin: kubeconfig("admin", { token: ADMIN_TOKEN }),
-    certificate: kubeconfig("certificate", { certificate: client }),
-    proxy: kubeconfig("proxy", { token: PROXY_TOKEN }),
-  };
-  const api = apiClient(url, readFileSync(authority.certificate, "utf8"), ADMIN_TOKEN);
-
-  const data = join(workdir, "etcd");
-  const startEtcd = (): Daemon =>
-    startDaemon(
-      netns.name,
-      [
-        join(bin, "etcd"),
-        `--data-dir=${data}`,
-        `--listen-client-urls=${etcdUrl}`,
-        `--advertise-client-urls=${etcdUrl}`,
-        "--listen-peer-urls=http://127.0.0.1:2380",
-        "--initial-advertise-peer-urls=http://127.0.0.1:2380",
-        "--initial-cluster=default=http://127.0.0.1:2380",
-        "--unsafe-no-fsync",
-        // Bulk loads (objects.ts) write hundreds of objects at once.
-        "--max-txn-ops=1024",
-        "--max-request-bytes=8388608",
-        "--quota-backend-bytes=8589934592",
-        "--log-level=warn",
-      ],
-      join(workdir, "etcd.log"),
-    );
-  const startServer = (): Daemon =>
-    startDaemon(
-      netns.name,
-      [
-        join(bin, "kube-apiserver"),
-        `--etcd-servers=${etcdUrl}`,
-        // Not a loopback address, or its own `kubernetes` endpoints are refused.
-        `--advertise-address=${netns.address}`,
-        `--bind-address=${netns.address}`,
-        "--secure-port=6443",
-        `--tls-cert-file=${server.certificate}`,
-        `--tls-private-key-file=${server.key}`,
-        `--client-ca-file=${authority.certificate}`,
-        `--token-auth-file=${tokens}`,
-        "--authorization-mode=RBAC",
-        // The kube-proxy of kubeadm is privileged.
-        "--allow-privileged=true",
-        `--service-account-key-file=${signing.public}`,
-        `--service-account-signing-key-file=${signing.private}`,
-        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-        `--service-cluster-ip-range=${SERVICE_CIDRS.join(",")}`,
-        "--disable-admission-plugins=ServiceAccount",
-        // Watches end with the server instead of holding it up.
-        "--shutdown-delay-duration=0",
-      ],
-      join(workdir, "apiserver.log"),
-    );
-
-  let etcd = startEtcd();
-  let apiserver = startServer();
+  const site = { bin, workdir, netns };
+  const files = await writeCredentials(site);
+  const { kubeconfigs } = files;
+  const ca = files.authority.certificate;
+  const api = apiClient(urlOf(site), readFileSync(ca, "utf8"), ADMIN_TOKEN);
+  let etcd = startEtcd(site);
+  let apiserver = startApiserver(site, files);
   const plane: ControlPlane = {
-    url,
-    ca: authority.certificate,
-    etcdUrl,
+    url: urlOf(site),
+    ca,
+    etcdUrl: etcdUrlOf(site),
     netns,
     workdir,
     programs: bin,
@@ -194,7 +128,7 @@ export async function startControlPlane(
     // A clean stop waits for watches to end, up to a minute.
     stopApiserver: () => apiserver.stop("SIGKILL"),
     async startApiserver() {
-      apiserver = startServer();
+      apiserver = startApiserver(site, files);
       await untilReady(api, apiserver, etcd);
     },
     async restartApiserver() {
@@ -204,8 +138,8 @@ export async function startControlPlane(
     async resetStore() {
       await plane.stopApiserver();
       await etcd.stop("SIGKILL");
-      rmSync(data, { recursive: true, force: true });
-      etcd = startEtcd();
+      rmSync(dataOf(site), { recursive: true, force: true });
+      etcd = startEtcd(site);
       await plane.startApiserver();
     },
     async stop() {
@@ -225,7 +159,112 @@ export async function startControlPlane(
   return plane;
 }
 
-/** Waits for /readyz, at most two minutes: other tests may be using the machine. */
+/** Where a control plane runs. */
+interface Site {
+  readonly bin: string;
+  readonly workdir: string;
+  readonly netns: Namespace;
+}
+
+const urlOf = ({ netns }: Site): string => `https://${netns.address}:6443`;
+const etcdUrlOf = ({ netns }: Site): string => `http://${netns.address}:2379`;
+const dataOf = ({ workdir }: Site): string => join(workdir, "etcd");
+
+interface Credentials {
+  readonly authority: Certificate;
+  readonly server: Certificate;
+  /** Of ServiceAccount tokens. */
+  readonly signing: { readonly private: string; readonly public: string };
+  /** A file for --token-auth-file. */
+  readonly tokens: string;
+  readonly kubeconfigs: ControlPlane["kubeconfigs"];
+}
+
+async function writeCredentials(site: Site): Promise<Credentials> {
+  const { workdir, netns } = site;
+  const authority = await makeAuthority(workdir);
+  const names = [netns.address, "127.0.0.1", "10.96.0.1", "kubernetes.default.svc"];
+  const [server, client, signing] = await Promise.all([
+    makeCertificate(authority, workdir, "apiserver", "/CN=kube-apiserver", names),
+    makeCertificate(authority, workdir, "admin", "/O=system:masters/CN=certificate-admin"),
+    makeSigningKey(workdir),
+  ]);
+  const tokens = join(workdir, "tokens.csv");
+  writeFileSync(
+    tokens,
+    `${ADMIN_TOKEN},admin,1,"system:masters"\n${PROXY_TOKEN},system:kube-proxy,2\n`,
+  );
+  const kubeconfig = (name: string, credential: Credential) =>
+    writeKubeconfig(join(workdir, `${name}.kubeconfig`), urlOf(site), authority, credential);
+  const kubeconfigs = {
+    admin: kubeconfig("admin", { token: ADMIN_TOKEN }),
+    certificate: kubeconfig("certificate", { certificate: client }),
+    proxy: kubeconfig("proxy", { token: PROXY_TOKEN }),
+  };
+  return { authority, server, signing, tokens, kubeconfigs };
+}
+
+function startEtcd(site: Site): Daemon {
+  const url = etcdUrlOf(site);
+  return startDaemon(
+    site.netns.name,
+    [
+      join(site.bin, "etcd"),
+      `--data-dir=${dataOf(site)}`,
+      `--listen-client-urls=${url}`,
+      `--advertise-client-urls=${url}`,
+      "--listen-peer-urls=http://127.0.0.1:2380",
+      "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+      "--initial-cluster=default=http://127.0.0.1:2380",
+      "--unsafe-no-fsync",
+      // Bulk loads (many-objects.ts) write hundreds of objects at once.
+      "--max-txn-ops=1024",
+      "--max-request-bytes=8388608",
+      "--quota-backend-bytes=8589934592",
+      "--log-level=warn",
+    ],
+    join(site.workdir, "etcd.log"),
+  );
+}
+
+function startApiserver(site: Site, files: Credentials): Daemon {
+  const { address, name } = site.netns;
+  return startDaemon(
+    name,
+    [
+      join(site.bin, "kube-apiserver"),
+      `--etcd-servers=${etcdUrlOf(site)}`,
+      // Not a loopback address, or its own `kubernetes` endpoints are refused.
+      `--advertise-address=${address}`,
+      `--bind-address=${address}`,
+      "--secure-port=6443",
+      `--tls-cert-file=${files.server.certificate}`,
+      `--tls-private-key-file=${files.server.key}`,
+      `--client-ca-file=${files.authority.certificate}`,
+      `--token-auth-file=${files.tokens}`,
+      "--authorization-mode=RBAC",
+      // The kube-proxy of kubeadm is privileged.
+      "--allow-privileged=true",
+      `--service-account-key-file=${files.signing.public}`,
+      `--service-account-signing-key-file=${files.signing.private}`,
+      "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+      `--service-cluster-ip-range=${SERVICE_CIDRS.join(",")}`,
+      "--disable-admission-plugins=ServiceAccount",
+      // Watches end with the server instead of holding it up.
+      "--shutdown-delay-duration=0",
+    ],
+    join(site.workdir, "apiserver.log"),
+  );
+}
+
+/** Paths that answer with 200 once it is ready: the server writes its own Service after /readyz. */
+const READY = [
+  "/readyz",
+  "/api/v1/namespaces/default/services/kubernetes",
+  "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes",
+];
+
+/** Waits until it is ready, at most two minutes: other tests may be using the machine. */
 async function untilReady(api: ApiClient, apiserver: Daemon, etcd: Daemon): Promise<void> {
   let dead: string | undefined;
   apiserver.exited.then(() => {
@@ -234,12 +273,11 @@ async function untilReady(api: ApiClient, apiserver: Daemon, etcd: Daemon): Prom
   etcd.exited.then(() => {
     dead ??= `etcd ended:\n${etcd.tail()}`;
   });
-  const deadline = performance.now() + 120_000;
-  while ((await api.status("/readyz")) !== 200) {
+  const ready = async () => {
     if (dead !== undefined) throw new Error(`Cannot start a control plane: ${dead}`);
-    if (performance.now() > deadline) {
-      throw new Error(`Cannot start a control plane: not ready in time:\n${apiserver.tail()}`);
-    }
-    await Bun.sleep(50);
-  }
+    for (const path of READY) if ((await api.status(path)) !== 200) return false;
+    return true;
+  };
+  const explain = () => apiserver.tail();
+  await until("the control plane is ready", ready, { limitMs: 120_000, pollMs: 50, explain });
 }

@@ -1,6 +1,6 @@
 /**
- * What the core makes of the API's objects, said plainly: the specification of asm/ingest.ts and its decoders,
- * and what they are tested against. Objects are JSON of the right types; addresses are hex.
+ * What the core makes of the API's objects: the readable specification of the decoders in asm/ingest/,
+ * which are tested against it. Objects are JSON of the right types; addresses are hexadecimal.
  */
 
 export interface ModelPort {
@@ -130,44 +130,67 @@ const TYPES: Readonly<Record<string, ModelService["type"]>> = {
   LoadBalancer: "LoadBalancer",
 };
 
-export function modelService({ metadata, spec, status }: ApiService): Decoded<ModelService> {
+export function modelService(service: ApiService): Decoded<ModelService> {
+  const { metadata, spec } = service;
   const problems: string[] = [];
-  const known = (
-    field: string,
-    value: string | undefined,
-    others: string[],
-    chosen: string,
-  ): boolean => {
-    if (value !== undefined && value !== chosen && !["", ...others].includes(value))
-      problems.push(field);
-    return value === chosen;
-  };
-  const sticky = known("spec.sessionAffinity", spec.sessionAffinity, ["None"], "ClientIP");
-  const externalLocal = known(
-    "spec.externalTrafficPolicy",
-    spec.externalTrafficPolicy,
-    ["Cluster"],
-    "Local",
-  );
-  const internalLocal = known(
-    "spec.internalTrafficPolicy",
-    spec.internalTrafficPolicy,
-    ["Cluster"],
-    "Local",
-  );
+  const policies = readPolicies(spec, problems);
   const type = TYPES[spec.type ?? ""];
   if (type === undefined && spec.type !== "ExternalName") problems.push("spec.type");
 
-  const written = spec.clusterIPs?.length
-    ? spec.clusterIPs
-    : spec.clusterIP
-      ? [spec.clusterIP]
-      : [];
+  const written = writtenClusterIPs(spec);
   const headless = spec.clusterIP === "None" || written.includes("None") || written.length === 0;
   const foreign = metadata.labels?.["service.kubernetes.io/service-proxy-name"] !== undefined;
   if (spec.type === "ExternalName" || headless || foreign) return { outcome: "absent", problems };
   if (type === undefined) return { outcome: "refused", problems };
 
+  const addresses = readAddresses(service, problems);
+  const ports = readPorts(spec.ports ?? [], problems);
+  const timeout = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800;
+  if (policies.sticky && (timeout < 1 || timeout > 86_400))
+    problems.push("spec.sessionAffinityConfig.clientIP.timeoutSeconds");
+  const health = spec.healthCheckNodePort ?? 0;
+  if (health !== 0 && !isPort(health)) problems.push("spec.healthCheckNodePort");
+  return {
+    outcome: "row",
+    problems: problems.filter((field) => field !== ""),
+    row: {
+      created: seconds(metadata.creationTimestamp),
+      type,
+      ports,
+      ...addresses,
+      externalLocal: policies.externalLocal,
+      internalLocal: policies.internalLocal,
+      affinitySeconds: policies.sticky ? Math.min(Math.max(timeout, 1), 86_400) : 0,
+      healthCheckNodePort: isPort(health) ? health : 0,
+    },
+  };
+}
+
+/** Fields with two values; any other value is a problem, and counts as the first. */
+function readPolicies(spec: ApiService["spec"], problems: string[]) {
+  const known = (
+    field: "sessionAffinity" | "externalTrafficPolicy" | "internalTrafficPolicy",
+    other: string,
+    chosen: string,
+  ): boolean => {
+    const value = spec[field] ?? "";
+    if (!["", other, chosen].includes(value)) problems.push(`spec.${field}`);
+    return value === chosen;
+  };
+  return {
+    sticky: known("sessionAffinity", "None", "ClientIP"),
+    externalLocal: known("externalTrafficPolicy", "Cluster", "Local"),
+    internalLocal: known("internalTrafficPolicy", "Cluster", "Local"),
+  };
+}
+
+function writtenClusterIPs({ clusterIPs, clusterIP }: ApiService["spec"]): readonly string[] {
+  if (clusterIPs?.length) return clusterIPs;
+  return clusterIP ? [clusterIP] : [];
+}
+
+/** Each address once; one that cannot be read is a problem. */
+function readAddresses({ spec, status }: ApiService, problems: string[]) {
   const list = (
     texts: readonly string[],
     field: (index: number) => string,
@@ -184,8 +207,8 @@ export function modelService({ metadata, spec, status }: ApiService): Decoded<Mo
   const ingress = (status?.loadBalancer?.ingress ?? []).map(({ ip, ipMode }) =>
     ipMode === undefined || ipMode === "VIP" ? (ip ?? "") : "",
   );
-  const addresses = {
-    clusterIPs: list(written, (i) => `spec.clusterIPs[${i}]`, parseAddress),
+  return {
+    clusterIPs: list(writtenClusterIPs(spec), (i) => `spec.clusterIPs[${i}]`, parseAddress),
     externalIPs: list(spec.externalIPs ?? [], (i) => `spec.externalIPs[${i}]`, parseAddress),
     vips: list(
       ingress,
@@ -198,44 +221,32 @@ export function modelService({ metadata, spec, status }: ApiService): Decoded<Mo
       parseRange,
     ),
   };
+}
+
+/** Of two ports with the same name, or the same number, of one protocol, the later one stays. */
+function readPorts(
+  written: NonNullable<ApiService["spec"]["ports"]>,
+  problems: string[],
+): ModelPort[] {
   const ports: ModelPort[] = [];
-  for (const [index, { name = "", protocol: text = "", port = 0, nodePort = 0 }] of (
-    spec.ports ?? []
-  ).entries()) {
+  for (const [index, port] of written.entries()) {
+    const { name = "", protocol: text = "", port: number = 0, nodePort = 0 } = port;
     const protocol = PROTOCOLS[text];
     if (protocol === undefined) problems.push(`spec.ports[${index}].protocol`);
-    else if (!isPort(port)) problems.push(`spec.ports[${index}].port`);
+    else if (!isPort(number)) problems.push(`spec.ports[${index}].port`);
     else {
       if (nodePort !== 0 && !isPort(nodePort)) problems.push(`spec.ports[${index}].nodePort`);
       for (let i = 0; i < ports.length; ) {
         const other = ports[i] as ModelPort;
-        if (other.protocol === protocol && (other.name === name || other.port === port)) {
+        if (other.protocol === protocol && (other.name === name || other.port === number)) {
           ports.splice(i, 1);
           problems.push(`spec.ports[${index}]`);
         } else i++;
       }
-      ports.push({ name, protocol, port, nodePort: isPort(nodePort) ? nodePort : 0 });
+      ports.push({ name, protocol, port: number, nodePort: isPort(nodePort) ? nodePort : 0 });
     }
   }
-  const timeout = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800;
-  if (sticky && (timeout < 1 || timeout > 86_400))
-    problems.push("spec.sessionAffinityConfig.clientIP.timeoutSeconds");
-  const health = spec.healthCheckNodePort ?? 0;
-  if (health !== 0 && !isPort(health)) problems.push("spec.healthCheckNodePort");
-  return {
-    outcome: "row",
-    problems: problems.filter((field) => field !== ""),
-    row: {
-      created: seconds(metadata.creationTimestamp),
-      type,
-      ports,
-      ...addresses,
-      externalLocal,
-      internalLocal,
-      affinitySeconds: sticky ? Math.min(Math.max(timeout, 1), 86_400) : 0,
-      healthCheckNodePort: isPort(health) ? health : 0,
-    },
-  };
+  return ports;
 }
 
 export function modelSlice(slice: ApiSlice, node: string, zone: string): Decoded<ModelSlice> {

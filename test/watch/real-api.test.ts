@@ -38,14 +38,6 @@ beforeAll(async () => {
   if (why !== undefined) return;
   module = new WebAssembly.Module(readFileSync(await compileCore("release")));
   plane = await startControlPlane();
-  const own = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
-  await waitUntil(
-    "the API server has written its own endpoints",
-    async () => {
-      return (await plane.api.status(own)) === 200;
-    },
-    { limitMs: MINUTE, pollMs: 20 },
-  );
   await createNode(plane.api, "here", "10.0.0.1");
   await createObjects(plane.api, 0, 20, 3);
 }, 5 * MINUTE);
