@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { closure, linkageOf } from "../../build/image/elf.ts";
-import { machineFor } from "../../build/image.ts";
-import { runAsync } from "../../harness/commands.ts";
+import { closure, linkageOf } from "../../../build/image/elf.ts";
+import { machineFor } from "../../../build/image.ts";
+import { runAsync } from "../../../harness/commands.ts";
 
 const { triplet } = machineFor(undefined);
 const PROGRAMS = [

@@ -2,8 +2,8 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { lstatSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Entry, tar } from "../../build/image/tar.ts";
-import { runAsync } from "../../harness/commands.ts";
+import { type Entry, tar } from "../../../build/image/tar.ts";
+import { runAsync } from "../../../harness/commands.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const ENTRIES: readonly Entry[] = [
