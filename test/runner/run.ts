@@ -1,59 +1,25 @@
 /**
- * Runs every check and test and adds them up.
+ * Runs every check and test and prints one total.
  *
  * usage: npm test [-- PATTERN ...]
  *
- *   PATTERN   only the tests whose path contains it, besides the checks: `npm test -- test/plan demo`
+ *   PATTERN   only the tests whose path contains it, after the checks: `npm test -- test/plan demo`
  *             runs those below test/plan and test/demo/demo.test.ts
  *
- * All of it takes minutes, the tests of one folder seconds. Run it as root: many tests make network
- * namespaces. Those against a real control plane need Go as well, and minutes more the first time, when
- * they build etcd and kube-apiserver; without it they are skipped with the reason.
+ * All tests take minutes, those of one folder seconds. Run them as root: many make network namespaces.
+ * Tests with a real control plane need Go as well, and build etcd and kube-apiserver the first time,
+ * which takes minutes. Tests that cannot run are skipped, and print the reason.
  *
- * The last line is `N passed, N failed, N skipped`; before it stand the reasons of what was skipped and
- * the names of what failed.
+ * The last line is `N passed, N failed, N skipped`. The reasons of skipped tests and the names of failed
+ * tests stand before it.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { isIndependent } from "./independent.ts";
 import { addUp, type Tally } from "./tally.ts";
 
 const root = join(import.meta.dir, "../..");
 const patterns = process.argv.slice(2);
-
-/**
- * Folders whose tests touch nothing that another process could notice, so that they may run beside each
- * other. All others (kernel, control plane, the compiled binary) run one file at a time.
- */
-const INDEPENDENT = [
-  "admin",
-  "api-client",
-  "asm",
-  "base",
-  "config",
-  "events",
-  "manifests",
-  "model",
-  "net",
-  "observe",
-  "os",
-  "plan",
-  "problems",
-  "property",
-  "runner",
-  "state",
-  "sync",
-  "tidy",
-  "trace",
-  "watch",
-];
-
-/** Single files of other folders that are independent too. */
-const INDEPENDENT_FILES = [
-  "test/daemon/admin-due.test.ts",
-  "test/daemon/choose-source.test.ts",
-  "test/daemon/daemon.test.ts",
-  "test/daemon/observers.test.ts",
-];
 
 /** A test that hangs must not hang the run; most take milliseconds, a control plane some seconds. */
 const TIMEOUT_MS = 120_000;
@@ -126,10 +92,7 @@ async function passThrough(
 const files = [...new Bun.Glob("test/**/*.test.ts").scanSync({ cwd: root })]
   .filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
   .sort();
-const independent = files.filter((file) => {
-  const [, folder = ""] = file.split("/");
-  return INDEPENDENT.includes(folder) || INDEPENDENT_FILES.includes(file);
-});
+const independent = files.filter(isIndependent);
 const rest = files.filter((file) => !independent.includes(file));
 
 const tallies: Tally[] = [];
