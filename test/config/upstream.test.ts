@@ -11,7 +11,7 @@ import { parseConfigText } from "../../src/config/parse-config.ts";
 import { printConfig } from "../../src/config/write-config.ts";
 
 const reason = await whyNoControlPlane();
-if (reason !== undefined) console.log(`skipped: files beside kube-proxy: ${reason}`);
+if (reason !== undefined) console.log(`skip: files beside kube-proxy: ${reason}`);
 
 describe.skipIf(reason !== undefined)("beside kube-proxy", () => {
   let folder: string;

@@ -19,7 +19,7 @@ import {
 } from "../../src/events/events.ts";
 
 const why = await whyNoControlPlane();
-if (why !== undefined) console.log(`skipped: Events on a real API server: ${why}`);
+if (why !== undefined) console.log(`skip: Events on a real API server: ${why}`);
 
 const MINUTE = 60_000;
 let plane: ControlPlane;

@@ -28,7 +28,7 @@ import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { ApiSource } from "../../src/watch/api-source.ts";
 
 const why = await whyNoControlPlane();
-if (why !== undefined) console.log(`skipped: the API source against a real API server: ${why}`);
+if (why !== undefined) console.log(`skip: the API source against a real API server: ${why}`);
 
 const MINUTE = 60_000;
 let plane: ControlPlane;
