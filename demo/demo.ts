@@ -5,14 +5,25 @@
 import { relative } from "node:path";
 import { addressOf, type Place } from "../harness/netns/addresses.ts";
 import { type Interruption, interruption } from "./interruption.ts";
-import { invite } from "./invite.ts";
-import { bold, claim, dim, duration, failed, heading, mute, print, quote, say } from "./page.ts";
 import { admin } from "./scenes/admin.ts";
 import { affinity } from "./scenes/affinity.ts";
 import { follow } from "./scenes/follow.ts";
-import { outlive } from "./scenes/outlive.ts";
 import { reach } from "./scenes/reach.ts";
+import { survivesExit } from "./scenes/survives-exit.ts";
 import { now, Stage } from "./stage.ts";
+import {
+  bold,
+  check,
+  dim,
+  duration,
+  failed,
+  heading,
+  mute,
+  print,
+  quote,
+  say,
+} from "./terminal.ts";
+import { printThingsToTry } from "./things-to-try.ts";
 import { CannotGoOn, within } from "./wait.ts";
 
 const CLOSE_LIMIT_MS = 20_000;
@@ -28,7 +39,7 @@ async function main(keep: boolean): Promise<number> {
   try {
     early = await Promise.race([show(building), interrupted]);
     if (early === undefined && keep) {
-      invite(await building);
+      printThingsToTry(await building);
       await interrupted;
     }
   } catch (error) {
@@ -48,7 +59,7 @@ async function main(keep: boolean): Promise<number> {
     return early.exitCode;
   }
   print("");
-  claim(failed() === 0, "everything above is so; the namespaces and all in them are gone again");
+  check(failed() === 0, "everything above is so; the namespaces and all in them are gone again");
   return failed() === 0 ? 0 : 1;
 }
 
@@ -66,7 +77,7 @@ async function show(building: Promise<Stage>): Promise<undefined> {
   say(`${duration(servesAfter)} from its start its Services answer, IPv4 and IPv6.`);
   say(`It takes ${stage.memory().toFixed(0)} MB of memory.`);
 
-  for (const scene of [reach, follow, affinity, outlive, admin]) await scene(stage);
+  for (const scene of [reach, follow, affinity, survivesExit, admin]) await scene(stage);
 }
 
 function showWorld(): void {
@@ -90,7 +101,7 @@ function shorten(word: string): string {
 
 /** The demo cannot go on. Only what nobody expected is worth a stack trace. */
 function complain(error: unknown): void {
-  claim(false, "the demo goes on to its end:", messageOf(error));
+  check(false, "the demo goes on to its end:", messageOf(error));
   if (!(error instanceof CannotGoOn) && error instanceof Error)
     process.stderr.write(`${error.stack}\n`);
 }

@@ -1,5 +1,5 @@
 /** Waiting, but never without an end. */
-import { duration } from "./page.ts";
+import { duration } from "./terminal.ts";
 
 /** The demo cannot go on, for a reason that its message says in full. */
 export class CannotGoOn extends Error {}

@@ -1,7 +1,7 @@
 /** What the program says of itself: health, metrics, state. */
 import type { FrontendView, ServiceView } from "../../src/observe/view.ts";
-import { claim, dim, heading, quote, say } from "../page.ts";
 import { type Stage, WEB } from "../stage.ts";
+import { check, dim, heading, quote, say } from "../terminal.ts";
 
 const CONNECTIONS = 90;
 
@@ -18,7 +18,7 @@ export async function admin(stage: Stage): Promise<void> {
   quote(`status ${health.status}`);
   const { healthy, nodeEligible, lastUpdated }: Health = JSON.parse(health.body);
   quote(fields({ healthy, nodeEligible, lastUpdated }));
-  claim(health.status === 200, "it is healthy", `status ${health.status}`);
+  check(health.status === 200, "it is healthy", `status ${health.status}`);
 
   const before = await connections(stage);
   await Promise.all(
@@ -27,7 +27,7 @@ export async function admin(stage: Stage): Promise<void> {
   const after = await connections(stage);
   say(`GET :10249/metrics ${dim("after those connections, for this Service")}`);
   quote(after.lines.map((line) => line.replace("{", "\n  {")).join("\n"));
-  claim(
+  check(
     after.total - before.total === CONNECTIONS,
     `${CONNECTIONS} more connections, and the Service's counter grew by as many`,
     `it grew by ${after.total - before.total}`,
@@ -44,7 +44,7 @@ export async function admin(stage: Stage): Promise<void> {
     quote(titleOf(frontend));
     quote(fields({ action: Object.values(actions).join(), endpoints: endpoints.join(" ") }));
   }
-  claim(
+  check(
     state.status === 200 &&
       ["10.244.1.11:8080", "10.244.2.21:8080"].every((each) => state.body.includes(each)),
     "it names the pods that it leads to",

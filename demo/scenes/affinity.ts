@@ -1,8 +1,8 @@
 /** A client comes back to the same pod, and to another one only when that pod goes. */
 import { FAMILIES, OUTSIDE_SECOND, type Place } from "../../harness/netns/addresses.ts";
-import { bars, claim, heading, say } from "../page.ts";
 import { CART, now, type Stage } from "../stage.ts";
 import { count } from "../stream.ts";
+import { bars, check, heading, say } from "../terminal.ts";
 
 const VISITS = 40;
 const LIMIT_MS = 5000;
@@ -27,7 +27,7 @@ export async function affinity(stage: Stage): Promise<void> {
       faithful &&= counts.size === 1;
       if (from === "a3") home = [...counts.keys()].join();
     }
-    claim(faithful, `each client always met its own pod (IPv${family})`);
+    check(faithful, `each client always met its own pod (IPv${family})`);
     await moves(stage, CART[family], home);
   }
 }
@@ -47,7 +47,7 @@ async function moves(stage: Stage, address: string, home: string): Promise<void>
   }
   const counts = await visit(stage, "a3", address);
   bars(`a3, when ${home} is gone`, counts);
-  claim(counts.size === 1 && !counts.has(home), "it moved to one other pod, and stays there");
+  check(counts.size === 1 && !counts.has(home), "it moved to one other pod, and stays there");
   stage.edit("cart.yaml", () => whole);
 }
 

@@ -1,9 +1,9 @@
 /** An endpoint goes and comes again under traffic, and traffic follows. */
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import type { Reply } from "../../harness/netns/switchboard/switchboard-client.ts";
-import { bars, claim, dim, duration, heading, quote, say } from "../page.ts";
 import { type Stage, type Sync, WEB } from "../stage.ts";
 import { count, Stream } from "../stream.ts";
+import { bars, check, dim, duration, heading, quote, say } from "../terminal.ts";
 
 const ENOUGH = 400;
 /** Far more than it takes; what it took is printed. */
@@ -53,14 +53,14 @@ export async function follow(stage: Stage): Promise<void> {
 
   const last = lastOf(between, "a2");
   const lag = last === undefined ? 0 : last.began - gone;
-  claim(
+  check(
     lag < LIMIT_MS && !between.slice(-ENOUGH).some((each) => each.name === "a2"),
     `${duration(lag)} after the file changed, the last connection went to a2`,
     `it took ${duration(lag)}`,
   );
   shares(gone, takenOut);
   const first = after.find((each) => each.name === "a2");
-  claim(
+  check(
     first !== undefined && first.began - back < LIMIT_MS,
     `${duration(first === undefined ? Number.NaN : first.began - back)} after it was put back, the first one did`,
   );
@@ -69,7 +69,7 @@ export async function follow(stage: Stage): Promise<void> {
     dim("with an API server there is no file to notice: an event that arrives is synced at once"),
   );
   const lost = replies.filter((each) => each.outcome !== "answered");
-  claim(
+  check(
     lost.length === 0,
     `of ${replies.length} connections meanwhile none was lost`,
     `${lost.length} were: ${lost[0]?.outcome}`,

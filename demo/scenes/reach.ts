@@ -1,8 +1,8 @@
 /** Clients reach pods by every kind of address, over both families. */
 import { addressOf, FAMILIES, type Family, type Place } from "../../harness/netns/addresses.ts";
-import { bars, claim, duration, heading, say } from "../page.ts";
 import { SOON, type Stage, WEB } from "../stage.ts";
 import { count } from "../stream.ts";
+import { bars, check, duration, heading, say } from "../terminal.ts";
 
 const CONNECTIONS = 150;
 const PODS = ["a1", "a2", "b1"];
@@ -32,10 +32,10 @@ export async function reach(stage: Stage): Promise<void> {
     spread &&= [...counts.keys()].join() === PODS.join();
     spread &&= [...counts.values()].every((each) => each > CONNECTIONS / 10);
   }
-  claim(spread, "every connection was answered, and each of the three pods had its share");
+  check(spread, "every connection was answered, and each of the three pods had its share");
 
   const inside = FAMILIES.map((family) => addressOf("a3", family));
-  claim(
+  check(
     [...(seen.get("clusterIP") ?? [])].every((each) => inside.includes(each)),
     `by the clusterIP the pods see the client's own address, ${inside.join(" and ")}`,
     [...(seen.get("clusterIP") ?? [])].join(),
@@ -43,7 +43,7 @@ export async function reach(stage: Stage): Promise<void> {
 
   for (const family of FAMILIES) {
     const reply = await stage.world.connect("a3", SOON[family], 80);
-    claim(
+    check(
       reply.outcome === "refused",
       `shop/soon has no pods yet: ${SOON[family]} refuses after ${duration(reply.took)}, so no client hangs`,
       reply.outcome,

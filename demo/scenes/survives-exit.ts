@@ -1,12 +1,12 @@
 /** The program is killed and started again under traffic. */
 import { FAMILIES } from "../../harness/netns/addresses.ts";
-import { claim, duration, heading, say } from "../page.ts";
 import { now, type Stage, WEB } from "../stage.ts";
 import { Stream } from "../stream.ts";
+import { check, duration, heading, say } from "../terminal.ts";
 
 const ENOUGH = 300;
 
-export async function outlive(stage: Stage): Promise<void> {
+export async function survivesExit(stage: Stage): Promise<void> {
   heading("The program is killed, and nobody notices");
   say("kill -9 under traffic, a while without it, then a new start that adopts what is there.");
   const began = now();
@@ -31,7 +31,7 @@ export async function outlive(stage: Stage): Promise<void> {
     `It was gone for ${duration(gone)}, and healthy ${duration(healthyAfter)} after its new start.`,
   );
   say(`All of this took ${duration(now() - began)}.`);
-  claim(
+  check(
     lost === 0,
     `of ${replies.length} connections none was lost; the slowest took ${duration(slowest)}`,
     `${lost} were lost`,

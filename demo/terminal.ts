@@ -34,7 +34,7 @@ export function quote(text: string): void {
 }
 
 /** Says that something is so, and whether it is. The demo fails at its end if anything was not. */
-export function claim(isSo: boolean, text: string, otherwise = ""): void {
+export function check(isSo: boolean, text: string, otherwise = ""): void {
   if (!isSo) failures += 1;
   print(`   ${isSo ? green("ok") : red("NOT SO")}  ${text}${isSo ? "" : red(` ${otherwise}`)}`);
 }
