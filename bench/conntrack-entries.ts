@@ -5,7 +5,7 @@
  * Of ten entries one is UDP to DESTINATION:53; the others are established TCP to DESTINATION:80, but one of a thousand,
  * which is a SYN that nobody has answered. Answers come from the ENDPOINTs in turn, at 5353 and 8080.
  */
-import { IPS_SEEN_REPLY } from "../asm/layout/layout.ts";
+import { IPS_SEEN_REPLY } from "../asm/layout/flow.ts";
 import { PROTOCOLS } from "../src/net/protocol.ts";
 import { AF_INET, NETLINK_NETFILTER, NFGENMSG_LEN } from "../src/netlink/constants.ts";
 import { MessageWriter } from "../src/netlink/message.ts";

@@ -5,7 +5,14 @@
  * usage: npm run bench -- --micro [--sizes 10000]
  */
 import { readFileSync } from "node:fs";
-import { OP_ADD, RECORD_ELEMENT, RECORD_HEADER } from "../asm/layout/layout.ts";
+import {
+  DESIRED_ELEMENT,
+  DESIRED_HEADER,
+  DESIRED_KIND,
+  DESIRED_OWNER,
+  DESIRED_TABLE,
+} from "../asm/layout/desired.ts";
+import { OP_ADD, OP_KIND } from "../asm/layout/operation.ts";
 import { compileCore } from "../build/compile-core.ts";
 import { makeService, makeSlice, NAMESPACE } from "../harness/cluster/many-objects.ts";
 import { type ApiSlice, modelSlice } from "../harness/specification/ingest.ts";
@@ -144,7 +151,7 @@ function modelOf(index: number, endpoints: number): ModelService {
 function diffUnchanged(module: WebAssembly.Module, services: number): Piece {
   const key = keySize(FRONTENDS);
   const value = valueSize(FRONTENDS);
-  const record = RECORD_HEADER + key + value;
+  const record = DESIRED_HEADER + key + value;
   const desired = Buffer.alloc(services * record);
   const core = newCore(module);
   const objects = range(services).map((index) => stored(index, makeService(index)));
@@ -152,17 +159,18 @@ function diffUnchanged(module: WebAssembly.Module, services: number): Piece {
   const owners = core.takeDirty(services);
   for (const [index, owner] of owners.entries()) {
     const at = index * record;
-    desired[at] = RECORD_ELEMENT;
-    desired[at + 1] = FRONTENDS;
-    desired.writeUInt32LE(owner, at + 4);
-    desired.writeUInt32BE(owner, at + RECORD_HEADER);
-    desired.writeUInt32LE(5, at + RECORD_HEADER + key);
+    desired[at + DESIRED_KIND] = DESIRED_ELEMENT;
+    desired[at + DESIRED_TABLE] = FRONTENDS;
+    desired.writeUInt32LE(owner, at + DESIRED_OWNER);
+    desired.writeUInt32BE(owner, at + DESIRED_HEADER);
+    desired.writeUInt32LE(5, at + DESIRED_HEADER + key);
   }
   const run = () => {
     core.reserveDesired(desired.length).set(desired);
     return core.diff(desired.length, owners);
   };
-  if (run().region[0] !== OP_ADD) throw new Error("Nothing was added: this would measure nothing");
+  if (run().region[OP_KIND] !== OP_ADD)
+    throw new Error("Nothing was added: this would measure nothing");
   core.commit();
 
   // As one would write it: a Map by the key's bytes, and the keys of each owner.
@@ -172,13 +180,13 @@ function diffUnchanged(module: WebAssembly.Module, services: number): Piece {
     let operations = 0;
     const wanted = new Set<string>();
     for (let at = 0; at < desired.length; at += record) {
-      const name = desired.toString("latin1", at + RECORD_HEADER, at + RECORD_HEADER + key);
+      const name = desired.toString("latin1", at + DESIRED_HEADER, at + DESIRED_HEADER + key);
       wanted.add(name);
-      const now = desired.readUInt32LE(at + RECORD_HEADER + key);
+      const now = desired.readUInt32LE(at + DESIRED_HEADER + key);
       if (committed.get(name) === now) continue;
       operations++;
       committed.set(name, now);
-      keysOf.set(desired.readUInt32LE(at + 4), [name]);
+      keysOf.set(desired.readUInt32LE(at + DESIRED_OWNER), [name]);
     }
     for (const owner of owners) {
       for (const name of keysOf.get(owner) ?? []) if (!wanted.has(name)) operations++;

@@ -1,13 +1,14 @@
 // Addresses of endpoints on this node, each once however many slices name it: what can hairpin.
-//
-// Record: 0 u32 hash · 4 u32 rows that hold it · 8 u32 family · 12 addr[16]
 
-import { sameBytes } from "../memory/bytes";
+import { LOCAL_BYTES, LOCAL_FAMILY, LOCAL_HASH, LOCAL_HOLDERS, LOCAL_IP } from "../layout/local";
+import { ENDPOINT_LOCAL } from "../layout/slice";
+import { ipBytes, sameBytes } from "../memory/bytes";
 import { hash32 } from "../memory/hash";
 import { allocate, release } from "../memory/heap";
 import {
   slotHash,
   slotItem,
+  TABLE_BYTES,
   tableFirst,
   tableNext,
   tableRemove,
@@ -17,7 +18,6 @@ import {
   tableSlots,
 } from "../memory/table";
 import {
-  ENDPOINT_LOCAL,
   endpointAddress,
   endpointFlags,
   endpointStride,
@@ -26,8 +26,7 @@ import {
   sliceFamily,
 } from "./slices";
 
-const BYTES: usize = 28;
-const table: usize = memory.data(12);
+const table: usize = memory.data(TABLE_BYTES);
 let version: u32 = 0;
 
 /** Counts in the local endpoints of a slice; false, and nothing done, if memory cannot grow. */
@@ -50,7 +49,7 @@ export function localSlots(): u32 {
   return tableSlots(table);
 }
 
-/** A record, or 0 for an empty slot: 8 u32 family, 12 addr[16]. */
+/** A LOCAL record, or 0 for an empty slot. */
 export function localAt(index: u32): usize {
   return slotItem(tableSlot(table, index));
 }
@@ -73,35 +72,35 @@ function changeLocals(slice: usize, rows: u32, hold: bool): bool {
 }
 
 function holdLocal(family: u32, address: usize): bool {
-  const length: usize = family == 4 ? 4 : 16;
+  const length = ipBytes(family);
   const hash = hash32(address, length);
   if (!tableReserve(table)) return false;
   const slot = find(family, address, length, hash);
   const known: usize = slotItem(slot);
   if (known) {
-    store<u32>(known, load<u32>(known, 4) + 1, 4);
+    store<u32>(known, load<u32>(known, LOCAL_HOLDERS) + 1, LOCAL_HOLDERS);
     return true;
   }
-  const fresh = allocate(BYTES);
+  const fresh = allocate(LOCAL_BYTES);
   if (!fresh) return false;
-  store<u32>(fresh, hash);
-  store<u32>(fresh, 1, 4);
-  store<u32>(fresh, family, 8);
-  memory.copy(fresh + 12, address, length);
+  store<u32>(fresh, hash, LOCAL_HASH);
+  store<u32>(fresh, 1, LOCAL_HOLDERS);
+  store<u32>(fresh, family, LOCAL_FAMILY);
+  memory.copy(fresh + LOCAL_IP, address, length);
   tableSet(table, slot, hash, <u32>fresh);
   version++;
   return true;
 }
 
 function dropLocal(family: u32, address: usize): void {
-  const length: usize = family == 4 ? 4 : 16;
+  const length = ipBytes(family);
   const slot = find(family, address, length, hash32(address, length));
   const known: usize = slotItem(slot);
-  const holders = load<u32>(known, 4) - 1;
-  store<u32>(known, holders, 4);
+  const holders = load<u32>(known, LOCAL_HOLDERS) - 1;
+  store<u32>(known, holders, LOCAL_HOLDERS);
   if (holders) return;
   tableRemove(table, slot);
-  release(known, BYTES);
+  release(known, LOCAL_BYTES);
   version++;
 }
 
@@ -110,8 +109,8 @@ function find(family: u32, address: usize, length: usize, hash: u32): usize {
   for (let item: usize = slotItem(slot); item; item = slotItem(slot)) {
     if (
       slotHash(slot) == hash &&
-      load<u32>(item, 8) == family &&
-      sameBytes(item + 12, address, length)
+      load<u32>(item, LOCAL_FAMILY) == family &&
+      sameBytes(item + LOCAL_IP, address, length)
     )
       break;
     slot = tableNext(table, slot);

@@ -1,17 +1,22 @@
 // The table of Services, by id: dense from 1, recycled when nothing of a Service remains.
 //
-// Record, 40 bytes:
-//   0 u32 key: name id of `namespace/name`; 0 = free      20 u32 epoch in which it was last fed
-//   4 u32 block (layout.ts), 0 = no such Service;         24 u64 version: hash of uid and resourceVersion, 0 = none
-//         next free id in a free record                   32 u8  flags; the rest pads to the u64
-//   8 u32 first EndpointSlice, 0 = none
-//  12 u32 first committed element, 0 = none
-//  16 u32 next dirty Service, 0 = last
-// Record 0 belongs to OWNER_NODE: it has elements only.
+// Entry 0 belongs to OWNER_NODE: it has elements only.
 //
 // An id taken off the dirty list stays valid until the next `takeDirty`, whatever happens to its Service.
 
-import { ADDRESS_STRIDE, PORT_STRIDE, SERVICE_HEADER } from "../layout/layout";
+import {
+  ADDRESS_STRIDE,
+  PORT_NAME,
+  PORT_STRIDE,
+  SERVICE_CLUSTER_IPS,
+  SERVICE_EXTERNAL_IPS,
+  SERVICE_HEADER,
+  SERVICE_PORTS,
+  SERVICE_SIZE,
+  SERVICE_SOURCE_RANGES,
+  SERVICE_VIPS,
+} from "../layout/service";
+import { word, wordsBytes } from "../memory/bytes";
 import { allocate, release, resize } from "../memory/heap";
 import {
   NAME_NONE,
@@ -22,14 +27,30 @@ import {
   setNameService,
 } from "../memory/names";
 
-const STRIDE: u32 = 40;
+// Record ENTRY, ENTRY_STRIDE = 40 bytes:
+//    0 u32 KEY: name id of `namespace/name`; 0 = free    16 u32 NEXT_DIRTY: id, 0 = last
+//    4 u32 BLOCK: SERVICE record, 0 = no such Service;   20 u32 EPOCH: in which it was last fed
+//          next free id in a free entry                  24 u64 VERSION: hash of uid and resourceVersion,
+//    8 u32 SLICE: first EndpointSlice, 0 = none                 0 = none
+//   12 u32 ELEMENT: first committed one, 0 = none        32 u8 FLAGS: FLAG_*    33 u8[7] -
+const ENTRY_KEY: usize = 0;
+const ENTRY_BLOCK: usize = 4;
+const ENTRY_SLICE: usize = 8;
+const ENTRY_ELEMENT: usize = 12;
+const ENTRY_NEXT_DIRTY: usize = 16;
+const ENTRY_EPOCH: usize = 20;
+const ENTRY_VERSION: usize = 24;
+const ENTRY_FLAGS: usize = 32;
+const ENTRY_STRIDE: usize = 40;
+
 const CAPACITY_MIN: u32 = 256;
 /** This many dirty ids can be taken even without memory. */
 const TAKEN_MIN: u32 = 64;
 const FLAG_DIRTY: u8 = 1;
 const FLAG_TAKEN: u8 = 2;
 
-let records: usize = 0;
+/** Entries by id. */
+let entries: usize = 0;
 let capacity: u32 = 0;
 let unused: u32 = 1;
 let freeId: u32 = 0;
@@ -37,13 +58,14 @@ let present: u32 = 0;
 let firstDirty: u32 = 0;
 let lastDirty: u32 = 0;
 let dirty: u32 = 0;
+/** Ids taken off the dirty list, u32 each. */
 let taken: usize = 0;
 let takenCount: u32 = 0;
 let takenCapacity: u32 = 0;
 
-/** Makes record 0. False if there is no memory even for this. */
+/** Makes entry 0. False if there is no memory even for this. */
 export function initServices(): bool {
-  taken = allocate((<usize>TAKEN_MIN) << 2);
+  taken = allocate(wordsBytes(TAKEN_MIN));
   if (!taken) return false;
   takenCapacity = TAKEN_MIN;
   return reserveId();
@@ -69,11 +91,11 @@ export function ensureService(at: usize, length: usize): u32 {
     return 0;
   }
   let id = freeId;
-  if (id) freeId = load<u32>(recordOf(id), 4);
+  if (id) freeId = load<u32>(entryOf(id), ENTRY_BLOCK);
   else id = unused++;
-  const record = recordOf(id);
-  memory.fill(record, 0, STRIDE);
-  store<u32>(record, name);
+  const entry = entryOf(id);
+  memory.fill(entry, 0, ENTRY_STRIDE);
+  store<u32>(entry, name, ENTRY_KEY);
   setNameService(name, id);
   return id;
 }
@@ -81,26 +103,26 @@ export function ensureService(at: usize, length: usize): u32 {
 /** Recycles the id if nothing of the Service remains. Call it after taking something away. */
 export function settleService(id: u32): void {
   if (!id) return;
-  const record = recordOf(id);
-  const name = load<u32>(record);
+  const entry = entryOf(id);
+  const name = load<u32>(entry, ENTRY_KEY);
   if (
     !name ||
-    load<u32>(record, 4) ||
-    load<u32>(record, 8) ||
-    load<u32>(record, 12) ||
-    load<u8>(record, 32)
+    load<u32>(entry, ENTRY_BLOCK) ||
+    load<u32>(entry, ENTRY_SLICE) ||
+    load<u32>(entry, ENTRY_ELEMENT) ||
+    load<u8>(entry, ENTRY_FLAGS)
   )
     return;
   setNameService(name, 0);
   nameDrop(name);
-  store<u32>(record, 0);
-  store<u32>(record, freeId, 4);
+  store<u32>(entry, 0, ENTRY_KEY);
+  store<u32>(entry, freeId, ENTRY_BLOCK);
   freeId = id;
 }
 
 /** Is this the id of something? Ids from the host are checked with it. */
 export function isService(id: u32): bool {
-  return id != 0 && id < unused && load<u32>(recordOf(id)) != 0;
+  return id != 0 && id < unused && load<u32>(entryOf(id), ENTRY_KEY) != 0;
 }
 
 /** Ids are below this. */
@@ -115,88 +137,91 @@ export function serviceCount(): u32 {
 
 /** Name id of `namespace/name`. */
 export function serviceName(id: u32): u32 {
-  return load<u32>(recordOf(id));
+  return load<u32>(entryOf(id), ENTRY_KEY);
 }
 
-/** The block (layout.ts); 0 if the Service does not exist. */
+/** The SERVICE record; 0 if the Service does not exist. */
 export function serviceBlock(id: u32): usize {
-  return load<u32>(recordOf(id), 4);
+  return load<u32>(entryOf(id), ENTRY_BLOCK);
 }
 
 /** Puts a block of the Service in place of the former one, which is freed; 0 takes it away. */
 export function setServiceBlock(id: u32, block: usize): void {
-  const record = recordOf(id);
-  const former: usize = load<u32>(record, 4);
+  const entry = entryOf(id);
+  const former: usize = load<u32>(entry, ENTRY_BLOCK);
   if (former) {
     releaseServiceNames(former);
-    release(former, load<u32>(former));
+    release(former, load<u32>(former, SERVICE_SIZE));
     present--;
   }
   if (block) present++;
-  store<u32>(record, block, 4);
+  store<u32>(entry, block, ENTRY_BLOCK);
 }
 
 /** Lets go of the port names of a block. */
 export function releaseServiceNames(block: usize): void {
   const ports = servicePorts(block);
   const end = ports + <usize>servicePortCount(block) * PORT_STRIDE;
-  for (let port = ports; port < end; port += PORT_STRIDE) nameDrop(load<u32>(port));
+  for (let port = ports; port < end; port += PORT_STRIDE) nameDrop(load<u32>(port, PORT_NAME));
 }
 
 export function servicePortCount(block: usize): u32 {
-  return load<u16>(block, 16);
+  return load<u16>(block, SERVICE_PORTS);
 }
 
-/** First port: 0 u32 name id · 4 u16 port · 6 u16 nodePort · 8 u8 protocol. */
+/** The first PORT record; the others follow. */
 export function servicePorts(block: usize): usize {
   const addresses: u32 =
-    <u32>load<u16>(block, 18) + load<u16>(block, 20) + load<u16>(block, 22) + load<u16>(block, 24);
+    <u32>load<u16>(block, SERVICE_CLUSTER_IPS) +
+    load<u16>(block, SERVICE_EXTERNAL_IPS) +
+    load<u16>(block, SERVICE_VIPS) +
+    load<u16>(block, SERVICE_SOURCE_RANGES);
   return block + SERVICE_HEADER + addresses * ADDRESS_STRIDE;
 }
 
 export function firstSlice(id: u32): usize {
-  return load<u32>(recordOf(id), 8);
+  return load<u32>(entryOf(id), ENTRY_SLICE);
 }
 
 export function setFirstSlice(id: u32, slice: usize): void {
-  store<u32>(recordOf(id), slice, 8);
+  store<u32>(entryOf(id), slice, ENTRY_SLICE);
 }
 
 /** First committed element of an owner: a Service id, or 0 for the node. */
 export function firstElement(owner: u32): u32 {
-  return load<u32>(recordOf(owner), 12);
+  return load<u32>(entryOf(owner), ENTRY_ELEMENT);
 }
 
 export function setFirstElement(owner: u32, element: u32): void {
-  store<u32>(recordOf(owner), element, 12);
+  store<u32>(entryOf(owner), element, ENTRY_ELEMENT);
 }
 
 export function serviceEpoch(id: u32): u32 {
-  return load<u32>(recordOf(id), 20);
+  return load<u32>(entryOf(id), ENTRY_EPOCH);
 }
 
 export function setServiceEpoch(id: u32, epoch: u32): void {
-  store<u32>(recordOf(id), epoch, 20);
+  store<u32>(entryOf(id), epoch, ENTRY_EPOCH);
 }
 
 export function serviceVersion(id: u32): u64 {
-  return load<u64>(recordOf(id), 24);
+  return load<u64>(entryOf(id), ENTRY_VERSION);
 }
 
 export function setServiceVersion(id: u32, version: u64): void {
-  store<u64>(recordOf(id), version, 24);
+  store<u64>(entryOf(id), version, ENTRY_VERSION);
 }
 
 // ── Dirty list: first in, first out, each once ──────────────────────────────────────────────────────
 
 export function markDirty(id: u32): void {
   if (!isService(id)) return;
-  const record = recordOf(id);
-  const flags = load<u8>(record, 32);
+  const entry = entryOf(id);
+  const flags = load<u8>(entry, ENTRY_FLAGS);
   if (flags & FLAG_DIRTY) return;
-  store<u8>(record, flags | FLAG_DIRTY, 32);
-  store<u32>(record, 0, 16);
-  if (lastDirty) store<u32>(recordOf(lastDirty), id, 16);
+  store<u8>(entry, flags | FLAG_DIRTY, ENTRY_FLAGS);
+  store<u32>(entry, 0, ENTRY_NEXT_DIRTY);
+  if (lastDirty) store<u32>(entryOf(lastDirty), id, ENTRY_NEXT_DIRTY);
   else firstDirty = id;
   lastDirty = id;
   dirty++;
@@ -213,27 +238,27 @@ export function dirtyCount(): u32 {
 /** Takes up to `most` ids off the list, into u32s at `takenDirty`. Returns how many: fewer if memory cannot grow. */
 export function takeDirty(most: u32): u32 {
   for (let i: u32 = 0; i < takenCount; i++) {
-    const id = load<u32>(taken + ((<usize>i) << 2));
-    const record = recordOf(id);
-    store<u8>(record, load<u8>(record, 32) & ~FLAG_TAKEN, 32);
+    const id = load<u32>(word(taken, i));
+    const entry = entryOf(id);
+    store<u8>(entry, load<u8>(entry, ENTRY_FLAGS) & ~FLAG_TAKEN, ENTRY_FLAGS);
     settleService(id);
   }
   takenCount = 0;
   let count = min(most, dirty);
   if (count > takenCapacity) {
-    const moved = allocate((<usize>count) << 2);
+    const moved = allocate(wordsBytes(count));
     if (moved) {
-      release(taken, (<usize>takenCapacity) << 2);
+      release(taken, wordsBytes(takenCapacity));
       taken = moved;
       takenCapacity = count;
     } else count = takenCapacity;
   }
   for (let i: u32 = 0; i < count; i++) {
     const id = firstDirty;
-    const record = recordOf(id);
-    firstDirty = load<u32>(record, 16);
-    store<u8>(record, (load<u8>(record, 32) & ~FLAG_DIRTY) | FLAG_TAKEN, 32);
-    store<u32>(taken + ((<usize>i) << 2), id);
+    const entry = entryOf(id);
+    firstDirty = load<u32>(entry, ENTRY_NEXT_DIRTY);
+    store<u8>(entry, (load<u8>(entry, ENTRY_FLAGS) & ~FLAG_DIRTY) | FLAG_TAKEN, ENTRY_FLAGS);
+    store<u32>(word(taken, i), id);
   }
   if (!firstDirty) lastDirty = 0;
   dirty -= count;
@@ -245,17 +270,17 @@ export function takenDirty(): usize {
   return taken;
 }
 
-function recordOf(id: u32): usize {
-  return records + <usize>id * STRIDE;
+function entryOf(id: u32): usize {
+  return entries + <usize>id * ENTRY_STRIDE;
 }
 
 function reserveId(): bool {
   if (freeId || unused < capacity) return true;
   const wanted = capacity ? capacity << 1 : CAPACITY_MIN;
-  const moved = resize(records, <usize>capacity * STRIDE, <usize>wanted * STRIDE);
+  const moved = resize(entries, <usize>capacity * ENTRY_STRIDE, <usize>wanted * ENTRY_STRIDE);
   if (!moved) return false;
-  if (!capacity) memory.fill(moved, 0, STRIDE);
-  records = moved;
+  if (!capacity) memory.fill(moved, 0, ENTRY_STRIDE);
+  entries = moved;
   capacity = wanted;
   return true;
 }

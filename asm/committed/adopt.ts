@@ -1,30 +1,29 @@
 // What the kernel tells about elements: which exist (at start and in audits) and how often they were hit.
 
-import { COMPARED_SAME, OWNER_ADOPTED, TABLE_SLOTS } from "../layout/layout";
-import { sameBytes } from "../memory/bytes";
-import { REGION_SIZE, region } from "../memory/region";
+import {
+  COMPARED_SAME,
+  PACKETS_BYTES,
+  READ_HEADER,
+  READ_OWNER,
+  TABLE_SLOTS,
+} from "../layout/exchange";
+import { SLOT_NUMBER_BYTES } from "../layout/key";
+import { OWNER_ADOPTED } from "../layout/owner";
+import { doubleWord, sameBytes, word } from "../memory/bytes";
+import { REGION_BYTES, region } from "../memory/region";
 import { slotItem, tableSlot, tableSlots } from "../memory/table";
 import { revokeCommit } from "./diff";
-import { ELEMENT_KEY, ELEMENT_OWNER, ELEMENT_PACKETS } from "./element-record";
-import {
-  find,
-  hashKey,
-  insert,
-  PACKETS_UNKNOWN,
-  reserve,
-  Table,
-  tableOf,
-  valueOf,
-} from "./elements";
+import { ELEMENT_KEY, ELEMENT_OWNER, ELEMENT_PACKETS, PACKETS_UNKNOWN } from "./element-record";
+import { find, hashKey, insert, KEY_MAX, reserve, Table, tableOf, valueOf } from "./elements";
 
-const exchange = region(memory.data(REGION_SIZE));
-const key: usize = memory.data(64);
+const exchange = region(memory.data(REGION_BYTES));
+const key: usize = memory.data(KEY_MAX);
 let cursor: u32 = 0;
 
 /** Where host and core exchange `bytes` for the functions below; 0 when memory cannot grow. */
 export function exchangeRegion(bytes: u32): usize {
   exchange.clear();
-  return exchange.reserve(max(bytes, 4)) ? exchange.base : 0;
+  return exchange.reserve(max(bytes, 1)) ? exchange.base : 0;
 }
 
 /**
@@ -67,7 +66,7 @@ export function compare(id: u32, count: u32): void {
       const same = sameBytes(valueOf(table, element), from + table.keySize, table.valueSize);
       whose = same ? COMPARED_SAME : load<i32>(element, ELEMENT_OWNER);
     }
-    store<i32>(exchange.base + ((<usize>index) << 2), whose);
+    store<i32>(word(exchange.base, index), whose);
   }
 }
 
@@ -88,7 +87,7 @@ export function madeAnew(id: u32, count: u32): void {
  */
 export function countPackets(id: u32, readings: u32): void {
   const table = tableOf(id);
-  const size: usize = table.keySize + 8;
+  const size: usize = table.keySize + PACKETS_BYTES;
   assert(<u64>readings * size <= exchange.capacity);
   for (let index: u32 = 0; index < readings; index++) {
     const from = exchange.base + index * size;
@@ -101,7 +100,7 @@ export function countPackets(id: u32, readings: u32): void {
       if (last != PACKETS_UNKNOWN) fresh = packets >= last ? packets - last : packets;
       store<u64>(element, packets, ELEMENT_PACKETS);
     }
-    store<f64>(exchange.base + ((<usize>index) << 3), <f64>fresh);
+    store<f64>(doubleWord(exchange.base, index), <f64>fresh);
   }
 }
 
@@ -111,13 +110,13 @@ export function rewind(): void {
 }
 
 /**
- * Writes up to `most` elements of a table into the exchange region: u32 owner, key, value. Returns how many;
- * 0 after the last. Elements must not change between two calls.
+ * Writes up to `most` elements of a table into the exchange region, as READ records. Returns how many; 0 after
+ * the last. Elements must not change between two calls.
  */
 export function readElements(id: u32, most: u32): u32 {
   const table = tableOf(id);
   const size: usize = table.keySize + table.valueSize;
-  assert(<u64>most * (4 + size) <= exchange.capacity);
+  assert(<u64>most * (READ_HEADER + size) <= exchange.capacity);
   let to = exchange.base;
   let read: u32 = 0;
   const header = changetype<usize>(table);
@@ -126,9 +125,9 @@ export function readElements(id: u32, most: u32): u32 {
     const element: usize = slotItem(tableSlot(header, cursor));
     cursor++;
     if (!element) continue;
-    store<u32>(to, load<u32>(element, ELEMENT_OWNER));
-    memory.copy(to + 4, element + ELEMENT_KEY, size);
-    to += 4 + size;
+    store<u32>(to, load<u32>(element, ELEMENT_OWNER), READ_OWNER);
+    memory.copy(to + READ_HEADER, element + ELEMENT_KEY, size);
+    to += READ_HEADER + size;
     read++;
   }
   return read;
@@ -152,11 +151,12 @@ export function valueAt(id: u32): usize {
 export function hasEndpoint(id: u32): bool {
   const table = tableOf(id);
   assert(table.flags & TABLE_SLOTS);
-  const endpoint = exchange.base + table.keySize - 4;
-  memory.copy(key, exchange.base, table.keySize - 4);
+  const frontendSize = table.keySize - SLOT_NUMBER_BYTES;
+  const endpoint = exchange.base + frontendSize;
+  memory.copy(key, exchange.base, frontendSize);
   let slot: u32 = 0;
   while (true) {
-    store<u32>(key + table.keySize - 4, slot++);
+    store<u32>(key + frontendSize, slot++);
     const element = find(table, key, hashKey(table, key));
     if (!element) return false;
     if (sameBytes(valueOf(table, element), endpoint, table.valueSize)) return true;

@@ -1,12 +1,15 @@
 // What one diff knows while it runs: which committed elements are wanted (by their epoch), which change
 // owner, which keys are added, and how much room the commit will need.
 
-import { OP_HEADER, OWNER_ADOPTED, TABLE_NAMES_OWNER } from "../layout/layout";
-import { sameBytes } from "../memory/bytes";
-import { REGION_SIZE, region } from "../memory/region";
+import { TABLE_NAMES_OWNER } from "../layout/exchange";
+import { OP_HEADER, OP_TABLE } from "../layout/operation";
+import { OWNER_ADOPTED } from "../layout/owner";
+import { sameBytes, word } from "../memory/bytes";
+import { REGION_BYTES, region } from "../memory/region";
 import {
   slotHash,
   slotItem,
+  TABLE_BYTES,
   tableClear,
   tableFirst,
   tableNext,
@@ -14,22 +17,29 @@ import {
   tableSet,
 } from "../memory/table";
 import { ELEMENT_EPOCH, ELEMENT_OWNER } from "./element-record";
-import { reserve, Table, tableOf, valueOf } from "./elements";
+import { MAX_TABLES, reserve, Table, tableOf, valueOf } from "./elements";
 import { additionAt, addOperation, nextAddition, replaceOperation } from "./operations";
+
+// Record TRANSFER, TRANSFER_STRIDE = 8 bytes: an element that changes owner
+//    0 u32 ELEMENT: pointer    4 u32 OWNER: the new one
+const TRANSFER_ELEMENT: usize = 0;
+const TRANSFER_OWNER: usize = 4;
+const TRANSFER_STRIDE: u32 = 8;
 
 let epoch: u32 = 0;
 let ignored: u32 = 0;
-/** u32 element, u32 new owner. */
-const transfers = region(memory.data(REGION_SIZE));
+/** TRANSFER records. */
+const transfers = region(memory.data(REGION_BYTES));
+const ADDITIONS_BYTES: usize = MAX_TABLES << 2;
 /** Keys added by this batch: a table of table.ts, its items offsets of additions + 1. */
-const added: usize = memory.data(12);
-/** Elements to be added, for each table. */
-const additions: usize = memory.data(256);
+const added: usize = memory.data(TABLE_BYTES);
+/** For each table u32: how many elements are to be added. */
+const additions: usize = memory.data(ADDITIONS_BYTES);
 
 export function beginBatch(): void {
   epoch++;
   transfers.clear();
-  memory.fill(additions, 0, 256);
+  memory.fill(additions, 0, ADDITIONS_BYTES);
   ignored = 0;
   tableClear(added);
 }
@@ -69,7 +79,7 @@ export function add(
     if (!tableReserve(added)) return false;
     tableSet(added, addedSlot(table, key, hash), hash, nextAddition() + 1);
   }
-  const counter = additions + ((<usize>table.id) << 2);
+  const counter = word(additions, table.id);
   store<u32>(counter, load<u32>(counter) + 1);
   return addOperation(table, owner, key, value);
 }
@@ -84,32 +94,36 @@ export function keep(table: Table, element: usize, owner: u32, key: usize, value
     return replaceOperation(table, owner, element) && addOperation(table, owner, key, value);
   }
   if (present == owner) return true;
-  const at = transfers.extend(8);
+  const at = transfers.extend(TRANSFER_STRIDE);
   if (!at) return false;
-  store<u32>(at, <u32>element);
-  store<u32>(at, owner, 4);
+  store<u32>(at, <u32>element, TRANSFER_ELEMENT);
+  store<u32>(at, owner, TRANSFER_OWNER);
   return true;
 }
 
 /** Makes sure that the commit cannot run out of memory. */
 export function reserveAdditions(): bool {
-  for (let id: u32 = 0; id < 64; id++) {
-    const more = load<u32>(additions + ((<usize>id) << 2));
+  for (let id: u32 = 0; id < MAX_TABLES; id++) {
+    const more = load<u32>(word(additions, id));
     if (more && !reserve(tableOf(id), more)) return false;
   }
   return true;
 }
 
 export function transferCount(): u32 {
-  return transfers.length >> 3;
+  return transfers.length / TRANSFER_STRIDE;
 }
 
 export function transferElement(index: u32): usize {
-  return load<u32>(transfers.base + ((<usize>index) << 3));
+  return load<u32>(transferAt(index), TRANSFER_ELEMENT);
 }
 
 export function transferOwner(index: u32): u32 {
-  return load<u32>(transfers.base + ((<usize>index) << 3), 4);
+  return load<u32>(transferAt(index), TRANSFER_OWNER);
+}
+
+function transferAt(index: u32): usize {
+  return transfers.base + index * TRANSFER_STRIDE;
 }
 
 // The slot where the key is, or the empty one where the search for it ended.
@@ -118,7 +132,7 @@ function addedSlot(table: Table, key: usize, hash: u32): usize {
   for (let item = slotItem(slot); item; item = slotItem(slot)) {
     if (slotHash(slot) == hash) {
       const operation = additionAt(item - 1);
-      const sameTable = load<u8>(operation, 1) == table.id;
+      const sameTable = load<u8>(operation, OP_TABLE) == table.id;
       if (sameTable && sameBytes(operation + OP_HEADER, key, table.keySize)) return slot;
     }
     slot = tableNext(added, slot);

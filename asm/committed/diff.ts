@@ -2,17 +2,21 @@
 // marks: pass 1 over the desired records finds additions, pass 2 over the owners' elements finds what nobody
 // wants. Room for the commit is made beforehand, so that the commit cannot fail: by then the kernel has it.
 
+import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../layout/choice";
 import {
-  LEFTOVERS_AT_ONCE,
-  OP_ADD,
-  OP_HEADER,
-  OWNER_ADOPTED,
-  RECORD_ELEMENT,
-  RECORD_HEADER,
-  RECORD_SLOTS,
-  TABLE_SLOTS,
-} from "../layout/layout";
-import { REGION_SIZE, region } from "../memory/region";
+  DESIRED_ELEMENT,
+  DESIRED_HEADER,
+  DESIRED_KIND,
+  DESIRED_OWNER,
+  DESIRED_SLOTS,
+  DESIRED_TABLE,
+} from "../layout/desired";
+import { TABLE_SLOTS } from "../layout/exchange";
+import { SLOT_NUMBER_BYTES } from "../layout/key";
+import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../layout/operation";
+import { LEFTOVERS_AT_ONCE, OWNER_ADOPTED } from "../layout/owner";
+import { word, wordsBytes } from "../memory/bytes";
+import { REGION_BYTES, region } from "../memory/region";
 import {
   add,
   beginBatch,
@@ -40,8 +44,8 @@ import {
 import { firstOf, isOwner, link, settleOwner, unlink } from "./owners";
 import { wantSlots } from "./slots";
 
-const desired = region(memory.data(REGION_SIZE));
-const batch = region(memory.data(REGION_SIZE)); // u32 owner each
+const desired = region(memory.data(REGION_BYTES));
+const batch = region(memory.data(REGION_BYTES)); // u32 owner each
 let batchCount: u32 = 0;
 let committable: bool = false;
 
@@ -49,12 +53,12 @@ let committable: bool = false;
 export function desiredRegion(bytes: u32): usize {
   // What was written before must survive growth.
   desired.length = desired.capacity;
-  return desired.reserve(max(bytes, 4)) ? desired.base : 0;
+  return desired.reserve(max(bytes, 1)) ? desired.base : 0;
 }
 
 /** Where the host writes the owners of the batch, a u32 each; 0 when memory cannot grow. */
 export function ownersRegion(count: u32): usize {
-  return batch.reserve(max(count << 2, 4)) ? batch.base : 0;
+  return batch.reserve(max(<u32>wordsBytes(count), 1)) ? batch.base : 0;
 }
 
 /**
@@ -62,7 +66,7 @@ export function ownersRegion(count: u32): usize {
  * and in the order of the owners. False when memory cannot grow: nothing has changed then.
  */
 export function diff(bytes: u32, owners: u32): bool {
-  assert(bytes <= desired.capacity && owners << 2 <= batch.capacity);
+  assert(bytes <= desired.capacity && <u32>wordsBytes(owners) <= batch.capacity);
   validate(bytes, owners);
   committable = false;
   batchCount = owners;
@@ -81,17 +85,18 @@ export function commit(): void {
   const end = operationsPointer() + operationsBytes();
   let at = operationsPointer();
   while (at < end) {
-    const table = tableOf(load<u8>(at, 1));
+    const table = tableOf(load<u8>(at, OP_TABLE));
+    const owner = load<u32>(at, OP_OWNER);
     const key = at + OP_HEADER;
     const hash = hashKey(table, key);
-    if (load<u8>(at) == OP_ADD) {
-      insert(table, load<u32>(at, 4), key, key + table.keySize, hash);
+    if (load<u8>(at, OP_KIND) == OP_ADD) {
+      insert(table, owner, key, key + table.keySize, hash);
     } else {
       const element = find(table, key, hash);
       assert(element);
       const former = load<u32>(element, ELEMENT_OWNER);
       remove(table, element, hash);
-      if (former != load<u32>(at, 4)) leave(former);
+      if (former != owner) leave(former);
     }
     at = key + table.keySize + table.valueSize;
   }
@@ -115,7 +120,7 @@ function leave(former: u32): void {
 }
 
 function batchOwner(index: u32): u32 {
-  return load<u32>(batch.base + ((<usize>index) << 2));
+  return load<u32>(word(batch.base, index));
 }
 
 /** What `diff` found no longer holds: committed elements changed otherwise. */
@@ -130,19 +135,21 @@ function validate(bytes: u32, owners: u32): void {
   let index: u32 = 0;
   for (let owner: u32 = 0; owner < owners; owner++) assert(isOwner(batchOwner(owner)));
   while (at < end) {
-    assert(at + RECORD_HEADER <= end);
-    while (index < owners && batchOwner(index) != load<u32>(at, 4)) index++;
+    assert(at + DESIRED_HEADER <= end);
+    while (index < owners && batchOwner(index) != load<u32>(at, DESIRED_OWNER)) index++;
     assert(index < owners); // a record of no owner of the batch, or out of their order
-    const table = tableOf(load<u8>(at, 1));
-    const kind = load<u8>(at);
-    assert(table.flags & TABLE_SLOTS ? kind == RECORD_SLOTS : kind == RECORD_ELEMENT);
-    if (kind == RECORD_SLOTS) {
-      at += RECORD_HEADER + table.keySize + 4;
+    const table = tableOf(load<u8>(at, DESIRED_TABLE));
+    const kind = load<u8>(at, DESIRED_KIND);
+    assert(table.flags & TABLE_SLOTS ? kind == DESIRED_SLOTS : kind == DESIRED_ELEMENT);
+    if (kind == DESIRED_SLOTS) {
+      const span = spanOf(table, at + DESIRED_HEADER);
+      at = span + SPAN_BYTES;
       assert(at <= end);
-      const span = <u64>load<u32>(at - 8) + <u64>load<u32>(at - 4) * table.valueSize;
-      assert(span <= (<u64>memory.size()) << 16);
+      const endpointsEnd =
+        <u64>load<u32>(span, SPAN_POINTER) + <u64>load<u32>(span, SPAN_COUNT) * table.valueSize;
+      assert(endpointsEnd <= (<u64>memory.size()) << 16);
     } else {
-      at += RECORD_HEADER + table.keySize + table.valueSize;
+      at += DESIRED_HEADER + table.keySize + table.valueSize;
       assert(at <= end);
     }
   }
@@ -153,12 +160,14 @@ function findAdditions(bytes: u32): bool {
   let at = desired.base;
   for (let index: u32 = 0; index < batchCount; index++) {
     const owner = batchOwner(index);
-    while (at < end && load<u32>(at, 4) == owner) {
-      const table = tableOf(load<u8>(at, 1));
-      const key = at + RECORD_HEADER;
-      if (load<u8>(at) == RECORD_SLOTS) {
-        at = key + table.keySize + 4;
-        if (!wantSlots(table, owner, key, load<u32>(at - 8), load<u32>(at - 4))) return false;
+    while (at < end && load<u32>(at, DESIRED_OWNER) == owner) {
+      const table = tableOf(load<u8>(at, DESIRED_TABLE));
+      const key = at + DESIRED_HEADER;
+      if (load<u8>(at, DESIRED_KIND) == DESIRED_SLOTS) {
+        const span = spanOf(table, key);
+        const count = load<u32>(span, SPAN_COUNT);
+        if (!wantSlots(table, owner, key, load<u32>(span, SPAN_POINTER), count)) return false;
+        at = span + SPAN_BYTES;
       } else {
         at = key + table.keySize + table.valueSize;
         if (!wantElement(table, owner, key)) return false;
@@ -167,6 +176,11 @@ function findAdditions(bytes: u32): bool {
     if (!endAdditions(index)) return false;
   }
   return true;
+}
+
+/** The span of a DESIRED_SLOTS record, behind its key without slot number. */
+function spanOf(table: Table, key: usize): usize {
+  return key + table.keySize - SLOT_NUMBER_BYTES;
 }
 
 function wantElement(table: Table, owner: u32, key: usize): bool {

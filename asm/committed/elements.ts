@@ -1,12 +1,19 @@
 // The tables of committed elements: what the kernel holds, as far as we know. Each table is a hash table by
 // key; records never move, so a pointer names an element until it is removed.
 
+import {
+  DEFINITION_FLAGS,
+  DEFINITION_KEY_SIZE,
+  DEFINITION_STRIDE,
+  DEFINITION_VALUE_SIZE,
+} from "../layout/exchange";
 import { sameBytes } from "../memory/bytes";
 import { hash32 } from "../memory/hash";
 import { allocate } from "../memory/heap";
 import {
   slotHash,
   slotItem,
+  TABLE_BYTES,
   tableFirst,
   tableNext,
   tableRemove,
@@ -15,6 +22,7 @@ import {
 } from "../memory/table";
 import {
   ELEMENT_EPOCH,
+  ELEMENT_HEADER,
   ELEMENT_KEY,
   ELEMENT_NEXT,
   ELEMENT_OWNER,
@@ -24,17 +32,15 @@ import {
 } from "./element-record";
 import { link, unlink } from "./owners";
 
-/** An adopted element's counter has run for longer than we know: its first reading is the baseline. */
-export const PACKETS_UNKNOWN: u64 = 0xffffffffffffffff;
-
-const MAX_TABLES: u32 = 64;
-const TABLE_SIZE: u32 = 36;
+export const MAX_TABLES: u32 = 64;
+const KEY_MIN: u32 = 4;
+export const KEY_MAX: u32 = 64;
 const CHUNK_SMALLEST: u32 = 1024;
 const CHUNK_LARGEST: u32 = 65536;
 
 @unmanaged
 export class Table {
-  /** Header of table.ts: its items are elements. */
+  /** The header of a hash table (memory/table.ts), whose items are elements. */
   slots: usize;
   mask: u32;
   count: u32;
@@ -47,21 +53,21 @@ export class Table {
   vacantCount: u32;
 }
 
-const TABLES: usize = memory.data(2304); // MAX_TABLES * TABLE_SIZE
+const TABLES: usize = memory.data(MAX_TABLES * offsetof<Table>());
 let tableCount: u32 = 0;
 let total: u32 = 0;
 
-/** Takes the sizes of all tables: 4 bytes each, keySize u8, valueSize u8, flags u8, 0. Once. */
-export function defineTables(descriptors: usize, count: u32): void {
-  assert(tableCount == 0 && count <= MAX_TABLES && offsetof<Table>() == TABLE_SIZE);
+/** Takes the DEFINITION records of all tables. Once. */
+export function defineTables(definitions: usize, count: u32): void {
+  assert(tableCount == 0 && count <= MAX_TABLES && offsetof<Table>("id") == TABLE_BYTES);
   for (let id: u32 = 0; id < count; id++) {
-    const from = descriptors + (id << 2);
-    const table = changetype<Table>(TABLES + id * TABLE_SIZE);
+    const from = definitions + id * DEFINITION_STRIDE;
+    const table = changetype<Table>(TABLES + id * offsetof<Table>());
     table.id = id;
-    table.keySize = load<u8>(from);
-    table.valueSize = load<u8>(from, 1);
-    table.flags = load<u8>(from, 2);
-    assert(table.keySize >= 4 && table.keySize <= 64 && (table.keySize & 3) == 0);
+    table.keySize = load<u8>(from, DEFINITION_KEY_SIZE);
+    table.valueSize = load<u8>(from, DEFINITION_VALUE_SIZE);
+    table.flags = load<u8>(from, DEFINITION_FLAGS);
+    assert(table.keySize >= KEY_MIN && table.keySize <= KEY_MAX && (table.keySize & 3) == 0);
     assert((table.valueSize & 3) == 0);
   }
   tableCount = count;
@@ -74,7 +80,7 @@ export function tableEnd(): u32 {
 
 export function tableOf(id: u32): Table {
   assert(id < tableCount);
-  return changetype<Table>(TABLES + id * TABLE_SIZE);
+  return changetype<Table>(TABLES + id * offsetof<Table>());
 }
 
 /** Number of elements in all tables. */
@@ -141,7 +147,7 @@ export function remove(table: Table, element: usize, hash: u32): void {
 }
 
 function reserveRecords(table: Table, more: u32): bool {
-  const size = ELEMENT_KEY + table.keySize + table.valueSize;
+  const size = ELEMENT_HEADER + table.keySize + table.valueSize;
   while (table.vacantCount < more) {
     let bytes = CHUNK_SMALLEST;
     const wanted = max((table.count >> 1) * <u32>size, (more - table.vacantCount) * <u32>size);

@@ -1,16 +1,22 @@
 // The operations of one diff while they are found. Additions are found first (pass 1), deletions of what
 // nobody wants second (pass 2), both owner by owner; `joinOperations` puts each owner's two parts together.
 
-import { OP_ADD, OP_DELETE, OP_HEADER } from "../layout/layout";
-import { REGION_SIZE, Region, region } from "../memory/region";
+import { OP_ADD, OP_DELETE, OP_HEADER, OP_KIND, OP_OWNER } from "../layout/operation";
+import { REGION_BYTES, Region, region } from "../memory/region";
 import { ELEMENT_KEY } from "./element-record";
 import { Table, valueOf } from "./elements";
 
-const wanted = region(memory.data(REGION_SIZE));
-const unwanted = region(memory.data(REGION_SIZE));
-const joined = region(memory.data(REGION_SIZE));
-/** For each owner of the batch: u32 end of its part in `wanted`, u32 end of its part in `unwanted`. */
-const ends = region(memory.data(REGION_SIZE));
+// Record PART, PART_STRIDE = 8 bytes: where the operations of an owner of the batch end
+//    0 u32 WANTED: among the additions    4 u32 UNWANTED: among the deletions
+const PART_WANTED: usize = 0;
+const PART_UNWANTED: usize = 4;
+const PART_STRIDE: u32 = 8;
+
+const wanted = region(memory.data(REGION_BYTES));
+const unwanted = region(memory.data(REGION_BYTES));
+const joined = region(memory.data(REGION_BYTES));
+/** A PART record for each owner of the batch. */
+const parts = region(memory.data(REGION_BYTES));
 let result = wanted;
 let count: u32 = 0;
 
@@ -18,7 +24,7 @@ export function clearOperations(): void {
   wanted.clear();
   unwanted.clear();
   joined.clear();
-  ends.clear();
+  parts.clear();
   result = wanted;
   count = 0;
 }
@@ -47,14 +53,18 @@ export function deleteOperation(table: Table, owner: u32, element: usize): bool 
 
 /** Notes that the additions of the batch's `index`th owner are complete. */
 export function endAdditions(index: u32): bool {
-  if (!ends.reserve((index + 1) << 3)) return false;
-  store<u32>(ends.base + ((<usize>index) << 3), wanted.length);
-  ends.length = (index + 1) << 3;
+  if (!parts.reserve((index + 1) * PART_STRIDE)) return false;
+  store<u32>(partAt(index), wanted.length, PART_WANTED);
+  parts.length = (index + 1) * PART_STRIDE;
   return true;
 }
 
 export function endDeletions(index: u32): void {
-  store<u32>(ends.base + ((<usize>index) << 3), unwanted.length, 4);
+  store<u32>(partAt(index), unwanted.length, PART_UNWANTED);
+}
+
+function partAt(index: u32): usize {
+  return parts.base + index * PART_STRIDE;
 }
 
 /** Makes one region of both, the owners in their order. False when memory cannot grow. */
@@ -69,8 +79,8 @@ export function joinOperations(owners: u32): bool {
   let added: u32 = 0;
   let deleted: u32 = 0;
   for (let index: u32 = 0; index < owners; index++) {
-    const additions = load<u32>(ends.base + ((<usize>index) << 3));
-    const deletions = load<u32>(ends.base + ((<usize>index) << 3), 4);
+    const additions = load<u32>(partAt(index), PART_WANTED);
+    const deletions = load<u32>(partAt(index), PART_UNWANTED);
     memory.copy(to, wanted.base + added, additions - added);
     to += additions - added;
     memory.copy(to, unwanted.base + deleted, deletions - deleted);
@@ -94,12 +104,13 @@ export function operationsCount(): u32 {
   return count;
 }
 
-function write(to: Region, kind: i32, table: Table, owner: u32, key: usize, value: usize): bool {
+function write(to: Region, kind: u32, table: Table, owner: u32, key: usize, value: usize): bool {
   const size = OP_HEADER + table.keySize + table.valueSize;
   const at = to.extend(size);
   if (!at) return false;
-  store<u32>(at, kind | (table.id << 8));
-  store<u32>(at, owner, 4);
+  // Kind, table and padding in one word: this runs once for each operation.
+  store<u32>(at, kind | (table.id << 8), OP_KIND);
+  store<u32>(at, owner, OP_OWNER);
   memory.copy(at + OP_HEADER, key, table.keySize);
   memory.copy(at + OP_HEADER + table.keySize, value, table.valueSize);
   count++;

@@ -2,7 +2,7 @@
 // what is no longer wanted, and nothing else. Services and the node keep their list in the table of Services.
 
 import { firstElement, isService, setFirstElement, settleService } from "../cluster/services";
-import { OWNER_ADOPTED, OWNER_NODE } from "../layout/layout";
+import { OWNER_ADOPTED, OWNER_NODE } from "../layout/owner";
 import { ELEMENT_NEXT, ELEMENT_OWNER, ELEMENT_PREVIOUS } from "./element-record";
 
 let adopted: u32 = 0;

@@ -2,22 +2,23 @@
 // endpoints that stay keep their slot, the others fill the holes, and slots beyond the count are simply not
 // wanted, so that pass 2 deletes them. Removing one endpoint of many moves one other into its slot.
 
-import { sameBytes } from "../memory/bytes";
+import { SLOT_NUMBER_BYTES } from "../layout/key";
+import { sameBytes, word, wordsBytes } from "../memory/bytes";
 import { hash32 } from "../memory/hash";
-import { REGION_SIZE, region } from "../memory/region";
+import { REGION_BYTES, region } from "../memory/region";
 import { add, ignore, isAdded, isMarked, keep } from "./batch";
-import { find, hashKey, Table, valueOf } from "./elements";
+import { find, hashKey, KEY_MAX, Table, valueOf } from "./elements";
 
 const KEPT: u32 = 1;
 const TAKEN: u32 = 0xffffffff;
 
-const key: usize = memory.data(64);
+const key: usize = memory.data(KEY_MAX);
 /** For each slot u32: the committed element (| KEPT when its endpoint stays), or 0. */
-const present = region(memory.data(REGION_SIZE));
+const present = region(memory.data(REGION_BYTES));
 /** For each desired endpoint u32: the next one of the same value + 1, or TAKEN. */
-const chain = region(memory.data(REGION_SIZE));
+const chain = region(memory.data(REGION_BYTES));
 /** Hash table of values, u32: the first desired endpoint of that value + 1. */
-const buckets = region(memory.data(REGION_SIZE));
+const buckets = region(memory.data(REGION_BYTES));
 let mask: u32 = 0;
 
 /**
@@ -32,17 +33,17 @@ export function wantSlots(
   count: u32,
 ): bool {
   if (!count) return true;
-  memory.copy(key, frontend, table.keySize - 4);
+  memory.copy(key, frontend, table.keySize - SLOT_NUMBER_BYTES);
   present.length = 0;
-  if (!present.extend(count << 2)) return false;
+  if (!present.extend(<u32>wordsBytes(count))) return false;
   let found: u32 = 0;
   for (let slot: u32 = 0; slot < count; slot++) {
     const element = find(table, key, hashSlot(table, slot));
-    store<u32>(present.base + ((<usize>slot) << 2), <u32>element);
+    store<u32>(word(present.base, slot), <u32>element);
     if (element) found++;
   }
   // Slot 0 stands for the frontend: somebody else of this batch has it.
-  const first = load<u32>(present.base);
+  const first = load<u32>(word(present.base, 0));
   if (first ? isMarked(first) : isAdded(table, key, hashSlot(table, 0))) {
     ignore();
     return true;
@@ -62,13 +63,13 @@ export function wantSlots(
 
 function keepSlots(table: Table, owner: u32, endpoints: usize, count: u32): bool {
   for (let slot: u32 = 0; slot < count; slot++) {
-    const element = load<u32>(present.base + ((<usize>slot) << 2));
+    const element = load<u32>(word(present.base, slot));
     if (!element) continue;
     const value = valueOf(table, element);
     if (!take(table, endpoints, value)) continue;
     hashSlot(table, slot);
     if (!keep(table, element, owner, key, value)) return false;
-    store<u32>(present.base + ((<usize>slot) << 2), element | KEPT);
+    store<u32>(word(present.base, slot), element | KEPT);
   }
   return true;
 }
@@ -76,9 +77,9 @@ function keepSlots(table: Table, owner: u32, endpoints: usize, count: u32): bool
 function fillHoles(table: Table, owner: u32, endpoints: usize, count: u32): bool {
   let endpoint: u32 = 0;
   for (let slot: u32 = 0; slot < count; slot++) {
-    const element = load<u32>(present.base + ((<usize>slot) << 2));
+    const element = load<u32>(word(present.base, slot));
     if (element & KEPT) continue;
-    while (load<u32>(chain.base + ((<usize>endpoint) << 2)) == TAKEN) endpoint++;
+    while (load<u32>(word(chain.base, endpoint)) == TAKEN) endpoint++;
     const value = endpoints + endpoint * table.valueSize;
     endpoint++;
     if (!element) {
@@ -97,7 +98,7 @@ function addSlot(table: Table, owner: u32, slot: u32, value: usize): bool {
 
 // Completes the key with the slot number.
 function hashSlot(table: Table, slot: u32): u32 {
-  store<u32>(key + table.keySize - 4, slot);
+  store<u32>(key + table.keySize - SLOT_NUMBER_BYTES, slot);
   return hashKey(table, key);
 }
 
@@ -107,24 +108,29 @@ function indexEndpoints(table: Table, endpoints: usize, count: u32): bool {
   while (capacity < count << 1) capacity <<= 1;
   buckets.length = 0;
   chain.length = 0;
-  if (!buckets.extend(capacity << 2) || !chain.extend(count << 2)) return false;
-  memory.fill(buckets.base, 0, capacity << 2);
+  const bytes = <u32>wordsBytes(capacity);
+  if (!buckets.extend(bytes) || !chain.extend(<u32>wordsBytes(count))) return false;
+  memory.fill(buckets.base, 0, bytes);
   mask = capacity - 1;
   for (let endpoint = count; endpoint > 0; endpoint--) {
     const bucket = bucketOf(table, endpoints, endpoints + (endpoint - 1) * table.valueSize);
-    store<u32>(chain.base + ((<usize>(endpoint - 1)) << 2), load<u32>(bucket));
+    store<u32>(word(chain.base, endpoint - 1), load<u32>(bucket));
     store<u32>(bucket, endpoint);
   }
   return true;
 }
 
-// Takes one endpoint of this value out of the multiset, if it holds one.
+// Takes one endpoint of this value out of the multiset, if it holds one. Each desired endpoint is taken at most
+// once: two slots with the same value are two endpoints, and a slot keeps its value only if one is left for it.
+//
+// A taken endpoint is marked in the chain, where fillHoles skips it, and the bucket goes on to the next of its
+// value. The bucket of the last one stays as it is: an empty bucket would end the search for other values that
+// were pushed past it.
 function take(table: Table, endpoints: usize, value: usize): bool {
   const bucket = bucketOf(table, endpoints, value);
   const endpoint = load<u32>(bucket);
-  // An emptied bucket keeps its last endpoint, so that look-ups for others do not stop there.
   if (!endpoint) return false;
-  const link = chain.base + ((<usize>(endpoint - 1)) << 2);
+  const link = word(chain.base, endpoint - 1);
   const next = load<u32>(link);
   if (next == TAKEN) return false;
   store<u32>(link, TAKEN);
@@ -135,7 +141,7 @@ function take(table: Table, endpoints: usize, value: usize): bool {
 function bucketOf(table: Table, endpoints: usize, value: usize): usize {
   let index = hash32(value, table.valueSize) & mask;
   while (true) {
-    const bucket = buckets.base + ((<usize>index) << 2);
+    const bucket = word(buckets.base, index);
     const endpoint = load<u32>(bucket);
     if (!endpoint) return bucket;
     if (sameBytes(endpoints + (endpoint - 1) * table.valueSize, value, table.valueSize)) {

@@ -5,20 +5,18 @@
 import { serviceBlock, servicePortCount, servicePorts } from "../cluster/services";
 import { ELEMENT_OWNER } from "../committed/element-record";
 import { find, hashKey, tableEnd, tableOf } from "../committed/elements";
-import {
-  OWNER_ADOPTED,
-  OWNER_NODE,
-  PORT_STRIDE,
-  TABLE_LEADS,
-  TABLE_NODE_ADDRESSES,
-} from "../layout/layout";
-import { REGION_SIZE, region } from "../memory/region";
+import { TABLE_LEADS, TABLE_NODE_ADDRESSES } from "../layout/exchange";
+import { KEY_PORT, KEY_PROTOCOL } from "../layout/key";
+import { OWNER_ADOPTED, OWNER_NODE } from "../layout/owner";
+import { PORT_NODE_PORT, PORT_NUMBER, PORT_PROTOCOL, PORT_STRIDE } from "../layout/service";
+import { HALF } from "../memory/bytes";
+import { REGION_BYTES, region } from "../memory/region";
 import {
   hasTrait,
   portOf,
-  ROW,
   ROW_HIGH,
   ROW_LOW,
+  ROW_STRIDE,
   ROW_TAIL,
   sameAddress,
   sortRows,
@@ -28,7 +26,9 @@ import {
 import { gatherPort } from "../select/select";
 import {
   addressBytes,
+  FRONTEND_ADDRESS_BYTES,
   FRONTEND_COUNT,
+  FRONTEND_FAMILY,
   FRONTEND_FROM,
   FRONTEND_KEY,
   FRONTEND_VERSION,
@@ -40,10 +40,10 @@ import {
 export const UNKNOWN: u32 = 0xffffffff;
 const NOBODY: i32 = -1;
 
-const rows = region(memory.data(REGION_SIZE));
-const spare = region(memory.data(REGION_SIZE));
+const rows = region(memory.data(REGION_BYTES));
+const spare = region(memory.data(REGION_BYTES));
 /** Rows of the endpoints of all frontends that were asked for, each frontend's sorted. */
-const serving = region(memory.data(REGION_SIZE));
+const serving = region(memory.data(REGION_BYTES));
 let version: u32 = 0;
 
 /** Forgets what was found out; what was large goes back to the heap. */
@@ -85,8 +85,8 @@ export function learnEndpoints(frontend: usize): bool {
     version = knowledge;
     serving.length = 0;
   } else if (load<u32>(frontend, FRONTEND_VERSION) == version) return true;
-  const family: u32 = load<u8>(frontend);
-  const address: u32 = load<u8>(frontend, 1);
+  const family: u32 = load<u8>(frontend, FRONTEND_FAMILY);
+  const address: u32 = load<u8>(frontend, FRONTEND_ADDRESS_BYTES);
   const key = frontend + FRONTEND_KEY;
   const from = serving.length;
   const owner = ownerOfFrontend(family, address, key);
@@ -95,7 +95,7 @@ export function learnEndpoints(frontend: usize): bool {
   if (owner == OWNER_ADOPTED || owner == OWNER_NODE) unknown = true;
   else if (owner != NOBODY && !gatherServing(owner, family, key + address, !address)) return false;
   store<u32>(frontend, from, FRONTEND_FROM);
-  store<u32>(frontend, unknown ? UNKNOWN : (serving.length - from) / ROW, FRONTEND_COUNT);
+  store<u32>(frontend, unknown ? UNKNOWN : (serving.length - from) / ROW_STRIDE, FRONTEND_COUNT);
   store<u32>(frontend, version, FRONTEND_VERSION);
   return true;
 }
@@ -104,17 +104,17 @@ export function learnEndpoints(frontend: usize): bool {
 export function isServedBy(frontend: usize, address: usize, port: u32): bool {
   let high: u64 = 0;
   let low: u64 = 0;
-  if (load<u8>(frontend) == 4) low = bswap<u32>(load<u32>(address));
+  if (load<u8>(frontend, FRONTEND_FAMILY) == 4) low = bswap<u32>(load<u32>(address));
   else {
     high = bswap<u64>(load<u64>(address));
-    low = bswap<u64>(load<u64>(address, 8));
+    low = bswap<u64>(load<u64>(address, HALF));
   }
   const first = serving.base + load<u32>(frontend, FRONTEND_FROM);
   let from: u32 = 0;
   let end = load<u32>(frontend, FRONTEND_COUNT);
   while (from < end) {
     const middle = (from + end) >> 1;
-    const row = first + middle * ROW;
+    const row = first + middle * ROW_STRIDE;
     const order = compare(row, high, low, port);
     if (order == 0) return true;
     if (order < 0) from = middle + 1;
@@ -132,27 +132,28 @@ function compare(row: usize, high: u64, low: u64, port: u32): i32 {
   return rowPort == port ? 0 : rowPort < port ? -1 : 1;
 }
 
-// `portKey`: protocol and port as they stand in the keys of tables.
+// `portKey`: a KEY record.
 function gatherServing(owner: u32, family: u32, portKey: usize, nodePort: bool): bool {
   const block = serviceBlock(owner);
   if (!block) return true;
-  const protocol = load<u8>(portKey);
-  const port = <u32>bswap<u16>(load<u16>(portKey, 4));
+  const protocol = load<u8>(portKey, KEY_PROTOCOL);
+  const port = <u32>bswap<u16>(load<u16>(portKey, KEY_PORT));
   const ports = servicePorts(block);
   const end = ports + servicePortCount(block) * PORT_STRIDE;
   rows.length = 0;
   for (let each = ports; each < end; each += PORT_STRIDE) {
-    if (load<u8>(each, 8) != protocol) continue;
-    if (<u32>(nodePort ? load<u16>(each, 6) : load<u16>(each, 4)) != port) continue;
+    if (load<u8>(each, PORT_PROTOCOL) != protocol) continue;
+    const number = nodePort ? load<u16>(each, PORT_NODE_PORT) : load<u16>(each, PORT_NUMBER);
+    if (<u32>number != port) continue;
     if (!gatherPort(rows, owner, each, family)) return false;
   }
   if (!sortRows(rows, spare)) return false;
   let last: usize = 0;
-  for (let row = rows.base; row < rows.base + rows.length; row += ROW) {
+  for (let row = rows.base; row < rows.base + rows.length; row += ROW_STRIDE) {
     if (!hasTrait(row, TRAIT_READY | TRAIT_SERVING)) continue;
     if (last && sameAddress(last, row) && portOf(last) == portOf(row)) continue;
     last = row;
-    const to = serving.extend(ROW);
+    const to = serving.extend(ROW_STRIDE);
     if (!to) return false;
     store<u64>(to, load<u64>(row, ROW_HIGH), ROW_HIGH);
     store<u64>(to, load<u64>(row, ROW_LOW), ROW_LOW);

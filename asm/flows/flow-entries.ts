@@ -1,27 +1,33 @@
-// One entry of connection tracking as ctnetlink tells it (linux/netfilter/nfnetlink_conntrack.h). Nothing that the
-// bytes say is believed before it is held against their end.
+// One entry of connection tracking as ctnetlink reports it. Every length that the bytes give is checked against
+// their end before it is used.
 
-import { NFGENMSG } from "../layout/layout";
-
-const CTA_TUPLE_ORIG: u32 = 1;
-const CTA_TUPLE_REPLY: u32 = 2;
-const CTA_STATUS: u32 = 3;
-const CTA_PROTOINFO: u32 = 4;
-const CTA_ID: u32 = 12;
-const CTA_ZONE: u32 = 18;
-const CTA_TUPLE_IP: u32 = 1;
-const CTA_TUPLE_PROTO: u32 = 2;
-const CTA_IP_V4_SRC: u32 = 1;
-const CTA_IP_V6_SRC: u32 = 3;
-const CTA_PROTO_NUM: u32 = 1;
-const CTA_PROTO_SRC_PORT: u32 = 2;
-const CTA_PROTO_DST_PORT: u32 = 3;
-const CTA_PROTOINFO_TCP: u32 = 1;
-const CTA_PROTOINFO_TCP_STATE: u32 = 1;
-const NLA_HEADER: usize = 4;
-const NLA_TYPE_MASK: u32 = 0x3fff;
-const AF_INET: u32 = 2;
-const AF_INET6: u32 = 10;
+import { ipBytes } from "../memory/bytes";
+import {
+  AF_INET,
+  AF_INET6,
+  aligned,
+  CTA_ID,
+  CTA_IP_V4_SRC,
+  CTA_IP_V6_SRC,
+  CTA_PROTO_DST_PORT,
+  CTA_PROTO_NUM,
+  CTA_PROTO_SRC_PORT,
+  CTA_PROTOINFO,
+  CTA_PROTOINFO_TCP,
+  CTA_PROTOINFO_TCP_STATE,
+  CTA_STATUS,
+  CTA_TUPLE_IP,
+  CTA_TUPLE_ORIG,
+  CTA_TUPLE_PROTO,
+  CTA_TUPLE_REPLY,
+  CTA_ZONE,
+  NFGENMSG_FAMILY,
+  NFGENMSG_HEADER,
+  NLA_HEADER,
+  NLA_LENGTH,
+  NLA_TYPE,
+  NLA_TYPE_MASK,
+} from "./ctnetlink";
 
 // The entry that was read last. Offsets are addresses in memory, 0 where there is none.
 /** 4 or 6. */
@@ -43,8 +49,8 @@ export let id: usize = 0;
 
 /** Reads what is from `at`, a struct nfgenmsg, to `end`. False if it is no entry with both its directions. */
 export function readEntry(at: usize, end: usize): bool {
-  if (at + NFGENMSG > end) return false;
-  const domain: u32 = load<u8>(at);
+  if (at + NFGENMSG_HEADER > end) return false;
+  const domain: u32 = load<u8>(at, NFGENMSG_FAMILY);
   if (domain != AF_INET && domain != AF_INET6) return false;
   family = domain == AF_INET ? 4 : 6;
   protocol = 0;
@@ -57,7 +63,7 @@ export function readEntry(at: usize, end: usize): bool {
   tuple = 0;
   zone = 0;
   id = 0;
-  for (let each = at + NFGENMSG; fits(each, end); each = after(each)) {
+  for (let each = at + NFGENMSG_HEADER; fits(each, end); each = after(each)) {
     const value = each + NLA_HEADER;
     const bytes = payload(each);
     switch (typeOf(each)) {
@@ -70,16 +76,16 @@ export function readEntry(at: usize, end: usize): bool {
         readTuple(value, value + bytes, true);
         break;
       case CTA_STATUS:
-        if (bytes >= 4) status = bswap<u32>(load<u32>(value));
+        if (bytes >= sizeof<u32>()) status = bswap<u32>(load<u32>(value));
         break;
       case CTA_PROTOINFO:
         readState(value, value + bytes);
         break;
       case CTA_ZONE:
-        if (bytes >= 2) zone = value;
+        if (bytes >= sizeof<u16>()) zone = value;
         break;
       case CTA_ID:
-        if (bytes >= 4) id = value;
+        if (bytes >= sizeof<u32>()) id = value;
         break;
     }
   }
@@ -97,7 +103,7 @@ function readTuple(at: usize, end: usize, reply: bool): void {
 
 function readAddress(at: usize, end: usize, reply: bool): void {
   const from = family == 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC;
-  const size: u32 = family == 4 ? 4 : 16;
+  const size = <u32>ipBytes(family);
   for (let each = at; fits(each, end); each = after(each)) {
     if (payload(each) < size) continue;
     const type = typeOf(each);
@@ -112,7 +118,7 @@ function readPorts(at: usize, end: usize, reply: bool): void {
     const type = typeOf(each);
     if (type == CTA_PROTO_NUM) {
       if (!reply && payload(each) >= 1) protocol = load<u8>(value);
-    } else if (payload(each) < 2) continue;
+    } else if (payload(each) < sizeof<u16>()) continue;
     else if (reply && type == CTA_PROTO_SRC_PORT) sourcePort = bswap<u16>(load<u16>(value));
     else if (!reply && type == CTA_PROTO_DST_PORT) destinationPort = bswap<u16>(load<u16>(value));
   }
@@ -132,18 +138,18 @@ function readState(at: usize, end: usize): void {
 // Is there a whole attribute at `at`, before `end`?
 function fits(at: usize, end: usize): bool {
   if (at + NLA_HEADER > end) return false;
-  const length: usize = load<u16>(at);
+  const length: usize = load<u16>(at, NLA_LENGTH);
   return length >= NLA_HEADER && at + length <= end;
 }
 
 function after(at: usize): usize {
-  return at + ((<usize>load<u16>(at) + 3) & ~3);
+  return at + aligned(load<u16>(at, NLA_LENGTH));
 }
 
 function typeOf(at: usize): u32 {
-  return <u32>load<u16>(at, 2) & NLA_TYPE_MASK;
+  return <u32>load<u16>(at, NLA_TYPE) & NLA_TYPE_MASK;
 }
 
 function payload(at: usize): u32 {
-  return <u32>load<u16>(at) - <u32>NLA_HEADER;
+  return <u32>load<u16>(at, NLA_LENGTH) - <u32>NLA_HEADER;
 }

@@ -1,12 +1,6 @@
 // Frontends of UDP and TCP whose connections may have to be looked at, since the last pass over the kernel's entries:
 // noted with every commit, judged by flows.ts in a pass of its own.
-//
-// Frontend, 40 bytes:
-//   0 u8 family · 1 u8 bytes of its address, 0 for a node port · 2 u16 0
-//   4 u32 knowledge of its endpoints (flow-endpoints.ts): of which version · 8 u32 where · 12 u32 how many
-//  16 key: address, protocol, port, as in the keys of tables
 
-import { PROTOCOL_TCP, PROTOCOL_UDP } from "../cluster/protocols";
 import {
   ELEMENT_KEY,
   ELEMENT_NEXT,
@@ -16,20 +10,23 @@ import {
 import { Table, tableEnd, tableOf } from "../committed/elements";
 import { operationsBytes, operationsPointer } from "../committed/operations";
 import { firstOf, isOwner } from "../committed/owners";
+import { TABLE_LEADS, TABLE_SLOTS } from "../layout/exchange";
+import { FLOWS_TCP4, FLOWS_UDP4 } from "../layout/flow";
 import {
-  FLOWS_TCP4,
-  FLOWS_UDP4,
-  OP_DELETE,
-  OP_HEADER,
-  TABLE_LEADS,
-  TABLE_SLOTS,
-} from "../layout/layout";
+  KEY_BYTES,
+  KEY_PROTOCOL,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+  SLOT_NUMBER_BYTES,
+} from "../layout/key";
+import { OP_DELETE, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../layout/operation";
 import { sameBytes } from "../memory/bytes";
 import { hash32 } from "../memory/hash";
 import { allocate, release } from "../memory/heap";
 import {
   slotHash,
   slotItem,
+  TABLE_BYTES,
   tableClear,
   tableCount,
   tableFirst,
@@ -40,19 +37,24 @@ import {
   tableSlots,
 } from "../memory/table";
 
-const FRONTEND: usize = 40;
+// Record FRONTEND, FRONTEND_BYTES = 40 bytes:
+//    0 u8 FAMILY: 4 or 6                          4 u32 VERSION: of the knowledge of its endpoints
+//    1 u8 ADDRESS_BYTES: 0 for a node port        8 u32 FROM: where they are (flow-endpoints.ts)
+//    2 u16 -                                     12 u32 COUNT: how many, or UNKNOWN
+//   16 u8[24] KEY: the address, then a KEY record
+export const FRONTEND_FAMILY: usize = 0;
+export const FRONTEND_ADDRESS_BYTES: usize = 1;
 export const FRONTEND_VERSION: usize = 4;
 export const FRONTEND_FROM: usize = 8;
 export const FRONTEND_COUNT: usize = 12;
 export const FRONTEND_KEY: usize = 16;
-/** Protocol and port behind the address. */
-export const PORT_KEY: u32 = 8;
+const FRONTEND_BYTES: usize = 40;
 
-const noted: usize = memory.data(12);
-const passing: usize = memory.data(12);
+const noted: usize = memory.data(TABLE_BYTES);
+const passing: usize = memory.data(TABLE_BYTES);
 /** Owners (never 0) all of whose frontends of the protocol are meant; which those are is found out by the pass. */
-const udpOwners: usize = memory.data(12);
-const tcpOwners: usize = memory.data(12);
+const udpOwners: usize = memory.data(TABLE_BYTES);
+const tcpOwners: usize = memory.data(TABLE_BYTES);
 
 /** Grows whenever what was found out about endpoints may have changed. */
 export let knowledge: u32 = 1;
@@ -65,17 +67,17 @@ export function flowsNote(): bool {
   knowledge++;
   const end = operationsPointer() + operationsBytes();
   for (let at = operationsPointer(); at < end; ) {
-    const table = tableOf(load<u8>(at, 1));
+    const table = tableOf(load<u8>(at, OP_TABLE));
     const key = at + OP_HEADER;
-    const lost = load<u8>(at) == OP_DELETE && (table.flags & TABLE_SLOTS) != 0;
+    const lost = load<u8>(at, OP_KIND) == OP_DELETE && (table.flags & TABLE_SLOTS) != 0;
     if (table.flags & (TABLE_LEADS | TABLE_SLOTS)) {
       const address = addressBytes(table);
-      const protocol = load<u8>(key + address);
+      const protocol = load<u8>(key + address, KEY_PROTOCOL);
       if (protocol == PROTOCOL_UDP || (protocol == PROTOCOL_TCP && lost)) {
         if (!add(noted, familyOf(table), address, key)) return false;
       }
-      if (protocol == PROTOCOL_TCP && lost && !flowsNoteOwner(load<u32>(at, 4), false, true)) {
-        return false;
+      if (protocol == PROTOCOL_TCP && lost) {
+        if (!flowsNoteOwner(load<u32>(at, OP_OWNER), false, true)) return false;
       }
     }
     at = key + table.keySize + table.valueSize;
@@ -111,13 +113,13 @@ export function flowsNoted(): bool {
 }
 
 /**
- * Begins a pass over what was noted. Returns which dumps it needs, as bits (layout.ts); -1 when memory cannot grow: then
+ * Begins a pass over what was noted. Returns which dumps it needs, as FLOWS_* bits; -1 when memory cannot grow: then
  * everything stays noted.
  */
 export function flowsBegin(): i32 {
   assert(!tableCount(passing));
-  memory.copy(passing, noted, 12);
-  memory.fill(noted, 0, 12);
+  memory.copy(passing, noted, TABLE_BYTES);
+  memory.fill(noted, 0, TABLE_BYTES);
   if (!expand(udpOwners, PROTOCOL_UDP) || !expand(tcpOwners, PROTOCOL_TCP)) {
     flowsEnd(true);
     return -1;
@@ -128,11 +130,9 @@ export function flowsBegin(): i32 {
   for (let i: u32 = 0; i < tableSlots(passing); i++) {
     const frontend: usize = slotItem(tableSlot(passing, i));
     if (!frontend) continue;
-    const bit =
-      load<u8>(frontend + FRONTEND_KEY + load<u8>(frontend, 1)) == PROTOCOL_UDP
-        ? FLOWS_UDP4
-        : FLOWS_TCP4;
-    dumps |= load<u8>(frontend) == 4 ? bit : bit << 1;
+    const key = frontend + FRONTEND_KEY + load<u8>(frontend, FRONTEND_ADDRESS_BYTES);
+    const bit = load<u8>(key, KEY_PROTOCOL) == PROTOCOL_UDP ? FLOWS_UDP4 : FLOWS_TCP4;
+    dumps |= load<u8>(frontend, FRONTEND_FAMILY) == 4 ? bit : bit << 1;
   }
   return dumps;
 }
@@ -142,8 +142,11 @@ export function flowsEnd(again: bool): void {
   for (let i: u32 = 0; i < tableSlots(passing); i++) {
     const frontend: usize = slotItem(tableSlot(passing, i));
     if (!frontend) continue;
-    if (again) add(noted, load<u8>(frontend), load<u8>(frontend, 1), frontend + FRONTEND_KEY);
-    release(frontend, FRONTEND);
+    if (again) {
+      const address = load<u8>(frontend, FRONTEND_ADDRESS_BYTES);
+      add(noted, load<u8>(frontend, FRONTEND_FAMILY), address, frontend + FRONTEND_KEY);
+    }
+    release(frontend, FRONTEND_BYTES);
   }
   tableClear(passing);
 }
@@ -155,7 +158,7 @@ export function findPassing(family: u32, address: u32, key: usize): usize {
 
 /** Bytes of the address in the keys of a table; 0 if they begin with the protocol. */
 export function addressBytes(table: Table): u32 {
-  return table.keySize - PORT_KEY - (table.flags & TABLE_SLOTS ? 4 : 0);
+  return table.keySize - <u32>KEY_BYTES - (table.flags & TABLE_SLOTS ? SLOT_NUMBER_BYTES : 0);
 }
 
 /** 4 or 6: ids of tables are even for IPv4. */
@@ -164,7 +167,7 @@ export function familyOf(table: Table): u32 {
 }
 
 function hashOf(family: u32, address: u32, key: usize): u32 {
-  return hash32(key, address + PORT_KEY) ^ family;
+  return hash32(key, address + KEY_BYTES) ^ family;
 }
 
 function find(table: usize, family: u32, address: u32, key: usize, hash: u32): usize {
@@ -172,9 +175,9 @@ function find(table: usize, family: u32, address: u32, key: usize, hash: u32): u
   for (let frontend: usize = slotItem(slot); frontend; frontend = slotItem(slot)) {
     if (
       slotHash(slot) == hash &&
-      load<u8>(frontend) == family &&
-      load<u8>(frontend, 1) == address &&
-      sameBytes(frontend + FRONTEND_KEY, key, address + PORT_KEY)
+      load<u8>(frontend, FRONTEND_FAMILY) == family &&
+      load<u8>(frontend, FRONTEND_ADDRESS_BYTES) == address &&
+      sameBytes(frontend + FRONTEND_KEY, key, address + KEY_BYTES)
     ) {
       return frontend;
     }
@@ -187,11 +190,12 @@ function add(table: usize, family: u32, address: u32, key: usize): bool {
   const hash = hashOf(family, address, key);
   if (find(table, family, address, key, hash)) return true;
   if (!tableReserve(table)) return false;
-  const frontend = allocate(FRONTEND);
+  const frontend = allocate(FRONTEND_BYTES);
   if (!frontend) return false;
-  store<u32>(frontend, family | (address << 8));
+  store<u8>(frontend, family, FRONTEND_FAMILY);
+  store<u8>(frontend, address, FRONTEND_ADDRESS_BYTES);
   store<u32>(frontend, 0, FRONTEND_VERSION);
-  memory.copy(frontend + FRONTEND_KEY, key, address + PORT_KEY);
+  memory.copy(frontend + FRONTEND_KEY, key, address + KEY_BYTES);
   let slot = tableFirst(table, hash);
   while (slotItem(slot)) slot = tableNext(table, slot);
   tableSet(table, slot, hash, <u32>frontend);
@@ -220,7 +224,7 @@ function expand(owners: usize, protocol: u32): bool {
       if (!(table.flags & TABLE_LEADS)) continue;
       const address = addressBytes(table);
       const key = element + ELEMENT_KEY;
-      if (load<u8>(key + address) != protocol) continue;
+      if (load<u8>(key + address, KEY_PROTOCOL) != protocol) continue;
       if (!add(passing, familyOf(table), address, key)) return false;
     }
   }

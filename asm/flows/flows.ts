@@ -1,16 +1,49 @@
 // Joins a dump of connection tracking with the frontends of a pass: reads the kernel's messages as they come, and writes
 // a message of deletion for each entry that must not go on as it is.
 
-import { PROTOCOL_TCP, PROTOCOL_UDP } from "../cluster/protocols";
 import {
   FLOWS_CHUNK_CUT,
   FLOWS_CHUNK_END,
   FLOWS_CHUNK_INTERRUPTED,
   IPS_SEEN_REPLY,
-  NFGENMSG,
-} from "../layout/layout";
-import { copy16, sameBytes } from "../memory/bytes";
-import { REGION_SIZE, region } from "../memory/region";
+  VERDICT_BYTES,
+  VERDICT_CONDEMNED,
+  VERDICT_DELETIONS,
+  VERDICT_DELETIONS_LENGTH,
+  VERDICT_ENTRIES,
+  VERDICT_ERRNO,
+  VERDICT_FLAGS,
+} from "../layout/flow";
+import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL, PROTOCOL_TCP, PROTOCOL_UDP } from "../layout/key";
+import { copy16, IPV4_BYTES, IPV6_BYTES, ipBytes, sameBytes } from "../memory/bytes";
+import { REGION_BYTES, region } from "../memory/region";
+import {
+  AF_INET,
+  AF_INET6,
+  aligned,
+  CTA_ID,
+  CTA_TUPLE_ORIG,
+  CTA_ZONE,
+  CTNETLINK_DELETE,
+  CTNETLINK_NEW,
+  ERRNO_BYTES,
+  NFGENMSG_FAMILY,
+  NFGENMSG_HEADER,
+  NLA_F_NESTED,
+  NLA_HEADER,
+  NLA_LENGTH,
+  NLA_TYPE,
+  NLM_F_DUMP_INTR,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  NLMSG_FLAGS,
+  NLMSG_HEADER,
+  NLMSG_LENGTH,
+  NLMSG_SEQUENCE,
+  NLMSG_TYPE,
+  TCP_CONNTRACK_SYN_SENT,
+} from "./ctnetlink";
 import {
   forgetEndpoints,
   isNodeAddress,
@@ -34,65 +67,57 @@ import {
   tupleBytes,
   zone,
 } from "./flow-entries";
-import { FRONTEND_COUNT, findPassing, flowsEnd, PORT_KEY } from "./flow-frontends";
+import { FRONTEND_COUNT, findPassing, flowsEnd } from "./flow-frontends";
 
-const NLMSG_HEADER: usize = 16;
-const NLMSG_ERROR: u32 = 2;
-const NLMSG_DONE: u32 = 3;
-const NLM_F_REQUEST: u32 = 1;
-const NLM_F_DUMP_INTR: u32 = 16;
-/** NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW, _DELETE */
-const ENTRY: u32 = 0x100;
-const DELETE: u32 = 0x102;
-const TUPLE_ORIG_NESTED: u32 = 0x8001;
-const CTA_ID: u32 = 12;
-const CTA_ZONE: u32 = 18;
-/** enum tcp_conntrack */
-const SYN_SENT: u32 = 1;
 const NO_MEMORY: i32 = -1;
+/** Attributes of a u16be and a u32be, padded. */
+const ZONE_SIZE: usize = 8;
+const ID_SIZE: usize = 8;
 
-const chunk = region(memory.data(REGION_SIZE));
-const deletions = region(memory.data(REGION_SIZE));
-/** layout.ts: FLOWS_CHUNK_* */
-const result: usize = memory.data(24);
-const key: usize = memory.data(24);
+const chunk = region(memory.data(REGION_BYTES));
+const deletions = region(memory.data(REGION_BYTES));
+/** The VERDICT on the last chunk. */
+const result: usize = memory.data(VERDICT_BYTES);
+/** An address, then a KEY record. */
+const key: usize = memory.data(IPV6_BYTES + KEY_BYTES);
 
 /** Where the host writes the next `bytes` of a dump, one datagram; 0 when memory cannot grow. */
 export function flowsChunk(bytes: u32): usize {
-  return chunk.reserve(max(bytes, 4)) ? chunk.base : 0;
+  return chunk.reserve(max(bytes, 1)) ? chunk.base : 0;
 }
 
-/** Judges the `bytes` there; returns where the result lies (layout.ts), 0 when memory cannot grow. */
+/** Judges the `bytes` there; returns where the VERDICT lies, 0 when memory cannot grow. */
 export function flowsJudge(bytes: u32): usize {
   assert(bytes <= chunk.capacity);
-  memory.fill(result, 0, 24);
+  memory.fill(result, 0, VERDICT_BYTES);
   deletions.length = 0;
   const end = chunk.base + bytes;
   let flags: u32 = 0;
   for (let at = chunk.base; at < end; ) {
-    const length: usize = at + NLMSG_HEADER <= end ? load<u32>(at) : 0;
+    const length: usize = at + NLMSG_HEADER <= end ? load<u32>(at, NLMSG_LENGTH) : 0;
     if (length < NLMSG_HEADER || length > end - at) {
       flags |= FLOWS_CHUNK_CUT;
       break;
     }
-    if (load<u16>(at, 6) & NLM_F_DUMP_INTR) flags |= FLOWS_CHUNK_INTERRUPTED;
-    const type: u32 = load<u16>(at, 4);
+    if (load<u16>(at, NLMSG_FLAGS) & NLM_F_DUMP_INTR) flags |= FLOWS_CHUNK_INTERRUPTED;
+    const type: u32 = load<u16>(at, NLMSG_TYPE);
     if (type == NLMSG_DONE || type == NLMSG_ERROR) {
       flags |= FLOWS_CHUNK_END;
-      if (length >= NLMSG_HEADER + 4) store<i32>(result, -load<i32>(at, NLMSG_HEADER), 12);
+      if (length >= NLMSG_HEADER + ERRNO_BYTES)
+        store<i32>(result, -load<i32>(at, NLMSG_HEADER), VERDICT_ERRNO);
       break;
     }
-    if (type == ENTRY && readEntry(at + NLMSG_HEADER, at + length)) {
-      store<u32>(result, load<u32>(result) + 1);
+    if (type == CTNETLINK_NEW && readEntry(at + NLMSG_HEADER, at + length)) {
+      store<u32>(result, load<u32>(result, VERDICT_ENTRIES) + 1, VERDICT_ENTRIES);
       const verdict = judge();
       if (verdict == NO_MEMORY || (verdict && !writeDeletion())) return 0;
-      store<u32>(result, load<u32>(result, 4) + verdict, 4);
+      store<u32>(result, load<u32>(result, VERDICT_CONDEMNED) + verdict, VERDICT_CONDEMNED);
     }
-    at += (length + 3) & ~3;
+    at += aligned(length);
   }
-  store<u32>(result, flags, 8);
-  store<u32>(result, <u32>deletions.base, 16);
-  store<u32>(result, deletions.length, 20);
+  store<u32>(result, flags, VERDICT_FLAGS);
+  store<u32>(result, <u32>deletions.base, VERDICT_DELETIONS);
+  store<u32>(result, deletions.length, VERDICT_DELETIONS_LENGTH);
   return result;
 }
 
@@ -107,13 +132,14 @@ export function flowsFinish(again: bool): void {
 function judge(): i32 {
   // An endpoint that has answered is there, and the client may take the connection for established.
   if (protocol == PROTOCOL_TCP) {
-    if (state != SYN_SENT || status & IPS_SEEN_REPLY) return 0;
+    if (state != TCP_CONNTRACK_SYN_SENT || status & IPS_SEEN_REPLY) return 0;
   } else if (protocol != PROTOCOL_UDP) return 0;
-  const size: u32 = family == 4 ? 4 : 16;
-  if (size == 4) store<u32>(key, load<u32>(destination));
+  const size = <u32>ipBytes(family);
+  if (size == IPV4_BYTES) store<u32>(key, load<u32>(destination));
   else copy16(key, destination);
-  store<u32>(key + size, protocol);
-  store<u32>(key + size, bswap<u16>(<u16>destinationPort), 4);
+  // With the padding behind them.
+  store<u32>(key + size, protocol, KEY_PROTOCOL);
+  store<u32>(key + size, bswap<u16>(<u16>destinationPort), KEY_PORT);
   const frontend = findPassing(family, size, key);
   if (frontend) return isStale(frontend, size);
   const nodePort = findPassing(family, 0, key + size);
@@ -137,27 +163,31 @@ function isStale(frontend: usize, size: u32): i32 {
 
 // Deletes this very entry, not a later one of the same tuple: the id is compared by the kernel.
 function writeDeletion(): bool {
-  const tupleSize: usize = 4 + ((<usize>tupleBytes + 3) & ~3);
-  const size = NLMSG_HEADER + NFGENMSG + tupleSize + (zone ? 8 : 0) + (id ? 8 : 0);
+  const tupleSize = NLA_HEADER + aligned(tupleBytes);
+  const size =
+    NLMSG_HEADER + NFGENMSG_HEADER + tupleSize + (zone ? ZONE_SIZE : 0) + (id ? ID_SIZE : 0);
   let at = deletions.extend(<u32>size);
   if (!at) return false;
   memory.fill(at, 0, size);
-  store<u32>(at, <u32>size);
-  store<u32>(at, DELETE | (NLM_F_REQUEST << 16), 4);
-  store<u32>(at, 1, 8);
-  store<u8>(at, family == 4 ? 2 : 10, NLMSG_HEADER);
-  at += NLMSG_HEADER + NFGENMSG;
-  store<u32>(at, (4 + tupleBytes) | (TUPLE_ORIG_NESTED << 16));
-  memory.copy(at + 4, tuple, tupleBytes);
+  store<u32>(at, <u32>size, NLMSG_LENGTH);
+  store<u16>(at, CTNETLINK_DELETE, NLMSG_TYPE);
+  store<u16>(at, NLM_F_REQUEST, NLMSG_FLAGS);
+  store<u32>(at, 1, NLMSG_SEQUENCE);
+  at += NLMSG_HEADER;
+  store<u8>(at, family == 4 ? AF_INET : AF_INET6, NFGENMSG_FAMILY);
+  at += NFGENMSG_HEADER;
+  writeAttribute(at, CTA_TUPLE_ORIG | NLA_F_NESTED, tuple, tupleBytes);
   at += tupleSize;
   if (zone) {
-    store<u32>(at, 6 | (CTA_ZONE << 16));
-    store<u16>(at, load<u16>(zone), 4);
-    at += 8;
+    writeAttribute(at, CTA_ZONE, zone, sizeof<u16>());
+    at += ZONE_SIZE;
   }
-  if (id) {
-    store<u32>(at, 8 | (CTA_ID << 16));
-    store<u32>(at, load<u32>(id), 4);
-  }
+  if (id) writeAttribute(at, CTA_ID, id, sizeof<u32>());
   return true;
+}
+
+function writeAttribute(at: usize, type: u32, value: usize, bytes: usize): void {
+  store<u16>(at, NLA_HEADER + bytes, NLA_LENGTH);
+  store<u16>(at, type, NLA_TYPE);
+  memory.copy(at + NLA_HEADER, value, bytes);
 }

@@ -1,17 +1,24 @@
 // The address lists of a Service, each once whatever its spelling, into the block in the builder.
 
 import {
+  LIST_INGRESS,
+  RULE_CLUSTER_IP,
+  RULE_INGRESS_IP,
+  RULE_MALFORMED,
+  RULE_SOURCE_RANGE,
+  RULE_TOO_MANY,
+} from "../layout/problem";
+import {
+  ADDRESS_FAMILY,
+  ADDRESS_IP,
+  ADDRESS_PREFIX,
   ADDRESS_STRIDE,
-  PROBLEM_CLUSTER_IP,
-  PROBLEM_INGRESS_IP,
-  PROBLEM_MALFORMED,
-  PROBLEM_SOURCE_RANGE,
-  PROBLEM_TOO_MANY,
-} from "../layout/layout";
+  SERVICE_CLUSTER_IPS,
+  SERVICE_VIPS,
+} from "../layout/service";
 import { build, built, builtLength, unbuild } from "../memory/builder";
 import { copy16, isText, sameBytes } from "../memory/bytes";
-import { DECODED, NO_MEMORY, refuse } from "./outcome";
-import { problem } from "./problems";
+import { DECODED, NO_MEMORY, problem, refuse } from "./problems";
 import {
   broken,
   bytesAt,
@@ -25,8 +32,15 @@ import {
   readTag,
   seek,
   skipField,
+  WIRE_BYTES,
 } from "./protobuf";
 import { parseAddress, parsedAddress, parsedFamily, parsedPrefix, parseRange } from "./text";
+
+/** ServiceStatus, LoadBalancerStatus, LoadBalancerIngress */
+const TAG_STATUS_LOAD_BALANCER: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_LOAD_BALANCER_INGRESS: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_INGRESS_IP: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_INGRESS_IP_MODE: u32 = (3 << 3) | WIRE_BYTES;
 
 /** First address of the list being built, as an offset, and how many it has. */
 let listStart: usize = 0;
@@ -41,12 +55,12 @@ function openList(): void {
 }
 
 function closeList(countOffset: usize): i32 {
-  if (broken()) return refuse(PROBLEM_MALFORMED);
+  if (broken()) return refuse(RULE_MALFORMED);
   store<u16>(built() + countOffset, listCount);
   return DECODED;
 }
 
-/** A repeated string of the spec. `list` is its number for PROBLEM_TOO_MANY. */
+/** A repeated string of the spec; `countOffset` is the place of its length in the SERVICE record. */
 export function buildList(
   at: usize,
   length: usize,
@@ -72,23 +86,23 @@ export function buildClusterIp(at: usize, length: usize): i32 {
   if (parseAddress(at, length)) {
     const outcome = appendAddress();
     if (outcome != DECODED) return outcome;
-  } else problem(PROBLEM_CLUSTER_IP, 0, at, length);
-  return closeList(18);
+  } else problem(RULE_CLUSTER_IP, 0, at, length);
+  return closeList(SERVICE_CLUSTER_IPS);
 }
 
-/** ServiceStatus { 1: loadBalancer { 1: ingress[] { 1: ip, 3: ipMode } } }; only ipMode VIP (or none) is ours. */
+/** The ingress addresses of a ServiceStatus; only those with ipMode VIP, or none, are ours. */
 export function buildIngress(at: usize, length: usize): i32 {
   openList();
   openMessage(at, length);
-  while (seek((1 << 3) | 2)) {
+  while (seek(TAG_STATUS_LOAD_BALANCER)) {
     const outer = enterMessage();
-    while (seek((1 << 3) | 2)) {
+    while (seek(TAG_LOAD_BALANCER_INGRESS)) {
       const outcome = readIngress();
       if (outcome != DECODED) return outcome;
     }
     leaveMessage(outer);
   }
-  return closeList(22);
+  return closeList(SERVICE_VIPS);
 }
 
 function readIngress(): i32 {
@@ -98,11 +112,11 @@ function readIngress(): i32 {
   const outer = enterMessage();
   while (more()) {
     const tag = readTag();
-    if (tag == ((1 << 3) | 2)) {
+    if (tag == TAG_INGRESS_IP) {
       readBytes();
       ipAt = bytesAt;
       ipLength = bytesLength;
-    } else if (tag == ((3 << 3) | 2)) {
+    } else if (tag == TAG_INGRESS_IP_MODE) {
       readBytes();
       vip = isText(bytesAt, bytesLength, "VIP");
     } else skipField();
@@ -112,15 +126,15 @@ function readIngress(): i32 {
     listIndex++;
     return DECODED;
   }
-  return buildAddress(ipAt, ipLength, PROBLEM_INGRESS_IP, 2);
+  return buildAddress(ipAt, ipLength, RULE_INGRESS_IP, LIST_INGRESS);
 }
 
 /** An address or range; a wrong one is told and left out. */
 function buildAddress(at: usize, length: usize, rule: i32, list: u32): i32 {
   const index = listIndex++;
   if (broken()) return DECODED;
-  if (index >= LIST_MAX) return refuse(PROBLEM_TOO_MANY, list);
-  const right = rule == PROBLEM_SOURCE_RANGE ? parseRange(at, length) : parseAddress(at, length);
+  if (index >= LIST_MAX) return refuse(RULE_TOO_MANY, list);
+  const right = rule == RULE_SOURCE_RANGE ? parseRange(at, length) : parseAddress(at, length);
   if (right) return appendAddress();
   problem(rule, index, at, length);
   return DECODED;
@@ -130,9 +144,9 @@ function buildAddress(at: usize, length: usize, rule: i32, list: u32): i32 {
 function appendAddress(): i32 {
   const at = build(ADDRESS_STRIDE);
   if (!at) return NO_MEMORY;
-  store<u8>(at, parsedFamily);
-  store<u8>(at, parsedPrefix, 1);
-  copy16(at + 4, parsedAddress);
+  store<u8>(at, parsedFamily, ADDRESS_FAMILY);
+  store<u8>(at, parsedPrefix, ADDRESS_PREFIX);
+  copy16(at + ADDRESS_IP, parsedAddress);
   for (let other = built() + listStart; other < at; other += ADDRESS_STRIDE) {
     if (!sameBytes(other, at, ADDRESS_STRIDE)) continue;
     unbuild(ADDRESS_STRIDE);

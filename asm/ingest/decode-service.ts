@@ -1,4 +1,4 @@
-// A Service message (k8s.io/api core/v1) → a Service block (layout.ts) in the builder.
+// A Service message (k8s.io/api core/v1) → a Service block (layout/service.ts) in the builder.
 //
 // The fields of a message come in the order of their numbers, the lists of a block in that of the layout; so
 // the spec is gone over once for what is single and once for each list, which costs little as a field that
@@ -6,30 +6,43 @@
 
 import { releaseServiceNames } from "../cluster/services";
 import {
-  PROBLEM_AFFINITY,
-  PROBLEM_AFFINITY_TIMEOUT,
-  PROBLEM_CLUSTER_IP,
-  PROBLEM_EXTERNAL_IP,
-  PROBLEM_EXTERNAL_POLICY,
-  PROBLEM_HEALTH_PORT,
-  PROBLEM_INTERNAL_POLICY,
-  PROBLEM_MALFORMED,
-  PROBLEM_SOURCE_RANGE,
-  PROBLEM_TYPE,
+  LIST_CLUSTER_IPS,
+  LIST_EXTERNAL_IPS,
+  LIST_SOURCE_RANGES,
+  RULE_AFFINITY,
+  RULE_AFFINITY_TIMEOUT,
+  RULE_CLUSTER_IP,
+  RULE_EXTERNAL_IP,
+  RULE_EXTERNAL_POLICY,
+  RULE_HEALTH_PORT,
+  RULE_INTERNAL_POLICY,
+  RULE_MALFORMED,
+  RULE_SOURCE_RANGE,
+  RULE_TYPE,
+} from "../layout/problem";
+import {
+  SERVICE_AFFINITY_SECONDS,
+  SERVICE_CLUSTER_IPS,
+  SERVICE_CREATED,
+  SERVICE_EXTERNAL_IPS,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
+  SERVICE_FLAGS,
   SERVICE_HEADER,
+  SERVICE_HEALTH_CHECK_NODE_PORT,
+  SERVICE_SIZE,
+  SERVICE_SOURCE_RANGES,
+  SERVICE_TYPE,
   SERVICE_TYPE_CLUSTER_IP,
   SERVICE_TYPE_LOAD_BALANCER,
   SERVICE_TYPE_NODE_PORT,
-} from "../layout/layout";
+} from "../layout/service";
 import { build, buildStart, built, builtLength } from "../memory/builder";
 import { isText } from "../memory/bytes";
 import { buildClusterIp, buildIngress, buildList } from "./decode-addresses";
 import { buildPorts } from "./decode-ports";
 import { META_PROXY_NAME, metaCreated, metaFlags } from "./meta";
-import { ABSENT, DECODED, NO_MEMORY, REFUSED, refuse } from "./outcome";
-import { problem, problemNumber } from "./problems";
+import { ABSENT, DECODED, NO_MEMORY, problem, problemNumber, REFUSED, refuse } from "./problems";
 import {
   broken,
   bytesAt,
@@ -43,7 +56,23 @@ import {
   readTag,
   seek,
   skipField,
+  WIRE_BYTES,
+  WIRE_VARINT,
 } from "./protobuf";
+
+const TAG_SPEC_CLUSTER_IP: u32 = (3 << 3) | WIRE_BYTES;
+const TAG_SPEC_TYPE: u32 = (4 << 3) | WIRE_BYTES;
+const TAG_SPEC_EXTERNAL_IPS: u32 = (5 << 3) | WIRE_BYTES;
+const TAG_SPEC_SESSION_AFFINITY: u32 = (7 << 3) | WIRE_BYTES;
+const TAG_SPEC_SOURCE_RANGES: u32 = (9 << 3) | WIRE_BYTES;
+const TAG_SPEC_EXTERNAL_POLICY: u32 = (11 << 3) | WIRE_BYTES;
+const TAG_SPEC_HEALTH_CHECK_NODE_PORT: u32 = (12 << 3) | WIRE_VARINT;
+const TAG_SPEC_AFFINITY_CONFIG: u32 = (14 << 3) | WIRE_BYTES;
+const TAG_SPEC_CLUSTER_IPS: u32 = (18 << 3) | WIRE_BYTES;
+const TAG_SPEC_INTERNAL_POLICY: u32 = (22 << 3) | WIRE_BYTES;
+/** SessionAffinityConfig, ClientIPConfig */
+const TAG_AFFINITY_CONFIG_CLIENT_IP: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_CLIENT_IP_TIMEOUT: u32 = (1 << 3) | WIRE_VARINT;
 
 const AFFINITY_DEFAULT: i32 = 10800;
 const AFFINITY_MAX: i32 = 86400;
@@ -58,6 +87,7 @@ let external: bool = false;
 let affinity: bool = false;
 let timeout: i32 = 0;
 let healthPort: i32 = 0;
+
 /** Decodes spec and status; the metadata has been read. When DECODED, the names in the block are held. */
 export function decodeService(
   specAt: usize,
@@ -66,7 +96,7 @@ export function decodeService(
   statusLength: usize,
 ): i32 {
   readSingles(specAt, specLength);
-  if (broken()) return refuse(PROBLEM_MALFORMED);
+  if (broken()) return refuse(RULE_MALFORMED);
   if (external || headless || metaFlags & META_PROXY_NAME || (!clusterIpLength && !clusterIpCount))
     return ABSENT;
   if (!type) return REFUSED;
@@ -74,25 +104,46 @@ export function decodeService(
   if (!build(SERVICE_HEADER)) return NO_MEMORY;
 
   let outcome = clusterIpCount
-    ? buildList(specAt, specLength, (18 << 3) | 2, PROBLEM_CLUSTER_IP, 0, 18)
+    ? buildList(
+        specAt,
+        specLength,
+        TAG_SPEC_CLUSTER_IPS,
+        RULE_CLUSTER_IP,
+        LIST_CLUSTER_IPS,
+        SERVICE_CLUSTER_IPS,
+      )
     : buildClusterIp(clusterIpAt, clusterIpLength);
   if (outcome == DECODED)
-    outcome = buildList(specAt, specLength, (5 << 3) | 2, PROBLEM_EXTERNAL_IP, 1, 20);
+    outcome = buildList(
+      specAt,
+      specLength,
+      TAG_SPEC_EXTERNAL_IPS,
+      RULE_EXTERNAL_IP,
+      LIST_EXTERNAL_IPS,
+      SERVICE_EXTERNAL_IPS,
+    );
   if (outcome == DECODED) outcome = buildIngress(statusAt, statusLength);
   if (outcome == DECODED)
-    outcome = buildList(specAt, specLength, (9 << 3) | 2, PROBLEM_SOURCE_RANGE, 3, 24);
+    outcome = buildList(
+      specAt,
+      specLength,
+      TAG_SPEC_SOURCE_RANGES,
+      RULE_SOURCE_RANGE,
+      LIST_SOURCE_RANGES,
+      SERVICE_SOURCE_RANGES,
+    );
   if (outcome == DECODED) outcome = buildPorts(specAt, specLength);
   if (outcome != DECODED) {
     discardService();
     return outcome;
   }
   const block = built();
-  store<u32>(block, builtLength());
-  store<u32>(block, metaCreated, 4);
-  store<u32>(block, affinitySeconds(), 8);
-  store<u16>(block, checkedHealthPort(), 12);
-  store<u8>(block, type, 14);
-  store<u8>(block, flags, 15);
+  store<u32>(block, builtLength(), SERVICE_SIZE);
+  store<u32>(block, metaCreated, SERVICE_CREATED);
+  store<u32>(block, affinitySeconds(), SERVICE_AFFINITY_SECONDS);
+  store<u16>(block, checkedHealthPort(), SERVICE_HEALTH_CHECK_NODE_PORT);
+  store<u8>(block, type, SERVICE_TYPE);
+  store<u8>(block, flags, SERVICE_FLAGS);
   return DECODED;
 }
 
@@ -114,39 +165,38 @@ function readSingles(at: usize, length: usize): void {
   openMessage(at, length);
   while (more()) {
     switch (readTag()) {
-      case (3 << 3) | 2: // clusterIP
+      case TAG_SPEC_CLUSTER_IP:
         readBytes();
         clusterIpAt = bytesAt;
         clusterIpLength = bytesLength;
         if (isText(bytesAt, bytesLength, "None")) headless = true;
         break;
-      case (18 << 3) | 2: // clusterIPs
+      case TAG_SPEC_CLUSTER_IPS:
         readBytes();
         clusterIpCount++;
         if (isText(bytesAt, bytesLength, "None")) headless = true;
         break;
-      case (4 << 3) | 2:
+      case TAG_SPEC_TYPE:
         readBytes();
         setType();
         break;
-      case (7 << 3) | 2: // sessionAffinity
+      case TAG_SPEC_SESSION_AFFINITY:
         readBytes();
         affinity = isText(bytesAt, bytesLength, "ClientIP");
-        if (!affinity && bytesLength && !isText(bytesAt, bytesLength, "None"))
-          tell(PROBLEM_AFFINITY);
+        if (!affinity && bytesLength && !isText(bytesAt, bytesLength, "None")) tell(RULE_AFFINITY);
         break;
-      case (11 << 3) | 2: // externalTrafficPolicy
+      case TAG_SPEC_EXTERNAL_POLICY:
         readBytes();
-        if (isLocal(PROBLEM_EXTERNAL_POLICY)) flags |= SERVICE_FLAG_EXTERNAL_LOCAL;
+        if (isLocal(RULE_EXTERNAL_POLICY)) flags |= SERVICE_FLAG_EXTERNAL_LOCAL;
         break;
-      case (22 << 3) | 2: // internalTrafficPolicy
+      case TAG_SPEC_INTERNAL_POLICY:
         readBytes();
-        if (isLocal(PROBLEM_INTERNAL_POLICY)) flags |= SERVICE_FLAG_INTERNAL_LOCAL;
+        if (isLocal(RULE_INTERNAL_POLICY)) flags |= SERVICE_FLAG_INTERNAL_LOCAL;
         break;
-      case (12 << 3) | 0:
+      case TAG_SPEC_HEALTH_CHECK_NODE_PORT:
         healthPort = readInt();
         break;
-      case (14 << 3) | 2: // sessionAffinityConfig
+      case TAG_SPEC_AFFINITY_CONFIG:
         readTimeout();
         break;
       default:
@@ -166,7 +216,7 @@ function setType(): void {
   else if (isText(bytesAt, bytesLength, "ExternalName")) external = true;
   else {
     type = 0;
-    tell(PROBLEM_TYPE);
+    tell(RULE_TYPE);
   }
 }
 
@@ -176,12 +226,12 @@ function isLocal(rule: i32): bool {
   return false;
 }
 
-/** SessionAffinityConfig { 1: clientIP { 1: timeoutSeconds } } */
+/** The timeout of a SessionAffinityConfig. */
 function readTimeout(): void {
   const outer = enterMessage();
-  while (seek((1 << 3) | 2)) {
+  while (seek(TAG_AFFINITY_CONFIG_CLIENT_IP)) {
     const config = enterMessage();
-    while (seek((1 << 3) | 0)) timeout = readInt();
+    while (seek(TAG_CLIENT_IP_TIMEOUT)) timeout = readInt();
     leaveMessage(config);
   }
   leaveMessage(outer);
@@ -190,12 +240,12 @@ function readTimeout(): void {
 function affinitySeconds(): u32 {
   if (!affinity) return 0;
   if (timeout >= 1 && timeout <= AFFINITY_MAX) return timeout;
-  problemNumber(PROBLEM_AFFINITY_TIMEOUT, 0, timeout);
+  problemNumber(RULE_AFFINITY_TIMEOUT, 0, timeout);
   return timeout < 1 ? 1 : AFFINITY_MAX;
 }
 
 function checkedHealthPort(): u32 {
   if (healthPort >= 0 && healthPort <= 0xffff) return healthPort;
-  problemNumber(PROBLEM_HEALTH_PORT, 0, healthPort);
+  problemNumber(RULE_HEALTH_PORT, 0, healthPort);
   return 0;
 }

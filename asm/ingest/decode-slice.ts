@@ -1,39 +1,48 @@
 // An EndpointSlice message (k8s.io/api discovery/v1) → a slice block (slices.ts) in the builder.
 
-import {
-  dropHints,
-  HINT_NODES,
-  HINT_THIS_NODE,
-  HINT_ZONES,
-  hintFlags,
-  holdHints,
-  recallHints,
-  rememberHints,
-} from "../cluster/hints";
+import { dropHints, hintFlags, holdHints, recallHints, rememberHints } from "../cluster/hints";
 import { isThisNode } from "../cluster/node";
-import { protocolOf } from "../cluster/protocols";
 import {
+  endpointStride,
+  releaseSliceRefs,
+  sliceEndpointCount,
+  slicePortCount,
+} from "../cluster/slices";
+import {
+  LIST_PORTS,
+  RULE_ADDRESS_TYPE,
+  RULE_ENDPOINT_ADDRESS,
+  RULE_ENDPOINT_PORT,
+  RULE_ENDPOINT_PROTOCOL,
+  RULE_MALFORMED,
+  RULE_SERVICE_LABEL,
+  RULE_TOO_MANY,
+} from "../layout/problem";
+import {
+  ENDPOINT_FLAGS,
+  ENDPOINT_HINTS,
+  ENDPOINT_IP,
   ENDPOINT_LOCAL,
   ENDPOINT_READY,
   ENDPOINT_SERVING,
   ENDPOINT_TERMINATING,
-  endpointStride,
-  releaseSliceRefs,
+  HINT_NODES,
+  HINT_THIS_NODE,
+  HINT_ZONES,
+  SLICE_ENDPOINTS,
+  SLICE_FAMILY,
   SLICE_FLAG_ZONES,
+  SLICE_FLAGS,
   SLICE_HEADER,
-  SLICE_PORT,
-} from "../cluster/slices";
-import {
-  PROBLEM_ADDRESS_TYPE,
-  PROBLEM_ENDPOINT_ADDRESS,
-  PROBLEM_ENDPOINT_PORT,
-  PROBLEM_ENDPOINT_PROTOCOL,
-  PROBLEM_MALFORMED,
-  PROBLEM_SERVICE_LABEL,
-  PROBLEM_TOO_MANY,
-} from "../layout/layout";
+  SLICE_PORT_NAME,
+  SLICE_PORT_NUMBER,
+  SLICE_PORT_PROTOCOL,
+  SLICE_PORT_STRIDE,
+  SLICE_PORTS,
+  SLICE_SIZE,
+} from "../layout/slice";
 import { build, buildStart, built, builtLength } from "../memory/builder";
-import { copy16, isText, sameBytes } from "../memory/bytes";
+import { copy16, isText, word, wordsBytes } from "../memory/bytes";
 import { NAME_NONE, nameDrop, nameHold } from "../memory/names";
 import {
   composeServiceKey,
@@ -42,8 +51,17 @@ import {
   metaServiceAt,
   metaServiceLength,
 } from "./meta";
-import { ABSENT, DECODED, NO_MEMORY, refuse } from "./outcome";
-import { problem, problemNumber } from "./problems";
+import {
+  hasPortName,
+  portNameAt,
+  portNameLength,
+  portNumber,
+  portProtocol,
+  portProtocolAt,
+  portProtocolLength,
+  readPort,
+} from "./port-message";
+import { ABSENT, DECODED, NO_MEMORY, problem, problemNumber, refuse } from "./problems";
 import {
   broken,
   bytesAt,
@@ -56,17 +74,33 @@ import {
   noBytes,
   openMessage,
   readBytes,
-  readInt,
   readTag,
   readVarint,
   skipField,
+  WIRE_BYTES,
+  WIRE_VARINT,
 } from "./protobuf";
 import { parseAddress, parsedAddress, parsedFamily } from "./text";
+
+const TAG_SLICE_ENDPOINTS: u32 = (2 << 3) | WIRE_BYTES;
+const TAG_SLICE_PORTS: u32 = (3 << 3) | WIRE_BYTES;
+const TAG_ENDPOINT_ADDRESSES: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_ENDPOINT_CONDITIONS: u32 = (2 << 3) | WIRE_BYTES;
+const TAG_ENDPOINT_NODE_NAME: u32 = (6 << 3) | WIRE_BYTES;
+const TAG_ENDPOINT_HINTS: u32 = (8 << 3) | WIRE_BYTES;
+const TAG_CONDITION_READY: u32 = (1 << 3) | WIRE_VARINT;
+const TAG_CONDITION_SERVING: u32 = (2 << 3) | WIRE_VARINT;
+const TAG_CONDITION_TERMINATING: u32 = (3 << 3) | WIRE_VARINT;
+const TAG_HINTS_FOR_ZONES: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_HINTS_FOR_NODES: u32 = (2 << 3) | WIRE_BYTES;
+/** ForZone, ForNode */
+const TAG_HINT_NAME: u32 = (1 << 3) | WIRE_BYTES;
 
 /** Zones of one endpoint that are looked at: the API server allows 8. */
 const ZONES_MAX: u32 = 64;
 
-const zones: usize = memory.data(64 * 4);
+/** Name ids of the zones of the endpoint being read, u32 each. */
+const zones: usize = memory.data(ZONES_MAX << 2);
 let zoneCount: u32 = 0;
 let nodeFlags: u32 = 0;
 /** What `readHints` read; 0 = nothing in it. */
@@ -84,21 +118,21 @@ export function decodeSlice(at: usize, length: usize, typeAt: usize, typeLength:
       ? 6
       : 0;
   if (!family) {
-    problem(PROBLEM_ADDRESS_TYPE, 0, typeAt, typeLength);
+    problem(RULE_ADDRESS_TYPE, 0, typeAt, typeLength);
     return ABSENT;
   }
   if (!composeServiceKey()) {
-    problem(PROBLEM_SERVICE_LABEL, 0, metaServiceAt, metaServiceLength);
+    problem(RULE_SERVICE_LABEL, 0, metaServiceAt, metaServiceLength);
     return ABSENT;
   }
   buildStart();
   const header = build(SLICE_HEADER);
   if (!header) return NO_MEMORY;
-  store<u8>(header, family, 32);
+  store<u8>(header, family, SLICE_FAMILY);
   let outcome = buildPorts(at, length);
   if (outcome == DECODED) outcome = buildEndpoints(at, length, family);
   if (outcome != DECODED) discardSlice();
-  else store<u32>(built(), builtLength(), 24);
+  else store<u32>(built(), builtLength(), SLICE_SIZE);
   return outcome;
 }
 
@@ -111,68 +145,41 @@ function buildPorts(at: usize, length: usize): i32 {
   let index: u32 = 0;
   openMessage(at, length);
   while (more()) {
-    if (readTag() != ((3 << 3) | 2)) {
+    if (readTag() != TAG_SLICE_PORTS) {
       skipField();
       continue;
     }
-    if (index == LIST_MAX) return refuse(PROBLEM_TOO_MANY, 4);
+    if (index == LIST_MAX) return refuse(RULE_TOO_MANY, LIST_PORTS);
     const outcome = buildPort(index++);
     if (outcome != DECODED) return outcome;
   }
-  return broken() ? refuse(PROBLEM_MALFORMED) : DECODED;
+  return broken() ? refuse(RULE_MALFORMED) : DECODED;
 }
 
-/** A port without a number (or 0) or without a name is no port to forward to: kube-proxy passes over it as well. */
+/** A port without a number (or 0) or without a name is no port to forward to: kube-proxy skips it as well. */
 function buildPort(index: u32): i32 {
-  let named = false;
-  let nameAt: usize = 0;
-  let nameLength: usize = 0;
-  let protocolAt: usize = 0;
-  let protocolLength: usize = 0;
-  let port = 0;
-  const outer = enterMessage();
-  while (more()) {
-    switch (readTag()) {
-      case (1 << 3) | 2:
-        readBytes();
-        named = true;
-        nameAt = bytesAt;
-        nameLength = bytesLength;
-        break;
-      case (2 << 3) | 2:
-        readBytes();
-        protocolAt = bytesAt;
-        protocolLength = bytesLength;
-        break;
-      case (3 << 3) | 0:
-        port = readInt();
-        break;
-      default:
-        skipField();
-    }
-  }
-  leaveMessage(outer);
-  if (broken() || !named || !port) return DECODED;
-  const protocol = protocolOf(protocolAt, protocolLength);
+  readPort();
+  if (broken() || !hasPortName || !portNumber) return DECODED;
+  const protocol = portProtocol();
   if (!protocol) {
-    problem(PROBLEM_ENDPOINT_PROTOCOL, index, protocolAt, protocolLength);
+    problem(RULE_ENDPOINT_PROTOCOL, index, portProtocolAt, portProtocolLength);
     return DECODED;
   }
-  if (port < 0 || port > 0xffff) {
-    problemNumber(PROBLEM_ENDPOINT_PORT, index, port);
+  if (portNumber < 0 || portNumber > 0xffff) {
+    problemNumber(RULE_ENDPOINT_PORT, index, portNumber);
     return DECODED;
   }
-  const name = nameHold(nameAt, nameLength);
+  const name = nameHold(portNameAt, portNameLength);
   if (name == NAME_NONE) return NO_MEMORY;
-  const row = build(SLICE_PORT);
+  const row = build(SLICE_PORT_STRIDE);
   if (!row) {
     nameDrop(name);
     return NO_MEMORY;
   }
-  store<u32>(row, name);
-  store<u16>(row, port, 4);
-  store<u8>(row, protocol, 6);
-  store<u16>(built(), load<u16>(built(), 34) + 1, 34);
+  store<u32>(row, name, SLICE_PORT_NAME);
+  store<u16>(row, portNumber, SLICE_PORT_NUMBER);
+  store<u8>(row, protocol, SLICE_PORT_PROTOCOL);
+  store<u16>(built(), slicePortCount(built()) + 1, SLICE_PORTS);
   return DECODED;
 }
 
@@ -180,13 +187,13 @@ function buildEndpoints(at: usize, length: usize, family: u32): i32 {
   let index: u32 = 0;
   openMessage(at, length);
   while (more()) {
-    if (readTag() != ((2 << 3) | 2)) {
+    if (readTag() != TAG_SLICE_ENDPOINTS) {
       skipField();
       continue;
     }
     if (!buildEndpoint(index++, family)) return NO_MEMORY;
   }
-  return broken() ? refuse(PROBLEM_MALFORMED) : DECODED;
+  return broken() ? refuse(RULE_MALFORMED) : DECODED;
 }
 
 /** False if memory cannot grow. */
@@ -199,21 +206,21 @@ function buildEndpoint(index: u32, family: u32): bool {
   const outer = enterMessage();
   while (more()) {
     switch (readTag()) {
-      case (1 << 3) | 2: // addresses
+      case TAG_ENDPOINT_ADDRESSES:
         readBytes();
         if (!addresses++) {
           addressAt = bytesAt;
           addressLength = bytesLength;
         }
         break;
-      case (2 << 3) | 2: // conditions
+      case TAG_ENDPOINT_CONDITIONS:
         flags = (flags & ENDPOINT_LOCAL) | readConditions();
         break;
-      case (6 << 3) | 2: // nodeName
+      case TAG_ENDPOINT_NODE_NAME:
         readBytes();
         if (isThisNode(bytesAt, bytesLength)) flags |= ENDPOINT_LOCAL;
         break;
-      case (8 << 3) | 2: // hints
+      case TAG_ENDPOINT_HINTS:
         dropHints(hints);
         if (!readHints()) return false;
         hints = readSet;
@@ -229,7 +236,7 @@ function buildEndpoint(index: u32, family: u32): bool {
   }
   if (!parseAddress(addressAt, addressLength) || parsedFamily != family) {
     dropHints(hints);
-    problem(PROBLEM_ENDPOINT_ADDRESS, index, addressAt, addressLength);
+    problem(RULE_ENDPOINT_ADDRESS, index, addressAt, addressLength);
     return true;
   }
   const row = build(endpointStride(family));
@@ -238,12 +245,13 @@ function buildEndpoint(index: u32, family: u32): bool {
     return false;
   }
   const block = built();
-  store<u32>(row, hints);
-  store<u32>(row, flags, 4);
-  if (family == 4) store<u32>(row, load<u32>(parsedAddress), 8);
-  else copy16(row + 8, parsedAddress);
-  store<u32>(block, load<u32>(block, 36) + 1, 36);
-  if (hintFlags(hints) & HINT_ZONES) store<u8>(block, load<u8>(block, 33) | SLICE_FLAG_ZONES, 33);
+  store<u32>(row, hints, ENDPOINT_HINTS);
+  store<u32>(row, flags, ENDPOINT_FLAGS);
+  if (family == 4) store<u32>(row, load<u32>(parsedAddress), ENDPOINT_IP);
+  else copy16(row + ENDPOINT_IP, parsedAddress);
+  store<u32>(block, sliceEndpointCount(block) + 1, SLICE_ENDPOINTS);
+  if (hintFlags(hints) & HINT_ZONES)
+    store<u8>(block, load<u8>(block, SLICE_FLAGS) | SLICE_FLAG_ZONES, SLICE_FLAGS);
   return true;
 }
 
@@ -254,11 +262,11 @@ function readConditions(): u32 {
   while (more()) {
     const tag = readTag();
     const flag: u32 =
-      tag == ((1 << 3) | 0)
+      tag == TAG_CONDITION_READY
         ? ENDPOINT_READY
-        : tag == ((2 << 3) | 0)
+        : tag == TAG_CONDITION_SERVING
           ? ENDPOINT_SERVING
-          : tag == ((3 << 3) | 0)
+          : tag == TAG_CONDITION_TERMINATING
             ? ENDPOINT_TERMINATING
             : 0;
     if (!flag) skipField();
@@ -269,7 +277,7 @@ function readConditions(): u32 {
   return flags;
 }
 
-/** EndpointHints { 1: forZones[] { 1: name }, 2: forNodes[] { 1: name } }, into `readSet`, held. False if memory cannot grow. */
+/** EndpointHints into `readSet`, held. False if memory cannot grow. */
 function readHints(): bool {
   readBytes();
   const from = bytesAt;
@@ -282,10 +290,10 @@ function readHints(): bool {
   const outer = enterBytes();
   while (enough && more()) {
     const tag = readTag();
-    if (tag == ((1 << 3) | 2)) {
+    if (tag == TAG_HINTS_FOR_ZONES) {
       readHintName();
       enough = addZone();
-    } else if (tag == ((2 << 3) | 2)) {
+    } else if (tag == TAG_HINTS_FOR_NODES) {
       readHintName();
       nodeFlags |= HINT_NODES;
       if (isThisNode(bytesAt, bytesLength)) nodeFlags |= HINT_THIS_NODE;
@@ -293,18 +301,18 @@ function readHints(): bool {
   }
   leaveMessage(outer);
   if (enough) readSet = holdHints(zones, zoneCount, nodeFlags);
-  for (let i: u32 = 0; i < zoneCount; i++) nameDrop(load<u32>(zones + ((<usize>i) << 2)));
+  for (let i: u32 = 0; i < zoneCount; i++) nameDrop(load<u32>(word(zones, i)));
   if (!readSet) return enough && !zoneCount && !nodeFlags;
   if (!broken()) rememberHints(from, length, readSet);
   return true;
 }
 
-/** ForZone and ForNode { 1: name }, into `bytesAt`, empty if there is none. */
+/** The name of a ForZone or ForNode, into `bytesAt`, empty if there is none. */
 function readHintName(): void {
   const outer = enterMessage();
   noBytes();
   while (more()) {
-    if (readTag() == ((1 << 3) | 2)) readBytes();
+    if (readTag() == TAG_HINT_NAME) readBytes();
     else skipField();
   }
   leaveMessage(outer);
@@ -316,13 +324,13 @@ function addZone(): bool {
   const name = nameHold(bytesAt, bytesLength);
   if (name == NAME_NONE) return false;
   let place = zoneCount;
-  while (place && load<u32>(zones + ((<usize>(place - 1)) << 2)) > name) place--;
-  const at = zones + ((<usize>place) << 2);
-  if (place && load<u32>(at - 4) == name) {
+  while (place && load<u32>(word(zones, place - 1)) > name) place--;
+  if (place && load<u32>(word(zones, place - 1)) == name) {
     nameDrop(name);
     return true;
   }
-  memory.copy(at + 4, at, (<usize>(zoneCount - place)) << 2);
+  const at = word(zones, place);
+  memory.copy(word(zones, place + 1), at, wordsBytes(zoneCount - place));
   store<u32>(at, name);
   zoneCount++;
   return true;

@@ -9,7 +9,7 @@ import {
   FEED_OBJECTS,
   FEED_VERSION,
   KIND_SERVICE,
-} from "../layout/layout";
+} from "../layout/stream";
 import { isText } from "../memory/bytes";
 import {
   keepContinue,
@@ -17,14 +17,17 @@ import {
   kindAt,
   kindLength,
   MAGIC,
+  MAGIC_BYTES,
   OBJECT_MAX,
   peeked,
   peekVarint,
   readKind,
   setConsumed,
+  TAG_UNKNOWN_RAW,
+  TAG_UNKNOWN_TYPE_META,
 } from "./framing";
 import { CHANGED, ingest } from "./ingest";
-import { NO_MEMORY } from "./outcome";
+import { NO_MEMORY } from "./problems";
 import {
   broken,
   bytesAt,
@@ -34,7 +37,19 @@ import {
   readBytes,
   readTag,
   skipField,
+  WIRE_32,
+  WIRE_64,
+  WIRE_BITS,
+  WIRE_BYTES,
+  WIRE_MASK,
+  WIRE_VARINT,
 } from "./protobuf";
+
+/** ServiceList, EndpointSliceList */
+const TAG_LIST_METADATA: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_LIST_ITEMS: u32 = (2 << 3) | WIRE_BYTES;
+const TAG_LIST_META_RESOURCE_VERSION: u32 = (2 << 3) | WIRE_BYTES;
+const TAG_LIST_META_CONTINUE: u32 = (3 << 3) | WIRE_BYTES;
 
 const AT_START: u32 = 0;
 const IN_UNKNOWN: u32 = 1;
@@ -66,9 +81,9 @@ export function feedList(
       break;
     }
     if (now == AT_START) {
-      if (length < 4) break;
+      if (length < MAGIC_BYTES) break;
       if (load<u32>(at) != MAGIC) return FEED_ERR_MALFORMED;
-      at += 4;
+      at += MAGIC_BYTES;
       store<u32>(state, IN_UNKNOWN);
       continue;
     }
@@ -84,10 +99,10 @@ export function feedList(
       break;
     }
     if (now == IN_UNKNOWN) {
-      if (tag == ((2 << 3) | 2)) {
+      if (tag == TAG_UNKNOWN_RAW) {
         store<u32>(state, IN_LIST);
         store<u32>(rest, <u32>valueLength);
-      } else if (tag == ((1 << 3) | 2) && !isList(kind)) return FEED_ERR_MALFORMED;
+      } else if (tag == TAG_UNKNOWN_TYPE_META && !isList(kind)) return FEED_ERR_MALFORMED;
     } else {
       if (<u32>size > load<u32>(rest)) return FEED_ERR_MALFORMED;
       store<u32>(rest, load<u32>(rest) - size);
@@ -102,23 +117,22 @@ export function feedList(
 }
 
 function feedField(stream: usize, kind: i32): i32 {
-  if (tag == ((2 << 3) | 2)) {
+  if (tag == TAG_LIST_ITEMS) {
     const outcome = ingest(kind, valueAt, <usize>valueLength, false);
     return outcome == NO_MEMORY ? FEED_ERR_MEMORY : outcome == CHANGED ? FEED_OBJECTS : 0;
   }
-  return tag == ((1 << 3) | 2) ? feedListMeta(stream) : 0;
+  return tag == TAG_LIST_METADATA ? feedListMeta(stream) : 0;
 }
 
-/** ListMeta { 2: resourceVersion, 3: continue } */
 function feedListMeta(stream: usize): i32 {
   let kept = keepVersion(stream, 0, 0) && keepContinue(stream, 0, 0);
   openMessage(valueAt, <usize>valueLength);
   while (more()) {
     const field = readTag();
-    if (field == ((2 << 3) | 2)) {
+    if (field == TAG_LIST_META_RESOURCE_VERSION) {
       readBytes();
       kept = keepVersion(stream, bytesAt, bytesLength) && kept;
-    } else if (field == ((3 << 3) | 2)) {
+    } else if (field == TAG_LIST_META_CONTINUE) {
       readBytes();
       kept = keepContinue(stream, bytesAt, bytesLength) && kept;
     } else skipField();
@@ -131,12 +145,13 @@ function peekField(at: usize, end: usize): i32 {
   const tagBytes = peekVarint(at, end);
   if (tagBytes <= 0) return tagBytes;
   tag = peeked;
-  if (tag >> 3 == 0 || tag > 0xffff_ffff) return -1;
-  const wire = <u32>tag & 7;
-  if (wire == 1 || wire == 5) return complete(tagBytes + (wire == 1 ? 8 : 4), at, end);
-  if (wire != 0 && wire != 2) return -1;
+  if (tag >> WIRE_BITS == 0 || tag > 0xffff_ffff) return -1;
+  const wire = <u32>tag & WIRE_MASK;
+  if (wire == WIRE_64) return complete(tagBytes + sizeof<u64>(), at, end);
+  if (wire == WIRE_32) return complete(tagBytes + sizeof<u32>(), at, end);
+  if (wire != WIRE_VARINT && wire != WIRE_BYTES) return -1;
   const bytes = peekVarint(at + tagBytes, end);
-  if (bytes <= 0 || wire == 0) return bytes <= 0 ? bytes : tagBytes + bytes;
+  if (bytes <= 0 || wire == WIRE_VARINT) return bytes <= 0 ? bytes : tagBytes + bytes;
   valueLength = peeked;
   valueAt = at + tagBytes + bytes;
   return valueLength > OBJECT_MAX ? -1 : complete(tagBytes + bytes + <i32>valueLength, at, end);
@@ -145,10 +160,10 @@ function peekField(at: usize, end: usize): i32 {
 /** The same, but of the list itself only tag and length. */
 function peekUnknown(at: usize, end: usize): i32 {
   const tagBytes = peekVarint(at, end);
-  if (tagBytes <= 0 || peeked != ((2 << 3) | 2)) return peekField(at, end);
+  if (tagBytes <= 0 || peeked != TAG_UNKNOWN_RAW) return peekField(at, end);
   const bytes = peekVarint(at + tagBytes, end);
   if (bytes <= 0) return bytes;
-  tag = (2 << 3) | 2;
+  tag = TAG_UNKNOWN_RAW;
   valueLength = peeked;
   return valueLength > 0x7fff_ffff ? -1 : tagBytes + bytes;
 }

@@ -11,7 +11,7 @@ import {
   KIND_SERVICE,
   STREAM_MESSAGE_LENGTH,
   STREAM_STATUS_CODE,
-} from "../layout/layout";
+} from "../layout/stream";
 import { isText } from "../memory/bytes";
 import {
   keepMessage,
@@ -19,9 +19,12 @@ import {
   kindAt,
   kindLength,
   MAGIC,
+  MAGIC_BYTES,
   OBJECT_MAX,
   readKind,
   setConsumed,
+  TAG_UNKNOWN_RAW,
+  TAG_UNKNOWN_TYPE_META,
 } from "./framing";
 import { CHANGED, ingest } from "./ingest";
 import {
@@ -31,8 +34,9 @@ import {
   metaVersionAt,
   metaVersionLength,
   readMeta,
+  TAG_OBJECT_METADATA,
 } from "./meta";
-import { NO_MEMORY } from "./outcome";
+import { NO_MEMORY } from "./problems";
 import {
   broken,
   bytesAt,
@@ -45,7 +49,19 @@ import {
   readInt,
   readTag,
   skipField,
+  WIRE_BYTES,
+  WIRE_VARINT,
 } from "./protobuf";
+
+/** meta/v1 */
+const TAG_WATCH_EVENT_TYPE: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_WATCH_EVENT_OBJECT: u32 = (2 << 3) | WIRE_BYTES;
+const TAG_RAW_EXTENSION_RAW: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_STATUS_MESSAGE: u32 = (3 << 3) | WIRE_BYTES;
+const TAG_STATUS_CODE: u32 = (6 << 3) | WIRE_VARINT;
+
+/** A frame begins with its length, a u32be. */
+const FRAME_HEADER: u32 = 4;
 
 let typeAt: usize = 0;
 let typeLength: usize = 0;
@@ -56,14 +72,14 @@ let objectLength: usize = 0;
 export function feedWatch(stream: usize, kind: i32, buffer: usize, length: u32): i32 {
   let result = 0;
   let at: u32 = 0;
-  while (length - at >= 4) {
+  while (length - at >= FRAME_HEADER) {
     const size = bswap<u32>(load<u32>(buffer + at));
     if (<u64>size > OBJECT_MAX) return FEED_ERR_MALFORMED;
-    if (length - at - 4 < size) break;
-    const bits = feedEvent(stream, kind, buffer + at + 4, size);
+    if (length - at - FRAME_HEADER < size) break;
+    const bits = feedEvent(stream, kind, buffer + at + FRAME_HEADER, size);
     if (bits < 0) return bits;
     result |= bits;
-    at += 4 + size;
+    at += FRAME_HEADER + size;
   }
   setConsumed(at);
   return result;
@@ -94,14 +110,14 @@ function unwrap(at: usize, length: usize): bool {
   openMessage(at, length);
   while (more()) {
     const tag = readTag();
-    if (tag == ((1 << 3) | 2)) {
+    if (tag == TAG_WATCH_EVENT_TYPE) {
       readBytes();
       typeAt = bytesAt;
       typeLength = bytesLength;
-    } else if (tag == ((2 << 3) | 2)) {
+    } else if (tag == TAG_WATCH_EVENT_OBJECT) {
       const outer = enterMessage();
       while (more()) {
-        if (readTag() == ((1 << 3) | 2)) {
+        if (readTag() == TAG_RAW_EXTENSION_RAW) {
           readBytes();
           rawAt = bytesAt;
           rawLength = bytesLength;
@@ -110,8 +126,8 @@ function unwrap(at: usize, length: usize): bool {
       leaveMessage(outer);
     } else skipField();
   }
-  if (broken() || rawLength < 4 || load<u32>(rawAt) != MAGIC) return false;
-  return unwrapUnknown(rawAt + 4, rawLength - 4);
+  if (broken() || rawLength < MAGIC_BYTES || load<u32>(rawAt) != MAGIC) return false;
+  return unwrapUnknown(rawAt + MAGIC_BYTES, rawLength - MAGIC_BYTES);
 }
 
 function unwrapUnknown(at: usize, length: usize): bool {
@@ -121,12 +137,12 @@ function unwrapUnknown(at: usize, length: usize): bool {
   openMessage(at, length);
   while (more()) {
     const tag = readTag();
-    if (tag == ((1 << 3) | 2)) {
+    if (tag == TAG_UNKNOWN_TYPE_META) {
       const outer = enterMessage();
       readKind();
       leaveMessage(outer);
       typed = true;
-    } else if (tag == ((2 << 3) | 2)) {
+    } else if (tag == TAG_UNKNOWN_RAW) {
       readBytes();
       objectAt = bytesAt;
       objectLength = bytesLength;
@@ -146,7 +162,7 @@ function feedBookmark(stream: usize): i32 {
   clearMeta();
   openMessage(objectAt, objectLength);
   while (more()) {
-    if (readTag() == ((1 << 3) | 2)) readMeta();
+    if (readTag() == TAG_OBJECT_METADATA) readMeta();
     else skipField();
   }
   if (broken() || !keepVersion(stream, metaVersionAt, metaVersionLength)) return FEED_ERR_MALFORMED;
@@ -155,17 +171,16 @@ function feedBookmark(stream: usize): i32 {
   );
 }
 
-/** meta/v1 Status { 3: message, 6: code } */
 function feedStatus(stream: usize): i32 {
   store<u32>(stream + STREAM_STATUS_CODE, 0);
   store<u32>(stream + STREAM_MESSAGE_LENGTH, 0);
   openMessage(objectAt, objectLength);
   while (more()) {
     const tag = readTag();
-    if (tag == ((3 << 3) | 2)) {
+    if (tag == TAG_STATUS_MESSAGE) {
       readBytes();
       keepMessage(stream, bytesAt, bytesLength);
-    } else if (tag == ((6 << 3) | 0)) store<i32>(stream + STREAM_STATUS_CODE, readInt());
+    } else if (tag == TAG_STATUS_CODE) store<i32>(stream + STREAM_STATUS_CODE, readInt());
     else skipField();
   }
   return broken() ? FEED_ERR_MALFORMED : FEED_STATUS;

@@ -10,13 +10,19 @@ import {
   STREAM_VERSION,
   STREAM_VERSION_LENGTH,
   STREAM_VERSION_MAX,
-} from "../layout/layout";
-import { bytesAt, bytesLength, more, readBytes, readTag, skipField } from "./protobuf";
+} from "../layout/stream";
+import { bytesAt, bytesLength, more, readBytes, readTag, skipField, WIRE_BYTES } from "./protobuf";
+
+/** runtime.Unknown: the envelope of every object and list. */
+export const TAG_UNKNOWN_TYPE_META: u32 = (1 << 3) | WIRE_BYTES;
+export const TAG_UNKNOWN_RAW: u32 = (2 << 3) | WIRE_BYTES;
+const TAG_TYPE_META_KIND: u32 = (2 << 3) | WIRE_BYTES;
 
 /** Objects and frames beyond this are hostile: the API server's store takes 1.5 MB. */
 export const OBJECT_MAX: u64 = 0x100_0000;
 /** `k8s\0`, before every runtime.Unknown. */
 export const MAGIC: u32 = 0x0073_386b;
+export const MAGIC_BYTES: u32 = 4;
 
 /** Bytes of the buffer that the last feed has done with. */
 export let consumed: u32 = 0;
@@ -63,11 +69,11 @@ export function keepMessage(stream: usize, at: usize, length: usize): void {
   );
 }
 
-/** Reads a TypeMeta { 1: apiVersion, 2: kind } from the cursor to the message's end. */
+/** Reads the kind of a TypeMeta from the cursor to the message's end. */
 export function readKind(): void {
   kindLength = 0;
   while (more()) {
-    if (readTag() == ((2 << 3) | 2)) {
+    if (readTag() == TAG_TYPE_META_KIND) {
       readBytes();
       kindAt = bytesAt;
       kindLength = bytesLength;

@@ -20,12 +20,17 @@ import {
   settleService,
 } from "../cluster/services";
 import { linkSlice, nextSlice, sliceEpoch, sliceService, unlinkSlice } from "../cluster/slices";
+import { RULE_MALFORMED, RULE_NAME } from "../layout/problem";
+import { SERVICE_SIZE } from "../layout/service";
 import {
-  KIND_ENDPOINT_SLICE,
-  KIND_SERVICE,
-  PROBLEM_MALFORMED,
-  PROBLEM_NAME,
-} from "../layout/layout";
+  SLICE_EPOCH,
+  SLICE_FAMILY,
+  SLICE_KEY,
+  SLICE_SERVICE,
+  SLICE_SIZE,
+  SLICE_VERSION,
+} from "../layout/slice";
+import { KIND_SERVICE } from "../layout/stream";
 import { built, builtLength } from "../memory/builder";
 import { sameBytes } from "../memory/bytes";
 import { allocate, release } from "../memory/heap";
@@ -53,10 +58,18 @@ import {
   readMeta,
   serviceKey,
   serviceKeyLength,
+  TAG_OBJECT_METADATA,
   voidMetaVersion,
 } from "./meta";
-import { ABSENT, DECODED, NO_MEMORY } from "./outcome";
-import { forgetProblems, openSubject, problem, sweepProblems } from "./problems";
+import {
+  ABSENT,
+  DECODED,
+  forgetProblems,
+  NO_MEMORY,
+  openSubject,
+  problem,
+  sweepProblems,
+} from "./problems";
 import {
   broken,
   bytesAt,
@@ -66,10 +79,18 @@ import {
   readBytes,
   readTag,
   skipField,
+  WIRE_BYTES,
 } from "./protobuf";
 import { addTriggerTime } from "./triggers";
 
-/** Results of `ingest`, besides NO_MEMORY. */
+const TAG_SERVICE_SPEC: u32 = (2 << 3) | WIRE_BYTES;
+const TAG_SERVICE_STATUS: u32 = (3 << 3) | WIRE_BYTES;
+const TAG_SLICE_ADDRESS_TYPE: u32 = (4 << 3) | WIRE_BYTES;
+
+// Results of `ingest`, besides NO_MEMORY
+const UNCHANGED: i32 = 0;
+export const CHANGED: i32 = 1;
+
 // Objects that were added, changed in what matters, or removed since the start.
 let serviceChanges: u32 = 0;
 let sliceChanges: u32 = 0;
@@ -81,12 +102,6 @@ export function serviceChangeCount(): u32 {
 export function sliceChangeCount(): u32 {
   return sliceChanges;
 }
-
-const UNCHANGED: i32 = 0;
-export const CHANGED: i32 = 1;
-
-/** Bytes of a slice block that say what it is; before them stands where it is kept. */
-const SLICE_CONTENT: usize = 32;
 
 let serviceEpochNow: u32 = 1;
 let sliceEpochNow: u32 = 1;
@@ -114,8 +129,8 @@ export function ingest(kind: i32, at: usize, length: usize, deleted: bool): i32 
   if (!named || !intact) {
     if (named) touch(kind);
     forgetProblems();
-    if (intact) problem(PROBLEM_NAME, 0, metaNameAt(), metaNameLength());
-    else problem(PROBLEM_MALFORMED, 0, 0, 0);
+    if (intact) problem(RULE_NAME, 0, metaNameAt(), metaNameLength());
+    else problem(RULE_MALFORMED, 0, 0, 0);
     return UNCHANGED;
   }
   return kind == KIND_SERVICE ? ingestService(deleted) : ingestSlice(at, length, deleted);
@@ -141,20 +156,20 @@ function scan(at: usize, length: usize): void {
   openMessage(at, length);
   while (more()) {
     switch (readTag()) {
-      case (1 << 3) | 2:
+      case TAG_OBJECT_METADATA:
         readMeta();
         break;
-      case (2 << 3) | 2:
+      case TAG_SERVICE_SPEC:
         readBytes();
         specAt = bytesAt;
         specLength = bytesLength;
         break;
-      case (3 << 3) | 2:
+      case TAG_SERVICE_STATUS:
         readBytes();
         statusAt = bytesAt;
         statusLength = bytesLength;
         break;
-      case (4 << 3) | 2:
+      case TAG_SLICE_ADDRESS_TYPE:
         readBytes();
         typeAt = bytesAt;
         typeLength = bytesLength;
@@ -174,7 +189,7 @@ function touch(kind: i32): void {
     if (id) setServiceEpoch(id, serviceEpochNow);
   } else {
     const slice = nameSlice(name);
-    if (slice) store<u32>(slice, sliceEpochNow, 28);
+    if (slice) store<u32>(slice, sliceEpochNow, SLICE_EPOCH);
   }
 }
 
@@ -194,7 +209,10 @@ function ingestService(deleted: bool): i32 {
   if (outcome != DECODED) return outcome == NO_MEMORY ? NO_MEMORY : UNCHANGED;
   if (present) {
     const block = serviceBlock(known);
-    if (load<u32>(block) == <u32>builtLength() && sameBytes(block, built(), builtLength())) {
+    if (
+      load<u32>(block, SERVICE_SIZE) == <u32>builtLength() &&
+      sameBytes(block, built(), builtLength())
+    ) {
       discardService();
       setServiceVersion(known, metaVersion);
       return UNCHANGED;
@@ -243,8 +261,8 @@ function ingestSlice(at: usize, length: usize, deleted: bool): i32 {
   const name = nameFind(objectKey, objectKeyLength);
   const known: usize = name == NAME_NONE ? 0 : nameSlice(name);
   if (known) {
-    store<u32>(known, sliceEpochNow, 28);
-    if (!deleted && metaVersion && metaVersion == load<u64>(known, 16)) return UNCHANGED;
+    store<u32>(known, sliceEpochNow, SLICE_EPOCH);
+    if (!deleted && metaVersion && metaVersion == load<u64>(known, SLICE_VERSION)) return UNCHANGED;
   }
   forgetProblems();
   if (deleted) return removeSlice(known);
@@ -253,17 +271,18 @@ function ingestSlice(at: usize, length: usize, deleted: bool): i32 {
   if (outcome != DECODED) return outcome == NO_MEMORY ? NO_MEMORY : UNCHANGED;
   if (known && isSameSlice(known)) {
     discardSlice();
-    store<u64>(known, metaVersion, 16);
+    store<u64>(known, metaVersion, SLICE_VERSION);
     return UNCHANGED;
   }
   return placeSlice(known);
 }
 
 function isSameSlice(slice: usize): bool {
-  const size: usize = load<u32>(slice, 24);
+  const size: usize = load<u32>(slice, SLICE_SIZE);
+  // What the object says begins at its family.
   if (
     size != builtLength() ||
-    !sameBytes(slice + SLICE_CONTENT, built() + SLICE_CONTENT, size - SLICE_CONTENT)
+    !sameBytes(slice + SLICE_FAMILY, built() + SLICE_FAMILY, size - SLICE_FAMILY)
   )
     return false;
   const service = serviceName(sliceService(slice));
@@ -286,10 +305,10 @@ function placeSlice(former: usize): i32 {
     return NO_MEMORY;
   }
   memory.copy(slice, built(), size);
-  store<u32>(slice, service, 8);
-  store<u32>(slice, name, 12);
-  store<u64>(slice, metaVersion, 16);
-  store<u32>(slice, sliceEpochNow, 28);
+  store<u32>(slice, service, SLICE_SERVICE);
+  store<u32>(slice, name, SLICE_KEY);
+  store<u64>(slice, metaVersion, SLICE_VERSION);
+  store<u32>(slice, sliceEpochNow, SLICE_EPOCH);
   linkSlice(slice);
   if (former) dropSlice(former);
   if (serviceBlock(service)) markDirty(service);

@@ -12,7 +12,23 @@ import {
   readTag,
   readVarint,
   skipField,
+  WIRE_BYTES,
+  WIRE_VARINT,
 } from "./protobuf";
+
+/** The metadata of every API object. */
+export const TAG_OBJECT_METADATA: u32 = (1 << 3) | WIRE_BYTES;
+
+const TAG_META_NAME: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_META_NAMESPACE: u32 = (3 << 3) | WIRE_BYTES;
+const TAG_META_UID: u32 = (5 << 3) | WIRE_BYTES;
+const TAG_META_RESOURCE_VERSION: u32 = (6 << 3) | WIRE_BYTES;
+const TAG_META_CREATION_TIMESTAMP: u32 = (8 << 3) | WIRE_BYTES;
+const TAG_META_LABELS: u32 = (11 << 3) | WIRE_BYTES;
+const TAG_META_ANNOTATIONS: u32 = (12 << 3) | WIRE_BYTES;
+const TAG_TIME_SECONDS: u32 = (1 << 3) | WIRE_VARINT;
+const TAG_MAP_KEY: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_MAP_VALUE: u32 = (2 << 3) | WIRE_BYTES;
 
 export const META_PROXY_NAME: u32 = 1; // label service.kubernetes.io/service-proxy-name, whatever its value
 export const META_HEADLESS: u32 = 2; // label service.kubernetes.io/headless
@@ -20,6 +36,8 @@ export const META_INITIAL_END: u32 = 4; // annotation k8s.io/initial-events-end
 
 /** A DNS label and a DNS subdomain, with some room: longer ones are refused. */
 const PART_MAX: usize = 253;
+/** Two parts and the slash. */
+const KEY_MAX: usize = 2 * PART_MAX + 1;
 
 export let metaFlags: u32 = 0;
 export let metaCreated: u32 = 0;
@@ -35,10 +53,10 @@ export let metaTriggerAt: usize = 0;
 export let metaTriggerLength: usize = 0;
 
 /** `namespace/name` of the object, composed by `composeKey`. */
-export const objectKey: usize = memory.data(512);
+export const objectKey: usize = memory.data(KEY_MAX);
 export let objectKeyLength: usize = 0;
 /** `namespace/service-name` of a slice, composed by `composeServiceKey`. */
-export const serviceKey: usize = memory.data(512);
+export const serviceKey: usize = memory.data(KEY_MAX);
 export let serviceKeyLength: usize = 0;
 
 let nameAt: usize = 0;
@@ -73,33 +91,33 @@ export function readMeta(): void {
   const outer = enterMessage();
   while (more()) {
     switch (readTag()) {
-      case 0x0a: // name
+      case TAG_META_NAME:
         readBytes();
         nameAt = bytesAt;
         nameLength = bytesLength;
         break;
-      case 0x1a: // namespace
+      case TAG_META_NAMESPACE:
         readBytes();
         namespaceAt = bytesAt;
         namespaceLength = bytesLength;
         break;
-      case 0x2a: // uid
+      case TAG_META_UID:
         readBytes();
         uidAt = bytesAt;
         uidLength = bytesLength;
         break;
-      case 0x32: // resourceVersion
+      case TAG_META_RESOURCE_VERSION:
         readBytes();
         metaVersionAt = bytesAt;
         metaVersionLength = bytesLength;
         break;
-      case 0x42: // creationTimestamp
+      case TAG_META_CREATION_TIMESTAMP:
         metaCreated = readTimeSeconds();
         break;
-      case 0x5a: // labels
+      case TAG_META_LABELS:
         readLabel();
         break;
-      case 0x62: // annotations
+      case TAG_META_ANNOTATIONS:
         readAnnotation();
         break;
       default:
@@ -146,7 +164,7 @@ function readTimeSeconds(): u32 {
   let seconds: i64 = 0;
   const outer = enterMessage();
   while (more()) {
-    if (readTag() == 0x08) seconds = <i64>readVarint();
+    if (readTag() == TAG_TIME_SECONDS) seconds = <i64>readVarint();
     else skipField();
   }
   leaveMessage(outer);
@@ -188,11 +206,11 @@ function readEntry(): void {
   const outer = enterMessage();
   while (more()) {
     const tag = readTag();
-    if (tag == 0x0a) {
+    if (tag == TAG_MAP_KEY) {
       readBytes();
       keyAt = bytesAt;
       keyLength = bytesLength;
-    } else if (tag == 0x12) {
+    } else if (tag == TAG_MAP_VALUE) {
       readBytes();
       valueAt = bytesAt;
       valueLength = bytesLength;

@@ -1,17 +1,24 @@
-// Problems of objects, on their way to the host (records: layout.ts), and which objects have some, so that
-// their being mended or gone can be told.
+// Problems of objects, on their way to the host, and which objects have some, so that the host hears when
+// they are mended or gone. And what becomes of an object.
 
 import {
-  KIND_SERVICE,
+  PROBLEM_ALIGN,
   PROBLEM_HEADER,
-  PROBLEM_MENDED,
+  PROBLEM_INDEX,
+  PROBLEM_KIND,
+  PROBLEM_NAME_LENGTH,
+  PROBLEM_RULE,
+  PROBLEM_VALUE_LENGTH,
   PROBLEM_VALUE_MAX,
   PROBLEMS_PER_OBJECT,
-} from "../layout/layout";
+  RULE_MENDED,
+} from "../layout/problem";
+import { KIND_SERVICE } from "../layout/stream";
 import { allocate, release, resize } from "../memory/heap";
 import { NAME_NONE, nameDrop, nameFind, nameHold, nameLength, nameText } from "../memory/names";
 import {
   slotItem,
+  TABLE_BYTES,
   tableCount,
   tableFirst,
   tableNext,
@@ -25,11 +32,28 @@ import {
 /** Unread problems beyond this are dropped: the host has stopped reading. */
 const REGION_MAX: usize = 0x40_0000;
 const REGION_MIN: usize = 1024;
-/** An object with problems: 0 u32 name id << 1 | kind is slice · 4 u32 epoch in which it was last fed. */
-const TROUBLE: usize = 8;
 
-const troubles: usize = memory.data(12);
-const digits: usize = memory.data(16);
+// Record TROUBLE, TROUBLE_BYTES = 8 bytes: an object with problems
+//    0 u32 SUBJECT: name id << 1 | kind is slice    4 u32 EPOCH: in which it was last fed
+const TROUBLE_SUBJECT: usize = 0;
+const TROUBLE_EPOCH: usize = 4;
+const TROUBLE_BYTES: usize = 8;
+
+// Outcomes of decoding an object
+/** A block stands in the builder. */
+export const DECODED: i32 = 1;
+/** Not for us (headless, another proxy's, a type without a Service): as if it did not exist. */
+export const ABSENT: i32 = 2;
+/** Cannot be used, and a problem was reported: the tables keep what they have. */
+export const REFUSED: i32 = 3;
+/** Memory cannot grow. */
+export const NO_MEMORY: i32 = -1;
+
+/** More than an int32 needs: ten digits and a sign. */
+const DIGITS_MAX: usize = 16;
+
+const troubles: usize = memory.data(TABLE_BYTES);
+const digits: usize = memory.data(DIGITS_MAX);
 let region: usize = 0;
 let size: usize = 0;
 let length: usize = 0;
@@ -49,7 +73,7 @@ export function openSubject(objectKind: i32, at: usize, bytes: usize, objectEpoc
   told = 0;
   if (!tableCount(troubles)) return;
   const slot = findTrouble();
-  if (slot) store<u32>(slotItem(slot), objectEpoch, 4);
+  if (slot) store<u32>(slotItem(slot), objectEpoch, TROUBLE_EPOCH);
 }
 
 /** The subject is decoded anew or gone: what was told of it is void. */
@@ -66,17 +90,22 @@ export function problem(rule: i32, index: u32, valueAt: usize, valueLength: usiz
   if (nameBytes) addTrouble();
 }
 
+/** Reports why an object is refused: a rule without a value. */
+export function refuse(rule: i32, index: u32 = 0): i32 {
+  problem(rule, index, 0, 0);
+  return REFUSED;
+}
+
 /** @see problem */
 export function problemNumber(rule: i32, index: u32, value: i64): void {
   let rest: u64 = value < 0 ? 0 - <u64>value : <u64>value;
-  let at = digits + 16;
-  // An int32 has at most ten digits and a sign.
+  let at = digits + DIGITS_MAX;
   do {
     store<u8>(--at, 0x30 + <u8>(rest % 10));
     rest /= 10;
   } while (rest && at > digits + 1);
   if (value < 0) store<u8>(--at, 0x2d);
-  problem(rule, index, at, digits + 16 - at);
+  problem(rule, index, at, digits + DIGITS_MAX - at);
 }
 
 /** Objects of this kind that have not been fed in this epoch are gone, and with them their problems. */
@@ -86,13 +115,13 @@ export function sweepProblems(objectKind: i32, current: u32): void {
     const trouble: usize = slotItem(slot);
     if (
       !trouble ||
-      load<u32>(trouble, 4) == current ||
-      troubleKind(load<u32>(trouble)) != objectKind
+      load<u32>(trouble, TROUBLE_EPOCH) == current ||
+      troubleKind(load<u32>(trouble, TROUBLE_SUBJECT)) != objectKind
     ) {
       i++;
       continue;
     }
-    const name = load<u32>(trouble) >> 1;
+    const name = load<u32>(trouble, TROUBLE_SUBJECT) >> 1;
     kind = objectKind;
     nameAt = nameText(name);
     nameBytes = nameLength(name);
@@ -119,15 +148,15 @@ export function clearProblems(): void {
 
 function append(rule: i32, index: u32, valueAt: usize, valueLength: usize): void {
   const cut = min<usize>(valueLength, PROBLEM_VALUE_MAX);
-  const bytes = (<usize>PROBLEM_HEADER + nameBytes + cut + 3) & ~3;
+  const bytes = (PROBLEM_HEADER + nameBytes + cut + PROBLEM_ALIGN - 1) & ~(PROBLEM_ALIGN - 1);
   if (length + bytes > size && !growRegion(bytes)) return;
   const at = region + length;
-  store<u8>(at, kind);
-  store<u8>(at, rule, 1);
-  store<u16>(at, nameBytes, 2);
-  store<u16>(at, cut, 4);
-  store<u16>(at, 0, 6);
-  store<u32>(at, index, 8);
+  memory.fill(at, 0, PROBLEM_HEADER);
+  store<u8>(at, kind, PROBLEM_KIND);
+  store<u8>(at, rule, PROBLEM_RULE);
+  store<u16>(at, nameBytes, PROBLEM_NAME_LENGTH);
+  store<u16>(at, cut, PROBLEM_VALUE_LENGTH);
+  store<u32>(at, index, PROBLEM_INDEX);
   memory.copy(at + PROBLEM_HEADER, nameAt, nameBytes);
   memory.copy(at + PROBLEM_HEADER + nameBytes, valueAt, cut);
   length += bytes;
@@ -161,7 +190,7 @@ function findTrouble(): usize {
 function findItem(item: u32): usize {
   let slot = tableFirst(troubles, troubleHash(item));
   for (; slotItem(slot); slot = tableNext(troubles, slot)) {
-    if (load<u32>(slotItem(slot)) == item) return slot;
+    if (load<u32>(slotItem(slot), TROUBLE_SUBJECT) == item) return slot;
   }
   return 0;
 }
@@ -171,23 +200,23 @@ function addTrouble(): void {
   const name = nameHold(nameAt, nameBytes);
   if (name == NAME_NONE) return;
   const item = (name << 1) | (kind - KIND_SERVICE);
-  const trouble: usize = findItem(item) || !tableReserve(troubles) ? 0 : allocate(TROUBLE);
+  const trouble: usize = findItem(item) || !tableReserve(troubles) ? 0 : allocate(TROUBLE_BYTES);
   if (!trouble) {
     nameDrop(name);
     return;
   }
-  store<u32>(trouble, item);
-  store<u32>(trouble, epoch, 4);
+  store<u32>(trouble, item, TROUBLE_SUBJECT);
+  store<u32>(trouble, epoch, TROUBLE_EPOCH);
   let slot = tableFirst(troubles, troubleHash(item));
   while (slotItem(slot)) slot = tableNext(troubles, slot);
   tableSet(troubles, slot, troubleHash(item), <u32>trouble);
 }
 
 function mend(slot: usize): void {
-  append(PROBLEM_MENDED, 0, 0, 0);
+  append(RULE_MENDED, 0, 0, 0);
   const trouble: usize = slotItem(slot);
-  const name = load<u32>(trouble) >> 1;
+  const name = load<u32>(trouble, TROUBLE_SUBJECT) >> 1;
   tableRemove(troubles, slot);
-  release(trouble, TROUBLE);
+  release(trouble, TROUBLE_BYTES);
   nameDrop(name);
 }

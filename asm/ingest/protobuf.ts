@@ -1,15 +1,46 @@
 // A reader of protobuf wire format over bytes that may be hostile. One cursor; messages nest by narrowing
 // its end. A fault is sticky: the cursor jumps to the end, every loop ends, and `broken()` tells.
 //
-//   for (; more(); ) switch (readTag()) { case TEXT | 1 << 3: readBytes(); … default: skipField() }
+//   while (more()) {
+//     switch (readTag()) {
+//       case TAG_SPEC_TYPE:
+//         readBytes();
+//         …
+//       default:
+//         skipField();
+//     }
+//   }
 //
-// A known field with another wire type than its own counts as unknown. Groups are refused: Kubernetes has none.
+// A tag is a field number and a wire type: TAG_SPEC_TYPE = (4 << 3) | WIRE_BYTES. A known field with another
+// wire type than its own counts as unknown. Groups are refused: Kubernetes has none. Tags are written as
+// constant expressions since AssemblyScript does not evaluate calls at compile time, and `switch` needs
+// constants.
+//
+// The files of this folder return more than one number in module globals. Each holds until a later call
+// replaces it; places in messages hold at most until the chunk of the stream is done with.
+//
+//   result                                  is replaced by
+//   bytesAt, bytesLength                    readBytes, noBytes; also skipField and seek, which may read bytes
+//   port* (port-message.ts)                 readPort
+//   kindAt, kindLength (framing.ts)         readKind
+//   peeked (framing.ts)                     peekVarint
+//   consumed (framing.ts)                   setConsumed, once for each feedList or feedWatch
+//   meta* (meta.ts)                         clearMeta, readMeta, voidMetaVersion
+//   objectKey, serviceKey (meta.ts)         composeKey, composeServiceKey; clearMeta empties them
+//   parsed* (text.ts)                       parseAddress, parseRange
+//   readSet (decode-slice.ts)               readHints
+//   built() (memory/builder.ts)             buildStart, and every build, which may move the block
 
 /** Entries of one list: a limit for hostile objects, far beyond what the API server's size limit lets live. */
 export const LIST_MAX: u32 = 8192;
 
-const WIRE_VARINT: u32 = 0;
-const WIRE_BYTES: u32 = 2;
+// Wire types, the lowest WIRE_BITS of a tag
+export const WIRE_VARINT: u32 = 0;
+export const WIRE_64: u32 = 1;
+export const WIRE_BYTES: u32 = 2;
+export const WIRE_32: u32 = 5;
+export const WIRE_BITS: u64 = 3;
+export const WIRE_MASK: u32 = 7;
 
 /** Where the bytes of the last `readBytes` are, and how many. */
 export let bytesAt: usize = 0;
@@ -47,10 +78,10 @@ export function seek(wanted: u32): bool {
   return false;
 }
 
-/** Field number << 3 | wire type; 0 after a fault. */
+/** A field's tag; 0 after a fault. */
 export function readTag(): u32 {
   const wide = readVarint();
-  if (wide > 0xffff_ffff || wide >> 3 == 0) {
+  if (wide > 0xffff_ffff || wide >> WIRE_BITS == 0) {
     fail();
     tag = 0;
   } else tag = <u32>wide;
@@ -124,11 +155,11 @@ export function leaveMessage(outer: usize): void {
 
 /** Passes over the field whose tag was read last. */
 export function skipField(): void {
-  const wire = tag & 7;
+  const wire = tag & WIRE_MASK;
   if (wire == WIRE_BYTES) readBytes();
   else if (wire == WIRE_VARINT) readVarint();
-  else if (wire == 1) pass(8);
-  else if (wire == 5) pass(4);
+  else if (wire == WIRE_64) pass(sizeof<u64>());
+  else if (wire == WIRE_32) pass(sizeof<u32>());
   else fail();
 }
 

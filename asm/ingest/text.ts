@@ -3,12 +3,65 @@
 // Addresses are read as leniently as kube-proxy does (Go's ParseIPSloppy): leading zeros are decimal,
 // IPv6 in either case, and an IPv4-mapped IPv6 address is IPv4.
 
+import { HALF, IPV4_BYTES, IPV6_BYTES } from "../memory/bytes";
+
+// Record MAPPED, MAPPED_BYTES = 16 bytes: an IPv4 address as IPv6
+//    0 u64 ZERO    8 u32 MARK: MAPPED_MARK_IS    12 u8[4] IPV4
+const MAPPED_ZERO: usize = 0;
+const MAPPED_MARK: usize = 8;
+const MAPPED_IPV4: usize = 12;
+const MAPPED_BYTES: usize = 16;
+/** ::ffff, in network order. */
+const MAPPED_MARK_IS: u32 = 0xffff0000;
+
+// Record TIME, TIME_HEADER = 19 bytes: RFC 3339, such as 2026-01-31T23:59:59.5Z
+//    0 u8[4] YEAR      7 u8 DASH2     13 u8 COLON1
+//    4 u8 DASH1        8 u8[2] DAY    14 u8[2] MINUTE
+//    5 u8[2] MONTH    10 u8 T         16 u8 COLON2
+//                     11 u8[2] HOUR   17 u8[2] SECOND    19 u8[] FRACTION: optional, then the zone
+const TIME_YEAR: usize = 0;
+const TIME_DASH1: usize = 4;
+const TIME_MONTH: usize = 5;
+const TIME_DASH2: usize = 7;
+const TIME_DAY: usize = 8;
+const TIME_T: usize = 10;
+const TIME_HOUR: usize = 11;
+const TIME_COLON1: usize = 13;
+const TIME_MINUTE: usize = 14;
+const TIME_COLON2: usize = 16;
+const TIME_SECOND: usize = 17;
+const TIME_FRACTION: usize = 19;
+const TIME_HEADER: usize = 19;
+
+// Record ZONE, ZONE_BYTES = 6 bytes: +01:30
+//    0 u8 SIGN    1 u8[2] HOUR    3 u8 COLON    4 u8[2] MINUTE
+const ZONE_SIGN: usize = 0;
+const ZONE_HOUR: usize = 1;
+const ZONE_COLON: usize = 3;
+const ZONE_MINUTE: usize = 4;
+const ZONE_BYTES: usize = 6;
+
 /** The address or range read last: family 4 or 6, prefix length, 16 bytes of which IPv4 uses the first 4. */
 export let parsedFamily: u8 = 0;
 export let parsedPrefix: u8 = 0;
-export const parsedAddress: usize = memory.data(16);
+export const parsedAddress: usize = memory.data(IPV6_BYTES);
 
 const BIG: u32 = 0xff_ffff;
+const NO_ZONE: i32 = i32.MAX_VALUE;
+
+// ASCII
+const PLUS: u8 = 0x2b;
+const DASH: u8 = 0x2d;
+const DOT: u8 = 0x2e;
+const SLASH: u8 = 0x2f;
+const ZERO: u8 = 0x30;
+const COLON: u8 = 0x3a;
+const TWO_COLONS: u16 = 0x3a3a;
+const LOWER_T: u8 = 0x74;
+const LOWER_Z: u8 = 0x7a;
+/** The bit that makes a letter lower case. */
+const LOWER_CASE: u8 = 0x20;
+
 let at: usize = 0;
 let end: usize = 0;
 
@@ -27,7 +80,7 @@ export function parseRange(from: usize, length: usize): bool {
   while (first < last && isSpace(load<u8>(first))) first++;
   while (first < last && isSpace(load<u8>(last - 1))) last--;
   let slash = first;
-  while (slash < last && load<u8>(slash) != 0x2f) slash++;
+  while (slash < last && load<u8>(slash) != SLASH) slash++;
   if (slash == last || !parseEither(first, slash - first)) return false;
   at = slash + 1;
   end = last;
@@ -45,22 +98,23 @@ export function parseRange(from: usize, length: usize): bool {
 
 /** RFC 3339 as milliseconds since the epoch, fractions cut; NaN if it is none. */
 export function parseTime(from: usize, length: usize): f64 {
-  if (length < 20) return NaN;
+  if (length <= TIME_HEADER) return NaN;
   end = from + length;
-  const year = digits(from, 4);
-  const month = digits(from + 5, 2);
-  const day = digits(from + 8, 2);
-  const hour = digits(from + 11, 2);
-  const minute = digits(from + 14, 2);
-  const second = digits(from + 17, 2);
+  const year = digits(from + TIME_YEAR, 4);
+  const month = digits(from + TIME_MONTH, 2);
+  const day = digits(from + TIME_DAY, 2);
+  const hour = digits(from + TIME_HOUR, 2);
+  const minute = digits(from + TIME_MINUTE, 2);
+  const second = digits(from + TIME_SECOND, 2);
   if ((year | month | day | hour | minute | second) < 0) return NaN;
   if (
-    load<u8>(from + 4) != 0x2d ||
-    load<u8>(from + 7) != 0x2d ||
-    (load<u8>(from + 10) | 0x20) != 0x74
+    load<u8>(from, TIME_DASH1) != DASH ||
+    load<u8>(from, TIME_DASH2) != DASH ||
+    (load<u8>(from, TIME_T) | LOWER_CASE) != LOWER_T ||
+    load<u8>(from, TIME_COLON1) != COLON ||
+    load<u8>(from, TIME_COLON2) != COLON
   )
     return NaN;
-  if (load<u8>(from + 13) != 0x3a || load<u8>(from + 16) != 0x3a) return NaN;
   if (
     month < 1 ||
     month > 12 ||
@@ -71,50 +125,57 @@ export function parseTime(from: usize, length: usize): f64 {
     second > 59
   )
     return NaN;
-  at = from + 19;
-  let millis: i32 = 0;
-  if (load<u8>(at) == 0x2e) {
-    let scale = 100;
-    const first = ++at;
-    for (; at < end && isDigit(load<u8>(at)); at++) {
-      millis += (load<u8>(at) - 0x30) * scale;
-      scale /= 10;
-    }
-    if (at == first) return NaN;
-  }
-  if (at >= end) return NaN;
-  let offset = 0;
-  const sign = load<u8>(at);
-  if ((sign | 0x20) == 0x7a) {
-    if (at + 1 != end) return NaN;
-  } else {
-    if ((sign != 0x2b && sign != 0x2d) || at + 6 != end || load<u8>(at + 3) != 0x3a) return NaN;
-    const hours = digits(at + 1, 2);
-    const minutes = digits(at + 4, 2);
-    if ((hours | minutes) < 0 || hours > 23 || minutes > 59) return NaN;
-    offset = (hours * 60 + minutes) * (sign == 0x2d ? -60 : 60);
-  }
+  at = from + TIME_FRACTION;
+  const millis = readFraction();
+  const offset = readZone();
+  if (millis < 0 || offset == NO_ZONE) return NaN;
   const seconds =
     <i64>daysSinceEpoch(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
   return <f64>seconds * 1000 + <f64>millis;
+}
+
+/** The milliseconds of a fraction at the cursor, 0 without one; -1 if it has no digit. */
+function readFraction(): i32 {
+  if (load<u8>(at) != DOT) return 0;
+  let millis: i32 = 0;
+  let scale = 100;
+  const first = ++at;
+  for (; at < end && isDigit(load<u8>(at)); at++) {
+    millis += (load<u8>(at) - ZERO) * scale;
+    scale /= 10;
+  }
+  return at == first ? -1 : millis;
+}
+
+/** Seconds east of UTC, from the cursor to the end; NO_ZONE if that is no zone. */
+function readZone(): i32 {
+  if (at >= end) return NO_ZONE;
+  const sign = load<u8>(at, ZONE_SIGN);
+  if ((sign | LOWER_CASE) == LOWER_Z) return at + 1 == end ? 0 : NO_ZONE;
+  if ((sign != PLUS && sign != DASH) || at + ZONE_BYTES != end) return NO_ZONE;
+  if (load<u8>(at, ZONE_COLON) != COLON) return NO_ZONE;
+  const hours = digits(at + ZONE_HOUR, 2);
+  const minutes = digits(at + ZONE_MINUTE, 2);
+  if ((hours | minutes) < 0 || hours > 23 || minutes > 59) return NO_ZONE;
+  return (hours * 60 + minutes) * (sign == DASH ? -60 : 60);
 }
 
 function parseEither(from: usize, length: usize): bool {
   at = from;
   end = from + length;
   store<u64>(parsedAddress, 0);
-  store<u64>(parsedAddress, 0, 8);
+  store<u64>(parsedAddress, 0, HALF);
   for (let look = from; look < end; look++) {
     const byte = load<u8>(look);
-    if (byte == 0x2e) return parse4(parsedAddress);
-    if (byte == 0x3a) return parse6();
+    if (byte == DOT) return parse4(parsedAddress);
+    if (byte == COLON) return parse6();
   }
   return false;
 }
 
 function parse4(target: usize): bool {
-  for (let i: usize = 0; i < 4; i++) {
-    if (i && (at >= end || load<u8>(at++) != 0x2e)) return false;
+  for (let i: usize = 0; i < IPV4_BYTES; i++) {
+    if (i && (at >= end || load<u8>(at++) != DOT)) return false;
     const octet = readDecimal();
     if (octet < 0 || octet > 255) return false;
     store<u8>(target + i, octet);
@@ -126,37 +187,36 @@ function parse4(target: usize): bool {
 function parse6(): bool {
   let filled: usize = 0;
   let gap: isize = -1;
-  if (end - at >= 2 && load<u16>(at) == 0x3a3a) {
+  if (end - at >= 2 && load<u16>(at) == TWO_COLONS) {
     gap = 0;
     at += 2;
   }
-  while (filled < 16 && at < end) {
+  while (filled < IPV6_BYTES && at < end) {
     const start = at;
     const group = readHex();
     if (group < 0 || group > 0xffff) return false;
-    if (at < end && load<u8>(at) == 0x2e) {
-      if ((gap < 0 && filled != 12) || filled > 12) return false;
+    if (at < end && load<u8>(at) == DOT) {
+      if ((gap < 0 && filled != MAPPED_IPV4) || filled > MAPPED_IPV4) return false;
       at = start;
       if (!parse4(parsedAddress + filled)) return false;
-      filled += 4;
+      filled += IPV4_BYTES;
       break;
     }
-    store<u8>(parsedAddress + filled, group >> 8);
-    store<u8>(parsedAddress + filled + 1, group);
-    filled += 2;
+    store<u16>(parsedAddress + filled, bswap<u16>(<u16>group));
+    filled += sizeof<u16>();
     if (at == end) break;
-    if (load<u8>(at) != 0x3a || at + 1 == end) return false;
+    if (load<u8>(at) != COLON || at + 1 == end) return false;
     at++;
-    if (load<u8>(at) == 0x3a) {
+    if (load<u8>(at) == COLON) {
       if (gap >= 0) return false;
       gap = filled;
       at++;
     }
   }
   if (at != end) return false;
-  if (filled < 16) {
+  if (filled < IPV6_BYTES) {
     if (gap < 0) return false;
-    const shift: usize = 16 - filled;
+    const shift: usize = IPV6_BYTES - filled;
     memory.copy(parsedAddress + gap + shift, parsedAddress + gap, filled - gap);
     memory.fill(parsedAddress + gap, 0, shift);
   } else if (gap >= 0) return false;
@@ -165,12 +225,15 @@ function parse6(): bool {
 }
 
 function isMapped(): bool {
-  return load<u64>(parsedAddress) == 0 && load<u32>(parsedAddress, 8) == 0xffff0000;
+  return (
+    load<u64>(parsedAddress, MAPPED_ZERO) == 0 &&
+    load<u32>(parsedAddress, MAPPED_MARK) == MAPPED_MARK_IS
+  );
 }
 
 function unmap(): void {
-  const address = load<u32>(parsedAddress, 12);
-  memory.fill(parsedAddress, 0, 16);
+  const address = load<u32>(parsedAddress, MAPPED_IPV4);
+  memory.fill(parsedAddress, 0, MAPPED_BYTES);
   store<u32>(parsedAddress, address);
   parsedFamily = 4;
 }
@@ -187,7 +250,7 @@ function readDecimal(): i32 {
   const start = at;
   let value: u32 = 0;
   for (; at < end && isDigit(load<u8>(at)); at++) {
-    value = value * 10 + load<u8>(at) - 0x30;
+    value = value * 10 + load<u8>(at) - ZERO;
     if (value >= BIG) return -1;
   }
   return at == start ? -1 : value;
@@ -199,8 +262,8 @@ function readHex(): i32 {
   let value: u32 = 0;
   for (; at < end; at++) {
     const byte = load<u8>(at);
-    const lower = byte | 0x20;
-    if (isDigit(byte)) value = (value << 4) + byte - 0x30;
+    const lower = byte | LOWER_CASE;
+    if (isDigit(byte)) value = (value << 4) + byte - ZERO;
     else if (lower >= 0x61 && lower <= 0x66) value = (value << 4) + lower - 0x57;
     else break;
     if (value >= BIG) return -1;
@@ -213,7 +276,7 @@ function digits(from: usize, count: i32): i32 {
   for (let i = 0; i < count; i++) {
     const byte = load<u8>(from + i);
     if (!isDigit(byte)) return -1;
-    value = value * 10 + byte - 0x30;
+    value = value * 10 + byte - ZERO;
   }
   return value;
 }

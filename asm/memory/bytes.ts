@@ -1,5 +1,35 @@
 // Comparing and moving a few bytes, eight at a time: a memory.copy or memory.fill costs a call, which for
-// an address is most of the work.
+// an address is most of the work. And the places of numbers in arrays.
+
+export const IPV4_BYTES: usize = 4;
+export const IPV6_BYTES: usize = 16;
+/** Where the second u64 of 16 bytes begins. */
+export const HALF: usize = 8;
+
+/** Bytes of an address of family 4 or 6. */
+export function ipBytes(family: u32): usize {
+  return family == 4 ? IPV4_BYTES : IPV6_BYTES;
+}
+
+/** The place of the u32 with this index in an array. */
+export function word(array: usize, index: u32): usize {
+  return array + ((<usize>index) << 2);
+}
+
+/** The bytes of an array of u32. */
+export function wordsBytes(count: u32): usize {
+  return (<usize>count) << 2;
+}
+
+/** The place of the u64 or f64 with this index in an array. */
+export function doubleWord(array: usize, index: u32): usize {
+  return array + ((<usize>index) << 3);
+}
+
+/** The bytes of an array of u64 or f64. */
+export function doubleWordsBytes(count: u32): usize {
+  return (<usize>count) << 3;
+}
 
 /** Are these `length` bytes the same? */
 export function sameBytes(a: usize, b: usize, length: usize): bool {
@@ -18,7 +48,7 @@ export function sameBytes(a: usize, b: usize, length: usize): bool {
 /** Copies an address of 16 bytes. */
 export function copy16(to: usize, from: usize): void {
   store<u64>(to, load<u64>(from));
-  store<u64>(to, load<u64>(from, 8), 8);
+  store<u64>(to, load<u64>(from, HALF), HALF);
 }
 
 /** Clears a few bytes; `length` is a multiple of 4. */

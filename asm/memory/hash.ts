@@ -29,6 +29,7 @@ export function hash64(from: usize, length: usize): u64 {
   const rest = length & 7;
   const whole = from + (length - rest);
   let at = from;
+  // The last word: the bytes that are left, and the length in the highest byte.
   let last = (<u64>length) << 56;
   if (rest) {
     if (length > 8) last |= load<u64>(whole + rest - 8) >> (64 - ((<u64>rest) << 3));

@@ -1,12 +1,20 @@
 // Memory for records of any size, freed in any order. Blocks carry no header: who frees says the size.
 //
-// Free blocks wait in one list for each size class (the first word of a free block leads to the next).
+// Free blocks wait in one list for each size class.
 // Classes are every 8 bytes up to 128, then four to each doubling, so at most a fifth of a block is waste:
 //
 //   class    0   1  …  15 | 16  17  18  19 | 20  21  22  23 | …
 //   bytes    8  16    128 | 160 192 224 256 | 320 384 448 512 | …
 //
 // What no list has comes off a bump region: the end of memory, or a large free block cut up.
+
+import { word } from "./bytes";
+
+// Record FREE, FREE_BYTES = 8 bytes: the start of a free block
+//    0 u32 NEXT: of the same list, 0 = last    4 u32 SIZE: only while blocks are joined
+const FREE_NEXT: usize = 0;
+const FREE_SIZE: usize = 4;
+const FREE_BYTES: usize = 8;
 
 const FINE_MAX: u32 = 128;
 const FINE_CLASSES: u32 = 16;
@@ -17,10 +25,15 @@ const CUTTABLE: u32 = 0x1_0000;
 const PAGE_BITS: u32 = 16;
 const GROW_PAGES_MIN: u32 = 16;
 const GROW_PAGES_MAX: u32 = 512;
+/** Enough for a list of 2^32 blocks. */
+const RUNS: u32 = 32;
 
-const lists: usize = memory.data(112 * 4);
-const runs: usize = memory.data(32 * 4);
-const mergeHead: usize = memory.data(8);
+/** For each class u32: its first free block, 0 = none. */
+const lists: usize = memory.data(CLASSES << 2);
+/** For each i u32: a sorted list of 2^i free blocks, 0 = none. */
+const runs: usize = memory.data(RUNS << 2);
+/** Stands before the first block of a list that is being merged. */
+const mergeHead: usize = memory.data(FREE_BYTES);
 let bumpAt: usize = (__heap_base + 7) & ~7;
 let bumpEnd: usize = (<usize>memory.size()) << 16;
 let used: usize = 0;
@@ -32,11 +45,11 @@ let limitPages: u32 = 0xffff;
 export function allocate(size: usize): usize {
   if (size > LARGEST) return 0;
   const kind = classOf(size);
-  const list = lists + (kind << 2);
+  const list = word(lists, kind);
   const head = load<u32>(list);
   const bytes = classBytes(kind);
   if (head) {
-    store<u32>(list, load<u32>(head));
+    store<u32>(list, load<u32>(head, FREE_NEXT));
     used += bytes;
     return head;
   }
@@ -90,8 +103,8 @@ function classBytes(kind: u32): usize {
 }
 
 function push(kind: u32, block: usize): void {
-  const list = lists + (kind << 2);
-  store<u32>(block, load<u32>(list));
+  const list = word(lists, kind);
+  store<u32>(block, load<u32>(list), FREE_NEXT);
   store<u32>(list, block);
 }
 
@@ -108,10 +121,10 @@ function refill(kind: u32, bytes: usize): bool {
 /** Makes the smallest free block of this class or a larger one the bump region. */
 function cut(kind: u32): bool {
   for (let larger = kind; larger < CLASSES; larger++) {
-    const list = lists + (larger << 2);
+    const list = word(lists, larger);
     const block: usize = load<u32>(list);
     if (!block) continue;
-    store<u32>(list, load<u32>(block));
+    store<u32>(list, load<u32>(block, FREE_NEXT));
     scatter();
     bumpAt = block;
     bumpEnd = block + classBytes(larger);
@@ -147,7 +160,7 @@ function scatter(): void {
 
 /** Puts a region into the lists, as the largest blocks it can be cut into. */
 function pushAll(at: usize, bytes: usize): void {
-  while (bytes >= 8) {
+  while (bytes >= FREE_BYTES) {
     let kind = min(classOf(min(bytes, LARGEST)), CLASSES - 1);
     if (classBytes(kind) > bytes) kind--;
     push(kind, at);
@@ -158,50 +171,50 @@ function pushAll(at: usize, bytes: usize): void {
 
 /**
  * Joins free neighbours. Slow (every free block is sorted by its address), so it is done only when memory
- * would run out otherwise. A free block has room for two words: the next one, and its size.
+ * would run out otherwise.
  */
 function joinFree(): void {
   let all: usize = 0;
   for (let kind: u32 = 0; kind < CLASSES; kind++) {
-    const list = lists + (kind << 2);
+    const list = word(lists, kind);
     for (let block: usize = load<u32>(list); block; ) {
-      const next: usize = load<u32>(block);
-      store<u32>(block, all);
-      store<u32>(block, classBytes(kind), 4);
+      const next: usize = load<u32>(block, FREE_NEXT);
+      store<u32>(block, all, FREE_NEXT);
+      store<u32>(block, classBytes(kind), FREE_SIZE);
       all = block;
       block = next;
     }
     store<u32>(list, 0);
   }
   for (let block = sortByAddress(all); block; ) {
-    let bytes: usize = load<u32>(block, 4);
-    let next: usize = load<u32>(block);
+    let bytes: usize = load<u32>(block, FREE_SIZE);
+    let next: usize = load<u32>(block, FREE_NEXT);
     while (next == block + bytes) {
-      bytes += load<u32>(next, 4);
-      next = load<u32>(next);
+      bytes += load<u32>(next, FREE_SIZE);
+      next = load<u32>(next, FREE_NEXT);
     }
     pushAll(block, bytes);
     block = next;
   }
 }
 
-/** Merge sort of a list, bottom up: `runs` holds a sorted list of 2^i blocks at i, or nothing. */
+/** Merge sort of a list, bottom up. */
 function sortByAddress(all: usize): usize {
-  memory.fill(runs, 0, 32 * 4);
+  memory.fill(runs, 0, RUNS << 2);
   for (let block = all; block; ) {
-    const next: usize = load<u32>(block);
-    store<u32>(block, 0);
+    const next: usize = load<u32>(block, FREE_NEXT);
+    store<u32>(block, 0, FREE_NEXT);
     let run = block;
-    let i: usize = 0;
-    for (; load<u32>(runs + (i << 2)); i++) {
-      run = merge(run, load<u32>(runs + (i << 2)));
-      store<u32>(runs + (i << 2), 0);
+    let i: u32 = 0;
+    for (; load<u32>(word(runs, i)); i++) {
+      run = merge(run, load<u32>(word(runs, i)));
+      store<u32>(word(runs, i), 0);
     }
-    store<u32>(runs + (i << 2), run);
+    store<u32>(word(runs, i), run);
     block = next;
   }
   let sorted: usize = 0;
-  for (let i: usize = 0; i < 32; i++) sorted = merge(sorted, load<u32>(runs + (i << 2)));
+  for (let i: u32 = 0; i < RUNS; i++) sorted = merge(sorted, load<u32>(word(runs, i)));
   return sorted;
 }
 
@@ -209,11 +222,11 @@ function merge(a: usize, b: usize): usize {
   let tail = mergeHead;
   while (a && b) {
     const first = min(a, b);
-    store<u32>(tail, first);
+    store<u32>(tail, first, FREE_NEXT);
     tail = first;
-    if (first == a) a = load<u32>(a);
-    else b = load<u32>(b);
+    if (first == a) a = load<u32>(a, FREE_NEXT);
+    else b = load<u32>(b, FREE_NEXT);
   }
-  store<u32>(tail, a ? a : b);
-  return load<u32>(mergeHead);
+  store<u32>(tail, a ? a : b, FREE_NEXT);
+  return load<u32>(mergeHead, FREE_NEXT);
 }

@@ -3,19 +3,27 @@
 // Counted: an id is recycled when its last holder lets go, so names that come and go do not pile up.
 // Id 0 is the empty string, which everybody holds for ever.
 //
-// A name's block, 8-byte aligned:
-//   0 u32 hash     4 u32 holders     8 u32 Service of this name, 0 = none
-//  12 u32 EndpointSlice of this name (pointer), 0 = none    16 u32 length    20 bytes
-// So the interner is also the index by key of Services and slices.
+// A name's block (layout/name.ts) leads to the Service and to the EndpointSlice of this name, so the
+// interner is also their index by key.
 //
 // The directory leads from an id to its block; a free id holds (next free id << 1 | 1).
 
-import { sameBytes } from "./bytes";
+import {
+  NAME_HASH,
+  NAME_HEADER,
+  NAME_HOLDERS,
+  NAME_LENGTH,
+  NAME_SERVICE,
+  NAME_SLICE,
+  NAME_TEXT,
+} from "../layout/name";
+import { sameBytes, word, wordsBytes } from "./bytes";
 import { hash32 } from "./hash";
 import { allocate, release, resize } from "./heap";
 import {
   slotHash,
   slotItem,
+  TABLE_BYTES,
   tableCount,
   tableFirst,
   tableNext,
@@ -27,11 +35,11 @@ import {
 /** No such name, or no memory for it. */
 export const NAME_NONE: u32 = 0xffff_ffff;
 
-const NAME_BYTES: usize = 20;
 const DIRECTORY_MIN: u32 = 256;
 
-const table: usize = memory.data(12);
-const emptyName: usize = memory.data(24);
+const table: usize = memory.data(TABLE_BYTES);
+/** The block of id 0. */
+const emptyName: usize = memory.data(NAME_HEADER);
 let directory: usize = 0;
 let capacity: u32 = 0;
 let unused: u32 = 1;
@@ -53,16 +61,16 @@ export function nameHold(at: usize, length: usize): u32 {
     return known;
   }
   if (!tableReserve(table) || !reserveId()) return NAME_NONE;
-  const block = allocate(NAME_BYTES + length);
+  const block = allocate(NAME_HEADER + length);
   if (!block) return NAME_NONE;
   const id = takeId();
-  store<u32>(block, hash);
-  store<u32>(block, 1, 4);
-  store<u32>(block, 0, 8);
-  store<u32>(block, 0, 12);
-  store<u32>(block, length, 16);
-  memory.copy(block + NAME_BYTES, at, length);
-  store<u32>(directory + ((<usize>id) << 2), block);
+  store<u32>(block, hash, NAME_HASH);
+  store<u32>(block, 1, NAME_HOLDERS);
+  store<u32>(block, 0, NAME_SERVICE);
+  store<u32>(block, 0, NAME_SLICE);
+  store<u32>(block, length, NAME_LENGTH);
+  memory.copy(block + NAME_TEXT, at, length);
+  store<u32>(word(directory, id), block);
   let slot = tableFirst(table, hash);
   while (slotItem(slot)) slot = tableNext(table, slot);
   tableSet(table, slot, hash, id);
@@ -73,22 +81,22 @@ export function nameHold(at: usize, length: usize): u32 {
 export function nameKeep(id: u32): void {
   if (!id) return;
   const block = nameBlock(id);
-  store<u32>(block, load<u32>(block, 4) + 1, 4);
+  store<u32>(block, load<u32>(block, NAME_HOLDERS) + 1, NAME_HOLDERS);
 }
 
 /** One holder less. */
 export function nameDrop(id: u32): void {
   if (!id) return;
   const block = nameBlock(id);
-  const holders = load<u32>(block, 4) - 1;
-  store<u32>(block, holders, 4);
+  const holders = load<u32>(block, NAME_HOLDERS) - 1;
+  store<u32>(block, holders, NAME_HOLDERS);
   if (holders) return;
-  const hash = load<u32>(block);
+  const hash = load<u32>(block, NAME_HASH);
   let slot = tableFirst(table, hash);
   while (slotItem(slot) != id) slot = tableNext(table, slot);
   tableRemove(table, slot);
-  release(block, NAME_BYTES + load<u32>(block, 16));
-  store<u32>(directory + ((<usize>id) << 2), (freeId << 1) | 1);
+  release(block, NAME_HEADER + load<u32>(block, NAME_LENGTH));
+  store<u32>(word(directory, id), (freeId << 1) | 1);
   freeId = id;
 }
 
@@ -98,29 +106,29 @@ export function nameCount(): u32 {
 }
 
 export function nameText(id: u32): usize {
-  return nameBlock(id) + NAME_BYTES;
+  return nameBlock(id) + NAME_TEXT;
 }
 
 export function nameLength(id: u32): u32 {
-  return load<u32>(nameBlock(id), 16);
+  return load<u32>(nameBlock(id), NAME_LENGTH);
 }
 
 /** The id of the Service with this name; 0 = none. */
 export function nameService(id: u32): u32 {
-  return load<u32>(nameBlock(id), 8);
+  return load<u32>(nameBlock(id), NAME_SERVICE);
 }
 
 export function setNameService(id: u32, service: u32): void {
-  store<u32>(nameBlock(id), service, 8);
+  store<u32>(nameBlock(id), service, NAME_SERVICE);
 }
 
 /** The EndpointSlice with this name; 0 = none. */
 export function nameSlice(id: u32): usize {
-  return load<u32>(nameBlock(id), 12);
+  return load<u32>(nameBlock(id), NAME_SLICE);
 }
 
 export function setNameSlice(id: u32, slice: usize): void {
-  store<u32>(nameBlock(id), slice, 12);
+  store<u32>(nameBlock(id), slice, NAME_SLICE);
 }
 
 /** Id → block, for the host, which reads names straight from memory: u32[id]. Moves when names are added. */
@@ -129,7 +137,7 @@ export function nameDirectory(): usize {
 }
 
 function nameBlock(id: u32): usize {
-  return id ? <usize>load<u32>(directory + ((<usize>id) << 2)) : emptyName;
+  return id ? <usize>load<u32>(word(directory, id)) : emptyName;
 }
 
 function findHashed(at: usize, length: usize, hash: u32): u32 {
@@ -137,7 +145,10 @@ function findHashed(at: usize, length: usize, hash: u32): u32 {
   for (let id = slotItem(slot); id; id = slotItem(slot)) {
     if (slotHash(slot) == hash) {
       const block = nameBlock(id);
-      if (<usize>load<u32>(block, 16) == length && sameBytes(block + NAME_BYTES, at, length))
+      if (
+        <usize>load<u32>(block, NAME_LENGTH) == length &&
+        sameBytes(block + NAME_TEXT, at, length)
+      )
         return id;
     }
     slot = tableNext(table, slot);
@@ -148,7 +159,7 @@ function findHashed(at: usize, length: usize, hash: u32): u32 {
 function reserveId(): bool {
   if (freeId || unused < capacity) return true;
   const wanted = capacity ? capacity << 1 : DIRECTORY_MIN;
-  const moved = resize(directory, (<usize>capacity) << 2, (<usize>wanted) << 2);
+  const moved = resize(directory, wordsBytes(capacity), wordsBytes(wanted));
   if (!moved) return false;
   if (!capacity) store<u32>(moved, emptyName);
   directory = moved;
@@ -159,6 +170,6 @@ function reserveId(): bool {
 function takeId(): u32 {
   if (!freeId) return unused++;
   const id = freeId;
-  freeId = load<u32>(directory + ((<usize>id) << 2)) >> 1;
+  freeId = load<u32>(word(directory, id)) >> 1;
   return id;
 }

@@ -1,9 +1,9 @@
 // A block of memory that grows by doubling. Growing moves it, so nobody keeps a pointer into one across a
-// call that may grow it. The object itself lies in static memory: region(memory.data(REGION_SIZE)).
+// call that may grow it. The object itself lies in static memory: region(memory.data(REGION_BYTES)).
 
 import { allocate, release } from "./heap";
 
-export const REGION_SIZE: i32 = 12;
+export const REGION_BYTES: usize = offsetof<Region>();
 
 /** A region that is larger than this gives its memory back once its batch is done. */
 const KEEP: u32 = 1 << 18;

@@ -1,9 +1,6 @@
 // Open-addressing hash table of u32 items (ids or pointers, never 0), as a cursor: the caller compares
 // keys, since it alone knows where an item keeps its own.
 //
-// Header, 12 bytes, zero at start:  0 u32 slots pointer · 4 u32 mask · 8 u32 items
-// Slot, 8 bytes:                    0 u32 hash · 4 u32 item, 0 = empty
-//
 //   let slot = tableFirst(table, hash);
 //   while (slotItem(slot)) {
 //     if (slotHash(slot) == hash && …) break;
@@ -14,100 +11,118 @@
 
 import { allocate, release } from "./heap";
 
-const TABLE_HEADER: usize = 12;
-const SLOT: usize = 8;
+// Record HEADER, TABLE_BYTES = 12 bytes: zero at start, so static memory is an empty table
+//    0 u32 SLOTS: pointer, 0 = none yet    4 u32 MASK: slots - 1    8 u32 ITEMS
+const HEADER_SLOTS: usize = 0;
+const HEADER_MASK: usize = 4;
+const HEADER_ITEMS: usize = 8;
+export const TABLE_BYTES: usize = 12;
+
+// Record SLOT, SLOT_BYTES = 8 bytes:
+//    0 u32 HASH    4 u32 ITEM: 0 = empty
+const SLOT_HASH: usize = 0;
+const SLOT_ITEM: usize = 4;
+const SLOT_BYTES: usize = 8;
+
 const SLOTS_MIN: u32 = 16;
-const emptySlot: usize = memory.data(8);
+const SLOTS_MAX: u64 = 0x800_0000;
+/** Where a search in a table without slots ends. */
+const emptySlot: usize = memory.data(SLOT_BYTES);
 
 /** Where a search for `hash` begins. */
 export function tableFirst(table: usize, hash: u32): usize {
-  const slots: usize = load<u32>(table);
-  return slots ? slots + <usize>(hash & load<u32>(table, 4)) * SLOT : emptySlot;
+  const slots: usize = load<u32>(table, HEADER_SLOTS);
+  return slots ? slots + <usize>(hash & load<u32>(table, HEADER_MASK)) * SLOT_BYTES : emptySlot;
 }
 
 /** Where it goes on after `slot`. */
 export function tableNext(table: usize, slot: usize): usize {
-  const slots: usize = load<u32>(table);
-  const next = slot + SLOT;
-  return next > slots + <usize>load<u32>(table, 4) * SLOT ? slots : next;
+  const slots: usize = load<u32>(table, HEADER_SLOTS);
+  const next = slot + SLOT_BYTES;
+  return next > slots + <usize>load<u32>(table, HEADER_MASK) * SLOT_BYTES ? slots : next;
 }
 
 export function slotHash(slot: usize): u32 {
-  return load<u32>(slot);
+  return load<u32>(slot, SLOT_HASH);
 }
 
 export function slotItem(slot: usize): u32 {
-  return load<u32>(slot, 4);
+  return load<u32>(slot, SLOT_ITEM);
 }
 
 export function tableCount(table: usize): u32 {
-  return load<u32>(table, 8);
+  return load<u32>(table, HEADER_ITEMS);
 }
 
 /** Makes room for `more` items; false if memory cannot grow. Slots found before are void. */
 export function tableReserve(table: usize, more: u32 = 1): bool {
-  const slots: usize = load<u32>(table);
-  const capacity = slots ? load<u32>(table, 4) + 1 : 0;
-  const wanted = <u64>load<u32>(table, 8) + more;
+  const slots: usize = load<u32>(table, HEADER_SLOTS);
+  const capacity = slots ? load<u32>(table, HEADER_MASK) + 1 : 0;
+  const wanted = <u64>load<u32>(table, HEADER_ITEMS) + more;
   if (wanted * 4 <= <u64>capacity * 3) return true;
   let size: u64 = capacity ? capacity : SLOTS_MIN;
   while (wanted * 4 > size * 3) size <<= 1;
-  if (size > 0x800_0000) return false;
-  const bytes = <usize>size * SLOT;
+  if (size > SLOTS_MAX) return false;
+  const bytes = <usize>size * SLOT_BYTES;
   const fresh = allocate(bytes);
   if (!fresh) return false;
   memory.fill(fresh, 0, bytes);
   const mask = <u32>size - 1;
   for (let i: u32 = 0; i < capacity; i++) {
-    const slot = slots + <usize>i * SLOT;
+    const slot = slots + <usize>i * SLOT_BYTES;
     if (!slotItem(slot)) continue;
     let at = slotHash(slot) & mask;
-    while (load<u32>(fresh + <usize>at * SLOT, 4)) at = (at + 1) & mask;
-    store<u64>(fresh + <usize>at * SLOT, load<u64>(slot));
+    while (slotItem(fresh + <usize>at * SLOT_BYTES)) at = (at + 1) & mask;
+    moveSlot(fresh + <usize>at * SLOT_BYTES, slot);
   }
-  release(slots, <usize>capacity * SLOT);
-  store<u32>(table, fresh);
-  store<u32>(table, mask, 4);
+  release(slots, <usize>capacity * SLOT_BYTES);
+  store<u32>(table, fresh, HEADER_SLOTS);
+  store<u32>(table, mask, HEADER_MASK);
   return true;
 }
 
 /** Fills the empty slot at which a search ended. The room was reserved before the search. */
 export function tableSet(table: usize, slot: usize, hash: u32, item: u32): void {
-  store<u32>(slot, hash);
-  store<u32>(slot, item, 4);
-  store<u32>(table, load<u32>(table, 8) + 1, 8);
+  store<u32>(slot, hash, SLOT_HASH);
+  store<u32>(slot, item, SLOT_ITEM);
+  store<u32>(table, tableCount(table) + 1, HEADER_ITEMS);
 }
 
 /** Empties a slot. Other slots found before are void. */
 export function tableRemove(table: usize, slot: usize): void {
-  const slots: usize = load<u32>(table);
-  const mask = load<u32>(table, 4);
-  let hole = <u32>((slot - slots) / SLOT);
+  const slots: usize = load<u32>(table, HEADER_SLOTS);
+  const mask = load<u32>(table, HEADER_MASK);
+  let hole = <u32>((slot - slots) / SLOT_BYTES);
   let at = hole;
   for (;;) {
     at = (at + 1) & mask;
-    const from = slots + <usize>at * SLOT;
+    const from = slots + <usize>at * SLOT_BYTES;
     if (!slotItem(from)) break;
     const home = slotHash(from) & mask;
     if (((at - home) & mask) < ((at - hole) & mask)) continue;
-    store<u64>(slots + <usize>hole * SLOT, load<u64>(from));
+    moveSlot(slots + <usize>hole * SLOT_BYTES, from);
     hole = at;
   }
-  store<u64>(slots + <usize>hole * SLOT, 0);
-  store<u32>(table, load<u32>(table, 8) - 1, 8);
+  store<u64>(slots + <usize>hole * SLOT_BYTES, 0, SLOT_HASH);
+  store<u32>(table, tableCount(table) - 1, HEADER_ITEMS);
 }
 
 /** Slots to walk over: `tableSlot(table, 0 … tableSlots - 1)`; empty ones have no item. */
 export function tableSlots(table: usize): u32 {
-  return load<u32>(table) ? load<u32>(table, 4) + 1 : 0;
+  return load<u32>(table, HEADER_SLOTS) ? load<u32>(table, HEADER_MASK) + 1 : 0;
 }
 
 export function tableSlot(table: usize, index: u32): usize {
-  return <usize>load<u32>(table) + <usize>index * SLOT;
+  return <usize>load<u32>(table, HEADER_SLOTS) + <usize>index * SLOT_BYTES;
 }
 
 /** Frees the slots; the table is empty and usable again. */
 export function tableClear(table: usize): void {
-  if (load<u32>(table)) release(load<u32>(table), <usize>(load<u32>(table, 4) + 1) * SLOT);
-  memory.fill(table, 0, TABLE_HEADER);
+  release(load<u32>(table, HEADER_SLOTS), <usize>tableSlots(table) * SLOT_BYTES);
+  memory.fill(table, 0, TABLE_BYTES);
+}
+
+/** Hash and item are one u64. */
+function moveSlot(to: usize, from: usize): void {
+  store<u64>(to, load<u64>(from, SLOT_HASH), SLOT_HASH);
 }

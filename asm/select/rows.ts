@@ -1,19 +1,11 @@
 // Candidates of one service port in one family: gathered from slices, sorted by address and port, copies of
 // the same address and port merged into one.
 //
-// Row, 24 bytes: 0 u64 address, first half (0 for IPv4) · 8 u64 second half · 16 u32 port << 16 | traits · 20 u32 0
-// Addresses are held so that comparing numbers compares bytes in network order.
-//
 // Of copies the greatest traits win: not terminating before terminating (an address may be used again before
 // its former pod is gone), then Ready, serving, local, hints. Upstream takes any copy that is not terminating,
 // whichever slice it happens to read last; ours does not depend on the order of slices.
 
-import { HINT_NODES, HINT_THIS_NODE, HINT_THIS_ZONE, HINT_ZONES } from "../cluster/hints";
 import {
-  ENDPOINT_LOCAL,
-  ENDPOINT_READY,
-  ENDPOINT_SERVING,
-  ENDPOINT_TERMINATING,
   endpointAddress,
   endpointFlags,
   endpointHints,
@@ -21,12 +13,30 @@ import {
   sliceEndpointCount,
   sliceEndpoints,
 } from "../cluster/slices";
+import {
+  ENDPOINT_LOCAL,
+  ENDPOINT_READY,
+  ENDPOINT_SERVING,
+  ENDPOINT_TERMINATING,
+  HINT_NODES,
+  HINT_THIS_NODE,
+  HINT_THIS_ZONE,
+  HINT_ZONES,
+} from "../layout/slice";
+import { HALF } from "../memory/bytes";
 import { Region } from "../memory/region";
 
-export const ROW: u32 = 24;
+// Record ROW, ROW_STRIDE = 24 bytes: numbers that compare as the bytes of address and port in network order
+//    0 u64 HIGH: first half of the address, 0 for IPv4    16 u16 TRAITS: TRAIT_*    20 u32 -
+//    8 u64 LOW: second half, or IPv4                      18 u16 PORT
 export const ROW_HIGH: usize = 0;
 export const ROW_LOW: usize = 8;
-export const ROW_TAIL: usize = 16;
+export const ROW_TRAITS: usize = 16;
+const ROW_PORT: usize = 18;
+export const ROW_STRIDE: u32 = 24;
+/** Port and traits as one number, port << PORT_SHIFT | traits; as u64 with what pads it. */
+export const ROW_TAIL: usize = ROW_TRAITS;
+const PORT_SHIFT: u32 = 16;
 
 export const TRAIT_STAYS: u32 = 128; // not terminating
 export const TRAIT_READY: u32 = 64;
@@ -39,13 +49,13 @@ export const TRAIT_ZONES: u32 = 1;
 
 /** Sorted pieces of this many rows are made by insertion, longer ones by merging. */
 const PIECE: u32 = 8;
-const spareRow: usize = memory.data(24);
+const spareRow: usize = memory.data(ROW_STRIDE);
 
 /** Appends a row for each endpoint of the slice. False when memory cannot grow. */
 export function gatherRows(rows: Region, slice: usize, family: u32, port: u32): bool {
   const count = sliceEndpointCount(slice);
   if (!count) return true;
-  let to = rows.extend(count * ROW);
+  let to = rows.extend(count * ROW_STRIDE);
   if (!to) return false;
   const stride = endpointStride(family);
   let endpoint = sliceEndpoints(slice);
@@ -56,10 +66,10 @@ export function gatherRows(rows: Region, slice: usize, family: u32, port: u32): 
       store<u64>(to, bswap<u32>(load<u32>(address)), ROW_LOW);
     } else {
       store<u64>(to, bswap<u64>(load<u64>(address)), ROW_HIGH);
-      store<u64>(to, bswap<u64>(load<u64>(address, 8)), ROW_LOW);
+      store<u64>(to, bswap<u64>(load<u64>(address, HALF)), ROW_LOW);
     }
-    store<u64>(to, (port << 16) | traitsOf(endpoint), ROW_TAIL);
-    to += ROW;
+    store<u64>(to, (port << PORT_SHIFT) | traitsOf(endpoint), ROW_TAIL);
+    to += ROW_STRIDE;
     endpoint += stride;
   }
   return true;
@@ -68,7 +78,7 @@ export function gatherRows(rows: Region, slice: usize, family: u32, port: u32): 
 /** Sorts the rows; `other` is room to work in, and may change places with `rows`. False without memory. */
 export function sortRows(rows: Region, other: Region): bool {
   const end = rows.length;
-  const piece = PIECE * ROW;
+  const piece = PIECE * ROW_STRIDE;
   for (let from: u32 = 0; from < end; from += piece) {
     sortPiece(rows.base + from, rows.base + min(from + piece, end));
   }
@@ -98,11 +108,11 @@ export function sortRows(rows: Region, other: Region): bool {
 export function mergeCopies(rows: Region): void {
   const end = rows.base + rows.length;
   let to = rows.base;
-  for (let row = rows.base; row < end; row += ROW) {
-    const next = row + ROW;
+  for (let row = rows.base; row < end; row += ROW_STRIDE) {
+    const next = row + ROW_STRIDE;
     if (next < end && sameAddress(row, next) && portOf(row) == portOf(next)) continue;
     if (to != row) moveRow(to, row);
-    to += ROW;
+    to += ROW_STRIDE;
   }
   rows.length = <u32>(to - rows.base);
 }
@@ -115,7 +125,7 @@ export function sameAddress(a: usize, b: usize): bool {
 }
 
 export function portOf(row: usize): u32 {
-  return load<u16>(row, ROW_TAIL + 2);
+  return load<u16>(row, ROW_PORT);
 }
 
 export function hasTrait(row: usize, trait: u32): bool {
@@ -138,9 +148,9 @@ function traitsOf(endpoint: usize): u32 {
 }
 
 function moveRow(to: usize, from: usize): void {
-  store<u64>(to, load<u64>(from));
-  store<u64>(to, load<u64>(from, 8), 8);
-  store<u64>(to, load<u64>(from, 16), 16);
+  store<u64>(to, load<u64>(from, ROW_HIGH), ROW_HIGH);
+  store<u64>(to, load<u64>(from, ROW_LOW), ROW_LOW);
+  store<u64>(to, load<u64>(from, ROW_TAIL), ROW_TAIL);
 }
 
 function isBefore(a: usize, b: usize): bool {
@@ -154,33 +164,33 @@ function isBefore(a: usize, b: usize): bool {
 }
 
 function sortPiece(from: usize, end: usize): void {
-  for (let row = from + ROW; row < end; row += ROW) {
-    if (!isBefore(row, row - ROW)) continue;
+  for (let row = from + ROW_STRIDE; row < end; row += ROW_STRIDE) {
+    if (!isBefore(row, row - ROW_STRIDE)) continue;
     moveRow(spareRow, row);
     let to = row;
     do {
-      moveRow(to, to - ROW);
-      to -= ROW;
-    } while (to > from && isBefore(spareRow, to - ROW));
+      moveRow(to, to - ROW_STRIDE);
+      to -= ROW_STRIDE;
+    } while (to > from && isBefore(spareRow, to - ROW_STRIDE));
     moveRow(to, spareRow);
   }
 }
 
 function merge(a: usize, b: usize, end: usize, to: usize): void {
   const middle = b;
-  if (middle == end || !isBefore(middle, middle - ROW)) {
+  if (middle == end || !isBefore(middle, middle - ROW_STRIDE)) {
     memory.copy(to, a, end - a);
     return;
   }
   while (a < middle && b < end) {
     if (isBefore(b, a)) {
       moveRow(to, b);
-      b += ROW;
+      b += ROW_STRIDE;
     } else {
       moveRow(to, a);
-      a += ROW;
+      a += ROW_STRIDE;
     }
-    to += ROW;
+    to += ROW_STRIDE;
   }
   memory.copy(to, a, middle - a);
   to += middle - a;

@@ -19,22 +19,36 @@ import {
   slicePortCount,
 } from "../cluster/slices";
 import {
+  CHOICE_CLUSTER,
+  CHOICE_FAMILY,
   CHOICE_FLAG_LINGERS,
   CHOICE_FLAG_USABLE,
+  CHOICE_FLAGS,
+  CHOICE_LOCAL,
+  CHOICE_PORT_INDEX,
+  CHOICE_READY_LOCAL,
+  CHOICE_SERVICE,
   CHOICE_STRIDE,
+  ENDPOINT4_IP,
+  ENDPOINT4_PORT,
   ENDPOINT4_STRIDE,
+  ENDPOINT6_IP,
+  ENDPOINT6_PORT,
   ENDPOINT6_STRIDE,
-  PORT_STRIDE,
-} from "../layout/layout";
-import { REGION_SIZE, Region, region } from "../memory/region";
+  SPAN_COUNT,
+  SPAN_POINTER,
+} from "../layout/choice";
+import { PORT_NAME, PORT_PROTOCOL, PORT_STRIDE } from "../layout/service";
+import { HALF, word, wordsBytes } from "../memory/bytes";
+import { REGION_BYTES, Region, region } from "../memory/region";
 import {
   gatherRows,
   hasTrait,
   mergeCopies,
   portOf,
-  ROW,
   ROW_HIGH,
   ROW_LOW,
+  ROW_STRIDE,
   ROW_TAIL,
   sameAddress,
   sortRows,
@@ -53,39 +67,44 @@ const CLASS_READY: u32 = 1;
 const CLASS_LEAVING: u32 = 2;
 
 /** u32 Service id each; afterwards the number of choices up to and with this Service. */
-const batch = region(memory.data(REGION_SIZE));
-const choices = region(memory.data(REGION_SIZE));
+const batch = region(memory.data(REGION_BYTES));
+const choices = region(memory.data(REGION_BYTES));
 /** What the choices' spans lead to. They hold offsets until the batch is done, since this moves. */
-const endpoints = region(memory.data(REGION_SIZE));
-const rows = region(memory.data(REGION_SIZE));
-const spare = region(memory.data(REGION_SIZE));
+const endpoints = region(memory.data(REGION_BYTES));
+const rows = region(memory.data(REGION_BYTES));
+const spare = region(memory.data(REGION_BYTES));
 /** Ready local addresses of one Service and family, as rows with nothing but the address. */
-const addresses = region(memory.data(REGION_SIZE));
+const addresses = region(memory.data(REGION_BYTES));
 
 /** Where the host writes the ids of `count` Services; 0 when memory cannot grow. */
 export function selectRegion(count: u32): usize {
-  return batch.reserve(max(count << 2, 4)) ? batch.base : 0;
+  return batch.reserve(max(<u32>wordsBytes(count), 1)) ? batch.base : 0;
 }
 
 /** Chooses for `count` Services; a Service that does not exist has no choices. False without memory. */
 export function select(count: u32): bool {
-  assert(count << 2 <= batch.capacity);
+  assert(<u32>wordsBytes(count) <= batch.capacity);
   choices.clear();
   endpoints.clear();
   rows.clear();
   spare.clear();
   addresses.clear();
   for (let index: u32 = 0; index < count; index++) {
-    const at = batch.base + ((<usize>index) << 2);
+    const at = word(batch.base, index);
     if (!selectService(load<u32>(at))) return false;
     store<u32>(at, choices.length / CHOICE_STRIDE);
   }
   const end = choices.base + choices.length;
   for (let choice = choices.base; choice < end; choice += CHOICE_STRIDE) {
-    store<u32>(choice, load<u32>(choice, 8) + <u32>endpoints.base, 8);
-    store<u32>(choice, load<u32>(choice, 16) + <u32>endpoints.base, 16);
+    placeSpan(choice + CHOICE_CLUSTER);
+    placeSpan(choice + CHOICE_LOCAL);
   }
   return true;
+}
+
+/** Makes a pointer of the offset among `endpoints`. */
+function placeSpan(span: usize): void {
+  store<u32>(span, load<u32>(span, SPAN_POINTER) + <u32>endpoints.base, SPAN_POINTER);
 }
 
 export function choicesPointer(): usize {
@@ -104,15 +123,16 @@ function selectService(id: u32): bool {
       const offset = from + (index * 2 + (family >> 1) - 2) * CHOICE_STRIDE;
       if (!selectPort(id, servicePorts(block) + index * PORT_STRIDE, family)) return false;
       const choice = choices.base + offset;
-      store<u32>(choice, id);
-      store<u32>(choice, index | (family << 16), 4);
+      store<u32>(choice, id, CHOICE_SERVICE);
+      store<u16>(choice, index, CHOICE_PORT_INDEX);
+      store<u8>(choice, family, CHOICE_FAMILY);
       if (!writeChoice(choice, family) || !gatherAddresses()) return false;
     }
     if (!sortRows(addresses, spare)) return false;
     const ready = distinctAddresses();
     for (let index: u32 = 0; index < ports; index++) {
       const offset = from + (index * 2 + (family >> 1) - 2) * CHOICE_STRIDE;
-      store<u32>(choices.base + offset, ready, 24);
+      store<u32>(choices.base + offset, ready, CHOICE_READY_LOCAL);
     }
   }
   return true;
@@ -133,14 +153,27 @@ export function gatherPort(into: Region, id: u32, port: usize, family: u32): boo
     if (sliceFamily(slice) != family) continue;
     for (let index: u32 = 0; index < slicePortCount(slice); index++) {
       const candidate = slicePort(slice, index);
-      if (portName(candidate) != load<u32>(port)) continue;
-      if (portProtocol(candidate) != load<u8>(port, 8) || !portNumber(candidate)) continue;
+      if (portName(candidate) != load<u32>(port, PORT_NAME)) continue;
+      if (portProtocol(candidate) != load<u8>(port, PORT_PROTOCOL)) continue;
+      if (!portNumber(candidate)) continue;
       if (!gatherRows(into, slice, family, portNumber(candidate))) return false;
     }
   }
   return true;
 }
 
+// Chooses among `rows`, in one pass over them and one for each list.
+//
+// Everywhere in the cluster: Ready endpoints; without any, those that serve while they terminate (KEP-1669), so
+// that the last pods of a rollout are not cut off. Hints narrow the Ready ones only if every one of them has
+// hints, as otherwise those without would get no traffic at all, and only if some names this node or zone, as
+// otherwise nothing would be left. Hints for nodes come before hints for zones.
+//
+// On this node: the same by classes, without hints, and by the classes on this node alone: a node whose only
+// endpoints terminate must go on serving external traffic though other nodes have Ready ones (KEP-1669).
+//
+// CHOICE_FLAG_LINGERS: some endpoint serves without being Ready and was not chosen for the cluster. It is
+// either terminating or not Ready otherwise; connections that it has may go on, new ones go elsewhere.
 function writeChoice(choice: usize, family: u32): bool {
   const end = rows.base + rows.length;
   let everywhere: u32 = 0;
@@ -148,7 +181,7 @@ function writeChoice(choice: usize, family: u32): bool {
   let common: u32 = TRAIT_NODES | TRAIT_ZONES;
   let some: u32 = 0;
   let leaving: u32 = 0;
-  for (let row = rows.base; row < end; row += ROW) {
+  for (let row = rows.base; row < end; row += ROW_STRIDE) {
     const kind = classOf(row);
     everywhere |= kind;
     if (hasTrait(row, TRAIT_SERVING) && !hasTrait(row, TRAIT_READY)) leaving++;
@@ -157,7 +190,6 @@ function writeChoice(choice: usize, family: u32): bool {
     common &= load<u32>(row, ROW_TAIL);
     some |= load<u32>(row, ROW_TAIL);
   }
-  // One Ready endpoint without a hint, and nobody's hints count.
   let hinted: u32 = 0;
   if (common & TRAIT_NODES && some & TRAIT_THIS_NODE) hinted = TRAIT_THIS_NODE;
   else if (common & TRAIT_ZONES && some & TRAIT_THIS_ZONE) hinted = TRAIT_THIS_ZONE;
@@ -174,30 +206,33 @@ function writeChoice(choice: usize, family: u32): bool {
     choice,
     (everywhere ? CHOICE_FLAG_USABLE : 0) |
       (leaving > (everywhere & CLASS_READY ? 0 : chosen) ? CHOICE_FLAG_LINGERS : 0),
-    7,
+    CHOICE_FLAGS,
   );
-  store<u32>(choice, cluster, 8);
-  store<u32>(choice, chosen, 12);
-  store<u32>(choice, local, 16);
-  store<u32>(choice, (endpoints.length - local) / stride, 20);
+  writeSpan(choice + CHOICE_CLUSTER, cluster, chosen);
+  writeSpan(choice + CHOICE_LOCAL, local, (endpoints.length - local) / stride);
   return true;
+}
+
+function writeSpan(span: usize, offset: u32, count: u32): void {
+  store<u32>(span, offset, SPAN_POINTER);
+  store<u32>(span, count, SPAN_COUNT);
 }
 
 // Appends the endpoints of a class, of those only that have the trait if one is asked for. Hints do not
 // count for endpoints that leave: better far away than not at all.
 function writeEndpoints(family: u32, kind: u32, trait: u32): bool {
   const end = rows.base + rows.length;
-  for (let row = rows.base; row < end; row += ROW) {
+  for (let row = rows.base; row < end; row += ROW_STRIDE) {
     if (classOf(row) != kind || (trait && !hasTrait(row, trait))) continue;
     const to = endpoints.extend(family == 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE);
     if (!to) return false;
     if (family == 4) {
-      store<u32>(to, bswap<u32>(<u32>load<u64>(row, ROW_LOW)));
-      store<u32>(to, bswap<u16>(<u16>portOf(row)), 4);
+      store<u32>(to, bswap<u32>(<u32>load<u64>(row, ROW_LOW)), ENDPOINT4_IP);
+      store<u32>(to, bswap<u16>(<u16>portOf(row)), ENDPOINT4_PORT);
     } else {
-      store<u64>(to, bswap<u64>(load<u64>(row, ROW_HIGH)));
-      store<u64>(to, bswap<u64>(load<u64>(row, ROW_LOW)), 8);
-      store<u32>(to, bswap<u16>(<u16>portOf(row)), 16);
+      store<u64>(to, bswap<u64>(load<u64>(row, ROW_HIGH)), ENDPOINT6_IP);
+      store<u64>(to, bswap<u64>(load<u64>(row, ROW_LOW)), ENDPOINT6_IP + HALF);
+      store<u32>(to, bswap<u16>(<u16>portOf(row)), ENDPOINT6_PORT);
     }
   }
   return true;
@@ -210,11 +245,11 @@ function classOf(row: usize): u32 {
 
 function gatherAddresses(): bool {
   const end = rows.base + rows.length;
-  for (let row = rows.base; row < end; row += ROW) {
+  for (let row = rows.base; row < end; row += ROW_STRIDE) {
     if (classOf(row) != CLASS_READY || !hasTrait(row, TRAIT_LOCAL)) continue;
-    const to = addresses.extend(ROW);
+    const to = addresses.extend(ROW_STRIDE);
     if (!to) return false;
-    memory.copy(to, row, ROW);
+    memory.copy(to, row, ROW_STRIDE);
     store<u64>(to, 0, ROW_TAIL);
   }
   return true;
@@ -223,8 +258,8 @@ function gatherAddresses(): bool {
 function distinctAddresses(): u32 {
   const end = addresses.base + addresses.length;
   let count: u32 = 0;
-  for (let row = addresses.base; row < end; row += ROW) {
-    if (row == addresses.base || !sameAddress(row, row - ROW)) count++;
+  for (let row = addresses.base; row < end; row += ROW_STRIDE) {
+    if (row == addresses.base || !sameAddress(row, row - ROW_STRIDE)) count++;
   }
   return count;
 }

@@ -1,5 +1,12 @@
 /** Regions of operations made by hand, as the core would write them, and a core that only remembers. */
-import { OP_ADD, OP_DELETE, OP_HEADER } from "../../asm/layout/layout.ts";
+import {
+  OP_ADD,
+  OP_DELETE,
+  OP_HEADER,
+  OP_KIND,
+  OP_OWNER,
+  OP_TABLE,
+} from "../../asm/layout/operation.ts";
 import type { OwnerLookup } from "../../src/backend/backend.ts";
 import type { Core } from "../../src/core/core.ts";
 import { type Action, encodeAction } from "../../src/model/actions.ts";
@@ -93,9 +100,9 @@ export function operationList(operations: readonly TestOperation[]): OperationLi
   const view = new DataView(region.buffer);
   let at = 0;
   for (const { kind, owner, element: one } of operations) {
-    region[at] = kind === "add" ? OP_ADD : OP_DELETE;
-    region[at + 1] = one.table;
-    view.setUint32(at + 4, owner, true);
+    region[at + OP_KIND] = kind === "add" ? OP_ADD : OP_DELETE;
+    region[at + OP_TABLE] = one.table;
+    view.setUint32(at + OP_OWNER, owner, true);
     region.set(one.key, at + OP_HEADER);
     region.set(one.value, at + OP_HEADER + one.key.length);
     at += OP_HEADER + one.key.length + one.value.length;

@@ -3,7 +3,7 @@
  * Services and slices can be put into memory without a stream.
  */
 import { readFileSync } from "node:fs";
-import { SERVICE_HEADER } from "../../asm/layout/layout.ts";
+import { SERVICE_HEADER, SERVICE_SIZE } from "../../asm/layout/service.ts";
 import { type CoreBuild, compileCore } from "../../build/compile-core.ts";
 import { type DiffExports, diffHalf } from "../../src/core/diff-calls.ts";
 import { loadWasm, type Wasm } from "../../src/core/load.ts";
@@ -57,7 +57,7 @@ export function createTestCore(build: CoreBuild): TestCore {
       if (!wasm.exports.serviceBlock(id)) {
         const block = wasm.exports.allocate(SERVICE_HEADER) >>> 0;
         wasm.u8().fill(0, block, block + SERVICE_HEADER);
-        wasm.u32()[block >>> 2] = SERVICE_HEADER;
+        wasm.view().setUint32(block + SERVICE_SIZE, SERVICE_HEADER, true);
         wasm.exports.setServiceBlock(id, block);
       }
       return id as ServiceId;

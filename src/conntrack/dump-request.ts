@@ -1,5 +1,5 @@
 /** The request that dumps entries of connection tracking by ctnetlink. */
-import { IPS_SEEN_REPLY } from "../../asm/layout/layout.ts";
+import { IPS_SEEN_REPLY } from "../../asm/layout/flow.ts";
 import type { FlowDump } from "../core/core.ts";
 import { PROTOCOLS } from "../net/protocol.ts";
 import {

@@ -160,7 +160,7 @@ export interface Core {
   ): void;
 
   // ── diff ──
-  /** Memory to write desired records into (layout: asm/layout.ts). At least `bytes` long. */
+  /** Memory to write desired records into (layout: asm/layout/desired.ts). At least `bytes` long. */
   reserveDesired(bytes: number): Uint8Array;
   /**
    * Compares the desired records just written (`bytes` of them) with what is committed, for these owners:
@@ -178,7 +178,7 @@ export interface Core {
   adopt(table: TableId, keysAndValues: Uint8Array, count: number): void;
   /**
    * Compares elements that were read from the kernel with what is committed. For each: COMPARED_SAME if it is that,
-   * else whose it should be; OWNER_ADOPTED if its key is not committed (asm/layout.ts).
+   * else whose it should be; OWNER_ADOPTED if its key is not committed (asm/layout/).
    */
   compare(table: TableId, keysAndValues: Uint8Array, count: number): Int32Array;
   /** These elements (`count` keys) were lost in the kernel, and are there again: `count` starts over. */

@@ -1,11 +1,19 @@
 /** The half of the core that remembers what is committed (asm/elements.ts) and compares (asm/diff.ts). */
 
 import {
+  DEFINITION_FLAGS,
+  DEFINITION_KEY_SIZE,
+  DEFINITION_STRIDE,
+  DEFINITION_VALUE_SIZE,
+  PACKETS_BYTES,
+  READ_HEADER,
+  READ_OWNER,
   TABLE_LEADS,
   TABLE_NAMES_OWNER,
   TABLE_NODE_ADDRESSES,
   TABLE_SLOTS,
-} from "../../asm/layout/layout.ts";
+} from "../../asm/layout/exchange.ts";
+import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import { readOperations } from "../model/operation-list.ts";
 import { keySize, TABLES, type TableId, tableKind, valueSize } from "../model/tables.ts";
 import type { Core } from "./core.ts";
@@ -60,23 +68,17 @@ const READ_AT_ONCE = 512;
 
 /** @throws SluiceError CORE_MEMORY here, and from every function that needs room. */
 export function diffHalf(wasm: Wasm<DiffExports>): DiffHalf {
-  const { exports } = wasm;
-  const roomFor = (doing: string, bytes: number, pointer: number): number => {
-    if (!pointer) throw outOfMemory(doing, bytes);
-    return pointer >>> 0;
-  };
-  const exchange = (doing: string, bytes: number): number =>
-    roomFor(doing, bytes, exports.exchangeRegion(bytes));
-  const hand = (doing: string, bytes: Uint8Array): void => {
-    const base = exchange(doing, bytes.byteLength);
-    wasm.u8().set(bytes, base);
-  };
-  describeTables(wasm, exchange("describe the tables", TABLE_IDS * 4));
+  describeTables(wasm);
+  return { ...differ(wasm), ...elementsOfKernel(wasm), ...elementsOfCore(wasm) };
+}
 
+function differ(
+  wasm: Wasm<DiffExports>,
+): Pick<DiffHalf, "reserveDesired" | "diff" | "commit" | "elementCount" | "ownedElements"> {
+  const { exports } = wasm;
   return {
     reserveDesired(bytes) {
-      const doing = "write desired records";
-      const base = roomFor(doing, bytes, exports.desiredRegion(bytes));
+      const base = roomFor("write desired records", bytes, exports.desiredRegion(bytes));
       return wasm.u8().subarray(base, base + bytes);
     },
 
@@ -92,76 +94,87 @@ export function diffHalf(wasm: Wasm<DiffExports>): DiffHalf {
 
     commit: () => exports.commit(),
 
+    elementCount: (table) =>
+      table === undefined ? exports.elementTotal() : exports.elementCount(table),
+
+    ownedElements: (owner, most) => exports.ownedElements(owner, most) >>> 0,
+  };
+}
+
+/** What was read from the kernel is handed over. */
+function elementsOfKernel(
+  wasm: Wasm<DiffExports>,
+): Pick<DiffHalf, "adopt" | "madeAnew" | "compare" | "count"> {
+  const { exports } = wasm;
+  return {
     adopt(table, keysAndValues, count) {
       const doing = `adopt ${count} elements`;
-      hand(doing, checked(keysAndValues, count, keySize(table) + valueSize(table)));
+      hand(wasm, doing, checked(keysAndValues, count, keySize(table) + valueSize(table)));
       if (!exports.adopt(table, count)) throw outOfMemory(doing, keysAndValues.byteLength);
     },
 
     madeAnew(table, keys, count) {
-      hand(`start the counters of ${count} elements over`, checked(keys, count, keySize(table)));
+      const doing = `start the counters of ${count} elements over`;
+      hand(wasm, doing, checked(keys, count, keySize(table)));
       exports.madeAnew(table, count);
     },
 
     compare(table, keysAndValues, count) {
-      const size = keySize(table) + valueSize(table);
-      const doing = `compare ${count} elements`;
-      const bytes = checked(keysAndValues, count, size);
-      const base = exchange(doing, bytes.byteLength);
-      wasm.u8().set(bytes, base);
+      const bytes = checked(keysAndValues, count, keySize(table) + valueSize(table));
+      const base = hand(wasm, `compare ${count} elements`, bytes);
       exports.compare(table, count);
       return new Int32Array(wasm.u8().buffer, base, count).slice();
     },
 
     count(table, keysAndPackets, count) {
-      const doing = `count ${count} elements`;
-      const bytes = checked(keysAndPackets, count, keySize(table) + 8);
-      const base = exchange(doing, bytes.byteLength);
-      wasm.u8().set(bytes, base);
+      const bytes = checked(keysAndPackets, count, keySize(table) + PACKETS_BYTES);
+      const base = hand(wasm, `count ${count} elements`, bytes);
       exports.countPackets(table, count);
       return new Float64Array(wasm.u8().buffer, base, count).slice();
     },
+  };
+}
 
-    elementCount: (table) =>
-      table === undefined ? exports.elementTotal() : exports.elementCount(table),
-
-    ownedElements: (owner, most) => exports.ownedElements(owner, most) >>> 0,
-
+/** What is committed is looked up. */
+function elementsOfCore(
+  wasm: Wasm<DiffExports>,
+): Pick<DiffHalf, "eachElement" | "ownerOf" | "committedValue" | "hasEndpoint"> {
+  const { exports } = wasm;
+  return {
     eachElement(table, each) {
       const key = keySize(table);
-      const stride = 4 + key + valueSize(table);
-      const base = exchange("read elements", READ_AT_ONCE * stride);
+      const stride = READ_HEADER + key + valueSize(table);
+      const base = exchange(wasm, "read elements", READ_AT_ONCE * stride);
       exports.rewind();
       for (;;) {
         const count = exports.readElements(table, READ_AT_ONCE);
         const memory = wasm.u8();
         for (let at = base; at < base + count * stride; at += stride) {
-          const owner = wasm.u32()[at >>> 2] ?? 0;
-          each(
-            memory.subarray(at + 4, at + 4 + key),
-            memory.subarray(at + 4 + key, at + stride),
-            owner,
-          );
+          const owner = wasm.u32()[(at + READ_OWNER) >>> 2] ?? 0;
+          const from = at + READ_HEADER;
+          const value = memory.subarray(from + key, at + stride);
+          each(memory.subarray(from, from + key), value, owner);
         }
         if (count < READ_AT_ONCE) return;
       }
     },
 
     ownerOf(table, key) {
-      hand("look up an element", checked(key, 1, keySize(table)));
+      hand(wasm, "look up an element", checked(key, 1, keySize(table)));
       const owner = exports.ownerOf(table);
       return owner < 0 ? undefined : owner;
     },
 
     committedValue(table, key) {
-      hand("look up an element", checked(key, 1, keySize(table)));
+      hand(wasm, "look up an element", checked(key, 1, keySize(table)));
       const at = exports.valueAt(table) >>> 0;
       return at === 0 ? undefined : wasm.u8().slice(at, at + valueSize(table));
     },
 
     hasEndpoint(table, frontendKey, endpoint) {
-      const key = checked(frontendKey, 1, keySize(table) - 4);
-      const base = exchange("look up an endpoint", key.byteLength + endpoint.byteLength);
+      const key = checked(frontendKey, 1, keySize(table) - SLOT_NUMBER_BYTES);
+      const doing = "look up an endpoint";
+      const base = exchange(wasm, doing, key.byteLength + endpoint.byteLength);
       wasm.u8().set(key, base);
       wasm.u8().set(checked(endpoint, 1, valueSize(table)), base + key.byteLength);
       return exports.hasEndpoint(table) !== 0;
@@ -169,7 +182,25 @@ export function diffHalf(wasm: Wasm<DiffExports>): DiffHalf {
   };
 }
 
-function describeTables(wasm: Wasm<DiffExports>, base: number): void {
+function roomFor(doing: string, bytes: number, pointer: number): number {
+  if (!pointer) throw outOfMemory(doing, bytes);
+  return pointer >>> 0;
+}
+
+/** Where core and host exchange this many bytes. */
+function exchange(wasm: Wasm<DiffExports>, doing: string, bytes: number): number {
+  return roomFor(doing, bytes, wasm.exports.exchangeRegion(bytes));
+}
+
+/** Writes the bytes there. Returns where that is. */
+function hand(wasm: Wasm<DiffExports>, doing: string, bytes: Uint8Array): number {
+  const base = exchange(wasm, doing, bytes.byteLength);
+  wasm.u8().set(bytes, base);
+  return base;
+}
+
+function describeTables(wasm: Wasm<DiffExports>): void {
+  const base = exchange(wasm, "describe the tables", TABLE_IDS * DEFINITION_STRIDE);
   const memory = wasm.u8();
   for (let id = 0; id < TABLE_IDS; id++) {
     const table = id as TableId;
@@ -179,7 +210,10 @@ function describeTables(wasm: Wasm<DiffExports>, base: number): void {
       (key.includes("slot") ? TABLE_SLOTS : 0) |
       (value === "action" && !name.endsWith("learn") ? TABLE_LEADS : 0) |
       (name === "node-addresses" ? TABLE_NODE_ADDRESSES : 0);
-    memory.set([keySize(table), valueSize(table), flags, 0], base + id * 4);
+    const at = base + id * DEFINITION_STRIDE;
+    memory[at + DEFINITION_KEY_SIZE] = keySize(table);
+    memory[at + DEFINITION_VALUE_SIZE] = valueSize(table);
+    memory[at + DEFINITION_FLAGS] = flags;
   }
   wasm.exports.defineTables(base, TABLE_IDS);
 }

@@ -7,7 +7,13 @@ import {
   FLOWS_TCP6,
   FLOWS_UDP4,
   FLOWS_UDP6,
-} from "../../asm/layout/layout.ts";
+  VERDICT_CONDEMNED,
+  VERDICT_DELETIONS,
+  VERDICT_DELETIONS_LENGTH,
+  VERDICT_ENTRIES,
+  VERDICT_ERRNO,
+  VERDICT_FLAGS,
+} from "../../asm/layout/flow.ts";
 import type { Core, FlowDump } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
 
@@ -57,16 +63,17 @@ export function flowsPart(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
         wasm.u8().set(bytes, chunk);
         const at = granted(exports.flowsJudge(bytes.byteLength), doing);
         const view = wasm.view();
-        const flags = view.getUint32(at + 8, true);
-        const from = view.getUint32(at + 16, true);
+        const flags = view.getUint32(at + VERDICT_FLAGS, true);
+        const from = view.getUint32(at + VERDICT_DELETIONS, true);
+        const length = view.getUint32(at + VERDICT_DELETIONS_LENGTH, true);
         return {
-          entries: view.getUint32(at, true),
-          condemned: view.getUint32(at + 4, true),
+          entries: view.getUint32(at + VERDICT_ENTRIES, true),
+          condemned: view.getUint32(at + VERDICT_CONDEMNED, true),
           end: (flags & FLOWS_CHUNK_END) !== 0,
           interrupted: (flags & FLOWS_CHUNK_INTERRUPTED) !== 0,
           cut: (flags & FLOWS_CHUNK_CUT) !== 0,
-          errno: view.getInt32(at + 12, true),
-          deletions: wasm.u8().subarray(from, from + view.getUint32(at + 20, true)),
+          errno: view.getInt32(at + VERDICT_ERRNO, true),
+          deletions: wasm.u8().subarray(from, from + length),
         };
       },
       finish: (again) => exports.flowsFinish(Number(again)),

@@ -1,4 +1,5 @@
 /** The half of the core that decodes objects and keeps Services and slices (asm/ingest.ts, asm/services.ts). */
+import { LOCAL_FAMILY, LOCAL_IP } from "../../asm/layout/local.ts";
 import type { ServiceId } from "../model/service.ts";
 import type { Core } from "./core.ts";
 import { outOfMemory, type Wasm } from "./load.ts";
@@ -122,13 +123,26 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
       const addresses: Uint8Array[] = [];
       for (let i = 0; i < slots; i++) {
         const at = exports.localAt(i) >>> 0;
-        if (at === 0 || wasm.view().getUint32(at + 8, true) !== family) continue;
-        addresses.push(wasm.u8().slice(at + 12, at + 12 + (family === 4 ? 4 : 16)));
+        if (at === 0 || wasm.view().getUint32(at + LOCAL_FAMILY, true) !== family) continue;
+        const ip = at + LOCAL_IP;
+        addresses.push(wasm.u8().slice(ip, ip + (family === 4 ? 4 : 16)));
       }
       return addresses;
     },
     localAddressesVersion: () => exports.localsVersion(),
 
+    ...ingestReports(wasm),
+    changeCounts: () => ({
+      service: exports.serviceChangeCount() >>> 0,
+      endpoint: exports.sliceChangeCount() >>> 0,
+    }),
+  };
+}
+
+/** What ingesting brought besides rows. */
+function ingestReports(wasm: Wasm<IngestExports>): Pick<Core, "takeProblems" | "takeTriggerTimes"> {
+  const { exports } = wasm;
+  return {
     takeProblems() {
       const bytes = exports.problemBytes();
       if (bytes === 0) return [];
@@ -137,10 +151,6 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
       exports.clearProblems();
       return problems;
     },
-    changeCounts: () => ({
-      service: exports.serviceChangeCount() >>> 0,
-      endpoint: exports.sliceChangeCount() >>> 0,
-    }),
 
     takeTriggerTimes() {
       const count = exports.triggerCount();

@@ -1,8 +1,7 @@
-/** Names in the core's memory (asm/names.ts): id → block { 16 u32 length, 20 bytes }. */
+/** Names in the core's memory (asm/layout/name.ts). */
+import { NAME_LENGTH, NAME_TEXT } from "../../asm/layout/name.ts";
 import type { HeapExports, Wasm } from "./load.ts";
 
-const LENGTH = 16;
-const BYTES = 20;
 /** Up to here a loop beats the decoder. */
 const SHORT = 40;
 
@@ -29,7 +28,7 @@ export function nameOf(
   id: number,
 ): string {
   const block = words[(directory >>> 2) + id] as number;
-  return textOf(memory, block + BYTES, words[(block + LENGTH) >>> 2] as number);
+  return textOf(memory, block + NAME_TEXT, words[(block + NAME_LENGTH) >>> 2] as number);
 }
 
 /** Calls `use` with the text in the core's memory; undefined if there is no room for it. */

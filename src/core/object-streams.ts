@@ -18,7 +18,7 @@ import {
   STREAM_VERSION,
   STREAM_VERSION_LENGTH,
   STREAM_WATCH,
-} from "../../asm/layout/layout.ts";
+} from "../../asm/layout/stream.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";

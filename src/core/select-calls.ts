@@ -1,6 +1,18 @@
 /** The half of the core that chooses endpoints (asm/select.ts). */
 
-import { CHOICE_FLAG_LINGERS, CHOICE_FLAG_USABLE, CHOICE_STRIDE } from "../../asm/layout/layout.ts";
+import {
+  CHOICE_CLUSTER,
+  CHOICE_FAMILY,
+  CHOICE_FLAG_LINGERS,
+  CHOICE_FLAG_USABLE,
+  CHOICE_FLAGS,
+  CHOICE_LOCAL,
+  CHOICE_PORT_INDEX,
+  CHOICE_READY_LOCAL,
+  CHOICE_STRIDE,
+  SPAN_COUNT,
+  SPAN_POINTER,
+} from "../../asm/layout/choice.ts";
 import type { Choice, EndpointSpan } from "../model/choice.ts";
 import type { Family } from "../net/address.ts";
 import type { Core } from "./core.ts";
@@ -35,9 +47,10 @@ export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
         let localReady = 0;
         let lingers = false;
         for (; index < end; index++) {
-          lingers ||= (view.getUint8(index * CHOICE_STRIDE + 7) & CHOICE_FLAG_LINGERS) !== 0;
-          found.push(readChoice(view, index * CHOICE_STRIDE));
-          localReady = Math.max(localReady, view.getUint32(index * CHOICE_STRIDE + 24, true));
+          const at = index * CHOICE_STRIDE;
+          lingers ||= (view.getUint8(at + CHOICE_FLAGS) & CHOICE_FLAG_LINGERS) !== 0;
+          found.push(readChoice(view, at));
+          localReady = Math.max(localReady, view.getUint32(at + CHOICE_READY_LOCAL, true));
         }
         each(id, found, localReady, lingers);
       }
@@ -47,14 +60,17 @@ export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
 
 function readChoice(view: DataView, at: number): Choice {
   return {
-    portIndex: view.getUint16(at + 4, true),
-    family: view.getUint8(at + 6) as Family,
-    cluster: readSpan(view, at + 8),
-    local: readSpan(view, at + 16),
-    usable: (view.getUint8(at + 7) & CHOICE_FLAG_USABLE) !== 0,
+    portIndex: view.getUint16(at + CHOICE_PORT_INDEX, true),
+    family: view.getUint8(at + CHOICE_FAMILY) as Family,
+    cluster: readSpan(view, at + CHOICE_CLUSTER),
+    local: readSpan(view, at + CHOICE_LOCAL),
+    usable: (view.getUint8(at + CHOICE_FLAGS) & CHOICE_FLAG_USABLE) !== 0,
   };
 }
 
 function readSpan(view: DataView, at: number): EndpointSpan {
-  return { pointer: view.getUint32(at, true), count: view.getUint32(at + 4, true) };
+  return {
+    pointer: view.getUint32(at + SPAN_POINTER, true),
+    count: view.getUint32(at + SPAN_COUNT, true),
+  };
 }

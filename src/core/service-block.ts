@@ -1,13 +1,30 @@
-/** A lens: the block of a Service in the core's memory (asm/layout.ts) as a `Service`. */
+/** Reads the block of a Service in the core's memory (asm/layout/service.ts) as a `Service`. */
 import {
+  ADDRESS_FAMILY,
+  ADDRESS_IP,
+  ADDRESS_PREFIX,
   ADDRESS_STRIDE,
+  PORT_NAME,
+  PORT_NODE_PORT,
+  PORT_NUMBER,
+  PORT_PROTOCOL,
   PORT_STRIDE,
+  SERVICE_AFFINITY_SECONDS,
+  SERVICE_CLUSTER_IPS,
+  SERVICE_CREATED,
+  SERVICE_EXTERNAL_IPS,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
+  SERVICE_FLAGS,
   SERVICE_HEADER,
+  SERVICE_HEALTH_CHECK_NODE_PORT,
+  SERVICE_PORTS,
+  SERVICE_SOURCE_RANGES,
+  SERVICE_TYPE,
   SERVICE_TYPE_LOAD_BALANCER,
   SERVICE_TYPE_NODE_PORT,
-} from "../../asm/layout/layout.ts";
+  SERVICE_VIPS,
+} from "../../asm/layout/service.ts";
 import type { Service, ServiceId, ServicePort } from "../model/service.ts";
 import type { Cidr, Family } from "../net/address.ts";
 import type { Protocol } from "../net/protocol.ts";
@@ -25,8 +42,8 @@ export function readServiceBlock(
   key: string,
   name: (id: number) => string,
 ): Service {
-  const type = view.getUint8(at + 14);
-  const flags = view.getUint8(at + 15);
+  const type = view.getUint8(at + SERVICE_TYPE);
+  const flags = view.getUint8(at + SERVICE_FLAGS);
   let next = at + SERVICE_HEADER;
   const addresses = (count: number): Cidr[] => {
     const list = Array.from({ length: count }, (_, i) =>
@@ -35,11 +52,11 @@ export function readServiceBlock(
     next += count * ADDRESS_STRIDE;
     return list;
   };
-  const clusterIPs = addresses(view.getUint16(at + 18, true));
-  const externalIPs = addresses(view.getUint16(at + 20, true));
-  const vips = addresses(view.getUint16(at + 22, true));
-  const sourceRanges = addresses(view.getUint16(at + 24, true));
-  const ports = Array.from({ length: view.getUint16(at + 16, true) }, (_, i) =>
+  const clusterIPs = addresses(view.getUint16(at + SERVICE_CLUSTER_IPS, true));
+  const externalIPs = addresses(view.getUint16(at + SERVICE_EXTERNAL_IPS, true));
+  const vips = addresses(view.getUint16(at + SERVICE_VIPS, true));
+  const sourceRanges = addresses(view.getUint16(at + SERVICE_SOURCE_RANGES, true));
+  const ports = Array.from({ length: view.getUint16(at + SERVICE_PORTS, true) }, (_, i) =>
     readPort(view, next + i * PORT_STRIDE, name),
   );
   const slash = key.indexOf("/");
@@ -47,7 +64,7 @@ export function readServiceBlock(
     id,
     namespace: key.slice(0, slash),
     name: key.slice(slash + 1),
-    created: view.getUint32(at + 4, true),
+    created: view.getUint32(at + SERVICE_CREATED, true),
     type:
       type === SERVICE_TYPE_LOAD_BALANCER
         ? "LoadBalancer"
@@ -61,23 +78,23 @@ export function readServiceBlock(
     sourceRanges,
     externalLocal: (flags & SERVICE_FLAG_EXTERNAL_LOCAL) !== 0,
     internalLocal: (flags & SERVICE_FLAG_INTERNAL_LOCAL) !== 0,
-    affinitySeconds: view.getUint32(at + 8, true),
-    healthCheckNodePort: view.getUint16(at + 12, true),
+    affinitySeconds: view.getUint32(at + SERVICE_AFFINITY_SECONDS, true),
+    healthCheckNodePort: view.getUint16(at + SERVICE_HEALTH_CHECK_NODE_PORT, true),
   };
 }
 
 function readAddress(view: DataView, at: number): Cidr {
-  const family = view.getUint8(at) as Family;
+  const family = view.getUint8(at + ADDRESS_FAMILY) as Family;
   const bytes = new Uint8Array(family === 4 ? 4 : 16);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = view.getUint8(at + 4 + i);
-  return { family, bytes, prefix: view.getUint8(at + 1) };
+  for (let i = 0; i < bytes.length; i++) bytes[i] = view.getUint8(at + ADDRESS_IP + i);
+  return { family, bytes, prefix: view.getUint8(at + ADDRESS_PREFIX) };
 }
 
 function readPort(view: DataView, at: number, name: (id: number) => string): ServicePort {
   return {
-    name: name(view.getUint32(at, true)),
-    protocol: view.getUint8(at + 8) as Protocol,
-    port: view.getUint16(at + 4, true),
-    nodePort: view.getUint16(at + 6, true),
+    name: name(view.getUint32(at + PORT_NAME, true)),
+    protocol: view.getUint8(at + PORT_PROTOCOL) as Protocol,
+    port: view.getUint16(at + PORT_NUMBER, true),
+    nodePort: view.getUint16(at + PORT_NODE_PORT, true),
   };
 }

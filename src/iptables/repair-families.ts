@@ -1,5 +1,5 @@
 /** Compares what the kernel holds with what it should, in all families, and makes it so. */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
 import type { Drift, ForeignChange } from "../backend/backend.ts";
 import type { SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";

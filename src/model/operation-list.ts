@@ -1,7 +1,6 @@
-/** The operations of a diff as the core wrote them (asm/layout.ts), read one by one. */
+/** The operations of a diff as the core wrote them (asm/layout/operation.ts), read one by one. */
 
-import { OP_ADD, OP_HEADER } from "../../asm/layout/layout.ts";
-
+import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../../asm/layout/operation.ts";
 import { keySize, type TableId, valueSize } from "./tables.ts";
 
 /** One operation of a delta: an element of a table to add or to delete. */
@@ -19,7 +18,7 @@ export interface OperationList {
   /** How many, and how long all of them are in bytes. */
   readonly count: number;
   readonly bytes: number;
-  /** The raw records (asm/layout.ts), for the encoder. */
+  /** The raw records (asm/layout/operation.ts), for the encoder. */
   readonly region: Uint8Array;
   /** Desired records that were left out because the batch had wanted their key before: a defect of the plan. */
   readonly ignored: number;
@@ -47,28 +46,31 @@ export function readOperations(region: Uint8Array, count: number, ignored: numbe
 export function countAdded(region: Uint8Array): number {
   let added = 0;
   for (let at = 0; at < region.byteLength; ) {
-    if (region[at] === OP_ADD) added++;
-    const table = byte(region, at + 1) as TableId;
+    if (region[at + OP_KIND] === OP_ADD) added++;
+    const table = byte(region, at + OP_TABLE) as TableId;
     at += OP_HEADER + keySize(table) + valueSize(table);
   }
   return added;
 }
 
 function readOperation(region: Uint8Array, at: number): Operation {
-  const table = byte(region, at + 1) as TableId;
+  const table = byte(region, at + OP_TABLE) as TableId;
   const key = at + OP_HEADER;
   const value = key + keySize(table);
   return {
-    kind: byte(region, at) === OP_ADD ? "add" : "delete",
+    kind: byte(region, at + OP_KIND) === OP_ADD ? "add" : "delete",
     table,
-    owner:
-      byte(region, at + 4) |
-      (byte(region, at + 5) << 8) |
-      (byte(region, at + 6) << 16) |
-      (byte(region, at + 7) << 24),
+    owner: word(region, at + OP_OWNER),
     key: region.subarray(key, value),
     value: region.subarray(value, value + valueSize(table)),
   };
+}
+
+/** A little-endian u32 below 2^31. */
+function word(region: Uint8Array, at: number): number {
+  let value = 0;
+  for (let i = 0; i < 4; i++) value |= byte(region, at + i) << (8 * i);
+  return value;
 }
 
 function byte(region: Uint8Array, at: number): number {

@@ -2,9 +2,18 @@
 import {
   ENDPOINT4_STRIDE,
   ENDPOINT6_STRIDE,
-  RECORD_HEADER,
-  RECORD_SLOTS,
-} from "../../asm/layout/layout.ts";
+  SPAN_BYTES,
+  SPAN_COUNT,
+  SPAN_POINTER,
+} from "../../asm/layout/choice.ts";
+import {
+  DESIRED_HEADER,
+  DESIRED_KIND,
+  DESIRED_OWNER,
+  DESIRED_SLOTS,
+  DESIRED_TABLE,
+} from "../../asm/layout/desired.ts";
+import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import { printAddress, printAddressPort } from "../net/address.ts";
 import { prefixOf } from "../net/cidr.ts";
 import { PROTOCOLS } from "../net/protocol.ts";
@@ -29,21 +38,22 @@ export function printDesired(
   const lines: string[] = [];
   const view = new DataView(region.buffer, region.byteOffset, bytes);
   for (let at = 0; at < bytes; ) {
-    const kind = view.getUint8(at);
-    const table = view.getUint8(at + 1) as TableId;
-    const owner = nameOf(view.getUint32(at + 4, true));
-    const key = at + RECORD_HEADER;
+    const kind = view.getUint8(at + DESIRED_KIND);
+    const table = view.getUint8(at + DESIRED_TABLE) as TableId;
+    const owner = nameOf(view.getUint32(at + DESIRED_OWNER, true));
+    const key = at + DESIRED_HEADER;
     const value = key + keySize(table);
-    if (kind === RECORD_SLOTS) {
-      const frontend = region.subarray(key, value - 4);
+    if (kind === DESIRED_SLOTS) {
+      const span = value - SLOT_NUMBER_BYTES;
+      const frontend = region.subarray(key, span);
       const stride = tableFamily(table) === 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
-      const pointer = view.getUint32(value - 4, true);
-      const count = view.getUint32(value, true);
+      const pointer = view.getUint32(span + SPAN_POINTER, true);
+      const count = view.getUint32(span + SPAN_COUNT, true);
       for (let slot = 0; slot < count; slot++) {
         const endpoint = memory.subarray(pointer + slot * stride, pointer + (slot + 1) * stride);
         lines.push(printElement(table, concat(frontend, u32(slot)), endpoint, owner));
       }
-      at = value + 4;
+      at = span + SPAN_BYTES;
     } else {
       at = value + valueSize(table);
       lines.push(

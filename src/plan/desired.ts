@@ -1,13 +1,11 @@
 /**
- * Desired: what should be in the kernel for a batch of owners, written as records (asm/layout.ts) where
- * the core will diff it.
+ * Desired: what should be in the kernel for a batch of owners, written as records (asm/layout/desired.ts)
+ * where the core will diff it.
  */
-import {
-  OWNER_NODE,
-  RECORD_ELEMENT,
-  RECORD_HEADER,
-  RECORD_SLOTS,
-} from "../../asm/layout/layout.ts";
+import { SPAN_BYTES } from "../../asm/layout/choice.ts";
+import { DESIRED_ELEMENT, DESIRED_HEADER, DESIRED_SLOTS } from "../../asm/layout/desired.ts";
+import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
+import { OWNER_NODE } from "../../asm/layout/owner.ts";
 import type { ActionCode } from "../model/actions.ts";
 import type { EndpointSpan } from "../model/choice.ts";
 import { keySize, TABLES, type TableId, valueSize } from "../model/tables.ts";
@@ -60,14 +58,14 @@ export class DesiredWriter {
 
   /** Frontend → action. */
   action(table: TableId, owner: number, frontend: Frontend, code: ActionCode): void {
-    this.#start(RECORD_ELEMENT, table, owner);
+    this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
     this.#u32(code);
   }
 
   /** Frontend and slot → endpoint, for every endpoint of the span; the core numbers the slots. */
   slots(table: TableId, owner: number, frontend: Frontend, span: EndpointSpan): void {
-    this.#start(RECORD_SLOTS, table, owner);
+    this.#start(DESIRED_SLOTS, table, owner);
     this.#frontend(frontend);
     this.#u32(span.pointer);
     this.#u32(span.count);
@@ -75,46 +73,48 @@ export class DesiredWriter {
 
   /** Frontend in a set. */
   member(table: TableId, owner: number, frontend: Frontend): void {
-    this.#start(RECORD_ELEMENT, table, owner);
+    this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
   }
 
   /** Frontend and source range in a set. */
   allowed(table: TableId, owner: number, frontend: Frontend, source: Cidr): void {
-    this.#start(RECORD_ELEMENT, table, owner);
+    this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
     this.#range(source);
   }
 
   /** Address in a set. */
   address(table: TableId, owner: number, bytes: Uint8Array): void {
-    this.#start(RECORD_ELEMENT, table, owner);
+    this.#start(DESIRED_ELEMENT, table, owner);
     this.#copy(bytes);
   }
 
   /** Port in a set. */
   port(table: TableId, owner: number, port: number): void {
-    this.#start(RECORD_ELEMENT, table, owner);
+    this.#start(DESIRED_ELEMENT, table, owner);
     this.#port(port);
   }
 
   /** Address with itself in a set: a connection of an endpoint to itself. */
   pair(table: TableId, owner: number, bytes: Uint8Array): void {
-    this.#start(RECORD_ELEMENT, table, owner);
+    this.#start(DESIRED_ELEMENT, table, owner);
     this.#copy(bytes);
     this.#copy(bytes);
   }
 
   /** Range in a set. */
   range(table: TableId, cidr: Cidr): void {
-    this.#start(RECORD_ELEMENT, table, OWNER_NODE);
+    this.#start(DESIRED_ELEMENT, table, OWNER_NODE);
     this.#range(cidr);
   }
 
   #start(kind: number, table: TableId, owner: number): void {
     const size = SIZES[table] as (typeof SIZES)[number];
-    // A slots record has pointer and count (8 bytes) in place of the slot number (4) and the value.
-    this.#ensure(RECORD_HEADER + size.key + (kind === RECORD_SLOTS ? 4 : size.value));
+    // A DESIRED_SLOTS record has a span in place of the slot number and the value.
+    const rest = kind === DESIRED_SLOTS ? SPAN_BYTES - SLOT_NUMBER_BYTES : size.value;
+    this.#ensure(DESIRED_HEADER + size.key + rest);
+    // The record DESIRED: kind, table and padding are one word.
     this.#u32(kind | (table << 8));
     this.#u32(owner);
   }

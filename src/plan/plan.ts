@@ -2,7 +2,7 @@
  * The plan: from Services, and what selection chose for them, to the elements they should have. Pure; it
  * never loops over endpoints.
  */
-import { OWNER_NODE } from "../../asm/layout/layout.ts";
+import { OWNER_NODE } from "../../asm/layout/owner.ts";
 import type { Choice } from "../model/choice.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import type { Service, ServiceId } from "../model/service.ts";

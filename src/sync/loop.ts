@@ -2,7 +2,7 @@
  * The sync: everything that changed since the last one, taken from the core's dirty list to the
  * kernel. The pacer decides when; this is what.
  */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
 import type { Backend, Drift } from "../backend/backend.ts";
 import { type Clock, turn } from "../base/clock.ts";
 import { rethrowDefect, type SluiceError } from "../base/errors.ts";

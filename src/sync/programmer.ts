@@ -3,7 +3,7 @@
  * batch is cut into transactions of bounded size; an owner the kernel refuses is left out, the rest
  * goes through.
  */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
 import type { Backend, Receipt } from "../backend/backend.ts";
 import type { SluiceError } from "../base/errors.ts";
 import { ATTEMPTS_MAX, BATCH_ELEMENTS } from "../base/limits.ts";

@@ -1,5 +1,14 @@
 /** Desired records for the core from the model's, and its committed elements as the model has them. */
-import { RECORD_ELEMENT, RECORD_HEADER, RECORD_SLOTS } from "../../asm/layout/layout.ts";
+import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../../asm/layout/choice.ts";
+import {
+  DESIRED_ELEMENT,
+  DESIRED_HEADER,
+  DESIRED_KIND,
+  DESIRED_OWNER,
+  DESIRED_SLOTS,
+  DESIRED_TABLE,
+} from "../../asm/layout/desired.ts";
+import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import type { TestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,
@@ -18,7 +27,9 @@ export const clusterIPs = tableId("cluster-ips", 4);
 
 /** The `index`th key of a table, without the slot in tables of slots. */
 export function keyOf(table: TableId, index: number): string {
-  const bytes = new Uint8Array(isSlots(table) ? keySize(table) - 4 : keySize(table));
+  const bytes = new Uint8Array(
+    isSlots(table) ? keySize(table) - SLOT_NUMBER_BYTES : keySize(table),
+  );
   new DataView(bytes.buffer).setUint32(bytes.byteLength - 4, index);
   return toHex(bytes);
 }
@@ -82,7 +93,7 @@ export function writeBatch(core: TestCore, batch: Batch): { bytes: number; relea
       const key = fromHex(record.key);
       if (record.kind === "element") {
         records.push(
-          concat(header(RECORD_ELEMENT, record.table, owner), key, fromHex(record.value)),
+          concat(header(DESIRED_ELEMENT, record.table, owner), key, fromHex(record.value)),
         );
         continue;
       }
@@ -91,13 +102,8 @@ export function writeBatch(core: TestCore, batch: Batch): { bytes: number; relea
       const at = exports.allocate(size) >>> 0;
       blocks.push({ at, size });
       core.wasm.u8().set(concat(...record.endpoints.map(fromHex)), at);
-      records.push(
-        concat(
-          header(RECORD_SLOTS, record.table, owner),
-          key,
-          new Uint8Array(new Uint32Array([at, record.endpoints.length]).buffer),
-        ),
-      );
+      const span = spanOf(at, record.endpoints.length);
+      records.push(concat(header(DESIRED_SLOTS, record.table, owner), key, span));
     }
   const bytes = concat(...records);
   core.reserveDesired(bytes.byteLength).set(bytes);
@@ -140,9 +146,17 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 }
 
 function header(kind: number, table: TableId, owner: number): Uint8Array {
-  const bytes = new Uint8Array(RECORD_HEADER);
-  bytes[0] = kind;
-  bytes[1] = table;
-  new DataView(bytes.buffer).setUint32(4, owner, true);
+  const bytes = new Uint8Array(DESIRED_HEADER);
+  bytes[DESIRED_KIND] = kind;
+  bytes[DESIRED_TABLE] = table;
+  new DataView(bytes.buffer).setUint32(DESIRED_OWNER, owner, true);
+  return bytes;
+}
+
+function spanOf(pointer: number, count: number): Uint8Array {
+  const bytes = new Uint8Array(SPAN_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(SPAN_POINTER, pointer, true);
+  view.setUint32(SPAN_COUNT, count, true);
   return bytes;
 }

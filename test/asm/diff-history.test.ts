@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { OWNER_NODE } from "../../asm/layout/layout.ts";
+import { OWNER_NODE } from "../../asm/layout/owner.ts";
 import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,

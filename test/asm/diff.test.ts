@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { COMPARED_SAME, OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/layout.ts";
+import { COMPARED_SAME } from "../../asm/layout/exchange.ts";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
 import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,

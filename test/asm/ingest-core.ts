@@ -1,5 +1,29 @@
 /** The core for tests of decoding: both builds, and what stands in its tables as plain rows. */
 import { readFileSync } from "node:fs";
+import {
+  ENDPOINT_FLAGS,
+  ENDPOINT_HEADER,
+  ENDPOINT_HINTS,
+  ENDPOINT_IP,
+  ENDPOINT_LOCAL,
+  ENDPOINT_READY,
+  ENDPOINT_SERVING,
+  ENDPOINT_TERMINATING,
+  HINT_NODES,
+  HINT_THIS_NODE,
+  HINT_THIS_ZONE,
+  HINT_ZONES,
+  HINTS_FLAGS,
+  SLICE_ENDPOINTS,
+  SLICE_FAMILY,
+  SLICE_HEADER,
+  SLICE_KEY,
+  SLICE_PORT_NAME,
+  SLICE_PORT_NUMBER,
+  SLICE_PORT_PROTOCOL,
+  SLICE_PORT_STRIDE,
+  SLICE_PORTS,
+} from "../../asm/layout/slice.ts";
 import { type CoreBuild, compileCore } from "../../build/compile-core.ts";
 import type { ModelService, ModelSlice } from "../../harness/specification/ingest.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -131,42 +155,44 @@ function readRows(core: Core, exports: InsideExports): Rows {
   return { services, slices };
 }
 
-/** Layouts: asm/slices.ts, asm/hints.ts. */
 function readSlice(exports: InsideExports, at: number, service: string): [string, ModelSlice] {
   const bytes = new Uint8Array(exports.memory.buffer);
   const words = new Uint32Array(exports.memory.buffer);
   const view = new DataView(exports.memory.buffer);
   const name = (id: number): string => nameOf(bytes, words, exports.nameDirectory() >>> 0, id);
-  const family = view.getUint8(at + 32) as 4 | 6;
-  const ports = view.getUint16(at + 34, true);
-  const stride = family === 4 ? 12 : 24;
-  const rows = at + 40 + ports * 8;
+  const family = view.getUint8(at + SLICE_FAMILY) as 4 | 6;
+  const ports = view.getUint16(at + SLICE_PORTS, true);
+  const stride = ENDPOINT_HEADER + (family === 4 ? 4 : 16);
+  const rows = at + SLICE_HEADER + ports * SLICE_PORT_STRIDE;
   return [
-    name(view.getUint32(at + 12, true)),
+    name(view.getUint32(at + SLICE_KEY, true)),
     {
       service,
       family,
-      ports: Array.from({ length: ports }, (_, i) => ({
-        name: name(view.getUint32(at + 40 + i * 8, true)),
-        protocol: view.getUint8(at + 40 + i * 8 + 6),
-        port: view.getUint16(at + 40 + i * 8 + 4, true),
-      })),
-      endpoints: Array.from({ length: view.getUint32(at + 36, true) }, (_, i) => {
-        const row = rows + i * stride;
-        const hints = view.getUint32(row, true);
-        const flags = view.getUint32(row + 4, true);
-        const bits = hints === 0 ? 0 : view.getUint32(hints + 8, true);
+      ports: Array.from({ length: ports }, (_, i) => {
+        const port = at + SLICE_HEADER + i * SLICE_PORT_STRIDE;
         return {
-          address: bytes.slice(row + 8, row + stride).toHex(),
-          ready: (flags & 1) !== 0,
-          serving: (flags & 2) !== 0,
-          terminating: (flags & 4) !== 0,
-          local: (flags & 8) !== 0,
+          name: name(view.getUint32(port + SLICE_PORT_NAME, true)),
+          protocol: view.getUint8(port + SLICE_PORT_PROTOCOL),
+          port: view.getUint16(port + SLICE_PORT_NUMBER, true),
+        };
+      }),
+      endpoints: Array.from({ length: view.getUint32(at + SLICE_ENDPOINTS, true) }, (_, i) => {
+        const row = rows + i * stride;
+        const hints = view.getUint32(row + ENDPOINT_HINTS, true);
+        const flags = view.getUint32(row + ENDPOINT_FLAGS, true);
+        const bits = hints === 0 ? 0 : view.getUint32(hints + HINTS_FLAGS, true);
+        return {
+          address: bytes.slice(row + ENDPOINT_IP, row + stride).toHex(),
+          ready: (flags & ENDPOINT_READY) !== 0,
+          serving: (flags & ENDPOINT_SERVING) !== 0,
+          terminating: (flags & ENDPOINT_TERMINATING) !== 0,
+          local: (flags & ENDPOINT_LOCAL) !== 0,
           hints: {
-            zones: (bits & 1) !== 0,
-            thisZone: (bits & 2) !== 0,
-            nodes: (bits & 4) !== 0,
-            thisNode: (bits & 8) !== 0,
+            zones: (bits & HINT_ZONES) !== 0,
+            thisZone: (bits & HINT_THIS_ZONE) !== 0,
+            nodes: (bits & HINT_NODES) !== 0,
+            thisNode: (bits & HINT_THIS_NODE) !== 0,
           },
         };
       }),

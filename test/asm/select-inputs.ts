@@ -1,10 +1,43 @@
 /** Writes a model's Service and slices into the core's memory, and reads what it chose for them. */
 import {
+  ENDPOINT4_PORT,
   ENDPOINT4_STRIDE,
+  ENDPOINT6_PORT,
   ENDPOINT6_STRIDE,
+} from "../../asm/layout/choice.ts";
+import {
+  PORT_NAME,
+  PORT_NUMBER,
+  PORT_PROTOCOL,
   PORT_STRIDE,
   SERVICE_HEADER,
-} from "../../asm/layout/layout.ts";
+  SERVICE_PORTS,
+  SERVICE_SIZE,
+} from "../../asm/layout/service.ts";
+import {
+  ENDPOINT_FLAGS,
+  ENDPOINT_HEADER,
+  ENDPOINT_HINTS,
+  ENDPOINT_IP,
+  ENDPOINT_LOCAL,
+  ENDPOINT_READY,
+  ENDPOINT_SERVING,
+  ENDPOINT_TERMINATING,
+  HINT_NODES,
+  HINT_THIS_NODE,
+  SLICE_ENDPOINTS,
+  SLICE_FAMILY,
+  SLICE_HEADER,
+  SLICE_KEY,
+  SLICE_PORT_NAME,
+  SLICE_PORT_NUMBER,
+  SLICE_PORT_PROTOCOL,
+  SLICE_PORT_STRIDE,
+  SLICE_PORTS,
+  SLICE_SERVICE,
+  SLICE_SIZE,
+} from "../../asm/layout/slice.ts";
+
 import { type TestCore, withBytes } from "../../harness/core/test-core.ts";
 import type {
   ModelChoice,
@@ -14,12 +47,12 @@ import type {
 } from "../../harness/specification/select.ts";
 import type { ServiceId } from "../../src/model/service.ts";
 
-// asm/slices.ts, asm/hints.ts
-const SLICE_HEADER = 40;
-const SLICE_PORT = 8;
-const FLAGS = { ready: 1, serving: 2, terminating: 4, local: 8 };
-const HINT_NODES = 4;
-const HINT_THIS_NODE = 8;
+const FLAGS = {
+  ready: ENDPOINT_READY,
+  serving: ENDPOINT_SERVING,
+  terminating: ENDPOINT_TERMINATING,
+  local: ENDPOINT_LOCAL,
+};
 
 const text = new TextEncoder();
 
@@ -62,7 +95,9 @@ export function readChoices(
 }
 
 function readSpan(core: TestCore, family: 4 | 6, pointer: number, count: number): string[] {
-  const [stride, bytes] = family === 4 ? [ENDPOINT4_STRIDE, 6] : [ENDPOINT6_STRIDE, 18];
+  const [stride, port] =
+    family === 4 ? [ENDPOINT4_STRIDE, ENDPOINT4_PORT] : [ENDPOINT6_STRIDE, ENDPOINT6_PORT];
+  const bytes = port + 2;
   return Array.from({ length: count }, (_, index) => {
     const at = pointer + index * stride;
     const record = core.wasm.u8().slice(at, at + stride);
@@ -77,43 +112,44 @@ function writeService(core: TestCore, { ports }: ModelService): number {
   const block = core.wasm.exports.allocate(size) >>> 0;
   core.wasm.u8().fill(0, block, block + size);
   const view = core.wasm.view();
-  view.setUint32(block, size, true);
-  view.setUint16(block + 16, ports.length, true);
+  view.setUint32(block + SERVICE_SIZE, size, true);
+  view.setUint16(block + SERVICE_PORTS, ports.length, true);
   for (const [index, port] of ports.entries()) {
     const at = block + SERVICE_HEADER + index * PORT_STRIDE;
-    view.setUint32(at, names[index] ?? 0, true);
-    view.setUint16(at + 4, 80 + index, true);
-    view.setUint8(at + 8, port.protocol);
+    view.setUint32(at + PORT_NAME, names[index] ?? 0, true);
+    view.setUint16(at + PORT_NUMBER, 80 + index, true);
+    view.setUint8(at + PORT_PROTOCOL, port.protocol);
   }
   return block;
 }
 
 function writeSlice(core: TestCore, service: number, key: string, slice: ModelSlice): number {
-  const stride = slice.family === 4 ? 12 : 24;
-  const size = SLICE_HEADER + slice.ports.length * SLICE_PORT + slice.endpoints.length * stride;
+  const stride = ENDPOINT_HEADER + (slice.family === 4 ? 4 : 16);
+  const rows = SLICE_HEADER + slice.ports.length * SLICE_PORT_STRIDE;
+  const size = rows + slice.endpoints.length * stride;
   const name = hold(core, key);
   const ports = slice.ports.map((port) => hold(core, port.name));
   const hints = slice.endpoints.map((endpoint) => holdHints(core, endpoint));
   const block = core.wasm.exports.allocate(size) >>> 0;
   core.wasm.u8().fill(0, block, block + size);
   const view = core.wasm.view();
-  view.setUint32(block + 8, service, true);
-  view.setUint32(block + 12, name, true);
-  view.setUint32(block + 24, size, true);
-  view.setUint8(block + 32, slice.family);
-  view.setUint16(block + 34, slice.ports.length, true);
-  view.setUint32(block + 36, slice.endpoints.length, true);
+  view.setUint32(block + SLICE_SERVICE, service, true);
+  view.setUint32(block + SLICE_KEY, name, true);
+  view.setUint32(block + SLICE_SIZE, size, true);
+  view.setUint8(block + SLICE_FAMILY, slice.family);
+  view.setUint16(block + SLICE_PORTS, slice.ports.length, true);
+  view.setUint32(block + SLICE_ENDPOINTS, slice.endpoints.length, true);
   for (const [index, port] of slice.ports.entries()) {
-    const at = block + SLICE_HEADER + index * SLICE_PORT;
-    view.setUint32(at, ports[index] ?? 0, true);
-    view.setUint16(at + 4, port.port, true);
-    view.setUint8(at + 6, port.protocol);
+    const at = block + SLICE_HEADER + index * SLICE_PORT_STRIDE;
+    view.setUint32(at + SLICE_PORT_NAME, ports[index] ?? 0, true);
+    view.setUint16(at + SLICE_PORT_NUMBER, port.port, true);
+    view.setUint8(at + SLICE_PORT_PROTOCOL, port.protocol);
   }
   for (const [index, endpoint] of slice.endpoints.entries()) {
-    const at = block + size - (slice.endpoints.length - index) * stride;
-    view.setUint32(at, hints[index] ?? 0, true);
-    view.setUint32(at + 4, flagsOf(endpoint), true);
-    core.wasm.u8().set(endpoint.address, at + 8);
+    const at = block + rows + index * stride;
+    view.setUint32(at + ENDPOINT_HINTS, hints[index] ?? 0, true);
+    view.setUint32(at + ENDPOINT_FLAGS, flagsOf(endpoint), true);
+    core.wasm.u8().set(endpoint.address, at + ENDPOINT_IP);
   }
   return block;
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { OP_ADD, OP_HEADER } from "../../asm/layout/layout.ts";
+import { OP_ADD, OP_DELETE, OP_HEADER, OP_KIND, OP_TABLE } from "../../asm/layout/operation.ts";
 import { countAdded, readOperations } from "../../src/model/operation-list.ts";
 import { keySize, TABLE_IDS, type TableId, valueSize } from "../../src/model/tables.ts";
 
@@ -11,8 +11,8 @@ function region(): Uint8Array {
 
 function record(table: TableId, add: boolean): Uint8Array {
   const bytes = new Uint8Array(OP_HEADER + keySize(table) + valueSize(table)).fill(OP_ADD);
-  bytes[0] = add ? OP_ADD : OP_ADD + 1;
-  bytes[1] = table;
+  bytes[OP_KIND] = add ? OP_ADD : OP_DELETE;
+  bytes[OP_TABLE] = table;
   return bytes;
 }
 

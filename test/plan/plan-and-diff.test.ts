@@ -1,7 +1,7 @@
 /** The plan and the core's diff together: whatever the history, the committed elements are the plan's. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { OWNER_NODE } from "../../asm/layout/layout.ts";
+import { OWNER_NODE } from "../../asm/layout/owner.ts";
 import { createTestCore, type TestCore } from "../../harness/core/test-core.ts";
 import {
   type ChoiceText,

@@ -1,6 +1,6 @@
 /** What the tables say, put together by frontend: the model that chains are made of. Pure. */
 
-import { ENDPOINT4_STRIDE } from "../../../asm/layout/layout.ts";
+import { ENDPOINT4_STRIDE } from "../../../asm/layout/choice.ts";
 import { type Action, type ActionCode, decodeAction } from "../../model/actions.ts";
 import type { Operation } from "../../model/operation-list.ts";
 import { printEndpoint } from "../../model/print.ts";

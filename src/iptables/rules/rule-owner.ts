@@ -1,5 +1,5 @@
 /** Whose a rule is, read from its words: asked only when a rule was refused. Pure. */
-import { OWNER_NODE } from "../../../asm/layout/layout.ts";
+import { OWNER_NODE } from "../../../asm/layout/owner.ts";
 import { parseCidr } from "../../net/address.ts";
 import { HAIRPIN, NODE_PORTS, type RuleTable } from "../syntax/known-chains.ts";
 import { frontendKeyOf, isProtocolWord, type Key, nodePortKeyOf } from "./keys.ts";

@@ -2,8 +2,8 @@
  * Reads the counters of elements. They count new connections, because nat hooks see only the first
  * packet of a connection.
  */
-import { OP_DELETE, OP_HEADER } from "../../../asm/layout/layout.ts";
-import type { CounterSink } from "../../backend/parts.ts";
+import { OP_DELETE, OP_HEADER, OP_KIND, OP_TABLE } from "../../../asm/layout/operation.ts";
+import type { CounterSink } from "../../backend/backend.ts";
 import type { Core } from "../../core/core.ts";
 import type { OperationList } from "../../model/operation-list.ts";
 import { keySize, TABLE_IDS, type TableId, tableLabel, valueSize } from "../../model/tables.ts";
@@ -61,8 +61,8 @@ export function readDeleted(
   let deletes = 0;
   for (let i = 0; i < count; i++) {
     const offset = offsets[i] as number;
-    const id = region[offset + 1] as TableId;
-    if (region[offset] !== OP_DELETE || !COUNTED[id]) continue;
+    const id = region[offset + OP_TABLE] as TableId;
+    if (region[offset + OP_KIND] !== OP_DELETE || !COUNTED[id]) continue;
     if (++deletes > DELETED_MAX) return;
     bufferFor(keys, id).append(region, offset + OP_HEADER, keySize(id));
   }

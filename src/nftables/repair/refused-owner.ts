@@ -2,7 +2,7 @@
  * Leaves an owner out of a repair when the kernel refuses one of its elements, so that the elements
  * of all others are restored.
  */
-import { OP_HEADER } from "../../../asm/layout/layout.ts";
+import { OP_HEADER } from "../../../asm/layout/operation.ts";
 import type { Core } from "../../core/core.ts";
 import { type OperationList, readOperations } from "../../model/operation-list.ts";
 import { hasRanges, keySize, type TableId, valueSize } from "../../model/tables.ts";

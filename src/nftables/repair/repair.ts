@@ -1,5 +1,5 @@
 /** Restores what is committed in the kernel, where other processes changed it. */
-import { OWNER_ADOPTED } from "../../../asm/layout/layout.ts";
+import { OWNER_ADOPTED } from "../../../asm/layout/owner.ts";
 import type { Drift, Receipt } from "../../backend/backend.ts";
 import { type Clock, turn } from "../../base/clock.ts";
 import type { SluiceError } from "../../base/errors.ts";

@@ -1,14 +1,17 @@
 /**
  * Operations that make elements of the kernel what is committed, as a diff would write them
- * (asm/layout.ts).
+ * (asm/layout/operation.ts).
  */
+import { COMPARED_SAME } from "../../../asm/layout/exchange.ts";
 import {
-  COMPARED_SAME,
   OP_ADD,
   OP_DELETE,
   OP_HEADER,
-  OWNER_ADOPTED,
-} from "../../../asm/layout/layout.ts";
+  OP_KIND,
+  OP_OWNER,
+  OP_TABLE,
+} from "../../../asm/layout/operation.ts";
+import { OWNER_ADOPTED } from "../../../asm/layout/owner.ts";
 import type { Core } from "../../core/core.ts";
 import { type OperationList, readOperations } from "../../model/operation-list.ts";
 import { keySize, type TableId, valueSize } from "../../model/tables.ts";
@@ -121,9 +124,9 @@ export class Restoration {
     // A deletion and an addition of one key stay together.
     if (this.#count >= this.#most && operation !== OP_ADD) this.end();
     if (this.#count > this.#most) this.end();
-    this.#header.setUint8(0, operation);
-    this.#header.setUint8(1, id);
-    this.#header.setUint32(4, owner, true);
+    this.#header.setUint8(OP_KIND, operation);
+    this.#header.setUint8(OP_TABLE, id);
+    this.#header.setUint32(OP_OWNER, owner, true);
     this.#bytes.append(new Uint8Array(this.#header.buffer), 0, OP_HEADER);
     this.#bytes.append(key, 0, key.length);
     this.#bytes.append(value, 0, value.length);
@@ -135,9 +138,9 @@ export class Restoration {
 export function countAnew(core: Core, { region }: OperationList): void {
   const added = new Map<TableId, ByteBuffer>();
   for (let at = 0; at < region.length; ) {
-    const id = region[at + 1] as TableId;
+    const id = region[at + OP_TABLE] as TableId;
     const size = keySize(id);
-    if (region[at] === OP_ADD && isCounted(id)) {
+    if (region[at + OP_KIND] === OP_ADD && isCounted(id)) {
       bufferFor(added, id).append(region, at + OP_HEADER, size);
     }
     at += OP_HEADER + size + valueSize(id);

@@ -1,5 +1,5 @@
 /** Puts the operations of a diff in the order in which one transaction sends them. */
-import { OP_ADD, OP_HEADER } from "../../../asm/layout/layout.ts";
+import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../../../asm/layout/operation.ts";
 import type { ActionCode } from "../../model/actions.ts";
 import type { OperationList } from "../../model/operation-list.ts";
 import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../model/tables.ts";
@@ -45,7 +45,7 @@ export class OperationSorter {
       this.#offsets[i] = offset;
       const bucket = bucketOf(region, offset) + 1;
       next[bucket] = (next[bucket] as number) + 1;
-      const table = region[offset + 1] as number;
+      const table = region[offset + OP_TABLE] as number;
       offset += OP_HEADER + (KEY[table] as number) + (VALUE[table] as number);
     }
     for (let bucket = 1; bucket <= BUCKETS; bucket++) {
@@ -63,8 +63,10 @@ export class OperationSorter {
 }
 
 function bucketOf(region: Uint8Array, offset: number): number {
-  const table = region[offset + 1] as number;
-  return (region[offset] === OP_ADD ? bucketOfAdd[table] : bucketOfDelete[table]) as number;
+  const table = region[offset + OP_TABLE] as number;
+  return (
+    region[offset + OP_KIND] === OP_ADD ? bucketOfAdd[table] : bucketOfDelete[table]
+  ) as number;
 }
 
 function u32(bytes: Uint8Array, at: number): number {
@@ -85,8 +87,8 @@ export function eachAction(
 ): void {
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i] as number;
-    const table = region[offset + 1] as TableId;
-    if (region[offset] === OP_ADD && IS_ACTION[table]) {
+    const table = region[offset + OP_TABLE] as TableId;
+    if (region[offset + OP_KIND] === OP_ADD && IS_ACTION[table]) {
       each(table, u32(region, offset + OP_HEADER + (KEY[table] as number)) as ActionCode);
     }
   }
@@ -103,9 +105,9 @@ export function writeOperations(
   let commented = -1;
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i] as number;
-    const table = region[offset + 1] as TableId;
-    const owner = u32(region, offset + 4);
-    const add = region[offset] === OP_ADD;
+    const table = region[offset + OP_TABLE] as TableId;
+    const owner = u32(region, offset + OP_OWNER);
+    const add = region[offset + OP_KIND] === OP_ADD;
     if (add && IS_ACTION[table] && owner !== commented) {
       commented = owner;
       elements.comment = ownerName(owner);

@@ -1,5 +1,14 @@
 /** Operations from Services, as plan and diff would make them, and the chains that come of them. */
-import { OWNER_NODE, RECORD_HEADER, RECORD_SLOTS } from "../../../asm/layout/layout.ts";
+import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../../../asm/layout/choice.ts";
+import {
+  DESIRED_HEADER,
+  DESIRED_KIND,
+  DESIRED_OWNER,
+  DESIRED_SLOTS,
+  DESIRED_TABLE,
+} from "../../../asm/layout/desired.ts";
+import { SLOT_NUMBER_BYTES } from "../../../asm/layout/key.ts";
+import { OWNER_NODE } from "../../../asm/layout/owner.ts";
 import {
   type ChoiceText,
   cidr,
@@ -68,24 +77,26 @@ export function elementsOf(served: readonly Served[], node: NodeText = {}): Elem
     elements.set(name, { table, owner, key, value });
   };
   for (let at = 0; at < region.length; ) {
-    const table = region[at + 1] as TableId;
-    const owner = view.getUint32(at + 4, true);
-    const key = at + RECORD_HEADER;
+    const table = region[at + DESIRED_TABLE] as TableId;
+    const owner = view.getUint32(at + DESIRED_OWNER, true);
+    const key = at + DESIRED_HEADER;
     const value = key + keySize(table);
-    if (region[at] !== RECORD_SLOTS) {
+    if (region[at + DESIRED_KIND] !== DESIRED_SLOTS) {
       at = value + valueSize(table);
       put(table, owner, region.slice(key, value), region.slice(value, at));
       continue;
     }
-    const [pointer, count] = [view.getUint32(value - 4, true), view.getUint32(value, true)];
+    const span = value - SLOT_NUMBER_BYTES;
+    const pointer = view.getUint32(span + SPAN_POINTER, true);
+    const count = view.getUint32(span + SPAN_COUNT, true);
     const stride = valueSize(table);
     for (let slot = 0; slot < count; slot++) {
       const bytes = region.slice(key, value);
-      new DataView(bytes.buffer).setUint32(bytes.length - 4, slot, true);
+      new DataView(bytes.buffer).setUint32(bytes.length - SLOT_NUMBER_BYTES, slot, true);
       const from = pointer + slot * stride;
       put(table, owner, bytes, memory.bytes.slice(from, from + stride));
     }
-    at = value + 4;
+    at = span + SPAN_BYTES;
   }
   return elements;
 }

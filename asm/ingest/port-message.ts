@@ -1,0 +1,76 @@
+// A port message. ServicePort (core/v1) and EndpointPort (discovery/v1) have the same first fields, so one
+// function reads both.
+
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from "../layout/key";
+import { isText } from "../memory/bytes";
+import {
+  bytesAt,
+  bytesLength,
+  enterMessage,
+  leaveMessage,
+  more,
+  readBytes,
+  readInt,
+  readTag,
+  skipField,
+  WIRE_BYTES,
+  WIRE_VARINT,
+} from "./protobuf";
+
+const TAG_PORT_NAME: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_PORT_PROTOCOL: u32 = (2 << 3) | WIRE_BYTES;
+const TAG_PORT_NUMBER: u32 = (3 << 3) | WIRE_VARINT;
+const TAG_PORT_NODE_PORT: u32 = (5 << 3) | WIRE_VARINT;
+
+// What `readPort` read last.
+export let hasPortName: bool = false;
+export let portNameAt: usize = 0;
+export let portNameLength: usize = 0;
+export let portProtocolAt: usize = 0;
+export let portProtocolLength: usize = 0;
+/** 0 if it is absent. */
+export let portNumber: i32 = 0;
+/** 0 if it is absent, as in every EndpointPort. */
+export let portNodePort: i32 = 0;
+
+/** Reads the port that starts at the cursor. */
+export function readPort(): void {
+  hasPortName = false;
+  portNameLength = 0;
+  portProtocolLength = 0;
+  portNumber = 0;
+  portNodePort = 0;
+  const outer = enterMessage();
+  while (more()) {
+    switch (readTag()) {
+      case TAG_PORT_NAME:
+        readBytes();
+        hasPortName = true;
+        portNameAt = bytesAt;
+        portNameLength = bytesLength;
+        break;
+      case TAG_PORT_PROTOCOL:
+        readBytes();
+        portProtocolAt = bytesAt;
+        portProtocolLength = bytesLength;
+        break;
+      case TAG_PORT_NUMBER:
+        portNumber = readInt();
+        break;
+      case TAG_PORT_NODE_PORT:
+        portNodePort = readInt();
+        break;
+      default:
+        skipField();
+    }
+  }
+  leaveMessage(outer);
+}
+
+/** The protocol's IP number: TCP without a text, as the API defaults; 0 if it is none we know. */
+export function portProtocol(): u32 {
+  if (!portProtocolLength || isText(portProtocolAt, portProtocolLength, "TCP")) return PROTOCOL_TCP;
+  if (isText(portProtocolAt, portProtocolLength, "UDP")) return PROTOCOL_UDP;
+  if (isText(portProtocolAt, portProtocolLength, "SCTP")) return PROTOCOL_SCTP;
+  return 0;
+}

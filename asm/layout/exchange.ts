@@ -1,0 +1,24 @@
+// Tables and their elements, as host and core exchange them.
+
+// Record DEFINITION, DEFINITION_STRIDE = 4 bytes: what the core is told about each table, by table id
+//    0 u8 KEY_SIZE    1 u8 VALUE_SIZE    2 u8 FLAGS: TABLE_*    3 u8 -
+export const DEFINITION_KEY_SIZE: usize = 0;
+export const DEFINITION_VALUE_SIZE: usize = 1;
+export const DEFINITION_FLAGS: usize = 2;
+export const DEFINITION_STRIDE: usize = 4;
+
+export const TABLE_NAMES_OWNER: u32 = 1; // the kernel element names its owner: a new owner needs a new element
+export const TABLE_SLOTS: u32 = 2; // keys end in a slot number; DESIRED_SLOTS only
+export const TABLE_LEADS: u32 = 4; // frontend → action, or what is refused: says who owns a frontend
+export const TABLE_NODE_ADDRESSES: u32 = 8; // where node ports listen
+
+// Record READ, READ_HEADER = 4 bytes: one committed element, then key[keySize] value[valueSize]
+//    0 u32 OWNER
+export const READ_OWNER: usize = 0;
+export const READ_HEADER: usize = 4;
+
+/** A reading of an element's counter: key[keySize], then the packets as a u64. */
+export const PACKETS_BYTES: u32 = 8;
+
+/** `compare` gives this in place of an owner if the element is what is committed. */
+export const COMPARED_SAME: i32 = -1;

@@ -1,0 +1,27 @@
+// Flows: a pass over the kernel's entries of connection tracking.
+
+/** The dumps that a pass needs, as bits; IPv6 is one bit further left. */
+export const FLOWS_UDP4: i32 = 1;
+export const FLOWS_UDP6: i32 = 2;
+export const FLOWS_TCP4: i32 = 4;
+export const FLOWS_TCP6: i32 = 8;
+
+// Record VERDICT, VERDICT_BYTES = 24 bytes: what came of one chunk of a dump, which is a datagram of
+// netlink messages as recv(2) returns it
+//    0 u32 ENTRIES: read                     12 i32 ERRNO: 0 = none
+//    4 u32 CONDEMNED: entries to delete      16 u32 DELETIONS: messages that delete them, a pointer
+//    8 u32 FLAGS: FLOWS_CHUNK_*              20 u32 DELETIONS_LENGTH: in bytes
+export const VERDICT_ENTRIES: usize = 0;
+export const VERDICT_CONDEMNED: usize = 4;
+export const VERDICT_FLAGS: usize = 8;
+export const VERDICT_ERRNO: usize = 12;
+export const VERDICT_DELETIONS: usize = 16;
+export const VERDICT_DELETIONS_LENGTH: usize = 20;
+export const VERDICT_BYTES: usize = 24;
+
+export const FLOWS_CHUNK_END: u32 = 1; // the dump is over
+export const FLOWS_CHUNK_INTERRUPTED: u32 = 2; // the kernel's table changed: entries may be missing
+export const FLOWS_CHUNK_CUT: u32 = 4; // the chunk ends within a message
+
+/** enum ip_conntrack_status */
+export const IPS_SEEN_REPLY: u32 = 2;

@@ -1,0 +1,16 @@
+// Operations: what a diff wants done in the kernel, in the order of the owners of its batch.
+
+// Record OP, OP_HEADER = 8 bytes: then key[keySize] value[valueSize], the new value to add or the present
+// one to delete
+//    0 u8 KIND: OP_ADD or OP_DELETE
+//    1 u8 TABLE
+//    2 u16 -
+//    4 u32 OWNER
+export const OP_KIND: usize = 0;
+export const OP_TABLE: usize = 1;
+export const OP_OWNER: usize = 4;
+export const OP_HEADER: usize = 8;
+
+/** A changed value is an OP_DELETE followed by an OP_ADD of the same key. */
+export const OP_ADD: u32 = 1;
+export const OP_DELETE: u32 = 2;
