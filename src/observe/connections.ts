@@ -7,8 +7,7 @@
  * leads back to its endpoint does not touch a slot: it counts for the service port, not for the endpoint.
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
-import type { CounterSink, CounterSlice } from "../backend/backend.ts";
-import type { CounterReader } from "../backend/parts.ts";
+import type { CounterReader, CounterSink, CounterSlice } from "../backend/parts.ts";
 import { rethrowDefect } from "../base/errors.ts";
 import { SERVICE_SERIES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";

@@ -3,7 +3,7 @@
  * packet of a connection.
  */
 import { OP_DELETE, OP_HEADER, OP_KIND, OP_TABLE } from "../../../asm/layout/operation.ts";
-import type { CounterSink } from "../../backend/backend.ts";
+import type { CounterSink } from "../../backend/parts.ts";
 import type { Core } from "../../core/core.ts";
 import type { OperationList } from "../../model/operation-list.ts";
 import { keySize, TABLE_IDS, type TableId, tableLabel, valueSize } from "../../model/tables.ts";
