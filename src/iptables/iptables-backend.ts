@@ -1,4 +1,4 @@
-/** The iptables backend: kube-proxy's chains, written by iptables-restore, one restore for each family. */
+/** The iptables backend: kube-proxy's chains, written by one iptables-restore for each family. */
 
 import type {
   Adoption,
@@ -18,29 +18,29 @@ import type { Logger } from "../base/log.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import { type TableId, tableFamily } from "../model/tables.ts";
-import { describeChange } from "./amiss.ts";
-import { adoptionOf, beginFamilies } from "./begin.ts";
 import { ChangeDetector, type Comparison } from "./change-detector.ts";
-import { FamilyRules } from "./family.ts";
-import { cautious } from "./isolate-refusal.ts";
-import { sayKept } from "./kept.ts";
-import { failure } from "./refusal.ts";
-import { compare, mend } from "./repair-families.ts";
+import {
+  type Failure,
+  FamilyRules,
+  type FoundChains,
+  type RefusedRestore,
+} from "./family-rules.ts";
+import { trialOnly } from "./isolate-refusal.ts";
+import { compare, describeChange, repair } from "./repair-chains.ts";
 import type { Step } from "./restore-text.ts";
 import type { RulesetOptions } from "./rules/fixed-chains.ts";
 import { describePorts } from "./rules/port-description.ts";
 import { RULE_TABLES, type Variant } from "./syntax/known-chains.ts";
 import { type ChangeCounter, openChangeCounter } from "./tools/change-counter.ts";
 import type { SearchOptions } from "./tools/find-tools.ts";
-import { logLocked } from "./tools/lock-wait.ts";
+import { LockWaitingTools, logLocked } from "./tools/lock-wait.ts";
 import type { Features } from "./tools/probe-tools.ts";
 import { type FamilyTools, findToolset, type Toolset } from "./tools/toolset.ts";
-import { writeAll } from "./write-all.ts";
 
-export interface IptablesSurroundings {
+export interface IptablesDependencies {
   readonly clock?: Clock;
   readonly log?: Logger;
-  /** Where the tools are looked for. */
+  /** Where to look for the tools. */
   readonly search?: SearchOptions;
 }
 
@@ -52,22 +52,23 @@ export interface IptablesBackend extends Backend {
 /** Touches nothing yet. */
 export function createIptablesBackend(
   options: SkeletonOptions,
-  surroundings: IptablesSurroundings = {},
+  dependencies: IptablesDependencies = {},
 ): IptablesBackend {
-  return new Iptables(options, surroundings);
+  return new Iptables(options, dependencies);
 }
 
 const CANNOT_COMPARE = "iptables cannot compare";
-/** What a restore left that failed is for the next look, and nobody else's doing. */
+/** A failed restore of ours left something in the kernel, which the next `verify` takes back. */
 const OURS: ForeignChange = {
   what: "what a change of ours left that was refused",
   by: "ourselves",
   objects: ["what a change of ours left"],
 };
 
-/** Why `verify` has something to look at. */
+/** Why `verify` must compare everything. */
 interface Suspicion {
   readonly change: Omit<ForeignChange, "objects">;
+  /** When the first change was noticed, monotonic ms. */
   readonly at: number;
   changes: number;
 }
@@ -82,35 +83,39 @@ class Iptables implements IptablesBackend {
     locate: (table, key) => this.#chainsOf(table, key),
     statistics: () => this.#restoreStatistics(),
   };
-  readonly leftovers: LeftoverRules = { remove: () => this.#sweep() };
+  readonly leftovers: LeftoverRules = { remove: () => this.#removeLeftovers() };
   readonly #clock: Clock;
   readonly #log: Logger | undefined;
   readonly #search: SearchOptions;
   readonly #detector: ChangeDetector;
   #options: SkeletonOptions;
-  /** Since `reconfigure`, for the next `start` or `verify`. */
+  /** Options of the last `reconfigure`, until the next `start` or `verify`. */
   #pending: SkeletonOptions | undefined;
   #toolset: Toolset | undefined;
   #families: readonly FamilyRules[] = [];
   #counter: ChangeCounter | undefined;
-  /** The first `apply` has made everything what it should be: until then what was there before serves on. */
+  /** All chains are as wanted. Until the first `apply`, the chains from before `start` serve on. */
   #settled = false;
-  /** A refusal has named nobody: until all are through, what was there before must go on serving the others. */
-  #cautious = false;
-  /** `verify` was asked for, to take back what a failed restore left. */
-  #asked = false;
-  #written: Promise<unknown> = Promise.resolve();
+  /**
+   * The first `apply` was refused and nobody was named. Until all Services have been tried, changes
+   * must not touch what serves the others (isolate-refusal.ts).
+   */
+  #trialOnly = false;
+  /** `verify` was requested, to take back what a failed restore left. */
+  #repairRequested = false;
+  /** The write under way, or the last one. */
+  #lastWrite: Promise<unknown> = Promise.resolve();
   #closed = false;
   #suspicion: Suspicion | undefined;
   #changed: (change: ForeignChange) => void = () => {};
   /** What the last comparison of the detector found. */
   #found: ForeignChange | undefined;
 
-  constructor(options: SkeletonOptions, surroundings: IptablesSurroundings) {
+  constructor(options: SkeletonOptions, { clock, log, search }: IptablesDependencies) {
     this.#options = options;
-    this.#clock = surroundings.clock ?? systemClock;
-    this.#log = surroundings.log?.from("iptables-backend.ts");
-    this.#search = surroundings.search ?? {};
+    this.#clock = clock ?? systemClock;
+    this.#log = log?.from("iptables-backend.ts");
+    this.#search = search ?? {};
     this.#detector = new ChangeDetector({
       clock: this.#clock,
       readCounter: () => this.#counter?.read() ?? "",
@@ -132,15 +137,19 @@ class Iptables implements IptablesBackend {
     return this.#toolset?.facts ?? [];
   }
 
+  /** Adopts the chains that are in the kernel. The first `apply` writes only what differs. */
   async start(): Promise<Adoption> {
     this.#toolset ??= await this.#findTools();
-    this.#takeUp();
+    this.#takePendingOptions();
     this.#settled = false;
-    this.#cautious = false;
-    const pause = () => turn(this.#clock);
-    const make = ({ tools, features }: FamilyTools) =>
-      new FamilyRules(tools, this.#rulesetOptions(features), pause);
-    const { families, found } = await beginFamilies(this.#toolset.families, make, this.#log);
+    this.#trialOnly = false;
+    const families: FamilyRules[] = [];
+    const found: (FoundChains | undefined)[] = [];
+    for (const tools of this.#toolset.families) {
+      const started = await this.#startFamily(tools);
+      families.push(started.family);
+      found.push(started.found);
+    }
     this.#families = families;
     return adoptionOf(found, this.#variant);
   }
@@ -156,11 +165,11 @@ class Iptables implements IptablesBackend {
 
   async verify(core: Core): Promise<Drift | undefined> {
     const suspicion = this.#suspicion;
-    this.#takeUp();
+    this.#takePendingOptions();
     if (!this.#settled) {
-      // Everything is compared with what was read, at the first `apply`.
+      // The first `apply` compares everything with what is read here.
       for (const family of this.#families) {
-        if (suspicion === undefined) await family.lookAgain();
+        if (suspicion === undefined) await family.readUnknownJumps();
         else await family.read();
         await family.placeMangleCanary();
       }
@@ -169,12 +178,12 @@ class Iptables implements IptablesBackend {
     }
     return this.#writing(async () => {
       if (suspicion === undefined) {
-        await this.#writeDoubtful();
-        this.#asked = false;
+        await this.#writeStale();
+        this.#repairRequested = false;
         return undefined;
       }
-      const drift = await this.#mend(core, suspicion);
-      this.#asked = false;
+      const drift = await this.#repair(core, suspicion);
+      this.#repairRequested = false;
       if (this.#suspicion === suspicion) this.#suspicion = undefined;
       return drift;
     });
@@ -191,27 +200,265 @@ class Iptables implements IptablesBackend {
       return { ok: false, error, transient: true };
     }
     const describe = describePorts({ readService: owners.serviceOf });
-    const everything = !this.#settled && !this.#cautious;
+    const everything = !this.#settled && !this.#trialOnly;
     const steps = this.#families.map((family) => {
       const staged = family.stage(operations, describe, everything);
-      return this.#cautious ? cautious(staged) : staged;
+      return this.#trialOnly ? trialOnly(staged) : staged;
     });
     if (steps.some((one) => one.length > 0)) {
-      return this.#writing(() => this.#write(steps, owners.nameOf));
+      return this.#writing(() => this.#writeStaged(steps, owners.nameOf));
     }
     this.#commit();
     return { ok: true, bytes: 0, kernelMs: 0 };
   }
 
-  async #sweep(): Promise<void> {
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#detector.stop();
+    this.#counter?.close();
+    this.#counter = undefined;
+    await this.#lastWrite.catch(() => {});
+  }
+
+  get #variant(): Variant {
+    return this.#toolset?.variant ?? "nft";
+  }
+
+  async #findTools(): Promise<Toolset> {
+    const toolset = await findToolset(this.#search, logLocked(this.#log));
+    this.capabilities = capabilitiesOf(toolset);
+    return toolset;
+  }
+
+  /**
+   * Reads the chains of a family, and makes the canaries and the chains that are missing. Waits for
+   * the xtables lock for as long as another program holds it.
+   * @throws SluiceError TOOL_FAILED, RULES_REFUSED
+   */
+  async #startFamily({
+    tools,
+    features,
+  }: FamilyTools): Promise<{ family: FamilyRules; found: FoundChains | undefined }> {
+    const waiting = new LockWaitingTools(tools, logLocked(this.#log));
+    const pause = () => turn(this.#clock);
+    const family = new FamilyRules(waiting, this.#rulesetOptions(features), pause);
+    const found = await family.read();
+    const { refused } = await family.write(family.kernel.missing(family.wanted));
+    if (refused !== undefined) throw family.failureOf(refused, undefined).error;
+    if (!(await family.placeMangleCanary())) {
+      this.#log?.warn("There is no table mangle; a flush is known by the other tables alone", {
+        tool: tools.path,
+      });
+    }
+    waiting.stopWaiting();
+    return { family, found };
+  }
+
+  #rulesetOptions(features: Features): RulesetOptions {
+    return { ...this.#options, ...features };
+  }
+
+  #takePendingOptions(): void {
+    const options = this.#pending;
+    if (options === undefined) return;
+    this.#pending = undefined;
+    this.#options = options;
+    for (const [index, family] of this.#families.entries()) {
+      const tools = this.#toolset?.families[index];
+      if (tools) family.reconfigure(this.#rulesetOptions(tools.features));
+    }
+  }
+
+  /** Tells the detector about a write. */
+  async #writing<Result>(write: () => Promise<Result>): Promise<Result> {
+    this.#detector.beginWrite();
+    const written = write();
+    this.#lastWrite = written;
+    try {
+      return await written;
+    } finally {
+      this.#detector.endWrite();
+    }
+  }
+
+  /** Writes what is staged, and commits it or rolls it back. `steps`: for each family. */
+  async #writeStaged(
+    steps: readonly (readonly Step[])[],
+    ownerName: (owner: number) => string,
+  ): Promise<Receipt> {
+    const started = this.#clock.monotonic();
+    const { bytes, failed, drifted } = await this.#writeFamilies(steps, ownerName);
+    for (const tool of drifted) this.#suspectUnseen(`what a change of ours builds on in ${tool}`);
+    if (failed !== undefined) {
+      if (!this.#settled && !failed.transient && failed.owner === undefined) {
+        this.#trialOnly = true;
+      }
+      for (const family of this.#families) family.rollback();
+      // Another family may have taken its part, which nobody may want at the next attempt.
+      this.#detector.suspect();
+      return failed;
+    }
+    this.#commit();
+    return { ok: true, bytes, kernelMs: this.#clock.monotonic() - started };
+  }
+
+  /**
+   * One restore for each family. If one fails, others may have taken theirs. `drifted`: the tools
+   * that found something missing that the change builds on.
+   */
+  async #writeFamilies(
+    steps: readonly (readonly Step[])[],
+    ownerName: (owner: number) => string,
+  ): Promise<{ bytes: number; failed: Failure | undefined; drifted: readonly string[] }> {
+    const partial = this.#settled || this.#trialOnly;
+    let bytes = 0;
+    let failed: Failure | undefined;
+    const drifted: string[] = [];
+    for (const [index, family] of this.#families.entries()) {
+      const written = await family.write(steps[index] ?? [], { partial });
+      bytes += written.bytes;
+      const { refused } = written;
+      if (refused === undefined) continue;
+      failed = joined(failed, await this.#failureOf(family, refused, ownerName));
+      if (refused.drifted) drifted.push(family.tool);
+      // All families share the lock, so the next one would wait for it just as long.
+      if (refused.result.kind === "locked") break;
+    }
+    return { bytes, failed, drifted };
+  }
+
+  async #failureOf(
+    family: FamilyRules,
+    refused: RefusedRestore,
+    ownerName: (owner: number) => string,
+  ): Promise<Failure> {
+    const { owner, result, drifted } = refused;
+    const unable =
+      result.kind === "line" &&
+      owner === undefined &&
+      !drifted &&
+      !(await family.takesAnything(this.#clock.monotonic()));
+    const name = owner === undefined ? undefined : ownerName(owner);
+    const failure = family.failureOf(refused, name);
+    return {
+      ...failure,
+      transient: failure.transient || unable,
+      drifted: drifted || family.kernel.jumpsUnknown,
+    };
+  }
+
+  #commit(): void {
+    for (const family of this.#families) {
+      family.commit();
+      if (!this.#settled) this.#logKept(family);
+    }
+    this.#settled ||= !this.#trialOnly;
+  }
+
+  /** Logs the unwanted chains that stay, each once. */
+  #logKept(family: FamilyRules): void {
+    for (const { table, chain } of family.kernel.kept(family.wanted)) {
+      if (!this.#log?.once(`iptables kept ${family.family} ${table} ${chain}`)) continue;
+      this.#log.warn(
+        "A chain of kube-proxy's stays, without rules: a rule of somebody else leads to it",
+        { tool: family.tools.path, table, chain },
+      );
+    }
+  }
+
+  /** Removes what the first `apply` could not, because a refusal named nobody. */
+  async #removeLeftovers(): Promise<void> {
     if (this.#settled) return;
-    for (const family of this.#families) await family.lookAgain();
+    for (const family of this.#families) await family.readUnknownJumps();
     const steps = this.#families.map((family) => family.kernel.differences(family.wanted));
-    this.#cautious = false;
-    const receipt = await this.#writing(() => this.#write(steps, () => ""));
+    this.#trialOnly = false;
+    const receipt = await this.#writing(() => this.#writeStaged(steps, () => ""));
     if (receipt.ok) return;
-    this.#cautious = true;
+    this.#trialOnly = true;
     throw receipt.error;
+  }
+
+  /**
+   * Writes what `reconfigure` changed and what failed restores left, without reading the kernel.
+   * @throws SluiceError TOOL_FAILED, RULES_REFUSED
+   */
+  async #writeStale(): Promise<void> {
+    for (const family of this.#families) {
+      await family.readUnknownJumps();
+      await family.placeMangleCanary();
+      const { refused } = await family.write(family.staleDifferences(), { partial: true });
+      if (refused !== undefined) {
+        // The next `verify` repairs, which finds the owner of the rule and leaves it out.
+        if (refused.result.kind === "line") this.#suspectUnseen(`what ${family.tool} refused`);
+        throw family.failureOf(refused, undefined).error;
+      }
+      family.kernel.clearStale();
+    }
+  }
+
+  async #repair(core: Core, suspicion: Suspicion): Promise<Drift> {
+    const started = this.#clock.monotonic();
+    const result = await repair(this.#families, core, this.#log);
+    for (const family of this.#families) this.#logKept(family);
+    this.#detector.compared();
+    return {
+      change: result.change ?? suspicion.change,
+      changes: suspicion.changes,
+      noticedAt: suspicion.at,
+      amiss: result.amiss,
+      refused: result.refused,
+      written: {
+        operations: 0,
+        added: 0,
+        bytes: result.bytes,
+        transactions: result.restores,
+        kernelMs: this.#clock.monotonic() - started,
+      },
+    };
+  }
+
+  async #compare(): Promise<Comparison> {
+    if (this.#families.some(({ kernel }) => kernel.hasStale)) {
+      if (!this.#repairRequested) this.#changed(OURS);
+      this.#repairRequested = true;
+      return "ours";
+    }
+    const found = await compare(this.#families);
+    this.#log?.again(CANNOT_COMPARE);
+    if (found === undefined) return "unknown";
+    this.#found = describeChange(found);
+    return this.#found === undefined ? "same" : "differs";
+  }
+
+  #suspectUnseen(what: string): void {
+    this.#suspect({ what, by: "somebody", objects: [] });
+  }
+
+  /** The detector is idle until `verify` has cleared the suspicion, so each one is reported. */
+  #suspect(change: ForeignChange): void {
+    const at = this.#clock.monotonic();
+    const { what } = change;
+    this.#suspicion ??= { change: { what, by: "somebody" }, changes: 0, at };
+    this.#suspicion.changes++;
+    this.#changed(change);
+  }
+
+  #cannotCompare({ message }: SluiceError): void {
+    if (!this.#log?.once(CANNOT_COMPARE)) return;
+    this.#log.warn("The rules cannot be compared with what they should be", { err: message });
+  }
+
+  /** Without a counter, only the periodic comparisons find changes. */
+  #openCounter(): void {
+    this.#counter?.close();
+    this.#counter = undefined;
+    try {
+      const families = this.#families.map(({ family }) => family);
+      this.#counter = openChangeCounter(this.#variant, families);
+    } catch (thrown) {
+      rethrowDefect(thrown);
+      this.#log?.warn("Changes of others are not seen at once", { err: thrown.message });
+    }
   }
 
   #chainsOf(table: TableId, key: Uint8Array): readonly string[] {
@@ -226,159 +473,6 @@ class Iptables implements IptablesBackend {
       failures: one.failures,
       partialFailures: one.partialFailures,
     }));
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#detector.stop();
-    this.#counter?.close();
-    this.#counter = undefined;
-    await this.#written.catch(() => {});
-  }
-
-  async #findTools(): Promise<Toolset> {
-    const toolset = await findToolset(this.#search, logLocked(this.#log));
-    this.capabilities = capabilitiesOf(toolset);
-    return toolset;
-  }
-
-  get #variant(): Variant {
-    return this.#toolset?.variant ?? "nft";
-  }
-
-  #rulesetOptions(features: Features): RulesetOptions {
-    return { ...this.#options, ...features };
-  }
-
-  #takeUp(): void {
-    const options = this.#pending;
-    if (options === undefined) return;
-    this.#pending = undefined;
-    this.#options = options;
-    for (const [index, family] of this.#families.entries()) {
-      const tools = this.#toolset?.families[index];
-      if (tools) family.reconfigure(this.#rulesetOptions(tools.features));
-    }
-  }
-
-  async #write(
-    steps: readonly (readonly Step[])[],
-    ownerName: (owner: number) => string,
-  ): Promise<Receipt> {
-    const started = this.#clock.monotonic();
-    const partial = this.#settled || this.#cautious;
-    const now = () => this.#clock.monotonic();
-    const written = await writeAll(this.#families, { steps, partial, ownerName, now });
-    const { bytes, failed, drifted } = written;
-    for (const tool of drifted) this.#suspectUnseen(`what a change of ours builds on in ${tool}`);
-    if (failed !== undefined) {
-      if (!this.#settled && !failed.transient && failed.owner === undefined) this.#cautious = true;
-      for (const family of this.#families) family.rollback();
-      // Another family may have taken what nobody wants any more when this is tried again.
-      this.#detector.suspect();
-      return failed;
-    }
-    this.#commit();
-    return { ok: true, bytes, kernelMs: this.#clock.monotonic() - started };
-  }
-
-  #commit(): void {
-    for (const family of this.#families) {
-      family.commit();
-      if (!this.#settled) sayKept(family, this.#log);
-    }
-    this.#settled ||= !this.#cautious;
-  }
-
-  /** Writes what `reconfigure` changed, by what the kernel is believed to hold. */
-  async #writeDoubtful(): Promise<void> {
-    for (const family of this.#families) {
-      await family.lookAgain();
-      await family.placeMangleCanary();
-      const { refused } = await family.write(family.doubtful(), { partial: true });
-      if (refused !== undefined) {
-        // Whose rule it is, and how to do without, is for `mend`.
-        if (refused.result.kind === "line") this.#suspectUnseen(`what ${family.tool} refused`);
-        throw failure(family, refused, undefined).error;
-      }
-      family.kernel.settle();
-    }
-  }
-
-  async #mend(core: Core, suspicion: Suspicion): Promise<Drift> {
-    const started = this.#clock.monotonic();
-    const { amiss, change, bytes, restores, refused } = await mend(this.#families, core, this.#log);
-    for (const family of this.#families) sayKept(family, this.#log);
-    this.#detector.compared();
-    return {
-      change: change ?? suspicion.change,
-      changes: suspicion.changes,
-      noticedAt: suspicion.at,
-      amiss,
-      refused,
-      written: {
-        operations: 0,
-        added: 0,
-        bytes,
-        transactions: restores,
-        kernelMs: this.#clock.monotonic() - started,
-      },
-    };
-  }
-
-  async #writing<Result>(write: () => Promise<Result>): Promise<Result> {
-    this.#detector.beginWrite();
-    const written = write();
-    this.#written = written;
-    try {
-      return await written;
-    } finally {
-      this.#detector.endWrite();
-    }
-  }
-
-  async #compare(): Promise<Comparison> {
-    if (this.#families.some((family) => family.inDoubt)) {
-      if (!this.#asked) this.#changed(OURS);
-      this.#asked = true;
-      return "ours";
-    }
-    const found = await compare(this.#families);
-    this.#log?.again(CANNOT_COMPARE);
-    if (found === undefined) return "unknown";
-    this.#found = describeChange(found);
-    return this.#found === undefined ? "same" : "differs";
-  }
-
-  #suspectUnseen(what: string): void {
-    this.#suspect({ what, by: "somebody", objects: [] });
-  }
-
-  /** Nothing is compared until `verify` has looked, so it is told each time. */
-  #suspect(change: ForeignChange): void {
-    const at = this.#clock.monotonic();
-    const { what } = change;
-    this.#suspicion ??= { change: { what, by: "somebody" }, changes: 0, at };
-    this.#suspicion.changes++;
-    this.#changed(change);
-  }
-
-  #cannotCompare({ message }: SluiceError): void {
-    if (!this.#log?.once(CANNOT_COMPARE)) return;
-    this.#log.warn("The rules cannot be compared with what they should be", { err: message });
-  }
-
-  /** Without it, changes of others are found by the comparisons that are due anyway. */
-  #openCounter(): void {
-    this.#counter?.close();
-    this.#counter = undefined;
-    try {
-      const families = this.#families.map(({ family }) => family);
-      this.#counter = openChangeCounter(this.#variant, families);
-    } catch (thrown) {
-      rethrowDefect(thrown);
-      this.#log?.warn("Changes of others are not seen at once", { err: thrown.message });
-    }
   }
 }
 
@@ -400,4 +494,20 @@ function capabilitiesOf({
     opensHealthCheckPorts: true,
     localhostNodePorts: true,
   };
+}
+
+/** `found`: for each family. */
+function adoptionOf(found: readonly (FoundChains | undefined)[], variant: Variant): Adoption {
+  const what = `the chains of iptables-${variant}`;
+  if (!found.some((one) => one?.serves)) return { outcome: "fresh", what, elements: 0 };
+  if (!found.some((one) => one?.fromSluice)) return { outcome: "replaced", what, elements: 0 };
+  const elements = found.reduce((sum, one) => sum + (one?.chains ?? 0), 0);
+  return { outcome: "adopted", what, elements };
+}
+
+/** Joins the failures of two families: what either of them asks for has to be done. */
+function joined(first: Failure | undefined, second: Failure): Failure {
+  if (first === undefined) return second;
+  const drifted = first.drifted === true || second.drifted === true;
+  return { ...first, transient: first.transient || second.transient, drifted };
 }

@@ -1,32 +1,35 @@
 /**
- * Who is at fault, while what was there before goes on serving. A legacy kernel refuses a table without a word about which
- * rule it was; halves of the Services are then tried, and what is tried must not take anything away from the others,
- * which have not been tried yet, or no more than their chains replaced. Pure.
+ * Finds the Service whose rule is refused, while the chains from before go on serving. A legacy
+ * kernel refuses a table without naming the rule, so halves of the Services are tried. A trial may
+ * replace the chains of its own Services, but must not take anything away from those that have not
+ * been tried yet. Pure.
  */
 import type { Step } from "./restore-text.ts";
 import { RULE_TABLES, type RuleTable } from "./syntax/known-chains.ts";
 import { SCRATCH } from "./tools/probe-tools.ts";
 
 /**
- * Of the steps of one part of the Services those that concern them alone: their own chains, and in a scratch chain that
- * nothing leads to, the rules that would lead there.
+ * The steps of a trial: those for the Services' own chains; and the rules that would lead there, in
+ * a scratch chain that no rule leads to.
  */
-export function cautious(steps: readonly Step[]): Step[] {
-  const own = steps.filter(isOfOnePort);
-  const shared = steps.filter((step) => step.kind === "replace" && !isOfOnePort(step));
+export function trialOnly(steps: readonly Step[]): Step[] {
+  const own = steps.filter(isForOnePort);
+  const shared = steps.filter((step) => step.kind === "replace" && !isForOnePort(step));
   const trials = RULE_TABLES.flatMap((table) => trialOf(table, shared));
   return [...own, ...trials];
 }
 
-/** Others' rules have destinations, as have those of the tree and of hairpins. */
-function isOfOnePort(step: Step): boolean {
+/**
+ * Chains of a tree, and the one for hairpins, have rules with destinations; those of a port do not.
+ */
+function isForOnePort(step: Step): boolean {
   if (step.kind !== "replace" || step.table !== "nat") return false;
   return (
     /^KUBE-(SVC|SVL|SEP|EXT|FW)-[A-Z2-7]{16}$/.test(step.chain) && !/(^| )-d /m.test(step.text)
   );
 }
 
-/** Rules that are about one frontend have its port. */
+/** Only a rule for one frontend matches its port, so rules with a port are what has to be tried. */
 function trialOf(table: RuleTable, shared: readonly Step[]): Step[] {
   const rules = shared.flatMap((step) =>
     step.kind === "replace" && step.table === table

@@ -1,6 +1,7 @@
 /**
- * What the kernel is believed to hold of ours, in one family, and the steps that make it what it should be. It is read
- * when there is a reason to doubt it, never on the path of a change.
+ * What we believe the kernel holds of our chains in one family, and the steps that turn it into
+ * what is wanted. The kernel is read only when there is a reason to doubt this, never for a change
+ * of a Service.
  */
 
 import type { Step } from "./restore-text.ts";
@@ -17,14 +18,11 @@ import {
   type RuleTable,
 } from "./syntax/known-chains.ts";
 
-/** What should be there. */
+/** What should be in the kernel. */
 export interface Wanted {
   readonly chains: Chains;
   readonly jumps: readonly Jump[];
 }
-
-/** Nothing is known of what is in a chain, or whether it is there. */
-const UNKNOWN = undefined;
 
 /** The text of a chain as a tool printed it. */
 export interface PrintedChain {
@@ -33,24 +31,32 @@ export interface PrintedChain {
   readonly printed: ChainText;
 }
 
-/** What a tool prints of a chain in other words than ours: the same rules. */
-interface OtherWords {
+/** We do not know the rules of a chain, nor whether it exists. */
+const UNKNOWN = undefined;
+
+/** A text that a tool prints for the wanted text: the same rules in its own dialect. */
+interface DialectText {
   readonly printed: ChainText;
   readonly wanted: ChainText;
 }
 
 interface Table {
   readonly known: Map<string, ChainText | undefined>;
-  /** Chains that may differ although no change names them: a restore failed, or was taken for nothing. */
+  /**
+   * Chains that may differ although no change names them, because a restore failed or was rolled
+   * back.
+   */
   readonly stale: Set<string>;
-  readonly otherWords: Map<string, OtherWords>;
-  /** Rules of built-in or shared chains may have been added or deleted: to be read before that is done again. */
-  blind: boolean;
-  /** Rules of built-in chains as they were read. */
+  readonly dialect: Map<string, DialectText>;
+  /** A failed restore may have changed rules of built-in or shared chains; they must be read. */
+  jumpsUnknown: boolean;
+  /** Rules of built-in chains, as they were read. */
   builtIn: Map<string, string[]>;
-  /** Chains that others' rules lead to: emptied, but not deleted. */
+  /** Chains that rules of others lead to. We empty them, but do not delete them. */
   referred: ReadonlySet<string>;
-  /** Chains that the kernel would not delete; `true` once others' rules were seen to lead there. */
+  /**
+   * Chains that the kernel refused to delete; `true` once a rule of others was seen to lead there.
+   */
   readonly undeletable: Map<string, boolean>;
 }
 
@@ -58,29 +64,29 @@ export class KernelChains {
   readonly #tables: PerTable<Table> = perTable(() => ({
     known: new Map(),
     stale: new Set(),
-    blind: false,
-    otherWords: new Map(),
+    jumpsUnknown: false,
+    dialect: new Map(),
     builtIn: new Map(),
     referred: new Set(),
     undeletable: new Map(),
   }));
 
-  /** The chains that are there, as far as is known. */
+  /** The chains that exist, as far as we know; undefined: their text is unknown. */
   chains(table: RuleTable): ReadonlyMap<string, ChainText | undefined> {
     return this.#tables[table].known;
   }
 
-  /** This was read just now, and nothing was written since. */
+  /** Takes over what was just read from the kernel. Nothing may have been written since. */
   learn(table: RuleTable, saved: SavedChains, wanted: Wanted): void {
     const state = this.#tables[table];
-    const { known, otherWords, undeletable } = state;
+    const { known, dialect, undeletable } = state;
     known.clear();
-    state.blind = false;
+    state.jumpsUnknown = false;
     for (const [chain, printed] of saved.own) {
       const text = wantedText(wanted, table, chain);
-      const words = otherWords.get(chain);
+      const words = dialect.get(chain);
       const accepted = words?.printed === printed && words.wanted === text;
-      // The text that is wanted rather than one like it, so that it is kept once.
+      // Keep the wanted text itself, so that there is one copy of it in memory.
       const same = printed === text || accepted || normalize(printed) === text;
       known.set(chain, same ? text : printed);
     }
@@ -93,13 +99,13 @@ export class KernelChains {
   }
 
   /** These chains may differ. */
-  doubt(changes: ChainChanges): void {
+  markStale(changes: ChainChanges): void {
     for (const table of RULE_TABLES) {
       for (const chain of changes[table].keys()) this.#tables[table].stale.add(chain);
     }
   }
 
-  /** Everything that differs, jumps included. */
+  /** Steps for everything that differs, jumps included. */
   differences(wanted: Wanted): Step[] {
     return RULE_TABLES.flatMap((table) => {
       const names = new Set([CANARY, ...wanted.chains[table].keys()]);
@@ -108,7 +114,7 @@ export class KernelChains {
     });
   }
 
-  /** What differs of these chains, and of those in doubt. */
+  /** Steps for those of these chains, and of the stale ones, that differ. */
   differencesOf(changes: ChainChanges, wanted: Wanted): Step[] {
     return RULE_TABLES.flatMap((table) => {
       const { stale } = this.#tables[table];
@@ -118,12 +124,12 @@ export class KernelChains {
     });
   }
 
-  /** Jumps that are missing, or too many. */
+  /** Steps for jumps that are missing or superfluous. */
   jumpDifferences(wanted: Wanted): Step[] {
     return RULE_TABLES.flatMap((table) => [...this.#jumpSteps(table, wanted)]);
   }
 
-  /** Chains that are missing, and jumps to them; whatever is there stays as it is. */
+  /** Steps for missing chains, and for jumps to them. Chains that exist stay as they are. */
   missing(wanted: Wanted): Step[] {
     return this.differences(wanted).filter(
       (step) =>
@@ -133,7 +139,7 @@ export class KernelChains {
     );
   }
 
-  /** The kernel took these. */
+  /** The kernel took these steps. */
   took(steps: readonly Step[]): void {
     for (const step of steps) {
       const { known, builtIn } = this.#tables[step.table];
@@ -151,7 +157,7 @@ export class KernelChains {
     }
   }
 
-  /** The kernel may have taken some of these. `refused`: it has taken none. */
+  /** The kernel may have taken some of these steps. `refused`: it took none of them. */
   failed(steps: readonly Step[], refused: boolean): void {
     for (const step of steps) {
       const state = this.#tables[step.table];
@@ -159,32 +165,32 @@ export class KernelChains {
         state.known.set(step.chain, UNKNOWN);
         state.stale.add(step.chain);
       } else if (!refused) {
-        state.blind = true;
+        state.jumpsUnknown = true;
       }
     }
   }
 
-  /** What is in built-in chains is not known. */
-  get blind(): boolean {
-    return RULE_TABLES.some((table) => this.#tables[table].blind);
+  /** The rules of built-in chains must be read before the next steps. */
+  get jumpsUnknown(): boolean {
+    return RULE_TABLES.some((table) => this.#tables[table].jumpsUnknown);
   }
 
-  /** There are chains that may differ although no change names them. */
-  get inDoubt(): boolean {
+  /** Some chains may differ although no change names them. */
+  get hasStale(): boolean {
     return RULE_TABLES.some((table) => this.#tables[table].stale.size > 0);
   }
 
-  /** All that was in doubt is what is wanted. */
-  settle(): void {
+  /** All stale chains are as wanted now. */
+  clearStale(): void {
     for (const table of RULE_TABLES) this.#tables[table].stale.clear();
   }
 
-  /** The kernel would not delete it: it stays, without rules. */
+  /** The kernel refused to delete this chain. It stays, without rules. */
   keep(table: RuleTable, chain: string): void {
     this.#tables[table].undeletable.set(chain, false);
   }
 
-  /** Chains that stay, without rules, because rules of others lead to them. */
+  /** Unwanted chains that stay, without rules, because rules of others lead to them. */
   kept({ chains }: Wanted): { readonly table: RuleTable; readonly chain: string }[] {
     return RULE_TABLES.flatMap((table) => {
       const { known } = this.#tables[table];
@@ -197,9 +203,9 @@ export class KernelChains {
     });
   }
 
-  /** Just written as it is wanted, it is printed like this. */
-  accept(table: RuleTable, chain: string, words: OtherWords): void {
-    this.#tables[table].otherWords.set(chain, words);
+  /** A chain that was written as wanted is printed like this; from now on the two are the same. */
+  acceptDialect(table: RuleTable, chain: string, text: DialectText): void {
+    this.#tables[table].dialect.set(chain, text);
   }
 
   #mustStay(table: RuleTable, chain: string): boolean {
@@ -235,7 +241,7 @@ export class KernelChains {
     for (const [from, rules] of builtIn) {
       for (const [index, rule] of rules.entries()) {
         const ours = wanted.some((jump) => jump.from === from && jump.rule === rule);
-        // Of several alike the first is deleted, whichever is meant.
+        // Of several equal rules, -D deletes the first.
         const surplus = ours ? rules.indexOf(rule) < index : isJumpOfOurs(table, from, rule);
         if (surplus) yield { kind: "unjump", table, from, rule };
       }
@@ -243,7 +249,7 @@ export class KernelChains {
   }
 }
 
-/** Undefined: there should be no such chain. */
+/** The text that a chain should have; undefined: it should not exist. */
 export function wantedText(
   { chains }: Wanted,
   table: RuleTable,

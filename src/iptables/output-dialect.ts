@@ -1,19 +1,20 @@
 /**
- * A tool may print a rule in other words than we know. A chain that was just written, twice, and is printed both times
- * as it was before is what it should be; otherwise it would be written again at every look. But only if it can be the
- * same: somebody who undoes each restore at once prints the same text every time, too.
+ * A tool may print a rule in other words than ours; without precautions we would repair such a
+ * chain forever. A chain that we wrote twice, and that is printed both times as it was before, is
+ * taken as right. But only if it can be the same rules: another process that undoes each of our
+ * restores at once also makes a tool print the same text every time.
  */
 import type { Logger } from "../base/log.ts";
-import type { FamilyRules } from "./family.ts";
+import type { FamilyRules } from "./family-rules.ts";
 import type { PrintedChain } from "./kernel-chains.ts";
 import type { ChainText } from "./rules/rule-text.ts";
 import { isKubeProxyChain, type RuleTable } from "./syntax/known-chains.ts";
 
-/** More are read by saving the table. */
+/** More chains than this are read by saving the table. */
 const LISTED_MAX = 8;
 
-/** Chains of which that is so. */
-export class Confirmed {
+/** Chains that differ only in the dialect of the tool. */
+export class DialectChains {
   readonly #chains: ReadonlySet<string>;
 
   constructor(chains: readonly PrintedChain[]) {
@@ -25,17 +26,21 @@ export class Confirmed {
   }
 }
 
-/** `before`: chains that were printed like this, and written since. @throws SluiceError TOOL_FAILED */
-export async function readOtherWords(
+/**
+ * Finds the chains that differ only in the dialect of the tool, and remembers that for comparisons.
+ * `before` are chains as they were printed before we wrote them.
+ * @throws SluiceError TOOL_FAILED
+ */
+export async function acceptDialect(
   family: FamilyRules,
   before: readonly PrintedChain[],
   log: Logger | undefined,
-): Promise<Confirmed> {
+): Promise<DialectChains> {
   let same = await unchanged(
     family,
     before.filter((one) => canBeSame(family, one)),
   );
-  if (same.length === 0) return new Confirmed([]);
+  if (same.length === 0) return new DialectChains([]);
   const steps = same.flatMap(({ table, chain }) => {
     const text = family.textOf(table, chain);
     return text === undefined ? [] : [{ kind: "replace", table, chain, text } as const];
@@ -44,7 +49,7 @@ export async function readOtherWords(
   same = refused === undefined ? await unchanged(family, same) : [];
   for (const { table, chain, printed } of same) {
     const wanted = family.textOf(table, chain);
-    if (wanted !== undefined) family.kernel.accept(table, chain, { printed, wanted });
+    if (wanted !== undefined) family.kernel.acceptDialect(table, chain, { printed, wanted });
   }
   const [first] = same;
   if (first !== undefined && log?.once(`iptables other words ${family.family}`)) {
@@ -61,10 +66,12 @@ export async function readOtherWords(
       },
     );
   }
-  return new Confirmed(same);
+  return new DialectChains(same);
 }
 
-/** Words differ from tool to tool; how many rules there are, in which order, for what and where to does not. */
+/**
+ * A dialect changes neither the number and order of rules nor their addresses, ports and targets.
+ */
 function canBeSame(family: FamilyRules, { table, chain, printed }: PrintedChain): boolean {
   const wanted = family.textOf(table, chain) ?? "";
   return wanted !== "" && printed !== "" && essence(printed) === essence(wanted);
@@ -72,7 +79,7 @@ function canBeSame(family: FamilyRules, { table, chain, printed }: PrintedChain)
 
 const ESSENTIAL = /(! )?(-[sdjg]|--dport|--to-destination) (\S+)/g;
 
-/** Of each rule the target, and addresses and ports. */
+/** The target, addresses and ports of each rule. */
 function essence(text: ChainText): string {
   const rules = text.replaceAll(/"[^"\n]*"/g, "").split("\n");
   return rules
@@ -80,10 +87,10 @@ function essence(text: ChainText): string {
     .join("\n");
 }
 
-/** Tools may print a single address without. */
+/** A tool may leave out the prefix length of a single address. */
 const HOST = /\/(32|128)$/;
 
-/** Those that are printed as before. */
+/** Those of these chains that are printed as before. */
 async function unchanged(
   family: FamilyRules,
   before: readonly PrintedChain[],

@@ -1,47 +1,54 @@
-/** The input of iptables-restore --noflush, made from steps, and which step a line of it belongs to. Pure. */
+/**
+ * Prints the input of iptables-restore --noflush from steps, and finds the step that a line of it
+ * belongs to. Pure.
+ */
 
 import type { ChainText } from "./rules/rule-text.ts";
 import { CANARY, RULE_TABLES, type RuleTable, type Xtable } from "./syntax/known-chains.ts";
 
-/** One thing that a restore does. */
+/** One change that a restore makes. */
 export type Step = { readonly table: RuleTable } & (
   | { readonly kind: "replace"; readonly chain: string; readonly text: ChainText }
-  /** Adds these rules behind those of others, and makes the chain if there is none. */
+  /** Adds these rules after those of others. `make`: the chain does not exist yet. */
   | {
       readonly kind: "append";
       readonly chain: string;
       readonly make: boolean;
       readonly rules: readonly string[];
     }
-  /** At the top of a built-in chain. */
+  /** Inserts a rule at the top of a built-in chain. */
   | { readonly kind: "jump"; readonly from: string; readonly rule: string }
   | { readonly kind: "unjump"; readonly from: string; readonly rule: string }
   | { readonly kind: "remove"; readonly chain: string }
 );
 
-/** A line of the input: the step, and of a rule which of the chain's text it is. */
+/** What a line of the input is. */
 export interface Place {
   readonly step: Step;
+  /** For a rule, its index in the text of the chain. */
   readonly rule: number | undefined;
 }
 
 export interface RestoreText {
   readonly text: string;
-  /** Of a line counted from 1; undefined for one that is no step's own, COMMIT for instance. */
+  /** `line` counts from 1. Undefined for a line that belongs to no single step, such as COMMIT. */
   place(line: number): Place | undefined;
-  /** The words of that line. */
+  /** The text of that line. */
   words(line: number): string;
 }
 
 /**
- * Nat first, so that nobody is refused who is already served. Within a table chains are declared before any rule
- * leads to them, and deleted when no rule does any more. Each has its rules right behind it, the last name first:
- * iptables-nft-restore looks for the chain of every line from the first name on among those it has met, which at 10,000
- * Services, all of them declared first, takes 10 s of 14.
+ * The table nat comes first, so that a Service that gains its first endpoint is served before its
+ * REJECT rule goes. Within a table, chains are declared before a rule leads to them, and deleted
+ * when no rule does any more.
+ *
+ * Each chain's rules follow its declaration, and chains come in reverse order of their names.
+ * iptables-nft-restore searches the chain of every line among all that it has met, in the order of
+ * their names. If all chains of 10,000 Services are declared first, this takes 10 s of 14.
  */
 export function printRestore(steps: readonly Step[]): RestoreText {
   const pieces: string[] = [];
-  /** By the first of their lines, ascending. `rules`: each line is one of the step's. */
+  /** Sorted by first line. `rules`: each line is a rule of the step. */
   const segments: { first: number; step: Step | undefined; rules: boolean }[] = [];
   let line = 1;
   const put = (text: string, lines: number, step?: Step, rules = false) => {
@@ -99,12 +106,12 @@ export function printRestore(steps: readonly Step[]): RestoreText {
   };
 }
 
-/** Makes the canary of a table, or empties it. */
+/** Makes the canary of a table, or empties it if it exists. */
 export function printCanary(table: Xtable): string {
   return `*${table}\n:${CANARY} - [0:0]\nCOMMIT\n`;
 }
 
-/** The index of the last segment that begins at this line or before it. */
+/** The index of the last segment that begins at `line` or before it. */
 function lastUpTo(segments: readonly { readonly first: number }[], line: number): number {
   let low = 0;
   let high = segments.length;
@@ -122,9 +129,9 @@ function lastNameFirst(a: ChainStep, b: ChainStep): number {
   return a.chain < b.chain ? 1 : -1;
 }
 
-/** Where rules lead; and what looks like it within a comment, which does no harm. */
+/** The chains that rules lead to. A match within a comment does no harm. */
 const TARGETS = /-j (KUBE-\S+)/g;
-/** Most chains lead to none of ours, which is told soonest so. */
+/** A fast test first: most chains lead to none of ours. */
 const OURS = "-j KUBE-";
 
 function rulesOf(step: ChainStep): ChainText {

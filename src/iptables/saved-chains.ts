@@ -1,22 +1,25 @@
-/** What iptables-save prints of a table, by chain, for a comparison: large, so it is read in slices. Pure. */
+/**
+ * Parses the output of iptables-save for a comparison. It may have many megabytes, so it is parsed
+ * in slices. Pure.
+ */
 
 import type { ChainText } from "./rules/rule-text.ts";
 import { isJumpOfOurs } from "./syntax/jumps.ts";
 import { isKubeProxyChain, isShared, type RuleTable } from "./syntax/known-chains.ts";
 
 export interface SavedChains {
-  /** Ours and shared ones, with their rules as they are printed. */
+  /** Our chains and shared ones, with their rules as printed. */
   readonly own: ReadonlyMap<string, ChainText>;
-  /** Rules of built-in chains, with whatever others have there. */
+  /** All rules of built-in chains, also those of others. */
   readonly builtIn: ReadonlyMap<string, readonly string[]>;
-  /** Chains of kube-proxy's kinds that rules of others lead to; jumps of ours are not. */
+  /** Chains of kube-proxy's kinds that rules of others lead to. */
   readonly referred: ReadonlySet<string>;
 }
 
-/** Characters that are read in one go: some 5 ms. */
+/** Characters parsed without a pause, which takes about 5 ms. */
 const SLICE = 1 << 20;
 
-/** Reads `iptables-save -t TABLE`. Everything else has its turn in every `pause`. */
+/** Parses `iptables-save -t TABLE`. `pause` lets other work run between two slices. */
 export async function readSaved(
   table: RuleTable,
   saved: string,

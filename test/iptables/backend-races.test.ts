@@ -59,9 +59,9 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
     await world.sync();
     expect(world.saved("filter")).toContain("-A KUBE-FORWARD -j DROP");
-    const before = world.guardTime();
+    const before = world.detectorTime();
     expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
-    expect(world.guardTime() - before).toBeLessThan(10_000);
+    expect(world.detectorTime() - before).toBeLessThan(10_000);
   });
 
   test("a kubelet's rules for loopback stay beside ours, and after them", async () => {

@@ -84,9 +84,9 @@ export interface IptablesWorld extends SyncWorld<IptablesBackend> {
   readonly variant: Variant;
   readonly adoption: Adoption;
   readonly options: SkeletonOptions;
-  /** By the clock of the guard, ms. */
-  guardTime(): number;
-  /** What the guard told. */
+  /** By the clock of the detector, ms. */
+  detectorTime(): number;
+  /** What the detector told. */
   readonly told: ForeignChange[];
   /** Messages at info and above. */
   readonly logged: string[];
@@ -94,7 +94,7 @@ export interface IptablesWorld extends SyncWorld<IptablesBackend> {
   saved(table: string, tool?: "iptables" | "ip6tables"): string;
   /** Somebody else runs the tool with these arguments. */
   iptables(...args: string[]): string;
-  /** A look by the guard, and the sync that it makes necessary. Undefined: it found nothing. */
+  /** A look by the detector, and the sync that it makes necessary. Undefined: it found nothing. */
   mend(): Promise<RepairReport | undefined>;
 }
 
@@ -115,11 +115,11 @@ export async function iptablesWorld(
     objects = fill,
   }: WorldOptions = {},
 ): Promise<IptablesWorld> {
-  const guardClock = new TurningClock();
+  const detectorClock = new TurningClock();
   const logged: string[] = [];
   const backend = createIptablesBackend(
     { ...OPTIONS, ...options },
-    { clock: guardClock, log: remember(logged), search: { folders: [toolbox.folder] } },
+    { clock: detectorClock, log: remember(logged), search: { folders: [toolbox.folder] } },
   );
   onTestFinished(() => backend.close());
   await backend.probe();
@@ -145,12 +145,12 @@ export async function iptablesWorld(
     told,
     logged,
     options: { ...OPTIONS, ...options },
-    guardTime: () => guardClock.monotonic(),
+    detectorTime: () => detectorClock.monotonic(),
     saved: (table, tool) => saved(variant, table, tool),
     iptables: (...args) => run(`iptables-${variant}`, "-w", "5", ...args),
     async mend() {
       told.length = 0;
-      await guarded(guardClock, told);
+      await watched(detectorClock, told);
       if (told.length === 0) return undefined;
       told.length = 0;
       world.verify();
@@ -160,8 +160,8 @@ export async function iptablesWorld(
   };
 }
 
-/** Lets time pass until the guard has compared everything once, or told that there is no need. */
-async function guarded(clock: FakeClock, told: readonly unknown[]): Promise<void> {
+/** Lets time pass until the detector has compared everything once, or told that there is no need. */
+async function watched(clock: FakeClock, told: readonly unknown[]): Promise<void> {
   // Of all clocks it alone has this one; while it compares, its timer is not set.
   while (clock.waiting > 0 && told.length === 0) await clock.advance(PEEK_INTERVAL_MS);
   while (clock.waiting === 0) {

@@ -17,7 +17,7 @@ import type { Refusal } from "../../netlink/netlink-errors.ts";
 import type { Batch } from "./message-batch.ts";
 import * as nft from "./nf-tables.ts";
 import { TABLE } from "./object-names.ts";
-import { addressBehind } from "./ranges.ts";
+import { addressAfter } from "./ranges.ts";
 import { COMMENT_MAX } from "./userdata.ts";
 
 /** Bytes of one list of elements: an attribute's length has 16 bits. */
@@ -247,7 +247,7 @@ export class ElementWriter {
     const first = this.#open(owner);
     this.#data(nft.NFTA_SET_ELEM_KEY, this.#source, offset >> 2, bytes);
     this.#close(first);
-    const behind = addressBehind(this.#region.subarray(offset + bytes, offset + 2 * bytes));
+    const behind = addressAfter(this.#region.subarray(offset + bytes, offset + 2 * bytes));
     if (behind === undefined) return;
     const end = this.#open(owner);
     this.#data(nft.NFTA_SET_ELEM_KEY, new Uint32Array(behind.buffer), 0, bytes);

@@ -1,11 +1,14 @@
-/** A range that is a whole key ends, for the kernel, at the address behind its last one. */
+/**
+ * The ends of ranges. A set whose whole key is a range has two elements for each: one at the first
+ * address, and one at the address after the last, with NFT_SET_ELEM_INTERVAL_END.
+ */
 
-/** The next address; undefined behind the very last one. */
-export function addressBehind(address: Uint8Array): Uint8Array | undefined {
+/** The next address; undefined after the last one there is. */
+export function addressAfter(address: Uint8Array): Uint8Array | undefined {
   return step(address, 0xff, 0, 1);
 }
 
-/** The address before; undefined before the very first one. */
+/** The previous address; undefined before the first one there is. */
 export function addressBefore(address: Uint8Array): Uint8Array | undefined {
   return step(address, 0, 0xff, -1);
 }

@@ -1,7 +1,7 @@
 /** One family over tools that take or refuse what they are told to. */
 import { describe, expect, test } from "bun:test";
-import { FamilyRules } from "../../src/iptables/family.ts";
-import { compare } from "../../src/iptables/repair-families.ts";
+import { FamilyRules } from "../../src/iptables/family-rules.ts";
+import { compare } from "../../src/iptables/repair-chains.ts";
 import type { RulesetOptions } from "../../src/iptables/rules/fixed-chains.ts";
 import { RULE_TABLES, type RuleTable } from "../../src/iptables/syntax/known-chains.ts";
 import type { RestoreResult } from "../../src/iptables/tools/tools.ts";
@@ -114,14 +114,16 @@ describe("a comparison", () => {
     await rules.read();
     const saved = printed(rules, "nat");
     rules.reconfigure({ ...OPTIONS, masqueradeAll: true });
-    expect(rules.inDoubt).toBe(true);
-    const chains = rules.doubtful().flatMap((step) => ("chain" in step ? [step.chain] : []));
+    expect(rules.kernel.hasStale).toBe(true);
+    const chains = rules
+      .staleDifferences()
+      .flatMap((step) => ("chain" in step ? [step.chain] : []));
     expect(chains.length).toBeGreaterThan(0);
     expect(printed(rules, "nat")).not.toBe(saved);
     state.empty = true;
     await rules.read();
-    expect(rules.inDoubt).toBe(true);
-    expect(rules.doubtful()).toEqual(
+    expect(rules.kernel.hasStale).toBe(true);
+    expect(rules.staleDifferences()).toEqual(
       expect.arrayContaining(chains.map((chain) => expect.objectContaining({ chain }))),
     );
   });
@@ -146,7 +148,7 @@ describe("of a restore that was refused", () => {
     const first = await rules.write(rules.kernel.differences(rules.wanted));
     expect(first.refused).toBeDefined();
     state.result = { ok: true };
-    await rules.lookAgain();
+    await rules.readUnknownJumps();
     await rules.write(rules.kernel.differences(rules.wanted));
     const wanted = rules.wanted.jumps.filter((jump) => jump.table === "nat").length;
     expect(jumps(restored, "nat")).toHaveLength(wanted * times);
@@ -159,12 +161,12 @@ describe("of a restore that was refused", () => {
     await rules.read();
     state.result = { ok: false, kind: "failed", lines: [], message: "killed" };
     await rules.write(rules.kernel.differences(rules.wanted));
-    expect(rules.kernel.blind).toBe(true);
+    expect(rules.kernel.jumpsUnknown).toBe(true);
     // It had done it all.
     state.empty = false;
     state.result = { ok: true };
     restored.length = 0;
-    await rules.lookAgain();
+    await rules.readUnknownJumps();
     await rules.write(rules.kernel.differences(rules.wanted));
     expect(restored).toEqual([]);
     for (const table of RULE_TABLES) expect(jumps(restored, table)).toEqual([]);

@@ -1,5 +1,9 @@
-/** The rules of one family: what they should be, what the kernel is believed to hold, and the tools in between. */
+/**
+ * The rules of one family: what they should be, what we believe the kernel holds, and the tools
+ * that read and write it.
+ */
 
+import type { Receipt } from "../backend/backend.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import type { TableId } from "../model/tables.ts";
@@ -24,32 +28,37 @@ import type { RestoreResult, XtTools } from "./tools/tools.ts";
 /** A restore that was refused. */
 export interface RefusedRestore {
   readonly result: Extract<RestoreResult, { readonly ok: false }>;
-  /** The rule at fault, if the tool named one: whose it is, and what it says. */
+  /** The owner of the rule at fault, if the tool named a rule. */
   readonly owner: number | undefined;
+  /** The line at fault; "" if the tool named none. */
   readonly words: string;
-  /** The kernel does not hold what it was believed to. */
+  /** The kernel does not hold what we believed. */
   readonly drifted: boolean;
 }
 
-/** What was written, or was not. */
+/** A change that was not made. */
+export type Failure = Extract<Receipt, { readonly ok: false }>;
+
 export interface WriteOutcome {
   readonly bytes: number;
   readonly refused: RefusedRestore | undefined;
 }
 
-/** What `read` found in the kernel. */
+/** The chains that `read` found in the kernel. */
 export interface FoundChains {
   readonly chains: number;
   /** Some lead to Services. */
   readonly serves: boolean;
-  /** This program made them. */
+  /** Sluice made them, rather than kube-proxy. */
   readonly fromSluice: boolean;
 }
 
 const NOTHING_WRITTEN: WriteOutcome = { bytes: 0, refused: undefined };
-/** Of so many chains it is looked up whether they are there. */
+/** An error message repeats at most this many characters of the line at fault. */
+const WORDS_MAX = 300;
+/** At most this many chains that a refusal names are looked up in the kernel. */
 const SUSPECTS_MAX = 4;
-/** For so long it is not asked again whether the kernel takes anything. */
+/** The answer of `takesAnything` is good for this long, in ms. */
 const ABLE_MS = 10_000;
 
 export class FamilyRules {
@@ -57,19 +66,21 @@ export class FamilyRules {
   readonly kernel = new KernelChains();
   readonly #ruleset: Ruleset;
   readonly #pause: () => Promise<void>;
-  /** The kernel has no mangle table, or the canary there is missing. */
+  /** State of the canary in the table mangle; `absent`: the kernel has no such table. */
   #mangle: "unknown" | "absent" | "canary" | "no canary" = "unknown";
-  /** Of what is wanted or there. */
+  /** Changes of what is wanted, and writes. `read` compares it to see whether one came between. */
   #changes = 0;
-  /** What `restoreStatistics` tells. */
+  /** @see RestoreStatistics */
   failures = 0;
   partialFailures = 0;
-  /** Transactions made: one for each table of a restore. */
+  /** Transactions that we made: one for each table of a restore. */
   commits = 0;
-  /** When it took something for the question's sake. */
+  /** When `takesAnything` last succeeded, monotonic ms. */
   #able = Number.NEGATIVE_INFINITY;
+  /** Rules that the last restore wrote. */
   readonly #last = { nat: 0, filter: 0 };
 
+  /** `pause` lets other work run while a large table is parsed. */
   constructor(tools: XtTools, options: RulesetOptions, pause: () => Promise<void>) {
     this.tools = tools;
     this.#ruleset = new Ruleset(tools.family, options);
@@ -80,31 +91,38 @@ export class FamilyRules {
     return this.tools.family;
   }
 
-  /** What its tools are called. */
+  /** The name of its tool, for the log. */
   get tool(): string {
     return this.family === 4 ? "iptables" : "ip6tables";
+  }
+
+  /** What should be in the kernel, staged changes included. */
+  get wanted(): Wanted {
+    return this.#ruleset;
   }
 
   get chains(): Chains {
     return this.#ruleset.chains;
   }
 
-  /** Those of the port of a Service that an element's frontend is of. */
+  /** The chains of the Service port that an element's frontend belongs to. */
   chainsOf(table: TableId, key: Uint8Array): readonly string[] {
     return this.#ruleset.chainsOf(table, key);
   }
 
-  get wanted(): Wanted {
-    return this.#ruleset;
+  /** The text that a chain should have; undefined: it should not exist. */
+  textOf(table: RuleTable, chain: string): string | undefined {
+    return wantedText(this.wanted, table, chain);
   }
 
+  /** False if the canary in the table mangle has disappeared. */
   get mangleCanary(): boolean {
     return this.#mangle !== "no canary";
   }
 
   /**
-   * Believes what the kernel holds now. Undefined, and nothing is believed: something was staged or written meanwhile,
-   * and what was read may be from before it.
+   * Reads what the kernel holds. Returns undefined and changes nothing if something was staged or
+   * written meanwhile, because what was read may be from before it.
    * @throws SluiceError TOOL_FAILED
    */
   async read(): Promise<FoundChains | undefined> {
@@ -128,21 +146,31 @@ export class FamilyRules {
     };
   }
 
-  /** Makes the canary in the mangle table, unless it is there or cannot be made now. False without such a table. */
+  /** Reads the kernel if a failed restore left it unknown which jumps there are. */
+  async readUnknownJumps(): Promise<void> {
+    if (this.kernel.jumpsUnknown) await this.read();
+  }
+
+  /**
+   * Makes the canary in the table mangle, unless it exists. Returns false if the kernel has no such
+   * table.
+   */
   async placeMangleCanary(): Promise<boolean> {
     if (this.#mangle === "canary") return true;
     if (this.#mangle === "absent") return false;
     const result = await this.tools.restore(printCanary("mangle"));
-    if (result.ok) this.commits++;
-    if (result.ok) this.#mangle = "canary";
-    // Anything else than the kernel's no passes: it is tried again when there is a reason to write.
+    if (result.ok) {
+      this.commits++;
+      this.#mangle = "canary";
+    }
+    // Any other failure than a refusal by the kernel is temporary: the next write tries again.
     else if (result.kind === "line") this.#mangle = "absent";
     return this.#mangle !== "absent";
   }
 
   /**
-   * Stages these operations; the steps that they make necessary. `everything`: whatever differs, rather than what they
-   * changed.
+   * Stages these operations and returns the steps for the chains that they change. `everything`:
+   * the steps for all chains and jumps that differ.
    */
   stage(operations: OperationList, describe: Describe, everything: boolean): Step[] {
     this.#changes++;
@@ -150,29 +178,29 @@ export class FamilyRules {
     const steps = everything
       ? this.kernel.differences(this.wanted)
       : this.kernel.differencesOf(changes, this.wanted);
-    // Until it is committed, which is what `commit` settles.
-    this.kernel.doubt(changes);
+    // Until `commit` clears it.
+    this.kernel.markStale(changes);
     return steps;
   }
 
-  /** What is staged is in the kernel. */
+  /** The kernel holds what is staged. */
   commit(): void {
     this.#ruleset.commit();
-    this.kernel.settle();
+    this.kernel.clearStale();
   }
 
-  /** What is staged is to be forgotten; the kernel may hold some of it. */
+  /** Drops what is staged. The kernel may hold some of it. */
   rollback(): void {
     this.#ruleset.rollback();
   }
 
   reconfigure(options: RulesetOptions): void {
     this.#changes++;
-    this.kernel.doubt(this.#ruleset.reconfigure(options));
+    this.kernel.markStale(this.#ruleset.reconfigure(options));
   }
 
-  /** What differs of what is in doubt, and of jumps. */
-  doubtful(): Step[] {
+  /** Steps for stale chains and for jumps. */
+  staleDifferences(): Step[] {
     const none = { nat: new Map(), filter: new Map() };
     return [
       ...this.kernel.differencesOf(none, this.wanted),
@@ -180,19 +208,10 @@ export class FamilyRules {
     ];
   }
 
-  /** A restore that failed left something that is not wanted, or is not there. Not to be asked while anything is staged. */
-  get inDoubt(): boolean {
-    return this.kernel.inDoubt;
-  }
-
-  /** Reads what must be known before the next steps, after a restore of which nobody knows what it did. */
-  async lookAgain(): Promise<void> {
-    if (this.kernel.blind) await this.read();
-  }
-
   /**
-   * One restore of all these steps. A chain that cannot be deleted, because others' rules lead to it, is emptied.
-   * `partial`: these are some chains only, rather than whatever differs.
+   * One restore of all these steps. A chain that the kernel refuses to delete, because rules of
+   * others lead to it, is emptied instead. `partial`: the steps are for some chains only, rather
+   * than for all that differ.
    */
   async write(wished: readonly Step[], { partial = false } = {}): Promise<WriteOutcome> {
     if (wished.length === 0) return NOTHING_WRITTEN;
@@ -231,7 +250,43 @@ export class FamilyRules {
     }
   }
 
-  /** Does the kernel take anything at all? At `now`, in ms: it is not asked again at once. */
+  /**
+   * The error of a refused restore, for whoever asked for it. `ownerName`: `namespace/name` of the
+   * owner of the rule at fault; "" is the node, undefined nobody.
+   */
+  failureOf(
+    { result, owner, words, drifted }: RefusedRestore,
+    ownerName: string | undefined,
+  ): Failure {
+    const { kind, line, message } = result;
+    const whose =
+      ownerName === undefined
+        ? "rules"
+        : ownerName === ""
+          ? "rules of the node"
+          : `rules of ${ownerName}`;
+    const where = line === undefined ? "" : ` (line ${line}: ${words.slice(0, WORDS_MAX)})`;
+    const rule = kind === "locked" ? "the xtables lock must be free" : "it must take them";
+    const { path } = this.tools;
+    const error = new SluiceError(
+      kind === "line" ? "RULES_REFUSED" : "TOOL_FAILED",
+      `Cannot write ${whose} by ${path}-restore: ${rule}: ${message}${where}`,
+      ownerName === undefined || ownerName === "" ? path : `Service ${ownerName}`,
+    );
+    return {
+      ok: false,
+      error,
+      // Only a line at fault is sure to be refused again.
+      transient: kind !== "line",
+      drifted,
+      ...(owner === undefined ? {} : { owner }),
+    };
+  }
+
+  /**
+   * Does the kernel take any change at all? Tries one that changes nothing, unless one succeeded
+   * less than ABLE_MS before `now`.
+   */
   async takesAnything(now: number): Promise<boolean> {
     if (now - this.#able < ABLE_MS) return true;
     const { ok } = await this.tools.restore(printCanary("nat"));
@@ -242,7 +297,7 @@ export class FamilyRules {
     return ok;
   }
 
-  /** Of these steps the chains that are there in other words, as they were printed. */
+  /** The chains that these steps replace, as they were printed. */
   printed(steps: readonly Step[]): PrintedChain[] {
     return steps.flatMap((step) => {
       if (step.kind !== "replace") return [];
@@ -252,14 +307,17 @@ export class FamilyRules {
     });
   }
 
-  /** Rules of a table. */
+  /** The number of rules in a table, and how many of them the last restore wrote. */
   ruleCounts(table: RuleTable): { readonly total: number; readonly last: number } {
     let total = 0;
     for (const text of this.chains[table].values()) total += ruleCount(text);
     return { total, last: this.#last[table] };
   }
 
-  /** What is left of the steps of a restore that was refused at this table: nat comes before filter. */
+  /**
+   * The remaining steps of a restore that was refused at this table. nat comes before filter, so it
+   * has been changed if filter is at fault.
+   */
   #withoutTaken(steps: readonly Step[], table: string | undefined): readonly Step[] {
     if (table !== "filter") return steps;
     const taken = steps.filter((step) => step.table === "nat");
@@ -280,14 +338,18 @@ export class FamilyRules {
     return this.#ruleset.ownerOf(place.step.table, place.step.chain, place.rule);
   }
 
-  /** Was it refused because somebody else deleted what it builds on? Chains that the refusal names are looked for. */
+  /**
+   * Was a restore refused because another process deleted something that it builds on? Looks up the
+   * chains that the error message names.
+   */
   async #isDrift(
     steps: readonly Step[],
     culprit: Step | undefined,
     words: string,
   ): Promise<boolean> {
-    if (culprit?.kind === "jump" || culprit?.kind === "unjump" || culprit?.kind === "append")
+    if (culprit !== undefined && culprit.kind !== "replace" && culprit.kind !== "remove") {
       return true;
+    }
     const table = culprit?.table;
     if (table === undefined && words === "") return false;
     const declared = new Set(
@@ -309,7 +371,7 @@ export class FamilyRules {
   async #lookForCanary(): Promise<void> {
     if (this.#mangle === "absent") return;
     const list = this.tools.list("mangle", CANARY);
-    // Whether there is such a table is known once the canary was to be made.
+    // Only making the canary shows whether there is such a table.
     const found = await (this.#mangle === "unknown" ? list.catch(unlisted) : list);
     if (found !== undefined) this.#mangle = "canary";
     else if (this.#mangle === "canary") this.#mangle = "no canary";
@@ -327,18 +389,13 @@ export class FamilyRules {
       if (any) this.#last[table] = rules;
     }
   }
-
-  /** The chain as it should be. */
-  textOf(table: RuleTable, chain: string): string | undefined {
-    return wantedText(this.wanted, table, chain);
-  }
 }
 
 function unlisted(thrown: unknown): undefined {
   if (!(thrown instanceof SluiceError)) throw thrown;
 }
 
-/** What cannot be looked up is no sign of anything. */
+/** A chain that cannot be looked up counts as existing. */
 function toolFailed(thrown: unknown): string {
   if (thrown instanceof SluiceError) return "";
   throw thrown;

@@ -1,0 +1,193 @@
+/** Compares the chains in the kernel with the wanted ones, in all families, and repairs them. */
+import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
+import type { Drift, DriftObject, ForeignChange } from "../backend/backend.ts";
+import type { SluiceError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Core } from "../core/core.ts";
+import type { ServiceId } from "../model/service.ts";
+import type { FamilyRules, RefusedRestore } from "./family-rules.ts";
+import { acceptDialect } from "./output-dialect.ts";
+import type { Step } from "./restore-text.ts";
+import { describePorts } from "./rules/port-description.ts";
+import {
+  CANARY,
+  isOverwritten,
+  KUBE_PROXY,
+  RULE_TABLES,
+  type RuleTable,
+} from "./syntax/known-chains.ts";
+
+/** A repair leaves out at most this many owners whose rules the kernel refuses. */
+const RELEASED_MAX = 16;
+/** A description names at most this many objects, and counts the others. */
+const NAMED_MAX = 8;
+
+/** What differs in one family. */
+export interface Differences {
+  /** `iptables` or `ip6tables` */
+  readonly tool: string;
+  /** The steps that repair it. */
+  readonly steps: readonly Step[];
+  /** Tables without a single chain of ours. */
+  readonly gone: readonly RuleTable[];
+  /** The canary in the table mangle has disappeared. */
+  readonly mangle: boolean;
+  /** A kube-proxy wrote our chains. */
+  readonly byKubeProxy: boolean;
+}
+
+/**
+ * Reads all chains and finds what differs. Resolves to undefined if something was written or staged
+ * meanwhile, because then the result means nothing.
+ * @throws SluiceError TOOL_FAILED
+ */
+export async function compare(
+  families: readonly FamilyRules[],
+): Promise<Differences[] | undefined> {
+  const found: Differences[] = [];
+  for (const family of families) {
+    if ((await family.read()) === undefined) return undefined;
+    found.push({
+      tool: family.tool,
+      steps: family.kernel.differences(family.wanted),
+      gone: RULE_TABLES.filter((table) => family.kernel.chains(table).size === 0),
+      mangle: !family.mangleCanary,
+      byKubeProxy: isOverwritten(family.kernel.chains("nat")),
+    });
+  }
+  return found;
+}
+
+/** What a repair found and did. */
+export interface RepairResult extends Pick<Drift, "amiss" | "refused"> {
+  /** Undefined: nothing differed. */
+  readonly change: ForeignChange | undefined;
+  readonly bytes: number;
+  readonly restores: number;
+}
+
+/**
+ * Restores what is committed. If a rule of an owner is refused, what is committed for that owner is
+ * dropped, so that it is programmed again, and refused by itself.
+ * @throws SluiceError RULES_REFUSED, TOOL_FAILED: the repair is not complete
+ */
+export async function repair(
+  families: readonly FamilyRules[],
+  core: Core,
+  log: Logger | undefined,
+): Promise<RepairResult> {
+  const refused: { owner: number; error: SluiceError }[] = [];
+  let bytes = 0;
+  let restores = 0;
+  let first: Attempt | undefined;
+  for (;;) {
+    const attempt = await repairOnce(families, log);
+    bytes += attempt.bytes;
+    restores += attempt.restores;
+    first ??= attempt;
+    if (attempt.refused === undefined) {
+      for (const { kernel } of families) kernel.clearStale();
+      return { amiss: first.amiss, change: first.change, bytes, restores, refused };
+    }
+    const { family, refusal } = attempt.refused;
+    const { owner } = refusal;
+    const { error } = family.failureOf(refusal, nameOf(core, owner));
+    if (owner === undefined || refused.length === RELEASED_MAX) throw error;
+    refused.push({ owner, error });
+    releaseOwner(families, core, owner);
+  }
+}
+
+interface Attempt extends Omit<RepairResult, "refused"> {
+  readonly refused: { readonly family: FamilyRules; readonly refusal: RefusedRestore } | undefined;
+}
+
+async function repairOnce(
+  families: readonly FamilyRules[],
+  log: Logger | undefined,
+): Promise<Attempt> {
+  const found = await compare(families);
+  if (found === undefined) throw new Error("Something was staged while `verify` was under way");
+  const drifted: Differences[] = [];
+  let bytes = 0;
+  let restores = 0;
+  for (const [index, differences] of found.entries()) {
+    const family = families[index] as FamilyRules;
+    const { steps } = differences;
+    await family.placeMangleCanary();
+    const before = family.printed(steps);
+    const written = await family.write(steps);
+    bytes += written.bytes;
+    restores += steps.length > 0 ? 1 : 0;
+    if (written.refused !== undefined) {
+      const refused = { family, refusal: written.refused };
+      const change = describeChange(found);
+      return { amiss: countDrifted(found), change, bytes, restores, refused };
+    }
+    const dialect = await acceptDialect(family, before, log);
+    const differing = steps.filter(
+      (step) => !("chain" in step && dialect.has(step.table, step.chain)),
+    );
+    drifted.push({ ...differences, steps: differing });
+  }
+  const change = describeChange(drifted);
+  return { amiss: countDrifted(drifted), change, bytes, restores, refused: undefined };
+}
+
+/** Drops what is committed for this owner, in the rules and in the core. */
+function releaseOwner(families: readonly FamilyRules[], core: Core, owner: number): void {
+  const operations = core.diff(0, [owner]);
+  const describe = describePorts(core);
+  for (const family of families) {
+    family.stage(operations, describe, false);
+    family.commit();
+  }
+  core.commit();
+}
+
+function nameOf(core: Core, owner: number | undefined): string | undefined {
+  if (owner === undefined) return undefined;
+  return owner === OWNER_NODE || owner === OWNER_ADOPTED ? "" : core.serviceKey(owner as ServiceId);
+}
+
+/** Describes differences for the log; undefined: nothing differs. */
+export function describeChange(found: readonly Differences[]): ForeignChange | undefined {
+  const names: string[] = [];
+  for (const { tool, steps, gone, mangle } of found) {
+    for (const table of gone) names.push(`all chains of ${tool} ${table}`);
+    for (const object of objectsOf(steps, gone)) names.push(`${tool} ${object}`);
+    if (mangle) names.push(`${tool} mangle ${CANARY}`);
+  }
+  if (names.length === 0) return undefined;
+  const named = names.slice(0, NAMED_MAX);
+  const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : "";
+  const by = found.some(({ byKubeProxy }) => byKubeProxy) ? KUBE_PROXY : "somebody";
+  return { what: `${named.join(", ")}${more}`, by, objects: named };
+}
+
+/** Counts the objects that differ. A table without chains of ours counts as one object. */
+function countDrifted(found: readonly Differences[]): Drift["amiss"] {
+  const drifted: { [kind in DriftObject]?: number } = {};
+  const count = (kind: DriftObject, objects: number) => {
+    if (objects > 0) drifted[kind] = (drifted[kind] ?? 0) + objects;
+  };
+  for (const { steps, gone, mangle } of found) {
+    count("table", gone.length);
+    count("chain", objectsOf(steps, gone).length + (mangle ? 1 : 0));
+  }
+  return drifted;
+}
+
+/** The chains that steps concern, without duplicates: `nat KUBE-SERVICES`, `nat PREROUTING`. */
+function objectsOf(steps: readonly Step[], gone: readonly RuleTable[]): string[] {
+  const objects = new Set<string>();
+  for (const step of steps) {
+    if (gone.includes(step.table)) continue;
+    objects.add(`${step.table} ${"from" in step ? step.from : step.chain}`);
+  }
+  return [...objects].sort((a, b) => tableOrder(a) - tableOrder(b));
+}
+
+function tableOrder(object: string): number {
+  return RULE_TABLES.findIndex((table) => object.startsWith(`${table} `));
+}
