@@ -10,7 +10,7 @@ import type {
   SkeletonOptions,
 } from "../backend/backend.ts";
 import type { Capabilities } from "../backend/capabilities.ts";
-import type { AffinityCleanup, CounterReader, CounterSink } from "../backend/parts.ts";
+import type { CounterReader, CounterSink } from "../backend/parts.ts";
 import { type Clock, systemClock, turn } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
 import { SYNC_REST_MS_MAX } from "../base/limits.ts";
@@ -61,7 +61,7 @@ const ATTEMPTS = 3;
 export class NftablesBackend implements Backend {
   readonly mode = "nftables";
   readonly capabilities: Capabilities;
-  readonly affinity: AffinityCleanup;
+  readonly affinity: StaleAffinity;
   readonly counters: CounterReader | undefined;
   readonly chains = undefined;
   readonly leftovers = undefined;
@@ -70,7 +70,6 @@ export class NftablesBackend implements Backend {
   readonly #keeper: TableKeeper;
   readonly #elements: ElementWriter;
   readonly #sorter = new OperationSorter();
-  readonly #staleAffinity = new StaleAffinity();
   readonly #repair: Repair;
   /** Since `start`. */
   #core: Core | undefined;
@@ -89,13 +88,13 @@ export class NftablesBackend implements Backend {
     this.#elements = new ElementWriter(this.#keeper.batch);
     const maxOperations = operationsIn(socket.maxBytes);
     this.capabilities = capabilitiesOf(maxOperations);
-    this.affinity = this.#affinityCleanup();
+    this.affinity = new StaleAffinity(socket, this.#keeper.batch);
     this.counters = options.counters ? this.#counterReader() : undefined;
     this.#repair = new Repair({
       socket,
       clock,
       keeper: this.#keeper,
-      affinityTouched: (map) => this.#staleAffinity.touched(map),
+      affinityTouched: (map) => this.affinity.markMap(map),
       maxOperations,
       transact: (...transaction) => this.#transact(...transaction),
     });
@@ -111,7 +110,7 @@ export class NftablesBackend implements Backend {
     const { batch, actions } = keeper;
     keeper.takeUp();
     this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
-    this.#staleAffinity.all();
+    this.affinity.markAll();
     this.#touched = new Touched();
     const table = keeper.find();
     if (table === undefined) return this.#create("fresh");
@@ -195,7 +194,7 @@ export class NftablesBackend implements Backend {
     );
     writeOperations(operations, offsets, this.#elements, ownerName);
     this.#transactions++;
-    if (this.#core) this.#staleAffinity.add(operations, offsets, this.#core);
+    if (this.#core) this.affinity.markChanged(operations, offsets, this.#core);
     this.#readDeleted(operations, offsets);
     const started = this.#clock.monotonic();
     try {
@@ -219,16 +218,6 @@ export class NftablesBackend implements Backend {
   close(): void {
     this.#watch?.close();
     this.#socket.close();
-  }
-
-  #affinityCleanup(): AffinityCleanup {
-    const stale = this.#staleAffinity;
-    return {
-      get stale() {
-        return stale.any;
-      },
-      purge: (core) => stale.forget(this.#socket, this.#keeper.batch, core),
-    };
   }
 
   #counterReader(): CounterReader {

@@ -1,4 +1,8 @@
-/** The maps that packets fill: which endpoint a client is remembered for. */
+/**
+ * Session affinity: deletes clients from the maps that packets fill, when the frontend or endpoint
+ * that a client is remembered for is gone.
+ */
+import type { AffinityCleanup } from "../backend/parts.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import { TABLE_IDS, type TableId, tableId } from "../model/tables.ts";
@@ -28,7 +32,7 @@ const NODE_PORT_TABLES = {
 /** Keys in one message, far below the 64 KiB of an attribute. */
 const KEYS_PER_MESSAGE = 400;
 
-/** One of the maps, and which of our tables its entries hang on. */
+/** A map of clients. `learn`: the table of the frontends that add clients to it. */
 interface ClientMap {
   readonly family: Family;
   readonly nodePort: boolean;
@@ -42,7 +46,7 @@ const MAPS: readonly ClientMap[] = ([4, 6] as const).flatMap((family) =>
     learn: tableId((nodePort ? NODE_PORT_TABLES : FRONTEND_TABLES).learn, family),
   })),
 );
-/** By table: the map whose entries a change of the table may outdate. */
+/** By table: the map in which a change of the table may make clients stale. */
 const MAP_OF: readonly (ClientMap | undefined)[] = TABLE_IDS.map((id) =>
   MAPS.find(({ family, nodePort }) =>
     Object.values(nodePort ? NODE_PORT_TABLES : FRONTEND_TABLES).some(
@@ -52,31 +56,37 @@ const MAP_OF: readonly (ClientMap | undefined)[] = TABLE_IDS.map((id) =>
 );
 
 /**
- * Which maps may hold clients that are to be forgotten; dumping one takes time by the number of its
- * clients.
+ * Notes which maps may remember clients for frontends or endpoints that are gone, and deletes these
+ * clients. A map is only read if it may: that takes time for every client in it.
  */
-export class StaleAffinity {
+export class StaleAffinity implements AffinityCleanup {
+  readonly #socket: Netlink;
+  readonly #batch: Batch;
   readonly #maps = new Set<ClientMap>();
 
+  constructor(socket: Netlink, batch: Batch) {
+    this.#socket = socket;
+    this.#batch = batch;
+  }
+
   /** Anything may have changed. */
-  all(): void {
+  markAll(): void {
     for (const map of MAPS) this.#maps.add(map);
   }
 
-  /** Somebody added to the map with this name. */
-  touched(name: string): void {
+  /** Another process added clients to the map with this name. */
+  markMap(name: string): void {
     for (const map of MAPS) {
       if (affinityMap(map.nodePort, map.family) === name) this.#maps.add(map);
     }
   }
 
-  /** May any hold some? */
-  get any(): boolean {
-    return this.#maps.size > 0;
-  }
-
-  /** These operations are about to be applied. Without affinity nobody is remembered. */
-  add({ region }: OperationList, offsets: Uint32Array, core: Pick<Core, "elementCount">): void {
+  /** These operations are about to be applied. A map in which no client can be is not marked. */
+  markChanged(
+    { region }: OperationList,
+    offsets: Uint32Array,
+    core: Pick<Core, "elementCount">,
+  ): void {
     const inUse = MAPS.filter((map) => !this.#maps.has(map) && core.elementCount(map.learn) > 0);
     if (inUse.length === 0) return;
     for (let i = 0; i < offsets.length; i++) {
@@ -85,35 +95,30 @@ export class StaleAffinity {
     }
   }
 
+  get stale(): boolean {
+    return this.#maps.size > 0;
+  }
+
   /**
-   * Deletes the entries whose endpoint no longer serves their frontend. Slots go first and entries
-   * then, so nothing new can come to point there in between. Returns how many went.
+   * Call it after the slots of endpoints have been deleted: then no packet can add a client for one
+   * of them any more.
    */
-  forget(socket: Netlink, batch: Batch, core: Core): number {
-    let forgotten = 0;
+  purge(core: Core): number {
+    let purged = 0;
     for (const map of this.#maps) {
-      forgotten += forgetIn(socket, batch, core, map.nodePort, map.family);
+      const { nodePort, family } = map;
+      const keys = staleKeys(this.#socket, core, nodePort, family);
+      deleteEntries(this.#socket, this.#batch, affinityMap(nodePort, family), keys);
       this.#maps.delete(map);
+      purged += keys.length;
     }
-    return forgotten;
+    return purged;
   }
 }
 
-function forgetIn(
-  socket: Netlink,
-  batch: Batch,
-  core: Core,
-  nodePort: boolean,
-  family: Family,
-): number {
-  const keys = staleKeys(socket, core, nodePort, family);
-  deleteEntries(socket, batch, affinityMap(nodePort, family), keys);
-  return keys.length;
-}
-
 /**
- * An entry that has expired since it was read refuses the whole transaction, and nobody knows which
- * one it was: halves are tried until it stands alone, and then it is gone anyway.
+ * If an entry has expired since it was read, the kernel refuses the whole transaction without
+ * naming the entry. Then each half is tried, down to the expired entry alone, which is gone anyway.
  */
 function deleteEntries(
   socket: Netlink,
@@ -139,10 +144,10 @@ function deleteEntries(
 }
 
 /**
- * Key: the client's address, then a frontend's key; value: the endpoint. Without affinity any more,
- * a frontend keeps nobody. With externalTrafficPolicy Local an entry must lead to this node:
- * whether its client is outside, and must not be led elsewhere, is not known here, and a pod is
- * only led anew.
+ * Keys of the entries to delete. A key is the client's address and the key of a frontend, the value
+ * is an endpoint. An entry stays if the frontend has affinity and still has the endpoint. With
+ * externalTrafficPolicy Local it must be a local endpoint: an entry does not tell whether its
+ * client is outside the cluster, and a pod that is forgotten only chooses again.
  */
 function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Family): Uint8Array[] {
   const clientBytes = family === 4 ? 4 : 16;
