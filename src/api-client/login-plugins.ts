@@ -1,4 +1,7 @@
-/** exec and auth-provider logins, by @kubernetes/client-node, which costs 20 MB and is loaded only for them. */
+/**
+ * exec and auth-provider logins, by @kubernetes/client-node, which costs 20 MB and is loaded only
+ * for them.
+ */
 import type { KubeConfig } from "@kubernetes/client-node";
 import { messageOf } from "../base/errors.ts";
 import { kubeconfigError } from "./credentials.ts";

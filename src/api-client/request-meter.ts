@@ -5,7 +5,10 @@ import { systemClock } from "../base/clock.ts";
 export interface RequestMeter {
   /** A request was answered with this status, or failed before (undefined). */
   answered(method: string, host: string, code: number | undefined): void;
-  /** An answer is complete, so long after its request. Not called for watches, which have no end of their own. */
+  /**
+   * An answer is complete, so long after its request. Not called for watches, which have no end of
+   * their own.
+   */
   completed(method: string, host: string, ms: number): void;
 }
 

@@ -64,16 +64,19 @@ export const AFFINITY_REST_FACTOR = 4;
  * share it: the kernel walks its whole table for one, 0.3 s on end where it holds 1,000,000.
  */
 export const FLOWS_DELAY_MS = 10;
-/** Passes rest for so many times what the last one took. */
-export const FLOWS_REST_FACTOR = 4;
-/** Rules of other proxies are looked for again after so long. */
-export const OTHER_PROXY_LOOK_MS = 60_000;
-/** The same while a kube-proxy is seen to run, so that what it left goes soon after its end, and as long as above afterwards. */
-export const OTHER_PROXY_LIVING_LOOK_MS = 5_000;
-/** While a kube-proxy that writes our own chains keeps us from starting, its end is looked for this often. */
-export const RIVAL_LOOK_MS = 500;
-/** kube-proxy's text was not found in chains of ours for so long: whoever wrote it is taken to have ended. */
-export const OTHER_PROXY_CALM_MS = 600_000;
+/** After a pass, the next one waits for this many times as long as the pass took. */
+export const FLOW_PASS_COOLDOWN_FACTOR = 4;
+/** Interval between two searches for rules of other proxies. */
+export const OTHER_PROXY_POLL_MS = 60_000;
+/**
+ * The same while a kube-proxy runs, and for OTHER_PROXY_POLL_MS after it was last seen, so that its rules go
+ * soon after its end.
+ */
+export const OTHER_PROXY_RUNNING_POLL_MS = 5_000;
+/** Interval between two looks at a kube-proxy that writes our chains and keeps us from starting. */
+export const CONFLICT_POLL_MS = 500;
+/** After this long without kube-proxy's text in our chains, its writer counts as ended. */
+export const OTHER_PROXY_QUIET_MS = 600_000;
 
 /** How long a connection to the API server may take to come up, TLS included. */
 export const CONNECT_TIMEOUT_MS = 10_000;
@@ -126,8 +129,11 @@ export const ADMIN_WAIT_LOADING_MS = 3000;
 export const SCRAPE_PATIENCE_MS = 1000;
 /** Most series of sluice_service_connections_total: as many Services as a Prometheus server bears from each node. */
 export const SERVICE_SERIES_MAX = 10_000;
-/** A configuration file, and a manifest written in place that lost an object, must stay as it is for so long before it is believed. */
-export const DRAFT_MS = 100;
+/**
+ * How long a configuration file, or a manifest that was written in place and lost an object, must stay
+ * unchanged before it is read.
+ */
+export const FILE_SETTLE_MS = 100;
 /** A larger configuration file is a mistake; one of every field is some kilobytes. */
 export const CONFIG_BYTES_MAX = 4_000_000;
 /** This many operations leave garbage worth collecting. */

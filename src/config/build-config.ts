@@ -1,6 +1,6 @@
 /**
- * From field values to the Config in effect: defaults, the sections that the mode selects, and every
- * validation rule of upstream.
+ * From field values to the Config in effect: defaults, the sections that the mode selects, and
+ * every validation rule of upstream.
  */
 
 import { type Cidr, parseCidr } from "../net/address.ts";
@@ -28,8 +28,8 @@ export interface Built {
 
 /**
  * Applies upstream's defaults and validation (pkg/proxy/apis/config: v1alpha1/defaults.go,
- * validation/validation.go) with the differences that the tables of fields tell of. Faults are added to `faults`;
- * the result is of use only if there are none.
+ * validation/validation.go) with the differences that the tables of fields tell of. Faults are
+ * added to `faults`; the result is of use only if there are none.
  */
 export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]): Built {
   const settings = new Settings(values, faults);
@@ -47,8 +47,8 @@ export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]
     ...nodeOf(settings),
     ...loggingOf(settings),
     externalIPs: gates["AllowServiceExternalIPs"] ?? true,
-    // Upstream's default is true. A list is one answer as fast as the server can send it; WatchList saves the
-    // server memory, and takes it longer.
+    // Upstream's default is true. A list is one answer as fast as the server can send it; WatchList
+    // saves the server memory, and takes it longer.
     watchList: gates["WatchListClient"] ?? false,
     profiling: settings.get("enableProfiling"),
     counters: settings.get("sluice.counters"),
@@ -66,12 +66,15 @@ export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]
   };
 }
 
-/** Whichever section says something is meant: what serves is known when the kernel has been asked. */
+/**
+ * Whichever section says something is meant: what serves is known when the kernel has been asked.
+ */
 const EITHER = { own: ["nftables", "iptables"], periods: ["nftables", "iptables"] } as const;
 
 /**
- * What `mode` may say: upstream's modes, `auto`, which is ours, and nothing, which upstream's --proxy-mode describes
- * as "use the best-available proxy". The section that goes with it (iptables.syncPeriod, ...) is the one that is read.
+ * What `mode` may say: upstream's modes, `auto`, which is ours, and nothing, which upstream's
+ * --proxy-mode describes as "use the best-available proxy". The section that goes with it
+ * (iptables.syncPeriod, ...) is the one that is read.
  */
 const SECTIONS_OF_MODE = {
   nftables: { own: ["nftables"], periods: ["nftables"] },
@@ -229,7 +232,10 @@ function loggingOf(settings: Settings): Pick<Config, "verbosity" | "logFormat" |
   };
 }
 
-/** splitStream needs the gate too, but kube-proxy loses it on the way from a file, and takes the file. */
+/**
+ * splitStream needs the gate too, but kube-proxy loses it on the way from a file, and takes the
+ * file.
+ */
 function checkOptions(settings: Settings): void {
   if (settings.get("featureGates")[OPTIONS_GATE] === true) return;
   for (const format of ["text", "json"] as const) {
@@ -248,7 +254,8 @@ function checkTheRest(settings: Settings, mode: Mode): void {
   if (resync <= 0) {
     settings.fault("configSyncPeriod", "must be greater than 0", printDuration(resync));
   }
-  // Upstream wants its own previous minor version; which one that is depends on the kube-proxy a file was for.
+  // Upstream wants its own previous minor version; which one that is depends on the kube-proxy a
+  // file was for.
   const version = settings.get("showHiddenMetricsForVersion");
   if (!/^(\d+\.\d+)?$/.test(version)) {
     settings.fault("showHiddenMetricsForVersion", "must be a version such as 1.35", version);

@@ -18,8 +18,8 @@ interface Rule {
 }
 
 /**
- * Where objects come from and which node this is decides what every part holds; and whether elements count is part
- * of the shape of the kernel's maps.
+ * Where objects come from and which node this is decides what every part holds; and whether
+ * elements count is part of the shape of the kernel's maps.
  */
 const RULES: { readonly [setting in Setting]: Rule } = {
   kubeconfig: { name: "clientConnection.kubeconfig", live: false },
@@ -54,7 +54,10 @@ const RULES: { readonly [setting in Setting]: Rule } = {
   endpointMetricsLimit: { name: "sluice.endpointMetricsLimit", live: true },
 };
 
-/** The settings that differ, in no particular order. None: the two mean the same, whatever their documents show. */
+/**
+ * The settings that differ, in no particular order. None: the two mean the same, whatever their
+ * documents show.
+ */
 export function changesBetween(before: Config, after: Config): ConfigChange[] {
   return Object.entries(RULES).flatMap(([key, { name, live }]) => {
     const setting = key as Setting;

@@ -9,7 +9,10 @@ import { effectiveValue, type FieldValues } from "./settings.ts";
 type Effective = Omit<Config, "document" | "ownDocument">;
 type Values = { readonly [path in FieldPath]?: FieldValue };
 
-/** Upstream's shape with every default, and what is in effect in the place where upstream would have it. */
+/**
+ * Upstream's shape with every default, and what is in effect in the place where upstream would have
+ * it.
+ */
 export function documentOf(values: FieldValues, effective: Effective): KubeProxyConfiguration {
   const { mode, nodePortAddresses } = effective;
   // kube-proxy does not know the word auto; for us blank is the same.

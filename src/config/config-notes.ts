@@ -105,8 +105,8 @@ function idleSettings({ file, flags, values }: Said): Note[] {
 }
 
 /**
- * Upstream refuses to start with a gate it does not know. A gate of another version must not stop a node, and most
- * gates are about something that is not in Sluice.
+ * Upstream refuses to start with a gate it does not know. A gate of another version must not stop a
+ * node, and most gates are about something that is not in Sluice.
  */
 function idleGates({ values }: Said): Note[] {
   const names = Object.keys(effectiveValue(values, "featureGates"));
@@ -116,7 +116,10 @@ function idleGates({ values }: Said): Note[] {
   return [warning("Accepted feature gates that have no effect here", { gates })];
 }
 
-/** Settings that this mode, or another setting, leaves without effect: as upstream, but upstream is silent. */
+/**
+ * Settings that this mode, or another setting, leaves without effect: as upstream, but upstream is
+ * silent.
+ */
 function ignoredSettings({ file, flags, config, ignored }: Said): Note[] {
   const settings = new Set<string>();
   for (const path of ignored) {
@@ -139,8 +142,8 @@ function localRemarks({ config }: Said): Note[] {
 }
 
 /**
- * For the log. Of mode auto this is known when the kernel has been asked, and then for whoever asked it to say; of the
- * others it is among the notes of the configuration.
+ * For the log. Of mode auto this is known when the kernel has been asked, and then for whoever
+ * asked it to say; of the others it is among the notes of the configuration.
  */
 export function remarksOnMode(
   { counters, localhostNodePorts }: Pick<Config, "counters" | "localhostNodePorts">,

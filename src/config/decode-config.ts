@@ -1,7 +1,7 @@
 /**
- * From the value of a configuration file to the values of known fields. As lenient as kube-proxy where it is
- * (names it does not know), as strict where it is (types). In our own section a name that is not known can
- * only be a mistake, and is a fault.
+ * From the value of a configuration file to the values of known fields. As lenient as kube-proxy
+ * where it is (names it does not know), as strict where it is (types). In our own section a name
+ * that is not known can only be a mistake, and is a fault.
  */
 
 import { parseDuration } from "./duration.ts";
@@ -30,8 +30,8 @@ const KIND = "KubeProxyConfiguration";
 const OWN_SECTION = "sluice.";
 
 /**
- * Checks the names and types of all fields of a file; `value` is its parsed YAML or JSON. `buildConfig`
- * checks which values are valid, alone and together.
+ * Checks the names and types of all fields of a file; `value` is its parsed YAML or JSON.
+ * `buildConfig` checks which values are valid, alone and together.
  */
 export function decodeDocument(value: unknown): Decoded {
   const decoded: Decoded = { values: new Map(), faults: [], unknown: [] };

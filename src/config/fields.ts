@@ -6,8 +6,8 @@ import type { Field, FieldType, FieldValue, VmoduleItem } from "./field.ts";
 const HOUR = 3_600_000;
 
 /**
- * Every field of upstream's KubeProxyConfiguration v1alpha1 (kube-proxy 1.36), in the order in which
- * /configz shows them.
+ * Every field of upstream's KubeProxyConfiguration v1alpha1 (kube-proxy 1.36), in the order in
+ * which /configz shows them.
  */
 const UPSTREAM_FIELDS = {
   featureGates: {
@@ -169,8 +169,8 @@ const UPSTREAM_FIELDS = {
     zeroIsUnset: true,
     does: "longest wait of a retry; a change that waits for twice as long makes the proxy unhealthy",
   },
-  // Upstream's default is 1 s, because a sync costs it that much. Here a change costs microseconds, and a
-  // burst is coalesced without a fixed delay.
+  // Upstream's default is 1 s, because a sync costs it that much. Here a change costs microseconds,
+  // and a burst is coalesced without a fixed delay.
   "nftables.minSyncPeriod": {
     type: "duration",
     default: 0,
@@ -290,7 +290,9 @@ const OWN_FIELDS = {
 
 const ALL = { ...UPSTREAM_FIELDS, ...OWN_FIELDS };
 
-/** `clientConnection.kubeconfig`, `mode`: the names on the way to a field, with dots between them. */
+/**
+ * `clientConnection.kubeconfig`, `mode`: the names on the way to a field, with dots between them.
+ */
 export type FieldPath = keyof typeof ALL;
 
 /** The fields of one type. */
@@ -352,7 +354,9 @@ export function isUnset(field: Field, value: FieldValue): boolean {
   return value === null || (field.zeroIsUnset === true && (value === 0 || value === ""));
 }
 
-/** The value of a field that is not set, as --help and the documentation show it; "" for nothing. */
+/**
+ * The value of a field that is not set, as --help and the documentation show it; "" for nothing.
+ */
 export function defaultText(path: FieldPath): string {
   const { type, default: given, shown } = fieldAt(path);
   if (shown !== undefined) return shown;

@@ -21,8 +21,8 @@ export interface Flag {
   /** The fields it sets. Without any it is handled by name, or does nothing. */
   readonly fields?: readonly FieldPath[];
   /**
-   * It counts beside --config, and wins over the file. Upstream ignores every other flag then; that stays, so that
-   * a DaemonSet with leftover flags means the same.
+   * It counts beside --config, and wins over the file. Upstream ignores every other flag then; that
+   * stays, so that a DaemonSet with leftover flags means the same.
    */
   readonly besideConfig?: true;
   /** Of a flag without fields, and where it is not what the first of the fields does. */

@@ -6,15 +6,15 @@ import { readFile, realpath, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
-import { CONFIG_BYTES_MAX, DRAFT_MS } from "../base/limits.ts";
+import { CONFIG_BYTES_MAX, FILE_SETTLE_MS } from "../base/limits.ts";
 import { watchDirectory } from "../os/watch-directory.ts";
 
 /** What a file holds, or why it cannot be read. */
 export type FileContent = { readonly text: string } | { readonly error: Error };
 
 /**
- * Calls back with what the file holds, first now and then after every change, each time when it has stayed the same
- * for DRAFT_MS, so that nothing half written is read. The result stops it.
+ * Calls back with what the file holds, first now and then after every change, each time when it has
+ * stayed the same for FILE_SETTLE_MS, so that nothing half written is read. The result stops it.
  */
 export function followFile(
   path: string,
@@ -48,7 +48,7 @@ export function followFile(
     const now = clock.monotonic();
     if (stamp !== draft.stamp) draft = { stamp, since: now };
     if (stamp === known) return;
-    const wait = draft.since + DRAFT_MS - now;
+    const wait = draft.since + FILE_SETTLE_MS - now;
     if (wait > 0) {
       cancel();
       cancel = clock.after(wait, look);

@@ -45,7 +45,8 @@ function duplicateJsonKeys(text: string): string[] {
 async function parseYaml(text: string, file: string): Promise<Parsed> {
   const { isMap, isScalar, LineCounter, parseAllDocuments } = await import("yaml");
   const lineCounter = new LineCounter();
-  // Version 1.1 as in Go's library: `yes` and `on` are booleans. Only the first document is read, as upstream.
+  // Version 1.1 as in Go's library: `yes` and `on` are booleans. Only the first document is read,
+  // as upstream.
   const documents = parseAllDocuments(text, { version: "1.1", uniqueKeys: false, lineCounter });
   const first = Array.isArray(documents) ? documents[0] : undefined;
   if (!first) return { value: undefined, duplicates: [] };

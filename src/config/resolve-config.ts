@@ -1,4 +1,7 @@
-/** The configuration in effect, from the command line and the file, and what there is to say about it. */
+/**
+ * The configuration in effect, from the command line and the file, and what there is to say about
+ * it.
+ */
 
 import { messageOf, SluiceError } from "../base/errors.ts";
 import { parseAddress, printAddressPort } from "../net/address.ts";
@@ -19,8 +22,8 @@ export interface Resolved {
 }
 
 /**
- * Reads the file that --config names, if any, and combines it with the flags as kube-proxy does: beside a
- * file only the flags of flags.ts marked so count.
+ * Reads the file that --config names, if any, and combines it with the flags as kube-proxy does:
+ * beside a file only the flags of flags.ts marked so count.
  * @throws SluiceError CONFIG_UNREADABLE, or CONFIG_INVALID with every fault found
  */
 export async function resolveConfig(

@@ -1,6 +1,6 @@
 /**
- * The values that a file and flags set, with defaults, and a view of them that records which ones were
- * used and which ones are invalid.
+ * The values that a file and flags set, with defaults, and a view of them that records which ones
+ * were used and which ones are invalid.
  */
 
 import type { Fault } from "./decode-config.ts";
@@ -21,15 +21,18 @@ export function effectiveValue<Path extends FieldPath>(
   return value as ValueAt<Path>;
 }
 
-/** Whether the file or a flag sets the field. A zero that upstream's defaulting replaces does not count. */
+/**
+ * Whether the file or a flag sets the field. A zero that upstream's defaulting replaces does not
+ * count.
+ */
 export function isSet(values: FieldValues, path: FieldPath): boolean {
   const value = values.get(path);
   return value !== undefined && !isUnset(fieldAt(path), value);
 }
 
 /**
- * Whether the field is set to another value than its default. kubeadm writes files with every default;
- * most of their fields say nothing.
+ * Whether the field is set to another value than its default. kubeadm writes files with every
+ * default; most of their fields say nothing.
  */
 export function differsFromDefault(values: FieldValues, path: FieldPath): boolean {
   const differs = JSON.stringify(values.get(path)) !== JSON.stringify(fieldAt(path).default);

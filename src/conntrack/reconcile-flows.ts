@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
-import { FLOWS_DELAY_MS, FLOWS_REST_FACTOR } from "../base/limits.ts";
+import { FLOW_PASS_COOLDOWN_FACTOR, FLOWS_DELAY_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core, FlowDump } from "../core/core.ts";
 import type { Family } from "../net/address.ts";
@@ -110,7 +110,7 @@ export class Flows {
     core.flows.finish(failed);
     this.#passing = false;
     const ended = clock.monotonic();
-    this.#earliest = ended + (ended - started) * FLOWS_REST_FACTOR;
+    this.#earliest = ended + (ended - started) * FLOW_PASS_COOLDOWN_FACTOR;
     if (!this.#open) this.#closeSockets();
     else if (!failed && core.flows.noted()) this.#schedule();
   }

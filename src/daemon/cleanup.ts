@@ -4,10 +4,10 @@ import { systemClock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import { lockNetworkNamespace } from "../host/namespace-lock.ts";
 import { legacyTables } from "../takeover/find-rules.ts";
-import { findLiving, nameOf } from "../takeover/processes.ts";
+import { findKubeProxyProcesses, nameProcesses } from "../takeover/kube-proxy-processes.ts";
 import type { Removal } from "../takeover/removal.ts";
 import { removeKubeProxyRules } from "../takeover/remove-rules.ts";
-import { ALL_KINDS, SLUICES } from "../takeover/rule-origin.ts";
+import { ALL_ORIGINS, SLUICE_ORIGINS } from "../takeover/rule-origin.ts";
 import { type Successor, servedByKubeProxy } from "../takeover/successor.ts";
 
 /** Lines to print of what was done, and of what failed. */
@@ -36,11 +36,11 @@ export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalR
 }
 
 async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
-  const { pids } = await findLiving();
+  const { pids } = await findKubeProxyProcesses();
   const successor = pids.length > 0 ? await successorOf(pids) : undefined;
   const keeps = keepKubeProxy || successor !== undefined;
   const options = { clock: systemClock, keepNeeded: false, firewall: !keeps, successor };
-  const removal = await removeKubeProxyRules(options, keeps ? SLUICES : ALL_KINDS);
+  const removal = await removeKubeProxyRules(options, keeps ? SLUICE_ORIGINS : ALL_ORIGINS);
   if (keepKubeProxy || successor === undefined) return removal;
   // It would not put them back before its next full sync: an hour.
   const message = `Cannot remove kube-proxy's rules: ${successor.name} runs here: its rules stay; stop it first`;
@@ -49,7 +49,10 @@ async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
 }
 
 async function successorOf(pids: readonly number[]): Promise<Successor> {
-  return { name: nameOf(pids), families: await servedByKubeProxy(systemClock, legacyTables()) };
+  return {
+    name: nameProcesses(pids),
+    families: await servedByKubeProxy(systemClock, legacyTables()),
+  };
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
- * Sets the machine up as the configuration says. Nothing here is fatal: what cannot be written is told as a
- * problem, with what to do about it. What is as it should be is not written, so that a run with fewer rights
- * after one that had them has nothing to complain of.
+ * Sets the machine up as the configuration says. Nothing here is fatal: what cannot be written is
+ * told as a problem, with what to do about it. What is as it should be is not written, so that a
+ * run with fewer rights after one that had them has nothing to complain of.
  */
 import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";
@@ -49,16 +49,20 @@ export class HostSettings {
   }
 
   /**
-   * Sets the sysctls of connection tracking; again after every change of the configuration. nf_conntrack_max
-   * is raised, and never lowered. False while there is no connection tracking in the kernel: it comes with
-   * the first rules that need it, so a call after them is worth its while. While anything is not as it should be,
-   * it is looked at again by itself: the operator, or who else may, can have set it.
+   * Sets the sysctls of connection tracking; again after every change of the configuration.
+   * nf_conntrack_max is raised, and never lowered. False while there is no connection tracking in
+   * the kernel: it comes with the first rules that need it, so a call after them is worth its
+   * while. While anything is not as it should be, it is looked at again by itself: the operator, or
+   * who else may, can have set it.
    */
   tuneConntrack(settings: ConntrackSettings): boolean {
     return this.#tune(wantedOf(settings, hostFacts(this.#files).cpus));
   }
 
-  /** With `wanted` sets route_localnet, for node ports on 127.0.0.0/8; again after a change, as above. */
+  /**
+   * With `wanted` sets route_localnet, for node ports on 127.0.0.0/8; again after a change, as
+   * above.
+   */
   routeLocalnet(wanted: boolean): void {
     this.#localnet.want(wanted);
   }
@@ -70,8 +74,8 @@ export class HostSettings {
   }
 
   /**
-   * Sets how soon the kernel ends this process when memory is short: -1000 (never) to 1000. A failure is a line
-   * of the log and no problem: it takes nothing from what the process does.
+   * Sets how soon the kernel ends this process when memory is short: -1000 (never) to 1000. A
+   * failure is a line of the log and no problem: it takes nothing from what the process does.
    */
   adjustOomScore(score: number): void {
     const current = this.#files.number(OOM_SCORE);
@@ -117,13 +121,15 @@ export class HostSettings {
   }
 }
 
-/** The log line of --init-only when it is done. These are upstream's words, which scripts look for. */
+/**
+ * The log line of --init-only when it is done. These are upstream's words, which scripts look for.
+ */
 export const INITIALIZED = "System initialized and --init-only specified";
 
 /**
- * --init-only: does what needs full rights, so that a later run can do with fewer. Probes what the rules
- * need of the kernel, which loads its modules, and sets the sysctls. `probe` returns what the backend
- * that will serve can do. Returns the line to log.
+ * --init-only: does what needs full rights, so that a later run can do with fewer. Probes what the
+ * rules need of the kernel, which loads its modules, and sets the sysctls. `probe` returns
+ * what the backend that will serve can do. Returns the line to log.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED: as `probe` does
  */
 export async function initializeHost(

@@ -61,7 +61,9 @@ export function subjectOf(name: string): string {
   return `sysctl ${name}`;
 }
 
-/** Writes it; `before` is what it is now. A failure is returned as a problem that says what to do. */
+/**
+ * Writes it; `before` is what it is now. A failure is returned as a problem that says what to do.
+ */
 export function setSysctl(
   { name, path, value, field }: Sysctl,
   before: number | undefined,

@@ -1,7 +1,13 @@
-/** What the API server would have filled in: manifests come without its defaults (core/v1 and discovery/v1 defaults.go). */
+/**
+ * What the API server would have filled in: manifests come without its defaults (core/v1 and
+ * discovery/v1 defaults.go).
+ */
 import { isObject, type JsonObject } from "../base/json.ts";
 
-/** A copy with defaults. What has an unexpected shape stays as it is, for the decoder to complain about. */
+/**
+ * A copy with defaults. What has an unexpected shape stays as it is, for the decoder to complain
+ * about.
+ */
 export function withDefaults(kind: string, object: JsonObject): JsonObject {
   const { metadata } = object;
   if (!isObject(metadata)) return object;

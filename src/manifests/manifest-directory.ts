@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
-import { DRAFT_MS } from "../base/limits.ts";
+import { FILE_SETTLE_MS } from "../base/limits.ts";
 import type { Problem } from "../problems/problem.ts";
 import { type ManifestObject, manifestProblem, parseManifest } from "./parse-manifest.ts";
 
@@ -12,7 +12,10 @@ export interface KnownFile {
   readonly stamp: string;
   /** Another one means that the file was replaced in one step. */
   readonly inode: string;
-  /** Written in place and now without some object: perhaps only half of it. Since when (monotonic ms). */
+  /**
+   * Written in place and now without some object: perhaps only half of it. Since when (monotonic
+   * ms).
+   */
   readonly draft?: { readonly stamp: string; readonly since: number };
   /** Of the last version that parsed. */
   readonly objects: readonly ManifestObject[];
@@ -20,8 +23,8 @@ export interface KnownFile {
 }
 
 /**
- * In the order of their names. Files whose stamp is known are not read again; one with a draft must be looked
- * at again after DRAFT_MS.
+ * In the order of their names. Files whose stamp is known are not read again; one with a draft must
+ * be looked at again after FILE_SETTLE_MS.
  */
 export async function readFiles(
   directory: string,
@@ -56,7 +59,7 @@ async function readOne(
     if ("message" in parsed) return { stamp, inode, objects, problems: [parsed] };
     if (before?.inode === inode && lacksSome(parsed.objects, objects)) {
       const draft = before.draft?.stamp === stamp ? before.draft : { stamp, since: now };
-      if (now - draft.since < DRAFT_MS) return { ...before, draft };
+      if (now - draft.since < FILE_SETTLE_MS) return { ...before, draft };
     }
     return { stamp, inode, ...parsed };
   } catch (thrown) {
@@ -70,7 +73,9 @@ async function readOne(
   }
 }
 
-/** A writer that empties a file before it writes would otherwise take everything away for a moment. */
+/**
+ * A writer that empties a file before it writes would otherwise take everything away for a moment.
+ */
 function lacksSome(objects: readonly ManifestObject[], before: readonly ManifestObject[]): boolean {
   const keys = new Set(objects.map((each) => each.key));
   return before.some((each) => !keys.has(each.key));

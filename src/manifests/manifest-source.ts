@@ -1,13 +1,13 @@
 /**
- * A directory of manifests as a source, for edge nodes without a control plane and for the demo. Files
- * are best replaced by rename. A file that is half written and does not parse keeps its last good
- * version.
+ * A directory of manifests as a source, for edge nodes without a control plane and for the demo.
+ * Files are best replaced by rename. A file that is half written and does not parse keeps its last
+ * good version.
  */
 import { resolve } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { isDefect, messageOf, SluiceError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
-import { DRAFT_MS } from "../base/limits.ts";
+import { FILE_SETTLE_MS } from "../base/limits.ts";
 import type { ObjectKind, ObjectStream } from "../core/core.ts";
 import { watchDirectory } from "../os/watch-directory.ts";
 import type { Problem } from "../problems/problem.ts";
@@ -122,7 +122,7 @@ export class ManifestSource implements Source {
     this.#publish();
     this.#cancelDraft();
     if ([...files.values()].some((file) => file.draft !== undefined)) {
-      this.#cancelDraft = clock.after(DRAFT_MS, () => this.#look());
+      this.#cancelDraft = clock.after(FILE_SETTLE_MS, () => this.#look());
     }
   }
 
@@ -172,8 +172,8 @@ export class ManifestSource implements Source {
     try {
       const text = comparable(entry);
       if (before?.text === text) return before;
-      // Without a creationTimestamp an object is as old as our first sight of it, so that it takes no
-      // frontend from older ones.
+      // Without a creationTimestamp an object is as old as our first sight of it, so that it takes
+      // no frontend from older ones.
       const now = () => new Date(this.#options.clock.now()).toISOString();
       const seen = before?.seen ?? (this.#synced ? now() : undefined);
       this.#feed(kind, before === undefined ? "ADDED" : "MODIFIED", object, seen);
@@ -207,8 +207,8 @@ export class ManifestSource implements Source {
   }
 
   /**
-   * The objects by key. If several files have one, the first file by name wins, and the others are added
-   * to `problems`. Other Nodes than ours are left out.
+   * The objects by key. If several files have one, the first file by name wins, and the others are
+   * added to `problems`. Other Nodes than ours are left out.
    */
   #chooseFirst(problems: Problem[]): ReadonlyMap<string, ManifestObject> {
     const wanted = new Map<string, ManifestObject>();
@@ -231,7 +231,10 @@ function kindOf(key: string): string {
   return key.slice(0, key.indexOf(" "));
 }
 
-/** @throws SluiceError MANIFEST_INVALID for YAML that JSON cannot express: a value that contains itself */
+/**
+ * @throws SluiceError MANIFEST_INVALID for YAML that JSON cannot express: a value that contains
+ * itself
+ */
 function comparable({ object, where }: ManifestObject): string {
   try {
     return JSON.stringify(object);

@@ -31,7 +31,8 @@ const API_VERSIONS: { readonly [kind: string]: string } = {
 
 /**
  * YAML of any number of documents, or JSON; each an object or a List of them.
- * @returns a Problem when the file as a whole cannot be read, so that its last good version should stay.
+ * @returns a Problem when the file as a whole cannot be read, so that its last good version should
+ * stay.
  */
 export async function parseManifest(path: string, text: string): Promise<ManifestFile | Problem> {
   const objects: ManifestObject[] = [];

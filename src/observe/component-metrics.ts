@@ -1,6 +1,6 @@
 /**
- * Metrics that every component of Kubernetes has (k8s.io/component-base/metrics): requests to the API
- * server, and results of health checks.
+ * Metrics that every component of Kubernetes has (k8s.io/component-base/metrics): requests to the
+ * API server, and results of health checks.
  */
 import type { RequestMeter } from "../api-client/request-meter.ts";
 import { Counter, Gauge, Histogram, type Instrument, readingOf } from "./instruments.ts";
@@ -9,8 +9,9 @@ import { Counter, Gauge, Histogram, type Instrument, readingOf } from "./instrum
 const REQUEST_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
 
 /**
- * Requests to the API server, as client-go counts them (metrics/prometheus/restclient). A request counts
- * when it is answered or has failed. The duration is that of complete answers, so watches have none.
+ * Requests to the API server, as client-go counts them (metrics/prometheus/restclient). A request
+ * counts when it is answered or has failed. The duration is that of complete answers, so watches
+ * have none.
  */
 export class RestClientMetrics implements RequestMeter {
   readonly #requests = new Counter({
@@ -41,8 +42,9 @@ export class RestClientMetrics implements RequestMeter {
 }
 
 /**
- * What /metrics/slis shows: results of the health checks of the metrics server (metrics/prometheus/slis).
- * The one check there is ping, as in upstream: it succeeds whenever the process answers.
+ * What /metrics/slis shows: results of the health checks of the metrics server
+ * (metrics/prometheus/slis). The one check there is ping, as in upstream: it succeeds whenever the
+ * process answers.
  */
 export class Slis {
   readonly #check = new Gauge({

@@ -1,6 +1,6 @@
 /**
- * kube-proxy's own metrics (pkg/proxy/metrics/metrics.go) of the mode that serves. Names, types, labels,
- * buckets and texts are the same, so that dashboards and alerts keep working.
+ * kube-proxy's own metrics (pkg/proxy/metrics/metrics.go) of the mode that serves. Names, types,
+ * labels, buckets and texts are the same, so that dashboards and alerts keep working.
  */
 import type { RestoreStatistics } from "../backend/parts.ts";
 import type { FlowsReport } from "../conntrack/reconcile-flows.ts";

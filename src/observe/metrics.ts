@@ -1,8 +1,8 @@
 /**
  * All metrics. Where upstream measures the same, its names are used (kubeproxy-metrics.ts,
- * component-metrics.ts), so that its dashboards and alerts keep working. Our own metrics are here, with
- * the prefix `sluice_`. Recording costs a few additions; text is printed at a scrape. A test checks that
- * docs/metrics.md has every metric.
+ * component-metrics.ts), so that its dashboards and alerts keep working. Our own metrics are here,
+ * with the prefix `sluice_`. Recording costs a few additions; text is printed at a scrape. A test
+ * checks that docs/metrics.md has every metric.
  */
 import type { Mode } from "../backend/capabilities.ts";
 import type { RestoreStatistics } from "../backend/parts.ts";

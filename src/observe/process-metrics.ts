@@ -1,6 +1,6 @@
 /**
- * process_*: what the kernel says of this process, by the names every Prometheus client has. Of the network
- * it counts the whole namespace, which for a proxy is the node; as upstream's client does.
+ * process_*: what the kernel says of this process, by the names every Prometheus client has. Of the
+ * network it counts the whole namespace, which for a proxy is the node; as upstream's client does.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { type Instrument, readingOf } from "./instruments.ts";
@@ -80,7 +80,10 @@ const READINGS: readonly Reading[] = [
   ],
 ];
 
-/** Read now. What cannot be read is left out; the names are the same always, for the documentation's sake. */
+/**
+ * Read now. What cannot be read is left out; the names are the same always, for the documentation's
+ * sake.
+ */
 export function processInstruments(startedAt: number, files: ProcessFiles = SELF): Instrument[] {
   const read = READINGS.map(([type, name, help, reading]): Instrument => {
     const value = attempt(() => reading(files));
@@ -107,7 +110,10 @@ function kilobytes(files: ProcessFiles, field: string): number {
   return Number(text) * 1024;
 }
 
-/** The soft limit of proc_pid_limits(5); without one the largest number of 64 bits, as Go's client has it. */
+/**
+ * The soft limit of proc_pid_limits(5); without one the largest number of 64 bits, as Go's client
+ * has it.
+ */
 function limit(files: ProcessFiles, field: string): number {
   const [, text] = new RegExp(`^${field} +(\\S+)`, "m").exec(files.text("limits")) ?? [];
   return text === "unlimited" ? 2 ** 64 : Number(text);

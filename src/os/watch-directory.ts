@@ -2,7 +2,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
-import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "../base/limits.ts";
+import { FILE_SETTLE_MS, MANIFESTS_RESCAN_MS } from "../base/limits.ts";
 
 /**
  * Calls back after every change of the directory's entries, and now and then without one: inotify sees
@@ -18,7 +18,7 @@ export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () =>
   const announced = () => {
     onMaybeChanged();
     cancelEcho();
-    cancelEcho = clock.after(DRAFT_MS, onMaybeChanged);
+    cancelEcho = clock.after(FILE_SETTLE_MS, onMaybeChanged);
   };
   /** The watch is on the inode: after a swap of the directory a new one is needed. */
   const look = () => {

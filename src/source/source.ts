@@ -4,7 +4,9 @@ import type { JsonObject } from "../base/json.ts";
 import type { TellProblems } from "../problems/problem.ts";
 
 export interface SourceEvents {
-  /** Objects went into the core: there may be dirty Services. Comes often during an initial read. */
+  /**
+   * Objects went into the core: there may be dirty Services. Comes often during an initial read.
+   */
   onChange(): void;
   /** This node's Node object; undefined when there is none (any more). */
   onNode(node: JsonObject | undefined): void;

@@ -1,8 +1,8 @@
 /**
  * Encodes objects from JSON or YAML as frames of a protobuf watch, so that the core has one input
- * format, and feeds frames into the core. Only fields that the core reads are encoded. Field numbers:
- * the generated.proto files of k8s.io/api core/v1 and discovery/v1, and of k8s.io/apimachinery meta/v1
- * and runtime.
+ * format, and feeds frames into the core. Only fields that the core reads are encoded. Field
+ * numbers: the generated.proto files of k8s.io/api core/v1 and discovery/v1, and of
+ * k8s.io/apimachinery meta/v1 and runtime.
  */
 
 import type { JsonObject } from "../base/json.ts";

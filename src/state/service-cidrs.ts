@@ -6,8 +6,8 @@ import { disjoint } from "../net/cidr.ts";
 import type { Problem } from "../problems/problem.ts";
 
 /**
- * Keeps ServiceCIDR objects by name. Two objects may hold the same range (KEP-1880 migrates ranges that
- * way): it stays until the last of them is gone.
+ * Keeps ServiceCIDR objects by name. Two objects may hold the same range (KEP-1880 migrates ranges
+ * that way): it stays until the last of them is gone.
  */
 export class ServiceCidrs {
   readonly #byName = new Map<string, readonly Cidr[]>();

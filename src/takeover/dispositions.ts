@@ -1,8 +1,8 @@
-/** What is to become of what was found, in words. Pure. */
+/** What becomes of a finding, and the text and the problem that report it. Pure. */
 import type { Problem } from "../problems/problem.ts";
 import type { Finding } from "./find-rules.ts";
 
-export type Fate =
+export type Disposition =
   | "told"
   | "blind"
   | "unreadable"
@@ -17,7 +17,9 @@ export type Fate =
   | "orphaned"
   | "alive";
 
-export const FATES: { readonly [fate in Exclude<Fate, "unreadable" | "drops">]: string } = {
+export const DISPOSITION_TEXTS: {
+  readonly [disposition in Exclude<Disposition, "unreadable" | "drops">]: string;
+} = {
   told: "it is left alone; of two proxies on a node, whichever translates first wins",
   blind: "look into them by hand, for Sluice cannot",
   runs: "it runs here; stop it, and Sluice removes its rules",
@@ -33,16 +35,16 @@ export const FATES: { readonly [fate in Exclude<Fate, "unreadable" | "drops">]: 
   alive: "they came after Sluice's own, so a kube-proxy is running; stop it",
 };
 
-/** The problem that it is; undefined if it is none. `text` is what is told of it. */
+/** The problem that a finding is, if it is one. `text` reports it. */
 export function problemOf(
   { kind, what, parts }: Finding,
-  fate: Fate,
+  disposition: Disposition,
   { text, failures }: { readonly text: string; readonly failures: readonly string[] },
 ): Problem | undefined {
-  if (fate === "unreadable") {
+  if (disposition === "unreadable") {
     return { subject: what, code: "OTHER_PROXY", field: "", message: text };
   }
-  const message = messageOf(what, parts.join(", "), fate, failures);
+  const message = messageOf(what, parts.join(", "), disposition, failures);
   if (message === undefined) return undefined;
   return { subject: "kube-proxy", code: "OTHER_PROXY", field: kind, message };
 }
@@ -50,13 +52,13 @@ export function problemOf(
 function messageOf(
   what: string,
   where: string,
-  fate: Fate,
+  disposition: Disposition,
   failures: readonly string[],
 ): string | undefined {
   const alone = (stop: string, effect: string, value: string) =>
     `Cannot be the only proxy: ${stop}; ${effect}: current value is ${value}`;
   const both = "both translate, and whichever comes first wins";
-  switch (fate) {
+  switch (disposition) {
     case "failed":
       return `Cannot remove ${what} in ${where}: ${failures.join("; ")}`;
     case "runs":

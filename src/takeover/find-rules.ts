@@ -1,6 +1,6 @@
 /**
- * Looks for rules of kube-proxy, for those of another mode of our own, and for other proxies by what they leave
- * visible. Cheap: no dumps, everything by name.
+ * Finds rules of kube-proxy, rules of another mode of our own, and other proxies by what they leave
+ * visible. Cheap: it asks for everything by name and dumps nothing but small legacy tables.
  */
 
 import type { OwnRules, RuleForm } from "../backend/capabilities.ts";
@@ -14,40 +14,51 @@ import type { Family } from "../net/address.ts";
 import { existingLinks } from "../netlink/links.ts";
 import { TABLE } from "../nftables/wire/object-names.ts";
 import {
-  type AcceptorState,
-  acceptorsOf,
-  type Dropping,
+  type AcceptChainState,
+  acceptChainsOf,
+  type DropPolicy,
   type FilterTable,
   isNeeded,
-} from "./firewall.ts";
-import { ACCEPTORS, makerOf } from "./kube-proxy-chains.ts";
-import { NFT_FAMILIES, type NftFamily, type NftReader, withReader } from "./read-nft.ts";
-import { legacyTable } from "./remove-legacy.ts";
-import { KUBE_PROXY_TABLE } from "./remove-nft.ts";
-import { isBeside, kindOf, type Maker, NAMES, type RulesKind } from "./rule-origin.ts";
+} from "./drop-policy.ts";
+import { familyOf, NFT_FAMILY_NAMES, type NftReader, withNftReader } from "./nft-reader.ts";
+import { ACCEPT_CHAINS, ownerOfChains } from "./removable-chains.ts";
+import {
+  differsFromOwn,
+  KUBE_PROXY_TABLE,
+  ORIGIN_NAMES,
+  originOf,
+  type RuleOrigin,
+  type RuleOwner,
+} from "./rule-origin.ts";
 
 export interface Finding {
   /**
-   * All but the ways are told, and never removed. "blind" is what no tool here can read, "unreadable" what could
-   * not be looked for this time, "drops" a policy of a firewall, "process" a kube-proxy that runs.
+   * Only rules of an origin are ever removed; the other kinds are reported. "blind": no tool here
+   * can read it; "unreadable": reading it failed this time; "drops": a firewall's policy;
+   * "process": a kube-proxy that runs.
    */
-  readonly kind: RulesKind | "other" | "blind" | "unreadable" | "drops" | "process";
+  readonly kind: RuleOrigin | "other" | "blind" | "unreadable" | "drops" | "process";
   /** What it is, without its parts: `kube-proxy's rules (nftables mode)`. */
   readonly what: string;
-  /** Where it was seen: `table ip kube-proxy`, `device kube-ipvs0`; of what is unreadable, why. */
+  /** Where it was seen: `table ip kube-proxy`, `device kube-ipvs0`. For "unreadable": why. */
   readonly parts: readonly string[];
-  /** Ways whose rules may be there all the same. */
-  readonly hides?: readonly RulesKind[];
-  /** Parts that accept only, and that no policy makes necessary: a kube-proxy that lives has others besides. */
-  readonly acceptors?: readonly string[];
+  /** Origins whose rules may be there without being seen. */
+  readonly hides?: readonly RuleOrigin[];
+  /**
+   * Parts that only accept packets and that no policy makes necessary: a running kube-proxy has
+   * others too.
+   */
+  readonly acceptChains?: readonly string[];
   /** Of the kind "drops". */
-  readonly dropping?: Dropping;
+  readonly dropPolicy?: DropPolicy;
 }
 
-/** kube-proxy's dummy device in IPVS mode: kubernetes pkg/proxy/ipvs/proxier.go, defaultDummyDevice. */
+/**
+ * kube-proxy's dummy device in IPVS mode: kubernetes pkg/proxy/ipvs/proxier.go, defaultDummyDevice.
+ */
 const IPVS_DEVICE = "kube-ipvs0";
 
-/** Devices by which others are known that can do what a kube-proxy does. */
+/** Devices of other programs that can do the work of kube-proxy. */
 const DEVICES: ReadonlyMap<string, string> = new Map([
   [IPVS_DEVICE, "kube-proxy's IPVS mode; kube-proxy --cleanup removes what it left"],
   ["kube-dummy-if", "kube-router's service proxy"],
@@ -57,104 +68,138 @@ const DEVICES: ReadonlyMap<string, string> = new Map([
   ["ovn-k8s-mp0", "OVN-Kubernetes, which replaces kube-proxy"],
 ]);
 
-/** Where legacy tables are in use and nothing can read them. */
+/** Legacy tables are in use, and no tool can read them. */
 export const BLIND =
   "iptables' legacy tables, which may hold kube-proxy's rules; the tools to look into them are not installed";
 
-/** Where they are in use and we may not read them: they are root's, and the tools open a raw socket. */
+/** Legacy tables are in use, and we lack the rights to read them: the tools open a raw socket. */
 export const FORBIDDEN =
   "iptables' legacy tables, which may hold kube-proxy's rules; looking into them takes root and CAP_NET_RAW";
 
 export interface LookOptions {
   readonly clock: Clock;
-  /** Our own rules, which are nothing that is left over. Undefined: we have none. */
+  /** Our own rules, which are not left over. Undefined: we have none. */
   readonly own?: OwnRules | undefined;
-  /** In place of the real ones. */
+  /** Replaces the real ones in tests. */
   readonly legacy?: readonly LegacyTables[];
 }
 
-export const FAMILIES_OF_NFT = Object.keys(NFT_FAMILIES) as readonly NftFamily[];
-
 /**
- * Everything that is there now, but for our own. Chains of the IPVS mode bear the same names as those of the iptables
- * mode, and go together with what is not removed here: with its device there, kube-proxy's are not told. Each source is
- * read by itself: one that fails is a finding, and hides nothing of the others.
+ * Everything that is there now except our own rules. Each source is read on its own: one that fails
+ * is a finding, and hides nothing of the others.
+ *
+ * In IPVS mode kube-proxy has chains of the same names as in iptables mode. While its device
+ * exists, chains are not reported, since they go with what is not removed here.
  */
 export async function findOtherProxies(options: LookOptions): Promise<readonly Finding[]> {
-  const { clock, own, legacy = legacyTables() } = options;
-  const findings: Finding[] = [];
-  const add = (finding: Finding) => {
-    if (finding.parts.length > 0) findings.push(finding);
-  };
-  const look = async <T>(
-    what: string,
-    hides: readonly RulesKind[],
-    read: () => T | Promise<T>,
-  ): Promise<T | undefined> => {
-    try {
-      return await read();
-    } catch (error) {
-      if (!(error instanceof SluiceError)) throw error;
-      add({ kind: "unreadable", what, parts: [error.message], hides });
-      return undefined;
-    }
-  };
-  const inNft = <T>(way: RuleForm, list: (reader: NftReader) => T | Promise<T>) =>
-    look(NAMES[way], [way, kindOf("Sluice", way)], () => withReader(clock, list));
-  const tables = (kind: RulesKind, parts: readonly string[] = []) => {
-    if (isBeside(kind, own)) add({ kind, what: NAMES[kind], parts });
-  };
+  return await new Search(options).run();
+}
 
-  const devices = await look("devices of other proxies", ["iptables", "iptables-legacy"], () =>
-    existingLinks([...DEVICES.keys()]),
-  );
-  // Without the devices it is not known whose chains these are.
-  const ipvs = devices === undefined || devices.includes(IPVS_DEVICE);
-  const chains = (way: RuleForm, found: FoundChains) => {
-    for (const maker of ["Sluice", "kube-proxy"] as const) {
-      if (ipvs && maker === "kube-proxy") continue;
-      const { parts, acceptors } = found[maker];
-      const kind = kindOf(maker, way);
-      add({ kind, what: NAMES[kind], parts: [...parts, ...acceptors], acceptors });
-    }
-    for (const dropping of ipvs ? [] : found.policies) {
-      const { from, where } = dropping;
-      if (dropping.drops) add({ kind: "drops", what: from, parts: [where], dropping });
-    }
-  };
+class Search {
+  readonly #clock: Clock;
+  readonly #own: OwnRules | undefined;
+  readonly #legacy: readonly LegacyTables[];
+  readonly #findings: Finding[] = [];
+  /** Whether kube-proxy's IPVS mode is there, or may be because the devices cannot be read. */
+  #ipvs = true;
 
-  const found = await inNft("nftables", nftTables);
-  tables("sluice-nftables", found?.Sluice);
-  tables("nftables", found?.["kube-proxy"]);
-  if (own?.form !== "iptables") chains("iptables", (await inNft("iptables", xtChains)) ?? none());
-  if (own?.form !== "iptables-legacy") {
-    const way = "iptables-legacy";
-    const inLegacy = none();
+  constructor({ clock, own, legacy = legacyTables() }: LookOptions) {
+    this.#clock = clock;
+    this.#own = own;
+    this.#legacy = legacy;
+  }
+
+  async run(): Promise<readonly Finding[]> {
+    const devices = await this.#read(
+      "devices of other proxies",
+      ["iptables", "iptables-legacy"],
+      () => existingLinks([...DEVICES.keys()]),
+    );
+    this.#ipvs = devices === undefined || devices.includes(IPVS_DEVICE);
+    const form = this.#own?.form;
+    await this.#findTables();
+    if (form !== "iptables") {
+      const found = await this.#readNft("iptables", nftChains);
+      this.#addChains("iptables", found ?? noChains());
+    }
+    if (form !== "iptables-legacy") await this.#findLegacyChains();
+    for (const name of devices ?? []) {
+      this.#add({ kind: "other", what: DEVICES.get(name) ?? name, parts: [`device ${name}`] });
+    }
+    return this.#findings;
+  }
+
+  /** The tables of the nftables modes. */
+  async #findTables(): Promise<void> {
+    const found = await this.#readNft("nftables", nftTables);
+    for (const owner of ["Sluice", "kube-proxy"] as const) {
+      const origin = originOf(owner, "nftables");
+      if (!differsFromOwn(origin, this.#own)) continue;
+      this.#add({ kind: origin, what: ORIGIN_NAMES[origin], parts: found?.[owner] ?? [] });
+    }
+  }
+
+  async #findLegacyChains(): Promise<void> {
+    const found = noChains();
     const unseen: string[] = [];
     const forbidden: string[] = [];
-    const hides = [way, kindOf("Sluice", way)] as const;
-    for (const each of legacy) {
-      const where = legacyTable(each, "nat");
-      await look(`kube-proxy's rules in ${where}`, hides, async () => {
+    const hides = ["iptables-legacy", "sluice-iptables-legacy"] as const;
+    for (const tables of this.#legacy) {
+      const where = describeLegacyTable(tables, "nat");
+      await this.#read(`kube-proxy's rules in ${where}`, hides, async () => {
         try {
-          if (!(await legacyChains(each, inLegacy))) unseen.push(where);
+          if (!(await findChainsInLegacy(tables, found))) unseen.push(where);
         } catch (error) {
-          // What was not granted on purpose is no fault to be mended.
+          // Rights that were withheld on purpose are no fault.
           if (!isForbidden(error)) throw error;
           forbidden.push(where);
         }
       });
     }
-    chains(way, inLegacy);
-    if (!ipvs) {
-      add({ kind: "blind", what: BLIND, parts: unseen, hides });
-      add({ kind: "blind", what: FORBIDDEN, parts: forbidden, hides });
+    this.#addChains("iptables-legacy", found);
+    if (this.#ipvs) return;
+    this.#add({ kind: "blind", what: BLIND, parts: unseen, hides });
+    this.#add({ kind: "blind", what: FORBIDDEN, parts: forbidden, hides });
+  }
+
+  #addChains(form: RuleForm, found: FoundChains): void {
+    for (const owner of ["Sluice", "kube-proxy"] as const) {
+      if (this.#ipvs && owner === "kube-proxy") continue;
+      const { parts, acceptChains } = found[owner];
+      const kind = originOf(owner, form);
+      const all = [...parts, ...acceptChains];
+      this.#add({ kind, what: ORIGIN_NAMES[kind], parts: all, acceptChains });
+    }
+    if (this.#ipvs) return;
+    for (const dropPolicy of found.policies) {
+      const { from, where, drops } = dropPolicy;
+      if (drops) this.#add({ kind: "drops", what: from, parts: [where], dropPolicy });
     }
   }
-  for (const name of devices ?? []) {
-    add({ kind: "other", what: DEVICES.get(name) ?? name, parts: [`device ${name}`] });
+
+  #add(finding: Finding): void {
+    if (finding.parts.length > 0) this.#findings.push(finding);
   }
-  return findings;
+
+  #readNft<T>(form: RuleForm, read: (reader: NftReader) => T | Promise<T>): Promise<T | undefined> {
+    const hides = [form, originOf("Sluice", form)];
+    return this.#read(ORIGIN_NAMES[form], hides, () => withNftReader(this.#clock, read));
+  }
+
+  /** Undefined if it fails, which is then a finding. */
+  async #read<T>(
+    what: string,
+    hides: readonly RuleOrigin[],
+    read: () => T | Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error;
+      this.#add({ kind: "unreadable", what, parts: [error.message], hides });
+      return undefined;
+    }
+  }
 }
 
 function isForbidden(error: unknown): boolean {
@@ -162,6 +207,7 @@ function isForbidden(error: unknown): boolean {
   return isDenied(error.message) || /\b(EACCES|EPERM)\b/.test(error.message);
 }
 
+/** @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED */
 export function hasIpvs(): boolean {
   return existingLinks([IPVS_DEVICE]).length > 0;
 }
@@ -170,84 +216,89 @@ export function legacyTables(): readonly LegacyTables[] {
   return [new LegacyTables(4), new LegacyTables(6)];
 }
 
-/** Chains that were seen in all tables of one way, by who made them. */
-type FoundChains = {
-  readonly [maker in Maker]: {
-    readonly parts: string[];
-    /** Acceptors that are not needed. */
-    readonly acceptors: string[];
-  };
-} & { readonly policies: Dropping[] };
-
-function none(): FoundChains {
-  const of = () => ({ parts: [], acceptors: [] });
-  return { Sluice: of(), "kube-proxy": of(), policies: [] };
+/** `iptables' table nat (legacy)` */
+export function describeLegacyTable(tables: LegacyTables, table: string): string {
+  return `${tables.family === 4 ? "iptables" : "ip6tables"}' table ${table} (legacy)`;
 }
 
-function sortAcceptors(
+/** Chains in all tables of one variant of iptables, by who made them. */
+type FoundChains = {
+  readonly [owner in RuleOwner]: {
+    readonly parts: string[];
+    /** Accept chains that no policy makes necessary. */
+    readonly acceptChains: string[];
+  };
+} & { readonly policies: DropPolicy[] };
+
+function noChains(): FoundChains {
+  const none = () => ({ parts: [], acceptChains: [] });
+  return { Sluice: none(), "kube-proxy": none(), policies: [] };
+}
+
+function addAcceptChains(
   found: FoundChains,
-  maker: Maker,
-  states: readonly AcceptorState[],
-  of: { readonly family: Family; readonly where: string; readonly legacy: boolean },
+  owner: RuleOwner,
+  states: readonly AcceptChainState[],
+  place: { readonly family: Family; readonly where: string; readonly legacy: boolean },
 ): void {
   for (const state of states) {
     if (state.there && !isNeeded(state)) {
-      found[maker].acceptors.push(`${of.where} ${state.chain}`);
+      found[owner].acceptChains.push(`${place.where} ${state.chain}`);
     }
-    found.policies.push({ ...state, ...of });
+    found.policies.push({ ...state, ...place });
   }
 }
 
-function nftTables(reader: NftReader): { readonly [maker in Maker]: readonly string[] } {
+function nftTables(reader: NftReader): { readonly [owner in RuleOwner]: readonly string[] } {
   if (!reader.isThere()) return { Sluice: [], "kube-proxy": [] };
-  const families = FAMILIES_OF_NFT.filter((family) => reader.hasTable(family, KUBE_PROXY_TABLE));
+  const families = NFT_FAMILY_NAMES.filter((family) => reader.hasTable(family, KUBE_PROXY_TABLE));
   return {
     Sluice: reader.ownTable() === "ours" ? [`table inet ${TABLE}`] : [],
     "kube-proxy": families.map((family) => `table ${family} ${KUBE_PROXY_TABLE}`),
   };
 }
 
-async function xtChains(reader: NftReader): Promise<FoundChains> {
-  const found = none();
+async function nftChains(reader: NftReader): Promise<FoundChains> {
+  const found = noChains();
   if (!reader.isThere()) return found;
-  const ofFilter = new Set(ACCEPTORS.map(({ chain }) => chain));
-  for (const family of FAMILIES_OF_NFT) {
-    const maker = makerOf((chain) => reader.hasChain(family, "nat", chain));
+  const ofFilter = new Set(ACCEPT_CHAINS.map(({ chain }) => chain));
+  for (const family of NFT_FAMILY_NAMES) {
+    const owner = ownerOfChains((chain) => reader.hasChain(family, "nat", chain));
     for (const table of XTABLES) {
       const where = `table ${family} ${table}`;
       const own = MARKERS[table].filter((chain) => table !== "filter" || !ofFilter.has(chain));
       for (const chain of own) {
-        if (reader.hasChain(family, table, chain)) found[maker].parts.push(`${where} ${chain}`);
+        if (reader.hasChain(family, table, chain)) found[owner].parts.push(`${where} ${chain}`);
       }
       if (table !== "filter") continue;
-      const states = await acceptorsOf({
+      const states = await acceptChainsOf({
         chain: (name) => reader.chain(family, table, name),
         rules: (chain) => reader.rules(family, table, chain),
       });
-      const of = { family: family === "ip" ? 4 : 6, where, legacy: false } as const;
-      sortAcceptors(found, maker, states, of);
+      const place = { family: familyOf(family), where, legacy: false };
+      addAcceptChains(found, owner, states, place);
     }
   }
   return found;
 }
 
-/** False if there may be chains, and nothing that can read them. */
-async function legacyChains(tables: LegacyTables, found: FoundChains): Promise<boolean> {
+/** Adds to `found`. False if there may be chains, but no tool that can read them. */
+async function findChainsInLegacy(tables: LegacyTables, found: FoundChains): Promise<boolean> {
   const names = await tables.names();
   const usable = names.length === 0 || (await tables.usable());
-  let maker: Maker = "kube-proxy";
+  let owner: RuleOwner = "kube-proxy";
   if (usable && names.includes("nat")) {
     const chains = await tables.chains("nat");
     // Only the chain that everything hangs on.
     if (chains.has(SERVICES)) {
-      maker = makerOf((chain) => chains.has(chain));
-      found[maker].parts.push(`${legacyTable(tables, "nat")} ${SERVICES}`);
+      owner = ownerOfChains((chain) => chains.has(chain));
+      found[owner].parts.push(`${describeLegacyTable(tables, "nat")} ${SERVICES}`);
     }
   }
   if (usable && names.includes("filter")) {
-    const states = await acceptorsOf(filterIn(parseSaved(await tables.save("filter"))));
-    const where = legacyTable(tables, "filter");
-    sortAcceptors(found, maker, states, { family: tables.family, where, legacy: true });
+    const states = await acceptChainsOf(filterIn(parseSaved(await tables.save("filter"))));
+    const where = describeLegacyTable(tables, "filter");
+    addAcceptChains(found, owner, states, { family: tables.family, where, legacy: true });
   }
   return usable || !names.includes("nat");
 }

@@ -1,32 +1,40 @@
 /**
- * Rules of kube-proxy, and of another mode of our own, beside ours, while the program runs. Both translate in the same
- * hooks, and whichever comes first wins (kinds.ts tells why that harms nobody); so what was left is removed, but only when
- * our own rules are in the kernel: until then it serves. Those of a kube-proxy that is seen to run stay until it has
- * ended. It is not seen from a container with processes of its own: there, rules that come after ours have one behind
- * them, and are never fought. In iptables mode it writes into our own chains, which is told: see rival.ts.
+ * Watches for rules of kube-proxy, and of another mode of our own, beside ours while the program
+ * runs, and removes them.
+ *
+ * Both sets of rules translate in the same hooks, and whichever comes first wins (rule-origin.ts
+ * explains why that harms nobody). Leftover rules are removed once our own are in the kernel: until
+ * then they serve. Rules of a kube-proxy that runs stay until it has ended. A container with a
+ * process namespace of its own cannot see kube-proxy: there, rules that appear after ours mean that
+ * one runs, and Sluice does not fight it. In iptables mode kube-proxy writes into our own chains,
+ * which is a problem (conflicting-kube-proxy.ts).
  */
 
 import type { ForeignChange } from "../backend/backend.ts";
 import type { OwnRules } from "../backend/capabilities.ts";
 import type { Clock } from "../base/clock.ts";
 import {
-  OTHER_PROXY_CALM_MS,
-  OTHER_PROXY_LIVING_LOOK_MS,
-  OTHER_PROXY_LOOK_MS,
+  OTHER_PROXY_POLL_MS,
+  OTHER_PROXY_QUIET_MS,
+  OTHER_PROXY_RUNNING_POLL_MS,
 } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import { KUBE_PROXY } from "../iptables/syntax/known-chains.ts";
 import type { Family } from "../net/address.ts";
 import type { Problem, TellProblems } from "../problems/problem.ts";
 import { Reports } from "../problems/problem-set.ts";
-import { writesOurs } from "./conflicting-kube-proxy.ts";
-import { FATES, type Fate, problemOf } from "./dispositions.ts";
+import { writesSameChains } from "./conflicting-kube-proxy.ts";
+import { DISPOSITION_TEXTS, type Disposition, problemOf } from "./dispositions.ts";
+import { textOfDropPolicy } from "./drop-policy.ts";
 import { type Finding, findOtherProxies } from "./find-rules.ts";
-import { textOfDropping } from "./firewall.ts";
-import { findLiving, type Living, nameOf } from "./processes.ts";
+import {
+  findKubeProxyProcesses,
+  type KubeProxyProcesses,
+  nameProcesses,
+} from "./kube-proxy-processes.ts";
 import type { Removal } from "./removal.ts";
 import { removeKubeProxyRules } from "./remove-rules.ts";
-import { ALL_KINDS, isSluices, type RulesKind } from "./rule-origin.ts";
+import { ALL_ORIGINS, isOwnOrigin, type RuleOrigin } from "./rule-origin.ts";
 
 export interface OtherProxiesOptions {
   readonly clock: Clock;
@@ -40,16 +48,16 @@ export interface OtherProxiesOptions {
   readonly masqueradeBit: () => number;
   /** The node has addresses of this family. */
   readonly serves: (family: Family) => boolean;
-  /** In place of the kernel. */
+  /** These replace the kernel in tests. */
   readonly find?: () => Promise<readonly Finding[]>;
-  readonly findLiving?: () => Promise<Living>;
-  readonly removeRules?: (kinds: readonly RulesKind[]) => Promise<Removal>;
+  readonly findProcesses?: () => Promise<KubeProxyProcesses>;
+  readonly removeRules?: (origins: readonly RuleOrigin[]) => Promise<Removal>;
 }
 
-/** A finding that is told. */
+/** A finding that was reported. */
 interface Known {
   readonly finding: Finding;
-  readonly fate: Fate;
+  readonly disposition: Disposition;
   readonly text: string;
   readonly problems: readonly Problem[];
 }
@@ -59,26 +67,30 @@ export class OtherProxies {
   readonly #log: Logger;
   readonly #reports: Reports;
   readonly #find: () => Promise<readonly Finding[]>;
-  readonly #findLiving: () => Promise<Living>;
-  readonly #removeRules: (kinds: readonly RulesKind[]) => Promise<Removal>;
-  /** What is there now, and was said. */
+  readonly #findProcesses: () => Promise<KubeProxyProcesses>;
+  readonly #removeRules: (origins: readonly RuleOrigin[]) => Promise<Removal>;
   #known: readonly Known[] = [];
   /** Our rules are in the kernel. */
   #synced = false;
-  /** Ways that are still to be cleaned, once: what is found in another one came after our own rules. */
-  readonly #pending = new Set<RulesKind>(ALL_KINDS);
-  /** Ways that were cleaned though they had been before, since nobody was seen who made them: that is done once. */
-  readonly #again = new Set<RulesKind>();
-  #living: Living = { pids: [], all: false };
-  /** It writes the chains that are ours. */
-  #rival = false;
+  /**
+   * Origins that are still to be removed, once each: rules of another origin came after our own.
+   */
+  readonly #pending = new Set<RuleOrigin>(ALL_ORIGINS);
+  /**
+   * Origins that were removed a second time, since nobody was seen who made the rules. That happens
+   * once.
+   */
+  readonly #again = new Set<RuleOrigin>();
+  #running: KubeProxyProcesses = { pids: [], all: false };
+  /** A kube-proxy writes the same chains as we. */
+  #conflicting = false;
   /** When kube-proxy's text was last found in chains of ours, by the monotonic clock. */
   #overwrittenAt = Number.NEGATIVE_INFINITY;
   /** When a kube-proxy was last seen to run, by the monotonic clock. */
   #seenAt = Number.NEGATIVE_INFINITY;
-  /** Parts that must stay, for others lead to them. */
+  /** Parts that must stay, because foreign rules jump to them. */
   readonly #kept = new Set<string>();
-  /** Texts of what went wrong last. */
+  /** Messages of the last removal's failures. */
   #failures: readonly string[] = [];
   #work: Promise<void> = Promise.resolve();
   #waiting = false;
@@ -91,15 +103,16 @@ export class OtherProxies {
     this.#log = options.log.from("other-proxies.ts");
     this.#reports = new Reports(options.problems);
     this.#find = options.find ?? (() => findOtherProxies({ clock, own }));
-    this.#findLiving = options.findLiving ?? (() => findLiving());
+    this.#findProcesses = options.findProcesses ?? (() => findKubeProxyProcesses());
     this.#removeRules =
       options.removeRules ??
-      ((kinds) => removeKubeProxyRules({ clock, own, keepNeeded: true }, kinds));
+      ((origins) => removeKubeProxyRules({ clock, own, keepNeeded: true }, origins));
   }
 
   /**
-   * Looks, says what is new, and from the first sync on removes what may be removed. Afterwards it looks again by
-   * itself. Resolves when done, and rejects at a defect of ours only. Calls while one is waiting are one.
+   * Looks, reports what is new, and after the first sync removes what may be removed. It then looks
+   * again on its own from time to time. Resolves when done; rejects only at a defect of ours. Calls
+   * while one is waiting are one.
    */
   look(): Promise<void> {
     if (this.#waiting) return this.#work;
@@ -109,8 +122,8 @@ export class OtherProxies {
   }
 
   /**
-   * Somebody changed our rules. That kube-proxy's are in chains of ours is the only sign of one that is not seen to
-   * run.
+   * Another program changed our rules. kube-proxy's text in our chains is the only sign of a
+   * kube-proxy that we cannot see.
    */
   changed({ by }: Pick<ForeignChange, "by">): void {
     if (by !== KUBE_PROXY) return;
@@ -118,7 +131,7 @@ export class OtherProxies {
     void this.look();
   }
 
-  /** Our rules are in the kernel: nobody needs kube-proxy's any more. Resolves as `look`. */
+  /** Our rules are in the kernel, so kube-proxy's are no longer needed. Resolves like `look`. */
   afterFirstSync(): Promise<void> {
     this.#synced = true;
     return this.look();
@@ -139,37 +152,41 @@ export class OtherProxies {
     if (!this.#open) return;
     this.#cancel();
     const found = await this.#present();
-    // In this order: who made the rules that were found is seen, or has ended.
-    this.#living = await this.#findLiving();
-    const { pids } = this.#living;
-    const lives = pids.length > 0;
-    if (lives) {
-      // All that it leaves came after ours.
-      for (const kind of ALL_KINDS) this.#pending.add(kind);
+    // In this order: whoever made the rules that were found is now seen, or has ended.
+    this.#running = await this.#findProcesses();
+    const { pids } = this.#running;
+    const runs = pids.length > 0;
+    if (runs) {
+      // Its rules will be left over when it ends.
+      for (const origin of ALL_ORIGINS) this.#pending.add(origin);
       this.#again.clear();
       this.#seenAt = this.#options.clock.monotonic();
     }
     const { own } = this.#options;
-    this.#rival = lives && writesOurs(own, { nftables: found.some(isOfNftables) });
-    const kubeProxys = this.#options.remove() && !lives;
-    const kinds = ALL_KINDS.filter((kind) => this.#synced && (kubeProxys || isSluices(kind)));
-    const left = await this.#clean(found, kinds);
-    this.#tell([...this.#processes(own), ...left]);
-    // Who runs it may start it again.
-    const lately = this.#options.clock.monotonic() - this.#seenAt < OTHER_PROXY_LOOK_MS;
-    const rest = lately ? OTHER_PROXY_LIVING_LOOK_MS : OTHER_PROXY_LOOK_MS;
-    if (this.#open) this.#cancel = this.#options.clock.after(rest, () => this.look());
+    this.#conflicting = runs && writesSameChains(own, { nftables: found.some(isOfNftables) });
+    const kubeProxyToo = this.#options.remove() && !runs;
+    const origins = ALL_ORIGINS.filter(
+      (origin) => this.#synced && (kubeProxyToo || isOwnOrigin(origin)),
+    );
+    const left = await this.#clean(found, origins);
+    this.#report([...this.#processFindings(own), ...left]);
+    // A kube-proxy that was seen a moment ago may be started again.
+    const lately = this.#options.clock.monotonic() - this.#seenAt < OTHER_PROXY_POLL_MS;
+    const wait = lately ? OTHER_PROXY_RUNNING_POLL_MS : OTHER_PROXY_POLL_MS;
+    if (this.#open) this.#cancel = this.#options.clock.after(wait, () => this.look());
   }
 
-  /** A kube-proxy that runs, or must. */
-  #processes(own: OwnRules): readonly Finding[] {
-    const { pids } = this.#living;
-    if (pids.length > 0) return [{ kind: "process", what: nameOf(pids), parts: pids.map(String) }];
+  /** A kube-proxy that is seen to run, or that must be running. */
+  #processFindings(own: OwnRules): readonly Finding[] {
+    const { pids } = this.#running;
+    if (pids.length > 0) {
+      return [{ kind: "process", what: nameProcesses(pids), parts: pids.map(String) }];
+    }
     const since = this.#options.clock.monotonic() - this.#overwrittenAt;
-    // One that was seen just before has ended.
-    const unseen = this.#overwrittenAt - this.#seenAt > OTHER_PROXY_LOOK_MS;
-    if (!own.sharesKubeProxyChains || !unseen || since > OTHER_PROXY_CALM_MS) return [];
-    this.#rival = true;
+    // The text of a kube-proxy that was seen just before is no sign: that one has ended.
+    const unseen = this.#overwrittenAt - this.#seenAt > OTHER_PROXY_POLL_MS;
+    if (!own.sharesKubeProxyChains || !unseen || since > OTHER_PROXY_QUIET_MS) return [];
+    this.#conflicting = true;
     return [{ kind: "process", what: "a kube-proxy that is not seen from here", parts: ["?"] }];
   }
 
@@ -183,37 +200,37 @@ export class OtherProxies {
       .filter(({ parts }) => parts.length > 0);
   }
 
-  /** Removes what of these kinds was here before us; what is there afterwards. */
+  /** Removes what is left over of these origins. Returns what is there afterwards. */
   async #clean(
     found: readonly Finding[],
-    allowed: readonly RulesKind[],
+    allowed: readonly RuleOrigin[],
   ): Promise<readonly Finding[]> {
     for (const finding of found) {
       const { kind } = finding;
       if (!isRules(kind)) continue;
       const orphaned = this.#known.some(
-        (each) => each.finding.kind === kind && each.fate === "orphaned",
+        (each) => each.finding.kind === kind && each.disposition === "orphaned",
       );
       if (orphaned && allowed.includes(kind)) this.#again.add(kind);
-      // Of us there is one only: nobody puts back what another mode of ours left.
-      if (orphaned || isSluices(kind) || isRemnant(finding)) this.#pending.add(kind);
+      // There is only one Sluice: nobody puts back what another mode of ours left.
+      if (orphaned || isOwnOrigin(kind) || isRemnant(finding)) this.#pending.add(kind);
     }
-    const has = (findings: readonly Finding[], kind: RulesKind) =>
-      findings.some((finding) => finding.kind === kind);
-    const hidden = (kind: RulesKind) => left.some(({ hides }) => hides?.includes(kind));
-    const due = allowed.filter((kind) => this.#pending.has(kind));
-    const kinds = due.filter((kind) => has(found, kind));
-    const done = kinds.length === 0 || (await this.#remove(kinds));
-    const left = kinds.length === 0 ? found : await this.#present();
-    for (const kind of due) {
-      if ((done || !has(left, kind)) && !hidden(kind)) this.#pending.delete(kind);
+    const has = (findings: readonly Finding[], origin: RuleOrigin) =>
+      findings.some(({ kind }) => kind === origin);
+    const hidden = (origin: RuleOrigin) => left.some(({ hides }) => hides?.includes(origin));
+    const due = allowed.filter((origin) => this.#pending.has(origin));
+    const present = due.filter((origin) => has(found, origin));
+    const done = present.length === 0 || (await this.#remove(present));
+    const left = present.length === 0 ? found : await this.#present();
+    for (const origin of due) {
+      if ((done || !has(left, origin)) && !hidden(origin)) this.#pending.delete(origin);
     }
     return left;
   }
 
-  /** False if some of it failed: all that is left is tried again at the next look. */
-  async #remove(kinds: readonly RulesKind[]): Promise<boolean> {
-    const { removed, notes, kept, failures } = await this.#removeRules(kinds);
+  /** False if some of it failed. The next look then tries everything again that is left. */
+  async #remove(origins: readonly RuleOrigin[]): Promise<boolean> {
+    const { removed, notes, kept, failures } = await this.#removeRules(origins);
     for (const what of removed) this.#log.info("Removed what was left", { what });
     for (const note of notes) {
       if (this.#log.once(note)) this.#log.warn(note);
@@ -223,17 +240,17 @@ export class OtherProxies {
     return failures.length === 0;
   }
 
-  #tell(findings: readonly Finding[]): void {
+  #report(findings: readonly Finding[]): void {
     const known = findings.flatMap((finding) => {
-      const fate = this.#fateOf(finding);
-      const text = this.#textOf(finding, fate);
+      const disposition = this.#dispositionOf(finding);
+      const text = this.#textOf(finding, disposition);
       if (text === undefined) return [];
-      const problem = problemOf(finding, fate, { text, failures: this.#failures });
-      return [{ finding, fate, text, problems: problem === undefined ? [] : [problem] }];
+      const problem = problemOf(finding, disposition, { text, failures: this.#failures });
+      return [{ finding, disposition, text, problems: problem === undefined ? [] : [problem] }];
     });
     const before = new Set(this.notices());
     for (const { finding, text, problems } of known) {
-      // A Problem is said by whoever is told of it.
+      // The receiver of a problem logs it.
       if (before.has(text) || problems.length > 0) continue;
       this.#log.warn(`Found ${text}`, { where: finding.parts.join(", ") });
     }
@@ -241,12 +258,12 @@ export class OtherProxies {
     this.#reports.set(known.flatMap(({ problems }) => problems));
   }
 
-  #fateOf({ kind }: Finding): Fate {
-    const { pids, all } = this.#living;
-    if (kind === "process" && this.#rival) return this.#synced ? "overwrites" : "awaited";
+  #dispositionOf({ kind }: Finding): Disposition {
+    const { pids, all } = this.#running;
+    if (kind === "process" && this.#conflicting) return this.#synced ? "overwrites" : "awaited";
     if (kind === "process") return this.#options.remove() ? "runs" : "told";
     if (!isRules(kind)) return kind === "other" ? "told" : kind;
-    if (isSluices(kind)) return this.#synced ? "failed" : "goes";
+    if (isOwnOrigin(kind)) return this.#synced ? "failed" : "goes";
     if (!this.#options.remove()) return "stays";
     if (pids.length > 0) return "waits";
     if (!this.#synced) return "goes";
@@ -254,26 +271,26 @@ export class OtherProxies {
     return all && !this.#again.has(kind) ? "orphaned" : "alive";
   }
 
-  /** What to tell of it; undefined if nothing. */
-  #textOf({ what, parts, dropping }: Finding, fate: Fate): string | undefined {
-    if (fate === "unreadable") return `Cannot look for ${what}: ${parts.join("; ")}`;
-    if (fate !== "drops") return `${what}: ${FATES[fate]}`;
-    // Before our first sync, and while it runs, it is kube-proxy's own affair.
-    if (!this.#synced || this.#living.pids.length > 0) return;
-    if (dropping === undefined || !this.#options.serves(dropping.family)) return;
-    return textOfDropping(dropping, this.#options.masqueradeBit());
+  /** The text that reports it; undefined if there is nothing to report. */
+  #textOf({ what, parts, dropPolicy }: Finding, disposition: Disposition): string | undefined {
+    if (disposition === "unreadable") return `Cannot look for ${what}: ${parts.join("; ")}`;
+    if (disposition !== "drops") return `${what}: ${DISPOSITION_TEXTS[disposition]}`;
+    // Before our first sync, and while kube-proxy runs, accepting packets is its business.
+    if (!this.#synced || this.#running.pids.length > 0) return undefined;
+    if (dropPolicy === undefined || !this.#options.serves(dropPolicy.family)) return undefined;
+    return textOfDropPolicy(dropPolicy, this.#options.masqueradeBit());
   }
 }
 
-function isRules(kind: Finding["kind"]): kind is RulesKind {
-  return ALL_KINDS.some((each) => each === kind);
+function isRules(kind: Finding["kind"]): kind is RuleOrigin {
+  return ALL_ORIGINS.some((each) => each === kind);
 }
 
 function isOfNftables({ kind }: Finding): boolean {
   return kind === "nftables";
 }
 
-/** A policy made them necessary, and does no more. */
-function isRemnant({ parts, acceptors = [] }: Finding): boolean {
-  return parts.every((part) => acceptors.includes(part));
+/** Nothing but accept chains that a policy made necessary once. */
+function isRemnant({ parts, acceptChains = [] }: Finding): boolean {
+  return parts.every((part) => acceptChains.includes(part));
 }

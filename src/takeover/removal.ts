@@ -1,12 +1,12 @@
-/** What a removal came to, in words. */
+/** The result of a removal, in words. */
 import type { SluiceError } from "../base/errors.ts";
-import type { Leftovers } from "./kube-proxy-chains.ts";
-import type { Maker } from "./rule-origin.ts";
+import type { Leftovers } from "./removable-chains.ts";
+import type { RuleOwner } from "./rule-origin.ts";
 
 export interface Removal {
   /** What is gone: `table ip kube-proxy`, `kube-proxy's chains in table ip nat: 12, and ...`. */
   readonly removed: readonly string[];
-  /** What the operator should know besides: what stays, and why; what may be missed now. */
+  /** What else the operator should know: what stays and why, and what other rules must replace. */
   readonly notes: readonly string[];
   /** Chains that had to stay: `table ip nat KUBE-SERVICES`. */
   readonly kept: readonly string[];
@@ -15,17 +15,17 @@ export interface Removal {
 
 export const NOTHING: Removal = { removed: [], notes: [], kept: [], failures: [] };
 
-/** What became of the chains of `maker`; `where` is their table. */
-export function removalOf(where: string, maker: Maker, leftovers: Leftovers<unknown>): Removal {
+/** The result for the chains of `owner` in one table, which is `where`. */
+export function removalOf(where: string, owner: RuleOwner, leftovers: Leftovers<unknown>): Removal {
   const { jumps, chains, kept, missed } = leftovers;
   const removed: string[] = [];
   const notes: string[] = [];
   if (chains.length > 0 || jumps.length > 0) {
     const rules = jumps.length > 0 ? `, and the rules that led to them: ${jumps.length}` : "";
-    removed.push(`${maker}'s chains in ${where}: ${chains.length}${rules}`);
+    removed.push(`${owner}'s chains in ${where}: ${chains.length}${rules}`);
   }
   if (kept.length > 0) {
-    notes.push(`${kept.join(", ")} in ${where} stay: rules that are not ${maker}'s lead there`);
+    notes.push(`${kept.join(", ")} in ${where} stay: rules that are not ${owner}'s lead there`);
   }
   for (const { from, chain, accepts } of missed) {
     notes.push(
@@ -35,7 +35,7 @@ export function removalOf(where: string, maker: Maker, leftovers: Leftovers<unkn
   return { removed, notes, kept: kept.map((chain) => `${where} ${chain}`), failures: [] };
 }
 
-export function together(removals: readonly Removal[]): Removal {
+export function mergeRemovals(removals: readonly Removal[]): Removal {
   return {
     removed: removals.flatMap(({ removed }) => removed),
     notes: removals.flatMap(({ notes }) => notes),

@@ -1,4 +1,7 @@
-/** Removes what kube-proxy, or another mode of our own, left in the kernel; rules of everybody else stay as they are. */
+/**
+ * Removes what kube-proxy, or another mode of our own, left in the kernel. Rules of everybody else
+ * stay as they are.
+ */
 import { readFileSync } from "node:fs";
 import type { RuleForm } from "../backend/capabilities.ts";
 import { SluiceError } from "../base/errors.ts";
@@ -9,24 +12,34 @@ import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { ownerOfTable, removeTable as removeOwnTable } from "../nftables/remove-table.ts";
 import { TABLE } from "../nftables/wire/object-names.ts";
-import { BLIND, FAMILIES_OF_NFT, hasIpvs, type LookOptions, legacyTables } from "./find-rules.ts";
-import { type ChainsOptions, ROUTE_LOCALNET } from "./firewall.ts";
-import { makerOf } from "./kube-proxy-chains.ts";
-import { NftReader } from "./read-nft.ts";
-import { NOTHING, type Removal, together } from "./removal.ts";
-import { legacyTable, removeLegacy } from "./remove-legacy.ts";
-import { removeChains, removeTable } from "./remove-nft.ts";
-import { ALL_KINDS, isBeside, kindOf, type Maker, type RulesKind } from "./rule-origin.ts";
+import { type ChainsOptions, ROUTE_LOCALNET } from "./drop-policy.ts";
 import {
-  familyOf,
-  type Successor,
-  servedByTable,
-  sharedWithIpvs,
-  stillNeeded,
-} from "./successor.ts";
+  BLIND,
+  describeLegacyTable,
+  hasIpvs,
+  type LookOptions,
+  legacyTables,
+} from "./find-rules.ts";
+import { familyOf, NFT_FAMILY_NAMES, type NftFamily, NftReader } from "./nft-reader.ts";
+import { ownerOfChains } from "./removable-chains.ts";
+import { mergeRemovals, NOTHING, type Removal } from "./removal.ts";
+import {
+  type NftTools,
+  removeKubeProxyTable,
+  removeLegacyChains,
+  removeNftChains,
+} from "./remove-chains.ts";
+import {
+  ALL_ORIGINS,
+  differsFromOwn,
+  originOf,
+  type RuleOrigin,
+  type RuleOwner,
+} from "./rule-origin.ts";
+import { type Successor, servedByTable, sharedWithIpvs, stillNeeded } from "./successor.ts";
 
 export interface RemoveOptions extends LookOptions {
-  /** Chains that accept what the policy of a firewall would drop stay for as long as it would. */
+  /** Chains that accept what a firewall's policy would drop stay for as long as it would. */
   readonly keepNeeded: boolean;
   /** KUBE-FIREWALL too, where no kubelet is and it guards nothing. */
   readonly firewall?: boolean;
@@ -35,88 +48,130 @@ export interface RemoveOptions extends LookOptions {
 }
 
 /**
- * Every table is a step of its own: what fails is in `failures`, and the next one is tried. Nothing to remove is
- * no failure, and what is our own by `options.own` is never touched.
+ * Every table is a step of its own: a step that fails is in `failures`, and the next one is tried.
+ * Nothing to remove is no failure. Our own rules, by `options.own`, are never touched.
  */
 export async function removeKubeProxyRules(
   options: RemoveOptions,
-  kinds: readonly RulesKind[] = ALL_KINDS,
+  origins: readonly RuleOrigin[] = ALL_ORIGINS,
 ): Promise<Removal> {
-  const { clock, own, legacy = legacyTables(), successor } = options;
-  const wanted = kinds.filter((kind) => isBeside(kind, own));
-  const done: Removal[] = [];
-  const step = async (remove: () => Removal | Promise<Removal>) => {
-    done.push(await attempt(remove));
-  };
-  // Chains of the IPVS mode are not told from those of kube-proxy's iptables mode.
-  let ipvs = true;
-  await step(() => {
-    ipvs = hasIpvs();
-    return NOTHING;
-  });
-  const goes = (maker: Maker, way: RuleForm) =>
-    wanted.includes(kindOf(maker, way)) && (maker === "Sluice" || !ipvs);
-  const may = (way: RuleForm) => goes("Sluice", way) || goes("kube-proxy", way);
-  const firewall = firewallFate(options);
-  /** Why chains stay, if they must. @throws SluiceError OTHER_PROXY, if they will not have to for long */
-  const stays = (maker: Maker, family: Family, where: string): Removal | undefined => {
-    if (maker !== "Sluice" || successor === undefined) return;
-    const what = `Sluice's chains in ${where}`;
-    if (ipvs) return { ...NOTHING, notes: [sharedWithIpvs(what, successor)] };
-    if (successor.families.has(family)) return;
-    throw stillNeeded(what, successor, { takes: true });
-  };
-  const chains = (maker: Maker): ChainsOptions => ({
-    maker,
-    firewall,
-    keepNeeded: options.keepNeeded,
-  });
+  return await new Remover(options, origins).run();
+}
 
-  await step(async () => {
+class Remover {
+  readonly #options: RemoveOptions;
+  readonly #origins: readonly RuleOrigin[];
+  readonly #firewall: ChainsOptions["firewall"];
+  readonly #done: Removal[] = [];
+  /**
+   * Whether kube-proxy's IPVS mode is there, or may be. Its chains have the same names as those of
+   * the iptables mode.
+   */
+  #ipvs = true;
+
+  constructor(options: RemoveOptions, origins: readonly RuleOrigin[]) {
+    this.#options = options;
+    this.#origins = origins.filter((origin) => differsFromOwn(origin, options.own));
+    this.#firewall = firewallDisposition(options);
+  }
+
+  async run(): Promise<Removal> {
+    const { legacy = legacyTables() } = this.#options;
+    await this.#step(() => {
+      this.#ipvs = hasIpvs();
+      return NOTHING;
+    });
+    await this.#step(() => this.#removeFromNft());
+    if (this.#mayRemove("iptables-legacy")) {
+      for (const tables of legacy) await this.#step(() => this.#removeFromLegacy(tables));
+    }
+    return mergeRemovals(this.#done);
+  }
+
+  async #step(remove: () => Removal | Promise<Removal>): Promise<void> {
+    this.#done.push(await attempt(remove));
+  }
+
+  async #removeFromNft(): Promise<Removal> {
+    const { clock, successor } = this.#options;
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
     const tools = { socket, reader: new NftReader(socket, clock), clock };
     try {
       if (!tools.reader.isThere()) return NOTHING;
-      if (wanted.includes("sluice-nftables")) await step(() => removeOwn(socket, successor));
-      for (const family of FAMILIES_OF_NFT) {
-        if (wanted.includes("nftables")) await step(() => removeTable(tools, family));
-        if (!may("iptables")) continue;
-        await step(async () => {
-          const maker = makerOf((chain) => tools.reader.hasChain(family, "nat", chain));
-          if (!goes(maker, "iptables")) return NOTHING;
-          const staying = stays(maker, familyOf(family), `table ${family} nat`);
-          if (staying !== undefined) return staying;
-          for (const table of XTABLES) {
-            await step(() => removeChains(tools, family, table, chains(maker)));
-          }
-          return NOTHING;
-        });
+      if (this.#origins.includes("sluice-nftables")) {
+        await this.#step(() => removeOwn(socket, successor));
+      }
+      for (const family of NFT_FAMILY_NAMES) {
+        if (this.#origins.includes("nftables")) {
+          await this.#step(() => removeKubeProxyTable(tools, family));
+        }
+        if (this.#mayRemove("iptables")) {
+          await this.#step(() => this.#removeChains(tools, family));
+        }
       }
     } finally {
       socket.close();
     }
     return NOTHING;
-  });
-  for (const tables of may("iptables-legacy") ? legacy : []) {
-    await step(async () => {
-      const names = await tables.names();
-      const used = XTABLES.filter((table) => names.includes(table));
-      if (used.length === 0) return NOTHING;
-      if (!(await tables.usable())) {
-        throw new SluiceError(
-          "TOOL_FAILED",
-          `Cannot look into ${BLIND}: ${legacyTable(tables, used.join(", "))}`,
-        );
-      }
-      const maker = await makerInLegacy(tables, used);
-      if (!goes(maker, "iptables-legacy")) return NOTHING;
-      const staying = stays(maker, tables.family, legacyTable(tables, "nat"));
-      if (staying !== undefined) return staying;
-      for (const table of used) await step(() => removeLegacy(tables, table, chains(maker)));
-      return NOTHING;
-    });
   }
-  return together(done);
+
+  /** Of iptables-nft. */
+  async #removeChains(tools: NftTools, family: NftFamily): Promise<Removal> {
+    const owner = ownerOfChains((chain) => tools.reader.hasChain(family, "nat", chain));
+    if (!this.#removes(owner, "iptables")) return NOTHING;
+    const staying = this.#staying(owner, familyOf(family), `table ${family} nat`);
+    if (staying !== undefined) return staying;
+    for (const table of XTABLES) {
+      await this.#step(() => removeNftChains(tools, family, table, this.#chainsOf(owner)));
+    }
+    return NOTHING;
+  }
+
+  async #removeFromLegacy(tables: LegacyTables): Promise<Removal> {
+    const names = await tables.names();
+    const used = XTABLES.filter((table) => names.includes(table));
+    if (used.length === 0) return NOTHING;
+    if (!(await tables.usable())) {
+      throw new SluiceError(
+        "TOOL_FAILED",
+        `Cannot look into ${BLIND}: ${describeLegacyTable(tables, used.join(", "))}`,
+      );
+    }
+    const owner = await ownerInLegacy(tables, used);
+    if (!this.#removes(owner, "iptables-legacy")) return NOTHING;
+    const staying = this.#staying(owner, tables.family, describeLegacyTable(tables, "nat"));
+    if (staying !== undefined) return staying;
+    for (const table of used) {
+      await this.#step(() => removeLegacyChains(tables, table, this.#chainsOf(owner)));
+    }
+    return NOTHING;
+  }
+
+  #removes(owner: RuleOwner, form: RuleForm): boolean {
+    const wanted = this.#origins.includes(originOf(owner, form));
+    return wanted && (owner === "Sluice" || !this.#ipvs);
+  }
+
+  #mayRemove(form: RuleForm): boolean {
+    return this.#removes("Sluice", form) || this.#removes("kube-proxy", form);
+  }
+
+  /**
+   * The note about chains that have to stay, if they have to.
+   * @throws SluiceError OTHER_PROXY, if they will not have to for long
+   */
+  #staying(owner: RuleOwner, family: Family, where: string): Removal | undefined {
+    const { successor } = this.#options;
+    if (owner !== "Sluice" || successor === undefined) return undefined;
+    const what = `Sluice's chains in ${where}`;
+    if (this.#ipvs) return { ...NOTHING, notes: [sharedWithIpvs(what, successor)] };
+    if (successor.families.has(family)) return undefined;
+    throw stillNeeded(what, successor, { takes: true });
+  }
+
+  #chainsOf(owner: RuleOwner): ChainsOptions {
+    return { owner, firewall: this.#firewall, keepNeeded: this.#options.keepNeeded };
+  }
 }
 
 function removeOwn(socket: NetlinkSocket, successor: Successor | undefined): Removal {
@@ -138,12 +193,12 @@ function removeOwn(socket: NetlinkSocket, successor: Successor | undefined): Rem
   );
 }
 
-async function makerInLegacy(tables: LegacyTables, used: readonly string[]): Promise<Maker> {
+async function ownerInLegacy(tables: LegacyTables, used: readonly string[]): Promise<RuleOwner> {
   const chains = used.includes("nat") ? await tables.chains("nat") : new Set<string>();
-  return makerOf((chain) => chains.has(chain));
+  return ownerOfChains((chain) => chains.has(chain));
 }
 
-function firewallFate({ firewall = false }: RemoveOptions): ChainsOptions["firewall"] {
+function firewallDisposition({ firewall = false }: RemoveOptions): ChainsOptions["firewall"] {
   if (!firewall) return "stays";
   const path = `/proc/sys/${ROUTE_LOCALNET.replaceAll(".", "/")}`;
   try {

@@ -1,9 +1,11 @@
 /**
- * A kube-proxy that runs beside us at a cleanup is there to take our place. It has no rules before its first sync, which
- * may be long after its start, and waits for the API server: until then ours serve, and must stay.
+ * A kube-proxy that runs during a cleanup is there to replace us. It has no rules before its first
+ * sync, which may be long after its start, since it waits for the API server. Until then our rules
+ * serve and must stay.
  *
- * Chains of our iptables mode it takes over by that sync, in which it writes those of the same names and deletes the others
- * (pkg/proxy/iptables/proxier.go), if it is of the same mode and variant. If not, they are left over, as our table is.
+ * If it is of the same mode and variant as we, its first sync takes over the chains of our iptables
+ * mode: it writes chains of the same names and deletes the others (pkg/proxy/iptables/proxier.go).
+ * Otherwise they are left over, as our table is.
  */
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
@@ -16,10 +18,15 @@ import { ENOENT } from "../netlink/constants.ts";
 import { errnoOf } from "../netlink/netlink-errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { readElements } from "../nftables/read/read-elements.ts";
-import { FAMILIES_OF_NFT } from "./find-rules.ts";
-import { makerOf } from "./kube-proxy-chains.ts";
-import { type NftFamily, type NftReader, withReader } from "./read-nft.ts";
-import { KUBE_PROXY_TABLE } from "./remove-nft.ts";
+import {
+  familyOf,
+  NFT_FAMILY_NAMES,
+  type NftFamily,
+  type NftReader,
+  withNftReader,
+} from "./nft-reader.ts";
+import { ownerOfChains } from "./removable-chains.ts";
+import { KUBE_PROXY_TABLE } from "./rule-origin.ts";
 
 export interface Successor {
   /** `kube-proxy (pid 12)` */
@@ -28,24 +35,26 @@ export interface Successor {
   readonly families: ReadonlySet<Family>;
 }
 
-/** The chain of its nftables mode that every packet for a Service comes to; all of a table comes in one transaction. */
+/**
+ * The chain of its nftables mode that every packet for a Service reaches. kube-proxy writes the
+ * whole table in one transaction.
+ */
 const SERVICES_OF_NFT = "services";
-/** It listens there once the API server has answered. */
+/** kube-proxy listens there once the API server has answered. */
 const HEALTH = "http://127.0.0.1:10256/healthz";
 
-export function familyOf(family: NftFamily): Family {
-  return family === "ip" ? 4 : 6;
-}
-
-/** Families in which a kube-proxy has filled tables. @throws SluiceError when that cannot be told */
+/**
+ * Families in which a kube-proxy has filled tables.
+ * @throws SluiceError when a table cannot be read
+ */
 export async function servedByKubeProxy(
   clock: Clock,
   legacy: readonly LegacyTables[],
 ): Promise<ReadonlySet<Family>> {
   const served = new Set<Family>();
-  await withReader(clock, async (reader) => {
+  await withNftReader(clock, async (reader) => {
     if (!reader.isThere()) return;
-    for (const family of FAMILIES_OF_NFT) {
+    for (const family of NFT_FAMILY_NAMES) {
       if (await isFilled(reader, family)) served.add(familyOf(family));
     }
   });
@@ -53,8 +62,9 @@ export async function servedByKubeProxy(
     if (!(await tables.names()).includes("nat") || !(await tables.usable())) continue;
     const { chains, rules } = parseSaved(await tables.save("nat"));
     const names = new Set(chains.map(({ name }) => name));
-    if (makerOf((chain) => names.has(chain)) === "Sluice") continue;
-    // It is made empty at first; then filled in one restore, even where there is no Service.
+    if (ownerOfChains((chain) => names.has(chain)) === "Sluice") continue;
+    // kube-proxy makes the chain empty at first, then fills it in one restore, even without
+    // Services.
     if (rules.has(SERVICES)) served.add(tables.family);
   }
   return served;
@@ -63,11 +73,14 @@ export async function servedByKubeProxy(
 async function isFilled(reader: NftReader, family: NftFamily): Promise<boolean> {
   const own = await reader.rules(family, KUBE_PROXY_TABLE, SERVICES_OF_NFT);
   if (own.length > 0) return true;
-  const maker = makerOf((chain) => reader.hasChain(family, "nat", chain));
-  return maker !== "Sluice" && (await reader.rules(family, "nat", SERVICES)).length > 0;
+  const owner = ownerOfChains((chain) => reader.hasChain(family, "nat", chain));
+  return owner !== "Sluice" && (await reader.rules(family, "nat", SERVICES)).length > 0;
 }
 
-/** Families in which our table has a Service: the others need no successor. @throws SluiceError NETLINK_REFUSED */
+/**
+ * Families in which our table has a Service. The others need no successor.
+ * @throws SluiceError NETLINK_REFUSED
+ */
 export function servedByTable(socket: Netlink): readonly Family[] {
   return ([4, 6] as const).filter((family) => {
     let some = false;
@@ -77,14 +90,14 @@ export function servedByTable(socket: Netlink): readonly Family[] {
     try {
       readElements(socket, tableLabel(tableId("frontends", family)), () => {}, each);
     } catch (error) {
-      // The table of a version that called its maps otherwise.
+      // A version with other names of maps made the table.
       if (errnoOf(error) !== ENOENT) throw error;
     }
     return some;
   });
 }
 
-/** Why `what` must stay for now. `takes`: it may be what the successor takes over. */
+/** Why `what` must stay for now. `takes`: the successor may take it over. */
 export function stillNeeded(
   what: string,
   { name }: Successor,
@@ -95,7 +108,7 @@ export function stillNeeded(
   return new SluiceError("OTHER_PROXY", message, "kube-proxy");
 }
 
-/** Of a successor in IPVS mode, which never deletes what only we have. */
+/** The note about a successor in IPVS mode, which never deletes chains that only we have. */
 export function sharedWithIpvs(what: string, { name }: Successor): string {
   return `${what} stay: ${name} has its IPVS mode here, whose chains bear the same names; they go with the next boot`;
 }

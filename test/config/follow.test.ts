@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { until } from "../../harness/waiting.ts";
 import { SluiceError } from "../../src/base/errors.ts";
-import { DRAFT_MS } from "../../src/base/limits.ts";
+import { FILE_SETTLE_MS } from "../../src/base/limits.ts";
 import { createLogger } from "../../src/base/log.ts";
 import { parseArguments } from "../../src/config/command-line.ts";
 import type { Config } from "../../src/config/config.ts";
@@ -132,7 +132,7 @@ describe("a change is taken up that comes by", () => {
     writeFileSync(file, `${HEAD}oomScoreAdj: 5\n`);
     await until("the event was seen", () => clock.waiting > 1);
     for (let turn = 0; turn < 5; turn++) {
-      await clock.advance(DRAFT_MS - 1);
+      await clock.advance(FILE_SETTLE_MS - 1);
       appendFileSync(file, `# ${turn}\n`);
       for (let look = 0; look < 20; look++)
         await new Promise<void>((resolve) => setImmediate(resolve));

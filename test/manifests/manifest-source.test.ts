@@ -18,7 +18,7 @@ import { ToldProblems } from "../../harness/fakes/told-problems.ts";
 import { until } from "../../harness/waiting.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { DRAFT_MS, MANIFESTS_RESCAN_MS } from "../../src/base/limits.ts";
+import { FILE_SETTLE_MS, MANIFESTS_RESCAN_MS } from "../../src/base/limits.ts";
 import { ManifestSource } from "../../src/manifests/manifest-source.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 import { metadataOf } from "../../src/source/object-fields.ts";
@@ -151,7 +151,7 @@ describe("a file that", () => {
     const file = join(directory, "a.yaml");
     writeFileSync(file, "");
     await until("the event was seen", () => clock.waiting > 1);
-    await clock.advance(DRAFT_MS - 1);
+    await clock.advance(FILE_SETTLE_MS - 1);
     expect(core.names()).toEqual(["web"]);
     writeFileSync(file, service("web") + more("db"));
     await has("db", "web");

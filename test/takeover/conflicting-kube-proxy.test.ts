@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { readableLog } from "../../harness/fakes/readable-log.ts";
 import type { OwnRules } from "../../src/backend/capabilities.ts";
-import { RIVAL_LOOK_MS } from "../../src/base/limits.ts";
-import { waitForRival } from "../../src/takeover/conflicting-kube-proxy.ts";
-import type { Living } from "../../src/takeover/processes.ts";
+import { CONFLICT_POLL_MS } from "../../src/base/limits.ts";
+import { waitForConflictingKubeProxy } from "../../src/takeover/conflicting-kube-proxy.ts";
+import type { KubeProxyProcesses } from "../../src/takeover/kube-proxy-processes.ts";
 
 const IPTABLES: OwnRules = { form: "iptables", sharesKubeProxyChains: true };
 const NFTABLES: OwnRules = { form: "nftables", sharesKubeProxyChains: false };
@@ -13,12 +13,15 @@ const NFTABLES: OwnRules = { form: "nftables", sharesKubeProxyChains: false };
 function begin(options: { own?: OwnRules; pids?: number[]; nftables?: boolean } = {}) {
   const clock = new FakeClock();
   const { log, lines } = readableLog(0);
-  const node = { living: { pids: options.pids ?? [12], all: true } as Living, over: false };
-  const wait = waitForRival({
+  const node = {
+    living: { pids: options.pids ?? [12], all: true } as KubeProxyProcesses,
+    over: false,
+  };
+  const wait = waitForConflictingKubeProxy({
     clock,
     log,
     own: options.own ?? IPTABLES,
-    findLiving: async () => node.living,
+    findProcesses: async () => node.living,
     usesNftables: async () => options.nftables ?? false,
   });
   void wait.gone.then(() => {
@@ -31,16 +34,16 @@ describe("a kube-proxy that runs", () => {
   test("and writes the chains that are ours is waited for, said once, and its end is said", async () => {
     const { clock, lines, node, wait } = begin();
     expect(await wait.none).toBe(false);
-    await clock.advance(10 * RIVAL_LOOK_MS);
+    await clock.advance(10 * CONFLICT_POLL_MS);
     expect(node.over).toBe(false);
     expect(lines).toEqual([
       "W Cannot begin: kube-proxy (pid 12) runs here and writes the same chains; stop it. Its rules serve until then",
     ]);
     node.living = { pids: [13], all: true };
-    await clock.advance(RIVAL_LOOK_MS);
+    await clock.advance(CONFLICT_POLL_MS);
     expect(lines).toHaveLength(2);
     node.living = { pids: [], all: true };
-    await clock.advance(RIVAL_LOOK_MS);
+    await clock.advance(CONFLICT_POLL_MS);
     expect(node.over).toBe(true);
     expect(lines.at(-1)).toBe("I kube-proxy has ended; its chains are taken over");
   });
@@ -59,10 +62,10 @@ describe("a kube-proxy that runs", () => {
   test("is waited for no more after a stop", async () => {
     const { clock, node, wait } = begin();
     await wait.none;
-    await clock.advance(RIVAL_LOOK_MS);
+    await clock.advance(CONFLICT_POLL_MS);
     wait.stop();
     node.living = { pids: [], all: true };
-    await clock.advance(RIVAL_LOOK_MS);
+    await clock.advance(CONFLICT_POLL_MS);
     expect([node.over, clock.waiting]).toEqual([false, 0]);
   });
 });

@@ -4,16 +4,16 @@ import { readableLog } from "../../harness/fakes/readable-log.ts";
 import type { OwnRules } from "../../src/backend/capabilities.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import {
-  OTHER_PROXY_CALM_MS,
-  OTHER_PROXY_LIVING_LOOK_MS,
-  OTHER_PROXY_LOOK_MS,
+  OTHER_PROXY_POLL_MS,
+  OTHER_PROXY_QUIET_MS,
+  OTHER_PROXY_RUNNING_POLL_MS,
 } from "../../src/base/limits.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 import type { Finding } from "../../src/takeover/find-rules.ts";
+import type { KubeProxyProcesses } from "../../src/takeover/kube-proxy-processes.ts";
 import { OtherProxies } from "../../src/takeover/other-proxies.ts";
-import type { Living } from "../../src/takeover/processes.ts";
 import { NOTHING, type Removal } from "../../src/takeover/removal.ts";
-import type { RulesKind } from "../../src/takeover/rule-origin.ts";
+import type { RuleOrigin } from "../../src/takeover/rule-origin.ts";
 
 const TABLE: Finding = {
   kind: "nftables",
@@ -45,7 +45,7 @@ const NFTABLES: OwnRules = { form: "nftables", sharesKubeProxyChains: false };
 class Node {
   readonly clock = new FakeClock();
   readonly lines: readonly string[];
-  readonly removals: RulesKind[][] = [];
+  readonly removals: RuleOrigin[][] = [];
   readonly problems: Problems;
   readonly rules: OtherProxies;
   findings: Finding[];
@@ -53,7 +53,7 @@ class Node {
   outcome: Partial<Removal> = {};
   /** Kinds that a removal leaves where they are. */
   stuck: readonly string[] = [];
-  living: Living = { pids: [], all: false };
+  living: KubeProxyProcesses = { pids: [], all: false };
   looks = 0;
   defect: unknown;
   remove: boolean;
@@ -77,7 +77,7 @@ class Node {
         if (this.defect !== undefined) throw this.defect;
         return [...this.findings];
       },
-      findLiving: async () => this.living,
+      findProcesses: async () => this.living,
       removeRules: async (kinds) => {
         this.removals.push([...kinds]);
         const goes = ({ kind }: Finding) =>
@@ -91,7 +91,7 @@ class Node {
 
   /** The next look that comes by itself. */
   async minute(): Promise<void> {
-    await this.clock.advance(OTHER_PROXY_LOOK_MS);
+    await this.clock.advance(OTHER_PROXY_POLL_MS);
   }
 }
 
@@ -214,7 +214,7 @@ describe("a kube-proxy that is seen to run", () => {
       "kube-proxy's rules (nftables mode): they are removed once the kube-proxy that runs here has ended",
     ]);
     node.living = { pids: [], all: true };
-    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.removals).toEqual([["nftables"]]);
     expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
   });
@@ -228,7 +228,7 @@ describe("a kube-proxy that is seen to run", () => {
       await node.minute();
       expect(node.problems.list()).toHaveLength(1);
       node.living = { pids: [], all: false };
-      await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+      await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
       expect(node.problems.list()).toEqual([]);
     }
     expect(node.removals).toEqual([["iptables"], ["iptables"]]);
@@ -239,15 +239,15 @@ describe("a kube-proxy that is seen to run", () => {
     node.living = { pids: [12], all: false };
     await node.rules.afterFirstSync();
     node.living = { pids: [], all: false };
-    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.problems.list()).toEqual([]);
     node.living = { pids: [13], all: false };
-    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.problems.list()).toMatchObject([{ message: expect.stringContaining("(pid 13)") }]);
     node.living = { pids: [], all: false };
-    await node.clock.advance(2 * OTHER_PROXY_LOOK_MS);
+    await node.clock.advance(2 * OTHER_PROXY_POLL_MS);
     const { looks } = node;
-    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.looks).toBe(looks);
   });
 
@@ -289,7 +289,7 @@ describe("a policy of a firewall that drops", () => {
     kind: "drops",
     what: "FORWARD",
     parts: ["table ip filter"],
-    dropping: {
+    dropPolicy: {
       from: "FORWARD",
       chain: "KUBE-FORWARD",
       accepts: "forwarded packets of Services",
@@ -330,14 +330,14 @@ describe("a policy of a firewall that drops", () => {
 
   test("and does no more gives up the chain that accepted, which no living kube-proxy is taken for", async () => {
     const part = "table ip filter KUBE-FORWARD";
-    const remnant: Finding = { ...CHAINS, parts: [part], acceptors: [part] };
+    const remnant: Finding = { ...CHAINS, parts: [part], acceptChains: [part] };
     const node = new Node([CHAINS]);
     await node.rules.afterFirstSync();
     node.findings = [remnant];
     await node.minute();
     expect(node.removals).toEqual([["iptables"], ["iptables"]]);
     expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
-    node.findings = [{ ...CHAINS, parts: [...CHAINS.parts, part], acceptors: [part] }];
+    node.findings = [{ ...CHAINS, parts: [...CHAINS.parts, part], acceptChains: [part] }];
     await node.minute();
     expect(node.removals).toHaveLength(2);
     expect(node.problems.list()).toHaveLength(1);
@@ -396,7 +396,7 @@ describe("in iptables mode", () => {
         { message: expect.stringContaining("both write the same chains") },
       ]);
       node.living = { pids: [], all: true };
-      await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+      await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
       expect(node.problems.list()).toEqual([]);
     },
   );
@@ -422,7 +422,7 @@ describe("in iptables mode", () => {
     expect(node.problems.list()).toMatchObject([
       { field: "process", message: expect.stringContaining("that is not seen from here") },
     ]);
-    await node.clock.advance(OTHER_PROXY_CALM_MS + OTHER_PROXY_LOOK_MS);
+    await node.clock.advance(OTHER_PROXY_QUIET_MS + OTHER_PROXY_POLL_MS);
     expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
   });
 
@@ -432,7 +432,7 @@ describe("in iptables mode", () => {
     await node.rules.afterFirstSync();
     node.living = { pids: [], all: false };
     node.rules.changed({ by: "kube-proxy" });
-    await node.clock.advance(OTHER_PROXY_LIVING_LOOK_MS);
+    await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.problems.list()).toEqual([]);
   });
 });

@@ -8,7 +8,7 @@ import { systemClock as clock } from "../../src/base/clock.ts";
 import { removeEverything } from "../../src/daemon/cleanup.ts";
 import { findOtherProxies } from "../../src/takeover/find-rules.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
-import { SLUICES } from "../../src/takeover/rule-origin.ts";
+import { SLUICE_ORIGINS } from "../../src/takeover/rule-origin.ts";
 import { FOREIGN, LOCALHOST, SLUICE, savedRules } from "./kube-proxy-ruleset.ts";
 
 inFreshNetns();
@@ -69,7 +69,7 @@ const LEGACY: OwnRules = { form: "iptables-legacy", sharesKubeProxyChains: true 
 
 const look = async (own?: OwnRules) =>
   (await findOtherProxies({ clock, own })).map(({ kind }) => kind);
-const remove = (own: OwnRules, kinds = SLUICES) =>
+const remove = (own: OwnRules, kinds = SLUICE_ORIGINS) =>
   removeKubeProxyRules({ clock, own, keepNeeded: true }, kinds);
 
 describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%s", (variant) => {

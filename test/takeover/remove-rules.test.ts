@@ -156,7 +156,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     // They are no rules of a kube-proxy that lives.
     const found = await look();
     expect(found.map((finding) => finding.kind)).toEqual(["drops", "drops"]);
-    expect(found.map(({ dropping }) => dropping)).toMatchObject([
+    expect(found.map(({ dropPolicy }) => dropPolicy)).toMatchObject([
       { from: "FORWARD", works: true, mark: 0x4000, legacy: variant === "legacy", family: 4 },
       { from: "INPUT", works: true },
     ]);
@@ -166,7 +166,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     const [finding, ...others] = await look();
     expect(others).toEqual([]);
     expect(finding?.kind).toBe(kind);
-    expect(finding?.acceptors).toEqual(finding?.parts ?? []);
+    expect(finding?.acceptChains).toEqual(finding?.parts ?? []);
     expect((await remove(true)).removed).toHaveLength(1);
     expect(saved(four)).toBe(foreign);
   });
@@ -178,7 +178,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     run(four, "-F", "FORWARD");
     await remove(true);
     expect(saved(four)).not.toContain("KUBE-");
-    expect((await look()).map(({ dropping }) => dropping)).toMatchObject([
+    expect((await look()).map(({ dropPolicy }) => dropPolicy)).toMatchObject([
       { from: "FORWARD", there: false, works: false },
       { from: "INPUT", there: false, works: false },
     ]);

@@ -1,4 +1,7 @@
-/** A rule of iptables-nft, as far as it matters here: where it leads, its comment, and the mark it asks for. */
+/**
+ * A rule of iptables-nft, as far as it matters here: where it leads, its comment, and the mark it
+ * asks for.
+ */
 
 import type { XtRule } from "../iptables/syntax/iptables-save.ts";
 import { NEW, printGuard, printJump } from "../iptables/syntax/jumps.ts";
@@ -116,8 +119,9 @@ function readVerdict(immediate: AttributeReader | undefined) {
 }
 
 /**
- * Of struct xt_conntrack_mtinfo3 (linux/netfilter/xt_conntrack.h), behind eight addresses of 16 bytes, two expiry times, a
- * protocol and four ports: match_flags, invert_flags and state_mask, of 16 bits each.
+ * Of struct xt_conntrack_mtinfo3 (linux/netfilter/xt_conntrack.h), behind eight addresses of 16
+ * bytes, two expiry times, a protocol and four ports: match_flags, invert_flags and state_mask, of
+ * 16 bits each.
  */
 const STATES_AT = 146;
 const STATES_END = 152;
@@ -125,8 +129,8 @@ const STATES_END = 152;
 const STATES_NEW = "010000000800";
 
 /**
- * A match of iptables' own, and its struct: xt_comment_info { char comment[256] }, xt_mark_mtinfo1 { __u32 mark, mask;
- * __u8 invert }.
+ * A match of iptables' own, and its struct: xt_comment_info { char comment[256] }, xt_mark_mtinfo1
+ * { __u32 mark, mask; __u8 invert }.
  */
 function readMatch(match: AttributeReader | undefined) {
   let name = "";

@@ -1,6 +1,6 @@
 /**
- * Finds a kube-proxy that runs in our network namespace, by what /proc tells of processes. In a container that does not
- * share the machine's processes none is seen; nor is one that is part of another program, as in k3s.
+ * Finds kube-proxies that run in our network namespace, by /proc. It sees none from a container
+ * that does not share the machine's processes, nor one that is part of another program, as in k3s.
  */
 import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -24,35 +24,44 @@ export interface Process {
 
 type Names = Pick<Process, "comm" | "exe">;
 
-export interface Living {
+export interface KubeProxyProcesses {
   /** Process ids of kube-proxies, in ascending order. */
   readonly pids: readonly number[];
-  /** All processes of the machine can be seen: a kube-proxy that is a program of its own is not overlooked. */
+  /**
+   * All processes of the machine are visible, so no kube-proxy that is a program of its own is
+   * missed.
+   */
   readonly all: boolean;
 }
 
-/** A kube-proxy beside us. What a Sluice runs is none, even if it is called so: its image has such a link. */
+/**
+ * Whether this is a kube-proxy in our network namespace. A Sluice that is called kube-proxy is
+ * none: its image has a link of that name.
+ */
 export function isKubeProxy(process: Process, self: Process): boolean {
   const { exe, file, network } = process;
   if (exe === undefined || network === undefined || network !== self.network) return false;
-  if (!isCalledSo(process)) return false;
+  if (!isNamedKubeProxy(process)) return false;
   const ours = file !== undefined && file === self.file;
-  // In another container the same path is another file; kube-proxy's own name tells nothing.
+  // In another container the same path is another file. The name alone proves nothing.
   return !ours && (exe !== self.exe || programOf(exe) === NAME);
 }
 
-function isCalledSo({ comm, exe }: Names): boolean {
+function isNamedKubeProxy({ comm, exe }: Names): boolean {
   return comm === NAME || (exe !== undefined && programOf(exe) === NAME);
 }
 
-/** Looks through `proc` for others than `own`. Never rejects: what cannot be read is passed over. */
-export async function findLiving(proc = "/proc", own = process.pid): Promise<Living> {
+/** Searches `proc` for other processes than `own`. Never rejects: it skips what it cannot read. */
+export async function findKubeProxyProcesses(
+  proc = "/proc",
+  own = process.pid,
+): Promise<KubeProxyProcesses> {
   const self = await read(join(proc, String(own)), () => true);
   const found = new Map<number, number>();
   for (const entry of (await attempt(readdir(proc))) ?? []) {
     if (!/^\d+$/.test(entry) || entry === String(own)) continue;
     const folder = join(proc, entry);
-    if (!isKubeProxy(await read(folder, isCalledSo), self)) continue;
+    if (!isKubeProxy(await read(folder, isNamedKubeProxy), self)) continue;
     found.set(
       Number(entry),
       parentIn((await attempt(readFile(join(folder, "stat"), "utf8"))) ?? ""),
@@ -61,7 +70,7 @@ export async function findLiving(proc = "/proc", own = process.pid): Promise<Liv
   const namespace = await attempt(readlink(join(proc, String(own), "ns/pid")));
   const first = await attempt(readlink(join(proc, "1/ns/net")));
   const all = namespace === ALL_PROCESSES && first !== undefined;
-  // A program that it runs bears its name for a moment.
+  // A child that kube-proxy has just forked has its name for a moment.
   const pids = [...found].filter(([, parent]) => !found.has(parent)).map(([pid]) => pid);
   return { pids: pids.toSorted((a, b) => a - b), all };
 }
@@ -72,11 +81,11 @@ function parentIn(status: string): number {
 }
 
 /** `kube-proxy (pid 12)` */
-export function nameOf(pids: readonly number[]): string {
+export function nameProcesses(pids: readonly number[]): string {
   return `${NAME} (pid ${pids.join(", ")})`;
 }
 
-/** There are many processes: the rest is read of those that are `wanted` only. */
+/** There are many processes, so only those that are `wanted` are read completely. */
 async function read(folder: string, wanted: (names: Names) => boolean): Promise<Process> {
   const comm = (await attempt(readFile(join(folder, "comm"), "utf8")))?.trim();
   const exe = await attempt(readlink(join(folder, "exe")));

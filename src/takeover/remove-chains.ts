@@ -1,41 +1,47 @@
-/** Takes kube-proxy's rules out of nf_tables: the tables of its nftables mode, chains of its names of iptables-nft. */
+/**
+ * Removes the tables of kube-proxy's nftables mode, and chains with kube-proxy's names: from
+ * nf_tables over netlink, from iptables-legacy by its tools.
+ */
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
+import { parseSaved, printRemoval } from "../iptables/syntax/iptables-save.ts";
 import { FIREWALL, isKubeProxyChain, type Xtable } from "../iptables/syntax/known-chains.ts";
+import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import { ENOENT } from "../netlink/constants.ts";
 import { printRefusal, systemError } from "../netlink/netlink-errors.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { type Attribute, writeAttributes } from "../nftables/wire/expressions.ts";
 import { Batch } from "../nftables/wire/message-batch.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
-import { type ChainsOptions, filterOf } from "./firewall.ts";
-import { findLeftovers, type Leftovers } from "./kube-proxy-chains.ts";
-import { NFT_FAMILIES, type NftFamily, type NftReader } from "./read-nft.ts";
-import { NOTHING, type Removal, removalOf, together } from "./removal.ts";
-import type { Maker } from "./rule-origin.ts";
-
-/** The table of kube-proxy's nftables mode, in both families: kubernetes pkg/proxy/nftables/proxier.go. */
-export const KUBE_PROXY_TABLE = "kube-proxy";
+import { type ChainsOptions, leftoverOptionsOf } from "./drop-policy.ts";
+import { describeLegacyTable } from "./find-rules.ts";
+import { NFT_FAMILIES, type NftFamily, type NftReader } from "./nft-reader.ts";
+import { findLeftovers, type Leftovers } from "./removable-chains.ts";
+import { mergeRemovals, NOTHING, type Removal, removalOf } from "./removal.ts";
+import { KUBE_PROXY_TABLE, type RuleOwner } from "./rule-origin.ts";
 
 /**
- * Chains flushed or deleted in one transaction. The first one takes the jumps, after which no packet comes to
- * the rest.
+ * Chains flushed or deleted in one transaction. The first transaction deletes the jumps, after
+ * which no packet reaches the rest.
  */
 const CHAINS_AT_ONCE = 250;
 /**
- * Between two transactions: who watches nf_tables, as we do ourselves, hears of every rule that goes, and must
- * have the time to.
+ * Pause between two transactions. A process that watches nf_tables, such as we, receives an event
+ * for every deleted rule and needs time to read them.
  */
 const REST_MS = 10;
 
-interface Tools {
+export interface NftTools {
   readonly socket: NetlinkSocket;
   readonly reader: NftReader;
   readonly clock: Clock;
 }
 
-/** Deletes table `kube-proxy` of a family. @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
-export function removeTable({ socket, reader }: Tools, family: NftFamily): Removal {
+/**
+ * Deletes the table `kube-proxy` of a family.
+ * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
+ */
+export function removeKubeProxyTable({ socket, reader }: NftTools, family: NftFamily): Removal {
   if (!reader.hasTable(family, KUBE_PROXY_TABLE)) return NOTHING;
   const batch = new Batch(NFT_FAMILIES[family]);
   batch.begin();
@@ -44,9 +50,9 @@ export function removeTable({ socket, reader }: Tools, family: NftFamily): Remov
   return send(batch, socket, `delete ${name}`) ? { ...NOTHING, removed: [name] } : NOTHING;
 }
 
-/** Deletes the chains in one table of iptables-nft. Throws as `removeTable`. */
-export async function removeChains(
-  tools: Tools,
+/** Deletes the chains in one table of iptables-nft. Throws as `removeKubeProxyTable`. */
+export async function removeNftChains(
+  tools: NftTools,
   family: NftFamily,
   table: Xtable,
   options: ChainsOptions,
@@ -58,24 +64,47 @@ export async function removeChains(
     return NOTHING;
   }
   const rulesOf = (chain: string) => reader.rules(family, table, chain);
-  const filter = table === "filter" ? await filterOf(where, chains, rulesOf, options) : undefined;
+  const filter =
+    table === "filter" ? await leftoverOptionsOf(where, chains, rulesOf, options) : undefined;
   const leftovers = await findLeftovers(table, chains, rulesOf, filter);
-  const { maker } = options;
-  await deleteAll(tools, family, table, maker, leftovers);
-  return together([removalOf(where, maker, leftovers), filter?.stays ?? NOTHING]);
+  const { owner } = options;
+  await deleteAll(tools, family, table, owner, leftovers);
+  return mergeRemovals([removalOf(where, owner, leftovers), filter?.stays ?? NOTHING]);
+}
+
+/**
+ * Deletes the chains in one table of iptables-legacy that is in use.
+ * @throws SluiceError TOOL_FAILED
+ */
+export async function removeLegacyChains(
+  tables: LegacyTables,
+  table: Xtable,
+  options: ChainsOptions,
+): Promise<Removal> {
+  const where = describeLegacyTable(tables, table);
+  const { chains, rules } = parseSaved(await tables.save(table));
+  const rulesOf = (chain: string) => Promise.resolve(rules.get(chain) ?? []);
+  const filter =
+    table === "filter" ? await leftoverOptionsOf(where, chains, rulesOf, options) : undefined;
+  const leftovers = await findLeftovers(table, chains, rulesOf, filter);
+  const stays = filter?.stays ?? NOTHING;
+  if (leftovers.chains.length === 0 && leftovers.jumps.length === 0 && leftovers.kept.length === 0)
+    return stays;
+  await tables.restore(table, printRemoval(table, leftovers));
+  return mergeRemovals([removalOf(where, options.owner, leftovers), stays]);
 }
 
 async function deleteAll(
-  { socket, clock }: Tools,
+  { socket, clock }: NftTools,
   family: NftFamily,
   table: Xtable,
-  maker: Maker,
+  owner: RuleOwner,
   { jumps, chains }: Leftovers<bigint>,
 ): Promise<void> {
   if (jumps.length + chains.length === 0) return;
   const batch = new Batch(NFT_FAMILIES[family]);
   batch.begin();
-  const what = `delete ${maker}'s chains in table ${family} ${table}`;
+  const what = `delete ${owner}'s chains in table ${family} ${table}`;
   for (const { chain, id } of jumps) {
     write(batch, nft.NFT_MSG_DELRULE, [
       [nft.NFTA_RULE_TABLE, table],

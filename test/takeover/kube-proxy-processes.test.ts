@@ -3,7 +3,11 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import { findLiving, isKubeProxy, type Process } from "../../src/takeover/processes.ts";
+import {
+  findKubeProxyProcesses,
+  isKubeProxy,
+  type Process,
+} from "../../src/takeover/kube-proxy-processes.ts";
 
 const SELF: Process = {
   comm: "sluice",
@@ -58,19 +62,19 @@ describe("processes of this machine", () => {
   test("are found as long as they live, in our network namespace alone", async () => {
     const program = join(folder, "kube-proxy");
     copyFileSync("/bin/sleep", program);
-    expect((await findLiving()).pids).toEqual([]);
+    expect((await findKubeProxyProcesses()).pids).toEqual([]);
     const one = start(program);
     start(program, "unshare", "-n");
     const link = join(folder, "other");
     symlinkSync(program, link);
     const two = start(link);
     const both = [one.pid, two.pid].toSorted((a, b) => a - b);
-    while ((await findLiving()).pids.length < both.length) await Bun.sleep(1);
-    expect((await findLiving()).pids).toEqual(both);
+    while ((await findKubeProxyProcesses()).pids.length < both.length) await Bun.sleep(1);
+    expect((await findKubeProxyProcesses()).pids).toEqual(both);
     // Another Sluice runs the same file.
-    expect((await findLiving("/proc", one.pid)).pids).toEqual([]);
+    expect((await findKubeProxyProcesses("/proc", one.pid)).pids).toEqual([]);
     await one.stop();
-    expect((await findLiving()).pids).toEqual([two.pid]);
+    expect((await findKubeProxyProcesses()).pids).toEqual([two.pid]);
   });
 });
 
@@ -89,7 +93,7 @@ test("of a kube-proxy and what it runs, itself is told", async () => {
   put(8, "kube-proxy", 1);
   put(9, "kube-proxy", 8);
   put(10, "kube-proxy", 7);
-  expect((await findLiving(proc, 7)).pids).toEqual([8, 10]);
+  expect((await findKubeProxyProcesses(proc, 7)).pids).toEqual([8, 10]);
 });
 
 test("all processes are seen in the first namespace of them only, and if others may be looked at", async () => {
@@ -103,9 +107,9 @@ test("all processes are seen in the first namespace of them only, and if others 
   put(7, "pid:[4026531836]");
   put(8, "pid:[4026532100]");
   put(1, "pid:[4026531836]");
-  expect((await findLiving(proc, 7)).all).toBe(false);
+  expect((await findKubeProxyProcesses(proc, 7)).all).toBe(false);
   symlinkSync("net:[1]", join(proc, "1/ns/net"));
-  expect((await findLiving(proc, 7)).all).toBe(true);
-  expect((await findLiving(proc, 8)).all).toBe(false);
-  expect((await findLiving(join(proc, "nowhere"), 7)).pids).toEqual([]);
+  expect((await findKubeProxyProcesses(proc, 7)).all).toBe(true);
+  expect((await findKubeProxyProcesses(proc, 8)).all).toBe(false);
+  expect((await findKubeProxyProcesses(join(proc, "nowhere"), 7)).pids).toEqual([]);
 });

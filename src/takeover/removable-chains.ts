@@ -1,6 +1,7 @@
 /**
- * Which chains and rules of iptables are kube-proxy's, and which of them can go. The same for nf_tables and
- * legacy tables, and for what Sluice's iptables mode makes, which bears the same names. Pure.
+ * Which chains and rules of iptables are kube-proxy's, and which of them may be removed. It is the
+ * same for nf_tables and legacy tables, and for chains of Sluice's iptables mode, which have the
+ * same names. Pure.
  */
 
 import type { Removable, XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
@@ -13,56 +14,63 @@ import {
   NODE_PORTS,
   type Xtable,
 } from "../iptables/syntax/known-chains.ts";
-import type { Maker } from "./rule-origin.ts";
+import type { RuleOwner } from "./rule-origin.ts";
 
-/** Whose the chains of all tables of one family and variant are, by those of its nat table. */
-export function makerOf(has: (chain: string) => boolean): Maker {
+/**
+ * Who made the chains of one family and variant, in all tables: the chains of its nat table tell.
+ */
+export function ownerOfChains(has: (chain: string) => boolean): RuleOwner {
   return areFromSluice(has) ? "Sluice" : "kube-proxy";
 }
 
-/** By this chain, in each table, a kubelet knows that its rules are there. */
+/** A kubelet keeps this chain in each table to notice that its rules are gone. */
 const KUBELET = "KUBE-KUBELET-CANARY";
 /** The one rule in it: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. */
 const FIREWALL_COMMENT = "block incoming localnet connections";
 
-/** A chain of the filter table that accepts what the policy of a built-in one may drop. */
-export interface Acceptor {
-  /** The built-in chain, which leads there. */
+/**
+ * A chain of the filter table that accepts packets that the policy of a built-in chain may drop.
+ */
+export interface AcceptChain {
+  /** The built-in chain that jumps to it. */
   readonly from: "FORWARD" | "INPUT";
   readonly chain: string;
   readonly accepts: string;
 }
 
-export const ACCEPTORS: readonly Acceptor[] = [
+export const ACCEPT_CHAINS: readonly AcceptChain[] = [
   { from: "FORWARD", chain: FORWARD, accepts: "forwarded packets of Services" },
   { from: "INPUT", chain: NODE_PORTS, accepts: "its healthCheckNodePorts" },
 ];
 
 export interface Leftovers<Id> extends Removable<Id> {
-  /** Chains of kube-proxy that rules of somebody else lead to, and what those chains lead to. */
+  /**
+   * Chains of kube-proxy that must stay: foreign rules jump to them, directly or through each
+   * other.
+   */
   readonly kept: readonly string[];
-  /** Those that a policy makes necessary, and that go nevertheless. */
-  readonly missed: readonly Acceptor[];
+  /** Accept chains that a policy makes necessary, and that go nevertheless. */
+  readonly missed: readonly AcceptChain[];
 }
 
-/** What else there is to know of a table. */
-export interface Besides {
-  /** Acceptors without which a policy would drop; `keepNeeded` lets them stay. */
-  readonly needed?: readonly Acceptor[];
+/** What else decides, in a filter table. */
+export interface LeftoverOptions {
+  /** Accept chains that a policy makes necessary. `keepNeeded` keeps them. */
+  readonly needed?: readonly AcceptChain[];
   readonly keepNeeded?: boolean;
-  /** FIREWALL, where that can go too. */
+  /** FIREWALL, where that may go too. */
   readonly firewall?: string | undefined;
 }
 
 /**
- * What of a table can go. `rulesOf` is asked for the rules of chains that stay only: kube-proxy's own may have
- * very many.
+ * What may be removed from a table. `rulesOf` is called only for chains that stay: kube-proxy's own
+ * may have very many rules.
  */
 export async function findLeftovers<Id>(
   table: Xtable,
   chains: readonly XtChain[],
   rulesOf: (chain: string) => Promise<readonly XtRule<Id>[]>,
-  { needed = [], keepNeeded = false, firewall }: Besides = {},
+  { needed = [], keepNeeded = false, firewall }: LeftoverOptions = {},
 ): Promise<Leftovers<Id>> {
   const own = new Set<string>();
   for (const { name } of chains) {
@@ -85,7 +93,7 @@ export async function findLeftovers<Id>(
       else if (!stay.has(target)) jumps.push({ chain: name, id });
     }
   }
-  // A set is walked on to what is added meanwhile.
+  // Iterating a set also visits what is added meanwhile.
   for (const name of kept) {
     for (const { target } of await rulesOf(name)) keep(target);
   }
@@ -95,8 +103,9 @@ export async function findLeftovers<Id>(
 }
 
 /**
- * What is to become of FIREWALL in a filter table of which all chains are known: it is nobody's but a proxy's where no
- * kubelet is, and nothing else is in it. "guards" is one with its rule.
+ * Whether FIREWALL in a filter table may go, given all chains of the table. Undefined: it must
+ * stay, since a kubelet uses it or somebody else has rules in it. "guards": it has kube-proxy's
+ * rule and nothing else.
  */
 export async function firewallIn(
   chains: readonly XtChain[],

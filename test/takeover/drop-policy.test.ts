@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { type Dropping, textOfDropping } from "../../src/takeover/firewall.ts";
-import { ACCEPTORS } from "../../src/takeover/kube-proxy-chains.ts";
+import { type DropPolicy, textOfDropPolicy } from "../../src/takeover/drop-policy.ts";
+import { ACCEPT_CHAINS } from "../../src/takeover/removable-chains.ts";
 
-const [FORWARD, INPUT] = ACCEPTORS;
+const [FORWARD, INPUT] = ACCEPT_CHAINS;
 
-function dropping(change: Partial<Dropping>): Dropping {
+function dropPolicy(change: Partial<DropPolicy>): DropPolicy {
   const state = { drops: true, there: true, works: true, mark: 0x4000 };
   const where = { family: 4, legacy: false, where: "table ip filter" } as const;
   if (FORWARD === undefined) throw new Error("there is no acceptor");
@@ -33,11 +33,11 @@ test.each([
   ["of INPUT without them is not told", { ...INPUT, works: false }, undefined],
   ["that accepts is not told", { drops: false }, undefined],
 ])("a policy %s", (_name, change, text) => {
-  expect(textOfDropping(dropping(change), 14)).toBe(text);
+  expect(textOfDropPolicy(dropPolicy(change), 14)).toBe(text);
 });
 
 test("rules are for the tool of the family and variant", () => {
-  const text = textOfDropping(dropping({ family: 6, legacy: true }), 14);
+  const text = textOfDropPolicy(dropPolicy({ family: 6, legacy: true }), 14);
   expect(text).toContain("ip6tables-legacy -A FORWARD -m mark");
 });
 
@@ -54,7 +54,7 @@ test.each([
     said: "KUBE-FORWARD knows no mark, and what Sluice masquerades bears 0x80000000",
   },
 ])("with masqueradeBit $bit beside a rule for mark $mark it says $said", ({ bit, mark, said }) => {
-  const text = textOfDropping(dropping({ mark }), bit);
+  const text = textOfDropPolicy(dropPolicy({ mark }), bit);
   if (said === undefined) expect(text).not.toContain("until then");
   else
     expect(text).toContain(

@@ -1,9 +1,10 @@
 /**
- * Reads tables of nf_tables that are not ours: by name where that will do, else by dumps that let everything
- * else run between two datagrams.
+ * Reads tables of nf_tables that are not ours: by name where possible, else by dumps that yield to
+ * the event loop between two datagrams.
  */
 import { type Clock, turn } from "../base/clock.ts";
 import type { XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
+import type { Family } from "../net/address.ts";
 import { EINVAL, EPROTONOSUPPORT, NETLINK_NETFILTER, NLM_F_DUMP } from "../netlink/constants.ts";
 import { type AttributeReader, MessageWriter } from "../netlink/message.ts";
 import { errnoOf } from "../netlink/netlink-errors.ts";
@@ -12,15 +13,20 @@ import { ownerOfTable } from "../nftables/remove-table.ts";
 import type { Attribute } from "../nftables/wire/expressions.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
 import { askFor, attributesOf, writeQuestion } from "../nftables/wire/request.ts";
-import { readXtRule } from "./nft-rule.ts";
+import { readXtRule } from "./iptables-nft-rule.ts";
 
 /** Families of tables in which kube-proxy puts rules, as `nft` names them. */
 export const NFT_FAMILIES = { ip: nft.NFPROTO_IPV4, ip6: nft.NFPROTO_IPV6 } as const;
 export type NftFamily = keyof typeof NFT_FAMILIES;
+export const NFT_FAMILY_NAMES = Object.keys(NFT_FAMILIES) as readonly NftFamily[];
+
+export function familyOf(family: NftFamily): Family {
+  return family === "ip" ? 4 : 6;
+}
 
 /**
- * Dumps are repeated when anybody changed any table meanwhile, this many times. The last one counts: what is
- * done about it names each rule by its handle, and the kernel refuses it where something else has become true.
+ * How often a dump is tried while other processes change tables. The last one counts: deletions
+ * name each rule by its handle, and the kernel refuses them where the rules have changed since.
  */
 const DUMP_ATTEMPTS = 5;
 
@@ -29,7 +35,7 @@ export class NftReader {
   readonly #clock: Clock;
   readonly #writer = new MessageWriter(1024);
 
-  /** `clock`: dumps let everything else run between two datagrams. Without a socket nothing is there. */
+  /** Without a socket nothing is there. */
   constructor(socket: NetlinkSocket | undefined, clock: Clock) {
     this.#socket = socket;
     this.#clock = clock;
@@ -145,8 +151,8 @@ export class NftReader {
   }
 }
 
-/** With a socket for as long as `list` takes. */
-export async function withReader<T>(
+/** Opens a socket for as long as `list` takes. */
+export async function withNftReader<T>(
   clock: Clock,
   list: (reader: NftReader) => T | Promise<T>,
 ): Promise<T> {

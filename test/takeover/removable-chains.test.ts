@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { findLeftovers } from "../../src/takeover/kube-proxy-chains.ts";
+import { findLeftovers } from "../../src/takeover/removable-chains.ts";
 
 test("the rules of chains that go are never read", async () => {
   const asked: string[] = [];

@@ -1,0 +1,143 @@
+/**
+ * Firewalls whose policy drops what an iptables mode accepts: Docker and ufw set the policy of
+ * FORWARD.
+ *
+ * In nftables mode neither Sluice nor kube-proxy has rules that accept packets. So accept chains
+ * that an iptables mode left stay as long as a policy makes them necessary, and the operator learns
+ * which rules to add. In iptables mode we write such chains ourselves, and only tables of the other
+ * variant of iptables can have leftovers. Pure, except for the readers that are passed in.
+ */
+
+import type { XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
+import { FIREWALL } from "../iptables/syntax/known-chains.ts";
+import type { Family } from "../net/address.ts";
+import {
+  ACCEPT_CHAINS,
+  type AcceptChain,
+  firewallIn,
+  type LeftoverOptions,
+} from "./removable-chains.ts";
+import { NOTHING, type Removal } from "./removal.ts";
+import type { RuleOwner } from "./rule-origin.ts";
+
+/** Set for node ports on loopback addresses. Like upstream, we never reset it. */
+export const ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet";
+
+/** A filter table, read by name. */
+export interface FilterTable {
+  chain(name: string): XtChain | undefined | Promise<XtChain | undefined>;
+  /** Of a chain that is there. */
+  rules(chain: string): readonly XtRule<unknown>[] | Promise<readonly XtRule<unknown>[]>;
+}
+
+export interface AcceptChainState extends AcceptChain {
+  /** The policy of the built-in chain is to drop. */
+  readonly drops: boolean;
+  /** The accept chain exists. */
+  readonly there: boolean;
+  /** Packets reach it, and it has rules. */
+  readonly works: boolean;
+  /** The mark that it accepts. */
+  readonly mark: number | undefined;
+}
+
+/** Rejects like `table`. */
+export async function acceptChainsOf(table: FilterTable): Promise<readonly AcceptChainState[]> {
+  const states: AcceptChainState[] = [];
+  for (const acceptChain of ACCEPT_CHAINS) {
+    const { from, chain } = acceptChain;
+    const drops = (await table.chain(from))?.drops === true;
+    const there = (await table.chain(chain)) !== undefined;
+    const led = there && drops && (await table.rules(from)).some(({ target }) => target === chain);
+    const rules = led ? await table.rules(chain) : [];
+    const mark = rules.find((rule) => rule.mark !== undefined)?.mark;
+    states.push({ ...acceptChain, drops, there, works: rules.length > 0, mark });
+  }
+  return states;
+}
+
+/** Whether the policy would drop what the chain accepts. */
+export function isNeeded({ drops, works }: AcceptChainState): boolean {
+  return drops && works;
+}
+
+/** How chains of one family and variant are removed. */
+export interface ChainsOptions {
+  readonly owner: RuleOwner;
+  /** Accept chains stay as long as a policy makes them necessary. */
+  readonly keepNeeded: boolean;
+  /** What becomes of KUBE-FIREWALL where only a proxy uses it. Upstream keeps it. */
+  readonly firewall: "stays" | "goes" | "goes unless it guards";
+}
+
+/**
+ * What may be removed from a filter table, given all its chains; and the note about what `stays`.
+ * Rejects like `rulesOf`.
+ */
+export async function leftoverOptionsOf(
+  where: string,
+  chains: readonly XtChain[],
+  rulesOf: (chain: string) => Promise<readonly XtRule<unknown>[]>,
+  { keepNeeded, firewall: disposition }: ChainsOptions,
+): Promise<LeftoverOptions & { readonly stays: Removal }> {
+  const chain = (name: string) => chains.find((each) => each.name === name);
+  const needed = (await acceptChainsOf({ chain, rules: rulesOf })).filter(isNeeded);
+  const state = disposition === "stays" ? undefined : await firewallIn(chains, rulesOf);
+  const guards = state === "guards" && disposition === "goes unless it guards";
+  const note = `${FIREWALL} in ${where} stays: ${ROUTE_LOCALNET} is 1, and without the chain others on the network reach what listens on 127.0.0.1; set it to 0, and clean up again`;
+  return {
+    needed,
+    keepNeeded,
+    firewall: state === undefined || guards ? undefined : FIREWALL,
+    stays: guards ? { ...NOTHING, notes: [note] } : NOTHING,
+  };
+}
+
+/** A policy that drops, and the chain that accepts in spite of it. */
+export interface DropPolicy extends AcceptChainState {
+  readonly family: Family;
+  readonly legacy: boolean;
+  /** `table ip filter` */
+  readonly where: string;
+}
+
+/** The text that reports it; undefined if there is nothing to report. `masqueradeBit` is ours. */
+export function textOfDropPolicy(
+  dropPolicy: DropPolicy,
+  masqueradeBit: number,
+): string | undefined {
+  const { drops, from, chain, accepts, where } = dropPolicy;
+  if (!drops) return undefined;
+  const policy = `the policy of ${from} in ${where} is DROP`;
+  const rules = missingRules(dropPolicy, masqueradeBit).join("; ");
+  if (isNeeded(dropPolicy)) {
+    const stays = `${chain}, left by an iptables mode, stays to accept ${accepts}, but nobody makes it after a reboot`;
+    return `${policy}: ${stays}; add rules that do: ${rules}${otherMark(dropPolicy, masqueradeBit)}`;
+  }
+  // Nothing here knows whether there are such ports.
+  if (from === "INPUT") return undefined;
+  return `${policy}: ${accepts} are accepted only if another rule does, as these do: ${rules}`;
+}
+
+function missingRules({ from, family, legacy }: DropPolicy, masqueradeBit: number): string[] {
+  const tool = `${family === 4 ? "iptables" : "ip6tables"}${legacy ? "-legacy" : ""}`;
+  const add = (match: string) => `${tool} -A ${from} ${match} -j ACCEPT`;
+  if (from === "INPUT") return [add("-p tcp --dport PORT")];
+  const mark = hex(markOf(masqueradeBit));
+  return [add("-m conntrack --ctstate RELATED,ESTABLISHED"), add(`-m mark --mark ${mark}/${mark}`)];
+}
+
+function otherMark({ from, chain, mark }: DropPolicy, masqueradeBit: number): string {
+  const ours = markOf(masqueradeBit);
+  if (from !== "FORWARD" || mark === ours) return "";
+  const accepted = mark === undefined ? "no mark" : `mark ${hex(mark)}`;
+  return `; until then only packets of established connections are accepted, for ${chain} knows ${accepted}, and what Sluice masquerades bears ${hex(ours)}`;
+}
+
+function markOf(bit: number): number {
+  return 2 ** bit;
+}
+
+function hex(mark: number): string {
+  return `0x${mark.toString(16)}`;
+}
