@@ -3,8 +3,8 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "../..");
 const LOOK = `
-  import { findOtherProxies } from "${ROOT}/src/apply/kube-proxy/find.ts";
-  import { systemClock } from "${ROOT}/src/clock.ts";
+  import { findOtherProxies } from "${ROOT}/src/takeover/find-rules.ts";
+  import { systemClock } from "${ROOT}/src/base/clock.ts";
   console.log(JSON.stringify(await findOtherProxies({ clock: systemClock, legacy: [] })));
 `;
 
