@@ -17,8 +17,8 @@ import { EventOutbox } from "../events/events.ts";
 import { HostSettings, initializeHost } from "../host/host-settings.ts";
 import { lockNetworkNamespace } from "../host/namespace-lock.ts";
 import { Notifier } from "../host/notify.ts";
-import { MemoryKeeper } from "../os/memory.ts";
-import { LineWriter } from "../os/stderr-writer.ts";
+import { MemoryReclaimer } from "../os/memory.ts";
+import { StderrWriter } from "../os/stderr-writer.ts";
 import { Problems } from "../problems/problem-registry.ts";
 import { adminDue } from "./admin-due.ts";
 import { Surroundings } from "./background.ts";
@@ -43,7 +43,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const events = new EventOutbox(() => clock.now());
   const onFatal = endOn(log);
   const nodeName = (config.hostnameOverride || hostname()).trim().toLowerCase();
-  const memory = new MemoryKeeper(clock);
+  const memory = new MemoryReclaimer(clock);
   const core = await loadCore(nodeName);
   memory.phaseEnded();
 
@@ -83,7 +83,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     flags,
     version,
     onFatal,
-    onAnswered: () => memory.answered(),
+    onAnswered: () => memory.requestServed(),
   });
   setStop((signal) => {
     log.info("Stopping; the rules stay in the kernel", { signal });
@@ -152,7 +152,7 @@ function createNotifier({ health }: Observers, clock: Clock, log: Logger): Notif
 
 function beginLog({ config, notes }: Resolved, version: string, clock: Clock): LogRoot {
   const now = () => clock.now();
-  const stderr = new LineWriter(2);
+  const stderr = new StderrWriter(2);
   const write = (line: string) => stderr.write(line);
   const log = createLogger({ ...logSettings(config), now, write, pid: process.pid }, "daemon.ts");
   log.info("Starting", { version });

@@ -13,7 +13,7 @@ import { Flows } from "../conntrack/reconcile-flows.ts";
 import type { Core } from "../core/core.ts";
 import { type AddressWatch, watchAddresses } from "../netlink/interface-addresses.ts";
 import { Shortcomings } from "../observe/shortcomings.ts";
-import type { MemoryKeeper } from "../os/memory.ts";
+import type { MemoryReclaimer } from "../os/memory.ts";
 import type { Source, SourceEvents } from "../source/source.ts";
 import { FrontendClaims } from "../state/claims.ts";
 import { FamilyWarnings } from "../state/families.ts";
@@ -37,7 +37,7 @@ export interface ProxyOptions {
   readonly nodeName: string;
   readonly observers: Observers;
   readonly createSource: CreateSource;
-  readonly memory: MemoryKeeper;
+  readonly memory: MemoryReclaimer;
   /** The process cannot go on: end it, so that its supervisor starts it afresh. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -293,7 +293,7 @@ export class RunningProxy {
     if (!this.#watching) this.#watch();
     this.#watching = true;
     this.#resolveFirstSync();
-    this.#options.memory.worked(report.operations);
+    this.#options.memory.syncCompleted(report.operations);
   }
 
   #watch(): void {

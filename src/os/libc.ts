@@ -1,9 +1,11 @@
 /**
- * The system calls that netlink, iptables, memory.ts, stderr.ts and host/notify.ts need, by bun:ffi. The only file that knows it.
+ * The system calls that netlink, iptables, memory.ts, stderr-writer.ts and host/notify.ts need, by
+ * bun:ffi. The only file that knows it.
  *
- * Every function returns what the system call returns, or the negated errno, as the kernel itself does.
- * Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of their own
- * that lives on (oven-sh/bun#32054: small typed arrays may be moved while native code holds them).
+ * Every function returns what the system call returns, or the negated errno, as the kernel itself
+ * does. Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of
+ * their own that lives on (oven-sh/bun#32054: small typed arrays may be moved while native code
+ * holds them).
  */
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { SluiceError } from "../base/errors.ts";

@@ -1,7 +1,6 @@
 /**
- * Gives back memory that only the start, or a large load, needed: garbage, and the pages of the
- * program itself that have been run. Of 78 MB of program text the start touches 36, and what comes
- * after it 10.
+ * Gives back memory that only the start or a large load needed: garbage, and pages of the program
+ * itself. Of 78 MB of program text the start touches 36 MB; what runs later touches 10 MB.
  */
 import { readFileSync } from "node:fs";
 import type { Clock } from "../base/clock.ts";
@@ -12,10 +11,10 @@ import { madvise } from "./libc.ts";
 const MADV_DONTNEED = 4;
 
 /**
- * Decides when: once no change has come for a while, so never on the path of one. Garbage is
- * collected only after many operations (or the start), since that takes some 10 ms.
+ * Reclaims memory once no change has come for a while, so never on the path of a change. It
+ * collects garbage only after many operations or the start, since that takes about 10 ms.
  */
-export class MemoryKeeper {
+export class MemoryReclaimer {
   readonly #clock: Clock;
   #operations = LARGE_SYNC_OPERATIONS;
   #cancel: (() => void) | undefined;
@@ -33,16 +32,16 @@ export class MemoryKeeper {
     releaseProgramText();
   }
 
-  /** A change was made, with this many operations; others may follow. */
-  worked(operations: number): void {
+  /** A sync made this many operations. Others may follow. */
+  syncCompleted(operations: number): void {
     this.#operations += operations;
     this.#cancel?.();
     this.#cancel = undefined;
     this.#start();
   }
 
-  /** A request was answered. However fast they come, none puts off what another one began. */
-  answered(): void {
+  /** A request was answered. Requests do not delay a reclamation that is already due. */
+  requestServed(): void {
     if (this.#cancel === undefined) this.#start();
   }
 

@@ -1,6 +1,6 @@
 /**
- * Writes lines to a file at once, so that the last one before the end of the process is not lost, and without waiting
- * for a reader that does not read: a stalled log must stop no sync.
+ * Writes each line at once, so that the last line before the process ends is not lost. It does not
+ * wait for a reader that does not read: a stalled log must not stop a sync.
  */
 import { writeSync } from "node:fs";
 import { poll } from "./libc.ts";
@@ -9,22 +9,25 @@ import { poll } from "./libc.ts";
 const POLLOUT = 4;
 /** errno.h */
 const EINTR = 4;
-/** PIPE_BUF in linux/limits.h: a pipe that takes anything takes so much without a wait. */
+/** PIPE_BUF in linux/limits.h: a pipe that is writable takes this much without blocking. */
 const PIECE_BYTES = 4096;
-/** A reader gets so long for what a burst has filled; one that lets us wait in vain is not waited for again until it has read. */
-const PATIENCE_MS = 250;
+/**
+ * How long to wait for a reader whose pipe is full after a burst. If it times out, later lines do
+ * not wait until it reads again.
+ */
+const WAIT_MS = 250;
 
-export class LineWriter {
+export class StderrWriter {
   readonly #fd: number;
-  #patienceMs = PATIENCE_MS;
-  /** A line ended in its midst. */
+  #waitMs = WAIT_MS;
+  /** Only part of the last line was written. */
   #torn = false;
 
   constructor(fd: number) {
     this.#fd = fd;
   }
 
-  /** False if the line, or the end of it, is lost: nobody reads, or there is no room. Never throws. */
+  /** False if the line or its end is lost: nobody reads, or there is no room. Never throws. */
   write(line: string): boolean {
     const bytes = Buffer.from(this.#torn ? `\n${line}` : line);
     for (let at = 0; at < bytes.length; ) {
@@ -44,17 +47,17 @@ export class LineWriter {
     try {
       return this.#isWritable() ? writeSync(this.#fd, piece) : 0;
     } catch {
-      // EPIPE, ENOSPC, or EAGAIN where somebody else writes too: there is no log that this could be said in.
+      // EPIPE, ENOSPC, or EAGAIN if another process writes too. There is no log to report it in.
       return 0;
     }
   }
 
-  /** A pipe or socket blocks, unless whoever made it wished otherwise; so it is asked before. */
+  /** Asked before each write, since a pipe or socket usually blocks. */
   #isWritable(): boolean {
     let ready: number;
-    do ready = poll(this.#fd, POLLOUT, this.#patienceMs);
+    do ready = poll(this.#fd, POLLOUT, this.#waitMs);
     while (ready === -EINTR);
-    this.#patienceMs = ready === 0 ? 0 : PATIENCE_MS;
+    this.#waitMs = ready === 0 ? 0 : WAIT_MS;
     return ready !== 0;
   }
 }

@@ -1,26 +1,30 @@
-/** Notices that something in a directory may have changed, also when the directory itself is replaced. */
+/** Notices changes in a directory, also when the directory itself is replaced. */
 import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { FILE_SETTLE_MS, MANIFESTS_RESCAN_MS } from "../base/limits.ts";
 
 /**
- * Calls back after every change of the directory's entries, and now and then without one: inotify sees
- * neither network file systems nor a link further up the path being turned.
- * @returns stops it.
+ * Calls back after every change of the directory's entries, and every MANIFESTS_RESCAN_MS without
+ * one: inotify sees neither changes on network file systems nor a link further up the path that is
+ * replaced. Returns a function that stops it.
  */
 export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () => void): () => void {
   let inside: FSWatcher | undefined;
   let cancel = () => {};
   let cancelEcho = () => {};
 
-  /** Bun drops an event that follows another of the same file at once: so look again a little later. */
+  /**
+   * Bun drops an event that comes within a millisecond of the last one about the same file, also
+   * when no other follows: `shouldEmit` of its path watcher (oven-sh/bun#29952, seen with Bun 1.4.5
+   * on Linux). So every event is followed by a second look.
+   */
   const announced = () => {
     onMaybeChanged();
     cancelEcho();
     cancelEcho = clock.after(FILE_SETTLE_MS, onMaybeChanged);
   };
-  /** The watch is on the inode: after a swap of the directory a new one is needed. */
+  /** A watch is on the inode, so a replaced directory needs a new one. */
   const look = () => {
     inside?.close();
     inside = open(path, announced);
@@ -48,7 +52,9 @@ export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () =>
   };
 }
 
-/** Undefined where it cannot be watched (absent, or inotify's limit reached): the rescan goes on. */
+/**
+ * Undefined if it cannot be watched (absent, or inotify's limit is reached). The rescan goes on.
+ */
 function open(path: string, onEvent: (entry: string | null) => void): FSWatcher | undefined {
   try {
     const watcher = watch(path, { persistent: false }, (_event, entry) => onEvent(entry));

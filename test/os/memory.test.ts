@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { RELEASE_MEMORY_MS } from "../../src/base/limits.ts";
 import { madvise } from "../../src/os/libc.ts";
-import { MemoryKeeper, releaseProgramText, textMappings } from "../../src/os/memory.ts";
+import { MemoryReclaimer, releaseProgramText, textMappings } from "../../src/os/memory.ts";
 
 const MAPS = `00200000-01a39000 r--p 00000000 fe:00 77                 /opt/a program
 01a40000-0684a000 r-xp 0183f000 fe:00 77                 /opt/a program
@@ -40,9 +40,9 @@ test("the running program goes on after its text was given back", () => {
 
 test("memory is given back once there is quiet, however many syncs there were", async () => {
   const clock = new FakeClock();
-  const keeper = new MemoryKeeper(clock);
+  const reclaimer = new MemoryReclaimer(clock);
   for (let i = 0; i < 5; i++) {
-    keeper.worked(1);
+    reclaimer.syncCompleted(1);
     await clock.advance(RELEASE_MEMORY_MS - 1);
     expect(clock.waiting).toBe(1);
   }
@@ -54,24 +54,24 @@ test("memory is given back once there is quiet, however many syncs there were", 
 
 test("the end of a phase of the start gives it back at once", () => {
   const clock = new FakeClock();
-  const keeper = new MemoryKeeper(clock);
+  const reclaimer = new MemoryReclaimer(clock);
   const before = residentWithText();
-  keeper.phaseEnded();
+  reclaimer.phaseEnded();
   expect(residentFile()).toBeLessThan(before);
   expect(clock.waiting).toBe(0);
 });
 
 test("requests without a pause have memory given back, and do not put it off", async () => {
   const clock = new FakeClock();
-  const keeper = new MemoryKeeper(clock);
+  const reclaimer = new MemoryReclaimer(clock);
   const before = residentWithText();
   for (let ms = 0; ms < RELEASE_MEMORY_MS; ms += 100) {
-    keeper.answered();
+    reclaimer.requestServed();
     expect(clock.waiting).toBe(1);
     await clock.advance(100);
   }
   expect(clock.waiting).toBe(0);
   expect(residentFile()).toBeLessThan(before);
-  keeper.answered();
+  reclaimer.requestServed();
   expect(clock.waiting).toBe(1);
 });

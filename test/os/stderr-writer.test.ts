@@ -3,7 +3,7 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../src/base/log.ts";
-import { LineWriter } from "../../src/os/stderr-writer.ts";
+import { StderrWriter } from "../../src/os/stderr-writer.ts";
 
 const LINE = `${"x".repeat(99)}\n`;
 /** More than a pipe holds. */
@@ -13,7 +13,7 @@ describe("a pipe", () => {
   let folder: string;
   let reader: number;
   let fd: number;
-  let writer: LineWriter;
+  let writer: StderrWriter;
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "sluice-stderr-"));
     const path = join(folder, "pipe");
@@ -21,7 +21,7 @@ describe("a pipe", () => {
     reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     // It blocks, as what a supervisor hands down does.
     fd = openSync(path, constants.O_WRONLY);
-    writer = new LineWriter(fd);
+    writer = new StderrWriter(fd);
   });
   afterEach(() => {
     closeSync(reader);
@@ -91,14 +91,14 @@ describe("a pipe", () => {
 
 test("a file without room takes nothing, and harms nobody", () => {
   const fd = openSync("/dev/full", "w");
-  expect(new LineWriter(fd).write(LINE)).toBe(false);
+  expect(new StderrWriter(fd).write(LINE)).toBe(false);
   closeSync(fd);
 });
 
 test("all lines before the end of the process arrive, however many there are", () => {
   const script = `
-    import { LineWriter } from ${JSON.stringify(join(import.meta.dir, "../../src/os/stderr-writer.ts"))};
-    const stderr = new LineWriter(2);
+    import { StderrWriter } from ${JSON.stringify(join(import.meta.dir, "../../src/os/stderr-writer.ts"))};
+    const stderr = new StderrWriter(2);
     for (let i = 0; i < ${MANY}; i++) stderr.write(${JSON.stringify(LINE)});
     stderr.write("fatal\\n");
     process.exit(1);
