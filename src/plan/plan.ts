@@ -18,9 +18,9 @@ export interface PlanContext {
   /** This node's own addresses (bindAddress included). */
   readonly primary: NodeFacts["primary"];
   readonly claims: { holds(id: ServiceId, key: FrontendKey): boolean };
-  /** Sorted and disjoint (state/cidrs.ts). */
+  /** Sorted and disjoint (state/service-cidrs.ts). */
   readonly serviceCidrs: readonly Cidr[];
-  /** Addresses that serve node ports, each once (state/addresses.ts). */
+  /** Addresses that serve node ports, each once (state/node-port-addresses.ts). */
   readonly nodePortAddresses: readonly Address[];
   /** Addresses of this node's endpoints, each once: `core.localAddresses`. */
   readonly localEndpoints: { readonly [family in Family]: readonly Uint8Array[] };
