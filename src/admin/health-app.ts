@@ -4,7 +4,7 @@
  */
 import type { Hono } from "hono";
 import type { ReadOnlyView } from "../observe/view.ts";
-import { createApp } from "./app.ts";
+import { createApp } from "./http-app.ts";
 
 /** The paths of the health server, without their slash: label values of upstream's metrics. */
 export type Probe = "healthz" | "livez";

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
-import type { HealthCheck } from "../observe/health-checks.ts";
+import type { HealthCheck } from "../observe/service-health.ts";
 import type { TellProblems } from "../problems/problem.ts";
 import { bind, RETRY_MS } from "./serve.ts";
 

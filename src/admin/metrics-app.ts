@@ -5,8 +5,8 @@
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import type { Slis } from "../observe/component-metrics.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
-import { createApp } from "./app.ts";
-import { addDebugRoutes, DEBUG_ROUTES } from "./debug.ts";
+import { addDebugRoutes, DEBUG_ROUTES } from "./debug-routes.ts";
+import { createApp } from "./http-app.ts";
 import { ownAddress } from "./listeners.ts";
 import { addSluiceApi, SLUICE_ROUTES } from "./sluice-api.ts";
 import { flagzOf, negotiated, statuszOf } from "./zpages.ts";

@@ -1,7 +1,7 @@
 /** Our own state as JSON, under /sluice/v1. It owns nothing and changes nothing. */
 import type { Hono } from "hono";
 import type { ReadOnlyView } from "../observe/view.ts";
-import { readOnly } from "./app.ts";
+import { readOnly } from "./http-app.ts";
 
 export const SLUICE_ROUTES = [
   "/sluice/v1/state",

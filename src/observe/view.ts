@@ -1,4 +1,4 @@
-/** All that health, metrics and the admin API may see: facts, read only. src/view.ts provides them. */
+/** All that health, metrics and the admin API may see: facts, read only. src/daemon/proxy-view.ts provides them. */
 import type { Mode, UnservedFamily } from "../backend/capabilities.ts";
 import type { Config } from "../config/config.ts";
 import type { TableName } from "../model/tables.ts";
@@ -6,7 +6,7 @@ import type { Problem } from "../problems/problem.ts";
 import type { SourceStatus } from "../source/source.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import type { Exposition } from "./exposition.ts";
-import type { Health } from "./health.ts";
+import type { Health } from "./proxy-health.ts";
 
 /** The latest sync that had something to do. `at` is its end, ms since the epoch. */
 export interface LastSync {

@@ -9,8 +9,8 @@ import { type RunningAdmin, startAdmin } from "../../src/admin/start.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
 import type { Config } from "../../src/config/config.ts";
-import { HealthChecks } from "../../src/observe/health-checks.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
+import { HealthChecks } from "../../src/observe/service-health.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
 
 const OK = () => new Response("ok");

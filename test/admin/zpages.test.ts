@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { unexpected } from "../../harness/expected-errors.ts";
-import { createApp } from "../../src/admin/app.ts";
+import { createApp } from "../../src/admin/http-app.ts";
 import { flagzOf, negotiated, statuszOf } from "../../src/admin/zpages.ts";
 
 const WARNING =

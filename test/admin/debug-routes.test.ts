@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Hono } from "hono";
-import { addDebugRoutes } from "../../src/admin/debug.ts";
+import { addDebugRoutes } from "../../src/admin/debug-routes.ts";
 
 const levels: number[] = [];
 const app = new Hono();

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { HealthTracker } from "../../src/observe/health.ts";
+import { HealthTracker } from "../../src/observe/proxy-health.ts";
 
 const PERIOD = 30_000;
 

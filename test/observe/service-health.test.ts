@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Service, ServiceId } from "../../src/model/service.ts";
-import { type HealthCheck, HealthChecks } from "../../src/observe/health-checks.ts";
+import { type HealthCheck, HealthChecks } from "../../src/observe/service-health.ts";
 
 const ID = 1 as ServiceId;
 const SERVICE: Service = {
