@@ -199,7 +199,7 @@ class Iptables implements IptablesBackend {
       const error = new SluiceError("TOOL_FAILED", "Cannot write rules: the program ends");
       return { ok: false, error, transient: true };
     }
-    const describe = describePorts({ readService: owners.serviceOf });
+    const describe = describePorts(owners.serviceOf);
     const everything = !this.#settled && !this.#trialOnly;
     const steps = this.#families.map((family) => {
       const staged = family.stage(operations, describe, everything);

@@ -137,7 +137,7 @@ async function repairOnce(
 /** Drops what is committed for this owner, in the rules and in the core. */
 function releaseOwner(families: readonly FamilyRules[], core: Core, owner: number): void {
   const operations = core.diff(0, [owner]);
-  const describe = describePorts(core);
+  const describe = describePorts((id) => core.readService(id as ServiceId));
   for (const family of families) {
     family.stage(operations, describe, false);
     family.commit();

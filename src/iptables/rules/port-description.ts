@@ -1,5 +1,5 @@
 /** Finds the Service port that an element belongs to. The names of its chains come from it. */
-import type { Service, ServiceId } from "../../model/service.ts";
+import type { Service } from "../../model/service.ts";
 
 /** The port of a Service. */
 export interface PortDescription {
@@ -22,20 +22,15 @@ export type Describe = (
   nodePort: boolean,
 ) => PortDescription | undefined;
 
-/** Reads Services from the core. */
-export interface ServiceReader {
-  readService(id: ServiceId): Service | undefined;
-}
-
 /**
- * Use it for one list of operations only: it remembers the last Service that it read, because
- * operations come sorted by owner. Without a core, no port is known.
+ * Use it for one list of operations only: it remembers the last Service that it asked for, because
+ * operations come sorted by owner.
  */
-export function describePorts(core: ServiceReader | undefined): Describe {
+export function describePorts(serviceOf: (owner: number) => Service | undefined): Describe {
   let last: { readonly owner: number; readonly service: Service | undefined } | undefined;
   return (owner, protocol, port, nodePort) => {
     if (last?.owner !== owner) {
-      last = { owner, service: core?.readService(owner as ServiceId) };
+      last = { owner, service: serviceOf(owner) };
     }
     const { service } = last;
     const found = service?.ports.find(
