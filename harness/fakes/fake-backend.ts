@@ -2,15 +2,9 @@
  * A dataplane in memory with the kernel's semantics: a transaction is taken whole or not at all, adding what
  * is there with another value or deleting what is not there is refused.
  */
-import type {
-  Adoption,
-  Backend,
-  Drift,
-  ForeignChange,
-  OwnerLookup,
-  Receipt,
-} from "../../src/backend/backend.ts";
+import type { Adoption, Backend, OwnerLookup, Receipt } from "../../src/backend/backend.ts";
 import type { Capabilities } from "../../src/backend/capabilities.ts";
+import type { Drift, ForeignChange } from "../../src/backend/drift.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { Core } from "../../src/core/core.ts";
 import type { Operation, OperationList } from "../../src/model/operation-list.ts";

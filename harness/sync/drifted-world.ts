@@ -1,10 +1,7 @@
 /** A proxy without an API server over the real kernel, whose table somebody else changes with nft. */
-import type {
-  Backend,
-  DriftObject,
-  ForeignChange,
-  SkeletonOptions,
-} from "../../src/backend/backend.ts";
+import type { Backend } from "../../src/backend/backend.ts";
+import type { DriftObject, ForeignChange } from "../../src/backend/drift.ts";
+import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { printElement } from "../../src/model/print.ts";

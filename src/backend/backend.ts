@@ -7,28 +7,10 @@ import type { SluiceError } from "../base/errors.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import type { Service } from "../model/service.ts";
-import type { Cidr } from "../net/address.ts";
 import type { Capabilities, Mode } from "./capabilities.ts";
+import type { Drift, ForeignChange } from "./drift.ts";
 import type { AffinityCleanup, ChainReader, CounterReader, LeftoverRules } from "./parts.ts";
-
-/** How to tell local pods from everybody else (detectLocalMode). */
-export type LocalDetector =
-  | { readonly kind: "cidr"; readonly ipv4?: Cidr; readonly ipv6?: Cidr }
-  | { readonly kind: "interface"; readonly name: string; readonly prefix: boolean };
-
-/** What the fixed part of the dataplane depends on. */
-export interface SkeletonOptions {
-  /** Bit of the packet mark that asks for masquerading, 0 to 31. */
-  readonly masqueradeBit: number;
-  readonly masqueradeAll: boolean;
-  /** Forwarded packets that connection tracking takes for invalid go no further. */
-  readonly dropInvalid: boolean;
-  readonly detector: LocalDetector;
-  /** Count new connections on elements. Only nftables can. */
-  readonly counters: boolean;
-  /** Node ports answer on IPv4 loopback addresses too. Only iptables can. */
-  readonly localhostNodePorts?: boolean;
-}
+import type { SkeletonOptions } from "./skeleton-options.ts";
 
 /** The outcome of one `apply`. */
 export type Receipt =
@@ -36,75 +18,30 @@ export type Receipt =
   | {
       readonly ok: false;
       readonly error: SluiceError;
-      /** The owner of the element the kernel named, when it named one. */
+      /** The owner of the element or rule that the kernel refused, if the error names it. */
       readonly owner?: number;
-      /**
-       * The whole transaction may succeed later (EINTR, ENOBUFS, a lost table), rather than never.
-       */
+      /** A later retry may succeed (EINTR, ENOBUFS, a lost table). */
       readonly transient: boolean;
       /**
-       * The kernel does not hold what was committed: somebody else deleted or added an element, or
-       * the whole table. Every retry will fail until `verify` has looked there.
+       * The kernel does not hold what was committed: another program deleted or added an element,
+       * or the whole table. Every retry fails until `verify` has looked there.
        */
       readonly drifted?: boolean;
     };
 
-/** What was found in the kernel at start. */
+/** What `start` found in the kernel. */
 export interface Adoption {
   /**
-   * `fresh`: nothing was there. `adopted`: what we left was taken over. `replaced`: a table of
-   * another layout, or chains of a kube-proxy, which serve until the first `apply`.
+   * - `fresh`: nothing.
+   * - `adopted`: rules of an earlier process, which stay.
+   * - `replaced`: a table of another layout, which is gone, or chains of a kube-proxy, which serve
+   *   until the first `apply`.
    */
   readonly outcome: "fresh" | "adopted" | "replaced";
-  /** Where: `the table inet sluice`, `the chains of iptables-nft`. */
+  /** For the log: `the table inet sluice`, `the chains of iptables-nft` */
   readonly what: string;
-  /** How much was taken over: elements of maps, or chains. */
+  /** How many were adopted: elements of maps, or chains. */
   readonly elements: number;
-}
-
-/** Somebody else touched what is ours. */
-export interface ForeignChange {
-  /** For the log: `chain services, elements of frontends4` */
-  readonly what: string;
-  /** For the log: `nft (pid 123)` */
-  readonly by: string;
-  /** Each thing that was touched, for whoever asks whether it is the same again and again. */
-  readonly objects: readonly string[];
-}
-
-/**
- * What can be amiss: the table or one of its maps was gone; a chain; a map that was empty; a single
- * element.
- */
-export type DriftObject = "table" | "chain" | "map" | "element";
-
-/** What was written, in one transaction or several. */
-export interface Written {
-  readonly operations: number;
-  /** Of these, those that added an element. */
-  readonly added: number;
-  /** Of netlink messages, or of the text that iptables-restore was told. */
-  readonly bytes: number;
-  readonly transactions: number;
-  readonly kernelMs: number;
-}
-
-/** What became of a suspicion that the kernel does not hold what was committed. */
-export interface Drift {
-  /** The first change that aroused it, and how many there were. */
-  readonly change: Omit<ForeignChange, "objects">;
-  readonly changes: number;
-  /** When that was noticed, monotonic ms. */
-  readonly noticedAt: number;
-  /** How many objects differed and were put right. None: there was nothing to mend. */
-  readonly amiss: { readonly [kind in DriftObject]?: number };
-  /** What that took for elements. */
-  readonly written: Written;
-  /**
-   * Owners of which the kernel refused an element: only what it has of theirs is committed now, and
-   * is nobody's (OWNER_ADOPTED) until they are programmed again.
-   */
-  readonly refused: readonly { readonly owner: number; readonly error: SluiceError }[];
 }
 
 /** Who the owners of operations are. */

@@ -1,5 +1,6 @@
 /** Which backend serves: the one the configuration names, or the best one that this node can do. */
-import type { Backend, LocalDetector, SkeletonOptions } from "../backend/backend.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { LocalDetector, SkeletonOptions } from "../backend/skeleton-options.ts";
 import { type ErrorCode, rethrowDefect, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";

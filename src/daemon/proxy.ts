@@ -3,8 +3,9 @@
  * passes through them. What to do is decided in the parts; this file knows when each of them has
  * its turn.
  */
-import type { Adoption, Backend, ForeignChange } from "../backend/backend.ts";
+import type { Adoption, Backend } from "../backend/backend.ts";
 import { servedFamilies } from "../backend/capabilities.ts";
+import type { ForeignChange } from "../backend/drift.ts";
 import type { Clock } from "../base/clock.ts";
 import { STOP_WRITING_MS, SYNC_RETRY_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";

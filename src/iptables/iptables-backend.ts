@@ -1,16 +1,10 @@
 /** The iptables backend: kube-proxy's chains, written by one iptables-restore for each family. */
 
-import type {
-  Adoption,
-  Backend,
-  Drift,
-  ForeignChange,
-  OwnerLookup,
-  Receipt,
-  SkeletonOptions,
-} from "../backend/backend.ts";
+import type { Adoption, Backend, OwnerLookup, Receipt } from "../backend/backend.ts";
 import type { Capabilities } from "../backend/capabilities.ts";
+import type { Drift, ForeignChange } from "../backend/drift.ts";
 import type { ChainReader, LeftoverRules, RestoreStatistics } from "../backend/parts.ts";
+import type { SkeletonOptions } from "../backend/skeleton-options.ts";
 import { type Clock, systemClock, turn } from "../base/clock.ts";
 import { rethrowDefect, SluiceError } from "../base/errors.ts";
 import { SYNC_REST_SINGLE_TRANSACTION_MS_MAX } from "../base/limits.ts";

@@ -1,6 +1,6 @@
 /** Compares the chains in the kernel with the wanted ones, in all families, and repairs them. */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
-import type { Drift, DriftObject, ForeignChange } from "../backend/backend.ts";
+import type { Drift, DriftObject, ForeignChange } from "../backend/drift.ts";
 import type { SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core } from "../core/core.ts";

@@ -1,16 +1,10 @@
 /** The nftables backend: one table `inet sluice`, programmed over netlink. */
 
-import type {
-  Adoption,
-  Backend,
-  Drift,
-  ForeignChange,
-  OwnerLookup,
-  Receipt,
-  SkeletonOptions,
-} from "../backend/backend.ts";
+import type { Adoption, Backend, OwnerLookup, Receipt } from "../backend/backend.ts";
 import type { Capabilities } from "../backend/capabilities.ts";
+import type { Drift, ForeignChange } from "../backend/drift.ts";
 import type { CounterReader, CounterSink } from "../backend/parts.ts";
+import type { SkeletonOptions } from "../backend/skeleton-options.ts";
 import { type Clock, systemClock, turn } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
 import { SYNC_REST_MS_MAX } from "../base/limits.ts";

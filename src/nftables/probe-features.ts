@@ -3,7 +3,7 @@
  * packet passes; only if the kernel refuses it, each feature is tried alone, to name what is missing.
  */
 
-import type { SkeletonOptions } from "../backend/backend.ts";
+import type { SkeletonOptions } from "../backend/skeleton-options.ts";
 import { SluiceError } from "../base/errors.ts";
 import { encodeAction } from "../model/actions.ts";
 import { EACCES, EPERM } from "../netlink/constants.ts";

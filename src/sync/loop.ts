@@ -3,7 +3,8 @@
  * kernel. The pacer decides when; this is what.
  */
 import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
-import type { Backend, Drift } from "../backend/backend.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { Drift } from "../backend/drift.ts";
 import { type Clock, turn } from "../base/clock.ts";
 import { rethrowDefect, type SluiceError } from "../base/errors.ts";
 import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../base/limits.ts";

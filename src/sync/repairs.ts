@@ -3,7 +3,7 @@
  * that undo each other's work must not do so as fast as they can; a thousand things that are changed once each are no
  * fight.
  */
-import type { Drift, ForeignChange } from "../backend/backend.ts";
+import type { Drift, ForeignChange } from "../backend/drift.ts";
 import type { Clock } from "../base/clock.ts";
 import {
   REPAIR_CALM_MS,

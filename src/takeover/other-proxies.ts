@@ -10,8 +10,8 @@
  * which is a problem (conflicting-kube-proxy.ts).
  */
 
-import type { ForeignChange } from "../backend/backend.ts";
 import type { OwnRules } from "../backend/capabilities.ts";
+import type { ForeignChange } from "../backend/drift.ts";
 import type { Clock } from "../base/clock.ts";
 import {
   OTHER_PROXY_POLL_MS,

@@ -13,8 +13,8 @@ import {
   type TestOperation,
 } from "../../harness/core/made-operations.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import type { SkeletonOptions } from "../../src/backend/backend.ts";
 import type { CounterSink } from "../../src/backend/parts.ts";
+import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { tableId } from "../../src/model/tables.ts";
 import type { Cidr } from "../../src/net/address.ts";

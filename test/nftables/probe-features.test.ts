@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import type { SkeletonOptions } from "../../src/backend/backend.ts";
+import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { EOPNOTSUPP, NETLINK_NETFILTER } from "../../src/netlink/constants.ts";
 import { type Answer, type Netlink, NetlinkSocket } from "../../src/netlink/socket.ts";

@@ -3,7 +3,7 @@
  * Pure.
  */
 
-import type { SkeletonOptions } from "../../backend/backend.ts";
+import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import type { Family } from "../../net/address.ts";
 import { JUMPS, type Jump, LOOPBACK, printGuard, printJump } from "../syntax/jumps.ts";
 import {

@@ -1,6 +1,6 @@
 /** The local detector in iptables' words (upstream: pkg/proxy/util/localdetector.go). Pure. */
 
-import type { LocalDetector } from "../../backend/backend.ts";
+import type { LocalDetector } from "../../backend/skeleton-options.ts";
 import { type Family, printCidr } from "../../net/address.ts";
 import { quote } from "./rule-text.ts";
 

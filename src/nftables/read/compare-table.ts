@@ -2,7 +2,7 @@
  * Compares the table in the kernel with the one that we would create: its sets, chains, rules and
  * maps of actions, but not the elements of the other maps.
  */
-import type { SkeletonOptions } from "../../backend/backend.ts";
+import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import type { ActionCode } from "../../model/actions.ts";
 import type { Family } from "../../net/address.ts";
 import { AttributeReader } from "../../netlink/message.ts";

@@ -1,6 +1,6 @@
 /** Keeps the table, its maps and its chains as they should be: everything but the elements. */
 
-import type { SkeletonOptions } from "../../backend/backend.ts";
+import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { SluiceError } from "../../base/errors.ts";
 import type { TableId } from "../../model/tables.ts";
 import { printRefusal, systemError } from "../../netlink/netlink-errors.ts";

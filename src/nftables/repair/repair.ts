@@ -1,6 +1,7 @@
 /** Restores what is committed in the kernel, where other processes changed it. */
 import { OWNER_ADOPTED } from "../../../asm/layout/owner.ts";
-import type { Drift, Receipt } from "../../backend/backend.ts";
+import type { Receipt } from "../../backend/backend.ts";
+import type { Drift } from "../../backend/drift.ts";
 import { type Clock, turn } from "../../base/clock.ts";
 import type { SluiceError } from "../../base/errors.ts";
 import { BATCH_ELEMENTS } from "../../base/limits.ts";

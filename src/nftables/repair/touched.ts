@@ -3,7 +3,7 @@
  * where to look, not what is wrong: the truth is read from the kernel.
  */
 
-import type { ForeignChange } from "../../backend/backend.ts";
+import type { ForeignChange } from "../../backend/drift.ts";
 import { hasRanges, keySize, type TableId } from "../../model/tables.ts";
 import { type ByteBuffer, bufferFor } from "../read/byte-buffer.ts";
 

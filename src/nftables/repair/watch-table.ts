@@ -1,6 +1,6 @@
 /** Who else changes our table: the events of nf_tables, but for those of our own transactions. */
 
-import type { ForeignChange } from "../../backend/backend.ts";
+import type { ForeignChange } from "../../backend/drift.ts";
 import type { Clock } from "../../base/clock.ts";
 import { type TableId, tableLabel } from "../../model/tables.ts";
 import {

@@ -1,6 +1,6 @@
 /** Makes the table, replaces it, or fills its chains anew; and how we tell that a table is ours. */
 
-import type { SkeletonOptions } from "../../backend/backend.ts";
+import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { type TableId, tableLabel } from "../../model/tables.ts";
 import { NLM_F_CREATE } from "../../netlink/constants.ts";
 import { writeChain, writeDeleteChain, writeFlush, writeRules } from "../wire/chains.ts";

@@ -7,7 +7,7 @@
  * is a chain that most nodes do without: FORWARD_CHAIN.
  */
 
-import type { SkeletonOptions } from "../../backend/backend.ts";
+import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import type { Family } from "../../net/address.ts";
 import { type Chain, type Hook, type Rule, rule } from "../wire/chains.ts";
 import { type Expression, lookup, masquerade, reject, verdict } from "../wire/expressions.ts";

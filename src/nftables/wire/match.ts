@@ -1,6 +1,6 @@
 /** Groups of expressions that the rules of both families share. Registers are filled from 0 up. */
 
-import type { LocalDetector } from "../../backend/backend.ts";
+import type { LocalDetector } from "../../backend/skeleton-options.ts";
 import { type Family, printCidr } from "../../net/address.ts";
 import {
   bitwise,

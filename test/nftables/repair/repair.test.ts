@@ -11,7 +11,8 @@ import {
   OPTIONS,
 } from "../../../harness/sync/drifted-world.ts";
 import { service, slice } from "../../../harness/sync/sync-world.ts";
-import type { DriftObject, SkeletonOptions } from "../../../src/backend/backend.ts";
+import type { DriftObject } from "../../../src/backend/drift.ts";
+import type { SkeletonOptions } from "../../../src/backend/skeleton-options.ts";
 import { SluiceError } from "../../../src/base/errors.ts";
 import { tableId } from "../../../src/model/tables.ts";
 import type { Cidr } from "../../../src/net/address.ts";

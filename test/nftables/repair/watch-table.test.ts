@@ -9,7 +9,7 @@ import {
   remove,
 } from "../../../harness/core/made-operations.ts";
 import { inFreshNetns } from "../../../harness/fresh-netns.ts";
-import type { ForeignChange } from "../../../src/backend/backend.ts";
+import type { ForeignChange } from "../../../src/backend/drift.ts";
 import {
   createNftablesBackend,
   type NftablesBackend,

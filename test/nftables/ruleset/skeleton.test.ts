@@ -8,7 +8,7 @@ import {
   rememberingCore,
 } from "../../../harness/core/made-operations.ts";
 import { inFreshNetns } from "../../../harness/fresh-netns.ts";
-import type { LocalDetector, SkeletonOptions } from "../../../src/backend/backend.ts";
+import type { LocalDetector, SkeletonOptions } from "../../../src/backend/skeleton-options.ts";
 import { type Action, encodeAction } from "../../../src/model/actions.ts";
 import type { Cidr, Family } from "../../../src/net/address.ts";
 import { parseCidr } from "../../../src/net/address.ts";
