@@ -69,7 +69,7 @@ interface Suspicion {
 
 class Iptables implements IptablesBackend {
   readonly mode = "iptables";
-  capabilities = capabilitiesOf({ variant: "nft", unserved: [], lacks: [] });
+  capabilities = capabilitiesOf({ variant: "nft", unserved: [], unsupported: [] });
   /** None: xt_recent deletes its list of clients with the last rule that names it. */
   readonly affinity = undefined;
   readonly counters = undefined;
@@ -473,15 +473,15 @@ class Iptables implements IptablesBackend {
 function capabilitiesOf({
   variant,
   unserved,
-  lacks,
-}: Pick<Toolset, "variant" | "unserved" | "lacks">): Capabilities {
+  unsupported,
+}: Pick<Toolset, "variant" | "unserved" | "unsupported">): Capabilities {
   return {
     ownRules: {
       form: variant === "nft" ? "iptables" : "iptables-legacy",
       sharesKubeProxyChains: true,
     },
     unserved,
-    unsupported: lacks,
+    unsupported,
     maxOperations: Number.POSITIVE_INFINITY,
     singleTransaction: true,
     syncRestMsMax: SYNC_REST_SINGLE_TRANSACTION_MS_MAX,

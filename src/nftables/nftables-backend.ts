@@ -151,7 +151,7 @@ export class NftablesBackend implements Backend {
         touched.absorb(this.#touched);
         this.#touched = touched;
       };
-      const { failed, ...found } = await this.#repair.mend(core, touched).catch((thrown) => {
+      const { failed, ...found } = await this.#repair.run(core, touched).catch((thrown) => {
         putBack();
         throw thrown;
       });

@@ -139,7 +139,7 @@ const CHAIN_LENGTH = 30;
 
 export interface RuleCounts {
   /** Rules in chains with kube-proxy's names, and jumps to them: kube-proxy's or our own. */
-  readonly kubeProxys: number;
+  readonly kubeProxy: number;
   readonly others: number;
 }
 
@@ -162,7 +162,7 @@ export function readContents(table: string, entries: LegacyEntries): LegacyConte
   }
   const names = [...starts].filter(([at]) => at < bytes.length).map(([, name]) => name);
   const skipped = new Set(policies);
-  let kubeProxys = 0;
+  let kubeProxy = 0;
   let others = 0;
   let chain: string | undefined;
   for (const { at, target, next } of eachEntry(view, layout)) {
@@ -172,10 +172,10 @@ export function readContents(table: string, entries: LegacyEntries): LegacyConte
     const verdict = text(bytes, target + TARGET_NAME_AT, TARGET_NAME_LENGTH) === "";
     const goal = verdict ? starts.get(view.getInt32(target + TARGET_DATA_AT, true)) : undefined;
     const involved = [chain, goal];
-    if (involved.some((name) => name !== undefined && isKubeProxyName(table, name))) kubeProxys++;
+    if (involved.some((name) => name !== undefined && isKubeProxyName(table, name))) kubeProxy++;
     else others++;
   }
-  return { chains: new Set(names), kubeProxys, others };
+  return { chains: new Set(names), kubeProxy, others };
 }
 
 /** Is it a chain of kube-proxy's kinds? In a table in which kube-proxy has no chains, none is. */

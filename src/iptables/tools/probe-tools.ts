@@ -28,7 +28,7 @@ const FEATURES: readonly (keyof Features)[] = ["randomFully", "comments", "recen
 /** Features that Services need to be served in full. */
 export const SERVICE_FEATURES: readonly (keyof Features)[] = ["recent", "sctp"];
 
-const LACKS: { readonly [feature in keyof Features]: string } = {
+const UNSUPPORTED: { readonly [feature in keyof Features]: string } = {
   randomFully: "masquerading goes without --random-fully, which tools or kernel do not know",
   comments: "rules go without comments, for want of xt_comment",
   recent: "session affinity is not kept, for want of xt_recent",
@@ -36,8 +36,8 @@ const LACKS: { readonly [feature in keyof Features]: string } = {
 };
 
 /** A sentence for each of `features` that is missing. */
-export function lacksOf(there: Features, features = FEATURES): string[] {
-  return features.flatMap((feature) => (there[feature] ? [] : [LACKS[feature]]));
+export function unsupportedFeatures(there: Features, features = FEATURES): string[] {
+  return features.flatMap((feature) => (there[feature] ? [] : [UNSUPPORTED[feature]]));
 }
 
 /**

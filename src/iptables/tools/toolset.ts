@@ -7,7 +7,7 @@ import type { Variant } from "../syntax/known-chains.ts";
 import { chooseTools } from "./choose-variant.ts";
 import type { SearchOptions } from "./find-tools.ts";
 import type { Locked } from "./lock-wait.ts";
-import { type Features, lacksOf, probeTools, SERVICE_FEATURES } from "./probe-tools.ts";
+import { type Features, probeTools, SERVICE_FEATURES, unsupportedFeatures } from "./probe-tools.ts";
 import type { XtTools } from "./tools.ts";
 
 export interface FamilyTools {
@@ -21,7 +21,7 @@ export interface Toolset {
   readonly families: readonly FamilyTools[];
   readonly unserved: readonly UnservedFamily[];
   /** What does not work in the families that are served; a sentence each. */
-  readonly lacks: readonly string[];
+  readonly unsupported: readonly string[];
   /** For the log: which tools serve and why, and what is not served. */
   readonly facts: readonly string[];
 }
@@ -35,9 +35,9 @@ export async function findToolset(search: SearchOptions, locked: Locked): Promis
   const { variant, why, tools, missing } = await chooseTools(search);
   const families: FamilyTools[] = [];
   const facts: string[] = [];
-  const lacks: string[] = [];
+  const unsupported: string[] = [];
   const unserved = [...missing];
-  let unsupported: unknown;
+  let kernelError: unknown;
   for (const family of [4, 6] as const satisfies readonly Family[]) {
     const found = tools[family];
     if (found === undefined) continue;
@@ -45,17 +45,17 @@ export async function findToolset(search: SearchOptions, locked: Locked): Promis
       const features = await probeTools(found, locked);
       families.push({ tools: found, features });
       facts.push(`IPv${family} is served by ${found.path} ${found.version} (${variant}): ${why}`);
-      const of = (lack: string) => `IPv${family}: ${lack}`;
-      facts.push(...lacksOf(features).map(of));
-      lacks.push(...lacksOf(features, SERVICE_FEATURES).map(of));
+      const of = (sentence: string) => `IPv${family}: ${sentence}`;
+      facts.push(...unsupportedFeatures(features).map(of));
+      unsupported.push(...unsupportedFeatures(features, SERVICE_FEATURES).map(of));
     } catch (error) {
       rethrowDefect(error);
       if (error.code !== "KERNEL_UNSUPPORTED") throw error;
-      unsupported ??= error;
+      kernelError ??= error;
       unserved.push({ family, code: error.code, reason: error.message });
     }
   }
-  if (families.length === 0) throw unsupported;
+  if (families.length === 0) throw kernelError;
   for (const { family, reason } of unserved) facts.push(`IPv${family} is not served: ${reason}`);
-  return { variant, families, unserved, lacks, facts };
+  return { variant, families, unserved, unsupported, facts };
 }

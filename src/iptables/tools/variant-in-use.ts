@@ -45,10 +45,10 @@ export async function findVariantInUse(options: SearchOptions): Promise<VariantI
   }
   // Rules of others come first: otherwise a choice that we or a kube-proxy once made would stand
   // forever.
-  const byKubeProxys = holdsMore(legacy.kubeProxys, inNft.kubeProxys);
-  if (byKubeProxys !== undefined) {
-    const why = `the rules that are there, Sluice's or kube-proxy's, are in ${PLACES[byKubeProxys]}`;
-    return { variant: byKubeProxys, why };
+  const byKubeProxy = holdsMore(legacy.kubeProxy, inNft.kubeProxy);
+  if (byKubeProxy !== undefined) {
+    const why = `the rules that are there, Sluice's or kube-proxy's, are in ${PLACES[byKubeProxy]}`;
+    return { variant: byKubeProxy, why };
   }
   const plain = await findPlain(4, options).catch(ignoreBroken);
   if (plain !== undefined) {
@@ -77,18 +77,18 @@ function hintInNft(): string | undefined {
  * Counts little further than to one more than the legacy tables have, which is enough to compare.
  */
 function countInNft(legacy: RuleCounts): RuleCounts {
-  return unlessAbsent({ others: 0, kubeProxys: 0 }, () => {
-    const counts = { others: 0, kubeProxys: 0 };
+  return unlessAbsent({ others: 0, kubeProxy: 0 }, () => {
+    const counts = { others: 0, kubeProxy: 0 };
     for (const family of FAMILIES) {
       for (const place of listChains(family, TABLES)) {
         const { table, chain } = place;
-        const kind = isKubeProxyName(table, chain) ? "kubeProxys" : "others";
+        const kind = isKubeProxyName(table, chain) ? "kubeProxy" : "others";
         const enough = legacy[kind] + 1 - counts[kind];
         if (enough <= 0) continue;
         const named = (name: string) => kind === "others" && isKubeProxyName(table, name);
         const { rules, naming } = countRules(family, place, enough, named);
         counts[kind] += rules - naming;
-        counts.kubeProxys += naming;
+        counts.kubeProxy += naming;
       }
     }
     return counts;
@@ -117,7 +117,7 @@ interface LegacySurvey extends RuleCounts {
  */
 function surveyLegacy(): LegacySurvey {
   let others = 0;
-  let kubeProxys = 0;
+  let kubeProxy = 0;
   const infos = FAMILIES.map((family) => new LegacyInfo(family));
   try {
     const read = (info: LegacyInfo, table: string) => {
@@ -126,17 +126,17 @@ function surveyLegacy(): LegacySurvey {
     };
     const mangles = infos.map((info) => read(info, "mangle"));
     const hint = HINTS.find((one) => mangles.some((mangle) => mangle?.chains.has(one)));
-    if (hint !== undefined) return { hint, others, kubeProxys };
+    if (hint !== undefined) return { hint, others, kubeProxy };
     const rest = TABLES.filter((table) => table !== "mangle");
     const further = infos.flatMap((info) => rest.map((table) => read(info, table)));
     for (const contents of [...mangles, ...further]) {
       others += contents?.others ?? 0;
-      kubeProxys += contents?.kubeProxys ?? 0;
+      kubeProxy += contents?.kubeProxy ?? 0;
     }
   } finally {
     for (const info of infos) info.close();
   }
-  return { hint: undefined, others, kubeProxys };
+  return { hint: undefined, others, kubeProxy };
 }
 
 function usedByKubelet(variant: Variant, hint: string): VariantInUse {

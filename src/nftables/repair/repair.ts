@@ -60,7 +60,7 @@ export class Repair {
   }
 
   /** Reads what was touched, and restores what differs. */
-  async mend(core: Core, touched: Touched): Promise<RepairResult> {
+  async run(core: Core, touched: Touched): Promise<RepairResult> {
     const { socket, clock, keeper, affinityTouched, maxOperations } = this.#options;
     keeper.takeUp();
     for (const map of touched.clients) affinityTouched(map);
