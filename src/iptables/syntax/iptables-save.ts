@@ -1,27 +1,24 @@
-/** What iptables-save prints of one table, and what iptables-restore is told. Pure. */
+/** Parses the output of iptables-save, and prints the removal of chains. Pure. */
 import type { JumpWords } from "./jumps.ts";
 
 export interface XtChain {
   readonly name: string;
   /** A built-in chain: PREROUTING and so on. */
   readonly base: boolean;
-  /** Its policy is to drop; only of a built-in chain. */
+  /** Its policy is DROP. Only built-in chains have a policy. */
   readonly drops: boolean;
 }
 
-/**
- * A rule, with what it takes to delete it: its handle, or its text. `target` is where it jumps or
- * goes to, if anywhere.
- */
+/** A rule. `id` is what deletes it: its handle in nf_tables, or its text in a legacy table. */
 export interface XtRule<Id> extends JumpWords {
   readonly id: Id;
-  /** The mark that a packet must bear; undefined if any will do. */
+  /** The packet mark that the rule matches; undefined if it matches none. */
   readonly mark: number | undefined;
 }
 
 export interface SavedTable {
   readonly chains: readonly XtChain[];
-  /** By chain; the id of a rule is its text behind `-A CHAIN`. */
+  /** By chain. The id of a rule is its text after `-A CHAIN `. */
   readonly rules: ReadonlyMap<string, readonly XtRule<string>[]>;
 }
 
@@ -32,7 +29,7 @@ export function parseSaved(text: string): SavedTable {
   for (const line of text.split("\n")) {
     const chain = /^(?::|-[PN] )(\S+)(?: (\S+))?/.exec(line);
     if (chain?.[1] !== undefined) {
-      // Chains of users have no policy.
+      // iptables-save prints - for the policy of a chain that is not built in.
       const [, name, policy = "-"] = chain;
       chains.push({ name, base: policy !== "-", drops: policy === "DROP" });
     }
@@ -61,11 +58,11 @@ function parseRule(id: string): XtRule<string> {
   return { id, target, comment, mark, text: id };
 }
 
-/** What is to go from a table. */
+/** Jumps and chains to delete from a table. */
 export interface Removable<Id> {
-  /** Rules of built-in chains that lead to the chains. */
+  /** Rules of built-in chains that lead to `chains`. */
   readonly jumps: readonly { readonly chain: string; readonly id: Id }[];
-  /** Chains that can be deleted, once the jumps are and the rules inside them. */
+  /** Chains that only the jumps, and rules inside these chains, lead to. */
   readonly chains: readonly string[];
 }
 

@@ -1,19 +1,17 @@
 /**
- * Tables and chains of iptables: kube-proxy's names, which our iptables mode uses too, and those
- * that only we have. The same for nf_tables and legacy tables. Pure.
+ * Names of iptables' tables and chains: kube-proxy's, which our iptables mode uses too, and a few
+ * of our own. They are the same in nf_tables and in legacy tables. Pure.
  *
- * kube-proxy's are those of CleanupLeftovers in kubernetes pkg/proxy/iptables/cleanup.go (v1.36).
- * All other chains that begin with KUBE- stay: those of the kubelet
+ * kube-proxy's chains are those of CleanupLeftovers in kubernetes pkg/proxy/iptables/cleanup.go
+ * (v1.36). Other programs own the other chains that begin with KUBE-, so these stay: the kubelet
  * (pkg/kubelet/kubelet_network_linux.go: KUBE-FIREWALL, KUBE-IPTABLES-HINT, KUBE-KUBELET-CANARY,
- * formerly KUBE-MARK-DROP), and those of kube-router (KUBE-ROUTER-*, KUBE-NWPLCY-*, KUBE-POD-FW-*).
+ * formerly KUBE-MARK-DROP) and kube-router (KUBE-ROUTER-*, KUBE-NWPLCY-*, KUBE-POD-FW-*).
  */
 
-/**
- * Which kernel interface a set of tools writes to: x_tables by setsockopt, or nf_tables by netlink.
- */
+/** The kernel interface that a set of tools uses: x_tables by setsockopt, nf_tables by netlink. */
 export type Variant = "legacy" | "nft";
 
-/** Tables of iptables in which kube-proxy has chains, in the order in which they are cleaned. */
+/** The tables in which kube-proxy has chains, in the order in which we clean them. */
 export const XTABLES = ["nat", "filter", "mangle"] as const;
 export type Xtable = (typeof XTABLES)[number];
 
@@ -22,7 +20,7 @@ export function isXtable(table: string): table is Xtable {
   return (XTABLES as readonly string[]).includes(table);
 }
 
-/** The tables that hold rules of Services; mangle has the canary only. */
+/** The tables that hold rules of Services. mangle has only the canary. */
 export type RuleTable = Exclude<Xtable, "mangle">;
 export const RULE_TABLES: readonly RuleTable[] = ["nat", "filter"];
 
@@ -34,7 +32,7 @@ export function perTable<Value>(make: (table: RuleTable) => Value): PerTable<Val
   return { nat, filter };
 }
 
-/** ForeignChange.by, of a change of our own chains that nobody else makes. */
+/** ForeignChange.by for a change of our chains that only a kube-proxy makes. */
 export const KUBE_PROXY = "kube-proxy";
 
 export const SERVICES = "KUBE-SERVICES";
@@ -44,20 +42,16 @@ export const MARK_MASQ = "KUBE-MARK-MASQ";
 export const EXTERNAL_SERVICES = "KUBE-EXTERNAL-SERVICES";
 export const PROXY_FIREWALL = "KUBE-PROXY-FIREWALL";
 export const FORWARD = "KUBE-FORWARD";
-/**
- * An empty chain in each table, by whose absence a flush is known (upstream: kubeProxyCanaryChain).
- */
+/** An empty chain in each table. If it is missing, the table was flushed (kubeProxyCanaryChain). */
 export const CANARY = "KUBE-PROXY-CANARY";
 /**
- * In the filter table: keeps packets from elsewhere away from loopback addresses, where node ports
- * may answer on them. The kubelet makes the very same, so upstream never deletes it.
+ * In the table filter: drops packets from other hosts to loopback addresses, on which node ports
+ * may answer. The kubelet makes the same chain, so neither kube-proxy nor we delete it.
  */
 export const FIREWALL = "KUBE-FIREWALL";
-/**
- * Not upstream's: what connections to Services from outside pass, those that are to be masqueraded.
- */
+/** Our own: connections from outside the cluster to Services, which are to be masqueraded. */
 export const OUTSIDE = "KUBE-SVC-OUTSIDE";
-/** Not upstream's: connections of a pod to itself. */
+/** Our own: connections of a pod to itself. */
 export const HAIRPIN = "KUBE-SEP-HAIRPIN";
 
 /** Chains with a fixed name. */
@@ -68,8 +62,8 @@ const FIXED_CHAINS: { readonly [table in Xtable]: readonly string[] } = {
 };
 
 /**
- * Chains that tell that kube-proxy was here: KUBE-MARK-MASQ and KUBE-POSTROUTING are also made by a
- * kubelet before 1.27, whenever it starts.
+ * Chains that show that a kube-proxy was here. KUBE-MARK-MASQ and KUBE-POSTROUTING do not: a
+ * kubelet before 1.27 makes them at every start.
  */
 export const MARKERS: { readonly [table in Xtable]: readonly string[] } = {
   nat: [SERVICES, NODE_PORTS, CANARY],
@@ -77,21 +71,16 @@ export const MARKERS: { readonly [table in Xtable]: readonly string[] } = {
   mangle: FIXED_CHAINS.mangle,
 };
 
-/**
- * isServiceChainName in pkg/proxy/iptables/proxier.go; KUBE-XLB- until 1.24. They are in the nat
- * table only.
- */
+/** In the table nat: isServiceChainName in pkg/proxy/iptables/proxier.go; KUBE-XLB- until 1.24. */
 const SERVICE_CHAIN = /^KUBE-(SVC|SVL|SEP|FW|EXT|XLB)-/;
 
 /**
- * Chains of the nat table that Sluice makes in iptables mode and kube-proxy never does, which
- * deletes them when it takes the others over: they are no chains of a Service that it knows.
+ * Chains of the table nat that Sluice makes and kube-proxy does not. By their prefix kube-proxy
+ * takes them for chains of a deleted Service, and deletes them when it takes over from Sluice.
  */
 const SLUICE_CHAINS = [OUTSIDE, HAIRPIN] as const;
 
-/**
- * Do chains with these names, in the nat table, come from this program rather than from kube-proxy?
- */
+/** Did Sluice make the chains of the table nat, rather than kube-proxy? */
 export function areFromSluice(has: (chain: string) => boolean): boolean {
   return SLUICE_CHAINS.some((chain) => has(chain));
 }
@@ -114,9 +103,9 @@ export function isShared(table: RuleTable, chain: string): boolean {
 }
 
 /**
- * Did a kube-proxy write chains that were ours? `nat` has its chains' rules. It takes
- * KUBE-SEP-HAIRPIN away in the restore that fills KUBE-POSTROUTING; whoever flushes or deletes
- * leaves that one empty.
+ * Did a kube-proxy write chains that were ours? `nat` has the text of each chain. kube-proxy
+ * deletes KUBE-SEP-HAIRPIN in the restore that fills KUBE-POSTROUTING. A flush leaves
+ * KUBE-POSTROUTING empty.
  */
 export function isOverwritten(nat: ReadonlyMap<string, string | undefined>): boolean {
   return !nat.has(HAIRPIN) && (nat.get(POSTROUTING) ?? "") !== "";
