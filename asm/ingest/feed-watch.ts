@@ -172,15 +172,15 @@ function feedBookmark(stream: usize): i32 {
 }
 
 function feedStatus(stream: usize): i32 {
-  store<u32>(stream + STREAM_STATUS_CODE, 0);
-  store<u32>(stream + STREAM_MESSAGE_LENGTH, 0);
+  store<u32>(stream, 0, STREAM_STATUS_CODE);
+  store<u32>(stream, 0, STREAM_MESSAGE_LENGTH);
   openMessage(objectAt, objectLength);
   while (more()) {
     const tag = readTag();
     if (tag == TAG_STATUS_MESSAGE) {
       readBytes();
       keepMessage(stream, bytesAt, bytesLength);
-    } else if (tag == TAG_STATUS_CODE) store<i32>(stream + STREAM_STATUS_CODE, readInt());
+    } else if (tag == TAG_STATUS_CODE) store<i32>(stream, readInt(), STREAM_STATUS_CODE);
     else skipField();
   }
   return broken() ? FEED_ERR_MALFORMED : FEED_STATUS;

@@ -60,7 +60,7 @@ export function clearWords(at: usize, length: usize): void {
 export function isText(at: usize, length: usize, literal: string): bool {
   if (length != <usize>literal.length) return false;
   for (let i = 0; i < literal.length; i++) {
-    if (<u16>load<u8>(at + i) != load<u16>(changetype<usize>(literal) + ((<usize>i) << 1)))
+    if (<u16>load<u8>(at + i) != load<u16>(changetype<usize>(literal) + <usize>i * sizeof<u16>()))
       return false;
   }
   return true;

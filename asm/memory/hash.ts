@@ -32,7 +32,8 @@ export function hash64(from: usize, length: usize): u64 {
   // The last word: the bytes that are left, and the length in the highest byte.
   let last = (<u64>length) << 56;
   if (rest) {
-    if (length > 8) last |= load<u64>(whole + rest - 8) >> (64 - ((<u64>rest) << 3));
+    if (length > sizeof<u64>())
+      last |= load<u64>(whole + rest - sizeof<u64>()) >> (64 - ((<u64>rest) << 3));
     else
       for (let i: usize = 0; i < rest; i++) last |= (<u64>load<u8>(whole + i)) << ((<u64>i) << 3);
   }

@@ -161,7 +161,7 @@ function reserveId(): bool {
   const wanted = capacity ? capacity << 1 : DIRECTORY_MIN;
   const moved = resize(directory, wordsBytes(capacity), wordsBytes(wanted));
   if (!moved) return false;
-  if (!capacity) store<u32>(moved, emptyName);
+  if (!capacity) store<u32>(word(moved, 0), emptyName);
   directory = moved;
   capacity = wanted;
   return true;

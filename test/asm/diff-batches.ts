@@ -30,7 +30,7 @@ export function keyOf(table: TableId, index: number): string {
   const bytes = new Uint8Array(
     isSlots(table) ? keySize(table) - SLOT_NUMBER_BYTES : keySize(table),
   );
-  new DataView(bytes.buffer).setUint32(bytes.byteLength - 4, index);
+  new DataView(bytes.buffer, bytes.byteLength - 4).setUint32(0, index);
   return toHex(bytes);
 }
 
