@@ -11,6 +11,7 @@ import type { OwnerLookup } from "../../src/backend/backend.ts";
 import type { Core } from "../../src/core/core.ts";
 import { type Action, encodeAction } from "../../src/model/actions.ts";
 import type { OperationList } from "../../src/model/operation-list.ts";
+import type { OwnerId } from "../../src/model/owner.ts";
 import {
   keySize,
   type TableId,
@@ -81,14 +82,14 @@ function encodeValue(value: string | Action | undefined): Uint8Array {
 
 export interface TestOperation {
   readonly kind: "add" | "delete";
-  readonly owner: number;
+  readonly owner: OwnerId;
   readonly element: Element;
 }
 
 export const add = (owner: number, ...elements: Element[]): TestOperation[] =>
-  elements.map((one) => ({ kind: "add", owner, element: one }));
+  elements.map((one) => ({ kind: "add", owner: owner as OwnerId, element: one }));
 export const remove = (owner: number, ...elements: Element[]): TestOperation[] =>
-  elements.map((one) => ({ kind: "delete", owner, element: one }));
+  elements.map((one) => ({ kind: "delete", owner: owner as OwnerId, element: one }));
 
 /** The region that the core's diff would hand over. */
 export function operationList(operations: readonly TestOperation[]): OperationList {
@@ -121,6 +122,9 @@ export function operationList(operations: readonly TestOperation[]): OperationLi
 /** All owners have this name. */
 export const named = (name: string): Pick<OwnerLookup, "nameOf"> => ({ nameOf: () => name });
 
+/** Owns all that is committed in `rememberingCore`. */
+const OWNER = 1 as OwnerId;
+
 /** Remembers what it was told to adopt, as sorted lines of text. */
 export function rememberingCore(endpoints: readonly Element[] = []) {
   const adopted: string[] = [];
@@ -128,7 +132,7 @@ export function rememberingCore(endpoints: readonly Element[] = []) {
   const core: Pick<Core, "adopt" | "hasEndpoint" | "ownerOf" | "elementCount" | "eachElement"> = {
     elementCount: (id) => endpoints.filter(({ table }) => table === id).length,
     eachElement(id, each) {
-      for (const { table, key, value } of endpoints) if (table === id) each(key, value, 1);
+      for (const { table, key, value } of endpoints) if (table === id) each(key, value, OWNER);
     },
     adopt(table, keysAndValues, count) {
       const key = keySize(table);
@@ -146,7 +150,7 @@ export function rememberingCore(endpoints: readonly Element[] = []) {
     },
     ownerOf(table, key) {
       const start = `${tableLabel(table)} ${hex(key)} : `;
-      return [...known].some((text) => text.startsWith(start)) ? 1 : undefined;
+      return [...known].some((text) => text.startsWith(start)) ? OWNER : undefined;
     },
     hasEndpoint(table, frontendKey, endpoint) {
       const start = `${tableLabel(table)} ${hex(frontendKey)}`;

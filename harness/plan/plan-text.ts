@@ -1,7 +1,7 @@
 /** Services, endpoints and nodes in a few words, and the plan of them as text. */
 import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE } from "../../asm/layout/choice.ts";
-import { OWNER_NODE } from "../../asm/layout/owner.ts";
 import type { Choice, EndpointSpan } from "../../src/model/choice.ts";
+import { OWNER_NODE } from "../../src/model/owner.ts";
 import { printDesired } from "../../src/model/print.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import type { Family } from "../../src/net/address.ts";

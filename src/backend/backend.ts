@@ -3,9 +3,11 @@
  * are about elements of the tables in model/tables.ts. How an element is represented in the kernel
  * is up to the backend: an element of a map, or rules in chains.
  */
+
 import type { SluiceError } from "../base/errors.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
+import type { OwnerId } from "../model/owner.ts";
 import type { Service } from "../model/service.ts";
 import type { Capabilities, Mode } from "./capabilities.ts";
 import type { Drift, ForeignChange } from "./drift.ts";
@@ -19,7 +21,7 @@ export type Receipt =
       readonly ok: false;
       readonly error: SluiceError;
       /** The owner of the element or rule that the kernel refused, if the error names it. */
-      readonly owner?: number;
+      readonly owner?: OwnerId;
       /** A later retry may succeed (EINTR, ENOBUFS, a lost table). */
       readonly transient: boolean;
       /**
@@ -47,11 +49,11 @@ export interface Adoption {
 /** Who the owners of operations are. */
 export interface OwnerLookup {
   /** `namespace/name`, or "" for the node. May be asked until the receipt is there. */
-  readonly nameOf: (owner: number) => string;
+  readonly nameOf: (owner: OwnerId) => string;
   /**
    * The Service from which the operations were planned; undefined for the node, and if it is gone.
    */
-  readonly serviceOf: (owner: number) => Service | undefined;
+  readonly serviceOf: (owner: OwnerId) => Service | undefined;
 }
 
 /** A dataplane. `probe` comes first, then `start`, and `close` last. */

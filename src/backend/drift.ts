@@ -1,5 +1,7 @@
 /** Drift: the kernel does not hold what was committed, because another program changed our rules. */
+
 import type { SluiceError } from "../base/errors.ts";
+import type { OwnerId } from "../model/owner.ts";
 
 /** Another program touched our rules. */
 export interface ForeignChange {
@@ -43,5 +45,5 @@ export interface Drift {
    * Owners for which the kernel refused an element. Of theirs, only what the kernel has is committed
    * now, and it belongs to OWNER_ADOPTED until they are programmed again.
    */
-  readonly refused: readonly { readonly owner: number; readonly error: SluiceError }[];
+  readonly refused: readonly { readonly owner: OwnerId; readonly error: SluiceError }[];
 }

@@ -7,6 +7,7 @@
 
 import type { Choice } from "../model/choice.ts";
 import type { OperationList } from "../model/operation-list.ts";
+import type { OwnerId } from "../model/owner.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import type { TableId } from "../model/tables.ts";
 import type { ProblemEvent } from "../problems/problem.ts";
@@ -77,7 +78,7 @@ export interface FlowJudge {
   /** Notes what the last `commit` changed: frontends of UDP, and those of TCP of a Service that lost an endpoint. */
   noteCommit(): void;
   /** Notes all frontends of an owner, of these protocols. */
-  noteOwner(owner: number, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
+  noteOwner(owner: OwnerId, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
   /** Notes all frontends of UDP and TCP. */
   noteAll(): void;
   /** Is there anything for a pass to do? */
@@ -167,7 +168,7 @@ export interface Core {
    * their committed elements that are not desired are deleted (of OWNER_ADOPTED's no more than
    * LEFTOVERS_AT_ONCE). Nothing changes until `commit`.
    */
-  diff(bytes: number, owners: readonly number[]): OperationList;
+  diff(bytes: number, owners: readonly OwnerId[]): OperationList;
   /** The last `diff` is in the kernel. */
   commit(): void;
   /**
@@ -186,14 +187,14 @@ export interface Core {
   /** Number of committed elements, of one table or of all. */
   elementCount(table?: TableId): number;
   /** Number of committed elements of an owner, counted no further than `most`. */
-  ownedElements(owner: number, most: number): number;
+  ownedElements(owner: OwnerId, most: number): number;
   /** Every committed element of a table, for audits and the admin API; views die with the callback. */
   eachElement(
     table: TableId,
-    each: (key: Uint8Array, value: Uint8Array, owner: number) => void,
+    each: (key: Uint8Array, value: Uint8Array, owner: OwnerId) => void,
   ): void;
   /** Owner of a committed element; undefined if there is none. */
-  ownerOf(table: TableId, key: Uint8Array): number | undefined;
+  ownerOf(table: TableId, key: Uint8Array): OwnerId | undefined;
   /** Value of a committed element; undefined if there is none. */
   committedValue(table: TableId, key: Uint8Array): Uint8Array | undefined;
   /** Does some slot of this frontend (key without slot) lead to this endpoint? */

@@ -15,6 +15,7 @@ import {
 } from "../../asm/layout/exchange.ts";
 import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import { readOperations } from "../model/operation-list.ts";
+import type { OwnerId } from "../model/owner.ts";
 import { keySize, TABLES, type TableId, tableKind, valueSize } from "../model/tables.ts";
 import type { Core } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
@@ -150,7 +151,7 @@ function elementsOfCore(
         const count = exports.readElements(table, READ_AT_ONCE);
         const memory = wasm.u8();
         for (let at = base; at < base + count * stride; at += stride) {
-          const owner = wasm.u32()[(at + READ_OWNER) >>> 2] ?? 0;
+          const owner = wasm.u32()[(at + READ_OWNER) >>> 2] as OwnerId;
           const from = at + READ_HEADER;
           const value = memory.subarray(from + key, at + stride);
           each(memory.subarray(from, from + key), value, owner);
@@ -162,7 +163,7 @@ function elementsOfCore(
     ownerOf(table, key) {
       hand(wasm, "look up an element", checked(key, 1, keySize(table)));
       const owner = exports.ownerOf(table);
-      return owner < 0 ? undefined : owner;
+      return owner < 0 ? undefined : (owner as OwnerId);
     },
 
     committedValue(table, key) {

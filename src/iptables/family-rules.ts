@@ -6,6 +6,7 @@
 import type { Receipt } from "../backend/backend.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { OperationList } from "../model/operation-list.ts";
+import type { OwnerId } from "../model/owner.ts";
 import type { TableId } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
 import { KernelChains, type PrintedChain, type Wanted, wantedText } from "./kernel-chains.ts";
@@ -29,7 +30,7 @@ import type { RestoreResult, XtTools } from "./tools/tools.ts";
 export interface RefusedRestore {
   readonly result: Extract<RestoreResult, { readonly ok: false }>;
   /** The owner of the rule at fault, if the tool named a rule. */
-  readonly owner: number | undefined;
+  readonly owner: OwnerId | undefined;
   /** The line at fault; "" if the tool named none. */
   readonly words: string;
   /** The kernel does not hold what we believed. */
@@ -333,7 +334,7 @@ export class FamilyRules {
     return { kind: "replace", table: step.table, chain: step.chain, text: "" };
   }
 
-  #ownerOf(place: { step: Step; rule: number | undefined } | undefined): number | undefined {
+  #ownerOf(place: { step: Step; rule: number | undefined } | undefined): OwnerId | undefined {
     if (place?.rule === undefined || place.step.kind !== "replace") return undefined;
     return this.#ruleset.ownerOf(place.step.table, place.step.chain, place.rule);
   }

@@ -11,6 +11,7 @@ import { SYNC_REST_SINGLE_TRANSACTION_MS_MAX } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
+import type { OwnerId } from "../model/owner.ts";
 import { type TableId, tableFamily } from "../model/tables.ts";
 import { ChangeDetector, type Comparison } from "./change-detector.ts";
 import {
@@ -278,7 +279,7 @@ class Iptables implements IptablesBackend {
   /** Writes what is staged, and commits it or rolls it back. `steps`: for each family. */
   async #writeStaged(
     steps: readonly (readonly Step[])[],
-    ownerName: (owner: number) => string,
+    ownerName: (owner: OwnerId) => string,
   ): Promise<Receipt> {
     const started = this.#clock.monotonic();
     const { bytes, failed, drifted } = await this.#writeFamilies(steps, ownerName);
@@ -302,7 +303,7 @@ class Iptables implements IptablesBackend {
    */
   async #writeFamilies(
     steps: readonly (readonly Step[])[],
-    ownerName: (owner: number) => string,
+    ownerName: (owner: OwnerId) => string,
   ): Promise<{ bytes: number; failed: Failure | undefined; drifted: readonly string[] }> {
     const partial = this.#settled || this.#trialOnly;
     let bytes = 0;
@@ -324,7 +325,7 @@ class Iptables implements IptablesBackend {
   async #failureOf(
     family: FamilyRules,
     refused: RefusedRestore,
-    ownerName: (owner: number) => string,
+    ownerName: (owner: OwnerId) => string,
   ): Promise<Failure> {
     const { owner, result, drifted } = refused;
     const unable =

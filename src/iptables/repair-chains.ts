@@ -1,10 +1,8 @@
-/** Compares the chains in the kernel with the wanted ones, in all families, and repairs them. */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
 import type { Drift, DriftObject, ForeignChange } from "../backend/drift.ts";
 import type { SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core } from "../core/core.ts";
-import type { ServiceId } from "../model/service.ts";
+import { isService, type OwnerId } from "../model/owner.ts";
 import type { FamilyRules, RefusedRestore } from "./family-rules.ts";
 import { acceptDialect } from "./output-dialect.ts";
 import type { Step } from "./restore-text.ts";
@@ -76,7 +74,7 @@ export async function repair(
   core: Core,
   log: Logger | undefined,
 ): Promise<RepairResult> {
-  const refused: { owner: number; error: SluiceError }[] = [];
+  const refused: { owner: OwnerId; error: SluiceError }[] = [];
   let bytes = 0;
   let restores = 0;
   let first: Attempt | undefined;
@@ -135,9 +133,9 @@ async function repairOnce(
 }
 
 /** Drops what is committed for this owner, in the rules and in the core. */
-function releaseOwner(families: readonly FamilyRules[], core: Core, owner: number): void {
+function releaseOwner(families: readonly FamilyRules[], core: Core, owner: OwnerId): void {
   const operations = core.diff(0, [owner]);
-  const describe = describePorts((id) => core.readService(id as ServiceId));
+  const describe = describePorts((id) => (isService(id) ? core.readService(id) : undefined));
   for (const family of families) {
     family.stage(operations, describe, false);
     family.commit();
@@ -145,9 +143,9 @@ function releaseOwner(families: readonly FamilyRules[], core: Core, owner: numbe
   core.commit();
 }
 
-function nameOf(core: Core, owner: number | undefined): string | undefined {
+function nameOf(core: Core, owner: OwnerId | undefined): string | undefined {
   if (owner === undefined) return undefined;
-  return owner === OWNER_NODE || owner === OWNER_ADOPTED ? "" : core.serviceKey(owner as ServiceId);
+  return isService(owner) ? core.serviceKey(owner) : "";
 }
 
 /** Describes differences for the log; undefined: nothing differs. */

@@ -1,13 +1,14 @@
 /** The operations of a diff as the core wrote them (asm/layout/operation.ts), read one by one. */
 
 import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../../asm/layout/operation.ts";
+import type { OwnerId } from "./owner.ts";
 import { keySize, type TableId, valueSize } from "./tables.ts";
 
 /** One operation of a delta: an element of a table to add or to delete. */
 export interface Operation {
   readonly kind: "add" | "delete";
   readonly table: TableId;
-  readonly owner: number;
+  readonly owner: OwnerId;
   /** Key and value bytes, valid until the next call into the core. */
   readonly key: Uint8Array;
   readonly value: Uint8Array;
@@ -60,7 +61,7 @@ function readOperation(region: Uint8Array, at: number): Operation {
   return {
     kind: byte(region, at + OP_KIND) === OP_ADD ? "add" : "delete",
     table,
-    owner: word(region, at + OP_OWNER),
+    owner: word(region, at + OP_OWNER) as OwnerId,
     key: region.subarray(key, value),
     value: region.subarray(value, value + valueSize(table)),
   };

@@ -1,4 +1,5 @@
 /** Desired and committed elements as text, for tests and for whoever looks: one line for each element. */
+
 import {
   ENDPOINT4_STRIDE,
   ENDPOINT6_STRIDE,
@@ -18,6 +19,7 @@ import { printAddress, printAddressPort } from "../net/address.ts";
 import { prefixOf } from "../net/cidr.ts";
 import { PROTOCOLS } from "../net/protocol.ts";
 import { type ActionCode, decodeAction, printAction } from "./actions.ts";
+import type { OwnerId } from "./owner.ts";
 import { keySize, type TableId, tableFamily, tableKind, tableLabel, valueSize } from "./tables.ts";
 
 const PROTOCOL_NAMES = new Map<number, string>(
@@ -33,14 +35,14 @@ export function printDesired(
   region: Uint8Array,
   bytes: number,
   memory: Uint8Array,
-  nameOf: (owner: number) => string,
+  nameOf: (owner: OwnerId) => string,
 ): string[] {
   const lines: string[] = [];
   const view = new DataView(region.buffer, region.byteOffset, bytes);
   for (let at = 0; at < bytes; ) {
     const kind = view.getUint8(at + DESIRED_KIND);
     const table = view.getUint8(at + DESIRED_TABLE) as TableId;
-    const owner = nameOf(view.getUint32(at + DESIRED_OWNER, true));
+    const owner = nameOf(view.getUint32(at + DESIRED_OWNER, true) as OwnerId);
     const key = at + DESIRED_HEADER;
     const value = key + keySize(table);
     if (kind === DESIRED_SLOTS) {

@@ -10,6 +10,7 @@ import { rethrowDefect } from "../base/errors.ts";
 import { SYNC_REST_MS_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
+import type { OwnerId } from "../model/owner.ts";
 import { hasRanges, tableFamily, tableLabel } from "../model/tables.ts";
 import { EAGAIN, EEXIST, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
 import type { Subscription } from "../netlink/event-socket.ts";
@@ -177,7 +178,7 @@ export class NftablesBackend implements Backend {
 
   #transact(
     operations: OperationList,
-    ownerName: (owner: number) => string,
+    ownerName: (owner: OwnerId) => string,
     begin = () => this.#keeper.batch.begin(),
   ): Receipt {
     const batch = this.#keeper.batch;
@@ -247,7 +248,7 @@ export class NftablesBackend implements Backend {
   #failure(
     operations: OperationList,
     refusal: Refusal | undefined,
-    ownerName: (owner: number) => string,
+    ownerName: (owner: OwnerId) => string,
   ): Receipt {
     const fault = refusal && this.#elements.faultOf(refusal);
     const owner = fault?.owner;

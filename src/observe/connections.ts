@@ -6,14 +6,15 @@
  * nat chains see a connection's first packet only, so packets are connections. One that session affinity
  * leads back to its endpoint does not touch a slot: it counts for the service port, not for the endpoint.
  */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
+
 import type { CounterReader, CounterSink, CounterSlice } from "../backend/parts.ts";
 import { rethrowDefect } from "../base/errors.ts";
 import { SERVICE_SERIES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import { type ActionCode, decodeAction } from "../model/actions.ts";
+import { isService, type OwnerId } from "../model/owner.ts";
 import { printEndpoint } from "../model/print.ts";
-import type { Service, ServiceId } from "../model/service.ts";
+import type { Service } from "../model/service.ts";
 import { keySize, type TableId, tableFamily, tableKind, valueSize } from "../model/tables.ts";
 import { type Instrument, readingOf, type Sample } from "./instruments.ts";
 
@@ -158,7 +159,7 @@ export class ConnectionCounters {
     if (kind === undefined) return;
     const keys = keySize(table);
     const packets = this.#core.count(table, keysAndPackets, count);
-    const known = new Map<number, Sums>();
+    const known = new Map<OwnerId, Sums>();
     for (let index = 0; index < count; index++) {
       const added = packets[index] as number;
       if (kind === "frontend" && added === 0) continue;
@@ -175,17 +176,15 @@ export class ConnectionCounters {
         memoize(seen, `${sums.namespace}/${sums.name}`, () => new Set<string>()).add(endpoint);
         if (added > 0) sums.endpoints.set(endpoint, (sums.endpoints.get(endpoint) ?? 0) + added);
       } else if (leadsToEndpoints(value)) {
-        const port = portLabel(this.#core.readService(owner as ServiceId), table, key);
+        const service = isService(owner) ? this.#core.readService(owner) : undefined;
+        const port = portLabel(service, table, key);
         if (port !== undefined) sums.ports.set(port, (sums.ports.get(port) ?? 0) + added);
       }
     }
   }
 
-  #sumsOf(owner: number, make: boolean): Sums | undefined {
-    const key =
-      owner === OWNER_NODE || owner === OWNER_ADOPTED
-        ? ""
-        : this.#core.serviceKey(owner as ServiceId);
+  #sumsOf(owner: OwnerId, make: boolean): Sums | undefined {
+    const key = isService(owner) ? this.#core.serviceKey(owner) : "";
     const slash = key.indexOf("/");
     if (slash < 0) return undefined;
     const known = this.#sums.get(key);

@@ -2,12 +2,13 @@
  * Desired: what should be in the kernel for a batch of owners, written as records (asm/layout/desired.ts)
  * where the core will diff it.
  */
+
 import { SPAN_BYTES } from "../../asm/layout/choice.ts";
 import { DESIRED_ELEMENT, DESIRED_HEADER, DESIRED_SLOTS } from "../../asm/layout/desired.ts";
 import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
-import { OWNER_NODE } from "../../asm/layout/owner.ts";
 import type { ActionCode } from "../model/actions.ts";
 import type { EndpointSpan } from "../model/choice.ts";
+import { OWNER_NODE, type OwnerId } from "../model/owner.ts";
 import { keySize, TABLES, type TableId, valueSize } from "../model/tables.ts";
 import type { Cidr } from "../net/address.ts";
 import { lastAddress } from "../net/cidr.ts";
@@ -57,14 +58,14 @@ export class DesiredWriter {
   }
 
   /** Frontend → action. */
-  action(table: TableId, owner: number, frontend: Frontend, code: ActionCode): void {
+  action(table: TableId, owner: OwnerId, frontend: Frontend, code: ActionCode): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
     this.#u32(code);
   }
 
   /** Frontend and slot → endpoint, for every endpoint of the span; the core numbers the slots. */
-  slots(table: TableId, owner: number, frontend: Frontend, span: EndpointSpan): void {
+  slots(table: TableId, owner: OwnerId, frontend: Frontend, span: EndpointSpan): void {
     this.#start(DESIRED_SLOTS, table, owner);
     this.#frontend(frontend);
     this.#u32(span.pointer);
@@ -72,32 +73,32 @@ export class DesiredWriter {
   }
 
   /** Frontend in a set. */
-  member(table: TableId, owner: number, frontend: Frontend): void {
+  member(table: TableId, owner: OwnerId, frontend: Frontend): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
   }
 
   /** Frontend and source range in a set. */
-  allowed(table: TableId, owner: number, frontend: Frontend, source: Cidr): void {
+  allowed(table: TableId, owner: OwnerId, frontend: Frontend, source: Cidr): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
     this.#range(source);
   }
 
   /** Address in a set. */
-  address(table: TableId, owner: number, bytes: Uint8Array): void {
+  address(table: TableId, owner: OwnerId, bytes: Uint8Array): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#copy(bytes);
   }
 
   /** Port in a set. */
-  port(table: TableId, owner: number, port: number): void {
+  port(table: TableId, owner: OwnerId, port: number): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#port(port);
   }
 
   /** Address with itself in a set: a connection of an endpoint to itself. */
-  pair(table: TableId, owner: number, bytes: Uint8Array): void {
+  pair(table: TableId, owner: OwnerId, bytes: Uint8Array): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#copy(bytes);
     this.#copy(bytes);
@@ -109,7 +110,7 @@ export class DesiredWriter {
     this.#range(cidr);
   }
 
-  #start(kind: number, table: TableId, owner: number): void {
+  #start(kind: number, table: TableId, owner: OwnerId): void {
     const size = SIZES[table] as (typeof SIZES)[number];
     // A DESIRED_SLOTS record has a span in place of the slot number and the value.
     const rest = kind === DESIRED_SLOTS ? SPAN_BYTES - SLOT_NUMBER_BYTES : size.value;

@@ -2,9 +2,10 @@
  * The plan: from Services, and what selection chose for them, to the elements they should have. Pure; it
  * never loops over endpoints.
  */
-import { OWNER_NODE } from "../../asm/layout/owner.ts";
+
 import type { Choice } from "../model/choice.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
+import { OWNER_NODE } from "../model/owner.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { tableId } from "../model/tables.ts";
 import type { Address, Cidr, Family } from "../net/address.ts";

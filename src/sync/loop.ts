@@ -1,14 +1,10 @@
-/**
- * The sync: everything that changed since the last one, taken from the core's dirty list to the
- * kernel. The pacer decides when; this is what.
- */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { Drift } from "../backend/drift.ts";
 import { type Clock, turn } from "../base/clock.ts";
 import { rethrowDefect, type SluiceError } from "../base/errors.ts";
 import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
+import { isService, OWNER_ADOPTED, OWNER_NODE, type OwnerId } from "../model/owner.ts";
 import type { ServiceId } from "../model/service.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import type { ProblemEnd, TellProblems } from "../problems/problem.ts";
@@ -71,7 +67,7 @@ export class SyncLoop {
   readonly #options: SyncLoopOptions;
   readonly #programmer: Programmer;
   readonly #refused: RefusedOwners;
-  readonly #refusals = new Map<number, ProblemEnd>();
+  readonly #refusals = new Map<OwnerId, ProblemEnd>();
   #nodeVersion = -1;
   #swept = false;
   #leftoversRemoved = false;
@@ -87,7 +83,7 @@ export class SyncLoop {
     this.#affinity = new AffinityPurger({ ...options, affinity: options.backend.affinity });
     this.#refused = new RefusedOwners(options.clock, (owner) => {
       if (owner === OWNER_NODE) this.#nodeVersion = -1;
-      else options.core.markDirty(owner as ServiceId);
+      else this.#again(owner);
       options.wake();
     });
   }
@@ -150,7 +146,7 @@ export class SyncLoop {
       return 0;
     }
     const { ids, expanded } = this.#takeDirtyServices();
-    const owners: number[] = ids;
+    const owners: OwnerId[] = ids;
     const version = nodeVersion();
     if (version !== this.#nodeVersion) owners.unshift(OWNER_NODE);
 
@@ -193,7 +189,7 @@ export class SyncLoop {
    * The owners in batches, and at the first sync what nobody has claimed: it is known only after
    * all others.
    */
-  *#batches(owners: readonly number[]): Generator<readonly number[]> {
+  *#batches(owners: readonly OwnerId[]): Generator<readonly OwnerId[]> {
     const { core, backend } = this.#options;
     const { singleTransaction } = backend.capabilities;
     const size = singleTransaction ? Math.max(owners.length, 1) : BATCH_SERVICES;
@@ -248,9 +244,9 @@ export class SyncLoop {
   }
 
   /** Books what became of the owners; returns those that need no further attempt now. */
-  #settle(total: Outcome, version: number): Set<number> {
+  #settle(total: Outcome, version: number): Set<OwnerId> {
     const { problems } = this.#options;
-    const settled = new Set<number>();
+    const settled = new Set<OwnerId>();
     for (const owner of total.programmed) {
       settled.add(owner);
       if (owner === OWNER_NODE) this.#nodeVersion = version;
@@ -271,10 +267,8 @@ export class SyncLoop {
     return settled;
   }
 
-  #again(owner: number): void {
-    if (owner !== OWNER_NODE && owner !== OWNER_ADOPTED) {
-      this.#options.core.markDirty(owner as ServiceId);
-    }
+  #again(owner: OwnerId): void {
+    if (isService(owner)) this.#options.core.markDirty(owner);
   }
 
   /**
@@ -291,7 +285,7 @@ export class SyncLoop {
       for (const { owner } of drift.refused) {
         // They are programmed as if they were new, so that a refusal is booked as any other.
         if (owner === OWNER_NODE) this.#nodeVersion = -1;
-        else core.markDirty(owner as ServiceId);
+        else this.#again(owner);
         this.#swept = false;
       }
       this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
@@ -315,10 +309,9 @@ export class SyncLoop {
     return { change, changes, amiss, durationMs };
   }
 
-  #nameOf(owner: number): string {
-    if (owner === OWNER_NODE) return "Node";
-    if (owner === OWNER_ADOPTED) return "Leftovers";
-    return `Service ${this.#options.core.serviceKey(owner as ServiceId)}`;
+  #nameOf(owner: OwnerId): string {
+    if (isService(owner)) return `Service ${this.#options.core.serviceKey(owner)}`;
+    return owner === OWNER_NODE ? "Node" : "Leftovers";
   }
 }
 

@@ -3,13 +3,14 @@
  * batch is cut into transactions of bounded size; an owner the kernel refuses is left out, the rest
  * goes through.
  */
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
+
 import type { Backend, Receipt } from "../backend/backend.ts";
 import type { SluiceError } from "../base/errors.ts";
 import { ATTEMPTS_MAX, BATCH_ELEMENTS } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import type { Choice } from "../model/choice.ts";
 import { countAdded, type OperationList } from "../model/operation-list.ts";
+import { isService, OWNER_NODE, type OwnerId } from "../model/owner.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { PROTOCOLS } from "../net/protocol.ts";
 import { DesiredWriter } from "../plan/desired.ts";
@@ -18,7 +19,7 @@ import { type ExpandedService, expandService } from "../state/frontends.ts";
 
 /** A Service of the batch, with what selection found; `service` is undefined when it is gone. */
 interface Entry {
-  readonly owner: number;
+  readonly owner: OwnerId;
   readonly service: Service | undefined;
   /** The same Service, if its frontends have been expanded already. */
   readonly expanded: ExpandedService | undefined;
@@ -36,8 +37,8 @@ export interface Outcome {
   kernelMs: number;
   transactions: number;
   /** Owners whose elements are in the kernel now. */
-  readonly programmed: number[];
-  readonly refused: { readonly owner: number; readonly error: SluiceError }[];
+  readonly programmed: OwnerId[];
+  readonly refused: { readonly owner: OwnerId; readonly error: SluiceError }[];
   /**
    * The kernel could not take it at all for now; owners neither programmed nor refused must wait.
    */
@@ -90,7 +91,7 @@ export class Programmer {
   /** Transactions that may still be tried to find out whose element is refused. */
   #attemptsLeft = 0;
   /** Owners with endpoints that serve without being Ready or chosen. */
-  readonly #lingering = new Set<number>();
+  readonly #lingering = new Set<OwnerId>();
 
   constructor(options: ProgrammerOptions) {
     this.#options = options;
@@ -105,7 +106,7 @@ export class Programmer {
    * undefined are those that are gone.
    */
   async program(
-    owners: readonly number[],
+    owners: readonly OwnerId[],
     context: PlanContext,
     expanded = NOTHING_EXPANDED,
   ): Promise<Outcome> {
@@ -120,7 +121,7 @@ export class Programmer {
     return outcome;
   }
 
-  #select(owners: readonly number[], known = NOTHING_EXPANDED): Entry[] {
+  #select(owners: readonly OwnerId[], known = NOTHING_EXPANDED): Entry[] {
     const { core, selected } = this.#options;
     const entries: Entry[] = [];
     const ids: ServiceId[] = [];
@@ -249,12 +250,13 @@ export class Programmer {
 
   #apply(operations: OperationList, group: readonly Entry[]): Receipt | Promise<Receipt> {
     const { core, backend } = this.#options;
-    let services: Map<number, Service | undefined> | undefined;
+    let services: Map<OwnerId, Service | undefined> | undefined;
     const answer = backend.apply(operations, {
-      nameOf: (owner) => core.serviceKey(owner as ServiceId),
+      nameOf: (owner) => (isService(owner) ? core.serviceKey(owner) : ""),
       serviceOf(owner) {
         services ??= servicesOf(group);
-        return services.has(owner) ? services.get(owner) : core.readService(owner as ServiceId);
+        if (services.has(owner)) return services.get(owner);
+        return isService(owner) ? core.readService(owner) : undefined;
       },
     });
     // A restore of a large load takes long, and asks for names only.
@@ -281,15 +283,10 @@ export class Programmer {
 const NO_SERVICE = { service: undefined, expanded: undefined, choices: [], lingers: false };
 const NOTHING_EXPANDED: ReadonlyMap<ServiceId, ExpandedService | undefined> = new Map();
 
-function servicesOf(group: readonly Entry[]): Map<number, Service | undefined> {
-  const services = new Map<number, Service | undefined>();
+function servicesOf(group: readonly Entry[]): Map<OwnerId, Service | undefined> {
+  const services = new Map<OwnerId, Service | undefined>();
   for (const { owner, service } of group) services.set(owner, service);
   return services;
-}
-
-/** Ids of Services are below OWNER_ADOPTED and above OWNER_NODE. */
-function isService(owner: number): owner is ServiceId {
-  return owner > OWNER_NODE && owner < OWNER_ADOPTED;
 }
 
 function estimateElements({ service, choices }: Entry): number {

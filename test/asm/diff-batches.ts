@@ -19,6 +19,7 @@ import {
   toHex,
 } from "../../harness/specification/diff.ts";
 import type { OperationList } from "../../src/model/operation-list.ts";
+import type { OwnerId } from "../../src/model/owner.ts";
 import { keySize, TABLES, type TableId, tableId, valueSize } from "../../src/model/tables.ts";
 
 export const frontends = tableId("frontends", 4);
@@ -76,7 +77,7 @@ export function diffBatch(core: TestCore, batch: Batch): OperationList {
   try {
     return core.diff(
       bytes,
-      batch.map(({ owner }) => owner),
+      batch.map(({ owner }) => owner as OwnerId),
     );
   } finally {
     release();

@@ -1,6 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { OWNER_NODE } from "../../asm/layout/owner.ts";
 import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,
@@ -9,6 +8,7 @@ import {
   leastOperations,
 } from "../../harness/specification/diff.ts";
 import type { OperationList } from "../../src/model/operation-list.ts";
+import { OWNER_NODE } from "../../src/model/owner.ts";
 import { tableId } from "../../src/model/tables.ts";
 import {
   clusterIPs,

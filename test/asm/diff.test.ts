@@ -1,6 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { COMPARED_SAME } from "../../asm/layout/exchange.ts";
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
 import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,
@@ -11,6 +10,8 @@ import {
   slotsOf,
   toHex,
 } from "../../harness/specification/diff.ts";
+import { OWNER_ADOPTED, OWNER_NODE } from "../../src/model/owner.ts";
+import type { ServiceId } from "../../src/model/service.ts";
 import {
   clusterIPs,
   committed,
@@ -329,7 +330,7 @@ for (const build of BUILDS)
         );
         expect(committed(core)).toEqual(before);
       }
-      expect(() => core.diff(0, [owner + 1])).toThrow(
+      expect(() => core.diff(0, [(owner + 1) as ServiceId])).toThrow(
         expect.objectContaining({ code: "CORE_ABORT" }),
       );
       expect(sync(core, kernel, [{ owner, records: serviceRecords(1, [1, 2]) }])).toBe(3);

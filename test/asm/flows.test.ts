@@ -1,12 +1,12 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { OWNER_ADOPTED, OWNER_NODE } from "../../asm/layout/owner.ts";
 import {
   type FlowsWorld,
   judgeChunk,
   type ModelVerdict,
 } from "../../harness/specification/flows.ts";
 import { encodeAction } from "../../src/model/actions.ts";
+import { OWNER_ADOPTED, OWNER_NODE, type OwnerId } from "../../src/model/owner.ts";
 import type { ServiceId } from "../../src/model/service.ts";
 import { tableId } from "../../src/model/tables.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
@@ -105,7 +105,7 @@ function build(core: TestCore, services: readonly Given[]): FlowsWorld {
       Uint8Array.fromHex(NODE_ADDRESS[family]),
     );
   }
-  const owners: number[] = [OWNER_NODE];
+  const owners: OwnerId[] = [OWNER_NODE];
   for (const [index, id] of ids.entries()) {
     const own = services[index] as Given;
     const service = core.readService(id);

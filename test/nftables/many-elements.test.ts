@@ -18,6 +18,7 @@ import {
 } from "../../harness/core/made-operations.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import type { Core } from "../../src/core/core.ts";
+import { OWNER_NODE } from "../../src/model/owner.ts";
 import { keySize, tableId, valueSize } from "../../src/model/tables.ts";
 import { NETLINK_NETFILTER, NFGENMSG_LEN } from "../../src/netlink/constants.ts";
 import { AttributeReader } from "../../src/netlink/message.ts";
@@ -54,7 +55,7 @@ function countingCore(keys: readonly Uint8Array[] = []) {
     },
     elementCount: (table) => (table === undefined || table === TABLE ? keys.length : 0),
     eachElement(table, each) {
-      if (table === TABLE) for (const key of keys) each(key, new Uint8Array(8), 1);
+      if (table === TABLE) for (const key of keys) each(key, new Uint8Array(8), OWNER_NODE);
     },
   } satisfies Partial<Core>;
   return { core: core as unknown as Core, counted, distinct };

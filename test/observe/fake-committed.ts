@@ -2,6 +2,7 @@
 
 import type { CounterReader } from "../../src/backend/parts.ts";
 import { type Action, encodeAction } from "../../src/model/actions.ts";
+import type { OwnerId } from "../../src/model/owner.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { keySize, type TableId, type TableName, tableId } from "../../src/model/tables.ts";
 import { parseAddress } from "../../src/net/address.ts";
@@ -10,7 +11,7 @@ import { PROTOCOLS } from "../../src/net/protocol.ts";
 interface Element {
   readonly key: Uint8Array;
   value: Uint8Array;
-  owner: number;
+  owner: OwnerId;
   /** In the kernel, and at the last reading. */
   packets: number;
   read: number;
@@ -56,7 +57,13 @@ export class Committed {
     this.#tables.set(id, elements);
     const encoded =
       typeof value === "string" ? encode(value === "" ? [] : value.split(" ")) : code(value);
-    elements.set(bytes.join(), { key: bytes, value: encoded, owner, packets: 0, read: 0 });
+    elements.set(bytes.join(), {
+      key: bytes,
+      value: encoded,
+      owner: owner as OwnerId,
+      packets: 0,
+      read: 0,
+    });
   }
 
   delete(table: TableName, key: string, family: 4 | 6 = 4): void {
@@ -105,13 +112,13 @@ export class Committed {
     });
   }
 
-  ownerOf(table: TableId, key: Uint8Array): number | undefined {
+  ownerOf(table: TableId, key: Uint8Array): OwnerId | undefined {
     return this.#tables.get(table)?.get(key.join())?.owner;
   }
 
   eachElement(
     table: TableId,
-    each: (key: Uint8Array, value: Uint8Array, owner: number) => void,
+    each: (key: Uint8Array, value: Uint8Array, owner: OwnerId) => void,
   ): void {
     for (const { key, value, owner } of this.#tables.get(table)?.values() ?? [])
       each(key, value, owner);

@@ -1,7 +1,6 @@
 /** The plan and the core's diff together: whatever the history, the committed elements are the plan's. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { OWNER_NODE } from "../../asm/layout/owner.ts";
 import { createTestCore, type TestCore } from "../../harness/core/test-core.ts";
 import {
   type ChoiceText,
@@ -10,6 +9,7 @@ import {
   planText,
   service,
 } from "../../harness/plan/plan-text.ts";
+import { OWNER_NODE } from "../../src/model/owner.ts";
 import { printElement } from "../../src/model/print.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { TABLES, type TableId } from "../../src/model/tables.ts";
@@ -36,7 +36,7 @@ function sync(
   core: TestCore,
   present: Present,
   claims: FrontendClaims,
-  owners: readonly number[],
+  owners: readonly ServiceId[],
 ): number {
   const base = core.reserveDesired(2 * ENDPOINTS_AT).byteOffset + ENDPOINTS_AT;
   const memory = new Memory();

@@ -3,6 +3,7 @@
 import { ENDPOINT4_STRIDE } from "../../../asm/layout/choice.ts";
 import { type Action, type ActionCode, decodeAction } from "../../model/actions.ts";
 import type { Operation } from "../../model/operation-list.ts";
+import { OWNER_NODE, type OwnerId } from "../../model/owner.ts";
 import { printEndpoint } from "../../model/print.ts";
 import { type TableId, type TableName, tableFamily, tableKind } from "../../model/tables.ts";
 import { type Family, printAddress } from "../../net/address.ts";
@@ -25,7 +26,7 @@ import type { Describe } from "./port-description.ts";
 /** An address and port, or a node port, with everything that the tables have of it. */
 export interface Frontend {
   readonly key: Key;
-  owner: number;
+  owner: OwnerId;
   /** @see PortDescription; something of its own while nothing is known of its Service. */
   name: string;
   internalLocal: boolean;
@@ -77,7 +78,7 @@ export class Model {
   /** Addresses of this node's endpoints. */
   readonly hairpins = new Journaled<Key, true>();
   /** healthCheckNodePorts, and whose they are. */
-  readonly healthPorts = new Journaled<number, number>();
+  readonly healthPorts = new Journaled<number, OwnerId>();
 
   constructor(family: Family, { sctp }: Pick<RulesetOptions, "sctp">) {
     this.#family = family;
@@ -155,7 +156,7 @@ export class Model {
     else addresses?.delete(addressKey(key, this.#family));
   }
 
-  #add(frontend: Frontend, owner: number, field: Field, key: Uint8Array, value: Uint8Array): void {
+  #add(frontend: Frontend, owner: OwnerId, field: Field, key: Uint8Array, value: Uint8Array): void {
     frontend.owner = owner;
     switch (field) {
       case "everyone":
@@ -232,7 +233,7 @@ export class Model {
 function newFrontend(key: Key): Frontend {
   return {
     key,
-    owner: 0,
+    owner: OWNER_NODE,
     name: "",
     internalLocal: false,
     everyone: undefined,

@@ -1,4 +1,5 @@
 /** Finds the Service port that an element belongs to. The names of its chains come from it. */
+import type { OwnerId } from "../../model/owner.ts";
 import type { Service } from "../../model/service.ts";
 
 /** The port of a Service. */
@@ -16,7 +17,7 @@ export interface PortDescription {
  * Undefined: the Service or the port is gone.
  */
 export type Describe = (
-  owner: number,
+  owner: OwnerId,
   protocol: number,
   port: number,
   nodePort: boolean,
@@ -26,8 +27,8 @@ export type Describe = (
  * Use it for one list of operations only: it remembers the last Service that it asked for, because
  * operations come sorted by owner.
  */
-export function describePorts(serviceOf: (owner: number) => Service | undefined): Describe {
-  let last: { readonly owner: number; readonly service: Service | undefined } | undefined;
+export function describePorts(serviceOf: (owner: OwnerId) => Service | undefined): Describe {
+  let last: { readonly owner: OwnerId; readonly service: Service | undefined } | undefined;
   return (owner, protocol, port, nodePort) => {
     if (last?.owner !== owner) {
       last = { owner, service: serviceOf(owner) };

@@ -1,12 +1,13 @@
 /** Which frontends are of one port of a Service, and what its chains are called after. Pure. */
 
+import type { OwnerId } from "../../model/owner.ts";
 import { portHash } from "./chain-names.ts";
 import type { Frontend } from "./frontend-model.ts";
 import { type Key, type ProtocolWord, protocolOf } from "./keys.ts";
 
 /** A port of a Service that has frontends. */
 export interface Port {
-  readonly owner: number;
+  readonly owner: OwnerId;
   readonly name: string;
   readonly protocol: ProtocolWord;
   readonly frontends: Set<Key>;
@@ -25,7 +26,7 @@ interface Place {
 
 export class Ports {
   readonly #places = new Map<Key, Place>();
-  readonly #byOwner = new Map<number, Set<Key>>();
+  readonly #byOwner = new Map<OwnerId, Set<Key>>();
   /** Ports of the same name and protocol, of Services that come first first. */
   readonly #byName = new Map<string, Port[]>();
   #dispatched = 0;
@@ -39,7 +40,7 @@ export class Ports {
     return this.#places.get(key)?.port;
   }
 
-  frontendsOf(owner: number): Iterable<Key> {
+  frontendsOf(owner: OwnerId): Iterable<Key> {
     return this.#byOwner.get(owner) ?? [];
   }
 
@@ -110,7 +111,7 @@ function nameAll(identity: string, ports: readonly Port[], dirty: Set<Port>): vo
   }
 }
 
-function setOf(sets: Map<number, Set<Key>>, owner: number): Set<Key> {
+function setOf(sets: Map<OwnerId, Set<Key>>, owner: OwnerId): Set<Key> {
   let set = sets.get(owner);
   if (set === undefined) {
     set = new Set();

@@ -1,5 +1,5 @@
 /** Whose a rule is, read from its words: asked only when a rule was refused. Pure. */
-import { OWNER_NODE } from "../../../asm/layout/owner.ts";
+import { OWNER_NODE, type OwnerId } from "../../model/owner.ts";
 import { parseCidr } from "../../net/address.ts";
 import { HAIRPIN, NODE_PORTS, type RuleTable } from "../syntax/known-chains.ts";
 import { frontendKeyOf, isProtocolWord, type Key, nodePortKeyOf } from "./keys.ts";
@@ -7,8 +7,8 @@ import type { Port } from "./ports.ts";
 
 interface Owners {
   readonly ports: Iterable<Port>;
-  frontend(key: Key): number | undefined;
-  healthPort(port: number): number | undefined;
+  frontend(key: Key): OwnerId | undefined;
+  healthPort(port: number): OwnerId | undefined;
 }
 
 /** Undefined: nobody's alone. */
@@ -17,7 +17,7 @@ export function ownerOfRule(
   chain: string,
   rule: string,
   owners: Owners,
-): number | undefined {
+): OwnerId | undefined {
   if (table === "nat") {
     for (const { owner, chains } of owners.ports) if (chains.includes(chain)) return owner;
     if (chain === HAIRPIN || / -j MASQUERADE\b/.test(rule)) return OWNER_NODE;

@@ -5,6 +5,7 @@
  */
 
 import type { Operation } from "../../model/operation-list.ts";
+import type { OwnerId } from "../../model/owner.ts";
 import type { TableId } from "../../model/tables.ts";
 import type { Family } from "../../net/address.ts";
 import type { Jump } from "../syntax/jumps.ts";
@@ -135,7 +136,7 @@ export class Ruleset {
   }
 
   /** Whose rule this is, by its index in the text of its chain. Undefined: nobody's alone. */
-  ownerOf(table: RuleTable, chain: string, rule: number): number | undefined {
+  ownerOf(table: RuleTable, chain: string, rule: number): OwnerId | undefined {
     const text = this.chains[table].get(chain)?.split("\n")[rule];
     if (text === undefined) return undefined;
     const at = (key: Key) => this.#ports.portOf(key)?.owner;
@@ -163,7 +164,7 @@ export class Ruleset {
   #describe(describe: Describe): void {
     const { frontends } = this.#model;
     const keys = new Set(frontends.changed());
-    const owners = new Set<number>();
+    const owners = new Set<OwnerId>();
     for (const key of keys) {
       const owner = frontends.get(key)?.owner;
       if (owner !== undefined) owners.add(owner);

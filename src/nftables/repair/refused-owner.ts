@@ -2,17 +2,19 @@
  * Leaves an owner out of a repair when the kernel refuses one of its elements, so that the elements
  * of all others are restored.
  */
+
 import { OP_HEADER } from "../../../asm/layout/operation.ts";
 import type { Core } from "../../core/core.ts";
 import { type OperationList, readOperations } from "../../model/operation-list.ts";
+import type { OwnerId } from "../../model/owner.ts";
 import { hasRanges, keySize, type TableId, valueSize } from "../../model/tables.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import { ByteBuffer, bufferFor, keyText } from "../read/byte-buffer.ts";
 import { readTableElements, readTableElementsOf, type TableElements } from "../read/read-table.ts";
 
 /** The owners of these operations, without duplicates. */
-export function ownersOf(operations: OperationList): number[] {
-  const owners = new Set<number>();
+export function ownersOf(operations: OperationList): OwnerId[] {
+  const owners = new Set<OwnerId>();
   for (const { owner } of operations) owners.add(owner);
   return [...owners];
 }
@@ -20,7 +22,7 @@ export function ownersOf(operations: OperationList): number[] {
 /** The operations of some owners, in the same order. */
 export function onlyOf(
   operations: OperationList,
-  wanted: (owner: number) => boolean,
+  wanted: (owner: OwnerId) => boolean,
 ): OperationList {
   const bytes = new ByteBuffer(operations.bytes);
   let count = 0;
@@ -40,7 +42,7 @@ export function onlyOf(
  * Replaces what is committed for this owner by what the kernel has of it. That belongs to nobody
  * (OWNER_ADOPTED) until the owner is programmed again.
  */
-export function releaseOwner(socket: Netlink, core: Core, owner: number): void {
+export function releaseOwner(socket: Netlink, core: Core, owner: OwnerId): void {
   const keys = new Map<TableId, ByteBuffer>();
   for (const { table, key } of core.diff(0, [owner])) {
     bufferFor(keys, table).append(key, 0, key.length);

@@ -1,5 +1,3 @@
-/** Restores what is committed in the kernel, where other processes changed it. */
-import { OWNER_ADOPTED } from "../../../asm/layout/owner.ts";
 import type { Receipt } from "../../backend/backend.ts";
 import type { Drift } from "../../backend/drift.ts";
 import { type Clock, turn } from "../../base/clock.ts";
@@ -7,7 +5,7 @@ import type { SluiceError } from "../../base/errors.ts";
 import { BATCH_ELEMENTS } from "../../base/limits.ts";
 import type { Core } from "../../core/core.ts";
 import { countAdded, type OperationList } from "../../model/operation-list.ts";
-import type { ServiceId } from "../../model/service.ts";
+import { isService, OWNER_ADOPTED, type OwnerId } from "../../model/owner.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import type { ReadTable } from "../read/read-objects.ts";
 import type { TableKeeper } from "./keeper.ts";
@@ -27,7 +25,7 @@ export interface RepairOptions {
   /** One transaction of elements, behind whatever `begin` writes. */
   readonly transact: (
     operations: OperationList,
-    ownerName: (owner: number) => string,
+    ownerName: (owner: OwnerId) => string,
     begin?: () => void,
   ) => Receipt;
 }
@@ -46,7 +44,7 @@ export class Repair {
   readonly #options: RepairOptions;
 
   /** Owners that a repair left out. What is committed for them has changed. */
-  readonly #refused = new Map<number, SluiceError>();
+  readonly #refused = new Map<OwnerId, SluiceError>();
 
   constructor(options: RepairOptions) {
     this.#options = options;
@@ -159,7 +157,7 @@ export class Repair {
   }
 }
 
-const nameIn = (core: Core) => (owner: number) => core.serviceKey(owner as ServiceId);
+const nameIn = (core: Core) => (owner: OwnerId) => (isService(owner) ? core.serviceKey(owner) : "");
 
 function nothing(): Written {
   return { operations: 0, added: 0, bytes: 0, transactions: 0, kernelMs: 0 };

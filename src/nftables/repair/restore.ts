@@ -2,6 +2,7 @@
  * Operations that make elements of the kernel what is committed, as a diff would write them
  * (asm/layout/operation.ts).
  */
+
 import { COMPARED_SAME } from "../../../asm/layout/exchange.ts";
 import {
   OP_ADD,
@@ -11,9 +12,9 @@ import {
   OP_OWNER,
   OP_TABLE,
 } from "../../../asm/layout/operation.ts";
-import { OWNER_ADOPTED } from "../../../asm/layout/owner.ts";
 import type { Core } from "../../core/core.ts";
 import { type OperationList, readOperations } from "../../model/operation-list.ts";
+import { OWNER_ADOPTED, type OwnerId } from "../../model/owner.ts";
 import { keySize, type TableId, valueSize } from "../../model/tables.ts";
 import { ByteBuffer, bufferFor, keyText } from "../read/byte-buffer.ts";
 import type { TableElements } from "../read/read-table.ts";
@@ -61,9 +62,9 @@ export class Restoration {
     let changed = 0;
     let strays = 0;
     for (let i = 0; i < count; i++) {
-      const owner = whose[i] as number;
-      if (owner === COMPARED_SAME) continue;
+      if (whose[i] === COMPARED_SAME) continue;
       changed++;
+      const owner = whose[i] as OwnerId;
       const key = keysAndValues.subarray(i * stride, i * stride + size);
       this.#add(
         OP_DELETE,
@@ -100,7 +101,7 @@ export class Restoration {
     if (asked === undefined && known === core.elementCount(id)) return 0;
     const found = keysOf(id, present);
     let missing = 0;
-    const add = (key: Uint8Array, value: Uint8Array, owner: number) => {
+    const add = (key: Uint8Array, value: Uint8Array, owner: OwnerId) => {
       missing++;
       this.#add(OP_ADD, id, owner, key, value);
     };
@@ -120,7 +121,7 @@ export class Restoration {
     return missing;
   }
 
-  #add(operation: number, id: TableId, owner: number, key: Uint8Array, value: Uint8Array): void {
+  #add(operation: number, id: TableId, owner: OwnerId, key: Uint8Array, value: Uint8Array): void {
     // A deletion and an addition of one key stay together.
     if (this.#count >= this.#most && operation !== OP_ADD) this.end();
     if (this.#count > this.#most) this.end();

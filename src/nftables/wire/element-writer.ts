@@ -2,6 +2,7 @@
  * Elements as messages. NEWSETELEM and DELSETELEM carry many elements each; who each belongs to is
  * remembered until the kernel has answered, so that a refusal can be traced to its owner.
  */
+import type { OwnerId } from "../../model/owner.ts";
 import {
   hasRanges,
   keySize,
@@ -56,7 +57,7 @@ const nested = (type: number, length: number): number => header(type | NLA_F_NES
 
 /** Whose element it was, and of which table. */
 export interface Fault {
-  readonly owner: number;
+  readonly owner: OwnerId;
   readonly table: TableId;
   /** As the kernel has it: without the second address of a range. */
   readonly key: Uint8Array;
@@ -127,7 +128,7 @@ export class ElementWriter {
   }
 
   /** Writes the element whose key and value stand in the region from `offset` on. */
-  write(kind: "add" | "delete", table: TableId, owner: number, offset: number): void {
+  write(kind: "add" | "delete", table: TableId, owner: OwnerId, offset: number): void {
     const add = kind === "add";
     const shape = SHAPES[table] as Shape;
     this.#room(add ? nft.NFT_MSG_NEWSETELEM : nft.NFT_MSG_DELSETELEM, table, shape);
@@ -177,7 +178,7 @@ export class ElementWriter {
         const key = element + KEY_AT;
         return {
           table,
-          owner: this.#owners[index] as number,
+          owner: this.#owners[index] as OwnerId,
           key: this.#writer.bytes.slice(key, key + (pair ? rangeBytes : keyBytes)),
         };
       }
@@ -204,7 +205,7 @@ export class ElementWriter {
     this.#writer.ensure(ELEMENT_BYTES_MAX);
   }
 
-  #open(owner: number): number {
+  #open(owner: OwnerId): number {
     if (this.#count === this.#owners.length) {
       const grown = new Int32Array(this.#owners.length * 2);
       grown.set(this.#owners);
@@ -243,7 +244,7 @@ export class ElementWriter {
   }
 
   /** The first address, and the one behind the last, which a range up to the end of all does not have. */
-  #pair(owner: number, offset: number, bytes: number): void {
+  #pair(owner: OwnerId, offset: number, bytes: number): void {
     const first = this.#open(owner);
     this.#data(nft.NFTA_SET_ELEM_KEY, this.#source, offset >> 2, bytes);
     this.#close(first);

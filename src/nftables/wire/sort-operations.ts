@@ -1,7 +1,9 @@
 /** Puts the operations of a diff in the order in which one transaction sends them. */
+
 import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../../../asm/layout/operation.ts";
 import type { ActionCode } from "../../model/actions.ts";
 import type { OperationList } from "../../model/operation-list.ts";
+import type { OwnerId } from "../../model/owner.ts";
 import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../model/tables.ts";
 import type { ElementWriter } from "./element-writer.ts";
 import { SET_IDS } from "./sets.ts";
@@ -99,14 +101,14 @@ export function writeOperations(
   { region }: OperationList,
   offsets: Uint32Array,
   elements: ElementWriter,
-  ownerName: (owner: number) => string,
+  ownerName: (owner: OwnerId) => string,
 ): void {
   elements.begin(region);
-  let commented = -1;
+  let commented: OwnerId | undefined;
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i] as number;
     const table = region[offset + OP_TABLE] as TableId;
-    const owner = u32(region, offset + OP_OWNER);
+    const owner = u32(region, offset + OP_OWNER) as OwnerId;
     const add = region[offset + OP_KIND] === OP_ADD;
     if (add && IS_ACTION[table] && owner !== commented) {
       commented = owner;

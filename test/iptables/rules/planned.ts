@@ -8,7 +8,6 @@ import {
   DESIRED_TABLE,
 } from "../../../asm/layout/desired.ts";
 import { SLOT_NUMBER_BYTES } from "../../../asm/layout/key.ts";
-import { OWNER_NODE } from "../../../asm/layout/owner.ts";
 import {
   type ChoiceText,
   cidr,
@@ -25,6 +24,7 @@ import type { RulesetOptions } from "../../../src/iptables/rules/fixed-chains.ts
 import type { Describe } from "../../../src/iptables/rules/port-description.ts";
 import { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
 import type { Operation } from "../../../src/model/operation-list.ts";
+import { OWNER_NODE, type OwnerId } from "../../../src/model/owner.ts";
 import type { Service } from "../../../src/model/service.ts";
 import {
   keySize,
@@ -72,13 +72,13 @@ export function elementsOf(served: readonly Served[], node: NodeText = {}): Elem
   const elements = new Map<string, Omit<Operation, "kind">>();
   const region = writer.region();
   const view = new DataView(region.buffer, region.byteOffset, region.length);
-  const put = (table: TableId, owner: number, key: Uint8Array, value: Uint8Array) => {
+  const put = (table: TableId, owner: OwnerId, key: Uint8Array, value: Uint8Array) => {
     const name = `${tableLabel(table)} ${Buffer.from(key).toString("hex")}`;
     elements.set(name, { table, owner, key, value });
   };
   for (let at = 0; at < region.length; ) {
     const table = region[at + DESIRED_TABLE] as TableId;
-    const owner = view.getUint32(at + DESIRED_OWNER, true);
+    const owner = view.getUint32(at + DESIRED_OWNER, true) as OwnerId;
     const key = at + DESIRED_HEADER;
     const value = key + keySize(table);
     if (region[at + DESIRED_KIND] !== DESIRED_SLOTS) {

@@ -115,7 +115,9 @@ describe("a rule leads back to its owner", () => {
         : [],
     );
     expect(found.length).toBeGreaterThan(0);
-    for (const { name, index } of found) expect(ruleset.ownerOf(table, name, index)).toBe(owner);
+    for (const { name, index } of found) {
+      expect<number | undefined>(ruleset.ownerOf(table, name, index)).toBe(owner);
+    }
   });
 });
 
