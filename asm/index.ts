@@ -1,10 +1,11 @@
-// The border: everything the host may call. Only numbers cross it; some of them point to records in memory.
+// The border: everything the host may call. Only numbers cross it; some of them point to records in
+// memory.
 //
-// A record is drawn in a comment, and its constants follow: `Record NAME, SIZE_CONSTANT = bytes`, then each
-// field as offset, type and name. `-` is padding, u16be is in network order, everything else is little-endian.
-// NAME_FIELD is the offset of a field. A test compares drawings, constants and accesses
-// (test/asm/layout.test.ts). Records that host or tests share with the core are in layout/, all others in the
-// file that owns them.
+// A record is drawn in a comment, and its constants follow: `Record NAME, SIZE_CONSTANT = bytes`,
+// then each field as offset, type and name. `-` is padding, u16be is in network order, everything
+// else is little-endian. NAME_FIELD is the offset of a field. A test compares drawings, constants
+// and accesses (test/asm/layout.test.ts). Records that host or tests share with the core are in
+// layout/, all others in the file that owns them.
 
 export { localAt, localSlots, localsVersion } from "./cluster/locals";
 export { setNodeName, setZone, start } from "./cluster/node";

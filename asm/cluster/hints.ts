@@ -50,8 +50,8 @@ export function hintFlags(hints: usize): u32 {
 }
 
 /**
- * The set of these zones (name ids, sorted, each once; `count` of them at `zones`) and node flags, held
- * once more. 0 if memory cannot grow, or if there is nothing in it.
+ * The set of these zones (name ids, sorted, each once; `count` of them at `zones`) and node flags,
+ * held once more. 0 if memory cannot grow, or if there is nothing in it.
  */
 export function holdHints(zones: usize, count: u32, nodes: u32): usize {
   if (!count && !nodes) return 0;
@@ -82,8 +82,9 @@ export function holdHints(zones: usize, count: u32, nodes: u32): usize {
 }
 
 /**
- * The set that these bytes of an EndpointHints message stood for lately, held once more; 0 if it is not known.
- * A cluster has a handful of sets and thousands of endpoints, so most need not be parsed.
+ * The set that these bytes of an EndpointHints message stood for lately, held once more; 0 if it is
+ * not known. A cluster has a handful of sets and thousands of endpoints, so most need not be
+ * parsed.
  */
 export function recallHints(at: usize, length: usize): usize {
   if (length > RECALL_MAX) return 0;
@@ -126,7 +127,10 @@ export function dropHints(hints: usize): void {
   release(hints, HINTS_HEADER + wordsBytes(count));
 }
 
-/** This node's zone, as text; empty for none. 1 if it is another one than before, -1 if memory cannot grow. */
+/**
+ * This node's zone, as text; empty for none. 1 if it is another one than before, -1 if memory
+ * cannot grow.
+ */
 export function setHintZone(at: usize, length: usize): i32 {
   const name = nameHold(at, length);
   if (name == NAME_NONE) return -1;

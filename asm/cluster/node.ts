@@ -1,5 +1,6 @@
-// What the host says before objects come: the seed of the hash; and the node we run on, whose name decides which
-// endpoints are local and which node hints name us, and its zone, which may change while we run.
+// What the host says before objects come: the seed of the hash; and the node we run on, whose name
+// decides which endpoints are local and which node hints name us, and its zone, which may change
+// while we run.
 
 import { sameBytes } from "../memory/bytes";
 import { hashSeed } from "../memory/hash";
@@ -32,7 +33,10 @@ export function isThisNode(at: usize, length: usize): bool {
   return length != 0 && length == nameLength && sameBytes(at, nameAt, length);
 }
 
-/** This node's zone, "" for none; what depends on zone hints is to be chosen anew. False if memory cannot grow. */
+/**
+ * This node's zone, "" for none; what depends on zone hints is to be chosen anew. False if memory
+ * cannot grow.
+ */
 export function setZone(at: usize, length: usize): bool {
   const changed = setHintZone(at, length);
   if (changed > 0) markZoneHintsDirty();

@@ -2,7 +2,8 @@
 //
 // Entry 0 belongs to OWNER_NODE: it has elements only.
 //
-// An id taken off the dirty list stays valid until the next `takeDirty`, whatever happens to its Service.
+// An id taken off the dirty list stays valid until the next `takeDirty`, whatever happens to its
+// Service.
 
 import {
   ADDRESS_STRIDE,
@@ -28,11 +29,12 @@ import {
 } from "../memory/names";
 
 // Record ENTRY, ENTRY_STRIDE = 40 bytes:
-//    0 u32 KEY: name id of `namespace/name`; 0 = free    16 u32 NEXT_DIRTY: id, 0 = last
-//    4 u32 BLOCK: SERVICE record, 0 = no such Service;   20 u32 EPOCH: in which it was last fed
-//          next free id in a free entry                  24 u64 VERSION: hash of uid and resourceVersion,
-//    8 u32 SLICE: first EndpointSlice, 0 = none                 0 = none
-//   12 u32 ELEMENT: first committed one, 0 = none        32 u8 FLAGS: FLAG_*    33 u8[7] -
+//    0 u32 KEY: name id of `namespace/name`; 0 = free    20 u32 EPOCH: in which it was last fed
+//    4 u32 BLOCK: SERVICE record, 0 = no such Service;   24 u64 VERSION: hash of uid and
+//          next free id in a free entry                         resourceVersion, 0 = none
+//    8 u32 SLICE: first EndpointSlice, 0 = none          32 u8 FLAGS: FLAG_*
+//   12 u32 ELEMENT: first committed one, 0 = none        33 u8[7] -
+//   16 u32 NEXT_DIRTY: id, 0 = last
 const ENTRY_KEY: usize = 0;
 const ENTRY_BLOCK: usize = 4;
 const ENTRY_SLICE: usize = 8;
@@ -212,7 +214,7 @@ export function setServiceVersion(id: u32, version: u64): void {
   store<u64>(entryOf(id), version, ENTRY_VERSION);
 }
 
-// ── Dirty list: first in, first out, each once ──────────────────────────────────────────────────────
+// ── Dirty list: first in, first out, each once ───────────────────────────────────────────────────
 
 export function markDirty(id: u32): void {
   if (!isService(id)) return;
@@ -235,7 +237,10 @@ export function dirtyCount(): u32 {
   return dirty;
 }
 
-/** Takes up to `most` ids off the list, into u32s at `takenDirty`. Returns how many: fewer if memory cannot grow. */
+/**
+ * Takes up to `most` ids off the list, into u32s at `takenDirty`. Returns how many: fewer if memory
+ * cannot grow.
+ */
 export function takeDirty(most: u32): u32 {
   for (let i: u32 = 0; i < takenCount; i++) {
     const id = load<u32>(word(taken, i));

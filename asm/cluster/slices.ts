@@ -104,7 +104,7 @@ export function endpointAddress(endpoint: usize): usize {
   return endpoint + ENDPOINT_IP;
 }
 
-/** HINT_* bits (hints.ts); 0 = no hints. */
+/** HINT_* bits; 0 = no hints. */
 export function endpointHints(endpoint: usize): u32 {
   return hintFlags(load<u32>(endpoint, ENDPOINT_HINTS));
 }
@@ -123,8 +123,8 @@ export function linkSlice(slice: usize): void {
 }
 
 /**
- * Takes a slice out of the lists and frees it; its key is let go. The Service may be recycled by this, so a
- * successor of the slice is linked first.
+ * Takes a slice out of the lists and frees it; its key is let go. The Service may be recycled by
+ * this, so a successor of the slice is linked first.
  */
 export function unlinkSlice(slice: usize): void {
   const service = sliceService(slice);

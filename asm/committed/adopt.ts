@@ -1,4 +1,5 @@
-// What the kernel tells about elements: which exist (at start and in audits) and how often they were hit.
+// What the kernel tells about elements: which exist (at start and in audits) and how often they
+// were hit.
 
 import {
   COMPARED_SAME,
@@ -27,8 +28,8 @@ export function exchangeRegion(bytes: u32): usize {
 }
 
 /**
- * Takes over elements (key, value) that the kernel has. A key that is committed keeps its owner and takes the
- * kernel's value. False when memory cannot grow: nothing has changed then.
+ * Takes over elements (key, value) that the kernel has. A key that is committed keeps its owner and
+ * takes the kernel's value. False when memory cannot grow: nothing has changed then.
  */
 export function adopt(id: u32, count: u32): bool {
   const table = tableOf(id);
@@ -51,8 +52,9 @@ export function adopt(id: u32, count: u32): bool {
 }
 
 /**
- * Compares elements (key, value) that the kernel has with what is committed, and writes for each, from the start of
- * the exchange region, an i32: COMPARED_SAME, or whose it is; OWNER_ADOPTED for a key that is not committed.
+ * Compares elements (key, value) that the kernel has with what is committed, and writes for each,
+ * from the start of the exchange region, an i32: COMPARED_SAME, or whose it is; OWNER_ADOPTED for a
+ * key that is not committed.
  */
 export function compare(id: u32, count: u32): void {
   const table = tableOf(id);
@@ -82,8 +84,8 @@ export function madeAnew(id: u32, count: u32): void {
 }
 
 /**
- * Takes readings (key, u64 packets) and writes for each, from the start of the exchange region, the packets
- * since the last reading as f64.
+ * Takes readings (key, u64 packets) and writes for each, from the start of the exchange region, the
+ * packets since the last reading as f64.
  */
 export function countPackets(id: u32, readings: u32): void {
   const table = tableOf(id);
@@ -110,8 +112,8 @@ export function rewind(): void {
 }
 
 /**
- * Writes up to `most` elements of a table into the exchange region, as READ records. Returns how many; 0 after
- * the last. Elements must not change between two calls.
+ * Writes up to `most` elements of a table into the exchange region, as READ records. Returns how
+ * many; 0 after the last. Elements must not change between two calls.
  */
 export function readElements(id: u32, most: u32): u32 {
   const table = tableOf(id);
@@ -140,14 +142,19 @@ export function ownerOf(id: u32): i32 {
   return element ? load<i32>(element, ELEMENT_OWNER) : -1;
 }
 
-/** Where the value of the element is whose key is at the start of the exchange region; 0 if there is none. */
+/**
+ * Where the value of the element is whose key is at the start of the exchange region; 0 if there is
+ * none.
+ */
 export function valueAt(id: u32): usize {
   const table = tableOf(id);
   const element = find(table, exchange.base, hashKey(table, exchange.base));
   return element ? valueOf(table, element) : 0;
 }
 
-/** Does a slot of the frontend (key without slot, then endpoint, in the exchange region) lead there? */
+/**
+ * Does a slot of the frontend (key without slot, then endpoint, in the exchange region) lead there?
+ */
 export function hasEndpoint(id: u32): bool {
   const table = tableOf(id);
   assert(table.flags & TABLE_SLOTS);

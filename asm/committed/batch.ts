@@ -1,5 +1,5 @@
-// What one diff knows while it runs: which committed elements are wanted (by their epoch), which change
-// owner, which keys are added, and how much room the commit will need.
+// What one diff knows while it runs: which committed elements are wanted (by their epoch), which
+// change owner, which keys are added, and how much room the commit will need.
 
 import { TABLE_NAMES_OWNER } from "../layout/exchange";
 import { OP_HEADER, OP_TABLE } from "../layout/operation";
@@ -84,7 +84,9 @@ export function add(
   return addOperation(table, owner, key, value);
 }
 
-/** An element that is committed is wanted: it stays, changes owner, or gives way to its new value. */
+/**
+ * An element that is committed is wanted: it stays, changes owner, or gives way to its new value.
+ */
 export function keep(table: Table, element: usize, owner: u32, key: usize, value: usize): bool {
   mark(element);
   const present = load<u32>(element, ELEMENT_OWNER);

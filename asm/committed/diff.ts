@@ -1,6 +1,7 @@
-// Compares what is desired for some owners with what is committed. Two passes that change nothing but
-// marks: pass 1 over the desired records finds additions, pass 2 over the owners' elements finds what nobody
-// wants. Room for the commit is made beforehand, so that the commit cannot fail: by then the kernel has it.
+// Compares what is desired for some owners with what is committed. Two passes that change nothing
+// but marks: pass 1 over the desired records finds additions, pass 2 over the owners' elements
+// finds what nobody wants. Room for the commit is made beforehand, so that the commit cannot fail:
+// by then the kernel has it.
 
 import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../layout/choice";
 import {
@@ -62,8 +63,8 @@ export function ownersRegion(count: u32): usize {
 }
 
 /**
- * Finds the operations for `bytes` of desired records of `owners` owners, the records of one owner together
- * and in the order of the owners. False when memory cannot grow: nothing has changed then.
+ * Finds the operations for `bytes` of desired records of `owners` owners, the records of one owner
+ * together and in the order of the owners. False when memory cannot grow: nothing has changed then.
  */
 export function diff(bytes: u32, owners: u32): bool {
   assert(bytes <= desired.capacity && <u32>wordsBytes(owners) <= batch.capacity);
@@ -110,7 +111,8 @@ export function commit(): void {
   for (let index: u32 = 0; index < batchCount; index++) settleOwner(batchOwner(index));
 }
 
-// An owner lost an element to another. Those of the batch may still get some; they settle at the end.
+// An owner lost an element to another. Those of the batch may still get some; they settle at the
+// end.
 function leave(former: u32): void {
   if (former == OWNER_ADOPTED) return;
   for (let index: u32 = 0; index < batchCount; index++) {

@@ -1,5 +1,5 @@
-// The tables of committed elements: what the kernel holds, as far as we know. Each table is a hash table by
-// key; records never move, so a pointer names an element until it is removed.
+// The tables of committed elements: what the kernel holds, as far as we know. Each table is a hash
+// table by key; records never move, so a pointer names an element until it is removed.
 
 import {
   DEFINITION_FLAGS,

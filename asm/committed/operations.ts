@@ -1,5 +1,6 @@
-// The operations of one diff while they are found. Additions are found first (pass 1), deletions of what
-// nobody wants second (pass 2), both owner by owner; `joinOperations` puts each owner's two parts together.
+// The operations of one diff while they are found. Additions are found first (pass 1), deletions of
+// what nobody wants second (pass 2), both owner by owner; `joinOperations` puts each owner's two
+// parts together.
 
 import { OP_ADD, OP_DELETE, OP_HEADER, OP_KIND, OP_OWNER } from "../layout/operation";
 import { REGION_BYTES, Region, region } from "../memory/region";

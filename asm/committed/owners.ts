@@ -1,5 +1,6 @@
-// For each owner the doubly linked list of its committed elements: what a diff must look through to find
-// what is no longer wanted, and nothing else. Services and the node keep their list in the table of Services.
+// For each owner the doubly linked list of its committed elements: what a diff must look through to
+// find what is no longer wanted, and nothing else. Services and the node keep their list in the
+// table of Services.
 
 import { firstElement, isService, setFirstElement, settleService } from "../cluster/services";
 import { OWNER_ADOPTED, OWNER_NODE } from "../layout/owner";

@@ -1,6 +1,7 @@
-// Which endpoint goes to which slot of a frontend. There is no slot state besides the committed elements:
-// endpoints that stay keep their slot, the others fill the holes, and slots beyond the count are simply not
-// wanted, so that pass 2 deletes them. Removing one endpoint of many moves one other into its slot.
+// Which endpoint goes to which slot of a frontend. There is no slot state besides the committed
+// elements: endpoints that stay keep their slot, the others fill the holes, and slots beyond the
+// count are simply not wanted, so that pass 2 deletes them. Removing one endpoint of many moves one
+// other into its slot.
 
 import { SLOT_NUMBER_BYTES } from "../layout/key";
 import { sameBytes, word, wordsBytes } from "../memory/bytes";
@@ -22,8 +23,8 @@ const buckets = region(memory.data(REGION_BYTES));
 let mask: u32 = 0;
 
 /**
- * Wants `count` endpoints (records of the table's value size) in the slots 0 to count - 1 of the frontend
- * whose key without slot is at `frontend`. False when memory cannot grow.
+ * Wants `count` endpoints (records of the table's value size) in the slots 0 to count - 1 of the
+ * frontend whose key without slot is at `frontend`. False when memory cannot grow.
  */
 export function wantSlots(
   table: Table,
@@ -102,7 +103,8 @@ function hashSlot(table: Table, slot: u32): u32 {
   return hashKey(table, key);
 }
 
-// A multiset of the desired endpoints: equal ones are chained, the first of them is in the hash table.
+// A multiset of the desired endpoints: equal ones are chained, the first of them is in the hash
+// table.
 function indexEndpoints(table: Table, endpoints: usize, count: u32): bool {
   let capacity: u32 = 8;
   while (capacity < count << 1) capacity <<= 1;
@@ -120,12 +122,13 @@ function indexEndpoints(table: Table, endpoints: usize, count: u32): bool {
   return true;
 }
 
-// Takes one endpoint of this value out of the multiset, if it holds one. Each desired endpoint is taken at most
-// once: two slots with the same value are two endpoints, and a slot keeps its value only if one is left for it.
+// Takes one endpoint of this value out of the multiset, if it holds one. Each desired endpoint is
+// taken at most once: two slots with the same value are two endpoints, and a slot keeps its value
+// only if one is left for it.
 //
-// A taken endpoint is marked in the chain, where fillHoles skips it, and the bucket goes on to the next of its
-// value. The bucket of the last one stays as it is: an empty bucket would end the search for other values that
-// were pushed past it.
+// A taken endpoint is marked in the chain, where fillHoles skips it, and the bucket goes on to the
+// next of its value. The bucket of the last one stays as it is: an empty bucket would end the
+// search for other values that were pushed past it.
 function take(table: Table, endpoints: usize, value: usize): bool {
   const bucket = bucketOf(table, endpoints, value);
   const endpoint = load<u32>(bucket);

@@ -1,5 +1,5 @@
-// The kernel's records of a dump of connection tracking (linux/netlink.h, linux/netfilter/nfnetlink.h,
-// nfnetlink_conntrack.h).
+// The kernel's records of a dump of connection tracking (linux/netlink.h,
+// linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h).
 
 // Record NLMSG, NLMSG_HEADER = 16 bytes: struct nlmsghdr
 //    0 u32 LENGTH: header included     6 u16 FLAGS: NLM_F_*    12 u32 -

@@ -1,6 +1,6 @@
-// Which endpoints a connection to a frontend may keep: those of the Service port that serve, Ready or not, wherever
-// they are. Traffic policies and hints choose for new connections; their change cuts none that is there
-// (kube-proxy's pkg/proxy/conntrack/cleanup.go).
+// Which endpoints a connection to a frontend may keep: those of the Service port that serve, Ready
+// or not, wherever they are. Traffic policies and hints choose for new connections; their change
+// cuts none that is there (kube-proxy's pkg/proxy/conntrack/cleanup.go).
 
 import { serviceBlock, servicePortCount, servicePorts } from "../cluster/services";
 import { ELEMENT_OWNER } from "../committed/element-record";
@@ -77,8 +77,8 @@ export function isNodeAddress(family: u32, address: usize): bool {
 }
 
 /**
- * Finds out who serves a frontend of the pass, unless that is known. False when memory cannot grow. Afterwards
- * FRONTEND_COUNT is the number of endpoints, or UNKNOWN.
+ * Finds out who serves a frontend of the pass, unless that is known. False when memory cannot grow.
+ * Afterwards FRONTEND_COUNT is the number of endpoints, or UNKNOWN.
  */
 export function learnEndpoints(frontend: usize): bool {
   if (version != knowledge) {
@@ -100,7 +100,10 @@ export function learnEndpoints(frontend: usize): bool {
   return true;
 }
 
-/** Does an endpoint with this address (network order) and port serve the frontend, of which everything is known? */
+/**
+ * Does an endpoint with this address (network order) and port serve the frontend, of which
+ * everything is known?
+ */
 export function isServedBy(frontend: usize, address: usize, port: u32): bool {
   let high: u64 = 0;
   let low: u64 = 0;

@@ -1,5 +1,5 @@
-// One entry of connection tracking as ctnetlink reports it. Every length that the bytes give is checked against
-// their end before it is used.
+// One entry of connection tracking as ctnetlink reports it. Every length that the bytes give is
+// checked against their end before it is used.
 
 import { ipBytes } from "../memory/bytes";
 import {
@@ -47,7 +47,10 @@ export let tupleBytes: u32 = 0;
 export let zone: usize = 0;
 export let id: usize = 0;
 
-/** Reads what is from `at`, a struct nfgenmsg, to `end`. False if it is no entry with both its directions. */
+/**
+ * Reads what is from `at`, a struct nfgenmsg, to `end`. False if it is no entry with both its
+ * directions.
+ */
 export function readEntry(at: usize, end: usize): bool {
   if (at + NFGENMSG_HEADER > end) return false;
   const domain: u32 = load<u8>(at, NFGENMSG_FAMILY);

@@ -1,5 +1,5 @@
-// Frontends of UDP and TCP whose connections may have to be looked at, since the last pass over the kernel's entries:
-// noted with every commit, judged by flows.ts in a pass of its own.
+// Frontends of UDP and TCP whose connections may have to be looked at, since the last pass over the
+// kernel's entries: noted with every commit, judged by flows.ts in a pass of its own.
 
 import {
   ELEMENT_KEY,
@@ -52,7 +52,10 @@ const FRONTEND_BYTES: usize = 40;
 
 const noted: usize = memory.data(TABLE_BYTES);
 const passing: usize = memory.data(TABLE_BYTES);
-/** Owners (never 0) all of whose frontends of the protocol are meant; which those are is found out by the pass. */
+/**
+ * Owners (never 0) all of whose frontends of the protocol are meant; which those are is found out
+ * by the pass.
+ */
 const udpOwners: usize = memory.data(TABLE_BYTES);
 const tcpOwners: usize = memory.data(TABLE_BYTES);
 
@@ -60,8 +63,8 @@ const tcpOwners: usize = memory.data(TABLE_BYTES);
 export let knowledge: u32 = 1;
 
 /**
- * Notes the frontends that the last commit changed: of UDP all of them, of TCP those of a Service that lost an
- * endpoint. False when memory cannot grow.
+ * Notes the frontends that the last commit changed: of UDP all of them, of TCP those of a Service
+ * that lost an endpoint. False when memory cannot grow.
  */
 export function flowsNote(): bool {
   knowledge++;
@@ -113,8 +116,8 @@ export function flowsNoted(): bool {
 }
 
 /**
- * Begins a pass over what was noted. Returns which dumps it needs, as FLOWS_* bits; -1 when memory cannot grow: then
- * everything stays noted.
+ * Begins a pass over what was noted. Returns which dumps it needs, as FLOWS_* bits; -1 when memory
+ * cannot grow: then everything stays noted.
  */
 export function flowsBegin(): i32 {
   assert(!tableCount(passing));
@@ -137,7 +140,10 @@ export function flowsBegin(): i32 {
   return dumps;
 }
 
-/** Ends the pass; `again`: it did not come to its end, so that what it was about is noted anew, as far as memory goes. */
+/**
+ * Ends the pass; `again`: it did not come to its end, so that what it was about is noted anew, as
+ * far as memory goes.
+ */
 export function flowsEnd(again: bool): void {
   for (let i: u32 = 0; i < tableSlots(passing); i++) {
     const frontend: usize = slotItem(tableSlot(passing, i));
@@ -214,7 +220,8 @@ function addOwner(owners: usize, owner: u32): bool {
   return true;
 }
 
-// An owner that is gone meanwhile has no elements; an id that was recycled brings frontends that are found in order.
+// An owner that is gone meanwhile has no elements; an id that was recycled brings frontends that
+// are found in order.
 function expand(owners: usize, protocol: u32): bool {
   for (let i: u32 = 0; i < tableSlots(owners); i++) {
     const owner = slotItem(tableSlot(owners, i));

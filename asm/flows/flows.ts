@@ -1,5 +1,5 @@
-// Joins a dump of connection tracking with the frontends of a pass: reads the kernel's messages as they come, and writes
-// a message of deletion for each entry that must not go on as it is.
+// Joins a dump of connection tracking with the frontends of a pass: reads the kernel's messages as
+// they come, and writes a message of deletion for each entry that must not go on as it is.
 
 import {
   FLOWS_CHUNK_CUT,
@@ -154,8 +154,8 @@ function isStale(frontend: usize, size: u32): i32 {
   const endpoints = load<u32>(frontend, FRONTEND_COUNT);
   if (endpoints == UNKNOWN) return 0;
   if (destinationPort == sourcePort && sameBytes(destination, source, size)) {
-    // Never translated: a way of its own while there are no endpoints, a black hole when there are. Should it be one to
-    // somebody else, its next packet begins it anew.
+    // Never translated: a way of its own while there are no endpoints, a black hole when there are.
+    // Should it be one to somebody else, its next packet begins it anew.
     return endpoints > 0 ? 1 : 0;
   }
   return isServedBy(frontend, source, sourcePort) ? 0 : 1;

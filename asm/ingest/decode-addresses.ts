@@ -60,7 +60,9 @@ function closeList(countOffset: usize): i32 {
   return DECODED;
 }
 
-/** A repeated string of the spec; `countOffset` is the place of its length in the SERVICE record. */
+/**
+ * A repeated string of the spec; `countOffset` is the place of its length in the SERVICE record.
+ */
 export function buildList(
   at: usize,
   length: usize,

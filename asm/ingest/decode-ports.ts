@@ -92,7 +92,10 @@ function appendPort(index: u32, protocol: u32, nodePort: u32): i32 {
   return DECODED;
 }
 
-/** The last of two ports with the same name and protocol, or number and protocol, is the one that counts. */
+/**
+ * The last of two ports with the same name and protocol, or number and protocol, is the one that
+ * counts.
+ */
 function dropDoubles(index: u32, last: usize): void {
   for (let port = built() + listStart; port < last; ) {
     const same =

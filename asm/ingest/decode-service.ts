@@ -1,8 +1,8 @@
 // A Service message (k8s.io/api core/v1) → a Service block (layout/service.ts) in the builder.
 //
-// The fields of a message come in the order of their numbers, the lists of a block in that of the layout; so
-// the spec is gone over once for what is single and once for each list, which costs little as a field that
-// is not wanted is passed over by its length.
+// The fields of a message come in the order of their numbers, the lists of a block in that of the
+// layout; so the spec is gone over once for what is single and once for each list, which costs
+// little as a field that is not wanted is passed over by its length.
 
 import { releaseServiceNames } from "../cluster/services";
 import {
@@ -88,7 +88,10 @@ let affinity: bool = false;
 let timeout: i32 = 0;
 let healthPort: i32 = 0;
 
-/** Decodes spec and status; the metadata has been read. When DECODED, the names in the block are held. */
+/**
+ * Decodes spec and status; the metadata has been read. When DECODED, the names in the block are
+ * held.
+ */
 export function decodeService(
   specAt: usize,
   specLength: usize,

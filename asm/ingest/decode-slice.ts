@@ -1,4 +1,4 @@
-// An EndpointSlice message (k8s.io/api discovery/v1) → a slice block (slices.ts) in the builder.
+// An EndpointSlice message (discovery/v1) → a SLICE block (layout/slice.ts) in the builder.
 
 import { dropHints, hintFlags, holdHints, recallHints, rememberHints } from "../cluster/hints";
 import { isThisNode } from "../cluster/node";
@@ -107,8 +107,8 @@ let nodeFlags: u32 = 0;
 let readSet: usize = 0;
 
 /**
- * Decodes a slice whose metadata has been read; `typeAt` is its addressType. When DECODED, names and hints in
- * the block are held, and `serviceKey` (meta.ts) is set.
+ * Decodes a slice whose metadata has been read; `typeAt` is its addressType. When DECODED, names
+ * and hints in the block are held, and `serviceKey` (meta.ts) is set.
  */
 export function decodeSlice(at: usize, length: usize, typeAt: usize, typeLength: usize): i32 {
   if (metaFlags & META_HEADLESS) return ABSENT;
@@ -156,7 +156,10 @@ function buildPorts(at: usize, length: usize): i32 {
   return broken() ? refuse(RULE_MALFORMED) : DECODED;
 }
 
-/** A port without a number (or 0) or without a name is no port to forward to: kube-proxy skips it as well. */
+/**
+ * A port without a number (or 0) or without a name is no port to forward to: kube-proxy skips it as
+ * well.
+ */
 function buildPort(index: u32): i32 {
   readPort();
   if (broken() || !hasPortName || !portNumber) return DECODED;

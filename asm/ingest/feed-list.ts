@@ -1,5 +1,6 @@
-// A list: `k8s\0` + Unknown { 1: TypeMeta, 2: raw: XxxList { 1: ListMeta, 2: items[] }, … }, taken item by
-// item as they become complete, so that a list of any size needs memory for one of its items only.
+// A list: `k8s\0` + Unknown { 1: TypeMeta, 2: raw: XxxList { 1: ListMeta, 2: items[] }, … }, taken
+// item by item as they become complete, so that a list of any size needs memory for one of its
+// items only.
 
 import {
   FEED_ERR_MALFORMED,
@@ -57,12 +58,17 @@ const IN_LIST: u32 = 2;
 /** What follows the list in its envelope says nothing to us. */
 const AT_END: u32 = 3;
 
-/** A field at the cursor of the list, complete in the buffer: its tag, its value's place and length. */
+/**
+ * A field at the cursor of the list, complete in the buffer: its tag, its value's place and length.
+ */
 let tag: u64 = 0;
 let valueAt: usize = 0;
 let valueLength: u64 = 0;
 
-/** Consumes what is complete. `state` and `rest` are places that keep where we are from chunk to chunk. */
+/**
+ * Consumes what is complete. `state` and `rest` are places that keep where we are from chunk to
+ * chunk.
+ */
 export function feedList(
   stream: usize,
   kind: i32,

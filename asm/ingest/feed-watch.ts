@@ -1,5 +1,5 @@
-// A watch: frames of u32be length + WatchEvent { 1: type, 2: RawExtension { 1: raw } }, whose raw is
-// `k8s\0` + Unknown { 1: TypeMeta, 2: the object }.
+// A watch: frames of u32be length + WatchEvent { 1: type, 2: RawExtension { 1: raw } }, whose raw
+// is `k8s\0` + Unknown { 1: TypeMeta, 2: the object }.
 
 import {
   FEED_ERR_MALFORMED,

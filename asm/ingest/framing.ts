@@ -1,4 +1,5 @@
-// What both formats need: numbers that may be cut off by the end of a chunk, and texts kept for the host.
+// What both formats need: numbers that may be cut off by the end of a chunk, and texts kept for the
+// host.
 
 import {
   STREAM_CONTINUE,

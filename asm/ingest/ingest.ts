@@ -1,6 +1,6 @@
-// One object of the API into the tables. Validate first, mutate after: a block is built aside, everything
-// that may fail for want of memory is reserved, and only then does it replace what was there. An object that
-// is refused leaves the tables as they were.
+// One object of the API into the tables. Validate first, mutate after: a block is built aside,
+// everything that may fail for want of memory is reserved, and only then does it replace what was
+// there. An object that is refused leaves the tables as they were.
 
 import { dropLocals, holdLocals } from "../cluster/locals";
 import {
@@ -193,7 +193,7 @@ function touch(kind: i32): void {
   }
 }
 
-// ── Services ────────────────────────────────────────────────────────────────────────────────────────
+// ── Services ─────────────────────────────────────────────────────────────────────────────────────
 
 function ingestService(deleted: bool): i32 {
   const known = findService(objectKey, objectKeyLength);
@@ -255,7 +255,7 @@ function sweepServices(): void {
   }
 }
 
-// ── EndpointSlices ──────────────────────────────────────────────────────────────────────────────────
+// ── EndpointSlices ───────────────────────────────────────────────────────────────────────────────
 
 function ingestSlice(at: usize, length: usize, deleted: bool): i32 {
   const name = nameFind(objectKey, objectKeyLength);

@@ -1,4 +1,5 @@
-// ObjectMeta (k8s.io/apimachinery meta/v1): the few fields that matter here, as places in the message.
+// ObjectMeta (k8s.io/apimachinery meta/v1): the few fields that matter here, as places in the
+// message.
 
 import { isText } from "../memory/bytes";
 import { hash64 } from "../memory/hash";
@@ -30,7 +31,7 @@ const TAG_TIME_SECONDS: u32 = (1 << 3) | WIRE_VARINT;
 const TAG_MAP_KEY: u32 = (1 << 3) | WIRE_BYTES;
 const TAG_MAP_VALUE: u32 = (2 << 3) | WIRE_BYTES;
 
-export const META_PROXY_NAME: u32 = 1; // label service.kubernetes.io/service-proxy-name, whatever its value
+export const META_PROXY_NAME: u32 = 1; // label service.kubernetes.io/service-proxy-name, any value
 export const META_HEADLESS: u32 = 2; // label service.kubernetes.io/headless
 export const META_INITIAL_END: u32 = 4; // annotation k8s.io/initial-events-end
 

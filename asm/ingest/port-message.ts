@@ -1,5 +1,5 @@
-// A port message. ServicePort (core/v1) and EndpointPort (discovery/v1) have the same first fields, so one
-// function reads both.
+// A port message. ServicePort (core/v1) and EndpointPort (discovery/v1) have the same first fields,
+// so one function reads both.
 
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from "../layout/key";
 import { isText } from "../memory/bytes";

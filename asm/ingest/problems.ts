@@ -1,5 +1,5 @@
-// Problems of objects, on their way to the host, and which objects have some, so that the host hears when
-// they are mended or gone. And what becomes of an object.
+// Problems of objects, on their way to the host, and which objects have some, so that the host
+// hears when they are mended or gone. And what becomes of an object.
 
 import {
   PROBLEM_ALIGN,
@@ -64,7 +64,10 @@ let nameBytes: usize = 0;
 let told: i32 = 0;
 let epoch: u32 = 0;
 
-/** From here on, problems are those of this object: `namespace/name`, or nothing if it has no readable name. */
+/**
+ * From here on, problems are those of this object: `namespace/name`, or nothing if it has no
+ * readable name.
+ */
 export function openSubject(objectKind: i32, at: usize, bytes: usize, objectEpoch: u32): void {
   kind = objectKind;
   nameAt = at;
@@ -108,7 +111,9 @@ export function problemNumber(rule: i32, index: u32, value: i64): void {
   problem(rule, index, at, digits + DIGITS_MAX - at);
 }
 
-/** Objects of this kind that have not been fed in this epoch are gone, and with them their problems. */
+/**
+ * Objects of this kind that have not been fed in this epoch are gone, and with them their problems.
+ */
 export function sweepProblems(objectKind: i32, current: u32): void {
   for (let i: u32 = 0; i < tableSlots(troubles); ) {
     const slot = tableSlot(troubles, i);

@@ -1,5 +1,6 @@
-// A reader of protobuf wire format over bytes that may be hostile. One cursor; messages nest by narrowing
-// its end. A fault is sticky: the cursor jumps to the end, every loop ends, and `broken()` tells.
+// A reader of protobuf wire format over bytes that may be hostile. One cursor; messages nest by
+// narrowing its end. A fault is sticky: the cursor jumps to the end, every loop ends, and
+// `broken()` tells.
 //
 //   while (more()) {
 //     switch (readTag()) {
@@ -11,16 +12,16 @@
 //     }
 //   }
 //
-// A tag is a field number and a wire type: TAG_SPEC_TYPE = (4 << 3) | WIRE_BYTES. A known field with another
-// wire type than its own counts as unknown. Groups are refused: Kubernetes has none. Tags are written as
-// constant expressions since AssemblyScript does not evaluate calls at compile time, and `switch` needs
-// constants.
+// A tag is a field number and a wire type: TAG_SPEC_TYPE = (4 << 3) | WIRE_BYTES. A known field
+// with another wire type than its own counts as unknown. Groups are refused: Kubernetes has none.
+// Tags are written as constant expressions since AssemblyScript does not evaluate calls at compile
+// time, and `switch` needs constants.
 //
-// The files of this folder return more than one number in module globals. Each holds until a later call
-// replaces it; places in messages hold at most until the chunk of the stream is done with.
+// The files of this folder return more than one number in module globals. Each holds until a later
+// call replaces it; places in messages hold at most until the chunk of the stream is done with.
 //
 //   result                                  is replaced by
-//   bytesAt, bytesLength                    readBytes, noBytes; also skipField and seek, which may read bytes
+//   bytesAt, bytesLength                    readBytes, noBytes; skipField and seek may call it
 //   port* (port-message.ts)                 readPort
 //   kindAt, kindLength (framing.ts)         readKind
 //   peeked (framing.ts)                     peekVarint
@@ -31,7 +32,10 @@
 //   readSet (decode-slice.ts)               readHints
 //   built() (memory/builder.ts)             buildStart, and every build, which may move the block
 
-/** Entries of one list: a limit for hostile objects, far beyond what the API server's size limit lets live. */
+/**
+ * Entries of one list: a limit for hostile objects, far beyond what the API server's size limit
+ * lets live.
+ */
 export const LIST_MAX: u32 = 8192;
 
 // Wire types, the lowest WIRE_BITS of a tag
@@ -67,8 +71,8 @@ export function more(): bool {
 }
 
 /**
- * Passes over fields until one with this tag, to be read next; false at the end of the message. The call costs
- * 3 % of reading a slice, so decode-slice.ts has the loop spelt out.
+ * Passes over fields until one with this tag, to be read next; false at the end of the message. The
+ * call costs 3 % of reading a slice, so decode-slice.ts has the loop spelt out.
  */
 export function seek(wanted: u32): bool {
   while (more()) {

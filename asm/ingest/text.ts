@@ -1,7 +1,7 @@
 // Texts of the API as numbers: addresses, ranges, times.
 //
-// Addresses are read as leniently as kube-proxy does (Go's ParseIPSloppy): leading zeros are decimal,
-// IPv6 in either case, and an IPv4-mapped IPv6 address is IPv4.
+// Addresses are read as leniently as kube-proxy does (Go's ParseIPSloppy): leading zeros are
+// decimal, IPv6 in either case, and an IPv4-mapped IPv6 address is IPv4.
 
 import { HALF, IPV4_BYTES, IPV6_BYTES } from "../memory/bytes";
 
@@ -41,7 +41,10 @@ const ZONE_COLON: usize = 3;
 const ZONE_MINUTE: usize = 4;
 const ZONE_BYTES: usize = 6;
 
-/** The address or range read last: family 4 or 6, prefix length, 16 bytes of which IPv4 uses the first 4. */
+/**
+ * The address or range read last: family 4 or 6, prefix length, 16 bytes of which IPv4 uses the
+ * first 4.
+ */
 export let parsedFamily: u8 = 0;
 export let parsedPrefix: u8 = 0;
 export const parsedAddress: usize = memory.data(IPV6_BYTES);

@@ -1,5 +1,5 @@
-// Times at which something made a slice change (its last-change-trigger-time annotation), for the host's
-// latency metric: f64 milliseconds since the epoch, one after another.
+// Times at which something made a slice change (its last-change-trigger-time annotation), for the
+// host's latency metric: f64 milliseconds since the epoch, one after another.
 
 import { doubleWord, doubleWordsBytes } from "../memory/bytes";
 import { allocate } from "../memory/heap";
@@ -11,7 +11,10 @@ const TIMES_MAX: u32 = 16384;
 let region: usize = 0;
 let count: u32 = 0;
 
-/** Takes the annotation's text; without memory, or if it is no time, nothing happens: a metric is no reason to fail. */
+/**
+ * Takes the annotation's text; without memory, or if it is no time, nothing happens: a metric is no
+ * reason to fail.
+ */
 export function addTriggerTime(at: usize, length: usize): void {
   if (count == TIMES_MAX) return;
   if (!region) region = allocate(doubleWordsBytes(TIMES_MAX));

@@ -1,4 +1,5 @@
-// Desired: what should be in the kernel, a sequence of records that the host writes for a batch of owners.
+// Desired: what should be in the kernel, a sequence of records that the host writes for a batch of
+// owners.
 
 // Record DESIRED, DESIRED_HEADER = 8 bytes: then what its kind says
 //    0 u8 KIND: DESIRED_ELEMENT or DESIRED_SLOTS
@@ -7,9 +8,9 @@
 //    4 u32 OWNER
 //
 // DESIRED_ELEMENT   key[keySize] value[valueSize]
-// DESIRED_SLOTS     key[keySize - SLOT_NUMBER_BYTES] and a SPAN (choice.ts): one element for each endpoint,
-//                   its slot number appended to the key. The core chooses the slot numbers, so that
-//                   endpoints that stay keep theirs. Only for tables with slots.
+// DESIRED_SLOTS     key[keySize - SLOT_NUMBER_BYTES] and a SPAN (choice.ts): one element for each
+//                   endpoint, its slot number appended to the key. The core chooses the numbers, so
+//                   that endpoints that stay keep theirs. Only for tables with slots.
 export const DESIRED_KIND: usize = 0;
 export const DESIRED_TABLE: usize = 1;
 export const DESIRED_OWNER: usize = 4;

@@ -1,15 +1,15 @@
 // Tables and their elements, as host and core exchange them.
 
-// Record DEFINITION, DEFINITION_STRIDE = 4 bytes: what the core is told about each table, by table id
+// Record DEFINITION, DEFINITION_STRIDE = 4 bytes: one for each table, by table id
 //    0 u8 KEY_SIZE    1 u8 VALUE_SIZE    2 u8 FLAGS: TABLE_*    3 u8 -
 export const DEFINITION_KEY_SIZE: usize = 0;
 export const DEFINITION_VALUE_SIZE: usize = 1;
 export const DEFINITION_FLAGS: usize = 2;
 export const DEFINITION_STRIDE: usize = 4;
 
-export const TABLE_NAMES_OWNER: u32 = 1; // the kernel element names its owner: a new owner needs a new element
+export const TABLE_NAMES_OWNER: u32 = 1; // elements name their owner: a new owner, a new element
 export const TABLE_SLOTS: u32 = 2; // keys end in a slot number; DESIRED_SLOTS only
-export const TABLE_LEADS: u32 = 4; // frontend → action, or what is refused: says who owns a frontend
+export const TABLE_LEADS: u32 = 4; // frontend → action: says who owns a frontend
 export const TABLE_NODE_ADDRESSES: u32 = 8; // where node ports listen
 
 // Record READ, READ_HEADER = 4 bytes: one committed element, then key[keySize] value[valueSize]

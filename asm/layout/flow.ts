@@ -6,8 +6,8 @@ export const FLOWS_UDP6: i32 = 2;
 export const FLOWS_TCP4: i32 = 4;
 export const FLOWS_TCP6: i32 = 8;
 
-// Record VERDICT, VERDICT_BYTES = 24 bytes: what came of one chunk of a dump, which is a datagram of
-// netlink messages as recv(2) returns it
+// Record VERDICT, VERDICT_BYTES = 24 bytes: what came of one chunk of a dump. A chunk is a datagram
+// of netlink messages as recv(2) returns it
 //    0 u32 ENTRIES: read                     12 i32 ERRNO: 0 = none
 //    4 u32 CONDEMNED: entries to delete      16 u32 DELETIONS: messages that delete them, a pointer
 //    8 u32 FLAGS: FLOWS_CHUNK_*              20 u32 DELETIONS_LENGTH: in bytes

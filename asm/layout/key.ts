@@ -1,5 +1,5 @@
-// The end of a table's key, as the kernel concatenates its fields (src/model/tables.ts): each field is
-// padded to 4 bytes. The address before it, if the table has one, is in network order.
+// The end of a table's key, as the kernel concatenates its fields (src/model/tables.ts): each field
+// is padded to 4 bytes. The address before it, if the table has one, is in network order.
 
 // Record KEY, KEY_BYTES = 8 bytes: protocol and port of a frontend
 //    0 u8 PROTOCOL: PROTOCOL_*    1 u8[3] -    4 u16be PORT    6 u16 -

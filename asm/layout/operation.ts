@@ -1,7 +1,7 @@
 // Operations: what a diff wants done in the kernel, in the order of the owners of its batch.
 
-// Record OP, OP_HEADER = 8 bytes: then key[keySize] value[valueSize], the new value to add or the present
-// one to delete
+// Record OP, OP_HEADER = 8 bytes: then key[keySize] value[valueSize], the new value to add or the
+// present one to delete
 //    0 u8 KIND: OP_ADD or OP_DELETE
 //    1 u8 TABLE
 //    2 u16 -

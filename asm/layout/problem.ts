@@ -1,7 +1,7 @@
 // Problems: what was wrong with objects of the API, a sequence of records.
 
-// Record PROBLEM, PROBLEM_HEADER = 12 bytes: then the object's `namespace/name` and the value at fault,
-// padded to PROBLEM_ALIGN
+// Record PROBLEM, PROBLEM_HEADER = 12 bytes: then the object's `namespace/name` and the value at
+// fault, padded to PROBLEM_ALIGN
 //    0 u8 KIND: KIND_* (stream.ts)    4 u16 VALUE_LENGTH
 //    1 u8 RULE: RULE_*                6 u16 -
 //    2 u16 NAME_LENGTH                8 u32 INDEX: in the list at fault, 0 where there is none

@@ -1,8 +1,8 @@
-// EndpointSlices as the core keeps them: one block of memory for each, and the sets of topology hints that
-// endpoints share. The host does not read them, but tests write and read them.
+// EndpointSlices as the core keeps them: one block of memory for each, and the sets of topology
+// hints that endpoints share. The host does not read them, but tests write and read them.
 
-// Record SLICE, SLICE_HEADER = 40 bytes: then SLICE_PORT records, then ENDPOINT records. What an object
-// says begins at FAMILY; before it stands where and since when it is kept
+// Record SLICE, SLICE_HEADER = 40 bytes: then SLICE_PORT records, then ENDPOINT records. What an
+// object says begins at FAMILY; before it stands where and since when it is kept
 //    0 u32 NEXT: slice of the Service, 0 = last     24 u32 SIZE: of the whole block, in bytes
 //    4 u32 PREVIOUS: 0 = first                      28 u32 EPOCH: in which it was last fed
 //    8 u32 SERVICE: its id                          32 u8 FAMILY: 4 or 6
@@ -45,8 +45,8 @@ export const ENDPOINT_SERVING: u32 = 2;
 export const ENDPOINT_TERMINATING: u32 = 4;
 export const ENDPOINT_LOCAL: u32 = 8; // on this node
 
-// Record HINTS, HINTS_HEADER = 16 bytes: a set; then the name ids of its zones, a u32 each, sorted, each
-// zone once. Of forNodes only two facts matter, both in the flags
+// Record HINTS, HINTS_HEADER = 16 bytes: a set; then the name ids of its zones, a u32 each, sorted,
+// each zone once. Of forNodes only two facts matter, both in the flags
 //    0 u32 HASH                                 8 u32 FLAGS: HINT_*
 //    4 u32 HOLDERS: endpoints that have it     12 u32 ZONES: how many
 export const HINTS_HASH: usize = 0;

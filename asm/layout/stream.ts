@@ -11,16 +11,16 @@ export const STREAM_WATCH: u32 = 2;
 
 /** What `streamFeed` says happened since the last call, as bits. */
 export const FEED_OBJECTS: i32 = 1; // at least one object was added, changed or removed
-export const FEED_VERSION: i32 = 2; // VERSION holds the resourceVersion of the last event or of the list
+export const FEED_VERSION: i32 = 2; // VERSION: of the last event, or of the list
 export const FEED_INITIAL_END: i32 = 4; // the bookmark that ends WatchList's initial events
 export const FEED_STATUS: i32 = 8; // an ERROR event: STATUS_CODE, MESSAGE
 export const FEED_LIST_META: i32 = 16; // a list's metadata: VERSION, CONTINUE
 export const FEED_LIST_END: i32 = 32; // the list was read to its last byte
 /** Negative results of `streamFeed`: the stream is beyond use; objects ingested before stay. */
-export const FEED_ERR_MALFORMED: i32 = -1; // truncated, overlong or contradicting bytes of the framing
+export const FEED_ERR_MALFORMED: i32 = -1; // truncated, overlong or contradicting framing
 export const FEED_ERR_MEMORY: i32 = -2; // memory could not grow
 
-// Record STREAM, STREAM_BYTES = 4752 bytes: what `streamOpen` returns and the last `streamFeed` filled
+// Record STREAM, STREAM_BYTES = 4752 bytes: what the last `streamFeed` brought
 //    0 u32 STATUS_CODE            16 u8[STREAM_VERSION_MAX] VERSION: a resourceVersion
 //    4 u32 VERSION_LENGTH        144 u8[STREAM_MESSAGE_MAX] MESSAGE: of the status, cut if longer
 //    8 u32 CONTINUE_LENGTH       656 u8[STREAM_CONTINUE_MAX] CONTINUE: a list's continue token

@@ -21,7 +21,10 @@ export function buildStart(): void {
   length = 0;
 }
 
-/** `bytes` more at the end (a multiple of 4), cleared; 0 if memory cannot grow. Valid until the next `build`. */
+/**
+ * `bytes` more at the end (a multiple of 4), cleared; 0 if memory cannot grow. Valid until the next
+ * `build`.
+ */
 export function build(bytes: usize): usize {
   if (length + bytes > size) {
     const wanted = max(SIZE_MIN, max(size << 1, length + bytes));

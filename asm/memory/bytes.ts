@@ -1,5 +1,5 @@
-// Comparing and moving a few bytes, eight at a time: a memory.copy or memory.fill costs a call, which for
-// an address is most of the work. And the places of numbers in arrays.
+// Comparing and moving a few bytes, eight at a time: a memory.copy or memory.fill costs a call,
+// which for an address is most of the work. And the places of numbers in arrays.
 
 export const IPV4_BYTES: usize = 4;
 export const IPV6_BYTES: usize = 16;
@@ -56,7 +56,10 @@ export function clearWords(at: usize, length: usize): void {
   for (let i: usize = 0; i < length; i += 4) store<u32>(at + i, 0);
 }
 
-/** Is this text, of `length` bytes at `at`, the literal? ASCII only; the literal costs no memory at run time. */
+/**
+ * Is this text, of `length` bytes at `at`, the literal? ASCII only; the literal costs no memory at
+ * run time.
+ */
 export function isText(at: usize, length: usize, literal: string): bool {
   if (length != <usize>literal.length) return false;
   for (let i = 0; i < literal.length; i++) {

@@ -1,5 +1,5 @@
-// SipHash-1-3, keyed by the host's seed: names and addresses come from others, who must not be able to
-// choose keys that collide.
+// SipHash-1-3, keyed by the host's seed: names and addresses come from others, who must not be able
+// to choose keys that collide.
 
 let key0: u64 = 0x0706050403020100;
 let key1: u64 = 0x0f0e0d0c0b0a0908;
@@ -21,8 +21,8 @@ function splitmix(state: u64): u64 {
 }
 
 /**
- * 64 bits for any bytes. The round is written twice: a function could not return its four numbers, and one loop for
- * the words and the end made decoding of Services 2 to 6 % slower.
+ * 64 bits for any bytes. The round is written twice: a function could not return its four numbers,
+ * and one loop for the words and the end made decoding of Services 2 to 6 % slower.
  */
 export function hash64(from: usize, length: usize): u64 {
   let v0 = key0 ^ 0x736f6d6570736575;

@@ -1,7 +1,8 @@
-// Memory for records of any size, freed in any order. Blocks carry no header: who frees says the size.
+// Memory for records of any size, freed in any order. Blocks carry no header: who frees says the
+// size.
 //
-// Free blocks wait in one list for each size class.
-// Classes are every 8 bytes up to 128, then four to each doubling, so at most a fifth of a block is waste:
+// Free blocks wait in one list for each size class. Classes are every 8 bytes up to 128, then four
+// to each doubling, so at most a fifth of a block is waste:
 //
 //   class    0   1  …  15 | 16  17  18  19 | 20  21  22  23 | …
 //   bytes    8  16    128 | 160 192 224 256 | 320 384 448 512 | …
@@ -69,7 +70,10 @@ export function release(block: usize, size: usize): void {
   push(kind, block);
 }
 
-/** A block of `newSize` with the old content, the old one freed; 0 (and the old one as it was) if memory cannot grow. */
+/**
+ * A block of `newSize` with the old content, the old one freed; 0 (and the old one as it was) if
+ * memory cannot grow.
+ */
 export function resize(block: usize, oldSize: usize, newSize: usize): usize {
   if (block && newSize <= LARGEST && classOf(oldSize) == classOf(newSize)) return block;
   const moved = allocate(newSize);
@@ -84,7 +88,9 @@ export function heapUsed(): usize {
   return used;
 }
 
-/** Memory never grows beyond this many pages of 64 KiB. For tests of running out, and for a budget. */
+/**
+ * Memory never grows beyond this many pages of 64 KiB. For tests of running out, and for a budget.
+ */
 export function heapLimit(pages: u32): void {
   limitPages = pages;
 }
@@ -108,7 +114,10 @@ function push(kind: u32, block: usize): void {
   store<u32>(list, block);
 }
 
-/** A bump region with room for `bytes`: a large free block, new memory, or at last any free block, joined if need be. */
+/**
+ * A bump region with room for `bytes`: a large free block, new memory, or at last any free block,
+ * joined if need be.
+ */
 function refill(kind: u32, bytes: usize): bool {
   if (cut(max(kind, classOf(CUTTABLE))) || growMemory(bytes) || cut(kind + 1)) return true;
   if (freed < bytes) return false;
@@ -170,8 +179,8 @@ function pushAll(at: usize, bytes: usize): void {
 }
 
 /**
- * Joins free neighbours. Slow (every free block is sorted by its address), so it is done only when memory
- * would run out otherwise.
+ * Joins free neighbours. Slow (every free block is sorted by its address), so it is done only when
+ * memory would run out otherwise.
  */
 function joinFree(): void {
   let all: usize = 0;

@@ -1,10 +1,10 @@
 // Byte strings as numbers: port names, zones, and the `namespace/name` of Services and slices.
 //
-// Counted: an id is recycled when its last holder lets go, so names that come and go do not pile up.
-// Id 0 is the empty string, which everybody holds for ever.
+// Counted: an id is recycled when its last holder lets go, so names that come and go do not pile
+// up. Id 0 is the empty string, which everybody holds for ever.
 //
-// A name's block (layout/name.ts) leads to the Service and to the EndpointSlice of this name, so the
-// interner is also their index by key.
+// A name's block (layout/name.ts) leads to the Service and to the EndpointSlice of this name, so
+// the interner is also their index by key.
 //
 // The directory leads from an id to its block; a free id holds (next free id << 1 | 1).
 
@@ -131,7 +131,10 @@ export function setNameSlice(id: u32, slice: usize): void {
   store<u32>(nameBlock(id), slice, NAME_SLICE);
 }
 
-/** Id → block, for the host, which reads names straight from memory: u32[id]. Moves when names are added. */
+/**
+ * Id → block, for the host, which reads names straight from memory: u32[id]. Moves when names are
+ * added.
+ */
 export function nameDirectory(): usize {
   return directory;
 }

@@ -1,5 +1,6 @@
-// A block of memory that grows by doubling. Growing moves it, so nobody keeps a pointer into one across a
-// call that may grow it. The object itself lies in static memory: region(memory.data(REGION_BYTES)).
+// A block of memory that grows by doubling. Growing moves it, so nobody keeps a pointer into one
+// across a call that may grow it. The object itself lies in static memory:
+// region(memory.data(REGION_BYTES)).
 
 import { allocate, release } from "./heap";
 

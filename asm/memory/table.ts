@@ -1,5 +1,5 @@
-// Open-addressing hash table of u32 items (ids or pointers, never 0), as a cursor: the caller compares
-// keys, since it alone knows where an item keeps its own.
+// Open-addressing hash table of u32 items (ids or pointers, never 0), as a cursor: the caller
+// compares keys, since it alone knows where an item keeps its own.
 //
 //   let slot = tableFirst(table, hash);
 //   while (slotItem(slot)) {

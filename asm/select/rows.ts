@@ -1,9 +1,10 @@
-// Candidates of one service port in one family: gathered from slices, sorted by address and port, copies of
-// the same address and port merged into one.
+// Candidates of one service port in one family: gathered from slices, sorted by address and port,
+// copies of the same address and port merged into one.
 //
-// Of copies the greatest traits win: not terminating before terminating (an address may be used again before
-// its former pod is gone), then Ready, serving, local, hints. Upstream takes any copy that is not terminating,
-// whichever slice it happens to read last; ours does not depend on the order of slices.
+// Of copies the greatest traits win: not terminating before terminating (an address may be used
+// again before its former pod is gone), then Ready, serving, local, hints. Upstream takes any copy
+// that is not terminating, whichever slice it happens to read last; ours does not depend on the
+// order of slices.
 
 import {
   endpointAddress,
@@ -26,7 +27,7 @@ import {
 import { HALF } from "../memory/bytes";
 import { Region } from "../memory/region";
 
-// Record ROW, ROW_STRIDE = 24 bytes: numbers that compare as the bytes of address and port in network order
+// Record ROW, ROW_STRIDE = 24 bytes: as numbers they compare like address and port in network order
 //    0 u64 HIGH: first half of the address, 0 for IPv4    16 u16 TRAITS: TRAIT_*    20 u32 -
 //    8 u64 LOW: second half, or IPv4                      18 u16 PORT
 export const ROW_HIGH: usize = 0;
@@ -75,7 +76,10 @@ export function gatherRows(rows: Region, slice: usize, family: u32, port: u32): 
   return true;
 }
 
-/** Sorts the rows; `other` is room to work in, and may change places with `rows`. False without memory. */
+/**
+ * Sorts the rows; `other` is room to work in, and may change places with `rows`. False without
+ * memory.
+ */
 export function sortRows(rows: Region, other: Region): bool {
   const end = rows.length;
   const piece = PIECE * ROW_STRIDE;

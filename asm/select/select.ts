@@ -1,6 +1,7 @@
-// Which endpoints of a Service get its traffic (KEP-1669 terminating endpoints, KEP-2433 and KEP-3015 hints,
-// KEP-2086 Local policies; kube-proxy's CategorizeEndpoints): for each port and family the endpoints for
-// traffic that may go anywhere in the cluster, and those for traffic that must stay on this node.
+// Which endpoints of a Service get its traffic (KEP-1669 terminating endpoints, KEP-2433 and
+// KEP-3015 hints, KEP-2086 Local policies; kube-proxy's CategorizeEndpoints): for each port and
+// family the endpoints for traffic that may go anywhere in the cluster, and those for traffic that
+// must stay on this node.
 
 import {
   firstSlice,
@@ -81,7 +82,9 @@ export function selectRegion(count: u32): usize {
   return batch.reserve(max(<u32>wordsBytes(count), 1)) ? batch.base : 0;
 }
 
-/** Chooses for `count` Services; a Service that does not exist has no choices. False without memory. */
+/**
+ * Chooses for `count` Services; a Service that does not exist has no choices. False without memory.
+ */
 export function select(count: u32): bool {
   assert(<u32>wordsBytes(count) <= batch.capacity);
   choices.clear();
@@ -138,8 +141,8 @@ function selectService(id: u32): bool {
   return true;
 }
 
-// The endpoints of one port and family, sorted and each once, into `rows`. Ports are matched by name and
-// protocol; the number is the slice's.
+// The endpoints of one port and family, sorted and each once, into `rows`. Ports are matched by
+// name and protocol; the number is the slice's.
 function selectPort(id: u32, port: usize, family: u32): bool {
   rows.length = 0;
   if (!gatherPort(rows, id, port, family) || !sortRows(rows, spare)) return false;
@@ -147,7 +150,10 @@ function selectPort(id: u32, port: usize, family: u32): bool {
   return true;
 }
 
-/** Appends a row for every endpoint that the slices of a Service have for its port. False when memory cannot grow. */
+/**
+ * Appends a row for every endpoint that the slices of a Service have for its port. False when
+ * memory cannot grow.
+ */
 export function gatherPort(into: Region, id: u32, port: usize, family: u32): bool {
   for (let slice = firstSlice(id); slice; slice = nextSlice(slice)) {
     if (sliceFamily(slice) != family) continue;
@@ -164,16 +170,19 @@ export function gatherPort(into: Region, id: u32, port: usize, family: u32): boo
 
 // Chooses among `rows`, in one pass over them and one for each list.
 //
-// Everywhere in the cluster: Ready endpoints; without any, those that serve while they terminate (KEP-1669), so
-// that the last pods of a rollout are not cut off. Hints narrow the Ready ones only if every one of them has
-// hints, as otherwise those without would get no traffic at all, and only if some names this node or zone, as
-// otherwise nothing would be left. Hints for nodes come before hints for zones.
+// Everywhere in the cluster: Ready endpoints; without any, those that serve while they terminate
+// (KEP-1669), so that the last pods of a rollout are not cut off. Hints narrow the Ready ones only
+// if every one of them has hints, as otherwise those without would get no traffic at all, and only
+// if some names this node or zone, as otherwise nothing would be left. Hints for nodes come before
+// hints for zones.
 //
-// On this node: the same by classes, without hints, and by the classes on this node alone: a node whose only
-// endpoints terminate must go on serving external traffic though other nodes have Ready ones (KEP-1669).
+// On this node: the same by classes, without hints, and by the classes on this node alone: a node
+// whose only endpoints terminate must go on serving external traffic though other nodes have Ready
+// ones (KEP-1669).
 //
-// CHOICE_FLAG_LINGERS: some endpoint serves without being Ready and was not chosen for the cluster. It is
-// either terminating or not Ready otherwise; connections that it has may go on, new ones go elsewhere.
+// CHOICE_FLAG_LINGERS: some endpoint serves without being Ready and was not chosen for the cluster.
+// It is either terminating or not Ready otherwise; connections that it has may go on, new ones go
+// elsewhere.
 function writeChoice(choice: usize, family: u32): bool {
   const end = rows.base + rows.length;
   let everywhere: u32 = 0;
@@ -218,8 +227,8 @@ function writeSpan(span: usize, offset: u32, count: u32): void {
   store<u32>(span, count, SPAN_COUNT);
 }
 
-// Appends the endpoints of a class, of those only that have the trait if one is asked for. Hints do not
-// count for endpoints that leave: better far away than not at all.
+// Appends the endpoints of a class, of those only that have the trait if one is asked for. Hints do
+// not count for endpoints that leave: better far away than not at all.
 function writeEndpoints(family: u32, kind: u32, trait: u32): bool {
   const end = rows.base + rows.length;
   for (let row = rows.base; row < end; row += ROW_STRIDE) {

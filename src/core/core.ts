@@ -1,6 +1,7 @@
 /**
  * The face of the Wasm core: everything that is per endpoint or per element happens behind it, in
- * linear memory (asm/). The border is crossed once per chunk, per batch of Services, per netlink buffer.
+ * linear memory (asm/). The border is crossed once per chunk, per batch of Services, per netlink
+ * buffer.
  *
  * Views of memory returned here are valid until the next call: memory may grow and move.
  */
@@ -40,7 +41,8 @@ export interface ObjectStream {
   reserve(bytes: number): Uint8Array;
   /**
    * Takes `bytes` bytes of what `reserve` returned.
-   * @throws SluiceError API_MALFORMED when the framing is broken; CORE_MEMORY. Objects fed so far stay.
+   * @throws SluiceError API_MALFORMED when the framing is broken; CORE_MEMORY. Objects fed before
+   * stay.
    */
   feed(bytes: number): FeedResult;
   /** Frees its buffers; a second time does nothing. Objects fed so far stay. */
@@ -70,12 +72,15 @@ export interface FlowVerdict {
 }
 
 /**
- * Which connections must not go on as they are: those of UDP, and those of TCP that nobody has answered yet, that
- * lead from a frontend that changed to somebody who does not serve it. What changed is noted with every commit,
- * and looked for in a pass of its own.
+ * Which connections must not go on as they are: those of UDP, and those of TCP that nobody has
+ * answered yet, that lead from a frontend that changed to somebody who does not serve it. What
+ * changed is noted with every commit, and looked for in a pass of its own.
  */
 export interface FlowJudge {
-  /** Notes what the last `commit` changed: frontends of UDP, and those of TCP of a Service that lost an endpoint. */
+  /**
+   * Notes what the last `commit` changed: frontends of UDP, and those of TCP of a Service that lost
+   * an endpoint.
+   */
   noteCommit(): void;
   /** Notes all frontends of an owner, of these protocols. */
   noteOwner(owner: OwnerId, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
@@ -83,7 +88,9 @@ export interface FlowJudge {
   noteAll(): void;
   /** Is there anything for a pass to do? */
   noted(): boolean;
-  /** Begins a pass over what was noted; it needs these dumps. Not before the last pass was finished. */
+  /**
+   * Begins a pass over what was noted; it needs these dumps. Not before the last pass was finished.
+   */
   begin(): readonly FlowDump[];
   /** Judges the next datagram of a dump, by what the core knows by now. */
   judge(bytes: Uint8Array): FlowVerdict;
@@ -109,8 +116,8 @@ export interface Core {
   /** This node's zone; every Service with zone hints becomes dirty when it changes. */
   setZone(zone: string): void;
   /**
-   * Whether `readService` gives Services their externalIPs (upstream's gate AllowServiceExternalIPs); at first it does.
-   * A change makes every Service dirty.
+   * Whether `readService` gives Services their externalIPs (upstream's gate
+   * AllowServiceExternalIPs); at first it does. A change makes every Service dirty.
    */
   serveExternalIPs(serve: boolean): void;
   /** Services to recompute. */
@@ -127,11 +134,14 @@ export interface Core {
   serviceKey(id: ServiceId): string;
   /** The id of `namespace/name`, if anything of it exists. */
   findService(key: string): ServiceId | undefined;
-  /** Services that are served: headless ones, those of type ExternalName and those of another proxy are not kept. */
+  /**
+   * Services that are served: headless ones, those of type ExternalName and those of another proxy
+   * are not kept.
+   */
   serviceCount(): number;
   /**
-   * How many times a Service, or a slice (its endpoints), was added, changed in what matters or removed since
-   * the start.
+   * How many times a Service, or a slice (its endpoints), was added, changed in what matters or
+   * removed since the start.
    */
   changeCounts(): { readonly service: number; readonly endpoint: number };
   /** EndpointSlices kept, also those whose Service is not there. */
@@ -143,17 +153,20 @@ export interface Core {
   /** Grows by one whenever `localAddresses` changes. */
   localAddressesVersion(): number;
   /**
-   * Problems found while decoding since the last call. An object that is decoded anew ends all it had, and begins
-   * those it has.
+   * Problems found while decoding since the last call. An object that is decoded anew ends all it
+   * had, and begins those it has.
    */
   takeProblems(): ProblemEvent[];
-  /** last-change-trigger-time annotations (ms since the epoch) of slices ingested since the last call. */
+  /**
+   * last-change-trigger-time annotations (ms since the epoch) of slices ingested since the last
+   * call.
+   */
   takeTriggerTimes(): number[];
 
   // ── select ──
   /**
-   * Chooses endpoints for every port and family of each Service, in order. `lingers`: some endpoint serves that is
-   * neither Ready nor chosen, so connections that it has may go on.
+   * Chooses endpoints for every port and family of each Service, in order. `lingers`: some endpoint
+   * serves that is neither Ready nor chosen, so connections that it has may go on.
    */
   select(
     ids: readonly ServiceId[],
@@ -161,34 +174,42 @@ export interface Core {
   ): void;
 
   // ── diff ──
-  /** Memory to write desired records into (layout: asm/layout/desired.ts). At least `bytes` long. */
+  /**
+   * Memory to write desired records into (layout: asm/layout/desired.ts). At least `bytes` long.
+   */
   reserveDesired(bytes: number): Uint8Array;
   /**
-   * Compares the desired records just written (`bytes` of them) with what is committed, for these owners:
-   * their committed elements that are not desired are deleted (of OWNER_ADOPTED's no more than
-   * LEFTOVERS_AT_ONCE). Nothing changes until `commit`.
+   * Compares the desired records just written (`bytes` of them) with what is committed, for these
+   * owners: their committed elements that are not desired are deleted (of OWNER_ADOPTED's no more
+   * than LEFTOVERS_AT_ONCE). Nothing changes until `commit`.
    */
   diff(bytes: number, owners: readonly OwnerId[]): OperationList;
   /** The last `diff` is in the kernel. */
   commit(): void;
   /**
-   * Elements that were read from the kernel: their owner is OWNER_ADOPTED until a Service claims them. One that
-   * is committed already keeps its owner and takes the kernel's value, so that its owner's next diff mends it.
-   * A diff that is not committed yet is void afterwards.
+   * Elements that were read from the kernel: their owner is OWNER_ADOPTED until a Service claims
+   * them. One that is committed already keeps its owner and takes the kernel's value, so that its
+   * owner's next diff mends it. A diff that is not committed yet is void afterwards.
    */
   adopt(table: TableId, keysAndValues: Uint8Array, count: number): void;
   /**
-   * Compares elements that were read from the kernel with what is committed. For each: COMPARED_SAME if it is that,
-   * else whose it should be; OWNER_ADOPTED if its key is not committed (asm/layout/).
+   * Compares elements that were read from the kernel with what is committed. For each:
+   * COMPARED_SAME if it is that, else whose it should be; OWNER_ADOPTED if its key is not committed
+   * (asm/layout/).
    */
   compare(table: TableId, keysAndValues: Uint8Array, count: number): Int32Array;
-  /** These elements (`count` keys) were lost in the kernel, and are there again: `count` starts over. */
+  /**
+   * These elements (`count` keys) were lost in the kernel, and are there again: `count` starts
+   * over.
+   */
   madeAnew(table: TableId, keys: Uint8Array, count: number): void;
   /** Number of committed elements, of one table or of all. */
   elementCount(table?: TableId): number;
   /** Number of committed elements of an owner, counted no further than `most`. */
   ownedElements(owner: OwnerId, most: number): number;
-  /** Every committed element of a table, for audits and the admin API; views die with the callback. */
+  /**
+   * Every committed element of a table, for audits and the admin API; views die with the callback.
+   */
   eachElement(
     table: TableId,
     each: (key: Uint8Array, value: Uint8Array, owner: OwnerId) => void,
@@ -200,9 +221,9 @@ export interface Core {
   /** Does some slot of this frontend (key without slot) lead to this endpoint? */
   hasEndpoint(table: TableId, frontendKey: Uint8Array, endpoint: Uint8Array): boolean;
   /**
-   * Takes counters read from the kernel: `count` of key + u64 packets (little-endian). Returns, for each,
-   * the packets since the last reading (the element's own; a re-created element starts at 0). 0 for an element
-   * that is not committed, and for the first reading of an adopted one.
+   * Takes counters read from the kernel: `count` of key + u64 packets (little-endian). Returns, for
+   * each, the packets since the last reading (the element's own; a re-created element starts at 0).
+   * 0 for an element that is not committed, and for the first reading of an adopted one.
    */
   count(table: TableId, keysAndPackets: Uint8Array, count: number): Float64Array;
   /** Bytes of linear memory. */

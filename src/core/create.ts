@@ -23,8 +23,8 @@ export interface CoreOptions {
 export type CoreExports = IngestExports & SelectExports & DiffExports & FlowsExports;
 
 /**
- * Instantiates `module` (asm/out/core.release.wasm, or core.debug.wasm, which checks more) with its own memory.
- * Every call of it may throw CORE_ABORT, after which the instance is of no use.
+ * Instantiates `module` (asm/out/core.release.wasm, or core.debug.wasm, which checks more) with its
+ * own memory. Every call of it may throw CORE_ABORT, after which the instance is of no use.
  * @throws SluiceError CORE_MEMORY
  */
 export function createCore(module: WebAssembly.Module, options: CoreOptions): Core {

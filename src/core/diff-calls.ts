@@ -1,4 +1,6 @@
-/** The half of the core that remembers what is committed (asm/elements.ts) and compares (asm/diff.ts). */
+/**
+ * The half of the core that keeps committed elements and compares desired ones (asm/committed/).
+ */
 
 import {
   DEFINITION_FLAGS,

@@ -1,4 +1,4 @@
-/** The part of the core that knows which connections must not go on as they are (asm/flows.ts). */
+/** The part of the core that decides which connections must end (asm/flows/). */
 import {
   FLOWS_CHUNK_CUT,
   FLOWS_CHUNK_END,

@@ -1,4 +1,4 @@
-/** The half of the core that decodes objects and keeps Services and slices (asm/ingest.ts, asm/services.ts). */
+/** The half of the core that decodes objects (asm/ingest/) and keeps their rows (asm/cluster/). */
 import { LOCAL_FAMILY, LOCAL_IP } from "../../asm/layout/local.ts";
 import type { ServiceId } from "../model/service.ts";
 import type { Core } from "./core.ts";

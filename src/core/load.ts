@@ -4,7 +4,7 @@
  */
 import { SluiceError } from "../base/errors.ts";
 
-/** What asm/index.ts exports from asm/heap.ts; each half of the core adds its own. */
+/** What asm/index.ts exports from asm/memory/heap.ts; each half of the core adds its own. */
 export interface HeapExports {
   readonly memory: WebAssembly.Memory;
   /** 0 if memory cannot grow. */
@@ -68,7 +68,10 @@ export function loadWasm<Exports extends HeapExports>(module: WebAssembly.Module
   };
 }
 
-/** The error for a core that cannot grow. `doing` is a verb with its object; `bytes` what it has or asked for. */
+/**
+ * The error for a core that cannot grow. `doing` is a verb with its object; `bytes` what it has or
+ * asked for.
+ */
 export function outOfMemory(doing: string, bytes: number): SluiceError {
   return new SluiceError(
     "CORE_MEMORY",

@@ -1,4 +1,4 @@
-/** The bytes of an HTTP body on their way into the core (asm/streams.ts). */
+/** Feeds the bytes of an HTTP body to the core (asm/ingest/streams.ts). */
 import {
   FEED_ERR_MEMORY,
   FEED_INITIAL_END,
@@ -24,7 +24,7 @@ import type { FeedResult, ObjectKind, ObjectStream } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
 import { textOf } from "./name-table.ts";
 
-/** What asm/index.ts exports from asm/streams.ts. */
+/** What asm/index.ts exports from asm/ingest/streams.ts. */
 export interface StreamExports extends HeapExports {
   streamOpen(kind: number, format: number): number;
   streamReserve(stream: number, bytes: number): number;
@@ -41,7 +41,8 @@ const NOTHING: FeedResult = { objects: false, initialEnd: false };
 const OBJECTS: FeedResult = { objects: true, initialEnd: false };
 
 /**
- * Opens a decoder in the core; what `feed` tells of is in its own words (FEED_* bits and texts beside them).
+ * Opens a decoder in the core; what `feed` tells of is in its own words (FEED_* bits and texts
+ * beside them).
  * @throws SluiceError CORE_MEMORY
  */
 export function openObjectStream(

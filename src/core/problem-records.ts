@@ -1,4 +1,4 @@
-/** Problems that the core met while decoding (asm/problems.ts), in words. */
+/** Problems that the core met while decoding (asm/ingest/problems.ts), in words. */
 import {
   PROBLEM_ALIGN,
   PROBLEM_HEADER,

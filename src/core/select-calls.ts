@@ -1,4 +1,4 @@
-/** The half of the core that chooses endpoints (asm/select.ts). */
+/** The part of the core that chooses endpoints (asm/select/). */
 
 import {
   CHOICE_CLUSTER,

@@ -181,7 +181,7 @@ describe.each(BUILDS)("hash and names (%s)", (build) => {
   }, 60_000);
 });
 
-/** SipHash-1-3 by its specification, keyed as asm/hash.ts derives its key from a seed (splitmix64). */
+/** SipHash-1-3 by its specification, keyed as asm/memory/hash.ts derives its key from a seed (splitmix64). */
 function sipHash13(bytes: Uint8Array, low: number, high: number): bigint {
   const u64 = (value: bigint) => BigInt.asUintN(64, value);
   const rotate = (value: bigint, by: bigint) => u64(value << by) | (value >> (64n - by));

@@ -1,13 +1,15 @@
 /**
- * Records in the core's memory: their drawings, their constants and every access agree. asm/index.ts
- * says how a record is drawn.
+ * Records in the core's memory: their drawings, their constants and every access agree.
+ * asm/index.ts says how a record is drawn.
  */
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "../..");
-/** The other side of the border, and those who write and read records for tests and measurements. */
+/**
+ * The other side of the border, and those who write and read records for tests and measurements.
+ */
 const HOST_FOLDERS = ["src", "test", "harness", "bench"];
 
 interface Field {
@@ -31,7 +33,10 @@ interface Constant {
   readonly value: number;
 }
 
-/** One `load`, `store` or method of a DataView. `offset` is undefined where the address is all there is. */
+/**
+ * One `load`, `store` or method of a DataView. `offset` is undefined where the address is all there
+ * is.
+ */
 interface Access {
   readonly where: string;
   readonly width: number;
@@ -54,7 +59,10 @@ const WIDTHS: Readonly<Record<string, number>> = {
   f64: 8,
 };
 
-/** Places of one number, not the start of a record: elements of arrays, addresses in network order, text. */
+/**
+ * Places of one number, not the start of a record: elements of arrays, addresses in network order,
+ * text.
+ */
 const PLACES: Readonly<Record<string, readonly string[]>> = {
   "asm/committed/batch.ts": ["counter"],
   "asm/committed/slots.ts": ["bucket", "link"],
@@ -124,7 +132,7 @@ test("no access in the core has a number for an offset", () => {
   expect(wrong.map(described)).toEqual([]);
 });
 
-test("an access in the core without an offset is one to a place of one number, or to a byte of text", () => {
+test("an access without an offset is to a place of one number, or to a byte of text", () => {
   const wrong = coreAccesses().filter(({ where, width, address, offset }) => {
     if (offset !== undefined || width === 1 || !/^\w+$/.test(address)) return false;
     return !(PLACES[where.split(":")[0] ?? ""] ?? []).includes(address);
@@ -132,7 +140,7 @@ test("an access in the core without an offset is one to a place of one number, o
   expect(wrong.map(described)).toEqual([]);
 });
 
-test("an access in the core is as wide as the field, or as the field and the padding behind it", () => {
+test("an access in the core is as wide as the field, or as field and padding", () => {
   const wrong = coreAccesses().filter(({ where, width, offset }) => {
     const file = where.split(":")[0] ?? "";
     if (offset === undefined || WHOLE[file]?.includes(offset)) return false;
@@ -184,7 +192,9 @@ function sources(folder: string): { readonly file: string; readonly text: string
     });
 }
 
-/** A drawing is the lines of comment from its heading to the next heading or the end of the comment. */
+/**
+ * A drawing is the lines of comment from its heading to the next heading or the end of the comment.
+ */
 function drawingsOf(file: string, text: string): Drawing[] {
   return text.split(/^(?!\/\/)/m).flatMap((block) =>
     [
@@ -246,7 +256,10 @@ function fieldOf(constant: string, file: string): Found | undefined {
   return found.find(({ drawing }) => drawing.file === file) ?? found[0];
 }
 
-/** Does an access of so many bytes cover the field, or also the padding behind it? Within bytes it may be any. */
+/**
+ * Does an access of so many bytes cover the field, or also the padding behind it? Within bytes it
+ * may be any.
+ */
 function fits(found: Found | undefined, width: number): boolean {
   if (found === undefined) return true;
   const { drawing, field } = found;
