@@ -1,6 +1,6 @@
 /**
- * Runs inside the network namespace of a node and makes real connections to clusterIPs, as a line of JSON on its input asks;
- * answers by lines of JSON.
+ * Runs inside the network namespace of a node and makes real connections to clusterIPs, as a line
+ * of JSON on its input asks; answers by lines of JSON.
  *
  * usage: bun bench/caller.ts
  */
@@ -22,7 +22,10 @@ export type Request =
       readonly address: string;
       readonly port: number;
     }
-  /** How long it takes to connect to each in turn, `rounds` times, from this source or the node's own address. */
+  /**
+   * How long it takes to connect to each in turn, `rounds` times, from this source or the node's
+   * own address.
+   */
   | {
       readonly ask: "connect";
       readonly to: readonly (readonly [address: string, port: number])[];
@@ -47,7 +50,10 @@ const POLLIN = 1;
 const SOCK_NONBLOCK = 0x800;
 const EINPROGRESS = 115;
 const ANSWER_MS = 1000;
-/** A call that nobody has answered by then is given up for another: its SYN was lost, or the one that answers is gone. */
+/**
+ * A call that nobody has answered by then is given up for another: its SYN was lost, or the one
+ * that answers is gone.
+ */
 const ATTEMPT_MS = 100;
 /** Whoever is alone is waited for, rather than looked at in the next round. */
 const ALONE_MS = 1;
@@ -95,7 +101,10 @@ export function addressesOf(mark: number, count: number): string[] {
   });
 }
 
-/** Calls one address again and again, without waiting for the kernel: everybody else has a turn in between. */
+/**
+ * Calls one address again and again, without waiting for the kernel: everybody else has a turn in
+ * between.
+ */
 class Caller {
   readonly #address: string;
   readonly #port: number;

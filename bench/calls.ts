@@ -12,14 +12,19 @@ export class Calls {
     void this.#read();
   }
 
-  /** When every one of these clusterIPs led to an endpoint, in milliseconds since the epoch. @throws after `timeoutMs` */
+  /**
+   * When every one of these clusterIPs led to an endpoint, in milliseconds since the epoch. @throws
+   * after `timeoutMs`
+   */
   async served(addresses: readonly string[], timeoutMs: number): Promise<number> {
     const request = { ask: "served", addresses, port: SERVICE_PORT } as const;
     const answer = await within(this.#ask(request), timeoutMs);
     return "at" in answer ? answer.at : Number.NaN;
   }
 
-  /** When a connection to the clusterIP reached an endpoint of this mark. @throws after `timeoutMs` */
+  /**
+   * When a connection to the clusterIP reached an endpoint of this mark. @throws after `timeoutMs`
+   */
   follow(mark: number, address: string, timeoutMs: number): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>();
     this.#followed.set(mark, resolve);
@@ -27,7 +32,10 @@ export class Calls {
     return within(promise, timeoutMs);
   }
 
-  /** Microseconds of each connection, by what it was to: in turn, so that all meet the same circumstances. */
+  /**
+   * Microseconds of each connection, by what it was to: in turn, so that all meet the same
+   * circumstances.
+   */
   async connect(
     to: readonly (readonly [address: string, port: number])[],
     rounds: number,

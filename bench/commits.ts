@@ -38,7 +38,9 @@ export class Commits {
     return this.all.slice(mark);
   }
 
-  /** The first transaction from `mark` on that satisfies; waits for it. @throws after `timeoutMs` */
+  /**
+   * The first transaction from `mark` on that satisfies; waits for it. @throws after `timeoutMs`
+   */
   async find(mark: number, timeoutMs: number, is: (commit: Commit) => boolean): Promise<Commit> {
     const deadline = performance.now() + timeoutMs;
     for (let index = mark; ; index++) {

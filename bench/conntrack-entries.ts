@@ -2,8 +2,9 @@
  * Runs inside a network namespace and fills its connection tracking, by batches of ctnetlink.
  *
  * usage: bun bench/conntrack-entries.ts COUNT DESTINATION ENDPOINT...
- * Of ten entries one is UDP to DESTINATION:53; the others are established TCP to DESTINATION:80, but one of a thousand,
- * which is a SYN that nobody has answered. Answers come from the ENDPOINTs in turn, at 5353 and 8080.
+ * Of ten entries one is UDP to DESTINATION:53; the others are established TCP to DESTINATION:80,
+ * but one of a thousand, which is a SYN that nobody has answered. Answers come from the ENDPOINTs
+ * in turn, at 5353 and 8080.
  */
 import { IPS_SEEN_REPLY } from "../asm/layout/flow.ts";
 import { PROTOCOLS } from "../src/net/protocol.ts";

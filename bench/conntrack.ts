@@ -1,6 +1,6 @@
 /**
- * What a pass over the kernel's connections costs, and what a change costs meanwhile: dist/sluice over a directory of
- * manifests, in a network namespace whose connection tracking is full.
+ * What a pass over the kernel's connections costs, and what a change costs meanwhile: dist/sluice
+ * over a directory of manifests, in a network namespace whose connection tracking is full.
  *
  * usage: npm run bench -- --conntrack [--entries 10000,1000000]
  */
@@ -16,7 +16,10 @@ import { MARKS } from "./monitor.ts";
 /** Milliseconds, mebibytes and numbers, of one size of the kernel's table. */
 export interface ConntrackFigures {
   readonly entries: number;
-  /** A pass over UDP and TCP while nothing else happens: from begin to end, and what of it the event loop was held. */
+  /**
+   * A pass over UDP and TCP while nothing else happens: from begin to end, and what of it the event
+   * loop was held.
+   */
   readonly passMs: number;
   readonly loopMs: number;
   /** Processor time of the process for it, the kernel's on its behalf included. */
@@ -26,7 +29,9 @@ export interface ConntrackFigures {
   readonly deleted: number;
   /** Resident memory that it added at its peak. */
   readonly memory: number;
-  /** From a manifest's change to the kernel's announcement: while no pass runs, and while one does. */
+  /**
+   * From a manifest's change to the kernel's announcement: while no pass runs, and while one does.
+   */
   readonly quietP50: number;
   readonly quietP99: number;
   readonly quietChanges: number;
@@ -131,7 +136,8 @@ class Bench {
 
     await this.#rest(entries);
     const { pid } = this.#daemon;
-    // While nothing happened, the program gave back even its own text: that is not what a pass takes.
+    // While nothing happened, the program gave back even its own text: that is not what a pass
+    // takes.
     await this.#changes(WARM_CHANGES, () => false);
     // Forgets the peak so far (proc(5), clear_refs).
     writeFileSync(`/proc/${pid}/clear_refs`, "5");
@@ -176,7 +182,9 @@ class Bench {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** The endpoints of the Service that the entries are about become these; the pass that follows. */
+  /**
+   * The endpoints of the Service that the entries are about become these; the pass that follows.
+   */
   async #pass(endpoints: readonly string[]): Promise<Pass> {
     const known = this.#passes().length;
     this.#lead(endpoints);

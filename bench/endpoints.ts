@@ -1,6 +1,6 @@
 /**
- * Runs inside the network namespace of all pods, whose every address is its own, and answers at port 8080 with the four bytes
- * of the address that was called.
+ * Runs inside the network namespace of all pods, whose every address is its own, and answers at
+ * port 8080 with the four bytes of the address that was called.
  *
  * usage: bun bench/endpoints.ts PORT
  */

@@ -1,6 +1,6 @@
 /**
- * iptables mode beside upstream's, by real connections: how soon Services are served and follow a change, one alone and 50 a
- * second, and what a connection costs.
+ * iptables mode beside upstream's, by real connections: how soon Services are served and follow a
+ * change, one alone and 50 a second, and what a connection costs.
  *
  * usage: npm run bench -- --iptables [--sizes 1000,10000] [--upstream | --only-upstream]
  */
@@ -31,7 +31,10 @@ import { type Variant, Xtables } from "./xtables.ts";
 
 /** Milliseconds, microseconds and mebibytes, of one proxy at one size. */
 export interface IptablesFigures {
-  /** From exec until connections to Services everywhere among all reach an endpoint; and until /healthz says so. */
+  /**
+   * From exec until connections to Services everywhere among all reach an endpoint; and until
+   * /healthz says so.
+   */
   readonly startServed: number;
   readonly startHealthy: number;
   /** Processor time until then, of the tools too. */
@@ -44,9 +47,15 @@ export interface IptablesFigures {
   /** Rules of IPv4; none are counted of nftables mode, which has elements instead. */
   readonly rulesNat: number;
   readonly rulesFilter: number;
-  /** A restore of one chain that nobody needs, by the bench itself: what the tool and the kernel take at least. */
+  /**
+   * A restore of one chain that nobody needs, by the bench itself: what the tool and the kernel
+   * take at least.
+   */
   readonly restore: number;
-  /** Connecting to a clusterIP and, between two such, to the endpoint itself: a pod of this node, and the node. */
+  /**
+   * Connecting to a clusterIP and, between two such, to the endpoint itself: a pod of this node,
+   * and the node.
+   */
   readonly podConnectP50: number;
   readonly podConnectP99: number;
   readonly podDirectP50: number;
@@ -280,7 +289,9 @@ class Bench {
     };
   }
 
-  /** Gives a Service other endpoints; how long it takes from then until a connection reaches one. */
+  /**
+   * Gives a Service other endpoints; how long it takes from then until a connection reaches one.
+   */
   async #change(calls: Calls, index: number): Promise<number> {
     const mark = ++this.#mark;
     const slice = makeSlice(index, this.#options.endpoints);

@@ -1,5 +1,6 @@
 /**
- * Measures dist/sluice, and upstream's kube-proxy beside it, against a real API server on a real kernel.
+ * Measures dist/sluice, and upstream's kube-proxy beside it, against a real API server on a real
+ * kernel.
  *
  * usage: npm run bench -- [--sizes 100,1000,10000] [--large] [--endpoints 5] [--changes 200]
  *                         [--upstream] [--only-upstream]
@@ -14,8 +15,8 @@
  *   --upstream   kube-proxy (nftables mode) too, up to 10,000 Services; fewer changes from 1,000 on,
  *                since each takes it a second or more
  *
- * Prints a table for each size and writes bench/results/TIME.json. Figures of different machines do not
- * compare; ratios of one run do.
+ * Prints a table for each size and writes bench/results/TIME.json. Figures of different machines do
+ * not compare; ratios of one run do.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";

@@ -8,22 +8,26 @@ import { type Contestant, programmedIps, startProxy, untilHealthy } from "./prox
 /** Milliseconds and mebibytes. */
 export interface Figures {
   /**
-   * From exec until /healthz says so and it is true, while nobody listens to nftables' announcements: the kernel makes them for
-   * every element once somebody does, which the other figures of the start include.
+   * From exec until /healthz says so and it is true, while nobody listens to nftables'
+   * announcements: the kernel makes them for every element once somebody does, which the other
+   * figures of the start include.
    */
   readonly startUnwatched: number;
   /** From exec until the last Service's frontend is in the kernel, and until /healthz says so. */
   readonly startProgrammed: number;
   readonly startHealthy: number;
   readonly startTransactions: number;
-  /** From just before the API request to the kernel's announcement; and from its answer (negative: sooner). */
+  /**
+   * From just before the API request to the kernel's announcement; and from its answer (negative:
+   * sooner).
+   */
   readonly changeP50: number;
   readonly changeP99: number;
   readonly changeAnswerP50: number;
   readonly changes: number;
   /**
-   * A restart over its own rules, with one endpoint that changed meanwhile: until that is in the kernel, and
-   * how many kernel objects are written until there is peace.
+   * A restart over its own rules, with one endpoint that changed meanwhile: until that is in the
+   * kernel, and how many kernel objects are written until there is peace.
    */
   readonly restartHealthy: number;
   readonly restartProgrammed: number;
@@ -50,8 +54,8 @@ const QUIET_MS = 3000;
 const PROGRAMMED_POLL_MS = 250;
 
 /**
- * The start alone, on a kernel without rules: until it says that it is healthy and the kernel has every Service
- * (kube-proxy is healthy before its first sync).
+ * The start alone, on a kernel without rules: until it says that it is healthy and the kernel has
+ * every Service (kube-proxy is healthy before its first sync).
  */
 export async function measureStart(
   plane: ControlPlane,
@@ -170,7 +174,9 @@ function writesOf(commits: readonly Commit[]): number {
 
 let lastMark = 0;
 
-/** Changes the first endpoint of a Service; says when that was asked for, and when it was answered. */
+/**
+ * Changes the first endpoint of a Service; says when that was asked for, and when it was answered.
+ */
 async function changeOne(
   bench: Bench,
   index: number,

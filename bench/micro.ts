@@ -1,6 +1,7 @@
 /**
- * What the Wasm core wins over plain TypeScript, piece by piece, without network or kernel: the same work
- * by the core (release build) and by TypeScript as one would write it, and as the tests' model has it.
+ * What the Wasm core wins over plain TypeScript, piece by piece, without network or kernel: the
+ * same work by the core (release build) and by TypeScript as one would write it, and as the tests'
+ * model has it.
  *
  * usage: npm run bench -- --micro [--sizes 10000]
  */

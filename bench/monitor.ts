@@ -1,10 +1,11 @@
 /**
- * Runs inside a network namespace and reports every nftables transaction committed there, with the time
- * at which the kernel announced it: one line of JSON each. The kernel does the same work for whoever
- * commits, so this is a fair stopwatch for any proxy.
+ * Runs inside a network namespace and reports every nftables transaction committed there, with the
+ * time at which the kernel announced it: one line of JSON each. The kernel does the same work for
+ * whoever commits, so this is a fair stopwatch for any proxy.
  *
  * usage: bun bench/monitor.ts FIRST COUNT
- * FIRST is a clusterIP; the elements keyed by it and the next COUNT - 1 addresses are counted (`frontends`).
+ * FIRST is a clusterIP; the elements keyed by it and the next COUNT - 1 addresses are counted
+ * (`frontends`).
  */
 import { writeSync } from "node:fs";
 import { bind, recv, setOption, socket } from "../src/os/libc.ts";
@@ -17,7 +18,9 @@ export interface Commit {
   readonly begun: number;
   /** Who committed. */
   readonly pid: number;
-  /** Elements, rules, chains and the like that were added or deleted, by the name of their table. */
+  /**
+   * Elements, rules, chains and the like that were added or deleted, by the name of their table.
+   */
   readonly writes: { readonly [table: string]: number };
   /** Tables that were made, and deleted. */
   readonly made: readonly string[];
@@ -52,7 +55,10 @@ const NFTA_GEN_PROC_PID = 2;
 const NFTA_LIST_ELEMENTS = 3;
 const NFTA_SET_ELEM_KEY = 1;
 const NESTED = 0x3fff;
-/** Endpoints that a measurement puts in, to recognise them when they arrive, have addresses of this /16. */
+/**
+ * Endpoints that a measurement puts in, to recognise them when they arrive, have addresses of this
+ * /16.
+ */
 export const MARKS = [10, 250] as const;
 const MARK_BYTES = Buffer.from(MARKS);
 

@@ -1,4 +1,7 @@
-/** Pods that answer at every address of the cluster's pods: a network namespace with a cable to the node's. */
+/**
+ * Pods that answer at every address of the cluster's pods: a network namespace with a cable to the
+ * node's.
+ */
 import { join } from "node:path";
 import { type ControlPlane, SERVICE_CIDRS } from "../harness/cluster/control-plane.ts";
 import { POD_CIDR } from "../harness/cluster/many-objects.ts";

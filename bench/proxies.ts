@@ -15,7 +15,10 @@ export interface Contestant {
   version(): Promise<string>;
   /** Where nft finds the clusterIPs it serves: family, table, set. */
   readonly clusterIps: readonly string[];
-  /** Least time between two syncs, in milliseconds: changes that are measured alone keep this distance. */
+  /**
+   * Least time between two syncs, in milliseconds: changes that are measured alone keep this
+   * distance.
+   */
   readonly rest: number;
 }
 
@@ -86,7 +89,10 @@ export function startProxy(contestant: Contestant, plane: ControlPlane): Daemon 
   );
 }
 
-/** Resolves when its health server says it works. @throws Error if it ends before, or after `timeoutMs` */
+/**
+ * Resolves when its health server says it works. @throws Error if it ends before, or after
+ * `timeoutMs`
+ */
 export async function untilHealthy(
   daemon: Daemon,
   plane: ControlPlane,

@@ -131,7 +131,10 @@ const IPTABLES_ROWS: readonly Row<IptablesFigures>[] = [
   { field: "peak", about: "memory: peak", unit: "MiB" },
 ];
 
-/** A table of one size: a column for each proxy and way; of both proxies on the same tools, the ratio. */
+/**
+ * A table of one size: a column for each proxy and way; of both proxies on the same tools, the
+ * ratio.
+ */
 export function iptablesTable(size: string, results: readonly IptablesResult[]): string {
   const pairs = results.flatMap((ours) => {
     const theirs = results.find(

@@ -1,4 +1,7 @@
-/** The iptables tools of one variant, apart from those of the other, and what they tell of a namespace. */
+/**
+ * The iptables tools of one variant, apart from those of the other, and what they tell of a
+ * namespace.
+ */
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { runAsync } from "../harness/commands.ts";
@@ -14,7 +17,10 @@ const CHAIN = "BENCH-NOTHING";
 
 export class Xtables {
   readonly variant: Variant;
-  /** Words before a command that has these tools alone, and a lock that nobody else on this machine holds. */
+  /**
+   * Words before a command that has these tools alone, and a lock that nobody else on this machine
+   * holds.
+   */
   readonly environment: readonly string[];
   readonly #netns: string;
 

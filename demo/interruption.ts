@@ -1,4 +1,7 @@
-/** When the demo is to end early: by a signal, a closed terminal, or since nobody is there to end it. */
+/**
+ * When the demo is to end early: by a signal, a closed terminal, or since nobody is there to end
+ * it.
+ */
 import { readFileSync } from "node:fs";
 
 export interface Interruption {
@@ -29,8 +32,8 @@ export function interruption(): Promise<Interruption> {
 }
 
 /**
- * Children with their parents, as long as whoever started the demo is there. run.sh tells its own parent,
- * for that may have gone while it installed and built.
+ * Children with their parents, as long as whoever started the demo is there. run.sh tells its own
+ * parent, for that may have gone while it installed and built.
  */
 function lineage(): (readonly [child: number, parent: number])[] {
   const { SLUICE_DEMO_STARTER, npm_lifecycle_event } = process.env;

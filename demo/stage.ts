@@ -25,7 +25,9 @@ const TRY_MS = 20;
 /** Below those that the kernel hands out. */
 const FIRST_SOURCE_PORT = 10_000;
 
-/** What the program says of its latest sync: when it ended, and how long it took, in milliseconds. */
+/**
+ * What the program says of its latest sync: when it ended, and how long it took, in milliseconds.
+ */
 export interface Sync {
   readonly at: number;
   readonly durationMs: number;
@@ -144,8 +146,8 @@ export class Stage {
   }
 
   private async answers(family: Family): Promise<boolean> {
-    // A connection that is tried before there are rules leaves a flow without translation behind; its
-    // source port is one that no other client gets by chance.
+    // A connection that is tried before there are rules leaves a flow without translation behind;
+    // its source port is one that no other client gets by chance.
     this.sourcePort += 1;
     const options = { patience: TRY_MS, sourcePort: this.sourcePort };
     const { outcome } = await this.world.connect("a3", WEB.clusterIP[family], 80, options);

@@ -1,4 +1,7 @@
-/** How the demo prints: headings, sentences, claims that are checked, bars. Colour on a terminal only. */
+/**
+ * How the demo prints: headings, sentences, claims that are checked, bars. Colour on a terminal
+ * only.
+ */
 
 const { NO_COLOR } = process.env;
 const coloured = process.stdout.isTTY === true && NO_COLOR === undefined;

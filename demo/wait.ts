@@ -5,8 +5,8 @@ import { duration } from "./terminal.ts";
 export class CannotGoOn extends Error {}
 
 /**
- * Waits for `wait`, at most `limit` milliseconds; throws CannotGoOn then. `what` completes "Cannot ...", and
- * `soFar` tells how far it had come.
+ * Waits for `wait`, at most `limit` milliseconds; throws CannotGoOn then. `what` completes "Cannot
+ * ...", and `soFar` tells how far it had come.
  */
 export async function within<T>(
   limit: number,

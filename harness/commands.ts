@@ -1,6 +1,9 @@
 /** Commands that run to their end. */
 
-/** Runs a command and returns what it printed. @throws Error with its standard error, unless it exits with 0 */
+/**
+ * Runs a command and returns what it printed. @throws Error with its standard error, unless it
+ * exits with 0
+ */
 export function run(...command: string[]): string {
   return pipe("", ...command);
 }
@@ -12,7 +15,9 @@ export function pipe(input: string, ...command: string[]): string {
   return stdout.toString();
 }
 
-/** Runs a command without blocking this process, and resolves with what it printed. @throws as `run` */
+/**
+ * Runs a command without blocking this process, and resolves with what it printed. @throws as `run`
+ */
 export async function runAsync(command: readonly string[], input = ""): Promise<string> {
   const child = Bun.spawn([...command], {
     stdin: stdin(input),

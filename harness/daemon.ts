@@ -13,8 +13,8 @@ export interface Daemon {
 }
 
 /**
- * Starts a command in a network namespace ("" for our own). The kernel kills it when this process ends,
- * however that happens, so an interrupted test leaves nothing running.
+ * Starts a command in a network namespace ("" for our own). The kernel kills it when this process
+ * ends, however that happens, so an interrupted test leaves nothing running.
  */
 export function startDaemon(
   netns: string,

@@ -6,7 +6,9 @@ export function unexpected(error: unknown): never {
   throw error;
 }
 
-/** The error an attempt ends with. @throws when it succeeds, or fails with another kind of error. */
+/**
+ * The error an attempt ends with. @throws when it succeeds, or fails with another kind of error.
+ */
 export async function refusal(attempt: Promise<unknown>): Promise<SluiceError> {
   try {
     await attempt;

@@ -1,6 +1,7 @@
 /**
- * A network namespace for a test file. The test process itself moves into it, so its sockets and child
- * processes (nft, ip, conntrack) are in it as well. The kernel removes it with the last of them.
+ * A network namespace for a test file. The test process itself moves into it, so its sockets and
+ * child processes (nft, ip, conntrack) are in it as well. The kernel removes it with the last of
+ * them.
  */
 
 import { dlopen } from "bun:ffi";

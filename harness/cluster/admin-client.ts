@@ -2,7 +2,10 @@ import { Pool } from "undici/index.js";
 
 /** A few calls of the Kubernetes API, as an administrator. */
 export interface ApiClient {
-  /** Sends a JSON body and returns the JSON answer. @throws Error with the answer, unless its status is 2xx */
+  /**
+   * Sends a JSON body and returns the JSON answer. @throws Error with the answer, unless its status
+   * is 2xx
+   */
   request<Answer = unknown>(method: Method, path: string, body?: unknown): Promise<Answer>;
   /** GET without a thrown error: the status, 0 when there is no connection. */
   status(path: string): Promise<number>;

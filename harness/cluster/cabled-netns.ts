@@ -16,8 +16,8 @@ const PREFIX = "sl-cluster-";
 const live = new Set<Namespace>();
 
 /**
- * Makes a network namespace, or adds a cable to one that exists. Both are named after this process, and
- * removed when it exits; what a killed process left behind is removed by the next one.
+ * Makes a network namespace, or adds a cable to one that exists. Both are named after this process,
+ * and removed when it exits; what a killed process left behind is removed by the next one.
  */
 export function makeNamespace(existing?: string): Namespace {
   removeOrphans();

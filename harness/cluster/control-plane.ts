@@ -1,7 +1,7 @@
 /**
- * A real control plane for tests: etcd and kube-apiserver, in a network namespace of their own, reachable
- * from ours. There is no controller manager: EndpointSlices are written by the test, and nothing schedules
- * or deletes behind its back.
+ * A real control plane for tests: etcd and kube-apiserver, in a network namespace of their own,
+ * reachable from ours. There is no controller manager: EndpointSlices are written by the test, and
+ * nothing schedules or deletes behind its back.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -36,7 +36,10 @@ export interface ControlPlane {
     readonly admin: string;
     /** The same, by client certificate. */
     readonly certificate: string;
-    /** User system:kube-proxy, who has the cluster role system:node-proxier and nothing else; by token. */
+    /**
+     * User system:kube-proxy, who has the cluster role system:node-proxier and nothing else; by
+     * token.
+     */
     readonly proxy: string;
   };
   /** As administrator. */

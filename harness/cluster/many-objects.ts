@@ -93,12 +93,12 @@ export async function createObjects(
 }
 
 /**
- * Makes Services and slices number 0 to `count` by writing to etcd what the API server would have: some
- * thousands a second. The first is made by the API server itself and is the pattern of the others, so
- * that each is as large as in a real cluster.
+ * Makes Services and slices number 0 to `count` by writing to etcd what the API server would have:
+ * some thousands a second. The first is made by the API server itself and is the pattern of the
+ * others, so that each is as large as in a real cluster.
  *
- * Only while nobody watches: objects of one etcd transaction share a resource version, and a watch that is
- * resumed in the middle of them misses the rest. With a watcher, use createObjects.
+ * Only while nobody watches: objects of one etcd transaction share a resource version, and a watch
+ * that is resumed in the middle of them misses the rest. With a watcher, use createObjects.
  */
 export async function loadObjects(
   plane: ControlPlane,
@@ -110,7 +110,8 @@ export async function loadObjects(
   const patterns = [
     { key: `services/specs/${NAMESPACE}/`, path: `${SERVICES}/${serviceName(0)}` },
     { key: `endpointslices/${NAMESPACE}/`, path: slicePath(0) },
-    // Without it the API server would find the clusterIP unallocated, and repair that beside the test.
+    // Without it the API server would find the clusterIP unallocated, and repair that beside the
+    // test.
     { key: "ipaddresses/", path: ipPath },
   ];
   const texts: { key: string; text: string }[] = [];

@@ -31,7 +31,10 @@ export interface Element {
   readonly value: Uint8Array;
 }
 
-/** Text of an address or range, a protocol, or a number: a port, or a slot where the table ends in one. */
+/**
+ * Text of an address or range, a protocol, or a number: a port, or a slot where the table ends in
+ * one.
+ */
 type Part = string | number;
 
 /** `element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080")` */

@@ -1,6 +1,6 @@
 /**
- * An API server for tests, over real TLS: lists, watches with bookmarks, resource versions, 410 for old ones,
- * tokens, client certificates, and faults on demand. JSON only, as a server may be.
+ * An API server for tests, over real TLS: lists, watches with bookmarks, resource versions, 410 for
+ * old ones, tokens, client certificates, and faults on demand. JSON only, as a server may be.
  */
 import { readFileSync } from "node:fs";
 import type { JsonObject } from "../../src/base/json.ts";

@@ -1,6 +1,6 @@
 /**
- * A dataplane in memory with the kernel's semantics: a transaction is taken whole or not at all, adding what
- * is there with another value or deleting what is not there is refused.
+ * A dataplane in memory with the kernel's semantics: a transaction is taken whole or not at all,
+ * adding what is there with another value or deleting what is not there is refused.
  */
 import type { Adoption, Backend, OwnerLookup, Receipt } from "../../src/backend/backend.ts";
 import type { Capabilities } from "../../src/backend/capabilities.ts";
@@ -78,7 +78,10 @@ export class FakeBackend implements Backend {
 
   watch(): void {}
 
-  /** Somebody else touched something since the last `verify`, in which the tables are compared as a whole. */
+  /**
+   * Somebody else touched something since the last `verify`, in which the tables are compared as a
+   * whole.
+   */
   touched: ForeignChange | undefined;
   reconfigure = () => true;
 
@@ -174,7 +177,10 @@ export class FakeBackend implements Backend {
 
   close(): void {}
 
-  /** Every element as a line, sorted; slots by endpoint rather than by number, which is history's choice. */
+  /**
+   * Every element as a line, sorted; slots by endpoint rather than by number, which is history's
+   * choice.
+   */
   print(): string[] {
     const lines: string[] = [];
     for (const [table, content] of this.tables) {
@@ -191,7 +197,10 @@ export class FakeBackend implements Backend {
   }
 }
 
-/** Slot numbers are what history made of them: compare which endpoints a frontend has, not in which slot. */
+/**
+ * Slot numbers are what history made of them: compare which endpoints a frontend has, not in which
+ * slot.
+ */
 export function withoutSlots(lines: readonly string[]): string[] {
   return lines.map((line) => line.replace(/ slot \d+/, " slot")).sort();
 }

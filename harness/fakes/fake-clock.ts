@@ -1,6 +1,8 @@
 import type { Clock } from "../../src/base/clock.ts";
 
-/** A clock that stands still until it is told to advance; callbacks run in the order of their time. */
+/**
+ * A clock that stands still until it is told to advance; callbacks run in the order of their time.
+ */
 export class FakeClock implements Clock {
   #now: number;
   #timers: { at: number; order: number; run: () => void }[] = [];
@@ -51,7 +53,10 @@ export class FakeClock implements Clock {
   }
 }
 
-/** A clock whose `soon` is one turn of the real event loop away, so that real I/O can happen meanwhile. */
+/**
+ * A clock whose `soon` is one turn of the real event loop away, so that real I/O can happen
+ * meanwhile.
+ */
 export class TurningClock extends FakeClock {
   override soon(run: () => void): void {
     setImmediate(run);

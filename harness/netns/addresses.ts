@@ -1,6 +1,6 @@
 /**
- * The map of a world. The node under test stands in the middle, so that every packet and every reply passes
- * it; the second node and the outside reach each other through it.
+ * The map of a world. The node under test stands in the middle, so that every packet and every
+ * reply passes it; the second node and the outside reach each other through it.
  *
  *   a1 a2 a3 ── node1 ── node2 ── b1 b2
  *                 │

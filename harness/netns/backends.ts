@@ -1,4 +1,7 @@
-/** The backends that traffic is tried on: what makes the program take each, and what the kernel holds then. */
+/**
+ * The backends that traffic is tried on: what makes the program take each, and what the kernel
+ * holds then.
+ */
 import type { Variant } from "../../src/iptables/syntax/known-chains.ts";
 import type { Family } from "../../src/net/address.ts";
 import type { World } from "./world.ts";
@@ -58,7 +61,10 @@ export async function savedRules(
   return text.replaceAll(/^#.*\n/gm, "");
 }
 
-/** All rules that the kernel of node1 holds, without what traffic changes: to be compared and searched. */
+/**
+ * All rules that the kernel of node1 holds, without what traffic changes: to be compared and
+ * searched.
+ */
 export async function heldRules(world: World, backend: Backend): Promise<string> {
   const variant = variantOf(backend);
   if (variant === undefined) {

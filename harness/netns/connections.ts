@@ -5,7 +5,9 @@ import { type Frontend, frontend } from "./frontends.ts";
 import type { Reply } from "./switchboard/switchboard-client.ts";
 import type { ConnectOptions, World } from "./world.ts";
 
-/** For every test and hook of the file that calls it: a test that fails by patience takes its time. */
+/**
+ * For every test and hook of the file that calls it: a test that fails by patience takes its time.
+ */
 export function takeTime(): void {
   setDefaultTimeout(60_000);
 }
@@ -60,8 +62,8 @@ export async function outcome(
 let trials = FIRST_SOURCE_PORT;
 
 /**
- * What becomes of a connection that may come before its rules. Where it does, it leaves a flow without
- * translation behind, so its source port is one that no other client gets by chance.
+ * What becomes of a connection that may come before its rules. Where it does, it leaves a flow
+ * without translation behind, so its source port is one that no other client gets by chance.
  */
 export function trial(world: World, target: Target): Promise<string> {
   trials += 1;

@@ -1,6 +1,6 @@
 /**
- * The programs of iptables that the program under test finds, in place of those of the system: a folder that is
- * mounted over the system's, in a mount namespace of its own.
+ * The programs of iptables that the program under test finds, in place of those of the system: a
+ * folder that is mounted over the system's, in a mount namespace of its own.
  */
 import {
   appendFileSync,
@@ -22,7 +22,9 @@ const FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 const SUFFIXES = ["", "-save", "-restore"] as const;
 
 export interface ToolboxOptions {
-  /** Those that are there; the first one also by the plain names. None: iptables is not installed. */
+  /**
+   * Those that are there; the first one also by the plain names. None: iptables is not installed.
+   */
   readonly variants: readonly Variant[];
   /** By default those of both families. */
   readonly families?: readonly ("iptables" | "ip6tables")[];
@@ -32,7 +34,10 @@ export interface ToolboxOptions {
 export interface Refusal {
   /** An extended regular expression: a text with a line like that is refused as a whole. */
   readonly pattern: string;
-  /** In which LINE, COMMIT and CHAIN stand for the number of that line, that of its COMMIT, and its chain. */
+  /**
+   * In which LINE, COMMIT and CHAIN stand for the number of that line, that of its COMMIT, and its
+   * chain.
+   */
   readonly words: string;
   readonly status: number;
 }
@@ -43,7 +48,10 @@ export function nonsense(pattern: string, why: string): Refusal {
   return { pattern, words, status: 2 };
 }
 
-/** What it says where the kernel does not have a match: 1.8.9, and nfacct asked for what is not there. */
+/**
+ * What it says where the kernel does not have a match: 1.8.9, and nfacct asked for what is not
+ * there.
+ */
 export function missingMatch(name: string, variant: Variant): Refusal {
   const pattern = ` -m ${name} `;
   // To x_tables the table is at fault, which is told at the line of COMMIT.

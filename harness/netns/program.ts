@@ -111,8 +111,8 @@ export class Program {
   }
 
   /**
-   * Writes all objects into one file at once, behind them a Service that did not exist before: when it
-   * answers, all of them are in force.
+   * Writes all objects into one file at once, behind them a Service that did not exist before: when
+   * it answers, all of them are in force.
    */
   write(): void {
     this.generation += 1;

@@ -1,6 +1,7 @@
 /**
- * Runs a command for which the kernel has no netfilter by netlink, as one that was built without it: socket(AF_NETLINK,
- * …, NETLINK_NETFILTER) fails with EPROTONOSUPPORT. A network namespace cannot be had without it.
+ * Runs a command for which the kernel has no netfilter by netlink, as one that was built without
+ * it: socket(AF_NETLINK, …, NETLINK_NETFILTER) fails with EPROTONOSUPPORT. A network namespace
+ * cannot be had without it.
  *
  * usage: bun without-nfnetlink.ts COMMAND ...
  */

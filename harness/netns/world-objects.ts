@@ -135,7 +135,10 @@ export interface SliceOptions {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** The EndpointSlices of a Service, one for each family. A name alone is an endpoint without conditions. */
+/**
+ * The EndpointSlices of a Service, one for each family. A name alone is an endpoint without
+ * conditions.
+ */
 export function slices(
   name: string,
   endpoints: readonly (EndpointPlace | EndpointSpec)[],

@@ -34,7 +34,9 @@ export class World {
     this.directory = mkdtempSync(join(tmpdir(), `${prefix}-`));
   }
 
-  /** Builds it, with a server on SERVER_PORTS of every pod and node. Nothing is left if that fails. */
+  /**
+   * Builds it, with a server on SERVER_PORTS of every pod and node. Nothing is left if that fails.
+   */
   static async build(options: WorldOptions = {}): Promise<World> {
     const { attachment = "links", prefix = "sl" } = options;
     const world = new World(`${prefix}-${process.pid}-${++built}`);

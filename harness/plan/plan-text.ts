@@ -24,7 +24,9 @@ export function cidr(text: string): Cidr {
   return range;
 }
 
-/** A Service as a test writes it. `ports`: "http tcp 80" or "http tcp 80 30080"; the name `-` is "". */
+/**
+ * A Service as a test writes it. `ports`: "http tcp 80" or "http tcp 80 30080"; the name `-` is "".
+ */
 export interface ServiceText {
   readonly id?: number;
   readonly name?: string;

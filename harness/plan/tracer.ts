@@ -1,6 +1,6 @@
 /**
- * A packet's way through a plan: the rules of the constant ruleset in the order the kernel has them, over
- * the printed elements. Small enough to be compared with the ruleset by eye.
+ * A packet's way through a plan: the rules of the constant ruleset in the order the kernel has
+ * them, over the printed elements. Small enough to be compared with the ruleset by eye.
  */
 import { contains } from "../../src/net/cidr.ts";
 import { cidr, ip } from "./plan-text.ts";
@@ -48,7 +48,10 @@ export function trace(plan: readonly string[], dataplane: Dataplane, packet: Pac
   });
 }
 
-/** nat prerouting and output: the action of the frontend, and whether the packet is to be masqueraded. */
+/**
+ * nat prerouting and output: the action of the frontend, and whether the packet is to be
+ * masqueraded.
+ */
 function services(
   elements: Elements,
   { pods, masqueradeAll }: Dataplane,

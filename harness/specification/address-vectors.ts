@@ -80,7 +80,9 @@ export const RANGES: readonly (readonly [string, string | undefined])[] = [
   ["::ffff:10.1.2.3/8", "00000000000000000000000000000000/8"],
 ];
 
-/** Texts of the characters of addresses and ranges: noise, addresses, and addresses with a fault. */
+/**
+ * Texts of the characters of addresses and ranges: noise, addresses, and addresses with a fault.
+ */
 export function addressTexts(): fc.Arbitrary<string> {
   const characters = fc.constantFrom(..."0123456789abcdefABCDEFg:::...// %".split(""));
   const noise = fc.array(characters, { maxLength: 24 }).map((all) => all.join(""));

@@ -1,6 +1,6 @@
 /**
- * What the element tables and the diff of the core promise, in plain TypeScript: the reference for tests,
- * and the specification to read. Keys and values are hex text here.
+ * What the element tables and the diff of the core promise, in plain TypeScript: the reference for
+ * tests, and the specification to read. Keys and values are hex text here.
  */
 import type { OperationList } from "../../src/model/operation-list.ts";
 import { type TableId, tableKind } from "../../src/model/tables.ts";
@@ -80,9 +80,9 @@ export function slotsOf(kernel: KernelModel, table: TableId, frontend: string): 
 }
 
 /**
- * The least number of operations that lead from these elements to what the batch desires: none for what stays,
- * one for what comes or goes, two for what changes. In a table of actions the kernel's element names its
- * owner, so another owner is a change.
+ * The least number of operations that lead from these elements to what the batch desires: none for
+ * what stays, one for what comes or goes, two for what changes. In a table of actions the kernel's
+ * element names its owner, so another owner is a change.
  */
 export function leastOperations(elements: KernelModel["elements"], batch: Batch): number {
   const owners = new Set(batch.map(({ owner }) => owner));

@@ -1,16 +1,20 @@
 /**
- * Which entries of connection tracking must not go on as they are, in plain TypeScript: the reference for tests, and
- * the specification to read (kernel: linux/netfilter/nfnetlink_conntrack.h, ip_conntrack_common.h).
+ * Which entries of connection tracking must not go on as they are, in plain TypeScript: the
+ * reference for tests, and the specification to read (kernel:
+ * linux/netfilter/nfnetlink_conntrack.h, ip_conntrack_common.h).
  */
 
 /**
- * What is known when a dump is judged. A frontend is `FAMILY ADDRESS PROTOCOL PORT`, the address in hexadecimal or
- * `*` for a node port; an endpoint is `ADDRESS PORT`.
+ * What is known when a dump is judged. A frontend is `FAMILY ADDRESS PROTOCOL PORT`, the address in
+ * hexadecimal or `*` for a node port; an endpoint is `ADDRESS PORT`.
  */
 export interface FlowsWorld {
   /** The frontends that the pass is about. */
   readonly changed: ReadonlySet<string>;
-  /** Frontends that somebody has, with the endpoints that serve them; undefined if it is not known whose they are. */
+  /**
+   * Frontends that somebody has, with the endpoints that serve them; undefined if it is not known
+   * whose they are.
+   */
   readonly held: ReadonlyMap<string, ReadonlySet<string> | undefined>;
   /** `FAMILY ADDRESS`: where node ports listen. */
   readonly nodeAddresses: ReadonlySet<string>;

@@ -1,6 +1,7 @@
 /**
- * What the core makes of the API's objects: the readable specification of the decoders in asm/ingest/,
- * which are tested against it. Objects are JSON of the right types; addresses are hexadecimal.
+ * What the core makes of the API's objects: the readable specification of the decoders in
+ * asm/ingest/, which are tested against it. Objects are JSON of the right types; addresses are
+ * hexadecimal.
  */
 
 export interface ModelPort {
@@ -53,7 +54,10 @@ export interface ModelSlice {
   readonly endpoints: readonly ModelEndpoint[];
 }
 
-/** `absent`: not ours. `refused`: what was there before stays. Both may come with problems, by field. */
+/**
+ * `absent`: not ours. `refused`: what was there before stays. Both may come with problems, by
+ * field.
+ */
 export type Decoded<Row> =
   | { readonly outcome: "row"; readonly row: Row; readonly problems: readonly string[] }
   | { readonly outcome: "absent" | "refused"; readonly problems: readonly string[] };

@@ -1,6 +1,7 @@
 /**
- * Which endpoints of a Service get its traffic, in plain TypeScript: the reference for tests, and the
- * specification to read (reference: kube-proxy's CategorizeEndpoints, KEP-1669, KEP-2433, KEP-3015).
+ * Which endpoints of a Service get its traffic, in plain TypeScript: the reference for tests, and
+ * the specification to read (reference: kube-proxy's CategorizeEndpoints, KEP-1669, KEP-2433,
+ * KEP-3015).
  */
 import type { Family } from "../../src/net/address.ts";
 import type { Protocol } from "../../src/net/protocol.ts";
@@ -43,7 +44,10 @@ export interface ModelChoice {
   readonly usable: boolean;
 }
 
-/** Choices by port, then family 4 and 6; and the distinct Ready local addresses, of the family with more. */
+/**
+ * Choices by port, then family 4 and 6; and the distinct Ready local addresses, of the family with
+ * more.
+ */
 export function choose(service: ModelService): { choices: ModelChoice[]; localReady: number } {
   const choices: ModelChoice[] = [];
   const localAddresses = { 4: new Set<string>(), 6: new Set<string>() };

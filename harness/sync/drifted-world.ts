@@ -101,8 +101,8 @@ export function driftedWorld(
 }
 
 /**
- * Transactions of anybody but `own` up to one that makes MARKER: are some of them about our table? One that changes
- * nothing is not announced at all, so that there is no waiting for it.
+ * Transactions of anybody but `own` up to one that makes MARKER: are some of them about our table?
+ * One that changes nothing is not announced at all, so that there is no waiting for it.
  */
 function transactions(own: number) {
   let about = false;
@@ -139,7 +139,10 @@ function expectTrue(done: boolean): void {
   if (!done) throw new Error("The sync did not get everything into the kernel");
 }
 
-/** Services of every kind of frontend, both families, in numbers that make more than one element of each table. */
+/**
+ * Services of every kind of frontend, both families, in numbers that make more than one element of
+ * each table.
+ */
 export function fill(world: SyncWorld<Backend>): void {
   for (const [kind, object] of objects()) world.put(kind, object);
 }

@@ -1,4 +1,7 @@
-/** A whole proxy without I/O: the real core, plan and loop, a dataplane in memory, and a clock that stands still. */
+/**
+ * A whole proxy without I/O: the real core, plan and loop, a dataplane in memory, and a clock that
+ * stands still.
+ */
 
 import { readFileSync } from "node:fs";
 import { compileCore } from "../../build/compile-core.ts";
@@ -23,7 +26,10 @@ export interface SyncWorld<B = FakeBackend> {
   readonly inputs: PlanInputs;
   readonly reports: SyncReport[];
   readonly problems: ToldProblems;
-  /** The dumps that connections ask for since the last call, as `UDP4`; empty if the loop told of nothing. */
+  /**
+   * The dumps that connections ask for since the last call, as `UDP4`; empty if the loop told of
+   * nothing.
+   */
   flowDumps(): string[];
   /** How often the loop asked to be run again by itself. */
   wakes(): number;

@@ -1,6 +1,6 @@
 /**
- * Which test files may run at the same time. Their tests touch nothing that another process could notice.
- * All others (kernel, control plane, the compiled binary) run one file at a time.
+ * Which test files may run at the same time. Their tests touch nothing that another process could
+ * notice. All others (kernel, control plane, the compiled binary) run one file at a time.
  */
 
 /** Folders of test/. */

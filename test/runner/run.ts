@@ -6,12 +6,12 @@
  *   PATTERN   only the tests whose path contains it, after the checks: `npm test -- test/plan demo`
  *             runs those below test/plan and test/demo/demo.test.ts
  *
- * All tests take minutes, those of one folder seconds. Run them as root: many make network namespaces.
- * Tests with a real control plane need Go as well, and build etcd and kube-apiserver the first time,
- * which takes minutes. Tests that cannot run are skipped, and print the reason.
+ * All tests take minutes, those of one folder seconds. Run them as root: many make network
+ * namespaces. Tests with a real control plane need Go as well, and build etcd and kube-apiserver
+ * the first time, which takes minutes. Tests that cannot run are skipped, and print the reason.
  *
- * The last line is `N passed, N failed, N skipped`. The reasons of skipped tests and the names of failed
- * tests stand before it.
+ * The last line is `N passed, N failed, N skipped`. The reasons of skipped tests and the names of
+ * failed tests stand before it.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +21,9 @@ import { addUp, type Tally } from "./tally.ts";
 const root = join(import.meta.dir, "../..");
 const patterns = process.argv.slice(2);
 
-/** A test that hangs must not hang the run; most take milliseconds, a control plane some seconds. */
+/**
+ * A test that hangs must not hang the run; most take milliseconds, a control plane some seconds.
+ */
 const TIMEOUT_MS = 120_000;
 
 interface Command {

@@ -11,8 +11,8 @@ export interface Tally {
 const CASE = /<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g;
 
 /**
- * Adds up a JUnit report of `bun test`. A file that could not be loaded is missing from it, a crash shows in
- * the exit status only: each is a failure.
+ * Adds up a JUnit report of `bun test`. A file that could not be loaded is missing from it, a crash
+ * shows in the exit status only: each is a failure.
  */
 export function addUp(
   files: readonly string[],

@@ -48,8 +48,9 @@ export class Clients {
       this.end(call, outcomeOf(libc.errno(), false));
       return;
     }
-    // All hops are on this machine, so a rejection can be here before connect() is done; the kernel then
-    // only notes it, for the next SYN a second later is to tell. A network in between takes longer.
+    // All hops are on this machine, so a rejection can be here before connect() is done; the kernel
+    // then only notes it, for the next SYN a second later is to tell. A network in between takes
+    // longer.
     const noted = transport === "tcp" ? libc.socketError(fd) : 0;
     if (noted !== 0) {
       this.end(call, outcomeOf(noted, false));

@@ -1,6 +1,6 @@
 /**
- * The few calls of the C library that the switchboard needs to have sockets in many network namespaces from
- * one process: a socket stays in the namespace its thread was in when it was made.
+ * The few calls of the C library that the switchboard needs to have sockets in many network
+ * namespaces from one process: a socket stays in the namespace its thread was in when it was made.
  */
 import { dlopen, type Pointer, ptr, read } from "bun:ffi";
 import { readSockaddr, writeSockaddr } from "../sockaddr.ts";
@@ -66,7 +66,10 @@ export function errno(): number {
 const namespaces = new Map<string, number>();
 let entered = "";
 
-/** Makes the namespace (its name under /run/netns) the current one of this thread. Throws if there is none. */
+/**
+ * Makes the namespace (its name under /run/netns) the current one of this thread. Throws if there
+ * is none.
+ */
 export function enter(namespace: string): void {
   if (entered === namespace) return;
   let fd = namespaces.get(namespace);
@@ -178,8 +181,8 @@ export function abort(fd: number): void {
 }
 
 /**
- * Waits for events. `set` holds two numbers a descriptor: the descriptor, and the events wanted in the low
- * half, those that came in the high half.
+ * Waits for events. `set` holds two numbers a descriptor: the descriptor, and the events wanted in
+ * the low half, those that came in the high half.
  */
 export function poll(set: Int32Array, count: number, milliseconds: number): number {
   return c.poll(ptr(set), count, milliseconds);

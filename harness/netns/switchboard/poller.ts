@@ -44,7 +44,8 @@ export class Poller {
     if (ready > 0) {
       entries.forEach(([fd, watched], index) => {
         const events = (set[index * 2 + 1] ?? 0) >>> 16;
-        // A handler before this one may have closed it, and its number may be another socket's by now.
+        // A handler before this one may have closed it, and its number may be another socket's by
+        // now.
         if (events !== 0 && this.watched.get(fd) === watched) watched.handle(events);
       });
     }

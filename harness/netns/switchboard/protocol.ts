@@ -34,7 +34,10 @@ export interface Connect {
   readonly patience: number;
   /** Keep the connection, and tell its handle. */
   readonly hold?: boolean;
-  /** Text to send instead of waiting for the server's answer; what comes back until the end is `text`. */
+  /**
+   * Text to send instead of waiting for the server's answer; what comes back until the end is
+   * `text`.
+   */
   readonly request?: string;
 }
 
@@ -68,8 +71,8 @@ export type Command = Listen | Unlisten | Connect | Ask | Hangup | Sysctl | Adop
 export type Request = Command & { readonly id: number };
 
 /**
- * `reset`: the connection was cut after it had been established. `timeout`: nothing came back, which is
- * also what a packet dropped on its way out of the own host looks like.
+ * `reset`: the connection was cut after it had been established. `timeout`: nothing came back,
+ * which is also what a packet dropped on its way out of the own host looks like.
  */
 export type Outcome = "answered" | "refused" | "timeout" | "unreachable" | "reset";
 

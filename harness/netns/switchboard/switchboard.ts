@@ -1,7 +1,7 @@
 /**
- * The switchboard: one process that has servers and clients in every namespace of a world, tells what
- * became of each connection, and tidies up. It reads commands from its standard input; when that ends,
- * however the other side went, it removes all it was told of.
+ * The switchboard: one process that has servers and clients in every namespace of a world, tells
+ * what became of each connection, and tidies up. It reads commands from its standard input; when
+ * that ends, however the other side went, it removes all it was told of.
  */
 import {
   existsSync,
