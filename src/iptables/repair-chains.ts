@@ -1,3 +1,4 @@
+/** Compares the chains in the kernel with the wanted ones, in all families, and repairs them. */
 import type { Drift, DriftObject, ForeignChange } from "../backend/drift.ts";
 import type { SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";

@@ -1,3 +1,7 @@
+/**
+ * The sync: everything that changed since the last one, taken from the core's dirty list to the
+ * kernel. The pacer decides when; this is what.
+ */
 import type { Backend } from "../backend/backend.ts";
 import type { Drift } from "../backend/drift.ts";
 import { type Clock, turn } from "../base/clock.ts";

@@ -1,4 +1,4 @@
-/** Documents and comments name files: a file that moves takes its mentions with it. */
+/** Names of files in documents and comments, which have to follow a file that moves; and first comments. */
 import { expect, test } from "bun:test";
 import { basename } from "node:path";
 import { repositoryFiles, textOf } from "../../harness/repository.ts";
@@ -34,4 +34,10 @@ test("every file that documents and comments name is there", () => {
   expect(mentions.length).toBeGreaterThan(100);
   const lost = mentions.filter(({ mention }) => !exists(mention));
   expect(lost.map(({ path, mention }) => `${path} names ${mention}`)).toEqual([]);
+});
+
+test("every source file begins with a comment that says what is in it", () => {
+  const sources = files.filter((path) => /^(?:src|asm)\/.*(?<!\.d)\.ts$/.test(path));
+  expect(sources.length).toBeGreaterThan(200);
+  expect(sources.filter((path) => !/^\/[/*]/.test(textOf(path)))).toEqual([]);
 });

@@ -1,3 +1,4 @@
+/** Restores what is committed in the kernel, where other processes changed it. */
 import type { Receipt } from "../../backend/backend.ts";
 import type { Drift } from "../../backend/drift.ts";
 import { type Clock, turn } from "../../base/clock.ts";
