@@ -41,3 +41,16 @@ test("every source file begins with a comment that says what is in it", () => {
   expect(sources.length).toBeGreaterThan(200);
   expect(sources.filter((path) => !/^\/[/*]/.test(textOf(path)))).toEqual([]);
 });
+
+test("ARCHITECTURE.md describes every folder of src/ and asm/", () => {
+  const [, described = ""] =
+    /^### The folders of src\/(.*?)^### Where/ms.exec(textOf("ARCHITECTURE.md")) ?? [];
+  const folders = new Set(
+    files.flatMap((path) => {
+      const [root = "", folder = "", file] = path.split("/");
+      return /^(?:src|asm)$/.test(root) && file !== undefined ? [folder] : [];
+    }),
+  );
+  expect(folders.size).toBeGreaterThan(20);
+  expect([...folders].filter((folder) => !described.includes(`\`${folder}/\``))).toEqual([]);
+});
