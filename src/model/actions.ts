@@ -8,6 +8,7 @@
  *  │ verb     │ reach   │ source  │ argument           │
  *  └──────────┴─────────┴─────────┴────────────────────┘
  */
+import { readU32LE } from "../base/bytes.ts";
 
 /** What to do. `pick`: choose among `count` slots. `sticky`: the remembered endpoint, else pick. */
 export type Verb = "pick" | "sticky" | "learn" | "accept" | "drop" | "reject";
@@ -89,6 +90,11 @@ export function decodeAction(code: ActionCode): Action {
   if (verb === "pick" || verb === "sticky") return { verb, source, reach, count: argument };
   if (verb === "learn") return { verb, nodePort: ((code >>> 20) & 15) === 1, seconds: argument };
   return { verb };
+}
+
+/** The action that the value of an element holds. @throws RangeError as decodeAction */
+export function readAction(value: Uint8Array): Action {
+  return decodeAction(readU32LE(value, 0) as ActionCode);
 }
 
 /** `pick endpoints 5`, `sticky local-endpoints 2 masquerade`, `learn 10800s`, `reject`. */

@@ -1,6 +1,7 @@
 /** The operations of a diff as the core wrote them (asm/layout/operation.ts), read one by one. */
 
 import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../../asm/layout/operation.ts";
+import { readU8, readU32LE } from "../base/bytes.ts";
 import type { OwnerId } from "./owner.ts";
 import { keySize, type TableId, valueSize } from "./tables.ts";
 
@@ -48,37 +49,21 @@ export function countAdded(region: Uint8Array): number {
   let added = 0;
   for (let at = 0; at < region.byteLength; ) {
     if (region[at + OP_KIND] === OP_ADD) added++;
-    const table = byte(region, at + OP_TABLE) as TableId;
+    const table = readU8(region, at + OP_TABLE) as TableId;
     at += OP_HEADER + keySize(table) + valueSize(table);
   }
   return added;
 }
 
 function readOperation(region: Uint8Array, at: number): Operation {
-  const table = byte(region, at + OP_TABLE) as TableId;
+  const table = readU8(region, at + OP_TABLE) as TableId;
   const key = at + OP_HEADER;
   const value = key + keySize(table);
   return {
-    kind: byte(region, at + OP_KIND) === OP_ADD ? "add" : "delete",
+    kind: readU8(region, at + OP_KIND) === OP_ADD ? "add" : "delete",
     table,
-    owner: word(region, at + OP_OWNER) as OwnerId,
+    owner: readU32LE(region, at + OP_OWNER) as OwnerId,
     key: region.subarray(key, value),
     value: region.subarray(value, value + valueSize(table)),
   };
-}
-
-/** A little-endian u32 below 2^31. */
-function word(region: Uint8Array, at: number): number {
-  let value = 0;
-  for (let i = 0; i < 4; i++) value |= byte(region, at + i) << (8 * i);
-  return value;
-}
-
-function byte(region: Uint8Array, at: number): number {
-  const value = region[at];
-  if (value === undefined)
-    throw new RangeError(
-      `Cannot read an operation: it must lie within ${region.byteLength} bytes: current value is ${at}`,
-    );
-  return value;
 }

@@ -15,16 +15,21 @@ import {
   DESIRED_TABLE,
 } from "../../asm/layout/desired.ts";
 import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
-import { printAddress, printAddressPort } from "../net/address.ts";
+import { readU16BE, readU32BE } from "../base/bytes.ts";
+import { printAddress, printAddressPort, printIPv4 } from "../net/address.ts";
 import { prefixOf } from "../net/cidr.ts";
-import { PROTOCOLS } from "../net/protocol.ts";
-import { type ActionCode, decodeAction, printAction } from "./actions.ts";
+import { printProtocol } from "../net/protocol.ts";
+import { printAction, readAction } from "./actions.ts";
 import type { OwnerId } from "./owner.ts";
+import {
+  type AddressRange,
+  keyFields,
+  readPort,
+  readProtocol,
+  readRange,
+  readSlot,
+} from "./table-keys.ts";
 import { keySize, type TableId, tableFamily, tableKind, tableLabel, valueSize } from "./tables.ts";
-
-const PROTOCOL_NAMES = new Map<number, string>(
-  Object.entries(PROTOCOLS).map(([name, number]) => [number, name.toLowerCase()]),
-);
 
 /**
  * The records of a region in canonical order: `frontends4 10.96.0.1 tcp 80 -> pick endpoints 2
@@ -78,7 +83,7 @@ export function printElement(
     case "none":
       return `${left} (${owner})`;
     case "action":
-      return `${left} -> ${printAction(decodeAction(word(value, 0) as ActionCode))} (${owner})`;
+      return `${left} -> ${printAction(readAction(value))} (${owner})`;
     case "endpoint":
       return `${left} -> ${printEndpoint(value)}`;
   }
@@ -86,55 +91,44 @@ export function printElement(
 
 /** `10.96.0.1 tcp 80 slot 0`, `1.2.3.4 tcp 80 from 10.0.0.0/8`. */
 export function printKey(table: TableId, key: Uint8Array): string {
-  const size = tableFamily(table) === 4 ? 4 : 16;
   const words: string[] = [];
-  let at = 0;
-  for (const field of tableKind(table).key) {
+  for (const { field, at, size } of keyFields(table)) {
     switch (field) {
       case "address":
         words.push(printAddress(key.subarray(at, at + size)));
-        at += size;
         break;
       case "range":
         if (at > 0) words.push("from");
-        words.push(printRange(key.subarray(at, at + size), key.subarray(at + size, at + 2 * size)));
-        at += 2 * size;
+        words.push(printRange(readRange(table, key)));
         break;
       case "protocol":
-        words.push(PROTOCOL_NAMES.get(key[at] as number) ?? `protocol-${key[at]}`);
-        at += 4;
+        words.push(printProtocol(readProtocol(table, key)));
         break;
       case "port":
-        words.push(String(port(key, at)));
-        at += 4;
+        words.push(String(readPort(table, key)));
         break;
       case "slot":
-        words.push(`slot ${word(key, at)}`);
-        at += 4;
+        words.push(`slot ${readSlot(table, key)}`);
         break;
     }
   }
   return words.join(" ");
 }
 
-/** `10.1.0.5:8080`, from the bytes of an endpoint value. */
+/** `10.1.0.5:8080`, `[fd00::5]:8080`, from the bytes of an endpoint value. */
 export function printEndpoint(value: Uint8Array): string {
-  const size = value.length === ENDPOINT4_STRIDE ? 4 : 16;
-  return printAddressPort(value.subarray(0, size), port(value, size));
+  // The iptables backend prints all endpoints at its start, so IPv4 needs no view of the address.
+  if (value.length === ENDPOINT4_STRIDE) {
+    return `${printIPv4(readU32BE(value, 0))}:${readU16BE(value, 4)}`;
+  }
+  return printAddressPort(value.subarray(0, 16), readU16BE(value, 16));
 }
 
-function printRange(first: Uint8Array, last: Uint8Array): string {
+/** `10.0.0.0/8`, or `10.0.0.1-10.0.0.5` for a range that is no prefix. */
+export function printRange({ first, last }: AddressRange): string {
   const prefix = prefixOf(first, last);
   if (prefix === undefined) return `${printAddress(first)}-${printAddress(last)}`;
   return `${printAddress(first)}/${prefix}`;
-}
-
-function port(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return new DataView(bytes.buffer, bytes.byteOffset + at, 4).getUint32(0, true);
 }
 
 function u32(value: number): Uint8Array {

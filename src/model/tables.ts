@@ -174,18 +174,34 @@ export function hasRanges(id: TableId): boolean {
   return tableKind(id).key.some((field) => field === "range");
 }
 
-/** Bytes of a key of the table, and of its value. */
-export function keySize(id: TableId): number {
-  const address = tableFamily(id) === 4 ? 4 : 16;
-  let size = 0;
-  for (const field of tableKind(id).key) {
-    size += field === "address" ? address : field === "range" ? 2 * address : 4;
-  }
-  return size;
+/** Bytes of a field of a key. */
+export function fieldSize(field: Field, family: Family): number {
+  const address = family === 4 ? 4 : 16;
+  return field === "address" ? address : field === "range" ? 2 * address : 4;
 }
 
-/** @see keySize */
-export function valueSize(id: TableId): number {
-  const value = tableKind(id).value;
+const KEY_SIZES = TABLE_IDS.map((id) => {
+  const family = tableFamily(id);
+  return tableKind(id).key.reduce((size, field) => size + fieldSize(field, family), 0);
+});
+
+const VALUE_SIZES = TABLE_IDS.map((id) => {
+  const { value } = tableKind(id);
   return value === "none" ? 0 : value === "action" ? 4 : tableFamily(id) === 4 ? 8 : 20;
+});
+
+/** Bytes of a key of the table. @throws RangeError if there is no such table */
+export function keySize(id: TableId): number {
+  return KEY_SIZES[id] ?? noTable(id);
+}
+
+/** Bytes of a value of the table. @throws RangeError if there is no such table */
+export function valueSize(id: TableId): number {
+  return VALUE_SIZES[id] ?? noTable(id);
+}
+
+function noTable(id: number): never {
+  throw new RangeError(
+    `Cannot find a table: its id must be below ${TABLE_IDS.length}: current value is ${id}`,
+  );
 }

@@ -1,4 +1,5 @@
 /** IP addresses and ranges: their text, their order, and the special ones. Pure. */
+import { readU16BE, readU32BE } from "../base/bytes.ts";
 
 /** 4 or 6. */
 export type Family = 4 | 6;
@@ -48,12 +49,16 @@ export function parseCidr(text: string): Cidr | undefined {
   return { family: bytes.length === 4 ? 4 : 6, bytes, prefix };
 }
 
+/** `10.96.0.1`, from an address as a number. */
+export function printIPv4(address: number): string {
+  return `${address >>> 24}.${(address >>> 16) & 0xff}.${(address >>> 8) & 0xff}.${address & 0xff}`;
+}
+
 /** The text of 4 or 16 bytes: dotted, or as RFC 5952 writes it. */
 export function printAddress(bytes: Uint8Array): string {
-  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
+  if (bytes.length === 4) return printIPv4(readU32BE(bytes, 0));
   const groups: number[] = [];
-  for (let at = 0; at < 16; at += 2)
-    groups.push(((bytes[at] as number) << 8) | (bytes[at + 1] as number));
+  for (let at = 0; at < 16; at += 2) groups.push(readU16BE(bytes, at));
   const gap = longestZeros(groups);
   const hex = (part: readonly number[]) => part.map((group) => group.toString(16)).join(":");
   if (gap.length < 2) return hex(groups);

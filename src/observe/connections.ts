@@ -11,11 +11,12 @@ import type { CounterReader, CounterSink, CounterSlice } from "../backend/parts.
 import { rethrowDefect } from "../base/errors.ts";
 import { SERVICE_SERIES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
-import { type ActionCode, decodeAction } from "../model/actions.ts";
+import { readAction } from "../model/actions.ts";
 import { isService, type OwnerId } from "../model/owner.ts";
 import { printEndpoint } from "../model/print.ts";
 import type { Service } from "../model/service.ts";
-import { keySize, type TableId, tableFamily, tableKind, valueSize } from "../model/tables.ts";
+import { isNodePortTable, readPort, readProtocol } from "../model/table-keys.ts";
+import { keySize, type TableId, tableKind, valueSize } from "../model/tables.ts";
 import { type Instrument, readingOf, type Sample } from "./instruments.ts";
 
 type CountingCore = Pick<Core, "count" | "ownerOf" | "serviceKey" | "findService" | "readService">;
@@ -231,8 +232,7 @@ function kindOf(table: TableId): "frontend" | "slot" | undefined {
 }
 
 function leadsToEndpoints(value: Uint8Array): boolean {
-  const code = new DataView(value.buffer, value.byteOffset, 4).getUint32(0, true) as ActionCode;
-  const { verb } = decodeAction(code);
+  const { verb } = readAction(value);
   return verb === "pick" || verb === "sticky";
 }
 
@@ -242,11 +242,9 @@ function portLabel(
   table: TableId,
   key: Uint8Array,
 ): string | undefined {
-  const { name } = tableKind(table);
-  const nodePort = name === "nodeports" || name === "nodeports-outside";
-  const at = nodePort ? 0 : tableFamily(table) === 4 ? 4 : 16;
-  const protocol = key[at];
-  const number = ((key[at + 4] as number) << 8) | (key[at + 5] as number);
+  const nodePort = isNodePortTable(table);
+  const protocol = readProtocol(table, key);
+  const number = readPort(table, key);
   const port = service?.ports.find(
     (candidate) =>
       candidate.protocol === protocol &&

@@ -2,9 +2,17 @@
 import type { Capabilities } from "../backend/capabilities.ts";
 import type { ChainReader } from "../backend/parts.ts";
 import type { Core } from "../core/core.ts";
-import { type ActionCode, decodeAction, printAction } from "../model/actions.ts";
-import { printEndpoint, printKey } from "../model/print.ts";
+import { printAction, readAction } from "../model/actions.ts";
+import { printEndpoint, printRange } from "../model/print.ts";
 import type { ServiceId } from "../model/service.ts";
+import {
+  isNodePortTable,
+  readAddress,
+  readPort,
+  readProtocol,
+  readRange,
+  readSlot,
+} from "../model/table-keys.ts";
 import {
   TABLE_IDS,
   type TableId,
@@ -12,6 +20,8 @@ import {
   tableFamily,
   tableKind,
 } from "../model/tables.ts";
+import { printAddress } from "../net/address.ts";
+import { printProtocol } from "../net/protocol.ts";
 import type { Problem } from "../problems/problem.ts";
 import type { FrontendView, ServiceView } from "./view.ts";
 
@@ -75,34 +85,29 @@ function addElements(
   frontends: Map<string, Frontend>,
 ): void {
   const { name, value: holds } = tableKind(table);
-  const family = tableFamily(table);
   core.eachElement(table, (key, value, owner) => {
     if (owner !== id) return;
-    const words = printKey(table, key).split(" ");
-    const frontend = frontendOf(frontends, family, words, name.startsWith("nodeport"));
-    const last = words.at(-1) ?? "";
+    const frontend = frontendOf(frontends, table, key);
     frontend.chains = backend.chains?.locate(table, key) ?? [];
     if (holds === "action") {
-      const code = new DataView(value.buffer, value.byteOffset, 4).getUint32(0, true);
-      frontend.actions[name] = printAction(decodeAction(code as ActionCode));
+      frontend.actions[name] = printAction(readAction(value));
     } else if (holds === "endpoint") {
       const slots = name.includes("local") ? frontend.localEndpoints : frontend.endpoints;
-      slots.set(Number(last), printEndpoint(value));
+      slots.set(readSlot(table, key), printEndpoint(value));
     } else {
       frontend.guarded = true;
-      if (name === "allowed") frontend.allowed.push(last);
+      if (name === "allowed") frontend.allowed.push(printRange(readRange(table, key)));
     }
   });
 }
 
-/** `words` are those of printKey: the address unless it is a node port, protocol, port, and more. */
-function frontendOf(
-  frontends: Map<string, Frontend>,
-  family: 4 | 6,
-  words: readonly string[],
-  nodePort: boolean,
-): Frontend {
-  const [address, protocol = "", port = ""] = nodePort ? ["", ...words] : words;
+/** The frontend or node port that the key of an element begins with. */
+function frontendOf(frontends: Map<string, Frontend>, table: TableId, bytes: Uint8Array): Frontend {
+  const family = tableFamily(table);
+  const nodePort = isNodePortTable(table);
+  const address = nodePort ? "" : printAddress(readAddress(table, bytes));
+  const protocol = printProtocol(readProtocol(table, bytes));
+  const port = String(readPort(table, bytes));
   const key = `${nodePort ? 1 : 0} ${family} ${address} ${protocol} ${port.padStart(5, "0")}`;
   const known = frontends.get(key);
   if (known) return known;

@@ -4,12 +4,13 @@
  */
 
 import type { Choice } from "../model/choice.ts";
+import { addressKey, type FrontendKey } from "../model/frontend-key.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import { OWNER_NODE } from "../model/owner.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { tableId } from "../model/tables.ts";
 import type { Address, Cidr, Family } from "../net/address.ts";
-import { clusterIpKey, type ExpandedService, type FrontendKey } from "../state/frontends.ts";
+import type { ExpandedService } from "../state/frontends.ts";
 import type { DesiredWriter } from "./desired.ts";
 import { planFrontend } from "./policy.ts";
 import { allowedSources, planSources } from "./sources.ts";
@@ -51,7 +52,7 @@ export function planService(
     if (healthCheckPort !== 0) {
       writer.port(HEALTH_CHECK_PORTS[address.family], service.id, healthCheckPort);
     }
-    if (!claims.holds(service.id, clusterIpKey(address))) continue;
+    if (!claims.holds(service.id, addressKey(address.bytes))) continue;
     writer.address(CLUSTER_IPS[address.family], service.id, address.bytes);
   }
   const guarded = service.vips.length > 0 && service.sourceRanges.length > 0;

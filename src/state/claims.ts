@@ -3,17 +3,15 @@
  * namespace/name. kube-proxy leaves this undefined and flips between them at every sync; here the outcome
  * depends on the Services alone, never on the order in which they arrive.
  */
-
+import { addressKey, type FrontendKey } from "../model/frontend-key.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { printAddress } from "../net/address.ts";
-import { PROTOCOLS } from "../net/protocol.ts";
+import { protocolWord } from "../net/protocol.ts";
 import type { Problem } from "../problems/problem.ts";
 import {
-  clusterIpKey,
   clusterIpsOf,
   type ExpandedService,
   type Frontend,
-  type FrontendKey,
   fieldOf,
   frontendsOf,
 } from "./frontends.ts";
@@ -79,7 +77,7 @@ export class FrontendClaims {
       if (frontend.address) lost.add(printAddress(frontend.address.bytes));
     }
     for (const address of clusterIpsOf(service)) {
-      const holder = taken(clusterIpKey(address));
+      const holder = taken(addressKey(address.bytes));
       const text = printAddress(address.bytes);
       if (holder === undefined || lost.has(text)) continue;
       problems.push(problem(service, `spec.clusterIPs: ${text}`, text, holder));
@@ -151,7 +149,7 @@ export class FrontendClaims {
 function keysOf({ frontends, clusterIPs }: ExpandedService): FrontendKey[] {
   const keys: FrontendKey[] = [];
   for (const frontend of frontends) keys.push(frontend.key);
-  for (const address of clusterIPs) keys.push(clusterIpKey(address));
+  for (const address of clusterIPs) keys.push(addressKey(address.bytes));
   return keys;
 }
 
@@ -172,7 +170,6 @@ function problem(service: Service, field: string, what: string, holder: string):
 }
 
 function print(frontend: Frontend): string {
-  const protocol = Object.entries(PROTOCOLS).find(([, number]) => number === frontend.protocol);
   const address = frontend.address ? printAddress(frontend.address.bytes) : "node port";
-  return `${address} ${protocol?.[0].toLowerCase()} ${frontend.port}`;
+  return `${address} ${protocolWord(frontend.protocol)} ${frontend.port}`;
 }

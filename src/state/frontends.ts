@@ -2,20 +2,13 @@
  * Frontends: the addresses and ports a Service answers on. One list for everybody who asks: the
  * claims that settle who gets a frontend, and the plan that makes elements of it.
  */
-
+import { type FrontendKey, frontendKey, nodePortKey } from "../model/frontend-key.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 import type { Address, Family } from "../net/address.ts";
 import type { Protocol } from "../net/protocol.ts";
 
 /** Where a frontend is written in the Service; traffic policies and source ranges depend on it. */
 export type FrontendKind = "cluster-ip" | "external-ip" | "vip" | "node-port";
-
-/**
- * A frontend as a number (IPv4, node ports) or a short string (IPv6), so that tens of thousands of
- * them cost little in a Map: address, protocol, port; for a node port the family in place of the
- * address.
- */
-export type FrontendKey = number | string;
 
 /** One address and port of a Service, in one family. */
 export interface Frontend {
@@ -98,37 +91,16 @@ function frontend(
   port: number,
   portIndex: number,
 ): Frontend {
-  const key = frontendKey(family, address, protocol, port);
+  const key =
+    address === undefined
+      ? nodePortKey(family, protocol, port)
+      : frontendKey(address.bytes, protocol, port);
   return { kind, family, address, protocol, port, portIndex, key };
 }
 
 function firstOf(addresses: readonly Address[], family: Family): Address | undefined {
   for (const address of addresses) if (address.family === family) return address;
   return undefined;
-}
-
-/** The key of a clusterIP as a whole, claimed like a frontend: protocol 0, port 0. */
-export function clusterIpKey(address: Address): FrontendKey {
-  return frontendKey(address.family, address, 0, 0);
-}
-
-/** Of two frontends the same exactly if a packet cannot tell them apart. @see FrontendKey */
-export function frontendKey(
-  family: Family,
-  address: Address | undefined,
-  protocol: Protocol | 0,
-  port: number,
-): FrontendKey {
-  const tail = (protocol === 0 ? 0 : protocol === 6 ? 1 : protocol === 17 ? 2 : 3) * 0x10000 + port;
-  // Addresses take 32 bits above the 18 of `tail`, node ports are negative: all within 53 bits.
-  if (address === undefined) return -(family * 0x40000 + tail);
-  const bytes = address.bytes;
-  if (family === 4) {
-    const number = ((bytes[0] as number) << 24) | ((bytes[1] as number) << 16);
-    const low = ((bytes[2] as number) << 8) | (bytes[3] as number);
-    return ((number | low) >>> 0) * 0x40000 + tail;
-  }
-  return String.fromCharCode(...bytes, tail >> 16, (tail >> 8) & 0xff, tail & 0xff);
 }
 
 /** The field of the Service a frontend comes from, for a Problem. */

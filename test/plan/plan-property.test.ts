@@ -2,15 +2,14 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
   type ChoiceText,
-  ip,
   planText,
   type ServiceText,
   service,
 } from "../../harness/plan/plan-text.ts";
 import { printAddress } from "../../src/net/address.ts";
 import { PROTOCOLS, type Protocol } from "../../src/net/protocol.ts";
-import { frontendKey, frontendsOf } from "../../src/state/frontends.ts";
-import { ADDRESSES, arbitraryChoice, arbitraryText, NODE } from "./random-services.ts";
+import { frontendsOf } from "../../src/state/frontends.ts";
+import { arbitraryChoice, arbitraryText, NODE } from "./random-services.ts";
 
 const cluster = fc.array(fc.tuple(arbitraryText, arbitraryChoice), { maxLength: 5 });
 
@@ -82,38 +81,6 @@ describe("for any Services", () => {
           expect(plan.some((line) => served.some((start) => line.startsWith(start)))).toBe(true);
         }
       }),
-    );
-  });
-});
-
-describe("a frontend's key", () => {
-  const arbitraryFrontend = fc.tuple(
-    fc.constantFrom<4 | 6>(4, 6),
-    fc.option(fc.constantFrom(...ADDRESSES, "255.255.255.255", "0.0.0.0", "128.0.0.0")),
-    fc.constantFrom<Protocol | 0>(0, PROTOCOLS.TCP, PROTOCOLS.UDP, PROTOCOLS.SCTP),
-    fc.constantFrom(0, 1, 80, 30080, 65535),
-  );
-  const keyAndText = ([family, text, protocol, port]: [
-    4 | 6,
-    string | null,
-    Protocol | 0,
-    number,
-  ]) => {
-    const address = text === null ? undefined : ip(text);
-    const of = address?.family ?? family;
-    return {
-      key: frontendKey(of, address, protocol, port),
-      text: `${of} ${text} ${protocol} ${port}`,
-    };
-  };
-
-  test("is equal exactly when the frontends are", () => {
-    fc.assert(
-      fc.property(arbitraryFrontend, arbitraryFrontend, (a, b) => {
-        const [one, other] = [keyAndText(a), keyAndText(b)];
-        expect(one.key === other.key).toBe(one.text === other.text);
-      }),
-      { numRuns: 1000 },
     );
   });
 });

@@ -1,14 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type ServiceText, service } from "../../harness/plan/plan-text.ts";
+import { addressKey } from "../../src/model/frontend-key.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
-import {
-  clusterIpKey,
-  clusterIpsOf,
-  expandService,
-  frontendsOf,
-} from "../../src/state/frontends.ts";
+import { clusterIpsOf, expandService, frontendsOf } from "../../src/state/frontends.ts";
 
 const EXTERNAL = { externalIPs: ["203.0.113.1"] };
 const old = service({ id: 1, name: "b/old", created: 10, clusterIPs: ["10.96.0.1"], ...EXTERNAL });
@@ -200,7 +196,7 @@ const history = fc.array(
 
 const keysOf = (one: Service) => [
   ...frontendsOf(one).map((frontend) => frontend.key),
-  ...clusterIpsOf(one).map(clusterIpKey),
+  ...clusterIpsOf(one).map(({ bytes }) => addressKey(bytes)),
 ];
 
 describe("for any history of Services", () => {

@@ -1,31 +1,28 @@
 /** What the tables say, put together by frontend: the model that chains are made of. Pure. */
-
-import { ENDPOINT4_STRIDE } from "../../../asm/layout/choice.ts";
-import { type Action, type ActionCode, decodeAction } from "../../model/actions.ts";
+import { type Action, readAction } from "../../model/actions.ts";
+import {
+  addressText,
+  type FrontendKey,
+  isNodePort,
+  portOf,
+  protocolOf,
+  readAddressKey,
+  readFrontendKey,
+} from "../../model/frontend-key.ts";
 import type { Operation } from "../../model/operation-list.ts";
 import { OWNER_NODE, type OwnerId } from "../../model/owner.ts";
-import { printEndpoint } from "../../model/print.ts";
-import { type TableId, type TableName, tableFamily, tableKind } from "../../model/tables.ts";
-import { type Family, printAddress } from "../../net/address.ts";
-import { prefixOf } from "../../net/cidr.ts";
+import { printEndpoint, printRange } from "../../model/print.ts";
+import { readPort, readRange, readSlot } from "../../model/table-keys.ts";
+import { type TableName, tableFamily, tableKind } from "../../model/tables.ts";
+import type { Family } from "../../net/address.ts";
+import { PROTOCOLS } from "../../net/protocol.ts";
 import type { RulesetOptions } from "./fixed-chains.ts";
 import { Journaled } from "./journaled.ts";
-import {
-  addressKey,
-  addressText,
-  frontendKey,
-  isNodePort,
-  type Key,
-  nodePortKey,
-  portOf,
-  protocolNumber,
-  protocolOf,
-} from "./keys.ts";
 import type { Describe } from "./port-description.ts";
 
 /** An address and port, or a node port, with everything that the tables have of it. */
 export interface Frontend {
-  readonly key: Key;
+  readonly key: FrontendKey;
   owner: OwnerId;
   /** @see PortDescription; something of its own while nothing is known of its Service. */
   name: string;
@@ -71,12 +68,12 @@ export class Model {
   readonly #family: Family;
   /** Without, its frontends are not there. */
   readonly #sctp: boolean;
-  readonly frontends = new Journaled<Key, Frontend>();
-  readonly clusterIps = new Journaled<Key, true>();
+  readonly frontends = new Journaled<FrontendKey, Frontend>();
+  readonly clusterIps = new Journaled<FrontendKey, true>();
   /** Addresses that serve node ports. */
-  readonly nodeAddresses = new Journaled<Key, true>();
+  readonly nodeAddresses = new Journaled<FrontendKey, true>();
   /** Addresses of this node's endpoints. */
-  readonly hairpins = new Journaled<Key, true>();
+  readonly hairpins = new Journaled<FrontendKey, true>();
   /** healthCheckNodePorts, and whose they are. */
   readonly healthPorts = new Journaled<number, OwnerId>();
 
@@ -108,12 +105,11 @@ export class Model {
   }
 
   /** Asks anew what these frontends belong to. */
-  describe(keys: Iterable<Key>, describe: Describe): void {
+  describe(keys: Iterable<FrontendKey>, describe: Describe): void {
     for (const key of keys) {
       const frontend = this.frontends.get(key);
       if (frontend === undefined) continue;
-      const protocol = protocolNumber(protocolOf(key));
-      const port = describe(frontend.owner, protocol, portOf(key), isNodePort(key));
+      const port = describe(frontend.owner, protocolOf(key), portOf(key), isNodePort(key));
       const name = port?.name ?? nameless(key);
       const internalLocal = port?.internalLocal ?? false;
       if (name === frontend.name && internalLocal === frontend.internalLocal) continue;
@@ -123,23 +119,24 @@ export class Model {
     }
   }
 
-  #parts(): readonly Pick<Journaled<Key, unknown>, "commit" | "rollback">[] {
+  #parts(): readonly Pick<Journaled<FrontendKey, unknown>, "commit" | "rollback">[] {
     return [this.frontends, this.clusterIps, this.nodeAddresses, this.hairpins, this.healthPorts];
   }
 
-  #apply({ kind, table, owner, key, value }: Operation): void {
+  #apply(operation: Operation): void {
+    const { kind, table, owner, key } = operation;
     const { name } = tableKind(table);
     const field = FIELDS[name];
     if (field !== undefined) {
-      const frontend = isPortTable(table) ? nodePortKey(key) : frontendKey(key, this.#family);
+      const frontend = readFrontendKey(table, key);
       if (frontend === undefined) return;
-      if (!this.#sctp && protocolOf(frontend) === "sctp") return;
-      if (kind === "add") this.#add(this.#edit(frontend), owner, field, key, value);
-      else this.#remove(frontend, field, key);
+      if (!this.#sctp && protocolOf(frontend) === PROTOCOLS.SCTP) return;
+      if (kind === "add") this.#add(this.#edit(frontend), field, operation);
+      else this.#remove(frontend, field, operation);
       return;
     }
     if (name === "health-check-ports") {
-      const port = ((key[0] as number) << 8) | (key[1] as number);
+      const port = readPort(table, key);
       if (kind === "add") this.healthPorts.set(port, owner);
       else this.healthPorts.delete(port);
       return;
@@ -152,22 +149,22 @@ export class Model {
           : name === "hairpin"
             ? this.hairpins
             : undefined;
-    if (kind === "add") addresses?.set(addressKey(key, this.#family), true);
-    else addresses?.delete(addressKey(key, this.#family));
+    if (kind === "add") addresses?.set(readAddressKey(table, key), true);
+    else addresses?.delete(readAddressKey(table, key));
   }
 
-  #add(frontend: Frontend, owner: OwnerId, field: Field, key: Uint8Array, value: Uint8Array): void {
+  #add(frontend: Frontend, field: Field, { owner, table, key, value }: Operation): void {
     frontend.owner = owner;
     switch (field) {
       case "everyone":
       case "outside":
-        frontend[field] = decodeAction(readCode(value));
+        frontend[field] = readAction(value);
         return;
       case "unserved":
-        frontend.unserved = decodeAction(readCode(value)).verb === "drop" ? "drop" : "reject";
+        frontend.unserved = readAction(value).verb === "drop" ? "drop" : "reject";
         return;
       case "seconds": {
-        const action = decodeAction(readCode(value));
+        const action = readAction(value);
         frontend.seconds = action.verb === "learn" ? action.seconds : 0;
         return;
       }
@@ -175,17 +172,17 @@ export class Model {
         frontend.guarded = true;
         return;
       case "allowed":
-        frontend.allowed.push(readRange(key, this.#family));
+        frontend.allowed.push(printRange(readRange(table, key)));
         return;
       case "endpoints":
       case "localEndpoints":
-        frontend[field][readSlot(key)] = readEndpoint(value);
+        frontend[field][readSlot(table, key)] = printEndpoint(value);
     }
   }
 
-  #remove(key: Key, field: Field, bytes: Uint8Array): void {
-    if (!this.frontends.has(key)) return;
-    const frontend = this.#edit(key);
+  #remove(frontendKey: FrontendKey, field: Field, { table, key }: Operation): void {
+    if (!this.frontends.has(frontendKey)) return;
+    const frontend = this.#edit(frontendKey);
     switch (field) {
       case "everyone":
       case "outside":
@@ -199,21 +196,21 @@ export class Model {
         frontend.guarded = false;
         return;
       case "allowed": {
-        const range = readRange(bytes, this.#family);
+        const range = printRange(readRange(table, key));
         frontend.allowed = frontend.allowed.filter((one) => one !== range);
         return;
       }
       case "endpoints":
       case "localEndpoints": {
         const slots = frontend[field];
-        slots[readSlot(bytes)] = undefined;
+        slots[readSlot(table, key)] = undefined;
         while (slots.length > 0 && slots.at(-1) === undefined) slots.pop();
       }
     }
   }
 
   /** The frontend to be changed: what it was stays as it is, for a rollback. */
-  #edit(key: Key): Frontend {
+  #edit(key: FrontendKey): Frontend {
     const before = this.frontends.get(key);
     const isCopy = before !== undefined && this.frontends.isStaged(key);
     const frontend = isCopy ? before : before === undefined ? newFrontend(key) : copyOf(before);
@@ -222,7 +219,7 @@ export class Model {
   }
 
   /** Forgets the frontends among these of which nothing is left. */
-  prune(keys: Iterable<Key>): void {
+  prune(keys: Iterable<FrontendKey>): void {
     for (const key of keys) {
       const frontend = this.frontends.get(key);
       if (frontend !== undefined && isEmpty(frontend)) this.frontends.delete(key);
@@ -230,7 +227,7 @@ export class Model {
   }
 }
 
-function newFrontend(key: Key): Frontend {
+function newFrontend(key: FrontendKey): Frontend {
   return {
     key,
     owner: OWNER_NODE,
@@ -271,41 +268,6 @@ function isEmpty(frontend: Frontend): boolean {
 }
 
 /** Differs from every name of a Service's port, which has a slash before any colon. */
-function nameless(key: Key): string {
+function nameless(key: FrontendKey): string {
   return isNodePort(key) ? `node port ${portOf(key)}` : `${addressText(key)} ${portOf(key)}`;
-}
-
-export function isPortTable(table: TableId): boolean {
-  return tableKind(table).key[0] === "protocol";
-}
-
-function readCode(value: Uint8Array): ActionCode {
-  return readU32Little(value, 0) as ActionCode;
-}
-
-/** The slot is the last of a key. */
-function readSlot(key: Uint8Array): number {
-  return readU32Little(key, key.byteLength - 4);
-}
-
-/** `10.1.0.5:8080`, `[fd00::5]:8080`. */
-function readEndpoint(value: Uint8Array): string {
-  if (value.length !== ENDPOINT4_STRIDE) return printEndpoint(value);
-  const port = ((value[4] as number) << 8) | (value[5] as number);
-  return `${value[0]}.${value[1]}.${value[2]}.${value[3]}:${port}`;
-}
-
-/** Without a DataView for each, of which there would be a hundred thousand at a start. */
-function readU32Little(bytes: Uint8Array, at: number): number {
-  const byte = (offset: number) => (bytes[at + offset] as number) << (offset * 8);
-  return (byte(0) | byte(1) | byte(2) | byte(3)) >>> 0;
-}
-
-/** The range is the last of a key: its first address and its last. */
-function readRange(key: Uint8Array, family: Family): string {
-  const size = family === 4 ? 4 : 16;
-  const first = key.subarray(key.byteLength - 2 * size, key.byteLength - size);
-  const last = key.subarray(key.byteLength - size);
-  // Ranges of Services are always a prefix.
-  return `${printAddress(first)}/${prefixOf(first, last) ?? size * 8}`;
 }

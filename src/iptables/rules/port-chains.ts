@@ -3,11 +3,18 @@
  * port with ClientIP affinity has a chain for each endpoint. Pure.
  */
 import type { Action } from "../../model/actions.ts";
+import {
+  addressOf,
+  addressText,
+  type FrontendKey,
+  isNodePort,
+  portOf,
+} from "../../model/frontend-key.ts";
 import type { Family } from "../../net/address.ts";
+import type { ProtocolWord } from "../../net/protocol.ts";
 import { MARK_MASQ } from "../syntax/known-chains.ts";
 import { type PortChainPrefix, portHash } from "./chain-names.ts";
 import type { Frontend } from "./frontend-model.ts";
-import { addressOf, addressText, isNodePort, type Key, type ProtocolWord, portOf } from "./keys.ts";
 import { comment, type MarkWords, oneOf, port, REJECT, recent, words } from "./rule-text.ts";
 
 /** What the rules of all ports have in common. */
@@ -131,7 +138,7 @@ function targetPrefix(frontend: Frontend): PortChainPrefix | undefined {
   return frontend.internalLocal ? "KUBE-SVL-" : "KUBE-SVC-";
 }
 
-function destination(key: Key, family: Family): string | undefined {
+function destination(key: FrontendKey, family: Family): string | undefined {
   if (addressOf(key) === undefined) return undefined;
   return `-d ${addressText(key)}/${family === 4 ? 32 : 128}`;
 }

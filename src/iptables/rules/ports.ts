@@ -1,16 +1,17 @@
 /** Which frontends are of one port of a Service, and what its chains are called after. Pure. */
 
+import { type FrontendKey, protocolOf } from "../../model/frontend-key.ts";
 import type { OwnerId } from "../../model/owner.ts";
+import { type ProtocolWord, protocolWord } from "../../net/protocol.ts";
 import { portHash } from "./chain-names.ts";
 import type { Frontend } from "./frontend-model.ts";
-import { type Key, type ProtocolWord, protocolOf } from "./keys.ts";
 
 /** A port of a Service that has frontends. */
 export interface Port {
   readonly owner: OwnerId;
   readonly name: string;
   readonly protocol: ProtocolWord;
-  readonly frontends: Set<Key>;
+  readonly frontends: Set<FrontendKey>;
   /** Hashed, it is what its chains are called after. */
   identity: string;
   hash: string;
@@ -25,8 +26,8 @@ interface Place {
 }
 
 export class Ports {
-  readonly #places = new Map<Key, Place>();
-  readonly #byOwner = new Map<OwnerId, Set<Key>>();
+  readonly #places = new Map<FrontendKey, Place>();
+  readonly #byOwner = new Map<OwnerId, Set<FrontendKey>>();
   /** Ports of the same name and protocol, of Services that come first first. */
   readonly #byName = new Map<string, Port[]>();
   #dispatched = 0;
@@ -36,11 +37,11 @@ export class Ports {
     return this.#dispatched;
   }
 
-  portOf(key: Key): Port | undefined {
+  portOf(key: FrontendKey): Port | undefined {
     return this.#places.get(key)?.port;
   }
 
-  frontendsOf(owner: OwnerId): Iterable<Key> {
+  frontendsOf(owner: OwnerId): Iterable<FrontendKey> {
     return this.#byOwner.get(owner) ?? [];
   }
 
@@ -49,7 +50,12 @@ export class Ports {
   }
 
   /** Puts a frontend where it belongs, or nowhere; the ports concerned are added to `dirty`. */
-  place(key: Key, frontend: Frontend | undefined, dispatched: boolean, dirty: Set<Port>): void {
+  place(
+    key: FrontendKey,
+    frontend: Frontend | undefined,
+    dispatched: boolean,
+    dirty: Set<Port>,
+  ): void {
     const before = this.#places.get(key);
     const port = frontend && this.#portFor(frontend, dirty);
     if (before !== undefined) {
@@ -69,7 +75,7 @@ export class Ports {
   }
 
   #portFor({ key, owner, name }: Frontend, dirty: Set<Port>): Port {
-    const protocol = protocolOf(key);
+    const protocol = protocolWord(protocolOf(key));
     const identity = name + protocol;
     const ports = this.#byName.get(identity) ?? [];
     let port = ports.find((one) => one.owner === owner);
@@ -86,7 +92,7 @@ export class Ports {
     return port;
   }
 
-  #leave(port: Port, key: Key, dirty: Set<Port>): void {
+  #leave(port: Port, key: FrontendKey, dirty: Set<Port>): void {
     port.frontends.delete(key);
     const owned = this.#byOwner.get(port.owner);
     owned?.delete(key);
@@ -111,7 +117,7 @@ function nameAll(identity: string, ports: readonly Port[], dirty: Set<Port>): vo
   }
 }
 
-function setOf(sets: Map<OwnerId, Set<Key>>, owner: OwnerId): Set<Key> {
+function setOf(sets: Map<OwnerId, Set<FrontendKey>>, owner: OwnerId): Set<FrontendKey> {
   let set = sets.get(owner);
   if (set === undefined) {
     set = new Set();

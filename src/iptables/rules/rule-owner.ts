@@ -1,13 +1,16 @@
 /** Whose a rule is, read from its words: asked only when a rule was refused. Pure. */
+
+import { type FrontendKey, frontendKey, nodePortKey } from "../../model/frontend-key.ts";
 import { OWNER_NODE, type OwnerId } from "../../model/owner.ts";
-import { parseCidr } from "../../net/address.ts";
+import { type Family, parseCidr } from "../../net/address.ts";
+import { parseProtocolWord } from "../../net/protocol.ts";
 import { HAIRPIN, NODE_PORTS, type RuleTable } from "../syntax/known-chains.ts";
-import { frontendKeyOf, isProtocolWord, type Key, nodePortKeyOf } from "./keys.ts";
 import type { Port } from "./ports.ts";
 
 interface Owners {
+  readonly family: Family;
   readonly ports: Iterable<Port>;
-  frontend(key: Key): OwnerId | undefined;
+  frontend(key: FrontendKey): OwnerId | undefined;
   healthPort(port: number): OwnerId | undefined;
 }
 
@@ -22,14 +25,14 @@ export function ownerOfRule(
     for (const { owner, chains } of owners.ports) if (chains.includes(chain)) return owner;
     if (chain === HAIRPIN || / -j MASQUERADE\b/.test(rule)) return OWNER_NODE;
   }
-  const protocol = /(?:^| )-p (\S+) /.exec(rule)?.[1] ?? "";
+  const protocol = parseProtocolWord(/(?:^| )-p (\S+) /.exec(rule)?.[1] ?? "");
   const port = Number(/ --dport (\d+) -j /.exec(rule)?.[1]);
   const address = /^-d (\S+) /.exec(rule)?.[1];
-  if (!isProtocolWord(protocol) || Number.isNaN(port)) {
+  if (protocol === undefined || Number.isNaN(port)) {
     return rule.endsWith(` -j ${NODE_PORTS}`) ? OWNER_NODE : undefined;
   }
   if (table === "filter" && chain === NODE_PORTS) return owners.healthPort(port);
-  if (address === undefined) return owners.frontend(nodePortKeyOf(protocol, port));
+  if (address === undefined) return owners.frontend(nodePortKey(owners.family, protocol, port));
   const cidr = parseCidr(address);
-  return cidr && owners.frontend(frontendKeyOf(cidr.bytes, protocol, port));
+  return cidr && owners.frontend(frontendKey(cidr.bytes, protocol, port));
 }

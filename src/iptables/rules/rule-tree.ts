@@ -3,7 +3,7 @@
  * rules leads to chains that each hold the rules of one group of keys, and so on. What the tree
  * looks like depends on the rules that are in it, not on how they came there. Pure.
  */
-import { compareKeys, type Key } from "./keys.ts";
+import { compareKeys, type FrontendKey } from "../../model/frontend-key.ts";
 
 /** A chain is divided when it has more rules than this. */
 export const CHAIN_RULES = 16;
@@ -13,11 +13,11 @@ export interface Level {
   /** A group of fewer stays in the chain above: a rule that leads there costs as much. */
   readonly least: number;
   /** Keys of one group have the same; unlike those of others in the chain above. */
-  group(key: Key): Key;
+  group(key: FrontendKey): FrontendKey;
   /** The chain that holds the group of this key. */
-  chain(key: Key): string;
+  chain(key: FrontendKey): string;
   /** The rule that leads to this chain, without its target. */
-  match(key: Key): string;
+  match(key: FrontendKey): string;
 }
 
 /** Takes the text of a chain; undefined when it is gone. */
@@ -25,13 +25,13 @@ export type TextSink = (chain: string, text: string | undefined) => void;
 
 interface Node {
   /** Of any of its rules. */
-  readonly key: Key;
+  readonly key: FrontendKey;
   /** How often it was divided. */
   readonly depth: number;
   count: number;
   /** While it is not divided. */
-  rules: Map<Key, string>;
-  groups: Map<Key, Node> | undefined;
+  rules: Map<FrontendKey, string>;
+  groups: Map<FrontendKey, Node> | undefined;
   /** It has a chain of its own. */
   chain: boolean;
   dirty: boolean;
@@ -61,7 +61,7 @@ export class RuleTree {
   }
 
   /** Puts a rule at its key, or takes away what is there. */
-  set(key: Key, rule: string | undefined): void {
+  set(key: FrontendKey, rule: string | undefined): void {
     const before = this.#get(key);
     if (before === rule) return;
     if (rule === undefined) this.#remove(this.#root, key);
@@ -85,13 +85,13 @@ export class RuleTree {
     return false;
   }
 
-  #get(key: Key): string | undefined {
+  #get(key: FrontendKey): string | undefined {
     let node: Node | undefined = this.#root;
     while (node?.groups !== undefined) node = node.groups.get(this.#level(node).group(key));
     return node?.rules.get(key);
   }
 
-  #put(node: Node, key: Key, rule: string, isNew: boolean): void {
+  #put(node: Node, key: FrontendKey, rule: string, isNew: boolean): void {
     node.dirty = true;
     if (isNew) node.count++;
     if (node.groups !== undefined) {
@@ -107,7 +107,7 @@ export class RuleTree {
     node.rules = new Map();
   }
 
-  #child(node: Node, groups: Map<Key, Node>, key: Key): Node {
+  #child(node: Node, groups: Map<FrontendKey, Node>, key: FrontendKey): Node {
     const group = this.#level(node).group(key);
     let child = groups.get(group);
     if (child === undefined) {
@@ -117,7 +117,7 @@ export class RuleTree {
     return child;
   }
 
-  #remove(node: Node, key: Key): void {
+  #remove(node: Node, key: FrontendKey): void {
     node.dirty = true;
     node.count--;
     if (node.groups === undefined) {
@@ -138,7 +138,7 @@ export class RuleTree {
   }
 
   /** Takes a node's rules into one above it. */
-  #collect(node: Node, rules: Map<Key, string>): void {
+  #collect(node: Node, rules: Map<FrontendKey, string>): void {
     this.#drop(node);
     for (const [key, rule] of node.rules) rules.set(key, rule);
     if (node.groups !== undefined) {
@@ -185,11 +185,11 @@ export class RuleTree {
 
 /** The rules of one chain that need no tree: few packets pass it, or it has few rules. */
 export class RuleList {
-  readonly #rules = new Map<Key, string>();
+  readonly #rules = new Map<FrontendKey, string>();
   #dirty = false;
 
   /** Sets the rule of a key; undefined removes it. */
-  set(key: Key, rule: string | undefined): void {
+  set(key: FrontendKey, rule: string | undefined): void {
     if (this.#rules.get(key) === rule) return;
     if (rule === undefined) this.#rules.delete(key);
     else this.#rules.set(key, rule);
@@ -204,6 +204,6 @@ export class RuleList {
   }
 }
 
-function newNode(key: Key, depth: number): Node {
+function newNode(key: FrontendKey, depth: number): Node {
   return { key, depth, count: 0, rules: new Map(), groups: undefined, chain: false, dirty: true };
 }

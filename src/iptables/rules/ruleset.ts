@@ -3,7 +3,14 @@
  * the tables, not on how these came to be so (but for comments, which have two thresholds). Pure:
  * no I/O, no clock.
  */
-
+import {
+  addressOf,
+  addressText,
+  compareKeys,
+  type FrontendKey,
+  isNodePort,
+  readFrontendKey,
+} from "../../model/frontend-key.ts";
 import type { Operation } from "../../model/operation-list.ts";
 import type { OwnerId } from "../../model/owner.ts";
 import type { TableId } from "../../model/tables.ts";
@@ -26,16 +33,7 @@ import {
   masquerade,
   type RulesetOptions,
 } from "./fixed-chains.ts";
-import { type Frontend, isPortTable, Model } from "./frontend-model.ts";
-import {
-  addressOf,
-  addressText,
-  compareKeys,
-  frontendKey,
-  isNodePort,
-  type Key,
-  nodePortKey,
-} from "./keys.ts";
+import { type Frontend, Model } from "./frontend-model.ts";
 import { podWords } from "./local-detector.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
 import type { Describe } from "./port-description.ts";
@@ -65,7 +63,7 @@ export class Ruleset {
   readonly #refusedOutside = new RuleList();
   readonly #firewall = new RuleList();
   /** Refused frontends by address. */
-  readonly #refusedAt = new Map<Key, Set<Key>>();
+  readonly #refusedAt = new Map<FrontendKey, Set<FrontendKey>>();
   #options: RulesetOptions;
   #style: RuleStyle;
   #jumps: readonly Jump[];
@@ -139,8 +137,9 @@ export class Ruleset {
   ownerOf(table: RuleTable, chain: string, rule: number): OwnerId | undefined {
     const text = this.chains[table].get(chain)?.split("\n")[rule];
     if (text === undefined) return undefined;
-    const at = (key: Key) => this.#ports.portOf(key)?.owner;
+    const at = (key: FrontendKey) => this.#ports.portOf(key)?.owner;
     return ownerOfRule(table, chain, text, {
+      family: this.#family,
       ports: this.#ports.all(),
       frontend: at,
       healthPort: (number) => this.#model.healthPorts.get(number),
@@ -152,7 +151,7 @@ export class Ruleset {
    * its endpoints'.
    */
   chainsOf(table: TableId, bytes: Uint8Array): readonly string[] {
-    const key = isPortTable(table) ? nodePortKey(bytes) : frontendKey(bytes, this.#family);
+    const key = readFrontendKey(table, bytes);
     const chains = key === undefined ? undefined : this.#ports.portOf(key)?.chains;
     return (chains ?? []).filter((chain) => !chain.startsWith("KUBE-SEP-"));
   }
@@ -181,7 +180,7 @@ export class Ruleset {
     const model = this.#model;
     model.prune([...model.frontends.changed()]);
     const changed = model.frontends.takeChanged();
-    const gone = new Set<Key>();
+    const gone = new Set<FrontendKey>();
     for (const key of changed) {
       const frontend = model.frontends.get(key);
       this.#ports.place(key, frontend, frontend !== undefined && isDispatched(frontend), dirty);
@@ -200,8 +199,8 @@ export class Ruleset {
   }
 
   /** Refused frontends at these addresses. */
-  #reclassified(addresses: Iterable<Key>): Key[] {
-    const keys: Key[] = [];
+  #reclassified(addresses: Iterable<FrontendKey>): FrontendKey[] {
+    const keys: FrontendKey[] = [];
     for (const address of addresses) keys.push(...(this.#refusedAt.get(address) ?? []));
     return keys;
   }
@@ -237,7 +236,7 @@ export class Ruleset {
     }
   }
 
-  #setRules(key: Key, rules: ReturnType<typeof frontendRules> | undefined): void {
+  #setRules(key: FrontendKey, rules: ReturnType<typeof frontendRules> | undefined): void {
     const { dispatch, refusal, firewall } = rules ?? {};
     (isNodePort(key) ? this.#nodePorts : this.#services).set(key, dispatch);
     this.#firewall.set(key, firewall);
@@ -253,7 +252,7 @@ export class Ruleset {
     } else if (refused?.delete(key) && refused.size === 0) this.#refusedAt.delete(address);
   }
 
-  #writeHairpins(changed: Iterable<Key>): void {
+  #writeHairpins(changed: Iterable<FrontendKey>): void {
     const bits = this.#family === 4 ? 32 : 128;
     for (const key of changed) {
       const address = `${addressText(key)}/${bits}`;

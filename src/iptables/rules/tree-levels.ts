@@ -1,8 +1,15 @@
 /** How the trees of rules divide: addresses by prefixes, node ports by ranges. Pure. */
-
+import {
+  addressBytes,
+  type FrontendKey,
+  portBlock,
+  portOf,
+  prefixKey,
+  protocolOf,
+} from "../../model/frontend-key.ts";
 import { type Family, printAddress } from "../../net/address.ts";
+import { protocolWord } from "../../net/protocol.ts";
 import { treeChainName } from "./chain-names.ts";
-import { addressBytes, type Key, portBlock, portOf, prefixKey, protocolOf } from "./keys.ts";
 import { port } from "./rule-text.ts";
 import type { Level } from "./rule-tree.ts";
 
@@ -40,7 +47,7 @@ function prefixLevel(
   bits: number,
   least: number,
 ): Level {
-  const prefix = (key: Key) => `${printAddress(addressBytes(key, bits))}/${bits}`;
+  const prefix = (key: FrontendKey) => `${printAddress(addressBytes(key, bits))}/${bits}`;
   return {
     least,
     group: (key) => prefixKey(key, bits),
@@ -50,12 +57,13 @@ function prefixLevel(
 }
 
 function portLevel(bits: number): Level {
-  const first = (key: Key) => portOf(key) & ~(2 ** bits - 1);
-  const last = (key: Key) => portOf(key) | (2 ** bits - 1);
+  const protocol = (key: FrontendKey) => protocolWord(protocolOf(key));
+  const first = (key: FrontendKey) => portOf(key) & ~(2 ** bits - 1);
+  const last = (key: FrontendKey) => portOf(key) | (2 ** bits - 1);
   return {
     least: LEAST,
     group: (key) => portBlock(key, bits),
-    chain: (key) => treeChainName("KUBE-EXT-", `${protocolOf(key)}-${first(key)}-${last(key)}`),
-    match: (key) => `-p ${protocolOf(key)} ${port(protocolOf(key), first(key), last(key))}`,
+    chain: (key) => treeChainName("KUBE-EXT-", `${protocol(key)}-${first(key)}-${last(key)}`),
+    match: (key) => `-p ${protocol(key)} ${port(protocol(key), first(key), last(key))}`,
   };
 }

@@ -1,6 +1,7 @@
 /** Puts the operations of a diff in the order in which one transaction sends them. */
 
 import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../../../asm/layout/operation.ts";
+import { readU32LE } from "../../base/bytes.ts";
 import type { ActionCode } from "../../model/actions.ts";
 import type { OperationList } from "../../model/operation-list.ts";
 import type { OwnerId } from "../../model/owner.ts";
@@ -71,16 +72,6 @@ function bucketOf(region: Uint8Array, offset: number): number {
   ) as number;
 }
 
-function u32(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at] as number) |
-      ((bytes[at + 1] as number) << 8) |
-      ((bytes[at + 2] as number) << 16) |
-      ((bytes[at + 3] as number) << 24)) >>>
-    0
-  );
-}
-
 /** Calls back with the action of every frontend that is added, often the same one many times. */
 export function eachAction(
   { region }: OperationList,
@@ -91,7 +82,7 @@ export function eachAction(
     const offset = offsets[i] as number;
     const table = region[offset + OP_TABLE] as TableId;
     if (region[offset + OP_KIND] === OP_ADD && IS_ACTION[table]) {
-      each(table, u32(region, offset + OP_HEADER + (KEY[table] as number)) as ActionCode);
+      each(table, readU32LE(region, offset + OP_HEADER + (KEY[table] as number)) as ActionCode);
     }
   }
 }
@@ -108,7 +99,7 @@ export function writeOperations(
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i] as number;
     const table = region[offset + OP_TABLE] as TableId;
-    const owner = u32(region, offset + OP_OWNER) as OwnerId;
+    const owner = readU32LE(region, offset + OP_OWNER) as OwnerId;
     const add = region[offset + OP_KIND] === OP_ADD;
     if (add && IS_ACTION[table] && owner !== commented) {
       commented = owner;

@@ -1,15 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ip } from "../../../harness/plan/plan-text.ts";
-import { frontendKeyOf, type Key, nodePortKeyOf } from "../../../src/iptables/rules/keys.ts";
 import { CHAIN_RULES, type Level, RuleTree } from "../../../src/iptables/rules/rule-tree.ts";
 import {
   hairpinLevels,
   NODE_PORT_LEVELS,
   serviceLevels,
 } from "../../../src/iptables/rules/tree-levels.ts";
+import { type FrontendKey, frontendKey, nodePortKey } from "../../../src/model/frontend-key.ts";
+import { PROTOCOLS } from "../../../src/net/protocol.ts";
 
-const at = (address: string, port = 80): Key => frontendKeyOf(ip(address).bytes, "tcp", port);
+const at = (address: string, port = 80): FrontendKey =>
+  frontendKey(ip(address).bytes, PROTOCOLS.TCP, port);
 
 /** A tree and the chains it has handed over. */
 class Planted {
@@ -33,14 +35,14 @@ class Planted {
   }
 }
 
-function plant(levels: readonly Level[], rules: Iterable<readonly [Key, string]>): Planted {
+function plant(levels: readonly Level[], rules: Iterable<readonly [FrontendKey, string]>): Planted {
   const planted = new Planted(levels);
   for (const [key, rule] of rules) planted.tree.set(key, rule);
   return planted.flush();
 }
 
 const addresses = (count: number, first = 1) =>
-  Array.from({ length: count }, (_, i): [Key, string] => {
+  Array.from({ length: count }, (_, i): [FrontendKey, string] => {
     const number = first + i;
     const address = `10.96.${number >> 8}.${number & 255}`;
     return [at(address), `rule ${address}`];
@@ -70,7 +72,7 @@ test("one more divides them by prefixes, and again what is still too much", () =
 });
 
 test("an address with many ports has a chain of its own, one with few does not", () => {
-  const ports = Array.from({ length: 20 }, (_, i): [Key, string] => [
+  const ports = Array.from({ length: 20 }, (_, i): [FrontendKey, string] => [
     at("10.96.0.1", i),
     `port ${i}`,
   ]);
@@ -80,7 +82,7 @@ test("an address with many ports has a chain of its own, one with few does not",
 });
 
 test("IPv6 addresses are divided by their last 16 bits, and by any prefix before", () => {
-  const rules = Array.from({ length: 40 }, (_, i): [Key, string] => {
+  const rules = Array.from({ length: 40 }, (_, i): [FrontendKey, string] => {
     const address = `fd00:96::${i.toString(16)}`;
     return [at(address), address];
   });
@@ -96,9 +98,9 @@ test("hairpins are divided by their sources, node ports by ranges of 256 and 16 
   const { root } = plant(hairpinLevels(4), addresses(17)).all();
   expect(root).toBe("-s 10.96.0.0/16 -j KUBE-SEP-10.96.0.0/16");
   const ports = [30_208, 30_223, 30_224, 32_767].flatMap((first) =>
-    (["tcp", "udp"] as const).flatMap((protocol) =>
-      Array.from({ length: 4 }, (_, i): [Key, string] => [
-        nodePortKeyOf(protocol, first - i),
+    (["TCP", "UDP"] as const).flatMap((protocol) =>
+      Array.from({ length: 4 }, (_, i): [FrontendKey, string] => [
+        nodePortKey(4, PROTOCOLS[protocol], first - i),
         `${protocol} ${first - i}`,
       ]),
     ),
@@ -139,7 +141,7 @@ describe("whatever came and went", () => {
   test("the tree is that of the rules that are in it, and a packet meets each of them", () => {
     fc.assert(
       fc.property(fc.array(fc.array(change, { maxLength: 60 }), { maxLength: 8 }), (rounds) => {
-        const rules = new Map<Key, string>();
+        const rules = new Map<FrontendKey, string>();
         const planted = new Planted(serviceLevels(4));
         for (const round of rounds) {
           for (const [each, rule] of round) {

@@ -1,0 +1,95 @@
+/** Reads the fields of table keys and endpoint values. tables.ts says which fields there are. */
+import { readU8, readU16BE, readU32LE } from "../base/bytes.ts";
+import {
+  type Field,
+  fieldSize,
+  TABLE_IDS,
+  type TableId,
+  tableFamily,
+  tableKind,
+} from "./tables.ts";
+
+/** A field of a key and where it is, in bytes. */
+interface KeyField {
+  readonly field: Field;
+  readonly at: number;
+  readonly size: number;
+}
+
+/** The first and the last address of a range. */
+export interface AddressRange {
+  readonly first: Uint8Array;
+  readonly last: Uint8Array;
+}
+
+/** Where a key has its first field of each kind. -1: it has none. */
+type KeyOffsets = { readonly [field in Field]: number };
+
+const FIELDS: readonly (readonly KeyField[])[] = TABLE_IDS.map((table) => {
+  let at = 0;
+  return tableKind(table).key.map((field: Field) => {
+    const size = fieldSize(field, tableFamily(table));
+    at += size;
+    return { field, at: at - size, size };
+  });
+});
+
+const OFFSETS: readonly KeyOffsets[] = FIELDS.map((fields) => {
+  const offsetOf = (field: Field) => fields.find((one) => one.field === field)?.at ?? -1;
+  return {
+    address: offsetOf("address"),
+    protocol: offsetOf("protocol"),
+    port: offsetOf("port"),
+    slot: offsetOf("slot"),
+    range: offsetOf("range"),
+  };
+});
+
+/** The fields of the table's keys, in order. */
+export function keyFields(table: TableId): readonly KeyField[] {
+  return FIELDS[table] as readonly KeyField[];
+}
+
+/** Does this table hold node ports? Their keys have no address. */
+export function isNodePortTable(table: TableId): boolean {
+  return offsets(table).protocol === 0;
+}
+
+/** A view of the first address of a key. */
+export function readAddress(table: TableId, key: Uint8Array): Uint8Array {
+  const at = present(offsets(table).address);
+  return key.subarray(at, at + (tableFamily(table) === 4 ? 4 : 16));
+}
+
+/** The IP number of the protocol of a key. */
+export function readProtocol(table: TableId, key: Uint8Array): number {
+  return readU8(key, present(offsets(table).protocol));
+}
+
+export function readPort(table: TableId, key: Uint8Array): number {
+  return readU16BE(key, present(offsets(table).port));
+}
+
+export function readSlot(table: TableId, key: Uint8Array): number {
+  return readU32LE(key, present(offsets(table).slot));
+}
+
+/** The range of a key: views of its addresses. */
+export function readRange(table: TableId, key: Uint8Array): AddressRange {
+  const at = present(offsets(table).range);
+  const size = tableFamily(table) === 4 ? 4 : 16;
+  return {
+    first: key.subarray(at, at + size),
+    last: key.subarray(at + size, at + 2 * size),
+  };
+}
+
+function offsets(table: TableId): KeyOffsets {
+  return OFFSETS[table] as KeyOffsets;
+}
+
+/** @throws RangeError if the table's keys have no such field, a programming error */
+function present(offset: number): number {
+  if (offset < 0) throw new RangeError("Cannot read a key: its table has no such field");
+  return offset;
+}
