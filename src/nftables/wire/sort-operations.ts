@@ -9,8 +9,6 @@ import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../mo
 import type { ElementWriter } from "./element-writer.ts";
 import { SET_IDS } from "./sets.ts";
 
-const KEY = TABLE_IDS.map(keySize);
-const VALUE = TABLE_IDS.map(valueSize);
 const IS_ACTION = TABLE_IDS.map((id) => tableKind(id).value === "action");
 
 /**
@@ -48,8 +46,8 @@ export class OperationSorter {
       this.#offsets[i] = offset;
       const bucket = bucketOf(region, offset) + 1;
       next[bucket] = (next[bucket] as number) + 1;
-      const table = region[offset + OP_TABLE] as number;
-      offset += OP_HEADER + (KEY[table] as number) + (VALUE[table] as number);
+      const table = region[offset + OP_TABLE] as TableId;
+      offset += OP_HEADER + keySize(table) + valueSize(table);
     }
     for (let bucket = 1; bucket <= BUCKETS; bucket++) {
       next[bucket] = (next[bucket] as number) + (next[bucket - 1] as number);
@@ -82,7 +80,7 @@ export function eachAction(
     const offset = offsets[i] as number;
     const table = region[offset + OP_TABLE] as TableId;
     if (region[offset + OP_KIND] === OP_ADD && IS_ACTION[table]) {
-      each(table, readU32LE(region, offset + OP_HEADER + (KEY[table] as number)) as ActionCode);
+      each(table, readU32LE(region, offset + OP_HEADER + keySize(table)) as ActionCode);
     }
   }
 }
