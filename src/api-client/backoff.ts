@@ -1,12 +1,9 @@
-/** Waits between attempts: doubling, with jitter so that the nodes of a cluster do not come back together. */
+/** Waits between attempts. With jitter, since all nodes of a cluster lose their API server together. */
 import type { Clock } from "../base/clock.ts";
+import { type RetryDelays, retryDelay } from "../base/retry-delay.ts";
 
-export interface BackoffOptions {
-  readonly firstMs: number;
-  readonly maxMs: number;
+export interface BackoffOptions extends Required<RetryDelays> {
   readonly clock: Clock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
 }
 
 export class Backoff {
@@ -24,10 +21,9 @@ export class Backoff {
 
   /** Waits for the next step's time, or `atLeastMs` if that is longer, or until `wake`. */
   async wait(atLeastMs = 0): Promise<void> {
-    const { firstMs, maxMs, clock, random } = this.#options;
-    const step = Math.min(maxMs, firstMs * 2 ** this.#attempts);
+    const { clock } = this.#options;
     this.#attempts += 1;
-    const ms = Math.max(atLeastMs, Math.min(maxMs, step * (1 + random())));
+    const ms = Math.max(atLeastMs, retryDelay(this.#attempts, this.#options));
     await new Promise<void>((resolve) => {
       const cancel = clock.after(ms, resolve);
       this.#wake = () => {

@@ -3,6 +3,7 @@
  * requests melt into one. So the work that waits is never more than one sync, however slow the kernel is.
  */
 import type { Clock } from "../base/clock.ts";
+import { retryDelay } from "../base/retry-delay.ts";
 
 /** What the configuration says of pace, in ms. */
 export interface Pace {
@@ -78,7 +79,7 @@ export class Pacer {
     const { minIntervalMs, retryMsMax } = this.#pace;
     const rest = Math.max(minIntervalMs, Math.min(ended - started, restMsMax));
     this.#failures = done ? 0 : this.#failures + 1;
-    const retry = done ? 0 : Math.min(retryMs * 2 ** (this.#failures - 1), retryMsMax);
+    const retry = done ? 0 : retryDelay(this.#failures, { firstMs: retryMs, maxMs: retryMsMax });
     this.#earliest = ended + Math.max(rest, retry);
     this.#state = "idle";
     if (!done || this.#requestedWhileRunning) this.#schedule();

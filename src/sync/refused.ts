@@ -2,7 +2,10 @@
 
 import type { Clock } from "../base/clock.ts";
 import { REFUSED_RETRY_MS, REFUSED_RETRY_MS_MAX } from "../base/limits.ts";
+import { retryDelay } from "../base/retry-delay.ts";
 import type { OwnerId } from "../model/owner.ts";
+
+const DELAYS = { firstMs: REFUSED_RETRY_MS, maxMs: REFUSED_RETRY_MS_MAX };
 
 interface Refusal {
   readonly attempts: number;
@@ -25,8 +28,7 @@ export class RefusedOwners {
     const before = this.#refusals.get(owner);
     before?.cancel();
     const attempts = (before?.attempts ?? 0) + 1;
-    const wait = Math.min(REFUSED_RETRY_MS * 2 ** (attempts - 1), REFUSED_RETRY_MS_MAX);
-    const cancel = this.#clock.after(wait, () => this.#retry(owner));
+    const cancel = this.#clock.after(retryDelay(attempts, DELAYS), () => this.#retry(owner));
     this.#refusals.set(owner, { attempts, cancel });
   }
 

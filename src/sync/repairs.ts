@@ -13,6 +13,7 @@ import {
   REPAIRS_BEFORE_BACKOFF,
 } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
+import { retryDelay } from "../base/retry-delay.ts";
 
 /** What became of others' changes: mended, or found to be none. */
 export interface RepairReport extends Pick<Drift, "change" | "changes" | "amiss"> {
@@ -35,6 +36,7 @@ interface Fight {
 }
 
 const EVERYTHING = "everything";
+const DELAYS = { firstMs: REPAIR_WAIT_MS, maxMs: REPAIR_WAIT_MS_MAX };
 
 export class Repairs {
   readonly #options: RepairsOptions;
@@ -116,8 +118,7 @@ export class Repairs {
 
 /** Least time from the last repair to the next. */
 function interval({ inARow }: Fight): number {
-  const doublings = Math.max(0, inARow - REPAIRS_BEFORE_BACKOFF);
-  return Math.min(REPAIR_WAIT_MS * 2 ** doublings, REPAIR_WAIT_MS_MAX);
+  return retryDelay(Math.max(1, inARow - REPAIRS_BEFORE_BACKOFF + 1), DELAYS);
 }
 
 /** Says what others did and what became of it; at -v 2 only where nothing was amiss. */
