@@ -5,7 +5,8 @@
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { HealthCheck } from "../observe/service-health.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { Problem, TellProblems } from "../problems/problem.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import { bind, RETRY_MS } from "./serve.ts";
 
 export interface HealthCheckNodePortsOptions {
@@ -33,12 +34,12 @@ interface Open {
 export class HealthCheckNodePorts {
   readonly #options: HealthCheckNodePortsOptions;
   readonly #open = new Map<number, Open>();
-  /** Subjects with a problem that was reported. */
-  readonly #failed = new Set<string>();
+  readonly #problems: ProblemSet;
   #cancelRetry = () => {};
 
   constructor(options: HealthCheckNodePortsOptions) {
     this.#options = options;
+    this.#problems = new ProblemSet(options.problems);
   }
 
   /**
@@ -56,18 +57,22 @@ export class HealthCheckNodePorts {
       this.#open.delete(port);
       for (const server of open.servers) server.stop(true);
     }
-    const failing = new Set<string>();
+    const failures: { readonly check: HealthCheck; readonly error: unknown }[] = [];
     for (const check of wanted.values()) {
       const open = this.#open.get(check.port);
-      if (open) open.check = check;
-      else this.#listen(check, addresses, failing);
+      if (open) {
+        open.check = check;
+        continue;
+      }
+      try {
+        this.#listen(check, addresses);
+      } catch (error) {
+        failures.push({ check, error });
+      }
     }
-    for (const subject of this.#failed) {
-      if (!failing.has(subject)) this.#options.problems([{ end: { ...PROBLEM, subject } }]);
-    }
-    this.#failed.clear();
-    for (const subject of failing) this.#failed.add(subject);
-    if (failing.size === 0) return;
+    this.#problems.set(failures.map(({ check, error }) => problemOf(check, error)));
+    for (const { check, error } of failures) this.#options.onFailed(check, error);
+    if (failures.length === 0) return;
     this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => this.update(checks));
   }
 
@@ -76,19 +81,15 @@ export class HealthCheckNodePorts {
     this.update([]);
   }
 
-  #listen(check: HealthCheck, addresses: readonly string[], failing: Set<string>): void {
+  /** @throws SluiceError LISTEN_FAILED if it cannot serve on all addresses: then it serves on none */
+  #listen(check: HealthCheck, addresses: readonly string[]): void {
     const servers: Bun.Server<undefined>[] = [];
     const fetch = () => this.#answer(check.port);
     try {
       for (const address of addresses) servers.push(bindAny(address, check.port, fetch));
     } catch (error) {
       for (const server of servers) server.stop(true);
-      const subject = `Service ${check.namespace}/${check.name}`;
-      failing.add(subject);
-      const message = messageOf(error);
-      this.#options.problems([{ begin: { ...PROBLEM, subject, message } }]);
-      this.#options.onFailed(check, error);
-      return;
+      throw error;
     }
     this.#open.set(check.port, { check, addresses: addresses.join(), servers });
   }
@@ -113,7 +114,14 @@ export class HealthCheckNodePorts {
   }
 }
 
-const PROBLEM = { code: "LISTEN_FAILED", field: "spec.healthCheckNodePort" } as const;
+function problemOf({ namespace, name }: HealthCheck, error: unknown): Problem {
+  return {
+    subject: `Service ${namespace}/${name}`,
+    code: "LISTEN_FAILED",
+    field: "spec.healthCheckNodePort",
+    message: messageOf(error),
+  };
+}
 
 function bindAny(address: string, port: number, fetch: () => Response): Bun.Server<undefined> {
   try {

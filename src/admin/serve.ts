@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { TellProblems } from "../problems/problem.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 
 /** An address that is taken is tried again after so long, as upstream. */
 export const RETRY_MS = 5000;
@@ -33,7 +34,7 @@ export interface Listener {
 
 /** Listens, now or later; never throws. */
 export function listen(options: ListenOptions): Listener {
-  const { name, hostname, clock, problems } = options;
+  const { name, hostname, clock } = options;
   const log = options.log.from("serve.ts");
   const about = {
     subject: printHostPort(hostname, options.port),
@@ -42,19 +43,13 @@ export function listen(options: ListenOptions): Listener {
   } as const;
   let server: Bun.Server<undefined> | undefined;
   let cancel = () => {};
-  let failed = false;
-  const over = () => {
-    if (failed) problems([{ end: about }]);
-    failed = false;
-  };
+  const problems = new ProblemSet(options.problems);
   const attempt = () => {
     try {
       server = bind(hostname, options.port, options.fetch);
     } catch (error) {
-      const first = !failed;
-      failed = true;
-      if (first) {
-        problems([{ begin: { ...about, message: messageOf(error) } }]);
+      if (problems.size === 0) {
+        problems.begin({ ...about, message: messageOf(error) });
         if (options.onFailed(error)) return;
         log.error("Could not listen, and try again every 5 s", error, { server: name });
       }
@@ -62,16 +57,16 @@ export function listen(options: ListenOptions): Listener {
       return;
     }
     const fields = { server: name, address: printHostPort(hostname, server.port ?? 0) };
-    if (failed) log.info("Listening at last", fields);
+    if (problems.size > 0) log.info("Listening at last", fields);
     else log.debug(1, "Listening", fields);
-    over();
+    problems.set([]);
   };
   attempt();
   return {
     port: () => server?.port,
     async close() {
       cancel();
-      over();
+      problems.set([]);
       await server?.stop(true);
     },
   };

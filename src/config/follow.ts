@@ -6,6 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { TellProblems } from "../problems/problem.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import type { Config } from "./config.ts";
 import { type ConfigChange, changesBetween } from "./config-changes.ts";
 import type { Note } from "./config-notes.ts";
@@ -37,6 +38,7 @@ export interface ConfigFollowerOptions {
 export class ConfigFollower {
   readonly #options: ConfigFollowerOptions;
   readonly #log: Logger;
+  readonly #problems: ProblemSet;
   #current: Config;
   /** What was said already. */
   #notes: ReadonlySet<string>;
@@ -48,6 +50,7 @@ export class ConfigFollower {
   constructor(options: ConfigFollowerOptions) {
     this.#options = options;
     this.#log = options.log.from("follow.ts");
+    this.#problems = new ProblemSet(options.problems);
     this.#current = options.current;
     this.#notes = new Set(options.notes.map(textOf));
   }
@@ -78,7 +81,7 @@ export class ConfigFollower {
   }
 
   async #take(content: FileContent): Promise<void> {
-    const { file, flags, problems } = this.#options;
+    const { file, flags } = this.#options;
     const about = { subject: file, code: "CONFIG_INVALID", field: "" } as const;
     let resolved: Awaited<ReturnType<typeof resolveConfig>>;
     try {
@@ -89,11 +92,11 @@ export class ConfigFollower {
     } catch (thrown) {
       if (!(thrown instanceof SluiceError)) throw thrown;
       const message = `${messageOf(thrown)}; the last good configuration stays`;
-      if (!this.#stopped) problems([{ begin: { ...about, message } }]);
+      if (!this.#stopped) this.#problems.begin({ ...about, message });
       return;
     }
     if (this.#stopped) return;
-    problems([{ end: about }]);
+    this.#problems.end(about);
     await this.#takeUp(resolved.config, resolved.notes);
   }
 

@@ -7,7 +7,8 @@ import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config, ConntrackSettings } from "../config/config.ts";
-import type { Problem, ProblemEvent, TellProblems } from "../problems/problem.ts";
+import type { Problem, TellProblems } from "../problems/problem.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import {
   CONNTRACK_SYSCTLS,
   type ConntrackValues,
@@ -33,17 +34,16 @@ export interface HostSettingsOptions {
 export class HostSettings {
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #tell: TellProblems;
   readonly #files: KernelFiles;
-  /** Subjects of the problems with connection tracking that were told last. */
-  #told: readonly string[] = [];
+  /** Of connection tracking. */
+  readonly #problems: ProblemSet;
   readonly #localnet: LocalnetRouting;
   #cancelLook = () => {};
 
   constructor({ clock, log, problems, files = new KernelFiles() }: HostSettingsOptions) {
     this.#clock = clock;
     this.#log = log.from("host-settings.ts");
-    this.#tell = problems;
+    this.#problems = new ProblemSet(problems);
     this.#files = files;
     this.#localnet = new LocalnetRouting({ clock, log, problems, files });
   }
@@ -100,9 +100,7 @@ export class HostSettings {
       problems.push(...found);
       return found.length > 0;
     });
-    const ends = this.#told.map((subject): ProblemEvent => ({ end: { subject, code: CODE } }));
-    this.#told = problems.map(({ subject }) => subject);
-    this.#tell([...ends, ...problems.map((begin) => ({ begin }))]);
+    this.#problems.set(problems);
     if (open.length > 0) {
       this.#cancelLook = this.#clock.after(SYSCTL_LOOK_MS, () => this.#tune(open));
     }

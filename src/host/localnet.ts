@@ -7,7 +7,8 @@ import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { TellProblems } from "../problems/problem.ts";
-import { type KernelFiles, type Sysctl, setSysctl, subjectOf } from "./kernel-files.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
+import { type KernelFiles, type Sysctl, setSysctl } from "./kernel-files.ts";
 
 const ROUTE_LOCALNET: Sysctl = {
   name: "net.ipv4.conf.all.route_localnet",
@@ -26,29 +27,26 @@ export interface LocalnetOptions {
 export class LocalnetRouting {
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #tell: TellProblems;
+  readonly #problems: ProblemSet;
   readonly #files: KernelFiles;
-  #refused = false;
   #cancelLook = () => {};
 
   constructor({ clock, log, problems, files }: LocalnetOptions) {
     this.#clock = clock;
     this.#log = log.from("localnet.ts");
-    this.#tell = problems;
+    this.#problems = new ProblemSet(problems);
     this.#files = files;
   }
 
   /** Allows it, now or as soon as that can be done. When it is not wanted any more it stays: others may need it. */
   want(wanted: boolean): void {
     this.#cancelLook();
-    const { name, path, value } = ROUTE_LOCALNET;
+    const { path, value } = ROUTE_LOCALNET;
     const before = this.#files.number(path);
     const open = wanted && before !== value;
     const problem = open ? setSysctl(ROUTE_LOCALNET, before, this.#files, this.#log) : undefined;
-    const end = { subject: subjectOf(name), code: "SYSCTL_REFUSED" } as const;
-    this.#tell([...(this.#refused ? [{ end }] : []), ...(problem ? [{ begin: problem }] : [])]);
-    this.#refused = problem !== undefined;
-    if (this.#refused) this.#cancelLook = this.#clock.after(SYSCTL_LOOK_MS, () => this.want(true));
+    this.#problems.set(problem ? [problem] : []);
+    if (problem) this.#cancelLook = this.#clock.after(SYSCTL_LOOK_MS, () => this.want(true));
   }
 
   /** Looks no more. */

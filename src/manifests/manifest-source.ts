@@ -11,7 +11,7 @@ import { FILE_SETTLE_MS } from "../base/limits.ts";
 import type { ObjectKind, ObjectStream } from "../core/core.ts";
 import { watchDirectory } from "../os/watch-directory.ts";
 import type { Problem } from "../problems/problem.ts";
-import { Reports } from "../problems/problem-set.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import type { Source, SourceEvents, SourceStatus } from "../source/source.ts";
 import type { EventType } from "../source/watch-frames.ts";
 import { type EncodeEvent, feedFrame, type Ingest } from "../source/watch-frames.ts";
@@ -39,7 +39,7 @@ interface Published {
 export class ManifestSource implements Source {
   readonly #options: ManifestSourceOptions;
   readonly #directory: string;
-  readonly #reports: Reports;
+  readonly #problems: ProblemSet;
   readonly #streams = new Map<ObjectKind, ObjectStream>();
   #files = new Map<string, KnownFile>();
   /** By key: `Service default/web`. */
@@ -57,7 +57,7 @@ export class ManifestSource implements Source {
   constructor(options: ManifestSourceOptions) {
     this.#options = options;
     this.#directory = resolve(options.directory);
-    this.#reports = new Reports(options.events.onProblems);
+    this.#problems = new ProblemSet(options.events.onProblems);
   }
 
   start(): void {
@@ -79,7 +79,7 @@ export class ManifestSource implements Source {
   }
 
   status(): SourceStatus {
-    const problems = this.#reports.all();
+    const problems = this.#problems.all();
     const unreadable = problems.some(({ subject }) => subject === this.#directory);
     return {
       name: this.#directory,
@@ -114,7 +114,7 @@ export class ManifestSource implements Source {
     } catch (thrown) {
       if (this.#stopped) return;
       const rule = `cannot be read: ${messageOf(thrown)}`;
-      this.#reports.set([...this.#reports.all(), manifestProblem(this.#directory, "", rule)]);
+      this.#problems.begin(manifestProblem(this.#directory, "", rule));
       return;
     }
     if (this.#stopped) return;
@@ -146,7 +146,7 @@ export class ManifestSource implements Source {
       changedKinds.add(kind);
     }
     this.#published = next;
-    this.#reports.set(problems);
+    this.#problems.set(problems);
     if (changedKinds.has("Node")) events.onNode(this.#objectsOf("Node")[0]);
     if (changedKinds.has("ServiceCIDR")) events.onServiceCidrs(this.#objectsOf("ServiceCIDR"));
     if (changedKinds.size > 0) {

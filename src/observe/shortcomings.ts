@@ -8,7 +8,7 @@ import type { Core } from "../core/core.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import { tableId } from "../model/tables.ts";
 import type { TellProblems } from "../problems/problem.ts";
-import { Reports } from "../problems/problem-set.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import { hasFamily } from "../state/families.ts";
 
 export interface ShortcomingsOptions {
@@ -19,11 +19,11 @@ export interface ShortcomingsOptions {
 
 export class Shortcomings {
   readonly #options: ShortcomingsOptions;
-  readonly #reports: Reports;
+  readonly #problems: ProblemSet;
 
   constructor(options: ShortcomingsOptions) {
     this.#options = options;
-    this.#reports = new Reports(options.problems);
+    this.#problems = new ProblemSet(options.problems);
   }
 
   /** To be called when the configuration, the Node or what is committed has changed. */
@@ -33,7 +33,7 @@ export class Shortcomings {
       ({ family }) =>
         hasFamily(config, node, family) || core.elementCount(tableId("cluster-ips", family)) > 0,
     );
-    this.#reports.set(
+    this.#problems.set(
       missed.map(({ family, code, reason }) => ({
         subject: `IPv${family}`,
         code,
@@ -45,7 +45,7 @@ export class Shortcomings {
 
   /** One short text each, for the health body. */
   notices(): readonly string[] {
-    const missed = this.#reports.all().map(({ message }) => message);
+    const missed = this.#problems.all().map(({ message }) => message);
     return [...missed, ...this.#options.capabilities.unsupported];
   }
 }

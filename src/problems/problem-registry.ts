@@ -1,5 +1,6 @@
 /** What is wrong with single objects right now: each said once, shown until it is mended. */
-import type { Problem, ProblemEnd, ProblemEvent } from "./problem.ts";
+import { type Problem, type ProblemEnd, type ProblemEvent, problemKey } from "./problem.ts";
+import { problemChanges, problemsByKey } from "./problem-set.ts";
 
 export class Problems {
   readonly #bySubject = new Map<string, Map<string, Problem>>();
@@ -21,11 +22,11 @@ export class Problems {
     for (const event of events) {
       if ("begin" in event) {
         const { begin } = event;
-        const key = `${begin.subject} ${keyOf(begin)}`;
+        const key = problemKey(begin);
         this.#begin(begin, ended.get(key)?.message);
         ended.delete(key);
       } else {
-        for (const over of this.#end(event.end)) ended.set(`${over.subject} ${keyOf(over)}`, over);
+        for (const over of this.#end(event.end)) ended.set(problemKey(over), over);
       }
     }
     for (const over of ended.values()) this.#onEnd(over);
@@ -35,13 +36,11 @@ export class Problems {
   replace(subject: string, code: Problem["code"], problems: readonly Problem[]): void {
     const known = this.#bySubject.get(subject);
     if (known === undefined && problems.length === 0) return;
-    const fields = new Set(problems.map(({ field }) => field));
-    for (const problem of known?.values() ?? []) {
-      if (problem.code !== code || fields.has(problem.field)) continue;
-      this.#delete(problem);
-      this.#onEnd(problem);
+    const before = problemsByKey(this.of(subject).filter((problem) => problem.code === code));
+    for (const event of problemChanges(before, problemsByKey(problems))) {
+      if ("begin" in event) this.#begin(event.begin);
+      else for (const over of this.#end(event.end)) this.#onEnd(over);
     }
-    for (const problem of problems) this.#begin(problem);
   }
 
   list(): Problem[] {
@@ -56,8 +55,8 @@ export class Problems {
   #begin(problem: Problem, last?: string): void {
     const known = this.#bySubject.get(problem.subject) ?? new Map<string, Problem>();
     this.#bySubject.set(problem.subject, known);
-    const before = known.get(keyOf(problem));
-    known.set(keyOf(problem), problem);
+    const before = known.get(problemKey(problem));
+    known.set(problemKey(problem), problem);
     if ((before?.message ?? last) !== problem.message) this.#onBegin(problem);
   }
 
@@ -71,11 +70,7 @@ export class Problems {
 
   #delete(problem: Problem): void {
     const known = this.#bySubject.get(problem.subject);
-    if (!known?.delete(keyOf(problem))) return;
+    if (!known?.delete(problemKey(problem))) return;
     if (known.size === 0) this.#bySubject.delete(problem.subject);
   }
-}
-
-function keyOf({ code, field }: Pick<Problem, "code" | "field">): string {
-  return `${code} ${field}`;
 }

@@ -1,7 +1,7 @@
-/** The problems of what is checked as a whole: tells news only, and when one is over. */
-import type { Problem, ProblemEvent, TellProblems } from "./problem.ts";
+/** The current problems of one reporter, which reports each beginning, change and end once. */
+import { type Problem, type ProblemEvent, problemKey, type TellProblems } from "./problem.ts";
 
-export class Reports {
+export class ProblemSet {
   readonly #tell: TellProblems;
   #current = new Map<string, Problem>();
 
@@ -9,25 +9,53 @@ export class Reports {
     this.#tell = tell;
   }
 
+  get size(): number {
+    return this.#current.size;
+  }
+
   all(): readonly Problem[] {
     return [...this.#current.values()];
   }
 
-  /** These are all problems there are now; one for each subject, code and field. */
+  /** These are all problems there are now: one for each subject, code and field. */
   set(problems: readonly Problem[]): void {
     const before = this.#current;
-    this.#current = new Map(problems.map((each) => [keyOf(each), each]));
-    const events: ProblemEvent[] = [];
-    for (const [key, { subject, code, field }] of before) {
-      if (!this.#current.has(key)) events.push({ end: { subject, code, field } });
-    }
-    for (const [key, problem] of this.#current) {
-      if (before.get(key)?.message !== problem.message) events.push({ begin: problem });
-    }
+    this.#current = problemsByKey(problems);
+    const events = problemChanges(before, this.#current);
     if (events.length > 0) this.#tell(events);
+  }
+
+  /** One more problem. It replaces one with the same subject, code and field. */
+  begin(problem: Problem): void {
+    const key = problemKey(problem);
+    const isNew = this.#current.get(key)?.message !== problem.message;
+    this.#current.set(key, problem);
+    if (isNew) this.#tell([{ begin: problem }]);
+  }
+
+  /** The problem with this subject, code and field is over, if there is one. */
+  end({ subject, code, field }: Omit<Problem, "message">): void {
+    const end = { subject, code, field };
+    if (this.#current.delete(problemKey(end))) this.#tell([{ end }]);
   }
 }
 
-function keyOf({ subject, code, field }: Problem): string {
-  return `${subject}\n${code}\n${field}`;
+/** Of two problems with the same key the later one counts. */
+export function problemsByKey(problems: readonly Problem[]): Map<string, Problem> {
+  return new Map(problems.map((problem) => [problemKey(problem), problem]));
+}
+
+/** What ended, and then what began or changed, between two sets of problems by their keys. */
+export function problemChanges(
+  before: ReadonlyMap<string, Problem>,
+  now: ReadonlyMap<string, Problem>,
+): ProblemEvent[] {
+  const events: ProblemEvent[] = [];
+  for (const [key, { subject, code, field }] of before) {
+    if (!now.has(key)) events.push({ end: { subject, code, field } });
+  }
+  for (const [key, problem] of now) {
+    if (before.get(key)?.message !== problem.message) events.push({ begin: problem });
+  }
+  return events;
 }

@@ -14,6 +14,11 @@ export interface Problem {
   readonly message: string;
 }
 
+/** Equal for two problems exactly if one takes the place of the other. */
+export function problemKey({ subject, code, field }: Omit<Problem, "message">): string {
+  return `${subject}\n${code}\n${field}`;
+}
+
 /** Which problems of a subject are over: that of one field, or without `field` all of this code. */
 export interface ProblemEnd {
   readonly subject: string;

@@ -5,7 +5,7 @@ import type { NodeFacts } from "../model/node-facts.ts";
 import { type Address, type Cidr, isLinkLocal, printAddress, printCidr } from "../net/address.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import type { TellProblems } from "../problems/problem.ts";
-import { Reports } from "../problems/problem-set.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { readNode, withBindAddress } from "../state/node.ts";
 import { type NodePortAddresses, nodePortAddresses } from "../state/node-port-addresses.ts";
@@ -35,8 +35,8 @@ export interface PlanInputsOptions extends PlanSettings {
 export class PlanInputs {
   readonly #options: PlanInputsOptions;
   readonly #cidrs = new ServiceCidrs();
-  readonly #nodeReports: Reports;
-  readonly #cidrReports: Reports;
+  readonly #nodeProblems: ProblemSet;
+  readonly #cidrProblems: ProblemSet;
   #settings: PlanSettings;
   /** As the Node has it, and with bindAddress. */
   #node: NodeFacts;
@@ -48,8 +48,8 @@ export class PlanInputs {
 
   constructor(options: PlanInputsOptions) {
     this.#options = options;
-    this.#nodeReports = new Reports(options.problems);
-    this.#cidrReports = new Reports(options.problems);
+    this.#nodeProblems = new ProblemSet(options.problems);
+    this.#cidrProblems = new ProblemSet(options.problems);
     const { bindAddress, nodePortAddresses, externalIPs } = options;
     this.#settings = { bindAddress, nodePortAddresses, externalIPs };
     this.#node = unknownNode(options.nodeName);
@@ -85,11 +85,11 @@ export class PlanInputs {
   /** This node's object, or undefined when there is none. Returns whether `podCidrs` changed. */
   setNode(object: unknown): boolean {
     if (object === undefined) {
-      this.#nodeReports.set([]);
+      this.#nodeProblems.set([]);
       return false;
     }
     const { facts, problems } = readNode(object);
-    this.#nodeReports.set(problems);
+    this.#nodeProblems.set(problems);
     if (facts === undefined) return false;
     this.#nodeSeen = true;
     this.#options.core.setZone(facts.zone);
@@ -116,7 +116,7 @@ export class PlanInputs {
 
   /** All ServiceCIDR objects. */
   setServiceCidrs(objects: readonly unknown[]): void {
-    this.#cidrReports.set(this.#cidrs.replace(objects));
+    this.#cidrProblems.set(this.#cidrs.replace(objects));
     this.#version++;
   }
 

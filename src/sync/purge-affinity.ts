@@ -9,6 +9,7 @@ import { rethrowDefect } from "../base/errors.ts";
 import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import type { TellProblems } from "../problems/problem.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 
 export interface AffinityPurgerOptions {
   readonly core: Core;
@@ -29,10 +30,11 @@ export class AffinityPurger {
   /** When the next purge may begin, monotonic ms, and whether a timer waits for that. */
   #next = Number.NEGATIVE_INFINITY;
   #due = false;
-  #failing = false;
+  readonly #problems: ProblemSet;
 
   constructor(options: AffinityPurgerOptions) {
     this.#options = options;
+    this.#problems = new ProblemSet(options.problems);
   }
 
   /**
@@ -40,20 +42,18 @@ export class AffinityPurger {
    * true if nothing is left to do, or if a timer will wake the loop for it.
    */
   purge(): boolean {
-    const { core, affinity, clock, problems, cleanupFailed } = this.#options;
+    const { core, affinity, clock, cleanupFailed } = this.#options;
     if (affinity === undefined || !affinity.stale || this.#later()) return true;
     const started = clock.monotonic();
     try {
       affinity.purge(core);
     } catch (thrown) {
       rethrowDefect(thrown);
-      this.#failing = true;
-      problems([{ begin: { ...ABOUT, message: thrown.message } }]);
+      this.#problems.begin({ ...ABOUT, message: thrown.message });
       cleanupFailed?.();
       return false;
     }
-    if (this.#failing) problems([{ end: ABOUT }]);
-    this.#failing = false;
+    this.#problems.end(ABOUT);
     const ended = clock.monotonic();
     const rest = Math.max(AFFINITY_REST_MS, (ended - started) * AFFINITY_REST_FACTOR);
     this.#next = ended + rest;

@@ -22,9 +22,15 @@ import type { Logger } from "../base/log.ts";
 import { KUBE_PROXY } from "../iptables/syntax/known-chains.ts";
 import type { Family } from "../net/address.ts";
 import type { Problem, TellProblems } from "../problems/problem.ts";
-import { Reports } from "../problems/problem-set.ts";
-import { writesSameChains } from "./conflicting-kube-proxy.ts";
-import { DISPOSITION_TEXTS, type Disposition, problemOf } from "./dispositions.ts";
+import { ProblemSet, Reports } from "../problems/problem-set.ts";
+import { writesOurs, writesSameChains } from "./conflicting-kube-proxy.ts";
+import {
+  DISPOSITION_TEXTS,
+  type Disposition,
+  FATES,
+  type Fate,
+  problemOf,
+} from "./dispositions.ts";
 import { textOfDropPolicy } from "./drop-policy.ts";
 import { type Finding, findOtherProxies } from "./find-rules.ts";
 import {
@@ -65,7 +71,7 @@ interface Known {
 export class OtherProxies {
   readonly #options: OtherProxiesOptions;
   readonly #log: Logger;
-  readonly #reports: Reports;
+  readonly #problems: ProblemSet;
   readonly #find: () => Promise<readonly Finding[]>;
   readonly #findProcesses: () => Promise<KubeProxyProcesses>;
   readonly #removeRules: (origins: readonly RuleOrigin[]) => Promise<Removal>;
@@ -101,7 +107,7 @@ export class OtherProxies {
     const { clock, own } = options;
     this.#options = options;
     this.#log = options.log.from("other-proxies.ts");
-    this.#reports = new Reports(options.problems);
+    this.#problems = new ProblemSet(options.problems);
     this.#find = options.find ?? (() => findOtherProxies({ clock, own }));
     this.#findProcesses = options.findProcesses ?? (() => findKubeProxyProcesses());
     this.#removeRules =
@@ -255,7 +261,7 @@ export class OtherProxies {
       this.#log.warn(`Found ${text}`, { where: finding.parts.join(", ") });
     }
     this.#known = known;
-    this.#reports.set(known.flatMap(({ problems }) => problems));
+    this.#problems.set(known.flatMap(({ problems }) => problems));
   }
 
   #dispositionOf({ kind }: Finding): Disposition {

@@ -22,7 +22,8 @@ import {
   WATCH_TIMEOUT_S_MIN,
 } from "../base/limits.ts";
 import type { FeedResult } from "../core/core.ts";
-import type { ProblemEnd, ProblemEvent, TellProblems } from "../problems/problem.ts";
+import type { TellProblems } from "../problems/problem.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import { JsonList } from "./json-body.ts";
 import { type Resource, requestPath } from "./resources.ts";
 import type { Sink } from "./sink.ts";
@@ -87,12 +88,13 @@ export class Reflector {
   #listed = false;
   #connected = false;
   #lastError = "";
-  /** The problem that was told and is not over. */
-  #problem: ProblemEnd | undefined;
+  /** At most one. */
+  readonly #problems: ProblemSet;
   #lastEventAt = 0;
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
+    this.#problems = new ProblemSet(options.onProblems);
     this.#backoff = new Backoff({
       firstMs: WATCH_RETRY_MS,
       maxMs: WATCH_RETRY_MS_MAX,
@@ -324,23 +326,14 @@ export class Reflector {
   }
 
   #report(error: SluiceError | undefined): void {
-    const message = error?.message ?? "";
-    if (message === this.#lastError) return;
-    this.#lastError = message;
-    const events: ProblemEvent[] = [];
-    if (this.#problem !== undefined && this.#problem.code !== error?.code) {
-      events.push({ end: this.#problem });
+    this.#lastError = error?.message ?? "";
+    if (error === undefined) {
+      this.#problems.set([]);
+      return;
     }
-    this.#problem = undefined;
-    if (error !== undefined) {
-      const { code } = error;
-      this.#problem = {
-        subject: `${this.#options.resource.name} at ${this.#options.server}`,
-        code,
-      };
-      events.push({ begin: { ...this.#problem, field: "", message } });
-    }
-    this.#options.onProblems(events);
+    const { code, message } = error;
+    const subject = `${this.#options.resource.name} at ${this.#options.server}`;
+    this.#problems.set([{ subject, code, field: "", message }]);
   }
 
   #malformed(rule: string): SluiceError {

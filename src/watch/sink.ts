@@ -5,6 +5,7 @@ import { SluiceError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
 import type { TellProblems } from "../problems/problem.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import { metadataOf } from "../source/object-fields.ts";
 import {
   type EncodeEvent,
@@ -33,13 +34,9 @@ export function coreSink(
   encode: EncodeEvent,
   onProblems: TellProblems,
 ): Sink {
-  /** Objects with a problem that was told. */
-  const invalid = new Set<string>();
+  const problems = new ProblemSet(onProblems);
   let fresh: Set<string> | undefined;
   const about = (subject: string) => ({ subject, code: "OBJECT_INVALID", field: "" }) as const;
-  const mended = (subject: string) => {
-    if (invalid.delete(subject)) onProblems([{ end: about(subject) }]);
-  };
   const encoded = (type: EventType, object: JsonObject): Uint8Array | undefined => {
     const { namespace, name, resourceVersion } = metadataOf(object);
     const subject = `${kind} ${namespace}/${name}`;
@@ -49,12 +46,11 @@ export function coreSink(
       const content =
         type === "DELETED" ? { metadata: { namespace, name, resourceVersion } } : object;
       const frame = encode(kind, type, content);
-      mended(subject);
+      problems.end(about(subject));
       return frame;
     } catch (thrown) {
       if (!(thrown instanceof SluiceError) || thrown.code !== "OBJECT_INVALID") throw thrown;
-      invalid.add(subject);
-      onProblems([{ begin: { ...about(subject), message: thrown.message } }]);
+      problems.begin({ ...about(subject), message: thrown.message });
       return undefined;
     }
   };
@@ -76,7 +72,9 @@ export function coreSink(
       core.beginReplace(kind);
     },
     endReplace() {
-      for (const subject of [...invalid]) if (fresh?.has(subject) === false) mended(subject);
+      for (const problem of problems.all()) {
+        if (fresh?.has(problem.subject) === false) problems.end(problem);
+      }
       fresh = undefined;
       core.endReplace(kind);
     },

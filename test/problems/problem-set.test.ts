@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Problem, ProblemEvent } from "../../src/problems/problem.ts";
-import { Reports } from "../../src/problems/problem-set.ts";
+import { ProblemSet } from "../../src/problems/problem-set.ts";
 
 const FILE = "/etc/sluice/web.yaml:1";
 
@@ -8,16 +8,16 @@ function manifest(field: string, message: string): Problem {
   return { subject: FILE, code: "MANIFEST_INVALID", field, message };
 }
 
-function reports() {
+function problemSet() {
   const told: ProblemEvent[][] = [];
-  return { told, reports: new Reports((events) => told.push([...events])) };
+  return { told, problems: new ProblemSet((events) => told.push([...events])) };
 }
 
 test("news is told, and what stays as it was is not", () => {
-  const { told, reports: all } = reports();
-  all.set([manifest("a", "one"), manifest("b", "two")]);
-  all.set([manifest("a", "one"), manifest("b", "three")]);
-  all.set([manifest("a", "one"), manifest("b", "three")]);
+  const { told, problems } = problemSet();
+  problems.set([manifest("a", "one"), manifest("b", "two")]);
+  problems.set([manifest("a", "one"), manifest("b", "three")]);
+  problems.set([manifest("a", "one"), manifest("b", "three")]);
   expect(told).toEqual([
     [{ begin: manifest("a", "one") }, { begin: manifest("b", "two") }],
     [{ begin: manifest("b", "three") }],
@@ -25,12 +25,29 @@ test("news is told, and what stays as it was is not", () => {
 });
 
 test("what is over is told before what begins, and names its field even when that is empty", () => {
-  const { told, reports: all } = reports();
-  all.set([manifest("", "not YAML")]);
-  all.set([manifest("kind", "must be known")]);
+  const { told, problems } = problemSet();
+  problems.set([manifest("", "not YAML")]);
+  problems.set([manifest("kind", "must be known")]);
   expect(told[1]).toEqual([
     { end: { subject: FILE, code: "MANIFEST_INVALID", field: "" } },
     { begin: manifest("kind", "must be known") },
   ]);
-  expect(all.all()).toEqual([manifest("kind", "must be known")]);
+  expect(problems.all()).toEqual([manifest("kind", "must be known")]);
+});
+
+test("a single problem begins, changes and ends once, beside the others", () => {
+  const { told, problems } = problemSet();
+  problems.set([manifest("a", "one")]);
+  problems.begin(manifest("b", "two"));
+  problems.begin(manifest("b", "two"));
+  problems.begin(manifest("b", "three"));
+  expect(problems.all()).toEqual([manifest("a", "one"), manifest("b", "three")]);
+  problems.end({ subject: FILE, code: "MANIFEST_INVALID", field: "b" });
+  problems.end(manifest("b", "three"));
+  expect(problems.size).toBe(1);
+  expect(told.slice(1)).toEqual([
+    [{ begin: manifest("b", "two") }],
+    [{ begin: manifest("b", "three") }],
+    [{ end: { subject: FILE, code: "MANIFEST_INVALID", field: "b" } }],
+  ]);
 });

@@ -518,7 +518,7 @@ describe("the problem of a resource", () => {
     await transport.last.refuse(403);
     await clock.advance(WATCH_RETRY_MS);
     transport.last.start();
-    expect(problems.ended).toEqual([{ subject, code: "API_STATUS" }]);
+    expect(problems.ended).toEqual([{ subject, code: "API_STATUS", field: "" }]);
   });
 
   test("that became another one is over before that one begins", async () => {
@@ -532,7 +532,7 @@ describe("the problem of a resource", () => {
     ]);
     await clock.advance(2 * WATCH_RETRY_MS);
     transport.last.start();
-    expect(problems.ended.at(-1)).toEqual({ subject, code: "API_UNREACHABLE" });
+    expect(problems.ended.at(-1)).toEqual({ subject, code: "API_UNREACHABLE", field: "" });
   });
 });
 
