@@ -8,9 +8,10 @@
  */
 import { IPS_SEEN_REPLY } from "../asm/layout/flow.ts";
 import { PROTOCOLS } from "../src/net/protocol.ts";
-import { AF_INET, NETLINK_NETFILTER, NFGENMSG_LEN } from "../src/netlink/constants.ts";
+import { NETLINK_NETFILTER, NFGENMSG_LEN } from "../src/netlink/constants.ts";
 import { MessageWriter } from "../src/netlink/message.ts";
 import { NetlinkSocket } from "../src/netlink/socket.ts";
+import { AF_INET } from "../src/os/posix.ts";
 
 const BATCH_BYTES = 1 << 20;
 const NLMSG_HEADER = 16;

@@ -2,15 +2,9 @@
 import { IPS_SEEN_REPLY } from "../../asm/layout/flow.ts";
 import type { FlowDump } from "../core/core.ts";
 import { PROTOCOLS } from "../net/protocol.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  NFGENMSG_LEN,
-  NLM_F_DUMP,
-  NLM_F_REQUEST,
-  NLMSG_HDRLEN,
-} from "../netlink/constants.ts";
+import { NFGENMSG_LEN, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_HDRLEN } from "../netlink/constants.ts";
 import type { MessageWriter } from "../netlink/message.ts";
+import { AF_INET, AF_INET6 } from "../os/posix.ts";
 
 // linux/netfilter/nfnetlink.h
 const NFNL_SUBSYS_CTNETLINK = 1;

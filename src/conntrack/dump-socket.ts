@@ -5,9 +5,9 @@
  */
 import { read, write } from "node:fs";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
-import { systemError } from "../netlink/netlink-errors.ts";
 import { openNetlink } from "../netlink/socket.ts";
 import { close } from "../os/libc.ts";
+import { systemError } from "../os/system-error.ts";
 
 /** One dump at a time; tests put a fake in its place. */
 export interface EntryDump {

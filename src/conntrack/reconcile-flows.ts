@@ -10,10 +10,12 @@ import { FLOW_PASS_COOLDOWN_FACTOR, FLOWS_DELAY_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core, FlowDump } from "../core/core.ts";
 import type { Family } from "../net/address.ts";
-import { ENOBUFS, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
+import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { MessageWriter } from "../netlink/message.ts";
-import { printRefusal, systemError } from "../netlink/netlink-errors.ts";
+import { printRefusal } from "../netlink/netlink-errors.ts";
 import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
+import { ENOBUFS, ENOENT } from "../os/posix.ts";
+import { systemError } from "../os/system-error.ts";
 import { writeDump } from "./dump-request.ts";
 import { DumpSocket, type EntryDump } from "./dump-socket.ts";
 

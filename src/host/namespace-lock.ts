@@ -1,11 +1,11 @@
 /** One instance for each network namespace: two would take turns in undoing each other's work. */
 import { SluiceError } from "../base/errors.ts";
-import { AF_UNIX, EADDRINUSE, SOCK_CLOEXEC, SOCK_DGRAM } from "../netlink/constants.ts";
-import { systemError } from "../netlink/netlink-errors.ts";
 import * as libc from "../os/libc.ts";
+import { AF_UNIX, EADDRINUSE, SOCK_CLOEXEC, SOCK_DGRAM } from "../os/posix.ts";
+import { systemError } from "../os/system-error.ts";
 
 /** An abstract socket name: it belongs to the network namespace, and goes with the process. */
-const NAME = "sluice-kube-proxy";
+const NAME = "@sluice-kube-proxy";
 
 /**
  * Takes the lock; the result gives it back, as does the end of the process.
@@ -15,18 +15,13 @@ export function lockNetworkNamespace(): () => void {
   const what = "lock the network namespace";
   const fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) throw systemError(what, -fd);
-  // struct sockaddr_un { family, path }; a path that starts with NUL is abstract, and ends with the address.
-  const name = new TextEncoder().encode(NAME);
-  const address = new Uint8Array(new ArrayBuffer(3 + name.length));
-  address[0] = AF_UNIX;
-  address.set(name, 3);
-  const result = libc.bind(fd, address);
+  const result = libc.bind(fd, libc.unixAddress(NAME));
   if (result < 0) {
     libc.close(fd);
     if (result !== -EADDRINUSE) throw systemError(what, -result);
     throw new SluiceError(
       "ALREADY_RUNNING",
-      `Cannot ${what}: one sluice may run in each: another one holds the socket "@${NAME}"`,
+      `Cannot ${what}: one sluice may run in each: another one holds the socket "${NAME}"`,
     );
   }
   let held = true;

@@ -4,15 +4,15 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
-import { close, connect, send, socket } from "../os/libc.ts";
-
-const AF_UNIX = 1;
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0x800;
-const SOCK_CLOEXEC = 0x80000;
-const MSG_NOSIGNAL = 0x4000;
-/** Of sun_path in struct sockaddr_un. */
-const PATH_MAX = 108;
+import { close, connect, send, socket, unixAddress } from "../os/libc.ts";
+import {
+  AF_UNIX,
+  MSG_NOSIGNAL,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  UNIX_PATH_MAX,
+} from "../os/posix.ts";
 
 export interface NotifierOptions {
   /** Where the variables are read from, and taken out of, so that no child takes itself for the service. */
@@ -36,7 +36,7 @@ export class Notifier {
     const path = take(environment, "NOTIFY_SOCKET");
     const periodMs = Number(take(environment, "WATCHDOG_USEC") ?? 0) / 1000;
     const watched = take(environment, "WATCHDOG_PID") ?? `${pid}`;
-    this.#address = path === undefined ? undefined : sockaddr(path);
+    this.#address = path === undefined ? undefined : addressOf(path);
     if (path !== undefined && this.#address === undefined) {
       this.#log.warn(
         "Cannot tell systemd anything: NOTIFY_SOCKET must be a path or an abstract name",
@@ -88,16 +88,10 @@ function bytesOf(text: string): Uint8Array {
   return bytes;
 }
 
-/** struct sockaddr_un; `@` begins an abstract name, which is as long as the address says. */
-function sockaddr(path: string): Uint8Array | undefined {
-  const name = bytesOf(path);
-  const abstract = path.startsWith("@");
-  if (!(abstract || path.startsWith("/")) || name.length >= PATH_MAX) return undefined;
-  const bytes = new Uint8Array(new ArrayBuffer(2 + name.length + (abstract ? 0 : 1)));
-  new DataView(bytes.buffer).setUint16(0, AF_UNIX, true);
-  bytes.set(name, 2);
-  if (abstract) bytes[2] = 0;
-  return bytes;
+/** Undefined if it is neither a path nor an abstract name, or too long. */
+function addressOf(path: string): Uint8Array | undefined {
+  if (!(path.startsWith("@") || path.startsWith("/"))) return undefined;
+  return bytesOf(path).length < UNIX_PATH_MAX ? unixAddress(path) : undefined;
 }
 
 /** A socket each time: the other side may have been replaced since the last. Never waits. */

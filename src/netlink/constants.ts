@@ -1,39 +1,7 @@
 /** Numbers of netlink and of its sockets, by their names in the kernel's headers. */
 
-// linux/socket.h, linux/net.h, asm-generic/socket.h
-export const AF_UNIX = 1;
-export const AF_INET = 2;
-export const AF_INET6 = 10;
+// linux/socket.h
 export const AF_NETLINK = 16;
-export const SOCK_DGRAM = 2;
-export const SOCK_RAW = 3;
-export const SOCK_NONBLOCK = 0o4000;
-export const SOCK_CLOEXEC = 0o2000000;
-export const SOL_SOCKET = 1;
-export const SO_SNDBUF = 7;
-export const SO_RCVBUF = 8;
-export const SO_ATTACH_FILTER = 26;
-export const SO_SNDBUFFORCE = 32;
-export const SO_RCVBUFFORCE = 33;
-export const MSG_TRUNC = 0x20;
-export const MSG_DONTWAIT = 0x40;
-
-// asm-generic/errno.h
-export const EPERM = 1;
-export const ENOENT = 2;
-export const EINTR = 4;
-export const EAGAIN = 11;
-export const ENOMEM = 12;
-export const EACCES = 13;
-export const EBUSY = 16;
-export const EEXIST = 17;
-export const ENODEV = 19;
-export const EINVAL = 22;
-export const EMSGSIZE = 90;
-export const EPROTONOSUPPORT = 93;
-export const EOPNOTSUPP = 95;
-export const EADDRINUSE = 98;
-export const ENOBUFS = 105;
 
 // linux/netlink.h
 export const NETLINK_ROUTE = 0;

@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import * as libc from "../os/libc.ts";
-import { EINTR, ENOBUFS, MSG_DONTWAIT } from "./constants.ts";
+import { EINTR, ENOBUFS, MSG_DONTWAIT } from "../os/posix.ts";
 import { openNetlink } from "./socket.ts";
 
 /** How often a socket is read that the event loop cannot watch. */

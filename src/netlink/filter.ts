@@ -1,14 +1,8 @@
 /** A filter that the kernel runs before a datagram is put into a socket's buffer (classic BPF). */
 
 import * as libc from "../os/libc.ts";
-import {
-  BPF_JEQ_K,
-  BPF_LD_W_ABS,
-  BPF_RET_K,
-  NLMSG_PID_OFFSET,
-  SO_ATTACH_FILTER,
-  SOL_SOCKET,
-} from "./constants.ts";
+import { SO_ATTACH_FILTER, SOL_SOCKET } from "../os/posix.ts";
+import { BPF_JEQ_K, BPF_LD_W_ABS, BPF_RET_K, NLMSG_PID_OFFSET } from "./constants.ts";
 
 /** Bytes of struct sock_filter { u16 code; u8 jt; u8 jf; u32 k }. */
 const INSTRUCTION = 8;

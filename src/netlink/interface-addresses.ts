@@ -2,9 +2,8 @@
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { Address, Family } from "../net/address.ts";
+import { AF_INET, AF_INET6 } from "../os/posix.ts";
 import {
-  AF_INET,
-  AF_INET6,
   IFA_ADDRESS,
   IFA_FLAGS,
   IFA_LOCAL,

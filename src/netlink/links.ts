@@ -1,6 +1,8 @@
 /** Is there a network device of this name? Asked by rtnetlink: /sys may be another network namespace's. */
+
+import { ENODEV } from "../os/posix.ts";
+import { systemError } from "../os/system-error.ts";
 import {
-  ENODEV,
   IFINFOMSG_LEN,
   IFLA_IFNAME,
   NETLINK_ROUTE,
@@ -8,7 +10,7 @@ import {
   RTM_GETLINK,
 } from "./constants.ts";
 import { MessageWriter } from "./message.ts";
-import { printRefusal, systemError } from "./netlink-errors.ts";
+import { printRefusal } from "./netlink-errors.ts";
 import { type Netlink, NetlinkSocket } from "./socket.ts";
 
 /**

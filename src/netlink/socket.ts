@@ -5,12 +5,23 @@
 
 import * as libc from "../os/libc.ts";
 import {
-  AF_NETLINK,
   EAGAIN,
   EINTR,
   ENOBUFS,
   MSG_DONTWAIT,
   MSG_TRUNC,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_SOCKET,
+} from "../os/posix.ts";
+import { systemError } from "../os/system-error.ts";
+import {
+  AF_NETLINK,
   NETLINK_ADD_MEMBERSHIP,
   NETLINK_CAP_ACK,
   NETLINK_EXT_ACK,
@@ -21,19 +32,11 @@ import {
   NLMSG_HDRLEN,
   NLMSGERR_ATTR_MSG,
   NLMSGERR_ATTR_OFFS,
-  SO_RCVBUF,
-  SO_RCVBUFFORCE,
-  SO_SNDBUF,
-  SO_SNDBUFFORCE,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_RAW,
   SOL_NETLINK,
-  SOL_SOCKET,
 } from "./constants.ts";
 import { ignoreSender } from "./filter.ts";
 import { AttributeReader, align } from "./message.ts";
-import { type Refusal, systemError } from "./netlink-errors.ts";
+import type { Refusal } from "./netlink-errors.ts";
 
 /** One message of an answer; views of the receive buffer, valid until the callback returns. */
 export interface Message {

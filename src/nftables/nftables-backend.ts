@@ -12,16 +12,12 @@ import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";
 import { hasRanges, tableFamily, tableLabel } from "../model/tables.ts";
-import { EAGAIN, EEXIST, ENOENT, NETLINK_NETFILTER } from "../netlink/constants.ts";
+import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import type { Subscription } from "../netlink/event-socket.ts";
-import {
-  errnoOf,
-  isTransient,
-  printRefusal,
-  type Refusal,
-  systemError,
-} from "../netlink/netlink-errors.ts";
+import { printRefusal, type Refusal } from "../netlink/netlink-errors.ts";
 import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
+import { EAGAIN, EEXIST, ENOENT } from "../os/posix.ts";
+import { errnoOf, isTransient, systemError } from "../os/system-error.ts";
 import { adoptElements } from "./adopt-table.ts";
 import { probe } from "./probe-features.ts";
 import { readActions } from "./read/compare-table.ts";

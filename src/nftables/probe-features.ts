@@ -6,9 +6,10 @@
 import type { SkeletonOptions } from "../backend/skeleton-options.ts";
 import { SluiceError } from "../base/errors.ts";
 import { encodeAction } from "../model/actions.ts";
-import { EACCES, EPERM } from "../netlink/constants.ts";
-import { printRefusal, type Refusal, systemError } from "../netlink/netlink-errors.ts";
+import { printRefusal, type Refusal } from "../netlink/netlink-errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
+import { EACCES, EPERM } from "../os/posix.ts";
+import { systemError } from "../os/system-error.ts";
 import { writeDeleteTable, writeTable } from "./ruleset/install.ts";
 import { actionChains, sampleActions } from "./ruleset/pick.ts";
 import { skeleton } from "./ruleset/skeleton.ts";

@@ -1,6 +1,7 @@
 /** Takes the table out of the kernel, if it is ours. */
-import { printRefusal, systemError } from "../netlink/netlink-errors.ts";
+import { printRefusal } from "../netlink/netlink-errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
+import { systemError } from "../os/system-error.ts";
 import { readTable } from "./read/read-objects.ts";
 import { isOurs, writeDeleteTable } from "./ruleset/install.ts";
 import { Batch } from "./wire/message-batch.ts";

@@ -1,6 +1,5 @@
 /**
- * The system calls that netlink, iptables, memory.ts, stderr-writer.ts and host/notify.ts need, by
- * bun:ffi. The only file that knows it.
+ * The system calls that Bun does not offer, by bun:ffi. No other file uses it.
  *
  * Every function returns what the system call returns, or the negated errno, as the kernel itself
  * does. Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of
@@ -9,6 +8,7 @@
  */
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { SluiceError } from "../base/errors.ts";
+import { AF_UNIX } from "./posix.ts";
 
 const SYMBOLS = {
   socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
@@ -70,6 +70,20 @@ const option = new Uint8Array(new ArrayBuffer(8));
 const optionView = new DataView(option.buffer);
 const optionValue = option.subarray(0, 4);
 const optionLength = option.subarray(4, 8);
+
+/**
+ * struct sockaddr_un { u16 family, path }, for `bind` and `connect`. `@` begins an abstract name: its first
+ * byte is NUL, and it ends where the address ends.
+ */
+export function unixAddress(path: string): Uint8Array {
+  const name = new TextEncoder().encode(path);
+  const abstract = path.startsWith("@");
+  const bytes = new Uint8Array(new ArrayBuffer(2 + name.length + (abstract ? 0 : 1)));
+  new DataView(bytes.buffer).setUint16(0, AF_UNIX, true);
+  bytes.set(name, 2);
+  if (abstract) bytes[2] = 0;
+  return bytes;
+}
 
 /** socket(2) */
 export function socket(domain: number, type: number, protocol: number): number {

@@ -6,9 +6,7 @@ import { readFileSync } from "node:fs";
 import type { Clock } from "../base/clock.ts";
 import { LARGE_SYNC_OPERATIONS, RELEASE_MEMORY_MS } from "../base/limits.ts";
 import { madvise } from "./libc.ts";
-
-/** linux/mman.h: the pages are read again, from the page cache, when they are next touched. */
-const MADV_DONTNEED = 4;
+import { MADV_DONTNEED } from "./posix.ts";
 
 /**
  * Reclaims memory once no change has come for a while, so never on the path of a change. It
@@ -72,6 +70,7 @@ export function releaseProgramText(): void {
     return;
   }
   for (const { start, end } of textMappings(maps)) {
+    // The kernel reads the pages again, from the page cache, when they are next touched.
     madvise(start, end - start, MADV_DONTNEED);
   }
 }

@@ -4,11 +4,8 @@
  */
 import { writeSync } from "node:fs";
 import { poll } from "./libc.ts";
+import { EINTR, POLLOUT } from "./posix.ts";
 
-/** poll.h */
-const POLLOUT = 4;
-/** errno.h */
-const EINTR = 4;
 /** PIPE_BUF in linux/limits.h: a pipe that is writable takes this much without blocking. */
 const PIECE_BYTES = 4096;
 /**

@@ -14,19 +14,13 @@ import { SERVICES } from "../iptables/syntax/known-chains.ts";
 import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import { tableId, tableLabel } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
-import { ENOENT } from "../netlink/constants.ts";
-import { errnoOf } from "../netlink/netlink-errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { readElements } from "../nftables/read/read-elements.ts";
-import {
-  familyOf,
-  NFT_FAMILY_NAMES,
-  type NftFamily,
-  type NftReader,
-  withNftReader,
-} from "./nft-reader.ts";
+import { familyOf, NFT_FAMILY_NAMES, type NftFamily, type NftReader, withNftReader } from "./nft-reader.ts";
 import { ownerOfChains } from "./removable-chains.ts";
 import { KUBE_PROXY_TABLE } from "./rule-origin.ts";
+import { ENOENT } from "../os/posix.ts";
+import { errnoOf } from "../os/system-error.ts";
 
 export interface Successor {
   /** `kube-proxy (pid 12)` */

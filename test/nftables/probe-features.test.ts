@@ -3,9 +3,10 @@ import { run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { SluiceError } from "../../src/base/errors.ts";
-import { EOPNOTSUPP, NETLINK_NETFILTER } from "../../src/netlink/constants.ts";
+import { NETLINK_NETFILTER } from "../../src/netlink/constants.ts";
 import { type Answer, type Netlink, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
+import { EOPNOTSUPP } from "../../src/os/posix.ts";
 
 inFreshNetns();
 

@@ -5,17 +5,15 @@
 import { readFileSync } from "node:fs";
 import { SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
-import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM } from "../../netlink/constants.ts";
-import { systemError } from "../../netlink/netlink-errors.ts";
 import * as libc from "../../os/libc.ts";
+import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM, SOL_IP, SOL_IPV6 } from "../../os/posix.ts";
+import { systemError } from "../../os/system-error.ts";
 import { isKubeProxyChain, isXtable } from "../syntax/known-chains.ts";
 
 /** These files list the tables in use in this network namespace. */
 const LISTS = { 4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names" } as const;
 
-// linux/in.h, linux/in6.h, linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h
-const SOL_IP = 0;
-const SOL_IPV6 = 41;
+// linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h
 const SO_GET_INFO = 64;
 /**
  * struct ipt_getinfo { name[32], valid_hooks, hook_entry[5], underflow[5], num_entries, size }, in

@@ -3,8 +3,9 @@
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { SluiceError } from "../../base/errors.ts";
 import type { TableId } from "../../model/tables.ts";
-import { printRefusal, systemError } from "../../netlink/netlink-errors.ts";
+import { printRefusal } from "../../netlink/netlink-errors.ts";
 import type { Netlink } from "../../netlink/socket.ts";
+import { systemError } from "../../os/system-error.ts";
 import { type Condition, condition, sameActions } from "../read/compare-table.ts";
 import { type ReadTable, readSets, readTable } from "../read/read-objects.ts";
 import {

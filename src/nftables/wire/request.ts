@@ -1,14 +1,15 @@
 /** Requests that read from nf_tables, for the tables of any family. */
 import {
-  ENOENT,
   NFGENMSG_LEN,
   NFNL_SUBSYS_NFTABLES,
   NLM_F_REQUEST,
   NLMSG_HDRLEN,
 } from "../../netlink/constants.ts";
 import { AttributeReader, MessageWriter } from "../../netlink/message.ts";
-import { printRefusal, systemError } from "../../netlink/netlink-errors.ts";
+import { printRefusal } from "../../netlink/netlink-errors.ts";
 import type { Message, Netlink } from "../../netlink/socket.ts";
+import { ENOENT } from "../../os/posix.ts";
+import { systemError } from "../../os/system-error.ts";
 import { type Attribute, writeAttributes } from "./expressions.ts";
 import * as nft from "./nf-tables.ts";
 import { TABLE } from "./object-names.ts";

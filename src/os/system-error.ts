@@ -1,0 +1,76 @@
+/** Errors of system calls and of netlink requests. */
+import { type ErrorCode, SluiceError } from "../base/errors.ts";
+import {
+  EACCES,
+  EADDRINUSE,
+  EAGAIN,
+  EBUSY,
+  EEXIST,
+  EINTR,
+  EINVAL,
+  EMSGSIZE,
+  ENOBUFS,
+  ENOENT,
+  ENOMEM,
+  EOPNOTSUPP,
+  EPERM,
+  EPROTONOSUPPORT,
+} from "./posix.ts";
+
+const TEXTS = new Map<number, string>([
+  [EPERM, "EPERM, not permitted"],
+  [ENOENT, "ENOENT, no such object"],
+  [EINTR, "EINTR, interrupted"],
+  [EAGAIN, "EAGAIN, no answer"],
+  [ENOMEM, "ENOMEM, out of memory"],
+  [EACCES, "EACCES, not permitted"],
+  [EBUSY, "EBUSY, in use"],
+  [EEXIST, "EEXIST, exists already"],
+  [EINVAL, "EINVAL, invalid"],
+  [EMSGSIZE, "EMSGSIZE, too long for the socket"],
+  [EPROTONOSUPPORT, "EPROTONOSUPPORT, no such protocol in this kernel"],
+  [EOPNOTSUPP, "EOPNOTSUPP, not supported"],
+  [EADDRINUSE, "EADDRINUSE, in use"],
+  [ENOBUFS, "ENOBUFS, buffer overrun"],
+]);
+
+/** `ENOENT, no such object`, or `errno 9999` for a number without a text here. */
+export function errnoText(errno: number): string {
+  return TEXTS.get(errno) ?? `errno ${errno}`;
+}
+
+/** The request itself was right: it may succeed later. */
+export function isTransient(errno: number): boolean {
+  return errno === EINTR || errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
+}
+
+/** The kernel refused a request. Made by `systemError`. */
+export class SystemError extends SluiceError {
+  /** Positive. */
+  readonly errno: number;
+
+  constructor(code: ErrorCode, message: string, errno: number) {
+    super(code, message);
+    this.errno = errno;
+  }
+}
+
+/** The errno of a `SystemError`. */
+export function errnoOf(error: unknown): number | undefined {
+  return error instanceof SystemError ? error.errno : undefined;
+}
+
+/** `what` completes "Cannot". The code is PERMISSION_DENIED for EPERM and EACCES, whatever `code` says. */
+export function systemError(
+  what: string,
+  errno: number,
+  code: ErrorCode = "NETLINK_SOCKET",
+  text = errnoText(errno),
+): SystemError {
+  if (errno === EPERM || errno === EACCES) {
+    const rule = "CAP_NET_ADMIN is needed in this network namespace";
+    const message = `Cannot ${what}: ${rule}: the kernel says ${text}`;
+    return new SystemError("PERMISSION_DENIED", message, errno);
+  }
+  return new SystemError(code, `Cannot ${what}: the kernel says ${text}`, errno);
+}
