@@ -12,7 +12,7 @@ import type { Core, FlowDump } from "../core/core.ts";
 import type { Family } from "../net/address.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { MessageWriter } from "../netlink/message.ts";
-import { printRefusal } from "../netlink/netlink-errors.ts";
+import { refusalError } from "../netlink/netlink-errors.ts";
 import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
 import { ENOBUFS, ENOENT } from "../os/posix.ts";
 import { systemError } from "../os/system-error.ts";
@@ -176,8 +176,7 @@ function deleteEntries(socket: FlowSockets["delete"], messages: Uint8Array): num
   const { refusals } = socket.send(messages, messages.byteLength);
   for (const refusal of refusals) {
     if (refusal.errno === ENOENT) continue;
-    const text = printRefusal(refusal);
-    throw systemError("delete connections", refusal.errno, "NETLINK_REFUSED", text);
+    throw refusalError("delete connections", refusal);
   }
   return refusals.length;
 }

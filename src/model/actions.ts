@@ -42,8 +42,8 @@ export type Action =
 export type ActionCode = number & { readonly brand: "ActionCode" };
 
 const VERBS: readonly Verb[] = ["pick", "sticky", "learn", "accept", "drop", "reject"];
-const REACHES: readonly Reach[] = ["plain", "masquerade", "short-circuit"];
-const SOURCES: readonly Source[] = [
+export const REACHES: readonly Reach[] = ["plain", "masquerade", "short-circuit"];
+export const SOURCES: readonly Source[] = [
   "endpoints",
   "local-endpoints",
   "nodeport-endpoints",

@@ -1,7 +1,6 @@
 /** Is there a network device of this name? Asked by rtnetlink: /sys may be another network namespace's. */
 
 import { ENODEV } from "../os/posix.ts";
-import { systemError } from "../os/system-error.ts";
 import {
   IFINFOMSG_LEN,
   IFLA_IFNAME,
@@ -10,7 +9,7 @@ import {
   RTM_GETLINK,
 } from "./constants.ts";
 import { MessageWriter } from "./message.ts";
-import { printRefusal } from "./netlink-errors.ts";
+import { refusalError } from "./netlink-errors.ts";
 import { type Netlink, NetlinkSocket } from "./socket.ts";
 
 /**
@@ -30,8 +29,7 @@ export function existingLinks(
       const refusal = socket.send(writer.bytes, writer.length).refusals[0];
       if (refusal === undefined) return true;
       if (refusal.errno === ENODEV) return false;
-      const what = `look for device ${name}`;
-      throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+      throw refusalError(`look for device ${name}`, refusal);
     });
   } finally {
     socket.close();

@@ -1,5 +1,5 @@
 /** A netlink request that the kernel refused. */
-import { errnoText } from "../os/system-error.ts";
+import { errnoText, type SystemError, systemError } from "../os/system-error.ts";
 
 /** One refusal: NLMSG_ERROR with its extended ack. */
 export interface Refusal {
@@ -17,4 +17,9 @@ export interface Refusal {
 export function printRefusal(refusal: Refusal): string {
   const text = errnoText(refusal.errno);
   return refusal.text === undefined ? text : `${text} (${refusal.text})`;
+}
+
+/** NETLINK_REFUSED, or PERMISSION_DENIED; `what` completes "Cannot". */
+export function refusalError(what: string, refusal: Refusal): SystemError {
+  return systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
 }

@@ -1,7 +1,6 @@
 /** Takes the table out of the kernel, if it is ours. */
-import { printRefusal } from "../netlink/netlink-errors.ts";
+import { refusalError } from "../netlink/netlink-errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
-import { systemError } from "../os/system-error.ts";
 import { readTable } from "./read/read-objects.ts";
 import { isOurs, writeDeleteTable } from "./ruleset/install.ts";
 import { Batch } from "./wire/message-batch.ts";
@@ -23,6 +22,5 @@ export function removeTable(socket: Netlink): "removed" | "absent" | "foreign" {
   writeDeleteTable(batch);
   const refusal = batch.send(socket).refusals[0];
   if (refusal === undefined) return "removed";
-  const what = `delete table inet ${TABLE}`;
-  throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+  throw refusalError(`delete table inet ${TABLE}`, refusal);
 }

@@ -7,10 +7,9 @@ import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import { TABLE_IDS, type TableId, tableId } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
-import { printRefusal } from "../netlink/netlink-errors.ts";
+import { refusalError } from "../netlink/netlink-errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { ENOENT } from "../os/posix.ts";
-import { systemError } from "../os/system-error.ts";
 import { readElements } from "./read/read-elements.ts";
 import { type Attribute, writeAttributes } from "./wire/expressions.ts";
 import type { Batch } from "./wire/message-batch.ts";
@@ -135,8 +134,7 @@ function deleteEntries(
   const refusal = batch.send(socket).refusals[0];
   if (refusal === undefined) return;
   if (refusal.errno !== ENOENT) {
-    const what = `forget clients in ${map}`;
-    throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+    throw refusalError(`forget clients in ${map}`, refusal);
   }
   if (keys.length === 1) return;
   const middle = keys.length >> 1;

@@ -4,7 +4,7 @@
  */
 import { type Clock, turn } from "../base/clock.ts";
 import type { XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
-import { type Family } from "../net/address.ts";
+import type { Family } from "../net/address.ts";
 import { NETLINK_NETFILTER, NLM_F_DUMP } from "../netlink/constants.ts";
 import { type AttributeReader, MessageWriter } from "../netlink/message.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
@@ -12,9 +12,9 @@ import { ownerOfTable } from "../nftables/remove-table.ts";
 import type { Attribute } from "../nftables/wire/expressions.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
 import { askFor, attributesOf, writeQuestion } from "../nftables/wire/request.ts";
-import { readXtRule } from "./iptables-nft-rule.ts";
 import { EINVAL, EPROTONOSUPPORT } from "../os/posix.ts";
 import { errnoOf } from "../os/system-error.ts";
+import { readXtRule } from "./iptables-nft-rule.ts";
 
 /** Families of tables in which kube-proxy puts rules, as `nft` names them. */
 export const NFT_FAMILIES = { ip: nft.NFPROTO_IPV4, ip6: nft.NFPROTO_IPV6 } as const;

@@ -16,11 +16,17 @@ import { tableId, tableLabel } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { readElements } from "../nftables/read/read-elements.ts";
-import { familyOf, NFT_FAMILY_NAMES, type NftFamily, type NftReader, withNftReader } from "./nft-reader.ts";
-import { ownerOfChains } from "./removable-chains.ts";
-import { KUBE_PROXY_TABLE } from "./rule-origin.ts";
 import { ENOENT } from "../os/posix.ts";
 import { errnoOf } from "../os/system-error.ts";
+import {
+  familyOf,
+  NFT_FAMILY_NAMES,
+  type NftFamily,
+  type NftReader,
+  withNftReader,
+} from "./nft-reader.ts";
+import { ownerOfChains } from "./removable-chains.ts";
+import { KUBE_PROXY_TABLE } from "./rule-origin.ts";
 
 export interface Successor {
   /** `kube-proxy (pid 12)` */

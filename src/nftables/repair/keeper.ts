@@ -3,9 +3,8 @@
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { SluiceError } from "../../base/errors.ts";
 import type { TableId } from "../../model/tables.ts";
-import { printRefusal } from "../../netlink/netlink-errors.ts";
+import { refusalError } from "../../netlink/netlink-errors.ts";
 import type { Netlink } from "../../netlink/socket.ts";
-import { systemError } from "../../os/system-error.ts";
 import { type Condition, condition, sameActions } from "../read/compare-table.ts";
 import { type ReadTable, readSets, readTable } from "../read/read-objects.ts";
 import {
@@ -188,6 +187,6 @@ export class TableKeeper {
   send(what: string): void {
     const refusal = this.batch.send(this.#socket).refusals[0];
     if (refusal === undefined) return;
-    throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+    throw refusalError(what, refusal);
   }
 }

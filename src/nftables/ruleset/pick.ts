@@ -1,5 +1,12 @@
 /** Chains made on demand: one for each way of choosing that is in use, shared by all Services. */
-import { type Action, type ActionCode, decodeAction, encodeAction } from "../../model/actions.ts";
+import {
+  type Action,
+  type ActionCode,
+  decodeAction,
+  encodeAction,
+  REACHES,
+  SOURCES,
+} from "../../model/actions.ts";
 import { tableId, tableLabel } from "../../model/tables.ts";
 import type { Family } from "../../net/address.ts";
 import { type Chain, rule } from "../wire/chains.ts";
@@ -165,16 +172,9 @@ function duration(seconds: number): string {
 
 /** One chain of every shape, for the probe and for the hash of the rules. */
 export function sampleActions(): readonly ActionCode[] {
-  const sources = [
-    "endpoints",
-    "local-endpoints",
-    "nodeport-endpoints",
-    "nodeport-local-endpoints",
-  ] as const;
-  const reaches = ["plain", "masquerade", "short-circuit"] as const;
   return [
-    ...sources.flatMap((from) =>
-      reaches.map((reach) => encodeAction({ verb: "sticky", source: from, reach, count: 1 })),
+    ...SOURCES.flatMap((source) =>
+      REACHES.map((reach) => encodeAction({ verb: "sticky", source, reach, count: 1 })),
     ),
     encodeAction({ verb: "learn", nodePort: false, seconds: 1 }),
     encodeAction({ verb: "learn", nodePort: true, seconds: 1 }),

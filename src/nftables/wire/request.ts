@@ -6,10 +6,9 @@ import {
   NLMSG_HDRLEN,
 } from "../../netlink/constants.ts";
 import { AttributeReader, MessageWriter } from "../../netlink/message.ts";
-import { printRefusal } from "../../netlink/netlink-errors.ts";
+import { refusalError } from "../../netlink/netlink-errors.ts";
 import type { Message, Netlink } from "../../netlink/socket.ts";
 import { ENOENT } from "../../os/posix.ts";
-import { systemError } from "../../os/system-error.ts";
 import { type Attribute, writeAttributes } from "./expressions.ts";
 import * as nft from "./nf-tables.ts";
 import { TABLE } from "./object-names.ts";
@@ -57,7 +56,7 @@ export function askFor(
   const refusal = refusals[0];
   if (refusal === undefined) return true;
   if (refusal.errno === ENOENT) return false;
-  throw systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
+  throw refusalError(what, refusal);
 }
 
 const generationWriter = new MessageWriter(64);
