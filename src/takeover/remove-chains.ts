@@ -7,10 +7,8 @@ import { SluiceError } from "../base/errors.ts";
 import { parseSaved, printRemoval } from "../iptables/syntax/iptables-save.ts";
 import { FIREWALL, isKubeProxyChain, type Xtable } from "../iptables/syntax/known-chains.ts";
 
-
 import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import { refusalError } from "../netlink/netlink-errors.ts";
-
 
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { type Attribute, writeAttributes } from "../nftables/wire/expressions.ts";
@@ -18,14 +16,12 @@ import { Batch } from "../nftables/wire/message-batch.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
 import { ENOENT } from "../os/posix.ts";
 
-
 import { type ChainsOptions, leftoverOptionsOf } from "./drop-policy.ts";
 import { describeLegacyTable } from "./find-rules.ts";
 import { NFT_FAMILIES, type NftFamily, type NftReader } from "./nft-reader.ts";
 import { findLeftovers, type Leftovers } from "./removable-chains.ts";
 import { mergeRemovals, NOTHING, type Removal, removalOf } from "./removal.ts";
 import { KUBE_PROXY_TABLE, type RuleOwner } from "./rule-origin.ts";
-
 
 /**
  * Chains flushed or deleted in one transaction. The first transaction deletes the jumps, after

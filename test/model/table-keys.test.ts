@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL, SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import {
   isNodePortTable,
   keyFields,
@@ -20,6 +21,22 @@ describe("the fields of a table key", () => {
       }
       expect(end).toBe(keySize(table));
       expect(keyFields(table).map(({ field }) => field)).toEqual([...tableKind(table).key]);
+    }
+  });
+
+  test("lie as the core expects them", () => {
+    for (const table of TABLE_IDS) {
+      const fields = keyFields(table);
+      const protocol = fields.find(({ field }) => field === "protocol");
+      const port = fields.find(({ field }) => field === "port");
+      if (protocol !== undefined) {
+        expect((port?.at ?? 0) - protocol.at).toBe(KEY_PORT - KEY_PROTOCOL);
+        expect(protocol.size + (port?.size ?? 0)).toBe(KEY_BYTES);
+      }
+      const slot = fields.find(({ field }) => field === "slot");
+      if (slot === undefined) continue;
+      expect(slot.size).toBe(SLOT_NUMBER_BYTES);
+      expect(slot.at).toBe(keySize(table) - SLOT_NUMBER_BYTES);
     }
   });
 

@@ -3,6 +3,8 @@
  * maps of actions, but not the elements of the other maps.
  */
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
+import { readU32LE } from "../../base/bytes.ts";
+
 import type { ActionCode } from "../../model/actions.ts";
 import type { Family } from "../../net/address.ts";
 import { AttributeReader } from "../../netlink/message.ts";
@@ -94,7 +96,7 @@ export function readActions(socket: Netlink): FoundActions {
       };
       const each = (element: ReadElement) => {
         const { bytes, key, verdict, chain } = element;
-        const code = new DataView(bytes.buffer).getUint32(bytes.byteOffset + key, true);
+        const code = readU32LE(bytes, key);
         if (belongs(kind, code) && leads(code, family, verdict, chain)) found.push(code);
         else strays++;
       };

@@ -1,0 +1,29 @@
+import { expect, test } from "bun:test";
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../asm/layout/key.ts";
+import {
+  isProtocol,
+  PROTOCOLS,
+  parseProtocolWord,
+  printProtocol,
+  protocolWord,
+} from "../../src/net/protocol.ts";
+
+test("protocols have the numbers that the core gives them", () => {
+  const numbers: { readonly [name: string]: number } = PROTOCOLS;
+  expect(numbers).toEqual({ TCP: PROTOCOL_TCP, UDP: PROTOCOL_UDP, SCTP: PROTOCOL_SCTP });
+});
+
+test("a protocol and its word stand for each other", () => {
+  const words = Object.values(PROTOCOLS).map(protocolWord);
+  expect(words).toEqual(["tcp", "udp", "sctp"]);
+  expect(words.map(parseProtocolWord)).toEqual(Object.values(PROTOCOLS));
+  for (const word of ["", "TCP", "icmp", "constructor"]) {
+    expect(parseProtocolWord(word)).toBeUndefined();
+  }
+});
+
+test("a number that no Service can have is printed as such", () => {
+  expect(printProtocol(17)).toBe("udp");
+  expect(printProtocol(50)).toBe("protocol-50");
+  expect([0, 6, 50].map(isProtocol)).toEqual([false, true, false]);
+});
