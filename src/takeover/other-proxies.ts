@@ -22,15 +22,9 @@ import type { Logger } from "../base/log.ts";
 import { KUBE_PROXY } from "../iptables/syntax/known-chains.ts";
 import type { Family } from "../net/address.ts";
 import type { Problem, TellProblems } from "../problems/problem.ts";
-import { ProblemSet, Reports } from "../problems/problem-set.ts";
-import { writesOurs, writesSameChains } from "./conflicting-kube-proxy.ts";
-import {
-  DISPOSITION_TEXTS,
-  type Disposition,
-  FATES,
-  type Fate,
-  problemOf,
-} from "./dispositions.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
+import { writesSameChains } from "./conflicting-kube-proxy.ts";
+import { DISPOSITION_TEXTS, type Disposition, problemOf } from "./dispositions.ts";
 import { textOfDropPolicy } from "./drop-policy.ts";
 import { type Finding, findOtherProxies } from "./find-rules.ts";
 import {
