@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ip } from "../../harness/plan/plan-text.ts";
+import { ADDRESSES } from "../../harness/plan/random-services.ts";
 import {
   addressBytes,
   addressKey,
@@ -21,7 +22,6 @@ import {
 import { tableId } from "../../src/model/tables.ts";
 import { compareBytes, type Family, printAddress } from "../../src/net/address.ts";
 import { PROTOCOLS, type Protocol } from "../../src/net/protocol.ts";
-import { ADDRESSES } from "../plan/random-services.ts";
 
 /** What a key stands for. Without an address a node port; without a protocol an address alone. */
 interface Parts {

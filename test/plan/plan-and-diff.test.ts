@@ -9,6 +9,7 @@ import {
   planText,
   service,
 } from "../../harness/plan/plan-text.ts";
+import { arbitraryChoice, arbitraryText, NODE } from "../../harness/plan/random-services.ts";
 import { OWNER_NODE } from "../../src/model/owner.ts";
 import { printElement } from "../../src/model/print.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
@@ -17,7 +18,6 @@ import { DesiredWriter } from "../../src/plan/desired.ts";
 import { planNode, planService } from "../../src/plan/plan.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
 import { expandService } from "../../src/state/frontends.ts";
-import { arbitraryChoice, arbitraryText, NODE } from "./random-services.ts";
 
 const NAMES = ["ns/s1", "ns/s2", "ns/s3"];
 /** Desired records before it, endpoints behind it. */

@@ -6,10 +6,10 @@ import {
   type ServiceText,
   service,
 } from "../../harness/plan/plan-text.ts";
+import { arbitraryChoice, arbitraryText, NODE } from "../../harness/plan/random-services.ts";
 import { printAddress } from "../../src/net/address.ts";
 import { PROTOCOLS, type Protocol } from "../../src/net/protocol.ts";
 import { frontendsOf } from "../../src/state/frontends.ts";
-import { arbitraryChoice, arbitraryText, NODE } from "./random-services.ts";
 
 const cluster = fc.array(fc.tuple(arbitraryText, arbitraryChoice), { maxLength: 5 });
 

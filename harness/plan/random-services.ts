@@ -1,6 +1,6 @@
 /** Random Services that often clash, and random endpoints behind them. */
 import fc from "fast-check";
-import type { ChoiceText, NodeText, ServiceText } from "../../harness/plan/plan-text.ts";
+import type { ChoiceText, NodeText, ServiceText } from "./plan-text.ts";
 
 export const ADDRESSES = ["10.96.0.1", "10.96.0.2", "10.96.0.3", "fd00::1", "fd00::2"];
 const ENDPOINTS = ["10.1.0.5:80", "10.1.0.6:80", "[fd00:1::5]:80", "[fd00:1::6]:80"];
