@@ -5,6 +5,7 @@
  * usage: npm run bench -- [--sizes 100,1000,10000] [--large] [--endpoints 5] [--changes 200]
  *                         [--upstream] [--only-upstream]
  *        npm run bench -- --iptables [--sizes 1000,10000] [--changes 50] [--upstream] [--only-upstream]
+ *        npm run bench -- --against BINARY [--runs 10] [--sizes 10000] [--changes 50]
  *        npm run bench -- --micro [--sizes 10000]
  *        npm run bench -- --drift [--sizes 1000,10000]
  *        npm run bench -- --conntrack [--entries 10000,1000000]
@@ -12,6 +13,8 @@
  *   --sizes      numbers of Services
  *   --large      50,000 Services as well
  *   --changes    single changes to measure at each size
+ *   --against    another build of Sluice, measured in turn with dist/sluice; prints medians, and
+ *                the median of the ratios run by run
  *   --upstream   kube-proxy (nftables mode) too, up to 10,000 Services; fewer changes from 1,000 on,
  *                since each takes it a second or more
  *
@@ -20,11 +23,12 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { startControlPlane } from "../harness/cluster/control-plane.ts";
 import { clusterIp, createNode, loadObjects } from "../harness/cluster/many-objects.ts";
 import { runAsync } from "../harness/commands.ts";
+import { type Comparison, compareBuilds } from "./against.ts";
 import { Commits } from "./commits.ts";
 import { type ConntrackFigures, measureConntrack } from "./conntrack.ts";
 import { measureDrift, type Repair } from "./drift.ts";
@@ -32,13 +36,21 @@ import { type IptablesResult, measureIptables } from "./iptables.ts";
 import { type Figures, measure, measureStart } from "./measures.ts";
 import { measurePieces, type Piece } from "./micro.ts";
 import { type Contestant, NODE, sluice, upstream, wipe, writeConfiguration } from "./proxies.ts";
-import { conntrackTable, iptablesTable, piecesTable, repairsTable, table } from "./report.ts";
+import {
+  comparisonTable,
+  conntrackTable,
+  iptablesTable,
+  piecesTable,
+  repairsTable,
+  table,
+} from "./report.ts";
 
 const root = join(import.meta.dir, "..");
 const UPSTREAM_MAX = 10_000;
 const UPSTREAM_CHANGES = 20;
 const CHANGES = 200;
 const IPTABLES_CHANGES = 50;
+const COMPARED_CHANGES = 50;
 
 const { values: options } = parseArgs({
   options: {
@@ -48,6 +60,8 @@ const { values: options } = parseArgs({
     changes: { type: "string" },
     upstream: { type: "boolean", default: false },
     "only-upstream": { type: "boolean", default: false },
+    against: { type: "string" },
+    runs: { type: "string", default: "10" },
     micro: { type: "boolean", default: false },
     drift: { type: "boolean", default: false },
     iptables: { type: "boolean", default: false },
@@ -101,6 +115,22 @@ async function measureSize(services: number, versions: Map<string, string>): Pro
   return results;
 }
 
+/** This build and another one, in turn. */
+async function measureAgainst(services: number, executable: string): Promise<Comparison> {
+  const plane = await startControlPlane();
+  try {
+    await createNode(plane.api, NODE, plane.netns.address);
+    await loadObjects(plane, services, endpoints);
+    writeConfiguration(plane);
+    const changes = Number(options.changes ?? COMPARED_CHANGES);
+    const runs = Number(options.runs);
+    const other = { ...sluice(root), name: "other", executable };
+    return await compareBuilds({ plane, services, endpoints, changes, runs }, sluice(root), other);
+  } finally {
+    await plane.stop();
+  }
+}
+
 /** What somebody else changes, at this number of Services. */
 async function measureRepairs(services: number): Promise<Repair[]> {
   const plane = await startControlPlane();
@@ -124,6 +154,7 @@ const results: Result[] = [];
 const pieces: Piece[] = [];
 const repairs: { [size: string]: readonly Repair[] } = {};
 const connections: ConntrackFigures[] = [];
+const comparisons: { [size: string]: Comparison } = {};
 const iptables: IptablesResult[] = [];
 for (const entries of options.conntrack ? options.entries.split(",").map(Number) : []) {
   const measured = await measureConntrack(root, entries);
@@ -143,6 +174,12 @@ for (const services of options.conntrack ? [] : sizes) {
     const measured = await measureRepairs(services);
     repairs[size] = measured;
     console.log(`\n${repairsTable(size, measured)}`);
+    continue;
+  }
+  if (options.against !== undefined) {
+    const comparison = await measureAgainst(services, resolve(options.against));
+    comparisons[`${services} × ${endpoints}`] = comparison;
+    console.log(`\n${comparisonTable(`${services} × ${endpoints}`, comparison)}`);
     continue;
   }
   if (options.iptables) {
@@ -185,7 +222,11 @@ mkdirSync(folder, { recursive: true });
 const path = join(folder, `${new Date().toISOString().replaceAll(":", "-")}.json`);
 writeFileSync(
   path,
-  JSON.stringify({ machine, results, pieces, repairs, connections, iptables }, undefined, 1),
+  JSON.stringify(
+    { machine, results, pieces, repairs, connections, iptables, comparisons },
+    undefined,
+    1,
+  ),
 );
 console.log(relative(root, path));
 process.exit(0);

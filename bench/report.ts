@@ -1,3 +1,4 @@
+import type { Comparison } from "./against.ts";
 import type { ConntrackFigures } from "./conntrack.ts";
 import type { Repair } from "./drift.ts";
 import type { IptablesFigures, IptablesResult } from "./iptables.ts";
@@ -54,6 +55,18 @@ export function table(size: string, results: readonly (readonly [string, Figures
     lines.push([about, ...cells, ...ratio]);
   }
   return drawn(lines);
+}
+
+/** Two builds: medians, and the median of their ratios. */
+export function comparisonTable(size: string, { runs, ours, other, ratio }: Comparison): string {
+  const header = [`${size}, medians of ${runs} runs`, "this build", "the other", "this / other"];
+  const lines = ROWS.map(({ field, about, unit }) => [
+    about,
+    show(ours[field], unit),
+    show(other[field], unit),
+    unit === "" || other[field] <= 0 ? "" : ratio[field].toFixed(3),
+  ]);
+  return drawn([header, header.map(() => "---"), ...lines]);
 }
 
 /** The pieces of micro.ts, the core beside plain TypeScript. */
