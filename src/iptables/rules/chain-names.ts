@@ -1,21 +1,27 @@
-/** Names of chains that are made up: those of kubernetes pkg/proxy/iptables/proxier.go, and those of the trees. */
+/**
+ * Names of chains that depend on Services: upstream's (kubernetes pkg/proxy/iptables/proxier.go)
+ * and those of our trees.
+ */
 import { createHash } from "node:crypto";
 
 /** XT_EXTENSION_MAXNAMELEN less its NUL (linux/netfilter/x_tables.h). */
 export const CHAIN_NAME_MAX = 28;
 
-/** `KUBE-SVC-`: any endpoint. `KUBE-SVL-`: those of this node. `KUBE-EXT-`: from outside. `KUBE-FW-`: source ranges. */
+/**
+ * `KUBE-SVC-`: chooses any endpoint. `KUBE-SVL-`: chooses a local endpoint. `KUBE-EXT-`:
+ * connections to external addresses and node ports. `KUBE-FW-`: checks source ranges.
+ */
 export type PortChainPrefix = "KUBE-SVC-" | "KUBE-SVL-" | "KUBE-EXT-" | "KUBE-FW-";
 
 /**
- * portProtoHash and servicePortEndpointChainName: of `namespace/name:port`, the protocol in lower case, and the endpoint
- * as `address:port` for a chain of an endpoint.
+ * Upstream's portProtoHash and servicePortEndpointChainName. `text` is `namespace/name:port`, the
+ * protocol in lower case, and for the chain of an endpoint its `address:port`.
  */
 export function portHash(text: string): string {
   return base32(createHash("sha256").update(text).digest(), HASH_CHARACTERS);
 }
 
-/** The name of a chain of a tree; `what` says what it holds, or is hashed where that is too long. */
+/** The name of a chain in a tree: `prefix` and `what`, or a hash of `what` if that is too long. */
 export function treeChainName(
   prefix: "KUBE-SVC-" | "KUBE-SEP-" | "KUBE-EXT-",
   what: string,
@@ -27,7 +33,7 @@ export function treeChainName(
 const HASH_CHARACTERS = 16;
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/** RFC 4648, the first characters. */
+/** The first characters of RFC 4648 base32. */
 function base32(bytes: Uint8Array, characters: number): string {
   let text = "";
   let bits = 0;

@@ -1,6 +1,7 @@
 /**
- * The chains of one port of a Service, and the rules that lead to them: pkg/proxy/iptables/proxier.go, but that only a
- * port with ClientIP affinity has a chain for each endpoint. Pure.
+ * The chains of one port of a Service, and the rules that lead to them:
+ * pkg/proxy/iptables/proxier.go, but that only a port with ClientIP affinity has a chain for each
+ * endpoint. Pure.
  */
 import type { Action } from "../../model/actions.ts";
 import {
@@ -21,7 +22,9 @@ import { comment, type MarkWords, oneOf, port, REJECT, recent, words } from "./r
 export interface RuleStyle {
   readonly family: Family;
   readonly mark: MarkWords;
-  /** How a pod of this node is told; "" where everybody is one, undefined where that is not known. */
+  /**
+   * How a pod of this node is told; "" where everybody is one, undefined where that is not known.
+   */
   readonly pods: string | undefined;
   /** Connections from outside come with the mark. */
   readonly marksOutside: boolean;
@@ -224,7 +227,9 @@ class EndpointChains {
     this.#chains.set(chain, rules.join("\n"));
   }
 
-  /** Shared by the chains of the port, so that a client stays where it is whichever way it comes. */
+  /**
+   * Shared by the chains of the port, so that a client stays where it is whichever way it comes.
+   */
   #endpointChain(endpoint: string): string {
     const { identity, protocol } = this.#view;
     const chain = `KUBE-SEP-${portHash(identity + endpoint)}`;

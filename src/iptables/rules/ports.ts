@@ -106,7 +106,9 @@ export class Ports {
   }
 }
 
-/** Two Services of one name are the old and the new one: upstream's names are for one of them only. */
+/**
+ * Two Services of one name are the old and the new one: upstream's names are for one of them only.
+ */
 function nameAll(identity: string, ports: readonly Port[], dirty: Set<Port>): void {
   for (const [index, port] of ports.entries()) {
     const own = index === 0 ? identity : `${identity} of ${port.owner}`;

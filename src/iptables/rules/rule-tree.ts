@@ -1,18 +1,18 @@
 /**
- * Rules in a tree of chains, so that a packet meets few of them: a chain with more than CHAIN_RULES
- * rules leads to chains that each hold the rules of one group of keys, and so on. What the tree
- * looks like depends on the rules that are in it, not on how they came there. Pure.
+ * Rules in a tree of chains, so that a packet passes few of them. A chain with more than
+ * CHAIN_RULES rules is divided into chains for groups of keys, and so on. The shape of the tree
+ * depends only on the rules in it, not on the history. Pure.
  */
 import { compareKeys, type FrontendKey } from "../../model/frontend-key.ts";
 
 /** A chain is divided when it has more rules than this. */
 export const CHAIN_RULES = 16;
 
-/** One way to divide. */
+/** One level of division. */
 export interface Level {
-  /** A group of fewer stays in the chain above: a rule that leads there costs as much. */
+  /** A group of fewer rules stays in the chain above. */
   readonly least: number;
-  /** Keys of one group have the same; unlike those of others in the chain above. */
+  /** What the keys of one group have in common. */
   group(key: FrontendKey): FrontendKey;
   /** The chain that holds the group of this key. */
   chain(key: FrontendKey): string;
@@ -20,19 +20,19 @@ export interface Level {
   match(key: FrontendKey): string;
 }
 
-/** Takes the text of a chain; undefined when it is gone. */
+/** Receives the text of a chain; undefined: the chain is gone. */
 export type TextSink = (chain: string, text: string | undefined) => void;
 
 interface Node {
-  /** Of any of its rules. */
+  /** The key of one of its rules. */
   readonly key: FrontendKey;
-  /** How often it was divided. */
+  /** Its depth in the tree; the root has 0. */
   readonly depth: number;
   count: number;
-  /** While it is not divided. */
+  /** Empty if the node is divided. */
   rules: Map<FrontendKey, string>;
   groups: Map<FrontendKey, Node> | undefined;
-  /** It has a chain of its own. */
+  /** The node has a chain of its own. */
   chain: boolean;
   dirty: boolean;
 }
@@ -40,7 +40,7 @@ interface Node {
 export class RuleTree {
   readonly #levels: readonly Level[];
   readonly #root: Node = newNode(0, 0);
-  /** Chains of nodes that are no more. */
+  /** Chains of removed nodes. */
   #gone: string[] = [];
   #text = "";
 
@@ -48,19 +48,17 @@ export class RuleTree {
     this.#levels = levels;
   }
 
-  /** How many rules there are. */
+  /** The number of rules. */
   get size(): number {
     return this.#root.count;
   }
 
-  /**
-   * The rules of the first chain, whose name is not the tree's business. As of the last `flush`.
-   */
+  /** The rules of the root, as of the last `flush`. The caller names their chain. */
   get text(): string {
     return this.#text;
   }
 
-  /** Puts a rule at its key, or takes away what is there. */
+  /** Sets the rule of a key; undefined removes it. */
   set(key: FrontendKey, rule: string | undefined): void {
     const before = this.#get(key);
     if (before === rule) return;
@@ -69,8 +67,8 @@ export class RuleTree {
   }
 
   /**
-   * Hands over the chains that changed since the last time, first those that are gone. Has the
-   * first one changed?
+   * Hands over the chains that changed since the last call, first those that are gone. Returns
+   * whether the rules of the root changed.
    */
   flush(sink: TextSink): boolean {
     const written = new Map<string, string>();
@@ -137,7 +135,7 @@ export class RuleTree {
     for (const each of groups.values()) this.#collect(each, node.rules);
   }
 
-  /** Takes a node's rules into one above it. */
+  /** Moves all rules of a node into `rules`. */
   #collect(node: Node, rules: Map<FrontendKey, string>): void {
     this.#drop(node);
     for (const [key, rule] of node.rules) rules.set(key, rule);
@@ -159,7 +157,7 @@ export class RuleTree {
       if (child.count < level.least) {
         this.#drop(child);
         child.dirty = false;
-        // So few are not divided.
+        // A group this small has no groups of its own.
         rules.push(...child.rules);
         continue;
       }

@@ -1,4 +1,4 @@
-/** How the trees of rules divide: addresses by prefixes, node ports by ranges. Pure. */
+/** How the trees of rules are divided: addresses by prefix, node ports by range. Pure. */
 import {
   addressBytes,
   type FrontendKey,
@@ -13,18 +13,18 @@ import { treeChainName } from "./chain-names.ts";
 import { port } from "./rule-text.ts";
 import type { Level } from "./rule-tree.ts";
 
-/** A group of one rule stays where it is. */
+/** A group of a single rule gets no chain. */
 const LEAST = 2;
 /**
- * A single address has a chain of its own from so many ports on: one rule more for it, few less for
- * its neighbours.
+ * An address with fewer ports gets no chain of its own. A chain costs this address one rule more,
+ * and saves its neighbours only a few.
  */
 const LEAST_PORTS = 9;
 
-/** Prefix lengths above the addresses themselves. */
+/** Prefix lengths, from the top of the tree. */
 const PREFIXES = { 4: [16, 20, 24, 28], 6: [112, 116, 120, 124] } as const;
 
-/** From KUBE-SERVICES on: `KUBE-SVC-10.96.0.0/20`. */
+/** Below KUBE-SERVICES: `KUBE-SVC-10.96.0.0/20`. */
 export function serviceLevels(family: Family): readonly Level[] {
   const whole = family === 4 ? 32 : 128;
   return [
@@ -33,12 +33,12 @@ export function serviceLevels(family: Family): readonly Level[] {
   ];
 }
 
-/** From KUBE-SEP-HAIRPIN on: `KUBE-SEP-10.1.0.0/24`. */
+/** Below KUBE-SEP-HAIRPIN: `KUBE-SEP-10.1.0.0/24`. */
 export function hairpinLevels(family: Family): readonly Level[] {
   return PREFIXES[family].map((bits) => prefixLevel("KUBE-SEP-", "-s", bits, LEAST));
 }
 
-/** From KUBE-NODEPORTS on: `KUBE-EXT-tcp-30208-30223`. */
+/** Below KUBE-NODEPORTS: `KUBE-EXT-tcp-30208-30223`. */
 export const NODE_PORT_LEVELS: readonly Level[] = [8, 4].map(portLevel);
 
 function prefixLevel(
