@@ -22,7 +22,7 @@ function splitmix(state: u64): u64 {
 
 /**
  * 64 bits for any bytes. The round is written twice: a function could not return its four numbers,
- * and one loop for the words and the end made decoding of Services 2 to 6 % slower.
+ * and one loop for the words and the end made decoding of Services 3 % slower.
  */
 export function hash64(from: usize, length: usize): u64 {
   let v0 = key0 ^ 0x736f6d6570736575;
