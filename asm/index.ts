@@ -48,7 +48,7 @@ export {
   flowsNoted,
   flowsNoteOwner,
 } from "./flows/flow-frontends";
-export { flowsChunk, flowsFinish, flowsJudge } from "./flows/flows";
+export { flowsChunk, flowsFinish, flowsJudge } from "./flows/judge-entries";
 export { beginReplace, endReplace, serviceChangeCount, sliceChangeCount } from "./ingest/ingest";
 export { clearProblems, problemBytes, problemRegion } from "./ingest/problems";
 export { streamClose, streamFeed, streamOpen, streamReserve } from "./ingest/streams";

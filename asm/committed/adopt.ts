@@ -7,7 +7,7 @@ import {
   READ_HEADER,
   READ_OWNER,
   TABLE_SLOTS,
-} from "../layout/exchange";
+} from "../layout/element";
 import { SLOT_NUMBER_BYTES } from "../layout/key";
 import { OWNER_ADOPTED } from "../layout/owner";
 import { doubleWord, sameBytes, word } from "../memory/bytes";

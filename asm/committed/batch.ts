@@ -1,7 +1,7 @@
 // What one diff knows while it runs: which committed elements are wanted (by their epoch), which
 // change owner, which keys are added, and how much room the commit will need.
 
-import { TABLE_NAMES_OWNER } from "../layout/exchange";
+import { TABLE_NAMES_OWNER } from "../layout/element";
 import { OP_HEADER, OP_TABLE } from "../layout/operation";
 import { OWNER_ADOPTED } from "../layout/owner";
 import { sameBytes, word } from "../memory/bytes";

@@ -12,7 +12,7 @@ import {
   DESIRED_SLOTS,
   DESIRED_TABLE,
 } from "../layout/desired";
-import { TABLE_SLOTS } from "../layout/exchange";
+import { TABLE_SLOTS } from "../layout/element";
 import { SLOT_NUMBER_BYTES } from "../layout/key";
 import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../layout/operation";
 import { LEFTOVERS_AT_ONCE, OWNER_ADOPTED } from "../layout/owner";

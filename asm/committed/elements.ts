@@ -6,7 +6,7 @@ import {
   DEFINITION_KEY_SIZE,
   DEFINITION_STRIDE,
   DEFINITION_VALUE_SIZE,
-} from "../layout/exchange";
+} from "../layout/element";
 import { sameBytes } from "../memory/bytes";
 import { hash32 } from "../memory/hash";
 import { allocate } from "../memory/heap";

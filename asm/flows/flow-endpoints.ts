@@ -5,7 +5,7 @@
 import { serviceBlock, servicePortCount, servicePorts } from "../cluster/services";
 import { ELEMENT_OWNER } from "../committed/element-record";
 import { find, hashKey, tableEnd, tableOf } from "../committed/elements";
-import { TABLE_LEADS, TABLE_NODE_ADDRESSES } from "../layout/exchange";
+import { TABLE_LEADS, TABLE_NODE_ADDRESSES } from "../layout/element";
 import { KEY_PORT, KEY_PROTOCOL } from "../layout/key";
 import { OWNER_ADOPTED, OWNER_NODE } from "../layout/owner";
 import { PORT_NODE_PORT, PORT_NUMBER, PORT_PROTOCOL, PORT_STRIDE } from "../layout/service";

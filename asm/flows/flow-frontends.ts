@@ -10,7 +10,7 @@ import {
 import { Table, tableEnd, tableOf } from "../committed/elements";
 import { operationsBytes, operationsPointer } from "../committed/operations";
 import { firstOf, isOwner } from "../committed/owners";
-import { TABLE_LEADS, TABLE_SLOTS } from "../layout/exchange";
+import { TABLE_LEADS, TABLE_SLOTS } from "../layout/element";
 import { FLOWS_TCP4, FLOWS_UDP4 } from "../layout/flow";
 import {
   KEY_BYTES,

@@ -16,7 +16,7 @@ import { readTableElements } from "../../src/nftables/read/read-table.ts";
 import { NFT_MSG_NEWGEN } from "../../src/nftables/wire/nf-tables.ts";
 import { DISPATCHES, dispatchMap } from "../../src/nftables/wire/object-names.ts";
 import { SET_IDS } from "../../src/nftables/wire/sets.ts";
-import type { RepairReport } from "../../src/sync/repairs.ts";
+import type { RepairReport } from "../../src/sync/repair-timing.ts";
 import { pipe, run } from "../commands.ts";
 import { TurningClock } from "../fakes/fake-clock.ts";
 import { type SyncWorld, service, slice, worldOf } from "./sync-world.ts";

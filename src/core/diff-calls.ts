@@ -14,7 +14,7 @@ import {
   TABLE_NAMES_OWNER,
   TABLE_NODE_ADDRESSES,
   TABLE_SLOTS,
-} from "../../asm/layout/exchange.ts";
+} from "../../asm/layout/element.ts";
 import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import { readOperations } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";

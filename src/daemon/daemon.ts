@@ -16,7 +16,7 @@ import { createCore } from "../core/create.ts";
 import { EventOutbox } from "../events/events.ts";
 import { HostSettings, initializeHost } from "../host/host-settings.ts";
 import { lockNetworkNamespace } from "../host/namespace-lock.ts";
-import { Notifier } from "../host/notify.ts";
+import { Notifier } from "../host/systemd-notify.ts";
 import { MemoryReclaimer } from "../os/memory.ts";
 import { StderrWriter } from "../os/stderr-writer.ts";
 import { Problems } from "../problems/problem-registry.ts";

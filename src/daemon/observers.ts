@@ -6,14 +6,14 @@ import type { Config } from "../config/config.ts";
 import type { Core } from "../core/core.ts";
 import { ConnectionCounters } from "../observe/connections.ts";
 import { Metrics } from "../observe/metrics.ts";
-import { NoLocalEndpoints } from "../observe/no-local-endpoints.ts";
+import { NoLocalEndpoints } from "../observe/no-local-endpoints-metric.ts";
 import { HealthTracker } from "../observe/proxy-health.ts";
 import { HealthChecks } from "../observe/service-health.ts";
 import type { LastSync } from "../observe/view.ts";
 import type { Problem, TellProblems } from "../problems/problem.ts";
 import { Problems } from "../problems/problem-registry.ts";
 import type { SyncReport } from "../sync/loop.ts";
-import { sayRepair } from "../sync/repairs.ts";
+import { sayRepair } from "../sync/repair-timing.ts";
 
 export interface ObserversOptions {
   readonly config: Config;

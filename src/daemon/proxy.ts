@@ -21,7 +21,7 @@ import { FamilyWarnings } from "../state/families.ts";
 import { SyncLoop, type SyncReport } from "../sync/loop.ts";
 import { type Pace, Pacer } from "../sync/pacer.ts";
 import { PlanInputs } from "../sync/plan-inputs.ts";
-import { Repairs } from "../sync/repairs.ts";
+import { Repairs } from "../sync/repair-timing.ts";
 import { awaitConflict, NO_CONFLICT } from "../takeover/await-conflict.ts";
 import { skeletonOptions, usesPodCidrs } from "./choose-backend.ts";
 import type { CreateSource } from "./choose-source.ts";

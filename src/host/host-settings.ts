@@ -15,7 +15,7 @@ import {
   differs,
   type Wanted,
   wantedOf,
-} from "./conntrack-plan.ts";
+} from "./conntrack-sysctls.ts";
 import { hostFacts } from "./host-facts.ts";
 import { KernelFiles, NETFILTER, setSysctl, subjectOf } from "./kernel-files.ts";
 import { LocalnetRouting } from "./localnet.ts";

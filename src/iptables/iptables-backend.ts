@@ -13,6 +13,7 @@ import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";
 import { type TableId, tableFamily } from "../model/tables.ts";
+import { trialOnly } from "./bisect-refusal.ts";
 import { ChangeDetector, type Comparison } from "./change-detector.ts";
 import {
   type Failure,
@@ -20,7 +21,6 @@ import {
   type FoundChains,
   type RefusedRestore,
 } from "./family-rules.ts";
-import { trialOnly } from "./isolate-refusal.ts";
 import { compare, describeChange, repair } from "./repair-chains.ts";
 import type { Step } from "./restore-text.ts";
 import type { RulesetOptions } from "./rules/fixed-chains.ts";
@@ -93,7 +93,7 @@ class Iptables implements IptablesBackend {
   #settled = false;
   /**
    * The first `apply` was refused and nobody was named. Until all Services have been tried, changes
-   * must not touch what serves the others (isolate-refusal.ts).
+   * must not touch what serves the others (bisect-refusal.ts).
    */
   #trialOnly = false;
   /** `verify` was requested, to take back what a failed restore left. */

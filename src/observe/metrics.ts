@@ -12,7 +12,7 @@ import type { Family } from "../net/address.ts";
 import type { Problem } from "../problems/problem.ts";
 import type { SourceStatus } from "../source/source.ts";
 import type { SyncReport } from "../sync/loop.ts";
-import type { RepairReport } from "../sync/repairs.ts";
+import type { RepairReport } from "../sync/repair-timing.ts";
 import { buildInfo } from "./build-info.ts";
 import { RestClientMetrics, Slis } from "./component-metrics.ts";
 import type { ConnectionCounters } from "./connections.ts";

@@ -13,7 +13,7 @@ import type { Address, Cidr, Family } from "../net/address.ts";
 import type { ExpandedService } from "../state/frontends.ts";
 import type { DesiredWriter } from "./desired.ts";
 import { planFrontend } from "./policy.ts";
-import { allowedSources, planSources } from "./sources.ts";
+import { allowedSources, planSources } from "./source-ranges.ts";
 
 /** What the plan depends on besides Services and their endpoints. */
 export interface PlanContext {

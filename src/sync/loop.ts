@@ -17,7 +17,7 @@ import { type ExpandedService, expandService } from "../state/frontends.ts";
 import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
 import { AffinityPurger } from "./purge-affinity.ts";
 import { RefusedOwners } from "./refused.ts";
-import type { RepairReport } from "./repairs.ts";
+import type { RepairReport } from "./repair-timing.ts";
 
 /** What one sync did, for metrics, health and the log. */
 export interface SyncReport {

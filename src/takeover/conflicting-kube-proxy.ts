@@ -8,7 +8,7 @@
  * nothing.
  *
  * Sluice does not fight a kube-proxy that it cannot see or that comes later either: it reports a
- * problem, and repairs of the same thing wait longer each time (sync/repairs.ts).
+ * problem, and repairs of the same thing wait longer each time (sync/repair-timing.ts).
  */
 
 import type { OwnRules } from "../backend/capabilities.ts";

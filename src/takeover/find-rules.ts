@@ -19,7 +19,7 @@ import {
   type DropPolicy,
   type FilterTable,
   isNeeded,
-} from "./drop-policy.ts";
+} from "./firewall-policy.ts";
 import { familyOf, NFT_FAMILY_NAMES, type NftReader, withNftReader } from "./nft-reader.ts";
 import { ACCEPT_CHAINS, ownerOfChains } from "./removable-chains.ts";
 import {

@@ -25,8 +25,8 @@ import type { Problem, TellProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { writesSameChains } from "./conflicting-kube-proxy.ts";
 import { DISPOSITION_TEXTS, type Disposition, problemOf } from "./dispositions.ts";
-import { textOfDropPolicy } from "./drop-policy.ts";
 import { type Finding, findOtherProxies } from "./find-rules.ts";
+import { textOfDropPolicy } from "./firewall-policy.ts";
 import {
   findKubeProxyProcesses,
   type KubeProxyProcesses,

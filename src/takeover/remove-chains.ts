@@ -15,9 +15,8 @@ import { type Attribute, writeAttributes } from "../nftables/wire/expressions.ts
 import { Batch } from "../nftables/wire/message-batch.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
 import { ENOENT } from "../os/posix.ts";
-
-import { type ChainsOptions, leftoverOptionsOf } from "./drop-policy.ts";
 import { describeLegacyTable } from "./find-rules.ts";
+import { type ChainsOptions, leftoverOptionsOf } from "./firewall-policy.ts";
 import { NFT_FAMILIES, type NftFamily, type NftReader } from "./nft-reader.ts";
 import { findLeftovers, type Leftovers } from "./removable-chains.ts";
 import { mergeRemovals, NOTHING, type Removal, removalOf } from "./removal.ts";

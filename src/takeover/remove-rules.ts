@@ -12,7 +12,6 @@ import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { ownerOfTable, removeTable as removeOwnTable } from "../nftables/remove-table.ts";
 import { TABLE } from "../nftables/wire/object-names.ts";
-import { type ChainsOptions, ROUTE_LOCALNET } from "./drop-policy.ts";
 import {
   BLIND,
   describeLegacyTable,
@@ -20,6 +19,7 @@ import {
   type LookOptions,
   legacyTables,
 } from "./find-rules.ts";
+import { type ChainsOptions, ROUTE_LOCALNET } from "./firewall-policy.ts";
 import { familyOf, NFT_FAMILY_NAMES, type NftFamily, NftReader } from "./nft-reader.ts";
 import { ownerOfChains } from "./removable-chains.ts";
 import { mergeRemovals, NOTHING, type Removal } from "./removal.ts";

@@ -1,6 +1,6 @@
 /** The API server's JSON bodies: lists, and watches of one event per line. */
 
-import type { Body } from "../api-client/exchange.ts";
+import type { Body } from "../api-client/read-request.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import { isObject, type JsonObject } from "../base/json.ts";
 import type { FeedResult } from "../core/core.ts";

@@ -1,6 +1,6 @@
 /** Where a reflector's objects go: Services and slices into the core, the few others into a map. */
 
-import type { Body } from "../api-client/exchange.ts";
+import type { Body } from "../api-client/read-request.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";

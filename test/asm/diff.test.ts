@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { COMPARED_SAME } from "../../asm/layout/exchange.ts";
+import { COMPARED_SAME } from "../../asm/layout/element.ts";
 import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,

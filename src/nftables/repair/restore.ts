@@ -3,7 +3,7 @@
  * (asm/layout/operation.ts).
  */
 
-import { COMPARED_SAME } from "../../../asm/layout/exchange.ts";
+import { COMPARED_SAME } from "../../../asm/layout/element.ts";
 import {
   OP_ADD,
   OP_DELETE,

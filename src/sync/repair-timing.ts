@@ -48,7 +48,7 @@ export class Repairs {
 
   constructor(options: RepairsOptions) {
     this.#options = options;
-    this.#log = options.log.from("repairs.ts");
+    this.#log = options.log.from("repair-timing.ts");
   }
 
   /** Somebody else touched something of ours just now. */
@@ -126,7 +126,7 @@ export function sayRepair(
   root: Logger,
   { change, changes, amiss, durationMs }: RepairReport,
 ): void {
-  const log = root.from("repairs.ts");
+  const log = root.from("repair-timing.ts");
   const { what, by } = change;
   const fields = { what, by, ...(changes > 1 && { changes }) };
   const put = Object.entries(amiss).map(([object, count]) => `${count} ${object}`);

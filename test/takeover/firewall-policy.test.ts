@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type DropPolicy, textOfDropPolicy } from "../../src/takeover/drop-policy.ts";
+import { type DropPolicy, textOfDropPolicy } from "../../src/takeover/firewall-policy.ts";
 import { ACCEPT_CHAINS } from "../../src/takeover/removable-chains.ts";
 
 const [FORWARD, INPUT] = ACCEPT_CHAINS;

@@ -32,7 +32,7 @@ export class Notifier {
 
   /** Signs of life begin after half a period, if they are asked for. */
   constructor({ environment, pid, clock, log, healthy }: NotifierOptions) {
-    this.#log = log.from("notify.ts");
+    this.#log = log.from("systemd-notify.ts");
     const path = take(environment, "NOTIFY_SOCKET");
     const periodMs = Number(take(environment, "WATCHDOG_USEC") ?? 0) / 1000;
     const watched = take(environment, "WATCHDOG_PID") ?? `${pid}`;

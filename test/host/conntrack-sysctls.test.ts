@@ -7,7 +7,7 @@ import {
   differs,
   wantedEntries,
   wantedOf,
-} from "../../src/host/conntrack-plan.ts";
+} from "../../src/host/conntrack-sysctls.ts";
 
 const NOTHING: ConntrackSettings = {
   maxPerCore: 0,

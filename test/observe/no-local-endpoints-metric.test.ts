@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Choice } from "../../src/model/choice.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
-import { NoLocalEndpoints } from "../../src/observe/no-local-endpoints.ts";
+import { NoLocalEndpoints } from "../../src/observe/no-local-endpoints-metric.ts";
 import { Committed } from "./fake-committed.ts";
 
 const ID = 1 as ServiceId;

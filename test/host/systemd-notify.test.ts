@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { readableLog } from "../../harness/fakes/readable-log.ts";
-import { Notifier } from "../../src/host/notify.ts";
+import { Notifier } from "../../src/host/systemd-notify.ts";
 import { bind, close, recv, socket } from "../../src/os/libc.ts";
 
 const AF_UNIX = 1;

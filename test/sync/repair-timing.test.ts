@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { createLogger } from "../../src/base/log.ts";
-import { Repairs, sayRepair } from "../../src/sync/repairs.ts";
+import { Repairs, sayRepair } from "../../src/sync/repair-timing.ts";
 
 const CHANGE = {
   what: "rules of services4",
