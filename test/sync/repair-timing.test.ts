@@ -148,7 +148,7 @@ describe("a repair is said", () => {
   test("with who did what and what was amiss", () => {
     const [line = "", ...more] = said(0, { chain: 1, element: 40 });
     expect(more).toEqual([]);
-    expect(line).toContain(" repairs.ts:");
+    expect(line).toContain(" repair-timing.ts:");
     expect(line).toContain('what="rules of services4" by="nft (pid 7)" changes=3');
     expect(line).toContain('amiss="1 chain, 40 element" durationMs=4.3');
   });
