@@ -90,13 +90,18 @@ describe.skipIf(reason !== undefined)("rules of kube-proxy v1.36.3", () => {
   );
 });
 
+/** iptables makes a table with its built-in chains when it is asked for a rule. They are empty. */
+const BUILT_IN = /^\*\w+\n(?::\w+ ACCEPT \[0:0\]\n)+/.source;
 /**
- * iptables makes a table with its built-in chains when it is asked for a rule; they hold nothing. Nor does the chain
- * KUBE-FIREWALL that kube-proxy makes in IPv6 too; it is the kubelet's by its name, and so not removed.
+ * kube-proxy also makes the chain KUBE-FIREWALL and the jumps to it in IPv6, if it is not killed
+ * before. By its name it is the kubelet's, so it is not removed.
  */
+const KUBE_FIREWALL =
+  /(?::KUBE-FIREWALL - \[0:0\]\n(?:-A (?:INPUT|OUTPUT) -j KUBE-FIREWALL\n)*)?COMMIT\n/.source;
+
 function withoutEmptyTables([rules = "", tables = ""]: string[]): string[] {
   return [
-    rules.replaceAll(/^\*\w+\n(:\w+ ACCEPT \[0:0\]\n)+(:KUBE-FIREWALL - \[0:0\]\n)?COMMIT\n/gm, ""),
+    rules.replaceAll(new RegExp(BUILT_IN + KUBE_FIREWALL, "gm"), ""),
     tables.replaceAll(/^table ip6? (nat|filter|mangle)\n/gm, ""),
   ];
 }
