@@ -1,5 +1,5 @@
 /** IP addresses and ranges: their text, their order, and the special ones. Pure. */
-import { readU16BE, readU32BE } from "../base/bytes.ts";
+import { readU8, readU16BE, readU32BE } from "../base/bytes.ts";
 
 /** 4 or 6. */
 export type Family = 4 | 6;
@@ -95,7 +95,7 @@ export function compareAddresses(a: Address, b: Address): number {
 /** Order of two byte strings of the same length. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < a.length; i++) {
-    const difference = (a[i] as number) - (b[i] as number);
+    const difference = readU8(a, i) - readU8(b, i);
     if (difference !== 0) return difference;
   }
   return 0;

@@ -1,4 +1,5 @@
 /** Ranges of addresses: membership, bounds, and the disjoint lists that interval tables need. */
+import { readU8 } from "../base/bytes.ts";
 import { type Address, type Cidr, compareAddresses, compareBytes } from "./address.ts";
 
 /** The range that holds this address alone. */
@@ -13,7 +14,7 @@ export function contains(cidr: Cidr, address: Address): boolean {
   for (let i = 0; i < whole; i++) if (cidr.bytes[i] !== address.bytes[i]) return false;
   const rest = cidr.prefix & 7;
   if (rest === 0) return true;
-  return ((cidr.bytes[whole] as number) ^ (address.bytes[whole] as number)) >> (8 - rest) === 0;
+  return (readU8(cidr.bytes, whole) ^ readU8(address.bytes, whole)) >> (8 - rest) === 0;
 }
 
 /** Its last address; `bytes` is its first. */
@@ -25,7 +26,7 @@ export function lastAddress(cidr: Cidr): Uint8Array {
 export function prefixOf(first: Uint8Array, last: Uint8Array): number | undefined {
   let prefix = 0;
   const bits = first.length * 8;
-  const bit = (bytes: Uint8Array, i: number) => ((bytes[i >> 3] as number) >> (7 - (i & 7))) & 1;
+  const bit = (bytes: Uint8Array, i: number) => (readU8(bytes, i >> 3) >> (7 - (i & 7))) & 1;
   while (prefix < bits && bit(first, prefix) === bit(last, prefix)) prefix++;
   const cidr = { bytes: first, prefix };
   const whole =
@@ -54,7 +55,7 @@ function mask(bytes: Uint8Array, prefix: number, fill: number): Uint8Array {
   for (let i = 0; i < masked.length; i++) {
     const keep = Math.min(8, Math.max(0, prefix - i * 8));
     const network = (0xff << (8 - keep)) & 0xff;
-    masked[i] = ((masked[i] as number) & network) | (fill & ~network);
+    masked[i] = (readU8(masked, i) & network) | (fill & ~network);
   }
   return masked;
 }

@@ -1,4 +1,5 @@
 /** The addresses on this node's interfaces, and word of their changes (rtnetlink). */
+import { readU8 } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { Address, Family } from "../net/address.ts";
@@ -55,7 +56,7 @@ function readAddress({ bytes, start, end }: Message): InterfaceAddress | undefin
   if (kind !== AF_INET && kind !== AF_INET6) return undefined;
   const family: Family = kind === AF_INET ? 4 : 6;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
-  let flags = bytes[start + 2] as number;
+  let flags = readU8(bytes, start + 2);
   let address: Uint8Array | undefined;
   let local: Uint8Array | undefined;
   const attributes = new AttributeReader(bytes, start + IFADDRMSG_LEN, end);
@@ -70,9 +71,9 @@ function readAddress({ bytes, start, end }: Message): InterfaceAddress | undefin
   return {
     family,
     bytes: own,
-    prefix: bytes[start + 1] as number,
+    prefix: readU8(bytes, start + 1),
     interfaceIndex: view.getUint32(start + 4, true),
-    scope: bytes[start + 3] as number,
+    scope: readU8(bytes, start + 3),
     flags,
   };
 }

@@ -10,6 +10,7 @@ import {
   ENOBUFS,
   MSG_DONTWAIT,
   MSG_TRUNC,
+  SO_ATTACH_FILTER,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SO_SNDBUF,
@@ -22,6 +23,9 @@ import {
 import { systemError } from "../os/system-error.ts";
 import {
   AF_NETLINK,
+  BPF_JEQ_K,
+  BPF_LD_W_ABS,
+  BPF_RET_K,
   NETLINK_ADD_MEMBERSHIP,
   NETLINK_CAP_ACK,
   NETLINK_EXT_ACK,
@@ -30,11 +34,11 @@ import {
   NLMSG_DONE,
   NLMSG_ERROR,
   NLMSG_HDRLEN,
+  NLMSG_PID_OFFSET,
   NLMSGERR_ATTR_MSG,
   NLMSGERR_ATTR_OFFS,
   SOL_NETLINK,
 } from "./constants.ts";
-import { ignoreSender } from "./filter.ts";
 import { AttributeReader, align } from "./message.ts";
 import type { Refusal } from "./netlink-errors.ts";
 
@@ -74,6 +78,11 @@ const RECEIVE_BUFFER = 8 << 20;
 /** The kernel fills at most 32 KiB at a time for a reader that offers more (net/netlink/af_netlink.c). */
 const READ_SIZE = 1 << 16;
 
+/** Bytes of struct sock_filter { u16 code; u8 jt; u8 jf; u32 k }. */
+const BPF_INSTRUCTION = 8;
+/** The filter lets the whole datagram pass. */
+const BPF_ALL = 0xffffffff;
+
 /**
  * Opens a socket of the netlink family `protocol`, joined to `groups`, with buffers as large as we may. Events
  * that the socket with the port id `ignore` caused do not reach it.
@@ -111,6 +120,36 @@ function grow(fd: number, force: number, plain: number, bytes: number): void {
   if (libc.setOption(fd, SOL_SOCKET, force, bytes) < 0) {
     libc.setOption(fd, SOL_SOCKET, plain, bytes);
   }
+}
+
+/**
+ * Drops events that the socket with this port id caused, by a filter that the kernel runs before it
+ * puts a datagram into a socket's buffer (classic BPF). They neither fill the buffer nor wake the
+ * process. A datagram holds events of one sender only. Returns the result of the system call.
+ */
+function ignoreSender(fd: number, portId: number): number {
+  const program = [
+    // Loads are big-endian; the field is in host order.
+    [BPF_LD_W_ABS, 0, 0, NLMSG_PID_OFFSET],
+    [BPF_JEQ_K, 0, 1, swapped(portId)],
+    [BPF_RET_K, 0, 0, 0],
+    [BPF_RET_K, 0, 0, BPF_ALL],
+  ] as const;
+  const bytes = new Uint8Array(new ArrayBuffer(program.length * BPF_INSTRUCTION));
+  const view = new DataView(bytes.buffer);
+  for (const [index, [code, whenTrue, whenFalse, value]] of program.entries()) {
+    view.setUint16(index * BPF_INSTRUCTION, code, true);
+    view.setUint8(index * BPF_INSTRUCTION + 2, whenTrue);
+    view.setUint8(index * BPF_INSTRUCTION + 3, whenFalse);
+    view.setUint32(index * BPF_INSTRUCTION + 4, value, true);
+  }
+  return libc.setProgram(fd, SOL_SOCKET, SO_ATTACH_FILTER, bytes, program.length);
+}
+
+function swapped(value: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setUint32(0, value);
+  return view.getUint32(0, true);
 }
 
 export class NetlinkSocket implements Netlink {
