@@ -1,4 +1,6 @@
-/** Regions of operations made by hand, as the core would write them, and a core that only remembers. */
+/**
+ * Regions of operations made by hand, as the core would write them, and a core that only remembers.
+ */
 import {
   OP_ADD,
   OP_DELETE,

@@ -1,4 +1,6 @@
-/** A proxy without an API server over the real kernel, whose table somebody else changes with nft. */
+/**
+ * A proxy without an API server over the real kernel, whose table somebody else changes with nft.
+ */
 import type { Backend } from "../../src/backend/backend.ts";
 import type { DriftObject, ForeignChange } from "../../src/backend/drift.ts";
 import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
