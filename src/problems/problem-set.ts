@@ -1,4 +1,4 @@
-/** The current problems of one reporter, which reports each beginning, change and end once. */
+/** The current problems of one reporter. */
 import { type Problem, type ProblemEvent, problemKey, type TellProblems } from "./problem.ts";
 
 export class ProblemSet {
@@ -25,12 +25,14 @@ export class ProblemSet {
     if (events.length > 0) this.#tell(events);
   }
 
-  /** One more problem. It replaces one with the same subject, code and field. */
+  /**
+   * One more problem. It replaces one with the same subject, code and field. It is reported even if
+   * it is known: another reporter may have ended all problems of the subject meanwhile, and a
+   * registry ignores what it has.
+   */
   begin(problem: Problem): void {
-    const key = problemKey(problem);
-    const isNew = this.#current.get(key)?.message !== problem.message;
-    this.#current.set(key, problem);
-    if (isNew) this.#tell([{ begin: problem }]);
+    this.#current.set(problemKey(problem), problem);
+    this.#tell([{ begin: problem }]);
   }
 
   /** The problem with this subject, code and field is over, if there is one. */

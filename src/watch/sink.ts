@@ -46,7 +46,7 @@ export function coreSink(
       const content =
         type === "DELETED" ? { metadata: { namespace, name, resourceVersion } } : object;
       const frame = encode(kind, type, content);
-      problems.end(about(subject));
+      if (problems.size > 0) problems.end(about(subject));
       return frame;
     } catch (thrown) {
       if (!(thrown instanceof SluiceError) || thrown.code !== "OBJECT_INVALID") throw thrown;

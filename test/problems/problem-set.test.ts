@@ -35,7 +35,7 @@ test("what is over is told before what begins, and names its field even when tha
   expect(problems.all()).toEqual([manifest("kind", "must be known")]);
 });
 
-test("a single problem begins, changes and ends once, beside the others", () => {
+test("a single problem begins at each report, changes, and ends once, beside the others", () => {
   const { told, problems } = problemSet();
   problems.set([manifest("a", "one")]);
   problems.begin(manifest("b", "two"));
@@ -46,6 +46,7 @@ test("a single problem begins, changes and ends once, beside the others", () => 
   problems.end(manifest("b", "three"));
   expect(problems.size).toBe(1);
   expect(told.slice(1)).toEqual([
+    [{ begin: manifest("b", "two") }],
     [{ begin: manifest("b", "two") }],
     [{ begin: manifest("b", "three") }],
     [{ end: { subject: FILE, code: "MANIFEST_INVALID", field: "b" } }],

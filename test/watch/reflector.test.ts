@@ -14,6 +14,7 @@ import {
   WATCH_RETRY_MS_MAX,
   WATCH_SILENCE_MS,
 } from "../../src/base/limits.ts";
+import { Problems } from "../../src/problems/problem-registry.ts";
 import { type EncodeEvent, encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
 import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
@@ -561,6 +562,21 @@ describe("a JSON object with a wrong type", () => {
       { subject: "Service default/bad", code: "OBJECT_INVALID" },
     ]);
     expect(problems.begun[0]?.message).toContain("metadata.labels of Service default/bad");
+  });
+
+  test("is a problem again, if the core has ended all problems of its name meanwhile", async () => {
+    const { transport, problems } = await listedWrong();
+    const registry = new Problems(() => {});
+    registry.report(problems.events);
+    // As the core does when it ends what it told of an object with this name.
+    registry.report([{ end: { subject: "Service default/bad", code: "OBJECT_INVALID" } }]);
+    expect(registry.list()).toEqual([]);
+    const before = problems.events.length;
+    transport.last.start("application/json").data(event("MODIFIED", wrong("bad", 11)));
+    registry.report(problems.events.slice(before));
+    expect(registry.list()).toMatchObject([
+      { subject: "Service default/bad", code: "OBJECT_INVALID" },
+    ]);
   });
 
   test("is no problem any more when it is deleted, and the deletion comes through", async () => {
