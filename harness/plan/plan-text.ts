@@ -4,8 +4,13 @@ import type { Choice, EndpointSpan } from "../../src/model/choice.ts";
 import { OWNER_NODE } from "../../src/model/owner.ts";
 import { printDesired } from "../../src/model/print.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
-import type { Family } from "../../src/net/address.ts";
-import { type Address, type Cidr, parseAddress, parseCidr } from "../../src/net/address.ts";
+import {
+  type Address,
+  type Cidr,
+  type Family,
+  parseAddress,
+  parseCidr,
+} from "../../src/net/address.ts";
 import { PROTOCOLS, type ProtocolName } from "../../src/net/protocol.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../../src/plan/plan.ts";

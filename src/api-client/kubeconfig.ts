@@ -2,8 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { messageOf } from "../base/errors.ts";
-import type { ClusterAccess, Identity, TlsMaterial } from "./access.ts";
-import { masterUrl, serverUrl } from "./access.ts";
+import {
+  type ClusterAccess,
+  type Identity,
+  masterUrl,
+  serverUrl,
+  type TlsMaterial,
+} from "./access.ts";
 import { checkPem, kubeconfigError, readCredential, readPem } from "./credentials.ts";
 import { Fields } from "./kubeconfig-fields.ts";
 import { pluginLogin } from "./login-plugins.ts";

@@ -2,7 +2,6 @@
 import type { Clock } from "../base/clock.ts";
 import { isDefect, SluiceError } from "../base/errors.ts";
 import type { FeedResult } from "../core/core.ts";
-
 import { ErrorAnswer } from "./status.ts";
 import type { Transport } from "./transport.ts";
 

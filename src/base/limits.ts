@@ -46,7 +46,7 @@ export const RESTORE_TIMEOUT_MS = 300_000;
 /** Bytes that a program may print: iptables-save of 10,000 Services is some 15 MB, and 100,000 are not too many. */
 export const TOOL_OUTPUT_MAX = 256 << 20;
 /** Whether somebody changed the tables of iptables is looked for so often: a few system calls. */
-export const PEEK_INTERVAL_MS = 1000;
+export const CHANGE_COUNTER_POLL_MS = 1000;
 /**
  * They are compared with what they should be at least so often, but not sooner than so many times what a comparison
  * takes; and if something was changed, by whomever, than this many times.

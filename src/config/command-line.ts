@@ -3,8 +3,7 @@
 import { SluiceError } from "../base/errors.ts";
 import type { FieldValue } from "./field.ts";
 import { combine, type FlagValues, readFlag, textOfFlag } from "./flag-values.ts";
-import type { Flag } from "./flags.ts";
-import { FLAGS } from "./flags.ts";
+import { FLAGS, type Flag } from "./flags.ts";
 
 /** What to do. Of several the one that stands first in `parseArguments` counts, as upstream has it. */
 export type Command =

@@ -3,8 +3,7 @@ import { SluiceError } from "../base/errors.ts";
 import { TYPES } from "./decode-config.ts";
 import type { FieldValue } from "./field.ts";
 import { asWritten, defaultText, type FieldPath } from "./fields.ts";
-import type { Flag } from "./flags.ts";
-import { FLAGS } from "./flags.ts";
+import { FLAGS, type Flag } from "./flags.ts";
 
 /** Given flags by name, in the types of their fields: durations in milliseconds, lists as lists. */
 export type FlagValues = ReadonlyMap<string, FieldValue>;

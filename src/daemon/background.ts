@@ -8,8 +8,7 @@ import type { ClusterAccess } from "../api-client/access.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { LogRoot } from "../base/log.ts";
-import type { Config } from "../config/config.ts";
-import { logSettings } from "../config/config.ts";
+import { type Config, logSettings } from "../config/config.ts";
 import { type FlagValues, flagTexts, textOfFlag } from "../config/flag-values.ts";
 import type { ConfigFollower } from "../config/follow.ts";
 import type { Resolved } from "../config/resolve-config.ts";
@@ -24,7 +23,7 @@ import {
 import type { HostSettings } from "../host/host-settings.ts";
 import { mayServe } from "../state/families.ts";
 import type { OtherProxies } from "../takeover/other-proxies.ts";
-import { wantsLocalnet } from "./choose-backend.ts";
+import { wantsLocalnet } from "./backend-options.ts";
 import type { RunningProxy } from "./proxy.ts";
 import { createView } from "./proxy-view.ts";
 
@@ -34,7 +33,7 @@ import { createView } from "./proxy-view.ts";
  */
 const LAST_EVENT_MS = 1000;
 
-export interface SurroundingsOptions {
+export interface BackgroundServicesOptions {
   readonly proxy: RunningProxy;
   readonly host: HostSettings;
   readonly log: LogRoot;
@@ -52,14 +51,14 @@ export interface SurroundingsOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-export class Surroundings {
-  readonly #options: SurroundingsOptions;
+export class BackgroundServices {
+  readonly #options: BackgroundServicesOptions;
   #admin: RunningAdmin | undefined;
   #others: OtherProxies | undefined;
   #follower: ConfigFollower | undefined;
   #stopped = false;
 
-  constructor(options: SurroundingsOptions) {
+  constructor(options: BackgroundServicesOptions) {
     this.#options = options;
   }
 

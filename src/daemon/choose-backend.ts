@@ -1,13 +1,11 @@
 /** Which backend serves: the one the configuration names, or the best one that this node can do. */
 import type { Backend } from "../backend/backend.ts";
-import type { LocalDetector, SkeletonOptions } from "../backend/skeleton-options.ts";
+import type { SkeletonOptions } from "../backend/skeleton-options.ts";
 import { type ErrorCode, rethrowDefect, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
-import { hostFacts } from "../host/host-facts.ts";
-import { isLiberal, resolveDropInvalid } from "../host/invalid-packets.ts";
-import type { Cidr } from "../net/address.ts";
 import { createNftablesBackend } from "../nftables/nftables-backend.ts";
+import { skeletonOptions } from "./backend-options.ts";
 
 /** What another backend may do without. */
 const CANNOT_HERE: readonly ErrorCode[] = ["KERNEL_UNSUPPORTED", "NETLINK_SOCKET", "TOOL_FAILED"];
@@ -68,46 +66,4 @@ async function prepareIptables(options: SkeletonOptions, log: Logger): Promise<B
     backend.close();
     throw error;
   }
-}
-
-/** Node ports are to answer on loopback addresses, which takes route_localnet. */
-export function wantsLocalnet(
-  { capabilities }: Pick<Backend, "capabilities">,
-  config: Config,
-): boolean {
-  return capabilities.localhostNodePorts && config.localhostNodePorts;
-}
-
-/**
- * What the rules depend on. Reads what the kernel is, and whether it takes late packets for
- * invalid.
- */
-export function skeletonOptions(config: Config, podCidrs: readonly Cidr[]): SkeletonOptions {
-  const { masqueradeBit, masqueradeAll, counters, conntrack, localhostNodePorts } = config;
-  const dropInvalid = resolveDropInvalid(
-    config.dropInvalid,
-    hostFacts().kernelRelease,
-    conntrack.tcpBeLiberal || isLiberal(),
-  );
-  const detector = detectorOf(config, podCidrs);
-  return { masqueradeBit, masqueradeAll, dropInvalid, counters, localhostNodePorts, detector };
-}
-
-/** Local pods are known by the ranges of this node's pods, so the rules depend on the Node. */
-export function usesPodCidrs({ detectLocal }: Pick<Config, "detectLocal">): boolean {
-  return detectLocal.mode === "NodeCIDR";
-}
-
-/** As upstream, only the first range of each family counts. */
-function detectorOf(config: Config, podCidrs: readonly Cidr[]): LocalDetector {
-  const { mode, bridgeInterface, interfaceNamePrefix } = config.detectLocal;
-  if (mode === "BridgeInterface")
-    return { kind: "interface", name: bridgeInterface, prefix: false };
-  if (mode === "InterfaceNamePrefix") {
-    return { kind: "interface", name: interfaceNamePrefix, prefix: true };
-  }
-  const cidrs = usesPodCidrs(config) ? podCidrs : config.clusterCIDRs;
-  const ipv4 = cidrs.find(({ family }) => family === 4);
-  const ipv6 = cidrs.find(({ family }) => family === 6);
-  return { kind: "cidr", ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };
 }

@@ -10,7 +10,7 @@ import { ManifestSource } from "../manifests/manifest-source.ts";
 import type { Source, SourceEvents } from "../source/source.ts";
 import { encodeWatchEvent } from "../source/watch-frames.ts";
 import { ApiSource } from "../watch/api-source.ts";
-import { usesPodCidrs } from "./choose-backend.ts";
+import { usesPodCidrs } from "./backend-options.ts";
 
 export interface SourceOptions {
   readonly config: Config;

@@ -21,8 +21,9 @@ import { MemoryReclaimer } from "../os/memory.ts";
 import { StderrWriter } from "../os/stderr-writer.ts";
 import { Problems } from "../problems/problem-registry.ts";
 import { adminDue } from "./admin-due.ts";
-import { Surroundings } from "./background.ts";
-import { prepareBackend, wantsLocalnet } from "./choose-backend.ts";
+import { wantsLocalnet } from "./backend-options.ts";
+import { BackgroundServices } from "./background.ts";
+import { prepareBackend } from "./choose-backend.ts";
 import { prepareSource } from "./choose-source.ts";
 import { Observers, sayProblem } from "./observers.ts";
 import { startProxy } from "./proxy.ts";
@@ -71,7 +72,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   host.routeLocalnet(wantsLocalnet(backend, config));
   const notifier = createNotifier(observers, clock, log);
   void proxy.firstSync.then(() => notifier.ready(`serving ${core.serviceCount()} Services`));
-  const surroundings = new Surroundings({
+  const background = new BackgroundServices({
     proxy,
     host,
     log,
@@ -88,7 +89,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   setStop((signal) => {
     log.info("Stopping; the rules stay in the kernel", { signal });
     notifier.stopping();
-    surroundings.stop();
+    background.stop();
     host.stop();
     void proxy.stop().then(() => {
       unlock();
@@ -101,7 +102,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     connected: () => proxy.source.status().connected,
     clock,
   });
-  await surroundings.start();
+  await background.start();
 }
 
 /**

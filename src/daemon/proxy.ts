@@ -23,7 +23,7 @@ import { type Pace, Pacer } from "../sync/pacer.ts";
 import { PlanInputs } from "../sync/plan-inputs.ts";
 import { Repairs } from "../sync/repair-timing.ts";
 import { awaitConflict, NO_CONFLICT } from "../takeover/await-conflict.ts";
-import { skeletonOptions, usesPodCidrs } from "./choose-backend.ts";
+import { skeletonOptions, usesPodCidrs } from "./backend-options.ts";
 import type { CreateSource } from "./choose-source.ts";
 import type { Observers } from "./observers.ts";
 

@@ -6,11 +6,11 @@
 import type { Clock } from "../base/clock.ts";
 import { rethrowDefect, type SluiceError } from "../base/errors.ts";
 import {
+  CHANGE_COUNTER_POLL_MS,
   COMPARE_FACTOR,
   COMPARE_FACTOR_CHANGED,
   COMPARE_INTERVAL_MS,
   COMPARE_WRITTEN_MS,
-  PEEK_INTERVAL_MS,
 } from "../base/limits.ts";
 
 /**
@@ -125,7 +125,7 @@ export class ChangeDetector {
 
   #schedule(): void {
     if (this.#stopped) return;
-    this.#cancel = this.#options.clock.after(PEEK_INTERVAL_MS, () => void this.#tick());
+    this.#cancel = this.#options.clock.after(CHANGE_COUNTER_POLL_MS, () => void this.#tick());
   }
 
   async #tick(): Promise<void> {

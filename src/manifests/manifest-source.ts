@@ -13,8 +13,12 @@ import { watchDirectory } from "../os/watch-directory.ts";
 import type { Problem } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import type { Source, SourceEvents, SourceStatus } from "../source/source.ts";
-import type { EventType } from "../source/watch-frames.ts";
-import { type EncodeEvent, feedFrame, type Ingest } from "../source/watch-frames.ts";
+import {
+  type EncodeEvent,
+  type EventType,
+  feedFrame,
+  type Ingest,
+} from "../source/watch-frames.ts";
 import { type KnownFile, readFiles } from "./manifest-directory.ts";
 import { type ManifestObject, manifestProblem } from "./parse-manifest.ts";
 

@@ -6,7 +6,6 @@ import type { RestoreStatistics } from "../backend/parts.ts";
 import type { FlowsReport } from "../conntrack/reconcile-flows.ts";
 import type { Family } from "../net/address.ts";
 import type { SyncReport } from "../sync/loop.ts";
-
 import {
   Counter,
   type Definition,
@@ -15,7 +14,6 @@ import {
   Histogram,
   type Instrument,
 } from "./instruments.ts";
-
 import type { Counts } from "./view.ts";
 
 /** Seconds: 1 ms to 16 s. */

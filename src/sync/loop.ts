@@ -150,7 +150,7 @@ export class SyncLoop {
       return 0;
     }
     const { ids, expanded } = this.#takeDirtyServices();
-    const owners: OwnerId[] = ids;
+    const owners: OwnerId[] = [...ids];
     const version = nodeVersion();
     if (version !== this.#nodeVersion) owners.unshift(OWNER_NODE);
 

@@ -6,10 +6,8 @@ import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import { parseSaved, printRemoval } from "../iptables/syntax/iptables-save.ts";
 import { FIREWALL, isKubeProxyChain, type Xtable } from "../iptables/syntax/known-chains.ts";
-
 import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import { refusalError } from "../netlink/netlink-errors.ts";
-
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { type Attribute, writeAttributes } from "../nftables/wire/expressions.ts";
 import { Batch } from "../nftables/wire/message-batch.ts";

@@ -5,8 +5,7 @@
  */
 
 import { Backoff } from "../api-client/backoff.ts";
-import type { Body } from "../api-client/read-request.ts";
-import { acceptHeader, type Exchange, exchange } from "../api-client/read-request.ts";
+import { acceptHeader, type Body, type Exchange, exchange } from "../api-client/read-request.ts";
 import { isTooLarge, type Status, statusError, statusOf } from "../api-client/status.ts";
 import type { Transport } from "../api-client/transport.ts";
 import type { Clock } from "../base/clock.ts";

@@ -37,7 +37,6 @@ import {
   SLICE_SERVICE,
   SLICE_SIZE,
 } from "../../asm/layout/slice.ts";
-
 import { type TestCore, withBytes } from "../../harness/core/test-core.ts";
 import type {
   ModelChoice,

@@ -4,8 +4,7 @@ import type { Config } from "../../src/config/config.ts";
 import type { Note } from "../../src/config/config-notes.ts";
 import { REASONS } from "../../src/config/field.ts";
 import { resolveConfig } from "../../src/config/resolve-config.ts";
-import type { Cidr } from "../../src/net/address.ts";
-import { printCidr } from "../../src/net/address.ts";
+import { type Cidr, printCidr } from "../../src/net/address.ts";
 
 const cidrs = (list: readonly Cidr[]) => list.map(printCidr);
 const nodePorts = ({ nodePortAddresses: { primary, cidrs: list } }: Config) =>

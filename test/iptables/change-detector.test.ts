@@ -2,11 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import {
+  CHANGE_COUNTER_POLL_MS,
   COMPARE_FACTOR,
   COMPARE_FACTOR_CHANGED,
   COMPARE_INTERVAL_MS,
   COMPARE_WRITTEN_MS,
-  PEEK_INTERVAL_MS,
 } from "../../src/base/limits.ts";
 import { ChangeDetector, type Comparison } from "../../src/iptables/change-detector.ts";
 
@@ -60,8 +60,8 @@ function watched({ takes = 10 } = {}) {
 describe("a change detector", () => {
   test("compares at once what may have changed before it was there", async () => {
     const { clock, compared } = watched();
-    await clock.advance(PEEK_INTERVAL_MS);
-    expect(compared).toEqual([PEEK_INTERVAL_MS]);
+    await clock.advance(CHANGE_COUNTER_POLL_MS);
+    expect(compared).toEqual([CHANGE_COUNTER_POLL_MS]);
   });
 
   test("compares now and then although nothing seems to have changed", async () => {
@@ -72,18 +72,18 @@ describe("a change detector", () => {
 
   test("compares at the next look what changed, and tells of it if it differs", async () => {
     const { clock, state, compared, told } = watched();
-    await clock.advance(5 * PEEK_INTERVAL_MS);
+    await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     expect(told).toEqual([]);
     state.counter = "b";
     state.same = false;
-    await clock.advance(2 * PEEK_INTERVAL_MS);
+    await clock.advance(2 * CHANGE_COUNTER_POLL_MS);
     expect(compared).toHaveLength(2);
     expect(told).toEqual(["differs"]);
   });
 
   test("spends a hundredth of the time, and a tenth while others change their own", async () => {
     const { clock, state, compared } = watched({ takes: 2000 });
-    await clock.advance(PEEK_INTERVAL_MS + 2000 * COMPARE_FACTOR);
+    await clock.advance(CHANGE_COUNTER_POLL_MS + 2000 * COMPARE_FACTOR);
     expect(compared).toHaveLength(1);
     await clock.advance(5000);
     expect(compared).toHaveLength(2);
@@ -96,21 +96,21 @@ describe("a change detector", () => {
 
   test("takes what we write for ours", async () => {
     const { clock, state, compared, detector } = watched();
-    await clock.advance(5 * PEEK_INTERVAL_MS);
+    await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     detector.beginWrite();
     state.counter = "ours";
     Object.assign(state, { commits: 2, ours: 2 });
     detector.endWrite();
-    await clock.advance(5 * PEEK_INTERVAL_MS);
+    await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     expect(compared).toHaveLength(1);
   });
 
   test.each([
-    ["at the next look where a transaction too many tells", 3, PEEK_INTERVAL_MS],
+    ["at the next look where a transaction too many tells", 3, CHANGE_COUNTER_POLL_MS],
     ["soon where nothing tells", undefined, COMPARE_WRITTEN_MS],
   ])("compares what others may have changed while we wrote: %s", async (_, commits, within) => {
     const { clock, state, compared, detector } = watched();
-    await clock.advance(COMPARE_WRITTEN_MS + 2 * PEEK_INTERVAL_MS);
+    await clock.advance(COMPARE_WRITTEN_MS + 2 * CHANGE_COUNTER_POLL_MS);
     expect(compared).toHaveLength(1);
     detector.beginWrite();
     Object.assign(state, { counter: "ours and theirs", commits, ours: 2 });
@@ -122,11 +122,11 @@ describe("a change detector", () => {
   test("does not believe a comparison during which we wrote", async () => {
     const { clock, state, told, compared, detector } = watched({ takes: 100 });
     state.same = false;
-    await clock.advance(PEEK_INTERVAL_MS + 50);
+    await clock.advance(CHANGE_COUNTER_POLL_MS + 50);
     detector.beginWrite();
     detector.endWrite();
     state.same = true;
-    await clock.advance(3 * PEEK_INTERVAL_MS);
+    await clock.advance(3 * CHANGE_COUNTER_POLL_MS);
     expect(told).toEqual([]);
     // What made it look is still to be looked at.
     expect(compared).toHaveLength(2);
@@ -151,7 +151,7 @@ describe("a change detector", () => {
     state.counter = "b";
     for (let looks = 0; looks < 3; looks++) {
       detector.beginWrite();
-      await clock.advance(PEEK_INTERVAL_MS + 1);
+      await clock.advance(CHANGE_COUNTER_POLL_MS + 1);
       detector.endWrite();
     }
     expect(told).toContain("starved");
@@ -161,9 +161,9 @@ describe("a change detector", () => {
   test("takes one long write for no sign of many", async () => {
     const { clock, told, compared, detector } = watched();
     detector.beginWrite();
-    await clock.advance(10 * PEEK_INTERVAL_MS);
+    await clock.advance(10 * CHANGE_COUNTER_POLL_MS);
     detector.endWrite();
-    await clock.advance(2 * PEEK_INTERVAL_MS);
+    await clock.advance(2 * CHANGE_COUNTER_POLL_MS);
     expect(told).toEqual([]);
     expect(compared).toHaveLength(1);
   });
@@ -174,22 +174,22 @@ describe("a change detector", () => {
   ] as const)("still doubts what %s", async (_, found, then) => {
     const { clock, state, told, compared } = watched();
     Object.assign(state, { counter: "b", found });
-    await clock.advance(3 * PEEK_INTERVAL_MS);
+    await clock.advance(3 * CHANGE_COUNTER_POLL_MS);
     expect(compared.length).toBeGreaterThan(1);
     Object.assign(state, { found: undefined, same: false });
-    await clock.advance(PEEK_INTERVAL_MS);
+    await clock.advance(CHANGE_COUNTER_POLL_MS);
     expect(told[0]).toBe(then);
   });
 
   test("does not look again at what was compared elsewhere", async () => {
     const { clock, state, compared, detector } = watched();
-    await clock.advance(5 * PEEK_INTERVAL_MS);
+    await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     detector.suspect();
     detector.beginWrite();
     detector.compared();
     state.counter = "mended";
     detector.endWrite();
-    await clock.advance(5 * PEEK_INTERVAL_MS);
+    await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     expect(compared).toHaveLength(1);
   });
 
@@ -203,10 +203,10 @@ describe("a change detector", () => {
   test("goes on after a comparison that failed", async () => {
     const { clock, state, told, compared } = watched();
     state.fails = true;
-    await clock.advance(PEEK_INTERVAL_MS);
+    await clock.advance(CHANGE_COUNTER_POLL_MS);
     expect(told).toEqual(["it failed"]);
     state.fails = false;
-    await clock.advance(PEEK_INTERVAL_MS);
+    await clock.advance(CHANGE_COUNTER_POLL_MS);
     expect(compared).toHaveLength(2);
   });
 

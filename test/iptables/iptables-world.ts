@@ -10,7 +10,7 @@ import type { Adoption } from "../../src/backend/backend.ts";
 import type { ForeignChange } from "../../src/backend/drift.ts";
 import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { PEEK_INTERVAL_MS } from "../../src/base/limits.ts";
+import { CHANGE_COUNTER_POLL_MS } from "../../src/base/limits.ts";
 import type { LogFields, Logger } from "../../src/base/log.ts";
 import {
   createIptablesBackend,
@@ -165,7 +165,7 @@ export async function iptablesWorld(
 /** Lets time pass until the detector has compared everything once, or told that there is no need. */
 async function watched(clock: FakeClock, told: readonly unknown[]): Promise<void> {
   // Of all clocks it alone has this one; while it compares, its timer is not set.
-  while (clock.waiting > 0 && told.length === 0) await clock.advance(PEEK_INTERVAL_MS);
+  while (clock.waiting > 0 && told.length === 0) await clock.advance(CHANGE_COUNTER_POLL_MS);
   while (clock.waiting === 0) {
     await new Promise(setImmediate);
     await clock.advance(0);

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { cidr, ip } from "../../harness/plan/plan-text.ts";
-import type { Cidr } from "../../src/net/address.ts";
-import { printAddress, printCidr } from "../../src/net/address.ts";
+import { type Cidr, printAddress, printCidr } from "../../src/net/address.ts";
 import { contains, disjoint, lastAddress, prefixOf } from "../../src/net/cidr.ts";
 
 describe("a range", () => {

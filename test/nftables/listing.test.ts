@@ -2,10 +2,11 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
 import { add, named, operationList, rememberingCore } from "../../harness/core/made-operations.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import type { Cidr } from "../../src/net/address.ts";
-import { parseCidr } from "../../src/net/address.ts";
-import type { NftablesBackend } from "../../src/nftables/nftables-backend.ts";
-import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
+import { type Cidr, parseCidr } from "../../src/net/address.ts";
+import {
+  createNftablesBackend,
+  type NftablesBackend,
+} from "../../src/nftables/nftables-backend.ts";
 import { WORLD } from "./every-table.ts";
 
 inFreshNetns();

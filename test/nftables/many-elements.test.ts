@@ -23,8 +23,10 @@ import { keySize, tableId, valueSize } from "../../src/model/tables.ts";
 import { NETLINK_NETFILTER, NFGENMSG_LEN } from "../../src/netlink/constants.ts";
 import { AttributeReader } from "../../src/netlink/message.ts";
 import { type Netlink, NetlinkSocket } from "../../src/netlink/socket.ts";
-import type { NftablesBackend } from "../../src/nftables/nftables-backend.ts";
-import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
+import {
+  createNftablesBackend,
+  type NftablesBackend,
+} from "../../src/nftables/nftables-backend.ts";
 import { MANY_ELEMENTS } from "../../src/nftables/read/read-elements.ts";
 import { readSets } from "../../src/nftables/read/read-objects.ts";
 import { readTouched } from "../../src/nftables/repair/read-touched.ts";

@@ -17,8 +17,7 @@ import type { CounterSink } from "../../src/backend/parts.ts";
 import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { tableId } from "../../src/model/tables.ts";
-import type { Cidr } from "../../src/net/address.ts";
-import { parseCidr } from "../../src/net/address.ts";
+import { type Cidr, parseCidr } from "../../src/net/address.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/constants.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import {

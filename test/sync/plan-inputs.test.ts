@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
-import type { Address, Cidr } from "../../src/net/address.ts";
-import { parseAddress, parseCidr, printCidr } from "../../src/net/address.ts";
+import {
+  type Address,
+  type Cidr,
+  parseAddress,
+  parseCidr,
+  printCidr,
+} from "../../src/net/address.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 import type { PlanSettings } from "../../src/sync/plan-inputs.ts";
 

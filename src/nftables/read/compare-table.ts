@@ -4,7 +4,6 @@
  */
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { readU32LE } from "../../base/bytes.ts";
-
 import type { ActionCode } from "../../model/actions.ts";
 import type { Family } from "../../net/address.ts";
 import { AttributeReader } from "../../netlink/message.ts";

@@ -10,8 +10,7 @@ import {
 import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import type { LocalDetector, SkeletonOptions } from "../../../src/backend/skeleton-options.ts";
 import { type Action, encodeAction } from "../../../src/model/actions.ts";
-import type { Cidr, Family } from "../../../src/net/address.ts";
-import { parseCidr } from "../../../src/net/address.ts";
+import { type Cidr, type Family, parseCidr } from "../../../src/net/address.ts";
 import { NETLINK_NETFILTER } from "../../../src/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
