@@ -31,7 +31,7 @@ const NOTE_MAX = 1024;
 
 /**
  * @param at milliseconds since the epoch
- * @param unique nanoseconds since the epoch, different for every Event of this process
+ * @param unique about nanoseconds since the epoch, different for every Event of this process
  * @param hostname the machine's name, not the Node's: as client-go does
  */
 export function eventObject(

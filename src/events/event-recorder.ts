@@ -56,7 +56,7 @@ const REFUSALS_MAX = 12;
 const SERIES_QUIET_MS = 360_000;
 /** While a series continues, its count is sent this often. */
 const SERIES_REFRESH_MS = 1_800_000;
-/** While so many series continue, other Events are created one by one. */
+/** Another series pushes out the oldest one: the next Event of that one starts a new series. */
 const SERIES_MAX = 1000;
 
 /** An Event and its repetitions. Times are in ms since the epoch. */
@@ -76,8 +76,6 @@ export class ApiEventRecorder implements EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #log: Logger;
   readonly #backoff: Backoff;
-  /** Always waits REST_MS: first and longest wait are the same. */
-  readonly #pace: Backoff;
   /** By seriesKey. */
   readonly #series = new Map<string, Series>();
   readonly #queue: Series[] = [];
@@ -87,6 +85,7 @@ export class ApiEventRecorder implements EventRecorder {
   #sending: Promise<void> | undefined;
   #created = 0n;
   #cancelSweep: (() => void) | undefined;
+  #endRest: (() => void) | undefined;
   /** The last Event was lost, and the log says so. */
   #lossLogged = false;
   #closed = false;
@@ -96,7 +95,6 @@ export class ApiEventRecorder implements EventRecorder {
     this.#options = options;
     this.#log = options.log.from("event-recorder.ts");
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MS_MAX, clock, random });
-    this.#pace = new Backoff({ firstMs: REST_MS, maxMs: REST_MS, clock, random });
   }
 
   record(event: KubeEvent, at: number = this.#options.clock.now()): void {
@@ -106,7 +104,7 @@ export class ApiEventRecorder implements EventRecorder {
     if (known !== undefined) {
       known.count += 1;
       known.lastAt = Math.max(known.lastAt, at);
-      if (known.sentCount === 1 && !known.waiting) this.#enqueue(known);
+      if (known.count === 2 && known.sentCount === 1) this.#enqueue(known);
       return;
     }
     const { clock, hostname } = this.#options;
@@ -114,7 +112,9 @@ export class ApiEventRecorder implements EventRecorder {
     const unique = BigInt(Math.round(at)) * 1_000_000n + this.#created++;
     const object = eventObject(event, { at, unique, hostname });
     const series = { object, count: 1, lastAt: at, sentCount: 0, settledAt: at, waiting: false };
-    if (this.#series.size < SERIES_MAX) this.#series.set(key, series);
+    const [oldest] = this.#series.keys();
+    if (oldest !== undefined && this.#series.size === SERIES_MAX) this.#series.delete(oldest);
+    this.#series.set(key, series);
     this.#cancelSweep ??= clock.after(SERIES_QUIET_MS, () => this.#sweep());
     this.#enqueue(series);
   }
@@ -131,7 +131,7 @@ export class ApiEventRecorder implements EventRecorder {
     this.#closed = true;
     this.#queue.length = 0;
     this.#cancelSweep?.();
-    this.#pace.wake();
+    this.#endRest?.();
     this.#backoff.wake();
     this.#request?.abort(new SluiceError("API_UNREACHABLE", "Cannot write an Event: stopped"));
     this.#disconnect();
@@ -163,10 +163,20 @@ export class ApiEventRecorder implements EventRecorder {
   async #sendAll(): Promise<void> {
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       await this.#sendOne(next);
-      if (this.#queue.length > 0) await this.#pace.wait();
+      if (this.#queue.length > 0) await this.#rest();
     }
     this.#disconnect();
     this.#sending = undefined;
+  }
+
+  #rest(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#options.clock.after(REST_MS, resolve);
+    this.#endRest = () => {
+      cancel();
+      resolve();
+    };
+    return promise;
   }
 
   /** Retries until the server has the count, or the Event is lost. */
@@ -179,7 +189,8 @@ export class ApiEventRecorder implements EventRecorder {
       if (this.#closed) return;
       if (error === undefined) {
         this.#lossLogged = false;
-        this.#settle(series, count);
+        series.sentCount = count;
+        this.#settle(series);
         // More Events arrived while the first one was being sent.
         if (count === 1 && series.count > 1) this.#enqueue(series);
         return;
@@ -197,8 +208,8 @@ export class ApiEventRecorder implements EventRecorder {
   }
 
   #drop(series: Series, error: string, status?: number): void {
-    // If the server has the Event, its next count waits for the next refresh.
-    this.#settle(series, series.sentCount === 0 ? 0 : series.count);
+    // While the series continues, its next count waits for the next refresh.
+    this.#settle(series);
     this.#options.onDropped();
     if (this.#lossLogged) return;
     this.#lossLogged = true;
@@ -209,9 +220,8 @@ export class ApiEventRecorder implements EventRecorder {
     });
   }
 
-  #settle(series: Series, sentCount: number): void {
+  #settle(series: Series): void {
     series.waiting = false;
-    series.sentCount = sentCount;
     series.settledAt = this.#options.clock.now();
   }
 
@@ -224,8 +234,10 @@ export class ApiEventRecorder implements EventRecorder {
       if (error === undefined || statusOf(error)?.code !== 404) return error;
     }
     const error = await this.#write("create", object, eventRequest(object, series, false));
+    // The count of a series did not arrive if the server answers 404 to PATCH and then 409 to POST.
+    if (error === undefined || sentCount > 0) return error;
     // 409: an earlier attempt arrived, and its answer was lost.
-    return error !== undefined && statusOf(error)?.code === 409 ? undefined : error;
+    return statusOf(error)?.code === 409 ? undefined : error;
   }
 
   async #write(

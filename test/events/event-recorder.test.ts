@@ -247,6 +247,17 @@ describe("those alike", () => {
     expect(server.told).toEqual(["POST 1", "PATCH 2", "POST 2"]);
   });
 
+  test("form at most 1,000 series: the newest pushes out the oldest", async () => {
+    for (let i = 0; i <= 1000; i++) {
+      recorder.record(event(`node-${i}`));
+      await advance(200);
+    }
+    expect(dropped).toBe(0);
+    for (const name of ["node-1000", "node-1", "node-0"]) recorder.record(event(name));
+    await advance(1000);
+    expect(server.told.slice(1001)).toEqual(["PATCH 2", "PATCH 2", "POST 1"]);
+  });
+
   test.each([
     ["reason", { reason: "Other" }],
     ["type", { type: "Warning" }],
@@ -319,6 +330,29 @@ describe("the server", () => {
     expect(server.told).toEqual(["POST 1", "POST 30"]);
   });
 
+  test("that refuses the count of a series gets the next one after half an hour", async () => {
+    server.answers.push(200, 403);
+    recorder.record(event("here"));
+    for (let minute = 0; minute < 40; minute++) {
+      await advance(MINUTE);
+      recorder.record(event("here"));
+    }
+    expect(server.told).toEqual(["POST 1", "PATCH 2", "PATCH 36"]);
+    expect(dropped).toBe(1);
+  });
+
+  test.each([2, 5])("that refuses a count gets count %d when the series ends", async (count) => {
+    server.answers.push(200, 403);
+    for (let i = 0; i < count; i++) {
+      recorder.record(event("here"));
+      await settle();
+    }
+    expect(server.told).toEqual(["POST 1", "PATCH 2"]);
+    await advance(12 * MINUTE);
+    expect(server.told.slice(2)).toEqual([`PATCH ${count}`]);
+    expect(dropped).toBe(1);
+  });
+
   test("is complained of again after it took one", async () => {
     server.answers.push(403, 200, 403);
     for (const name of ["one", "two", "three"]) recorder.record(event(name));
@@ -334,6 +368,20 @@ describe("the server", () => {
     recorder.record(event("here"));
     await settle();
     expect(server.told).toEqual(["POST 1", "POST 1", "PATCH 2"]);
+  });
+
+  test("that has no Event to change, and then has it, refused the count", async () => {
+    server.answers.push(200, 404, 409);
+    recorder.record(event("here"));
+    await settle();
+    recorder.record(event("here"));
+    await settle();
+    expect(server.told).toEqual(["POST 1", "PATCH 2", "POST 2"]);
+    expect(dropped).toBe(1);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain("because 409");
+    await advance(12 * MINUTE);
+    expect(server.told.slice(3)).toEqual(["PATCH 2"]);
   });
 
   test("that always has an error costs an Event, not those after it", async () => {
