@@ -1,6 +1,6 @@
 /**
- * The sync: everything that changed since the last one, taken from the core's dirty list to the
- * kernel. The pacer decides when; this is what.
+ * Runs one sync: takes every change from the core's dirty list and writes it to the kernel. The
+ * pacer (pacer.ts) decides when a sync runs.
  */
 import type { Backend } from "../backend/backend.ts";
 import type { Drift } from "../backend/drift.ts";
@@ -19,12 +19,12 @@ import { AffinityPurger } from "./purge-affinity.ts";
 import { RefusedOwners } from "./refused.ts";
 import type { RepairReport } from "./repair-timing.ts";
 
-/** What one sync did, for metrics, health and the log. */
+/** The result of one sync, for metrics, health and the log. */
 export interface SyncReport {
   readonly outcome: "done" | "nothing" | "refused" | "failed";
   /**
-   * Owners taken up, operations the kernel took and how many of them added, netlink bytes,
-   * transactions.
+   * Counts: owners processed, operations that the kernel accepted, operations among them that added
+   * an element, netlink bytes, and transactions.
    */
   readonly owners: number;
   readonly operations: number;
@@ -33,9 +33,12 @@ export interface SyncReport {
   readonly transactions: number;
   readonly kernelMs: number;
   readonly durationMs: number;
-  /** last-change-trigger-times (ms since the epoch) that this sync brought into the kernel. */
+  /** The last-change-trigger-times (ms since the epoch) that this sync brought into the kernel. */
   readonly triggerTimes: readonly number[];
-  /** What others had touched; undefined: nothing, or it is yet to be mended. */
+  /**
+   * The foreign changes that this sync repaired. Undefined if there were none or the repair is
+   * pending.
+   */
   readonly repair: RepairReport | undefined;
   readonly error: SluiceError | undefined;
 }
@@ -45,25 +48,27 @@ export interface SyncLoopOptions {
   readonly backend: Backend;
   readonly clock: Clock;
   readonly claims: FrontendClaims;
-  /** The node and the configuration as of now. */
+  /** Returns the current node and configuration. */
   readonly context: () => PlanContext;
-  /** Grows whenever what `planNode` depends on has changed. */
+  /** Increases whenever an input of `planNode` changes. */
   readonly nodeVersion: () => number;
-  /** A Service was selected: its healthCheckNodePort and local endpoints may have changed. */
+  /**
+   * Called when a Service was selected: its healthCheckNodePort and local endpoints may have
+   * changed.
+   */
   readonly selected: Selected;
   readonly report: (report: SyncReport) => void;
   /**
-   * Frontends lead elsewhere now, as `core.flows` has noted: connections to them may have to
-   * follow.
+   * Called when frontends lead to other endpoints, as recorded in `core.flows`. Connections to them
+   * may need an update.
    */
   readonly flowsChanged: () => void;
   readonly problems: TellProblems;
   /**
-   * Clients that session affinity remembers could not be forgotten after a sync. Default: nobody
-   * counts it.
+   * Called when the affinity cleanup after a sync failed. By default the failure is not counted.
    */
   readonly cleanupFailed?: () => void;
-  /** There is work again although no event came: a refused Service is due. */
+  /** Called when there is work without a new event: the retry of a refused Service is due. */
   readonly wake: () => void;
 }
 
@@ -76,7 +81,7 @@ export class SyncLoop {
   #swept = false;
   #leftoversRemoved = false;
   #verifyWanted = true;
-  /** What was found of others' changes, until a sync has mended it. */
+  /** The foreign changes that were found and that no sync has repaired yet. */
   #drift: Drift | undefined;
   readonly #affinity: AffinityPurger;
   #triggerTimes: number[] = [];
@@ -93,19 +98,19 @@ export class SyncLoop {
   }
 
   /**
-   * The next sync begins with `backend.verify`: others touched our table, or `backend.reconfigure`
-   * was called.
+   * Makes the next sync start with `backend.verify`. Call it after another process changed our
+   * table and after `backend.reconfigure`.
    */
   verify(): void {
     this.#verifyWanted = true;
   }
 
-  /** One sync. True when everything that was dirty is in the kernel or refused for good reason. */
+  /** Runs one sync. Returns true if every dirty owner is in the kernel or was refused by it. */
   async run(): Promise<boolean> {
     const { core, clock, report } = this.#options;
     const started = clock.monotonic();
     this.#triggerTimes.push(...core.takeTriggerTimes());
-    // While nothing reaches the kernel, the oldest tell enough.
+    // While nothing reaches the kernel, keeping the oldest times is enough.
     this.#triggerTimes.length = Math.min(this.#triggerTimes.length, TRIGGER_TIMES_MAX);
     this.#takeProblems();
     const total = emptyOutcome();
@@ -138,8 +143,8 @@ export class SyncLoop {
   }
 
   /**
-   * Everything that is dirty, once, after a look at what others touched; returns how many owners
-   * that were.
+   * Verifies what other processes touched, then programs every dirty owner once. Returns the number
+   * of owners.
    */
   async #round(sum: Outcome): Promise<number> {
     const { core, clock, context, nodeVersion, flowsChanged } = this.#options;
@@ -156,10 +161,10 @@ export class SyncLoop {
 
     const plan = context();
     for (const batch of this.#batches(owners)) {
-      // Between batches everything else gets its turn: the watch, health, metrics.
+      // Let the watch, health and metrics run between batches.
       if (total.programmed.length > 0) await turn(clock);
       add(total, await this.#programmer.program(batch, plan, expanded));
-      // The core was fed meanwhile.
+      // The core received events during the batch, so the expanded Services may be outdated.
       expanded.clear();
       if (total.transient !== undefined) break;
     }
@@ -178,9 +183,9 @@ export class SyncLoop {
   }
 
   /**
-   * What an owner was refused may have been in the hands of another that was programmed after it (a
-   * frontend with source ranges that passes from one Service to another), so it gets one more try
-   * when all are through. Where all are in one transaction, the order does not matter.
+   * Retries refused owners once after all others. The kernel may have refused a frontend because
+   * another Service still held it and was programmed later (for example, a frontend with source
+   * ranges that moves between Services). In a single transaction the order does not matter.
    */
   async #tryRefusedAgain(total: Outcome, plan: PlanContext): Promise<void> {
     const { singleTransaction } = this.#options.backend.capabilities;
@@ -190,8 +195,8 @@ export class SyncLoop {
   }
 
   /**
-   * The owners in batches, and at the first sync what nobody has claimed: it is known only after
-   * all others.
+   * Yields the owners in batches. The first sync also yields the adopted elements that no owner
+   * claimed, which are known only after all owners are programmed.
    */
   *#batches(owners: readonly OwnerId[]): Generator<readonly OwnerId[]> {
     const { core, backend } = this.#options;
@@ -203,13 +208,13 @@ export class SyncLoop {
       yield [OWNER_ADOPTED];
       const before = left;
       left = core.ownedElements(OWNER_ADOPTED, EVERY);
-      // The kernel refuses them: that is reported, and they are tried again at the next sync.
+      // The kernel refuses to remove them. The refusal is reported, and the next sync tries again.
       if (left === before) return;
     }
     this.#swept = true;
   }
 
-  /** Removes the backend's own leftovers, once all owners are through. */
+  /** Removes the backend's own leftovers after all owners are programmed. */
   async #removeLeftovers(total: Outcome): Promise<void> {
     const { leftovers } = this.#options.backend;
     if (leftovers === undefined || total.transient !== undefined || this.#leftoversRemoved) return;
@@ -222,12 +227,14 @@ export class SyncLoop {
     }
   }
 
-  /** Empties the dirty list, settling who holds which frontend before anything is planned. */
+  /**
+   * Empties the dirty list and settles which Service holds each frontend before planning starts.
+   */
   #takeDirtyServices(): DirtyServices {
     const { core, claims } = this.#options;
     const taken = new Set<ServiceId>();
     const expanded = new Map<ServiceId, ExpandedService | undefined>();
-    // Once only: the next call lets go of the ids of this one.
+    // Call it once: the next call releases the ids of this one.
     const ids = core.takeDirty(core.dirtyCount());
     const keep = ids.length <= BATCH_SERVICES;
     for (const id of ids) {
@@ -247,7 +254,7 @@ export class SyncLoop {
     if (events.length > 0) this.#options.problems(events);
   }
 
-  /** Books what became of the owners; returns those that need no further attempt now. */
+  /** Records the result of each owner. Returns the owners that need no further attempt now. */
   #settle(total: Outcome, version: number): Set<OwnerId> {
     const { problems } = this.#options;
     const settled = new Set<OwnerId>();
@@ -276,24 +283,26 @@ export class SyncLoop {
   }
 
   /**
-   * Has the backend look at what was touched and restore it. The error, if the kernel could not be
-   * read or would not take it, because somebody is at it still, say: then it is yet to be done.
+   * Makes the backend check and restore what other processes touched. If the kernel cannot be read
+   * or rejects the repair (for example, because another process is still writing), sets
+   * `total.transient` and leaves the repair for the next sync.
    */
   async #look(total: Outcome): Promise<void> {
     const { core, backend } = this.#options;
-    // What is touched meanwhile is for the next time.
+    // Changes that arrive from here on are left to the next verification.
     this.#verifyWanted = false;
     try {
       const drift = await backend.verify(core);
       if (drift === undefined) return;
       for (const { owner } of drift.refused) {
-        // They are programmed as if they were new, so that a refusal is booked as any other.
+        // Program them like new owners, so that a refusal is recorded the usual way.
         if (owner === OWNER_NODE) this.#nodeVersion = -1;
         else this.#again(owner);
         this.#swept = false;
       }
       this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
-      // What began while rules were missing was not translated, and would go on like that.
+      // Connections that began while rules were missing were not translated and would stay that
+      // way.
       if (Object.keys(drift.amiss).length > 0) core.flows.noteAll();
       addWritten(total, drift.written);
     } catch (thrown) {
@@ -303,7 +312,7 @@ export class SyncLoop {
     }
   }
 
-  /** Everything that was found is mended. */
+  /** Returns the report of a completed repair. */
   #repaired(): RepairReport | undefined {
     const drift = this.#drift;
     if (drift === undefined) return undefined;
@@ -322,17 +331,17 @@ export class SyncLoop {
 interface DirtyServices {
   readonly ids: ServiceId[];
   /**
-   * As they were claimed, so that the first batch need not decode them again; undefined are those
-   * that are gone. Empty if there are more than one batch: to keep all Services of a large load
-   * would take memory, and they may change while the first batch is written.
+   * The Services decoded for the claims, so that the first batch need not decode them again.
+   * Undefined stands for a deleted Service. Empty if there is more than one batch: keeping every
+   * Service of a large load takes memory, and Services may change while the first batch is written.
    */
   readonly expanded: Map<ServiceId, ExpandedService | undefined>;
 }
 
-/** No bound: the largest number the core counts to. */
+/** No limit: the largest number that the core counts to. */
 const EVERY = 0xffff_ffff;
 
-/** Two looks before one repair. */
+/** Combines two verifications that precede one repair. */
 function joined(first: Drift, second: Drift): Drift {
   const kinds = ["table", "chain", "map", "element"] as const;
   const sums = kinds.map((kind) => [kind, (first.amiss[kind] ?? 0) + (second.amiss[kind] ?? 0)]);

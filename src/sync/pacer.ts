@@ -1,28 +1,33 @@
 /**
- * When to sync. A lone change runs at once; while a sync runs, or the interval after it has not passed,
- * requests melt into one. So the work that waits is never more than one sync, however slow the kernel is.
+ * Decides when to sync. A single change runs at once. Requests that arrive during a sync, or in the
+ * interval after it, are merged into one. However slow the kernel is, at most one sync is waiting.
  */
 import type { Clock } from "../base/clock.ts";
 import { retryDelay } from "../base/retry-delay.ts";
 
-/** What the configuration says of pace, in ms. */
+/** The configured sync intervals, in ms. */
 export interface Pace {
-  /** kube-proxy's minSyncPeriod: least time from the end of one run to the start of the next. */
+  /**
+   * kube-proxy's minSyncPeriod: the minimum time from the end of one run to the start of the next.
+   */
   readonly minIntervalMs: number;
-  /** Longest wait of a retry. */
+  /** The longest wait before a retry. */
   readonly retryMsMax: number;
 }
 
 export interface PacerOptions extends Pace {
   readonly clock: Clock;
   /**
-   * After a run that took t ms, the next waits for t ms too, up to this many: a burst of changes is
-   * coalesced in proportion to what a run costs, and half of the time stays free for everything else.
+   * Upper limit of the rest after a run, in ms. A run of t ms is followed by a rest of t ms, so
+   * bursts are merged in proportion to the cost of a run, and half of the time stays free for other
+   * work.
    */
   readonly restMsMax: number;
-  /** First wait after a failed run; doubles with each further failure up to `retryMsMax`. */
+  /**
+   * The wait after the first failed run. It doubles with each further failure, up to `retryMsMax`.
+   */
   readonly retryMs: number;
-  /** One run; true if everything that was asked for is done. Must not throw. */
+  /** Performs one run. Returns true if all requested work is done. Must not throw. */
   readonly run: () => Promise<boolean>;
 }
 
@@ -40,18 +45,18 @@ export class Pacer {
     this.#pace = options;
   }
 
-  /** Another pace from the next run on. */
+  /** Sets new intervals. They apply when the next run ends. */
   configure(pace: Pace): void {
     this.#pace = pace;
   }
 
-  /** Something changed. Cheap; call it for every event. */
+  /** Reports a change. It is cheap: call it for every event. */
   request(): void {
     if (this.#state === "running") this.#requestedWhileRunning = true;
     else if (this.#state === "idle") this.#schedule();
   }
 
-  /** Lets no further run begin. A run under way ends by itself. */
+  /** Starts no further run. A run in progress finishes on its own. */
   stop(): void {
     this.#state = "stopped";
     this.#cancel();
@@ -85,7 +90,7 @@ export class Pacer {
     if (!done || this.#requestedWhileRunning) this.#schedule();
   }
 
-  // The state may change while a run is awaited; read it afresh rather than as the compiler narrowed it.
+  // A method, because the compiler would keep its narrowed `#state` across the awaited run.
   #stopped(): boolean {
     return this.#state === "stopped";
   }

@@ -1,4 +1,6 @@
-/** What the plan depends on besides Services: this node, its addresses, the cluster's ranges. */
+/**
+ * Holds the inputs of the plan besides Services: this node, its addresses, and the ServiceCIDRs.
+ */
 
 import type { Core } from "../core/core.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
@@ -11,14 +13,15 @@ import { readNode, withBindAddress } from "../state/node.ts";
 import { type NodePortAddresses, nodePortAddresses } from "../state/node-port-addresses.ts";
 import { ServiceCidrs } from "../state/service-cidrs.ts";
 
-/** The part of the configuration that the plan depends on. */
+/** The settings that the plan depends on. */
 export interface PlanSettings {
   /**
-   * kube-proxy's bindAddress: overrides the node's own address of its family unless unspecified.
+   * kube-proxy's bindAddress. Unless unspecified, it overrides the node's own address of its
+   * family.
    */
   readonly bindAddress: string;
   readonly nodePortAddresses: NodePortAddresses;
-  /** Services' externalIPs are served. */
+  /** Whether to serve the externalIPs of Services. */
   readonly externalIPs: boolean;
 }
 
@@ -26,9 +29,9 @@ export interface PlanInputsOptions extends PlanSettings {
   readonly core: Core;
   readonly claims: FrontendClaims;
   readonly nodeName: string;
-  /** The dataplane lets healthCheckNodePorts in; false by default. */
+  /** Whether the dataplane opens healthCheckNodePorts in the firewall. False by default. */
   readonly opensHealthCheckPorts?: boolean;
-  /** What is wrong with the Node and the ServiceCIDRs. */
+  /** Receives the problems of the Node and the ServiceCIDRs. */
   readonly problems: TellProblems;
 }
 
@@ -38,7 +41,7 @@ export class PlanInputs {
   readonly #nodeProblems: ProblemSet;
   readonly #cidrProblems: ProblemSet;
   #settings: PlanSettings;
-  /** As the Node has it, and with bindAddress. */
+  /** The node as its object says, and the same node with bindAddress applied. */
   #node: NodeFacts;
   #facts: NodeFacts;
   #nodeSeen = false;
@@ -57,7 +60,7 @@ export class PlanInputs {
     options.core.serveExternalIPs(externalIPs);
   }
 
-  /** Another configuration, while the proxy runs. A sync is to follow. */
+  /** Applies another configuration at run time. The caller requests a sync. */
   configure({ bindAddress, nodePortAddresses, externalIPs }: PlanSettings): void {
     this.#settings = { bindAddress, nodePortAddresses, externalIPs };
     this.#version++;
@@ -69,20 +72,22 @@ export class PlanInputs {
     return this.#facts;
   }
 
-  /** The Node object has been seen, now or earlier: the last copy counts when it is deleted. */
+  /** True once the Node object was seen. After its deletion, the last copy stays in use. */
   get nodeSeen(): boolean {
     return this.#nodeSeen;
   }
 
   /**
-   * The ranges of pods on this node. A Node that was just recreated has none for a while; those of
-   * its predecessor stay until then.
+   * The pod ranges of this node. A recreated Node has none at first; until it does, the previous
+   * ranges stay in use.
    */
   get podCidrs(): readonly Cidr[] {
     return this.#podCidrs;
   }
 
-  /** This node's object, or undefined when there is none. Returns whether `podCidrs` changed. */
+  /**
+   * Takes this node's object; undefined if it does not exist. Returns whether `podCidrs` changed.
+   */
   setNode(object: unknown): boolean {
     if (object === undefined) {
       this.#nodeProblems.set([]);
@@ -109,32 +114,33 @@ export class PlanInputs {
     this.#facts = withBindAddress(node, this.#settings.bindAddress);
     if (primaryText(before) !== primaryText(this.#facts)) {
       this.#version++;
-      // Source ranges that hold the node's own address let the load balancer's addresses in.
+      // Source ranges that contain the node's own address also allow the VIPs
+      // (plan/source-ranges.ts).
       this.#options.core.markAllDirty();
     }
   }
 
-  /** All ServiceCIDR objects. */
+  /** Takes the complete list of ServiceCIDR objects. */
   setServiceCidrs(objects: readonly unknown[]): void {
     this.#cidrProblems.set(this.#cidrs.replace(objects));
     this.#version++;
   }
 
-  /** The addresses on this node's interfaces, as the kernel has them now. */
+  /** Takes the addresses that are currently on this node's interfaces. */
   setInterfaceAddresses(addresses: readonly Address[]): void {
     this.#interfaces = addresses;
     this.#version++;
   }
 
-  /** Grows whenever `planNode` may come out differently. */
+  /** Increases whenever the result of `planNode` may differ. */
   version(): number {
     return this.#version + this.#options.core.localAddressesVersion();
   }
 
   /**
-   * Where healthCheckNodePorts listen: the addresses that serve node ports, or `::` for all there
-   * are, so that an address which appears later is answered without another listener. Link-local
-   * addresses cannot be bound without naming an interface, and no load balancer asks there.
+   * The addresses on which healthCheckNodePorts listen: those that serve node ports, or `::` if all
+   * of them do. With `::`, a new address needs no new listener. Link-local addresses are left out:
+   * binding one requires an interface name, and no load balancer probes them.
    */
   listenAddresses(): readonly string[] {
     const { primary, cidrs } = this.#settings.nodePortAddresses;

@@ -1,7 +1,6 @@
 /**
- * From dirty Services to the kernel: select, plan, diff, apply, commit, for one batch of owners. A
- * batch is cut into transactions of bounded size; an owner the kernel refuses is left out, the rest
- * goes through.
+ * Programs one batch of dirty owners: select, plan, diff, apply, commit. It splits the batch into
+ * transactions of bounded size. If the kernel refuses an owner, the rest still goes through.
  */
 
 import type { Backend, Receipt } from "../backend/backend.ts";
@@ -17,39 +16,40 @@ import { DesiredWriter } from "../plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../plan/plan.ts";
 import { type ExpandedService, expandService } from "../state/frontends.ts";
 
-/** A Service of the batch, with what selection found; `service` is undefined when it is gone. */
+/** An owner of the batch with its selected endpoints. `service` is undefined if it was deleted. */
 interface Entry {
   readonly owner: OwnerId;
   readonly service: Service | undefined;
-  /** The same Service, if its frontends have been expanded already. */
+  /** The same Service with its frontends, if they were expanded before. */
   readonly expanded: ExpandedService | undefined;
   readonly choices: readonly Choice[];
-  /** Some endpoint serves that is neither Ready nor chosen. */
+  /** True if an endpoint serves that is neither Ready nor chosen. */
   readonly lingers: boolean;
 }
 
-/** What programming a batch came to. */
+/** The result of programming a batch. */
 export interface Outcome {
   operations: number;
-  /** Of these, those that added an element. */
+  /** The number of operations that added an element. */
   added: number;
   bytes: number;
   kernelMs: number;
   transactions: number;
-  /** Owners whose elements are in the kernel now. */
+  /** Owners that are now completely in the kernel. */
   readonly programmed: OwnerId[];
   readonly refused: { readonly owner: OwnerId; readonly error: SluiceError }[];
   /**
-   * The kernel could not take it at all for now; owners neither programmed nor refused must wait.
+   * Set if the kernel could not accept anything for now. Owners neither programmed nor refused
+   * wait.
    */
   transient: SluiceError | undefined;
   /**
-   * The kernel does not hold what was committed: it must be read again before anything can succeed.
+   * The kernel does not hold what was committed. It must be read again before a write can succeed.
    */
   drifted: boolean;
 }
 
-/** An outcome that nothing has been added to yet. */
+/** Returns an outcome without any results. */
 export function emptyOutcome(): Outcome {
   return {
     operations: 0,
@@ -67,11 +67,11 @@ export function emptyOutcome(): Outcome {
 export interface ProgrammerOptions {
   readonly core: Core;
   readonly backend: Backend;
-  /** Called for each Service that was selected, before it is planned. */
+  /** Called for each selected Service before it is planned. */
   readonly selected: Selected;
 }
 
-/** Hears of a Service that was selected; `service` is undefined when it is gone. */
+/** Receives a Service that was selected; `service` is undefined if it was deleted. */
 export type Selected = (
   id: ServiceId,
   service: Service | undefined,
@@ -84,11 +84,11 @@ export class Programmer {
   readonly #writer: DesiredWriter;
   readonly #elementsMax: number;
   /**
-   * Nothing can have been fed to the core since the last selection, whose endpoints are where it
-   * says.
+   * True while the core received nothing since the last selection, so that its endpoint spans are
+   * still valid.
    */
   #fresh = false;
-  /** Transactions that may still be tried to find out whose element is refused. */
+  /** Transactions left for finding the owner that the kernel refuses. */
   #attemptsLeft = 0;
   /** Owners with endpoints that serve without being Ready or chosen. */
   readonly #lingering = new Set<OwnerId>();
@@ -101,9 +101,9 @@ export class Programmer {
   }
 
   /**
-   * Programs these owners, in as many transactions as their size asks for. Never throws for a
-   * refusal. `expanded`: Services that have been decoded, as the core has them at the call;
-   * undefined are those that are gone.
+   * Programs these owners in as many transactions as their size requires. A refusal does not throw.
+   * `expanded` holds Services already decoded, as the core has them at the time of the call;
+   * undefined stands for a deleted Service.
    */
   async program(
     owners: readonly OwnerId[],
@@ -139,8 +139,7 @@ export class Programmer {
   }
 
   /**
-   * Cuts entries so that no group but a single giant Service makes more operations than one
-   * transaction takes.
+   * Splits entries into groups that fit one transaction. Only a single giant Service may exceed it.
    */
   *#groups(entries: readonly Entry[]): Generator<readonly Entry[]> {
     const most = this.#elementsMax;
@@ -186,7 +185,7 @@ export class Programmer {
       );
       return;
     }
-    // The kernel named nobody: halve the group until it does or one owner is left.
+    // The kernel named no owner: halve the group until it does or one owner is left.
     this.#attemptsLeft -= 2;
     if (this.#attemptsLeft < 0) {
       outcome.transient = receipt.error;
@@ -200,9 +199,9 @@ export class Programmer {
   }
 
   /**
-   * While a backend takes its time, the core is fed: what was selected before must be selected
-   * anew. What was compared stays as it is until it is committed, and the ids of the owners stay
-   * theirs until the next `takeDirty`.
+   * Programs one group. The core receives events while a backend works, so a later group must be
+   * selected again. A computed diff stays valid until its commit, and owner ids stay reserved until
+   * the next `takeDirty`.
    */
   async #attempt(
     chosen: readonly Entry[],
@@ -232,7 +231,7 @@ export class Programmer {
     const count = operations.count;
     const added = countAdded(operations.region);
     const answer = this.#apply(operations, group);
-    // Without a promise nothing comes between the kernel's answer and the commit.
+    // Without a promise, nothing can run between the kernel's answer and the commit.
     const receipt = answer instanceof Promise ? await answer : answer;
     if (receipt.ok) {
       core.commit();
@@ -242,7 +241,7 @@ export class Programmer {
       outcome.added += added;
       outcome.bytes += receipt.bytes;
       outcome.kernelMs += receipt.kernelMs;
-      // Where nothing differs, a backend may have nothing to send.
+      // A backend may send nothing if the operations make no difference to it.
       if (receipt.bytes > 0) outcome.transactions += 1;
     }
     return receipt;
@@ -259,15 +258,15 @@ export class Programmer {
         return isService(owner) ? core.readService(owner) : undefined;
       },
     });
-    // A restore of a large load takes long, and asks for names only.
+    // Free the Services: restoring a large load takes long and needs only their names.
     services = undefined;
     return answer;
   }
 
   /**
-   * Connections keep an endpoint that serves although it was not chosen. When it ceases to, no
-   * operation tells: so every change of such a Service counts, and of one with UDP in any case (as
-   * upstream has it).
+   * Records owners whose connections may need an update. A connection keeps an endpoint that serves
+   * without being chosen, and no operation shows when that endpoint stops serving. Every change of
+   * such a Service counts, and every change of a Service with UDP (as in kube-proxy).
    */
   #noteFlows(group: readonly Entry[]): void {
     for (const { owner, service, lingers } of group) {
@@ -291,7 +290,7 @@ function servicesOf(group: readonly Entry[]): Map<OwnerId, Service | undefined> 
 
 function estimateElements({ service, choices }: Entry): number {
   if (service === undefined) return 1;
-  // clusterIP and node port, each external address once more.
+  // One frontend each for the clusterIP and the node port, and one for each external address.
   const frontends = 2 + service.externalIPs.length + service.vips.length;
   let endpoints = 1;
   for (const { cluster, local } of choices) endpoints += cluster.count + local.count;

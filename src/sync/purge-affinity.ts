@@ -1,6 +1,6 @@
 /**
- * When to purge the clients that session affinity remembers for frontends and endpoints that are
- * gone: after a sync, but with a rest in between, because a purge takes time by the number of
+ * Decides when to purge session affinity entries of deleted frontends and endpoints. It purges
+ * after a sync, but with a rest in between, because a purge takes time in proportion to the
  * clients.
  */
 import type { AffinityCleanup } from "../backend/parts.ts";
@@ -13,13 +13,13 @@ import { ProblemSet } from "../problems/problem-set.ts";
 
 export interface AffinityPurgerOptions {
   readonly core: Core;
-  /** Undefined: there is never anything to purge. */
+  /** Undefined if the backend never has anything to purge. */
   readonly affinity: AffinityCleanup | undefined;
   readonly clock: Clock;
   readonly problems: TellProblems;
-  /** A purge failed. Default: nobody counts it. */
+  /** Called when a purge failed. By default the failure is not counted. */
   readonly cleanupFailed?: () => void;
-  /** A purge that had to wait is due. */
+  /** Called when a delayed purge is due. */
   readonly wake: () => void;
 }
 
@@ -27,7 +27,7 @@ const ABOUT = { subject: "Affinity", code: "NETLINK_REFUSED", field: "" } as con
 
 export class AffinityPurger {
   readonly #options: AffinityPurgerOptions;
-  /** When the next purge may begin, monotonic ms, and whether a timer waits for that. */
+  /** The earliest start of the next purge (monotonic ms), and whether a timer is set for it. */
   #next = Number.NEGATIVE_INFINITY;
   #due = false;
   readonly #problems: ProblemSet;
@@ -38,8 +38,8 @@ export class AffinityPurger {
   }
 
   /**
-   * To be called after a commit: by then the kernel learns no more clients for what is gone. Returns
-   * true if nothing is left to do, or if a timer will wake the loop for it.
+   * Purges stale entries. Call it after a commit: from then on the kernel learns no clients for
+   * deleted frontends. Returns true if nothing is left to do or a timer will wake the loop.
    */
   purge(): boolean {
     const { core, affinity, clock, cleanupFailed } = this.#options;
@@ -60,7 +60,9 @@ export class AffinityPurger {
     return true;
   }
 
-  /** Returns true if it is too soon for another purge. The loop is then woken in time. */
+  /**
+   * Returns true if it is too soon for another purge, and makes sure that a timer wakes the loop.
+   */
   #later(): boolean {
     const { clock, wake } = this.#options;
     const wait = this.#next - clock.monotonic();

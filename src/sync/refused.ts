@@ -1,4 +1,4 @@
-/** Owners whose elements the kernel refused: left out of transactions, tried again with growing waits. */
+/** Tracks owners whose elements the kernel refused, and retries each with a growing delay. */
 
 import type { Clock } from "../base/clock.ts";
 import { REFUSED_RETRY_MS, REFUSED_RETRY_MS_MAX } from "../base/limits.ts";
@@ -17,13 +17,13 @@ export class RefusedOwners {
   readonly #retry: (owner: OwnerId) => void;
   readonly #refusals = new Map<OwnerId, Refusal>();
 
-  /** `retry` is called when an owner's wait is over; it is then to be synced again. */
+  /** `retry` is called when the delay of an owner has passed. The caller then syncs that owner. */
   constructor(clock: Clock, retry: (owner: OwnerId) => void) {
     this.#clock = clock;
     this.#retry = retry;
   }
 
-  /** The kernel refused an element of this owner just now. */
+  /** Records that the kernel just refused an element of this owner. */
   add(owner: OwnerId): void {
     const before = this.#refusals.get(owner);
     before?.cancel();
@@ -32,7 +32,7 @@ export class RefusedOwners {
     this.#refusals.set(owner, { attempts, cancel });
   }
 
-  /** The owner's elements are in the kernel. True if it had been refused before. */
+  /** Records that the owner's elements are in the kernel. Returns true if it was refused before. */
   delete(owner: OwnerId): boolean {
     const refusal = this.#refusals.get(owner);
     refusal?.cancel();

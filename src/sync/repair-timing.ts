@@ -1,7 +1,7 @@
 /**
- * When to put right what somebody else has changed: at once, unless it is the same thing again and again. Two programs
- * that undo each other's work must not do so as fast as they can; a thousand things that are changed once each are no
- * fight.
+ * Decides when to repair what another process changed. A repair runs at once unless the same object
+ * is changed repeatedly: two programs that undo each other's work must not do so at full speed. A
+ * thousand objects that change once each do not count as repetition.
  */
 import type { Drift, ForeignChange } from "../backend/drift.ts";
 import type { Clock } from "../base/clock.ts";
@@ -15,22 +15,22 @@ import {
 import type { Logger } from "../base/log.ts";
 import { retryDelay } from "../base/retry-delay.ts";
 
-/** What became of others' changes: mended, or found to be none. */
+/** The result of foreign changes: how many objects were restored, if any. */
 export interface RepairReport extends Pick<Drift, "change" | "changes" | "amiss"> {
-  /** From when the first of them was noticed until the kernel held everything again. */
+  /** Time from the first noticed change until the kernel held everything again. */
   readonly durationMs: number;
 }
 
 export interface RepairsOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  /** Looks at what was touched, and syncs. */
+  /** Verifies the touched objects and syncs. */
   readonly repair: () => void;
 }
 
-/** What is known of one thing that others changed. */
+/** The repair history of one object that other processes changed. */
 interface Fight {
-  /** Repairs with less than REPAIR_CALM_MS between each and the change before it. */
+  /** Repairs that each followed a change less than REPAIR_CALM_MS after the previous repair. */
   inARow: number;
   lastRepair: number;
 }
@@ -42,7 +42,7 @@ export class Repairs {
   readonly #options: RepairsOptions;
   readonly #log: Logger;
   readonly #fights = new Map<string, Fight>();
-  /** What the next repair will cover, and when it is due. */
+  /** The objects that the next repair covers. `#next` says when it is due. */
   readonly #pending = new Set<string>();
   #next: { readonly at: number; readonly cancel: () => void } | undefined;
 
@@ -51,7 +51,7 @@ export class Repairs {
     this.#log = options.log.from("repair-timing.ts");
   }
 
-  /** Somebody else touched something of ours just now. */
+  /** Reports that another process just touched one of our objects. */
   changed({ what, by, objects }: ForeignChange): void {
     const { clock } = this.#options;
     const now = clock.monotonic();
@@ -60,7 +60,7 @@ export class Repairs {
     for (const object of objects.length > 0 ? objects : [EVERYTHING]) {
       const fight = this.#fights.get(object);
       const calm = fight !== undefined && now - fight.lastRepair > REPAIR_CALM_MS;
-      // What waits for its repair was not left alone.
+      // An object that is still waiting for its repair did not calm down.
       if (calm && !this.#pending.has(object)) fight.inARow = 0;
       this.#pending.add(object);
       soonest = Math.min(soonest, fight === undefined ? now : fight.lastRepair + interval(fight));
@@ -80,7 +80,7 @@ export class Repairs {
     this.#next = { at: soonest, cancel: this.#schedule(wait) };
   }
 
-  /** Nothing is repaired any more. */
+  /** Cancels the pending repair. */
   stop(): void {
     this.#next?.cancel();
     this.#next = undefined;
@@ -101,7 +101,7 @@ export class Repairs {
     const now = clock.monotonic();
     for (const object of this.#pending) {
       const inARow = this.#fights.get(object)?.inARow ?? 0;
-      // Set anew, so that the oldest come first.
+      // Delete first, so that the map stays sorted from the oldest repair to the newest.
       this.#fights.delete(object);
       this.#fights.set(object, { inARow: inARow + 1, lastRepair: now });
     }
@@ -116,12 +116,12 @@ export class Repairs {
   }
 }
 
-/** Least time from the last repair to the next. */
+/** The minimum time between the last repair of an object and the next, in ms. */
 function interval({ inARow }: Fight): number {
   return retryDelay(Math.max(1, inARow - REPAIRS_BEFORE_BACKOFF + 1), DELAYS);
 }
 
-/** Says what others did and what became of it; at -v 2 only where nothing was amiss. */
+/** Logs a foreign change and its repair. If nothing differed, it logs only at -v 2. */
 export function sayRepair(
   root: Logger,
   { change, changes, amiss, durationMs }: RepairReport,
