@@ -1,6 +1,6 @@
 /**
- * Desired: what should be in the kernel for a batch of owners, written as records (asm/layout/desired.ts)
- * where the core will diff it.
+ * Writes the desired kernel elements for a batch of owners as records (asm/layout/desired.ts), in
+ * the core's memory, where the core compares them with what is committed.
  */
 
 import { SPAN_BYTES } from "../../asm/layout/choice.ts";
@@ -14,20 +14,20 @@ import type { Cidr } from "../net/address.ts";
 import { lastAddress } from "../net/cidr.ts";
 import type { Frontend } from "../state/frontends.ts";
 
-/** Memory of the core for at least `bytes`. The same bytes again keep their content. */
+/** Returns core memory of at least `bytes` bytes. A call with the same size keeps the content. */
 export type Reserve = (bytes: number) => Uint8Array;
 
 const EMPTY = new Uint8Array(0);
 const FIRST_RESERVATION = 64 * 1024;
-/** Key and value sizes by table id: asked for every element. */
+/** Key and value sizes by table id, precomputed because every element needs them. */
 const SIZES = TABLES.flatMap((_, index) => [index * 2, index * 2 + 1]).map((id) => ({
   key: keySize(id as TableId),
   value: valueSize(id as TableId),
 }));
 
 /**
- * Writes the records of one batch: those of one owner together, in the order in which `core.diff` is given the
- * owners. Nothing is allocated per element.
+ * Writes the records of one batch. The records of an owner are contiguous, and owners come in the
+ * order passed to `core.diff`. Nothing is allocated per element.
  */
 export class DesiredWriter {
   readonly #reserve: Reserve;
@@ -39,32 +39,34 @@ export class DesiredWriter {
     this.#reserve = reserve;
   }
 
-  /** Starts another batch. The core may have used or freed the memory of the last one. */
+  /** Starts another batch. The core may have used or freed the memory of the previous one. */
   reset(): void {
     this.#region = EMPTY;
     this.#capacity = 0;
     this.#at = 0;
   }
 
-  /** Bytes written since `reset`: the argument of `core.diff`. */
+  /** Bytes written since `reset`, the argument of `core.diff`. */
   get bytes(): number {
     return this.#at;
   }
 
-  /** The records themselves, valid until the next call into the core. */
+  /** Returns the records, valid until the next call into the core. */
   region(): Uint8Array {
     this.#ensure(0);
     return this.#region.subarray(0, this.#at);
   }
 
-  /** Frontend → action. */
+  /** Writes a map element: frontend → action. */
   action(table: TableId, owner: OwnerId, frontend: Frontend, code: ActionCode): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
     this.#u32(code);
   }
 
-  /** Frontend and slot → endpoint, for every endpoint of the span; the core numbers the slots. */
+  /**
+   * Writes frontend and slot → endpoint for each endpoint of the span. The core numbers the slots.
+   */
   slots(table: TableId, owner: OwnerId, frontend: Frontend, span: EndpointSpan): void {
     this.#start(DESIRED_SLOTS, table, owner);
     this.#frontend(frontend);
@@ -72,39 +74,41 @@ export class DesiredWriter {
     this.#u32(span.count);
   }
 
-  /** Frontend in a set. */
+  /** Writes a set element: a frontend. */
   member(table: TableId, owner: OwnerId, frontend: Frontend): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
   }
 
-  /** Frontend and source range in a set. */
+  /** Writes a set element: a frontend and an allowed source range. */
   allowed(table: TableId, owner: OwnerId, frontend: Frontend, source: Cidr): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
     this.#range(source);
   }
 
-  /** Address in a set. */
+  /** Writes a set element: an address. */
   address(table: TableId, owner: OwnerId, bytes: Uint8Array): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#copy(bytes);
   }
 
-  /** Port in a set. */
+  /** Writes a set element: a port. */
   port(table: TableId, owner: OwnerId, port: number): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#port(port);
   }
 
-  /** Address with itself in a set: a connection of an endpoint to itself. */
+  /**
+   * Writes a set element: an address paired with itself, for an endpoint that connects to itself.
+   */
   pair(table: TableId, owner: OwnerId, bytes: Uint8Array): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#copy(bytes);
     this.#copy(bytes);
   }
 
-  /** Range in a set. */
+  /** Writes a set element: a range. */
   range(table: TableId, cidr: Cidr): void {
     this.#start(DESIRED_ELEMENT, table, OWNER_NODE);
     this.#range(cidr);
@@ -115,7 +119,7 @@ export class DesiredWriter {
     // A DESIRED_SLOTS record has a span in place of the slot number and the value.
     const rest = kind === DESIRED_SLOTS ? SPAN_BYTES - SLOT_NUMBER_BYTES : size.value;
     this.#ensure(DESIRED_HEADER + size.key + rest);
-    // The record DESIRED: kind, table and padding are one word.
+    // In the DESIRED record, kind, table and padding form one 32-bit word.
     this.#u32(kind | (table << 8));
     this.#u32(owner);
   }
@@ -148,7 +152,10 @@ export class DesiredWriter {
     region[this.#at++] = value >>> 24;
   }
 
-  /** Room for `more` bytes; looks again when the core's memory has moved, which empties our view of it. */
+  /**
+   * Makes room for `more` bytes. Growth of the core's memory detaches our view, so it is taken
+   * again.
+   */
   #ensure(more: number): void {
     const need = this.#at + more;
     if (need <= this.#region.length) return;

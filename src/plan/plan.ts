@@ -1,6 +1,6 @@
 /**
- * The plan: from Services, and what selection chose for them, to the elements they should have. Pure; it
- * never loops over endpoints.
+ * Plans the elements of each Service from the Service and its selected endpoints. The plan is pure
+ * and never loops over endpoints.
  */
 
 import type { Choice } from "../model/choice.ts";
@@ -15,18 +15,18 @@ import type { DesiredWriter } from "./desired.ts";
 import { planFrontend } from "./policy.ts";
 import { allowedSources, planSources } from "./source-ranges.ts";
 
-/** What the plan depends on besides Services and their endpoints. */
+/** The inputs of the plan besides Services and their endpoints. */
 export interface PlanContext {
-  /** This node's own addresses (bindAddress included). */
+  /** The node's own addresses, with bindAddress applied. */
   readonly primary: NodeFacts["primary"];
   readonly claims: { holds(id: ServiceId, key: FrontendKey): boolean };
   /** Sorted and disjoint (state/service-cidrs.ts). */
   readonly serviceCidrs: readonly Cidr[];
-  /** Addresses that serve node ports, each once (state/node-port-addresses.ts). */
+  /** The addresses that serve node ports, without duplicates (state/node-port-addresses.ts). */
   readonly nodePortAddresses: readonly Address[];
-  /** Addresses of this node's endpoints, each once: `core.localAddresses`. */
+  /** The addresses of this node's endpoints, without duplicates: `core.localAddresses`. */
   readonly localEndpoints: { readonly [family in Family]: readonly Uint8Array[] };
-  /** healthCheckNodePorts are let in by the node's firewall. */
+  /** Whether the dataplane opens healthCheckNodePorts in the firewall. */
   readonly opensHealthCheckPorts: boolean;
 }
 
@@ -39,7 +39,7 @@ const HEALTH_CHECK_PORTS = {
 const HAIRPIN = { 4: tableId("hairpin", 4), 6: tableId("hairpin", 6) };
 const SERVICE_CIDRS = { 4: tableId("service-cidrs", 4), 6: tableId("service-cidrs", 6) };
 
-/** Writes every element one Service should have, as far as it holds the frontends (state/claims.ts). */
+/** Writes every element of one Service, for the frontends that it holds (state/claims.ts). */
 export function planService(
   { service, frontends, clusterIPs }: ExpandedService,
   choices: readonly Choice[],
@@ -72,7 +72,7 @@ export function planService(
   }
 }
 
-/** Writes what belongs to the node itself. */
+/** Writes the elements that belong to the node itself. */
 export function planNode(context: PlanContext, writer: DesiredWriter): void {
   for (const address of context.nodePortAddresses) {
     writer.address(NODE_ADDRESSES[address.family], OWNER_NODE, address.bytes);
@@ -85,7 +85,7 @@ export function planNode(context: PlanContext, writer: DesiredWriter): void {
   for (const cidr of context.serviceCidrs) writer.range(SERVICE_CIDRS[cidr.family], cidr);
 }
 
-/** Where load balancers ask whether to send connections here; 0: they do not. */
+/** Returns the port that load balancers probe on this node, or 0 if they do not probe it. */
 function checkedPort({ type, externalLocal, healthCheckNodePort }: Service): number {
   return type === "LoadBalancer" && externalLocal ? healthCheckNodePort : 0;
 }

@@ -1,6 +1,6 @@
 /**
- * Traffic policies: which elements make a frontend behave as internalTrafficPolicy and
- * externalTrafficPolicy ask (KEP-2086, KEP-1669 for terminating endpoints, which selection has settled).
+ * Plans the elements that make a frontend follow internalTrafficPolicy and externalTrafficPolicy
+ * (KEP-2086). Selection has already handled terminating endpoints (KEP-1669).
  */
 import { SLOTS_MAX } from "../base/limits.ts";
 import { encodeAction, type Reach, type Source } from "../model/actions.ts";
@@ -12,7 +12,9 @@ import type { Frontend } from "../state/frontends.ts";
 import { affinitySeconds, planLearn } from "./affinity.ts";
 import type { DesiredWriter } from "./desired.ts";
 
-/** The tables one kind of frontend uses in one family: node ports have their own, without the address. */
+/**
+ * The tables of one kind of frontend in one family. Node ports have their own, without the address.
+ */
 interface FrontendTables {
   readonly everyone: TableId;
   readonly outside: TableId;
@@ -30,8 +32,8 @@ const REJECT = encodeAction({ verb: "reject" });
 const ACCEPT = encodeAction({ verb: "accept" });
 
 /**
- * Writes how this frontend chooses: one action and one list of slots for each audience that has endpoints,
- * and a refusal where some audience has none.
+ * Writes how this frontend chooses an endpoint: one action and one list of slots for each audience
+ * that has endpoints, and a refusal if an audience has none.
  */
 export function planFrontend(
   service: Service,
@@ -47,8 +49,8 @@ export function planFrontend(
 }
 
 /**
- * Does externalTrafficPolicy Local apply? Only to Services that outside traffic can reach; elsewhere the
- * field is left over from another type.
+ * Returns whether externalTrafficPolicy Local applies. It applies only to Services that outside
+ * traffic can reach; on others, the field is left over from an earlier type.
  */
 export function externalPolicyLocal(service: Service): boolean {
   if (!service.externalLocal) return false;
@@ -58,8 +60,8 @@ export function externalPolicyLocal(service: Service): boolean {
 function planInternal(service: Service, choice: Choice, plan: FrontendPlan): void {
   const span = service.internalLocal ? choice.local : choice.cluster;
   if (span.count > 0) plan.everyone(span, "plain");
-  // Endpoints elsewhere may serve this client from another node: dropping lets it try again, and rejecting
-  // says that nobody serves it at all.
+  // Endpoints on other nodes may serve this client later, so drop lets the client retry. Reject
+  // tells it that nobody serves the frontend.
   else plan.refuse(service.internalLocal && choice.usable ? "drop" : "reject");
 }
 
@@ -80,7 +82,7 @@ function planExternalLocal(choice: Choice, plan: FrontendPlan): void {
   else plan.refuseOutside();
 }
 
-/** Writes one frontend's elements into its tables. */
+/** Writes the elements of one frontend into its tables. */
 class FrontendPlan {
   readonly #service: Service;
   readonly #frontend: Frontend;
@@ -95,13 +97,13 @@ class FrontendPlan {
     this.#writer = writer;
   }
 
-  /** Everybody who is not sent elsewhere chooses among these. */
+  /** Lets every source choose among these endpoints, unless `outside` applies to it. */
   everyone(span: EndpointSpan, reach: Reach): void {
     const { cluster, clusterSource, everyone } = this.#tables;
     this.#choose(everyone, cluster, clusterSource, span, reach);
   }
 
-  /** Sources outside the cluster choose among these local ones, and keep their address. */
+  /** Lets sources outside the cluster choose among these local endpoints and keep their address. */
   outside(span: EndpointSpan): void {
     const { local, localSource, outside } = this.#tables;
     this.#choose(outside, local, localSource, span, "plain");
@@ -112,7 +114,11 @@ class FrontendPlan {
     this.#writer.action(this.#tables.unserved, this.#service.id, this.#frontend, code);
   }
 
-  /** Sources outside pass untranslated, so that the filter, which sees the frontend, drops them. */
+  /**
+   * Drops connections from sources outside the cluster. `accept` leaves them untranslated, and the
+   * refusal then drops them: with nftables in the nat chain `unserved4`, which `accept` jumps to;
+   * with iptables in the filter table, by a rule in KUBE-EXTERNAL-SERVICES.
+   */
   refuseOutside(): void {
     this.#writer.action(this.#tables.outside, this.#service.id, this.#frontend, ACCEPT);
     this.refuse("drop");

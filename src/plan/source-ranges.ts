@@ -1,4 +1,7 @@
-/** loadBalancerSourceRanges: who may use a load balancer's VIP. Nothing else is guarded by them. */
+/**
+ * Plans loadBalancerSourceRanges: which sources may use the VIPs of a load balancer. The ranges
+ * guard nothing else.
+ */
 
 import type { NodeFacts } from "../model/node-facts.ts";
 import type { Service } from "../model/service.ts";
@@ -12,8 +15,8 @@ const GUARDED = { 4: tableId("guarded", 4), 6: tableId("guarded", 6) };
 const ALLOWED = { 4: tableId("allowed", 4), 6: tableId("allowed", 6) };
 
 /**
- * The sources that may use the Service's VIPs of a family, disjoint; empty when everybody may. Ranges of
- * the other family do not count, and a range of everything lifts the restriction.
+ * Returns the sources that may use the Service's VIPs of a family, disjoint. Empty if every source
+ * may. Ranges of the other family are ignored, and a range that covers everything lifts the limit.
  */
 export function allowedSources(
   service: Service,
@@ -22,7 +25,7 @@ export function allowedSources(
 ): Cidr[] {
   const ranges = service.sourceRanges.filter((range) => range.family === family);
   if (ranges.some((range) => range.prefix === 0)) return [];
-  // A VIP may be bound on the node, which then connects to it from the VIP itself.
+  // If a VIP is bound on the node, the node connects to it from the VIP itself.
   const own = primary[family];
   if (own !== undefined && ranges.some((range) => contains(range, own))) {
     for (const vip of service.vips) if (vip.family === family) ranges.push(cidrOf(vip));
@@ -30,7 +33,10 @@ export function allowedSources(
   return disjoint(ranges);
 }
 
-/** Writes the guard of one VIP frontend; endpoints or not, since it stands before the choice. */
+/**
+ * Writes the guard of one VIP frontend. It comes before the endpoint choice, so it is written even
+ * without endpoints.
+ */
 export function planSources(
   service: Service,
   frontend: Frontend,
