@@ -1,7 +1,7 @@
 /**
- * Who gets a frontend that several Services claim: the oldest, by creationTimestamp, then by
- * namespace/name. kube-proxy leaves this undefined and flips between them at every sync; here the outcome
- * depends on the Services alone, never on the order in which they arrive.
+ * Decides which of several Services holds a frontend that they all claim: the oldest by
+ * creationTimestamp, then the first by namespace/name. In kube-proxy the holder is undefined and
+ * changes from sync to sync. Here it depends on the Services alone, not on their order of arrival.
  */
 import { addressKey, type FrontendKey } from "../model/frontend-key.ts";
 import type { Service, ServiceId } from "../model/service.ts";
@@ -16,7 +16,7 @@ import {
   frontendsOf,
 } from "./frontends.ts";
 
-/** What one Service claims. It stays small: there is one for each Service of the cluster. */
+/** The claims of one Service. Kept small, because the cluster has one for each Service. */
 interface Claimant {
   readonly created: number;
   readonly keys: readonly FrontendKey[];
@@ -26,40 +26,44 @@ const NOBODY: readonly ServiceId[] = [];
 const NO_KEYS: readonly FrontendKey[] = [];
 
 /**
- * Keeps the claims of every Service. A Service must be `update`d before it is planned; what it does not
- * hold is not planned for it.
+ * Keeps the claims of every Service. A Service must be passed to `update` before it is planned;
+ * only frontends that it holds are planned for it.
  */
 export class FrontendClaims {
   readonly #nameOf: (id: ServiceId) => string;
-  /** Almost always one claimant; a list, the holder first, only where Services disagree. */
+  /** One claimant in almost all cases. If Services compete, a list with the holder first. */
   readonly #claims = new Map<FrontendKey, ServiceId | ServiceId[]>();
-  /** By id: ids are small and dense. */
+  /** Indexed by Service id, because ids are small and dense. */
   readonly #claimants: (Claimant | undefined)[] = [];
-  /** Frontends that more than one Service claims. */
+  /** The number of frontends that more than one Service claims. */
   #contested = 0;
 
-  /** `nameOf` gives the `namespace/name` of a Service that has been `update`d. */
+  /** `nameOf` returns the `namespace/name` of a Service that was passed to `update`. */
   constructor(nameOf: (id: ServiceId) => string) {
     this.#nameOf = nameOf;
   }
 
-  /** Takes the frontends of a new or changed Service. Returns the other Services that won or lost one. */
+  /**
+   * Records the frontends of a new or changed Service. Returns other Services that won or lost one.
+   */
   update(expanded: ExpandedService): readonly ServiceId[] {
     const { id, created } = expanded.service;
     return this.#replace(id, { created, keys: keysOf(expanded) });
   }
 
-  /** Gives up everything the Service claimed. Returns the Services that now hold some of it. */
+  /**
+   * Releases all claims of the Service. Returns the Services that now hold one of its frontends.
+   */
   remove(id: ServiceId): readonly ServiceId[] {
     return this.#replace(id, undefined);
   }
 
-  /** May this Service be served on this frontend? False before its `update`. */
+  /** Returns whether this Service holds the frontend. False before its `update`. */
   holds(id: ServiceId, key: FrontendKey): boolean {
     return this.#holder(key) === id;
   }
 
-  /** One FRONTEND_TAKEN for every frontend that an older Service holds; none is the normal case. */
+  /** Returns one FRONTEND_TAKEN for each frontend that an older Service holds; usually none. */
   problems(service: Service): Problem[] {
     const problems: Problem[] = [];
     if (this.#contested === 0) return problems;
@@ -72,7 +76,7 @@ export class FrontendClaims {
       const holder = taken(frontend.key);
       if (holder === undefined) continue;
       const what = print(frontend);
-      // With the frontend in it, since one field may lose several.
+      // The field names the frontend too, because one field of the Service may lose several.
       problems.push(problem(service, `${fieldOf(frontend)}: ${what}`, what, holder));
       if (frontend.address) lost.add(printAddress(frontend.address.bytes));
     }

@@ -1,17 +1,18 @@
 /**
- * Settings that leave one of the node's families out: upstream's checkBadConfig
- * (cmd/kube-proxy/app/server.go).
+ * Finds settings that leave out an address family of the node. It follows checkBadConfig in
+ * kube-proxy (cmd/kube-proxy/app/server.go).
  */
 import type { Config } from "../config/config.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import type { Cidr, Family } from "../net/address.ts";
 
-/** The settings that are looked at. */
+/** The settings that are checked. */
 export type RangeSettings = Pick<Config, "detectLocal" | "clusterCIDRs" | "nodePortAddresses">;
 
 /**
- * What to warn of, a sentence each, once the node's addresses are known. A family without a range
- * is served even so, but pods of that family cannot be told from others.
+ * Returns one warning per missing range, once the node's addresses are known. Sluice still serves
+ * such a family. Without a pod range it cannot tell pods from other sources; without a
+ * nodePortAddresses range it serves node ports on all addresses of the family.
  */
 export function missingFamilies(settings: RangeSettings, node: NodeFacts): readonly string[] {
   const { detectLocal, clusterCIDRs, nodePortAddresses } = settings;
@@ -31,7 +32,7 @@ export function missingFamilies(settings: RangeSettings, node: NodeFacts): reado
   ];
 }
 
-/** Warns of what `missingFamilies` lists: once, and again if it was over in between. */
+/** Logs each warning of `missingFamilies` once, and again if it returns after it was resolved. */
 export class FamilyWarnings {
   readonly #warn: (sentence: string) => void;
   #current: readonly string[] = [];
@@ -47,7 +48,7 @@ export class FamilyWarnings {
   }
 }
 
-/** The Node has an address or a range of pods of this family, or the configuration has one. */
+/** Returns whether the Node or the clusterCIDRs have an address or pod range of this family. */
 export function hasFamily(
   { clusterCIDRs }: Pick<RangeSettings, "clusterCIDRs">,
   { primary, podCidrs }: NodeFacts,
@@ -57,13 +58,13 @@ export function hasFamily(
   return primary[family] !== undefined || ranges.some((range) => range.family === family);
 }
 
-/** A node of which no address is known may be of both. */
+/** Returns whether the node may have this family. A node without known addresses may have both. */
 export function mayServe({ primary }: NodeFacts, family: Family): boolean {
   const known = primary[4] !== undefined || primary[6] !== undefined;
   return !known || primary[family] !== undefined;
 }
 
-/** Without any range nothing is asked of any family. */
+/** Returns the families without a range. An empty list of ranges requires no family. */
 function lacking(families: readonly Family[], cidrs: readonly Cidr[]): readonly Family[] {
   if (cidrs.length === 0) return [];
   return families.filter((family) => !cidrs.some((cidr) => cidr.family === family));

@@ -1,33 +1,38 @@
 /**
- * Frontends: the addresses and ports a Service answers on. One list for everybody who asks: the
- * claims that settle who gets a frontend, and the plan that makes elements of it.
+ * Lists the frontends of a Service: the addresses and ports it answers on. The claims use the list
+ * to settle who holds a frontend, and the plan makes elements from it.
  */
 import { type FrontendKey, frontendKey, nodePortKey } from "../model/frontend-key.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 import type { Address, Family } from "../net/address.ts";
 import type { Protocol } from "../net/protocol.ts";
 
-/** Where a frontend is written in the Service; traffic policies and source ranges depend on it. */
+/**
+ * The field of the Service that declares the frontend. Traffic policies and source ranges depend on
+ * it.
+ */
 export type FrontendKind = "cluster-ip" | "external-ip" | "vip" | "node-port";
 
 /** One address and port of a Service, in one family. */
 export interface Frontend {
   readonly kind: FrontendKind;
   readonly family: Family;
-  /** Undefined for a node port: whatever addresses of this node serve node ports. */
+  /**
+   * Undefined for a node port, which answers on every address of the node that serves node ports.
+   */
   readonly address: Address | undefined;
   readonly protocol: Protocol;
   readonly port: number;
-  /** Which of the Service's ports it belongs to. */
+  /** Index of the Service's port that the frontend belongs to. */
   readonly portIndex: number;
   readonly key: FrontendKey;
 }
 
-/** A Service with its frontends expanded, once for everybody who needs them in a sync. */
+/** A Service with its frontends, computed once per sync for all that need them. */
 export interface ExpandedService {
   readonly service: Service;
   readonly frontends: readonly Frontend[];
-  /** Those it is served on: `clusterIpsOf` */
+  /** The clusterIPs that the Service is served on (`clusterIpsOf`). */
   readonly clusterIPs: readonly Address[];
 }
 
@@ -36,10 +41,10 @@ export function expandService(service: Service): ExpandedService {
 }
 
 /**
- * Every frontend of a Service, each key once. A family is served when the Service has a clusterIP
- * of it; addresses of another family are passed over, as kube-proxy does. Where two ports or kinds
- * claim the same frontend the later one wins, in the order of ports, then clusterIP, externalIPs,
- * VIPs; of two ports with the same name and protocol the later one wins.
+ * Returns every frontend of a Service, without duplicate keys. As in kube-proxy, a family is served
+ * if the Service has a clusterIP of it; addresses of another family are ignored. If two ports or
+ * kinds declare the same frontend, the later one wins. The order is by port, then clusterIP,
+ * externalIPs, VIPs and node port. If two ports share a name and a protocol, the later one wins.
  */
 export function frontendsOf(service: Service): Frontend[] {
   const found: Frontend[] = [];
@@ -51,7 +56,7 @@ export function frontendsOf(service: Service): Frontend[] {
   return last.size === found.length ? found : [...last.values()];
 }
 
-/** The clusterIPs a Service is served on: one of each family, none without ports. */
+/** Returns the clusterIPs that a Service is served on: one per family, none without ports. */
 export function clusterIpsOf(service: Service): Address[] {
   if (service.ports.length === 0) return [];
   const ipv4 = firstOf(service.clusterIPs, 4);
@@ -103,7 +108,7 @@ function firstOf(addresses: readonly Address[], family: Family): Address | undef
   return undefined;
 }
 
-/** The field of the Service a frontend comes from, for a Problem. */
+/** Returns the field of the Service that declares a frontend, for a Problem. */
 export function fieldOf(frontend: Frontend): string {
   switch (frontend.kind) {
     case "cluster-ip":
@@ -118,7 +123,8 @@ export function fieldOf(frontend: Frontend): string {
 }
 
 /**
- * Indexes of the ports that no later port of the same name and protocol replaces; undefined: all.
+ * Returns the indexes of the ports that no later port of the same name and protocol replaces.
+ * Undefined stands for all ports.
  */
 function servedPorts(ports: readonly ServicePort[]): Set<number> | undefined {
   if (ports.length < 2) return undefined;

@@ -1,4 +1,4 @@
-/** Which addresses of this node serve node ports (nodePortAddresses). */
+/** Selects the addresses of this node that serve node ports (nodePortAddresses). */
 
 import type { NodeFacts } from "../model/node-facts.ts";
 import {
@@ -10,16 +10,17 @@ import {
 } from "../net/address.ts";
 import { cidrOf, contains } from "../net/cidr.ts";
 
-/** The configuration's nodePortAddresses. `primary` stands alone; `cidrs` is then empty. */
+/** The configured nodePortAddresses. If `primary` is set, `cidrs` is empty. */
 export interface NodePortAddresses {
   readonly primary: boolean;
   readonly cidrs: readonly Cidr[];
 }
 
 /**
- * The addresses on this node's interfaces that serve node ports: sorted, each once. Loopback never does.
- * A family without a range in the list is served on all its addresses. With `primary`, a node that has no
- * address of a family serves none of it; one of which nothing is known serves all, as in kube-proxy.
+ * Returns the interface addresses that serve node ports, sorted and without duplicates. Loopback
+ * addresses never do. If the list has no range of a family, all addresses of the family do. With
+ * `primary`, a family without a node address serves none. If no node address is known at all, every
+ * address serves, as in kube-proxy.
  */
 export function nodePortAddresses(
   option: NodePortAddresses,

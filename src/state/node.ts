@@ -1,4 +1,4 @@
-/** This node's object, as far as a proxy cares. Nodes are few: they come as JSON. */
+/** Reads the Node object, as far as a proxy needs it. Nodes are few, so they come as JSON. */
 
 import { listAt, objectAt, textAt } from "../base/json.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
@@ -6,19 +6,19 @@ import { type Address, type Cidr, isUnspecified, parseAddress, parseCidr } from 
 import type { Problem } from "../problems/problem.ts";
 
 const ZONE_LABEL = "topology.kubernetes.io/zone";
-/** The cluster autoscaler's mark on a node it is about to remove (KEP-3836). */
+/** The taint that the cluster autoscaler puts on a node before it removes it (KEP-3836). */
 const DELETION_TAINT = "ToBeDeletedByClusterAutoscaler";
 
-/** What a Node object came to. */
+/** The result of reading a Node object. */
 export interface NodeReading {
-  /** Undefined only when the object has no name. */
+  /** Undefined only if the object has no name. */
   readonly facts: NodeFacts | undefined;
   readonly problems: readonly Problem[];
 }
 
 /**
- * Reads a Node object. Malformed parts are left out and reported; the rest counts. The primary address of
- * a family is its first InternalIP, else its first ExternalIP.
+ * Reads a Node object. Malformed parts are left out and reported. The primary address of a family
+ * is its first InternalIP, or else its first ExternalIP.
  */
 export function readNode(object: unknown): NodeReading {
   const metadata = objectAt(object, "metadata");
@@ -65,7 +65,10 @@ export function readNode(object: unknown): NodeReading {
   return { facts: { name, uid, primary, zone, podCidrs, eligible }, problems };
 }
 
-/** kube-proxy's bindAddress is no listener but overrides the node's own address of its family. */
+/**
+ * Applies kube-proxy's bindAddress, which is not a listener but overrides the node's own address of
+ * its family.
+ */
 export function withBindAddress(facts: NodeFacts, bindAddress: string): NodeFacts {
   const address = parseAddress(bindAddress);
   if (address === undefined || isUnspecified(address)) return facts;

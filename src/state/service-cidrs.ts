@@ -1,4 +1,4 @@
-/** The ranges clusterIPs are allocated from, out of the cluster's ServiceCIDR objects. */
+/** Keeps the ranges from which clusterIPs are allocated, read from the ServiceCIDR objects. */
 
 import { listAt, objectAt, textAt } from "../base/json.ts";
 import { type Cidr, parseCidr } from "../net/address.ts";
@@ -7,18 +7,18 @@ import type { Problem } from "../problems/problem.ts";
 
 /**
  * Keeps ServiceCIDR objects by name. Two objects may hold the same range (KEP-1880 migrates ranges
- * that way): it stays until the last of them is gone.
+ * this way); the range stays until the last of them is deleted.
  */
 export class ServiceCidrs {
   readonly #byName = new Map<string, readonly Cidr[]>();
   #merged: readonly Cidr[] = [];
 
-  /** All ranges, sorted and disjoint; the same array until something changes. */
+  /** All ranges, sorted and disjoint. It is the same array until a range changes. */
   get cidrs(): readonly Cidr[] {
     return this.#merged;
   }
 
-  /** Takes one object, new or changed. Malformed ranges are left out and reported. */
+  /** Adds or replaces one object. Malformed ranges are left out and reported. */
   update(object: unknown): Problem[] {
     const name = textAt(objectAt(object, "metadata"), "name");
     const subject = `ServiceCIDR ${name}`;
@@ -39,12 +39,12 @@ export class ServiceCidrs {
     return problems;
   }
 
-  /** Forgets one object. */
+  /** Removes one object. */
   remove(name: string): void {
     if (this.#byName.delete(name)) this.#merge();
   }
 
-  /** Takes a complete list: objects that are not in it are gone. */
+  /** Replaces all objects with a complete list. Objects that are not in it are removed. */
   replace(objects: readonly unknown[]): Problem[] {
     this.#byName.clear();
     const problems = objects.flatMap((object) => this.update(object));
