@@ -1,4 +1,6 @@
-/** What is wrong with single objects right now: each said once, shown until it is mended. */
+/**
+ * Keeps the current problems of single objects. Each is announced once and listed until it ends.
+ */
 import { type Problem, type ProblemEnd, type ProblemEvent, problemKey } from "./problem.ts";
 import { problemChanges, problemsByKey } from "./problem-set.ts";
 
@@ -8,15 +10,18 @@ export class Problems {
   readonly #onEnd: (problem: Problem) => void;
 
   /**
-   * `onBegin` is called for a problem that is new or says something else than before, `onEnd` for one that is over:
-   * log them.
+   * `onBegin` is called for a problem that is new or has a new message, `onEnd` for one that ended.
+   * Both are meant for the log.
    */
   constructor(onBegin: (problem: Problem) => void, onEnd: (problem: Problem) => void = () => {}) {
     this.#onBegin = onBegin;
     this.#onEnd = onEnd;
   }
 
-  /** What ends and begins again with the same words in one call is not said anew. */
+  /**
+   * Applies events. A problem that ends and begins again in one call, with the same message, is not
+   * announced again.
+   */
   report(events: readonly ProblemEvent[]): void {
     const ended = new Map<string, Problem>();
     for (const event of events) {
@@ -32,7 +37,9 @@ export class Problems {
     for (const over of ended.values()) this.#onEnd(over);
   }
 
-  /** The problems of one code that an object has now; those it had before and are not listed are over. */
+  /**
+   * Replaces the problems of one code of a subject. Previous ones that are not listed have ended.
+   */
   replace(subject: string, code: Problem["code"], problems: readonly Problem[]): void {
     const known = this.#bySubject.get(subject);
     if (known === undefined && problems.length === 0) return;
@@ -51,7 +58,7 @@ export class Problems {
     return [...(this.#bySubject.get(subject)?.values() ?? [])];
   }
 
-  /** `last` is what was said of it before it ended. */
+  /** `last` is the message of the same problem before it ended in this call. */
   #begin(problem: Problem, last?: string): void {
     const known = this.#bySubject.get(problem.subject) ?? new Map<string, Problem>();
     this.#bySubject.set(problem.subject, known);

@@ -17,7 +17,7 @@ export class ProblemSet {
     return [...this.#current.values()];
   }
 
-  /** These are all problems there are now: one for each subject, code and field. */
+  /** Replaces all problems. There is at most one for each subject, code and field. */
   set(problems: readonly Problem[]): void {
     const before = this.#current;
     this.#current = problemsByKey(problems);
@@ -35,19 +35,22 @@ export class ProblemSet {
     this.#tell([{ begin: problem }]);
   }
 
-  /** The problem with this subject, code and field is over, if there is one. */
+  /** Ends the problem with this subject, code and field, if there is one. */
   end({ subject, code, field }: Omit<Problem, "message">): void {
     const end = { subject, code, field };
     if (this.#current.delete(problemKey(end))) this.#tell([{ end }]);
   }
 }
 
-/** Of two problems with the same key the later one counts. */
+/** Indexes problems by key. Of two with the same key, the later one counts. */
 export function problemsByKey(problems: readonly Problem[]): Map<string, Problem> {
   return new Map(problems.map((problem) => [problemKey(problem), problem]));
 }
 
-/** What ended, and then what began or changed, between two sets of problems by their keys. */
+/**
+ * Lists the differences between two sets of problems: first the ended, then the new or changed
+ * ones.
+ */
 export function problemChanges(
   before: ReadonlyMap<string, Problem>,
   now: ReadonlyMap<string, Problem>,

@@ -1,33 +1,39 @@
-/** What cannot be served, and when that begins and ends. */
+/** Defines problems with single objects, and the events of their beginning and end. */
 import type { ErrorCode } from "../base/errors.ts";
 
 /**
- * A problem with one object: skipped, counted, logged once, shown by the admin API until the object is
- * mended or deleted.
+ * A problem with one object. Sluice skips the faulty part, counts and logs the problem once, and
+ * lists it in the admin API until the object is fixed or deleted.
  */
 export interface Problem {
-  /** `Service default/web`, `EndpointSlice default/web-abcde`, `/etc/sluice/web.yaml:12`. */
+  /**
+   * For example `Service default/web`, `EndpointSlice default/web-abcde`,
+   * `/etc/sluice/web.yaml:12`.
+   */
   readonly subject: string;
   readonly code: ErrorCode;
-  /** The field at fault, as a path: `spec.externalIPs[1]`. */
+  /** The path of the field at fault, for example `spec.externalIPs[1]`. */
   readonly field: string;
   readonly message: string;
 }
 
-/** Equal for two problems exactly if one takes the place of the other. */
+/** Returns the key of a problem. Two problems with the same key replace each other. */
 export function problemKey({ subject, code, field }: Omit<Problem, "message">): string {
   return `${subject}\n${code}\n${field}`;
 }
 
-/** Which problems of a subject are over: that of one field, or without `field` all of this code. */
+/** Ends problems of a subject: the one of `field`, or without `field` all with this code. */
 export interface ProblemEnd {
   readonly subject: string;
   readonly code: ErrorCode;
   readonly field?: string;
 }
 
-/** A problem began, or says something else than before; or some are over. */
+/** A problem began or changed its message, or problems ended. */
 export type ProblemEvent = { readonly begin: Problem } | { readonly end: ProblemEnd };
 
-/** Takes what became of problems, in order. What ends and begins again in one call went on all the time. */
+/**
+ * Receives problem events in order. A problem that ends and begins again in one call counts as
+ * continuous.
+ */
 export type TellProblems = (events: readonly ProblemEvent[]) => void;
