@@ -1,7 +1,7 @@
 /**
- * What a serving proxy has around it and does not wait for: the HTTP servers, Events, a look at
- * other proxies' rules, and the configuration file. All of it is loaded once the rules are in the
- * kernel, or have to wait.
+ * Runs what surrounds the serving proxy: the HTTP servers, Events, the check for rules of other
+ * proxies, and the configuration file watch. The proxy does not wait for them. They are loaded when
+ * the rules are in the kernel, or when the first sync has to wait.
  */
 import type { RunningAdmin } from "../admin/start.ts";
 import type { ClusterAccess } from "../api-client/access.ts";
@@ -28,8 +28,8 @@ import type { RunningProxy } from "./proxy.ts";
 import { createView } from "./proxy-view.ts";
 
 /**
- * A process that ends over an address that cannot be bound waits so long for the Event of it to be
- * sent.
+ * If an address cannot be bound and the process must exit, it waits this long for the Event to be
+ * sent (ms).
  */
 const LAST_EVENT_MS = 1000;
 
@@ -39,14 +39,17 @@ export interface BackgroundServicesOptions {
   readonly log: LogRoot;
   readonly clock: Clock;
   readonly events: EventOutbox;
-  /** Undefined without an API server: then there are no Events. */
+  /** Undefined without an API server. In that case there are no Events. */
   readonly access: ClusterAccess | undefined;
   readonly nodeName: string;
-  /** What the process started with. */
+  /** The configuration that the process started with. */
   readonly resolved: Resolved;
   readonly flags: FlagValues;
   readonly version: string;
-  /** A request was answered, for which parts of the program were read into memory. */
+  /**
+   * Called after a request was answered, because answering it loaded parts of the program into
+   * memory.
+   */
   readonly onAnswered: () => void;
   readonly onFatal: (error: unknown) => void;
 }
@@ -62,7 +65,7 @@ export class BackgroundServices {
     this.#options = options;
   }
 
-  /** Resolves when the servers listen, or try to. */
+  /** Resolves when the servers listen or have started trying to. */
   async start(): Promise<void> {
     await this.#startAdmin();
     await this.#lookForOthers();
@@ -128,7 +131,7 @@ export class BackgroundServices {
     });
     this.#others = others;
     proxy.onForeignChange = (change) => others.changed(change);
-    // In this order, so that what is removed was said before.
+    // In this order, so that rules are logged before they are removed.
     void Promise.all([others.look(), proxy.firstSync]).then(() => others.afterFirstSync());
   }
 
@@ -152,7 +155,8 @@ export class BackgroundServices {
   }
 
   /**
-   * Takes up a changed configuration, in which nothing differs that only a new process can take up.
+   * Applies a changed configuration. The caller has checked that no changed setting needs a
+   * restart.
    */
   async #configure(config: Config): Promise<void> {
     const { proxy, host, log } = this.#options;

@@ -1,4 +1,6 @@
-/** Which backend serves: the one the configuration names, or the best one that this node can do. */
+/**
+ * Chooses the backend: the configured one, or with mode auto the best one that this node supports.
+ */
 import type { Backend } from "../backend/backend.ts";
 import type { SkeletonOptions } from "../backend/skeleton-options.ts";
 import { type ErrorCode, rethrowDefect, SluiceError } from "../base/errors.ts";
@@ -7,12 +9,12 @@ import type { Config } from "../config/config.ts";
 import { createNftablesBackend } from "../nftables/nftables-backend.ts";
 import { skeletonOptions } from "./backend-options.ts";
 
-/** What another backend may do without. */
+/** Errors of one backend that need not affect another. */
 const CANNOT_HERE: readonly ErrorCode[] = ["KERNEL_UNSUPPORTED", "NETLINK_SOCKET", "TOOL_FAILED"];
 
 /**
- * A backend that has tried what it needs of the kernel and of the machine. In mode auto nftables
- * comes first; why it is not used is logged.
+ * Returns a backend after it has probed the kernel and the machine. Mode auto tries nftables first;
+ * if it is not used, the reason is logged.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED, NETLINK_SOCKET, TOOL_FAILED
  */
 export async function prepareBackend(config: Config, root: Logger): Promise<Backend> {
@@ -52,7 +54,7 @@ function prepareNftables(options: SkeletonOptions): Backend {
 }
 
 async function prepareIptables(options: SkeletonOptions, log: Logger): Promise<Backend> {
-  // Where nftables serves, nobody needs it.
+  // Loaded on demand, because nodes that use nftables never need it.
   const { createIptablesBackend } = await import("../iptables/iptables-backend.ts");
   const backend = createIptablesBackend(options, { log });
   try {

@@ -1,4 +1,4 @@
-/** Where objects come from, made from the configuration. */
+/** Creates the configured source of objects: the API server or a directory of manifests. */
 
 import type { ClusterAccess } from "../api-client/access.ts";
 import { openAccess } from "../api-client/open-access.ts";
@@ -19,7 +19,7 @@ export interface SourceOptions {
   readonly nodeName: string;
   readonly random: () => number;
   readonly environment: { readonly [name: string]: string | undefined };
-  /** Hears of requests to the API server. */
+  /** Measures requests to the API server. */
   readonly meter: RequestMeter;
 }
 
@@ -27,13 +27,14 @@ export type CreateSource = (events: SourceEvents) => Source;
 
 export interface PreparedSource {
   readonly createSource: CreateSource;
-  /** How to reach the API server; undefined if there is none. */
+  /** Access to the API server; undefined if the source is a directory. */
   readonly access: ClusterAccess | undefined;
 }
 
 /**
- * Everything about the source that can be wrong is found here, before anything in the kernel is
- * touched.
+ * Prepares the source. It checks how to reach the API server (kubeconfig, --master or the pod's
+ * environment) before anything in the kernel is touched. Credentials are read later, for each
+ * request, and manifests when the source starts.
  * @throws SluiceError CONFIG_INVALID, KUBECONFIG_INVALID
  */
 export async function prepareSource(options: SourceOptions): Promise<PreparedSource> {

@@ -1,4 +1,6 @@
-/** `--cleanup`, wired: rules that we made, in any mode, and those that kube-proxy left. */
+/**
+ * Runs `--cleanup`: removes the rules that Sluice made in any mode, and those that kube-proxy left.
+ */
 
 import { systemClock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
@@ -10,20 +12,21 @@ import { removeKubeProxyRules } from "../takeover/remove-rules.ts";
 import { ALL_ORIGINS, SLUICE_ORIGINS } from "../takeover/rule-origin.ts";
 import { type Successor, servedByKubeProxy } from "../takeover/successor.ts";
 
-/** Lines to print of what was done, and of what failed. */
+/** Lines to print: what was removed, and what failed. */
 export interface RemovalReport {
   readonly lines: readonly string[];
   readonly errors: readonly string[];
 }
 
 /**
- * `keepKubeProxy`: only what we made. What a kube-proxy that runs has in the kernel stays too,
- * which is an error; and as long as it has nothing there, so does what we made.
- * @throws SluiceError ALREADY_RUNNING, before anything was touched; and when it cannot be told what
- * a kube-proxy has
+ * Removes all rules. `keepKubeProxy` limits the removal to the rules of Sluice. If a kube-proxy is
+ * running, its rules stay, which is reported as an error. While it has no rules in the kernel, the
+ * rules of Sluice stay as well.
+ * @throws SluiceError ALREADY_RUNNING before anything is touched; other codes if the rules of a
+ * running kube-proxy cannot be read
  */
 export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalReport> {
-  // Waits between two transactions hold no process alive.
+  // The timers between two transactions do not keep the process alive; this one does.
   const alive = setInterval(() => {}, 1000);
   try {
     const { removed, notes, failures } = await cleanUp(() => removeAll(keepKubeProxy));
@@ -42,7 +45,7 @@ async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
   const options = { clock: systemClock, keepNeeded: false, firewall: !keeps, successor };
   const removal = await removeKubeProxyRules(options, keeps ? SLUICE_ORIGINS : ALL_ORIGINS);
   if (keepKubeProxy || successor === undefined) return removal;
-  // It would not put them back before its next full sync: an hour.
+  // kube-proxy would restore its rules only at its next full sync, up to one hour later.
   const message = `Cannot remove kube-proxy's rules: ${successor.name} runs here: its rules stay; stop it first`;
   const error = new SluiceError("OTHER_PROXY", message, "kube-proxy");
   return { ...removal, failures: [...removal.failures, error] };
@@ -56,9 +59,9 @@ async function successorOf(pids: readonly number[]): Promise<Successor> {
 }
 
 /**
- * Removes what a stopped instance and a stopped kube-proxy left behind, which is what `remove`
- * does.
- * @throws SluiceError ALREADY_RUNNING, before anything was touched
+ * Removes what stopped instances of Sluice and kube-proxy left behind, by calling `remove` under
+ * the lock.
+ * @throws SluiceError ALREADY_RUNNING before anything is touched
  */
 export async function cleanUp(remove: () => Promise<Removal>): Promise<Removal> {
   const unlock = lockForCleanup();
@@ -69,7 +72,7 @@ export async function cleanUp(remove: () => Promise<Removal>): Promise<Removal> 
   }
 }
 
-/** A running instance would take the removal for damage, and put everything back. */
+/** Takes the lock. A running instance would treat the removal as damage and restore everything. */
 function lockForCleanup(): () => void {
   try {
     return lockNetworkNamespace();

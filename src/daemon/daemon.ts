@@ -1,5 +1,5 @@
 /**
- * The program while it serves: everything made in the order in which it is needed, until a signal
+ * Starts the program as a daemon: creates everything in dependency order and serves until a signal
  * ends it.
  */
 import { readFile } from "node:fs/promises";
@@ -28,12 +28,12 @@ import { prepareSource } from "./choose-source.ts";
 import { Observers, sayProblem } from "./observers.ts";
 import { startProxy } from "./proxy.ts";
 
-/** SIGHUP too: the program must not end without a log line when its terminal is closed. */
+/** SIGHUP is included so that the end of the program is logged when its terminal closes. */
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 /**
- * Resolves when everything has been started; it then serves until a signal ends the process.
- * @throws SluiceError whatever keeps it from starting
+ * Resolves when everything has been started. The program then serves until a signal ends it.
+ * @throws SluiceError for anything that prevents the start
  */
 export async function serve(flags: FlagValues, version: string): Promise<void> {
   const clock = systemClock;
@@ -58,7 +58,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   });
   const host = new HostSettings({ clock, log, problems: observers.tellProblems });
   host.adjustOomScore(config.oomScoreAdj);
-  // What follows may have to wait for others.
+  // From here on, startup may wait for other processes, so signals need a handler.
   const setStop = stopOnSignal((signal) => {
     log.info("Stopping before anything was begun", { signal });
     unlock();
@@ -67,7 +67,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const backend = await prepareBackend(config, log);
   if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.mode));
   const proxy = await startProxy({ ...shared, backend, createSource, memory, onFatal });
-  // What the proxy has just tried of the kernel has loaded connection tracking.
+  // Probing the kernel has loaded connection tracking, so its settings exist now.
   host.tuneConntrack(config.conntrack);
   host.routeLocalnet(wantsLocalnet(backend, config));
   const notifier = createNotifier(observers, clock, log);
@@ -106,7 +106,8 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
 }
 
 /**
- * --init-only: what takes all rights, for a run after it that has fewer. Asks no API server.
+ * Runs --init-only: makes the host settings that need all privileges, so that the next run needs
+ * fewer. It does not contact the API server.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED
  */
 export async function initialize(flags: FlagValues, version: string): Promise<void> {
@@ -128,7 +129,7 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
   host.stop();
 }
 
-/** Calls `stop` at a signal, or the function that was set last in its place. */
+/** Calls `stop` at a signal. The returned function replaces `stop`. */
 function stopOnSignal(stop: (signal: string) => void): (next: typeof stop) => void {
   let latest = stop;
   for (const signal of STOP_SIGNALS) process.once(signal, () => latest(signal));
@@ -143,7 +144,8 @@ function createNotifier({ health }: Observers, clock: Clock, log: Logger): Notif
     pid: process.pid,
     clock,
     log,
-    // A new process would not reach the API server any sooner.
+    // Healthy before the first sync, because a new process would not reach the API server any
+    // sooner.
     healthy: () => {
       const { healthy, lastUpdated } = health.at(clock.now());
       return healthy || lastUpdated === undefined;
@@ -172,8 +174,7 @@ async function loadCore(nodeName: string): Promise<Core> {
 }
 
 /**
- * Ends the process over what it cannot go on with, and sees to it that nothing else keeps it from
- * ending.
+ * Returns a function that logs a fatal error and ends the process. It also keeps the process alive.
  */
 function endOn(log: LogRoot): (error: unknown) => void {
   const onFatal = (error: unknown) => {
@@ -182,7 +183,7 @@ function endOn(log: LogRoot): (error: unknown) => void {
   };
   process.on("uncaughtException", onFatal);
   process.on("unhandledRejection", onFatal);
-  // Timers and sockets here hold no process alive: while everything waits to try again, this does.
+  // Timers and sockets do not keep the process alive here. This timer does while everything waits.
   setInterval(() => {}, TIMER_MS_MAX);
   return onFatal;
 }

@@ -1,4 +1,4 @@
-/** All that observe the running proxy, each made once, and told by it what happens. */
+/** Creates everything that observes the running proxy, and passes the proxy's events to it. */
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
@@ -35,7 +35,7 @@ export class Observers {
   readonly #core: Core;
   readonly #clock: Clock;
   readonly #log: Logger;
-  /** When the oldest change came that the sync under way does not cover, ms since the epoch. */
+  /** Time of the oldest change that the running sync does not cover, ms since the epoch. */
   #queuedWhileRunning: number | undefined;
   #lastSync: LastSync | undefined;
   #serving = false;
@@ -66,13 +66,13 @@ export class Observers {
     return this.#lastSync;
   }
 
-  /** Another configuration, while the proxy runs. */
+  /** Applies another configuration at run time. */
   configure({ syncPeriodMs, endpointMetricsLimit }: Config): void {
     this.health.configure(syncPeriodMs);
     this.connections.configure(endpointMetricsLimit);
   }
 
-  /** Something changed that is not in the kernel yet. */
+  /** Reports a change that is not in the kernel yet. */
   queued(): void {
     const now = this.#clock.now();
     this.health.queued(now);
@@ -81,12 +81,12 @@ export class Observers {
     this.#queuedWhileRunning ??= now;
   }
 
-  /** A sync begins: what is queued from now on, it may not cover. */
+  /** Reports that a sync begins. It may not cover changes that are queued from now on. */
   syncing(): void {
     this.#queuedWhileRunning = undefined;
   }
 
-  /** A sync ended; false if it failed. */
+  /** Reports that a sync ended. Returns false if it failed. */
   synced(report: SyncReport): boolean {
     const now = this.#clock.now();
     this.metrics.synced(report, now);
@@ -120,7 +120,7 @@ export class Observers {
   }
 }
 
-/** What is said of a problem when it begins. */
+/** Logs a problem when it begins. */
 export function sayProblem(log: Logger, { subject, code, field, message }: Problem): void {
   log.warn(message, { subject, code, ...(field !== "" && { field }) });
 }

@@ -1,4 +1,4 @@
-/** The running proxy as its observers see it: read only, computed when asked. */
+/** Gives observers a read-only view of the running proxy, computed on request. */
 import type { Clock } from "../base/clock.ts";
 import { SCRAPE_PATIENCE_MS } from "../base/limits.ts";
 import { TABLE_IDS, type TableName, tableKind } from "../model/tables.ts";
@@ -12,9 +12,9 @@ export interface ViewOptions {
   readonly proxy: RunningProxy;
   readonly version: string;
   readonly clock: Clock;
-  /** For /flagz: every flag and its value. */
+  /** All flags with their values, for /flagz. */
   readonly flags: { readonly [name: string]: string };
-  /** Short texts for the health body: what is not as it should be on this node. */
+  /** Short texts for the health response about shortcomings on this node. */
   readonly notices: () => readonly string[];
 }
 
@@ -39,8 +39,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
     config: () => proxy.config,
     mode,
     health: () => health.at(now()),
-    // Without a control plane there need be no Node object, and nobody who would mark it for
-    // deletion.
+    // Without a control plane, a Node object may be missing, and nobody would mark it for deletion.
     node: () => ({
       name: inputs.node.name,
       eligible: inputs.nodeSeen ? inputs.node.eligible : proxy.config.manifests !== "",

@@ -1,7 +1,6 @@
 /**
- * The running proxy: creates each part once and connects them, in the order in which a change
- * passes through them. What to do is decided in the parts; this file knows when each of them has
- * its turn.
+ * Creates each part of the running proxy once and connects them in the order in which a change
+ * passes through them. The parts decide what to do; this file decides when each of them runs.
  */
 import type { Adoption, Backend } from "../backend/backend.ts";
 import { servedFamilies } from "../backend/capabilities.ts";
@@ -29,22 +28,22 @@ import type { Observers } from "./observers.ts";
 
 export interface ProxyOptions {
   readonly config: Config;
-  /** Probed, and not started. */
+  /** Probed but not started. */
   readonly backend: Backend;
   readonly core: Core;
   readonly clock: Clock;
   readonly log: Logger;
-  /** This node's name, lower case. */
+  /** This node's name, in lower case. */
   readonly nodeName: string;
   readonly observers: Observers;
   readonly createSource: CreateSource;
   readonly memory: MemoryReclaimer;
-  /** The process cannot go on: end it, so that its supervisor starts it afresh. */
+  /** Called if the process cannot continue. Exit, so that the supervisor starts a new process. */
   readonly onFatal: (error: unknown) => void;
 }
 
 /**
- * Starts everything.
+ * Starts the proxy.
  * @throws SluiceError PERMISSION_DENIED, TABLE_FOREIGN, NETLINK_REFUSED, TOOL_FAILED
  */
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
@@ -58,7 +57,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   return proxy;
 }
 
-/** The parts of the flow; the admin server looks at them through proxy-view.ts. */
+/** Holds the parts of the proxy. The admin server sees them through proxy-view.ts. */
 export class RunningProxy {
   readonly core: Core;
   readonly observers: Observers;
@@ -68,7 +67,7 @@ export class RunningProxy {
   readonly backend: Backend;
   /** Resolves after the first sync. */
   readonly firstSync: Promise<void>;
-  /** Called back for what others change of our rules. */
+  /** Called when another process changes our rules. */
   onForeignChange: (change: ForeignChange) => void = () => {};
 
   readonly #options: ProxyOptions;
@@ -80,7 +79,7 @@ export class RunningProxy {
   #config: Config;
   #addresses: AddressWatch | undefined;
   #syncing: { readonly loop: SyncLoop; readonly pacer: Pacer } | undefined;
-  /** The wait for a kube-proxy that writes the same chains. Nothing is written before its end. */
+  /** The wait for a kube-proxy that writes the same chains. Nothing is written before it ends. */
   #conflict = NO_CONFLICT;
   readonly #familyWarnings: FamilyWarnings;
   #adopted = false;
@@ -122,12 +121,12 @@ export class RunningProxy {
     this.source = options.createSource(this.#events());
   }
 
-  /** In effect now. */
+  /** The configuration in effect. */
   get config(): Config {
     return this.#config;
   }
 
-  /** Adopts what the kernel has, and begins to watch. Throws as `startProxy` does. */
+  /** Adopts the rules in the kernel and starts the source. Throws like `startProxy`. */
   async start(): Promise<void> {
     const { clock, nodeName } = this.#options;
     const { ownRules: own } = this.backend.capabilities;
@@ -137,15 +136,15 @@ export class RunningProxy {
     });
     this.#conflict = await awaitConflict({ clock, log: this.#log, own });
     const free = await this.#conflict.none;
-    // Rules that depend on podCIDRs have to wait for the Node. Others are adopted while the API
-    // server is read.
+    // Rules that depend on podCIDRs wait for the Node. All others are adopted before the first
+    // request to the API server.
     if (free && !usesPodCidrs(this.#config)) await this.#adopt();
     this.source.start();
     this.#log.info("Watching", { source: this.source.status().name, node: nodeName });
   }
 
   /**
-   * Takes up another configuration, in which nothing differs that only a new process can take up.
+   * Applies another configuration. The caller has checked that no changed setting needs a restart.
    */
   configure(config: Config): void {
     this.#config = config;
@@ -158,8 +157,8 @@ export class RunningProxy {
   }
 
   /**
-   * Stops watching and syncing. The rules stay. Resolves when nothing more comes of what was being
-   * written.
+   * Stops watching and syncing. The rules stay in the kernel. Resolves when a write in progress has
+   * finished, or after STOP_WRITING_MS.
    */
   async stop(): Promise<void> {
     this.source.stop();
@@ -175,7 +174,7 @@ export class RunningProxy {
     await Promise.race([closed, patience]);
   }
 
-  /** Before the first sync there is no loop; its first look at the kernel puts the chains right. */
+  /** Without a loop (before the first sync), the first verification applies the new chains. */
   #reconfigureBackend(): void {
     this.backend.reconfigure(skeletonOptions(this.#config, this.inputs.podCidrs));
     this.#syncing?.loop.verify();
@@ -190,7 +189,7 @@ export class RunningProxy {
     this.#options.memory.phaseEnded(elements);
   }
 
-  /** Something changed: there is to be a sync. */
+  /** Requests a sync after a change. */
   #request(): void {
     this.observers.queued();
     this.#syncing?.pacer.request();
@@ -228,7 +227,7 @@ export class RunningProxy {
     this.#familyWarnings.update(this.#config, this.inputs.node);
   }
 
-  /** Everything a first sync waits for is here. */
+  /** Starts syncing. Everything that the first sync needs is present. */
   async #beginSyncing(): Promise<void> {
     const { core } = this;
     await this.#conflict.gone;
@@ -280,7 +279,7 @@ export class RunningProxy {
         try {
           return await loop.run();
         } catch (error) {
-          // A defect: the dataplane goes on as it is, a fresh process adopts it.
+          // A defect. The rules stay as they are, and a new process adopts them.
           onFatal(error);
           return false;
         }
@@ -305,7 +304,7 @@ export class RunningProxy {
   }
 }
 
-/** What became of the rules that were there. */
+/** Returns the log text for the result of the adoption. */
 function adoptionText(outcome: Adoption["outcome"], what: string): string {
   if (outcome === "fresh") return `Made ${what}`;
   if (outcome === "adopted") return `Took over ${what}, with what was in place`;

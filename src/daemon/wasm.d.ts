@@ -1,4 +1,7 @@
-/** `import path from "x.wasm" with { type: "file" }`: a path that the compiled binary can read. */
+/**
+ * Declares `import path from "x.wasm" with { type: "file" }`, a path that the compiled binary can
+ * read.
+ */
 declare module "*.wasm" {
   const path: string;
   export default path;
