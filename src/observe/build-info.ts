@@ -1,11 +1,17 @@
-/** What this is. Not by kubernetes_build_info: whoever counts the versions in a cluster by it would count ours too. */
+/**
+ * Reports the build and the feature gates. It does not use kubernetes_build_info: a count of
+ * versions in the cluster by that metric would include Sluice.
+ */
 import type { Config } from "../config/config.ts";
 import { Gauge, type Instrument } from "./instruments.ts";
 
-/** The release of kube-proxy whose behaviour is ours. */
+/** The kube-proxy release whose behaviour Sluice follows. */
 export const EMULATED_VERSION = "1.36";
 
-/** Our version, and kubernetes_feature_enabled (component-base/metrics) for the gates that mean something here. */
+/**
+ * Returns sluice_build_info and kubernetes_feature_enabled (component-base/metrics), the latter for
+ * the gates that affect Sluice.
+ */
 export function buildInfo(version: string, config: Config): Instrument[] {
   const build = new Gauge({
     name: "sluice_build_info",
@@ -22,12 +28,12 @@ export function buildInfo(version: string, config: Config): Instrument[] {
   return [build, feature];
 }
 
-/** As Go names it: `linux/amd64`. */
+/** Returns the platform as Go names it, for example `linux/amd64`. */
 function platform(): string {
   return `${process.platform}/${process.arch === "x64" ? "amd64" : process.arch}`;
 }
 
-/** Stages are those of Kubernetes 1.36; "" is GA. */
+/** Stages are those of Kubernetes 1.36. "" stands for GA. */
 function gates(config: Config): readonly (readonly [name: string, stage: string, on: boolean])[] {
   return [
     ["AllowServiceExternalIPs", "", config.externalIPs],

@@ -1,6 +1,6 @@
 /**
- * Metrics that every component of Kubernetes has (k8s.io/component-base/metrics): requests to the
- * API server, and results of health checks.
+ * Defines the metrics that all Kubernetes components have (k8s.io/component-base/metrics): requests
+ * to the API server and results of health checks.
  */
 import type { RequestMeter } from "../api-client/request-meter.ts";
 import { Counter, Gauge, Histogram, type Instrument, readingOf } from "./instruments.ts";
@@ -9,8 +9,8 @@ import { Counter, Gauge, Histogram, type Instrument, readingOf } from "./instrum
 const REQUEST_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
 
 /**
- * Requests to the API server, as client-go counts them (metrics/prometheus/restclient). A request
- * counts when it is answered or has failed. The duration is that of complete answers, so watches
+ * Measures requests to the API server as client-go does (metrics/prometheus/restclient). A request
+ * counts once it is answered or has failed. Durations are those of complete answers, so watches
  * have none.
  */
 export class RestClientMetrics implements RequestMeter {
@@ -42,8 +42,8 @@ export class RestClientMetrics implements RequestMeter {
 }
 
 /**
- * What /metrics/slis shows: results of the health checks of the metrics server
- * (metrics/prometheus/slis). The one check there is ping, as in upstream: it succeeds whenever the
+ * Holds the content of /metrics/slis: results of the metrics server's health checks
+ * (metrics/prometheus/slis). As in kube-proxy, the only check is ping, which succeeds if the
  * process answers.
  */
 export class Slis {
@@ -64,13 +64,13 @@ export class Slis {
     this.#startedAt = startedAt;
   }
 
-  /** A check came out well: there are no others here. */
+  /** Records that a check succeeded. No check here can fail. */
   succeeded(name: string, type: string): void {
     this.#check.set(1, name, type);
     this.#checks.add(1, name, type, "success");
   }
 
-  /** As if nothing had been checked yet. */
+  /** Removes all results. */
   reset(): void {
     this.#check.reset();
     this.#checks.reset();

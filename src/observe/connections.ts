@@ -1,10 +1,12 @@
 /**
- * New connections by service port and by endpoint, summed up from the counters of map elements. Elements come
- * and go with every change (an endpoint gets another slot, a changed value is a new element); the sums here
- * only grow, as Prometheus wants counters to, until the Service or the endpoint is gone.
+ * Counts new connections by service port and by endpoint, from the counters of map elements.
+ * Elements come and go with every change: an endpoint moves to another slot, or a changed value
+ * makes a new element. The sums here only grow, as Prometheus counters must, until the Service or
+ * endpoint is gone.
  *
- * nat chains see a connection's first packet only, so packets are connections. One that session affinity
- * leads back to its endpoint does not touch a slot: it counts for the service port, not for the endpoint.
+ * nat chains see only the first packet of a connection, so packets are connections. A connection
+ * that session affinity returns to its endpoint skips the slots. It counts for the port, not the
+ * endpoint.
  */
 
 import type { CounterReader, CounterSink, CounterSlice } from "../backend/parts.ts";
@@ -26,7 +28,7 @@ interface Sums {
   readonly name: string;
   readonly ports: Map<string, number>;
   readonly endpoints: Map<string, number>;
-  /** Endpoints that the last collection did not see. */
+  /** Endpoints that the last collection did not find. */
   readonly missing: Set<string>;
 }
 
@@ -37,15 +39,16 @@ export class ConnectionCounters {
   #endpointLimit: number;
   readonly #portLimit: number;
   readonly #failed: (error: unknown) => void;
-  /** By `namespace/name`: an id may be given to another Service later. */
+  /** Keyed by `namespace/name`, because an id may be reused for another Service. */
   readonly #sums = new Map<string, Sums>();
   #collecting: Promise<void> | undefined;
   #failing = false;
   #failures = 0;
 
   /**
-   * `endpointLimit`: most endpoint series to show, `portLimit` those of service ports; which they are does not
-   * change while the Services last. `failed` hears why the counters cannot be read, once until they can again.
+   * `endpointLimit` and `portLimit` are the maximum numbers of endpoint and service port series.
+   * The selection is stable while the Services exist. `failed` is called once when the counters
+   * cannot be read, and again only after a success.
    */
   constructor(
     core: CountingCore,
@@ -59,15 +62,15 @@ export class ConnectionCounters {
     this.#failed = failed;
   }
 
-  /** Another `endpointLimit`, while the proxy runs. */
+  /** Applies another `endpointLimit` at run time. */
   configure(endpointLimit: number): void {
     this.#endpointLimit = endpointLimit;
   }
 
   /**
-   * Reads the kernel's counters and adds what is new. There is one collection at a time: who comes while one is
-   * under way waits for its end, but for no longer than `patience`: beside a full load it takes as long as that
-   * does. Rejects for a defect only: without its end, and after a failure, the sums are as far as they came.
+   * Reads the kernel's counters and adds the increase. Concurrent calls share one collection and
+   * wait for it, but not longer than `patience`, because during a full load it takes as long as the
+   * load. Rejects only for a defect. Without a complete collection, the sums are as far as it came.
    */
   async collect(
     reader: Pick<CounterReader, "read">,
@@ -79,7 +82,7 @@ export class ConnectionCounters {
     await Promise.race([this.#collecting, patience]);
   }
 
-  /** Adds what is new in these counters. */
+  /** Adds the increase of these counters. */
   readonly take: CounterSink = (slice) => this.#take(slice, new Map());
 
   async #collect(reader: Pick<CounterReader, "read">): Promise<void> {
@@ -96,7 +99,7 @@ export class ConnectionCounters {
     }
   }
 
-  /** The instruments to print: connections by service port and by endpoint. */
+  /** Returns the instruments to print: connections by service port and by endpoint. */
   instruments(): Instrument[] {
     const ports: Sample[] = [];
     const endpoints: Sample[] = [];
@@ -154,7 +157,10 @@ export class ConnectionCounters {
     ];
   }
 
-  /** Nothing can change what is committed while this runs. `seen`: endpoints by Service. */
+  /**
+   * Runs synchronously, so the committed elements cannot change meanwhile. `seen`: endpoints by
+   * Service.
+   */
   #take({ table, count, keysAndPackets, values }: CounterSlice, seen: Map<string, Set<string>>) {
     const kind = kindOf(table);
     if (kind === undefined) return;
@@ -202,8 +208,8 @@ export class ConnectionCounters {
   }
 
   /**
-   * Forgets Services that are gone, and endpoints that no slot leads to any more. Where slots changed during the
-   * collection, an endpoint may have moved past it: it must be missing twice.
+   * Forgets deleted Services, and endpoints without a slot. If slots changed during the collection,
+   * an endpoint may have moved past it, so it must be missing twice.
    */
   #forgetDeleted(seen: ReadonlyMap<string, ReadonlySet<string>>, quiet: boolean): void {
     for (const [key, { endpoints, missing }] of this.#sums) {
@@ -224,7 +230,7 @@ export class ConnectionCounters {
   }
 }
 
-/** Which side of a connection a table's elements count; undefined: neither. */
+/** Returns what the elements of a table count, or undefined if nothing. */
 function kindOf(table: TableId): "frontend" | "slot" | undefined {
   const { name, value } = tableKind(table);
   if (FRONTEND_TABLES.has(name)) return "frontend";
@@ -236,7 +242,10 @@ function leadsToEndpoints(value: Uint8Array): boolean {
   return verb === "pick" || verb === "sticky";
 }
 
-/** The port's name, or its number if it has none; undefined for a port the Service no longer has. */
+/**
+ * Returns the port's name, or its number if unnamed. Undefined if the Service no longer has the
+ * port.
+ */
 function portLabel(
   service: Service | undefined,
   table: TableId,

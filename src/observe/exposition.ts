@@ -2,18 +2,18 @@
 import { systemClock, turn } from "../base/clock.ts";
 import type { Instrument } from "./instruments.ts";
 
-/** The body of an answer to a scrape, and what its Content-Type header must say. */
+/** The body of a scrape response and its Content-Type. */
 export interface Exposition {
   readonly contentType: string;
   readonly body: string;
 }
 
-/** Samples printed in one go: a millisecond or two, so that a scrape of many holds up no change. */
+/** Samples printed without a pause (1 to 2 ms), so that a large scrape does not delay changes. */
 const AT_ONCE = 500;
 
 /**
- * The Prometheus text format 0.0.4 of these instruments, in this order, as of now. Loads prom-client when first
- * called. `rest` lets everything else have its turn.
+ * Prints these instruments in order, in the Prometheus text format 0.0.4, with their current
+ * values. The first call loads prom-client. `rest` lets other work run between parts.
  */
 export async function expose(
   instruments: readonly Instrument[],
@@ -35,7 +35,7 @@ export async function expose(
       const text = await registry.getMetricsAsString({ get: async () => ({ ...head, values }) });
       parts.push(at === 0 ? text : withoutHead(text));
       at += room;
-      // Its head is a line too.
+      // Count the head as one line.
       room -= values.length + 1;
     }
     printed.push(parts.join("\n"));
@@ -47,7 +47,7 @@ function headOf({ name, help, type }: Instrument) {
   return { name, help, type };
 }
 
-/** What is printed in parts has its HELP and TYPE once. */
+/** Removes HELP and TYPE, which only the first part of an instrument has. */
 function withoutHead(text: string): string {
   return text.split("\n").slice(2).join("\n");
 }

@@ -1,9 +1,9 @@
 /**
- * Counters, gauges and histograms as plain numbers. The sync loop records into these from the first
- * millisecond on; the library that prints them is loaded at the first scrape (exposition.ts).
+ * Keeps counters, gauges and histograms as plain numbers. The sync loop records into them from the
+ * start; the library that prints them is loaded at the first scrape (exposition.ts).
  */
 
-/** What an instrument is: its name and help in the exposition, and the names of its labels, in order. */
+/** The name and help of an instrument, and the names of its labels in order. */
 export interface Definition {
   readonly name: string;
   readonly help: string;
@@ -14,18 +14,18 @@ export interface Definition {
 export interface Sample {
   readonly labels: { readonly [label: string]: string };
   readonly value: number;
-  /** When it differs from the instrument's name: `_bucket`, `_sum`, `_count`. */
+  /** Set if it differs from the instrument's name: `_bucket`, `_sum` or `_count`. */
   readonly metricName?: string;
 }
 
-/** Whatever can be printed at a scrape. */
+/** Anything that can be printed at a scrape. */
 export interface Instrument {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
-  /** Names of its labels; those of a histogram's buckets without `le`. */
+  /** The label names. Those of a histogram do not include `le`. */
   readonly labels: readonly string[];
-  /** The values of this moment; of a histogram its cumulative buckets, `_sum` and `_count`. */
+  /** Returns the current values; for a histogram the cumulative buckets, `_sum` and `_count`. */
   samples(): Sample[];
 }
 
@@ -34,7 +34,7 @@ interface Entry<State> {
   readonly state: State;
 }
 
-/** The states of an instrument by label values. Without labels there is one, from the start. */
+/** Keeps one state per set of label values. Without labels there is one state from the start. */
 class Series<State> {
   readonly #definition: Definition;
   readonly #fresh: () => State;
@@ -74,7 +74,7 @@ class Series<State> {
   }
 }
 
-/** One number for each set of label values. */
+/** Keeps one number per set of label values. */
 class Scalar {
   readonly name: string;
   readonly help: string;
@@ -89,8 +89,8 @@ class Scalar {
   }
 
   /**
-   * Adds to the number of these label values, which is 0 before.
-   * @throws RangeError when there are not as many as the definition has labels
+   * Adds to the number of these label values, which starts at 0.
+   * @throws RangeError if the number of label values differs from the definition
    */
   add(amount: number, ...labels: readonly string[]): void {
     this.series.at(labels).value += amount;
@@ -100,28 +100,28 @@ class Scalar {
     return this.series.all().map(({ labels, state }) => ({ labels, value: state.value }));
   }
 
-  /** As if nothing had been recorded. */
+  /** Removes everything recorded. */
   reset(): void {
     this.series.clear();
   }
 }
 
-/** Only grows. */
+/** A number that only grows. */
 export class Counter extends Scalar implements Instrument {
   readonly type = "counter";
 }
 
-/** Goes up and down. */
+/** A number that can grow and shrink. */
 export class Gauge extends Scalar implements Instrument {
   readonly type = "gauge";
 
-  /** @throws RangeError as `add` */
+  /** @throws RangeError like `add` */
   set(value: number, ...labels: readonly string[]): void {
     this.series.at(labels).value = value;
   }
 }
 
-/** Counts observations by size. `buckets` are upper bounds, ascending; +Inf is implied. */
+/** Counts observations by size. `buckets` are ascending upper bounds; +Inf is implied. */
 export class Histogram implements Instrument {
   readonly type = "histogram";
   readonly name: string;
@@ -142,8 +142,8 @@ export class Histogram implements Instrument {
   }
 
   /**
-   * Counts one value, in the unit of the buckets; one on a bound belongs to that bound.
-   * @throws RangeError when there are not as many label values as the definition has labels
+   * Records one value, in the unit of the buckets. A value equal to a bound belongs to that bucket.
+   * @throws RangeError if the number of label values differs from the definition
    */
   observe(value: number, ...labels: readonly string[]): void {
     const state = this.#series.at(labels);
@@ -173,7 +173,7 @@ export class Histogram implements Instrument {
   }
 }
 
-/** A number that is known only when it is asked for. */
+/** Returns an instrument for a number that is read at the scrape. */
 export function readingOf(
   type: "counter" | "gauge",
   definition: Pick<Definition, "name" | "help">,
@@ -182,7 +182,7 @@ export function readingOf(
   return { ...definition, type, labels: [], samples: () => [{ labels: {}, value }] };
 }
 
-/** `count` bounds from `start`, each `factor` times the one before. */
+/** Returns `count` bounds, from `start`, each `factor` times the previous one. */
 export function exponentialBuckets(start: number, factor: number, count: number): number[] {
   const digits = 12;
   return Array.from({ length: count }, (_, k) => Number((start * factor ** k).toPrecision(digits)));

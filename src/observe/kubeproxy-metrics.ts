@@ -1,6 +1,6 @@
 /**
- * kube-proxy's own metrics (pkg/proxy/metrics/metrics.go) of the mode that serves. Names, types,
- * labels, buckets and texts are the same, so that dashboards and alerts keep working.
+ * Defines kube-proxy's own metrics (pkg/proxy/metrics/metrics.go) of the active mode. Names, types,
+ * labels, buckets and help texts are identical, so dashboards and alerts keep working.
  */
 import type { RestoreStatistics } from "../backend/parts.ts";
 import type { FlowsReport } from "../conntrack/reconcile-flows.ts";
@@ -28,11 +28,11 @@ const PROGRAMMING_BUCKETS = [
   ...range(120, 300, 30),
 ];
 
-/** One sync serves both families at once, so each gets the same value; as upstream does in effect. */
+/** One sync covers both families, so each gets the same value, as in effect in kube-proxy. */
 const FAMILIES = ["IPv4", "IPv6"] as const;
 const BY_FAMILY = ["ip_family"] as const;
 
-/** Kinds of objects whose changes upstream counts; an EndpointSlice is `endpoint`. */
+/** The kinds of objects whose changes kube-proxy counts. An EndpointSlice is an `endpoint`. */
 export type ObjectChange = "endpoint" | "service";
 type Probe = "healthz" | "livez";
 
@@ -140,14 +140,14 @@ export class KubeproxyMetrics {
   readonly #startedAt: number;
   #families: readonly (typeof FAMILIES)[number][] = FAMILIES;
   readonly #seen = { endpoint: 0, service: 0 };
-  /** Until a sync went through, each of them is about everything. */
+  /** False until the first successful sync. Until then every sync counts as a full one. */
   #synced = false;
 
   constructor(startedAt: number) {
     this.#startedAt = startedAt;
   }
 
-  /** Of others there is nothing to tell, as in upstream. */
+  /** Limits the metrics to these families, as in kube-proxy. */
   serves(families: readonly Family[]): void {
     this.#families = families.map((family) => `IPv${family}` as const);
   }
@@ -166,7 +166,7 @@ export class KubeproxyMetrics {
     for (const family of this.#families) this.#lastQueued.set(now / 1000, family);
   }
 
-  /** Of a sync that had something to do. */
+  /** Records a sync that had work to do. */
   synced(report: SyncReport, now: number): void {
     const seconds = report.durationMs / 1000;
     const whole = !this.#synced || report.repair?.amiss.table !== undefined;
@@ -202,7 +202,7 @@ export class KubeproxyMetrics {
     this.#answers[probe].add(1, String(code));
   }
 
-  /** `restores`: undefined if the backend writes no rules by iptables-restore. */
+  /** `restores` is undefined if the backend does not use iptables-restore. */
   instruments(counts: Counts, restores: readonly RestoreStatistics[] | undefined): Instrument[] {
     for (const family of this.#families) {
       this.#syncFailures.add(0, family);
@@ -237,14 +237,14 @@ export class KubeproxyMetrics {
 }
 
 /**
- * From the trigger annotation of an EndpointSlice to `now`, both ms since the epoch. The annotation is another
- * machine's clock, in whole seconds: it may lie ahead of ours.
+ * Returns the seconds from an EndpointSlice's trigger annotation to `now`, both in ms since the
+ * epoch. The annotation has whole seconds of another machine's clock, which may be ahead of ours.
  */
 export function programmingSeconds(trigger: number, now: number): number {
   return Math.max(0, now - trigger) / 1000;
 }
 
-/** The metrics that upstream has in its iptables mode only, as of now. */
+/** Returns the metrics that kube-proxy has only in iptables mode. */
 function restoreInstruments(families: readonly RestoreStatistics[]): Instrument[] {
   const byTable = ["table", "ip_family"] as const;
   const failures = new Counter(

@@ -1,8 +1,8 @@
 /**
- * All metrics. Where upstream measures the same, its names are used (kubeproxy-metrics.ts,
- * component-metrics.ts), so that its dashboards and alerts keep working. Our own metrics are here,
- * with the prefix `sluice_`. Recording costs a few additions; text is printed at a scrape. A test
- * checks that docs/metrics.md has every metric.
+ * Collects all metrics. A metric that kube-proxy has keeps its name (kubeproxy-metrics.ts,
+ * component-metrics.ts), so dashboards and alerts keep working. Our own have the prefix `sluice_`:
+ * most are defined here, five in connections.ts and one in build-info.ts. Recording costs a few
+ * additions; text is printed at a scrape. A test checks that docs/metrics.md lists every metric.
  */
 import type { Mode } from "../backend/capabilities.ts";
 import type { RestoreStatistics } from "../backend/parts.ts";
@@ -21,22 +21,22 @@ import { KubeproxyMetrics, type ObjectChange, programmingSeconds } from "./kubep
 import { processInstruments } from "./process-metrics.ts";
 import type { Counts } from "./view.ts";
 
-/** Seconds: from 50 us, where a sync of one change lies, to 6.5 s. */
+/** Seconds: from 50 us, the duration of a sync of one change, to 6.5 s. */
 const FINE_SYNC_BUCKETS = exponentialBuckets(0.00005, 2, 18);
 
 /** Seconds: 1 ms to 65 s. */
 const LATENCY_BUCKETS = exponentialBuckets(0.001, 2, 17);
 
-/** The state of the moment of a scrape. */
+/** State that is read at the time of a scrape. */
 export interface ScrapeFacts {
   readonly counts: Counts;
   readonly problems: readonly Problem[];
   readonly sources: readonly SourceStatus[];
-  /** As /livez tells it. */
+  /** The health that /livez reports. */
   readonly healthy: boolean;
-  /** What serves. */
+  /** The active mode. */
   readonly mode: Mode;
-  /** Undefined: the backend writes no rules by iptables-restore. */
+  /** Undefined if the backend does not use iptables-restore. */
   readonly restores: readonly RestoreStatistics[] | undefined;
 }
 
@@ -50,9 +50,9 @@ export interface ScrapeOptions extends ScrapeFacts {
 }
 
 export class Metrics {
-  /** Requests to the API server; handed to whoever makes them. */
+  /** Measures requests to the API server; passed to the API client. */
   readonly restClient = new RestClientMetrics();
-  /** What /metrics/slis shows. */
+  /** The content of /metrics/slis. */
   readonly slis: Slis;
   readonly #kubeproxy: KubeproxyMetrics;
   readonly #startedAt: number;
@@ -132,10 +132,13 @@ export class Metrics {
     help: "Whether the source of Services, an API server or a directory, answers: 1 or 0",
     labels: ["source"],
   });
-  /** A code without problems goes on as 0: a series that ends keeps its last value in a dashboard. */
+  /**
+   * A code without problems stays as 0, because a series that ends keeps its last value in a
+   * dashboard.
+   */
   readonly #codes = new Set<Problem["code"]>(ALWAYS_SHOWN);
 
-  /** `startedAt`: ms since the epoch; trigger annotations from before it are not ours to measure. */
+  /** `startedAt`: ms since the epoch. Trigger annotations older than that are not measured. */
   constructor(startedAt: number) {
     this.#startedAt = startedAt;
     this.#kubeproxy = new KubeproxyMetrics(startedAt);
@@ -145,22 +148,25 @@ export class Metrics {
     for (const operation of ["add", "delete"]) this.#operations.add(0, operation);
   }
 
-  /** How many objects of each kind have changed since the start; those since the last call wait for a sync. */
+  /**
+   * Takes the number of changed objects of each kind since the start. The increase waits for a
+   * sync.
+   */
   changedTo(counts: { readonly [kind in ObjectChange]: number }): void {
     this.#kubeproxy.changedTo(counts);
   }
 
-  /** The families of which there are rules; both without a call. */
+  /** Sets the families that have rules. Both by default. */
   serves(families: readonly Family[]): void {
     this.#kubeproxy.serves(families);
   }
 
-  /** A sync was asked for. `now`: ms since the epoch. */
+  /** Records the request for a sync. `now`: ms since the epoch. */
   queued(now: number): void {
     this.#kubeproxy.queued(now);
   }
 
-  /** A sync ended. `now`: ms since the epoch. One that found nothing to do is not recorded. */
+  /** Records a sync that ended. `now`: ms since the epoch. A sync without work is not recorded. */
   synced(report: SyncReport, now: number): void {
     if (report.outcome === "nothing") return;
     this.#kubeproxy.synced(report, now);
@@ -183,27 +189,27 @@ export class Metrics {
     if (kinds.length > 0) this.#repairDuration.observe(durationMs / 1000);
   }
 
-  /** Clients of session affinity could not be forgotten after a sync. */
+  /** Records that the affinity cleanup after a sync failed. */
   cleanupFailed(): void {
     this.#kubeproxy.cleanupFailed();
   }
 
-  /** The connections of a family were looked through. */
+  /** Records that the connections of a family were checked. */
   flowsChecked(report: FlowsReport): void {
     this.#kubeproxy.flowsChecked(report);
   }
 
-  /** An Event will reach nobody. */
+  /** Records an Event that will not be delivered. */
   eventDropped(): void {
     this.#eventsDropped.add(1);
   }
 
-  /** A health probe was answered. */
+  /** Records the answer to a health probe. */
   answered(probe: "healthz" | "livez", code: number): void {
     this.#kubeproxy.answered(probe, code);
   }
 
-  /** Everything that is recorded here, with the gauges brought up to date. */
+  /** Returns all instruments of this object, with the gauges updated. */
   instruments(facts: ScrapeFacts): Instrument[] {
     const { counts, problems, sources, healthy, mode, restores } = facts;
     this.#mode.set(1, mode);
@@ -247,7 +253,7 @@ export class Metrics {
   }
 }
 
-/** Everything that a scrape of /metrics shows, in the order in which it is printed. */
+/** Returns everything that /metrics shows, in print order. */
 export function scrapedInstruments(options: ScrapeOptions): Instrument[] {
   const { metrics, connections, config, version, startedAt } = options;
   return [
@@ -258,7 +264,7 @@ export function scrapedInstruments(options: ScrapeOptions): Instrument[] {
   ];
 }
 
-/** So that an alert on these has a series before the first of them. */
+/** Always shown, so that an alert on one of these codes has a series before its first problem. */
 const ALWAYS_SHOWN = [
   "OBJECT_INVALID",
   "FRONTEND_TAKEN",

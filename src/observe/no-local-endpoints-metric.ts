@@ -1,6 +1,6 @@
 /**
- * Service ports with a Local traffic policy that have endpoints elsewhere but none on this node: their
- * traffic is dropped here (kubeproxy_sync_proxy_rules_no_local_endpoints_total).
+ * Counts Service ports with a Local traffic policy that have endpoints elsewhere but none on this
+ * node (kubeproxy_sync_proxy_rules_no_local_endpoints_total). This node drops their traffic.
  */
 
 import type { Choice } from "../model/choice.ts";
@@ -12,11 +12,11 @@ type Count = Counts["noLocalEndpoints"][number];
 const POLICIES = ["internal", "external"] as const;
 const FAMILIES = [4, 6] as const;
 
-/** Kept by Service, as of its last selection. */
+/** Keeps the ports by Service, as of its last selection. */
 export class NoLocalEndpoints {
   readonly #ports = new Map<ServiceId, readonly { policy: Count["policy"]; family: 4 | 6 }[]>();
 
-  /** A Service was selected, or is gone. */
+  /** Takes a selected Service; undefined if it was deleted. */
   update(id: ServiceId, service: Service | undefined, choices: readonly Choice[]): void {
     if (service === undefined) {
       this.#ports.delete(id);
@@ -30,7 +30,10 @@ export class NoLocalEndpoints {
     else this.#ports.delete(id);
   }
 
-  /** Ports by policy and family, zeros too: a series that ends would keep its last value in a dashboard. */
+  /**
+   * Counts ports by policy and family. Zeros are included, because a series that ends would keep
+   * its last value in a dashboard.
+   */
   counts(): readonly Count[] {
     const all = [...this.#ports.values()].flat();
     return POLICIES.flatMap((policy) =>

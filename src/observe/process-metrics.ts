@@ -1,15 +1,18 @@
 /**
- * process_*: what the kernel says of this process, by the names every Prometheus client has. Of the
- * network it counts the whole namespace, which for a proxy is the node; as upstream's client does.
+ * Reads the process_* metrics from the kernel, under the names that every Prometheus client uses.
+ * As in kube-proxy, network bytes are those of the whole namespace, which for a proxy is the node.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { type Instrument, readingOf } from "./instruments.ts";
 
 /** The files of /proc/self; replaced in tests. */
 export interface ProcessFiles {
-  /** @throws when there is no such file, or it must not be read */
+  /** @throws if the file does not exist or cannot be read */
   text(name: string): string;
-  /** Names in a folder. @throws likewise */
+  /**
+   * Returns the names in a folder.
+   * @throws like `text`
+   */
   list(name: string): readonly string[];
 }
 
@@ -39,7 +42,7 @@ const READINGS: readonly Reading[] = [
     "gauge",
     "open_fds",
     "Number of open file descriptors.",
-    // The one that reads the folder is gone by the time it is counted.
+    // Do not count the descriptor that reads the folder.
     (files) => files.list("fd").length - 1,
   ],
   [
@@ -81,8 +84,8 @@ const READINGS: readonly Reading[] = [
 ];
 
 /**
- * Read now. What cannot be read is left out; the names are the same always, for the documentation's
- * sake.
+ * Reads all values now. Values that cannot be read are left out. The metric names stay the same, so
+ * that the documentation can list them.
  */
 export function processInstruments(startedAt: number, files: ProcessFiles = SELF): Instrument[] {
   const read = READINGS.map(([type, name, help, reading]): Instrument => {
@@ -104,22 +107,22 @@ function attempt(read: () => number | undefined): number | undefined {
   }
 }
 
-/** `VmRSS:	   45000 kB` of proc_pid_status(5), in bytes. */
+/** Reads a line like `VmRSS:	   45000 kB` of proc_pid_status(5). Returns bytes. */
 function kilobytes(files: ProcessFiles, field: string): number {
   const [, text] = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(files.text("status")) ?? [];
   return Number(text) * 1024;
 }
 
 /**
- * The soft limit of proc_pid_limits(5); without one the largest number of 64 bits, as Go's client
- * has it.
+ * Returns a soft limit of proc_pid_limits(5), or as Go's client the largest 64-bit number if there
+ * is none.
  */
 function limit(files: ProcessFiles, field: string): number {
   const [, text] = new RegExp(`^${field} +(\\S+)`, "m").exec(files.text("limits")) ?? [];
   return text === "unlimited" ? 2 ** 64 : Number(text);
 }
 
-/** A column of IpExt in proc_pid_net(5): a line of names, and one of numbers. */
+/** Reads a column of IpExt in proc_pid_net(5), which has a line of names and a line of numbers. */
 function octets(files: ProcessFiles, column: string): number | undefined {
   const [names, numbers] = files
     .text("net/netstat")

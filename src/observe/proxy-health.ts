@@ -1,51 +1,57 @@
 /**
- * Is what the API says in the kernel? Upstream's rule (pkg/proxy/healthcheck/proxy_health.go): healthy while
- * nothing waits, however old the last sync; unhealthy once a change has waited for twice the sync period.
- * Stricter in one point: before the first commit nothing is healthy, because no Service works yet.
- * Whether the API server answers is not asked: restarting the proxy would not bring it back.
+ * Tracks whether the kernel holds the state of the API. kube-proxy's rule applies
+ * (pkg/proxy/healthcheck/proxy_health.go): healthy while nothing waits, however old the last sync,
+ * and unhealthy once a change has waited for twice the sync period. One point is stricter: before
+ * the first commit the proxy is unhealthy, because no Service works yet. The connection to the API
+ * server does not count, because a restart would not restore it.
  */
 
-/** The answer at one moment. */
+/** The health at one moment. */
 export interface Health {
   readonly healthy: boolean;
-  /** Last commit, ms since the epoch; undefined before the first. */
+  /** Time of the last commit, ms since the epoch; undefined before the first. */
   readonly lastUpdated: number | undefined;
-  /** Since when the oldest change has waited, ms since the epoch; undefined when none waits. */
+  /** Arrival of the oldest waiting change, ms since the epoch; undefined if none waits. */
   readonly queuedSince: number | undefined;
 }
 
-/** Times are milliseconds since the epoch, and always passed in. */
+/** Times are milliseconds since the epoch and always passed in. */
 export class HealthTracker {
   #patienceMs: number;
   #lastUpdated: number | undefined;
   #queuedSince: number | undefined;
 
-  /** `syncPeriodMs`: syncPeriod of the configuration; a change may wait for twice as long. */
+  /** `syncPeriodMs` is the configured syncPeriod. A change may wait for twice as long. */
   constructor(syncPeriodMs: number) {
     this.#patienceMs = 2 * syncPeriodMs;
   }
 
-  /** Another syncPeriod, while the proxy runs. */
+  /** Applies another syncPeriod at run time. */
   configure(syncPeriodMs: number): void {
     this.#patienceMs = 2 * syncPeriodMs;
   }
 
-  /** A change arrived that is not in the kernel. */
+  /** Reports a change that is not in the kernel yet. */
   queued(now: number): void {
     this.#queuedSince ??= now;
   }
 
-  /** A sync is complete. `queuedSince`: when the oldest change that it did not cover arrived. */
+  /**
+   * Reports a complete sync. `queuedSince` is the arrival of the oldest change that it did not
+   * cover.
+   */
   committed(now: number, queuedSince?: number): void {
     this.#lastUpdated = now;
     this.#queuedSince = queuedSince;
   }
 
-  /** Health at `now`: it can turn bad by time alone, so it is never kept. */
+  /**
+   * Returns the health at `now`. It is never cached, because it can turn bad just by passing time.
+   */
   at(now: number): Health {
     const lastUpdated = this.#lastUpdated;
     const queuedSince = this.#queuedSince;
-    // A clock set back makes the wait negative, which is not a reason to be unhealthy.
+    // A clock that was set back makes the wait negative, which does not count as unhealthy.
     const inTime = queuedSince === undefined || now - queuedSince < this.#patienceMs;
     return { healthy: lastUpdated !== undefined && inTime, lastUpdated, queuedSince };
   }

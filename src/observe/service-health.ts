@@ -1,22 +1,27 @@
-/** Which Services have a healthCheckNodePort here, and how many of their endpoints are on this node. */
+/**
+ * Tracks the Services with a healthCheckNodePort and the number of their endpoints on this node.
+ */
 import type { Service, ServiceId } from "../model/service.ts";
 
-/** What a load balancer is told about one Service. `port` is its healthCheckNodePort. */
+/** The health of one Service for load balancers. `port` is its healthCheckNodePort. */
 export interface HealthCheck {
   readonly port: number;
   readonly namespace: string;
   readonly name: string;
-  /** Distinct addresses of Ready endpoints on this node, all ports of the Service together. */
+  /** Distinct addresses of Ready endpoints on this node, over all ports of the Service. */
   readonly localEndpoints: number;
 }
 
-/** What selection found, kept back until it is in the kernel: a load balancer must not send clients too early. */
+/**
+ * Holds selected results back until they are in the kernel, so that load balancers do not send
+ * clients too early.
+ */
 export class HealthChecks {
   readonly #checks = new Map<ServiceId, HealthCheck>();
   #published: readonly HealthCheck[] = [];
   #listener: (checks: readonly HealthCheck[]) => void = () => {};
 
-  /** A Service was selected. It is seen from outside at the next `publish`. */
+  /** Takes a selected Service. The next `publish` makes it visible. */
   update(id: ServiceId, service: Service | undefined, localEndpoints: number): void {
     const port = service?.healthCheckNodePort ?? 0;
     if (service?.type !== "LoadBalancer" || !service.externalLocal || port === 0) {
@@ -27,13 +32,15 @@ export class HealthChecks {
     this.#checks.set(id, { port, namespace, name, localEndpoints });
   }
 
-  /** What was selected is in the kernel. */
+  /** Publishes the selected results, which are now in the kernel. */
   publish(): void {
     this.#published = [...this.#checks.values()];
     this.#listener(this.#published);
   }
 
-  /** Hears of each `publish`, and at once of the last one. There is one listener. */
+  /**
+   * Sets the only listener. It is called at each `publish`, and now with the last published checks.
+   */
   listen(listener: (checks: readonly HealthCheck[]) => void): void {
     this.#listener = listener;
     listener(this.#published);

@@ -1,4 +1,4 @@
-/** One Service as it is in the kernel, read back from the committed elements: what an operator asks for. */
+/** Describes one Service as the kernel has it, from the committed elements, for the admin API. */
 import type { Capabilities } from "../backend/capabilities.ts";
 import type { ChainReader } from "../backend/parts.ts";
 import type { Core } from "../core/core.ts";
@@ -25,7 +25,7 @@ import { printProtocol } from "../net/protocol.ts";
 import type { Problem } from "../problems/problem.ts";
 import type { FrontendView, ServiceView } from "./view.ts";
 
-/** What the backend knows about an element. */
+/** The backend's knowledge about elements. */
 interface Dataplane {
   readonly capabilities: Pick<Capabilities, "unserved">;
   readonly chains: Pick<ChainReader, "locate"> | undefined;
@@ -38,7 +38,7 @@ interface Frontend {
   readonly family: 4 | 6;
   readonly nodePort: boolean;
   readonly actions: { [table in TableName]?: string };
-  /** By slot. */
+  /** Keyed by slot. */
   readonly endpoints: Map<number, string>;
   readonly localEndpoints: Map<number, string>;
   readonly allowed: string[];
@@ -47,8 +47,8 @@ interface Frontend {
 }
 
 /**
- * Undefined when nothing of this Service is known. Walks all committed elements: some milliseconds for
- * 100,000 of them, and no index to keep for it.
+ * Returns undefined for an unknown Service. Walks all committed elements: a few milliseconds for
+ * 100,000 of them, without an index to maintain.
  */
 export function describeService(
   core: CommittedCore,
@@ -101,7 +101,7 @@ function addElements(
   });
 }
 
-/** The frontend or node port that the key of an element begins with. */
+/** Returns the frontend or node port at the start of an element's key. */
 function frontendOf(frontends: Map<string, Frontend>, table: TableId, bytes: Uint8Array): Frontend {
   const family = tableFamily(table);
   const nodePort = isNodePortTable(table);

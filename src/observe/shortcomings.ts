@@ -1,6 +1,6 @@
 /**
- * What this node cannot do for Services, whatever they say. An unserved family is a problem while
- * the node has addresses, pods or Services of it.
+ * Reports what this node cannot do for any Service. An unserved family is a problem if the node has
+ * addresses, pods or Services of it.
  */
 import type { Capabilities } from "../backend/capabilities.ts";
 import type { Config } from "../config/config.ts";
@@ -26,7 +26,7 @@ export class Shortcomings {
     this.#problems = new ProblemSet(options.problems);
   }
 
-  /** To be called when the configuration, the Node or what is committed has changed. */
+  /** Call it when the configuration, the Node or the committed elements have changed. */
   update(config: Pick<Config, "clusterCIDRs">, node: NodeFacts): void {
     const { capabilities, core } = this.#options;
     const missed = capabilities.unserved.filter(
@@ -43,7 +43,7 @@ export class Shortcomings {
     );
   }
 
-  /** One short text each, for the health body. */
+  /** Returns one short text per shortcoming, for the health response. */
   notices(): readonly string[] {
     const missed = this.#problems.all().map(({ message }) => message);
     return [...missed, ...this.#options.capabilities.unsupported];

@@ -1,4 +1,7 @@
-/** All that health, metrics and the admin API may see: facts, read only. src/daemon/proxy-view.ts provides them. */
+/**
+ * Declares the read-only facts that health, metrics and the admin API may see. daemon/proxy-view.ts
+ * provides them.
+ */
 import type { Mode, UnservedFamily } from "../backend/capabilities.ts";
 import type { Config } from "../config/config.ts";
 import type { TableName } from "../model/tables.ts";
@@ -8,7 +11,7 @@ import type { SyncReport } from "../sync/loop.ts";
 import type { Exposition } from "./exposition.ts";
 import type { Health } from "./proxy-health.ts";
 
-/** The latest sync that had something to do. `at` is its end, ms since the epoch. */
+/** The latest sync that had work to do. `at` is its end, ms since the epoch. */
 export interface LastSync {
   readonly at: number;
   readonly report: SyncReport;
@@ -33,63 +36,68 @@ export interface Counts {
 
 /** How one frontend is programmed. */
 export interface FrontendView {
-  /** `10.96.0.1:443`, or the port alone for a node port. */
+  /** `10.96.0.1:443`, or only the port for a node port. */
   readonly frontend: string;
   /** TCP, UDP or SCTP. */
   readonly protocol: string;
   readonly family: 4 | 6;
   readonly nodePort: boolean;
-  /** Actions by table, in words: `{"frontends": "pick endpoints 5"}`. */
+  /** Actions by table, as text: `{"frontends": "pick endpoints 5"}`. */
   readonly actions: { readonly [table in TableName]?: string };
-  /** Slot tables: endpoints in slot order. */
+  /** Endpoints in slot order, from the slot tables. */
   readonly endpoints: readonly string[];
   readonly localEndpoints: readonly string[];
-  /** Where iptables serves: the chains of its port; absent where it has none, since nobody is behind it, say. */
+  /**
+   * The iptables chains of the port. Absent with nftables, and if the port has no chains (for
+   * example, because it has no endpoints).
+   */
   readonly chains?: readonly string[];
-  /** Why nothing of this is in the kernel; absent where it is. */
+  /** The reason why none of this is in the kernel; absent if it is. */
   readonly unserved?: string;
-  /** Sources that may use it; absent without loadBalancerSourceRanges. */
+  /** The sources that may use it; absent without loadBalancerSourceRanges. */
   readonly allowed?: readonly string[];
 }
 
-/** A Service as the kernel has it. */
+/** A Service as it is in the kernel. */
 export interface ServiceView {
   readonly namespace: string;
   readonly name: string;
-  /** False when the Service is gone and its elements are about to go. */
+  /** False if the Service was deleted and its elements are about to be removed. */
   readonly exists: boolean;
   readonly type: string;
   readonly frontends: readonly FrontendView[];
   readonly problems: readonly Problem[];
 }
 
-/** Computed when asked; nothing here may be kept, or changes anything. */
+/** Computed on request. Callers must not keep results, and nothing here changes state. */
 export interface ReadOnlyView {
   readonly version: string;
-  /** When the process started, ms since the epoch. */
+  /** Start of the process, ms since the epoch. */
   readonly startedAt: number;
   /** Milliseconds since the epoch. */
   now(): number;
   config(): Config;
-  /** What serves, where the configuration may have left it open. */
+  /** The active mode, which the configuration may leave open. */
   readonly mode: Mode;
   health(): Health;
-  /** `eligible` is false while the Node object has not been seen. */
+  /** `eligible` is false until the Node object has been seen. */
   node(): { readonly name: string; readonly eligible: boolean };
-  /** Where the objects come from, and whether it answers. */
+  /** Returns each source of objects and whether it answers. */
   sources(): readonly SourceStatus[];
   counts(): Counts;
-  /** Undefined before the first. */
+  /** Undefined before the first sync. */
   lastSync(): LastSync | undefined;
   problems(): readonly Problem[];
-  /** Families of which nothing is in the kernel, since this node cannot. */
+  /** Returns the families that have no rules because the node does not support them. */
   unserved(): readonly UnservedFamily[];
-  /** What is not as it should be on this node although no object is at fault: rules of another proxy, say. */
+  /**
+   * Returns shortcomings of this node that no object causes, for example rules of another proxy.
+   */
   notices(): readonly string[];
-  /** Every flag by its name, with its value as given, or its default; as text, like upstream's /flagz. */
+  /** Returns every flag with its given or default value as text, like kube-proxy's /flagz. */
   flags(): { readonly [name: string]: string };
-  /** Undefined when nothing of this Service is known; costs a walk over all elements (service-view.ts). */
+  /** Undefined for an unknown Service. Costs a walk over all elements (service-view.ts). */
   service(namespace: string, name: string): ServiceView | undefined;
-  /** The Prometheus text of this moment. */
+  /** Returns the current Prometheus text. */
   metrics(): Promise<Exposition>;
 }
