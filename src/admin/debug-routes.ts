@@ -1,6 +1,7 @@
 /**
- * /debug, with enableProfiling: the level of the log (apiserver/pkg/server/routes/flags.go), and what the heap
- * holds. Profiles in pprof's format are Go's; what is here instead is said in their place.
+ * Serves /debug if enableProfiling is set: the log level (apiserver/pkg/server/routes/flags.go) and
+ * the content of the heap. There are no pprof profiles, which are specific to Go; those paths
+ * answer with a list of the alternatives.
  */
 import { heapStats } from "bun:jsc";
 import type { Hono } from "hono";
@@ -20,7 +21,7 @@ const NO_PPROF = `Sluice is not a Go program and has no profiles in pprof's form
 /debug/heap/snapshot   the heap for the memory tab of Chrome's developer tools (.heapsnapshot); nothing else runs meanwhile
 `;
 
-/** Adds the routes. Whether they may be used at this moment is decided before. */
+/** Adds the routes. The caller checks whether they are enabled. */
 export function addDebugRoutes(app: Hono, setVerbosity: (level: number) => void): void {
   for (const path of ["/debug/flags", "/debug/flags/"]) {
     app.all(path, (context) => context.text(FLAGS_PAGE));
@@ -32,7 +33,7 @@ export function addDebugRoutes(app: Hono, setVerbosity: (level: number) => void)
     if (context.req.method !== "PUT") return said("unsupported http method", 406);
     const text = await context.req.text();
     if (!/^\d{1,10}$/.test(text) || Number(text) > LEVEL_MAX) {
-      // Upstream's words, but for the length of what is repeated.
+      // kube-proxy's text, except that it repeats at most 32 characters of the input.
       const shown = JSON.stringify(text.slice(0, 32));
       return said(`strconv.ParseUint: parsing ${shown}: invalid syntax`, 400);
     }

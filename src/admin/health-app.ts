@@ -1,12 +1,15 @@
 /**
- * /healthz and /livez as kube-proxy answers them on port 10256. Load balancers ask /healthz whether to send
- * new connections to this node, so it also says no while the node is going away; /livez is about the proxy.
+ * Serves /healthz and /livez like kube-proxy on port 10256. Load balancers probe /healthz before
+ * they send new connections to this node, so it also fails while the node is being removed. /livez
+ * reports only the proxy.
  */
 import type { Hono } from "hono";
 import type { ReadOnlyView } from "../observe/view.ts";
 import { createApp } from "./http-app.ts";
 
-/** The paths of the health server, without their slash: label values of upstream's metrics. */
+/**
+ * The paths of the health server without the slash, as in the label values of kube-proxy's metrics.
+ */
 export type Probe = "healthz" | "livez";
 type HealthView = Pick<
   ReadOnlyView,
@@ -14,9 +17,9 @@ type HealthView = Pick<
 >;
 
 /**
- * The app of healthzBindAddress: 200 or 503 with upstream's JSON to any method on these two paths, and upstream's
- * 404 elsewhere (pkg/proxy/healthcheck/proxy_health.go). `onAnswer` hears the status of each; `onError` what a
- * handler threw, which the client sees as 500.
+ * Creates the app of healthzBindAddress (pkg/proxy/healthcheck/proxy_health.go). Both paths answer
+ * any method with 200 or 503 and kube-proxy's JSON; other paths get its 404. `onAnswer` receives
+ * each status. `onError` receives what a handler threw, which the client sees as 500.
  */
 export function createHealthApp(
   view: HealthView,
@@ -34,7 +37,9 @@ export function createHealthApp(
   return app;
 }
 
-/** Upstream's keys in upstream's order; what is ours comes last, and only while there is something to say. */
+/**
+ * Builds the answer: kube-proxy's keys in its order, then our own, which appear only when needed.
+ */
 function answer(view: HealthView, probe: Probe): { code: 200 | 503; body: string } {
   const now = view.now();
   const { healthy, lastUpdated } = view.health();
@@ -47,14 +52,15 @@ function answer(view: HealthView, probe: Probe): { code: 200 | 503; body: string
   const away = view.sources().find(({ connected }) => !connected);
   const notices = view.notices();
   const body = JSON.stringify({
-    // As upstream: a good answer is as fresh as can be, a bad one says since when.
+    // As in kube-proxy, a good answer has the current time, and a bad one the time of the last
+    // commit.
     lastUpdated: good ? timeOf(now) : updated,
     currentTime: timeOf(now),
     ...(probe === "healthz" && { nodeEligible: eligible }),
     healthy,
-    // Upstream tells of the families that it serves, and before the first sync of none.
+    // As in kube-proxy, only served families are listed, and none before the first sync.
     ...(lastUpdated !== undefined && { status: Object.fromEntries(status) }),
-    // No more than that: this port is open to the network, and an error's text names servers.
+    // The error is left out: this port is open to the network, and an error may name servers.
     ...(away && {
       source: {
         connected: false,

@@ -1,6 +1,7 @@
 /**
- * healthCheckNodePort: for each load balancer Service with externalTrafficPolicy Local, a port on which the
- * load balancer asks whether this node has endpoints of it (upstream: pkg/proxy/healthcheck).
+ * Serves healthCheckNodePorts (in kube-proxy: pkg/proxy/healthcheck). Each load balancer Service
+ * with externalTrafficPolicy Local has such a port. The load balancer probes it to learn whether
+ * this node has endpoints of the Service.
  */
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
@@ -11,16 +12,19 @@ import { bind, RETRY_MS } from "./serve.ts";
 
 export interface HealthCheckNodePortsOptions {
   /**
-   * Addresses to listen on; "::" takes IPv4 too, and where there is no IPv6 it is 0.0.0.0. Asked at each
-   * update.
+   * Returns the addresses to listen on, called at each update. "::" also accepts IPv4, and becomes
+   * 0.0.0.0 on a node without IPv6.
    */
   readonly addresses: () => readonly string[];
-  /** Is the proxy itself healthy? What /livez says: whether the node is eligible does not matter here. */
+  /**
+   * Returns whether the proxy itself is healthy, like /livez. Node eligibility does not matter
+   * here.
+   */
   readonly healthy: () => boolean;
   readonly clock: Clock;
-  /** A port cannot be bound, or that is over. */
+  /** Receives problems with ports that cannot be bound, and their end. */
   readonly problems: TellProblems;
-  /** A port cannot be bound; at each attempt. */
+  /** Called at each failed attempt to bind a port. */
   readonly onFailed: (check: HealthCheck, error: unknown) => void;
 }
 
@@ -30,7 +34,10 @@ interface Open {
   readonly servers: readonly { stop(force: boolean): unknown }[];
 }
 
-/** One HTTP server for each port and address. Nothing here throws: a port that is taken is a problem of its Service. */
+/**
+ * Runs one HTTP server per port and address. A port that is in use is reported as a problem of its
+ * Service; nothing here throws.
+ */
 export class HealthCheckNodePorts {
   readonly #options: HealthCheckNodePortsOptions;
   readonly #open = new Map<number, Open>();
@@ -43,14 +50,15 @@ export class HealthCheckNodePorts {
   }
 
   /**
-   * After each sync: opens what is new, closes what is gone. What cannot be bound is tried again at each sync, and
-   * by itself, since a quiet cluster has none.
+   * Opens new ports and closes old ones after a sync. Ports that cannot be bound are retried at
+   * each sync and by a timer, because a quiet cluster has no syncs.
    */
   update(checks: readonly HealthCheck[]): void {
     this.#cancelRetry();
     const addresses = this.#options.addresses();
     const wanted = new Map<number, HealthCheck>();
-    // The API server gives a port to one Service only; were it otherwise, the first one keeps it.
+    // The API server assigns a port to only one Service. If two had the same, the first one would
+    // keep it.
     for (const check of checks) if (!wanted.has(check.port)) wanted.set(check.port, check);
     for (const [port, open] of this.#open) {
       if (wanted.has(port) && open.addresses === addresses.join()) continue;
@@ -76,12 +84,12 @@ export class HealthCheckNodePorts {
     this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => this.update(checks));
   }
 
-  /** Stops every server at once, open requests with it, and ends the problems. */
+  /** Stops every server at once, aborts open requests, and ends the problems. */
   close(): void {
     this.update([]);
   }
 
-  /** @throws SluiceError LISTEN_FAILED if it cannot serve on all addresses: then it serves on none */
+  /** @throws SluiceError LISTEN_FAILED if one address cannot be bound. It then serves on none. */
   #listen(check: HealthCheck, addresses: readonly string[]): void {
     const servers: Bun.Server<undefined>[] = [];
     const fetch = () => this.#answer(check.port);
@@ -94,7 +102,7 @@ export class HealthCheckNodePorts {
     this.#open.set(check.port, { check, addresses: addresses.join(), servers });
   }
 
-  /** Any path and method, and the body to the byte, as upstream. */
+  /** Answers any path and method. As in kube-proxy, byte for byte. */
   #answer(port: number): Response {
     const check = this.#open.get(port)?.check;
     const localEndpoints = check?.localEndpoints ?? 0;

@@ -1,15 +1,16 @@
-/** What all HTTP servers here have in common. */
+/** Provides what all HTTP servers here have in common. */
 import { type Context, Hono, type Next } from "hono";
 import { messageOf } from "../base/errors.ts";
 
-/** Go's words, which some scripts look for. */
+/** Go's text, which some scripts look for. */
 export const NOT_FOUND = "404 page not found\n";
 
 const TEXT = "text/plain; charset=utf-8";
 
 /**
- * A Hono app that never lets a browser guess a type, and tells of its routes where there is none. HEAD is
- * answered as GET without the body. `onError` hears of a defect in a handler, which the client sees as 500.
+ * Creates a Hono app that forbids browsers to guess a content type and lists its routes in a 404.
+ * HEAD is answered like GET without the body. `onError` receives a defect in a handler, which the
+ * client sees as 500.
  */
 export function createApp(
   routes: () => readonly string[],
@@ -20,7 +21,7 @@ export function createApp(
     await next();
     const { headers } = context.res;
     headers.set("X-Content-Type-Options", "nosniff");
-    // Hono writes UTF-8; upstream, whose headers these are, does not.
+    // Hono writes the charset as UTF-8; kube-proxy, whose headers these are, does not.
     const type = headers.get("Content-Type") ?? TEXT;
     if (type.toLowerCase() === TEXT) headers.set("Content-Type", TEXT);
   });
@@ -35,7 +36,7 @@ export function createApp(
   return app;
 }
 
-/** A middleware that refuses every method but GET and HEAD. */
+/** A middleware that rejects all methods except GET and HEAD. */
 export async function readOnly(context: Context, next: Next): Promise<Response | undefined> {
   const { method } = context.req;
   if (method === "GET" || method === "HEAD") {

@@ -1,9 +1,9 @@
-/** The addresses of the configuration, each with its server, through changes of the configuration. */
+/** Keeps one server per configured address, and follows changes of the configuration. */
 import type { Config } from "../config/config.ts";
 import { parseListenAddress } from "../net/address.ts";
 import { type Listener, type ListenOptions, listen } from "./serve.ts";
 
-/** What is served at an address that the configuration names. */
+/** The servers that have a configured address. */
 export type ServerName = "health" | "metrics" | "admin";
 
 const NAMES = ["health", "metrics", "admin"] as const;
@@ -13,7 +13,10 @@ const FIELDS = {
   admin: "sluice.adminBindAddress",
 } as const satisfies { readonly [name in ServerName]: string };
 
-/** Where the paths under /sluice/v1 are served alone; "": on the metrics address. */
+/**
+ * Returns the separate address for the paths under /sluice/v1; "" if the metrics address serves
+ * them.
+ */
 export function ownAddress(config: Config): string {
   const { adminBindAddress, metricsBindAddress } = config;
   return adminBindAddress === metricsBindAddress ? "" : adminBindAddress;
@@ -21,11 +24,11 @@ export function ownAddress(config: Config): string {
 
 export interface ListenersOptions extends Pick<ListenOptions, "clock" | "log" | "problems"> {
   readonly fetch: { readonly [name in ServerName]: ListenOptions["fetch"] };
-  /** As in `ListenOptions`, by server. */
+  /** Like `onFailed` of `ListenOptions`, with the name of the server. */
   readonly onFailed: (name: ServerName, error: unknown) => boolean;
 }
 
-/** Listens from the start where `config` says. */
+/** Listens on the addresses of `config` from the start. */
 export class Listeners {
   readonly #options: ListenersOptions;
   readonly #open = new Map<ServerName, { readonly address: string; readonly listener: Listener }>();
@@ -37,8 +40,9 @@ export class Listeners {
   }
 
   /**
-   * Listens where this configuration says. A server whose address stays goes on without a gap; of the others the
-   * old ones are closed first, since the new address may be another's old one. One change at a time, in order.
+   * Applies the addresses of another configuration. A server with an unchanged address continues
+   * without a gap. Others are closed before any is opened, because a new address may be the old
+   * address of another server. Changes run one at a time, in order.
    */
   update(config: Config): Promise<void> {
     return this.#inTurn(async () => {
@@ -66,7 +70,7 @@ export class Listeners {
     await Promise.all(closing);
   }
 
-  /** The configuration has validated the addresses; "" turns a server off. */
+  /** Opens the missing servers. The addresses are already validated; "" disables a server. */
   #openMissing(config: Config): void {
     const { fetch, onFailed, clock, log, problems } = this.#options;
     for (const name of NAMES) {

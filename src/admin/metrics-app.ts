@@ -1,6 +1,6 @@
 /**
- * What kube-proxy shows on port 10249, to any method as it does; and beside it our own paths, unless they have an
- * address of their own.
+ * Serves what kube-proxy serves on port 10249, for any method as it does. It also serves our own
+ * paths, unless they have a separate address.
  */
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import type { Slis } from "../observe/component-metrics.ts";
@@ -25,17 +25,17 @@ const ROUTES = [
 export interface MetricsAppOptions {
   readonly view: ReadOnlyView;
   readonly slis: Slis;
-  /** The text of /metrics/slis. */
+  /** Returns the text of /metrics/slis. */
   readonly exposeSlis: () => Promise<{ readonly contentType: string; readonly body: string }>;
-  /** PUT /debug/flags/v: the level of -v until the next change of the configuration. */
+  /** Handles PUT /debug/flags/v: sets the level of -v until the configuration changes. */
   readonly setVerbosity: (level: number) => void;
-  /** Hears of what a handler threw; the client gets 500 and the message. */
+  /** Receives what a handler threw. The client gets 500 and the message. */
   readonly onError: (error: unknown) => void;
 }
 
 /**
- * The app of metricsBindAddress (cmd/kube-proxy/app/server.go, serveMetrics). Where upstream shows the mode, it is
- * what serves, whatever was asked for. What the configuration decides is asked at each request.
+ * Creates the app of metricsBindAddress (cmd/kube-proxy/app/server.go, serveMetrics). The mode it
+ * shows is the active one, not the configured one. Configuration is read at each request.
  */
 export function createMetricsApp(options: MetricsAppOptions): Hono {
   const { view, slis } = options;
@@ -50,7 +50,7 @@ export function createMetricsApp(options: MetricsAppOptions): Hono {
   app.use("/sluice/*", only(hasOwn));
   app.use("/debug/*", only(profiling));
 
-  // That the process answers, as upstream has it on this port; health is told on the other one.
+  // As in kube-proxy, this port only shows that the process answers. The other port reports health.
   app.all("/healthz", (context) => ping(context, slis));
   app.all("/healthz/ping", (context) => context.text("ok"));
 
@@ -77,14 +77,14 @@ export function createMetricsApp(options: MetricsAppOptions): Hono {
   return app;
 }
 
-/** The app of adminBindAddress: our own paths alone. */
+/** Creates the app of adminBindAddress, which serves only our own paths. */
 export function createAdminApp(view: ReadOnlyView, onError: (error: unknown) => void): Hono {
   const app = createApp(() => SLUICE_ROUTES, onError);
   addSluiceApi(app, view);
   return app;
 }
 
-/** As if the paths were not there while they are not to be. */
+/** Returns a middleware that answers 404 while the paths are disabled. */
 function only(wanted: () => boolean): MiddlewareHandler {
   return async (context, next) => {
     if (!wanted()) return context.notFound();
@@ -100,12 +100,12 @@ function printed(
 ): Response {
   return context.body(text.body, 200, {
     "Content-Type": text.contentType,
-    // As Go's handler has it, for clients that notice a restart by it.
+    // Like Go's handler, for clients that use it to detect a restart.
     "Process-Start-Time-Unix": String(Math.floor(view.startedAt / 1000)),
   });
 }
 
-/** apiserver's healthz handler with its one check, ping, which never fails. */
+/** Answers like apiserver's healthz handler. The only check is ping, which never fails. */
 function ping(context: Context, slis: Slis): Response {
   const excluded = new Set(context.req.queries("exclude") ?? []);
   const excluding = excluded.delete("ping");

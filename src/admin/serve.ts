@@ -1,38 +1,43 @@
-/** Binds an app to an address. An address that is taken is tried again: the process before us may still end. */
+/**
+ * Binds an app to an address. If the address is in use, it retries, because the previous process
+ * may still be ending.
+ */
 import type { Clock } from "../base/clock.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { TellProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 
-/** An address that is taken is tried again after so long, as upstream. */
+/** Interval between attempts to bind an address that is in use, in ms, as in kube-proxy. */
 export const RETRY_MS = 5000;
 
 export interface ListenOptions {
-  /** What is served, for the log: `health`, `metrics`. */
+  /** The name of the server for the log: `health`, `metrics`. */
   readonly name: string;
-  /** The field of the configuration that names the address, for the problem. */
+  /** The configuration field of the address, for the problem. */
   readonly field: string;
   readonly hostname: string;
   readonly port: number;
   readonly fetch: (request: Request) => Response | Promise<Response>;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Told when the address cannot be bound, and when that is over. */
+  /** Receives the problem while the address cannot be bound, and its end. */
   readonly problems: TellProblems;
-  /** The address cannot be bound: called once until it can. True gives it up; otherwise it is tried again. */
+  /**
+   * Called once when the address cannot be bound. Return true to give up; otherwise it is retried.
+   */
   readonly onFailed: (error: unknown) => boolean;
 }
 
 /** An address that is served, or will be once it is free. */
 export interface Listener {
-  /** The bound port; undefined while there is none. */
+  /** Returns the bound port; undefined if none is bound. */
   port(): number | undefined;
-  /** Stops listening and ends open requests. */
+  /** Stops listening and aborts open requests. */
   close(): Promise<void>;
 }
 
-/** Listens, now or later; never throws. */
+/** Listens now or later. Never throws. */
 export function listen(options: ListenOptions): Listener {
   const { name, hostname, clock } = options;
   const log = options.log.from("serve.ts");
@@ -73,7 +78,7 @@ export function listen(options: ListenOptions): Listener {
 }
 
 /**
- * One attempt to serve on one address, alone: not beside another process on the same port.
+ * Tries once to serve on one address, without sharing the port with another process.
  * @throws SluiceError LISTEN_FAILED naming the address
  */
 export function bind(
@@ -87,10 +92,10 @@ export function bind(
       port,
       fetch: (request) => fetch(withHost(request)),
       development: false,
-      // Bun shares a port between processes unless told not to: a second proxy would then take every other
-      // probe, and nobody would hear that the port was taken.
+      // By default, Bun shares a port between processes. A second proxy would then receive half of
+      // the probes, and the conflict would stay unnoticed.
       reusePort: false,
-      // Nothing here takes more of a body than a number.
+      // The longest body accepted here is a number.
       maxRequestBodySize: 1024,
     });
   } catch (error) {
@@ -107,7 +112,10 @@ function printHostPort(hostname: string, port: number): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
-/** HTTP/1.0 has no Host, as load balancers' simplest probes: the URL is then a path, which no router takes. */
+/**
+ * Adds a host to the URL. HTTP/1.0 requests, such as simple load balancer probes, have no Host
+ * header. Their URL is then only a path, which no router accepts.
+ */
 function withHost(request: Request): Request {
   const { url } = request;
   return url.startsWith("/") ? new Request(`http://localhost${url}`, request) : request;

@@ -1,4 +1,4 @@
-/** Our own state as JSON, under /sluice/v1. It owns nothing and changes nothing. */
+/** Serves Sluice's state as JSON under /sluice/v1. It owns and changes nothing. */
 import type { Hono } from "hono";
 import type { ReadOnlyView } from "../observe/view.ts";
 import { readOnly } from "./http-app.ts";
@@ -9,7 +9,7 @@ export const SLUICE_ROUTES = [
   "/sluice/v1/services/{namespace}/{name}",
 ];
 
-/** Adds the routes; times are RFC 3339, null before the first. */
+/** Adds the routes. Times are RFC 3339, or null if there is none yet. */
 export function addSluiceApi(app: Hono, view: ReadOnlyView): void {
   app.use("/sluice/*", readOnly);
 
@@ -59,7 +59,7 @@ function stateOf(view: ReadOnlyView) {
   };
 }
 
-/** To the microsecond: sums of floating-point numbers have a tail. */
+/** Rounds to a microsecond, because sums of floating-point numbers have long tails. */
 function rounded(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }

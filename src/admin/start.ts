@@ -1,6 +1,6 @@
 /**
- * Puts the HTTP servers and the healthCheckNodePorts on the air. Imported only once the rules are in the
- * kernel (or take their time), because what it loads costs a tenth of a second and some megabytes.
+ * Starts the HTTP servers and the healthCheckNodePorts. It is imported only when the rules are in
+ * the kernel or delayed, because loading it costs 100 ms and several megabytes.
  */
 
 import type { Hono } from "hono";
@@ -19,37 +19,46 @@ import { Listeners, type ServerName } from "./listeners.ts";
 import { createAdminApp, createMetricsApp } from "./metrics-app.ts";
 
 export interface AdminOptions {
-  /** Its configuration is asked at each request, and must be the new one when `update` is called. */
+  /** Its configuration is read at each request, and must be the new one when `update` is called. */
   readonly view: ReadOnlyView;
   readonly metrics: Metrics;
   readonly healthChecks: HealthChecks;
-  /** Addresses that healthCheckNodePorts listen on. */
+  /** Returns the addresses for healthCheckNodePorts. */
   readonly nodePortAddresses: () => readonly string[];
   readonly problems: TellProblems;
   readonly clock: Clock;
   readonly log: Logger;
-  /** What ends the process: with bindAddressHardFail an address that cannot be bound; an assertion in the core. */
+  /**
+   * Ends the process: after a failed bind with bindAddressHardFail, or a failed assertion in the
+   * core.
+   */
   readonly onFatal: (error: unknown) => void;
-  /** An address cannot be bound: once until it can, and before `onFatal`. For Events; by default nobody hears. */
+  /**
+   * Called once when an address cannot be bound, before `onFatal`. Meant for Events. Ignored by
+   * default.
+   */
   readonly onBindFailed?: (server: ServerName, error: unknown) => void;
-  /** A healthCheckNodePort cannot be bound: at each attempt. Likewise. */
+  /** Called at each failed attempt to bind a healthCheckNodePort. Ignored by default. */
   readonly onNodePortFailed?: (check: HealthCheck, error: unknown) => void;
-  /** A request was answered: memory that only this needed may be given back. By default it is kept. */
+  /**
+   * Called after an answered request, so that memory needed only for it can be freed. Default: keep
+   * it.
+   */
   readonly onAnswered?: () => void;
-  /** The level of the log, for /debug/flags/v. By default it stays as it is. */
+  /** Sets the log level, for /debug/flags/v. By default the level stays. */
   readonly setVerbosity?: (level: number) => void;
 }
 
 export interface RunningAdmin {
-  /** Follows a new configuration: opens and closes what has another address, and nothing else. */
+  /** Applies another configuration. Only servers with a changed address are closed and opened. */
   update(config: Config): Promise<void>;
-  /** Resolves when nothing listens any more. */
+  /** Resolves when all servers have stopped listening. */
   close(): Promise<void>;
 }
 
 /**
- * Listens where the configuration says and follows the healthCheckNodePorts. Never throws: an address that
- * cannot be bound is tried again, or told to `onFatal` with bindAddressHardFail.
+ * Listens on the configured addresses and follows the healthCheckNodePorts. Never throws. If an
+ * address cannot be bound, it is retried, or with bindAddressHardFail reported to `onFatal`.
  */
 export function startAdmin(options: AdminOptions): RunningAdmin {
   const { view, metrics, healthChecks, problems } = options;

@@ -1,13 +1,13 @@
 /**
- * /flagz and /statusz (KEP-4827, KEP-4828; apiserver/pkg/server/flagz and statusz): a text for people, or by the
- * Accept header an object of config.k8s.io. Upstream changes the text's delimiter at random, so that nobody
- * parses it; here it is always the first of its four.
+ * Serves /flagz and /statusz (KEP-4827, KEP-4828; apiserver/pkg/server/flagz and statusz): as text
+ * for people or, by the Accept header, as an object of config.k8s.io. Kubernetes components pick a
+ * random delimiter for the text, so that nobody parses it; here it is always the first of its four.
  */
 import type { Context } from "hono";
 import { EMULATED_VERSION } from "../observe/build-info.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
 
-/** One answer in both forms; `fields` go into the object beside its kind and name. */
+/** One answer in both forms. `fields` are added to the object next to its kind and name. */
 export interface Page {
   readonly text: string;
   readonly fields: { readonly [field: string]: unknown };
@@ -17,14 +17,17 @@ type Kind = "Flagz" | "Statusz";
 const VERSIONS: ReadonlySet<string> = new Set(["v1alpha1", "v1beta1"]);
 const STRUCTURED: ReadonlySet<string> = new Set(["application/json", "application/yaml"]);
 
-/** The flags of the command line, sorted. */
+/** Builds /flagz: the command-line flags, sorted. */
 export function flagzOf(flags: { readonly [name: string]: string }): Page {
   const sorted = Object.entries(flags).sort(([a], [b]) => (a < b ? -1 : 1));
   const lines = sorted.map(([name, value]) => `${name}:${value}\n`);
   return { text: lines.join(""), fields: { flags: Object.fromEntries(sorted) } };
 }
 
-/** Since when it runs and what it is. Where upstream names its Go there is our Bun; the emulated version is kube-proxy's. */
+/**
+ * Builds /statusz: the start time and the versions. Bun's version takes the place of Go's. The
+ * emulated version is that of kube-proxy.
+ */
 export function statuszOf(
   view: Pick<ReadOnlyView, "startedAt" | "now" | "version">,
   routes: readonly string[],
@@ -53,7 +56,7 @@ Paths: ${paths.join(" ")}
   };
 }
 
-/** The page in the form that the client accepts; 406 with upstream's Status if it accepts neither. */
+/** Returns the page in a form that the client accepts, or 406 with a Kubernetes Status. */
 export function negotiated(context: Context, kind: Kind, page: Page): Response {
   const accepted = accept(context.req.header("Accept") ?? "", kind);
   const lower = kind.toLowerCase();
@@ -81,7 +84,7 @@ export function negotiated(context: Context, kind: Kind, page: Page): Response {
     const words = `This version of the ${lower} endpoint is deprecated. Please use a newer version.`;
     context.header("Warning", `299 - "${words}"`);
   }
-  // JSON is YAML too.
+  // JSON is also valid YAML.
   return context.body(indented(object), 200, {
     "Content-Type": `${media};g=config.k8s.io;v=${version};as=${kind}`,
   });
@@ -89,7 +92,10 @@ export function negotiated(context: Context, kind: Kind, page: Page): Response {
 
 type Accepted = "text" | { readonly media: string; readonly version: string };
 
-/** The first clause of an Accept header, by its weight, that can be served. Nothing at all means text. */
+/**
+ * Picks the acceptable clause of an Accept header with the highest weight. An empty header means
+ * text.
+ */
 function accept(text: string, kind: Kind): Accepted | undefined {
   if (text.trim() === "") return "text";
   const clauses = text.split(",").map((clause) => {
@@ -119,7 +125,7 @@ function indented(object: unknown): string {
   return `${JSON.stringify(object, undefined, 2)}\n`;
 }
 
-/** Go's time.UnixDate, in UTC: `Tue Nov 24 14:47:01 UTC 2026`. */
+/** Formats like Go's time.UnixDate in UTC: `Tue Nov 24 14:47:01 UTC 2026`. */
 function unixDate(ms: number): string {
   const [day = "", date, month, year, time] = new Date(ms).toUTCString().split(" ");
   return `${day.slice(0, 3)} ${month} ${String(Number(date)).padStart(2)} ${time} UTC ${year}`;
