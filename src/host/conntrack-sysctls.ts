@@ -1,9 +1,15 @@
-/** What the node's connection tracking is to be set to: from the configuration and what is there, to writes. */
+/**
+ * Computes which sysctls of connection tracking to write, from the configuration and current
+ * values.
+ */
 import type { ConntrackSettings } from "../config/config.ts";
 
-/** More is not asked for by a number of processors alone: upstream's cmd/kube-proxy/app/conntrack.go. */
+/**
+ * Limit of the entries computed from the number of CPUs (kube-proxy:
+ * cmd/kube-proxy/app/conntrack.go).
+ */
 const MAX_BY_CORES = 1_048_576;
-/** Entries for each bucket of the hash table, as upstream has it. */
+/** Entries per bucket of the hash table, as in kube-proxy. */
 const ENTRIES_PER_BUCKET = 4;
 
 /** Files of /proc/sys/net/netfilter. */
@@ -18,22 +24,23 @@ export const CONNTRACK_SYSCTLS = [
 ] as const;
 export type ConntrackSysctl = (typeof CONNTRACK_SYSCTLS)[number];
 
-/** What the kernel says now; undefined where it says nothing. */
+/** The current values in the kernel; undefined if one cannot be read. */
 export type ConntrackValues = { readonly [name in ConntrackSysctl]: number | undefined };
 
-/** A setting that is wanted. */
+/** A setting to apply. */
 export interface Wanted {
   readonly name: ConntrackSysctl;
   readonly value: number;
-  /** Field of the configuration that it comes from. */
+  /** The configuration field that it comes from. */
   readonly field: string;
-  /** Enough is as good: what is above `value` already stays. */
+  /** True if a current value above `value` may stay. */
   readonly atLeast: boolean;
 }
 
 /**
- * Entries that connection tracking has to have room for; 0: whatever it has. The bound on what processors
- * ask for also holds against a larger minimum, which alone may exceed it, as upstream.
+ * Returns the required number of conntrack entries, or 0 to leave it. As in kube-proxy, the limit
+ * for a value computed from the CPUs also overrides a larger minimum; the minimum alone may exceed
+ * it.
  */
 export function wantedEntries(settings: ConntrackSettings, cpus: number): number {
   const { maxPerCore, min } = settings;
@@ -41,7 +48,7 @@ export function wantedEntries(settings: ConntrackSettings, cpus: number): number
   return scaled > MAX_BY_CORES ? MAX_BY_CORES : scaled > 0 ? Math.max(scaled, min) : 0;
 }
 
-/** All that the configuration asks for, in the order in which it is to be written. */
+/** Returns all settings that the configuration requires, in the order to write them. */
 export function wantedOf(settings: ConntrackSettings, cpus: number): readonly Wanted[] {
   const entries = wantedEntries(settings, cpus);
   const buckets = Math.floor(entries / ENTRIES_PER_BUCKET);
@@ -73,11 +80,13 @@ export function wantedOf(settings: ConntrackSettings, cpus: number): readonly Wa
   return all.filter(({ value }) => value > 0);
 }
 
-/** Must it be written? What is unknown must, so that it is said where that fails. */
+/**
+ * Returns whether to write the setting. An unknown value is written, so that a failure is reported.
+ */
 export function differs({ name, value, atLeast }: Wanted, now: ConntrackValues): boolean {
   const current = now[name];
   if (current === undefined) return true;
-  // linux/net/netfilter/nf_conntrack_core.c: without a maximum there is none.
+  // A maximum of 0 means no limit (linux/net/netfilter/nf_conntrack_core.c).
   if (name === "nf_conntrack_max" && current === 0) return false;
   return atLeast ? current < value : current !== value;
 }

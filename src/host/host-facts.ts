@@ -1,21 +1,21 @@
-/** What the machine is. */
+/** Reads facts about the machine. */
 import { cpus, release } from "node:os";
 import { KernelFiles } from "./kernel-files.ts";
 
 export interface HostFacts {
-  /** `uname -r` */
+  /** The output of `uname -r`. */
   readonly kernelRelease: string;
-  /** Processors that are online, whatever this process may use of them. */
+  /** The number of online CPUs, even if this process may use fewer. */
   readonly cpus: number;
 }
 
-/** Reads two small files. */
+/** Reads the facts. It costs reading two small files. */
 export function hostFacts(files = new KernelFiles()): HostFacts {
   const online = countOf(files.text("/sys/devices/system/cpu/online") ?? "");
   return { kernelRelease: release(), cpus: online || cpus().length || 1 };
 }
 
-/** Members of a list like `0-3,8`; 0 if it is none. */
+/** Counts the members of a list like `0-3,8`. Returns 0 if it is not a list. */
 export function countOf(list: string): number {
   let count = 0;
   for (const range of list.split(",")) {

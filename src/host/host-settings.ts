@@ -1,7 +1,7 @@
 /**
- * Sets the machine up as the configuration says. Nothing here is fatal: what cannot be written is
- * told as a problem, with what to do about it. What is as it should be is not written, so that a
- * run with fewer rights after one that had them has nothing to complain of.
+ * Applies the host settings of the configuration. Failures are not fatal: each is reported as a
+ * problem with a remedy. Settings that are already right are not written, so an unprivileged run
+ * after a privileged one reports nothing.
  */
 import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";
@@ -26,7 +26,7 @@ const CODE = "SYSCTL_REFUSED";
 export interface HostSettingsOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  /** Is told each failure once, and its end when all is as it should be. */
+  /** Receives each failure once, and its end when the setting is right. */
   readonly problems: TellProblems;
   readonly files?: KernelFiles;
 }
@@ -35,7 +35,7 @@ export class HostSettings {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #files: KernelFiles;
-  /** Of connection tracking. */
+  /** Problems of connection tracking. */
   readonly #problems: ProblemSet;
   readonly #localnet: LocalnetRouting;
   #cancelLook = () => {};
@@ -49,33 +49,32 @@ export class HostSettings {
   }
 
   /**
-   * Sets the sysctls of connection tracking; again after every change of the configuration.
-   * nf_conntrack_max is raised, and never lowered. False while there is no connection tracking in
-   * the kernel: it comes with the first rules that need it, so a call after them is worth its
-   * while. While anything is not as it should be, it is looked at again by itself: the operator, or
-   * who else may, can have set it.
+   * Sets the conntrack sysctls. Call it at the start and after each configuration change.
+   * nf_conntrack_max is only raised. Returns false if the kernel has no connection tracking yet.
+   * The first rules that need it load it, so call this after them. While a setting is wrong, it is
+   * retried by a timer, because an operator may fix it or permit the write.
    */
   tuneConntrack(settings: ConntrackSettings): boolean {
     return this.#tune(wantedOf(settings, hostFacts(this.#files).cpus));
   }
 
   /**
-   * With `wanted` sets route_localnet, for node ports on 127.0.0.0/8; again after a change, as
-   * above.
+   * If `wanted`, sets route_localnet, for node ports on 127.0.0.0/8. Call it again after each
+   * configuration change. A failed write is retried.
    */
   routeLocalnet(wanted: boolean): void {
     this.#localnet.want(wanted);
   }
 
-  /** Looks no more. */
+  /** Stops the retries. */
   stop(): void {
     this.#cancelLook();
     this.#localnet.stop();
   }
 
   /**
-   * Sets how soon the kernel ends this process when memory is short: -1000 (never) to 1000. A
-   * failure is a line of the log and no problem: it takes nothing from what the process does.
+   * Sets the OOM score adjustment of this process, from -1000 (never killed) to 1000. A failure is
+   * only logged, because it does not affect the service.
    */
   adjustOomScore(score: number): void {
     const current = this.#files.number(OOM_SCORE);
@@ -93,7 +92,8 @@ export class HostSettings {
     const now = this.#conntrackValues();
     const present = now.nf_conntrack_max !== undefined;
     const problems: Problem[] = present ? [] : wanted.slice(0, 1).map(absent);
-    // What could be set is looked at no more: an operator may have set it otherwise since.
+    // Settings that were applied are not checked again, because an operator may have changed them
+    // since.
     const open = wanted.filter((one) => {
       if (!present) return true;
       const found = differs(one, now) ? this.#set(one, now) : [];
@@ -119,15 +119,13 @@ export class HostSettings {
   }
 }
 
-/**
- * The log line of --init-only when it is done. These are upstream's words, which scripts look for.
- */
+/** The log line at the end of --init-only. It is kube-proxy's text, which scripts look for. */
 export const INITIALIZED = "System initialized and --init-only specified";
 
 /**
- * --init-only: does what needs full rights, so that a later run can do with fewer. Probes what the
- * rules need of the kernel, which loads its modules, and sets the sysctls. `probe` returns
- * what the backend that will serve can do. Returns the line to log.
+ * Runs --init-only: does everything that needs full privileges, so that a later run can have fewer.
+ * Probes the kernel features that the rules need, which loads their modules, and sets the sysctls.
+ * `probe` returns the capabilities of the backend that will serve. Returns the line to log.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED: as `probe` does
  */
 export async function initializeHost(

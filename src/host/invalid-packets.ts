@@ -1,19 +1,20 @@
 /**
- * Must packets be dropped that connection tracking takes for invalid? They are not translated back, so a client
- * gets a segment from a pod it knows nothing of, and resets the connection (kubernetes/kubernetes#74839).
+ * Decides whether to drop packets that connection tracking considers invalid. They are not
+ * translated back, so a client gets a segment from an unknown pod and resets the connection
+ * (kubernetes/kubernetes#74839).
  */
 import { KernelFiles, NETFILTER } from "./kernel-files.ts";
 
 /**
- * From here on a segment below the window, a late copy, is translated and not invalid: commit 6e250dcbff1d,
- * "netfilter: conntrack: ignore overly delayed tcp packets".
+ * From this kernel version on, a segment below the window (a late copy) is translated instead of
+ * invalid: commit 6e250dcbff1d, "netfilter: conntrack: ignore overly delayed tcp packets".
  */
 const TOLERANT_SINCE = [6, 1] as const;
 
 /**
- * `auto`: where late copies would be invalid. Dropping has its price: it breaks connections whose other
- * direction takes another way, of which connection tracking sees one half (kubernetes/kubernetes#94861).
- * `beLiberal`: nf_conntrack_tcp_be_liberal is set, with which next to nothing is invalid.
+ * `auto` drops if late copies would be invalid. Dropping has a cost: it breaks connections with
+ * asymmetric routing, of which connection tracking sees one half (kubernetes/kubernetes#94861).
+ * `beLiberal`: nf_conntrack_tcp_be_liberal is set, so that almost nothing is invalid.
  */
 export function resolveDropInvalid(
   setting: "auto" | "always" | "never",
@@ -24,12 +25,15 @@ export function resolveDropInvalid(
   return !beLiberal && !isTolerant(kernelRelease);
 }
 
-/** The value of nf_conntrack_tcp_be_liberal. Where the module is not loaded yet, it will be 0. */
+/**
+ * Returns whether nf_conntrack_tcp_be_liberal is set. If the module is not loaded yet, it will be
+ * 0.
+ */
 export function isLiberal(files = new KernelFiles()): boolean {
   return (files.number(`${NETFILTER}/nf_conntrack_tcp_be_liberal`) ?? 0) !== 0;
 }
 
-/** What is no version is taken for a new one. */
+/** A string that is not a version counts as a new kernel. */
 function isTolerant(kernelRelease: string): boolean {
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(kernelRelease) ?? [];
   if (major === undefined) return true;

@@ -1,20 +1,20 @@
-/** Settings of the kernel: reads and writes numbers in files of /proc and /sys. */
+/** Reads and writes kernel settings: numbers in files of /proc and /sys. */
 import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
 import type { Logger } from "../base/log.ts";
 import type { Problem } from "../problems/problem.ts";
 
-/** sysctls of connection tracking; those of this network namespace, where they have one. */
+/** The sysctls of connection tracking. Those that are per network namespace are those of ours. */
 export const NETFILTER = "/proc/sys/net/netfilter";
 
 export class KernelFiles {
   readonly #root: string;
 
-  /** `root` is "" but in tests. */
+  /** `root` is "" except in tests. */
   constructor(root = "") {
     this.#root = root;
   }
 
-  /** The text of a file, or undefined if it cannot be read. */
+  /** Returns the text of a file, or undefined if it cannot be read. */
   text(path: string): string | undefined {
     try {
       return readFileSync(this.#root + path, "latin1").trim();
@@ -23,13 +23,15 @@ export class KernelFiles {
     }
   }
 
-  /** The number in a file, or undefined if there is none. */
+  /** Returns the number in a file, or undefined if there is none. */
   number(path: string): number | undefined {
     const text = this.text(path);
     return text !== undefined && /^-?\d+$/.test(text) ? Number(text) : undefined;
   }
 
-  /** Writes a number to a file that exists; the result is "", or the name of the errno: `EROFS`. */
+  /**
+   * Writes a number to an existing file. Returns "" or the name of the error, for example `EROFS`.
+   */
   write(path: string, value: number): string {
     try {
       // Without O_CREAT, which would turn "no such file" into "no permission".
@@ -48,21 +50,21 @@ export class KernelFiles {
 }
 
 export interface Sysctl {
-  /** As sysctl(8) has it: `net.netfilter.nf_conntrack_max`. */
+  /** The name that sysctl(8) uses, for example `net.netfilter.nf_conntrack_max`. */
   readonly name: string;
   readonly path: string;
   readonly value: number;
-  /** Field of the configuration that it comes from. */
+  /** The configuration field that it comes from. */
   readonly field: string;
 }
 
-/** What the problem with a sysctl is about. */
+/** Returns the subject of problems with a sysctl. */
 export function subjectOf(name: string): string {
   return `sysctl ${name}`;
 }
 
 /**
- * Writes it; `before` is what it is now. A failure is returned as a problem that says what to do.
+ * Writes a sysctl with the current value `before`. Returns a failure as a problem with a remedy.
  */
 export function setSysctl(
   { name, path, value, field }: Sysctl,

@@ -1,7 +1,8 @@
 /**
- * net.ipv4.conf.all.route_localnet: without it the kernel drops what is sent from 127.0.0.0/8 to an endpoint, so
- * node ports cannot be served there. With it a neighbour on the network can reach what listens on loopback alone
- * (CVE-2020-8558), unless a rule forbids that, as the chain KUBE-FIREWALL does.
+ * Sets net.ipv4.conf.all.route_localnet. Without it, the kernel drops packets from 127.0.0.0/8 to
+ * an endpoint, so node ports cannot be served on loopback addresses. With it, a neighbour on the
+ * network can reach services that listen only on loopback (CVE-2020-8558), unless a rule forbids
+ * it, as the chain KUBE-FIREWALL does.
  */
 import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";
@@ -38,7 +39,10 @@ export class LocalnetRouting {
     this.#files = files;
   }
 
-  /** Allows it, now or as soon as that can be done. When it is not wanted any more it stays: others may need it. */
+  /**
+   * Sets it now, or retries until it can be set. If no longer wanted, it stays, because other
+   * programs may need it.
+   */
   want(wanted: boolean): void {
     this.#cancelLook();
     const { path, value } = ROUTE_LOCALNET;
@@ -49,7 +53,7 @@ export class LocalnetRouting {
     if (problem) this.#cancelLook = this.#clock.after(SYSCTL_LOOK_MS, () => this.want(true));
   }
 
-  /** Looks no more. */
+  /** Stops the retries. */
   stop(): void {
     this.#cancelLook();
   }

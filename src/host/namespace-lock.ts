@@ -1,14 +1,14 @@
-/** One instance for each network namespace: two would take turns in undoing each other's work. */
+/** Locks the network namespace for one instance, because two would undo each other's work. */
 import { SluiceError } from "../base/errors.ts";
 import * as libc from "../os/libc.ts";
 import { AF_UNIX, EADDRINUSE, SOCK_CLOEXEC, SOCK_DGRAM } from "../os/posix.ts";
 import { systemError } from "../os/system-error.ts";
 
-/** An abstract socket name: it belongs to the network namespace, and goes with the process. */
+/** An abstract socket name. It belongs to the network namespace and disappears with the process. */
 const NAME = "@sluice-kube-proxy";
 
 /**
- * Takes the lock; the result gives it back, as does the end of the process.
+ * Takes the lock. The returned function releases it, as does the end of the process.
  * @throws SluiceError ALREADY_RUNNING
  */
 export function lockNetworkNamespace(): () => void {

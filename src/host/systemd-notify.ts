@@ -1,6 +1,6 @@
 /**
- * Tells systemd how the service is: sd_notify(3), by one datagram for each message. Without NOTIFY_SOCKET
- * nothing happens.
+ * Notifies systemd of the service's state: sd_notify(3), one datagram per message. Without
+ * NOTIFY_SOCKET it does nothing.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
@@ -15,12 +15,16 @@ import {
 } from "../os/posix.ts";
 
 export interface NotifierOptions {
-  /** Where the variables are read from, and taken out of, so that no child takes itself for the service. */
+  /**
+   * The source of the variables. They are removed, so that no child process acts as the service.
+   */
   readonly environment: { [name: string]: string | undefined };
   readonly pid: number;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Asked before each sign of life: false lets the watchdog restart the service. */
+  /**
+   * Called before each watchdog message. If it returns false, none is sent and systemd restarts us.
+   */
   readonly healthy: () => boolean;
 }
 
@@ -30,7 +34,7 @@ export class Notifier {
   #cancel = () => {};
   #stopped = false;
 
-  /** Signs of life begin after half a period, if they are asked for. */
+  /** If the watchdog is enabled, starts sending messages after half its period. */
   constructor({ environment, pid, clock, log, healthy }: NotifierOptions) {
     this.#log = log.from("systemd-notify.ts");
     const path = take(environment, "NOTIFY_SOCKET");
@@ -53,12 +57,12 @@ export class Notifier {
     this.#cancel = clock.after(periodMs / 2, beat);
   }
 
-  /** The service serves; `status` is one line for `systemctl status`. */
+  /** Reports that the service is ready. `status` is one line for `systemctl status`. */
   ready(status: string): void {
     this.#say(`READY=1\nSTATUS=${onOneLine(status)}`);
   }
 
-  /** The service ends of its own accord; nothing is said after that. */
+  /** Reports that the service is stopping. No message follows. */
   stopping(): void {
     this.#say("STOPPING=1");
     this.#stopped = true;
@@ -80,7 +84,7 @@ function take(environment: NotifierOptions["environment"], name: string): string
   return value === "" ? undefined : value;
 }
 
-/** With a buffer of its own, as libc.ts asks for. */
+/** Copies the text to a buffer of its own, as libc.ts requires. */
 function bytesOf(text: string): Uint8Array {
   const encoded = new TextEncoder().encode(text);
   const bytes = new Uint8Array(new ArrayBuffer(encoded.length));
@@ -88,13 +92,13 @@ function bytesOf(text: string): Uint8Array {
   return bytes;
 }
 
-/** Undefined if it is neither a path nor an abstract name, or too long. */
+/** Returns undefined if the path is neither absolute nor an abstract name, or too long. */
 function addressOf(path: string): Uint8Array | undefined {
   if (!(path.startsWith("@") || path.startsWith("/"))) return undefined;
   return bytesOf(path).length < UNIX_PATH_MAX ? unixAddress(path) : undefined;
 }
 
-/** A socket each time: the other side may have been replaced since the last. Never waits. */
+/** Opens a socket for each message, because the receiver may have been replaced. Never blocks. */
 function sendDatagram(address: Uint8Array, message: Uint8Array): number {
   const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return fd;
