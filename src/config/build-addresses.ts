@@ -1,4 +1,4 @@
-/** Addresses of this node: what we listen on, and what serves node ports. */
+/** Computes the listen addresses of this node and the addresses that serve node ports. */
 
 import {
   type Address,
@@ -15,9 +15,9 @@ import type { Settings } from "./settings.ts";
 
 const HEALTHZ_PORT = 10256;
 const METRICS_PORT = 10249;
-/** With it a range serves loopback, as upstream sees it (nodeport_addresses.go). */
+/** As in kube-proxy (nodeport_addresses.go), a range that contains this address serves loopback. */
 const LOOPBACK: Address = { family: 4, bytes: Uint8Array.of(127, 0, 0, 0) };
-/** What node ports are served on where the default is not the primary addresses. */
+/** The ranges that serve node ports if the default is not the primary addresses. */
 const EVERY_ADDRESS = ["0.0.0.0/0", "::/0"];
 
 type Addresses = Pick<
@@ -31,7 +31,10 @@ type Addresses = Pick<
   | "localhostNodePorts"
 >;
 
-/** `healthzOff`: --healthz-port=0, the only way to turn the health server off. */
+/**
+ * Returns the addresses. `healthzOff` means --healthz-port=0, the only way to disable the health
+ * server.
+ */
 export function addressesOf(
   settings: Settings,
   mode: Config["mode"],
@@ -57,7 +60,10 @@ export function addressesOf(
   };
 }
 
-/** A bare IP gets upstream's port; nothing gets upstream's address, of bindAddress's family. */
+/**
+ * Returns `ip:port` with kube-proxy's defaults: for a bare IP its port, and for "" its address in
+ * the family of bindAddress.
+ */
 function listenAddress(
   settings: Settings,
   path: "healthzBindAddress" | "metricsBindAddress",
@@ -88,8 +94,8 @@ function checked(settings: Settings, path: string, value: string): string {
 
 function nodePortAddresses(settings: Settings, mode: Config["mode"]): Config["nodePortAddresses"] {
   const list = settings.get("nodePortAddresses") ?? [];
-  // Upstream's defaults: the primary addresses with nftables, all addresses in every other mode, and in that of a
-  // file which names none. Whoever brings such a file relies on it.
+  // kube-proxy's defaults: the primary addresses with nftables; all addresses in other modes and
+  // for a file without a mode. Users of such a file rely on that.
   const everywhere = mode !== "nftables";
   if (list.length === 0) {
     return { primary: !everywhere, cidrs: everywhere ? EVERY_ADDRESS.flatMap(cidrsOf) : [] };
@@ -108,9 +114,10 @@ function nodePortAddresses(settings: Settings, mode: Config["mode"]): Config["no
 }
 
 /**
- * Upstream's default is true. A node that lets 127.0.0.0/8 be routed is one rule away from serving its loopback to
- * neighbours (CVE-2020-8558), so it has to be asked for here. As upstream, it does not count where nodePortAddresses
- * leave loopback out.
+ * Returns whether node ports answer on loopback. kube-proxy's default is true. Routing 127.0.0.0/8
+ * leaves the node one rule away from exposing its loopback to neighbours (CVE-2020-8558), so Sluice
+ * requires an explicit setting. As in kube-proxy, it has no effect if nodePortAddresses exclude
+ * loopback.
  */
 function localhostNodePorts(
   settings: Settings,

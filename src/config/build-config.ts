@@ -1,6 +1,6 @@
 /**
- * From field values to the Config in effect: defaults, the sections that the mode selects, and
- * every validation rule of upstream.
+ * Builds the effective Config from field values: it applies defaults, reads the sections of the
+ * mode, and checks every validation rule of kube-proxy.
  */
 
 import { type Cidr, parseCidr } from "../net/address.ts";
@@ -12,14 +12,14 @@ import { printDuration } from "./duration.ts";
 import type { FieldPath, PathOf } from "./fields.ts";
 import { type FieldValues, INT32_MAX, Settings } from "./settings.ts";
 
-/** What only flags can say. */
+/** Settings that only flags can make. */
 export interface Extras {
   readonly master: string;
-  /** --healthz-port=0. */
+  /** True for --healthz-port=0. */
   readonly healthzOff: boolean;
 }
 
-/** The configuration, and what of it was said in vain. */
+/** The configuration, and the settings that have no effect in it. */
 export interface Built {
   readonly config: Config;
   /** @see Settings.ignored */
@@ -27,9 +27,9 @@ export interface Built {
 }
 
 /**
- * Applies upstream's defaults and validation (pkg/proxy/apis/config: v1alpha1/defaults.go,
- * validation/validation.go) with the differences that the tables of fields tell of. Faults are
- * added to `faults`; the result is of use only if there are none.
+ * Applies kube-proxy's defaults and validation (pkg/proxy/apis/config: v1alpha1/defaults.go,
+ * validation/validation.go), with the differences that the tables in fields.ts describe. Faults are
+ * added to `faults`. Use the result only if there are none.
  */
 export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]): Built {
   const settings = new Settings(values, faults);
@@ -47,8 +47,8 @@ export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]
     ...nodeOf(settings),
     ...loggingOf(settings),
     externalIPs: gates["AllowServiceExternalIPs"] ?? true,
-    // Upstream's default is true. A list is one answer as fast as the server can send it; WatchList
-    // saves the server memory, and takes it longer.
+    // kube-proxy's default is true. A list is one response at the server's full speed. WatchList
+    // saves memory on the server but takes it longer.
     watchList: gates["WatchListClient"] ?? false,
     profiling: settings.get("enableProfiling"),
     counters: settings.get("sluice.counters"),
@@ -66,26 +66,23 @@ export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]
   };
 }
 
-/**
- * Whichever section says something is meant: what serves is known when the kernel has been asked.
- */
+/** The backend is known only after probing the kernel, so a setting in either section counts. */
 const EITHER = { own: ["nftables", "iptables"], periods: ["nftables", "iptables"] } as const;
 
 /**
- * What `mode` may say: upstream's modes, `auto`, which is ours, and nothing, which upstream's
- * --proxy-mode describes as "use the best-available proxy". The section that goes with it
- * (iptables.syncPeriod, ...) is the one that is read.
+ * The values of `mode` and the sections they read (for example iptables.syncPeriod). `auto` is
+ * ours. The empty mode is kube-proxy's "use the best-available proxy" (--proxy-mode).
  */
 const SECTIONS_OF_MODE = {
   nftables: { own: ["nftables"], periods: ["nftables"] },
   iptables: { own: ["iptables"], periods: ["iptables"] },
   "": EITHER,
   auto: EITHER,
-  // As upstream: ipvs has periods of its own, and the rest of iptables.
+  // As in kube-proxy: ipvs has its own periods and takes the rest from iptables.
   ipvs: { own: ["iptables"], periods: ["ipvs"] },
 } as const;
 
-/** The mode as it was asked for. */
+/** The requested mode. */
 type Mode = keyof typeof SECTIONS_OF_MODE;
 
 function modeOf(settings: Settings): Mode {
@@ -95,7 +92,7 @@ function modeOf(settings: Settings): Mode {
   return "";
 }
 
-/** What serves in a mode. IPVS is not served: what is best is taken in its place. */
+/** Returns the backend of a mode. IPVS is not supported, so `auto` takes its place. */
 function servedIn(mode: Mode): Config["mode"] {
   return mode === "nftables" || mode === "iptables" ? mode : "auto";
 }
@@ -116,14 +113,14 @@ function syncingOf(
   if (syncPeriodMs <= 0) {
     settings.fault(syncPath, "must be greater than 0", printDuration(syncPeriodMs));
   }
-  // Without a path it is our default, 0.
+  // Without a path, the value is our default, 0.
   if (minPath !== undefined && minSyncMs < 0) {
     settings.fault(minPath, "must not be negative", printDuration(minSyncMs));
   } else if (minPath !== undefined && minSyncMs > syncPeriodMs && syncPeriodMs > 0) {
     const rule = `must be at most ${syncPath}, which is ${printDuration(syncPeriodMs)}`;
     settings.fault(minPath, rule, printDuration(minSyncMs));
   }
-  // Upstream checks iptables.masqueradeBit in every mode.
+  // kube-proxy checks iptables.masqueradeBit in every mode.
   settings.checkRange("iptables.masqueradeBit", 0, 31);
   settings.checkRange("nftables.masqueradeBit", 0, 31);
   return {
@@ -175,7 +172,7 @@ function clusterCidrs(settings: Settings): readonly Cidr[] {
 function interfaceName(settings: Settings, path: PathOf<"string">, mode: DetectLocalMode): string {
   const name = settings.get(path);
   if (name === "") settings.fault(path, `must be set in mode ${mode}`, name);
-  // IFNAMSIZ is 16 with the closing zero byte.
+  // IFNAMSIZ is 16, including the final zero byte.
   else if (name.length > 15) {
     settings.fault(path, "must be at most 15 characters, as interface names are", name);
   }
@@ -233,8 +230,8 @@ function loggingOf(settings: Settings): Pick<Config, "verbosity" | "logFormat" |
 }
 
 /**
- * splitStream needs the gate too, but kube-proxy loses it on the way from a file, and takes the
- * file.
+ * Checks logging options that require a feature gate. splitStream requires it too, but kube-proxy
+ * loses it when it reads a file, and so accepts the file.
  */
 function checkOptions(settings: Settings): void {
   if (settings.get("featureGates")[OPTIONS_GATE] === true) return;
@@ -246,7 +243,7 @@ function checkOptions(settings: Settings): void {
   }
 }
 
-/** Rules of fields that have no effect: a file that kube-proxy refuses is refused here too. */
+/** Checks fields that have no effect here: a file that kube-proxy rejects is rejected here too. */
 function checkTheRest(settings: Settings, mode: Mode): void {
   const burst = settings.get("clientConnection.burst");
   if (burst < 0) settings.fault("clientConnection.burst", "must not be negative", burst);
@@ -254,8 +251,8 @@ function checkTheRest(settings: Settings, mode: Mode): void {
   if (resync <= 0) {
     settings.fault("configSyncPeriod", "must be greater than 0", printDuration(resync));
   }
-  // Upstream wants its own previous minor version; which one that is depends on the kube-proxy a
-  // file was for.
+  // kube-proxy requires its own previous minor version. Which version that is depends on the
+  // kube-proxy that the file was written for.
   const version = settings.get("showHiddenMetricsForVersion");
   if (!/^(\d+\.\d+)?$/.test(version)) {
     settings.fault("showHiddenMetricsForVersion", "must be a version such as 1.35", version);

@@ -1,20 +1,26 @@
-/** The command line: what to do, and which flags were given. */
+/** Parses the command line into a command and its flags. */
 
 import { SluiceError } from "../base/errors.ts";
 import type { FieldValue } from "./field.ts";
 import { combine, type FlagValues, readFlag, textOfFlag } from "./flag-values.ts";
 import { FLAGS, type Flag } from "./flags.ts";
 
-/** What to do. Of several the one that stands first in `parseArguments` counts, as upstream has it. */
+/**
+ * The requested command. As in kube-proxy, if several are given, the first in `parseArguments`
+ * wins.
+ */
 export type Command =
   | { readonly kind: "run"; readonly flags: FlagValues }
-  /** --init-only: what needs full rights, and nothing else. */
+  /** --init-only: do only what needs full privileges. */
   | { readonly kind: "init"; readonly flags: FlagValues }
   /** --write-config-to: see `writeConfig`. */
   | { readonly kind: "write-config"; readonly file: string; readonly flags: FlagValues }
-  /** `keepKubeProxy`: --remove-kube-proxy-rules=false: a kube-proxy may serve again already. */
+  /**
+   * --cleanup. `keepKubeProxy` is set by --remove-kube-proxy-rules=false: a kube-proxy may already
+   * serve again.
+   */
   | { readonly kind: "cleanup"; readonly keepKubeProxy: boolean }
-  /** `raw`: --version=raw, for a report of a defect; see `versionText`. */
+  /** --version. `raw` is set by --version=raw, for defect reports; see `versionText`. */
   | { readonly kind: "version"; readonly raw: boolean }
   | { readonly kind: "help" };
 
@@ -22,9 +28,10 @@ const BY_NAME: ReadonlyMap<string, Flag> = new Map(FLAGS.map((flag) => [flag.nam
 const SHORT: { readonly [letter: string]: string } = { v: "v", h: "help" };
 
 /**
- * Reads arguments as pflag does: `--name=value`, `--name value`, `--name` alone for booleans, `_` for `-`; of a
- * repeated flag the last counts, lists and mappings add up.
- * @throws SluiceError CONFIG_INVALID for an unknown flag, a value of the wrong type, a positional argument
+ * Parses arguments like pflag: `--name=value`, `--name value`, `--name` alone for booleans, and `_`
+ * for `-`. The last of a repeated flag wins, but lists and mappings accumulate.
+ * @throws SluiceError CONFIG_INVALID for an unknown flag, a value of the wrong type, a positional
+ * argument
  */
 export function parseArguments(argv: readonly string[]): Command {
   const flags = new Map<string, FieldValue>();
@@ -55,8 +62,8 @@ export function parseArguments(argv: readonly string[]): Command {
 }
 
 /**
- * What --version prints. `version` names the commit where it is not a release. Raw adds what else decides how
- * the program behaves: the Bun it is made of, and the machine it is made for.
+ * Returns the output of --version. `version` names the commit unless it is a release. `raw` adds
+ * the Bun version and the platform, which also affect the behaviour.
  */
 export function versionText(version: string, raw: boolean): string {
   const { platform, arch, versions } = process;
@@ -75,7 +82,7 @@ function split(argument: string): { name: string; value: string | undefined } {
       value: equals < 0 ? undefined : argument.slice(equals + 1),
     };
   }
-  // `-v2` and `-v=2`, as pflag reads them. A single dash before a long name is a mistake.
+  // `-v2` and `-v=2`, as in pflag. A single dash before a long name is an error.
   const name = Object.hasOwn(SHORT, argument.charAt(1)) ? SHORT[argument.charAt(1)] : undefined;
   const rest = argument.slice(2).replace(/^=/, "");
   if (name === undefined || (rest !== "" && !(name === "v" && /^\d+$/.test(rest)))) {
@@ -103,7 +110,7 @@ function refused(what: string, rule: string, value: string): SluiceError {
   );
 }
 
-/** The known flag that is fewest typing mistakes away, if that is few. */
+/** Returns the known flag with the fewest typing errors, if they are few. */
 function nearest(name: string): string | undefined {
   let best: string | undefined;
   let least = Math.min(name.length, Math.max(2, Math.floor(name.length / 4)) + 1);
@@ -117,7 +124,7 @@ function nearest(name: string): string | undefined {
   return best;
 }
 
-/** Levenshtein's. */
+/** Returns the Levenshtein distance. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {

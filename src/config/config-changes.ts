@@ -1,14 +1,14 @@
-/** What differs between two configurations, and what of it a running process can take up. */
+/** Compares two configurations and tells which changes a running process can apply. */
 import type { Config } from "./config.ts";
 
-/** A member of Config that something depends on; the documents only show what the others say. */
+/** A member of Config that affects behaviour. The two documents only show the other members. */
 export type Setting = Exclude<keyof Config, "document" | "ownDocument">;
 
 export interface ConfigChange {
   readonly setting: Setting;
-  /** As the file calls it. */
+  /** The name in the configuration file. */
   readonly name: string;
-  /** The running process can take it up; otherwise only a new one can. */
+  /** True if the running process can apply it; otherwise only a new process can. */
   readonly live: boolean;
 }
 
@@ -18,8 +18,8 @@ interface Rule {
 }
 
 /**
- * Where objects come from and which node this is decides what every part holds; and whether
- * elements count is part of the shape of the kernel's maps.
+ * Not live: the source of objects and the identity of the node, because every part depends on them;
+ * and `counters`, because it changes the format of the kernel's maps.
  */
 const RULES: { readonly [setting in Setting]: Rule } = {
   kubeconfig: { name: "clientConnection.kubeconfig", live: false },
@@ -55,14 +55,15 @@ const RULES: { readonly [setting in Setting]: Rule } = {
 };
 
 /**
- * The settings that differ, in no particular order. None: the two mean the same, whatever their
- * documents show.
+ * Returns the settings that differ, in no particular order. If there are none, both configurations
+ * behave the same, even if their documents differ.
  */
 export function changesBetween(before: Config, after: Config): ConfigChange[] {
   return Object.entries(RULES).flatMap(([key, { name, live }]) => {
     const setting = key as Setting;
     if (JSON.stringify(before[setting]) === JSON.stringify(after[setting])) return [];
-    // What both sections have is called after the one that counts; of both in mode auto, the first.
+    // A setting of both sections gets the name in the section that counts; in mode auto, the
+    // nftables name.
     const shown = after.mode === "iptables" ? name.replace(/^nftables\./, "iptables.") : name;
     return [{ setting, name: shown, live }];
   });

@@ -1,4 +1,4 @@
-/** The whole documents, with every default, that /configz shows. */
+/** Builds the complete documents, with every default, that /configz shows. */
 
 import { printCidr } from "../net/address.ts";
 import type { Config, KubeProxyConfiguration, OwnConfiguration } from "./config.ts";
@@ -10,12 +10,12 @@ type Effective = Omit<Config, "document" | "ownDocument">;
 type Values = { readonly [path in FieldPath]?: FieldValue };
 
 /**
- * Upstream's shape with every default, and what is in effect in the place where upstream would have
- * it.
+ * Builds kube-proxy's document with every default. Effective values are in the fields where
+ * kube-proxy would have them.
  */
 export function documentOf(values: FieldValues, effective: Effective): KubeProxyConfiguration {
   const { mode, nodePortAddresses } = effective;
-  // kube-proxy does not know the word auto; for us blank is the same.
+  // kube-proxy does not know the mode auto. For Sluice, an empty mode means the same.
   const sections = mode === "auto" ? (["nftables", "iptables"] as const) : [mode];
   const given = effectiveValue(values, "nodePortAddresses") ?? [];
   const replaced: Values = {
@@ -23,7 +23,7 @@ export function documentOf(values: FieldValues, effective: Effective): KubeProxy
     hostnameOverride: effective.hostnameOverride,
     healthzBindAddress: effective.healthzBindAddress,
     metricsBindAddress: effective.metricsBindAddress,
-    // What it is for lack of a setting depends on the mode, and is not the same in kube-proxy.
+    // The default depends on the mode and differs from kube-proxy's, so it is written out.
     nodePortAddresses: nodePortAddresses.primary
       ? ["primary"]
       : given.length > 0
@@ -49,7 +49,7 @@ function sectionOf(section: "nftables" | "iptables", effective: Effective): Valu
   };
 }
 
-/** Our own section, with every default. */
+/** Builds our own section, with every default. */
 export function ownDocumentOf(values: FieldValues, effective: Effective): OwnConfiguration {
   const replaced: Values = { "sluice.adminBindAddress": effective.adminBindAddress };
   const document: { sluice?: OwnConfiguration } = {};
@@ -57,7 +57,7 @@ export function ownDocumentOf(values: FieldValues, effective: Effective): OwnCon
   return document.sluice ?? {};
 }
 
-/** As a file would have it. */
+/** Returns the value as a file would contain it. */
 function shown(path: FieldPath, values: FieldValues, replaced: Values): unknown {
   const replacement = replaced[path];
   return asWritten(fieldAt(path).type, replacement ?? effectiveValue(values, path));

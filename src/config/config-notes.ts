@@ -1,4 +1,4 @@
-/** What there is to say about a configuration that can be used: lines for the log. */
+/** Collects remarks about a valid configuration, as log lines. */
 
 import type { LogFields } from "../base/log.ts";
 import type { Config } from "./config.ts";
@@ -8,7 +8,7 @@ import { type FlagValues, flagOfField } from "./flag-values.ts";
 import { FLAGS } from "./flags.ts";
 import { differsFromDefault, effectiveValue, type FieldValues, isSet } from "./settings.ts";
 
-/** A line for the log, which does not exist before its configuration is known. */
+/** A log line that is kept until the configuration of the log is known. */
 export interface Note {
   readonly severity: "info" | "warn";
   readonly message: string;
@@ -16,17 +16,19 @@ export interface Note {
 }
 
 export interface Said {
-  /** "" without one. */
+  /** "" without a file. */
   readonly file: string;
   readonly flags: FlagValues;
-  /** File and flags together. */
+  /** The values of file and flags together. */
   readonly values: FieldValues;
   readonly config: Config;
   /** @see Settings.ignored */
   readonly ignored: readonly FieldPath[];
 }
 
-/** Feature gates that do something here; LoggingAlphaOptions allows what then does nothing. */
+/**
+ * Gates that have an effect here. LoggingAlphaOptions permits options, which then have no effect.
+ */
 const KNOWN_GATES = new Set(["AllowServiceExternalIPs", "WatchListClient", "LoggingAlphaOptions"]);
 
 export function remarksOn(said: Said): Note[] {
@@ -61,7 +63,7 @@ function modeRemarks({ values, config }: Said): Note[] {
     notes.push(warning(message, { mode }));
   }
   if (config.mode === "iptables") notes.push(...remarksOnMode(config, config.mode));
-  // Upstream's modes in which it would serve them there.
+  // The modes in which kube-proxy would serve them there.
   if ((mode === "iptables" || mode === "") && loopbackIsSilent(values)) {
     const message =
       "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode";
@@ -77,13 +79,13 @@ function modeRemarks({ values, config }: Said): Note[] {
   return notes;
 }
 
-/** Nothing is said of node ports on loopback, nor of the addresses that serve them. */
+/** Returns whether the settings leave both loopback and nodePortAddresses open. */
 function loopbackIsSilent(values: FieldValues): boolean {
   const given = effectiveValue(values, "nodePortAddresses") ?? [];
   return given.length === 0 && !isSet(values, "iptables.localhostNodePorts");
 }
 
-/** One line for each reason why something that was set does nothing. */
+/** Returns one line per reason why settings have no effect. */
 function idleSettings({ file, flags, values }: Said): Note[] {
   const byReason = new Map<Reason, string[]>();
   const add = (reason: Reason, name: string) => {
@@ -105,8 +107,9 @@ function idleSettings({ file, flags, values }: Said): Note[] {
 }
 
 /**
- * Upstream refuses to start with a gate it does not know. A gate of another version must not stop a
- * node, and most gates are about something that is not in Sluice.
+ * Warns of feature gates without effect here. kube-proxy refuses to start with a gate that it does
+ * not know. In Sluice a gate of another version must not stop a node, and most gates concern
+ * features that it does not have.
  */
 function idleGates({ values }: Said): Note[] {
   const names = Object.keys(effectiveValue(values, "featureGates"));
@@ -117,14 +120,14 @@ function idleGates({ values }: Said): Note[] {
 }
 
 /**
- * Settings that this mode, or another setting, leaves without effect: as upstream, but upstream is
- * silent.
+ * Warns of settings that have no effect in this mode or because of another setting. kube-proxy
+ * ignores them as well, but without a message.
  */
 function ignoredSettings({ file, flags, config, ignored }: Said): Note[] {
   const settings = new Set<string>();
   for (const path of ignored) {
     const flag = flagOfField(path, flags, file !== "");
-    // A flag may set the field of each mode at once; then it is heard as long as one of them is.
+    // A flag may set one field for each mode. It is ignored only if all of its fields are.
     const fields = FLAGS.find(({ name }) => flag === `--${name}`)?.fields ?? [path];
     if (fields.every((field) => ignored.includes(field))) settings.add(flag ?? path);
   }
@@ -142,8 +145,8 @@ function localRemarks({ config }: Said): Note[] {
 }
 
 /**
- * For the log. Of mode auto this is known when the kernel has been asked, and then for whoever
- * asked it to say; of the others it is among the notes of the configuration.
+ * Returns remarks on the active mode. In mode auto it is known only after probing the kernel, and
+ * the caller logs them then. For other modes they are part of the configuration's notes.
  */
 export function remarksOnMode(
   { counters, localhostNodePorts }: Pick<Config, "counters" | "localhostNodePorts">,

@@ -1,17 +1,17 @@
-/** The effective configuration, as every other part sees it. How it comes about is in config/. */
+/** Defines the effective configuration that all other parts use. config/ builds it. */
 import type { LogSettings, ModuleVerbosity } from "../base/log.ts";
 import type { Cidr } from "../net/address.ts";
 
-/** How pods of this node are told from everybody else; upstream's detectLocalMode. */
+/** How to recognize pods of this node: kube-proxy's detectLocalMode. */
 export type DetectLocalMode =
   | "ClusterCIDR"
   | "NodeCIDR"
   | "BridgeInterface"
   | "InterfaceNamePrefix";
 
-/** What the node's connection tracking is set to at start; 0 leaves the kernel's value alone. */
+/** Connection tracking settings that are applied at start. 0 leaves the kernel's value. */
 export interface ConntrackSettings {
-  /** Entries for each processor, and least in all; without the first the second does not count. */
+  /** Entries per CPU, and the total minimum. The minimum applies only if maxPerCore is set. */
   readonly maxPerCore: number;
   readonly min: number;
   readonly tcpBeLiberal: boolean;
@@ -22,7 +22,7 @@ export interface ConntrackSettings {
   readonly udpStreamMs: number;
 }
 
-/** JSON in upstream's shape: `KubeProxyConfiguration` of kubeproxy.config.k8s.io/v1alpha1. */
+/** JSON in kube-proxy's format: `KubeProxyConfiguration` of kubeproxy.config.k8s.io/v1alpha1. */
 export interface KubeProxyConfiguration {
   readonly apiVersion: string;
   readonly kind: string;
@@ -36,56 +36,64 @@ export interface OwnConfiguration {
 
 export interface Config {
   /**
-   * Path of a kubeconfig; "" (with `master` "" too) means the pod's own service account. "" beside `manifests`,
-   * which need none.
+   * Path of a kubeconfig. If this and `master` are "", the pod's service account is used. Always ""
+   * with `manifests`, which need none.
    */
   readonly kubeconfig: string;
-  /** URL that replaces the kubeconfig's server; "" means none. */
+  /** URL that replaces the kubeconfig's server; "" for none. */
   readonly master: string;
-  /** Name of this Node, lower case; "" means the machine's host name. */
+  /** Name of this Node in lower case; "" for the machine's host name. */
   readonly hostnameOverride: string;
-  /** Nothing is bound to it: unless unspecified, it replaces the node's primary IP. */
+  /** Overrides the node's primary IP unless unspecified. Nothing listens on it. */
   readonly bindAddress: string;
-  /** `ip:port`; "" turns the health server off. */
+  /** `ip:port`; "" disables the health server. */
   readonly healthzBindAddress: string;
   /** `ip:port`. */
   readonly metricsBindAddress: string;
-  /** `ip:port` of the paths under /sluice/v1; "": they are on metricsBindAddress. */
+  /** `ip:port` of the paths under /sluice/v1; "" serves them on metricsBindAddress. */
   readonly adminBindAddress: string;
-  /** End the process when one of these cannot be bound, rather than trying again. */
+  /** Exit if one of these addresses cannot be bound, instead of retrying. */
   readonly bindAddressHardFail: boolean;
   readonly detectLocal: {
     readonly mode: DetectLocalMode;
-    /** Set in the mode that is named like it, else "". So is the next one. */
+    /** Each of the two names is set only in the mode of the same name, else "". */
     readonly bridgeInterface: string;
     readonly interfaceNamePrefix: string;
   };
-  /** Pod ranges of the whole cluster, at most one for each family. Empty unless the mode is ClusterCIDR. */
+  /**
+   * Pod ranges of the whole cluster, at most one per family. Empty unless the mode is ClusterCIDR.
+   */
   readonly clusterCIDRs: readonly Cidr[];
   /**
-   * Which addresses of the node serve node ports: its primary ones, or those inside `cidrs`. A family
-   * without a range serves on all its addresses.
+   * The addresses of the node that serve node ports: the primary ones, or those inside `cidrs`. If
+   * a family has no range, all its addresses serve.
    */
   readonly nodePortAddresses: { readonly primary: boolean; readonly cidrs: readonly Cidr[] };
   /** Bit of the packet mark, 0 to 31. */
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
-  /** What serves. `auto`: nftables if the kernel can, else iptables; a field that only one of them has counts if that is taken. */
+  /**
+   * The backend. `auto` takes nftables if the kernel supports it, else iptables. A field of one
+   * backend counts if that backend is taken.
+   */
   readonly mode: "nftables" | "iptables" | "auto";
-  /** With iptables, node ports answer on 127.0.0.0/8 too, for which route_localnet is set. */
+  /** With iptables, also serve node ports on 127.0.0.0/8, which requires route_localnet. */
   readonly localhostNodePorts: boolean;
-  /** Packets that connection tracking takes for invalid: never forwarded, always, or as the kernel needs it. */
+  /**
+   * Whether to drop forwarded packets that conntrack considers invalid; `auto` depends on the
+   * kernel.
+   */
   readonly dropInvalid: "auto" | "always" | "never";
-  /** Services' externalIPs are served: the feature gate AllowServiceExternalIPs. */
+  /** Whether to serve externalIPs of Services: the feature gate AllowServiceExternalIPs. */
   readonly externalIPs: boolean;
   readonly conntrack: ConntrackSettings;
   /** -1000 to 1000, written to the process's oom_score_adj. */
   readonly oomScoreAdj: number;
-  /** What kube-proxy has left in the kernel is removed once our rules are in it. */
+  /** Remove kube-proxy's leftovers from the kernel once our rules are in it. */
   readonly removeKubeProxyRules: boolean;
-  /** Least time between two syncs; 0: a change is programmed at once. */
+  /** Minimum time between two syncs, in ms. 0 applies a change at once. */
   readonly minSyncMs: number;
-  /** Longest wait of a retry; changes older than twice this make the proxy unhealthy. */
+  /** Longest wait before a retry, in ms. The proxy is unhealthy if a change waits twice as long. */
   readonly syncPeriodMs: number;
   /** klog's -v: 0 to 10. */
   readonly verbosity: number;
@@ -93,21 +101,25 @@ export interface Config {
   readonly logFormat: "text" | "json";
   /** Serve the diagnostics of /debug on the metrics address. */
   readonly profiling: boolean;
-  /** Initial states come by WatchList rather than by a list: the feature gate WatchListClient. */
+  /** Fetch initial states by WatchList instead of list: the feature gate WatchListClient. */
   readonly watchList: boolean;
   /** Count new connections on map elements. */
   readonly counters: boolean;
-  /** Directory of Services, EndpointSlices and Nodes to serve instead of an API server; "" means none. */
+  /**
+   * Directory of Services, EndpointSlices and Nodes to serve instead of an API server; "" for none.
+   */
   readonly manifests: string;
-  /** Most series of sluice_endpoint_connections_total; 0: none. */
+  /** Maximum number of series of sluice_endpoint_connections_total; 0 for none. */
   readonly endpointMetricsLimit: number;
-  /** All of upstream's fields with the values in effect: what /configz shows under kubeproxy.config.k8s.io. */
+  /**
+   * kube-proxy's fields with effective values: the part of /configz under kubeproxy.config.k8s.io.
+   */
   readonly document: KubeProxyConfiguration;
-  /** All of our own section's, likewise: what /configz shows under sluice. */
+  /** The fields of our own section with effective values: the part of /configz under sluice. */
   readonly ownDocument: OwnConfiguration;
 }
 
-/** The part that the log reads. */
+/** Returns the settings of the log. */
 export function logSettings(config: Config): LogSettings {
   const { verbosity, logFormat, vmodule } = config;
   return { verbosity, format: logFormat, vmodule };

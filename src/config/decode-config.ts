@@ -1,26 +1,26 @@
 /**
- * From the value of a configuration file to the values of known fields. As lenient as kube-proxy
- * where it is (names it does not know), as strict where it is (types). In our own section a name
- * that is not known can only be a mistake, and is a fault.
+ * Decodes a parsed configuration file into values of known fields. Like kube-proxy, it ignores
+ * unknown names and rejects wrong types. In our own section an unknown name is a fault, because it
+ * can only be a mistake.
  */
 
 import { parseDuration } from "./duration.ts";
 import type { FieldType, FieldValue } from "./field.ts";
 import { type FieldPath, fieldAt, fieldPaths, isFieldPath, isSection } from "./fields.ts";
 
-/** What cannot be used: the field's path, the rule, and the value at fault. */
+/** An unusable value: the field's path, the violated rule, and the value. */
 export interface Fault {
   readonly path: string;
   readonly rule: string;
   readonly value: unknown;
 }
 
-/** A file as far as it can be used. The configuration is refused if there is any fault. */
+/** A decoded file. A configuration with any fault is rejected. */
 export interface Decoded {
-  /** Fields that the file sets, durations in milliseconds. A null sets nothing. */
+  /** The fields that the file sets, with durations in milliseconds. A null sets nothing. */
   readonly values: Map<FieldPath, FieldValue>;
   readonly faults: Fault[];
-  /** Paths that are neither upstream's (kube-proxy 1.36) nor in our section. */
+  /** Paths that belong neither to kube-proxy 1.36 nor to our section. */
   readonly unknown: string[];
 }
 
@@ -30,7 +30,7 @@ const KIND = "KubeProxyConfiguration";
 const OWN_SECTION = "sluice.";
 
 /**
- * Checks the names and types of all fields of a file; `value` is its parsed YAML or JSON.
+ * Checks the names and types of all fields of a file. `value` is its parsed YAML or JSON.
  * `buildConfig` checks which values are valid, alone and together.
  */
 export function decodeDocument(value: unknown): Decoded {
@@ -79,13 +79,13 @@ function decodeField(path: FieldPath, value: unknown, decoded: Decoded): void {
 
 interface TypeRule {
   readonly name: string;
-  /** The value as it is kept; undefined if it is of another type. */
+  /** Returns the stored value; undefined if the type is wrong. */
   readonly read: (value: unknown) => FieldValue | undefined;
 }
 
 const INT32_MAX = 2 ** 31;
 
-/** Also what flags are read by, after their text became a JSON value. */
+/** Also used for flags, after their text has become a JSON value. */
 export const TYPES: { readonly [type in FieldType]: TypeRule } = {
   string: { name: "a string", read: (value) => (typeof value === "string" ? value : undefined) },
   boolean: {

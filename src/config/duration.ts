@@ -1,4 +1,6 @@
-/** Durations as Go writes them: `1h15m`, `1.5s`, `500ms`. Milliseconds as numbers on our side. */
+/**
+ * Parses and prints Go durations: `1h15m`, `1.5s`, `500ms`. In TypeScript they are milliseconds.
+ */
 
 const UNITS: { readonly [unit: string]: number } = {
   ns: 1e-6,
@@ -11,7 +13,7 @@ const UNITS: { readonly [unit: string]: number } = {
   h: 3_600_000,
 };
 
-/** What time.ParseDuration accepts, in milliseconds; undefined for anything else. */
+/** Parses what time.ParseDuration accepts, to milliseconds. Returns undefined for anything else. */
 export function parseDuration(text: string): number | undefined {
   const sign = text.startsWith("-") ? -1 : 1;
   const body = text.replace(/^[-+]/, "");
@@ -26,7 +28,7 @@ export function parseDuration(text: string): number | undefined {
   return end === body.length && end > 0 ? sign * total : undefined;
 }
 
-/** As Go's Duration.String prints it: `24h0m0s`, `1m30s`, `1.5s`, `250ms`, `0s`. */
+/** Prints like Go's Duration.String: `24h0m0s`, `1m30s`, `1.5s`, `250ms`, `0s`. */
 export function printDuration(ms: number): string {
   if (ms < 0) return `-${printDuration(-ms)}`;
   if (ms === 0) return "0s";

@@ -1,7 +1,7 @@
-/** What a setting of the configuration file is: its type, its default, and why some do nothing. */
+/** Defines a configuration field: its type, its default, and the reason if it has no effect. */
 import type { ModuleVerbosity } from "../base/log.ts";
 
-/** How a field's value is written, in the file and by a flag. */
+/** The format of a field's value, in the file and in a flag. */
 export type FieldType =
   | "string"
   | "boolean"
@@ -14,12 +14,12 @@ export type FieldType =
   | "gates" // name → boolean
   | "vmodule"; // list of {filePattern, verbosity}
 
-/** A value as it is kept: durations in milliseconds; null only as the default of a list. */
+/** A stored value. Durations are in milliseconds; null occurs only as the default of a list. */
 export type FieldValue = string | boolean | number | readonly string[] | object | null;
 
 /**
- * Why a setting of kube-proxy has no effect here. Sluice accepts such settings, so that a file or a
- * command line written for kube-proxy also starts Sluice.
+ * Reasons why a setting of kube-proxy has no effect here. Sluice accepts such settings, so that a
+ * file or command line written for kube-proxy also starts Sluice.
  */
 export const REASONS = {
   ipvs: "IPVS is not served",
@@ -40,29 +40,29 @@ export type Reason = keyof typeof REASONS;
 interface AnyField {
   readonly type: FieldType;
   readonly default: FieldValue;
-  /** The value in effect when it is not set, where that differs from `default`. */
+  /** The effective value of an unset field, if it differs from `default`. */
   readonly shown?: string;
-  /** 0 and "" mean "not set", as upstream's defaulting has it. */
+  /** 0 and "" mean "not set", as in kube-proxy's defaulting. */
   readonly zeroIsUnset?: true;
 }
 
 /**
- * A field either does something here, or is accepted, shown by /configz and, when it is set, logged
- * with the reason why it has no effect.
+ * A field either has an effect, or is accepted and shown by /configz. If it is set without effect,
+ * the reason is logged.
  */
 export type Field = AnyField &
   (
     | {
-        /** What it does, for people: one sentence without a full stop, or several. */
+        /** The effect, for people: one sentence without a full stop, or several. */
         readonly does: string;
-        /** Whether a running process applies a change of the file, for people. Absent: it does. */
+        /** Whether a running process applies a change, for people. Absent if it does. */
         readonly live?: string;
         readonly idle?: never;
       }
     | { readonly idle: Reason; readonly does?: never; readonly live?: never }
   );
 
-/** One entry of logging.vmodule, as the file has it. */
+/** One entry of logging.vmodule, as in the file. */
 export interface VmoduleItem {
   readonly filePattern: ModuleVerbosity["pattern"];
   readonly verbosity: number;

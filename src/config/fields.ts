@@ -1,4 +1,4 @@
-/** Every field of a configuration file as data, and what other files ask about a field. */
+/** Lists every field of a configuration file as data, and answers questions about fields. */
 
 import { printDuration } from "./duration.ts";
 import type { Field, FieldType, FieldValue, VmoduleItem } from "./field.ts";
@@ -6,7 +6,7 @@ import type { Field, FieldType, FieldValue, VmoduleItem } from "./field.ts";
 const HOUR = 3_600_000;
 
 /**
- * Every field of upstream's KubeProxyConfiguration v1alpha1 (kube-proxy 1.36), in the order in
+ * Every field of kube-proxy's KubeProxyConfiguration v1alpha1 (kube-proxy 1.36), in the order in
  * which /configz shows them.
  */
 const UPSTREAM_FIELDS = {
@@ -112,7 +112,7 @@ const UPSTREAM_FIELDS = {
     default: false,
     does: "as nftables.masqueradeAll, in every mode but nftables",
   },
-  // Upstream's default is true.
+  // kube-proxy's default is true.
   "iptables.localhostNodePorts": {
     type: "boolean",
     default: false,
@@ -169,8 +169,8 @@ const UPSTREAM_FIELDS = {
     zeroIsUnset: true,
     does: "longest wait of a retry; a change that waits for twice as long makes the proxy unhealthy",
   },
-  // Upstream's default is 1 s, because a sync costs it that much. Here a change costs microseconds,
-  // and a burst is coalesced without a fixed delay.
+  // kube-proxy's default is 1 s, because a sync costs it that much. Here a change costs
+  // microseconds, and bursts are merged without a fixed delay.
   "nftables.minSyncPeriod": {
     type: "duration",
     default: 0,
@@ -249,7 +249,7 @@ const UPSTREAM_FIELDS = {
 } as const satisfies { readonly [path: string]: Field };
 
 /**
- * Our own section of the same file. kube-proxy only warns of an unknown field, so one file serves
+ * The fields of our own section. kube-proxy only warns of unknown fields, so one file works for
  * both.
  */
 const OWN_FIELDS = {
@@ -290,9 +290,7 @@ const OWN_FIELDS = {
 
 const ALL = { ...UPSTREAM_FIELDS, ...OWN_FIELDS };
 
-/**
- * `clientConnection.kubeconfig`, `mode`: the names on the way to a field, with dots between them.
- */
+/** The names on the way to a field, joined by dots: `clientConnection.kubeconfig`, `mode`. */
 export type FieldPath = keyof typeof ALL;
 
 /** The fields of one type. */
@@ -300,7 +298,10 @@ export type PathOf<Type extends FieldType> = {
   [Path in FieldPath]: (typeof ALL)[Path]["type"] extends Type ? Path : never;
 }[FieldPath];
 
-/** What a field comes to in the configuration: durations are milliseconds, a list may be absent. */
+/**
+ * The type of a field's value in the configuration: durations in milliseconds; a list may be
+ * absent.
+ */
 export type ValueAt<Path extends FieldPath> = ValueOfType[(typeof ALL)[Path]["type"]];
 
 interface ValueOfType {
@@ -323,40 +324,38 @@ const SECTIONS: ReadonlySet<string> = new Set(
   }),
 );
 
-/** Does a field have this path? Whatever a file calls its own, such as `constructor`, is none. */
+/** Returns whether a field has this path. Inherited names such as `constructor` do not count. */
 export function isFieldPath(path: string): path is FieldPath {
   return Object.hasOwn(ALL, path);
 }
 
-/** Is this the path of a mapping that holds fields? */
+/** Returns whether this is the path of a mapping that contains fields. */
 export function isSection(path: string): boolean {
   return SECTIONS.has(path);
 }
 
-/** All that is known of a field. */
+/** Returns the definition of a field. */
 export function fieldAt(path: FieldPath): Field {
   return ALL[path];
 }
 
-/** Of upstream's document, in its order; or of our own section. */
+/** Returns the paths of kube-proxy's document in its order, or those of our own section. */
 export function fieldPaths(whose: "upstream" | "own"): readonly FieldPath[] {
   return Object.keys(whose === "own" ? OWN_FIELDS : UPSTREAM_FIELDS) as FieldPath[];
 }
 
-/** A value as a file or a flag has it: durations are Go's text. */
+/** Returns a value as a file or flag contains it: durations become Go's text. */
 export function asWritten(type: FieldType, value: FieldValue): FieldValue {
   const duration = type === "duration" || type === "flush-period";
   return duration && typeof value === "number" ? printDuration(value) : value;
 }
 
-/** Does this value say nothing, as upstream's defaulting sees it? */
+/** Returns whether kube-proxy's defaulting treats this value as not set. */
 export function isUnset(field: Field, value: FieldValue): boolean {
   return value === null || (field.zeroIsUnset === true && (value === 0 || value === ""));
 }
 
-/**
- * The value of a field that is not set, as --help and the documentation show it; "" for nothing.
- */
+/** Returns the default of a field as --help and the documentation show it; "" for none. */
 export function defaultText(path: FieldPath): string {
   const { type, default: given, shown } = fieldAt(path);
   if (shown !== undefined) return shown;

@@ -1,20 +1,20 @@
-/** Values of flags: read from text, printed as text, and the fields that they set. */
+/** Parses and prints values of flags, and maps flags to the fields that they set. */
 import { SluiceError } from "../base/errors.ts";
 import { TYPES } from "./decode-config.ts";
 import type { FieldValue } from "./field.ts";
 import { asWritten, defaultText, type FieldPath } from "./fields.ts";
 import { FLAGS, type Flag } from "./flags.ts";
 
-/** Given flags by name, in the types of their fields: durations in milliseconds, lists as lists. */
+/** Given flags by name, typed like their fields: durations in milliseconds, lists as lists. */
 export type FlagValues = ReadonlyMap<string, FieldValue>;
 
 const TRUE = new Set(["1", "t", "T", "true", "TRUE", "True"]);
 const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 
 /**
- * Reads a flag's text as Go's pflag does: `1`, `t`, `TRUE` are true; lists are separated by commas; gates are
- * `Name=true,Other=false`, levels of files `pattern=2,other=4`.
- * @throws SluiceError CONFIG_INVALID when the text is of another type than the flag
+ * Parses a flag's text like Go's pflag: `1`, `t` and `TRUE` are true. Lists are separated by
+ * commas. Feature gates are `Name=true,Other=false`, log levels of files `pattern=2,other=4`.
+ * @throws SluiceError CONFIG_INVALID if the text does not match the type of the flag
  */
 export function readFlag(flag: Flag, text: string): FieldValue {
   const value = TYPES[flag.type].read(toJson(flag, text));
@@ -25,7 +25,10 @@ export function readFlag(flag: Flag, text: string): FieldValue {
   );
 }
 
-/** What a flag comes to that is given once more: lists and mappings grow, of all others the last counts. */
+/**
+ * Combines the values of a repeated flag. Lists and mappings accumulate; otherwise the last one
+ * wins.
+ */
 export function combine(before: FieldValue | undefined, next: FieldValue): FieldValue {
   if (Array.isArray(before) && Array.isArray(next)) return [...before, ...next];
   const both = [before, next].every(
@@ -34,13 +37,16 @@ export function combine(before: FieldValue | undefined, next: FieldValue): Field
   return both ? { ...(before as object), ...(next as object) } : next;
 }
 
-/** The text of a flag that takes one; "" when it is not given. */
+/** Returns the text of a flag with a text value; "" if it is not given. */
 export function textOfFlag(flags: FlagValues, name: string): string {
   const value = flags.get(name);
   return typeof value === "string" ? value : "";
 }
 
-/** What the flags set; with `besideConfig` only what those of them set that count beside --config. */
+/**
+ * Returns the fields that the flags set; with `besideConfig` only those of flags valid with
+ * --config.
+ */
 export function fieldsOfFlags(
   flags: FlagValues,
   besideConfig: boolean,
@@ -54,7 +60,7 @@ export function fieldsOfFlags(
   return values;
 }
 
-/** The flag that sets a field (or an item of it), to name it in a message. */
+/** Returns the flag that sets a field (or an item of it), to name it in a message. */
 export function flagOfField(
   path: string,
   flags: FlagValues,
@@ -87,7 +93,7 @@ function toJson(flag: Flag, text: string): unknown {
   }
 }
 
-/** `A=true, B=false`; empty parts do not count. */
+/** Parses `A=true, B=false`. Empty parts are ignored. */
 function readGates(text: string): unknown {
   const pairs = pairsOf(text).map(([name = "", value = "", ...more]) => {
     const gate = TRUE.has(value) ? true : FALSE.has(value) ? false : undefined;
@@ -96,11 +102,11 @@ function readGates(text: string): unknown {
   return Object.fromEntries(pairs);
 }
 
-/** `proxy=4,health*=2`, as klog reads it. */
+/** Parses `proxy=4,health*=2`, like klog. */
 function readVmodule(text: string): unknown {
   return pairsOf(text).map(([filePattern, level = "", ...more]) => ({
     filePattern,
-    // A level that is none is a fault, but a missing one is not: it would be 0.
+    // NaN makes an invalid level a fault. A missing level would count as 0 and pass.
     verbosity: /^\d+$/.test(level) && more.length === 0 ? Number(level) : NaN,
   }));
 }
@@ -110,7 +116,7 @@ function pairsOf(text: string): string[][] {
   return parts.map((part) => part.split("=").map((word) => word.trim()));
 }
 
-/** Every flag with the value given, or else its default, as upstream's /flagz shows them. */
+/** Returns every flag with its given or default value, as in kube-proxy's /flagz. */
 export function flagTexts(flags: FlagValues): { readonly [name: string]: string } {
   return Object.fromEntries(
     FLAGS.map(({ name, type, fields = [] }) => {
@@ -129,7 +135,7 @@ function textOf(value: FieldValue): string {
   return entries.map((entry) => textOfEntry(entry)).join(",");
 }
 
-/** Of a mapping, or of --vmodule: `name=value`. */
+/** Prints an entry of a mapping or of --vmodule as `name=value`. */
 function textOfEntry(entry: unknown): string {
   if (typeof entry !== "object" || entry === null) return String(entry);
   return Object.values(entry).join("=");

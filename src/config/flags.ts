@@ -1,8 +1,8 @@
-/** Every flag of kube-proxy on Linux, and our own, as data. */
+/** Lists every flag of kube-proxy on Linux, and our own, as data. */
 import type { FieldType, Reason } from "./field.ts";
 import { type FieldPath, fieldAt } from "./fields.ts";
 
-/** The headings of --help, in its order. What has no effect comes below them all. */
+/** The headings of --help, in order. Flags without effect come after them. */
 export const GROUPS = {
   instead: "What to do instead of running",
   source: "Where settings and objects come from",
@@ -14,27 +14,27 @@ export const GROUPS = {
   log: "Logging",
 } as const;
 
-/** One flag. `name` is without its dashes; underscores in what is given count as dashes. */
+/** One flag. `name` has no dashes. In a given flag, underscores count as dashes. */
 export interface Flag {
   readonly name: string;
   readonly type: FieldType;
-  /** The fields it sets. Without any it is handled by name, or does nothing. */
+  /** The fields that it sets. A flag without fields is handled by name or has no effect. */
   readonly fields?: readonly FieldPath[];
   /**
-   * It counts beside --config, and wins over the file. Upstream ignores every other flag then; that
-   * stays, so that a DaemonSet with leftover flags means the same.
+   * Valid together with --config, and overrides the file. kube-proxy ignores all other flags then.
+   * Sluice does the same, so a DaemonSet with leftover flags behaves the same.
    */
   readonly besideConfig?: true;
-  /** Of a flag without fields, and where it is not what the first of the fields does. */
+  /** Help of a flag without fields, or if it differs from the help of its first field. */
   readonly help?: string;
-  /** What its value is, in --help; else its type tells. */
+  /** Placeholder of the value in --help, if not the one of the type. */
   readonly value?: string;
-  /** Undefined for flags that do nothing: `idle`, or their fields, say why. */
+  /** Undefined for flags without effect; `idle` or their fields give the reason. */
   readonly group?: keyof typeof GROUPS;
   readonly idle?: Reason;
 }
 
-/** Flags of kube-proxy that have no effect. Their fields, or `idle`, say why. */
+/** Flags of kube-proxy without effect. Their fields or `idle` give the reason. */
 const IDLE_FLAGS: readonly Flag[] = [
   { name: "ipvs-scheduler", type: "string", fields: ["ipvs.scheduler"] },
   { name: "ipvs-exclude-cidrs", type: "strings", fields: ["ipvs.excludeCIDRs"] },
@@ -85,7 +85,7 @@ const IDLE_FLAGS: readonly Flag[] = [
   { name: "machine-id-file", type: "string", besideConfig: true, idle: "leftover" },
 ];
 
-/** In the order of --help; those without effect come last. */
+/** In the order of --help. Flags without effect come last. */
 export const FLAGS: readonly Flag[] = [
   ...inGroup("instead", [
     { name: "help", type: "boolean", help: "print this; also -h" },
@@ -251,7 +251,7 @@ export const FLAGS: readonly Flag[] = [
     },
   ]),
   ...inGroup("timing", [
-    // Upstream's nftables mode has no flags of its own and reads these two.
+    // kube-proxy's nftables mode has no flags for its periods and uses these two.
     {
       name: "iptables-sync-period",
       type: "duration",
@@ -332,13 +332,15 @@ export const FLAGS: readonly Flag[] = [
   ...IDLE_FLAGS,
 ];
 
-/** Why a flag does nothing; undefined if it does something. */
+/** Returns why a flag has no effect; undefined if it has one. */
 export function reasonOf({ idle, fields = [] }: Flag): Reason | undefined {
   const [first] = fields;
   return first === undefined ? idle : fieldAt(first).idle;
 }
 
-/** Those that say what to do instead, and --config itself, count beside a file of course. */
+/**
+ * Sets the group. Flags that replace the normal run, and --config itself, are valid with a file.
+ */
 function inGroup(group: keyof typeof GROUPS, flags: readonly Omit<Flag, "group">[]): Flag[] {
   return flags.map((flag) => {
     const always = group === "instead" || flag.name === "config";

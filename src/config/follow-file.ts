@@ -1,6 +1,7 @@
 /**
- * Follows one file through everything that is done to files: written in place, replaced by rename, removed and put
- * back, and behind the symbolic links of a ConfigMap volume, whose `..data` is turned to another directory.
+ * Follows a file through all kinds of changes: written in place, replaced by rename, deleted and
+ * created again. It also follows the symbolic links of a ConfigMap volume, whose `..data` is
+ * switched to another directory.
  */
 import { readFile, realpath, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
@@ -9,12 +10,13 @@ import { messageOf } from "../base/errors.ts";
 import { CONFIG_BYTES_MAX, FILE_SETTLE_MS } from "../base/limits.ts";
 import { watchDirectory } from "../os/watch-directory.ts";
 
-/** What a file holds, or why it cannot be read. */
+/** The content of a file, or the error that prevents reading it. */
 export type FileContent = { readonly text: string } | { readonly error: Error };
 
 /**
- * Calls back with what the file holds, first now and then after every change, each time when it has
- * stayed the same for FILE_SETTLE_MS, so that nothing half written is read. The result stops it.
+ * Calls back with the content of the file, once at the start and after every change. It waits until
+ * the file has been unchanged for FILE_SETTLE_MS, so that it never reads half-written content. The
+ * returned function stops it.
  */
 export function followFile(
   path: string,
@@ -22,7 +24,10 @@ export function followFile(
   onContent: (content: FileContent) => void,
 ): () => void {
   const file = resolve(path);
-  /** Of what was handed on, and of what was seen last, which may not be complete: since when (monotonic ms). */
+  /**
+   * `known` is the stamp of the reported content. `draft` is the last stamp seen, which may be
+   * incomplete, and when it appeared (monotonic ms).
+   */
   let known = "";
   let draft = { stamp: "", since: 0 };
   let target = dirname(file);
@@ -54,7 +59,7 @@ export function followFile(
       cancel = clock.after(wait, look);
     } else {
       const content = await contentOf(file);
-      // Changed while it was read: then it has not come to rest, and is looked at once more.
+      // The file changed during the read, so it has not settled. Check it again.
       if ((await stampOf(file)) !== stamp) again = true;
       else await settled(stamp, content);
     }
@@ -66,7 +71,10 @@ export function followFile(
     if (!stopped) onContent(content);
   };
 
-  /** A link leads into a directory whose changes the one with the link says nothing of. */
+  /**
+   * Watches the directory that a link leads to. Watching the link's directory shows no change in
+   * it.
+   */
   const followTarget = async () => {
     const found = dirname(await realpath(file).catch(() => file));
     if (found === target || stopped) return;
@@ -85,7 +93,7 @@ export function followFile(
   };
 }
 
-/** Another one for every version of the file; also when it is absent. */
+/** Returns a different text for every version of the file, and for its absence. */
 async function stampOf(file: string): Promise<string> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
@@ -98,7 +106,7 @@ async function stampOf(file: string): Promise<string> {
 async function contentOf(file: string): Promise<FileContent> {
   try {
     const { size } = await stat(file).then((found) => {
-      // Whoever opens a FIFO waits for somebody to write into it.
+      // Opening a FIFO blocks until a process writes to it.
       if (!found.isFile()) throw new Error("it must be a regular file");
       return found;
     });

@@ -1,6 +1,6 @@
 /**
- * The configuration file while the proxy runs. kube-proxy ends as soon as it is written to, and notices nothing of a
- * ConfigMap; here what can be taken up is, and the rules stay in any case.
+ * Follows the configuration file at run time. kube-proxy exits when its file is written, and misses
+ * changes of a ConfigMap. Sluice applies what it can, and the rules stay in any case.
  */
 import type { Clock } from "../base/clock.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
@@ -15,23 +15,30 @@ import { type FileContent, followFile } from "./follow-file.ts";
 import { resolveConfig } from "./resolve-config.ts";
 
 export interface ConfigFollowerOptions {
-  /** What --config names. */
+  /** The value of --config. */
   readonly file: string;
-  /** They count beside the file as they did at the start. */
+  /** Applied together with the file, as at the start. */
   readonly flags: FlagValues;
   readonly clock: Clock;
-  /** What the process started with, and the notes that were logged of it. */
+  /**
+   * The configuration that the process started with. `notes` are its remarks, which were logged.
+   */
   readonly current: Config;
   readonly notes: readonly Note[];
   /**
-   * Takes up another configuration. All `changes` are live; none: only what /configz shows differs. The next file is
-   * looked at when this is done. What it throws is fatal.
+   * Applies another configuration. All `changes` are live; without any, only the documents of
+   * /configz differ. The next file is read after this resolves. An error that it throws is fatal.
    */
   readonly apply: (config: Config, changes: readonly ConfigChange[]) => void | Promise<void>;
-  /** A file that cannot be used while the last good one counts: CONFIG_INVALID, the subject is the file. */
+  /**
+   * Receives CONFIG_INVALID with the file as subject while the file is unusable. The last good one
+   * stays.
+   */
   readonly problems: TellProblems;
   readonly log: Logger;
-  /** Only a new process can go on: CONFIG_CHANGED names the settings. */
+  /**
+   * Called with CONFIG_CHANGED, which names the settings, if only a new process can apply a change.
+   */
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -40,7 +47,7 @@ export class ConfigFollower {
   readonly #log: Logger;
   readonly #problems: ProblemSet;
   #current: Config;
-  /** What was said already. */
+  /** Notes that were already logged. */
   #notes: ReadonlySet<string>;
   #next: FileContent | undefined;
   #busy = false;
@@ -55,7 +62,10 @@ export class ConfigFollower {
     this.#notes = new Set(options.notes.map(textOf));
   }
 
-  /** Also looks at the file once, so that nothing is missed between the start and now. */
+  /**
+   * Starts following. It reads the file once, so that no change since the start of the process is
+   * missed.
+   */
   start(): void {
     const { file, clock } = this.#options;
     this.#stopFollowing = followFile(file, clock, (content) => {

@@ -1,15 +1,15 @@
-/** A configuration file's text as a value, with the names that occur twice in it. */
+/** Parses the text of a configuration file, and finds duplicate keys. */
 import { messageOf, SluiceError } from "../base/errors.ts";
 
-/** A file as plain values of any shape. `decodeDocument` checks it. */
+/** A file as plain values of any type. `decodeDocument` checks them. */
 export interface Parsed {
   readonly value: unknown;
-  /** Paths of keys that occur more than once in their mapping; the last one counts. */
+  /** Paths of keys that occur more than once in their mapping. The last one counts. */
   readonly duplicates: readonly string[];
 }
 
 /**
- * Reads YAML or JSON. Only YAML loads the library for it.
+ * Parses YAML or JSON. The YAML library is loaded only for YAML.
  * @throws SluiceError CONFIG_INVALID with line and column
  */
 export async function parseConfigText(text: string, file: string): Promise<Parsed> {
@@ -24,7 +24,7 @@ function parseJson(text: string, file: string): Parsed {
   }
 }
 
-/** Walks text that is known to be valid JSON. */
+/** Finds duplicate keys in text that is known to be valid JSON. */
 function duplicateJsonKeys(text: string): string[] {
   const duplicates: string[] = [];
   const open: { seen: Set<string>; key: string }[] = [];

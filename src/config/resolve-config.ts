@@ -1,7 +1,4 @@
-/**
- * The configuration in effect, from the command line and the file, and what there is to say about
- * it.
- */
+/** Combines command line and file into the effective configuration, with remarks for the log. */
 
 import { messageOf, SluiceError } from "../base/errors.ts";
 import { parseAddress, printAddressPort } from "../net/address.ts";
@@ -14,15 +11,15 @@ import type { FieldPath } from "./fields.ts";
 import { combine, type FlagValues, fieldsOfFlags, flagOfField, textOfFlag } from "./flag-values.ts";
 import { parseConfigText } from "./parse-config.ts";
 
-/** What a start needs: the configuration, and lines for the log that it decides the form of. */
+/** The configuration, and log lines that are kept until the log is configured by it. */
 export interface Resolved {
   readonly config: Config;
   readonly notes: readonly Note[];
 }
 
 /**
- * Reads the file that --config names, if any, and combines it with the flags as kube-proxy does:
- * beside a file only the flags of flags.ts marked so count.
+ * Reads the file of --config, if any, and combines it with the flags. As in kube-proxy, only flags
+ * with `besideConfig` (flags.ts) count together with a file.
  * @throws SluiceError CONFIG_UNREADABLE, or CONFIG_INVALID with every fault found
  */
 export async function resolveConfig(
@@ -83,7 +80,10 @@ async function fieldsOfFile(
   return decoded.values;
 }
 
-/** --healthz-port and --metrics-port: deprecated, they give the port where no address is given. */
+/**
+ * Applies the deprecated --healthz-port and --metrics-port, which set the port of a missing or bare
+ * address.
+ */
 function applyPorts(flags: FlagValues, values: Map<FieldPath, FieldValue>): void {
   for (const [flag, path, fallback] of [
     ["healthz-port", "healthzBindAddress", "0.0.0.0"],

@@ -1,6 +1,6 @@
 /**
- * The values that a file and flags set, with defaults, and a view of them that records which ones
- * were used and which ones are invalid.
+ * Reads the values that file and flags set, with defaults. It records which values were used and
+ * which are invalid.
  */
 
 import type { Fault } from "./decode-config.ts";
@@ -8,22 +8,22 @@ import { printDuration } from "./duration.ts";
 import type { FieldValue } from "./field.ts";
 import { type FieldPath, fieldAt, isUnset, type PathOf, type ValueAt } from "./fields.ts";
 
-/** What is set; durations in milliseconds. */
+/** The values that are set, with durations in milliseconds. */
 export type FieldValues = ReadonlyMap<FieldPath, FieldValue>;
 
-/** The value in effect: what is set, or else the default. */
+/** Returns the effective value: the one that is set, or the default. */
 export function effectiveValue<Path extends FieldPath>(
   values: FieldValues,
   path: Path,
 ): ValueAt<Path> {
   const value = isSet(values, path) ? values.get(path) : fieldAt(path).default;
-  // Decoding and flags let nothing in that is not of the field's type (TYPES in decode-config.ts).
+  // Decoding and flags accept only values of the field's type (TYPES in decode-config.ts).
   return value as ValueAt<Path>;
 }
 
 /**
- * Whether the file or a flag sets the field. A zero that upstream's defaulting replaces does not
- * count.
+ * Returns whether the file or a flag sets the field. A zero that kube-proxy's defaulting replaces
+ * does not count.
  */
 export function isSet(values: FieldValues, path: FieldPath): boolean {
   const value = values.get(path);
@@ -31,15 +31,15 @@ export function isSet(values: FieldValues, path: FieldPath): boolean {
 }
 
 /**
- * Whether the field is set to another value than its default. kubeadm writes files with every
- * default; most of their fields say nothing.
+ * Returns whether the field is set to something other than its default. kubeadm writes files with
+ * all defaults, so most of their fields mean nothing.
  */
 export function differsFromDefault(values: FieldValues, path: FieldPath): boolean {
   const differs = JSON.stringify(values.get(path)) !== JSON.stringify(fieldAt(path).default);
   return isSet(values, path) && differs;
 }
 
-/** The largest value of an integer field: no bound. */
+/** The largest value of an integer field, which stands for no limit. */
 export const INT32_MAX = 2 ** 31 - 1;
 
 export class Settings {
@@ -53,39 +53,39 @@ export class Settings {
     this.#faults = faults;
   }
 
-  /** The value in effect, which the configuration then depends on. */
+  /** Returns the effective value, and records that the configuration uses it. */
   get<Path extends FieldPath>(path: Path): ValueAt<Path> {
     this.#used.add(path);
     return effectiveValue(this.#values, path);
   }
 
   /**
-   * That of the first field; without one the default of `like`: defaults are ours, which are written down with
-   * nftables, whatever the mode.
+   * Returns the value of `path`, or without one the default of `like`. Our defaults are defined
+   * under nftables for every mode.
    */
   getOrDefault<Path extends FieldPath>(path: Path | undefined, like: Path): ValueAt<Path> {
     return path === undefined ? effectiveValue(new Map(), like) : this.get(path);
   }
 
-  /** The first field that the file or a flag says something about. */
+  /** Returns the first field that the file or a flag sets. */
   firstSet<Path extends FieldPath>(paths: readonly Path[]): Path | undefined {
     return paths.find((path) => isSet(this.#values, path));
   }
 
-  /** A whole number, `from` to `to`. */
+  /** Returns an integer and checks that it is in the range `from` to `to`. */
   integer(path: PathOf<"integer">, from: number, to: number): number {
     this.checkRange(path, from, to);
     return this.get(path);
   }
 
-  /** Milliseconds, 0 or more. */
+  /** Returns milliseconds and checks that they are not negative. */
   timeout(path: PathOf<"duration">): number {
     const ms = this.get(path);
     if (ms < 0) this.fault(path, "must not be negative", printDuration(ms));
     return ms;
   }
 
-  /** The value, and a fault if it is none of these. */
+  /** Returns the value and checks that it is one of these. */
   oneOf<const Choice extends string>(path: PathOf<"string">, choices: readonly Choice[]): Choice {
     const given = this.get(path);
     const choice = choices.find((known) => known === given);
@@ -93,7 +93,9 @@ export class Settings {
     return choice ?? (fieldAt(path).default as Choice);
   }
 
-  /** Also of a field that does not count here: upstream refuses it in every mode. */
+  /**
+   * Checks a field even if the mode does not use it, because kube-proxy rejects it in every mode.
+   */
   checkRange(path: PathOf<"integer">, from: number, to: number): void {
     const value = effectiveValue(this.#values, path);
     if (value >= from && value <= to) return;
@@ -106,8 +108,8 @@ export class Settings {
   }
 
   /**
-   * Fields that are set and would count in another mode, or beside other settings, but do not in these; without
-   * those that say no more than the default.
+   * Returns fields that are set but have no effect with this mode or these settings. Fields that
+   * equal their default are left out.
    */
   ignored(): FieldPath[] {
     return [...this.#values.keys()].filter((path) => {

@@ -1,4 +1,4 @@
-/** What --help prints. */
+/** Prints the text of --help. */
 
 import { REASONS } from "./field.ts";
 import { defaultText, fieldAt } from "./fields.ts";
@@ -8,7 +8,7 @@ const WIDTH = 100;
 /** Where the right column begins. */
 const COLUMN = 44;
 
-/** Every flag: first by what it is about, then those without effect by why they have none. */
+/** Returns all flags: first by topic, then those without effect by reason. */
 export function usage(): string {
   const parts = Object.entries(GROUPS).map(([group, title]) => {
     const flags = FLAGS.filter((flag) => flag.group === group);
@@ -32,7 +32,7 @@ function entry(flag: Flag): string {
   return columns(left, `${helpOf(flag)}${defaultOf(flag)}`);
 }
 
-/** What a flag does, in a line or two. */
+/** Returns the description of a flag, one or two lines long. */
 export function helpOf({ help, fields = [] }: Flag): string {
   const [first] = fields;
   return help ?? (first === undefined ? "" : (fieldAt(first).does ?? "").replaceAll("`", ""));
@@ -44,7 +44,7 @@ function defaultOf({ fields = [] }: Flag): string {
   return text === "" ? "" : ` (default: ${text})`;
 }
 
-/** How a value looks whose flag does not say it. */
+/** Placeholders of values, by type, for flags that do not define one. */
 const VALUES: { readonly [type in Flag["type"]]: string } = {
   string: "TEXT",
   boolean: "",
@@ -80,7 +80,7 @@ function columns(left: string, right: string): string {
     .join("");
 }
 
-/** Lines of at most `width` characters, broken between words. */
+/** Breaks text between words into lines of at most `width` characters. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";

@@ -1,19 +1,21 @@
-/** --write-config-to: the configuration in effect as a file that leads to itself. */
+/**
+ * Runs --write-config-to: writes the effective configuration as a file that produces the same one.
+ */
 
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Config } from "./config.ts";
 import { type FlagValues, textOfFlag } from "./flag-values.ts";
 import { resolveConfig } from "./resolve-config.ts";
 
-/** The doors to the file system. */
+/** Access to the file system. */
 export interface ConfigFiles {
   readonly read: (path: string) => Promise<string>;
   readonly write: (path: string, text: string) => Promise<void>;
 }
 
 /**
- * Writes what flags and file come to. Returns lines to print.
- * @throws SluiceError CONFIG_INVALID, CONFIG_UNREADABLE (also when it cannot be written)
+ * Writes the configuration that flags and file produce. Returns lines to print.
+ * @throws SluiceError CONFIG_INVALID, CONFIG_UNREADABLE (also if the file cannot be written)
  */
 export async function writeConfig(
   file: string,
@@ -39,9 +41,12 @@ export async function writeConfig(
   return [...remarks, `Wrote ${file}`].map((line) => `${line}\n`).join("");
 }
 
-/** YAML of v1alpha1 with our own section. Read again it gives the same Config, save what only flags can say. */
+/**
+ * Prints YAML of v1alpha1 with our own section. Reading it gives the same Config, except for
+ * settings that only flags can make.
+ */
 export async function printConfig({ document, ownDocument }: Config): Promise<string> {
   const { stringify } = await import("yaml");
-  // As the reader has it: in version 1.1 `on` is a boolean, so that a string must be quoted.
+  // Use the reader's version: in version 1.1 `on` is a boolean, so that a string must be quoted.
   return stringify({ ...document, sluice: ownDocument }, { version: "1.1", lineWidth: 0 });
 }
