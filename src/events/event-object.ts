@@ -1,4 +1,6 @@
-/** Events as events.k8s.io/v1 objects, in JSON (rules: pkg/apis/core/validation/events.go). */
+/**
+ * Builds Events as JSON objects of events.k8s.io/v1 (rules: pkg/apis/core/validation/events.go).
+ */
 import type { WriteRequest } from "../api-client/transport.ts";
 import type { KubeEvent, ObjectReference } from "./events.ts";
 
@@ -26,7 +28,7 @@ export interface EventSeries {
 
 /** Dashboards and alerts select kube-proxy's Events by it. */
 const REPORTING_CONTROLLER = "kube-proxy";
-/** Bytes of UTF-8. The API refuses more. */
+/** The maximum length in bytes of UTF-8. The API rejects longer notes. */
 const NOTE_MAX = 1024;
 
 /**
@@ -68,7 +70,7 @@ export function seriesKey({ type, reason, action, regarding }: KubeEvent): strin
   return [type, reason, action, kind, namespace, name, uid].join(" ");
 }
 
-/** Creates the Event. If it `exists`, changes its series and nothing else. */
+/** Creates the Event. If it `exists`, changes only its series. */
 export function eventRequest(
   object: EventObject,
   series: EventSeries | undefined,
@@ -91,7 +93,7 @@ export function eventRequest(
 
 const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
-/** `<name>.<hex>`. Where that is no DNS subdomain, a UUID: as client-go does. */
+/** Returns `<name>.<hex>`, or like client-go a UUID if that is not a DNS subdomain. */
 function eventName(name: string, unique: bigint): string {
   const full = `${name}.${unique.toString(16)}`;
   return full.length <= 253 && DNS_SUBDOMAIN.test(full) ? full : crypto.randomUUID();

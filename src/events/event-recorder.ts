@@ -35,13 +35,13 @@ export interface EventRecorderOptions {
   readonly log: Logger;
   /** The machine's name, not the Node's. */
   readonly hostname: string;
-  /** An Event is lost: the server refused it, or newer ones pushed it out. */
+  /** Called when an Event is lost: the server refused it, or newer ones displaced it. */
   readonly onDropped: () => void;
   /** For tests. */
   readonly openTransport?: (access: ClusterAccess) => WritableTransport;
 }
 
-/** Events that wait behind the one being sent. More push out the oldest one. */
+/** Maximum number of Events that wait behind the one being sent. The oldest one is dropped. */
 const QUEUE_MAX = 100;
 /** Between two Events: kube-proxy's limit of five requests a second. */
 const REST_MS = 200;
@@ -50,7 +50,9 @@ const ANSWER_MS = 10_000;
 /** Between two attempts to send the same Event. */
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 60_000;
-/** Temporary refusals before an Event is dropped, as in client-go. No answer is no refusal. */
+/**
+ * Temporary refusals before an Event is dropped, as in client-go. A missing answer does not count.
+ */
 const REFUSALS_MAX = 12;
 /** A series ends after this long without another Event. */
 const SERIES_QUIET_MS = 360_000;
@@ -64,7 +66,7 @@ interface Series {
   readonly object: EventObject;
   count: number;
   lastAt: number;
-  /** The count that the server has. 0: it does not have the Event. */
+  /** The count that the server has. 0 if it does not have the Event. */
   sentCount: number;
   /** When the last attempt to send it ended. */
   settledAt: number;
@@ -81,7 +83,7 @@ export class ApiEventRecorder implements EventRecorder {
   readonly #queue: Series[] = [];
   #transport: WritableTransport | undefined;
   #request: Write | undefined;
-  /** Pending while Events are sent. */
+  /** Undefined while no Event is being sent. */
   #sending: Promise<void> | undefined;
   #created = 0n;
   #cancelSweep: (() => void) | undefined;
@@ -230,7 +232,7 @@ export class ApiEventRecorder implements EventRecorder {
     const series = count > 1 ? eventSeries(count, lastAt) : undefined;
     if (sentCount > 0) {
       const error = await this.#write("change", object, eventRequest(object, series, true));
-      // 404: the server keeps an Event for an hour, and then forgets it.
+      // 404: the server deletes an Event after one hour.
       if (error === undefined || statusOf(error)?.code !== 404) return error;
     }
     const error = await this.#write("create", object, eventRequest(object, series, false));
@@ -268,7 +270,7 @@ export class ApiEventRecorder implements EventRecorder {
   }
 }
 
-/** The server may take the same Event later. */
+/** Returns whether the server may accept the same Event later. */
 function isTemporary(error: SluiceError): boolean {
   const status = statusOf(error);
   // No answer, or the credential files are missing at the moment.

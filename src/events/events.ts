@@ -1,7 +1,8 @@
 /**
- * The Events that kube-proxy writes on its Node and on Services (cmd/kube-proxy/app/server.go,
- * pkg/proxy/healthcheck/service_health.go), with the same reasons, actions and notes. There are
- * no others: an Event that one node writes, a thousand nodes write at the same time.
+ * Defines the Events that kube-proxy writes on its Node and on Services
+ * (cmd/kube-proxy/app/server.go, pkg/proxy/healthcheck/service_health.go), with the same reasons,
+ * actions and notes. There are no others, because a thousand nodes would write each one at the same
+ * time.
  */
 
 /** The object that an Event is about: a core/v1 ObjectReference. */
@@ -82,7 +83,7 @@ export function serviceHealthCheckFailed(failed: {
   };
 }
 
-/** More Events than this before a recorder is attached push out the oldest ones. */
+/** Maximum number of Events kept before a recorder is attached. The oldest one is dropped. */
 const OUTBOX_MAX = 100;
 
 /**
@@ -108,8 +109,8 @@ export class EventOutbox implements EventRecorder {
   }
 
   /**
-   * Makes the recorder and hands over the Events that waited. Later calls make no second recorder;
-   * every call resolves when the recorder is attached. Closing the outbox closes the recorder.
+   * Creates the recorder and passes it the waiting Events. Later calls create no second recorder.
+   * Every call resolves when the recorder is attached. Closing the outbox closes the recorder.
    */
   attach(make: () => Promise<EventRecorder>): Promise<void> {
     this.#attached ??= make().then((recorder) => {
