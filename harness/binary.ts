@@ -1,4 +1,4 @@
-/** The compiled program that tests and the demo run. */
+/** Locates the compiled program that tests and the demo run. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "./repository.ts";

@@ -1,4 +1,4 @@
-/** Commands that run to their end. */
+/** Runs commands to completion. */
 
 /**
  * Runs a command and returns what it printed. @throws Error with its standard error, unless it

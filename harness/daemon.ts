@@ -1,3 +1,4 @@
+/** Runs background processes that end with this process at the latest. */
 import { closeSync, openSync, readFileSync } from "node:fs";
 
 /** A process that runs until it is told to stop, or until this process dies. */

@@ -1,4 +1,4 @@
-/** Errors that a test expects, and errors that it must not see. */
+/** Handles errors that a test expects, and errors that must not occur. */
 import { SluiceError } from "../src/base/errors.ts";
 
 /** For callbacks that must not be called. */

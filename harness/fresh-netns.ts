@@ -1,7 +1,7 @@
 /**
- * A network namespace for a test file. The test process itself moves into it, so its sockets and
- * child processes (nft, ip, conntrack) are in it as well. The kernel removes it with the last of
- * them.
+ * Provides a network namespace for a test file. The test process itself moves into it, and with it
+ * its sockets and child processes (nft, ip, conntrack). The kernel removes the namespace when the
+ * last of them is gone.
  */
 
 import { dlopen } from "bun:ffi";

@@ -1,4 +1,4 @@
-/** The repository's own files, for the tests that read them. */
+/** Reads the repository's own files for tests. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 

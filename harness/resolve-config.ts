@@ -1,4 +1,4 @@
-/** Configurations for tests, through the same door as the program's. */
+/** Resolves configurations for tests in the same way as the program. */
 import type { SluiceError } from "../src/base/errors.ts";
 import { parseArguments } from "../src/config/command-line.ts";
 import type { Note } from "../src/config/config-notes.ts";

@@ -1,4 +1,4 @@
-/** Waiting until something is so, never without an end. */
+/** Waits for conditions, always with a time limit. */
 import type { FakeClock } from "./fakes/fake-clock.ts";
 
 export interface WaitOptions {

@@ -1,3 +1,4 @@
+/** Calls the Kubernetes API as an administrator. */
 import { Pool } from "undici/index.js";
 
 /** A few calls of the Kubernetes API, as an administrator. */

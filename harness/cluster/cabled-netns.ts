@@ -1,3 +1,4 @@
+/** Creates network namespaces that are linked to ours. */
 import { readdirSync } from "node:fs";
 import { run } from "../commands.ts";
 

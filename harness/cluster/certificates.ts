@@ -1,3 +1,4 @@
+/** Creates certificates and keys for a test control plane. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runAsync } from "../commands.ts";

@@ -1,7 +1,7 @@
 /**
- * A real control plane for tests: etcd and kube-apiserver, in a network namespace of their own,
- * reachable from ours. There is no controller manager: EndpointSlices are written by the test, and
- * nothing schedules or deletes behind its back.
+ * Runs a real control plane for tests: etcd and kube-apiserver in their own network namespace,
+ * reachable from ours. There is no controller manager: the test writes EndpointSlices itself, and
+ * nothing schedules or deletes objects in the background.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** Writes kubeconfig files for a test control plane. */
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Certificate } from "./certificates.ts";
 

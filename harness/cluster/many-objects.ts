@@ -1,4 +1,4 @@
-/** Services and EndpointSlices as an API server stores them, many of them at once. */
+/** Creates many Services and EndpointSlices at once, as an API server stores them. */
 import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
 import { type ApiClient, inParallel } from "./admin-client.ts";
 import type { ControlPlane } from "./control-plane.ts";

@@ -1,5 +1,6 @@
 /**
- * Regions of operations made by hand, as the core would write them, and a core that only remembers.
+ * Builds regions of operations by hand, in the core's format, and provides a core that only
+ * remembers.
  */
 import {
   OP_ADD,

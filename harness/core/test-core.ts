@@ -1,6 +1,6 @@
 /**
- * The core for tests of selection and diff: both builds, with the internals of the state exported,
- * so that Services and slices can be put into memory without a stream.
+ * Provides the core for tests of selection and diff, in both builds. The internals of its state are
+ * exported, so that a test can put Services and slices into memory without a stream.
  */
 import { readFileSync } from "node:fs";
 import { SERVICE_HEADER, SERVICE_SIZE } from "../../asm/layout/service.ts";

@@ -1,6 +1,7 @@
 /**
- * An API server for tests, over real TLS: lists, watches with bookmarks, resource versions, 410 for
- * old ones, tokens, client certificates, and faults on demand. JSON only, as a server may be.
+ * Serves a fake API for tests over real TLS: lists, watches with bookmarks, resource versions, 410
+ * for old versions, tokens, client certificates, and faults on demand. It supports only JSON, as a
+ * server may.
  */
 import { readFileSync } from "node:fs";
 import type { JsonObject } from "../../src/base/json.ts";

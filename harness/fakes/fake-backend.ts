@@ -1,6 +1,6 @@
 /**
- * A dataplane in memory with the kernel's semantics: a transaction is taken whole or not at all,
- * adding what is there with another value or deleting what is not there is refused.
+ * Emulates the kernel's dataplane in memory. A transaction is applied completely or not at all. It
+ * is refused if it adds an existing element with another value, or deletes a missing one.
  */
 import type { Adoption, Backend, OwnerLookup, Receipt } from "../../src/backend/backend.ts";
 import type { Capabilities } from "../../src/backend/capabilities.ts";

@@ -1,3 +1,4 @@
+/** Provides clocks that advance only on demand. */
 import type { Clock } from "../../src/base/clock.ts";
 
 /**

@@ -1,4 +1,6 @@
-/** A core that keeps objects as they are, and the toy format that it reads in place of protobuf. */
+/**
+ * Provides a core that keeps objects unchanged, and the simple format it reads instead of protobuf.
+ */
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../../src/core/core.ts";

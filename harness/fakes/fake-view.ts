@@ -1,4 +1,4 @@
-/** A view for tests: everything healthy, one Service, one problem; any part can be replaced. */
+/** Provides a view for tests: all healthy, one Service, one problem. Tests can replace any part. */
 import type { ReadOnlyView } from "../../src/observe/view.ts";
 import { resolve } from "../resolve-config.ts";
 

@@ -1,3 +1,4 @@
+/** Records log lines for tests. */
 import { createLogger, type Logger } from "../../src/base/log.ts";
 
 /** A log, by default at -v=2, that is kept as lines of severity and message: `W Cannot …`. */

@@ -1,6 +1,6 @@
 /**
- * HTTP/1.1 over TLS for requests without a body. It is not node:https, whose sockets under Bun do
- * not show the client's certificate, and which cannot cut a connection at any time.
+ * Serves HTTP/1.1 over TLS for requests without a body. It does not use node:https: under Bun its
+ * sockets do not show the client's certificate, and it cannot cut a connection at any time.
  */
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";

@@ -1,4 +1,4 @@
-/** Gathers what is told of problems. */
+/** Records reported problems. */
 import type {
   Problem,
   ProblemEnd,

@@ -1,4 +1,4 @@
-/** Objects and the lines of a watch, in the JSON that an API server sends. */
+/** Builds objects and lines of a watch, in the JSON that an API server sends. */
 import type { JsonObject } from "../../src/base/json.ts";
 
 /** An object of namespace `default`; `rest` is what it has besides metadata. */

@@ -1,4 +1,4 @@
-/** docs/metrics.md as data. */
+/** Reads docs/metrics.md as data. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 

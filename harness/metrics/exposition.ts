@@ -1,4 +1,4 @@
-/** Prometheus text, read back. */
+/** Parses Prometheus text. */
 export interface PrintedMetric {
   readonly name: string;
   readonly help: string;

@@ -1,12 +1,13 @@
 /**
- * The map of a world. The node under test stands in the middle, so that every packet and every
- * reply passes it; the second node and the outside reach each other through it.
+ * Defines the topology and the addresses of a world. The node under test is in the middle, so that
+ * every packet and every reply passes it. The second node and the outside reach each other through
+ * it.
  *
  *   a1 a2 a3 ── node1 ── node2 ── b1 b2
  *                 │
  *              outside
  *
- * Worlds live in namespaces of their own, so all of them use the same addresses.
+ * Each world has its own namespaces, so all worlds use the same addresses.
  */
 import type { Family } from "../../src/net/address.ts";
 

@@ -1,6 +1,6 @@
 /**
- * The backends that traffic is tried on: what makes the program take each, and what the kernel
- * holds then.
+ * Lists the backends for traffic tests: the flags that select each one, and the rules that it
+ * leaves in the kernel.
  */
 import type { Variant } from "../../src/iptables/syntax/known-chains.ts";
 import type { Family } from "../../src/net/address.ts";

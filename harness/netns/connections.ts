@@ -1,4 +1,4 @@
-/** Steps that the tests of changes share. */
+/** Provides steps that the tests of changes share. */
 import { setDefaultTimeout } from "bun:test";
 import type { Family, Place } from "./addresses.ts";
 import { type Frontend, frontend } from "./frontends.ts";

@@ -1,4 +1,4 @@
-/** The frontends of a world's Services: which there are, and their addresses. */
+/** Lists the frontends of a world's Services and their addresses. */
 import { addressOf, clusterIp, externalIp, type Family, NODE1_SECOND, vip } from "./addresses.ts";
 import { nodePort } from "./world-objects.ts";
 

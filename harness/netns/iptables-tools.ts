@@ -1,6 +1,6 @@
 /**
- * The programs of iptables that the program under test finds, in place of those of the system: a
- * folder that is mounted over the system's, in a mount namespace of its own.
+ * Replaces the iptables tools of the system for the program under test. It mounts a folder over the
+ * system's in a separate mount namespace.
  */
 import {
   appendFileSync,

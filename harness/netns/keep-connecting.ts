@@ -1,4 +1,4 @@
-/** Connections that are opened all the time while something is done to the rules. */
+/** Opens connections continuously while a test changes the rules. */
 
 import { eventually } from "../waiting.ts";
 import { connect, type Target } from "./connections.ts";

@@ -1,4 +1,4 @@
-/** The commands of `ip -batch` that lay the links, addresses and routes of a world. */
+/** Builds the `ip -batch` commands that create the links, addresses and routes of a world. */
 import {
   addressOf,
   BRIDGE,

@@ -1,4 +1,4 @@
-/** The program under test on node1 of a world, fed by a directory of manifests. */
+/** Runs the program under test on node1 of a world, with a directory of manifests as its source. */
 import {
   closeSync,
   existsSync,

@@ -1,4 +1,4 @@
-/** `struct sockaddr_in` and `sockaddr_in6` as bytes. */
+/** Encodes and decodes `struct sockaddr_in` and `sockaddr_in6`. */
 import { parseAddress, printAddress } from "../../src/net/address.ts";
 
 const AF_INET = 2;

@@ -1,7 +1,7 @@
 /**
- * Runs a command for which the kernel has no netfilter by netlink, as one that was built without
- * it: socket(AF_NETLINK, …, NETLINK_NETFILTER) fails with EPROTONOSUPPORT. A network namespace
- * cannot be had without it.
+ * Runs a command as if the kernel had no netfilter netlink: socket(AF_NETLINK, …,
+ * NETLINK_NETFILTER) fails with EPROTONOSUPPORT. A network namespace without it cannot be created,
+ * so a seccomp filter simulates one.
  *
  * usage: bun without-nfnetlink.ts COMMAND ...
  */

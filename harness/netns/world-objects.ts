@@ -1,4 +1,4 @@
-/** Kubernetes objects of a world, as a table of tests wants to write them. */
+/** Builds the Kubernetes objects of a world from compact test tables. */
 import {
   addressOf,
   clusterIp,

@@ -1,4 +1,4 @@
-/** A small world of network namespaces: two nodes, their pods, a client outside. */
+/** Builds a small world of network namespaces: two nodes, their pods, and an outside client. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Services, endpoints and nodes in a few words, and the plan of them as text. */
+/** Builds Services, endpoints and nodes from short texts, and prints their plan as text. */
 import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE } from "../../asm/layout/choice.ts";
 import type { Choice, EndpointSpan } from "../../src/model/choice.ts";
 import { OWNER_NODE } from "../../src/model/owner.ts";

@@ -1,4 +1,4 @@
-/** Random Services that often clash, and random endpoints behind them. */
+/** Generates random Services that often conflict, and random endpoints for them. */
 import fc from "fast-check";
 import type { ChoiceText, NodeText, ServiceText } from "./plan-text.ts";
 

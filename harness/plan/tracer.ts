@@ -1,6 +1,6 @@
 /**
- * A packet's way through a plan: the rules of the constant ruleset in the order the kernel has
- * them, over the printed elements. Small enough to be compared with the ruleset by eye.
+ * Traces a packet through a plan. It applies the rules of the constant ruleset, in the kernel's
+ * order, to the printed elements. It is small enough to compare with the ruleset by eye.
  */
 import { contains } from "../../src/net/cidr.ts";
 import { cidr, ip } from "./plan-text.ts";

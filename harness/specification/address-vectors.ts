@@ -1,6 +1,6 @@
 /**
- * Addresses and ranges as texts, with the bytes that Go's netutils.ParseIPSloppy and
- * netutils.ParseCIDRSloppy (k8s.io/utils/net) read from them. Sluice has two readers, one in
+ * Lists addresses and ranges as texts, with the bytes that Go's netutils.ParseIPSloppy and
+ * netutils.ParseCIDRSloppy (k8s.io/utils/net) parse from them. Sluice has two parsers, one in
  * TypeScript (src/net/address.ts) and one in the core (asm/ingest/text.ts). Both are tested with
  * these tables and with random texts.
  */

@@ -1,6 +1,6 @@
 /**
- * What the element tables and the diff of the core promise, in plain TypeScript: the reference for
- * tests, and the specification to read. Keys and values are hex text here.
+ * Specifies the element tables and the diff of the core in plain TypeScript. It is the readable
+ * specification and the reference for tests. Keys and values are hex text here.
  */
 import type { OperationList } from "../../src/model/operation-list.ts";
 import { type TableId, tableKind } from "../../src/model/tables.ts";

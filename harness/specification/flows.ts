@@ -1,6 +1,6 @@
 /**
- * Which entries of connection tracking must not go on as they are, in plain TypeScript: the
- * reference for tests, and the specification to read (kernel:
+ * Specifies which connection tracking entries must be deleted, in plain TypeScript. It is the
+ * readable specification and the reference for tests (kernel:
  * linux/netfilter/nfnetlink_conntrack.h, ip_conntrack_common.h).
  */
 

@@ -1,6 +1,6 @@
 /**
- * What the core makes of the API's objects: the readable specification of the decoders in
- * asm/ingest/, which are tested against it. Objects are JSON of the right types; addresses are
+ * Specifies how the core decodes API objects. It is the readable specification of the decoders in
+ * asm/ingest/, which are tested against it. Objects are JSON with the right types; addresses are
  * hexadecimal.
  */
 

@@ -1,7 +1,7 @@
 /**
- * Which endpoints of a Service get its traffic, in plain TypeScript: the reference for tests, and
- * the specification to read (reference: kube-proxy's CategorizeEndpoints, KEP-1669, KEP-2433,
- * KEP-3015).
+ * Specifies which endpoints of a Service receive its traffic, in plain TypeScript. It is the
+ * readable specification and the reference for tests (upstream: kube-proxy's CategorizeEndpoints,
+ * KEP-1669, KEP-2433, KEP-3015).
  */
 import type { Family } from "../../src/net/address.ts";
 import type { Protocol } from "../../src/net/protocol.ts";

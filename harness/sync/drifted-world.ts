@@ -1,5 +1,5 @@
 /**
- * A proxy without an API server over the real kernel, whose table somebody else changes with nft.
+ * Runs a proxy without an API server on the real kernel, while a test changes its table with nft.
  */
 import type { Backend } from "../../src/backend/backend.ts";
 import type { DriftObject, ForeignChange } from "../../src/backend/drift.ts";

@@ -1,6 +1,6 @@
 /**
- * A whole proxy without I/O: the real core, plan and loop, a dataplane in memory, and a clock that
- * stands still.
+ * Runs a whole proxy without I/O: the real core, plan and loop, an in-memory dataplane, and a clock
+ * that advances only on demand.
  */
 
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** Clients of the switchboard: one connection or datagram each, and what became of it. */
+/** Runs the clients of the switchboard: one connection or datagram each, and its outcome. */
 import * as libc from "./libc.ts";
 import type { Poller } from "./poller.ts";
 import type { Ask, Connect, Outcome, Reply } from "./protocol.ts";

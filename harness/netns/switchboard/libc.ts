@@ -1,6 +1,7 @@
 /**
- * The few calls of the C library that the switchboard needs to have sockets in many network
- * namespaces from one process: a socket stays in the namespace its thread was in when it was made.
+ * Calls the few functions of the C library that the switchboard needs to open sockets in many
+ * network namespaces from one process. A socket stays in the namespace in which its thread created
+ * it.
  */
 import { dlopen, type Pointer, ptr, read } from "bun:ffi";
 import { readSockaddr, writeSockaddr } from "../sockaddr.ts";

@@ -1,4 +1,4 @@
-/** A loop over poll(2) with timers. */
+/** Runs an event loop over poll(2) with timers. */
 import { poll } from "./libc.ts";
 
 type Handler = (events: number) => void;

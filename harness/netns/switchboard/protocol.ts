@@ -1,4 +1,6 @@
-/** What a test says to the switchboard and hears from it: one JSON object a line, answers by id. */
+/**
+ * Defines the protocol of the switchboard: one JSON object per line, with answers matched by id.
+ */
 import type { Transport } from "./libc.ts";
 
 export type { Transport };

@@ -1,4 +1,6 @@
-/** Servers of the switchboard: each answers with its name, its port and the source that it sees. */
+/**
+ * Runs the servers of the switchboard. Each answers with its name, its port and the source it sees.
+ */
 import * as libc from "./libc.ts";
 import type { Poller } from "./poller.ts";
 import type { Listen, Unlisten } from "./protocol.ts";

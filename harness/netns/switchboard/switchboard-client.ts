@@ -1,4 +1,4 @@
-/** The near end of the switchboard: commands as promises. */
+/** Sends commands to the switchboard and returns the answers as promises. */
 import type { Answer, Command, Connect, Outcome, Reply, Transport } from "./protocol.ts";
 
 export type { Outcome, Reply, Transport };

@@ -1,7 +1,7 @@
 /**
- * The switchboard: one process that has servers and clients in every namespace of a world, tells
- * what became of each connection, and tidies up. It reads commands from its standard input; when
- * that ends, however the other side went, it removes all it was told of.
+ * Runs the switchboard: one process with servers and clients in every namespace of a world. It
+ * reports the outcome of each connection. It reads commands from standard input and, when that ends
+ * for any reason, removes everything that it was told to adopt.
  */
 import {
   existsSync,
