@@ -1,4 +1,4 @@
-/** Two builds of Sluice beside each other: did a change make anything slower or larger? */
+/** Compares two builds of Sluice to show whether a change made anything slower or larger. */
 import type { ControlPlane } from "../harness/cluster/control-plane.ts";
 import { clusterIp } from "../harness/cluster/many-objects.ts";
 import { Commits } from "./commits.ts";

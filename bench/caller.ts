@@ -1,6 +1,6 @@
 /**
- * Runs inside the network namespace of a node and makes real connections to clusterIPs, as a line
- * of JSON on its input asks; answers by lines of JSON.
+ * Runs in the network namespace of a node and opens real connections to clusterIPs. It reads
+ * requests and writes answers as lines of JSON.
  *
  * usage: bun bench/caller.ts
  */

@@ -1,4 +1,4 @@
-/** Real connections from the node to clusterIPs, made by caller.ts. */
+/** Opens real connections from the node to clusterIPs, through caller.ts. */
 import type { Answer, Request } from "./caller.ts";
 import { type Child, SERVICE_PORT, startChild } from "./pods.ts";
 

@@ -1,3 +1,4 @@
+/** Follows the nftables transactions of a network namespace, through monitor.ts. */
 import { join } from "node:path";
 import { inNamespace } from "../harness/daemon.ts";
 import type { Commit } from "./monitor.ts";

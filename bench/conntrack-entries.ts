@@ -1,10 +1,11 @@
 /**
- * Runs inside a network namespace and fills its connection tracking, by batches of ctnetlink.
+ * Runs in a network namespace and fills its connection tracking table with ctnetlink batches.
  *
  * usage: bun bench/conntrack-entries.ts COUNT DESTINATION ENDPOINT...
- * Of ten entries one is UDP to DESTINATION:53; the others are established TCP to DESTINATION:80,
- * but one of a thousand, which is a SYN that nobody has answered. Answers come from the ENDPOINTs
- * in turn, at 5353 and 8080.
+ *
+ * One of ten entries is UDP to DESTINATION:53. The others are established TCP to DESTINATION:80,
+ * except one of a thousand, which is an unanswered SYN. The ENDPOINTs answer in turn, at ports 5353
+ * and 8080.
  */
 import { IPS_SEEN_REPLY } from "../asm/layout/flow.ts";
 import { PROTOCOLS } from "../src/net/protocol.ts";

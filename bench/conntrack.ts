@@ -1,6 +1,7 @@
 /**
- * What a pass over the kernel's connections costs, and what a change costs meanwhile: dist/sluice
- * over a directory of manifests, in a network namespace whose connection tracking is full.
+ * Measures the cost of a pass over the kernel's connections, and of a change during the pass. It
+ * runs dist/sluice with a directory of manifests, in a network namespace with a full conntrack
+ * table.
  *
  * usage: npm run bench -- --conntrack [--entries 10000,1000000]
  */

@@ -1,6 +1,6 @@
 /**
- * How long it takes until everything is right again after somebody else has changed our rules: from
- * the kernel's first word of the foreign transaction to its last of ours.
+ * Measures how long a repair takes after another process changed our rules: from the kernel's first
+ * announcement of the foreign transaction to its last announcement of ours.
  *
  * usage: npm run bench -- --drift [--sizes 1000,10000]
  */

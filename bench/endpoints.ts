@@ -1,6 +1,6 @@
 /**
- * Runs inside the network namespace of all pods, whose every address is its own, and answers at
- * port 8080 with the four bytes of the address that was called.
+ * Runs in the network namespace of all pods, which owns every pod address. It answers at PORT with
+ * the four bytes of the called address.
  *
  * usage: bun bench/endpoints.ts PORT
  */

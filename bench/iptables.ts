@@ -1,6 +1,6 @@
 /**
- * iptables mode beside upstream's, by real connections: how soon Services are served and follow a
- * change, one alone and 50 a second, and what a connection costs.
+ * Compares iptables mode with kube-proxy's by real connections: how soon Services are served, how
+ * soon they follow a change (single, and at 50 per second), and the cost of a connection.
  *
  * usage: npm run bench -- --iptables [--sizes 1000,10000] [--upstream | --only-upstream]
  */

@@ -1,25 +1,25 @@
 /**
- * Measures dist/sluice, and upstream's kube-proxy beside it, against a real API server on a real
- * kernel.
+ * Measures dist/sluice, and optionally kube-proxy, with a real API server on a real kernel.
  *
  * usage: npm run bench -- [--sizes 100,1000,10000] [--large] [--endpoints 5] [--changes 200]
  *                         [--upstream] [--only-upstream]
- *        npm run bench -- --iptables [--sizes 1000,10000] [--changes 50] [--upstream] [--only-upstream]
+ *        npm run bench -- --iptables [--sizes 1000,10000] [--changes 50]
+ *                         [--upstream] [--only-upstream]
  *        npm run bench -- --against BINARY [--runs 10] [--sizes 10000] [--changes 50]
  *        npm run bench -- --micro [--sizes 10000]
  *        npm run bench -- --drift [--sizes 1000,10000]
  *        npm run bench -- --conntrack [--entries 10000,1000000]
  *
  *   --sizes      numbers of Services
- *   --large      50,000 Services as well
- *   --changes    single changes to measure at each size
+ *   --large      also 50,000 Services
+ *   --changes    number of single changes to measure at each size
  *   --against    another build of Sluice, measured in turn with dist/sluice; prints medians, and
  *                the median of the ratios run by run
- *   --upstream   kube-proxy (nftables mode) too, up to 10,000 Services; fewer changes from 1,000 on,
- *                since each takes it a second or more
+ *   --upstream   also kube-proxy (nftables mode), up to 10,000 Services; fewer changes from 1,000
+ *                on, because each takes it at least a second
  *
- * Prints a table for each size and writes bench/results/TIME.json. Figures of different machines do
- * not compare; ratios of one run do.
+ * Prints a table for each size and writes bench/results/TIME.json. Only ratios within one run are
+ * comparable, not figures of different machines.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";

@@ -1,3 +1,4 @@
+/** Measures one proxy: its start, changes, a restart, memory and processor time. */
 import { readFileSync } from "node:fs";
 import type { ControlPlane } from "../harness/cluster/control-plane.ts";
 import { makeSlice, slicePath } from "../harness/cluster/many-objects.ts";

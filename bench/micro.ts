@@ -1,7 +1,7 @@
 /**
- * What the Wasm core wins over plain TypeScript, piece by piece, without network or kernel: the
- * same work by the core (release build) and by TypeScript as one would write it, and as the tests'
- * model has it.
+ * Measures the gain of the Wasm core over plain TypeScript, piece by piece, without network or
+ * kernel. The core (release build) and TypeScript do the same work. The TypeScript is
+ * straightforward code or the model of the tests.
  *
  * usage: npm run bench -- --micro [--sizes 10000]
  */

@@ -1,10 +1,11 @@
 /**
- * Runs inside a network namespace and reports every nftables transaction committed there, with the
- * time at which the kernel announced it: one line of JSON each. The kernel does the same work for
- * whoever commits, so this is a fair stopwatch for any proxy.
+ * Runs in a network namespace and reports every committed nftables transaction as a line of JSON,
+ * with the time of the kernel's announcement. The kernel does the same work for every committing
+ * process, so this measures any proxy fairly.
  *
  * usage: bun bench/monitor.ts FIRST COUNT
- * FIRST is a clusterIP; the elements keyed by it and the next COUNT - 1 addresses are counted
+ *
+ * FIRST is a clusterIP. The elements keyed by it and the next COUNT - 1 addresses are counted
  * (`frontends`).
  */
 import { writeSync } from "node:fs";

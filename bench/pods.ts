@@ -1,6 +1,6 @@
 /**
- * Pods that answer at every address of the cluster's pods: a network namespace with a cable to the
- * node's.
+ * Simulates all pods of the cluster: one network namespace, linked to the node's, that answers at
+ * every pod address.
  */
 import { join } from "node:path";
 import { type ControlPlane, SERVICE_CIDRS } from "../harness/cluster/control-plane.ts";

@@ -1,3 +1,4 @@
+/** Starts and configures the proxies to measure: Sluice and kube-proxy. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ControlPlane } from "../harness/cluster/control-plane.ts";

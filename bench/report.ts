@@ -1,3 +1,4 @@
+/** Formats results as tables. */
 import type { Comparison } from "./against.ts";
 import type { ConntrackFigures } from "./conntrack.ts";
 import type { Repair } from "./drift.ts";

@@ -1,6 +1,6 @@
 /**
- * The iptables tools of one variant, apart from those of the other, and what they tell of a
- * namespace.
+ * Sets up the iptables tools of one variant, separate from the other variant, and reads rules and
+ * timings with them.
  */
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
