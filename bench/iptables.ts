@@ -1,6 +1,7 @@
 /**
- * Compares iptables mode with kube-proxy's by real connections: how soon Services are served, how
- * soon they follow a change (single, and at 50 per second), and the cost of a connection.
+ * Compares iptables mode with kube-proxy's by real connections. It measures how soon Services are
+ * served, how soon they follow a change (single, and at 50 per second), and the cost of a
+ * connection.
  *
  * usage: npm run bench -- --iptables [--sizes 1000,10000] [--upstream | --only-upstream]
  */

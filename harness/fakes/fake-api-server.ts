@@ -1,7 +1,7 @@
 /**
- * Serves a fake API for tests over real TLS: lists, watches with bookmarks, resource versions, 410
- * for old versions, tokens, client certificates, and faults on demand. It supports only JSON, as a
- * server may.
+ * Serves a fake API for tests over real TLS. It supports lists, watches with bookmarks, resource
+ * versions, 410 for old versions, tokens, client certificates, and faults on demand. It supports
+ * only JSON, as a server may.
  */
 import { readFileSync } from "node:fs";
 import type { JsonObject } from "../../src/base/json.ts";

@@ -18,8 +18,8 @@ interface Rule {
 }
 
 /**
- * Not live: the source of objects and the identity of the node, because every part depends on them;
- * and `counters`, because it changes the format of the kernel's maps.
+ * The source of objects and the node's identity are not live, because every part depends on them.
+ * `counters` is not live, because it changes the format of the kernel's maps.
  */
 const RULES: { readonly [setting in Setting]: Rule } = {
   kubeconfig: { name: "clientConnection.kubeconfig", live: false },

@@ -3,7 +3,7 @@
  * open only while Events wait. A failure here affects nothing else.
  *
  * Events that differ only in time and note form a series, with client-go's rules
- * (tools/events/event_broadcaster.go): the first one is created, the second is sent at once as a
+ * (tools/events/event_broadcaster.go). The first one is created. The second is sent at once as a
  * count, later ones every half hour and when the series ends.
  */
 import type { ClusterAccess } from "../api-client/access.ts";

@@ -1,8 +1,8 @@
 /**
  * Sets net.ipv4.conf.all.route_localnet. Without it, the kernel drops packets from 127.0.0.0/8 to
  * an endpoint, so node ports cannot be served on loopback addresses. With it, a neighbour on the
- * network can reach services that listen only on loopback (CVE-2020-8558), unless a rule forbids
- * it, as the chain KUBE-FIREWALL does.
+ * network can reach services that listen only on loopback (CVE-2020-8558). A rule must forbid that,
+ * as the chain KUBE-FIREWALL does.
  */
 import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";

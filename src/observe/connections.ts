@@ -68,9 +68,10 @@ export class ConnectionCounters {
   }
 
   /**
-   * Reads the kernel's counters and adds the increase. Concurrent calls share one collection and
-   * wait for it, but not longer than `patience`, because during a full load it takes as long as the
-   * load. Rejects only for a defect. Without a complete collection, the sums are as far as it came.
+   * Reads the kernel's counters and adds the increase. Concurrent calls share one collection. A
+   * call waits for it, but not longer than `patience`, because during a full load it takes as long
+   * as the load. Rejects only for a defect. Without a complete collection, the sums are as far as
+   * it came.
    */
   async collect(
     reader: Pick<CounterReader, "read">,

@@ -1,9 +1,9 @@
 /**
- * Tracks whether the kernel holds the state of the API. kube-proxy's rule applies
- * (pkg/proxy/healthcheck/proxy_health.go): healthy while nothing waits, however old the last sync,
- * and unhealthy once a change has waited for twice the sync period. One point is stricter: before
- * the first commit the proxy is unhealthy, because no Service works yet. The connection to the API
- * server does not count, because a restart would not restore it.
+ * Tracks whether the kernel holds the state of the API, by the rule of kube-proxy
+ * (pkg/proxy/healthcheck/proxy_health.go). The proxy is healthy while no change waits, however old
+ * the last sync. It is unhealthy once a change has waited for twice the sync period. One point is
+ * stricter: before the first commit the proxy is unhealthy, because no Service works yet. The
+ * connection to the API server does not count, because a restart would not restore it.
  */
 
 /** The health at one moment. */

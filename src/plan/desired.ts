@@ -1,6 +1,6 @@
 /**
- * Writes the desired kernel elements for a batch of owners as records (asm/layout/desired.ts), in
- * the core's memory, where the core compares them with what is committed.
+ * Writes the desired kernel elements of a batch of owners as records (asm/layout/desired.ts). The
+ * records are in the core's memory, where the core compares them with the committed elements.
  */
 
 import { SPAN_BYTES } from "../../asm/layout/choice.ts";

@@ -15,7 +15,7 @@ import type { DesiredWriter } from "./desired.ts";
 import { planFrontend } from "./policy.ts";
 import { allowedSources, planSources } from "./source-ranges.ts";
 
-/** The inputs of the plan besides Services and their endpoints. */
+/** The inputs of the plan other than Services and their endpoints. */
 export interface PlanContext {
   /** The node's own addresses, with bindAddress applied. */
   readonly primary: NodeFacts["primary"];

@@ -32,8 +32,8 @@ const REJECT = encodeAction({ verb: "reject" });
 const ACCEPT = encodeAction({ verb: "accept" });
 
 /**
- * Writes how this frontend chooses an endpoint: one action and one list of slots for each audience
- * that has endpoints, and a refusal if an audience has none.
+ * Writes how this frontend chooses an endpoint. Each audience with endpoints gets one action and
+ * one list of slots; an audience without endpoints gets a refusal.
  */
 export function planFrontend(
   service: Service,
@@ -116,8 +116,8 @@ class FrontendPlan {
 
   /**
    * Drops connections from sources outside the cluster. `accept` leaves them untranslated, and the
-   * refusal then drops them: with nftables in the nat chain `unserved4`, which `accept` jumps to;
-   * with iptables in the filter table, by a rule in KUBE-EXTERNAL-SERVICES.
+   * refusal then drops them. With nftables this happens in the nat chain `unserved4`, to which
+   * `accept` jumps; with iptables, by a rule of KUBE-EXTERNAL-SERVICES in the filter table.
    */
   refuseOutside(): void {
     this.#writer.action(this.#tables.outside, this.#service.id, this.#frontend, ACCEPT);

@@ -183,9 +183,9 @@ export class SyncLoop {
   }
 
   /**
-   * Retries refused owners once after all others. The kernel may have refused a frontend because
-   * another Service still held it and was programmed later (for example, a frontend with source
-   * ranges that moves between Services). In a single transaction the order does not matter.
+   * Retries refused owners once after all others. The kernel may have refused a frontend that
+   * another Service still held and gave up later, for example one with source ranges that moves
+   * between Services. In a single transaction the order does not matter.
    */
   async #tryRefusedAgain(total: Outcome, plan: PlanContext): Promise<void> {
     const { singleTransaction } = this.#options.backend.capabilities;
@@ -283,9 +283,9 @@ export class SyncLoop {
   }
 
   /**
-   * Makes the backend check and restore what other processes touched. If the kernel cannot be read
-   * or rejects the repair (for example, because another process is still writing), sets
-   * `total.transient` and leaves the repair for the next sync.
+   * Makes the backend check and restore what other processes touched. The kernel may be unreadable
+   * or reject the repair, for example because another process is still writing. In that case it
+   * sets `total.transient` and leaves the repair for the next sync.
    */
   async #look(total: Outcome): Promise<void> {
     const { core, backend } = this.#options;
@@ -332,8 +332,8 @@ interface DirtyServices {
   readonly ids: ServiceId[];
   /**
    * The Services decoded for the claims, so that the first batch need not decode them again.
-   * Undefined stands for a deleted Service. Empty if there is more than one batch: keeping every
-   * Service of a large load takes memory, and Services may change while the first batch is written.
+   * Undefined stands for a deleted Service. Empty if there is more than one batch: keeping all
+   * Services of a large load takes memory, and they may change during the first batch.
    */
   readonly expanded: Map<ServiceId, ExpandedService | undefined>;
 }

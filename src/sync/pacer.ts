@@ -18,9 +18,8 @@ export interface Pace {
 export interface PacerOptions extends Pace {
   readonly clock: Clock;
   /**
-   * Upper limit of the rest after a run, in ms. A run of t ms is followed by a rest of t ms, so
-   * bursts are merged in proportion to the cost of a run, and half of the time stays free for other
-   * work.
+   * Upper limit of the rest after a run, in ms. A run of t ms is followed by a rest of t ms. This
+   * merges bursts in proportion to the cost of a run, and leaves half of the time to other work.
    */
   readonly restMsMax: number;
   /**

@@ -1,5 +1,5 @@
 /**
- * Holds the inputs of the plan besides Services: this node, its addresses, and the ServiceCIDRs.
+ * Holds the inputs of the plan other than Services: this node, its addresses, and the ServiceCIDRs.
  */
 
 import type { Core } from "../core/core.ts";
