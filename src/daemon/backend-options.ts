@@ -1,4 +1,4 @@
-/** What the configuration and the machine mean for a backend's fixed rules. */
+/** Derives the options of a backend's fixed rules from the configuration and the machine. */
 import type { Backend } from "../backend/backend.ts";
 import type { LocalDetector, SkeletonOptions } from "../backend/skeleton-options.ts";
 import type { Config } from "../config/config.ts";
@@ -6,7 +6,7 @@ import { hostFacts } from "../host/host-facts.ts";
 import { isLiberal, resolveDropInvalid } from "../host/invalid-packets.ts";
 import type { Cidr } from "../net/address.ts";
 
-/** Node ports are to answer on loopback addresses, which takes route_localnet. */
+/** Returns whether node ports must answer on loopback addresses, which requires route_localnet. */
 export function wantsLocalnet(
   { capabilities }: Pick<Backend, "capabilities">,
   config: Config,
@@ -15,8 +15,8 @@ export function wantsLocalnet(
 }
 
 /**
- * What the rules depend on. Reads what the kernel is, and whether it takes late packets for
- * invalid.
+ * Returns the options of the rules. It reads the kernel version, and whether the kernel treats late
+ * packets as invalid.
  */
 export function skeletonOptions(config: Config, podCidrs: readonly Cidr[]): SkeletonOptions {
   const { masqueradeBit, masqueradeAll, counters, conntrack, localhostNodePorts } = config;
@@ -29,12 +29,15 @@ export function skeletonOptions(config: Config, podCidrs: readonly Cidr[]): Skel
   return { masqueradeBit, masqueradeAll, dropInvalid, counters, localhostNodePorts, detector };
 }
 
-/** Local pods are known by the ranges of this node's pods, so the rules depend on the Node. */
+/**
+ * Returns whether local pods are detected by this node's pod ranges. If so, the rules depend on the
+ * Node object.
+ */
 export function usesPodCidrs({ detectLocal }: Pick<Config, "detectLocal">): boolean {
   return detectLocal.mode === "NodeCIDR";
 }
 
-/** As upstream, only the first range of each family counts. */
+/** As in kube-proxy, only the first range of each family counts. */
 function detectorOf(config: Config, podCidrs: readonly Cidr[]): LocalDetector {
   const { mode, bridgeInterface, interfaceNamePrefix } = config.detectLocal;
   if (mode === "BridgeInterface")

@@ -1,4 +1,4 @@
-/** The current problems of one reporter. */
+/** Keeps the current problems of one reporter. */
 import { type Problem, type ProblemEvent, problemKey, type TellProblems } from "./problem.ts";
 
 export class ProblemSet {
@@ -26,9 +26,9 @@ export class ProblemSet {
   }
 
   /**
-   * One more problem. It replaces one with the same subject, code and field. It is reported even if
-   * it is known: another reporter may have ended all problems of the subject meanwhile, and a
-   * registry ignores what it has.
+   * Adds a problem, or replaces the one with the same subject, code and field. It is reported even
+   * if it is known: another reporter may have ended all problems of the subject, and a registry
+   * ignores known ones.
    */
   begin(problem: Problem): void {
     this.#current.set(problemKey(problem), problem);
