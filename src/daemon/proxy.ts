@@ -126,7 +126,10 @@ export class RunningProxy {
     return this.#config;
   }
 
-  /** Adopts the rules in the kernel and starts the source. Throws like `startProxy`. */
+  /**
+   * Adopts the rules in the kernel, unless that has to wait, and starts the source. Throws like
+   * `startProxy`.
+   */
   async start(): Promise<void> {
     const { clock, nodeName } = this.#options;
     const { ownRules: own } = this.backend.capabilities;

@@ -59,7 +59,8 @@ const SERIES_QUIET_MS = 360_000;
 /** While a series continues, its count is sent this often. */
 const SERIES_REFRESH_MS = 1_800_000;
 /**
- * Maximum number of series. Another one displaces the oldest. The next Event of that one starts a new series.
+ * Maximum number of series. Another one displaces the oldest. The next Event of that one starts a
+ * new series.
  */
 const SERIES_MAX = 1000;
 

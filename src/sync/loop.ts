@@ -105,7 +105,10 @@ export class SyncLoop {
     this.#verifyWanted = true;
   }
 
-  /** Runs one sync. Returns true if every dirty owner is in the kernel or was refused by it. */
+  /**
+   * Runs one sync. Returns true if nothing needs a retry: every dirty owner is in the kernel or was
+   * refused by it, and the affinity cleanup did not fail.
+   */
   async run(): Promise<boolean> {
     const { core, clock, report } = this.#options;
     const started = clock.monotonic();
