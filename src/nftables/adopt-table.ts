@@ -26,11 +26,13 @@ import { isAction } from "./ruleset/known-actions.ts";
 import { SET_IDS } from "./wire/sets.ts";
 
 /**
- * Hands all elements to the core. Returns how many there are, and the tables that contain a
- * catchall element, which is never ours. `action` is called for every action that an element uses.
+ * Hands all elements of the table to the core. Returns the number of elements, and the tables that
+ * contain a catchall element, which Sluice never writes. Calls `action` for every action that an
+ * element uses.
  *
- * A large table of slots is read by key if that finds all of its elements. A kernel before 6.17
- * does not say how many elements a set has; it is trusted to have no slots that no frontend uses.
+ * A large table of slots is read by key if all of its elements can be found that way. A kernel
+ * before 6.17 does not report the number of elements in a set. There, Sluice assumes that the set
+ * has no unused slots.
  */
 export function adoptElements(
   socket: Netlink,
@@ -70,7 +72,7 @@ export function adoptElements(
 }
 
 /**
- * Calls back with each action in a table of actions, and the offset of its element in
+ * Calls `each` with every action in a table of actions, and with the offset of its element in
  * `keysAndValues`.
  */
 function eachAction(
@@ -86,7 +88,7 @@ function eachAction(
   }
 }
 
-/** The slots that the frontends choose from. A large table of slots is read by these keys. */
+/** The slots that the frontends choose from. Their keys serve to read a large table of slots. */
 class ExpectedSlots {
   readonly #frontends: (TableElements & { readonly id: TableId })[] = [];
 
@@ -95,7 +97,7 @@ class ExpectedSlots {
     this.#frontends.push({ id, ...elements });
   }
 
-  /** How many slots of this table the frontends choose from. */
+  /** The number of slots in this table that the frontends choose from. */
   count(slots: TableId): number {
     let sum = 0;
     this.#each(slots, (_bytes, _key, _keyBytes, count) => {
@@ -104,7 +106,7 @@ class ExpectedSlots {
     return sum;
   }
 
-  /** The keys of these slots, one behind the other. */
+  /** The keys of these slots, concatenated. */
   keys(slots: TableId): Uint8Array {
     const keys = new ByteBuffer();
     this.#each(slots, (bytes, key, keyBytes, count) => {
@@ -116,7 +118,10 @@ class ExpectedSlots {
     return keys.view();
   }
 
-  /** Calls back with each frontend that chooses from `slots`: where its key is, and its count. */
+  /**
+   * Calls `each` for every frontend that chooses from `slots`, with the position of its key and its
+   * number of endpoints.
+   */
   #each(
     slots: TableId,
     each: (bytes: Uint8Array, key: number, keyBytes: number, count: number) => void,

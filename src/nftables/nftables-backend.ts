@@ -1,4 +1,4 @@
-/** The nftables backend: one table `inet sluice`, programmed over netlink. */
+/** Implements the nftables backend: one table `inet sluice`, programmed over netlink. */
 
 import type { Adoption, Backend, OwnerLookup, Receipt } from "../backend/backend.ts";
 import type { Capabilities } from "../backend/capabilities.ts";
@@ -33,7 +33,7 @@ import { readGeneration } from "./wire/request.ts";
 import { eachAction, OperationSorter, writeOperations } from "./wire/sort-operations.ts";
 
 /**
- * Opens the netlink socket; touches nothing yet.
+ * Creates the backend and opens the netlink socket. Does not touch the kernel's tables yet.
  * @throws SluiceError NETLINK_SOCKET
  */
 export function createNftablesBackend(
@@ -45,10 +45,10 @@ export function createNftablesBackend(
 }
 
 const WHAT = `the table inet ${TABLE}`;
-/** How often others may meet a repair before it is left for the next sync. */
+/** A repair that conflicts with another process this many times waits for the next sync. */
 const ATTEMPTS = 3;
 
-/** The kernel answers while one waits: nothing here is a promise that need not be. */
+/** Netlink requests are synchronous: only methods that pause between slices return promises. */
 export class NftablesBackend implements Backend {
   readonly mode = "nftables";
   readonly capabilities: Capabilities;
@@ -62,14 +62,14 @@ export class NftablesBackend implements Backend {
   readonly #elements: ElementWriter;
   readonly #sorter = new OperationSorter();
   readonly #repair: Repair;
-  /** Since `start`. */
+  /** Set by `start`. */
   #core: Core | undefined;
   #watch: Subscription | undefined;
   #countDeleted: CounterSink | undefined;
   #transactions = 0;
-  /** Since the last `verify`. */
+  /** Changes by other processes since the last `verify`. */
   #touched = new Touched();
-  /** The kernel's count of transactions when we last began to read it, and our own at that time. */
+  /** The kernel's generation counter and our number of commits when the table was last read. */
   #known = { generation: 0, commits: 0 };
 
   constructor(options: SkeletonOptions, socket: Netlink, clock: Clock) {
@@ -157,7 +157,8 @@ export class NftablesBackend implements Backend {
         const { change, changes, at } = story;
         return { change, changes, noticedAt: at, ...found, refused: this.#repair.takeRefused() };
       }
-      // What refused us is among it.
+      // The element that caused the refusal is among the touched ones, so the next attempt repairs
+      // it.
       putBack();
       if (failed.drifted !== true || attempt === ATTEMPTS) throw failed.error;
     }
@@ -231,7 +232,7 @@ export class NftablesBackend implements Backend {
     return { outcome, what: WHAT, elements: 0 };
   }
 
-  /** What cannot be read is lost to the sums, and no reason to keep a change from the kernel. */
+  /** If the counters cannot be read, their counts are lost. The change itself still goes ahead. */
   #readDeleted(operations: OperationList, offsets: Uint32Array): void {
     if (this.#countDeleted === undefined) return;
     try {
@@ -256,7 +257,8 @@ export class NftablesBackend implements Backend {
       "NETLINK_REFUSED",
       refusal && printRefusal(refusal),
     );
-    // Not an element at fault but what it is in: the table or one of its maps is gone.
+    // The kernel named no element, so the container is missing: the table or one of its maps is
+    // gone.
     const lost = errno === ENOENT && fault === undefined && refusal?.offset !== undefined;
     const drifted = lost || (fault !== undefined && wasOurs(errno, fault));
     if (drifted) this.#suspect(operations, fault);
@@ -265,8 +267,9 @@ export class NftablesBackend implements Backend {
   }
 
   /**
-   * The kernel refused an element that it should have taken; or what elements are in, if no `fault` is named. It stops
-   * at the first: whatever was to be changed is looked at, so that it is refused only once.
+   * Marks everything in a refused transaction as touched. The kernel refused an element that it
+   * should have taken, or its container if there is no `fault`. It reports only the first failure,
+   * so `verify` checks all elements and the change is refused only once.
    */
   #suspect(operations: OperationList, fault: Fault | undefined): void {
     const touched = new Touched();
@@ -293,8 +296,9 @@ function capabilitiesOf(maxOperations: number): Capabilities {
 }
 
 /**
- * An element that we had committed is gone, or one of its key is there that we had not. Of a range, EEXIST
- * may as well say that two of ours overlap, which reading again would not mend.
+ * True if another process caused the refusal: a committed element is missing (ENOENT), or a foreign
+ * element has the same key (EEXIST). For ranges, EEXIST can also mean that two of our own overlap,
+ * which a repair cannot fix.
  */
 function wasOurs(errno: number, { table }: Fault): boolean {
   return errno === ENOENT || (errno === EEXIST && !hasRanges(table));

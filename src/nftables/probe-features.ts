@@ -1,6 +1,7 @@
 /**
- * Does this kernel have what the skeleton needs? The skeleton itself is tried in a scratch table that no
- * packet passes; only if the kernel refuses it, each feature is tried alone, to name what is missing.
+ * Checks whether the kernel supports everything that the skeleton needs. Tries the skeleton in a
+ * dormant scratch table that sees no packets. If the kernel refuses it, tries each feature alone to
+ * name the missing ones.
  */
 
 import type { SkeletonOptions } from "../backend/skeleton-options.ts";
@@ -56,7 +57,7 @@ const alone = (...expressions: Expression[]): Chain => ({
   rules: [rule("", expressions)],
 });
 
-/** In the order in which they build on each other. Versions are where Linux first had them. */
+/** Features in order of dependency. Versions are the first Linux release with the feature. */
 const FEATURES: readonly Feature[] = [
   { name: "nf_tables with tables of the family inet", needs: [], chains: [] },
   { name: "nat chains in the family inet (Linux 5.2)", needs: [], chains: [prerouting()] },
@@ -101,7 +102,10 @@ const FEATURES: readonly Feature[] = [
   { name: "reject in prerouting (Linux 5.9)", needs: [], chains: [prerouting(reject())] },
 ];
 
-/** @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED */
+/**
+ * Fails if the kernel lacks a feature.
+ * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED
+ */
 export function probe(socket: Netlink, batch: Batch, options: SkeletonOptions): void {
   const chains = new Map<string, Chain>();
   for (const chain of skeleton(options)) chains.set(chain.name, chain);
@@ -145,7 +149,9 @@ function missingFeatures(socket: Netlink, batch: Batch, counters: boolean): stri
   return missing;
 }
 
-/** Makes a scratch table with these sets and chains, and deletes it; the refusal if there was one. */
+/**
+ * Creates a scratch table with these sets and chains and deletes it. Returns the refusal, if any.
+ */
 function attempt(
   socket: Netlink,
   batch: Batch,
@@ -153,7 +159,8 @@ function attempt(
   chains: readonly Chain[],
 ): Refusal | undefined {
   batch.begin();
-  // One that an earlier probe left behind when it was killed; adding it first makes the delete succeed.
+  // A probe that was killed may have left its table behind. Adding it first makes the delete
+  // succeed.
   writeTable(batch, "sluice: probe", SCRATCH, nft.NFT_TABLE_F_DORMANT);
   writeDeleteTable(batch, SCRATCH);
   writeTable(batch, "sluice: probe", SCRATCH, nft.NFT_TABLE_F_DORMANT);

@@ -1,4 +1,4 @@
-/** Takes the table out of the kernel, if it is ours. */
+/** Removes the table from the kernel if Sluice created it. */
 import { refusalError } from "../netlink/netlink-errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { readTable } from "./read/read-objects.ts";
@@ -6,14 +6,20 @@ import { isOurs, writeDeleteTable } from "./ruleset/install.ts";
 import { Batch } from "./wire/message-batch.ts";
 import { TABLE } from "./wire/object-names.ts";
 
-/** Whose the table is: its comment tells. @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
+/**
+ * Tells from the table's comment who created it.
+ * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
+ */
 export function ownerOfTable(socket: Netlink): "ours" | "absent" | "foreign" {
   const found = readTable(socket);
   if (found === undefined) return "absent";
   return isOurs(found.comment) ? "ours" : "foreign";
 }
 
-/** `foreign`: somebody else's, left alone. Throws as `ownerOfTable`. */
+/**
+ * Removes our table. `foreign`: another program owns the table, and it stays. Throws like
+ * `ownerOfTable`.
+ */
 export function removeTable(socket: Netlink): "removed" | "absent" | "foreign" {
   const owner = ownerOfTable(socket);
   if (owner !== "ours") return owner;

@@ -1,6 +1,6 @@
 /**
- * Session affinity: deletes clients from the maps that packets fill, when the frontend or endpoint
- * that a client is remembered for is gone.
+ * Deletes clients from the session-affinity maps, which packets fill, when the remembered frontend
+ * or endpoint no longer exists.
  */
 import type { AffinityCleanup } from "../backend/parts.ts";
 import type { Core } from "../core/core.ts";
@@ -29,7 +29,7 @@ const NODE_PORT_TABLES = {
   local: "nodeport-local-endpoints",
 } as const;
 
-/** Keys in one message, far below the 64 KiB of an attribute. */
+/** Keys in one message, to stay far below the 64 KiB limit of an attribute. */
 const KEYS_PER_MESSAGE = 400;
 
 /** A map of clients. `learn`: the table of the frontends that add clients to it. */
@@ -46,7 +46,7 @@ const MAPS: readonly ClientMap[] = ([4, 6] as const).flatMap((family) =>
     learn: tableId((nodePort ? NODE_PORT_TABLES : FRONTEND_TABLES).learn, family),
   })),
 );
-/** By table: the map in which a change of the table may make clients stale. */
+/** By table: the map that may hold stale clients after a change to the table. */
 const MAP_OF: readonly (ClientMap | undefined)[] = TABLE_IDS.map((id) =>
   MAPS.find(({ family, nodePort }) =>
     Object.values(nodePort ? NODE_PORT_TABLES : FRONTEND_TABLES).some(
@@ -56,8 +56,8 @@ const MAP_OF: readonly (ClientMap | undefined)[] = TABLE_IDS.map((id) =>
 );
 
 /**
- * Notes which maps may remember clients for frontends or endpoints that are gone, and deletes these
- * clients. A map is only read if it may: that takes time for every client in it.
+ * Notes which maps may remember clients for missing frontends or endpoints, and deletes these
+ * clients. Reading a map takes time for every client in it, so it reads only the noted maps.
  */
 export class StaleAffinity implements AffinityCleanup {
   readonly #socket: Netlink;
@@ -69,19 +69,22 @@ export class StaleAffinity implements AffinityCleanup {
     this.#batch = batch;
   }
 
-  /** Anything may have changed. */
+  /** Marks all maps, because anything may have changed. */
   markAll(): void {
     for (const map of MAPS) this.#maps.add(map);
   }
 
-  /** Another process added clients to the map with this name. */
+  /** Marks the map with this name, because another process added clients to it. */
   markMap(name: string): void {
     for (const map of MAPS) {
       if (affinityMap(map.nodePort, map.family) === name) this.#maps.add(map);
     }
   }
 
-  /** These operations are about to be applied. A map in which no client can be is not marked. */
+  /**
+   * Marks the maps that these operations concern, before they are applied. Skips maps that cannot
+   * contain clients.
+   */
   markChanged(
     { region }: OperationList,
     offsets: Uint32Array,
@@ -100,8 +103,8 @@ export class StaleAffinity implements AffinityCleanup {
   }
 
   /**
-   * Call it after the slots of endpoints have been deleted: then no packet can add a client for one
-   * of them any more.
+   * Call it after the slots of the endpoints have been deleted. From then on, no packet can add a
+   * client for one of them.
    */
   purge(core: Core): number {
     let purged = 0;
@@ -117,8 +120,9 @@ export class StaleAffinity implements AffinityCleanup {
 }
 
 /**
- * If an entry has expired since it was read, the kernel refuses the whole transaction without
- * naming the entry. Then each half is tried, down to the expired entry alone, which is gone anyway.
+ * Deletes entries from a map. If an entry has expired since it was read, the kernel refuses the
+ * whole transaction without naming the entry. The function then tries each half, down to the
+ * expired entry alone.
  */
 function deleteEntries(
   socket: Netlink,
@@ -143,10 +147,12 @@ function deleteEntries(
 }
 
 /**
- * Keys of the entries to delete. A key is the client's address and the key of a frontend, the value
- * is an endpoint. An entry stays if the frontend has affinity and still has the endpoint. With
- * externalTrafficPolicy Local it must be a local endpoint: an entry does not tell whether its
- * client is outside the cluster, and a pod that is forgotten only chooses again.
+ * Returns the keys of the entries to delete. A key is the client's address and the key of a
+ * frontend; the value is an endpoint. An entry stays if the frontend has affinity and still has the
+ * endpoint.
+ *
+ * With externalTrafficPolicy Local it must be a local endpoint. An entry does not show whether its
+ * client is outside the cluster, and a pod whose entry is deleted simply chooses again.
  */
 function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Family): Uint8Array[] {
   const clientBytes = family === 4 ? 4 : 16;

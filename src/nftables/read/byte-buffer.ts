@@ -1,12 +1,12 @@
-/** Collects keys and elements of tables, one behind the other. */
+/** Provides a growable byte buffer that collects keys and elements of tables. */
 import { keySize, type TableId } from "../../model/tables.ts";
 
-/** Bytes that grow. */
+/** A growable byte buffer. */
 export class ByteBuffer {
   length = 0;
   #bytes: Uint8Array;
 
-  /** `capacity`: bytes to start with. */
+  /** `capacity`: initial size in bytes. */
   constructor(capacity = 4096) {
     this.#bytes = new Uint8Array(capacity);
   }
@@ -31,7 +31,7 @@ export class ByteBuffer {
     this.length += 4;
   }
 
-  /** The contents, without a copy: valid until the next append. */
+  /** The contents without a copy, valid until the next append. */
   view(): Uint8Array {
     return this.#bytes.subarray(0, this.length);
   }
@@ -44,7 +44,7 @@ export class ByteBuffer {
   }
 }
 
-/** The buffer of a table; made at the first call, with room for one key. */
+/** The buffer of a table. The first call creates it, with room for one key. */
 export function bufferFor(tables: Map<TableId, ByteBuffer>, id: TableId): ByteBuffer {
   let buffer = tables.get(id);
   if (buffer === undefined) {
@@ -54,6 +54,6 @@ export function bufferFor(tables: Map<TableId, ByteBuffer>, id: TableId): ByteBu
   return buffer;
 }
 
-/** A key as a string, for a Set or a Map. */
+/** Converts a key to a string for use in a Set or Map. */
 export const keyText = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");

@@ -1,6 +1,6 @@
 /**
- * Compares the table in the kernel with the one that we would create: its sets, chains, rules and
- * maps of actions, but not the elements of the other maps.
+ * Compares the kernel's table with the one that Sluice would create: its sets, chains, rules and
+ * maps of actions, but not the elements of other maps.
  */
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { readU32LE } from "../../base/bytes.ts";
@@ -64,7 +64,9 @@ export function condition(
   return { state: intact ? "intact" : "refill", chains };
 }
 
-/** A missing base chain can be added. One with another hook or priority cannot be changed. */
+/**
+ * A missing base chain can be added, but the hook and priority of an existing one cannot change.
+ */
 function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
   if (found === undefined) return false;
   return (
@@ -76,9 +78,9 @@ function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
 
 /** The contents of the maps of actions. */
 export interface FoundActions {
-  /** Actions with chains of their own, which lead where they should. */
+  /** Actions that have a chain of their own and lead to the correct one. */
   readonly known: readonly (readonly [Family, ActionCode])[];
-  /** The maps contain the fixed actions, and nothing that is not ours. */
+  /** The maps contain all fixed actions and no foreign elements. */
   readonly whole: boolean;
 }
 
@@ -108,7 +110,7 @@ export function readActions(socket: Netlink): FoundActions {
   return { known, whole };
 }
 
-/** Is it an action that we put into a map of this kind? */
+/** Checks whether Sluice puts this action into a map of this kind. */
 function belongs(kind: Dispatch, code: number): code is ActionCode {
   if (!isAction(code)) return false;
   return (
@@ -127,7 +129,7 @@ function leads(
   return chain === target && verdict === (target === undefined ? nft.NF_DROP : nft.NFT_GOTO);
 }
 
-/** Do the maps of actions contain the known actions, and nothing else? */
+/** Checks that the maps of actions contain exactly the known actions. */
 export function sameActions(socket: Netlink, actions: KnownActions): boolean {
   const { known, whole } = readActions(socket);
   const wanted = new Set(FAMILIES.flatMap((family) => actions.own(family).map(name(family))));
@@ -142,9 +144,9 @@ const FAMILIES = [4, 6] as const;
 const name = (family: Family) => (code: ActionCode) => `${family} ${code}`;
 
 /**
- * Are the rules of a chain the ones that we wrote? `found` has the bytes of NFTA_RULE_EXPRESSIONS
- * of each rule. They are not the bytes that we sent: the kernel has its own order of attributes,
- * and adds those that we left out.
+ * Checks whether a chain has exactly the rules that Sluice wrote. `found` holds the bytes of
+ * NFTA_RULE_EXPRESSIONS of each rule. These bytes differ from those sent: the kernel reorders
+ * attributes and adds those that were omitted.
  */
 function sameRules(wanted: readonly Rule[], found: readonly Uint8Array[]): boolean {
   return (
@@ -173,7 +175,7 @@ function sameExpression(wanted: Expression, found: AttributeReader): boolean {
   return same && name === wanted.name;
 }
 
-/** An attribute that we left out must be 0 in the kernel: that is the default of each. */
+/** An attribute that Sluice omits must be 0 in the kernel, which is the default of each. */
 function sameAttributes(wanted: readonly Attribute[], found: AttributeReader): boolean {
   const missing = new Map<number, AttributeValue>(wanted);
   while (found.next()) {

@@ -1,6 +1,6 @@
 /**
- * Reads the counters of elements. They count new connections, because nat hooks see only the first
- * packet of a connection.
+ * Reads the packet counters of elements. They count new connections, because nat hooks see only the
+ * first packet of a connection.
  */
 import { OP_DELETE, OP_HEADER, OP_KIND, OP_TABLE } from "../../../asm/layout/operation.ts";
 import type { CounterSink } from "../../backend/parts.ts";
@@ -12,7 +12,7 @@ import { isCounted } from "../wire/sets.ts";
 import { ByteBuffer, bufferFor } from "./byte-buffer.ts";
 import { type ReadElement, readPresentAt } from "./read-elements.ts";
 
-/** Elements read without a pause, which takes a few milliseconds. */
+/** Number of elements read without a pause. Reading them takes a few milliseconds. */
 const SLICE = 512;
 /**
  * Counters are read before a deletion if the transaction deletes at most this many elements. Each
@@ -21,8 +21,8 @@ const SLICE = 512;
 const DELETED_MAX = 200;
 
 /**
- * Reads all counters, in slices, by the keys of the committed elements. Between two slices no dump
- * is under way on the socket, so `rest` may let other work use it.
+ * Reads all counters, in slices, by the keys of the committed elements. No dump is in progress
+ * between two slices, so `rest` may let other work use the socket.
  */
 export async function readCounters(
   socket: Netlink,
@@ -50,7 +50,7 @@ export async function readCounters(
   }
 }
 
-/** Reads the counters of the elements that these operations delete, if they are few. */
+/** Reads the counters of the elements that these operations delete, unless there are too many. */
 export function readDeleted(
   socket: Netlink,
   { region, count }: OperationList,

@@ -1,4 +1,4 @@
-/** Reads the elements of any set back. Never on the path of a change. */
+/** Reads the elements of any set, for adoption, repair and metrics. Changes never wait for it. */
 import type { AttributeReader } from "../../netlink/message.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import type { Attribute } from "../wire/expressions.ts";
@@ -7,8 +7,8 @@ import { TABLE } from "../wire/object-names.ts";
 import { ask, dump } from "./read-objects.ts";
 
 /**
- * One element of a dump. The offsets are into `bytes`, which dies with the callback; -1 for what is
- * absent.
+ * One element of a dump. Offsets are into `bytes`, which is valid only during the callback. Absent
+ * parts have offset -1.
  */
 export interface ReadElement {
   bytes: Uint8Array;
@@ -17,7 +17,7 @@ export interface ReadElement {
   keyEnd: number;
   data: number;
   dataLength: number;
-  /** A verdict: its code, and the chain it leads to. */
+  /** A verdict: its code and its target chain. */
   verdict: number | undefined;
   chain: string | undefined;
   flags: number;
@@ -40,8 +40,9 @@ function emptyElement(): ReadElement {
 }
 
 /**
- * Every element of a set that has a key, one by one, in the same object. True if there is one
- * without, which matches whatever the others do not: never ours.
+ * Calls `each` for every element of a set that has a key, always with the same object. Returns true
+ * if there is a catchall element, which has no key and matches everything else. Sluice never writes
+ * one.
  */
 export function readElements(
   socket: Netlink,
@@ -68,7 +69,7 @@ export function readElements(
   return catchall;
 }
 
-/** Is there one without a key? It is in no count of the kernel's. */
+/** Checks for a catchall element. The kernel does not include it in its element count. */
 export function hasCatchall(socket: Netlink, set: string): boolean {
   const flags: Attribute = [nft.NFTA_SET_ELEM_FLAGS, nft.NFT_SET_ELEM_CATCHALL];
   const attributes: Attribute[] = [
@@ -80,12 +81,12 @@ export function hasCatchall(socket: Netlink, set: string): boolean {
 }
 
 /**
- * The elements with these keys, one behind the other in `keys`. False if one of them is not there;
- * some may have been called back with by then.
+ * Reads the elements with these keys, which are concatenated in `keys`. Returns false if one of
+ * them does not exist; `each` may have been called for others by then.
  *
- * The kernel starts a dump's every 32 KiB at the first element again, so that the time of a dump
- * grows with the square of the set: 60,000 elements take 0.2 s, 250,000 take 10 to 16 s, but asked
- * for by key less than 2 s.
+ * For every 32 KiB of a dump the kernel walks the set from its first element. The time of a dump
+ * therefore grows with the square of the size: 0.2 s for 60,000 elements, 10 to 16 s for 250,000.
+ * By key, 250,000 elements take less than 2 s.
  */
 export function readElementsAt(
   socket: Netlink,
@@ -102,7 +103,7 @@ export function readElementsAt(
   return true;
 }
 
-/** The same, but elements that are not there are left out. */
+/** Like `readElementsAt`, but skips elements that do not exist. */
 export function readPresentAt(
   socket: Netlink,
   set: string,
@@ -118,7 +119,7 @@ export function readPresentAt(
       answers++;
       each(element);
     });
-    // The kernel answers in order, and ends at the first key that it does not find.
+    // The kernel answers in order and stops at the first key that does not exist.
     start += all ? some.length : (answers + 1) * keyBytes;
   }
 }
@@ -148,9 +149,9 @@ function askForKeys(
   );
 }
 
-/** Sets of so many elements are better asked for by key. */
+/** From this number of elements on, reading by key is faster than a dump. */
 export const MANY_ELEMENTS = 60_000;
-/** Each answer takes some 5 KiB of the receive buffer, which may be no larger than 400 KiB. */
+/** Each answer takes about 5 KiB of the receive buffer, which may be limited to 400 KiB. */
 const KEYS_PER_REQUEST = 64;
 
 function readMessage(

@@ -1,4 +1,4 @@
-/** Reads our table back, but for its elements. Never on the path of a change. */
+/** Reads our table's objects except its elements. Changes never wait for it. */
 import { NLM_F_DUMP } from "../../netlink/constants.ts";
 import { type AttributeReader, MessageWriter } from "../../netlink/message.ts";
 import type { Netlink } from "../../netlink/socket.ts";
@@ -10,16 +10,17 @@ import { askFor, attributesOf, writeQuestion } from "../wire/request.ts";
 import { readComment } from "../wire/userdata.ts";
 
 /**
- * Dumps are repeated when anybody changed any table meanwhile, this many times. The last one counts
- * even so: it is hardly ever our own table that somebody else changes, and a node where others
- * never rest must be able to start.
+ * A dump is repeated up to this many times if any process changes any table meanwhile. The last
+ * attempt counts in any case: the change rarely concerns our table, and Sluice must be able to
+ * start on a node with constant changes.
  */
 const DUMP_ATTEMPTS = 10;
 
 const writer = new MessageWriter(4096);
 
 /**
- * One dump: `restart` is called before each attempt, `each` with the attributes of each message.
+ * Performs one dump. Calls `restart` before each attempt, and `each` with the attributes of every
+ * message.
  * @throws SluiceError NETLINK_REFUSED
  */
 export function dump(
@@ -40,8 +41,8 @@ export function dump(
 }
 
 /**
- * Asks without dumping; `each` sees the attributes of each message of the answer. False if the
- * kernel says that there is no such thing.
+ * Sends one request that is not a dump. `each` receives the attributes of every message of the
+ * answer. Returns false if the object does not exist.
  * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED
  */
 export function ask(
@@ -54,17 +55,17 @@ export function ask(
   return askFor(socket, writer, question, `read table inet ${TABLE}`, each);
 }
 
-/** Our table as the kernel has it. */
+/** Our table in the kernel. */
 export interface ReadTable {
-  /** Given once in the life of a network namespace. */
+  /** Unique within a network namespace and never reused. */
   readonly handle: bigint;
-  /** "" if it has none. */
+  /** Empty if the table has no comment. */
   readonly comment: string;
-  /** Its base chains are unhooked: no packet passes it. */
+  /** The base chains are unhooked, so that the table sees no packets. */
   readonly dormant: boolean;
 }
 
-/** Undefined if there is no table. */
+/** Returns undefined if the table does not exist. */
 export function readTable(socket: Netlink): ReadTable | undefined {
   let handle = 0n;
   let comment = "";
@@ -80,7 +81,7 @@ export function readTable(socket: Netlink): ReadTable | undefined {
   return exists ? { handle, comment, dormant } : undefined;
 }
 
-/** A chain as the kernel has it. */
+/** A chain in the kernel. */
 export interface ReadChain {
   readonly name: string;
   readonly hook: Hook | undefined;
@@ -120,7 +121,7 @@ export function readChains(socket: Netlink): ReadChain[] {
   return chains;
 }
 
-/** A rule as the kernel has it: its expressions are the bytes of NFTA_RULE_EXPRESSIONS. */
+/** A rule in the kernel. Its expressions are the bytes of NFTA_RULE_EXPRESSIONS. */
 export interface ReadRule {
   readonly chain: string;
   readonly expressions: Uint8Array;
@@ -147,15 +148,15 @@ export function readRules(socket: Netlink): ReadRule[] {
   return rules;
 }
 
-/** A set or map as the kernel has it. */
+/** A set or map in the kernel. */
 export interface ReadSet {
-  /** Given once in the life of the table. */
+  /** Unique within the table and never reused. */
   readonly handle: bigint;
-  /** Of its elements, if the kernel says so (6.17). */
+  /** Number of elements, if the kernel reports it (6.17 and later). */
   readonly count: number | undefined;
 }
 
-/** The sets and maps of our table by name. */
+/** The sets and maps of our table, by name. */
 export function readSets(socket: Netlink): ReadonlyMap<string, ReadSet> {
   const sets = new Map<string, ReadSet>();
   const filter: Attribute[] = [[nft.NFTA_SET_TABLE, TABLE]];

@@ -1,4 +1,4 @@
-/** Reads the tables of Desired back, in the layout in which the core keeps them. */
+/** Reads the tables of the desired state from the kernel, in the layout that the core uses. */
 import {
   hasRanges,
   keySize,
@@ -13,20 +13,20 @@ import { addressBefore } from "../wire/ranges.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
 import { type ReadElement, readElements, readElementsAt, readPresentAt } from "./read-elements.ts";
 
-/** Keys and values, one behind the other, the way `core.adopt` takes them. */
+/** Concatenated keys and values, in the layout that `core.adopt` expects. */
 export interface TableElements {
   readonly keysAndValues: Uint8Array;
   readonly count: number;
-  /** There is one without a key besides: somebody else's. */
+  /** The table also contains a catchall element, which another process added. */
   readonly catchall?: boolean;
 }
 
-/** Does the table hold slots? */
+/** Checks whether the table holds slots. */
 export function isSlots(id: TableId): boolean {
   return tableKind(id).value === "endpoint";
 }
 
-/** All elements of a table. */
+/** Reads all elements of a table. */
 export function readTableElements(socket: Netlink, id: TableId): TableElements {
   const range = hasRanges(id);
   if (range && tableKind(id).key.length === 1) return readRanges(socket, id);
@@ -44,7 +44,10 @@ function elementsIn(bytes: ByteBuffer, id: TableId): TableElements {
   return { keysAndValues: bytes.view(), count };
 }
 
-/** Those of the elements with these keys, which are not ranges, that are there. */
+/**
+ * Reads the elements with these keys and skips those that do not exist. The keys must not be
+ * ranges.
+ */
 export function readTableElementsOf(socket: Netlink, id: TableId, keys: Uint8Array): TableElements {
   const bytes = new ByteBuffer();
   readPresentAt(socket, tableLabel(id), keys, keySize(id), (element) =>
@@ -53,7 +56,10 @@ export function readTableElementsOf(socket: Netlink, id: TableId, keys: Uint8Arr
   return elementsIn(bytes, id);
 }
 
-/** The elements with these keys, which are not ranges; undefined if one of them is not there. */
+/**
+ * Reads the elements with these keys. Returns undefined if one of them does not exist. The keys
+ * must not be ranges.
+ */
 export function readTableElementsAt(
   socket: Netlink,
   id: TableId,
@@ -76,7 +82,7 @@ function append(bytes: ByteBuffer, id: TableId, range: boolean, element: ReadEle
   if (valueSize(id) > 0) bytes.append(element.bytes, element.data, valueSize(id));
 }
 
-/** Ranges that are whole keys: a first element, and a flagged one behind the last. */
+/** Reads ranges that are whole keys: an element for the start, and a flagged one after the end. */
 function readRanges(socket: Netlink, id: TableId): TableElements {
   let bounds: { readonly address: Uint8Array; readonly end: boolean }[] = [];
   const restart = () => {
@@ -87,7 +93,7 @@ function readRanges(socket: Netlink, id: TableId): TableElements {
     bounds.push({ address: bytes.slice(key, key + keyLength), end });
   };
   const catchall = readElements(socket, tableLabel(id), restart, each);
-  // The end of one range may be the start of the next.
+  // One range may end where the next begins, so that both bounds have the same address.
   bounds.sort((a, b) => Buffer.compare(a.address, b.address) || Number(b.end) - Number(a.end));
   const bytes = new ByteBuffer();
   bounds.forEach(({ address, end }, index) => {

@@ -1,6 +1,6 @@
 /**
- * Reads the elements that another process touched from the kernel: only these if they are few, and
- * otherwise the whole table.
+ * Reads the elements that another process touched: only these if they are few, otherwise the whole
+ * table.
  */
 import type { Core } from "../../core/core.ts";
 import { hasRanges, keySize, type TableId, tableLabel } from "../../model/tables.ts";
@@ -18,12 +18,12 @@ import { ADD_ORDER } from "../wire/sort-operations.ts";
 import type { Touched } from "./touched.ts";
 
 /**
- * Up to this many keys of a table are read by key. A key that does not exist costs a request of its
- * own, 5 us. A dump of 50,000 elements takes 0.2 s, but no time if all are gone, which is the usual
- * reason for many touched keys.
+ * Up to this many keys of a table are read by key. A key that does not exist costs a separate
+ * request of 5 us. A dump of 50,000 elements takes 0.2 s. It takes no time if all are gone, which
+ * is the usual reason for many touched keys.
  */
 const KEYS_ASKED_FOR = 1024;
-/** Keys read without a pause, which takes a few milliseconds. */
+/** Number of keys read without a pause. Reading them takes a few milliseconds. */
 const SLICE = 512;
 /**
  * A dump of fewer elements takes at most 50 ms. A dump cannot pause, so larger tables are read by
@@ -33,17 +33,17 @@ const SLICED_ELEMENTS = 16_384;
 /** Size of the sample that shows whether most elements of a table still exist. */
 const SAMPLE = 256;
 
-/** The touched elements of one table, as the kernel has them. */
+/** The touched elements of one table, as found in the kernel. */
 export interface TableState {
   readonly id: TableId;
   readonly present: TableElements;
-  /** Keys that were asked for; undefined: `present` is all there is. */
+  /** The keys that were read. If undefined, the whole table was read. */
   readonly asked: Uint8Array | undefined;
 }
 
 /**
- * Reads the touched elements of every table, in the order in which they are to be restored. `turn`
- * lets other work run in between.
+ * Reads the touched elements of every table, in the order of their repair. `turn` lets other work
+ * run in between.
  */
 export async function readTouched(
   socket: Netlink,
@@ -76,7 +76,10 @@ class TouchedReader {
     this.#turn = turn;
   }
 
-  /** Each of these may be named twice: one that was deleted and added again was told twice. */
+  /**
+   * Reads elements by key. A key can occur twice, because a deletion and a new addition are two
+   * events.
+   */
   async keys(id: TableId, keys: Uint8Array): Promise<TableState> {
     const count = keys.length / keySize(id);
     const committed = this.#core.elementCount(id);
@@ -88,9 +91,14 @@ class TouchedReader {
   }
 
   /**
-   * A large table is asked for what is committed. Of slots nothing else is looked for then: no
-   * frontend chooses from them, and one that is in the way of ours is found when ours is refused.
-   * Of others a kernel that counts elements (6.17) says whether there is anything else.
+   * Reads a whole table. A large table is read by its committed keys if foreign elements can be
+   * ruled out or ignored.
+   *
+   * Slots: foreign elements do no harm, because no frontend chooses from them. One that blocks ours
+   * shows up when the kernel refuses ours.
+   *
+   * Other tables: the kernel's element count (6.17 and later) shows whether there are foreign
+   * elements.
    */
   async whole(id: TableId): Promise<TableState> {
     const committed = this.#core.elementCount(id);
@@ -110,7 +118,7 @@ class TouchedReader {
     return { id, present: readTableElements(this.#socket, id), asked: undefined };
   }
 
-  /** Are most of these there? */
+  /** Estimates from a sample whether most of these elements exist. */
   #mostly(id: TableId, keys: Uint8Array): boolean {
     const size = keySize(id);
     const step = Math.max(1, Math.floor(keys.length / size / SAMPLE)) * size;
@@ -134,7 +142,7 @@ class TouchedReader {
   }
 }
 
-/** Each key once. */
+/** Removes duplicate keys. */
 function distinct(id: TableId, keys: Uint8Array): Uint8Array {
   const size = keySize(id);
   const seen = new Set<string>();

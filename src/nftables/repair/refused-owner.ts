@@ -19,7 +19,7 @@ export function ownersOf(operations: OperationList): OwnerId[] {
   return [...owners];
 }
 
-/** The operations of some owners, in the same order. */
+/** The operations of the wanted owners, in the same order. */
 export function onlyOf(
   operations: OperationList,
   wanted: (owner: OwnerId) => boolean,
@@ -39,8 +39,8 @@ export function onlyOf(
 }
 
 /**
- * Replaces what is committed for this owner by what the kernel has of it. That belongs to nobody
- * (OWNER_ADOPTED) until the owner is programmed again.
+ * Replaces this owner's committed elements by those that the kernel has. They belong to
+ * OWNER_ADOPTED until the owner is programmed again.
  */
 export function releaseOwner(socket: Netlink, core: Core, owner: OwnerId): void {
   const keys = new Map<TableId, ByteBuffer>();

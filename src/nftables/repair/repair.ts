@@ -1,4 +1,4 @@
-/** Restores what is committed in the kernel, where other processes changed it. */
+/** Restores the committed state in the kernel after other processes changed it. */
 import type { Receipt } from "../../backend/backend.ts";
 import type { Drift } from "../../backend/drift.ts";
 import { type Clock, turn } from "../../base/clock.ts";
@@ -19,11 +19,11 @@ export interface RepairOptions {
   readonly socket: Netlink;
   readonly clock: Clock;
   readonly keeper: TableKeeper;
-  /** Another process added elements to this map of clients (session affinity). */
+  /** Called when another process added elements to this map of clients (session affinity). */
   readonly affinityTouched: (map: string) => void;
-  /** Of one transaction. */
+  /** Limit per transaction. */
   readonly maxOperations: number;
-  /** One transaction of elements, behind whatever `begin` writes. */
+  /** Applies operations in one transaction, after the messages that `begin` writes. */
   readonly transact: (
     operations: OperationList,
     ownerName: (owner: OwnerId) => string,
@@ -31,9 +31,9 @@ export interface RepairOptions {
   ) => Receipt;
 }
 
-/** What one repair found and wrote. */
+/** What a repair found and wrote. */
 export interface RepairResult extends Pick<Drift, "amiss" | "written"> {
-  /** Why the repair is not complete. */
+  /** The failure, if the repair is incomplete. */
   readonly failed?: Extract<Receipt, { readonly ok: false }>;
 }
 
@@ -44,21 +44,21 @@ const INTACT = { state: "intact", chains: 0 } as const;
 export class Repair {
   readonly #options: RepairOptions;
 
-  /** Owners that a repair left out. What is committed for them has changed. */
+  /** Owners that a repair left out. Their committed elements have changed. */
   readonly #refused = new Map<OwnerId, SluiceError>();
 
   constructor(options: RepairOptions) {
     this.#options = options;
   }
 
-  /** The owners that were left out since the last call. They must be programmed again. */
+  /** Returns the owners that were left out since the last call. They must be programmed again. */
   takeRefused(): Drift["refused"] {
     const refused = [...this.#refused].map(([owner, error]) => ({ owner, error }));
     this.#refused.clear();
     return refused;
   }
 
-  /** Reads what was touched, and restores what differs. */
+  /** Reads the touched objects and restores those that differ. */
   async run(core: Core, touched: Touched): Promise<RepairResult> {
     const { socket, clock, keeper, affinityTouched, maxOperations } = this.#options;
     keeper.takeUp();
@@ -88,8 +88,8 @@ export class Repair {
   }
 
   /**
-   * The table anew with all that is committed. The first of the lists is in the transaction that
-   * makes it, so that no packet meets a table without elements if there is one list only.
+   * Recreates the table with all committed elements. The first list goes into the transaction that
+   * creates the table. If there is only one list, packets never meet a table without elements.
    */
   async #remake(
     core: Core,
@@ -106,8 +106,8 @@ export class Repair {
         return this.#restore(core, rest, addTo(nothing(), core, first, receipt));
       }
     }
-    // There is nothing, or it does not fit, or an element of it is refused: that is found out in a
-    // table that is there.
+    // Either there are no elements, or the first list failed: it is too large, or the kernel
+    // refused an element. With the table in place, `#restore` can find out which.
     keeper.create(outcome);
     return this.#restore(core, lists);
   }
@@ -135,8 +135,10 @@ export class Repair {
   }
 
   /**
-   * What to go on with when this list was refused: the same, whose refused owner is left out from
-   * now on, or halves if the kernel named nobody. Undefined if it is nobody's fault.
+   * Decides how to continue after the kernel refused this list.
+   * - Known owner: leaves it out from now on and returns the same list.
+   * - Unknown owner: returns the two halves of the list.
+   * - No owner at fault: returns undefined.
    */
   #withoutCulprit(
     core: Core,
@@ -164,7 +166,7 @@ function nothing(): Written {
   return { operations: 0, added: 0, bytes: 0, transactions: 0, kernelMs: 0 };
 }
 
-/** The kernel took this list. */
+/** Adds a list that the kernel accepted to the totals. */
 function addTo(
   written: Written,
   core: Core,

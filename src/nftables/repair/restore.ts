@@ -1,5 +1,5 @@
 /**
- * Operations that make elements of the kernel what is committed, as a diff would write them
+ * Builds the operations that restore the committed elements in the kernel, in the format of a diff
  * (asm/layout/operation.ts).
  */
 
@@ -22,15 +22,15 @@ import { isCounted } from "../wire/sets.ts";
 import { ADD_ORDER } from "../wire/sort-operations.ts";
 import type { TableState } from "./read-touched.ts";
 
-/** What differed in one table. */
+/** The differences in one table. */
 export interface Difference {
-  /** Elements that were missing, or were not what they should be, or should not be there. */
+  /** Number of missing, changed and foreign elements. */
   readonly elements: number;
-  /** It was empty, and more than one should be there. */
+  /** The table was empty but should have more than one element. */
   readonly emptied: boolean;
 }
 
-/** Gathers operations, in lists of at most `most`. */
+/** Collects operations in lists of about `most` operations. */
 export class Restoration {
   readonly lists: OperationList[] = [];
   readonly #core: Core;
@@ -44,7 +44,7 @@ export class Restoration {
     this.#most = most;
   }
 
-  /** All that is committed, into a table that is empty. */
+  /** Adds all committed elements, for an empty table. */
   everything(): void {
     for (const id of ADD_ORDER) {
       this.#core.eachElement(id, (key, value, owner) => this.#add(OP_ADD, id, owner, key, value));
@@ -52,7 +52,7 @@ export class Restoration {
     this.end();
   }
 
-  /** What was found to differ. Call `end` after the last. */
+  /** Adds the operations for the differences in one table. Call `end` after the last table. */
   difference({ id, present, asked }: TableState): Difference {
     const core = this.#core;
     const size = keySize(id);
@@ -82,7 +82,7 @@ export class Restoration {
     return { elements: changed + missing, emptied };
   }
 
-  /** Ends the list under way. */
+  /** Completes the current list. */
   end(): void {
     if (this.#count === 0) return;
     this.lists.push(readOperations(this.#bytes.view(), this.#count, 0));
@@ -90,7 +90,10 @@ export class Restoration {
     this.#count = 0;
   }
 
-  /** Adds what is committed and was not found; returns how much that is. `known`: how much was. */
+  /**
+   * Adds the committed elements that were not found and returns their number. `known`: number of
+   * committed elements that were found.
+   */
   #missing(
     id: TableId,
     present: TableElements,
@@ -122,7 +125,7 @@ export class Restoration {
   }
 
   #add(operation: number, id: TableId, owner: OwnerId, key: Uint8Array, value: Uint8Array): void {
-    // A deletion and an addition of one key stay together.
+    // The deletion and the addition of one key must stay in the same list.
     if (this.#count >= this.#most && operation !== OP_ADD) this.end();
     if (this.#count > this.#most) this.end();
     this.#header.setUint8(OP_KIND, operation);
@@ -135,7 +138,7 @@ export class Restoration {
   }
 }
 
-/** The elements that these operations added count from 0. */
+/** Tells the core that the counters of the added elements start at 0. */
 export function countAnew(core: Core, { region }: OperationList): void {
   const added = new Map<TableId, ByteBuffer>();
   for (let at = 0; at < region.length; ) {

@@ -1,4 +1,4 @@
-/** Keeps the table, its maps and its chains as they should be: everything but the elements. */
+/** Maintains the table, its maps and its chains: everything except the elements. */
 
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { SluiceError } from "../../base/errors.ts";
@@ -33,9 +33,9 @@ export class TableKeeper {
   #options: SkeletonOptions;
   #comment: string;
   #pending: SkeletonOptions | undefined;
-  /** The kernel's chains are those of other options. */
+  /** The kernel's chains still follow earlier options. */
   #reconfigured = false;
-  /** By these the kernel tells apart what has the same name. */
+  /** Handles distinguish our table and maps from later ones with the same names. */
   #handles: Handles = { table: undefined, sets: new Map() };
 
   constructor(socket: Netlink, options: SkeletonOptions) {
@@ -54,8 +54,9 @@ export class TableKeeper {
   }
 
   /**
-   * @see Backend.reconfigure; what is under way goes on with the options that the kernel's chains
-   * have.
+   * Stores the options for the next `takeUp`. Until then, chains keep following the previous
+   * options.
+   * @see Backend.reconfigure
    */
   reconfigure(options: SkeletonOptions): boolean {
     if (options.counters !== this.#options.counters) return false;
@@ -64,8 +65,8 @@ export class TableKeeper {
   }
 
   /**
-   * Chains that are written from now on are those of `reconfigure`: all others must be filled anew
-   * before any is.
+   * Makes the options of `reconfigure` current. The caller must refill all chains before it adds
+   * any.
    */
   takeUp(): void {
     const options = this.#pending;
@@ -78,7 +79,7 @@ export class TableKeeper {
   }
 
   /**
-   * What the kernel has under our name.
+   * Reads our table; undefined if there is none.
    * @throws SluiceError TABLE_FOREIGN
    */
   find(): ReadTable | undefined {
@@ -91,32 +92,34 @@ export class TableKeeper {
     );
   }
 
-  /** Has this table the maps that ours should have? */
+  /** Checks by the comment whether the table has the maps that these options need. */
   fits({ comment }: ReadTable): boolean {
     return comment === this.#comment;
   }
 
   /**
-   * The table is the one that we made or adopted; another one with its comment may hold anything.
+   * Checks that this is the table that Sluice created or adopted. A recreated table with the same
+   * comment may have any contents.
    */
   knows(table: ReadTable): boolean {
     return this.fits(table) && table.handle === this.#handles.table;
   }
 
-  /** What is there now is what `knows` and `verify` are about. */
+  /** Records the handles of the current table and maps for `knows` and `verify`. */
   remember(): void {
     const sets = [...readSets(this.#socket)].map(([name, { handle }]) => [name, handle] as const);
     this.#handles = { table: readTable(this.#socket)?.handle, sets: new Map(sets) };
   }
 
-  /** How maps and chains are; `chains`: how many are not what they should be. */
+  /** Compares maps and chains with the expected ones. `chains`: number of chains that differ. */
   condition(): { readonly state: Condition; readonly chains: number } {
     return condition(this.#socket, this.#options, this.actions);
   }
 
   /**
-   * The same, also of the maps of actions, whose elements we know, and whether a map was replaced
-   * by one of its name. Chains of other options are nobody's doing.
+   * Like `condition`, but also checks the elements of the maps of actions, and whether a map was
+   * replaced by another one with the same name. Chains of earlier options do not count as
+   * differences.
    */
   verify(): { readonly state: Condition; readonly chains: number } {
     const { state, chains } = this.condition();
@@ -129,7 +132,7 @@ export class TableKeeper {
     return { state: "refill", chains: this.#reconfigured ? 0 : Math.max(1, chains) };
   }
 
-  /** Makes the table, in place of what is there. */
+  /** Creates the table and replaces an existing one. */
   create(outcome: "fresh" | "replaced"): void {
     this.writeCreate(outcome);
     this.send(`make table inet ${TABLE}`);
@@ -137,7 +140,8 @@ export class TableKeeper {
   }
 
   /**
-   * Begins a transaction that does so, and may go on with elements; call `created` if it was taken.
+   * Begins a transaction that creates the table. The caller may add elements to it. Call `created`
+   * if the kernel accepts it.
    */
   writeCreate(outcome: "fresh" | "replaced"): void {
     this.actions.reset();
@@ -151,7 +155,7 @@ export class TableKeeper {
     this.remember();
   }
 
-  /** All chains anew; elements stay. */
+  /** Rewrites all chains and keeps the elements. */
   refill(): void {
     this.batch.begin();
     writeRefill(this.batch, this.#options, this.actions);
@@ -160,7 +164,7 @@ export class TableKeeper {
     this.#reconfigured = false;
   }
 
-  /** Packets pass the table again. */
+  /** Wakes a dormant table, so that it sees packets again. */
   wake({ dormant }: ReadTable): void {
     if (!dormant) return;
     this.batch.begin();
@@ -168,7 +172,7 @@ export class TableKeeper {
     this.send(`wake table inet ${TABLE}`);
   }
 
-  /** Deletes the elements without a key, which others added to these tables. */
+  /** Deletes the catchall elements that other processes added to these tables. */
   deleteCatchalls(ids: readonly TableId[]): void {
     this.batch.begin();
     writeDeleteCatchalls(this.batch, ids);
@@ -183,7 +187,10 @@ export class TableKeeper {
     );
   }
 
-  /** Sends the batch. @throws SluiceError NETLINK_REFUSED */
+  /**
+   * Sends the batch.
+   * @throws SluiceError NETLINK_REFUSED
+   */
   send(what: string): void {
     const refusal = this.batch.send(this.#socket).refusals[0];
     if (refusal === undefined) return;

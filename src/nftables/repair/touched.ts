@@ -1,34 +1,35 @@
 /**
- * What somebody else touched, as events told it, or what refused a transaction of ours. It says
- * where to look, not what is wrong: the truth is read from the kernel.
+ * Records what another process touched, from events, and what was in a refused transaction of ours.
+ * It tells where to look; the actual state is read from the kernel.
  */
 
 import type { ForeignChange } from "../../backend/drift.ts";
 import { hasRanges, keySize, type TableId } from "../../model/tables.ts";
 import { type ByteBuffer, bufferFor } from "../read/byte-buffer.ts";
 
-/** So many keys of one table in one transaction are named one by one; more are the table. */
+/**
+ * A transaction that touches more keys of one table than this is recorded as touching the table.
+ */
 const NAMED_KEYS_MAX = 64;
-/** More keys of one table are not kept: the table is read as a whole. */
+/** Beyond this number of keys the whole table is read instead. */
 export const KEYS_MAX = 1 << 16;
 
 export class Touched {
-  /** Events were lost, or nobody listened: anything may differ. */
+  /** Events were lost or not received, so anything may differ. */
   everything = false;
   /**
-   * A table of our name was deleted, or a map of it, with whatever was in it. It may be there again
-   * by now.
+   * Our table or one of its maps was deleted with its contents. It may have been recreated since.
    */
   gone = false;
-  /** Chains, rules, maps of actions, or the table's own flags. */
+  /** Chains, rules, maps of actions, or the flags of the table. */
   chains = false;
-  /** Keys of elements, one behind the other. */
+  /** Concatenated keys of elements, by table. */
   readonly keys = new Map<TableId, ByteBuffer>();
-  /** Tables to be read as a whole. */
+  /** Tables to read completely. */
   readonly whole = new Set<TableId>();
-  /** Maps of clients, which packets fill, to which somebody added. */
+  /** Maps of clients, filled by packets, to which another process added elements. */
   readonly clients = new Set<string>();
-  /** What was touched, for whoever asks whether it is the same again and again. */
+  /** Names of touched objects, to recognise a process that keeps changing the same ones. */
   readonly objects = new Set<string>();
   #told: { readonly change: ForeignChange; readonly at: number } | undefined;
   #changes = 0;
@@ -38,10 +39,10 @@ export class Touched {
     return this.everything || this.gone;
   }
 
-  /** The element with this key, which stands in `bytes`. */
+  /** Records the element with this key, which is in `bytes`. */
   key(id: TableId, bytes: Uint8Array, start: number, length: number): void {
     if (this.whole.has(id)) return;
-    // Ranges are few and have no key to ask for.
+    // Tables with ranges are small and cannot be read by key.
     if (hasRanges(id) || length !== keySize(id)) {
       this.#wholly(id);
       return;
@@ -51,7 +52,7 @@ export class Touched {
     else this.#wholly(id);
   }
 
-  /** Adds what one change touched. `at`: when it was noticed, monotonic ms. */
+  /** Adds the objects that one change touched. `at`: time when it was noticed, in monotonic ms. */
   take(other: Touched, change: ForeignChange, at: number): void {
     this.#changes++;
     this.#told ??= { change, at };
@@ -65,7 +66,7 @@ export class Touched {
     this.#join(later);
   }
 
-  /** What the other one has must not be used afterwards. */
+  /** Takes over buffers of `other`, which must not be used afterwards. */
   #join(other: Touched): void {
     this.everything ||= other.everything;
     this.gone ||= other.gone;
@@ -86,14 +87,14 @@ export class Touched {
     this.keys.delete(id);
   }
 
-  /** The first change that was taken, and how many; undefined if there was none. */
+  /** The first change and the number of changes; undefined if there was none. */
   get story():
     | { readonly change: ForeignChange; readonly at: number; readonly changes: number }
     | undefined {
     return this.#told && { ...this.#told, changes: this.#changes };
   }
 
-  /** `objects`, with keys. What concerns everything is one object, whatever else is named. */
+  /** `objects`, and the keys. Lost events and a deleted table are reported as a single object. */
   named(): readonly string[] {
     if (this.everything) return ["everything"];
     if (this.gone) return ["the table"];

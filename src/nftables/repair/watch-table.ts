@@ -1,4 +1,4 @@
-/** Who else changes our table: the events of nf_tables, but for those of our own transactions. */
+/** Watches for changes to our table by other processes, through nf_tables events. */
 
 import type { ForeignChange } from "../../backend/drift.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -17,12 +17,12 @@ import { affinityMap, DISPATCHES, dispatchMap, TABLE } from "../wire/object-name
 import { SET_IDS } from "../wire/sets.ts";
 import { Touched } from "./touched.ts";
 
-/** More objects of one transaction are not told. */
+/** At most this many objects of one transaction are named. */
 const NAMED_MAX = 8;
 
 /**
- * Names of what a message is about: an attribute behind that of the table, which is 1 in all of
- * them.
+ * The attribute that names the object of each message type; `last` is the last type of its group.
+ * The table's name is attribute 1 in all of them.
  */
 const OBJECTS: readonly {
   readonly last: number;
@@ -44,12 +44,13 @@ const OUR_TABLE = new TextEncoder().encode(`${TABLE}\0`);
 
 const NO_MAP = { message: -1, bytes: new Uint8Array(0), id: undefined } as const;
 
-/** Hears of a transaction of somebody else: what it was, and what it touched. */
+/** Receives each foreign transaction: its description, and what it touched. */
 export type TouchListener = (change: ForeignChange, touched: Touched) => void;
 
 /**
- * Calls back after each transaction of somebody else that touched our table, or may have. Those of
- * the socket with the port id `own` do not even wake us.
+ * Calls `changed` after each foreign transaction that touched our table or may have. A socket
+ * filter drops the events of the socket with port id `own`, so that our own transactions cause no
+ * wakeups.
  * @throws SluiceError NETLINK_SOCKET
  */
 export function watchTable(own: number, clock: Clock, changed: TouchListener): Subscription {
@@ -64,20 +65,19 @@ export function watchTable(own: number, clock: Clock, changed: TouchListener): S
 }
 
 /**
- * Reads events. The kernel tells all that a transaction did, then NFT_MSG_NEWGEN, which names its
- * process; transactions do not mingle. Of a map that is flushed it tells every element, so nothing
- * is made for each.
+ * Reads events. The kernel sends all changes of a transaction, then NFT_MSG_NEWGEN, which names the
+ * process. Transactions do not interleave. Flushing a map sends an event for every element, so
+ * reading one must not allocate.
  */
 export class TransactionReader {
   readonly #changed: TouchListener;
   #touched = new Touched();
-  /** What the log will tell. */
+  /** Objects named in the log. */
   readonly #names = new Set<string>();
   #about = false;
   #deleted = false;
   /**
-   * What the last message of elements of this transaction was, and of which map: bytes, and its
-   * table.
+   * Type and map of the last element message in this transaction. `bytes` is the name of the map.
    */
   #map: { readonly message: number; readonly bytes: Uint8Array; readonly id: TableId | undefined } =
     NO_MAP;
@@ -86,7 +86,7 @@ export class TransactionReader {
     this.#changed = changed;
   }
 
-  /** One datagram. */
+  /** Reads one datagram. */
   read(bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const attributes = new AttributeReader(bytes, 0, 0);
@@ -105,7 +105,7 @@ export class TransactionReader {
     }
   }
 
-  /** Events were lost: anything may have been changed by anybody. */
+  /** Events were lost: any process may have changed anything. */
   lost(): void {
     this.#touched = new Touched();
     this.#touched.everything = true;
@@ -117,7 +117,7 @@ export class TransactionReader {
     attributes: AttributeReader,
     inner: readonly [AttributeReader, AttributeReader, AttributeReader],
   ): void {
-    // The table comes first in all messages.
+    // All messages start with the table's name.
     if (!attributes.next() || attributes.type !== nft.NFTA_TABLE_NAME) return;
     if (!sameBytes(attributes, OUR_TABLE)) return;
     this.#about = true;
@@ -182,7 +182,10 @@ export class TransactionReader {
     if (CLIENTS.has(name) && message === nft.NFT_MSG_NEWSETELEM) this.#touched.clients.add(name);
   }
 
-  /** For the log; `object`: also to be told apart from others. Elements are, by their keys. */
+  /**
+   * Adds a name for the log. `object`: also adds it to the touched objects; elements are identified
+   * by their keys instead.
+   */
   #name(name: string, object = true): void {
     if (this.#names.size <= NAMED_MAX) this.#names.add(name);
     if (object && this.#touched.objects.size <= NAMED_MAX) this.#touched.objects.add(name);

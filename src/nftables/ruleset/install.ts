@@ -1,4 +1,7 @@
-/** Makes the table, replaces it, or fills its chains anew; and how we tell that a table is ours. */
+/**
+ * Creates the table, replaces it, or rewrites its chains; and recognises the tables that Sluice
+ * made.
+ */
 
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { type TableId, tableLabel } from "../../model/tables.ts";
@@ -14,17 +17,17 @@ import { type KnownActions, writeFlushActions } from "./known-actions.ts";
 import { actionChains, sampleActions } from "./pick.ts";
 import { skeleton, unwantedChain } from "./skeleton.ts";
 
-/** What the comment of a table of ours starts with, whatever its version. */
+/** Prefix of the comment on a table that any version of Sluice created. */
 const OURS = "sluice: layout ";
-/** Grows when elements come to mean something else without a set looking different. */
+/** Increase when the meaning of elements changes and no set looks different. */
 const LAYOUT = 1;
 
-/** Is a table with this comment ours, of this or any other version? */
+/** Checks whether this or another version of Sluice created a table with this comment. */
 export function isOurs(tableComment: string): boolean {
   return tableComment.startsWith(OURS);
 }
 
-/** Comment of the table: layout of its sets. It cannot change while the table lives. */
+/** The table's comment, with a hash of the set layout. It cannot change while the table exists. */
 export function tableComment(options: SkeletonOptions): string {
   const batch = new Batch();
   batch.begin();
@@ -32,7 +35,10 @@ export function tableComment(options: SkeletonOptions): string {
   return `${OURS}${LAYOUT}, sets ${hashOf(batch)}`;
 }
 
-/** Comment of the first rule of the first base chain: all rules, those made on demand included. */
+/**
+ * The comment on the first rule of the first base chain, with a hash of all rules, including those
+ * made on demand.
+ */
 export function rulesComment(options: SkeletonOptions): string {
   const known = rulesComments.get(options);
   if (known !== undefined) return known;
@@ -41,7 +47,7 @@ export function rulesComment(options: SkeletonOptions): string {
   return text;
 }
 
-/** It takes a millisecond or two, and is asked for whenever chains are looked at. */
+/** Cached, because the hash takes 1 to 2 ms and every look at the chains needs it. */
 const rulesComments = new WeakMap<SkeletonOptions, string>();
 
 function hashedRules(options: SkeletonOptions): string {
@@ -58,7 +64,7 @@ function hashedRules(options: SkeletonOptions): string {
   return `sluice: rules ${hashOf(batch)}`;
 }
 
-/** FNV-1a of what would be sent. */
+/** FNV-1a of the messages in the batch. */
 function hashOf({ writer }: Batch): string {
   let hash = 0x811c9dc5;
   for (let i = 0; i < writer.length; i++) {
@@ -67,7 +73,7 @@ function hashOf({ writer }: Batch): string {
   return (hash >>> 0).toString(16).padStart(8, "0");
 }
 
-/** The skeleton's chains, with the comment by which they are recognised. */
+/** The skeleton's chains, with the comment on the first rule that identifies them. */
 export function commentedSkeleton(options: SkeletonOptions) {
   const text = rulesComment(options);
   return skeleton(options).map((chain) =>
@@ -80,7 +86,7 @@ export function commentedSkeleton(options: SkeletonOptions) {
   );
 }
 
-/** The chain whose first rule carries the comment on the rules. */
+/** The first rule of this chain carries the comment with the hash of the rules. */
 export const COMMENTED_CHAIN = "nat-prerouting";
 
 export function writeTable(batch: Batch, text: string, table = TABLE, flags = 0): void {
@@ -100,7 +106,10 @@ export function writeDeleteTable(batch: Batch, table = TABLE): void {
   batch.close(message);
 }
 
-/** Base chains of a table that somebody put to sleep see packets again. Nothing else may be in its transaction. */
+/**
+ * Makes the base chains of a dormant table see packets again. The transaction must contain nothing
+ * else.
+ */
 export function writeWake(batch: Batch): void {
   const message = batch.open(nft.NFT_MSG_NEWTABLE, 0);
   writeAttributes(batch.writer, [
@@ -110,7 +119,7 @@ export function writeWake(batch: Batch): void {
   batch.close(message);
 }
 
-/** Everything constant, into a table that does not exist yet. */
+/** Writes all constant objects into a table that does not exist yet. */
 export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
   writeTable(batch, tableComment(options));
   for (const [index, set] of allSets(options.counters).entries()) writeSet(batch, set, index + 1);
@@ -121,8 +130,9 @@ export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: K
 }
 
 /**
- * All rules anew, in chains that exist or not, and the actions that lead to them; the elements of all other maps
- * stay as they are. It is the same to packets as if nothing had been flushed: a transaction shows itself whole.
+ * Rewrites all rules, in existing or new chains, and the actions that lead to them. The elements of
+ * all other maps stay. Packets never see the chains empty, because a transaction takes effect at
+ * once.
  */
 export function writeRefill(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
   const chains = [...commentedSkeleton(options), ...actions.chains()];
@@ -135,7 +145,7 @@ export function writeRefill(batch: Batch, options: SkeletonOptions, actions: Kno
   actions.writeAll(batch);
 }
 
-/** NFT_MSG_DELSETELEM of the element without a key, in each of these tables. */
+/** NFT_MSG_DELSETELEM of the catchall element in each of these tables. */
 export function writeDeleteCatchalls(batch: Batch, ids: readonly TableId[]): void {
   for (const id of ids) {
     const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);

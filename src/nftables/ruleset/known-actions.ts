@@ -1,6 +1,6 @@
 /**
- * Which actions the kernel knows: the elements of the maps `choices4` and its like, and the chains they
- * lead to. Chains are made in the transaction of the first element that needs them, and then stay.
+ * Tracks which actions the kernel has: the elements of `choices4` and similar maps, and their
+ * chains. The transaction of the first element that needs a chain creates it; the chain then stays.
  */
 import { type ActionCode, decodeAction, encodeAction } from "../../model/actions.ts";
 import type { Family } from "../../net/address.ts";
@@ -17,7 +17,7 @@ const ACCEPT = encodeAction({ verb: "accept" });
 const DROP = encodeAction({ verb: "drop" });
 const REJECT = encodeAction({ verb: "reject" });
 
-/** Actions whose chains are part of the skeleton, and the maps they are in from the start. */
+/** Actions that need no chain beside the skeleton, and the maps that always contain them. */
 export const FIXED: readonly (readonly [Dispatch, ActionCode])[] = [
   ["choices", ACCEPT],
   ["choices", DROP],
@@ -26,7 +26,7 @@ export const FIXED: readonly (readonly [Dispatch, ActionCode])[] = [
   ["refusals", REJECT],
 ];
 
-/** The chain an action goes to; undefined for `drop`, which needs none. */
+/** The chain that an action goes to; undefined for `drop`, which needs none. */
 export function targetChain(code: ActionCode, family: Family): string | undefined {
   const action = decodeAction(code);
   if (action.verb === "accept") return unservedChain(family);
@@ -34,7 +34,7 @@ export function targetChain(code: ActionCode, family: Family): string | undefine
   return chainName(action, family);
 }
 
-/** Is this the number of an action that can be made? What is read from the kernel need not be. */
+/** Checks whether a number that was read from the kernel is a valid action. */
 export function isAction(code: number): code is ActionCode {
   try {
     const action = decodeAction(code as ActionCode);
@@ -45,7 +45,7 @@ export function isAction(code: number): code is ActionCode {
   }
 }
 
-/** The map that an action with a chain of its own is in. */
+/** The map of an action that has a chain of its own. */
 export function dispatchOf(code: ActionCode): Dispatch {
   return decodeAction(code).verb === "learn" ? "learning" : "choices";
 }
@@ -85,9 +85,9 @@ export function writeFlushActions(batch: Batch): void {
 
 const BUILT_IN: readonly ActionCode[] = [ACCEPT, DROP, REJECT];
 
-/** What the kernel has, and what the transaction under way adds to it. */
+/** The actions in the kernel, and those that the current transaction adds. */
 export class KnownActions {
-  /** What chains that are written from now on mark for masquerading with. */
+  /** The mark bit for masquerading in chains that are written from now on. */
   masqueradeBit: number;
   #codes: { readonly [family in Family]: Set<ActionCode> } = { 4: new Set(), 6: new Set() };
   #chains = new Set<string>();
@@ -98,7 +98,7 @@ export class KnownActions {
     this.masqueradeBit = masqueradeBit;
   }
 
-  /** Starts over with what was found in the kernel, or with nothing. */
+  /** Starts over with the actions that were found in the kernel, or with none. */
   reset(found: readonly (readonly [Family, ActionCode])[] = []): void {
     this.#codes = { 4: new Set(BUILT_IN), 6: new Set(BUILT_IN) };
     this.#chains.clear();
@@ -111,13 +111,13 @@ export class KnownActions {
     }
   }
 
-  /** Writes what the kernel lacks for this action. */
+  /** Writes the map element and the chains that the kernel lacks for this action. */
   need(batch: Batch, family: Family, code: ActionCode): void {
     if (this.#codes[family].has(code)) return;
     for (const chain of actionChains(code, family, this.masqueradeBit)) {
       if (this.#chains.has(chain.name)) continue;
       writeChain(batch, chain);
-      // Somebody else may have made one of this name.
+      // Another process may have made a chain with this name.
       writeFlush(batch, chain.name);
       writeRules(batch, chain);
       this.#chains.add(chain.name);
@@ -128,25 +128,25 @@ export class KnownActions {
     this.#newCodes.push([family, code]);
   }
 
-  /** The transaction was taken. */
+  /** The kernel accepted the transaction. */
   commit(): void {
     this.#newCodes = [];
     this.#newChains = [];
   }
 
-  /** The transaction was refused: what it would have made is not there. */
+  /** The kernel refused the transaction, so its new actions do not exist. */
   abort(): void {
     for (const [family, code] of this.#newCodes) this.#codes[family].delete(code);
     for (const chain of this.#newChains) this.#chains.delete(chain);
     this.commit();
   }
 
-  /** Those with chains of their own. */
+  /** The actions that have chains of their own. */
   own(family: Family): readonly ActionCode[] {
     return [...this.#codes[family]].filter((code) => !BUILT_IN.includes(code));
   }
 
-  /** All chains of known actions, each once. */
+  /** The chains of all known actions, without duplicates. */
   chains(): readonly Chain[] {
     const chains = new Map<string, Chain>();
     for (const family of [4, 6] as const) {
@@ -159,7 +159,7 @@ export class KnownActions {
     return [...chains.values()];
   }
 
-  /** Writes all known actions into maps that are empty. */
+  /** Writes all known actions into empty maps. */
   writeAll(batch: Batch): void {
     for (const family of [4, 6] as const) {
       for (const [kind, code] of FIXED) writeAction(batch, kind, code, family);

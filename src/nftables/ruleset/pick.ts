@@ -1,4 +1,7 @@
-/** Chains made on demand: one for each way of choosing that is in use, shared by all Services. */
+/**
+ * Builds the chains that are made on demand: one for each way of choosing in use, shared by all
+ * Services.
+ */
 import {
   type Action,
   type ActionCode,
@@ -32,8 +35,8 @@ import { markText } from "./skeleton.ts";
 type Choosing = Extract<Action, { readonly count: number }>;
 
 /**
- * The chains an action needs, those that others go to first: `masquerade-sticky4-5` needs `sticky4-5`,
- * which needs `pick4-5`. None for accept, drop and reject.
+ * The chains that an action needs, in order of dependency: `masquerade-sticky4-5` needs
+ * `sticky4-5`, which needs `pick4-5`. Empty for accept, drop and reject.
  */
 export function actionChains(
   code: ActionCode,
@@ -60,8 +63,8 @@ function isNodePort(action: Choosing): boolean {
 }
 
 /**
- * A slot at random. Between two generations of the maps a slot may be missing: such a packet is dropped,
- * and sent again by its sender, rather than left untranslated.
+ * Chooses a slot at random. Between two generations of the maps a slot may be missing. The chain
+ * then drops the packet instead of leaving it untranslated, and its sender repeats it.
  */
 function pickChain(action: Choosing, family: Family): Chain {
   const nodePort = isNodePort(action);
@@ -83,7 +86,7 @@ function pickChain(action: Choosing, family: Family): Chain {
   };
 }
 
-/** The endpoint this client was given before, or another choice. */
+/** Uses the remembered endpoint of this client, or makes a new choice. */
 function stickyChain(action: Choosing, pick: Choosing, family: Family): Chain {
   const nodePort = isNodePort(action);
   const ip = protocolText(family);
@@ -109,7 +112,7 @@ function translate(map: string, family: Family) {
   return [lookupValue(map, 0, 0), dnat(protocol, 0, addressWords(family))];
 }
 
-/** Who is masqueraded before the choice. */
+/** Marks connections for masquerading before the choice. */
 function reachChain(action: Choosing, family: Family, masqueradeBit: number): Chain {
   const inner = name({ ...action, reach: "plain" }, family);
   const onlyNode = action.reach === "short-circuit";
@@ -126,17 +129,18 @@ function reachChain(action: Choosing, family: Family, masqueradeBit: number): Ch
   };
 }
 
-/** 32-bit registers there are. */
+/** Number of 32-bit registers. */
 const REGISTERS = 16;
 
-/** After translation: the client, what it asked for, and where it was led. */
+/** Runs after translation. Stores the client, its original destination, and the chosen endpoint. */
 function learnChain(action: Extract<Action, { readonly verb: "learn" }>, family: Family): Chain {
   const { nodePort, seconds } = action;
   const ip = protocolText(family);
   const words = addressWords(family);
   const map = affinityMap(nodePort, family);
   const portAt = nodePort ? words : 2 * words;
-  // As nft does, behind the key at the next whole 16 bytes; an IPv6 key leaves less room.
+  // Like nft, place the data after the key, at the next multiple of 16 bytes. An IPv6 key leaves
+  // less room, so the data follows it directly.
   const data = Math.min((portAt + 5) & ~3, REGISTERS - words - 1);
   const keyText = `${ip} saddr . ${nodePort ? "" : `ct original ${ip} daddr . `}meta l4proto . ct original proto-dst`;
   return {
@@ -153,7 +157,7 @@ function learnChain(action: Extract<Action, { readonly verb: "learn" }>, family:
   };
 }
 
-/** As nft prints it: `3h`, `1m30s`, `1d`. */
+/** Formats seconds as nft does: `3h`, `1m30s`, `1d`. */
 function duration(seconds: number): string {
   const units = [
     [86_400, "d"],
@@ -170,7 +174,7 @@ function duration(seconds: number): string {
   return text;
 }
 
-/** One chain of every shape, for the probe and for the hash of the rules. */
+/** One action for each kind of chain, for the probe and for the hash of the rules. */
 export function sampleActions(): readonly ActionCode[] {
   return [
     ...SOURCES.flatMap((source) =>

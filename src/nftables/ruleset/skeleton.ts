@@ -1,10 +1,10 @@
 /**
- * The constant ruleset: what every packet meets, whatever Services there are. Each rule stands beside
- * its nft text; the tests hold the two to each other.
+ * Builds the constant ruleset, which does not depend on Services. Each rule stands beside its nft
+ * text; tests verify that both agree.
  *
- * Everything hangs in nat hooks, which see the first packet of a connection only: an established
- * connection costs nothing. That takes reject in prerouting, which kernels have from 5.9. The one exception
- * is a chain that most nodes do without: FORWARD_CHAIN.
+ * All chains but one are in nat hooks, which see only the first packet of a connection, so
+ * established connections cost nothing. This needs `reject` in prerouting (Linux 5.9 and later).
+ * The exception is FORWARD_CHAIN, which most nodes do not have.
  */
 
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
@@ -31,13 +31,13 @@ import {
 } from "../wire/match.ts";
 import * as nft from "../wire/nf-tables.ts";
 
-/** Where the action `reject` goes. */
+/** Target of the action `reject`. */
 export const REJECT_CHAIN = "reject-connection";
 /** Clears the mark and masquerades. */
 const MASQUERADE_CHAIN = "masquerade-marked";
-/** Drops what is invalid, by the option `dropInvalid`. */
+/** Drops packets in conntrack state invalid, if the option `dropInvalid` is set. */
 export const FORWARD_CHAIN = "filter-forward";
-/** Where the action `accept` goes: to what is done with a frontend nobody serves. */
+/** Target of the action `accept`: handles frontends that have no endpoints. */
 export function unservedChain(family: Family): string {
   return `unserved${family}`;
 }
@@ -47,7 +47,7 @@ const PRIORITY_DSTNAT = -100;
 const PRIORITY_FILTER = 0;
 const PRIORITY_SRCNAT = 100;
 
-/** nft's words for an address and for its test, by family. */
+/** nft's expressions for addresses and ports, by family. */
 const words = (family: Family) => {
   const ip = family === 4 ? "ip" : "ip6";
   return {
@@ -63,12 +63,12 @@ const words = (family: Family) => {
 
 const hex = (value: number): string => `0x${(value >>> 0).toString(16).padStart(8, "0")}`;
 
-/** `meta mark set meta mark | 0x00004000`, as nft prints it. */
+/** `meta mark set meta mark | 0x00004000`, in nft's output format. */
 export function markText(bit: number): string {
   return `meta mark set meta mark | ${hex(2 ** bit)}`;
 }
 
-/** The chains of the skeleton, those that others go to first. */
+/** The chains of the skeleton. A chain comes after the chains that it jumps to. */
 export function skeleton(options: SkeletonOptions): readonly Chain[] {
   const families: readonly Family[] = [4, 6];
   return [
@@ -84,21 +84,21 @@ export function skeleton(options: SkeletonOptions): readonly Chain[] {
     baseChain("nat-prerouting", nft.NF_INET_PRE_ROUTING, PRIORITY_DSTNAT, "services"),
     baseChain("nat-output", nft.NF_INET_LOCAL_OUT, PRIORITY_DSTNAT, "services"),
     baseChain("nat-postrouting", nft.NF_INET_POST_ROUTING, PRIORITY_SRCNAT, "postrouting"),
-    // Endpoints on this very node: their connections end in input, without postrouting.
+    // Connections to endpoints on this node end in input and never reach postrouting.
     baseChain("nat-input", nft.NF_INET_LOCAL_IN, PRIORITY_SRCNAT, "learn", true),
     ...(options.dropInvalid ? [dropInvalid()] : []),
   ];
 }
 
-/**
- * The name of a chain of ours that these options do without. The kernel may have it from a time with other
- * options.
- */
+/** The name of a chain that these options do not need. It may still exist from earlier options. */
 export function unwantedChain({ dropInvalid }: SkeletonOptions): string | undefined {
   return dropInvalid ? undefined : FORWARD_CHAIN;
 }
 
-/** As kube-proxy's iptables mode: what is invalid is not translated either, and its receiver would answer it. */
+/**
+ * Follows kube-proxy's iptables mode. NAT skips invalid packets, and a receiver would answer an
+ * untranslated one.
+ */
 function dropInvalid(): Chain {
   const hook: Hook = { type: "filter", number: nft.NF_INET_FORWARD, priority: PRIORITY_FILTER };
   return {
@@ -108,7 +108,7 @@ function dropInvalid(): Chain {
   };
 }
 
-/** A packet passes only the rules of its family. */
+/** A base chain. It sends each packet to the rules of its family. */
 function baseChain(
   name: string,
   number: number,
@@ -128,7 +128,7 @@ function baseChain(
   return { name, hook, rules };
 }
 
-/** From prerouting and output: new connections to anything. */
+/** Handles new connections from prerouting and output. */
 function services(family: Family, options: SkeletonOptions): Chain {
   const { saddr, daddr, frontend } = words(family);
   const key = frontendKey(family, 0);
@@ -167,7 +167,7 @@ function services(family: Family, options: SkeletonOptions): Chain {
   return { name: `services${family}`, rules };
 }
 
-/** externalTrafficPolicy Local: pods and this node itself are served as if it were Cluster. */
+/** Implements externalTrafficPolicy Local. For pods and the node itself, the policy is Cluster. */
 function fromOutside(
   family: Family,
   options: SkeletonOptions,
@@ -185,7 +185,7 @@ function fromOutside(
   );
 }
 
-/** Connections to an address of this node that serves node ports. */
+/** Handles connections to the node's addresses that serve node ports. */
 function nodePorts(family: Family, options: SkeletonOptions): Chain {
   const { port } = words(family);
   const key = portKey(0);
@@ -203,8 +203,9 @@ function nodePorts(family: Family, options: SkeletonOptions): Chain {
 }
 
 /**
- * What no endpoint serves. An address that processes of this node listen on is theirs (NodeLocal DNSCache
- * binds a clusterIP), as with kube-proxy, which looks in forward and output only.
+ * Handles connections that no endpoint serves. If a process of this node uses the address, it keeps
+ * it: NodeLocal DNSCache, for example, binds a clusterIP. kube-proxy behaves the same, because it
+ * checks only in forward and output.
  */
 function unserved(family: Family): Chain {
   const { daddr, frontend, port } = words(family);
@@ -237,7 +238,10 @@ function unserved(family: Family): Chain {
   };
 }
 
-/** Remembers which endpoint a client was given, for frontends with affinity; a renewed connection renews it. */
+/**
+ * Remembers the endpoint that a client was given, for frontends with affinity. Each new connection
+ * renews the entry.
+ */
 function learn(family: Family): Chain {
   const { original, originalPort } = words(family);
   const address = originalDestination(family, 0);
@@ -262,7 +266,7 @@ function learn(family: Family): Chain {
   };
 }
 
-/** Learning stands before masquerading, which ends the chain and hides the client. */
+/** Learning precedes masquerading, which ends the chain and hides the client's address. */
 function postrouting(family: Family, { masqueradeBit }: SkeletonOptions): Chain {
   const { saddr, daddr } = words(family);
   return {
@@ -284,7 +288,7 @@ function postrouting(family: Family, { masqueradeBit }: SkeletonOptions): Chain 
   };
 }
 
-/** The mark is cleared, or a packet that is encapsulated afterwards would carry it on. */
+/** Clears the mark, because a packet that is encapsulated afterwards would still carry it. */
 function masqueradeChain({ masqueradeBit }: SkeletonOptions): Chain {
   return {
     name: MASQUERADE_CHAIN,

@@ -1,4 +1,4 @@
-/** Chains and rules as data, and how they are sent. */
+/** Describes chains and rules as data, and writes them as messages. */
 import { NLM_F_APPEND, NLM_F_CREATE } from "../../netlink/constants.ts";
 import {
   type Attribute,
@@ -12,13 +12,13 @@ import { TABLE } from "./object-names.ts";
 import { comment } from "./userdata.ts";
 
 export interface Rule {
-  /** As `nft list` prints it, without its comment. */
+  /** The rule in the format of `nft list`, without its comment. */
   readonly text: string;
   readonly expressions: readonly Expression[];
   readonly comment?: string;
 }
 
-/** Where a base chain hangs in netfilter. */
+/** The netfilter hook of a base chain. */
 export interface Hook {
   readonly type: "nat" | "filter";
   readonly number: number;
@@ -27,17 +27,17 @@ export interface Hook {
 
 export interface Chain {
   readonly name: string;
-  /** Only base chains have one; their policy is accept. */
+  /** Present only in base chains; their policy is accept. */
   readonly hook?: Hook;
   readonly rules: readonly Rule[];
 }
 
-/** A rule from parts that are expressions or lists of them. */
+/** Builds a rule from expressions and lists of expressions. */
 export function rule(text: string, ...parts: (Expression | readonly Expression[])[]): Rule {
   return { text, expressions: parts.flat() };
 }
 
-/** NFT_MSG_NEWCHAIN; of a chain that is there already it changes nothing but the policy. */
+/** NFT_MSG_NEWCHAIN. If the chain exists, it changes only the policy. */
 export function writeChain(batch: Batch, chain: Chain, table = TABLE): void {
   const message = batch.open(nft.NFT_MSG_NEWCHAIN, NLM_F_CREATE);
   const attributes: Attribute[] = [
@@ -61,9 +61,10 @@ export function writeChain(batch: Batch, chain: Chain, table = TABLE): void {
   batch.close(message);
 }
 
-/** NFT_MSG_DELCHAIN, with its rules, of a chain that is there or not, and hangs wherever it hangs. */
+/** Deletes a chain with its rules, whether it exists or not and whatever its hook is. */
 export function writeDeleteChain(batch: Batch, name: string): void {
-  // Without a hook it changes nothing of one that is there; after it, deleting finds one in any case.
+  // Without a hook, NEWCHAIN leaves an existing chain unchanged. Afterwards the chain exists, so
+  // the delete succeeds.
   writeChain(batch, { name, rules: [] });
   const message = batch.open(nft.NFT_MSG_DELCHAIN, 0);
   writeAttributes(batch.writer, [

@@ -1,6 +1,6 @@
 /**
- * Elements as messages. NEWSETELEM and DELSETELEM carry many elements each; who each belongs to is
- * remembered until the kernel has answered, so that a refusal can be traced to its owner.
+ * Writes elements as NEWSETELEM and DELSETELEM messages, which carry many elements each. It records
+ * the owner of every element until the kernel has answered, to trace a refusal to its owner.
  */
 import type { OwnerId } from "../../model/owner.ts";
 import {
@@ -21,19 +21,19 @@ import { TABLE } from "./object-names.ts";
 import { addressAfter } from "./ranges.ts";
 import { COMMENT_MAX } from "./userdata.ts";
 
-/** Bytes of one list of elements: an attribute's length has 16 bits. */
+/** Bytes of one list of elements, because the length of an attribute has 16 bits. */
 const LIST_BYTES_MAX = 60_000;
-/** Most bytes that one element takes: IPv6 key of an interval, a comment, and the headers. */
+/** Largest size of an element: the IPv6 key of an interval, a comment, and the headers. */
 const ELEMENT_BYTES_MAX = 320;
 
-/** How a table's elements look in the region and in the kernel. */
+/** Layout of a table's elements in the region and in the kernel. */
 interface Shape {
   readonly label: string;
-  /** Bytes of the key as the kernel has it: without the second address of a range. */
+  /** Bytes of the key in the kernel, without the second address of a range. */
   readonly keyBytes: number;
-  /** Bytes of an address of the range; 0 if the table has none. */
+  /** Bytes of an address in the range; 0 if the table has no ranges. */
   readonly rangeBytes: number;
-  /** The range is the whole key: the kernel keeps it as two elements, the second one flagged. */
+  /** The range is the whole key: the kernel stores it as two elements and flags the second one. */
   readonly pair: boolean;
   readonly valueBytes: number;
 }
@@ -51,33 +51,35 @@ const SHAPES: readonly Shape[] = TABLE_IDS.map((id) => {
   };
 });
 
-/** An attribute's header as the word that it is: u16 length, u16 type. */
+/** An attribute's header as a word: u16 length, u16 type. */
 const header = (type: number, length: number): number => ((type << 16) | length) >>> 0;
 const nested = (type: number, length: number): number => header(type | NLA_F_NESTED, length);
 
-/** Whose element it was, and of which table. */
+/** Owner and table of a refused element. */
 export interface Fault {
   readonly owner: OwnerId;
   readonly table: TableId;
-  /** As the kernel has it: without the second address of a range. */
+  /** The key in the kernel, without the second address of a range. */
   readonly key: Uint8Array;
 }
 
-/** Bytes of the value of a table of actions, whose elements have comments. */
+/** Bytes of the value in a table of actions. Elements of these tables have comments. */
 const ACTION_BYTES = 4;
-/** Where the key of an element starts: it comes first, { LIST_ELEM { KEY { DATA_VALUE bytes } } }. */
+/** Offset of the key in an element. It comes first: { LIST_ELEM { KEY { DATA_VALUE bytes } } }. */
 const KEY_AT = 3 * NLA_HDRLEN;
-/** Where the text of a comment starts: behind the attribute's header and { u8 type, u8 length }. */
+/** Offset of a comment's text, after the attribute's header and { u8 type, u8 length }. */
 const COMMENT_AT = NLA_HDRLEN + 2;
 const encoder = new TextEncoder();
 
-/** Writes elements into a batch. Elements of one table and kind in a row share messages. */
+/**
+ * Writes elements into a batch. Consecutive elements with the same table and kind share messages.
+ */
 export class ElementWriter {
   readonly #batch: Batch;
   readonly #writer: MessageWriter;
   #region: Uint8Array = new Uint8Array(0);
   #source: Uint32Array = new Uint32Array(0);
-  /** An attribute of userdata, ready to be copied, and its length in words. */
+  /** A userdata attribute, ready for copying; `#commentLength` is its length in words. */
   readonly #comment = new Uint8Array(new ArrayBuffer(align(COMMENT_AT + COMMENT_MAX + 1)));
   readonly #commentWords = new Uint32Array(this.#comment.buffer);
   #commentLength = 0;
@@ -101,8 +103,8 @@ export class ElementWriter {
   }
 
   /**
-   * Starts over: elements will come from `region`, and the owners of the last transaction are forgotten.
-   * Keys and values are copied by words, to which the core's records are aligned.
+   * Starts over with elements from `region`, and drops the owners of the last transaction. Keys and
+   * values are copied by words; the core aligns its records accordingly.
    */
   begin(region: Uint8Array): void {
     this.#count = 0;
@@ -113,7 +115,7 @@ export class ElementWriter {
     this.#source = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength >> 2);
   }
 
-  /** Elements that are added from now on carry this comment, cut at 127 bytes; "" is none. */
+  /** Sets the comment of all elements added from now on, cut at 127 bytes. Empty: no comment. */
   set comment(text: string) {
     const { written } = encoder.encodeInto(
       text,
@@ -127,7 +129,7 @@ export class ElementWriter {
     this.#commentLength = text === "" ? 0 : align(end) >> 2;
   }
 
-  /** Writes the element whose key and value stand in the region from `offset` on. */
+  /** Writes the element with its key and value at `offset` in the region. */
   write(kind: "add" | "delete", table: TableId, owner: OwnerId, offset: number): void {
     const add = kind === "add";
     const shape = SHAPES[table] as Shape;
@@ -140,7 +142,7 @@ export class ElementWriter {
     const element = this.#open(owner);
     this.#data(nft.NFTA_SET_ELEM_KEY, this.#source, offset >> 2, keyBytes);
     if (rangeBytes > 0) {
-      // The last key of the interval is the first one with the other address at its end.
+      // The end of the interval is the key with the other address in its last part.
       this.#data(nft.NFTA_SET_ELEM_KEY_END, this.#source, offset >> 2, keyBytes);
       const end = this.#writer.length - rangeBytes;
       const last = offset + keyBytes;
@@ -153,7 +155,7 @@ export class ElementWriter {
     this.#close(element);
   }
 
-  /** Ends the message under way. Call before anything else is written to the batch. */
+  /** Ends the current message. Call it before writing anything else to the batch. */
   end(): void {
     if (this.#list < 0) return;
     this.#writer.close(this.#list);
@@ -161,7 +163,7 @@ export class ElementWriter {
     this.#list = -1;
   }
 
-  /** The element that the kernel refused, if it said which. */
+  /** The element that the kernel refused, if it named one. */
   faultOf(refusal: Refusal): Fault | undefined {
     const message = this.#messages.find(({ sequence }) => sequence === refusal.sequence);
     const start = this.#batch.starts[refusal.sequence - 1];
@@ -222,7 +224,7 @@ export class ElementWriter {
     writer.words[element >> 2] = nested(nft.NFTA_LIST_ELEM, writer.length - element);
   }
 
-  /** { type { NFTA_DATA_VALUE bytes } } of words from `source`. Lengths are multiples of 4. */
+  /** { type { NFTA_DATA_VALUE bytes } } with words from `source`. Lengths are multiples of 4. */
   #data(type: number, source: Uint32Array, from: number, bytes: number): void {
     const writer = this.#writer;
     const { words } = writer;
@@ -243,7 +245,10 @@ export class ElementWriter {
     writer.length += this.#commentLength << 2;
   }
 
-  /** The first address, and the one behind the last, which a range up to the end of all does not have. */
+  /**
+   * Writes the first address and the one after the last. A range that ends at the highest address
+   * has no second element.
+   */
   #pair(owner: OwnerId, offset: number, bytes: number): void {
     const first = this.#open(owner);
     this.#data(nft.NFTA_SET_ELEM_KEY, this.#source, offset >> 2, bytes);
@@ -257,7 +262,7 @@ export class ElementWriter {
   }
 }
 
-/** Most operations whose elements fit `bytes` for certain. */
+/** The number of operations that always fit into `bytes`. */
 export function operationsIn(bytes: number): number {
   return Math.max(1, Math.floor((bytes * 0.95) / ELEMENT_BYTES_MAX));
 }

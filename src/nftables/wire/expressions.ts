@@ -1,11 +1,11 @@
 /**
- * A small language for the expressions of a rule. Each function is one kernel expression, as
- * `nft --debug=netlink` prints it; registers are counted in 32-bit words, 0 to 15.
+ * Builds the expressions of rules. Each function is one kernel expression, as `nft --debug=netlink`
+ * prints it. Registers are counted in 32-bit words, 0 to 15.
  */
 import type { MessageWriter } from "../../netlink/message.ts";
 import * as nft from "./nf-tables.ts";
 
-/** A number is a big-endian u32, a bigint a u64, a string ends in NUL, a list is nested. */
+/** A number is a big-endian u32, a bigint a u64. A string ends in NUL, and a list is nested. */
 export type AttributeValue = number | bigint | string | Uint8Array | readonly Attribute[];
 export type Attribute = readonly [type: number, value: AttributeValue];
 
@@ -17,12 +17,12 @@ export interface Expression {
 /** Index of a 32-bit register. A 16-byte value takes four. */
 export type Register = number;
 
-/** As the kernel names it when it is asked: every fourth is one of the registers of 16 bytes. */
+/** The register number that the kernel reports: every fourth one is a 16-byte register. */
 const register = (index: Register): number =>
   index % 4 === 0 ? nft.NFT_REG_1 + index / 4 : nft.NFT_REG32_00 + index;
 const value = (bytes: Uint8Array): readonly Attribute[] => [[nft.NFTA_DATA_VALUE, bytes]];
 
-/** A host-order u32 as the kernel's registers hold it. */
+/** Encodes a host-order u32 as registers hold it. */
 export function hostOrder(number: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, number, true);
@@ -172,7 +172,7 @@ export function verdictData(
   return [[nft.NFTA_DATA_VERDICT, attributes]];
 }
 
-/** lookup reg set SET [0x1]: a miss, or with `inverted` a hit, ends the rule. */
+/** lookup reg set SET [0x1]: a miss ends the rule, or a hit if `inverted`. */
 export function lookup(set: string, key: Register, inverted = false): Expression {
   return {
     name: "lookup",
@@ -184,7 +184,7 @@ export function lookup(set: string, key: Register, inverted = false): Expression
   };
 }
 
-/** lookup reg set MAP dreg: loads what the map holds; a miss ends the rule. */
+/** lookup reg set MAP dreg: loads the map's value; a miss ends the rule. */
 export function lookupValue(map: string, key: Register, to: Register): Expression {
   return {
     name: "lookup",
@@ -196,7 +196,7 @@ export function lookupValue(map: string, key: Register, to: Register): Expressio
   };
 }
 
-/** lookup reg set MAP dreg 0: does what the verdict map says; a miss ends the rule. */
+/** lookup reg set MAP dreg 0: executes the verdict in the map; a miss ends the rule. */
 export function lookupVerdict(map: string, key: Register): Expression {
   return {
     name: "lookup",
@@ -236,8 +236,8 @@ export function random(modulus: number, to: Register): Expression {
 }
 
 /**
- * nat dnat ip|ip6 addr_min reg proto_min reg. What the kernel would fill in is said, so that it is what the kernel
- * hands back: ranges end where they start.
+ * nat dnat ip|ip6 addr_min reg proto_min reg. Also sets the attributes that the kernel would fill
+ * in (each range ends where it starts), so that the rule reads back unchanged.
  */
 export function dnat(nfproto: number, address: Register, port: Register): Expression {
   return {
@@ -254,7 +254,7 @@ export function dnat(nfproto: number, address: Register, port: Register): Expres
   };
 }
 
-/** masq flags 0x10: a random source port, so that two connections do not clash. */
+/** masq flags 0x10: uses a random source port, so that two connections do not clash. */
 export function masquerade(): Expression {
   return {
     name: "masq",
@@ -273,7 +273,7 @@ export function reject(): Expression {
   };
 }
 
-/** Writes attributes, nested ones included. */
+/** Writes attributes, including nested ones. */
 export function writeAttributes(writer: MessageWriter, attributes: readonly Attribute[]): void {
   for (const [type, content] of attributes) {
     if (typeof content === "number") writer.u32(type, content);

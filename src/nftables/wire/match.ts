@@ -1,4 +1,6 @@
-/** Groups of expressions that the rules of both families share. Registers are filled from 0 up. */
+/**
+ * Builds groups of expressions for the rules of both families. Registers are filled from 0 upwards.
+ */
 
 import type { LocalDetector } from "../../backend/skeleton-options.ts";
 import { type Family, printCidr } from "../../net/address.ts";
@@ -47,7 +49,7 @@ export function frontendKey(family: Family, to: Register): readonly Expression[]
   return [destination(family, to), ...portKey(to + addressWords(family))];
 }
 
-/** meta l4proto . ct original proto-dst: the port that was asked for, after it was translated */
+/** meta l4proto . ct original proto-dst: the requested port, readable after translation */
 export function originalPortKey(to: Register): readonly Expression[] {
   return [meta(nft.NFT_META_L4PROTO, to), ctOriginal(nft.NFT_CT_PROTO_DST, to + 1)];
 }
@@ -57,16 +59,17 @@ export function originalDestination(family: Family, to: Register): Expression {
   return ctOriginal(family === 4 ? nft.NFT_CT_DST_IP : nft.NFT_CT_DST_IP6, to);
 }
 
-/** Beyond the registers of any key: where an action's number waits for the conditions. */
+/** Register for an action's number while conditions are checked. No key reaches it. */
 const ACTION: Register = 12;
 
 /**
- * CONDITIONS meta priority set KEY map @MAP meta priority vmap @choices: most packets end at the first
- * lookup, which therefore comes before the conditions.
+ * CONDITIONS meta priority set KEY map @MAP meta priority vmap @choices. The first lookup comes
+ * before the conditions, because most packets end there.
  *
- * The number could go from one lookup to the next in a register, but nft up to 1.0.7 aborts when it is to
- * list a map that is looked up by what another map holds. Of all that a packet carries, its priority is the
- * least missed: forwarding sets it anew, and here it is that of the first packet of a connection.
+ * The number passes from one lookup to the next in the packet's priority, not in a register. nft up
+ * to 1.0.7 aborts when it lists a map that is looked up by a value of another map. The priority is
+ * the least valuable field to borrow: forwarding overwrites it, and here the packet is the first of
+ * a connection.
  */
 export function dispatch(
   kind: Dispatch,
@@ -86,7 +89,7 @@ export function dispatch(
   ];
 }
 
-/** meta priority set none: what `dispatch` used is given back. */
+/** meta priority set none: clears the field that `dispatch` borrowed. */
 export function resetPriority(): readonly Expression[] {
   return [immediate(0, hostOrder(0)), metaSet(nft.NFT_META_PRIORITY, 0)];
 }
@@ -147,11 +150,11 @@ export function unmark(bit: number): readonly Expression[] {
   ];
 }
 
-/** How the local detector's "not a pod of ours" is written; undefined where it cannot tell. */
+/** The local detector's expression for "not a local pod"; undefined if it cannot tell. */
 export interface NotPods {
   readonly text: string;
   readonly expressions: readonly Expression[];
-  /** Then the rule has to test the packet's family before, or nft cannot print it. */
+  /** The rule must test the packet's family first, because nft cannot print it otherwise. */
   readonly readsAddress: boolean;
 }
 
@@ -176,7 +179,7 @@ export function notPods(detector: LocalDetector, family: Family): NotPods | unde
   return { text, expressions: outsideOf(family, cidr), readsAddress: true };
 }
 
-/** As nft does it: a prefix of whole bytes loads only these; another one needs a mask. */
+/** Compares like nft: a prefix of whole bytes loads only these bytes; others need a mask. */
 function outsideOf(
   family: Family,
   cidr: { readonly bytes: Uint8Array; readonly prefix: number },

@@ -1,4 +1,4 @@
-/** One transaction: the messages between NFNL_MSG_BATCH_BEGIN and _END, all or nothing. */
+/** Builds one transaction: the messages between NFNL_MSG_BATCH_BEGIN and _END, all or nothing. */
 import {
   NFGENMSG_LEN,
   NFNL_MSG_BATCH_BEGIN,
@@ -12,12 +12,12 @@ import { MessageWriter } from "../../netlink/message.ts";
 import type { Answer, Netlink } from "../../netlink/socket.ts";
 import { NFPROTO_INET } from "./nf-tables.ts";
 
-/** Writes nf_tables messages of one family. The same object serves transaction after transaction. */
+/** Writes nf_tables messages of one family. The same object serves all transactions in turn. */
 export class Batch {
   readonly writer = new MessageWriter();
-  /** Where each message starts, by its sequence number - 1. */
+  /** Offset of each message, by its sequence number - 1. */
   readonly starts: number[] = [];
-  /** Transactions that the kernel has taken. */
+  /** Number of transactions that the kernel accepted. */
   commits = 0;
   readonly #family: number;
 
@@ -26,14 +26,14 @@ export class Batch {
     this.#family = family;
   }
 
-  /** Starts over with an empty transaction. */
+  /** Starts an empty transaction. */
   begin(): void {
     this.writer.reset();
     this.starts.length = 0;
     this.#edge(NFNL_MSG_BATCH_BEGIN);
   }
 
-  /** Starts a message; give its result to `close`. */
+  /** Starts a message. Pass the result to `close`. */
   open(type: number, flags: number): number {
     const sequence = this.starts.length + 1;
     const start = this.writer.begin(
@@ -51,14 +51,14 @@ export class Batch {
     this.writer.end(start);
   }
 
-  /** Messages so far. */
+  /** Number of messages so far. */
   get count(): number {
     return this.starts.length;
   }
 
   /**
-   * Sends the transaction as one datagram. Only the last message asks for an ack: everything was done
-   * when send returns, and a refusal is reported without being asked for.
+   * Sends the transaction as one datagram. Only the last message requests an ack: all work is done
+   * when send returns, and the kernel reports refusals without a request.
    */
   send(socket: Netlink): Answer {
     const last = this.starts.at(-1);

@@ -1,4 +1,7 @@
-/** Numbers of nf_tables by their names in linux/netfilter/nf_tables.h and, where said, elsewhere. */
+/**
+ * Defines the constants of nf_tables, with their names in linux/netfilter/nf_tables.h or the named
+ * file.
+ */
 
 // linux/netfilter.h
 export const NFPROTO_INET = 1;
@@ -35,7 +38,7 @@ export const NFT_MSG_GETGEN = 16;
 export const NFT_JUMP = -3;
 export const NFT_GOTO = -4;
 
-// enum nft_registers: 16 registers of 32 bits, or 4 of 16 bytes in the same place; 0 is the verdict.
+// enum nft_registers: 16 registers of 32 bits, which overlap 4 of 16 bytes; 0 is the verdict.
 export const NFT_REG_VERDICT = 0;
 export const NFT_REG_1 = 1;
 export const NFT_REG32_00 = 8;
@@ -97,7 +100,7 @@ export const NFTA_SET_ELEM_USERDATA = 6;
 export const NFTA_SET_ELEM_EXPR = 7;
 export const NFTA_SET_ELEM_KEY_END = 10;
 export const NFT_SET_ELEM_INTERVAL_END = 1;
-/** An element without a key, for whatever no other one matches. */
+/** An element without a key, which matches if no other element does. */
 export const NFT_SET_ELEM_CATCHALL = 2;
 export const NFTA_SET_ELEM_LIST_TABLE = 1;
 export const NFTA_SET_ELEM_LIST_SET = 2;
@@ -210,7 +213,7 @@ export const NFTA_REJECT_ICMP_CODE = 2;
 export const NFTA_COUNTER_BYTES = 1;
 export const NFTA_COUNTER_PACKETS = 2;
 
-// nftables' include/datatype.h: what a key or a value is, for `nft list`
+// nftables' include/datatype.h: types of keys and values, for `nft list`
 export const TYPE_INTEGER = 4;
 export const TYPE_IPADDR = 7;
 export const TYPE_IP6ADDR = 8;
@@ -220,7 +223,7 @@ export const TYPE_CLASSID = 23;
 /** Bits of each part of a concatenated type. */
 export const TYPE_BITS = 6;
 
-// libnftnl's udata.h and nftables' include/mnl.h: what `nft list` needs besides
+// libnftnl's udata.h and nftables' include/mnl.h: further attributes for `nft list`
 export const NFTA_GEN_ID = 1;
 export const NFTNL_UDATA_TABLE_COMMENT = 0;
 export const NFTNL_UDATA_SET_KEYBYTEORDER = 0;

@@ -1,8 +1,8 @@
-/** The names of chains and maps, and what they say. */
+/** Defines the names of chains and maps. */
 import type { Action, Reach, Source } from "../../model/actions.ts";
 import type { Family } from "../../net/address.ts";
 
-/** The one table of ours, in the family inet. */
+/** Our only table, in the family inet. */
 export const TABLE = "sluice";
 
 const REACH_PREFIX: { readonly [reach in Reach]: string } = {
@@ -18,8 +18,8 @@ const SOURCE_SUFFIX: { readonly [source in Source]: string } = {
 };
 
 /**
- * The chain of an action: `pick4-5`, `masquerade-sticky-nodeport6-2`, `learn4-10800`; undefined for
- * accept, drop and reject, whose chains are part of the skeleton.
+ * The chain of an action: `pick4-5`, `masquerade-sticky-nodeport6-2`, `learn4-10800`. Undefined for
+ * accept, drop and reject, which have their chains in the skeleton.
  */
 export function chainName(action: Action, family: Family): string | undefined {
   switch (action.verb) {
@@ -33,20 +33,23 @@ export function chainName(action: Action, family: Family): string | undefined {
   }
 }
 
-/** Maps that the kernel itself fills: which endpoint a client is remembered for. */
+/** The map, filled by packets, that remembers the endpoint of each client. */
 export function affinityMap(nodePort: boolean, family: Family): string {
   return `${nodePort ? "nodeport-affinity" : "affinity"}${family}`;
 }
 
 /**
- * Verdict maps from an action's number to its chain. There are three, because the kernel follows every
- * element of a map wherever a base chain reaches it: what leads to dnat may not be seen from postrouting, and
- * no chain may come back to itself.
+ * Verdict maps from an action's number to its chain. There are three, because the kernel validates
+ * every element of a map that a base chain can reach: postrouting must not reach dnat, and no chain
+ * may reach itself.
  */
 export const DISPATCHES = ["choices", "refusals", "learning"] as const;
 export type Dispatch = (typeof DISPATCHES)[number];
 
-/** `choices4`: for frontends; `refusals4`: for those without endpoints; `learning4`: for affinity. */
+/**
+ * `choices4`: for frontends with endpoints; `refusals4`: for those without; `learning4`: for
+ * affinity.
+ */
 export function dispatchMap(kind: Dispatch, family: Family): string {
   return `${kind}${family}`;
 }

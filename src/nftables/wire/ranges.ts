@@ -1,14 +1,14 @@
 /**
- * The ends of ranges. A set whose whole key is a range has two elements for each: one at the first
- * address, and one at the address after the last, with NFT_SET_ELEM_INTERVAL_END.
+ * Converts the ends of ranges. In a set with ranges as whole keys, a range is two elements: the
+ * first address, and the address after the last with NFT_SET_ELEM_INTERVAL_END.
  */
 
-/** The next address; undefined after the last one there is. */
+/** The next address; undefined after the highest one. */
 export function addressAfter(address: Uint8Array): Uint8Array | undefined {
   return step(address, 0xff, 0, 1);
 }
 
-/** The previous address; undefined before the first one there is. */
+/** The previous address; undefined before the lowest one. */
 export function addressBefore(address: Uint8Array): Uint8Array | undefined {
   return step(address, 0, 0xff, -1);
 }

@@ -1,4 +1,4 @@
-/** Requests that read from nf_tables, for the tables of any family. */
+/** Sends read requests to nf_tables, for tables of any family. */
 import {
   NFGENMSG_LEN,
   NFNL_SUBSYS_NFTABLES,
@@ -21,7 +21,7 @@ export interface Question {
   readonly attributes: readonly Attribute[];
 }
 
-/** Writes the question into `writer`, which is reset before. */
+/** Resets `writer` and writes the question into it. */
 export function writeQuestion(writer: MessageWriter, question: Question, flags: number): void {
   const { family, type, attributes } = question;
   writer.reset();
@@ -32,14 +32,14 @@ export function writeQuestion(writer: MessageWriter, question: Question, flags: 
   writer.end(start);
 }
 
-/** The attributes of a message of an answer. */
+/** The attributes of one message in an answer. */
 export function attributesOf({ bytes, start, end }: Message): AttributeReader {
   return new AttributeReader(bytes, start + NFGENMSG_LEN, end);
 }
 
 /**
- * Asks for one object. `each` gets the attributes of each message of the answer. Returns false if
- * the object does not exist. In an error message, `what` follows "Cannot".
+ * Requests one object. `each` receives the attributes of every message of the answer. Returns false
+ * if the object does not exist. In an error message, `what` follows "Cannot".
  * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
  */
 export function askFor(
@@ -62,8 +62,8 @@ export function askFor(
 const generationWriter = new MessageWriter(64);
 
 /**
- * How many transactions this network namespace has seen, by any process and on any table: a u32
- * that wraps. Throws as `askFor`.
+ * The number of transactions in this network namespace, by any process and on any table: a u32 that
+ * wraps. Throws like `askFor`.
  */
 export function readGeneration(socket: Pick<Netlink, "send">): number {
   let generation = 0;

@@ -1,12 +1,14 @@
 /**
- * The maps and sets of the table: one for each table of Desired, and for each family the affinity maps
- * and the maps of actions.
+ * Defines the maps and sets of the table: one for each table of the desired state, and the affinity
+ * maps and maps of actions for each family.
  *
- * A frontend holds the number of its action, not a verdict: a verdict in an element makes the kernel
- * walk every element of every map that any base chain reaches, at every change (nft_chain_validate).
- * Measured at 10,000 frontends 1 ms a change, at 50,000 5 ms; with numbers 10 microseconds at any size. They
- * are declared as classids because the packet's priority carries them to the next lookup (match.ts): nft
- * prints `0:5` for `pick endpoints 5`.
+ * A frontend holds the number of its action, not a verdict. After every change to an element with a
+ * verdict, the kernel walks all elements of all maps that a base chain reaches
+ * (nft_chain_validate). That takes 1 ms per change at 10,000 frontends and 5 ms at 50,000; with
+ * numbers, a change takes 10 microseconds at any size.
+ *
+ * The values are declared as classids because the packet's priority carries them to the next lookup
+ * (match.ts). nft prints `0:5` for `pick endpoints 5`.
  */
 
 import {
@@ -25,30 +27,35 @@ import * as nft from "./nf-tables.ts";
 import { affinityMap, type Dispatch, dispatchMap, TABLE } from "./object-names.ts";
 import { BYTEORDER_BIG, BYTEORDER_HOST, plainSet, type Typeof, typeofSet } from "./userdata.ts";
 
-/** One set or map of the kernel. Lengths in bytes. */
+/** One set or map in the kernel. Lengths are in bytes. */
 export interface SetSpec {
   readonly name: string;
   readonly flags: number;
   readonly keyType: number;
   readonly keyLength: number;
-  /** Present for maps. */
+  /** Present only in maps. */
   readonly dataType?: number;
   readonly dataLength?: number;
   /** Lengths of the parts of a concatenated key of intervals. */
   readonly fields?: readonly number[];
-  /** Most elements: only for maps that packets fill. */
+  /** Maximum number of elements, only for maps that packets fill. */
   readonly size?: number;
   readonly userdata: Uint8Array;
   /** Elements count packets. */
   readonly counter: boolean;
 }
 
-/** Tables that are sets or maps here. nftables accepts nothing, so it has no use for ports to be let in. */
+/**
+ * Tables with a set or map in the kernel. nftables mode has no use for health-check ports, because
+ * its table has no rules that accept traffic.
+ */
 export const SET_IDS: readonly TableId[] = TABLE_IDS.filter(
   (id) => tableKind(id).name !== "health-check-ports",
 );
 
-/** Clients remembered at once. The kernel allocates 8 to 16 bytes for each, used or not. */
+/**
+ * Maximum number of remembered clients. The kernel allocates 8 to 16 bytes for each, used or not.
+ */
 const AFFINITY_SIZE = 262_144;
 const NODEPORT_AFFINITY_SIZE = 65_536;
 
@@ -58,7 +65,7 @@ const SLOT = { type: nft.TYPE_INTEGER, length: 4 };
 
 interface Part {
   readonly type: number;
-  /** Bytes without the padding of a concatenation. */
+  /** Bytes, excluding the padding in a concatenation. */
   readonly length: number;
 }
 
@@ -74,13 +81,13 @@ const concatenatedType = (parts: readonly Part[]): number =>
 const concatenatedLength = (parts: readonly Part[]): number =>
   parts.reduce((length, part) => length + padded(part.length), 0);
 
-/** Tables whose counters mean something: connections by frontend and by endpoint, and refusals. */
+/** Tables with meaningful counters: connections by frontend and by endpoint, and refusals. */
 export function isCounted(id: TableId): boolean {
   const { name, value } = tableKind(id);
   return value !== "none" && name !== "learn" && name !== "nodeports-learn";
 }
 
-/** The set of a table of Desired. */
+/** The set for a table of the desired state. */
 export function tableSet(id: TableId, counters: boolean): SetSpec {
   const kind = tableKind(id);
   const family = tableFamily(id);
@@ -172,7 +179,7 @@ function dispatchSet(kind: Dispatch, family: Family): SetSpec {
   };
 }
 
-/** All sets, in the order in which they are made. */
+/** All sets, in the order of their creation. */
 export function allSets(counters: boolean): readonly SetSpec[] {
   const families: readonly Family[] = [4, 6];
   return [
@@ -187,7 +194,7 @@ export function allSets(counters: boolean): readonly SetSpec[] {
   ];
 }
 
-/** NFT_MSG_NEWSET. `id` need only differ from those of other sets of the transaction. */
+/** NFT_MSG_NEWSET. `id` must be unique among the sets of the transaction. */
 export function writeSet(batch: Batch, set: SetSpec, id: number, table = TABLE): void {
   const message = batch.open(nft.NFT_MSG_NEWSET, NLM_F_CREATE);
   const description: Attribute[] = [];

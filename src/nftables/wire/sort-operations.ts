@@ -1,4 +1,4 @@
-/** Puts the operations of a diff in the order in which one transaction sends them. */
+/** Sorts the operations of a diff into the order in which one transaction sends them. */
 
 import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../../../asm/layout/operation.ts";
 import { readU32LE } from "../../base/bytes.ts";
@@ -12,9 +12,10 @@ import { SET_IDS } from "./sets.ts";
 const IS_ACTION = TABLE_IDS.map((id) => tableKind(id).value === "action");
 
 /**
- * What a bucket is: deletes of every table in the opposite order, then adds, so that slots are added before
- * frontends and deleted after them. A changed value is a delete and an add of one key: deletes come first.
- * (A transaction shows itself to packets as a whole; the order is for the kernel's checks and for readers.)
+ * The order of additions. Deletions come first, in the opposite order of tables. Slots are
+ * therefore added before frontends and deleted after them. A changed value is a deletion and an
+ * addition of one key. Packets see a transaction take effect at once; the order matters to the
+ * kernel's checks and to readers.
  */
 export const ADD_ORDER: readonly TableId[] = [
   ...SET_IDS.filter((id) => !IS_ACTION[id]),
@@ -28,7 +29,7 @@ ADD_ORDER.forEach((id, index) => {
   bucketOfDelete[id] = ADD_ORDER.length - 1 - index;
 });
 
-/** Offsets of the operations of a region, sorted by bucket; within one bucket the order stays. */
+/** Sorts the offsets of a region's operations by bucket. Within a bucket the order stays. */
 export class OperationSorter {
   #offsets = new Uint32Array(1024);
   #sorted = new Uint32Array(1024);
@@ -70,7 +71,7 @@ function bucketOf(region: Uint8Array, offset: number): number {
   ) as number;
 }
 
-/** Calls back with the action of every frontend that is added, often the same one many times. */
+/** Calls `each` with the action of every added frontend. Many of them are equal. */
 export function eachAction(
   { region }: OperationList,
   offsets: Uint32Array,
@@ -85,7 +86,7 @@ export function eachAction(
   }
 }
 
-/** Writes the operations as elements. A frontend's comment is its owner's name. */
+/** Writes the operations as elements. The comment of a frontend is the name of its owner. */
 export function writeOperations(
   { region }: OperationList,
   offsets: Uint32Array,

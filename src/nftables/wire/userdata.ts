@@ -1,6 +1,7 @@
 /**
- * Userdata: bytes that the kernel keeps and hands back, in which nft looks for comments and for what a
- * set was declared to hold. Format: libnftnl's udata.h, { u8 type, u8 length, value }, nested at will.
+ * Encodes userdata, which the kernel stores and returns unchanged. nft reads comments and the
+ * declared types of sets from it. Format: { u8 type, u8 length, value }, possibly nested
+ * (libnftnl's udata.h).
  */
 import * as nft from "./nf-tables.ts";
 
@@ -8,7 +9,7 @@ type Udata = readonly [type: number, value: number | string | readonly Udata[]];
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-/** The length is one byte and the text ends in NUL; nft refuses to make longer ones. */
+/** The length is one byte and the text ends in NUL. nft refuses to create longer comments. */
 export const COMMENT_MAX = 127;
 
 function encode(items: readonly Udata[]): number[] {
@@ -23,7 +24,10 @@ function encode(items: readonly Udata[]): number[] {
   });
 }
 
-/** A comment on a table, rule or element: they all have type 0. Cut at 127 bytes, between characters. */
+/**
+ * Encodes a comment on a table, rule or element; all have type 0. Cuts at 127 bytes, between
+ * characters.
+ */
 export function comment(text: string): Uint8Array {
   let cut = text;
   while (encoder.encode(cut).length > COMMENT_MAX) cut = cut.slice(0, -1);
@@ -58,7 +62,10 @@ const EXPR_META = 9;
 const EXPR_CONCAT = 13;
 const EXPR_NUMGEN = 23;
 
-/** nftables' proto.h: enum proto_desc_id, and the field's index in the protocol's template. */
+/**
+ * A payload expression: enum proto_desc_id of nftables' proto.h, and the field's index in the
+ * protocol's template.
+ */
 function payload(description: number, field: number): readonly Udata[] {
   return expression(EXPR_PAYLOAD, [
     [0, description],
@@ -94,7 +101,7 @@ function concatenation(parts: readonly Typeof[]): readonly Udata[] {
   );
 }
 
-/** How nft is to print a set that was declared by `typeof KEY` or `typeof KEY : DATA`. */
+/** Tells nft to print a set as declared by `typeof KEY` or `typeof KEY : DATA`. */
 export function typeofSet(key: readonly Typeof[], data: readonly Typeof[]): Uint8Array {
   return Uint8Array.from(
     encode([
@@ -106,11 +113,11 @@ export function typeofSet(key: readonly Typeof[], data: readonly Typeof[]): Uint
   );
 }
 
-/** nftables' enum byteorder: what a plain key or value is stored in. */
+/** nftables' enum byteorder: the byte order of a plain key or value. */
 export const BYTEORDER_HOST = 1;
 export const BYTEORDER_BIG = 2;
 
-/** How nft is to print a set that was declared by `type`. */
+/** Tells nft to print a set as declared by `type`. */
 export function plainSet(keyOrder: number, dataOrder?: number): Uint8Array {
   const items: Udata[] = [[nft.NFTNL_UDATA_SET_KEYBYTEORDER, keyOrder]];
   if (dataOrder !== undefined) items.push([nft.NFTNL_UDATA_SET_DATABYTEORDER, dataOrder]);
