@@ -1,7 +1,7 @@
 /**
- * Finds the Service whose rule is refused, while the chains from before go on serving. A legacy
- * kernel refuses a table without naming the rule, so halves of the Services are tried. A trial may
- * replace the chains of its own Services, but must not take anything away from those that have not
+ * Finds the Service with the refused rule while the existing chains keep serving. A legacy kernel
+ * refuses a table without naming the rule, so this tries halves of the Services. A trial may
+ * replace the chains of its own Services. It must not remove anything from Services that have not
  * been tried yet. Pure.
  */
 import type { Step } from "./restore-text.ts";
@@ -9,8 +9,8 @@ import { RULE_TABLES, type RuleTable } from "./syntax/known-chains.ts";
 import { SCRATCH } from "./tools/probe-tools.ts";
 
 /**
- * The steps of a trial: those for the Services' own chains; and the rules that would lead there, in
- * a scratch chain that no rule leads to.
+ * The steps of a trial: those for the Services' own chains, and the rules that would lead there.
+ * The latter go into a scratch chain that no rule leads to.
  */
 export function trialOnly(steps: readonly Step[]): Step[] {
   const own = steps.filter(isForOnePort);
@@ -20,7 +20,8 @@ export function trialOnly(steps: readonly Step[]): Step[] {
 }
 
 /**
- * Chains of a tree, and the one for hairpins, have rules with destinations; those of a port do not.
+ * Only chains of a tree and the hairpin chain have rules with destinations. Chains of one port have
+ * none.
  */
 function isForOnePort(step: Step): boolean {
   if (step.kind !== "replace" || step.table !== "nat") return false;
@@ -29,7 +30,7 @@ function isForOnePort(step: Step): boolean {
   );
 }
 
-/** Only a rule for one frontend matches its port, so rules with a port are what has to be tried. */
+/** Only rules for a single frontend match a port, so only rules with a port need a trial. */
 function trialOf(table: RuleTable, shared: readonly Step[]): Step[] {
   const rules = shared.flatMap((step) =>
     step.kind === "replace" && step.table === table

@@ -1,7 +1,8 @@
 /**
- * Detects changes of the tables by other processes. iptables has no events, so it reads a cheap
- * counter every second (change-counter.ts). When the counter shows a change, it compares the tables
- * in full. It also compares now and then without a sign of change, because the counter misses some.
+ * Detects changes of the tables by other processes. iptables has no events, so the detector reads a
+ * cheap counter every second (change-counter.ts). If the counter shows a change, it compares the
+ * tables in full. It also compares occasionally without a sign of change, because the counter
+ * misses some.
  */
 import type { Clock } from "../base/clock.ts";
 import { rethrowDefect, type SluiceError } from "../base/errors.ts";
@@ -14,34 +15,40 @@ import {
 } from "../base/limits.ts";
 
 /**
- * `unknown`: we wrote or staged something during the comparison, and what was read may be from
- * before it. `ours`: nothing was read, because a failed restore of ours left something that must be
- * repaired first.
+ * `same`, `differs`: the result of a complete comparison. `unknown`: we wrote or staged something
+ * meanwhile, so the result may be outdated. `ours`: nothing was read, because a failed restore left
+ * something that must be repaired first.
  */
 export type Comparison = "same" | "differs" | "unknown" | "ours";
 
-/** After this many comparisons in a row without a result, writes must wait for the next one. */
+/** After this many consecutive comparisons without a result, writes wait for the next one. */
 const UNKNOWN_MAX = 2;
 
 export interface ChangeDetectorOptions {
   readonly clock: Clock;
-  /** Returns another text after a change by any process. @throws SluiceError */
+  /**
+   * Returns a different text after a change by any process.
+   * @throws SluiceError
+   */
   readonly readCounter: () => string;
   /**
    * The number of transactions, by any process, between two texts of `readCounter`; undefined if
    * the texts do not show it.
    */
   readonly commits: (before: string, after: string) => number | undefined;
-  /** The number of transactions that we made, as far as we know. */
+  /** The number of transactions that this process made, as far as it knows. */
   readonly ownCommits: () => number;
-  /** No difference is waiting for its repair. Only then does the detector look. */
+  /** True unless a difference waits for its repair. The detector pauses while it is false. */
   readonly idle: () => boolean;
-  /** Compares everything. @throws SluiceError */
+  /**
+   * Compares all tables in full.
+   * @throws SluiceError
+   */
   readonly compare: () => Promise<Comparison>;
   readonly onDifference: () => void;
   /**
-   * We write so often that no comparison comes to a result. The next one must be made while nothing
-   * is written.
+   * Called when frequent writes prevent every comparison from completing. The next comparison must
+   * run while nothing is written.
    */
   readonly onComparisonStarved: () => void;
   readonly onComparisonFailed: (error: SluiceError) => void;
@@ -50,24 +57,24 @@ export interface ChangeDetectorOptions {
 export class ChangeDetector {
   readonly #options: ChangeDetectorOptions;
   #cancel: () => void = () => {};
-  /** The counter when the tables were last known to be right. */
+  /** The counter when the tables were last known to be correct. */
   #known: string | undefined;
   /** Another process changed something since the last comparison. */
   #suspicious = false;
-  /** Another process may have changed something during a write of ours; the counter cannot tell. */
+  /** Another process may have changed something during our write; the counter cannot tell. */
   #unsure = false;
   #writes = 0;
-  /** A write is under way. */
+  /** A write is in progress. */
   #writing = false;
-  /** The value of `#writes` when a comparison was last skipped because of a write under way. */
+  /** The value of `#writes` when a comparison was last skipped because of a write in progress. */
   #missed = 0;
-  /** When the tables were last compared, monotonic ms. */
+  /** Time of the last comparison, in monotonic ms. */
   #comparedAt = 0;
-  /** Comparisons in a row that came to no result. */
+  /** Number of consecutive comparisons without a result. */
   #unknown = 0;
   /** The state at the last `beginWrite`. */
   #before: { readonly counter: string | undefined; readonly ownCommits: number } | undefined;
-  /** The last attempt to compare: when it ended and how long it took, in ms. */
+  /** The last attempt to compare: its end in monotonic ms and its duration in ms. */
   #attempt = { at: 0, took: 0 };
   #stopped = true;
 
@@ -77,7 +84,7 @@ export class ChangeDetector {
 
   start(): void {
     this.#stopped = false;
-    // Nobody has looked since our last write.
+    // The tables have not been checked since our last write.
     this.#suspicious = true;
     this.#comparedAt = this.#options.clock.monotonic();
     this.#attempt = { at: this.#comparedAt, took: 0 };
@@ -89,7 +96,7 @@ export class ChangeDetector {
     this.#cancel();
   }
 
-  /** Call it before each write of ours. */
+  /** Call it before each of our writes. */
   beginWrite(): void {
     this.#writes++;
     this.#writing = true;
@@ -98,7 +105,7 @@ export class ChangeDetector {
     this.#before = { counter, ownCommits: this.#options.ownCommits() };
   }
 
-  /** Call it after each write of ours. */
+  /** Call it after each of our writes. */
   endWrite(): void {
     this.#writing = false;
     const after = this.#readCounter();
@@ -110,12 +117,12 @@ export class ChangeDetector {
     else if (commits !== this.#options.ownCommits() - ownCommits) this.#suspicious = true;
   }
 
-  /** Something may differ: compare soon. */
+  /** Requests a comparison soon, because something may differ. */
   suspect(): void {
     this.#suspicious = true;
   }
 
-  /** Everything was compared just now, elsewhere. */
+  /** Another function has just compared everything. */
   compared(): void {
     this.#unknown = 0;
     this.#suspicious = false;
@@ -133,7 +140,7 @@ export class ChangeDetector {
       if (!this.#writing) {
         if (this.#due()) await this.#compare();
       } else if (this.#missed !== this.#writes && this.#due()) {
-        // A long write counts once.
+        // Count a long write only once.
         this.#missed = this.#writes;
         this.#noResult();
       }
@@ -141,7 +148,7 @@ export class ChangeDetector {
     this.#schedule();
   }
 
-  /** A comparison came to no result because of our own writes. */
+  /** Records that our own writes prevented a result. */
   #noResult(): void {
     const { clock, onComparisonStarved } = this.#options;
     this.#unknown++;
@@ -171,7 +178,7 @@ export class ChangeDetector {
       const found = await compare();
       if (this.#stopped) return;
       if (found === "ours") return;
-      // We wrote meanwhile, so what was read may be from before or after it.
+      // We wrote meanwhile, so the output may be from before or after the write.
       if (found === "unknown" || writes !== this.#writes) {
         this.#noResult();
         return;

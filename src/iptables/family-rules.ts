@@ -1,6 +1,6 @@
 /**
- * The rules of one family: what they should be, what we believe the kernel holds, and the tools
- * that read and write it.
+ * Manages the rules of one family: the wanted rules, the presumed contents of the kernel, and the
+ * tools that read and write it.
  */
 
 import type { Receipt } from "../backend/backend.ts";
@@ -26,18 +26,18 @@ import {
 } from "./syntax/known-chains.ts";
 import type { RestoreResult, XtTools } from "./tools/tools.ts";
 
-/** A restore that was refused. */
+/** A restore that the tool or kernel refused. */
 export interface RefusedRestore {
   readonly result: Extract<RestoreResult, { readonly ok: false }>;
-  /** The owner of the rule at fault, if the tool named a rule. */
+  /** The owner of the refused rule, if the tool named a rule. */
   readonly owner: OwnerId | undefined;
-  /** The line at fault; "" if the tool named none. */
+  /** The refused line; "" if the tool named none. */
   readonly words: string;
-  /** The kernel does not hold what we believed. */
+  /** The kernel's contents differ from what we believed. */
   readonly drifted: boolean;
 }
 
-/** A change that was not made. */
+/** The receipt of a change that failed. */
 export type Failure = Extract<Receipt, { readonly ok: false }>;
 
 export interface WriteOutcome {
@@ -48,18 +48,18 @@ export interface WriteOutcome {
 /** The chains that `read` found in the kernel. */
 export interface FoundChains {
   readonly chains: number;
-  /** Some lead to Services. */
+  /** Some chains lead to Services. */
   readonly serves: boolean;
-  /** Sluice made them, rather than kube-proxy. */
+  /** Sluice made the chains, not kube-proxy. */
   readonly fromSluice: boolean;
 }
 
 const NOTHING_WRITTEN: WriteOutcome = { bytes: 0, refused: undefined };
-/** An error message repeats at most this many characters of the line at fault. */
+/** An error message quotes at most this many characters of the refused line. */
 const WORDS_MAX = 300;
-/** At most this many chains that a refusal names are looked up in the kernel. */
+/** At most this many chains named in a refusal are looked up in the kernel. */
 const SUSPECTS_MAX = 4;
-/** The answer of `takesAnything` is good for this long, in ms. */
+/** `takesAnything` reuses a success for this long, in ms. */
 const ABLE_MS = 10_000;
 
 export class FamilyRules {
@@ -69,16 +69,18 @@ export class FamilyRules {
   readonly #pause: () => Promise<void>;
   /** State of the canary in the table mangle; `absent`: the kernel has no such table. */
   #mangle: "unknown" | "absent" | "canary" | "no canary" = "unknown";
-  /** Changes of what is wanted, and writes. `read` compares it to see whether one came between. */
+  /**
+   * Counts changes to the wanted rules, and writes. `read` uses it to detect a change meanwhile.
+   */
   #changes = 0;
   /** @see RestoreStatistics */
   failures = 0;
   partialFailures = 0;
-  /** Transactions that we made: one for each table of a restore. */
+  /** Number of our transactions: one for each table of a restore. */
   commits = 0;
-  /** When `takesAnything` last succeeded, monotonic ms. */
+  /** Last success of `takesAnything`, in monotonic ms. */
   #able = Number.NEGATIVE_INFINITY;
-  /** Rules that the last restore wrote. */
+  /** Number of rules that the last restore wrote, by table. */
   readonly #last = { nat: 0, filter: 0 };
 
   /** `pause` lets other work run while a large table is parsed. */
@@ -92,12 +94,12 @@ export class FamilyRules {
     return this.tools.family;
   }
 
-  /** The name of its tool, for the log. */
+  /** The tool's name, for the log. */
   get tool(): string {
     return this.family === 4 ? "iptables" : "ip6tables";
   }
 
-  /** What should be in the kernel, staged changes included. */
+  /** The rules that should be in the kernel, including staged changes. */
   get wanted(): Wanted {
     return this.#ruleset;
   }
@@ -111,7 +113,7 @@ export class FamilyRules {
     return this.#ruleset.chainsOf(table, key);
   }
 
-  /** The text that a chain should have; undefined: it should not exist. */
+  /** The wanted text of a chain; undefined if the chain should not exist. */
   textOf(table: RuleTable, chain: string): string | undefined {
     return wantedText(this.wanted, table, chain);
   }
@@ -122,8 +124,8 @@ export class FamilyRules {
   }
 
   /**
-   * Reads what the kernel holds. Returns undefined and changes nothing if something was staged or
-   * written meanwhile, because what was read may be from before it.
+   * Reads our chains from the kernel. If something was staged or written meanwhile, the output may
+   * be outdated. It then returns undefined and changes nothing.
    * @throws SluiceError TOOL_FAILED
    */
   async read(): Promise<FoundChains | undefined> {
@@ -147,14 +149,14 @@ export class FamilyRules {
     };
   }
 
-  /** Reads the kernel if a failed restore left it unknown which jumps there are. */
+  /** Reads the kernel if a failed restore left the jumps unknown. */
   async readUnknownJumps(): Promise<void> {
     if (this.kernel.jumpsUnknown) await this.read();
   }
 
   /**
-   * Makes the canary in the table mangle, unless it exists. Returns false if the kernel has no such
-   * table.
+   * Creates the canary in the table mangle, unless it exists. Returns false if the kernel has no
+   * such table.
    */
   async placeMangleCanary(): Promise<boolean> {
     if (this.#mangle === "canary") return true;
@@ -164,7 +166,7 @@ export class FamilyRules {
       this.commits++;
       this.#mangle = "canary";
     }
-    // Any other failure than a refusal by the kernel is temporary: the next write tries again.
+    // Any failure other than a refusal by the kernel is temporary: the next write tries again.
     else if (result.kind === "line") this.#mangle = "absent";
     return this.#mangle !== "absent";
   }
@@ -184,13 +186,13 @@ export class FamilyRules {
     return steps;
   }
 
-  /** The kernel holds what is staged. */
+  /** The kernel has accepted the staged changes. */
   commit(): void {
     this.#ruleset.commit();
     this.kernel.clearStale();
   }
 
-  /** Drops what is staged. The kernel may hold some of it. */
+  /** Drops the staged changes. The kernel may contain some of them. */
   rollback(): void {
     this.#ruleset.rollback();
   }
@@ -210,9 +212,9 @@ export class FamilyRules {
   }
 
   /**
-   * One restore of all these steps. A chain that the kernel refuses to delete, because rules of
-   * others lead to it, is emptied instead. `partial`: the steps are for some chains only, rather
-   * than for all that differ.
+   * Writes all these steps in one restore. If the kernel refuses to delete a chain because foreign
+   * rules lead to it, the chain is emptied instead. `partial`: the steps cover only some chains,
+   * not all that differ.
    */
   async write(wished: readonly Step[], { partial = false } = {}): Promise<WriteOutcome> {
     if (wished.length === 0) return NOTHING_WRITTEN;
@@ -252,8 +254,8 @@ export class FamilyRules {
   }
 
   /**
-   * The error of a refused restore, for whoever asked for it. `ownerName`: `namespace/name` of the
-   * owner of the rule at fault; "" is the node, undefined nobody.
+   * The error of a refused restore. `ownerName`: `namespace/name` of the rule's owner, "" for the
+   * node, undefined if unknown.
    */
   failureOf(
     { result, owner, words, drifted }: RefusedRestore,
@@ -277,7 +279,7 @@ export class FamilyRules {
     return {
       ok: false,
       error,
-      // Only a line at fault is sure to be refused again.
+      // Only a refusal of a line is permanent.
       transient: kind !== "line",
       drifted,
       ...(owner === undefined ? {} : { owner }),
@@ -285,8 +287,8 @@ export class FamilyRules {
   }
 
   /**
-   * Does the kernel take any change at all? Tries one that changes nothing, unless one succeeded
-   * less than ABLE_MS before `now`.
+   * Checks whether the kernel accepts any change at all, by a restore that changes nothing. Skips
+   * the restore if one succeeded less than ABLE_MS before `now`.
    */
   async takesAnything(now: number): Promise<boolean> {
     if (now - this.#able < ABLE_MS) return true;
@@ -298,7 +300,7 @@ export class FamilyRules {
     return ok;
   }
 
-  /** The chains that these steps replace, as they were printed. */
+  /** The chains that these steps replace, as last printed. */
   printed(steps: readonly Step[]): PrintedChain[] {
     return steps.flatMap((step) => {
       if (step.kind !== "replace") return [];
@@ -308,7 +310,7 @@ export class FamilyRules {
     });
   }
 
-  /** The number of rules in a table, and how many of them the last restore wrote. */
+  /** The number of rules in a table, and how many of them the last restore of this table wrote. */
   ruleCounts(table: RuleTable): { readonly total: number; readonly last: number } {
     let total = 0;
     for (const text of this.chains[table].values()) total += ruleCount(text);
@@ -316,8 +318,8 @@ export class FamilyRules {
   }
 
   /**
-   * The remaining steps of a restore that was refused at this table. nat comes before filter, so it
-   * has been changed if filter is at fault.
+   * The remaining steps after a restore was refused at this table. nat comes before filter, so nat
+   * has already changed if filter was refused.
    */
   #withoutTaken(steps: readonly Step[], table: string | undefined): readonly Step[] {
     if (table !== "filter") return steps;
@@ -340,8 +342,8 @@ export class FamilyRules {
   }
 
   /**
-   * Was a restore refused because another process deleted something that it builds on? Looks up the
-   * chains that the error message names.
+   * Checks whether a restore was refused because another process deleted something that it relies
+   * on. Looks up the chains that the error message names.
    */
   async #isDrift(
     steps: readonly Step[],
@@ -372,7 +374,7 @@ export class FamilyRules {
   async #lookForCanary(): Promise<void> {
     if (this.#mangle === "absent") return;
     const list = this.tools.list("mangle", CANARY);
-    // Only making the canary shows whether there is such a table.
+    // Only an attempt to create the canary shows whether the table exists.
     const found = await (this.#mangle === "unknown" ? list.catch(unlisted) : list);
     if (found !== undefined) this.#mangle = "canary";
     else if (this.#mangle === "canary") this.#mangle = "no canary";

@@ -1,4 +1,7 @@
-/** The iptables backend: kube-proxy's chains, written by one iptables-restore for each family. */
+/**
+ * Implements the iptables backend: kube-proxy's chains, written by one iptables-restore for each
+ * family.
+ */
 
 import type { Adoption, Backend, OwnerLookup, Receipt } from "../backend/backend.ts";
 import type { Capabilities } from "../backend/capabilities.ts";
@@ -40,11 +43,11 @@ export interface IptablesDependencies {
 }
 
 export interface IptablesBackend extends Backend {
-  /** What `probe` found that an operator may want to know, for the log. */
+  /** Findings of `probe` for the operator, for the log. */
   facts(): readonly string[];
 }
 
-/** Touches nothing yet. */
+/** Creates the backend. Does not touch the kernel yet. */
 export function createIptablesBackend(
   options: SkeletonOptions,
   dependencies: IptablesDependencies = {},
@@ -53,7 +56,7 @@ export function createIptablesBackend(
 }
 
 const CANNOT_COMPARE = "iptables cannot compare";
-/** A failed restore of ours left something in the kernel, which the next `verify` takes back. */
+/** A failed restore left something in the kernel, which the next `verify` reverts. */
 const OURS: ForeignChange = {
   what: "what a change of ours left that was refused",
   by: "ourselves",
@@ -63,7 +66,7 @@ const OURS: ForeignChange = {
 /** Why `verify` must compare everything. */
 interface Suspicion {
   readonly change: Omit<ForeignChange, "objects">;
-  /** When the first change was noticed, monotonic ms. */
+  /** Time when the first change was noticed, in monotonic ms. */
   readonly at: number;
   changes: number;
 }
@@ -71,7 +74,7 @@ interface Suspicion {
 class Iptables implements IptablesBackend {
   readonly mode = "iptables";
   capabilities = capabilitiesOf({ variant: "nft", unserved: [], unsupported: [] });
-  /** None: xt_recent deletes its list of clients with the last rule that names it. */
+  /** Not needed: xt_recent deletes its list of clients with the last rule that names it. */
   readonly affinity = undefined;
   readonly counters = undefined;
   readonly chains: ChainReader = {
@@ -89,21 +92,23 @@ class Iptables implements IptablesBackend {
   #toolset: Toolset | undefined;
   #families: readonly FamilyRules[] = [];
   #counter: ChangeCounter | undefined;
-  /** All chains are as wanted. Until the first `apply`, the chains from before `start` serve on. */
+  /**
+   * All chains are as wanted. Until the first `apply`, the chains from before `start` keep serving.
+   */
   #settled = false;
   /**
-   * The first `apply` was refused and nobody was named. Until all Services have been tried, changes
-   * must not touch what serves the others (bisect-refusal.ts).
+   * The first `apply` was refused and the error named no owner. Until all Services have been tried,
+   * changes must not touch the rules that serve others (bisect-refusal.ts).
    */
   #trialOnly = false;
-  /** `verify` was requested, to take back what a failed restore left. */
+  /** A `verify` has been requested to revert the remains of a failed restore. */
   #repairRequested = false;
-  /** The write under way, or the last one. */
+  /** The write in progress, or the last one. */
   #lastWrite: Promise<unknown> = Promise.resolve();
   #closed = false;
   #suspicion: Suspicion | undefined;
   #changed: (change: ForeignChange) => void = () => {};
-  /** What the last comparison of the detector found. */
+  /** Result of the detector's last comparison. */
   #found: ForeignChange | undefined;
 
   constructor(options: SkeletonOptions, { clock, log, search }: IptablesDependencies) {
@@ -132,7 +137,7 @@ class Iptables implements IptablesBackend {
     return this.#toolset?.facts ?? [];
   }
 
-  /** Adopts the chains that are in the kernel. The first `apply` writes only what differs. */
+  /** Adopts the chains that are in the kernel. The first `apply` writes only the differences. */
   async start(): Promise<Adoption> {
     this.#toolset ??= await this.#findTools();
     this.#takePendingOptions();
@@ -162,7 +167,7 @@ class Iptables implements IptablesBackend {
     const suspicion = this.#suspicion;
     this.#takePendingOptions();
     if (!this.#settled) {
-      // The first `apply` compares everything with what is read here.
+      // The first `apply` compares all chains with the ones read here.
       for (const family of this.#families) {
         if (suspicion === undefined) await family.readUnknownJumps();
         else await family.read();
@@ -226,8 +231,8 @@ class Iptables implements IptablesBackend {
   }
 
   /**
-   * Reads the chains of a family, and makes the canaries and the chains that are missing. Waits for
-   * the xtables lock for as long as another program holds it.
+   * Reads the chains of a family, and creates missing canaries and chains. Waits for the xtables
+   * lock for as long as another program holds it.
    * @throws SluiceError TOOL_FAILED, RULES_REFUSED
    */
   async #startFamily({
@@ -264,7 +269,7 @@ class Iptables implements IptablesBackend {
     }
   }
 
-  /** Tells the detector about a write. */
+  /** Notifies the detector of the start and end of a write. */
   async #writing<Result>(write: () => Promise<Result>): Promise<Result> {
     this.#detector.beginWrite();
     const written = write();
@@ -276,7 +281,7 @@ class Iptables implements IptablesBackend {
     }
   }
 
-  /** Writes what is staged, and commits it or rolls it back. `steps`: for each family. */
+  /** Writes the staged changes, and commits them or rolls them back. `steps`: for each family. */
   async #writeStaged(
     steps: readonly (readonly Step[])[],
     ownerName: (owner: OwnerId) => string,
@@ -289,7 +294,8 @@ class Iptables implements IptablesBackend {
         this.#trialOnly = true;
       }
       for (const family of this.#families) family.rollback();
-      // Another family may have taken its part, which nobody may want at the next attempt.
+      // Another family may have accepted its changes, and the next attempt may not want them any
+      // more.
       this.#detector.suspect();
       return failed;
     }
@@ -298,8 +304,8 @@ class Iptables implements IptablesBackend {
   }
 
   /**
-   * One restore for each family. If one fails, others may have taken theirs. `drifted`: the tools
-   * that found something missing that the change builds on.
+   * Runs one restore for each family. If one fails, others may have succeeded. `drifted`: the tools
+   * that reported a missing object that the change relies on.
    */
   async #writeFamilies(
     steps: readonly (readonly Step[])[],
@@ -316,7 +322,7 @@ class Iptables implements IptablesBackend {
       if (refused === undefined) continue;
       failed = joined(failed, await this.#failureOf(family, refused, ownerName));
       if (refused.drifted) drifted.push(family.tool);
-      // All families share the lock, so the next one would wait for it just as long.
+      // All families share the lock, so the next one would wait just as long.
       if (refused.result.kind === "locked") break;
     }
     return { bytes, failed, drifted };
@@ -350,7 +356,7 @@ class Iptables implements IptablesBackend {
     this.#settled ||= !this.#trialOnly;
   }
 
-  /** Logs the unwanted chains that stay, each once. */
+  /** Logs the unwanted chains that stay in the kernel, each once. */
   #logKept(family: FamilyRules): void {
     for (const { table, chain } of family.kernel.kept(family.wanted)) {
       if (!this.#log?.once(`iptables kept ${family.family} ${table} ${chain}`)) continue;
@@ -361,7 +367,7 @@ class Iptables implements IptablesBackend {
     }
   }
 
-  /** Removes what the first `apply` could not, because a refusal named nobody. */
+  /** Removes the leftovers that the first `apply` kept because a refusal named no owner. */
   async #removeLeftovers(): Promise<void> {
     if (this.#settled) return;
     for (const family of this.#families) await family.readUnknownJumps();
@@ -374,7 +380,8 @@ class Iptables implements IptablesBackend {
   }
 
   /**
-   * Writes what `reconfigure` changed and what failed restores left, without reading the kernel.
+   * Writes the changes from `reconfigure` and reverts the remains of failed restores, without
+   * reading the kernel.
    * @throws SluiceError TOOL_FAILED, RULES_REFUSED
    */
   async #writeStale(): Promise<void> {
@@ -383,7 +390,7 @@ class Iptables implements IptablesBackend {
       await family.placeMangleCanary();
       const { refused } = await family.write(family.staleDifferences(), { partial: true });
       if (refused !== undefined) {
-        // The next `verify` repairs, which finds the owner of the rule and leaves it out.
+        // The next `verify` repairs, and so finds the rule's owner and leaves it out.
         if (refused.result.kind === "line") this.#suspectUnseen(`what ${family.tool} refused`);
         throw family.failureOf(refused, undefined).error;
       }
@@ -429,7 +436,10 @@ class Iptables implements IptablesBackend {
     this.#suspect({ what, by: "somebody", objects: [] });
   }
 
-  /** The detector is idle until `verify` has cleared the suspicion, so each one is reported. */
+  /**
+   * Records a change and reports it. The detector is idle until `verify` has cleared the suspicion,
+   * so every change is reported.
+   */
   #suspect(change: ForeignChange): void {
     const at = this.#clock.monotonic();
     const { what } = change;
@@ -500,7 +510,7 @@ function adoptionOf(found: readonly (FoundChains | undefined)[], variant: Varian
   return { outcome: "adopted", what, elements };
 }
 
-/** Joins the failures of two families: what either of them asks for has to be done. */
+/** Joins the failures of two families, so that the caller does what either of them requires. */
 function joined(first: Failure | undefined, second: Failure): Failure {
   if (first === undefined) return second;
   const drifted = first.drifted === true || second.drifted === true;

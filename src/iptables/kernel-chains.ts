@@ -1,6 +1,6 @@
 /**
- * What we believe the kernel holds of our chains in one family, and the steps that turn it into
- * what is wanted. The kernel is read only when there is a reason to doubt this, never for a change
+ * Tracks the presumed state of our chains in the kernel for one family, and computes the steps to
+ * the wanted state. The kernel is read only if there is doubt about this state, never for a change
  * of a Service.
  */
 
@@ -18,7 +18,7 @@ import {
   type RuleTable,
 } from "./syntax/known-chains.ts";
 
-/** What should be in the kernel. */
+/** The chains and jumps that should be in the kernel. */
 export interface Wanted {
   readonly chains: Chains;
   readonly jumps: readonly Jump[];
@@ -31,10 +31,10 @@ export interface PrintedChain {
   readonly printed: ChainText;
 }
 
-/** We do not know the rules of a chain, nor whether it exists. */
+/** The rules of a chain are unknown, and so is whether it exists. */
 const UNKNOWN = undefined;
 
-/** A text that a tool prints for the wanted text: the same rules in its own dialect. */
+/** A tool's output for the wanted text: the same rules in its own dialect. */
 interface DialectText {
   readonly printed: ChainText;
   readonly wanted: ChainText;
@@ -43,19 +43,19 @@ interface DialectText {
 interface Table {
   readonly known: Map<string, ChainText | undefined>;
   /**
-   * Chains that may differ although no change names them, because a restore failed or was rolled
-   * back.
+   * Chains that may differ because a restore failed or was rolled back, although no change names
+   * them.
    */
   readonly stale: Set<string>;
   readonly dialect: Map<string, DialectText>;
-  /** A failed restore may have changed rules of built-in or shared chains; they must be read. */
+  /** A failed restore may have changed rules of built-in or shared chains. They must be read. */
   jumpsUnknown: boolean;
-  /** Rules of built-in chains, as they were read. */
+  /** Rules of built-in chains, as last read. */
   builtIn: Map<string, string[]>;
-  /** Chains that rules of others lead to. We empty them, but do not delete them. */
+  /** Chains that foreign rules lead to. Sluice empties them but does not delete them. */
   referred: ReadonlySet<string>;
   /**
-   * Chains that the kernel refused to delete; `true` once a rule of others was seen to lead there.
+   * Chains that the kernel refused to delete. `true` after a foreign rule was seen to lead there.
    */
   readonly undeletable: Map<string, boolean>;
 }
@@ -71,12 +71,14 @@ export class KernelChains {
     undeletable: new Map(),
   }));
 
-  /** The chains that exist, as far as we know; undefined: their text is unknown. */
+  /** The chains that presumably exist. A chain is undefined if its text is unknown. */
   chains(table: RuleTable): ReadonlyMap<string, ChainText | undefined> {
     return this.#tables[table].known;
   }
 
-  /** Takes over what was just read from the kernel. Nothing may have been written since. */
+  /**
+   * Takes over the chains that were just read from the kernel. Nothing may have been written since.
+   */
   learn(table: RuleTable, saved: SavedChains, wanted: Wanted): void {
     const state = this.#tables[table];
     const { known, dialect, undeletable } = state;
@@ -86,7 +88,7 @@ export class KernelChains {
       const text = wantedText(wanted, table, chain);
       const words = dialect.get(chain);
       const accepted = words?.printed === printed && words.wanted === text;
-      // Keep the wanted text itself, so that there is one copy of it in memory.
+      // Keep the wanted text itself, so that memory holds only one copy of it.
       const same = printed === text || accepted || normalize(printed) === text;
       known.set(chain, same ? text : printed);
     }
@@ -98,7 +100,7 @@ export class KernelChains {
     }
   }
 
-  /** These chains may differ. */
+  /** Marks chains that may differ. */
   markStale(changes: ChainChanges): void {
     for (const table of RULE_TABLES) {
       for (const chain of changes[table].keys()) this.#tables[table].stale.add(chain);
@@ -124,12 +126,12 @@ export class KernelChains {
     });
   }
 
-  /** Steps for jumps that are missing or superfluous. */
+  /** Steps for missing and superfluous jumps. */
   jumpDifferences(wanted: Wanted): Step[] {
     return RULE_TABLES.flatMap((table) => [...this.#jumpSteps(table, wanted)]);
   }
 
-  /** Steps for missing chains, and for jumps to them. Chains that exist stay as they are. */
+  /** Steps for missing chains and the jumps to them. Existing chains stay as they are. */
   missing(wanted: Wanted): Step[] {
     return this.differences(wanted).filter(
       (step) =>
@@ -139,7 +141,7 @@ export class KernelChains {
     );
   }
 
-  /** The kernel took these steps. */
+  /** The kernel accepted these steps. */
   took(steps: readonly Step[]): void {
     for (const step of steps) {
       const { known, builtIn } = this.#tables[step.table];
@@ -157,7 +159,7 @@ export class KernelChains {
     }
   }
 
-  /** The kernel may have taken some of these steps. `refused`: it took none of them. */
+  /** The kernel may have accepted some of these steps. `refused`: it accepted none of them. */
   failed(steps: readonly Step[], refused: boolean): void {
     for (const step of steps) {
       const state = this.#tables[step.table];
@@ -180,17 +182,17 @@ export class KernelChains {
     return RULE_TABLES.some((table) => this.#tables[table].stale.size > 0);
   }
 
-  /** All stale chains are as wanted now. */
+  /** All stale chains are now as wanted. */
   clearStale(): void {
     for (const table of RULE_TABLES) this.#tables[table].stale.clear();
   }
 
-  /** The kernel refused to delete this chain. It stays, without rules. */
+  /** The kernel refused to delete this chain. It stays without rules. */
   keep(table: RuleTable, chain: string): void {
     this.#tables[table].undeletable.set(chain, false);
   }
 
-  /** Unwanted chains that stay, without rules, because rules of others lead to them. */
+  /** Unwanted chains that stay, without rules, because foreign rules lead to them. */
   kept({ chains }: Wanted): { readonly table: RuleTable; readonly chain: string }[] {
     return RULE_TABLES.flatMap((table) => {
       const { known } = this.#tables[table];
@@ -203,7 +205,10 @@ export class KernelChains {
     });
   }
 
-  /** A chain that was written as wanted is printed like this; from now on the two are the same. */
+  /**
+   * Records a tool's output for a chain that was written as wanted. From now on both texts are
+   * equivalent.
+   */
   acceptDialect(table: RuleTable, chain: string, text: DialectText): void {
     this.#tables[table].dialect.set(chain, text);
   }
@@ -241,7 +246,7 @@ export class KernelChains {
     for (const [from, rules] of builtIn) {
       for (const [index, rule] of rules.entries()) {
         const ours = wanted.some((jump) => jump.from === from && jump.rule === rule);
-        // Of several equal rules, -D deletes the first.
+        // -D deletes the first of several equal rules.
         const surplus = ours ? rules.indexOf(rule) < index : isJumpOfOurs(table, from, rule);
         if (surplus) yield { kind: "unjump", table, from, rule };
       }
@@ -249,7 +254,7 @@ export class KernelChains {
   }
 }
 
-/** The text that a chain should have; undefined: it should not exist. */
+/** The wanted text of a chain; undefined if the chain should not exist. */
 export function wantedText(
   { chains }: Wanted,
   table: RuleTable,

@@ -1,8 +1,8 @@
 /**
- * A tool may print a rule in other words than ours; without precautions we would repair such a
- * chain forever. A chain that we wrote twice, and that is printed both times as it was before, is
- * taken as right. But only if it can be the same rules: another process that undoes each of our
- * restores at once also makes a tool print the same text every time.
+ * Recognises rules that a tool prints in other words than ours. Without it, Sluice would repair
+ * such a chain forever. A chain is accepted if Sluice wrote it twice and the tool printed it as
+ * before each time. The printed rules must also have the wanted targets, addresses and ports: a
+ * process that reverts every restore at once causes the same output.
  */
 import type { Logger } from "../base/log.ts";
 import type { FamilyRules } from "./family-rules.ts";
@@ -10,7 +10,7 @@ import type { PrintedChain } from "./kernel-chains.ts";
 import type { ChainText } from "./rules/rule-text.ts";
 import { isKubeProxyChain, type RuleTable } from "./syntax/known-chains.ts";
 
-/** More chains than this are read by saving the table. */
+/** Up to this many chains are listed one by one. For more, the whole table is saved. */
 const LISTED_MAX = 8;
 
 /** Chains that differ only in the dialect of the tool. */
@@ -27,8 +27,8 @@ export class DialectChains {
 }
 
 /**
- * Finds the chains that differ only in the dialect of the tool, and remembers that for comparisons.
- * `before` are chains as they were printed before we wrote them.
+ * Finds the chains that differ only in the dialect of the tool, and records this for comparisons.
+ * `before`: chains as printed before the write.
  * @throws SluiceError TOOL_FAILED
  */
 export async function acceptDialect(
@@ -90,7 +90,7 @@ function essence(text: ChainText): string {
 /** A tool may leave out the prefix length of a single address. */
 const HOST = /\/(32|128)$/;
 
-/** Those of these chains that are printed as before. */
+/** The chains that are still printed as before. */
 async function unchanged(
   family: FamilyRules,
   before: readonly PrintedChain[],

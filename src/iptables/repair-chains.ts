@@ -18,7 +18,7 @@ import {
 
 /** A repair leaves out at most this many owners whose rules the kernel refuses. */
 const RELEASED_MAX = 16;
-/** A description names at most this many objects, and counts the others. */
+/** A description names at most this many objects and counts the rest. */
 const NAMED_MAX = 8;
 
 /** What differs in one family. */
@@ -36,8 +36,8 @@ export interface Differences {
 }
 
 /**
- * Reads all chains and finds what differs. Resolves to undefined if something was written or staged
- * meanwhile, because then the result means nothing.
+ * Reads all chains and finds the differences. Resolves to undefined if something was written or
+ * staged meanwhile, because the result is then meaningless.
  * @throws SluiceError TOOL_FAILED
  */
 export async function compare(
@@ -57,18 +57,18 @@ export async function compare(
   return found;
 }
 
-/** What a repair found and did. */
+/** The changes that a repair found, and its restores. */
 export interface RepairResult extends Pick<Drift, "amiss" | "refused"> {
-  /** Undefined: nothing differed. */
+  /** Undefined if nothing differed. */
   readonly change: ForeignChange | undefined;
   readonly bytes: number;
   readonly restores: number;
 }
 
 /**
- * Restores what is committed. If a rule of an owner is refused, what is committed for that owner is
- * dropped, so that it is programmed again, and refused by itself.
- * @throws SluiceError RULES_REFUSED, TOOL_FAILED: the repair is not complete
+ * Restores the committed rules. If the kernel refuses a rule, the committed elements of its owner
+ * are dropped. The owner is then programmed again, and refused separately.
+ * @throws SluiceError RULES_REFUSED, TOOL_FAILED: the repair is incomplete
  */
 export async function repair(
   families: readonly FamilyRules[],
@@ -133,7 +133,7 @@ async function repairOnce(
   return { amiss: countDrifted(drifted), change, bytes, restores, refused: undefined };
 }
 
-/** Drops what is committed for this owner, in the rules and in the core. */
+/** Drops the owner's committed elements, from the rules and from the core. */
 function releaseOwner(families: readonly FamilyRules[], core: Core, owner: OwnerId): void {
   const operations = core.diff(0, [owner]);
   const describe = describePorts((id) => (isService(id) ? core.readService(id) : undefined));
@@ -149,7 +149,7 @@ function nameOf(core: Core, owner: OwnerId | undefined): string | undefined {
   return isService(owner) ? core.serviceKey(owner) : "";
 }
 
-/** Describes differences for the log; undefined: nothing differs. */
+/** Describes differences for the log; undefined if nothing differs. */
 export function describeChange(found: readonly Differences[]): ForeignChange | undefined {
   const names: string[] = [];
   for (const { tool, steps, gone, mangle } of found) {
@@ -177,7 +177,7 @@ function countDrifted(found: readonly Differences[]): Drift["amiss"] {
   return drifted;
 }
 
-/** The chains that steps concern, without duplicates: `nat KUBE-SERVICES`, `nat PREROUTING`. */
+/** The chains that the steps concern, without duplicates: `nat KUBE-SERVICES`, `nat PREROUTING`. */
 function objectsOf(steps: readonly Step[], gone: readonly RuleTable[]): string[] {
   const objects = new Set<string>();
   for (const step of steps) {

@@ -9,7 +9,7 @@ import { CANARY, RULE_TABLES, type RuleTable, type Xtable } from "./syntax/known
 /** One change that a restore makes. */
 export type Step = { readonly table: RuleTable } & (
   | { readonly kind: "replace"; readonly chain: string; readonly text: ChainText }
-  /** Adds these rules after those of others. `make`: the chain does not exist yet. */
+  /** Adds rules after those of other programs. `make`: the chain does not exist yet. */
   | {
       readonly kind: "append";
       readonly chain: string;
@@ -22,7 +22,7 @@ export type Step = { readonly table: RuleTable } & (
   | { readonly kind: "remove"; readonly chain: string }
 );
 
-/** What a line of the input is. */
+/** The step and rule that a line belongs to. */
 export interface Place {
   readonly step: Step;
   /** For a rule, its index in the text of the chain. */
@@ -33,18 +33,19 @@ export interface RestoreText {
   readonly text: string;
   /** `line` counts from 1. Undefined for a line that belongs to no single step, such as COMMIT. */
   place(line: number): Place | undefined;
-  /** The text of that line. */
+  /** The text of the line. */
   words(line: number): string;
 }
 
 /**
- * The table nat comes first, so that a Service that gains its first endpoint is served before its
- * REJECT rule goes. Within a table, chains are declared before a rule leads to them, and deleted
- * when no rule does any more.
+ * Prints the steps. The table nat comes first, so that a Service with a first endpoint is served
+ * before its REJECT rule disappears. Within a table, chains are declared before a rule leads to
+ * them, and deleted when no rule leads to them any more.
  *
  * Each chain's rules follow its declaration, and chains come in reverse order of their names.
- * iptables-nft-restore searches the chain of every line among all that it has met, in the order of
- * their names. If all chains of 10,000 Services are declared first, this takes 10 s of 14.
+ * iptables-nft-restore searches for the chain of every line among all that it has met, in the order
+ * of their names. If all chains of 10,000 Services are declared first, this search takes 10 s of 14
+ * s.
  */
 export function printRestore(steps: readonly Step[]): RestoreText {
   const pieces: string[] = [];
@@ -106,12 +107,12 @@ export function printRestore(steps: readonly Step[]): RestoreText {
   };
 }
 
-/** Makes the canary of a table, or empties it if it exists. */
+/** Creates the canary of a table, or empties it if it exists. */
 export function printCanary(table: Xtable): string {
   return `*${table}\n:${CANARY} - [0:0]\nCOMMIT\n`;
 }
 
-/** The index of the last segment that begins at `line` or before it. */
+/** The index of the last segment that begins at or before `line`. */
 function lastUpTo(segments: readonly { readonly first: number }[], line: number): number {
   let low = 0;
   let high = segments.length;
@@ -129,9 +130,9 @@ function lastNameFirst(a: ChainStep, b: ChainStep): number {
   return a.chain < b.chain ? 1 : -1;
 }
 
-/** The chains that rules lead to. A match within a comment does no harm. */
+/** The chains that rules lead to. A match within a comment is harmless. */
 const TARGETS = /-j (KUBE-\S+)/g;
-/** A fast test first: most chains lead to none of ours. */
+/** Cheap first test: most chains do not lead to ours. */
 const OURS = "-j KUBE-";
 
 function rulesOf(step: ChainStep): ChainText {

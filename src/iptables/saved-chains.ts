@@ -1,6 +1,6 @@
 /**
- * Parses the output of iptables-save for a comparison. It may have many megabytes, so it is parsed
- * in slices. Pure.
+ * Parses the output of iptables-save for a comparison. The output may have many megabytes, so it is
+ * parsed in slices. Pure.
  */
 
 import type { ChainText } from "./rules/rule-text.ts";
@@ -10,13 +10,13 @@ import { isKubeProxyChain, isShared, type RuleTable } from "./syntax/known-chain
 export interface SavedChains {
   /** Our chains and shared ones, with their rules as printed. */
   readonly own: ReadonlyMap<string, ChainText>;
-  /** All rules of built-in chains, also those of others. */
+  /** All rules of built-in chains, including foreign ones. */
   readonly builtIn: ReadonlyMap<string, readonly string[]>;
-  /** Chains of kube-proxy's kinds that rules of others lead to. */
+  /** Chains of kube-proxy's kinds that foreign rules lead to. */
   readonly referred: ReadonlySet<string>;
 }
 
-/** Characters parsed without a pause, which takes about 5 ms. */
+/** Characters parsed without a pause; a slice takes about 5 ms. */
 const SLICE = 1 << 20;
 
 /** Parses `iptables-save -t TABLE`. `pause` lets other work run between two slices. */

@@ -1,10 +1,10 @@
 /**
- * Names of chains that depend on Services: upstream's (kubernetes pkg/proxy/iptables/proxier.go)
- * and those of our trees.
+ * Defines the names of chains that depend on Services: upstream's (kubernetes
+ * pkg/proxy/iptables/proxier.go) and those of our trees.
  */
 import { createHash } from "node:crypto";
 
-/** XT_EXTENSION_MAXNAMELEN less its NUL (linux/netfilter/x_tables.h). */
+/** XT_EXTENSION_MAXNAMELEN without the NUL (linux/netfilter/x_tables.h). */
 export const CHAIN_NAME_MAX = 28;
 
 /**
@@ -14,14 +14,14 @@ export const CHAIN_NAME_MAX = 28;
 export type PortChainPrefix = "KUBE-SVC-" | "KUBE-SVL-" | "KUBE-EXT-" | "KUBE-FW-";
 
 /**
- * Upstream's portProtoHash and servicePortEndpointChainName. `text` is `namespace/name:port`, the
- * protocol in lower case, and for the chain of an endpoint its `address:port`.
+ * Upstream's portProtoHash and servicePortEndpointChainName. `text` is `namespace/name:port` and
+ * the protocol in lower case. For the chain of an endpoint, `address:port` follows.
  */
 export function portHash(text: string): string {
   return base32(createHash("sha256").update(text).digest(), HASH_CHARACTERS);
 }
 
-/** The name of a chain in a tree: `prefix` and `what`, or a hash of `what` if that is too long. */
+/** The name of a chain in a tree: `prefix` and `what`, or a hash of `what` if it is too long. */
 export function treeChainName(
   prefix: "KUBE-SVC-" | "KUBE-SEP-" | "KUBE-EXT-",
   what: string,

@@ -1,11 +1,11 @@
-/** The text of all chains of a family, and what has changed since the last commit. Pure. */
+/** Holds the text of all chains of a family, and the changes since the last commit. Pure. */
 import { type PerTable, perTable, RULE_TABLES, type RuleTable } from "../syntax/known-chains.ts";
 import type { ChainText } from "./rule-text.ts";
 
 /** All chains of a family by name. */
 export type Chains = PerTable<ReadonlyMap<string, ChainText>>;
 
-/** The new text of each chain that changed; undefined: the chain is gone. */
+/** The new text of each changed chain; undefined if the chain no longer exists. */
 export type ChainChanges = PerTable<ReadonlyMap<string, ChainText | undefined>>;
 
 export class ChainTexts {

@@ -1,7 +1,4 @@
-/**
- * The chains that do not depend on Services, and the rules of built-in chains that lead to ours.
- * Pure.
- */
+/** Builds the chains that do not depend on Services, and the jumps from built-in chains. Pure. */
 
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import type { Family } from "../../net/address.ts";
@@ -16,15 +13,18 @@ import {
 } from "../syntax/known-chains.ts";
 import { comment, lines, markWords, words } from "./rule-text.ts";
 
-/** What the rules depend on besides Services and the node. */
+/** The options that the rules depend on, besides Services and the node. */
 export interface RulesetOptions extends SkeletonOptions {
-  /** MASQUERADE takes --random-fully. */
+  /** The MASQUERADE target supports --random-fully. */
   readonly randomFully: boolean;
   /** The kernel has xt_comment. */
   readonly comments: boolean;
-  /** The kernel has xt_recent: without it clients with affinity choose as those without. */
+  /** The kernel has xt_recent. Without it, session affinity is not served. */
   readonly recent: boolean;
-  /** The kernel has xt_sctp: without it there is no rule for SCTP. Stays as it was at first. */
+  /**
+   * The kernel has xt_sctp. Without it, there are no rules for SCTP. Does not change after the
+   * start.
+   */
   readonly sctp: boolean;
 }
 
@@ -33,17 +33,20 @@ export function masquerade({ randomFully }: RulesetOptions): string {
   return `-j MASQUERADE${randomFully ? " --random-fully" : ""}`;
 }
 
-/** Only IPv4 has `route_localnet`, which lets loopback addresses be translated. */
+/** Only IPv4 has `route_localnet`, which permits translating loopback addresses. */
 export function servesLocalhost({ localhostNodePorts }: RulesetOptions, family: Family): boolean {
   return localhostNodePorts === true && family === 4;
 }
 
-/** Loopback addresses, if node ports are served there. */
+/** The loopback addresses, if they serve node ports. */
 export function localhostRange(options: RulesetOptions, family: Family): string | undefined {
   return servesLocalhost(options, family) ? LOOPBACK : undefined;
 }
 
-/** The constant chains of a table, by name. Undefined: these options do without it. */
+/**
+ * The constant chains by table and name. The text is undefined if these options do not need the
+ * chain.
+ */
 export function fixedChains(
   options: RulesetOptions,
   family: Family,
@@ -57,7 +60,7 @@ export function fixedChains(
       lines(
         `${mark.unmarked} -m conntrack --ctstate DNAT -j ${HAIRPIN}`,
         `${mark.unmarked} -j RETURN`,
-        // Or a packet that is encapsulated afterwards would carry it on.
+        // Otherwise, a packet that is encapsulated afterwards would still carry the mark.
         mark.clear,
         words(says("kubernetes service traffic requiring SNAT"), masquerade(options)),
       ),
@@ -78,7 +81,7 @@ export function fixedChains(
     [
       "filter",
       FIREWALL,
-      // Word for word the kubelet's: pkg/kubelet/kubelet_network_linux.go.
+      // Identical to the kubelet's rule: pkg/kubelet/kubelet_network_linux.go.
       servesLocalhost(options, family)
         ? printGuard(says("block incoming localnet connections"))
         : undefined,
@@ -91,7 +94,7 @@ const KUBELET_JUMPS: readonly Jump[] = [
   { table: "filter", from: "OUTPUT", rule: `-j ${FIREWALL}` },
 ];
 
-/** In the order in which they are inserted, each at the top. */
+/** The jumps in the order of their insertion. Each is inserted at the top. */
 export function jumpsOf(options: RulesetOptions, family: Family): readonly Jump[] {
   const jumps = JUMPS.map((jump) => ({
     table: jump.table,

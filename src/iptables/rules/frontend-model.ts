@@ -1,4 +1,4 @@
-/** What the tables say, put together by frontend: the model that chains are made of. Pure. */
+/** Groups the elements of all tables by frontend. The chains are built from this model. Pure. */
 import { type Action, readAction } from "../../model/actions.ts";
 import {
   addressText,
@@ -20,30 +20,30 @@ import type { RulesetOptions } from "./fixed-chains.ts";
 import { Journaled } from "./journaled.ts";
 import type { Describe } from "./port-description.ts";
 
-/** An address and port, or a node port, with everything that the tables have of it. */
+/** An address and port, or a node port, with all elements of the tables that concern it. */
 export interface Frontend {
   readonly key: FrontendKey;
   owner: OwnerId;
-  /** @see PortDescription; something of its own while nothing is known of its Service. */
+  /** @see PortDescription. A placeholder while the Service is unknown. */
   name: string;
   internalLocal: boolean;
-  /** How to choose; undefined: there is nobody to choose from. */
+  /** The action for all sources; undefined if there are no endpoints to choose from. */
   everyone: Action | undefined;
-  /** The same for sources outside the cluster, where that is another way. */
+  /** The action for sources outside the cluster, if it differs. */
   outside: Action | undefined;
-  /** What becomes of a connection that was not translated. */
+  /** The verdict on connections that were not translated. */
   unserved: "drop" | "reject" | undefined;
-  /** How long a client is remembered. */
+  /** Session affinity timeout in seconds; 0 if there is none. */
   seconds: number;
   guarded: boolean;
-  /** As the tools write them. */
+  /** Allowed source ranges in the format of the tools. */
   allowed: string[];
   /** Endpoints by slot, as `address:port`. */
   endpoints: (string | undefined)[];
   localEndpoints: (string | undefined)[];
 }
 
-/** What a table's elements are to a frontend. */
+/** The property of a frontend that a table's elements set. */
 type Field = Exclude<keyof Frontend, "key" | "owner" | "name" | "internalLocal">;
 
 const FIELDS: { readonly [name in TableName]?: Field } = {
@@ -66,15 +66,15 @@ const FIELDS: { readonly [name in TableName]?: Field } = {
 /** The tables of one family. */
 export class Model {
   readonly #family: Family;
-  /** Without, its frontends are not there. */
+  /** The kernel supports SCTP. If not, SCTP frontends are ignored. */
   readonly #sctp: boolean;
   readonly frontends = new Journaled<FrontendKey, Frontend>();
   readonly clusterIps = new Journaled<FrontendKey, true>();
   /** Addresses that serve node ports. */
   readonly nodeAddresses = new Journaled<FrontendKey, true>();
-  /** Addresses of this node's endpoints. */
+  /** Addresses of endpoints on this node. */
   readonly hairpins = new Journaled<FrontendKey, true>();
-  /** healthCheckNodePorts, and whose they are. */
+  /** healthCheckNodePorts and their owners. */
   readonly healthPorts = new Journaled<number, OwnerId>();
 
   constructor(family: Family, { sctp }: Pick<RulesetOptions, "sctp">) {
@@ -83,8 +83,8 @@ export class Model {
   }
 
   /**
-   * First what is deleted: what passes from one Service to another is deleted for the one and added
-   * for the other, in any order.
+   * Applies operations, deletions first. When an element moves between Services, the addition for
+   * one may precede the deletion for the other.
    */
   apply(operations: Iterable<Operation>): void {
     const added: Operation[] = [];
@@ -104,7 +104,7 @@ export class Model {
     for (const part of this.#parts()) part.rollback();
   }
 
-  /** Asks anew what these frontends belong to. */
+  /** Looks up the Service ports of these frontends again. */
   describe(keys: Iterable<FrontendKey>, describe: Describe): void {
     for (const key of keys) {
       const frontend = this.frontends.get(key);
@@ -209,7 +209,7 @@ export class Model {
     }
   }
 
-  /** The frontend to be changed: what it was stays as it is, for a rollback. */
+  /** A frontend for modification. The committed object stays unchanged, for a rollback. */
   #edit(key: FrontendKey): Frontend {
     const before = this.frontends.get(key);
     const isCopy = before !== undefined && this.frontends.isStaged(key);
@@ -218,7 +218,7 @@ export class Model {
     return frontend;
   }
 
-  /** Forgets the frontends among these of which nothing is left. */
+  /** Removes those of these frontends that have no elements left. */
   prune(keys: Iterable<FrontendKey>): void {
     for (const key of keys) {
       const frontend = this.frontends.get(key);
@@ -267,7 +267,10 @@ function isEmpty(frontend: Frontend): boolean {
   );
 }
 
-/** Differs from every name of a Service's port, which has a slash before any colon. */
+/**
+ * A placeholder name. It differs from all names of Service ports, which have a slash before any
+ * colon.
+ */
 function nameless(key: FrontendKey): string {
   return isNodePort(key) ? `node port ${portOf(key)}` : `${addressText(key)} ${portOf(key)}`;
 }

@@ -1,7 +1,7 @@
-/** A Map that can be taken back to where it was. Pure. */
+/** Implements a Map with commit and rollback. Pure. */
 export class Journaled<Key, Value> {
   readonly #values = new Map<Key, Value>();
-  /** What a key had when it was first changed; undefined: nothing. */
+  /** The committed value of each changed key; undefined if it had none. */
   readonly #before = new Map<Key, Value | undefined>();
   #changed = new Set<Key>();
 
@@ -21,7 +21,7 @@ export class Journaled<Key, Value> {
     return this.#values.entries();
   }
 
-  /** Was it changed since the last `commit` or `rollback`? */
+  /** Checks whether the key changed since the last `commit` or `rollback`. */
   isStaged(key: Key): boolean {
     return this.#before.has(key);
   }
@@ -36,12 +36,12 @@ export class Journaled<Key, Value> {
     this.#values.delete(key);
   }
 
-  /** What `takeChanged` would give. */
+  /** The keys that `takeChanged` would return. */
   changed(): ReadonlySet<Key> {
     return this.#changed;
   }
 
-  /** The keys that may have another value than at the last call. */
+  /** Returns the keys that may have changed since the last call. */
   takeChanged(): ReadonlySet<Key> {
     const changed = this.#changed;
     if (changed.size > 0) this.#changed = new Set();

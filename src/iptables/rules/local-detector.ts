@@ -10,19 +10,19 @@ import { quote } from "./rule-text.ts";
 export interface PodWords {
   /** Matches packets from pods of this node; "" matches every packet. */
   readonly pods: string;
-  /** Matches all other packets; undefined: there are none. */
+  /** Matches all other packets; undefined if there are none. */
   readonly others: string | undefined;
 }
 
-/** IFNAMSIZ less its NUL (linux/if.h). */
+/** IFNAMSIZ without the NUL (linux/if.h). */
 const INTERFACE_BYTES = 15;
 
-/** Undefined if the detector cannot tell local pods in this family. */
+/** Returns undefined if the detector cannot recognise local pods in this family. */
 export function podWords(detector: LocalDetector, family: Family): PodWords | undefined {
   if (detector.kind === "interface") {
     const name = Buffer.from(detector.name).subarray(0, INTERFACE_BYTES).toString();
     if (name === "" && detector.prefix) return EVERYBODY;
-    // A prefix of the maximal length matches only the name itself.
+    // A prefix of the maximum length can match only the name itself.
     const pattern = detector.prefix && name.length < INTERFACE_BYTES ? `${name}+` : name;
     const words = `-i ${/[\s"'\\]/.test(pattern) ? quote(pattern) : pattern}`;
     return { pods: words, others: `! ${words}` };

@@ -1,7 +1,7 @@
 /**
- * The chains of one port of a Service, and the rules that lead to them:
- * pkg/proxy/iptables/proxier.go, but that only a port with ClientIP affinity has a chain for each
- * endpoint. Pure.
+ * Builds the chains of one Service port and the rules that lead to them, as in
+ * pkg/proxy/iptables/proxier.go. Unlike upstream, only ports with ClientIP affinity have a chain
+ * for each endpoint. Pure.
  */
 import type { Action } from "../../model/actions.ts";
 import {
@@ -18,19 +18,20 @@ import { type PortChainPrefix, portHash } from "./chain-names.ts";
 import type { Frontend } from "./frontend-model.ts";
 import { comment, type MarkWords, oneOf, port, REJECT, recent, words } from "./rule-text.ts";
 
-/** What the rules of all ports have in common. */
+/** Properties that the rules of all ports share. */
 export interface RuleStyle {
   readonly family: Family;
   readonly mark: MarkWords;
   /**
-   * How a pod of this node is told; "" where everybody is one, undefined where that is not known.
+   * Matches packets from pods of this node; "" if all packets match, undefined if pods cannot be
+   * recognised.
    */
   readonly pods: string | undefined;
-  /** Connections from outside come with the mark. */
+  /** Connections from outside arrive with the mark set. */
   readonly marksOutside: boolean;
-  /** Clients can be remembered. */
+  /** xt_recent is available for session affinity. */
   readonly recent: boolean;
-  /** Rules that name a Service do so in a comment. */
+  /** Rules that name a Service have a comment. */
   readonly comments: boolean;
 }
 
@@ -38,19 +39,19 @@ export interface RuleStyle {
 export interface PortView {
   readonly name: string;
   readonly protocol: ProtocolWord;
-  /** What its chains are called after, and its hash. */
+  /** The text that names the port's chains, and its hash. */
   readonly identity: string;
   readonly hash: string;
   readonly frontends: readonly Frontend[];
 }
 
-/** The rules that one frontend has in chains of others; undefined: none. */
+/** The rules of one frontend in shared chains; undefined if it has none. */
 export interface FrontendRules {
-  /** Where new connections are sent on. */
+  /** Sends new connections to the port's chains. */
   readonly dispatch: string | undefined;
-  /** What becomes of those that were not translated. */
+  /** Drops or rejects connections that were not translated. */
   readonly refusal: string | undefined;
-  /** The same of those from elsewhere than its source ranges. */
+  /** Drops connections from outside the frontend's source ranges. */
   readonly firewall: string | undefined;
 }
 
@@ -65,13 +66,13 @@ function slotsOf(frontend: Frontend, action: Action | undefined): Frontend["endp
   return isLocal ? frontend.localEndpoints : frontend.endpoints;
 }
 
-/** externalIPs, addresses of load balancers and node ports, if they are served. */
+/** True for served externalIPs, load-balancer addresses and node ports. */
 function isExternal({ everyone, outside }: Frontend): boolean {
   const choice = choiceOf(everyone);
   return outside !== undefined || (choice !== undefined && choice.reach !== "plain");
 }
 
-/** Is there a rule that sends its connections on? */
+/** Checks whether a rule dispatches the frontend's connections. */
 export function isDispatched(frontend: Frontend): boolean {
   return choiceOf(frontend.everyone) !== undefined || frontend.outside !== undefined;
 }
@@ -105,7 +106,7 @@ export function portChains(view: PortView, style: RuleStyle): Map<string, string
   return chains;
 }
 
-/** The rules of one of its frontends. */
+/** The rules of one of the port's frontends. */
 export function frontendRules(view: PortView, frontend: Frontend, style: RuleStyle): FrontendRules {
   const { key, unserved } = frontend;
   const { name, protocol, hash } = view;
@@ -152,7 +153,7 @@ function dispatchComment(name: string, frontend: Frontend): string {
   return `${name} ${frontend.guarded ? "loadbalancer" : "external"} IP`;
 }
 
-/** How long clients of the port are remembered; 0: they are not. */
+/** Session affinity timeout in seconds; 0 if there is no affinity. */
 function affinity(frontends: readonly Frontend[]): number {
   for (const { everyone, outside, seconds } of frontends) {
     if (seconds > 0 && (everyone?.verb === "sticky" || outside?.verb === "sticky")) return seconds;
@@ -176,7 +177,7 @@ function externalChain(external: readonly Frontend[], hash: string, style: RuleS
   return rules.join("\n");
 }
 
-/** What falls out of its end is not translated, and dropped by the rule in KUBE-PROXY-FIREWALL. */
+/** Packets that reach the end of this chain stay untranslated; KUBE-PROXY-FIREWALL drops them. */
 function firewallChain(
   name: string,
   allowed: readonly string[],
@@ -190,7 +191,7 @@ function firewallChain(
     .join("\n");
 }
 
-/** Chains that choose among endpoints. */
+/** Builds the chains that choose among endpoints. */
 class EndpointChains {
   readonly #view: PortView;
   readonly #style: RuleStyle;
@@ -209,7 +210,7 @@ class EndpointChains {
     const last = endpoints.length;
     const { protocol } = this.#view;
     if (this.#seconds === 0) {
-      // Not by `words`: nearly all rules are of this kind.
+      // Avoids `words` for speed: nearly all rules are of this kind.
       const rules = endpoints.map((endpoint, i) => {
         const chance = i < last - 1 ? `${oneOf(last - i)} ` : "";
         return `-p ${protocol} ${chance}-j DNAT --to-destination ${endpoint}`;
@@ -228,7 +229,8 @@ class EndpointChains {
   }
 
   /**
-   * Shared by the chains of the port, so that a client stays where it is whichever way it comes.
+   * The chain of one endpoint. All chains of the port share it, so that a client keeps its endpoint
+   * on every path.
    */
   #endpointChain(endpoint: string): string {
     const { identity, protocol } = this.#view;

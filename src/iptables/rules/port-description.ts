@@ -1,4 +1,4 @@
-/** Finds the Service port that an element belongs to. The names of its chains come from it. */
+/** Finds the Service port of an element. The names of its chains derive from it. */
 import type { OwnerId } from "../../model/owner.ts";
 import type { Service } from "../../model/service.ts";
 
@@ -8,13 +8,13 @@ export interface PortDescription {
    * `namespace/name:port`, or `namespace/name` if the port has no name: upstream's ServicePortName.
    */
   readonly name: string;
-  /** internalTrafficPolicy is Local, so the clusterIP has the local endpoints. */
+  /** internalTrafficPolicy is Local, so the clusterIP uses the local endpoints. */
   readonly internalLocal: boolean;
 }
 
 /**
- * Describes the port of an owner's Service. `nodePort`: `port` is the node port's own number.
- * Undefined: the Service or the port is gone.
+ * Describes the port of an owner's Service. `nodePort`: `port` is the number of the node port.
+ * Returns undefined if the Service or the port no longer exists.
  */
 export type Describe = (
   owner: OwnerId,
@@ -24,8 +24,8 @@ export type Describe = (
 ) => PortDescription | undefined;
 
 /**
- * Use it for one list of operations only: it remembers the last Service that it asked for, because
- * operations come sorted by owner.
+ * Use it for one list of operations only. It remembers the last Service that it looked up, because
+ * operations are sorted by owner.
  */
 export function describePorts(serviceOf: (owner: OwnerId) => Service | undefined): Describe {
   let last: { readonly owner: OwnerId; readonly service: Service | undefined } | undefined;

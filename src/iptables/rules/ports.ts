@@ -1,4 +1,4 @@
-/** Which frontends are of one port of a Service, and what its chains are called after. Pure. */
+/** Groups frontends by Service port, and chooses the names of each port's chains. Pure. */
 
 import { type FrontendKey, protocolOf } from "../../model/frontend-key.ts";
 import type { OwnerId } from "../../model/owner.ts";
@@ -12,14 +12,14 @@ export interface Port {
   readonly name: string;
   readonly protocol: ProtocolWord;
   readonly frontends: Set<FrontendKey>;
-  /** Hashed, it is what its chains are called after. */
+  /** The chain names contain a hash of this text. */
   identity: string;
   hash: string;
-  /** The chains that it has in the ruleset. */
+  /** The port's chains in the ruleset. */
   chains: readonly string[];
 }
 
-/** Where a frontend is put. */
+/** The port that a frontend belongs to. */
 interface Place {
   readonly port: Port;
   readonly dispatched: boolean;
@@ -28,11 +28,11 @@ interface Place {
 export class Ports {
   readonly #places = new Map<FrontendKey, Place>();
   readonly #byOwner = new Map<OwnerId, Set<FrontendKey>>();
-  /** Ports of the same name and protocol, of Services that come first first. */
+  /** Ports with the same name and protocol, in order of their owner ids. */
   readonly #byName = new Map<string, Port[]>();
   #dispatched = 0;
 
-  /** Frontends whose connections are sent on. */
+  /** Number of frontends with dispatched connections. */
   get dispatched(): number {
     return this.#dispatched;
   }
@@ -49,7 +49,7 @@ export class Ports {
     for (const ports of this.#byName.values()) yield* ports;
   }
 
-  /** Puts a frontend where it belongs, or nowhere; the ports concerned are added to `dirty`. */
+  /** Assigns a frontend to its port, or removes it. Adds the affected ports to `dirty`. */
   place(
     key: FrontendKey,
     frontend: Frontend | undefined,
@@ -107,7 +107,8 @@ export class Ports {
 }
 
 /**
- * Two Services of one name are the old and the new one: upstream's names are for one of them only.
+ * Names the chains of all ports with this identity. Two Services with the same name are a deleted
+ * one and its successor. Only the first gets upstream's names.
  */
 function nameAll(identity: string, ports: readonly Port[], dirty: Set<Port>): void {
   for (const [index, port] of ports.entries()) {

@@ -1,4 +1,4 @@
-/** Finds the owner of a rule from its text. Needed only when a rule is refused. Pure. */
+/** Finds the owner of a rule from its text, for a refused rule. Pure. */
 
 import { type FrontendKey, frontendKey, nodePortKey } from "../../model/frontend-key.ts";
 import { OWNER_NODE, type OwnerId } from "../../model/owner.ts";
@@ -14,7 +14,7 @@ interface Owners {
   healthPort(port: number): OwnerId | undefined;
 }
 
-/** Undefined: the rule belongs to no single owner. */
+/** Returns undefined if the rule belongs to no single owner. */
 export function ownerOfRule(
   table: RuleTable,
   chain: string,

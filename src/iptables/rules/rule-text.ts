@@ -1,20 +1,20 @@
 /**
- * The parts of a rule, in the words of iptables-save 1.8, which are the same for both variants of
- * the tools. A rule is its addresses and interface, its protocol, its matches and its target, in
- * this order. Pure.
+ * Builds the parts of a rule in the format of iptables-save 1.8, which is the same for both
+ * variants of the tools. A rule consists of addresses and interface, protocol, matches and target,
+ * in this order. Pure.
  */
 import type { Family } from "../../net/address.ts";
 
 /**
- * The rules of a chain as iptables-save prints them, without `-A CHAIN `, one on each line; "" for
- * a chain without rules.
+ * The rules of a chain in the format of iptables-save, without `-A CHAIN `, one per line; "" for a
+ * chain without rules.
  */
 export type ChainText = string;
 
-/** A part that may be missing. */
+/** An optional part. */
 export type Part = string | undefined;
 
-/** The parts that are there, with blanks between. */
+/** Joins the parts that exist with spaces. */
 export function words(...parts: readonly Part[]): string {
   let text = "";
   for (const part of parts) {
@@ -23,10 +23,10 @@ export function words(...parts: readonly Part[]): string {
   return text;
 }
 
-/** XT_MAX_COMMENT_LEN less its NUL (linux/netfilter/xt_comment.h). */
+/** XT_MAX_COMMENT_LEN without the NUL (linux/netfilter/xt_comment.h). */
 const COMMENT_BYTES = 255;
 
-/** `-m comment --comment "…"`, cut to what the match holds. */
+/** `-m comment --comment "…"`, cut to the maximum length of the match. */
 export function comment(text: string): string {
   return `-m comment --comment ${quote(cut(text, COMMENT_BYTES))}`;
 }
@@ -34,7 +34,7 @@ export function comment(text: string): string {
 const encoder = new TextEncoder();
 
 function cut(text: string, bytes: number): string {
-  // No character takes more than three bytes of UTF-8 for each of its UTF-16 units.
+  // UTF-8 needs at most three bytes per UTF-16 unit.
   if (text.length * 3 <= bytes) return text;
   const { read } = encoder.encodeInto(text, new Uint8Array(bytes));
   return text.slice(0, read);
@@ -44,8 +44,8 @@ function cut(text: string, bytes: number): string {
 const CONTROL = /[\u0000-\u001f\u007f\u0085\u2028\u2029]/g;
 
 /**
- * As xtables_save_string (libxtables/xtables.c) prints it: quoted unless every character is
- * harmless. What would end the line becomes a question mark.
+ * Quotes text as xtables_save_string (libxtables/xtables.c) does, unless every character is
+ * harmless. Characters that would end the line become question marks.
  */
 export function quote(text: string): string {
   if (/^[-_0-9A-Za-z]+$/.test(text)) return text;
@@ -57,13 +57,13 @@ export function port(protocol: string, first: number, last = first): string {
   return `-m ${protocol} --dport ${first === last ? first : `${first}:${last}`}`;
 }
 
-/** The kernel keeps a probability as 31 bits (linux/netfilter/xt_statistic.h). */
+/** The kernel stores a probability in 31 bits (linux/netfilter/xt_statistic.h). */
 const PROBABILITY_ONE = 0x80000000;
 
-/** By `of`: toFixed takes longer than all else of such a rule. */
+/** Cache by `of`: toFixed takes longer than the rest of such a rule. */
 const CHANCES: string[] = [];
 
-/** `-m statistic …`: one of `of`; nothing for 1. */
+/** `-m statistic …`: matches one of `of` packets. Undefined for 1. */
 export function oneOf(of: number): Part {
   if (of <= 1) return undefined;
   CHANCES[of] ??= chance(of);
@@ -75,7 +75,7 @@ function chance(of: number): string {
   return `-m statistic --mode random --probability ${(kept / PROBABILITY_ONE).toFixed(11)}`;
 }
 
-/** `-m recent`: clients are told apart by their whole address. */
+/** `-m recent`: identifies clients by their whole address. */
 export function recent(family: Family, what: string, list: string): string {
   const mask = family === 4 ? "255.255.255.255" : "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
   return `-m recent ${what} --name ${list} --mask ${mask} --rsource`;
@@ -86,7 +86,7 @@ export const REJECT = {
   6: "-j REJECT --reject-with icmp6-port-unreachable",
 } as const;
 
-/** How the bit of the masquerade mark is tested, set and cleared. */
+/** The matches and targets that test, set and clear the masquerade mark. */
 export interface MarkWords {
   readonly marked: string;
   readonly unmarked: string;
@@ -104,14 +104,14 @@ export function markWords(bit: number): MarkWords {
   };
 }
 
-/** Rules of a chain, one on each line; what is missing or has none is left out. */
+/** Joins rules, one per line. Skips undefined and empty parts. */
 export function lines(...rules: readonly Part[]): string {
   return rules.filter((rule) => rule !== undefined && rule !== "").join("\n");
 }
 
 /**
- * Rules as we write them, from such as a tool printed them: without blanks at their end, and
- * without quotes around a comment that needs none.
+ * Converts a tool's output to our format: removes trailing spaces, and quotes around comments that
+ * need none.
  */
 export function normalize(rules: string): string {
   return rules

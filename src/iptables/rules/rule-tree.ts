@@ -1,18 +1,18 @@
 /**
- * Rules in a tree of chains, so that a packet passes few of them. A chain with more than
- * CHAIN_RULES rules is divided into chains for groups of keys, and so on. The shape of the tree
- * depends only on the rules in it, not on the history. Pure.
+ * Arranges rules in a tree of chains, so that a packet passes only a few of them. A chain with more
+ * than CHAIN_RULES rules is divided into chains for groups of keys, recursively. The shape of the
+ * tree depends only on its rules, not on the history. Pure.
  */
 import { compareKeys, type FrontendKey } from "../../model/frontend-key.ts";
 
-/** A chain is divided when it has more rules than this. */
+/** A chain with more rules than this is divided. */
 export const CHAIN_RULES = 16;
 
 /** One level of division. */
 export interface Level {
-  /** A group of fewer rules stays in the chain above. */
+  /** A group with fewer rules stays in the parent chain. */
   readonly least: number;
-  /** What the keys of one group have in common. */
+  /** The common part of all keys in the group. */
   group(key: FrontendKey): FrontendKey;
   /** The chain that holds the group of this key. */
   chain(key: FrontendKey): string;
@@ -20,13 +20,13 @@ export interface Level {
   match(key: FrontendKey): string;
 }
 
-/** Receives the text of a chain; undefined: the chain is gone. */
+/** Receives the text of a chain; undefined if the chain no longer exists. */
 export type TextSink = (chain: string, text: string | undefined) => void;
 
 interface Node {
   /** The key of one of its rules. */
   readonly key: FrontendKey;
-  /** Its depth in the tree; the root has 0. */
+  /** Depth in the tree; the root has depth 0. */
   readonly depth: number;
   count: number;
   /** Empty if the node is divided. */
@@ -67,8 +67,8 @@ export class RuleTree {
   }
 
   /**
-   * Hands over the chains that changed since the last call, first those that are gone. Returns
-   * whether the rules of the root changed.
+   * Passes on the chains that changed since the last call, removed ones first. Returns whether the
+   * rules of the root changed.
    */
   flush(sink: TextSink): boolean {
     const written = new Map<string, string>();
@@ -157,7 +157,7 @@ export class RuleTree {
       if (child.count < level.least) {
         this.#drop(child);
         child.dirty = false;
-        // A group this small has no groups of its own.
+        // A group this small has no subgroups.
         rules.push(...child.rules);
         continue;
       }
@@ -181,7 +181,7 @@ export class RuleTree {
   }
 }
 
-/** The rules of one chain that need no tree: few packets pass it, or it has few rules. */
+/** The rules of a chain that needs no tree, because few packets pass it or it has few rules. */
 export class RuleList {
   readonly #rules = new Map<FrontendKey, string>();
   #dirty = false;
@@ -194,7 +194,9 @@ export class RuleList {
     this.#dirty = true;
   }
 
-  /** The rules in the order of their keys; undefined if they are those of the last call. */
+  /**
+   * The rules in the order of their keys; undefined if they have not changed since the last call.
+   */
   takeChanged(): string[] | undefined {
     if (!this.#dirty) return undefined;
     this.#dirty = false;

@@ -1,7 +1,7 @@
 /**
- * The rules of one family that the tables ask for, as the text of chains. What they are depends on
- * the tables, not on how these came to be so (but for comments, which have two thresholds). Pure:
- * no I/O, no clock.
+ * Builds the rules of one family as the text of chains. They depend only on the contents of the
+ * tables, not on the history, except for comments, which have two thresholds. Pure: no I/O, no
+ * clock.
  */
 import {
   addressOf,
@@ -44,8 +44,8 @@ import { RuleList, RuleTree } from "./rule-tree.ts";
 import { hairpinLevels, NODE_PORT_LEVELS, serviceLevels } from "./tree-levels.ts";
 
 /**
- * Rules that name a Service do so in a comment while no more than so many lead to Services:
- * comments are a third of what a restore takes. They come back below the second number.
+ * Rules carry comments that name Services while at most this many rules lead to Services. With
+ * more, comments would take a third of a restore's time. They come back below COMMENTED_AGAIN.
  */
 const COMMENTED_MAX = 1000;
 const COMMENTED_AGAIN = 500;
@@ -58,7 +58,7 @@ export class Ruleset {
   readonly #services: RuleTree;
   readonly #nodePorts = new RuleTree(NODE_PORT_LEVELS);
   readonly #hairpins: RuleTree;
-  /** Frontends nobody serves: clusterIPs, and what is reached from outside. */
+  /** Refused frontends: clusterIPs here, externally reachable ones in `#refusedOutside`. */
   readonly #refused = new RuleList();
   readonly #refusedOutside = new RuleList();
   readonly #firewall = new RuleList();
@@ -84,19 +84,19 @@ export class Ruleset {
     this.commit();
   }
 
-  /** All, staged ones included. */
+  /** All chains, including staged changes. */
   get chains(): Chains {
     return this.#texts.chains;
   }
 
-  /** Rules of built-in chains, in the order in which they are inserted, each at the top. */
+  /** Rules of built-in chains, in the order of their insertion. Each is inserted at the top. */
   get jumps(): readonly Jump[] {
     return this.#jumps;
   }
 
   /**
-   * Takes operations of this family; others are passed over. Staged until `commit` or
-   * `rollback`. What is other than at the last commit.
+   * Stages the operations of this family until `commit` or `rollback`, and ignores others. Returns
+   * the changes since the last commit.
    */
   stage(operations: Iterable<Operation>, describe: Describe): ChainChanges {
     this.#model.apply(operations);
@@ -111,7 +111,7 @@ export class Ruleset {
     this.#fewCommitted = this.#few;
   }
 
-  /** Everything is as at the last commit. */
+  /** Returns to the state of the last commit. */
   rollback(): void {
     this.#model.rollback();
     const dirty = this.#few === this.#fewCommitted ? new Set<Port>() : new Set(this.#ports.all());
@@ -120,7 +120,7 @@ export class Ruleset {
     this.#texts.commit();
   }
 
-  /** Other options from now on; what is other by that, committed at once. Nothing may be staged. */
+  /** Switches to other options, and commits the changes at once. Nothing may be staged. */
   reconfigure(options: RulesetOptions): ChainChanges {
     this.#options = options;
     this.#style = styleOf(this.#family, options, this.#few);
@@ -133,7 +133,10 @@ export class Ruleset {
     return changes;
   }
 
-  /** Whose rule this is, by its index in the text of its chain. Undefined: nobody's alone. */
+  /**
+   * The owner of a rule, by its index in the text of its chain. Undefined if it belongs to no
+   * single owner.
+   */
   ownerOf(table: RuleTable, chain: string, rule: number): OwnerId | undefined {
     const text = this.chains[table].get(chain)?.split("\n")[rule];
     if (text === undefined) return undefined;
@@ -146,10 +149,7 @@ export class Ruleset {
     });
   }
 
-  /**
-   * Chains of the port of a Service that a frontend is of, by the key of an element of it; but for
-   * its endpoints'.
-   */
+  /** The chains of an element's Service port, except those of endpoints. */
   chainsOf(table: TableId, bytes: Uint8Array): readonly string[] {
     const key = readFrontendKey(table, bytes);
     const chains = key === undefined ? undefined : this.#ports.portOf(key)?.chains;
@@ -157,8 +157,8 @@ export class Ruleset {
   }
 
   /**
-   * A Service is asked for anew with each change of it: a port that is renamed takes all of its
-   * frontends along.
+   * Looks up all changed frontends again, and all others of their owners, because renaming a port
+   * affects all of its frontends.
    */
   #describe(describe: Describe): void {
     const { frontends } = this.#model;
@@ -173,7 +173,7 @@ export class Ruleset {
   }
 
   /**
-   * Makes the chains what the model says. `dirty`: ports whose rules may be others although no
+   * Updates the chains from the model. `dirty`: ports with rules that may differ although no
    * frontend changed.
    */
   #settle(dirty = new Set<Port>(), everything = false): void {
@@ -218,7 +218,7 @@ export class Ruleset {
     this.#style = styleOf(this.#family, this.#options, few);
   }
 
-  /** Chains that are gone first: another port may have taken over a name. */
+  /** Removes old chains first, because another port may have taken over a name. */
   #writePorts(dirty: ReadonlySet<Port>): void {
     for (const { chains } of dirty)
       for (const chain of chains) this.#texts.set("nat", chain, undefined);
@@ -265,8 +265,9 @@ export class Ruleset {
     for (const [table, chain, text] of fixedChains(this.#options, this.#family)) {
       this.#texts.set(table, chain, text);
     }
-    // Upstream's hangs on INPUT and FORWARD only, which connections of this node to external
-    // addresses that nobody serves do not pass: by this they are refused in OUTPUT, as everybody's.
+    // Upstream jumps to KUBE-EXTERNAL-SERVICES only from INPUT and FORWARD. The node's own
+    // connections to external addresses pass neither. With this jump, OUTPUT refuses them too if
+    // nobody serves them.
     if (!this.chains.filter.has(SERVICES)) {
       this.#texts.set("filter", SERVICES, `-j ${EXTERNAL_SERVICES}`);
     }
@@ -278,7 +279,7 @@ export class Ruleset {
     }
   }
 
-  /** The chains that the rules of all Services are in. */
+  /** Writes the chains that contain rules of all Services. */
   #writeShared(everything: boolean): void {
     const nat = (chain: string, text: string | undefined) => this.#texts.set("nat", chain, text);
     const filter = (chain: string, rules: readonly string[]) =>
@@ -317,16 +318,15 @@ export class Ruleset {
     );
   }
 
-  /**
-   * Where they come from that are to be masqueraded on their way to a clusterIP; undefined: from
-   * anywhere.
-   */
+  /** Matches the sources to masquerade on their way to a clusterIP; undefined if all are. */
   get #others(): string | undefined {
     if (this.#options.masqueradeAll) return undefined;
     return podWords(this.#options.detector, this.#family)?.others;
   }
 
-  /** The same rules with the mark, which is taken off again where nothing was translated. */
+  /**
+   * The dispatch rules with the mark set before them. The mark is cleared again if none matched.
+   */
   #outsideText(): string {
     const { mark, marksOutside } = this.#style;
     return marksOutside ? lines(mark.set, this.#services.text, mark.clear) : "";

@@ -1,4 +1,4 @@
-/** How the trees of rules are divided: addresses by prefix, node ports by range. Pure. */
+/** Divides the trees of rules: addresses by prefix, node ports by range. Pure. */
 import {
   addressBytes,
   type FrontendKey,
@@ -13,11 +13,11 @@ import { treeChainName } from "./chain-names.ts";
 import { port } from "./rule-text.ts";
 import type { Level } from "./rule-tree.ts";
 
-/** A group of a single rule gets no chain. */
+/** A group with a single rule gets no chain. */
 const LEAST = 2;
 /**
- * An address with fewer ports gets no chain of its own. A chain costs this address one rule more,
- * and saves its neighbours only a few.
+ * An address with fewer ports gets no chain of its own. A chain adds one rule for this address and
+ * saves only a few for its neighbours.
  */
 const LEAST_PORTS = 9;
 

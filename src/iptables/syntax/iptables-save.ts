@@ -9,7 +9,9 @@ export interface XtChain {
   readonly drops: boolean;
 }
 
-/** A rule. `id` is what deletes it: its handle in nf_tables, or its text in a legacy table. */
+/**
+ * A rule. `id` identifies it for deletion: its handle in nf_tables, or its text in a legacy table.
+ */
 export interface XtRule<Id> extends JumpWords {
   readonly id: Id;
   /** The packet mark that the rule matches; undefined if it matches none. */
@@ -22,14 +24,14 @@ export interface SavedTable {
   readonly rules: ReadonlyMap<string, readonly XtRule<string>[]>;
 }
 
-/** Reads `iptables-save -t TABLE`, or `iptables -S CHAIN`. */
+/** Parses the output of `iptables-save -t TABLE` or `iptables -S CHAIN`. */
 export function parseSaved(text: string): SavedTable {
   const chains: XtChain[] = [];
   const rules = new Map<string, XtRule<string>[]>();
   for (const line of text.split("\n")) {
     const chain = /^(?::|-[PN] )(\S+)(?: (\S+))?/.exec(line);
     if (chain?.[1] !== undefined) {
-      // iptables-save prints - for the policy of a chain that is not built in.
+      // iptables-save prints - as the policy of a chain that is not built in.
       const [, name, policy = "-"] = chain;
       chains.push({ name, base: policy !== "-", drops: policy === "DROP" });
     }
@@ -52,7 +54,7 @@ function parseRule(id: string): XtRule<string> {
     if (before === "-j" || before === "-g") target ??= value;
     if (before === "--comment") comment ??= value;
     if (before === "--mark") mark ??= Number.parseInt(value, 16);
-    // A comment may read like an option.
+    // A comment may look like an option.
     before = quoted === undefined && before !== "--comment" ? word : "";
   }
   return { id, target, comment, mark, text: id };
@@ -62,13 +64,13 @@ function parseRule(id: string): XtRule<string> {
 export interface Removable<Id> {
   /** Rules of built-in chains that lead to `chains`. */
   readonly jumps: readonly { readonly chain: string; readonly id: Id }[];
-  /** Chains that only the jumps, and rules inside these chains, lead to. */
+  /** Chains that no rules lead to except the jumps and rules inside these chains. */
   readonly chains: readonly string[];
 }
 
 /**
- * Input of `iptables-restore --noflush`: empties the chains, deletes the jumps, then the chains;
- * all or nothing.
+ * Prints input for `iptables-restore --noflush` that empties the chains, deletes the jumps, then
+ * deletes the chains. The restore does all of it or nothing.
  */
 export function printRemoval(table: string, { jumps, chains }: Removable<string>): string {
   return [

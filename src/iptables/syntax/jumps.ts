@@ -1,6 +1,6 @@
 /**
- * The rules of built-in chains that lead to kube-proxy's chains, as kube-proxy and our iptables
- * mode write them. Pure.
+ * Defines the rules of built-in chains that lead to kube-proxy's chains, as kube-proxy and our
+ * iptables mode write them. Pure.
  */
 import {
   EXTERNAL_SERVICES,
@@ -19,13 +19,13 @@ export interface Jump {
   readonly table: RuleTable;
   /** PREROUTING, INPUT, FORWARD, OUTPUT or POSTROUTING. */
   readonly from: string;
-  /** The rule as iptables-save prints it, without `-A FROM `. */
+  /** The rule in the format of iptables-save, without `-A FROM `. */
   readonly rule: string;
 }
 
 export const LOOPBACK = "127.0.0.0/8";
 
-/** What a rule for new connections matches. */
+/** The match for new connections. */
 export const NEW = "-m conntrack --ctstate NEW";
 
 export interface JumpRule {
@@ -33,7 +33,7 @@ export interface JumpRule {
   readonly to: string;
   readonly from: string;
   readonly comment: string;
-  /** `NEW`; "": every packet. */
+  /** `NEW`, or "" for every packet. */
   readonly match: string;
 }
 
@@ -56,16 +56,16 @@ export const JUMPS: readonly JumpRule[] = (
 ).map(([table, to, from, comment, match]) => ({ table, to, from, comment, match }));
 
 /**
- * The rule as iptables-save prints it, without `-A CHAIN `; `says` is the match of its comment,
- * where there is one.
+ * The rule in the format of iptables-save, without `-A CHAIN `. `says`: the match of its comment,
+ * if it has one.
  */
 export function printJump({ match, to }: Pick<JumpRule, "match" | "to">, says = ""): string {
   return [match, says, `-j ${to}`].filter((words) => words !== "").join(" ");
 }
 
 /**
- * The rule in KUBE-FIREWALL: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. `says` as in
- * `printJump`.
+ * The rule in KUBE-FIREWALL: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. `says` is the
+ * same as in `printJump`.
  */
 export function printGuard(says = ""): string {
   const addresses = `! -s ${LOOPBACK} -d ${LOOPBACK}`;
@@ -73,28 +73,28 @@ export function printGuard(says = ""): string {
   return [addresses, says, state, "-j DROP"].filter((words) => words !== "").join(" ");
 }
 
-/** Where the kernel has no xt_comment, jumps are known by all of their words. */
+/** If the kernel has no xt_comment, jumps are recognised by their whole text. */
 const WITHOUT_COMMENT: ReadonlySet<string> = new Set(
   JUMPS.map((jump) => key(jump.table, jump.from, printJump(jump))),
 );
 
-/** All comments of iptablesJumpChains begin so, in all versions. */
+/** The prefix of all comments in iptablesJumpChains, in all versions. */
 const COMMENT = "kubernetes ";
 
-/** What tells a jump. */
+/** The parts of a rule that identify a jump. */
 export interface JumpWords {
   readonly target: string | undefined;
   readonly comment: string | undefined;
   /**
-   * As iptables-save prints it, without `-A CHAIN `. Undefined: it is none of those that we make
-   * without a comment.
+   * The rule in the format of iptables-save, without `-A CHAIN `. Undefined if it cannot be one of
+   * ours without a comment.
    */
   readonly text: string | undefined;
 }
 
 /**
- * Is this rule of a built-in chain one that kube-proxy, of whatever version, or we made to lead to
- * a chain of ours?
+ * Checks whether a rule of a built-in chain is a jump to one of our chains, made by Sluice or by
+ * any version of kube-proxy.
  */
 export function isJump(table: Xtable, from: string, { target, comment, text }: JumpWords): boolean {
   if (target === undefined || !isKubeProxyChain(table, target)) return false;
@@ -102,7 +102,7 @@ export function isJump(table: Xtable, from: string, { target, comment, text }: J
   return text !== undefined && WITHOUT_COMMENT.has(key(table, from, text));
 }
 
-/** `isJump` for the text of a rule, as iptables-save prints it, without `-A CHAIN `. */
+/** `isJump` for the text of a rule in the format of iptables-save, without `-A CHAIN `. */
 export function isJumpOfOurs(table: Xtable, from: string, text: string): boolean {
   const target = / -j (\S+)$/.exec(` ${text}`)?.[1];
   const comment = /--comment "(kubernetes [^"]*)"/.exec(text)?.[1];

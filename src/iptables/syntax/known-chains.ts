@@ -1,6 +1,6 @@
 /**
- * Names of iptables' tables and chains: kube-proxy's, which our iptables mode uses too, and a few
- * of our own. They are the same in nf_tables and in legacy tables. Pure.
+ * Names the tables and chains of iptables: kube-proxy's, which our iptables mode uses too, and a
+ * few of our own. They are the same in nf_tables and in legacy tables. Pure.
  *
  * kube-proxy's chains are those of CleanupLeftovers in kubernetes pkg/proxy/iptables/cleanup.go
  * (v1.36). Other programs own the other chains that begin with KUBE-, so these stay: the kubelet
@@ -8,14 +8,16 @@
  * formerly KUBE-MARK-DROP) and kube-router (KUBE-ROUTER-*, KUBE-NWPLCY-*, KUBE-POD-FW-*).
  */
 
-/** The kernel interface that a set of tools uses: x_tables by setsockopt, nf_tables by netlink. */
+/**
+ * The kernel interface of a set of tools: x_tables through setsockopt, nf_tables through netlink.
+ */
 export type Variant = "legacy" | "nft";
 
-/** The tables in which kube-proxy has chains, in the order in which we clean them. */
+/** The tables in which kube-proxy has chains, in the order of cleaning. */
 export const XTABLES = ["nat", "filter", "mangle"] as const;
 export type Xtable = (typeof XTABLES)[number];
 
-/** Is it one of these tables? */
+/** Checks whether it is one of these tables. */
 export function isXtable(table: string): table is Xtable {
   return (XTABLES as readonly string[]).includes(table);
 }
@@ -46,12 +48,12 @@ export const FORWARD = "KUBE-FORWARD";
 export const CANARY = "KUBE-PROXY-CANARY";
 /**
  * In the table filter: drops packets from other hosts to loopback addresses, on which node ports
- * may answer. The kubelet makes the same chain, so neither kube-proxy nor we delete it.
+ * may answer. The kubelet creates the same chain, so neither kube-proxy nor Sluice deletes it.
  */
 export const FIREWALL = "KUBE-FIREWALL";
-/** Our own: connections from outside the cluster to Services, which are to be masqueraded. */
+/** Sluice's own: connections from outside the cluster to Services, which need masquerading. */
 export const OUTSIDE = "KUBE-SVC-OUTSIDE";
-/** Our own: connections of a pod to itself. */
+/** Sluice's own: connections of a pod to itself. */
 export const HAIRPIN = "KUBE-SEP-HAIRPIN";
 
 /** Chains with a fixed name. */
@@ -62,8 +64,8 @@ const FIXED_CHAINS: { readonly [table in Xtable]: readonly string[] } = {
 };
 
 /**
- * Chains that show that a kube-proxy was here. KUBE-MARK-MASQ and KUBE-POSTROUTING do not: a
- * kubelet before 1.27 makes them at every start.
+ * Chains that prove that a kube-proxy ran here. KUBE-MARK-MASQ and KUBE-POSTROUTING do not, because
+ * a kubelet before 1.27 creates them at every start.
  */
 export const MARKERS: { readonly [table in Xtable]: readonly string[] } = {
   nat: [SERVICES, NODE_PORTS, CANARY],
@@ -75,19 +77,20 @@ export const MARKERS: { readonly [table in Xtable]: readonly string[] } = {
 const SERVICE_CHAIN = /^KUBE-(SVC|SVL|SEP|FW|EXT|XLB)-/;
 
 /**
- * Chains of the table nat that Sluice makes and kube-proxy does not. By their prefix kube-proxy
- * takes them for chains of a deleted Service, and deletes them when it takes over from Sluice.
+ * Chains of the table nat that Sluice creates and kube-proxy does not. Their prefix makes
+ * kube-proxy take them for chains of a deleted Service, so it deletes them when it takes over from
+ * Sluice.
  */
 const SLUICE_CHAINS = [OUTSIDE, HAIRPIN] as const;
 
-/** Did Sluice make the chains of the table nat, rather than kube-proxy? */
+/** Checks whether Sluice, not kube-proxy, made the chains of the table nat. */
 export function areFromSluice(has: (chain: string) => boolean): boolean {
   return SLUICE_CHAINS.some((chain) => has(chain));
 }
 
 /**
- * Is it a chain of kube-proxy's kinds? In iptables mode these are ours: we decide whether each
- * exists and what is in it.
+ * Checks whether a chain is of kube-proxy's kinds. In iptables mode, Sluice owns these: it decides
+ * whether each exists and which rules it has.
  */
 export function isKubeProxyChain(table: Xtable, name: string): boolean {
   if (FIXED_CHAINS[table].includes(name)) return true;
@@ -95,15 +98,15 @@ export function isKubeProxyChain(table: Xtable, name: string): boolean {
 }
 
 /**
- * May others have rules in this chain of ours? Then we only add rules to it, and never empty or
- * delete it.
+ * Checks whether other programs may have rules in this chain. If so, Sluice only adds rules to it
+ * and never empties or deletes it.
  */
 export function isShared(table: RuleTable, chain: string): boolean {
   return table === "filter" && chain === FIREWALL;
 }
 
 /**
- * Did a kube-proxy write chains that were ours? `nat` has the text of each chain. kube-proxy
+ * Checks whether a kube-proxy has overwritten our chains. `nat`: the text of each chain. kube-proxy
  * deletes KUBE-SEP-HAIRPIN in the restore that fills KUBE-POSTROUTING. A flush leaves
  * KUBE-POSTROUTING empty.
  */

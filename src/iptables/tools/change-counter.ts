@@ -1,20 +1,20 @@
-/** Notices that some process changed iptables' tables, without listing them. */
+/** Notices changes to iptables' tables by any process, without listing the tables. */
 import type { Family } from "../../net/address.ts";
 import type { Variant } from "../syntax/known-chains.ts";
 import { LegacyInfo } from "./legacy-info.ts";
 import { NftInfo } from "./nft-info.ts";
 
-/** The tables in which we have rules or a canary. */
+/** The tables in which Sluice has rules or a canary. */
 const TABLES = ["nat", "filter", "mangle"] as const;
 
 /**
- * `read` returns another text after a change by any process, this one included, so read it again
- * after each write. Equal texts do not prove that nothing changed: a legacy table shows no
- * difference when one rule replaces another of the same size.
+ * `read` returns a different text after a change by any process, including this one, so read it
+ * again after each write. Equal texts do not prove that nothing changed: a legacy table shows no
+ * difference if one rule replaces another of the same size.
  */
 export interface ChangeCounter {
   /**
-   * Takes a few system calls, which wait while another process writes or saves a legacy table.
+   * Takes a few system calls, which block while another process writes or saves a legacy table.
    * @throws SluiceError NETLINK_REFUSED, NETLINK_SOCKET, PERMISSION_DENIED
    */
   read(): string;
@@ -28,7 +28,7 @@ export interface ChangeCounter {
 export function openChangeCounter(variant: Variant, families: readonly Family[]): ChangeCounter {
   if (variant === "legacy") return countLegacy(families);
   const info = new NftInfo();
-  // The generation counts changes of all nf_tables tables, so the caller may compare for nothing.
+  // The generation counts changes to all tables of nf_tables, so some comparisons are unnecessary.
   return {
     read: () => String(info.generation()),
     commits: (before, after) => (Number(after) - Number(before)) >>> 0,
@@ -42,8 +42,8 @@ function countLegacy(families: readonly Family[]): ChangeCounter {
     read: () =>
       infos
         .map((one) => {
-          // A writer locks the kernel's list of tables. A table in use never goes away, so read the
-          // list only until all are there.
+          // A writer locks the kernel's list of tables. A table in use never disappears, so stop
+          // reading the list when it contains all of them.
           if (one.there.length < TABLES.length) one.there = tablesOf(one.info.names());
           return one.there.map((table) => `${table}=${one.info.layout(table)}`).join();
         })

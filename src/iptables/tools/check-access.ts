@@ -1,7 +1,7 @@
 /**
  * Checks that the kernel has the table nat and that this process may use it.
- * iptables-legacy-restore prints the same error for both, so they are told apart by reading the
- * table.
+ * iptables-legacy-restore prints the same error in both cases, so reading the table distinguishes
+ * them.
  */
 import { readFileSync } from "node:fs";
 import { messageOf, SluiceError } from "../../base/errors.ts";
@@ -22,8 +22,9 @@ export async function requireNat(tools: XtTools): Promise<void> {
 }
 
 /**
- * If the legacy table nat is in use, the kernel has it, and only permission is left to check. A
- * smaller table does for that, because the tool reads a legacy table as a whole.
+ * Checks whether the legacy table nat is in use. If so, the kernel supports it, and only permission
+ * remains to be checked. A smaller table suffices for that, because the tool reads a legacy table
+ * as a whole.
  */
 function isNatInUse({ variant, family }: XtTools): boolean {
   if (variant === "nft") return false;
@@ -35,7 +36,7 @@ function isNatInUse({ variant, family }: XtTools): boolean {
   }
 }
 
-/** The error for a tool that was denied; it names the capabilities that this process lacks. */
+/** The error for a tool that was denied. It names the missing capabilities. */
 export function deniedError(
   { path, variant }: Pick<XtTools, "path" | "variant">,
   words: string,
@@ -46,8 +47,8 @@ export function deniedError(
       ? (["CAP_NET_ADMIN", "CAP_NET_RAW"] as const)
       : (["CAP_NET_ADMIN"] as const);
   const lacking = needed.filter((one) => !hasCapability(one));
-  // If it has both, the network namespace belongs to another user namespace, or a security module
-  // denies it.
+  // With both capabilities, the network namespace belongs to another user namespace, or a security
+  // module denies access.
   const named = (lacking.length > 0 ? lacking : needed).join(" and ");
   const whose = variant === "legacy" ? " by the legacy tools" : "";
   const rule = `${named} ${named.includes(" and ") ? "are" : "is"} needed${whose} in this network namespace`;

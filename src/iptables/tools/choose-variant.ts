@@ -1,4 +1,4 @@
-/** Chooses the variant of iptables that writes this node's rules. */
+/** Chooses the iptables variant for this node's rules. */
 
 import type { UnservedFamily } from "../../backend/capabilities.ts";
 import { rethrowDefect, SluiceError } from "../../base/errors.ts";
@@ -13,7 +13,7 @@ export interface ChosenTools {
   readonly variant: Variant;
   /** For the log: `kubelet's chain KUBE-IPTABLES-HINT is in nf_tables`. */
   readonly why: string;
-  /** For at least one family. */
+  /** At least one family has tools. */
   readonly tools: { readonly [family in Family]?: XtTools };
   readonly missing: readonly UnservedFamily[];
 }
@@ -21,8 +21,8 @@ export interface ChosenTools {
 const FAMILIES: readonly Family[] = [4, 6];
 
 /**
- * Chooses one variant for both families: the one that others on this node use. If it does not serve
- * IPv4 and the other one does, the other one.
+ * Chooses one variant for both families: the one that other programs on this node use. If only the
+ * other variant serves IPv4, chooses that one.
  * @throws SluiceError TOOL_FAILED, if no tool is installed; KERNEL_UNSUPPORTED, if none serves;
  * PERMISSION_DENIED
  */
@@ -47,13 +47,13 @@ export async function chooseTools(options: SearchOptions = {}): Promise<ChosenTo
 /** The tools of one variant. */
 interface VariantTools extends Pick<ChosenTools, "tools" | "missing"> {
   /**
-   * `absent`: none is installed. `broken`: none runs. `runs`: one runs, so a failure is the
-   * kernel's.
+   * `absent`: no tool is installed. `broken`: none runs. `runs`: one runs, so a failure comes from
+   * the kernel.
    */
   readonly state: "absent" | "broken" | "runs";
 }
 
-/** Finds the tools of a variant that run, for each family whose kernel has NAT. */
+/** Finds the working tools of a variant, for each family with NAT in the kernel. */
 async function findUsable(variant: Variant, options: SearchOptions): Promise<VariantTools> {
   const tools: { [family in Family]?: XtTools } = {};
   const missing: UnservedFamily[] = [];

@@ -1,4 +1,4 @@
-/** Finds the tools of iptables on this node, and which kernel interface each of them writes to. */
+/** Finds the iptables tools on this node, and the kernel interface that each of them writes to. */
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { SluiceError } from "../../base/errors.ts";
@@ -7,7 +7,7 @@ import type { Variant } from "../syntax/known-chains.ts";
 import { toolWords } from "./restore-errors.ts";
 import { failed, run } from "./run-tool.ts";
 
-/** Searched after PATH, which a supervisor may have set too short. */
+/** Searched after PATH, which a supervisor may have shortened too much. */
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 const PLAIN: { readonly [family in Family]: string } = { 4: "iptables", 6: "ip6tables" };
 /** A tool is complete if all of these are in one folder. */
@@ -27,8 +27,8 @@ export interface FoundTool {
 }
 
 /**
- * Names of a variant's tool, the likeliest first. A distribution without alternatives has only the
- * plain name.
+ * Names of a variant's tool, the most likely first. Distributions without alternatives have only
+ * the plain name.
  */
 export function toolNames(family: Family, variant: Variant): readonly string[] {
   return [`${PLAIN[family]}-${variant}`, PLAIN[family]];
@@ -52,7 +52,7 @@ export async function findTool(
   return findNamed(toolNames(family, variant), family, options, (found) => found === variant);
 }
 
-/** The tool named `iptables` or `ip6tables`, of either variant. Throws as `findTool`. */
+/** The tool named `iptables` or `ip6tables`, of either variant. Throws like `findTool`. */
 export async function findPlain(
   family: Family,
   options: SearchOptions = {},

@@ -1,6 +1,6 @@
 /**
- * Reads legacy tables from the kernel by getsockopt(IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES). Unlike
- * the tools, it needs no xtables lock and makes no table that is not in use.
+ * Reads legacy tables from the kernel with getsockopt(IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES). Unlike
+ * the tools, it needs no xtables lock and does not create tables that are not in use.
  */
 import { readFileSync } from "node:fs";
 import { SluiceError } from "../../base/errors.ts";
@@ -17,7 +17,7 @@ const LISTS = { 4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names" 
 const SO_GET_INFO = 64;
 /**
  * struct ipt_getinfo { name[32], valid_hooks, hook_entry[5], underflow[5], num_entries, size }, in
- * host byte order, which is little-endian on every platform that we build for.
+ * host byte order, which is little-endian on all supported platforms.
  */
 const INFO_LENGTH = 84;
 const TABLE_NAME_LENGTH = 32;
@@ -30,11 +30,11 @@ const SO_GET_ENTRIES = 65;
 const ENTRIES_AT = 40;
 const READ_ATTEMPTS = 5;
 
-/** The entries of a table, as the kernel keeps them. */
+/** The entries of a table, in the kernel's format. */
 export interface LegacyEntries {
   readonly family: Family;
   readonly bytes: Uint8Array;
-  /** Offsets of the entries that are policies of built-in chains. */
+  /** Offsets of the entries that hold policies of built-in chains. */
   readonly policies: readonly number[];
 }
 
@@ -50,14 +50,17 @@ export function legacyTableNames(family: Family): string[] {
   }
 }
 
-/** A socket for questions about the legacy tables of one family. */
+/** A socket for reading the legacy tables of one family. */
 export class LegacyInfo {
   readonly #family: Family;
   readonly #fd: number;
   readonly #info = new Uint8Array(new ArrayBuffer(INFO_LENGTH));
   readonly #view = new DataView(this.#info.buffer);
 
-  /** Needs no capability. @throws SluiceError NETLINK_SOCKET */
+  /**
+   * Opens the socket. Needs no capability.
+   * @throws SluiceError NETLINK_SOCKET
+   */
   constructor(family: Family) {
     this.#family = family;
     this.#fd = libc.socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -65,8 +68,8 @@ export class LegacyInfo {
   }
 
   /**
-   * Tables in use; none if the list cannot be read. To ask the kernel for any other table would
-   * make it.
+   * Names of the tables in use; empty if the list cannot be read. Asking the kernel for any other
+   * table would create it.
    */
   names(): string[] {
     try {
@@ -77,7 +80,7 @@ export class LegacyInfo {
   }
 
   /**
-   * Where the built-in chains begin and end, the number of entries and their size, as hexadecimal
+   * The start and end of the built-in chains, the number of entries and their size, as hexadecimal
    * digits. Undefined if the kernel refuses.
    */
   layout(table: string): string | undefined {
@@ -95,7 +98,7 @@ export class LegacyInfo {
       new TextEncoder().encodeInto(table, answer.subarray(0, TABLE_NAME_LENGTH - 1));
       new DataView(answer.buffer).setUint32(TABLE_NAME_LENGTH, size, true);
       const result = libc.getStruct(this.#fd, this.#level, SO_GET_ENTRIES, answer);
-      // EAGAIN: the size of the table has changed since we asked for it.
+      // EAGAIN: the size of the table has changed since the previous request.
       if (result < 0) continue;
       const policies = Array.from({ length: HOOKS }, (_, hook) => hook)
         .filter((hook) => this.#view.getUint32(HOOKS_AT, true) & (1 << hook))
@@ -121,14 +124,14 @@ export class LegacyInfo {
 }
 
 /**
- * Offsets in struct ipt_entry and struct ip6t_entry: `target` of the u16 target_offset, which the
- * u16 next_offset follows; and the size of the struct.
+ * Offsets in struct ipt_entry and struct ip6t_entry. `target`: the u16 target_offset, followed by
+ * the u16 next_offset. `size`: size of the struct.
  */
 const LAYOUTS = { 4: { target: 88, size: 112 }, 6: { target: 140, size: 168 } } as const;
 type EntryLayout = (typeof LAYOUTS)[keyof typeof LAYOUTS];
 /**
- * struct xt_entry_target { target_size (u16), name[29], revision }, then its data: a verdict, or a
- * chain's name.
+ * struct xt_entry_target { target_size (u16), name[29], revision }, then its data: a verdict or the
+ * name of a chain.
  */
 const TARGET_NAME_AT = 2;
 const TARGET_NAME_LENGTH = 29;
@@ -142,7 +145,7 @@ export interface RuleCounts {
 }
 
 export interface LegacyContents extends RuleCounts {
-  /** Without the built-in ones. */
+  /** Excludes the built-in chains. */
   readonly chains: ReadonlySet<string>;
 }
 
@@ -165,7 +168,7 @@ export function readContents(table: string, entries: LegacyEntries): LegacyConte
   let chain: string | undefined;
   for (const { at, target, next } of eachEntry(view, layout)) {
     chain = starts.get(at) ?? chain;
-    // Skip what is not a rule: the name of a chain, a policy, and the RETURN that ends a chain.
+    // Skip entries that are not rules: chain names, policies, and the RETURN at the end of a chain.
     if (starts.has(next) || skipped.has(at) || isEnd(starts, next, view, layout)) continue;
     const verdict = text(bytes, target + TARGET_NAME_AT, TARGET_NAME_LENGTH) === "";
     const goal = verdict ? starts.get(view.getInt32(target + TARGET_DATA_AT, true)) : undefined;
@@ -176,7 +179,10 @@ export function readContents(table: string, entries: LegacyEntries): LegacyConte
   return { chains: new Set(names), kubeProxy, others };
 }
 
-/** Is it a chain of kube-proxy's kinds? In a table in which kube-proxy has no chains, none is. */
+/**
+ * Checks whether a chain is of kube-proxy's kinds. False for tables in which kube-proxy has no
+ * chains.
+ */
 export function isKubeProxyName(table: string, chain: string): boolean {
   return isXtable(table) && isKubeProxyChain(table, chain);
 }
@@ -197,7 +203,7 @@ function* eachEntry(view: DataView, layout: EntryLayout): Generator<Entry> {
   }
 }
 
-/** Does the table end at `next`, or another chain begin there? */
+/** Checks whether the table ends or another chain begins at `next`. */
 function isEnd(
   starts: ReadonlyMap<number, string>,
   next: number,
@@ -208,7 +214,7 @@ function isEnd(
   return starts.has(next + view.getUint16(next + layout.target + 2, true));
 }
 
-/** The text at `at`, which ends with NUL or after `length` bytes. */
+/** The text at `at`, up to a NUL or `length` bytes. */
 function text(bytes: Uint8Array, at: number, length: number): string {
   const end = bytes.indexOf(0, at);
   return Buffer.from(

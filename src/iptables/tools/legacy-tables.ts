@@ -1,7 +1,7 @@
 /**
- * Reads and writes legacy tables (ip_tables) through the tools of iptables-legacy, to find and
- * remove the rules of other proxies. Never asks for a table that is not in use in this network
- * namespace, because that would load kernel modules.
+ * Reads and writes legacy tables (ip_tables) with the tools of iptables-legacy, to find and remove
+ * the rules of other proxies. Never asks for a table that is not in use in this network namespace,
+ * because that would load kernel modules.
  */
 import { SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
@@ -29,7 +29,10 @@ export class LegacyTables {
     return legacyTableNames(this.family);
   }
 
-  /** Is a complete iptables-legacy installed? @throws SluiceError TOOL_FAILED */
+  /**
+   * Checks whether a complete iptables-legacy is installed.
+   * @throws SluiceError TOOL_FAILED
+   */
   async usable(): Promise<boolean> {
     if (this.#tools !== undefined) return true;
     const found = await findTool(this.family, "legacy", this.#options);
@@ -37,19 +40,25 @@ export class LegacyTables {
     return found !== undefined;
   }
 
-  /** Names of all chains of a table. Reads the whole table. @throws SluiceError TOOL_FAILED */
+  /**
+   * Names of all chains of a table. Reads the whole table.
+   * @throws SluiceError TOOL_FAILED
+   */
   async chains(table: string): Promise<ReadonlySet<string>> {
     const saved = await this.save(table);
     return new Set(Array.from(saved.matchAll(/^:(\S+) /gm), ([, name = ""]) => name));
   }
 
-  /** What iptables-save prints of a table. @throws SluiceError TOOL_FAILED */
+  /**
+   * The output of iptables-save for a table.
+   * @throws SluiceError TOOL_FAILED
+   */
   async save(table: string): Promise<string> {
     return (await this.#usable()).save(table);
   }
 
   /**
-   * Gives `text` of one table to iptables-restore: all or nothing.
+   * Passes `text` for one table to iptables-restore, which applies all of it or nothing.
    * @throws SluiceError TOOL_FAILED
    */
   async restore(table: string, text: string): Promise<void> {

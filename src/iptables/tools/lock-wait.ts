@@ -1,6 +1,6 @@
 /**
- * How a start waits for the xtables lock: without a limit. The rules of the previous run serve
- * meanwhile, and giving up would not help anyone.
+ * Waits for the xtables lock during a start, without a limit. The rules of the previous run keep
+ * serving, and giving up would not help anyone.
  */
 import type { Logger } from "../../base/log.ts";
 import type { Family } from "../../net/address.ts";
@@ -8,8 +8,8 @@ import type { Variant, Xtable } from "../syntax/known-chains.ts";
 import type { RestoreResult, XtTools } from "./tools.ts";
 
 /**
- * Between two attempts. The tool itself waits XTABLES_LOCK_SECONDS in each, unless it is too old
- * for that.
+ * Pause between two attempts, in ms. In each attempt, the tool itself waits XTABLES_LOCK_SECONDS,
+ * unless it is too old.
  */
 const PAUSE_MS = 100;
 const FILE = "/run/xtables.lock";
@@ -17,7 +17,7 @@ const FILE = "/run/xtables.lock";
 /** Called after each restore that did not get the lock. */
 export type Locked = () => void;
 
-/** Like `tools.restore`, but tries again for as long as the lock is held. */
+/** Like `tools.restore`, but retries for as long as another process holds the lock. */
 export async function restoreOnceFree(
   tools: Pick<XtTools, "restore">,
   text: string,
@@ -31,7 +31,7 @@ export async function restoreOnceFree(
   }
 }
 
-/** Logs once that the start waits for the lock. */
+/** Logs once that the start is waiting for the lock. */
 export function logLocked(log: Logger | undefined): Locked {
   return () => {
     if (!log?.once("iptables start locked")) return;
@@ -64,7 +64,7 @@ export class LockWaitingTools implements XtTools {
     this.#locked = locked;
   }
 
-  /** From now on a restore that does not get the lock is refused, and the caller tries again. */
+  /** From now on, a restore that does not get the lock fails, and the caller retries. */
   stopWaiting(): void {
     this.#locked = undefined;
   }

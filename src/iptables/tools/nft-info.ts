@@ -1,5 +1,6 @@
 /**
- * Reads iptables' tables in nf_tables over netlink: faster than the tools, and it makes no table.
+ * Reads iptables' tables in nf_tables over netlink. It is faster than the tools and does not create
+ * tables.
  */
 import type { Family } from "../../net/address.ts";
 import { NETLINK_NETFILTER, NLM_F_DUMP } from "../../netlink/constants.ts";
@@ -21,6 +22,7 @@ export class NftInfo {
   readonly #writer = new MessageWriter(256);
 
   /**
+   * Checks whether a chain exists.
    * @throws SluiceError NETLINK_REFUSED, if the kernel has no nf_tables; PERMISSION_DENIED,
    * NETLINK_SOCKET
    */
@@ -38,7 +40,7 @@ export class NftInfo {
   }
 
   /**
-   * How many transactions this network namespace has seen, by any process. Throws as `hasChain`.
+   * The number of transactions in this network namespace, by any process. Throws like `hasChain`.
    */
   generation(): number {
     return readGeneration(this.#socket);
@@ -49,7 +51,7 @@ export class NftInfo {
   }
 }
 
-/** All chains of these tables. Throws as `NftInfo.hasChain`. */
+/** All chains of these tables. Throws like `NftInfo.hasChain`. */
 export function listChains(
   family: Family,
   tables: readonly string[],
@@ -70,9 +72,9 @@ export function listChains(
 }
 
 /**
- * Counts the rules of a chain, and those of them that name a chain for which `names` is true. Both
- * are 0 if there is no such chain. Stops soon after `enough`. Rough if others change rules
- * meanwhile. Throws as `NftInfo.hasChain`.
+ * Counts the rules of a chain, and those of them that name a chain for which `names` returns true.
+ * Both are 0 if the chain does not exist. Stops soon after `enough`. The result is approximate if
+ * other processes change rules meanwhile. Throws like `NftInfo.hasChain`.
  */
 export function countRules(
   family: Family,
@@ -100,9 +102,9 @@ export function countRules(
   return count;
 }
 
-/** Dumps until the numbers that `each` returns add up to `enough`. */
+/** Dumps until the sum of the numbers that `each` returns reaches `enough`. */
 function dump(question: Question, enough: number, each: (reader: AttributeReader) => number): void {
-  // A dump that is not read to its end disappears with its socket, so it gets its own.
+  // Closing the socket ends an unfinished dump, so each dump has its own socket.
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   try {
     const writer = new MessageWriter(256);

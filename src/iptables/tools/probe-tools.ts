@@ -1,7 +1,8 @@
 /**
- * Checks that tools and kernel have the matches and targets that the rules are made of. One restore
+ * Checks that the tools and the kernel support the matches and targets in our rules. One restore
  * tries all of them, in a scratch chain that no rule leads to. If it is refused, each is tried
- * alone, to name what is missing.
+ * alone to name the missing ones. No restore runs for legacy tables if /proc lists all of them as
+ * loaded.
  */
 import { readFileSync } from "node:fs";
 import { SluiceError } from "../../base/errors.ts";
@@ -12,7 +13,7 @@ import { type Locked, restoreOnceFree } from "./lock-wait.ts";
 import { isDenied, lockFileOf } from "./restore-errors.ts";
 import type { XtTools } from "./tools.ts";
 
-/** What the rules can do without. */
+/** Features that are optional for the rules. */
 export interface Features {
   /** `MASQUERADE --random-fully` */
   readonly randomFully: boolean;
@@ -25,7 +26,7 @@ export interface Features {
 }
 
 const FEATURES: readonly (keyof Features)[] = ["randomFully", "comments", "recent", "sctp"];
-/** Features that Services need to be served in full. */
+/** Features without which some Services are not fully served. */
 export const SERVICE_FEATURES: readonly (keyof Features)[] = ["recent", "sctp"];
 
 const UNSUPPORTED: { readonly [feature in keyof Features]: string } = {
@@ -35,33 +36,33 @@ const UNSUPPORTED: { readonly [feature in keyof Features]: string } = {
   sctp: "SCTP is not served, for want of xt_sctp",
 };
 
-/** A sentence for each of `features` that is missing. */
+/** A sentence for each missing feature in `features`. */
 export function unsupportedFeatures(there: Features, features = FEATURES): string[] {
   return features.flatMap((feature) => (there[feature] ? [] : [UNSUPPORTED[feature]]));
 }
 
 /**
- * The scratch chain. `kube-proxy --cleanup` removes a chain of such a name, should we be killed
- * before we do.
+ * The scratch chain. If Sluice is killed before it removes the chain, `kube-proxy --cleanup` does,
+ * because of the prefix.
  */
 export const SCRATCH = "KUBE-SVC-SLUICE-PROBE";
 
-/** One match or target, in a rule of its own. */
+/** One match or target, in a separate rule. */
 interface Trial {
   /** The kernel module, and the kernel option that builds it. */
   readonly needs: string;
   readonly table: RuleTable;
-  /** Without `-A CHAIN `; undefined: the chain alone. */
+  /** The rule without `-A CHAIN `; undefined to try only the chain. */
   readonly rule: string | undefined;
   readonly feature?: keyof Features;
 }
 
 /**
- * Takes two restores if nothing is missing, and none if the kernel has everything loaded for legacy
- * tables. Leaves nothing behind. Waits for the xtables lock for as long as another program holds
- * it.
+ * Probes the tools and the kernel. Needs two restores if nothing is missing, and none if the kernel
+ * has everything loaded for legacy tables. Leaves nothing behind. Waits for the xtables lock for as
+ * long as another program holds it.
  * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED; TOOL_FAILED, if
- * it cannot be tried
+ * the probe cannot run
  */
 export async function probeTools(tools: XtTools, locked: Locked = () => {}): Promise<Features> {
   const { family, variant, randomFully } = tools;
@@ -73,8 +74,8 @@ export async function probeTools(tools: XtTools, locked: Locked = () => {}): Pro
     const refused = (await attempt(tools, known, locked)) !== undefined;
     return judge(tools, refused ? await refusedAlone(tools, known, locked) : []);
   } finally {
-    // In a restore of its own: the tool tells the kernel nothing of a chain that one restore makes
-    // and removes.
+    // Needs a separate restore: if one restore creates and removes a chain, the tool sends neither
+    // to the kernel.
     await restoreOnceFree(
       tools,
       print((lines) => [...lines, `-X ${SCRATCH}`], []),
@@ -146,8 +147,8 @@ const NEEDED = {
 } as const;
 
 /**
- * Does /proc list everything as loaded for legacy tables? Then a trial is not needed, which would
- * write the tables as a whole. Also false if /proc cannot be read.
+ * Checks whether /proc lists everything as loaded for legacy tables. If so, no trial is needed,
+ * which would rewrite the tables as a whole. False if /proc cannot be read.
  */
 function isAllLoaded(family: Family): boolean {
   try {
@@ -203,7 +204,7 @@ async function refusedAlone(
 }
 
 /**
- * Returns the tool's error message if it refuses, and undefined if it does not.
+ * Returns the tool's error message if it refuses, otherwise undefined.
  * @throws SluiceError PERMISSION_DENIED, TOOL_FAILED
  */
 async function attempt(
@@ -228,8 +229,8 @@ async function attempt(
 }
 
 /**
- * A restore that fills the scratch chain in each table that `tried` names, or in all tables if it
- * is empty.
+ * Prints a restore that fills the scratch chain in each table in `tried`, or in all tables if it is
+ * empty.
  */
 function print(
   complete: (lines: readonly string[]) => readonly string[],

@@ -1,24 +1,24 @@
-/** Reads the error messages of iptables-restore, in all its variants and versions. Pure. */
+/** Parses the error messages of iptables-restore, in all its variants and versions. Pure. */
 import { basename } from "node:path";
 import { shorten } from "./run-tool.ts";
 
 /**
- * `locked`: another process held the xtables lock for too long; the text may be fine. `line`:
- * something in the text was refused. `failed`: anything else, for example a missing capability.
+ * `locked`: another process held the xtables lock for too long; the text may be valid. `line`:
+ * something in the text was refused. `failed`: any other error, for example a missing capability.
  */
 export interface Refused {
   readonly kind: "locked" | "line" | "failed";
-  /** The first of `lines`. */
+  /** The first element of `lines`. */
   readonly line?: number;
   /**
-   * Lines of the text that are at fault, from 1. The nft variant names all that the kernel refused.
-   * The legacy variant names the first line that the tool itself does not understand, and none if
-   * the kernel refused the table.
+   * The refused lines of the text, counted from 1. The nft variant names all lines that the kernel
+   * refused. The legacy variant names the first line that the tool itself does not understand, and
+   * none if the kernel refused the table.
    */
   readonly lines: readonly number[];
-  /** The table at fault, if it is known. The tables before it in the text have been changed. */
+  /** The refused table, if known. The tables before it in the text have been changed. */
   readonly table?: string;
-  /** Contains the tool's own words. One line. */
+  /** Contains the tool's own message, on one line. */
   readonly message: string;
 }
 
@@ -26,29 +26,29 @@ export interface Refused {
  * A line number in `Error occurred at line: 3`, `line 3 failed` or `line 3: RULE_APPEND failed`.
  */
 const LINE = /\bline:? (\d+)/g;
-/** A tool also prints this while it waits, so it counts only if no line is named. */
+/** A tool also prints this while it waits, so it counts only if the message names no line. */
 const LOCKED = /holding the xtables lock|Resource temporarily unavailable/;
 /** The lock file, if it cannot be opened. */
 const NO_LOCK_FILE = /can't open lock file (\S+?):/;
 const DENIED = /Permission denied|Operation not permitted|you must be root/;
 
-/** The message without hints at other tables or at help, on one line. */
+/** The message on one line, without hints at other tables or at help. */
 export function toolWords(stderr: string): string {
   const lines = stderr.split("\n").filter((line) => !/^(# |Try `)/.test(line));
   return shorten(lines.join(" "));
 }
 
-/** The path of the xtables lock file, if these words mean that it cannot be opened. */
+/** The path of the xtables lock file, if the message says that it cannot be opened. */
 export function lockFileOf(words: string): string | undefined {
   return NO_LOCK_FILE.exec(words)?.[1];
 }
 
-/** Do these words mean that this process lacks permission? */
+/** Checks whether the message means that this process lacks permission. */
 export function isDenied(words: string): boolean {
   return DENIED.test(words) && lockFileOf(words) === undefined;
 }
 
-/** Reads the `stderr` of the tool `command`, which refused `text`. */
+/** Parses the `stderr` of the tool `command`, which refused `text`. */
 export function readRefusal(command: string, stderr: string, text: string): Refused {
   const words = toolWords(stderr);
   const message = `${basename(command)} says "${words}"`;
@@ -57,8 +57,8 @@ export function readRefusal(command: string, stderr: string, text: string): Refu
   const source = text.split("\n");
   const [last] = numbers.slice(-1);
   const table = last === undefined ? undefined : tableAt(source, last);
-  // Keep lines of rules and chains. A COMMIT line stands for the whole table, a `*TABLE` line for
-  // the kernel.
+  // Keep lines of rules and chains. A COMMIT line means the whole table, a `*TABLE` line means the
+  // kernel.
   const lines = numbers.filter((number) => /^[-:[]/.test(source[number - 1] ?? ""));
   const [line] = lines;
   if (line !== undefined && table !== undefined)

@@ -1,4 +1,4 @@
-/** Runs a program of the node without a shell. Its output and its running time are bounded. */
+/** Runs a program on the node without a shell, and limits its output and running time. */
 import type { ExecFileException } from "node:child_process";
 import { SluiceError } from "../../base/errors.ts";
 import { TOOL_OUTPUT_MAX, TOOL_TIMEOUT_MS } from "../../base/limits.ts";
@@ -7,23 +7,23 @@ import { TOOL_OUTPUT_MAX, TOOL_TIMEOUT_MS } from "../../base/limits.ts";
 export interface ToolExit {
   readonly status: number;
   readonly stdout: string;
-  /** Without white space at either end. */
+  /** Trimmed at both ends. */
   readonly stderr: string;
 }
 
 export interface RunOptions {
   /** Written to the program's standard input. */
   readonly input?: string;
-  /** The program is killed after this many milliseconds. */
+  /** Time limit in milliseconds; the program is then killed. */
   readonly timeout?: number;
 }
 
-/** An error message repeats at most this many characters of what a program printed. */
+/** An error message quotes at most this many characters of a program's output. */
 const REPEATED_MAX = 500;
 /**
- * A tool needs some 60 MB of memory for the tables of 10,000 Services, and asks for it in small
- * pieces. With huge pages, and a heap that grows by 64 MiB at a time, a restore of one chain takes
- * a fifth less time. C libraries other than glibc ignore this.
+ * Settings for glibc's malloc. A tool needs about 60 MB of memory for the tables of 10,000
+ * Services, and requests it in small pieces. With huge pages, and a heap that grows by 64 MiB at a
+ * time, a restore of one chain takes a fifth less time. Other C libraries ignore this.
  */
 const LARGE_PAGES = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=67108864";
 
@@ -36,7 +36,7 @@ export async function run(
   args: readonly string[],
   { input = "", timeout = TOOL_TIMEOUT_MS }: RunOptions = {},
 ): Promise<ToolExit> {
-  // Loaded on demand: nftables mode seldom runs a program.
+  // Loaded on demand, because nftables mode seldom runs a program.
   const { execFile } = await import("node:child_process");
   return new Promise<ToolExit>((resolve, reject) => {
     const options = {
@@ -52,7 +52,7 @@ export async function run(
       else reject(failed(command, args, whyKilled(error, timeout)));
     };
     const child = execFile(command, args, options, exited);
-    // EPIPE: the program exited before it read all of its input. Its status says why.
+    // EPIPE: the program exited before it read all of its input. Its status shows the cause.
     child.stdin?.on("error", () => {});
     child.stdin?.end(input);
   });
@@ -70,7 +70,7 @@ export function shorten(text: string): string {
   return text.replaceAll(/\s+/g, " ").trim().slice(0, REPEATED_MAX);
 }
 
-/** The error for a program that failed; `why` is usually what it printed. */
+/** The error for a program that failed; `why` is usually its output. */
 export function failed(command: string, args: readonly string[], why: string): SluiceError {
   const message = `Cannot run ${[command, ...args].join(" ")}: it must end well: it says "${shorten(why)}"`;
   return new SluiceError("TOOL_FAILED", message, command);

@@ -1,4 +1,4 @@
-/** The tools of iptables for one family and variant: they read and write the kernel's tables. */
+/** Runs the iptables tools of one family and variant to read and write the kernel's tables. */
 import { SluiceError } from "../../base/errors.ts";
 import { RESTORE_TIMEOUT_MS, XTABLES_LOCK_SECONDS } from "../../base/limits.ts";
 import type { Family } from "../../net/address.ts";
@@ -8,7 +8,7 @@ import { NftInfo } from "./nft-info.ts";
 import { type Refused, readRefusal, toolWords } from "./restore-errors.ts";
 import { failed, run } from "./run-tool.ts";
 
-/** What the nft variant prints of a chain whose rules iptables cannot express. */
+/** The nft variant's output for a chain with rules that iptables cannot express. */
 const INCOMPATIBLE = "is incompatible, use 'nft' tool";
 
 export type RestoreResult = { readonly ok: true } | ({ readonly ok: false } & Refused);
@@ -16,26 +16,26 @@ export type RestoreResult = { readonly ok: true } | ({ readonly ok: false } & Re
 export interface XtTools {
   readonly family: Family;
   readonly variant: Variant;
-  /** Path of iptables or ip6tables. Its -save and -restore are this path with the suffix. */
+  /** Path of iptables or ip6tables. Its -save and -restore have this path plus the suffix. */
   readonly path: string;
   /** `1.8.9`; "" if the tool does not print it. */
   readonly version: string;
-  /** The tool knows `--random-fully`. */
+  /** The tool supports `--random-fully`. */
   readonly randomFully: boolean;
   /**
-   * Gives `text`, of one or several tables, to iptables-restore, which leaves alone what `text`
-   * does not name. Each table is changed as a whole or not at all. If one is refused, the tables
-   * before it have been changed. Never throws for a failure of the tool: the result is `failed`
-   * then, and any part may have been written.
+   * Passes `text`, for one or several tables, to iptables-restore, which leaves everything else
+   * alone. Each table changes as a whole or not at all. If a table is refused, the tables before it
+   * have been changed. Never throws for a failure of the tool: the result is then `failed`, and any
+   * part may have been written.
    */
   restore(text: string): Promise<RestoreResult>;
   /**
-   * What iptables-save prints of a table, with counters and comments.
+   * The output of iptables-save for a table, with counters and comments.
    * @throws SluiceError TOOL_FAILED
    */
   save(table: Xtable): Promise<string>;
   /**
-   * A chain as `iptables -S` prints it; undefined if there is none.
+   * A chain in the format of `iptables -S`; undefined if it does not exist.
    * @throws SluiceError TOOL_FAILED
    */
   list(table: Xtable, chain: string): Promise<string | undefined>;
@@ -76,7 +76,7 @@ export class Tools implements XtTools {
     const args = ["-t", table];
     const { status, stdout, stderr } = await run(command, args);
     if (status !== 0) throw failed(command, args, toolWords(stderr));
-    // The nft variant prints only this line then, and exits with status 0.
+    // The nft variant then prints only this line and exits with status 0.
     const refused = /^# (.* is incompatible, .*)$/m.exec(stdout);
     if (refused?.[1] !== undefined) throw failed(command, args, refused[1]);
     return stdout;
@@ -105,8 +105,8 @@ export class Tools implements XtTools {
 }
 
 /**
- * Converts a chain in the output of iptables-save to what `iptables -S` prints; undefined if there
- * is none.
+ * Converts a chain in the output of iptables-save to the format of `iptables -S`; undefined if it
+ * does not exist.
  */
 function chainOf(saved: string, chain: string): string | undefined {
   const lines = saved.split("\n");
@@ -118,18 +118,18 @@ function chainOf(saved: string, chain: string): string | undefined {
   return [first, ...rules, ""].join("\n");
 }
 
-/** What the tools of a version can do. */
+/** Capabilities of a tool, by its version. */
 export interface ToolCapabilities {
   /** iptables-restore has `-w`. Older versions do not even take the xtables lock. */
   readonly restoreWait: boolean;
   readonly randomFully: boolean;
 }
 
-// The first versions with it, as in kubernetes pkg/util/iptables/iptables.go.
+// The first versions with each feature, as in kubernetes pkg/util/iptables/iptables.go.
 const RESTORE_WAIT = [1, 6, 2] as const;
 const RANDOM_FULLY = [1, 6, 2] as const;
 
-/** `version`: `1.8.9`. An unknown version, "", counts as a new one. */
+/** `version`: `1.8.9`. An unknown version ("") counts as a new one. */
 export function capabilitiesOf(version: string): ToolCapabilities {
   const numbers = version.split(".").map(Number);
   const since = (first: readonly number[]) => {

@@ -1,4 +1,7 @@
-/** The tools that serve each family, what the kernel supports, and why these tools were chosen. */
+/**
+ * Chooses the tools for each family, and records the kernel's features and the reasons for the
+ * choice.
+ */
 
 import type { UnservedFamily } from "../../backend/capabilities.ts";
 import { rethrowDefect } from "../../base/errors.ts";
@@ -20,15 +23,15 @@ export interface Toolset {
   /** At least one. */
   readonly families: readonly FamilyTools[];
   readonly unserved: readonly UnservedFamily[];
-  /** What does not work in the families that are served; a sentence each. */
+  /** Features that do not work in the served families; a sentence each. */
   readonly unsupported: readonly string[];
-  /** For the log: which tools serve and why, and what is not served. */
+  /** For the log: the tools, the reasons for their choice, and families that are not served. */
   readonly facts: readonly string[];
 }
 
 /**
  * Chooses the tools and probes the kernel with them. A family that the kernel cannot serve becomes
- * `unserved`, unless there is no other one. `locked` is called while it waits for the xtables lock.
+ * `unserved`; if none remains, this fails. `locked` is called during a wait for the xtables lock.
  * @throws SluiceError as `chooseTools` and `probeTools`
  */
 export async function findToolset(search: SearchOptions, locked: Locked): Promise<Toolset> {

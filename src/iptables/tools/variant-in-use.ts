@@ -1,8 +1,13 @@
 /**
- * Finds out which variant of iptables others on this node use, as kubernetes-sigs/iptables-wrappers
- * does for a container. In this order it asks where these are: the kubelet's own chains, most rules
- * of others, most rules of kube-proxy's names (kube-proxy's or our own), and where plain `iptables`
- * writes. It makes no table and loads no module.
+ * Finds the iptables variant that other programs on this node use, as
+ * kubernetes-sigs/iptables-wrappers does for a container. It checks these in order:
+ *
+ * 1. the kubelet's own chains
+ * 2. where most rules of other programs are
+ * 3. where most rules with kube-proxy's names are (kube-proxy's or Sluice's)
+ * 4. where the plain `iptables` writes
+ *
+ * It creates no table and loads no module.
  */
 import { rethrowDefect } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
@@ -12,14 +17,14 @@ import { isKubeProxyName, LegacyInfo, type RuleCounts, readContents } from "./le
 import { countRules, listChains, NftInfo } from "./nft-info.ts";
 
 /**
- * pkg/kubelet/kubelet_network_linux.go; the second one until 1.23. In the table mangle of both
+ * pkg/kubelet/kubelet_network_linux.go; the second name until 1.23. In the table mangle of both
  * families.
  */
 const HINTS = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"] as const;
 const TABLES = ["nat", "filter", "mangle", "raw", "security"] as const;
 const FAMILIES: readonly Family[] = [4, 6];
 
-/** Where each variant keeps its rules, for messages. */
+/** Names of each variant's tables, for messages. */
 export const PLACES: { readonly [variant in Variant]: string } = {
   nft: "nf_tables",
   legacy: "the legacy tables",
@@ -30,7 +35,10 @@ export interface VariantInUse {
   readonly why: string;
 }
 
-/** @throws SluiceError PERMISSION_DENIED */
+/**
+ * Finds the variant by the rules in the kernel, or by the plain `iptables`.
+ * @throws SluiceError PERMISSION_DENIED
+ */
 export async function findVariantInUse(options: SearchOptions): Promise<VariantInUse> {
   const hint = hintInNft();
   if (hint !== undefined) return usedByKubelet("nft", hint);
@@ -43,8 +51,8 @@ export async function findVariantInUse(options: SearchOptions): Promise<VariantI
     const why = `most rules of others are in ${PLACES[byOthers]}, ${more} or more against ${fewer}`;
     return { variant: byOthers, why };
   }
-  // Rules of others come first: otherwise a choice that we or a kube-proxy once made would stand
-  // forever.
+  // Rules of other programs come first. Otherwise an earlier choice by Sluice or a kube-proxy would
+  // never change.
   const byKubeProxy = holdsMore(legacy.kubeProxy, inNft.kubeProxy);
   if (byKubeProxy !== undefined) {
     const why = `the rules that are there, Sluice's or kube-proxy's, are in ${PLACES[byKubeProxy]}`;
@@ -74,7 +82,8 @@ function hintInNft(): string | undefined {
 }
 
 /**
- * Counts little further than to one more than the legacy tables have, which is enough to compare.
+ * Stops counting soon after it exceeds the number in the legacy tables, which suffices for the
+ * comparison.
  */
 function countInNft(legacy: RuleCounts): RuleCounts {
   return unlessAbsent({ others: 0, kubeProxy: 0 }, () => {
@@ -107,12 +116,12 @@ function unlessAbsent<T>(nothing: T, look: () => T): T {
 }
 
 interface LegacySurvey extends RuleCounts {
-  /** A chain of the kubelet; if there is one, rules are not counted. */
+  /** A chain of the kubelet. If there is one, rules are not counted. */
   readonly hint: string | undefined;
 }
 
 /**
- * Asks the kernel, because the tools may be missing, and see nothing without rights or without the
+ * Asks the kernel, because the tools may be missing, and they see nothing without permission or the
  * lock.
  */
 function surveyLegacy(): LegacySurvey {
@@ -144,7 +153,7 @@ function usedByKubelet(variant: Variant, hint: string): VariantInUse {
 }
 
 /**
- * A plain iptables that does not run gives no hint; if it is needed later, that is an error then.
+ * Ignores a plain iptables that does not run. If it is needed later, that becomes an error then.
  */
 function ignoreBroken(error: unknown): undefined {
   rethrowDefect(error);
