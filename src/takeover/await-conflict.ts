@@ -1,4 +1,4 @@
-/** Loads what looks for a conflicting kube-proxy, where our rules can conflict with one at all. */
+/** Loads the search for a conflicting kube-proxy, if our rules can conflict with one at all. */
 import type { ConflictOptions, ConflictWait } from "./conflicting-kube-proxy.ts";
 
 export const NO_CONFLICT: ConflictWait = {
@@ -7,7 +7,7 @@ export const NO_CONFLICT: ConflictWait = {
   stop() {},
 };
 
-/** Begins to wait for the end of a kube-proxy that writes the chains that are ours. */
+/** Waits for the end of a kube-proxy that writes the same chains as Sluice. */
 export async function awaitConflict(options: ConflictOptions): Promise<ConflictWait> {
   if (!options.own.sharesKubeProxyChains) return NO_CONFLICT;
   const { waitForConflictingKubeProxy } = await import("./conflicting-kube-proxy.ts");

@@ -1,14 +1,13 @@
 /**
- * A kube-proxy in iptables mode writes the same chains as Sluice in iptables mode. Two writers undo
- * each other's work at every change, so Sluice does not start while it sees such a kube-proxy.
+ * Delays the start while a kube-proxy runs that writes the same chains. A kube-proxy in iptables
+ * mode and Sluice in iptables mode would undo each other's work at every change.
  *
- * It waits and does not exit. When a node's kube-proxy is replaced, the old one often stays for
- * some seconds, and its rules serve meanwhile. If it stays for good, a pod that never gets ready
- * holds up the rollout and gives the reason in its health body; a pod that restarts would say
- * nothing.
+ * Sluice waits and does not exit. When a node's kube-proxy is replaced, the old one often stays for
+ * some seconds, and its rules keep serving. If it stays for good, a pod that never gets ready holds
+ * up the rollout, and its health body gives the reason. A pod that restarts would give none.
  *
- * Sluice does not fight a kube-proxy that it cannot see or that comes later either: it reports a
- * problem, and repairs of the same thing wait longer each time (sync/repair-timing.ts).
+ * Sluice does not fight a kube-proxy that it cannot see or that starts later. It reports a problem,
+ * and waits longer before each repair of the same object (sync/repair-timing.ts).
  */
 
 import type { OwnRules } from "../backend/capabilities.ts";
@@ -24,9 +23,9 @@ import { NFT_FAMILY_NAMES, withNftReader } from "./nft-reader.ts";
 import { KUBE_PROXY_TABLE } from "./rule-origin.ts";
 
 /**
- * Whether a running kube-proxy writes the same chains as we. `nftables`: the tables of its nftables
- * mode are there, which it deletes at its start in any other mode. Its IPVS mode has chains of the
- * same names.
+ * Checks whether a running kube-proxy writes the same chains as Sluice. `nftables`: the tables of
+ * its nftables mode exist, which it deletes at its start in any other mode. In IPVS mode its chains
+ * have the same names.
  */
 export function writesSameChains(
   own: OwnRules,
@@ -40,23 +39,23 @@ export interface ConflictOptions {
   readonly log: Logger;
   /** Capabilities.ownRules */
   readonly own: OwnRules;
-  /** These replace the machine in tests. */
+  /** Replace the system in tests. */
   readonly findProcesses?: () => Promise<KubeProxyProcesses>;
   readonly usesNftables?: () => Promise<boolean>;
 }
 
 export interface ConflictWait {
-  /** Whether the first look finds none. Rejects like `gone`. */
+  /** Resolves to true if the first look finds none. Rejects like `gone`. */
   readonly none: Promise<boolean>;
   /**
-   * Resolves when no kube-proxy is seen that writes our chains; never if it was stopped before.
-   * Rejects with NETLINK_SOCKET or PERMISSION_DENIED if the tables cannot be looked for.
+   * Resolves when no kube-proxy that writes our chains is visible; never after `stop`. Rejects with
+   * NETLINK_SOCKET or PERMISSION_DENIED if the tables cannot be read.
    */
   readonly gone: Promise<void>;
   stop(): void;
 }
 
-/** Looks at once, and then every CONFLICT_POLL_MS until there is none. */
+/** Looks at once, and then every CONFLICT_POLL_MS until none is left. */
 export function waitForConflictingKubeProxy(options: ConflictOptions): ConflictWait {
   const { clock, own } = options;
   const log = options.log.from("conflicting-kube-proxy.ts");
@@ -64,7 +63,7 @@ export function waitForConflictingKubeProxy(options: ConflictOptions): ConflictW
   const { usesNftables = () => hasKubeProxyTables(clock) } = options;
   let open = true;
   let cancel = () => {};
-  /** Their process ids. */
+  /** Returns their process ids. */
   const look = async (): Promise<readonly number[]> => {
     const { pids } = await findProcesses();
     if (pids.length === 0 || !writesSameChains(own, { nftables: await usesNftables() })) return [];
@@ -87,7 +86,7 @@ export function waitForConflictingKubeProxy(options: ConflictOptions): ConflictW
     return;
   };
   const gone = wait();
-  // Whoever awaits `none` gets the same rejection.
+  // `none` rejects in the same way, so an unhandled `gone` is no error.
   gone.catch(() => {});
   return {
     none: first.then(({ length }) => length === 0),

@@ -1,4 +1,4 @@
-/** What becomes of a finding, and the text and the problem that report it. Pure. */
+/** Decides what happens to a finding, and defines the texts and problems that report it. Pure. */
 import type { Problem } from "../problems/problem.ts";
 import type { Finding } from "./find-rules.ts";
 
@@ -35,7 +35,7 @@ export const DISPOSITION_TEXTS: {
   alive: "they came after Sluice's own, so a kube-proxy is running; stop it",
 };
 
-/** The problem that a finding is, if it is one. `text` reports it. */
+/** The problem for a finding, if it is one. `text` reports it. */
 export function problemOf(
   { kind, what, parts }: Finding,
   disposition: Disposition,

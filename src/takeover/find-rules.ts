@@ -1,6 +1,6 @@
 /**
- * Finds rules of kube-proxy, rules of another mode of our own, and other proxies by what they leave
- * visible. Cheap: it asks for everything by name and dumps nothing but small legacy tables.
+ * Finds rules of kube-proxy, rules of another mode of Sluice, and other proxies by visible traces.
+ * It is cheap: it looks objects up by name and dumps only small legacy tables.
  */
 
 import type { OwnRules, RuleForm } from "../backend/capabilities.ts";
@@ -33,23 +33,27 @@ import {
 
 export interface Finding {
   /**
-   * Only rules of an origin are ever removed; the other kinds are reported. "blind": no tool here
-   * can read it; "unreadable": reading it failed this time; "drops": a firewall's policy;
-   * "process": a kube-proxy that runs.
+   * Sluice only ever removes rules of an origin and reports the other kinds.
+   * - "blind": no installed tool can read it.
+   * - "unreadable": reading it failed this time.
+   * - "drops": the policy of a firewall.
+   * - "process": a running kube-proxy.
    */
   readonly kind: RuleOrigin | "other" | "blind" | "unreadable" | "drops" | "process";
-  /** What it is, without its parts: `kube-proxy's rules (nftables mode)`. */
+  /** A name for the finding without its parts: `kube-proxy's rules (nftables mode)`. */
   readonly what: string;
-  /** Where it was seen: `table ip kube-proxy`, `device kube-ipvs0`. For "unreadable": why. */
+  /**
+   * Where it was found: `table ip kube-proxy`, `device kube-ipvs0`. For "unreadable": the reason.
+   */
   readonly parts: readonly string[];
-  /** Origins whose rules may be there without being seen. */
+  /** Origins with rules that may exist unseen. */
   readonly hides?: readonly RuleOrigin[];
   /**
-   * Parts that only accept packets and that no policy makes necessary: a running kube-proxy has
-   * others too.
+   * Parts that only accept packets and that no policy makes necessary. A running kube-proxy has
+   * other parts too.
    */
   readonly acceptChains?: readonly string[];
-  /** Of the kind "drops". */
+  /** Only for the kind "drops". */
   readonly dropPolicy?: DropPolicy;
 }
 
@@ -68,28 +72,31 @@ const DEVICES: ReadonlyMap<string, string> = new Map([
   ["ovn-k8s-mp0", "OVN-Kubernetes, which replaces kube-proxy"],
 ]);
 
-/** Legacy tables are in use, and no tool can read them. */
+/** Used if legacy tables are in use and no tool can read them. */
 export const BLIND =
   "iptables' legacy tables, which may hold kube-proxy's rules; the tools to look into them are not installed";
 
-/** Legacy tables are in use, and we lack the rights to read them: the tools open a raw socket. */
+/**
+ * Used if legacy tables are in use and permission to read them is missing: the tools open a raw
+ * socket.
+ */
 export const FORBIDDEN =
   "iptables' legacy tables, which may hold kube-proxy's rules; looking into them takes root and CAP_NET_RAW";
 
 export interface LookOptions {
   readonly clock: Clock;
-  /** Our own rules, which are not left over. Undefined: we have none. */
+  /** Our own rules, which are not leftovers. Undefined if there are none. */
   readonly own?: OwnRules | undefined;
-  /** Replaces the real ones in tests. */
+  /** Replaces the real tables in tests. */
   readonly legacy?: readonly LegacyTables[];
 }
 
 /**
- * Everything that is there now except our own rules. Each source is read on its own: one that fails
- * is a finding, and hides nothing of the others.
+ * Finds everything except our own rules. Each source is read independently: a failure becomes a
+ * finding and does not hide the others.
  *
- * In IPVS mode kube-proxy has chains of the same names as in iptables mode. While its device
- * exists, chains are not reported, since they go with what is not removed here.
+ * In IPVS mode, kube-proxy's chains have the same names as in iptables mode. While its device
+ * exists, chains are not reported, because they belong to a mode that Sluice does not remove.
  */
 export async function findOtherProxies(options: LookOptions): Promise<readonly Finding[]> {
   return await new Search(options).run();
@@ -100,7 +107,7 @@ class Search {
   readonly #own: OwnRules | undefined;
   readonly #legacy: readonly LegacyTables[];
   readonly #findings: Finding[] = [];
-  /** Whether kube-proxy's IPVS mode is there, or may be because the devices cannot be read. */
+  /** kube-proxy's IPVS mode is present, or may be because the devices cannot be read. */
   #ipvs = true;
 
   constructor({ clock, own, legacy = legacyTables() }: LookOptions) {
@@ -129,7 +136,7 @@ class Search {
     return this.#findings;
   }
 
-  /** The tables of the nftables modes. */
+  /** Finds the tables of the nftables modes. */
   async #findTables(): Promise<void> {
     const found = await this.#readNft("nftables", nftTables);
     for (const owner of ["Sluice", "kube-proxy"] as const) {
@@ -150,7 +157,7 @@ class Search {
         try {
           if (!(await findChainsInLegacy(tables, found))) unseen.push(where);
         } catch (error) {
-          // Rights that were withheld on purpose are no fault.
+          // Permissions that were withheld on purpose are not an error.
           if (!isForbidden(error)) throw error;
           forbidden.push(where);
         }
@@ -186,7 +193,7 @@ class Search {
     return this.#read(ORIGIN_NAMES[form], hides, () => withNftReader(this.#clock, read));
   }
 
-  /** Undefined if it fails, which is then a finding. */
+  /** Returns undefined if reading fails, and records the failure as a finding. */
   async #read<T>(
     what: string,
     hides: readonly RuleOrigin[],
@@ -207,7 +214,10 @@ function isForbidden(error: unknown): boolean {
   return isDenied(error.message) || /\b(EACCES|EPERM)\b/.test(error.message);
 }
 
-/** @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED */
+/**
+ * Checks for the device of kube-proxy's IPVS mode.
+ * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
+ */
 export function hasIpvs(): boolean {
   return existingLinks([IPVS_DEVICE]).length > 0;
 }
@@ -221,7 +231,7 @@ export function describeLegacyTable(tables: LegacyTables, table: string): string
   return `${tables.family === 4 ? "iptables" : "ip6tables"}' table ${table} (legacy)`;
 }
 
-/** Chains in all tables of one variant of iptables, by who made them. */
+/** The chains in all tables of one iptables variant, by owner. */
 type FoundChains = {
   readonly [owner in RuleOwner]: {
     readonly parts: string[];
@@ -282,14 +292,14 @@ async function nftChains(reader: NftReader): Promise<FoundChains> {
   return found;
 }
 
-/** Adds to `found`. False if there may be chains, but no tool that can read them. */
+/** Adds chains to `found`. Returns false if there may be chains but no tool can read them. */
 async function findChainsInLegacy(tables: LegacyTables, found: FoundChains): Promise<boolean> {
   const names = await tables.names();
   const usable = names.length === 0 || (await tables.usable());
   let owner: RuleOwner = "kube-proxy";
   if (usable && names.includes("nat")) {
     const chains = await tables.chains("nat");
-    // Only the chain that everything hangs on.
+    // Name only the chain that leads to all others.
     if (chains.has(SERVICES)) {
       owner = ownerOfChains((chain) => chains.has(chain));
       found[owner].parts.push(`${describeLegacyTable(tables, "nat")} ${SERVICES}`);

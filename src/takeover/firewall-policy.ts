@@ -1,11 +1,11 @@
 /**
- * Firewalls whose policy drops what an iptables mode accepts: Docker and ufw set the policy of
- * FORWARD.
+ * Handles firewalls with a policy that drops packets which an iptables mode accepts: Docker and ufw
+ * set the policy of FORWARD.
  *
- * In nftables mode neither Sluice nor kube-proxy has rules that accept packets. So accept chains
- * that an iptables mode left stay as long as a policy makes them necessary, and the operator learns
- * which rules to add. In iptables mode we write such chains ourselves, and only tables of the other
- * variant of iptables can have leftovers. Pure, except for the readers that are passed in.
+ * In nftables mode neither Sluice nor kube-proxy has rules that accept packets. Accept chains that
+ * an iptables mode left therefore stay while a policy makes them necessary, and the operator learns
+ * which rules to add. In iptables mode Sluice writes such chains itself, so only tables of the
+ * other iptables variant can have leftovers. Pure, except for the readers that are passed in.
  */
 
 import type { XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
@@ -20,28 +20,28 @@ import {
 import { NOTHING, type Removal } from "./removal.ts";
 import type { RuleOwner } from "./rule-origin.ts";
 
-/** Set for node ports on loopback addresses. Like upstream, we never reset it. */
+/** Set for node ports on loopback addresses. Like upstream, Sluice never resets it. */
 export const ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet";
 
-/** A filter table, read by name. */
+/** A filter table that is read by name. */
 export interface FilterTable {
   chain(name: string): XtChain | undefined | Promise<XtChain | undefined>;
-  /** Of a chain that is there. */
+  /** The rules of an existing chain. */
   rules(chain: string): readonly XtRule<unknown>[] | Promise<readonly XtRule<unknown>[]>;
 }
 
 export interface AcceptChainState extends AcceptChain {
-  /** The policy of the built-in chain is to drop. */
+  /** The policy of the built-in chain is DROP. */
   readonly drops: boolean;
   /** The accept chain exists. */
   readonly there: boolean;
-  /** Packets reach it, and it has rules. */
+  /** The accept chain is reachable and has rules. */
   readonly works: boolean;
-  /** The mark that it accepts. */
+  /** The packet mark that the accept chain accepts. */
   readonly mark: number | undefined;
 }
 
-/** Rejects like `table`. */
+/** Reads the state of the accept chains. Rejects like `table`. */
 export async function acceptChainsOf(table: FilterTable): Promise<readonly AcceptChainState[]> {
   const states: AcceptChainState[] = [];
   for (const acceptChain of ACCEPT_CHAINS) {
@@ -56,23 +56,23 @@ export async function acceptChainsOf(table: FilterTable): Promise<readonly Accep
   return states;
 }
 
-/** Whether the policy would drop what the chain accepts. */
+/** Checks whether the policy would drop what the chain accepts. */
 export function isNeeded({ drops, works }: AcceptChainState): boolean {
   return drops && works;
 }
 
-/** How chains of one family and variant are removed. */
+/** Options for removing the chains of one family and variant. */
 export interface ChainsOptions {
   readonly owner: RuleOwner;
-  /** Accept chains stay as long as a policy makes them necessary. */
+  /** Keep accept chains while a policy makes them necessary. */
   readonly keepNeeded: boolean;
-  /** What becomes of KUBE-FIREWALL where only a proxy uses it. Upstream keeps it. */
+  /** Handling of KUBE-FIREWALL if only a proxy uses it. Upstream keeps it. */
   readonly firewall: "stays" | "goes" | "goes unless it guards";
 }
 
 /**
- * What may be removed from a filter table, given all its chains; and the note about what `stays`.
- * Rejects like `rulesOf`.
+ * Decides what may be removed from a filter table, given all its chains. `stays` notes what must
+ * stay. Rejects like `rulesOf`.
  */
 export async function leftoverOptionsOf(
   where: string,
@@ -93,7 +93,7 @@ export async function leftoverOptionsOf(
   };
 }
 
-/** A policy that drops, and the chain that accepts in spite of it. */
+/** A policy that drops packets, and the chain that accepts them nevertheless. */
 export interface DropPolicy extends AcceptChainState {
   readonly family: Family;
   readonly legacy: boolean;
@@ -101,7 +101,10 @@ export interface DropPolicy extends AcceptChainState {
   readonly where: string;
 }
 
-/** The text that reports it; undefined if there is nothing to report. `masqueradeBit` is ours. */
+/**
+ * The text that reports the policy; undefined if there is nothing to report. `masqueradeBit` is
+ * Sluice's.
+ */
 export function textOfDropPolicy(
   dropPolicy: DropPolicy,
   masqueradeBit: number,
@@ -114,7 +117,7 @@ export function textOfDropPolicy(
     const stays = `${chain}, left by an iptables mode, stays to accept ${accepts}, but nobody makes it after a reboot`;
     return `${policy}: ${stays}; add rules that do: ${rules}${otherMark(dropPolicy, masqueradeBit)}`;
   }
-  // Nothing here knows whether there are such ports.
+  // It is unknown here whether there are such ports.
   if (from === "INPUT") return undefined;
   return `${policy}: ${accepts} are accepted only if another rule does, as these do: ${rules}`;
 }

@@ -1,29 +1,26 @@
-/**
- * A rule of iptables-nft, as far as it matters here: where it leads, its comment, and the mark it
- * asks for.
- */
+/** Decodes a rule of iptables-nft: its target, its comment, and the mark that it matches. */
 
 import type { XtRule } from "../iptables/syntax/iptables-save.ts";
 import { NEW, printGuard, printJump } from "../iptables/syntax/jumps.ts";
 import type { AttributeReader } from "../netlink/message.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
 
-/** Reads the attributes of an NFT_MSG_NEWRULE. */
+/** Decodes the attributes of an NFT_MSG_NEWRULE. */
 export function readXtRule(reader: AttributeReader): XtRule<bigint> {
   let id = 0n;
   let target: string | undefined;
   let comment: string | undefined;
   let mark: number | undefined;
-  // What it matches, as our jumps without comments do; undefined: something else.
+  // The matches in the form of our jumps without comments; undefined if there are others.
   let words: string | undefined = "";
   let jumps = false;
-  // What `GUARD` is compared with.
+  // Compared with `GUARD`.
   const parts: string[] = [];
-  // What the last expression loaded.
+  // The field that the last expression loaded.
   let loaded = -1;
   while (reader.next()) {
     if (reader.type === nft.NFTA_RULE_HANDLE) id = reader.u64();
-    // A comment may be there.
+    // The userdata may contain a comment.
     if (reader.type === nft.NFTA_RULE_USERDATA) {
       words = undefined;
       parts.push("userdata");
@@ -57,18 +54,18 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
   return { id, target, comment, mark, text };
 }
 
-/** `printGuard`, as iptables-nft writes it since 1.8.6; 1 is NFT_PAYLOAD_NETWORK_HEADER. */
+/** `printGuard` as iptables-nft has written it since 1.8.6. 1 is NFT_PAYLOAD_NETWORK_HEADER. */
 const GUARD = [
   `payload 1 12 1`,
   `cmp ${nft.NFT_CMP_NEQ} 7f`,
   `payload 1 16 1`,
   `cmp ${nft.NFT_CMP_EQ} 7f`,
-  // Flags, which of them are inverted, RELATED | ESTABLISHED | DNAT.
+  // The flags, the inverted flags, and RELATED | ESTABLISHED | DNAT.
   "conntrack 010001008600",
   `immediate ${nft.NF_DROP}`,
 ].join();
 
-/** As far as `GUARD` says; 12 and 16 are where an IPv4 header has its addresses. */
+/** Prints only what `GUARD` needs. 12 and 16 are the offsets of the addresses in an IPv4 header. */
 function printExpression(name: string, data: AttributeReader | undefined): string {
   const words: (string | number)[] = [name];
   if (name === "immediate") words.push(readVerdict(data).code);
@@ -105,7 +102,7 @@ function readExpression(reader: AttributeReader) {
   return { name, data, again };
 }
 
-/** The chain of a jump or a goto, and which of them it is. */
+/** The target chain of a jump or goto, and the kind of verdict. */
 function readVerdict(immediate: AttributeReader | undefined) {
   const data = find(immediate, nft.NFTA_IMMEDIATE_DATA);
   const verdict = find(data?.nested(), nft.NFTA_DATA_VERDICT)?.nested();
@@ -119,9 +116,9 @@ function readVerdict(immediate: AttributeReader | undefined) {
 }
 
 /**
- * Of struct xt_conntrack_mtinfo3 (linux/netfilter/xt_conntrack.h), behind eight addresses of 16
- * bytes, two expiry times, a protocol and four ports: match_flags, invert_flags and state_mask, of
- * 16 bits each.
+ * Offset in struct xt_conntrack_mtinfo3 (linux/netfilter/xt_conntrack.h) of match_flags,
+ * invert_flags and state_mask, 16 bits each. Eight addresses of 16 bytes, two expiry times, a
+ * protocol and four ports precede them.
  */
 const STATES_AT = 146;
 const STATES_END = 152;
@@ -129,8 +126,8 @@ const STATES_END = 152;
 const STATES_NEW = "010000000800";
 
 /**
- * A match of iptables' own, and its struct: xt_comment_info { char comment[256] }, xt_mark_mtinfo1
- * { __u32 mark, mask; __u8 invert }.
+ * A match of iptables and its struct: xt_comment_info { char comment[256] }, xt_mark_mtinfo1 {
+ * __u32 mark, mask; __u8 invert }.
  */
 function readMatch(match: AttributeReader | undefined) {
   let name = "";
@@ -148,7 +145,7 @@ function readMatch(match: AttributeReader | undefined) {
   return { name, text, first, states };
 }
 
-/** Goes to the attribute of this type. */
+/** Finds the attribute of this type. */
 function find(reader: AttributeReader | undefined, type: number): AttributeReader | undefined {
   while (reader?.next()) if (reader.type === type) return reader;
   return undefined;

@@ -1,22 +1,22 @@
 /**
- * Finds kube-proxies that run in our network namespace, by /proc. It sees none from a container
- * that does not share the machine's processes, nor one that is part of another program, as in k3s.
+ * Finds the kube-proxies that run in our network namespace, through /proc. It finds none from a
+ * container with its own process namespace, and none that is part of another program, as in k3s.
  */
 import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 const NAME = "kube-proxy";
-/** The first process namespace: PROC_PID_INIT_INO in linux/proc_ns.h. */
+/** The initial process namespace: PROC_PID_INIT_INO in linux/proc_ns.h. */
 const ALL_PROCESSES = "pid:[4026531836]";
 const GONE = " (deleted)";
 
-/** A process; what cannot be read is undefined. */
+/** A process. Properties that cannot be read are undefined. */
 export interface Process {
-  /** Its name, as the kernel has it. */
+  /** Its name in the kernel. */
   readonly comm: string | undefined;
-  /** The path of its program in its own file system. */
+  /** The path of its executable in its own file system. */
   readonly exe: string | undefined;
-  /** Device and inode of that program. */
+  /** Device and inode of the executable. */
   readonly file: string | undefined;
   /** Its network namespace: `net:[4026531840]`. */
   readonly network: string | undefined;
@@ -25,25 +25,25 @@ export interface Process {
 type Names = Pick<Process, "comm" | "exe">;
 
 export interface KubeProxyProcesses {
-  /** Process ids of kube-proxies, in ascending order. */
+  /** Process ids of the kube-proxies, in ascending order. */
   readonly pids: readonly number[];
   /**
-   * All processes of the machine are visible, so no kube-proxy that is a program of its own is
-   * missed.
+   * All processes of the machine are visible, so every kube-proxy that is a separate program is
+   * found.
    */
   readonly all: boolean;
 }
 
 /**
- * Whether this is a kube-proxy in our network namespace. A Sluice that is called kube-proxy is
- * none: its image has a link of that name.
+ * Checks whether this is a kube-proxy in our network namespace. A Sluice under the name kube-proxy
+ * does not count: its image has a link with that name.
  */
 export function isKubeProxy(process: Process, self: Process): boolean {
   const { exe, file, network } = process;
   if (exe === undefined || network === undefined || network !== self.network) return false;
   if (!isNamedKubeProxy(process)) return false;
   const ours = file !== undefined && file === self.file;
-  // In another container the same path is another file. The name alone proves nothing.
+  // The same path is a different file in another container. The name alone proves nothing.
   return !ours && (exe !== self.exe || programOf(exe) === NAME);
 }
 
@@ -51,7 +51,10 @@ function isNamedKubeProxy({ comm, exe }: Names): boolean {
   return comm === NAME || (exe !== undefined && programOf(exe) === NAME);
 }
 
-/** Searches `proc` for other processes than `own`. Never rejects: it skips what it cannot read. */
+/**
+ * Searches `proc` for kube-proxies other than `own`. Never rejects: it skips processes that it
+ * cannot read.
+ */
 export async function findKubeProxyProcesses(
   proc = "/proc",
   own = process.pid,
@@ -70,12 +73,12 @@ export async function findKubeProxyProcesses(
   const namespace = await attempt(readlink(join(proc, String(own), "ns/pid")));
   const first = await attempt(readlink(join(proc, "1/ns/net")));
   const all = namespace === ALL_PROCESSES && first !== undefined;
-  // A child that kube-proxy has just forked has its name for a moment.
+  // A child that kube-proxy has just forked briefly has kube-proxy's name.
   const pids = [...found].filter(([, parent]) => !found.has(parent)).map(([pid]) => pid);
   return { pids: pids.toSorted((a, b) => a - b), all };
 }
 
-/** `12 (its name) S 7 ...`: the name may hold anything. */
+/** `12 (its name) S 7 ...`: the name may contain any character. */
 function parentIn(status: string): number {
   return Number(status.slice(status.lastIndexOf(")")).split(" ")[2]);
 }
@@ -85,7 +88,7 @@ export function nameProcesses(pids: readonly number[]): string {
   return `${NAME} (pid ${pids.join(", ")})`;
 }
 
-/** There are many processes, so only those that are `wanted` are read completely. */
+/** Reads only `wanted` processes completely, because there are many. */
 async function read(folder: string, wanted: (names: Names) => boolean): Promise<Process> {
   const comm = (await attempt(readFile(join(folder, "comm"), "utf8")))?.trim();
   const exe = await attempt(readlink(join(folder, "exe")));

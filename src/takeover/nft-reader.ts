@@ -1,6 +1,6 @@
 /**
- * Reads tables of nf_tables that are not ours: by name where possible, else by dumps that yield to
- * the event loop between two datagrams.
+ * Reads nf_tables tables of other programs: by name where possible, otherwise by dumps that yield
+ * to the event loop between two datagrams.
  */
 import { type Clock, turn } from "../base/clock.ts";
 import type { XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
@@ -16,7 +16,7 @@ import { EINVAL, EPROTONOSUPPORT } from "../os/posix.ts";
 import { errnoOf } from "../os/system-error.ts";
 import { readXtRule } from "./iptables-nft-rule.ts";
 
-/** Families of tables in which kube-proxy puts rules, as `nft` names them. */
+/** Families of tables with rules of kube-proxy, by their names in `nft`. */
 export const NFT_FAMILIES = { ip: nft.NFPROTO_IPV4, ip6: nft.NFPROTO_IPV6 } as const;
 export type NftFamily = keyof typeof NFT_FAMILIES;
 export const NFT_FAMILY_NAMES = Object.keys(NFT_FAMILIES) as readonly NftFamily[];
@@ -26,8 +26,9 @@ export function familyOf(family: NftFamily): Family {
 }
 
 /**
- * How often a dump is tried while other processes change tables. The last one counts: deletions
- * name each rule by its handle, and the kernel refuses them where the rules have changed since.
+ * Number of attempts at a dump while other processes change tables. The last attempt counts in any
+ * case: deletions name each rule by its handle, and the kernel refuses them if the rules have
+ * changed since.
  */
 const DUMP_ATTEMPTS = 5;
 
@@ -36,37 +37,40 @@ export class NftReader {
   readonly #clock: Clock;
   readonly #writer = new MessageWriter(1024);
 
-  /** Without a socket nothing is there. */
+  /** Without a socket, the reader finds nothing. */
   constructor(socket: NetlinkSocket | undefined, clock: Clock) {
     this.#socket = socket;
     this.#clock = clock;
   }
 
   /**
-   * False if this kernel has no nf_tables: then nobody has rules there.
+   * Returns false if this kernel has no nf_tables, and therefore no rules in it.
    * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
    */
   isThere(): boolean {
     try {
       return this.#has("ip", nft.NFT_MSG_GETGEN, []);
     } catch (error) {
-      // nfnetlink_rcv_msg in net/netfilter/nfnetlink.c, of a subsystem that it does not have.
+      // nfnetlink_rcv_msg in net/netfilter/nfnetlink.c returns EINVAL for an unknown subsystem.
       if (errnoOf(error) === EINVAL) return false;
       throw error;
     }
   }
 
-  /** @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET */
+  /**
+   * Checks whether a table exists.
+   * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
+   */
   hasTable(family: NftFamily, table: string): boolean {
     return this.#has(family, nft.NFT_MSG_GETTABLE, [[nft.NFTA_TABLE_NAME, table]]);
   }
 
-  /** The table of our own nftables mode. Throws as `hasTable`. */
+  /** The state of the table of Sluice's nftables mode. Throws like `hasTable`. */
   ownTable(): ReturnType<typeof ownerOfTable> {
     return this.#socket === undefined ? "absent" : ownerOfTable(this.#socket);
   }
 
-  /** False also if there is no such table. Throws as `hasTable`. */
+  /** Returns false also if the table does not exist. Throws like `hasTable`. */
   hasChain(family: NftFamily, table: string, chain: string): boolean {
     return this.#has(family, nft.NFT_MSG_GETCHAIN, [
       [nft.NFTA_CHAIN_TABLE, table],
@@ -74,7 +78,7 @@ export class NftReader {
     ]);
   }
 
-  /** A chain by its name. Throws as `hasTable`. */
+  /** Finds a chain by its name. Throws like `hasTable`. */
   chain(family: NftFamily, table: string, name: string): XtChain | undefined {
     let chain: XtChain | undefined;
     const attributes: Attribute[] = [
@@ -87,7 +91,7 @@ export class NftReader {
     return chain;
   }
 
-  /** All chains of a table; none if there is no such table. Throws as `hasTable`. */
+  /** All chains of a table; none if the table does not exist. Throws like `hasTable`. */
   async chains(family: NftFamily, table: string): Promise<XtChain[]> {
     let chains: XtChain[] = [];
     const restart = () => {
@@ -100,7 +104,7 @@ export class NftReader {
     return chains;
   }
 
-  /** The rules of one chain, by their handles. Throws as `hasTable`. */
+  /** The rules of one chain, with their handles. Throws like `hasTable`. */
   async rules(family: NftFamily, table: string, chain: string): Promise<XtRule<bigint>[]> {
     let rules: XtRule<bigint>[] = [];
     const restart = () => {
@@ -116,7 +120,7 @@ export class NftReader {
     return rules;
   }
 
-  /** `each` sees what is there. */
+  /** `each` receives the object if it exists. */
   #has(
     family: NftFamily,
     type: number,
@@ -152,7 +156,7 @@ export class NftReader {
   }
 }
 
-/** Opens a socket for as long as `list` takes. */
+/** Opens a socket for the duration of `list`. */
 export async function withNftReader<T>(
   clock: Clock,
   list: (reader: NftReader) => T | Promise<T>,
@@ -165,7 +169,7 @@ export async function withNftReader<T>(
   }
 }
 
-/** Undefined: this kernel has no nfnetlink, and so no nf_tables. */
+/** Returns undefined if this kernel has no nfnetlink, and so no nf_tables. */
 function openNetfilter(): NetlinkSocket | undefined {
   try {
     return new NetlinkSocket(NETLINK_NETFILTER);
@@ -175,7 +179,7 @@ function openNetfilter(): NetlinkSocket | undefined {
   }
 }
 
-/** Reads the attributes of an NFT_MSG_NEWCHAIN; `of` is its table. */
+/** Decodes the attributes of an NFT_MSG_NEWCHAIN; `of` is its table. */
 function readChain(reader: AttributeReader): { of: string; chain: XtChain } {
   let of = "";
   let name = "";

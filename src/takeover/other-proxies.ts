@@ -1,13 +1,14 @@
 /**
- * Watches for rules of kube-proxy, and of another mode of our own, beside ours while the program
- * runs, and removes them.
+ * Watches for rules of kube-proxy and of another mode of Sluice beside ours while the program runs,
+ * and removes them.
  *
- * Both sets of rules translate in the same hooks, and whichever comes first wins (rule-origin.ts
- * explains why that harms nobody). Leftover rules are removed once our own are in the kernel: until
- * then they serve. Rules of a kube-proxy that runs stay until it has ended. A container with a
- * process namespace of its own cannot see kube-proxy: there, rules that appear after ours mean that
- * one runs, and Sluice does not fight it. In iptables mode kube-proxy writes into our own chains,
- * which is a problem (conflicting-kube-proxy.ts).
+ * Both sets of rules translate in the same hooks, and the first one wins (rule-origin.ts explains
+ * why that does no harm). Leftover rules keep serving until our own are in the kernel; then Sluice
+ * removes them. Rules of a running kube-proxy stay until it has ended.
+ *
+ * A container with its own process namespace cannot see kube-proxy. There, rules that appear after
+ * ours mean that one runs, and Sluice does not fight it. In iptables mode kube-proxy writes into
+ * our own chains, which is a problem (conflicting-kube-proxy.ts).
  */
 
 import type { OwnRules } from "../backend/capabilities.ts";
@@ -42,13 +43,16 @@ export interface OtherProxiesOptions {
   readonly problems: TellProblems;
   /** Capabilities.ownRules */
   readonly own: OwnRules;
-  /** Config.removeKubeProxyRules, as of now. What another mode of our own left goes in any case. */
+  /**
+   * The current Config.removeKubeProxyRules. Leftovers of another mode of Sluice are always
+   * removed.
+   */
   readonly remove: () => boolean;
-  /** Config.masqueradeBit, as of now. */
+  /** The current Config.masqueradeBit. */
   readonly masqueradeBit: () => number;
   /** The node has addresses of this family. */
   readonly serves: (family: Family) => boolean;
-  /** These replace the kernel in tests. */
+  /** Replace the kernel in tests. */
   readonly find?: () => Promise<readonly Finding[]>;
   readonly findProcesses?: () => Promise<KubeProxyProcesses>;
   readonly removeRules?: (origins: readonly RuleOrigin[]) => Promise<Removal>;
@@ -73,24 +77,25 @@ export class OtherProxies {
   /** Our rules are in the kernel. */
   #synced = false;
   /**
-   * Origins that are still to be removed, once each: rules of another origin came after our own.
+   * Origins still to be removed, once each. Rules that appear later than our own set an origin
+   * again.
    */
   readonly #pending = new Set<RuleOrigin>(ALL_ORIGINS);
   /**
-   * Origins that were removed a second time, since nobody was seen who made the rules. That happens
-   * once.
+   * Origins removed a second time because no process that made the rules was visible. That happens
+   * only once.
    */
   readonly #again = new Set<RuleOrigin>();
   #running: KubeProxyProcesses = { pids: [], all: false };
-  /** A kube-proxy writes the same chains as we. */
+  /** A running kube-proxy writes the same chains as Sluice. */
   #conflicting = false;
-  /** When kube-proxy's text was last found in chains of ours, by the monotonic clock. */
+  /** Time when our chains last had kube-proxy's text, in monotonic ms. */
   #overwrittenAt = Number.NEGATIVE_INFINITY;
-  /** When a kube-proxy was last seen to run, by the monotonic clock. */
+  /** Time when a kube-proxy was last seen running, in monotonic ms. */
   #seenAt = Number.NEGATIVE_INFINITY;
   /** Parts that must stay, because foreign rules jump to them. */
   readonly #kept = new Set<string>();
-  /** Messages of the last removal's failures. */
+  /** Error messages of the last removal. */
   #failures: readonly string[] = [];
   #work: Promise<void> = Promise.resolve();
   #waiting = false;
@@ -110,9 +115,9 @@ export class OtherProxies {
   }
 
   /**
-   * Looks, reports what is new, and after the first sync removes what may be removed. It then looks
-   * again on its own from time to time. Resolves when done; rejects only at a defect of ours. Calls
-   * while one is waiting are one.
+   * Looks for other proxies, reports new findings, and after the first sync removes what may be
+   * removed. Afterwards it looks again from time to time. Resolves when done; rejects only on an
+   * internal error. Calls during a waiting look share it.
    */
   look(): Promise<void> {
     if (this.#waiting) return this.#work;
@@ -122,8 +127,8 @@ export class OtherProxies {
   }
 
   /**
-   * Another program changed our rules. kube-proxy's text in our chains is the only sign of a
-   * kube-proxy that we cannot see.
+   * Another program changed our rules. If Sluice cannot see a kube-proxy, its text in our chains is
+   * the only sign of it.
    */
   changed({ by }: Pick<ForeignChange, "by">): void {
     if (by !== KUBE_PROXY) return;
@@ -137,7 +142,7 @@ export class OtherProxies {
     return this.look();
   }
 
-  /** What shares the node with us now, one short text each, for the health body. */
+  /** The current findings, as one short text each, for the health body. */
   notices(): readonly string[] {
     return this.#known.map(({ text }) => text);
   }
@@ -152,12 +157,12 @@ export class OtherProxies {
     if (!this.#open) return;
     this.#cancel();
     const found = await this.#present();
-    // In this order: whoever made the rules that were found is now seen, or has ended.
+    // Look for processes last: whatever made the found rules is now visible, or has ended.
     this.#running = await this.#findProcesses();
     const { pids } = this.#running;
     const runs = pids.length > 0;
     if (runs) {
-      // Its rules will be left over when it ends.
+      // When it ends, its rules become leftovers.
       for (const origin of ALL_ORIGINS) this.#pending.add(origin);
       this.#again.clear();
       this.#seenAt = this.#options.clock.monotonic();
@@ -170,20 +175,20 @@ export class OtherProxies {
     );
     const left = await this.#clean(found, origins);
     this.#report([...this.#processFindings(own), ...left]);
-    // A kube-proxy that was seen a moment ago may be started again.
+    // A kube-proxy that ran a moment ago may be restarting.
     const lately = this.#options.clock.monotonic() - this.#seenAt < OTHER_PROXY_POLL_MS;
     const wait = lately ? OTHER_PROXY_RUNNING_POLL_MS : OTHER_PROXY_POLL_MS;
     if (this.#open) this.#cancel = this.#options.clock.after(wait, () => this.look());
   }
 
-  /** A kube-proxy that is seen to run, or that must be running. */
+  /** A kube-proxy that is visible, or that must be running. */
   #processFindings(own: OwnRules): readonly Finding[] {
     const { pids } = this.#running;
     if (pids.length > 0) {
       return [{ kind: "process", what: nameProcesses(pids), parts: pids.map(String) }];
     }
     const since = this.#options.clock.monotonic() - this.#overwrittenAt;
-    // The text of a kube-proxy that was seen just before is no sign: that one has ended.
+    // If a kube-proxy was seen just before, the text is no sign: that process has ended.
     const unseen = this.#overwrittenAt - this.#seenAt > OTHER_PROXY_POLL_MS;
     if (!own.sharesKubeProxyChains || !unseen || since > OTHER_PROXY_QUIET_MS) return [];
     this.#conflicting = true;
@@ -200,7 +205,7 @@ export class OtherProxies {
       .filter(({ parts }) => parts.length > 0);
   }
 
-  /** Removes what is left over of these origins. Returns what is there afterwards. */
+  /** Removes leftovers of these origins. Returns the findings afterwards. */
   async #clean(
     found: readonly Finding[],
     allowed: readonly RuleOrigin[],
@@ -212,7 +217,7 @@ export class OtherProxies {
         (each) => each.finding.kind === kind && each.disposition === "orphaned",
       );
       if (orphaned && allowed.includes(kind)) this.#again.add(kind);
-      // There is only one Sluice: nobody puts back what another mode of ours left.
+      // There is only one Sluice, so nothing restores the leftovers of its other mode.
       if (orphaned || isOwnOrigin(kind) || isRemnant(finding)) this.#pending.add(kind);
     }
     const has = (findings: readonly Finding[], origin: RuleOrigin) =>
@@ -228,7 +233,7 @@ export class OtherProxies {
     return left;
   }
 
-  /** False if some of it failed. The next look then tries everything again that is left. */
+  /** Returns false if a part failed. The next look then retries everything that is left. */
   async #remove(origins: readonly RuleOrigin[]): Promise<boolean> {
     const { removed, notes, kept, failures } = await this.#removeRules(origins);
     for (const what of removed) this.#log.info("Removed what was left", { what });
@@ -250,7 +255,7 @@ export class OtherProxies {
     });
     const before = new Set(this.notices());
     for (const { finding, text, problems } of known) {
-      // The receiver of a problem logs it.
+      // Problems are logged by their receiver.
       if (before.has(text) || problems.length > 0) continue;
       this.#log.warn(`Found ${text}`, { where: finding.parts.join(", ") });
     }
@@ -271,11 +276,12 @@ export class OtherProxies {
     return all && !this.#again.has(kind) ? "orphaned" : "alive";
   }
 
-  /** The text that reports it; undefined if there is nothing to report. */
+  /** The text that reports a finding; undefined if there is nothing to report. */
   #textOf({ what, parts, dropPolicy }: Finding, disposition: Disposition): string | undefined {
     if (disposition === "unreadable") return `Cannot look for ${what}: ${parts.join("; ")}`;
     if (disposition !== "drops") return `${what}: ${DISPOSITION_TEXTS[disposition]}`;
-    // Before our first sync, and while kube-proxy runs, accepting packets is its business.
+    // Before our first sync and while kube-proxy runs, kube-proxy is responsible for accepting
+    // packets.
     if (!this.#synced || this.#running.pids.length > 0) return undefined;
     if (dropPolicy === undefined || !this.#options.serves(dropPolicy.family)) return undefined;
     return textOfDropPolicy(dropPolicy, this.#options.masqueradeBit());
@@ -290,7 +296,7 @@ function isOfNftables({ kind }: Finding): boolean {
   return kind === "nftables";
 }
 
-/** Nothing but accept chains that a policy made necessary once. */
+/** True if all parts are accept chains that a policy once made necessary. */
 function isRemnant({ parts, acceptChains = [] }: Finding): boolean {
   return parts.every((part) => acceptChains.includes(part));
 }

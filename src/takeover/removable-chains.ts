@@ -1,7 +1,7 @@
 /**
- * Which chains and rules of iptables are kube-proxy's, and which of them may be removed. It is the
- * same for nf_tables and legacy tables, and for chains of Sluice's iptables mode, which have the
- * same names. Pure.
+ * Decides which iptables chains and rules are kube-proxy's, and which of them may be removed. The
+ * same applies to nf_tables and legacy tables, and to chains of Sluice's iptables mode, which have
+ * the same names. Pure.
  */
 
 import type { Removable, XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
@@ -17,19 +17,20 @@ import {
 import type { RuleOwner } from "./rule-origin.ts";
 
 /**
- * Who made the chains of one family and variant, in all tables: the chains of its nat table tell.
+ * The owner of the chains of one family and variant in all tables, judged by the chains of the nat
+ * table.
  */
 export function ownerOfChains(has: (chain: string) => boolean): RuleOwner {
   return areFromSluice(has) ? "Sluice" : "kube-proxy";
 }
 
-/** A kubelet keeps this chain in each table to notice that its rules are gone. */
+/** A kubelet keeps this chain in each table to notice the loss of its rules. */
 const KUBELET = "KUBE-KUBELET-CANARY";
-/** The one rule in it: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. */
+/** The comment of its only rule: setupLocalhostFirewall in pkg/proxy/iptables/proxier.go. */
 const FIREWALL_COMMENT = "block incoming localnet connections";
 
 /**
- * A chain of the filter table that accepts packets that the policy of a built-in chain may drop.
+ * A chain of the filter table that accepts packets which the policy of a built-in chain may drop.
  */
 export interface AcceptChain {
   /** The built-in chain that jumps to it. */
@@ -45,26 +46,26 @@ export const ACCEPT_CHAINS: readonly AcceptChain[] = [
 
 export interface Leftovers<Id> extends Removable<Id> {
   /**
-   * Chains of kube-proxy that must stay: foreign rules jump to them, directly or through each
+   * kube-proxy's chains that must stay, because foreign rules jump to them directly or through each
    * other.
    */
   readonly kept: readonly string[];
-  /** Accept chains that a policy makes necessary, and that go nevertheless. */
+  /** Accept chains that are removed although a policy makes them necessary. */
   readonly missed: readonly AcceptChain[];
 }
 
-/** What else decides, in a filter table. */
+/** Further conditions for a filter table. */
 export interface LeftoverOptions {
   /** Accept chains that a policy makes necessary. `keepNeeded` keeps them. */
   readonly needed?: readonly AcceptChain[];
   readonly keepNeeded?: boolean;
-  /** FIREWALL, where that may go too. */
+  /** FIREWALL, if it may be removed too. */
   readonly firewall?: string | undefined;
 }
 
 /**
- * What may be removed from a table. `rulesOf` is called only for chains that stay: kube-proxy's own
- * may have very many rules.
+ * Decides what may be removed from a table. `rulesOf` is called only for chains that stay, because
+ * kube-proxy's own can have very many rules.
  */
 export async function findLeftovers<Id>(
   table: Xtable,
@@ -93,7 +94,7 @@ export async function findLeftovers<Id>(
       else if (!stay.has(target)) jumps.push({ chain: name, id });
     }
   }
-  // Iterating a set also visits what is added meanwhile.
+  // Iterating over a set also visits elements that are added meanwhile.
   for (const name of kept) {
     for (const { target } of await rulesOf(name)) keep(target);
   }
@@ -103,9 +104,10 @@ export async function findLeftovers<Id>(
 }
 
 /**
- * Whether FIREWALL in a filter table may go, given all chains of the table. Undefined: it must
- * stay, since a kubelet uses it or somebody else has rules in it. "guards": it has kube-proxy's
- * rule and nothing else.
+ * Checks whether FIREWALL may be removed from a filter table, given all chains of the table.
+ * - undefined: it must stay, because a kubelet uses it or it has foreign rules.
+ * - "guards": it has only kube-proxy's rule.
+ * - "empty": it has no rules.
  */
 export async function firewallIn(
   chains: readonly XtChain[],

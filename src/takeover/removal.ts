@@ -1,12 +1,16 @@
-/** The result of a removal, in words. */
+/** Describes the result of a removal. */
 import type { SluiceError } from "../base/errors.ts";
 import type { Leftovers } from "./removable-chains.ts";
 import type { RuleOwner } from "./rule-origin.ts";
 
 export interface Removal {
-  /** What is gone: `table ip kube-proxy`, `kube-proxy's chains in table ip nat: 12, and ...`. */
+  /**
+   * The removed objects: `table ip kube-proxy`, `kube-proxy's chains in table ip nat: 12, and ...`.
+   */
   readonly removed: readonly string[];
-  /** What else the operator should know: what stays and why, and what other rules must replace. */
+  /**
+   * Further information for the operator: what stays and why, and which rules are needed instead.
+   */
   readonly notes: readonly string[];
   /** Chains that had to stay: `table ip nat KUBE-SERVICES`. */
   readonly kept: readonly string[];
@@ -15,7 +19,7 @@ export interface Removal {
 
 export const NOTHING: Removal = { removed: [], notes: [], kept: [], failures: [] };
 
-/** The result for the chains of `owner` in one table, which is `where`. */
+/** The result for the chains of `owner` in the table `where`. */
 export function removalOf(where: string, owner: RuleOwner, leftovers: Leftovers<unknown>): Removal {
   const { jumps, chains, kept, missed } = leftovers;
   const removed: string[] = [];

@@ -1,6 +1,6 @@
 /**
  * Removes the tables of kube-proxy's nftables mode, and chains with kube-proxy's names: from
- * nf_tables over netlink, from iptables-legacy by its tools.
+ * nf_tables over netlink, from iptables-legacy with its tools.
  */
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
@@ -21,13 +21,13 @@ import { mergeRemovals, NOTHING, type Removal, removalOf } from "./removal.ts";
 import { KUBE_PROXY_TABLE, type RuleOwner } from "./rule-origin.ts";
 
 /**
- * Chains flushed or deleted in one transaction. The first transaction deletes the jumps, after
- * which no packet reaches the rest.
+ * Number of chains flushed or deleted in one transaction. The first transaction deletes the jumps,
+ * so that no packet reaches the remaining chains.
  */
 const CHAINS_AT_ONCE = 250;
 /**
- * Pause between two transactions. A process that watches nf_tables, such as we, receives an event
- * for every deleted rule and needs time to read them.
+ * Pause between two transactions, in ms. A process that watches nf_tables, such as Sluice, receives
+ * an event for every deleted rule and needs time to read them.
  */
 const REST_MS = 10;
 
@@ -50,7 +50,7 @@ export function removeKubeProxyTable({ socket, reader }: NftTools, family: NftFa
   return send(batch, socket, `delete ${name}`) ? { ...NOTHING, removed: [name] } : NOTHING;
 }
 
-/** Deletes the chains in one table of iptables-nft. Throws as `removeKubeProxyTable`. */
+/** Deletes the chains in one table of iptables-nft. Throws like `removeKubeProxyTable`. */
 export async function removeNftChains(
   tools: NftTools,
   family: NftFamily,
@@ -144,7 +144,7 @@ function write(batch: Batch, type: number, attributes: readonly Attribute[]): vo
   batch.close(message);
 }
 
-/** False if the kernel says that something is not there any more. */
+/** Returns false if the kernel reports that an object no longer exists. */
 function send(batch: Batch, socket: NetlinkSocket, what: string): boolean {
   const refusal = batch.send(socket).refusals[0];
   if (refusal === undefined) return true;

@@ -1,6 +1,6 @@
 /**
- * Removes what kube-proxy, or another mode of our own, left in the kernel. Rules of everybody else
- * stay as they are.
+ * Removes the rules that kube-proxy, or another mode of Sluice, left in the kernel. Rules of other
+ * programs stay as they are.
  */
 import { readFileSync } from "node:fs";
 import type { RuleForm } from "../backend/capabilities.ts";
@@ -39,17 +39,18 @@ import {
 import { type Successor, servedByTable, sharedWithIpvs, stillNeeded } from "./successor.ts";
 
 export interface RemoveOptions extends LookOptions {
-  /** Chains that accept what a firewall's policy would drop stay for as long as it would. */
+  /** Keep chains that accept packets while a firewall's policy would drop them. */
   readonly keepNeeded: boolean;
-  /** KUBE-FIREWALL too, where no kubelet is and it guards nothing. */
+  /** Also remove KUBE-FIREWALL, if no kubelet runs and the chain guards nothing. */
   readonly firewall?: boolean;
-  /** A kube-proxy that runs: what is ours stays until it serves in its place. */
+  /** A running kube-proxy. Our rules stay until it serves instead. */
   readonly successor?: Successor | undefined;
 }
 
 /**
- * Every table is a step of its own: a step that fails is in `failures`, and the next one is tried.
- * Nothing to remove is no failure. Our own rules, by `options.own`, are never touched.
+ * Removes the rules of these origins. Every table is a separate step: a failed step is added to
+ * `failures`, and the next one follows. Having nothing to remove is no failure. Never touches our
+ * own rules (`options.own`).
  */
 export async function removeKubeProxyRules(
   options: RemoveOptions,
@@ -64,8 +65,8 @@ class Remover {
   readonly #firewall: ChainsOptions["firewall"];
   readonly #done: Removal[] = [];
   /**
-   * Whether kube-proxy's IPVS mode is there, or may be. Its chains have the same names as those of
-   * the iptables mode.
+   * kube-proxy's IPVS mode is present, or may be. Its chains have the same names as those of the
+   * iptables mode.
    */
   #ipvs = true;
 
@@ -115,7 +116,7 @@ class Remover {
     return NOTHING;
   }
 
-  /** Of iptables-nft. */
+  /** Removes the chains of iptables-nft. */
   async #removeChains(tools: NftTools, family: NftFamily): Promise<Removal> {
     const owner = ownerOfChains((chain) => tools.reader.hasChain(family, "nat", chain));
     if (!this.#removes(owner, "iptables")) return NOTHING;
@@ -157,8 +158,8 @@ class Remover {
   }
 
   /**
-   * The note about chains that have to stay, if they have to.
-   * @throws SluiceError OTHER_PROXY, if they will not have to for long
+   * The note about chains that must stay for good; undefined if they may be removed now.
+   * @throws SluiceError OTHER_PROXY, if they must stay only for a while
    */
   #staying(owner: RuleOwner, family: Family, where: string): Removal | undefined {
     const { successor } = this.#options;

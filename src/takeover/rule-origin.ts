@@ -1,35 +1,36 @@
 /**
- * Whose rules of Services can be in the kernel, and in which way; and which of them are left over
+ * Names the authors and forms of Service rules in the kernel, and tells which of them are left over
  * beside ours. Pure.
  *
- * While two are there, as when a mode is switched or a kube-proxy taken over, each hook works as
- * with one:
+ * Two sets of rules can coexist, for example during a mode switch or a takeover from kube-proxy.
+ * Each hook then works as with one set:
  *
- * - nat PREROUTING and OUTPUT: the kernel asks one set of rules after the other, the youngest
- *   first, until one has said how a connection is translated (nf_nat_inet_fn in
- *   net/netfilter/nf_nat_core.c); the others never see it. Both choose among the same endpoints.
- *   One that knows no such frontend says nothing, but for refusals of nftables mode, which are made
- *   here: a Service that came after its last sync is refused until its table is gone, which is
- *   moments after the first sync of its successor.
- * - The mark for masquerading: both set the same bit (iptables.masqueradeBit and
- *   nftables.masqueradeBit have one default), either before it has translated the packet, or it
- *   takes the mark back (KUBE-SVC-OUTSIDE). What nobody translates keeps none.
- * - nat POSTROUTING: again the first one that decides. Each masquerades what bears the mark,
- *   whoever set it, and what an endpoint sends to itself, by the packet's addresses; then the other
- *   is not asked. Only the one that does it clears the mark. So it does not matter if the rules
- *   that marked a packet are gone when it leaves.
- * - nat INPUT: nftables mode learns there and in POSTROUTING which endpoint a client with affinity
- *   has, from the connection itself, whoever translated it; iptables mode remembers where it
- *   translates. Neither knows what the other remembers: a client may come to another endpoint once.
- * - filter: rules of the iptables mode meet packets after they were translated, by whomever. What
- *   they refuse is a frontend that nobody translated, and they accept by the mark and by the
- *   connection's state. A packet must pass both variants of iptables, which refuse the same.
- * - Connections that are open are in none of these but filter, where their state accepts them: they
- *   stay translated as they were.
+ * - nat PREROUTING and OUTPUT: the kernel evaluates one set after the other, the youngest first,
+ *   until one decides the translation (nf_nat_inet_fn in net/netfilter/nf_nat_core.c). Both choose
+ *   among the same endpoints. A set without the frontend decides nothing, with one exception:
+ *   nftables mode refuses connections in these hooks. Such a table refuses a Service that is newer
+ *   than its last sync. This ends when the table is removed, moments after the first sync of its
+ *   successor.
+ * - Masquerade mark: both set the same bit (iptables.masqueradeBit and nftables.masqueradeBit have
+ *   the same default). Each sets it before it translates the packet, and otherwise clears it again
+ *   (KUBE-SVC-OUTSIDE). Packets that neither translates keep no mark.
+ * - nat POSTROUTING: again, the first set that decides wins. Each masquerades marked packets,
+ *   whichever set marked them, and packets from an endpoint to itself, by their addresses. Only the
+ *   set that masquerades clears the mark. The rules that marked a packet may therefore be gone when
+ *   it leaves.
+ * - nat INPUT: here and in POSTROUTING, nftables mode learns the endpoint of a client with affinity
+ *   from the connection itself, whichever set translated it. iptables mode remembers it at
+ *   translation. Neither knows the other's entries, so a client may change its endpoint once.
+ * - filter: rules of the iptables mode see packets after translation by either set. They refuse
+ *   only frontends that neither set translated, and accept by mark and connection state. A packet
+ *   must pass both variants of iptables, which refuse the same packets.
+ * - Open connections meet only filter, where their state accepts them. They keep their translation.
  */
 import type { OwnRules, RuleForm } from "../backend/capabilities.ts";
 
-/** Who made rules, and in which form: kube-proxy, or Sluice in another mode than now. */
+/**
+ * The author of rules and their form: kube-proxy, or Sluice in another mode than the current one.
+ */
 export type RuleOrigin = RuleForm | `sluice-${RuleForm}`;
 
 const FORMS: readonly RuleForm[] = ["nftables", "iptables", "iptables-legacy"];
@@ -66,9 +67,9 @@ export const ORIGIN_NAMES: { readonly [origin in RuleOrigin]: string } = {
 };
 
 /**
- * Whether rules of this origin are other rules than our own. If our chains have kube-proxy's names,
- * the backend handles whatever is in them, whoever wrote it. `own` is undefined if we have no
- * rules, as at a cleanup.
+ * Checks whether rules of this origin are separate from our own. If our chains have kube-proxy's
+ * names, the backend handles their contents, whoever wrote them. `own` is undefined if there are no
+ * own rules, as in a cleanup.
  */
 export function differsFromOwn(origin: RuleOrigin, own: OwnRules | undefined): boolean {
   if (own === undefined) return true;

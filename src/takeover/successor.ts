@@ -1,11 +1,11 @@
 /**
- * A kube-proxy that runs during a cleanup is there to replace us. It has no rules before its first
- * sync, which may be long after its start, since it waits for the API server. Until then our rules
- * serve and must stay.
+ * Handles a kube-proxy that runs during a cleanup, to replace Sluice. It has no rules before its
+ * first sync. That can be long after its start, because it waits for the API server. Until then our
+ * rules serve and must stay.
  *
- * If it is of the same mode and variant as we, its first sync takes over the chains of our iptables
- * mode: it writes chains of the same names and deletes the others (pkg/proxy/iptables/proxier.go).
- * Otherwise they are left over, as our table is.
+ * If it has the same mode and variant, its first sync takes over the chains of our iptables mode.
+ * It writes chains with the same names and deletes the others (pkg/proxy/iptables/proxier.go).
+ * Otherwise our chains are left over, like our table.
  */
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
@@ -31,7 +31,7 @@ import { KUBE_PROXY_TABLE } from "./rule-origin.ts";
 export interface Successor {
   /** `kube-proxy (pid 12)` */
   readonly name: string;
-  /** Families in which it has rules of its own in the kernel, of any mode. */
+  /** Families for which it has rules of its own in the kernel, in any mode. */
   readonly families: ReadonlySet<Family>;
 }
 
@@ -40,11 +40,11 @@ export interface Successor {
  * whole table in one transaction.
  */
 const SERVICES_OF_NFT = "services";
-/** kube-proxy listens there once the API server has answered. */
+/** kube-proxy serves this once the API server has answered. */
 const HEALTH = "http://127.0.0.1:10256/healthz";
 
 /**
- * Families in which a kube-proxy has filled tables.
+ * Families for which a kube-proxy has filled tables.
  * @throws SluiceError when a table cannot be read
  */
 export async function servedByKubeProxy(
@@ -63,7 +63,7 @@ export async function servedByKubeProxy(
     const { chains, rules } = parseSaved(await tables.save("nat"));
     const names = new Set(chains.map(({ name }) => name));
     if (ownerOfChains((chain) => names.has(chain)) === "Sluice") continue;
-    // kube-proxy makes the chain empty at first, then fills it in one restore, even without
+    // kube-proxy first creates the chain empty, then fills it in one restore, even without
     // Services.
     if (rules.has(SERVICES)) served.add(tables.family);
   }
@@ -78,7 +78,7 @@ async function isFilled(reader: NftReader, family: NftFamily): Promise<boolean> 
 }
 
 /**
- * Families in which our table has a Service. The others need no successor.
+ * Families for which our table has a Service. The others need no successor.
  * @throws SluiceError NETLINK_REFUSED
  */
 export function servedByTable(socket: Netlink): readonly Family[] {
@@ -90,14 +90,16 @@ export function servedByTable(socket: Netlink): readonly Family[] {
     try {
       readElements(socket, tableLabel(tableId("frontends", family)), () => {}, each);
     } catch (error) {
-      // A version with other names of maps made the table.
+      // A version with different map names created the table.
       if (errnoOf(error) !== ENOENT) throw error;
     }
     return some;
   });
 }
 
-/** Why `what` must stay for now. `takes`: the successor may take it over. */
+/**
+ * The error that explains why `what` must stay for now. `takes`: the successor may take it over.
+ */
 export function stillNeeded(
   what: string,
   { name }: Successor,
@@ -108,7 +110,7 @@ export function stillNeeded(
   return new SluiceError("OTHER_PROXY", message, "kube-proxy");
 }
 
-/** The note about a successor in IPVS mode, which never deletes chains that only we have. */
+/** The note about a successor in IPVS mode, which never deletes chains that only Sluice has. */
 export function sharedWithIpvs(what: string, { name }: Successor): string {
   return `${what} stay: ${name} has its IPVS mode here, whose chains bear the same names; they go with the next boot`;
 }
