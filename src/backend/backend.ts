@@ -1,7 +1,7 @@
 /**
- * The contract between the sync and a dataplane; nftables/ and iptables/ implement it. Operations
- * are about elements of the tables in model/tables.ts. How an element is represented in the kernel
- * is up to the backend: an element of a map, or rules in chains.
+ * Defines the contract between the sync and a dataplane; nftables/ and iptables/ implement it.
+ * Operations concern elements of the tables in model/tables.ts. Each backend decides how the kernel
+ * represents an element: an element of a map, or rules in chains.
  */
 
 import type { SluiceError } from "../base/errors.ts";
@@ -25,8 +25,8 @@ export type Receipt =
       /** A later retry may succeed (EINTR, ENOBUFS, a lost table). */
       readonly transient: boolean;
       /**
-       * The kernel does not hold what was committed: another program deleted or added an element,
-       * or the whole table. Every retry fails until `verify` has looked there.
+       * The kernel's contents differ from what was committed: another program deleted or added an
+       * element, or the whole table. Every retry fails until `verify` has checked it.
        */
       readonly drifted?: boolean;
     };
@@ -36,22 +36,23 @@ export interface Adoption {
   /**
    * - `fresh`: nothing.
    * - `adopted`: rules of an earlier process, which stay.
-   * - `replaced`: a table of another layout, which is gone, or chains of a kube-proxy, which serve
-   *   until the first `apply`.
+   * - `replaced`: a table with another layout, which was deleted, or chains of a kube-proxy, which
+   *   serve until the first `apply`.
    */
   readonly outcome: "fresh" | "adopted" | "replaced";
   /** For the log: `the table inet sluice`, `the chains of iptables-nft` */
   readonly what: string;
-  /** How many were adopted: elements of maps, or chains. */
+  /** Number of adopted objects: elements of maps, or chains. */
   readonly elements: number;
 }
 
-/** Who the owners of operations are. */
+/** Looks up the owners of operations. */
 export interface OwnerLookup {
-  /** `namespace/name`, or "" for the node. May be asked until the receipt is there. */
+  /** `namespace/name`, or "" for the node. Callable until the receipt has arrived. */
   readonly nameOf: (owner: OwnerId) => string;
   /**
-   * The Service from which the operations were planned; undefined for the node, and if it is gone.
+   * The Service that the operations were planned from; undefined for the node and for a deleted
+   * Service.
    */
   readonly serviceOf: (owner: OwnerId) => Service | undefined;
 }
@@ -61,14 +62,16 @@ export interface Backend {
   readonly mode: Mode;
   /** Valid from `probe` on. */
   readonly capabilities: Capabilities;
-  /** Undefined: the kernel forgets clients together with the rules that remember them. */
+  /**
+   * Undefined if the kernel deletes remembered clients together with the rules that remember them.
+   */
   readonly affinity: AffinityCleanup | undefined;
-  /** Undefined: connections are not counted. */
+  /** Undefined if connections are not counted. */
   readonly counters: CounterReader | undefined;
-  /** Undefined: a Service is elements of maps, rather than rules in chains. */
+  /** Undefined if a Service consists of map elements, not of rules in chains. */
   readonly chains: ChainReader | undefined;
   /**
-   * Undefined: all leftovers are elements, which `start` hands to the core as those of
+   * Undefined if all leftovers are elements, which `start` passes to the core as those of
    * OWNER_ADOPTED.
    */
   readonly leftovers: LeftoverRules | undefined;
@@ -79,47 +82,52 @@ export interface Backend {
    */
   probe(): void | Promise<void>;
   /**
-   * Creates the fixed rules, or adopts those that are there. Elements in the kernel are handed to
-   * `core.adopt`. Where the kernel holds the text of rules instead, the first `apply` compares it
-   * and writes only what differs.
+   * Creates the fixed rules or adopts existing ones. Elements in the kernel are passed to
+   * `core.adopt`. If the kernel holds the text of rules instead, the first `apply` compares it and
+   * writes only the differences.
    * @throws SluiceError TABLE_FOREIGN, NETLINK_REFUSED, PERMISSION_DENIED, TOOL_FAILED,
    * RULES_REFUSED
    */
   start(core: Core): Adoption | Promise<Adoption>;
   /**
-   * Reports, until `close`, that somebody else touched our rules or may have done so; at once if
-   * that may have happened since `start` began to read. `verify` finds out what it was. Watch after
-   * a large load rather than before it: the kernel then announces every element, which makes a load
+   * Reports, until `close`, that another program touched our rules or may have. Reports at once if
+   * that may have happened since `start` began to read. `verify` finds out what changed. Watch
+   * after a large load, not before it: the kernel then announces every element, which makes a load
    * a third slower.
    * @throws SluiceError NETLINK_SOCKET
    */
   watch(changed: (change: ForeignChange) => void): void;
   /**
-   * Looks in the kernel at what others touched since the last call, and at what refused a
-   * transaction, and restores what is committed, which does not change. Also applies the options of
-   * `reconfigure`. Resolves to undefined if nothing was touched. Other work runs between two large
-   * transactions, but nothing may be committed meanwhile.
+   * Checks the objects that others touched since the last call, and those in refused transactions,
+   * and restores the committed state. Also applies the options of `reconfigure`.
+   *
+   * The committed state changes only for owners with elements that the kernel refuses
+   * (`Drift.refused`). Resolves to undefined if nothing was touched, even if it applied the options
+   * of `reconfigure`; in iptables also before the first `apply`, which compares everything. Other
+   * work runs between two large transactions, but nothing may be committed meanwhile.
    * @throws SluiceError TABLE_FOREIGN, NETLINK_SOCKET, NETLINK_REFUSED, TOOL_FAILED, RULES_REFUSED:
    * call it again
    */
   verify(core: Core): Promise<Drift | undefined>;
   /**
-   * The next `start` or `verify` replaces the fixed rules by those of these options, in one
-   * transaction that leaves every element as it is. Returns false and changes nothing if elements
-   * would have to change, because `counters` differs.
+   * Sets the options for the next `start` or `verify`, which replaces the fixed rules and leaves
+   * every element as it is. In nftables this is one transaction; in iptables each table of each
+   * family is one. Returns false and changes nothing if elements would have to change, because
+   * `counters` differs.
    */
   reconfigure(options: SkeletonOptions): boolean;
   /**
    * Applies all of the operations or none: after a failure nothing counts as committed. In nftables
-   * this is one atomic transaction. In iptables each table of each family is one: a packet may meet
-   * the new rules of one and the old ones of another, and a failure may leave a part in the kernel.
-   * The backend knows that part, and the next `apply` or `verify` takes it back unless it is wanted
-   * by then.
+   * this is one atomic transaction.
+   *
+   * In iptables each table of each family is one transaction. A packet may meet the new rules of
+   * one table and the old ones of another. A failure may leave a part in the kernel. The backend
+   * tracks that part, and the next `apply` or `verify` reverts it unless it is wanted by then.
    *
    * `operations` and `owners.serviceOf` may be used only until `apply` returns. While its promise
    * is pending, nothing is compared or committed.
    */
   apply(operations: OperationList, owners: OwnerLookup): Receipt | Promise<Receipt>;
-  /** Resolves when nothing is being written any more; later calls of `apply` fail. */
+  /** Resolves when all writes have ended. Later calls of `apply` fail. */
   close(): void | Promise<void>;
 }

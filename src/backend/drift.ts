@@ -1,28 +1,34 @@
-/** Drift: the kernel does not hold what was committed, because another program changed our rules. */
+/**
+ * Describes drift: the kernel's contents differ from the committed state, because another program
+ * changed our rules.
+ */
 
 import type { SluiceError } from "../base/errors.ts";
 import type { OwnerId } from "../model/owner.ts";
 
 /** Another program touched our rules. */
 export interface ForeignChange {
-  /** For the log: `chain services, elements of frontends4` */
+  /** For the log: `chain services4, elements of frontends4` */
   readonly what: string;
   /** For the log: `nft (pid 123)` */
   readonly by: string;
   /**
-   * A name for each object that was touched, by which repeated changes of the same object are
-   * recognized. Empty if nobody knows.
+   * A name for each touched object, to recognize repeated changes of the same object. Empty if
+   * unknown.
    */
   readonly objects: readonly string[];
 }
 
-/** Kinds of objects that can differ. "map" is a map that was empty; one that is gone is a "table". */
+/**
+ * Kinds of objects that can differ. "map" is a map that was emptied; a missing map counts as
+ * "table".
+ */
 export type DriftObject = "table" | "chain" | "map" | "element";
 
-/** What a repair wrote, in one transaction or several. */
+/** The writes of a repair, in one or more transactions. */
 export interface Written {
   readonly operations: number;
-  /** Operations among them that added an element. */
+  /** Number of these operations that added an element. */
   readonly added: number;
   /** Bytes of netlink messages, or of text for iptables-restore. */
   readonly bytes: number;
@@ -30,20 +36,20 @@ export interface Written {
   readonly kernelMs: number;
 }
 
-/** The result of a look at what another program touched. */
+/** The result of checking what another program touched. */
 export interface Drift {
-  /** The first change that was noticed, and how many there were. */
+  /** The first change that was noticed, and the number of changes. */
   readonly change: Omit<ForeignChange, "objects">;
   readonly changes: number;
-  /** When the first was noticed, monotonic ms. */
+  /** Time when the first change was noticed, in monotonic ms. */
   readonly noticedAt: number;
-  /** How many objects of each kind differed and were restored. Empty if nothing differed. */
+  /** Number of objects of each kind that differed and were restored. Empty if nothing differed. */
   readonly amiss: { readonly [kind in DriftObject]?: number };
-  /** What was written to restore elements. */
+  /** The writes that restored elements. */
   readonly written: Written;
   /**
-   * Owners for which the kernel refused an element. Of theirs, only what the kernel has is committed
-   * now, and it belongs to OWNER_ADOPTED until they are programmed again.
+   * Owners with an element that the kernel refused. Of their elements, only those in the kernel
+   * count as committed now. They belong to OWNER_ADOPTED until the owners are programmed again.
    */
   readonly refused: readonly { readonly owner: OwnerId; readonly error: SluiceError }[];
 }
