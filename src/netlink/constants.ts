@@ -1,4 +1,4 @@
-/** Numbers of netlink and of its sockets, by their names in the kernel's headers. */
+/** Defines the constants of netlink and its sockets, with their names in the kernel's headers. */
 
 // linux/socket.h
 export const AF_NETLINK = 16;
@@ -36,11 +36,12 @@ export const NFNLGRP_NFTABLES = 7;
 /** Length of struct nfgenmsg: u8 family, u8 version, be16 resource id. */
 export const NFGENMSG_LEN = 4;
 
-// linux/filter.h, linux/bpf_common.h: struct sock_filter { u16 code; u8 jt, jf; u32 k } and its codes
+// linux/filter.h, linux/bpf_common.h: struct sock_filter { u16 code; u8 jt, jf; u32 k } and its
+// codes
 export const BPF_LD_W_ABS = 0x20;
 export const BPF_JEQ_K = 0x15;
 export const BPF_RET_K = 0x06;
-/** Where struct nlmsghdr has the port id of who caused the message. */
+/** Offset in struct nlmsghdr of the port id that caused the message. */
 export const NLMSG_PID_OFFSET = 12;
 
 // linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h

@@ -1,17 +1,18 @@
 /**
- * Word from netlink's multicast groups without a thread or a busy timer: Bun's event loop watches the socket.
+ * Receives events from netlink's multicast groups without a thread or a busy timer: Bun's event
+ * loop watches the socket.
  *
- * `Bun.connect({ fd })` is not in Bun's types; each datagram becomes one callback. Where it fails, the socket
- * is read on a timer instead.
+ * `Bun.connect({ fd })` is not in Bun's types; each datagram causes one callback. If it fails, the
+ * socket is read on a timer instead.
  */
 import type { Clock } from "../base/clock.ts";
 import * as libc from "../os/libc.ts";
 import { EINTR, ENOBUFS, MSG_DONTWAIT } from "../os/posix.ts";
 import { openNetlink } from "./socket.ts";
 
-/** How often a socket is read that the event loop cannot watch. */
+/** Interval in ms for reading a socket that the event loop cannot watch. */
 const POLL_MS = 1000;
-/** A socket that broke is opened, or asked, again no sooner than this after it was the last time. */
+/** Minimum time in ms between opening a socket and reopening it after a failure. */
 export const REOPEN_MS = 100;
 const READ_SIZE = 1 << 16;
 
@@ -19,7 +20,7 @@ export interface Subscription {
   close(): void;
 }
 
-/** Bun.connect as it is used here. */
+/** The part of Bun.connect's signature that is used here. */
 type Connect = (options: {
   readonly fd: number;
   readonly socket: {
@@ -29,18 +30,20 @@ type Connect = (options: {
   };
 }) => Promise<{ end(): void; terminate(): void; unref(): void }>;
 
-/** Hears one datagram of messages, valid during the call; undefined if some may have been lost. */
+/**
+ * Receives one datagram of messages, valid during the call; undefined if some may have been lost.
+ */
 export type Listener = (bytes: Uint8Array | undefined) => void;
 
 export interface SubscribeOptions {
-  /** Port id of a socket whose own doings are not told. */
+  /** Port id of a socket. Events that it causes are not reported. */
   readonly ignore?: number;
-  /** In place of Bun.connect. */
+  /** Replaces Bun.connect in tests. */
   readonly connect?: Connect;
 }
 
 /**
- * Calls back after something was said in one of the groups, or may have been and was lost.
+ * Calls `event` after each message in one of the groups, and after messages may have been lost.
  * @throws SluiceError NETLINK_SOCKET
  */
 export function subscribe(
@@ -55,7 +58,7 @@ export function subscribe(
   const start = (fd: number) => {
     let ended = false;
     const opened = clock.monotonic();
-    // ENOBUFS, after a burst, ends the socket: messages were lost.
+    // ENOBUFS after a burst ends the socket, because messages were lost.
     const lost = () => {
       if (ended || !open) return;
       ended = true;
@@ -65,7 +68,8 @@ export function subscribe(
     connect({ fd, socket: { data, error: lost, close: lost } }).then(
       (socket) => {
         socket.unref();
-        // It broke, or was closed, before it was said to be there: `stop` is about what comes next by now.
+        // The socket failed or was closed before it connected. By now `stop` belongs to its
+        // successor.
         if (ended || !open) {
           ended = true;
           socket.terminate();
@@ -89,7 +93,7 @@ export function subscribe(
       start(openNetlink(protocol, groups, ignore));
       event(undefined);
     } catch {
-      // Out of memory or descriptors, for now.
+      // The process is temporarily out of memory or descriptors.
       stop = clock.after(REOPEN_MS, restart);
     }
   };
@@ -102,7 +106,7 @@ export function subscribe(
   };
 }
 
-/** Reads what has come every POLL_MS; the result stops that and closes the socket. */
+/** Reads pending datagrams every POLL_MS. The returned function stops it and closes the socket. */
 function poll(fd: number, clock: Clock, event: Listener): () => void {
   const buffer = new Uint8Array(new ArrayBuffer(READ_SIZE));
   let cancel = () => {};
@@ -110,7 +114,7 @@ function poll(fd: number, clock: Clock, event: Listener): () => void {
     for (;;) {
       const result = libc.recv(fd, buffer, MSG_DONTWAIT);
       if (result === -EINTR) continue;
-      // ENOBUFS says that messages were lost; the socket goes on.
+      // ENOBUFS means that messages were lost; the socket stays usable.
       if (result <= 0 && result !== -ENOBUFS) break;
       event(result > 0 ? buffer.subarray(0, result) : undefined);
     }

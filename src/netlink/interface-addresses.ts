@@ -1,4 +1,4 @@
-/** The addresses on this node's interfaces, and word of their changes (rtnetlink). */
+/** Reads the addresses on this node's interfaces, and watches them for changes (rtnetlink). */
 import { readU8 } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
@@ -31,10 +31,15 @@ export interface InterfaceAddress extends Address {
   readonly flags: number;
 }
 
-/** Dumps are repeated when an address changed meanwhile, this many times; the last one counts. */
+/**
+ * A dump is repeated up to this many times if an address changes meanwhile. The last one counts.
+ */
 const DUMP_ATTEMPTS = 5;
 
-/** @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED */
+/**
+ * Reads all addresses of this node.
+ * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
+ */
 export function readAddresses(socket: Netlink): readonly InterfaceAddress[] {
   const writer = new MessageWriter(64);
   writer.end(writer.begin(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, IFADDRMSG_LEN));
@@ -65,7 +70,7 @@ function readAddress({ bytes, start, end }: Message): InterfaceAddress | undefin
     else if (attributes.type === IFA_LOCAL) local = attributes.payload().slice();
     else if (attributes.type === IFA_FLAGS) flags = attributes.u32host();
   }
-  // On a point-to-point interface IFA_ADDRESS is the other end's.
+  // On a point-to-point interface, IFA_ADDRESS is the address of the peer.
   const own = local ?? address;
   if (own === undefined || own.length !== (family === 4 ? 4 : 16)) return undefined;
   return {
@@ -83,9 +88,9 @@ export interface AddressWatch {
 }
 
 /**
- * Calls back with the addresses at once, before it returns, and after every change. A burst of changes makes
- * one call. An interface that goes takes its addresses with it, so links need not be watched. A list that
- * cannot be read later on is asked for again after REOPEN_MS.
+ * Calls `changed` with the addresses once before it returns, and after every change. A burst of
+ * changes causes one call. An interface that disappears takes its addresses with it, so links need
+ * not be watched. If a later list cannot be read, it is requested again after REOPEN_MS.
  * @throws SluiceError NETLINK_SOCKET, when the first list cannot be read
  */
 export function watchAddresses(
@@ -114,7 +119,7 @@ export function watchAddresses(
       clock.after(REOPEN_MS, readLater);
     }
   };
-  // Subscribed before the first reading, so that nothing falls in between.
+  // Subscribe before the first read, so that no change is missed in between.
   const groups = [RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR];
   const subscription = subscribe(NETLINK_ROUTE, groups, clock, () => {
     if (pending) return;

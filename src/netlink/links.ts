@@ -1,4 +1,7 @@
-/** Is there a network device of this name? Asked by rtnetlink: /sys may be another network namespace's. */
+/**
+ * Checks for network devices by name over rtnetlink, because /sys may belong to another network
+ * namespace.
+ */
 
 import { ENODEV } from "../os/posix.ts";
 import {
@@ -13,7 +16,7 @@ import { refusalError } from "./netlink-errors.ts";
 import { type Netlink, NetlinkSocket } from "./socket.ts";
 
 /**
- * Those of the names that a device has.
+ * Returns the names that belong to a device.
  * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
  */
 export function existingLinks(

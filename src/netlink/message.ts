@@ -1,10 +1,13 @@
 /**
- * Netlink messages as bytes: a writer over one buffer that lives and grows, and readers of attributes.
- * Pure: no socket here.
+ * Encodes and decodes netlink messages: a writer with one growing, reusable buffer, and readers of
+ * attributes. Pure: no socket here.
  */
 import { NLA_F_NESTED, NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_HDRLEN } from "./constants.ts";
 
-/** #define NLMSG_ALIGN(len) ( ((len)+NLMSG_ALIGNTO-1) & ~(NLMSG_ALIGNTO-1) ), the same as NLA_ALIGN: 4. */
+/**
+ * #define NLMSG_ALIGN(len) ( ((len)+NLMSG_ALIGNTO-1) & ~(NLMSG_ALIGNTO-1) ), the same as NLA_ALIGN:
+ * 4.
+ */
 export function align(length: number): number {
   return (length + 3) & ~3;
 }
@@ -12,11 +15,11 @@ export function align(length: number): number {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Writes messages one behind the other. Numbers of nf_tables attributes are big-endian. */
+/** Writes consecutive messages. Numbers in nf_tables attributes are big-endian. */
 export class MessageWriter {
   bytes: Uint8Array<ArrayBuffer>;
   view: DataView;
-  /** The same bytes by fours, in host order: for writers in a hurry. */
+  /** The same bytes as 32-bit words in host order, for fast writers. */
   words: Uint32Array;
   length = 0;
 
@@ -31,7 +34,7 @@ export class MessageWriter {
     this.length = 0;
   }
 
-  /** Makes room for `more` bytes: `bytes`, `view` and `words` may be new afterwards. */
+  /** Makes room for `more` bytes. Afterwards `bytes`, `view` and `words` may be new objects. */
   ensure(more: number): void {
     if (this.length + more <= this.bytes.length) return;
     let capacity = this.bytes.length * 2;
@@ -43,7 +46,7 @@ export class MessageWriter {
     this.words = new Uint32Array(grown.buffer);
   }
 
-  /** Starts a message; `header` bytes of its family's own header follow, zeroed. Returns its offset. */
+  /** Starts a message with a zeroed family header of `header` bytes. Returns its offset. */
   begin(type: number, flags: number, sequence: number, header: number): number {
     this.ensure(NLMSG_HDRLEN + header);
     const start = this.length;
@@ -61,7 +64,7 @@ export class MessageWriter {
     this.view.setUint32(start, this.length - start, true);
   }
 
-  /** An attribute of raw bytes, padded. */
+  /** Writes an attribute with raw bytes and padding. */
   raw(type: number, value: Uint8Array): void {
     this.ensure(NLA_HDRLEN + value.length + 3);
     const start = this.length;
@@ -72,12 +75,12 @@ export class MessageWriter {
     while (this.length & 3) this.bytes[this.length++] = 0;
   }
 
-  /** A string with its NUL. */
+  /** Writes a string with its NUL. */
   text(type: number, value: string): void {
     this.raw(type, encoder.encode(`${value}\0`));
   }
 
-  /** A big-endian u32. */
+  /** Writes a big-endian u32. */
   u32(type: number, value: number): void {
     this.ensure(8);
     this.view.setUint16(this.length, 8, true);
@@ -86,7 +89,7 @@ export class MessageWriter {
     this.length += 8;
   }
 
-  /** A big-endian u64. */
+  /** Writes a big-endian u64. */
   u64(type: number, value: bigint): void {
     this.ensure(12);
     this.view.setUint16(this.length, 12, true);
@@ -95,7 +98,7 @@ export class MessageWriter {
     this.length += 12;
   }
 
-  /** Opens an attribute that holds attributes; give its result to `close`. */
+  /** Opens an attribute that contains attributes. Pass the result to `close`. */
   open(type: number): number {
     this.ensure(NLA_HDRLEN);
     const start = this.length;
@@ -109,7 +112,7 @@ export class MessageWriter {
   }
 }
 
-/** Walks the attributes of one region; `start` and `end` bound the present one's payload. */
+/** Iterates over the attributes of a region. `start` and `end` bound the current payload. */
 export class AttributeReader {
   type = 0;
   start = 0;
@@ -126,7 +129,7 @@ export class AttributeReader {
     this.#limit = end;
   }
 
-  /** Goes over another region of the same bytes, so that a dump of elements needs no objects. */
+  /** Moves to another region of the same bytes, so that a dump of elements needs no new objects. */
   rewind(start: number, end: number): this {
     this.#next = start;
     this.#limit = end;
@@ -148,7 +151,7 @@ export class AttributeReader {
     return this.#view.getUint32(this.start);
   }
 
-  /** Little-endian, as rtnetlink and the extended acks have it. */
+  /** Reads a little-endian u32, as in rtnetlink and extended acks. */
   u32host(): number {
     return this.#view.getUint32(this.start, true);
   }
@@ -161,18 +164,18 @@ export class AttributeReader {
     return textOf(this.bytes, this.start, this.end);
   }
 
-  /** A view, not a copy. */
+  /** The payload as a view, not a copy. */
   payload(): Uint8Array {
     return this.bytes.subarray(this.start, this.end);
   }
 
-  /** A reader of the attributes inside the present one. */
+  /** A reader of the attributes inside the current one. */
   nested(): AttributeReader {
     return new AttributeReader(this.bytes, this.start, this.end);
   }
 }
 
-/** A string of the kernel, without its NUL. */
+/** Decodes a string from the kernel, without its NUL. */
 export function textOf(bytes: Uint8Array, start: number, end: number): string {
   const nul = bytes.subarray(start, end).indexOf(0);
   return decoder.decode(bytes.subarray(start, nul < 0 ? end : start + nul));

@@ -1,25 +1,25 @@
-/** A netlink request that the kernel refused. */
+/** Describes netlink requests that the kernel refused. */
 import { errnoText, type SystemError, systemError } from "../os/system-error.ts";
 
 /** One refusal: NLMSG_ERROR with its extended ack. */
 export interface Refusal {
-  /** Positive. */
+  /** A positive error number. */
   readonly errno: number;
-  /** Sequence number of the message it is about. */
+  /** Sequence number of the refused message. */
   readonly sequence: number;
-  /** NLMSGERR_ATTR_OFFS: where in that message the attribute at fault starts. */
+  /** NLMSGERR_ATTR_OFFS: offset of the attribute at fault in that message. */
   readonly offset: number | undefined;
   /** NLMSGERR_ATTR_MSG. */
   readonly text: string | undefined;
 }
 
-/** `ENOENT, no such object (the kernel's own words)` */
+/** `ENOENT, no such object (the kernel's message)` */
 export function printRefusal(refusal: Refusal): string {
   const text = errnoText(refusal.errno);
   return refusal.text === undefined ? text : `${text} (${refusal.text})`;
 }
 
-/** NETLINK_REFUSED, or PERMISSION_DENIED; `what` completes "Cannot". */
+/** The error for a refusal: NETLINK_REFUSED, or PERMISSION_DENIED. `what` completes "Cannot". */
 export function refusalError(what: string, refusal: Refusal): SystemError {
   return systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
 }

@@ -1,6 +1,6 @@
 /**
- * A netlink socket that never waits: the kernel works through a message inside send(2), so its answers
- * are there when send returns, and each recv(2) of a dump produces the next part of it.
+ * Implements a netlink socket that never waits. The kernel processes a message inside send(2), so
+ * its answers are available when send returns. Each recv(2) of a dump produces the next part.
  */
 
 import * as libc from "../os/libc.ts";
@@ -42,50 +42,58 @@ import {
 import { AttributeReader, align } from "./message.ts";
 import type { Refusal } from "./netlink-errors.ts";
 
-/** One message of an answer; views of the receive buffer, valid until the callback returns. */
+/** One message of an answer: views of the receive buffer, valid until the callback returns. */
 export interface Message {
   readonly type: number;
   readonly bytes: Uint8Array;
-  /** Bounds of what follows the nlmsghdr. */
+  /** Bounds of the data after the nlmsghdr. */
   readonly start: number;
   readonly end: number;
 }
 
-/** What came back for messages that were sent. */
+/** The kernel's answer to sent messages. */
 export interface Answer {
-  /** In the order of the kernel's work; empty if everything was accepted. */
+  /** Refusals in the order of processing; empty if the kernel accepted everything. */
   readonly refusals: readonly Refusal[];
-  /** Messages with NLM_F_ACK that were accepted. */
+  /** Number of accepted messages with NLM_F_ACK. */
   readonly acks: number;
 }
 
-/** What the backend asks of a socket; tests put a fake in its place. */
+/** The socket operations that backends use; tests provide a fake. */
 export interface Netlink {
   /** The longest datagram that `send` can carry, in bytes. */
   readonly maxBytes: number;
-  /** By which the kernel names this socket as the cause of an event. */
+  /** Identifies this socket as the cause of an event. */
   readonly portId: number;
-  /** Sends one datagram of messages and gathers the answers; `each` sees those that are neither ack nor error. */
+  /**
+   * Sends one datagram of messages and collects the answers. `each` receives all messages except
+   * acks and errors.
+   */
   send(bytes: Uint8Array, length: number, each?: (message: Message) => void): Answer;
-  /** Sends one dump request. True if the kernel says that its state changed meanwhile: dump again. */
+  /** Sends one dump request. Returns true if the kernel's state changed meanwhile: dump again. */
   dump(bytes: Uint8Array, length: number, each: (message: Message) => void): boolean;
   close(): void;
 }
 
-/** Asked for, in bytes; memory is used only while messages of that size are under way. */
+/**
+ * Requested buffer size in bytes. It takes memory only while messages of that size are in flight.
+ */
 const SEND_BUFFER = 64 << 20;
 const RECEIVE_BUFFER = 8 << 20;
-/** The kernel fills at most 32 KiB at a time for a reader that offers more (net/netlink/af_netlink.c). */
+/**
+ * The kernel fills at most 32 KiB at a time, even if the reader offers more
+ * (net/netlink/af_netlink.c).
+ */
 const READ_SIZE = 1 << 16;
 
 /** Bytes of struct sock_filter { u16 code; u8 jt; u8 jf; u32 k }. */
 const BPF_INSTRUCTION = 8;
-/** The filter lets the whole datagram pass. */
+/** The filter passes the whole datagram. */
 const BPF_ALL = 0xffffffff;
 
 /**
- * Opens a socket of the netlink family `protocol`, joined to `groups`, with buffers as large as we may. Events
- * that the socket with the port id `ignore` caused do not reach it.
+ * Opens a socket of the netlink family `protocol`, joined to `groups`, with the largest permitted
+ * buffers. It does not receive events that the socket with the port id `ignore` caused.
  */
 export function openNetlink(
   protocol: number,
@@ -97,7 +105,7 @@ export function openNetlink(
   if (fd < 0) throw systemError(what, -fd);
   grow(fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER);
   grow(fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER);
-  // struct sockaddr_nl { family, pad, pid, groups }: the kernel gives the pid.
+  // struct sockaddr_nl { family, pad, pid, groups }: the kernel assigns the pid.
   const address = new Uint8Array(new ArrayBuffer(12));
   address[0] = AF_NETLINK;
   let result = libc.bind(fd, address);
@@ -115,7 +123,10 @@ export function openNetlink(
   return fd;
 }
 
-/** FORCE needs CAP_NET_ADMIN in the first user namespace; without it net.core.[rw]mem_max is the bound. */
+/**
+ * FORCE needs CAP_NET_ADMIN in the initial user namespace. Without it net.core.[rw]mem_max is the
+ * limit.
+ */
 function grow(fd: number, force: number, plain: number, bytes: number): void {
   if (libc.setOption(fd, SOL_SOCKET, force, bytes) < 0) {
     libc.setOption(fd, SOL_SOCKET, plain, bytes);
@@ -123,13 +134,13 @@ function grow(fd: number, force: number, plain: number, bytes: number): void {
 }
 
 /**
- * Drops events that the socket with this port id caused, by a filter that the kernel runs before it
- * puts a datagram into a socket's buffer (classic BPF). They neither fill the buffer nor wake the
- * process. A datagram holds events of one sender only. Returns the result of the system call.
+ * Drops events that the socket with this port id caused. The kernel runs this filter (classic BPF)
+ * before it queues a datagram, so they neither fill the buffer nor wake the process. All events in
+ * a datagram have the same sender. Returns the result of the system call.
  */
 function ignoreSender(fd: number, portId: number): number {
   const program = [
-    // Loads are big-endian; the field is in host order.
+    // BPF loads are big-endian, but the field is in host order.
     [BPF_LD_W_ABS, 0, 0, NLMSG_PID_OFFSET],
     [BPF_JEQ_K, 0, 1, swapped(portId)],
     [BPF_RET_K, 0, 0, 0],
@@ -159,7 +170,10 @@ export class NetlinkSocket implements Netlink {
   #buffer = new Uint8Array(new ArrayBuffer(READ_SIZE));
   #view = new DataView(this.#buffer.buffer);
 
-  /** @throws SluiceError NETLINK_SOCKET, PERMISSION_DENIED */
+  /**
+   * Opens a socket of the netlink family `protocol`.
+   * @throws SluiceError NETLINK_SOCKET, PERMISSION_DENIED
+   */
   constructor(protocol: number) {
     this.#fd = openNetlink(protocol);
     // netlink_sendmsg: if (len > sk->sk_sndbuf - 32) return -EMSGSIZE
@@ -198,8 +212,9 @@ export class NetlinkSocket implements Netlink {
   }
 
   /**
-   * The same dump, paused after each datagram for as long as the caller likes: the kernel writes the next part
-   * when this one was read. The socket must not be used for anything else meanwhile.
+   * Like `dump`, but yields after each datagram for as long as the caller likes. The kernel writes
+   * the next part when the previous one has been read. The socket must not be used for anything
+   * else meanwhile.
    */
   *dumpParts(
     bytes: Uint8Array,
@@ -237,13 +252,16 @@ export class NetlinkSocket implements Netlink {
   }
 
   #transmit(bytes: Uint8Array, length: number): void {
-    // What an earlier call left behind, because its callback threw, is not an answer to this one.
+    // Discard what an earlier call left behind because its callback threw. It does not answer this
+    // call.
     while (this.#receive() > 0);
     const result = libc.send(this.#fd, bytes, length, 0);
     if (result < 0) throw systemError(`send ${length} bytes over netlink`, -result);
   }
 
-  /** The bytes of the next datagram in the buffer; 0 if there is none. */
+  /**
+   * Receives the next datagram into the buffer. Returns its length in bytes; 0 if there is none.
+   */
   #receive(): number {
     for (;;) {
       const result = libc.recv(this.#fd, this.#buffer, MSG_DONTWAIT | MSG_TRUNC);
@@ -275,7 +293,10 @@ export class NetlinkSocket implements Netlink {
     }
   }
 
-  /** struct nlmsgerr { int error; struct nlmsghdr msg; }, then attributes if NLM_F_ACK_TLVS; undefined is an ack. */
+  /**
+   * struct nlmsgerr { int error; struct nlmsghdr msg; }, then attributes if NLM_F_ACK_TLVS. Returns
+   * undefined for an ack.
+   */
   #readError(message: Message, flags: number, sequence: number): Refusal | undefined {
     const errno = -this.#view.getInt32(message.start, true);
     if (errno === 0) return undefined;
