@@ -1,4 +1,4 @@
-/** The request that dumps entries of connection tracking by ctnetlink. */
+/** Writes the request that dumps connection-tracking entries over ctnetlink. */
 import { IPS_SEEN_REPLY } from "../../asm/layout/flow.ts";
 import type { FlowDump } from "../core/core.ts";
 import { PROTOCOLS } from "../net/protocol.ts";
@@ -18,13 +18,13 @@ const CTA_STATUS_MASK = 26;
 const CTA_FILTER_ORIG_FLAGS = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_PROTO_NUM = 1;
-/** net/netfilter/nf_internals.h: which parts of the tuple a dump's filter compares. */
+/** net/netfilter/nf_internals.h: the parts of the tuple that a dump's filter compares. */
 const CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3;
 
 /**
- * A dump of the entries of UDP, or of those of TCP that nobody has answered. The kernel
- * leaves out all others: by protocol from 5.8 on, by status from 5.15 on. An older one ignores what it does
- * not know, and answers with more.
+ * Writes a request for UDP entries, or for TCP entries without a reply. The kernel leaves out all
+ * others: by protocol since 5.8, by status since 5.15. An older kernel ignores the filter and
+ * returns more entries.
  */
 export function writeDump(writer: MessageWriter, { family, protocol }: FlowDump): void {
   const type = (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET;

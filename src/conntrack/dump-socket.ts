@@ -1,7 +1,8 @@
 /**
- * A netlink socket for dumps that take long. The kernel walks its table of connections inside the system calls
- * that ask for a dump and read it, some 0.3 s in one of them where a filter leaves few of 1,000,000 entries. So
- * these are read(2) and write(2) in the runtime's pool of threads, and the event loop goes on meanwhile.
+ * Implements a netlink socket for slow dumps. The kernel walks its connection table inside the
+ * system calls that request and read a dump. One call takes about 0.3 s if a filter leaves few of
+ * 1,000,000 entries. The socket therefore uses read(2) and write(2) in the runtime's thread pool,
+ * and the event loop continues meanwhile.
  */
 import { read, write } from "node:fs";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
@@ -9,17 +10,23 @@ import { openNetlink } from "../netlink/socket.ts";
 import { close } from "../os/libc.ts";
 import { systemError } from "../os/system-error.ts";
 
-/** One dump at a time; tests put a fake in its place. */
+/** Runs one dump at a time; tests provide a fake. */
 export interface EntryDump {
   /** @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED, PERMISSION_DENIED */
   request(bytes: Uint8Array, length: number): Promise<void>;
-  /** The next datagram: a view that is valid until the next call. Never waits for one that does not come. */
+  /**
+   * The next datagram: a view that is valid until the next call. Fails if there is none, and never
+   * waits for one.
+   */
   read(): Promise<Uint8Array>;
-  /** Not while `request` or `read` is under way. */
+  /** Do not call it during `request` or `read`. */
   close(): void;
 }
 
-/** The kernel fills at most 32 KiB at a time for a reader that offers more (net/netlink/af_netlink.c). */
+/**
+ * The kernel fills at most 32 KiB at a time, even if the reader offers more
+ * (net/netlink/af_netlink.c).
+ */
 const READ_SIZE = 1 << 16;
 
 export class DumpSocket implements EntryDump {
@@ -43,7 +50,7 @@ export class DumpSocket implements EntryDump {
     close(this.#fd);
   }
 
-  /** Until no signal interrupts it. */
+  /** Repeats the call while signals interrupt it. */
   async #call(what: string, call: (done: Done) => void): Promise<number> {
     for (;;) {
       const { error, count } = await new Promise<{ error: ErrnoError; count: number }>((resolve) =>

@@ -1,8 +1,8 @@
 /**
- * Connections follow their Service. To the kernel all datagrams between two ports are one connection, which keeps
- * its endpoint for as long as it is used; and a SYN that nobody answered is sent again to where the first one went. Those
- * that lead to an endpoint that is gone are deleted here, in the background: the core judges one datagram of the
- * kernel's dump at a time, with everything else in between.
+ * Deletes connections that lead to an endpoint that no longer exists. To the kernel, all datagrams
+ * between two ports are one connection, which keeps its endpoint while it is in use. A SYN without
+ * an answer is retransmitted to the endpoint of the first one. This runs in the background: the
+ * core judges one datagram of the kernel's dump at a time, and other work runs in between.
  */
 import type { Clock } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
@@ -19,13 +19,13 @@ import { systemError } from "../os/system-error.ts";
 import { writeDump } from "./dump-request.ts";
 import { DumpSocket, type EntryDump } from "./dump-socket.ts";
 
-/** What one pass over the entries of a family came to, UDP and TCP together. */
+/** The result of one pass over the entries of a family, UDP and TCP together. */
 export interface FlowsReport {
   readonly family: Family;
-  /** Entries read, and deleted. */
+  /** Number of entries read, and of those deleted. */
   readonly entries: number;
   readonly deleted: number;
-  /** Time it took of the event loop, and from begin to end. */
+  /** Time on the event loop, and total time, in ms. */
   readonly busyMs: number;
   readonly durationMs: number;
 }
@@ -35,17 +35,17 @@ export interface FlowsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly report: (report: FlowsReport) => void;
-  /** In place of real sockets. */
+  /** Replaces real sockets in tests. */
   readonly open?: () => FlowSockets;
 }
 
-/** One socket cannot be asked for anything else while it dumps. */
+/** A socket cannot send other requests during its dump, so deletions use a second one. */
 export interface FlowSockets {
   readonly dump: EntryDump;
   readonly delete: Pick<Netlink, "send" | "close">;
 }
 
-/** A dump during which the kernel's table was made anew is asked for again, so many times. */
+/** A dump is repeated up to this many times if the kernel's table is resized meanwhile. */
 const DUMPS_MAX = 5;
 
 export class Flows {
@@ -64,7 +64,10 @@ export class Flows {
     this.#openSockets = options.open ?? openSockets;
   }
 
-  /** The kernel has been told that the frontends which `core.flows` noted lead elsewhere, or nowhere. Cheap. */
+  /**
+   * Call it after the kernel has received the new destinations of the frontends that `core.flows`
+   * noted. Cheap.
+   */
   changed(): void {
     if (!this.#passing) this.#schedule();
   }
@@ -105,7 +108,8 @@ export class Flows {
     } catch (error) {
       rethrowDefect(error);
       failed = true;
-      // Such as a kernel without nf_conntrack_netlink: Services work even so. The next change is another attempt.
+      // One cause is a kernel without nf_conntrack_netlink. Services work nevertheless. The next
+      // change triggers another attempt.
       if (log.once(CANNOT)) log.warn(CANNOT, { code: error.code, err: error.message });
       this.#closeSockets();
     }
@@ -127,7 +131,7 @@ export class Flows {
     return { family, ...total, durationMs: clock.monotonic() - started };
   }
 
-  /** True if the kernel says that entries may be missing: dump again. */
+  /** Returns true if the kernel reports that entries may be missing: dump again. */
   async #passDump(asked: FlowDump, total: Total): Promise<boolean> {
     const { core, clock } = this.#options;
     this.#sockets ??= this.#openSockets();
@@ -171,7 +175,7 @@ const READING = "read a netlink dump";
 const CANNOT =
   "Cannot let connections follow their Service; they lead where they did until they end";
 
-/** Returns how many of the entries had ended by themselves meanwhile. */
+/** Returns the number of entries that had already ended. */
 function deleteEntries(socket: FlowSockets["delete"], messages: Uint8Array): number {
   const { refusals } = socket.send(messages, messages.byteLength);
   for (const refusal of refusals) {
