@@ -1,10 +1,10 @@
-/** The program: arguments, and what is to be done. Everything that decides something is elsewhere. */
+/** Parses the arguments and starts the requested command. All decisions are made in other files. */
 import { readFile, writeFile } from "node:fs/promises";
 import { messageOf } from "./base/errors.ts";
 import { parseArguments, versionText } from "./config/command-line.ts";
 import { usage } from "./config/usage.ts";
 
-/** Set by build.ts; a run from source has none. */
+/** Set by build.ts; undefined when run from source. */
 declare const SLUICE_VERSION: string | undefined;
 const VERSION = typeof SLUICE_VERSION === "string" ? SLUICE_VERSION : "from source";
 
