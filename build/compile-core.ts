@@ -1,4 +1,4 @@
-/** Compiles the core: asm/ → asm/out/core.{debug,release}.wasm. Used by build.ts and by the tests. */
+/** Compiles the core: asm/ → asm/out/core.{debug,release}.wasm. build.ts and the tests use it. */
 import { createHash } from "node:crypto";
 import {
   existsSync,
@@ -24,14 +24,13 @@ const COMMON = [
   "--noColors",
 ];
 const FLAGS: Readonly<Record<CoreBuild, readonly string[]>> = {
-  // `never` turns even unchecked() into a checked access.
+  // `never` makes even unchecked() a checked access.
   debug: ["--debug", "--uncheckedBehavior", "never"],
   release: ["-O3", "--converge"],
 };
 
 /**
  * Compiles if a source, a flag or the compiler changed since the last time.
- *
  * @param also lines of AssemblyScript added to the border: exports that only tests need
  * @returns the path of the module
  * @throws Error with the compiler's diagnostics
@@ -63,7 +62,7 @@ export async function compileCore(build: CoreBuild, also = ""): Promise<string> 
   if (error || !binary)
     throw new Error(`Cannot compile the core (${build}):\n${stderr.toString()}`, { cause: error });
   mkdirSync(out, { recursive: true });
-  // Renamed into place, so that a test process beside us never reads half a module.
+  // Renamed into place, so that a concurrent test process never reads an incomplete module.
   const half = `${target}.${process.pid}`;
   writeFileSync(half, binary);
   renameSync(half, target);

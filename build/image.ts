@@ -1,4 +1,4 @@
-/** Makes the container image, without a container engine; USAGE says more. */
+/** Builds the container image without a container engine; see USAGE. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
@@ -25,7 +25,7 @@ docker load take it. The same files give the same digest; times in it are SOURCE
 
 const root = join(import.meta.dir, "..");
 
-/** What the image is called unless --name says otherwise. No registry can be meant by it. */
+/** The image's name without --name. It cannot refer to a registry. */
 export const DEFAULT_NAME = `localhost/sluice:${manifest.version}`;
 
 export interface ImageOptions {
@@ -37,7 +37,10 @@ export interface ImageOptions {
   readonly created: number;
 }
 
-/** @throws Error naming a library or package that cannot be had */
+/**
+ * Builds the image.
+ * @throws Error naming a library or package that is not available
+ */
 export async function makeImage(options: ImageOptions): Promise<Image> {
   const { machine, binary, name, iptables, created } = options;
   const libraries = await libraryRoot(machine, join(root, ".cache/image"));
@@ -59,7 +62,10 @@ export async function makeImage(options: ImageOptions): Promise<Image> {
   });
 }
 
-/** The machine named, or this one. @throws Error if there can be no image for it */
+/**
+ * The named machine, or this one.
+ * @throws Error if there can be no image for it
+ */
 export function machineFor(target: string | undefined): Machine {
   const machine = MACHINES.find((candidate) =>
     target === undefined

@@ -1,4 +1,4 @@
-/** What runs from source (tests, `bun src/main.ts`) loads this first: see bunfig.toml. */
+/** Loaded first by everything that runs from source (tests, `bun src/main.ts`): see bunfig.toml. */
 import { plugin } from "bun";
 import { realUndici } from "./real-undici.ts";
 

@@ -4,10 +4,10 @@ import type { BunPlugin } from "bun";
 /**
  * Makes @kubernetes/client-node use the real undici.
  *
- * Bun answers the bare specifier `undici` with a stub of its own, whose Agent ignores TLS options: a
- * cluster's CA is not used and client certificates are not sent. `undici/index.js` is the real package.
- * Bun asks no resolve hook about `undici`, so the importing text is rewritten instead. Works in
- * `Bun.build` and, as a preload, for what runs from source.
+ * Bun resolves the bare specifier `undici` to a built-in stub with an Agent that ignores TLS
+ * options: it does not use a cluster's CA and does not send client certificates. `undici/index.js`
+ * is the real package. Bun calls no resolve hook for `undici`, so this plugin rewrites the
+ * importing text. It works in `Bun.build`, and as a preload for code that runs from source.
  */
 export const realUndici: BunPlugin = {
   name: "real-undici",

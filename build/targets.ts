@@ -1,8 +1,9 @@
 /**
- * The machines we build for, and the Bun executable that each compiled binary is made of.
+ * Lists the supported machines, and provides the Bun executable for each compiled binary.
  *
- * `Bun.build` would download that executable itself, unchecked. We take it from npm, where Bun's own
- * releases are packages, and compare it with a checksum of the lockfile or of the table below.
+ * `Bun.build` would download that executable itself, without a check. This build takes it from npm,
+ * where Bun publishes its releases as packages. It verifies a checksum from the lockfile or from
+ * the table below.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
@@ -11,13 +12,13 @@ import { join } from "node:path";
 /** A machine, under the name that `--target` takes. */
 export interface Target {
   readonly name: string;
-  /** What `Bun.build` calls it. */
+  /** Its name in `Bun.build`. */
   readonly bun: Bun.Build.CompileTarget;
-  /** The npm package that holds Bun for it. */
+  /** The npm package with its Bun. */
   readonly npm: string;
   /**
-   * Checksum of that package for the Bun of package.json, where package-lock.json has none: `bun` does not
-   * list its baseline packages among its dependencies.
+   * Checksum of that package for the Bun version in package.json. Needed if package-lock.json has
+   * none: `bun` does not list its baseline packages as dependencies.
    */
   readonly integrity?: string;
 }
@@ -44,8 +45,9 @@ export const TARGETS: readonly Target[] = [
 ];
 
 /**
- * Path of the Bun executable for a target, fetched through npm into `.cache/bun` unless it is there.
- * @throws Error saying why it cannot be had
+ * Path of the Bun executable for a target. Downloads it through npm into `.cache/bun` unless it
+ * exists.
+ * @throws Error saying why it is not available
  */
 export async function bunFor(target: Target, root: string): Promise<string> {
   const installed = join(root, "node_modules", target.npm, "bin/bun");

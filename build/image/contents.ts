@@ -1,18 +1,24 @@
-/** Which files an image holds. Two layers: the second is the program alone, so that an update is one layer. */
+/**
+ * Selects the files of an image. There are two layers. The second has only the program, so that an
+ * update is one layer.
+ */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { closure } from "./elf.ts";
 import { PACKAGES } from "./machines.ts";
 import type { Entry } from "./tar.ts";
 
-/** Where the program is in the image; kube-proxy's own path, which manifests name as the command, leads to it. */
+/**
+ * Path of the program in the image. kube-proxy's own path, which manifests name as the command,
+ * links to it.
+ */
 export const PROGRAM = "usr/local/bin/sluice";
 const UPSTREAM_PROGRAM = "usr/local/bin/kube-proxy";
 
-/** Debian's merged /usr: what is below these is below usr/. */
+/** Debian's merged /usr: files below these are below usr/. */
 const MERGED = ["bin", "lib", "lib64", "sbin"];
 
-/** Both kinds of iptables, by the links that choose what they do. */
+/** Both variants of iptables, through the links that select what they do. */
 const IPTABLES = ["legacy", "nft"].flatMap((kind) =>
   ["iptables", "ip6tables"].flatMap((family) =>
     ["", "-save", "-restore"].map((action) => ({
@@ -23,25 +29,31 @@ const IPTABLES = ["legacy", "nft"].flatMap((kind) =>
   ),
 );
 
-/** Where to take what from. */
+/** The sources of the files. */
 export interface Sources {
   /** Path of the program. */
   readonly binary: string;
-  /** Folder that holds usr/lib and so on for the image's machine. */
+  /** Folder with usr/lib and so on for the image's machine. */
   readonly root: string;
   readonly triplet: string;
-  /** With iptables, for mode iptables, and for what kube-proxy's left in kernel tables that only it can read. */
+  /**
+   * Include iptables: for iptables mode, and to remove kube-proxy's rules from kernel tables that
+   * only iptables can read.
+   */
   readonly iptables: boolean;
 }
 
-/** The layers, from the one that changes least. @throws Error naming a file that is not there */
+/**
+ * The layers, from the least to the most frequently changed.
+ * @throws Error naming a file that does not exist
+ */
 export function layersOf(sources: Sources): Entry[][] {
   const { binary, root, triplet, iptables } = sources;
   const base: Entry[] = [
     {
       kind: "file",
       path: "etc/passwd",
-      // No home of root's that would have to exist.
+      // root's home is /, so that no further directory has to exist.
       bytes: new TextEncoder().encode("root:x:0:0:root:/:/sbin/nologin\n"),
     },
   ];
@@ -57,7 +69,7 @@ export function layersOf(sources: Sources): Entry[][] {
       base.push({ kind: "link", path: `usr/sbin/${name}`, to: program });
       if (plain) base.push({ kind: "link", path: `usr/sbin/${plain}`, to: program });
     }
-    // Not the extensions of arptables and ebtables.
+    // Exclude the extensions of arptables and ebtables.
     for (const name of readdirSync(join(root, modules)).filter((n) => /^lib(ip6?t|xt)_/.test(n))) {
       programs.push(join(root, modules, name));
       base.push(fileAt(`${modules}/${name}`, join(root, modules, name)));
@@ -66,7 +78,7 @@ export function layersOf(sources: Sources): Entry[][] {
   const libraries = closure(programs, root, triplet);
   for (const [path, from] of libraries)
     base.push(fileAt(path, from, basename(path).startsWith("ld-")));
-  // The libraries' licences ask for it.
+  // The libraries' licences require it.
   for (const name of iptables ? PACKAGES : ["libc6"]) {
     const path = `usr/share/doc/${name}/copyright`;
     if (existsSync(join(root, path))) base.push(fileAt(path, join(root, path)));

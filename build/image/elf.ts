@@ -1,8 +1,14 @@
-/** Which files a dynamically linked program needs: what ldd says, but for any machine and without running it. */
+/**
+ * Finds the files that a dynamically linked program needs: like ldd, but for any machine and
+ * without running the program.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
-/** What the dynamic section of one file asks for. Names as in it: `libc.so.6`, `/lib64/ld-linux-x86-64.so.2`. */
+/**
+ * The requirements in the dynamic section of one file. Names are as written there: `libc.so.6`,
+ * `/lib64/ld-linux-x86-64.so.2`.
+ */
 export interface Linkage {
   readonly interpreter: string | undefined;
   readonly needed: readonly string[];
@@ -15,7 +21,10 @@ const PT_INTERP = 3;
 const DT_NEEDED = 1;
 const DT_STRTAB = 5;
 
-/** @throws Error if it is no 64-bit little-endian ELF file */
+/**
+ * Reads the dynamic section of a file.
+ * @throws Error if it is not a 64-bit little-endian ELF file
+ */
 export function linkageOf(path: string): Linkage {
   const file = readFileSync(path);
   if (file.toString("latin1", 0, 4) !== "\x7fELF" || file[4] !== 2 || file[5] !== 1) {
@@ -58,9 +67,10 @@ export function linkageOf(path: string): Linkage {
 }
 
 /**
- * Everything that `programs` need below `root`, themselves not included: path in the image (without a
- * leading slash, under usr/) to path on this machine. `triplet` is Debian's name of the machine.
- * @throws Error naming a library that is not there
+ * All files that `programs` need below `root`, excluding the programs. Maps the path in the image
+ * (without a leading slash, under usr/) to the path on this machine. `triplet` is Debian's name of
+ * the machine.
+ * @throws Error naming a library that does not exist
  */
 export function closure(
   programs: readonly string[],

@@ -1,4 +1,4 @@
-/** The machines an image can be for, and the folder that the libraries for each are taken from. */
+/** Lists the machines that an image can target, and finds the libraries for each. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
@@ -10,8 +10,8 @@ export interface Machine {
 }
 
 /**
- * Only targets of glibc: Bun for musl needs a libstdc++ and a libgcc made for musl, which Debian does not have,
- * and brings nothing that glibc's 3 MB are too much for.
+ * Only glibc targets. Bun for musl needs a libstdc++ and a libgcc built for musl, which Debian
+ * lacks. The 3 MB of glibc cost too little to justify it.
  */
 export const MACHINES: readonly Machine[] = [
   { target: "linux-x64", architecture: "amd64", triplet: "x86_64-linux-gnu" },
@@ -19,7 +19,7 @@ export const MACHINES: readonly Machine[] = [
   { target: "linux-arm64", architecture: "arm64", triplet: "aarch64-linux-gnu" },
 ];
 
-/** Debian's packages that hold the files of contents.ts. */
+/** The Debian packages with the files of contents.ts. */
 export const PACKAGES = [
   ...["iptables", "libc6", "libip4tc2", "libip6tc2", "libmnl0", "libnetfilter-conntrack3"],
   ...["libnfnetlink0", "libnftnl11", "libxtables12"],
@@ -30,9 +30,10 @@ export function ownArchitecture(): string {
 }
 
 /**
- * "/" for this kind of machine; for another one a folder below `cache` with Debian's packages for it, which
- * apt fetches, and checks, with a state of its own: the machine's package database is not touched.
- * @throws Error when apt is not there, or has no such packages
+ * Returns "/" for this kind of machine. For another kind, returns a folder below `cache` with
+ * Debian's packages for it. apt downloads and verifies them with separate state, so this machine's
+ * package database does not change.
+ * @throws Error when apt is not installed, or lacks such packages
  */
 export async function libraryRoot(machine: Machine, cache: string): Promise<string> {
   if (machine.architecture === ownArchitecture()) return "/";
@@ -50,7 +51,7 @@ export async function libraryRoot(machine: Machine, cache: string): Promise<stri
       `Dir::State=${work}/state`,
       `Dir::State::status=/dev/null`,
       `Dir::Cache=${work}/cache`,
-      // It gives up root for the download, and could not write here.
+      // By default apt drops root for the download, and could not write here.
       "APT::Sandbox::User=root",
     ].flatMap((option) => ["-o", option]);
     await run(["apt-get", "-qq", ...options, "update"], work);

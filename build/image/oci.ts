@@ -1,29 +1,29 @@
 /**
- * An image as one archive that every tool takes: an OCI layout (image-spec image-layout.md) with the
- * manifest.json of `docker save` beside it, which names the same blobs.
+ * Builds an image as one archive that all tools accept: an OCI layout (image-spec image-layout.md),
+ * plus the manifest.json of `docker save`, which names the same blobs.
  */
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { type Entry, tar } from "./tar.ts";
 
-/** What an image is made of. */
+/** The contents of an image. */
 export interface ImageContents {
-  /** Name and tag it is known by after the import. */
+  /** Name and tag after the import. */
   readonly name: string;
-  /** As image-spec config.md calls it: amd64, arm64. */
+  /** The architecture in image-spec config.md's terms: amd64, arm64. */
   readonly architecture: string;
-  /** Seconds since the epoch: of every file, and of the image. */
+  /** Seconds since the epoch, for every file and for the image. */
   readonly created: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly entrypoint: readonly string[];
   readonly path: string;
-  /** From the one that changes least to the one that changes most. */
+  /** From the least to the most frequently changed layer. */
   readonly layers: readonly (readonly Entry[])[];
 }
 
 export interface Image {
   readonly archive: Uint8Array;
-  /** `sha256:…` of its manifest: what `image@DIGEST` names. */
+  /** `sha256:…` of its manifest, as in `image@DIGEST`. */
   readonly digest: string;
 }
 
@@ -35,7 +35,7 @@ interface Descriptor {
 
 const TYPE = "application/vnd.oci.image";
 
-/** The same contents give the same bytes. */
+/** Builds the archive. Equal contents give equal bytes. */
 export async function image(contents: ImageContents): Promise<Image> {
   const { name, architecture, created, labels, entrypoint, path } = contents;
   const blobs = new Map<string, Uint8Array>();
@@ -79,7 +79,7 @@ export async function image(contents: ImageContents): Promise<Image> {
         ...manifest,
         platform: { architecture, os: "linux" },
         annotations: {
-          // The first is read by containerd, the second by podman and skopeo.
+          // containerd reads the first, podman and skopeo the second.
           "io.containerd.image.name": name,
           "org.opencontainers.image.ref.name": name,
         },

@@ -1,18 +1,22 @@
-/** Tar archives: the same bytes for the same entries. Sorted, owned by root, all of one time. */
+/** Writes tar archives that are reproducible: sorted, owned by root, with a single timestamp. */
 import { type Header, pack } from "tar-stream";
 
-/** One entry. `tar` adds the directories above it. */
+/** One entry. `tar` adds its parent directories. */
 export type Entry = { readonly path: string } & (
   | { readonly kind: "file"; readonly bytes: Uint8Array; readonly executable?: boolean }
   | { readonly kind: "link"; readonly to: string }
   | { readonly kind: "directory" }
 );
 
-/** Bytes in a ustar header. tar-stream puts longer names into pax records; an image needs none. */
+/**
+ * Maximum length in bytes of a name in a ustar header. tar-stream puts longer names into pax
+ * records, which an image does not need.
+ */
 const NAME_MAX = 100;
 
 /**
- * A POSIX ustar archive. `path`s are relative and without `.`; `mtime` is in seconds since the epoch.
+ * Writes a POSIX ustar archive. `path`s are relative and without `.`; `mtime` is in seconds since
+ * the epoch.
  * @throws Error if a path or the target of a link is longer than NAME_MAX
  */
 export async function tar(entries: readonly Entry[], mtime: number): Promise<Uint8Array> {
