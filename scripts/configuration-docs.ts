@@ -1,9 +1,9 @@
 /**
- * The tables of docs/configuration.md, made of the data that the program itself goes by:
+ * Writes the tables of docs/configuration.md from the data that the program itself uses:
  *
  *     npx bun scripts/configuration-docs.ts
  *
- * writes them into the file. A test holds the file to them.
+ * A test checks that the file is current.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,10 @@ import { helpOf } from "../src/config/usage.ts";
 
 export const FILE = join(import.meta.dir, "../docs/configuration.md");
 
-/** The text with every table between its marks made anew. @throws if a mark is missing. */
+/**
+ * Replaces every table between its marks.
+ * @throws if a mark is missing.
+ */
 export function withTables(text: string): string {
   let next = text;
   for (const [name, table] of [

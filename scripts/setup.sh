@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs missing system packages that the build and the tests need (as root on Debian), then the npm
-# packages, Bun among them. It prints what it installs, and nothing if everything is there.
+# Installs missing system packages that the build and the tests need (as root on Debian), then the
+# npm packages, including Bun. It prints what it installs, and nothing if everything is there.
 #
 # usage: scripts/setup.sh [--npm-only]
 #
@@ -32,5 +32,5 @@ if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
   echo "setup: installing the npm packages (npm ci)"
   npm ci --no-progress
 fi
-# npm may be configured not to run the install script that puts the Bun executable in place.
+# npm may be configured to skip the install script that installs the Bun executable.
 node_modules/.bin/bun --version >/dev/null 2>&1 || node node_modules/bun/install.js
