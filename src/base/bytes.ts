@@ -1,13 +1,18 @@
-/** Reads numbers from bytes without a DataView, which would be one more object for each of many short arrays. */
+/**
+ * Reads integers from a byte array without a DataView, which would allocate one more object for
+ * each of many short arrays.
+ */
 
-/** @throws RangeError if the number does not lie within `bytes`, as all functions here */
+/**
+ * @throws RangeError if the number does not lie within `bytes`; so do all functions in this file
+ */
 export function readU8(bytes: Uint8Array, at: number): number {
   const byte = bytes[at];
   if (byte === undefined) throw outOfBounds(bytes, at, 1);
   return byte;
 }
 
-/** In network order. */
+/** Reads a u16 in network byte order. */
 export function readU16BE(bytes: Uint8Array, at: number): number {
   const high = bytes[at];
   const low = bytes[at + 1];
@@ -15,12 +20,12 @@ export function readU16BE(bytes: Uint8Array, at: number): number {
   return (high << 8) | low;
 }
 
-/** In network order. */
+/** Reads a u32 in network byte order. */
 export function readU32BE(bytes: Uint8Array, at: number): number {
   return readU16BE(bytes, at) * 0x10000 + readU16BE(bytes, at + 2);
 }
 
-/** In host order, which is little-endian on every platform of the program. */
+/** Reads a u32 in host byte order, which is little-endian on every supported platform. */
 export function readU32LE(bytes: Uint8Array, at: number): number {
   const lowest = bytes[at];
   const highest = bytes[at + 3];

@@ -1,24 +1,27 @@
-/** Time, passed in wherever it is needed, so that tests and simulations own it. */
+/** Provides the time. Callers receive a Clock, so that tests can control it. */
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  /** Milliseconds from an arbitrary start, never going back. */
+  /** Milliseconds from an arbitrary start; never goes back. */
   monotonic(): number;
-  /** Calls back once after `ms`, or after TIMER_MS_MAX if that is less; the result cancels. Does not keep the process alive. */
+  /**
+   * Calls `run` once after `ms`, or after TIMER_MS_MAX if that is less. Call the result to cancel.
+   * The timer does not keep the process alive.
+   */
   after(ms: number, run: () => void): () => void;
-  /** Calls back once, after the input that is already waiting has been handled. */
+  /** Calls `run` once, after pending input has been handled. */
   soon(run: () => void): void;
 }
 
-/** The longest that a timer waits, 24 days: a longer one fires at once. */
+/** Longest timer delay, 24 days. setTimeout fires at once if the delay is longer. */
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 
-/** Everything else that waits gets its turn. */
+/** Yields to all other pending work. */
 export function turn(clock: Pick<Clock, "soon">): Promise<void> {
   return new Promise((resolve) => clock.soon(resolve));
 }
 
-/** The machine's own clock. */
+/** The system clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

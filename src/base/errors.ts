@@ -1,38 +1,41 @@
-/** Every way in which the world can fail us. The code is stable: metrics, logs and tests use it. */
+/**
+ * Every kind of failure that has an external cause. The codes are stable: metrics, logs and tests
+ * use them.
+ */
 export type ErrorCode =
-  | "CONFIG_INVALID" // a configuration file or flag that cannot be used
+  | "CONFIG_INVALID" // unusable configuration file or flag
   | "CONFIG_UNREADABLE"
-  | "CONFIG_CHANGED" // the file, in settings that only a new process can take up
+  | "CONFIG_CHANGED" // the file changed settings that need a new process
   | "KUBECONFIG_INVALID" // unreadable or unusable kubeconfig, token or certificate
   | "API_UNREACHABLE" // no connection, TLS refused, timeout
   | "API_STATUS" // the API server answered with an error status
   | "API_GONE" // 410: the resourceVersion is too old, list again
-  | "API_MALFORMED" // bytes that are not the promised protobuf or JSON
-  | "OBJECT_INVALID" // one API object or manifest, or a field of it, that cannot be used
+  | "API_MALFORMED" // bytes that are not the expected protobuf or JSON
+  | "OBJECT_INVALID" // an API object or manifest, or one of its fields, is unusable
   | "FRONTEND_TAKEN" // an older Service holds this frontend
   | "MANIFEST_INVALID"
   | "NETLINK_SOCKET" // socket, bind, send or receive failed
   | "NETLINK_REFUSED" // the kernel refused an operation
-  | "KERNEL_UNSUPPORTED" // the kernel lacks something the skeleton needs
-  | "PERMISSION_DENIED" // no CAP_NET_ADMIN, or for legacy tables no CAP_NET_RAW
-  | "TABLE_FOREIGN" // a table of our name that we did not make
-  | "SYSCTL_REFUSED" // a setting of the kernel or of this process, under /proc, that cannot be written
+  | "KERNEL_UNSUPPORTED" // the kernel lacks a feature that the base ruleset needs
+  | "PERMISSION_DENIED" // no CAP_NET_ADMIN, or no CAP_NET_RAW for legacy tables
+  | "TABLE_FOREIGN" // another program owns a table with our name
+  | "SYSCTL_REFUSED" // a kernel or process setting under /proc cannot be written
   | "ALREADY_RUNNING" // another instance serves this network namespace
-  | "OTHER_PROXY" // another proxy that runs, or rules of one that cannot be looked for or removed, or come back
-  | "RULES_REFUSED" // iptables-restore would not take a rule
-  | "TOOL_FAILED" // a program that was run for us is missing, failed, or took too long
-  | "CORE_MEMORY" // the Wasm core cannot grow
+  | "OTHER_PROXY" // another proxy runs, or its rules cannot be read or removed, or come back
+  | "RULES_REFUSED" // iptables-restore rejected a rule
+  | "TOOL_FAILED" // a program that Sluice runs is missing, failed, or timed out
+  | "CORE_MEMORY" // the Wasm core's memory cannot grow
   | "CORE_ABORT" // an assertion in the Wasm core: a defect
   | "LISTEN_FAILED"; // an HTTP address that cannot be bound
 
 /**
- * The one error class. The message says what could not be done, on which object, with the value at
- * fault: "Cannot <do> <object>: <rule>: current value is <value>".
+ * The only error class. The message names the failed operation, the object and the offending value:
+ * "Cannot <do> <object>: <rule>: current value is <value>".
  */
 export class SluiceError extends Error {
   override readonly name = "SluiceError";
   readonly code: ErrorCode;
-  /** What it is about: a Service, a file with its line, a kernel object. */
+  /** The object concerned: a Service, a file with its line, a kernel object. */
   readonly subject: string | undefined;
 
   constructor(
@@ -47,17 +50,23 @@ export class SluiceError extends Error {
   }
 }
 
-/** A defect of ours, or a core that stopped at one: no retry helps, only a fresh process. */
+/**
+ * Reports whether `thrown` is a bug in Sluice, or a core that aborted on one. Retrying does not
+ * help; only a new process does.
+ */
 export function isDefect(thrown: unknown): boolean {
   return !(thrown instanceof SluiceError) || thrown.code === "CORE_ABORT";
 }
 
-/** For whoever catches what the world may do to it: a defect is thrown on, and ends the process. */
+/**
+ * Rethrows bugs, so that they end the process. Call it in a `catch` block that handles external
+ * failures.
+ */
 export function rethrowDefect(thrown: unknown): asserts thrown is SluiceError {
   if (isDefect(thrown)) throw thrown;
 }
 
-/** The text of anything that was thrown. */
+/** Returns the message of any thrown value. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

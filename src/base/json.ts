@@ -1,28 +1,31 @@
-/** Looking into JSON of unknown shape: what is missing or of another type reads as empty, never throws. */
+/**
+ * Reads JSON of unknown shape. A missing member, or one of another type, reads as empty; nothing
+ * throws.
+ */
 
-/** An object as JSON has it; nothing about its members is certain. */
+/** A JSON object with members of unknown type. */
 export interface JsonObject {
   readonly [name: string]: unknown;
 }
 
-/** Neither null nor a list. */
+/** Reports whether `value` is an object, and neither null nor a list. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** An object's member that is an object; else an empty one. */
+/** Returns the member if it is an object, otherwise an empty object. */
 export function objectAt(value: unknown, key: string): JsonObject {
   const member = memberOf(value, key);
   return isObject(member) ? member : {};
 }
 
-/** An object's member that is a list; else an empty one. */
+/** Returns the member if it is a list, otherwise an empty list. */
 export function listAt(value: unknown, key: string): readonly unknown[] {
   const member = memberOf(value, key);
   return Array.isArray(member) ? member : [];
 }
 
-/** An object's member that is text; else "". */
+/** Returns the member if it is a string, otherwise "". */
 export function textAt(value: unknown, key: string): string {
   const member = memberOf(value, key);
   return typeof member === "string" ? member : "";

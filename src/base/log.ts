@@ -1,43 +1,51 @@
 /**
- * One line per fact, on stderr. Text looks like klog's structured lines, so that what reads kube-proxy's
- * log reads ours: `I1124 11:40:00.123456       1 loop.ts:1] Synced services=12 outcome="applied"`. JSON has the
- * keys of upstream's --logging-format=json.
+ * Writes log lines to stderr, one per event. Text has the form of klog's structured lines, so that
+ * parsers of kube-proxy's log can read it: `I1124 11:40:00.123456 1 loop.ts:1] Synced services=12
+ * outcome="applied"`. JSON has the keys of upstream's --logging-format=json.
  */
 import { messageOf, SluiceError } from "./errors.ts";
 
-/** Values of a line. Undefined ones are left out. */
+/** Fields of a line. Undefined values are omitted. */
 export type LogFields = { readonly [key: string]: string | number | boolean | undefined };
 
-/** Levels of -v for single source files: klog's --vmodule. `*` and `?` in a pattern stand for any characters, and for one. */
+/**
+ * Verbosity for individual source files, as in klog's --vmodule. In a pattern, `*` matches any
+ * characters and `?` matches one.
+ */
 export interface ModuleVerbosity {
-  /** The file's name without its ending. */
+  /** File name without its extension, or a pattern. */
   readonly pattern: string;
   readonly verbosity: number;
 }
 
 export interface Logger {
   /**
-   * What -v and --vmodule come to for this source file, now: 0 says what an operator must know, 2 each sync, 4 each
-   * decision, 6 each message.
+   * Current verbosity of this source file, from -v and --vmodule. Level 0 is for what an operator
+   * must know, 2 for each sync, 4 for each decision, 6 for each message.
    */
   readonly verbosity: number;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, thrown?: unknown, fields?: LogFields): void;
-  /** Written only when `verbosity` is at least `level`. Ask `verbosity` first where the fields are dear. */
+  /**
+   * Writes the line only if `verbosity` is at least `level`. If the fields are expensive to
+   * compute, check `verbosity` first.
+   */
   debug(level: number, message: string, fields?: LogFields): void;
   /**
-   * True the first time it is asked about `key`, so that a lasting condition is one line:
-   * `if (log.once("Service default/web")) log.warn(...)`.
+   * Returns true on the first call for `key`, so that a lasting condition is logged once: `if
+   * (log.once("Service default/web")) log.warn(...)`.
    */
   once(key: string): boolean;
-  /** The condition ended: the next `once(key)` is true again. */
+  /** Call this when the condition ends: the next `once(key)` returns true. */
   again(key: string): void;
-  /** The same log, with another source file in its lines. */
+  /** The same log, with another source file name in its lines. */
   from(source: string): Logger;
 }
 
-/** A log whose form can be changed while it is written to, with effect on every logger made from it. */
+/**
+ * A log that can be reconfigured while in use. New settings apply to every logger derived from it.
+ */
 export interface LogRoot extends Logger {
   configure(settings: LogSettings): void;
 }
@@ -45,22 +53,30 @@ export interface LogRoot extends Logger {
 export interface LogSettings {
   readonly verbosity: number;
   readonly format: "text" | "json";
-  /** As klog has it: a level can only rise by it, and the first pattern that fits a file counts. */
+  /**
+   * As in klog: a pattern can only raise the level, and the first pattern that matches a file wins.
+   */
   readonly vmodule?: readonly ModuleVerbosity[];
 }
 
 export interface LogOptions extends LogSettings {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Takes one line, with its newline. `false` says that it is lost: how many are, is said when one is taken again. */
+  /**
+   * Writes one line, including its newline. Returns `false` if the line was lost. The logger counts
+   * lost lines and reports the count once a line is accepted again.
+   */
   readonly write: (line: string) => unknown;
   readonly pid: number;
 }
 
-/** Beyond this many remembered keys the oldest is forgotten: such a condition may be said twice. */
+/**
+ * Maximum number of remembered keys. Beyond it the oldest is forgotten, so its condition may be
+ * logged twice.
+ */
 const ONCE_KEYS_MAX = 10_000;
 
-/** A log that writes through `options.write`. */
+/** Creates a log that writes through `options.write`. */
 export function createLogger(options: LogOptions, source = "main.ts"): LogRoot {
   const { now, write, pid } = options;
   return new LineLogger({ settings: options, now, write, pid, said: new Set(), lost: 0 }, source);
@@ -68,22 +84,22 @@ export function createLogger(options: LogOptions, source = "main.ts"): LogRoot {
 
 type Severity = "I" | "W" | "E";
 
-/** What all loggers of one log share. */
+/** State shared by all loggers of one log. */
 interface Shared {
-  /** Another object after each `configure`. */
+  /** `configure` replaces this object. */
   settings: LogSettings;
   readonly now: () => number;
   readonly write: (line: string) => unknown;
   readonly pid: number;
   readonly said: Set<string>;
-  /** Lines that were not taken, and of which nobody was told. */
+  /** Lost lines that have not been reported yet. */
   lost: number;
 }
 
 class LineLogger implements LogRoot {
   readonly #shared: Shared;
   readonly #source: string;
-  /** The settings that `#verbosity` follows from. */
+  /** The settings that `#verbosity` was computed from. */
   #settings: LogSettings | undefined;
   #verbosity = 0;
 
@@ -155,7 +171,7 @@ class LineLogger implements LogRoot {
   }
 }
 
-/** False if the line is lost. */
+/** Returns false if the line was lost. */
 function write(
   { settings, now, pid, write: take }: Shared,
   severity: Severity,
@@ -171,7 +187,7 @@ function write(
   return take(`${line}\n`) !== false;
 }
 
-/** klog's rule; its patterns are those of Go's filepath.Match, less its character classes. */
+/** klog's rule. Patterns are those of Go's filepath.Match, without character classes. */
 function verbosityOf({ verbosity, vmodule = [] }: LogSettings, source: string): number {
   const name = source.replace(/\.ts$/, "");
   const first = vmodule.find(({ pattern }) => fits(pattern, name));
@@ -199,7 +215,7 @@ function textLine(
   const micros = String(Math.floor((now % 1000) * 1000)).padStart(6, "0");
   const day = `${two(at.getMonth() + 1)}${two(at.getDate())}`;
   const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${micros}`;
-  // Which line of the file it was is not known here; readers of klog's lines insist on a number.
+  // The line number is unknown here, but parsers of klog's format require one.
   const where = `${String(pid).padStart(7)} ${source}:1`;
   let line = `${severity}${day} ${time} ${where}] ${onOneLine(message)}`;
   for (const [key, value] of Object.entries(fields)) {
@@ -209,7 +225,10 @@ function textLine(
   return line;
 }
 
-/** Names and messages come from the API too: none may start a line of its own. */
+/**
+ * Escapes control characters. Names and messages can come from the API and must not start a new
+ * line.
+ */
 function onOneLine(message: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
   return message.replace(/[\u0000-\u001f]/g, (c) => JSON.stringify(c).slice(1, -1));
