@@ -1,7 +1,8 @@
 /**
- * Actions: what happens to a new connection that matched a frontend, in one u32, so that it can be
- * compared, stored and sent without an object. A backend turns it into a chain; the chain's name says the
- * same in words (`pick4-5`), and can be parsed back, which is how a running kernel is adopted.
+ * Packs an action into one u32, so that it can be compared, stored and sent without an object. The
+ * action decides what happens to a new connection that matches a frontend. A backend turns it into
+ * a chain. The chain's name spells out the action (`pick4-5`); Sluice parses it to adopt a running
+ * kernel.
  *
  *   31      28 27     24 23     20 19                 0
  *  ┌──────────┬─────────┬─────────┬────────────────────┐
@@ -10,24 +11,29 @@
  */
 import { readU32LE } from "../base/bytes.ts";
 
-/** What to do. `pick`: choose among `count` slots. `sticky`: the remembered endpoint, else pick. */
+/**
+ * What to do. `pick` chooses among `count` slots. `sticky` uses the remembered endpoint, otherwise
+ * it picks.
+ */
 export type Verb = "pick" | "sticky" | "learn" | "accept" | "drop" | "reject";
 
 /**
- * Who the action masquerades before it chooses. `plain`: nobody. `masquerade`: everybody (external
- * frontend, externalTrafficPolicy Cluster). `short-circuit`: only the node itself (externalTrafficPolicy
- * Local seen from a pod or from this node).
+ * Which clients the action masquerades before it chooses an endpoint. `plain`: none. `masquerade`:
+ * all (external frontend with externalTrafficPolicy Cluster). `short-circuit`: only the node itself
+ * (externalTrafficPolicy Local, seen from a pod or from this node).
  */
 export type Reach = "plain" | "masquerade" | "short-circuit";
 
-/** Which table of slots to choose from. */
+/** The table of slots to choose from. */
 export type Source =
   | "endpoints"
   | "local-endpoints"
   | "nodeport-endpoints"
   | "nodeport-local-endpoints";
 
-/** An action in its parts. `seconds` is how long a client is remembered, `count` how many slots there are. */
+/**
+ * A decoded action. `seconds` is how long a client is remembered; `count` is the number of slots.
+ */
 export type Action =
   | {
       readonly verb: "pick" | "sticky";
@@ -38,7 +44,7 @@ export type Action =
   | { readonly verb: "learn"; readonly nodePort: boolean; readonly seconds: number }
   | { readonly verb: "accept" | "drop" | "reject" };
 
-/** An `Action` as a number. */
+/** An `Action` encoded as a number. */
 export type ActionCode = number & { readonly brand: "ActionCode" };
 
 const VERBS: readonly Verb[] = ["pick", "sticky", "learn", "accept", "drop", "reject"];
@@ -52,8 +58,9 @@ export const SOURCES: readonly Source[] = [
 const ARGUMENT_MAX = 0xfffff;
 
 /**
- * Packs an action.
- * @throws RangeError for slots or seconds beyond 1,048,575: a programming error (limits.ts is lower)
+ * Encodes an action.
+ * @throws RangeError for slots or seconds beyond 1,048,575: a programming error (limits.ts is
+ *   lower)
  */
 export function encodeAction(action: Action): ActionCode {
   const verb = VERBS.indexOf(action.verb) << 28;
@@ -74,8 +81,8 @@ export function encodeAction(action: Action): ActionCode {
 }
 
 /**
- * Unpacks what `encodeAction` packed.
- * @throws RangeError for a number it cannot have made, such as one that another version left in the kernel
+ * Decodes a number made by `encodeAction`.
+ * @throws RangeError for any other number, such as one that another version left in the kernel
  */
 export function decodeAction(code: ActionCode): Action {
   const verb = VERBS[code >>> 28];
@@ -92,12 +99,15 @@ export function decodeAction(code: ActionCode): Action {
   return { verb };
 }
 
-/** The action that the value of an element holds. @throws RangeError as decodeAction */
+/** Decodes the action in an element's value. @throws RangeError as decodeAction */
 export function readAction(value: Uint8Array): Action {
   return decodeAction(readU32LE(value, 0) as ActionCode);
 }
 
-/** `pick endpoints 5`, `sticky local-endpoints 2 masquerade`, `learn 10800s`, `reject`. */
+/**
+ * Prints an action: `pick endpoints 5`, `sticky local-endpoints 2 masquerade`, `learn 10800s`,
+ * `reject`.
+ */
 export function printAction(action: Action): string {
   switch (action.verb) {
     case "pick":

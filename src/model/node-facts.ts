@@ -1,15 +1,18 @@
-/** This node, as far as the plan cares. */
+/** Describes this node as far as the plan needs it. */
 import type { Address, Cidr, Family } from "../net/address.ts";
 
-/** What the plan needs to know besides Services: the node and the configuration. */
+/** The plan's input besides Services: facts about the node and the configuration. */
 export interface NodeFacts {
   readonly name: string;
-  /** "" while the object has not been seen. */
+  /** "" until the Node object has been seen. */
   readonly uid: string;
   /** Node IPs by family, from status.addresses: InternalIP first, then ExternalIP. */
   readonly primary: { readonly [family in Family]?: Address };
   readonly zone: string;
   readonly podCidrs: readonly Cidr[];
-  /** Being deleted, or tainted ToBeDeletedByClusterAutoscaler: not eligible for load balancers. */
+  /**
+   * False if the node is being deleted or has the taint ToBeDeletedByClusterAutoscaler. Load
+   * balancers then skip it.
+   */
   readonly eligible: boolean;
 }

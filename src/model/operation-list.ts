@@ -1,11 +1,14 @@
-/** The operations of a diff as the core wrote them (asm/layout/operation.ts), read one by one. */
+/**
+ * Iterates over the operations of a diff, in the form that the core wrote them
+ * (asm/layout/operation.ts).
+ */
 
 import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../../asm/layout/operation.ts";
 import { readU8, readU32LE } from "../base/bytes.ts";
 import type { OwnerId } from "./owner.ts";
 import { keySize, type TableId, valueSize } from "./tables.ts";
 
-/** One operation of a delta: an element of a table to add or to delete. */
+/** One operation of a diff: an element to add to a table or to delete from it. */
 export interface Operation {
   readonly kind: "add" | "delete";
   readonly table: TableId;
@@ -15,19 +18,22 @@ export interface Operation {
   readonly value: Uint8Array;
 }
 
-/** The operations of one diff, in linear memory. */
+/** The operations of one diff, in the core's linear memory. */
 export interface OperationList {
-  /** How many, and how long all of them are in bytes. */
+  /** Number of operations, and their total size in bytes. */
   readonly count: number;
   readonly bytes: number;
   /** The raw records (asm/layout/operation.ts), for the encoder. */
   readonly region: Uint8Array;
-  /** Desired records that were left out because the batch had wanted their key before: a defect of the plan. */
+  /**
+   * Number of desired records that were dropped because an earlier record of the batch had the same
+   * key. Not 0 means a bug in the plan.
+   */
   readonly ignored: number;
   [Symbol.iterator](): Iterator<Operation>;
 }
 
-/** A list over `region`, which holds `count` whole records and nothing else. */
+/** Wraps `region`, which must hold exactly `count` records. */
 export function readOperations(region: Uint8Array, count: number, ignored: number): OperationList {
   return {
     count,
@@ -44,7 +50,7 @@ export function readOperations(region: Uint8Array, count: number, ignored: numbe
   };
 }
 
-/** How many of the operations of a region add an element; the others delete one. */
+/** Counts the operations that add an element; all others delete one. */
 export function countAdded(region: Uint8Array): number {
   let added = 0;
   for (let at = 0; at < region.byteLength; ) {

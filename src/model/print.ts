@@ -1,4 +1,4 @@
-/** Desired and committed elements as text, for tests and for whoever looks: one line for each element. */
+/** Prints desired and committed elements, one line each, for tests and debugging. */
 
 import {
   ENDPOINT4_STRIDE,
@@ -32,9 +32,9 @@ import {
 import { keySize, type TableId, tableFamily, tableKind, tableLabel, valueSize } from "./tables.ts";
 
 /**
- * The records of a region in canonical order: `frontends4 10.96.0.1 tcp 80 -> pick endpoints 2
- * (default/web)`, `endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.0.5:8080`. Slots are numbered in the order
- * of their span. `memory` is what the spans point into; `nameOf` names owners.
+ * Prints the records of a region in canonical order: `frontends4 10.96.0.1 tcp 80 -> pick endpoints
+ * 2 (default/web)`, `endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.0.5:8080`. Slots are numbered in
+ * the order of their span. Spans point into `memory`; `nameOf` returns the name of an owner.
  */
 export function printDesired(
   region: Uint8Array,
@@ -71,7 +71,9 @@ export function printDesired(
   return lines.sort();
 }
 
-/** One element as a line. The owner of a slot is that of its frontend, and left out. */
+/**
+ * Prints one element as a line. A slot's owner is omitted, because it is the owner of its frontend.
+ */
 export function printElement(
   table: TableId,
   key: Uint8Array,
@@ -89,7 +91,7 @@ export function printElement(
   }
 }
 
-/** `10.96.0.1 tcp 80 slot 0`, `1.2.3.4 tcp 80 from 10.0.0.0/8`. */
+/** Prints a key: `10.96.0.1 tcp 80 slot 0`, `1.2.3.4 tcp 80 from 10.0.0.0/8`. */
 export function printKey(table: TableId, key: Uint8Array): string {
   const words: string[] = [];
   for (const { field, at, size } of keyFields(table)) {
@@ -115,16 +117,16 @@ export function printKey(table: TableId, key: Uint8Array): string {
   return words.join(" ");
 }
 
-/** `10.1.0.5:8080`, `[fd00::5]:8080`, from the bytes of an endpoint value. */
+/** Prints the bytes of an endpoint value: `10.1.0.5:8080`, `[fd00::5]:8080`. */
 export function printEndpoint(value: Uint8Array): string {
-  // The iptables backend prints all endpoints at its start, so IPv4 needs no view of the address.
+  // The iptables backend prints every endpoint at start, so IPv4 avoids creating a view.
   if (value.length === ENDPOINT4_STRIDE) {
     return `${printIPv4(readU32BE(value, 0))}:${readU16BE(value, 4)}`;
   }
   return printAddressPort(value.subarray(0, 16), readU16BE(value, 16));
 }
 
-/** `10.0.0.0/8`, or `10.0.0.1-10.0.0.5` for a range that is no prefix. */
+/** Prints a range as `10.0.0.0/8`, or as `10.0.0.1-10.0.0.5` if it is not a prefix. */
 export function printRange({ first, last }: AddressRange): string {
   const prefix = prefixOf(first, last);
   if (prefix === undefined) return `${printAddress(first)}-${printAddress(last)}`;

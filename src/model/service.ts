@@ -1,11 +1,14 @@
-/** A Service, as the core decoded it. */
+/** Describes a Service as the core decoded it. */
 import type { Address, Cidr } from "../net/address.ts";
 import type { Protocol } from "../net/protocol.ts";
 
-/** Number of a Service in the core, from 1; stable while the Service, its slices or its elements exist. */
+/**
+ * The core's number for a Service, from 1. It stays the same while the Service, its slices or its
+ * elements exist.
+ */
 export type ServiceId = number & { readonly brand: "ServiceId" };
 
-/** One port of a Service. `nodePort` 0 means none. targetPort is not a proxy's business. */
+/** One port of a Service. A `nodePort` of 0 means none. A proxy does not need targetPort. */
 export interface ServicePort {
   readonly name: string;
   readonly protocol: Protocol;
@@ -13,12 +16,17 @@ export interface ServicePort {
   readonly nodePort: number;
 }
 
-/** A Service, as far as a proxy cares. Made from the core's block when it is needed; dies young. */
+/**
+ * The fields of a Service that a proxy needs. Created on demand from the core's record and
+ * short-lived.
+ */
 export interface Service {
   readonly id: ServiceId;
   readonly namespace: string;
   readonly name: string;
-  /** creationTimestamp in Unix seconds: the older of two Services keeps a frontend both claim. */
+  /**
+   * creationTimestamp in Unix seconds. If two Services claim a frontend, the older one keeps it.
+   */
   readonly created: number;
   readonly type: "ClusterIP" | "NodePort" | "LoadBalancer";
   readonly ports: readonly ServicePort[];
@@ -27,10 +35,10 @@ export interface Service {
   /** Load balancer ingress addresses with ipMode VIP. */
   readonly vips: readonly Address[];
   readonly sourceRanges: readonly Cidr[];
-  /** externalTrafficPolicy: Local as written; whether it applies is the plan's business. */
+  /** True if externalTrafficPolicy is Local in the spec. The plan decides whether it applies. */
   readonly externalLocal: boolean;
   readonly internalLocal: boolean;
-  /** ClientIP affinity: seconds a client is remembered; 0 without affinity. */
+  /** ClientIP affinity timeout in seconds; 0 without affinity. */
   readonly affinitySeconds: number;
   readonly healthCheckNodePort: number;
 }

@@ -1,4 +1,7 @@
-/** Reads the fields of table keys and endpoint values. tables.ts says which fields there are. */
+/**
+ * Reads the fields of table keys and endpoint values. tables.ts defines which fields each table
+ * has.
+ */
 import { readU8, readU16BE, readU32LE } from "../base/bytes.ts";
 import {
   type Field,
@@ -9,20 +12,20 @@ import {
   tableKind,
 } from "./tables.ts";
 
-/** A field of a key and where it is, in bytes. */
+/** A field of a key, with its offset and size in bytes. */
 interface KeyField {
   readonly field: Field;
   readonly at: number;
   readonly size: number;
 }
 
-/** The first and the last address of a range. */
+/** First and last address of a range. */
 export interface AddressRange {
   readonly first: Uint8Array;
   readonly last: Uint8Array;
 }
 
-/** Where a key has its first field of each kind. -1: it has none. */
+/** Offset of the first field of each kind in a key; -1 if the key has none. */
 type KeyOffsets = { readonly [field in Field]: number };
 
 const FIELDS: readonly (readonly KeyField[])[] = TABLE_IDS.map((table) => {
@@ -45,23 +48,23 @@ const OFFSETS: readonly KeyOffsets[] = FIELDS.map((fields) => {
   };
 });
 
-/** The fields of the table's keys, in order. */
+/** Returns the fields of a table's keys, in order. */
 export function keyFields(table: TableId): readonly KeyField[] {
   return FIELDS[table] as readonly KeyField[];
 }
 
-/** Does this table hold node ports? Their keys have no address. */
+/** Reports whether the table holds node ports, which have no address in their keys. */
 export function isNodePortTable(table: TableId): boolean {
   return offsets(table).protocol === 0;
 }
 
-/** A view of the first address of a key. */
+/** Returns a view of a key's first address. */
 export function readAddress(table: TableId, key: Uint8Array): Uint8Array {
   const at = present(offsets(table).address);
   return key.subarray(at, at + (tableFamily(table) === 4 ? 4 : 16));
 }
 
-/** The IP number of the protocol of a key. */
+/** Returns the IP protocol number in a key. */
 export function readProtocol(table: TableId, key: Uint8Array): number {
   return readU8(key, present(offsets(table).protocol));
 }
@@ -74,7 +77,7 @@ export function readSlot(table: TableId, key: Uint8Array): number {
   return readU32LE(key, present(offsets(table).slot));
 }
 
-/** The range of a key: views of its addresses. */
+/** Returns the range in a key, as views of its addresses. */
 export function readRange(table: TableId, key: Uint8Array): AddressRange {
   const at = present(offsets(table).range);
   const size = tableFamily(table) === 4 ? 4 : 16;
@@ -88,7 +91,7 @@ function offsets(table: TableId): KeyOffsets {
   return OFFSETS[table] as KeyOffsets;
 }
 
-/** @throws RangeError if the table's keys have no such field, a programming error */
+/** @throws RangeError if the table's keys lack the field, which is a programming error */
 function present(offset: number): number {
   if (offset < 0) throw new RangeError("Cannot read a key: its table has no such field");
   return offset;

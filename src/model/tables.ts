@@ -1,28 +1,32 @@
 /**
- * The tables of `Desired`: what each holds, and how its keys and values are laid out.
+ * Defines the tables of `Desired`: the contents of each, and the layout of its keys and values.
  *
- * Keys are the bytes that nf_tables concatenates: every field padded to 4 bytes, network order, except
- * the slot number, which `numgen` yields in host order. A backend that is not nftables decodes the same
- * bytes. Every table exists once for IPv4 and once for IPv6; a table's id is `base * 2 + (family === 6)`.
+ * Keys are in the byte format that nf_tables concatenates: every field is padded to 4 bytes and in
+ * network order. The exception is the slot number, which `numgen` yields in host order. Backends
+ * other than nftables decode the same bytes. Every table exists once for IPv4 and once for IPv6;
+ * its id is `base * 2 + (family === 6)`.
  */
 
 import type { Family } from "../net/address.ts";
 
-/** Field of a key, in order. `range` is two addresses, first and last, of an interval table. */
+/** A field of a key, in order. `range` is the first and last address of an interval table. */
 export type Field = "address" | "protocol" | "port" | "slot" | "range";
 
-/** `none` is a set; `action` a u32 of actions.ts; `endpoint` an address and a port. */
+/**
+ * `none` makes the table a set; `action` is a u32 from actions.ts; `endpoint` is an address and a
+ * port.
+ */
 export type Value = "none" | "action" | "endpoint";
 
 interface TableKind {
   readonly name: string;
   readonly key: readonly Field[];
   readonly value: Value;
-  /** What an operator is told about it. */
+  /** Description for operators. */
   readonly about: string;
 }
 
-/** In the order of their numbers; append only, since the numbers are in tests and in the core. */
+/** In the order of their numbers. Append only: tests and the core use the numbers. */
 export const TABLES = [
   {
     name: "frontends",
@@ -135,13 +139,13 @@ export const TABLES = [
   },
 ] as const satisfies readonly TableKind[];
 
-/** Name of a table, without its family. */
+/** Name of a table, without the family. */
 export type TableName = (typeof TABLES)[number]["name"];
 
 /** Id of a table: index in TABLES * 2, plus 1 for IPv6. */
 export type TableId = number & { readonly brand: "TableId" };
 
-/** Every table id, in order. */
+/** All table ids, in order. */
 export const TABLE_IDS: readonly TableId[] = TABLES.flatMap((_, index) => [
   (index * 2) as TableId,
   (index * 2 + 1) as TableId,
@@ -149,32 +153,32 @@ export const TABLE_IDS: readonly TableId[] = TABLES.flatMap((_, index) => [
 
 const indexByName = new Map<string, number>(TABLES.map((table, index) => [table.name, index]));
 
-/** The id of a table by its name and family. */
+/** Returns the id for a name and family. */
 export function tableId(name: TableName, family: Family): TableId {
   return ((indexByName.get(name) as number) * 2 + (family === 6 ? 1 : 0)) as TableId;
 }
 
-/** The family a table id belongs to. */
+/** Returns the family of a table. */
 export function tableFamily(id: TableId): Family {
   return id & 1 ? 6 : 4;
 }
 
-/** What a table id stands for. */
+/** Returns the definition of a table. */
 export function tableKind(id: TableId): TableKind & { readonly name: TableName } {
   return TABLES[id >> 1] as (typeof TABLES)[number];
 }
 
-/** Its name in the kernel and in every print-out: `frontends4`, `node-addresses6`. */
+/** Returns the name used in the kernel and in all output: `frontends4`, `node-addresses6`. */
 export function tableLabel(id: TableId): string {
   return `${tableKind(id).name}${tableFamily(id)}`;
 }
 
-/** Do its keys end in a range of addresses? */
+/** Reports whether the table's keys end in an address range. */
 export function hasRanges(id: TableId): boolean {
   return tableKind(id).key.some((field) => field === "range");
 }
 
-/** Bytes of a field of a key. */
+/** Returns the size of a key field in bytes. */
 export function fieldSize(field: Field, family: Family): number {
   const address = family === 4 ? 4 : 16;
   return field === "address" ? address : field === "range" ? 2 * address : 4;
@@ -190,12 +194,12 @@ const VALUE_SIZES = TABLE_IDS.map((id) => {
   return value === "none" ? 0 : value === "action" ? 4 : tableFamily(id) === 4 ? 8 : 20;
 });
 
-/** Bytes of a key of the table. @throws RangeError if there is no such table */
+/** Returns the size of the table's keys in bytes. @throws RangeError if there is no such table */
 export function keySize(id: TableId): number {
   return KEY_SIZES[id] ?? noTable(id);
 }
 
-/** Bytes of a value of the table. @throws RangeError if there is no such table */
+/** Returns the size of the table's values in bytes. @throws RangeError if there is no such table */
 export function valueSize(id: TableId): number {
   return VALUE_SIZES[id] ?? noTable(id);
 }
