@@ -1,7 +1,8 @@
 /**
  * Writes log lines to stderr, one per event. Text has the form of klog's structured lines, so that
- * parsers of kube-proxy's log can read it: `I1124 11:40:00.123456 1 loop.ts:1] Synced services=12
- * outcome="applied"`. JSON has the keys of upstream's --logging-format=json.
+ * parsers of kube-proxy's log can read it:
+ * `I1124 11:40:00.123456       1 loop.ts:1] Synced services=12 outcome="applied"`.
+ * JSON has the keys of upstream's --logging-format=json.
  */
 import { messageOf, SluiceError } from "./errors.ts";
 
@@ -13,7 +14,7 @@ export type LogFields = { readonly [key: string]: string | number | boolean | un
  * characters and `?` matches one.
  */
 export interface ModuleVerbosity {
-  /** File name without its extension, or a pattern. */
+  /** File name without its extension; may contain `*` and `?`. */
   readonly pattern: string;
   readonly verbosity: number;
 }
@@ -33,8 +34,8 @@ export interface Logger {
    */
   debug(level: number, message: string, fields?: LogFields): void;
   /**
-   * Returns true on the first call for `key`, so that a lasting condition is logged once: `if
-   * (log.once("Service default/web")) log.warn(...)`.
+   * Returns true on the first call for `key`, so that a lasting condition is logged once:
+   * `if (log.once("Service default/web")) log.warn(...)`.
    */
   once(key: string): boolean;
   /** Call this when the condition ends: the next `once(key)` returns true. */

@@ -4,7 +4,8 @@
  *
  *   number:  address (32 bits) | protocol (2 bits) | port (16 bits), all within 53 bits.
  *            Node ports have -1 (IPv4) or -2 (IPv6) in place of the address.
- *   string:  the 16 bytes of the address; for a frontend 3 more: protocol, high and low byte of the port.
+ *   string:  the 16 bytes of the address; for a frontend 3 more: protocol, high and low byte of
+ *            the port.
  *
  * Two keys are equal exactly if packets cannot distinguish their frontends. The keys of one family
  * sort by address, then protocol, then port. Node ports come first; an address alone comes before
