@@ -1,9 +1,10 @@
 /**
- * The face of the Wasm core: everything that is per endpoint or per element happens behind it, in
- * linear memory (asm/). The border is crossed once per chunk, per batch of Services, per netlink
- * buffer.
+ * Declares the interface of the Wasm core. Everything per endpoint or per element happens inside
+ * the core, in linear memory (asm/). Bulk data crosses the border once per chunk, per batch of
+ * Services, or per netlink buffer. `readService`, `serviceKey` and `ownedElements` are called once
+ * per Service.
  *
- * Views of memory returned here are valid until the next call: memory may grow and move.
+ * Views of memory returned here are valid until the next call, because memory may grow and move.
  */
 
 import type { Choice } from "../model/choice.ts";
@@ -13,160 +14,173 @@ import type { Service, ServiceId } from "../model/service.ts";
 import type { TableId } from "../model/tables.ts";
 import type { ProblemEvent } from "../problems/problem.ts";
 
-/** Kinds that are many: the core decodes them itself. */
+/** The numerous kinds, which the core decodes itself. */
 export type ObjectKind = "Service" | "EndpointSlice";
 
-/** What one `feed` brought. Absent fields did not occur. */
+/** Result of one `feed`. A field is absent if nothing of its kind occurred. */
 export interface FeedResult {
   /** Some object was added, changed or removed: there may be dirty Services. */
   readonly objects: boolean;
   /**
-   * The newest resourceVersion of this chunk: of its last watch event or bookmark, or of the list's
-   * metadata. A watch resumes from it, so leaving events out would replay old states after a break.
+   * Newest resourceVersion in this chunk: from the last watch event, the last bookmark, or the
+   * list's metadata. A watch resumes from it. Events must count, because otherwise a broken watch
+   * would replay old states.
    */
   readonly resourceVersion?: string;
-  /** The bookmark that ends WatchList's initial events. */
+  /** True if the chunk contains the bookmark that ends WatchList's initial events. */
   readonly initialEnd: boolean;
-  /** A list page's continue token, "" on the last page. */
+  /** The list page's continue token; "" on the last page. */
   readonly continueToken?: string;
-  /** The list was read to its last byte. A list body that ends without this was cut off. */
+  /**
+   * Set when the list has been read to its last byte. If a body ends without it, the body was cut
+   * off.
+   */
   readonly listEnd?: true;
-  /** An ERROR event, such as 410 Gone. */
+  /** Content of an ERROR event, such as 410 Gone. */
   readonly status?: { readonly code: number; readonly message: string };
 }
 
-/** Decodes one HTTP body of the API server into rows, chunk by chunk. */
+/** Decodes one HTTP body from the API server, chunk by chunk, into rows. */
 export interface ObjectStream {
-  /** Memory to copy the next chunk into. */
+  /** Returns memory to copy the next chunk into. */
   reserve(bytes: number): Uint8Array;
   /**
-   * Takes `bytes` bytes of what `reserve` returned.
-   * @throws SluiceError API_MALFORMED when the framing is broken; CORE_MEMORY. Objects fed before
-   * stay.
+   * Decodes the first `bytes` bytes of the memory that `reserve` returned.
+   * @throws SluiceError API_MALFORMED if the framing is broken; CORE_MEMORY. Objects fed earlier
+   *   stay.
    */
   feed(bytes: number): FeedResult;
-  /** Frees its buffers; a second time does nothing. Objects fed so far stay. */
+  /** Frees the stream's buffers. Further calls do nothing. Objects fed so far stay. */
   close(): void;
 }
 
-/** One dump of the kernel's entries of connection tracking. */
+/** One dump of the kernel's connection tracking entries. */
 export interface FlowDump {
   readonly family: 4 | 6;
   readonly protocol: "TCP" | "UDP";
 }
 
-/** What came of one chunk of a dump. */
+/** Result of judging one chunk of a dump. */
 export interface FlowVerdict {
-  /** Entries read, and those among them that must not go on as they are. */
+  /** Number of entries read, and how many of them must be deleted. */
   readonly entries: number;
   readonly condemned: number;
-  /** Messages that delete these, as send(2) takes them. */
+  /** Netlink messages that delete the condemned entries, ready for send(2). */
   readonly deletions: Uint8Array;
-  /** The dump is over; with an error, if this is not 0. */
+  /** True if the dump has ended; with an error if `errno` is not 0. */
   readonly end: boolean;
   readonly errno: number;
-  /** NLM_F_DUMP_INTR: the kernel's table changed so that entries may be missing. */
+  /** NLM_F_DUMP_INTR: the kernel's table changed during the dump, so entries may be missing. */
   readonly interrupted: boolean;
-  /** The chunk ends within a message. */
+  /** True if the chunk ends inside a message. */
   readonly cut: boolean;
 }
 
 /**
- * Which connections must not go on as they are: those of UDP, and those of TCP that nobody has
- * answered yet, that lead from a frontend that changed to somebody who does not serve it. What
- * changed is noted with every commit, and looked for in a pass of its own.
+ * Decides which connections must end: those from a changed frontend to an endpoint that no longer
+ * serves it. This applies to UDP, and to TCP connections that have not been answered yet. Every
+ * commit notes its changes; a separate pass looks for the connections.
  */
 export interface FlowJudge {
   /**
-   * Notes what the last `commit` changed: frontends of UDP, and those of TCP of a Service that lost
+   * Notes the changes of the last `commit`: UDP frontends, and TCP frontends of Services that lost
    * an endpoint.
    */
   noteCommit(): void;
-  /** Notes all frontends of an owner, of these protocols. */
+  /** Notes all frontends of an owner with these protocols. */
   noteOwner(owner: OwnerId, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
-  /** Notes all frontends of UDP and TCP. */
+  /** Notes all UDP and TCP frontends. */
   noteAll(): void;
-  /** Is there anything for a pass to do? */
+  /** Reports whether a pass has anything to do. */
   noted(): boolean;
   /**
-   * Begins a pass over what was noted; it needs these dumps. Not before the last pass was finished.
+   * Begins a pass over the noted frontends and returns the dumps it needs. Call it only after the
+   * previous pass was finished.
    */
   begin(): readonly FlowDump[];
-  /** Judges the next datagram of a dump, by what the core knows by now. */
+  /** Judges the next datagram of a dump against the core's current state. */
   judge(bytes: Uint8Array): FlowVerdict;
-  /** Ends the pass; `again`: it failed, so all it was about is noted anew. */
+  /** Ends the pass. Set `again` if it failed: all its frontends are then noted again. */
   finish(again: boolean): void;
 }
 
-/** Decodes, selects, remembers what is committed, and diffs. One instance for each process. */
+/**
+ * Decodes objects, selects endpoints, stores committed elements, and diffs. One instance per
+ * process.
+ */
 export interface Core {
-  /** The linear memory, for writers of desired records and readers of endpoint spans. */
+  /** The linear memory, for code that writes desired records or reads endpoint spans. */
   memory(): Uint8Array;
 
   // ── state ──
   /**
-   * For one HTTP body: protobuf of a `list`, or the frames of a `watch`. Close it in any case.
+   * Opens a decoder for one HTTP body: the protobuf of a `list`, or the frames of a `watch`. Always
+   * close it.
    * @throws SluiceError CORE_MEMORY
    */
   openStream(kind: ObjectKind, format: "list" | "watch"): ObjectStream;
-  /** Everything of this kind that is not fed again before `endReplace` is gone. */
+  /**
+   * Starts a replacement: `endReplace` will remove every object of this kind that is not fed again
+   * before.
+   */
   beginReplace(kind: ObjectKind): void;
-  /** Removes what was not fed since `beginReplace`; Services concerned become dirty. */
+  /** Removes the objects that were not fed since `beginReplace`, and marks their Services dirty. */
   endReplace(kind: ObjectKind): void;
-  /** This node's zone; every Service with zone hints becomes dirty when it changes. */
+  /** Sets this node's zone. If it changes, every Service with zone hints becomes dirty. */
   setZone(zone: string): void;
   /**
-   * Whether `readService` gives Services their externalIPs (upstream's gate
-   * AllowServiceExternalIPs); at first it does. A change makes every Service dirty.
+   * Sets whether `readService` returns externalIPs (upstream's gate AllowServiceExternalIPs);
+   * initially true. A change makes every Service dirty.
    */
   serveExternalIPs(serve: boolean): void;
-  /** Services to recompute. */
+  /** Number of Services to recompute. */
   dirtyCount(): number;
-  /** Takes up to `max` of them, oldest first, off the dirty list. */
+  /** Removes up to `max` Services from the dirty list, oldest first, and returns them. */
   takeDirty(max: number): ServiceId[];
-  /** Last in the list, unless it is in it; an id not in use is passed over. */
+  /** Appends a Service to the dirty list unless it is in it. Ignores an unused id. */
   markDirty(id: ServiceId): void;
-  /** Also of what has only slices or elements left. */
+  /** Includes Services of which only slices or elements are left. */
   markAllDirty(): void;
-  /** Undefined when only slices or elements of it exist. */
+  /** Undefined if only slices or elements of the Service exist. */
   readService(id: ServiceId): Service | undefined;
-  /** `namespace/name`, also when the Service itself is gone. "" for an id not in use. */
+  /** Returns `namespace/name`, even if the Service itself is gone; "" for an unused id. */
   serviceKey(id: ServiceId): string;
-  /** The id of `namespace/name`, if anything of it exists. */
+  /** Returns the id of `namespace/name` if the Service, its slices or its elements exist. */
   findService(key: string): ServiceId | undefined;
   /**
-   * Services that are served: headless ones, those of type ExternalName and those of another proxy
-   * are not kept.
+   * Number of Services that are served. The core does not store headless Services, Services of type
+   * ExternalName, or Services of another proxy.
    */
   serviceCount(): number;
   /**
-   * How many times a Service, or a slice (its endpoints), was added, changed in what matters or
-   * removed since the start.
+   * Number of additions, relevant changes and removals since the start: `service` counts Services,
+   * `endpoint` counts EndpointSlices.
    */
   changeCounts(): { readonly service: number; readonly endpoint: number };
-  /** EndpointSlices kept, also those whose Service is not there. */
+  /** Number of stored EndpointSlices, including those without a Service. */
   sliceCount(): number;
-  /** Endpoints in them; one that two slices name counts twice. */
+  /** Number of endpoints in all slices; an endpoint in two slices counts twice. */
   endpointCount(): number;
-  /** Addresses of all endpoints on this node, each once: what can hairpin. */
+  /** Distinct addresses of all endpoints on this node. Their connections can hairpin. */
   localAddresses(family: 4 | 6): Uint8Array[];
-  /** Grows by one whenever `localAddresses` changes. */
+  /** Incremented whenever `localAddresses` changes. */
   localAddressesVersion(): number;
   /**
-   * Problems found while decoding since the last call. An object that is decoded anew ends all it
-   * had, and begins those it has.
+   * Returns the decoding problems since the last call. Decoding an object again ends all its old
+   * problems and begins its current ones.
    */
   takeProblems(): ProblemEvent[];
   /**
-   * last-change-trigger-time annotations (ms since the epoch) of slices ingested since the last
-   * call.
+   * Returns the last-change-trigger-time annotations (ms since the epoch) of slices ingested since
+   * the last call.
    */
   takeTriggerTimes(): number[];
 
   // ── select ──
   /**
-   * Chooses endpoints for every port and family of each Service, in order. `lingers`: some endpoint
-   * serves that is neither Ready nor chosen, so connections that it has may go on.
+   * Chooses endpoints for every port and family of each Service, in order. `lingers` is true if an
+   * endpoint still serves but is neither Ready nor chosen, so that its existing connections may
+   * continue.
    */
   select(
     ids: readonly ServiceId[],
@@ -175,58 +189,59 @@ export interface Core {
 
   // ── diff ──
   /**
-   * Memory to write desired records into (layout: asm/layout/desired.ts). At least `bytes` long.
+   * Returns at least `bytes` bytes of memory for desired records (layout: asm/layout/desired.ts).
    */
   reserveDesired(bytes: number): Uint8Array;
   /**
-   * Compares the desired records just written (`bytes` of them) with what is committed, for these
-   * owners: their committed elements that are not desired are deleted (of OWNER_ADOPTED's no more
-   * than LEFTOVERS_AT_ONCE). Nothing changes until `commit`.
+   * Compares the `bytes` bytes of desired records just written with the committed elements of these
+   * owners. Committed elements that are not desired are deleted; for OWNER_ADOPTED at most
+   * LEFTOVERS_AT_ONCE of them. Nothing changes until `commit`.
    */
   diff(bytes: number, owners: readonly OwnerId[]): OperationList;
-  /** The last `diff` is in the kernel. */
+  /** Confirms that the last `diff` is in the kernel. */
   commit(): void;
   /**
-   * Elements that were read from the kernel: their owner is OWNER_ADOPTED until a Service claims
-   * them. One that is committed already keeps its owner and takes the kernel's value, so that its
-   * owner's next diff mends it. A diff that is not committed yet is void afterwards.
+   * Adds elements that were read from the kernel. OWNER_ADOPTED owns them until a Service claims
+   * them. An element that is already committed keeps its owner and takes the kernel's value, so
+   * that its owner's next diff repairs it. An uncommitted diff becomes void.
    */
   adopt(table: TableId, keysAndValues: Uint8Array, count: number): void;
   /**
-   * Compares elements that were read from the kernel with what is committed. For each:
-   * COMPARED_SAME if it is that, else whose it should be; OWNER_ADOPTED if its key is not committed
-   * (asm/layout/).
+   * Compares elements that were read from the kernel with the committed ones. Returns one number
+   * for each: COMPARED_SAME if it matches, otherwise the owner of the committed element;
+   * OWNER_ADOPTED if its key is not committed (asm/layout/).
    */
   compare(table: TableId, keysAndValues: Uint8Array, count: number): Int32Array;
   /**
-   * These elements (`count` keys) were lost in the kernel, and are there again: `count` starts
-   * over.
+   * Records that these `count` elements were lost in the kernel and created again: their counters
+   * restart at 0.
    */
   madeAnew(table: TableId, keys: Uint8Array, count: number): void;
-  /** Number of committed elements, of one table or of all. */
+  /** Number of committed elements, in one table or in all. */
   elementCount(table?: TableId): number;
-  /** Number of committed elements of an owner, counted no further than `most`. */
+  /** Number of an owner's committed elements; counting stops at `most`. */
   ownedElements(owner: OwnerId, most: number): number;
   /**
-   * Every committed element of a table, for audits and the admin API; views die with the callback.
+   * Iterates over the committed elements of a table, for repair and the admin API. Views are valid
+   * only during the callback.
    */
   eachElement(
     table: TableId,
     each: (key: Uint8Array, value: Uint8Array, owner: OwnerId) => void,
   ): void;
-  /** Owner of a committed element; undefined if there is none. */
+  /** Owner of a committed element; undefined if the key is not committed. */
   ownerOf(table: TableId, key: Uint8Array): OwnerId | undefined;
-  /** Value of a committed element; undefined if there is none. */
+  /** Value of a committed element; undefined if the key is not committed. */
   committedValue(table: TableId, key: Uint8Array): Uint8Array | undefined;
-  /** Does some slot of this frontend (key without slot) lead to this endpoint? */
+  /** Reports whether any slot of this frontend (key without slot) leads to this endpoint. */
   hasEndpoint(table: TableId, frontendKey: Uint8Array, endpoint: Uint8Array): boolean;
   /**
-   * Takes counters read from the kernel: `count` of key + u64 packets (little-endian). Returns, for
-   * each, the packets since the last reading (the element's own; a re-created element starts at 0).
-   * 0 for an element that is not committed, and for the first reading of an adopted one.
+   * Takes counters read from the kernel: `count` times a key and a u64 of packets (little-endian).
+   * Returns for each the packets since the last reading; a re-created element starts at 0. The
+   * result is 0 for an element that is not committed, and for the first reading of an adopted one.
    */
   count(table: TableId, keysAndPackets: Uint8Array, count: number): Float64Array;
-  /** Bytes of linear memory. */
+  /** Size of linear memory in bytes. */
   memoryBytes(): number;
 
   // ── flows ──

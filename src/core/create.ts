@@ -1,4 +1,4 @@
-/** Makes the core of its two halves, from a compiled module. */
+/** Creates a core from a compiled module by joining its four parts. */
 import type { Core } from "./core.ts";
 import { type DiffExports, diffHalf } from "./diff-calls.ts";
 import { type FlowsExports, flowsPart } from "./flow-calls.ts";
@@ -7,24 +7,26 @@ import { loadWasm, outOfMemory } from "./load.ts";
 import { withText } from "./name-table.ts";
 import { type SelectExports, selectHalf } from "./select-calls.ts";
 
-/** What a core is told once, at its start. */
+/** Settings that a core receives once, at start. */
 export interface CoreOptions {
-  /** Keys the hash tables; random in production, so that nobody can choose names that collide. */
+  /**
+   * Seed of the hash tables. Random in production, so that no one can choose names that collide.
+   */
   readonly seed: number;
-  /** Decides which endpoints are local. */
+  /** Determines which endpoints are local. */
   readonly nodeName: string;
-  /** Memory may not grow beyond this many bytes; the default is all that Wasm can address. */
+  /** Limit of linear memory in bytes. Default: all that Wasm can address. */
   readonly memoryMax?: number;
-  /** Is shown the module's exports: for tests, which look at its tables. */
+  /** Receives the module's exports, for tests that inspect its tables. */
   readonly inspect?: (exports: CoreExports) => void;
 }
 
-/** Everything that asm/index.ts exports and this side calls. */
+/** All exports of asm/index.ts that the host calls. */
 export type CoreExports = IngestExports & SelectExports & DiffExports & FlowsExports;
 
 /**
- * Instantiates `module` (asm/out/core.release.wasm, or core.debug.wasm, which checks more) with its
- * own memory. Every call of it may throw CORE_ABORT, after which the instance is of no use.
+ * Instantiates `module` with its own memory: asm/out/core.release.wasm, or core.debug.wasm, which
+ * has more checks. Every call into the core may throw CORE_ABORT; the instance is then unusable.
  * @throws SluiceError CORE_MEMORY
  */
 export function createCore(module: WebAssembly.Module, options: CoreOptions): Core {

@@ -1,5 +1,6 @@
 /**
- * The half of the core that keeps committed elements and compares desired ones (asm/committed/).
+ * Implements the part of the core that stores committed elements and compares them with desired
+ * ones (asm/committed/).
  */
 
 import {
@@ -22,7 +23,7 @@ import { keySize, TABLES, type TableId, tableKind, valueSize } from "../model/ta
 import type { Core } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
 
-/** What asm/index.ts exports for this half. Booleans arrive as 0 and 1. */
+/** Exports of asm/index.ts for this part. Booleans arrive as 0 and 1. */
 export interface DiffExports extends HeapExports {
   defineTables(descriptors: number, count: number): void;
   desiredRegion(bytes: number): number;
@@ -66,10 +67,10 @@ type DiffHalf = Pick<
 >;
 
 const TABLE_IDS = TABLES.length * 2;
-/** Elements that cross the border together when a table is read. */
+/** Number of elements that cross the border together when a table is read. */
 const READ_AT_ONCE = 512;
 
-/** @throws SluiceError CORE_MEMORY here, and from every function that needs room. */
+/** @throws SluiceError CORE_MEMORY here, and from every function that allocates. */
 export function diffHalf(wasm: Wasm<DiffExports>): DiffHalf {
   describeTables(wasm);
   return { ...differ(wasm), ...elementsOfKernel(wasm), ...elementsOfCore(wasm) };
@@ -104,7 +105,7 @@ function differ(
   };
 }
 
-/** What was read from the kernel is handed over. */
+/** Functions that pass elements read from the kernel to the core. */
 function elementsOfKernel(
   wasm: Wasm<DiffExports>,
 ): Pick<DiffHalf, "adopt" | "madeAnew" | "compare" | "count"> {
@@ -138,7 +139,7 @@ function elementsOfKernel(
   };
 }
 
-/** What is committed is looked up. */
+/** Functions that look up committed elements. */
 function elementsOfCore(
   wasm: Wasm<DiffExports>,
 ): Pick<DiffHalf, "eachElement" | "ownerOf" | "committedValue" | "hasEndpoint"> {
@@ -190,12 +191,12 @@ function roomFor(doing: string, bytes: number, pointer: number): number {
   return pointer >>> 0;
 }
 
-/** Where core and host exchange this many bytes. */
+/** Returns the address of a region of `bytes` bytes through which core and host exchange data. */
 function exchange(wasm: Wasm<DiffExports>, doing: string, bytes: number): number {
   return roomFor(doing, bytes, wasm.exports.exchangeRegion(bytes));
 }
 
-/** Writes the bytes there. Returns where that is. */
+/** Writes the bytes to the exchange region and returns its address. */
 function hand(wasm: Wasm<DiffExports>, doing: string, bytes: Uint8Array): number {
   const base = exchange(wasm, doing, bytes.byteLength);
   wasm.u8().set(bytes, base);
@@ -221,7 +222,7 @@ function describeTables(wasm: Wasm<DiffExports>): void {
   wasm.exports.defineTables(base, TABLE_IDS);
 }
 
-/** `bytes`, if they are `count` records of `size`. */
+/** Returns `bytes` if it consists of `count` records of `size` bytes. */
 function checked(bytes: Uint8Array, count: number, size: number): Uint8Array {
   if (bytes.byteLength === count * size) return bytes;
   throw new RangeError(

@@ -1,4 +1,4 @@
-/** The part of the core that decides which connections must end (asm/flows/). */
+/** Implements the part of the core that decides which connections must end (asm/flows/). */
 import {
   FLOWS_CHUNK_CUT,
   FLOWS_CHUNK_END,
@@ -17,7 +17,7 @@ import {
 import type { Core, FlowDump } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
 
-/** What asm/index.ts exports for this part. Booleans arrive as 0 and 1. */
+/** Exports of asm/index.ts for this part. Booleans arrive as 0 and 1. */
 export interface FlowsExports extends HeapExports {
   flowsNote(): number;
   flowsNoteOwner(owner: number, udp: number, tcp: number): number;
@@ -36,7 +36,7 @@ const DUMPS: readonly (readonly [bit: number, dump: FlowDump])[] = [
   [FLOWS_TCP6, { family: 6, protocol: "TCP" }],
 ];
 
-/** @throws SluiceError CORE_MEMORY from whatever needs room. */
+/** @throws SluiceError CORE_MEMORY from every function that allocates. */
 export function flowsPart(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
   const { exports } = wasm;
   const granted = (done: number, doing: string): number => {

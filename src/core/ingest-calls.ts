@@ -1,4 +1,7 @@
-/** The half of the core that decodes objects (asm/ingest/) and keeps their rows (asm/cluster/). */
+/**
+ * Implements the part of the core that decodes objects (asm/ingest/) and stores their rows
+ * (asm/cluster/).
+ */
 import { LOCAL_FAMILY, LOCAL_IP } from "../../asm/layout/local.ts";
 import type { ServiceId } from "../model/service.ts";
 import type { Core } from "./core.ts";
@@ -8,7 +11,7 @@ import { kindNumber, openObjectStream, type StreamExports } from "./object-strea
 import { readProblems } from "./problem-records.ts";
 import { readServiceBlock } from "./service-block.ts";
 
-/** What asm/index.ts exports for this half. Booleans arrive as 0 and 1. */
+/** Exports of asm/index.ts for this part. Booleans arrive as 0 and 1. */
 export interface IngestExports extends StreamExports {
   start(seedLow: number, seedHigh: number): number;
   setNodeName(at: number, length: number): number;
@@ -67,7 +70,7 @@ type IngestHalf = Pick<
   | "takeTriggerTimes"
 >;
 
-/** @throws SluiceError CORE_MEMORY from whatever needs room. */
+/** @throws SluiceError CORE_MEMORY from every function that allocates. */
 export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
   const { exports } = wasm;
   const name = (id: number): string =>
@@ -139,7 +142,7 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
   };
 }
 
-/** What ingesting brought besides rows. */
+/** Functions that return results of ingesting other than rows. */
 function ingestReports(wasm: Wasm<IngestExports>): Pick<Core, "takeProblems" | "takeTriggerTimes"> {
   const { exports } = wasm;
   return {

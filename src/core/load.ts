@@ -1,23 +1,23 @@
 /**
- * Instantiates the compiled core and keeps the views of its memory. The rest of src/core gives its
- * exports a shape; nothing outside src/core calls them.
+ * Instantiates the compiled core and keeps views of its memory. The rest of src/core wraps its
+ * exports in types; nothing outside src/core calls them.
  */
 import { SluiceError } from "../base/errors.ts";
 
-/** What asm/index.ts exports from asm/memory/heap.ts; each half of the core adds its own. */
+/** Exports of asm/memory/heap.ts; each part of the core adds its own. */
 export interface HeapExports {
   readonly memory: WebAssembly.Memory;
-  /** 0 if memory cannot grow. */
+  /** Returns 0 if memory cannot grow. */
   allocate(size: number): number;
-  /** `size` must be that of `allocate`: blocks carry no header. */
+  /** `size` must equal the size passed to `allocate`, because blocks have no header. */
   release(block: number, size: number): void;
-  /** Bytes handed out, with what the size classes round up. */
+  /** Bytes in use, including the rounding up to size classes. */
   heapUsed(): number;
-  /** Most pages of 64 KiB that memory may grow to. */
+  /** Sets the maximum size of memory, in pages of 64 KiB. */
   heapLimit(pages: number): void;
 }
 
-/** Exports, and views of memory that are made anew when memory has grown. */
+/** The exports, and views of memory that are recreated after memory has grown. */
 export interface Wasm<Exports extends HeapExports> {
   readonly exports: Exports;
   u8(): Uint8Array;
@@ -25,7 +25,7 @@ export interface Wasm<Exports extends HeapExports> {
   view(): DataView;
 }
 
-/** @throws SluiceError CORE_ABORT whenever an assertion inside fails, with file and line. */
+/** @throws SluiceError CORE_ABORT, with file and line, whenever an assertion in the core fails. */
 export function loadWasm<Exports extends HeapExports>(module: WebAssembly.Module): Wasm<Exports> {
   const instance = new WebAssembly.Instance(module, {
     env: {
@@ -69,8 +69,8 @@ export function loadWasm<Exports extends HeapExports>(module: WebAssembly.Module
 }
 
 /**
- * The error for a core that cannot grow. `doing` is a verb with its object; `bytes` what it has or
- * asked for.
+ * Creates the error for a core whose memory cannot grow. `doing` is a verb with its object; `bytes`
+ * is the current or the requested size.
  */
 export function outOfMemory(doing: string, bytes: number): SluiceError {
   return new SluiceError(
@@ -79,7 +79,9 @@ export function outOfMemory(doing: string, bytes: number): SluiceError {
   );
 }
 
-/** A string constant of AssemblyScript: UTF-16, its length in bytes in the word before it. */
+/**
+ * Reads an AssemblyScript string constant: UTF-16, with its length in bytes in the preceding word.
+ */
 function textAt(memory: WebAssembly.Memory, pointer: number): string {
   if (!pointer) return "";
   const bytes = new DataView(memory.buffer).getUint32(pointer - 4, true);

@@ -1,14 +1,14 @@
-/** Names in the core's memory (asm/layout/name.ts). */
+/** Reads and passes text through the core's memory (layout of names: asm/layout/name.ts). */
 import { NAME_LENGTH, NAME_TEXT } from "../../asm/layout/name.ts";
 import type { HeapExports, Wasm } from "./load.ts";
 
-/** Up to here a loop beats the decoder. */
+/** Up to this length a loop is faster than TextDecoder. */
 const SHORT = 40;
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** Text of a region of UTF-8. */
+/** Decodes a region of UTF-8. */
 export function textOf(memory: Uint8Array, at: number, length: number): string {
   if (length > SHORT) return decoder.decode(memory.subarray(at, at + length));
   let text = "";
@@ -20,7 +20,7 @@ export function textOf(memory: Uint8Array, at: number, length: number): string {
   return text;
 }
 
-/** The text of a name id, straight from memory. */
+/** Reads the text of a name id directly from memory. */
 export function nameOf(
   memory: Uint8Array,
   words: Uint32Array,
@@ -31,7 +31,7 @@ export function nameOf(
   return textOf(memory, block + NAME_TEXT, words[(block + NAME_LENGTH) >>> 2] as number);
 }
 
-/** Calls `use` with the text in the core's memory; undefined if there is no room for it. */
+/** Copies the text into the core's memory and calls `use`. Undefined if memory cannot grow. */
 export function withText<Result>(
   wasm: Wasm<HeapExports>,
   text: string,

@@ -24,7 +24,7 @@ import type { FeedResult, ObjectKind, ObjectStream } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
 import { textOf } from "./name-table.ts";
 
-/** What asm/index.ts exports from asm/ingest/streams.ts. */
+/** Exports of asm/ingest/streams.ts. */
 export interface StreamExports extends HeapExports {
   streamOpen(kind: number, format: number): number;
   streamReserve(stream: number, bytes: number): number;
@@ -32,7 +32,7 @@ export interface StreamExports extends HeapExports {
   streamClose(stream: number): void;
 }
 
-/** The number of a kind in the core. */
+/** The core's number for a kind. */
 export function kindNumber(kind: ObjectKind): number {
   return kind === "Service" ? KIND_SERVICE : KIND_ENDPOINT_SLICE;
 }
@@ -41,8 +41,8 @@ const NOTHING: FeedResult = { objects: false, initialEnd: false };
 const OBJECTS: FeedResult = { objects: true, initialEnd: false };
 
 /**
- * Opens a decoder in the core; what `feed` tells of is in its own words (FEED_* bits and texts
- * beside them).
+ * Opens a decoder in the core. `feed` translates the core's result (FEED_* bits and the texts in
+ * the stream's record) into a FeedResult.
  * @throws SluiceError CORE_MEMORY
  */
 export function openObjectStream(

@@ -1,4 +1,4 @@
-/** Problems that the core met while decoding (asm/ingest/problems.ts), in words. */
+/** Turns the core's decoding problems (asm/ingest/problems.ts) into messages. */
 import {
   PROBLEM_ALIGN,
   PROBLEM_HEADER,
@@ -36,9 +36,9 @@ import type { ProblemEvent } from "../problems/problem.ts";
 import { textOf } from "./name-table.ts";
 
 interface Rule {
-  /** `#` stands for the index. */
+  /** `#` is a placeholder for the index. */
   readonly field: string;
-  /** What is not done because of it. */
+  /** The operation that fails because of the problem, as a verb. */
   readonly cannot: string;
   readonly must: string;
 }
@@ -107,7 +107,7 @@ const RULES: Readonly<Record<number, Rule>> = {
   [RULE_ENDPOINT_PROTOCOL]: { field: "ports[#].protocol", cannot: USE, must: PROTOCOL },
 };
 
-/** Reads the records in a region; layout in asm/layout/problem.ts. */
+/** Reads the records in a region (layout: asm/layout/problem.ts). */
 export function readProblems(region: Uint8Array): ProblemEvent[] {
   const view = new DataView(region.buffer, region.byteOffset, region.byteLength);
   const events: ProblemEvent[] = [];

@@ -1,4 +1,4 @@
-/** The part of the core that chooses endpoints (asm/select/). */
+/** Implements the part of the core that chooses endpoints (asm/select/). */
 
 import {
   CHOICE_CLUSTER,
@@ -18,14 +18,14 @@ import type { Family } from "../net/address.ts";
 import type { Core } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
 
-/** What asm/index.ts exports for this half. */
+/** Exports of asm/index.ts for this part. */
 export interface SelectExports extends HeapExports {
   selectRegion(count: number): number;
   select(count: number): number;
   choicesPointer(): number;
 }
 
-/** @throws SluiceError CORE_MEMORY from `select`, before anything is handed out. */
+/** @throws SluiceError CORE_MEMORY from `select`, before the first callback. */
 export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
   const { exports } = wasm;
   return {
@@ -35,7 +35,8 @@ export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
       if (!batch) throw outOfMemory(doing, ids.length * 4);
       wasm.u32().set(ids, batch >>> 2);
       if (!exports.select(ids.length)) throw outOfMemory(doing, wasm.u8().byteLength);
-      // Read before the first call back, which may call the core and so replace the result.
+      // Copied before the first callback, because a callback may call the core and overwrite the
+      // result.
       const ends = wasm.u32().slice(batch >>> 2, (batch >>> 2) + ids.length);
       const base = exports.choicesPointer() >>> 0;
       const choices = wasm.u8().slice(base, base + (ends.at(-1) ?? 0) * CHOICE_STRIDE);

@@ -1,4 +1,4 @@
-/** Reads the block of a Service in the core's memory (asm/layout/service.ts) as a `Service`. */
+/** Reads a Service record in the core's memory (asm/layout/service.ts) as a `Service`. */
 import {
   ADDRESS_FAMILY,
   ADDRESS_IP,
@@ -30,10 +30,11 @@ import type { Cidr, Family } from "../net/address.ts";
 import type { Protocol } from "../net/protocol.ts";
 
 /**
- * Reads the block at `at`. Its bytes are copied: the result outlives the block.
+ * Reads the record at `at`. Its bytes are copied, so the result stays valid after the record is
+ * gone.
  *
  * @param key `namespace/name`
- * @param name the text of a name id
+ * @param name returns the text of a name id
  */
 export function readServiceBlock(
   view: DataView,
