@@ -1,4 +1,4 @@
-/** Reads the fields of an API object of unknown shape. Null is the same as absent. */
+/** Reads and checks the fields of an API object of unknown shape. Null counts as absent. */
 import { SluiceError } from "../base/errors.ts";
 import { isObject, type JsonObject, objectAt, textAt } from "../base/json.ts";
 
@@ -8,9 +8,9 @@ export class ObjectFields {
   readonly #values: JsonObject;
 
   /**
-   * @param subject `Service default/web`
-   * @param path of `value` inside it, "" for all of it
-   * @throws SluiceError OBJECT_INVALID here and in every method, naming field and value
+   * @param subject such as `Service default/web`
+   * @param path of `value` within the object, "" for the whole object
+   * @throws SluiceError OBJECT_INVALID here and in every method; the message names field and value
    */
   constructor(subject: string, path: string, value: unknown) {
     this.#subject = subject;
@@ -38,7 +38,7 @@ export class ObjectFields {
     throw this.#wrong(field, "must be true or false", value);
   }
 
-  /** Unix seconds of an RFC 3339 time. */
+  /** Parses an RFC 3339 time and returns Unix seconds. */
   seconds(field: string): number | undefined {
     const text = this.text(field);
     if (text === undefined) return undefined;
@@ -67,7 +67,7 @@ export class ObjectFields {
     });
   }
 
-  /** A map of texts, such as labels. */
+  /** Reads a map of strings, such as labels. */
   entries(field: string): [string, string][] {
     const map = this.object(field);
     if (map === undefined) return [];
@@ -113,7 +113,9 @@ export interface Metadata {
   readonly annotations: JsonObject;
 }
 
-/** Metadata without validation: a field that is absent or of another type reads as "" or {}. */
+/**
+ * Reads metadata without validation: a field that is absent or of another type becomes "" or {}.
+ */
 export function metadataOf(object: JsonObject): Metadata {
   const metadata = objectAt(object, "metadata");
   return {

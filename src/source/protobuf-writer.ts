@@ -1,4 +1,4 @@
-/** Writes protobuf wire format. One buffer, reused for every message. */
+/** Writes the protobuf wire format into one buffer, which is reused for every message. */
 
 const encoder = new TextEncoder();
 
@@ -6,12 +6,12 @@ export class ProtobufWriter {
   #bytes = new Uint8Array(4096);
   #length = 0;
 
-  /** Empties it. */
+  /** Clears the buffer. */
   start(): void {
     this.#length = 0;
   }
 
-  /** A copy of what was written. */
+  /** Returns a copy of the bytes written. */
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
   }
@@ -22,24 +22,24 @@ export class ProtobufWriter {
     this.#length += bytes.length;
   }
 
-  /** A string field, also when it is empty. */
+  /** Writes a string field, even if it is empty. */
   text(field: number, value: string): void {
     this.message(field, () => this.raw(encoder.encode(value)));
   }
 
-  /** An int32, int64 or bool field, also when it is 0. Negative ones are ten bytes long. */
+  /** Writes an int32, int64 or bool field, even if it is 0. A negative number takes ten bytes. */
   integer(field: number, value: number): void {
     this.#varint(field * 8);
     this.#varint(value);
   }
 
-  /** A message field, whose content `write` writes. */
+  /** Writes a message field; `write` writes its content. */
   message(field: number, write: () => void): void {
     this.#varint(field * 8 + 2);
     this.#sized(write, varintSize, (length) => this.#varint(length));
   }
 
-  /** A u32be length, then what `write` writes: a frame of a watch. */
+  /** Writes a frame of a watch: a u32be length, then the content that `write` writes. */
   frame(write: () => void): void {
     this.#sized(
       write,
@@ -51,7 +51,7 @@ export class ProtobufWriter {
     );
   }
 
-  /** Writes the content first, then moves it to make room for its length. */
+  /** Writes the content first, then moves it to make room for the length. */
   #sized(
     write: () => void,
     sizeOf: (length: number) => number,

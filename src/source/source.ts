@@ -1,33 +1,34 @@
-/** The contract of every source of objects: the API server, or a directory of manifests. */
+/** Declares the interface of every object source: the API server, or a directory of manifests. */
 
 import type { JsonObject } from "../base/json.ts";
 import type { TellProblems } from "../problems/problem.ts";
 
 export interface SourceEvents {
   /**
-   * Objects went into the core: there may be dirty Services. Comes often during an initial read.
+   * Objects were fed into the core, so there may be dirty Services. Called often during the initial
+   * read.
    */
   onChange(): void;
-  /** This node's Node object; undefined when there is none (any more). */
+  /** Receives this node's Node object; undefined if it does not exist or was deleted. */
   onNode(node: JsonObject | undefined): void;
-  /** All ServiceCIDR objects, after each change of one. */
+  /** Receives all ServiceCIDR objects after each change to any of them. */
   onServiceCidrs(cidrs: readonly JsonObject[]): void;
   readonly onProblems: TellProblems;
-  /** The source cannot go on, whatever is tried: the process must end. */
+  /** Reports an error that no retry can fix: the process must exit. */
   onFatal(error: unknown): void;
-  /** Once: everything that a first sync must wait for is here. */
+  /** Called once, when everything that the first sync needs is present. */
   onSynced(): void;
 }
 
 export interface SourceStatus {
-  /** The server's URL or the directory. */
+  /** The server's URL, or the directory. */
   readonly name: string;
   readonly synced: boolean;
-  /** Everything watched is being watched right now. */
+  /** True if every watched resource is being watched at the moment. */
   readonly connected: boolean;
-  /** "" when all is well. */
+  /** "" if there is no error. */
   readonly lastError: string;
-  /** Unix ms of the last news, 0 for none yet. */
+  /** Unix ms of the last received data; 0 if there was none yet. */
   readonly lastEventAt: number;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Encodes objects from JSON or YAML as frames of a protobuf watch, so that the core has one input
- * format, and feeds frames into the core. Only fields that the core reads are encoded. Field
- * numbers: the generated.proto files of k8s.io/api core/v1 and discovery/v1, and of
+ * Encodes objects from JSON or YAML as frames of a protobuf watch, and feeds frames into the core.
+ * The core therefore has a single input format. Only fields that the core reads are encoded. Field
+ * numbers come from the generated.proto files of k8s.io/api core/v1 and discovery/v1, and of
  * k8s.io/apimachinery meta/v1 and runtime.
  */
 
@@ -15,7 +15,7 @@ export type EventType = "ADDED" | "MODIFIED" | "DELETED";
 /** @see encodeWatchEvent */
 export type EncodeEvent = (kind: ObjectKind, type: EventType, object: JsonObject) => Uint8Array;
 
-/** The part of the core that sources need. */
+/** The methods of the core that sources need. */
 export type Ingest = Pick<Core, "openStream" | "beginReplace" | "endReplace">;
 
 const MAGIC = new Uint8Array([0x6b, 0x38, 0x73, 0x00]);
@@ -33,9 +33,9 @@ export function feedFrame(stream: ObjectStream, frame: Uint8Array): FeedResult {
 }
 
 /**
- * One event as a frame, its length included.
+ * Encodes one event as a frame, including its length.
  *
- * @throws SluiceError OBJECT_INVALID when a field has the wrong type, such as a port "http"
+ * @throws SluiceError OBJECT_INVALID if a field has the wrong type, such as a port "http"
  */
 export function encodeWatchEvent(
   kind: ObjectKind,
