@@ -1,4 +1,7 @@
-/** The API server as a source: four reflectors, and what the first sync waits for. */
+/**
+ * Reads objects from the API server with four reflectors, and decides when the first sync may
+ * start.
+ */
 
 import type { ClusterAccess } from "../api-client/access.ts";
 import { openTransport, type Transport } from "../api-client/transport.ts";
@@ -27,23 +30,29 @@ export interface ApiSourceOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly events: SourceEvents;
-  /** Read initial states by WatchList instead of a list from the server's cache. Default false: a list is faster. */
+  /**
+   * Reads the initial state by WatchList instead of a list from the server's cache. Default false,
+   * because a list is faster.
+   */
   readonly watchList?: boolean;
-  /** The first sync must not come before the Node has podCIDRs (detectLocalMode NodeCIDR). Default false. */
+  /**
+   * If true, the first sync waits until the Node has podCIDRs (detectLocalMode NodeCIDR). Default
+   * false.
+   */
   readonly needsPodCidrs?: boolean;
-  /** For tests and simulations; one call for each reflector. */
+  /** Replaces the transport in tests; called once for each reflector. */
   readonly openTransport?: (access: ClusterAccess) => Transport;
 }
 
 export class ApiSource implements Source {
   readonly #options: ApiSourceOptions;
   readonly #reflectors: readonly Reflector[];
-  /** Resources whose initial state is complete. */
+  /** Resources with a complete initial state. */
   readonly #listed = new Set<Resource["name"]>();
   #cidrsAttempted = false;
   #nodeSettled = false;
   #podCidrsSettled: boolean;
-  /** Undefined until the Node is waited for. */
+  /** Undefined until the wait for the Node starts. */
   #stopWaiting: (() => void) | undefined;
   #synced = false;
 
@@ -79,7 +88,7 @@ export class ApiSource implements Source {
     return this.#synced;
   }
 
-  /** One for each resource. */
+  /** One status per resource. */
   reflectors(): readonly ReflectorStatus[] {
     return this.#reflectors.map((each) => each.status());
   }
@@ -115,7 +124,7 @@ export class ApiSource implements Source {
     });
   }
 
-  /** kube-proxy waits for a Node that has addresses, since node ports need them. */
+  /** Like kube-proxy, waits for a Node with addresses, because node ports need them. */
   #onNode(nodes: readonly JsonObject[]): void {
     const [node] = nodes;
     if (node !== undefined && hasAddress(node)) this.#nodeSettled = true;
@@ -154,7 +163,7 @@ export class ApiSource implements Source {
   }
 }
 
-/** ServiceCIDRs are optional: a server without them is no less connected. */
+/** ServiceCIDRs are optional, so they do not count for `connected`. */
 function summary(name: string, synced: boolean, all: readonly ReflectorStatus[]): SourceStatus {
   const needed = all.filter((each) => each.resource !== SERVICE_CIDRS.name);
   return {

@@ -1,4 +1,4 @@
-/** The API server's JSON bodies: lists, and watches of one event per line. */
+/** Parses JSON bodies of the API server: lists, and watches with one event per line. */
 
 import type { Body } from "../api-client/read-request.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
@@ -7,19 +7,19 @@ import type { FeedResult } from "../core/core.ts";
 import { metadataOf } from "../source/object-fields.ts";
 import type { EventType } from "../source/watch-frames.ts";
 
-/** Takes one object; says whether anything changed. */
+/** Processes one object; returns whether anything changed. */
 export type Apply = (type: EventType, object: JsonObject) => boolean;
 
 export const NOTHING: FeedResult = { objects: false, initialEnd: false };
 
 const INITIAL_END = "k8s.io/initial-events-end";
 
-/** One line, one event: `{"type":"ADDED","object":{…}}`. */
+/** Parses a watch body: each line is an event `{"type":"ADDED","object":{…}}`. */
 export class JsonWatch implements Body {
   readonly #apply: Apply;
   readonly #onClose: () => void;
   readonly #decoder = new TextDecoder();
-  /** The beginning of a line whose end has not come yet. */
+  /** Start of a line that is not complete yet. */
   #rest = "";
 
   constructor(apply: Apply, onClose: () => void) {
@@ -37,7 +37,7 @@ export class JsonWatch implements Body {
     return result;
   }
 
-  /** A line that was cut off is dropped: the watch resumes before it. */
+  /** Drops an incomplete last line, because the watch resumes before it. */
   end(): FeedResult {
     return NOTHING;
   }
@@ -69,7 +69,7 @@ export class JsonWatch implements Body {
   }
 }
 
-/** A whole list (or a page of one), parsed when its last byte is here. */
+/** Parses a whole list, or one page of it, once its last byte has arrived. */
 export class JsonList implements Body {
   readonly #apply: Apply;
   readonly #onClose: () => void;

@@ -1,7 +1,7 @@
 /**
- * Keeps a sink equal to one resource of the API server: reads everything once, then watches from there,
- * and goes on from the last version it saw when a watch ends or breaks. client-go's reflector is the
- * model for versions, waits and what each error means.
+ * Keeps a sink in sync with one resource of the API server. It reads all objects once, then
+ * watches. If a watch ends or breaks, it resumes from the last version seen. Versions, delays and
+ * error handling follow client-go's reflector.
  */
 
 import { Backoff } from "../api-client/backoff.ts";
@@ -31,34 +31,34 @@ export interface ReflectorOptions {
   readonly resource: Resource;
   readonly sink: Sink;
   readonly transport: Transport;
-  /** For messages. */
+  /** Used in messages. */
   readonly server: string;
   readonly clock: Clock;
-  /** Uniform in [0, 1). */
+  /** Returns a uniform number in [0, 1). */
   readonly random: () => number;
-  /** Read the initial state by WatchList even where the server's cache would do. */
+  /** Reads the initial state by WatchList even if a list from the server's cache would do. */
   readonly watchList: boolean;
-  /** The server does not know us (401): get a new login. */
+  /** The server answered 401: get new credentials. */
   onUnauthorized(): void;
-  /** The sink holds a complete state. Called again after each time everything was read anew. */
+  /** The sink holds a complete state. Called again after each complete re-read. */
   onListed(): void;
-  /** The first attempt is over, however it ended. */
+  /** The first attempt has ended, with or without success. */
   onAttempted(): void;
   /** Objects went into the sink. */
   onChange(): void;
   readonly onProblems: TellProblems;
-  /** A defect, ours or the core's: nothing is read any more, and the process must end. */
+  /** A bug in Sluice or in its core: reading has stopped, and the process must exit. */
   onFatal(error: unknown): void;
 }
 
 export interface ReflectorStatus {
   readonly resource: string;
   readonly listed: boolean;
-  /** A request is being answered. */
+  /** True if the server is answering a request. */
   readonly connected: boolean;
-  /** "" when the last attempt went well. */
+  /** "" if the last attempt succeeded. */
   readonly lastError: string;
-  /** Unix ms of the last byte that meant something; 0 for never. */
+  /** Unix ms of the last data received; 0 if there was none. */
   readonly lastEventAt: number;
   readonly resourceVersion: string;
 }
@@ -69,25 +69,25 @@ export class Reflector {
   #exchange: Exchange | undefined;
   #stopped = false;
 
-  /** The newest version seen; "" before the first complete read. */
+  /** Newest version seen; "" before the first complete read. */
   #version = "";
-  /** The sink is complete up to `#version`: a watch may go on from there. */
+  /** True if the sink is complete up to `#version`, so that a watch can continue from there. */
   #current = false;
-  /** The next read must come from the store itself, not from a server's cache. */
+  /** True if the next read must come from the store itself, not from a server's cache. */
   #consistent = false;
-  /** What the server turned out not to do. */
+  /** Features that the server turned out not to support. */
   #protobufRefused = false;
   #watchListRefused = false;
   #pagesRefused = false;
-  /** A fresh login was tried since the last success. */
+  /** True if new credentials were tried since the last success. */
   #relogin = false;
-  /** A version was too old or too new since the last success. */
+  /** True if a version was too old or too new since the last success. */
   #expired = false;
 
   #listed = false;
   #connected = false;
   #lastError = "";
-  /** At most one. */
+  /** Contains at most one problem. */
   readonly #problems: ProblemSet;
   #lastEventAt = 0;
 
@@ -145,7 +145,10 @@ export class Reflector {
     return (this.#options.watchList || this.#consistent) && !this.#watchListRefused;
   }
 
-  /** From the server's cache, but no older than what was seen; or in pages from the store itself. */
+  /**
+   * Lists from the server's cache, but no older than the last version seen. If `#consistent`, lists
+   * in pages from the store itself.
+   */
   async #list(): Promise<void> {
     const { sink } = this.#options;
     const from = this.#consistent ? "" : this.#version || "0";
@@ -170,7 +173,7 @@ export class Reflector {
     this.#complete(version);
   }
 
-  /** @param initial begins with all objects (WatchList), ended by a marked bookmark. */
+  /** @param initial starts with all objects (WatchList), which a marked bookmark ends */
   async #watch(initial: boolean): Promise<void> {
     const { sink, clock, random } = this.#options;
     const seconds = Math.floor(WATCH_TIMEOUT_S_MIN * (1 + random()));
@@ -204,8 +207,8 @@ export class Reflector {
   }
 
   /**
-   * A watch from a version that the store has not reached yet stays silent for ever: so a silent one asks
-   * the store how far it is. It went back in time when it was restored from a backup.
+   * Asks the store for its version after a silent watch, because a watch from a version ahead of
+   * the store stays silent forever. The store goes back in time when it is restored from a backup.
    */
   async #checkStore(): Promise<void> {
     let version = "";
@@ -285,7 +288,7 @@ export class Reflector {
     this.#consistent = true;
   }
 
-  /** Decides how to go on after an error, and waits unless going on at once is right. */
+  /** Decides how to continue after an error. Waits unless an immediate retry is right. */
   async #recover(error: SluiceError): Promise<void> {
     const status = statusOf(error);
     if (error.code === "API_MALFORMED" || error.code === "CORE_MEMORY") this.#current = false;
@@ -297,7 +300,7 @@ export class Reflector {
     await this.#backoff.wait(absent ? ABSENT_RETRY_MS : (status?.retryAfterMs ?? 0));
   }
 
-  /** What an answer of the server teaches; true when the next attempt need not wait. */
+  /** Adapts to an error status. Returns true if the next attempt need not wait. */
   #adapt(status: Status): boolean {
     if (status.code === 410 || isTooLarge(status)) {
       if (this.#current && status.code === 410) this.#current = false;
@@ -346,7 +349,10 @@ export class Reflector {
   }
 }
 
-/** Versions are decimal numbers, by their API's contract since Kubernetes 1.35 and in fact always. */
+/**
+ * Versions are decimal numbers. The API guarantees this since Kubernetes 1.35, and it was always
+ * so.
+ */
 function isBefore(version: string, other: string): boolean {
   return version.length !== other.length ? version.length < other.length : version < other;
 }

@@ -1,13 +1,16 @@
-/** What is watched and with which selectors: kube-proxy's (its options.go), as data. */
+/**
+ * Lists the watched resources and their selectors, which are the same as kube-proxy's (its
+ * options.go).
+ */
 
 export interface Resource {
-  /** Plural, as in messages and paths. */
+  /** Plural name, as in messages and paths. */
   readonly name: "services" | "endpointslices" | "nodes" | "servicecidrs";
   readonly kind: "Service" | "EndpointSlice" | "Node" | "ServiceCIDR";
   readonly path: string;
   readonly labelSelector: string;
   readonly fieldSelector: string;
-  /** Older servers do not have it: a 404 is no problem. */
+  /** True if older servers lack the resource, so that a 404 is not a problem. */
   readonly optional: boolean;
 }
 
@@ -38,7 +41,7 @@ export const SERVICE_CIDRS: Resource = {
   optional: true,
 };
 
-/** The one Node this proxy runs on. */
+/** Selects only the Node that this proxy runs on. */
 export function nodeResource(nodeName: string): Resource {
   return {
     name: "nodes",
@@ -50,7 +53,7 @@ export function nodeResource(nodeName: string): Resource {
   };
 }
 
-/** Path and query of a request for this resource. Empty parameters are left out. */
+/** Builds path and query of a request for this resource. Empty parameters are omitted. */
 export function requestPath(
   resource: Resource,
   parameters: { readonly [name: string]: string },

@@ -1,4 +1,6 @@
-/** Where a reflector's objects go: Services and slices into the core, the few others into a map. */
+/**
+ * Stores the objects of a reflector: Services and slices in the core, the few other kinds in a map.
+ */
 
 import type { Body } from "../api-client/read-request.ts";
 import { SluiceError } from "../base/errors.ts";
@@ -16,17 +18,21 @@ import {
 import { JsonList, JsonWatch, NOTHING } from "./json-body.ts";
 
 export interface Sink {
-  /** Whether this sink reads protobuf; JSON it always reads. */
+  /** True if this sink reads protobuf. Every sink reads JSON. */
   readonly protobuf: boolean;
   open(format: "list" | "watch", encoding: "protobuf" | "json"): Body;
-  /** What is not fed again before `endReplace` is gone. Begins anew when called twice. */
+  /**
+   * Starts a replacement: `endReplace` removes objects that were not fed again. A second call
+   * restarts it.
+   */
   beginReplace(): void;
   endReplace(): void;
 }
 
 /**
- * Protobuf goes into the core as it is; JSON is first re-encoded, so that the core has one way in.
- * @param onProblems JSON objects that cannot be encoded: left out, their last good version stays.
+ * Feeds protobuf into the core unchanged, and re-encodes JSON, so that the core has one input
+ * format.
+ * @param onProblems receives JSON objects that cannot be encoded; their last good version stays
  */
 export function coreSink(
   core: Ingest,
@@ -42,7 +48,7 @@ export function coreSink(
     const subject = `${kind} ${namespace}/${name}`;
     fresh?.add(subject);
     try {
-      // What is deleted need not be readable any more.
+      // A deleted object need not be readable, so its metadata is enough.
       const content =
         type === "DELETED" ? { metadata: { namespace, name, resourceVersion } } : object;
       const frame = encode(kind, type, content);
@@ -101,7 +107,7 @@ class CoreBody implements Body {
   }
 }
 
-/** Keeps the objects themselves, by name; `onChange` gets all of them after each change. */
+/** Stores objects by name. `onChange` receives all of them after each change. */
 export function mapSink(onChange: (objects: readonly JsonObject[]) => void): Sink {
   const objects = new Map<string, JsonObject>();
   let fresh: Set<string> | undefined;
