@@ -1,47 +1,50 @@
-/** How to reach one API server: its URL, whom to trust, who we are. */
+/** Describes how to reach one API server: its URL, the trusted CA, and our identity. */
 import { SluiceError } from "../base/errors.ts";
 import type { RequestMeter } from "./request-meter.ts";
 
-/** PEM texts and the name to verify; absent fields mean the system's defaults. */
+/** PEM texts and the server name to verify. Absent fields mean the system's defaults. */
 export interface TlsMaterial {
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
   readonly serverName?: string;
-  /** insecure-skip-tls-verify. */
+  /** insecure-skip-tls-verify of the kubeconfig. */
   readonly insecure: boolean;
 }
 
 export interface Identity {
-  /** Value of the Authorization header, "" for none. */
+  /** Value of the Authorization header; "" for none. */
   readonly authorization: string;
   readonly tls: TlsMaterial;
 }
 
 export interface ClusterAccess {
-  /** `https://host:port`, possibly with a path. Never ends in a slash. */
+  /** `https://host:port`, possibly with a path; never ends in a slash. */
   readonly server: string;
   /**
-   * Who we are right now. Files are read anew each time, so a rotated token or certificate is used from
-   * the next request on.
+   * Returns the current identity. Files are read again on each call, so the next request uses a
+   * rotated token or certificate.
    * @throws SluiceError KUBECONFIG_INVALID naming the file or plugin.
    */
   identity(): Promise<Identity>;
-  /** The server answered 401: whatever is remembered of a login is worthless. */
+  /** The server answered 401: discards any cached login. */
   refused(): void;
-  /** Hears of each request; absent: nobody does. */
+  /** Receives every request; optional. */
   readonly meter?: RequestMeter;
 }
 
-/** client-go's DefaultServerURL: without a scheme, https if anything about TLS is configured. */
+/**
+ * Follows client-go's DefaultServerURL: a URL without a scheme becomes https if any TLS setting is
+ * present.
+ */
 export function serverUrl(text: string, tls: boolean): string {
   const withScheme = /^https?:\/\//.test(text) ? text : `${tls ? "https" : "http"}://${text}`;
   return withScheme.replace(/\/+$/, "");
 }
 
 /**
- * The same of the flag --master.
- * @throws SluiceError CONFIG_INVALID when it is no URL
+ * Does the same for the flag --master.
+ * @throws SluiceError CONFIG_INVALID if it is not a URL
  */
 export function masterUrl(master: string, tls: boolean): string {
   const url = serverUrl(master, tls);

@@ -1,4 +1,7 @@
-/** Waits between attempts. With jitter, since all nodes of a cluster lose their API server together. */
+/**
+ * Waits between attempts, with jitter, because all nodes of a cluster lose their API server
+ * together.
+ */
 import type { Clock } from "../base/clock.ts";
 import { type RetryDelays, retryDelay } from "../base/retry-delay.ts";
 
@@ -19,7 +22,10 @@ export class Backoff {
     this.#attempts = 0;
   }
 
-  /** Waits for the next step's time, or `atLeastMs` if that is longer, or until `wake`. */
+  /**
+   * Waits for the next backoff delay, or for `atLeastMs` if that is longer. `wake` ends the wait
+   * early.
+   */
   async wait(atLeastMs = 0): Promise<void> {
     const { clock } = this.#options;
     this.#attempts += 1;

@@ -1,8 +1,11 @@
-/** Reads tokens and PEM files. They are small, rotated by others, and read again for each request. */
+/**
+ * Reads tokens and PEM files. They are small, other programs rotate them, and each request reads
+ * them again.
+ */
 import { readFile } from "node:fs/promises";
 import { messageOf, SluiceError } from "../base/errors.ts";
 
-/** The error of every unusable kubeconfig or credential; never carries a secret. */
+/** Creates the error for an unusable kubeconfig or credential. It never contains a secret. */
 export function kubeconfigError(file: string, field: string, rule: string, cause?: unknown) {
   return new SluiceError("KUBECONFIG_INVALID", `Cannot use ${file}: ${field}: ${rule}`, file, {
     cause,
@@ -10,8 +13,8 @@ export function kubeconfigError(file: string, field: string, rule: string, cause
 }
 
 /**
- * A token from a file, trimmed.
- * @throws SluiceError KUBECONFIG_INVALID when it is unreadable or empty.
+ * Reads a token from a file and trims it.
+ * @throws SluiceError KUBECONFIG_INVALID if it is unreadable or empty.
  */
 export async function readCredential(file: string, field: string): Promise<string> {
   const text = (await readText(file, field)).trim();
@@ -20,12 +23,15 @@ export async function readCredential(file: string, field: string): Promise<strin
   return text;
 }
 
-/** @throws SluiceError KUBECONFIG_INVALID when it is unreadable or not PEM of this label. */
+/** @throws SluiceError KUBECONFIG_INVALID if it is unreadable or not PEM with this label. */
 export async function readPem(file: string, field: string, label: string): Promise<string> {
   return checkPem(await readText(file, field), file, field, label);
 }
 
-/** The text itself if it has a PEM block whose label ends in `label` (keys have several kinds). */
+/**
+ * Returns the text if it has a PEM block with a label that ends in `label` (there are several kinds
+ * of keys).
+ */
 export function checkPem(text: string, file: string, field: string, label: string): string {
   if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return text;
   throw kubeconfigError(file, field, `must be PEM with a ${label} block`);

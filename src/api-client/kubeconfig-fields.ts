@@ -1,4 +1,4 @@
-/** Reads untyped configuration field by field, and names the field in every complaint. */
+/** Reads untyped configuration field by field; every error names its field. */
 import { isObject, type JsonObject } from "../base/json.ts";
 import { kubeconfigError } from "./credentials.ts";
 
@@ -7,7 +7,7 @@ export class Fields {
   readonly #path: string;
   readonly #values: JsonObject;
 
-  /** @param path of this object inside the file, "" for its root. */
+  /** @param path of this object within the file, "" for its root. */
   constructor(file: string, path: string, value: unknown) {
     this.#file = file;
     this.#path = path;
@@ -29,12 +29,12 @@ export class Fields {
     return kubeconfigError(this.#file, this.path(field), rule);
   }
 
-  /** The untyped value as it is, for a library that reads it itself. */
+  /** Returns the untyped value, for a library that parses it itself. */
   raw(): JsonObject {
     return this.#values;
   }
 
-  /** Present and neither null nor "". */
+  /** Reports whether the field is present and neither null nor "". */
   has(field: string): boolean {
     const value = this.#values[field];
     return value !== undefined && value !== null && value !== "";
@@ -44,7 +44,7 @@ export class Fields {
     if (this.has(field)) throw this.error(field, `${rule}: remove the field`);
   }
 
-  /** "" when absent. A wrong type is named without its value, which may be secret. */
+  /** Returns "" if absent. The error for a wrong type omits the value, which may be secret. */
   text(field: string): string {
     if (!this.has(field)) return "";
     const value = this.#values[field];

@@ -1,4 +1,4 @@
-/** Reads a kubeconfig file: the cluster, user and context kube-proxy would use. */
+/** Reads a kubeconfig file and picks the cluster, user and context that kube-proxy would use. */
 import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { messageOf } from "../base/errors.ts";
@@ -14,8 +14,9 @@ import { Fields } from "./kubeconfig-fields.ts";
 import { pluginLogin } from "./login-plugins.ts";
 
 /**
- * @param master overrides the cluster's server when not "".
- * @throws SluiceError KUBECONFIG_INVALID naming the file and the field; CONFIG_INVALID for `master`.
+ * @param master overrides the cluster's server unless it is "".
+ * @throws SluiceError KUBECONFIG_INVALID naming the file and the field; CONFIG_INVALID for
+ *   `master`.
  */
 export async function readKubeconfig(path: string, master: string): Promise<ClusterAccess> {
   const root = new Fields(path, "", await parse(path));
@@ -89,7 +90,7 @@ function named(root: Fields, list: string, name: string, content: string): Field
   throw root.error(list, `must have an entry named ${JSON.stringify(name)}`);
 }
 
-/** Checks what is inline now, and returns the reader that looks at the files at each call. */
+/** Checks inline data now. Returns a function that reads the files on each call. */
 function tlsReader(
   path: string,
   cluster: Fields,
@@ -121,7 +122,7 @@ function tlsReader(
   });
 }
 
-/** `FIELD-data` in base64 wins over the file named by `FIELD`, as in client-go. */
+/** As in client-go, `FIELD-data` in base64 takes precedence over the file named by `FIELD`. */
 function pem(
   path: string,
   fields: Fields,
@@ -139,7 +140,7 @@ function pem(
   return () => readPem(beside(path, file), `${fields.path(field)} of ${path}`, label);
 }
 
-/** tokenFile wins over token, as in client-go. */
+/** As in client-go, tokenFile takes precedence over token. */
 async function authorization(path: string, user: Fields): Promise<string> {
   const file = user.text("tokenFile");
   if (file !== "") {
@@ -152,7 +153,7 @@ async function authorization(path: string, user: Fields): Promise<string> {
   return `Basic ${Buffer.from(`${name}:${user.text("password")}`).toString("base64")}`;
 }
 
-/** Relative paths in a kubeconfig start at its own directory. */
+/** Resolves a path relative to the kubeconfig's directory. */
 function beside(path: string, file: string): string {
   return isAbsolute(file) ? file : join(dirname(path), file);
 }

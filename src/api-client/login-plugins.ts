@@ -1,6 +1,6 @@
 /**
- * exec and auth-provider logins, by @kubernetes/client-node, which costs 20 MB and is loaded only
- * for them.
+ * Runs exec and auth-provider logins through @kubernetes/client-node, which costs 20 MB and is
+ * loaded only for them.
  */
 import type { KubeConfig } from "@kubernetes/client-node";
 import { messageOf } from "../base/errors.ts";
@@ -13,13 +13,13 @@ interface Login {
 }
 
 export interface PluginLogin {
-  /** Runs the plugin, or returns what it said while that is still valid. */
+  /** Runs the plugin, or returns its last result while that is still valid. */
   login(): Promise<Login>;
-  /** The login was refused: run the plugin again. */
+  /** The server refused the login: runs the plugin again next time. */
   forget(): void;
 }
 
-/** @param user the user of the kubeconfig at `path` that has an exec or auth-provider section. */
+/** @param user the user with an exec or auth-provider section in the kubeconfig at `path`. */
 export function pluginLogin(path: string, user: Fields): PluginLogin {
   const field = user.path(user.has("exec") ? "exec" : "auth-provider");
   let config: KubeConfig | undefined;

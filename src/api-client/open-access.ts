@@ -15,9 +15,9 @@ export interface AccessOptions {
 }
 
 /**
- * As kube-proxy: the kubeconfig if there is one, else the bare `master` URL, else the pod's own
+ * Like kube-proxy, uses the kubeconfig if set, otherwise the bare `master` URL, otherwise the pod's
  * service account.
- * @throws SluiceError KUBECONFIG_INVALID; CONFIG_INVALID for a `master` that is no URL
+ * @throws SluiceError KUBECONFIG_INVALID; CONFIG_INVALID if `master` is not a URL
  */
 export async function openAccess(options: AccessOptions): Promise<ClusterAccess> {
   if (options.kubeconfig !== "") return readKubeconfig(options.kubeconfig, options.master);
@@ -34,7 +34,7 @@ function anonymousAccess(master: string): ClusterAccess {
 }
 
 /**
- * Access from inside a pod, by two variables and the service account's files.
+ * Opens access from inside a pod, from two environment variables and the service account's files.
  * @throws SluiceError KUBECONFIG_INVALID outside of a pod
  */
 export function inClusterAccess(

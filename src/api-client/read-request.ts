@@ -1,11 +1,14 @@
-/** One GET and its answer as a promise. An answer that stays silent for too long is given up. */
+/**
+ * Sends one GET and exposes its answer as a promise. Gives up an answer that stays silent for too
+ * long.
+ */
 import type { Clock } from "../base/clock.ts";
 import { isDefect, SluiceError } from "../base/errors.ts";
 import type { FeedResult } from "../core/core.ts";
 import { ErrorAnswer } from "./status.ts";
 import type { Transport } from "./transport.ts";
 
-/** One HTTP body being read. */
+/** Consumes one HTTP body. */
 export interface Body {
   /** @throws SluiceError API_MALFORMED, CORE_MEMORY */
   take(chunk: Uint8Array): FeedResult;
@@ -17,24 +20,24 @@ export interface Body {
 export interface ExchangeOptions {
   readonly transport: Transport;
   readonly clock: Clock;
-  /** For messages: `list services`. */
+  /** Used in messages: `list services`. */
   readonly what: string;
   readonly server: string;
   readonly path: string;
   readonly accept: string;
-  /** The connection counts as dead after so long without a byte. */
+  /** The connection counts as dead after this long without a byte. */
   readonly silenceMs: number;
-  /** The answer is 200: where do its bytes go? */
+  /** Called when the answer is 200; returns the consumer of its bytes. */
   open(encoding: "protobuf" | "json"): Body;
-  /** After each chunk. What it throws ends the exchange. */
+  /** Called after each chunk. An exception ends the exchange. */
   onFeed(result: FeedResult): void;
 }
 
 export interface Exchange {
   /**
-   * "end" when the server completed the body, "silent" when it was given up for silence.
-   * @throws SluiceError API_UNREACHABLE, API_STATUS, API_GONE, API_MALFORMED, CORE_MEMORY, CORE_ABORT,
-   * KUBECONFIG_INVALID
+   * "end" if the server completed the body, "silent" if the silence timer ended it.
+   * @throws SluiceError API_UNREACHABLE, API_STATUS, API_GONE, API_MALFORMED, CORE_MEMORY,
+   *   CORE_ABORT, KUBECONFIG_INVALID
    */
   readonly done: Promise<"end" | "silent">;
   abort(reason: SluiceError): void;
@@ -42,7 +45,10 @@ export interface Exchange {
 
 const PROTOBUF = "application/vnd.kubernetes.protobuf";
 
-/** Accept header: the server takes the first it can, and its Content-Type says which that was. */
+/**
+ * Builds the Accept header. The server uses the first type it supports and names it in
+ * Content-Type.
+ */
 export function acceptHeader(format: "list" | "watch", protobuf: boolean): string {
   if (!protobuf) return "application/json";
   return format === "list"
@@ -60,13 +66,13 @@ export function exchange(options: ExchangeOptions): Exchange {
   );
   let body: Body | undefined;
   let failure: ErrorAnswer | undefined;
-  /** What our own code threw while it read the answer. */
+  /** Exception thrown by our own code while it read the answer. */
   let broken: { readonly thrown: unknown } | undefined;
   const silence = new SilenceTimer(clock, silenceMs, () => abort(silent));
 
   const settle = () => {
     silence.stop();
-    // A core that stopped must not be called any more.
+    // A core that aborted must not be called again.
     if (broken === undefined || !isDefect(broken.thrown)) body?.close();
   };
   const reading = (read: () => void) => {
@@ -116,7 +122,7 @@ export function exchange(options: ExchangeOptions): Exchange {
   return { done: promise, abort };
 }
 
-/** Calls back once when nothing was heard for `silenceMs`. It runs from the start. */
+/** Calls back once after `silenceMs` without data. It starts running at once. */
 class SilenceTimer {
   readonly #clock: Clock;
   readonly #silenceMs: number;
@@ -140,7 +146,9 @@ class SilenceTimer {
     this.#cancel();
   }
 
-  /** One timer for many chunks: when it fires, it waits for what is left since the last of them. */
+  /**
+   * Uses one timer for many chunks: when it fires, it waits for the time left since the last chunk.
+   */
   #wait(ms: number): void {
     this.#cancel = this.#clock.after(ms, () => {
       const quiet = this.#clock.monotonic() - this.#heardAt;

@@ -1,18 +1,18 @@
-/** Counting the requests to the API server. */
+/** Counts and times the requests to the API server. */
 import { systemClock } from "../base/clock.ts";
 
-/** Who hears of the requests. Hosts are as the URL of the server has them: `10.96.0.1:443`. */
+/** Receives request events. Hosts are spelled as in the server's URL: `10.96.0.1:443`. */
 export interface RequestMeter {
-  /** A request was answered with this status, or failed before (undefined). */
+  /** A request was answered with this status, or failed without an answer (undefined). */
   answered(method: string, host: string, code: number | undefined): void;
   /**
-   * An answer is complete, so long after its request. Not called for watches, which have no end of
-   * their own.
+   * An answer is complete, `ms` milliseconds after its request. Not called for watches, because the
+   * time that a watch lasts means nothing.
    */
   completed(method: string, host: string, ms: number): void;
 }
 
-/** One request: counted once, however it ends. */
+/** Counts one request exactly once, however it ends. */
 export class MeteredRequest {
   readonly #meter: RequestMeter;
   readonly #method: string;
@@ -28,7 +28,7 @@ export class MeteredRequest {
   ) {
     this.#meter = meter;
     this.#method = method;
-    // Not URL.host, which leaves out a port that is the scheme's own.
+    // URL.host would omit the scheme's default port.
     this.#host = /^\w+:\/\/(?:[^/@]*@)?([^/]+)/.exec(server)?.[1] ?? server;
     this.#watch = /[?&]watch=(true|1)\b/.test(path);
   }

@@ -1,23 +1,26 @@
-/** The API server's Status object: the body of every error answer, in JSON or protobuf. */
+/** Reads the API server's Status object, the body of every error answer, in JSON or protobuf. */
 import { SluiceError } from "../base/errors.ts";
 
 export interface Status {
-  /** The HTTP status code. */
+  /** HTTP status code. */
   readonly code: number;
-  /** One CamelCase word, such as Expired or Forbidden; "" if none. */
+  /** One CamelCase word, such as Expired or Forbidden; "" if absent. */
   readonly reason: string;
   readonly message: string;
-  /** Retry-After of the answer, 0 without one. */
+  /** Retry-After of the answer; 0 if absent. */
   readonly retryAfterMs: number;
 }
 
-/** Reads what it can: a proxy between us and the server may answer with anything. */
+/** Reads as much as possible, because an HTTP proxy in between may answer with anything. */
 export function readStatus(code: number, retryAfterMs: number, body: Uint8Array): Status {
   const { reason, message } = isProtobuf(body) ? fromProtobuf(body) : fromText(body);
   return { code, reason, message, retryAfterMs };
 }
 
-/** The error of an answer that is not 2xx, or of an ERROR event. `what` is as in "list services". */
+/**
+ * Creates the error for a non-2xx answer or an ERROR event. `what` is, for example, "list
+ * services".
+ */
 export function statusError(what: string, server: string, status: Status): SluiceError {
   const text = status.message === "" ? "" : `: ${status.message}`;
   return new SluiceError(
@@ -28,10 +31,10 @@ export function statusError(what: string, server: string, status: Status): Sluic
   );
 }
 
-/** Statuses are some hundred bytes. */
+/** Limit in bytes. A Status has a few hundred bytes. */
 const ERROR_BODY_MAX = 65_536;
 
-/** An answer that is not 2xx, while it comes in. */
+/** Collects a non-2xx answer while it arrives. */
 export class ErrorAnswer {
   readonly #code: number;
   readonly #retryAfterMs: number;
@@ -43,21 +46,21 @@ export class ErrorAnswer {
     this.#retryAfterMs = retryAfterMs;
   }
 
-  /** Copies the bytes, of more than ERROR_BODY_MAX the first. */
+  /** Copies the bytes, up to ERROR_BODY_MAX in total. */
   take(chunk: Uint8Array): void {
     const kept = chunk.slice(0, ERROR_BODY_MAX - this.#bytes);
     this.#bytes += kept.length;
     this.#chunks.push(kept);
   }
 
-  /** When it is complete. `what` is as in "list services". */
+  /** Call this when the answer is complete. `what` is, for example, "list services". */
   error(what: string, server: string): SluiceError {
     const body = Buffer.concat(this.#chunks);
     return statusError(what, server, readStatus(this.#code, this.#retryAfterMs, body));
   }
 }
 
-/** The Status behind an error made by `statusError`. */
+/** Returns the Status behind an error made by `statusError`. */
 export function statusOf(error: SluiceError): Status | undefined {
   const { cause } = error;
   return typeof cause === "object" && cause !== null && "retryAfterMs" in cause
@@ -66,8 +69,8 @@ export function statusOf(error: SluiceError): Status | undefined {
 }
 
 /**
- * The server has not come as far as the resourceVersion asked for: it lags behind its peers, or its store
- * went back in time. client-go tells it by the same text.
+ * Reports whether the server has not reached the requested resourceVersion. The server lags behind
+ * its peers, or its store went back in time. client-go checks the same text.
  */
 export function isTooLarge(status: Status): boolean {
   return status.message.includes("Too large resource version");
@@ -89,14 +92,20 @@ function isProtobuf(body: Uint8Array): boolean {
   return MAGIC.every((byte, index) => body[index] === byte);
 }
 
-/** runtime.Unknown { 2: Status { 3: message, 4: reason } } (k8s.io/apimachinery generated.proto). */
+/**
+ * Decodes runtime.Unknown { 2: Status { 3: message, 4: reason } } (k8s.io/apimachinery
+ * generated.proto).
+ */
 function fromProtobuf(body: Uint8Array): { reason: string; message: string } {
   const status = bytesField(body.subarray(MAGIC.length), 2);
   const text = (field: number) => new TextDecoder().decode(bytesField(status, field));
   return { message: text(3), reason: text(4) };
 }
 
-/** The last length-delimited field of this number; empty if there is none or the bytes are broken. */
+/**
+ * Returns the last length-delimited field with this number; empty if absent or if the bytes are
+ * malformed.
+ */
 function bytesField(message: Uint8Array, wanted: number): Uint8Array {
   let at = 0;
   let found: Uint8Array = new Uint8Array();

@@ -1,6 +1,6 @@
 /**
- * One connection to the API server, one request at a time on it: each reflector has its own, so that a
- * long watch never holds up another resource.
+ * Opens one connection to the API server and sends one request at a time on it. Each reflector has
+ * its own connection, so a long watch never blocks another resource.
  */
 import Client from "undici/lib/dispatcher/client.js";
 import { messageOf, SluiceError } from "../base/errors.ts";
@@ -8,20 +8,23 @@ import { CONNECT_TIMEOUT_MS, KEEPALIVE_DELAY_MS, RETRY_AFTER_MS_MAX } from "../b
 import type { ClusterAccess, TlsMaterial } from "./access.ts";
 import { MeteredRequest } from "./request-meter.ts";
 
-/** What becomes of one request: `onStart` and `onData` if it is answered, and then exactly one of the last two. */
+/**
+ * Receives the events of one request: `onStart` and `onData` if it is answered, then exactly one of
+ * `onEnd` and `onError`.
+ */
 export interface ResponseHandler {
-  /** `retryAfterMs` is the server's Retry-After, 0 without one, and RETRY_AFTER_MS_MAX at most. */
+  /** `retryAfterMs` is the server's Retry-After, at most RETRY_AFTER_MS_MAX, and 0 if absent. */
   onStart(status: number, contentType: string, retryAfterMs: number): void;
-  /** The bytes are valid only during the call. What it throws ends the request as its error. */
+  /** The bytes are valid only during the call. An exception ends the request with that error. */
   onData(chunk: Uint8Array): void;
   onEnd(): void;
   onError(error: SluiceError): void;
 }
 
 export interface Transport {
-  /** Sends a GET. The result ends it early: `onError` is then called with the reason given. */
+  /** Sends a GET. Call the result to end it early; `onError` then receives the given reason. */
   get(path: string, accept: string, handler: ResponseHandler): (reason: SluiceError) => void;
-  /** Drops the connection; a request under way fails. */
+  /** Closes the connection; a pending request fails. */
   close(): void;
 }
 
@@ -33,11 +36,11 @@ export interface WriteRequest {
 }
 
 export interface WritableTransport extends Transport {
-  /** Sends a body. The answer is JSON, and the result ends it early, as with `get`. */
+  /** Sends a body. The answer is JSON. Call the result to end it early, as with `get`. */
   send(request: WriteRequest, handler: ResponseHandler): (reason: SluiceError) => void;
 }
 
-/** HTTP/1.1 by undici's dispatch, which hands over each chunk as it comes off the socket. */
+/** Speaks HTTP/1.1 through undici's dispatch, which delivers each chunk as it arrives. */
 export function openTransport(access: ClusterAccess): WritableTransport {
   let client: Client | undefined;
   let material: TlsMaterial | undefined;
@@ -51,7 +54,7 @@ export function openTransport(access: ClusterAccess): WritableTransport {
     material = tls;
     client = new Client(base.origin, {
       allowH2: false,
-      // The reflector watches the time, by its own clock.
+      // The reflector enforces timeouts with its own clock.
       headersTimeout: 0,
       bodyTimeout: 0,
       connect: {
@@ -116,7 +119,7 @@ interface Controller {
 }
 type Headers = { readonly [name: string]: string | string[] | undefined };
 
-/** undici's dispatch handler around ours: maps errors, and lets exactly one ending through. */
+/** Adapts undici's dispatch handler to ours: maps errors, and passes on exactly one ending. */
 class Request {
   readonly #server: string;
   readonly #handler: ResponseHandler;
@@ -180,7 +183,7 @@ class Request {
     this.fail(error);
   }
 
-  /** undici would take what a handler throws for a broken connection. */
+  /** Catches exceptions, because undici would treat one from a handler as a broken connection. */
   #guard(run: () => void): void {
     try {
       run();
@@ -191,7 +194,7 @@ class Request {
   }
 }
 
-/** Codes of errors that mean: there was a server, and TLS did not accept it or us. */
+/** Error codes of a TLS failure: the server is reachable, but one side rejected the other. */
 const TLS_CODE =
   /^(ERR_TLS_|ERR_SSL_|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/;
 

@@ -1,6 +1,7 @@
 /**
- * The bare specifier "undici" is Bun's own stub, which drops every TLS option without a word. This file
- * of the real package is not the stub, and imports a third less than the whole of it.
+ * Declares the Client of the real undici package. The bare specifier "undici" resolves to Bun's own
+ * stub, which silently drops every TLS option. This file is not the stub, and loads a third less
+ * than the whole package.
  */
 declare module "undici/lib/dispatcher/client.js" {
   export { Client as default } from "undici/types/client";

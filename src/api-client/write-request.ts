@@ -1,4 +1,7 @@
-/** One request that writes to the API server, as a promise. What the server makes of the object is not read. */
+/**
+ * Sends one request that writes to the API server and exposes it as a promise. The object in the
+ * answer is not read.
+ */
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import { ErrorAnswer } from "./status.ts";
@@ -7,11 +10,11 @@ import type { WritableTransport, WriteRequest } from "./transport.ts";
 export interface WriteOptions {
   readonly transport: WritableTransport;
   readonly clock: Clock;
-  /** For messages: `create Event default/here.17`. */
+  /** Used in messages: `create Event default/here.17`. */
   readonly what: string;
   readonly server: string;
   readonly request: WriteRequest;
-  /** The answer must be there after so long. */
+  /** Maximum time until the answer is complete. */
   readonly timeoutMs: number;
 }
 
