@@ -1,12 +1,10 @@
 /**
- * What the API server would have filled in: manifests come without its defaults (core/v1 and
- * discovery/v1 defaults.go).
+ * Fills in the API server's defaults, which manifests lack (core/v1 and discovery/v1 defaults.go).
  */
 import { isObject, type JsonObject } from "../base/json.ts";
 
 /**
- * A copy with defaults. What has an unexpected shape stays as it is, for the decoder to complain
- * about.
+ * Returns a copy with defaults. A value of unexpected shape stays as it is; the decoder reports it.
  */
 export function withDefaults(kind: string, object: JsonObject): JsonObject {
   const { metadata } = object;

@@ -1,4 +1,4 @@
-/** The files of a manifest directory, read again only when they changed. */
+/** Reads the files of a manifest directory, and reads a file again only if it changed. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
@@ -6,25 +6,25 @@ import { FILE_SETTLE_MS } from "../base/limits.ts";
 import type { Problem } from "../problems/problem.ts";
 import { type ManifestObject, manifestProblem, parseManifest } from "./parse-manifest.ts";
 
-/** What is known of one file. */
+/** The cached state of one file. */
 export interface KnownFile {
-  /** Inode, size and times: unchanged means, do not read. */
+  /** Inode, size and times. If they are unchanged, the file is not read. */
   readonly stamp: string;
-  /** Another one means that the file was replaced in one step. */
+  /** A different inode means that the file was replaced atomically. */
   readonly inode: string;
   /**
-   * Written in place and now without some object: perhaps only half of it. Since when (monotonic
-   * ms).
+   * Set if the file was written in place and now lacks an object, so that it may be half written.
+   * `since` is in monotonic ms.
    */
   readonly draft?: { readonly stamp: string; readonly since: number };
-  /** Of the last version that parsed. */
+  /** Objects of the last version that parsed. */
   readonly objects: readonly ManifestObject[];
   readonly problems: readonly Problem[];
 }
 
 /**
- * In the order of their names. Files whose stamp is known are not read again; one with a draft must
- * be looked at again after FILE_SETTLE_MS.
+ * Returns the files in order of their names. A file with a known stamp is not read again. If a file
+ * has a draft, call this again after FILE_SETTLE_MS.
  */
 export async function readFiles(
   directory: string,
@@ -74,7 +74,8 @@ async function readOne(
 }
 
 /**
- * A writer that empties a file before it writes would otherwise take everything away for a moment.
+ * Detects missing objects. Otherwise a writer that truncates a file before writing would remove all
+ * objects for a moment.
  */
 function lacksSome(objects: readonly ManifestObject[], before: readonly ManifestObject[]): boolean {
   const keys = new Set(objects.map((each) => each.key));

@@ -1,7 +1,7 @@
 /**
- * A directory of manifests as a source, for edge nodes without a control plane and for the demo.
- * Files are best replaced by rename. A file that is half written and does not parse keeps its last
- * good version.
+ * Reads objects from a directory of manifests, for edge nodes without a control plane and for the
+ * demo. Replace files by rename if you can. If a half-written file does not parse, its last good
+ * version stays in effect.
  */
 import { resolve } from "node:path";
 import type { Clock } from "../base/clock.ts";
@@ -31,12 +31,12 @@ export interface ManifestSourceOptions {
   readonly events: SourceEvents;
 }
 
-/** An object that was handed on. */
+/** An object that was passed on. */
 interface Published {
   readonly object: JsonObject;
   /** Its JSON, for comparison. */
   readonly text: string;
-  /** When it appeared, if that was after the first read. */
+  /** Time of its appearance; undefined if it was there at the first read. */
   readonly seen: string | undefined;
 }
 
@@ -48,7 +48,7 @@ export class ManifestSource implements Source {
   #files = new Map<string, KnownFile>();
   /** By key: `Service default/web`. */
   #published = new Map<string, Published>();
-  /** The resourceVersion of the last object that went into the core. */
+  /** resourceVersion of the last object that was fed into the core. */
   #version = 0;
   #synced = false;
   #stopped = false;
@@ -98,7 +98,7 @@ export class ManifestSource implements Source {
     this.#scan().catch((thrown: unknown) => this.#options.events.onFatal(thrown));
   }
 
-  /** One scan at a time. A call during a scan makes it scan once more. */
+  /** Runs one scan at a time. A call during a scan triggers one more. */
   async #scan(): Promise<void> {
     this.#scanAgain = true;
     if (this.#scanning) return;
@@ -130,7 +130,7 @@ export class ManifestSource implements Source {
     }
   }
 
-  /** Hands on what differs from what was handed on before. */
+  /** Passes on the objects that differ from the published ones. */
   #publish(): void {
     const { clock, events } = this.#options;
     const problems = [...this.#files.values()].flatMap((file) => file.problems);
@@ -164,8 +164,8 @@ export class ManifestSource implements Source {
   }
 
   /**
-   * Feeds the object unless it is the same as `before`. Returns what is published now: `before` if
-   * nothing changed, or if the object is invalid, which is added to `problems`.
+   * Feeds the object unless it equals `before`. Returns the object now published. This is `before`
+   * if nothing changed or if the object is invalid; an invalid object is added to `problems`.
    */
   #publishOne(
     entry: ManifestObject,
@@ -176,8 +176,8 @@ export class ManifestSource implements Source {
     try {
       const text = comparable(entry);
       if (before?.text === text) return before;
-      // Without a creationTimestamp an object is as old as our first sight of it, so that it takes
-      // no frontend from older ones.
+      // Without a creationTimestamp, an object is as old as its first appearance here, so that it
+      // does not take a frontend from an older one.
       const now = () => new Date(this.#options.clock.now()).toISOString();
       const seen = before?.seen ?? (this.#synced ? now() : undefined);
       this.#feed(kind, before === undefined ? "ADDED" : "MODIFIED", object, seen);
@@ -189,7 +189,7 @@ export class ManifestSource implements Source {
     }
   }
 
-  /** Into the core, if it keeps objects of this kind. */
+  /** Feeds the object into the core if the core stores its kind. */
   #feed(kind: string, type: EventType, object: JsonObject, seen?: string): void {
     if (kind !== "Service" && kind !== "EndpointSlice") return;
     const { core, encode } = this.#options;
@@ -211,8 +211,8 @@ export class ManifestSource implements Source {
   }
 
   /**
-   * The objects by key. If several files have one, the first file by name wins, and the others are
-   * added to `problems`. Other Nodes than ours are left out.
+   * Returns the objects by key. If several files define the same key, the first file by name wins,
+   * and the others are added to `problems`. Nodes other than ours are left out.
    */
   #chooseFirst(problems: Problem[]): ReadonlyMap<string, ManifestObject> {
     const wanted = new Map<string, ManifestObject>();
@@ -237,7 +237,7 @@ function kindOf(key: string): string {
 
 /**
  * @throws SluiceError MANIFEST_INVALID for YAML that JSON cannot express: a value that contains
- * itself
+ *   itself
  */
 function comparable({ object, where }: ManifestObject): string {
   try {

@@ -1,4 +1,7 @@
-/** One manifest file: its objects with the lines they begin at, or the line that cannot be read. */
+/**
+ * Parses one manifest file into objects with their line numbers, or names the line that cannot be
+ * parsed.
+ */
 import { messageOf } from "../base/errors.ts";
 import { isObject, type JsonObject } from "../base/json.ts";
 import type { Problem } from "../problems/problem.ts";
@@ -8,17 +11,17 @@ export type ManifestKind = "Service" | "EndpointSlice" | "Node" | "ServiceCIDR";
 
 export interface ManifestObject {
   readonly kind: ManifestKind;
-  /** `Service default/web`. */
+  /** Such as `Service default/web`. */
   readonly key: string;
-  /** `/etc/sluice/web.yaml:12`. */
+  /** Such as `/etc/sluice/web.yaml:12`. */
   readonly where: string;
-  /** With the API server's defaults. */
+  /** Includes the API server's defaults. */
   readonly object: JsonObject;
 }
 
 export interface ManifestFile {
   readonly objects: readonly ManifestObject[];
-  /** Objects that were left out. */
+  /** Reasons why objects were left out. */
   readonly problems: readonly Problem[];
 }
 
@@ -30,9 +33,8 @@ const API_VERSIONS: { readonly [kind: string]: string } = {
 };
 
 /**
- * YAML of any number of documents, or JSON; each an object or a List of them.
- * @returns a Problem when the file as a whole cannot be read, so that its last good version should
- * stay.
+ * Parses any number of YAML documents, or JSON. Each document is an object or a List of objects.
+ * @returns a Problem if the file as a whole cannot be read; its last good version should then stay.
  */
 export async function parseManifest(path: string, text: string): Promise<ManifestFile | Problem> {
   const objects: ManifestObject[] = [];
@@ -64,7 +66,9 @@ interface Entry {
   readonly line: number;
 }
 
-/** Undefined when it does not parse: YAML's parser, which takes JSON too, then finds the line. */
+/**
+ * Undefined if it does not parse. The YAML parser, which also accepts JSON, then finds the line.
+ */
 function fromJson(text: string): Entry[] | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -104,7 +108,7 @@ async function fromYaml(path: string, text: string): Promise<Entry[] | Problem> 
   }
 }
 
-/** The items of a List, a ServiceList and so on. */
+/** Returns the items of a List, a ServiceList and so on. */
 function listItems(value: unknown): readonly unknown[] | undefined {
   if (!isObject(value)) return undefined;
   const { kind, items } = value;
@@ -113,7 +117,7 @@ function listItems(value: unknown): readonly unknown[] | undefined {
     : undefined;
 }
 
-/** Undefined for what the API server's selectors would leave out as well. */
+/** Undefined for objects that the API server's selectors would also leave out. */
 function interpret(where: string, value: unknown): ManifestObject | Problem | undefined {
   if (value === null || value === undefined) return undefined;
   if (!isObject(value)) return manifestProblem(where, "", "must be an object");
