@@ -1,24 +1,27 @@
-/** IP addresses and ranges: their text, their order, and the special ones. Pure. */
+/**
+ * Parses, prints and compares IP addresses and ranges, and recognises special ones. All functions
+ * are pure.
+ */
 import { readU8, readU16BE, readU32BE } from "../base/bytes.ts";
 
-/** 4 or 6. */
+/** IP version, 4 or 6. */
 export type Family = 4 | 6;
 
-/** An IP address in network order: 4 or 16 bytes. */
+/** An IP address in network byte order, 4 or 16 bytes. */
 export interface Address {
   readonly family: Family;
   readonly bytes: Uint8Array;
 }
 
-/** A range of addresses. `bytes` has its host bits cleared. */
+/** An address range. The host bits of `bytes` are 0. */
 export interface Cidr extends Address {
   readonly prefix: number;
 }
 
 /**
- * Reads an address as Kubernetes does (netutils.ParseIPSloppy): numbers may have leading zeros, and
- * those of IPv4 are decimal; no zone, no brackets. An IPv4-mapped IPv6 address is IPv4, as in Go.
- * Undefined if the text is no address.
+ * Parses an address as Kubernetes does (netutils.ParseIPSloppy). Numbers may have leading zeros,
+ * and IPv4 numbers are decimal. Zones and brackets are not allowed. As in Go, an IPv4-mapped IPv6
+ * address counts as IPv4. Undefined if the text is not an address.
  */
 export function parseAddress(text: string): Address | undefined {
   const bytes = parseBytes(text);
@@ -28,9 +31,9 @@ export function parseAddress(text: string): Address | undefined {
 }
 
 /**
- * Reads `address/prefix` as netutils.ParseCIDRSloppy does, except that the prefix has no leading
- * zeros. Host bits are cleared. The prefix of an IPv4-mapped address counts from the start of the
- * IPv6 address, as in Go. Undefined if the text is no range.
+ * Parses `address/prefix` as netutils.ParseCIDRSloppy does, except that the prefix must not have
+ * leading zeros. Host bits are cleared. As in Go, the prefix of an IPv4-mapped address counts from
+ * the start of the IPv6 address. Undefined if the text is not a range.
  */
 export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf("/");
@@ -49,12 +52,12 @@ export function parseCidr(text: string): Cidr | undefined {
   return { family: bytes.length === 4 ? 4 : 6, bytes, prefix };
 }
 
-/** `10.96.0.1`, from an address as a number. */
+/** Prints an address given as a number: `10.96.0.1`. */
 export function printIPv4(address: number): string {
   return `${address >>> 24}.${(address >>> 16) & 0xff}.${(address >>> 8) & 0xff}.${address & 0xff}`;
 }
 
-/** The text of 4 or 16 bytes: dotted, or as RFC 5952 writes it. */
+/** Prints 4 bytes in dotted form, and 16 bytes as in RFC 5952. */
 export function printAddress(bytes: Uint8Array): string {
   if (bytes.length === 4) return printIPv4(readU32BE(bytes, 0));
   const groups: number[] = [];
@@ -65,17 +68,17 @@ export function printAddress(bytes: Uint8Array): string {
   return `${hex(groups.slice(0, gap.start))}::${hex(groups.slice(gap.start + gap.length))}`;
 }
 
-/** `10.0.0.0/8`. */
+/** Prints a range: `10.0.0.0/8`. */
 export function printCidr(cidr: Cidr): string {
   return `${printAddress(cidr.bytes)}/${cidr.prefix}`;
 }
 
-/** `10.0.0.1:80`, `[fd00::1]:80`. */
+/** Prints an address and a port: `10.0.0.1:80`, `[fd00::1]:80`. */
 export function printAddressPort(bytes: Uint8Array, port: number): string {
   return bytes.length === 4 ? `${printAddress(bytes)}:${port}` : `[${printAddress(bytes)}]:${port}`;
 }
 
-/** `ip:port` taken apart; undefined if it is none. IPv6 stands in brackets. */
+/** Splits `ip:port`; IPv6 must be in brackets. Undefined if the text has another form. */
 export function parseListenAddress(
   text: string,
 ): { readonly hostname: string; readonly port: number } | undefined {
@@ -87,12 +90,12 @@ export function parseListenAddress(
   return port >= 1 && port <= 65535 ? { hostname, port } : undefined;
 }
 
-/** Order of addresses: IPv4 before IPv6, then by their bytes. 0 when equal. */
+/** Orders addresses: IPv4 before IPv6, then by bytes. Returns 0 if they are equal. */
 export function compareAddresses(a: Address, b: Address): number {
   return a.family - b.family || compareBytes(a.bytes, b.bytes);
 }
 
-/** Order of two byte strings of the same length. */
+/** Orders two byte arrays of the same length. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < a.length; i++) {
     const difference = readU8(a, i) - readU8(b, i);
@@ -101,30 +104,30 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return 0;
 }
 
-/** 127.0.0.0/8 and ::1. */
+/** Matches 127.0.0.0/8 and ::1. */
 export function isLoopback(address: Address): boolean {
   if (address.family === 4) return address.bytes[0] === 127;
   return address.bytes.every((byte, i) => byte === (i === 15 ? 1 : 0));
 }
 
-/** 0.0.0.0 and ::, which stand for "any" in a bind address. */
+/** Matches 0.0.0.0 and ::, which mean "any" in a bind address. */
 export function isUnspecified(address: Address): boolean {
   return address.bytes.every((byte) => byte === 0);
 }
 
-/** fe80::/10 and 169.254.0.0/16. */
+/** Matches fe80::/10 and 169.254.0.0/16. */
 export function isLinkLocal({ family, bytes }: Address): boolean {
   const [first = 0, second = 0] = bytes;
   if (family === 4) return first === 169 && second === 254;
   return first === 0xfe && (second & 0xc0) === 0x80;
 }
 
-/** 4 or 16 bytes, as written. */
+/** Returns 4 or 16 bytes, by the notation. */
 function parseBytes(text: string): Uint8Array | undefined {
   return text.includes(":") ? parseIPv6(text) : parseIPv4(text);
 }
 
-/** ::ffff:0:0/96. */
+/** Matches ::ffff:0:0/96. */
 function isMapped(bytes: Uint8Array): boolean {
   const zeros = bytes.length === 16 && bytes.subarray(0, 10).every((byte) => byte === 0);
   return zeros && bytes[10] === 0xff && bytes[11] === 0xff;

@@ -1,13 +1,16 @@
-/** Ranges of addresses: membership, bounds, and the disjoint lists that interval tables need. */
+/**
+ * Computes with address ranges: membership, bounds, and the disjoint lists that interval tables
+ * need.
+ */
 import { readU8 } from "../base/bytes.ts";
 import { type Address, type Cidr, compareAddresses, compareBytes } from "./address.ts";
 
-/** The range that holds this address alone. */
+/** Returns the range that contains only this address. */
 export function cidrOf(address: Address): Cidr {
   return { family: address.family, bytes: address.bytes, prefix: address.bytes.length * 8 };
 }
 
-/** Is the address inside? False for the other family. */
+/** Reports whether the range contains the address. False if their families differ. */
 export function contains(cidr: Cidr, address: Address): boolean {
   if (cidr.family !== address.family) return false;
   const whole = cidr.prefix >> 3;
@@ -17,12 +20,15 @@ export function contains(cidr: Cidr, address: Address): boolean {
   return (readU8(cidr.bytes, whole) ^ readU8(address.bytes, whole)) >> (8 - rest) === 0;
 }
 
-/** Its last address; `bytes` is its first. */
+/** Returns the last address of the range; `bytes` is the first. */
 export function lastAddress(cidr: Cidr): Uint8Array {
   return mask(cidr.bytes, cidr.prefix, 0xff);
 }
 
-/** Prefix length of the interval from `first` to `last`; undefined when it is not one range. */
+/**
+ * Returns the prefix length of the interval from `first` to `last`; undefined if it is not one
+ * range.
+ */
 export function prefixOf(first: Uint8Array, last: Uint8Array): number | undefined {
   let prefix = 0;
   const bits = first.length * 8;
@@ -36,8 +42,9 @@ export function prefixOf(first: Uint8Array, last: Uint8Array): number | undefine
 }
 
 /**
- * The same addresses without ranges inside others: sorted and disjoint. Two ranges either nest or have
- * nothing in common, so the one before decides; the kernel refuses intervals that overlap.
+ * Removes ranges that lie inside others, because the kernel refuses overlapping intervals. The
+ * result is sorted. Two ranges either nest or are disjoint, so comparing each with the previous one
+ * is enough.
  */
 export function disjoint(cidrs: readonly Cidr[]): Cidr[] {
   const sorted = [...cidrs].sort((a, b) => compareAddresses(a, b) || a.prefix - b.prefix);
@@ -49,7 +56,7 @@ export function disjoint(cidrs: readonly Cidr[]): Cidr[] {
   return kept;
 }
 
-/** The bytes with everything behind the prefix set to `fill` (0 or 0xff). */
+/** Sets all bits after the prefix to those of `fill` (0 or 0xff). */
 function mask(bytes: Uint8Array, prefix: number, fill: number): Uint8Array {
   const masked = bytes.slice();
   for (let i = 0; i < masked.length; i++) {
