@@ -1,10 +1,9 @@
 /**
- * The system calls that Bun does not offer, by bun:ffi. No other file uses it.
+ * Calls system calls that Bun does not offer, through bun:ffi. No other file uses bun:ffi.
  *
- * Every function returns what the system call returns, or the negated errno, as the kernel itself
- * does. Buffers are passed for the length of one call; they must be backed by an ArrayBuffer of
- * their own that lives on (oven-sh/bun#32054: small typed arrays may be moved while native code
- * holds them).
+ * Like the kernel, every function returns the result of the system call, or the negated errno. A
+ * buffer is passed for one call only. It must have its own ArrayBuffer that stays alive, because
+ * Bun may move small typed arrays while native code uses them (oven-sh/bun#32054).
  */
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { SluiceError } from "../base/errors.ts";
@@ -37,7 +36,7 @@ const SYMBOLS = {
   __errno_location: { args: [], returns: FFIType.ptr },
 } as const;
 
-/** glibc first, then musl's names: Alpine has no `libc.so.6`. */
+/** Tries glibc first, then musl: Alpine has no `libc.so.6`. */
 const NAMES = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
 
 type Symbols = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
@@ -60,7 +59,10 @@ function symbols(): Symbols {
   );
 }
 
-/** The call's result, or -errno. Reads errno at once: whatever runs in between may change it. */
+/**
+ * Returns the call's result, or -errno. Reads errno at once, because any code in between may change
+ * it.
+ */
 function outcome(result: number): number {
   if (result >= 0) return result;
   return -read.i32(symbols().__errno_location() as Pointer, 0);
@@ -72,8 +74,8 @@ const optionValue = option.subarray(0, 4);
 const optionLength = option.subarray(4, 8);
 
 /**
- * struct sockaddr_un { u16 family, path }, for `bind` and `connect`. `@` begins an abstract name: its first
- * byte is NUL, and it ends where the address ends.
+ * Builds a struct sockaddr_un { u16 family, path } for `bind` and `connect`. A leading `@` means an
+ * abstract name: its first byte is NUL, and it ends at the end of the address.
  */
 export function unixAddress(path: string): Uint8Array {
   const name = new TextEncoder().encode(path);
@@ -100,13 +102,13 @@ export function connect(fd: number, address: Uint8Array): number {
   return outcome(symbols().connect(fd, address, address.length));
 }
 
-/** getsockname(2): fills `address`, which is as long as its kind of struct sockaddr. */
+/** getsockname(2). Fills `address`, which must have the size of its struct sockaddr. */
 export function nameOf(fd: number, address: Uint8Array): number {
   optionView.setUint32(4, address.length, true);
   return outcome(symbols().getsockname(fd, address, optionLength));
 }
 
-/** setsockopt(2) of a struct sock_fprog: a filter of `count` instructions. */
+/** setsockopt(2) of a struct sock_fprog: a filter with `count` instructions. */
 export function setProgram(
   fd: number,
   level: number,
@@ -134,7 +136,10 @@ export function getOption(fd: number, level: number, name: number): number {
   return result < 0 ? result : optionView.getInt32(0, true);
 }
 
-/** getsockopt(2) of a struct as long as `struct`, which may also ask something: how much of it was written. */
+/**
+ * getsockopt(2) into `struct`, which may also contain a request. Returns the number of bytes
+ * written.
+ */
 export function getStruct(fd: number, level: number, name: number, struct: Uint8Array): number {
   optionView.setUint32(4, struct.length, true);
   const result = outcome(symbols().getsockopt(fd, level, name, struct, optionLength));
@@ -154,7 +159,10 @@ export function recv(fd: number, buffer: Uint8Array, flags: number): number {
 const polled = new Uint8Array(new ArrayBuffer(8));
 const polledView = new DataView(polled.buffer);
 
-/** poll(2) of one file for `events`: how many are ready, 0 or 1; it waits `ms` at most. */
+/**
+ * poll(2) of one file descriptor for `events`, for at most `ms`. Returns how many are ready, 0 or
+ * 1.
+ */
 export function poll(fd: number, events: number, ms: number): number {
   polledView.setInt32(0, fd, true);
   polledView.setInt16(4, events, true);

@@ -1,6 +1,6 @@
 /**
- * Gives back memory that only the start or a large load needed: garbage, and pages of the program
- * itself. Of 78 MB of program text the start touches 36 MB; what runs later touches 10 MB.
+ * Releases memory that only the start or a large load needed: garbage, and pages of the program
+ * itself. Of 78 MB of program text, the start touches 36 MB; later code touches 10 MB.
  */
 import { readFileSync } from "node:fs";
 import type { Clock } from "../base/clock.ts";
@@ -9,8 +9,9 @@ import { madvise } from "./libc.ts";
 import { MADV_DONTNEED } from "./posix.ts";
 
 /**
- * Reclaims memory once no change has come for a while, so never on the path of a change. It
- * collects garbage only after many operations or the start, since that takes about 10 ms.
+ * Reclaims memory after a period without changes, and therefore never while a change is being
+ * applied. It collects garbage only after the start or after many operations, because that takes
+ * about 10 ms.
  */
 export class MemoryReclaimer {
   readonly #clock: Clock;
@@ -22,15 +23,15 @@ export class MemoryReclaimer {
   }
 
   /**
-   * A phase of the start ended, in which this many objects were handled. What follows runs other
-   * parts of the program, so memory peaks at the sum of what is not released in between.
+   * Call this at the end of a start phase that handled this many objects. The next phase runs other
+   * parts of the program; without a release in between, their memory adds up.
    */
   phaseEnded(objects = 0): void {
     if (objects > LARGE_SYNC_OPERATIONS) releaseGarbage();
     releaseProgramText();
   }
 
-  /** A sync made this many operations. Others may follow. */
+  /** Call this after a sync with this many operations. Others may follow. */
   syncCompleted(operations: number): void {
     this.#operations += operations;
     this.#cancel?.();
@@ -38,7 +39,7 @@ export class MemoryReclaimer {
     this.#start();
   }
 
-  /** A request was answered. Requests do not delay a reclamation that is already due. */
+  /** Call this after answering a request. It does not delay a reclamation that is already due. */
   requestServed(): void {
     if (this.#cancel === undefined) this.#start();
   }
@@ -53,14 +54,15 @@ export class MemoryReclaimer {
   }
 }
 
-/** Collects garbage: some 10 ms by the size of the heap. */
+/** Collects garbage, which takes about 10 ms depending on the heap size. */
 function releaseGarbage(): void {
   Bun.gc(true);
 }
 
 /**
- * Drops the program's own text from resident memory. It is never written to, so nothing can be
- * lost. Where the mappings cannot be read, for want of a descriptor, say, it stays.
+ * Drops the program's own text from resident memory. The text is never written to, so nothing is
+ * lost. If the mappings cannot be read, for example for lack of a file descriptor, it stays
+ * resident.
  */
 export function releaseProgramText(): void {
   let maps: string;
@@ -70,12 +72,12 @@ export function releaseProgramText(): void {
     return;
   }
   for (const { start, end } of textMappings(maps)) {
-    // The kernel reads the pages again, from the page cache, when they are next touched.
+    // On the next access the kernel reads the pages again, from the page cache.
     madvise(start, end - start, MADV_DONTNEED);
   }
 }
 
-/** The executable mappings of the running program in the text of /proc/PID/maps (proc(5)). */
+/** Finds the running program's executable mappings in the text of /proc/PID/maps (proc(5)). */
 export function textMappings(maps: string, program = process.execPath): Mapping[] {
   return maps.split("\n").flatMap((line) => {
     const [, start, end, path] = MAPPING.exec(line) ?? [];
@@ -90,6 +92,7 @@ interface Mapping {
 }
 
 /**
- * `00200000-01a39000 r-xp 00000000 fe:00 1234   /usr/bin/sluice`: private, executable, not writable.
+ * Matches a private, executable, read-only mapping:
+ * `00200000-01a39000 r-xp 00000000 fe:00 1234   /usr/bin/sluice`.
  */
 const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ \S+ +(\/.*)$/;

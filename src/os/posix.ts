@@ -1,4 +1,4 @@
-/** Numbers of system calls, by their names in the headers of Linux. They are the same on x86-64 and arm64. */
+/** Constants of system calls, named as in the Linux headers. They are equal on x86-64 and arm64. */
 
 // linux/socket.h, linux/net.h, asm-generic/socket.h
 export const AF_UNIX = 1;
@@ -22,7 +22,7 @@ export const MSG_NOSIGNAL = 0x4000;
 export const SOL_IP = 0;
 export const SOL_IPV6 = 41;
 
-/** Length of sun_path in struct sockaddr_un (linux/un.h). */
+/** Size of sun_path in struct sockaddr_un (linux/un.h). */
 export const UNIX_PATH_MAX = 108;
 
 // asm-generic/poll.h

@@ -1,4 +1,4 @@
-/** Errors of system calls and of netlink requests. */
+/** Defines errors of system calls and netlink requests. */
 import { type ErrorCode, SluiceError } from "../base/errors.ts";
 import {
   EACCES,
@@ -34,19 +34,19 @@ const TEXTS = new Map<number, string>([
   [ENOBUFS, "ENOBUFS, buffer overrun"],
 ]);
 
-/** `ENOENT, no such object`, or `errno 9999` for a number without a text here. */
+/** Returns `ENOENT, no such object`, or `errno 9999` for a number without a text here. */
 export function errnoText(errno: number): string {
   return TEXTS.get(errno) ?? `errno ${errno}`;
 }
 
-/** The request itself was right: it may succeed later. */
+/** Reports whether the request was valid and may succeed later. */
 export function isTransient(errno: number): boolean {
   return errno === EINTR || errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
 }
 
-/** The kernel refused a request. Made by `systemError`. */
+/** The kernel refused a request. Create it with `systemError`. */
 export class SystemError extends SluiceError {
-  /** Positive. */
+  /** A positive number. */
   readonly errno: number;
 
   constructor(code: ErrorCode, message: string, errno: number) {
@@ -55,12 +55,15 @@ export class SystemError extends SluiceError {
   }
 }
 
-/** The errno of a `SystemError`. */
+/** Returns the errno of a `SystemError`; undefined for any other value. */
 export function errnoOf(error: unknown): number | undefined {
   return error instanceof SystemError ? error.errno : undefined;
 }
 
-/** `what` completes "Cannot". The code is PERMISSION_DENIED for EPERM and EACCES, whatever `code` says. */
+/**
+ * Creates a SystemError. `what` completes "Cannot". For EPERM and EACCES the code is
+ * PERMISSION_DENIED, regardless of `code`.
+ */
 export function systemError(
   what: string,
   errno: number,

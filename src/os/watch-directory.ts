@@ -1,13 +1,13 @@
-/** Notices changes in a directory, also when the directory itself is replaced. */
+/** Detects changes in a directory, even if the directory itself is replaced. */
 import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { FILE_SETTLE_MS, MANIFESTS_RESCAN_MS } from "../base/limits.ts";
 
 /**
- * Calls back after every change of the directory's entries, and every MANIFESTS_RESCAN_MS without
- * one: inotify sees neither changes on network file systems nor a link further up the path that is
- * replaced. Returns a function that stops it.
+ * Calls back after every change to the directory's entries, and every MANIFESTS_RESCAN_MS without
+ * one. The rescan is needed because inotify misses changes on network file systems and a replaced
+ * link further up the path. Returns a function that stops it.
  */
 export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () => void): () => void {
   let inside: FSWatcher | undefined;
@@ -15,16 +15,16 @@ export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () =>
   let cancelEcho = () => {};
 
   /**
-   * Bun drops an event that comes within a millisecond of the last one about the same file, also
-   * when no other follows: `shouldEmit` of its path watcher (oven-sh/bun#29952, seen with Bun 1.4.5
-   * on Linux). So every event is followed by a second look.
+   * Calls back twice, because Bun drops an event within a millisecond of the previous one for the
+   * same file, even if none follows. The cause is `shouldEmit` of its path watcher
+   * (oven-sh/bun#29952, seen with Bun 1.4.5 on Linux).
    */
   const announced = () => {
     onMaybeChanged();
     cancelEcho();
     cancelEcho = clock.after(FILE_SETTLE_MS, onMaybeChanged);
   };
-  /** A watch is on the inode, so a replaced directory needs a new one. */
+  /** A watch is bound to the inode, so a replaced directory needs a new one. */
   const look = () => {
     inside?.close();
     inside = open(path, announced);
@@ -53,7 +53,8 @@ export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () =>
 }
 
 /**
- * Undefined if it cannot be watched (absent, or inotify's limit is reached). The rescan goes on.
+ * Undefined if the directory cannot be watched: it is absent, or inotify's limit is reached. The
+ * rescan continues.
  */
 function open(path: string, onEvent: (entry: string | null) => void): FSWatcher | undefined {
   try {
