@@ -6,8 +6,8 @@ export interface RequestMeter {
   /** A request was answered with this status, or failed without an answer (undefined). */
   answered(method: string, host: string, code: number | undefined): void;
   /**
-   * An answer is complete, `ms` milliseconds after its request. Not called for watches, because the
-   * time that a watch lasts means nothing.
+   * An answer is complete, `ms` milliseconds after its request. Not called for watches, which have
+   * no natural end.
    */
   completed(method: string, host: string, ms: number): void;
 }

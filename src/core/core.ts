@@ -19,7 +19,7 @@ export type ObjectKind = "Service" | "EndpointSlice";
 
 /** Result of one `feed`. A field is absent if nothing of its kind occurred. */
 export interface FeedResult {
-  /** Some object was added, changed or removed: there may be dirty Services. */
+  /** True if an object was added, changed or removed, so that there may be dirty Services. */
   readonly objects: boolean;
   /**
    * Newest resourceVersion in this chunk: from the last watch event, the last bookmark, or the
