@@ -1,4 +1,4 @@
-// The address lists of a Service, each once whatever its spelling, into the block in the builder.
+// Builds the address lists of a Service in the builder's block; each address occurs once per list.
 
 import {
   LIST_INGRESS,
@@ -36,16 +36,16 @@ import {
 } from "./protobuf";
 import { parseAddress, parsedAddress, parsedFamily, parsedPrefix, parseRange } from "./text";
 
-/** ServiceStatus, LoadBalancerStatus, LoadBalancerIngress */
+/** Tags of ServiceStatus, LoadBalancerStatus, LoadBalancerIngress. */
 const TAG_STATUS_LOAD_BALANCER: u32 = (1 << 3) | WIRE_BYTES;
 const TAG_LOAD_BALANCER_INGRESS: u32 = (1 << 3) | WIRE_BYTES;
 const TAG_INGRESS_IP: u32 = (1 << 3) | WIRE_BYTES;
 const TAG_INGRESS_IP_MODE: u32 = (3 << 3) | WIRE_BYTES;
 
-/** First address of the list being built, as an offset, and how many it has. */
+/** First address of the list being built, as an offset, and the number of addresses in it. */
 let listStart: usize = 0;
 let listCount: u32 = 0;
-/** Of the entry last seen, in its list in the object. */
+/** Index of the current entry in the object's list. */
 let listIndex: u32 = 0;
 
 function openList(): void {
@@ -61,7 +61,8 @@ function closeList(countOffset: usize): i32 {
 }
 
 /**
- * A repeated string of the spec; `countOffset` is the place of its length in the SERVICE record.
+ * Builds a repeated string field of the spec. `countOffset` is the offset of its length in the
+ * SERVICE record.
  */
 export function buildList(
   at: usize,
@@ -81,7 +82,10 @@ export function buildList(
   return closeList(countOffset);
 }
 
-/** A manifest, or an object of an old cluster, may have `clusterIP` only. */
+/**
+ * Builds clusterIPs from `clusterIP`. Manifests, and objects from old clusters, may lack
+ * clusterIPs.
+ */
 export function buildClusterIp(at: usize, length: usize): i32 {
   openList();
   openMessage(at, 0);
@@ -92,7 +96,10 @@ export function buildClusterIp(at: usize, length: usize): i32 {
   return closeList(SERVICE_CLUSTER_IPS);
 }
 
-/** The ingress addresses of a ServiceStatus; only those with ipMode VIP, or none, are ours. */
+/**
+ * Builds the ingress addresses of a ServiceStatus. Only those with ipMode VIP, or without ipMode,
+ * count.
+ */
 export function buildIngress(at: usize, length: usize): i32 {
   openList();
   openMessage(at, length);
@@ -131,7 +138,7 @@ function readIngress(): i32 {
   return buildAddress(ipAt, ipLength, RULE_INGRESS_IP, LIST_INGRESS);
 }
 
-/** An address or range; a wrong one is told and left out. */
+/** Appends an address or range; reports an invalid one and skips it. */
 function buildAddress(at: usize, length: usize, rule: i32, list: u32): i32 {
   const index = listIndex++;
   if (broken()) return DECODED;
@@ -142,7 +149,7 @@ function buildAddress(at: usize, length: usize, rule: i32, list: u32): i32 {
   return DECODED;
 }
 
-/** What was parsed goes to the list, unless it is there already in whatever spelling. */
+/** Appends the parsed address to the list, unless the list contains it already in any spelling. */
 function appendAddress(): i32 {
   const at = build(ADDRESS_STRIDE);
   if (!at) return NO_MEMORY;

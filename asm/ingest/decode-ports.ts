@@ -1,4 +1,4 @@
-// The ports of a Service, into the block in the builder.
+// Builds the ports of a Service in the builder's block.
 
 import { servicePortCount } from "../cluster/services";
 import {
@@ -37,10 +37,10 @@ const TAG_SPEC_PORTS: u32 = (1 << 3) | WIRE_BYTES;
 
 /** First port of the block, as an offset. */
 let listStart: usize = 0;
-/** Of the next port, in the object. */
+/** Index of the next port in the object. */
 let listIndex: u32 = 0;
 
-/** The ports of a Service spec, behind its addresses. */
+/** Appends the ports of a Service spec after its addresses. */
 export function buildPorts(at: usize, length: usize): i32 {
   listStart = builtLength();
   listIndex = 0;
@@ -93,8 +93,8 @@ function appendPort(index: u32, protocol: u32, nodePort: u32): i32 {
 }
 
 /**
- * The last of two ports with the same name and protocol, or number and protocol, is the one that
- * counts.
+ * Removes duplicates: of two ports with the same name and protocol, or number and protocol, the
+ * last one wins.
  */
 function dropDoubles(index: u32, last: usize): void {
   for (let port = built() + listStart; port < last; ) {

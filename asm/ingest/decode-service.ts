@@ -1,8 +1,9 @@
-// A Service message (k8s.io/api core/v1) → a Service block (layout/service.ts) in the builder.
+// Decodes a Service message (k8s.io/api core/v1) into a Service block (layout/service.ts) in the
+// builder.
 //
-// The fields of a message come in the order of their numbers, the lists of a block in that of the
-// layout; so the spec is gone over once for what is single and once for each list, which costs
-// little as a field that is not wanted is passed over by its length.
+// The fields of a message arrive in the order of their numbers, but the lists of a block have the
+// order of the layout. The decoder therefore reads the spec once for the single fields and once for
+// each list. This is cheap, because it skips an unwanted field by its length.
 
 import { releaseServiceNames } from "../cluster/services";
 import {
@@ -70,7 +71,7 @@ const TAG_SPEC_HEALTH_CHECK_NODE_PORT: u32 = (12 << 3) | WIRE_VARINT;
 const TAG_SPEC_AFFINITY_CONFIG: u32 = (14 << 3) | WIRE_BYTES;
 const TAG_SPEC_CLUSTER_IPS: u32 = (18 << 3) | WIRE_BYTES;
 const TAG_SPEC_INTERNAL_POLICY: u32 = (22 << 3) | WIRE_BYTES;
-/** SessionAffinityConfig, ClientIPConfig */
+/** Tags of SessionAffinityConfig, ClientIPConfig. */
 const TAG_AFFINITY_CONFIG_CLIENT_IP: u32 = (1 << 3) | WIRE_BYTES;
 const TAG_CLIENT_IP_TIMEOUT: u32 = (1 << 3) | WIRE_VARINT;
 
@@ -89,8 +90,8 @@ let timeout: i32 = 0;
 let healthPort: i32 = 0;
 
 /**
- * Decodes spec and status; the metadata has been read. When DECODED, the names in the block are
- * held.
+ * Decodes spec and status; the metadata has already been read. If the result is DECODED, the block
+ * holds references to its names.
  */
 export function decodeService(
   specAt: usize,
@@ -150,7 +151,7 @@ export function decodeService(
   return DECODED;
 }
 
-/** Lets go of what the block in the builder holds. */
+/** Releases the references of the block in the builder. */
 export function discardService(): void {
   releaseServiceNames(built());
 }
@@ -229,7 +230,7 @@ function isLocal(rule: i32): bool {
   return false;
 }
 
-/** The timeout of a SessionAffinityConfig. */
+/** Reads the timeout of a SessionAffinityConfig. */
 function readTimeout(): void {
   const outer = enterMessage();
   while (seek(TAG_AFFINITY_CONFIG_CLIENT_IP)) {

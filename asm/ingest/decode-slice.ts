@@ -1,4 +1,5 @@
-// An EndpointSlice message (discovery/v1) → a SLICE block (layout/slice.ts) in the builder.
+// Decodes an EndpointSlice message (discovery/v1) into a SLICE block (layout/slice.ts) in the
+// builder.
 
 import { dropHints, hintFlags, holdHints, recallHints, rememberHints } from "../cluster/hints";
 import { isThisNode } from "../cluster/node";
@@ -93,22 +94,23 @@ const TAG_CONDITION_SERVING: u32 = (2 << 3) | WIRE_VARINT;
 const TAG_CONDITION_TERMINATING: u32 = (3 << 3) | WIRE_VARINT;
 const TAG_HINTS_FOR_ZONES: u32 = (1 << 3) | WIRE_BYTES;
 const TAG_HINTS_FOR_NODES: u32 = (2 << 3) | WIRE_BYTES;
-/** ForZone, ForNode */
+/** Tags of ForZone, ForNode. */
 const TAG_HINT_NAME: u32 = (1 << 3) | WIRE_BYTES;
 
-/** Zones of one endpoint that are looked at: the API server allows 8. */
+/** Maximum number of zones read per endpoint; the API server allows 8. */
 const ZONES_MAX: u32 = 64;
 
-/** Name ids of the zones of the endpoint being read, u32 each. */
+/** Name ids of the current endpoint's zones, u32 each. */
 const zones: usize = memory.data(ZONES_MAX << 2);
 let zoneCount: u32 = 0;
 let nodeFlags: u32 = 0;
-/** What `readHints` read; 0 = nothing in it. */
+/** Result of `readHints`; 0 = no hints. */
 let readSet: usize = 0;
 
 /**
- * Decodes a slice whose metadata has been read; `typeAt` is its addressType. When DECODED, names
- * and hints in the block are held, and `serviceKey` (meta.ts) is set.
+ * Decodes a slice; its metadata has already been read. `typeAt` points to its addressType. If the
+ * result is DECODED, the block holds references to names and hints, and `serviceKey` (meta.ts) is
+ * set.
  */
 export function decodeSlice(at: usize, length: usize, typeAt: usize, typeLength: usize): i32 {
   if (metaFlags & META_HEADLESS) return ABSENT;
@@ -136,7 +138,7 @@ export function decodeSlice(at: usize, length: usize, typeAt: usize, typeLength:
   return outcome;
 }
 
-/** Lets go of what the block in the builder holds. */
+/** Releases the references of the block in the builder. */
 export function discardSlice(): void {
   releaseSliceRefs(built());
 }
@@ -157,8 +159,8 @@ function buildPorts(at: usize, length: usize): i32 {
 }
 
 /**
- * A port without a number (or 0) or without a name is no port to forward to: kube-proxy skips it as
- * well.
+ * Skips a port without a number (or with 0) or without a name, as kube-proxy does: it is not a port
+ * to forward to.
  */
 function buildPort(index: u32): i32 {
   readPort();
@@ -199,7 +201,7 @@ function buildEndpoints(at: usize, length: usize, family: u32): i32 {
   return broken() ? refuse(RULE_MALFORMED) : DECODED;
 }
 
-/** False if memory cannot grow. */
+/** Returns false if memory cannot grow. */
 function buildEndpoint(index: u32, family: u32): bool {
   let addresses: u32 = 0;
   let addressAt: usize = 0;
@@ -258,7 +260,7 @@ function buildEndpoint(index: u32, family: u32): bool {
   return true;
 }
 
-/** A condition that is absent: ready and serving are true, terminating is false. */
+/** Reads the conditions. If absent, ready and serving are true, and terminating is false. */
 function readConditions(): u32 {
   let flags = ENDPOINT_READY | ENDPOINT_SERVING;
   const outer = enterMessage();
@@ -280,7 +282,9 @@ function readConditions(): u32 {
   return flags;
 }
 
-/** EndpointHints into `readSet`, held. False if memory cannot grow. */
+/**
+ * Reads EndpointHints into `readSet` and takes a reference. Returns false if memory cannot grow.
+ */
 function readHints(): bool {
   readBytes();
   const from = bytesAt;
@@ -310,7 +314,7 @@ function readHints(): bool {
   return true;
 }
 
-/** The name of a ForZone or ForNode, into `bytesAt`, empty if there is none. */
+/** Reads the name of a ForZone or ForNode into `bytesAt`; empty if absent. */
 function readHintName(): void {
   const outer = enterMessage();
   noBytes();
@@ -321,7 +325,9 @@ function readHintName(): void {
   leaveMessage(outer);
 }
 
-/** Puts a zone in its place among those of this endpoint. False if memory cannot grow. */
+/**
+ * Inserts a zone in sorted order into the endpoint's zones. Returns false if memory cannot grow.
+ */
 function addZone(): bool {
   if (zoneCount == ZONES_MAX) return true;
   const name = nameHold(bytesAt, bytesLength);

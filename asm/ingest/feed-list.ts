@@ -1,6 +1,6 @@
-// A list: `k8s\0` + Unknown { 1: TypeMeta, 2: raw: XxxList { 1: ListMeta, 2: items[] }, … }, taken
-// item by item as they become complete, so that a list of any size needs memory for one of its
-// items only.
+// Decodes a list: `k8s\0` + Unknown { 1: TypeMeta, 2: raw: XxxList { 1: ListMeta, 2: items[] }, …
+// }. Each item is ingested as soon as it is complete, so a list of any size needs memory for only
+// one item.
 
 import {
   FEED_ERR_MALFORMED,
@@ -46,7 +46,7 @@ import {
   WIRE_VARINT,
 } from "./protobuf";
 
-/** ServiceList, EndpointSliceList */
+/** Tags of ServiceList, EndpointSliceList. */
 const TAG_LIST_METADATA: u32 = (1 << 3) | WIRE_BYTES;
 const TAG_LIST_ITEMS: u32 = (2 << 3) | WIRE_BYTES;
 const TAG_LIST_META_RESOURCE_VERSION: u32 = (2 << 3) | WIRE_BYTES;
@@ -55,19 +55,20 @@ const TAG_LIST_META_CONTINUE: u32 = (3 << 3) | WIRE_BYTES;
 const AT_START: u32 = 0;
 const IN_UNKNOWN: u32 = 1;
 const IN_LIST: u32 = 2;
-/** What follows the list in its envelope says nothing to us. */
+/** The rest of the envelope after the list is ignored. */
 const AT_END: u32 = 3;
 
 /**
- * A field at the cursor of the list, complete in the buffer: its tag, its value's place and length.
+ * The field at the list's cursor, which is complete in the buffer: its tag, and the address and
+ * length of its value.
  */
 let tag: u64 = 0;
 let valueAt: usize = 0;
 let valueLength: u64 = 0;
 
 /**
- * Consumes what is complete. `state` and `rest` are places that keep where we are from chunk to
- * chunk.
+ * Consumes everything that is complete. `state` and `rest` point to variables that keep the
+ * position between chunks.
  */
 export function feedList(
   stream: usize,
@@ -146,7 +147,7 @@ function feedListMeta(stream: usize): i32 {
   return broken() || !kept ? FEED_ERR_MALFORMED : FEED_LIST_META | FEED_VERSION;
 }
 
-/** Bytes of the whole field at `at`; 0 if it is not complete, -1 if it cannot be one. */
+/** Returns the size of the whole field at `at`; 0 if it is incomplete, -1 if it is invalid. */
 function peekField(at: usize, end: usize): i32 {
   const tagBytes = peekVarint(at, end);
   if (tagBytes <= 0) return tagBytes;
@@ -163,7 +164,7 @@ function peekField(at: usize, end: usize): i32 {
   return valueLength > OBJECT_MAX ? -1 : complete(tagBytes + bytes + <i32>valueLength, at, end);
 }
 
-/** The same, but of the list itself only tag and length. */
+/** Does the same, but counts only tag and length if the field is the list itself. */
 function peekUnknown(at: usize, end: usize): i32 {
   const tagBytes = peekVarint(at, end);
   if (tagBytes <= 0 || peeked != TAG_UNKNOWN_RAW) return peekField(at, end);

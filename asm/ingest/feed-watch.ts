@@ -1,5 +1,5 @@
-// A watch: frames of u32be length + WatchEvent { 1: type, 2: RawExtension { 1: raw } }, whose raw
-// is `k8s\0` + Unknown { 1: TypeMeta, 2: the object }.
+// Decodes a watch: frames of u32be length + WatchEvent { 1: type, 2: RawExtension { 1: raw } },
+// where raw is `k8s\0` + Unknown { 1: TypeMeta, 2: the object }.
 
 import {
   FEED_ERR_MALFORMED,
@@ -53,14 +53,14 @@ import {
   WIRE_VARINT,
 } from "./protobuf";
 
-/** meta/v1 */
+/** Tags of meta/v1. */
 const TAG_WATCH_EVENT_TYPE: u32 = (1 << 3) | WIRE_BYTES;
 const TAG_WATCH_EVENT_OBJECT: u32 = (2 << 3) | WIRE_BYTES;
 const TAG_RAW_EXTENSION_RAW: u32 = (1 << 3) | WIRE_BYTES;
 const TAG_STATUS_MESSAGE: u32 = (3 << 3) | WIRE_BYTES;
 const TAG_STATUS_CODE: u32 = (6 << 3) | WIRE_VARINT;
 
-/** A frame begins with its length, a u32be. */
+/** A frame starts with its length, a u32be. */
 const FRAME_HEADER: u32 = 4;
 
 let typeAt: usize = 0;
@@ -68,7 +68,7 @@ let typeLength: usize = 0;
 let objectAt: usize = 0;
 let objectLength: usize = 0;
 
-/** Consumes every complete frame of the buffer. FEED_* bits, or FEED_ERR_*. */
+/** Consumes every complete frame in the buffer. Returns FEED_* bits, or FEED_ERR_*. */
 export function feedWatch(stream: usize, kind: i32, buffer: usize, length: u32): i32 {
   let result = 0;
   let at: u32 = 0;
@@ -102,7 +102,7 @@ function feedEvent(stream: usize, kind: i32, at: usize, length: u32): i32 {
   return result;
 }
 
-/** The envelopes, down to the object's bytes. */
+/** Unwraps the envelopes down to the object's bytes. */
 function unwrap(at: usize, length: usize): bool {
   typeLength = 0;
   let rawAt: usize = 0;
@@ -157,7 +157,7 @@ function isKind(kind: i32): bool {
     : isText(kindAt, kindLength, "EndpointSlice");
 }
 
-/** A bookmark is an object of the stream's kind with nothing but its metadata. */
+/** A bookmark is an object of the stream's kind that has only metadata. */
 function feedBookmark(stream: usize): i32 {
   clearMeta();
   openMessage(objectAt, objectLength);

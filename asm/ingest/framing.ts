@@ -1,5 +1,5 @@
-// What both formats need: numbers that may be cut off by the end of a chunk, and texts kept for the
-// host.
+// Shared by both formats: reads numbers that the end of a chunk may cut off, and stores texts for
+// the host.
 
 import {
   STREAM_CONTINUE,
@@ -14,28 +14,28 @@ import {
 } from "../layout/stream";
 import { bytesAt, bytesLength, more, readBytes, readTag, skipField, WIRE_BYTES } from "./protobuf";
 
-/** runtime.Unknown: the envelope of every object and list. */
+/** Tags of runtime.Unknown, the envelope of every object and list. */
 export const TAG_UNKNOWN_TYPE_META: u32 = (1 << 3) | WIRE_BYTES;
 export const TAG_UNKNOWN_RAW: u32 = (2 << 3) | WIRE_BYTES;
 const TAG_TYPE_META_KIND: u32 = (2 << 3) | WIRE_BYTES;
 
-/** Objects and frames beyond this are hostile: the API server's store takes 1.5 MB. */
+/** Larger objects and frames are hostile: the API server's store accepts 1.5 MB. */
 export const OBJECT_MAX: u64 = 0x100_0000;
-/** `k8s\0`, before every runtime.Unknown. */
+/** `k8s\0`, which precedes every runtime.Unknown. */
 export const MAGIC: u32 = 0x0073_386b;
 export const MAGIC_BYTES: u32 = 4;
 
-/** Bytes of the buffer that the last feed has done with. */
+/** Number of buffer bytes that the last feed consumed. */
 export let consumed: u32 = 0;
 
 export function setConsumed(bytes: u32): void {
   consumed = bytes;
 }
 
-/** The value of the last `peekVarint`. */
+/** Value that the last `peekVarint` read. */
 export let peeked: u64 = 0;
 
-/** Bytes of the varint at `at`; 0 if it is cut off by `end`, -1 if it is overlong. */
+/** Returns the size of the varint at `at`; 0 if `end` cuts it off, -1 if it is overlong. */
 export function peekVarint(at: usize, end: usize): i32 {
   let value: u64 = 0;
   for (let i = 0; i < 10; i++) {
@@ -70,7 +70,7 @@ export function keepMessage(stream: usize, at: usize, length: usize): void {
   );
 }
 
-/** Reads the kind of a TypeMeta from the cursor to the message's end. */
+/** Reads the kind of a TypeMeta, from the cursor to the end of the message. */
 export function readKind(): void {
   kindLength = 0;
   while (more()) {
@@ -82,7 +82,7 @@ export function readKind(): void {
   }
 }
 
-/** What `readKind` read. */
+/** Result of `readKind`. */
 export let kindAt: usize = 0;
 export let kindLength: usize = 0;
 

@@ -1,6 +1,6 @@
-// One object of the API into the tables. Validate first, mutate after: a block is built aside,
-// everything that may fail for want of memory is reserved, and only then does it replace what was
-// there. An object that is refused leaves the tables as they were.
+// Adds one API object to the tables. It validates first and mutates afterwards. It builds a block
+// aside and reserves all memory, and only then replaces the old block. A refused object leaves the
+// tables unchanged.
 
 import { dropLocals, holdLocals } from "../cluster/locals";
 import {
@@ -87,11 +87,11 @@ const TAG_SERVICE_SPEC: u32 = (2 << 3) | WIRE_BYTES;
 const TAG_SERVICE_STATUS: u32 = (3 << 3) | WIRE_BYTES;
 const TAG_SLICE_ADDRESS_TYPE: u32 = (4 << 3) | WIRE_BYTES;
 
-// Results of `ingest`, besides NO_MEMORY
+// Results of `ingest`, in addition to NO_MEMORY.
 const UNCHANGED: i32 = 0;
 export const CHANGED: i32 = 1;
 
-// Objects that were added, changed in what matters, or removed since the start.
+// Number of objects added, changed in a relevant field, or removed since the start.
 let serviceChanges: u32 = 0;
 let sliceChanges: u32 = 0;
 
@@ -106,7 +106,7 @@ export function sliceChangeCount(): u32 {
 let serviceEpochNow: u32 = 1;
 let sliceEpochNow: u32 = 1;
 
-/** Fields of the object's top level. Service: spec, status; slice: addressType. */
+/** Fields at the object's top level. Service: spec, status; slice: addressType. */
 let specAt: usize = 0;
 let specLength: usize = 0;
 let statusAt: usize = 0;
@@ -114,7 +114,7 @@ let statusLength: usize = 0;
 let typeAt: usize = 0;
 let typeLength: usize = 0;
 
-/** Takes one object of a list or a watch. */
+/** Ingests one object of a list or a watch. */
 export function ingest(kind: i32, at: usize, length: usize, deleted: bool): i32 {
   scan(at, length);
   const named = composeKey();
@@ -136,7 +136,7 @@ export function ingest(kind: i32, at: usize, length: usize, deleted: bool): i32 
   return kind == KIND_SERVICE ? ingestService(deleted) : ingestSlice(at, length, deleted);
 }
 
-/** What is not fed from here to `endReplace` is gone then. */
+/** Starts a replacement: `endReplace` removes every object that is not fed again before. */
 export function beginReplace(kind: i32): void {
   if (kind == KIND_SERVICE) serviceEpochNow++;
   else sliceEpochNow++;
@@ -180,7 +180,10 @@ function scan(at: usize, length: usize): void {
   }
 }
 
-/** Something of this name was fed, usable or not: what we have of it stays through `endReplace`. */
+/**
+ * Records that an object with this name was fed, usable or not, so that `endReplace` keeps its
+ * current state.
+ */
 function touch(kind: i32): void {
   const name = nameFind(objectKey, objectKeyLength);
   if (name == NAME_NONE) return;
@@ -279,7 +282,7 @@ function ingestSlice(at: usize, length: usize, deleted: bool): i32 {
 
 function isSameSlice(slice: usize): bool {
   const size: usize = load<u32>(slice, SLICE_SIZE);
-  // What the object says begins at its family.
+  // An object's own content starts at its family; the fields before it are bookkeeping.
   if (
     size != builtLength() ||
     !sameBytes(slice + SLICE_FAMILY, built() + SLICE_FAMILY, size - SLICE_FAMILY)

@@ -1,4 +1,4 @@
-// ObjectMeta (k8s.io/apimachinery meta/v1): the few fields that matter here, as places in the
+// Reads the few relevant fields of ObjectMeta (k8s.io/apimachinery meta/v1), as addresses in the
 // message.
 
 import { isText } from "../memory/bytes";
@@ -17,7 +17,7 @@ import {
   WIRE_VARINT,
 } from "./protobuf";
 
-/** The metadata of every API object. */
+/** Tag of the metadata in every API object. */
 export const TAG_OBJECT_METADATA: u32 = (1 << 3) | WIRE_BYTES;
 
 const TAG_META_NAME: u32 = (1 << 3) | WIRE_BYTES;
@@ -35,7 +35,7 @@ export const META_PROXY_NAME: u32 = 1; // label service.kubernetes.io/service-pr
 export const META_HEADLESS: u32 = 2; // label service.kubernetes.io/headless
 export const META_INITIAL_END: u32 = 4; // annotation k8s.io/initial-events-end
 
-/** A DNS label and a DNS subdomain, with some room: longer ones are refused. */
+/** Maximum length of a DNS label or subdomain, with some reserve; longer ones are refused. */
 const PART_MAX: usize = 253;
 /** Two parts and the slash. */
 const KEY_MAX: usize = 2 * PART_MAX + 1;
@@ -53,10 +53,10 @@ export let metaServiceLength: usize = 0;
 export let metaTriggerAt: usize = 0;
 export let metaTriggerLength: usize = 0;
 
-/** `namespace/name` of the object, composed by `composeKey`. */
+/** `namespace/name` of the object; set by `composeKey`. */
 export const objectKey: usize = memory.data(KEY_MAX);
 export let objectKeyLength: usize = 0;
-/** `namespace/service-name` of a slice, composed by `composeServiceKey`. */
+/** `namespace/service-name` of a slice; set by `composeServiceKey`. */
 export const serviceKey: usize = memory.data(KEY_MAX);
 export let serviceKeyLength: usize = 0;
 
@@ -65,7 +65,7 @@ let nameLength: usize = 0;
 let namespaceAt: usize = 0;
 let namespaceLength: usize = 0;
 
-/** Forgets the former object's. */
+/** Clears the metadata of the previous object. */
 export function clearMeta(): void {
   metaFlags = 0;
   metaCreated = 0;
@@ -79,13 +79,13 @@ export function clearMeta(): void {
   namespaceLength = 0;
 }
 
-/** The bytes turned out to be broken: the version read cannot be trusted. */
+/** Clears the version after malformed bytes, because it cannot be trusted. */
 export function voidMetaVersion(): void {
   metaVersion = 0;
   metaVersionLength = 0;
 }
 
-/** Reads the ObjectMeta that starts at the cursor. */
+/** Reads the ObjectMeta at the cursor. */
 export function readMeta(): void {
   let uidAt: usize = 0;
   let uidLength: usize = 0;
@@ -132,13 +132,13 @@ export function readMeta(): void {
   }
 }
 
-/** Writes `namespace/name` to `objectKey`; false if one of them is missing or too long. */
+/** Writes `namespace/name` to `objectKey`. Returns false if either is missing or too long. */
 export function composeKey(): bool {
   objectKeyLength = compose(objectKey, nameAt, nameLength);
   return objectKeyLength != 0;
 }
 
-/** Writes the key of the slice's Service to `serviceKey`; false if there is no usable label. */
+/** Writes the key of the slice's Service to `serviceKey`. Returns false without a usable label. */
 export function composeServiceKey(): bool {
   serviceKeyLength = compose(serviceKey, metaServiceAt, metaServiceLength);
   return serviceKeyLength != 0;
@@ -160,7 +160,7 @@ function compose(target: usize, at: usize, length: usize): usize {
   return namespaceLength + 1 + length;
 }
 
-/** Seconds of a Time message, within u32. */
+/** Reads the seconds of a Time message, limited to u32. */
 function readTimeSeconds(): u32 {
   let seconds: i64 = 0;
   const outer = enterMessage();
@@ -200,7 +200,7 @@ let keyLength: usize = 0;
 let valueAt: usize = 0;
 let valueLength: usize = 0;
 
-/** An entry of a map<string, string>. */
+/** Reads an entry of a map<string, string>. */
 function readEntry(): void {
   keyLength = 0;
   valueLength = 0;

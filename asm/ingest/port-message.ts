@@ -1,5 +1,5 @@
-// A port message. ServicePort (core/v1) and EndpointPort (discovery/v1) have the same first fields,
-// so one function reads both.
+// Reads a port message. ServicePort (core/v1) and EndpointPort (discovery/v1) share their first
+// fields, so one function reads both.
 
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from "../layout/key";
 import { isText } from "../memory/bytes";
@@ -22,18 +22,18 @@ const TAG_PORT_PROTOCOL: u32 = (2 << 3) | WIRE_BYTES;
 const TAG_PORT_NUMBER: u32 = (3 << 3) | WIRE_VARINT;
 const TAG_PORT_NODE_PORT: u32 = (5 << 3) | WIRE_VARINT;
 
-// What `readPort` read last.
+// Result of the last `readPort`.
 export let hasPortName: bool = false;
 export let portNameAt: usize = 0;
 export let portNameLength: usize = 0;
 export let portProtocolAt: usize = 0;
 export let portProtocolLength: usize = 0;
-/** 0 if it is absent. */
+/** 0 if absent. */
 export let portNumber: i32 = 0;
-/** 0 if it is absent, as in every EndpointPort. */
+/** 0 if absent, as in every EndpointPort. */
 export let portNodePort: i32 = 0;
 
-/** Reads the port that starts at the cursor. */
+/** Reads the port at the cursor. */
 export function readPort(): void {
   hasPortName = false;
   portNameLength = 0;
@@ -67,7 +67,10 @@ export function readPort(): void {
   leaveMessage(outer);
 }
 
-/** The protocol's IP number: TCP without a text, as the API defaults; 0 if it is none we know. */
+/**
+ * Returns the IP protocol number. It is TCP if absent, which is the API's default, and 0 if
+ * unknown.
+ */
 export function portProtocol(): u32 {
   if (!portProtocolLength || isText(portProtocolAt, portProtocolLength, "TCP")) return PROTOCOL_TCP;
   if (isText(portProtocolAt, portProtocolLength, "UDP")) return PROTOCOL_UDP;

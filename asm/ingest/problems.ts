@@ -1,5 +1,5 @@
-// Problems of objects, on their way to the host, and which objects have some, so that the host
-// hears when they are mended or gone. And what becomes of an object.
+// Stores problems of objects until the host takes them. Remembers which objects have problems, so
+// that the host learns when they are resolved or gone. Also defines the outcomes of decoding.
 
 import {
   PROBLEM_ALIGN,
@@ -29,7 +29,7 @@ import {
   tableSlots,
 } from "../memory/table";
 
-/** Unread problems beyond this are dropped: the host has stopped reading. */
+/** Further unread problems are dropped, because the host has stopped reading. */
 const REGION_MAX: usize = 0x40_0000;
 const REGION_MIN: usize = 1024;
 
@@ -39,17 +39,20 @@ const TROUBLE_SUBJECT: usize = 0;
 const TROUBLE_EPOCH: usize = 4;
 const TROUBLE_BYTES: usize = 8;
 
-// Outcomes of decoding an object
-/** A block stands in the builder. */
+// Outcomes of decoding an object.
+/** The builder holds a complete block. */
 export const DECODED: i32 = 1;
-/** Not for us (headless, another proxy's, a type without a Service): as if it did not exist. */
+/**
+ * The object is not for us (headless, another proxy's, a type without a Service); treated as
+ * deleted.
+ */
 export const ABSENT: i32 = 2;
-/** Cannot be used, and a problem was reported: the tables keep what they have. */
+/** The object is unusable, and a problem was reported. The tables keep their current state. */
 export const REFUSED: i32 = 3;
 /** Memory cannot grow. */
 export const NO_MEMORY: i32 = -1;
 
-/** More than an int32 needs: ten digits and a sign. */
+/** More than an int32 needs, which is ten digits and a sign. */
 const DIGITS_MAX: usize = 16;
 
 const troubles: usize = memory.data(TABLE_BYTES);
@@ -65,7 +68,7 @@ let told: i32 = 0;
 let epoch: u32 = 0;
 
 /**
- * From here on, problems are those of this object: `namespace/name`, or nothing if it has no
+ * Sets the subject of all following problems: `namespace/name`, or nothing if the object has no
  * readable name.
  */
 export function openSubject(objectKind: i32, at: usize, bytes: usize, objectEpoch: u32): void {
@@ -79,21 +82,24 @@ export function openSubject(objectKind: i32, at: usize, bytes: usize, objectEpoc
   if (slot) store<u32>(slotItem(slot), objectEpoch, TROUBLE_EPOCH);
 }
 
-/** The subject is decoded anew or gone: what was told of it is void. */
+/** Voids the subject's problems, because it is decoded again or is gone. */
 export function forgetProblems(): void {
   if (!tableCount(troubles)) return;
   const slot = findTrouble();
   if (slot) mend(slot);
 }
 
-/** Tells a problem of the subject. `index` is that in the list at fault, 0 where there is none. */
+/**
+ * Reports a problem of the subject. `index` is the entry's index in the offending list; 0 if there
+ * is no list.
+ */
 export function problem(rule: i32, index: u32, valueAt: usize, valueLength: usize): void {
   if (told++ >= PROBLEMS_PER_OBJECT) return;
   append(rule, index, valueAt, valueLength);
   if (nameBytes) addTrouble();
 }
 
-/** Reports why an object is refused: a rule without a value. */
+/** Reports why an object is refused; such a rule has no value. */
 export function refuse(rule: i32, index: u32 = 0): i32 {
   problem(rule, index, 0, 0);
   return REFUSED;
@@ -112,7 +118,8 @@ export function problemNumber(rule: i32, index: u32, value: i64): void {
 }
 
 /**
- * Objects of this kind that have not been fed in this epoch are gone, and with them their problems.
+ * Voids the problems of all objects of this kind that were not fed in this epoch, because they are
+ * gone.
  */
 export function sweepProblems(objectKind: i32, current: u32): void {
   for (let i: u32 = 0; i < tableSlots(troubles); ) {
@@ -134,7 +141,7 @@ export function sweepProblems(objectKind: i32, current: u32): void {
   }
 }
 
-/** Bytes of problems not yet taken. */
+/** Size of the problems that the host has not taken yet. */
 export function problemBytes(): usize {
   return length;
 }
@@ -143,7 +150,7 @@ export function problemRegion(): usize {
   return region;
 }
 
-/** The host has read them. */
+/** Call this after the host has read them. */
 export function clearProblems(): void {
   release(region, size);
   region = 0;
@@ -185,7 +192,7 @@ function troubleHash(item: u32): u32 {
   return item * 0x9e3779b1;
 }
 
-/** The slot of the subject; 0 if it has no problems. */
+/** Returns the slot of the subject; 0 if it has no problems. */
 function findTrouble(): usize {
   const name = nameFind(nameAt, nameBytes);
   if (name == NAME_NONE || !name) return 0;
@@ -200,7 +207,7 @@ function findItem(item: u32): usize {
   return 0;
 }
 
-/** Without memory for it the problem is told, but not that it is mended. */
+/** Without memory for this record, the problem is still reported, but its resolution is not. */
 function addTrouble(): void {
   const name = nameHold(nameAt, nameBytes);
   if (name == NAME_NONE) return;

@@ -1,6 +1,6 @@
-// A reader of protobuf wire format over bytes that may be hostile. One cursor; messages nest by
-// narrowing its end. A fault is sticky: the cursor jumps to the end, every loop ends, and
-// `broken()` tells.
+// Reads the protobuf wire format from bytes that may be hostile. There is one cursor; entering a
+// nested message narrows its end. A fault is sticky: the cursor jumps to the end, every loop
+// terminates, and `broken()` returns true.
 //
 //   while (more()) {
 //     switch (readTag()) {
@@ -13,12 +13,13 @@
 //   }
 //
 // A tag is a field number and a wire type: TAG_SPEC_TYPE = (4 << 3) | WIRE_BYTES. A known field
-// with another wire type than its own counts as unknown. Groups are refused: Kubernetes has none.
-// Tags are written as constant expressions since AssemblyScript does not evaluate calls at compile
-// time, and `switch` needs constants.
+// with an unexpected wire type counts as unknown. Groups are refused; Kubernetes has none. Tags are
+// written as constant expressions, because `switch` needs constants and AssemblyScript does not
+// evaluate calls at compile time.
 //
-// The files of this folder return more than one number in module globals. Each holds until a later
-// call replaces it; places in messages hold at most until the chunk of the stream is done with.
+// The files in this folder return more than one number through module globals. Each global is valid
+// until a later call replaces it. Addresses in messages are valid at most until the stream's chunk
+// is consumed.
 //
 //   result                                  is replaced by
 //   bytesAt, bytesLength                    readBytes, noBytes; skipField and seek may call it
@@ -33,12 +34,12 @@
 //   built() (memory/builder.ts)             buildStart, and every build, which may move the block
 
 /**
- * Entries of one list: a limit for hostile objects, far beyond what the API server's size limit
- * lets live.
+ * Maximum number of entries in one list. It guards against hostile objects and is far above what
+ * the API server's size limit permits.
  */
 export const LIST_MAX: u32 = 8192;
 
-// Wire types, the lowest WIRE_BITS of a tag
+// Wire types, in the lowest WIRE_BITS of a tag.
 export const WIRE_VARINT: u32 = 0;
 export const WIRE_64: u32 = 1;
 export const WIRE_BYTES: u32 = 2;
@@ -46,7 +47,7 @@ export const WIRE_32: u32 = 5;
 export const WIRE_BITS: u64 = 3;
 export const WIRE_MASK: u32 = 7;
 
-/** Where the bytes of the last `readBytes` are, and how many. */
+/** Address and length of the bytes that the last `readBytes` read. */
 export let bytesAt: usize = 0;
 export let bytesLength: usize = 0;
 
@@ -55,7 +56,7 @@ let end: usize = 0;
 let tag: u32 = 0;
 let bad: bool = false;
 
-/** Starts on a message. */
+/** Opens a message. */
 export function openMessage(from: usize, length: usize): void {
   at = from;
   end = from + length;
@@ -71,8 +72,8 @@ export function more(): bool {
 }
 
 /**
- * Passes over fields until one with this tag, to be read next; false at the end of the message. The
- * call costs 3 % of reading a slice, so decode-slice.ts has the loop spelt out.
+ * Skips fields up to one with this tag; the caller reads it next. Returns false at the end of the
+ * message. The call costs 3 % of reading a slice, so decode-slice.ts contains the loop inline.
  */
 export function seek(wanted: u32): bool {
   while (more()) {
@@ -82,7 +83,7 @@ export function seek(wanted: u32): bool {
   return false;
 }
 
-/** A field's tag; 0 after a fault. */
+/** Reads a field's tag; returns 0 after a fault. */
 export function readTag(): u32 {
   const wide = readVarint();
   if (wide > 0xffff_ffff || wide >> WIRE_BITS == 0) {
@@ -112,12 +113,12 @@ export function readVarint(): u64 {
   return 0;
 }
 
-/** An int32 or bool; negative ones are ten bytes long on the wire. */
+/** Reads an int32 or bool. A negative number has ten bytes on the wire. */
 export function readInt(): i32 {
   return <i32>readVarint();
 }
 
-/** A string, bytes, or a message to be opened later: into `bytesAt` and `bytesLength`. */
+/** Reads a string, bytes, or a message to open later into `bytesAt` and `bytesLength`. */
 export function readBytes(): void {
   const length = readVarint();
   bytesAt = at;
@@ -130,7 +131,7 @@ export function readBytes(): void {
   at += bytesLength;
 }
 
-/** Narrows to the message that starts here. Returns what `leaveMessage` wants. */
+/** Narrows the end to the message at the cursor. Pass the result to `leaveMessage`. */
 export function enterMessage(): usize {
   const outer = end;
   const length = readVarint();
@@ -139,12 +140,12 @@ export function enterMessage(): usize {
   return outer;
 }
 
-/** Makes the last bytes read none, where a field may be absent. */
+/** Clears the result of `readBytes`, for a field that may be absent. */
 export function noBytes(): void {
   bytesLength = 0;
 }
 
-/** Goes back into the bytes just read, as a message. */
+/** Opens the bytes just read as a message. */
 export function enterBytes(): usize {
   const outer = end;
   at = bytesAt;
@@ -157,7 +158,7 @@ export function leaveMessage(outer: usize): void {
   end = outer;
 }
 
-/** Passes over the field whose tag was read last. */
+/** Skips the field with the last tag read. */
 export function skipField(): void {
   const wire = tag & WIRE_MASK;
   if (wire == WIRE_BYTES) readBytes();

@@ -1,6 +1,6 @@
-// Streams: the bytes of an HTTP body, in whatever chunks, cut into objects.
+// Cuts the bytes of an HTTP body, which arrive in chunks of any size, into objects.
 //
-// A stream is a STREAM record for the host, then a BODY record.
+// A stream is a STREAM record for the host, followed by a BODY record.
 
 import { STREAM_BYTES, STREAM_LIST } from "../layout/stream";
 import { allocate, release, resize } from "../memory/heap";
@@ -23,13 +23,13 @@ const BODY_REST: usize = 24;
 const BODY_FAILURE: usize = 28;
 const BODY_BYTES: usize = 32;
 
-/** An emptied buffer larger than this is given back. */
+/** An empty buffer larger than this is released. */
 const SIZE_KEPT: u32 = 0x4_0000;
 const SIZE_MIN: u32 = 1024;
-/** The most that one call takes. */
+/** Maximum size of one reservation. */
 const RESERVE_MAX: u32 = 0x400_0000;
 
-/** Opens a stream of objects of `kind`; 0 if memory cannot grow. */
+/** Opens a stream of objects of `kind`; returns 0 if memory cannot grow. */
 export function streamOpen(kind: i32, format: i32): usize {
   const stream = allocate(STREAM_BYTES + BODY_BYTES);
   if (!stream) return 0;
@@ -40,7 +40,7 @@ export function streamOpen(kind: i32, format: i32): usize {
   return stream;
 }
 
-/** Where to write the next `bytes`; 0 if memory cannot grow. */
+/** Returns the address for the next `bytes` bytes; 0 if memory cannot grow. */
 export function streamReserve(stream: usize, bytes: u32): usize {
   const body = stream + STREAM_BYTES;
   const length = load<u32>(body, BODY_LENGTH);
@@ -56,7 +56,7 @@ export function streamReserve(stream: usize, bytes: u32): usize {
   return load<u32>(body, BODY_BUFFER) + length;
 }
 
-/** Takes `bytes` of what was reserved. FEED_* bits, or FEED_ERR_*. */
+/** Consumes `bytes` bytes of the reserved memory. Returns FEED_* bits, or FEED_ERR_*. */
 export function streamFeed(stream: usize, bytes: u32): i32 {
   const body = stream + STREAM_BYTES;
   const failure = load<i32>(body, BODY_FAILURE);

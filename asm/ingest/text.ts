@@ -1,7 +1,7 @@
-// Texts of the API as numbers: addresses, ranges, times.
+// Parses texts of the API into numbers: addresses, ranges, times.
 //
-// Addresses are read as leniently as kube-proxy does (Go's ParseIPSloppy): leading zeros are
-// decimal, IPv6 in either case, and an IPv4-mapped IPv6 address is IPv4.
+// Addresses are parsed as leniently as in kube-proxy (Go's ParseIPSloppy). Numbers with leading
+// zeros are decimal, IPv6 is case-insensitive, and an IPv4-mapped IPv6 address counts as IPv4.
 
 import { HALF, IPV4_BYTES, IPV6_BYTES } from "../memory/bytes";
 
@@ -11,7 +11,7 @@ const MAPPED_ZERO: usize = 0;
 const MAPPED_MARK: usize = 8;
 const MAPPED_IPV4: usize = 12;
 const MAPPED_BYTES: usize = 16;
-/** ::ffff, in network order. */
+/** ::ffff, in network byte order. */
 const MAPPED_MARK_IS: u32 = 0xffff0000;
 
 // Record TIME, TIME_HEADER = 19 bytes: RFC 3339, such as 2026-01-31T23:59:59.5Z
@@ -42,8 +42,8 @@ const ZONE_MINUTE: usize = 4;
 const ZONE_BYTES: usize = 6;
 
 /**
- * The address or range read last: family 4 or 6, prefix length, 16 bytes of which IPv4 uses the
- * first 4.
+ * The address or range parsed last: family 4 or 6, prefix length, and 16 bytes. IPv4 uses the first
+ * 4 bytes.
  */
 export let parsedFamily: u8 = 0;
 export let parsedPrefix: u8 = 0;
@@ -62,13 +62,13 @@ const COLON: u8 = 0x3a;
 const TWO_COLONS: u16 = 0x3a3a;
 const LOWER_T: u8 = 0x74;
 const LOWER_Z: u8 = 0x7a;
-/** The bit that makes a letter lower case. */
+/** The bit that turns an ASCII letter into lower case. */
 const LOWER_CASE: u8 = 0x20;
 
 let at: usize = 0;
 let end: usize = 0;
 
-/** Reads an address into `parsed*`, with the prefix length of a single address. */
+/** Parses an address into `parsed*`, with the prefix length of a single address. */
 export function parseAddress(from: usize, length: usize): bool {
   if (!parseEither(from, length)) return false;
   if (parsedFamily == 6 && isMapped()) unmap();
@@ -76,7 +76,10 @@ export function parseAddress(from: usize, length: usize): bool {
   return true;
 }
 
-/** Reads `address/prefix` into `parsed*`, host bits cleared. White space around it is allowed. */
+/**
+ * Parses `address/prefix` into `parsed*` and clears the host bits. Surrounding white space is
+ * allowed.
+ */
 export function parseRange(from: usize, length: usize): bool {
   let first = from;
   let last = from + length;
@@ -99,7 +102,7 @@ export function parseRange(from: usize, length: usize): bool {
   return true;
 }
 
-/** RFC 3339 as milliseconds since the epoch, fractions cut; NaN if it is none. */
+/** Parses RFC 3339 into milliseconds since the epoch and truncates fractions. NaN if invalid. */
 export function parseTime(from: usize, length: usize): f64 {
   if (length <= TIME_HEADER) return NaN;
   end = from + length;
@@ -137,7 +140,7 @@ export function parseTime(from: usize, length: usize): f64 {
   return <f64>seconds * 1000 + <f64>millis;
 }
 
-/** The milliseconds of a fraction at the cursor, 0 without one; -1 if it has no digit. */
+/** Reads a fraction at the cursor as milliseconds: 0 if absent, -1 if it has no digit. */
 function readFraction(): i32 {
   if (load<u8>(at) != DOT) return 0;
   let millis: i32 = 0;
@@ -150,7 +153,7 @@ function readFraction(): i32 {
   return at == first ? -1 : millis;
 }
 
-/** Seconds east of UTC, from the cursor to the end; NO_ZONE if that is no zone. */
+/** Reads the zone from the cursor to the end as seconds east of UTC; NO_ZONE if invalid. */
 function readZone(): i32 {
   if (at >= end) return NO_ZONE;
   const sign = load<u8>(at, ZONE_SIGN);
@@ -248,7 +251,7 @@ function clearHostBits(prefix: u32, bits: u32): void {
   }
 }
 
-/** -1 without a digit, or beyond 2^24. */
+/** Returns -1 if there is no digit, or if the number exceeds 2^24. */
 function readDecimal(): i32 {
   const start = at;
   let value: u32 = 0;
@@ -297,7 +300,7 @@ function daysOf(year: i32, month: i32): i32 {
   return month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
 }
 
-/** Days from 1970-01-01 in the Gregorian calendar, counting years from March. */
+/** Computes days since 1970-01-01 in the Gregorian calendar, with years that start in March. */
 function daysSinceEpoch(year: i32, month: i32, day: i32): i32 {
   const marchYear = month > 2 ? year : year - 1;
   const era = marchYear / 400;

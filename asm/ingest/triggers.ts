@@ -1,19 +1,20 @@
-// Times at which something made a slice change (its last-change-trigger-time annotation), for the
-// host's latency metric: f64 milliseconds since the epoch, one after another.
+// Collects the times at which a slice's change was triggered (its last-change-trigger-time
+// annotation). The host uses them for its latency metric. They are stored as consecutive f64, in
+// milliseconds since the epoch.
 
 import { doubleWord, doubleWordsBytes } from "../memory/bytes";
 import { allocate } from "../memory/heap";
 import { parseTime } from "./text";
 
-/** Later ones are dropped until the host has taken these. */
+/** When this many wait for the host, further ones are dropped. */
 const TIMES_MAX: u32 = 16384;
 
 let region: usize = 0;
 let count: u32 = 0;
 
 /**
- * Takes the annotation's text; without memory, or if it is no time, nothing happens: a metric is no
- * reason to fail.
+ * Adds the annotation's time. Ignores it if it is invalid or memory cannot grow, because a metric
+ * must not cause a failure.
  */
 export function addTriggerTime(at: usize, length: usize): void {
   if (count == TIMES_MAX) return;
