@@ -1,4 +1,4 @@
-// Sets of topology hints, each kept once: thousands of endpoints share a handful.
+// Stores each set of topology hints once, because thousands of endpoints share a handful of sets.
 
 import {
   HINT_NODES,
@@ -34,24 +34,24 @@ const RECALL_SET: usize = 0;
 const RECALL_LENGTH: usize = 4;
 const RECALL_MESSAGE: usize = 8;
 const RECALL_STRIDE: usize = 128;
-/** Longer messages are not remembered. */
+/** Longer messages are not cached. */
 const RECALL_MAX: u32 = 120;
 const RECALLS: u32 = 32;
-/** The upper bits of a hash choose one of RECALLS. */
+/** The upper bits of a hash select one of the RECALLS entries. */
 const RECALL_SHIFT: u32 = 27;
 
 const recall: usize = memory.data(RECALLS * RECALL_STRIDE);
 const table: usize = memory.data(TABLE_BYTES);
 let zone: u32 = 0;
 
-/** What an endpoint's hints say, as bits; 0 for `hints` 0. */
+/** Returns the HINT_* bits of a set; 0 if `hints` is 0. */
 export function hintFlags(hints: usize): u32 {
   return hints ? load<u32>(hints, HINTS_FLAGS) : 0;
 }
 
 /**
- * The set of these zones (name ids, sorted, each once; `count` of them at `zones`) and node flags,
- * held once more. 0 if memory cannot grow, or if there is nothing in it.
+ * Returns the set of these zones and node flags, and takes a reference to it. `zones` points to
+ * `count` distinct, sorted name ids. Returns 0 if memory cannot grow or if the set is empty.
  */
 export function holdHints(zones: usize, count: u32, nodes: u32): usize {
   if (!count && !nodes) return 0;
@@ -82,9 +82,9 @@ export function holdHints(zones: usize, count: u32, nodes: u32): usize {
 }
 
 /**
- * The set that these bytes of an EndpointHints message stood for lately, held once more; 0 if it is
- * not known. A cluster has a handful of sets and thousands of endpoints, so most need not be
- * parsed.
+ * Returns the cached set for these bytes of an EndpointHints message, and takes a reference to it;
+ * 0 if it is not cached. A cluster has few sets and thousands of endpoints, so most messages need
+ * no parsing.
  */
 export function recallHints(at: usize, length: usize): usize {
   if (length > RECALL_MAX) return 0;
@@ -96,7 +96,7 @@ export function recallHints(at: usize, length: usize): usize {
   return hints;
 }
 
-/** Remembers them until the set is gone or others take their place. */
+/** Caches the set for these bytes, until any set is freed or another message takes the entry. */
 export function rememberHints(at: usize, length: usize, hints: usize): void {
   if (length > RECALL_MAX) return;
   const entry = recallEntry(at, length);
@@ -128,8 +128,8 @@ export function dropHints(hints: usize): void {
 }
 
 /**
- * This node's zone, as text; empty for none. 1 if it is another one than before, -1 if memory
- * cannot grow.
+ * Sets this node's zone as text; empty for none. Returns 1 if the zone changed, -1 if memory cannot
+ * grow.
  */
 export function setHintZone(at: usize, length: usize): i32 {
   const name = nameHold(at, length);

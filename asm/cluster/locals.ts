@@ -1,4 +1,4 @@
-// Addresses of endpoints on this node, each once however many slices name it: what can hairpin.
+// Stores the distinct addresses of endpoints on this node. Their connections can hairpin.
 
 import { LOCAL_BYTES, LOCAL_FAMILY, LOCAL_HASH, LOCAL_HOLDERS, LOCAL_IP } from "../layout/local";
 import { ENDPOINT_LOCAL } from "../layout/slice";
@@ -29,27 +29,30 @@ import {
 const table: usize = memory.data(TABLE_BYTES);
 let version: u32 = 0;
 
-/** Counts in the local endpoints of a slice; false, and nothing done, if memory cannot grow. */
+/**
+ * Takes references for the local endpoints of a slice. Returns false, with nothing changed, if
+ * memory cannot grow.
+ */
 export function holdLocals(slice: usize): bool {
   return changeLocals(slice, sliceEndpointCount(slice), true);
 }
 
-/** Counts them out. */
+/** Releases these references. */
 export function dropLocals(slice: usize): void {
   changeLocals(slice, sliceEndpointCount(slice), false);
 }
 
-/** Grows by one at least whenever the set changes. */
+/** Increases whenever the set changes. */
 export function localsVersion(): u32 {
   return version;
 }
 
-/** Hash slots to walk over with `localAt`. */
+/** Number of hash slots to iterate over with `localAt`. */
 export function localSlots(): u32 {
   return tableSlots(table);
 }
 
-/** A LOCAL record, or 0 for an empty slot. */
+/** Returns a LOCAL record; 0 for an empty slot. */
 export function localAt(index: u32): usize {
   return slotItem(tableSlot(table, index));
 }

@@ -1,6 +1,6 @@
-// What the host says before objects come: the seed of the hash; and the node we run on, whose name
-// decides which endpoints are local and which node hints name us, and its zone, which may change
-// while we run.
+// Stores the facts that the host provides before any objects: the hash seed, the node's name and
+// its zone. The name decides which endpoints are local and which node hints apply. The zone may
+// change at runtime.
 
 import { sameBytes } from "../memory/bytes";
 import { hashSeed } from "../memory/hash";
@@ -12,13 +12,13 @@ import { markZoneHintsDirty } from "./slices";
 let nameAt: usize = 0;
 let nameLength: usize = 0;
 
-/** Called once, first. False if there is no memory. */
+/** Must be the first call, and happens once. Returns false if there is no memory. */
 export function start(seedLow: u32, seedHigh: u32): bool {
   hashSeed(seedLow, seedHigh);
   return initServices();
 }
 
-/** Sets the node's name, before anything is fed: rows are judged when they are decoded. */
+/** Sets the node's name. Call it before anything is fed, because decoding uses it. */
 export function setNodeName(at: usize, length: usize): bool {
   const copy = allocate(length);
   if (!copy) return false;
@@ -34,8 +34,8 @@ export function isThisNode(at: usize, length: usize): bool {
 }
 
 /**
- * This node's zone, "" for none; what depends on zone hints is to be chosen anew. False if memory
- * cannot grow.
+ * Sets this node's zone; "" for none. A change marks all Services with zone hints dirty. Returns
+ * false if memory cannot grow.
  */
 export function setZone(at: usize, length: usize): bool {
   const changed = setHintZone(at, length);

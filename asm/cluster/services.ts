@@ -1,6 +1,7 @@
-// The table of Services, by id: dense from 1, recycled when nothing of a Service remains.
+// Stores the table of Services by id. Ids are dense from 1, and an id is recycled when nothing of
+// its Service remains.
 //
-// Entry 0 belongs to OWNER_NODE: it has elements only.
+// Entry 0 belongs to OWNER_NODE, which has only elements.
 //
 // An id taken off the dirty list stays valid until the next `takeDirty`, whatever happens to its
 // Service.
@@ -46,12 +47,12 @@ const ENTRY_FLAGS: usize = 32;
 const ENTRY_STRIDE: usize = 40;
 
 const CAPACITY_MIN: u32 = 256;
-/** This many dirty ids can be taken even without memory. */
+/** This many dirty ids can be taken even if memory cannot grow. */
 const TAKEN_MIN: u32 = 64;
 const FLAG_DIRTY: u8 = 1;
 const FLAG_TAKEN: u8 = 2;
 
-/** Entries by id. */
+/** ENTRY records, indexed by id. */
 let entries: usize = 0;
 let capacity: u32 = 0;
 let unused: u32 = 1;
@@ -65,7 +66,7 @@ let taken: usize = 0;
 let takenCount: u32 = 0;
 let takenCapacity: u32 = 0;
 
-/** Makes entry 0. False if there is no memory even for this. */
+/** Creates entry 0. Returns false if there is no memory even for this. */
 export function initServices(): bool {
   taken = allocate(wordsBytes(TAKEN_MIN));
   if (!taken) return false;
@@ -73,13 +74,16 @@ export function initServices(): bool {
   return reserveId();
 }
 
-/** The id of the Service with this key, 0 if there is none. */
+/** Returns the id of the Service with this key; 0 if there is none. */
 export function findService(at: usize, length: usize): u32 {
   const name = nameFind(at, length);
   return name == NAME_NONE ? 0 : nameService(name);
 }
 
-/** The id of the Service with this key, made if need be; 0 if memory cannot grow. */
+/**
+ * Returns the id of the Service with this key, and creates it if necessary; 0 if memory cannot
+ * grow.
+ */
 export function ensureService(at: usize, length: usize): u32 {
   const name = nameHold(at, length);
   if (name == NAME_NONE) return 0;
@@ -102,7 +106,7 @@ export function ensureService(at: usize, length: usize): u32 {
   return id;
 }
 
-/** Recycles the id if nothing of the Service remains. Call it after taking something away. */
+/** Recycles the id if nothing of the Service remains. Call it after removing something. */
 export function settleService(id: u32): void {
   if (!id) return;
   const entry = entryOf(id);
@@ -122,32 +126,34 @@ export function settleService(id: u32): void {
   freeId = id;
 }
 
-/** Is this the id of something? Ids from the host are checked with it. */
+/** Reports whether the id is in use. Ids from the host are checked with it. */
 export function isService(id: u32): bool {
   return id != 0 && id < unused && load<u32>(entryOf(id), ENTRY_KEY) != 0;
 }
 
-/** Ids are below this. */
+/** All ids are below this number. */
 export function serviceEnd(): u32 {
   return unused;
 }
 
-/** Services that exist, without those of which only slices or elements do. */
+/**
+ * Number of Services that exist. Services of which only slices or elements are left do not count.
+ */
 export function serviceCount(): u32 {
   return present;
 }
 
-/** Name id of `namespace/name`. */
+/** Returns the name id of `namespace/name`. */
 export function serviceName(id: u32): u32 {
   return load<u32>(entryOf(id), ENTRY_KEY);
 }
 
-/** The SERVICE record; 0 if the Service does not exist. */
+/** Returns the SERVICE record; 0 if the Service does not exist. */
 export function serviceBlock(id: u32): usize {
   return load<u32>(entryOf(id), ENTRY_BLOCK);
 }
 
-/** Puts a block of the Service in place of the former one, which is freed; 0 takes it away. */
+/** Replaces the Service's block and frees the old one; 0 removes the block. */
 export function setServiceBlock(id: u32, block: usize): void {
   const entry = entryOf(id);
   const former: usize = load<u32>(entry, ENTRY_BLOCK);
@@ -160,7 +166,7 @@ export function setServiceBlock(id: u32, block: usize): void {
   store<u32>(entry, block, ENTRY_BLOCK);
 }
 
-/** Lets go of the port names of a block. */
+/** Releases the port names of a block. */
 export function releaseServiceNames(block: usize): void {
   const ports = servicePorts(block);
   const end = ports + <usize>servicePortCount(block) * PORT_STRIDE;
@@ -171,7 +177,7 @@ export function servicePortCount(block: usize): u32 {
   return load<u16>(block, SERVICE_PORTS);
 }
 
-/** The first PORT record; the others follow. */
+/** Returns the first PORT record; the others follow it. */
 export function servicePorts(block: usize): usize {
   const addresses: u32 =
     <u32>load<u16>(block, SERVICE_CLUSTER_IPS) +
@@ -189,7 +195,7 @@ export function setFirstSlice(id: u32, slice: usize): void {
   store<u32>(entryOf(id), slice, ENTRY_SLICE);
 }
 
-/** First committed element of an owner: a Service id, or 0 for the node. */
+/** Returns the first committed element of an owner: a Service id, or 0 for the node. */
 export function firstElement(owner: u32): u32 {
   return load<u32>(entryOf(owner), ENTRY_ELEMENT);
 }
@@ -238,8 +244,8 @@ export function dirtyCount(): u32 {
 }
 
 /**
- * Takes up to `most` ids off the list, into u32s at `takenDirty`. Returns how many: fewer if memory
- * cannot grow.
+ * Takes up to `most` ids off the list and stores them as u32s at `takenDirty`. Returns their
+ * number, which is lower if memory cannot grow.
  */
 export function takeDirty(most: u32): u32 {
   for (let i: u32 = 0; i < takenCount; i++) {

@@ -1,4 +1,4 @@
-// EndpointSlices: one block each, in a list for each Service.
+// Stores EndpointSlices: one block each, in one list per Service.
 
 import {
   ENDPOINT_FLAGS,
@@ -58,7 +58,7 @@ export function sliceEpoch(slice: usize): u32 {
   return load<u32>(slice, SLICE_EPOCH);
 }
 
-/** 4 or 6. */
+/** Returns 4 or 6. */
 export function sliceFamily(slice: usize): u32 {
   return load<u8>(slice, SLICE_FAMILY);
 }
@@ -87,7 +87,7 @@ export function sliceEndpointCount(slice: usize): u32 {
   return load<u32>(slice, SLICE_ENDPOINTS);
 }
 
-/** First endpoint; the next ones follow at `endpointStride(family)`. */
+/** Returns the first endpoint; the next ones follow at a distance of `endpointStride(family)`. */
 export function sliceEndpoints(slice: usize): usize {
   return slice + SLICE_HEADER + <usize>slicePortCount(slice) * SLICE_PORT_STRIDE;
 }
@@ -104,12 +104,12 @@ export function endpointAddress(endpoint: usize): usize {
   return endpoint + ENDPOINT_IP;
 }
 
-/** HINT_* bits; 0 = no hints. */
+/** Returns HINT_* bits; 0 = no hints. */
 export function endpointHints(endpoint: usize): u32 {
   return hintFlags(load<u32>(endpoint, ENDPOINT_HINTS));
 }
 
-/** Puts a finished block into its Service's list and under its key. */
+/** Adds a complete block to its Service's list and to the index by key. */
 export function linkSlice(slice: usize): void {
   const service = sliceService(slice);
   const next = firstSlice(service);
@@ -123,8 +123,8 @@ export function linkSlice(slice: usize): void {
 }
 
 /**
- * Takes a slice out of the lists and frees it; its key is let go. The Service may be recycled by
- * this, so a successor of the slice is linked first.
+ * Removes a slice from the lists, releases its key and frees it. This may recycle the Service's id,
+ * so link a successor of the slice first.
  */
 export function unlinkSlice(slice: usize): void {
   const service = sliceService(slice);
@@ -143,7 +143,7 @@ export function unlinkSlice(slice: usize): void {
   settleService(service);
 }
 
-/** Lets go of the port names and hints of a block, also of one that is being built. */
+/** Releases the port names and hints of a block, including a block under construction. */
 export function releaseSliceRefs(slice: usize): void {
   const ports = slicePortCount(slice);
   for (let i: u32 = 0; i < ports; i++) nameDrop(portName(slicePort(slice, i)));
@@ -153,7 +153,7 @@ export function releaseSliceRefs(slice: usize): void {
   for (let row = first; row < end; row += stride) dropHints(load<u32>(row, ENDPOINT_HINTS));
 }
 
-/** This node's zone changed: what depends on zone hints is to be chosen anew. */
+/** Marks all Services with zone hints dirty after this node's zone changed. */
 export function markZoneHintsDirty(): void {
   const end = serviceEnd();
   for (let id: u32 = 1; id < end; id++) {
