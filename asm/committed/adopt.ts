@@ -1,5 +1,5 @@
-// What the kernel tells about elements: which exist (at start and in audits) and how often they
-// were hit.
+// Takes in facts that the host read from the kernel: which elements exist (at start and in
+// repairs), and how often packets hit them.
 
 import {
   COMPARED_SAME,
@@ -21,15 +21,18 @@ const exchange = region(memory.data(REGION_BYTES));
 const key: usize = memory.data(KEY_MAX);
 let cursor: u32 = 0;
 
-/** Where host and core exchange `bytes` for the functions below; 0 when memory cannot grow. */
+/**
+ * Returns a region of `bytes` bytes through which host and core exchange data for the functions
+ * below; 0 if memory cannot grow.
+ */
 export function exchangeRegion(bytes: u32): usize {
   exchange.clear();
   return exchange.reserve(max(bytes, 1)) ? exchange.base : 0;
 }
 
 /**
- * Takes over elements (key, value) that the kernel has. A key that is committed keeps its owner and
- * takes the kernel's value. False when memory cannot grow: nothing has changed then.
+ * Adds elements (key, value) that exist in the kernel. A committed key keeps its owner and takes
+ * the kernel's value. Returns false, with nothing changed, if memory cannot grow.
  */
 export function adopt(id: u32, count: u32): bool {
   const table = tableOf(id);
@@ -52,9 +55,9 @@ export function adopt(id: u32, count: u32): bool {
 }
 
 /**
- * Compares elements (key, value) that the kernel has with what is committed, and writes for each,
- * from the start of the exchange region, an i32: COMPARED_SAME, or whose it is; OWNER_ADOPTED for a
- * key that is not committed.
+ * Compares elements (key, value) that exist in the kernel with the committed ones. For each it
+ * writes an i32, from the start of the exchange region: COMPARED_SAME if they match, otherwise the
+ * owner of the committed element. The owner is OWNER_ADOPTED if the key is not committed.
  */
 export function compare(id: u32, count: u32): void {
   const table = tableOf(id);
@@ -72,7 +75,7 @@ export function compare(id: u32, count: u32): void {
   }
 }
 
-/** These elements (key) were made anew in the kernel: their counters start over. */
+/** Resets the counters of these elements (key), because they were created again in the kernel. */
 export function madeAnew(id: u32, count: u32): void {
   const table = tableOf(id);
   assert(<u64>count * table.keySize <= exchange.capacity);
@@ -84,8 +87,8 @@ export function madeAnew(id: u32, count: u32): void {
 }
 
 /**
- * Takes readings (key, u64 packets) and writes for each, from the start of the exchange region, the
- * packets since the last reading as f64.
+ * Takes readings (key, u64 packets). For each it writes the packets since the last reading as an
+ * f64, from the start of the exchange region.
  */
 export function countPackets(id: u32, readings: u32): void {
   const table = tableOf(id);
@@ -98,7 +101,7 @@ export function countPackets(id: u32, readings: u32): void {
     let fresh: u64 = 0;
     if (element) {
       const last = load<u64>(element, ELEMENT_PACKETS);
-      // Fewer than before: the kernel's element was made anew.
+      // If the count fell, the element was created again in the kernel.
       if (last != PACKETS_UNKNOWN) fresh = packets >= last ? packets - last : packets;
       store<u64>(element, packets, ELEMENT_PACKETS);
     }
@@ -106,14 +109,14 @@ export function countPackets(id: u32, readings: u32): void {
   }
 }
 
-/** The next call of `readElements` starts over. */
+/** Restarts `readElements` at the first element. */
 export function rewind(): void {
   cursor = 0;
 }
 
 /**
- * Writes up to `most` elements of a table into the exchange region, as READ records. Returns how
- * many; 0 after the last. Elements must not change between two calls.
+ * Writes up to `most` elements of a table into the exchange region, as READ records. Returns their
+ * number; 0 after the last one. Elements must not change between two calls.
  */
 export function readElements(id: u32, most: u32): u32 {
   const table = tableOf(id);
@@ -135,7 +138,10 @@ export function readElements(id: u32, most: u32): u32 {
   return read;
 }
 
-/** Owner of the element whose key is at the start of the exchange region; -1 if there is none. */
+/**
+ * Returns the owner of the element with the key at the start of the exchange region; -1 if there is
+ * none.
+ */
 export function ownerOf(id: u32): i32 {
   const table = tableOf(id);
   const element = find(table, exchange.base, hashKey(table, exchange.base));
@@ -143,8 +149,8 @@ export function ownerOf(id: u32): i32 {
 }
 
 /**
- * Where the value of the element is whose key is at the start of the exchange region; 0 if there is
- * none.
+ * Returns the address of the value of the element with the key at the start of the exchange region;
+ * 0 if there is none.
  */
 export function valueAt(id: u32): usize {
   const table = tableOf(id);
@@ -153,7 +159,8 @@ export function valueAt(id: u32): usize {
 }
 
 /**
- * Does a slot of the frontend (key without slot, then endpoint, in the exchange region) lead there?
+ * Reports whether a slot of the frontend leads to the endpoint. The exchange region holds the
+ * frontend's key without slot, then the endpoint.
  */
 export function hasEndpoint(id: u32): bool {
   const table = tableOf(id);

@@ -1,5 +1,5 @@
-// What one diff knows while it runs: which committed elements are wanted (by their epoch), which
-// change owner, which keys are added, and how much room the commit will need.
+// Holds the state of one running diff: which committed elements are wanted (marked by epoch), which
+// change owner, which keys are added, and how much room the commit needs.
 
 import { TABLE_NAMES_OWNER } from "../layout/element";
 import { OP_HEADER, OP_TABLE } from "../layout/operation";
@@ -31,9 +31,12 @@ let ignored: u32 = 0;
 /** TRANSFER records. */
 const transfers = region(memory.data(REGION_BYTES));
 const ADDITIONS_BYTES: usize = MAX_TABLES << 2;
-/** Keys added by this batch: a table of table.ts, its items offsets of additions + 1. */
+/**
+ * Keys added by this batch: a hash table of memory/table.ts with items that are offsets of
+ * additions + 1.
+ */
 const added: usize = memory.data(TABLE_BYTES);
-/** For each table u32: how many elements are to be added. */
+/** A u32 per table: number of elements to add. */
 const additions: usize = memory.data(ADDITIONS_BYTES);
 
 export function beginBatch(): void {
@@ -44,7 +47,7 @@ export function beginBatch(): void {
   tableClear(added);
 }
 
-/** Desired records dropped because the batch had wanted their key before. */
+/** Number of desired records dropped because an earlier record of the batch had the same key. */
 export function ignoredCount(): u32 {
   return ignored;
 }
@@ -61,12 +64,12 @@ export function mark(element: usize): void {
   store<u32>(element, epoch, ELEMENT_EPOCH);
 }
 
-/** Has this batch added the key before? */
+/** Reports whether this batch has already added the key. */
 export function isAdded(table: Table, key: usize, hash: u32): bool {
   return slotItem(addedSlot(table, key, hash)) != 0;
 }
 
-/** Adds an element, and remembers its key for `isAdded` if `unique`. */
+/** Adds an element; if `unique`, stores its key for `isAdded`. */
 export function add(
   table: Table,
   owner: u32,
@@ -85,7 +88,7 @@ export function add(
 }
 
 /**
- * An element that is committed is wanted: it stays, changes owner, or gives way to its new value.
+ * Marks a committed element as wanted: it stays, changes owner, or is replaced by its new value.
  */
 export function keep(table: Table, element: usize, owner: u32, key: usize, value: usize): bool {
   mark(element);
@@ -103,7 +106,7 @@ export function keep(table: Table, element: usize, owner: u32, key: usize, value
   return true;
 }
 
-/** Makes sure that the commit cannot run out of memory. */
+/** Reserves memory, so that the commit cannot run out of it. */
 export function reserveAdditions(): bool {
   for (let id: u32 = 0; id < MAX_TABLES; id++) {
     const more = load<u32>(word(additions, id));
@@ -128,7 +131,7 @@ function transferAt(index: u32): usize {
   return transfers.base + index * TRANSFER_STRIDE;
 }
 
-// The slot where the key is, or the empty one where the search for it ended.
+// Returns the slot with the key, or the empty slot where the search ended.
 function addedSlot(table: Table, key: usize, hash: u32): usize {
   let slot = tableFirst(added, hash);
   for (let item = slotItem(slot); item; item = slotItem(slot)) {

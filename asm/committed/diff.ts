@@ -1,7 +1,7 @@
-// Compares what is desired for some owners with what is committed. Two passes that change nothing
+// Compares the desired elements of some owners with the committed ones. Two passes change nothing
 // but marks: pass 1 over the desired records finds additions, pass 2 over the owners' elements
-// finds what nobody wants. Room for the commit is made beforehand, so that the commit cannot fail:
-// by then the kernel has it.
+// finds unwanted ones. Memory for the commit is reserved beforehand, because the commit must not
+// fail: at that point the kernel already has the changes.
 
 import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../layout/choice";
 import {
@@ -50,21 +50,22 @@ const batch = region(memory.data(REGION_BYTES)); // u32 owner each
 let batchCount: u32 = 0;
 let committable: bool = false;
 
-/** Where the host writes at least `bytes` of desired records; 0 when memory cannot grow. */
+/** Returns the address for at least `bytes` bytes of desired records; 0 if memory cannot grow. */
 export function desiredRegion(bytes: u32): usize {
-  // What was written before must survive growth.
+  // Growing must preserve earlier records.
   desired.length = desired.capacity;
   return desired.reserve(max(bytes, 1)) ? desired.base : 0;
 }
 
-/** Where the host writes the owners of the batch, a u32 each; 0 when memory cannot grow. */
+/** Returns the address for the owners of the batch, a u32 each; 0 if memory cannot grow. */
 export function ownersRegion(count: u32): usize {
   return batch.reserve(max(<u32>wordsBytes(count), 1)) ? batch.base : 0;
 }
 
 /**
- * Finds the operations for `bytes` of desired records of `owners` owners, the records of one owner
- * together and in the order of the owners. False when memory cannot grow: nothing has changed then.
+ * Computes the operations for `bytes` bytes of desired records and `owners` owners. The records of
+ * one owner are contiguous and in the order of the owners. Returns false, with nothing changed, if
+ * memory cannot grow.
  */
 export function diff(bytes: u32, owners: u32): bool {
   assert(bytes <= desired.capacity && <u32>wordsBytes(owners) <= batch.capacity);
@@ -79,7 +80,7 @@ export function diff(bytes: u32, owners: u32): bool {
   return committable;
 }
 
-/** The kernel has the operations of the last `diff`. */
+/** Applies the last `diff` to the committed elements, because the kernel now has it. */
 export function commit(): void {
   assert(committable);
   committable = false;
@@ -111,8 +112,8 @@ export function commit(): void {
   for (let index: u32 = 0; index < batchCount; index++) settleOwner(batchOwner(index));
 }
 
-// An owner lost an element to another. Those of the batch may still get some; they settle at the
-// end.
+// Called if an owner lost an element to another owner. Owners in the batch may still gain elements,
+// so they settle at the end.
 function leave(former: u32): void {
   if (former == OWNER_ADOPTED) return;
   for (let index: u32 = 0; index < batchCount; index++) {
@@ -125,12 +126,12 @@ function batchOwner(index: u32): u32 {
   return load<u32>(word(batch.base, index));
 }
 
-/** What `diff` found no longer holds: committed elements changed otherwise. */
+/** Voids the last `diff`, because committed elements changed by other means. */
 export function revokeCommit(): void {
   committable = false;
 }
 
-// Everything the host could get wrong, before anything is touched.
+// Checks every mistake that the host could make, before anything is changed.
 function validate(bytes: u32, owners: u32): void {
   const end = desired.base + bytes;
   let at = desired.base;
@@ -139,7 +140,7 @@ function validate(bytes: u32, owners: u32): void {
   while (at < end) {
     assert(at + DESIRED_HEADER <= end);
     while (index < owners && batchOwner(index) != load<u32>(at, DESIRED_OWNER)) index++;
-    assert(index < owners); // a record of no owner of the batch, or out of their order
+    assert(index < owners); // a record of an owner outside the batch, or out of order
     const table = tableOf(load<u8>(at, DESIRED_TABLE));
     const kind = load<u8>(at, DESIRED_KIND);
     assert(table.flags & TABLE_SLOTS ? kind == DESIRED_SLOTS : kind == DESIRED_ELEMENT);
@@ -180,7 +181,7 @@ function findAdditions(bytes: u32): bool {
   return true;
 }
 
-/** The span of a DESIRED_SLOTS record, behind its key without slot number. */
+/** Returns the span of a DESIRED_SLOTS record, which follows the key without slot number. */
 function spanOf(table: Table, key: usize): usize {
   return key + table.keySize - SLOT_NUMBER_BYTES;
 }

@@ -1,4 +1,4 @@
-// What is kept of one committed element.
+// Defines the record of one committed element.
 
 // Record ELEMENT, ELEMENT_HEADER = 28 bytes: then its value[valueSize]
 //    0 u32 OWNER                          12 u32 EPOCH: of the last diff that wanted or deleted it
@@ -15,6 +15,7 @@ export const ELEMENT_KEY: usize = 28;
 export const ELEMENT_HEADER: usize = 28;
 
 /**
- * An adopted element's counter has run for longer than we know: its first reading is the baseline.
+ * Marks the counter of an adopted element. It started at an unknown time, so its first reading
+ * becomes the baseline.
  */
 export const PACKETS_UNKNOWN: u64 = 0xffffffffffffffff;

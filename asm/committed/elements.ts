@@ -1,5 +1,6 @@
-// The tables of committed elements: what the kernel holds, as far as we know. Each table is a hash
-// table by key; records never move, so a pointer names an element until it is removed.
+// Stores the tables of committed elements, which mirror the kernel's content as far as it is known.
+// Each table is a hash table by key. Records never move, so a pointer identifies an element until
+// it is removed.
 
 import {
   DEFINITION_FLAGS,
@@ -40,7 +41,7 @@ const CHUNK_LARGEST: u32 = 65536;
 
 @unmanaged
 export class Table {
-  /** The header of a hash table (memory/table.ts), whose items are elements. */
+  /** Header of a hash table (memory/table.ts) with elements as items. */
   slots: usize;
   mask: u32;
   count: u32;
@@ -48,7 +49,7 @@ export class Table {
   keySize: u32;
   valueSize: u32;
   flags: u32;
-  /** Records not in use, linked by ELEMENT_NEXT. */
+  /** Unused records, linked by ELEMENT_NEXT. */
   vacant: usize;
   vacantCount: u32;
 }
@@ -57,7 +58,7 @@ const TABLES: usize = memory.data(MAX_TABLES * offsetof<Table>());
 let tableCount: u32 = 0;
 let total: u32 = 0;
 
-/** Takes the DEFINITION records of all tables. Once. */
+/** Reads the DEFINITION records of all tables. Called once. */
 export function defineTables(definitions: usize, count: u32): void {
   assert(tableCount == 0 && count <= MAX_TABLES && offsetof<Table>("id") == TABLE_BYTES);
   for (let id: u32 = 0; id < count; id++) {
@@ -73,7 +74,7 @@ export function defineTables(definitions: usize, count: u32): void {
   tableCount = count;
 }
 
-/** Ids of tables are below this. */
+/** All table ids are below this number. */
 export function tableEnd(): u32 {
   return tableCount;
 }
@@ -96,7 +97,7 @@ export function hashKey(table: Table, key: usize): u32 {
   return hash32(key, table.keySize);
 }
 
-/** The element with this key, or 0. */
+/** Returns the element with this key; 0 if there is none. */
 export function find(table: Table, key: usize, hash: u32): usize {
   const header = changetype<usize>(table);
   const size = table.keySize;
@@ -108,12 +109,12 @@ export function find(table: Table, key: usize, hash: u32): usize {
   return 0;
 }
 
-/** Makes sure that `more` inserts will find room. False when memory cannot grow. */
+/** Reserves room for `more` inserts. Returns false if memory cannot grow. */
 export function reserve(table: Table, more: u32): bool {
   return tableReserve(changetype<usize>(table), more) && reserveRecords(table, more);
 }
 
-/** Adds an element whose key is absent. Needs `reserve` before. */
+/** Adds an element with a new key. Call `reserve` before. */
 export function insert(table: Table, owner: u32, key: usize, value: usize, hash: u32): usize {
   const element = table.vacant;
   assert(element);
@@ -133,7 +134,7 @@ export function insert(table: Table, owner: u32, key: usize, value: usize, hash:
   return element;
 }
 
-/** Takes an element out of its table and off its owner's list. */
+/** Removes an element from its table and from its owner's list. */
 export function remove(table: Table, element: usize, hash: u32): void {
   const header = changetype<usize>(table);
   let slot = tableFirst(header, hash);

@@ -1,6 +1,5 @@
-// The operations of one diff while they are found. Additions are found first (pass 1), deletions of
-// what nobody wants second (pass 2), both owner by owner; `joinOperations` puts each owner's two
-// parts together.
+// Collects the operations of one diff. Pass 1 finds additions and pass 2 finds deletions of
+// unwanted elements, both owner by owner. `joinOperations` then merges the two parts of each owner.
 
 import { OP_ADD, OP_DELETE, OP_HEADER, OP_KIND, OP_OWNER } from "../layout/operation";
 import { REGION_BYTES, Region, region } from "../memory/region";
@@ -30,7 +29,7 @@ export function clearOperations(): void {
   count = 0;
 }
 
-/** Offset of the operation that `addOperation` writes next, among the additions. */
+/** Offset, among the additions, of the next operation that `addOperation` will write. */
 export function nextAddition(): u32 {
   return wanted.length;
 }
@@ -43,7 +42,7 @@ export function addOperation(table: Table, owner: u32, key: usize, value: usize)
   return write(wanted, OP_ADD, table, owner, key, value);
 }
 
-/** The element gives way to another of the same key, whose addition follows. */
+/** Deletes the element; an addition with the same key follows. */
 export function replaceOperation(table: Table, owner: u32, element: usize): bool {
   return write(wanted, OP_DELETE, table, owner, element + ELEMENT_KEY, valueOf(table, element));
 }
@@ -52,7 +51,7 @@ export function deleteOperation(table: Table, owner: u32, element: usize): bool 
   return write(unwanted, OP_DELETE, table, owner, element + ELEMENT_KEY, valueOf(table, element));
 }
 
-/** Notes that the additions of the batch's `index`th owner are complete. */
+/** Marks the additions of the batch's owner number `index` as complete. */
 export function endAdditions(index: u32): bool {
   if (!parts.reserve((index + 1) * PART_STRIDE)) return false;
   store<u32>(partAt(index), wanted.length, PART_WANTED);
@@ -68,7 +67,10 @@ function partAt(index: u32): usize {
   return parts.base + index * PART_STRIDE;
 }
 
-/** Makes one region of both, the owners in their order. False when memory cannot grow. */
+/**
+ * Joins both lists into one region, in the order of the owners. Returns false if memory cannot
+ * grow.
+ */
 export function joinOperations(owners: u32): bool {
   result = wanted;
   if (!unwanted.length) return true;
@@ -109,7 +111,7 @@ function write(to: Region, kind: u32, table: Table, owner: u32, key: usize, valu
   const size = OP_HEADER + table.keySize + table.valueSize;
   const at = to.extend(size);
   if (!at) return false;
-  // Kind, table and padding in one word: this runs once for each operation.
+  // Kind, table and padding are written as one word, because this runs once for each operation.
   store<u32>(at, kind | (table.id << 8), OP_KIND);
   store<u32>(at, owner, OP_OWNER);
   memory.copy(at + OP_HEADER, key, table.keySize);

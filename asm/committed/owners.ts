@@ -1,6 +1,6 @@
-// For each owner the doubly linked list of its committed elements: what a diff must look through to
-// find what is no longer wanted, and nothing else. Services and the node keep their list in the
-// table of Services.
+// Keeps a doubly linked list of committed elements for each owner, so that a diff searches only
+// these elements for unwanted ones. The list heads of Services and of the node are in the table of
+// Services.
 
 import { firstElement, isService, setFirstElement, settleService } from "../cluster/services";
 import { OWNER_ADOPTED, OWNER_NODE } from "../layout/owner";
@@ -12,12 +12,12 @@ export function isOwner(owner: u32): bool {
   return owner == OWNER_NODE || owner == OWNER_ADOPTED || isService(owner);
 }
 
-/** The first element of the owner, 0 without any. */
+/** Returns the owner's first element; 0 if it has none. */
 export function firstOf(owner: u32): usize {
   return owner == OWNER_ADOPTED ? adopted : firstElement(owner);
 }
 
-/** How many elements the owner has, up to `most`; 0 for an id not in use. */
+/** Counts the owner's elements, up to `most`; 0 for an unused id. */
 export function ownedElements(owner: u32, most: u32): u32 {
   let count: u32 = 0;
   if (!isOwner(owner)) return 0;
@@ -31,7 +31,7 @@ export function ownedElements(owner: u32, most: u32): u32 {
   return count;
 }
 
-/** Puts an element in front of the owner's list. */
+/** Inserts an element at the front of the owner's list. */
 export function link(element: usize, owner: u32): void {
   const next = firstOf(owner);
   store<u32>(element, owner, ELEMENT_OWNER);
@@ -41,7 +41,7 @@ export function link(element: usize, owner: u32): void {
   setFirst(owner, <u32>element);
 }
 
-/** Takes an element off its owner's list; `settleOwner` is due when the caller is done. */
+/** Removes an element from its owner's list. Call `settleOwner` when done. */
 export function unlink(element: usize): void {
   const next = load<u32>(element, ELEMENT_NEXT);
   const previous = load<u32>(element, ELEMENT_PREVIOUS);
@@ -50,7 +50,7 @@ export function unlink(element: usize): void {
   else setFirst(load<u32>(element, ELEMENT_OWNER), next);
 }
 
-/** Recycles the id of a Service of which nothing remains. */
+/** Recycles the Service's id if nothing of the Service remains. */
 export function settleOwner(owner: u32): void {
   if (owner != OWNER_ADOPTED) settleService(owner);
 }

@@ -1,7 +1,7 @@
-// Which endpoint goes to which slot of a frontend. There is no slot state besides the committed
-// elements: endpoints that stay keep their slot, the others fill the holes, and slots beyond the
-// count are simply not wanted, so that pass 2 deletes them. Removing one endpoint of many moves one
-// other into its slot.
+// Assigns endpoints to the slots of a frontend. The committed elements are the only slot state.
+// Endpoints that stay keep their slot, others fill the holes, and pass 2 deletes the slots beyond
+// the count because they are unwanted. Removing one of many endpoints moves only one other
+// endpoint, into the free slot.
 
 import { SLOT_NUMBER_BYTES } from "../layout/key";
 import { sameBytes, word, wordsBytes } from "../memory/bytes";
@@ -14,17 +14,17 @@ const KEPT: u32 = 1;
 const TAKEN: u32 = 0xffffffff;
 
 const key: usize = memory.data(KEY_MAX);
-/** For each slot u32: the committed element (| KEPT when its endpoint stays), or 0. */
+/** A u32 per slot: the committed element (| KEPT if its endpoint stays), or 0. */
 const present = region(memory.data(REGION_BYTES));
-/** For each desired endpoint u32: the next one of the same value + 1, or TAKEN. */
+/** A u32 per desired endpoint: the next one with the same value + 1, or TAKEN. */
 const chain = region(memory.data(REGION_BYTES));
-/** Hash table of values, u32: the first desired endpoint of that value + 1. */
+/** Hash table of values, u32: the first desired endpoint with that value + 1. */
 const buckets = region(memory.data(REGION_BYTES));
 let mask: u32 = 0;
 
 /**
- * Wants `count` endpoints (records of the table's value size) in the slots 0 to count - 1 of the
- * frontend whose key without slot is at `frontend`. False when memory cannot grow.
+ * Wants `count` endpoints (records of the table's value size) in slots 0 to count - 1. `frontend`
+ * points to the frontend's key without slot. Returns false if memory cannot grow.
  */
 export function wantSlots(
   table: Table,
@@ -43,7 +43,7 @@ export function wantSlots(
     store<u32>(word(present.base, slot), <u32>element);
     if (element) found++;
   }
-  // Slot 0 stands for the frontend: somebody else of this batch has it.
+  // Slot 0 represents the frontend: if it is taken, another owner of this batch has the frontend.
   const first = load<u32>(word(present.base, 0));
   if (first ? isMarked(first) : isAdded(table, key, hashSlot(table, 0))) {
     ignore();
@@ -97,14 +97,14 @@ function addSlot(table: Table, owner: u32, slot: u32, value: usize): bool {
   return add(table, owner, key, value, hashSlot(table, slot), slot == 0);
 }
 
-// Completes the key with the slot number.
+// Appends the slot number to the key and returns its hash.
 function hashSlot(table: Table, slot: u32): u32 {
   store<u32>(key + table.keySize - SLOT_NUMBER_BYTES, slot);
   return hashKey(table, key);
 }
 
-// A multiset of the desired endpoints: equal ones are chained, the first of them is in the hash
-// table.
+// Builds a multiset of the desired endpoints: equal ones form a chain, and the hash table holds the
+// first of each chain.
 function indexEndpoints(table: Table, endpoints: usize, count: u32): bool {
   let capacity: u32 = 8;
   while (capacity < count << 1) capacity <<= 1;
@@ -122,13 +122,13 @@ function indexEndpoints(table: Table, endpoints: usize, count: u32): bool {
   return true;
 }
 
-// Takes one endpoint of this value out of the multiset, if it holds one. Each desired endpoint is
+// Takes one endpoint with this value out of the multiset, if there is one. Each desired endpoint is
 // taken at most once: two slots with the same value are two endpoints, and a slot keeps its value
 // only if one is left for it.
 //
-// A taken endpoint is marked in the chain, where fillHoles skips it, and the bucket goes on to the
-// next of its value. The bucket of the last one stays as it is: an empty bucket would end the
-// search for other values that were pushed past it.
+// A taken endpoint is marked in the chain, so that fillHoles skips it. The bucket then advances to
+// the next endpoint with the value. It keeps the last one, because an empty bucket would end the
+// search for other values stored after it.
 function take(table: Table, endpoints: usize, value: usize): bool {
   const bucket = bucketOf(table, endpoints, value);
   const endpoint = load<u32>(bucket);
