@@ -77,8 +77,8 @@ export interface FlowVerdict {
 }
 
 /**
- * Decides which connections must end: those from a changed frontend to an endpoint that no longer
- * serves it. This applies to UDP, and to TCP connections that have not been answered yet. Every
+ * Decides which connections must end: those from a changed frontend to a destination that does not
+ * serve it. This applies to UDP, and to TCP connections that have not been answered yet. Every
  * commit notes its changes; a separate pass looks for the connections.
  */
 export interface FlowJudge {
