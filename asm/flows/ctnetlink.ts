@@ -1,4 +1,4 @@
-// The kernel's records of a dump of connection tracking (linux/netlink.h,
+// Defines the kernel's records in a dump of connection tracking (linux/netlink.h,
 // linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h).
 
 // Record NLMSG, NLMSG_HEADER = 16 bytes: struct nlmsghdr
@@ -19,7 +19,7 @@ export const CTNETLINK_DELETE: u32 = 0x102;
 export const NLM_F_REQUEST: u32 = 1;
 export const NLM_F_DUMP_INTR: u32 = 16;
 
-/** Bytes of a negated errno, the payload of NLMSG_ERROR and NLMSG_DONE. */
+/** Size of a negated errno, the payload of NLMSG_ERROR and NLMSG_DONE. */
 export const ERRNO_BYTES: usize = 4;
 
 // Record NFGENMSG, NFGENMSG_HEADER = 4 bytes: struct nfgenmsg
@@ -45,23 +45,23 @@ export const CTA_STATUS: u32 = 3;
 export const CTA_PROTOINFO: u32 = 4;
 export const CTA_ID: u32 = 12;
 export const CTA_ZONE: u32 = 18;
-// In CTA_TUPLE_*
+// Attributes in CTA_TUPLE_*.
 export const CTA_TUPLE_IP: u32 = 1;
 export const CTA_TUPLE_PROTO: u32 = 2;
-// In CTA_TUPLE_IP; the destination has the next number
+// Attributes in CTA_TUPLE_IP; the destination has the next number.
 export const CTA_IP_V4_SRC: u32 = 1;
 export const CTA_IP_V6_SRC: u32 = 3;
-// In CTA_TUPLE_PROTO
+// Attributes in CTA_TUPLE_PROTO.
 export const CTA_PROTO_NUM: u32 = 1;
 export const CTA_PROTO_SRC_PORT: u32 = 2;
 export const CTA_PROTO_DST_PORT: u32 = 3;
-// In CTA_PROTOINFO, and in that
+// The attribute in CTA_PROTOINFO, and the attribute in CTA_PROTOINFO_TCP.
 export const CTA_PROTOINFO_TCP: u32 = 1;
 export const CTA_PROTOINFO_TCP_STATE: u32 = 1;
 /** enum tcp_conntrack */
 export const TCP_CONNTRACK_SYN_SENT: u32 = 1;
 
-/** Messages and attributes begin at multiples of 4. */
+/** Rounds up to a multiple of 4, where messages and attributes begin. */
 export function aligned(length: usize): usize {
   return (length + 3) & ~3;
 }

@@ -1,6 +1,6 @@
-// Which endpoints a connection to a frontend may keep: those of the Service port that serve, Ready
-// or not, wherever they are. Traffic policies and hints choose for new connections; their change
-// cuts none that is there (kube-proxy's pkg/proxy/conntrack/cleanup.go).
+// Determines which endpoints a connection to a frontend may keep: those of the Service port that
+// serve, Ready or not, on any node. Traffic policies and hints apply only to new connections;
+// changing them cuts no existing connection (kube-proxy's pkg/proxy/conntrack/cleanup.go).
 
 import { serviceBlock, servicePortCount, servicePorts } from "../cluster/services";
 import { ELEMENT_OWNER } from "../committed/element-record";
@@ -36,17 +36,19 @@ import {
   knowledge,
 } from "./flow-frontends";
 
-/** It is not known whose the frontend is: whatever leads through it is left alone. */
+/** The frontend's owner is unknown, so connections through it are left alone. */
 export const UNKNOWN: u32 = 0xffffffff;
 const NOBODY: i32 = -1;
 
 const rows = region(memory.data(REGION_BYTES));
 const spare = region(memory.data(REGION_BYTES));
-/** Rows of the endpoints of all frontends that were asked for, each frontend's sorted. */
+/**
+ * Rows of the endpoints of all frontends looked up so far; the rows of each frontend are sorted.
+ */
 const serving = region(memory.data(REGION_BYTES));
 let version: u32 = 0;
 
-/** Forgets what was found out; what was large goes back to the heap. */
+/** Clears the lookups and returns large regions to the heap. */
 export function forgetEndpoints(): void {
   rows.clear();
   spare.clear();
@@ -54,7 +56,7 @@ export function forgetEndpoints(): void {
   version = 0;
 }
 
-/** Who has the frontend with this key; negative if nobody. */
+/** Returns the owner of the frontend with this key; negative if there is none. */
 export function ownerOfFrontend(family: u32, address: u32, key: usize): i32 {
   for (let id: u32 = 0; id < tableEnd(); id++) {
     const table = tableOf(id);
@@ -66,7 +68,7 @@ export function ownerOfFrontend(family: u32, address: u32, key: usize): i32 {
   return NOBODY;
 }
 
-/** Do node ports listen on this address? */
+/** Reports whether node ports listen on this address. */
 export function isNodeAddress(family: u32, address: usize): bool {
   for (let id: u32 = 0; id < tableEnd(); id++) {
     const table = tableOf(id);
@@ -77,8 +79,8 @@ export function isNodeAddress(family: u32, address: usize): bool {
 }
 
 /**
- * Finds out who serves a frontend of the pass, unless that is known. False when memory cannot grow.
- * Afterwards FRONTEND_COUNT is the number of endpoints, or UNKNOWN.
+ * Looks up the endpoints that serve a frontend of the pass, unless they are known. Returns false if
+ * memory cannot grow. Afterwards FRONTEND_COUNT is the number of endpoints, or UNKNOWN.
  */
 export function learnEndpoints(frontend: usize): bool {
   if (version != knowledge) {
@@ -91,7 +93,7 @@ export function learnEndpoints(frontend: usize): bool {
   const from = serving.length;
   const owner = ownerOfFrontend(family, address, key);
   let unknown = false;
-  // Of a frontend that is gone, or a Service, nobody is left.
+  // If the frontend or its Service is gone, no endpoint is left.
   if (owner == OWNER_ADOPTED || owner == OWNER_NODE) unknown = true;
   else if (owner != NOBODY && !gatherServing(owner, family, key + address, !address)) return false;
   store<u32>(frontend, from, FRONTEND_FROM);
@@ -101,8 +103,8 @@ export function learnEndpoints(frontend: usize): bool {
 }
 
 /**
- * Does an endpoint with this address (network order) and port serve the frontend, of which
- * everything is known?
+ * Reports whether an endpoint with this address (network order) and port serves the frontend. Call
+ * `learnEndpoints` before; the frontend must not be UNKNOWN.
  */
 export function isServedBy(frontend: usize, address: usize, port: u32): bool {
   let high: u64 = 0;
@@ -135,7 +137,7 @@ function compare(row: usize, high: u64, low: u64, port: u32): i32 {
   return rowPort == port ? 0 : rowPort < port ? -1 : 1;
 }
 
-// `portKey`: a KEY record.
+// `portKey` points to a KEY record.
 function gatherServing(owner: u32, family: u32, portKey: usize, nodePort: bool): bool {
   const block = serviceBlock(owner);
   if (!block) return true;

@@ -1,4 +1,4 @@
-// One entry of connection tracking as ctnetlink reports it. Every length that the bytes give is
+// Parses one connection tracking entry as reported by ctnetlink. Every length in the bytes is
 // checked against their end before it is used.
 
 import { ipBytes } from "../memory/bytes";
@@ -29,16 +29,16 @@ import {
   NLA_TYPE_MASK,
 } from "./ctnetlink";
 
-// The entry that was read last. Offsets are addresses in memory, 0 where there is none.
+// The entry read last. Pointers are addresses in memory; 0 if absent.
 /** 4 or 6. */
 export let family: u32 = 0;
 export let protocol: u32 = 0;
-/** What the client asked for, and who answers it. */
+/** The client's destination, and the address and port that answer it. */
 export let destination: usize = 0;
 export let destinationPort: u32 = 0;
 export let source: usize = 0;
 export let sourcePort: u32 = 0;
-/** Of TCP, as the kernel numbers them; 0 if it is not told. */
+/** TCP state as numbered by the kernel; 0 if absent. */
 export let state: u32 = 0;
 export let status: u32 = 0;
 /** Payloads of CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID. */
@@ -48,8 +48,8 @@ export let zone: usize = 0;
 export let id: usize = 0;
 
 /**
- * Reads what is from `at`, a struct nfgenmsg, to `end`. False if it is no entry with both its
- * directions.
+ * Reads the entry between `at`, a struct nfgenmsg, and `end`. Returns false if it is not an entry
+ * with both directions.
  */
 export function readEntry(at: usize, end: usize): bool {
   if (at + NFGENMSG_HEADER > end) return false;
@@ -138,7 +138,7 @@ function readState(at: usize, end: usize): void {
   }
 }
 
-// Is there a whole attribute at `at`, before `end`?
+// Reports whether a whole attribute lies between `at` and `end`.
 function fits(at: usize, end: usize): bool {
   if (at + NLA_HEADER > end) return false;
   const length: usize = load<u16>(at, NLA_LENGTH);

@@ -1,5 +1,5 @@
-// Frontends of UDP and TCP whose connections may have to be looked at, since the last pass over the
-// kernel's entries: noted with every commit, judged by flows.ts in a pass of its own.
+// Collects UDP and TCP frontends that need a look at their connections since the last pass over the
+// kernel's entries. Every commit notes them; judge-entries.ts judges them in a separate pass.
 
 import {
   ELEMENT_KEY,
@@ -53,18 +53,18 @@ const FRONTEND_BYTES: usize = 40;
 const noted: usize = memory.data(TABLE_BYTES);
 const passing: usize = memory.data(TABLE_BYTES);
 /**
- * Owners (never 0) all of whose frontends of the protocol are meant; which those are is found out
- * by the pass.
+ * Owners (never 0) with all their frontends of the protocol noted. The pass finds out which
+ * frontends these are.
  */
 const udpOwners: usize = memory.data(TABLE_BYTES);
 const tcpOwners: usize = memory.data(TABLE_BYTES);
 
-/** Grows whenever what was found out about endpoints may have changed. */
+/** Incremented whenever the looked-up endpoints may have changed. */
 export let knowledge: u32 = 1;
 
 /**
- * Notes the frontends that the last commit changed: of UDP all of them, of TCP those of a Service
- * that lost an endpoint. False when memory cannot grow.
+ * Notes the frontends that the last commit changed: all UDP frontends, and the TCP frontends of a
+ * Service that lost an endpoint. Returns false if memory cannot grow.
  */
 export function flowsNote(): bool {
   knowledge++;
@@ -88,14 +88,14 @@ export function flowsNote(): bool {
   return true;
 }
 
-/** Notes all frontends of an owner that are of UDP, of TCP. False when memory cannot grow. */
+/** Notes all UDP or TCP frontends of an owner, or both. Returns false if memory cannot grow. */
 export function flowsNoteOwner(owner: u32, udp: bool, tcp: bool): bool {
   knowledge++;
   if (!owner) return true;
   return (!udp || addOwner(udpOwners, owner)) && (!tcp || addOwner(tcpOwners, owner));
 }
 
-/** Notes all frontends of UDP and TCP that anybody has. False when memory cannot grow. */
+/** Notes all UDP and TCP frontends of all owners. Returns false if memory cannot grow. */
 export function flowsNoteAll(): bool {
   for (let id: u32 = 0; id < tableEnd(); id++) {
     const table = tableOf(id);
@@ -110,14 +110,14 @@ export function flowsNoteAll(): bool {
   return true;
 }
 
-/** Is there anything for a pass to do? */
+/** Reports whether a pass has anything to do. */
 export function flowsNoted(): bool {
   return tableCount(noted) + tableCount(udpOwners) + tableCount(tcpOwners) > 0;
 }
 
 /**
- * Begins a pass over what was noted. Returns which dumps it needs, as FLOWS_* bits; -1 when memory
- * cannot grow: then everything stays noted.
+ * Begins a pass over the noted frontends. Returns the dumps it needs, as FLOWS_* bits. Returns -1
+ * if memory cannot grow; everything then stays noted.
  */
 export function flowsBegin(): i32 {
   assert(!tableCount(passing));
@@ -141,8 +141,8 @@ export function flowsBegin(): i32 {
 }
 
 /**
- * Ends the pass; `again`: it did not come to its end, so that what it was about is noted anew, as
- * far as memory goes.
+ * Ends the pass. If `again` is set, the pass did not complete, and its frontends are noted again as
+ * far as memory permits.
  */
 export function flowsEnd(again: bool): void {
   for (let i: u32 = 0; i < tableSlots(passing); i++) {
@@ -157,17 +157,17 @@ export function flowsEnd(again: bool): void {
   tableClear(passing);
 }
 
-/** The frontend of the pass with this key, or 0. */
+/** Returns the pass's frontend with this key; 0 if there is none. */
 export function findPassing(family: u32, address: u32, key: usize): usize {
   return find(passing, family, address, key, hashOf(family, address, key));
 }
 
-/** Bytes of the address in the keys of a table; 0 if they begin with the protocol. */
+/** Size of the address in a table's keys; 0 if keys begin with the protocol. */
 export function addressBytes(table: Table): u32 {
   return table.keySize - <u32>KEY_BYTES - (table.flags & TABLE_SLOTS ? SLOT_NUMBER_BYTES : 0);
 }
 
-/** 4 or 6: ids of tables are even for IPv4. */
+/** Returns 4 or 6: table ids are even for IPv4. */
 export function familyOf(table: Table): u32 {
   return table.id & 1 ? 6 : 4;
 }
@@ -220,8 +220,8 @@ function addOwner(owners: usize, owner: u32): bool {
   return true;
 }
 
-// An owner that is gone meanwhile has no elements; an id that was recycled brings frontends that
-// are found in order.
+// Adds the frontends of these owners to the pass. An owner that is gone by now has no elements. A
+// recycled id adds frontends of another Service, which turn out to be in order.
 function expand(owners: usize, protocol: u32): bool {
   for (let i: u32 = 0; i < tableSlots(owners); i++) {
     const owner = slotItem(tableSlot(owners, i));

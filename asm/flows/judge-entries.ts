@@ -1,5 +1,5 @@
-// Joins a dump of connection tracking with the frontends of a pass: reads the kernel's messages as
-// they come, and writes a message of deletion for each entry that must not go on as it is.
+// Matches a dump of connection tracking against the frontends of a pass. It reads the kernel's
+// messages as they arrive and writes a deletion message for each entry that must end.
 
 import {
   FLOWS_CHUNK_CUT,
@@ -70,23 +70,25 @@ import {
 import { FRONTEND_COUNT, findPassing, flowsEnd } from "./flow-frontends";
 
 const NO_MEMORY: i32 = -1;
-/** Attributes of a u16be and a u32be, padded. */
+/** Sizes of an attribute with a u16be and one with a u32be, including padding. */
 const ZONE_SIZE: usize = 8;
 const ID_SIZE: usize = 8;
 
 const chunk = region(memory.data(REGION_BYTES));
 const deletions = region(memory.data(REGION_BYTES));
-/** The VERDICT on the last chunk. */
+/** VERDICT on the last chunk. */
 const result: usize = memory.data(VERDICT_BYTES);
-/** An address, then a KEY record. */
+/** An address, followed by a KEY record. */
 const key: usize = memory.data(IPV6_BYTES + KEY_BYTES);
 
-/** Where the host writes the next `bytes` of a dump, one datagram; 0 when memory cannot grow. */
+/**
+ * Returns the address for the next `bytes` bytes of a dump, one datagram; 0 if memory cannot grow.
+ */
 export function flowsChunk(bytes: u32): usize {
   return chunk.reserve(max(bytes, 1)) ? chunk.base : 0;
 }
 
-/** Judges the `bytes` there; returns where the VERDICT lies, 0 when memory cannot grow. */
+/** Judges these `bytes` bytes. Returns the address of the VERDICT; 0 if memory cannot grow. */
 export function flowsJudge(bytes: u32): usize {
   assert(bytes <= chunk.capacity);
   memory.fill(result, 0, VERDICT_BYTES);
@@ -121,30 +123,30 @@ export function flowsJudge(bytes: u32): usize {
   return result;
 }
 
-/** Ends the pass (flow-frontends.ts), and gives back the memory it took. */
+/** Ends the pass (flow-frontends.ts) and releases its memory. */
 export function flowsFinish(again: bool): void {
   flowsEnd(again);
   forgetEndpoints();
   deletions.clear();
 }
 
-// 1 if the entry must go, 0 if not, or NO_MEMORY.
+// Returns 1 if the entry must be deleted, 0 if not, or NO_MEMORY.
 function judge(): i32 {
-  // An endpoint that has answered is there, and the client may take the connection for established.
+  // An endpoint that answered exists, and the client may consider the connection established.
   if (protocol == PROTOCOL_TCP) {
     if (state != TCP_CONNTRACK_SYN_SENT || status & IPS_SEEN_REPLY) return 0;
   } else if (protocol != PROTOCOL_UDP) return 0;
   const size = <u32>ipBytes(family);
   if (size == IPV4_BYTES) store<u32>(key, load<u32>(destination));
   else copy16(key, destination);
-  // With the padding behind them.
+  // A u32 store also clears the padding.
   store<u32>(key + size, protocol, KEY_PROTOCOL);
   store<u32>(key + size, bswap<u16>(<u16>destinationPort), KEY_PORT);
   const frontend = findPassing(family, size, key);
   if (frontend) return isStale(frontend, size);
   const nodePort = findPassing(family, 0, key + size);
   if (!nodePort) return 0;
-  // The address may be a frontend with that very port as well, which then comes first.
+  // The address and port may also be a frontend, which takes precedence over the node port.
   if (ownerOfFrontend(family, size, key) >= 0 || !isNodeAddress(family, key)) return 0;
   return isStale(nodePort, size);
 }
@@ -154,14 +156,15 @@ function isStale(frontend: usize, size: u32): i32 {
   const endpoints = load<u32>(frontend, FRONTEND_COUNT);
   if (endpoints == UNKNOWN) return 0;
   if (destinationPort == sourcePort && sameBytes(destination, source, size)) {
-    // Never translated: a way of its own while there are no endpoints, a black hole when there are.
-    // Should it be one to somebody else, its next packet begins it anew.
+    // The connection was never translated. That is fine without endpoints, but a black hole if
+    // there are any. If the entry had another purpose, its next packet creates it again.
     return endpoints > 0 ? 1 : 0;
   }
   return isServedBy(frontend, source, sourcePort) ? 0 : 1;
 }
 
-// Deletes this very entry, not a later one of the same tuple: the id is compared by the kernel.
+// Deletes exactly this entry, not a later one with the same tuple, because the kernel compares the
+// id.
 function writeDeletion(): bool {
   const tupleSize = NLA_HEADER + aligned(tupleBytes);
   const size =
