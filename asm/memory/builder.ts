@@ -1,17 +1,17 @@
-// A scratch region that grows, in which a block is built before it replaces anything.
+// Provides a growing scratch region in which a block is built before it replaces an old one.
 
 import { clearWords } from "./bytes";
 import { allocate, release, resize } from "./heap";
 
 const SIZE_MIN: usize = 4096;
-/** A region that one huge object made larger than this is given back. */
+/** If one huge object made the region larger than this, it is released. */
 const SIZE_KEPT: usize = 0x4_0000;
 
 let base: usize = 0;
 let size: usize = 0;
 let length: usize = 0;
 
-/** Empties it. */
+/** Empties the region. */
 export function buildStart(): void {
   if (size > SIZE_KEPT) {
     release(base, size);
@@ -22,8 +22,8 @@ export function buildStart(): void {
 }
 
 /**
- * `bytes` more at the end (a multiple of 4), cleared; 0 if memory cannot grow. Valid until the next
- * `build`.
+ * Appends `bytes` cleared bytes (a multiple of 4); returns 0 if memory cannot grow. The address is
+ * valid until the next `build`.
  */
 export function build(bytes: usize): usize {
   if (length + bytes > size) {
@@ -39,7 +39,7 @@ export function build(bytes: usize): usize {
   return at;
 }
 
-/** Takes the last `bytes` back. */
+/** Removes the last `bytes` bytes. */
 export function unbuild(bytes: usize): void {
   length -= bytes;
 }

@@ -1,37 +1,37 @@
-// Comparing and moving a few bytes, eight at a time: a memory.copy or memory.fill costs a call,
-// which for an address is most of the work. And the places of numbers in arrays.
+// Compares and moves a few bytes, eight at a time. A memory.copy or memory.fill costs a call, which
+// for an address is most of the work. Also computes the addresses of numbers in arrays.
 
 export const IPV4_BYTES: usize = 4;
 export const IPV6_BYTES: usize = 16;
-/** Where the second u64 of 16 bytes begins. */
+/** Offset of the second u64 in 16 bytes. */
 export const HALF: usize = 8;
 
-/** Bytes of an address of family 4 or 6. */
+/** Returns the size of an address of family 4 or 6. */
 export function ipBytes(family: u32): usize {
   return family == 4 ? IPV4_BYTES : IPV6_BYTES;
 }
 
-/** The place of the u32 with this index in an array. */
+/** Returns the address of the u32 at this index in an array. */
 export function word(array: usize, index: u32): usize {
   return array + ((<usize>index) << 2);
 }
 
-/** The bytes of an array of u32. */
+/** Returns the size of an array of u32. */
 export function wordsBytes(count: u32): usize {
   return (<usize>count) << 2;
 }
 
-/** The place of the u64 or f64 with this index in an array. */
+/** Returns the address of the u64 or f64 at this index in an array. */
 export function doubleWord(array: usize, index: u32): usize {
   return array + ((<usize>index) << 3);
 }
 
-/** The bytes of an array of u64 or f64. */
+/** Returns the size of an array of u64 or f64. */
 export function doubleWordsBytes(count: u32): usize {
   return (<usize>count) << 3;
 }
 
-/** Are these `length` bytes the same? */
+/** Reports whether both sequences of `length` bytes are equal. */
 export function sameBytes(a: usize, b: usize, length: usize): bool {
   let at: usize = 0;
   while (at + 8 <= length) {
@@ -45,7 +45,7 @@ export function sameBytes(a: usize, b: usize, length: usize): bool {
   return true;
 }
 
-/** Copies an address of 16 bytes. */
+/** Copies a 16-byte address. */
 export function copy16(to: usize, from: usize): void {
   store<u64>(to, load<u64>(from));
   store<u64>(to, load<u64>(from, HALF), HALF);
@@ -57,8 +57,8 @@ export function clearWords(at: usize, length: usize): void {
 }
 
 /**
- * Is this text, of `length` bytes at `at`, the literal? ASCII only; the literal costs no memory at
- * run time.
+ * Reports whether the text of `length` bytes at `at` equals the literal, which must be ASCII. The
+ * literal costs no memory at runtime.
  */
 export function isText(at: usize, length: usize, literal: string): bool {
   if (length != <usize>literal.length) return false;

@@ -1,10 +1,13 @@
-// SipHash-1-3, keyed by the host's seed: names and addresses come from others, who must not be able
-// to choose keys that collide.
+// Computes SipHash-1-3 with a key derived from the host's seed. Names and addresses are untrusted,
+// and nobody must be able to choose keys that collide.
 
 let key0: u64 = 0x0706050403020100;
 let key1: u64 = 0x0f0e0d0c0b0a0908;
 
-/** Sets the key, before anything is hashed. The seed is random in production, fixed in tests. */
+/**
+ * Sets the key. Call it before anything is hashed. The seed is random in production and fixed in
+ * tests.
+ */
 export function hashSeed(low: u32, high: u32): void {
   let state = ((<u64>high) << 32) | low;
   state += 0x9e3779b97f4a7c15;
@@ -21,8 +24,8 @@ function splitmix(state: u64): u64 {
 }
 
 /**
- * 64 bits for any bytes. The round is written twice: a function could not return its four numbers,
- * and one loop for the words and the end made decoding of Services 3 % slower.
+ * Hashes any bytes to 64 bits. The round is written out twice, because a function cannot return its
+ * four numbers. A single loop for the words and the end made decoding of Services 3 % slower.
  */
 export function hash64(from: usize, length: usize): u64 {
   let v0 = key0 ^ 0x736f6d6570736575;
@@ -32,7 +35,7 @@ export function hash64(from: usize, length: usize): u64 {
   const rest = length & 7;
   const whole = from + (length - rest);
   let at = from;
-  // The last word: the bytes that are left, and the length in the highest byte.
+  // The last word holds the remaining bytes, and the length in its highest byte.
   let last = (<u64>length) << 56;
   if (rest) {
     if (length > sizeof<u64>())
@@ -81,7 +84,7 @@ export function hash64(from: usize, length: usize): u64 {
   return v0 ^ v1 ^ v2 ^ v3;
 }
 
-/** The low half: what the hash tables use. */
+/** Returns the low half, which the hash tables use. */
 export function hash32(from: usize, length: usize): u32 {
   return <u32>hash64(from, length);
 }

@@ -1,13 +1,14 @@
-// Memory for records of any size, freed in any order. Blocks carry no header: who frees says the
-// size.
+// Allocates records of any size, freed in any order. Blocks have no header; the caller of `release`
+// passes the size.
 //
-// Free blocks wait in one list for each size class. Classes are every 8 bytes up to 128, then four
-// to each doubling, so at most a fifth of a block is waste:
+// Each size class has a list of free blocks. There is a class every 8 bytes up to 128, then four
+// per doubling, so at most a fifth of a block is wasted:
 //
 //   class    0   1  …  15 | 16  17  18  19 | 20  21  22  23 | …
 //   bytes    8  16    128 | 160 192 224 256 | 320 384 448 512 | …
 //
-// What no list has comes off a bump region: the end of memory, or a large free block cut up.
+// If a list is empty, the block comes from a bump region: the end of memory, or a large free block
+// that is cut up.
 
 import { word } from "./bytes";
 
@@ -21,7 +22,7 @@ const FINE_MAX: u32 = 128;
 const FINE_CLASSES: u32 = 16;
 const CLASSES: u32 = 112;
 const LARGEST: u32 = 0x4000_0000;
-/** Free blocks from here on may be cut into small ones before memory grows. */
+/** Free blocks of at least this size may be cut up before memory grows. */
 const CUTTABLE: u32 = 0x1_0000;
 const PAGE_BITS: u32 = 16;
 const GROW_PAGES_MIN: u32 = 16;
@@ -29,20 +30,26 @@ const GROW_PAGES_MAX: u32 = 512;
 /** Enough for a list of 2^32 blocks. */
 const RUNS: u32 = 32;
 
-/** For each class u32: its first free block, 0 = none. */
+/** A u32 per class: its first free block, 0 = none. */
 const lists: usize = memory.data(CLASSES << 2);
-/** For each i u32: a sorted list of 2^i free blocks, 0 = none. */
+/** A u32 for each i: a sorted list of 2^i free blocks, 0 = none. */
 const runs: usize = memory.data(RUNS << 2);
-/** Stands before the first block of a list that is being merged. */
+/** Precedes the first block of a list during a merge. */
 const mergeHead: usize = memory.data(FREE_BYTES);
 let bumpAt: usize = (__heap_base + 7) & ~7;
 let bumpEnd: usize = (<usize>memory.size()) << 16;
 let used: usize = 0;
-/** Released since free blocks were last joined: joining again before that gains nothing. */
+/**
+ * Bytes released since free blocks were last joined. Joining again makes sense only if this is
+ * large enough.
+ */
 let freed: usize = 0;
 let limitPages: u32 = 0xffff;
 
-/** `size` bytes, 8-byte aligned, not cleared; 0 if memory cannot grow. Size 0 counts as 1. */
+/**
+ * Returns `size` bytes, 8-byte aligned and not cleared; 0 if memory cannot grow. A size of 0 counts
+ * as 1.
+ */
 export function allocate(size: usize): usize {
   if (size > LARGEST) return 0;
   const kind = classOf(size);
@@ -61,7 +68,7 @@ export function allocate(size: usize): usize {
   return block;
 }
 
-/** Gives back what `allocate(size)` returned. 0 is allowed and does nothing. */
+/** Frees a block from `allocate(size)`. 0 is allowed and does nothing. */
 export function release(block: usize, size: usize): void {
   if (!block) return;
   const kind = classOf(size);
@@ -71,8 +78,8 @@ export function release(block: usize, size: usize): void {
 }
 
 /**
- * A block of `newSize` with the old content, the old one freed; 0 (and the old one as it was) if
- * memory cannot grow.
+ * Returns a block of `newSize` with the old content, and frees the old block. If memory cannot
+ * grow, it returns 0 and leaves the old block unchanged.
  */
 export function resize(block: usize, oldSize: usize, newSize: usize): usize {
   if (block && newSize <= LARGEST && classOf(oldSize) == classOf(newSize)) return block;
@@ -83,14 +90,12 @@ export function resize(block: usize, oldSize: usize, newSize: usize): usize {
   return moved;
 }
 
-/** Bytes handed out, including what the classes round up. */
+/** Bytes in use, including the rounding up to size classes. */
 export function heapUsed(): usize {
   return used;
 }
 
-/**
- * Memory never grows beyond this many pages of 64 KiB. For tests of running out, and for a budget.
- */
+/** Limits memory to this many pages of 64 KiB, for tests of memory exhaustion and for a budget. */
 export function heapLimit(pages: u32): void {
   limitPages = pages;
 }
@@ -115,8 +120,8 @@ function push(kind: u32, block: usize): void {
 }
 
 /**
- * A bump region with room for `bytes`: a large free block, new memory, or at last any free block,
- * joined if need be.
+ * Finds a bump region with room for `bytes`: a large free block, then new memory, then any free
+ * block, joined if necessary.
  */
 function refill(kind: u32, bytes: usize): bool {
   if (cut(max(kind, classOf(CUTTABLE))) || growMemory(bytes) || cut(kind + 1)) return true;
@@ -127,7 +132,7 @@ function refill(kind: u32, bytes: usize): bool {
   return cut(kind);
 }
 
-/** Makes the smallest free block of this class or a larger one the bump region. */
+/** Turns the smallest free block of this class or a larger one into the bump region. */
 function cut(kind: u32): bool {
   for (let larger = kind; larger < CLASSES; larger++) {
     const list = word(lists, larger);
@@ -161,13 +166,13 @@ function growMemory(bytes: usize): bool {
   return true;
 }
 
-/** What is left of the bump region goes to the lists. */
+/** Moves the rest of the bump region to the lists. */
 function scatter(): void {
   pushAll(bumpAt, bumpEnd - bumpAt);
   bumpAt = bumpEnd;
 }
 
-/** Puts a region into the lists, as the largest blocks it can be cut into. */
+/** Cuts a region into the largest possible blocks and adds them to the lists. */
 function pushAll(at: usize, bytes: usize): void {
   while (bytes >= FREE_BYTES) {
     let kind = min(classOf(min(bytes, LARGEST)), CLASSES - 1);
@@ -179,8 +184,8 @@ function pushAll(at: usize, bytes: usize): void {
 }
 
 /**
- * Joins free neighbours. Slow (every free block is sorted by its address), so it is done only when
- * memory would run out otherwise.
+ * Joins adjacent free blocks. It is slow, because it sorts all free blocks by address, so it runs
+ * only if memory would otherwise run out.
  */
 function joinFree(): void {
   let all: usize = 0;
@@ -207,7 +212,7 @@ function joinFree(): void {
   }
 }
 
-/** Merge sort of a list, bottom up. */
+/** Sorts a list by bottom-up merge sort. */
 function sortByAddress(all: usize): usize {
   memory.fill(runs, 0, RUNS << 2);
   for (let block = all; block; ) {

@@ -1,12 +1,13 @@
-// Byte strings as numbers: port names, zones, and the `namespace/name` of Services and slices.
+// Interns byte strings as numbers: port names, zones, and the `namespace/name` of Services and
+// slices.
 //
-// Counted: an id is recycled when its last holder lets go, so names that come and go do not pile
-// up. Id 0 is the empty string, which everybody holds for ever.
+// Ids are reference-counted. An id is recycled when its last reference is released, so short-lived
+// names do not accumulate. Id 0 is the empty string and is never released.
 //
-// A name's block (layout/name.ts) leads to the Service and to the EndpointSlice of this name, so
+// A name's block (layout/name.ts) points to the Service and the EndpointSlice with this name, so
 // the interner is also their index by key.
 //
-// The directory leads from an id to its block; a free id holds (next free id << 1 | 1).
+// The directory maps an id to its block. The entry of a free id holds (next free id << 1 | 1).
 
 import {
   NAME_HASH,
@@ -32,7 +33,7 @@ import {
   tableSet,
 } from "./table";
 
-/** No such name, or no memory for it. */
+/** The name does not exist, or memory cannot grow. */
 export const NAME_NONE: u32 = 0xffff_ffff;
 
 const DIRECTORY_MIN: u32 = 256;
@@ -45,13 +46,13 @@ let capacity: u32 = 0;
 let unused: u32 = 1;
 let freeId: u32 = 0;
 
-/** The id of these bytes, without holding it. */
+/** Returns the id of these bytes without taking a reference. */
 export function nameFind(at: usize, length: usize): u32 {
   if (!length) return 0;
   return findHashed(at, length, hash32(at, length));
 }
 
-/** The id of these bytes, held once more by the caller. */
+/** Returns the id of these bytes and takes a reference. */
 export function nameHold(at: usize, length: usize): u32 {
   if (!length) return 0;
   const hash = hash32(at, length);
@@ -77,14 +78,14 @@ export function nameHold(at: usize, length: usize): u32 {
   return id;
 }
 
-/** One more holder of an id that is held already. */
+/** Takes another reference to an id that has one. */
 export function nameKeep(id: u32): void {
   if (!id) return;
   const block = nameBlock(id);
   store<u32>(block, load<u32>(block, NAME_HOLDERS) + 1, NAME_HOLDERS);
 }
 
-/** One holder less. */
+/** Releases a reference. */
 export function nameDrop(id: u32): void {
   if (!id) return;
   const block = nameBlock(id);
@@ -100,7 +101,7 @@ export function nameDrop(id: u32): void {
   freeId = id;
 }
 
-/** Names that somebody holds, without the empty one. */
+/** Number of names in use, without the empty one. */
 export function nameCount(): u32 {
   return tableCount(table);
 }
@@ -113,7 +114,7 @@ export function nameLength(id: u32): u32 {
   return load<u32>(nameBlock(id), NAME_LENGTH);
 }
 
-/** The id of the Service with this name; 0 = none. */
+/** Returns the id of the Service with this name; 0 = none. */
 export function nameService(id: u32): u32 {
   return load<u32>(nameBlock(id), NAME_SERVICE);
 }
@@ -122,7 +123,7 @@ export function setNameService(id: u32, service: u32): void {
   store<u32>(nameBlock(id), service, NAME_SERVICE);
 }
 
-/** The EndpointSlice with this name; 0 = none. */
+/** Returns the EndpointSlice with this name; 0 = none. */
 export function nameSlice(id: u32): usize {
   return load<u32>(nameBlock(id), NAME_SLICE);
 }
@@ -132,8 +133,8 @@ export function setNameSlice(id: u32, slice: usize): void {
 }
 
 /**
- * Id → block, for the host, which reads names straight from memory: u32[id]. Moves when names are
- * added.
+ * Maps an id to its block, as u32[id], for the host, which reads names directly from memory. It
+ * moves when names are added.
  */
 export function nameDirectory(): usize {
   return directory;

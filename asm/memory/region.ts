@@ -1,12 +1,12 @@
-// A block of memory that grows by doubling. Growing moves it, so nobody keeps a pointer into one
-// across a call that may grow it. The object itself lies in static memory:
+// Implements a memory block that grows by doubling. Growing moves it, so do not keep a pointer into
+// it across a call that may grow it. The object itself is in static memory:
 // region(memory.data(REGION_BYTES)).
 
 import { allocate, release } from "./heap";
 
 export const REGION_BYTES: usize = offsetof<Region>();
 
-/** A region that is larger than this gives its memory back once its batch is done. */
+/** A region larger than this releases its memory after its batch. */
 const KEEP: u32 = 1 << 18;
 const SMALLEST: u32 = 256;
 
@@ -14,10 +14,10 @@ const SMALLEST: u32 = 256;
 export class Region {
   base: usize;
   capacity: u32;
-  /** Bytes in use; growing keeps these. */
+  /** Number of bytes in use; growing preserves them. */
   length: u32;
 
-  /** Room for `bytes` in all. False when memory cannot grow; then nothing has changed. */
+  /** Ensures a capacity of `bytes`. Returns false, with nothing changed, if memory cannot grow. */
   reserve(bytes: u32): bool {
     if (bytes <= this.capacity) return true;
     if (bytes > 1 << 30) return false;
@@ -34,7 +34,7 @@ export class Region {
     return true;
   }
 
-  /** Appends room for `bytes` and returns where it starts; 0 when memory cannot grow. */
+  /** Appends `bytes` bytes and returns their address; 0 if memory cannot grow. */
   extend(bytes: u32): usize {
     const from = this.length;
     if (!this.reserve(from + bytes)) return 0;
@@ -42,7 +42,7 @@ export class Region {
     return this.base + from;
   }
 
-  /** Empties it; what was large goes back to the heap. */
+  /** Empties the region and returns large memory to the heap. */
   clear(): void {
     this.length = 0;
     if (this.capacity > KEEP) {

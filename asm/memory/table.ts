@@ -1,5 +1,6 @@
-// Open-addressing hash table of u32 items (ids or pointers, never 0), as a cursor: the caller
-// compares keys, since it alone knows where an item keeps its own.
+// Implements an open-addressing hash table of u32 items (ids or pointers, never 0), with a cursor
+// as its interface. The caller compares keys, because only the caller knows where an item stores
+// its key.
 //
 //   let slot = tableFirst(table, hash);
 //   while (slotItem(slot)) {
@@ -7,7 +8,8 @@
 //     slot = tableNext(table, slot);
 //   }
 //
-// Linear probing, at most 3/4 full; removal shifts back, so there are no tombstones.
+// It uses linear probing and is at most 3/4 full. Removal shifts items back, so there are no
+// tombstones.
 
 import { allocate, release } from "./heap";
 
@@ -26,16 +28,16 @@ const SLOT_BYTES: usize = 8;
 
 const SLOTS_MIN: u32 = 16;
 const SLOTS_MAX: u64 = 0x800_0000;
-/** Where a search in a table without slots ends. */
+/** Ends every search in a table without slots. */
 const emptySlot: usize = memory.data(SLOT_BYTES);
 
-/** Where a search for `hash` begins. */
+/** Returns the slot where a search for `hash` starts. */
 export function tableFirst(table: usize, hash: u32): usize {
   const slots: usize = load<u32>(table, HEADER_SLOTS);
   return slots ? slots + <usize>(hash & load<u32>(table, HEADER_MASK)) * SLOT_BYTES : emptySlot;
 }
 
-/** Where it goes on after `slot`. */
+/** Returns the slot after `slot` in the search. */
 export function tableNext(table: usize, slot: usize): usize {
   const slots: usize = load<u32>(table, HEADER_SLOTS);
   const next = slot + SLOT_BYTES;
@@ -54,7 +56,9 @@ export function tableCount(table: usize): u32 {
   return load<u32>(table, HEADER_ITEMS);
 }
 
-/** Makes room for `more` items; false if memory cannot grow. Slots found before are void. */
+/**
+ * Makes room for `more` items; returns false if memory cannot grow. Invalidates slots found before.
+ */
 export function tableReserve(table: usize, more: u32 = 1): bool {
   const slots: usize = load<u32>(table, HEADER_SLOTS);
   const capacity = slots ? load<u32>(table, HEADER_MASK) + 1 : 0;
@@ -81,14 +85,14 @@ export function tableReserve(table: usize, more: u32 = 1): bool {
   return true;
 }
 
-/** Fills the empty slot at which a search ended. The room was reserved before the search. */
+/** Fills the empty slot where a search ended. Reserve the room before the search. */
 export function tableSet(table: usize, slot: usize, hash: u32, item: u32): void {
   store<u32>(slot, hash, SLOT_HASH);
   store<u32>(slot, item, SLOT_ITEM);
   store<u32>(table, tableCount(table) + 1, HEADER_ITEMS);
 }
 
-/** Empties a slot. Other slots found before are void. */
+/** Empties a slot. Invalidates other slots found before. */
 export function tableRemove(table: usize, slot: usize): void {
   const slots: usize = load<u32>(table, HEADER_SLOTS);
   const mask = load<u32>(table, HEADER_MASK);
@@ -107,7 +111,10 @@ export function tableRemove(table: usize, slot: usize): void {
   store<u32>(table, tableCount(table) - 1, HEADER_ITEMS);
 }
 
-/** Slots to walk over: `tableSlot(table, 0 … tableSlots - 1)`; empty ones have no item. */
+/**
+ * Number of slots to iterate over: `tableSlot(table, 0 … tableSlots - 1)`. Empty slots have no
+ * item.
+ */
 export function tableSlots(table: usize): u32 {
   return load<u32>(table, HEADER_SLOTS) ? load<u32>(table, HEADER_MASK) + 1 : 0;
 }
@@ -116,13 +123,13 @@ export function tableSlot(table: usize, index: u32): usize {
   return <usize>load<u32>(table, HEADER_SLOTS) + <usize>index * SLOT_BYTES;
 }
 
-/** Frees the slots; the table is empty and usable again. */
+/** Frees the slots; the table is then empty and can be used again. */
 export function tableClear(table: usize): void {
   release(load<u32>(table, HEADER_SLOTS), <usize>tableSlots(table) * SLOT_BYTES);
   memory.fill(table, 0, TABLE_BYTES);
 }
 
-/** Hash and item are one u64. */
+/** Copies hash and item as one u64. */
 function moveSlot(to: usize, from: usize): void {
   store<u64>(to, load<u64>(from, SLOT_HASH), SLOT_HASH);
 }
