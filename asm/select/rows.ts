@@ -1,10 +1,10 @@
-// Candidates of one service port in one family: gathered from slices, sorted by address and port,
-// copies of the same address and port merged into one.
+// Collects the candidates of one service port in one family. It gathers them from slices, sorts
+// them by address and port, and merges copies of the same address and port.
 //
-// Of copies the greatest traits win: not terminating before terminating (an address may be used
-// again before its former pod is gone), then Ready, serving, local, hints. Upstream takes any copy
-// that is not terminating, whichever slice it happens to read last; ours does not depend on the
-// order of slices.
+// Of several copies the one with the greatest traits wins. Not terminating comes first, because an
+// address may be reused before its former pod is gone. Then follow Ready, serving, local, and
+// hints. Upstream takes any copy that is not terminating, depending on which slice it reads last;
+// our result does not depend on the order of slices.
 
 import {
   endpointAddress,
@@ -35,7 +35,7 @@ export const ROW_LOW: usize = 8;
 export const ROW_TRAITS: usize = 16;
 const ROW_PORT: usize = 18;
 export const ROW_STRIDE: u32 = 24;
-/** Port and traits as one number, port << PORT_SHIFT | traits; as u64 with what pads it. */
+/** Port and traits as one number, port << PORT_SHIFT | traits; a u64 includes the padding. */
 export const ROW_TAIL: usize = ROW_TRAITS;
 const PORT_SHIFT: u32 = 16;
 
@@ -48,11 +48,11 @@ export const TRAIT_NODES: u32 = 4;
 export const TRAIT_THIS_ZONE: u32 = 2;
 export const TRAIT_ZONES: u32 = 1;
 
-/** Sorted pieces of this many rows are made by insertion, longer ones by merging. */
+/** Pieces of this many rows are sorted by insertion, longer ones by merging. */
 const PIECE: u32 = 8;
 const spareRow: usize = memory.data(ROW_STRIDE);
 
-/** Appends a row for each endpoint of the slice. False when memory cannot grow. */
+/** Appends a row for each endpoint of the slice. Returns false if memory cannot grow. */
 export function gatherRows(rows: Region, slice: usize, family: u32, port: u32): bool {
   const count = sliceEndpointCount(slice);
   if (!count) return true;
@@ -77,8 +77,8 @@ export function gatherRows(rows: Region, slice: usize, family: u32, port: u32): 
 }
 
 /**
- * Sorts the rows; `other` is room to work in, and may change places with `rows`. False without
- * memory.
+ * Sorts the rows. `other` is scratch space and may be swapped with `rows`. Returns false if memory
+ * cannot grow.
  */
 export function sortRows(rows: Region, other: Region): bool {
   const end = rows.length;
@@ -108,7 +108,7 @@ export function sortRows(rows: Region, other: Region): bool {
   return true;
 }
 
-/** Merges copies in sorted rows: the last, which has the greatest traits, is the one to keep. */
+/** Merges copies in sorted rows and keeps the last of them, which has the greatest traits. */
 export function mergeCopies(rows: Region): void {
   const end = rows.base + rows.length;
   let to = rows.base;

@@ -1,7 +1,7 @@
-// Which endpoints of a Service get its traffic (KEP-1669 terminating endpoints, KEP-2433 and
-// KEP-3015 hints, KEP-2086 Local policies; kube-proxy's CategorizeEndpoints): for each port and
-// family the endpoints for traffic that may go anywhere in the cluster, and those for traffic that
-// must stay on this node.
+// Selects the endpoints that receive a Service's traffic, as kube-proxy's CategorizeEndpoints does.
+// The rules are those of KEP-1669 (terminating endpoints), KEP-2433 and KEP-3015 (hints) and
+// KEP-2086 (Local policies). For each port and family there are two lists: endpoints for traffic
+// that may go anywhere in the cluster, and endpoints for traffic that must stay on this node.
 
 import {
   firstSlice,
@@ -63,27 +63,31 @@ import {
   TRAIT_ZONES,
 } from "./rows";
 
-/** Which endpoints: Ready ones, or those that still serve while they terminate. */
+/** Classes of endpoints: Ready, or terminating but still serving. */
 const CLASS_READY: u32 = 1;
 const CLASS_LEAVING: u32 = 2;
 
-/** u32 Service id each; afterwards the number of choices up to and with this Service. */
+/** Input: a u32 Service id each. Output: the number of choices up to and including this Service. */
 const batch = region(memory.data(REGION_BYTES));
 const choices = region(memory.data(REGION_BYTES));
-/** What the choices' spans lead to. They hold offsets until the batch is done, since this moves. */
+/**
+ * Targets of the choices' spans. Spans hold offsets until the batch is done, because this region
+ * moves.
+ */
 const endpoints = region(memory.data(REGION_BYTES));
 const rows = region(memory.data(REGION_BYTES));
 const spare = region(memory.data(REGION_BYTES));
-/** Ready local addresses of one Service and family, as rows with nothing but the address. */
+/** Ready local addresses of one Service and family, as rows with only the address set. */
 const addresses = region(memory.data(REGION_BYTES));
 
-/** Where the host writes the ids of `count` Services; 0 when memory cannot grow. */
+/** Returns the address for the ids of `count` Services; 0 if memory cannot grow. */
 export function selectRegion(count: u32): usize {
   return batch.reserve(max(<u32>wordsBytes(count), 1)) ? batch.base : 0;
 }
 
 /**
- * Chooses for `count` Services; a Service that does not exist has no choices. False without memory.
+ * Selects endpoints for `count` Services. A Service that does not exist gets no choices. Returns
+ * false if memory cannot grow.
  */
 export function select(count: u32): bool {
   assert(<u32>wordsBytes(count) <= batch.capacity);
@@ -105,7 +109,7 @@ export function select(count: u32): bool {
   return true;
 }
 
-/** Makes a pointer of the offset among `endpoints`. */
+/** Turns the offset into `endpoints` into a pointer. */
 function placeSpan(span: usize): void {
   store<u32>(span, load<u32>(span, SPAN_POINTER) + <u32>endpoints.base, SPAN_POINTER);
 }
@@ -141,8 +145,8 @@ function selectService(id: u32): bool {
   return true;
 }
 
-// The endpoints of one port and family, sorted and each once, into `rows`. Ports are matched by
-// name and protocol; the number is the slice's.
+// Collects the distinct, sorted endpoints of one port and family in `rows`. Ports match by name and
+// protocol; the port number comes from the slice.
 function selectPort(id: u32, port: usize, family: u32): bool {
   rows.length = 0;
   if (!gatherPort(rows, id, port, family) || !sortRows(rows, spare)) return false;
@@ -151,7 +155,7 @@ function selectPort(id: u32, port: usize, family: u32): bool {
 }
 
 /**
- * Appends a row for every endpoint that the slices of a Service have for its port. False when
+ * Appends a row for every endpoint that the Service's slices have for its port. Returns false if
  * memory cannot grow.
  */
 export function gatherPort(into: Region, id: u32, port: usize, family: u32): bool {
@@ -168,21 +172,21 @@ export function gatherPort(into: Region, id: u32, port: usize, family: u32): boo
   return true;
 }
 
-// Chooses among `rows`, in one pass over them and one for each list.
+// Chooses among `rows`, with one pass over them and another for each list.
 //
-// Everywhere in the cluster: Ready endpoints; without any, those that serve while they terminate
-// (KEP-1669), so that the last pods of a rollout are not cut off. Hints narrow the Ready ones only
-// if every one of them has hints, as otherwise those without would get no traffic at all, and only
-// if some names this node or zone, as otherwise nothing would be left. Hints for nodes come before
-// hints for zones.
+// For the cluster: Ready endpoints. If there are none, endpoints that serve while they terminate
+// (KEP-1669), so that the last pods of a rollout are not cut off. Hints narrow the Ready endpoints
+// under two conditions. All of them must have hints, because the others would get no traffic at
+// all. Some must name this node or zone, because otherwise none would be left. Node hints take
+// precedence over zone hints.
 //
-// On this node: the same by classes, without hints, and by the classes on this node alone: a node
-// whose only endpoints terminate must go on serving external traffic though other nodes have Ready
-// ones (KEP-1669).
+// For this node: the same classes, applied to this node's endpoints only, without hints. A node
+// with only terminating endpoints must continue to serve external traffic even if other nodes have
+// Ready ones (KEP-1669).
 //
-// CHOICE_FLAG_LINGERS: some endpoint serves without being Ready and was not chosen for the cluster.
-// It is either terminating or not Ready otherwise; connections that it has may go on, new ones go
-// elsewhere.
+// CHOICE_FLAG_LINGERS: some endpoint serves, is not Ready, and was not chosen for the cluster. It
+// is either terminating, or not Ready for another reason. Its existing connections may continue,
+// and new ones go elsewhere.
 function writeChoice(choice: usize, family: u32): bool {
   const end = rows.base + rows.length;
   let everywhere: u32 = 0;
@@ -227,8 +231,8 @@ function writeSpan(span: usize, offset: u32, count: u32): void {
   store<u32>(span, count, SPAN_COUNT);
 }
 
-// Appends the endpoints of a class, of those only that have the trait if one is asked for. Hints do
-// not count for endpoints that leave: better far away than not at all.
+// Appends the endpoints of a class; if `trait` is not 0, only those with the trait. Terminating
+// endpoints ignore hints: a distant endpoint is better than none.
 function writeEndpoints(family: u32, kind: u32, trait: u32): bool {
   const end = rows.base + rows.length;
   for (let row = rows.base; row < end; row += ROW_STRIDE) {
