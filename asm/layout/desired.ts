@@ -1,5 +1,5 @@
-// Desired: what should be in the kernel, a sequence of records that the host writes for a batch of
-// owners.
+// Defines desired records. The host writes a sequence of them for a batch of owners; they describe
+// the elements that should be in the kernel.
 
 // Record DESIRED, DESIRED_HEADER = 8 bytes: then what its kind says
 //    0 u8 KIND: DESIRED_ELEMENT or DESIRED_SLOTS

@@ -1,6 +1,6 @@
-// Flows: a pass over the kernel's entries of connection tracking.
+// Defines a pass over the kernel's connection tracking entries.
 
-/** The dumps that a pass needs, as bits; IPv6 is one bit further left. */
+/** The dumps that a pass needs, as bits; IPv6 is one bit to the left. */
 export const FLOWS_UDP4: i32 = 1;
 export const FLOWS_UDP6: i32 = 2;
 export const FLOWS_TCP4: i32 = 4;
@@ -19,9 +19,9 @@ export const VERDICT_DELETIONS: usize = 16;
 export const VERDICT_DELETIONS_LENGTH: usize = 20;
 export const VERDICT_BYTES: usize = 24;
 
-export const FLOWS_CHUNK_END: u32 = 1; // the dump is over
+export const FLOWS_CHUNK_END: u32 = 1; // the dump has ended
 export const FLOWS_CHUNK_INTERRUPTED: u32 = 2; // the kernel's table changed: entries may be missing
-export const FLOWS_CHUNK_CUT: u32 = 4; // the chunk ends within a message
+export const FLOWS_CHUNK_CUT: u32 = 4; // the chunk ends inside a message
 
 /** enum ip_conntrack_status */
 export const IPS_SEEN_REPLY: u32 = 2;

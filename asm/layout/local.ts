@@ -1,4 +1,4 @@
-// Addresses of endpoints on this node.
+// Defines the addresses of endpoints on this node.
 
 // Record LOCAL, LOCAL_BYTES = 28 bytes:
 //    0 u32 HASH

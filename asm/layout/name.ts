@@ -1,5 +1,5 @@
-// Interned names. The host reads them straight from memory: `nameDirectory` is an array of u32,
-// which leads from an id to the block of the name.
+// Defines interned names. The host reads them directly from memory: `nameDirectory` is an array of
+// u32 that maps an id to the block of its name.
 
 // Record NAME, NAME_HEADER = 20 bytes: 8-byte aligned
 //    0 u32 HASH

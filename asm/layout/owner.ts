@@ -1,8 +1,13 @@
-// Owners: every element in the kernel has exactly one, a Service (its id) or one of these.
+// Defines owners. Every element in the kernel has exactly one: a Service (its id) or one of these.
 
-/** What belongs to the node itself. */
+/** Owns the elements of the node itself. */
 export const OWNER_NODE: i32 = 0;
-/** Elements read from the kernel at start that no owner has claimed yet. */
+/**
+ * Owns elements that were read from the kernel, at start or in a repair, and not claimed by an
+ * owner yet.
+ */
 export const OWNER_ADOPTED: i32 = 0x7fffffff;
-/** One diff deletes at most this many of them: another cluster may have left any number behind. */
+/**
+ * Maximum number of these that one diff deletes, because another cluster may have left any number.
+ */
 export const LEFTOVERS_AT_ONCE: u32 = 20000;

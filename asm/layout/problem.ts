@@ -1,4 +1,4 @@
-// Problems: what was wrong with objects of the API, a sequence of records.
+// Defines problem records: a sequence that describes errors in API objects.
 
 // Record PROBLEM, PROBLEM_HEADER = 12 bytes: then the object's `namespace/name` and the value at
 // fault, padded to PROBLEM_ALIGN
@@ -13,28 +13,28 @@ export const PROBLEM_INDEX: usize = 8;
 export const PROBLEM_HEADER: usize = 12;
 
 export const PROBLEM_ALIGN: u32 = 4;
-/** Longer values are cut. */
+/** Longer values are truncated. */
 export const PROBLEM_VALUE_MAX: u32 = 256;
 /** Further problems of the same object are not reported. */
 export const PROBLEMS_PER_OBJECT: i32 = 32;
 
-// The lists that a RULE_TOO_MANY is about, as its INDEX
+// Lists, as the INDEX of a RULE_TOO_MANY.
 export const LIST_CLUSTER_IPS: u32 = 0;
 export const LIST_EXTERNAL_IPS: u32 = 1;
 export const LIST_INGRESS: u32 = 2;
 export const LIST_SOURCE_RANGES: u32 = 3;
 export const LIST_PORTS: u32 = 4;
 
-// Rules. The host knows their fields and wording (src/core/problem-records.ts).
-export const RULE_MENDED: i32 = 0; // former problems of this object are void
-// These refuse the object:
+// Rules. The host defines their fields and wording (src/core/problem-records.ts).
+export const RULE_MENDED: i32 = 0; // the object's earlier problems are void
+// These refuse the object.
 export const RULE_MALFORMED: i32 = 1;
 export const RULE_NAME: i32 = 2;
 export const RULE_TYPE: i32 = 3;
 export const RULE_TOO_MANY: i32 = 4;
 export const RULE_SERVICE_LABEL: i32 = 5;
 export const RULE_ADDRESS_TYPE: i32 = 6;
-// These skip or replace one value:
+// These skip or replace one value.
 export const RULE_CLUSTER_IP: i32 = 10;
 export const RULE_EXTERNAL_IP: i32 = 11;
 export const RULE_INGRESS_IP: i32 = 12;

@@ -1,4 +1,4 @@
-// A Service as the host reads it: one block of memory for each Service.
+// Defines a Service as the host reads it, in one block of memory.
 
 // Record SERVICE, SERVICE_HEADER = 28 bytes: then ADDRESS records in the order of their counts
 // (clusterIPs, externalIPs, VIPs, source ranges), then PORT records
@@ -25,8 +25,8 @@ export const SERVICE_TYPE_CLUSTER_IP: u32 = 1;
 export const SERVICE_TYPE_NODE_PORT: u32 = 2;
 export const SERVICE_TYPE_LOAD_BALANCER: u32 = 3;
 
-export const SERVICE_FLAG_EXTERNAL_LOCAL: u32 = 1; // externalTrafficPolicy: Local, as written
-export const SERVICE_FLAG_INTERNAL_LOCAL: u32 = 2; // internalTrafficPolicy: Local
+export const SERVICE_FLAG_EXTERNAL_LOCAL: u32 = 1; // externalTrafficPolicy is Local in the spec
+export const SERVICE_FLAG_INTERNAL_LOCAL: u32 = 2; // internalTrafficPolicy is Local
 
 // Record ADDRESS, ADDRESS_STRIDE = 20 bytes: an address or a range
 //    0 u8 FAMILY: 4 or 6

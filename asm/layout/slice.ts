@@ -1,5 +1,5 @@
-// EndpointSlices as the core keeps them: one block of memory for each, and the sets of topology
-// hints that endpoints share. The host does not read them, but tests write and read them.
+// Defines EndpointSlices, in one block of memory each, and the sets of topology hints that
+// endpoints share. The host does not access them, but tests do.
 
 // Record SLICE, SLICE_HEADER = 40 bytes: then SLICE_PORT records, then ENDPOINT records. What an
 // object says begins at FAMILY; before it stands where and since when it is kept
