@@ -137,7 +137,7 @@ export function serviceEnd(): u32 {
 }
 
 /**
- * Number of Services that exist. Services of which only slices or elements are left do not count.
+ * Number of Services that exist. Services that only have slices or elements left do not count.
  */
 export function serviceCount(): u32 {
   return present;

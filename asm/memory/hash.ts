@@ -1,5 +1,5 @@
 // Computes SipHash-1-3 with a key derived from the host's seed. Names and addresses are untrusted,
-// and nobody must be able to choose keys that collide.
+// and an attacker must not be able to choose colliding keys.
 
 let key0: u64 = 0x0706050403020100;
 let key1: u64 = 0x0f0e0d0c0b0a0908;

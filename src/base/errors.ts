@@ -16,7 +16,7 @@ export type ErrorCode =
   | "MANIFEST_INVALID"
   | "NETLINK_SOCKET" // socket, bind, send or receive failed
   | "NETLINK_REFUSED" // the kernel refused an operation
-  | "KERNEL_UNSUPPORTED" // the kernel lacks a feature that the base ruleset needs
+  | "KERNEL_UNSUPPORTED" // the kernel lacks a feature that the skeleton needs
   | "PERMISSION_DENIED" // no CAP_NET_ADMIN, or no CAP_NET_RAW for legacy tables
   | "TABLE_FOREIGN" // another program owns a table with our name
   | "SYSCTL_REFUSED" // a kernel or process setting under /proc cannot be written

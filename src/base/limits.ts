@@ -82,7 +82,8 @@ export const CHANGE_COUNTER_POLL_MS = 1000;
  */
 export const COMPARE_INTERVAL_MS = 60_000;
 /**
- * Interval after a write of ours if nothing tells whether another program wrote at the same time.
+ * Interval between these comparisons after a write of ours, if nothing tells whether another
+ * program wrote at the same time.
  */
 export const COMPARE_WRITTEN_MS = 5_000;
 export const COMPARE_FACTOR = 100;
@@ -104,8 +105,8 @@ export const FLOW_PASS_COOLDOWN_FACTOR = 4;
 /** Interval between searches for rules of other proxies. */
 export const OTHER_PROXY_POLL_MS = 60_000;
 /**
- * Interval while a kube-proxy runs, and for OTHER_PROXY_POLL_MS after it was last seen, so that
- * Sluice removes its rules soon after it exits.
+ * Interval between these searches while a kube-proxy runs, and for OTHER_PROXY_POLL_MS after it was
+ * last seen, so that Sluice removes its rules soon after it exits.
  */
 export const OTHER_PROXY_RUNNING_POLL_MS = 5_000;
 /**

@@ -1,8 +1,8 @@
 /**
  * Declares the interface of the Wasm core. Everything per endpoint or per element happens inside
  * the core, in linear memory (asm/). Bulk data crosses the border once per chunk, per batch of
- * Services, or per netlink buffer. `readService`, `serviceKey` and `ownedElements` are called once
- * per Service.
+ * Services, or per netlink buffer. `readService`, `serviceKey` and `ownedElements` are called for
+ * individual Services.
  *
  * Views of memory returned here are valid until the next call, because memory may grow and move.
  */
@@ -139,7 +139,7 @@ export interface Core {
   takeDirty(max: number): ServiceId[];
   /** Appends a Service to the dirty list unless it is in it. Ignores an unused id. */
   markDirty(id: ServiceId): void;
-  /** Includes Services of which only slices or elements are left. */
+  /** Includes Services that only have slices or elements left. */
   markAllDirty(): void;
   /** Undefined if only slices or elements of the Service exist. */
   readService(id: ServiceId): Service | undefined;
@@ -163,7 +163,7 @@ export interface Core {
   endpointCount(): number;
   /** Distinct addresses of all endpoints on this node. Their connections can hairpin. */
   localAddresses(family: 4 | 6): Uint8Array[];
-  /** Incremented whenever `localAddresses` changes. */
+  /** Increases whenever `localAddresses` changes. */
   localAddressesVersion(): number;
   /**
    * Returns the decoding problems since the last call. Decoding an object again ends all its old
@@ -201,9 +201,9 @@ export interface Core {
   /** Confirms that the last `diff` is in the kernel. */
   commit(): void;
   /**
-   * Adds elements that were read from the kernel. OWNER_ADOPTED owns them until a Service claims
-   * them. An element that is already committed keeps its owner and takes the kernel's value, so
-   * that its owner's next diff repairs it. An uncommitted diff becomes void.
+   * Adds elements that were read from the kernel. OWNER_ADOPTED owns them until their owner
+   * claims them. An element that is already committed keeps its owner and takes the kernel's
+   * value, so that its owner's next diff repairs it. An uncommitted diff becomes void.
    */
   adopt(table: TableId, keysAndValues: Uint8Array, count: number): void;
   /**

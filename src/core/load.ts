@@ -69,8 +69,8 @@ export function loadWasm<Exports extends HeapExports>(module: WebAssembly.Module
 }
 
 /**
- * Creates the error for a core whose memory cannot grow. `doing` is a verb with its object; `bytes`
- * is the current or the requested size.
+ * Creates the error for a failed growth of the core's memory. `doing` is a verb with its object;
+ * `bytes` is the current or the requested size.
  */
 export function outOfMemory(doing: string, bytes: number): SluiceError {
   return new SluiceError(

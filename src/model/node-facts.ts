@@ -1,7 +1,7 @@
 /** Describes this node as far as the plan needs it. */
 import type { Address, Cidr, Family } from "../net/address.ts";
 
-/** The plan's input besides Services: facts about the node and the configuration. */
+/** The plan's input in addition to Services: facts about the node and the configuration. */
 export interface NodeFacts {
   readonly name: string;
   /** "" until the Node object has been seen. */
