@@ -42,7 +42,7 @@ export interface ReflectorOptions {
   onUnauthorized(): void;
   /** The sink holds a complete state. Called again after each complete re-read. */
   onListed(): void;
-  /** The first attempt has ended, with or without success. */
+  /** A complete read succeeded, or a request failed. Called each time. */
   onAttempted(): void;
   /** Objects went into the sink. */
   onChange(): void;
