@@ -59,8 +59,11 @@ interface ProblemView {
   readonly message: string;
 }
 
+/** The admin server starts after the first sync, so it may not answer yet when Services do. */
 async function problems(program: Program): Promise<ProblemView[]> {
-  return JSON.parse((await program.get("/sluice/v1/problems")).body).problems;
+  const ask = () => program.get("/sluice/v1/problems").catch(() => undefined);
+  const answer = await eventually(ask, (got) => got !== undefined);
+  return JSON.parse(answer?.body ?? "").problems;
 }
 
 async function health(program: Program): Promise<number> {

@@ -1,6 +1,7 @@
 /**
- * Beside a server: sends one segment out of its window to each client that has just connected, as if the network
- * had held it back. What upstream's image regression-issue-74839 does.
+ * Runs beside a server and sends each client one segment out of its window, as if the network had
+ * held it back: what upstream's image regression-issue-74839 does. It waits until the client has
+ * acknowledged the first answer, because a reset before that would take the answer with it.
  *
  * usage: bun late-segments.ts ADDRESS PORT OFFSET    OFFSET is added to the right sequence number
  *
@@ -65,8 +66,11 @@ if (fd < 0 || c.bind(fd, ptr(sockaddr), writeSockaddr(sockaddr, own, 0)) < 0) {
 }
 console.log("listening");
 
-/** Clients whose SYN was seen, by address and port. */
-const connecting = new Set<string>();
+/**
+ * Clients whose SYN was seen, by address and port; and the number that each acknowledged first: that
+ * of the server's SYN.
+ */
+const connecting = new Map<string, number | undefined>();
 for (;;) {
   length[0] = sockaddr.length;
   const size = Number(c.recvfrom(fd, ptr(buffer), buffer.length, 0, ptr(sockaddr), ptr(length)));
@@ -78,8 +82,12 @@ for (;;) {
   const flags = view.getUint8(13);
   const client = `${address} ${peerPort}`;
   if (flags & RST) console.log("reset");
-  if (flags & SYN) connecting.add(client);
-  else if (flags & ACK && connecting.delete(client)) {
+  if (flags & SYN) connecting.set(client, undefined);
+  else if (flags & ACK && connecting.has(client)) {
+    const first = connecting.get(client);
+    connecting.set(client, first ?? view.getUint32(8));
+    if (first === undefined || first === view.getUint32(8)) continue;
+    connecting.delete(client);
     const sequence = (view.getUint32(8) + Number(offset)) >>> 0;
     const segment = segmentTo(address, peerPort, sequence, view.getUint32(4));
     const to = writeSockaddr(sockaddr, address, 0);
