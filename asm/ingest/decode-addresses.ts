@@ -1,6 +1,14 @@
 // Builds the address lists of a Service in the builder's block; each address occurs once per list.
 
 import {
+  FIELD_INGRESS_IP,
+  FIELD_INGRESS_IP_MODE,
+  FIELD_LOAD_BALANCER_INGRESS,
+  FIELD_STATUS_LOAD_BALANCER,
+  WIRE_BITS,
+  WIRE_BYTES,
+} from "../layout/fields";
+import {
   LIST_INGRESS,
   RULE_CLUSTER_IP,
   RULE_INGRESS_IP,
@@ -32,15 +40,14 @@ import {
   readTag,
   seek,
   skipField,
-  WIRE_BYTES,
 } from "./protobuf";
 import { parseAddress, parsedAddress, parsedFamily, parsedPrefix, parseRange } from "./text";
 
 /** Tags of ServiceStatus, LoadBalancerStatus, LoadBalancerIngress. */
-const TAG_STATUS_LOAD_BALANCER: u32 = (1 << 3) | WIRE_BYTES;
-const TAG_LOAD_BALANCER_INGRESS: u32 = (1 << 3) | WIRE_BYTES;
-const TAG_INGRESS_IP: u32 = (1 << 3) | WIRE_BYTES;
-const TAG_INGRESS_IP_MODE: u32 = (3 << 3) | WIRE_BYTES;
+const TAG_STATUS_LOAD_BALANCER: u32 = (FIELD_STATUS_LOAD_BALANCER << WIRE_BITS) | WIRE_BYTES;
+const TAG_LOAD_BALANCER_INGRESS: u32 = (FIELD_LOAD_BALANCER_INGRESS << WIRE_BITS) | WIRE_BYTES;
+const TAG_INGRESS_IP: u32 = (FIELD_INGRESS_IP << WIRE_BITS) | WIRE_BYTES;
+const TAG_INGRESS_IP_MODE: u32 = (FIELD_INGRESS_IP_MODE << WIRE_BITS) | WIRE_BYTES;
 
 /** First address of the list being built, as an offset, and the number of addresses in it. */
 let listStart: usize = 0;

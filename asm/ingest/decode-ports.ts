@@ -1,6 +1,7 @@
 // Builds the ports of a Service in the builder's block.
 
 import { servicePortCount } from "../cluster/services";
+import { FIELD_SPEC_PORTS, WIRE_BITS, WIRE_BYTES } from "../layout/fields";
 import {
   LIST_PORTS,
   RULE_DUPLICATE_PORT,
@@ -31,9 +32,9 @@ import {
   readPort,
 } from "./port-message";
 import { DECODED, NO_MEMORY, problem, problemNumber, refuse } from "./problems";
-import { broken, LIST_MAX, openMessage, seek, WIRE_BYTES } from "./protobuf";
+import { broken, LIST_MAX, openMessage, seek } from "./protobuf";
 
-const TAG_SPEC_PORTS: u32 = (1 << 3) | WIRE_BYTES;
+const TAG_SPEC_PORTS: u32 = (FIELD_SPEC_PORTS << WIRE_BITS) | WIRE_BYTES;
 
 /** First port of the block, as an offset. */
 let listStart: usize = 0;

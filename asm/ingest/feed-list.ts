@@ -3,6 +3,20 @@
 // one item.
 
 import {
+  FIELD_LIST_ITEMS,
+  FIELD_LIST_META_CONTINUE,
+  FIELD_LIST_META_RESOURCE_VERSION,
+  FIELD_LIST_METADATA,
+  UNKNOWN_MAGIC,
+  UNKNOWN_MAGIC_BYTES,
+  WIRE_32,
+  WIRE_64,
+  WIRE_BITS,
+  WIRE_BYTES,
+  WIRE_MASK,
+  WIRE_VARINT,
+} from "../layout/fields";
+import {
   FEED_ERR_MALFORMED,
   FEED_ERR_MEMORY,
   FEED_LIST_END,
@@ -17,8 +31,6 @@ import {
   keepVersion,
   kindAt,
   kindLength,
-  MAGIC,
-  MAGIC_BYTES,
   OBJECT_MAX,
   peeked,
   peekVarint,
@@ -38,19 +50,14 @@ import {
   readBytes,
   readTag,
   skipField,
-  WIRE_32,
-  WIRE_64,
-  WIRE_BITS,
-  WIRE_BYTES,
-  WIRE_MASK,
-  WIRE_VARINT,
 } from "./protobuf";
 
 /** Tags of ServiceList, EndpointSliceList. */
-const TAG_LIST_METADATA: u32 = (1 << 3) | WIRE_BYTES;
-const TAG_LIST_ITEMS: u32 = (2 << 3) | WIRE_BYTES;
-const TAG_LIST_META_RESOURCE_VERSION: u32 = (2 << 3) | WIRE_BYTES;
-const TAG_LIST_META_CONTINUE: u32 = (3 << 3) | WIRE_BYTES;
+const TAG_LIST_METADATA: u32 = (FIELD_LIST_METADATA << WIRE_BITS) | WIRE_BYTES;
+const TAG_LIST_ITEMS: u32 = (FIELD_LIST_ITEMS << WIRE_BITS) | WIRE_BYTES;
+const TAG_LIST_META_RESOURCE_VERSION: u32 =
+  (FIELD_LIST_META_RESOURCE_VERSION << WIRE_BITS) | WIRE_BYTES;
+const TAG_LIST_META_CONTINUE: u32 = (FIELD_LIST_META_CONTINUE << WIRE_BITS) | WIRE_BYTES;
 
 const AT_START: u32 = 0;
 const IN_UNKNOWN: u32 = 1;
@@ -88,9 +95,9 @@ export function feedList(
       break;
     }
     if (now == AT_START) {
-      if (length < MAGIC_BYTES) break;
-      if (load<u32>(at) != MAGIC) return FEED_ERR_MALFORMED;
-      at += MAGIC_BYTES;
+      if (length < UNKNOWN_MAGIC_BYTES) break;
+      if (load<u32>(at) != UNKNOWN_MAGIC) return FEED_ERR_MALFORMED;
+      at += UNKNOWN_MAGIC_BYTES;
       store<u32>(state, IN_UNKNOWN);
       continue;
     }

@@ -2,6 +2,18 @@
 // where raw is `k8s\0` + Unknown { 1: TypeMeta, 2: the object }.
 
 import {
+  FIELD_RAW_EXTENSION_RAW,
+  FIELD_STATUS_CODE,
+  FIELD_STATUS_MESSAGE,
+  FIELD_WATCH_EVENT_OBJECT,
+  FIELD_WATCH_EVENT_TYPE,
+  UNKNOWN_MAGIC,
+  UNKNOWN_MAGIC_BYTES,
+  WIRE_BITS,
+  WIRE_BYTES,
+  WIRE_VARINT,
+} from "../layout/fields";
+import {
   FEED_ERR_MALFORMED,
   FEED_ERR_MEMORY,
   FEED_INITIAL_END,
@@ -18,8 +30,6 @@ import {
   keepVersion,
   kindAt,
   kindLength,
-  MAGIC,
-  MAGIC_BYTES,
   OBJECT_MAX,
   readKind,
   setConsumed,
@@ -49,16 +59,14 @@ import {
   readInt,
   readTag,
   skipField,
-  WIRE_BYTES,
-  WIRE_VARINT,
 } from "./protobuf";
 
 /** Tags of meta/v1. */
-const TAG_WATCH_EVENT_TYPE: u32 = (1 << 3) | WIRE_BYTES;
-const TAG_WATCH_EVENT_OBJECT: u32 = (2 << 3) | WIRE_BYTES;
-const TAG_RAW_EXTENSION_RAW: u32 = (1 << 3) | WIRE_BYTES;
-const TAG_STATUS_MESSAGE: u32 = (3 << 3) | WIRE_BYTES;
-const TAG_STATUS_CODE: u32 = (6 << 3) | WIRE_VARINT;
+const TAG_WATCH_EVENT_TYPE: u32 = (FIELD_WATCH_EVENT_TYPE << WIRE_BITS) | WIRE_BYTES;
+const TAG_WATCH_EVENT_OBJECT: u32 = (FIELD_WATCH_EVENT_OBJECT << WIRE_BITS) | WIRE_BYTES;
+const TAG_RAW_EXTENSION_RAW: u32 = (FIELD_RAW_EXTENSION_RAW << WIRE_BITS) | WIRE_BYTES;
+const TAG_STATUS_MESSAGE: u32 = (FIELD_STATUS_MESSAGE << WIRE_BITS) | WIRE_BYTES;
+const TAG_STATUS_CODE: u32 = (FIELD_STATUS_CODE << WIRE_BITS) | WIRE_VARINT;
 
 /** A frame starts with its length, a u32be. */
 const FRAME_HEADER: u32 = 4;
@@ -126,8 +134,9 @@ function unwrap(at: usize, length: usize): bool {
       leaveMessage(outer);
     } else skipField();
   }
-  if (broken() || rawLength < MAGIC_BYTES || load<u32>(rawAt) != MAGIC) return false;
-  return unwrapUnknown(rawAt + MAGIC_BYTES, rawLength - MAGIC_BYTES);
+  if (broken() || rawLength < UNKNOWN_MAGIC_BYTES || load<u32>(rawAt) != UNKNOWN_MAGIC)
+    return false;
+  return unwrapUnknown(rawAt + UNKNOWN_MAGIC_BYTES, rawLength - UNKNOWN_MAGIC_BYTES);
 }
 
 function unwrapUnknown(at: usize, length: usize): bool {

@@ -2,6 +2,13 @@
 // the host.
 
 import {
+  FIELD_TYPE_META_KIND,
+  FIELD_UNKNOWN_RAW,
+  FIELD_UNKNOWN_TYPE_META,
+  WIRE_BITS,
+  WIRE_BYTES,
+} from "../layout/fields";
+import {
   STREAM_CONTINUE,
   STREAM_CONTINUE_LENGTH,
   STREAM_CONTINUE_MAX,
@@ -12,18 +19,15 @@ import {
   STREAM_VERSION_LENGTH,
   STREAM_VERSION_MAX,
 } from "../layout/stream";
-import { bytesAt, bytesLength, more, readBytes, readTag, skipField, WIRE_BYTES } from "./protobuf";
+import { bytesAt, bytesLength, more, readBytes, readTag, skipField } from "./protobuf";
 
 /** Tags of runtime.Unknown, the envelope of every object and list. */
-export const TAG_UNKNOWN_TYPE_META: u32 = (1 << 3) | WIRE_BYTES;
-export const TAG_UNKNOWN_RAW: u32 = (2 << 3) | WIRE_BYTES;
-const TAG_TYPE_META_KIND: u32 = (2 << 3) | WIRE_BYTES;
+export const TAG_UNKNOWN_TYPE_META: u32 = (FIELD_UNKNOWN_TYPE_META << WIRE_BITS) | WIRE_BYTES;
+export const TAG_UNKNOWN_RAW: u32 = (FIELD_UNKNOWN_RAW << WIRE_BITS) | WIRE_BYTES;
+const TAG_TYPE_META_KIND: u32 = (FIELD_TYPE_META_KIND << WIRE_BITS) | WIRE_BYTES;
 
 /** Larger objects and frames are hostile: the API server's store accepts 1.5 MB. */
 export const OBJECT_MAX: u64 = 0x100_0000;
-/** `k8s\0`, which precedes every runtime.Unknown. */
-export const MAGIC: u32 = 0x0073_386b;
-export const MAGIC_BYTES: u32 = 4;
 
 /** Number of buffer bytes that the last feed consumed. */
 export let consumed: u32 = 0;

@@ -20,6 +20,13 @@ import {
   settleService,
 } from "../cluster/services";
 import { linkSlice, nextSlice, sliceEpoch, sliceService, unlinkSlice } from "../cluster/slices";
+import {
+  FIELD_SERVICE_SPEC,
+  FIELD_SERVICE_STATUS,
+  FIELD_SLICE_ADDRESS_TYPE,
+  WIRE_BITS,
+  WIRE_BYTES,
+} from "../layout/fields";
 import { RULE_MALFORMED, RULE_NAME } from "../layout/problem";
 import { SERVICE_SIZE } from "../layout/service";
 import {
@@ -79,13 +86,12 @@ import {
   readBytes,
   readTag,
   skipField,
-  WIRE_BYTES,
 } from "./protobuf";
 import { addTriggerTime } from "./triggers";
 
-const TAG_SERVICE_SPEC: u32 = (2 << 3) | WIRE_BYTES;
-const TAG_SERVICE_STATUS: u32 = (3 << 3) | WIRE_BYTES;
-const TAG_SLICE_ADDRESS_TYPE: u32 = (4 << 3) | WIRE_BYTES;
+const TAG_SERVICE_SPEC: u32 = (FIELD_SERVICE_SPEC << WIRE_BITS) | WIRE_BYTES;
+const TAG_SERVICE_STATUS: u32 = (FIELD_SERVICE_STATUS << WIRE_BITS) | WIRE_BYTES;
+const TAG_SLICE_ADDRESS_TYPE: u32 = (FIELD_SLICE_ADDRESS_TYPE << WIRE_BITS) | WIRE_BYTES;
 
 // Results of `ingest`, in addition to NO_MEMORY.
 const UNCHANGED: i32 = 0;

@@ -1,6 +1,22 @@
 // Reads the few relevant fields of ObjectMeta (k8s.io/apimachinery meta/v1), as addresses in the
 // message.
 
+import {
+  FIELD_MAP_KEY,
+  FIELD_MAP_VALUE,
+  FIELD_META_ANNOTATIONS,
+  FIELD_META_CREATION_TIMESTAMP,
+  FIELD_META_LABELS,
+  FIELD_META_NAME,
+  FIELD_META_NAMESPACE,
+  FIELD_META_RESOURCE_VERSION,
+  FIELD_META_UID,
+  FIELD_OBJECT_METADATA,
+  FIELD_TIME_SECONDS,
+  WIRE_BITS,
+  WIRE_BYTES,
+  WIRE_VARINT,
+} from "../layout/fields";
 import { isText } from "../memory/bytes";
 import { hash64 } from "../memory/hash";
 import {
@@ -13,23 +29,21 @@ import {
   readTag,
   readVarint,
   skipField,
-  WIRE_BYTES,
-  WIRE_VARINT,
 } from "./protobuf";
 
 /** Tag of the metadata in every API object. */
-export const TAG_OBJECT_METADATA: u32 = (1 << 3) | WIRE_BYTES;
+export const TAG_OBJECT_METADATA: u32 = (FIELD_OBJECT_METADATA << WIRE_BITS) | WIRE_BYTES;
 
-const TAG_META_NAME: u32 = (1 << 3) | WIRE_BYTES;
-const TAG_META_NAMESPACE: u32 = (3 << 3) | WIRE_BYTES;
-const TAG_META_UID: u32 = (5 << 3) | WIRE_BYTES;
-const TAG_META_RESOURCE_VERSION: u32 = (6 << 3) | WIRE_BYTES;
-const TAG_META_CREATION_TIMESTAMP: u32 = (8 << 3) | WIRE_BYTES;
-const TAG_META_LABELS: u32 = (11 << 3) | WIRE_BYTES;
-const TAG_META_ANNOTATIONS: u32 = (12 << 3) | WIRE_BYTES;
-const TAG_TIME_SECONDS: u32 = (1 << 3) | WIRE_VARINT;
-const TAG_MAP_KEY: u32 = (1 << 3) | WIRE_BYTES;
-const TAG_MAP_VALUE: u32 = (2 << 3) | WIRE_BYTES;
+const TAG_META_NAME: u32 = (FIELD_META_NAME << WIRE_BITS) | WIRE_BYTES;
+const TAG_META_NAMESPACE: u32 = (FIELD_META_NAMESPACE << WIRE_BITS) | WIRE_BYTES;
+const TAG_META_UID: u32 = (FIELD_META_UID << WIRE_BITS) | WIRE_BYTES;
+const TAG_META_RESOURCE_VERSION: u32 = (FIELD_META_RESOURCE_VERSION << WIRE_BITS) | WIRE_BYTES;
+const TAG_META_CREATION_TIMESTAMP: u32 = (FIELD_META_CREATION_TIMESTAMP << WIRE_BITS) | WIRE_BYTES;
+const TAG_META_LABELS: u32 = (FIELD_META_LABELS << WIRE_BITS) | WIRE_BYTES;
+const TAG_META_ANNOTATIONS: u32 = (FIELD_META_ANNOTATIONS << WIRE_BITS) | WIRE_BYTES;
+const TAG_TIME_SECONDS: u32 = (FIELD_TIME_SECONDS << WIRE_BITS) | WIRE_VARINT;
+const TAG_MAP_KEY: u32 = (FIELD_MAP_KEY << WIRE_BITS) | WIRE_BYTES;
+const TAG_MAP_VALUE: u32 = (FIELD_MAP_VALUE << WIRE_BITS) | WIRE_BYTES;
 
 export const META_PROXY_NAME: u32 = 1; // label service.kubernetes.io/service-proxy-name, any value
 export const META_HEADLESS: u32 = 2; // label service.kubernetes.io/headless

@@ -1,6 +1,15 @@
 // Reads a port message. ServicePort (core/v1) and EndpointPort (discovery/v1) share their first
 // fields, so one function reads both.
 
+import {
+  FIELD_PORT_NAME,
+  FIELD_PORT_NODE_PORT,
+  FIELD_PORT_NUMBER,
+  FIELD_PORT_PROTOCOL,
+  WIRE_BITS,
+  WIRE_BYTES,
+  WIRE_VARINT,
+} from "../layout/fields";
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from "../layout/key";
 import { isText } from "../memory/bytes";
 import {
@@ -13,14 +22,12 @@ import {
   readInt,
   readTag,
   skipField,
-  WIRE_BYTES,
-  WIRE_VARINT,
 } from "./protobuf";
 
-const TAG_PORT_NAME: u32 = (1 << 3) | WIRE_BYTES;
-const TAG_PORT_PROTOCOL: u32 = (2 << 3) | WIRE_BYTES;
-const TAG_PORT_NUMBER: u32 = (3 << 3) | WIRE_VARINT;
-const TAG_PORT_NODE_PORT: u32 = (5 << 3) | WIRE_VARINT;
+const TAG_PORT_NAME: u32 = (FIELD_PORT_NAME << WIRE_BITS) | WIRE_BYTES;
+const TAG_PORT_PROTOCOL: u32 = (FIELD_PORT_PROTOCOL << WIRE_BITS) | WIRE_BYTES;
+const TAG_PORT_NUMBER: u32 = (FIELD_PORT_NUMBER << WIRE_BITS) | WIRE_VARINT;
+const TAG_PORT_NODE_PORT: u32 = (FIELD_PORT_NODE_PORT << WIRE_BITS) | WIRE_VARINT;
 
 // Result of the last `readPort`.
 export let hasPortName: bool = false;

@@ -12,10 +12,10 @@
 //     }
 //   }
 //
-// A tag is a field number and a wire type: TAG_SPEC_TYPE = (4 << 3) | WIRE_BYTES. A known field
-// with an unexpected wire type counts as unknown. Groups are refused; Kubernetes has none. Tags are
-// written as constant expressions, because `switch` needs constants and AssemblyScript does not
-// evaluate calls at compile time.
+// A tag is a field number and a wire type: TAG_SPEC_TYPE = (FIELD_SPEC_TYPE << WIRE_BITS) |
+// WIRE_BYTES (layout/fields.ts). A known field with an unexpected wire type counts as unknown.
+// Groups are refused; Kubernetes has none. Tags are written as constant expressions, because
+// `switch` needs constants and AssemblyScript does not evaluate calls at compile time.
 //
 // The files in this folder return more than one number through module globals. Each global is valid
 // until a later call replaces it. Addresses in messages are valid at most until the stream's chunk
@@ -33,19 +33,13 @@
 //   readSet (decode-slice.ts)               readHints
 //   built() (memory/builder.ts)             buildStart, and every build, which may move the block
 
+import { WIRE_32, WIRE_64, WIRE_BITS, WIRE_BYTES, WIRE_MASK, WIRE_VARINT } from "../layout/fields";
+
 /**
  * Maximum number of entries in one list. It guards against hostile objects and is far above what
  * the API server's size limit permits.
  */
 export const LIST_MAX: u32 = 8192;
-
-// Wire types, in the lowest WIRE_BITS of a tag.
-export const WIRE_VARINT: u32 = 0;
-export const WIRE_64: u32 = 1;
-export const WIRE_BYTES: u32 = 2;
-export const WIRE_32: u32 = 5;
-export const WIRE_BITS: u64 = 3;
-export const WIRE_MASK: u32 = 7;
 
 /** Address and length of the bytes that the last `readBytes` read. */
 export let bytesAt: usize = 0;

@@ -1,4 +1,16 @@
 /** Reads the API server's Status object, the body of every error answer, in JSON or protobuf. */
+import {
+  FIELD_STATUS_MESSAGE,
+  FIELD_STATUS_REASON,
+  FIELD_UNKNOWN_RAW,
+  UNKNOWN_MAGIC,
+  UNKNOWN_MAGIC_BYTES,
+  WIRE_BITS,
+  WIRE_BYTES,
+  WIRE_MASK,
+  WIRE_VARINT,
+} from "../../asm/layout/fields.ts";
+import { readU32LE } from "../base/bytes.ts";
 import { SluiceError } from "../base/errors.ts";
 
 export interface Status {
@@ -86,20 +98,15 @@ function fromText(body: Uint8Array): { reason: string; message: string } {
   }
 }
 
-const MAGIC = [0x6b, 0x38, 0x73, 0x00];
-
 function isProtobuf(body: Uint8Array): boolean {
-  return MAGIC.every((byte, index) => body[index] === byte);
+  return body.length >= UNKNOWN_MAGIC_BYTES && readU32LE(body, 0) === UNKNOWN_MAGIC;
 }
 
-/**
- * Decodes runtime.Unknown { 2: Status { 3: message, 4: reason } } (k8s.io/apimachinery
- * generated.proto).
- */
+/** Decodes runtime.Unknown { raw: Status { message, reason } }. */
 function fromProtobuf(body: Uint8Array): { reason: string; message: string } {
-  const status = bytesField(body.subarray(MAGIC.length), 2);
+  const status = bytesField(body.subarray(UNKNOWN_MAGIC_BYTES), FIELD_UNKNOWN_RAW);
   const text = (field: number) => new TextDecoder().decode(bytesField(status, field));
-  return { message: text(3), reason: text(4) };
+  return { message: text(FIELD_STATUS_MESSAGE), reason: text(FIELD_STATUS_REASON) };
 }
 
 /**
@@ -120,10 +127,11 @@ function bytesField(message: Uint8Array, wanted: number): Uint8Array {
   };
   while (at < message.length) {
     const key = varint();
-    if ((key & 7) === 0) varint();
-    else if ((key & 7) === 2) {
+    const wire = key & WIRE_MASK;
+    if (wire === WIRE_VARINT) varint();
+    else if (wire === WIRE_BYTES) {
       const length = varint();
-      if (key >>> 3 === wanted) found = message.subarray(at, at + length);
+      if (key >>> WIRE_BITS === wanted) found = message.subarray(at, at + length);
       at += length;
     } else break;
   }

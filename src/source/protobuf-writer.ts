@@ -1,5 +1,7 @@
 /** Writes the protobuf wire format into one buffer, which is reused for every message. */
 
+import { WIRE_BITS, WIRE_BYTES, WIRE_VARINT } from "../../asm/layout/fields.ts";
+
 const encoder = new TextEncoder();
 
 export class ProtobufWriter {
@@ -29,13 +31,13 @@ export class ProtobufWriter {
 
   /** Writes an int32, int64 or bool field, even if it is 0. A negative number takes ten bytes. */
   integer(field: number, value: number): void {
-    this.#varint(field * 8);
+    this.#varint((field << WIRE_BITS) | WIRE_VARINT);
     this.#varint(value);
   }
 
   /** Writes a message field; `write` writes its content. */
   message(field: number, write: () => void): void {
-    this.#varint(field * 8 + 2);
+    this.#varint((field << WIRE_BITS) | WIRE_BYTES);
     this.#sized(write, varintSize, (length) => this.#varint(length));
   }
 
