@@ -4,6 +4,7 @@
  */
 import { LOCAL_FAMILY, LOCAL_IP } from "../../asm/layout/local.ts";
 import type { ServiceId } from "../model/service.ts";
+import { ADDRESS_BYTES } from "../net/address.ts";
 import type { Core } from "./core.ts";
 import { outOfMemory, type Wasm } from "./load.ts";
 import { nameOf, withText } from "./name-table.ts";
@@ -128,7 +129,7 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
         const at = exports.localAt(i) >>> 0;
         if (at === 0 || wasm.view().getUint32(at + LOCAL_FAMILY, true) !== family) continue;
         const ip = at + LOCAL_IP;
-        addresses.push(wasm.u8().slice(ip, ip + (family === 4 ? 4 : 16)));
+        addresses.push(wasm.u8().slice(ip, ip + ADDRESS_BYTES[family]));
       }
       return addresses;
     },

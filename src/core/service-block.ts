@@ -26,7 +26,7 @@ import {
   SERVICE_VIPS,
 } from "../../asm/layout/service.ts";
 import type { Service, ServiceId, ServicePort } from "../model/service.ts";
-import type { Cidr, Family } from "../net/address.ts";
+import { ADDRESS_BYTES, type Cidr, type Family } from "../net/address.ts";
 import type { Protocol } from "../net/protocol.ts";
 
 /**
@@ -86,7 +86,7 @@ export function readServiceBlock(
 
 function readAddress(view: DataView, at: number): Cidr {
   const family = view.getUint8(at + ADDRESS_FAMILY) as Family;
-  const bytes = new Uint8Array(family === 4 ? 4 : 16);
+  const bytes = new Uint8Array(ADDRESS_BYTES[family]);
   for (let i = 0; i < bytes.length; i++) bytes[i] = view.getUint8(at + ADDRESS_IP + i);
   return { family, bytes, prefix: view.getUint8(at + ADDRESS_PREFIX) };
 }

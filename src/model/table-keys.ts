@@ -3,6 +3,7 @@
  * has.
  */
 import { readU8, readU16BE, readU32LE } from "../base/bytes.ts";
+import { ADDRESS_BYTES } from "../net/address.ts";
 import {
   type Field,
   fieldSize,
@@ -61,7 +62,7 @@ export function isNodePortTable(table: TableId): boolean {
 /** Returns a view of a key's first address. */
 export function readAddress(table: TableId, key: Uint8Array): Uint8Array {
   const at = present(offsets(table).address);
-  return key.subarray(at, at + (tableFamily(table) === 4 ? 4 : 16));
+  return key.subarray(at, at + ADDRESS_BYTES[tableFamily(table)]);
 }
 
 /** Returns the IP protocol number in a key. */
@@ -80,7 +81,7 @@ export function readSlot(table: TableId, key: Uint8Array): number {
 /** Returns the range in a key, as views of its addresses. */
 export function readRange(table: TableId, key: Uint8Array): AddressRange {
   const at = present(offsets(table).range);
-  const size = tableFamily(table) === 4 ? 4 : 16;
+  const size = ADDRESS_BYTES[tableFamily(table)];
   return {
     first: key.subarray(at, at + size),
     last: key.subarray(at + size, at + 2 * size),

@@ -7,7 +7,7 @@
  * its id is `base * 2 + (family === 6)`.
  */
 
-import type { Family } from "../net/address.ts";
+import { ADDRESS_BYTES, type Family } from "../net/address.ts";
 
 /** A field of a key, in order. `range` is the first and last address of an interval table. */
 export type Field = "address" | "protocol" | "port" | "slot" | "range";
@@ -180,7 +180,7 @@ export function hasRanges(id: TableId): boolean {
 
 /** Returns the size of a key field in bytes. */
 export function fieldSize(field: Field, family: Family): number {
-  const address = family === 4 ? 4 : 16;
+  const address = ADDRESS_BYTES[family];
   return field === "address" ? address : field === "range" ? 2 * address : 4;
 }
 

@@ -7,6 +7,9 @@ import { readU8, readU16BE, readU32BE } from "../base/bytes.ts";
 /** IP version, 4 or 6. */
 export type Family = 4 | 6;
 
+/** Bytes of an address. */
+export const ADDRESS_BYTES = { 4: 4, 6: 16 } as const;
+
 /** An IP address in network byte order, 4 or 16 bytes. */
 export interface Address {
   readonly family: Family;

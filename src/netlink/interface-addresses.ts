@@ -2,7 +2,7 @@
 import { readU8 } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
-import type { Address, Family } from "../net/address.ts";
+import { ADDRESS_BYTES, type Address, type Family } from "../net/address.ts";
 import { AF_INET, AF_INET6 } from "../os/posix.ts";
 import {
   IFA_ADDRESS,
@@ -72,7 +72,7 @@ function readAddress({ bytes, start, end }: Message): InterfaceAddress | undefin
   }
   // On a point-to-point interface, IFA_ADDRESS is the address of the peer.
   const own = local ?? address;
-  if (own === undefined || own.length !== (family === 4 ? 4 : 16)) return undefined;
+  if (own === undefined || own.length !== ADDRESS_BYTES[family]) return undefined;
   return {
     family,
     bytes: own,

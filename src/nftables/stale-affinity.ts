@@ -6,7 +6,7 @@ import type { AffinityCleanup } from "../backend/parts.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import { TABLE_IDS, type TableId, tableId } from "../model/tables.ts";
-import type { Family } from "../net/address.ts";
+import { ADDRESS_BYTES, type Family } from "../net/address.ts";
 import { refusalError } from "../netlink/netlink-errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { ENOENT } from "../os/posix.ts";
@@ -155,7 +155,7 @@ function deleteEntries(
  * client is outside the cluster, and a pod whose entry is deleted simply chooses again.
  */
 function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Family): Uint8Array[] {
-  const clientBytes = family === 4 ? 4 : 16;
+  const clientBytes = ADDRESS_BYTES[family];
   const tables = nodePort ? NODE_PORT_TABLES : FRONTEND_TABLES;
   const learn = tableId(tables.learn, family);
   const outside = tableId(tables.outside, family);

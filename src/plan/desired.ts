@@ -9,7 +9,7 @@ import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import type { ActionCode } from "../model/actions.ts";
 import type { EndpointSpan } from "../model/choice.ts";
 import { OWNER_NODE, type OwnerId } from "../model/owner.ts";
-import { keySize, TABLES, type TableId, valueSize } from "../model/tables.ts";
+import { keySize, type TableId, valueSize } from "../model/tables.ts";
 import type { Cidr } from "../net/address.ts";
 import { lastAddress } from "../net/cidr.ts";
 import type { Frontend } from "../state/frontends.ts";
@@ -19,11 +19,6 @@ export type Reserve = (bytes: number) => Uint8Array;
 
 const EMPTY = new Uint8Array(0);
 const FIRST_RESERVATION = 64 * 1024;
-/** Key and value sizes by table id, precomputed because every element needs them. */
-const SIZES = TABLES.flatMap((_, index) => [index * 2, index * 2 + 1]).map((id) => ({
-  key: keySize(id as TableId),
-  value: valueSize(id as TableId),
-}));
 
 /**
  * Writes the records of one batch. The records of an owner are contiguous, and owners come in the
@@ -115,10 +110,9 @@ export class DesiredWriter {
   }
 
   #start(kind: number, table: TableId, owner: OwnerId): void {
-    const size = SIZES[table] as (typeof SIZES)[number];
     // A DESIRED_SLOTS record has a span in place of the slot number and the value.
-    const rest = kind === DESIRED_SLOTS ? SPAN_BYTES - SLOT_NUMBER_BYTES : size.value;
-    this.#ensure(DESIRED_HEADER + size.key + rest);
+    const rest = kind === DESIRED_SLOTS ? SPAN_BYTES - SLOT_NUMBER_BYTES : valueSize(table);
+    this.#ensure(DESIRED_HEADER + keySize(table) + rest);
     // In the DESIRED record, kind, table and padding form one 32-bit word.
     this.#u32(kind | (table << 8));
     this.#u32(owner);

@@ -3,10 +3,12 @@ import {
   hasRanges,
   keySize,
   type TableId,
+  tableFamily,
   tableKind,
   tableLabel,
   valueSize,
 } from "../../model/tables.ts";
+import { ADDRESS_BYTES } from "../../net/address.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { addressBefore } from "../wire/ranges.ts";
@@ -75,7 +77,7 @@ export function readTableElementsAt(
 function append(bytes: ByteBuffer, id: TableId, range: boolean, element: ReadElement): void {
   bytes.append(element.bytes, element.key, element.keyLength);
   if (range) {
-    const address = id & 1 ? 16 : 4;
+    const address = ADDRESS_BYTES[tableFamily(id)];
     const end = (element.keyEnd < 0 ? element.key : element.keyEnd) + element.keyLength;
     bytes.append(element.bytes, end - address, address);
   }

@@ -8,10 +8,12 @@ import {
   keySize,
   TABLE_IDS,
   type TableId,
+  tableFamily,
   tableKind,
   tableLabel,
   valueSize,
 } from "../../model/tables.ts";
+import { ADDRESS_BYTES } from "../../net/address.ts";
 import { NLA_F_NESTED, NLA_HDRLEN, NLM_F_CREATE } from "../../netlink/constants.ts";
 import { align, type MessageWriter } from "../../netlink/message.ts";
 import type { Refusal } from "../../netlink/netlink-errors.ts";
@@ -41,7 +43,7 @@ interface Shape {
 const SHAPES: readonly Shape[] = TABLE_IDS.map((id) => {
   const { key } = tableKind(id);
   const range = hasRanges(id);
-  const rangeBytes = range ? (id & 1 ? 16 : 4) : 0;
+  const rangeBytes = range ? ADDRESS_BYTES[tableFamily(id)] : 0;
   return {
     label: tableLabel(id),
     keyBytes: keySize(id) - rangeBytes,
