@@ -88,7 +88,8 @@ function differ(
 
     diff(bytes, owners) {
       const doing = `compare the elements of ${owners.length} Services`;
-      const base = roomFor(doing, owners.length * 4, exports.ownersRegion(owners.length));
+      const bytesOfOwners = owners.length * Uint32Array.BYTES_PER_ELEMENT;
+      const base = roomFor(doing, bytesOfOwners, exports.ownersRegion(owners.length));
       wasm.u32().set(owners, base >>> 2);
       if (!exports.diff(bytes, owners.length)) throw outOfMemory(doing, bytes);
       const from = exports.operationsPointer() >>> 0;

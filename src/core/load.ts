@@ -79,11 +79,12 @@ export function outOfMemory(doing: string, bytes: number): SluiceError {
   );
 }
 
-/**
- * Reads an AssemblyScript string constant: UTF-16, with its length in bytes in the preceding word.
- */
+/** Distance from the start of an AssemblyScript object back to its size in bytes, a u32. */
+const SIZE_BEFORE = 4;
+
+/** Reads an AssemblyScript string constant, which is UTF-16. */
 function textAt(memory: WebAssembly.Memory, pointer: number): string {
   if (!pointer) return "";
-  const bytes = new DataView(memory.buffer).getUint32(pointer - 4, true);
+  const bytes = new DataView(memory.buffer).getUint32(pointer - SIZE_BEFORE, true);
   return new TextDecoder("utf-16le").decode(new Uint8Array(memory.buffer, pointer, bytes));
 }

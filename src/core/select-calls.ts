@@ -32,7 +32,7 @@ export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
     select(ids, each) {
       const doing = `choose endpoints for ${ids.length} Services`;
       const batch = exports.selectRegion(ids.length) >>> 0;
-      if (!batch) throw outOfMemory(doing, ids.length * 4);
+      if (!batch) throw outOfMemory(doing, ids.length * Uint32Array.BYTES_PER_ELEMENT);
       wasm.u32().set(ids, batch >>> 2);
       if (!exports.select(ids.length)) throw outOfMemory(doing, wasm.u8().byteLength);
       // Copied before the first callback, because a callback may call the core and overwrite the

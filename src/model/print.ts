@@ -1,7 +1,11 @@
 /** Prints desired and committed elements, one line each, for tests and debugging. */
 
 import {
+  ENDPOINT4_IP,
+  ENDPOINT4_PORT,
   ENDPOINT4_STRIDE,
+  ENDPOINT6_IP,
+  ENDPOINT6_PORT,
   ENDPOINT6_STRIDE,
   SPAN_BYTES,
   SPAN_COUNT,
@@ -121,9 +125,10 @@ export function printKey(table: TableId, key: Uint8Array): string {
 export function printEndpoint(value: Uint8Array): string {
   // The iptables backend prints every endpoint at start, so IPv4 avoids creating a view.
   if (value.length === ENDPOINT4_STRIDE) {
-    return `${printIPv4(readU32BE(value, 0))}:${readU16BE(value, 4)}`;
+    return `${printIPv4(readU32BE(value, ENDPOINT4_IP))}:${readU16BE(value, ENDPOINT4_PORT)}`;
   }
-  return printAddressPort(value.subarray(0, 16), readU16BE(value, 16));
+  const address = value.subarray(ENDPOINT6_IP, ENDPOINT6_PORT);
+  return printAddressPort(address, readU16BE(value, ENDPOINT6_PORT));
 }
 
 /** Prints a range as `10.0.0.0/8`, or as `10.0.0.1-10.0.0.5` if it is not a prefix. */

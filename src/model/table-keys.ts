@@ -82,9 +82,10 @@ export function readSlot(table: TableId, key: Uint8Array): number {
 export function readRange(table: TableId, key: Uint8Array): AddressRange {
   const at = present(offsets(table).range);
   const size = ADDRESS_BYTES[tableFamily(table)];
+  const middle = at + size;
   return {
-    first: key.subarray(at, at + size),
-    last: key.subarray(at + size, at + 2 * size),
+    first: key.subarray(at, middle),
+    last: key.subarray(middle, middle + size),
   };
 }
 

@@ -7,6 +7,8 @@
  * its id is `base * 2 + (family === 6)`.
  */
 
+import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE } from "../../asm/layout/choice.ts";
+import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL, SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import { ADDRESS_BYTES, type Family } from "../net/address.ts";
 
 /** A field of a key, in order. `range` is the first and last address of an interval table. */
@@ -17,6 +19,9 @@ export type Field = "address" | "protocol" | "port" | "slot" | "range";
  * port.
  */
 export type Value = "none" | "action" | "endpoint";
+
+/** An action as a value: a u32. */
+export const ACTION_BYTES = 4;
 
 interface TableKind {
   readonly name: string;
@@ -180,8 +185,18 @@ export function hasRanges(id: TableId): boolean {
 
 /** Returns the size of a key field in bytes. */
 export function fieldSize(field: Field, family: Family): number {
-  const address = ADDRESS_BYTES[family];
-  return field === "address" ? address : field === "range" ? 2 * address : 4;
+  switch (field) {
+    case "address":
+      return ADDRESS_BYTES[family];
+    case "range":
+      return 2 * ADDRESS_BYTES[family];
+    case "protocol":
+      return KEY_PORT - KEY_PROTOCOL;
+    case "port":
+      return KEY_BYTES - KEY_PORT;
+    case "slot":
+      return SLOT_NUMBER_BYTES;
+  }
 }
 
 const KEY_SIZES = TABLE_IDS.map((id) => {
@@ -189,10 +204,18 @@ const KEY_SIZES = TABLE_IDS.map((id) => {
   return tableKind(id).key.reduce((size, field) => size + fieldSize(field, family), 0);
 });
 
-const VALUE_SIZES = TABLE_IDS.map((id) => {
-  const { value } = tableKind(id);
-  return value === "none" ? 0 : value === "action" ? 4 : tableFamily(id) === 4 ? 8 : 20;
-});
+const VALUE_SIZES = TABLE_IDS.map((id) => sizeOfValue(tableKind(id).value, tableFamily(id)));
+
+function sizeOfValue(value: Value, family: Family): number {
+  switch (value) {
+    case "none":
+      return 0;
+    case "action":
+      return ACTION_BYTES;
+    case "endpoint":
+      return family === 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
+  }
+}
 
 /** Returns the size of the table's keys in bytes. @throws RangeError if there is no such table */
 export function keySize(id: TableId): number {

@@ -3,13 +3,20 @@
  * records are in the core's memory, where the core compares them with the committed elements.
  */
 
-import { SPAN_BYTES } from "../../asm/layout/choice.ts";
-import { DESIRED_ELEMENT, DESIRED_HEADER, DESIRED_SLOTS } from "../../asm/layout/desired.ts";
-import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
+import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../../asm/layout/choice.ts";
+import {
+  DESIRED_ELEMENT,
+  DESIRED_HEADER,
+  DESIRED_KIND,
+  DESIRED_OWNER,
+  DESIRED_SLOTS,
+  DESIRED_TABLE,
+} from "../../asm/layout/desired.ts";
+import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL, SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import type { ActionCode } from "../model/actions.ts";
 import type { EndpointSpan } from "../model/choice.ts";
 import { OWNER_NODE, type OwnerId } from "../model/owner.ts";
-import { keySize, type TableId, valueSize } from "../model/tables.ts";
+import { ACTION_BYTES, keySize, type TableId, valueSize } from "../model/tables.ts";
 import type { Cidr } from "../net/address.ts";
 import { lastAddress } from "../net/cidr.ts";
 import type { Frontend } from "../state/frontends.ts";
@@ -27,6 +34,7 @@ const FIRST_RESERVATION = 64 * 1024;
 export class DesiredWriter {
   readonly #reserve: Reserve;
   #region: Uint8Array = EMPTY;
+  #view: DataView = new DataView(EMPTY.buffer);
   #capacity = 0;
   #at = 0;
 
@@ -56,7 +64,8 @@ export class DesiredWriter {
   action(table: TableId, owner: OwnerId, frontend: Frontend, code: ActionCode): void {
     this.#start(DESIRED_ELEMENT, table, owner);
     this.#frontend(frontend);
-    this.#u32(code);
+    this.#view.setUint32(this.#at, code, true);
+    this.#at += ACTION_BYTES;
   }
 
   /**
@@ -65,8 +74,10 @@ export class DesiredWriter {
   slots(table: TableId, owner: OwnerId, frontend: Frontend, span: EndpointSpan): void {
     this.#start(DESIRED_SLOTS, table, owner);
     this.#frontend(frontend);
-    this.#u32(span.pointer);
-    this.#u32(span.count);
+    const at = this.#at;
+    this.#view.setUint32(at + SPAN_POINTER, span.pointer, true);
+    this.#view.setUint32(at + SPAN_COUNT, span.count, true);
+    this.#at = at + SPAN_BYTES;
   }
 
   /** Writes a set element: a frontend. */
@@ -91,7 +102,8 @@ export class DesiredWriter {
   /** Writes a set element: a port. */
   port(table: TableId, owner: OwnerId, port: number): void {
     this.#start(DESIRED_ELEMENT, table, owner);
-    this.#port(port);
+    this.#setPort(this.#at, port);
+    this.#at += keySize(table);
   }
 
   /**
@@ -113,19 +125,24 @@ export class DesiredWriter {
     // A DESIRED_SLOTS record has a span in place of the slot number and the value.
     const rest = kind === DESIRED_SLOTS ? SPAN_BYTES - SLOT_NUMBER_BYTES : valueSize(table);
     this.#ensure(DESIRED_HEADER + keySize(table) + rest);
-    // In the DESIRED record, kind, table and padding form one 32-bit word.
-    this.#u32(kind | (table << 8));
-    this.#u32(owner);
+    const at = this.#at;
+    this.#view.setUint8(at + DESIRED_KIND, kind);
+    this.#view.setUint8(at + DESIRED_TABLE, table);
+    this.#view.setUint32(at + DESIRED_OWNER, owner, true);
+    this.#at = at + DESIRED_HEADER;
   }
 
   #frontend(frontend: Frontend): void {
     if (frontend.address !== undefined) this.#copy(frontend.address.bytes);
-    this.#u32(frontend.protocol);
-    this.#port(frontend.port);
+    const at = this.#at;
+    this.#view.setUint32(at + KEY_PROTOCOL, frontend.protocol, true);
+    this.#setPort(at + KEY_PORT, frontend.port);
+    this.#at = at + KEY_BYTES;
   }
 
-  #port(port: number): void {
-    this.#u32((port >> 8) | ((port & 0xff) << 8));
+  /** Writes a port and its padding to 4 bytes. */
+  #setPort(at: number, port: number): void {
+    this.#view.setUint32(at, (port >> 8) | ((port & 0xff) << 8), true);
   }
 
   #range(cidr: Cidr): void {
@@ -138,26 +155,24 @@ export class DesiredWriter {
     for (let i = 0; i < bytes.length; i++) region[this.#at++] = bytes[i] as number;
   }
 
-  #u32(value: number): void {
-    const region = this.#region;
-    region[this.#at++] = value;
-    region[this.#at++] = value >>> 8;
-    region[this.#at++] = value >>> 16;
-    region[this.#at++] = value >>> 24;
-  }
-
   /**
-   * Makes room for `more` bytes. Growth of the core's memory detaches our view, so it is taken
+   * Makes room for `more` bytes. Growth of the core's memory detaches our views, so they are taken
    * again.
    */
   #ensure(more: number): void {
     const need = this.#at + more;
     if (need <= this.#region.length) return;
-    if (this.#capacity > 0) this.#region = this.#reserve(this.#capacity);
+    if (this.#capacity > 0) this.#look();
     if (need <= this.#region.length) return;
     const written = this.#region.slice(0, this.#at);
     this.#capacity = Math.max(FIRST_RESERVATION, need, this.#capacity * 2);
-    this.#region = this.#reserve(this.#capacity);
+    this.#look();
     this.#region.set(written);
+  }
+
+  /** Takes new views of the reservation. */
+  #look(): void {
+    this.#region = this.#reserve(this.#capacity);
+    this.#view = new DataView(this.#region.buffer, this.#region.byteOffset, this.#region.length);
   }
 }

@@ -159,25 +159,42 @@ test("static memory of the core is reserved by names", () => {
   expect(wrong).toEqual([]);
 });
 
+/** Host files that read or write records, or keys and values of tables. */
+const hostFiles = HOST_FOLDERS.flatMap(sources).filter(
+  ({ file, text }) =>
+    /"[./]+\/asm\/layout\/(?!fields\.ts")/.test(text) || file === "src/model/table-keys.ts",
+);
+
 test("the host reads and writes fields of records by name, and as wide as they are", () => {
-  const files = HOST_FOLDERS.flatMap(sources).filter(({ text }) =>
-    /"[./]+\/asm\/layout\//.test(text),
-  );
+  expect(hostFiles.length).toBeGreaterThan(25);
+  const accesses = hostFiles.flatMap(({ file, text }) => hostAccesses(file, text));
+  expect(accesses.length).toBeGreaterThan(100);
+  expect(accesses.filter(isWrong).map(described)).toEqual([]);
+});
+
+test("the host computes places and sizes of records from names", () => {
+  const files = hostFiles.filter(({ file }) => file.startsWith("src/"));
   expect(files.length).toBeGreaterThan(15);
-  const accesses = files.flatMap(({ file, text }) => hostAccesses(file, text));
-  expect(accesses.length).toBeGreaterThan(60);
-  const wrong = accesses.filter(({ width, address }) => {
-    if (/[+-]\s*\d/.test(address)) return true;
-    const names = address.match(/\b[A-Z][A-Z0-9_]+\b/g) ?? [];
-    return names.some((name) => !fits(fieldOf(name, "asm/layout/"), width));
-  });
-  expect(wrong.map(described)).toEqual([]);
-  const indexed = files.flatMap(({ file, text }) =>
-    (text.match(/\b(?:region|memory)\[[^\]]*[+-]\s*\d+\]/g) ?? []).map(
-      (code) => `${file}: ${code}`,
-    ),
-  );
-  expect(indexed).toEqual([]);
+  expect(files.flatMap(({ file, text }) => bareNumbers(file, text))).toEqual([]);
+});
+
+test.each([
+  ["src/core/diff-calls.ts", ["READ_HEADER", "READ_OWNER"]],
+  ["src/core/problem-records.ts", ["PROBLEM_HEADER", "PROBLEM_INDEX", "PROBLEM_RULE"]],
+  ["src/core/service-block.ts", ["ADDRESS_IP", "PORT_NAME", "SERVICE_FLAGS", "SERVICE_HEADER"]],
+  ["src/model/operation-list.ts", ["OP_HEADER", "OP_KIND", "OP_OWNER", "OP_TABLE"]],
+  ["src/model/print.ts", ["ENDPOINT4_PORT", "ENDPOINT6_PORT"]],
+  ["src/nftables/wire/sort-operations.ts", ["OP_HEADER", "OP_KIND", "OP_OWNER", "OP_TABLE"]],
+  ["src/plan/desired.ts", ["DESIRED_HEADER", "DESIRED_OWNER", "DESIRED_TABLE", "KEY_PORT"]],
+])("in %s, a number in place of %p would be found", (file, names) => {
+  const text = readFileSync(join(ROOT, file), "utf8").replaceAll(/^import [^;]*;$/gm, "");
+  for (const name of names) {
+    const value = shared.find((constant) => constant.name === name)?.value;
+    const changed = text.replaceAll(new RegExp(`\\b${name}\\b`, "g"), `${value}`);
+    expect(changed).not.toBe(text);
+    const found = [...hostAccesses(file, changed).filter(isWrong), ...bareNumbers(file, changed)];
+    expect(`${name}: ${found.length > 0}`).toBe(`${name}: true`);
+  }
 });
 
 // ── Reading ──
@@ -284,12 +301,60 @@ function coreAccesses(): Access[] {
   );
 }
 
+/** Calls by which the host reads or writes a number, and the index of the address argument. */
+const HOST_CALLS: readonly (readonly [call: RegExp, place: number])[] = [
+  [/\.[gs]et(?:Big)?(?:Int|Uint|Float)(\d+)\(/g, 0],
+  [/(?<!function )\b(?:read|write)U(\d+)(?:[BL]E)?\(/g, 1],
+];
+
 function hostAccesses(file: string, text: string): Access[] {
-  return [...text.matchAll(/\.[gs]et(?:Big)?(?:Int|Uint|Float)(\d+)\(/g)].map((match) => ({
-    where: `${file}:${text.slice(0, match.index).split("\n").length}`,
-    width: Number(match[1]) / 8,
-    address: argumentsAt(text, match.index + match[0].length)[0] ?? "",
+  const at = (index: number) => `${file}:${text.slice(0, index).split("\n").length}`;
+  const calls = HOST_CALLS.flatMap(([call, place]) =>
+    [...text.matchAll(call)].map((match) => ({
+      where: at(match.index),
+      width: Number(match[1]) / 8,
+      address: argumentsAt(text, match.index + match[0].length)[place] ?? "",
+    })),
+  );
+  const words = [...text.matchAll(/\[([^[\]]*)>>> 2\]/g)].map((match) => ({
+    where: at(match.index),
+    width: 4,
+    address: match[1] ?? "",
   }));
+  const bytes = [...text.matchAll(/\b(?:region|memory)\[([^[\]]*)\]/g)].map((match) => ({
+    where: at(match.index),
+    width: 1,
+    address: match[1] ?? "",
+  }));
+  return [...calls, ...words, ...bytes];
+}
+
+/** An access is wrong if its address contains a number, or names a field of another width. */
+function isWrong({ width, address }: Access): boolean {
+  if (/[+-]\s*\d/.test(address) || /^[1-9]\d*$/.test(address)) return true;
+  const names = address.match(/\b[A-Z][A-Z0-9_]+\b/g) ?? [];
+  return names.some((name) => !fits(fieldOf(name, "asm/layout/"), width));
+}
+
+/**
+ * Patterns of numbers that are offsets or sizes: terms of a sum, factors, choices between sizes,
+ * bounds of a slice. The number 1 is allowed, because it is a step to the next index.
+ */
+const BARE_NUMBERS: readonly RegExp[] = [
+  /[+-]=?\s*(?:0|[2-9]|\d{2,})\b/,
+  /(?<![\w.]|[*/]\s)(?:0|[2-9]|\d{2,})\s*[+-]/,
+  /[*/]\s*(?:4|8|12|16|20|24|28)\b|(?<![\w.])(?:4|8|12|16|20|24|28)\s*\*/,
+  /[?:]\s*(?:8|16|20)\b/,
+  /\b(?:subarray|slice)\(.*(?<![\w.]|>>\s)(?:[2-9]|\d{2,})\b/,
+];
+
+/** Returns the lines of code that match BARE_NUMBERS. Strings and comments are ignored. */
+function bareNumbers(file: string, text: string): string[] {
+  return text.split("\n").flatMap((line, index) => {
+    const code = line.replace(/"[^"]*"|`[^`$]*`/g, '""').replace(/\/\/.*|^\s*\/?\*.*/, "");
+    const found = BARE_NUMBERS.some((pattern) => pattern.test(code));
+    return found ? [`${file}:${index + 1}: ${line.trim()}`] : [];
+  });
 }
 
 /** The arguments of a call, from behind its parenthesis. */

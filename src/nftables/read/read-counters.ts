@@ -2,6 +2,7 @@
  * Reads the packet counters of elements. They count new connections, because nat hooks see only the
  * first packet of a connection.
  */
+import { PACKETS_BYTES } from "../../../asm/layout/element.ts";
 import { OP_DELETE, OP_HEADER, OP_KIND, OP_TABLE } from "../../../asm/layout/operation.ts";
 import type { CounterSink } from "../../backend/parts.ts";
 import type { Core } from "../../core/core.ts";
@@ -81,7 +82,7 @@ function readSlice(socket: Netlink, id: TableId, keys: Uint8Array, each: Counter
     values.append(bytes, data, valueSize(id));
   };
   readPresentAt(socket, tableLabel(id), keys, keySize(id), append);
-  const count = records.length / (keySize(id) + 8);
+  const count = records.length / (keySize(id) + PACKETS_BYTES);
   if (count === 0) return;
   each({ table: id, count, keysAndPackets: records.view(), values: values.view() });
 }

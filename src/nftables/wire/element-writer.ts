@@ -4,6 +4,7 @@
  */
 import type { OwnerId } from "../../model/owner.ts";
 import {
+  ACTION_BYTES,
   hasRanges,
   keySize,
   TABLE_IDS,
@@ -65,8 +66,6 @@ export interface Fault {
   readonly key: Uint8Array;
 }
 
-/** Bytes of the value in a table of actions. Elements of these tables have comments. */
-const ACTION_BYTES = 4;
 /** Offset of the key in an element. It comes first: { LIST_ELEM { KEY { DATA_VALUE bytes } } }. */
 const KEY_AT = 3 * NLA_HDRLEN;
 /** Offset of a comment's text, after the attribute's header and { u8 type, u8 length }. */
