@@ -8,8 +8,8 @@ import type { Drift, ForeignChange } from "../../src/backend/drift.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { Core } from "../../src/core/core.ts";
 import type { Operation, OperationList } from "../../src/model/operation-list.ts";
-import { printElement } from "../../src/model/print.ts";
 import { TABLE_IDS, type TableId, tableLabel } from "../../src/model/tables.ts";
+import { printElement } from "../plan/print-elements.ts";
 
 interface Element {
   readonly key: Uint8Array;

@@ -2,7 +2,6 @@
 import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE } from "../../asm/layout/choice.ts";
 import type { Choice, EndpointSpan } from "../../src/model/choice.ts";
 import { OWNER_NODE } from "../../src/model/owner.ts";
-import { printDesired } from "../../src/model/print.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import {
   type Address,
@@ -16,6 +15,7 @@ import { DesiredWriter } from "../../src/plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../../src/plan/plan.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
 import { expandService } from "../../src/state/frontends.ts";
+import { printDesired } from "./print-elements.ts";
 
 export function ip(text: string): Address {
   const address = parseAddress(text);

@@ -6,7 +6,6 @@ import type { DriftObject, ForeignChange } from "../../src/backend/drift.ts";
 import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { printElement } from "../../src/model/print.ts";
 import { keySize, valueSize } from "../../src/model/tables.ts";
 import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from "../../src/netlink/constants.ts";
 import { type Listener, REOPEN_MS, subscribe } from "../../src/netlink/event-socket.ts";
@@ -21,6 +20,7 @@ import { SET_IDS } from "../../src/nftables/wire/sets.ts";
 import type { RepairReport } from "../../src/sync/repair-timing.ts";
 import { pipe, run } from "../commands.ts";
 import { TurningClock } from "../fakes/fake-clock.ts";
+import { printElement } from "../plan/print-elements.ts";
 import { type SyncWorld, service, slice, worldOf } from "./sync-world.ts";
 
 export const OPTIONS: SkeletonOptions = {

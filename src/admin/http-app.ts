@@ -3,7 +3,7 @@ import { type Context, Hono, type Next } from "hono";
 import { messageOf } from "../base/errors.ts";
 
 /** Go's text, which some scripts look for. */
-export const NOT_FOUND = "404 page not found\n";
+const NOT_FOUND = "404 page not found\n";
 
 const TEXT = "text/plain; charset=utf-8";
 

@@ -4,7 +4,7 @@ import { type ClusterAccess, masterUrl } from "./access.ts";
 import { readCredential, readPem } from "./credentials.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 
-export const SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount";
+const SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 export interface AccessOptions {
   /** Path of a kubeconfig file; "" for none. */

@@ -14,7 +14,7 @@ import { isKubeProxyChain, type RuleTable } from "./syntax/known-chains.ts";
 const LISTED_MAX = 8;
 
 /** Chains that differ only in the dialect of the tool. */
-export class DialectChains {
+class DialectChains {
   readonly #chains: ReadonlySet<string>;
 
   constructor(chains: readonly PrintedChain[]) {

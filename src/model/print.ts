@@ -1,4 +1,4 @@
-/** Prints desired and committed elements, one line each, for tests and debugging. */
+/** Prints endpoints and ranges of addresses. */
 
 import {
   ENDPOINT4_IP,
@@ -6,120 +6,11 @@ import {
   ENDPOINT4_STRIDE,
   ENDPOINT6_IP,
   ENDPOINT6_PORT,
-  ENDPOINT6_STRIDE,
-  SPAN_BYTES,
-  SPAN_COUNT,
-  SPAN_POINTER,
 } from "../../asm/layout/choice.ts";
-import {
-  DESIRED_HEADER,
-  DESIRED_KIND,
-  DESIRED_OWNER,
-  DESIRED_SLOTS,
-  DESIRED_TABLE,
-} from "../../asm/layout/desired.ts";
-import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import { readU16BE, readU32BE } from "../base/bytes.ts";
 import { printAddress, printAddressPort, printIPv4 } from "../net/address.ts";
 import { prefixOf } from "../net/cidr.ts";
-import { printProtocol } from "../net/protocol.ts";
-import { printAction, readAction } from "./actions.ts";
-import type { OwnerId } from "./owner.ts";
-import {
-  type AddressRange,
-  keyFields,
-  readPort,
-  readProtocol,
-  readRange,
-  readSlot,
-} from "./table-keys.ts";
-import { keySize, type TableId, tableFamily, tableKind, tableLabel, valueSize } from "./tables.ts";
-
-/**
- * Prints the records of a region in canonical order: `frontends4 10.96.0.1 tcp 80 -> pick endpoints
- * 2 (default/web)`, `endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.0.5:8080`. Slots are numbered in
- * the order of their span. Spans point into `memory`; `nameOf` returns the name of an owner.
- */
-export function printDesired(
-  region: Uint8Array,
-  bytes: number,
-  memory: Uint8Array,
-  nameOf: (owner: OwnerId) => string,
-): string[] {
-  const lines: string[] = [];
-  const view = new DataView(region.buffer, region.byteOffset, bytes);
-  for (let at = 0; at < bytes; ) {
-    const kind = view.getUint8(at + DESIRED_KIND);
-    const table = view.getUint8(at + DESIRED_TABLE) as TableId;
-    const owner = nameOf(view.getUint32(at + DESIRED_OWNER, true) as OwnerId);
-    const key = at + DESIRED_HEADER;
-    const value = key + keySize(table);
-    if (kind === DESIRED_SLOTS) {
-      const span = value - SLOT_NUMBER_BYTES;
-      const frontend = region.subarray(key, span);
-      const stride = tableFamily(table) === 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
-      const pointer = view.getUint32(span + SPAN_POINTER, true);
-      const count = view.getUint32(span + SPAN_COUNT, true);
-      for (let slot = 0; slot < count; slot++) {
-        const endpoint = memory.subarray(pointer + slot * stride, pointer + (slot + 1) * stride);
-        lines.push(printElement(table, concat(frontend, u32(slot)), endpoint, owner));
-      }
-      at = span + SPAN_BYTES;
-    } else {
-      at = value + valueSize(table);
-      lines.push(
-        printElement(table, region.subarray(key, value), region.subarray(value, at), owner),
-      );
-    }
-  }
-  return lines.sort();
-}
-
-/**
- * Prints one element as a line. A slot's owner is omitted, because it is the owner of its frontend.
- */
-export function printElement(
-  table: TableId,
-  key: Uint8Array,
-  value: Uint8Array,
-  owner: string,
-): string {
-  const left = `${tableLabel(table)} ${printKey(table, key)}`;
-  switch (tableKind(table).value) {
-    case "none":
-      return `${left} (${owner})`;
-    case "action":
-      return `${left} -> ${printAction(readAction(value))} (${owner})`;
-    case "endpoint":
-      return `${left} -> ${printEndpoint(value)}`;
-  }
-}
-
-/** Prints a key: `10.96.0.1 tcp 80 slot 0`, `1.2.3.4 tcp 80 from 10.0.0.0/8`. */
-export function printKey(table: TableId, key: Uint8Array): string {
-  const words: string[] = [];
-  for (const { field, at, size } of keyFields(table)) {
-    switch (field) {
-      case "address":
-        words.push(printAddress(key.subarray(at, at + size)));
-        break;
-      case "range":
-        if (at > 0) words.push("from");
-        words.push(printRange(readRange(table, key)));
-        break;
-      case "protocol":
-        words.push(printProtocol(readProtocol(table, key)));
-        break;
-      case "port":
-        words.push(String(readPort(table, key)));
-        break;
-      case "slot":
-        words.push(`slot ${readSlot(table, key)}`);
-        break;
-    }
-  }
-  return words.join(" ");
-}
+import type { AddressRange } from "./table-keys.ts";
 
 /** Prints the bytes of an endpoint value: `10.1.0.5:8080`, `[fd00::5]:8080`. */
 export function printEndpoint(value: Uint8Array): string {
@@ -136,17 +27,4 @@ export function printRange({ first, last }: AddressRange): string {
   const prefix = prefixOf(first, last);
   if (prefix === undefined) return `${printAddress(first)}-${printAddress(last)}`;
   return `${printAddress(first)}/${prefix}`;
-}
-
-function u32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value, true);
-  return bytes;
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }

@@ -45,7 +45,6 @@ export const BPF_RET_K = 0x06;
 export const NLMSG_PID_OFFSET = 12;
 
 // linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h
-export const RTM_NEWLINK = 16;
 export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
 export const RTM_GETADDR = 22;

@@ -80,7 +80,7 @@ export const BLIND =
  * Used if legacy tables are in use and permission to read them is missing: the tools open a raw
  * socket.
  */
-export const FORBIDDEN =
+const FORBIDDEN =
   "iptables' legacy tables, which may hold kube-proxy's rules; looking into them takes root and CAP_NET_RAW";
 
 export interface LookOptions {

@@ -1,9 +1,9 @@
 /** The observers on the real core, plan and loop: their idea of keys and values must be the core's. */
 import { expect, test } from "bun:test";
 import { unexpected } from "../../harness/expected-errors.ts";
+import { printKey } from "../../harness/plan/print-elements.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { CounterReader } from "../../src/backend/parts.ts";
-import { printKey } from "../../src/model/print.ts";
 import { keySize, TABLE_IDS, tableLabel } from "../../src/model/tables.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import { describeService } from "../../src/observe/service-view.ts";

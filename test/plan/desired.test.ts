@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { claimsOf, context, Memory, plainWriter, service } from "../../harness/plan/plan-text.ts";
-import { printDesired } from "../../src/model/print.ts";
+import { printDesired } from "../../harness/plan/print-elements.ts";
 import type { Service } from "../../src/model/service.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { planService } from "../../src/plan/plan.ts";

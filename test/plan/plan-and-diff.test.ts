@@ -9,9 +9,9 @@ import {
   planText,
   service,
 } from "../../harness/plan/plan-text.ts";
+import { printElement } from "../../harness/plan/print-elements.ts";
 import { arbitraryChoice, arbitraryText, NODE } from "../../harness/plan/random-services.ts";
 import { OWNER_NODE } from "../../src/model/owner.ts";
-import { printElement } from "../../src/model/print.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { TABLES, type TableId } from "../../src/model/tables.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";

@@ -16,8 +16,6 @@ export const EINPROGRESS = 115;
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
-export const POLLERR = 8;
-export const POLLHUP = 16;
 
 const AF_INET = 2;
 const AF_INET6 = 10;

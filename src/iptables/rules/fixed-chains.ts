@@ -34,7 +34,7 @@ export function masquerade({ randomFully }: RulesetOptions): string {
 }
 
 /** Only IPv4 has `route_localnet`, which permits translating loopback addresses. */
-export function servesLocalhost({ localhostNodePorts }: RulesetOptions, family: Family): boolean {
+function servesLocalhost({ localhostNodePorts }: RulesetOptions, family: Family): boolean {
   return localhostNodePorts === true && family === 4;
 }
 

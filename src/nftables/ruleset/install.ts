@@ -74,7 +74,7 @@ function hashOf({ writer }: Batch): string {
 }
 
 /** The skeleton's chains, with the comment on the first rule that identifies them. */
-export function commentedSkeleton(options: SkeletonOptions) {
+function commentedSkeleton(options: SkeletonOptions) {
   const text = rulesComment(options);
   return skeleton(options).map((chain) =>
     chain.name === COMMENTED_CHAIN

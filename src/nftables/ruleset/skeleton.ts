@@ -36,7 +36,7 @@ export const REJECT_CHAIN = "reject-connection";
 /** Clears the mark and masquerades. */
 const MASQUERADE_CHAIN = "masquerade-marked";
 /** Drops packets in conntrack state invalid, if the option `dropInvalid` is set. */
-export const FORWARD_CHAIN = "filter-forward";
+const FORWARD_CHAIN = "filter-forward";
 /** Target of the action `accept`: handles frontends that have no endpoints. */
 export function unservedChain(family: Family): string {
   return `unserved${family}`;
