@@ -120,13 +120,13 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     path: "src/source",
-    from: src("base", "core", "problems"),
+    from: [...asm("layout"), ...src("base", "core", "problems")],
     pure: true,
     because: "the API server and manifests yield the same objects in the same form",
   },
   {
     path: "src/api-client",
-    from: src("base", "base/clock.ts", "core"),
+    from: [...asm("layout"), ...src("base", "base/clock.ts", "core")],
     outside: ["@kubernetes/client-node", "node:", "undici/", "yaml"],
     pure: false,
     because: "it makes requests; what they are about is for its callers",
