@@ -5,7 +5,7 @@
 import { sameBytes } from "../memory/bytes";
 import { hashSeed } from "../memory/hash";
 import { allocate, release } from "../memory/heap";
-import { setHintZone } from "./hints";
+import { setHintZone } from "./hint-sets";
 import { initServices } from "./services";
 import { markZoneHintsDirty } from "./slices";
 

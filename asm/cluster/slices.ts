@@ -25,7 +25,7 @@ import {
 import { ipBytes } from "../memory/bytes";
 import { release } from "../memory/heap";
 import { nameDrop, nameSlice, setNameSlice } from "../memory/names";
-import { dropHints, hintFlags } from "./hints";
+import { dropHints, hintFlags } from "./hint-sets";
 import {
   firstSlice,
   markDirty,

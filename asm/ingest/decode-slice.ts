@@ -1,7 +1,7 @@
 // Decodes an EndpointSlice message (discovery/v1) into a SLICE block (layout/slice.ts) in the
 // builder.
 
-import { dropHints, hintFlags, holdHints, recallHints, rememberHints } from "../cluster/hints";
+import { dropHints, hintFlags, holdHints, recallHints, rememberHints } from "../cluster/hint-sets";
 import { isThisNode } from "../cluster/node";
 import {
   endpointStride,

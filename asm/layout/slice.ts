@@ -30,7 +30,7 @@ export const SLICE_PORT_PROTOCOL: usize = 6;
 export const SLICE_PORT_STRIDE: usize = 8;
 
 // Record ENDPOINT, ENDPOINT_HEADER = 8 bytes: then its address in the slice's family
-//    0 u32 HINTS: pointer (hints.ts), 0 = none
+//    0 u32 HINTS: pointer (hint-sets.ts), 0 = none
 //    4 u32 FLAGS: ENDPOINT_READY and so on
 //    8 u8[] IP
 export const ENDPOINT_HINTS: usize = 0;

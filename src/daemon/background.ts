@@ -10,7 +10,7 @@ import { messageOf } from "../base/errors.ts";
 import type { LogRoot } from "../base/log.ts";
 import { type Config, logSettings } from "../config/config.ts";
 import { type FlagValues, flagTexts, textOfFlag } from "../config/flag-values.ts";
-import type { ConfigFollower } from "../config/follow.ts";
+import type { ConfigFollower } from "../config/reload-config.ts";
 import type { Resolved } from "../config/resolve-config.ts";
 import {
   type EventOutbox,
@@ -139,7 +139,7 @@ export class BackgroundServices {
     const { proxy, log, clock, flags, resolved, onFatal } = this.#options;
     const file = textOfFlag(flags, "config");
     if (file === "" || this.#stopped) return;
-    const { ConfigFollower } = await import("../config/follow.ts");
+    const { ConfigFollower } = await import("../config/reload-config.ts");
     this.#follower = new ConfigFollower({
       file,
       flags,

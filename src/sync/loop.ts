@@ -15,8 +15,8 @@ import type { ProblemEnd, TellProblems } from "../problems/problem.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { type ExpandedService, expandService } from "../state/frontends.ts";
 import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
-import { AffinityPurger } from "./purge-affinity.ts";
-import { RefusedOwners } from "./refused.ts";
+import { AffinityPurger } from "./purge-timing.ts";
+import { RefusedOwners } from "./refused-retries.ts";
 import type { RepairReport } from "./repair-timing.ts";
 
 /** The result of one sync, for metrics, health and the log. */

@@ -30,11 +30,11 @@ test("a code that somewhere becomes a problem is among the problems", () => {
     "src/admin/health-check-node-ports.ts",
     "src/admin/serve.ts",
     "src/takeover/other-proxies.ts",
-    "src/config/follow.ts",
+    "src/config/reload-config.ts",
     "src/core/problem-records.ts",
     "src/host/host-settings.ts",
     "src/state/claims.ts",
-    "src/sync/purge-affinity.ts",
+    "src/sync/purge-timing.ts",
     "src/manifests/parse-manifest.ts",
   ].flatMap((path) => textOf(path).match(/(?<=\b(?:code: |CODE = )")[A-Z_]+(?=")/g) ?? []);
   expect(new Set(told).size).toBeGreaterThan(5);

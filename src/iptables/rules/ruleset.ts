@@ -26,14 +26,9 @@ import {
   SERVICES,
 } from "../syntax/known-chains.ts";
 import { type ChainChanges, type Chains, ChainTexts } from "./chain-texts.ts";
-import {
-  fixedChains,
-  jumpsOf,
-  localhostRange,
-  masquerade,
-  type RulesetOptions,
-} from "./fixed-chains.ts";
+import { fixedChains, jumpsOf, localhostRange, type RulesetOptions } from "./fixed-chains.ts";
 import { type Frontend, Model } from "./frontend-model.ts";
+import { HairpinRules } from "./hairpin-rules.ts";
 import { podWords } from "./local-detector.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
 import type { Describe } from "./port-description.ts";
@@ -41,7 +36,7 @@ import { type Port, Ports } from "./ports.ts";
 import { ownerOfRule } from "./rule-owner.ts";
 import { comment, lines, markWords, port, words } from "./rule-text.ts";
 import { RuleList, RuleTree } from "./rule-tree.ts";
-import { hairpinLevels, NODE_PORT_LEVELS, serviceLevels } from "./tree-levels.ts";
+import { NODE_PORT_LEVELS, serviceLevels } from "./tree-levels.ts";
 
 /**
  * Rules carry comments that name Services while at most this many rules lead to Services. With
@@ -57,7 +52,7 @@ export class Ruleset {
   readonly #texts = new ChainTexts();
   readonly #services: RuleTree;
   readonly #nodePorts = new RuleTree(NODE_PORT_LEVELS);
-  readonly #hairpins: RuleTree;
+  readonly #hairpins: HairpinRules;
   /** Refused frontends: clusterIPs here, externally reachable ones in `#refusedOutside`. */
   readonly #refused = new RuleList();
   readonly #refusedOutside = new RuleList();
@@ -75,7 +70,7 @@ export class Ruleset {
     this.#family = family;
     this.#model = new Model(family, options);
     this.#services = new RuleTree(serviceLevels(family));
-    this.#hairpins = new RuleTree(hairpinLevels(family));
+    this.#hairpins = new HairpinRules(family);
     this.#options = options;
     this.#style = styleOf(family, options, true);
     this.#jumps = jumpsOf(options, family);
@@ -253,12 +248,8 @@ export class Ruleset {
   }
 
   #writeHairpins(changed: Iterable<FrontendKey>): void {
-    const bits = this.#family === 4 ? 32 : 128;
-    for (const key of changed) {
-      const address = `${addressText(key)}/${bits}`;
-      const rule = `-s ${address} -d ${address} ${masquerade(this.#options)}`;
-      this.#hairpins.set(key, this.#model.hairpins.has(key) ? rule : undefined);
-    }
+    const { hairpins } = this.#model;
+    this.#hairpins.update(changed, (address) => hairpins.has(address), this.#options);
   }
 
   #writeFixed(): void {

@@ -10,7 +10,7 @@ import { isService, OWNER_ADOPTED, type OwnerId } from "../../model/owner.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import type { ReadTable } from "../read/read-objects.ts";
 import { readTouched } from "./read-touched.ts";
-import { onlyOf, ownersOf, releaseOwner } from "./refused-owner.ts";
+import { onlyOf, ownersOf, releaseOwner } from "./release-owner.ts";
 import { countAnew, Restoration } from "./restore.ts";
 import type { TableKeeper } from "./table-keeper.ts";
 import type { Touched } from "./touched.ts";

@@ -56,7 +56,7 @@ export class ConfigFollower {
 
   constructor(options: ConfigFollowerOptions) {
     this.#options = options;
-    this.#log = options.log.from("follow.ts");
+    this.#log = options.log.from("reload-config.ts");
     this.#problems = new ProblemSet(options.problems);
     this.#current = options.current;
     this.#notes = new Set(options.notes.map(textOf));

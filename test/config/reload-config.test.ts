@@ -20,7 +20,7 @@ import { FILE_SETTLE_MS } from "../../src/base/limits.ts";
 import { createLogger } from "../../src/base/log.ts";
 import { parseArguments } from "../../src/config/command-line.ts";
 import type { Config } from "../../src/config/config.ts";
-import { ConfigFollower } from "../../src/config/follow.ts";
+import { ConfigFollower } from "../../src/config/reload-config.ts";
 import { resolveConfig } from "../../src/config/resolve-config.ts";
 import { Problems } from "../../src/problems/problem-registry.ts";
 
