@@ -34,6 +34,11 @@ const BANNED: readonly Ban[] = [
     because: "what is to be done belongs where it can be closed",
   },
   {
+    name: "spread of an object literal",
+    pattern: /\.{3}\{/,
+    because: "the compiler does not report a misspelt property in it",
+  },
+  {
     name: "path of somebody's machine",
     pattern: new RegExp(
       `(?<![\\w.\\-/])/(?:${word("ho", "me")}|${word("ro", "ot")}|${word("Us", "ers")}|${word("wo", "rk")}|var/${word("t", "mp")})/`,
