@@ -124,9 +124,9 @@ export class HealthCheckNodePorts {
 
 function problemOf({ namespace, name }: HealthCheck, error: unknown): Problem {
   return {
-    subject: `Service ${namespace}/${name}`,
     code: "LISTEN_FAILED",
     field: "spec.healthCheckNodePort",
+    subject: `Service ${namespace}/${name}`,
     message: messageOf(error),
   };
 }

@@ -72,10 +72,12 @@ export class FrontendClaims {
       const holder = this.#holder(key);
       return holder === undefined || holder === service.id ? undefined : this.#nameOf(holder);
     };
-    for (const frontend of frontendsOf(service)) {
+    const frontends = frontendsOf(service);
+    const dualStack = new Set(frontends.map(({ family }) => family)).size > 1;
+    for (const frontend of frontends) {
       const holder = taken(frontend.key);
       if (holder === undefined) continue;
-      const what = print(frontend);
+      const what = print(frontend, dualStack);
       // The field names the frontend too, because one field of the Service may lose several.
       problems.push(problem(service, `${fieldOf(frontend)}: ${what}`, what, holder));
       if (frontend.address) lost.add(printAddress(frontend.address.bytes));
@@ -173,7 +175,8 @@ function problem(service: Service, field: string, what: string, holder: string):
   };
 }
 
-function print(frontend: Frontend): string {
-  const address = frontend.address ? printAddress(frontend.address.bytes) : "node port";
-  return `${address} ${protocolWord(frontend.protocol)} ${frontend.port}`;
+/** `dualStack`: the Service has node ports of both families, which may have different holders. */
+function print({ address, family, protocol, port }: Frontend, dualStack: boolean): string {
+  const nodePort = dualStack ? `IPv${family} node port` : "node port";
+  return `${address ? printAddress(address.bytes) : nodePort} ${protocolWord(protocol)} ${port}`;
 }

@@ -127,6 +127,30 @@ const PROBLEMS: readonly ProblemCase[] = [
     ],
   },
   {
+    name: "a node port that one Service holds for IPv4 and another for IPv6 is two problems",
+    services: [
+      { id: 1, name: "a/four", type: "NodePort", ports: ["x udp 80 30080"] },
+      {
+        id: 2,
+        name: "a/six",
+        type: "NodePort",
+        ports: ["x udp 80 30080"],
+        clusterIPs: ["fd00::2"],
+      },
+      {
+        id: 3,
+        name: "b/dual",
+        type: "NodePort",
+        ports: ["x udp 80 30080"],
+        clusterIPs: ["10.9.0.3", "fd00::3"],
+      },
+    ],
+    want: [
+      "spec.ports[0].nodePort: IPv4 node port udp 30080: Cannot serve IPv4 node port udp 30080 for Service b/dual: the oldest Service that claims it gets it: current holder is a/four",
+      "spec.ports[0].nodePort: IPv6 node port udp 30080: Cannot serve IPv6 node port udp 30080 for Service b/dual: the oldest Service that claims it gets it: current holder is a/six",
+    ],
+  },
+  {
     name: "a clusterIP with its port is one problem, a clusterIP without a common port another",
     services: [
       { id: 1, name: "a/one", clusterIPs: ["10.96.0.1", "fd00::1"] },
