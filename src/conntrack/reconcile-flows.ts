@@ -48,7 +48,7 @@ export interface FlowSockets {
 /** A dump is repeated up to this many times if the kernel's table is resized meanwhile. */
 const DUMPS_MAX = 5;
 
-export class Flows {
+export class FlowReconciler {
   readonly #options: FlowsOptions;
   readonly #log: Logger;
   readonly #openSockets: () => FlowSockets;

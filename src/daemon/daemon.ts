@@ -19,7 +19,7 @@ import { lockNetworkNamespace } from "../host/namespace-lock.ts";
 import { Notifier } from "../host/systemd-notify.ts";
 import { MemoryReclaimer } from "../os/memory.ts";
 import { StderrWriter } from "../os/stderr-writer.ts";
-import { Problems } from "../problems/problem-registry.ts";
+import { ProblemRegistry } from "../problems/problem-registry.ts";
 import { adminDue } from "./admin-due.ts";
 import { wantsLocalnet } from "./backend-options.ts";
 import { BackgroundServices } from "./background.ts";
@@ -114,7 +114,7 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
   const resolved = await resolveConfig(flags, (path) => readFile(path, "utf8"));
   const { config } = resolved;
   const log = beginLog(resolved, version, systemClock);
-  const problems = new Problems((problem) => sayProblem(log, problem));
+  const problems = new ProblemRegistry((problem) => sayProblem(log, problem));
   const host = new HostSettings({
     clock: systemClock,
     log,

@@ -11,7 +11,7 @@ import { HealthTracker } from "../observe/proxy-health.ts";
 import { HealthChecks } from "../observe/service-health.ts";
 import type { LastSync } from "../observe/view.ts";
 import type { Problem, TellProblems } from "../problems/problem.ts";
-import { Problems } from "../problems/problem-registry.ts";
+import { ProblemRegistry } from "../problems/problem-registry.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import { sayRepair } from "../sync/repair-timing.ts";
 
@@ -25,7 +25,7 @@ export interface ObserversOptions {
 export class Observers {
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
-  readonly problems: Problems;
+  readonly problems: ProblemRegistry;
   readonly tellProblems: TellProblems = (events) => this.problems.report(events);
   readonly health: HealthTracker;
   readonly healthChecks = new HealthChecks();
@@ -48,7 +48,7 @@ export class Observers {
     this.#clock = clock;
     this.#log = log;
     this.startedAt = clock.now();
-    this.problems = new Problems(
+    this.problems = new ProblemRegistry(
       (problem) => sayProblem(log, problem),
       ({ subject, code, field }) =>
         log.info("No longer a problem", { subject, code, ...(field !== "" && { field }) }),

@@ -9,7 +9,7 @@ import type { Clock } from "../base/clock.ts";
 import { STOP_WRITING_MS, SYNC_RETRY_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
-import { Flows } from "../conntrack/reconcile-flows.ts";
+import { FlowReconciler } from "../conntrack/reconcile-flows.ts";
 import type { Core } from "../core/core.ts";
 import { type AddressWatch, watchAddresses } from "../netlink/interface-addresses.ts";
 import { Shortcomings } from "../observe/shortcomings.ts";
@@ -20,7 +20,7 @@ import { FamilyWarnings } from "../state/families.ts";
 import { SyncLoop, type SyncReport } from "../sync/loop.ts";
 import { type Pace, Pacer } from "../sync/pacer.ts";
 import { PlanInputs } from "../sync/plan-inputs.ts";
-import { Repairs } from "../sync/repair-timing.ts";
+import { RepairTiming } from "../sync/repair-timing.ts";
 import { awaitConflict, NO_CONFLICT } from "../takeover/await-conflict.ts";
 import { skeletonOptions, usesPodCidrs } from "./backend-options.ts";
 import type { CreateSource } from "./choose-source.ts";
@@ -73,8 +73,8 @@ export class RunningProxy {
   readonly #options: ProxyOptions;
   readonly #log: Logger;
   readonly #claims: FrontendClaims;
-  readonly #flows: Flows;
-  readonly #repairs: Repairs;
+  readonly #flows: FlowReconciler;
+  readonly #repairs: RepairTiming;
   readonly #resolveFirstSync: () => void;
   #config: Config;
   #addresses: AddressWatch | undefined;
@@ -107,13 +107,13 @@ export class RunningProxy {
       problems,
       opensHealthCheckPorts: capabilities.opensHealthCheckPorts,
     });
-    this.#flows = new Flows({
+    this.#flows = new FlowReconciler({
       core,
       clock,
       log,
       report: (report) => observers.metrics.flowsChecked(report),
     });
-    this.#repairs = new Repairs({ clock, log, repair: () => this.#repair() });
+    this.#repairs = new RepairTiming({ clock, log, repair: () => this.#repair() });
     const first = Promise.withResolvers<void>();
     this.firstSync = first.promise;
     this.#resolveFirstSync = first.resolve;

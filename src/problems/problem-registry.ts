@@ -4,7 +4,7 @@
 import { type Problem, type ProblemEnd, type ProblemEvent, problemKey } from "./problem.ts";
 import { problemChanges, problemsByKey } from "./problem-set.ts";
 
-export class Problems {
+export class ProblemRegistry {
   readonly #bySubject = new Map<string, Map<string, Problem>>();
   readonly #onBegin: (problem: Problem) => void;
   readonly #onEnd: (problem: Problem) => void;

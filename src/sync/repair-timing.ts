@@ -38,7 +38,7 @@ interface Fight {
 const EVERYTHING = "everything";
 const DELAYS = { firstMs: REPAIR_WAIT_MS, maxMs: REPAIR_WAIT_MS_MAX };
 
-export class Repairs {
+export class RepairTiming {
   readonly #options: RepairsOptions;
   readonly #log: Logger;
   readonly #fights = new Map<string, Fight>();

@@ -22,7 +22,7 @@ import { parseArguments } from "../../src/config/command-line.ts";
 import type { Config } from "../../src/config/config.ts";
 import { ConfigFollower } from "../../src/config/reload-config.ts";
 import { resolveConfig } from "../../src/config/resolve-config.ts";
-import { Problems } from "../../src/problems/problem-registry.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 
 const HEAD =
   "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nclusterCIDR: 10.0.0.0/8\n";
@@ -37,7 +37,7 @@ let configs: Config[];
 let fatal: unknown[];
 let lines: string[];
 let begun: string[];
-let problems: Problems;
+let problems: ProblemRegistry;
 let applying: Promise<void> | undefined;
 /** How many are being taken up, and were at most. */
 let running: number;
@@ -48,7 +48,7 @@ beforeEach(() => {
   file = join(folder, "config.conf");
   clock = new FakeClock();
   [taken, configs, fatal, lines, begun] = [[], [], [], [], []];
-  problems = new Problems(({ subject, message }) => begun.push(`${subject}: ${message}`));
+  problems = new ProblemRegistry(({ subject, message }) => begun.push(`${subject}: ${message}`));
   applying = undefined;
   running = 0;
   most = 0;

@@ -6,7 +6,11 @@ import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sy
 import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { createLogger } from "../../src/base/log.ts";
-import { type FlowSockets, Flows, type FlowsReport } from "../../src/conntrack/reconcile-flows.ts";
+import {
+  FlowReconciler,
+  type FlowSockets,
+  type FlowsReport,
+} from "../../src/conntrack/reconcile-flows.ts";
 
 const PORTS = [{ name: "http", protocol: "UDP", port: 53, nodePort: 30_053 }];
 const CLIENT = { 4: "10.244.9.9", 6: "fd00:10:244::9" };
@@ -29,7 +33,7 @@ export class FlowsFixture {
   lines: string[] = [];
   reports: FlowsReport[] = [];
   #world: SyncWorld | undefined;
-  #flows: Flows | undefined;
+  #flows: FlowReconciler | undefined;
   #wake = () => {};
   #ports = 1000;
 
@@ -54,7 +58,7 @@ export class FlowsFixture {
     return this.#world;
   }
 
-  get flows(): Flows {
+  get flows(): FlowReconciler {
     if (this.#flows === undefined) throw new Error("The flows are made before each test");
     return this.#flows;
   }
@@ -66,7 +70,7 @@ export class FlowsFixture {
       this.lines.push(line);
       this.#wake();
     };
-    this.#flows = new Flows({
+    this.#flows = new FlowReconciler({
       core: this.world.core,
       clock: systemClock,
       log: createLogger({ verbosity: 0, format: "text", now: () => 0, write, pid: 1 }),

@@ -9,7 +9,7 @@ import { SYSCTL_LOOK_MS } from "../../src/base/limits.ts";
 import type { ConntrackSettings } from "../../src/config/config.ts";
 import { HostSettings, INITIALIZED, initializeHost } from "../../src/host/host-settings.ts";
 import { KernelFiles } from "../../src/host/kernel-files.ts";
-import { Problems } from "../../src/problems/problem-registry.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 
 const DEFAULTS: ConntrackSettings = {
   maxPerCore: 32_768,
@@ -34,7 +34,7 @@ const FRESH = {
 
 function hostOf(files: KernelFiles) {
   const { log, lines } = readableLog();
-  const problems = new Problems(({ message }) => log.warn(message));
+  const problems = new ProblemRegistry(({ message }) => log.warn(message));
   const clock = new FakeClock();
   const settings = new HostSettings({
     clock,

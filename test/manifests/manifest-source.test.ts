@@ -20,7 +20,7 @@ import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { FILE_SETTLE_MS, MANIFESTS_RESCAN_MS } from "../../src/base/limits.ts";
 import { ManifestSource } from "../../src/manifests/manifest-source.ts";
-import { Problems } from "../../src/problems/problem-registry.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import { metadataOf } from "../../src/source/object-fields.ts";
 import type { Source } from "../../src/source/source.ts";
 
@@ -198,7 +198,7 @@ describe("a file that", () => {
     await started();
     put("a.yaml", service("web").replace('"kind":"Service"', '"kind":"Serving"'));
     await until("the old problem is over", () => told.ended.length === 1, { clock });
-    const problems = new Problems(() => {});
+    const problems = new ProblemRegistry(() => {});
     problems.report(told.events);
     const subject = `${join(directory, "a.yaml")}:1`;
     expect(problems.list()).toMatchObject([{ subject, field: "kind" }]);

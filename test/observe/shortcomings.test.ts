@@ -5,7 +5,7 @@ import type { NodeFacts } from "../../src/model/node-facts.ts";
 import { tableId } from "../../src/model/tables.ts";
 import { type Cidr, type Family, parseAddress, parseCidr } from "../../src/net/address.ts";
 import { Shortcomings } from "../../src/observe/shortcomings.ts";
-import { Problems } from "../../src/problems/problem-registry.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 
 const NO_TOOL: UnservedFamily = {
   family: 6,
@@ -29,7 +29,7 @@ const nodeOf = (...families: readonly Family[]): NodeFacts => ({
 const EMPTY_CORE = { elementCount: () => 0 };
 
 test("a family that is not served is a problem and a notice while somebody wants it", () => {
-  const problems = new Problems(() => {});
+  const problems = new ProblemRegistry(() => {});
   const told = new Shortcomings({
     capabilities: { unserved: [NO_TOOL], unsupported: [] },
     core: EMPTY_CORE,

@@ -1,16 +1,16 @@
 import { beforeEach, expect, test } from "bun:test";
 import type { Problem, ProblemEvent } from "../../src/problems/problem.ts";
-import { Problems } from "../../src/problems/problem-registry.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 
 const WEB = "Service default/web";
 const said: string[] = [];
 const over: string[] = [];
-let problems: Problems;
+let problems: ProblemRegistry;
 
 beforeEach(() => {
   said.length = 0;
   over.length = 0;
-  problems = new Problems(
+  problems = new ProblemRegistry(
     ({ field, message }) => said.push(`${field} ${message}`),
     ({ field, message }) => over.push(`${field} ${message}`),
   );

@@ -3,7 +3,7 @@ import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { type TableName, tableId, tableLabel } from "../../src/model/tables.ts";
-import { Problems } from "../../src/problems/problem-registry.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 
 const IPS = ["10.1.0.1", "10.1.0.2", "10.1.0.3"];
 
@@ -369,7 +369,7 @@ describe("SyncLoop", () => {
   test("tells of an object that stays wrong in one go, so that it is said once", async () => {
     const world = syncWorld();
     const said: string[] = [];
-    const problems = new Problems(({ subject, field }) => said.push(`${subject} ${field}`));
+    const problems = new ProblemRegistry(({ subject, field }) => said.push(`${subject} ${field}`));
     const relist = async () => {
       world.put("Service", service("web", "10.96.0.1", { type: "Odd" }));
       await world.sync();

@@ -7,12 +7,12 @@ import {
   parseCidr,
   printCidr,
 } from "../../src/net/address.ts";
-import { Problems } from "../../src/problems/problem-registry.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import type { PlanSettings } from "../../src/sync/plan-inputs.ts";
 
 /** What is wrong now, by subject and field. */
 function wrong(told: ReturnType<typeof syncWorld>["problems"]): string[] {
-  const problems = new Problems(() => {});
+  const problems = new ProblemRegistry(() => {});
   problems.report(told.events);
   return problems.list().map(({ subject, field }) => `${subject} ${field}`);
 }

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { createLogger } from "../../src/base/log.ts";
-import { Repairs, sayRepair } from "../../src/sync/repair-timing.ts";
+import { RepairTiming, sayRepair } from "../../src/sync/repair-timing.ts";
 
 const CHANGE = {
   what: "rules of services4",
@@ -12,7 +12,7 @@ const CHANGE = {
 let clock: FakeClock;
 let times: number[];
 let lines: string[];
-let repairs: Repairs;
+let repairs: RepairTiming;
 
 beforeEach(() => {
   clock = new FakeClock(0);
@@ -20,7 +20,7 @@ beforeEach(() => {
   lines = [];
   const now = () => clock.now();
   const write = (line: string) => lines.push(line);
-  repairs = new Repairs({
+  repairs = new RepairTiming({
     clock,
     log: createLogger({ verbosity: 0, format: "text", now, write, pid: 1 }),
     repair: () => times.push(clock.now()),
@@ -37,7 +37,7 @@ async function fight(ms: number, end: number): Promise<void> {
 
 const gaps = () => times.slice(1).map((time, index) => time - (times[index] ?? 0));
 
-describe("Repairs", () => {
+describe("RepairTiming", () => {
   test("one change is repaired at once", async () => {
     repairs.changed(CHANGE);
     await clock.advance(0);

@@ -8,7 +8,7 @@ import {
   OTHER_PROXY_QUIET_MS,
   OTHER_PROXY_RUNNING_POLL_MS,
 } from "../../src/base/limits.ts";
-import { Problems } from "../../src/problems/problem-registry.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import type { Finding } from "../../src/takeover/find-rules.ts";
 import type { KubeProxyProcesses } from "../../src/takeover/kube-proxy-processes.ts";
 import { OtherProxies } from "../../src/takeover/other-proxies.ts";
@@ -46,7 +46,7 @@ class Node {
   readonly clock = new FakeClock();
   readonly lines: readonly string[];
   readonly removals: RuleOrigin[][] = [];
-  readonly problems: Problems;
+  readonly problems: ProblemRegistry;
   readonly rules: OtherProxies;
   findings: Finding[];
   /** What a removal comes to, besides what it removes. */
@@ -63,7 +63,7 @@ class Node {
     this.remove = remove;
     const { log, lines } = readableLog(0);
     this.lines = lines;
-    this.problems = new Problems(() => {});
+    this.problems = new ProblemRegistry(() => {});
     this.rules = new OtherProxies({
       clock: this.clock,
       log,

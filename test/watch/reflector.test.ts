@@ -14,7 +14,7 @@ import {
   WATCH_RETRY_MS_MAX,
   WATCH_SILENCE_MS,
 } from "../../src/base/limits.ts";
-import { Problems } from "../../src/problems/problem-registry.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import { type EncodeEvent, encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
 import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
@@ -566,7 +566,7 @@ describe("a JSON object with a wrong type", () => {
 
   test("is a problem again, if the core has ended all problems of its name meanwhile", async () => {
     const { transport, problems } = await listedWrong();
-    const registry = new Problems(() => {});
+    const registry = new ProblemRegistry(() => {});
     registry.report(problems.events);
     // As the core does when it ends what it told of an object with this name.
     registry.report([{ end: { subject: "Service default/bad", code: "OBJECT_INVALID" } }]);

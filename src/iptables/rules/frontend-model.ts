@@ -64,7 +64,7 @@ const FIELDS: { readonly [name in TableName]?: Field } = {
 };
 
 /** The tables of one family. */
-export class Model {
+export class FrontendModel {
   readonly #family: Family;
   /** The kernel supports SCTP. If not, SCTP frontends are ignored. */
   readonly #sctp: boolean;

@@ -27,7 +27,7 @@ import {
 } from "../syntax/known-chains.ts";
 import { type ChainChanges, type Chains, ChainTexts } from "./chain-texts.ts";
 import { fixedChains, jumpsOf, localhostRange, type RulesetOptions } from "./fixed-chains.ts";
-import { type Frontend, Model } from "./frontend-model.ts";
+import { type Frontend, FrontendModel } from "./frontend-model.ts";
 import { HairpinRules } from "./hairpin-rules.ts";
 import { podWords } from "./local-detector.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
@@ -47,7 +47,7 @@ const COMMENTED_AGAIN = 500;
 
 export class Ruleset {
   readonly #family: Family;
-  readonly #model: Model;
+  readonly #model: FrontendModel;
   readonly #ports = new Ports();
   readonly #texts = new ChainTexts();
   readonly #services: RuleTree;
@@ -68,7 +68,7 @@ export class Ruleset {
 
   constructor(family: Family, options: RulesetOptions) {
     this.#family = family;
-    this.#model = new Model(family, options);
+    this.#model = new FrontendModel(family, options);
     this.#services = new RuleTree(serviceLevels(family));
     this.#hairpins = new HairpinRules(family);
     this.#options = options;
