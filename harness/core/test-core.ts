@@ -16,7 +16,7 @@ export const BUILDS: readonly CoreBuild[] = ["debug", "release"];
 const ALSO = `
 export { hashSeed } from "./memory/hash";
 export { nameHold } from "./memory/names";
-export { holdHints, setHintZone } from "./cluster/hints";
+export { holdHints, setHintZone } from "./cluster/hint-sets";
 export { initServices, ensureService, setServiceBlock, firstSlice } from "./cluster/services";
 export { linkSlice, unlinkSlice } from "./cluster/slices";
 `;

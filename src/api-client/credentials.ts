@@ -1,6 +1,6 @@
 /**
- * Reads tokens and PEM files. They are small, other programs rotate them, and each request reads
- * them again.
+ * Reads tokens and PEM files. They are small and other programs rotate them, so transport.ts asks
+ * for the identity before each request, which reads them again.
  */
 import { readFile } from "node:fs/promises";
 import { messageOf, SluiceError } from "../base/errors.ts";

@@ -16,7 +16,6 @@ import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";
 import { type TableId, tableFamily } from "../model/tables.ts";
-import { trialOnly } from "./bisect-refusal.ts";
 import { ChangeDetector, type Comparison } from "./change-detector.ts";
 import {
   type Failure,
@@ -34,6 +33,7 @@ import type { SearchOptions } from "./tools/find-tools.ts";
 import { LockWaitingTools, logLocked } from "./tools/lock-wait.ts";
 import type { Features } from "./tools/probe-tools.ts";
 import { type FamilyTools, findToolset, type Toolset } from "./tools/toolset.ts";
+import { trialOnly } from "./trial-steps.ts";
 
 export interface IptablesDependencies {
   readonly clock?: Clock;
@@ -98,7 +98,7 @@ class Iptables implements IptablesBackend {
   #settled = false;
   /**
    * The first `apply` was refused and the error named no owner. Until all Services have been tried,
-   * changes must not touch the rules that serve others (bisect-refusal.ts).
+   * changes must not touch the rules that serve others (trial-steps.ts).
    */
   #trialOnly = false;
   /** A `verify` has been requested to revert the remains of a failed restore. */

@@ -1,6 +1,7 @@
 /**
  * Plans the elements that make a frontend follow internalTrafficPolicy and externalTrafficPolicy
- * (KEP-2086). Selection has already handled terminating endpoints (KEP-1669).
+ * (KEP-2086), and those of a frontend without endpoints. Selection has already handled terminating
+ * endpoints (KEP-1669).
  */
 import { SLOTS_MAX } from "../base/limits.ts";
 import { encodeAction, type Reach, type Source } from "../model/actions.ts";

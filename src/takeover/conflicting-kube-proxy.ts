@@ -6,8 +6,9 @@
  * some seconds, and its rules keep serving. If it stays for good, a pod that never gets ready holds
  * up the rollout, and its health body gives the reason. A pod that restarts would give none.
  *
- * Sluice does not fight a kube-proxy that it cannot see or that starts later. It reports a problem,
- * and waits longer before each repair of the same object (sync/repair-timing.ts).
+ * A kube-proxy that writes other chains delays nothing; other-proxies.ts reports it. Sluice does
+ * not fight a kube-proxy that it cannot see or that starts later. It reports a problem, and waits
+ * longer before each repair of the same object (sync/repair-timing.ts).
  */
 
 import type { OwnRules } from "../backend/capabilities.ts";

@@ -1,4 +1,7 @@
-/** Restores the committed state in the kernel after other processes changed it. */
+/**
+ * Restores the committed state in the kernel after other processes changed it: elements here, the
+ * table with its chains and rules by table-keeper.ts.
+ */
 import type { Receipt } from "../../backend/backend.ts";
 import type { Drift } from "../../backend/drift.ts";
 import { type Clock, turn } from "../../base/clock.ts";

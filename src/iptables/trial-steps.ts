@@ -1,8 +1,8 @@
 /**
- * Finds the Service with the refused rule while the existing chains keep serving. A legacy kernel
- * refuses a table without naming the rule, so this tries halves of the Services. A trial may
- * replace the chains of its own Services. It must not remove anything from Services that have not
- * been tried yet. Pure.
+ * Makes a restore harmless, so that the Service with a refused rule can be found while the existing
+ * chains keep serving. A legacy kernel refuses a table without naming the rule, so
+ * sync/programmer.ts tries halves of the Services. A trial may replace the chains of its own
+ * Services. It must not remove anything from Services that have not been tried yet. Pure.
  */
 import type { Step } from "./restore-text.ts";
 import { RULE_TABLES, type RuleTable } from "./syntax/known-chains.ts";
