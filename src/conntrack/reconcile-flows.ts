@@ -30,7 +30,7 @@ export interface FlowsReport {
   readonly durationMs: number;
 }
 
-export interface FlowsOptions {
+export interface FlowReconcilerOptions {
   readonly core: Core;
   readonly clock: Clock;
   readonly log: Logger;
@@ -49,7 +49,7 @@ export interface FlowSockets {
 const DUMPS_MAX = 5;
 
 export class FlowReconciler {
-  readonly #options: FlowsOptions;
+  readonly #options: FlowReconcilerOptions;
   readonly #log: Logger;
   readonly #openSockets: () => FlowSockets;
   #sockets: FlowSockets | undefined;
@@ -58,7 +58,7 @@ export class FlowReconciler {
   #earliest = Number.NEGATIVE_INFINITY;
   #open = true;
 
-  constructor(options: FlowsOptions) {
+  constructor(options: FlowReconcilerOptions) {
     this.#options = options;
     this.#log = options.log.from("reconcile-flows.ts");
     this.#openSockets = options.open ?? openSockets;

@@ -21,7 +21,7 @@ export interface RepairReport extends Pick<Drift, "change" | "changes" | "amiss"
   readonly durationMs: number;
 }
 
-export interface RepairsOptions {
+export interface RepairTimingOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Verifies the touched objects and syncs. */
@@ -39,14 +39,14 @@ const EVERYTHING = "everything";
 const DELAYS = { firstMs: REPAIR_WAIT_MS, maxMs: REPAIR_WAIT_MS_MAX };
 
 export class RepairTiming {
-  readonly #options: RepairsOptions;
+  readonly #options: RepairTimingOptions;
   readonly #log: Logger;
   readonly #fights = new Map<string, Fight>();
   /** The objects that the next repair covers. `#next` says when it is due. */
   readonly #pending = new Set<string>();
   #next: { readonly at: number; readonly cancel: () => void } | undefined;
 
-  constructor(options: RepairsOptions) {
+  constructor(options: RepairTimingOptions) {
     this.#options = options;
     this.#log = options.log.from("repair-timing.ts");
   }

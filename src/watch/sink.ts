@@ -52,6 +52,7 @@ export function coreSink(
       const content =
         type === "DELETED" ? { metadata: { namespace, name, resourceVersion } } : object;
       const frame = encode(kind, type, content);
+      // Usually there is none, and this runs for each object.
       if (problems.size > 0) problems.end(about(subject));
       return frame;
     } catch (thrown) {

@@ -1,4 +1,7 @@
-/** Names of files in documents and comments, which have to follow a file that moves; and first comments. */
+/**
+ * Checks the names of files in documents and comments, because they have to follow a file that
+ * moves; and that each source file says what is in it.
+ */
 import { expect, test } from "bun:test";
 import { basename } from "node:path";
 import { repositoryFiles, textOf } from "../../harness/repository.ts";

@@ -2,7 +2,10 @@
 import { dirname, join } from "node:path";
 import { sourcesIn, textOf } from "../../harness/repository.ts";
 
-/** `import … from "x"`, `export … from "x"`, `import "x"`: at the start of a line, over several lines or one. */
+/**
+ * `import … from "x"`, `export … from "x"` or `import "x"` at the start of a line; it may continue
+ * on others.
+ */
 const STATEMENT = /^(?:import|export)\b(?:[^;"'`]*?\bfrom)?\s*"([^"]+)"/gm;
 /** `import("x")`, of a value or of a type. */
 const EXPRESSION = /\bimport\(\s*"([^"]+)"/g;

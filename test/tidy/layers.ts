@@ -1,6 +1,6 @@
 /**
- * The architecture as data: which folder of src/ and asm/ may import from which, types included, and what it may use
- * of the world outside. A file belongs to the first layer whose path holds it.
+ * The architecture as data: which folder of src/ and asm/ may import from which, types included,
+ * and which modules from outside. A file belongs to the first layer whose path contains it.
  */
 export interface Layer {
   /** A folder, or a single file: `src/plan`, `src/base/clock.ts`. */

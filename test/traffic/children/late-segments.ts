@@ -67,8 +67,8 @@ if (fd < 0 || c.bind(fd, ptr(sockaddr), writeSockaddr(sockaddr, own, 0)) < 0) {
 console.log("listening");
 
 /**
- * Clients whose SYN was seen, by address and port; and the number that each acknowledged first: that
- * of the server's SYN.
+ * Clients that have sent a SYN, by address and port, with the number that each acknowledged first:
+ * that of the server's SYN.
  */
 const connecting = new Map<string, number | undefined>();
 for (;;) {
