@@ -1,0 +1,28 @@
+/** A piece of prose in a file, as Markdown. */
+export interface Fragment {
+  /** The line in the file where it begins, counted from 1. */
+  readonly line: number;
+  readonly text: string;
+  /** True if the lines of the text are lines of the file. */
+  readonly wraps: boolean;
+}
+
+/** Lines for programs: linters, shells, the sections of a long file. */
+const DIRECTIVE = /^\s*(?:biome-ignore|shellcheck|@ts-|!|──|--- )/;
+
+/** `@param name`, `@returns`. */
+const TAG = /^\s*@(?:param \S+|\w+)\s*/;
+
+/** A line of a table without frame: "  PATH   a file". */
+const COLUMNS = /^\s*(\S.*? {2,}(?=\S))/;
+
+/** Takes the delimiters from a comment, and keeps its lines. */
+export function commentText(comment: string): string {
+  return comment
+    .replace(/\*\/$/, "")
+    .split("\n")
+    .map((line) => line.replace(/^\s*(?:\/\*\*?|\*|\/\/\/?|#+)(?: |$)?/, "").trimEnd())
+    .map((line) => (DIRECTIVE.test(line) ? "" : line))
+    .map((line) => line.replace(TAG, "- ").replace(COLUMNS, "- $1").replaceAll("<", "\\<"))
+    .join("\n");
+}
