@@ -34,22 +34,23 @@ export function sentencesOf(node: Node, source: string): Sentence[] {
     .filter(({ source }) => source !== "");
 }
 
-/** Keeps text, makes one word of each code span and image, and hides the rest. */
+/** Keeps text, makes one word of each code span, link and image, and hides the rest. */
 function maskMarkup(node: Node, source: string): string {
   const [start] = node.range;
   const masked: string[] = Array.from({ length: source.length }, (_, index) =>
     /\s/.test(source.charAt(index)) ? " " : NOTHING,
   );
-  const visit = (inner: Node) => {
+  const visit = (inner: Node, inLink: boolean) => {
+    const space = inLink ? "/" : " ";
     const [from, to] = [inner.range[0] - start, inner.range[1] - start];
     for (let at = from; at < to; at++) {
       const character = source.charAt(at);
-      if (inner.type === "Str") masked[at] = /\s/.test(character) ? " " : character;
+      if (inner.type === "Str") masked[at] = /\s/.test(character) ? space : character;
       if (inner.type === "Code" || inner.type === "Image") masked[at] = at === from ? "C" : "c";
     }
-    for (const child of inner.children ?? []) visit(child);
+    for (const child of inner.children ?? []) visit(child, inLink || inner.type === "Link");
   };
-  visit(node);
+  visit(node, false);
   return masked.join("");
 }
 

@@ -19,6 +19,7 @@ export const INDEPENDENT_FOLDERS: readonly string[] = [
   "plan",
   "problems",
   "property",
+  "prose",
   "runner",
   "source",
   "state",
