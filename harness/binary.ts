@@ -3,15 +3,15 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "./repository.ts";
 
-/** What `bun build.ts` made, or another build that the environment names. */
+/** Path of the program: the output of `bun build.ts`, or the build that the environment names. */
 export const BINARY = process.env["SLUICE_BINARY"] ?? join(ROOT, "dist/sluice");
 
-/** Why tests that run the program are skipped; undefined if it is built. */
+/** The reason to skip tests that run the program; undefined if it is built. */
 export function whyNoBinary(): string | undefined {
   return existsSync(BINARY) ? undefined : "dist/sluice is not built: npm run build";
 }
 
-/** The same for tests that need root as well. `what` is what root is needed for. */
+/** As `missingBinary`, but the tests also need root. `what` names the part that needs it. */
 export function whyNoBinaryAsRoot(what = "its network namespace"): string | undefined {
   if (whyNoBinary() !== undefined) return whyNoBinary();
   return process.getuid?.() === 0 ? undefined : `it needs root, for ${what}`;

@@ -1,8 +1,9 @@
 /** Runs commands to completion. */
 
 /**
- * Runs a command and returns what it printed. @throws Error with its standard error, unless it
- * exits with 0
+ * Runs a command and returns its output.
+ *
+ * @throws Error with its standard error, unless it exits with 0
  */
 export function run(...command: string[]): string {
   return pipe("", ...command);
@@ -16,7 +17,9 @@ export function pipe(input: string, ...command: string[]): string {
 }
 
 /**
- * Runs a command without blocking this process, and resolves with what it printed. @throws as `run`
+ * Runs a command without blocking this process, and resolves with its output.
+ *
+ * @throws as `run`
  */
 export async function runAsync(command: readonly string[], input = ""): Promise<string> {
   const child = Bun.spawn([...command], {

@@ -1,21 +1,21 @@
-/** Runs background processes that end with this process at the latest. */
+/** Runs background processes that end no later than this process. */
 import { closeSync, openSync, readFileSync } from "node:fs";
 
-/** A process that runs until it is told to stop, or until this process dies. */
+/** A process that runs until it is stopped, or until this process dies. */
 export interface Daemon {
   readonly pid: number;
-  /** Where its output goes. */
+  /** Path of its output. */
   readonly log: string;
   readonly exited: Promise<number>;
-  /** Ends it and waits until it is gone; kills it after 10 s. */
+  /** Ends it and waits for its exit; kills it after 10 s. */
   stop(signal?: NodeJS.Signals): Promise<void>;
-  /** The last lines of its output, for error messages. */
+  /** Returns the last lines of its output, for error messages. */
   tail(lines?: number): string;
 }
 
 /**
  * Starts a command in a network namespace ("" for our own). The kernel kills it when this process
- * ends, however that happens, so an interrupted test leaves nothing running.
+ * ends for any reason, so an interrupted test leaves no process behind.
  */
 export function startDaemon(
   netns: string,
@@ -49,8 +49,8 @@ export function startDaemon(
 }
 
 /**
- * The words before a command that put it into a network namespace. Not `ip netns exec`, which forks
- * nothing either but mounts another /sys.
+ * The words of a command line that run a command in a network namespace. `ip netns exec` does not
+ * fork either, but it mounts another /sys.
  */
 export function inNamespace(netns: string): readonly string[] {
   return netns === "" ? [] : ["nsenter", `--net=/run/netns/${netns}`, "--"];

@@ -1,13 +1,15 @@
 /** Handles errors that a test expects, and errors that must not occur. */
 import { SluiceError } from "../src/base/errors.ts";
 
-/** For callbacks that must not be called. */
+/** A callback that must not be called. */
 export function unexpected(error: unknown): never {
   throw error;
 }
 
 /**
- * The error an attempt ends with. @throws when it succeeds, or fails with another kind of error.
+ * Returns the error of an attempt.
+ *
+ * @throws if it succeeds, or fails with another kind of error
  */
 export async function refusal(attempt: Promise<unknown>): Promise<SluiceError> {
   try {

@@ -16,7 +16,7 @@ const { symbols: c } = dlopen("libc.so.6", {
   setns: { args: ["i32", "i32"], returns: "i32" },
 });
 
-/** Moves this thread into a fresh, empty namespace; the result moves it back. */
+/** Moves this thread into a new, empty namespace; the returned function moves it back. */
 export function enterFreshNetns(): () => void {
   const before = openSync("/proc/thread-self/ns/net", "r");
   if (c.unshare(CLONE_NEWNET) !== 0) {

@@ -1,10 +1,10 @@
-/** Reads the repository's own files for tests. */
+/** Reads the repository's own files for tests and checks. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export const ROOT = join(import.meta.dir, "..");
 
-/** Paths of all files that are, or are about to be, under version control. */
+/** Paths of all files under version control, and of new files that are not ignored. */
 export function repositoryFiles(): string[] {
   const git = Bun.spawnSync(["git", "ls-files", "-co", "--exclude-standard"], { cwd: ROOT });
   if (!git.success) throw new Error(`Cannot list the repository: ${git.stderr.toString()}`);

@@ -4,10 +4,10 @@ import { parseArguments } from "../src/config/command-line.ts";
 import type { Note } from "../src/config/config-notes.ts";
 import { type Resolved, resolveConfig } from "../src/config/resolve-config.ts";
 
-/** What every file begins with. */
+/** The first lines of every file. */
 export const HEAD = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
 
-/** Resolves flags, and a file's body when one is given. */
+/** Resolves flags, and the body of a file if given. */
 export async function resolve(argv: readonly string[], body?: string): Promise<Resolved> {
   const command = parseArguments(body === undefined ? argv : ["--config", "proxy.yaml", ...argv]);
   if (command.kind !== "run") throw new Error(`${argv} is ${command.kind}`);
@@ -16,7 +16,7 @@ export async function resolve(argv: readonly string[], body?: string): Promise<R
   );
 }
 
-/** The message of the error that this must throw. */
+/** The message of the error that this throws. */
 export async function faultOf(argv: readonly string[], body?: string): Promise<string> {
   try {
     await resolve(argv, body);

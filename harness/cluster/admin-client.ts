@@ -4,21 +4,22 @@ import { Pool } from "undici/index.js";
 /** A few calls of the Kubernetes API, as an administrator. */
 export interface ApiClient {
   /**
-   * Sends a JSON body and returns the JSON answer. @throws Error with the answer, unless its status
-   * is 2xx
+   * Sends a JSON body and returns the JSON answer.
+   *
+   * @throws Error with the answer, unless its status is 2xx
    */
   request<Answer = unknown>(method: Method, path: string, body?: unknown): Promise<Answer>;
-  /** GET without a thrown error: the status, 0 when there is no connection. */
+  /** Like GET, but returns the status instead of throwing; 0 without a connection. */
   status(path: string): Promise<number>;
   close(): Promise<void>;
 }
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-/** How many requests run at the same time: more do not make a server on two cores faster. */
+/** Number of concurrent requests. A server on two cores is not faster with more. */
 export const PARALLEL = 40;
 
-/** A client with kept-alive connections. PATCH bodies are merge patches. */
+/** Returns a client with kept-alive connections. PATCH bodies are merge patches. */
 export function apiClient(url: string, ca: string, token: string): ApiClient {
   const pool = new Pool(url, { connections: PARALLEL, connect: { ca } });
   const send = (method: Method, path: string, body?: unknown) =>
@@ -53,7 +54,7 @@ export function apiClient(url: string, ca: string, token: string): ApiClient {
   };
 }
 
-/** Calls `work` for every item, `PARALLEL` at a time; stops at the first failure. */
+/** Calls `work` for every item, `PARALLEL` at a time. Stops at the first failure. */
 export async function inParallel<Item>(
   items: readonly Item[],
   work: (item: Item) => Promise<unknown>,

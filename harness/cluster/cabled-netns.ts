@@ -2,14 +2,14 @@
 import { readdirSync } from "node:fs";
 import { run } from "../commands.ts";
 
-/** A network namespace with a cable to ours. */
+/** A network namespace that a veth pair links to ours. */
 export interface Namespace {
   readonly name: string;
-  /** Its end of the cable. */
+  /** The address of its end of the link. */
   readonly address: string;
-  /** Our end. */
+  /** The address of our end. */
   readonly outside: string;
-  /** Takes it down with every process in it. Safe to call twice. */
+  /** Removes it with every process in it. May be called twice. */
   remove(): void;
 }
 
@@ -17,13 +17,13 @@ const PREFIX = "sl-cluster-";
 const live = new Set<Namespace>();
 
 /**
- * Makes a network namespace, or adds a cable to one that exists. Both are named after this process,
- * and removed when it exits; what a killed process left behind is removed by the next one.
+ * Makes a network namespace, or links one that exists. Both are named after this process, and
+ * removed when it exits. If the process is killed, the next one removes them.
  */
 export function makeNamespace(existing?: string): Namespace {
   removeOrphans();
   const { index, name } = claim(existing);
-  // 198.18.0.0/15 is for tests of network devices (RFC 2544): no real network uses it.
+  // 198.18.0.0/15 is reserved for tests of network devices (RFC 2544), so no real network uses it.
   const address = `198.18.${index}.2`;
   const outside = `198.18.${index}.1`;
   const cable = cableName(index);
@@ -51,7 +51,7 @@ export function makeNamespace(existing?: string): Namespace {
   return namespace;
 }
 
-/** Finds a number nobody uses; making the link is the atomic step. */
+/** Finds an unused number. Creating the link is the atomic step. */
 function claim(existing: string | undefined): { index: number; name: string } {
   for (let index = 0; index < 256; index++) {
     const name = existing ?? `${PREFIX}${process.pid}-${index}`;
@@ -83,13 +83,13 @@ function removeNamespace(name: string): void {
     try {
       process.kill(Number(pid), "SIGKILL");
     } catch {
-      // It ended between the two calls.
+      // The process ended between the two calls.
     }
   }
   Bun.spawnSync(["ip", "netns", "del", name]);
 }
 
-/** Namespaces whose owner is dead. */
+/** Returns the namespaces of dead processes. */
 function removeOrphans(): void {
   for (const name of namespaces()) {
     const owner = Number(new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1]);

@@ -9,10 +9,10 @@ export interface Certificate {
   readonly key: string;
 }
 
-// Elliptic curves: an RSA key takes up to a second, this a few milliseconds.
+// Elliptic curves: an RSA key takes up to a second, these take a few milliseconds.
 const KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
-/** A certificate authority that lives in `folder` and is trusted for nothing else. */
+/** Creates a certificate authority in `folder`. Nothing else trusts it. */
 export async function makeAuthority(folder: string, name = "ca"): Promise<Certificate> {
   const files = filesOf(folder, name);
   await runAsync([
@@ -23,7 +23,9 @@ export async function makeAuthority(folder: string, name = "ca"): Promise<Certif
   return files;
 }
 
-/** A certificate for servers and clients. `subject` is like `/O=system:masters/CN=admin`. */
+/**
+ * Creates a certificate for servers and clients. `subject` is like `/O=system:masters/CN=admin`.
+ */
 export async function makeCertificate(
   authority: Certificate,
   folder: string,
@@ -52,14 +54,15 @@ export async function makeCertificate(
   await runAsync([
     ...["openssl", "x509", "-req", "-in", request, "-days", "2", "-extfile", extensions],
     ...["-CA", authority.certificate, "-CAkey", authority.key],
-    // Random, since certificates are made at the same time and a counter file would be shared.
+    // The number is random: certificates are made concurrently, which would need a lock on a
+    // counter.
     ...["-set_serial", `0x${crypto.randomUUID().replaceAll("-", "").slice(1)}`],
     ...["-out", files.certificate],
   ]);
   return files;
 }
 
-/** The key that signs ServiceAccount tokens: private and public half. */
+/** Creates the key that signs ServiceAccount tokens: private and public half. */
 export async function makeSigningKey(folder: string): Promise<{ private: string; public: string }> {
   const key = join(folder, "serviceaccount.key");
   const publicKey = join(folder, "serviceaccount.pub");

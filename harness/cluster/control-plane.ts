@@ -20,53 +20,55 @@ import {
 import { type Credential, writeKubeconfig } from "./kubeconfig.ts";
 
 export interface ControlPlane {
-  /** Where the API server listens: `https://198.18.0.2:6443`. */
+  /** Address of the API server: `https://198.18.0.2:6443`. */
   readonly url: string;
-  /** Path of the certificate of its authority. */
+  /** Path of its authority's certificate. */
   readonly ca: string;
-  /** Where etcd listens, without TLS. */
+  /** Address of etcd, without TLS. */
   readonly etcdUrl: string;
-  /** The namespace both run in; a proxy under test may run there too. */
+  /** The namespace of both. A proxy under test may run there too. */
   readonly netns: Namespace;
   readonly workdir: string;
-  /** Folder of etcd, kube-apiserver, kubectl and kube-proxy. */
+  /** Folder with etcd, kube-apiserver, kubectl and kube-proxy. */
   readonly programs: string;
   readonly kubeconfigs: {
-    /** Member of system:masters, by token. */
+    /** Kubeconfig of a member of system:masters, by token. */
     readonly admin: string;
     /** The same, by client certificate. */
     readonly certificate: string;
     /**
-     * User system:kube-proxy, who has the cluster role system:node-proxier and nothing else; by
-     * token.
+     * Kubeconfig of the user system:kube-proxy, by token. The user has only the cluster role
+     * system:node-proxier.
      */
     readonly proxy: string;
   };
-  /** As administrator. */
+  /** A client with an administrator's rights. */
   readonly api: ApiClient;
   pids(): { readonly etcd: number; readonly apiserver: number };
-  /** Runs kubectl as administrator and returns what it printed. */
+  /** Runs kubectl as administrator and returns its output. */
   kubectl(...args: string[]): Promise<string>;
   stopApiserver(): Promise<void>;
-  /** Starts it again on the same address and waits until it is ready. */
+  /** Starts the API server on the same address and waits until it is ready. */
   startApiserver(): Promise<void>;
-  /** Ends the API server and every watch with it, and starts it again. */
+  /** Restarts the API server. This ends every watch. */
   restartApiserver(): Promise<void>;
-  /** The same with an empty store: every object is gone and resource versions start over. */
+  /** The same with an empty store: all objects are gone and resource versions start over. */
   resetStore(): Promise<void>;
-  /** Ends everything and removes the namespace and the folder, unless the folder was given. */
+  /** Ends all processes and removes the namespace. Removes the folder unless the caller gave it. */
   stop(): Promise<void>;
 }
 
-/** Where ClusterIPs come from. */
+/** The range of clusterIPs. */
 export const SERVICE_CIDRS = ["10.96.0.0/12", "fd00:96::/108"] as const;
 
 const ADMIN_TOKEN = "admin";
 const PROXY_TOKEN = "proxy";
 
 /**
- * Why no control plane can run here; undefined if one can. Builds its programs if need be.
- * @throws the same as an Error in CI, where it is no reason to skip
+ * The reason why no control plane can run here; undefined if one can. Builds its programs if
+ * necessary.
+ *
+ * @throws the reason as an Error in CI, where it must not skip tests
  */
 export async function whyNoControlPlane(): Promise<string | undefined> {
   const reason = await obstacle();
@@ -86,7 +88,7 @@ async function obstacle(): Promise<string | undefined> {
 
 let building: Promise<string> | undefined;
 
-/** The folder of etcd, kube-apiserver, kubectl and kube-proxy, which are built if need be. */
+/** Returns the folder of etcd, kube-apiserver, kubectl and kube-proxy. Builds them if necessary. */
 export function programs(): Promise<string> {
   building ??= runAsync(["bash", join(import.meta.dir, "build.sh")]).then((output) =>
     output.trim(),
@@ -94,7 +96,9 @@ export function programs(): Promise<string> {
   return building;
 }
 
-/** Starts a control plane; ready after about 5 s. `netns` names an existing namespace to run in. */
+/**
+ * Starts a control plane; it is ready after about 5 s. `netns` names an existing namespace for it.
+ */
 export async function startControlPlane(
   options: { readonly workdir?: string; readonly netns?: string } = {},
 ): Promise<ControlPlane> {
@@ -124,11 +128,11 @@ export async function startControlPlane(
         ...inNamespace(netns.name),
         join(bin, "kubectl"),
         `--kubeconfig=${kubeconfigs.admin}`,
-        // Discovery is cached; not in the home folder.
+        // Keeps kubectl's discovery cache out of the home folder.
         `--cache-dir=${join(workdir, "kubectl")}`,
         ...args,
       ]),
-    // A clean stop waits for watches to end, up to a minute.
+    // A clean stop waits up to a minute for watches to end.
     stopApiserver: () => apiserver.stop("SIGKILL"),
     async startApiserver() {
       apiserver = startApiserver(site, files);
@@ -162,7 +166,7 @@ export async function startControlPlane(
   return plane;
 }
 
-/** Where a control plane runs. */
+/** The files and addresses of a control plane. */
 interface Site {
   readonly bin: string;
   readonly workdir: string;
@@ -176,9 +180,9 @@ const dataOf = ({ workdir }: Site): string => join(workdir, "etcd");
 interface Credentials {
   readonly authority: Certificate;
   readonly server: Certificate;
-  /** Of ServiceAccount tokens. */
+  /** Key pair for ServiceAccount tokens. */
   readonly signing: { readonly private: string; readonly public: string };
-  /** A file for --token-auth-file. */
+  /** Path of the file for --token-auth-file. */
   readonly tokens: string;
   readonly kubeconfigs: ControlPlane["kubeconfigs"];
 }
@@ -237,7 +241,8 @@ function startApiserver(site: Site, files: Credentials): Daemon {
     [
       join(site.bin, "kube-apiserver"),
       `--etcd-servers=${etcdUrlOf(site)}`,
-      // Not a loopback address, or its own `kubernetes` endpoints are refused.
+      // If this is a loopback address, the server refuses the endpoints of its Service
+      // `kubernetes`.
       `--advertise-address=${address}`,
       `--bind-address=${address}`,
       "--secure-port=6443",
@@ -246,28 +251,28 @@ function startApiserver(site: Site, files: Credentials): Daemon {
       `--client-ca-file=${files.authority.certificate}`,
       `--token-auth-file=${files.tokens}`,
       "--authorization-mode=RBAC",
-      // The kube-proxy of kubeadm is privileged.
+      // kubeadm's kube-proxy is privileged.
       "--allow-privileged=true",
       `--service-account-key-file=${files.signing.public}`,
       `--service-account-signing-key-file=${files.signing.private}`,
       "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
       `--service-cluster-ip-range=${SERVICE_CIDRS.join(",")}`,
       "--disable-admission-plugins=ServiceAccount",
-      // Watches end with the server instead of holding it up.
+      // Watches end with the server and do not delay its exit.
       "--shutdown-delay-duration=0",
     ],
     join(site.workdir, "apiserver.log"),
   );
 }
 
-/** Paths that answer with 200 once it is ready: the server writes its own Service after /readyz. */
+/** Paths that answer 200 when the server is ready. It writes its own Service after /readyz. */
 const READY = [
   "/readyz",
   "/api/v1/namespaces/default/services/kubernetes",
   "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes",
 ];
 
-/** Waits until it is ready, at most two minutes: other tests may be using the machine. */
+/** Waits until it is ready, up to two minutes, because other tests may use the machine. */
 async function untilReady(api: ApiClient, apiserver: Daemon, etcd: Daemon): Promise<void> {
   let dead: string | undefined;
   apiserver.exited.then(() => {

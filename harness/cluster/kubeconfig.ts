@@ -2,10 +2,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Certificate } from "./certificates.ts";
 
-/** Who a kubeconfig speaks as. */
+/** The user of a kubeconfig. */
 export type Credential = { readonly token: string } | { readonly certificate: Certificate };
 
-/** Writes a kubeconfig file, in JSON (which is YAML), everything inline. Returns its path. */
+/** Writes a kubeconfig file as JSON (which is YAML), with certificates inline. Returns its path. */
 export function writeKubeconfig(
   path: string,
   server: string,

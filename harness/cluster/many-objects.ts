@@ -4,20 +4,20 @@ import { type ApiClient, inParallel } from "./admin-client.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
 export const NAMESPACE = "default";
-/** Pods are in 10.128.0.0/9; this node's are in the first /24 of it. */
+/** Pods are in 10.128.0.0/9; this node's pods are in its first /24. */
 export const POD_CIDR = "10.128.0.0/9";
 
-/** Name of the Service number `index`, from 0. */
+/** Name of Service number `index`; the first number is 0. */
 export function serviceName(index: number): string {
   return `bench-${String(index).padStart(5, "0")}`;
 }
 
-/** Its clusterIP: from 10.98.0.1 on. */
+/** Its clusterIP; the first is 10.98.0.1. */
 export function clusterIp(index: number): string {
   return dotted(0x0a_62_00_01 + index);
 }
 
-/** An endpoint's address: from 10.129.0.0 on, every one of its own. */
+/** Address of an endpoint; the first is 10.129.0.0. Each endpoint has its own. */
 export function endpointAddress(number: number): string {
   return dotted(0x0a_81_00_00 + number);
 }
@@ -26,7 +26,7 @@ function dotted(value: number): string {
   return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join(".");
 }
 
-/** What is asked of the API server for Service number `index`. */
+/** The Service number `index` as a request body. */
 export function makeService(index: number): V1Service {
   return {
     apiVersion: "v1",
@@ -78,7 +78,7 @@ export function slicePath(index: number): string {
   return `${SLICES}/${serviceName(index)}-slice`;
 }
 
-/** Makes Services and slices number `from` to `to` (exclusive) by the API. About 200 a second. */
+/** Creates Services and slices `from` to `to` (exclusive) through the API, about 200 a second. */
 export async function createObjects(
   api: ApiClient,
   from: number,
@@ -93,12 +93,12 @@ export async function createObjects(
 }
 
 /**
- * Makes Services and slices number 0 to `count` by writing to etcd what the API server would have:
- * some thousands a second. The first is made by the API server itself and is the pattern of the
- * others, so that each is as large as in a real cluster.
+ * Creates Services and slices 0 to `count` by writing to etcd what the API server would write, some
+ * thousands a second. The API server creates number 0, and the others are copies, so that each
+ * is as large as in a real cluster.
  *
- * Only while nobody watches: objects of one etcd transaction share a resource version, and a watch
- * that is resumed in the middle of them misses the rest. With a watcher, use createObjects.
+ * Use it only without watchers. Objects of one etcd transaction share a resource version, so a
+ * watch that resumes between them misses the rest. With a watcher, use createObjects.
  */
 export async function loadObjects(
   plane: ControlPlane,
@@ -110,7 +110,7 @@ export async function loadObjects(
   const patterns = [
     { key: `services/specs/${NAMESPACE}/`, path: `${SERVICES}/${serviceName(0)}` },
     { key: `endpointslices/${NAMESPACE}/`, path: slicePath(0) },
-    // Without it the API server would find the clusterIP unallocated, and repair that beside the
+    // Without this, the API server finds the clusterIP unallocated and repairs that during the
     // test.
     { key: "ipaddresses/", path: ipPath },
   ];
@@ -140,7 +140,7 @@ export async function loadObjects(
     }
   }
   await writeToEtcd(plane.etcdUrl, writes);
-  // The API server learns of them from etcd's watch. A list that must not be older waits for that.
+  // The API server sees them by its own watch of etcd. A list that must be current waits for that.
   for (const list of [SERVICES, SLICES, "/apis/networking.k8s.io/v1/ipaddresses"]) {
     const { metadata } = await plane.api.request<Stored>("GET", `${list}?limit=1`);
     await plane.api.request(
@@ -154,7 +154,7 @@ interface Stored {
   readonly metadata: { readonly name: string; uid: string; resourceVersion?: string };
 }
 
-/** Puts in one transaction; etcd is started with a limit of 1024 (control-plane.ts). */
+/** Number of puts in one transaction. The limit of etcd is 1024 here (control-plane.ts). */
 const ETCD_TRANSACTION = 300;
 
 interface EtcdPut {
@@ -166,7 +166,7 @@ function base64(text: string): string {
   return Buffer.from(text).toString("base64");
 }
 
-/** Puts many keys through etcd's JSON gateway, some hundred in a transaction. */
+/** Puts many keys through etcd's JSON gateway, some hundred in each transaction. */
 async function writeToEtcd(url: string, writes: readonly EtcdPut[]): Promise<void> {
   for (let from = 0; from < writes.length; from += ETCD_TRANSACTION) {
     const success = writes.slice(from, from + ETCD_TRANSACTION).map((put) => ({ requestPut: put }));
@@ -179,7 +179,7 @@ async function writeToEtcd(url: string, writes: readonly EtcdPut[]): Promise<voi
   }
 }
 
-/** Makes the Node a proxy looks for, with this address. */
+/** Creates the Node that a proxy looks for, with this address. */
 export async function createNode(api: ApiClient, name: string, address: string): Promise<void> {
   await api.request("POST", "/api/v1/nodes", {
     metadata: { name, labels: { "topology.kubernetes.io/zone": "zone-0" } },

@@ -1,6 +1,7 @@
 //go:build tools
 
-// Package tools pins the programs of the test control plane, and upstream's kube-proxy to compare with.
+// Package tools pins the versions of the programs of the test control plane, and of the kube-proxy
+// that tests compare with.
 package tools
 
 import (

@@ -1,6 +1,6 @@
 /**
- * Builds regions of operations by hand, in the core's format, and provides a core that only
- * remembers.
+ * Builds regions of operations by hand, in the core's format, and provides a core that only records
+ * them.
  */
 import {
   OP_ADD,
@@ -27,7 +27,7 @@ import { type Family, parseAddress, parseCidr } from "../../src/net/address.ts";
 import { lastAddress } from "../../src/net/cidr.ts";
 import { PROTOCOLS, type ProtocolName } from "../../src/net/protocol.ts";
 
-/** One element: its key in parts, as the table's fields have them. */
+/** One element. The parts of its key are in the order of the table's fields. */
 export interface Element {
   readonly table: TableId;
   readonly key: Uint8Array;
@@ -35,8 +35,8 @@ export interface Element {
 }
 
 /**
- * Text of an address or range, a protocol, or a number: a port, or a slot where the table ends in
- * one.
+ * Text of an address or range, a protocol, or a number. The number is a port, or a slot if the
+ * table's key ends in one.
  */
 type Part = string | number;
 
@@ -97,7 +97,7 @@ export const add = (owner: number, ...elements: Element[]): TestOperation[] =>
 export const remove = (owner: number, ...elements: Element[]): TestOperation[] =>
   elements.map((one) => ({ kind: "delete", owner: owner as OwnerId, element: one }));
 
-/** The region that the core's diff would hand over. */
+/** The region that the core's diff would return. */
 export function operationList(operations: readonly TestOperation[]): OperationList {
   const size = operations.reduce(
     (sum, { element: { key, value } }) => sum + OP_HEADER + key.length + value.length,
@@ -128,10 +128,10 @@ export function operationList(operations: readonly TestOperation[]): OperationLi
 /** All owners have this name. */
 export const named = (name: string): Pick<OwnerLookup, "nameOf"> => ({ nameOf: () => name });
 
-/** Owns all that is committed in `rememberingCore`. */
+/** Owner of all committed elements in `rememberingCore`. */
 const OWNER = 1 as OwnerId;
 
-/** Remembers what it was told to adopt, as sorted lines of text. */
+/** Records adopted elements, as sorted lines of text. */
 export function rememberingCore(endpoints: readonly Element[] = []) {
   const adopted: string[] = [];
   const known = new Set(endpoints.map(({ table, key, value }) => line(table, key, value)));

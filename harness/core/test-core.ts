@@ -1,6 +1,6 @@
 /**
- * Provides the core for tests of selection and diff, in both builds. The internals of its state are
- * exported, so that a test can put Services and slices into memory without a stream.
+ * Provides the core for tests of selection and diff, in both builds. It exports internals of the
+ * state, so that a test can put Services and slices into memory without a stream.
  */
 import { readFileSync } from "node:fs";
 import { SERVICE_HEADER, SERVICE_SIZE } from "../../asm/layout/service.ts";
@@ -12,7 +12,7 @@ import type { ServiceId } from "../../src/model/service.ts";
 
 export const BUILDS: readonly CoreBuild[] = ["debug", "release"];
 
-/** Inside knowledge, exported for tests only. */
+/** Internal functions, exported only for tests. */
 const ALSO = `
 export { hashSeed } from "./memory/hash";
 export { nameHold } from "./memory/names";
@@ -39,11 +39,13 @@ interface StateExports extends SelectExports, DiffExports {
 export type TestCore = ReturnType<typeof selectHalf> &
   ReturnType<typeof diffHalf> & {
     readonly wasm: Wasm<StateExports>;
-    /** The id of a Service without ports or slices, unless it has some already. */
+    /**
+     * Returns the id of a Service, and creates the Service without ports or slices if necessary.
+     */
     service(key: string): ServiceId;
   };
 
-/** A fresh core. The seed is fixed, so that a failure can be seen again. */
+/** Returns a new core. The seed is fixed, so that failures are reproducible. */
 export function createTestCore(build: CoreBuild): TestCore {
   const wasm = loadWasm<StateExports>(modules[build]);
   wasm.exports.hashSeed(1, 2);

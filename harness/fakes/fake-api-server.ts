@@ -1,7 +1,7 @@
 /**
  * Serves a fake API for tests over real TLS. It supports lists, watches with bookmarks, resource
  * versions, 410 for old versions, tokens, client certificates, and faults on demand. It supports
- * only JSON, as a server may.
+ * only JSON.
  */
 import { readFileSync } from "node:fs";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -9,7 +9,7 @@ import type { Certificate } from "../cluster/certificates.ts";
 import { type Reply, type Request, serveTls } from "./tls-server.ts";
 import { bookmark, event } from "./watch-lines.ts";
 
-/** What the server saw of one request. */
+/** One request, as the server saw it. */
 export interface SeenRequest {
   readonly path: string;
   readonly parameters: URLSearchParams;
@@ -21,12 +21,12 @@ export interface SeenRequest {
 export interface FakeApi {
   readonly port: number;
   readonly seen: readonly SeenRequest[];
-  /** Only requests with one of these Authorization headers are let in; undefined lets in all. */
+  /** Accepts only requests with one of these Authorization headers; undefined accepts all. */
   accepted: Set<string> | undefined;
-  /** Stores an object (or a newer version of it) and tells watchers. */
+  /** Stores an object (or a newer version of it) and notifies watchers. */
   put(path: string, name: string, rest?: JsonObject): void;
   remove(path: string, name: string): void;
-  /** Watches from before this moment get 410 from now on. */
+  /** From now on, older watches get 410. */
   compact(): void;
   /** Cuts every connection. */
   disconnect(): void;
@@ -46,9 +46,9 @@ interface Collection {
 
 export interface FakeApiOptions {
   readonly certificate: Certificate;
-  /** Clients must show a certificate of this authority. */
+  /** Requires clients to show a certificate of this authority. */
   readonly clientAuthority?: string;
-  /** 0 for any. */
+  /** 0 for any free port. */
   readonly port?: number;
 }
 

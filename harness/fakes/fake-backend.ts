@@ -20,7 +20,7 @@ export interface Transaction {
   readonly adds: number;
   readonly deletes: number;
   readonly owners: ReadonlySet<number>;
-  /** Names of the Services that the operations were planned from. */
+  /** Names of the Services by id, from the last operations. */
   readonly services: ReadonlySet<string>;
 }
 
@@ -36,7 +36,7 @@ export class FakeBackend implements Backend {
     opensHealthCheckPorts: false,
     localhostNodePorts: false,
   };
-  /** Every transaction may leave stale clients. */
+  /** If true, every transaction may leave stale clients. */
   readonly affinity = {
     stale: false,
     purge: (): number => {
@@ -49,16 +49,16 @@ export class FakeBackend implements Backend {
   readonly leftovers = undefined;
   readonly tables = new Map<TableId, Map<string, Element>>();
   readonly transactions: Transaction[] = [];
-  /** What the next transactions meet: an error, or an operation that the kernel refuses. */
+  /** The outcome of the next transactions: an error, or an operation that the kernel refuses. */
   transient: SluiceError | undefined;
-  /** Why the tables cannot be read. */
+  /** The error of reading the tables. */
   unreadable: SluiceError | undefined;
   refuses: (operation: Operation) => boolean = () => false;
-  /** Does the error name the owner of the refused operation? */
+  /** Whether the error names the owner of the refused operation. */
   namesCulprit = true;
-  /** What transactions wait for before the kernel has them; undefined: they take no time. */
+  /** Transactions wait for this before they reach the kernel; undefined means no wait. */
   gate: Promise<void> | undefined;
-  /** A transaction waits. */
+  /** Whether a transaction waits. */
   waiting = false;
 
   probe(): void {}
@@ -78,10 +78,7 @@ export class FakeBackend implements Backend {
 
   watch(): void {}
 
-  /**
-   * Somebody else touched something since the last `verify`, in which the tables are compared as a
-   * whole.
-   */
+  /** Another program changed something since the last `verify`, which compares whole tables. */
   touched: ForeignChange | undefined;
   reconfigure = () => true;
 
@@ -129,7 +126,7 @@ export class FakeBackend implements Backend {
     });
   }
 
-  /** Reads the operations, which is allowed only now; the result brings them into the kernel. */
+  /** Reads the operations, which is allowed only now. The result applies them to the kernel. */
   #take(operations: OperationList, { serviceOf }: OwnerLookup): () => Receipt {
     if (this.transient !== undefined) {
       const error = this.transient;
@@ -178,8 +175,8 @@ export class FakeBackend implements Backend {
   close(): void {}
 
   /**
-   * Every element as a line, sorted; slots by endpoint rather than by number, which is history's
-   * choice.
+   * Every element as a line, sorted. Slots are by endpoint, because their numbers depend on
+   * history.
    */
   print(): string[] {
     const lines: string[] = [];
@@ -197,10 +194,7 @@ export class FakeBackend implements Backend {
   }
 }
 
-/**
- * Slot numbers are what history made of them: compare which endpoints a frontend has, not in which
- * slot.
- */
+/** Slot numbers depend on history: compare the set of a frontend's endpoints, not their slots. */
 export function withoutSlots(lines: readonly string[]): string[] {
   return lines.map((line) => line.replace(/ slot \d+/, " slot")).sort();
 }

@@ -1,9 +1,7 @@
 /** Provides clocks that advance only on demand. */
 import type { Clock } from "../../src/base/clock.ts";
 
-/**
- * A clock that stands still until it is told to advance; callbacks run in the order of their time.
- */
+/** A clock that advances only on demand and runs callbacks in the order of their time. */
 export class FakeClock implements Clock {
   #now: number;
   #timers: { at: number; order: number; run: () => void }[] = [];
@@ -33,12 +31,12 @@ export class FakeClock implements Clock {
     this.after(0, run);
   }
 
-  /** Number of callbacks that wait. */
+  /** Number of waiting callbacks. */
   get waiting(): number {
     return this.#timers.length;
   }
 
-  /** Moves time on, running what falls due, and lets promises settle after each callback. */
+  /** Advances time, runs the due callbacks, and lets promises settle after each. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
@@ -54,10 +52,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/**
- * A clock whose `soon` is one turn of the real event loop away, so that real I/O can happen
- * meanwhile.
- */
+/** A clock with a `soon` of one turn of the real event loop, so that real I/O can proceed. */
 export class TurningClock extends FakeClock {
   override soon(run: () => void): void {
     setImmediate(run);

@@ -1,5 +1,6 @@
 /**
- * Provides a core that keeps objects unchanged, and the simple format it reads instead of protobuf.
+ * Provides a core that keeps objects unchanged, and the simple format that it reads instead of
+ * protobuf.
  */
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -9,13 +10,15 @@ import type { EncodeEvent, Ingest } from "../../src/source/watch-frames.ts";
 import { type Apply, JsonWatch } from "../../src/watch/json-body.ts";
 import { event } from "./watch-lines.ts";
 
-/** A list in the toy format: a line with its metadata, then a line of a watch for each object. */
+/**
+ * Encodes a list in the toy format: a line with its metadata, then a watch line for each object.
+ */
 export function list(version: number, objects: readonly JsonObject[], token = ""): string {
   const head = { metadata: { resourceVersion: String(version), continue: token } };
   return event("LIST", head) + objects.map((each) => event("ADDED", each)).join("");
 }
 
-/** What a manifest or JSON object becomes on its way into the fake core. */
+/** Encodes a manifest or JSON object for the fake core. */
 export const encode: EncodeEvent = (_kind, type, content) => {
   const { refuse } = content;
   if (refuse === true)
@@ -29,7 +32,7 @@ export class FakeCore implements Ingest {
   /** Every event and call in order: `ADDED Service default/web@3`. */
   readonly log: string[] = [];
   openStreams = 0;
-  /** What the next object makes it throw. */
+  /** The error that the next object causes. */
   broken: Error | undefined;
   #fresh = new Map<ObjectKind, Set<string>>();
 
@@ -62,7 +65,7 @@ export class FakeCore implements Ingest {
     this.#fresh.delete(kind);
   }
 
-  /** Names of what is there, in order. */
+  /** Names of the stored objects, in order. */
   names(): string[] {
     return [...this.objects.keys()].map((key) => key.slice(key.indexOf("/") + 1)).sort();
   }

@@ -1,7 +1,7 @@
 /** Records log lines for tests. */
 import { createLogger, type Logger } from "../../src/base/log.ts";
 
-/** A log, by default at -v=2, that is kept as lines of severity and message: `W Cannot …`. */
+/** A log, by default at -v=2, that keeps lines as severity and message: `W Cannot …`. */
 export function readableLog(verbosity = 2): { readonly log: Logger; readonly lines: string[] } {
   const lines: string[] = [];
   const write = (line: string) => {

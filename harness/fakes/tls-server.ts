@@ -26,16 +26,16 @@ export interface TlsServerOptions {
   readonly key: string;
   /** Asks clients for a certificate of this authority. */
   readonly clientAuthority?: string;
-  /** Where it listens, 127.0.0.1 by default. */
+  /** The address that it listens on; 127.0.0.1 by default. */
   readonly address?: string;
-  /** 0 for any. */
+  /** 0 for any free port. */
   readonly port: number;
   readonly answer: (request: Request, reply: Reply) => void;
 }
 
 export interface TlsServer {
   readonly port: number;
-  /** Resolves when a client does not accept our certificate. */
+  /** Resolves when a client rejects our certificate. */
   readonly refused: Promise<unknown>;
   /** Cuts all connections. */
   disconnect(): void;

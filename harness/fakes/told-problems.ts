@@ -7,12 +7,12 @@ import type {
 } from "../../src/problems/problem.ts";
 
 export class ToldProblems {
-  /** Beginnings and ends, each in order. */
+  /** Problems that began and were resolved, in order. */
   readonly begun: Problem[] = [];
   readonly ended: ProblemEnd[] = [];
   readonly events: ProblemEvent[] = [];
 
-  /** What came in one call, call by call. */
+  /** The changes of each call. */
   readonly calls: (readonly ProblemEvent[])[] = [];
 
   readonly tell: TellProblems = (events) => {

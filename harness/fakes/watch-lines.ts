@@ -1,7 +1,7 @@
 /** Builds objects and lines of a watch, in the JSON that an API server sends. */
 import type { JsonObject } from "../../src/base/json.ts";
 
-/** An object of namespace `default`; `rest` is what it has besides metadata. */
+/** An object of the namespace `default`; `rest` holds its fields other than metadata. */
 export function object(name: string, version: number, rest: JsonObject = {}): JsonObject {
   return { metadata: { namespace: "default", name, resourceVersion: String(version) }, ...rest };
 }

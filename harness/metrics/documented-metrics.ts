@@ -6,13 +6,13 @@ export interface DocumentedMetric {
   readonly name: string;
   readonly type: string;
   readonly labels: readonly string[];
-  /** Where it exists only if that serves. */
+  /** The backend that a metric requires, if any. */
   readonly mode?: "nftables" | "iptables";
 }
 
 const FILE = join(import.meta.dir, "../../docs/metrics.md");
 
-/** The metrics in the tables of the sections whose heading ends so. */
+/** Metrics in the tables of all sections with this heading. */
 export function documentedMetrics(path: "/metrics" | "/metrics/slis"): DocumentedMetric[] {
   return sections()
     .filter(({ heading }) => heading.endsWith(`on ${path}`) || heading === path)
@@ -29,7 +29,7 @@ export function documentedMetrics(path: "/metrics" | "/metrics/slis"): Documente
     );
 }
 
-/** Names, or beginnings that end in `*`, of what upstream has and we have not. */
+/** Names of upstream's metrics that we do not have. A name that ends in `*` is a prefix. */
 export function absentMetrics(): string[] {
   return sections()
     .filter(({ heading }) => heading === "Upstream's that do not exist here")

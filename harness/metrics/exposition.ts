@@ -3,13 +3,13 @@ export interface PrintedMetric {
   readonly name: string;
   readonly help: string;
   readonly type: string;
-  /** Names of the labels of its samples, without `le`; undefined while it has none. */
+  /** Label names of its samples, without `le`; undefined while it has no samples. */
   readonly labels: readonly string[] | undefined;
   /** `name{labels} value` lines. */
   readonly samples: readonly string[];
 }
 
-/** @throws Error for a line that belongs to no metric: the text is not whole */
+/** @throws Error for a line without a metric, because the text is incomplete */
 export function readExposition(text: string): PrintedMetric[] {
   return text
     .split(/^(?=# HELP )/m)

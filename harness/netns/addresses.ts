@@ -24,7 +24,7 @@ export const HOSTS: readonly Host[] = ["node1", "node2", "outside"];
 /** Ports on which every pod and both nodes answer, by TCP and UDP. */
 export const SERVER_PORTS: readonly number[] = [8080, 8081, 9090];
 
-/** The node a pod runs on. */
+/** The node that a pod runs on. */
 export function nodeOf(pod: Pod): "node1" | "node2" {
   return pod.startsWith("a") ? "node1" : "node2";
 }
@@ -36,7 +36,7 @@ export function hostNumber(pod: Pod): number {
   return POD_HOST[pod];
 }
 
-/** The address of a pod or a host that others know it by. */
+/** The address by which others know a pod or a host. */
 export function addressOf(place: Place, family: Family): string {
   switch (place) {
     case "node1":
@@ -56,7 +56,7 @@ export function addressOf(place: Place, family: Family): string {
 /** A second source address of the outside client. */
 export const OUTSIDE_SECOND = { 4: "198.51.100.20", 6: "2001:db8:2::20" } as const;
 
-/** The other address of the node under test, on its side to the outside. */
+/** The second address of the node under test, on its outside interface. */
 export const NODE1_SECOND = { 4: "198.51.100.1", 6: "2001:db8:2::1" } as const;
 
 export const CLUSTER_CIDR = { 4: "10.244.0.0/16", 6: "fd00:10:244::/48" } as const;
@@ -68,12 +68,12 @@ export function clusterIp(number: number, family: Family): string {
   return numbered(number, family === 4 ? "10.96" : "fd00:10:96:");
 }
 
-/** The load balancer address with this number; nobody has it on an interface. */
+/** The load balancer address with this number; no interface has it. */
 export function vip(number: number, family: Family): string {
   return numbered(number, family === 4 ? "198.19" : "2001:db8:3:");
 }
 
-/** The external address with this number; nobody has it on an interface. */
+/** The external address with this number; no interface has it. */
 export function externalIp(number: number, family: Family): string {
   return numbered(number, family === 4 ? "198.18" : "2001:db8:4:");
 }
@@ -84,7 +84,7 @@ function numbered(number: number, prefix: string): string {
     : `${prefix}.${number >> 8}.${number & 255}`;
 }
 
-/** Interface of the node under test that leads to a pod; the prefix of them all. */
+/** Interface of the node under test that leads to a pod; the names of all begin like this. */
 export const POD_INTERFACE_PREFIX = "pod-";
-/** The bridge of a world whose pods hang on one. */
+/** The bridge of a world with its pods on one bridge. */
 export const BRIDGE = "cbr0";

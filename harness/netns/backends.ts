@@ -18,22 +18,25 @@ export function variantOf(backend: Backend): Variant | undefined {
   return backend === "iptables-nft" ? "nft" : "legacy";
 }
 
-/** Flags that ask for it. nftables is what the program takes without a word. */
+/** Flags that select it. nftables is the default. */
 export function flagsOf(backend: Backend): readonly string[] {
   return backend === "nftables" ? [] : ["--proxy-mode=iptables"];
 }
 
-/** The lock of iptables-legacy in a world, whose worlds do not wait for each other so. */
+/**
+ * The lock of iptables-legacy in a world. Each world has its own, so that worlds do not wait for
+ * each other.
+ */
 export function lockOf(world: World): string {
   return `${world.directory}/xtables.lock`;
 }
 
-/** A command line of iptables' tools: `["iptables", "-legacy", "-save"]` in one word. */
+/** The command line of an iptables tool: `["iptables", "-legacy", "-save"]` becomes one word. */
 function tool(variant: Variant, family: Family, suffix = ""): string {
   return `${family === 4 ? "iptables" : "ip6tables"}-${variant}${suffix}`;
 }
 
-/** Runs `iptables` of a family on node1; what it printed. */
+/** Runs `iptables` of a family on node1 and returns its output. */
 export function iptables(
   world: World,
   variant: Variant,
@@ -44,7 +47,7 @@ export function iptables(
   return world.run("node1", ["env", lock, tool(variant, family), "-w", "30", ...args]);
 }
 
-/** What iptables-save prints on node1, without its comments; with counters if asked for. */
+/** The output of iptables-save on node1, without comments; with counters on demand. */
 export async function savedRules(
   world: World,
   variant: Variant,
@@ -62,8 +65,8 @@ export async function savedRules(
 }
 
 /**
- * All rules that the kernel of node1 holds, without what traffic changes: to be compared and
- * searched.
+ * All rules in the kernel of node1, without the parts that traffic changes, for comparing and
+ * searching.
  */
 export async function heldRules(world: World, backend: Backend): Promise<string> {
   const variant = variantOf(backend);

@@ -1,22 +1,20 @@
-/** Provides steps that the tests of changes share. */
+/** Provides steps for tests of changes. */
 import { setDefaultTimeout } from "bun:test";
 import type { Family, Place } from "./addresses.ts";
 import { type Frontend, frontend } from "./frontends.ts";
 import type { Reply } from "./switchboard/switchboard-client.ts";
 import type { ConnectOptions, World } from "./world.ts";
 
-/**
- * For every test and hook of the file that calls it: a test that fails by patience takes its time.
- */
+/** Timeout of every test and hook of the calling file. Some tests fail only by a timeout. */
 export function takeTime(): void {
   setDefaultTimeout(60_000);
 }
 
 const SILENCE_PATIENCE_MS = 250;
 const TRIAL_PATIENCE_MS = 100;
-/** Below those that the kernel hands out. */
+/** These ports are below the range that the kernel assigns. */
 const FIRST_SOURCE_PORT = 10_000;
-/** With three endpoints the chance to miss one is (2/3)^80: never. */
+/** With three endpoints, the chance to miss one is (2/3)^80, which is practically zero. */
 const MANY = 80;
 
 export interface Target {
@@ -37,7 +35,7 @@ export function connect(
   return world.connect(target.from, address, port, options);
 }
 
-/** Who answers, sorted and each once: names, or outcomes where nobody does. */
+/** The servers that answer, sorted and without duplicates: names, or outcomes without an answer. */
 export async function answers(
   world: World,
   target: Target,
@@ -50,7 +48,7 @@ export async function answers(
   return [...new Set(replies.map((reply) => nameOf(reply, withPort)))].sort();
 }
 
-/** What becomes of a connection that nobody should answer. */
+/** The outcome of a connection that nothing should answer. */
 export async function outcome(
   world: World,
   target: Target,
@@ -62,21 +60,21 @@ export async function outcome(
 let trials = FIRST_SOURCE_PORT;
 
 /**
- * What becomes of a connection that may come before its rules. Where it does, it leaves a flow
- * without translation behind, so its source port is one that no other client gets by chance.
+ * The outcome of a connection that may precede its rules. It then leaves an untranslated flow, so
+ * its source port must be one that no other client gets by chance.
  */
 export function trial(world: World, target: Target): Promise<string> {
   trials += 1;
   return outcome(world, target, { patience: TRIAL_PATIENCE_MS, sourcePort: trials });
 }
 
-/** The name of who answered, or the outcome. */
+/** The name of the server that answered, or the outcome. */
 export function nameOf(reply: Reply, withPort = false): string {
   if (reply.outcome !== "answered") return reply.outcome;
   return withPort ? `${reply.name}:${reply.port}` : reply.name;
 }
 
-/** Uses connections that were held open once more, and ends them: what became of each. */
+/** Uses held connections once more, ends them, and returns their outcomes. */
 export async function hangUp(world: World, open: readonly Reply[]): Promise<string[]> {
   const outcomes: string[] = [];
   for (const { handle = -1 } of open) {

@@ -17,44 +17,41 @@ import { join } from "node:path";
 import { lockOf, type Variant } from "./backends.ts";
 import type { World } from "./world.ts";
 
-/** Where the program looks, besides its PATH. */
+/** The folders that the program searches in addition to PATH. */
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 const SUFFIXES = ["", "-save", "-restore"] as const;
 
 export interface ToolboxOptions {
   /**
-   * Those that are there; the first one also by the plain names. None: iptables is not installed.
+   * Available variants; the first one also has the plain names. Empty: iptables is not installed.
    */
   readonly variants: readonly Variant[];
-  /** By default those of both families. */
+  /** Available families; both by default. */
   readonly families?: readonly ("iptables" | "ip6tables")[];
 }
 
-/** What iptables-restore is made to refuse, and with which words. */
+/** Input that iptables-restore must refuse, and its messages. */
 export interface Refusal {
-  /** An extended regular expression: a text with a line like that is refused as a whole. */
+  /** An extended regular expression. The whole text is refused if one of its lines matches. */
   readonly pattern: string;
   /**
-   * In which LINE, COMMIT and CHAIN stand for the number of that line, that of its COMMIT, and its
+   * The message. LINE, COMMIT and CHAIN stand for the line's number, its COMMIT's number and its
    * chain.
    */
   readonly words: string;
   readonly status: number;
 }
 
-/** What it says of a rule that it cannot make sense of. */
+/** The message for a rule that it cannot parse. */
 export function nonsense(pattern: string, why: string): Refusal {
   const words = `iptables-restore v1.8.9 (nf_tables): ${why}\nError occurred at line: LINE`;
   return { pattern, words, status: 2 };
 }
 
-/**
- * What it says where the kernel does not have a match: 1.8.9, and nfacct asked for what is not
- * there.
- */
+/** The messages of version 1.8.9 for a match that the kernel does not have, such as nfacct. */
 export function missingMatch(name: string, variant: Variant): Refusal {
   const pattern = ` -m ${name} `;
-  // To x_tables the table is at fault, which is told at the line of COMMIT.
+  // x_tables blames the table, so the message names the line of COMMIT.
   if (variant === "legacy")
     return { pattern, words: "iptables-restore: line COMMIT failed", status: 1 };
   return {
@@ -84,7 +81,7 @@ export class Toolbox {
     for (const variant of options.variants) this.#install(variant);
   }
 
-  /** Words of a command line that runs another one with these tools. */
+  /** The words of a command line that run another one with these tools. */
   get wrapper(): readonly string[] {
     const there = new Set(
       FOLDERS.filter((folder) => existsSync(folder)).map((each) => realpathSync(each)),
@@ -98,18 +95,18 @@ export class Toolbox {
     return ["unshare", "-m", "sh", "-ec", steps.join("; "), this.#folder];
   }
 
-  /** From now on every text that iptables-restore gets is kept. */
+  /** From now on, keeps every input of iptables-restore. */
   keepDiary(): void {
     this.#wrapRestore(`printf '%s\\n===\\n' "$text" >>${this.#diary}`);
   }
 
-  /** What was handed to iptables-restore of both families, one text each. */
+  /** The inputs of iptables-restore of both families, one text each. */
   diary(): string[] {
     if (!existsSync(this.#diary)) return [];
     return readFileSync(this.#diary, "utf8").split("\n===\n").slice(0, -1);
   }
 
-  /** From now on iptables-restore refuses what is named, until `relent`. */
+  /** From now on, iptables-restore refuses this, until `relent`. */
   refuse(refusals: readonly Refusal[]): void {
     const cases = refusals.map(({ pattern, words, status }, index) => {
       const told = join(this.#world.directory, `refusal-${index}`);
@@ -119,7 +116,7 @@ export class Toolbox {
     this.#wrapRestore(`${REFUSED}\n${cases.join("\n")}`);
   }
 
-  /** From now on the tools are the real ones. */
+  /** From now on, the tools are the real ones. */
   relent(): void {
     this.#wrapRestore("");
   }
@@ -135,7 +132,7 @@ export class Toolbox {
     }
   }
 
-  /** What a tool of a variant is called. */
+  /** The name of a tool of a variant. */
   #names(variant: Variant, suffix: string): string[] {
     const plain = this.#variants[0] === variant ? [""] : [];
     return this.#families.flatMap((family) =>
@@ -143,7 +140,7 @@ export class Toolbox {
     );
   }
 
-  /** Puts a script in front of iptables-restore that has the input in $text. */
+  /** Puts a script in front of iptables-restore, with the input in $text. */
   #wrapRestore(script: string): void {
     const lines = [
       "#!/bin/sh",

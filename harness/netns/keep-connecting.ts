@@ -9,13 +9,13 @@ export interface Call extends Target {
   readonly transport?: Transport;
 }
 
-/** With so many more, every target was asked again and again. */
+/** After this many more connections, every target was tried several times. */
 const SOME_FOR_EACH = 50;
 
 export interface Traffic {
-  /** Waits for some more to every target. */
+  /** Waits for some more connections to every target. */
   more(): Promise<void>;
-  /** Ends it; those that went wrong. */
+  /** Stops, and returns the failed connections. */
   stop(): Promise<string[]>;
 }
 

@@ -15,18 +15,18 @@ import {
   type Pod,
 } from "./addresses.ts";
 
-/** How pods hang on their node: each on a link of its own, or together on a bridge. */
+/** How pods are connected to their node: each by its own link, or all by a bridge. */
 export type Attachment = "links" | "bridge";
 
 const GATEWAY: Readonly<Record<Family, string>> = { 4: "169.254.1.1", 6: "fe80::1" };
-// Fixed hardware addresses and permanent neighbours: no look-up that takes time or gets lost.
+// Fixed hardware addresses and permanent neighbours avoid lookups, which take time or get lost.
 const GATEWAY_MAC = "ee:ee:ee:ee:ee:ee";
 
 const full = (family: Family): string => (family === 4 ? "/32" : "/128");
 const lan = (family: Family): string => (family === 4 ? "/24" : "/64");
 const macOf = (pod: Pod): string => `02:00:00:00:00:${hostNumber(pod)}`;
 
-/** sysctls of /proc/sys/net for a namespace, to be set before it has links. */
+/** The sysctls of /proc/sys/net for a namespace. Set them before it has links. */
 export function sysctls(router: boolean): Record<string, string> {
   const values: Record<string, string> = {
     "ipv4/conf/all/rp_filter": "0",
@@ -45,7 +45,7 @@ export function sysctls(router: boolean): Record<string, string> {
   return values;
 }
 
-/** The links between places, made from the node under test and from the second node. */
+/** The links between places, created from the node under test and from the second node. */
 export function nodeLinks(
   node: "node1" | "node2",
   namespaceOf: (place: Place) => string,
@@ -65,7 +65,7 @@ export function nodeLinks(
     const mac = bridge ? "" : `address ${GATEWAY_MAC} `;
     const peer = `peer name eth0 address ${macOf(pod)} netns ${namespaceOf(pod)}`;
     lines.push(`link add ${device} ${mac}type veth ${peer}`);
-    // As bridge plugins do: a pod that reaches itself goes out where it came in.
+    // As bridge plugins do, so that packets of a pod to itself leave by the port they came from.
     if (bridge) {
       lines.push(`link set ${device} master ${BRIDGE}`);
       lines.push(`link set ${device} type bridge_slave hairpin on`);
@@ -75,7 +75,7 @@ export function nodeLinks(
   return lines;
 }
 
-/** Addresses, neighbours and routes of a place whose links are there. */
+/** Addresses, neighbours and routes of a place with existing links. */
 export function addresses(place: Place, attachment: Attachment): string[] {
   switch (place) {
     case "node1":
@@ -95,7 +95,7 @@ export function addresses(place: Place, attachment: Attachment): string[] {
         "link set eth0 up",
         ...FAMILIES.flatMap((family) => [
           `addr add ${addressOf("outside", family)}${lan(family)} dev eth0${nodad(family)}`,
-          // Deprecated, so that it is only used by those who ask for it.
+          // Deprecated, so that only programs that ask for it use it.
           `addr add ${OUTSIDE_SECOND[family]}${lan(family)} dev eth0${nodad(family)}${family === 6 ? " preferred_lft 0" : ""}`,
           `route add default via ${NODE1_SECOND[family]}`,
         ]),
@@ -112,7 +112,8 @@ function node1(attachment: Attachment): string[] {
     lines.push(
       `addr add ${own}${lan(family)} dev eth0${nodad(family)}`,
       `addr add ${NODE1_SECOND[family]}${lan(family)} dev eth1${nodad(family)}`,
-      // The outside does not forward: what no rule takes ends there without an answer.
+      // The outside does not forward, so a packet that no rule translates ends there without an
+      // answer.
       `route add default via ${addressOf("outside", family)} dev eth1 src ${own}`,
       `route add ${podNet(2, family)} via ${addressOf("node2", family)} src ${own}`,
     );

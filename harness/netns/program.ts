@@ -33,11 +33,11 @@ const BARRIER_PATIENCE_MS = 15;
 const GIVE_UP_MS = 20_000;
 
 export interface ProgramOptions {
-  /** Words of a command line that runs another one, and that the program is to be run by. */
+  /** Words of a command line that run another one, here the program. */
   readonly wrapper?: readonly string[];
-  /** What it is told to serve with, by default nothing. */
+  /** Flags that select a backend; none by default. */
   readonly backend?: Backend;
-  /** The tools of iptables that it finds; by default those of the backend alone. */
+  /** The iptables tools that it finds; by default only the ones for the backend. */
   readonly tools?: ToolboxOptions;
 }
 
@@ -45,7 +45,7 @@ export class Program {
   readonly manifests: string;
   readonly logFile: string;
   readonly backend: Backend;
-  /** There unless it is to find the tools of the system. */
+  /** Undefined if the program must find the system's tools. */
   readonly toolbox: Toolbox | undefined;
   private readonly world: World;
   private readonly wrapper: readonly string[];
@@ -68,24 +68,24 @@ export class Program {
     this.put(surroundings());
   }
 
-  /** Puts objects among the manifests; the program sees them at `settle`. */
+  /** Adds objects to the manifests; the program sees them at `settle`. */
   put(objects: readonly Manifest[]): void {
     for (const each of objects) this.objects.set(keyOf(each), each);
   }
 
-  /** Takes objects away again. */
+  /** Removes objects again. */
   remove(objects: readonly Manifest[]): void {
     for (const each of objects) this.objects.delete(keyOf(each));
   }
 
-  /** Starts it and waits until what the manifests say is in force. */
+  /** Starts it and waits until the manifests are in force. */
   async start(flags: readonly string[] = this.flags): Promise<void> {
     this.write();
     this.spawn(flags);
     await this.inForce();
   }
 
-  /** Starts it without waiting for anything. */
+  /** Starts it without waiting. */
   spawn(flags: readonly string[] = this.flags): void {
     this.flags = flags;
     const log = openSync(this.logFile, "a");
@@ -99,20 +99,20 @@ export class Program {
     return this.inPlace([BINARY, ...own, ...flagsOf(this.backend), ...flags]);
   }
 
-  /** A command line that runs on node1 with what the program is run by. */
+  /** The command line that runs a command on node1 in the program's environment. */
   inPlace(command: readonly string[]): string[] {
     return this.world.inside("node1", [...this.wrapper, ...command]);
   }
 
-  /** Writes the objects, and waits until they are in force. */
+  /** Writes the objects and waits until they are in force. */
   async settle(): Promise<void> {
     this.write();
     await this.inForce();
   }
 
   /**
-   * Writes all objects into one file at once, behind them a Service that did not exist before: when
-   * it answers, all of them are in force.
+   * Writes all objects into one file, followed by a Service that did not exist before. When that
+   * Service answers, all objects are in force.
    */
   write(): void {
     this.generation += 1;
@@ -131,14 +131,14 @@ export class Program {
     renameSync(draft, join(this.manifests, "world.yaml"));
   }
 
-  /** Waits until what was written last is in force. */
+  /** Waits until the last written objects are in force. */
   async inForce(): Promise<void> {
     await this.comes(BARRIER_FIRST, "answered");
-    // iptables has two tables, of which that which refuses comes last.
+    // iptables has two tables, and the one that refuses comes last.
     if (variantOf(this.backend) !== undefined) await this.comes(REFUSED_FIRST, "refused");
   }
 
-  /** Waits until nothing is on its way to the kernel, nor an answer of it. */
+  /** Waits until nothing is on its way to the kernel or back. */
   async atRest(): Promise<void> {
     const time = (body: string, what: string) =>
       Number(new RegExp(`_${what}_timestamp_seconds\\{\\S* (\\S+)`).exec(body)?.[1]);
@@ -173,20 +173,20 @@ export class Program {
     return this.child?.pid ?? -1;
   }
 
-  /** Ends it by a signal; what it exited with. */
+  /** Ends it by a signal and returns its exit status. */
   async stop(signal: "SIGTERM" | "SIGINT" | "SIGKILL" = "SIGTERM"): Promise<number | null> {
     this.child?.kill(signal);
     await this.child?.exited;
     return this.child?.exitCode ?? null;
   }
 
-  /** Waits until it ends by itself; what it exited with. */
+  /** Waits until it exits, and returns its exit status. */
   async exited(): Promise<number | null> {
     await this.child?.exited;
     return this.child?.exitCode ?? null;
   }
 
-  /** All it has printed. */
+  /** Its complete output. */
   log(): string {
     return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
   }
@@ -197,7 +197,7 @@ export class Program {
   }
 }
 
-/** What the kernel of node1 holds: `nft list ruleset`. */
+/** The ruleset in the kernel of node1: `nft list ruleset`. */
 export function ruleset(world: World): Promise<string> {
   return world.run("node1", ["nft", "list", "ruleset"]);
 }

@@ -6,7 +6,7 @@ const AF_INET6 = 10;
 const SIZE4 = 16;
 const SIZE6 = 28;
 
-/** Writes the address; the result is its size. `bytes` must have room for 28. */
+/** Writes the address and returns its size. `bytes` must have room for 28. */
 export function writeSockaddr(bytes: Uint8Array, address: string, port: number): number {
   const parsed = parseAddress(address);
   if (parsed === undefined) throw new Error(`Not an address: ${address}`);
@@ -18,7 +18,7 @@ export function writeSockaddr(bytes: Uint8Array, address: string, port: number):
   return six ? SIZE6 : SIZE4;
 }
 
-/** Reads what the kernel wrote. */
+/** Reads an address that the kernel wrote. */
 export function readSockaddr(bytes: Uint8Array): { address: string; port: number } {
   const view = new DataView(bytes.buffer);
   const six = view.getUint16(0, true) === AF_INET6;

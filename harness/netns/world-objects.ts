@@ -14,7 +14,7 @@ import {
   vip,
 } from "./addresses.ts";
 
-/** Any object, as it is written to a manifest. */
+/** Any object, as in a manifest. */
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
@@ -25,7 +25,7 @@ export interface Manifest {
 export interface PortSpec {
   readonly name?: string;
   readonly port?: number;
-  /** Where the endpoints listen. */
+  /** Target port of the endpoints. */
   readonly target?: number;
   readonly protocol?: "TCP" | "UDP" | "SCTP";
   readonly nodePort?: number;
@@ -33,7 +33,7 @@ export interface PortSpec {
 
 export interface ServiceSpec {
   readonly name: string;
-  /** Its addresses and node port follow from this number. */
+  /** Number that determines its addresses and node port. */
   readonly number: number;
   readonly type?: "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
   readonly ports?: readonly PortSpec[];
@@ -53,7 +53,7 @@ export interface ServiceSpec {
 const DEFAULT_PORTS: readonly PortSpec[] = [{}];
 const YEAR_2026 = Date.UTC(2026, 0, 1);
 
-/** Node port of a Service's first port; the next ports have every hundredth after it. */
+/** Node port of a Service's first port; each further port adds 100. */
 export function nodePort(number: number): number {
   return 30000 + number;
 }
@@ -117,7 +117,7 @@ export function externalIps(number: number): string[] {
   return FAMILIES.map((family) => externalIp(number, family));
 }
 
-/** A pod or, for a pod on the host's network, a node. */
+/** A pod, or a node if the pod is on the host's network. */
 export type EndpointPlace = Pod | "node1" | "node2";
 
 export interface EndpointSpec {
@@ -136,7 +136,7 @@ export interface SliceOptions {
 }
 
 /**
- * The EndpointSlices of a Service, one for each family. A name alone is an endpoint without
+ * The EndpointSlices of a Service, one for each family. A plain name is an endpoint without
  * conditions.
  */
 export function slices(

@@ -25,7 +25,7 @@ let built = 0;
 
 export class World {
   readonly switchboard = new SwitchboardClient();
-  /** For manifests and logs; goes with the world. */
+  /** Folder for manifests and logs, removed with the world. */
   readonly directory: string;
   private readonly prefix: string;
 
@@ -35,7 +35,8 @@ export class World {
   }
 
   /**
-   * Builds it, with a server on SERVER_PORTS of every pod and node. Nothing is left if that fails.
+   * Builds it, with a server on SERVER_PORTS of every pod and node. A failure leaves nothing
+   * behind.
    */
   static async build(options: WorldOptions = {}): Promise<World> {
     const { attachment = "links", prefix = "sl" } = options;
@@ -55,7 +56,7 @@ export class World {
     return `${this.prefix}-${place}`;
   }
 
-  /** Opens a connection from a place, by TCP unless told otherwise. */
+  /** Opens a connection from a place; TCP by default. */
   connect(
     from: Place,
     address: string,
@@ -66,17 +67,17 @@ export class World {
     return this.switchboard.connect({ transport: "tcp", ...options, namespace, address, port });
   }
 
-  /** A command line that runs in a place. */
+  /** The command line that runs a command in a place. */
   inside(place: Place, command: readonly string[]): string[] {
     return ["ip", "netns", "exec", this.namespace(place), ...command];
   }
 
-  /** Runs a command in a place; throws with what it said unless it exits with 0. */
+  /** Runs a command in a place. Throws with its standard error, unless it exits with 0. */
   async run(place: Place, command: readonly string[]): Promise<string> {
     return runAsync(this.inside(place, command));
   }
 
-  /** Gives a place one more address on a device, or takes it away. */
+  /** Adds an address to a device of a place, or removes it. */
   async changeAddress(
     verb: "add" | "del",
     place: Place,
@@ -90,7 +91,7 @@ export class World {
     await this.run(place, ["ip", "addr", verb, full, "dev", device, ...nodad, ...options]);
   }
 
-  /** Removes everything, with the processes in it. */
+  /** Removes everything, including the processes inside. */
   async close(): Promise<void> {
     await this.switchboard.close();
     rmSync(this.directory, { recursive: true, force: true });

@@ -30,7 +30,7 @@ export function cidr(text: string): Cidr {
 }
 
 /**
- * A Service as a test writes it. `ports`: "http tcp 80" or "http tcp 80 30080"; the name `-` is "".
+ * A Service as tests write it. `ports`: "http tcp 80" or "http tcp 80 30080"; the name `-` is "".
  */
 export interface ServiceText {
   readonly id?: number;
@@ -76,15 +76,15 @@ export function service(text: ServiceText): Service {
   };
 }
 
-/** What selection chose, as endpoints in text: "10.1.0.5:8080", "[fd00::5]:8080". */
+/** The result of selection, with endpoints as text: "10.1.0.5:8080", "[fd00::5]:8080". */
 export interface ChoiceText {
   readonly cluster?: readonly string[];
   readonly local?: readonly string[];
-  /** Usable endpoints exist; by default: when `cluster` or `local` has one. */
+  /** Whether usable endpoints exist; by default, whether `cluster` or `local` has one. */
   readonly usable?: boolean;
 }
 
-/** Endpoints in memory as the core keeps them, so that spans have something to point into. */
+/** Endpoints in memory in the core's format, for spans to point into. */
 export class Memory {
   bytes = new Uint8Array(64);
   #used = 8;
@@ -153,7 +153,7 @@ export function context(claims: FrontendClaims, node: NodeText = {}): PlanContex
   };
 }
 
-/** Claims of these Services, and of others whose names follow their ids. */
+/** Claims of these Services, and of others, which are named by their ids. */
 export function claimsOf(services: readonly Service[]): FrontendClaims {
   const names = new Map(services.map(({ id, namespace, name }) => [id, `${namespace}/${name}`]));
   const claims = new FrontendClaims((id) => names.get(id) ?? `ns/s${id}`);

@@ -19,7 +19,7 @@ export const arbitraryText: fc.Arbitrary<ServiceText> = fc.record({
   iTP: fc.constantFrom("Local", "Cluster"),
   affinity: fc.constantFrom(0, 60),
 });
-/** Selection never leaves the cluster's choice empty where there is a local one. */
+/** Selection never leaves the cluster's choice empty if there is a local one. */
 export const arbitraryChoice: fc.Arbitrary<ChoiceText> = fc
   .record({ cluster: fc.subarray(ENDPOINTS), local: fc.subarray(ENDPOINTS), usable: fc.boolean() })
   .map(({ cluster, local, usable }) => {

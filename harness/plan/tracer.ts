@@ -13,7 +13,7 @@ export interface Packet {
   readonly port: string;
 }
 
-/** What does not come from Services: this node and how pods are told apart. */
+/** The input other than Services: this node, and how pods are recognised. */
 export interface Dataplane {
   /** Addresses of this node, whether they serve node ports or not: `fib saddr type local`. */
   readonly nodeAddresses: readonly string[];
@@ -22,7 +22,7 @@ export interface Dataplane {
   readonly masqueradeAll: boolean;
 }
 
-/** Where a packet may end: endpoints it may be sent to (`*`: masqueraded), or one word. */
+/** The possible ends of a packet: endpoints (`*`: masqueraded), or one word. */
 export type Fate = readonly string[] | "drop" | "reject" | "untranslated";
 
 /** Follows one packet. `plan` is the text of `planText`. */
@@ -48,10 +48,7 @@ export function trace(plan: readonly string[], dataplane: Dataplane, packet: Pac
   });
 }
 
-/**
- * nat prerouting and output: the action of the frontend, and whether the packet is to be
- * masqueraded.
- */
+/** nat prerouting and output: the action of the frontend, and whether to masquerade the packet. */
 function services(
   elements: Elements,
   { pods, masqueradeAll }: Dataplane,

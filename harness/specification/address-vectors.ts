@@ -6,7 +6,7 @@
  */
 import fc from "fast-check";
 
-/** The address in hex: 4 bytes for IPv4, 16 for IPv6. Undefined where Go refuses the text. */
+/** The address in hex: 4 bytes for IPv4, 16 for IPv6. Undefined if Go refuses the text. */
 export const ADDRESSES: readonly (readonly [string, string | undefined])[] = [
   ["10.1.2.3", "0a010203"],
   ["010.001.002.003", "0a010203"],
@@ -54,7 +54,7 @@ export const ADDRESSES: readonly (readonly [string, string | undefined])[] = [
   ["g::", undefined],
 ];
 
-/** The range as `hex/prefix`, with its host bits cleared. Undefined where Go refuses the text. */
+/** The range as `hex/prefix`, with its host bits cleared. Undefined if Go refuses the text. */
 export const RANGES: readonly (readonly [string, string | undefined])[] = [
   ["10.1.2.3/8", "0a000000/8"],
   ["10.255.255.255/9", "0a800000/9"],
@@ -80,9 +80,7 @@ export const RANGES: readonly (readonly [string, string | undefined])[] = [
   ["::ffff:10.1.2.3/8", "00000000000000000000000000000000/8"],
 ];
 
-/**
- * Texts of the characters of addresses and ranges: noise, addresses, and addresses with a fault.
- */
+/** Random texts of characters of addresses and ranges: noise, addresses, and faulty addresses. */
 export function addressTexts(): fc.Arbitrary<string> {
   const characters = fc.constantFrom(..."0123456789abcdefABCDEFg:::...// %".split(""));
   const noise = fc.array(characters, { maxLength: 24 }).map((all) => all.join(""));

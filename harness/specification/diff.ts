@@ -13,7 +13,7 @@ export interface DesiredElement {
   readonly value: string;
 }
 
-/** All slots of a frontend of an owner: one for each endpoint. `key` is without the slot number. */
+/** All slots of an owner's frontend: one for each endpoint. `key` is without the slot number. */
 export interface DesiredSlots {
   readonly kind: "slots";
   readonly table: TableId;
@@ -23,20 +23,22 @@ export interface DesiredSlots {
 
 export type Desired = DesiredElement | DesiredSlots;
 
-/** What is desired for the owners of one batch, in their order. */
+/** The desired elements of the owners of one batch, in their order. */
 export type Batch = readonly { readonly owner: number; readonly records: readonly Desired[] }[];
 
-/** A kernel: refuses what a kernel refuses. Elements by `table key`. */
+/** A kernel with its refusals. Elements are stored by `table key`. */
 export class KernelModel {
   readonly elements = new Map<string, { readonly value: string; readonly owner: number }>();
 
-  /** An element keeps its place when only its owner changes, which no operation tells. */
+  /** An element does not move if only its owner changes. No operation shows that. */
   adoptOwners(elements: KernelModel["elements"]): void {
     for (const [name, { value }] of this.elements)
       this.elements.set(name, { value, owner: elements.get(name)?.owner ?? -1 });
   }
 
-  /** @throws Error if an element is added twice, or deleted without being there as it is. */
+  /**
+   * @throws Error if an element is added twice, or deleted although it differs or does not exist
+   */
   apply(operations: OperationList): void {
     for (const { kind, table, owner, key, value } of operations) {
       const name = elementName(table, toHex(key));
@@ -57,14 +59,14 @@ export function elementName(table: TableId, key: string): string {
   return `${table} ${key}`;
 }
 
-/** The key of a slot: the frontend's with the number in host order. */
+/** The key of a slot: the frontend's key with the number in host order. */
 export function slotKey(frontend: string, slot: number): string {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, slot, true);
   return frontend + toHex(bytes);
 }
 
-/** Endpoints now in the slots of a frontend, in their order. Throws on a hole. */
+/** Endpoints in the slots of a frontend, in their order. Throws if a slot is empty. */
 export function slotsOf(kernel: KernelModel, table: TableId, frontend: string): string[] {
   const found: string[] = [];
   const prefix = elementName(table, frontend);
@@ -80,8 +82,8 @@ export function slotsOf(kernel: KernelModel, table: TableId, frontend: string): 
 }
 
 /**
- * The least number of operations that lead from these elements to what the batch desires: none for
- * what stays, one for what comes or goes, two for what changes. In a table of actions the kernel's
+ * The least number of operations from these elements to the desired ones. An unchanged element
+ * needs none, an addition or a removal one, a change two. In a table of actions the kernel's
  * element names its owner, so another owner is a change.
  */
 export function leastOperations(elements: KernelModel["elements"], batch: Batch): number {
@@ -124,7 +126,9 @@ function leastForSlots(before: readonly (string | undefined)[], after: readonly 
   return operations;
 }
 
-/** Throws unless the elements are what the batch desires, and otherwise what they were before. */
+/**
+ * Throws unless the batch's owners have exactly the desired elements, and all others are unchanged.
+ */
 export function checkBatch(
   elements: KernelModel["elements"],
   batch: Batch,

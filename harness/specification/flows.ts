@@ -5,18 +5,15 @@
  */
 
 /**
- * What is known when a dump is judged. A frontend is `FAMILY ADDRESS PROTOCOL PORT`, the address in
- * hexadecimal or `*` for a node port; an endpoint is `ADDRESS PORT`.
+ * The input for judging a dump. A frontend is `FAMILY ADDRESS PROTOCOL PORT`; the address is in
+ * hexadecimal, or `*` for a node port. An endpoint is `ADDRESS PORT`.
  */
 export interface FlowsWorld {
-  /** The frontends that the pass is about. */
+  /** The frontends of the pass. */
   readonly changed: ReadonlySet<string>;
-  /**
-   * Frontends that somebody has, with the endpoints that serve them; undefined if it is not known
-   * whose they are.
-   */
+  /** Owned frontends with the endpoints that serve them; undefined if the owner is unknown. */
   readonly held: ReadonlyMap<string, ReadonlySet<string> | undefined>;
-  /** `FAMILY ADDRESS`: where node ports listen. */
+  /** Addresses with node ports, as `FAMILY ADDRESS`. */
   readonly nodeAddresses: ReadonlySet<string>;
 }
 
@@ -27,7 +24,7 @@ export interface ModelVerdict {
   errno: number;
   interrupted: boolean;
   cut: boolean;
-  /** Messages, in hexadecimal. */
+  /** Deletion messages, in hexadecimal. */
   deletions: string;
 }
 
@@ -111,7 +108,7 @@ interface Attribute {
   readonly value: Uint8Array;
 }
 
-/** Those that are whole, up to the first that is not. */
+/** The complete attributes, up to the first incomplete one. */
 function attributes(bytes: Uint8Array): Attribute[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const found: Attribute[] = [];
@@ -179,7 +176,7 @@ function readTuple(entry: Entry, bytes: Uint8Array, reply: boolean): void {
   }
 }
 
-/** IPCTNL_MSG_CT_DELETE of this very entry. */
+/** IPCTNL_MSG_CT_DELETE for exactly this entry. */
 function deletionOf({ family, tuple, zone, id }: Entry): string {
   const body = [
     attribute(0x8001, tuple),

@@ -55,8 +55,8 @@ export interface ModelSlice {
 }
 
 /**
- * `absent`: not ours. `refused`: what was there before stays. Both may come with problems, by
- * field.
+ * `absent`: the object is not ours. `refused`: the earlier version stays. Both may come with
+ * problems, by field.
  */
 export type Decoded<Row> =
   | { readonly outcome: "row"; readonly row: Row; readonly problems: readonly string[] }
@@ -170,7 +170,7 @@ export function modelService(service: ApiService): Decoded<ModelService> {
   };
 }
 
-/** Fields with two values; any other value is a problem, and counts as the first. */
+/** Fields with two values. Any other value is a problem, and counts as the first value. */
 function readPolicies(spec: ApiService["spec"], problems: string[]) {
   const known = (
     field: "sessionAffinity" | "externalTrafficPolicy" | "internalTrafficPolicy",
@@ -193,7 +193,7 @@ function writtenClusterIPs({ clusterIPs, clusterIP }: ApiService["spec"]): reado
   return clusterIP ? [clusterIP] : [];
 }
 
-/** Each address once; one that cannot be read is a problem. */
+/** Addresses without duplicates. An invalid one is a problem. */
 function readAddresses({ spec, status }: ApiService, problems: string[]) {
   const list = (
     texts: readonly string[],
@@ -227,7 +227,7 @@ function readAddresses({ spec, status }: ApiService, problems: string[]) {
   };
 }
 
-/** Of two ports with the same name, or the same number, of one protocol, the later one stays. */
+/** If two ports of one protocol have the same name or number, the later one wins. */
 function readPorts(
   written: NonNullable<ApiService["spec"]["ports"]>,
   problems: string[],
@@ -303,7 +303,7 @@ export function modelSlice(slice: ApiSlice, node: string, zone: string): Decoded
   };
 }
 
-/** Hex of 4 or 16 bytes, read as kube-proxy does (Go's ParseIPSloppy); undefined if it is none. */
+/** Hex of 4 or 16 bytes, as kube-proxy parses it (Go's ParseIPSloppy); undefined if invalid. */
 export function parseAddress(text: string): string | undefined {
   const bytes = text.includes(":") && !/^[^:]*\./.test(text) ? parse6(text) : parse4(text);
   if (bytes === undefined) return undefined;
@@ -344,7 +344,7 @@ function parse6(text: string): number[] | undefined {
   return gap >= 2 ? [...head, ...new Array<number>(gap).fill(0), ...tail] : undefined;
 }
 
-/** Colon-separated groups as bytes; an IPv4 address may stand for the last two of the whole. */
+/** Parses colon-separated groups to bytes. An IPv4 address may replace the last two groups. */
 function parseGroups(text: string, last: boolean): number[] | undefined {
   if (text === "") return [];
   const parts = text.split(":");

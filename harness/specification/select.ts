@@ -6,11 +6,11 @@
 import type { Family } from "../../src/net/address.ts";
 import type { Protocol } from "../../src/net/protocol.ts";
 
-/** Does an endpoint's hint name this node (this zone), only others, or is there none? */
+/** Whether an endpoint's hints name this node (or zone), only others, or none. */
 export type Hint = "none" | "this" | "other";
 
 export interface ModelEndpoint {
-  /** Network order. */
+  /** In network order. */
   readonly address: Uint8Array;
   readonly ready: boolean;
   readonly serving: boolean;
@@ -45,8 +45,8 @@ export interface ModelChoice {
 }
 
 /**
- * Choices by port, then family 4 and 6; and the distinct Ready local addresses, of the family with
- * more.
+ * Choices by port, then by family 4 and 6; and the distinct Ready local addresses of the family
+ * that has more of them.
  */
 export function choose(service: ModelService): { choices: ModelChoice[]; localReady: number } {
   const choices: ModelChoice[] = [];
@@ -89,7 +89,7 @@ function categorize(
   };
 }
 
-/** Hints count only if every Ready endpoint has one, and one of them leads here. */
+/** Hints count only if every Ready endpoint has one, and at least one names this node or zone. */
 function near(ready: readonly Candidate[]): readonly Candidate[] {
   for (const kind of ["nodes", "zones"] as const) {
     const here = ready.filter((endpoint) => endpoint[kind] === "this");
@@ -98,7 +98,9 @@ function near(ready: readonly Candidate[]): readonly Candidate[] {
   return ready;
 }
 
-/** Of copies of one address and port, the most alive; hints decide last. */
+/**
+ * Of several copies of an address and port, the one with the best conditions; hints decide last.
+ */
 function merge(candidates: readonly Candidate[]): Candidate[] {
   const best = new Map<string, Candidate>();
   for (const candidate of candidates) {

@@ -34,20 +34,23 @@ export const OPTIONS: SkeletonOptions = {
 const MARKER = "end-of-change";
 
 export interface DriftedWorld extends SyncWorld<Backend> {
-  /** Somebody else does this with nft, all in one transaction; it is told before this returns. */
+  /**
+   * Lets another process do this with nft in one transaction. Returns after the notification
+   * arrived.
+   */
   nft(command: string): Promise<void>;
-  /** By which the dataplane talks to the kernel. */
+  /** The socket between dataplane and kernel. */
   readonly socket: NetlinkSocket;
-  /** Waits until something is told that is like this. */
+  /** Waits for an event that matches this. */
   hears(like: (change: ForeignChange) => boolean): Promise<void>;
-  /** Looks at what was touched and syncs; the report of that. */
+  /** Checks the touched objects, syncs, and returns the report. */
   mend(): Promise<RepairReport | undefined>;
-  /** What was told since the last `mend`. */
+  /** Events since the last `mend`. */
   readonly told: readonly ForeignChange[];
   close(): void;
 }
 
-/** `maxBytes`: of one transaction. */
+/** `maxBytes`: size limit of one transaction. */
 export function driftedWorld(
   options: Partial<SkeletonOptions> = {},
   maxBytes?: number,
@@ -84,7 +87,7 @@ export function driftedWorld(
     },
     async hears(like) {
       while (!told.some(like)) {
-        // A socket that broke is opened anew after a while.
+        // A broken socket is reopened after a while.
         await clock.advance(REOPEN_MS);
         await new Promise(setImmediate);
       }
@@ -103,8 +106,8 @@ export function driftedWorld(
 }
 
 /**
- * Transactions of anybody but `own` up to one that makes MARKER: are some of them about our table?
- * One that changes nothing is not announced at all, so that there is no waiting for it.
+ * Looks at other processes' transactions up to the one that makes MARKER. Returns whether any of
+ * them concerns our table. The kernel does not announce a transaction without changes.
  */
 function transactions(own: number) {
   let about = false;
@@ -138,18 +141,15 @@ function transactions(own: number) {
 }
 
 function expectTrue(done: boolean): void {
-  if (!done) throw new Error("The sync did not get everything into the kernel");
+  if (!done) throw new Error("The sync did not write everything to the kernel");
 }
 
-/**
- * Services of every kind of frontend, both families, in numbers that make more than one element of
- * each table.
- */
+/** Services with every kind of frontend in both families. Each table gets more than one element. */
 export function fill(world: SyncWorld<Backend>): void {
   for (const [kind, object] of objects()) world.put(kind, object);
 }
 
-/** What `fill` puts. */
+/** The objects that `fill` adds. */
 export function* objects(): Generator<readonly ["Service" | "EndpointSlice", JsonObject]> {
   for (let i = 1; i <= 4; i++) {
     const ips = [`10.96.0.${i}`, `fd00:96::${i}`];
@@ -191,7 +191,7 @@ export function kernelElements(): string[] {
   return lines.map((line) => line.replace(" ()", "")).sort();
 }
 
-/** What the maps of actions say. */
+/** The elements of the maps of actions. */
 function kernelActions(): string[] {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   const lines: string[] = [];
@@ -209,7 +209,7 @@ function kernelActions(): string[] {
 
 const FAMILIES = [4, 6] as const;
 
-/** The same, and its chains and maps of actions. */
+/** The elements, the chains and the maps of actions. */
 export function kernel(): readonly string[] {
   const text = run("nft", "-t", "list", "table", "inet", "sluice");
   const parts = text.matchAll(/\t(?:chain|map|set) .*\n(?:\t\t.*\n)*\t\}/g);
@@ -222,7 +222,7 @@ export function kernel(): readonly string[] {
   ].sort();
 }
 
-/** How much of what kind was amiss; undefined if nothing was looked at. */
+/** The number of drifted objects by kind; undefined if nothing was checked. */
 export function amiss(
   report: RepairReport | undefined,
 ): { [kind in DriftObject]?: number } | undefined {

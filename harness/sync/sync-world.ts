@@ -27,21 +27,21 @@ export interface SyncWorld<B = FakeBackend> {
   readonly reports: SyncReport[];
   readonly problems: ToldProblems;
   /**
-   * The dumps that connections ask for since the last call, as `UDP4`; empty if the loop told of
-   * nothing.
+   * The dumps that connections ask for since the last call, as `UDP4`. Empty if the loop reported
+   * none.
    */
   flowDumps(): string[];
-  /** How often the loop asked to be run again by itself. */
+  /** How often the loop requested another run. */
   wakes(): number;
   put(kind: ObjectKind, object: JsonObject): void;
   remove(kind: ObjectKind, object: JsonObject): void;
-  /** Somebody else changed the table. */
+  /** Another program changed the table. */
   verify(): void;
-  /** One sync, with whatever the clock has to do for it. */
+  /** Runs one sync, and the timers that it needs. */
   sync(): Promise<boolean>;
 }
 
-/** `backend` is handed on from another world to see a restart. */
+/** `backend` comes from another world, to simulate a restart. */
 export function syncWorld(backend = new FakeBackend()): SyncWorld {
   const touch = () => {
     backend.touched ??= { what: "some elements", by: "nft (pid 7)", objects: [] };
@@ -49,7 +49,7 @@ export function syncWorld(backend = new FakeBackend()): SyncWorld {
   return worldOf(backend, touch);
 }
 
-/** The same with any dataplane. `touch`: called before it is looked at what others changed. */
+/** The same with any dataplane. `touch` is called before the loop checks foreign changes. */
 export function worldOf<B extends Backend>(
   backend: B,
   touch = () => {},
@@ -123,11 +123,11 @@ export function worldOf<B extends Backend>(
       const run = loop.run().finally(() => {
         ended = true;
       });
-      // What it throws is awaited below; until then it must not count as unhandled.
+      // Its error is awaited below. Until then the rejection must not count as unhandled.
       run.catch(() => {});
       while (!ended) {
         await clock.advance(0);
-        // A dataplane that is real rests by the machine's own clock.
+        // A real dataplane pauses by the machine's own clock.
         await new Promise(setImmediate);
       }
       return run;
@@ -135,7 +135,7 @@ export function worldOf<B extends Backend>(
   };
 }
 
-/** A Service with one port, 80, unless `spec` says otherwise. `created`: seconds. */
+/** A Service with one port, 80, unless `spec` differs. `created` is in seconds. */
 export function service(name: string, ip: string, spec: JsonObject = {}, created = 1): JsonObject {
   return {
     metadata: {
@@ -153,7 +153,7 @@ export function service(name: string, ip: string, spec: JsonObject = {}, created
   };
 }
 
-/** A slice of port http 8080; addresses ending in `!` are on this node. */
+/** A slice with port http 8080; addresses ending in `!` are on this node. */
 export function slice(name: string, of: string, addresses: readonly string[]): JsonObject {
   return {
     metadata: {

@@ -5,13 +5,13 @@ import type { Ask, Connect, Outcome, Reply } from "./protocol.ts";
 
 type Done = (reply: Reply) => void;
 
-/** One question under way. */
+/** One request in progress. */
 interface Call {
   readonly fd: number;
   readonly began: number;
   readonly start: number;
   readonly hold: boolean;
-  /** Over a connection that was held. */
+  /** Whether it uses a held connection. */
   again: boolean;
   readonly request: string | undefined;
   readonly done: Done;
@@ -48,9 +48,9 @@ export class Clients {
       this.end(call, outcomeOf(libc.errno(), false));
       return;
     }
-    // All hops are on this machine, so a rejection can be here before connect() is done; the kernel
-    // then only notes it, for the next SYN a second later is to tell. A network in between takes
-    // longer.
+    // All hops are on this machine, so a rejection can arrive before connect() returns. The kernel
+    // then records it only, and reports it for the next SYN a second later. A real network is
+    // slower.
     const noted = transport === "tcp" ? libc.socketError(fd) : 0;
     if (noted !== 0) {
       this.end(call, outcomeOf(noted, false));
@@ -64,7 +64,7 @@ export class Clients {
     }
   }
 
-  /** Asks once more over a held connection. */
+  /** Sends another request over a held connection. */
   again(command: Ask, done: Done): void {
     if (!this.held.delete(command.handle)) throw new Error(`No connection ${command.handle}`);
     const call = this.call(command.handle, command.patience, true, undefined, done);
@@ -114,7 +114,7 @@ export class Clients {
   private end(call: Call, outcome: Outcome): void {
     this.poller.unwatch(call.fd);
     this.poller.cancel(call.timer);
-    // A datagram that got lost says nothing of its socket; a handle that was given out stays good.
+    // A lost datagram says nothing about its socket, so the handle stays valid.
     const keep = call.hold && (outcome === "answered" || (outcome === "timeout" && call.again));
     if (keep) this.held.add(call.fd);
     else libc.abort(call.fd);
@@ -145,7 +145,7 @@ function outcomeOf(error: number, established: boolean): Outcome {
     case libc.ENETUNREACH:
     case libc.EHOSTUNREACH:
       return "unreachable";
-    case libc.EPERM: // dropped by a rule in the output hook
+    case libc.EPERM: // a rule in the output hook dropped it
       return "timeout";
     default:
       throw new Error(`A connection failed in a way that has no name here: errno ${error}`);

@@ -52,12 +52,12 @@ const { symbols: c } = dlopen("libc.so.6", {
 });
 
 const errnoAt = c.__errno_location() as Pointer;
-// Over buffers of their own: a small typed array moves when its `buffer` is first asked for.
+// These own their buffers: a small typed array moves when its `buffer` is first read.
 const sockaddr = new Uint8Array(new ArrayBuffer(28));
 const length = new Uint32Array(new ArrayBuffer(4));
 const option = new Int32Array(new ArrayBuffer(8));
 
-/** errno of the call before. */
+/** The errno of the last call. */
 export function errno(): number {
   return read.i32(errnoAt, 0);
 }
@@ -66,8 +66,8 @@ const namespaces = new Map<string, number>();
 let entered = "";
 
 /**
- * Makes the namespace (its name under /run/netns) the current one of this thread. Throws if there
- * is none.
+ * Makes the namespace (its name under /run/netns) the current one of this thread. Throws if it does
+ * not exist.
  */
 export function enter(namespace: string): void {
   if (entered === namespace) return;
@@ -84,7 +84,7 @@ export function enter(namespace: string): void {
   entered = namespace;
 }
 
-/** Forgets the namespaces, so that nothing here keeps them alive. */
+/** Closes the namespaces, so that this process does not keep them alive. */
 export function leaveAll(): void {
   for (const fd of namespaces.values()) c.close(fd);
   namespaces.clear();
@@ -92,13 +92,14 @@ export function leaveAll(): void {
 
 export type Transport = "tcp" | "udp";
 
-/** A non-blocking socket in the current namespace, or -1 and errno. */
+/** Returns a non-blocking socket in the current namespace, or -1 and errno. */
 export function socket(address: string, transport: Transport): number {
   const six = address.includes(":");
   const type = (transport === "tcp" ? SOCK_STREAM : SOCK_DGRAM) | SOCK_FLAGS;
   const fd = c.socket(six ? AF_INET6 : AF_INET, type, 0);
   if (fd >= 0) {
-    // Not for UDP: two sockets could get one port by chance, and one of them the other's answer.
+    // Not for UDP: two sockets could get the same port by chance, and one would get the other's
+    // answer.
     if (transport === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (six) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   }
@@ -130,12 +131,12 @@ export function accept(fd: number): Peer | undefined {
   return accepted < 0 ? undefined : { fd: accepted, ...readSockaddr(sockaddr) };
 }
 
-/** Bytes read into `buffer`; 0 at the end of the stream; -1 and errno. */
+/** Returns the bytes read into `buffer`; 0 at the end of the stream; -1 and errno. */
 export function receive(fd: number, buffer: Uint8Array): number {
   return Number(c.recvfrom(fd, ptr(buffer), buffer.length, 0, null, null));
 }
 
-/** One datagram with its sender, or undefined. */
+/** Returns one datagram with its sender, or undefined. */
 export function receiveFrom(fd: number, buffer: Uint8Array): Peer | undefined {
   length[0] = sockaddr.length;
   const size = c.recvfrom(fd, ptr(buffer), buffer.length, 0, ptr(sockaddr), ptr(length));
@@ -144,7 +145,7 @@ export function receiveFrom(fd: number, buffer: Uint8Array): Peer | undefined {
 
 const MSG_NOSIGNAL = 0x4000;
 
-/** Bytes sent, or -1 and errno. */
+/** Returns the bytes sent, or -1 and errno. */
 export function send(fd: number, bytes: Uint8Array): number {
   return Number(c.sendto(fd, ptr(bytes), bytes.length, MSG_NOSIGNAL, null, 0));
 }
@@ -154,12 +155,12 @@ export function sendTo(fd: number, bytes: Uint8Array, to: Peer): void {
   c.sendto(fd, ptr(bytes), bytes.length, MSG_NOSIGNAL, ptr(sockaddr), size);
 }
 
-/** Reads from a pipe: bytes, 0 at its end. */
+/** Reads from a pipe. Returns the bytes read; 0 at the end. */
 export function readPipe(fd: number, buffer: Uint8Array): number {
   return Number(c.read(fd, ptr(buffer), buffer.length));
 }
 
-/** The pending error of a socket, which this takes off it. */
+/** Returns the pending error of a socket and clears it. */
 export function socketError(fd: number): number {
   length[0] = 4;
   option[0] = 0;
@@ -171,7 +172,7 @@ export function close(fd: number): void {
   c.close(fd);
 }
 
-/** Closes with a reset, so that neither side nor conntrack keeps the connection waiting. */
+/** Closes with a reset, so that neither side nor conntrack keeps the connection. */
 export function abort(fd: number): void {
   option[0] = 1;
   option[1] = 0;
@@ -180,8 +181,8 @@ export function abort(fd: number): void {
 }
 
 /**
- * Waits for events. `set` holds two numbers a descriptor: the descriptor, and the events wanted in
- * the low half, those that came in the high half.
+ * Waits for events. `set` holds two numbers for each descriptor: the descriptor, and its events.
+ * The low half has the wanted events, the high half those that occurred.
  */
 export function poll(set: Int32Array, count: number, milliseconds: number): number {
   return c.poll(ptr(set), count, milliseconds);

@@ -21,7 +21,7 @@ export class Poller {
     this.watched.delete(fd);
   }
 
-  /** Runs once after `milliseconds`; the result is for `cancel`. */
+  /** Runs once after `milliseconds`. Returns a handle for `cancel`. */
   after(milliseconds: number, run: () => void): number {
     const timer = this.nextTimer++;
     this.timers.set(timer, { at: performance.now() + milliseconds, run });
@@ -44,8 +44,7 @@ export class Poller {
     if (ready > 0) {
       entries.forEach(([fd, watched], index) => {
         const events = (set[index * 2 + 1] ?? 0) >>> 16;
-        // A handler before this one may have closed it, and its number may be another socket's by
-        // now.
+        // An earlier handler may have closed it, and another socket may have its number now.
         if (events !== 0 && this.watched.get(fd) === watched) watched.handle(events);
       });
     }

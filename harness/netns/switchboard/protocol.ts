@@ -25,7 +25,7 @@ export interface Unlisten {
 export interface Connect {
   readonly do: "connect";
   readonly namespace: string;
-  /** Source address to bind; the kernel chooses without. */
+  /** Source address to bind; without it the kernel chooses. */
   readonly source?: string;
   /** Source port to bind; 0 or absent for any. */
   readonly sourcePort?: number;
@@ -34,16 +34,16 @@ export interface Connect {
   readonly transport: Transport;
   /** Milliseconds until the outcome is "timeout". */
   readonly patience: number;
-  /** Keep the connection, and tell its handle. */
+  /** Keeps the connection and returns its handle. */
   readonly hold?: boolean;
   /**
-   * Text to send instead of waiting for the server's answer; what comes back until the end is
-   * `text`.
+   * Text to send instead of waiting for the server's answer. The reply is everything up to the end,
+   * as `text`.
    */
   readonly request?: string;
 }
 
-/** One more question over a held connection. */
+/** Another request over a held connection. */
 export interface Ask {
   readonly do: "ask";
   readonly handle: number;
@@ -62,7 +62,7 @@ export interface Sysctl {
   readonly values: Readonly<Record<string, string>>;
 }
 
-/** What to remove when the other side is gone, however it went. */
+/** Resources to remove when the other side ends for any reason. */
 export interface Adopt {
   readonly do: "adopt";
   readonly namespaces: readonly string[];
@@ -73,27 +73,27 @@ export type Command = Listen | Unlisten | Connect | Ask | Hangup | Sysctl | Adop
 export type Request = Command & { readonly id: number };
 
 /**
- * `reset`: the connection was cut after it had been established. `timeout`: nothing came back,
- * which is also what a packet dropped on its way out of the own host looks like.
+ * `reset`: an established connection was cut. `timeout`: nothing came back. A packet that was
+ * dropped on its way out of its own host looks the same.
  */
 export type Outcome = "answered" | "refused" | "timeout" | "unreachable" | "reset";
 
 export interface Reply {
   readonly outcome: Outcome;
-  /** Name and port of the server that answered, "" and 0 without. */
+  /** Name and port of the server that answered; "" and 0 without an answer. */
   readonly name: string;
   readonly port: number;
   /** Source address and port that the server saw. */
   readonly saw: string;
   readonly sawPort: number;
-  /** When it was begun, in milliseconds since the epoch, and how long the outcome took. */
+  /** Start time in milliseconds since the epoch, and the duration until the outcome. */
   readonly began: number;
   readonly took: number;
   readonly handle: number;
   readonly text: string;
 }
 
-/** The answer to a command that is not about a connection has no reply. */
+/** The answer to a command without a connection has no reply. */
 export interface Answer {
   readonly id: number;
   readonly reply?: Reply;

@@ -31,14 +31,14 @@ export class SwitchboardClient {
     await this.say(command);
   }
 
-  /** Opens a connection (or sends a datagram) and tells what became of it. */
+  /** Opens a connection (or sends a datagram) and returns its outcome. */
   async connect(
     command: Omit<Connect, "do" | "patience"> & { readonly patience?: number },
   ): Promise<Reply> {
     return replyOf(await this.say({ patience: PATIENCE_MS, ...command, do: "connect" }));
   }
 
-  /** Asks once more over a held connection. */
+  /** Sends another request over a held connection. */
   async ask(handle: number, patience = PATIENCE_MS): Promise<Reply> {
     return replyOf(await this.say({ do: "ask", handle, patience }));
   }
@@ -47,7 +47,7 @@ export class SwitchboardClient {
     await this.say({ do: "hangup", handle });
   }
 
-  /** GET of a path inside a namespace. Throws when nothing answers. */
+  /** Sends a GET inside a namespace. Throws without an answer. */
   async http(
     namespace: string,
     address: string,
@@ -66,7 +66,7 @@ export class SwitchboardClient {
     return parseHttp(Buffer.from(reply.text, "latin1"));
   }
 
-  /** Lets the switchboard remove all it was told of, and waits until it has. */
+  /** Lets the switchboard remove all that it owns, and waits for that. */
   async close(): Promise<void> {
     await this.child.stdin.end();
     await this.child.exited;

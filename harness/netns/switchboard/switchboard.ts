@@ -1,7 +1,7 @@
 /**
  * Runs the switchboard: one process with servers and clients in every namespace of a world. It
- * reports the outcome of each connection. It reads commands from standard input and, when that ends
- * for any reason, removes everything that it was told to adopt.
+ * reports the outcome of each connection. It reads commands from standard input. When that ends for
+ * any reason, it removes everything that it owns.
  */
 import {
   existsSync,
@@ -65,11 +65,11 @@ function say(answer: Answer): void {
   try {
     writeSync(1, `${JSON.stringify(answer)}\n`);
   } catch {
-    // The other side is gone; the end of standard input says so next.
+    // The other side is gone; the end of standard input follows.
   }
 }
 
-/** Processes in one of our namespaces, other than this one. */
+/** Processes in one of our namespaces, except this one. */
 function inhabitants(): number[] {
   const inodes = new Set([...namespaces].filter(exists).map((name) => `net:[${inode(name)}]`));
   return readdirSync("/proc")
@@ -89,7 +89,7 @@ function namespaceOf(pid: number): string {
   try {
     return readlinkSync(`/proc/${pid}/ns/net`);
   } catch {
-    return ""; // It ended while we looked.
+    return ""; // The process ended during the search.
   }
 }
 
@@ -102,7 +102,7 @@ function endInhabitants(): void {
       try {
         process.kill(pid, "SIGKILL");
       } catch {
-        // It went by itself.
+        // The process has already exited.
       }
     }
     Bun.sleepSync(1);
