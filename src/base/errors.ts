@@ -29,8 +29,10 @@ export type ErrorCode =
   | "LISTEN_FAILED"; // an HTTP address that cannot be bound
 
 /**
- * The only error class. The message names the failed operation, the object and the offending value:
- * "Cannot <do> <object>: <rule>: current value is <value>".
+ * The only error class. A message starts in lower case and has no final period:
+ * - A failed operation: `operation object: cause (hint)`, for example `list services: 403
+ *   Forbidden: ...`. The underlying cause comes last.
+ * - A field that is not usable: `field: invalid value "x": must be ...`.
  */
 export class SluiceError extends Error {
   override readonly name = "SluiceError";
@@ -69,4 +71,17 @@ export function rethrowDefect(thrown: unknown): asserts thrown is SluiceError {
 /** Returns the message of any thrown value. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** The form of messages of node:fs: `ENOENT: no such file or directory, open '/etc/x'`. */
+const FILE_ERROR = /^([A-Z][A-Z0-9]+): (.+), [a-z]+(?: '.*)?$/;
+
+/**
+ * Like `messageOf`, but returns `no such file or directory (ENOENT)` for an error of node:fs. The
+ * caller names the operation and the file.
+ */
+export function causeOf(thrown: unknown): string {
+  const message = messageOf(thrown);
+  const [, name, text] = FILE_ERROR.exec(message) ?? [];
+  return name === undefined ? message : `${text} (${name})`;
 }

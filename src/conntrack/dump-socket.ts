@@ -5,6 +5,7 @@
  * and the event loop continues meanwhile.
  */
 import { read, write } from "node:fs";
+import { causeOf } from "../base/errors.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { openNetlink } from "../netlink/socket.ts";
 import { close } from "../os/libc.ts";
@@ -34,13 +35,13 @@ export class DumpSocket implements EntryDump {
   readonly #buffer = new Uint8Array(new ArrayBuffer(READ_SIZE));
 
   async request(bytes: Uint8Array, length: number): Promise<void> {
-    await this.#call(`send ${length} bytes over netlink`, (done) =>
+    await this.#call(`send ${length} bytes to netlink socket`, (done) =>
       write(this.#fd, bytes, 0, length, null, done),
     );
   }
 
   async read(): Promise<Uint8Array> {
-    const length = await this.#call("receive over netlink", (done) =>
+    const length = await this.#call("receive from netlink socket", (done) =>
       read(this.#fd, this.#buffer, 0, READ_SIZE, null, done),
     );
     return this.#buffer.subarray(0, length);
@@ -58,7 +59,7 @@ export class DumpSocket implements EntryDump {
       );
       if (error === null) return count;
       if (error.code !== "EINTR") {
-        throw systemError(what, Math.abs(error.errno ?? 0), "NETLINK_SOCKET", error.message);
+        throw systemError(what, Math.abs(error.errno ?? 0), "NETLINK_SOCKET", causeOf(error));
       }
     }
   }

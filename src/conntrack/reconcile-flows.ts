@@ -101,7 +101,7 @@ export class FlowReconciler {
         const own = dumps.filter((dump) => dump.family === family);
         if (own.length === 0) continue;
         const passed = await this.#passFamily(family, own);
-        log.debug(2, "Looked for connections that lead to nobody", { ...passed });
+        log.debug(2, "Checked conntrack entries", { ...passed });
         report(passed);
       }
       log.again(CANNOT);
@@ -171,16 +171,16 @@ interface Total {
   busyMs: number;
 }
 
-const READING = "read a netlink dump";
+const READING = "read conntrack entries";
 const CANNOT =
-  "Cannot let connections follow their Service; they lead where they did until they end";
+  "Failed to delete stale conntrack entries; their connections keep the old endpoint until they end";
 
 /** Returns the number of entries that had already ended. */
 function deleteEntries(socket: FlowSockets["delete"], messages: Uint8Array): number {
   const { refusals } = socket.send(messages, messages.byteLength);
   for (const refusal of refusals) {
     if (refusal.errno === ENOENT) continue;
-    throw refusalError("delete connections", refusal);
+    throw refusalError("delete conntrack entries", refusal);
   }
   return refusals.length;
 }

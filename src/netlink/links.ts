@@ -32,7 +32,7 @@ export function existingLinks(
       const refusal = socket.send(writer.bytes, writer.length).refusals[0];
       if (refusal === undefined) return true;
       if (refusal.errno === ENODEV) return false;
-      throw refusalError(`look for device ${name}`, refusal);
+      throw refusalError(`look up device ${name}`, refusal);
     });
   } finally {
     socket.close();

@@ -13,13 +13,16 @@ export interface Refusal {
   readonly text: string | undefined;
 }
 
-/** `ENOENT, no such object (the kernel's message)` */
+/** Returns `no such file or directory (ENOENT)`, with the message of the kernel if there is one. */
 export function printRefusal(refusal: Refusal): string {
   const text = errnoText(refusal.errno);
-  return refusal.text === undefined ? text : `${text} (${refusal.text})`;
+  return refusal.text === undefined ? text : `${text}: ${refusal.text}`;
 }
 
-/** The error for a refusal: NETLINK_REFUSED, or PERMISSION_DENIED. `what` completes "Cannot". */
+/**
+ * Creates the error for a refusal: NETLINK_REFUSED or PERMISSION_DENIED. `what` names operation and
+ * object.
+ */
 export function refusalError(what: string, refusal: Refusal): SystemError {
   return systemError(what, refusal.errno, "NETLINK_REFUSED", printRefusal(refusal));
 }

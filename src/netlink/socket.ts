@@ -91,6 +91,11 @@ const BPF_INSTRUCTION = 8;
 /** The filter passes the whole datagram. */
 const BPF_ALL = 0xffffffff;
 
+/** Operations and a cause, for messages. */
+const RECEIVE = "receive from netlink socket";
+const DUMP = "read netlink dump";
+const NO_ANSWER = "no answer from the kernel (EAGAIN)";
+
 /**
  * Opens a socket of the netlink family `protocol`, joined to `groups`, with the largest permitted
  * buffers. It does not receive events that the socket with the port id `ignore` caused.
@@ -100,7 +105,7 @@ export function openNetlink(
   groups: readonly number[] = [],
   ignore?: number,
 ): number {
-  const what = "open a netlink socket";
+  const what = "open netlink socket";
   const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
   if (fd < 0) throw systemError(what, -fd);
   grow(fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER);
@@ -225,17 +230,17 @@ export class NetlinkSocket implements Netlink {
     let changed = false;
     let open = true;
     while (open) {
-      if (this.#receive() === 0) throw systemError("read a netlink dump", EAGAIN);
+      if (this.#receive() === 0) throw systemError(DUMP, EAGAIN, "NETLINK_SOCKET", NO_ANSWER);
       this.#walk((message, flags, sequence) => {
         if (flags & NLM_F_DUMP_INTR) changed = true;
         if (message.type === NLMSG_DONE) {
           open = false;
           const errno = -this.#view.getInt32(message.start, true);
-          if (errno > 0) throw systemError("read a netlink dump", errno, "NETLINK_REFUSED");
+          if (errno > 0) throw systemError(DUMP, errno, "NETLINK_REFUSED");
         } else if (message.type === NLMSG_ERROR) {
           open = false;
           const refusal = this.#readError(message, flags, sequence);
-          if (refusal) throw systemError("read a netlink dump", refusal.errno, "NETLINK_REFUSED");
+          if (refusal) throw systemError(DUMP, refusal.errno, "NETLINK_REFUSED");
         } else {
           each(message);
         }
@@ -256,7 +261,7 @@ export class NetlinkSocket implements Netlink {
     // call.
     while (this.#receive() > 0);
     const result = libc.send(this.#fd, bytes, length, 0);
-    if (result < 0) throw systemError(`send ${length} bytes over netlink`, -result);
+    if (result < 0) throw systemError(`send ${length} bytes to netlink socket`, -result);
   }
 
   /**
@@ -267,8 +272,8 @@ export class NetlinkSocket implements Netlink {
       const result = libc.recv(this.#fd, this.#buffer, MSG_DONTWAIT | MSG_TRUNC);
       if (result === -EINTR) continue;
       if (result === -EAGAIN || result === 0) this.#length = 0;
-      else if (result < 0) throw systemError("receive over netlink", -result);
-      else if (result > READ_SIZE) throw systemError("receive over netlink", ENOBUFS);
+      else if (result < 0) throw systemError(RECEIVE, -result);
+      else if (result > READ_SIZE) throw systemError(RECEIVE, ENOBUFS);
       else this.#length = result;
       return this.#length;
     }

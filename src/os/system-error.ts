@@ -17,24 +17,28 @@ import {
   EPROTONOSUPPORT,
 } from "./posix.ts";
 
+/** The texts of strerror(3), each with the name of the number. */
 const TEXTS = new Map<number, string>([
-  [EPERM, "EPERM, not permitted"],
-  [ENOENT, "ENOENT, no such object"],
-  [EINTR, "EINTR, interrupted"],
-  [EAGAIN, "EAGAIN, no answer"],
-  [ENOMEM, "ENOMEM, out of memory"],
-  [EACCES, "EACCES, not permitted"],
-  [EBUSY, "EBUSY, in use"],
-  [EEXIST, "EEXIST, exists already"],
-  [EINVAL, "EINVAL, invalid"],
-  [EMSGSIZE, "EMSGSIZE, too long for the socket"],
-  [EPROTONOSUPPORT, "EPROTONOSUPPORT, no such protocol in this kernel"],
-  [EOPNOTSUPP, "EOPNOTSUPP, not supported"],
-  [EADDRINUSE, "EADDRINUSE, in use"],
-  [ENOBUFS, "ENOBUFS, buffer overrun"],
+  [EPERM, "operation not permitted (EPERM)"],
+  [ENOENT, "no such file or directory (ENOENT)"],
+  [EINTR, "interrupted system call (EINTR)"],
+  [EAGAIN, "resource temporarily unavailable (EAGAIN)"],
+  [ENOMEM, "cannot allocate memory (ENOMEM)"],
+  [EACCES, "permission denied (EACCES)"],
+  [EBUSY, "device or resource busy (EBUSY)"],
+  [EEXIST, "file exists (EEXIST)"],
+  [EINVAL, "invalid argument (EINVAL)"],
+  [EMSGSIZE, "message too long (EMSGSIZE)"],
+  [EPROTONOSUPPORT, "protocol not supported (EPROTONOSUPPORT)"],
+  [EOPNOTSUPP, "operation not supported (EOPNOTSUPP)"],
+  [EADDRINUSE, "address already in use (EADDRINUSE)"],
+  [ENOBUFS, "no buffer space available (ENOBUFS)"],
 ]);
 
-/** Returns `ENOENT, no such object`, or `errno 9999` for a number without a text here. */
+/**
+ * Returns the text of an error number, such as `file exists (EEXIST)`; `errno 9999` for one without
+ * a text here.
+ */
 export function errnoText(errno: number): string {
   return TEXTS.get(errno) ?? `errno ${errno}`;
 }
@@ -60,9 +64,12 @@ export function errnoOf(error: unknown): number | undefined {
   return error instanceof SystemError ? error.errno : undefined;
 }
 
+const RIGHTS = "Sluice needs CAP_NET_ADMIN in this network namespace";
+
 /**
- * Creates a SystemError. `what` completes "Cannot". For EPERM and EACCES the code is
- * PERMISSION_DENIED, regardless of `code`.
+ * Creates a SystemError with the message `what: text`, for example `open netlink socket: protocol
+ * not supported (EPROTONOSUPPORT)`. For EPERM and EACCES the code is PERMISSION_DENIED, regardless
+ * of `code`.
  */
 export function systemError(
   what: string,
@@ -71,9 +78,7 @@ export function systemError(
   text = errnoText(errno),
 ): SystemError {
   if (errno === EPERM || errno === EACCES) {
-    const rule = "CAP_NET_ADMIN is needed in this network namespace";
-    const message = `Cannot ${what}: ${rule}: the kernel says ${text}`;
-    return new SystemError("PERMISSION_DENIED", message, errno);
+    return new SystemError("PERMISSION_DENIED", `${what}: ${text} (${RIGHTS})`, errno);
   }
-  return new SystemError(code, `Cannot ${what}: the kernel says ${text}`, errno);
+  return new SystemError(code, `${what}: ${text}`, errno);
 }

@@ -25,7 +25,7 @@ describe("faults", () => {
     await change(3);
     await fixture.next();
     expect(fixture.lines).toHaveLength(1);
-    expect(fixture.lines[0]).toContain("Cannot let connections follow");
+    expect(fixture.lines[0]).toContain("Failed to delete stale conntrack entries");
     await change(4);
     while (attempts < 2) await new Promise<void>((resolve) => setImmediate(resolve));
     expect(fixture.lines).toHaveLength(1);

@@ -4,10 +4,8 @@ import { EACCES, EEXIST, EINVAL, ENOBUFS, ENOENT, EPERM } from "../../src/os/pos
 import { errnoOf, errnoText, isTransient, systemError } from "../../src/os/system-error.ts";
 
 test("an error says what was to be done, and why not", () => {
-  const error = systemError("make table inet sluice", EEXIST, "NETLINK_REFUSED");
-  expect(error.message).toBe(
-    "Cannot make table inet sluice: the kernel says EEXIST, exists already",
-  );
+  const error = systemError("create table inet sluice", EEXIST, "NETLINK_REFUSED");
+  expect(error.message).toBe("create table inet sluice: file exists (EEXIST)");
   expect(error).toBeInstanceOf(SluiceError);
   expect([error.name, error.code]).toEqual(["SluiceError", "NETLINK_REFUSED"]);
   expect(errnoOf(error)).toBe(EEXIST);
@@ -17,9 +15,9 @@ test("an error says what was to be done, and why not", () => {
 
 test("missing rights have a code of their own", () => {
   for (const errno of [EPERM, EACCES]) {
-    const error = systemError("make table inet sluice", errno, "NETLINK_REFUSED");
+    const error = systemError("create table inet sluice", errno, "NETLINK_REFUSED");
     expect(error.code).toBe("PERMISSION_DENIED");
-    expect(error.message).toContain("CAP_NET_ADMIN is needed in this network namespace");
+    expect(error.message).toEndWith(" (Sluice needs CAP_NET_ADMIN in this network namespace)");
     expect(errnoOf(error)).toBe(errno);
   }
 });
