@@ -51,6 +51,6 @@ export function masterUrl(master: string, tls: boolean): string {
   if (URL.canParse(url)) return url;
   throw new SluiceError(
     "CONFIG_INVALID",
-    `Cannot use flag --master: it must be a URL: current value is ${JSON.stringify(master)}`,
+    `--master: invalid value ${JSON.stringify(master)}: must be a URL`,
   );
 }

@@ -14,8 +14,8 @@ export class Fields {
     if (!isObject(value)) {
       throw kubeconfigError(
         file,
-        path === "" ? "file" : path,
-        `must be a mapping: current value is ${kindOf(value)}`,
+        path === "" ? "content" : path,
+        wrongKind(value, "must be a mapping"),
       );
     }
     this.#values = value;
@@ -41,27 +41,27 @@ export class Fields {
   }
 
   forbid(field: string, rule: string): void {
-    if (this.has(field)) throw this.error(field, `${rule}: remove the field`);
+    if (this.has(field)) throw this.error(field, `${rule} (remove the field)`);
   }
 
-  /** Returns "" if absent. The error for a wrong type omits the value, which may be secret. */
+  /** Returns "" if absent. */
   text(field: string): string {
     if (!this.has(field)) return "";
     const value = this.#values[field];
     if (typeof value === "string") return value;
-    throw this.error(field, `must be a string: current value is ${kindOf(value)}`);
+    throw this.error(field, wrongKind(value, "must be a string"));
   }
 
-  required(field: string): string {
+  required(field: string, rule: string): string {
     const value = this.text(field);
     if (value !== "") return value;
-    throw this.error(field, 'must be set: current value is ""');
+    throw this.error(field, `required value: ${rule}`);
   }
 
   flag(field: string): boolean {
     const value = this.#values[field] ?? false;
     if (typeof value === "boolean") return value;
-    throw this.error(field, `must be true or false: current value is ${kindOf(value)}`);
+    throw this.error(field, wrongKind(value, "must be true or false"));
   }
 
   object(field: string): Fields {
@@ -71,7 +71,7 @@ export class Fields {
   list(field: string): Fields[] {
     const value = this.#values[field] ?? [];
     if (!Array.isArray(value)) {
-      throw this.error(field, `must be a list: current value is ${kindOf(value)}`);
+      throw this.error(field, wrongKind(value, "must be a list"));
     }
     return value.map(
       (entry, index) => new Fields(this.#file, this.path(`${field}[${index}]`), entry),
@@ -79,8 +79,14 @@ export class Fields {
   }
 }
 
+/** Names only the kind of the value, because the value may be secret. */
+function wrongKind(value: unknown, rule: string): string {
+  return value === undefined
+    ? `required value: ${rule}`
+    : `invalid value (${kindOf(value)}): ${rule}`;
+}
+
 function kindOf(value: unknown): string {
-  if (value === undefined) return "absent";
   if (value === null) return "null";
   return Array.isArray(value) ? "a list" : `a ${typeof value}`;
 }

@@ -1,7 +1,6 @@
 /** Reads a kubeconfig file and picks the cluster, user and context that kube-proxy would use. */
 import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
-import { messageOf } from "../base/errors.ts";
 import {
   type ClusterAccess,
   type Identity,
@@ -9,7 +8,7 @@ import {
   serverUrl,
   type TlsMaterial,
 } from "./access.ts";
-import { checkPem, kubeconfigError, readCredential, readPem } from "./credentials.ts";
+import { fileError, kubeconfigError, pemFault, readCredential, readPem } from "./credentials.ts";
 import { Fields } from "./kubeconfig-fields.ts";
 import { pluginLogin } from "./login-plugins.ts";
 
@@ -37,9 +36,11 @@ export async function readKubeconfig(path: string, master: string): Promise<Clus
     (user?.has("client-certificate") ?? false) ||
     (user?.has("client-certificate-data") ?? false);
   const server =
-    master === "" ? serverUrl(cluster.required("server"), secure) : masterUrl(master, secure);
+    master === ""
+      ? serverUrl(cluster.required("server", "must be a URL"), secure)
+      : masterUrl(master, secure);
   if (!URL.canParse(server)) {
-    throw cluster.error("server", `must be a URL: current value is ${JSON.stringify(server)}`);
+    throw cluster.error("server", `invalid value ${JSON.stringify(server)}: must be a URL`);
   }
   const plugin =
     user !== undefined && (user.has("exec") || user.has("auth-provider"))
@@ -67,27 +68,27 @@ async function parse(path: string): Promise<unknown> {
   try {
     text = await readFile(path, "utf8");
   } catch (thrown) {
-    throw kubeconfigError(path, "file", `cannot be read: ${messageOf(thrown)}`, thrown);
+    throw fileError("read", path, "", thrown);
   }
   try {
     if (text.trimStart().startsWith("{")) return JSON.parse(text);
     const { parse: parseYaml } = await import("yaml");
     return parseYaml(text);
   } catch (thrown) {
-    throw kubeconfigError(path, "file", `is not YAML: ${messageOf(thrown)}`, thrown);
+    throw fileError("parse", path, "", thrown);
   }
 }
 
 function current(root: Fields): Fields {
   const name = root.text("current-context");
   if (name !== "") return named(root, "contexts", name, "context");
-  throw root.error("current-context", 'must name a context: current value is ""');
+  throw root.error("current-context", "required value: must name a context");
 }
 
 function named(root: Fields, list: string, name: string, content: string): Fields {
   const found = root.list(list).find((entry) => entry.text("name") === name);
   if (found !== undefined) return found.object(content);
-  throw root.error(list, `must have an entry named ${JSON.stringify(name)}`);
+  throw root.error(list, `no entry is named ${JSON.stringify(name)}`);
 }
 
 /** Checks inline data now. Returns a function that reads the files on each call. */
@@ -104,14 +105,15 @@ function tlsReader(
   if (insecure && ca !== undefined) {
     throw cluster.error(
       "insecure-skip-tls-verify",
-      "must not be true beside a certificate authority: current value is true",
+      "invalid value true: must not be set together with a certificate authority",
     );
   }
   if (user !== undefined && (cert === undefined) !== (key === undefined)) {
-    throw user.error(
-      cert === undefined ? "client-certificate" : "client-key",
-      "a client certificate and its key must come together: current value is absent",
-    );
+    const [absent, present] =
+      cert === undefined
+        ? ["client-certificate", "client-key"]
+        : ["client-key", "client-certificate"];
+    throw user.error(absent, `required value: must be set together with ${present}`);
   }
   return async () => ({
     insecure,
@@ -132,7 +134,9 @@ function pem(
   const data = fields.text(`${field}-data`);
   if (data !== "") {
     const where = fields.path(`${field}-data`);
-    const text = checkPem(Buffer.from(data, "base64").toString("utf8"), path, where, label);
+    const text = Buffer.from(data, "base64").toString("utf8");
+    const fault = pemFault(text, label);
+    if (fault !== undefined) throw kubeconfigError(path, where, fault);
     return async () => text;
   }
   const file = fields.text(field);

@@ -3,7 +3,7 @@
  * loaded only for them.
  */
 import type { KubeConfig } from "@kubernetes/client-node";
-import { messageOf } from "../base/errors.ts";
+import { causeOf } from "../base/errors.ts";
 import { kubeconfigError } from "./credentials.ts";
 import type { Fields } from "./kubeconfig-fields.ts";
 
@@ -35,7 +35,7 @@ export function pluginLogin(path: string, user: Fields): PluginLogin {
           tls: { ...text("cert", options.cert), ...text("key", options.key) },
         };
       } catch (thrown) {
-        throw kubeconfigError(path, field, `the plugin failed: ${messageOf(thrown)}`, thrown);
+        throw kubeconfigError(path, field, `login plugin failed: ${causeOf(thrown)}`, thrown);
       }
     },
     forget() {

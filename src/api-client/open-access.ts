@@ -4,6 +4,8 @@ import { type ClusterAccess, masterUrl } from "./access.ts";
 import { readCredential, readPem } from "./credentials.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 
+/** Says in messages what the files are. */
+const SERVICE_ACCOUNT = "of the pod's service account";
 const SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 export interface AccessOptions {
@@ -49,8 +51,8 @@ export function inClusterAccess(
   return {
     server,
     identity: async () => ({
-      authorization: `Bearer ${await readCredential(tokenFile, "token")}`,
-      tls: { insecure: false, ca: await readPem(caFile, "certificate-authority", "CERTIFICATE") },
+      authorization: `Bearer ${await readCredential(tokenFile, SERVICE_ACCOUNT)}`,
+      tls: { insecure: false, ca: await readPem(caFile, SERVICE_ACCOUNT, "CERTIFICATE") },
     }),
     refused() {},
   };
@@ -64,7 +66,7 @@ function variable(
   if (value !== undefined && value !== "") return value;
   throw new SluiceError(
     "KUBECONFIG_INVALID",
-    `Cannot find the API server: neither --kubeconfig nor --master is given and this is no pod: current value of ${name} is ""`,
+    `find API server: ${name} is not set, and there is no --kubeconfig or --master (outside a pod, set --kubeconfig)`,
     name,
   );
 }

@@ -61,7 +61,7 @@ export function exchange(options: ExchangeOptions): Exchange {
   const { promise, resolve, reject } = Promise.withResolvers<"end" | "silent">();
   const silent = new SluiceError(
     "API_UNREACHABLE",
-    `Cannot ${options.what}: the server must send something within ${silenceMs / 1000} s`,
+    `${options.what}: no data from the server for ${silenceMs / 1000} s`,
     options.server,
   );
   let body: Body | undefined;

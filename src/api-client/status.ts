@@ -29,15 +29,21 @@ export function readStatus(code: number, retryAfterMs: number, body: Uint8Array)
   return { code, reason, message, retryAfterMs };
 }
 
+const HINTS: Readonly<Record<number, string>> = {
+  401: " (check the token or client certificate)",
+  403: " (grant the ClusterRole system:node-proxier)",
+};
+
 /**
  * Creates the error for a non-2xx answer or an ERROR event. `what` is, for example, "list
  * services".
  */
 export function statusError(what: string, server: string, status: Status): SluiceError {
-  const text = status.message === "" ? "" : `: ${status.message}`;
+  const parts = [`${status.code} ${status.reason}`.trimEnd(), status.message];
+  const answer = parts.filter((part) => part !== "").join(": ");
   return new SluiceError(
     status.code === 410 ? "API_GONE" : "API_STATUS",
-    `Cannot ${what}: the server must allow it: current status is ${status.code} ${status.reason}${text}`,
+    `${what}: ${answer}${HINTS[status.code] ?? ""}`,
     server,
     { cause: status },
   );

@@ -189,7 +189,7 @@ class Request {
       run();
     } catch (thrown) {
       this.fail(thrown);
-      this.#controller?.abort(new Error("the response was refused", { cause: thrown }));
+      this.#controller?.abort(new Error("response rejected", { cause: thrown }));
     }
   }
 }
@@ -198,16 +198,24 @@ class Request {
 const TLS_CODE =
   /^(ERR_TLS_|ERR_SSL_|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/;
 
+/** Causes for which undici has only a name, in the words of strerror(3). */
+const CAUSES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset by peer",
+  EHOSTUNREACH: "no route to host",
+  ENETUNREACH: "network is unreachable",
+  ENOTFOUND: "no such host",
+  ETIMEDOUT: "connection timed out",
+};
+
 function unreachable(server: string, thrown: unknown): SluiceError {
   const code = codeOf(thrown);
-  const reason = messageOf(thrown) || "the connection was closed";
+  const reason = CAUSES[code] ?? (messageOf(thrown) || "connection closed");
   const detail = code === "" || reason.includes(code) ? reason : `${reason} (${code})`;
-  return new SluiceError(
-    "API_UNREACHABLE",
-    `Cannot reach ${server}: ${TLS_CODE.test(code) ? `TLS refused: ${detail}` : detail}`,
-    server,
-    { cause: thrown },
-  );
+  const cause = TLS_CODE.test(code) ? `TLS handshake failed: ${detail}` : detail;
+  return new SluiceError("API_UNREACHABLE", `request to ${server}: ${cause}`, server, {
+    cause: thrown,
+  });
 }
 
 function codeOf(thrown: unknown): string {

@@ -29,8 +29,8 @@ export function write(options: WriteOptions): Write {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let failure: ErrorAnswer | undefined;
   const cancel = clock.after(timeoutMs, () => {
-    const rule = `the server must answer within ${timeoutMs / 1000} s`;
-    abort(new SluiceError("API_UNREACHABLE", `Cannot ${what}: ${rule}`, server));
+    const message = `${what}: no answer from the server within ${timeoutMs / 1000} s`;
+    abort(new SluiceError("API_UNREACHABLE", message, server));
   });
   const abort = transport.send(options.request, {
     onStart(code, _contentType, retryAfterMs) {

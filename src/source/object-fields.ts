@@ -29,7 +29,7 @@ export class ObjectFields {
     const value = this.#get(field);
     if (value === undefined) return value;
     if (typeof value === "number" && value === (value | 0)) return value;
-    throw this.#wrong(field, "must be an integer of 32 bits", value);
+    throw this.#wrong(field, "must be a 32-bit integer", value);
   }
 
   flag(field: string): boolean | undefined {
@@ -95,13 +95,9 @@ export class ObjectFields {
 }
 
 function invalid(subject: string, path: string, rule: string, value: unknown): SluiceError {
-  const what = path === "" ? subject : `${path} of ${subject}`;
-  const current = JSON.stringify(value)?.slice(0, 80) ?? "absent";
-  return new SluiceError(
-    "OBJECT_INVALID",
-    `Cannot read ${what}: it ${rule}: current value is ${current}`,
-    subject,
-  );
+  const current = JSON.stringify(value)?.slice(0, 80) ?? "undefined";
+  const message = `${path === "" ? subject : `${subject}: ${path}`}: invalid value ${current}: ${rule}`;
+  return new SluiceError("OBJECT_INVALID", message, subject);
 }
 
 export interface Metadata {

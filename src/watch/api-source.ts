@@ -185,12 +185,15 @@ function hasPodCidr(node: JsonObject): boolean {
   return all.some((text) => typeof text === "string" && parseCidr(text));
 }
 
+const POD_CIDRS_HINT =
+  "(detectLocalMode NodeCIDR needs it; allocate podCIDRs to the Node, or set another mode)";
+
 function noPodCidrs(nodeName: string): SluiceError {
   const subject = `Node ${nodeName}`;
-  const rule = `it must have podCIDRs after ${POD_CIDRS_WAIT_MS / 1000} s`;
+  const wait = POD_CIDRS_WAIT_MS / 1000;
   return new SluiceError(
     "OBJECT_INVALID",
-    `Cannot detect local traffic by ${subject}: ${rule}: current value is ""`,
+    `${subject}: spec.podCIDRs: required value: still empty after ${wait} s ${POD_CIDRS_HINT}`,
     subject,
   );
 }

@@ -63,7 +63,7 @@ export class JsonWatch implements Body {
       };
     }
     if (type !== "ADDED" && type !== "MODIFIED" && type !== "DELETED") {
-      throw malformed(`an event type must be known: current value is ${JSON.stringify(type)}`);
+      throw malformed(`unknown event type ${JSON.stringify(type)}`);
     }
     return { objects: this.#apply(type, object), initialEnd: false, resourceVersion };
   }
@@ -88,7 +88,7 @@ export class JsonList implements Body {
   end(): FeedResult {
     const list = parseObject(Buffer.concat(this.#chunks).toString("utf8"));
     const { items } = list;
-    if (!Array.isArray(items ?? [])) throw malformed("items must be a list");
+    if (!Array.isArray(items ?? [])) throw malformed("items is not a list");
     let objects = false;
     for (const item of (items ?? []) as unknown[])
       objects = this.#apply("ADDED", asObject(item)) || objects;
@@ -122,11 +122,10 @@ function parseObject(text: string): JsonObject {
 
 function asObject(value: unknown): JsonObject {
   if (isObject(value)) return value;
-  throw malformed(`an object is expected: current value is ${JSON.stringify(value)?.slice(0, 40)}`);
+  throw malformed(`expected an object, got ${JSON.stringify(value)?.slice(0, 40)}`);
 }
 
-function malformed(rule: string, cause?: unknown): SluiceError {
-  return new SluiceError("API_MALFORMED", `Cannot read the API server's JSON: ${rule}`, undefined, {
-    cause,
-  });
+function malformed(fault: string, cause?: unknown): SluiceError {
+  const message = `decode JSON from the API server: ${fault}`;
+  return new SluiceError("API_MALFORMED", message, undefined, { cause });
 }

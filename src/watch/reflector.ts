@@ -109,7 +109,7 @@ export class Reflector {
   stop(): void {
     this.#stopped = true;
     this.#exchange?.abort(
-      new SluiceError("API_UNREACHABLE", "the reflector was stopped", this.#options.server),
+      new SluiceError("API_UNREACHABLE", "reflector stopped", this.#options.server),
     );
     this.#backoff.wake();
     this.#options.transport.close();
@@ -165,10 +165,10 @@ export class Reflector {
         version = feed.resourceVersion || version;
         token = feed.continueToken || token;
       });
-      if (!complete) throw this.#malformed("its body must not be cut off");
+      if (!complete) throw this.#malformed("the response ended before the list was complete");
     } while (token !== "");
     if (version === "") {
-      throw this.#malformed("a list must have a metadata.resourceVersion");
+      throw this.#malformed("the response has no metadata.resourceVersion");
     }
     this.#complete(version);
   }
@@ -199,11 +199,15 @@ export class Reflector {
       },
     );
     if (initial && !this.#current) {
-      throw this.#unreachable("the watch must not end before all initial events came");
+      throw this.#unreachable("watch", "the server ended it before all initial events arrived");
     }
     if (ending === "silent") await this.#checkStore();
     else if (brought || clock.monotonic() - started >= WATCH_HEALTHY_MS) this.#succeeded();
-    else throw this.#unreachable("the watch must not end at once");
+    else
+      throw this.#unreachable(
+        "watch",
+        `the server ended it within ${WATCH_HEALTHY_MS / 1000} s, without events`,
+      );
   }
 
   /**
@@ -260,7 +264,7 @@ export class Reflector {
     });
     const ending = await this.#exchange.done;
     if (verb === "list" && ending === "silent") {
-      throw this.#unreachable(`a list must bring something within ${LIST_SILENCE_MS / 1000} s`);
+      throw this.#unreachable("list", `no data from the server for ${LIST_SILENCE_MS / 1000} s`);
     }
     return ending;
   }
@@ -338,14 +342,14 @@ export class Reflector {
     this.#problems.set([{ subject, code, field: "", message }]);
   }
 
-  #malformed(rule: string): SluiceError {
+  #malformed(cause: string): SluiceError {
     const { resource, server } = this.#options;
-    return new SluiceError("API_MALFORMED", `Cannot list ${resource.name}: ${rule}`, server);
+    return new SluiceError("API_MALFORMED", `list ${resource.name}: ${cause}`, server);
   }
 
-  #unreachable(rule: string): SluiceError {
+  #unreachable(verb: "list" | "watch", cause: string): SluiceError {
     const { resource, server } = this.#options;
-    return new SluiceError("API_UNREACHABLE", `Cannot watch ${resource.name}: ${rule}`, server);
+    return new SluiceError("API_UNREACHABLE", `${verb} ${resource.name}: ${cause}`, server);
   }
 }
 

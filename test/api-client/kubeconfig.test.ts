@@ -138,24 +138,30 @@ describe("a kubeconfig", () => {
 describe("a kubeconfig that cannot be used is refused by file and field:", () => {
   const certificateOnly = { "client-certificate": "client.crt" };
   const cases: [string, JsonObject | undefined, JsonObject | undefined, JsonObject, string][] = [
-    ["no context", undefined, undefined, { "current-context": "" }, "current-context: must name"],
+    [
+      "no context",
+      undefined,
+      undefined,
+      { "current-context": "" },
+      "current-context: required value: must name",
+    ],
     ["an unknown context", undefined, undefined, { "current-context": "x" }, 'named "x"'],
     [
       "an unknown cluster",
       undefined,
       undefined,
       { clusters: [] },
-      'clusters: must have an entry named "k"',
+      'clusters: no entry is named "k"',
     ],
-    ["an unknown user", undefined, undefined, { users: [] }, 'users: must have an entry named "u"'],
+    ["an unknown user", undefined, undefined, { users: [] }, 'users: no entry is named "u"'],
     [
       "lists that are none",
       undefined,
       undefined,
       { users: "x" },
-      "users: must be a list: current value is a string",
+      "users: invalid value (a string): must be a list",
     ],
-    ["no server", {}, undefined, {}, "clusters[0].cluster.server: must be set"],
+    ["no server", {}, undefined, {}, "clusters[0].cluster.server: required value: must be a URL"],
     ["a server that is no URL", { server: "https://:x" }, undefined, {}, "must be a URL"],
     [
       "a proxy",
@@ -176,22 +182,28 @@ describe("a kubeconfig that cannot be used is refused by file and field:", () =>
       undefined,
       { token: 12_345 },
       {},
-      "users[0].user.token: must be a string: current value is a number",
+      "users[0].user.token: invalid value (a number): must be a string",
     ],
-    ["a certificate without its key", undefined, certificateOnly, {}, "users[0].user.client-key"],
+    [
+      "a certificate without its key",
+      undefined,
+      certificateOnly,
+      {},
+      "users[0].user.client-key: required value",
+    ],
     [
       "an authority beside insecure",
       { ...SERVER, "certificate-authority": "ca.crt", "insecure-skip-tls-verify": true },
       undefined,
       {},
-      "insecure-skip-tls-verify: must not be true",
+      "insecure-skip-tls-verify: invalid value true: must not be set",
     ],
     [
       "data that is no PEM",
       { ...SERVER, "certificate-authority-data": "AAAA" },
       undefined,
       {},
-      "certificate-authority-data: must be PEM with a CERTIFICATE block",
+      "certificate-authority-data: invalid PEM: must contain a CERTIFICATE block",
     ],
     [
       "an authority's file that is absent",
@@ -205,7 +217,7 @@ describe("a kubeconfig that cannot be used is refused by file and field:", () =>
       { ...SERVER, "certificate-authority": "token" },
       undefined,
       {},
-      "must be PEM with a CERTIFICATE block",
+      "invalid PEM: must contain a CERTIFICATE block",
     ],
     ["an absent token file", undefined, { tokenFile: "absent" }, {}, "users[0].user.tokenFile of"],
     ["an empty token file", undefined, { tokenFile: "empty" }, {}, "the file is empty"],
@@ -226,9 +238,9 @@ describe("a kubeconfig that cannot be used is refused by file and field:", () =>
   });
 
   test.each([
-    ["absent", undefined, "cannot be read"],
-    ["no YAML", "a: [", "is not YAML"],
-    ["no mapping", "- a\n", "must be a mapping: current value is a list"],
+    ["absent", undefined, ": no such file or directory (ENOENT)"],
+    ["no YAML", "a: [", " at line 1, column 5"],
+    ["no mapping", "- a\n", ": content: invalid value (a list): must be a mapping"],
   ])("a file that is %s", async (_what, content, message) => {
     const path = join(folder, "broken");
     rmSync(path, { force: true });
@@ -271,7 +283,7 @@ echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","s
     const path = write(SERVER, { exec: { command: "/nonexistent/plugin" } });
     const error = await refusal(open(path).then((access) => access.identity()));
     expect(error.code).toBe("KUBECONFIG_INVALID");
-    expect(error.message).toContain("users[0].user.exec: the plugin failed");
+    expect(error.message).toContain("users[0].user.exec: login plugin failed: ");
   });
 });
 
@@ -308,9 +320,7 @@ test.each(["beside a kubeconfig", "alone"])(
   async (how) => {
     const error = await refusal(open(how === "alone" ? "" : write(), "https://[::"));
     expect(error.code).toBe("CONFIG_INVALID");
-    expect(error.message).toBe(
-      'Cannot use flag --master: it must be a URL: current value is "https://[::"',
-    );
+    expect(error.message).toBe('--master: invalid value "https://[::": must be a URL');
   },
 );
 

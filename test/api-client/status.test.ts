@@ -45,10 +45,12 @@ test("an error names what was tried, the status and the server's words", () => {
   const error = statusError("list services", "https://api.test", status);
   expect(error.code).toBe("API_STATUS");
   expect(error.message).toBe(
-    "Cannot list services: the server must allow it: current status is 403 Forbidden: not you",
+    "list services: 403 Forbidden: not you (grant the ClusterRole system:node-proxier)",
   );
   expect(statusOf(error)).toEqual(status);
   expect(statusError("list services", "", { ...status, code: 410 }).code).toBe("API_GONE");
+  const bare = { ...status, code: 502, reason: "", message: "" };
+  expect(statusError("list services", "", bare).message).toBe("list services: 502");
 });
 
 test("a version that is too large is told by the server's words", () => {

@@ -71,7 +71,7 @@ test("a compiled program refuses a server of another authority", async () => {
   const before = api.seen.length;
   expect(await probe(other)).toMatchObject({
     code: "API_UNREACHABLE",
-    message: expect.stringContaining("TLS refused"),
+    message: expect.stringContaining("TLS handshake failed"),
   });
   expect(api.seen).toHaveLength(before);
 });

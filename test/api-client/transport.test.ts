@@ -102,7 +102,7 @@ describe("TLS", () => {
     expect(result).toBeInstanceOf(SluiceError);
     expect(result).toMatchObject({
       code: "API_UNREACHABLE",
-      message: expect.stringMatching(/^Cannot reach https:\/\/.*: TLS refused: .*[A-Z_]{8}/),
+      message: expect.stringMatching(/^request to https:\/\/.*: TLS handshake failed: .*[A-Z_]{8}/),
     });
     expect(api.seen).toHaveLength(before);
   });
@@ -212,7 +212,7 @@ describe("a request", () => {
     const result = await once({ ...base, server: "https://127.0.0.1:1" });
     expect(result).toMatchObject({
       code: "API_UNREACHABLE",
-      message: expect.stringContaining("ECONNREFUSED"),
+      message: expect.stringContaining(": connection refused (ECONNREFUSED)"),
     });
   });
 

@@ -92,8 +92,7 @@ describe("encodeWatchEvent", () => {
       const encode = () =>
         encodeWatchEvent("Service", "ADDED", { metadata, ...part } as JsonObject);
       expect(encode).toThrow(SluiceError);
-      expect(encode).toThrow(`Cannot read ${field} of Service shop/web: it must be`);
-      expect(encode).toThrow(`: current value is ${value}`);
+      expect(encode).toThrow(`Service shop/web: ${field}: invalid value ${value}: must be`);
     },
   );
 
@@ -109,7 +108,7 @@ describe("encodeWatchEvent", () => {
   ] as const)("an EndpointSlice with a wrong %s is refused", (field, part) => {
     expect(() =>
       encodeWatchEvent("EndpointSlice", "ADDED", { metadata, ...part } as JsonObject),
-    ).toThrow(`Cannot read ${field} of EndpointSlice shop/web`);
+    ).toThrow(`EndpointSlice shop/web: ${field}: invalid value `);
   });
 
   test.each([
@@ -119,7 +118,7 @@ describe("encodeWatchEvent", () => {
   ] as const)("a Service with wrong %s is refused by its own name: %p", (field, value) => {
     const content = { metadata: { ...metadata, [field]: value } };
     expect(() => encodeWatchEvent("Service", "ADDED", content)).toThrow(
-      new RegExp(`^Cannot read metadata\\.${field}.* of Service shop/web: it must be`),
+      new RegExp(`^Service shop/web: metadata\\.${field}.*: invalid value .*: must be`),
     );
   });
 

@@ -155,13 +155,13 @@ test("uses a token that was rotated, and gets past a 401 without a wait", async 
   await until("the break is noticed", () => told.begun.length >= 3);
   await until("the new token was shown", () => watches(SERVICES) === 2, { clock });
   expect(api.seen.at(-1)?.authorization).toBe("Bearer two");
-  expect(told.begun.filter((each) => each.message.includes("status is 401"))).toEqual([]);
+  expect(told.begun.filter((each) => each.message.includes(": 401"))).toEqual([]);
 });
 
 test("tells of a token nobody accepts, and is well again when it is replaced", async () => {
   api.accepted = new Set(["Bearer two"]);
   source.start();
-  await until("the refusal is told", () => source.status().lastError.includes("status is 401"));
+  await until("the refusal is told", () => source.status().lastError.includes(": 401"));
   expect(source.synced).toBe(false);
   writeFileSync(tokenFile, "two\n");
   await until("it is synced", () => source.synced, { clock });

@@ -141,7 +141,9 @@ describe("the gate where the Node's podCIDRs are needed", () => {
     expect(calls).toEqual(["node"]);
     await clock.advance(1);
     expect(source.synced).toBe(false);
-    expect(calls.at(-1)).toContain("Node here: it must have podCIDRs after 300 s");
+    expect(calls.at(-1)).toContain(
+      "Node here: spec.podCIDRs: required value: still empty after 300 s",
+    );
   });
 
   test("does not give up after it was stopped", async () => {

@@ -50,7 +50,7 @@ export class FakeRequest {
     await settle();
   }
 
-  fail(error = new SluiceError("API_UNREACHABLE", "Cannot reach https://api.test: broken")): void {
+  fail(error = new SluiceError("API_UNREACHABLE", "request to https://api.test: broken")): void {
     if (this.ended) return;
     this.ended = true;
     this.#handler.onError(error);

@@ -561,7 +561,7 @@ describe("a JSON object with a wrong type", () => {
     expect(problems.begun).toMatchObject([
       { subject: "Service default/bad", code: "OBJECT_INVALID" },
     ]);
-    expect(problems.begun[0]?.message).toContain("metadata.labels of Service default/bad");
+    expect(problems.begun[0]?.message).toContain("Service default/bad: metadata.labels: ");
   });
 
   test("is a problem again, if the core has ended all problems of its name meanwhile", async () => {
