@@ -16,7 +16,7 @@ export function kubeconfigError(file: string, field: string, rule: string, cause
  */
 export function fileError(verb: "read" | "parse", file: string, use: string, thrown: unknown) {
   // The parser of YAML adds the lines at fault after the first line.
-  const cause = causeOf(thrown).replace(/:?\n[^]*$/, "");
+  const cause = causeOf(thrown).replace(/:?\n.*$/s, "");
   const message = `${verb} ${useOf(file, use)}: ${cause}`;
   return new SluiceError("KUBECONFIG_INVALID", message, file, { cause: thrown });
 }

@@ -90,9 +90,7 @@ export function decodeAction(code: ActionCode): Action {
   const source = SOURCES[(code >>> 20) & 15];
   const argument = code & ARGUMENT_MAX;
   if (verb === undefined || reach === undefined || source === undefined) {
-    throw new RangeError(
-      `Cannot decode an action: no verb, reach or source has this number: 0x${code.toString(16)}`,
-    );
+    throw new RangeError(`decode action 0x${code.toString(16)}: unknown verb, reach or source`);
   }
   if (verb === "pick" || verb === "sticky") return { verb, source, reach, count: argument };
   if (verb === "learn") return { verb, nodePort: ((code >>> 20) & 15) === 1, seconds: argument };
@@ -123,7 +121,7 @@ export function printAction(action: Action): string {
 function pack(verb: number, reach: number, source: number, argument: number): ActionCode {
   if (argument > ARGUMENT_MAX)
     throw new RangeError(
-      `Cannot encode an action: its argument must be at most ${ARGUMENT_MAX}: current value is ${argument}`,
+      `encode action: invalid argument ${argument}: must be at most ${ARGUMENT_MAX}`,
     );
   return ((verb | (reach << 24) | (source << 20) | argument) >>> 0) as ActionCode;
 }

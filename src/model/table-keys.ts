@@ -95,6 +95,6 @@ function offsets(table: TableId): KeyOffsets {
 
 /** @throws RangeError if the table's keys lack the field, which is a programming error */
 function present(offset: number): number {
-  if (offset < 0) throw new RangeError("Cannot read a key: its table has no such field");
+  if (offset < 0) throw new RangeError("read key: the table has no such field");
   return offset;
 }

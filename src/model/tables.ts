@@ -37,13 +37,13 @@ export const TABLES = [
     name: "frontends",
     key: ["address", "protocol", "port"],
     value: "action",
-    about: "address:port of a Service → how to choose, for every source",
+    about: "address and port of a Service → action, for every source",
   },
   {
     name: "outside",
     key: ["address", "protocol", "port"],
     value: "action",
-    about: "the same for sources outside the cluster, externalTrafficPolicy Local only",
+    about: "the same for sources outside the cluster; only with externalTrafficPolicy Local",
   },
   {
     name: "endpoints",
@@ -61,13 +61,13 @@ export const TABLES = [
     name: "nodeports",
     key: ["protocol", "port"],
     value: "action",
-    about: "node port → how to choose, for every source",
+    about: "node port → action, for every source",
   },
   {
     name: "nodeports-outside",
     key: ["protocol", "port"],
     value: "action",
-    about: "the same for sources outside the cluster, externalTrafficPolicy Local only",
+    about: "the same for sources outside the cluster; only with externalTrafficPolicy Local",
   },
   {
     name: "nodeport-endpoints",
@@ -97,15 +97,15 @@ export const TABLES = [
     name: "learn",
     key: ["address", "protocol", "port"],
     value: "action",
-    about: "frontends with ClientIP affinity → how long to remember",
+    about: "frontends with session affinity → timeout",
   },
   {
     name: "nodeports-learn",
     key: ["protocol", "port"],
     value: "action",
-    about: "node ports with ClientIP affinity → how long to remember",
+    about: "node ports with session affinity → timeout",
   },
-  { name: "cluster-ips", key: ["address"], value: "none", about: "every clusterIP that is served" },
+  { name: "cluster-ips", key: ["address"], value: "none", about: "clusterIPs that are served" },
   {
     name: "guarded",
     key: ["address", "protocol", "port"],
@@ -116,7 +116,7 @@ export const TABLES = [
     name: "allowed",
     key: ["address", "protocol", "port", "range"],
     value: "none",
-    about: "guarded frontend and source range that may use it",
+    about: "guarded frontend and a source range that may use it",
   },
   {
     name: "node-addresses",
@@ -128,19 +128,19 @@ export const TABLES = [
     name: "hairpin",
     key: ["address", "address"],
     value: "none",
-    about: "endpoints of this node, twice: a connection to itself",
+    about: "endpoint of this node, twice: it connects to itself",
   },
   {
     name: "service-cidrs",
     key: ["range"],
     value: "none",
-    about: "where clusterIPs come from; an unallocated one is dropped",
+    about: "ranges of clusterIPs; traffic to an unallocated one is dropped",
   },
   {
     name: "health-check-ports",
     key: ["port"],
     value: "none",
-    about: "healthCheckNodePorts that the node's firewall is to let in; iptables only",
+    about: "healthCheckNodePorts that the rules accept; only with iptables",
   },
 ] as const satisfies readonly TableKind[];
 
@@ -228,7 +228,5 @@ export function valueSize(id: TableId): number {
 }
 
 function noTable(id: number): never {
-  throw new RangeError(
-    `Cannot find a table: its id must be below ${TABLE_IDS.length}: current value is ${id}`,
-  );
+  throw new RangeError(`table id: invalid value ${id}: must be below ${TABLE_IDS.length}`);
 }

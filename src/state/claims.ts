@@ -68,27 +68,39 @@ export class FrontendClaims {
     const problems: Problem[] = [];
     if (this.#contested === 0) return problems;
     const lost = new Set<string>();
-    const taken = (key: FrontendKey): string | undefined => {
+    const taken = (key: FrontendKey): ServiceId | undefined => {
       const holder = this.#holder(key);
-      return holder === undefined || holder === service.id ? undefined : this.#nameOf(holder);
+      return holder === service.id ? undefined : holder;
     };
+    const problem = (what: string, field: string, text: string, holder: ServiceId): Problem => ({
+      subject: `Service ${service.namespace}/${service.name}`,
+      code: "FRONTEND_TAKEN",
+      // It names the frontend too, because one field of the Service may lose several.
+      field: `${field}: ${text}`,
+      message: `${field}: ${what} is already used by Service ${this.#nameOf(holder)}, ${this.#why(service, holder)}`,
+    });
     const frontends = frontendsOf(service);
     const dualStack = new Set(frontends.map(({ family }) => family)).size > 1;
     for (const frontend of frontends) {
       const holder = taken(frontend.key);
       if (holder === undefined) continue;
-      const what = print(frontend, dualStack);
-      // The field names the frontend too, because one field of the Service may lose several.
-      problems.push(problem(service, `${fieldOf(frontend)}: ${what}`, what, holder));
+      const { what, text } = print(frontend, dualStack);
+      problems.push(problem(what, fieldOf(frontend), text, holder));
       if (frontend.address) lost.add(printAddress(frontend.address.bytes));
     }
     for (const address of clusterIpsOf(service)) {
       const holder = taken(addressKey(address.bytes));
       const text = printAddress(address.bytes);
       if (holder === undefined || lost.has(text)) continue;
-      problems.push(problem(service, `spec.clusterIPs: ${text}`, text, holder));
+      problems.push(problem(text, "spec.clusterIPs", text, holder));
     }
     return problems;
+  }
+
+  /** Returns why `holder` precedes the Service. */
+  #why(service: Service, holder: ServiceId): string {
+    const older = (this.#claimants[holder]?.created ?? 0) < service.created;
+    return older ? "which is older" : "which is as old and comes first by name";
   }
 
   #holder(key: FrontendKey): ServiceId | undefined {
@@ -165,18 +177,21 @@ function same(a: Claimant, b: Claimant): boolean {
   return true;
 }
 
-function problem(service: Service, field: string, what: string, holder: string): Problem {
-  const name = `${service.namespace}/${service.name}`;
-  return {
-    subject: `Service ${name}`,
-    code: "FRONTEND_TAKEN",
-    field,
-    message: `Cannot serve ${what} for Service ${name}: the oldest Service that claims it gets it: current holder is ${holder}`,
-  };
-}
-
-/** `dualStack`: the Service has node ports of both families, which may have different holders. */
-function print({ address, family, protocol, port }: Frontend, dualStack: boolean): string {
-  const nodePort = dualStack ? `IPv${family} node port` : "node port";
-  return `${address ? printAddress(address.bytes) : nodePort} ${protocolWord(protocol)} ${port}`;
+/**
+ * Returns the frontend as messages and as fields of problems name it. `dualStack`: the Service has
+ * node ports of both families, which may have different holders.
+ */
+function print(
+  { address, family, protocol, port }: Frontend,
+  dualStack: boolean,
+): { readonly what: string; readonly text: string } {
+  const word = protocolWord(protocol);
+  const rest = `${port}/${word.toUpperCase()}`;
+  if (address === undefined) {
+    const nodePort = dualStack ? `IPv${family} node port` : "node port";
+    return { what: `${nodePort} ${rest}`, text: `${nodePort} ${word} ${port}` };
+  }
+  const ip = printAddress(address.bytes);
+  const host = family === 6 ? `[${ip}]` : ip;
+  return { what: `${host}:${rest}`, text: `${ip} ${word} ${port}` };
 }

@@ -17,17 +17,19 @@ export type RangeSettings = Pick<Config, "detectLocal" | "clusterCIDRs" | "nodeP
 export function missingFamilies(settings: RangeSettings, node: NodeFacts): readonly string[] {
   const { detectLocal, clusterCIDRs, nodePortAddresses } = settings;
   const families = ([4, 6] as const).filter((family) => node.primary[family] !== undefined);
-  const pods = (what: string, cidrs: readonly Cidr[]) =>
+  const pods = (what: string, cidrs: readonly Cidr[], hint: string) =>
     lacking(families, cidrs).map(
       (family) =>
-        `The node has an IPv${family} address, but ${what} has no range of IPv${family}: pods cannot be told from other sources there, and nothing to clusterIPs is masqueraded`,
+        `${what} has no IPv${family} range, but the node has an IPv${family} address; IPv${family} connections to clusterIPs are not masqueraded (${hint})`,
     );
   return [
-    ...(detectLocal.mode === "ClusterCIDR" ? pods("clusterCIDR", clusterCIDRs) : []),
-    ...(detectLocal.mode === "NodeCIDR" ? pods("the Node's podCIDRs", node.podCidrs) : []),
+    ...(detectLocal.mode === "ClusterCIDR" ? pods("clusterCIDR", clusterCIDRs, "add a range") : []),
+    ...(detectLocal.mode === "NodeCIDR"
+      ? pods("spec.podCIDRs of the Node", node.podCidrs, "allocate one")
+      : []),
     ...lacking(families, nodePortAddresses.cidrs).map(
       (family) =>
-        `The node has an IPv${family} address, but nodePortAddresses has no range of IPv${family}: node ports are served on all IPv${family} addresses`,
+        `nodePortAddresses has no IPv${family} range, but the node has an IPv${family} address; node ports are served on all IPv${family} addresses (add a range to limit them)`,
     ),
   ];
 }

@@ -27,11 +27,11 @@ export function readNode(object: unknown): NodeReading {
   const subject = `Node ${name}`;
   const problems: Problem[] = [];
   const report = (field: string, rule: string, value: unknown) => {
-    const message = `Cannot use ${field} of ${subject}: ${rule}: current value is ${JSON.stringify(value)}`;
+    const message = `${field}: invalid value ${JSON.stringify(value)}: ${rule}`;
     problems.push({ subject, code: "OBJECT_INVALID", field, message });
   };
   if (name === "") {
-    report("metadata.name", "a name is required", name);
+    report("metadata.name", "must not be empty", name);
     return { facts: undefined, problems };
   }
 
@@ -54,7 +54,7 @@ export function readNode(object: unknown): NodeReading {
   ranges.forEach((text, i) => {
     const cidr = typeof text === "string" ? parseCidr(text) : undefined;
     if (cidr) podCidrs.push(cidr);
-    else report(`spec.podCIDRs[${i}]`, "must be a range such as 10.1.0.0/24", text);
+    else report(`spec.podCIDRs[${i}]`, "must be a CIDR such as 10.1.0.0/24", text);
   });
 
   const eligible =

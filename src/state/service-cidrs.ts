@@ -31,7 +31,7 @@ export class ServiceCidrs {
         return;
       }
       const field = `spec.cidrs[${i}]`;
-      const message = `Cannot use ${field} of ${subject}: must be a range such as 10.96.0.0/12: current value is ${JSON.stringify(text)}`;
+      const message = `${field}: invalid value ${JSON.stringify(text)}: must be a CIDR such as 10.96.0.0/12`;
       problems.push({ subject, code: "OBJECT_INVALID", field, message });
     });
     this.#byName.set(name, cidrs);

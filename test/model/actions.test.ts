@@ -65,7 +65,7 @@ describe("an action", () => {
   test("with more slots than its 20 bits hold is refused by name", () => {
     const count = 0x100000;
     const action: Action = { verb: "pick", source: "endpoints", reach: "plain", count };
-    expect(() => encodeAction(action)).toThrow(/at most 1048575: current value is 1048576/);
+    expect(() => encodeAction(action)).toThrow(/invalid argument 1048576: must be at most 1048575/);
   });
 
   test.each([0xf0000000, 0x0f000000, 0x00f00000])("of number %p is refused by name", (code) => {

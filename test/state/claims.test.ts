@@ -106,8 +106,8 @@ const PROBLEMS: readonly ProblemCase[] = [
       },
     ],
     want: [
-      "spec.externalIPs: 203.0.113.1 tcp 80: Cannot serve 203.0.113.1 tcp 80 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
-      "status.loadBalancer.ingress: 1.2.3.4 tcp 80: Cannot serve 1.2.3.4 tcp 80 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+      "spec.externalIPs: 203.0.113.1 tcp 80: spec.externalIPs: 203.0.113.1:80/TCP is already used by Service a/one, which is as old and comes first by name",
+      "status.loadBalancer.ingress: 1.2.3.4 tcp 80: status.loadBalancer.ingress: 1.2.3.4:80/TCP is already used by Service a/one, which is as old and comes first by name",
     ],
   },
   {
@@ -123,7 +123,7 @@ const PROBLEMS: readonly ProblemCase[] = [
       },
     ],
     want: [
-      "spec.ports[0].nodePort: node port udp 30080: Cannot serve node port udp 30080 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+      "spec.ports[0].nodePort: node port udp 30080: spec.ports[0].nodePort: node port 30080/UDP is already used by Service a/one, which is as old and comes first by name",
     ],
   },
   {
@@ -146,8 +146,8 @@ const PROBLEMS: readonly ProblemCase[] = [
       },
     ],
     want: [
-      "spec.ports[0].nodePort: IPv4 node port udp 30080: Cannot serve IPv4 node port udp 30080 for Service b/dual: the oldest Service that claims it gets it: current holder is a/four",
-      "spec.ports[0].nodePort: IPv6 node port udp 30080: Cannot serve IPv6 node port udp 30080 for Service b/dual: the oldest Service that claims it gets it: current holder is a/six",
+      "spec.ports[0].nodePort: IPv4 node port udp 30080: spec.ports[0].nodePort: IPv4 node port 30080/UDP is already used by Service a/four, which is as old and comes first by name",
+      "spec.ports[0].nodePort: IPv6 node port udp 30080: spec.ports[0].nodePort: IPv6 node port 30080/UDP is already used by Service a/six, which is as old and comes first by name",
     ],
   },
   {
@@ -158,7 +158,7 @@ const PROBLEMS: readonly ProblemCase[] = [
       { id: 3, name: "a/three", clusterIPs: ["10.96.0.1"], ports: ["x tcp 80"], created: 2000 },
     ],
     want: [
-      "spec.clusterIPs: 10.96.0.1 tcp 80: Cannot serve 10.96.0.1 tcp 80 for Service a/three: the oldest Service that claims it gets it: current holder is a/one",
+      "spec.clusterIPs: 10.96.0.1 tcp 80: spec.clusterIPs: 10.96.0.1:80/TCP is already used by Service a/one, which is older",
     ],
   },
   {
@@ -168,7 +168,7 @@ const PROBLEMS: readonly ProblemCase[] = [
       { id: 2, name: "a/two", clusterIPs: ["fd00::1"], ports: ["x tcp 81"] },
     ],
     want: [
-      "spec.clusterIPs: fd00::1: Cannot serve fd00::1 for Service a/two: the oldest Service that claims it gets it: current holder is a/one",
+      "spec.clusterIPs: fd00::1: spec.clusterIPs: fd00::1 is already used by Service a/one, which is as old and comes first by name",
     ],
   },
 ];

@@ -100,6 +100,6 @@ test("a warning is given once, and again if it was over in between", () => {
     warnings.update(settings, nodeWith(addresses, ""));
   }
   expect(warned).toHaveLength(2);
-  expect(warned[0]).toContain("clusterCIDR has no range of IPv6");
+  expect(warned[0]).toContain("clusterCIDR has no IPv6 range");
   expect(warned[1]).toBe(warned[0] as string);
 });

@@ -92,9 +92,9 @@ const CASES: readonly Case[] = [
     },
     want: "n1, 10.0.0.7, pods 10.2.0.0/24",
     problems: [
-      'Cannot use status.addresses[0].address of Node n1: must be an IP address: current value is "nowhere"',
-      'Cannot use spec.podCIDRs[0] of Node n1: must be a range such as 10.1.0.0/24: current value is "10.1.0.0"',
-      "Cannot use spec.podCIDRs[1] of Node n1: must be a range such as 10.1.0.0/24: current value is 7",
+      'status.addresses[0].address: invalid value "nowhere": must be an IP address',
+      'spec.podCIDRs[0]: invalid value "10.1.0.0": must be a CIDR such as 10.1.0.0/24',
+      "spec.podCIDRs[1]: invalid value 7: must be a CIDR such as 10.1.0.0/24",
     ],
   },
   {
@@ -110,13 +110,13 @@ const CASES: readonly Case[] = [
     name: "an object without a name is nothing",
     object: { metadata: { name: 7 } },
     want: "nothing",
-    problems: ['Cannot use metadata.name of Node : a name is required: current value is ""'],
+    problems: ['metadata.name: invalid value "": must not be empty'],
   },
   {
     name: "null is nothing",
     object: null,
     want: "nothing",
-    problems: ['Cannot use metadata.name of Node : a name is required: current value is ""'],
+    problems: ['metadata.name: invalid value "": must not be empty'],
   },
 ];
 

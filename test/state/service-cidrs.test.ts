@@ -59,15 +59,13 @@ describe("ServiceCIDRs", () => {
         subject: "ServiceCIDR a",
         code: "OBJECT_INVALID",
         field: "spec.cidrs[0]",
-        message:
-          'Cannot use spec.cidrs[0] of ServiceCIDR a: must be a range such as 10.96.0.0/12: current value is "10.96.0.0/33"',
+        message: 'spec.cidrs[0]: invalid value "10.96.0.0/33": must be a CIDR such as 10.96.0.0/12',
       },
       {
         subject: "ServiceCIDR a",
         code: "OBJECT_INVALID",
         field: "spec.cidrs[2]",
-        message:
-          "Cannot use spec.cidrs[2] of ServiceCIDR a: must be a range such as 10.96.0.0/12: current value is null",
+        message: "spec.cidrs[2]: invalid value null: must be a CIDR such as 10.96.0.0/12",
       },
     ]);
     expect(print(cidrs)).toBe("10.96.0.0/12");
