@@ -87,7 +87,7 @@ function differ(
     },
 
     diff(bytes, owners) {
-      const doing = `compare the elements of ${owners.length} Services`;
+      const doing = `compare the elements of ${owners.length} owners`;
       const bytesOfOwners = owners.length * Uint32Array.BYTES_PER_ELEMENT;
       const base = roomFor(doing, bytesOfOwners, exports.ownersRegion(owners.length));
       wasm.u32().set(owners, base >>> 2);
@@ -119,7 +119,7 @@ function elementsOfKernel(
     },
 
     madeAnew(table, keys, count) {
-      const doing = `start the counters of ${count} elements over`;
+      const doing = `reset the counters of ${count} elements`;
       hand(wasm, doing, checked(keys, count, keySize(table)));
       exports.madeAnew(table, count);
     },
@@ -133,7 +133,7 @@ function elementsOfKernel(
 
     count(table, keysAndPackets, count) {
       const bytes = checked(keysAndPackets, count, keySize(table) + PACKETS_BYTES);
-      const base = hand(wasm, `count ${count} elements`, bytes);
+      const base = hand(wasm, `add the counters of ${count} elements`, bytes);
       exports.countPackets(table, count);
       return new Float64Array(wasm.u8().buffer, base, count).slice();
     },
@@ -205,7 +205,7 @@ function hand(wasm: Wasm<DiffExports>, doing: string, bytes: Uint8Array): number
 }
 
 function describeTables(wasm: Wasm<DiffExports>): void {
-  const base = exchange(wasm, "describe the tables", TABLE_IDS * DEFINITION_STRIDE);
+  const base = exchange(wasm, "define tables", TABLE_IDS * DEFINITION_STRIDE);
   const memory = wasm.u8();
   for (let id = 0; id < TABLE_IDS; id++) {
     const table = id as TableId;
@@ -227,6 +227,6 @@ function describeTables(wasm: Wasm<DiffExports>): void {
 function checked(bytes: Uint8Array, count: number, size: number): Uint8Array {
   if (bytes.byteLength === count * size) return bytes;
   throw new RangeError(
-    `Cannot hand over ${count} records: each must be ${size} bytes: current value is ${bytes.byteLength} bytes`,
+    `pass ${count} records to the core: invalid length ${bytes.byteLength}: must be ${count * size} bytes`,
   );
 }

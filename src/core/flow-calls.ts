@@ -45,20 +45,21 @@ export function flowsPart(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
   };
   return {
     flows: {
-      noteCommit: () => void granted(exports.flowsNote(), "note changed frontends"),
+      noteCommit: () => void granted(exports.flowsNote(), "record changed frontends"),
       noteOwner(owner, { udp, tcp }) {
         const done = exports.flowsNoteOwner(owner, Number(udp), Number(tcp));
-        granted(done, "note the frontends of a Service");
+        granted(done, "record the frontends of a Service");
       },
-      noteAll: () => void granted(exports.flowsNoteAll(), "note all frontends"),
+      noteAll: () => void granted(exports.flowsNoteAll(), "record all frontends"),
       noted: () => exports.flowsNoted() !== 0,
       begin() {
         const dumps = exports.flowsBegin();
-        if (dumps < 0) throw outOfMemory("begin a pass over flows", wasm.u8().byteLength);
+        if (dumps < 0)
+          throw outOfMemory("start a pass over conntrack entries", wasm.u8().byteLength);
         return DUMPS.flatMap(([bit, dump]) => (dumps & bit ? [dump] : []));
       },
       judge(bytes) {
-        const doing = `judge ${bytes.byteLength} bytes of flows`;
+        const doing = `check ${bytes.byteLength} bytes of conntrack entries`;
         const chunk = granted(exports.flowsChunk(bytes.byteLength), doing);
         wasm.u8().set(bytes, chunk);
         const at = granted(exports.flowsJudge(bytes.byteLength), doing);

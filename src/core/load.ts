@@ -31,10 +31,7 @@ export function loadWasm<Exports extends HeapExports>(module: WebAssembly.Module
     env: {
       abort(message: number, file: number, line: number, column: number): never {
         const where = `${textAt(memory, file)}:${line}:${column}`;
-        throw new SluiceError(
-          "CORE_ABORT",
-          `The core stopped at ${where}: ${textAt(memory, message)}`,
-        );
+        throw new SluiceError("CORE_ABORT", `core aborted at ${where}: ${textAt(memory, message)}`);
       },
     },
   });
@@ -69,14 +66,11 @@ export function loadWasm<Exports extends HeapExports>(module: WebAssembly.Module
 }
 
 /**
- * Creates the error for a failed growth of the core's memory. `doing` is a verb with its object;
+ * Creates the error for a failed growth of the core's memory. `doing` names operation and object;
  * `bytes` is the current or the requested size.
  */
 export function outOfMemory(doing: string, bytes: number): SluiceError {
-  return new SluiceError(
-    "CORE_MEMORY",
-    `Cannot ${doing}: the core's memory must be able to grow: current value is ${bytes} bytes`,
-  );
+  return new SluiceError("CORE_MEMORY", `${doing}: out of core memory at ${bytes} bytes`);
 }
 
 /** Distance from the start of an AssemblyScript object back to its size in bytes, a u32. */

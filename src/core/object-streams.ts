@@ -51,7 +51,7 @@ export function openObjectStream(
   format: "list" | "watch",
 ): ObjectStream {
   const { exports } = wasm;
-  const doing = `read a ${format} of ${kind} objects`;
+  const doing = `decode ${format} of ${kind} objects`;
   const stream =
     exports.streamOpen(kindNumber(kind), format === "list" ? STREAM_LIST : STREAM_WATCH) >>> 0;
   if (stream === 0) throw outOfMemory(doing, exports.memory.buffer.byteLength);
@@ -90,10 +90,7 @@ export function openObjectStream(
       const bits = exports.streamFeed(stream, bytes);
       if (bits >= 0) return read(bits);
       if (bits === FEED_ERR_MEMORY) throw outOfMemory(doing, exports.memory.buffer.byteLength);
-      throw new SluiceError(
-        "API_MALFORMED",
-        `Cannot ${doing}: its bytes must be protobuf as the API server sends it`,
-      );
+      throw new SluiceError("API_MALFORMED", `${doing}: invalid protobuf from the API server`);
     },
     close() {
       if (!open) return;

@@ -1,5 +1,10 @@
 /** Turns the core's decoding problems (asm/ingest/problems.ts) into messages. */
 import {
+  LIST_CLUSTER_IPS,
+  LIST_EXTERNAL_IPS,
+  LIST_INGRESS,
+  LIST_PORTS,
+  LIST_SOURCE_RANGES,
   PROBLEM_ALIGN,
   PROBLEM_HEADER,
   PROBLEM_INDEX,
@@ -38,74 +43,82 @@ import { textOf } from "./name-table.ts";
 interface Rule {
   /** `#` is a placeholder for the index. */
   readonly field: string;
-  /** The operation that fails because of the problem, as a verb. */
-  readonly cannot: string;
+  readonly fault: "invalid" | "duplicate";
+  /** True if the value is a number, which is printed without quotes. */
+  readonly number: boolean;
+  /** What the field must be, and how Sluice goes on. */
   readonly must: string;
 }
 
-const USE = "use";
 const PROTOCOL = "must be TCP, UDP or SCTP";
 const ADDRESS = "must be an IPv4 or IPv6 address";
-const PORT = "must be a port number from 1 to 65535";
-const PORT_OR_NONE = "must be a port number from 1 to 65535, or 0 for none";
-const POLICY = "must be Cluster or Local; Cluster is assumed";
+const PORT = "must be between 1 and 65535";
+const PORT_OR_NONE = "must be between 1 and 65535, or 0 for none";
+const POLICY = "must be Cluster or Local (using Cluster)";
 
+const textRule = (field: string, must: string): Rule => ({
+  field,
+  fault: "invalid",
+  number: false,
+  must,
+});
+const numberRule = (field: string, must: string): Rule => ({
+  ...textRule(field, must),
+  number: true,
+});
+
+/** Rules for one field. The two without a field are in `tell`. */
 const RULES: Readonly<Record<number, Rule>> = {
-  [RULE_MALFORMED]: { field: "", cannot: USE, must: "its bytes must be valid protobuf" },
-  [RULE_NAME]: {
-    field: "metadata.name",
-    cannot: USE,
-    must: "namespace and name must be set, of at most 253 bytes",
-  },
-  [RULE_TYPE]: {
-    field: "spec.type",
-    cannot: USE,
-    must: "must be ClusterIP, NodePort, LoadBalancer or ExternalName",
-  },
-  [RULE_TOO_MANY]: { field: "", cannot: USE, must: "a list must have at most 8192 entries" },
-  [RULE_SERVICE_LABEL]: {
-    field: "metadata.labels[kubernetes.io/service-name]",
-    cannot: USE,
-    must: "must name the Service of the slice",
-  },
-  [RULE_ADDRESS_TYPE]: { field: "addressType", cannot: USE, must: "must be IPv4 or IPv6" },
-  [RULE_CLUSTER_IP]: { field: "spec.clusterIPs[#]", cannot: USE, must: ADDRESS },
-  [RULE_EXTERNAL_IP]: { field: "spec.externalIPs[#]", cannot: USE, must: ADDRESS },
-  [RULE_INGRESS_IP]: { field: "status.loadBalancer.ingress[#].ip", cannot: USE, must: ADDRESS },
-  [RULE_SOURCE_RANGE]: {
-    field: "spec.loadBalancerSourceRanges[#]",
-    cannot: USE,
-    must: "must be a range such as 192.0.2.0/24 or 2001:db8::/64",
-  },
-  [RULE_PORT]: { field: "spec.ports[#].port", cannot: USE, must: PORT },
-  [RULE_NODE_PORT]: { field: "spec.ports[#].nodePort", cannot: USE, must: PORT_OR_NONE },
-  [RULE_PROTOCOL]: { field: "spec.ports[#].protocol", cannot: USE, must: PROTOCOL },
+  [RULE_NAME]: textRule("metadata.name", "namespace and name must have 1 to 253 bytes"),
+  [RULE_TYPE]: textRule("spec.type", "must be ClusterIP, NodePort, LoadBalancer or ExternalName"),
+  [RULE_SERVICE_LABEL]: textRule(
+    "metadata.labels[kubernetes.io/service-name]",
+    "must name the Service of the slice",
+  ),
+  [RULE_ADDRESS_TYPE]: textRule("addressType", "must be IPv4 or IPv6"),
+  [RULE_CLUSTER_IP]: textRule("spec.clusterIPs[#]", ADDRESS),
+  [RULE_EXTERNAL_IP]: textRule("spec.externalIPs[#]", ADDRESS),
+  [RULE_INGRESS_IP]: textRule("status.loadBalancer.ingress[#].ip", ADDRESS),
+  [RULE_SOURCE_RANGE]: textRule(
+    "spec.loadBalancerSourceRanges[#]",
+    "must be a CIDR such as 192.0.2.0/24 or 2001:db8::/64",
+  ),
+  [RULE_PORT]: numberRule("spec.ports[#].port", PORT),
+  [RULE_NODE_PORT]: numberRule("spec.ports[#].nodePort", PORT_OR_NONE),
+  [RULE_PROTOCOL]: textRule("spec.ports[#].protocol", PROTOCOL),
   [RULE_DUPLICATE_PORT]: {
-    field: "spec.ports[#]",
-    cannot: "keep an earlier port beside",
-    must: "name and number must be unique for a protocol; the last one counts",
+    ...numberRule(
+      "spec.ports[#]",
+      "ports of a protocol must differ in name and number (using the last)",
+    ),
+    fault: "duplicate",
   },
-  [RULE_EXTERNAL_POLICY]: { field: "spec.externalTrafficPolicy", cannot: USE, must: POLICY },
-  [RULE_INTERNAL_POLICY]: { field: "spec.internalTrafficPolicy", cannot: USE, must: POLICY },
-  [RULE_AFFINITY]: {
-    field: "spec.sessionAffinity",
-    cannot: USE,
-    must: "must be None or ClientIP; None is assumed",
-  },
-  [RULE_AFFINITY_TIMEOUT]: {
-    field: "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
-    cannot: USE,
-    must: "must be from 1 to 86400; the nearest of these is used",
-  },
-  [RULE_HEALTH_PORT]: { field: "spec.healthCheckNodePort", cannot: USE, must: PORT_OR_NONE },
-  [RULE_ENDPOINT_ADDRESS]: {
-    field: "endpoints[#].addresses[0]",
-    cannot: USE,
-    must: "must be an IP address of the slice's addressType",
-  },
-  [RULE_ENDPOINT_PORT]: { field: "ports[#].port", cannot: USE, must: PORT },
-  [RULE_ENDPOINT_PROTOCOL]: { field: "ports[#].protocol", cannot: USE, must: PROTOCOL },
+  [RULE_EXTERNAL_POLICY]: textRule("spec.externalTrafficPolicy", POLICY),
+  [RULE_INTERNAL_POLICY]: textRule("spec.internalTrafficPolicy", POLICY),
+  [RULE_AFFINITY]: textRule("spec.sessionAffinity", "must be None or ClientIP (using None)"),
+  [RULE_AFFINITY_TIMEOUT]: numberRule(
+    "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+    "must be between 1 and 86400 (using the nearest of these)",
+  ),
+  [RULE_HEALTH_PORT]: numberRule("spec.healthCheckNodePort", PORT_OR_NONE),
+  [RULE_ENDPOINT_ADDRESS]: textRule(
+    "endpoints[#].addresses[0]",
+    "must be an IP address of the slice's addressType",
+  ),
+  [RULE_ENDPOINT_PORT]: numberRule("ports[#].port", PORT),
+  [RULE_ENDPOINT_PROTOCOL]: textRule("ports[#].protocol", PROTOCOL),
 };
+
+/** Lists of a Service, as RULE_TOO_MANY numbers them. A slice has only LIST_PORTS. */
+const LISTS: Readonly<Record<number, string>> = {
+  [LIST_CLUSTER_IPS]: "spec.clusterIPs",
+  [LIST_EXTERNAL_IPS]: "spec.externalIPs",
+  [LIST_INGRESS]: "status.loadBalancer.ingress",
+  [LIST_SOURCE_RANGES]: "spec.loadBalancerSourceRanges",
+  [LIST_PORTS]: "spec.ports",
+};
+
+const KEPT = "(Sluice keeps using the last valid version of the object)";
 
 /** Reads the records in a region (layout: asm/layout/problem.ts). */
 export function readProblems(region: Uint8Array): ProblemEvent[] {
@@ -128,14 +141,16 @@ export function readProblems(region: Uint8Array): ProblemEvent[] {
 
 function tell(subject: string, number: number, index: number, value: string): ProblemEvent {
   const code = "OBJECT_INVALID";
+  const begin = (field: string, message: string) =>
+    ({ begin: { subject, code, field, message } }) as const;
+  if (number === RULE_MALFORMED) return begin("", `decode ${subject}: invalid protobuf ${KEPT}`);
+  if (number === RULE_TOO_MANY) {
+    const field = subject.startsWith("Service") ? (LISTS[index] ?? "") : "ports";
+    return begin(field, `${field}: too many items: must be at most 8192 ${KEPT}`);
+  }
   const rule = RULES[number];
   if (number === RULE_MENDED || rule === undefined) return { end: { subject, code } };
   const field = rule.field.replace("#", String(index));
-  const what = field === "" ? subject : `${field} of ${subject}`;
-  const current =
-    number === RULE_MALFORMED || number === RULE_TOO_MANY
-      ? ""
-      : `: current value is ${JSON.stringify(value)}`;
-  const message = `Cannot ${rule.cannot} ${what}: ${rule.must}${current}`;
-  return { begin: { subject, code, field, message } };
+  const printed = rule.number ? value : JSON.stringify(value);
+  return begin(field, `${field}: ${rule.fault} value ${printed}: ${rule.must}`);
 }

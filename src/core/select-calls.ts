@@ -30,7 +30,7 @@ export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
   const { exports } = wasm;
   return {
     select(ids, each) {
-      const doing = `choose endpoints for ${ids.length} Services`;
+      const doing = `select endpoints of ${ids.length} Services`;
       const batch = exports.selectRegion(ids.length) >>> 0;
       if (!batch) throw outOfMemory(doing, ids.length * Uint32Array.BYTES_PER_ELEMENT);
       wasm.u32().set(ids, batch >>> 2);

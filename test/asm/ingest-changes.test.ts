@@ -279,10 +279,27 @@ describe.each(BUILDS)("problems (%s)", (build) => {
         subject: "Service shop/web",
         code: "OBJECT_INVALID",
         field: "spec.externalIPs[1]",
-        message:
-          "Cannot use spec.externalIPs[1] of Service shop/web: must be an IPv4 or IPv6 address: " +
-          'current value is "nonsense"',
+        message: 'spec.externalIPs[1]: invalid value "nonsense": must be an IPv4 or IPv6 address',
       },
+    ]);
+  });
+
+  test("name the list that has too many items", () => {
+    const core = createTestCore(build);
+    core.put("Service", service("web", { externalIPs: new Array<string>(8193).fill("192.0.2.1") }));
+    expect(begunIn(core.takeProblems())).toMatchObject([
+      {
+        field: "spec.externalIPs",
+        message: expect.stringContaining("spec.externalIPs: too many items: must be at most 8192"),
+      },
+    ]);
+  });
+
+  test("print a number without quotes", () => {
+    const core = createTestCore(build);
+    core.put("Service", service("web", { ports: [{ port: 70_000 }] }));
+    expect(begunIn(core.takeProblems()).map(({ message }) => message)).toEqual([
+      "spec.ports[0].port: invalid value 70000: must be between 1 and 65535",
     ]);
   });
 

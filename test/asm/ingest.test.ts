@@ -135,9 +135,11 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
     const core = createTestCore(build);
     const stream = core.openStream("Service", "watch");
     expect(() => feed(stream, new Uint8Array(bytes))).toThrow(
-      "Cannot read a watch of Service objects",
+      "decode watch of Service objects: invalid protobuf",
     );
-    expect(() => feed(stream, new Uint8Array(1))).toThrow("Cannot read a watch of Service objects");
+    expect(() => feed(stream, new Uint8Array(1))).toThrow(
+      "decode watch of Service objects: invalid protobuf",
+    );
     stream.close();
     stream.close();
   });
@@ -153,7 +155,7 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
   ])("a list is malformed by $name", ({ bytes }) => {
     const stream = createTestCore(build).openStream("Service", "list");
     expect(() => feed(stream, new Uint8Array(bytes))).toThrow(
-      "Cannot read a list of Service objects",
+      "decode list of Service objects: invalid protobuf",
     );
   });
 
@@ -177,7 +179,10 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
     expect(core.rows()).toEqual(before);
     expect(core.takeDirtyKeys()).toEqual([]);
     expect(begunIn(core.takeProblems()).map(({ subject, message }) => [subject, message])).toEqual([
-      ["Service shop/web", "Cannot use Service shop/web: its bytes must be valid protobuf"],
+      [
+        "Service shop/web",
+        "decode Service shop/web: invalid protobuf (Sluice keeps using the last valid version of the object)",
+      ],
     ]);
   });
 });

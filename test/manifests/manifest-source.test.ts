@@ -99,7 +99,7 @@ const has = (...names: string[]) =>
 
 test("a core that stopped is fatal, not a problem of the manifest", async () => {
   put("a.yaml", service("web"));
-  core.broken = new SluiceError("CORE_ABORT", "The core stopped at ingest.ts:1:1");
+  core.broken = new SluiceError("CORE_ABORT", "core aborted at ingest.ts:1:1");
   source.start();
   await until("it is fatal", () => fatal.length > 0);
   expect(fatal).toEqual([core.broken]);

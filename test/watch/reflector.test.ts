@@ -473,7 +473,7 @@ describe("a refusal", () => {
 });
 
 describe("a defect", () => {
-  const stopped = new SluiceError("CORE_ABORT", "The core stopped at ingest.ts:1:1");
+  const stopped = new SluiceError("CORE_ABORT", "core aborted at ingest.ts:1:1");
 
   test.each([
     ["a core that stopped", stopped],
