@@ -44,7 +44,7 @@ export function createNftablesBackend(
   return new NftablesBackend(options, socket, clock);
 }
 
-const WHAT = `the table inet ${TABLE}`;
+const WHAT = `table inet ${TABLE}`;
 /** A repair that conflicts with another process this many times waits for the next sync. */
 const ATTEMPTS = 3;
 
@@ -134,8 +134,8 @@ export class NftablesBackend implements Backend {
     if (foreign === 0) return;
     const touched = new Touched();
     touched.everything = true;
-    const by = "somebody, before it was watched";
-    notice({ what: "some table", by, objects: touched.named() }, touched);
+    const by = "unknown: it was before Sluice watched the table";
+    notice({ what: "unknown: any nftables table", by, objects: touched.named() }, touched);
   }
 
   async verify(core: Core): Promise<Drift | undefined> {
@@ -251,11 +251,12 @@ export class NftablesBackend implements Backend {
     const owner = fault?.owner;
     const errno = refusal?.errno ?? EAGAIN;
     const name = owner === undefined ? "" : ownerName(owner);
+    const what = name === "" ? `${operations.count} operations` : `elements of ${name}`;
     const error = systemError(
-      `apply ${name === "" ? `${operations.count} operations` : `the elements of ${name}`} to table inet ${TABLE}`,
+      `apply ${what} to table inet ${TABLE}`,
       errno,
       "NETLINK_REFUSED",
-      refusal && printRefusal(refusal),
+      refusal === undefined ? "no answer from the kernel (EAGAIN)" : printRefusal(refusal),
     );
     // The kernel named no element, so the container is missing: the table or one of its maps is
     // gone.
@@ -277,7 +278,7 @@ export class NftablesBackend implements Backend {
     else touched.key(fault.table, fault.key, 0, fault.key.length);
     for (const { table, key } of operations) touched.key(table, key, 0, key.length);
     const what = fault === undefined ? "the table" : `elements of ${tableLabel(fault.table)}`;
-    const change = { what, by: "unknown: a change of ours was refused", objects: [] };
+    const change = { what, by: "unknown: the kernel refused a change by Sluice", objects: [] };
     this.#touched.take(touched, change, this.#clock.monotonic());
   }
 }

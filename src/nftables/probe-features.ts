@@ -59,28 +59,28 @@ const alone = (...expressions: Expression[]): Chain => ({
 
 /** Features in order of dependency. Versions are the first Linux release with the feature. */
 const FEATURES: readonly Feature[] = [
-  { name: "nf_tables with tables of the family inet", needs: [], chains: [] },
-  { name: "nat chains in the family inet (Linux 5.2)", needs: [], chains: [prerouting()] },
+  { name: "tables of family inet", needs: [], chains: [] },
+  { name: "nat chains in family inet (Linux 5.2)", needs: [], chains: [prerouting()] },
   { name: "maps with concatenated keys", needs: ["frontends4", "frontends6"], chains: [] },
   { name: "verdict maps", needs: ["choices4"], chains: [] },
   { name: "sets of intervals", needs: ["service-cidrs4"], chains: [] },
   { name: "concatenated intervals (Linux 5.6)", needs: ["allowed4", "allowed6"], chains: [] },
-  { name: "maps filled by packets, with timeouts", needs: ["affinity4"], chains: [] },
+  { name: "dynamic maps with timeouts", needs: ["affinity4"], chains: [] },
   {
     name: "numgen",
     needs: [],
     chains: [alone(random(2, 0), metaSet(nft.NFT_META_MARK, 0))],
   },
-  { name: "fib in the family inet", needs: [], chains: [prerouting(...local("eq", "saddr"))] },
+  { name: "fib in family inet", needs: [], chains: [prerouting(...local("eq", "saddr"))] },
   { name: "conntrack status", needs: [], chains: [prerouting(...translated())] },
   { name: "conntrack state", needs: [], chains: [prerouting(...invalid())] },
   {
-    name: "conntrack's original destination",
+    name: "original destination of conntrack entries",
     needs: [],
     chains: [prerouting(originalDestination(4, 0), ...originalPortKey(1))],
   },
   {
-    name: "dnat in the family inet (Linux 5.2)",
+    name: "dnat in family inet (Linux 5.2)",
     needs: ["endpoints4"],
     chains: [
       prerouting(
@@ -90,12 +90,12 @@ const FEATURES: readonly Feature[] = [
     ],
   },
   {
-    name: "masquerade in the family inet (Linux 5.2)",
+    name: "masquerade in family inet (Linux 5.2)",
     needs: [],
     chains: [inHook(nft.NF_INET_POST_ROUTING, 100, masquerade())],
   },
   {
-    name: "updating a map from packets",
+    name: "map updates from packets",
     needs: ["affinity4"],
     chains: actionChains(encodeAction({ verb: "learn", nodePort: false, seconds: 1 }), 4, 0),
   },
@@ -119,15 +119,12 @@ export function probe(socket: Netlink, batch: Batch, options: SkeletonOptions): 
   const whole = attempt(socket, batch, allSets(options.counters), [...chains.values()]);
   if (whole === undefined) return;
   if (whole.errno === EPERM || whole.errno === EACCES) {
-    throw systemError("program nftables", whole.errno);
+    throw systemError("probe nftables", whole.errno);
   }
   const missing = missingFeatures(socket, batch, options.counters);
   const named =
-    missing.length > 0 ? missing.join("; ") : `all of it together, ${printRefusal(whole)}`;
-  throw new SluiceError(
-    "KERNEL_UNSUPPORTED",
-    `Cannot program nftables: the kernel must support what the rules are made of: it refuses ${named}`,
-  );
+    missing.length > 0 ? missing.join("; ") : `the complete ruleset: ${printRefusal(whole)}`;
+  throw new SluiceError("KERNEL_UNSUPPORTED", `probe nftables: the kernel rejects ${named}`);
 }
 
 function missingFeatures(socket: Netlink, batch: Batch, counters: boolean): string[] {
@@ -135,7 +132,7 @@ function missingFeatures(socket: Netlink, batch: Batch, counters: boolean): stri
   const missing: string[] = [];
   const test = (name: string, needs: readonly SetSpec[], chains: readonly Chain[]) => {
     const refusal = attempt(socket, batch, needs, chains);
-    if (refusal) missing.push(`${name}, ${printRefusal(refusal)}`);
+    if (refusal) missing.push(`${name}: ${printRefusal(refusal)}`);
   };
   for (const { name, needs, chains } of FEATURES) {
     test(
@@ -145,7 +142,7 @@ function missingFeatures(socket: Netlink, batch: Batch, counters: boolean): stri
     );
   }
   const counted = allSets(true).filter(({ counter }) => counter);
-  if (counters) test("counters on elements (they can be turned off)", counted, []);
+  if (counters) test("counters on elements (needed unless sluice.counters is false)", counted, []);
   return missing;
 }
 

@@ -138,7 +138,7 @@ function deleteEntries(
   const refusal = batch.send(socket).refusals[0];
   if (refusal === undefined) return;
   if (refusal.errno !== ENOENT) {
-    throw refusalError(`forget clients in ${map}`, refusal);
+    throw refusalError(`delete remembered clients from map ${map}`, refusal);
   }
   if (keys.length === 1) return;
   const middle = keys.length >> 1;

@@ -70,7 +70,7 @@ export class RepairTiming {
     this.#next?.cancel();
     const wait = Math.max(0, soonest - now);
     if (wait > REPAIR_WAIT_MS) {
-      this.#log.warn("Somebody else keeps changing our rules; the next repair has to wait", {
+      this.#log.warn("Delayed the repair of rules that another process keeps changing", {
         what,
         by,
         repairs,
@@ -129,14 +129,14 @@ export function sayRepair(
   const log = root.from("repair-timing.ts");
   const { what, by } = change;
   const fields = { what, by, ...(changes > 1 && { changes }) };
-  const put = Object.entries(amiss).map(([object, count]) => `${count} ${object}`);
-  if (put.length === 0) {
-    log.debug(2, "Somebody else touched our rules; nothing is amiss", fields);
+  const repaired = Object.entries(amiss).map(([object, count]) => `${count} ${object}`);
+  if (repaired.length === 0) {
+    log.debug(2, "Checked rules after a foreign change and found no drift", fields);
     return;
   }
-  log.warn("Somebody else changed our rules; they were put right", {
+  log.warn("Repaired rules changed by another process", {
     ...fields,
-    amiss: put.join(", "),
+    repaired: repaired.join(", "),
     durationMs: Math.round(durationMs * 10) / 10,
   });
 }

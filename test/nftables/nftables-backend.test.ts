@@ -58,7 +58,7 @@ afterEach(() => {
   run("nft", "flush", "ruleset");
 });
 
-const WHAT = "the table inet sluice";
+const WHAT = "table inet sluice";
 const owners = {
   nameOf: (owner: number) => (owner === 0 ? "" : `default/service-${owner}`),
 };
@@ -238,7 +238,7 @@ describe("an element that the kernel refuses", () => {
     const receipt = apply(backend, operations);
     expect(receipt).toMatchObject({ ok: false, owner: 77, transient: false, drifted: true });
     expect(!receipt.ok && receipt.error.message).toBe(
-      "Cannot apply the elements of default/service-77 to table inet sluice: the kernel says EEXIST, exists already",
+      "apply elements of default/service-77 to table inet sluice: file exists (EEXIST)",
     );
     const { core, adopted } = rememberingCore();
     backendWith().start(core);
@@ -525,7 +525,7 @@ describe("a table of our name that somebody else made", () => {
     expect(start).toThrow(
       new SluiceError(
         "TABLE_FOREIGN",
-        'Cannot take over table inet sluice: its comment must say that sluice made it: current value is "mine"',
+        'adopt table inet sluice: another program owns it: its comment is "mine" (delete the table if nothing needs it)',
       ),
     );
     expect(run("nft", "list", "ruleset")).toBe(FOREIGN);
@@ -707,13 +707,13 @@ describe("counters", () => {
     backend.start(rememberingCore().core);
     let code: "NETLINK_SOCKET" | "CORE_ABORT" = "NETLINK_SOCKET";
     backend.counters?.onDelete(() => {
-      throw new SluiceError(code, "Cannot count");
+      throw new SluiceError(code, "count elements: refused");
     });
     apply(backend, add(1, frontend));
     expect(apply(backend, remove(1, frontend))).toMatchObject({ ok: true });
     apply(backend, add(1, frontend));
     code = "CORE_ABORT";
-    expect(() => apply(backend, remove(1, frontend))).toThrow("Cannot count");
+    expect(() => apply(backend, remove(1, frontend))).toThrow("count elements: refused");
   });
 
   test("are not read before the deletion of many", () => {

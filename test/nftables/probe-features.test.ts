@@ -72,24 +72,23 @@ test("a scratch table that a killed probe left is no obstacle", () => {
 });
 
 describe("a kernel that lacks something is told so by name", () => {
-  const NOT_SUPPORTED = "EOPNOTSUPP, not supported";
+  const NOT_SUPPORTED = "operation not supported (EOPNOTSUPP)";
 
   test.each([
     ["numgen", "numgen"],
-    ["fib", "fib in the family inet"],
-    ["masq", "masquerade in the family inet (Linux 5.2)"],
+    ["fib", "fib in family inet"],
+    ["masq", "masquerade in family inet (Linux 5.2)"],
     ["reject", "reject in prerouting (Linux 5.9)"],
-    ["dynset", "updating a map from packets"],
-    ["nat", "dnat in the family inet (Linux 5.2)"],
-    ["counter", "counters on elements (they can be turned off)"],
+    ["dynset", "map updates from packets"],
+    ["nat", "dnat in family inet (Linux 5.2)"],
+    ["counter", "counters on elements (needed unless sluice.counters is false)"],
   ])("%s", (name, feature) => {
     socket = new LackingKernel(expression(name));
     const probe = () => createNftablesBackend(OPTIONS, socket).probe();
-    const rule = "the kernel must support what the rules are made of";
     expect(probe).toThrow(
       new SluiceError(
         "KERNEL_UNSUPPORTED",
-        `Cannot program nftables: ${rule}: it refuses ${feature}, ${NOT_SUPPORTED}`,
+        `probe nftables: the kernel rejects ${feature}: ${NOT_SUPPORTED}`,
       ),
     );
   });
@@ -103,6 +102,6 @@ describe("a kernel that lacks something is told so by name", () => {
   test("a kernel that refuses every table is named by its first lack", () => {
     socket = new LackingKernel(Buffer.from("sluice-probe"));
     const probe = () => createNftablesBackend(OPTIONS, socket).probe();
-    expect(probe).toThrow(`it refuses nf_tables with tables of the family inet, ${NOT_SUPPORTED}`);
+    expect(probe).toThrow(`the kernel rejects tables of family inet: ${NOT_SUPPORTED}`);
   });
 });

@@ -16,11 +16,11 @@ test("without CAP_NET_ADMIN it is said what is missing", () => {
     "--bounding-set=-all",
     ...child("without-rights"),
   );
-  const rule =
-    "CAP_NET_ADMIN is needed in this network namespace: the kernel says EPERM, not permitted";
+  const cause =
+    "operation not permitted (EPERM) (Sluice needs CAP_NET_ADMIN in this network namespace)";
   expect(output.trim().split("\n")).toEqual([
-    `PERMISSION_DENIED: Cannot program nftables: ${rule}`,
-    `PERMISSION_DENIED: Cannot read table inet sluice: ${rule}`,
+    `PERMISSION_DENIED: probe nftables: ${cause}`,
+    `PERMISSION_DENIED: read table inet sluice: ${cause}`,
   ]);
 });
 
@@ -32,5 +32,5 @@ test("without the right to a larger socket buffer, transactions within the state
   expect(result.max).toBeLessThan(WITH_FORCE);
   expect(result.within).toEqual([true, true]);
   expect(result.adopted).toBe(2 * result.max);
-  expect(result.beyond).toContain("EMSGSIZE, too long for the socket");
+  expect(result.beyond).toContain("message too long (EMSGSIZE)");
 }, 60_000);

@@ -87,7 +87,7 @@ export class TableKeeper {
     if (found === undefined || isOurs(found.comment)) return found;
     throw new SluiceError(
       "TABLE_FOREIGN",
-      `Cannot take over table inet ${TABLE}: its comment must say that sluice made it: current value is "${found.comment}"`,
+      `adopt table inet ${TABLE}: another program owns it: its comment is "${found.comment}" (delete the table if nothing needs it)`,
       `table inet ${TABLE}`,
     );
   }
@@ -135,7 +135,7 @@ export class TableKeeper {
   /** Creates the table and replaces an existing one. */
   create(outcome: "fresh" | "replaced"): void {
     this.writeCreate(outcome);
-    this.send(`make table inet ${TABLE}`);
+    this.send(`create table inet ${TABLE}`);
     this.created();
   }
 
@@ -159,7 +159,7 @@ export class TableKeeper {
   refill(): void {
     this.batch.begin();
     writeRefill(this.batch, this.#options, this.actions);
-    this.send(`fill the chains of table inet ${TABLE}`);
+    this.send(`rewrite the chains of table inet ${TABLE}`);
     this.actions.commit();
     this.#reconfigured = false;
   }
@@ -169,14 +169,14 @@ export class TableKeeper {
     if (!dormant) return;
     this.batch.begin();
     writeWake(this.batch);
-    this.send(`wake table inet ${TABLE}`);
+    this.send(`activate table inet ${TABLE}`);
   }
 
   /** Deletes the catchall elements that other processes added to these tables. */
   deleteCatchalls(ids: readonly TableId[]): void {
     this.batch.begin();
     writeDeleteCatchalls(this.batch, ids);
-    this.send(`delete what others added to table inet ${TABLE}`);
+    this.send(`delete foreign elements from table inet ${TABLE}`);
   }
 
   #knowsSets(): boolean {

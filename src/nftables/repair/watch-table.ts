@@ -109,7 +109,7 @@ export class TransactionReader {
   lost(): void {
     this.#touched = new Touched();
     this.#touched.everything = true;
-    this.#tell("unknown: more events than the kernel could keep", "unknown");
+    this.#tell("unknown: the kernel dropped events", "unknown");
   }
 
   #message(
@@ -202,7 +202,7 @@ export class TransactionReader {
     const names = [...this.#names];
     const more = names.length > NAMED_MAX ? ", ..." : "";
     const what = `${names.slice(0, NAMED_MAX).join(", ")}${more}`;
-    this.#tell(this.#deleted ? "the table was deleted" : what, `${name} (pid ${pid})`);
+    this.#tell(this.#deleted ? "table deleted" : what, `${name} (pid ${pid})`);
   }
 
   #tell(what: string, by: string): void {

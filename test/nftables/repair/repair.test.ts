@@ -388,7 +388,7 @@ describe("a change of ours that meets one of theirs", () => {
     expect(await world.sync()).toBe(true);
     expect(world.reports.at(-1)?.repair).toMatchObject({ amiss: { table: 1 } });
     const handle = tableHandle();
-    await world.hears(({ what }) => what === "the table was deleted");
+    await world.hears(({ what }) => what === "table deleted");
     expect(await world.mend()).toMatchObject({ amiss: {} });
     expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing", operations: 0 });
     expect(tableHandle()).toBe(handle);
@@ -432,7 +432,7 @@ describe("a change of ours that meets one of theirs", () => {
     world.remove("Service", service("s1", "10.96.0.1"));
     expect(await world.sync()).toBe(true);
     expect(world.reports.at(-1)?.repair?.change).toMatchObject({
-      by: "unknown: a change of ours was refused",
+      by: "unknown: the kernel refused a change by Sluice",
     });
     world.remove("Service", service("new", "10.96.0.50"));
     world.remove("EndpointSlice", slice("new-1", "new", []));

@@ -77,7 +77,7 @@ describe("what somebody else does to our table is told once for each transaction
 
   test.each(["flush ruleset", "delete table inet sluice"])("nft %s", async (command) => {
     expect(await heardUntil(command)).toMatchObject([
-      { what: "the table was deleted", objects: ["the table"] },
+      { what: "table deleted", objects: ["the table"] },
     ]);
   });
 
