@@ -15,7 +15,7 @@ import { SyncLoop, type SyncReport } from "../../src/sync/loop.ts";
 import { PlanInputs } from "../../src/sync/plan-inputs.ts";
 import { FakeBackend } from "../fakes/fake-backend.ts";
 import { FakeClock } from "../fakes/fake-clock.ts";
-import { ToldProblems } from "../fakes/told-problems.ts";
+import { RecordedProblems } from "../fakes/recorded-problems.ts";
 
 const module = new WebAssembly.Module(readFileSync(await compileCore("release")));
 
@@ -25,7 +25,7 @@ export interface SyncWorld<B = FakeBackend> {
   readonly clock: FakeClock;
   readonly inputs: PlanInputs;
   readonly reports: SyncReport[];
-  readonly problems: ToldProblems;
+  readonly problems: RecordedProblems;
   /**
    * The dumps that connections ask for since the last call, as `UDP4`. Empty if the loop reported
    * none.
@@ -58,9 +58,9 @@ export function worldOf<B extends Backend>(
   const core = createCore(module, { seed: 42, nodeName: "node-a" });
   backend.start(core);
   const claims = new FrontendClaims((id) => core.serviceKey(id));
-  const problems = new ToldProblems();
+  const problems = new RecordedProblems();
   const inputs = new PlanInputs({
-    problems: problems.tell,
+    problems: problems.report,
     core,
     claims,
     nodeName: "node-a",
@@ -83,7 +83,7 @@ export function worldOf<B extends Backend>(
       flowsChanged = true;
     },
     report: (report) => reports.push(report),
-    problems: problems.tell,
+    problems: problems.report,
     wake: () => wakes++,
   });
   const streams = {

@@ -6,7 +6,7 @@
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { HealthCheck } from "../observe/service-health.ts";
-import type { Problem, TellProblems } from "../problems/problem.ts";
+import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { bind, RETRY_MS } from "./serve.ts";
 
@@ -23,7 +23,7 @@ export interface HealthCheckNodePortsOptions {
   readonly healthy: () => boolean;
   readonly clock: Clock;
   /** Receives problems with ports that cannot be bound, and their end. */
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
   /** Called at each failed attempt to bind a port. */
   readonly onFailed: (check: HealthCheck, error: unknown) => void;
 }

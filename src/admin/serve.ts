@@ -5,7 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 
 /** Interval between attempts to bind an address that is in use, in ms, as in kube-proxy. */
@@ -22,7 +22,7 @@ export interface ListenOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Receives the problem while the address cannot be bound, and its end. */
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
   /**
    * Called once when the address cannot be bound. Return true to give up; otherwise it is retried.
    */

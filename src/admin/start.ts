@@ -12,7 +12,7 @@ import { expose } from "../observe/exposition.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { HealthCheck, HealthChecks } from "../observe/service-health.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 import { createHealthApp } from "./health-app.ts";
 import { HealthCheckNodePorts } from "./health-check-node-ports.ts";
 import { Listeners, type ServerName } from "./listeners.ts";
@@ -25,7 +25,7 @@ export interface AdminOptions {
   readonly healthChecks: HealthChecks;
   /** Returns the addresses for healthCheckNodePorts. */
   readonly nodePortAddresses: () => readonly string[];
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
   readonly clock: Clock;
   readonly log: Logger;
   /**

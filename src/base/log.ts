@@ -37,9 +37,9 @@ export interface Logger {
    * Returns true on the first call for `key`, so that a lasting condition is logged once:
    * `if (log.once("Service default/web")) log.warn(...)`.
    */
-  once(key: string): boolean;
+  firstTime(key: string): boolean;
   /** Call this when the condition ends: the next `once(key)` returns true. */
-  again(key: string): void;
+  rearm(key: string): void;
   /** The same log, with another source file name in its lines. */
   from(source: string): Logger;
 }
@@ -80,7 +80,10 @@ const ONCE_KEYS_MAX = 10_000;
 /** Creates a log that writes through `options.write`. */
 export function createLogger(options: LogOptions, source = "main.ts"): LogRoot {
   const { now, write, pid } = options;
-  return new LineLogger({ settings: options, now, write, pid, said: new Set(), lost: 0 }, source);
+  return new LineLogger(
+    { settings: options, now, write, pid, loggedKeys: new Set(), lost: 0 },
+    source,
+  );
 }
 
 type Severity = "I" | "W" | "E";
@@ -92,7 +95,7 @@ interface Shared {
   readonly now: () => number;
   readonly write: (line: string) => unknown;
   readonly pid: number;
-  readonly said: Set<string>;
+  readonly loggedKeys: Set<string>;
   /** Lost lines that have not been reported yet. */
   lost: number;
 }
@@ -140,21 +143,21 @@ class LineLogger implements LogRoot {
     if (level <= this.verbosity) this.#line("I", level, message, fields);
   }
 
-  once(key: string): boolean {
-    const { said } = this.#shared;
-    if (said.has(key)) return false;
-    if (said.size >= ONCE_KEYS_MAX) {
-      for (const oldest of said) {
-        said.delete(oldest);
+  firstTime(key: string): boolean {
+    const { loggedKeys } = this.#shared;
+    if (loggedKeys.has(key)) return false;
+    if (loggedKeys.size >= ONCE_KEYS_MAX) {
+      for (const oldest of loggedKeys) {
+        loggedKeys.delete(oldest);
         break;
       }
     }
-    said.add(key);
+    loggedKeys.add(key);
     return true;
   }
 
-  again(key: string): void {
-    this.#shared.said.delete(key);
+  rearm(key: string): void {
+    this.#shared.loggedKeys.delete(key);
   }
 
   from(source: string): Logger {
@@ -191,11 +194,11 @@ function write(
 /** klog's rule. Patterns are those of Go's filepath.Match, without character classes. */
 function verbosityOf({ verbosity, vmodule = [] }: LogSettings, source: string): number {
   const name = source.replace(/\.ts$/, "");
-  const first = vmodule.find(({ pattern }) => fits(pattern, name));
+  const first = vmodule.find(({ pattern }) => matches(pattern, name));
   return Math.max(verbosity, first?.verbosity ?? 0);
 }
 
-function fits(pattern: string, name: string): boolean {
+function matches(pattern: string, name: string): boolean {
   const expression = pattern.replace(/[^\w]/g, (character) => {
     if (character === "*") return ".*";
     return character === "?" ? "." : `\\${character}`;

@@ -5,7 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import type { Config } from "./config.ts";
 import { type ConfigChange, changesBetween } from "./config-changes.ts";
@@ -34,7 +34,7 @@ export interface ConfigFollowerOptions {
    * Receives CONFIG_INVALID with the file as subject while the file is unusable. The last good one
    * stays.
    */
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
   readonly log: Logger;
   /**
    * Called with CONFIG_CHANGED, which names the settings, if only a new process can apply a change.

@@ -104,13 +104,13 @@ export class FlowReconciler {
         log.debug(2, "Checked conntrack entries", { ...passed });
         report(passed);
       }
-      log.again(CANNOT);
+      log.rearm(CANNOT);
     } catch (error) {
       rethrowDefect(error);
       failed = true;
       // One cause is a kernel without nf_conntrack_netlink. Services work nevertheless. The next
       // change triggers another attempt.
-      if (log.once(CANNOT)) log.warn(CANNOT, { code: error.code, err: error.message });
+      if (log.firstTime(CANNOT)) log.warn(CANNOT, { code: error.code, err: error.message });
       this.#closeSockets();
     }
     core.flows.finish(failed);

@@ -84,7 +84,7 @@ export class BackgroundServices {
   async #startAdmin(): Promise<void> {
     const { proxy, log, clock, flags, version, events, nodeName } = this.#options;
     const { onAnswered, onFatal } = this.#options;
-    const { metrics, healthChecks, tellProblems: problems } = proxy.observers;
+    const { metrics, healthChecks, reportProblems: problems } = proxy.telemetry;
     const { startAdmin } = await import("../admin/start.ts");
     this.#admin = startAdmin({
       view: createView({
@@ -123,7 +123,7 @@ export class BackgroundServices {
     const others = new OtherProxies({
       clock,
       log,
-      problems: proxy.observers.tellProblems,
+      problems: proxy.telemetry.reportProblems,
       own: proxy.backend.capabilities.ownRules,
       remove: () => proxy.config.removeKubeProxyRules,
       masqueradeBit: () => proxy.config.masqueradeBit,
@@ -148,7 +148,7 @@ export class BackgroundServices {
       onFatal,
       current: resolved.config,
       notes: resolved.notes,
-      problems: proxy.observers.tellProblems,
+      problems: proxy.telemetry.reportProblems,
       apply: (config) => this.#configure(config),
     });
     this.#follower.start();
@@ -187,7 +187,7 @@ export class BackgroundServices {
         log,
         random,
         hostname: hostname(),
-        onDropped: () => proxy.observers.metrics.eventDropped(),
+        onDropped: () => proxy.telemetry.metrics.eventDropped(),
       });
     });
   }

@@ -25,8 +25,8 @@ import { wantsLocalnet } from "./backend-options.ts";
 import { BackgroundServices } from "./background.ts";
 import { prepareBackend } from "./choose-backend.ts";
 import { prepareSource } from "./choose-source.ts";
-import { Observers, sayProblem } from "./observers.ts";
 import { startProxy } from "./proxy.ts";
+import { logProblem, Telemetry } from "./telemetry.ts";
 
 /** SIGHUP is included so that the end of the program is logged when its terminal closes. */
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
@@ -48,15 +48,15 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const core = await loadCore(nodeName);
   memory.phaseEnded();
 
-  const observers = new Observers({ config, core, clock, log });
-  const shared = { config, core, clock, log, nodeName, observers };
+  const telemetry = new Telemetry({ config, core, clock, log });
+  const shared = { config, core, clock, log, nodeName, telemetry };
   const { createSource, access } = await prepareSource({
     ...shared,
     random: Math.random,
     environment: process.env,
-    meter: observers.metrics.restClient,
+    meter: telemetry.metrics.restClient,
   });
-  const host = new HostSettings({ clock, log, problems: observers.tellProblems });
+  const host = new HostSettings({ clock, log, problems: telemetry.reportProblems });
   host.adjustOomScore(config.oomScoreAdj);
   // From here on, startup may wait for other processes, so signals need a handler.
   const setStop = stopOnSignal((signal) => {
@@ -65,12 +65,12 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     process.exit(0);
   });
   const backend = await prepareBackend(config, log);
-  if (config.mode === "auto") sayNotes(log, remarksOnMode(config, backend.mode));
+  if (config.mode === "auto") logNotes(log, remarksOnMode(config, backend.mode));
   const proxy = await startProxy({ ...shared, backend, createSource, memory, onFatal });
   // Probing the kernel has loaded connection tracking, so its settings exist now.
   host.tuneConntrack(config.conntrack);
   host.routeLocalnet(wantsLocalnet(backend, config));
-  const notifier = createNotifier(observers, clock, log);
+  const notifier = createNotifier(telemetry, clock, log);
   void proxy.firstSync.then(() => notifier.ready(`serving ${core.serviceCount()} Services`));
   const background = new BackgroundServices({
     proxy,
@@ -114,7 +114,7 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
   const resolved = await resolveConfig(flags, (path) => readFile(path, "utf8"));
   const { config } = resolved;
   const log = beginLog(resolved, version, systemClock);
-  const problems = new ProblemRegistry((problem) => sayProblem(log, problem));
+  const problems = new ProblemRegistry((problem) => logProblem(log, problem));
   const host = new HostSettings({
     clock: systemClock,
     log,
@@ -138,7 +138,7 @@ function stopOnSignal(stop: (signal: string) => void): (next: typeof stop) => vo
   };
 }
 
-function createNotifier({ health }: Observers, clock: Clock, log: Logger): Notifier {
+function createNotifier({ health }: Telemetry, clock: Clock, log: Logger): Notifier {
   return new Notifier({
     environment: process.env,
     pid: process.pid,
@@ -159,11 +159,11 @@ function beginLog({ config, notes }: Resolved, version: string, clock: Clock): L
   const write = (line: string) => stderr.write(line);
   const log = createLogger({ ...logSettings(config), now, write, pid: process.pid }, "daemon.ts");
   log.info("Starting", { version });
-  sayNotes(log, notes);
+  logNotes(log, notes);
   return log;
 }
 
-function sayNotes(log: Logger, notes: readonly Note[]): void {
+function logNotes(log: Logger, notes: readonly Note[]): void {
   for (const { severity, message, fields } of notes) log[severity](message, fields);
 }
 

@@ -21,20 +21,20 @@ export interface ViewOptions {
 export function createView(options: ViewOptions): ReadOnlyView {
   const { proxy, version, clock, flags, notices } = options;
   const now = () => clock.now();
-  const { core, inputs, source, observers, backend } = proxy;
+  const { core, inputs, source, telemetry, backend } = proxy;
   const { mode } = backend;
-  const { health, problems, metrics, connections } = observers;
+  const { health, problems, metrics, connections } = telemetry;
   const counts = (): Counts => ({
     services: core.serviceCount(),
     slices: core.sliceCount(),
     endpoints: core.endpointCount(),
     elements: elementCounts(proxy),
     coreBytes: core.memoryBytes(),
-    noLocalEndpoints: observers.noLocalEndpoints.counts(),
+    noLocalEndpoints: telemetry.noLocalEndpoints.counts(),
   });
   return {
     version,
-    startedAt: observers.startedAt,
+    startedAt: telemetry.startedAt,
     now,
     config: () => proxy.config,
     mode,
@@ -46,7 +46,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
     }),
     sources: () => [source.status()],
     counts,
-    lastSync: () => observers.lastSync,
+    lastSync: () => telemetry.lastSync,
     problems: () => problems.list(),
     unserved: () => backend.capabilities.unserved,
     notices,
@@ -62,7 +62,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
           connections,
           config,
           version,
-          startedAt: observers.startedAt,
+          startedAt: telemetry.startedAt,
           counts: counts(),
           problems: problems.list(),
           sources: [source.status()],

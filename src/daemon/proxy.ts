@@ -24,7 +24,7 @@ import { RepairTiming } from "../sync/repair-timing.ts";
 import { awaitConflict, NO_CONFLICT } from "../takeover/await-conflict.ts";
 import { skeletonOptions, usesPodCidrs } from "./backend-options.ts";
 import type { CreateSource } from "./choose-source.ts";
-import type { Observers } from "./observers.ts";
+import type { Telemetry } from "./telemetry.ts";
 
 export interface ProxyOptions {
   readonly config: Config;
@@ -35,7 +35,7 @@ export interface ProxyOptions {
   readonly log: Logger;
   /** This node's name, in lower case. */
   readonly nodeName: string;
-  readonly observers: Observers;
+  readonly telemetry: Telemetry;
   readonly createSource: CreateSource;
   readonly memory: MemoryReclaimer;
   /** Called if the process cannot continue. Exit, so that the supervisor starts a new process. */
@@ -60,7 +60,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
 /** Holds the parts of the proxy. The admin server sees them through proxy-view.ts. */
 export class RunningProxy {
   readonly core: Core;
-  readonly observers: Observers;
+  readonly telemetry: Telemetry;
   readonly shortcomings: Shortcomings;
   readonly inputs: PlanInputs;
   readonly source: Source;
@@ -86,15 +86,15 @@ export class RunningProxy {
   #watching = false;
 
   constructor(options: ProxyOptions) {
-    const { config, core, clock, nodeName, observers } = options;
-    const { tellProblems: problems } = observers;
+    const { config, core, clock, nodeName, telemetry } = options;
+    const { reportProblems: problems } = telemetry;
     const { capabilities } = options.backend;
     const log = options.log.from("proxy.ts");
     this.core = core;
-    this.observers = observers;
+    this.telemetry = telemetry;
     this.shortcomings = new Shortcomings({ capabilities, core, problems });
     this.#familyWarnings = new FamilyWarnings((sentence) => log.warn(sentence));
-    observers.metrics.serves(servedFamilies(capabilities));
+    telemetry.metrics.serves(servedFamilies(capabilities));
     this.#options = options;
     this.#log = log;
     this.#config = config;
@@ -111,7 +111,7 @@ export class RunningProxy {
       core,
       clock,
       log,
-      report: (report) => observers.metrics.flowsChecked(report),
+      report: (report) => telemetry.metrics.flowsChecked(report),
     });
     this.#repairs = new RepairTiming({ clock, log, repair: () => this.#repair() });
     const first = Promise.withResolvers<void>();
@@ -151,7 +151,7 @@ export class RunningProxy {
    */
   configure(config: Config): void {
     this.#config = config;
-    this.observers.configure(config);
+    this.telemetry.configure(config);
     this.inputs.configure(config);
     this.#checkFamilies();
     this.#reconfigureBackend();
@@ -186,7 +186,7 @@ export class RunningProxy {
   async #adopt(): Promise<void> {
     if (this.#adopted) return;
     this.#adopted = true;
-    this.backend.counters?.onDelete(this.observers.connections.take);
+    this.backend.counters?.onDelete(this.telemetry.connections.take);
     const { outcome, what, elements } = await this.backend.start(this.core);
     this.#log.info(adoptionText(outcome, what), { elements });
     this.#options.memory.phaseEnded(elements);
@@ -194,7 +194,7 @@ export class RunningProxy {
 
   /** Requests a sync after a change. */
   #request(): void {
-    this.observers.queued();
+    this.telemetry.queued();
     this.#syncing?.pacer.request();
   }
 
@@ -212,7 +212,7 @@ export class RunningProxy {
         this.inputs.setServiceCidrs(cidrs);
         this.#request();
       },
-      onProblems: this.observers.tellProblems,
+      onProblems: this.telemetry.reportProblems,
       onFatal,
       onSynced: () => void this.#beginSyncing().catch(onFatal),
     };
@@ -247,7 +247,7 @@ export class RunningProxy {
   }
 
   #createLoop(): SyncLoop {
-    const { core, inputs, observers } = this;
+    const { core, inputs, telemetry } = this;
     const claims = this.#claims;
     return new SyncLoop({
       core,
@@ -258,13 +258,13 @@ export class RunningProxy {
       nodeVersion: () => inputs.version(),
       selected: (id, service, choices, localReady) => {
         const taken = service ? claims.problems(service) : [];
-        observers.problems.replace(`Service ${core.serviceKey(id)}`, "FRONTEND_TAKEN", taken);
-        observers.healthChecks.update(id, service, localReady);
-        observers.noLocalEndpoints.update(id, service, choices);
+        telemetry.problems.replace(`Service ${core.serviceKey(id)}`, "FRONTEND_TAKEN", taken);
+        telemetry.healthChecks.update(id, service, localReady);
+        telemetry.noLocalEndpoints.update(id, service, choices);
       },
       flowsChanged: () => this.#flows.changed(),
-      problems: observers.tellProblems,
-      cleanupFailed: () => observers.metrics.cleanupFailed(),
+      problems: telemetry.reportProblems,
+      cleanupFailed: () => telemetry.metrics.cleanupFailed(),
       wake: () => this.#request(),
       report: (report) => this.#synced(report),
     });
@@ -278,7 +278,7 @@ export class RunningProxy {
       restMsMax: this.backend.capabilities.syncRestMsMax,
       retryMs: SYNC_RETRY_MS,
       run: async () => {
-        this.observers.syncing();
+        this.telemetry.syncing();
         try {
           return await loop.run();
         } catch (error) {
@@ -291,7 +291,7 @@ export class RunningProxy {
   }
 
   #synced(report: SyncReport): void {
-    if (!this.observers.synced(report)) return;
+    if (!this.telemetry.synced(report)) return;
     this.shortcomings.update(this.#config, this.inputs.node);
     if (!this.#watching) this.#watch();
     this.#watching = true;

@@ -7,7 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config, ConntrackSettings } from "../config/config.ts";
-import type { Problem, TellProblems } from "../problems/problem.ts";
+import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import {
   CONNTRACK_SYSCTLS,
@@ -27,7 +27,7 @@ export interface HostSettingsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Receives each failure once, and its end when the setting is right. */
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
   readonly files?: KernelFiles;
 }
 
@@ -81,7 +81,7 @@ export class HostSettings {
     const failure = current === score ? "" : this.#files.write(OOM_SCORE, score);
     if (failure === "") {
       this.#log.debug(2, "The process's oom_score_adj is as configured", { score });
-    } else if (this.#log.once(`${OOM_SCORE} ${score} ${failure}`)) {
+    } else if (this.#log.firstTime(`${OOM_SCORE} ${score} ${failure}`)) {
       const message = `Cannot set oom_score_adj of this process: it must be ${score}, by CAP_SYS_RESOURCE here or by its supervisor (OOMScoreAdjust= of systemd), but writing it fails with ${failure}: current value is ${current}`;
       this.#log.warn(message, { code: CODE, field: "oomScoreAdj" });
     }

@@ -7,7 +7,7 @@
 import type { Clock } from "../base/clock.ts";
 import { SYSCTL_LOOK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { type KernelFiles, type Sysctl, setSysctl } from "./kernel-files.ts";
 
@@ -21,7 +21,7 @@ const ROUTE_LOCALNET: Sysctl = {
 export interface LocalnetOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
   readonly files: KernelFiles;
 }
 

@@ -73,8 +73,8 @@ export class Notifier {
     if (this.#address === undefined || this.#stopped) return;
     const result = sendDatagram(this.#address, bytesOf(message));
     const problem = "Could not tell systemd how the service is";
-    if (result >= 0) this.#log.again(problem);
-    else if (this.#log.once(problem)) this.#log.warn(problem, { message, errno: -result });
+    if (result >= 0) this.#log.rearm(problem);
+    else if (this.#log.firstTime(problem)) this.#log.warn(problem, { message, errno: -result });
   }
 }
 

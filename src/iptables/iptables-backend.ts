@@ -359,7 +359,7 @@ class Iptables implements IptablesBackend {
   /** Logs the unwanted chains that stay in the kernel, each once. */
   #logKept(family: FamilyRules): void {
     for (const { table, chain } of family.kernel.kept(family.wanted)) {
-      if (!this.#log?.once(`iptables kept ${family.family} ${table} ${chain}`)) continue;
+      if (!this.#log?.firstTime(`iptables kept ${family.family} ${table} ${chain}`)) continue;
       this.#log.warn(
         "A chain of kube-proxy's stays, without rules: a rule of somebody else leads to it",
         { tool: family.tools.path, table, chain },
@@ -426,7 +426,7 @@ class Iptables implements IptablesBackend {
       return "ours";
     }
     const found = await compare(this.#families);
-    this.#log?.again(CANNOT_COMPARE);
+    this.#log?.rearm(CANNOT_COMPARE);
     if (found === undefined) return "unknown";
     this.#found = describeChange(found);
     return this.#found === undefined ? "same" : "differs";
@@ -449,7 +449,7 @@ class Iptables implements IptablesBackend {
   }
 
   #cannotCompare({ message }: SluiceError): void {
-    if (!this.#log?.once(CANNOT_COMPARE)) return;
+    if (!this.#log?.firstTime(CANNOT_COMPARE)) return;
     this.#log.warn("The rules cannot be compared with what they should be", { err: message });
   }
 

@@ -52,7 +52,7 @@ export async function acceptDialect(
     if (wanted !== undefined) family.kernel.acceptDialect(table, chain, { printed, wanted });
   }
   const [first] = same;
-  if (first !== undefined && log?.once(`iptables other words ${family.family}`)) {
+  if (first !== undefined && log?.firstTime(`iptables other words ${family.family}`)) {
     const { table, chain, printed } = first;
     log.info(
       "The tools print rules in other words than they were written in; they are taken for the same",

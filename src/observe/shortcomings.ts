@@ -7,14 +7,14 @@ import type { Config } from "../config/config.ts";
 import type { Core } from "../core/core.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import { tableId } from "../model/tables.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { hasFamily } from "../state/families.ts";
 
 export interface ShortcomingsOptions {
   readonly capabilities: Pick<Capabilities, "unserved" | "unsupported">;
   readonly core: Pick<Core, "elementCount">;
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
 }
 
 export class Shortcomings {

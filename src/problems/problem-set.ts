@@ -1,12 +1,12 @@
 /** Keeps the current problems of one reporter. */
-import { type Problem, type ProblemEvent, problemKey, type TellProblems } from "./problem.ts";
+import { type Problem, type ProblemEvent, problemKey, type ReportProblems } from "./problem.ts";
 
 export class ProblemSet {
-  readonly #tell: TellProblems;
+  readonly #report: ReportProblems;
   #current = new Map<string, Problem>();
 
-  constructor(tell: TellProblems) {
-    this.#tell = tell;
+  constructor(report: ReportProblems) {
+    this.#report = report;
   }
 
   get size(): number {
@@ -22,7 +22,7 @@ export class ProblemSet {
     const before = this.#current;
     this.#current = problemsByKey(problems);
     const events = problemChanges(before, this.#current);
-    if (events.length > 0) this.#tell(events);
+    if (events.length > 0) this.#report(events);
   }
 
   /**
@@ -32,13 +32,13 @@ export class ProblemSet {
    */
   begin(problem: Problem): void {
     this.#current.set(problemKey(problem), problem);
-    this.#tell([{ begin: problem }]);
+    this.#report([{ begin: problem }]);
   }
 
   /** Ends the problem with this subject, code and field, if there is one. */
   end({ subject, code, field }: Omit<Problem, "message">): void {
     const end = { subject, code, field };
-    if (this.#current.delete(problemKey(end))) this.#tell([{ end }]);
+    if (this.#current.delete(problemKey(end))) this.#report([{ end }]);
   }
 }
 

@@ -36,4 +36,4 @@ export type ProblemEvent = { readonly begin: Problem } | { readonly end: Problem
  * Receives problem events in order. A problem that ends and begins again in one call counts as
  * continuous.
  */
-export type TellProblems = (events: readonly ProblemEvent[]) => void;
+export type ReportProblems = (events: readonly ProblemEvent[]) => void;

@@ -1,7 +1,7 @@
 /** Declares the interface of every object source: the API server, or a directory of manifests. */
 
 import type { JsonObject } from "../base/json.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 
 export interface SourceEvents {
   /**
@@ -13,7 +13,7 @@ export interface SourceEvents {
   onNode(node: JsonObject | undefined): void;
   /** Receives all ServiceCIDR objects after each change to any of them. */
   onServiceCidrs(cidrs: readonly JsonObject[]): void;
-  readonly onProblems: TellProblems;
+  readonly onProblems: ReportProblems;
   /** Reports an error that no retry can fix: the process must exit. */
   onFatal(error: unknown): void;
   /** Called once, when everything that the first sync needs is present. */

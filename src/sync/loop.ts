@@ -11,7 +11,7 @@ import type { Core } from "../core/core.ts";
 import { isService, OWNER_ADOPTED, OWNER_NODE, type OwnerId } from "../model/owner.ts";
 import type { ServiceId } from "../model/service.ts";
 import type { PlanContext } from "../plan/plan.ts";
-import type { ProblemEnd, TellProblems } from "../problems/problem.ts";
+import type { ProblemEnd, ReportProblems } from "../problems/problem.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { type ExpandedService, expandService } from "../state/frontends.ts";
 import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
@@ -63,7 +63,7 @@ export interface SyncLoopOptions {
    * may need an update.
    */
   readonly flowsChanged: () => void;
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
   /**
    * Called when the affinity cleanup after a sync failed. By default the failure is not counted.
    */

@@ -6,7 +6,7 @@ import type { Core } from "../core/core.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import { type Address, type Cidr, isLinkLocal, printAddress, printCidr } from "../net/address.ts";
 import type { PlanContext } from "../plan/plan.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { readNode, withBindAddress } from "../state/node.ts";
@@ -32,7 +32,7 @@ export interface PlanInputsOptions extends PlanSettings {
   /** Whether the dataplane opens healthCheckNodePorts in the firewall. False by default. */
   readonly opensHealthCheckPorts?: boolean;
   /** Receives the problems of the Node and the ServiceCIDRs. */
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
 }
 
 export class PlanInputs {

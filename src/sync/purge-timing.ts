@@ -8,7 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
 import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 
 export interface AffinityPurgerOptions {
@@ -16,7 +16,7 @@ export interface AffinityPurgerOptions {
   /** Undefined if the backend never has anything to purge. */
   readonly affinity: AffinityCleanup | undefined;
   readonly clock: Clock;
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
   /** Called when a purge failed. By default the failure is not counted. */
   readonly cleanupFailed?: () => void;
   /** Called when a delayed purge is due. */

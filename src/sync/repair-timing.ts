@@ -122,7 +122,7 @@ function interval({ inARow }: Fight): number {
 }
 
 /** Logs a foreign change and its repair. If nothing differed, it logs only at -v 2. */
-export function sayRepair(
+export function logRepair(
   root: Logger,
   { change, changes, amiss, durationMs }: RepairReport,
 ): void {

@@ -69,7 +69,7 @@ export function waitForConflictingKubeProxy(options: ConflictOptions): ConflictW
     const { pids } = await findProcesses();
     if (pids.length === 0 || !writesSameChains(own, { nftables: await usesNftables() })) return [];
     const text = `Cannot begin: ${nameProcesses(pids)} runs here and writes the same chains; stop it. Its rules serve until then`;
-    if (log.once(text)) log.warn(text);
+    if (log.firstTime(text)) log.warn(text);
     return pids;
   };
   const pause = () =>

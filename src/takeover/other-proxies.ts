@@ -22,7 +22,7 @@ import {
 import type { Logger } from "../base/log.ts";
 import { KUBE_PROXY } from "../iptables/syntax/known-chains.ts";
 import type { Family } from "../net/address.ts";
-import type { Problem, TellProblems } from "../problems/problem.ts";
+import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { writesSameChains } from "./conflicting-kube-proxy.ts";
 import { DISPOSITION_TEXTS, type Disposition, problemOf } from "./dispositions.ts";
@@ -40,7 +40,7 @@ import { ALL_ORIGINS, isOwnOrigin, type RuleOrigin } from "./rule-origin.ts";
 export interface OtherProxiesOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly problems: TellProblems;
+  readonly problems: ReportProblems;
   /** Capabilities.ownRules */
   readonly own: OwnRules;
   /**
@@ -238,7 +238,7 @@ export class OtherProxies {
     const { removed, notes, kept, failures } = await this.#removeRules(origins);
     for (const what of removed) this.#log.info("Removed what was left", { what });
     for (const note of notes) {
-      if (this.#log.once(note)) this.#log.warn(note);
+      if (this.#log.firstTime(note)) this.#log.warn(note);
     }
     for (const part of kept) this.#kept.add(part);
     this.#failures = failures.map(({ message }) => message);

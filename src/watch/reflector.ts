@@ -21,7 +21,7 @@ import {
   WATCH_TIMEOUT_S_MIN,
 } from "../base/limits.ts";
 import type { FeedResult } from "../core/core.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { JsonList } from "./json-body.ts";
 import { type Resource, requestPath } from "./resources.ts";
@@ -46,7 +46,7 @@ export interface ReflectorOptions {
   onAttempted(): void;
   /** Objects went into the sink. */
   onChange(): void;
-  readonly onProblems: TellProblems;
+  readonly onProblems: ReportProblems;
   /** A bug in Sluice or in its core: reading has stopped, and the process must exit. */
   onFatal(error: unknown): void;
 }

@@ -6,7 +6,7 @@ import type { Body } from "../api-client/read-request.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
-import type { TellProblems } from "../problems/problem.ts";
+import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { metadataOf } from "../source/object-fields.ts";
 import {
@@ -38,7 +38,7 @@ export function coreSink(
   core: Ingest,
   kind: ObjectKind,
   encode: EncodeEvent,
-  onProblems: TellProblems,
+  onProblems: ReportProblems,
 ): Sink {
   const problems = new ProblemSet(onProblems);
   let fresh: Set<string> | undefined;

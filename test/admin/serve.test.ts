@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { unexpected } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
 import { bind, type Listener, listen } from "../../src/admin/serve.ts";
 import { SluiceError } from "../../src/base/errors.ts";
@@ -34,7 +34,7 @@ function logTo(lines: string[]) {
 }
 
 describe("listening", () => {
-  const told = new ToldProblems();
+  const told = new RecordedProblems();
   const clock = new FakeClock();
   const lines: string[] = [];
   const failures: unknown[] = [];
@@ -55,7 +55,7 @@ describe("listening", () => {
       fetch: OK,
       clock,
       log: logTo(lines),
-      problems: told.tell,
+      problems: told.report,
       onFailed(error) {
         failures.push(error instanceof SluiceError ? error.code : error);
         return giveUp;
@@ -109,13 +109,13 @@ describe("listening", () => {
 
 describe("health check node ports", () => {
   const web = { namespace: "default", name: "web" };
-  let told: ToldProblems;
+  let told: RecordedProblems;
   let failed: string[];
   let healthy = true;
   let clock: FakeClock;
 
   function nodePorts(): HealthCheckNodePorts {
-    told = new ToldProblems();
+    told = new RecordedProblems();
     failed = [];
     healthy = true;
     clock = new FakeClock();
@@ -123,7 +123,7 @@ describe("health check node ports", () => {
       addresses: () => ["127.0.0.1"],
       healthy: () => healthy,
       clock,
-      problems: (events) => told.tell(events),
+      problems: (events) => told.report(events),
       onFailed: ({ namespace, name, port }) => failed.push(`${namespace}/${name} ${port}`),
     });
     closing.push(() => checks.close());

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
-import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { resolve } from "../../harness/resolve-config.ts";
 import { bind } from "../../src/admin/serve.ts";
 import { type RunningAdmin, startAdmin } from "../../src/admin/start.ts";
@@ -27,7 +27,7 @@ let config: Config;
 let admin: RunningAdmin | undefined;
 let heard: string[];
 let answered: number;
-let told: ToldProblems;
+let told: RecordedProblems;
 
 beforeEach(async () => {
   ports = { health: await freePort(), metrics: await freePort(), other: await freePort() };
@@ -37,7 +37,7 @@ beforeEach(async () => {
   ]));
   heard = [];
   answered = 0;
-  told = new ToldProblems();
+  told = new RecordedProblems();
 });
 
 afterEach(() => admin?.close());
@@ -48,7 +48,7 @@ function start(parts: Partial<ReadOnlyView> = {}): RunningAdmin {
     metrics: new Metrics(0),
     healthChecks: new HealthChecks(),
     nodePortAddresses: () => ["127.0.0.1"],
-    problems: told.tell,
+    problems: told.report,
     clock: new FakeClock(),
     log: createLogger({ verbosity: 0, format: "text", now: () => 0, write: () => {}, pid: 1 }),
     onFatal: () => heard.push("fatal"),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { begunIn } from "../../harness/fakes/told-problems.ts";
+import { begunIn } from "../../harness/fakes/recorded-problems.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { BUILDS, createTestCore, feed, NODE, type TestCore } from "./ingest-core.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { begunIn } from "../../harness/fakes/told-problems.ts";
+import { begunIn } from "../../harness/fakes/recorded-problems.ts";
 import {
   type ApiService,
   type ApiSlice,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { begunIn } from "../../harness/fakes/told-problems.ts";
+import { begunIn } from "../../harness/fakes/recorded-problems.ts";
 import {
   type ApiService,
   type ApiSlice,

@@ -65,15 +65,19 @@ test("a JSON line has upstream's keys", () => {
 
 test("once is true once for a key in all files, until again", () => {
   const log = logTo([]);
-  expect([log.once("a"), log.from("x.ts").once("a"), log.once("b")]).toEqual([true, false, true]);
-  log.again("a");
-  expect(log.once("a")).toBe(true);
+  expect([log.firstTime("a"), log.from("x.ts").firstTime("a"), log.firstTime("b")]).toEqual([
+    true,
+    false,
+    true,
+  ]);
+  log.rearm("a");
+  expect(log.firstTime("a")).toBe(true);
 });
 
 test("once remembers a bounded number of keys", () => {
   const log = logTo([]);
-  for (let key = 0; key < 10_001; key++) log.once(String(key));
-  expect([log.once("10000"), log.once("0")]).toEqual([false, true]);
+  for (let key = 0; key < 10_001; key++) log.firstTime(String(key));
+  expect([log.firstTime("10000"), log.firstTime("0")]).toEqual([false, true]);
 });
 
 describe("levels of single files", () => {

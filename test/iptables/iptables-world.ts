@@ -240,8 +240,8 @@ function remember(logged: string[]): Logger {
     warn: put,
     error: put,
     debug: () => {},
-    once: (key) => !told.has(key) && Boolean(told.add(key)),
-    again: (key) => void told.delete(key),
+    firstTime: (key) => !told.has(key) && Boolean(told.add(key)),
+    rearm: (key) => void told.delete(key),
     from: () => logger,
   };
   return logger;

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { unexpected } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { encode, FakeCore } from "../../harness/fakes/fake-core.ts";
-import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { until } from "../../harness/waiting.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -29,7 +29,7 @@ let directory: string;
 let core: FakeCore;
 let clock: FakeClock;
 let source: Source;
-let told: ToldProblems;
+let told: RecordedProblems;
 let fatal: unknown[];
 let nodes: (string | undefined)[];
 let cidrs: string[][];
@@ -41,7 +41,7 @@ beforeEach(() => {
   mkdirSync(directory);
   core = new FakeCore();
   clock = new FakeClock();
-  told = new ToldProblems();
+  told = new RecordedProblems();
   fatal = [];
   nodes = [];
   cidrs = [];
@@ -58,7 +58,7 @@ beforeEach(() => {
       },
       onNode: (node) => nodes.push(node && metadataOf(node).name),
       onServiceCidrs: (all) => cidrs.push(all.map((each) => metadataOf(each).name)),
-      onProblems: (events) => told.tell(events),
+      onProblems: (events) => told.report(events),
       onFatal: (error) => fatal.push(error),
       onSynced() {},
     },

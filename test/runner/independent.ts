@@ -49,7 +49,7 @@ export const INDEPENDENT_FILES: readonly string[] = [
   "test/daemon/admin-due.test.ts",
   "test/daemon/choose-source.test.ts",
   "test/daemon/daemon.test.ts",
-  "test/daemon/observers.test.ts",
+  "test/daemon/telemetry.test.ts",
 ];
 
 /** May this file run beside others? `path` is relative to the root: `test/plan/plan.test.ts`. */

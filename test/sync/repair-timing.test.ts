@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { createLogger } from "../../src/base/log.ts";
-import { RepairTiming, sayRepair } from "../../src/sync/repair-timing.ts";
+import { logRepair, RepairTiming } from "../../src/sync/repair-timing.ts";
 
 const CHANGE = {
   what: "rules of services4",
@@ -141,7 +141,7 @@ describe("a repair is said", () => {
     const told: string[] = [];
     const write = (line: string) => told.push(line);
     const log = createLogger({ verbosity, format: "text", now: () => 0, write, pid: 1 });
-    sayRepair(log, { change: CHANGE, changes: 3, amiss, durationMs: 4.25 });
+    logRepair(log, { change: CHANGE, changes: 3, amiss, durationMs: 4.25 });
     return told;
   };
 

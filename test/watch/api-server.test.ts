@@ -12,7 +12,7 @@ import { unexpected } from "../../harness/expected-errors.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { encode, FakeCore } from "../../harness/fakes/fake-core.ts";
-import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { until } from "../../harness/waiting.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -34,7 +34,7 @@ let source: ApiSource;
 let tokenFile: string;
 let nodes: (JsonObject | undefined)[];
 let cidrs: string[][];
-let told: ToldProblems;
+let told: RecordedProblems;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "sluice-api-"));
@@ -54,7 +54,7 @@ beforeEach(async () => {
   clock = new FakeClock();
   nodes = [];
   cidrs = [];
-  told = new ToldProblems();
+  told = new RecordedProblems();
   source = await open(api.port);
 });
 
@@ -91,7 +91,7 @@ async function open(port: number): Promise<ApiSource> {
       onChange() {},
       onNode: (node) => nodes.push(node),
       onServiceCidrs: (all) => cidrs.push(all.map((each) => metadataOf(each).name)),
-      onProblems: (events) => told.tell(events),
+      onProblems: (events) => told.report(events),
       onFatal: unexpected,
       onSynced() {},
     },

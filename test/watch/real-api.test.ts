@@ -14,7 +14,7 @@ import {
   serviceName,
   slicePath,
 } from "../../harness/cluster/many-objects.ts";
-import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { until as waitUntil } from "../../harness/waiting.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
@@ -64,7 +64,7 @@ const fastClock: Clock = {
 
 async function open(kubeconfig: string, watchList = false, clock = systemClock): Promise<World> {
   const core = createCore(module, { seed: 1, nodeName: "here" });
-  const told = new ToldProblems();
+  const told = new RecordedProblems();
   const nodes: string[] = [];
   const cidrs: JsonObject[][] = [];
   const source = new ApiSource({
@@ -79,7 +79,7 @@ async function open(kubeconfig: string, watchList = false, clock = systemClock):
       onChange() {},
       onNode: (node) => nodes.push(node === undefined ? "" : metadataOf(node).name),
       onServiceCidrs: (all) => cidrs.push([...all]),
-      onProblems: told.tell,
+      onProblems: told.report,
       onFatal: (error) => {
         throw error;
       },

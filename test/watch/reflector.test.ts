@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { unexpected } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { encode, FakeCore, list } from "../../harness/fakes/fake-core.ts";
-import { ToldProblems } from "../../harness/fakes/told-problems.ts";
+import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { bookmark, event, object } from "../../harness/fakes/watch-lines.ts";
 import { settle } from "../../harness/waiting.ts";
 import { messageOf, SluiceError } from "../../src/base/errors.ts";
@@ -37,11 +37,11 @@ function setup({ watchList = false, random = 0, encode: encoder = encode }: Setu
   const core = new FakeCore();
   const transport = new FakeTransport();
   const clock = new FakeClock();
-  const problems = new ToldProblems();
+  const problems = new RecordedProblems();
   const calls: string[] = [];
   const reflector = new Reflector({
     resource: SERVICES,
-    sink: coreSink(core, "Service", encoder, problems.tell),
+    sink: coreSink(core, "Service", encoder, problems.report),
     transport,
     server: "https://api.test",
     clock,
@@ -51,7 +51,7 @@ function setup({ watchList = false, random = 0, encode: encoder = encode }: Setu
     onListed: () => calls.push("listed"),
     onAttempted: () => calls.push("attempted"),
     onChange: () => calls.push("change"),
-    onProblems: problems.tell,
+    onProblems: problems.report,
     onFatal: (error) => calls.push(messageOf(error)),
   });
   reflector.start();
@@ -442,7 +442,7 @@ describe("a refusal", () => {
   test("of an optional resource (404) is no problem, and asked again much later", async () => {
     const transport = new FakeTransport();
     const clock = new FakeClock();
-    const problems = new ToldProblems();
+    const problems = new RecordedProblems();
     let attempted = 0;
     const reflector = new Reflector({
       resource: SERVICE_CIDRS,
@@ -458,7 +458,7 @@ describe("a refusal", () => {
         attempted += 1;
       },
       onChange() {},
-      onProblems: problems.tell,
+      onProblems: problems.report,
       onFatal: unexpected,
     });
     reflector.start();

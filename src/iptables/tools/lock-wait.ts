@@ -34,7 +34,7 @@ export async function restoreOnceFree(
 /** Logs once that the start is waiting for the lock. */
 export function logLocked(log: Logger | undefined): Locked {
   return () => {
-    if (!log?.once("iptables start locked")) return;
+    if (!log?.firstTime("iptables start locked")) return;
     const file = process.env["XTABLES_LOCKFILE"] ?? FILE;
     log.warn(`Waiting for the xtables lock, which another program holds: fuser -v ${file}`, {
       meanwhile: "the rules that are there serve; nothing else is begun, no port is opened",

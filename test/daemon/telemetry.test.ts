@@ -4,7 +4,7 @@ import { resolve } from "../../harness/resolve-config.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
 import type { Core } from "../../src/core/core.ts";
-import { Observers } from "../../src/daemon/observers.ts";
+import { Telemetry } from "../../src/daemon/telemetry.ts";
 import type { SyncReport } from "../../src/sync/loop.ts";
 
 const { config } = await resolve([]);
@@ -31,20 +31,20 @@ const FAILED: SyncReport = {
   error: new SluiceError("TOOL_FAILED", "Cannot run iptables-restore: it is locked"),
 };
 
-function observers(): Observers {
+function createTelemetry(): Telemetry {
   const log = createLogger({ verbosity: 0, format: "text", now: () => 0, write: () => {}, pid: 1 });
   const core = { serviceCount: () => 1 } as Core;
-  return new Observers({ config, core, clock: new FakeClock(), log });
+  return new Telemetry({ config, core, clock: new FakeClock(), log });
 }
 
 test("the last sync is the one that failed, until one has something to do again", () => {
-  const told = observers();
-  const last = () => told.lastSync?.report;
-  told.synced(DONE);
-  told.synced(FAILED);
+  const telemetry = createTelemetry();
+  const last = () => telemetry.lastSync?.report;
+  telemetry.synced(DONE);
+  telemetry.synced(FAILED);
   expect(last()).toBe(FAILED);
-  told.synced({ ...DONE, outcome: "nothing" });
+  telemetry.synced({ ...DONE, outcome: "nothing" });
   expect(last()).toBe(FAILED);
-  told.synced(DONE);
+  telemetry.synced(DONE);
   expect(last()).toBe(DONE);
 });

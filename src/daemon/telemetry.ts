@@ -10,23 +10,23 @@ import { NoLocalEndpoints } from "../observe/no-local-endpoints-metric.ts";
 import { HealthTracker } from "../observe/proxy-health.ts";
 import { HealthChecks } from "../observe/service-health.ts";
 import type { LastSync } from "../observe/view.ts";
-import type { Problem, TellProblems } from "../problems/problem.ts";
+import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemRegistry } from "../problems/problem-registry.ts";
 import type { SyncReport } from "../sync/loop.ts";
-import { sayRepair } from "../sync/repair-timing.ts";
+import { logRepair } from "../sync/repair-timing.ts";
 
-export interface ObserversOptions {
+export interface TelemetryOptions {
   readonly config: Config;
   readonly core: Core;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-export class Observers {
+export class Telemetry {
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
   readonly problems: ProblemRegistry;
-  readonly tellProblems: TellProblems = (events) => this.problems.report(events);
+  readonly reportProblems: ReportProblems = (events) => this.problems.report(events);
   readonly health: HealthTracker;
   readonly healthChecks = new HealthChecks();
   readonly noLocalEndpoints = new NoLocalEndpoints();
@@ -41,15 +41,15 @@ export class Observers {
   #serving = false;
   #failing = false;
 
-  constructor(options: ObserversOptions) {
+  constructor(options: TelemetryOptions) {
     const { config, core, clock } = options;
-    const log = options.log.from("observers.ts");
+    const log = options.log.from("telemetry.ts");
     this.#core = core;
     this.#clock = clock;
     this.#log = log;
     this.startedAt = clock.now();
     this.problems = new ProblemRegistry(
-      (problem) => sayProblem(log, problem),
+      (problem) => logProblem(log, problem),
       ({ subject, code, field }) =>
         log.info("No longer a problem", { subject, code, ...(field !== "" && { field }) }),
     );
@@ -97,7 +97,7 @@ export class Observers {
       this.#failing = true;
       return false;
     }
-    if (report.repair !== undefined) sayRepair(this.#log, report.repair);
+    if (report.repair !== undefined) logRepair(this.#log, report.repair);
     if (this.#failing) this.#log.info("Syncing again");
     this.#failing = false;
     this.health.committed(now, this.#queuedWhileRunning);
@@ -121,7 +121,7 @@ export class Observers {
 }
 
 /** Logs a problem when it begins. */
-export function sayProblem(log: Logger, { subject, code, field, message }: Problem): void {
+export function logProblem(log: Logger, { subject, code, field, message }: Problem): void {
   log.warn(message, { subject, code, ...(field !== "" && { field }) });
 }
 

@@ -3,10 +3,10 @@ import type {
   Problem,
   ProblemEnd,
   ProblemEvent,
-  TellProblems,
+  ReportProblems,
 } from "../../src/problems/problem.ts";
 
-export class ToldProblems {
+export class RecordedProblems {
   /** Problems that began and were resolved, in order. */
   readonly begun: Problem[] = [];
   readonly ended: ProblemEnd[] = [];
@@ -15,7 +15,7 @@ export class ToldProblems {
   /** The changes of each call. */
   readonly calls: (readonly ProblemEvent[])[] = [];
 
-  readonly tell: TellProblems = (events) => {
+  readonly report: ReportProblems = (events) => {
     this.calls.push(events);
     for (const event of events) {
       this.events.push(event);
