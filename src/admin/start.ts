@@ -10,7 +10,7 @@ import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { expose } from "../observe/exposition.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import type { HealthCheck, HealthChecks } from "../observe/service-health.ts";
+import type { HealthCheck, ServiceHealth } from "../observe/service-health.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
 import type { ReportProblems } from "../problems/problem.ts";
 import { createHealthApp } from "./health-app.ts";
@@ -22,7 +22,7 @@ export interface AdminOptions {
   /** Its configuration is read at each request, and must be the new one when `update` is called. */
   readonly view: ReadOnlyView;
   readonly metrics: Metrics;
-  readonly healthChecks: HealthChecks;
+  readonly serviceHealth: ServiceHealth;
   /** Returns the addresses for healthCheckNodePorts. */
   readonly nodePortAddresses: () => readonly string[];
   readonly problems: ReportProblems;
@@ -61,7 +61,7 @@ export interface RunningAdmin {
  * address cannot be bound, it is retried, or with bindAddressHardFail reported to `onFatal`.
  */
 export function startAdmin(options: AdminOptions): RunningAdmin {
-  const { view, metrics, healthChecks, problems } = options;
+  const { view, metrics, serviceHealth, problems } = options;
   const log = options.log.from("start.ts");
   const onError = (error: unknown) => {
     log.error("Could not answer a request", error);
@@ -102,11 +102,11 @@ export function startAdmin(options: AdminOptions): RunningAdmin {
     clock: options.clock,
     onFailed: options.onNodePortFailed ?? (() => {}),
   });
-  healthChecks.listen((checks) => nodePorts.update(checks));
+  serviceHealth.listen((checks) => nodePorts.update(checks));
   return {
     update: (config) => listeners.update(config),
     async close() {
-      healthChecks.listen(() => {});
+      serviceHealth.listen(() => {});
       nodePorts.close();
       await listeners.close();
     },

@@ -104,13 +104,13 @@ export class FlowReconciler {
         log.debug(2, "Checked conntrack entries", { ...passed });
         report(passed);
       }
-      log.rearm(CANNOT);
+      log.rearm(FAILED);
     } catch (error) {
       rethrowDefect(error);
       failed = true;
       // One cause is a kernel without nf_conntrack_netlink. Services work nevertheless. The next
       // change triggers another attempt.
-      if (log.firstTime(CANNOT)) log.warn(CANNOT, { code: error.code, err: error.message });
+      if (log.firstTime(FAILED)) log.warn(FAILED, { code: error.code, err: error.message });
       this.#closeSockets();
     }
     core.flows.finish(failed);
@@ -172,7 +172,7 @@ interface Total {
 }
 
 const READING = "read conntrack entries";
-const CANNOT =
+const FAILED =
   "Failed to delete stale conntrack entries; their connections keep the old endpoint until they end";
 
 /** Returns the number of entries that had already ended. */

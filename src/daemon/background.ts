@@ -84,7 +84,7 @@ export class BackgroundServices {
   async #startAdmin(): Promise<void> {
     const { proxy, log, clock, flags, version, events, nodeName } = this.#options;
     const { onAnswered, onFatal } = this.#options;
-    const { metrics, healthChecks, reportProblems: problems } = proxy.telemetry;
+    const { metrics, serviceHealth, reportProblems: problems } = proxy.telemetry;
     const { startAdmin } = await import("../admin/start.ts");
     this.#admin = startAdmin({
       view: createView({
@@ -92,10 +92,10 @@ export class BackgroundServices {
         version,
         clock,
         flags: flagTexts(flags),
-        notices: () => [...proxy.shortcomings.notices(), ...(this.#others?.notices() ?? [])],
+        notices: () => [...proxy.unsupportedFeatures.notices(), ...(this.#others?.notices() ?? [])],
       }),
       metrics,
-      healthChecks,
+      serviceHealth: serviceHealth,
       problems,
       clock,
       log,

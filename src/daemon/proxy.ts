@@ -12,7 +12,7 @@ import type { Config } from "../config/config.ts";
 import { FlowReconciler } from "../conntrack/reconcile-flows.ts";
 import type { Core } from "../core/core.ts";
 import { type AddressWatch, watchAddresses } from "../netlink/interface-addresses.ts";
-import { Shortcomings } from "../observe/shortcomings.ts";
+import { UnsupportedFeatures } from "../observe/unsupported-features.ts";
 import type { MemoryReclaimer } from "../os/memory.ts";
 import type { Source, SourceEvents } from "../source/source.ts";
 import { FrontendClaims } from "../state/claims.ts";
@@ -61,7 +61,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
 export class RunningProxy {
   readonly core: Core;
   readonly telemetry: Telemetry;
-  readonly shortcomings: Shortcomings;
+  readonly unsupportedFeatures: UnsupportedFeatures;
   readonly inputs: PlanInputs;
   readonly source: Source;
   readonly backend: Backend;
@@ -92,7 +92,7 @@ export class RunningProxy {
     const log = options.log.from("proxy.ts");
     this.core = core;
     this.telemetry = telemetry;
-    this.shortcomings = new Shortcomings({ capabilities, core, problems });
+    this.unsupportedFeatures = new UnsupportedFeatures({ capabilities, core, problems });
     this.#familyWarnings = new FamilyWarnings((sentence) => log.warn(sentence));
     telemetry.metrics.serves(servedFamilies(capabilities));
     this.#options = options;
@@ -226,7 +226,7 @@ export class RunningProxy {
   }
 
   #checkFamilies(): void {
-    this.shortcomings.update(this.#config, this.inputs.node);
+    this.unsupportedFeatures.update(this.#config, this.inputs.node);
     this.#familyWarnings.update(this.#config, this.inputs.node);
   }
 
@@ -259,7 +259,7 @@ export class RunningProxy {
       selected: (id, service, choices, localReady) => {
         const taken = service ? claims.problems(service) : [];
         telemetry.problems.replace(`Service ${core.serviceKey(id)}`, "FRONTEND_TAKEN", taken);
-        telemetry.healthChecks.update(id, service, localReady);
+        telemetry.serviceHealth.update(id, service, localReady);
         telemetry.noLocalEndpoints.update(id, service, choices);
       },
       flowsChanged: () => this.#flows.changed(),
@@ -292,7 +292,7 @@ export class RunningProxy {
 
   #synced(report: SyncReport): void {
     if (!this.telemetry.synced(report)) return;
-    this.shortcomings.update(this.#config, this.inputs.node);
+    this.unsupportedFeatures.update(this.#config, this.inputs.node);
     if (!this.#watching) this.#watch();
     this.#watching = true;
     this.#resolveFirstSync();

@@ -7,8 +7,8 @@ import type { Core } from "../core/core.ts";
 import { ConnectionCounters } from "../observe/connections.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { NoLocalEndpoints } from "../observe/no-local-endpoints-metric.ts";
-import { HealthTracker } from "../observe/proxy-health.ts";
-import { HealthChecks } from "../observe/service-health.ts";
+import { ProxyHealth } from "../observe/proxy-health.ts";
+import { ServiceHealth } from "../observe/service-health.ts";
 import type { LastSync } from "../observe/view.ts";
 import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemRegistry } from "../problems/problem-registry.ts";
@@ -27,8 +27,8 @@ export class Telemetry {
   readonly startedAt: number;
   readonly problems: ProblemRegistry;
   readonly reportProblems: ReportProblems = (events) => this.problems.report(events);
-  readonly health: HealthTracker;
-  readonly healthChecks = new HealthChecks();
+  readonly health: ProxyHealth;
+  readonly serviceHealth = new ServiceHealth();
   readonly noLocalEndpoints = new NoLocalEndpoints();
   readonly metrics: Metrics;
   readonly connections: ConnectionCounters;
@@ -53,7 +53,7 @@ export class Telemetry {
       ({ subject, code, field }) =>
         log.info("No longer a problem", { subject, code, ...(field !== "" && { field }) }),
     );
-    this.health = new HealthTracker(config.syncPeriodMs);
+    this.health = new ProxyHealth(config.syncPeriodMs);
     this.metrics = new Metrics(this.startedAt);
     this.connections = new ConnectionCounters(core, config.endpointMetricsLimit, (error) =>
       log.warn("Could not read what was counted; the metrics of connections stand still", {
@@ -101,7 +101,7 @@ export class Telemetry {
     if (this.#failing) this.#log.info("Syncing again");
     this.#failing = false;
     this.health.committed(now, this.#queuedWhileRunning);
-    this.healthChecks.publish();
+    this.serviceHealth.publish();
     if (!this.#serving) {
       const sinceStartMs = Math.round(now - this.startedAt);
       this.#log.info("Serving", { services: this.#core.serviceCount(), sinceStartMs });

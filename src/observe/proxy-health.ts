@@ -16,19 +16,19 @@ export interface Health {
 }
 
 /** Times are milliseconds since the epoch and always passed in. */
-export class HealthTracker {
-  #patienceMs: number;
+export class ProxyHealth {
+  #timeoutMs: number;
   #lastUpdated: number | undefined;
   #queuedSince: number | undefined;
 
   /** `syncPeriodMs` is the configured syncPeriod. A change may wait for twice as long. */
   constructor(syncPeriodMs: number) {
-    this.#patienceMs = 2 * syncPeriodMs;
+    this.#timeoutMs = 2 * syncPeriodMs;
   }
 
   /** Applies another syncPeriod at run time. */
   configure(syncPeriodMs: number): void {
-    this.#patienceMs = 2 * syncPeriodMs;
+    this.#timeoutMs = 2 * syncPeriodMs;
   }
 
   /** Reports a change that is not in the kernel yet. */
@@ -52,7 +52,7 @@ export class HealthTracker {
     const lastUpdated = this.#lastUpdated;
     const queuedSince = this.#queuedSince;
     // A clock that was set back makes the wait negative, which does not count as unhealthy.
-    const inTime = queuedSince === undefined || now - queuedSince < this.#patienceMs;
+    const inTime = queuedSince === undefined || now - queuedSince < this.#timeoutMs;
     return { healthy: lastUpdated !== undefined && inTime, lastUpdated, queuedSince };
   }
 }

@@ -16,7 +16,7 @@ export interface HealthCheck {
  * Holds selected results back until they are in the kernel, so that load balancers do not send
  * clients too early.
  */
-export class HealthChecks {
+export class ServiceHealth {
   readonly #checks = new Map<ServiceId, HealthCheck>();
   #published: readonly HealthCheck[] = [];
   #listener: (checks: readonly HealthCheck[]) => void = () => {};

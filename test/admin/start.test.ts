@@ -10,7 +10,7 @@ import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
 import type { Config } from "../../src/config/config.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
-import { HealthChecks } from "../../src/observe/service-health.ts";
+import { ServiceHealth } from "../../src/observe/service-health.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
 
 const OK = () => new Response("ok");
@@ -46,7 +46,7 @@ function start(parts: Partial<ReadOnlyView> = {}): RunningAdmin {
   admin = startAdmin({
     view: viewWith({ config: () => config, ...parts }),
     metrics: new Metrics(0),
-    healthChecks: new HealthChecks(),
+    serviceHealth: new ServiceHealth(),
     nodePortAddresses: () => ["127.0.0.1"],
     problems: told.report,
     clock: new FakeClock(),

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { HealthTracker } from "../../src/observe/proxy-health.ts";
+import { ProxyHealth } from "../../src/observe/proxy-health.ts";
 
 const PERIOD = 30_000;
 
 test("before the first commit nothing is healthy, even when nothing waits", () => {
-  expect(new HealthTracker(PERIOD).at(0)).toEqual({
+  expect(new ProxyHealth(PERIOD).at(0)).toEqual({
     healthy: false,
     lastUpdated: undefined,
     queuedSince: undefined,
@@ -12,7 +12,7 @@ test("before the first commit nothing is healthy, even when nothing waits", () =
 });
 
 test("while nothing waits it stays healthy, however old the last commit", () => {
-  const tracker = new HealthTracker(PERIOD);
+  const tracker = new ProxyHealth(PERIOD);
   tracker.committed(1000);
   expect(tracker.at(1e12)).toEqual({ healthy: true, lastUpdated: 1000, queuedSince: undefined });
 });
@@ -22,7 +22,7 @@ test.each([
   ["at twice the sync period", 2 * PERIOD, false],
   ["when the clock was set back", -1e9, true],
 ])("a waiting change: %s", (_, wait, healthy) => {
-  const tracker = new HealthTracker(PERIOD);
+  const tracker = new ProxyHealth(PERIOD);
   tracker.committed(1000);
   tracker.queued(5000);
   tracker.queued(5000 + PERIOD);
@@ -30,7 +30,7 @@ test.each([
 });
 
 test("a commit ends the wait", () => {
-  const tracker = new HealthTracker(PERIOD);
+  const tracker = new ProxyHealth(PERIOD);
   tracker.committed(0);
   tracker.queued(0);
   expect(tracker.at(1e6).healthy).toBe(false);
@@ -39,7 +39,7 @@ test("a commit ends the wait", () => {
 });
 
 test("a commit that did not cover a later change leaves that one waiting", () => {
-  const tracker = new HealthTracker(PERIOD);
+  const tracker = new ProxyHealth(PERIOD);
   tracker.queued(0);
   tracker.committed(1000, 500);
   expect(tracker.at(500 + 2 * PERIOD)).toEqual({

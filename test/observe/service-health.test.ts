@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Service, ServiceId } from "../../src/model/service.ts";
-import { type HealthCheck, HealthChecks } from "../../src/observe/service-health.ts";
+import { type HealthCheck, ServiceHealth } from "../../src/observe/service-health.ts";
 
 const ID = 1 as ServiceId;
 const SERVICE: Service = {
@@ -22,7 +22,7 @@ const SERVICE: Service = {
 const CHECK = { port: 32000, namespace: "default", name: "web", localEndpoints: 2 };
 
 test("what was selected is heard of once it is in the kernel, by a late listener too", () => {
-  const checks = new HealthChecks();
+  const checks = new ServiceHealth();
   const heard: (readonly HealthCheck[])[] = [];
   checks.update(ID, SERVICE, 2);
   checks.listen((list) => heard.push(list));
@@ -40,7 +40,7 @@ test.each<[string, Partial<Service>, boolean]>([
   ["a node port Service", { type: "NodePort" }, false],
   ["one that was given no port", { healthCheckNodePort: 0 }, false],
 ])("%s", (_, parts, checked) => {
-  const checks = new HealthChecks();
+  const checks = new ServiceHealth();
   checks.update(ID, SERVICE, 2);
   checks.update(ID, { ...SERVICE, ...parts }, 2);
   checks.publish();

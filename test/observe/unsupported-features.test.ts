@@ -4,7 +4,7 @@ import type { Config } from "../../src/config/config.ts";
 import type { NodeFacts } from "../../src/model/node-facts.ts";
 import { tableId } from "../../src/model/tables.ts";
 import { type Cidr, type Family, parseAddress, parseCidr } from "../../src/net/address.ts";
-import { Shortcomings } from "../../src/observe/shortcomings.ts";
+import { UnsupportedFeatures } from "../../src/observe/unsupported-features.ts";
 import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 
 const NO_TOOL: UnservedFamily = {
@@ -30,7 +30,7 @@ const EMPTY_CORE = { elementCount: () => 0 };
 
 test("a family that is not served is a problem and a notice while somebody wants it", () => {
   const problems = new ProblemRegistry(() => {});
-  const told = new Shortcomings({
+  const told = new UnsupportedFeatures({
     capabilities: { unserved: [NO_TOOL], unsupported: [] },
     core: EMPTY_CORE,
     problems: (events) => problems.report(events),
@@ -52,7 +52,7 @@ test.each<[string, Config["clusterCIDRs"], number]>([
   ["the configuration has pods of it", [parseCidr("fd01::/64") as Cidr], 0],
   ["Services of it are committed", [], 1],
 ])("so it is where the node has no address of it, but %s", (_, clusterCIDRs, committed) => {
-  const told = new Shortcomings({
+  const told = new UnsupportedFeatures({
     capabilities: { unserved: [NO_TOOL], unsupported: [] },
     core: { elementCount: (id) => (id === tableId("cluster-ips", 6) ? committed : 0) },
     problems: () => {},
@@ -63,7 +63,7 @@ test.each<[string, Config["clusterCIDRs"], number]>([
 
 test("what is lacking of a family that is served is a notice, whoever wants it", () => {
   const unsupported = ["IPv4: session affinity is not kept, for want of xt_recent"];
-  const told = new Shortcomings({
+  const told = new UnsupportedFeatures({
     capabilities: { unserved: [], unsupported },
     core: EMPTY_CORE,
     problems: () => {},
@@ -73,7 +73,7 @@ test("what is lacking of a family that is served is a notice, whoever wants it",
 });
 
 test("a dataplane without limits has nothing to tell", () => {
-  const told = new Shortcomings({
+  const told = new UnsupportedFeatures({
     capabilities: { unserved: [], unsupported: [] },
     core: EMPTY_CORE,
     problems: () => {

@@ -11,17 +11,17 @@ import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { hasFamily } from "../state/families.ts";
 
-export interface ShortcomingsOptions {
+export interface UnsupportedFeaturesOptions {
   readonly capabilities: Pick<Capabilities, "unserved" | "unsupported">;
   readonly core: Pick<Core, "elementCount">;
   readonly problems: ReportProblems;
 }
 
-export class Shortcomings {
-  readonly #options: ShortcomingsOptions;
+export class UnsupportedFeatures {
+  readonly #options: UnsupportedFeaturesOptions;
   readonly #problems: ProblemSet;
 
-  constructor(options: ShortcomingsOptions) {
+  constructor(options: UnsupportedFeaturesOptions) {
     this.#options = options;
     this.#problems = new ProblemSet(options.problems);
   }
@@ -29,12 +29,12 @@ export class Shortcomings {
   /** Call it when the configuration, the Node or the committed elements have changed. */
   update(config: Pick<Config, "clusterCIDRs">, node: NodeFacts): void {
     const { capabilities, core } = this.#options;
-    const missed = capabilities.unserved.filter(
+    const unserved = capabilities.unserved.filter(
       ({ family }) =>
         hasFamily(config, node, family) || core.elementCount(tableId("cluster-ips", family)) > 0,
     );
     this.#problems.set(
-      missed.map(({ family, code, reason }) => ({
+      unserved.map(({ family, code, reason }) => ({
         subject: `IPv${family}`,
         code,
         field: "",
@@ -43,9 +43,9 @@ export class Shortcomings {
     );
   }
 
-  /** Returns one short text per shortcoming, for the health response. */
+  /** Returns one short text per unsupported feature, for the health response. */
   notices(): readonly string[] {
-    const missed = this.#problems.all().map(({ message }) => message);
-    return [...missed, ...this.#options.capabilities.unsupported];
+    const unserved = this.#problems.all().map(({ message }) => message);
+    return [...unserved, ...this.#options.capabilities.unsupported];
   }
 }
