@@ -30,9 +30,9 @@ export {
   elementCount,
   exchangeRegion,
   hasEndpoint,
-  madeAnew,
   ownerOf,
   readElements,
+  resetCounters,
   rewind,
   valueAt,
 } from "./committed/adopt";
@@ -41,14 +41,14 @@ export { commit, desiredRegion, diff, ownersRegion } from "./committed/diff";
 export { defineTables, elementTotal } from "./committed/elements";
 export { operationsBytes, operationsCount, operationsPointer } from "./committed/operations";
 export { ownedElements } from "./committed/owners";
+export { flowsCheck, flowsChunk, flowsFinish } from "./flows/check-entries";
 export {
   flowsBegin,
+  flowsHaveChanges,
   flowsNote,
   flowsNoteAll,
-  flowsNoted,
   flowsNoteOwner,
 } from "./flows/flow-frontends";
-export { flowsChunk, flowsFinish, flowsJudge } from "./flows/judge-entries";
 export { beginReplace, endReplace, serviceChangeCount, sliceChangeCount } from "./ingest/ingest";
 export { clearProblems, problemBytes, problemRegion } from "./ingest/problems";
 export { streamClose, streamFeed, streamOpen, streamReserve } from "./ingest/streams";

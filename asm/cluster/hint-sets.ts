@@ -74,7 +74,7 @@ export function holdHints(zones: usize, count: u32, nodes: u32): usize {
   store<u32>(fresh, count, HINTS_ZONES);
   memory.copy(fresh + HINTS_HEADER, zones, bytes);
   for (let i: u32 = 0; i < count; i++) nameKeep(load<u32>(word(zones, i)));
-  judge(fresh);
+  updateThisZone(fresh);
   slot = tableFirst(table, hash);
   while (slotItem(slot)) slot = tableNext(table, slot);
   tableSet(table, slot, hash, <u32>fresh);
@@ -140,12 +140,12 @@ export function setHintZone(at: usize, length: usize): i32 {
   const slots = tableSlots(table);
   for (let i: u32 = 0; i < slots; i++) {
     const item: usize = slotItem(tableSlot(table, i));
-    if (item) judge(item);
+    if (item) updateThisZone(item);
   }
   return 1;
 }
 
-function judge(hints: usize): void {
+function updateThisZone(hints: usize): void {
   const count = load<u32>(hints, HINTS_ZONES);
   let flags = load<u32>(hints, HINTS_FLAGS) & ~HINT_THIS_ZONE;
   for (let i: u32 = 0; zone && i < count; i++) {

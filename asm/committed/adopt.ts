@@ -66,17 +66,17 @@ export function compare(id: u32, count: u32): void {
   for (let index: u32 = 0; index < count; index++) {
     const from = exchange.base + index * size;
     const element = find(table, from, hashKey(table, from));
-    let whose: i32 = OWNER_ADOPTED;
+    let owner: i32 = OWNER_ADOPTED;
     if (element) {
       const same = sameBytes(valueOf(table, element), from + table.keySize, table.valueSize);
-      whose = same ? COMPARED_SAME : load<i32>(element, ELEMENT_OWNER);
+      owner = same ? COMPARED_SAME : load<i32>(element, ELEMENT_OWNER);
     }
-    store<i32>(word(exchange.base, index), whose);
+    store<i32>(word(exchange.base, index), owner);
   }
 }
 
 /** Resets the counters of these elements (key), because they were created again in the kernel. */
-export function madeAnew(id: u32, count: u32): void {
+export function resetCounters(id: u32, count: u32): void {
   const table = tableOf(id);
   assert(<u64>count * table.keySize <= exchange.capacity);
   for (let index: u32 = 0; index < count; index++) {

@@ -1,5 +1,5 @@
 // Collects UDP and TCP frontends that need a look at their connections since the last pass over the
-// kernel's entries. Every commit notes them; judge-entries.ts judges them in a separate pass.
+// kernel's entries. Every commit notes them; check-entries.ts checks them in a separate pass.
 
 import {
   ELEMENT_KEY,
@@ -111,7 +111,7 @@ export function flowsNoteAll(): bool {
 }
 
 /** Reports whether a pass has anything to do. */
-export function flowsNoted(): bool {
+export function flowsHaveChanges(): bool {
   return tableCount(noted) + tableCount(udpOwners) + tableCount(tcpOwners) > 0;
 }
 

@@ -71,10 +71,10 @@ import {
 import {
   ABSENT,
   DECODED,
-  forgetProblems,
   NO_MEMORY,
   openSubject,
   problem,
+  resolveProblems,
   sweepProblems,
 } from "./problems";
 import {
@@ -134,7 +134,7 @@ export function ingest(kind: i32, at: usize, length: usize, deleted: bool): i32 
   if (!intact) voidMetaVersion();
   if (!named || !intact) {
     if (named) touch(kind);
-    forgetProblems();
+    resolveProblems();
     if (intact) problem(RULE_NAME, 0, metaNameAt(), metaNameLength());
     else problem(RULE_MALFORMED, 0, 0, 0);
     return UNCHANGED;
@@ -211,7 +211,7 @@ function ingestService(deleted: bool): i32 {
     setServiceEpoch(known, serviceEpochNow);
     if (!deleted && metaVersion && metaVersion == serviceVersion(known)) return UNCHANGED;
   }
-  forgetProblems();
+  resolveProblems();
   if (deleted) return removeService(known);
   const outcome = decodeService(specAt, specLength, statusAt, statusLength);
   if (outcome == ABSENT) return removeService(known);
@@ -273,7 +273,7 @@ function ingestSlice(at: usize, length: usize, deleted: bool): i32 {
     store<u32>(known, sliceEpochNow, SLICE_EPOCH);
     if (!deleted && metaVersion && metaVersion == load<u64>(known, SLICE_VERSION)) return UNCHANGED;
   }
-  forgetProblems();
+  resolveProblems();
   if (deleted) return removeSlice(known);
   const outcome = decodeSlice(at, length, typeAt, typeLength);
   if (outcome == ABSENT) return removeSlice(known);

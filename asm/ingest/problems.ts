@@ -11,7 +11,7 @@ import {
   PROBLEM_VALUE_LENGTH,
   PROBLEM_VALUE_MAX,
   PROBLEMS_PER_OBJECT,
-  RULE_MENDED,
+  RULE_RESOLVED,
 } from "../layout/problem";
 import { KIND_SERVICE } from "../layout/stream";
 import { allocate, release, resize } from "../memory/heap";
@@ -33,11 +33,11 @@ import {
 const REGION_MAX: usize = 0x40_0000;
 const REGION_MIN: usize = 1024;
 
-// Record TROUBLE, TROUBLE_BYTES = 8 bytes: an object with problems
-//    0 u32 SUBJECT: name id << 1 | kind is slice    4 u32 EPOCH: in which it was last fed
-const TROUBLE_SUBJECT: usize = 0;
-const TROUBLE_EPOCH: usize = 4;
-const TROUBLE_BYTES: usize = 8;
+// Record FAULTY, FAULTY_BYTES = 8 bytes: an object with problems
+//    0 u32 KEY: name id << 1 | kind is slice    4 u32 EPOCH: in which it was last fed
+const FAULTY_KEY: usize = 0;
+const FAULTY_EPOCH: usize = 4;
+const FAULTY_BYTES: usize = 8;
 
 // Outcomes of decoding an object.
 /** The builder holds a complete block. */
@@ -55,7 +55,7 @@ export const NO_MEMORY: i32 = -1;
 /** More than an int32 needs, which is ten digits and a sign. */
 const DIGITS_MAX: usize = 16;
 
-const troubles: usize = memory.data(TABLE_BYTES);
+const faultyObjects: usize = memory.data(TABLE_BYTES);
 const digits: usize = memory.data(DIGITS_MAX);
 let region: usize = 0;
 let size: usize = 0;
@@ -64,7 +64,7 @@ let length: usize = 0;
 let kind: u32 = 0;
 let nameAt: usize = 0;
 let nameBytes: usize = 0;
-let told: i32 = 0;
+let reportedCount: i32 = 0;
 let epoch: u32 = 0;
 
 /**
@@ -76,17 +76,17 @@ export function openSubject(objectKind: i32, at: usize, bytes: usize, objectEpoc
   nameAt = at;
   nameBytes = bytes;
   epoch = objectEpoch;
-  told = 0;
-  if (!tableCount(troubles)) return;
-  const slot = findTrouble();
-  if (slot) store<u32>(slotItem(slot), objectEpoch, TROUBLE_EPOCH);
+  reportedCount = 0;
+  if (!tableCount(faultyObjects)) return;
+  const slot = findFaulty();
+  if (slot) store<u32>(slotItem(slot), objectEpoch, FAULTY_EPOCH);
 }
 
 /** Voids the subject's problems, because it is decoded again or is gone. */
-export function forgetProblems(): void {
-  if (!tableCount(troubles)) return;
-  const slot = findTrouble();
-  if (slot) mend(slot);
+export function resolveProblems(): void {
+  if (!tableCount(faultyObjects)) return;
+  const slot = findFaulty();
+  if (slot) resolve(slot);
 }
 
 /**
@@ -94,9 +94,9 @@ export function forgetProblems(): void {
  * is no list.
  */
 export function problem(rule: i32, index: u32, valueAt: usize, valueLength: usize): void {
-  if (told++ >= PROBLEMS_PER_OBJECT) return;
+  if (reportedCount++ >= PROBLEMS_PER_OBJECT) return;
   append(rule, index, valueAt, valueLength);
-  if (nameBytes) addTrouble();
+  if (nameBytes) addFaulty();
 }
 
 /** Reports why an object is refused; such a rule has no value. */
@@ -122,22 +122,22 @@ export function problemNumber(rule: i32, index: u32, value: i64): void {
  * gone.
  */
 export function sweepProblems(objectKind: i32, current: u32): void {
-  for (let i: u32 = 0; i < tableSlots(troubles); ) {
-    const slot = tableSlot(troubles, i);
-    const trouble: usize = slotItem(slot);
+  for (let i: u32 = 0; i < tableSlots(faultyObjects); ) {
+    const slot = tableSlot(faultyObjects, i);
+    const faulty: usize = slotItem(slot);
     if (
-      !trouble ||
-      load<u32>(trouble, TROUBLE_EPOCH) == current ||
-      troubleKind(load<u32>(trouble, TROUBLE_SUBJECT)) != objectKind
+      !faulty ||
+      load<u32>(faulty, FAULTY_EPOCH) == current ||
+      kindOfKey(load<u32>(faulty, FAULTY_KEY)) != objectKind
     ) {
       i++;
       continue;
     }
-    const name = load<u32>(trouble, TROUBLE_SUBJECT) >> 1;
+    const name = load<u32>(faulty, FAULTY_KEY) >> 1;
     kind = objectKind;
     nameAt = nameText(name);
     nameBytes = nameLength(name);
-    mend(slot);
+    resolve(slot);
   }
 }
 
@@ -184,51 +184,51 @@ function growRegion(bytes: usize): bool {
   return true;
 }
 
-function troubleKind(item: u32): i32 {
-  return KIND_SERVICE + (item & 1);
+function kindOfKey(key: u32): i32 {
+  return KIND_SERVICE + (key & 1);
 }
 
-function troubleHash(item: u32): u32 {
-  return item * 0x9e3779b1;
+function hashOfKey(key: u32): u32 {
+  return key * 0x9e3779b1;
 }
 
 /** Returns the slot of the subject; 0 if it has no problems. */
-function findTrouble(): usize {
+function findFaulty(): usize {
   const name = nameFind(nameAt, nameBytes);
   if (name == NAME_NONE || !name) return 0;
-  return findItem((name << 1) | (kind - KIND_SERVICE));
+  return findByKey((name << 1) | (kind - KIND_SERVICE));
 }
 
-function findItem(item: u32): usize {
-  let slot = tableFirst(troubles, troubleHash(item));
-  for (; slotItem(slot); slot = tableNext(troubles, slot)) {
-    if (load<u32>(slotItem(slot), TROUBLE_SUBJECT) == item) return slot;
+function findByKey(key: u32): usize {
+  let slot = tableFirst(faultyObjects, hashOfKey(key));
+  for (; slotItem(slot); slot = tableNext(faultyObjects, slot)) {
+    if (load<u32>(slotItem(slot), FAULTY_KEY) == key) return slot;
   }
   return 0;
 }
 
 /** Without memory for this record, the problem is still reported, but its resolution is not. */
-function addTrouble(): void {
+function addFaulty(): void {
   const name = nameHold(nameAt, nameBytes);
   if (name == NAME_NONE) return;
-  const item = (name << 1) | (kind - KIND_SERVICE);
-  const trouble: usize = findItem(item) || !tableReserve(troubles) ? 0 : allocate(TROUBLE_BYTES);
-  if (!trouble) {
+  const key = (name << 1) | (kind - KIND_SERVICE);
+  const faulty: usize = findByKey(key) || !tableReserve(faultyObjects) ? 0 : allocate(FAULTY_BYTES);
+  if (!faulty) {
     nameDrop(name);
     return;
   }
-  store<u32>(trouble, item, TROUBLE_SUBJECT);
-  store<u32>(trouble, epoch, TROUBLE_EPOCH);
-  let slot = tableFirst(troubles, troubleHash(item));
-  while (slotItem(slot)) slot = tableNext(troubles, slot);
-  tableSet(troubles, slot, troubleHash(item), <u32>trouble);
+  store<u32>(faulty, key, FAULTY_KEY);
+  store<u32>(faulty, epoch, FAULTY_EPOCH);
+  let slot = tableFirst(faultyObjects, hashOfKey(key));
+  while (slotItem(slot)) slot = tableNext(faultyObjects, slot);
+  tableSet(faultyObjects, slot, hashOfKey(key), <u32>faulty);
 }
 
-function mend(slot: usize): void {
-  append(RULE_MENDED, 0, 0, 0);
-  const trouble: usize = slotItem(slot);
-  const name = load<u32>(trouble, TROUBLE_SUBJECT) >> 1;
-  tableRemove(troubles, slot);
-  release(trouble, TROUBLE_BYTES);
+function resolve(slot: usize): void {
+  append(RULE_RESOLVED, 0, 0, 0);
+  const faulty: usize = slotItem(slot);
+  const name = load<u32>(faulty, FAULTY_KEY) >> 1;
+  tableRemove(faultyObjects, slot);
+  release(faulty, FAULTY_BYTES);
   nameDrop(name);
 }

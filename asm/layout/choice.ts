@@ -15,7 +15,7 @@ export const CHOICE_READY_LOCAL: usize = 24;
 export const CHOICE_STRIDE: usize = 28;
 
 export const CHOICE_FLAG_USABLE: u32 = 1; // some endpoint is usable somewhere in the cluster
-export const CHOICE_FLAG_LINGERS: u32 = 2; // some endpoint serves but is neither Ready nor chosen
+export const CHOICE_FLAG_SERVES_UNSELECTED: u32 = 2; // some endpoint serves but is neither Ready nor chosen
 
 // Record SPAN, SPAN_BYTES = 8 bytes: endpoints in memory, ENDPOINT4 or ENDPOINT6 records
 //    0 u32 POINTER    4 u32 COUNT

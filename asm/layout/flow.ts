@@ -6,18 +6,18 @@ export const FLOWS_UDP6: i32 = 2;
 export const FLOWS_TCP4: i32 = 4;
 export const FLOWS_TCP6: i32 = 8;
 
-// Record VERDICT, VERDICT_BYTES = 24 bytes: what came of one chunk of a dump. A chunk is a datagram
-// of netlink messages as recv(2) returns it
+// Record FLOWS_RESULT, FLOWS_RESULT_BYTES = 24 bytes: the result of one chunk. A chunk is a
+// datagram of netlink messages as recv(2) returns it
 //    0 u32 ENTRIES: read                     12 i32 ERRNO: 0 = none
-//    4 u32 CONDEMNED: entries to delete      16 u32 DELETIONS: messages that delete them, a pointer
+//    4 u32 STALE: entries to delete          16 u32 DELETIONS: messages that delete them, a pointer
 //    8 u32 FLAGS: FLOWS_CHUNK_*              20 u32 DELETIONS_LENGTH: in bytes
-export const VERDICT_ENTRIES: usize = 0;
-export const VERDICT_CONDEMNED: usize = 4;
-export const VERDICT_FLAGS: usize = 8;
-export const VERDICT_ERRNO: usize = 12;
-export const VERDICT_DELETIONS: usize = 16;
-export const VERDICT_DELETIONS_LENGTH: usize = 20;
-export const VERDICT_BYTES: usize = 24;
+export const FLOWS_RESULT_ENTRIES: usize = 0;
+export const FLOWS_RESULT_STALE: usize = 4;
+export const FLOWS_RESULT_FLAGS: usize = 8;
+export const FLOWS_RESULT_ERRNO: usize = 12;
+export const FLOWS_RESULT_DELETIONS: usize = 16;
+export const FLOWS_RESULT_DELETIONS_LENGTH: usize = 20;
+export const FLOWS_RESULT_BYTES: usize = 24;
 
 export const FLOWS_CHUNK_END: u32 = 1; // the dump has ended
 export const FLOWS_CHUNK_INTERRUPTED: u32 = 2; // the kernel's table changed: entries may be missing

@@ -26,7 +26,7 @@ export const LIST_SOURCE_RANGES: u32 = 3;
 export const LIST_PORTS: u32 = 4;
 
 // Rules. The host defines their fields and wording (src/core/problem-records.ts).
-export const RULE_MENDED: i32 = 0; // the object's earlier problems are void
+export const RULE_RESOLVED: i32 = 0; // the object's earlier problems are void
 // These refuse the object.
 export const RULE_MALFORMED: i32 = 1;
 export const RULE_NAME: i32 = 2;

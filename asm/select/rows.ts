@@ -39,7 +39,7 @@ export const ROW_STRIDE: u32 = 24;
 export const ROW_TAIL: usize = ROW_TRAITS;
 const PORT_SHIFT: u32 = 16;
 
-export const TRAIT_STAYS: u32 = 128; // not terminating
+export const TRAIT_NOT_TERMINATING: u32 = 128; // not terminating
 export const TRAIT_READY: u32 = 64;
 export const TRAIT_SERVING: u32 = 32;
 export const TRAIT_LOCAL: u32 = 16;
@@ -140,7 +140,7 @@ function traitsOf(endpoint: usize): u32 {
   const flags = endpointFlags(endpoint);
   const hints = endpointHints(endpoint);
   return (
-    (flags & ENDPOINT_TERMINATING ? 0 : TRAIT_STAYS) |
+    (flags & ENDPOINT_TERMINATING ? 0 : TRAIT_NOT_TERMINATING) |
     (flags & ENDPOINT_READY ? TRAIT_READY : 0) |
     (flags & ENDPOINT_SERVING ? TRAIT_SERVING : 0) |
     (flags & ENDPOINT_LOCAL ? TRAIT_LOCAL : 0) |

@@ -22,7 +22,7 @@ import {
 import {
   CHOICE_CLUSTER,
   CHOICE_FAMILY,
-  CHOICE_FLAG_LINGERS,
+  CHOICE_FLAG_SERVES_UNSELECTED,
   CHOICE_FLAG_USABLE,
   CHOICE_FLAGS,
   CHOICE_LOCAL,
@@ -55,9 +55,9 @@ import {
   sortRows,
   TRAIT_LOCAL,
   TRAIT_NODES,
+  TRAIT_NOT_TERMINATING,
   TRAIT_READY,
   TRAIT_SERVING,
-  TRAIT_STAYS,
   TRAIT_THIS_NODE,
   TRAIT_THIS_ZONE,
   TRAIT_ZONES,
@@ -65,7 +65,7 @@ import {
 
 /** Classes of endpoints: Ready, or terminating but still serving. */
 const CLASS_READY: u32 = 1;
-const CLASS_LEAVING: u32 = 2;
+const CLASS_TERMINATING: u32 = 2;
 
 /** Input: a u32 Service id each. Output: the number of choices up to and including this Service. */
 const batch = region(memory.data(REGION_BYTES));
@@ -193,11 +193,11 @@ function writeChoice(choice: usize, family: u32): bool {
   let here: u32 = 0;
   let common: u32 = TRAIT_NODES | TRAIT_ZONES;
   let some: u32 = 0;
-  let leaving: u32 = 0;
+  let servingUnready: u32 = 0;
   for (let row = rows.base; row < end; row += ROW_STRIDE) {
     const kind = classOf(row);
     everywhere |= kind;
-    if (hasTrait(row, TRAIT_SERVING) && !hasTrait(row, TRAIT_READY)) leaving++;
+    if (hasTrait(row, TRAIT_SERVING) && !hasTrait(row, TRAIT_READY)) servingUnready++;
     if (hasTrait(row, TRAIT_LOCAL)) here |= kind;
     if (kind != CLASS_READY) continue;
     common &= load<u32>(row, ROW_TAIL);
@@ -208,17 +208,19 @@ function writeChoice(choice: usize, family: u32): bool {
   else if (common & TRAIT_ZONES && some & TRAIT_THIS_ZONE) hinted = TRAIT_THIS_ZONE;
 
   const cluster = endpoints.length;
-  if (!writeEndpoints(family, everywhere & CLASS_READY ? CLASS_READY : CLASS_LEAVING, hinted))
+  if (!writeEndpoints(family, everywhere & CLASS_READY ? CLASS_READY : CLASS_TERMINATING, hinted))
     return false;
   const local = endpoints.length;
-  if (!writeEndpoints(family, here & CLASS_READY ? CLASS_READY : CLASS_LEAVING, TRAIT_LOCAL))
+  if (!writeEndpoints(family, here & CLASS_READY ? CLASS_READY : CLASS_TERMINATING, TRAIT_LOCAL))
     return false;
   const stride: u32 = family == 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
   const chosen = (local - cluster) / stride;
   store<u8>(
     choice,
     (everywhere ? CHOICE_FLAG_USABLE : 0) |
-      (leaving > (everywhere & CLASS_READY ? 0 : chosen) ? CHOICE_FLAG_LINGERS : 0),
+      (servingUnready > (everywhere & CLASS_READY ? 0 : chosen)
+        ? CHOICE_FLAG_SERVES_UNSELECTED
+        : 0),
     CHOICE_FLAGS,
   );
   writeSpan(choice + CHOICE_CLUSTER, cluster, chosen);
@@ -253,7 +255,9 @@ function writeEndpoints(family: u32, kind: u32, trait: u32): bool {
 
 function classOf(row: usize): u32 {
   if (hasTrait(row, TRAIT_READY)) return CLASS_READY;
-  return hasTrait(row, TRAIT_SERVING) && !hasTrait(row, TRAIT_STAYS) ? CLASS_LEAVING : 0;
+  return hasTrait(row, TRAIT_SERVING) && !hasTrait(row, TRAIT_NOT_TERMINATING)
+    ? CLASS_TERMINATING
+    : 0;
 }
 
 function gatherAddresses(): bool {

@@ -5,9 +5,9 @@
 import { readFileSync } from "node:fs";
 import { SERVICE_HEADER, SERVICE_SIZE } from "../../asm/layout/service.ts";
 import { type CoreBuild, compileCore } from "../../build/compile-core.ts";
-import { type DiffExports, diffHalf } from "../../src/core/diff-calls.ts";
+import { type DiffExports, diffCalls } from "../../src/core/diff-calls.ts";
 import { loadWasm, type Wasm } from "../../src/core/load.ts";
-import { type SelectExports, selectHalf } from "../../src/core/select-calls.ts";
+import { type SelectExports, selectCalls } from "../../src/core/select-calls.ts";
 import type { ServiceId } from "../../src/model/service.ts";
 
 export const BUILDS: readonly CoreBuild[] = ["debug", "release"];
@@ -36,8 +36,8 @@ interface StateExports extends SelectExports, DiffExports {
   setHintZone(at: number, length: number): number;
 }
 
-export type TestCore = ReturnType<typeof selectHalf> &
-  ReturnType<typeof diffHalf> & {
+export type TestCore = ReturnType<typeof selectCalls> &
+  ReturnType<typeof diffCalls> & {
     readonly wasm: Wasm<StateExports>;
     /**
      * Returns the id of a Service, and creates the Service without ports or slices if necessary.
@@ -51,8 +51,8 @@ export function createTestCore(build: CoreBuild): TestCore {
   wasm.exports.hashSeed(1, 2);
   wasm.exports.initServices();
   return {
-    ...selectHalf(wasm),
-    ...diffHalf(wasm),
+    ...selectCalls(wasm),
+    ...diffCalls(wasm),
     wasm,
     service(key) {
       const id = withBytes(wasm, new TextEncoder().encode(key), wasm.exports.ensureService);

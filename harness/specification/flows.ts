@@ -17,9 +17,9 @@ export interface FlowsWorld {
   readonly nodeAddresses: ReadonlySet<string>;
 }
 
-export interface ModelVerdict {
+export interface ModelFlowsResult {
   entries: number;
-  condemned: number;
+  stale: number;
   end: boolean;
   errno: number;
   interrupted: boolean;
@@ -31,12 +31,12 @@ export interface ModelVerdict {
 const HEADER = 16;
 const NFGENMSG = 4;
 
-/** Judges one datagram of a dump. */
-export function judgeChunk(bytes: Uint8Array, world: FlowsWorld): ModelVerdict {
+/** Checks one datagram of a dump. */
+export function checkChunk(bytes: Uint8Array, world: FlowsWorld): ModelFlowsResult {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const verdict: ModelVerdict = {
+  const result: ModelFlowsResult = {
     entries: 0,
-    condemned: 0,
+    stale: 0,
     errno: 0,
     deletions: "",
     end: false,
@@ -46,27 +46,27 @@ export function judgeChunk(bytes: Uint8Array, world: FlowsWorld): ModelVerdict {
   for (let at = 0; at < bytes.length; ) {
     const length = at + HEADER <= bytes.length ? view.getUint32(at, true) : 0;
     if (length < HEADER || at + length > bytes.length) {
-      verdict.cut = true;
+      result.cut = true;
       break;
     }
     const type = view.getUint16(at + 4, true);
-    if ((view.getUint16(at + 6, true) & 0x10) !== 0) verdict.interrupted = true;
+    if ((view.getUint16(at + 6, true) & 0x10) !== 0) result.interrupted = true;
     if (type === 2 || type === 3) {
-      verdict.end = true;
-      if (length >= HEADER + 4) verdict.errno = -view.getInt32(at + HEADER, true) | 0;
+      result.end = true;
+      if (length >= HEADER + 4) result.errno = -view.getInt32(at + HEADER, true) | 0;
       break;
     }
     const entry = type === 0x100 ? readEntry(bytes.subarray(at + HEADER, at + length)) : undefined;
     if (entry !== undefined) {
-      verdict.entries++;
-      if (isCondemned(entry, world)) {
-        verdict.condemned++;
-        verdict.deletions += deletionOf(entry);
+      result.entries++;
+      if (isStale(entry, world)) {
+        result.stale++;
+        result.deletions += deletionOf(entry);
       }
     }
     at += (length + 3) & ~3;
   }
-  return verdict;
+  return result;
 }
 
 interface Entry {
@@ -84,7 +84,7 @@ interface Entry {
   id: Uint8Array | undefined;
 }
 
-function isCondemned(entry: Entry, world: FlowsWorld): boolean {
+function isStale(entry: Entry, world: FlowsWorld): boolean {
   const { family, protocol, destination, destinationPort, source, sourcePort } = entry;
   const udp = protocol === 17;
   const syn = protocol === 6 && entry.tcpState === 1 && (entry.status & 2) === 0;

@@ -2,7 +2,7 @@
  * Deletes connections that lead to an endpoint that no longer exists. To the kernel, all datagrams
  * between two ports are one connection, which keeps its endpoint while it is in use. A SYN without
  * an answer is retransmitted to the endpoint of the first one. This runs in the background: the
- * core judges one datagram of the kernel's dump at a time, and other work runs in between.
+ * core checks one datagram of the kernel's dump at a time, and other work runs in between.
  */
 import type { Clock } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
@@ -118,7 +118,7 @@ export class FlowReconciler {
     const ended = clock.monotonic();
     this.#earliest = ended + (ended - started) * FLOW_PASS_COOLDOWN_FACTOR;
     if (!this.#open) this.#closeSockets();
-    else if (!failed && core.flows.noted()) this.#schedule();
+    else if (!failed && core.flows.hasChanges()) this.#schedule();
   }
 
   async #passFamily(family: Family, dumps: readonly FlowDump[]): Promise<FlowsReport> {
@@ -143,17 +143,17 @@ export class FlowReconciler {
     while (this.#open) {
       const bytes = await sockets.dump.read();
       const began = clock.monotonic();
-      const verdict = core.flows.judge(bytes);
-      total.entries += verdict.entries;
-      interrupted ||= verdict.interrupted;
-      if (verdict.condemned > 0) {
-        const gone = deleteEntries(sockets.delete, verdict.deletions);
-        total.deleted += verdict.condemned - gone;
+      const result = core.flows.check(bytes);
+      total.entries += result.entries;
+      interrupted ||= result.interrupted;
+      if (result.stale > 0) {
+        const gone = deleteEntries(sockets.delete, result.deletions);
+        total.deleted += result.stale - gone;
       }
       total.busyMs += clock.monotonic() - began;
-      if (verdict.errno > 0) throw systemError(READING, verdict.errno, "NETLINK_REFUSED");
-      if (verdict.cut) throw systemError(READING, ENOBUFS);
-      if (verdict.end) return interrupted;
+      if (result.errno > 0) throw systemError(READING, result.errno, "NETLINK_REFUSED");
+      if (result.cut) throw systemError(READING, ENOBUFS);
+      if (result.end) return interrupted;
     }
     return false;
   }

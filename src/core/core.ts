@@ -61,11 +61,11 @@ export interface FlowDump {
 }
 
 /** Result of judging one chunk of a dump. */
-export interface FlowVerdict {
+export interface FlowsResult {
   /** Number of entries read, and how many of them must be deleted. */
   readonly entries: number;
-  readonly condemned: number;
-  /** Netlink messages that delete the condemned entries, ready for send(2). */
+  readonly stale: number;
+  /** Netlink messages that delete the stale entries, ready for send(2). */
   readonly deletions: Uint8Array;
   /** True if the dump has ended; with an error if `errno` is not 0. */
   readonly end: boolean;
@@ -81,7 +81,7 @@ export interface FlowVerdict {
  * serve it. This applies to UDP, and to TCP connections that have not been answered yet. Every
  * commit notes its changes; a separate pass looks for the connections.
  */
-export interface FlowJudge {
+export interface FlowChecker {
   /**
    * Notes the changes of the last `commit`: UDP frontends, and TCP frontends of Services that lost
    * an endpoint.
@@ -92,14 +92,14 @@ export interface FlowJudge {
   /** Notes all UDP and TCP frontends. */
   noteAll(): void;
   /** Reports whether a pass has anything to do. */
-  noted(): boolean;
+  hasChanges(): boolean;
   /**
    * Begins a pass over the noted frontends and returns the dumps it needs. Call it only after the
    * previous pass was finished.
    */
   begin(): readonly FlowDump[];
-  /** Judges the next datagram of a dump against the core's current state. */
-  judge(bytes: Uint8Array): FlowVerdict;
+  /** Checks the next datagram of a dump against the core's current state. */
+  check(bytes: Uint8Array): FlowsResult;
   /** Ends the pass. Set `again` if it failed: all its frontends are then noted again. */
   finish(again: boolean): void;
 }
@@ -216,7 +216,7 @@ export interface Core {
    * Records that these `count` elements were lost in the kernel and created again: their counters
    * restart at 0.
    */
-  madeAnew(table: TableId, keys: Uint8Array, count: number): void;
+  resetCounters(table: TableId, keys: Uint8Array, count: number): void;
   /** Number of committed elements, in one table or in all. */
   elementCount(table?: TableId): number;
   /** Number of an owner's committed elements; counting stops at `most`. */
@@ -245,5 +245,5 @@ export interface Core {
   memoryBytes(): number;
 
   // ── flows ──
-  readonly flows: FlowJudge;
+  readonly flows: FlowChecker;
 }

@@ -1,11 +1,11 @@
 /** Creates a core from a compiled module by joining its four parts. */
 import type { Core } from "./core.ts";
-import { type DiffExports, diffHalf } from "./diff-calls.ts";
-import { type FlowsExports, flowsPart } from "./flow-calls.ts";
-import { type IngestExports, ingestHalf } from "./ingest-calls.ts";
+import { type DiffExports, diffCalls } from "./diff-calls.ts";
+import { type FlowsExports, flowCalls } from "./flow-calls.ts";
+import { type IngestExports, ingestCalls } from "./ingest-calls.ts";
 import { loadWasm, outOfMemory } from "./load.ts";
 import { withText } from "./name-table.ts";
-import { type SelectExports, selectHalf } from "./select-calls.ts";
+import { type SelectExports, selectCalls } from "./select-calls.ts";
 
 /** Settings that a core receives once, at start. */
 export interface CoreOptions {
@@ -37,5 +37,5 @@ export function createCore(module: WebAssembly.Module, options: CoreOptions): Co
   const named = withText(wasm, options.nodeName, (at, length) => exports.setNodeName(at, length));
   if (!started || !named) throw outOfMemory("start the core", wasm.u8().byteLength);
   options.inspect?.(exports);
-  return { ...ingestHalf(wasm), ...selectHalf(wasm), ...diffHalf(wasm), ...flowsPart(wasm) };
+  return { ...ingestCalls(wasm), ...selectCalls(wasm), ...diffCalls(wasm), ...flowCalls(wasm) };
 }

@@ -37,7 +37,7 @@ export interface DiffExports extends HeapExports {
   exchangeRegion(bytes: number): number;
   adopt(table: number, count: number): number;
   compare(table: number, count: number): void;
-  madeAnew(table: number, count: number): void;
+  resetCounters(table: number, count: number): void;
   countPackets(table: number, count: number): void;
   rewind(): void;
   readElements(table: number, most: number): number;
@@ -49,14 +49,14 @@ export interface DiffExports extends HeapExports {
   ownedElements(owner: number, most: number): number;
 }
 
-type DiffHalf = Pick<
+type DiffCalls = Pick<
   Core,
   | "reserveDesired"
   | "diff"
   | "commit"
   | "adopt"
   | "compare"
-  | "madeAnew"
+  | "resetCounters"
   | "elementCount"
   | "ownedElements"
   | "eachElement"
@@ -71,14 +71,14 @@ const TABLE_IDS = TABLES.length * 2;
 const READ_AT_ONCE = 512;
 
 /** @throws SluiceError CORE_MEMORY here, and from every function that allocates. */
-export function diffHalf(wasm: Wasm<DiffExports>): DiffHalf {
+export function diffCalls(wasm: Wasm<DiffExports>): DiffCalls {
   describeTables(wasm);
   return { ...differ(wasm), ...elementsOfKernel(wasm), ...elementsOfCore(wasm) };
 }
 
 function differ(
   wasm: Wasm<DiffExports>,
-): Pick<DiffHalf, "reserveDesired" | "diff" | "commit" | "elementCount" | "ownedElements"> {
+): Pick<DiffCalls, "reserveDesired" | "diff" | "commit" | "elementCount" | "ownedElements"> {
   const { exports } = wasm;
   return {
     reserveDesired(bytes) {
@@ -109,7 +109,7 @@ function differ(
 /** Functions that pass elements read from the kernel to the core. */
 function elementsOfKernel(
   wasm: Wasm<DiffExports>,
-): Pick<DiffHalf, "adopt" | "madeAnew" | "compare" | "count"> {
+): Pick<DiffCalls, "adopt" | "resetCounters" | "compare" | "count"> {
   const { exports } = wasm;
   return {
     adopt(table, keysAndValues, count) {
@@ -118,10 +118,10 @@ function elementsOfKernel(
       if (!exports.adopt(table, count)) throw outOfMemory(doing, keysAndValues.byteLength);
     },
 
-    madeAnew(table, keys, count) {
+    resetCounters(table, keys, count) {
       const doing = `reset the counters of ${count} elements`;
       hand(wasm, doing, checked(keys, count, keySize(table)));
-      exports.madeAnew(table, count);
+      exports.resetCounters(table, count);
     },
 
     compare(table, keysAndValues, count) {
@@ -143,7 +143,7 @@ function elementsOfKernel(
 /** Functions that look up committed elements. */
 function elementsOfCore(
   wasm: Wasm<DiffExports>,
-): Pick<DiffHalf, "eachElement" | "ownerOf" | "committedValue" | "hasEndpoint"> {
+): Pick<DiffCalls, "eachElement" | "ownerOf" | "committedValue" | "hasEndpoint"> {
   const { exports } = wasm;
   return {
     eachElement(table, each) {

@@ -3,16 +3,16 @@ import {
   FLOWS_CHUNK_CUT,
   FLOWS_CHUNK_END,
   FLOWS_CHUNK_INTERRUPTED,
+  FLOWS_RESULT_DELETIONS,
+  FLOWS_RESULT_DELETIONS_LENGTH,
+  FLOWS_RESULT_ENTRIES,
+  FLOWS_RESULT_ERRNO,
+  FLOWS_RESULT_FLAGS,
+  FLOWS_RESULT_STALE,
   FLOWS_TCP4,
   FLOWS_TCP6,
   FLOWS_UDP4,
   FLOWS_UDP6,
-  VERDICT_CONDEMNED,
-  VERDICT_DELETIONS,
-  VERDICT_DELETIONS_LENGTH,
-  VERDICT_ENTRIES,
-  VERDICT_ERRNO,
-  VERDICT_FLAGS,
 } from "../../asm/layout/flow.ts";
 import type { Core, FlowDump } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
@@ -22,10 +22,10 @@ export interface FlowsExports extends HeapExports {
   flowsNote(): number;
   flowsNoteOwner(owner: number, udp: number, tcp: number): number;
   flowsNoteAll(): number;
-  flowsNoted(): number;
+  flowsHaveChanges(): number;
   flowsBegin(): number;
   flowsChunk(bytes: number): number;
-  flowsJudge(bytes: number): number;
+  flowsCheck(bytes: number): number;
   flowsFinish(again: number): void;
 }
 
@@ -37,7 +37,7 @@ const DUMPS: readonly (readonly [bit: number, dump: FlowDump])[] = [
 ];
 
 /** @throws SluiceError CORE_MEMORY from every function that allocates. */
-export function flowsPart(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
+export function flowCalls(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
   const { exports } = wasm;
   const granted = (done: number, doing: string): number => {
     if (done === 0) throw outOfMemory(doing, wasm.u8().byteLength);
@@ -51,29 +51,29 @@ export function flowsPart(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
         granted(done, "record the frontends of a Service");
       },
       noteAll: () => void granted(exports.flowsNoteAll(), "record all frontends"),
-      noted: () => exports.flowsNoted() !== 0,
+      hasChanges: () => exports.flowsHaveChanges() !== 0,
       begin() {
         const dumps = exports.flowsBegin();
         if (dumps < 0)
           throw outOfMemory("start a pass over conntrack entries", wasm.u8().byteLength);
         return DUMPS.flatMap(([bit, dump]) => (dumps & bit ? [dump] : []));
       },
-      judge(bytes) {
+      check(bytes) {
         const doing = `check ${bytes.byteLength} bytes of conntrack entries`;
         const chunk = granted(exports.flowsChunk(bytes.byteLength), doing);
         wasm.u8().set(bytes, chunk);
-        const at = granted(exports.flowsJudge(bytes.byteLength), doing);
+        const at = granted(exports.flowsCheck(bytes.byteLength), doing);
         const view = wasm.view();
-        const flags = view.getUint32(at + VERDICT_FLAGS, true);
-        const from = view.getUint32(at + VERDICT_DELETIONS, true);
-        const length = view.getUint32(at + VERDICT_DELETIONS_LENGTH, true);
+        const flags = view.getUint32(at + FLOWS_RESULT_FLAGS, true);
+        const from = view.getUint32(at + FLOWS_RESULT_DELETIONS, true);
+        const length = view.getUint32(at + FLOWS_RESULT_DELETIONS_LENGTH, true);
         return {
-          entries: view.getUint32(at + VERDICT_ENTRIES, true),
-          condemned: view.getUint32(at + VERDICT_CONDEMNED, true),
+          entries: view.getUint32(at + FLOWS_RESULT_ENTRIES, true),
+          stale: view.getUint32(at + FLOWS_RESULT_STALE, true),
           end: (flags & FLOWS_CHUNK_END) !== 0,
           interrupted: (flags & FLOWS_CHUNK_INTERRUPTED) !== 0,
           cut: (flags & FLOWS_CHUNK_CUT) !== 0,
-          errno: view.getInt32(at + VERDICT_ERRNO, true),
+          errno: view.getInt32(at + FLOWS_RESULT_ERRNO, true),
           deletions: wasm.u8().subarray(from, from + length),
         };
       },

@@ -45,7 +45,7 @@ export interface IngestExports extends StreamExports {
   clearTriggers(): void;
 }
 
-type IngestHalf = Pick<
+type IngestCalls = Pick<
   Core,
   | "memory"
   | "memoryBytes"
@@ -72,7 +72,7 @@ type IngestHalf = Pick<
 >;
 
 /** @throws SluiceError CORE_MEMORY from every function that allocates. */
-export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
+export function ingestCalls(wasm: Wasm<IngestExports>): IngestCalls {
   const { exports } = wasm;
   const name = (id: number): string =>
     nameOf(wasm.u8(), wasm.u32(), exports.nameDirectory() >>> 0, id);
@@ -135,7 +135,7 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
     },
     localAddressesVersion: () => exports.localsVersion(),
 
-    ...ingestReports(wasm),
+    ...reportCalls(wasm),
     changeCounts: () => ({
       service: exports.serviceChangeCount() >>> 0,
       endpoint: exports.sliceChangeCount() >>> 0,
@@ -144,7 +144,7 @@ export function ingestHalf(wasm: Wasm<IngestExports>): IngestHalf {
 }
 
 /** Functions that return results of ingesting other than rows. */
-function ingestReports(wasm: Wasm<IngestExports>): Pick<Core, "takeProblems" | "takeTriggerTimes"> {
+function reportCalls(wasm: Wasm<IngestExports>): Pick<Core, "takeProblems" | "takeTriggerTimes"> {
   const { exports } = wasm;
   return {
     takeProblems() {

@@ -26,11 +26,11 @@ import {
   RULE_INGRESS_IP,
   RULE_INTERNAL_POLICY,
   RULE_MALFORMED,
-  RULE_MENDED,
   RULE_NAME,
   RULE_NODE_PORT,
   RULE_PORT,
   RULE_PROTOCOL,
+  RULE_RESOLVED,
   RULE_SERVICE_LABEL,
   RULE_SOURCE_RANGE,
   RULE_TOO_MANY,
@@ -149,7 +149,7 @@ function tell(subject: string, number: number, index: number, value: string): Pr
     return begin(field, `${field}: too many items: must be at most 8192 ${KEPT}`);
   }
   const rule = RULES[number];
-  if (number === RULE_MENDED || rule === undefined) return { end: { subject, code } };
+  if (number === RULE_RESOLVED || rule === undefined) return { end: { subject, code } };
   const field = rule.field.replace("#", String(index));
   const printed = rule.number ? value : JSON.stringify(value);
   return begin(field, `${field}: ${rule.fault} value ${printed}: ${rule.must}`);

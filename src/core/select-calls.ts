@@ -3,7 +3,7 @@
 import {
   CHOICE_CLUSTER,
   CHOICE_FAMILY,
-  CHOICE_FLAG_LINGERS,
+  CHOICE_FLAG_SERVES_UNSELECTED,
   CHOICE_FLAG_USABLE,
   CHOICE_FLAGS,
   CHOICE_LOCAL,
@@ -26,7 +26,7 @@ export interface SelectExports extends HeapExports {
 }
 
 /** @throws SluiceError CORE_MEMORY from `select`, before the first callback. */
-export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
+export function selectCalls(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
   const { exports } = wasm;
   return {
     select(ids, each) {
@@ -49,7 +49,7 @@ export function selectHalf(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
         let lingers = false;
         for (; index < end; index++) {
           const at = index * CHOICE_STRIDE;
-          lingers ||= (view.getUint8(at + CHOICE_FLAGS) & CHOICE_FLAG_LINGERS) !== 0;
+          lingers ||= (view.getUint8(at + CHOICE_FLAGS) & CHOICE_FLAG_SERVES_UNSELECTED) !== 0;
           found.push(readChoice(view, at));
           localReady = Math.max(localReady, view.getUint32(at + CHOICE_READY_LOCAL, true));
         }

@@ -174,7 +174,7 @@ export class SyncLoop {
 
     await this.#tryRefusedAgain(total, plan);
     await this.#removeLeftovers(total);
-    if (core.flows.noted()) flowsChanged();
+    if (core.flows.hasChanges()) flowsChanged();
 
     const settled = this.#settle(total, version);
     if (total.transient !== undefined) {

@@ -29,7 +29,8 @@ import {
   writeBatch,
 } from "./diff-batches.ts";
 
-// Bun's own 5 s are too few on a busy machine for a core of its own for each of a hundred endpoints.
+// Bun's own 5 s are too few on a busy machine for a core of its own for each of a hundred
+// endpoints.
 setDefaultTimeout(120_000);
 
 for (const build of BUILDS)
@@ -270,7 +271,7 @@ for (const build of BUILDS)
       const reading = (slot: number, packets: bigint) =>
         concat(key(slot), new Uint8Array(new BigUint64Array([packets]).buffer));
       core.count(slots, concat(reading(0, 5n), reading(1, 5n)), 2);
-      core.madeAnew(slots, concat(key(0), key(9)), 2);
+      core.resetCounters(slots, concat(key(0), key(9)), 2);
       expect([...core.count(slots, concat(reading(0, 7n), reading(1, 7n)), 2)]).toEqual([7, 2]);
       expect(toHex(core.committedValue(slots, key(0)) ?? key(0))).toBe(valueFor(slots, 1));
       expect(core.committedValue(slots, key(9))).toBeUndefined();

@@ -1,9 +1,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import {
+  checkChunk,
   type FlowsWorld,
-  judgeChunk,
-  type ModelVerdict,
+  type ModelFlowsResult,
 } from "../../harness/specification/flows.ts";
 import { encodeAction } from "../../src/model/actions.ts";
 import { OWNER_ADOPTED, OWNER_NODE, type OwnerId } from "../../src/model/owner.ts";
@@ -57,7 +57,9 @@ const given: fc.Arbitrary<Given> = fc.record({
   changed: fc.constantFrom("no", "udp", "tcp", "both", "both"),
 });
 
-/** Of what a destination or a source may be, so that entries often meet a frontend and an endpoint. */
+/**
+ * Of what a destination or a source may be, so that entries often meet a frontend and an endpoint.
+ */
 const ADDRESSES = {
   4: ["0a600001", "0a600002", "0a600003", "0a010001", "0a010002", "0a010003", NODE_ADDRESS[4]],
   6: [
@@ -92,7 +94,10 @@ function textOf(hex: string): string {
   return (hex.match(/.{4}/g) ?? []).join(":");
 }
 
-/** Puts the Services into the core, commits what they have, and notes what changed; the same for the model. */
+/**
+ * Puts the Services into the core, commits what they have, and notes what changed; the same for the
+ * model.
+ */
 function build(core: TestCore, services: readonly Given[]): FlowsWorld {
   const held = new Map<string, ReadonlySet<string> | undefined>();
   const changed = new Set<string>();
@@ -203,18 +208,18 @@ function feed(core: TestCore, services: readonly Given[], index: number): Servic
   return core.findService(`default/${name}`) as ServiceId;
 }
 
-function verdictOf(core: TestCore, bytes: Uint8Array): ModelVerdict {
-  const { deletions, ...verdict } = core.flows.judge(bytes);
-  return { ...verdict, deletions: deletions.toHex() };
+function resultOf(core: TestCore, bytes: Uint8Array): ModelFlowsResult {
+  const { deletions, ...result } = core.flows.check(bytes);
+  return { ...result, deletions: deletions.toHex() };
 }
 
 describe.each([...BUILDS])("flows (%s)", (build_) => {
   const worlds = fc.array(given, { minLength: 4, maxLength: 4 });
   const numRuns = build_ === "debug" ? 60 : 200;
 
-  test("entries are judged as by the model", () => {
+  test("entries are checked as by the model", () => {
     let entries = 0;
-    let condemned = 0;
+    let stale = 0;
     const chunks = fc.array(fc.array(entry, { maxLength: 30 }), { minLength: 1, maxLength: 3 });
     fc.assert(
       fc.property(worlds, chunks, (services, datagrams) => {
@@ -223,21 +228,21 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
         core.flows.begin();
         for (const datagram of datagrams) {
           const bytes = Buffer.concat([...datagram.map(entryMessage), doneMessage(0)]);
-          const expected = judgeChunk(bytes, world);
-          expect(verdictOf(core, bytes)).toEqual(expected);
+          const expected = checkChunk(bytes, world);
+          expect(resultOf(core, bytes)).toEqual(expected);
           entries += expected.entries;
-          condemned += expected.condemned;
+          stale += expected.stale;
         }
         core.flows.finish(false);
-        expect(core.flows.noted()).toBe(false);
+        expect(core.flows.hasChanges()).toBe(false);
       }),
       { numRuns },
     );
-    console.log(`  ${condemned} of ${entries} entries condemned (${build_})`);
-    expect(condemned).toBeGreaterThan(entries / 50);
+    console.log(`  ${stale} of ${entries} entries stale (${build_})`);
+    expect(stale).toBeGreaterThan(entries / 50);
   });
 
-  test("malformed bytes are judged as by the model: nothing outside them is read", () => {
+  test("malformed bytes are checked as by the model: nothing outside them is read", () => {
     let entries = 0;
     let cut = 0;
     fc.assert(
@@ -246,10 +251,10 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
         const world = build(core, services);
         core.flows.begin();
         // What the core had in this memory before must not show through.
-        core.flows.judge(Buffer.concat(Array.from({ length: 12 }, () => entryMessage(WHOLE))));
+        core.flows.check(Buffer.concat(Array.from({ length: 12 }, () => entryMessage(WHOLE))));
         const bytes = spoil(Buffer.concat([...all.map(entryMessage), doneMessage(0)]), how);
-        const expected = judgeChunk(bytes, world);
-        expect(verdictOf(core, bytes)).toEqual(expected);
+        const expected = checkChunk(bytes, world);
+        expect(resultOf(core, bytes)).toEqual(expected);
         entries += expected.entries;
         cut += Number(expected.cut);
       }),
@@ -267,13 +272,13 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     const bytes = entryMessage(WHOLE);
     for (let length = 0; length < bytes.length; length++) {
       const cut = bytes.slice(0, length);
-      expect(verdictOf(core, cut)).toEqual(judgeChunk(cut, world));
+      expect(resultOf(core, cut)).toEqual(checkChunk(cut, world));
       // The same with a header that claims no more than there is.
       if (length < 16) continue;
       new DataView(cut.buffer).setUint32(0, length, true);
-      expect(verdictOf(core, cut)).toEqual(judgeChunk(cut, world));
+      expect(resultOf(core, cut)).toEqual(checkChunk(cut, world));
     }
-    expect(verdictOf(core, bytes)).toMatchObject({ entries: 1, condemned: 1 });
+    expect(resultOf(core, bytes)).toMatchObject({ entries: 1, stale: 1 });
   });
 
   test("what endpoints a frontend has is asked anew after every change", () => {
@@ -281,13 +286,13 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     build(core, ALL_CHANGED);
     core.flows.begin();
     const bytes = entryMessage(WHOLE);
-    expect(verdictOf(core, bytes).condemned).toBe(1);
+    expect(resultOf(core, bytes).stale).toBe(1);
     const [first, ...others] = ALL_CHANGED;
     const ready = { ready: true, serving: true, terminating: false };
     const endpoints = [{ number: 1, family: 4 as const, ...ready }];
     feed(core, [{ ...(first as Given), endpoints }, ...others], 0);
     core.flows.noteCommit();
-    expect(verdictOf(core, bytes).condemned).toBe(0);
+    expect(resultOf(core, bytes).stale).toBe(0);
   });
 
   test("a pass that failed is noted again, and a new one has the same dumps", () => {
@@ -301,10 +306,10 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
       "TCP6",
     ]);
     core.flows.finish(true);
-    expect(core.flows.noted()).toBe(true);
+    expect(core.flows.hasChanges()).toBe(true);
     expect(core.flows.begin()).toEqual(dumps);
     core.flows.finish(false);
-    expect(core.flows.noted()).toBe(false);
+    expect(core.flows.hasChanges()).toBe(false);
     expect(core.flows.begin()).toEqual([]);
   });
 
@@ -313,7 +318,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     (errno) => {
       const core = createTestCore(build_);
       core.flows.begin();
-      expect(core.flows.judge(doneMessage(errno, 0x12))).toMatchObject({
+      expect(core.flows.check(doneMessage(errno, 0x12))).toMatchObject({
         end: true,
         errno,
         interrupted: true,
@@ -327,7 +332,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     const once = () => {
       build(core, ALL_CHANGED);
       core.flows.begin();
-      core.flows.judge(entryMessage(WHOLE));
+      core.flows.check(entryMessage(WHOLE));
       core.flows.finish(false);
     };
     for (let i = 0; i < 3; i++) once();

@@ -189,7 +189,7 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     expect(core.localAddressesVersion()).toBeGreaterThan(grown);
   });
 
-  test("another zone dirties the Services with zone hints, and judges their hints anew", () => {
+  test("another zone dirties the Services with zone hints, and checks their hints again", () => {
     const core = create();
     core.put("Service", service("web"));
     core.put("Service", service("api"));

@@ -68,7 +68,7 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   "asm/committed/slots.ts": ["bucket", "link"],
   "asm/flows/flow-endpoints.ts": ["address"],
   "asm/flows/flow-entries.ts": ["value"],
-  "asm/flows/judge-entries.ts": ["key", "destination"],
+  "asm/flows/check-entries.ts": ["key", "destination"],
   "asm/ingest/decode-slice.ts": ["parsedAddress", "at"],
   "asm/ingest/feed-list.ts": ["state", "rest", "at"],
   "asm/ingest/feed-watch.ts": ["rawAt"],

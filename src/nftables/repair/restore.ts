@@ -149,7 +149,7 @@ export function countAnew(core: Core, { region }: OperationList): void {
     }
     at += OP_HEADER + size + valueSize(id);
   }
-  for (const [id, keys] of added) core.madeAnew(id, keys.view(), keys.length / keySize(id));
+  for (const [id, keys] of added) core.resetCounters(id, keys.view(), keys.length / keySize(id));
 }
 
 function keysOf(id: TableId, { keysAndValues, count }: TableElements): Set<string> {

@@ -5,14 +5,14 @@ import {
   FLOWS_CHUNK_CUT,
   FLOWS_CHUNK_END,
   FLOWS_CHUNK_INTERRUPTED,
+  FLOWS_RESULT_BYTES,
+  FLOWS_RESULT_DELETIONS,
+  FLOWS_RESULT_DELETIONS_LENGTH,
+  FLOWS_RESULT_ENTRIES,
+  FLOWS_RESULT_ERRNO,
+  FLOWS_RESULT_FLAGS,
+  FLOWS_RESULT_STALE,
   IPS_SEEN_REPLY,
-  VERDICT_BYTES,
-  VERDICT_CONDEMNED,
-  VERDICT_DELETIONS,
-  VERDICT_DELETIONS_LENGTH,
-  VERDICT_ENTRIES,
-  VERDICT_ERRNO,
-  VERDICT_FLAGS,
 } from "../layout/flow";
 import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL, PROTOCOL_TCP, PROTOCOL_UDP } from "../layout/key";
 import { copy16, IPV4_BYTES, IPV6_BYTES, ipBytes, sameBytes } from "../memory/bytes";
@@ -77,7 +77,7 @@ const ID_SIZE: usize = 8;
 const chunk = region(memory.data(REGION_BYTES));
 const deletions = region(memory.data(REGION_BYTES));
 /** VERDICT on the last chunk. */
-const result: usize = memory.data(VERDICT_BYTES);
+const result: usize = memory.data(FLOWS_RESULT_BYTES);
 /** An address, followed by a KEY record. */
 const key: usize = memory.data(IPV6_BYTES + KEY_BYTES);
 
@@ -88,10 +88,10 @@ export function flowsChunk(bytes: u32): usize {
   return chunk.reserve(max(bytes, 1)) ? chunk.base : 0;
 }
 
-/** Judges these `bytes` bytes. Returns the address of the VERDICT; 0 if memory cannot grow. */
-export function flowsJudge(bytes: u32): usize {
+/** Checks these `bytes` bytes. Returns the address of the FLOWS_RESULT; 0 if memory cannot grow. */
+export function flowsCheck(bytes: u32): usize {
   assert(bytes <= chunk.capacity);
-  memory.fill(result, 0, VERDICT_BYTES);
+  memory.fill(result, 0, FLOWS_RESULT_BYTES);
   deletions.length = 0;
   const end = chunk.base + bytes;
   let flags: u32 = 0;
@@ -106,20 +106,20 @@ export function flowsJudge(bytes: u32): usize {
     if (type == NLMSG_DONE || type == NLMSG_ERROR) {
       flags |= FLOWS_CHUNK_END;
       if (length >= NLMSG_HEADER + ERRNO_BYTES)
-        store<i32>(result, -load<i32>(at, NLMSG_HEADER), VERDICT_ERRNO);
+        store<i32>(result, -load<i32>(at, NLMSG_HEADER), FLOWS_RESULT_ERRNO);
       break;
     }
     if (type == CTNETLINK_NEW && readEntry(at + NLMSG_HEADER, at + length)) {
-      store<u32>(result, load<u32>(result, VERDICT_ENTRIES) + 1, VERDICT_ENTRIES);
-      const verdict = judge();
-      if (verdict == NO_MEMORY || (verdict && !writeDeletion())) return 0;
-      store<u32>(result, load<u32>(result, VERDICT_CONDEMNED) + verdict, VERDICT_CONDEMNED);
+      store<u32>(result, load<u32>(result, FLOWS_RESULT_ENTRIES) + 1, FLOWS_RESULT_ENTRIES);
+      const stale = checkEntry();
+      if (stale == NO_MEMORY || (stale && !writeDeletion())) return 0;
+      store<u32>(result, load<u32>(result, FLOWS_RESULT_STALE) + stale, FLOWS_RESULT_STALE);
     }
     at += aligned(length);
   }
-  store<u32>(result, flags, VERDICT_FLAGS);
-  store<u32>(result, <u32>deletions.base, VERDICT_DELETIONS);
-  store<u32>(result, deletions.length, VERDICT_DELETIONS_LENGTH);
+  store<u32>(result, flags, FLOWS_RESULT_FLAGS);
+  store<u32>(result, <u32>deletions.base, FLOWS_RESULT_DELETIONS);
+  store<u32>(result, deletions.length, FLOWS_RESULT_DELETIONS_LENGTH);
   return result;
 }
 
@@ -131,7 +131,7 @@ export function flowsFinish(again: bool): void {
 }
 
 // Returns 1 if the entry must be deleted, 0 if not, or NO_MEMORY.
-function judge(): i32 {
+function checkEntry(): i32 {
   // An endpoint that answered exists, and the client may consider the connection established.
   if (protocol == PROTOCOL_TCP) {
     if (state != TCP_CONNTRACK_SYN_SENT || status & IPS_SEEN_REPLY) return 0;
