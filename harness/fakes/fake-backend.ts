@@ -112,8 +112,15 @@ export class FakeBackend implements Backend {
     }
     const written = { operations: added + deleted, added, bytes: 0, transactions, kernelMs: 0 };
     const element = Math.max(added, deleted);
-    const amiss = element > 0 ? { element } : {};
-    return Promise.resolve({ change, changes: 1, noticedAt: 0, amiss, written, refused: [] });
+    const driftedCounts = element > 0 ? { element } : {};
+    return Promise.resolve({
+      change,
+      changes: 1,
+      noticedAt: 0,
+      driftedCounts,
+      written,
+      refused: [],
+    });
   }
 
   apply(operations: OperationList, owners: OwnerLookup): Receipt | Promise<Receipt> {

@@ -42,11 +42,11 @@ export interface DriftedWorld extends SyncWorld<Backend> {
   /** The socket between dataplane and kernel. */
   readonly socket: NetlinkSocket;
   /** Waits for an event that matches this. */
-  hears(like: (change: ForeignChange) => boolean): Promise<void>;
+  untilNoticed(like: (change: ForeignChange) => boolean): Promise<void>;
   /** Checks the touched objects, syncs, and returns the report. */
-  mend(): Promise<RepairReport | undefined>;
+  repair(): Promise<RepairReport | undefined>;
   /** Events since the last `mend`. */
-  readonly told: readonly ForeignChange[];
+  readonly noticed: readonly ForeignChange[];
   close(): void;
 }
 
@@ -60,40 +60,40 @@ export function driftedWorld(
   const clock = new TurningClock();
   const backend = createNftablesBackend({ ...OPTIONS, ...options }, socket, clock);
   const world = worldOf(backend, () => {}, clock);
-  const told: ForeignChange[] = [];
+  const noticed: ForeignChange[] = [];
   let wake = () => {};
   let watching = false;
   const others = transactions(socket.portId);
   return {
     ...world,
-    told,
+    noticed,
     socket,
     async nft(command) {
       if (!watching) {
         backend.watch((change) => {
-          told.push(change);
+          noticed.push(change);
           wake();
         });
       }
       watching = true;
-      const before = told.length;
+      const before = noticed.length;
       const heard = new Promise<void>((resolve) => {
         wake = resolve;
       });
       const next = others.next();
       pipe(command, "nft", "-f", "-");
       pipe(`table ip ${MARKER}; delete table ip ${MARKER}`, "nft", "-f", "-");
-      if ((await next) && told.length === before) await heard;
+      if ((await next) && noticed.length === before) await heard;
     },
-    async hears(like) {
-      while (!told.some(like)) {
+    async untilNoticed(like) {
+      while (!noticed.some(like)) {
         // A broken socket is reopened after a while.
         await clock.advance(REOPEN_MS);
         await new Promise(setImmediate);
       }
     },
-    async mend() {
-      told.length = 0;
+    async repair() {
+      noticed.length = 0;
       world.verify();
       expectTrue(await world.sync());
       return world.reports.at(-1)?.repair;
@@ -223,8 +223,8 @@ export function kernel(): readonly string[] {
 }
 
 /** The number of drifted objects by kind; undefined if nothing was checked. */
-export function amiss(
+export function driftedCounts(
   report: RepairReport | undefined,
 ): { [kind in DriftObject]?: number } | undefined {
-  return report && { ...report.amiss };
+  return report && { ...report.driftedCounts };
 }

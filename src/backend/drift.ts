@@ -26,7 +26,7 @@ export interface ForeignChange {
 export type DriftObject = "table" | "chain" | "map" | "element";
 
 /** The writes of a repair, in one or more transactions. */
-export interface Written {
+export interface RepairWrites {
   readonly operations: number;
   /** Number of these operations that added an element. */
   readonly added: number;
@@ -44,9 +44,9 @@ export interface Drift {
   /** Time when the first change was noticed, in monotonic ms. */
   readonly noticedAt: number;
   /** Number of objects of each kind that differed and were restored. Empty if nothing differed. */
-  readonly amiss: { readonly [kind in DriftObject]?: number };
+  readonly driftedCounts: { readonly [kind in DriftObject]?: number };
   /** The writes that restored elements. */
-  readonly written: Written;
+  readonly written: RepairWrites;
   /**
    * Owners with an element that the kernel refused. Of their elements, only those in the kernel
    * count as committed now. They belong to OWNER_ADOPTED until the owners are programmed again.

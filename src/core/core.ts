@@ -184,7 +184,12 @@ export interface Core {
    */
   select(
     ids: readonly ServiceId[],
-    each: (id: ServiceId, choices: readonly Choice[], localReady: number, lingers: boolean) => void,
+    each: (
+      id: ServiceId,
+      choices: readonly Choice[],
+      localReady: number,
+      servesUnselected: boolean,
+    ) => void,
   ): void;
 
   // ── diff ──

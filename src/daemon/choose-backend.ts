@@ -59,7 +59,7 @@ async function prepareIptables(options: SkeletonOptions, log: Logger): Promise<B
   const backend = createIptablesBackend(options, { log });
   try {
     await backend.probe();
-    for (const fact of backend.facts()) {
+    for (const fact of backend.findings()) {
       if (backend.capabilities.unsupported.includes(fact)) log.warn(fact);
       else log.info(fact);
     }

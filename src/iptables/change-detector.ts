@@ -123,7 +123,7 @@ export class ChangeDetector {
   }
 
   /** Another function has just compared everything. */
-  compared(): void {
+  recordComparison(): void {
     this.#unknown = 0;
     this.#suspicious = false;
     this.#unsure = false;
@@ -138,8 +138,8 @@ export class ChangeDetector {
   async #tick(): Promise<void> {
     if (this.#options.idle()) {
       if (!this.#writing) {
-        if (this.#due()) await this.#compare();
-      } else if (this.#missed !== this.#writes && this.#due()) {
+        if (this.#isDue()) await this.#compare();
+      } else if (this.#missed !== this.#writes && this.#isDue()) {
         // Count a long write only once.
         this.#missed = this.#writes;
         this.#noResult();
@@ -158,7 +158,7 @@ export class ChangeDetector {
     onComparisonStarved();
   }
 
-  #due(): boolean {
+  #isDue(): boolean {
     const { clock } = this.#options;
     if (!this.#writing && this.#readCounter() !== this.#known) this.#suspicious = true;
     const { at, took } = this.#attempt;
@@ -183,7 +183,7 @@ export class ChangeDetector {
         this.#noResult();
         return;
       }
-      this.compared();
+      this.recordComparison();
       this.#known = counter;
       if (found === "differs") onDifference();
     } catch (thrown) {

@@ -9,7 +9,7 @@ import type { OperationList } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";
 import type { TableId } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
-import { KernelChains, type PrintedChain, type Wanted, wantedText } from "./kernel-chains.ts";
+import { KernelChains, type PrintedChain, type WantedChains, wantedText } from "./kernel-chains.ts";
 import { printCanary, printRestore, ruleCount, type Step } from "./restore-text.ts";
 import type { Chains } from "./rules/chain-texts.ts";
 import type { RulesetOptions } from "./rules/fixed-chains.ts";
@@ -60,7 +60,7 @@ const WORDS_MAX = 300;
 /** At most this many chains named in a refusal are looked up in the kernel. */
 const SUSPECTS_MAX = 4;
 /** `takesAnything` reuses a success for this long, in ms. */
-const ABLE_MS = 10_000;
+const ACCEPTED_MS = 10_000;
 
 export class FamilyRules {
   readonly tools: XtTools;
@@ -79,7 +79,7 @@ export class FamilyRules {
   /** Number of our transactions: one for each table of a restore. */
   commits = 0;
   /** Last success of `takesAnything`, in monotonic ms. */
-  #able = Number.NEGATIVE_INFINITY;
+  #acceptedAt = Number.NEGATIVE_INFINITY;
   /** Number of rules that the last restore wrote, by table. */
   readonly #last = { nat: 0, filter: 0 };
 
@@ -100,7 +100,7 @@ export class FamilyRules {
   }
 
   /** The rules that should be in the kernel, including staged changes. */
-  get wanted(): Wanted {
+  get wanted(): WantedChains {
     return this.#ruleset;
   }
 
@@ -138,7 +138,7 @@ export class FamilyRules {
     if (changes !== this.#changes) return undefined;
     let chains = 0;
     for (const [table, saved] of found) {
-      this.kernel.learn(table, saved, this.wanted);
+      this.kernel.recordRead(table, saved, this.wanted);
       for (const chain of saved.own.keys()) if (isKubeProxyChain(table, chain)) chains++;
     }
     const nat = this.kernel.chains("nat");
@@ -216,35 +216,35 @@ export class FamilyRules {
    * rules lead to it, the chain is emptied instead. `partial`: the steps cover only some chains,
    * not all that differ.
    */
-  async write(wished: readonly Step[], { partial = false } = {}): Promise<WriteOutcome> {
-    if (wished.length === 0) return NOTHING_WRITTEN;
+  async write(wanted: readonly Step[], { partial = false } = {}): Promise<WriteOutcome> {
+    if (wanted.length === 0) return NOTHING_WRITTEN;
     this.#changes++;
     let bytes = 0;
-    let steps = wished;
+    let steps = wanted;
     for (;;) {
       const printed = printRestore(steps);
       bytes += Buffer.byteLength(printed.text);
       const result = await this.tools.restore(printed.text);
       if (result.ok) {
         this.commits += new Set(steps.map(({ table }) => table)).size;
-        this.kernel.took(steps);
+        this.kernel.recordAccepted(steps);
         this.#count(steps);
         return { bytes, refused: undefined };
       }
       this.failures++;
       if (partial) this.partialFailures++;
       const { lines } = result;
-      steps = this.#withoutTaken(steps, result.table);
+      steps = this.#withoutAccepted(steps, result.table);
       const undeletable = new Set<Step>();
       for (const line of lines) {
         const step = printed.words(line).startsWith("-X ") && printed.place(line)?.step;
         if (step) undeletable.add(step);
       }
       if (undeletable.size > 0) {
-        steps = steps.map((step) => (undeletable.has(step) ? this.#keep(step) : step));
+        steps = steps.map((step) => (undeletable.has(step) ? this.#keepChain(step) : step));
         continue;
       }
-      this.kernel.failed(steps, result.table !== undefined);
+      this.kernel.recordFailed(steps, result.table !== undefined);
       const at = lines.find((line) => printed.place(line) !== undefined);
       const place = at === undefined ? undefined : printed.place(at);
       const words = result.line === undefined ? "" : printed.words(result.line);
@@ -262,7 +262,7 @@ export class FamilyRules {
     ownerName: string | undefined,
   ): Failure {
     const { kind, line, message } = result;
-    const whose =
+    const subject =
       ownerName === undefined
         ? "rules"
         : ownerName === ""
@@ -273,7 +273,7 @@ export class FamilyRules {
     const { path } = this.tools;
     const error = new SluiceError(
       kind === "line" ? "RULES_REFUSED" : "TOOL_FAILED",
-      `Cannot write ${whose} by ${path}-restore: ${rule}: ${message}${where}`,
+      `Cannot write ${subject} by ${path}-restore: ${rule}: ${message}${where}`,
       ownerName === undefined || ownerName === "" ? path : `Service ${ownerName}`,
     );
     return {
@@ -290,12 +290,12 @@ export class FamilyRules {
    * Checks whether the kernel accepts any change at all, by a restore that changes nothing. Skips
    * the restore if one succeeded less than ABLE_MS before `now`.
    */
-  async takesAnything(now: number): Promise<boolean> {
-    if (now - this.#able < ABLE_MS) return true;
+  async acceptsAnyChange(now: number): Promise<boolean> {
+    if (now - this.#acceptedAt < ACCEPTED_MS) return true;
     const { ok } = await this.tools.restore(printCanary("nat"));
     if (ok) {
       this.commits++;
-      this.#able = now;
+      this.#acceptedAt = now;
     }
     return ok;
   }
@@ -321,18 +321,18 @@ export class FamilyRules {
    * The remaining steps after a restore was refused at this table. nat comes before filter, so nat
    * has already changed if filter was refused.
    */
-  #withoutTaken(steps: readonly Step[], table: string | undefined): readonly Step[] {
+  #withoutAccepted(steps: readonly Step[], table: string | undefined): readonly Step[] {
     if (table !== "filter") return steps;
-    const taken = steps.filter((step) => step.table === "nat");
-    if (taken.length > 0) this.commits++;
-    this.kernel.took(taken);
-    this.#count(taken);
+    const accepted = steps.filter((step) => step.table === "nat");
+    if (accepted.length > 0) this.commits++;
+    this.kernel.recordAccepted(accepted);
+    this.#count(accepted);
     return steps.filter((step) => step.table !== "nat");
   }
 
-  #keep(step: Step): Step {
+  #keepChain(step: Step): Step {
     if (step.kind !== "remove") return step;
-    this.kernel.keep(step.table, step.chain);
+    this.kernel.recordUndeletable(step.table, step.chain);
     return { kind: "replace", table: step.table, chain: step.chain, text: "" };
   }
 
@@ -359,11 +359,11 @@ export class FamilyRules {
       steps.map((step) => ("chain" in step ? `${step.table} ${step.chain}` : "")),
     );
     const names = new Set(words.match(/KUBE-[\w.:/-]*\w/g));
-    let looked = 0;
+    let lookups = 0;
     for (const where of table === undefined ? RULE_TABLES : [table]) {
       for (const name of names) {
-        const believed = this.kernel.chains(where).has(name) && !declared.has(`${where} ${name}`);
-        if (!believed || ++looked > SUSPECTS_MAX) continue;
+        const presumed = this.kernel.chains(where).has(name) && !declared.has(`${where} ${name}`);
+        if (!presumed || ++lookups > SUSPECTS_MAX) continue;
         const found = await this.tools.list(where, name).catch(toolFailed);
         if (found === undefined) return true;
       }

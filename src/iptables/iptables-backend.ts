@@ -23,7 +23,7 @@ import {
   type FoundChains,
   type RefusedRestore,
 } from "./family-rules.ts";
-import { compare, describeChange, repair } from "./repair-chains.ts";
+import { compareFamilies, describeChange, repairFamilies } from "./repair-chains.ts";
 import type { Step } from "./restore-text.ts";
 import type { RulesetOptions } from "./rules/fixed-chains.ts";
 import { describePorts } from "./rules/port-description.ts";
@@ -33,7 +33,7 @@ import type { SearchOptions } from "./tools/find-tools.ts";
 import { LockWaitingTools, logLocked } from "./tools/lock-wait.ts";
 import type { Features } from "./tools/probe-tools.ts";
 import { type FamilyTools, findToolset, type Toolset } from "./tools/toolset.ts";
-import { trialOnly } from "./trial-steps.ts";
+import { trialSteps } from "./trial-steps.ts";
 
 export interface IptablesDependencies {
   readonly clock?: Clock;
@@ -44,7 +44,7 @@ export interface IptablesDependencies {
 
 export interface IptablesBackend extends Backend {
   /** Findings of `probe` for the operator, for the log. */
-  facts(): readonly string[];
+  findings(): readonly string[];
 }
 
 /** Creates the backend. Does not touch the kernel yet. */
@@ -57,7 +57,7 @@ export function createIptablesBackend(
 
 const CANNOT_COMPARE = "iptables cannot compare";
 /** A failed restore left something in the kernel, which the next `verify` reverts. */
-const OURS: ForeignChange = {
+const OWN_REMAINS: ForeignChange = {
   what: "what a change of ours left that was refused",
   by: "ourselves",
   objects: ["what a change of ours left"],
@@ -133,8 +133,8 @@ class Iptables implements IptablesBackend {
     this.#toolset = await this.#findTools();
   }
 
-  facts(): readonly string[] {
-    return this.#toolset?.facts ?? [];
+  findings(): readonly string[] {
+    return this.#toolset?.findings ?? [];
   }
 
   /** Adopts the chains that are in the kernel. The first `apply` writes only the differences. */
@@ -203,7 +203,7 @@ class Iptables implements IptablesBackend {
     const everything = !this.#settled && !this.#trialOnly;
     const steps = this.#families.map((family) => {
       const staged = family.stage(operations, describe, everything);
-      return this.#trialOnly ? trialOnly(staged) : staged;
+      return this.#trialOnly ? trialSteps(staged) : staged;
     });
     if (steps.some((one) => one.length > 0)) {
       return this.#writing(() => this.#writeStaged(steps, owners.nameOf));
@@ -334,16 +334,16 @@ class Iptables implements IptablesBackend {
     ownerName: (owner: OwnerId) => string,
   ): Promise<Failure> {
     const { owner, result, drifted } = refused;
-    const unable =
+    const blocked =
       result.kind === "line" &&
       owner === undefined &&
       !drifted &&
-      !(await family.takesAnything(this.#clock.monotonic()));
+      !(await family.acceptsAnyChange(this.#clock.monotonic()));
     const name = owner === undefined ? undefined : ownerName(owner);
     const failure = family.failureOf(refused, name);
     return {
       ...failure,
-      transient: failure.transient || unable,
+      transient: failure.transient || blocked,
       drifted: drifted || family.kernel.jumpsUnknown,
     };
   }
@@ -358,7 +358,7 @@ class Iptables implements IptablesBackend {
 
   /** Logs the unwanted chains that stay in the kernel, each once. */
   #logKept(family: FamilyRules): void {
-    for (const { table, chain } of family.kernel.kept(family.wanted)) {
+    for (const { table, chain } of family.kernel.keptChains(family.wanted)) {
       if (!this.#log?.firstTime(`iptables kept ${family.family} ${table} ${chain}`)) continue;
       this.#log.warn(
         "A chain of kube-proxy's stays, without rules: a rule of somebody else leads to it",
@@ -400,14 +400,14 @@ class Iptables implements IptablesBackend {
 
   async #repair(core: Core, suspicion: Suspicion): Promise<Drift> {
     const started = this.#clock.monotonic();
-    const result = await repair(this.#families, core, this.#log);
+    const result = await repairFamilies(this.#families, core, this.#log);
     for (const family of this.#families) this.#logKept(family);
-    this.#detector.compared();
+    this.#detector.recordComparison();
     return {
       change: result.change ?? suspicion.change,
       changes: suspicion.changes,
       noticedAt: suspicion.at,
-      amiss: result.amiss,
+      driftedCounts: result.driftedCounts,
       refused: result.refused,
       written: {
         operations: 0,
@@ -421,11 +421,11 @@ class Iptables implements IptablesBackend {
 
   async #compare(): Promise<Comparison> {
     if (this.#families.some(({ kernel }) => kernel.hasStale)) {
-      if (!this.#repairRequested) this.#changed(OURS);
+      if (!this.#repairRequested) this.#changed(OWN_REMAINS);
       this.#repairRequested = true;
       return "ours";
     }
-    const found = await compare(this.#families);
+    const found = await compareFamilies(this.#families);
     this.#log?.rearm(CANNOT_COMPARE);
     if (found === undefined) return "unknown";
     this.#found = describeChange(found);

@@ -19,7 +19,7 @@ import {
 } from "./syntax/known-chains.ts";
 
 /** The chains and jumps that should be in the kernel. */
-export interface Wanted {
+export interface WantedChains {
   readonly chains: Chains;
   readonly jumps: readonly Jump[];
 }
@@ -79,7 +79,7 @@ export class KernelChains {
   /**
    * Takes over the chains that were just read from the kernel. Nothing may have been written since.
    */
-  learn(table: RuleTable, saved: SavedChains, wanted: Wanted): void {
+  recordRead(table: RuleTable, saved: SavedChains, wanted: WantedChains): void {
     const state = this.#tables[table];
     const { known, dialect, undeletable } = state;
     known.clear();
@@ -108,7 +108,7 @@ export class KernelChains {
   }
 
   /** Steps for everything that differs, jumps included. */
-  differences(wanted: Wanted): Step[] {
+  differences(wanted: WantedChains): Step[] {
     return RULE_TABLES.flatMap((table) => {
       const names = new Set([CANARY, ...wanted.chains[table].keys()]);
       for (const chain of this.#tables[table].known.keys()) names.add(chain);
@@ -117,7 +117,7 @@ export class KernelChains {
   }
 
   /** Steps for those of these chains, and of the stale ones, that differ. */
-  differencesOf(changes: ChainChanges, wanted: Wanted): Step[] {
+  differencesOf(changes: ChainChanges, wanted: WantedChains): Step[] {
     return RULE_TABLES.flatMap((table) => {
       const { stale } = this.#tables[table];
       const changed = changes[table].keys();
@@ -127,12 +127,12 @@ export class KernelChains {
   }
 
   /** Steps for missing and superfluous jumps. */
-  jumpDifferences(wanted: Wanted): Step[] {
+  jumpDifferences(wanted: WantedChains): Step[] {
     return RULE_TABLES.flatMap((table) => [...this.#jumpSteps(table, wanted)]);
   }
 
   /** Steps for missing chains and the jumps to them. Existing chains stay as they are. */
-  missing(wanted: Wanted): Step[] {
+  missing(wanted: WantedChains): Step[] {
     return this.differences(wanted).filter(
       (step) =>
         step.kind === "jump" ||
@@ -142,7 +142,7 @@ export class KernelChains {
   }
 
   /** The kernel accepted these steps. */
-  took(steps: readonly Step[]): void {
+  recordAccepted(steps: readonly Step[]): void {
     for (const step of steps) {
       const { known, builtIn } = this.#tables[step.table];
       if (step.kind === "replace") known.set(step.chain, step.text);
@@ -160,7 +160,7 @@ export class KernelChains {
   }
 
   /** The kernel may have accepted some of these steps. `refused`: it accepted none of them. */
-  failed(steps: readonly Step[], refused: boolean): void {
+  recordFailed(steps: readonly Step[], refused: boolean): void {
     for (const step of steps) {
       const state = this.#tables[step.table];
       if (step.kind === "replace" || step.kind === "remove") {
@@ -188,12 +188,12 @@ export class KernelChains {
   }
 
   /** The kernel refused to delete this chain. It stays without rules. */
-  keep(table: RuleTable, chain: string): void {
+  recordUndeletable(table: RuleTable, chain: string): void {
     this.#tables[table].undeletable.set(chain, false);
   }
 
   /** Unwanted chains that stay, without rules, because foreign rules lead to them. */
-  kept({ chains }: Wanted): { readonly table: RuleTable; readonly chain: string }[] {
+  keptChains({ chains }: WantedChains): { readonly table: RuleTable; readonly chain: string }[] {
     return RULE_TABLES.flatMap((table) => {
       const { known } = this.#tables[table];
       return [...known.keys()]
@@ -218,7 +218,7 @@ export class KernelChains {
     return referred.has(chain) || undeletable.has(chain);
   }
 
-  *#chainSteps(table: RuleTable, names: Iterable<string>, wanted: Wanted): Generator<Step> {
+  *#chainSteps(table: RuleTable, names: Iterable<string>, wanted: WantedChains): Generator<Step> {
     const { known } = this.#tables[table];
     for (const chain of names) {
       const there = known.has(chain);
@@ -237,7 +237,7 @@ export class KernelChains {
     }
   }
 
-  *#jumpSteps(table: RuleTable, { jumps }: Wanted): Generator<Step> {
+  *#jumpSteps(table: RuleTable, { jumps }: WantedChains): Generator<Step> {
     const { builtIn } = this.#tables[table];
     const wanted = jumps.filter((jump) => jump.table === table);
     for (const { from, rule } of wanted) {
@@ -256,7 +256,7 @@ export class KernelChains {
 
 /** The wanted text of a chain; undefined if the chain should not exist. */
 export function wantedText(
-  { chains }: Wanted,
+  { chains }: WantedChains,
   table: RuleTable,
   chain: string,
 ): ChainText | undefined {

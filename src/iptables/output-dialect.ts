@@ -36,9 +36,9 @@ export async function acceptDialect(
   before: readonly PrintedChain[],
   log: Logger | undefined,
 ): Promise<DialectChains> {
-  let same = await unchanged(
+  let same = await stillPrinted(
     family,
-    before.filter((one) => canBeSame(family, one)),
+    before.filter((one) => isSameEssence(family, one)),
   );
   if (same.length === 0) return new DialectChains([]);
   const steps = same.flatMap(({ table, chain }) => {
@@ -46,7 +46,7 @@ export async function acceptDialect(
     return text === undefined ? [] : [{ kind: "replace", table, chain, text } as const];
   });
   const { refused } = await family.write(steps);
-  same = refused === undefined ? await unchanged(family, same) : [];
+  same = refused === undefined ? await stillPrinted(family, same) : [];
   for (const { table, chain, printed } of same) {
     const wanted = family.textOf(table, chain);
     if (wanted !== undefined) family.kernel.acceptDialect(table, chain, { printed, wanted });
@@ -72,7 +72,7 @@ export async function acceptDialect(
 /**
  * A dialect changes neither the number and order of rules nor their addresses, ports and targets.
  */
-function canBeSame(family: FamilyRules, { table, chain, printed }: PrintedChain): boolean {
+function isSameEssence(family: FamilyRules, { table, chain, printed }: PrintedChain): boolean {
   const wanted = family.textOf(table, chain) ?? "";
   return wanted !== "" && printed !== "" && essence(printed) === essence(wanted);
 }
@@ -91,7 +91,7 @@ function essence(text: ChainText): string {
 const HOST = /\/(32|128)$/;
 
 /** The chains that are still printed as before. */
-async function unchanged(
+async function stillPrinted(
   family: FamilyRules,
   before: readonly PrintedChain[],
 ): Promise<PrintedChain[]> {

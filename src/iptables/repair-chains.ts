@@ -28,11 +28,11 @@ export interface Differences {
   /** The steps that repair it. */
   readonly steps: readonly Step[];
   /** Tables without a single chain of ours. */
-  readonly gone: readonly RuleTable[];
+  readonly missingTables: readonly RuleTable[];
   /** The canary in the table mangle has disappeared. */
-  readonly mangle: boolean;
+  readonly mangleCanaryMissing: boolean;
   /** A kube-proxy wrote our chains. */
-  readonly byKubeProxy: boolean;
+  readonly writtenByKubeProxy: boolean;
 }
 
 /**
@@ -40,7 +40,7 @@ export interface Differences {
  * staged meanwhile, because the result is then meaningless.
  * @throws SluiceError TOOL_FAILED
  */
-export async function compare(
+export async function compareFamilies(
   families: readonly FamilyRules[],
 ): Promise<Differences[] | undefined> {
   const found: Differences[] = [];
@@ -49,16 +49,16 @@ export async function compare(
     found.push({
       tool: family.tool,
       steps: family.kernel.differences(family.wanted),
-      gone: RULE_TABLES.filter((table) => family.kernel.chains(table).size === 0),
-      mangle: !family.mangleCanary,
-      byKubeProxy: isOverwritten(family.kernel.chains("nat")),
+      missingTables: RULE_TABLES.filter((table) => family.kernel.chains(table).size === 0),
+      mangleCanaryMissing: !family.mangleCanary,
+      writtenByKubeProxy: isOverwritten(family.kernel.chains("nat")),
     });
   }
   return found;
 }
 
 /** The changes that a repair found, and its restores. */
-export interface RepairResult extends Pick<Drift, "amiss" | "refused"> {
+export interface ChainRepair extends Pick<Drift, "driftedCounts" | "refused"> {
   /** Undefined if nothing differed. */
   readonly change: ForeignChange | undefined;
   readonly bytes: number;
@@ -70,11 +70,11 @@ export interface RepairResult extends Pick<Drift, "amiss" | "refused"> {
  * are dropped. The owner is then programmed again, and refused separately.
  * @throws SluiceError RULES_REFUSED, TOOL_FAILED: the repair is incomplete
  */
-export async function repair(
+export async function repairFamilies(
   families: readonly FamilyRules[],
   core: Core,
   log: Logger | undefined,
-): Promise<RepairResult> {
+): Promise<ChainRepair> {
   const refused: { owner: OwnerId; error: SluiceError }[] = [];
   let bytes = 0;
   let restores = 0;
@@ -86,18 +86,18 @@ export async function repair(
     first ??= attempt;
     if (attempt.refused === undefined) {
       for (const { kernel } of families) kernel.clearStale();
-      return { amiss: first.amiss, change: first.change, bytes, restores, refused };
+      return { driftedCounts: first.driftedCounts, change: first.change, bytes, restores, refused };
     }
     const { family, refusal } = attempt.refused;
     const { owner } = refusal;
-    const { error } = family.failureOf(refusal, nameOf(core, owner));
+    const { error } = family.failureOf(refusal, ownerName(core, owner));
     if (owner === undefined || refused.length === RELEASED_MAX) throw error;
     refused.push({ owner, error });
     releaseOwner(families, core, owner);
   }
 }
 
-interface Attempt extends Omit<RepairResult, "refused"> {
+interface Attempt extends Omit<ChainRepair, "refused"> {
   readonly refused: { readonly family: FamilyRules; readonly refusal: RefusedRestore } | undefined;
 }
 
@@ -105,7 +105,7 @@ async function repairOnce(
   families: readonly FamilyRules[],
   log: Logger | undefined,
 ): Promise<Attempt> {
-  const found = await compare(families);
+  const found = await compareFamilies(families);
   if (found === undefined) throw new Error("Something was staged while `verify` was under way");
   const drifted: Differences[] = [];
   let bytes = 0;
@@ -121,7 +121,7 @@ async function repairOnce(
     if (written.refused !== undefined) {
       const refused = { family, refusal: written.refused };
       const change = describeChange(found);
-      return { amiss: countDrifted(found), change, bytes, restores, refused };
+      return { driftedCounts: countDrifted(found), change, bytes, restores, refused };
     }
     const dialect = await acceptDialect(family, before, log);
     const differing = steps.filter(
@@ -130,7 +130,7 @@ async function repairOnce(
     drifted.push({ ...differences, steps: differing });
   }
   const change = describeChange(drifted);
-  return { amiss: countDrifted(drifted), change, bytes, restores, refused: undefined };
+  return { driftedCounts: countDrifted(drifted), change, bytes, restores, refused: undefined };
 }
 
 /** Drops the owner's committed elements, from the rules and from the core. */
@@ -144,7 +144,7 @@ function releaseOwner(families: readonly FamilyRules[], core: Core, owner: Owner
   core.commit();
 }
 
-function nameOf(core: Core, owner: OwnerId | undefined): string | undefined {
+function ownerName(core: Core, owner: OwnerId | undefined): string | undefined {
   if (owner === undefined) return undefined;
   return isService(owner) ? core.serviceKey(owner) : "";
 }
@@ -152,36 +152,36 @@ function nameOf(core: Core, owner: OwnerId | undefined): string | undefined {
 /** Describes differences for the log; undefined if nothing differs. */
 export function describeChange(found: readonly Differences[]): ForeignChange | undefined {
   const names: string[] = [];
-  for (const { tool, steps, gone, mangle } of found) {
-    for (const table of gone) names.push(`all chains of ${tool} ${table}`);
-    for (const object of objectsOf(steps, gone)) names.push(`${tool} ${object}`);
-    if (mangle) names.push(`${tool} mangle ${CANARY}`);
+  for (const { tool, steps, missingTables, mangleCanaryMissing } of found) {
+    for (const table of missingTables) names.push(`all chains of ${tool} ${table}`);
+    for (const object of objectsOf(steps, missingTables)) names.push(`${tool} ${object}`);
+    if (mangleCanaryMissing) names.push(`${tool} mangle ${CANARY}`);
   }
   if (names.length === 0) return undefined;
   const named = names.slice(0, NAMED_MAX);
   const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : "";
-  const by = found.some(({ byKubeProxy }) => byKubeProxy) ? KUBE_PROXY : "somebody";
+  const by = found.some(({ writtenByKubeProxy }) => writtenByKubeProxy) ? KUBE_PROXY : "somebody";
   return { what: `${named.join(", ")}${more}`, by, objects: named };
 }
 
 /** Counts the objects that differ. A table without chains of ours counts as one object. */
-function countDrifted(found: readonly Differences[]): Drift["amiss"] {
+function countDrifted(found: readonly Differences[]): Drift["driftedCounts"] {
   const drifted: { [kind in DriftObject]?: number } = {};
   const count = (kind: DriftObject, objects: number) => {
     if (objects > 0) drifted[kind] = (drifted[kind] ?? 0) + objects;
   };
-  for (const { steps, gone, mangle } of found) {
-    count("table", gone.length);
-    count("chain", objectsOf(steps, gone).length + (mangle ? 1 : 0));
+  for (const { steps, missingTables, mangleCanaryMissing } of found) {
+    count("table", missingTables.length);
+    count("chain", objectsOf(steps, missingTables).length + (mangleCanaryMissing ? 1 : 0));
   }
   return drifted;
 }
 
 /** The chains that the steps concern, without duplicates: `nat KUBE-SERVICES`, `nat PREROUTING`. */
-function objectsOf(steps: readonly Step[], gone: readonly RuleTable[]): string[] {
+function objectsOf(steps: readonly Step[], missingTables: readonly RuleTable[]): string[] {
   const objects = new Set<string>();
   for (const step of steps) {
-    if (gone.includes(step.table)) continue;
+    if (missingTables.includes(step.table)) continue;
     objects.add(`${step.table} ${"from" in step ? step.from : step.chain}`);
   }
   return [...objects].sort((a, b) => tableOrder(a) - tableOrder(b));

@@ -23,7 +23,7 @@ export type Step = { readonly table: RuleTable } & (
 );
 
 /** The step and rule that a line belongs to. */
-export interface Place {
+export interface RulePlace {
   readonly step: Step;
   /** For a rule, its index in the text of the chain. */
   readonly rule: number | undefined;
@@ -32,7 +32,7 @@ export interface Place {
 export interface RestoreText {
   readonly text: string;
   /** `line` counts from 1. Undefined for a line that belongs to no single step, such as COMMIT. */
-  place(line: number): Place | undefined;
+  place(line: number): RulePlace | undefined;
   /** The text of the line. */
   words(line: number): string;
 }

@@ -6,13 +6,13 @@
  */
 import type { Step } from "./restore-text.ts";
 import { RULE_TABLES, type RuleTable } from "./syntax/known-chains.ts";
-import { SCRATCH } from "./tools/probe-tools.ts";
+import { SCRATCH_CHAIN } from "./tools/probe-tools.ts";
 
 /**
  * The steps of a trial: those for the Services' own chains, and the rules that would lead there.
  * The latter go into a scratch chain that no rule leads to.
  */
-export function trialOnly(steps: readonly Step[]): Step[] {
+export function trialSteps(steps: readonly Step[]): Step[] {
   const own = steps.filter(isForOnePort);
   const shared = steps.filter((step) => step.kind === "replace" && !isForOnePort(step));
   const trials = RULE_TABLES.flatMap((table) => trialOf(table, shared));
@@ -38,5 +38,5 @@ function trialOf(table: RuleTable, shared: readonly Step[]): Step[] {
       : [],
   );
   if (rules.length === 0) return [];
-  return [{ kind: "replace", table, chain: SCRATCH, text: rules.join("\n") }];
+  return [{ kind: "replace", table, chain: SCRATCH_CHAIN, text: rules.join("\n") }];
 }

@@ -169,7 +169,7 @@ export class KubeproxyMetrics {
   /** Records a sync that had work to do. */
   synced(report: SyncReport, now: number): void {
     const seconds = report.durationMs / 1000;
-    const whole = !this.#synced || report.repair?.amiss.table !== undefined;
+    const whole = !this.#synced || report.repair?.driftedCounts.table !== undefined;
     const byExtent = whole ? this.#fullDuration : this.#partialDuration;
     for (const family of this.#families) {
       this.#syncDuration.observe(seconds, family);

@@ -183,8 +183,8 @@ export class Metrics {
     }
   }
 
-  #repaired({ amiss, durationMs }: RepairReport): void {
-    const kinds = Object.keys(amiss);
+  #repaired({ driftedCounts, durationMs }: RepairReport): void {
+    const kinds = Object.keys(driftedCounts);
     for (const kind of kinds) this.#repairs.add(1, kind);
     if (kinds.length > 0) this.#repairDuration.observe(durationMs / 1000);
   }

@@ -80,7 +80,7 @@ export class SyncLoop {
   #nodeVersion = -1;
   #swept = false;
   #leftoversRemoved = false;
-  #verifyWanted = true;
+  #verifyRequested = true;
   /** The foreign changes that were found and that no sync has repaired yet. */
   #drift: Drift | undefined;
   readonly #affinity: AffinityPurger;
@@ -92,7 +92,7 @@ export class SyncLoop {
     this.#affinity = new AffinityPurger({ ...options, affinity: options.backend.affinity });
     this.#refused = new RefusedOwners(options.clock, (owner) => {
       if (owner === OWNER_NODE) this.#nodeVersion = -1;
-      else this.#again(owner);
+      else this.#markAgain(owner);
       options.wake();
     });
   }
@@ -102,7 +102,7 @@ export class SyncLoop {
    * table and after `backend.reconfigure`.
    */
   verify(): void {
-    this.#verifyWanted = true;
+    this.#verifyRequested = true;
   }
 
   /**
@@ -120,13 +120,13 @@ export class SyncLoop {
     let owners = await this.#round(total);
     if (total.drifted) owners += await this.#round(total);
     const repair = total.transient === undefined ? this.#repaired() : undefined;
-    const mended = repair !== undefined && Object.keys(repair.amiss).length > 0;
+    const repaired = repair !== undefined && Object.keys(repair.driftedCounts).length > 0;
     const outcome =
       total.transient !== undefined
         ? "failed"
         : total.refused.length > 0
           ? "refused"
-          : owners > 0 || mended
+          : owners > 0 || repaired
             ? "done"
             : "nothing";
     report({
@@ -152,7 +152,7 @@ export class SyncLoop {
   async #round(sum: Outcome): Promise<number> {
     const { core, clock, context, nodeVersion, flowsChanged } = this.#options;
     const total = emptyOutcome();
-    if (this.#verifyWanted) await this.#look(total);
+    if (this.#verifyRequested) await this.#verify(total);
     if (total.transient !== undefined) {
       add(sum, total);
       return 0;
@@ -172,15 +172,15 @@ export class SyncLoop {
       if (total.transient !== undefined) break;
     }
 
-    await this.#tryRefusedAgain(total, plan);
+    await this.#retryRefused(total, plan);
     await this.#removeLeftovers(total);
     if (core.flows.hasChanges()) flowsChanged();
 
     const settled = this.#settle(total, version);
     if (total.transient !== undefined) {
-      for (const owner of owners) if (!settled.has(owner)) this.#again(owner);
+      for (const owner of owners) if (!settled.has(owner)) this.#markAgain(owner);
     }
-    if (total.drifted) this.#verifyWanted = true;
+    if (total.drifted) this.#verifyRequested = true;
     add(sum, total);
     return owners.length;
   }
@@ -190,7 +190,7 @@ export class SyncLoop {
    * another Service still held and gave up later, for example one with source ranges that moves
    * between Services. In a single transaction the order does not matter.
    */
-  async #tryRefusedAgain(total: Outcome, plan: PlanContext): Promise<void> {
+  async #retryRefused(total: Outcome, plan: PlanContext): Promise<void> {
     const { singleTransaction } = this.#options.backend.capabilities;
     if (total.refused.length === 0 || total.transient !== undefined || singleTransaction) return;
     const refused = total.refused.splice(0).map(({ owner }) => owner);
@@ -281,7 +281,7 @@ export class SyncLoop {
     return settled;
   }
 
-  #again(owner: OwnerId): void {
+  #markAgain(owner: OwnerId): void {
     if (isService(owner)) this.#options.core.markDirty(owner);
   }
 
@@ -290,27 +290,27 @@ export class SyncLoop {
    * or reject the repair, for example because another process is still writing. In that case it
    * sets `total.transient` and leaves the repair for the next sync.
    */
-  async #look(total: Outcome): Promise<void> {
+  async #verify(total: Outcome): Promise<void> {
     const { core, backend } = this.#options;
     // Changes that arrive from here on are left to the next verification.
-    this.#verifyWanted = false;
+    this.#verifyRequested = false;
     try {
       const drift = await backend.verify(core);
       if (drift === undefined) return;
       for (const { owner } of drift.refused) {
         // Program them like new owners, so that a refusal is recorded the usual way.
         if (owner === OWNER_NODE) this.#nodeVersion = -1;
-        else this.#again(owner);
+        else this.#markAgain(owner);
         this.#swept = false;
       }
       this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
       // Connections that began while rules were missing were not translated and would stay that
       // way.
-      if (Object.keys(drift.amiss).length > 0) core.flows.noteAll();
+      if (Object.keys(drift.driftedCounts).length > 0) core.flows.noteAll();
       addWritten(total, drift.written);
     } catch (thrown) {
       rethrowDefect(thrown);
-      this.#verifyWanted = true;
+      this.#verifyRequested = true;
       total.transient = thrown;
     }
   }
@@ -320,9 +320,9 @@ export class SyncLoop {
     const drift = this.#drift;
     if (drift === undefined) return undefined;
     this.#drift = undefined;
-    const { change, changes, amiss, noticedAt } = drift;
+    const { change, changes, driftedCounts, noticedAt } = drift;
     const durationMs = this.#options.clock.monotonic() - noticedAt;
-    return { change, changes, amiss, durationMs };
+    return { change, changes, driftedCounts, durationMs };
   }
 
   #nameOf(owner: OwnerId): string {
@@ -347,11 +347,14 @@ const EVERY = 0xffff_ffff;
 /** Combines two verifications that precede one repair. */
 function joined(first: Drift, second: Drift): Drift {
   const kinds = ["table", "chain", "map", "element"] as const;
-  const sums = kinds.map((kind) => [kind, (first.amiss[kind] ?? 0) + (second.amiss[kind] ?? 0)]);
+  const sums = kinds.map((kind) => [
+    kind,
+    (first.driftedCounts[kind] ?? 0) + (second.driftedCounts[kind] ?? 0),
+  ]);
   return {
     ...first,
     changes: first.changes + second.changes,
-    amiss: Object.fromEntries(sums.filter(([, count]) => count !== 0)),
+    driftedCounts: Object.fromEntries(sums.filter(([, count]) => count !== 0)),
   };
 }
 

@@ -17,14 +17,14 @@ import { type PlanContext, planNode, planService } from "../plan/plan.ts";
 import { type ExpandedService, expandService } from "../state/frontends.ts";
 
 /** An owner of the batch with its selected endpoints. `service` is undefined if it was deleted. */
-interface Entry {
+interface SelectedOwner {
   readonly owner: OwnerId;
   readonly service: Service | undefined;
   /** The same Service with its frontends, if they were expanded before. */
   readonly expanded: ExpandedService | undefined;
   readonly choices: readonly Choice[];
   /** True if an endpoint serves that is neither Ready nor chosen. */
-  readonly lingers: boolean;
+  readonly servesUnselected: boolean;
 }
 
 /** The result of programming a batch. */
@@ -91,7 +91,7 @@ export class Programmer {
   /** Transactions left for finding the owner that the kernel refuses. */
   #attemptsLeft = 0;
   /** Owners with endpoints that serve without being Ready or chosen. */
-  readonly #lingering = new Set<OwnerId>();
+  readonly #servingUnselected = new Set<OwnerId>();
 
   constructor(options: ProgrammerOptions) {
     this.#options = options;
@@ -121,19 +121,19 @@ export class Programmer {
     return outcome;
   }
 
-  #select(owners: readonly OwnerId[], known = NOTHING_EXPANDED): Entry[] {
+  #select(owners: readonly OwnerId[], known = NOTHING_EXPANDED): SelectedOwner[] {
     const { core, selected } = this.#options;
-    const entries: Entry[] = [];
+    const entries: SelectedOwner[] = [];
     const ids: ServiceId[] = [];
     for (const owner of owners) {
       if (isService(owner)) ids.push(owner);
       else entries.push({ ...NO_SERVICE, owner });
     }
-    core.select(ids, (id, choices, localReady, lingers) => {
+    core.select(ids, (id, choices, localReady, servesUnselected) => {
       const expanded = known.get(id);
       const service = known.has(id) ? expanded?.service : core.readService(id);
       selected(id, service, choices, localReady);
-      entries.push({ owner: id, service, expanded, choices, lingers });
+      entries.push({ owner: id, service, expanded, choices, servesUnselected });
     });
     return entries;
   }
@@ -141,9 +141,9 @@ export class Programmer {
   /**
    * Splits entries into groups that fit one transaction. Only a single giant Service may exceed it.
    */
-  *#groups(entries: readonly Entry[]): Generator<readonly Entry[]> {
+  *#groups(entries: readonly SelectedOwner[]): Generator<readonly SelectedOwner[]> {
     const most = this.#elementsMax;
-    let group: Entry[] = [];
+    let group: SelectedOwner[] = [];
     let elements = 0;
     for (const entry of entries) {
       const present = this.#options.core.ownedElements(entry.owner, most);
@@ -160,7 +160,7 @@ export class Programmer {
   }
 
   async #programGroup(
-    group: readonly Entry[],
+    group: readonly SelectedOwner[],
     context: PlanContext,
     outcome: Outcome,
   ): Promise<void> {
@@ -204,7 +204,7 @@ export class Programmer {
    * the next `takeDirty`.
    */
   async #attempt(
-    chosen: readonly Entry[],
+    chosen: readonly SelectedOwner[],
     context: PlanContext,
     outcome: Outcome,
   ): Promise<Receipt> {
@@ -247,7 +247,7 @@ export class Programmer {
     return receipt;
   }
 
-  #apply(operations: OperationList, group: readonly Entry[]): Receipt | Promise<Receipt> {
+  #apply(operations: OperationList, group: readonly SelectedOwner[]): Receipt | Promise<Receipt> {
     const { core, backend } = this.#options;
     let services: Map<OwnerId, Service | undefined> | undefined;
     const answer = backend.apply(operations, {
@@ -268,27 +268,32 @@ export class Programmer {
    * without being chosen, and no operation shows when that endpoint stops serving. Every change of
    * such a Service counts, and every change of a Service with UDP (as in kube-proxy).
    */
-  #noteFlows(group: readonly Entry[]): void {
-    for (const { owner, service, lingers } of group) {
+  #noteFlows(group: readonly SelectedOwner[]): void {
+    for (const { owner, service, servesUnselected } of group) {
       const udp = service?.ports.some(({ protocol }) => protocol === PROTOCOLS.UDP) ?? false;
-      const tcp = this.#lingering.has(owner);
+      const tcp = this.#servingUnselected.has(owner);
       if (udp || tcp) this.#options.core.flows.noteOwner(owner, { udp, tcp });
-      if (lingers) this.#lingering.add(owner);
-      else this.#lingering.delete(owner);
+      if (servesUnselected) this.#servingUnselected.add(owner);
+      else this.#servingUnselected.delete(owner);
     }
   }
 }
 
-const NO_SERVICE = { service: undefined, expanded: undefined, choices: [], lingers: false };
+const NO_SERVICE = {
+  service: undefined,
+  expanded: undefined,
+  choices: [],
+  servesUnselected: false,
+};
 const NOTHING_EXPANDED: ReadonlyMap<ServiceId, ExpandedService | undefined> = new Map();
 
-function servicesOf(group: readonly Entry[]): Map<OwnerId, Service | undefined> {
+function servicesOf(group: readonly SelectedOwner[]): Map<OwnerId, Service | undefined> {
   const services = new Map<OwnerId, Service | undefined>();
   for (const { owner, service } of group) services.set(owner, service);
   return services;
 }
 
-function estimateElements({ service, choices }: Entry): number {
+function estimateElements({ service, choices }: SelectedOwner): number {
   if (service === undefined) return 1;
   // One frontend each for the clusterIP and the node port, and one for each external address.
   const frontends = 2 + service.externalIPs.length + service.vips.length;

@@ -16,7 +16,7 @@ import type { Logger } from "../base/log.ts";
 import { retryDelay } from "../base/retry-delay.ts";
 
 /** The result of foreign changes: how many objects were restored, if any. */
-export interface RepairReport extends Pick<Drift, "change" | "changes" | "amiss"> {
+export interface RepairReport extends Pick<Drift, "change" | "changes" | "driftedCounts"> {
   /** Time from the first noticed change until the kernel held everything again. */
   readonly durationMs: number;
 }
@@ -124,12 +124,12 @@ function interval({ inARow }: Fight): number {
 /** Logs a foreign change and its repair. If nothing differed, it logs only at -v 2. */
 export function logRepair(
   root: Logger,
-  { change, changes, amiss, durationMs }: RepairReport,
+  { change, changes, driftedCounts, durationMs }: RepairReport,
 ): void {
   const log = root.from("repair-timing.ts");
   const { what, by } = change;
   const fields = { what, by, ...(changes > 1 && { changes }) };
-  const repaired = Object.entries(amiss).map(([object, count]) => `${count} ${object}`);
+  const repaired = Object.entries(driftedCounts).map(([object, count]) => `${count} ${object}`);
   if (repaired.length === 0) {
     log.debug(2, "Checked rules after a foreign change and found no drift", fields);
     return;

@@ -169,7 +169,7 @@ class Search {
     this.#add({ kind: "blind", what: FORBIDDEN, parts: forbidden, hides });
   }
 
-  #addChains(form: RuleForm, found: FoundChains): void {
+  #addChains(form: RuleForm, found: OwnedChains): void {
     for (const owner of ["Sluice", "kube-proxy"] as const) {
       if (this.#ipvs && owner === "kube-proxy") continue;
       const { parts, acceptChains } = found[owner];
@@ -232,7 +232,7 @@ export function describeLegacyTable(tables: LegacyTables, table: string): string
 }
 
 /** The chains in all tables of one iptables variant, by owner. */
-type FoundChains = {
+type OwnedChains = {
   readonly [owner in RuleOwner]: {
     readonly parts: string[];
     /** Accept chains that no policy makes necessary. */
@@ -240,13 +240,13 @@ type FoundChains = {
   };
 } & { readonly policies: DropPolicy[] };
 
-function noChains(): FoundChains {
+function noChains(): OwnedChains {
   const none = () => ({ parts: [], acceptChains: [] });
   return { Sluice: none(), "kube-proxy": none(), policies: [] };
 }
 
 function addAcceptChains(
-  found: FoundChains,
+  found: OwnedChains,
   owner: RuleOwner,
   states: readonly AcceptChainState[],
   place: { readonly family: Family; readonly where: string; readonly legacy: boolean },
@@ -268,7 +268,7 @@ function nftTables(reader: NftReader): { readonly [owner in RuleOwner]: readonly
   };
 }
 
-async function nftChains(reader: NftReader): Promise<FoundChains> {
+async function nftChains(reader: NftReader): Promise<OwnedChains> {
   const found = noChains();
   if (!reader.isThere()) return found;
   const ofFilter = new Set(ACCEPT_CHAINS.map(({ chain }) => chain));
@@ -293,7 +293,7 @@ async function nftChains(reader: NftReader): Promise<FoundChains> {
 }
 
 /** Adds chains to `found`. Returns false if there may be chains but no tool can read them. */
-async function findChainsInLegacy(tables: LegacyTables, found: FoundChains): Promise<boolean> {
+async function findChainsInLegacy(tables: LegacyTables, found: OwnedChains): Promise<boolean> {
   const names = await tables.names();
   const usable = names.length === 0 || (await tables.usable());
   let owner: RuleOwner = "kube-proxy";

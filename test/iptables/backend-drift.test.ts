@@ -87,25 +87,28 @@ const DRIFTS: readonly (readonly [string, (world: IptablesWorld) => void, object
 ];
 
 describe.each(VARIANTS)("through iptables-%s", (variant) => {
-  test.each(DRIFTS)("%s is noticed and put right by one restore", async (_, change, amiss) => {
-    const world = await iptablesWorld(variant);
-    const before = everything(world);
-    change(world);
-    expect(everything(world)).not.toBe(before);
-    world.toolbox.runs();
-    const repair = await world.mend();
-    expect(repair).toMatchObject({ amiss });
-    const restores = world.toolbox.runs().filter((name) => name.endsWith("-restore"));
-    expect(restores.length).toBeLessThanOrEqual(2);
-    expect(sorted(everything(world))).toEqual(sorted(before));
-    expect(await world.mend()).toBeUndefined();
-  });
+  test.each(DRIFTS)(
+    "%s is noticed and put right by one restore",
+    async (_, change, driftedCounts) => {
+      const world = await iptablesWorld(variant);
+      const before = everything(world);
+      change(world);
+      expect(everything(world)).not.toBe(before);
+      world.toolbox.runs();
+      const repair = await world.mend();
+      expect(repair).toMatchObject({ driftedCounts });
+      const restores = world.toolbox.runs().filter((name) => name.endsWith("-restore"));
+      expect(restores.length).toBeLessThanOrEqual(2);
+      expect(sorted(everything(world))).toEqual(sorted(before));
+      expect(await world.mend()).toBeUndefined();
+    },
+  );
 
   test("the same of IPv6 too", async () => {
     const world = await iptablesWorld(variant);
     const before = world.saved("nat", "ip6tables");
     run(`ip6tables-${variant}`, "-t", "nat", "-F", "KUBE-SERVICES");
-    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.saved("nat", "ip6tables")).toBe(before);
   });
 
@@ -114,7 +117,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     const before = everything(world);
     for (let i = 0; i < 2; i++) {
       world.iptables("-t", "nat", "-D", "KUBE-SERVICES", "1");
-      expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+      expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
       expect(everything(world)).toBe(before);
     }
   });
@@ -126,7 +129,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     // Its clusterIP's rule is new, and leads to chains whose neighbours are gone.
     world.put("EndpointSlice", slice("idle-1", "idle", ["10.244.1.7"]));
     expect(await world.sync()).toBe(true);
-    expect(world.reports.at(-1)?.repair).toMatchObject({ amiss: { table: 1 } });
+    expect(world.reports.at(-1)?.repair).toMatchObject({ driftedCounts: { table: 1 } });
     expect(world.saved("nat")).toContain("10.244.1.7:8080");
     expect(world.saved("nat")).toContain("10.244.1.2:8080");
     expect(await world.mend()).toBeUndefined();
@@ -193,7 +196,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.saved("nat")).not.toContain(`-A ${chain} `);
     expect(await world.mend()).toBeUndefined();
     world.iptables("-t", "nat", "-F", "ADMIN");
-    expect(await world.mend()).toMatchObject({ amiss: {} });
+    expect(await world.mend()).toMatchObject({ driftedCounts: {} });
     expect(world.saved("nat")).not.toContain(chain);
   });
 });

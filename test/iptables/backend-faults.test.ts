@@ -172,7 +172,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     world.toolbox.fake("iptables", "-restore", refuseLine("10.244.1.2:8080"));
     world.iptables("-t", "nat", "-F");
     world.iptables("-t", "nat", "-X");
-    expect(await world.mend()).toMatchObject({ amiss: { table: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { table: 1 } });
     expect(refusals(world)).toEqual(["Service default/web"]);
     expect(world.saved("nat")).toContain("10.244.1.3:8080");
     expect(world.saved("nat")).not.toContain("10.96.0.1/32");
@@ -193,11 +193,11 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
       );
     }
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
-    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.logged.filter((line) => line.includes("other words"))).toHaveLength(1);
     expect(await world.mend()).toBeUndefined();
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
-    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
   });
 
   test("chains that cannot be read are said once, and looked at again", async () => {
@@ -207,6 +207,6 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.logged.filter((line) => line.includes("cannot be compared"))).toHaveLength(1);
     world.toolbox.real("iptables", "-save");
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
-    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
   });
 });

@@ -48,7 +48,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     await world.sync();
     world.toolbox.real("iptables", "-restore");
     expect(world.saved("filter")).toContain("-A KUBE-FORWARD -j DROP");
-    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.saved("filter")).not.toContain("-A KUBE-FORWARD -j DROP");
   });
 
@@ -60,7 +60,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     await world.sync();
     expect(world.saved("filter")).toContain("-A KUBE-FORWARD -j DROP");
     const before = world.detectorTime();
-    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.detectorTime() - before).toBeLessThan(10_000);
   });
 
@@ -81,7 +81,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     ]);
     expect(world.saved("filter").match(/-A (INPUT|OUTPUT) -j KUBE-FIREWALL/g)).toHaveLength(2);
     world.iptables("-D", "KUBE-FIREWALL", "2");
-    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(firewall()).toHaveLength(2);
     world.backend.reconfigure({ ...world.options, localhostNodePorts: false });
     world.verify();

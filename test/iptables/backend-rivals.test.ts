@@ -35,9 +35,9 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
        /usr/sbin/iptables-${variant} -w 5 -t nat ${harm}; exit $code`,
     );
     world.iptables("-t", "nat", ...harm.split(" "));
-    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
     world.toolbox.real("iptables", "-restore");
-    expect(await world.mend()).toMatchObject({ amiss: { chain: 1 } });
+    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.saved("nat")).toBe(before);
     expect(world.logged.filter((line) => line.includes("other words"))).toEqual([]);
   });
@@ -92,7 +92,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.mend()).toBeUndefined();
     world.toolbox.real("iptables", "-restore");
     await world.sync();
-    expect(world.reports.at(-1)?.repair).toMatchObject({ amiss: { chain: 1 } });
+    expect(world.reports.at(-1)?.repair).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.saved("filter")).not.toContain("-A KUBE-FORWARD -j DROP");
   });
 

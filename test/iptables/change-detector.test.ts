@@ -186,7 +186,7 @@ describe("a change detector", () => {
     await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     detector.suspect();
     detector.beginWrite();
-    detector.compared();
+    detector.recordComparison();
     state.counter = "mended";
     detector.endWrite();
     await clock.advance(5 * CHANGE_COUNTER_POLL_MS);

@@ -1,7 +1,7 @@
 /** One family over tools that take or refuse what they are told to. */
 import { describe, expect, test } from "bun:test";
 import { FamilyRules } from "../../src/iptables/family-rules.ts";
-import { compare } from "../../src/iptables/repair-chains.ts";
+import { compareFamilies } from "../../src/iptables/repair-chains.ts";
 import type { RulesetOptions } from "../../src/iptables/rules/fixed-chains.ts";
 import { RULE_TABLES, type RuleTable } from "../../src/iptables/syntax/known-chains.ts";
 import type { RestoreResult } from "../../src/iptables/tools/tools.ts";
@@ -87,7 +87,7 @@ function gate() {
 describe("a comparison", () => {
   test("that nothing comes between tells that nothing differs", async () => {
     const { rules } = familyOf();
-    expect(await compare([rules])).toMatchObject([{ steps: [], gone: [], mangle: false }]);
+    expect(await compareFamilies([rules])).toMatchObject([{ steps: [], gone: [], mangle: false }]);
   });
 
   test.each([
@@ -103,7 +103,7 @@ describe("a comparison", () => {
     const { rules, state } = familyOf();
     const { closed, open } = gate();
     state.reading = closed;
-    const comparing = compare([rules]);
+    const comparing = compareFamilies([rules]);
     meanwhile(rules);
     open();
     expect(await comparing).toBeUndefined();
@@ -190,8 +190,11 @@ describe("the canary in mangle", () => {
 
 test("whether anything is taken is not asked again at once", async () => {
   const { rules, restored } = familyOf();
-  expect([await rules.takesAnything(1000), await rules.takesAnything(2000)]).toEqual([true, true]);
+  expect([await rules.acceptsAnyChange(1000), await rules.acceptsAnyChange(2000)]).toEqual([
+    true,
+    true,
+  ]);
   expect(restored).toHaveLength(1);
-  await rules.takesAnything(60_000);
+  await rules.acceptsAnyChange(60_000);
   expect(restored).toHaveLength(2);
 });

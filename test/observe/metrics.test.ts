@@ -210,7 +210,7 @@ describe("a sync", () => {
       return Number(line?.split(" ")[1] ?? 0);
     };
     const change = { what: "everything", by: "nft (pid 7)" };
-    const repair = { change, changes: 1, amiss: { table: 1 }, durationMs: 3 };
+    const repair = { change, changes: 1, driftedCounts: { table: 1 }, durationMs: 3 };
     metrics.synced({ ...REPORT, outcome: "failed" }, START);
     metrics.synced(REPORT, START);
     expect([await count("full_"), await count("partial_")]).toEqual([2, 0]);
@@ -328,9 +328,9 @@ test("a sync that mended what somebody else had changed is counted", async () =>
   );
   expect(await lines()).toEqual(expect.arrayContaining(none));
   const change = { what: "elements of frontends4", by: "nft (pid 7)" };
-  const repair = { change, changes: 1, amiss: { chain: 1, element: 40 }, durationMs: 3 };
+  const repair = { change, changes: 1, driftedCounts: { chain: 1, element: 40 }, durationMs: 3 };
   metrics.synced({ ...REPORT, repair }, START);
-  metrics.synced({ ...REPORT, repair: { ...repair, amiss: {} } }, START);
+  metrics.synced({ ...REPORT, repair: { ...repair, driftedCounts: {} } }, START);
   const text = await lines();
   expect(text).toContain('sluice_repairs_total{object="chain"} 1');
   expect(text).toContain('sluice_repairs_total{object="element"} 1');

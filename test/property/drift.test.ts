@@ -110,7 +110,7 @@ test("after any mixture of their changes and ours", async () => {
       for (const given of steps) {
         done.set(given.do, (done.get(given.do) ?? 0) + 1);
         if (given.do === "sync") await drifted.sync();
-        else if (given.do === "mend") await drifted.mend();
+        else if (given.do === "mend") await drifted.repair();
         else if (given.do === "ours") {
           const { name, endpoints, affinity, gone } = given;
           const ip = `10.96.0.${name.slice(1)}`;
@@ -130,7 +130,7 @@ test("after any mixture of their changes and ours", async () => {
           if (command !== undefined && exitCode === 0) await drifted.nft(command);
         }
       }
-      await drifted.mend();
+      await drifted.repair();
 
       const scratch = syncWorld();
       for (const [kind, object] of objects.values()) scratch.put(kind, object);

@@ -181,7 +181,7 @@ describe("SyncLoop", () => {
     const count = world.reports.length;
     expect(await world.sync()).toBe(true);
     expect(world.reports.slice(count)).toMatchObject([
-      { outcome: "done", repair: { change: { by: "refused" }, amiss: { element: 1 } } },
+      { outcome: "done", repair: { change: { by: "refused" }, driftedCounts: { element: 1 } } },
     ]);
     world.put("Service", a);
     expect(await world.sync()).toBe(true);
@@ -202,7 +202,7 @@ describe("SyncLoop", () => {
       outcome: "done",
       owners: 0,
       operations: 1,
-      repair: { change: { by: "nft (pid 7)" }, changes: 1, amiss: { element: 1 } },
+      repair: { change: { by: "nft (pid 7)" }, changes: 1, driftedCounts: { element: 1 } },
     });
     world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.9"]));
     await world.sync();
@@ -214,7 +214,10 @@ describe("SyncLoop", () => {
     const count = world.backend.transactions.length;
     world.verify();
     expect(await world.sync()).toBe(true);
-    expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing", repair: { amiss: {} } });
+    expect(world.reports.at(-1)).toMatchObject({
+      outcome: "nothing",
+      repair: { driftedCounts: {} },
+    });
     expect(world.backend.transactions).toHaveLength(count);
   });
 
@@ -234,7 +237,9 @@ describe("SyncLoop", () => {
     lose("cluster-ips");
     world.backend.transient = undefined;
     expect(await world.sync()).toBe(true);
-    expect(world.reports.at(-1)).toMatchObject({ repair: { changes: 2, amiss: { element: 2 } } });
+    expect(world.reports.at(-1)).toMatchObject({
+      repair: { changes: 2, driftedCounts: { element: 2 } },
+    });
   });
 
   test("removes what somebody else has put into the table", async () => {

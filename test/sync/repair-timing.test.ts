@@ -136,12 +136,12 @@ describe("RepairTiming", () => {
 describe("a repair is said", () => {
   const said = (
     verbosity: number,
-    amiss: { readonly chain?: number; readonly element?: number },
+    driftedCounts: { readonly chain?: number; readonly element?: number },
   ) => {
     const told: string[] = [];
     const write = (line: string) => told.push(line);
     const log = createLogger({ verbosity, format: "text", now: () => 0, write, pid: 1 });
-    logRepair(log, { change: CHANGE, changes: 3, amiss, durationMs: 4.25 });
+    logRepair(log, { change: CHANGE, changes: 3, driftedCounts, durationMs: 4.25 });
     return told;
   };
 

@@ -21,7 +21,7 @@ import { Journaled } from "./journaled.ts";
 import type { Describe } from "./port-description.ts";
 
 /** An address and port, or a node port, with all elements of the tables that concern it. */
-export interface Frontend {
+export interface FrontendElements {
   readonly key: FrontendKey;
   owner: OwnerId;
   /** @see PortDescription. A placeholder while the Service is unknown. */
@@ -34,29 +34,29 @@ export interface Frontend {
   /** The verdict on connections that were not translated. */
   unserved: "drop" | "reject" | undefined;
   /** Session affinity timeout in seconds; 0 if there is none. */
-  seconds: number;
-  guarded: boolean;
+  affinitySeconds: number;
+  hasSourceRanges: boolean;
   /** Allowed source ranges in the format of the tools. */
-  allowed: string[];
+  sourceRanges: string[];
   /** Endpoints by slot, as `address:port`. */
   endpoints: (string | undefined)[];
   localEndpoints: (string | undefined)[];
 }
 
 /** The property of a frontend that a table's elements set. */
-type Field = Exclude<keyof Frontend, "key" | "owner" | "name" | "internalLocal">;
+type FrontendProperty = Exclude<keyof FrontendElements, "key" | "owner" | "name" | "internalLocal">;
 
-const FIELDS: { readonly [name in TableName]?: Field } = {
+const FIELDS: { readonly [name in TableName]?: FrontendProperty } = {
   frontends: "everyone",
   nodeports: "everyone",
   outside: "outside",
   "nodeports-outside": "outside",
   "no-endpoints": "unserved",
   "nodeports-no-endpoints": "unserved",
-  learn: "seconds",
-  "nodeports-learn": "seconds",
-  guarded: "guarded",
-  allowed: "allowed",
+  learn: "affinitySeconds",
+  "nodeports-learn": "affinitySeconds",
+  guarded: "hasSourceRanges",
+  allowed: "sourceRanges",
   endpoints: "endpoints",
   "nodeport-endpoints": "endpoints",
   "local-endpoints": "localEndpoints",
@@ -68,7 +68,7 @@ export class FrontendModel {
   readonly #family: Family;
   /** The kernel supports SCTP. If not, SCTP frontends are ignored. */
   readonly #sctp: boolean;
-  readonly frontends = new Journaled<FrontendKey, Frontend>();
+  readonly frontends = new Journaled<FrontendKey, FrontendElements>();
   readonly clusterIps = new Journaled<FrontendKey, true>();
   /** Addresses that serve node ports. */
   readonly nodeAddresses = new Journaled<FrontendKey, true>();
@@ -153,7 +153,11 @@ export class FrontendModel {
     else addresses?.delete(readAddressKey(table, key));
   }
 
-  #add(frontend: Frontend, field: Field, { owner, table, key, value }: Operation): void {
+  #add(
+    frontend: FrontendElements,
+    field: FrontendProperty,
+    { owner, table, key, value }: Operation,
+  ): void {
     frontend.owner = owner;
     switch (field) {
       case "everyone":
@@ -163,16 +167,16 @@ export class FrontendModel {
       case "unserved":
         frontend.unserved = readAction(value).verb === "drop" ? "drop" : "reject";
         return;
-      case "seconds": {
+      case "affinitySeconds": {
         const action = readAction(value);
-        frontend.seconds = action.verb === "learn" ? action.seconds : 0;
+        frontend.affinitySeconds = action.verb === "learn" ? action.seconds : 0;
         return;
       }
-      case "guarded":
-        frontend.guarded = true;
+      case "hasSourceRanges":
+        frontend.hasSourceRanges = true;
         return;
-      case "allowed":
-        frontend.allowed.push(printRange(readRange(table, key)));
+      case "sourceRanges":
+        frontend.sourceRanges.push(printRange(readRange(table, key)));
         return;
       case "endpoints":
       case "localEndpoints":
@@ -180,7 +184,7 @@ export class FrontendModel {
     }
   }
 
-  #remove(frontendKey: FrontendKey, field: Field, { table, key }: Operation): void {
+  #remove(frontendKey: FrontendKey, field: FrontendProperty, { table, key }: Operation): void {
     if (!this.frontends.has(frontendKey)) return;
     const frontend = this.#edit(frontendKey);
     switch (field) {
@@ -189,15 +193,15 @@ export class FrontendModel {
       case "unserved":
         frontend[field] = undefined;
         return;
-      case "seconds":
-        frontend.seconds = 0;
+      case "affinitySeconds":
+        frontend.affinitySeconds = 0;
         return;
-      case "guarded":
-        frontend.guarded = false;
+      case "hasSourceRanges":
+        frontend.hasSourceRanges = false;
         return;
-      case "allowed": {
+      case "sourceRanges": {
         const range = printRange(readRange(table, key));
-        frontend.allowed = frontend.allowed.filter((one) => one !== range);
+        frontend.sourceRanges = frontend.sourceRanges.filter((one) => one !== range);
         return;
       }
       case "endpoints":
@@ -210,7 +214,7 @@ export class FrontendModel {
   }
 
   /** A frontend for modification. The committed object stays unchanged, for a rollback. */
-  #edit(key: FrontendKey): Frontend {
+  #edit(key: FrontendKey): FrontendElements {
     const before = this.frontends.get(key);
     const isCopy = before !== undefined && this.frontends.isStaged(key);
     const frontend = isCopy ? before : before === undefined ? newFrontend(key) : copyOf(before);
@@ -227,7 +231,7 @@ export class FrontendModel {
   }
 }
 
-function newFrontend(key: FrontendKey): Frontend {
+function newFrontend(key: FrontendKey): FrontendElements {
   return {
     key,
     owner: OWNER_NODE,
@@ -236,32 +240,32 @@ function newFrontend(key: FrontendKey): Frontend {
     everyone: undefined,
     outside: undefined,
     unserved: undefined,
-    seconds: 0,
-    guarded: false,
-    allowed: [],
+    affinitySeconds: 0,
+    hasSourceRanges: false,
+    sourceRanges: [],
     endpoints: [],
     localEndpoints: [],
   };
 }
 
-function copyOf(frontend: Frontend): Frontend {
-  const { allowed, endpoints, localEndpoints } = frontend;
+function copyOf(frontend: FrontendElements): FrontendElements {
+  const { sourceRanges, endpoints, localEndpoints } = frontend;
   return {
     ...frontend,
-    allowed: [...allowed],
+    sourceRanges: [...sourceRanges],
     endpoints: [...endpoints],
     localEndpoints: [...localEndpoints],
   };
 }
 
-function isEmpty(frontend: Frontend): boolean {
+function isEmpty(frontend: FrontendElements): boolean {
   return (
     frontend.everyone === undefined &&
     frontend.outside === undefined &&
     frontend.unserved === undefined &&
-    frontend.seconds === 0 &&
-    !frontend.guarded &&
-    frontend.allowed.length === 0 &&
+    frontend.affinitySeconds === 0 &&
+    !frontend.hasSourceRanges &&
+    frontend.sourceRanges.length === 0 &&
     frontend.endpoints.length === 0 &&
     frontend.localEndpoints.length === 0
   );

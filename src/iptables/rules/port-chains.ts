@@ -15,7 +15,7 @@ import type { Family } from "../../net/address.ts";
 import type { ProtocolWord } from "../../net/protocol.ts";
 import { MARK_MASQ } from "../syntax/known-chains.ts";
 import { type PortChainPrefix, portHash } from "./chain-names.ts";
-import type { Frontend } from "./frontend-model.ts";
+import type { FrontendElements } from "./frontend-model.ts";
 import { comment, type MarkWords, oneOf, port, REJECT, recent, words } from "./rule-text.ts";
 
 /** Properties that the rules of all ports share. */
@@ -42,7 +42,7 @@ export interface PortView {
   /** The text that names the port's chains, and its hash. */
   readonly identity: string;
   readonly hash: string;
-  readonly frontends: readonly Frontend[];
+  readonly frontends: readonly FrontendElements[];
 }
 
 /** The rules of one frontend in shared chains; undefined if it has none. */
@@ -61,19 +61,22 @@ function choiceOf(action: Action | undefined): Choice | undefined {
   return action?.verb === "pick" || action?.verb === "sticky" ? action : undefined;
 }
 
-function slotsOf(frontend: Frontend, action: Action | undefined): Frontend["endpoints"] {
+function slotsOf(
+  frontend: FrontendElements,
+  action: Action | undefined,
+): FrontendElements["endpoints"] {
   const isLocal = choiceOf(action)?.source.endsWith("local-endpoints");
   return isLocal ? frontend.localEndpoints : frontend.endpoints;
 }
 
 /** True for served externalIPs, load-balancer addresses and node ports. */
-function isExternal({ everyone, outside }: Frontend): boolean {
+function isExternal({ everyone, outside }: FrontendElements): boolean {
   const choice = choiceOf(everyone);
   return outside !== undefined || (choice !== undefined && choice.reach !== "plain");
 }
 
 /** Checks whether a rule dispatches the frontend's connections. */
-export function isDispatched(frontend: Frontend): boolean {
+export function isDispatched(frontend: FrontendElements): boolean {
   return choiceOf(frontend.everyone) !== undefined || frontend.outside !== undefined;
 }
 
@@ -89,7 +92,7 @@ export function portChains(view: PortView, style: RuleStyle): Map<string, string
     (one) => choiceOf(one.everyone) && !isExternal(one) && one.internalLocal,
   );
   const outside = external.find((one) => choiceOf(one.outside));
-  const seconds = style.recent ? affinity(frontends) : 0;
+  const seconds = style.recent ? affinityOf(frontends) : 0;
   const writer = new EndpointChains(view, style, seconds, chains);
   if (everywhere !== undefined)
     writer.write(`KUBE-SVC-${hash}`, slotsOf(everywhere, everywhere.everyone));
@@ -99,21 +102,25 @@ export function portChains(view: PortView, style: RuleStyle): Map<string, string
       : outside && slotsOf(outside, outside.outside);
   if (here !== undefined) writer.write(`KUBE-SVL-${hash}`, here);
   if (external.length > 0) chains.set(`KUBE-EXT-${hash}`, externalChain(external, hash, style));
-  const guarded = external.find((one) => one.guarded);
+  const guarded = external.find((one) => one.hasSourceRanges);
   if (guarded !== undefined) {
-    chains.set(`KUBE-FW-${hash}`, firewallChain(view.name, guarded.allowed, hash, style));
+    chains.set(`KUBE-FW-${hash}`, firewallChain(view.name, guarded.sourceRanges, hash, style));
   }
   return chains;
 }
 
 /** The rules of one of the port's frontends. */
-export function frontendRules(view: PortView, frontend: Frontend, style: RuleStyle): FrontendRules {
+export function frontendRules(
+  view: PortView,
+  frontend: FrontendElements,
+  style: RuleStyle,
+): FrontendRules {
   const { key, unserved } = frontend;
   const { name, protocol, hash } = view;
   const says = (text: string) => (style.comments ? comment(text) : undefined);
   const prefix = targetPrefix(frontend);
   const target = prefix === undefined ? undefined : `-j ${prefix}${hash}`;
-  const to = destination(key, style.family);
+  const to = destinationMatch(key, style.family);
   const dport = port(protocol, portOf(key));
   const rule = (text: string, verdict: string) =>
     words(to, `-p ${protocol}`, says(text), dport, verdict);
@@ -136,32 +143,37 @@ export function frontendRules(view: PortView, frontend: Frontend, style: RuleSty
   };
 }
 
-function targetPrefix(frontend: Frontend): PortChainPrefix | undefined {
+function targetPrefix(frontend: FrontendElements): PortChainPrefix | undefined {
   if (!isDispatched(frontend)) return undefined;
-  if (isExternal(frontend)) return frontend.guarded ? "KUBE-FW-" : "KUBE-EXT-";
+  if (isExternal(frontend)) return frontend.hasSourceRanges ? "KUBE-FW-" : "KUBE-EXT-";
   return frontend.internalLocal ? "KUBE-SVL-" : "KUBE-SVC-";
 }
 
-function destination(key: FrontendKey, family: Family): string | undefined {
+function destinationMatch(key: FrontendKey, family: Family): string | undefined {
   if (addressOf(key) === undefined) return undefined;
   return `-d ${addressText(key)}/${family === 4 ? 32 : 128}`;
 }
 
-function dispatchComment(name: string, frontend: Frontend): string {
+function dispatchComment(name: string, frontend: FrontendElements): string {
   if (isNodePort(frontend.key)) return name;
   if (!isExternal(frontend)) return `${name} cluster IP`;
-  return `${name} ${frontend.guarded ? "loadbalancer" : "external"} IP`;
+  return `${name} ${frontend.hasSourceRanges ? "loadbalancer" : "external"} IP`;
 }
 
 /** Session affinity timeout in seconds; 0 if there is no affinity. */
-function affinity(frontends: readonly Frontend[]): number {
-  for (const { everyone, outside, seconds } of frontends) {
-    if (seconds > 0 && (everyone?.verb === "sticky" || outside?.verb === "sticky")) return seconds;
+function affinityOf(frontends: readonly FrontendElements[]): number {
+  for (const { everyone, outside, affinitySeconds } of frontends) {
+    if (affinitySeconds > 0 && (everyone?.verb === "sticky" || outside?.verb === "sticky"))
+      return affinitySeconds;
   }
   return 0;
 }
 
-function externalChain(external: readonly Frontend[], hash: string, style: RuleStyle): string {
+function externalChain(
+  external: readonly FrontendElements[],
+  hash: string,
+  style: RuleStyle,
+): string {
   const choice = external.map(({ everyone }) => choiceOf(everyone)).find((one) => one);
   const cluster = `-j KUBE-SVC-${hash}`;
   if (choice?.reach === "masquerade") return `-j ${MARK_MASQ}\n${cluster}`;

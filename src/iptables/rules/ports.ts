@@ -4,7 +4,7 @@ import { type FrontendKey, protocolOf } from "../../model/frontend-key.ts";
 import type { OwnerId } from "../../model/owner.ts";
 import { type ProtocolWord, protocolWord } from "../../net/protocol.ts";
 import { portHash } from "./chain-names.ts";
-import type { Frontend } from "./frontend-model.ts";
+import type { FrontendElements } from "./frontend-model.ts";
 
 /** A port of a Service that has frontends. */
 export interface Port {
@@ -20,13 +20,13 @@ export interface Port {
 }
 
 /** The port that a frontend belongs to. */
-interface Place {
+interface PortPlace {
   readonly port: Port;
   readonly dispatched: boolean;
 }
 
 export class Ports {
-  readonly #places = new Map<FrontendKey, Place>();
+  readonly #places = new Map<FrontendKey, PortPlace>();
   readonly #byOwner = new Map<OwnerId, Set<FrontendKey>>();
   /** Ports with the same name and protocol, in order of their owner ids. */
   readonly #byName = new Map<string, Port[]>();
@@ -52,7 +52,7 @@ export class Ports {
   /** Assigns a frontend to its port, or removes it. Adds the affected ports to `dirty`. */
   place(
     key: FrontendKey,
-    frontend: Frontend | undefined,
+    frontend: FrontendElements | undefined,
     dispatched: boolean,
     dirty: Set<Port>,
   ): void {
@@ -74,7 +74,7 @@ export class Ports {
     this.#places.set(key, { port, dispatched });
   }
 
-  #portFor({ key, owner, name }: Frontend, dirty: Set<Port>): Port {
+  #portFor({ key, owner, name }: FrontendElements, dirty: Set<Port>): Port {
     const protocol = protocolWord(protocolOf(key));
     const identity = name + protocol;
     const ports = this.#byName.get(identity) ?? [];

@@ -12,10 +12,10 @@ import type { Family } from "../../net/address.ts";
 export type ChainText = string;
 
 /** An optional part. */
-export type Part = string | undefined;
+export type Word = string | undefined;
 
 /** Joins the parts that exist with spaces. */
-export function words(...parts: readonly Part[]): string {
+export function words(...parts: readonly Word[]): string {
   let text = "";
   for (const part of parts) {
     if (part !== undefined && part !== "") text += text === "" ? part : ` ${part}`;
@@ -64,7 +64,7 @@ const PROBABILITY_ONE = 0x80000000;
 const CHANCES: string[] = [];
 
 /** `-m statistic …`: matches one of `of` packets. Undefined for 1. */
-export function oneOf(of: number): Part {
+export function oneOf(of: number): Word {
   if (of <= 1) return undefined;
   CHANCES[of] ??= chance(of);
   return CHANCES[of];
@@ -105,7 +105,7 @@ export function markWords(bit: number): MarkWords {
 }
 
 /** Joins rules, one per line. Skips undefined and empty parts. */
-export function lines(...rules: readonly Part[]): string {
+export function lines(...rules: readonly Word[]): string {
   return rules.filter((rule) => rule !== undefined && rule !== "").join("\n");
 }
 

@@ -23,7 +23,7 @@ export interface Level {
 /** Receives the text of a chain; undefined if the chain no longer exists. */
 export type TextSink = (chain: string, text: string | undefined) => void;
 
-interface Node {
+interface TreeNode {
   /** The key of one of its rules. */
   readonly key: FrontendKey;
   /** Depth in the tree; the root has depth 0. */
@@ -31,7 +31,7 @@ interface Node {
   count: number;
   /** Empty if the node is divided. */
   rules: Map<FrontendKey, string>;
-  groups: Map<FrontendKey, Node> | undefined;
+  groups: Map<FrontendKey, TreeNode> | undefined;
   /** The node has a chain of its own. */
   chain: boolean;
   dirty: boolean;
@@ -39,7 +39,7 @@ interface Node {
 
 export class RuleTree {
   readonly #levels: readonly Level[];
-  readonly #root: Node = newNode(0, 0);
+  readonly #root: TreeNode = newNode(0, 0);
   /** Chains of removed nodes. */
   #gone: string[] = [];
   #text = "";
@@ -84,12 +84,12 @@ export class RuleTree {
   }
 
   #get(key: FrontendKey): string | undefined {
-    let node: Node | undefined = this.#root;
+    let node: TreeNode | undefined = this.#root;
     while (node?.groups !== undefined) node = node.groups.get(this.#level(node).group(key));
     return node?.rules.get(key);
   }
 
-  #put(node: Node, key: FrontendKey, rule: string, isNew: boolean): void {
+  #put(node: TreeNode, key: FrontendKey, rule: string, isNew: boolean): void {
     node.dirty = true;
     if (isNew) node.count++;
     if (node.groups !== undefined) {
@@ -105,7 +105,7 @@ export class RuleTree {
     node.rules = new Map();
   }
 
-  #child(node: Node, groups: Map<FrontendKey, Node>, key: FrontendKey): Node {
+  #child(node: TreeNode, groups: Map<FrontendKey, TreeNode>, key: FrontendKey): TreeNode {
     const group = this.#level(node).group(key);
     let child = groups.get(group);
     if (child === undefined) {
@@ -115,7 +115,7 @@ export class RuleTree {
     return child;
   }
 
-  #remove(node: Node, key: FrontendKey): void {
+  #remove(node: TreeNode, key: FrontendKey): void {
     node.dirty = true;
     node.count--;
     if (node.groups === undefined) {
@@ -123,7 +123,7 @@ export class RuleTree {
       return;
     }
     const group = this.#level(node).group(key);
-    const child = node.groups.get(group) as Node;
+    const child = node.groups.get(group) as TreeNode;
     this.#remove(child, key);
     if (child.count === 0) {
       node.groups.delete(group);
@@ -136,7 +136,7 @@ export class RuleTree {
   }
 
   /** Moves all rules of a node into `rules`. */
-  #collect(node: Node, rules: Map<FrontendKey, string>): void {
+  #collect(node: TreeNode, rules: Map<FrontendKey, string>): void {
     this.#drop(node);
     for (const [key, rule] of node.rules) rules.set(key, rule);
     if (node.groups !== undefined) {
@@ -144,12 +144,12 @@ export class RuleTree {
     }
   }
 
-  #drop(node: Node): void {
+  #drop(node: TreeNode): void {
     if (node.chain) this.#gone.push(this.#chainOf(node));
     node.chain = false;
   }
 
-  #render(node: Node, written: Map<string, string>): string {
+  #render(node: TreeNode, written: Map<string, string>): string {
     node.dirty = false;
     const rules = [...node.rules];
     for (const child of node.groups?.values() ?? []) {
@@ -172,11 +172,11 @@ export class RuleTree {
       .join("\n");
   }
 
-  #level(node: Node): Level {
+  #level(node: TreeNode): Level {
     return this.#levels[node.depth] as Level;
   }
 
-  #chainOf(node: Node): string {
+  #chainOf(node: TreeNode): string {
     return (this.#levels[node.depth - 1] as Level).chain(node.key);
   }
 }
@@ -204,6 +204,6 @@ export class RuleList {
   }
 }
 
-function newNode(key: FrontendKey, depth: number): Node {
+function newNode(key: FrontendKey, depth: number): TreeNode {
   return { key, depth, count: 0, rules: new Map(), groups: undefined, chain: false, dirty: true };
 }

@@ -27,7 +27,7 @@ import {
 } from "../syntax/known-chains.ts";
 import { type ChainChanges, type Chains, ChainTexts } from "./chain-texts.ts";
 import { fixedChains, jumpsOf, localhostRange, type RulesetOptions } from "./fixed-chains.ts";
-import { type Frontend, FrontendModel } from "./frontend-model.ts";
+import { type FrontendElements, FrontendModel } from "./frontend-model.ts";
 import { HairpinRules } from "./hairpin-rules.ts";
 import { podWords } from "./local-detector.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
@@ -63,8 +63,8 @@ export class Ruleset {
   #style: RuleStyle;
   #jumps: readonly Jump[];
   /** There are few enough rules for comments: now, and at the last commit. */
-  #few = true;
-  #fewCommitted = true;
+  #fewRules = true;
+  #fewRulesCommitted = true;
 
   constructor(family: Family, options: RulesetOptions) {
     this.#family = family;
@@ -75,7 +75,7 @@ export class Ruleset {
     this.#style = styleOf(family, options, true);
     this.#jumps = jumpsOf(options, family);
     this.#writeFixed();
-    this.#settle();
+    this.#update();
     this.commit();
   }
 
@@ -96,33 +96,34 @@ export class Ruleset {
   stage(operations: Iterable<Operation>, describe: Describe): ChainChanges {
     this.#model.apply(operations);
     this.#describe(describe);
-    this.#settle();
+    this.#update();
     return this.#texts.changes();
   }
 
   commit(): void {
     this.#model.commit();
     this.#texts.commit();
-    this.#fewCommitted = this.#few;
+    this.#fewRulesCommitted = this.#fewRules;
   }
 
   /** Returns to the state of the last commit. */
   rollback(): void {
     this.#model.rollback();
-    const dirty = this.#few === this.#fewCommitted ? new Set<Port>() : new Set(this.#ports.all());
-    this.#setFew(this.#fewCommitted);
-    this.#settle(dirty);
+    const dirty =
+      this.#fewRules === this.#fewRulesCommitted ? new Set<Port>() : new Set(this.#ports.all());
+    this.#setFewRules(this.#fewRulesCommitted);
+    this.#update(dirty);
     this.#texts.commit();
   }
 
   /** Switches to other options, and commits the changes at once. Nothing may be staged. */
   reconfigure(options: RulesetOptions): ChainChanges {
     this.#options = options;
-    this.#style = styleOf(this.#family, options, this.#few);
+    this.#style = styleOf(this.#family, options, this.#fewRules);
     this.#jumps = jumpsOf(options, this.#family);
     this.#writeFixed();
     this.#writeHairpins([...this.#model.hairpins.entries()].map(([key]) => key));
-    this.#settle(new Set(this.#ports.all()), true);
+    this.#update(new Set(this.#ports.all()), true);
     const changes = this.#texts.changes();
     this.commit();
     return changes;
@@ -171,7 +172,7 @@ export class Ruleset {
    * Updates the chains from the model. `dirty`: ports with rules that may differ although no
    * frontend changed.
    */
-  #settle(dirty = new Set<Port>(), everything = false): void {
+  #update(dirty = new Set<Port>(), everything = false): void {
     const model = this.#model;
     model.prune([...model.frontends.changed()]);
     const changed = model.frontends.takeChanged();
@@ -202,15 +203,15 @@ export class Ruleset {
 
   #countChanged(): boolean {
     const count = this.#ports.dispatched;
-    const few = count < COMMENTED_AGAIN || (this.#few && count <= COMMENTED_MAX);
-    if (few === this.#few) return false;
-    this.#setFew(few);
+    const fewRules = count < COMMENTED_AGAIN || (this.#fewRules && count <= COMMENTED_MAX);
+    if (fewRules === this.#fewRules) return false;
+    this.#setFewRules(fewRules);
     return this.#options.comments;
   }
 
-  #setFew(few: boolean): void {
-    this.#few = few;
-    this.#style = styleOf(this.#family, this.#options, few);
+  #setFewRules(fewRules: boolean): void {
+    this.#fewRules = fewRules;
+    this.#style = styleOf(this.#family, this.#options, fewRules);
   }
 
   /** Removes old chains first, because another port may have taken over a name. */
@@ -220,7 +221,7 @@ export class Ruleset {
     for (const each of dirty) {
       const frontends = [...each.frontends]
         .sort(compareKeys)
-        .map((key) => this.#model.frontends.get(key) as Frontend);
+        .map((key) => this.#model.frontends.get(key) as FrontendElements);
       const view = { ...each, frontends };
       const chains = portChains(view, this.#style);
       for (const [chain, text] of chains) this.#texts.set("nat", chain, text);
@@ -303,14 +304,14 @@ export class Ruleset {
       ? comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
       : undefined;
     return lines(
-      marksOutside ? words(this.#others, mark.unmarked, `-j ${OUTSIDE}`) : undefined,
+      marksOutside ? words(this.#masqueradedSources, mark.unmarked, `-j ${OUTSIDE}`) : undefined,
       this.#services.text,
       ...addresses.map((address) => words(`-d ${address}`, says, `-j ${NODE_PORTS}`)),
     );
   }
 
   /** Matches the sources to masquerade on their way to a clusterIP; undefined if all are. */
-  get #others(): string | undefined {
+  get #masqueradedSources(): string | undefined {
     if (this.#options.masqueradeAll) return undefined;
     return podWords(this.#options.detector, this.#family)?.others;
   }
@@ -330,7 +331,7 @@ export class Ruleset {
   }
 }
 
-function styleOf(family: Family, options: RulesetOptions, few: boolean): RuleStyle {
+function styleOf(family: Family, options: RulesetOptions, fewRules: boolean): RuleStyle {
   const words = podWords(options.detector, family);
   return {
     family,
@@ -338,6 +339,6 @@ function styleOf(family: Family, options: RulesetOptions, few: boolean): RuleSty
     pods: words?.pods,
     marksOutside: options.masqueradeAll || words?.others !== undefined,
     recent: options.recent,
-    comments: options.comments && few,
+    comments: options.comments && fewRules,
   };
 }

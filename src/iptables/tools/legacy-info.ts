@@ -188,13 +188,13 @@ export function isKubeProxyName(table: string, chain: string): boolean {
 }
 
 /** Offsets of an entry, of its target, and of the next entry. */
-interface Entry {
+interface RuleEntry {
   readonly at: number;
   readonly target: number;
   readonly next: number;
 }
 
-function* eachEntry(view: DataView, layout: EntryLayout): Generator<Entry> {
+function* eachEntry(view: DataView, layout: EntryLayout): Generator<RuleEntry> {
   for (let at = 0; at + layout.size <= view.byteLength; ) {
     const next = at + view.getUint16(at + layout.target + 2, true);
     if (next <= at) return;

@@ -15,13 +15,13 @@ const PAUSE_MS = 100;
 const FILE = "/run/xtables.lock";
 
 /** Called after each restore that did not get the lock. */
-export type Locked = () => void;
+export type OnLocked = () => void;
 
 /** Like `tools.restore`, but retries for as long as another process holds the lock. */
-export async function restoreOnceFree(
+export async function restoreWhenUnlocked(
   tools: Pick<XtTools, "restore">,
   text: string,
-  locked: Locked,
+  locked: OnLocked,
 ): Promise<RestoreResult> {
   for (;;) {
     const result = await tools.restore(text);
@@ -32,7 +32,7 @@ export async function restoreOnceFree(
 }
 
 /** Logs once that the start is waiting for the lock. */
-export function logLocked(log: Logger | undefined): Locked {
+export function logLocked(log: Logger | undefined): OnLocked {
   return () => {
     if (!log?.firstTime("iptables start locked")) return;
     const file = process.env["XTABLES_LOCKFILE"] ?? FILE;
@@ -50,9 +50,9 @@ export class LockWaitingTools implements XtTools {
   readonly version: string;
   readonly randomFully: boolean;
   readonly #tools: XtTools;
-  #locked: Locked | undefined;
+  #locked: OnLocked | undefined;
 
-  constructor(tools: XtTools, locked: Locked) {
+  constructor(tools: XtTools, locked: OnLocked) {
     ({
       family: this.family,
       variant: this.variant,
@@ -71,7 +71,7 @@ export class LockWaitingTools implements XtTools {
 
   restore(text: string): Promise<RestoreResult> {
     const locked = this.#locked;
-    return locked ? restoreOnceFree(this.#tools, text, locked) : this.#tools.restore(text);
+    return locked ? restoreWhenUnlocked(this.#tools, text, locked) : this.#tools.restore(text);
   }
 
   save(table: Xtable): Promise<string> {

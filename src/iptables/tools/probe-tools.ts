@@ -9,7 +9,7 @@ import { SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
 import { RULE_TABLES, type RuleTable } from "../syntax/known-chains.ts";
 import { deniedError, requireNat } from "./check-access.ts";
-import { type Locked, restoreOnceFree } from "./lock-wait.ts";
+import { type OnLocked, restoreWhenUnlocked } from "./lock-wait.ts";
 import { isDenied, lockFileOf } from "./restore-errors.ts";
 import type { XtTools } from "./tools.ts";
 
@@ -45,7 +45,7 @@ export function unsupportedFeatures(there: Features, features = FEATURES): strin
  * The scratch chain. If Sluice is killed before it removes the chain, `kube-proxy --cleanup` does,
  * because of the prefix.
  */
-export const SCRATCH = "KUBE-SVC-SLUICE-PROBE";
+export const SCRATCH_CHAIN = "KUBE-SVC-SLUICE-PROBE";
 
 /** One match or target, in a separate rule. */
 interface Trial {
@@ -64,7 +64,7 @@ interface Trial {
  * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED; TOOL_FAILED, if
  * the probe cannot run
  */
-export async function probeTools(tools: XtTools, locked: Locked = () => {}): Promise<Features> {
+export async function probeTools(tools: XtTools, locked: OnLocked = () => {}): Promise<Features> {
   const { family, variant, randomFully } = tools;
   if (variant === "legacy" && isAllLoaded(family)) {
     return { randomFully, comments: true, recent: true, sctp: true };
@@ -76,9 +76,9 @@ export async function probeTools(tools: XtTools, locked: Locked = () => {}): Pro
   } finally {
     // Needs a separate restore: if one restore creates and removes a chain, the tool sends neither
     // to the kernel.
-    await restoreOnceFree(
+    await restoreWhenUnlocked(
       tools,
-      print((lines) => [...lines, `-X ${SCRATCH}`], []),
+      print((lines) => [...lines, `-X ${SCRATCH_CHAIN}`], []),
       locked,
     );
   }
@@ -111,7 +111,12 @@ function trials(family: Family): readonly Trial[] {
     xt("statistic", "MATCH", "nat", "-m statistic --mode random --probability 0.5"),
     xt("addrtype", "MATCH", "nat", "-m addrtype --src-type LOCAL"),
     {
-      ...xt("recent", "MATCH", "nat", `-m recent --rcheck --seconds 10 --reap --name ${SCRATCH}`),
+      ...xt(
+        "recent",
+        "MATCH",
+        "nat",
+        `-m recent --rcheck --seconds 10 --reap --name ${SCRATCH_CHAIN}`,
+      ),
       feature: "recent",
     },
     ports("tcp", "xt_tcpudp (CONFIG_NETFILTER_XTABLES)"),
@@ -192,7 +197,7 @@ function judge({ variant, family, randomFully }: XtTools, missing: readonly Miss
 async function refusedAlone(
   tools: XtTools,
   known: readonly Trial[],
-  locked: Locked,
+  locked: OnLocked,
 ): Promise<Missing[]> {
   await requireNat(tools);
   const missing: Missing[] = [];
@@ -210,9 +215,9 @@ async function refusedAlone(
 async function attempt(
   tools: XtTools,
   tried: readonly Trial[],
-  locked: Locked,
+  locked: OnLocked,
 ): Promise<string | undefined> {
-  const result = await restoreOnceFree(
+  const result = await restoreWhenUnlocked(
     tools,
     print((lines) => lines, tried),
     locked,
@@ -241,9 +246,9 @@ function print(
     const ofTable = tried.filter((trial) => trial.table === table);
     if (ofTable.length === 0 && tried.length > 0) continue;
     const rules = ofTable.flatMap(({ rule }) =>
-      rule === undefined ? [] : `-A ${SCRATCH} ${rule}`,
+      rule === undefined ? [] : `-A ${SCRATCH_CHAIN} ${rule}`,
     );
-    const lines = complete([`:${SCRATCH} - [0:0]`, ...rules]);
+    const lines = complete([`:${SCRATCH_CHAIN} - [0:0]`, ...rules]);
     text += `*${table}\n${lines.join("\n")}\nCOMMIT\n`;
   }
   return text;

@@ -54,7 +54,7 @@ export class Tools implements XtTools {
     this.variant = variant;
     this.path = path;
     this.version = version;
-    const { randomFully, restoreWait } = capabilitiesOf(version);
+    const { randomFully, restoreWait } = toolCapabilities(version);
     this.randomFully = randomFully;
     this.#restoreArgs = [...(restoreWait ? ["-w", String(XTABLES_LOCK_SECONDS)] : []), "--noflush"];
   }
@@ -130,7 +130,7 @@ const RESTORE_WAIT = [1, 6, 2] as const;
 const RANDOM_FULLY = [1, 6, 2] as const;
 
 /** `version`: `1.8.9`. An unknown version ("") counts as a new one. */
-export function capabilitiesOf(version: string): ToolCapabilities {
+export function toolCapabilities(version: string): ToolCapabilities {
   const numbers = version.split(".").map(Number);
   const since = (first: readonly number[]) => {
     for (const [index, number] of first.entries()) {

@@ -9,7 +9,7 @@ import type { Family } from "../../net/address.ts";
 import type { Variant } from "../syntax/known-chains.ts";
 import { chooseTools } from "./choose-variant.ts";
 import type { SearchOptions } from "./find-tools.ts";
-import type { Locked } from "./lock-wait.ts";
+import type { OnLocked } from "./lock-wait.ts";
 import { type Features, probeTools, SERVICE_FEATURES, unsupportedFeatures } from "./probe-tools.ts";
 import type { XtTools } from "./tools.ts";
 
@@ -26,7 +26,7 @@ export interface Toolset {
   /** Features that do not work in the served families; a sentence each. */
   readonly unsupported: readonly string[];
   /** For the log: the tools, the reasons for their choice, and families that are not served. */
-  readonly facts: readonly string[];
+  readonly findings: readonly string[];
 }
 
 /**
@@ -34,10 +34,10 @@ export interface Toolset {
  * `unserved`; if none remains, this fails. `locked` is called during a wait for the xtables lock.
  * @throws SluiceError as `chooseTools` and `probeTools`
  */
-export async function findToolset(search: SearchOptions, locked: Locked): Promise<Toolset> {
+export async function findToolset(search: SearchOptions, locked: OnLocked): Promise<Toolset> {
   const { variant, why, tools, missing } = await chooseTools(search);
   const families: FamilyTools[] = [];
-  const facts: string[] = [];
+  const findings: string[] = [];
   const unsupported: string[] = [];
   const unserved = [...missing];
   let kernelError: unknown;
@@ -47,9 +47,11 @@ export async function findToolset(search: SearchOptions, locked: Locked): Promis
     try {
       const features = await probeTools(found, locked);
       families.push({ tools: found, features });
-      facts.push(`IPv${family} is served by ${found.path} ${found.version} (${variant}): ${why}`);
+      findings.push(
+        `IPv${family} is served by ${found.path} ${found.version} (${variant}): ${why}`,
+      );
       const of = (sentence: string) => `IPv${family}: ${sentence}`;
-      facts.push(...unsupportedFeatures(features).map(of));
+      findings.push(...unsupportedFeatures(features).map(of));
       unsupported.push(...unsupportedFeatures(features, SERVICE_FEATURES).map(of));
     } catch (error) {
       rethrowDefect(error);
@@ -59,6 +61,6 @@ export async function findToolset(search: SearchOptions, locked: Locked): Promis
     }
   }
   if (families.length === 0) throw kernelError;
-  for (const { family, reason } of unserved) facts.push(`IPv${family} is not served: ${reason}`);
-  return { variant, families, unserved, unsupported, facts };
+  for (const { family, reason } of unserved) findings.push(`IPv${family} is not served: ${reason}`);
+  return { variant, families, unserved, unsupported, findings };
 }

@@ -35,7 +35,7 @@ export interface RepairOptions {
 }
 
 /** What a repair found and wrote. */
-export interface RepairResult extends Pick<Drift, "amiss" | "written"> {
+export interface RepairResult extends Pick<Drift, "driftedCounts" | "written"> {
   /** The failure, if the repair is incomplete. */
   readonly failed?: Extract<Receipt, { readonly ok: false }>;
 }
@@ -73,7 +73,10 @@ export class Repair {
     const { state, chains } = known && all ? keeper.verify() : INTACT;
     if (!known || state === "replace") {
       restoration.everything();
-      return { amiss: { table: 1 }, ...(await this.#remake(core, table, restoration.lists)) };
+      return {
+        driftedCounts: { table: 1 },
+        ...(await this.#remake(core, table, restoration.lists)),
+      };
     }
     keeper.wake(table);
     if (state === "refill") keeper.refill();
@@ -86,8 +89,10 @@ export class Repair {
     const elements = differences.map(({ elements, emptied }) => (emptied ? 0 : elements));
     const element = elements.reduce((sum, count) => sum + count, catchalls.length);
     const counts = { table: Number(table.dormant), chain: chains, map, element };
-    const amiss = Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
-    return { amiss, ...(await this.#restore(core, restoration.lists)) };
+    const driftedCounts = Object.fromEntries(
+      Object.entries(counts).filter(([, count]) => count > 0),
+    );
+    return { driftedCounts, ...(await this.#restore(core, restoration.lists)) };
   }
 
   /**
@@ -98,7 +103,7 @@ export class Repair {
     core: Core,
     table: ReadTable | undefined,
     lists: readonly OperationList[],
-  ): Promise<Omit<RepairResult, "amiss">> {
+  ): Promise<Omit<RepairResult, "driftedCounts">> {
     const { keeper, transact } = this.#options;
     const outcome = table === undefined ? "fresh" : "replaced";
     const [first, ...rest] = lists;
@@ -119,7 +124,7 @@ export class Repair {
     core: Core,
     lists: readonly OperationList[],
     written: Written = nothing(),
-  ): Promise<Omit<RepairResult, "amiss">> {
+  ): Promise<Omit<RepairResult, "driftedCounts">> {
     const { transact } = this.#options;
     const waiting = [...lists];
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {

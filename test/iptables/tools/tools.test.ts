@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { run } from "../../../harness/commands.ts";
 import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import { LegacyTables } from "../../../src/iptables/tools/legacy-tables.ts";
-import { capabilitiesOf } from "../../../src/iptables/tools/tools.ts";
+import { toolCapabilities } from "../../../src/iptables/tools/tools.ts";
 import { FakeTools, toolsOf } from "./fake-tools.ts";
 
 inFreshNetns();
@@ -170,6 +170,6 @@ test.each([
   ["2.0", ["restoreWait", "randomFully"]],
   ["", ["restoreWait", "randomFully"]],
 ])("version %p can do what kubernetes expects of it", (version, can) => {
-  const has = Object.entries(capabilitiesOf(version)).flatMap(([name, is]) => (is ? [name] : []));
+  const has = Object.entries(toolCapabilities(version)).flatMap(([name, is]) => (is ? [name] : []));
   expect(has).toEqual(can);
 });

@@ -58,7 +58,7 @@ describe("an element that the kernel refuses in a repair", () => {
     const all = kernelElements();
     await world.nft(command);
     const accept = refusing(key, named);
-    expect(await world.mend()).toBeDefined();
+    expect(await world.repair()).toBeDefined();
     expect(world.reports.at(-1)).toMatchObject({ outcome: "refused" });
     expect(world.problems.begun).toMatchObject([
       { subject: "Service default/s1", code: "NETLINK_REFUSED" },
@@ -82,6 +82,6 @@ describe("an element that the kernel refuses in a repair", () => {
     expect(await world.sync()).toBe(true);
     expect(withoutSlots(kernelElements())).toEqual(withoutSlots(all));
     expect(world.problems.ended).toMatchObject([{ subject: "Service default/s1" }]);
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 });

@@ -150,13 +150,13 @@ describe("is mended:", () => {
   ])("%s", async (_, command, kinds, operations) => {
     await world.nft(command);
     expect(kernelOrNothing()).not.toEqual(whole);
-    const report = await world.mend();
-    expect(report?.amiss).toEqual(kinds);
+    const report = await world.repair();
+    expect(report?.driftedCounts).toEqual(kinds);
     expect(report?.change.by).toStartWith("nft (pid ");
     expect(kernel()).toEqual(whole);
     if (operations >= 0) expect(world.reports.at(-1)).toMatchObject({ operations });
     // Nothing is left to do, and nothing is believed that is not so.
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
     expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing" });
   });
 
@@ -164,12 +164,10 @@ describe("is mended:", () => {
     const [definition = ""] =
       /set service-cidrs4 \{[^}]*/.exec(run("nft", "list", "table", "inet", "sluice")) ?? [];
     const rule = "ip daddr @service-cidrs4 fib daddr type != local drop";
-    await world.nft(
-      `flush chain inet sluice unserved4; delete set inet sluice service-cidrs4
+    await world.nft(`flush chain inet sluice unserved4; delete set inet sluice service-cidrs4
        table inet sluice { ${definition.replace(/elements.*/s, "")} }; }
-       add rule inet sluice unserved4 ${rule}`,
-    );
-    expect((await world.mend())?.amiss).toEqual({ table: 1 });
+       add rule inet sluice unserved4 ${rule}`);
+    expect((await world.repair())?.driftedCounts).toEqual({ table: 1 });
     expect(kernel()).toEqual(whole);
   });
 
@@ -178,7 +176,7 @@ describe("is mended:", () => {
     await world.nft(
       `flush ruleset\ntable inet sluice { ${comment}; chain services4 { accept; }; }`,
     );
-    expect((await world.mend())?.amiss).toEqual({ table: 1 });
+    expect((await world.repair())?.driftedCounts).toEqual({ table: 1 });
     expect(kernel()).toEqual(whole);
   });
 
@@ -187,7 +185,7 @@ describe("is mended:", () => {
     const other = createNftablesBackend(OPTIONS);
     expect(other.start(rememberingCore().core)).toMatchObject({ outcome: "fresh" });
     other.close();
-    expect((await world.mend())?.amiss).toEqual({ table: 1 });
+    expect((await world.repair())?.driftedCounts).toEqual({ table: 1 });
     expect(kernel()).toEqual(whole);
   });
 
@@ -195,8 +193,8 @@ describe("is mended:", () => {
     await world.nft(`delete element inet sluice endpoints4 { ${SLOT} }`);
     await world.nft("flush chain inet sluice services4");
     await world.nft("flush map inet sluice endpoints4");
-    const report = await world.mend();
-    expect(report).toMatchObject({ changes: 3, amiss: { chain: 1, map: 1 } });
+    const report = await world.repair();
+    expect(report).toMatchObject({ changes: 3, driftedCounts: { chain: 1, map: 1 } });
     expect(report?.change.what).toBe("elements of endpoints4");
     expect(kernel()).toEqual(whole);
   });
@@ -222,8 +220,8 @@ describe("is nothing to mend:", () => {
   ])("%s", async (_, command) => {
     await world.nft(command.replace("10.1.0.1 . 8080", readValue(SLOT)));
     const transactions = run("nft", "-a", "list", "chain", "inet", "sluice", "services4");
-    const report = await world.mend();
-    expect(report?.amiss).toEqual({});
+    const report = await world.repair();
+    expect(report?.driftedCounts).toEqual({});
     expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing", operations: 0 });
     expect(run("nft", "-a", "list", "chain", "inet", "sluice", "services4")).toBe(transactions);
   });
@@ -237,7 +235,7 @@ describe("is nothing to mend:", () => {
     const value = readValue(SLOT);
     await world.nft(`delete element inet sluice endpoints4 { ${SLOT} }`);
     await world.nft(`add element inet sluice endpoints4 { ${SLOT} : ${value} }`);
-    expect(await world.mend()).toMatchObject({ changes: 2, amiss: {} });
+    expect(await world.repair()).toMatchObject({ changes: 2, driftedCounts: {} });
     expect(kernel()).toEqual(whole);
   });
 });
@@ -250,9 +248,9 @@ test("a chain that our rules lead to cannot be deleted by anybody", async () => 
 test("what somebody adds to the clients that are remembered is forgotten where it leads to nobody", async () => {
   const entry = (endpoint: string) =>
     `198.51.100.7 . 10.96.0.3 . tcp . 80 timeout 1h : ${endpoint} . 8080`;
-  await world.mend();
+  await world.repair();
   await world.nft(`add element inet sluice affinity4 { ${entry("10.9.9.9")} }`);
-  expect((await world.mend())?.amiss).toEqual({});
+  expect((await world.repair())?.driftedCounts).toEqual({});
   await world.clock.advance(1000);
   await world.sync();
   expect(run("nft", "list", "map", "inet", "sluice", "affinity4")).not.toContain("10.9.9.9");
@@ -262,7 +260,7 @@ test("what packets filled may be flushed by anybody", async () => {
   const entry = "198.51.100.7 . 10.96.0.3 . tcp . 80 timeout 1h : 10.1.0.3 . 8080";
   await world.nft(`add element inet sluice affinity4 { ${entry} }`);
   await world.nft("flush map inet sluice affinity4");
-  expect(await world.mend()).toMatchObject({ changes: 2, amiss: {} });
+  expect(await world.repair()).toMatchObject({ changes: 2, driftedCounts: {} });
 });
 
 test("a thousand elements that are deleted in one go, or one by one, come again", async () => {
@@ -280,13 +278,13 @@ test("a thousand elements that are deleted in one go, or one by one, come again"
     [100, 1200],
   ] as const) {
     await world.nft(`delete element inet sluice endpoints4 { ${slots(from, to).join(", ")} }`);
-    expect((await world.mend())?.amiss).toEqual({ element: to - from });
+    expect((await world.repair())?.driftedCounts).toEqual({ element: to - from });
     expect(kernel()).toEqual(whole);
   }
   for (let i = 0; i < 1000; i += 100) {
     await world.nft(list("delete element inet sluice endpoints4 { KEY }", ...slots(i, i + 100)));
   }
-  expect(await world.mend()).toMatchObject({ changes: 10, amiss: { element: 1000 } });
+  expect(await world.repair()).toMatchObject({ changes: 10, driftedCounts: { element: 1000 } });
   expect(kernel()).toEqual(whole);
 });
 
@@ -294,7 +292,7 @@ test("a table that is made anew holds everything from its first transaction on, 
   await world.nft("delete table inet sluice");
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   const before = readGeneration(socket);
-  await world.mend();
+  await world.repair();
   expect(readGeneration(socket) - before).toBe(1);
   socket.close();
   expect(world.reports.at(-1)).toMatchObject({ transactions: 1 });
@@ -309,7 +307,7 @@ test("where transactions must be small, a repair takes some, and ends in the sam
   await world.sync();
   for (const command of ["flush map inet sluice endpoints6", "flush ruleset"]) {
     await world.nft(command);
-    await world.mend();
+    await world.repair();
     expect(kernel()).toEqual(whole);
   }
   expect(world.reports.at(-1)?.transactions).toBeGreaterThan(10);
@@ -333,7 +331,7 @@ test("of what takes more than one transaction, what leads to slots comes after a
     counts.push(`${slots} ${frontends}`);
     return answer;
   };
-  await world.mend();
+  await world.repair();
   others.close();
   expect(kernel()).toEqual(whole);
   expect([...new Set(counts)]).toEqual(["0 0", "11 0", "12 6"]);
@@ -355,7 +353,7 @@ test("what is touched while a repair is under way is not forgotten when that fai
       run("nft", "flush", "chain", "inet", "sluice", "services4");
     }
     // The first change was told of before the repair began.
-    if (world.told.length < 2) return send(...message);
+    if (world.noticed.length < 2) return send(...message);
     socket.send = send;
     throw new SluiceError("NETLINK_SOCKET", "not now");
   };
@@ -363,15 +361,15 @@ test("what is touched while a repair is under way is not forgotten when that fai
   const soon = world.clock.soon.bind(world.clock);
   world.clock.soon = (run) => {
     if (batches === 0) soon(run);
-    else void world.hears(() => world.told.length > 1).then(run);
+    else void world.untilNoticed(() => world.noticed.length > 1).then(run);
   };
   world.verify();
   expect(await world.sync()).toBe(false);
   world.clock.soon = soon;
   expect(world.reports.at(-1)).toMatchObject({ outcome: "failed", repair: undefined });
-  expect(await world.mend()).toMatchObject({ changes: 2 });
+  expect(await world.repair()).toMatchObject({ changes: 2 });
   expect(kernel()).toEqual(whole);
-  expect(await world.mend()).toBeUndefined();
+  expect(await world.repair()).toBeUndefined();
 });
 
 const isElement = (line: string) => !line.startsWith("\t");
@@ -382,27 +380,27 @@ const tableHandle = () =>
 describe("a change of ours that meets one of theirs", () => {
   test("of which is told only afterwards does not make a table anew that was just mended", async () => {
     await world.nft("add chain inet sluice mine");
-    await world.mend();
+    await world.repair();
     run("nft", "delete", "table", "inet", "sluice");
     world.remove("Service", service("s1", "10.96.0.1"));
     expect(await world.sync()).toBe(true);
-    expect(world.reports.at(-1)?.repair).toMatchObject({ amiss: { table: 1 } });
+    expect(world.reports.at(-1)?.repair).toMatchObject({ driftedCounts: { table: 1 } });
     const handle = tableHandle();
-    await world.hears(({ what }) => what === "table deleted");
-    expect(await world.mend()).toMatchObject({ amiss: {} });
+    await world.untilNoticed(({ what }) => what === "table deleted");
+    expect(await world.repair()).toMatchObject({ driftedCounts: {} });
     expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing", operations: 0 });
     expect(tableHandle()).toBe(handle);
   });
 
   test("and the next one too, if that deleted the table again", async () => {
     await world.nft("add chain inet sluice mine");
-    await world.mend();
+    await world.repair();
     run("nft", "delete", "table", "inet", "sluice");
     world.remove("Service", service("s4", "10.96.0.4"));
     await world.sync();
     run("nft", "delete", "table", "inet", "sluice");
     await world.nft('table inet sluice { comment "sluice: layout 1, sets 0"; }');
-    expect(await world.mend()).toMatchObject({ amiss: { table: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { table: 1 } });
     fill(world);
     await world.sync();
     expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
@@ -413,7 +411,7 @@ describe("a change of ours that meets one of theirs", () => {
     world.remove("Service", service("s1", "10.96.0.1"));
     expect(await world.sync()).toBe(true);
     expect(world.reports.at(-1)?.repair).toMatchObject({
-      amiss: { element: 1 },
+      driftedCounts: { element: 1 },
       change: { by: expect.stringContaining("nft (pid") },
     });
     fill(world);
@@ -451,8 +449,8 @@ describe("what is not known to be anything", () => {
     run("nft", "add", "element", "inet", "sluice", "cluster-ips6", "{ fd00:96::99 }");
     run("nft", "insert", "rule", "inet", "sluice", "services6", "accept");
     await world.nft("add chain inet sluice mine");
-    const report = await world.mend();
-    expect(report?.amiss).toEqual({ chain: 1, element: 2 });
+    const report = await world.repair();
+    expect(report?.driftedCounts).toEqual({ chain: 1, element: 2 });
     expect(world.reports.at(-1)).toMatchObject({ operations: 2 });
     run("nft", "delete", "chain", "inet", "sluice", "mine");
     expect(kernel()).toEqual(whole);
@@ -461,7 +459,7 @@ describe("what is not known to be anything", () => {
 
 test("more than the kernel can tell is looked for everywhere", async () => {
   await world.nft("add chain inet sluice mine");
-  await world.mend();
+  await world.repair();
   const addresses = Array.from(
     { length: 100_000 },
     (_, i) => `10.${100 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`,
@@ -472,8 +470,8 @@ test("more than the kernel can tell is looked for everywhere", async () => {
      delete element inet sluice endpoints4 { ${SLOT} }`,
     ...["nft", "-f", "-"],
   );
-  await world.hears(({ by }) => by === "unknown");
-  expect(await world.mend()).toMatchObject({ amiss: { element: 1 } });
+  await world.untilNoticed(({ by }) => by === "unknown");
+  expect(await world.repair()).toMatchObject({ driftedCounts: { element: 1 } });
   run("nft", "delete", "chain", "inet", "sluice", "mine");
   expect(kernel()).toEqual(whole);
 }, 60_000);
@@ -501,7 +499,7 @@ describe("other options for a table in use", () => {
     ["what is invalid dropped", { dropInvalid: true }, "ct state invalid drop"],
   ] as const)("are taken up without a change of any element: %s", async (_, options, rule) => {
     await world.nft("add chain inet sluice mine");
-    await world.mend();
+    await world.repair();
     const elements = counted();
     expect(reconfigure({ ...OPTIONS, ...options })).toBe(true);
     expect(await world.sync()).toBe(true);
@@ -552,7 +550,7 @@ describe("other options for a table in use", () => {
     await world.nft(
       "flush chain inet sluice masquerade-marked; flush chain inet sluice filter-forward",
     );
-    expect((await world.mend())?.amiss).toEqual({ chain: 2 });
+    expect((await world.repair())?.driftedCounts).toEqual({ chain: 2 });
     expect(kernel()).toEqual(changed);
     reconfigure(OPTIONS);
     await world.sync();
