@@ -73,7 +73,7 @@ interface Suspicion {
 
 class Iptables implements IptablesBackend {
   readonly mode = "iptables";
-  capabilities = capabilitiesOf({ variant: "nft", unserved: [], unsupported: [] });
+  capabilities = iptablesCapabilities({ variant: "nft", unserved: [], unsupported: [] });
   /** Not needed: xt_recent deletes its list of clients with the last rule that names it. */
   readonly affinity = undefined;
   readonly counters = undefined;
@@ -226,7 +226,7 @@ class Iptables implements IptablesBackend {
 
   async #findTools(): Promise<Toolset> {
     const toolset = await findToolset(this.#search, logLocked(this.#log));
-    this.capabilities = capabilitiesOf(toolset);
+    this.capabilities = iptablesCapabilities(toolset);
     return toolset;
   }
 
@@ -481,7 +481,7 @@ class Iptables implements IptablesBackend {
   }
 }
 
-function capabilitiesOf({
+function iptablesCapabilities({
   variant,
   unserved,
   unsupported,

@@ -6,7 +6,7 @@
  *
  *   31      28 27     24 23     20 19                 0
  *  ┌──────────┬─────────┬─────────┬────────────────────┐
- *  │ verb     │ reach   │ source  │ argument           │
+ *  │ verb     │ snat    │ slots   │ argument           │
  *  └──────────┴─────────┴─────────┴────────────────────┘
  */
 import { readU32LE } from "../base/bytes.ts";
@@ -22,10 +22,10 @@ export type Verb = "pick" | "sticky" | "learn" | "accept" | "drop" | "reject";
  * all (external frontend with externalTrafficPolicy Cluster). `short-circuit`: only the node itself
  * (externalTrafficPolicy Local, seen from a pod or from this node).
  */
-export type Reach = "plain" | "masquerade" | "short-circuit";
+export type SnatMode = "plain" | "masquerade" | "short-circuit";
 
 /** The table of slots to choose from. */
-export type Source =
+export type SlotTable =
   | "endpoints"
   | "local-endpoints"
   | "nodeport-endpoints"
@@ -37,19 +37,22 @@ export type Source =
 export type Action =
   | {
       readonly verb: "pick" | "sticky";
-      readonly source: Source;
-      readonly reach: Reach;
+      readonly slotTable: SlotTable;
+      readonly snat: SnatMode;
       readonly count: number;
     }
   | { readonly verb: "learn"; readonly nodePort: boolean; readonly seconds: number }
   | { readonly verb: "accept" | "drop" | "reject" };
 
+/** An action that chooses an endpoint. */
+export type PickAction = Extract<Action, { readonly count: number }>;
+
 /** An `Action` encoded as a number. */
 export type ActionCode = number & { readonly brand: "ActionCode" };
 
 const VERBS: readonly Verb[] = ["pick", "sticky", "learn", "accept", "drop", "reject"];
-export const REACHES: readonly Reach[] = ["plain", "masquerade", "short-circuit"];
-export const SOURCES: readonly Source[] = [
+export const SNAT_MODES: readonly SnatMode[] = ["plain", "masquerade", "short-circuit"];
+export const SLOT_TABLES: readonly SlotTable[] = [
   "endpoints",
   "local-endpoints",
   "nodeport-endpoints",
@@ -69,8 +72,8 @@ export function encodeAction(action: Action): ActionCode {
     case "sticky":
       return pack(
         verb,
-        REACHES.indexOf(action.reach),
-        SOURCES.indexOf(action.source),
+        SNAT_MODES.indexOf(action.snat),
+        SLOT_TABLES.indexOf(action.slotTable),
         action.count,
       );
     case "learn":
@@ -86,13 +89,13 @@ export function encodeAction(action: Action): ActionCode {
  */
 export function decodeAction(code: ActionCode): Action {
   const verb = VERBS[code >>> 28];
-  const reach = REACHES[(code >>> 24) & 15];
-  const source = SOURCES[(code >>> 20) & 15];
+  const snat = SNAT_MODES[(code >>> 24) & 15];
+  const slotTable = SLOT_TABLES[(code >>> 20) & 15];
   const argument = code & ARGUMENT_MAX;
-  if (verb === undefined || reach === undefined || source === undefined) {
+  if (verb === undefined || snat === undefined || slotTable === undefined) {
     throw new RangeError(`decode action 0x${code.toString(16)}: unknown verb, reach or source`);
   }
-  if (verb === "pick" || verb === "sticky") return { verb, source, reach, count: argument };
+  if (verb === "pick" || verb === "sticky") return { verb, slotTable, snat, count: argument };
   if (verb === "learn") return { verb, nodePort: ((code >>> 20) & 15) === 1, seconds: argument };
   return { verb };
 }
@@ -110,7 +113,7 @@ export function printAction(action: Action): string {
   switch (action.verb) {
     case "pick":
     case "sticky":
-      return `${action.verb} ${action.source} ${action.count}${action.reach === "plain" ? "" : ` ${action.reach}`}`;
+      return `${action.verb} ${action.slotTable} ${action.count}${action.snat === "plain" ? "" : ` ${action.snat}`}`;
     case "learn":
       return `learn ${action.seconds}s`;
     default:
@@ -118,10 +121,10 @@ export function printAction(action: Action): string {
   }
 }
 
-function pack(verb: number, reach: number, source: number, argument: number): ActionCode {
+function pack(verb: number, snat: number, slotTable: number, argument: number): ActionCode {
   if (argument > ARGUMENT_MAX)
     throw new RangeError(
       `encode action: invalid argument ${argument}: must be at most ${ARGUMENT_MAX}`,
     );
-  return ((verb | (reach << 24) | (source << 20) | argument) >>> 0) as ActionCode;
+  return ((verb | (snat << 24) | (slotTable << 20) | argument) >>> 0) as ActionCode;
 }

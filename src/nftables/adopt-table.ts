@@ -50,7 +50,7 @@ export function adoptElements(
   };
   for (const id of SET_IDS.filter((one) => tableKind(one).value === "action")) {
     const elements = readTableElements(socket, id);
-    eachAction(id, elements, (code) => action(tableFamily(id), code));
+    eachReadAction(id, elements, (code) => action(tableFamily(id), code));
     expected.add(id, elements);
     adopt(id, elements);
   }
@@ -75,7 +75,7 @@ export function adoptElements(
  * Calls `each` with every action in a table of actions, and with the offset of its element in
  * `keysAndValues`.
  */
-function eachAction(
+function eachReadAction(
   id: TableId,
   { keysAndValues, count }: TableElements,
   each: (code: ActionCode, offset: number) => void,
@@ -128,10 +128,10 @@ class ExpectedSlots {
   ): void {
     for (const { id, ...elements } of this.#frontends) {
       if (tableFamily(id) !== tableFamily(slots)) continue;
-      eachAction(id, elements, (code, offset) => {
+      eachReadAction(id, elements, (code, offset) => {
         const action = decodeAction(code);
         if (action.verb !== "pick" && action.verb !== "sticky") return;
-        if (tableId(action.source, tableFamily(id)) !== slots) return;
+        if (tableId(action.slotTable, tableFamily(id)) !== slots) return;
         each(elements.keysAndValues, offset, keySize(id), action.count);
       });
     }

@@ -23,14 +23,14 @@ import { probe } from "./probe-features.ts";
 import { StaleAffinity } from "./purge-affinity.ts";
 import { readActions } from "./read/compare-table.ts";
 import { readCounters, readDeleted } from "./read/read-counters.ts";
-import { Repair } from "./repair/repair.ts";
+import { TableRepair } from "./repair/repair.ts";
 import { TableKeeper } from "./repair/table-keeper.ts";
 import { Touched } from "./repair/touched.ts";
 import { type TouchListener, watchTable } from "./repair/watch-table.ts";
-import { ElementWriter, type Fault, operationsIn } from "./wire/element-writer.ts";
+import { ElementWriter, operationsIn, type RefusedElement } from "./wire/element-writer.ts";
 import { TABLE } from "./wire/object-names.ts";
 import { readGeneration } from "./wire/request.ts";
-import { eachAction, OperationSorter, writeOperations } from "./wire/sort-operations.ts";
+import { eachAddedAction, OperationSorter, writeOperations } from "./wire/sort-operations.ts";
 
 /**
  * Creates the backend and opens the netlink socket. Does not touch the kernel's tables yet.
@@ -61,7 +61,7 @@ export class NftablesBackend implements Backend {
   readonly #keeper: TableKeeper;
   readonly #elements: ElementWriter;
   readonly #sorter = new OperationSorter();
-  readonly #repair: Repair;
+  readonly #repair: TableRepair;
   /** Set by `start`. */
   #core: Core | undefined;
   #watch: Subscription | undefined;
@@ -78,10 +78,10 @@ export class NftablesBackend implements Backend {
     this.#keeper = new TableKeeper(socket, options);
     this.#elements = new ElementWriter(this.#keeper.batch);
     const maxOperations = operationsIn(socket.maxBytes);
-    this.capabilities = capabilitiesOf(maxOperations);
+    this.capabilities = nftablesCapabilities(maxOperations);
     this.affinity = new StaleAffinity(socket, this.#keeper.batch);
     this.counters = options.counters ? this.#counterReader() : undefined;
-    this.#repair = new Repair({
+    this.#repair = new TableRepair({
       socket,
       clock,
       keeper: this.#keeper,
@@ -99,32 +99,32 @@ export class NftablesBackend implements Backend {
     this.#core = core;
     const keeper = this.#keeper;
     const { batch, actions } = keeper;
-    keeper.takeUp();
+    keeper.applyPendingOptions();
     this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
     this.affinity.markAll();
     this.#touched = new Touched();
     const table = keeper.find();
     if (table === undefined) return this.#create("fresh");
-    if (!keeper.fits(table)) return this.#create("replaced");
+    if (!keeper.hasSameMaps(table)) return this.#create("replaced");
     const found = readActions(this.#socket);
     actions.reset(found.known);
-    const { state } = keeper.condition();
+    const { state } = keeper.compare();
     if (state === "replace") return this.#create("replaced");
     batch.begin();
     const { elements, catchalls } = adoptElements(this.#socket, core, (family, code) =>
-      actions.need(batch, family, code),
+      actions.ensure(batch, family, code),
     );
-    if (state !== "intact" || !found.whole || batch.count > 0) keeper.refill();
+    if (state !== "intact" || !found.complete || batch.count > 0) keeper.refill();
     keeper.wake(table);
     keeper.deleteCatchalls(catchalls);
-    keeper.remember();
+    keeper.recordHandles();
     return { outcome: "adopted", what: WHAT, elements };
   }
 
   watch(changed: (change: ForeignChange) => void): void {
     this.#watch?.close();
     const notice: TouchListener = (change, touched) => {
-      this.#touched.take(touched, change, this.#clock.monotonic());
+      this.#touched.addChange(touched, change, this.#clock.monotonic());
       changed(change);
     };
     this.#watch = watchTable(this.#socket.portId, this.#clock, notice);
@@ -135,31 +135,31 @@ export class NftablesBackend implements Backend {
     const touched = new Touched();
     touched.everything = true;
     const by = "unknown: it was before Sluice watched the table";
-    notice({ what: "unknown: any nftables table", by, objects: touched.named() }, touched);
+    notice({ what: "unknown: any nftables table", by, objects: touched.objectNames() }, touched);
   }
 
   async verify(core: Core): Promise<Drift | undefined> {
     for (let attempt = 1; ; attempt++) {
       const touched = this.#touched;
-      const { story } = touched;
-      if (story === undefined && !this.#keeper.reconfigured) return undefined;
+      const { summary } = touched;
+      if (summary === undefined && !this.#keeper.reconfigured) return undefined;
       this.#touched = new Touched();
-      const putBack = () => {
-        touched.absorb(this.#touched);
+      const keepTouched = () => {
+        touched.addLater(this.#touched);
         this.#touched = touched;
       };
       const { failed, ...found } = await this.#repair.run(core, touched).catch((thrown) => {
-        putBack();
+        keepTouched();
         throw thrown;
       });
       if (failed === undefined) {
-        if (story === undefined) return undefined;
-        const { change, changes, at } = story;
+        if (summary === undefined) return undefined;
+        const { change, changes, at } = summary;
         return { change, changes, noticedAt: at, ...found, refused: this.#repair.takeRefused() };
       }
       // The element that caused the refusal is among the touched ones, so the next attempt repairs
       // it.
-      putBack();
+      keepTouched();
       if (failed.drifted !== true || attempt === ATTEMPTS) throw failed.error;
     }
   }
@@ -181,8 +181,8 @@ export class NftablesBackend implements Backend {
     const batch = this.#keeper.batch;
     begin();
     const offsets = this.#sorter.sort(operations);
-    eachAction(operations, offsets, (table, action) =>
-      this.#keeper.actions.need(batch, tableFamily(table), action),
+    eachAddedAction(operations, offsets, (table, action) =>
+      this.#keeper.actions.ensure(batch, tableFamily(table), action),
     );
     writeOperations(operations, offsets, this.#elements, ownerName);
     this.#transactions++;
@@ -247,7 +247,7 @@ export class NftablesBackend implements Backend {
     refusal: Refusal | undefined,
     ownerName: (owner: OwnerId) => string,
   ): Receipt {
-    const fault = refusal && this.#elements.faultOf(refusal);
+    const fault = refusal && this.#elements.refusedElement(refusal);
     const owner = fault?.owner;
     const errno = refusal?.errno ?? EAGAIN;
     const name = owner === undefined ? "" : ownerName(owner);
@@ -261,7 +261,7 @@ export class NftablesBackend implements Backend {
     // The kernel named no element, so the container is missing: the table or one of its maps is
     // gone.
     const lost = errno === ENOENT && fault === undefined && refusal?.offset !== undefined;
-    const drifted = lost || (fault !== undefined && wasOurs(errno, fault));
+    const drifted = lost || (fault !== undefined && isForeignChange(errno, fault));
     if (drifted) this.#suspect(operations, fault);
     const transient = isTransient(errno) || lost;
     return { ok: false, error, transient, drifted, ...(owner === undefined ? {} : { owner }) };
@@ -272,18 +272,18 @@ export class NftablesBackend implements Backend {
    * should have taken, or its container if there is no `fault`. It reports only the first failure,
    * so `verify` checks all elements and the change is refused only once.
    */
-  #suspect(operations: OperationList, fault: Fault | undefined): void {
+  #suspect(operations: OperationList, fault: RefusedElement | undefined): void {
     const touched = new Touched();
     if (fault === undefined) touched.chains = true;
-    else touched.key(fault.table, fault.key, 0, fault.key.length);
-    for (const { table, key } of operations) touched.key(table, key, 0, key.length);
+    else touched.addKey(fault.table, fault.key, 0, fault.key.length);
+    for (const { table, key } of operations) touched.addKey(table, key, 0, key.length);
     const what = fault === undefined ? "the table" : `elements of ${tableLabel(fault.table)}`;
     const change = { what, by: "unknown: the kernel refused a change by Sluice", objects: [] };
-    this.#touched.take(touched, change, this.#clock.monotonic());
+    this.#touched.addChange(touched, change, this.#clock.monotonic());
   }
 }
 
-function capabilitiesOf(maxOperations: number): Capabilities {
+function nftablesCapabilities(maxOperations: number): Capabilities {
   return {
     ownRules: { form: "nftables", sharesKubeProxyChains: false },
     unserved: [],
@@ -301,6 +301,6 @@ function capabilitiesOf(maxOperations: number): Capabilities {
  * element has the same key (EEXIST). For ranges, EEXIST can also mean that two of our own overlap,
  * which a repair cannot fix.
  */
-function wasOurs(errno: number, { table }: Fault): boolean {
+function isForeignChange(errno: number, { table }: RefusedElement): boolean {
   return errno === ENOENT || (errno === EEXIST && !hasRanges(table));
 }

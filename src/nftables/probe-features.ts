@@ -12,7 +12,7 @@ import type { Netlink } from "../netlink/socket.ts";
 import { EACCES, EPERM } from "../os/posix.ts";
 import { systemError } from "../os/system-error.ts";
 import { writeDeleteTable, writeTable } from "./ruleset/install.ts";
-import { actionChains, sampleActions } from "./ruleset/pick.ts";
+import { actionChains, sampleActions } from "./ruleset/pick-chains.ts";
 import { skeleton } from "./ruleset/skeleton.ts";
 import { type Chain, rule, writeChain, writeRules } from "./wire/chains.ts";
 import {
@@ -21,18 +21,18 @@ import {
   hostOrder,
   immediate,
   lookupValue,
-  masquerade,
+  masqueradeExpression,
   metaSet,
   random,
-  reject,
+  rejectExpression,
 } from "./wire/expressions.ts";
 import {
-  frontendKey,
-  invalid,
-  local,
-  originalDestination,
-  originalPortKey,
-  translated,
+  matchFrontendKey,
+  matchInvalid,
+  matchLocal,
+  matchOriginalDestination,
+  matchOriginalPortKey,
+  matchTranslated,
 } from "./wire/match.ts";
 import type { Batch } from "./wire/message-batch.ts";
 import * as nft from "./wire/nf-tables.ts";
@@ -71,20 +71,20 @@ const FEATURES: readonly Feature[] = [
     needs: [],
     chains: [alone(random(2, 0), metaSet(nft.NFT_META_MARK, 0))],
   },
-  { name: "fib in family inet", needs: [], chains: [prerouting(...local("eq", "saddr"))] },
-  { name: "conntrack status", needs: [], chains: [prerouting(...translated())] },
-  { name: "conntrack state", needs: [], chains: [prerouting(...invalid())] },
+  { name: "fib in family inet", needs: [], chains: [prerouting(...matchLocal("eq", "saddr"))] },
+  { name: "conntrack status", needs: [], chains: [prerouting(...matchTranslated())] },
+  { name: "conntrack state", needs: [], chains: [prerouting(...matchInvalid())] },
   {
     name: "original destination of conntrack entries",
     needs: [],
-    chains: [prerouting(originalDestination(4, 0), ...originalPortKey(1))],
+    chains: [prerouting(matchOriginalDestination(4, 0), ...matchOriginalPortKey(1))],
   },
   {
     name: "dnat in family inet (Linux 5.2)",
     needs: ["endpoints4"],
     chains: [
       prerouting(
-        ...[...frontendKey(4, 0), immediate(3, hostOrder(0))],
+        ...[...matchFrontendKey(4, 0), immediate(3, hostOrder(0))],
         ...[lookupValue("endpoints4", 0, 0), dnat(nft.NFPROTO_IPV4, 0, 1)],
       ),
     ],
@@ -92,14 +92,14 @@ const FEATURES: readonly Feature[] = [
   {
     name: "masquerade in family inet (Linux 5.2)",
     needs: [],
-    chains: [inHook(nft.NF_INET_POST_ROUTING, 100, masquerade())],
+    chains: [inHook(nft.NF_INET_POST_ROUTING, 100, masqueradeExpression())],
   },
   {
     name: "map updates from packets",
     needs: ["affinity4"],
     chains: actionChains(encodeAction({ verb: "learn", nodePort: false, seconds: 1 }), 4, 0),
   },
-  { name: "reject in prerouting (Linux 5.9)", needs: [], chains: [prerouting(reject())] },
+  { name: "reject in prerouting (Linux 5.9)", needs: [], chains: [prerouting(rejectExpression())] },
 ];
 
 /**

@@ -4,7 +4,7 @@
  * endpoints (KEP-1669).
  */
 import { SLOTS_MAX } from "../base/limits.ts";
-import { encodeAction, type Reach, type Source } from "../model/actions.ts";
+import { encodeAction, type SlotTable, type SnatMode } from "../model/actions.ts";
 import type { Choice, EndpointSpan } from "../model/choice.ts";
 import type { Service } from "../model/service.ts";
 import { type TableId, tableId } from "../model/tables.ts";
@@ -21,16 +21,16 @@ interface FrontendTables {
   readonly outside: TableId;
   readonly unserved: TableId;
   readonly cluster: TableId;
-  readonly clusterSource: Source;
+  readonly clusterSlots: SlotTable;
   readonly local: TableId;
-  readonly localSource: Source;
+  readonly localSlots: SlotTable;
 }
 
 const ADDRESS_TABLES = { 4: addressTables(4), 6: addressTables(6) };
 const NODE_PORT_TABLES = { 4: nodePortTables(4), 6: nodePortTables(6) };
-const DROP = encodeAction({ verb: "drop" });
-const REJECT = encodeAction({ verb: "reject" });
-const ACCEPT = encodeAction({ verb: "accept" });
+const DROP_ACTION = encodeAction({ verb: "drop" });
+const REJECT_ACTION = encodeAction({ verb: "reject" });
+const ACCEPT_ACTION = encodeAction({ verb: "accept" });
 
 /**
  * Writes how this frontend chooses an endpoint. Each audience with endpoints gets one action and
@@ -89,7 +89,7 @@ class FrontendPlan {
   readonly #frontend: Frontend;
   readonly #tables: FrontendTables;
   readonly #writer: DesiredWriter;
-  #learnt = false;
+  #hasLearn = false;
 
   constructor(service: Service, frontend: Frontend, tables: FrontendTables, writer: DesiredWriter) {
     this.#service = service;
@@ -99,19 +99,19 @@ class FrontendPlan {
   }
 
   /** Lets every source choose among these endpoints, unless `outside` applies to it. */
-  everyone(span: EndpointSpan, reach: Reach): void {
-    const { cluster, clusterSource, everyone } = this.#tables;
-    this.#choose(everyone, cluster, clusterSource, span, reach);
+  everyone(span: EndpointSpan, snat: SnatMode): void {
+    const { cluster, clusterSlots, everyone } = this.#tables;
+    this.#choose(everyone, cluster, clusterSlots, span, snat);
   }
 
   /** Lets sources outside the cluster choose among these local endpoints and keep their address. */
   outside(span: EndpointSpan): void {
-    const { local, localSource, outside } = this.#tables;
-    this.#choose(outside, local, localSource, span, "plain");
+    const { local, localSlots, outside } = this.#tables;
+    this.#choose(outside, local, localSlots, span, "plain");
   }
 
   refuse(how: "drop" | "reject"): void {
-    const code = how === "drop" ? DROP : REJECT;
+    const code = how === "drop" ? DROP_ACTION : REJECT_ACTION;
     this.#writer.action(this.#tables.unserved, this.#service.id, this.#frontend, code);
   }
 
@@ -121,25 +121,25 @@ class FrontendPlan {
    * `accept` jumps; with iptables, by a rule of KUBE-EXTERNAL-SERVICES in the filter table.
    */
   refuseOutside(): void {
-    this.#writer.action(this.#tables.outside, this.#service.id, this.#frontend, ACCEPT);
+    this.#writer.action(this.#tables.outside, this.#service.id, this.#frontend, ACCEPT_ACTION);
     this.refuse("drop");
   }
 
   #choose(
     frontends: TableId,
     slots: TableId,
-    source: Source,
+    slotTable: SlotTable,
     span: EndpointSpan,
-    reach: Reach,
+    snat: SnatMode,
   ): void {
     const { id } = this.#service;
     const verb = affinitySeconds(this.#service) > 0 ? "sticky" : "pick";
     const count = Math.min(span.count, SLOTS_MAX);
-    const code = encodeAction({ verb, source, reach, count });
+    const code = encodeAction({ verb, slotTable, snat, count });
     this.#writer.slots(slots, id, this.#frontend, { pointer: span.pointer, count });
     this.#writer.action(frontends, id, this.#frontend, code);
-    if (verb === "pick" || this.#learnt) return;
-    this.#learnt = true;
+    if (verb === "pick" || this.#hasLearn) return;
+    this.#hasLearn = true;
     planLearn(this.#service, this.#frontend, this.#writer);
   }
 }
@@ -150,9 +150,9 @@ function addressTables(family: Family): FrontendTables {
     outside: tableId("outside", family),
     unserved: tableId("no-endpoints", family),
     cluster: tableId("endpoints", family),
-    clusterSource: "endpoints",
+    clusterSlots: "endpoints",
     local: tableId("local-endpoints", family),
-    localSource: "local-endpoints",
+    localSlots: "local-endpoints",
   };
 }
 
@@ -162,8 +162,8 @@ function nodePortTables(family: Family): FrontendTables {
     outside: tableId("nodeports-outside", family),
     unserved: tableId("nodeports-no-endpoints", family),
     cluster: tableId("nodeport-endpoints", family),
-    clusterSource: "nodeport-endpoints",
+    clusterSlots: "nodeport-endpoints",
     local: tableId("nodeport-local-endpoints", family),
-    localSource: "nodeport-local-endpoints",
+    localSlots: "nodeport-local-endpoints",
   };
 }

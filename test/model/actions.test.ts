@@ -6,19 +6,19 @@ import {
   decodeAction,
   encodeAction,
   printAction,
-  type Reach,
-  type Source,
+  type SlotTable,
+  type SnatMode,
 } from "../../src/model/actions.ts";
 
 const NAMED: readonly [string, Action][] = [
-  ["pick endpoints 5", { verb: "pick", source: "endpoints", reach: "plain", count: 5 }],
+  ["pick endpoints 5", { verb: "pick", slotTable: "endpoints", snat: "plain", count: 5 }],
   [
     "sticky local-endpoints 2 masquerade",
-    { verb: "sticky", source: "local-endpoints", reach: "masquerade", count: 2 },
+    { verb: "sticky", slotTable: "local-endpoints", snat: "masquerade", count: 2 },
   ],
   [
     "pick nodeport-endpoints 1048575 short-circuit",
-    { verb: "pick", source: "nodeport-endpoints", reach: "short-circuit", count: 1_048_575 },
+    { verb: "pick", slotTable: "nodeport-endpoints", snat: "short-circuit", count: 1_048_575 },
   ],
   ["learn 10800s", { verb: "learn", nodePort: false, seconds: 10800 }],
   ["learn 1s", { verb: "learn", nodePort: true, seconds: 1 }],
@@ -30,13 +30,13 @@ const NAMED: readonly [string, Action][] = [
 const arbitraryAction: fc.Arbitrary<Action> = fc.oneof(
   fc.record({
     verb: fc.constantFrom("pick" as const, "sticky" as const),
-    source: fc.constantFrom<Source>(
+    slotTable: fc.constantFrom<SlotTable>(
       "endpoints",
       "local-endpoints",
       "nodeport-endpoints",
       "nodeport-local-endpoints",
     ),
-    reach: fc.constantFrom<Reach>("plain", "masquerade", "short-circuit"),
+    snat: fc.constantFrom<SnatMode>("plain", "masquerade", "short-circuit"),
     count: fc.integer({ min: 1, max: 0xfffff }),
   }),
   fc.record({
@@ -64,7 +64,7 @@ describe("an action", () => {
 
   test("with more slots than its 20 bits hold is refused by name", () => {
     const count = 0x100000;
-    const action: Action = { verb: "pick", source: "endpoints", reach: "plain", count };
+    const action: Action = { verb: "pick", slotTable: "endpoints", snat: "plain", count };
     expect(() => encodeAction(action)).toThrow(/invalid argument 1048576: must be at most 1048575/);
   });
 

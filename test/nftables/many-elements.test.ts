@@ -63,7 +63,7 @@ function countingCore(keys: readonly Uint8Array[] = []) {
   return { core: core as unknown as Core, counted, distinct };
 }
 
-const action = { verb: "pick", source: "endpoints", reach: "plain", count: SLOTS } as const;
+const action = { verb: "pick", slotTable: "endpoints", snat: "plain", count: SLOTS } as const;
 const elements: Element[] = [];
 for (let i = 0; i < FRONTENDS; i++) {
   const address = `10.${96 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`;
@@ -155,8 +155,15 @@ describe("a table of slots beyond the size at which it is read by key", () => {
         },
       };
       const states = await readTouched(counting, countingCore(keys).core, touched, turn);
-      const { present, asked } = states.find(({ id }) => id === TABLE) ?? {};
-      return { dumps, requests, turns, asked, count: present?.count, catchall: present?.catchall };
+      const { present, requestedKeys } = states.find(({ id }) => id === TABLE) ?? {};
+      return {
+        dumps,
+        requests,
+        turns,
+        asked: requestedKeys,
+        count: present?.count,
+        catchall: present?.catchall,
+      };
     };
     const holds = (bytes: Uint8Array, length: number, name: string) =>
       Buffer.from(bytes.subarray(0, length)).includes(`\u0002\0${name}\0`);

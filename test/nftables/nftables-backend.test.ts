@@ -192,7 +192,7 @@ describe("elements", () => {
 
   test("by the fifty thousand go in one transaction, each chain once", () => {
     const many: TestOperation[] = [];
-    const action = { verb: "pick", source: "endpoints", reach: "plain", count: 4 } as const;
+    const action = { verb: "pick", slotTable: "endpoints", snat: "plain", count: 4 } as const;
     for (let i = 0; i < 10_000; i++) {
       const address = `10.96.${i >> 8}.${i & 255}`;
       many.push(...add(i + 1, element("frontends", 4, [address, "TCP", 80], action)));
@@ -273,7 +273,7 @@ describe("an element that the kernel refuses", () => {
   });
 
   test("takes the chains made for it along, so that the next transaction makes them", () => {
-    const action = { verb: "pick", source: "endpoints", reach: "plain", count: 9 } as const;
+    const action = { verb: "pick", slotTable: "endpoints", snat: "plain", count: 9 } as const;
     const frontend = element("frontends", 4, ["10.96.0.5", "TCP", 80], action);
     expect(apply(backend, add(5, frontend, slot(1, 80, "10.244.0.2:8080")))).toMatchObject({
       ok: false,
@@ -675,7 +675,7 @@ describe("counters", () => {
   };
 
   test("count a connection once, whatever it sends, and are read once more before they go", async () => {
-    const action = { verb: "pick", source: "endpoints", reach: "plain", count: 1 } as const;
+    const action = { verb: "pick", slotTable: "endpoints", snat: "plain", count: 1 } as const;
     const backend = backendWith();
     const frontend = element("frontends", 4, ["10.96.0.1", "TCP", 80], action);
     backend.start(rememberingCore([frontend]).core);

@@ -8,7 +8,7 @@ import { ConnectionCounters } from "../../src/observe/connections.ts";
 import { Committed } from "./fake-committed.ts";
 
 const WEB = 1 as ServiceId;
-const PICK: Action = { verb: "pick", source: "endpoints", reach: "plain", count: 2 };
+const PICK: Action = { verb: "pick", slotTable: "endpoints", snat: "plain", count: 2 };
 const ACCEPT: Action = { verb: "accept" };
 
 let core: Committed;

@@ -30,11 +30,11 @@ test("a Service that is not known has no view", () => {
 
 test("a Service shows its own frontends in order, endpoints by slot, and its problems", () => {
   const committed = core();
-  const source = "endpoints";
+  const slotTable = "endpoints";
   committed.set("frontends", WEB, "10.96.0.1 TCP 443", {
     verb: "sticky",
-    source,
-    reach: "plain",
+    slotTable,
+    snat: "plain",
     count: 1,
   });
   committed.set("learn", WEB, "10.96.0.1 TCP 443", {
@@ -44,8 +44,8 @@ test("a Service shows its own frontends in order, endpoints by slot, and its pro
   });
   committed.set("frontends", WEB, "10.96.0.1 TCP 80", {
     verb: "pick",
-    source,
-    reach: "plain",
+    slotTable,
+    snat: "plain",
     count: 2,
   });
   committed.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-1", "10.1.0.2 8080");

@@ -11,7 +11,7 @@ import {
   POSTROUTING,
   type RuleTable,
 } from "../syntax/known-chains.ts";
-import { comment, lines, markWords, words } from "./rule-text.ts";
+import { commentWords, lines, markWords, words } from "./rule-text.ts";
 
 /** The options that the rules depend on, besides Services and the node. */
 export interface RulesetOptions extends SkeletonOptions {
@@ -52,7 +52,7 @@ export function fixedChains(
   family: Family,
 ): readonly (readonly [RuleTable, string, string | undefined])[] {
   const mark = markWords(options.masqueradeBit);
-  const says = (text: string) => (options.comments ? comment(text) : undefined);
+  const says = (text: string) => (options.comments ? commentWords(text) : undefined);
   return [
     [
       "nat",
@@ -99,7 +99,7 @@ export function jumpsOf(options: RulesetOptions, family: Family): readonly Jump[
   const jumps = JUMPS.map((jump) => ({
     table: jump.table,
     from: jump.from,
-    rule: printJump(jump, options.comments ? comment(jump.comment) : undefined),
+    rule: printJump(jump, options.comments ? commentWords(jump.comment) : undefined),
   }));
   return servesLocalhost(options, family) ? [...jumps, ...KUBELET_JUMPS] : jumps;
 }

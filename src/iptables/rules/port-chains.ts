@@ -3,7 +3,7 @@
  * pkg/proxy/iptables/proxier.go. Unlike upstream, only ports with ClientIP affinity have a chain
  * for each endpoint. Pure.
  */
-import type { Action } from "../../model/actions.ts";
+import type { Action, PickAction } from "../../model/actions.ts";
 import {
   addressOf,
   addressText,
@@ -16,7 +16,7 @@ import type { ProtocolWord } from "../../net/protocol.ts";
 import { MARK_MASQ } from "../syntax/known-chains.ts";
 import { type PortChainPrefix, portHash } from "./chain-names.ts";
 import type { FrontendElements } from "./frontend-model.ts";
-import { comment, type MarkWords, oneOf, port, REJECT, recent, words } from "./rule-text.ts";
+import { commentWords, type MarkWords, oneOf, port, REJECT, recent, words } from "./rule-text.ts";
 
 /** Properties that the rules of all ports share. */
 export interface RuleStyle {
@@ -55,9 +55,7 @@ export interface FrontendRules {
   readonly firewall: string | undefined;
 }
 
-type Choice = Extract<Action, { readonly verb: "pick" | "sticky" }>;
-
-function choiceOf(action: Action | undefined): Choice | undefined {
+function pickActionOf(action: Action | undefined): PickAction | undefined {
   return action?.verb === "pick" || action?.verb === "sticky" ? action : undefined;
 }
 
@@ -65,19 +63,19 @@ function slotsOf(
   frontend: FrontendElements,
   action: Action | undefined,
 ): FrontendElements["endpoints"] {
-  const isLocal = choiceOf(action)?.source.endsWith("local-endpoints");
+  const isLocal = pickActionOf(action)?.slotTable.endsWith("local-endpoints");
   return isLocal ? frontend.localEndpoints : frontend.endpoints;
 }
 
 /** True for served externalIPs, load-balancer addresses and node ports. */
 function isExternal({ everyone, outside }: FrontendElements): boolean {
-  const choice = choiceOf(everyone);
-  return outside !== undefined || (choice !== undefined && choice.reach !== "plain");
+  const choice = pickActionOf(everyone);
+  return outside !== undefined || (choice !== undefined && choice.snat !== "plain");
 }
 
 /** Checks whether a rule dispatches the frontend's connections. */
 export function isDispatched(frontend: FrontendElements): boolean {
-  return choiceOf(frontend.everyone) !== undefined || frontend.outside !== undefined;
+  return pickActionOf(frontend.everyone) !== undefined || frontend.outside !== undefined;
 }
 
 /** All chains of a port, by name. */
@@ -86,12 +84,12 @@ export function portChains(view: PortView, style: RuleStyle): Map<string, string
   const { frontends, hash } = view;
   const external = frontends.filter(isExternal);
   const everywhere = frontends.find(
-    (one) => choiceOf(one.everyone) && (isExternal(one) || !one.internalLocal),
+    (one) => pickActionOf(one.everyone) && (isExternal(one) || !one.internalLocal),
   );
   const internal = frontends.find(
-    (one) => choiceOf(one.everyone) && !isExternal(one) && one.internalLocal,
+    (one) => pickActionOf(one.everyone) && !isExternal(one) && one.internalLocal,
   );
-  const outside = external.find((one) => choiceOf(one.outside));
+  const outside = external.find((one) => pickActionOf(one.outside));
   const seconds = style.recent ? affinityOf(frontends) : 0;
   const writer = new EndpointChains(view, style, seconds, chains);
   if (everywhere !== undefined)
@@ -117,7 +115,7 @@ export function frontendRules(
 ): FrontendRules {
   const { key, unserved } = frontend;
   const { name, protocol, hash } = view;
-  const says = (text: string) => (style.comments ? comment(text) : undefined);
+  const says = (text: string) => (style.comments ? commentWords(text) : undefined);
   const prefix = targetPrefix(frontend);
   const target = prefix === undefined ? undefined : `-j ${prefix}${hash}`;
   const to = destinationMatch(key, style.family);
@@ -174,9 +172,9 @@ function externalChain(
   hash: string,
   style: RuleStyle,
 ): string {
-  const choice = external.map(({ everyone }) => choiceOf(everyone)).find((one) => one);
+  const choice = external.map(({ everyone }) => pickActionOf(everyone)).find((one) => one);
   const cluster = `-j KUBE-SVC-${hash}`;
-  if (choice?.reach === "masquerade") return `-j ${MARK_MASQ}\n${cluster}`;
+  if (choice?.snat === "masquerade") return `-j ${MARK_MASQ}\n${cluster}`;
   const rules: string[] = [];
   if (style.marksOutside) rules.push(style.mark.clear);
   const local = "-m addrtype --src-type LOCAL";
@@ -185,7 +183,7 @@ function externalChain(
   if (style.pods !== undefined) rules.push(words(style.pods, inside));
   if (choice !== undefined) rules.push(`${local} -j ${MARK_MASQ}`);
   rules.push(`${local} ${inside}`);
-  if (external.some(({ outside }) => choiceOf(outside))) rules.push(`-j KUBE-SVL-${hash}`);
+  if (external.some(({ outside }) => pickActionOf(outside))) rules.push(`-j KUBE-SVL-${hash}`);
   return rules.join("\n");
 }
 
@@ -196,7 +194,7 @@ function firewallChain(
   hash: string,
   style: RuleStyle,
 ): string {
-  const says = style.comments ? comment(`${name} loadbalancer IP`) : undefined;
+  const says = style.comments ? commentWords(`${name} loadbalancer IP`) : undefined;
   return [...allowed]
     .sort()
     .map((range) => words(`-s ${range}`, says, `-j KUBE-EXT-${hash}`))

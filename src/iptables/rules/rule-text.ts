@@ -27,7 +27,7 @@ export function words(...parts: readonly Word[]): string {
 const COMMENT_BYTES = 255;
 
 /** `-m comment --comment "…"`, cut to the maximum length of the match. */
-export function comment(text: string): string {
+export function commentWords(text: string): string {
   return `-m comment --comment ${quote(cut(text, COMMENT_BYTES))}`;
 }
 

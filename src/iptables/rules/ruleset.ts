@@ -34,7 +34,7 @@ import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-
 import type { Describe } from "./port-description.ts";
 import { type Port, Ports } from "./ports.ts";
 import { ownerOfRule } from "./rule-owner.ts";
-import { comment, lines, markWords, port, words } from "./rule-text.ts";
+import { commentWords, lines, markWords, port, words } from "./rule-text.ts";
 import { RuleList, RuleTree } from "./rule-tree.ts";
 import { NODE_PORT_LEVELS, serviceLevels } from "./tree-levels.ts";
 
@@ -301,7 +301,7 @@ export class Ruleset {
     const localhost = localhostRange(this.#options, this.#family);
     if (localhost !== undefined) addresses.push(localhost);
     const says = this.#options.comments
-      ? comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
+      ? commentWords("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
       : undefined;
     return lines(
       marksOutside ? words(this.#masqueradedSources, mark.unmarked, `-j ${OUTSIDE}`) : undefined,

@@ -17,7 +17,7 @@ import {
   targetChain,
 } from "../ruleset/known-actions.ts";
 import { skeleton, unwantedChain } from "../ruleset/skeleton.ts";
-import type { Chain, Rule } from "../wire/chains.ts";
+import type { Chain, NftRule } from "../wire/chains.ts";
 import type { Attribute, AttributeValue, Expression } from "../wire/expressions.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { DISPATCHES, type Dispatch, dispatchMap } from "../wire/object-names.ts";
@@ -29,14 +29,14 @@ import { type ReadChain, readChains, readRules, readSets } from "./read-objects.
  * `intact`: nothing to do. `refill`: rules differ or are missing; the elements can stay. `replace`:
  * something differs that cannot be changed in place.
  */
-export type Condition = "intact" | "refill" | "replace";
+export type TableCondition = "intact" | "refill" | "replace";
 
 /** Compares sets, chains and rules. `chains` is the number of chains that differ. */
-export function condition(
+export function compareTable(
   socket: Netlink,
   options: SkeletonOptions,
   actions: KnownActions,
-): { readonly state: Condition; readonly chains: number } {
+): { readonly state: TableCondition; readonly chains: number } {
   const replace = { state: "replace", chains: 0 } as const;
   const sets = readSets(socket);
   if (!allSets(options.counters).every(({ name }) => sets.has(name))) return replace;
@@ -53,13 +53,13 @@ export function condition(
     else list.push(expressions);
   }
   const unwanted = unwantedChain(options);
-  const wrong = wanted.filter(
+  const differing = wanted.filter(
     ({ name, hook, rules }) =>
       found.get(name)?.accepts === false ||
       (hook !== undefined && !found.has(name)) ||
       !sameRules(rules, byChain.get(name) ?? []),
   );
-  const chains = wrong.length + Number(unwanted !== undefined && found.has(unwanted));
+  const chains = differing.length + Number(unwanted !== undefined && found.has(unwanted));
   const intact = mark === rulesComment(options) && chains === 0;
   return { state: intact ? "intact" : "refill", chains };
 }
@@ -81,37 +81,37 @@ export interface FoundActions {
   /** Actions that have a chain of their own and lead to the correct one. */
   readonly known: readonly (readonly [Family, ActionCode])[];
   /** The maps contain all fixed actions and no foreign elements. */
-  readonly whole: boolean;
+  readonly complete: boolean;
 }
 
 export function readActions(socket: Netlink): FoundActions {
   const known: (readonly [Family, ActionCode])[] = [];
-  let whole = true;
+  let complete = true;
   for (const family of [4, 6] as const) {
     for (const kind of DISPATCHES) {
       let found: ActionCode[] = [];
-      let strays = 0;
+      let foreign = 0;
       const restart = () => {
         found = [];
-        strays = 0;
+        foreign = 0;
       };
       const each = (element: ReadElement) => {
         const { bytes, key, verdict, chain } = element;
         const code = readU32LE(bytes, key);
-        if (belongs(kind, code) && leads(code, family, verdict, chain)) found.push(code);
-        else strays++;
+        if (belongsTo(kind, code) && leadsToTarget(code, family, verdict, chain)) found.push(code);
+        else foreign++;
       };
-      if (readElements(socket, dispatchMap(kind, family), restart, each)) whole = false;
+      if (readElements(socket, dispatchMap(kind, family), restart, each)) complete = false;
       const fixed = FIXED.flatMap(([where, code]) => (where === kind ? [code] : []));
-      whole &&= strays === 0 && fixed.every((code) => found.includes(code));
+      complete &&= foreign === 0 && fixed.every((code) => found.includes(code));
       for (const code of found) if (!fixed.includes(code)) known.push([family, code]);
     }
   }
-  return { known, whole };
+  return { known, complete };
 }
 
 /** Checks whether Sluice puts this action into a map of this kind. */
-function belongs(kind: Dispatch, code: number): code is ActionCode {
+function belongsTo(kind: Dispatch, code: number): code is ActionCode {
   if (!isAction(code)) return false;
   return (
     FIXED.some(([where, fixed]) => where === kind && fixed === code) ||
@@ -119,7 +119,7 @@ function belongs(kind: Dispatch, code: number): code is ActionCode {
   );
 }
 
-function leads(
+function leadsToTarget(
   code: ActionCode,
   family: Family,
   verdict: number | undefined,
@@ -131,10 +131,12 @@ function leads(
 
 /** Checks that the maps of actions contain exactly the known actions. */
 export function sameActions(socket: Netlink, actions: KnownActions): boolean {
-  const { known, whole } = readActions(socket);
-  const wanted = new Set(FAMILIES.flatMap((family) => actions.own(family).map(name(family))));
+  const { known, complete } = readActions(socket);
+  const wanted = new Set(
+    FAMILIES.flatMap((family) => actions.withChains(family).map(name(family))),
+  );
   return (
-    whole &&
+    complete &&
     known.length === wanted.size &&
     known.every(([family, code]) => wanted.has(name(family)(code)))
   );
@@ -148,7 +150,7 @@ const name = (family: Family) => (code: ActionCode) => `${family} ${code}`;
  * NFTA_RULE_EXPRESSIONS of each rule. These bytes differ from those sent: the kernel reorders
  * attributes and adds those that were omitted.
  */
-function sameRules(wanted: readonly Rule[], found: readonly Uint8Array[]): boolean {
+function sameRules(wanted: readonly NftRule[], found: readonly Uint8Array[]): boolean {
   return (
     wanted.length === found.length &&
     wanted.every(({ expressions }, index) => sameRule(expressions, found[index] as Uint8Array))

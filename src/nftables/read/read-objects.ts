@@ -23,7 +23,7 @@ const writer = new MessageWriter(4096);
  * message.
  * @throws SluiceError NETLINK_REFUSED
  */
-export function dump(
+export function dumpObjects(
   socket: Netlink,
   type: number,
   attributes: readonly Attribute[],
@@ -45,7 +45,7 @@ export function dump(
  * answer. Returns false if the object does not exist.
  * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED
  */
-export function ask(
+export function askObject(
   socket: Netlink,
   type: number,
   attributes: readonly Attribute[],
@@ -70,14 +70,19 @@ export function readTable(socket: Netlink): ReadTable | undefined {
   let handle = 0n;
   let comment = "";
   let dormant = false;
-  const exists = ask(socket, nft.NFT_MSG_GETTABLE, [[nft.NFTA_TABLE_NAME, TABLE]], (reader) => {
-    while (reader.next()) {
-      if (reader.type === nft.NFTA_TABLE_USERDATA) comment = readComment(reader.payload()) ?? "";
-      else if (reader.type === nft.NFTA_TABLE_FLAGS) {
-        dormant = (reader.u32() & nft.NFT_TABLE_F_DORMANT) !== 0;
-      } else if (reader.type === nft.NFTA_TABLE_HANDLE) handle = reader.u64();
-    }
-  });
+  const exists = askObject(
+    socket,
+    nft.NFT_MSG_GETTABLE,
+    [[nft.NFTA_TABLE_NAME, TABLE]],
+    (reader) => {
+      while (reader.next()) {
+        if (reader.type === nft.NFTA_TABLE_USERDATA) comment = readComment(reader.payload()) ?? "";
+        else if (reader.type === nft.NFTA_TABLE_FLAGS) {
+          dormant = (reader.u32() & nft.NFT_TABLE_F_DORMANT) !== 0;
+        } else if (reader.type === nft.NFTA_TABLE_HANDLE) handle = reader.u64();
+      }
+    },
+  );
   return exists ? { handle, comment, dormant } : undefined;
 }
 
@@ -93,7 +98,7 @@ export function readChains(socket: Netlink): ReadChain[] {
   const restart = () => {
     chains = [];
   };
-  dump(socket, nft.NFT_MSG_GETCHAIN, [], restart, (reader) => {
+  dumpObjects(socket, nft.NFT_MSG_GETCHAIN, [], restart, (reader) => {
     let table = "";
     let name = "";
     let type = "";
@@ -134,7 +139,7 @@ export function readRules(socket: Netlink): ReadRule[] {
     rules = [];
   };
   const filter: Attribute[] = [[nft.NFTA_RULE_TABLE, TABLE]];
-  dump(socket, nft.NFT_MSG_GETRULE, filter, restart, (reader) => {
+  dumpObjects(socket, nft.NFT_MSG_GETRULE, filter, restart, (reader) => {
     let chain = "";
     let comment: string | undefined;
     let expressions = new Uint8Array(0);
@@ -160,7 +165,7 @@ export interface ReadSet {
 export function readSets(socket: Netlink): ReadonlyMap<string, ReadSet> {
   const sets = new Map<string, ReadSet>();
   const filter: Attribute[] = [[nft.NFTA_SET_TABLE, TABLE]];
-  dump(
+  dumpObjects(
     socket,
     nft.NFT_MSG_GETSET,
     filter,

@@ -22,7 +22,7 @@ import type { Touched } from "./touched.ts";
  * request of 5 us. A dump of 50,000 elements takes 0.2 s. It takes no time if all are gone, which
  * is the usual reason for many touched keys.
  */
-const KEYS_ASKED_FOR = 1024;
+const KEYS_READ_MAX = 1024;
 /** Number of keys read without a pause. Reading them takes a few milliseconds. */
 const SLICE = 512;
 /**
@@ -38,7 +38,7 @@ export interface TableState {
   readonly id: TableId;
   readonly present: TableElements;
   /** The keys that were read. If undefined, the whole table was read. */
-  readonly asked: Uint8Array | undefined;
+  readonly requestedKeys: Uint8Array | undefined;
 }
 
 /**
@@ -49,17 +49,17 @@ export async function readTouched(
   socket: Netlink,
   core: Core,
   touched: Touched,
-  turn: () => Promise<void>,
+  pause: () => Promise<void>,
 ): Promise<TableState[]> {
-  const reader = new TouchedReader(socket, core, turn);
+  const reader = new TouchedReader(socket, core, pause);
   const states: TableState[] = [];
   for (const id of ADD_ORDER) {
     const keys = touched.keys.get(id);
-    const whole = touched.everywhere || touched.whole.has(id);
+    const whole = touched.anythingMayDiffer || touched.wholeTables.has(id);
     if (!whole && keys === undefined) continue;
-    if (states.length > 0) await turn();
+    if (states.length > 0) await pause();
     states.push(
-      await (whole || keys === undefined ? reader.whole(id) : reader.keys(id, keys.view())),
+      await (whole || keys === undefined ? reader.readTable(id) : reader.readKeys(id, keys.view())),
     );
   }
   return states;
@@ -68,26 +68,26 @@ export async function readTouched(
 class TouchedReader {
   readonly #socket: Netlink;
   readonly #core: Core;
-  readonly #turn: () => Promise<void>;
+  readonly #pause: () => Promise<void>;
 
-  constructor(socket: Netlink, core: Core, turn: () => Promise<void>) {
+  constructor(socket: Netlink, core: Core, pause: () => Promise<void>) {
     this.#socket = socket;
     this.#core = core;
-    this.#turn = turn;
+    this.#pause = pause;
   }
 
   /**
    * Reads elements by key. A key can occur twice, because a deletion and a new addition are two
    * events.
    */
-  async keys(id: TableId, keys: Uint8Array): Promise<TableState> {
+  async readKeys(id: TableId, keys: Uint8Array): Promise<TableState> {
     const count = keys.length / keySize(id);
     const committed = this.#core.elementCount(id);
-    if (count > KEYS_ASKED_FOR && (committed < MANY_ELEMENTS || count >= committed)) {
-      return this.whole(id);
+    if (count > KEYS_READ_MAX && (committed < MANY_ELEMENTS || count >= committed)) {
+      return this.readTable(id);
     }
-    const asked = distinct(id, keys);
-    return { id, present: await this.#slices(id, asked), asked };
+    const requestedKeys = distinct(id, keys);
+    return { id, present: await this.#readSlices(id, requestedKeys), requestedKeys };
   }
 
   /**
@@ -100,26 +100,27 @@ class TouchedReader {
    * Other tables: the kernel's element count (6.17 and later) shows whether there are foreign
    * elements.
    */
-  async whole(id: TableId): Promise<TableState> {
+  async readTable(id: TableId): Promise<TableState> {
     const committed = this.#core.elementCount(id);
     const large = committed >= SLICED_ELEMENTS && !hasRanges(id);
     const count = large ? readSets(this.#socket).get(tableLabel(id))?.count : undefined;
-    const strays = !(isSlots(id) && committed >= MANY_ELEMENTS);
-    if (large && (!strays || (count !== undefined && count <= committed))) {
+    const foreignMatter = !(isSlots(id) && committed >= MANY_ELEMENTS);
+    if (large && (!foreignMatter || (count !== undefined && count <= committed))) {
       const keys = new ByteBuffer();
       this.#core.eachElement(id, (key) => keys.append(key, 0, key.length));
-      const most = count === undefined ? this.#mostly(id, keys.view()) : count >= SLICED_ELEMENTS;
-      const present = most ? await this.#slices(id, keys.view()) : undefined;
-      if (present && (!strays || present.count === count)) {
+      const most =
+        count === undefined ? this.#isMostlyPresent(id, keys.view()) : count >= SLICED_ELEMENTS;
+      const present = most ? await this.#readSlices(id, keys.view()) : undefined;
+      if (present && (!foreignMatter || present.count === count)) {
         const catchall = hasCatchall(this.#socket, tableLabel(id));
-        return { id, present: { ...present, catchall }, asked: undefined };
+        return { id, present: { ...present, catchall }, requestedKeys: undefined };
       }
     }
-    return { id, present: readTableElements(this.#socket, id), asked: undefined };
+    return { id, present: readTableElements(this.#socket, id), requestedKeys: undefined };
   }
 
   /** Estimates from a sample whether most of these elements exist. */
-  #mostly(id: TableId, keys: Uint8Array): boolean {
+  #isMostlyPresent(id: TableId, keys: Uint8Array): boolean {
     const size = keySize(id);
     const step = Math.max(1, Math.floor(keys.length / size / SAMPLE)) * size;
     const sample = new ByteBuffer(SAMPLE * size);
@@ -128,12 +129,12 @@ class TouchedReader {
     return count > sample.length / size / 2;
   }
 
-  async #slices(id: TableId, keys: Uint8Array): Promise<TableElements> {
+  async #readSlices(id: TableId, keys: Uint8Array): Promise<TableElements> {
     const stride = SLICE * keySize(id);
     const found = new ByteBuffer();
     let count = 0;
     for (let at = 0; at < keys.length; at += stride) {
-      if (at > 0) await this.#turn();
+      if (at > 0) await this.#pause();
       const some = readTableElementsOf(this.#socket, id, keys.subarray(at, at + stride));
       found.append(some.keysAndValues, 0, some.keysAndValues.length);
       count += some.count;

@@ -20,7 +20,7 @@ export function ownersOf(operations: OperationList): OwnerId[] {
 }
 
 /** The operations of the wanted owners, in the same order. */
-export function onlyOf(
+export function operationsOf(
   operations: OperationList,
   wanted: (owner: OwnerId) => boolean,
 ): OperationList {

@@ -13,8 +13,8 @@ import { isService, OWNER_ADOPTED, type OwnerId } from "../../model/owner.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import type { ReadTable } from "../read/read-objects.ts";
 import { readTouched } from "./read-touched.ts";
-import { onlyOf, ownersOf, releaseOwner } from "./release-owner.ts";
-import { countAnew, Restoration } from "./restore.ts";
+import { operationsOf, ownersOf, releaseOwner } from "./release-owner.ts";
+import { RepairOperations, resetCounters } from "./repair-operations.ts";
 import type { TableKeeper } from "./table-keeper.ts";
 import type { Touched } from "./touched.ts";
 
@@ -35,16 +35,16 @@ export interface RepairOptions {
 }
 
 /** What a repair found and wrote. */
-export interface RepairResult extends Pick<Drift, "driftedCounts" | "written"> {
+export interface TableRepairResult extends Pick<Drift, "driftedCounts" | "written"> {
   /** The failure, if the repair is incomplete. */
   readonly failed?: Extract<Receipt, { readonly ok: false }>;
 }
 
-type Written = { -readonly [field in keyof Drift["written"]]: number };
+type WriteTotals = { -readonly [field in keyof Drift["written"]]: number };
 
 const INTACT = { state: "intact", chains: 0 } as const;
 
-export class Repair {
+export class TableRepair {
   readonly #options: RepairOptions;
 
   /** Owners that a repair left out. Their committed elements have changed. */
@@ -62,20 +62,20 @@ export class Repair {
   }
 
   /** Reads the touched objects and restores those that differ. */
-  async run(core: Core, touched: Touched): Promise<RepairResult> {
+  async run(core: Core, touched: Touched): Promise<TableRepairResult> {
     const { socket, clock, keeper, affinityTouched, maxOperations } = this.#options;
-    keeper.takeUp();
-    for (const map of touched.clients) affinityTouched(map);
-    const restoration = new Restoration(core, Math.min(BATCH_ELEMENTS, maxOperations - 1));
+    keeper.applyPendingOptions();
+    for (const map of touched.affinityMaps) affinityTouched(map);
+    const restoration = new RepairOperations(core, Math.min(BATCH_ELEMENTS, maxOperations - 1));
     const table = keeper.find();
-    const all = touched.chains || touched.everywhere || keeper.reconfigured;
-    const known = table !== undefined && keeper.knows(table);
+    const all = touched.chains || touched.anythingMayDiffer || keeper.reconfigured;
+    const known = table !== undefined && keeper.isKnown(table);
     const { state, chains } = known && all ? keeper.verify() : INTACT;
     if (!known || state === "replace") {
-      restoration.everything();
+      restoration.addAll();
       return {
         driftedCounts: { table: 1 },
-        ...(await this.#remake(core, table, restoration.lists)),
+        ...(await this.#recreate(core, table, restoration.lists)),
       };
     }
     keeper.wake(table);
@@ -83,8 +83,8 @@ export class Repair {
     const states = await readTouched(socket, core, touched, () => turn(clock));
     const catchalls = states.filter(({ present }) => present.catchall).map(({ id }) => id);
     keeper.deleteCatchalls(catchalls);
-    const differences = states.map((one) => restoration.difference(one));
-    restoration.end();
+    const differences = states.map((one) => restoration.addDifferences(one));
+    restoration.endList();
     const map = differences.filter(({ emptied }) => emptied).length;
     const elements = differences.map(({ elements, emptied }) => (emptied ? 0 : elements));
     const element = elements.reduce((sum, count) => sum + count, catchalls.length);
@@ -99,19 +99,19 @@ export class Repair {
    * Recreates the table with all committed elements. The first list goes into the transaction that
    * creates the table. If there is only one list, packets never meet a table without elements.
    */
-  async #remake(
+  async #recreate(
     core: Core,
     table: ReadTable | undefined,
     lists: readonly OperationList[],
-  ): Promise<Omit<RepairResult, "driftedCounts">> {
+  ): Promise<Omit<TableRepairResult, "driftedCounts">> {
     const { keeper, transact } = this.#options;
     const outcome = table === undefined ? "fresh" : "replaced";
     const [first, ...rest] = lists;
     if (first !== undefined) {
-      const receipt = transact(first, nameIn(core), () => keeper.writeCreate(outcome));
+      const receipt = transact(first, ownerNameIn(core), () => keeper.writeCreate(outcome));
       if (receipt.ok) {
         keeper.created();
-        return this.#restore(core, rest, addTo(nothing(), core, first, receipt));
+        return this.#restore(core, rest, addTo(noWrites(), core, first, receipt));
       }
     }
     // Either there are no elements, or the first list failed: it is too large, or the kernel
@@ -123,15 +123,16 @@ export class Repair {
   async #restore(
     core: Core,
     lists: readonly OperationList[],
-    written: Written = nothing(),
-  ): Promise<Omit<RepairResult, "driftedCounts">> {
+    written: WriteTotals = noWrites(),
+  ): Promise<Omit<TableRepairResult, "driftedCounts">> {
     const { transact } = this.#options;
     const waiting = [...lists];
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const list = this.#refused.size === 0 ? next : onlyOf(next, (one) => !this.#refused.has(one));
+      const list =
+        this.#refused.size === 0 ? next : operationsOf(next, (one) => !this.#refused.has(one));
       if (list.count === 0) continue;
       if (written.transactions > 0) await turn(this.#options.clock);
-      const receipt = transact(list, nameIn(core));
+      const receipt = transact(list, ownerNameIn(core));
       if (receipt.ok) addTo(written, core, list, receipt);
       else {
         const parts = this.#withoutCulprit(core, list, receipt);
@@ -159,7 +160,10 @@ export class Repair {
     const culprit = owners.length === 1 ? owners[0] : receipt.owner;
     if (culprit === undefined) {
       const first = new Set(owners.slice(0, owners.length >> 1));
-      return [onlyOf(list, (one) => first.has(one)), onlyOf(list, (one) => !first.has(one))];
+      return [
+        operationsOf(list, (one) => first.has(one)),
+        operationsOf(list, (one) => !first.has(one)),
+      ];
     }
     if (culprit === OWNER_ADOPTED || !owners.includes(culprit)) return undefined;
     releaseOwner(this.#options.socket, core, culprit);
@@ -168,24 +172,25 @@ export class Repair {
   }
 }
 
-const nameIn = (core: Core) => (owner: OwnerId) => (isService(owner) ? core.serviceKey(owner) : "");
+const ownerNameIn = (core: Core) => (owner: OwnerId) =>
+  isService(owner) ? core.serviceKey(owner) : "";
 
-function nothing(): Written {
+function noWrites(): WriteTotals {
   return { operations: 0, added: 0, bytes: 0, transactions: 0, kernelMs: 0 };
 }
 
 /** Adds a list that the kernel accepted to the totals. */
 function addTo(
-  written: Written,
+  written: WriteTotals,
   core: Core,
   list: OperationList,
   receipt: Extract<Receipt, { readonly ok: true }>,
-): Written {
+): WriteTotals {
   written.operations += list.count;
   written.added += countAdded(list.region);
   written.bytes += receipt.bytes;
   written.transactions++;
   written.kernelMs += receipt.kernelMs;
-  countAnew(core, list);
+  resetCounters(core, list);
   return written;
 }

@@ -5,7 +5,7 @@ import { SluiceError } from "../../base/errors.ts";
 import type { TableId } from "../../model/tables.ts";
 import { refusalError } from "../../netlink/netlink-errors.ts";
 import type { Netlink } from "../../netlink/socket.ts";
-import { type Condition, condition, sameActions } from "../read/compare-table.ts";
+import { compareTable, sameActions, type TableCondition } from "../read/compare-table.ts";
 import { type ReadTable, readSets, readTable } from "../read/read-objects.ts";
 import {
   isOurs,
@@ -54,8 +54,8 @@ export class TableKeeper {
   }
 
   /**
-   * Stores the options for the next `takeUp`. Until then, chains keep following the previous
-   * options.
+   * Stores the options for the next `applyPendingOptions`. Until then, chains keep following the
+   * previous options.
    * @see Backend.reconfigure
    */
   reconfigure(options: SkeletonOptions): boolean {
@@ -68,7 +68,7 @@ export class TableKeeper {
    * Makes the options of `reconfigure` current. The caller must refill all chains before it adds
    * any.
    */
-  takeUp(): void {
+  applyPendingOptions(): void {
     const options = this.#pending;
     if (options === undefined) return;
     this.#pending = undefined;
@@ -93,7 +93,7 @@ export class TableKeeper {
   }
 
   /** Checks by the comment whether the table has the maps that these options need. */
-  fits({ comment }: ReadTable): boolean {
+  hasSameMaps({ comment }: ReadTable): boolean {
     return comment === this.#comment;
   }
 
@@ -101,19 +101,19 @@ export class TableKeeper {
    * Checks that this is the table that Sluice created or adopted. A recreated table with the same
    * comment may have any contents.
    */
-  knows(table: ReadTable): boolean {
-    return this.fits(table) && table.handle === this.#handles.table;
+  isKnown(table: ReadTable): boolean {
+    return this.hasSameMaps(table) && table.handle === this.#handles.table;
   }
 
   /** Records the handles of the current table and maps for `knows` and `verify`. */
-  remember(): void {
+  recordHandles(): void {
     const sets = [...readSets(this.#socket)].map(([name, { handle }]) => [name, handle] as const);
     this.#handles = { table: readTable(this.#socket)?.handle, sets: new Map(sets) };
   }
 
   /** Compares maps and chains with the expected ones. `chains`: number of chains that differ. */
-  condition(): { readonly state: Condition; readonly chains: number } {
-    return condition(this.#socket, this.#options, this.actions);
+  compare(): { readonly state: TableCondition; readonly chains: number } {
+    return compareTable(this.#socket, this.#options, this.actions);
   }
 
   /**
@@ -121,11 +121,11 @@ export class TableKeeper {
    * replaced by another one with the same name. Chains of earlier options do not count as
    * differences.
    */
-  verify(): { readonly state: Condition; readonly chains: number } {
-    const { state, chains } = this.condition();
-    if (state === "replace" || !this.#knowsSets()) return { state: "replace", chains: 0 };
-    const whole = state === "intact" && sameActions(this.#socket, this.actions);
-    if (whole) {
+  verify(): { readonly state: TableCondition; readonly chains: number } {
+    const { state, chains } = this.compare();
+    if (state === "replace" || !this.#hasKnownSets()) return { state: "replace", chains: 0 };
+    const complete = state === "intact" && sameActions(this.#socket, this.actions);
+    if (complete) {
       this.#reconfigured = false;
       return { state, chains };
     }
@@ -152,7 +152,7 @@ export class TableKeeper {
 
   created(): void {
     this.#reconfigured = false;
-    this.remember();
+    this.recordHandles();
   }
 
   /** Rewrites all chains and keeps the elements. */
@@ -179,7 +179,7 @@ export class TableKeeper {
     this.send(`delete foreign elements from table inet ${TABLE}`);
   }
 
-  #knowsSets(): boolean {
+  #hasKnownSets(): boolean {
     const found = readSets(this.#socket);
     const known = this.#handles.sets;
     return allSets(this.#options.counters).every(

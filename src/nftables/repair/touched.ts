@@ -20,84 +20,84 @@ export class Touched {
   /**
    * Our table or one of its maps was deleted with its contents. It may have been recreated since.
    */
-  gone = false;
+  tableDeleted = false;
   /** Chains, rules, maps of actions, or the flags of the table. */
   chains = false;
   /** Concatenated keys of elements, by table. */
   readonly keys = new Map<TableId, ByteBuffer>();
   /** Tables to read completely. */
-  readonly whole = new Set<TableId>();
+  readonly wholeTables = new Set<TableId>();
   /** Maps of clients, filled by packets, to which another process added elements. */
-  readonly clients = new Set<string>();
+  readonly affinityMaps = new Set<string>();
   /** Names of touched objects, to recognise a process that keeps changing the same ones. */
   readonly objects = new Set<string>();
-  #told: { readonly change: ForeignChange; readonly at: number } | undefined;
+  #firstChange: { readonly change: ForeignChange; readonly at: number } | undefined;
   #changes = 0;
 
   /** Anything may differ. */
-  get everywhere(): boolean {
-    return this.everything || this.gone;
+  get anythingMayDiffer(): boolean {
+    return this.everything || this.tableDeleted;
   }
 
   /** Records the element with this key, which is in `bytes`. */
-  key(id: TableId, bytes: Uint8Array, start: number, length: number): void {
-    if (this.whole.has(id)) return;
+  addKey(id: TableId, bytes: Uint8Array, start: number, length: number): void {
+    if (this.wholeTables.has(id)) return;
     // Tables with ranges are small and cannot be read by key.
     if (hasRanges(id) || length !== keySize(id)) {
-      this.#wholly(id);
+      this.#addWholeTable(id);
       return;
     }
     const keys = bufferFor(this.keys, id);
     if (keys.length < KEYS_MAX * length) keys.append(bytes, start, length);
-    else this.#wholly(id);
+    else this.#addWholeTable(id);
   }
 
   /** Adds the objects that one change touched. `at`: time when it was noticed, in monotonic ms. */
-  take(other: Touched, change: ForeignChange, at: number): void {
+  addChange(other: Touched, change: ForeignChange, at: number): void {
     this.#changes++;
-    this.#told ??= { change, at };
+    this.#firstChange ??= { change, at };
     this.#join(other);
   }
 
   /** Adds what was touched later. */
-  absorb(later: Touched): void {
+  addLater(later: Touched): void {
     this.#changes += later.#changes;
-    this.#told ??= later.#told;
+    this.#firstChange ??= later.#firstChange;
     this.#join(later);
   }
 
   /** Takes over buffers of `other`, which must not be used afterwards. */
   #join(other: Touched): void {
     this.everything ||= other.everything;
-    this.gone ||= other.gone;
+    this.tableDeleted ||= other.tableDeleted;
     this.chains ||= other.chains;
-    for (const id of other.whole) this.#wholly(id);
-    for (const map of other.clients) this.clients.add(map);
+    for (const id of other.wholeTables) this.#addWholeTable(id);
+    for (const map of other.affinityMaps) this.affinityMaps.add(map);
     for (const [id, keys] of other.keys) {
       const mine = this.keys.get(id);
-      if (this.whole.has(id)) continue;
+      if (this.wholeTables.has(id)) continue;
       if (mine === undefined) this.keys.set(id, keys);
-      else if (mine.length + keys.length > KEYS_MAX * keySize(id)) this.#wholly(id);
+      else if (mine.length + keys.length > KEYS_MAX * keySize(id)) this.#addWholeTable(id);
       else mine.append(keys.view(), 0, keys.length);
     }
   }
 
-  #wholly(id: TableId): void {
-    this.whole.add(id);
+  #addWholeTable(id: TableId): void {
+    this.wholeTables.add(id);
     this.keys.delete(id);
   }
 
   /** The first change and the number of changes; undefined if there was none. */
-  get story():
+  get summary():
     | { readonly change: ForeignChange; readonly at: number; readonly changes: number }
     | undefined {
-    return this.#told && { ...this.#told, changes: this.#changes };
+    return this.#firstChange && { ...this.#firstChange, changes: this.#changes };
   }
 
   /** `objects`, and the keys. Lost events and a deleted table are reported as a single object. */
-  named(): readonly string[] {
+  objectNames(): readonly string[] {
     if (this.everything) return ["everything"];
-    if (this.gone) return ["the table"];
+    if (this.tableDeleted) return ["the table"];
     const names = [...this.objects];
     for (const [id, keys] of this.keys) {
       const size = keySize(id);
@@ -110,7 +110,7 @@ export class Touched {
         }
       }
     }
-    for (const id of this.whole) names.push(`${id}`);
+    for (const id of this.wholeTables) names.push(`${id}`);
     return names;
   }
 }

@@ -36,7 +36,7 @@ const OBJECTS: readonly {
   { last: nft.NFT_MSG_DELSETELEM, attribute: nft.NFTA_SET_ELEM_LIST_SET, noun: "elements of" },
 ];
 
-const TABLES = new Map(SET_IDS.map((id) => [tableLabel(id), id]));
+const TABLE_BY_NAME = new Map(SET_IDS.map((id) => [tableLabel(id), id]));
 const FAMILIES = [4, 6] as const;
 const ACTIONS = new Set(FAMILIES.flatMap((f) => DISPATCHES.map((kind) => dispatchMap(kind, f))));
 const CLIENTS = new Set(FAMILIES.flatMap((f) => [affinityMap(false, f), affinityMap(true, f)]));
@@ -59,7 +59,7 @@ export function watchTable(own: number, clock: Clock, changed: TouchListener): S
     NETLINK_NETFILTER,
     [NFNLGRP_NFTABLES],
     clock,
-    (bytes) => (bytes === undefined ? reader.lost() : reader.read(bytes)),
+    (bytes) => (bytes === undefined ? reader.eventsLost() : reader.read(bytes)),
     { ignore: own },
   );
 }
@@ -74,7 +74,7 @@ export class TransactionReader {
   #touched = new Touched();
   /** Objects named in the log. */
   readonly #names = new Set<string>();
-  #about = false;
+  #concernsUs = false;
   #deleted = false;
   /**
    * Type and map of the last element message in this transaction. `bytes` is the name of the map.
@@ -106,10 +106,10 @@ export class TransactionReader {
   }
 
   /** Events were lost: any process may have changed anything. */
-  lost(): void {
+  eventsLost(): void {
     this.#touched = new Touched();
     this.#touched.everything = true;
-    this.#tell("unknown: the kernel dropped events", "unknown");
+    this.#report("unknown: the kernel dropped events", "unknown");
   }
 
   #message(
@@ -120,7 +120,7 @@ export class TransactionReader {
     // All messages start with the table's name.
     if (!attributes.next() || attributes.type !== nft.NFTA_TABLE_NAME) return;
     if (!sameBytes(attributes, OUR_TABLE)) return;
-    this.#about = true;
+    this.#concernsUs = true;
     const object = OBJECTS.find(({ last }) => message <= last);
     if (object === undefined) {
       this.#name("another object");
@@ -138,11 +138,11 @@ export class TransactionReader {
     }
     this.#name(name === "" ? object.noun : `${object.noun} ${name}`);
     const touched = this.#touched;
-    const ours = TABLES.has(name) || ACTIONS.has(name) || CLIENTS.has(name);
+    const ours = TABLE_BY_NAME.has(name) || ACTIONS.has(name) || CLIENTS.has(name);
     if (message === nft.NFT_MSG_DELTABLE) {
-      touched.gone = true;
+      touched.tableDeleted = true;
       this.#deleted = true;
-    } else if (message === nft.NFT_MSG_DELSET) touched.gone ||= ours;
+    } else if (message === nft.NFT_MSG_DELSET) touched.tableDeleted ||= ours;
     else if (message !== nft.NFT_MSG_NEWSET || ours) touched.chains = true;
   }
 
@@ -154,7 +154,7 @@ export class TransactionReader {
     while (attributes.next()) {
       if (attributes.type === nft.NFTA_SET_ELEM_LIST_SET) {
         if (message === this.#map.message && sameBytes(attributes, this.#map.bytes)) continue;
-        this.#mapBegins(message, attributes);
+        this.#beginMap(message, attributes);
       }
       const { id } = this.#map;
       if (id === undefined) return;
@@ -167,19 +167,20 @@ export class TransactionReader {
           if (element.type !== nft.NFTA_SET_ELEM_KEY) continue;
           keyed = key.rewind(element.start, element.end).next();
         }
-        if (keyed) this.#touched.key(id, key.bytes, key.start, key.end - key.start);
-        else this.#touched.whole.add(id);
+        if (keyed) this.#touched.addKey(id, key.bytes, key.start, key.end - key.start);
+        else this.#touched.wholeTables.add(id);
       }
     }
   }
 
-  #mapBegins(message: number, attributes: AttributeReader): void {
+  #beginMap(message: number, attributes: AttributeReader): void {
     const name = attributes.text();
-    const id = TABLES.get(name);
+    const id = TABLE_BY_NAME.get(name);
     this.#map = { message, bytes: attributes.payload().slice(), id };
     this.#name(`elements of ${name}`, id === undefined);
     if (ACTIONS.has(name)) this.#touched.chains = true;
-    if (CLIENTS.has(name) && message === nft.NFT_MSG_NEWSETELEM) this.#touched.clients.add(name);
+    if (CLIENTS.has(name) && message === nft.NFT_MSG_NEWSETELEM)
+      this.#touched.affinityMaps.add(name);
   }
 
   /**
@@ -192,7 +193,7 @@ export class TransactionReader {
   }
 
   #end(attributes: AttributeReader): void {
-    if (!this.#about) return;
+    if (!this.#concernsUs) return;
     let name = "unknown";
     let pid = 0;
     while (attributes.next()) {
@@ -202,17 +203,17 @@ export class TransactionReader {
     const names = [...this.#names];
     const more = names.length > NAMED_MAX ? ", ..." : "";
     const what = `${names.slice(0, NAMED_MAX).join(", ")}${more}`;
-    this.#tell(this.#deleted ? "table deleted" : what, `${name} (pid ${pid})`);
+    this.#report(this.#deleted ? "table deleted" : what, `${name} (pid ${pid})`);
   }
 
-  #tell(what: string, by: string): void {
+  #report(what: string, by: string): void {
     const touched = this.#touched;
     this.#touched = new Touched();
     this.#names.clear();
     this.#map = NO_MAP;
-    this.#about = false;
+    this.#concernsUs = false;
     this.#deleted = false;
-    this.#changed({ what, by, objects: touched.named() }, touched);
+    this.#changed({ what, by, objects: touched.objectNames() }, touched);
   }
 }
 

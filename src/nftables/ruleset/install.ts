@@ -12,9 +12,9 @@ import { Batch } from "../wire/message-batch.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { TABLE } from "../wire/object-names.ts";
 import { allSets, writeSet } from "../wire/sets.ts";
-import { comment } from "../wire/userdata.ts";
+import { commentData } from "../wire/userdata.ts";
 import { type KnownActions, writeFlushActions } from "./known-actions.ts";
-import { actionChains, sampleActions } from "./pick.ts";
+import { actionChains, sampleActions } from "./pick-chains.ts";
 import { skeleton, unwantedChain } from "./skeleton.ts";
 
 /** Prefix of the comment on a table that any version of Sluice created. */
@@ -93,7 +93,7 @@ export function writeTable(batch: Batch, text: string, table = TABLE, flags = 0)
   const message = batch.open(nft.NFT_MSG_NEWTABLE, NLM_F_CREATE);
   const attributes: Attribute[] = [
     [nft.NFTA_TABLE_NAME, table],
-    [nft.NFTA_TABLE_USERDATA, comment(text)],
+    [nft.NFTA_TABLE_USERDATA, commentData(text)],
   ];
   if (flags !== 0) attributes.push([nft.NFTA_TABLE_FLAGS, flags]);
   writeAttributes(batch.writer, attributes);

@@ -10,20 +10,20 @@ import { type Attribute, hostOrder, verdictData, writeAttributes } from "../wire
 import type { Batch } from "../wire/message-batch.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { chainName, DISPATCHES, type Dispatch, dispatchMap, TABLE } from "../wire/object-names.ts";
-import { actionChains } from "./pick.ts";
+import { actionChains } from "./pick-chains.ts";
 import { REJECT_CHAIN, unservedChain } from "./skeleton.ts";
 
-const ACCEPT = encodeAction({ verb: "accept" });
-const DROP = encodeAction({ verb: "drop" });
-const REJECT = encodeAction({ verb: "reject" });
+const ACCEPT_ACTION = encodeAction({ verb: "accept" });
+const DROP_ACTION = encodeAction({ verb: "drop" });
+const REJECT_ACTION = encodeAction({ verb: "reject" });
 
 /** Actions that need no chain beside the skeleton, and the maps that always contain them. */
 export const FIXED: readonly (readonly [Dispatch, ActionCode])[] = [
-  ["choices", ACCEPT],
-  ["choices", DROP],
-  ["choices", REJECT],
-  ["refusals", DROP],
-  ["refusals", REJECT],
+  ["choices", ACCEPT_ACTION],
+  ["choices", DROP_ACTION],
+  ["choices", REJECT_ACTION],
+  ["refusals", DROP_ACTION],
+  ["refusals", REJECT_ACTION],
 ];
 
 /** The chain that an action goes to; undefined for `drop`, which needs none. */
@@ -83,7 +83,7 @@ export function writeFlushActions(batch: Batch): void {
   }
 }
 
-const BUILT_IN: readonly ActionCode[] = [ACCEPT, DROP, REJECT];
+const BUILT_IN: readonly ActionCode[] = [ACCEPT_ACTION, DROP_ACTION, REJECT_ACTION];
 
 /** The actions in the kernel, and those that the current transaction adds. */
 export class KnownActions {
@@ -112,7 +112,7 @@ export class KnownActions {
   }
 
   /** Writes the map element and the chains that the kernel lacks for this action. */
-  need(batch: Batch, family: Family, code: ActionCode): void {
+  ensure(batch: Batch, family: Family, code: ActionCode): void {
     if (this.#codes[family].has(code)) return;
     for (const chain of actionChains(code, family, this.masqueradeBit)) {
       if (this.#chains.has(chain.name)) continue;
@@ -142,7 +142,7 @@ export class KnownActions {
   }
 
   /** The actions that have chains of their own. */
-  own(family: Family): readonly ActionCode[] {
+  withChains(family: Family): readonly ActionCode[] {
     return [...this.#codes[family]].filter((code) => !BUILT_IN.includes(code));
   }
 
@@ -163,7 +163,8 @@ export class KnownActions {
   writeAll(batch: Batch): void {
     for (const family of [4, 6] as const) {
       for (const [kind, code] of FIXED) writeAction(batch, kind, code, family);
-      for (const code of this.own(family)) writeAction(batch, dispatchOf(code), code, family);
+      for (const code of this.withChains(family))
+        writeAction(batch, dispatchOf(code), code, family);
     }
   }
 }

@@ -9,25 +9,31 @@
 
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import type { Family } from "../../net/address.ts";
-import { type Chain, type Hook, type Rule, rule } from "../wire/chains.ts";
-import { type Expression, lookup, masquerade, reject, verdict } from "../wire/expressions.ts";
+import { type Chain, type Hook, type NftRule, rule } from "../wire/chains.ts";
+import {
+  type Expression,
+  lookup,
+  masqueradeExpression,
+  rejectExpression,
+  verdict,
+} from "../wire/expressions.ts";
 import {
   addressWords,
-  destination,
+  clearMark,
   dispatch,
-  frontendKey,
-  invalid,
-  local,
-  mark,
-  marked,
-  notPods,
-  ofFamily,
-  originalDestination,
-  originalPortKey,
-  portKey,
-  source,
-  translated,
-  unmark,
+  matchDestination,
+  matchFamily,
+  matchFrontendKey,
+  matchInvalid,
+  matchLocal,
+  matchMark,
+  matchNonPods,
+  matchOriginalDestination,
+  matchOriginalPortKey,
+  matchPortKey,
+  matchSource,
+  matchTranslated,
+  setMark,
 } from "../wire/match.ts";
 import * as nft from "../wire/nf-tables.ts";
 
@@ -48,7 +54,7 @@ const PRIORITY_FILTER = 0;
 const PRIORITY_SRCNAT = 100;
 
 /** nft's expressions for addresses and ports, by family. */
-const words = (family: Family) => {
+const headerText = (family: Family) => {
   const ip = family === 4 ? "ip" : "ip6";
   return {
     nfproto: `meta nfproto ipv${family}`,
@@ -72,7 +78,7 @@ export function markText(bit: number): string {
 export function skeleton(options: SkeletonOptions): readonly Chain[] {
   const families: readonly Family[] = [4, 6];
   return [
-    { name: REJECT_CHAIN, rules: [rule("reject", reject())] },
+    { name: REJECT_CHAIN, rules: [rule("reject", rejectExpression())] },
     masqueradeChain(options),
     ...families.flatMap((family) => [
       unserved(family),
@@ -104,7 +110,7 @@ function dropInvalid(): Chain {
   return {
     name: FORWARD_CHAIN,
     hook,
-    rules: [rule("ct state invalid drop", invalid(), verdict("drop"))],
+    rules: [rule("ct state invalid drop", matchInvalid(), verdict("drop"))],
   };
 }
 
@@ -119,9 +125,9 @@ function baseChain(
   const hook: Hook = { type: "nat", number, priority };
   const rules = ([4, 6] as const).map((family) =>
     rule(
-      `${words(family).nfproto} ${onlyTranslated ? "ct status dnat " : ""}goto ${target}${family}`,
-      ofFamily(family),
-      onlyTranslated ? translated() : [],
+      `${headerText(family).nfproto} ${onlyTranslated ? "ct status dnat " : ""}goto ${target}${family}`,
+      matchFamily(family),
+      onlyTranslated ? matchTranslated() : [],
       verdict("goto", `${target}${family}`),
     ),
   );
@@ -130,36 +136,36 @@ function baseChain(
 
 /** Handles new connections from prerouting and output. */
 function services(family: Family, options: SkeletonOptions): Chain {
-  const { saddr, daddr, frontend } = words(family);
-  const key = frontendKey(family, 0);
-  const rules: Rule[] = [
+  const { saddr, daddr, frontend } = headerText(family);
+  const key = matchFrontendKey(family, 0);
+  const rules: NftRule[] = [
     rule(
       `${frontend} @guarded${family} ${frontend} . ${saddr} != @allowed${family} drop`,
-      ...[ofFamily(family), key, lookup(`guarded${family}`, 0)],
-      ...[key, source(family, addressWords(family) + 2), lookup(`allowed${family}`, 0, true)],
+      ...[matchFamily(family), key, lookup(`guarded${family}`, 0)],
+      ...[key, matchSource(family, addressWords(family) + 2), lookup(`allowed${family}`, 0, true)],
       verdict("drop"),
     ),
   ];
-  const outsiders = notPods(options.detector, family);
+  const outsiders = matchNonPods(options.detector, family);
   if (options.masqueradeAll || outsiders !== undefined) {
     const who = options.masqueradeAll ? undefined : outsiders;
     rules.push(
       rule(
         `${daddr} @cluster-ips${family} ${who ? `${who.text} ` : ""}${markText(options.masqueradeBit)}`,
-        ...[ofFamily(family), destination(family, 0), lookup(`cluster-ips${family}`, 0)],
-        ...[who?.expressions ?? [], mark(options.masqueradeBit)],
+        ...[matchFamily(family), matchDestination(family, 0), lookup(`cluster-ips${family}`, 0)],
+        ...[who?.expressions ?? [], setMark(options.masqueradeBit)],
       ),
     );
   }
   rules.push(
-    fromOutside(family, options, frontend, [...ofFamily(family), ...key], `outside${family}`),
+    fromOutside(family, options, frontend, [...matchFamily(family), ...key], `outside${family}`),
     rule(
       `meta priority set ${frontend} map @frontends${family} meta priority vmap @choices${family}`,
-      [...ofFamily(family), ...dispatch("choices", family, key, `frontends${family}`)],
+      [...matchFamily(family), ...dispatch("choices", family, key, `frontends${family}`)],
     ),
     rule(
       `${daddr} @node-addresses${family} jump node-ports${family}`,
-      ...[ofFamily(family), destination(family, 0), lookup(`node-addresses${family}`, 0)],
+      ...[matchFamily(family), matchDestination(family, 0), lookup(`node-addresses${family}`, 0)],
       verdict("jump", `node-ports${family}`),
     ),
     rule(`goto ${unservedChain(family)}`, verdict("goto", unservedChain(family))),
@@ -174,22 +180,24 @@ function fromOutside(
   keyText: string,
   key: readonly Expression[],
   map: string,
-): Rule {
-  const outsiders = notPods(options.detector, family);
+): NftRule {
+  const outsiders = matchNonPods(options.detector, family);
   return rule(
     `${outsiders ? `${outsiders.text} ` : ""}fib saddr type != local meta priority set ${keyText} map @${map} meta priority vmap @choices${family}`,
     dispatch("choices", family, key, map, [
       ...(outsiders?.expressions ?? []),
-      ...local("neq", "saddr"),
+      ...matchLocal("neq", "saddr"),
     ]),
   );
 }
 
 /** Handles connections to the node's addresses that serve node ports. */
 function nodePorts(family: Family, options: SkeletonOptions): Chain {
-  const { port } = words(family);
-  const key = portKey(0);
-  const dependency = notPods(options.detector, family)?.readsAddress ? ofFamily(family) : [];
+  const { port } = headerText(family);
+  const key = matchPortKey(0);
+  const dependency = matchNonPods(options.detector, family)?.readsAddress
+    ? matchFamily(family)
+    : [];
   return {
     name: `node-ports${family}`,
     rules: [
@@ -208,31 +216,31 @@ function nodePorts(family: Family, options: SkeletonOptions): Chain {
  * checks only in forward and output.
  */
 function unserved(family: Family): Chain {
-  const { daddr, frontend, port } = words(family);
+  const { daddr, frontend, port } = headerText(family);
   return {
     name: unservedChain(family),
     rules: [
       rule(
         `meta priority set ${frontend} map @no-endpoints${family} meta priority vmap @refusals${family}`,
         [
-          ...ofFamily(family),
-          ...dispatch("refusals", family, frontendKey(family, 0), `no-endpoints${family}`),
+          ...matchFamily(family),
+          ...dispatch("refusals", family, matchFrontendKey(family, 0), `no-endpoints${family}`),
         ],
       ),
       rule(
         `${daddr} @node-addresses${family} meta priority set ${port} map @nodeports-no-endpoints${family} meta priority vmap @refusals${family}`,
-        ...[ofFamily(family), destination(family, 0), lookup(`node-addresses${family}`, 0)],
-        dispatch("refusals", family, portKey(0), `nodeports-no-endpoints${family}`),
+        ...[matchFamily(family), matchDestination(family, 0), lookup(`node-addresses${family}`, 0)],
+        dispatch("refusals", family, matchPortKey(0), `nodeports-no-endpoints${family}`),
       ),
       rule(
         `${daddr} @cluster-ips${family} fib daddr type != local goto ${REJECT_CHAIN}`,
-        ...[ofFamily(family), destination(family, 0), lookup(`cluster-ips${family}`, 0)],
-        ...[local("neq", "daddr"), verdict("goto", REJECT_CHAIN)],
+        ...[matchFamily(family), matchDestination(family, 0), lookup(`cluster-ips${family}`, 0)],
+        ...[matchLocal("neq", "daddr"), verdict("goto", REJECT_CHAIN)],
       ),
       rule(
         `${daddr} @service-cidrs${family} fib daddr type != local drop`,
-        ...[ofFamily(family), destination(family, 0), lookup(`service-cidrs${family}`, 0)],
-        ...[local("neq", "daddr"), verdict("drop")],
+        ...[matchFamily(family), matchDestination(family, 0), lookup(`service-cidrs${family}`, 0)],
+        ...[matchLocal("neq", "daddr"), verdict("drop")],
       ),
     ],
   };
@@ -243,8 +251,8 @@ function unserved(family: Family): Chain {
  * renews the entry.
  */
 function learn(family: Family): Chain {
-  const { original, originalPort } = words(family);
-  const address = originalDestination(family, 0);
+  const { original, originalPort } = headerText(family);
+  const address = matchOriginalDestination(family, 0);
   return {
     name: `learn${family}`,
     rules: [
@@ -253,14 +261,14 @@ function learn(family: Family): Chain {
         dispatch(
           "learning",
           family,
-          [address, ...originalPortKey(addressWords(family))],
+          [address, ...matchOriginalPortKey(addressWords(family))],
           `learn${family}`,
         ),
       ),
       rule(
         `${original} @node-addresses${family} meta priority set ${originalPort} map @nodeports-learn${family} meta priority vmap @learning${family}`,
         ...[address, lookup(`node-addresses${family}`, 0)],
-        dispatch("learning", family, originalPortKey(0), `nodeports-learn${family}`),
+        dispatch("learning", family, matchOriginalPortKey(0), `nodeports-learn${family}`),
       ),
     ],
   };
@@ -268,21 +276,25 @@ function learn(family: Family): Chain {
 
 /** Learning precedes masquerading, which ends the chain and hides the client's address. */
 function postrouting(family: Family, { masqueradeBit }: SkeletonOptions): Chain {
-  const { saddr, daddr } = words(family);
+  const { saddr, daddr } = headerText(family);
   return {
     name: `postrouting${family}`,
     rules: [
-      rule(`ct status dnat jump learn${family}`, translated(), verdict("jump", `learn${family}`)),
+      rule(
+        `ct status dnat jump learn${family}`,
+        matchTranslated(),
+        verdict("jump", `learn${family}`),
+      ),
       rule(
         `meta mark & ${hex(2 ** masqueradeBit)} != 0x00000000 goto ${MASQUERADE_CHAIN}`,
-        marked(masqueradeBit),
+        matchMark(masqueradeBit),
         verdict("goto", MASQUERADE_CHAIN),
       ),
       rule(
         `ct status dnat ${saddr} . ${daddr} @hairpin${family} masquerade fully-random`,
-        [...translated(), ...ofFamily(family)],
-        [source(family, 0), destination(family, addressWords(family))],
-        [lookup(`hairpin${family}`, 0), masquerade()],
+        [...matchTranslated(), ...matchFamily(family)],
+        [matchSource(family, 0), matchDestination(family, addressWords(family))],
+        [lookup(`hairpin${family}`, 0), masqueradeExpression()],
       ),
     ],
   };
@@ -295,8 +307,8 @@ function masqueradeChain({ masqueradeBit }: SkeletonOptions): Chain {
     rules: [
       rule(
         `meta mark set meta mark & ${hex(~(2 ** masqueradeBit))} masquerade fully-random`,
-        unmark(masqueradeBit),
-        masquerade(),
+        clearMark(masqueradeBit),
+        masqueradeExpression(),
       ),
     ],
   };

@@ -9,9 +9,9 @@ import {
 import type { Batch } from "./message-batch.ts";
 import * as nft from "./nf-tables.ts";
 import { TABLE } from "./object-names.ts";
-import { comment } from "./userdata.ts";
+import { commentData } from "./userdata.ts";
 
-export interface Rule {
+export interface NftRule {
   /** The rule in the format of `nft list`, without its comment. */
   readonly text: string;
   readonly expressions: readonly Expression[];
@@ -29,11 +29,11 @@ export interface Chain {
   readonly name: string;
   /** Present only in base chains; their policy is accept. */
   readonly hook?: Hook;
-  readonly rules: readonly Rule[];
+  readonly rules: readonly NftRule[];
 }
 
 /** Builds a rule from expressions and lists of expressions. */
-export function rule(text: string, ...parts: (Expression | readonly Expression[])[]): Rule {
+export function rule(text: string, ...parts: (Expression | readonly Expression[])[]): NftRule {
   return { text, expressions: parts.flat() };
 }
 
@@ -97,7 +97,7 @@ export function writeRules(batch: Batch, chain: Chain, table = TABLE): void {
       writeExpression(batch.writer, nft.NFTA_LIST_ELEM, expression);
     }
     batch.writer.close(list);
-    if (text !== undefined) batch.writer.raw(nft.NFTA_RULE_USERDATA, comment(text));
+    if (text !== undefined) batch.writer.raw(nft.NFTA_RULE_USERDATA, commentData(text));
     batch.close(message);
   }
 }

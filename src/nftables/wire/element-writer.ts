@@ -59,7 +59,7 @@ const header = (type: number, length: number): number => ((type << 16) | length)
 const nested = (type: number, length: number): number => header(type | NLA_F_NESTED, length);
 
 /** Owner and table of a refused element. */
-export interface Fault {
+export interface RefusedElement {
   readonly owner: OwnerId;
   readonly table: TableId;
   /** The key in the kernel, without the second address of a range. */
@@ -165,7 +165,7 @@ export class ElementWriter {
   }
 
   /** The element that the kernel refused, if it named one. */
-  faultOf(refusal: Refusal): Fault | undefined {
+  refusedElement(refusal: Refusal): RefusedElement | undefined {
     const message = this.#messages.find(({ sequence }) => sequence === refusal.sequence);
     const start = this.#batch.starts[refusal.sequence - 1];
     if (!message || start === undefined || refusal.offset === undefined) return undefined;

@@ -109,7 +109,7 @@ export function fibType(of: "saddr" | "daddr", to: Register): Expression {
 }
 
 /** cmp eq|neq reg BYTES */
-export function compare(op: "eq" | "neq", from: Register, bytes: Uint8Array): Expression {
+export function compareRegister(op: "eq" | "neq", from: Register, bytes: Uint8Array): Expression {
   return {
     name: "cmp",
     attributes: [
@@ -255,7 +255,7 @@ export function dnat(nfproto: number, address: Register, port: Register): Expres
 }
 
 /** masq flags 0x10: uses a random source port, so that two connections do not clash. */
-export function masquerade(): Expression {
+export function masqueradeExpression(): Expression {
   return {
     name: "masq",
     attributes: [[nft.NFTA_MASQ_FLAGS, nft.NF_NAT_RANGE_PROTO_RANDOM_FULLY]],
@@ -263,7 +263,7 @@ export function masquerade(): Expression {
 }
 
 /** reject type 2 code 1: port unreachable, in the ICMP of the packet's family. */
-export function reject(): Expression {
+export function rejectExpression(): Expression {
   return {
     name: "reject",
     attributes: [

@@ -6,7 +6,7 @@ import type { LocalDetector } from "../../backend/skeleton-options.ts";
 import { type Family, printCidr } from "../../net/address.ts";
 import {
   bitwise,
-  compare,
+  compareRegister,
   ct,
   ctOriginal,
   type Expression,
@@ -30,32 +30,32 @@ export function addressWords(family: Family): number {
 }
 
 /** ip saddr, ip6 saddr */
-export function source(family: Family, to: Register): Expression {
+export function matchSource(family: Family, to: Register): Expression {
   return family === 4 ? network(12, 4, to) : network(8, 16, to);
 }
 
 /** ip daddr, ip6 daddr */
-export function destination(family: Family, to: Register): Expression {
+export function matchDestination(family: Family, to: Register): Expression {
   return family === 4 ? network(16, 4, to) : network(24, 16, to);
 }
 
 /** meta l4proto . th dport */
-export function portKey(to: Register): readonly Expression[] {
+export function matchPortKey(to: Register): readonly Expression[] {
   return [meta(nft.NFT_META_L4PROTO, to), transport(2, 2, to + 1)];
 }
 
 /** ip daddr . meta l4proto . th dport: a frontend */
-export function frontendKey(family: Family, to: Register): readonly Expression[] {
-  return [destination(family, to), ...portKey(to + addressWords(family))];
+export function matchFrontendKey(family: Family, to: Register): readonly Expression[] {
+  return [matchDestination(family, to), ...matchPortKey(to + addressWords(family))];
 }
 
 /** meta l4proto . ct original proto-dst: the requested port, readable after translation */
-export function originalPortKey(to: Register): readonly Expression[] {
+export function matchOriginalPortKey(to: Register): readonly Expression[] {
   return [meta(nft.NFT_META_L4PROTO, to), ctOriginal(nft.NFT_CT_PROTO_DST, to + 1)];
 }
 
 /** ct original ip daddr */
-export function originalDestination(family: Family, to: Register): Expression {
+export function matchOriginalDestination(family: Family, to: Register): Expression {
   return ctOriginal(family === 4 ? nft.NFT_CT_DST_IP : nft.NFT_CT_DST_IP6, to);
 }
 
@@ -95,45 +95,45 @@ export function resetPriority(): readonly Expression[] {
 }
 
 /** meta nfproto ipv4|ipv6 */
-export function ofFamily(family: Family): readonly Expression[] {
+export function matchFamily(family: Family): readonly Expression[] {
   const protocol = family === 4 ? nft.NFPROTO_IPV4 : nft.NFPROTO_IPV6;
-  return [meta(nft.NFT_META_NFPROTO, 0), compare("eq", 0, Uint8Array.of(protocol))];
+  return [meta(nft.NFT_META_NFPROTO, 0), compareRegister("eq", 0, Uint8Array.of(protocol))];
 }
 
 /** ct status dnat */
-export function translated(): readonly Expression[] {
+export function matchTranslated(): readonly Expression[] {
   return [
     ct(nft.NFT_CT_STATUS, 0),
     bitwise(0, hostOrder(nft.IPS_DST_NAT), hostOrder(0)),
-    compare("neq", 0, hostOrder(0)),
+    compareRegister("neq", 0, hostOrder(0)),
   ];
 }
 
 /** ct state invalid */
-export function invalid(): readonly Expression[] {
+export function matchInvalid(): readonly Expression[] {
   return [
     ct(nft.NFT_CT_STATE, 0),
     bitwise(0, hostOrder(nft.NF_CT_STATE_INVALID_BIT), hostOrder(0)),
-    compare("neq", 0, hostOrder(0)),
+    compareRegister("neq", 0, hostOrder(0)),
   ];
 }
 
 /** fib saddr|daddr type local, or != local */
-export function local(op: "eq" | "neq", of: "saddr" | "daddr"): readonly Expression[] {
-  return [fibType(of, 0), compare(op, 0, hostOrder(nft.RTN_LOCAL))];
+export function matchLocal(op: "eq" | "neq", of: "saddr" | "daddr"): readonly Expression[] {
+  return [fibType(of, 0), compareRegister(op, 0, hostOrder(nft.RTN_LOCAL))];
 }
 
 /** meta mark & BIT != 0 */
-export function marked(bit: number): readonly Expression[] {
+export function matchMark(bit: number): readonly Expression[] {
   return [
     meta(nft.NFT_META_MARK, 0),
     bitwise(0, hostOrder(2 ** bit), hostOrder(0)),
-    compare("neq", 0, hostOrder(0)),
+    compareRegister("neq", 0, hostOrder(0)),
   ];
 }
 
 /** meta mark set meta mark | BIT */
-export function mark(bit: number): readonly Expression[] {
+export function setMark(bit: number): readonly Expression[] {
   return [
     meta(nft.NFT_META_MARK, 0),
     bitwise(0, hostOrder(~(2 ** bit) >>> 0), hostOrder(2 ** bit)),
@@ -142,7 +142,7 @@ export function mark(bit: number): readonly Expression[] {
 }
 
 /** meta mark set meta mark & ~BIT */
-export function unmark(bit: number): readonly Expression[] {
+export function clearMark(bit: number): readonly Expression[] {
   return [
     meta(nft.NFT_META_MARK, 0),
     bitwise(0, hostOrder(~(2 ** bit) >>> 0), hostOrder(0)),
@@ -151,7 +151,7 @@ export function unmark(bit: number): readonly Expression[] {
 }
 
 /** The local detector's expression for "not a local pod"; undefined if it cannot tell. */
-export interface NotPods {
+export interface NonPodMatch {
   readonly text: string;
   readonly expressions: readonly Expression[];
   /** The rule must test the packet's family first, because nft cannot print it otherwise. */
@@ -162,25 +162,25 @@ const encoder = new TextEncoder();
 const IFNAMSIZ = 16;
 
 /** ip saddr != CIDR, iifname != "NAME" or iifname != "PREFIX*" */
-export function notPods(detector: LocalDetector, family: Family): NotPods | undefined {
+export function matchNonPods(detector: LocalDetector, family: Family): NonPodMatch | undefined {
   if (detector.kind === "interface") {
     const name = encoder.encode(detector.name).subarray(0, IFNAMSIZ - 1);
     const bytes = new Uint8Array(detector.prefix ? name.length : IFNAMSIZ);
     bytes.set(name);
     return {
       text: `iifname != "${detector.name}${detector.prefix ? "*" : ""}"`,
-      expressions: [meta(nft.NFT_META_IIFNAME, 0), compare("neq", 0, bytes)],
+      expressions: [meta(nft.NFT_META_IIFNAME, 0), compareRegister("neq", 0, bytes)],
       readsAddress: false,
     };
   }
   const cidr = family === 4 ? detector.ipv4 : detector.ipv6;
   if (cidr === undefined) return undefined;
   const text = `${family === 4 ? "ip" : "ip6"} saddr != ${printCidr(cidr)}`;
-  return { text, expressions: outsideOf(family, cidr), readsAddress: true };
+  return { text, expressions: matchOutside(family, cidr), readsAddress: true };
 }
 
 /** Compares like nft: a prefix of whole bytes loads only these bytes; others need a mask. */
-function outsideOf(
+function matchOutside(
   family: Family,
   cidr: { readonly bytes: Uint8Array; readonly prefix: number },
 ): readonly Expression[] {
@@ -188,7 +188,7 @@ function outsideOf(
   const length = cidr.bytes.length;
   if (cidr.prefix % 8 === 0 && cidr.prefix > 0) {
     const whole = cidr.prefix / 8;
-    return [network(offset, whole, 0), compare("neq", 0, cidr.bytes.subarray(0, whole))];
+    return [network(offset, whole, 0), compareRegister("neq", 0, cidr.bytes.subarray(0, whole))];
   }
   const mask = new Uint8Array(length);
   for (let bit = 0; bit < cidr.prefix; bit++) {
@@ -197,6 +197,6 @@ function outsideOf(
   return [
     network(offset, length, 0),
     bitwise(0, mask, new Uint8Array(length)),
-    compare("neq", 0, cidr.bytes),
+    compareRegister("neq", 0, cidr.bytes),
   ];
 }

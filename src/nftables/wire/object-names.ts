@@ -1,16 +1,16 @@
 /** Defines the names of chains and maps. */
-import type { Action, Reach, Source } from "../../model/actions.ts";
+import type { Action, SlotTable, SnatMode } from "../../model/actions.ts";
 import type { Family } from "../../net/address.ts";
 
 /** Our only table, in the family inet. */
 export const TABLE = "sluice";
 
-const REACH_PREFIX: { readonly [reach in Reach]: string } = {
+const SNAT_PREFIX: { readonly [snat in SnatMode]: string } = {
   plain: "",
   masquerade: "masquerade-",
   "short-circuit": "short-circuit-",
 };
-const SOURCE_SUFFIX: { readonly [source in Source]: string } = {
+const SLOT_TABLE_SUFFIX: { readonly [source in SlotTable]: string } = {
   endpoints: "",
   "local-endpoints": "-local",
   "nodeport-endpoints": "-nodeport",
@@ -25,7 +25,7 @@ export function chainName(action: Action, family: Family): string | undefined {
   switch (action.verb) {
     case "pick":
     case "sticky":
-      return `${REACH_PREFIX[action.reach]}${action.verb}${SOURCE_SUFFIX[action.source]}${family}-${action.count}`;
+      return `${SNAT_PREFIX[action.snat]}${action.verb}${SLOT_TABLE_SUFFIX[action.slotTable]}${family}-${action.count}`;
     case "learn":
       return `learn${action.nodePort ? "-nodeport" : ""}${family}-${action.seconds}`;
     default:

@@ -63,22 +63,22 @@ const PROTOCOL = { type: nft.TYPE_INET_PROTOCOL, length: 1 };
 const PORT = { type: nft.TYPE_INET_SERVICE, length: 2 };
 const SLOT = { type: nft.TYPE_INTEGER, length: 4 };
 
-interface Part {
+interface KeyPart {
   readonly type: number;
   /** Bytes, excluding the padding in a concatenation. */
   readonly length: number;
 }
 
-function address(family: Family): Part {
+function address(family: Family): KeyPart {
   return family === 4
     ? { type: nft.TYPE_IPADDR, length: 4 }
     : { type: nft.TYPE_IP6ADDR, length: 16 };
 }
 
 const padded = (length: number): number => (length + 3) & ~3;
-const concatenatedType = (parts: readonly Part[]): number =>
+const concatenatedType = (parts: readonly KeyPart[]): number =>
   parts.reduce((type, part) => (type << nft.TYPE_BITS) | part.type, 0);
-const concatenatedLength = (parts: readonly Part[]): number =>
+const concatenatedLength = (parts: readonly KeyPart[]): number =>
   parts.reduce((length, part) => length + padded(part.length), 0);
 
 /** Tables with meaningful counters: connections by frontend and by endpoint, and refusals. */
@@ -91,7 +91,7 @@ export function isCounted(id: TableId): boolean {
 export function tableSet(id: TableId, counters: boolean): SetSpec {
   const kind = tableKind(id);
   const family = tableFamily(id);
-  const parts = kind.key.map((field): Part => {
+  const parts = kind.key.map((field): KeyPart => {
     if (field === "protocol") return PROTOCOL;
     if (field === "port") return PORT;
     if (field === "slot") return SLOT;
@@ -102,7 +102,7 @@ export function tableSet(id: TableId, counters: boolean): SetSpec {
   const key = {
     name: tableLabel(id),
     keyType: concatenatedType(parts),
-    keyLength: concatenated ? concatenatedLength(parts) : (parts[0] as Part).length,
+    keyLength: concatenated ? concatenatedLength(parts) : (parts[0] as KeyPart).length,
     counter: counters && isCounted(id),
   };
   switch (kind.value) {

@@ -72,7 +72,7 @@ function bucketOf(region: Uint8Array, offset: number): number {
 }
 
 /** Calls `each` with the action of every added frontend. Many of them are equal. */
-export function eachAction(
+export function eachAddedAction(
   { region }: OperationList,
   offsets: Uint32Array,
   each: (table: TableId, action: ActionCode) => void,

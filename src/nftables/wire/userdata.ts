@@ -28,7 +28,7 @@ function encode(items: readonly Udata[]): number[] {
  * Encodes a comment on a table, rule or element; all have type 0. Cuts at 127 bytes, between
  * characters.
  */
-export function comment(text: string): Uint8Array {
+export function commentData(text: string): Uint8Array {
   let cut = text;
   while (encoder.encode(cut).length > COMMENT_MAX) cut = cut.slice(0, -1);
   return Uint8Array.from(encode([[nft.NFTNL_UDATA_TABLE_COMMENT, cut]]));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
-  comment,
+  commentWords,
   markWords,
   normalize,
   oneOf,
@@ -39,19 +39,19 @@ describe("a comment", () => {
     ["two\nlines\r\tand\u2028more", '"two?lines??and?more"'],
     ["ümläut", '"ümläut"'],
   ])("%p is written %s", (text, written) => {
-    expect(comment(text)).toBe(`-m comment --comment ${written}`);
+    expect(commentWords(text)).toBe(`-m comment --comment ${written}`);
   });
 
   test("is cut at 255 bytes, between characters", () => {
-    expect(comment("a".repeat(300))).toBe(`-m comment --comment ${"a".repeat(255)}`);
-    expect(comment("ä".repeat(300))).toBe(`-m comment --comment "${"ä".repeat(127)}"`);
-    expect(comment("𝄞".repeat(300))).toBe(`-m comment --comment "${"𝄞".repeat(63)}"`);
+    expect(commentWords("a".repeat(300))).toBe(`-m comment --comment ${"a".repeat(255)}`);
+    expect(commentWords("ä".repeat(300))).toBe(`-m comment --comment "${"ä".repeat(127)}"`);
+    expect(commentWords("𝄞".repeat(300))).toBe(`-m comment --comment "${"𝄞".repeat(63)}"`);
   });
 
   test("never ends its line or its quotes", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 400 }), (text) => {
-        const written = comment(text).slice("-m comment --comment ".length);
+        const written = commentWords(text).slice("-m comment --comment ".length);
         expect(written).toMatch(/^(?:[-_0-9A-Za-z]+|"(?:[^"'\\\n\r\0]|\\["'\\])*")$/);
         expect(
           Buffer.byteLength(written.replaceAll(/^"|"$/g, "").replaceAll(/\\(.)/g, "$1")),

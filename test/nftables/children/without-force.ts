@@ -23,7 +23,7 @@ const backend = createNftablesBackend({
 backend.probe();
 backend.start(rememberingCore().core);
 const owners = named(`namespace/${"x".repeat(117)}`);
-const action = { verb: "pick", source: "endpoints", reach: "plain", count: 1 } as const;
+const action = { verb: "pick", slotTable: "endpoints", snat: "plain", count: 1 } as const;
 const address = (i: number) => `fd00::${(i >> 16).toString(16)}:${(i & 0xffff).toString(16)}`;
 const frontends = (first: number, count: number) =>
   operationList(

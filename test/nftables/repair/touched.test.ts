@@ -9,7 +9,7 @@ const CHANGE = { what: "elements of endpoints4", by: "nft (pid 7)", objects: [] 
 /** One transaction that touched so many keys. */
 function touching(count: number): Touched {
   const touched = new Touched();
-  for (let i = 0; i < count; i++) touched.key(ID, new Uint8Array(keySize(ID)), 0, keySize(ID));
+  for (let i = 0; i < count; i++) touched.addKey(ID, new Uint8Array(keySize(ID)), 0, keySize(ID));
   return touched;
 }
 
@@ -21,9 +21,9 @@ describe("keys that were touched are kept", () => {
     [[KEYS_MAX - 1, 1], KEYS_MAX],
   ])("of transactions with %p of them", (counts, kept) => {
     const touched = new Touched();
-    for (const count of counts) touched.take(touching(count), CHANGE, 0);
+    for (const count of counts) touched.addChange(touching(count), CHANGE, 0);
     expect(touched.keys.get(ID)?.length).toBe(kept * keySize(ID));
-    expect(touched.whole.size).toBe(0);
+    expect(touched.wholeTables.size).toBe(0);
   });
 
   test.each([
@@ -32,13 +32,13 @@ describe("keys that were touched are kept", () => {
     ["and not those that come afterwards", [KEYS_MAX, 1, 1]],
   ])("unless they are too many: then it is the table. %s", (_, counts) => {
     const touched = new Touched();
-    for (const count of counts) touched.take(touching(count), CHANGE, 0);
-    expect([touched.keys.size, [...touched.whole]]).toEqual([0, [ID]]);
+    for (const count of counts) touched.addChange(touching(count), CHANGE, 0);
+    expect([touched.keys.size, [...touched.wholeTables]]).toEqual([0, [ID]]);
   });
 
   test("of one table, whatever was touched of others", () => {
     const touched = touching(KEYS_MAX + 1);
-    touched.key(OTHER, new Uint8Array(keySize(OTHER)), 0, keySize(OTHER));
-    expect([[...touched.keys.keys()], [...touched.whole]]).toEqual([[OTHER], [ID]]);
+    touched.addKey(OTHER, new Uint8Array(keySize(OTHER)), 0, keySize(OTHER));
+    expect([[...touched.keys.keys()], [...touched.wholeTables]]).toEqual([[OTHER], [ID]]);
   });
 });

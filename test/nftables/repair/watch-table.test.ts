@@ -126,7 +126,7 @@ test("nothing is told after the backend was closed", async () => {
 
 test("a loss of events is told as a change of anything", () => {
   const heardOf: (readonly [ForeignChange, Touched])[] = [];
-  new TransactionReader((...change) => heardOf.push(change)).lost();
+  new TransactionReader((...change) => heardOf.push(change)).eventsLost();
   expect(heardOf).toMatchObject([[{ by: "unknown" }, { everything: true }]]);
 });
 

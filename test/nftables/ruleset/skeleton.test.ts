@@ -15,9 +15,9 @@ import { NETLINK_NETFILTER } from "../../../src/netlink/constants.ts";
 import { NetlinkSocket } from "../../../src/netlink/socket.ts";
 import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts";
 import { readRules } from "../../../src/nftables/read/read-objects.ts";
-import { actionChains } from "../../../src/nftables/ruleset/pick.ts";
+import { actionChains } from "../../../src/nftables/ruleset/pick-chains.ts";
 import { skeleton } from "../../../src/nftables/ruleset/skeleton.ts";
-import type { Rule } from "../../../src/nftables/wire/chains.ts";
+import type { NftRule } from "../../../src/nftables/wire/chains.ts";
 import { expressionsOf, printed, withoutFamily, withoutRegisters } from "../expressions-of.ts";
 
 inFreshNetns();
@@ -73,7 +73,7 @@ const isReordered = (text: string) => /fib saddr type != local meta priority set
  * What the kernel keeps of a rule's text, loaded by nft among our own maps and sets as nft lists them (and
  * not among those in the kernel: nft 1.0.6 does not take a map declared by typeof from there).
  */
-function loadText(socket: NetlinkSocket, { text }: Rule) {
+function loadText(socket: NetlinkSocket, { text }: NftRule) {
   const protocol = protocolFor(text);
   const used = [...text.matchAll(/@([a-z0-9-]+)/g)].map(([, name]) => name as string);
   const declared = [...new Set(used)].map((name) => declarations.get(name) ?? "");
@@ -148,9 +148,9 @@ describe.each(VARIANTS)("the skeleton with %s", (_name, variant) => {
 const ACTIONS: readonly Action[] = [
   ...(
     ["endpoints", "local-endpoints", "nodeport-endpoints", "nodeport-local-endpoints"] as const
-  ).flatMap((source) =>
+  ).flatMap((slotTable) =>
     (["plain", "masquerade", "short-circuit"] as const).map(
-      (reach): Action => ({ verb: "sticky", source, reach, count: 3 }),
+      (snat): Action => ({ verb: "sticky", slotTable, snat, count: 3 }),
     ),
   ),
   ...[1, 59, 60, 61, 3600, 10800, 86_400].map(

@@ -4,21 +4,21 @@ import type { Family } from "../../../src/net/address.ts";
 import { chainName } from "../../../src/nftables/wire/object-names.ts";
 
 const TABLE: readonly (readonly [string, Action, Family])[] = [
-  ["pick4-5", { verb: "pick", source: "endpoints", reach: "plain", count: 5 }, 4],
-  ["pick-local6-1", { verb: "pick", source: "local-endpoints", reach: "plain", count: 1 }, 6],
+  ["pick4-5", { verb: "pick", slotTable: "endpoints", snat: "plain", count: 5 }, 4],
+  ["pick-local6-1", { verb: "pick", slotTable: "local-endpoints", snat: "plain", count: 1 }, 6],
   [
     "sticky-nodeport4-2",
-    { verb: "sticky", source: "nodeport-endpoints", reach: "plain", count: 2 },
+    { verb: "sticky", slotTable: "nodeport-endpoints", snat: "plain", count: 2 },
     4,
   ],
   [
     "masquerade-pick-nodeport-local4-17",
-    { verb: "pick", source: "nodeport-local-endpoints", reach: "masquerade", count: 17 },
+    { verb: "pick", slotTable: "nodeport-local-endpoints", snat: "masquerade", count: 17 },
     4,
   ],
   [
     "short-circuit-sticky6-1048575",
-    { verb: "sticky", source: "endpoints", reach: "short-circuit", count: 1_048_575 },
+    { verb: "sticky", slotTable: "endpoints", snat: "short-circuit", count: 1_048_575 },
     6,
   ],
   ["learn4-10800", { verb: "learn", nodePort: false, seconds: 10_800 }, 4],
@@ -40,10 +40,10 @@ describe("the chain of an action", () => {
       "nodeport-local-endpoints",
     ] as const;
     for (const verb of ["pick", "sticky"] as const) {
-      for (const source of sources) {
-        for (const reach of ["plain", "masquerade", "short-circuit"] as const) {
+      for (const slotTable of sources) {
+        for (const snat of ["plain", "masquerade", "short-circuit"] as const) {
           for (const count of [1, 12, 112]) {
-            const action: Action = { verb, source, reach, count };
+            const action: Action = { verb, slotTable, snat, count };
             codes.add(encodeAction(action));
             names.add(chainName(action, 4));
             names.add(chainName(action, 6));

@@ -7,8 +7,9 @@ import {
   type ActionCode,
   decodeAction,
   encodeAction,
-  REACHES,
-  SOURCES,
+  type PickAction,
+  SLOT_TABLES,
+  SNAT_MODES,
 } from "../../model/actions.ts";
 import { tableId, tableLabel } from "../../model/tables.ts";
 import type { Family } from "../../net/address.ts";
@@ -16,23 +17,20 @@ import { type Chain, rule } from "../wire/chains.ts";
 import { dnat, lookupValue, random, transport, update, verdict } from "../wire/expressions.ts";
 import {
   addressWords,
-  destination,
-  frontendKey,
-  local,
-  mark,
-  ofFamily,
-  originalDestination,
-  originalPortKey,
-  portKey,
+  matchDestination,
+  matchFamily,
+  matchFrontendKey,
+  matchLocal,
+  matchOriginalDestination,
+  matchOriginalPortKey,
+  matchPortKey,
+  matchSource,
   resetPriority,
-  source,
+  setMark,
 } from "../wire/match.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { affinityMap, chainName } from "../wire/object-names.ts";
 import { markText } from "./skeleton.ts";
-
-/** An action that has a chain of its own. */
-type Choosing = Extract<Action, { readonly count: number }>;
 
 /**
  * The chains that an action needs, in order of dependency: `masquerade-sticky4-5` needs
@@ -46,40 +44,43 @@ export function actionChains(
   const action = decodeAction(code);
   if (action.verb === "learn") return [learnChain(action, family)];
   if (action.verb !== "pick" && action.verb !== "sticky") return [];
-  const pick: Choosing = { ...action, verb: "pick", reach: "plain" };
+  const pick: PickAction = { ...action, verb: "pick", snat: "plain" };
   const chains = [pickChain(pick, family)];
   if (action.verb === "sticky") {
-    chains.push(stickyChain({ ...action, reach: "plain" }, pick, family));
+    chains.push(stickyChain({ ...action, snat: "plain" }, pick, family));
   }
-  if (action.reach !== "plain") chains.push(reachChain(action, family, masqueradeBit));
+  if (action.snat !== "plain") chains.push(snatChain(action, family, masqueradeBit));
   return chains;
 }
 
-const name = (action: Action, family: Family): string => chainName(action, family) as string;
+const nameOfAction = (action: Action, family: Family): string =>
+  chainName(action, family) as string;
 const protocolText = (family: Family): string => (family === 4 ? "ip" : "ip6");
 
-function isNodePort(action: Choosing): boolean {
-  return action.source === "nodeport-endpoints" || action.source === "nodeport-local-endpoints";
+function isNodePortAction(action: PickAction): boolean {
+  return (
+    action.slotTable === "nodeport-endpoints" || action.slotTable === "nodeport-local-endpoints"
+  );
 }
 
 /**
  * Chooses a slot at random. Between two generations of the maps a slot may be missing. The chain
  * then drops the packet instead of leaving it untranslated, and its sender repeats it.
  */
-function pickChain(action: Choosing, family: Family): Chain {
-  const nodePort = isNodePort(action);
+function pickChain(action: PickAction, family: Family): Chain {
+  const nodePort = isNodePortAction(action);
   const ip = protocolText(family);
-  const map = tableLabel(tableId(action.source, family));
-  const key = nodePort ? portKey(0) : frontendKey(family, 0);
+  const map = tableLabel(tableId(action.slotTable, family));
+  const key = nodePort ? matchPortKey(0) : matchFrontendKey(family, 0);
   const keyText = `${nodePort ? "" : `${ip} daddr . `}meta l4proto . th dport`;
   return {
-    name: name(action, family),
+    name: nameOfAction(action, family),
     rules: [
       rule(
         `meta priority set none dnat ${ip} to ${keyText} . numgen random mod ${action.count} map @${map}`,
-        [...resetPriority(), ...(nodePort ? [] : ofFamily(family))],
+        [...resetPriority(), ...(nodePort ? [] : matchFamily(family))],
         [...key, random(action.count, nodePort ? 2 : addressWords(family) + 2)],
-        ...translate(map, family),
+        ...dnatBy(map, family),
       ),
       rule("drop", verdict("drop")),
     ],
@@ -87,42 +88,42 @@ function pickChain(action: Choosing, family: Family): Chain {
 }
 
 /** Uses the remembered endpoint of this client, or makes a new choice. */
-function stickyChain(action: Choosing, pick: Choosing, family: Family): Chain {
-  const nodePort = isNodePort(action);
+function stickyChain(action: PickAction, pick: PickAction, family: Family): Chain {
+  const nodePort = isNodePortAction(action);
   const ip = protocolText(family);
   const map = affinityMap(nodePort, family);
   const words = addressWords(family);
-  const key = nodePort ? portKey(words) : frontendKey(family, words);
+  const key = nodePort ? matchPortKey(words) : matchFrontendKey(family, words);
   const keyText = `${ip} saddr . ${nodePort ? "" : `${ip} daddr . `}meta l4proto . th dport`;
   return {
-    name: name(action, family),
+    name: nameOfAction(action, family),
     rules: [
       rule(
         `meta priority set none dnat ${ip} to ${keyText} map @${map}`,
-        [...resetPriority(), ...ofFamily(family), source(family, 0), ...key],
-        ...translate(map, family),
+        [...resetPriority(), ...matchFamily(family), matchSource(family, 0), ...key],
+        ...dnatBy(map, family),
       ),
-      rule(`goto ${name(pick, family)}`, verdict("goto", name(pick, family))),
+      rule(`goto ${nameOfAction(pick, family)}`, verdict("goto", nameOfAction(pick, family))),
     ],
   };
 }
 
-function translate(map: string, family: Family) {
+function dnatBy(map: string, family: Family) {
   const protocol = family === 4 ? nft.NFPROTO_IPV4 : nft.NFPROTO_IPV6;
   return [lookupValue(map, 0, 0), dnat(protocol, 0, addressWords(family))];
 }
 
 /** Marks connections for masquerading before the choice. */
-function reachChain(action: Choosing, family: Family, masqueradeBit: number): Chain {
-  const inner = name({ ...action, reach: "plain" }, family);
-  const onlyNode = action.reach === "short-circuit";
+function snatChain(action: PickAction, family: Family, masqueradeBit: number): Chain {
+  const inner = nameOfAction({ ...action, snat: "plain" }, family);
+  const onlyNode = action.snat === "short-circuit";
   return {
-    name: name(action, family),
+    name: nameOfAction(action, family),
     rules: [
       rule(
         `${onlyNode ? "fib saddr type local " : ""}${markText(masqueradeBit)}`,
-        onlyNode ? local("eq", "saddr") : [],
-        mark(masqueradeBit),
+        onlyNode ? matchLocal("eq", "saddr") : [],
+        setMark(masqueradeBit),
       ),
       rule(`goto ${inner}`, verdict("goto", inner)),
     ],
@@ -144,13 +145,17 @@ function learnChain(action: Extract<Action, { readonly verb: "learn" }>, family:
   const data = Math.min((portAt + 5) & ~3, REGISTERS - words - 1);
   const keyText = `${ip} saddr . ${nodePort ? "" : `ct original ${ip} daddr . `}meta l4proto . ct original proto-dst`;
   return {
-    name: name(action, family),
+    name: nameOfAction(action, family),
     rules: [
       rule(
         `meta priority set none update @${map} { ${keyText} timeout ${duration(seconds)} : ${ip} daddr . th dport }`,
-        [...resetPriority(), ...ofFamily(family)],
-        [source(family, 0), ...(nodePort ? [] : [originalDestination(family, words)])],
-        [...originalPortKey(portAt), destination(family, data), transport(2, 2, data + words)],
+        [...resetPriority(), ...matchFamily(family)],
+        [matchSource(family, 0), ...(nodePort ? [] : [matchOriginalDestination(family, words)])],
+        [
+          ...matchOriginalPortKey(portAt),
+          matchDestination(family, data),
+          transport(2, 2, data + words),
+        ],
         update(map, 0, data, seconds),
       ),
     ],
@@ -177,8 +182,8 @@ function duration(seconds: number): string {
 /** One action for each kind of chain, for the probe and for the hash of the rules. */
 export function sampleActions(): readonly ActionCode[] {
   return [
-    ...SOURCES.flatMap((source) =>
-      REACHES.map((reach) => encodeAction({ verb: "sticky", source, reach, count: 1 })),
+    ...SLOT_TABLES.flatMap((slotTable) =>
+      SNAT_MODES.map((snat) => encodeAction({ verb: "sticky", slotTable, snat, count: 1 })),
     ),
     encodeAction({ verb: "learn", nodePort: false, seconds: 1 }),
     encodeAction({ verb: "learn", nodePort: true, seconds: 1 }),

@@ -31,7 +31,7 @@ export interface Difference {
 }
 
 /** Collects operations in lists of about `most` operations. */
-export class Restoration {
+export class RepairOperations {
   readonly lists: OperationList[] = [];
   readonly #core: Core;
   readonly #most: number;
@@ -45,26 +45,26 @@ export class Restoration {
   }
 
   /** Adds all committed elements, for an empty table. */
-  everything(): void {
+  addAll(): void {
     for (const id of ADD_ORDER) {
       this.#core.eachElement(id, (key, value, owner) => this.#add(OP_ADD, id, owner, key, value));
     }
-    this.end();
+    this.endList();
   }
 
   /** Adds the operations for the differences in one table. Call `end` after the last table. */
-  difference({ id, present, asked }: TableState): Difference {
+  addDifferences({ id, present, requestedKeys }: TableState): Difference {
     const core = this.#core;
     const size = keySize(id);
     const stride = size + valueSize(id);
     const { keysAndValues, count } = present;
-    const whose = count > 0 ? core.compare(id, keysAndValues, count) : new Int32Array(0);
+    const owners = count > 0 ? core.compare(id, keysAndValues, count) : new Int32Array(0);
     let changed = 0;
-    let strays = 0;
+    let foreign = 0;
     for (let i = 0; i < count; i++) {
-      if (whose[i] === COMPARED_SAME) continue;
+      if (owners[i] === COMPARED_SAME) continue;
       changed++;
-      const owner = whose[i] as OwnerId;
+      const owner = owners[i] as OwnerId;
       const key = keysAndValues.subarray(i * stride, i * stride + size);
       this.#add(
         OP_DELETE,
@@ -75,15 +75,15 @@ export class Restoration {
       );
       const value = core.committedValue(id, key);
       if (value !== undefined) this.#add(OP_ADD, id, owner, key, value);
-      else strays++;
+      else foreign++;
     }
-    const missing = this.#missing(id, present, asked, count - strays);
+    const missing = this.#addMissing(id, present, requestedKeys, count - foreign);
     const emptied = missing > 1 && missing === core.elementCount(id);
     return { elements: changed + missing, emptied };
   }
 
   /** Completes the current list. */
-  end(): void {
+  endList(): void {
     if (this.#count === 0) return;
     this.lists.push(readOperations(this.#bytes.view(), this.#count, 0));
     this.#bytes = new ByteBuffer();
@@ -94,29 +94,29 @@ export class Restoration {
    * Adds the committed elements that were not found and returns their number. `known`: number of
    * committed elements that were found.
    */
-  #missing(
+  #addMissing(
     id: TableId,
     present: TableElements,
-    asked: Uint8Array | undefined,
+    requestedKeys: Uint8Array | undefined,
     known: number,
   ): number {
     const core = this.#core;
-    if (asked === undefined && known === core.elementCount(id)) return 0;
+    if (requestedKeys === undefined && known === core.elementCount(id)) return 0;
     const found = keysOf(id, present);
     let missing = 0;
     const add = (key: Uint8Array, value: Uint8Array, owner: OwnerId) => {
       missing++;
       this.#add(OP_ADD, id, owner, key, value);
     };
-    if (asked === undefined) {
+    if (requestedKeys === undefined) {
       core.eachElement(id, (key, value, owner) => {
         if (found.size === 0 || !found.has(keyText(key))) add(key, value, owner);
       });
       return missing;
     }
     const size = keySize(id);
-    for (let at = 0; at < asked.length; at += size) {
-      const key = asked.subarray(at, at + size);
+    for (let at = 0; at < requestedKeys.length; at += size) {
+      const key = requestedKeys.subarray(at, at + size);
       if (found.has(keyText(key))) continue;
       const value = core.committedValue(id, key);
       if (value !== undefined) add(key, value, core.ownerOf(id, key) ?? OWNER_ADOPTED);
@@ -126,8 +126,8 @@ export class Restoration {
 
   #add(operation: number, id: TableId, owner: OwnerId, key: Uint8Array, value: Uint8Array): void {
     // The deletion and the addition of one key must stay in the same list.
-    if (this.#count >= this.#most && operation !== OP_ADD) this.end();
-    if (this.#count > this.#most) this.end();
+    if (this.#count >= this.#most && operation !== OP_ADD) this.endList();
+    if (this.#count > this.#most) this.endList();
     this.#header.setUint8(OP_KIND, operation);
     this.#header.setUint8(OP_TABLE, id);
     this.#header.setUint32(OP_OWNER, owner, true);
@@ -139,7 +139,7 @@ export class Restoration {
 }
 
 /** Tells the core that the counters of the added elements start at 0. */
-export function countAnew(core: Core, { region }: OperationList): void {
+export function resetCounters(core: Core, { region }: OperationList): void {
   const added = new Map<TableId, ByteBuffer>();
   for (let at = 0; at < region.length; ) {
     const id = region[at + OP_TABLE] as TableId;
