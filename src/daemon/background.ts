@@ -130,7 +130,7 @@ export class BackgroundServices {
       serves: (family) => mayServe(proxy.inputs.node, family),
     });
     this.#others = others;
-    proxy.onForeignChange = (change) => others.changed(change);
+    proxy.onForeignChange = (change) => others.rulesChanged(change);
     // In this order, so that rules are logged before they are removed.
     void Promise.all([others.look(), proxy.firstSync]).then(() => others.afterFirstSync());
   }

@@ -10,7 +10,7 @@ import { findKubeProxyProcesses, nameProcesses } from "../takeover/kube-proxy-pr
 import type { Removal } from "../takeover/removal.ts";
 import { removeKubeProxyRules } from "../takeover/remove-rules.ts";
 import { ALL_ORIGINS, SLUICE_ORIGINS } from "../takeover/rule-origin.ts";
-import { type Successor, servedByKubeProxy } from "../takeover/successor.ts";
+import { familiesOfKubeProxy, type Successor } from "../takeover/successor.ts";
 
 /** Lines to print: what was removed, and what failed. */
 export interface RemovalReport {
@@ -42,7 +42,7 @@ async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
   const { pids } = await findKubeProxyProcesses();
   const successor = pids.length > 0 ? await successorOf(pids) : undefined;
   const keeps = keepKubeProxy || successor !== undefined;
-  const options = { clock: systemClock, keepNeeded: false, firewall: !keeps, successor };
+  const options = { clock: systemClock, keepRequired: false, firewall: !keeps, successor };
   const removal = await removeKubeProxyRules(options, keeps ? SLUICE_ORIGINS : ALL_ORIGINS);
   if (keepKubeProxy || successor === undefined) return removal;
   // kube-proxy would restore its rules only at its next full sync, up to one hour later.
@@ -54,7 +54,7 @@ async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
 async function successorOf(pids: readonly number[]): Promise<Successor> {
   return {
     name: nameProcesses(pids),
-    families: await servedByKubeProxy(systemClock, legacyTables()),
+    families: await familiesOfKubeProxy(systemClock, legacyTables()),
   };
 }
 

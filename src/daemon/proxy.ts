@@ -138,7 +138,7 @@ export class RunningProxy {
       this.#request();
     });
     this.#conflict = await awaitConflict({ clock, log: this.#log, own });
-    const free = await this.#conflict.none;
+    const free = await this.#conflict.noConflict;
     // Rules that depend on podCIDRs wait for the Node. All others are adopted before the first
     // request to the API server.
     if (free && !usesPodCidrs(this.#config)) await this.#adopt();

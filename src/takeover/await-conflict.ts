@@ -2,7 +2,7 @@
 import type { ConflictOptions, ConflictWait } from "./conflicting-kube-proxy.ts";
 
 export const NO_CONFLICT: ConflictWait = {
-  none: Promise.resolve(true),
+  noConflict: Promise.resolve(true),
   gone: Promise.resolve(),
   stop() {},
 };

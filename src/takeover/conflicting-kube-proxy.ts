@@ -47,7 +47,7 @@ export interface ConflictOptions {
 
 export interface ConflictWait {
   /** Resolves to true if the first look finds none. Rejects like `gone`. */
-  readonly none: Promise<boolean>;
+  readonly noConflict: Promise<boolean>;
   /**
    * Resolves when no kube-proxy that writes our chains is visible; never after `stop`. Rejects with
    * NETLINK_SOCKET or PERMISSION_DENIED if the tables cannot be read.
@@ -90,7 +90,7 @@ export function waitForConflictingKubeProxy(options: ConflictOptions): ConflictW
   // `none` rejects in the same way, so an unhandled `gone` is no error.
   gone.catch(() => {});
   return {
-    none: first.then(({ length }) => length === 0),
+    noConflict: first.then(({ length }) => length === 0),
     gone,
     stop: () => {
       open = false;
@@ -103,7 +103,7 @@ function hasKubeProxyTables(clock: Clock): Promise<boolean> {
   return withNftReader(
     clock,
     (reader) =>
-      reader.isThere() &&
+      reader.isAvailable() &&
       NFT_FAMILY_NAMES.some((family) => reader.hasTable(family, KUBE_PROXY_TABLE)),
   );
 }

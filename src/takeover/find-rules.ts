@@ -15,10 +15,10 @@ import { existingLinks } from "../netlink/links.ts";
 import { TABLE } from "../nftables/wire/object-names.ts";
 import {
   type AcceptChainState,
-  acceptChainsOf,
   type DropPolicy,
   type FilterTable,
-  isNeeded,
+  isRequired,
+  readAcceptChains,
 } from "./firewall-policy.ts";
 import { familyOf, NFT_FAMILY_NAMES, type NftReader, withNftReader } from "./nft-reader.ts";
 import { ACCEPT_CHAINS, ownerOfChains } from "./removable-chains.ts";
@@ -34,12 +34,12 @@ import {
 export interface Finding {
   /**
    * Sluice only ever removes rules of an origin and reports the other kinds.
-   * - "blind": no installed tool can read it.
+   * - "no-tools": no installed tool can read it.
    * - "unreadable": reading it failed this time.
-   * - "drops": the policy of a firewall.
+   * - "drop-policy": the policy of a firewall.
    * - "process": a running kube-proxy.
    */
-  readonly kind: RuleOrigin | "other" | "blind" | "unreadable" | "drops" | "process";
+  readonly kind: RuleOrigin | "other" | "no-tools" | "unreadable" | "drop-policy" | "process";
   /** A name for the finding without its parts: `kube-proxy's rules (nftables mode)`. */
   readonly what: string;
   /**
@@ -47,13 +47,13 @@ export interface Finding {
    */
   readonly parts: readonly string[];
   /** Origins with rules that may exist unseen. */
-  readonly hides?: readonly RuleOrigin[];
+  readonly mayHide?: readonly RuleOrigin[];
   /**
    * Parts that only accept packets and that no policy makes necessary. A running kube-proxy has
    * other parts too.
    */
   readonly acceptChains?: readonly string[];
-  /** Only for the kind "drops". */
+  /** Only for the kind "drop-policy". */
   readonly dropPolicy?: DropPolicy;
 }
 
@@ -73,17 +73,17 @@ const DEVICES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Used if legacy tables are in use and no tool can read them. */
-export const BLIND =
+export const NO_LEGACY_TOOLS =
   "iptables' legacy tables, which may hold kube-proxy's rules; the tools to look into them are not installed";
 
 /**
  * Used if legacy tables are in use and permission to read them is missing: the tools open a raw
  * socket.
  */
-const FORBIDDEN =
+const NO_LEGACY_PERMISSION =
   "iptables' legacy tables, which may hold kube-proxy's rules; looking into them takes root and CAP_NET_RAW";
 
-export interface LookOptions {
+export interface FindOptions {
   readonly clock: Clock;
   /** Our own rules, which are not leftovers. Undefined if there are none. */
   readonly own?: OwnRules | undefined;
@@ -98,11 +98,11 @@ export interface LookOptions {
  * In IPVS mode, kube-proxy's chains have the same names as in iptables mode. While its device
  * exists, chains are not reported, because they belong to a mode that Sluice does not remove.
  */
-export async function findOtherProxies(options: LookOptions): Promise<readonly Finding[]> {
-  return await new Search(options).run();
+export async function findOtherProxies(options: FindOptions): Promise<readonly Finding[]> {
+  return await new ProxySearch(options).run();
 }
 
-class Search {
+class ProxySearch {
   readonly #clock: Clock;
   readonly #own: OwnRules | undefined;
   readonly #legacy: readonly LegacyTables[];
@@ -110,7 +110,7 @@ class Search {
   /** kube-proxy's IPVS mode is present, or may be because the devices cannot be read. */
   #ipvs = true;
 
-  constructor({ clock, own, legacy = legacyTables() }: LookOptions) {
+  constructor({ clock, own, legacy = legacyTables() }: FindOptions) {
     this.#clock = clock;
     this.#own = own;
     this.#legacy = legacy;
@@ -150,10 +150,10 @@ class Search {
     const found = noChains();
     const unseen: string[] = [];
     const forbidden: string[] = [];
-    const hides = ["iptables-legacy", "sluice-iptables-legacy"] as const;
+    const mayHide = ["iptables-legacy", "sluice-iptables-legacy"] as const;
     for (const tables of this.#legacy) {
       const where = describeLegacyTable(tables, "nat");
-      await this.#read(`kube-proxy's rules in ${where}`, hides, async () => {
+      await this.#read(`kube-proxy's rules in ${where}`, mayHide, async () => {
         try {
           if (!(await findChainsInLegacy(tables, found))) unseen.push(where);
         } catch (error) {
@@ -165,8 +165,8 @@ class Search {
     }
     this.#addChains("iptables-legacy", found);
     if (this.#ipvs) return;
-    this.#add({ kind: "blind", what: BLIND, parts: unseen, hides });
-    this.#add({ kind: "blind", what: FORBIDDEN, parts: forbidden, hides });
+    this.#add({ kind: "no-tools", what: NO_LEGACY_TOOLS, parts: unseen, mayHide });
+    this.#add({ kind: "no-tools", what: NO_LEGACY_PERMISSION, parts: forbidden, mayHide });
   }
 
   #addChains(form: RuleForm, found: OwnedChains): void {
@@ -179,8 +179,8 @@ class Search {
     }
     if (this.#ipvs) return;
     for (const dropPolicy of found.policies) {
-      const { from, where, drops } = dropPolicy;
-      if (drops) this.#add({ kind: "drops", what: from, parts: [where], dropPolicy });
+      const { from, where, policyDrops } = dropPolicy;
+      if (policyDrops) this.#add({ kind: "drop-policy", what: from, parts: [where], dropPolicy });
     }
   }
 
@@ -189,21 +189,21 @@ class Search {
   }
 
   #readNft<T>(form: RuleForm, read: (reader: NftReader) => T | Promise<T>): Promise<T | undefined> {
-    const hides = [form, originOf("Sluice", form)];
-    return this.#read(ORIGIN_NAMES[form], hides, () => withNftReader(this.#clock, read));
+    const mayHide = [form, originOf("Sluice", form)];
+    return this.#read(ORIGIN_NAMES[form], mayHide, () => withNftReader(this.#clock, read));
   }
 
   /** Returns undefined if reading fails, and records the failure as a finding. */
   async #read<T>(
     what: string,
-    hides: readonly RuleOrigin[],
+    mayHide: readonly RuleOrigin[],
     read: () => T | Promise<T>,
   ): Promise<T | undefined> {
     try {
       return await read();
     } catch (error) {
       if (!(error instanceof SluiceError)) throw error;
-      this.#add({ kind: "unreadable", what, parts: [error.message], hides });
+      this.#add({ kind: "unreadable", what, parts: [error.message], mayHide });
       return undefined;
     }
   }
@@ -252,7 +252,7 @@ function addAcceptChains(
   place: { readonly family: Family; readonly where: string; readonly legacy: boolean },
 ): void {
   for (const state of states) {
-    if (state.there && !isNeeded(state)) {
+    if (state.exists && !isRequired(state)) {
       found[owner].acceptChains.push(`${place.where} ${state.chain}`);
     }
     found.policies.push({ ...state, ...place });
@@ -260,7 +260,7 @@ function addAcceptChains(
 }
 
 function nftTables(reader: NftReader): { readonly [owner in RuleOwner]: readonly string[] } {
-  if (!reader.isThere()) return { Sluice: [], "kube-proxy": [] };
+  if (!reader.isAvailable()) return { Sluice: [], "kube-proxy": [] };
   const families = NFT_FAMILY_NAMES.filter((family) => reader.hasTable(family, KUBE_PROXY_TABLE));
   return {
     Sluice: reader.ownTable() === "ours" ? [`table inet ${TABLE}`] : [],
@@ -270,7 +270,7 @@ function nftTables(reader: NftReader): { readonly [owner in RuleOwner]: readonly
 
 async function nftChains(reader: NftReader): Promise<OwnedChains> {
   const found = noChains();
-  if (!reader.isThere()) return found;
+  if (!reader.isAvailable()) return found;
   const ofFilter = new Set(ACCEPT_CHAINS.map(({ chain }) => chain));
   for (const family of NFT_FAMILY_NAMES) {
     const owner = ownerOfChains((chain) => reader.hasChain(family, "nat", chain));
@@ -281,7 +281,7 @@ async function nftChains(reader: NftReader): Promise<OwnedChains> {
         if (reader.hasChain(family, table, chain)) found[owner].parts.push(`${where} ${chain}`);
       }
       if (table !== "filter") continue;
-      const states = await acceptChainsOf({
+      const states = await readAcceptChains({
         chain: (name) => reader.chain(family, table, name),
         rules: (chain) => reader.rules(family, table, chain),
       });
@@ -295,7 +295,7 @@ async function nftChains(reader: NftReader): Promise<OwnedChains> {
 /** Adds chains to `found`. Returns false if there may be chains but no tool can read them. */
 async function findChainsInLegacy(tables: LegacyTables, found: OwnedChains): Promise<boolean> {
   const names = await tables.names();
-  const usable = names.length === 0 || (await tables.usable());
+  const usable = names.length === 0 || (await tables.isUsable());
   let owner: RuleOwner = "kube-proxy";
   if (usable && names.includes("nat")) {
     const chains = await tables.chains("nat");
@@ -306,14 +306,14 @@ async function findChainsInLegacy(tables: LegacyTables, found: OwnedChains): Pro
     }
   }
   if (usable && names.includes("filter")) {
-    const states = await acceptChainsOf(filterIn(parseSaved(await tables.save("filter"))));
+    const states = await readAcceptChains(filterTableOf(parseSaved(await tables.save("filter"))));
     const where = describeLegacyTable(tables, "filter");
     addAcceptChains(found, owner, states, { family: tables.family, where, legacy: true });
   }
   return usable || !names.includes("nat");
 }
 
-function filterIn({ chains, rules }: SavedTable): FilterTable {
+function filterTableOf({ chains, rules }: SavedTable): FilterTable {
   return {
     chain: (name) => chains.find((chain) => chain.name === name),
     rules: (name) => rules.get(name) ?? [],

@@ -14,14 +14,14 @@ import type { Family } from "../net/address.ts";
 import {
   ACCEPT_CHAINS,
   type AcceptChain,
-  firewallIn,
   type LeftoverOptions,
+  readFirewall,
 } from "./removable-chains.ts";
-import { NOTHING, type Removal } from "./removal.ts";
+import { NOTHING_REMOVED, type Removal } from "./removal.ts";
 import type { RuleOwner } from "./rule-origin.ts";
 
 /** Set for node ports on loopback addresses. Like upstream, Sluice never resets it. */
-export const ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet";
+export const ROUTE_LOCALNET_SYSCTL = "net.ipv4.conf.all.route_localnet";
 
 /** A filter table that is read by name. */
 export interface FilterTable {
@@ -32,64 +32,65 @@ export interface FilterTable {
 
 export interface AcceptChainState extends AcceptChain {
   /** The policy of the built-in chain is DROP. */
-  readonly drops: boolean;
+  readonly policyDrops: boolean;
   /** The accept chain exists. */
-  readonly there: boolean;
+  readonly exists: boolean;
   /** The accept chain is reachable and has rules. */
-  readonly works: boolean;
+  readonly hasEffect: boolean;
   /** The packet mark that the accept chain accepts. */
   readonly mark: number | undefined;
 }
 
 /** Reads the state of the accept chains. Rejects like `table`. */
-export async function acceptChainsOf(table: FilterTable): Promise<readonly AcceptChainState[]> {
+export async function readAcceptChains(table: FilterTable): Promise<readonly AcceptChainState[]> {
   const states: AcceptChainState[] = [];
   for (const acceptChain of ACCEPT_CHAINS) {
     const { from, chain } = acceptChain;
-    const drops = (await table.chain(from))?.drops === true;
-    const there = (await table.chain(chain)) !== undefined;
-    const led = there && drops && (await table.rules(from)).some(({ target }) => target === chain);
-    const rules = led ? await table.rules(chain) : [];
+    const policyDrops = (await table.chain(from))?.drops === true;
+    const exists = (await table.chain(chain)) !== undefined;
+    const reachable =
+      exists && policyDrops && (await table.rules(from)).some(({ target }) => target === chain);
+    const rules = reachable ? await table.rules(chain) : [];
     const mark = rules.find((rule) => rule.mark !== undefined)?.mark;
-    states.push({ ...acceptChain, drops, there, works: rules.length > 0, mark });
+    states.push({ ...acceptChain, policyDrops, exists, hasEffect: rules.length > 0, mark });
   }
   return states;
 }
 
 /** Checks whether the policy would drop what the chain accepts. */
-export function isNeeded({ drops, works }: AcceptChainState): boolean {
-  return drops && works;
+export function isRequired({ policyDrops, hasEffect }: AcceptChainState): boolean {
+  return policyDrops && hasEffect;
 }
 
 /** Options for removing the chains of one family and variant. */
 export interface ChainsOptions {
   readonly owner: RuleOwner;
   /** Keep accept chains while a policy makes them necessary. */
-  readonly keepNeeded: boolean;
+  readonly keepRequired: boolean;
   /** Handling of KUBE-FIREWALL if only a proxy uses it. Upstream keeps it. */
-  readonly firewall: "stays" | "goes" | "goes unless it guards";
+  readonly firewall: "keep" | "remove" | "remove-unless-guarding";
 }
 
 /**
  * Decides what may be removed from a filter table, given all its chains. `stays` notes what must
  * stay. Rejects like `rulesOf`.
  */
-export async function leftoverOptionsOf(
+export async function chooseLeftoverOptions(
   where: string,
   chains: readonly XtChain[],
   rulesOf: (chain: string) => Promise<readonly XtRule<unknown>[]>,
-  { keepNeeded, firewall: disposition }: ChainsOptions,
-): Promise<LeftoverOptions & { readonly stays: Removal }> {
+  { keepRequired, firewall: disposition }: ChainsOptions,
+): Promise<LeftoverOptions & { readonly keptNotes: Removal }> {
   const chain = (name: string) => chains.find((each) => each.name === name);
-  const needed = (await acceptChainsOf({ chain, rules: rulesOf })).filter(isNeeded);
-  const state = disposition === "stays" ? undefined : await firewallIn(chains, rulesOf);
-  const guards = state === "guards" && disposition === "goes unless it guards";
-  const note = `${FIREWALL} in ${where} stays: ${ROUTE_LOCALNET} is 1, and without the chain others on the network reach what listens on 127.0.0.1; set it to 0, and clean up again`;
+  const required = (await readAcceptChains({ chain, rules: rulesOf })).filter(isRequired);
+  const state = disposition === "keep" ? undefined : await readFirewall(chains, rulesOf);
+  const guards = state === "guards" && disposition === "remove-unless-guarding";
+  const note = `${FIREWALL} in ${where} stays: ${ROUTE_LOCALNET_SYSCTL} is 1, and without the chain others on the network reach what listens on 127.0.0.1; set it to 0, and clean up again`;
   return {
-    needed,
-    keepNeeded,
+    required,
+    keepRequired: keepRequired,
     firewall: state === undefined || guards ? undefined : FIREWALL,
-    stays: guards ? { ...NOTHING, notes: [note] } : NOTHING,
+    keptNotes: guards ? { ...NOTHING_REMOVED, notes: [note] } : NOTHING_REMOVED,
   };
 }
 
@@ -105,15 +106,15 @@ export interface DropPolicy extends AcceptChainState {
  * The text that reports the policy; undefined if there is nothing to report. `masqueradeBit` is
  * Sluice's.
  */
-export function textOfDropPolicy(
+export function describeDropPolicy(
   dropPolicy: DropPolicy,
   masqueradeBit: number,
 ): string | undefined {
-  const { drops, from, chain, accepts, where } = dropPolicy;
-  if (!drops) return undefined;
+  const { policyDrops, from, chain, accepts, where } = dropPolicy;
+  if (!policyDrops) return undefined;
   const policy = `the policy of ${from} in ${where} is DROP`;
   const rules = missingRules(dropPolicy, masqueradeBit).join("; ");
-  if (isNeeded(dropPolicy)) {
+  if (isRequired(dropPolicy)) {
     const stays = `${chain}, left by an iptables mode, stays to accept ${accepts}, but nobody makes it after a reboot`;
     return `${policy}: ${stays}; add rules that do: ${rules}${otherMark(dropPolicy, masqueradeBit)}`;
   }

@@ -50,12 +50,12 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
     jumps && target !== undefined && words !== undefined
       ? printJump({ match: words, to: target })
       : undefined;
-  if (parts.join() === GUARD) text = printGuard();
+  if (parts.join() === GUARD_MATCH) text = printGuard();
   return { id, target, comment, mark, text };
 }
 
 /** `printGuard` as iptables-nft has written it since 1.8.6. 1 is NFT_PAYLOAD_NETWORK_HEADER. */
-const GUARD = [
+const GUARD_MATCH = [
   `payload 1 12 1`,
   `cmp ${nft.NFT_CMP_NEQ} 7f`,
   `payload 1 16 1`,

@@ -8,7 +8,7 @@ import { basename, join } from "node:path";
 const NAME = "kube-proxy";
 /** The initial process namespace: PROC_PID_INIT_INO in linux/proc_ns.h. */
 const ALL_PROCESSES = "pid:[4026531836]";
-const GONE = " (deleted)";
+const PROCESS_GONE = " (deleted)";
 
 /** A process. Properties that cannot be read are undefined. */
 export interface Process {
@@ -99,7 +99,7 @@ async function read(folder: string, wanted: (names: Names) => boolean): Promise<
 }
 
 function programOf(exe: string): string {
-  return basename(exe.endsWith(GONE) ? exe.slice(0, -GONE.length) : exe);
+  return basename(exe.endsWith(PROCESS_GONE) ? exe.slice(0, -PROCESS_GONE.length) : exe);
 }
 
 async function attempt<T>(reading: Promise<T>): Promise<T | undefined> {

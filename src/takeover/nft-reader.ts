@@ -47,7 +47,7 @@ export class NftReader {
    * Returns false if this kernel has no nf_tables, and therefore no rules in it.
    * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
    */
-  isThere(): boolean {
+  isAvailable(): boolean {
     try {
       return this.#has("ip", nft.NFT_MSG_GETGEN, []);
     } catch (error) {

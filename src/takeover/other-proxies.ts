@@ -25,9 +25,9 @@ import type { Family } from "../net/address.ts";
 import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { writesSameChains } from "./conflicting-kube-proxy.ts";
-import { DISPOSITION_TEXTS, type Disposition, problemOf } from "./dispositions.ts";
+import { DISPOSITION_TEXTS, type Disposition, findingProblem } from "./dispositions.ts";
 import { type Finding, findOtherProxies } from "./find-rules.ts";
-import { textOfDropPolicy } from "./firewall-policy.ts";
+import { describeDropPolicy } from "./firewall-policy.ts";
 import {
   findKubeProxyProcesses,
   type KubeProxyProcesses,
@@ -59,7 +59,7 @@ export interface OtherProxiesOptions {
 }
 
 /** A finding that was reported. */
-interface Known {
+interface ReportedFinding {
   readonly finding: Finding;
   readonly disposition: Disposition;
   readonly text: string;
@@ -73,7 +73,7 @@ export class OtherProxies {
   readonly #find: () => Promise<readonly Finding[]>;
   readonly #findProcesses: () => Promise<KubeProxyProcesses>;
   readonly #removeRules: (origins: readonly RuleOrigin[]) => Promise<Removal>;
-  #known: readonly Known[] = [];
+  #known: readonly ReportedFinding[] = [];
   /** Our rules are in the kernel. */
   #synced = false;
   /**
@@ -85,14 +85,14 @@ export class OtherProxies {
    * Origins removed a second time because no process that made the rules was visible. That happens
    * only once.
    */
-  readonly #again = new Set<RuleOrigin>();
+  readonly #removedTwice = new Set<RuleOrigin>();
   #running: KubeProxyProcesses = { pids: [], all: false };
   /** A running kube-proxy writes the same chains as Sluice. */
   #conflicting = false;
   /** Time when our chains last had kube-proxy's text, in monotonic ms. */
-  #overwrittenAt = Number.NEGATIVE_INFINITY;
+  #lastOverwrittenAt = Number.NEGATIVE_INFINITY;
   /** Time when a kube-proxy was last seen running, in monotonic ms. */
-  #seenAt = Number.NEGATIVE_INFINITY;
+  #lastSeenAt = Number.NEGATIVE_INFINITY;
   /** Parts that must stay, because foreign rules jump to them. */
   readonly #kept = new Set<string>();
   /** Error messages of the last removal. */
@@ -111,7 +111,7 @@ export class OtherProxies {
     this.#findProcesses = options.findProcesses ?? (() => findKubeProxyProcesses());
     this.#removeRules =
       options.removeRules ??
-      ((origins) => removeKubeProxyRules({ clock, own, keepNeeded: true }, origins));
+      ((origins) => removeKubeProxyRules({ clock, own, keepRequired: true }, origins));
   }
 
   /**
@@ -122,7 +122,7 @@ export class OtherProxies {
   look(): Promise<void> {
     if (this.#waiting) return this.#work;
     this.#waiting = true;
-    this.#work = this.#work.then(() => this.#turn());
+    this.#work = this.#work.then(() => this.#lookOnce());
     return this.#work;
   }
 
@@ -130,9 +130,9 @@ export class OtherProxies {
    * Another program changed our rules. If Sluice cannot see a kube-proxy, its text in our chains is
    * the only sign of it.
    */
-  changed({ by }: Pick<ForeignChange, "by">): void {
+  rulesChanged({ by }: Pick<ForeignChange, "by">): void {
     if (by !== KUBE_PROXY) return;
-    this.#overwrittenAt = this.#options.clock.monotonic();
+    this.#lastOverwrittenAt = this.#options.clock.monotonic();
     void this.look();
   }
 
@@ -152,11 +152,11 @@ export class OtherProxies {
     this.#cancel();
   }
 
-  async #turn(): Promise<void> {
+  async #lookOnce(): Promise<void> {
     this.#waiting = false;
     if (!this.#open) return;
     this.#cancel();
-    const found = await this.#present();
+    const found = await this.#findPresent();
     // Look for processes last: whatever made the found rules is now visible, or has ended.
     this.#running = await this.#findProcesses();
     const { pids } = this.#running;
@@ -164,20 +164,21 @@ export class OtherProxies {
     if (runs) {
       // When it ends, its rules become leftovers.
       for (const origin of ALL_ORIGINS) this.#pending.add(origin);
-      this.#again.clear();
-      this.#seenAt = this.#options.clock.monotonic();
+      this.#removedTwice.clear();
+      this.#lastSeenAt = this.#options.clock.monotonic();
     }
     const { own } = this.#options;
     this.#conflicting = runs && writesSameChains(own, { nftables: found.some(isOfNftables) });
-    const kubeProxyToo = this.#options.remove() && !runs;
+    const mayRemoveKubeProxy = this.#options.remove() && !runs;
     const origins = ALL_ORIGINS.filter(
-      (origin) => this.#synced && (kubeProxyToo || isOwnOrigin(origin)),
+      (origin) => this.#synced && (mayRemoveKubeProxy || isOwnOrigin(origin)),
     );
     const left = await this.#clean(found, origins);
     this.#report([...this.#processFindings(own), ...left]);
     // A kube-proxy that ran a moment ago may be restarting.
-    const lately = this.#options.clock.monotonic() - this.#seenAt < OTHER_PROXY_POLL_MS;
-    const wait = lately ? OTHER_PROXY_RUNNING_POLL_MS : OTHER_PROXY_POLL_MS;
+    const wasSeenRecently =
+      this.#options.clock.monotonic() - this.#lastSeenAt < OTHER_PROXY_POLL_MS;
+    const wait = wasSeenRecently ? OTHER_PROXY_RUNNING_POLL_MS : OTHER_PROXY_POLL_MS;
     if (this.#open) this.#cancel = this.#options.clock.after(wait, () => this.look());
   }
 
@@ -187,15 +188,15 @@ export class OtherProxies {
     if (pids.length > 0) {
       return [{ kind: "process", what: nameProcesses(pids), parts: pids.map(String) }];
     }
-    const since = this.#options.clock.monotonic() - this.#overwrittenAt;
+    const since = this.#options.clock.monotonic() - this.#lastOverwrittenAt;
     // If a kube-proxy was seen just before, the text is no sign: that process has ended.
-    const unseen = this.#overwrittenAt - this.#seenAt > OTHER_PROXY_POLL_MS;
-    if (!own.sharesKubeProxyChains || !unseen || since > OTHER_PROXY_QUIET_MS) return [];
+    const isUnseen = this.#lastOverwrittenAt - this.#lastSeenAt > OTHER_PROXY_POLL_MS;
+    if (!own.sharesKubeProxyChains || !isUnseen || since > OTHER_PROXY_QUIET_MS) return [];
     this.#conflicting = true;
     return [{ kind: "process", what: "a kube-proxy that is not seen from here", parts: ["?"] }];
   }
 
-  async #present(): Promise<readonly Finding[]> {
+  async #findPresent(): Promise<readonly Finding[]> {
     const findings = await this.#find();
     return findings
       .map((finding) => ({
@@ -212,21 +213,21 @@ export class OtherProxies {
   ): Promise<readonly Finding[]> {
     for (const finding of found) {
       const { kind } = finding;
-      if (!isRules(kind)) continue;
+      if (!isRuleOrigin(kind)) continue;
       const orphaned = this.#known.some(
         (each) => each.finding.kind === kind && each.disposition === "orphaned",
       );
-      if (orphaned && allowed.includes(kind)) this.#again.add(kind);
+      if (orphaned && allowed.includes(kind)) this.#removedTwice.add(kind);
       // There is only one Sluice, so nothing restores the leftovers of its other mode.
-      if (orphaned || isOwnOrigin(kind) || isRemnant(finding)) this.#pending.add(kind);
+      if (orphaned || isOwnOrigin(kind) || isOnlyAcceptChains(finding)) this.#pending.add(kind);
     }
     const has = (findings: readonly Finding[], origin: RuleOrigin) =>
       findings.some(({ kind }) => kind === origin);
-    const hidden = (origin: RuleOrigin) => left.some(({ hides }) => hides?.includes(origin));
+    const hidden = (origin: RuleOrigin) => left.some(({ mayHide }) => mayHide?.includes(origin));
     const due = allowed.filter((origin) => this.#pending.has(origin));
     const present = due.filter((origin) => has(found, origin));
     const done = present.length === 0 || (await this.#remove(present));
-    const left = present.length === 0 ? found : await this.#present();
+    const left = present.length === 0 ? found : await this.#findPresent();
     for (const origin of due) {
       if ((done || !has(left, origin)) && !hidden(origin)) this.#pending.delete(origin);
     }
@@ -250,7 +251,7 @@ export class OtherProxies {
       const disposition = this.#dispositionOf(finding);
       const text = this.#textOf(finding, disposition);
       if (text === undefined) return [];
-      const problem = problemOf(finding, disposition, { text, failures: this.#failures });
+      const problem = findingProblem(finding, disposition, { text, failures: this.#failures });
       return [{ finding, disposition, text, problems: problem === undefined ? [] : [problem] }];
     });
     const before = new Set(this.notices());
@@ -265,30 +266,31 @@ export class OtherProxies {
 
   #dispositionOf({ kind }: Finding): Disposition {
     const { pids, all } = this.#running;
-    if (kind === "process" && this.#conflicting) return this.#synced ? "overwrites" : "awaited";
-    if (kind === "process") return this.#options.remove() ? "runs" : "told";
-    if (!isRules(kind)) return kind === "other" ? "told" : kind;
-    if (isOwnOrigin(kind)) return this.#synced ? "failed" : "goes";
-    if (!this.#options.remove()) return "stays";
-    if (pids.length > 0) return "waits";
-    if (!this.#synced) return "goes";
+    if (kind === "process" && this.#conflicting)
+      return this.#synced ? "overwriting" : "awaiting-exit";
+    if (kind === "process") return this.#options.remove() ? "running" : "ignored";
+    if (!isRuleOrigin(kind)) return kind === "other" ? "ignored" : kind;
+    if (isOwnOrigin(kind)) return this.#synced ? "failed" : "pending";
+    if (!this.#options.remove()) return "kept";
+    if (pids.length > 0) return "waiting";
+    if (!this.#synced) return "pending";
     if (this.#pending.has(kind)) return "failed";
-    return all && !this.#again.has(kind) ? "orphaned" : "alive";
+    return all && !this.#removedTwice.has(kind) ? "orphaned" : "recreated";
   }
 
   /** The text that reports a finding; undefined if there is nothing to report. */
   #textOf({ what, parts, dropPolicy }: Finding, disposition: Disposition): string | undefined {
     if (disposition === "unreadable") return `Cannot look for ${what}: ${parts.join("; ")}`;
-    if (disposition !== "drops") return `${what}: ${DISPOSITION_TEXTS[disposition]}`;
+    if (disposition !== "drop-policy") return `${what}: ${DISPOSITION_TEXTS[disposition]}`;
     // Before our first sync and while kube-proxy runs, kube-proxy is responsible for accepting
     // packets.
     if (!this.#synced || this.#running.pids.length > 0) return undefined;
     if (dropPolicy === undefined || !this.#options.serves(dropPolicy.family)) return undefined;
-    return textOfDropPolicy(dropPolicy, this.#options.masqueradeBit());
+    return describeDropPolicy(dropPolicy, this.#options.masqueradeBit());
   }
 }
 
-function isRules(kind: Finding["kind"]): kind is RuleOrigin {
+function isRuleOrigin(kind: Finding["kind"]): kind is RuleOrigin {
   return ALL_ORIGINS.some((each) => each === kind);
 }
 
@@ -297,6 +299,6 @@ function isOfNftables({ kind }: Finding): boolean {
 }
 
 /** True if all parts are accept chains that a policy once made necessary. */
-function isRemnant({ parts, acceptChains = [] }: Finding): boolean {
+function isOnlyAcceptChains({ parts, acceptChains = [] }: Finding): boolean {
   return parts.every((part) => acceptChains.includes(part));
 }

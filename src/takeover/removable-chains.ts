@@ -51,14 +51,14 @@ export interface Leftovers<Id> extends Removable<Id> {
    */
   readonly kept: readonly string[];
   /** Accept chains that are removed although a policy makes them necessary. */
-  readonly missed: readonly AcceptChain[];
+  readonly removedRequired: readonly AcceptChain[];
 }
 
 /** Further conditions for a filter table. */
 export interface LeftoverOptions {
-  /** Accept chains that a policy makes necessary. `keepNeeded` keeps them. */
-  readonly needed?: readonly AcceptChain[];
-  readonly keepNeeded?: boolean;
+  /** Accept chains that a policy makes necessary. `keepRequired` keeps them. */
+  readonly required?: readonly AcceptChain[];
+  readonly keepRequired?: boolean;
   /** FIREWALL, if it may be removed too. */
   readonly firewall?: string | undefined;
 }
@@ -71,15 +71,15 @@ export async function findLeftovers<Id>(
   table: Xtable,
   chains: readonly XtChain[],
   rulesOf: (chain: string) => Promise<readonly XtRule<Id>[]>,
-  { needed = [], keepNeeded = false, firewall }: LeftoverOptions = {},
+  { required = [], keepRequired = false, firewall }: LeftoverOptions = {},
 ): Promise<Leftovers<Id>> {
   const own = new Set<string>();
   for (const { name } of chains) {
     if (isKubeProxyChain(table, name) || name === firewall) own.add(name);
   }
-  if (own.size === 0) return { jumps: [], chains: [], kept: [], missed: [] };
+  if (own.size === 0) return { jumps: [], chains: [], kept: [], removedRequired: [] };
   const jumps: { chain: string; id: Id }[] = [];
-  const stay = new Set(keepNeeded ? needed.map(({ chain }) => chain) : []);
+  const stay = new Set(keepRequired ? required.map(({ chain }) => chain) : []);
   const kept = new Set<string>();
   const keep = (target: string | undefined) => {
     if (target !== undefined && own.has(target)) kept.add(target);
@@ -98,9 +98,9 @@ export async function findLeftovers<Id>(
   for (const name of kept) {
     for (const { target } of await rulesOf(name)) keep(target);
   }
-  const gone = [...own].filter((name) => !kept.has(name) && !stay.has(name));
-  const missed = needed.filter(({ chain }) => gone.includes(chain));
-  return { jumps, chains: gone, kept: [...kept], missed };
+  const removable = [...own].filter((name) => !kept.has(name) && !stay.has(name));
+  const removedRequired = required.filter(({ chain }) => removable.includes(chain));
+  return { jumps, chains: removable, kept: [...kept], removedRequired };
 }
 
 /**
@@ -109,7 +109,7 @@ export async function findLeftovers<Id>(
  * - "guards": it has only kube-proxy's rule.
  * - "empty": it has no rules.
  */
-export async function firewallIn(
+export async function readFirewall(
   chains: readonly XtChain[],
   rulesOf: (chain: string) => Promise<readonly XtRule<unknown>[]>,
 ): Promise<"guards" | "empty" | undefined> {

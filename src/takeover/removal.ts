@@ -17,11 +17,15 @@ export interface Removal {
   readonly failures: readonly SluiceError[];
 }
 
-export const NOTHING: Removal = { removed: [], notes: [], kept: [], failures: [] };
+export const NOTHING_REMOVED: Removal = { removed: [], notes: [], kept: [], failures: [] };
 
 /** The result for the chains of `owner` in the table `where`. */
-export function removalOf(where: string, owner: RuleOwner, leftovers: Leftovers<unknown>): Removal {
-  const { jumps, chains, kept, missed } = leftovers;
+export function describeRemoval(
+  where: string,
+  owner: RuleOwner,
+  leftovers: Leftovers<unknown>,
+): Removal {
+  const { jumps, chains, kept, removedRequired } = leftovers;
   const removed: string[] = [];
   const notes: string[] = [];
   if (chains.length > 0 || jumps.length > 0) {
@@ -31,7 +35,7 @@ export function removalOf(where: string, owner: RuleOwner, leftovers: Leftovers<
   if (kept.length > 0) {
     notes.push(`${kept.join(", ")} in ${where} stay: rules that are not ${owner}'s lead there`);
   }
-  for (const { from, chain, accepts } of missed) {
+  for (const { from, chain, accepts } of removedRequired) {
     notes.push(
       `The policy of ${from} in ${where} is DROP, and ${chain}, which accepted ${accepts}, is gone: other rules must accept them`,
     );

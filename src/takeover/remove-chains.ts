@@ -14,10 +14,10 @@ import { Batch } from "../nftables/wire/message-batch.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
 import { ENOENT } from "../os/posix.ts";
 import { describeLegacyTable } from "./find-rules.ts";
-import { type ChainsOptions, leftoverOptionsOf } from "./firewall-policy.ts";
+import { type ChainsOptions, chooseLeftoverOptions } from "./firewall-policy.ts";
 import { NFT_FAMILIES, type NftFamily, type NftReader } from "./nft-reader.ts";
 import { findLeftovers, type Leftovers } from "./removable-chains.ts";
-import { mergeRemovals, NOTHING, type Removal, removalOf } from "./removal.ts";
+import { describeRemoval, mergeRemovals, NOTHING_REMOVED, type Removal } from "./removal.ts";
 import { KUBE_PROXY_TABLE, type RuleOwner } from "./rule-origin.ts";
 
 /**
@@ -42,12 +42,14 @@ export interface NftTools {
  * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
  */
 export function removeKubeProxyTable({ socket, reader }: NftTools, family: NftFamily): Removal {
-  if (!reader.hasTable(family, KUBE_PROXY_TABLE)) return NOTHING;
+  if (!reader.hasTable(family, KUBE_PROXY_TABLE)) return NOTHING_REMOVED;
   const batch = new Batch(NFT_FAMILIES[family]);
   batch.begin();
   write(batch, nft.NFT_MSG_DELTABLE, [[nft.NFTA_TABLE_NAME, KUBE_PROXY_TABLE]]);
   const name = `the table ${family} ${KUBE_PROXY_TABLE}`;
-  return send(batch, socket, `delete ${name}`) ? { ...NOTHING, removed: [name] } : NOTHING;
+  return send(batch, socket, `delete ${name}`)
+    ? { ...NOTHING_REMOVED, removed: [name] }
+    : NOTHING_REMOVED;
 }
 
 /** Deletes the chains in one table of iptables-nft. Throws like `removeKubeProxyTable`. */
@@ -61,15 +63,18 @@ export async function removeNftChains(
   const where = `table ${family} ${table}`;
   const chains = await reader.chains(family, table);
   if (!chains.some(({ name }) => isKubeProxyChain(table, name) || name === FIREWALL)) {
-    return NOTHING;
+    return NOTHING_REMOVED;
   }
   const rulesOf = (chain: string) => reader.rules(family, table, chain);
   const filter =
-    table === "filter" ? await leftoverOptionsOf(where, chains, rulesOf, options) : undefined;
+    table === "filter" ? await chooseLeftoverOptions(where, chains, rulesOf, options) : undefined;
   const leftovers = await findLeftovers(table, chains, rulesOf, filter);
   const { owner } = options;
   await deleteAll(tools, family, table, owner, leftovers);
-  return mergeRemovals([removalOf(where, owner, leftovers), filter?.stays ?? NOTHING]);
+  return mergeRemovals([
+    describeRemoval(where, owner, leftovers),
+    filter?.keptNotes ?? NOTHING_REMOVED,
+  ]);
 }
 
 /**
@@ -85,13 +90,13 @@ export async function removeLegacyChains(
   const { chains, rules } = parseSaved(await tables.save(table));
   const rulesOf = (chain: string) => Promise.resolve(rules.get(chain) ?? []);
   const filter =
-    table === "filter" ? await leftoverOptionsOf(where, chains, rulesOf, options) : undefined;
+    table === "filter" ? await chooseLeftoverOptions(where, chains, rulesOf, options) : undefined;
   const leftovers = await findLeftovers(table, chains, rulesOf, filter);
-  const stays = filter?.stays ?? NOTHING;
+  const stays = filter?.keptNotes ?? NOTHING_REMOVED;
   if (leftovers.chains.length === 0 && leftovers.jumps.length === 0 && leftovers.kept.length === 0)
     return stays;
   await tables.restore(table, printRemoval(table, leftovers));
-  return mergeRemovals([removalOf(where, options.owner, leftovers), stays]);
+  return mergeRemovals([describeRemoval(where, options.owner, leftovers), stays]);
 }
 
 async function deleteAll(

@@ -13,16 +13,16 @@ import { NetlinkSocket } from "../netlink/socket.ts";
 import { ownerOfTable, removeTable as removeOwnTable } from "../nftables/remove-table.ts";
 import { TABLE } from "../nftables/wire/object-names.ts";
 import {
-  BLIND,
   describeLegacyTable,
+  type FindOptions,
   hasIpvs,
-  type LookOptions,
   legacyTables,
+  NO_LEGACY_TOOLS,
 } from "./find-rules.ts";
-import { type ChainsOptions, ROUTE_LOCALNET } from "./firewall-policy.ts";
+import { type ChainsOptions, ROUTE_LOCALNET_SYSCTL } from "./firewall-policy.ts";
 import { familyOf, NFT_FAMILY_NAMES, type NftFamily, NftReader } from "./nft-reader.ts";
 import { ownerOfChains } from "./removable-chains.ts";
-import { mergeRemovals, NOTHING, type Removal } from "./removal.ts";
+import { mergeRemovals, NOTHING_REMOVED, type Removal } from "./removal.ts";
 import {
   type NftTools,
   removeKubeProxyTable,
@@ -36,11 +36,11 @@ import {
   type RuleOrigin,
   type RuleOwner,
 } from "./rule-origin.ts";
-import { type Successor, servedByTable, sharedWithIpvs, stillNeeded } from "./successor.ts";
+import { familiesOfTable, ipvsNote, type Successor, stillNeededError } from "./successor.ts";
 
-export interface RemoveOptions extends LookOptions {
+export interface RemoveOptions extends FindOptions {
   /** Keep chains that accept packets while a firewall's policy would drop them. */
-  readonly keepNeeded: boolean;
+  readonly keepRequired: boolean;
   /** Also remove KUBE-FIREWALL, if no kubelet runs and the chain guards nothing. */
   readonly firewall?: boolean;
   /** A running kube-proxy. Our rules stay until it serves instead. */
@@ -56,10 +56,10 @@ export async function removeKubeProxyRules(
   options: RemoveOptions,
   origins: readonly RuleOrigin[] = ALL_ORIGINS,
 ): Promise<Removal> {
-  return await new Remover(options, origins).run();
+  return await new RuleRemover(options, origins).run();
 }
 
-class Remover {
+class RuleRemover {
   readonly #options: RemoveOptions;
   readonly #origins: readonly RuleOrigin[];
   readonly #firewall: ChainsOptions["firewall"];
@@ -73,14 +73,14 @@ class Remover {
   constructor(options: RemoveOptions, origins: readonly RuleOrigin[]) {
     this.#options = options;
     this.#origins = origins.filter((origin) => differsFromOwn(origin, options.own));
-    this.#firewall = firewallDisposition(options);
+    this.#firewall = firewallChoice(options);
   }
 
   async run(): Promise<Removal> {
     const { legacy = legacyTables() } = this.#options;
     await this.#step(() => {
       this.#ipvs = hasIpvs();
-      return NOTHING;
+      return NOTHING_REMOVED;
     });
     await this.#step(() => this.#removeFromNft());
     if (this.#mayRemove("iptables-legacy")) {
@@ -98,9 +98,9 @@ class Remover {
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
     const tools = { socket, reader: new NftReader(socket, clock), clock };
     try {
-      if (!tools.reader.isThere()) return NOTHING;
+      if (!tools.reader.isAvailable()) return NOTHING_REMOVED;
       if (this.#origins.includes("sluice-nftables")) {
-        await this.#step(() => removeOwn(socket, successor));
+        await this.#step(() => removeOwnTableFor(socket, successor));
       }
       for (const family of NFT_FAMILY_NAMES) {
         if (this.#origins.includes("nftables")) {
@@ -113,80 +113,80 @@ class Remover {
     } finally {
       socket.close();
     }
-    return NOTHING;
+    return NOTHING_REMOVED;
   }
 
   /** Removes the chains of iptables-nft. */
   async #removeChains(tools: NftTools, family: NftFamily): Promise<Removal> {
     const owner = ownerOfChains((chain) => tools.reader.hasChain(family, "nat", chain));
-    if (!this.#removes(owner, "iptables")) return NOTHING;
-    const staying = this.#staying(owner, familyOf(family), `table ${family} nat`);
-    if (staying !== undefined) return staying;
+    if (!this.#isToRemove(owner, "iptables")) return NOTHING_REMOVED;
+    const keptFor = this.#reasonToKeep(owner, familyOf(family), `table ${family} nat`);
+    if (keptFor !== undefined) return keptFor;
     for (const table of XTABLES) {
-      await this.#step(() => removeNftChains(tools, family, table, this.#chainsOf(owner)));
+      await this.#step(() => removeNftChains(tools, family, table, this.#chainsOptions(owner)));
     }
-    return NOTHING;
+    return NOTHING_REMOVED;
   }
 
   async #removeFromLegacy(tables: LegacyTables): Promise<Removal> {
     const names = await tables.names();
     const used = XTABLES.filter((table) => names.includes(table));
-    if (used.length === 0) return NOTHING;
-    if (!(await tables.usable())) {
+    if (used.length === 0) return NOTHING_REMOVED;
+    if (!(await tables.isUsable())) {
       throw new SluiceError(
         "TOOL_FAILED",
-        `Cannot look into ${BLIND}: ${describeLegacyTable(tables, used.join(", "))}`,
+        `Cannot look into ${NO_LEGACY_TOOLS}: ${describeLegacyTable(tables, used.join(", "))}`,
       );
     }
     const owner = await ownerInLegacy(tables, used);
-    if (!this.#removes(owner, "iptables-legacy")) return NOTHING;
-    const staying = this.#staying(owner, tables.family, describeLegacyTable(tables, "nat"));
-    if (staying !== undefined) return staying;
+    if (!this.#isToRemove(owner, "iptables-legacy")) return NOTHING_REMOVED;
+    const keptFor = this.#reasonToKeep(owner, tables.family, describeLegacyTable(tables, "nat"));
+    if (keptFor !== undefined) return keptFor;
     for (const table of used) {
-      await this.#step(() => removeLegacyChains(tables, table, this.#chainsOf(owner)));
+      await this.#step(() => removeLegacyChains(tables, table, this.#chainsOptions(owner)));
     }
-    return NOTHING;
+    return NOTHING_REMOVED;
   }
 
-  #removes(owner: RuleOwner, form: RuleForm): boolean {
+  #isToRemove(owner: RuleOwner, form: RuleForm): boolean {
     const wanted = this.#origins.includes(originOf(owner, form));
     return wanted && (owner === "Sluice" || !this.#ipvs);
   }
 
   #mayRemove(form: RuleForm): boolean {
-    return this.#removes("Sluice", form) || this.#removes("kube-proxy", form);
+    return this.#isToRemove("Sluice", form) || this.#isToRemove("kube-proxy", form);
   }
 
   /**
    * The note about chains that must stay for good; undefined if they may be removed now.
    * @throws SluiceError OTHER_PROXY, if they must stay only for a while
    */
-  #staying(owner: RuleOwner, family: Family, where: string): Removal | undefined {
+  #reasonToKeep(owner: RuleOwner, family: Family, where: string): Removal | undefined {
     const { successor } = this.#options;
     if (owner !== "Sluice" || successor === undefined) return undefined;
     const what = `Sluice's chains in ${where}`;
-    if (this.#ipvs) return { ...NOTHING, notes: [sharedWithIpvs(what, successor)] };
+    if (this.#ipvs) return { ...NOTHING_REMOVED, notes: [ipvsNote(what, successor)] };
     if (successor.families.has(family)) return undefined;
-    throw stillNeeded(what, successor, { takes: true });
+    throw stillNeededError(what, successor, { takes: true });
   }
 
-  #chainsOf(owner: RuleOwner): ChainsOptions {
-    return { owner, firewall: this.#firewall, keepNeeded: this.#options.keepNeeded };
+  #chainsOptions(owner: RuleOwner): ChainsOptions {
+    return { owner, firewall: this.#firewall, keepRequired: this.#options.keepRequired };
   }
 }
 
-function removeOwn(socket: NetlinkSocket, successor: Successor | undefined): Removal {
+function removeOwnTableFor(socket: NetlinkSocket, successor: Successor | undefined): Removal {
   if (successor !== undefined && ownerOfTable(socket) === "ours") {
-    const needed = servedByTable(socket);
+    const needed = familiesOfTable(socket);
     const served = ({ families }: Successor) =>
       families.size > 0 && needed.every((family) => families.has(family));
     if (!served(successor)) {
-      throw stillNeeded(`table inet ${TABLE}`, successor, { takes: false });
+      throw stillNeededError(`table inet ${TABLE}`, successor, { takes: false });
     }
   }
   const outcome = removeOwnTable(socket);
-  if (outcome === "removed") return { ...NOTHING, removed: [`the table inet ${TABLE}`] };
-  if (outcome === "absent") return NOTHING;
+  if (outcome === "removed") return { ...NOTHING_REMOVED, removed: [`the table inet ${TABLE}`] };
+  if (outcome === "absent") return NOTHING_REMOVED;
   throw new SluiceError(
     "TABLE_FOREIGN",
     `Cannot remove table inet ${TABLE}: sluice must have made it: its comment says that somebody else did`,
@@ -199,13 +199,13 @@ async function ownerInLegacy(tables: LegacyTables, used: readonly string[]): Pro
   return ownerOfChains((chain) => chains.has(chain));
 }
 
-function firewallDisposition({ firewall = false }: RemoveOptions): ChainsOptions["firewall"] {
-  if (!firewall) return "stays";
-  const path = `/proc/sys/${ROUTE_LOCALNET.replaceAll(".", "/")}`;
+function firewallChoice({ firewall = false }: RemoveOptions): ChainsOptions["firewall"] {
+  if (!firewall) return "keep";
+  const path = `/proc/sys/${ROUTE_LOCALNET_SYSCTL.replaceAll(".", "/")}`;
   try {
-    return readFileSync(path, "utf8").trim() === "0" ? "goes" : "goes unless it guards";
+    return readFileSync(path, "utf8").trim() === "0" ? "remove" : "remove-unless-guarding";
   } catch {
-    return "goes unless it guards";
+    return "remove-unless-guarding";
   }
 }
 
@@ -214,6 +214,6 @@ async function attempt(remove: () => Removal | Promise<Removal>): Promise<Remova
     return await remove();
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
-    return { ...NOTHING, failures: [error] };
+    return { ...NOTHING_REMOVED, failures: [error] };
   }
 }

@@ -47,19 +47,19 @@ const HEALTH = "http://127.0.0.1:10256/healthz";
  * Families for which a kube-proxy has filled tables.
  * @throws SluiceError when a table cannot be read
  */
-export async function servedByKubeProxy(
+export async function familiesOfKubeProxy(
   clock: Clock,
   legacy: readonly LegacyTables[],
 ): Promise<ReadonlySet<Family>> {
   const served = new Set<Family>();
   await withNftReader(clock, async (reader) => {
-    if (!reader.isThere()) return;
+    if (!reader.isAvailable()) return;
     for (const family of NFT_FAMILY_NAMES) {
       if (await isFilled(reader, family)) served.add(familyOf(family));
     }
   });
   for (const tables of legacy) {
-    if (!(await tables.names()).includes("nat") || !(await tables.usable())) continue;
+    if (!(await tables.names()).includes("nat") || !(await tables.isUsable())) continue;
     const { chains, rules } = parseSaved(await tables.save("nat"));
     const names = new Set(chains.map(({ name }) => name));
     if (ownerOfChains((chain) => names.has(chain)) === "Sluice") continue;
@@ -81,7 +81,7 @@ async function isFilled(reader: NftReader, family: NftFamily): Promise<boolean> 
  * Families for which our table has a Service. The others need no successor.
  * @throws SluiceError NETLINK_REFUSED
  */
-export function servedByTable(socket: Netlink): readonly Family[] {
+export function familiesOfTable(socket: Netlink): readonly Family[] {
   return ([4, 6] as const).filter((family) => {
     let some = false;
     const each = () => {
@@ -100,7 +100,7 @@ export function servedByTable(socket: Netlink): readonly Family[] {
 /**
  * The error that explains why `what` must stay for now. `takes`: the successor may take it over.
  */
-export function stillNeeded(
+export function stillNeededError(
   what: string,
   { name }: Successor,
   { takes }: { readonly takes: boolean },
@@ -111,6 +111,6 @@ export function stillNeeded(
 }
 
 /** The note about a successor in IPVS mode, which never deletes chains that only Sluice has. */
-export function sharedWithIpvs(what: string, { name }: Successor): string {
+export function ipvsNote(what: string, { name }: Successor): string {
   return `${what} stay: ${name} has its IPVS mode here, whose chains bear the same names; they go with the next boot`;
 }

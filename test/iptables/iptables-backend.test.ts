@@ -197,7 +197,7 @@ COMMIT
       if (!comments) dropComments(variant);
       expect(saved(variant, "filter").includes("--comment")).toBe(comments);
       const remove = () =>
-        removeKubeProxyRules({ clock: systemClock, keepNeeded: false, firewall: true });
+        removeKubeProxyRules({ clock: systemClock, keepRequired: false, firewall: true });
       const { removed, ...rest } = await remove();
       expect(removed).toHaveLength(6);
       expect(rest).toEqual({ notes: [], kept: [], failures: [] });

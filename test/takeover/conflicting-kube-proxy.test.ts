@@ -33,7 +33,7 @@ function begin(options: { own?: OwnRules; pids?: number[]; nftables?: boolean } 
 describe("a kube-proxy that runs", () => {
   test("and writes the chains that are ours is waited for, said once, and its end is said", async () => {
     const { clock, lines, node, wait } = begin();
-    expect(await wait.none).toBe(false);
+    expect(await wait.noConflict).toBe(false);
     await clock.advance(10 * CONFLICT_POLL_MS);
     expect(node.over).toBe(false);
     expect(lines).toEqual([
@@ -54,14 +54,14 @@ describe("a kube-proxy that runs", () => {
     ["meets our nftables mode", { own: NFTABLES }],
   ])("keeps nobody waiting where it %s", async (_why, options) => {
     const { clock, lines, node, wait } = begin(options);
-    expect(await wait.none).toBe(true);
+    expect(await wait.noConflict).toBe(true);
     await wait.gone;
     expect([node.over, lines, clock.waiting]).toEqual([true, [], 0]);
   });
 
   test("is waited for no more after a stop", async () => {
     const { clock, node, wait } = begin();
-    await wait.none;
+    await wait.noConflict;
     await clock.advance(CONFLICT_POLL_MS);
     wait.stop();
     node.living = { pids: [], all: true };

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
-import { type DropPolicy, textOfDropPolicy } from "../../src/takeover/firewall-policy.ts";
+import { type DropPolicy, describeDropPolicy } from "../../src/takeover/firewall-policy.ts";
 import { ACCEPT_CHAINS } from "../../src/takeover/removable-chains.ts";
 
 const [FORWARD, INPUT] = ACCEPT_CHAINS;
 
 function dropPolicy(change: Partial<DropPolicy>): DropPolicy {
-  const state = { drops: true, there: true, works: true, mark: 0x4000 };
+  const state = { policyDrops: true, exists: true, hasEffect: true, mark: 0x4000 };
   const where = { family: 4, legacy: false, where: "table ip filter" } as const;
   if (FORWARD === undefined) throw new Error("there is no acceptor");
   return { ...FORWARD, ...state, ...where, ...change };
@@ -22,7 +22,7 @@ test.each([
   ],
   [
     "of FORWARD without kube-proxy's chain names what accepts in its place",
-    { there: false, works: false, mark: undefined },
+    { exists: false, hasEffect: false, mark: undefined },
     `the policy of FORWARD in table ip filter is DROP: forwarded packets of Services are accepted only if another rule does, as these do: ${RULES}`,
   ],
   [
@@ -30,14 +30,14 @@ test.each([
     { ...INPUT, mark: undefined },
     "the policy of INPUT in table ip filter is DROP: KUBE-NODEPORTS, left by an iptables mode, stays to accept its healthCheckNodePorts, but nobody makes it after a reboot; add rules that do: iptables -A INPUT -p tcp --dport PORT -j ACCEPT",
   ],
-  ["of INPUT without them is not told", { ...INPUT, works: false }, undefined],
-  ["that accepts is not told", { drops: false }, undefined],
+  ["of INPUT without them is not told", { ...INPUT, hasEffect: false }, undefined],
+  ["that accepts is not told", { policyDrops: false }, undefined],
 ])("a policy %s", (_name, change, text) => {
-  expect(textOfDropPolicy(dropPolicy(change), 14)).toBe(text);
+  expect(describeDropPolicy(dropPolicy(change), 14)).toBe(text);
 });
 
 test("rules are for the tool of the family and variant", () => {
-  const text = textOfDropPolicy(dropPolicy({ family: 6, legacy: true }), 14);
+  const text = describeDropPolicy(dropPolicy({ family: 6, legacy: true }), 14);
   expect(text).toContain("ip6tables-legacy -A FORWARD -m mark");
 });
 
@@ -54,7 +54,7 @@ test.each([
     said: "KUBE-FORWARD knows no mark, and what Sluice masquerades bears 0x80000000",
   },
 ])("with masqueradeBit $bit beside a rule for mark $mark it says $said", ({ bit, mark, said }) => {
-  const text = textOfDropPolicy(dropPolicy({ mark }), bit);
+  const text = describeDropPolicy(dropPolicy({ mark }), bit);
   if (said === undefined) expect(text).not.toContain("until then");
   else
     expect(text).toContain(

@@ -12,7 +12,7 @@ import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import type { Finding } from "../../src/takeover/find-rules.ts";
 import type { KubeProxyProcesses } from "../../src/takeover/kube-proxy-processes.ts";
 import { OtherProxies } from "../../src/takeover/other-proxies.ts";
-import { NOTHING, type Removal } from "../../src/takeover/removal.ts";
+import { NOTHING_REMOVED, type Removal } from "../../src/takeover/removal.ts";
 import type { RuleOrigin } from "../../src/takeover/rule-origin.ts";
 
 const TABLE: Finding = {
@@ -30,7 +30,7 @@ const UNREADABLE: Finding = {
   kind: "unreadable",
   what: "kube-proxy's rules in iptables' table nat (legacy)",
   parts: ["Cannot run iptables-legacy: it is locked"],
-  hides: ["iptables-legacy"],
+  mayHide: ["iptables-legacy"],
 };
 const LEGACY: Finding = {
   kind: "iptables-legacy",
@@ -84,7 +84,7 @@ class Node {
           kinds.some((each) => each === kind) && !this.stuck.includes(kind);
         const removed = this.findings.filter(goes).flatMap(({ parts }) => parts);
         this.findings = this.findings.filter((finding) => !goes(finding));
-        return { ...NOTHING, removed, ...this.outcome };
+        return { ...NOTHING_REMOVED, removed, ...this.outcome };
       },
     });
   }
@@ -285,18 +285,18 @@ describe("rules that nobody is seen to have made, where all processes are seen",
 });
 
 describe("a policy of a firewall that drops", () => {
-  const drops = (works: boolean, family: 4 | 6 = 4): Finding => ({
-    kind: "drops",
+  const drops = (hasEffect: boolean, family: 4 | 6 = 4): Finding => ({
+    kind: "drop-policy",
     what: "FORWARD",
     parts: ["table ip filter"],
     dropPolicy: {
       from: "FORWARD",
       chain: "KUBE-FORWARD",
       accepts: "forwarded packets of Services",
-      drops: true,
-      there: works,
-      works,
-      mark: works ? 0x4000 : undefined,
+      policyDrops: true,
+      exists: hasEffect,
+      hasEffect,
+      mark: hasEffect ? 0x4000 : undefined,
       family,
       legacy: false,
       where: "table ip filter",
@@ -414,10 +414,10 @@ describe("in iptables mode", () => {
   test("a kube-proxy that is not seen is known by what it writes, until it has been quiet", async () => {
     const node = begin([]);
     await node.rules.afterFirstSync();
-    node.rules.changed({ by: "nft (pid 3)" });
+    node.rules.rulesChanged({ by: "nft (pid 3)" });
     await node.rules.look();
     expect(node.problems.list()).toEqual([]);
-    node.rules.changed({ by: "kube-proxy" });
+    node.rules.rulesChanged({ by: "kube-proxy" });
     await node.rules.look();
     expect(node.problems.list()).toMatchObject([
       { field: "process", message: expect.stringContaining("that is not seen from here") },
@@ -431,7 +431,7 @@ describe("in iptables mode", () => {
     node.living = { pids: [12], all: false };
     await node.rules.afterFirstSync();
     node.living = { pids: [], all: false };
-    node.rules.changed({ by: "kube-proxy" });
+    node.rules.rulesChanged({ by: "kube-proxy" });
     await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.problems.list()).toEqual([]);
   });

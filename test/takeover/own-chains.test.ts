@@ -70,7 +70,7 @@ const LEGACY: OwnRules = { form: "iptables-legacy", sharesKubeProxyChains: true 
 const look = async (own?: OwnRules) =>
   (await findOtherProxies({ clock, own })).map(({ kind }) => kind);
 const remove = (own: OwnRules, kinds = SLUICE_ORIGINS) =>
-  removeKubeProxyRules({ clock, own, keepNeeded: true }, kinds);
+  removeKubeProxyRules({ clock, own, keepRequired: true }, kinds);
 
 describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%s", (variant) => {
   const [four, six] = [`iptables-${variant}`, `ip6tables-${variant}`] as const;
@@ -83,7 +83,7 @@ describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%
     sluice(six);
     const before = saved();
     expect(await look(own)).toEqual([]);
-    expect(await removeKubeProxyRules({ clock, own, keepNeeded: false })).toMatchObject({
+    expect(await removeKubeProxyRules({ clock, own, keepRequired: false })).toMatchObject({
       removed: [],
       notes: [],
       kept: [],

@@ -2,13 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { cleanUp } from "../../src/daemon/cleanup.ts";
 import { lockNetworkNamespace } from "../../src/host/namespace-lock.ts";
-import { NOTHING } from "../../src/takeover/removal.ts";
+import { NOTHING_REMOVED } from "../../src/takeover/removal.ts";
 
 inFreshNetns();
 
 describe("a cleanup", () => {
   test("tells what it removed", async () => {
-    const removed = { ...NOTHING, removed: ["the table inet sluice"], notes: ["note"] };
+    const removed = { ...NOTHING_REMOVED, removed: ["the table inet sluice"], notes: ["note"] };
     expect(await cleanUp(() => Promise.resolve(removed))).toEqual(removed);
   });
 
@@ -17,7 +17,7 @@ describe("a cleanup", () => {
     let asked = 0;
     const remove = () => {
       asked++;
-      return Promise.resolve(NOTHING);
+      return Promise.resolve(NOTHING_REMOVED);
     };
     await expect(cleanUp(remove)).rejects.toThrow(
       "Cannot clean up: another sluice holds the network namespace; stop it first",

@@ -68,7 +68,7 @@ function saved(...tools: string[]): string {
 
 const restore = (tool: string, text: string) => pipe(text, `${tool}-restore`, "--noflush");
 const look = () => findOtherProxies({ clock });
-const remove = (keepNeeded = false) => removeKubeProxyRules({ clock, keepNeeded });
+const remove = (keepRequired = false) => removeKubeProxyRules({ clock, keepRequired });
 
 describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
   const [four, six] = [`iptables-${variant}`, `ip6tables-${variant}`] as const;
@@ -155,7 +155,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     ]);
     // They are no rules of a kube-proxy that lives.
     const found = await look();
-    expect(found.map((finding) => finding.kind)).toEqual(["drops", "drops"]);
+    expect(found.map((finding) => finding.kind)).toEqual(["drop-policy", "drop-policy"]);
     expect(found.map(({ dropPolicy }) => dropPolicy)).toMatchObject([
       { from: "FORWARD", works: true, mark: 0x4000, legacy: variant === "legacy", family: 4 },
       { from: "INPUT", works: true },
@@ -241,12 +241,12 @@ describe("legacy tables", () => {
     );
     const [finding, ...others] = await findOtherProxies({ clock, legacy });
     expect(others).toEqual([]);
-    expect(finding?.kind).toBe("blind");
+    expect(finding?.kind).toBe("no-tools");
     expect(finding?.what).toContain("the tools to look into them are not installed");
     const { notes, removed, failures } = await removeKubeProxyRules({
       clock,
       legacy,
-      keepNeeded: false,
+      keepRequired: false,
     });
     expect({ removed, notes }).toEqual({ removed: [], notes: [] });
     // Tables of both families are there.
@@ -263,7 +263,7 @@ describe("legacy tables", () => {
       });
     const words = "can't initialize iptables table `nat': Permission denied (you must be root)";
     const found = await findOtherProxies({ clock, legacy: [denied(words)] });
-    expect(found.map(({ kind }) => kind)).toEqual(["blind"]);
+    expect(found.map(({ kind }) => kind)).toEqual(["no-tools"]);
     expect(found[0]?.what).toContain("takes root and CAP_NET_RAW");
     const closed = await findOtherProxies({ clock, legacy: [denied("EACCES: permission denied")] });
     expect(closed).toEqual(found);
@@ -318,7 +318,7 @@ describe("legacy tables", () => {
         parts: [expect.stringMatching(new RegExp(said))],
         hides: ["iptables-legacy", "sluice-iptables-legacy"],
       });
-      const { failures } = await removeKubeProxyRules({ clock, legacy, keepNeeded: false });
+      const { failures } = await removeKubeProxyRules({ clock, legacy, keepRequired: false });
       expect(failures.length).toBeGreaterThan(0);
       expect(run("nft", "list", "tables")).not.toContain("ip kube-proxy");
       expect(saved("iptables-nft", "ip6tables-legacy")).not.toContain("KUBE-SERVICES");
@@ -332,7 +332,11 @@ describe("legacy tables", () => {
     const broken = new LegacyTables(4, { folders: ["/usr/sbin"] });
     broken.restore = (table) =>
       new LegacyTables(4).restore(table, `*${table}\n-X NOBODY\nCOMMIT\n`);
-    const { failures } = await removeKubeProxyRules({ clock, legacy: [broken], keepNeeded: false });
+    const { failures } = await removeKubeProxyRules({
+      clock,
+      legacy: [broken],
+      keepRequired: false,
+    });
     expect(failures).toHaveLength(3);
     expect(failures[0]).toMatchObject({ code: "TOOL_FAILED" });
     expect(failures[0]?.message).toMatch(

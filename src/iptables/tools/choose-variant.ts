@@ -41,23 +41,23 @@ export async function chooseTools(options: SearchOptions = {}): Promise<ChosenTo
     };
   }
   if (wanted.tools[6] !== undefined) return { variant, why, ...wanted };
-  throw nothingServes(wanted, instead, options);
+  throw noUsableTools(wanted, instead, options);
 }
 
 /** The tools of one variant. */
-interface VariantTools extends Pick<ChosenTools, "tools" | "missing"> {
+interface VariantState extends Pick<ChosenTools, "tools" | "missing"> {
   /**
    * `absent`: no tool is installed. `broken`: none runs. `runs`: one runs, so a failure comes from
    * the kernel.
    */
-  readonly state: "absent" | "broken" | "runs";
+  readonly state: "absent" | "broken" | "usable";
 }
 
 /** Finds the working tools of a variant, for each family with NAT in the kernel. */
-async function findUsable(variant: Variant, options: SearchOptions): Promise<VariantTools> {
+async function findUsable(variant: Variant, options: SearchOptions): Promise<VariantState> {
   const tools: { [family in Family]?: XtTools } = {};
   const missing: UnservedFamily[] = [];
-  let state: VariantTools["state"] = "absent";
+  let state: VariantState["state"] = "absent";
   for (const family of FAMILIES) {
     try {
       const found = await findTool(family, variant, options);
@@ -66,7 +66,7 @@ async function findUsable(variant: Variant, options: SearchOptions): Promise<Var
         missing.push({ family, code: "TOOL_FAILED", reason });
         continue;
       }
-      state = "runs";
+      state = "usable";
       const usable = new Tools(found);
       await requireNat(usable);
       tools[family] = usable;
@@ -80,9 +80,9 @@ async function findUsable(variant: Variant, options: SearchOptions): Promise<Var
   return { tools, missing, state };
 }
 
-function nothingServes(
-  wanted: VariantTools,
-  other: VariantTools,
+function noUsableTools(
+  wanted: VariantState,
+  other: VariantState,
   options: SearchOptions,
 ): SluiceError {
   if (wanted.state === "absent" && other.state === "absent") {
@@ -94,7 +94,7 @@ function nothingServes(
     return new SluiceError("TOOL_FAILED", message, "iptables");
   }
   const reasons = [...wanted.missing, ...other.missing].map(({ reason }) => reason);
-  const runs = wanted.state === "runs" || other.state === "runs";
+  const runs = wanted.state === "usable" || other.state === "usable";
   const rule = runs
     ? "the table nat must be there for IPv4 or IPv6"
     : "a tool of iptables must be whole, and run";

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
 import type { Variant } from "../syntax/known-chains.ts";
-import { toolWords } from "./restore-errors.ts";
-import { failed, run } from "./run-tool.ts";
+import { toolMessage } from "./restore-errors.ts";
+import { run, toolFailedError } from "./run-tool.ts";
 
 /** Searched after PATH, which a supervisor may have shortened too much. */
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
@@ -81,7 +81,7 @@ async function findNamed(
       }
       try {
         const { status, stdout, stderr } = await run(path, ["--version"]);
-        if (status !== 0) throw failed(path, ["--version"], toolWords(stderr || stdout));
+        if (status !== 0) throw toolFailedError(path, ["--version"], toolMessage(stderr || stdout));
         const { variant, version } = readVersion(stdout);
         if (accepts(variant)) return { family, variant, path, version };
       } catch (error) {

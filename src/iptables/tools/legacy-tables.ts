@@ -7,7 +7,7 @@ import { SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
 import { findTool, type SearchOptions, toolNames } from "./find-tools.ts";
 import { legacyTableNames } from "./legacy-info.ts";
-import { failed } from "./run-tool.ts";
+import { toolFailedError } from "./run-tool.ts";
 import { Tools } from "./tools.ts";
 
 /** The legacy tables of one family. */
@@ -33,7 +33,7 @@ export class LegacyTables {
    * Checks whether a complete iptables-legacy is installed.
    * @throws SluiceError TOOL_FAILED
    */
-  async usable(): Promise<boolean> {
+  async isUsable(): Promise<boolean> {
     if (this.#tools !== undefined) return true;
     const found = await findTool(this.family, "legacy", this.#options);
     if (found !== undefined) this.#tools = new Tools(found);
@@ -71,8 +71,8 @@ export class LegacyTables {
   }
 
   async #usable(): Promise<Tools> {
-    if ((await this.usable()) && this.#tools !== undefined) return this.#tools;
+    if ((await this.isUsable()) && this.#tools !== undefined) return this.#tools;
     const [name = ""] = toolNames(this.family, "legacy");
-    throw failed(name, [], "it is not installed");
+    throw toolFailedError(name, [], "it is not installed");
   }
 }

@@ -58,7 +58,7 @@ export function listChains(
 ): { table: string; chain: string }[] {
   const found: { table: string; chain: string }[] = [];
   const question = { family: FAMILIES[family], type: nft.NFT_MSG_GETCHAIN, attributes: [] };
-  dump(question, Number.POSITIVE_INFINITY, (reader) => {
+  dumpRules(question, Number.POSITIVE_INFINITY, (reader) => {
     let table = "";
     let chain = "";
     while (reader.next()) {
@@ -88,7 +88,7 @@ export function countRules(
   ] as const;
   const question = { family: FAMILIES[family], type: nft.NFT_MSG_GETRULE, attributes };
   const count = { rules: 0, naming: 0 };
-  dump(question, enough, (reader) => {
+  dumpRules(question, enough, (reader) => {
     count.rules++;
     while (reader.next()) {
       if (reader.type !== nft.NFTA_RULE_EXPRESSIONS) continue;
@@ -103,7 +103,11 @@ export function countRules(
 }
 
 /** Dumps until the sum of the numbers that `each` returns reaches `enough`. */
-function dump(question: Question, enough: number, each: (reader: AttributeReader) => number): void {
+function dumpRules(
+  question: Question,
+  enough: number,
+  each: (reader: AttributeReader) => number,
+): void {
   // Closing the socket ends an unfinished dump, so each dump has its own socket.
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   try {

@@ -37,8 +37,8 @@ const UNSUPPORTED: { readonly [feature in keyof Features]: string } = {
 };
 
 /** A sentence for each missing feature in `features`. */
-export function unsupportedFeatures(there: Features, features = FEATURES): string[] {
-  return features.flatMap((feature) => (there[feature] ? [] : [UNSUPPORTED[feature]]));
+export function unsupportedFeatures(available: Features, features = FEATURES): string[] {
+  return features.flatMap((feature) => (available[feature] ? [] : [UNSUPPORTED[feature]]));
 }
 
 /**
@@ -71,8 +71,8 @@ export async function probeTools(tools: XtTools, locked: OnLocked = () => {}): P
   }
   const known = trials(family).filter(({ feature }) => feature !== "randomFully" || randomFully);
   try {
-    const refused = (await attempt(tools, known, locked)) !== undefined;
-    return judge(tools, refused ? await refusedAlone(tools, known, locked) : []);
+    const refused = (await tryRules(tools, known, locked)) !== undefined;
+    return reportMissing(tools, refused ? await refusedOneByOne(tools, known, locked) : []);
   } finally {
     // Needs a separate restore: if one restore creates and removes a chain, the tool sends neither
     // to the kernel.
@@ -85,13 +85,13 @@ export async function probeTools(tools: XtTools, locked: OnLocked = () => {}): P
 }
 
 const IP = { 4: "IP", 6: "IP6" } as const;
-const NETFILTER = "CONFIG_NETFILTER_XT";
+const XT_MODULES = "CONFIG_NETFILTER_XT";
 
 function trials(family: Family): readonly Trial[] {
   const address = family === 4 ? "192.0.2.1" : "[2001:db8::1]";
   const module = family === 4 ? "ip" : "ip6";
   const xt = (name: string, kind: "MATCH" | "TARGET", table: RuleTable, rule: string): Trial => {
-    return { needs: `xt_${name} (${NETFILTER}_${kind}_${name.toUpperCase()})`, table, rule };
+    return { needs: `xt_${name} (${XT_MODULES}_${kind}_${name.toUpperCase()})`, table, rule };
   };
   const ports = (protocol: string, needs: string): Trial => {
     return { needs, table: "nat", rule: `-p ${protocol} -m ${protocol} --dport 80` };
@@ -121,9 +121,9 @@ function trials(family: Family): readonly Trial[] {
     },
     ports("tcp", "xt_tcpudp (CONFIG_NETFILTER_XTABLES)"),
     ports("udp", "xt_tcpudp (CONFIG_NETFILTER_XTABLES)"),
-    { ...ports("sctp", `xt_sctp (${NETFILTER}_MATCH_SCTP)`), feature: "sctp" },
+    { ...ports("sctp", `xt_sctp (${XT_MODULES}_MATCH_SCTP)`), feature: "sctp" },
     {
-      needs: `xt_nat (${NETFILTER}_NAT)`,
+      needs: `xt_nat (${XT_MODULES}_NAT)`,
       table: "nat",
       rule: `-p tcp -j DNAT --to-destination ${address}:80`,
     },
@@ -173,7 +173,10 @@ interface Missing {
   readonly words: string;
 }
 
-function judge({ variant, family, randomFully }: XtTools, missing: readonly Missing[]): Features {
+function reportMissing(
+  { variant, family, randomFully }: XtTools,
+  missing: readonly Missing[],
+): Features {
   const needed = missing.filter(({ trial }) => trial.feature === undefined);
   if (needed.length === 0) {
     const has = (feature: keyof Features) =>
@@ -194,7 +197,7 @@ function judge({ variant, family, randomFully }: XtTools, missing: readonly Miss
   );
 }
 
-async function refusedAlone(
+async function refusedOneByOne(
   tools: XtTools,
   known: readonly Trial[],
   locked: OnLocked,
@@ -202,7 +205,7 @@ async function refusedAlone(
   await requireNat(tools);
   const missing: Missing[] = [];
   for (const trial of known) {
-    const words = await attempt(tools, [trial], locked);
+    const words = await tryRules(tools, [trial], locked);
     if (words !== undefined) missing.push({ trial, words });
   }
   return missing;
@@ -212,7 +215,7 @@ async function refusedAlone(
  * Returns the tool's error message if it refuses, otherwise undefined.
  * @throws SluiceError PERMISSION_DENIED, TOOL_FAILED
  */
-async function attempt(
+async function tryRules(
   tools: XtTools,
   tried: readonly Trial[],
   locked: OnLocked,

@@ -6,7 +6,7 @@ import { shorten } from "./run-tool.ts";
  * `locked`: another process held the xtables lock for too long; the text may be valid. `line`:
  * something in the text was refused. `failed`: any other error, for example a missing capability.
  */
-export interface Refused {
+export interface RestoreRefusal {
   readonly kind: "locked" | "line" | "failed";
   /** The first element of `lines`. */
   readonly line?: number;
@@ -33,7 +33,7 @@ const NO_LOCK_FILE = /can't open lock file (\S+?):/;
 const DENIED = /Permission denied|Operation not permitted|you must be root/;
 
 /** The message on one line, without hints at other tables or at help. */
-export function toolWords(stderr: string): string {
+export function toolMessage(stderr: string): string {
   const lines = stderr.split("\n").filter((line) => !/^(# |Try `)/.test(line));
   return shorten(lines.join(" "));
 }
@@ -49,10 +49,10 @@ export function isDenied(words: string): boolean {
 }
 
 /** Parses the `stderr` of the tool `command`, which refused `text`. */
-export function readRefusal(command: string, stderr: string, text: string): Refused {
-  const words = toolWords(stderr);
+export function readRefusal(command: string, stderr: string, text: string): RestoreRefusal {
+  const words = toolMessage(stderr);
   const message = `${basename(command)} says "${words}"`;
-  const failed: Refused = { kind: "failed", lines: [], message };
+  const failed: RestoreRefusal = { kind: "failed", lines: [], message };
   const numbers = [...new Set([...stderr.matchAll(LINE)].map(([, digits]) => Number(digits)))];
   const source = text.split("\n");
   const [last] = numbers.slice(-1);

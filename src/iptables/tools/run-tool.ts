@@ -49,7 +49,7 @@ export async function run(
     const exited = (error: ExecFileException | null, stdout: string, stderr: string) => {
       const status = error === null ? 0 : error.code;
       if (typeof status === "number") resolve({ status, stdout, stderr: stderr.trim() });
-      else reject(failed(command, args, whyKilled(error, timeout)));
+      else reject(toolFailedError(command, args, killReason(error, timeout)));
     };
     const child = execFile(command, args, options, exited);
     // EPIPE: the program exited before it read all of its input. Its status shows the cause.
@@ -58,7 +58,7 @@ export async function run(
   });
 }
 
-function whyKilled(error: ExecFileException | null, timeout: number): string {
+function killReason(error: ExecFileException | null, timeout: number): string {
   if (error?.killed === true && error.signal === "SIGKILL") {
     return `it was killed after ${timeout / 1000} s`;
   }
@@ -71,7 +71,11 @@ export function shorten(text: string): string {
 }
 
 /** The error for a program that failed; `why` is usually its output. */
-export function failed(command: string, args: readonly string[], why: string): SluiceError {
+export function toolFailedError(
+  command: string,
+  args: readonly string[],
+  why: string,
+): SluiceError {
   const message = `Cannot run ${[command, ...args].join(" ")}: it must end well: it says "${shorten(why)}"`;
   return new SluiceError("TOOL_FAILED", message, command);
 }

@@ -5,13 +5,13 @@ import type { Family } from "../../net/address.ts";
 import type { Variant, Xtable } from "../syntax/known-chains.ts";
 import type { FoundTool } from "./find-tools.ts";
 import { NftInfo } from "./nft-info.ts";
-import { type Refused, readRefusal, toolWords } from "./restore-errors.ts";
-import { failed, run } from "./run-tool.ts";
+import { type RestoreRefusal, readRefusal, toolMessage } from "./restore-errors.ts";
+import { run, toolFailedError } from "./run-tool.ts";
 
 /** The nft variant's output for a chain with rules that iptables cannot express. */
 const INCOMPATIBLE = "is incompatible, use 'nft' tool";
 
-export type RestoreResult = { readonly ok: true } | ({ readonly ok: false } & Refused);
+export type RestoreResult = { readonly ok: true } | ({ readonly ok: false } & RestoreRefusal);
 
 export interface XtTools {
   readonly family: Family;
@@ -75,10 +75,10 @@ export class Tools implements XtTools {
     const command = `${this.path}-save`;
     const args = ["-t", table];
     const { status, stdout, stderr } = await run(command, args);
-    if (status !== 0) throw failed(command, args, toolWords(stderr));
+    if (status !== 0) throw toolFailedError(command, args, toolMessage(stderr));
     // The nft variant then prints only this line and exits with status 0.
     const refused = /^# (.* is incompatible, .*)$/m.exec(stdout);
-    if (refused?.[1] !== undefined) throw failed(command, args, refused[1]);
+    if (refused?.[1] !== undefined) throw toolFailedError(command, args, refused[1]);
     return stdout;
   }
 
@@ -91,7 +91,7 @@ export class Tools implements XtTools {
     if (status === 1 && stderr.includes("No chain")) return undefined;
     // 1.8.9 also prints this for a chain that does not exist.
     if (stderr.includes(INCOMPATIBLE) && !this.#hasNftChain(table, chain)) return undefined;
-    throw failed(this.path, args, toolWords(stderr));
+    throw toolFailedError(this.path, args, toolMessage(stderr));
   }
 
   #hasNftChain(table: string, chain: string): boolean {

@@ -42,14 +42,14 @@ export interface VariantInUse {
 export async function findVariantInUse(options: SearchOptions): Promise<VariantInUse> {
   const hint = hintInNft();
   if (hint !== undefined) return usedByKubelet("nft", hint);
-  const legacy = surveyLegacy();
+  const legacy = lookAtLegacy();
   if (legacy.hint !== undefined) return usedByKubelet("legacy", legacy.hint);
   const inNft = countInNft(legacy);
   const byOthers = holdsMore(legacy.others, inNft.others);
   if (byOthers !== undefined) {
     const [more, fewer] = [legacy.others, inNft.others].sort((a, b) => b - a);
-    const why = `most rules of others are in ${PLACES[byOthers]}, ${more} or more against ${fewer}`;
-    return { variant: byOthers, why };
+    const reason = `most rules of others are in ${PLACES[byOthers]}, ${more} or more against ${fewer}`;
+    return { variant: byOthers, why: reason };
   }
   // Rules of other programs come first. Otherwise an earlier choice by Sluice or a kube-proxy would
   // never change.
@@ -115,7 +115,7 @@ function unlessAbsent<T>(nothing: T, look: () => T): T {
   }
 }
 
-interface LegacySurvey extends RuleCounts {
+interface LegacyHints extends RuleCounts {
   /** A chain of the kubelet. If there is one, rules are not counted. */
   readonly hint: string | undefined;
 }
@@ -124,7 +124,7 @@ interface LegacySurvey extends RuleCounts {
  * Asks the kernel, because the tools may be missing, and they see nothing without permission or the
  * lock.
  */
-function surveyLegacy(): LegacySurvey {
+function lookAtLegacy(): LegacyHints {
   let others = 0;
   let kubeProxy = 0;
   const infos = FAMILIES.map((family) => new LegacyInfo(family));

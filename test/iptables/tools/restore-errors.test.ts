@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { inFreshNetns } from "../../../harness/fresh-netns.ts";
-import { readRefusal, toolWords } from "../../../src/iptables/tools/restore-errors.ts";
+import { readRefusal, toolMessage } from "../../../src/iptables/tools/restore-errors.ts";
 import { toolsOf } from "./fake-tools.ts";
 
 inFreshNetns();
@@ -122,6 +122,6 @@ test.each([
 });
 
 test("hints at other tables and at help are no part of the words, which are one line and not long", () => {
-  expect(toolWords("# Warning: iptables-legacy tables present\nbad\n\nTry `x -h'")).toBe("bad");
-  expect(toolWords("x\n".repeat(1000)).length).toBe(500);
+  expect(toolMessage("# Warning: iptables-legacy tables present\nbad\n\nTry `x -h'")).toBe("bad");
+  expect(toolMessage("x\n".repeat(1000)).length).toBe(500);
 });

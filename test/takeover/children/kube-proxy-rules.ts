@@ -7,7 +7,7 @@ import { removeKubeProxyRules } from "../../../src/takeover/remove-rules.ts";
 const found = await findOtherProxies({ clock });
 const removal =
   process.argv[2] === "remove"
-    ? await removeKubeProxyRules({ clock, keepNeeded: true })
+    ? await removeKubeProxyRules({ clock, keepRequired: true })
     : undefined;
 const left = await findOtherProxies({ clock });
 process.stdout.write(`${JSON.stringify({ found, removal, left })}\n`);
