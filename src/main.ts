@@ -27,8 +27,8 @@ async function main(): Promise<void> {
       return;
     }
     case "cleanup": {
-      const { removeEverything } = await import("./daemon/cleanup.ts");
-      const { lines, errors } = await removeEverything(command.keepKubeProxy);
+      const { runCleanup } = await import("./daemon/cleanup.ts");
+      const { lines, errors } = await runCleanup(command.keepKubeProxy);
       for (const line of lines) process.stdout.write(`${line}\n`);
       for (const line of errors) process.stderr.write(`sluice: ${line}\n`);
       if (errors.length > 0) process.exitCode = 1;

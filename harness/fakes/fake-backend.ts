@@ -32,15 +32,15 @@ export class FakeBackend implements Backend {
     unsupported: [],
     maxOperations: Number.POSITIVE_INFINITY,
     singleTransaction: false,
-    syncRestMsMax: 0,
+    syncCooldownMsMax: 0,
     opensHealthCheckPorts: false,
     localhostNodePorts: false,
   };
   /** If true, every transaction may leave stale clients. */
   readonly affinity = {
-    stale: false,
+    hasStale: false,
     purge: (): number => {
-      this.affinity.stale = false;
+      this.affinity.hasStale = false;
       return 0;
     },
   };
@@ -173,7 +173,7 @@ export class FakeBackend implements Backend {
     const { bytes } = operations;
     return () => {
       for (const [table, content] of next) this.tables.set(table, content);
-      this.affinity.stale = true;
+      this.affinity.hasStale = true;
       this.transactions.push({ adds, deletes, owners, services });
       return { ok: true, bytes, kernelMs: 0 };
     };

@@ -7,7 +7,7 @@ import type { JsonObject } from "../../src/base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../../src/core/core.ts";
 import { metadataOf } from "../../src/source/object-fields.ts";
 import type { EncodeEvent, Ingest } from "../../src/source/watch-frames.ts";
-import { type Apply, JsonWatch } from "../../src/watch/json-body.ts";
+import { type ApplyEvent, JsonWatch } from "../../src/watch/json-body.ts";
 import { event } from "./watch-lines.ts";
 
 /**
@@ -38,7 +38,7 @@ export class FakeCore implements Ingest {
 
   openStream(kind: ObjectKind, format: "list" | "watch"): ObjectStream {
     this.openStreams += 1;
-    const apply: Apply = (type, content) => {
+    const apply: ApplyEvent = (type, content) => {
       if (this.broken !== undefined) throw this.broken;
       const { namespace, name, resourceVersion } = metadataOf(content);
       const key = `${kind} ${namespace}/${name}`;
@@ -78,7 +78,7 @@ class FakeStream implements ObjectStream {
   #memory = new Uint8Array();
   #closed = false;
 
-  constructor(apply: Apply, format: "list" | "watch", onClose: () => void) {
+  constructor(apply: ApplyEvent, format: "list" | "watch", onClose: () => void) {
     this.#watch = new JsonWatch(apply, () => {});
     this.#format = format;
     this.#onClose = onClose;
@@ -93,11 +93,11 @@ class FakeStream implements ObjectStream {
   feed(bytes: number): FeedResult {
     const text = new TextDecoder().decode(this.#memory.subarray(0, bytes));
     if (this.#format === "watch" || !text.startsWith('{"type":"LIST"')) {
-      return this.#watch.take(this.#memory.subarray(0, bytes));
+      return this.#watch.feed(this.#memory.subarray(0, bytes));
     }
     const end = text.indexOf("\n") + 1;
     const { object: head } = JSON.parse(text.slice(0, end));
-    const rest = this.#watch.take(new TextEncoder().encode(text.slice(end)));
+    const rest = this.#watch.feed(new TextEncoder().encode(text.slice(end)));
     const { resourceVersion, continueToken } = metadataOf(head);
     return { ...rest, resourceVersion, continueToken, listEnd: true };
   }

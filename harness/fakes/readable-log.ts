@@ -7,5 +7,8 @@ export function readableLog(verbosity = 2): { readonly log: Logger; readonly lin
   const write = (line: string) => {
     lines.push(line.replace(/^(.).*?\] /, "$1 ").trim());
   };
-  return { log: createLogger({ verbosity, format: "text", now: () => 0, write, pid: 1 }), lines };
+  return {
+    log: createLogger({ verbosity, format: "text", now: () => 0, write, pid: 1 }),
+    lines,
+  };
 }

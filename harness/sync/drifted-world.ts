@@ -8,7 +8,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { keySize, valueSize } from "../../src/model/tables.ts";
 import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from "../../src/netlink/constants.ts";
-import { type Listener, REOPEN_MS, subscribe } from "../../src/netlink/event-socket.ts";
+import { type DatagramListener, REOPEN_MS, subscribe } from "../../src/netlink/event-socket.ts";
 import { align } from "../../src/netlink/message.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
@@ -113,7 +113,7 @@ function transactions(own: number) {
   let about = false;
   let marked = false;
   let resolve = (_about: boolean) => {};
-  const listen: Listener = (bytes) => {
+  const listen: DatagramListener = (bytes) => {
     const datagram = Buffer.from(bytes ?? []);
     for (let at = 0; at < datagram.length; ) {
       const length = datagram.readUInt32LE(at);

@@ -10,7 +10,7 @@ import { createApp } from "./http-app.ts";
 /**
  * The paths of the health server without the slash, as in the label values of kube-proxy's metrics.
  */
-export type Probe = "healthz" | "livez";
+export type HealthProbe = "healthz" | "livez";
 type HealthView = Pick<
   ReadOnlyView,
   "now" | "health" | "node" | "sources" | "unserved" | "notices"
@@ -23,7 +23,7 @@ type HealthView = Pick<
  */
 export function createHealthApp(
   view: HealthView,
-  onAnswer: (probe: Probe, code: number) => void,
+  onAnswer: (probe: HealthProbe, code: number) => void,
   onError: (error: unknown) => void,
 ): Hono {
   const app = createApp(() => [], onError);
@@ -40,7 +40,7 @@ export function createHealthApp(
 /**
  * Builds the answer: kube-proxy's keys in its order, then our own, which appear only when needed.
  */
-function answer(view: HealthView, probe: Probe): { code: 200 | 503; body: string } {
+function answer(view: HealthView, probe: HealthProbe): { code: 200 | 503; body: string } {
   const now = view.now();
   const { healthy, lastUpdated } = view.health();
   const { eligible } = view.node();

@@ -8,7 +8,7 @@ import { messageOf } from "../base/errors.ts";
 import type { HealthCheck } from "../observe/service-health.ts";
 import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
-import { bind, RETRY_MS } from "./serve.ts";
+import { bindServer, LISTEN_RETRY_MS } from "./serve.ts";
 
 export interface HealthCheckNodePortsOptions {
   /**
@@ -28,7 +28,7 @@ export interface HealthCheckNodePortsOptions {
   readonly onFailed: (check: HealthCheck, error: unknown) => void;
 }
 
-interface Open {
+interface OpenPort {
   check: HealthCheck;
   readonly addresses: string;
   readonly servers: readonly { stop(force: boolean): unknown }[];
@@ -40,7 +40,7 @@ interface Open {
  */
 export class HealthCheckNodePorts {
   readonly #options: HealthCheckNodePortsOptions;
-  readonly #open = new Map<number, Open>();
+  readonly #open = new Map<number, OpenPort>();
   readonly #problems: ProblemSet;
   #cancelRetry = () => {};
 
@@ -78,10 +78,10 @@ export class HealthCheckNodePorts {
         failures.push({ check, error });
       }
     }
-    this.#problems.set(failures.map(({ check, error }) => problemOf(check, error)));
+    this.#problems.set(failures.map(({ check, error }) => bindProblem(check, error)));
     for (const { check, error } of failures) this.#options.onFailed(check, error);
     if (failures.length === 0) return;
-    this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => this.update(checks));
+    this.#cancelRetry = this.#options.clock.after(LISTEN_RETRY_MS, () => this.update(checks));
   }
 
   /** Stops every server at once, aborts open requests, and ends the problems. */
@@ -122,7 +122,7 @@ export class HealthCheckNodePorts {
   }
 }
 
-function problemOf({ namespace, name }: HealthCheck, error: unknown): Problem {
+function bindProblem({ namespace, name }: HealthCheck, error: unknown): Problem {
   return {
     code: "LISTEN_FAILED",
     field: "spec.healthCheckNodePort",
@@ -133,9 +133,9 @@ function problemOf({ namespace, name }: HealthCheck, error: unknown): Problem {
 
 function bindAny(address: string, port: number, fetch: () => Response): Bun.Server<undefined> {
   try {
-    return bind(address, port, fetch);
+    return bindServer(address, port, fetch);
   } catch (error) {
     if (address !== "::") throw error;
-    return bind("0.0.0.0", port, fetch);
+    return bindServer("0.0.0.0", port, fetch);
   }
 }

@@ -1,7 +1,7 @@
 /** Keeps one server per configured address, and follows changes of the configuration. */
 import type { Config } from "../config/config.ts";
 import { parseListenAddress } from "../net/address.ts";
-import { type Listener, type ListenOptions, listen } from "./serve.ts";
+import { type HttpListener, type ListenOptions, listen } from "./serve.ts";
 
 /** The servers that have a configured address. */
 export type ServerName = "health" | "metrics" | "admin";
@@ -17,7 +17,7 @@ const FIELDS = {
  * Returns the separate address for the paths under /sluice/v1; "" if the metrics address serves
  * them.
  */
-export function ownAddress(config: Config): string {
+export function separateAdminAddress(config: Config): string {
   const { adminBindAddress, metricsBindAddress } = config;
   return adminBindAddress === metricsBindAddress ? "" : adminBindAddress;
 }
@@ -31,7 +31,10 @@ export interface ListenersOptions extends Pick<ListenOptions, "clock" | "log" | 
 /** Listens on the addresses of `config` from the start. */
 export class Listeners {
   readonly #options: ListenersOptions;
-  readonly #open = new Map<ServerName, { readonly address: string; readonly listener: Listener }>();
+  readonly #open = new Map<
+    ServerName,
+    { readonly address: string; readonly listener: HttpListener }
+  >();
   #changing: Promise<void> = Promise.resolve();
 
   constructor(config: Config, options: ListenersOptions) {
@@ -45,17 +48,17 @@ export class Listeners {
    * address of another server. Changes run one at a time, in order.
    */
   update(config: Config): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#enqueue(async () => {
       await this.#closeAllBut(config);
       this.#openMissing(config);
     });
   }
 
   close(): Promise<void> {
-    return this.#inTurn(() => this.#closeAllBut(undefined));
+    return this.#enqueue(() => this.#closeAllBut(undefined));
   }
 
-  #inTurn(change: () => Promise<void>): Promise<void> {
+  #enqueue(change: () => Promise<void>): Promise<void> {
     this.#changing = this.#changing.then(change);
     return this.#changing;
   }
@@ -63,7 +66,7 @@ export class Listeners {
   async #closeAllBut(config: Config | undefined): Promise<void> {
     const closing: Promise<void>[] = [];
     for (const [name, { address, listener }] of this.#open) {
-      if (config !== undefined && addressOf(config, name) === address) continue;
+      if (config !== undefined && serverAddress(config, name) === address) continue;
       this.#open.delete(name);
       closing.push(listener.close());
     }
@@ -74,7 +77,7 @@ export class Listeners {
   #openMissing(config: Config): void {
     const { fetch, onFailed, clock, log, problems } = this.#options;
     for (const name of NAMES) {
-      const address = addressOf(config, name);
+      const address = serverAddress(config, name);
       const where = parseListenAddress(address);
       if (where === undefined || this.#open.has(name)) continue;
       const listener = listen({
@@ -92,7 +95,7 @@ export class Listeners {
   }
 }
 
-function addressOf(config: Config, name: ServerName): string {
-  if (name === "admin") return ownAddress(config);
+function serverAddress(config: Config, name: ServerName): string {
+  if (name === "admin") return separateAdminAddress(config);
   return name === "health" ? config.healthzBindAddress : config.metricsBindAddress;
 }

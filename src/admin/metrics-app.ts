@@ -7,9 +7,9 @@ import type { Slis } from "../observe/component-metrics.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
 import { addDebugRoutes, DEBUG_ROUTES } from "./debug-routes.ts";
 import { createApp } from "./http-app.ts";
-import { ownAddress } from "./listeners.ts";
+import { separateAdminAddress } from "./listeners.ts";
 import { addSluiceApi, SLUICE_ROUTES } from "./sluice-api.ts";
-import { flagzOf, negotiated, statuszOf } from "./zpages.ts";
+import { flagzPage, respondNegotiated, statuszPage } from "./zpages.ts";
 
 const ROUTES = [
   "/configz",
@@ -39,7 +39,7 @@ export interface MetricsAppOptions {
  */
 export function createMetricsApp(options: MetricsAppOptions): Hono {
   const { view, slis } = options;
-  const hasOwn = () => ownAddress(view.config()) === "";
+  const hasOwn = () => separateAdminAddress(view.config()) === "";
   const profiling = () => view.config().profiling;
   const routes = () => [
     ...ROUTES,
@@ -47,20 +47,20 @@ export function createMetricsApp(options: MetricsAppOptions): Hono {
     ...(profiling() ? DEBUG_ROUTES : []),
   ];
   const app = createApp(routes, options.onError);
-  app.use("/sluice/*", only(hasOwn));
-  app.use("/debug/*", only(profiling));
+  app.use("/sluice/*", onlyIf(hasOwn));
+  app.use("/debug/*", onlyIf(profiling));
 
   // As in kube-proxy, this port only shows that the process answers. The other port reports health.
   app.all("/healthz", (context) => ping(context, slis));
   app.all("/healthz/ping", (context) => context.text("ok"));
 
-  app.all("/metrics", async (context) => printed(context, view, await view.metrics()));
+  app.all("/metrics", async (context) => sendExposition(context, view, await view.metrics()));
   app.all("/metrics/slis", async (context) => {
     if (context.req.method === "DELETE") {
       slis.reset();
       return context.text("metrics reset\n");
     }
-    return printed(context, view, await options.exposeSlis());
+    return sendExposition(context, view, await options.exposeSlis());
   });
 
   app.all("/configz", (context) => {
@@ -69,8 +69,10 @@ export function createMetricsApp(options: MetricsAppOptions): Hono {
     return context.json({ "kubeproxy.config.k8s.io": shown, sluice: ownDocument });
   });
   app.all("/proxyMode", (context) => context.text(view.mode));
-  app.all("/flagz", (context) => negotiated(context, "Flagz", flagzOf(view.flags())));
-  app.all("/statusz", (context) => negotiated(context, "Statusz", statuszOf(view, routes())));
+  app.all("/flagz", (context) => respondNegotiated(context, "Flagz", flagzPage(view.flags())));
+  app.all("/statusz", (context) =>
+    respondNegotiated(context, "Statusz", statuszPage(view, routes())),
+  );
 
   addSluiceApi(app, view);
   addDebugRoutes(app, options.setVerbosity);
@@ -85,15 +87,15 @@ export function createAdminApp(view: ReadOnlyView, onError: (error: unknown) => 
 }
 
 /** Returns a middleware that answers 404 while the paths are disabled. */
-function only(wanted: () => boolean): MiddlewareHandler {
+function onlyIf(isEnabled: () => boolean): MiddlewareHandler {
   return async (context, next) => {
-    if (!wanted()) return context.notFound();
+    if (!isEnabled()) return context.notFound();
     await next();
     return undefined;
   };
 }
 
-function printed(
+function sendExposition(
   context: Context,
   view: ReadOnlyView,
   text: { readonly contentType: string; readonly body: string },

@@ -9,7 +9,7 @@ import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 
 /** Interval between attempts to bind an address that is in use, in ms, as in kube-proxy. */
-export const RETRY_MS = 5000;
+export const LISTEN_RETRY_MS = 5000;
 
 export interface ListenOptions {
   /** The name of the server for the log: `health`, `metrics`. */
@@ -30,7 +30,7 @@ export interface ListenOptions {
 }
 
 /** An address that is served, or will be once it is free. */
-export interface Listener {
+export interface HttpListener {
   /** Returns the bound port; undefined if none is bound. */
   port(): number | undefined;
   /** Stops listening and aborts open requests. */
@@ -38,7 +38,7 @@ export interface Listener {
 }
 
 /** Listens now or later. Never throws. */
-export function listen(options: ListenOptions): Listener {
+export function listen(options: ListenOptions): HttpListener {
   const { name, hostname, clock } = options;
   const log = options.log.from("serve.ts");
   const about = {
@@ -51,14 +51,14 @@ export function listen(options: ListenOptions): Listener {
   const problems = new ProblemSet(options.problems);
   const attempt = () => {
     try {
-      server = bind(hostname, options.port, options.fetch);
+      server = bindServer(hostname, options.port, options.fetch);
     } catch (error) {
       if (problems.size === 0) {
         problems.begin({ ...about, message: messageOf(error) });
         if (options.onFailed(error)) return;
         log.error("Could not listen, and try again every 5 s", error, { server: name });
       }
-      cancel = clock.after(RETRY_MS, attempt);
+      cancel = clock.after(LISTEN_RETRY_MS, attempt);
       return;
     }
     const fields = { server: name, address: printHostPort(hostname, server.port ?? 0) };
@@ -81,7 +81,7 @@ export function listen(options: ListenOptions): Listener {
  * Tries once to serve on one address, without sharing the port with another process.
  * @throws SluiceError LISTEN_FAILED naming the address
  */
-export function bind(
+export function bindServer(
   hostname: string,
   port: number,
   fetch: (request: Request) => Response | Promise<Response>,

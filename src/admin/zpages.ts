@@ -18,7 +18,7 @@ const VERSIONS: ReadonlySet<string> = new Set(["v1alpha1", "v1beta1"]);
 const STRUCTURED: ReadonlySet<string> = new Set(["application/json", "application/yaml"]);
 
 /** Builds /flagz: the command-line flags, sorted. */
-export function flagzOf(flags: { readonly [name: string]: string }): Page {
+export function flagzPage(flags: { readonly [name: string]: string }): Page {
   const sorted = Object.entries(flags).sort(([a], [b]) => (a < b ? -1 : 1));
   const lines = sorted.map(([name, value]) => `${name}:${value}\n`);
   return { text: lines.join(""), fields: { flags: Object.fromEntries(sorted) } };
@@ -28,7 +28,7 @@ export function flagzOf(flags: { readonly [name: string]: string }): Page {
  * Builds /statusz: the start time and the versions. Bun's version takes the place of Go's. The
  * emulated version is that of kube-proxy.
  */
-export function statuszOf(
+export function statuszPage(
   view: Pick<ReadOnlyView, "startedAt" | "now" | "version">,
   routes: readonly string[],
 ): Page {
@@ -37,7 +37,7 @@ export function statuszOf(
   const paths = [...new Set(routes.map((route) => `/${route.split("/")[1]}`))].sort();
   const text = `
 Started: ${unixDate(view.startedAt)}
-Up: ${upFor(uptimeSeconds)}
+Up: ${uptimeText(uptimeSeconds)}
 Bun version: ${Bun.version}
 Binary version: ${view.version}
 Emulation version: ${EMULATED_VERSION}
@@ -57,8 +57,8 @@ Paths: ${paths.join(" ")}
 }
 
 /** Returns the page in a form that the client accepts, or 406 with a Kubernetes Status. */
-export function negotiated(context: Context, kind: Kind, page: Page): Response {
-  const accepted = accept(context.req.header("Accept") ?? "", kind);
+export function respondNegotiated(context: Context, kind: Kind, page: Page): Response {
+  const accepted = acceptedType(context.req.header("Accept") ?? "", kind);
   const lower = kind.toLowerCase();
   if (accepted === "text") return context.text(header(lower) + page.text);
   if (accepted === undefined) {
@@ -96,7 +96,7 @@ type Accepted = "text" | { readonly media: string; readonly version: string };
  * Picks the acceptable clause of an Accept header with the highest weight. An empty header means
  * text.
  */
-function accept(text: string, kind: Kind): Accepted | undefined {
+function acceptedType(text: string, kind: Kind): Accepted | undefined {
   if (text.trim() === "") return "text";
   const clauses = text.split(",").map((clause) => {
     const [media = "", ...rest] = clause.split(";").map((part) => part.trim().toLowerCase());
@@ -131,7 +131,7 @@ function unixDate(ms: number): string {
   return `${day.slice(0, 3)} ${month} ${String(Number(date)).padStart(2)} ${time} UTC ${year}`;
 }
 
-function upFor(seconds: number): string {
+function uptimeText(seconds: number): string {
   const two = (value: number) => String(value).padStart(2, "0");
   const minutes = Math.floor(seconds / 60) % 60;
   return `${Math.floor(seconds / 3600)} hr ${two(minutes)} min ${two(seconds % 60)} sec`;

@@ -28,7 +28,7 @@ export interface ClusterAccess {
    */
   identity(): Promise<Identity>;
   /** The server answered 401: discards any cached login. */
-  refused(): void;
+  credentialsRefused(): void;
   /** Receives every request; optional. */
   readonly meter?: RequestMeter;
 }

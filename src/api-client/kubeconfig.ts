@@ -19,10 +19,10 @@ import { pluginLogin } from "./login-plugins.ts";
  */
 export async function readKubeconfig(path: string, master: string): Promise<ClusterAccess> {
   const root = new Fields(path, "", await parse(path));
-  const context = current(root);
-  const cluster = named(root, "clusters", context.text("cluster"), "cluster");
+  const context = currentContext(root);
+  const cluster = findNamed(root, "clusters", context.text("cluster"), "cluster");
   const userName = context.text("user");
-  const user = userName === "" ? undefined : named(root, "users", userName, "user");
+  const user = userName === "" ? undefined : findNamed(root, "users", userName, "user");
   for (const field of ["as", "as-uid", "as-groups", "as-user-extra"]) {
     user?.forbid(field, "impersonation is not supported");
   }
@@ -59,7 +59,7 @@ export async function readKubeconfig(path: string, master: string): Promise<Clus
         tls: material,
       };
     },
-    refused: () => plugin?.forget(),
+    credentialsRefused: () => plugin?.discard(),
   };
 }
 
@@ -79,13 +79,13 @@ async function parse(path: string): Promise<unknown> {
   }
 }
 
-function current(root: Fields): Fields {
+function currentContext(root: Fields): Fields {
   const name = root.text("current-context");
-  if (name !== "") return named(root, "contexts", name, "context");
+  if (name !== "") return findNamed(root, "contexts", name, "context");
   throw root.error("current-context", "required value: must name a context");
 }
 
-function named(root: Fields, list: string, name: string, content: string): Fields {
+function findNamed(root: Fields, list: string, name: string, content: string): Fields {
   const found = root.list(list).find((entry) => entry.text("name") === name);
   if (found !== undefined) return found.object(content);
   throw root.error(list, `no entry is named ${JSON.stringify(name)}`);
@@ -141,14 +141,14 @@ function pem(
   }
   const file = fields.text(field);
   if (file === "") return undefined;
-  return () => readPem(beside(path, file), `${fields.path(field)} of ${path}`, label);
+  return () => readPem(resolveBeside(path, file), `${fields.path(field)} of ${path}`, label);
 }
 
 /** As in client-go, tokenFile takes precedence over token. */
 async function authorization(path: string, user: Fields): Promise<string> {
   const file = user.text("tokenFile");
   if (file !== "") {
-    return `Bearer ${await readCredential(beside(path, file), `${user.path("tokenFile")} of ${path}`)}`;
+    return `Bearer ${await readCredential(resolveBeside(path, file), `${user.path("tokenFile")} of ${path}`)}`;
   }
   const token = user.text("token");
   if (token !== "") return `Bearer ${token}`;
@@ -158,6 +158,6 @@ async function authorization(path: string, user: Fields): Promise<string> {
 }
 
 /** Resolves a path relative to the kubeconfig's directory. */
-function beside(path: string, file: string): string {
+function resolveBeside(path: string, file: string): string {
   return isAbsolute(file) ? file : join(dirname(path), file);
 }

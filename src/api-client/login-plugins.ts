@@ -16,7 +16,7 @@ export interface PluginLogin {
   /** Runs the plugin, or returns its last result while that is still valid. */
   login(): Promise<Login>;
   /** The server refused the login: runs the plugin again next time. */
-  forget(): void;
+  discard(): void;
 }
 
 /** @param user the user with an exec or auth-provider section in the kubeconfig at `path`. */
@@ -38,7 +38,7 @@ export function pluginLogin(path: string, user: Fields): PluginLogin {
         throw kubeconfigError(path, field, `login plugin failed: ${causeOf(thrown)}`, thrown);
       }
     },
-    forget() {
+    discard() {
       config = undefined;
     },
   };

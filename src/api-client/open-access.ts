@@ -31,7 +31,7 @@ function anonymousAccess(master: string): ClusterAccess {
   return {
     server: masterUrl(master, false),
     identity: async () => ({ authorization: "", tls: { insecure: false } }),
-    refused() {},
+    credentialsRefused() {},
   };
 }
 
@@ -54,7 +54,7 @@ export function inClusterAccess(
       authorization: `Bearer ${await readCredential(tokenFile, SERVICE_ACCOUNT)}`,
       tls: { insecure: false, ca: await readPem(caFile, SERVICE_ACCOUNT, "CERTIFICATE") },
     }),
-    refused() {},
+    credentialsRefused() {},
   };
 }
 

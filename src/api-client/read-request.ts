@@ -5,19 +5,19 @@
 import type { Clock } from "../base/clock.ts";
 import { isDefect, SluiceError } from "../base/errors.ts";
 import type { FeedResult } from "../core/core.ts";
-import { ErrorAnswer } from "./status.ts";
+import { ErrorResponse } from "./status.ts";
 import type { Transport } from "./transport.ts";
 
 /** Consumes one HTTP body. */
-export interface Body {
+export interface BodyReader {
   /** @throws SluiceError API_MALFORMED, CORE_MEMORY */
-  take(chunk: Uint8Array): FeedResult;
+  feed(chunk: Uint8Array): FeedResult;
   /** The body is complete. */
   end(): FeedResult;
   close(): void;
 }
 
-export interface ExchangeOptions {
+export interface ReadRequestOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   /** Used in messages: `list services`. */
@@ -28,12 +28,12 @@ export interface ExchangeOptions {
   /** The connection counts as dead after this long without a byte. */
   readonly silenceMs: number;
   /** Called when the answer is 200; returns the consumer of its bytes. */
-  open(encoding: "protobuf" | "json"): Body;
+  open(encoding: "protobuf" | "json"): BodyReader;
   /** Called after each chunk. An exception ends the exchange. */
   onFeed(result: FeedResult): void;
 }
 
-export interface Exchange {
+export interface PendingRead {
   /**
    * "end" if the server completed the body, "silent" if the silence timer ended it.
    * @throws SluiceError API_UNREACHABLE, API_STATUS, API_GONE, API_MALFORMED, CORE_MEMORY,
@@ -56,7 +56,7 @@ export function acceptHeader(format: "list" | "watch", protobuf: boolean): strin
     : `${PROTOBUF};stream=watch, application/json`;
 }
 
-export function exchange(options: ExchangeOptions): Exchange {
+export function sendRead(options: ReadRequestOptions): PendingRead {
   const { transport, clock, silenceMs } = options;
   const { promise, resolve, reject } = Promise.withResolvers<"end" | "silent">();
   const silent = new SluiceError(
@@ -64,59 +64,59 @@ export function exchange(options: ExchangeOptions): Exchange {
     `${options.what}: no data from the server for ${silenceMs / 1000} s`,
     options.server,
   );
-  let body: Body | undefined;
-  let failure: ErrorAnswer | undefined;
+  let body: BodyReader | undefined;
+  let failure: ErrorResponse | undefined;
   /** Exception thrown by our own code while it read the answer. */
-  let broken: { readonly thrown: unknown } | undefined;
+  let ownFailure: { readonly thrown: unknown } | undefined;
   const silence = new SilenceTimer(clock, silenceMs, () => abort(silent));
 
-  const settle = () => {
+  const cleanUp = () => {
     silence.stop();
     // A core that aborted must not be called again.
-    if (broken === undefined || !isDefect(broken.thrown)) body?.close();
+    if (ownFailure === undefined || !isDefect(ownFailure.thrown)) body?.close();
   };
-  const reading = (read: () => void) => {
-    silence.heard();
+  const tryRead = (read: () => void) => {
+    silence.dataReceived();
     try {
       read();
     } catch (thrown) {
-      broken = { thrown };
+      ownFailure = { thrown };
       throw thrown;
     }
   };
-  const answered = () => {
+  const finish = () => {
     if (failure === undefined) return resolve("end");
     reject(failure.error(options.what, options.server));
   };
 
   const abort = transport.get(options.path, options.accept, {
     onStart(code, contentType, retryAfterMs) {
-      reading(() => {
-        if (code !== 200) failure = new ErrorAnswer(code, retryAfterMs);
+      tryRead(() => {
+        if (code !== 200) failure = new ErrorResponse(code, retryAfterMs);
         else body = options.open(contentType.startsWith(PROTOBUF) ? "protobuf" : "json");
       });
     },
     onData(chunk) {
-      reading(() => {
-        if (body !== undefined) options.onFeed(body.take(chunk));
-        else failure?.take(chunk);
+      tryRead(() => {
+        if (body !== undefined) options.onFeed(body.feed(chunk));
+        else failure?.feed(chunk);
       });
     },
     onEnd() {
       try {
         if (body !== undefined) options.onFeed(body.end());
-        answered();
+        finish();
       } catch (thrown) {
-        broken = { thrown };
+        ownFailure = { thrown };
         reject(thrown);
       } finally {
-        settle();
+        cleanUp();
       }
     },
     onError(error) {
-      settle();
+      cleanUp();
       if (error === silent) resolve("silent");
-      else reject(broken === undefined ? error : broken.thrown);
+      else reject(ownFailure === undefined ? error : ownFailure.thrown);
     },
   });
   return { done: promise, abort };
@@ -127,19 +127,19 @@ class SilenceTimer {
   readonly #clock: Clock;
   readonly #silenceMs: number;
   readonly #onSilent: () => void;
-  #heardAt: number;
+  #lastDataAt: number;
   #cancel = () => {};
 
   constructor(clock: Clock, silenceMs: number, onSilent: () => void) {
     this.#clock = clock;
     this.#silenceMs = silenceMs;
     this.#onSilent = onSilent;
-    this.#heardAt = clock.monotonic();
+    this.#lastDataAt = clock.monotonic();
     this.#wait(silenceMs);
   }
 
-  heard(): void {
-    this.#heardAt = this.#clock.monotonic();
+  dataReceived(): void {
+    this.#lastDataAt = this.#clock.monotonic();
   }
 
   stop(): void {
@@ -151,7 +151,7 @@ class SilenceTimer {
    */
   #wait(ms: number): void {
     this.#cancel = this.#clock.after(ms, () => {
-      const quiet = this.#clock.monotonic() - this.#heardAt;
+      const quiet = this.#clock.monotonic() - this.#lastDataAt;
       if (quiet >= this.#silenceMs) this.#onSilent();
       else this.#wait(this.#silenceMs - quiet);
     });

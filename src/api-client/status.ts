@@ -53,7 +53,7 @@ export function statusError(what: string, server: string, status: Status): Sluic
 const ERROR_BODY_MAX = 65_536;
 
 /** Collects a non-2xx answer while it arrives. */
-export class ErrorAnswer {
+export class ErrorResponse {
   readonly #code: number;
   readonly #retryAfterMs: number;
   readonly #chunks: Uint8Array[] = [];
@@ -65,7 +65,7 @@ export class ErrorAnswer {
   }
 
   /** Copies the bytes, up to ERROR_BODY_MAX in total. */
-  take(chunk: Uint8Array): void {
+  feed(chunk: Uint8Array): void {
     const kept = chunk.slice(0, ERROR_BODY_MAX - this.#bytes);
     this.#bytes += kept.length;
     this.#chunks.push(kept);

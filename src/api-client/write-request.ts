@@ -4,10 +4,10 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
-import { ErrorAnswer } from "./status.ts";
+import { ErrorResponse } from "./status.ts";
 import type { WritableTransport, WriteRequest } from "./transport.ts";
 
-export interface WriteOptions {
+export interface WriteRequestOptions {
   readonly transport: WritableTransport;
   readonly clock: Clock;
   /** Used in messages: `create Event default/here.17`. */
@@ -18,26 +18,26 @@ export interface WriteOptions {
   readonly timeoutMs: number;
 }
 
-export interface Write {
+export interface PendingWrite {
   /** @throws SluiceError API_UNREACHABLE, API_STATUS, API_GONE, KUBECONFIG_INVALID */
   readonly done: Promise<void>;
   abort(reason: SluiceError): void;
 }
 
-export function write(options: WriteOptions): Write {
+export function sendWrite(options: WriteRequestOptions): PendingWrite {
   const { transport, clock, what, server, timeoutMs } = options;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let failure: ErrorAnswer | undefined;
+  let failure: ErrorResponse | undefined;
   const cancel = clock.after(timeoutMs, () => {
     const message = `${what}: no answer from the server within ${timeoutMs / 1000} s`;
     abort(new SluiceError("API_UNREACHABLE", message, server));
   });
   const abort = transport.send(options.request, {
     onStart(code, _contentType, retryAfterMs) {
-      if (code >= 300) failure = new ErrorAnswer(code, retryAfterMs);
+      if (code >= 300) failure = new ErrorResponse(code, retryAfterMs);
     },
     onData(chunk) {
-      failure?.take(chunk);
+      failure?.feed(chunk);
     },
     onEnd() {
       cancel();

@@ -55,7 +55,7 @@ export interface Capabilities {
    */
   readonly singleTransaction: boolean;
   /** Longest rest after a sync, in ms. The rest is as long as the sync, up to this limit. */
-  readonly syncRestMsMax: number;
+  readonly syncCooldownMsMax: number;
   /** The rules accept connections to healthCheckNodePorts that the node's firewall would drop. */
   readonly opensHealthCheckPorts: boolean;
   /** Node ports can answer on IPv4 loopback addresses, if the node routes them (route_localnet). */

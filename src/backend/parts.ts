@@ -13,7 +13,7 @@ import type { Family } from "../net/address.ts";
  */
 export interface AffinityCleanup {
   /** Clients of deleted frontends or endpoints may be remembered. */
-  readonly stale: boolean;
+  readonly hasStale: boolean;
   /**
    * Deletes the clients of frontends and endpoints that disappeared since the last call. Returns
    * their number.

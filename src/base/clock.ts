@@ -17,7 +17,7 @@ export interface Clock {
 export const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Yields to all other pending work. */
-export function turn(clock: Pick<Clock, "soon">): Promise<void> {
+export function yieldToEventLoop(clock: Pick<Clock, "soon">): Promise<void> {
   return new Promise((resolve) => clock.soon(resolve));
 }
 

@@ -26,7 +26,7 @@ export function listAt(value: unknown, key: string): readonly unknown[] {
 }
 
 /** Returns the member if it is a string, otherwise "". */
-export function textAt(value: unknown, key: string): string {
+export function stringAt(value: unknown, key: string): string {
   const member = memberOf(value, key);
   return typeof member === "string" ? member : "";
 }

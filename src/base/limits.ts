@@ -16,12 +16,12 @@ export const BATCH_ELEMENTS = 50_000;
 /**
  * After a sync, the loop rests as long as the sync took, but at most this long, to coalesce bursts.
  */
-export const SYNC_REST_MS_MAX = 100;
+export const SYNC_COOLDOWN_MS_MAX = 100;
 /**
  * Same as SYNC_REST_MS_MAX if other programs write the dataplane (iptables-restore), because this
  * process stays idle meanwhile.
  */
-export const SYNC_REST_SINGLE_TRANSACTION_MS_MAX = 10;
+export const SYNC_COOLDOWN_SINGLE_TRANSACTION_MS_MAX = 10;
 /**
  * If the kernel refuses a batch without naming the owner, Sluice bisects the batch with at most
  * this many attempts. The rest waits for the next sync. Finding one owner among 10,000 takes 28
@@ -48,7 +48,7 @@ export const REPAIR_WAIT_MS = 250;
 export const REPAIR_WAIT_MS_MAX = 2000;
 export const REPAIRS_BEFORE_BACKOFF = 4;
 /** After this long without foreign changes to an object, its repair backoff resets. */
-export const REPAIR_CALM_MS = 10_000;
+export const REPAIR_QUIET_MS = 10_000;
 /** Maximum number of objects with a remembered foreign change; the oldest are forgotten. */
 export const REPAIR_OBJECTS_MAX = 4096;
 /**
@@ -92,8 +92,8 @@ export const COMPARE_FACTOR_CHANGED = 10;
  * Minimum rest between two searches through the remembered clients. The rest is also at least
  * AFFINITY_REST_FACTOR times as long as the last search.
  */
-export const AFFINITY_REST_MS = 250;
-export const AFFINITY_REST_FACTOR = 4;
+export const PURGE_COOLDOWN_MS = 250;
+export const PURGE_COOLDOWN_FACTOR = 4;
 /**
  * Delay between a change and the pass over the node's connections, so that changes in quick
  * succession share one pass. The kernel walks its whole table for a pass: 0.3 s for 1,000,000
@@ -170,7 +170,7 @@ export const POD_CIDRS_WAIT_MS = 300_000;
 export const MANIFESTS_RESCAN_MS = 30_000;
 
 /** Interval between attempts to set sysctls that could not be set. */
-export const SYSCTL_LOOK_MS = 60_000;
+export const SYSCTL_CHECK_MS = 60_000;
 
 /** Longest ClientIP affinity that the API allows. */
 export const AFFINITY_SECONDS_MAX = 86_400;
@@ -190,7 +190,7 @@ export const ADMIN_WAIT_LOADING_MS = 3000;
  * A scrape waits this long for the kernel's counters, then shows the last values read. During a
  * full load the counters are slow to read, and scrapers time out (usually after 10 s).
  */
-export const SCRAPE_PATIENCE_MS = 1000;
+export const SCRAPE_TIMEOUT_MS = 1000;
 /**
  * Maximum number of series of sluice_service_connections_total: as many Services as a Prometheus
  * server can take from each node.

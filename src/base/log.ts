@@ -168,15 +168,15 @@ class LineLogger implements LogRoot {
     const shared = this.#shared;
     if (shared.lost > 0) {
       const said = "Lines of this log are lost: nobody took them";
-      const taken = write(shared, "W", 0, "log.ts", said, { lines: shared.lost });
+      const taken = writeLine(shared, "W", 0, "log.ts", said, { lines: shared.lost });
       if (taken) shared.lost = 0;
     }
-    if (!write(shared, severity, level, this.#source, message, fields)) shared.lost++;
+    if (!writeLine(shared, severity, level, this.#source, message, fields)) shared.lost++;
   }
 }
 
 /** Returns false if the line was lost. */
-function write(
+function writeLine(
   { settings, now, pid, write: take }: Shared,
   severity: Severity,
   level: number,

@@ -16,7 +16,7 @@ import type { Settings } from "./settings.ts";
 const HEALTHZ_PORT = 10256;
 const METRICS_PORT = 10249;
 /** As in kube-proxy (nodeport_addresses.go), a range that contains this address serves loopback. */
-const LOOPBACK: Address = { family: 4, bytes: Uint8Array.of(127, 0, 0, 0) };
+const LOOPBACK_RANGES: Address = { family: 4, bytes: Uint8Array.of(127, 0, 0, 0) };
 /** The ranges that serve node ports if the default is not the primary addresses. */
 const EVERY_ADDRESS = ["0.0.0.0/0", "::/0"];
 
@@ -46,7 +46,7 @@ export function addressesOf(
   const six = bound?.family === 6;
   const metricsBindAddress = listenAddress(settings, "metricsBindAddress", METRICS_PORT, six);
   const admin = adminAddress(settings);
-  const served = nodePortAddresses(settings, mode);
+  const served = readNodePortAddresses(settings, mode);
   return {
     bindAddress,
     healthzBindAddress: healthzOff
@@ -92,7 +92,10 @@ function checked(settings: Settings, path: string, value: string): string {
   return value;
 }
 
-function nodePortAddresses(settings: Settings, mode: Config["mode"]): Config["nodePortAddresses"] {
+function readNodePortAddresses(
+  settings: Settings,
+  mode: Config["mode"],
+): Config["nodePortAddresses"] {
   const list = settings.get("nodePortAddresses") ?? [];
   // kube-proxy's defaults: the primary addresses with nftables; all addresses in other modes and
   // for a file without a mode. Users of such a file rely on that.
@@ -126,7 +129,7 @@ function localhostNodePorts(
 ): boolean {
   if (mode === "nftables" || primary) return false;
   const four = cidrs.filter(({ family }) => family === 4);
-  const loopback = four.some((cidr) => isLoopback(cidr) || contains(cidr, LOOPBACK));
+  const loopback = four.some((cidr) => isLoopback(cidr) || contains(cidr, LOOPBACK_RANGES));
   return (loopback || four.length === 0) && settings.get("iptables.localhostNodePorts");
 }
 

@@ -13,14 +13,14 @@ import type { FieldPath, PathOf } from "./fields.ts";
 import { type FieldValues, INT32_MAX, Settings } from "./settings.ts";
 
 /** Settings that only flags can make. */
-export interface Extras {
+export interface ExtraSettings {
   readonly master: string;
   /** True for --healthz-port=0. */
   readonly healthzOff: boolean;
 }
 
 /** The configuration, and the settings that have no effect in it. */
-export interface Built {
+export interface BuiltConfig {
   readonly config: Config;
   /** @see Settings.ignored */
   readonly ignored: readonly FieldPath[];
@@ -31,12 +31,16 @@ export interface Built {
  * validation/validation.go), with the differences that the tables in fields.ts describe. Faults are
  * added to `faults`. Use the result only if there are none.
  */
-export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]): Built {
+export function buildConfig(
+  values: FieldValues,
+  extras: ExtraSettings,
+  faults: Fault[],
+): BuiltConfig {
   const settings = new Settings(values, faults);
   const mode = modeOf(settings);
   const manifests = settings.get("sluice.manifests");
   const gates = settings.get("featureGates");
-  const served = servedIn(mode);
+  const served = backendOf(mode);
   const effective: Omit<Config, "document" | "ownDocument"> = {
     kubeconfig: manifests === "" ? settings.get("clientConnection.kubeconfig") : "",
     master: extras.master,
@@ -55,7 +59,7 @@ export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]
     manifests,
     endpointMetricsLimit: settings.integer("sluice.endpointMetricsLimit", 0, 1_000_000),
   };
-  checkTheRest(settings, mode);
+  checkUnused(settings, mode);
   return {
     config: {
       ...effective,
@@ -67,7 +71,7 @@ export function buildConfig(values: FieldValues, extras: Extras, faults: Fault[]
 }
 
 /** The backend is known only after probing the kernel, so a setting in either section counts. */
-const EITHER = { own: ["nftables", "iptables"], periods: ["nftables", "iptables"] } as const;
+const BOTH_SECTIONS = { own: ["nftables", "iptables"], periods: ["nftables", "iptables"] } as const;
 
 /**
  * The values of `mode` and the sections they read (for example iptables.syncPeriod). `auto` is
@@ -76,30 +80,30 @@ const EITHER = { own: ["nftables", "iptables"], periods: ["nftables", "iptables"
 const SECTIONS_OF_MODE = {
   nftables: { own: ["nftables"], periods: ["nftables"] },
   iptables: { own: ["iptables"], periods: ["iptables"] },
-  "": EITHER,
-  auto: EITHER,
+  "": BOTH_SECTIONS,
+  auto: BOTH_SECTIONS,
   // As in kube-proxy: ipvs has its own periods and takes the rest from iptables.
   ipvs: { own: ["iptables"], periods: ["ipvs"] },
 } as const;
 
 /** The requested mode. */
-type Mode = keyof typeof SECTIONS_OF_MODE;
+type RequestedMode = keyof typeof SECTIONS_OF_MODE;
 
-function modeOf(settings: Settings): Mode {
+function modeOf(settings: Settings): RequestedMode {
   const mode = settings.get("mode");
-  if (Object.hasOwn(SECTIONS_OF_MODE, mode)) return mode as Mode;
+  if (Object.hasOwn(SECTIONS_OF_MODE, mode)) return mode as RequestedMode;
   settings.fault("mode", "must be nftables, iptables, auto, ipvs or empty", mode);
   return "";
 }
 
 /** Returns the backend of a mode. IPVS is not supported, so `auto` takes its place. */
-function servedIn(mode: Mode): Config["mode"] {
+function backendOf(mode: RequestedMode): Config["mode"] {
   return mode === "nftables" || mode === "iptables" ? mode : "auto";
 }
 
 function syncingOf(
   settings: Settings,
-  mode: Mode,
+  mode: RequestedMode,
 ): Pick<Config, "masqueradeBit" | "masqueradeAll" | "minSyncMs" | "syncPeriodMs"> {
   const { own, periods } = SECTIONS_OF_MODE[mode];
   const syncPath =
@@ -179,12 +183,12 @@ function interfaceName(settings: Settings, path: PathOf<"string">, mode: DetectL
   return name;
 }
 
-type Node = Pick<
+type NodeSettings = Pick<
   Config,
   "hostnameOverride" | "conntrack" | "dropInvalid" | "oomScoreAdj" | "removeKubeProxyRules"
 >;
 
-function nodeOf(settings: Settings): Node {
+function nodeOf(settings: Settings): NodeSettings {
   return {
     hostnameOverride: hostname(settings),
     conntrack: {
@@ -244,7 +248,7 @@ function checkOptions(settings: Settings): void {
 }
 
 /** Checks fields that have no effect here: a file that kube-proxy rejects is rejected here too. */
-function checkTheRest(settings: Settings, mode: Mode): void {
+function checkUnused(settings: Settings, mode: RequestedMode): void {
   const burst = settings.get("clientConnection.burst");
   if (burst < 0) settings.fault("clientConnection.burst", "must not be negative", burst);
   const resync = settings.get("configSyncPeriod");

@@ -12,7 +12,7 @@ export interface ConfigChange {
   readonly live: boolean;
 }
 
-interface Rule {
+interface SettingRule {
   readonly name: string;
   readonly live: boolean;
 }
@@ -21,7 +21,7 @@ interface Rule {
  * The source of objects and the node's identity are not live, because every part depends on them.
  * `counters` is not live, because it changes the format of the kernel's maps.
  */
-const RULES: { readonly [setting in Setting]: Rule } = {
+const RULES: { readonly [setting in Setting]: SettingRule } = {
   kubeconfig: { name: "clientConnection.kubeconfig", live: false },
   master: { name: "--master", live: false },
   hostnameOverride: { name: "hostnameOverride", live: false },

@@ -50,7 +50,7 @@ interface AnyField {
  * A field either has an effect, or is accepted and shown by /configz. If it is set without effect,
  * the reason is logged.
  */
-export type Field = AnyField &
+export type ConfigField = AnyField &
   (
     | {
         /** The effect, for people: one sentence without a full stop, or several. */

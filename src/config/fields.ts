@@ -1,7 +1,7 @@
 /** Lists every field of a configuration file as data, and answers questions about fields. */
 
 import { printDuration } from "./duration.ts";
-import type { Field, FieldType, FieldValue, VmoduleItem } from "./field.ts";
+import type { ConfigField, FieldType, FieldValue, VmoduleItem } from "./field.ts";
 
 const HOUR = 3_600_000;
 
@@ -246,7 +246,7 @@ const UPSTREAM_FIELDS = {
   configSyncPeriod: { type: "duration", default: HOUR / 4, zeroIsUnset: true, idle: "resync" },
   portRange: { type: "string", default: "", idle: "leftover" },
   windowsRunAsService: { type: "boolean", default: false, idle: "windows" },
-} as const satisfies { readonly [path: string]: Field };
+} as const satisfies { readonly [path: string]: ConfigField };
 
 /**
  * The fields of our own section. kube-proxy only warns of unknown fields, so one file works for
@@ -286,7 +286,7 @@ const OWN_FIELDS = {
     default: true,
     does: "remove what kube-proxy has left in the kernel once our own rules are in it",
   },
-} as const satisfies { readonly [path: string]: Field };
+} as const satisfies { readonly [path: string]: ConfigField };
 
 const ALL = { ...UPSTREAM_FIELDS, ...OWN_FIELDS };
 
@@ -335,13 +335,13 @@ export function isSection(path: string): boolean {
 }
 
 /** Returns the definition of a field. */
-export function fieldAt(path: FieldPath): Field {
+export function fieldAt(path: FieldPath): ConfigField {
   return ALL[path];
 }
 
 /** Returns the paths of kube-proxy's document in its order, or those of our own section. */
-export function fieldPaths(whose: "upstream" | "own"): readonly FieldPath[] {
-  return Object.keys(whose === "own" ? OWN_FIELDS : UPSTREAM_FIELDS) as FieldPath[];
+export function fieldPaths(section: "upstream" | "own"): readonly FieldPath[] {
+  return Object.keys(section === "own" ? OWN_FIELDS : UPSTREAM_FIELDS) as FieldPath[];
 }
 
 /** Returns a value as a file or flag contains it: durations become Go's text. */
@@ -351,7 +351,7 @@ export function asWritten(type: FieldType, value: FieldValue): FieldValue {
 }
 
 /** Returns whether kube-proxy's defaulting treats this value as not set. */
-export function isUnset(field: Field, value: FieldValue): boolean {
+export function isUnset(field: ConfigField, value: FieldValue): boolean {
   return value === null || (field.zeroIsUnset === true && (value === 0 || value === ""));
 }
 

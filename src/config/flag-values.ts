@@ -124,19 +124,19 @@ export function flagTexts(flags: FlagValues): { readonly [name: string]: string 
       const [field] = fields;
       const fallback = field === undefined ? "" : defaultText(field);
       const unset = fallback === "" && type === "boolean" ? "false" : fallback;
-      return [name, given === undefined ? unset : textOf(asWritten(type, given))];
+      return [name, given === undefined ? unset : flagText(asWritten(type, given))];
     }),
   );
 }
 
-function textOf(value: FieldValue): string {
+function flagText(value: FieldValue): string {
   if (typeof value !== "object" || value === null) return String(value);
   const entries = Array.isArray(value) ? value : Object.entries(value);
-  return entries.map((entry) => textOfEntry(entry)).join(",");
+  return entries.map((entry) => entryText(entry)).join(",");
 }
 
 /** Prints an entry of a mapping or of --vmodule as `name=value`. */
-function textOfEntry(entry: unknown): string {
+function entryText(entry: unknown): string {
   if (typeof entry !== "object" || entry === null) return String(entry);
   return Object.values(entry).join("=");
 }

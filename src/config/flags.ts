@@ -35,7 +35,7 @@ export interface Flag {
 }
 
 /** Flags of kube-proxy without effect. Their fields or `idle` give the reason. */
-const IDLE_FLAGS: readonly Flag[] = [
+const FLAGS_WITHOUT_EFFECT: readonly Flag[] = [
   { name: "ipvs-scheduler", type: "string", fields: ["ipvs.scheduler"] },
   { name: "ipvs-exclude-cidrs", type: "strings", fields: ["ipvs.excludeCIDRs"] },
   { name: "ipvs-strict-arp", type: "boolean", fields: ["ipvs.strictARP"] },
@@ -329,7 +329,7 @@ export const FLAGS: readonly Flag[] = [
       besideConfig: true,
     },
   ]),
-  ...IDLE_FLAGS,
+  ...FLAGS_WITHOUT_EFFECT,
 ];
 
 /** Returns why a flag has no effect; undefined if it has one. */

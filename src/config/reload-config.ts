@@ -9,7 +9,7 @@ import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import type { Config } from "./config.ts";
 import { type ConfigChange, changesBetween } from "./config-changes.ts";
-import type { Note } from "./config-notes.ts";
+import type { ConfigMessage } from "./config-messages.ts";
 import type { FlagValues } from "./flag-values.ts";
 import { type FileContent, followFile } from "./follow-file.ts";
 import { resolveConfig } from "./resolve-config.ts";
@@ -21,10 +21,10 @@ export interface ConfigFollowerOptions {
   readonly flags: FlagValues;
   readonly clock: Clock;
   /**
-   * The configuration that the process started with. `notes` are its remarks, which were logged.
+   * The configuration that the process started with. `messages` were logged then.
    */
   readonly current: Config;
-  readonly notes: readonly Note[];
+  readonly messages: readonly ConfigMessage[];
   /**
    * Applies another configuration. All `changes` are live; without any, only the documents of
    * /configz differ. The next file is read after this resolves. An error that it throws is fatal.
@@ -48,7 +48,7 @@ export class ConfigFollower {
   readonly #problems: ProblemSet;
   #current: Config;
   /** Notes that were already logged. */
-  #notes: ReadonlySet<string>;
+  #loggedMessages: ReadonlySet<string>;
   #next: FileContent | undefined;
   #busy = false;
   #stopped = false;
@@ -59,7 +59,7 @@ export class ConfigFollower {
     this.#log = options.log.from("reload-config.ts");
     this.#problems = new ProblemSet(options.problems);
     this.#current = options.current;
-    this.#notes = new Set(options.notes.map(textOf));
+    this.#loggedMessages = new Set(options.messages.map(messageKey));
   }
 
   /**
@@ -70,7 +70,7 @@ export class ConfigFollower {
     const { file, clock } = this.#options;
     this.#stopFollowing = followFile(file, clock, (content) => {
       this.#next = content;
-      this.#work().catch((thrown: unknown) => this.#end(thrown));
+      this.#processNext().catch((thrown: unknown) => this.#fail(thrown));
     });
   }
 
@@ -79,18 +79,18 @@ export class ConfigFollower {
     this.#stopFollowing();
   }
 
-  async #work(): Promise<void> {
+  async #processNext(): Promise<void> {
     if (this.#busy) return;
     this.#busy = true;
     while (this.#next !== undefined && !this.#stopped) {
       const content = this.#next;
       this.#next = undefined;
-      await this.#take(content);
+      await this.#useContent(content);
     }
     this.#busy = false;
   }
 
-  async #take(content: FileContent): Promise<void> {
+  async #useContent(content: FileContent): Promise<void> {
     const { file, flags } = this.#options;
     const about = { subject: file, code: "CONFIG_INVALID", field: "" } as const;
     let resolved: Awaited<ReturnType<typeof resolveConfig>>;
@@ -107,22 +107,23 @@ export class ConfigFollower {
     }
     if (this.#stopped) return;
     this.#problems.end(about);
-    await this.#takeUp(resolved.config, resolved.notes);
+    await this.#applyConfig(resolved.config, resolved.messages);
   }
 
-  async #takeUp(config: Config, notes: readonly Note[]): Promise<void> {
+  async #applyConfig(config: Config, messages: readonly ConfigMessage[]): Promise<void> {
     const { file, apply } = this.#options;
     const changes = changesBetween(this.#current, config);
-    if (changes.length === 0 && shownBy(config) === shownBy(this.#current)) return;
-    for (const note of notes) {
-      if (!this.#notes.has(textOf(note))) this.#log[note.severity](note.message, note.fields);
+    if (changes.length === 0 && documentsKey(config) === documentsKey(this.#current)) return;
+    for (const entry of messages) {
+      if (this.#loggedMessages.has(messageKey(entry))) continue;
+      this.#log[entry.severity](entry.message, entry.fields);
     }
-    this.#notes = new Set(notes.map(textOf));
+    this.#loggedMessages = new Set(messages.map(messageKey));
     const namesOf = (live: boolean) =>
       changes.flatMap((change) => (change.live === live ? [change.name] : [])).join(", ");
     if (changes.some(({ live }) => !live)) {
       const message = `Cannot take up configuration ${file} in this process: only a new one can change these settings: current value is ${namesOf(false)}`;
-      this.#end(new SluiceError("CONFIG_CHANGED", message, file));
+      this.#fail(new SluiceError("CONFIG_CHANGED", message, file));
       return;
     }
     await apply(config, changes);
@@ -130,16 +131,16 @@ export class ConfigFollower {
     this.#log.info("Took up a changed configuration", { file, changed: namesOf(true) });
   }
 
-  #end(error: unknown): void {
+  #fail(error: unknown): void {
     this.stop();
     this.#options.onFatal(error);
   }
 }
 
-function textOf({ message, fields }: Note): string {
+function messageKey({ message, fields }: ConfigMessage): string {
   return `${message} ${JSON.stringify(fields)}`;
 }
 
-function shownBy({ document, ownDocument }: Config): string {
+function documentsKey({ document, ownDocument }: Config): string {
   return JSON.stringify([document, ownDocument]);
 }

@@ -1,10 +1,10 @@
-/** Combines command line and file into the effective configuration, with remarks for the log. */
+/** Combines command line and file into the effective configuration, with messages for the log. */
 
 import { messageOf, SluiceError } from "../base/errors.ts";
 import { parseAddress, printAddressPort } from "../net/address.ts";
 import { buildConfig } from "./build-config.ts";
 import type { Config } from "./config.ts";
-import { type Note, remarksOn, warning } from "./config-notes.ts";
+import { type ConfigMessage, configMessages, warning } from "./config-messages.ts";
 import { decodeDocument, type Fault } from "./decode-config.ts";
 import type { FieldValue } from "./field.ts";
 import type { FieldPath } from "./fields.ts";
@@ -14,7 +14,7 @@ import { parseConfigText } from "./parse-config.ts";
 /** The configuration, and log lines that are kept until the log is configured by it. */
 export interface Resolved {
   readonly config: Config;
-  readonly notes: readonly Note[];
+  readonly messages: readonly ConfigMessage[];
 }
 
 /**
@@ -27,11 +27,11 @@ export async function resolveConfig(
   readFile: (path: string) => Promise<string>,
 ): Promise<Resolved> {
   const file = textOfFlag(flags, "config");
-  const notes: Note[] = [];
+  const messages: ConfigMessage[] = [];
   const faults: Fault[] = [];
   const values = new Map<FieldPath, FieldValue>();
   if (file !== "") {
-    for (const [path, value] of await fieldsOfFile(file, readFile, notes, faults)) {
+    for (const [path, value] of await fieldsOfFile(file, readFile, messages, faults)) {
       values.set(path, value);
     }
   }
@@ -51,14 +51,14 @@ export async function resolveConfig(
     faults.push({ path: "--metrics-port", rule: "must be 1 to 65535", value: 0 });
   }
   if (faults.length > 0) throw invalid(file, faults, flags);
-  notes.push(...remarksOn({ file, flags, values, config, ignored }));
-  return { config, notes };
+  messages.push(...configMessages({ file, flags, values, config, ignored }));
+  return { config, messages };
 }
 
 async function fieldsOfFile(
   file: string,
   readFile: (path: string) => Promise<string>,
-  notes: Note[],
+  messages: ConfigMessage[],
   faults: Fault[],
 ): Promise<Map<FieldPath, FieldValue>> {
   let text: string;
@@ -71,10 +71,10 @@ async function fieldsOfFile(
   const { value, duplicates } = await parseConfigText(text, file);
   const decoded = decodeDocument(value);
   for (const path of decoded.unknown) {
-    notes.push(warning("Ignored an unknown field", { file, field: path }));
+    messages.push(warning("Ignored an unknown field", { file, field: path }));
   }
   for (const path of duplicates) {
-    notes.push(warning("A field occurs twice, the last one counts", { file, field: path }));
+    messages.push(warning("A field occurs twice, the last one counts", { file, field: path }));
   }
   faults.push(...decoded.faults);
   return decoded.values;

@@ -21,7 +21,7 @@ file and flags. Every setting is described in docs/configuration.md.
 
 ${parts.join("\n")}
 Accepted for kube-proxy's sake (no effect):
-${idleFlags()}`;
+${flagsWithoutEffect()}`;
 }
 
 function entry(flag: Flag): string {
@@ -58,7 +58,7 @@ const VALUES: { readonly [type in Flag["type"]]: string } = {
   vmodule: "LIST",
 };
 
-function idleFlags(): string {
+function flagsWithoutEffect(): string {
   const lines = Object.entries(REASONS).map(([reason, text]) => {
     const flags = FLAGS.filter((flag) => reasonOf(flag) === reason);
     if (flags.length === 0) return "";

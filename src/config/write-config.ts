@@ -22,14 +22,14 @@ export async function writeConfig(
   flags: FlagValues,
   files: ConfigFiles,
 ): Promise<string> {
-  const { config, notes } = await resolveConfig(flags, files.read);
+  const { config, messages } = await resolveConfig(flags, files.read);
   try {
     await files.write(file, await printConfig(config));
   } catch (cause) {
     const message = `Cannot write configuration ${file}: ${messageOf(cause)}`;
     throw new SluiceError("CONFIG_UNREADABLE", message, file, { cause });
   }
-  const remarks = notes.map(({ message, fields }) => {
+  const remarks = messages.map(({ message, fields }) => {
     const details = Object.entries(fields).map(([key, value]) => `${key}: ${value}`);
     return `${message} (${details.join("; ")})`;
   });

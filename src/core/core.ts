@@ -210,7 +210,7 @@ export interface Core {
    * claims them. An element that is already committed keeps its owner and takes the kernel's
    * value, so that its owner's next diff repairs it. An uncommitted diff becomes void.
    */
-  adopt(table: TableId, keysAndValues: Uint8Array, count: number): void;
+  adopt(table: TableId, keysAndValues: Uint8Array, countPackets: number): void;
   /**
    * Compares elements that were read from the kernel with the committed ones. Returns one number
    * for each: COMPARED_SAME if it matches, otherwise the owner of the committed element;

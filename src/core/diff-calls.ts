@@ -66,30 +66,30 @@ type DiffCalls = Pick<
   | "count"
 >;
 
-const TABLE_IDS = TABLES.length * 2;
+const TABLE_COUNT = TABLES.length * 2;
 /** Number of elements that cross the border together when a table is read. */
 const READ_AT_ONCE = 512;
 
 /** @throws SluiceError CORE_MEMORY here, and from every function that allocates. */
 export function diffCalls(wasm: Wasm<DiffExports>): DiffCalls {
   describeTables(wasm);
-  return { ...differ(wasm), ...elementsOfKernel(wasm), ...elementsOfCore(wasm) };
+  return { ...diffFunctions(wasm), ...elementsOfKernel(wasm), ...elementsOfCore(wasm) };
 }
 
-function differ(
+function diffFunctions(
   wasm: Wasm<DiffExports>,
 ): Pick<DiffCalls, "reserveDesired" | "diff" | "commit" | "elementCount" | "ownedElements"> {
   const { exports } = wasm;
   return {
     reserveDesired(bytes) {
-      const base = roomFor("write desired records", bytes, exports.desiredRegion(bytes));
+      const base = reserved("write desired records", bytes, exports.desiredRegion(bytes));
       return wasm.u8().subarray(base, base + bytes);
     },
 
     diff(bytes, owners) {
       const doing = `compare the elements of ${owners.length} owners`;
       const bytesOfOwners = owners.length * Uint32Array.BYTES_PER_ELEMENT;
-      const base = roomFor(doing, bytesOfOwners, exports.ownersRegion(owners.length));
+      const base = reserved(doing, bytesOfOwners, exports.ownersRegion(owners.length));
       wasm.u32().set(owners, base >>> 2);
       if (!exports.diff(bytes, owners.length)) throw outOfMemory(doing, bytes);
       const from = exports.operationsPointer() >>> 0;
@@ -114,26 +114,26 @@ function elementsOfKernel(
   return {
     adopt(table, keysAndValues, count) {
       const doing = `adopt ${count} elements`;
-      hand(wasm, doing, checked(keysAndValues, count, keySize(table) + valueSize(table)));
+      handOver(wasm, doing, checked(keysAndValues, count, keySize(table) + valueSize(table)));
       if (!exports.adopt(table, count)) throw outOfMemory(doing, keysAndValues.byteLength);
     },
 
     resetCounters(table, keys, count) {
       const doing = `reset the counters of ${count} elements`;
-      hand(wasm, doing, checked(keys, count, keySize(table)));
+      handOver(wasm, doing, checked(keys, count, keySize(table)));
       exports.resetCounters(table, count);
     },
 
     compare(table, keysAndValues, count) {
       const bytes = checked(keysAndValues, count, keySize(table) + valueSize(table));
-      const base = hand(wasm, `compare ${count} elements`, bytes);
+      const base = handOver(wasm, `compare ${count} elements`, bytes);
       exports.compare(table, count);
       return new Int32Array(wasm.u8().buffer, base, count).slice();
     },
 
     count(table, keysAndPackets, count) {
       const bytes = checked(keysAndPackets, count, keySize(table) + PACKETS_BYTES);
-      const base = hand(wasm, `add the counters of ${count} elements`, bytes);
+      const base = handOver(wasm, `add the counters of ${count} elements`, bytes);
       exports.countPackets(table, count);
       return new Float64Array(wasm.u8().buffer, base, count).slice();
     },
@@ -149,7 +149,7 @@ function elementsOfCore(
     eachElement(table, each) {
       const key = keySize(table);
       const stride = READ_HEADER + key + valueSize(table);
-      const base = exchange(wasm, "read elements", READ_AT_ONCE * stride);
+      const base = exchangeRegion(wasm, "read elements", READ_AT_ONCE * stride);
       exports.rewind();
       for (;;) {
         const count = exports.readElements(table, READ_AT_ONCE);
@@ -165,13 +165,13 @@ function elementsOfCore(
     },
 
     ownerOf(table, key) {
-      hand(wasm, "look up an element", checked(key, 1, keySize(table)));
+      handOver(wasm, "look up an element", checked(key, 1, keySize(table)));
       const owner = exports.ownerOf(table);
       return owner < 0 ? undefined : (owner as OwnerId);
     },
 
     committedValue(table, key) {
-      hand(wasm, "look up an element", checked(key, 1, keySize(table)));
+      handOver(wasm, "look up an element", checked(key, 1, keySize(table)));
       const at = exports.valueAt(table) >>> 0;
       return at === 0 ? undefined : wasm.u8().slice(at, at + valueSize(table));
     },
@@ -179,7 +179,7 @@ function elementsOfCore(
     hasEndpoint(table, frontendKey, endpoint) {
       const key = checked(frontendKey, 1, keySize(table) - SLOT_NUMBER_BYTES);
       const doing = "look up an endpoint";
-      const base = exchange(wasm, doing, key.byteLength + endpoint.byteLength);
+      const base = exchangeRegion(wasm, doing, key.byteLength + endpoint.byteLength);
       wasm.u8().set(key, base);
       wasm.u8().set(checked(endpoint, 1, valueSize(table)), base + key.byteLength);
       return exports.hasEndpoint(table) !== 0;
@@ -187,27 +187,27 @@ function elementsOfCore(
   };
 }
 
-function roomFor(doing: string, bytes: number, pointer: number): number {
+function reserved(doing: string, bytes: number, pointer: number): number {
   if (!pointer) throw outOfMemory(doing, bytes);
   return pointer >>> 0;
 }
 
 /** Returns the address of a region of `bytes` bytes through which core and host exchange data. */
-function exchange(wasm: Wasm<DiffExports>, doing: string, bytes: number): number {
-  return roomFor(doing, bytes, wasm.exports.exchangeRegion(bytes));
+function exchangeRegion(wasm: Wasm<DiffExports>, doing: string, bytes: number): number {
+  return reserved(doing, bytes, wasm.exports.exchangeRegion(bytes));
 }
 
 /** Writes the bytes to the exchange region and returns its address. */
-function hand(wasm: Wasm<DiffExports>, doing: string, bytes: Uint8Array): number {
-  const base = exchange(wasm, doing, bytes.byteLength);
+function handOver(wasm: Wasm<DiffExports>, doing: string, bytes: Uint8Array): number {
+  const base = exchangeRegion(wasm, doing, bytes.byteLength);
   wasm.u8().set(bytes, base);
   return base;
 }
 
 function describeTables(wasm: Wasm<DiffExports>): void {
-  const base = exchange(wasm, "define tables", TABLE_IDS * DEFINITION_STRIDE);
+  const base = exchangeRegion(wasm, "define tables", TABLE_COUNT * DEFINITION_STRIDE);
   const memory = wasm.u8();
-  for (let id = 0; id < TABLE_IDS; id++) {
+  for (let id = 0; id < TABLE_COUNT; id++) {
     const table = id as TableId;
     const { name, key, value } = tableKind(table);
     const flags =
@@ -220,7 +220,7 @@ function describeTables(wasm: Wasm<DiffExports>): void {
     memory[at + DEFINITION_VALUE_SIZE] = valueSize(table);
     memory[at + DEFINITION_FLAGS] = flags;
   }
-  wasm.exports.defineTables(base, TABLE_IDS);
+  wasm.exports.defineTables(base, TABLE_COUNT);
 }
 
 /** Returns `bytes` if it consists of `count` records of `size` bytes. */

@@ -7,7 +7,7 @@ import type { ServiceId } from "../model/service.ts";
 import { ADDRESS_BYTES } from "../net/address.ts";
 import type { Core } from "./core.ts";
 import { outOfMemory, type Wasm } from "./load.ts";
-import { nameOf, withText } from "./name-table.ts";
+import { nameById, withText } from "./name-table.ts";
 import { kindNumber, openObjectStream, type StreamExports } from "./object-streams.ts";
 import { readProblems } from "./problem-records.ts";
 import { readServiceBlock } from "./service-block.ts";
@@ -75,7 +75,7 @@ type IngestCalls = Pick<
 export function ingestCalls(wasm: Wasm<IngestExports>): IngestCalls {
   const { exports } = wasm;
   const name = (id: number): string =>
-    nameOf(wasm.u8(), wasm.u32(), exports.nameDirectory() >>> 0, id);
+    nameById(wasm.u8(), wasm.u32(), exports.nameDirectory() >>> 0, id);
   const serviceKey = (id: ServiceId): string =>
     exports.isService(id) ? name(exports.serviceName(id) >>> 0) : "";
   let externalIPs = true;

@@ -30,8 +30,11 @@ export function loadWasm<Exports extends HeapExports>(module: WebAssembly.Module
   const instance = new WebAssembly.Instance(module, {
     env: {
       abort(message: number, file: number, line: number, column: number): never {
-        const where = `${textAt(memory, file)}:${line}:${column}`;
-        throw new SluiceError("CORE_ABORT", `core aborted at ${where}: ${textAt(memory, message)}`);
+        const where = `${abortText(memory, file)}:${line}:${column}`;
+        throw new SluiceError(
+          "CORE_ABORT",
+          `core aborted at ${where}: ${abortText(memory, message)}`,
+        );
       },
     },
   });
@@ -77,7 +80,7 @@ export function outOfMemory(doing: string, bytes: number): SluiceError {
 const SIZE_BEFORE = 4;
 
 /** Reads an AssemblyScript string constant, which is UTF-16. */
-function textAt(memory: WebAssembly.Memory, pointer: number): string {
+function abortText(memory: WebAssembly.Memory, pointer: number): string {
   if (!pointer) return "";
   const bytes = new DataView(memory.buffer).getUint32(pointer - SIZE_BEFORE, true);
   return new TextDecoder("utf-16le").decode(new Uint8Array(memory.buffer, pointer, bytes));

@@ -9,7 +9,7 @@ const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
 /** Decodes a region of UTF-8. */
-export function textOf(memory: Uint8Array, at: number, length: number): string {
+export function decodeText(memory: Uint8Array, at: number, length: number): string {
   if (length > SHORT) return decoder.decode(memory.subarray(at, at + length));
   let text = "";
   for (let i = at; i < at + length; i++) {
@@ -21,14 +21,14 @@ export function textOf(memory: Uint8Array, at: number, length: number): string {
 }
 
 /** Reads the text of a name id directly from memory. */
-export function nameOf(
+export function nameById(
   memory: Uint8Array,
   words: Uint32Array,
   directory: number,
   id: number,
 ): string {
   const block = words[(directory >>> 2) + id] as number;
-  return textOf(memory, block + NAME_TEXT, words[(block + NAME_LENGTH) >>> 2] as number);
+  return decodeText(memory, block + NAME_TEXT, words[(block + NAME_LENGTH) >>> 2] as number);
 }
 
 /** Copies the text into the core's memory and calls `use`. Undefined if memory cannot grow. */

@@ -22,7 +22,7 @@ import {
 import { SluiceError } from "../base/errors.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
-import { textOf } from "./name-table.ts";
+import { decodeText } from "./name-table.ts";
 
 /** Exports of asm/ingest/streams.ts. */
 export interface StreamExports extends HeapExports {
@@ -37,7 +37,7 @@ export function kindNumber(kind: ObjectKind): number {
   return kind === "Service" ? KIND_SERVICE : KIND_ENDPOINT_SLICE;
 }
 
-const NOTHING: FeedResult = { objects: false, initialEnd: false };
+const EMPTY_RESULT: FeedResult = { objects: false, initialEnd: false };
 const OBJECTS: FeedResult = { objects: true, initialEnd: false };
 
 /**
@@ -58,10 +58,10 @@ export function openObjectStream(
   let open = true;
 
   const text = (at: number, lengthAt: number): string =>
-    textOf(wasm.u8(), stream + at, wasm.view().getUint32(stream + lengthAt, true));
+    decodeText(wasm.u8(), stream + at, wasm.view().getUint32(stream + lengthAt, true));
 
   const read = (bits: number): FeedResult => {
-    if (bits === 0) return NOTHING;
+    if (bits === 0) return EMPTY_RESULT;
     if (bits === FEED_OBJECTS) return OBJECTS;
     return {
       objects: (bits & FEED_OBJECTS) !== 0,

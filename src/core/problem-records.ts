@@ -38,9 +38,9 @@ import {
 } from "../../asm/layout/problem.ts";
 import { KIND_SERVICE } from "../../asm/layout/stream.ts";
 import type { ProblemEvent } from "../problems/problem.ts";
-import { textOf } from "./name-table.ts";
+import { decodeText } from "./name-table.ts";
 
-interface Rule {
+interface ProblemRule {
   /** `#` is a placeholder for the index. */
   readonly field: string;
   readonly fault: "invalid" | "duplicate";
@@ -130,16 +130,21 @@ export function readProblems(region: Uint8Array): ProblemEvent[] {
     const kind = view.getUint8(at + PROBLEM_KIND) === KIND_SERVICE ? "Service" : "EndpointSlice";
     const rule = view.getUint8(at + PROBLEM_RULE);
     const index = view.getUint32(at + PROBLEM_INDEX, true);
-    const name = textOf(region, at + PROBLEM_HEADER, nameLength) || "without a name";
-    const value = textOf(region, at + PROBLEM_HEADER + nameLength, valueLength);
-    events.push(tell(`${kind} ${name}`, rule, index, value));
+    const name = decodeText(region, at + PROBLEM_HEADER, nameLength) || "without a name";
+    const value = decodeText(region, at + PROBLEM_HEADER + nameLength, valueLength);
+    events.push(describeProblem(`${kind} ${name}`, rule, index, value));
     const bytes = PROBLEM_HEADER + nameLength + valueLength;
     at += Math.ceil(bytes / PROBLEM_ALIGN) * PROBLEM_ALIGN;
   }
   return events;
 }
 
-function tell(subject: string, number: number, index: number, value: string): ProblemEvent {
+function describeProblem(
+  subject: string,
+  number: number,
+  index: number,
+  value: string,
+): ProblemEvent {
   const code = "OBJECT_INVALID";
   const begin = (field: string, message: string) =>
     ({ begin: { subject, code, field, message } }) as const;

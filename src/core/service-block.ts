@@ -48,7 +48,7 @@ export function readServiceBlock(
   let next = at + SERVICE_HEADER;
   const addresses = (count: number): Cidr[] => {
     const list = Array.from({ length: count }, (_, i) =>
-      readAddress(view, next + i * ADDRESS_STRIDE),
+      readServiceAddress(view, next + i * ADDRESS_STRIDE),
     );
     next += count * ADDRESS_STRIDE;
     return list;
@@ -58,7 +58,7 @@ export function readServiceBlock(
   const vips = addresses(view.getUint16(at + SERVICE_VIPS, true));
   const sourceRanges = addresses(view.getUint16(at + SERVICE_SOURCE_RANGES, true));
   const ports = Array.from({ length: view.getUint16(at + SERVICE_PORTS, true) }, (_, i) =>
-    readPort(view, next + i * PORT_STRIDE, name),
+    readServicePort(view, next + i * PORT_STRIDE, name),
   );
   const slash = key.indexOf("/");
   return {
@@ -84,14 +84,14 @@ export function readServiceBlock(
   };
 }
 
-function readAddress(view: DataView, at: number): Cidr {
+function readServiceAddress(view: DataView, at: number): Cidr {
   const family = view.getUint8(at + ADDRESS_FAMILY) as Family;
   const bytes = new Uint8Array(ADDRESS_BYTES[family]);
   for (let i = 0; i < bytes.length; i++) bytes[i] = view.getUint8(at + ADDRESS_IP + i);
   return { family, bytes, prefix: view.getUint8(at + ADDRESS_PREFIX) };
 }
 
-function readPort(view: DataView, at: number, name: (id: number) => string): ServicePort {
+function readServicePort(view: DataView, at: number, name: (id: number) => string): ServicePort {
   return {
     name: name(view.getUint32(at + PORT_NAME, true)),
     protocol: view.getUint8(at + PORT_PROTOCOL) as Protocol,

@@ -57,7 +57,7 @@ export interface BackgroundServicesOptions {
 export class BackgroundServices {
   readonly #options: BackgroundServicesOptions;
   #admin: RunningAdmin | undefined;
-  #others: OtherProxies | undefined;
+  #otherProxies: OtherProxies | undefined;
   #follower: ConfigFollower | undefined;
   #stopped = false;
 
@@ -68,16 +68,16 @@ export class BackgroundServices {
   /** Resolves when the servers listen or have started trying to. */
   async start(): Promise<void> {
     await this.#startAdmin();
-    await this.#lookForOthers();
+    await this.#startOtherProxies();
     await this.#followConfig();
     const { proxy, onFatal } = this.#options;
-    proxy.firstSync.then(() => this.#beginEvents()).catch(onFatal);
+    proxy.firstSync.then(() => this.#startEvents()).catch(onFatal);
   }
 
   stop(): void {
     this.#stopped = true;
     this.#follower?.stop();
-    this.#others?.stop();
+    this.#otherProxies?.stop();
     this.#options.events.close();
   }
 
@@ -92,7 +92,10 @@ export class BackgroundServices {
         version,
         clock,
         flags: flagTexts(flags),
-        notices: () => [...proxy.unsupportedFeatures.notices(), ...(this.#others?.notices() ?? [])],
+        notices: () => [
+          ...proxy.unsupportedFeatures.notices(),
+          ...(this.#otherProxies?.notices() ?? []),
+        ],
       }),
       metrics,
       serviceHealth: serviceHealth,
@@ -117,7 +120,7 @@ export class BackgroundServices {
     });
   }
 
-  async #lookForOthers(): Promise<void> {
+  async #startOtherProxies(): Promise<void> {
     const { proxy, log, clock } = this.#options;
     const { OtherProxies } = await import("../takeover/other-proxies.ts");
     const others = new OtherProxies({
@@ -129,7 +132,7 @@ export class BackgroundServices {
       masqueradeBit: () => proxy.config.masqueradeBit,
       serves: (family) => mayServe(proxy.inputs.node, family),
     });
-    this.#others = others;
+    this.#otherProxies = others;
     proxy.onForeignChange = (change) => others.rulesChanged(change);
     // In this order, so that rules are logged before they are removed.
     void Promise.all([others.look(), proxy.firstSync]).then(() => others.afterFirstSync());
@@ -147,7 +150,7 @@ export class BackgroundServices {
       log,
       onFatal,
       current: resolved.config,
-      notes: resolved.notes,
+      messages: resolved.messages,
       problems: proxy.telemetry.reportProblems,
       apply: (config) => this.#configure(config),
     });
@@ -165,11 +168,11 @@ export class BackgroundServices {
     host.tuneConntrack(config.conntrack);
     host.routeLocalnet(wantsLocalnet(proxy.backend, config));
     proxy.configure(config);
-    void this.#others?.look();
+    void this.#otherProxies?.look();
     await this.#admin?.update(config);
   }
 
-  async #beginEvents(): Promise<void> {
+  async #startEvents(): Promise<void> {
     await this.#attachEvents();
     this.#options.events.record(started(this.#node()));
   }

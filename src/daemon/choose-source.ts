@@ -25,7 +25,7 @@ export interface SourceOptions {
 
 export type CreateSource = (events: SourceEvents) => Source;
 
-export interface PreparedSource {
+export interface SelectedSource {
   readonly createSource: CreateSource;
   /** Access to the API server; undefined if the source is a directory. */
   readonly access: ClusterAccess | undefined;
@@ -37,7 +37,7 @@ export interface PreparedSource {
  * request, and manifests when the source starts.
  * @throws SluiceError CONFIG_INVALID, KUBECONFIG_INVALID
  */
-export async function prepareSource(options: SourceOptions): Promise<PreparedSource> {
+export async function selectSource(options: SourceOptions): Promise<SelectedSource> {
   const { config, core, clock, nodeName, random, environment, meter } = options;
   const shared = { core, clock, nodeName, encode: encodeWatchEvent };
   const { kubeconfig, master, manifests } = config;

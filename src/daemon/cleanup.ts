@@ -25,11 +25,11 @@ export interface RemovalReport {
  * @throws SluiceError ALREADY_RUNNING before anything is touched; other codes if the rules of a
  * running kube-proxy cannot be read
  */
-export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalReport> {
+export async function runCleanup(keepKubeProxy: boolean): Promise<RemovalReport> {
   // The timers between two transactions do not keep the process alive; this one does.
   const alive = setInterval(() => {}, 1000);
   try {
-    const { removed, notes, failures } = await cleanUp(() => removeAll(keepKubeProxy));
+    const { removed, notes, failures } = await withCleanupLock(() => removeRules(keepKubeProxy));
     const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
     if (lines.length === 0 && failures.length === 0) lines.push("There was nothing to remove");
     return { lines, errors: failures.map(({ message }) => message) };
@@ -38,9 +38,9 @@ export async function removeEverything(keepKubeProxy: boolean): Promise<RemovalR
   }
 }
 
-async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
+async function removeRules(keepKubeProxy: boolean): Promise<Removal> {
   const { pids } = await findKubeProxyProcesses();
-  const successor = pids.length > 0 ? await successorOf(pids) : undefined;
+  const successor = pids.length > 0 ? await readSuccessor(pids) : undefined;
   const keeps = keepKubeProxy || successor !== undefined;
   const options = { clock: systemClock, keepRequired: false, firewall: !keeps, successor };
   const removal = await removeKubeProxyRules(options, keeps ? SLUICE_ORIGINS : ALL_ORIGINS);
@@ -51,7 +51,7 @@ async function removeAll(keepKubeProxy: boolean): Promise<Removal> {
   return { ...removal, failures: [...removal.failures, error] };
 }
 
-async function successorOf(pids: readonly number[]): Promise<Successor> {
+async function readSuccessor(pids: readonly number[]): Promise<Successor> {
   return {
     name: nameProcesses(pids),
     families: await familiesOfKubeProxy(systemClock, legacyTables()),
@@ -63,7 +63,7 @@ async function successorOf(pids: readonly number[]): Promise<Successor> {
  * the lock.
  * @throws SluiceError ALREADY_RUNNING before anything is touched
  */
-export async function cleanUp(remove: () => Promise<Removal>): Promise<Removal> {
+export async function withCleanupLock(remove: () => Promise<Removal>): Promise<Removal> {
   const unlock = lockForCleanup();
   try {
     return await remove();

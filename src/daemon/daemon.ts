@@ -8,7 +8,7 @@ import corePath from "../../asm/out/core.release.wasm" with { type: "file" };
 import { type Clock, systemClock, TIMER_MS_MAX } from "../base/clock.ts";
 import { createLogger, type Logger, type LogRoot } from "../base/log.ts";
 import { logSettings } from "../config/config.ts";
-import { type Note, remarksOnMode } from "../config/config-notes.ts";
+import { type ConfigMessage, messagesForMode } from "../config/config-messages.ts";
 import type { FlagValues } from "../config/flag-values.ts";
 import { type Resolved, resolveConfig } from "../config/resolve-config.ts";
 import type { Core } from "../core/core.ts";
@@ -23,8 +23,8 @@ import { ProblemRegistry } from "../problems/problem-registry.ts";
 import { adminDue } from "./admin-due.ts";
 import { wantsLocalnet } from "./backend-options.ts";
 import { BackgroundServices } from "./background.ts";
-import { prepareBackend } from "./choose-backend.ts";
-import { prepareSource } from "./choose-source.ts";
+import { selectBackend } from "./choose-backend.ts";
+import { selectSource } from "./choose-source.ts";
 import { startProxy } from "./proxy.ts";
 import { logProblem, Telemetry } from "./telemetry.ts";
 
@@ -39,10 +39,10 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   const clock = systemClock;
   const resolved = await resolveConfig(flags, (path) => readFile(path, "utf8"));
   const { config } = resolved;
-  const log = beginLog(resolved, version, clock);
+  const log = createLog(resolved, version, clock);
   const unlock = lockNetworkNamespace();
   const events = new EventOutbox(() => clock.now());
-  const onFatal = endOn(log);
+  const onFatal = exitOnFatal(log);
   const nodeName = (config.hostnameOverride || hostname()).trim().toLowerCase();
   const memory = new MemoryReclaimer(clock);
   const core = await loadCore(nodeName);
@@ -50,7 +50,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
 
   const telemetry = new Telemetry({ config, core, clock, log });
   const shared = { config, core, clock, log, nodeName, telemetry };
-  const { createSource, access } = await prepareSource({
+  const { createSource, access } = await selectSource({
     ...shared,
     random: Math.random,
     environment: process.env,
@@ -64,8 +64,8 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     unlock();
     process.exit(0);
   });
-  const backend = await prepareBackend(config, log);
-  if (config.mode === "auto") logNotes(log, remarksOnMode(config, backend.mode));
+  const backend = await selectBackend(config, log);
+  if (config.mode === "auto") logMessages(log, messagesForMode(config, backend.mode));
   const proxy = await startProxy({ ...shared, backend, createSource, memory, onFatal });
   // Probing the kernel has loaded connection tracking, so its settings exist now.
   host.tuneConntrack(config.conntrack);
@@ -113,7 +113,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
 export async function initialize(flags: FlagValues, version: string): Promise<void> {
   const resolved = await resolveConfig(flags, (path) => readFile(path, "utf8"));
   const { config } = resolved;
-  const log = beginLog(resolved, version, systemClock);
+  const log = createLog(resolved, version, systemClock);
   const problems = new ProblemRegistry((problem) => logProblem(log, problem));
   const host = new HostSettings({
     clock: systemClock,
@@ -121,7 +121,7 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
     problems: (events) => problems.report(events),
   });
   const probe = async () => {
-    const backend = await prepareBackend(config, log);
+    const backend = await selectBackend(config, log);
     backend.close();
     return backend.capabilities;
   };
@@ -153,18 +153,18 @@ function createNotifier({ health }: Telemetry, clock: Clock, log: Logger): Notif
   });
 }
 
-function beginLog({ config, notes }: Resolved, version: string, clock: Clock): LogRoot {
+function createLog({ config, messages }: Resolved, version: string, clock: Clock): LogRoot {
   const now = () => clock.now();
   const stderr = new StderrWriter(2);
   const write = (line: string) => stderr.write(line);
   const log = createLogger({ ...logSettings(config), now, write, pid: process.pid }, "daemon.ts");
   log.info("Starting", { version });
-  logNotes(log, notes);
+  logMessages(log, messages);
   return log;
 }
 
-function logNotes(log: Logger, notes: readonly Note[]): void {
-  for (const { severity, message, fields } of notes) log[severity](message, fields);
+function logMessages(log: Logger, messages: readonly ConfigMessage[]): void {
+  for (const { severity, message, fields } of messages) log[severity](message, fields);
 }
 
 async function loadCore(nodeName: string): Promise<Core> {
@@ -176,7 +176,7 @@ async function loadCore(nodeName: string): Promise<Core> {
 /**
  * Returns a function that logs a fatal error and ends the process. It also keeps the process alive.
  */
-function endOn(log: LogRoot): (error: unknown) => void {
+function exitOnFatal(log: LogRoot): (error: unknown) => void {
   const onFatal = (error: unknown) => {
     log.error("Cannot go on; the rules stay as they are", error);
     process.exit(1);

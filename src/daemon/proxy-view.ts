@@ -1,6 +1,6 @@
 /** Gives observers a read-only view of the running proxy, computed on request. */
 import type { Clock } from "../base/clock.ts";
-import { SCRAPE_PATIENCE_MS } from "../base/limits.ts";
+import { SCRAPE_TIMEOUT_MS } from "../base/limits.ts";
 import { TABLE_IDS, type TableName, tableKind } from "../model/tables.ts";
 import { expose } from "../observe/exposition.ts";
 import { scrapedInstruments } from "../observe/metrics.ts";
@@ -53,7 +53,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
     flags: () => flags,
     service: (namespace, name) => describeService(core, namespace, name, problems.list(), backend),
     async metrics() {
-      const patience = new Promise<void>((done) => clock.after(SCRAPE_PATIENCE_MS, done));
+      const patience = new Promise<void>((done) => clock.after(SCRAPE_TIMEOUT_MS, done));
       const { config } = proxy;
       if (backend.counters !== undefined) await connections.collect(backend.counters, patience);
       return expose(

@@ -186,7 +186,7 @@ export class RunningProxy {
   async #adopt(): Promise<void> {
     if (this.#adopted) return;
     this.#adopted = true;
-    this.backend.counters?.onDelete(this.telemetry.connections.take);
+    this.backend.counters?.onDelete(this.telemetry.connections.addDeleted);
     const { outcome, what, elements } = await this.backend.start(this.core);
     this.#log.info(adoptionText(outcome, what), { elements });
     this.#options.memory.phaseEnded(elements);
@@ -214,7 +214,7 @@ export class RunningProxy {
       },
       onProblems: this.telemetry.reportProblems,
       onFatal,
-      onSynced: () => void this.#beginSyncing().catch(onFatal),
+      onSynced: () => void this.#startSyncing().catch(onFatal),
     };
   }
 
@@ -231,7 +231,7 @@ export class RunningProxy {
   }
 
   /** Starts syncing. Everything that the first sync needs is present. */
-  async #beginSyncing(): Promise<void> {
+  async #startSyncing(): Promise<void> {
     const { core } = this;
     await this.#conflict.gone;
     await this.#adopt();
@@ -275,7 +275,7 @@ export class RunningProxy {
     return new Pacer({
       clock,
       ...paceOf(this.#config),
-      restMsMax: this.backend.capabilities.syncRestMsMax,
+      cooldownMsMax: this.backend.capabilities.syncCooldownMsMax,
       retryMs: SYNC_RETRY_MS,
       run: async () => {
         this.telemetry.syncing();

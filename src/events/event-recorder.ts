@@ -14,7 +14,7 @@ import {
   type WritableTransport,
   type WriteRequest,
 } from "../api-client/transport.ts";
-import { type Write, write } from "../api-client/write-request.ts";
+import { type PendingWrite, sendWrite } from "../api-client/write-request.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
@@ -44,9 +44,9 @@ export interface EventRecorderOptions {
 /** Maximum number of Events that wait behind the one being sent. The oldest one is dropped. */
 const QUEUE_MAX = 100;
 /** Between two Events: kube-proxy's limit of five requests a second. */
-const REST_MS = 200;
+const PAUSE_MS = 200;
 /** The server must answer within this time. */
-const ANSWER_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 /** Between two attempts to send the same Event. */
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 60_000;
@@ -65,7 +65,7 @@ const SERIES_REFRESH_MS = 1_800_000;
 const SERIES_MAX = 1000;
 
 /** An Event and its repetitions. Times are in ms since the epoch. */
-interface Series {
+interface EventSeriesState {
   readonly object: EventObject;
   count: number;
   lastAt: number;
@@ -82,15 +82,15 @@ export class ApiEventRecorder implements EventRecorder {
   readonly #log: Logger;
   readonly #backoff: Backoff;
   /** By seriesKey. */
-  readonly #series = new Map<string, Series>();
-  readonly #queue: Series[] = [];
+  readonly #series = new Map<string, EventSeriesState>();
+  readonly #queue: EventSeriesState[] = [];
   #transport: WritableTransport | undefined;
-  #request: Write | undefined;
+  #request: PendingWrite | undefined;
   /** Undefined while no Event is being sent. */
   #sending: Promise<void> | undefined;
   #created = 0n;
   #cancelSweep: (() => void) | undefined;
-  #endRest: (() => void) | undefined;
+  #endPause: (() => void) | undefined;
   /** The last Event was lost, and the log says so. */
   #lossLogged = false;
   #closed = false;
@@ -136,7 +136,7 @@ export class ApiEventRecorder implements EventRecorder {
     this.#closed = true;
     this.#queue.length = 0;
     this.#cancelSweep?.();
-    this.#endRest?.();
+    this.#endPause?.();
     this.#backoff.wake();
     this.#request?.abort(new SluiceError("API_UNREACHABLE", "Cannot write an Event: stopped"));
     this.#disconnect();
@@ -157,7 +157,7 @@ export class ApiEventRecorder implements EventRecorder {
       this.#series.size === 0 ? undefined : clock.after(SERIES_QUIET_MS, () => this.#sweep());
   }
 
-  #enqueue(series: Series): void {
+  #enqueue(series: EventSeriesState): void {
     series.waiting = true;
     this.#queue.push(series);
     const oldest = this.#queue.length > QUEUE_MAX ? this.#queue.shift() : undefined;
@@ -168,16 +168,16 @@ export class ApiEventRecorder implements EventRecorder {
   async #sendAll(): Promise<void> {
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       await this.#sendOne(next);
-      if (this.#queue.length > 0) await this.#rest();
+      if (this.#queue.length > 0) await this.#pause();
     }
     this.#disconnect();
     this.#sending = undefined;
   }
 
-  #rest(): Promise<void> {
+  #pause(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const cancel = this.#options.clock.after(REST_MS, resolve);
-    this.#endRest = () => {
+    const cancel = this.#options.clock.after(PAUSE_MS, resolve);
+    this.#endPause = () => {
       cancel();
       resolve();
     };
@@ -185,7 +185,7 @@ export class ApiEventRecorder implements EventRecorder {
   }
 
   /** Retries until the server has the count, or the Event is lost. */
-  async #sendOne(series: Series): Promise<void> {
+  async #sendOne(series: EventSeriesState): Promise<void> {
     this.#backoff.reset();
     let refusals = 0;
     while (!this.#closed) {
@@ -201,7 +201,7 @@ export class ApiEventRecorder implements EventRecorder {
         return;
       }
       const status = statusOf(error);
-      if (status?.code === 401) this.#options.access.refused();
+      if (status?.code === 401) this.#options.access.credentialsRefused();
       if (status !== undefined) refusals += 1;
       if (!isTemporary(error) || refusals === REFUSALS_MAX) {
         this.#drop(series, messageOf(error), status?.code);
@@ -212,7 +212,7 @@ export class ApiEventRecorder implements EventRecorder {
     }
   }
 
-  #drop(series: Series, error: string, status?: number): void {
+  #drop(series: EventSeriesState, error: string, status?: number): void {
     // While the series continues, its next count waits for the next refresh.
     this.#settle(series);
     this.#options.onDropped();
@@ -225,13 +225,18 @@ export class ApiEventRecorder implements EventRecorder {
     });
   }
 
-  #settle(series: Series): void {
+  #settle(series: EventSeriesState): void {
     series.waiting = false;
     series.settledAt = this.#options.clock.now();
   }
 
   /** Sends the count. Resolves to the error if it did not arrive; never rejects. */
-  async #attempt({ object, count, lastAt, sentCount }: Series): Promise<SluiceError | undefined> {
+  async #attempt({
+    object,
+    count,
+    lastAt,
+    sentCount,
+  }: EventSeriesState): Promise<SluiceError | undefined> {
     const series = count > 1 ? eventSeries(count, lastAt) : undefined;
     if (sentCount > 0) {
       const error = await this.#write("change", object, eventRequest(object, series, true));
@@ -256,7 +261,14 @@ export class ApiEventRecorder implements EventRecorder {
       this.#transport ??= (this.#options.openTransport ?? openTransport)(access);
       const transport = this.#transport;
       const { server } = access;
-      this.#request = write({ transport, clock, what, server, request, timeoutMs: ANSWER_MS });
+      this.#request = sendWrite({
+        transport,
+        clock,
+        what,
+        server,
+        request,
+        timeoutMs: ANSWER_TIMEOUT_MS,
+      });
       await this.#request.done;
       return undefined;
     } catch (thrown) {

@@ -28,7 +28,7 @@ export type ConntrackSysctl = (typeof CONNTRACK_SYSCTLS)[number];
 export type ConntrackValues = { readonly [name in ConntrackSysctl]: number | undefined };
 
 /** A setting to apply. */
-export interface Wanted {
+export interface WantedSysctl {
   readonly name: ConntrackSysctl;
   readonly value: number;
   /** The configuration field that it comes from. */
@@ -49,21 +49,21 @@ export function wantedEntries(settings: ConntrackSettings, cpus: number): number
 }
 
 /** Returns all settings that the configuration requires, in the order to write them. */
-export function wantedOf(settings: ConntrackSettings, cpus: number): readonly Wanted[] {
+export function wantedSysctls(settings: ConntrackSettings, cpus: number): readonly WantedSysctl[] {
   const entries = wantedEntries(settings, cpus);
   const buckets = Math.floor(entries / ENTRIES_PER_BUCKET);
-  const timeout = (name: ConntrackSysctl, ms: number, field: string): Wanted => {
+  const timeout = (name: ConntrackSysctl, ms: number, field: string): WantedSysctl => {
     const value = ms > 0 ? Math.max(1, Math.floor(ms / 1000)) : 0;
     return { name, value, field: `conntrack.${field}`, atLeast: false };
   };
-  const room = (name: ConntrackSysctl, value: number): Wanted => ({
+  const room = (name: ConntrackSysctl, value: number): WantedSysctl => ({
     name,
     value,
     field: "conntrack.maxPerCore",
     atLeast: true,
   });
   const { tcpEstablishedMs, tcpCloseWaitMs, udpMs, udpStreamMs, tcpBeLiberal } = settings;
-  const all: readonly Wanted[] = [
+  const all: readonly WantedSysctl[] = [
     room("nf_conntrack_max", entries),
     room("nf_conntrack_buckets", buckets),
     timeout("nf_conntrack_tcp_timeout_established", tcpEstablishedMs, "tcpEstablishedTimeout"),
@@ -83,7 +83,7 @@ export function wantedOf(settings: ConntrackSettings, cpus: number): readonly Wa
 /**
  * Returns whether to write the setting. An unknown value is written, so that a failure is reported.
  */
-export function differs({ name, value, atLeast }: Wanted, now: ConntrackValues): boolean {
+export function needsChange({ name, value, atLeast }: WantedSysctl, now: ConntrackValues): boolean {
   const current = now[name];
   if (current === undefined) return true;
   // A maximum of 0 means no limit (linux/net/netfilter/nf_conntrack_core.c).

@@ -4,7 +4,7 @@
  * after a privileged one reports nothing.
  */
 import type { Clock } from "../base/clock.ts";
-import { SYSCTL_LOOK_MS } from "../base/limits.ts";
+import { SYSCTL_CHECK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config, ConntrackSettings } from "../config/config.ts";
 import type { Problem, ReportProblems } from "../problems/problem.ts";
@@ -12,12 +12,12 @@ import { ProblemSet } from "../problems/problem-set.ts";
 import {
   CONNTRACK_SYSCTLS,
   type ConntrackValues,
-  differs,
-  type Wanted,
-  wantedOf,
+  needsChange,
+  type WantedSysctl,
+  wantedSysctls,
 } from "./conntrack-sysctls.ts";
 import { hostFacts } from "./host-facts.ts";
-import { KernelFiles, NETFILTER, setSysctl, subjectOf } from "./kernel-files.ts";
+import { KernelFiles, NETFILTER_SYSCTLS, setSysctl, subjectOf } from "./kernel-files.ts";
 import { LocalnetRouting } from "./localnet.ts";
 
 const OOM_SCORE = "/proc/self/oom_score_adj";
@@ -38,7 +38,7 @@ export class HostSettings {
   /** Problems of connection tracking. */
   readonly #problems: ProblemSet;
   readonly #localnet: LocalnetRouting;
-  #cancelLook = () => {};
+  #cancelCheck = () => {};
 
   constructor({ clock, log, problems, files = new KernelFiles() }: HostSettingsOptions) {
     this.#clock = clock;
@@ -55,7 +55,7 @@ export class HostSettings {
    * retried by a timer, because an operator may fix it or permit the write.
    */
   tuneConntrack(settings: ConntrackSettings): boolean {
-    return this.#tune(wantedOf(settings, hostFacts(this.#files).cpus));
+    return this.#tune(wantedSysctls(settings, hostFacts(this.#files).cpus));
   }
 
   /**
@@ -63,12 +63,12 @@ export class HostSettings {
    * configuration change. A failed write is retried.
    */
   routeLocalnet(wanted: boolean): void {
-    this.#localnet.want(wanted);
+    this.#localnet.setWanted(wanted);
   }
 
   /** Stops the retries. */
   stop(): void {
-    this.#cancelLook();
+    this.#cancelCheck();
     this.#localnet.stop();
   }
 
@@ -87,8 +87,8 @@ export class HostSettings {
     }
   }
 
-  #tune(wanted: readonly Wanted[]): boolean {
-    this.#cancelLook();
+  #tune(wanted: readonly WantedSysctl[]): boolean {
+    this.#cancelCheck();
     const now = this.#conntrackValues();
     const present = now.nf_conntrack_max !== undefined;
     const problems: Problem[] = present ? [] : wanted.slice(0, 1).map(absent);
@@ -96,13 +96,13 @@ export class HostSettings {
     // since.
     const open = wanted.filter((one) => {
       if (!present) return true;
-      const found = differs(one, now) ? this.#set(one, now) : [];
+      const found = needsChange(one, now) ? this.#set(one, now) : [];
       problems.push(...found);
       return found.length > 0;
     });
     this.#problems.set(problems);
     if (open.length > 0) {
-      this.#cancelLook = this.#clock.after(SYSCTL_LOOK_MS, () => this.#tune(open));
+      this.#cancelCheck = this.#clock.after(SYSCTL_CHECK_MS, () => this.#tune(open));
     }
     return present;
   }
@@ -112,7 +112,7 @@ export class HostSettings {
     return Object.fromEntries(entries);
   }
 
-  #set({ name, value, field }: Wanted, now: ConntrackValues): Problem[] {
+  #set({ name, value, field }: WantedSysctl, now: ConntrackValues): Problem[] {
     const sysctl = { name: `net.netfilter.${name}`, path: pathOf(name), value, field };
     const problem = setSysctl(sysctl, now[name], this.#files, this.#log);
     return problem ? [problem] : [];
@@ -140,10 +140,10 @@ export async function initializeHost(
 }
 
 function pathOf(name: string): string {
-  return `${NETFILTER}/${name}`;
+  return `${NETFILTER_SYSCTLS}/${name}`;
 }
 
-function absent({ field }: Wanted): Problem {
-  const message = `Cannot set the sysctls of connection tracking: the kernel module nf_conntrack must be loaded ("modprobe nf_conntrack" on the machine) and ${NETFILTER} readable: current value is none`;
+function absent({ field }: WantedSysctl): Problem {
+  const message = `Cannot set the sysctls of connection tracking: the kernel module nf_conntrack must be loaded ("modprobe nf_conntrack" on the machine) and ${NETFILTER_SYSCTLS} readable: current value is none`;
   return { subject: subjectOf("net.netfilter"), code: CODE, field, message };
 }

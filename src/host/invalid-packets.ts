@@ -3,7 +3,7 @@
  * translated back, so a client gets a segment from an unknown pod and resets the connection
  * (kubernetes/kubernetes#74839).
  */
-import { KernelFiles, NETFILTER } from "./kernel-files.ts";
+import { KernelFiles, NETFILTER_SYSCTLS } from "./kernel-files.ts";
 
 /**
  * From this kernel version on, a segment below the window (a late copy) is translated instead of
@@ -30,7 +30,7 @@ export function resolveDropInvalid(
  * 0.
  */
 export function isLiberal(files = new KernelFiles()): boolean {
-  return (files.number(`${NETFILTER}/nf_conntrack_tcp_be_liberal`) ?? 0) !== 0;
+  return (files.number(`${NETFILTER_SYSCTLS}/nf_conntrack_tcp_be_liberal`) ?? 0) !== 0;
 }
 
 /** A string that is not a version counts as a new kernel. */

@@ -4,7 +4,7 @@ import type { Logger } from "../base/log.ts";
 import type { Problem } from "../problems/problem.ts";
 
 /** The sysctls of connection tracking. Those that are per network namespace are those of ours. */
-export const NETFILTER = "/proc/sys/net/netfilter";
+export const NETFILTER_SYSCTLS = "/proc/sys/net/netfilter";
 
 export class KernelFiles {
   readonly #root: string;

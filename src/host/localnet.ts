@@ -5,7 +5,7 @@
  * as the chain KUBE-FIREWALL does.
  */
 import type { Clock } from "../base/clock.ts";
-import { SYSCTL_LOOK_MS } from "../base/limits.ts";
+import { SYSCTL_CHECK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
@@ -30,7 +30,7 @@ export class LocalnetRouting {
   readonly #log: Logger;
   readonly #problems: ProblemSet;
   readonly #files: KernelFiles;
-  #cancelLook = () => {};
+  #cancelRetry = () => {};
 
   constructor({ clock, log, problems, files }: LocalnetOptions) {
     this.#clock = clock;
@@ -43,18 +43,18 @@ export class LocalnetRouting {
    * Sets it now, or retries until it can be set. If no longer wanted, it stays, because other
    * programs may need it.
    */
-  want(wanted: boolean): void {
-    this.#cancelLook();
+  setWanted(wanted: boolean): void {
+    this.#cancelRetry();
     const { path, value } = ROUTE_LOCALNET;
     const before = this.#files.number(path);
-    const open = wanted && before !== value;
-    const problem = open ? setSysctl(ROUTE_LOCALNET, before, this.#files, this.#log) : undefined;
+    const mustSet = wanted && before !== value;
+    const problem = mustSet ? setSysctl(ROUTE_LOCALNET, before, this.#files, this.#log) : undefined;
     this.#problems.set(problem ? [problem] : []);
-    if (problem) this.#cancelLook = this.#clock.after(SYSCTL_LOOK_MS, () => this.want(true));
+    if (problem) this.#cancelRetry = this.#clock.after(SYSCTL_CHECK_MS, () => this.setWanted(true));
   }
 
   /** Stops the retries. */
   stop(): void {
-    this.#cancelLook();
+    this.#cancelRetry();
   }
 }

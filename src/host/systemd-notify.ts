@@ -37,10 +37,10 @@ export class Notifier {
   /** If the watchdog is enabled, starts sending messages after half its period. */
   constructor({ environment, pid, clock, log, healthy }: NotifierOptions) {
     this.#log = log.from("systemd-notify.ts");
-    const path = take(environment, "NOTIFY_SOCKET");
-    const periodMs = Number(take(environment, "WATCHDOG_USEC") ?? 0) / 1000;
-    const watched = take(environment, "WATCHDOG_PID") ?? `${pid}`;
-    this.#address = path === undefined ? undefined : addressOf(path);
+    const path = takeVariable(environment, "NOTIFY_SOCKET");
+    const periodMs = Number(takeVariable(environment, "WATCHDOG_USEC") ?? 0) / 1000;
+    const watched = takeVariable(environment, "WATCHDOG_PID") ?? `${pid}`;
+    this.#address = path === undefined ? undefined : socketAddress(path);
     if (path !== undefined && this.#address === undefined) {
       this.#log.warn(
         "Cannot tell systemd anything: NOTIFY_SOCKET must be a path or an abstract name",
@@ -51,7 +51,7 @@ export class Notifier {
     }
     if (this.#address === undefined || !(periodMs > 0) || watched !== `${pid}`) return;
     const beat = () => {
-      if (healthy()) this.#say("WATCHDOG=1");
+      if (healthy()) this.#send("WATCHDOG=1");
       this.#cancel = clock.after(periodMs / 2, beat);
     };
     this.#cancel = clock.after(periodMs / 2, beat);
@@ -59,17 +59,17 @@ export class Notifier {
 
   /** Reports that the service is ready. `status` is one line for `systemctl status`. */
   ready(status: string): void {
-    this.#say(`READY=1\nSTATUS=${onOneLine(status)}`);
+    this.#send(`READY=1\nSTATUS=${onOneLine(status)}`);
   }
 
   /** Reports that the service is stopping. No message follows. */
   stopping(): void {
-    this.#say("STOPPING=1");
+    this.#send("STOPPING=1");
     this.#stopped = true;
     this.#cancel();
   }
 
-  #say(message: string): void {
+  #send(message: string): void {
     if (this.#address === undefined || this.#stopped) return;
     const result = sendDatagram(this.#address, bytesOf(message));
     const problem = "Could not tell systemd how the service is";
@@ -78,7 +78,10 @@ export class Notifier {
   }
 }
 
-function take(environment: NotifierOptions["environment"], name: string): string | undefined {
+function takeVariable(
+  environment: NotifierOptions["environment"],
+  name: string,
+): string | undefined {
   const value = environment[name];
   delete environment[name];
   return value === "" ? undefined : value;
@@ -93,7 +96,7 @@ function bytesOf(text: string): Uint8Array {
 }
 
 /** Returns undefined if the path is neither absolute nor an abstract name, or too long. */
-function addressOf(path: string): Uint8Array | undefined {
+function socketAddress(path: string): Uint8Array | undefined {
   if (!(path.startsWith("@") || path.startsWith("/"))) return undefined;
   return bytesOf(path).length < UNIX_PATH_MAX ? unixAddress(path) : undefined;
 }

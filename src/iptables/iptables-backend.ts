@@ -8,9 +8,9 @@ import type { Capabilities } from "../backend/capabilities.ts";
 import type { Drift, ForeignChange } from "../backend/drift.ts";
 import type { ChainReader, LeftoverRules, RestoreStatistics } from "../backend/parts.ts";
 import type { SkeletonOptions } from "../backend/skeleton-options.ts";
-import { type Clock, systemClock, turn } from "../base/clock.ts";
+import { type Clock, systemClock, yieldToEventLoop } from "../base/clock.ts";
 import { rethrowDefect, SluiceError } from "../base/errors.ts";
-import { SYNC_REST_SINGLE_TRANSACTION_MS_MAX } from "../base/limits.ts";
+import { SYNC_COOLDOWN_SINGLE_TRANSACTION_MS_MAX } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
@@ -240,7 +240,7 @@ class Iptables implements IptablesBackend {
     features,
   }: FamilyTools): Promise<{ family: FamilyRules; found: FoundChains | undefined }> {
     const waiting = new LockWaitingTools(tools, logLocked(this.#log));
-    const pause = () => turn(this.#clock);
+    const pause = () => yieldToEventLoop(this.#clock);
     const family = new FamilyRules(waiting, this.#rulesetOptions(features), pause);
     const found = await family.read();
     const { refused } = await family.write(family.kernel.missing(family.wanted));
@@ -495,7 +495,7 @@ function iptablesCapabilities({
     unsupported,
     maxOperations: Number.POSITIVE_INFINITY,
     singleTransaction: true,
-    syncRestMsMax: SYNC_REST_SINGLE_TRANSACTION_MS_MAX,
+    syncCooldownMsMax: SYNC_COOLDOWN_SINGLE_TRANSACTION_MS_MAX,
     opensHealthCheckPorts: true,
     localhostNodePorts: true,
   };

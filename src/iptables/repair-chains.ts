@@ -93,7 +93,7 @@ export async function repairFamilies(
     const { error } = family.failureOf(refusal, ownerName(core, owner));
     if (owner === undefined || refused.length === RELEASED_MAX) throw error;
     refused.push({ owner, error });
-    releaseOwner(families, core, owner);
+    releaseOwnerRules(families, core, owner);
   }
 }
 
@@ -134,7 +134,7 @@ async function repairOnce(
 }
 
 /** Drops the owner's committed elements, from the rules and from the core. */
-function releaseOwner(families: readonly FamilyRules[], core: Core, owner: OwnerId): void {
+function releaseOwnerRules(families: readonly FamilyRules[], core: Core, owner: OwnerId): void {
   const operations = core.diff(0, [owner]);
   const describe = describePorts((id) => (isService(id) ? core.readService(id) : undefined));
   for (const family of families) {

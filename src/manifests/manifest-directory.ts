@@ -16,7 +16,7 @@ export interface KnownFile {
    * Set if the file was written in place and now lacks an object, so that it may be half written.
    * `since` is in monotonic ms.
    */
-  readonly draft?: { readonly stamp: string; readonly since: number };
+  readonly unsettled?: { readonly stamp: string; readonly since: number };
   /** Objects of the last version that parsed. */
   readonly objects: readonly ManifestObject[];
   readonly problems: readonly Problem[];
@@ -57,9 +57,10 @@ async function readOne(
     if (before?.stamp === stamp) return before;
     const parsed = await parseManifest(path, await readFile(path, "utf8"));
     if ("message" in parsed) return { stamp, inode, objects, problems: [parsed] };
-    if (before?.inode === inode && lacksSome(parsed.objects, objects)) {
-      const draft = before.draft?.stamp === stamp ? before.draft : { stamp, since: now };
-      if (now - draft.since < FILE_SETTLE_MS) return { ...before, draft };
+    if (before?.inode === inode && lacksObjects(parsed.objects, objects)) {
+      const unsettled =
+        before.unsettled?.stamp === stamp ? before.unsettled : { stamp, since: now };
+      if (now - unsettled.since < FILE_SETTLE_MS) return { ...before, unsettled };
     }
     return { stamp, inode, ...parsed };
   } catch (thrown) {
@@ -77,7 +78,10 @@ async function readOne(
  * Detects missing objects. Otherwise a writer that truncates a file before writing would remove all
  * objects for a moment.
  */
-function lacksSome(objects: readonly ManifestObject[], before: readonly ManifestObject[]): boolean {
+function lacksObjects(
+  objects: readonly ManifestObject[],
+  before: readonly ManifestObject[],
+): boolean {
   const keys = new Set(objects.map((each) => each.key));
   return before.some((each) => !keys.has(each.key));
 }

@@ -32,7 +32,7 @@ export interface ManifestSourceOptions {
 }
 
 /** An object that was passed on. */
-interface Published {
+interface PublishedObject {
   readonly object: JsonObject;
   /** Its JSON, for comparison. */
   readonly text: string;
@@ -47,7 +47,7 @@ export class ManifestSource implements Source {
   readonly #streams = new Map<ObjectKind, ObjectStream>();
   #files = new Map<string, KnownFile>();
   /** By key: `Service default/web`. */
-  #published = new Map<string, Published>();
+  #published = new Map<string, PublishedObject>();
   /** resourceVersion of the last object that was fed into the core. */
   #version = 0;
   #synced = false;
@@ -56,7 +56,7 @@ export class ManifestSource implements Source {
   #scanning = false;
   #scanAgain = false;
   #stopWatching = () => {};
-  #cancelDraft = () => {};
+  #cancelSettle = () => {};
 
   constructor(options: ManifestSourceOptions) {
     this.#options = options;
@@ -66,14 +66,14 @@ export class ManifestSource implements Source {
 
   start(): void {
     const { clock } = this.#options;
-    this.#stopWatching = watchDirectory(this.#directory, clock, () => this.#look());
-    this.#look();
+    this.#stopWatching = watchDirectory(this.#directory, clock, () => this.#rescan());
+    this.#rescan();
   }
 
   stop(): void {
     this.#stopped = true;
     this.#stopWatching();
-    this.#cancelDraft();
+    this.#cancelSettle();
     for (const stream of this.#streams.values()) stream.close();
     this.#streams.clear();
   }
@@ -94,7 +94,7 @@ export class ManifestSource implements Source {
     };
   }
 
-  #look(): void {
+  #rescan(): void {
     this.#scan().catch((thrown: unknown) => this.#options.events.onFatal(thrown));
   }
 
@@ -124,9 +124,9 @@ export class ManifestSource implements Source {
     if (this.#stopped) return;
     this.#files = files;
     this.#publish();
-    this.#cancelDraft();
-    if ([...files.values()].some((file) => file.draft !== undefined)) {
-      this.#cancelDraft = clock.after(FILE_SETTLE_MS, () => this.#look());
+    this.#cancelSettle();
+    if ([...files.values()].some((file) => file.unsettled !== undefined)) {
+      this.#cancelSettle = clock.after(FILE_SETTLE_MS, () => this.#rescan());
     }
   }
 
@@ -135,7 +135,7 @@ export class ManifestSource implements Source {
     const { clock, events } = this.#options;
     const problems = [...this.#files.values()].flatMap((file) => file.problems);
     const before = this.#published;
-    const next = new Map<string, Published>();
+    const next = new Map<string, PublishedObject>();
     const changedKinds = new Set<string>();
     for (const [key, entry] of this.#chooseFirst(problems)) {
       const known = before.get(key);
@@ -169,9 +169,9 @@ export class ManifestSource implements Source {
    */
   #publishOne(
     entry: ManifestObject,
-    before: Published | undefined,
+    before: PublishedObject | undefined,
     problems: Problem[],
-  ): Published | undefined {
+  ): PublishedObject | undefined {
     const { kind, object, where } = entry;
     try {
       const text = comparable(entry);

@@ -61,7 +61,7 @@ export function manifestProblem(where: string, field: string, rule: string): Pro
   };
 }
 
-interface Entry {
+interface DocumentEntry {
   readonly value: unknown;
   readonly line: number;
 }
@@ -69,7 +69,7 @@ interface Entry {
 /**
  * Undefined if it does not parse. The YAML parser, which also accepts JSON, then finds the line.
  */
-function fromJson(text: string): Entry[] | undefined {
+function fromJson(text: string): DocumentEntry[] | undefined {
   try {
     const value: unknown = JSON.parse(text);
     return listItems(value)?.map((item) => ({ value: item, line: 1 })) ?? [{ value, line: 1 }];
@@ -78,10 +78,10 @@ function fromJson(text: string): Entry[] | undefined {
   }
 }
 
-async function fromYaml(path: string, text: string): Promise<Entry[] | Problem> {
+async function fromYaml(path: string, text: string): Promise<DocumentEntry[] | Problem> {
   const { LineCounter, parseAllDocuments } = await import("yaml");
   const lineCounter = new LineCounter();
-  const entries: Entry[] = [];
+  const entries: DocumentEntry[] = [];
   const lineOf = (node: unknown): number => {
     const { range } = isObject(node) ? node : {};
     return Array.isArray(range) ? lineCounter.linePos(Number(range[0])).line : 1;

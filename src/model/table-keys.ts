@@ -5,8 +5,8 @@
 import { readU8, readU16BE, readU32LE } from "../base/bytes.ts";
 import { ADDRESS_BYTES } from "../net/address.ts";
 import {
-  type Field,
   fieldSize,
+  type KeyFieldName,
   TABLE_IDS,
   type TableId,
   tableFamily,
@@ -15,7 +15,7 @@ import {
 
 /** A field of a key, with its offset and size in bytes. */
 interface KeyField {
-  readonly field: Field;
+  readonly field: KeyFieldName;
   readonly at: number;
   readonly size: number;
 }
@@ -27,11 +27,11 @@ export interface AddressRange {
 }
 
 /** Offset of the first field of each kind in a key; -1 if the key has none. */
-type KeyOffsets = { readonly [field in Field]: number };
+type KeyOffsets = { readonly [field in KeyFieldName]: number };
 
 const FIELDS: readonly (readonly KeyField[])[] = TABLE_IDS.map((table) => {
   let at = 0;
-  return tableKind(table).key.map((field: Field) => {
+  return tableKind(table).key.map((field: KeyFieldName) => {
     const size = fieldSize(field, tableFamily(table));
     at += size;
     return { field, at: at - size, size };
@@ -39,7 +39,7 @@ const FIELDS: readonly (readonly KeyField[])[] = TABLE_IDS.map((table) => {
 });
 
 const OFFSETS: readonly KeyOffsets[] = FIELDS.map((fields) => {
-  const offsetOf = (field: Field) => fields.find((one) => one.field === field)?.at ?? -1;
+  const offsetOf = (field: KeyFieldName) => fields.find((one) => one.field === field)?.at ?? -1;
   return {
     address: offsetOf("address"),
     protocol: offsetOf("protocol"),

@@ -12,21 +12,21 @@ import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL, SLOT_NUMBER_BYTES } from "../../asm/
 import { ADDRESS_BYTES, type Family } from "../net/address.ts";
 
 /** A field of a key, in order. `range` is the first and last address of an interval table. */
-export type Field = "address" | "protocol" | "port" | "slot" | "range";
+export type KeyFieldName = "address" | "protocol" | "port" | "slot" | "range";
 
 /**
  * `none` makes the table a set; `action` is a u32 from actions.ts; `endpoint` is an address and a
  * port.
  */
-export type Value = "none" | "action" | "endpoint";
+export type ValueKind = "none" | "action" | "endpoint";
 
 /** An action as a value: a u32. */
 export const ACTION_BYTES = 4;
 
 interface TableKind {
   readonly name: string;
-  readonly key: readonly Field[];
-  readonly value: Value;
+  readonly key: readonly KeyFieldName[];
+  readonly value: ValueKind;
   /** Description for operators. */
   readonly about: string;
 }
@@ -184,7 +184,7 @@ export function hasRanges(id: TableId): boolean {
 }
 
 /** Returns the size of a key field in bytes. */
-export function fieldSize(field: Field, family: Family): number {
+export function fieldSize(field: KeyFieldName, family: Family): number {
   switch (field) {
     case "address":
       return ADDRESS_BYTES[family];
@@ -206,7 +206,7 @@ const KEY_SIZES = TABLE_IDS.map((id) => {
 
 const VALUE_SIZES = TABLE_IDS.map((id) => sizeOfValue(tableKind(id).value, tableFamily(id)));
 
-function sizeOfValue(value: Value, family: Family): number {
+function sizeOfValue(value: ValueKind, family: Family): number {
   switch (value) {
     case "none":
       return 0;

@@ -33,7 +33,7 @@ type Connect = (options: {
 /**
  * Receives one datagram of messages, valid during the call; undefined if some may have been lost.
  */
-export type Listener = (bytes: Uint8Array | undefined) => void;
+export type DatagramListener = (bytes: Uint8Array | undefined) => void;
 
 export interface SubscribeOptions {
   /** Port id of a socket. Events that it causes are not reported. */
@@ -50,7 +50,7 @@ export function subscribe(
   protocol: number,
   groups: readonly number[],
   clock: Clock,
-  event: Listener,
+  event: DatagramListener,
   { ignore, connect = Bun.connect as unknown as Connect }: SubscribeOptions = {},
 ): Subscription {
   let open = true;
@@ -82,7 +82,7 @@ export function subscribe(
       },
       () => {
         if (ended) return;
-        stop = poll(fd, clock, event);
+        stop = pollSocket(fd, clock, event);
         if (!open) stop();
       },
     );
@@ -107,7 +107,7 @@ export function subscribe(
 }
 
 /** Reads pending datagrams every POLL_MS. The returned function stops it and closes the socket. */
-function poll(fd: number, clock: Clock, event: Listener): () => void {
+function pollSocket(fd: number, clock: Clock, event: DatagramListener): () => void {
   const buffer = new Uint8Array(new ArrayBuffer(READ_SIZE));
   let cancel = () => {};
   const look = () => {

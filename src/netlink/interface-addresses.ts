@@ -47,7 +47,7 @@ export function readAddresses(socket: Netlink): readonly InterfaceAddress[] {
   for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
     addresses = [];
     const changed = socket.dump(writer.bytes, writer.length, (message) => {
-      const address = message.type === RTM_NEWADDR ? readAddress(message) : undefined;
+      const address = message.type === RTM_NEWADDR ? readInterfaceAddress(message) : undefined;
       if (address !== undefined) addresses.push(address);
     });
     if (!changed) break;
@@ -56,7 +56,7 @@ export function readAddresses(socket: Netlink): readonly InterfaceAddress[] {
 }
 
 /** struct ifaddrmsg { u8 family, prefixlen, flags, scope; u32 index }, then attributes. */
-function readAddress({ bytes, start, end }: Message): InterfaceAddress | undefined {
+function readInterfaceAddress({ bytes, start, end }: Message): InterfaceAddress | undefined {
   const kind = bytes[start];
   if (kind !== AF_INET && kind !== AF_INET6) return undefined;
   const family: Family = kind === AF_INET ? 4 : 6;

@@ -161,7 +161,7 @@ export class AttributeReader {
   }
 
   text(): string {
-    return textOf(this.bytes, this.start, this.end);
+    return readText(this.bytes, this.start, this.end);
   }
 
   /** The payload as a view, not a copy. */
@@ -176,7 +176,7 @@ export class AttributeReader {
 }
 
 /** Decodes a string from the kernel, without its NUL. */
-export function textOf(bytes: Uint8Array, start: number, end: number): string {
+export function readText(bytes: Uint8Array, start: number, end: number): string {
   const nul = bytes.subarray(start, end).indexOf(0);
   return decoder.decode(bytes.subarray(start, nul < 0 ? end : start + nul));
 }

@@ -185,7 +185,7 @@ export class NetlinkSocket implements Netlink {
     this.maxBytes = libc.getOption(this.#fd, SOL_SOCKET, SO_SNDBUF) - 32;
     // struct sockaddr_nl { family, pad, pid, groups }
     const name = new Uint8Array(new ArrayBuffer(12));
-    libc.nameOf(this.#fd, name);
+    libc.socketName(this.#fd, name);
     this.portId = new DataView(name.buffer).getUint32(4, true);
   }
 

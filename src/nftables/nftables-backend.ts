@@ -5,9 +5,9 @@ import type { Capabilities } from "../backend/capabilities.ts";
 import type { Drift, ForeignChange } from "../backend/drift.ts";
 import type { CounterReader, CounterSink } from "../backend/parts.ts";
 import type { SkeletonOptions } from "../backend/skeleton-options.ts";
-import { type Clock, systemClock, turn } from "../base/clock.ts";
+import { type Clock, systemClock, yieldToEventLoop } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
-import { SYNC_REST_MS_MAX } from "../base/limits.ts";
+import { SYNC_COOLDOWN_MS_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";
@@ -217,7 +217,7 @@ export class NftablesBackend implements Backend {
       read: async (each) => {
         const transactions = this.#transactions;
         if (this.#core !== undefined) {
-          await readCounters(this.#socket, this.#core, each, () => turn(this.#clock));
+          await readCounters(this.#socket, this.#core, each, () => yieldToEventLoop(this.#clock));
         }
         return transactions === this.#transactions;
       },
@@ -290,7 +290,7 @@ function nftablesCapabilities(maxOperations: number): Capabilities {
     unsupported: [],
     maxOperations,
     singleTransaction: false,
-    syncRestMsMax: SYNC_REST_MS_MAX,
+    syncCooldownMsMax: SYNC_COOLDOWN_MS_MAX,
     opensHealthCheckPorts: false,
     localhostNodePorts: false,
   };

@@ -98,7 +98,7 @@ export class StaleAffinity implements AffinityCleanup {
     }
   }
 
-  get stale(): boolean {
+  get hasStale(): boolean {
     return this.#maps.size > 0;
   }
 
@@ -170,10 +170,10 @@ function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Famil
     const frontend = bytes.subarray(key + clientBytes, key + keyLength);
     const endpoint = bytes.subarray(data, data + dataLength);
     const local = core.ownerOf(outside, frontend) !== undefined;
-    const lives =
+    const isCurrent =
       core.ownerOf(learn, frontend) !== undefined &&
       core.hasEndpoint(local ? localEndpoints : endpoints, frontend, endpoint);
-    if (lives) return;
+    if (isCurrent) return;
     stale.push(bytes.slice(key, key + keyLength));
   });
   return stale;

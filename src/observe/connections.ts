@@ -23,7 +23,7 @@ import { type Instrument, readingOf, type Sample } from "./instruments.ts";
 
 type CountingCore = Pick<Core, "count" | "ownerOf" | "serviceKey" | "findService" | "readService">;
 
-interface Sums {
+interface ServiceSums {
   readonly namespace: string;
   readonly name: string;
   readonly ports: Map<string, number>;
@@ -40,7 +40,7 @@ export class ConnectionCounters {
   readonly #portLimit: number;
   readonly #failed: (error: unknown) => void;
   /** Keyed by `namespace/name`, because an id may be reused for another Service. */
-  readonly #sums = new Map<string, Sums>();
+  readonly #sums = new Map<string, ServiceSums>();
   #collecting: Promise<void> | undefined;
   #failing = false;
   #failures = 0;
@@ -84,7 +84,7 @@ export class ConnectionCounters {
   }
 
   /** Adds the increase of these counters. */
-  readonly take: CounterSink = (slice) => this.#take(slice, new Map());
+  readonly addDeleted: CounterSink = (slice) => this.#take(slice, new Map());
 
   async #collect(reader: Pick<CounterReader, "read">): Promise<void> {
     const seen = new Map<string, Set<string>>();
@@ -167,7 +167,7 @@ export class ConnectionCounters {
     if (kind === undefined) return;
     const keys = keySize(table);
     const packets = this.#core.count(table, keysAndPackets, count);
-    const known = new Map<OwnerId, Sums>();
+    const known = new Map<OwnerId, ServiceSums>();
     for (let index = 0; index < count; index++) {
       const added = packets[index] as number;
       if (kind === "frontend" && added === 0) continue;
@@ -191,13 +191,13 @@ export class ConnectionCounters {
     }
   }
 
-  #sumsOf(owner: OwnerId, make: boolean): Sums | undefined {
+  #sumsOf(owner: OwnerId, make: boolean): ServiceSums | undefined {
     const key = isService(owner) ? this.#core.serviceKey(owner) : "";
     const slash = key.indexOf("/");
     if (slash < 0) return undefined;
     const known = this.#sums.get(key);
     if (known !== undefined || !make) return known;
-    const made: Sums = {
+    const made: ServiceSums = {
       namespace: key.slice(0, slash),
       name: key.slice(slash + 1),
       ports: new Map(),

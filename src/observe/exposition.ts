@@ -1,5 +1,5 @@
 /** Prints instruments as Prometheus text. */
-import { systemClock, turn } from "../base/clock.ts";
+import { systemClock, yieldToEventLoop } from "../base/clock.ts";
 import type { Instrument } from "./instruments.ts";
 
 /** The body of a scrape response and its Content-Type. */
@@ -17,7 +17,7 @@ const AT_ONCE = 500;
  */
 export async function expose(
   instruments: readonly Instrument[],
-  rest: () => Promise<void> = () => turn(systemClock),
+  rest: () => Promise<void> = () => yieldToEventLoop(systemClock),
 ): Promise<Exposition> {
   const { default: Registry } = await import("prom-client/lib/registry.js");
   const registry = new Registry();

@@ -29,7 +29,7 @@ export interface Instrument {
   samples(): Sample[];
 }
 
-interface Entry<State> {
+interface SeriesEntry<State> {
   readonly labels: Sample["labels"];
   readonly state: State;
 }
@@ -38,7 +38,7 @@ interface Entry<State> {
 class Series<State> {
   readonly #definition: Definition;
   readonly #fresh: () => State;
-  readonly #entries = new Map<string, Entry<State>>();
+  readonly #entries = new Map<string, SeriesEntry<State>>();
 
   constructor(definition: Definition, fresh: () => State) {
     this.#definition = definition;
@@ -69,7 +69,7 @@ class Series<State> {
     if (!this.#definition.labels) this.at([]);
   }
 
-  all(): Entry<State>[] {
+  all(): SeriesEntry<State>[] {
     return [...this.#entries.values()];
   }
 }

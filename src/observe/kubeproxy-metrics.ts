@@ -34,7 +34,7 @@ const BY_FAMILY = ["ip_family"] as const;
 
 /** The kinds of objects whose changes kube-proxy counts. An EndpointSlice is an `endpoint`. */
 export type ObjectChange = "endpoint" | "service";
-type Probe = "healthz" | "livez";
+type HealthPath = "healthz" | "livez";
 
 export class KubeproxyMetrics {
   readonly #syncDuration = new Histogram(
@@ -131,7 +131,7 @@ export class KubeproxyMetrics {
     ),
     SYNC_BUCKETS,
   );
-  readonly #answers: { readonly [probe in Probe]: Counter } = {
+  readonly #answers: { readonly [probe in HealthPath]: Counter } = {
     healthz: new Counter(
       define("proxy_healthz_total", "Cumulative proxy healthz HTTP status", ["code"]),
     ),
@@ -198,7 +198,7 @@ export class KubeproxyMetrics {
     this.#flowsDuration.observe(durationMs / 1000, `IPv${family}`);
   }
 
-  answered(probe: Probe, code: number): void {
+  answered(probe: HealthPath, code: number): void {
     this.#answers[probe].add(1, String(code));
   }
 

@@ -26,13 +26,13 @@ import type { Problem } from "../problems/problem.ts";
 import type { FrontendView, ServiceView } from "./view.ts";
 
 /** The backend's knowledge about elements. */
-interface Dataplane {
+interface BackendView {
   readonly capabilities: Pick<Capabilities, "unserved">;
   readonly chains: Pick<ChainReader, "locate"> | undefined;
 }
 type CommittedCore = Pick<Core, "findService" | "readService" | "eachElement">;
 
-interface Frontend {
+interface FrontendDraft {
   readonly frontend: string;
   readonly protocol: string;
   readonly family: 4 | 6;
@@ -43,7 +43,7 @@ interface Frontend {
   readonly localEndpoints: Map<number, string>;
   readonly allowed: string[];
   chains: readonly string[];
-  guarded: boolean;
+  hasSourceRanges: boolean;
 }
 
 /**
@@ -55,12 +55,12 @@ export function describeService(
   namespace: string,
   name: string,
   problems: readonly Problem[],
-  backend: Dataplane,
+  backend: BackendView,
 ): ServiceView | undefined {
   const id = core.findService(`${namespace}/${name}`);
   if (id === undefined) return undefined;
   const service = core.readService(id);
-  const frontends = new Map<string, Frontend>();
+  const frontends = new Map<string, FrontendDraft>();
   for (const table of TABLE_IDS) {
     if (tableKind(table).key.length < 2 || tableKind(table).name === "hairpin") continue;
     addElements({ core, backend }, table, id, frontends);
@@ -73,36 +73,40 @@ export function describeService(
     type: service?.type ?? "",
     frontends: [...frontends.entries()]
       .sort(byKey)
-      .map(([, frontend]) => finished(frontend, backend)),
+      .map(([, frontend]) => toView(frontend, backend)),
     problems: problems.filter(({ subject }) => subject === `Service ${own}`),
   };
 }
 
 function addElements(
-  { core, backend }: { readonly core: CommittedCore; readonly backend: Dataplane },
+  { core, backend }: { readonly core: CommittedCore; readonly backend: BackendView },
   table: TableId,
   id: ServiceId,
-  frontends: Map<string, Frontend>,
+  frontends: Map<string, FrontendDraft>,
 ): void {
-  const { name, value: holds } = tableKind(table);
+  const { name, value: kind } = tableKind(table);
   core.eachElement(table, (key, value, owner) => {
     if (owner !== id) return;
     const frontend = frontendOf(frontends, table, key);
     frontend.chains = backend.chains?.locate(table, key) ?? [];
-    if (holds === "action") {
+    if (kind === "action") {
       frontend.actions[name] = printAction(readAction(value));
-    } else if (holds === "endpoint") {
+    } else if (kind === "endpoint") {
       const slots = name.includes("local") ? frontend.localEndpoints : frontend.endpoints;
       slots.set(readSlot(table, key), printEndpoint(value));
     } else {
-      frontend.guarded = true;
+      frontend.hasSourceRanges = true;
       if (name === "allowed") frontend.allowed.push(printRange(readRange(table, key)));
     }
   });
 }
 
 /** Returns the frontend or node port at the start of an element's key. */
-function frontendOf(frontends: Map<string, Frontend>, table: TableId, bytes: Uint8Array): Frontend {
+function frontendOf(
+  frontends: Map<string, FrontendDraft>,
+  table: TableId,
+  bytes: Uint8Array,
+): FrontendDraft {
   const family = tableFamily(table);
   const nodePort = isNodePortTable(table);
   const address = nodePort ? "" : printAddress(readAddress(table, bytes));
@@ -111,7 +115,7 @@ function frontendOf(frontends: Map<string, Frontend>, table: TableId, bytes: Uin
   const key = `${nodePort ? 1 : 0} ${family} ${address} ${protocol} ${port.padStart(5, "0")}`;
   const known = frontends.get(key);
   if (known) return known;
-  const frontend: Frontend = {
+  const frontend: FrontendDraft = {
     frontend: nodePort ? port : family === 4 ? `${address}:${port}` : `[${address}]:${port}`,
     protocol: protocol.toUpperCase(),
     family,
@@ -121,15 +125,15 @@ function frontendOf(frontends: Map<string, Frontend>, table: TableId, bytes: Uin
     localEndpoints: new Map(),
     allowed: [],
     chains: [],
-    guarded: false,
+    hasSourceRanges: false,
   };
   frontends.set(key, frontend);
   return frontend;
 }
 
-function finished(
-  { guarded, allowed, chains, ...frontend }: Frontend,
-  { capabilities: { unserved } }: Dataplane,
+function toView(
+  { hasSourceRanges, allowed, chains, ...frontend }: FrontendDraft,
+  { capabilities: { unserved } }: BackendView,
 ): FrontendView {
   const cannot = unserved.find(({ family }) => family === frontend.family);
   return {
@@ -138,7 +142,7 @@ function finished(
     localEndpoints: inOrder(frontend.localEndpoints),
     ...(chains.length > 0 && { chains }),
     ...(cannot && { unserved: cannot.reason }),
-    ...(guarded ? { allowed: allowed.sort() } : {}),
+    ...(hasSourceRanges ? { allowed: allowed.sort() } : {}),
   };
 }
 
@@ -146,6 +150,9 @@ function inOrder(slots: ReadonlyMap<number, string>): string[] {
   return [...slots.entries()].sort(([a], [b]) => a - b).map(([, endpoint]) => endpoint);
 }
 
-function byKey([a]: readonly [string, Frontend], [b]: readonly [string, Frontend]): number {
+function byKey(
+  [a]: readonly [string, FrontendDraft],
+  [b]: readonly [string, FrontendDraft],
+): number {
   return a < b ? -1 : 1;
 }

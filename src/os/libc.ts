@@ -63,7 +63,7 @@ function symbols(): Symbols {
  * Returns the call's result, or -errno. Reads errno at once, because any code in between may change
  * it.
  */
-function outcome(result: number): number {
+function resultOrErrno(result: number): number {
   if (result >= 0) return result;
   return -read.i32(symbols().__errno_location() as Pointer, 0);
 }
@@ -89,23 +89,23 @@ export function unixAddress(path: string): Uint8Array {
 
 /** socket(2) */
 export function socket(domain: number, type: number, protocol: number): number {
-  return outcome(symbols().socket(domain, type, protocol));
+  return resultOrErrno(symbols().socket(domain, type, protocol));
 }
 
 /** bind(2) to the bytes of a struct sockaddr. */
 export function bind(fd: number, address: Uint8Array): number {
-  return outcome(symbols().bind(fd, address, address.length));
+  return resultOrErrno(symbols().bind(fd, address, address.length));
 }
 
 /** connect(2) to the bytes of a struct sockaddr. */
 export function connect(fd: number, address: Uint8Array): number {
-  return outcome(symbols().connect(fd, address, address.length));
+  return resultOrErrno(symbols().connect(fd, address, address.length));
 }
 
 /** getsockname(2). Fills `address`, which must have the size of its struct sockaddr. */
-export function nameOf(fd: number, address: Uint8Array): number {
+export function socketName(fd: number, address: Uint8Array): number {
   optionView.setUint32(4, address.length, true);
-  return outcome(symbols().getsockname(fd, address, optionLength));
+  return resultOrErrno(symbols().getsockname(fd, address, optionLength));
 }
 
 /** setsockopt(2) of a struct sock_fprog: a filter with `count` instructions. */
@@ -120,19 +120,19 @@ export function setProgram(
   const view = new DataView(program.buffer);
   view.setUint16(0, count, true);
   view.setBigUint64(8, BigInt(ptr(instructions)), true);
-  return outcome(symbols().setsockopt(fd, level, name, program, program.length));
+  return resultOrErrno(symbols().setsockopt(fd, level, name, program, program.length));
 }
 
 /** setsockopt(2) of an int. */
 export function setOption(fd: number, level: number, name: number, value: number): number {
   optionView.setInt32(0, value, true);
-  return outcome(symbols().setsockopt(fd, level, name, optionValue, 4));
+  return resultOrErrno(symbols().setsockopt(fd, level, name, optionValue, 4));
 }
 
 /** getsockopt(2) of an int that is never negative. */
 export function getOption(fd: number, level: number, name: number): number {
   optionView.setUint32(4, 4, true);
-  const result = outcome(symbols().getsockopt(fd, level, name, optionValue, optionLength));
+  const result = resultOrErrno(symbols().getsockopt(fd, level, name, optionValue, optionLength));
   return result < 0 ? result : optionView.getInt32(0, true);
 }
 
@@ -142,18 +142,18 @@ export function getOption(fd: number, level: number, name: number): number {
  */
 export function getStruct(fd: number, level: number, name: number, struct: Uint8Array): number {
   optionView.setUint32(4, struct.length, true);
-  const result = outcome(symbols().getsockopt(fd, level, name, struct, optionLength));
+  const result = resultOrErrno(symbols().getsockopt(fd, level, name, struct, optionLength));
   return result < 0 ? result : optionView.getUint32(4, true);
 }
 
 /** send(2) of the first `length` bytes. */
 export function send(fd: number, bytes: Uint8Array, length: number, flags: number): number {
-  return outcome(Number(symbols().send(fd, bytes, length, flags)));
+  return resultOrErrno(Number(symbols().send(fd, bytes, length, flags)));
 }
 
 /** recv(2) into the whole of `buffer`. */
 export function recv(fd: number, buffer: Uint8Array, flags: number): number {
-  return outcome(Number(symbols().recv(fd, buffer, buffer.length, flags)));
+  return resultOrErrno(Number(symbols().recv(fd, buffer, buffer.length, flags)));
 }
 
 const polled = new Uint8Array(new ArrayBuffer(8));
@@ -166,15 +166,15 @@ const polledView = new DataView(polled.buffer);
 export function poll(fd: number, events: number, ms: number): number {
   polledView.setInt32(0, fd, true);
   polledView.setInt16(4, events, true);
-  return outcome(symbols().poll(polled, 1, ms));
+  return resultOrErrno(symbols().poll(polled, 1, ms));
 }
 
 /** close(2) */
 export function close(fd: number): number {
-  return outcome(symbols().close(fd));
+  return resultOrErrno(symbols().close(fd));
 }
 
 /** madvise(2) */
 export function madvise(start: number, length: number, advice: number): number {
-  return outcome(symbols().madvise(start, length, advice));
+  return resultOrErrno(symbols().madvise(start, length, advice));
 }

@@ -18,7 +18,7 @@ export class StderrWriter {
   readonly #fd: number;
   #waitMs = WAIT_MS;
   /** True if only part of the last line was written. */
-  #torn = false;
+  #lineCut = false;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -29,21 +29,21 @@ export class StderrWriter {
    * throws.
    */
   write(line: string): boolean {
-    const bytes = Buffer.from(this.#torn ? `\n${line}` : line);
+    const bytes = Buffer.from(this.#lineCut ? `\n${line}` : line);
     for (let at = 0; at < bytes.length; ) {
-      const written = this.#take(bytes.subarray(at, at + PIECE_BYTES));
+      const written = this.#writePiece(bytes.subarray(at, at + PIECE_BYTES));
       if (written === 0) {
-        this.#torn ||= at > 0;
+        this.#lineCut ||= at > 0;
         return false;
       }
       at += written;
     }
-    this.#torn = false;
+    this.#lineCut = false;
     return true;
   }
 
   /** Returns the number of bytes written. */
-  #take(piece: Uint8Array): number {
+  #writePiece(piece: Uint8Array): number {
     try {
       return this.#isWritable() ? writeSync(this.#fd, piece) : 0;
     } catch {

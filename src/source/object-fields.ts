@@ -1,6 +1,6 @@
 /** Reads and checks the fields of an API object of unknown shape. Null counts as absent. */
 import { SluiceError } from "../base/errors.ts";
-import { isObject, type JsonObject, objectAt, textAt } from "../base/json.ts";
+import { isObject, type JsonObject, objectAt, stringAt } from "../base/json.ts";
 
 export class ObjectFields {
   readonly #subject: string;
@@ -115,10 +115,10 @@ export interface Metadata {
 export function metadataOf(object: JsonObject): Metadata {
   const metadata = objectAt(object, "metadata");
   return {
-    namespace: textAt(metadata, "namespace"),
-    name: textAt(metadata, "name"),
-    resourceVersion: textAt(metadata, "resourceVersion"),
-    continueToken: textAt(metadata, "continue"),
+    namespace: stringAt(metadata, "namespace"),
+    name: stringAt(metadata, "name"),
+    resourceVersion: stringAt(metadata, "resourceVersion"),
+    continueToken: stringAt(metadata, "continue"),
     labels: objectAt(metadata, "labels"),
     annotations: objectAt(metadata, "annotations"),
   };

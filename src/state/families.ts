@@ -18,7 +18,7 @@ export function missingFamilies(settings: RangeSettings, node: NodeFacts): reado
   const { detectLocal, clusterCIDRs, nodePortAddresses } = settings;
   const families = ([4, 6] as const).filter((family) => node.primary[family] !== undefined);
   const pods = (what: string, cidrs: readonly Cidr[], hint: string) =>
-    lacking(families, cidrs).map(
+    familiesMissingFrom(families, cidrs).map(
       (family) =>
         `${what} has no IPv${family} range, but the node has an IPv${family} address; IPv${family} connections to clusterIPs are not masqueraded (${hint})`,
     );
@@ -27,7 +27,7 @@ export function missingFamilies(settings: RangeSettings, node: NodeFacts): reado
     ...(detectLocal.mode === "NodeCIDR"
       ? pods("spec.podCIDRs of the Node", node.podCidrs, "allocate one")
       : []),
-    ...lacking(families, nodePortAddresses.cidrs).map(
+    ...familiesMissingFrom(families, nodePortAddresses.cidrs).map(
       (family) =>
         `nodePortAddresses has no IPv${family} range, but the node has an IPv${family} address; node ports are served on all IPv${family} addresses (add a range to limit them)`,
     ),
@@ -67,7 +67,10 @@ export function mayServe({ primary }: NodeFacts, family: Family): boolean {
 }
 
 /** Returns the families without a range. An empty list of ranges requires no family. */
-function lacking(families: readonly Family[], cidrs: readonly Cidr[]): readonly Family[] {
+function familiesMissingFrom(
+  families: readonly Family[],
+  cidrs: readonly Cidr[],
+): readonly Family[] {
   if (cidrs.length === 0) return [];
   return families.filter((family) => !cidrs.some((cidr) => cidr.family === family));
 }

@@ -1,6 +1,6 @@
 /** Reads the Node object, as far as a proxy needs it. Nodes are few, so they come as JSON. */
 
-import { listAt, objectAt, textAt } from "../base/json.ts";
+import { listAt, objectAt, stringAt } from "../base/json.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import { type Address, type Cidr, isUnspecified, parseAddress, parseCidr } from "../net/address.ts";
 import type { Problem } from "../problems/problem.ts";
@@ -23,7 +23,7 @@ export interface NodeReading {
 export function readNode(object: unknown): NodeReading {
   const metadata = objectAt(object, "metadata");
   const spec = objectAt(object, "spec");
-  const name = textAt(metadata, "name");
+  const name = stringAt(metadata, "name");
   const subject = `Node ${name}`;
   const problems: Problem[] = [];
   const report = (field: string, rule: string, value: unknown) => {
@@ -39,8 +39,8 @@ export function readNode(object: unknown): NodeReading {
   const addresses = listAt(objectAt(object, "status"), "addresses");
   for (const type of ["InternalIP", "ExternalIP"]) {
     addresses.forEach((entry, i) => {
-      if (textAt(entry, "type") !== type) return;
-      const text = textAt(entry, "address");
+      if (stringAt(entry, "type") !== type) return;
+      const text = stringAt(entry, "address");
       const address = parseAddress(text);
       if (address) primary[address.family] ??= address;
       else report(`status.addresses[${i}].address`, "must be an IP address", text);
@@ -49,7 +49,7 @@ export function readNode(object: unknown): NodeReading {
 
   const podCidrs: Cidr[] = [];
   const several = listAt(spec, "podCIDRs");
-  const single = textAt(spec, "podCIDR");
+  const single = stringAt(spec, "podCIDR");
   const ranges = several.length > 0 ? several : single === "" ? [] : [single];
   ranges.forEach((text, i) => {
     const cidr = typeof text === "string" ? parseCidr(text) : undefined;
@@ -58,10 +58,10 @@ export function readNode(object: unknown): NodeReading {
   });
 
   const eligible =
-    textAt(metadata, "deletionTimestamp") === "" &&
-    !listAt(spec, "taints").some((taint) => textAt(taint, "key") === DELETION_TAINT);
-  const zone = textAt(objectAt(metadata, "labels"), ZONE_LABEL);
-  const uid = textAt(metadata, "uid");
+    stringAt(metadata, "deletionTimestamp") === "" &&
+    !listAt(spec, "taints").some((taint) => stringAt(taint, "key") === DELETION_TAINT);
+  const zone = stringAt(objectAt(metadata, "labels"), ZONE_LABEL);
+  const uid = stringAt(metadata, "uid");
   return { facts: { name, uid, primary, zone, podCidrs, eligible }, problems };
 }
 

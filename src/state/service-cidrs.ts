@@ -1,6 +1,6 @@
 /** Keeps the ranges from which clusterIPs are allocated, read from the ServiceCIDR objects. */
 
-import { listAt, objectAt, textAt } from "../base/json.ts";
+import { listAt, objectAt, stringAt } from "../base/json.ts";
 import { type Cidr, parseCidr } from "../net/address.ts";
 import { disjoint } from "../net/cidr.ts";
 import type { Problem } from "../problems/problem.ts";
@@ -20,7 +20,7 @@ export class ServiceCidrs {
 
   /** Adds or replaces one object. Malformed ranges are left out and reported. */
   update(object: unknown): Problem[] {
-    const name = textAt(objectAt(object, "metadata"), "name");
+    const name = stringAt(objectAt(object, "metadata"), "name");
     const subject = `ServiceCIDR ${name}`;
     const problems: Problem[] = [];
     const cidrs: Cidr[] = [];

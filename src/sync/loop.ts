@@ -4,7 +4,7 @@
  */
 import type { Backend } from "../backend/backend.ts";
 import type { Drift } from "../backend/drift.ts";
-import { type Clock, turn } from "../base/clock.ts";
+import { type Clock, yieldToEventLoop } from "../base/clock.ts";
 import { rethrowDefect, type SluiceError } from "../base/errors.ts";
 import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
@@ -15,8 +15,8 @@ import type { ProblemEnd, ReportProblems } from "../problems/problem.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { type ExpandedService, expandService } from "../state/frontends.ts";
 import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
-import { AffinityPurger } from "./purge-timing.ts";
-import { RefusedOwners } from "./refused-retries.ts";
+import { PurgeTiming } from "./purge-timing.ts";
+import { RefusedRetries } from "./refused-retries.ts";
 import type { RepairReport } from "./repair-timing.ts";
 
 /** The result of one sync, for metrics, health and the log. */
@@ -75,7 +75,7 @@ export interface SyncLoopOptions {
 export class SyncLoop {
   readonly #options: SyncLoopOptions;
   readonly #programmer: Programmer;
-  readonly #refused: RefusedOwners;
+  readonly #refused: RefusedRetries;
   readonly #refusals = new Map<OwnerId, ProblemEnd>();
   #nodeVersion = -1;
   #swept = false;
@@ -83,14 +83,14 @@ export class SyncLoop {
   #verifyRequested = true;
   /** The foreign changes that were found and that no sync has repaired yet. */
   #drift: Drift | undefined;
-  readonly #affinity: AffinityPurger;
+  readonly #affinity: PurgeTiming;
   #triggerTimes: number[] = [];
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
     this.#programmer = new Programmer(options);
-    this.#affinity = new AffinityPurger({ ...options, affinity: options.backend.affinity });
-    this.#refused = new RefusedOwners(options.clock, (owner) => {
+    this.#affinity = new PurgeTiming({ ...options, affinity: options.backend.affinity });
+    this.#refused = new RefusedRetries(options.clock, (owner) => {
       if (owner === OWNER_NODE) this.#nodeVersion = -1;
       else this.#markAgain(owner);
       options.wake();
@@ -165,7 +165,7 @@ export class SyncLoop {
     const plan = context();
     for (const batch of this.#batches(owners)) {
       // Let the watch, health and metrics run between batches.
-      if (total.programmed.length > 0) await turn(clock);
+      if (total.programmed.length > 0) await yieldToEventLoop(clock);
       add(total, await this.#programmer.program(batch, plan, expanded));
       // The core received events during the batch, so the expanded Services may be outdated.
       expanded.clear();

@@ -21,7 +21,7 @@ export interface PacerOptions extends Pace {
    * Upper limit of the rest after a run, in ms. A run of t ms is followed by a rest of t ms. This
    * merges bursts in proportion to the cost of a run, and leaves half of the time to other work.
    */
-  readonly restMsMax: number;
+  readonly cooldownMsMax: number;
   /**
    * The wait after the first failed run. It doubles with each further failure, up to `retryMsMax`.
    */
@@ -73,7 +73,7 @@ export class Pacer {
   }
 
   async #run(): Promise<void> {
-    const { clock, restMsMax, retryMs, run } = this.#options;
+    const { clock, cooldownMsMax, retryMs, run } = this.#options;
     this.#state = "running";
     this.#requestedWhileRunning = false;
     const started = clock.monotonic();
@@ -81,7 +81,7 @@ export class Pacer {
     if (this.#stopped()) return;
     const ended = clock.monotonic();
     const { minIntervalMs, retryMsMax } = this.#pace;
-    const rest = Math.max(minIntervalMs, Math.min(ended - started, restMsMax));
+    const rest = Math.max(minIntervalMs, Math.min(ended - started, cooldownMsMax));
     this.#failures = done ? 0 : this.#failures + 1;
     const retry = done ? 0 : retryDelay(this.#failures, { firstMs: retryMs, maxMs: retryMsMax });
     this.#earliest = ended + Math.max(rest, retry);

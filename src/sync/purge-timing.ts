@@ -6,12 +6,12 @@
 import type { AffinityCleanup } from "../backend/parts.ts";
 import type { Clock } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
-import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../base/limits.ts";
+import { PURGE_COOLDOWN_FACTOR, PURGE_COOLDOWN_MS } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 
-export interface AffinityPurgerOptions {
+export interface PurgeTimingOptions {
   readonly core: Core;
   /** Undefined if the backend never has anything to purge. */
   readonly affinity: AffinityCleanup | undefined;
@@ -25,14 +25,14 @@ export interface AffinityPurgerOptions {
 
 const ABOUT = { subject: "Affinity", code: "NETLINK_REFUSED", field: "" } as const;
 
-export class AffinityPurger {
-  readonly #options: AffinityPurgerOptions;
+export class PurgeTiming {
+  readonly #options: PurgeTimingOptions;
   /** The earliest start of the next purge (monotonic ms), and whether a timer is set for it. */
-  #next = Number.NEGATIVE_INFINITY;
-  #due = false;
+  #earliest = Number.NEGATIVE_INFINITY;
+  #timerSet = false;
   readonly #problems: ProblemSet;
 
-  constructor(options: AffinityPurgerOptions) {
+  constructor(options: PurgeTimingOptions) {
     this.#options = options;
     this.#problems = new ProblemSet(options.problems);
   }
@@ -43,7 +43,7 @@ export class AffinityPurger {
    */
   purge(): boolean {
     const { core, affinity, clock, cleanupFailed } = this.#options;
-    if (affinity === undefined || !affinity.stale || this.#later()) return true;
+    if (affinity === undefined || !affinity.hasStale || this.#mustWait()) return true;
     const started = clock.monotonic();
     try {
       affinity.purge(core);
@@ -55,22 +55,22 @@ export class AffinityPurger {
     }
     this.#problems.end(ABOUT);
     const ended = clock.monotonic();
-    const rest = Math.max(AFFINITY_REST_MS, (ended - started) * AFFINITY_REST_FACTOR);
-    this.#next = ended + rest;
+    const rest = Math.max(PURGE_COOLDOWN_MS, (ended - started) * PURGE_COOLDOWN_FACTOR);
+    this.#earliest = ended + rest;
     return true;
   }
 
   /**
    * Returns true if it is too soon for another purge, and makes sure that a timer wakes the loop.
    */
-  #later(): boolean {
+  #mustWait(): boolean {
     const { clock, wake } = this.#options;
-    const wait = this.#next - clock.monotonic();
+    const wait = this.#earliest - clock.monotonic();
     if (wait <= 0) return false;
-    if (!this.#due) {
-      this.#due = true;
+    if (!this.#timerSet) {
+      this.#timerSet = true;
       clock.after(wait, () => {
-        this.#due = false;
+        this.#timerSet = false;
         wake();
       });
     }

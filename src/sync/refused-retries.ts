@@ -7,15 +7,15 @@ import type { OwnerId } from "../model/owner.ts";
 
 const DELAYS = { firstMs: REFUSED_RETRY_MS, maxMs: REFUSED_RETRY_MS_MAX };
 
-interface Refusal {
+interface PendingRetry {
   readonly attempts: number;
   readonly cancel: () => void;
 }
 
-export class RefusedOwners {
+export class RefusedRetries {
   readonly #clock: Clock;
   readonly #retry: (owner: OwnerId) => void;
-  readonly #refusals = new Map<OwnerId, Refusal>();
+  readonly #refusals = new Map<OwnerId, PendingRetry>();
 
   /** `retry` is called when the delay of an owner has passed. The caller then syncs that owner. */
   constructor(clock: Clock, retry: (owner: OwnerId) => void) {

@@ -6,8 +6,8 @@
 import type { Drift, ForeignChange } from "../backend/drift.ts";
 import type { Clock } from "../base/clock.ts";
 import {
-  REPAIR_CALM_MS,
   REPAIR_OBJECTS_MAX,
+  REPAIR_QUIET_MS,
   REPAIR_WAIT_MS,
   REPAIR_WAIT_MS_MAX,
   REPAIRS_BEFORE_BACKOFF,
@@ -29,9 +29,9 @@ export interface RepairTimingOptions {
 }
 
 /** The repair history of one object that other processes changed. */
-interface Fight {
+interface RepairHistory {
   /** Repairs that each followed a change less than REPAIR_CALM_MS after the previous repair. */
-  inARow: number;
+  consecutive: number;
   lastRepair: number;
 }
 
@@ -41,7 +41,7 @@ const DELAYS = { firstMs: REPAIR_WAIT_MS, maxMs: REPAIR_WAIT_MS_MAX };
 export class RepairTiming {
   readonly #options: RepairTimingOptions;
   readonly #log: Logger;
-  readonly #fights = new Map<string, Fight>();
+  readonly #histories = new Map<string, RepairHistory>();
   /** The objects that the next repair covers. `#next` says when it is due. */
   readonly #pending = new Set<string>();
   #next: { readonly at: number; readonly cancel: () => void } | undefined;
@@ -58,13 +58,16 @@ export class RepairTiming {
     let soonest = Number.POSITIVE_INFINITY;
     let repairs = 0;
     for (const object of objects.length > 0 ? objects : [EVERYTHING]) {
-      const fight = this.#fights.get(object);
-      const calm = fight !== undefined && now - fight.lastRepair > REPAIR_CALM_MS;
+      const history = this.#histories.get(object);
+      const isQuiet = history !== undefined && now - history.lastRepair > REPAIR_QUIET_MS;
       // An object that is still waiting for its repair did not calm down.
-      if (calm && !this.#pending.has(object)) fight.inARow = 0;
+      if (isQuiet && !this.#pending.has(object)) history.consecutive = 0;
       this.#pending.add(object);
-      soonest = Math.min(soonest, fight === undefined ? now : fight.lastRepair + interval(fight));
-      repairs = Math.max(repairs, fight?.inARow ?? 0);
+      soonest = Math.min(
+        soonest,
+        history === undefined ? now : history.lastRepair + interval(history),
+      );
+      repairs = Math.max(repairs, history?.consecutive ?? 0);
     }
     if (this.#next !== undefined && this.#next.at <= soonest) return;
     this.#next?.cancel();
@@ -100,16 +103,16 @@ export class RepairTiming {
     const { clock, repair } = this.#options;
     const now = clock.monotonic();
     for (const object of this.#pending) {
-      const inARow = this.#fights.get(object)?.inARow ?? 0;
+      const inARow = this.#histories.get(object)?.consecutive ?? 0;
       // Delete first, so that the map stays sorted from the oldest repair to the newest.
-      this.#fights.delete(object);
-      this.#fights.set(object, { inARow: inARow + 1, lastRepair: now });
+      this.#histories.delete(object);
+      this.#histories.set(object, { consecutive: inARow + 1, lastRepair: now });
     }
     this.#pending.clear();
-    for (const [object, { lastRepair }] of this.#fights) {
-      const calm = now - lastRepair > REPAIR_CALM_MS;
-      if (!calm && this.#fights.size <= REPAIR_OBJECTS_MAX) break;
-      this.#fights.delete(object);
+    for (const [object, { lastRepair }] of this.#histories) {
+      const calm = now - lastRepair > REPAIR_QUIET_MS;
+      if (!calm && this.#histories.size <= REPAIR_OBJECTS_MAX) break;
+      this.#histories.delete(object);
     }
     this.#next = undefined;
     repair();
@@ -117,8 +120,8 @@ export class RepairTiming {
 }
 
 /** The minimum time between the last repair of an object and the next, in ms. */
-function interval({ inARow }: Fight): number {
-  return retryDelay(Math.max(1, inARow - REPAIRS_BEFORE_BACKOFF + 1), DELAYS);
+function interval({ consecutive }: RepairHistory): number {
+  return retryDelay(Math.max(1, consecutive - REPAIRS_BEFORE_BACKOFF + 1), DELAYS);
 }
 
 /** Logs a foreign change and its repair. If nothing differed, it logs only at -v 2. */

@@ -1,7 +1,7 @@
 /** Decodes a rule of iptables-nft: its target, its comment, and the mark that it matches. */
 
 import type { XtRule } from "../iptables/syntax/iptables-save.ts";
-import { NEW, printGuard, printJump } from "../iptables/syntax/jumps.ts";
+import { NEW_MATCH, printGuard, printJump } from "../iptables/syntax/jumps.ts";
 import type { AttributeReader } from "../netlink/message.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
 
@@ -37,7 +37,7 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
       } else if (name !== "counter" && name !== "match") words = undefined;
       if (name === "match") {
         const match = readMatch(data);
-        words = words === "" && match.states === STATES_NEW ? NEW : undefined;
+        words = words === "" && match.states === STATES_NEW ? NEW_MATCH : undefined;
         if (match.name === "comment") comment = match.text;
         else if (match.name === "mark") mark = match.first;
       } else if (name === "meta") loaded = find(data, nft.NFTA_META_KEY)?.u32() ?? -1;

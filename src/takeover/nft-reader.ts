@@ -2,7 +2,7 @@
  * Reads nf_tables tables of other programs: by name where possible, otherwise by dumps that yield
  * to the event loop between two datagrams.
  */
-import { type Clock, turn } from "../base/clock.ts";
+import { type Clock, yieldToEventLoop } from "../base/clock.ts";
 import type { XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
 import type { Family } from "../net/address.ts";
 import { NETLINK_NETFILTER, NLM_F_DUMP } from "../netlink/constants.ts";
@@ -150,7 +150,7 @@ export class NftReader {
         const { done, value: changed } = parts.next();
         if (done && !changed) return;
         if (done) break;
-        await turn(this.#clock);
+        await yieldToEventLoop(this.#clock);
       }
     }
   }

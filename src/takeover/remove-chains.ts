@@ -29,7 +29,7 @@ const CHAINS_AT_ONCE = 250;
  * Pause between two transactions, in ms. A process that watches nf_tables, such as Sluice, receives
  * an event for every deleted rule and needs time to read them.
  */
-const REST_MS = 10;
+const PAUSE_MS = 10;
 
 export interface NftTools {
   readonly socket: NetlinkSocket;
@@ -45,9 +45,9 @@ export function removeKubeProxyTable({ socket, reader }: NftTools, family: NftFa
   if (!reader.hasTable(family, KUBE_PROXY_TABLE)) return NOTHING_REMOVED;
   const batch = new Batch(NFT_FAMILIES[family]);
   batch.begin();
-  write(batch, nft.NFT_MSG_DELTABLE, [[nft.NFTA_TABLE_NAME, KUBE_PROXY_TABLE]]);
+  writeDelete(batch, nft.NFT_MSG_DELTABLE, [[nft.NFTA_TABLE_NAME, KUBE_PROXY_TABLE]]);
   const name = `the table ${family} ${KUBE_PROXY_TABLE}`;
-  return send(batch, socket, `delete ${name}`)
+  return sendBatch(batch, socket, `delete ${name}`)
     ? { ...NOTHING_REMOVED, removed: [name] }
     : NOTHING_REMOVED;
 }
@@ -111,14 +111,14 @@ async function deleteAll(
   batch.begin();
   const what = `delete ${owner}'s chains in table ${family} ${table}`;
   for (const { chain, id } of jumps) {
-    write(batch, nft.NFT_MSG_DELRULE, [
+    writeDelete(batch, nft.NFT_MSG_DELRULE, [
       [nft.NFTA_RULE_TABLE, table],
       [nft.NFTA_RULE_CHAIN, chain],
       [nft.NFTA_RULE_HANDLE, id],
     ]);
   }
   const commit = () => {
-    if (send(batch, socket, what)) return;
+    if (sendBatch(batch, socket, what)) return;
     const rule = "nobody else may change them meanwhile: some are gone";
     throw new SluiceError("NETLINK_REFUSED", `Cannot ${what}: ${rule}`);
   };
@@ -127,9 +127,9 @@ async function deleteAll(
       if (batch.count >= CHAINS_AT_ONCE) {
         commit();
         batch.begin();
-        await new Promise<void>((resolve) => clock.after(REST_MS, resolve));
+        await new Promise<void>((resolve) => clock.after(PAUSE_MS, resolve));
       }
-      write(batch, type, attributes(chain));
+      writeDelete(batch, type, attributes(chain));
     }
   };
   await each(nft.NFT_MSG_DELRULE, (chain) => [
@@ -143,14 +143,14 @@ async function deleteAll(
   commit();
 }
 
-function write(batch: Batch, type: number, attributes: readonly Attribute[]): void {
+function writeDelete(batch: Batch, type: number, attributes: readonly Attribute[]): void {
   const message = batch.open(type, 0);
   writeAttributes(batch.writer, attributes);
   batch.close(message);
 }
 
 /** Returns false if the kernel reports that an object no longer exists. */
-function send(batch: Batch, socket: NetlinkSocket, what: string): boolean {
+function sendBatch(batch: Batch, socket: NetlinkSocket, what: string): boolean {
   const refusal = batch.send(socket).refusals[0];
   if (refusal === undefined) return true;
   if (refusal.errno === ENOENT) return false;

@@ -7,18 +7,18 @@ import type { ClusterAccess } from "../api-client/access.ts";
 import { openTransport, type Transport } from "../api-client/transport.ts";
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
-import { type JsonObject, listAt, objectAt, textAt } from "../base/json.ts";
+import { type JsonObject, listAt, objectAt, stringAt } from "../base/json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../base/limits.ts";
 import { parseCidr } from "../net/address.ts";
 import type { Source, SourceEvents, SourceStatus } from "../source/source.ts";
 import type { EncodeEvent, Ingest } from "../source/watch-frames.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
 import {
-  ENDPOINT_SLICES,
+  ENDPOINT_SLICE_RESOURCE,
   nodeResource,
   type Resource,
-  SERVICE_CIDRS,
-  SERVICES,
+  SERVICE_CIDR_RESOURCE,
+  SERVICE_RESOURCE,
 } from "./resources.ts";
 import { coreSink, mapSink, type Sink } from "./sink.ts";
 
@@ -62,14 +62,14 @@ export class ApiSource implements Source {
     this.#podCidrsSettled = options.needsPodCidrs !== true;
     const { onProblems } = events;
     this.#reflectors = [
-      this.#reflector(SERVICES, coreSink(core, "Service", encode, onProblems)),
-      this.#reflector(ENDPOINT_SLICES, coreSink(core, "EndpointSlice", encode, onProblems)),
+      this.#reflector(SERVICE_RESOURCE, coreSink(core, "Service", encode, onProblems)),
+      this.#reflector(ENDPOINT_SLICE_RESOURCE, coreSink(core, "EndpointSlice", encode, onProblems)),
       this.#reflector(
         nodeResource(nodeName),
         mapSink((nodes) => this.#onNode(nodes)),
       ),
       this.#reflector(
-        SERVICE_CIDRS,
+        SERVICE_CIDR_RESOURCE,
         mapSink((cidrs) => events.onServiceCidrs(cidrs)),
       ),
     ];
@@ -108,13 +108,13 @@ export class ApiSource implements Source {
       clock,
       random,
       watchList,
-      onUnauthorized: () => access.refused(),
+      onUnauthorized: () => access.credentialsRefused(),
       onListed: () => {
         this.#listed.add(resource.name);
         this.#syncIfComplete();
       },
       onAttempted: () => {
-        if (resource !== SERVICE_CIDRS || this.#cidrsAttempted) return;
+        if (resource !== SERVICE_CIDR_RESOURCE || this.#cidrsAttempted) return;
         this.#cidrsAttempted = true;
         this.#syncIfComplete();
       },
@@ -165,7 +165,7 @@ export class ApiSource implements Source {
 
 /** ServiceCIDRs are optional, so they do not count for `connected`. */
 function summary(name: string, synced: boolean, all: readonly ReflectorStatus[]): SourceStatus {
-  const needed = all.filter((each) => each.resource !== SERVICE_CIDRS.name);
+  const needed = all.filter((each) => each.resource !== SERVICE_CIDR_RESOURCE.name);
   return {
     name,
     synced,
@@ -181,7 +181,7 @@ function hasAddress(node: JsonObject): boolean {
 
 function hasPodCidr(node: JsonObject): boolean {
   const spec = objectAt(node, "spec");
-  const all = [textAt(spec, "podCIDR"), ...listAt(spec, "podCIDRs")];
+  const all = [stringAt(spec, "podCIDR"), ...listAt(spec, "podCIDRs")];
   return all.some((text) => typeof text === "string" && parseCidr(text));
 }
 

@@ -1,6 +1,6 @@
 /** Parses JSON bodies of the API server: lists, and watches with one event per line. */
 
-import type { Body } from "../api-client/read-request.ts";
+import type { BodyReader } from "../api-client/read-request.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
 import { isObject, type JsonObject } from "../base/json.ts";
 import type { FeedResult } from "../core/core.ts";
@@ -8,29 +8,29 @@ import { metadataOf } from "../source/object-fields.ts";
 import type { EventType } from "../source/watch-frames.ts";
 
 /** Processes one object; returns whether anything changed. */
-export type Apply = (type: EventType, object: JsonObject) => boolean;
+export type ApplyEvent = (type: EventType, object: JsonObject) => boolean;
 
-export const NOTHING: FeedResult = { objects: false, initialEnd: false };
+export const NO_CHANGE: FeedResult = { objects: false, initialEnd: false };
 
 const INITIAL_END = "k8s.io/initial-events-end";
 
 /** Parses a watch body: each line is an event `{"type":"ADDED","object":{…}}`. */
-export class JsonWatch implements Body {
-  readonly #apply: Apply;
+export class JsonWatch implements BodyReader {
+  readonly #apply: ApplyEvent;
   readonly #onClose: () => void;
   readonly #decoder = new TextDecoder();
   /** Start of a line that is not complete yet. */
   #rest = "";
 
-  constructor(apply: Apply, onClose: () => void) {
+  constructor(apply: ApplyEvent, onClose: () => void) {
     this.#apply = apply;
     this.#onClose = onClose;
   }
 
-  take(chunk: Uint8Array): FeedResult {
+  feed(chunk: Uint8Array): FeedResult {
     const lines = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split("\n");
     this.#rest = lines.pop() ?? "";
-    let result = NOTHING;
+    let result = NO_CHANGE;
     for (const line of lines) {
       if (line.trim() !== "") result = merge(result, this.#event(parseObject(line)));
     }
@@ -39,7 +39,7 @@ export class JsonWatch implements Body {
 
   /** Drops an incomplete last line, because the watch resumes before it. */
   end(): FeedResult {
-    return NOTHING;
+    return NO_CHANGE;
   }
 
   close(): void {
@@ -52,7 +52,7 @@ export class JsonWatch implements Body {
     if (type === "ERROR") {
       const { code, message } = object;
       const status = { code: Number(code ?? 500), message: String(message ?? "") };
-      return { ...NOTHING, status };
+      return { ...NO_CHANGE, status };
     }
     const { resourceVersion, annotations } = metadataOf(object);
     if (type === "BOOKMARK") {
@@ -70,19 +70,19 @@ export class JsonWatch implements Body {
 }
 
 /** Parses a whole list, or one page of it, once its last byte has arrived. */
-export class JsonList implements Body {
-  readonly #apply: Apply;
+export class JsonList implements BodyReader {
+  readonly #apply: ApplyEvent;
   readonly #onClose: () => void;
   readonly #chunks: Uint8Array[] = [];
 
-  constructor(apply: Apply, onClose: () => void) {
+  constructor(apply: ApplyEvent, onClose: () => void) {
     this.#apply = apply;
     this.#onClose = onClose;
   }
 
-  take(chunk: Uint8Array): FeedResult {
+  feed(chunk: Uint8Array): FeedResult {
     this.#chunks.push(chunk.slice());
-    return NOTHING;
+    return NO_CHANGE;
   }
 
   end(): FeedResult {

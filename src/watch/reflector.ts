@@ -5,7 +5,12 @@
  */
 
 import { Backoff } from "../api-client/backoff.ts";
-import { acceptHeader, type Body, type Exchange, exchange } from "../api-client/read-request.ts";
+import {
+  acceptHeader,
+  type BodyReader,
+  type PendingRead,
+  sendRead,
+} from "../api-client/read-request.ts";
 import { isTooLarge, type Status, statusError, statusOf } from "../api-client/status.ts";
 import type { Transport } from "../api-client/transport.ts";
 import type { Clock } from "../base/clock.ts";
@@ -66,7 +71,7 @@ export interface ReflectorStatus {
 export class Reflector {
   readonly #options: ReflectorOptions;
   readonly #backoff: Backoff;
-  #exchange: Exchange | undefined;
+  #exchange: PendingRead | undefined;
   #stopped = false;
 
   /** Newest version seen; "" before the first complete read. */
@@ -235,12 +240,12 @@ export class Reflector {
     verb: "list" | "watch",
     parameters: { readonly [name: string]: string },
     onFeed: (feed: FeedResult) => void,
-    body?: Body,
+    body?: BodyReader,
   ): Promise<"end" | "silent"> {
     const { resource, sink, transport, server, clock } = this.#options;
     const what = `${verb} ${resource.name}`;
     const protobuf = sink.protobuf && !this.#protobufRefused && body === undefined;
-    this.#exchange = exchange({
+    this.#exchange = sendRead({
       transport,
       clock,
       what,

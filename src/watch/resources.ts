@@ -14,7 +14,7 @@ export interface Resource {
   readonly optional: boolean;
 }
 
-export const SERVICES: Resource = {
+export const SERVICE_RESOURCE: Resource = {
   name: "services",
   kind: "Service",
   path: "/api/v1/services",
@@ -23,7 +23,7 @@ export const SERVICES: Resource = {
   optional: false,
 };
 
-export const ENDPOINT_SLICES: Resource = {
+export const ENDPOINT_SLICE_RESOURCE: Resource = {
   name: "endpointslices",
   kind: "EndpointSlice",
   path: "/apis/discovery.k8s.io/v1/endpointslices",
@@ -32,7 +32,7 @@ export const ENDPOINT_SLICES: Resource = {
   optional: false,
 };
 
-export const SERVICE_CIDRS: Resource = {
+export const SERVICE_CIDR_RESOURCE: Resource = {
   name: "servicecidrs",
   kind: "ServiceCIDR",
   path: "/apis/networking.k8s.io/v1/servicecidrs",

@@ -2,7 +2,7 @@
  * Stores the objects of a reflector: Services and slices in the core, the few other kinds in a map.
  */
 
-import type { Body } from "../api-client/read-request.ts";
+import type { BodyReader } from "../api-client/read-request.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../core/core.ts";
@@ -15,12 +15,12 @@ import {
   feedFrame,
   type Ingest,
 } from "../source/watch-frames.ts";
-import { JsonList, JsonWatch, NOTHING } from "./json-body.ts";
+import { JsonList, JsonWatch, NO_CHANGE } from "./json-body.ts";
 
 export interface Sink {
   /** True if this sink reads protobuf. Every sink reads JSON. */
   readonly protobuf: boolean;
-  open(format: "list" | "watch", encoding: "protobuf" | "json"): Body;
+  open(format: "list" | "watch", encoding: "protobuf" | "json"): BodyReader;
   /**
    * Starts a replacement: `endReplace` removes objects that were not fed again. A second call
    * restarts it.
@@ -42,8 +42,9 @@ export function coreSink(
 ): Sink {
   const problems = new ProblemSet(onProblems);
   let fresh: Set<string> | undefined;
-  const about = (subject: string) => ({ subject, code: "OBJECT_INVALID", field: "" }) as const;
-  const encoded = (type: EventType, object: JsonObject): Uint8Array | undefined => {
+  const problemKeyOf = (subject: string) =>
+    ({ subject, code: "OBJECT_INVALID", field: "" }) as const;
+  const encodeOrReport = (type: EventType, object: JsonObject): Uint8Array | undefined => {
     const { namespace, name, resourceVersion } = metadataOf(object);
     const subject = `${kind} ${namespace}/${name}`;
     fresh?.add(subject);
@@ -53,11 +54,11 @@ export function coreSink(
         type === "DELETED" ? { metadata: { namespace, name, resourceVersion } } : object;
       const frame = encode(kind, type, content);
       // Usually there is none, and this runs for each object.
-      if (problems.size > 0) problems.end(about(subject));
+      if (problems.size > 0) problems.end(problemKeyOf(subject));
       return frame;
     } catch (thrown) {
       if (!(thrown instanceof SluiceError) || thrown.code !== "OBJECT_INVALID") throw thrown;
-      problems.begin({ ...about(subject), message: thrown.message });
+      problems.begin({ ...problemKeyOf(subject), message: thrown.message });
       return undefined;
     }
   };
@@ -67,7 +68,7 @@ export function coreSink(
       if (encoding === "protobuf") return new CoreBody(core.openStream(kind, format));
       const stream = core.openStream(kind, "watch");
       const apply = (type: EventType, object: JsonObject) => {
-        const frame = encoded(type, object);
+        const frame = encodeOrReport(type, object);
         return frame !== undefined && feedFrame(stream, frame).objects;
       };
       return format === "list"
@@ -88,19 +89,19 @@ export function coreSink(
   };
 }
 
-class CoreBody implements Body {
+class CoreBody implements BodyReader {
   readonly #stream: ObjectStream;
 
   constructor(stream: ObjectStream) {
     this.#stream = stream;
   }
 
-  take(chunk: Uint8Array): FeedResult {
+  feed(chunk: Uint8Array): FeedResult {
     return feedFrame(this.#stream, chunk);
   }
 
   end(): FeedResult {
-    return NOTHING;
+    return NO_CHANGE;
   }
 
   close(): void {

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { createHealthApp } from "../../src/admin/health-app.ts";
 import { createMetricsApp } from "../../src/admin/metrics-app.ts";
-import { bind } from "../../src/admin/serve.ts";
+import { bindServer } from "../../src/admin/serve.ts";
 import { Slis } from "../../src/observe/component-metrics.ts";
 import { expose } from "../../src/observe/exposition.ts";
 
@@ -20,7 +20,7 @@ const apps = [
 ];
 let servers: Bun.Server<undefined>[];
 beforeAll(() => {
-  servers = apps.map((app) => bind("127.0.0.1", 0, app.fetch));
+  servers = apps.map((app) => bindServer("127.0.0.1", 0, app.fetch));
 });
 afterAll(async () => {
   for (const server of servers) await server.stop(true);

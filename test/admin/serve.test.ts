@@ -3,7 +3,7 @@ import { unexpected } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
-import { bind, type Listener, listen } from "../../src/admin/serve.ts";
+import { bindServer, type HttpListener, listen } from "../../src/admin/serve.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
 
@@ -16,7 +16,7 @@ const OK = () => new Response("ok");
 
 /** Takes some free port of this machine. */
 function occupy(): { readonly port: number; free(): Promise<void> } {
-  const server = bind("127.0.0.1", 0, OK);
+  const server = bindServer("127.0.0.1", 0, OK);
   const free = () => server.stop(true);
   closing.push(free);
   return { port: server.port as number, free };
@@ -46,7 +46,7 @@ describe("listening", () => {
     giveUp = false;
   });
 
-  function start(port: number): Listener {
+  function start(port: number): HttpListener {
     const listener = listen({
       name: "metrics",
       field: "metricsBindAddress",

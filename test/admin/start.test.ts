@@ -4,7 +4,7 @@ import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { resolve } from "../../harness/resolve-config.ts";
-import { bind } from "../../src/admin/serve.ts";
+import { bindServer } from "../../src/admin/serve.ts";
 import { type RunningAdmin, startAdmin } from "../../src/admin/start.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
@@ -16,7 +16,7 @@ import type { ReadOnlyView } from "../../src/observe/view.ts";
 const OK = () => new Response("ok");
 
 async function freePort(): Promise<number> {
-  const server = bind("127.0.0.1", 0, OK);
+  const server = bindServer("127.0.0.1", 0, OK);
   const port = server.port as number;
   await server.stop(true);
   return port;
@@ -131,7 +131,7 @@ describe("a changed configuration", () => {
 describe("an address that is taken", () => {
   let taken: Bun.Server<undefined>;
   beforeEach(() => {
-    taken = bind("127.0.0.1", ports.metrics, OK);
+    taken = bindServer("127.0.0.1", ports.metrics, OK);
   });
   afterEach(() => taken.stop(true));
 

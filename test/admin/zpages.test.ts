@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { unexpected } from "../../harness/expected-errors.ts";
 import { createApp } from "../../src/admin/http-app.ts";
-import { flagzOf, negotiated, statuszOf } from "../../src/admin/zpages.ts";
+import { flagzPage, respondNegotiated, statuszPage } from "../../src/admin/zpages.ts";
 
 const WARNING =
   "Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility guarantees and is for debugging purposes only.";
@@ -13,9 +13,13 @@ const VIEW = {
 };
 
 const app = createApp(() => [], unexpected)
-  .get("/flagz", (context) => negotiated(context, "Flagz", flagzOf({ v: "2", "a-b": "" })))
+  .get("/flagz", (context) => respondNegotiated(context, "Flagz", flagzPage({ v: "2", "a-b": "" })))
   .get("/statusz", (context) =>
-    negotiated(context, "Statusz", statuszOf(VIEW, ["/metrics", "/metrics/slis", "/configz"])),
+    respondNegotiated(
+      context,
+      "Statusz",
+      statuszPage(VIEW, ["/metrics", "/metrics/slis", "/configz"]),
+    ),
   );
 
 function ask(path: string, accept?: string) {

@@ -275,7 +275,7 @@ echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","s
     expect(first.authorization).toBe("Bearer t1");
     expect(first.tls.ca).toBe(text(authority.certificate));
     expect((await access.identity()).authorization).toBe("Bearer t1");
-    access.refused();
+    access.credentialsRefused();
     expect((await access.identity()).authorization).toBe("Bearer t2");
   });
 

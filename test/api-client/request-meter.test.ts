@@ -34,7 +34,7 @@ afterEach(() => {
 
 function accessTo(url: string) {
   const identity = async () => ({ authorization: "", tls: { insecure: false } });
-  return { server: url, identity, refused() {}, meter };
+  return { server: url, identity, credentialsRefused() {}, meter };
 }
 
 function answer(path: string, response: ServerResponse): void {

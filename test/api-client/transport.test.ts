@@ -48,7 +48,7 @@ function access(tls: Partial<TlsMaterial>, host = "127.0.0.1", authorization = "
   return {
     server: `https://${host}:${api.port}`,
     identity: async () => ({ authorization, tls: { insecure: false, ...tls } }),
-    refused() {},
+    credentialsRefused() {},
   };
 }
 

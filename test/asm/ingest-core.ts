@@ -29,7 +29,7 @@ import type { ModelService, ModelSlice } from "../../harness/specification/inges
 import type { JsonObject } from "../../src/base/json.ts";
 import type { Core, ObjectKind, ObjectStream } from "../../src/core/core.ts";
 import { type CoreExports, createCore } from "../../src/core/create.ts";
-import { nameOf } from "../../src/core/name-table.ts";
+import { nameById } from "../../src/core/name-table.ts";
 import type { ServiceId } from "../../src/model/service.ts";
 import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 
@@ -159,7 +159,7 @@ function readSlice(exports: InsideExports, at: number, service: string): [string
   const bytes = new Uint8Array(exports.memory.buffer);
   const words = new Uint32Array(exports.memory.buffer);
   const view = new DataView(exports.memory.buffer);
-  const name = (id: number): string => nameOf(bytes, words, exports.nameDirectory() >>> 0, id);
+  const name = (id: number): string => nameById(bytes, words, exports.nameDirectory() >>> 0, id);
   const family = view.getUint8(at + SLICE_FAMILY) as 4 | 6;
   const ports = view.getUint16(at + SLICE_PORTS, true);
   const stride = ENDPOINT_HEADER + (family === 4 ? 4 : 16);

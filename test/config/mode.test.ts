@@ -1,8 +1,8 @@
 /** The mode, and what depends on it: what serves, node ports on loopback, and what is shown and said. */
 import { describe, expect, test } from "bun:test";
-import { noteTexts, resolve } from "../../harness/resolve-config.ts";
+import { messageTexts, resolve } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
-import { remarksOnMode } from "../../src/config/config-notes.ts";
+import { messagesForMode } from "../../src/config/config-messages.ts";
 
 const LOOPBACK =
   "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode:";
@@ -39,11 +39,11 @@ test.each<[string, boolean]>([
 ])(
   "node ports on loopback have to be asked for, and may be left out by nodePortAddresses: %j: %p",
   async (body, wanted) => {
-    const { config, notes } = await resolve([], body);
+    const { config, messages } = await resolve([], body);
     expect(config.localhostNodePorts).toBe(wanted);
     // Whoever asked hears of it if they are not.
     const ignored = `${IGNORED} iptables.localhostNodePorts`;
-    expect(noteTexts(notes).includes(ignored)).toBe(body.includes(ON) && !wanted);
+    expect(messageTexts(messages).includes(ignored)).toBe(body.includes(ON) && !wanted);
   },
 );
 
@@ -59,8 +59,8 @@ test.each<[string, string | undefined]>([
 ])(
   "node ports on loopback are said to be missing where kube-proxy has them: %j",
   async (body, mode) => {
-    const { notes } = await resolve([], body);
-    const found = noteTexts(notes).find((text) => text.startsWith(LOOPBACK));
+    const { messages } = await resolve([], body);
+    const found = messageTexts(messages).find((text) => text.startsWith(LOOPBACK));
     const consider = "mode: iptables, and iptables.localhostNodePorts: true";
     expect(found).toBe((mode === undefined ? mode : `${LOOPBACK} ${mode} ${consider}`) as string);
   },
@@ -75,7 +75,7 @@ describe("what the mode that serves leaves without effect", () => {
   ] as const)(
     "%s, with counters %p and localhostNodePorts %p",
     (served, counters, localhostNodePorts, said) => {
-      const notes = remarksOnMode({ counters, localhostNodePorts }, served);
+      const notes = messagesForMode({ counters, localhostNodePorts }, served);
       expect(notes.map(({ message }) => message)).toEqual(
         said === undefined ? [] : [expect.stringContaining(said)],
       );

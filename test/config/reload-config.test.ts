@@ -69,13 +69,13 @@ async function prepare(...argv: string[]): Promise<void> {
   const command = parseArguments(["--config", file, ...argv]);
   if (command.kind !== "run") throw new Error(command.kind);
   const { flags } = command;
-  const { config, notes } = await resolveConfig(flags, (path) => readFile(path, "utf8"));
+  const { config, messages } = await resolveConfig(flags, (path) => readFile(path, "utf8"));
   const write = (line: string) => void lines.push(line.slice(line.indexOf("] ") + 2).trim());
   follower = new ConfigFollower({
     file,
     flags,
     clock,
-    notes,
+    messages: messages,
     current: config,
     async apply(next, changes) {
       configs.push(next);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { noteTexts as allNoteTexts, faultOf, resolve } from "../../harness/resolve-config.ts";
+import { messageTexts as allNoteTexts, faultOf, resolve } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
-import type { Note } from "../../src/config/config-notes.ts";
+import type { ConfigMessage } from "../../src/config/config-messages.ts";
 import { REASONS } from "../../src/config/field.ts";
 import { resolveConfig } from "../../src/config/resolve-config.ts";
 import { type Cidr, printCidr } from "../../src/net/address.ts";
@@ -22,7 +22,7 @@ const EVERYWHERE =
 /** Said where kube-proxy would serve them there, unless something is set about it; likewise. */
 const LOOPBACK =
   "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode:";
-const noteTexts = (notes: readonly Note[]) =>
+const noteTexts = (notes: readonly ConfigMessage[]) =>
   allNoteTexts(notes).filter((text) => !text.startsWith(EVERYWHERE) && !text.startsWith(LOOPBACK));
 
 /** What kubeadm writes, with its many nulls and zeros. */
@@ -95,8 +95,8 @@ winkernel:
 `;
 
 test("kubeadm's file works as it is, and there is next to nothing to say about it", async () => {
-  const { config, notes } = await resolve([], KUBEADM);
-  expect(noteTexts(notes)).toEqual([]);
+  const { config, messages } = await resolve([], KUBEADM);
+  expect(noteTexts(messages)).toEqual([]);
   expect(config).toMatchObject({
     kubeconfig: "/var/lib/kube-proxy/kubeconfig.conf",
     healthzBindAddress: "0.0.0.0:10256",
@@ -122,14 +122,14 @@ test.each([
   ["mode: nftables", undefined],
   ["nodePortAddresses: [primary]", undefined],
 ])("node ports on all addresses are said: %s", async (body, said) => {
-  const { config, notes } = await resolve([], body);
-  expect(allNoteTexts(notes).find((text) => text.startsWith(EVERYWHERE))).toBe(said as string);
+  const { config, messages } = await resolve([], body);
+  expect(allNoteTexts(messages).find((text) => text.startsWith(EVERYWHERE))).toBe(said as string);
   expect(nodePorts(config)).toBe(said === undefined ? "primary" : "0.0.0.0/0 ::/0");
 });
 
 test("without file and flags everything has its default", async () => {
-  const { config, notes } = await resolve([]);
-  expect(noteTexts(notes)).toEqual([NO_CLUSTER_CIDR]);
+  const { config, messages } = await resolve([]);
+  expect(noteTexts(messages)).toEqual([NO_CLUSTER_CIDR]);
   expect(config).toMatchObject({ kubeconfig: "", verbosity: 0, logFormat: "text", minSyncMs: 0 });
   expect(config.clusterCIDRs).toEqual([]);
 });
@@ -470,8 +470,8 @@ describe("a file that is used, with a remark", () => {
       "Accepted feature gates that have no effect here: NFTablesProxyMode, Future",
     ],
   ])("%s", async (body, ...wanted) => {
-    const { notes } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
-    expect(noteTexts(notes)).toEqual(wanted);
+    const { messages } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
+    expect(noteTexts(messages)).toEqual(wanted);
   });
 
   test.each([
@@ -488,33 +488,35 @@ describe("a file that is used, with a remark", () => {
     ["detectLocal: {bridgeInterface: cni0}", "detectLocal.bridgeInterface"],
     ["sluice: {manifests: /m}\nclientConnection: {kubeconfig: /k}", "clientConnection.kubeconfig"],
   ])("when a setting does not count beside the others: %s", async (body, settings) => {
-    const { notes } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
-    expect(noteTexts(notes).at(-1)).toBe(`${IGNORED} ${settings}`);
+    const { messages } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
+    expect(noteTexts(messages).at(-1)).toBe(`${IGNORED} ${settings}`);
   });
 
   test("when another mode tells what is local", async () => {
-    const { config, notes } = await resolve(
+    const { config, messages } = await resolve(
       [],
       `clusterCIDR: 10.0.0.0/8
 detectLocalMode: BridgeInterface
 detectLocal: {bridgeInterface: cni0, interfaceNamePrefix: veth}`,
     );
     expect(config.detectLocal.interfaceNamePrefix).toBe("");
-    expect(noteTexts(notes)).toEqual([`${IGNORED} clusterCIDR, detectLocal.interfaceNamePrefix`]);
+    expect(noteTexts(messages)).toEqual([
+      `${IGNORED} clusterCIDR, detectLocal.interfaceNamePrefix`,
+    ]);
   });
 
   test("when nothing tells pods from other sources", async () => {
-    const { notes } = await resolve([], "detectLocalMode: ClusterCIDR");
-    expect(noteTexts(notes)).toEqual([NO_CLUSTER_CIDR]);
+    const { messages } = await resolve([], "detectLocalMode: ClusterCIDR");
+    expect(noteTexts(messages)).toEqual([NO_CLUSTER_CIDR]);
   });
 
   test("but not when a setting that does not count says no more than the default", async () => {
     const body = "clusterCIDR: 10.0.0.0/8\nmode: nftables\niptables: {minSyncPeriod: 1s}";
-    expect(noteTexts((await resolve([], body)).notes)).toEqual([]);
+    expect(noteTexts((await resolve([], body)).messages)).toEqual([]);
   });
 
   test("of a JSON file too, whatever its strings look like", async () => {
-    const { config, notes } = await resolve(
+    const { config, messages } = await resolve(
       [],
       `{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
         "clusterCIDR": "10.0.0.0/8", "hostnameOverride": "a\\": {", "mode": "nftables", "mode": "",
@@ -522,7 +524,7 @@ detectLocal: {bridgeInterface: cni0, interfaceNamePrefix: veth}`,
     );
     expect(config.hostnameOverride).toBe('a": {');
     expect(config.masqueradeBit).toBe(2);
-    expect(noteTexts(notes)).toEqual([
+    expect(noteTexts(messages)).toEqual([
       "A field occurs twice, the last one counts: proxy.yaml mode",
       "A field occurs twice, the last one counts: proxy.yaml nftables.masqueradeBit",
       `${IGNORED} iptables.masqueradeBit`,
@@ -592,11 +594,11 @@ describe("flags", () => {
   });
 
   test("without effect are said in one line for each reason", async () => {
-    const { notes } = await resolve([
+    const { messages } = await resolve([
       ...["--kube-api-qps=50", "--kube-api-burst=100", "--ipvs-strict-arp=false"],
       ...["--boot-id-file=/x", "--log-flush-frequency=1s", "--cluster-cidr=10.0.0.0/8"],
     ]);
-    expect(noteTexts(notes)).toEqual([
+    expect(noteTexts(messages)).toEqual([
       `${IDLE} --kube-api-burst, --kube-api-qps ${REASONS.requests}`,
       `${IDLE} --log-flush-frequency ${REASONS.unbuffered}`,
       `${IDLE} --boot-id-file ${REASONS.leftover}`,
@@ -633,7 +635,7 @@ describe("flags", () => {
   });
 
   test("beside a file: some count, the others are ignored and that is said", async () => {
-    const { config, notes } = await resolve(
+    const { config, messages } = await resolve(
       [
         "--hostname-override=NODE",
         "--master=https://api",
@@ -654,7 +656,7 @@ describe("flags", () => {
       healthzBindAddress: "0.0.0.0:10256",
     });
     expect(cidrs(config.clusterCIDRs)).toEqual(["11.0.0.0/8"]);
-    expect(noteTexts(notes)).toEqual([
+    expect(noteTexts(messages)).toEqual([
       "Ignored flags because --config is given: --cluster-cidr, --healthz-port",
       `${IGNORED} --master`,
     ]);
@@ -682,8 +684,8 @@ describe("flags", () => {
       [`${IGNORED} --healthz-bind-address`],
     ],
   ])("%s", async (_, argv, wanted) => {
-    const { notes } = await resolve(["--cluster-cidr=10.0.0.0/8", ...argv]);
-    expect(noteTexts(notes)).toEqual(wanted);
+    const { messages } = await resolve(["--cluster-cidr=10.0.0.0/8", ...argv]);
+    expect(noteTexts(messages)).toEqual(wanted);
   });
 
   test("beside a file: an ignored flag is not blamed for the file's fault", async () => {

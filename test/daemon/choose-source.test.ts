@@ -16,7 +16,7 @@ import { resolve } from "../../harness/resolve-config.ts";
 import { until } from "../../harness/waiting.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createCore } from "../../src/core/create.ts";
-import { type PreparedSource, prepareSource } from "../../src/daemon/choose-source.ts";
+import { type SelectedSource, selectSource } from "../../src/daemon/choose-source.ts";
 import type { Source } from "../../src/source/source.ts";
 
 let folder: string;
@@ -40,9 +40,9 @@ beforeEach(async () => {
 
 afterEach(() => api.stop());
 
-async function prepare(...flags: string[]): Promise<PreparedSource> {
+async function prepare(...flags: string[]): Promise<SelectedSource> {
   const { config } = await resolve(flags);
-  return prepareSource({
+  return selectSource({
     config,
     core: createCore(module, { seed: 1, nodeName: "here" }),
     clock: systemClock,
@@ -53,7 +53,7 @@ async function prepare(...flags: string[]): Promise<PreparedSource> {
   });
 }
 
-function open({ createSource }: PreparedSource): Source {
+function open({ createSource }: SelectedSource): Source {
   return createSource({
     onChange() {},
     onNode() {},

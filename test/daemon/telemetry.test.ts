@@ -32,7 +32,13 @@ const FAILED: SyncReport = {
 };
 
 function createTelemetry(): Telemetry {
-  const log = createLogger({ verbosity: 0, format: "text", now: () => 0, write: () => {}, pid: 1 });
+  const log = createLogger({
+    verbosity: 0,
+    format: "text",
+    now: () => 0,
+    write: () => {},
+    pid: 1,
+  });
   const core = { serviceCount: () => 1 } as Core;
   return new Telemetry({ config, core, clock: new FakeClock(), log });
 }

@@ -92,7 +92,7 @@ beforeEach(() => {
     access: {
       server: "https://api.test",
       identity: () => Promise.reject(new Error("the transport is a fake")),
-      refused: () => {
+      credentialsRefused: () => {
         refused += 1;
       },
     },

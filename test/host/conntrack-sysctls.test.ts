@@ -4,9 +4,9 @@ import {
   CONNTRACK_SYSCTLS,
   type ConntrackSysctl,
   type ConntrackValues,
-  differs,
+  needsChange,
   wantedEntries,
-  wantedOf,
+  wantedSysctls,
 } from "../../src/host/conntrack-sysctls.ts";
 
 const NOTHING: ConntrackSettings = {
@@ -106,14 +106,16 @@ describe("what is written", () => {
     ],
   ])("%s", (_name, settings, cpus, current, written) => {
     const now = { ...KERNEL, ...current };
-    const writes = wantedOf({ ...NOTHING, ...settings }, cpus).filter((one) => differs(one, now));
+    const writes = wantedSysctls({ ...NOTHING, ...settings }, cpus).filter((one) =>
+      needsChange(one, now),
+    );
     expect<unknown>(Object.fromEntries(writes.map(({ name, value }) => [name, value]))).toEqual(
       written,
     );
   });
 
   test("the maximum comes before the buckets", () => {
-    const names = wantedOf(
+    const names = wantedSysctls(
       { ...DEFAULTS, tcpBeLiberal: true, udpMs: 1000, udpStreamMs: 1000 },
       2,
     ).map(({ name }) => name);

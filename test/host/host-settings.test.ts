@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { readableLog } from "../../harness/fakes/readable-log.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import { SYSCTL_LOOK_MS } from "../../src/base/limits.ts";
+import { SYSCTL_CHECK_MS } from "../../src/base/limits.ts";
 import type { ConntrackSettings } from "../../src/config/config.ts";
 import { HostSettings, INITIALIZED, initializeHost } from "../../src/host/host-settings.ts";
 import { KernelFiles } from "../../src/host/kernel-files.ts";
@@ -147,10 +147,10 @@ describe("on a machine of files", () => {
     expect([problems.list().length, writes]).toEqual([1, 4]);
     // What was set is the operator's from then on.
     put(sysctl("nf_conntrack_tcp_timeout_close_wait"), "120");
-    await clock.advance(SYSCTL_LOOK_MS);
+    await clock.advance(SYSCTL_CHECK_MS);
     expect([problems.list().length, writes]).toEqual([1, 5]);
     put(sysctl("nf_conntrack_max"), "131072");
-    await clock.advance(SYSCTL_LOOK_MS - 1);
+    await clock.advance(SYSCTL_CHECK_MS - 1);
     expect(problems.list()).toHaveLength(1);
     await clock.advance(1);
     expect([problems.list(), writes, clock.waiting]).toEqual([[], 5, 0]);
@@ -163,7 +163,7 @@ describe("on a machine of files", () => {
     const { settings, problems, clock } = hostOf(new KernelFiles(root));
     settings.tuneConntrack(DEFAULTS);
     for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
-    await clock.advance(SYSCTL_LOOK_MS);
+    await clock.advance(SYSCTL_CHECK_MS);
     expect([problems.list(), read(sysctl("nf_conntrack_max"))]).toEqual([[], "131072"]);
     expect(clock.waiting).toBe(0);
   });
@@ -302,7 +302,7 @@ describe("on a machine of files", () => {
     expect([problems.list(), clock.waiting]).toEqual([[], 0]);
     settings.routeLocalnet(true);
     put(ROUTE_LOCALNET, "1");
-    await clock.advance(SYSCTL_LOOK_MS);
+    await clock.advance(SYSCTL_CHECK_MS);
     expect([problems.list(), clock.waiting]).toEqual([[], 0]);
   });
 });

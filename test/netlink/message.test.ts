@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { AttributeReader, align, MessageWriter, textOf } from "../../src/netlink/message.ts";
+import { AttributeReader, align, MessageWriter, readText } from "../../src/netlink/message.ts";
 
 const hex = (writer: MessageWriter) =>
   Buffer.from(writer.bytes.buffer, 0, writer.length).toString("hex");
@@ -93,5 +93,5 @@ test.each([
   ["with more behind it", "abc\0xyz", "abc"],
 ])("a text %s is read", (_name, text, expected) => {
   const bytes = new TextEncoder().encode(text);
-  expect(textOf(bytes, 0, bytes.length)).toBe(expected);
+  expect(readText(bytes, 0, bytes.length)).toBe(expected);
 });

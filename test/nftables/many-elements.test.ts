@@ -160,7 +160,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
         dumps,
         requests,
         turns,
-        asked: requestedKeys,
+        requestedKeys,
         count: present?.count,
         catchall: present?.catchall,
       };
@@ -223,7 +223,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     ])("by a dump where little is left: %s", async (_, on) => {
       nft("flush map inet sluice endpoints4");
       const left = await look(on());
-      expect(left).toMatchObject({ dumps: 1, count: 0, asked: undefined });
+      expect(left).toMatchObject({ dumps: 1, count: 0, requestedKeys: undefined });
       expect(left.requests).toBeLessThan(1000);
       const restored = open();
       restored.start(countingCore().core);

@@ -223,7 +223,7 @@ describe("a collection", () => {
 
 test("what an element counted up to its deletion is taken when it is handed over", async () => {
   core.hit("frontends", "10.96.0.1 TCP 80", 3);
-  await core.reader.read(counters.take);
+  await core.reader.read(counters.addDeleted);
   core.delete("frontends", "10.96.0.1 TCP 80");
   expect(await printed()).toContain("http 3");
 });

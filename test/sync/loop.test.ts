@@ -278,7 +278,7 @@ describe("SyncLoop", () => {
     [
       "while clients are forgotten",
       ({ backend }, error) => {
-        backend.affinity.stale = true;
+        backend.affinity.hasStale = true;
         backend.affinity.purge = () => {
           throw error;
         };

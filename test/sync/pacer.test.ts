@@ -13,7 +13,7 @@ function world(options: { minIntervalMs?: number; runMs?: number; outcomes?: boo
   const pacer = new Pacer({
     clock,
     minIntervalMs: options.minIntervalMs ?? 0,
-    restMsMax: 100,
+    cooldownMsMax: 100,
     retryMs: 50,
     retryMsMax: 200,
     run: () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
-import { AFFINITY_REST_FACTOR, AFFINITY_REST_MS } from "../../src/base/limits.ts";
+import { PURGE_COOLDOWN_FACTOR, PURGE_COOLDOWN_MS } from "../../src/base/limits.ts";
 
 const STICKY = { sessionAffinity: "ClientIP" };
 
@@ -34,22 +34,22 @@ test("changes that follow are looked through together, after a rest, and the loo
   for (let i = 0; i < 20; i++) await change();
   expect(times).toHaveLength(1);
   expect(world.wakes()).toBe(0);
-  await world.clock.advance(AFFINITY_REST_MS);
+  await world.clock.advance(PURGE_COOLDOWN_MS);
   expect(world.wakes()).toBe(1);
   await world.sync();
   expect(times).toHaveLength(2);
-  await world.clock.advance(AFFINITY_REST_MS);
+  await world.clock.advance(PURGE_COOLDOWN_MS);
   expect(world.wakes()).toBe(1);
 });
 
 test("the rest grows with the time that it takes", async () => {
-  const { world, times, change } = await stickyWorld(AFFINITY_REST_MS);
+  const { world, times, change } = await stickyWorld(PURGE_COOLDOWN_MS);
   await change();
   await change();
-  await world.clock.advance(AFFINITY_REST_MS * (AFFINITY_REST_FACTOR - 1));
+  await world.clock.advance(PURGE_COOLDOWN_MS * (PURGE_COOLDOWN_FACTOR - 1));
   await world.sync();
   expect(times).toHaveLength(1);
-  await world.clock.advance(AFFINITY_REST_MS);
+  await world.clock.advance(PURGE_COOLDOWN_MS);
   await world.sync();
   expect(times).toHaveLength(2);
 });

@@ -5,7 +5,7 @@ import { pipe, run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import type { OwnRules } from "../../src/backend/capabilities.ts";
 import { systemClock as clock } from "../../src/base/clock.ts";
-import { removeEverything } from "../../src/daemon/cleanup.ts";
+import { runCleanup } from "../../src/daemon/cleanup.ts";
 import { findOtherProxies } from "../../src/takeover/find-rules.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
 import { SLUICE_ORIGINS } from "../../src/takeover/rule-origin.ts";
@@ -111,7 +111,7 @@ describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%
   test("that rules of others lead to stay at a cleanup, with a message", async () => {
     sluice(four);
     run(four, "-t", "nat", "-A", "OUTPUT", "-s", "192.0.2.9", "-j", "KUBE-SVC-OUTSIDE");
-    const { lines, errors } = await removeEverything(true);
+    const { lines, errors } = await runCleanup(true);
     expect(errors).toEqual([]);
     expect(lines.join("\n")).toContain(
       "KUBE-SVC-OUTSIDE in " +
@@ -136,7 +136,7 @@ describe("the table inet sluice", () => {
   test("that somebody else made makes a cleanup fail, which removes everything else even so", async () => {
     run("nft", "add", "table", "inet", "sluice");
     sluice("iptables-nft");
-    const { lines, errors } = await removeEverything(false);
+    const { lines, errors } = await runCleanup(false);
     expect(errors).toEqual([
       "Cannot remove table inet sluice: sluice must have made it: its comment says that somebody else did",
     ]);
@@ -161,12 +161,12 @@ describe("a cleanup", () => {
     const before = [saved(), run("nft", "list", "tables")];
     ofKubeProxy();
     ofSluice();
-    const { lines, errors } = await removeEverything(false);
+    const { lines, errors } = await runCleanup(false);
     expect(errors).toEqual([]);
     // Of each of four tools three tables.
     expect(lines).toHaveLength(2 + 12);
     expect([saved(), run("nft", "list", "tables")]).toEqual(before);
-    expect(await removeEverything(false)).toEqual({
+    expect(await runCleanup(false)).toEqual({
       lines: ["There was nothing to remove"],
       errors: [],
     });
@@ -176,7 +176,7 @@ describe("a cleanup", () => {
     ofKubeProxy();
     const before = [saved(), run("nft", "list", "tables")];
     ofSluice();
-    const { lines } = await removeEverything(true);
+    const { lines } = await runCleanup(true);
     expect(lines).toHaveLength(1 + 6);
     expect([saved(), run("nft", "list", "tables")]).toEqual(before);
   });
@@ -186,10 +186,10 @@ describe("a cleanup", () => {
       const before = saved();
       sluice(tool);
       restore(tool, LOCALHOST);
-      expect((await removeEverything(false)).errors).toEqual([]);
+      expect((await runCleanup(false)).errors).toEqual([]);
       expect(saved()).toBe(before);
       restore(tool.replace("ip", "ip6"), "*filter\n:KUBE-FIREWALL - [0:0]\nCOMMIT\n");
-      expect((await removeEverything(false)).lines).toHaveLength(1);
+      expect((await runCleanup(false)).lines).toHaveLength(1);
       expect(saved()).toBe(before);
     });
 
@@ -201,7 +201,7 @@ describe("a cleanup", () => {
       restore(tool, text);
       const before = saved();
       sluice(tool);
-      const { lines, errors } = await removeEverything(false);
+      const { lines, errors } = await runCleanup(false);
       expect(errors).toEqual([]);
       expect(lines).toHaveLength(3);
       expect(saved()).toBe(before);
@@ -212,7 +212,7 @@ describe("a cleanup", () => {
       restore(tool, LOCALHOST);
       const before = saved();
       sluice(tool);
-      const { lines } = await removeEverything(false);
+      const { lines } = await runCleanup(false);
       expect(lines.at(-1)).toMatch(
         /^KUBE-FIREWALL in .* stays: net.ipv4.conf.all.route_localnet is 1/,
       );
@@ -222,7 +222,7 @@ describe("a cleanup", () => {
     test("leaves KUBE-FIREWALL where a rule that somebody else wrote leads to it", async () => {
       restore(tool, LOCALHOST);
       run(tool, "-A", "INPUT", "-s", "192.0.2.1", "-j", "KUBE-FIREWALL");
-      const { lines } = await removeEverything(false);
+      const { lines } = await runCleanup(false);
       expect(lines.join()).toContain("KUBE-FIREWALL in ");
       expect(saved()).toContain("-A INPUT -s 192.0.2.1/32 -j KUBE-FIREWALL\n");
     });

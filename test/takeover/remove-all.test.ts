@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import { cleanUp } from "../../src/daemon/cleanup.ts";
+import { withCleanupLock } from "../../src/daemon/cleanup.ts";
 import { lockNetworkNamespace } from "../../src/host/namespace-lock.ts";
 import { NOTHING_REMOVED } from "../../src/takeover/removal.ts";
 
@@ -9,7 +9,7 @@ inFreshNetns();
 describe("a cleanup", () => {
   test("tells what it removed", async () => {
     const removed = { ...NOTHING_REMOVED, removed: ["the table inet sluice"], notes: ["note"] };
-    expect(await cleanUp(() => Promise.resolve(removed))).toEqual(removed);
+    expect(await withCleanupLock(() => Promise.resolve(removed))).toEqual(removed);
   });
 
   test("touches nothing while another instance runs", async () => {
@@ -19,12 +19,12 @@ describe("a cleanup", () => {
       asked++;
       return Promise.resolve(NOTHING_REMOVED);
     };
-    await expect(cleanUp(remove)).rejects.toThrow(
+    await expect(withCleanupLock(remove)).rejects.toThrow(
       "Cannot clean up: another sluice holds the network namespace; stop it first",
     );
     expect(asked).toBe(0);
     unlock();
-    await cleanUp(remove);
+    await withCleanupLock(remove);
     expect(asked).toBe(1);
   });
 
@@ -33,7 +33,7 @@ describe("a cleanup", () => {
       expect(lockNetworkNamespace).toThrow("another one holds the socket");
       return Promise.reject(new Error("a defect"));
     };
-    await expect(cleanUp(remove)).rejects.toThrow("a defect");
+    await expect(withCleanupLock(remove)).rejects.toThrow("a defect");
     lockNetworkNamespace()();
   });
 });

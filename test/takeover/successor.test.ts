@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipe, run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import { removeEverything } from "../../src/daemon/cleanup.ts";
+import { runCleanup } from "../../src/daemon/cleanup.ts";
 import { SLUICE, savedRules } from "./kube-proxy-ruleset.ts";
 
 inFreshNetns();
@@ -62,7 +62,7 @@ describe("the table inet sluice", () => {
     nft(OURS(4));
     has();
     const before = everything();
-    expect((await removeEverything(true)).errors).toEqual([waits("table inet sluice")]);
+    expect((await runCleanup(true)).errors).toEqual([waits("table inet sluice")]);
     expect(everything()).toBe(before);
   });
 
@@ -74,7 +74,7 @@ describe("the table inet sluice", () => {
     has();
     const before = everything();
     nft(OURS(4));
-    expect(await removeEverything(true)).toEqual({
+    expect(await runCleanup(true)).toEqual({
       lines: ["Removed the table inet sluice"],
       errors: [],
     });
@@ -93,9 +93,9 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     ours();
     const before = everything();
     const takes = ", and takes them over at its first sync";
-    const { errors } = await removeEverything(true);
+    const { errors } = await runCleanup(true);
     expect(errors).toEqual([waits(`Sluice's chains in ${where}`, takes)]);
-    expect((await removeEverything(false)).errors).toEqual([
+    expect((await runCleanup(false)).errors).toEqual([
       ...errors,
       `Cannot remove kube-proxy's rules: kube-proxy (pid ${kubeProxy.pid}) runs here: its rules stay; stop it first`,
     ]);
@@ -107,7 +107,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     const before = everything();
     run("ip", "link", "add", "kube-ipvs0", "type", "bridge");
     try {
-      const { lines, errors } = await removeEverything(true);
+      const { lines, errors } = await runCleanup(true);
       expect(errors).toEqual([]);
       expect(lines.join()).toStartWith(`Sluice's chains in ${where} stay: kube-proxy (pid `);
       expect(everything()).toBe(before);
@@ -119,7 +119,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
   test("are nothing to remove once kube-proxy has taken them over", async () => {
     restore(variant, RULES);
     const before = everything();
-    expect(await removeEverything(true)).toEqual({
+    expect(await runCleanup(true)).toEqual({
       lines: ["There was nothing to remove"],
       errors: [],
     });
@@ -129,7 +129,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
   test("are left over, and go, once kube-proxy serves in another way", async () => {
     nft(FILLED("ip"));
     ours();
-    const { lines, errors } = await removeEverything(true);
+    const { lines, errors } = await runCleanup(true);
     expect(errors).toEqual([]);
     expect(lines.join()).toContain(`Sluice's chains in ${where}`);
     expect(everything()).not.toContain("KUBE-SVC");

@@ -18,7 +18,11 @@ function setup(watchList = false, needsPodCidrs = false) {
   const transports: FakeTransport[] = [];
   const calls: string[] = [];
   const source = new ApiSource({
-    access: { server: "https://api.test", identity: () => Promise.reject(), refused() {} },
+    access: {
+      server: "https://api.test",
+      identity: () => Promise.reject(),
+      credentialsRefused() {},
+    },
     core,
     encode,
     nodeName: "here",

@@ -24,7 +24,7 @@ describe("a JSON watch", () => {
     const all = bytes(stream);
     let version = "";
     for (let at = 0; at < all.length; at += size) {
-      version = body.take(all.subarray(at, at + size)).resourceVersion ?? version;
+      version = body.feed(all.subarray(at, at + size)).resourceVersion ?? version;
     }
     expect(seen).toEqual(["ADDED schön", "DELETED b"]);
     expect(version).toBe("9");
@@ -32,19 +32,19 @@ describe("a JSON watch", () => {
 
   test("tells what one chunk brought", () => {
     const { watch: body } = watch();
-    expect(body.take(bytes(event("ADDED", object("a", 7))))).toEqual({
+    expect(body.feed(bytes(event("ADDED", object("a", 7))))).toEqual({
       objects: true,
       initialEnd: false,
       resourceVersion: "7",
     });
-    expect(body.take(bytes(bookmark(9, true)))).toEqual({
+    expect(body.feed(bytes(bookmark(9, true)))).toEqual({
       objects: false,
       initialEnd: true,
       resourceVersion: "9",
     });
-    expect(body.take(bytes(""))).toEqual({ objects: false, initialEnd: false });
+    expect(body.feed(bytes(""))).toEqual({ objects: false, initialEnd: false });
     const error = event("ERROR", { code: 410, message: "too old" });
-    expect(body.take(bytes(event("ADDED", object("b", 10)) + error))).toEqual({
+    expect(body.feed(bytes(event("ADDED", object("b", 10)) + error))).toEqual({
       objects: true,
       initialEnd: false,
       resourceVersion: "10",
@@ -56,7 +56,7 @@ describe("a JSON watch", () => {
     "that says %p is malformed",
     (line) => {
       const { watch: body } = watch();
-      expect(() => body.take(bytes(line))).toThrow(
+      expect(() => body.feed(bytes(line))).toThrow(
         expect.objectContaining({ code: "API_MALFORMED" }),
       );
     },
@@ -72,7 +72,7 @@ describe("a JSON list", () => {
         items: [object("schön", 1), object("b", 2)],
       }),
     );
-    for (let at = 0; at < all.length; at += 5) list.take(all.subarray(at, at + 5));
+    for (let at = 0; at < all.length; at += 5) list.feed(all.subarray(at, at + 5));
     expect(seen).toEqual([]);
     expect(list.end()).toEqual({
       objects: true,
@@ -86,13 +86,13 @@ describe("a JSON list", () => {
 
   test("may have no items", () => {
     const { list } = watch();
-    list.take(bytes('{"metadata":{"resourceVersion":"1"},"items":null}'));
+    list.feed(bytes('{"metadata":{"resourceVersion":"1"},"items":null}'));
     expect(list.end()).toMatchObject({ objects: false, continueToken: "" });
   });
 
   test.each(["", "{", "[]", '{"items":{}}', '{"items":[1]}'])("of %p is malformed", (text) => {
     const { list } = watch();
-    list.take(bytes(text));
+    list.feed(bytes(text));
     expect(() => list.end()).toThrow(expect.objectContaining({ code: "API_MALFORMED" }));
   });
 });

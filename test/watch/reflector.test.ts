@@ -17,7 +17,7 @@ import {
 import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import { type EncodeEvent, encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { Reflector } from "../../src/watch/reflector.ts";
-import { SERVICE_CIDRS, SERVICES } from "../../src/watch/resources.ts";
+import { SERVICE_CIDR_RESOURCE, SERVICE_RESOURCE } from "../../src/watch/resources.ts";
 import { coreSink, mapSink } from "../../src/watch/sink.ts";
 import { FakeTransport } from "./fake-transport.ts";
 
@@ -40,7 +40,7 @@ function setup({ watchList = false, random = 0, encode: encoder = encode }: Setu
   const problems = new RecordedProblems();
   const calls: string[] = [];
   const reflector = new Reflector({
-    resource: SERVICES,
+    resource: SERVICE_RESOURCE,
     sink: coreSink(core, "Service", encoder, problems.report),
     transport,
     server: "https://api.test",
@@ -445,7 +445,7 @@ describe("a refusal", () => {
     const problems = new RecordedProblems();
     let attempted = 0;
     const reflector = new Reflector({
-      resource: SERVICE_CIDRS,
+      resource: SERVICE_CIDR_RESOURCE,
       sink: mapSink(() => {}),
       transport,
       server: "https://api.test",

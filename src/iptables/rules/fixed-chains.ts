@@ -2,7 +2,7 @@
 
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import type { Family } from "../../net/address.ts";
-import { JUMPS, type Jump, LOOPBACK, printGuard, printJump } from "../syntax/jumps.ts";
+import { JUMPS, type Jump, LOOPBACK_MATCH, printGuard, printJump } from "../syntax/jumps.ts";
 import {
   FIREWALL,
   FORWARD,
@@ -29,7 +29,7 @@ export interface RulesetOptions extends SkeletonOptions {
 }
 
 /** `-j MASQUERADE`. */
-export function masquerade({ randomFully }: RulesetOptions): string {
+export function masqueradeTarget({ randomFully }: RulesetOptions): string {
   return `-j MASQUERADE${randomFully ? " --random-fully" : ""}`;
 }
 
@@ -40,7 +40,7 @@ function servesLocalhost({ localhostNodePorts }: RulesetOptions, family: Family)
 
 /** The loopback addresses, if they serve node ports. */
 export function localhostRange(options: RulesetOptions, family: Family): string | undefined {
-  return servesLocalhost(options, family) ? LOOPBACK : undefined;
+  return servesLocalhost(options, family) ? LOOPBACK_MATCH : undefined;
 }
 
 /**
@@ -62,7 +62,7 @@ export function fixedChains(
         `${mark.unmarked} -j RETURN`,
         // Otherwise, a packet that is encapsulated afterwards would still carry the mark.
         mark.clear,
-        words(says("kubernetes service traffic requiring SNAT"), masquerade(options)),
+        words(says("kubernetes service traffic requiring SNAT"), masqueradeTarget(options)),
       ),
     ],
     ["nat", MARK_MASQ, mark.set],

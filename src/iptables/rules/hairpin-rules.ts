@@ -5,7 +5,7 @@
  */
 import { addressText, type FrontendKey } from "../../model/frontend-key.ts";
 import { ADDRESS_BYTES, type Family } from "../../net/address.ts";
-import { masquerade, type RulesetOptions } from "./fixed-chains.ts";
+import { masqueradeTarget, type RulesetOptions } from "./fixed-chains.ts";
 import { RuleTree, type TextSink } from "./rule-tree.ts";
 import { hairpinLevels } from "./tree-levels.ts";
 
@@ -31,7 +31,7 @@ export class HairpinRules {
   ): void {
     for (const key of addresses) {
       const address = `${addressText(key)}/${this.#bits}`;
-      const rule = `-s ${address} -d ${address} ${masquerade(options)}`;
+      const rule = `-s ${address} -d ${address} ${masqueradeTarget(options)}`;
       this.#tree.set(key, isLocal(key) ? rule : undefined);
     }
   }

@@ -23,10 +23,10 @@ export interface Jump {
   readonly rule: string;
 }
 
-export const LOOPBACK = "127.0.0.0/8";
+export const LOOPBACK_MATCH = "127.0.0.0/8";
 
 /** The match for new connections. */
-export const NEW = "-m conntrack --ctstate NEW";
+export const NEW_MATCH = "-m conntrack --ctstate NEW";
 
 export interface JumpRule {
   readonly table: RuleTable;
@@ -40,15 +40,27 @@ export interface JumpRule {
 /** iptablesJumpChains of pkg/proxy/iptables/proxier.go. */
 export const JUMPS: readonly JumpRule[] = (
   [
-    ["filter", EXTERNAL_SERVICES, "INPUT", "kubernetes externally-visible service portals", NEW],
-    ["filter", EXTERNAL_SERVICES, "FORWARD", "kubernetes externally-visible service portals", NEW],
+    [
+      "filter",
+      EXTERNAL_SERVICES,
+      "INPUT",
+      "kubernetes externally-visible service portals",
+      NEW_MATCH,
+    ],
+    [
+      "filter",
+      EXTERNAL_SERVICES,
+      "FORWARD",
+      "kubernetes externally-visible service portals",
+      NEW_MATCH,
+    ],
     ["filter", NODE_PORTS, "INPUT", "kubernetes health check service ports", ""],
-    ["filter", SERVICES, "FORWARD", "kubernetes service portals", NEW],
-    ["filter", SERVICES, "OUTPUT", "kubernetes service portals", NEW],
+    ["filter", SERVICES, "FORWARD", "kubernetes service portals", NEW_MATCH],
+    ["filter", SERVICES, "OUTPUT", "kubernetes service portals", NEW_MATCH],
     ["filter", FORWARD, "FORWARD", "kubernetes forwarding rules", ""],
-    ["filter", PROXY_FIREWALL, "INPUT", "kubernetes load balancer firewall", NEW],
-    ["filter", PROXY_FIREWALL, "OUTPUT", "kubernetes load balancer firewall", NEW],
-    ["filter", PROXY_FIREWALL, "FORWARD", "kubernetes load balancer firewall", NEW],
+    ["filter", PROXY_FIREWALL, "INPUT", "kubernetes load balancer firewall", NEW_MATCH],
+    ["filter", PROXY_FIREWALL, "OUTPUT", "kubernetes load balancer firewall", NEW_MATCH],
+    ["filter", PROXY_FIREWALL, "FORWARD", "kubernetes load balancer firewall", NEW_MATCH],
     ["nat", SERVICES, "OUTPUT", "kubernetes service portals", ""],
     ["nat", SERVICES, "PREROUTING", "kubernetes service portals", ""],
     ["nat", POSTROUTING, "POSTROUTING", "kubernetes postrouting rules", ""],
@@ -68,7 +80,7 @@ export function printJump({ match, to }: Pick<JumpRule, "match" | "to">, says = 
  * same as in `printJump`.
  */
 export function printGuard(says = ""): string {
-  const addresses = `! -s ${LOOPBACK} -d ${LOOPBACK}`;
+  const addresses = `! -s ${LOOPBACK_MATCH} -d ${LOOPBACK_MATCH}`;
   const state = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT";
   return [addresses, says, state, "-j DROP"].filter((words) => words !== "").join(" ");
 }

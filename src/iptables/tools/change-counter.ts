@@ -5,7 +5,7 @@ import { LegacyInfo } from "./legacy-info.ts";
 import { NftInfo } from "./nft-info.ts";
 
 /** The tables in which Sluice has rules or a canary. */
-const TABLES = ["nat", "filter", "mangle"] as const;
+const WATCHED_TABLES = ["nat", "filter", "mangle"] as const;
 
 /**
  * `read` returns a different text after a change by any process, including this one, so read it
@@ -44,7 +44,7 @@ function countLegacy(families: readonly Family[]): ChangeCounter {
         .map((one) => {
           // A writer locks the kernel's list of tables. A table in use never disappears, so stop
           // reading the list when it contains all of them.
-          if (one.there.length < TABLES.length) one.there = tablesOf(one.info.names());
+          if (one.there.length < WATCHED_TABLES.length) one.there = tablesOf(one.info.names());
           return one.there.map((table) => `${table}=${one.info.layout(table)}`).join();
         })
         .join(";"),
@@ -56,5 +56,5 @@ function countLegacy(families: readonly Family[]): ChangeCounter {
 }
 
 function tablesOf(names: readonly string[]): readonly string[] {
-  return TABLES.filter((table) => names.includes(table));
+  return WATCHED_TABLES.filter((table) => names.includes(table));
 }

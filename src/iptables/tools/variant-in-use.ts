@@ -21,7 +21,7 @@ import { countRules, listChains, NftInfo } from "./nft-info.ts";
  * families.
  */
 const HINTS = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"] as const;
-const TABLES = ["nat", "filter", "mangle", "raw", "security"] as const;
+const INSPECTED_TABLES = ["nat", "filter", "mangle", "raw", "security"] as const;
 const FAMILIES: readonly Family[] = [4, 6];
 
 /** Names of each variant's tables, for messages. */
@@ -89,7 +89,7 @@ function countInNft(legacy: RuleCounts): RuleCounts {
   return unlessAbsent({ others: 0, kubeProxy: 0 }, () => {
     const counts = { others: 0, kubeProxy: 0 };
     for (const family of FAMILIES) {
-      for (const place of listChains(family, TABLES)) {
+      for (const place of listChains(family, INSPECTED_TABLES)) {
         const { table, chain } = place;
         const kind = isKubeProxyName(table, chain) ? "kubeProxy" : "others";
         const enough = legacy[kind] + 1 - counts[kind];
@@ -136,7 +136,7 @@ function lookAtLegacy(): LegacyHints {
     const mangles = infos.map((info) => read(info, "mangle"));
     const hint = HINTS.find((one) => mangles.some((mangle) => mangle?.chains.has(one)));
     if (hint !== undefined) return { hint, others, kubeProxy };
-    const rest = TABLES.filter((table) => table !== "mangle");
+    const rest = INSPECTED_TABLES.filter((table) => table !== "mangle");
     const further = infos.flatMap((info) => rest.map((table) => read(info, table)));
     for (const contents of [...mangles, ...further]) {
       others += contents?.others ?? 0;

@@ -4,7 +4,7 @@
  */
 import type { Receipt } from "../../backend/backend.ts";
 import type { Drift } from "../../backend/drift.ts";
-import { type Clock, turn } from "../../base/clock.ts";
+import { type Clock, yieldToEventLoop } from "../../base/clock.ts";
 import type { SluiceError } from "../../base/errors.ts";
 import { BATCH_ELEMENTS } from "../../base/limits.ts";
 import type { Core } from "../../core/core.ts";
@@ -80,7 +80,7 @@ export class TableRepair {
     }
     keeper.wake(table);
     if (state === "refill") keeper.refill();
-    const states = await readTouched(socket, core, touched, () => turn(clock));
+    const states = await readTouched(socket, core, touched, () => yieldToEventLoop(clock));
     const catchalls = states.filter(({ present }) => present.catchall).map(({ id }) => id);
     keeper.deleteCatchalls(catchalls);
     const differences = states.map((one) => restoration.addDifferences(one));
@@ -131,7 +131,7 @@ export class TableRepair {
       const list =
         this.#refused.size === 0 ? next : operationsOf(next, (one) => !this.#refused.has(one));
       if (list.count === 0) continue;
-      if (written.transactions > 0) await turn(this.#options.clock);
+      if (written.transactions > 0) await yieldToEventLoop(this.#options.clock);
       const receipt = transact(list, ownerNameIn(core));
       if (receipt.ok) addTo(written, core, list, receipt);
       else {

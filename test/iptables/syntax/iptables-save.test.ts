@@ -51,7 +51,7 @@ test("what is to go is emptied, then no longer led to, then deleted, in one piec
     jumps: [{ chain: "OUTPUT", id: '-m comment --comment "kubernetes x" -j A' }],
     chains: ["A", "B"],
     kept: ["C"],
-    missed: [],
+    removedRequired: [],
   };
   expect(printRemoval("nat", leftovers)).toBe(
     '*nat\n:A - [0:0]\n:B - [0:0]\n-D OUTPUT -m comment --comment "kubernetes x" -j A\n-X A\n-X B\nCOMMIT\n',

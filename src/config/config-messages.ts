@@ -1,4 +1,4 @@
-/** Collects remarks about a valid configuration, as log lines. */
+/** Collects messages about a valid configuration, as log lines. */
 
 import type { LogFields } from "../base/log.ts";
 import type { Config } from "./config.ts";
@@ -9,13 +9,13 @@ import { FLAGS } from "./flags.ts";
 import { differsFromDefault, effectiveValue, type FieldValues, isSet } from "./settings.ts";
 
 /** A log line that is kept until the configuration of the log is known. */
-export interface Note {
+export interface ConfigMessage {
   readonly severity: "info" | "warn";
   readonly message: string;
   readonly fields: LogFields;
 }
 
-export interface Said {
+export interface MessageInputs {
   /** "" without a file. */
   readonly file: string;
   readonly flags: FlagValues;
@@ -31,62 +31,62 @@ export interface Said {
  */
 const KNOWN_GATES = new Set(["AllowServiceExternalIPs", "WatchListClient", "LoggingAlphaOptions"]);
 
-export function remarksOn(said: Said): Note[] {
+export function configMessages(said: MessageInputs): ConfigMessage[] {
   return [
     ...ignoredFlags(said),
-    ...modeRemarks(said),
-    ...idleSettings(said),
-    ...idleGates(said),
+    ...modeMessages(said),
+    ...settingsWithoutEffect(said),
+    ...gatesWithoutEffect(said),
     ...ignoredSettings(said),
-    ...localRemarks(said),
+    ...localModeMessages(said),
   ];
 }
 
-export function warning(message: string, fields: LogFields): Note {
+export function warning(message: string, fields: LogFields): ConfigMessage {
   return { severity: "warn", message, fields };
 }
 
-function ignoredFlags({ file, flags }: Said): Note[] {
+function ignoredFlags({ file, flags }: MessageInputs): ConfigMessage[] {
   const ignored = FLAGS.filter(({ name, besideConfig }) => flags.has(name) && !besideConfig);
   if (file === "" || ignored.length === 0) return [];
   const names = ignored.map(({ name }) => `--${name}`).join(", ");
   return [warning("Ignored flags because --config is given", { flags: names })];
 }
 
-function modeRemarks({ values, config }: Said): Note[] {
+function modeMessages({ values, config }: MessageInputs): ConfigMessage[] {
   if (config.mode === "nftables") return [];
   const mode = effectiveValue(values, "mode");
-  const notes: Note[] = [];
+  const messages: ConfigMessage[] = [];
   if (mode === "ipvs") {
     const message =
       "IPVS is not served: in its place nftables is if the kernel can, else iptables, as in mode auto";
-    notes.push(warning(message, { mode }));
+    messages.push(warning(message, { mode }));
   }
-  if (config.mode === "iptables") notes.push(...remarksOnMode(config, config.mode));
+  if (config.mode === "iptables") messages.push(...messagesForMode(config, config.mode));
   // The modes in which kube-proxy would serve them there.
-  if ((mode === "iptables" || mode === "") && loopbackIsSilent(values)) {
+  if ((mode === "iptables" || mode === "") && isLoopbackUnset(values)) {
     const message =
       "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode";
     const consider = "mode: iptables, and iptables.localhostNodePorts: true";
-    notes.push({ severity: "info", message, fields: { mode, consider } });
+    messages.push({ severity: "info", message, fields: { mode, consider } });
   }
   if ((effectiveValue(values, "nodePortAddresses") ?? []).length === 0) {
     const message =
       "Node ports are served on all addresses of this node, kube-proxy's default unless mode is nftables";
     const fields = { mode, consider: "nodePortAddresses: [primary]" };
-    notes.push({ severity: "info", message, fields });
+    messages.push({ severity: "info", message, fields });
   }
-  return notes;
+  return messages;
 }
 
 /** Returns whether the settings leave both loopback and nodePortAddresses open. */
-function loopbackIsSilent(values: FieldValues): boolean {
+function isLoopbackUnset(values: FieldValues): boolean {
   const given = effectiveValue(values, "nodePortAddresses") ?? [];
   return given.length === 0 && !isSet(values, "iptables.localhostNodePorts");
 }
 
 /** Returns one line per reason why settings have no effect. */
-function idleSettings({ file, flags, values }: Said): Note[] {
+function settingsWithoutEffect({ file, flags, values }: MessageInputs): ConfigMessage[] {
   const byReason = new Map<Reason, string[]>();
   const add = (reason: Reason, name: string) => {
     byReason.set(reason, [...(byReason.get(reason) ?? []), name]);
@@ -111,7 +111,7 @@ function idleSettings({ file, flags, values }: Said): Note[] {
  * not know. In Sluice a gate of another version must not stop a node, and most gates concern
  * features that it does not have.
  */
-function idleGates({ values }: Said): Note[] {
+function gatesWithoutEffect({ values }: MessageInputs): ConfigMessage[] {
   const names = Object.keys(effectiveValue(values, "featureGates"));
   const idle = names.filter((name) => !KNOWN_GATES.has(name));
   if (idle.length === 0) return [];
@@ -123,7 +123,7 @@ function idleGates({ values }: Said): Note[] {
  * Warns of settings that have no effect in this mode or because of another setting. kube-proxy
  * ignores them as well, but without a message.
  */
-function ignoredSettings({ file, flags, config, ignored }: Said): Note[] {
+function ignoredSettings({ file, flags, config, ignored }: MessageInputs): ConfigMessage[] {
   const settings = new Set<string>();
   for (const path of ignored) {
     const flag = flagOfField(path, flags, file !== "");
@@ -137,7 +137,7 @@ function ignoredSettings({ file, flags, config, ignored }: Said): Note[] {
   return [warning(message, { settings: [...settings].join(", ") })];
 }
 
-function localRemarks({ config }: Said): Note[] {
+function localModeMessages({ config }: MessageInputs): ConfigMessage[] {
   const { mode } = config.detectLocal;
   if (mode !== "ClusterCIDR" || config.clusterCIDRs.length > 0) return [];
   const message = "Cannot tell pods from other sources: clusterCIDR must be set in this mode";
@@ -145,13 +145,13 @@ function localRemarks({ config }: Said): Note[] {
 }
 
 /**
- * Returns remarks on the active mode. In mode auto it is known only after probing the kernel, and
- * the caller logs them then. For other modes they are part of the configuration's notes.
+ * Returns messages on the active mode. In mode auto it is known only after probing the kernel, and
+ * the caller logs them then. For other modes they are part of the configuration's messages.
  */
-export function remarksOnMode(
+export function messagesForMode(
   { counters, localhostNodePorts }: Pick<Config, "counters" | "localhostNodePorts">,
   served: "nftables" | "iptables",
-): Note[] {
+): ConfigMessage[] {
   if (served === "iptables" && counters) {
     const message =
       "Connections are not counted in mode iptables, so sluice.counters has no effect, nor have the metrics that rest on it";
