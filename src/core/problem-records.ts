@@ -56,19 +56,19 @@ const PORT = "must be between 1 and 65535";
 const PORT_OR_NONE = "must be between 1 and 65535, or 0 for none";
 const POLICY = "must be Cluster or Local (using Cluster)";
 
-const textRule = (field: string, must: string): Rule => ({
+const textRule = (field: string, must: string): ProblemRule => ({
   field,
   fault: "invalid",
   number: false,
   must,
 });
-const numberRule = (field: string, must: string): Rule => ({
+const numberRule = (field: string, must: string): ProblemRule => ({
   ...textRule(field, must),
   number: true,
 });
 
 /** Rules for one field. The two without a field are in `tell`. */
-const RULES: Readonly<Record<number, Rule>> = {
+const RULES: Readonly<Record<number, ProblemRule>> = {
   [RULE_NAME]: textRule("metadata.name", "namespace and name must have 1 to 253 bytes"),
   [RULE_TYPE]: textRule("spec.type", "must be ClusterIP, NodePort, LoadBalancer or ExternalName"),
   [RULE_SERVICE_LABEL]: textRule(
