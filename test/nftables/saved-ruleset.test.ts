@@ -1,4 +1,4 @@
-/** What docs/compatibility.md tells administrators who save their ruleset does what it says. */
+/** The command in docs/troubleshooting.md that saves a ruleset does what the text says. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { driftedWorld, fill } from "../../harness/sync/drifted-world.ts";
 
 inFreshNetns();
 
-const DOCUMENT = join(import.meta.dir, "../../docs/compatibility.md");
+const DOCUMENT = join(import.meta.dir, "../../docs/troubleshooting.md");
 const FIREWALL = `
   table inet filter { chain input { type filter hook input priority 0; ct state invalid drop; }; }
   table ip nat { chain prerouting { type nat hook prerouting priority -100; }; }
@@ -24,7 +24,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** The command there, with a file of ours in place of the machine's. */
 function documented(file: string): string {
   const text = readFileSync(DOCUMENT, "utf8");
-  const [, command] = /### A ruleset that is saved[\s\S]*?```sh\n([\s\S]*?)```/.exec(text) ?? [];
+  const [, command] = /## Saved rulesets\n[\s\S]*?```sh\n([\s\S]*?)```/.exec(text) ?? [];
   expect(command).toContain("> /etc/nftables.conf\n");
   return (command ?? "").replace("/etc/nftables.conf", file);
 }
