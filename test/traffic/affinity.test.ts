@@ -15,14 +15,14 @@ import { remembered } from "./remembered-clients.ts";
 import { describeBackends, Fixture, type Own } from "./traffic-fixture.ts";
 
 const HOURS = 10_800;
-/** Chance that a client without affinity meets one of three endpoints so many times: 3^-24. */
+/** Without affinity, a client reaches the same one of three endpoints this often with p = 3^-24. */
 const STICKS = 25;
 const ALL: readonly Pod[] = ["a1", "a2", "b1"];
 
 describeBackends((backend) => {
   const fixture = new Fixture({ backend });
 
-  /** A Service of its own for a test, with affinity and endpoints on both nodes. */
+  /** Creates a Service for one test, with affinity and endpoints on both nodes. */
   async function given(own: Own = {}) {
     const made = await fixture.given({ affinitySeconds: HOURS, ...own }, ALL);
     const at = (family: Family, from: Place = "a3", to: Frontend = "clusterIP"): Target =>
@@ -30,15 +30,18 @@ describeBackends((backend) => {
     return { ...made, at };
   }
 
-  /** Waits until a client is not led to an endpoint any more: its memory goes right after the endpoint. */
+  /**
+   * Waits until a client no longer reaches an endpoint. Sluice forgets it after removing the
+   * endpoint.
+   */
   async function leaves(target: Target, gone: string): Promise<void> {
     const name = async () => nameOf(await connect(fixture.world, target));
     expect(await eventually(name, (each) => each !== gone)).not.toBe(gone);
   }
 
-  /** The one endpoint that a client meets however often it asks. */
+  /** Returns the endpoint that a client reaches every time. */
   async function theOne(target: Target, options: ConnectOptions = {}): Promise<string> {
-    // One after the other: the first one decides, and those that come before it is done may differ.
+    // Connect once before the others: connections that begin before the first is done may differ.
     const names = [nameOf(await connect(fixture.world, target, options))];
     names.push(...(await answers(fixture.world, target, { ...options, times: STICKS })));
     const [first = "", ...others] = [...new Set(names)];
@@ -47,7 +50,7 @@ describeBackends((backend) => {
   }
 
   describe.each([...FAMILIES])("IPv%i", (family) => {
-    test("a client meets the same endpoint, by a clusterIP, a node port and every external address", async () => {
+    test("a client keeps its endpoint by clusterIP, node port and every external address", async () => {
       const { at } = await given({
         type: "LoadBalancer",
         externalIPs: [family === 4 ? "203.0.113.9" : "2001:db8:9::9"],
@@ -59,9 +62,9 @@ describeBackends((backend) => {
       }
     });
 
-    test("clients are told apart by their own address, also where they are masqueraded", async () => {
+    test("clients are distinguished by their own address, even if they are masqueraded", async () => {
       const found = new Set<string>();
-      // Two clients meet different endpoints two times out of three; twenty Services without: 3^-20.
+      // Two clients reach different endpoints with p = 2/3, so twenty Services fail with p = 3^-20.
       for (let each = 0; each < 20 && found.size < 2; each += 1) {
         found.clear();
         const { at } = await given({ type: "LoadBalancer" });
@@ -84,12 +87,12 @@ describeBackends((backend) => {
       expect(["a1", "a2"]).toContain(await theOne(at(family)));
     });
 
-    test("datagrams stay with one endpoint, from whatever port", async () => {
+    test("datagrams from any port keep their endpoint", async () => {
       const { at } = await given({ ports: [{ protocol: "UDP" }] });
       expect<string[]>([...ALL]).toContain(await theOne(at(family), { transport: "udp" }));
     });
 
-    test("a client moves when its endpoint goes, and no other client does", async () => {
+    test("if an endpoint is removed, its clients move and no others", async () => {
       const { at, endpointsBecome } = await given();
       const clients = ["a3", "node1", "outside", "node2"] as const;
       const before = await Promise.all(clients.map((from) => theOne(at(family, from))));
@@ -104,7 +107,7 @@ describeBackends((backend) => {
       }
     });
 
-    test("a client whose endpoint went is not drawn back when it comes again", async () => {
+    test("a client does not return to an endpoint that was removed and comes back", async () => {
       const { at, endpointsBecome } = await given();
       const first = await theOne(at(family));
       await endpointsBecome(ALL.filter((each) => each !== first));
@@ -114,7 +117,7 @@ describeBackends((backend) => {
       expect(await theOne(at(family))).toBe(second);
     });
 
-    test("endpoints that are added draw no client away", async () => {
+    test("a new endpoint takes no client from another one", async () => {
       const { at, endpointsBecome } = await given();
       await endpointsBecome(["b1"]);
       await eventually(
@@ -125,7 +128,7 @@ describeBackends((backend) => {
       expect(await theOne(at(family))).toBe("b1");
     });
 
-    test("affinity that is switched off lets a client meet all, and switched on keeps it again", async () => {
+    test("affinity can be disabled and enabled again", async () => {
       const { at, become } = await given();
       await theOne(at(family));
       await become({});
@@ -134,12 +137,13 @@ describeBackends((backend) => {
       expect<string[]>([...ALL]).toContain(await theOne(at(family)));
     });
 
-    test("each Service forgets after its own time", async () => {
+    test("each Service has its own timeout", async () => {
       const short = await given({ affinitySeconds: 1 });
       const long = await given();
       const kept = await theOne(long.at(family));
       const seen = new Set<string>();
-      // A forgotten client meets another endpoint two times out of three; never in twenty: 3^-20.
+      // A forgotten client reaches another endpoint with p = 2/3, so twenty attempts fail with p =
+      // 3^-20.
       for (let each = 0; each < 20 && seen.size < 2; each += 1) {
         seen.add(nameOf(await connect(fixture.world, short.at(family))));
         const known = () => remembered(fixture.world, backend, short.at(family));
@@ -149,7 +153,7 @@ describeBackends((backend) => {
       expect(await theOne(long.at(family))).toBe(kept);
     });
 
-    test("a new connection starts the time again", async () => {
+    test("a new connection restarts the timeout", async () => {
       const { at } = await given({ affinitySeconds: 1000 });
       await connect(fixture.world, at(family));
       const left = () => remembered(fixture.world, backend, at(family));
@@ -159,7 +163,7 @@ describeBackends((backend) => {
       expect(await left()).toBeGreaterThan(before ?? 1000);
     });
 
-    test("clients meet the same endpoint after the program was started again", async () => {
+    test("clients keep their endpoint after a restart", async () => {
       const { at } = await given();
       const clients = ["a3", "node1", "outside", "node2"] as const;
       const before = await Promise.all(clients.map((from) => theOne(at(family, from))));

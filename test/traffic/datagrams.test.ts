@@ -1,4 +1,4 @@
-/** Datagrams of one source port are one flow to the kernel, and follow like connections do. */
+/** To the kernel, datagrams from one source port are one flow. They follow their Service. */
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { connect, nameOf, type Target } from "../../harness/netns/connections.ts";
@@ -6,23 +6,25 @@ import { frontend } from "../../harness/netns/frontends.ts";
 import { eventually } from "../../harness/waiting.ts";
 import { describeBackends, Fixture } from "./traffic-fixture.ts";
 
-/** A held socket does not outlive a silence, so this is long; it is never waited for where things work. */
+/**
+ * Long, because a held socket does not survive a timeout. It does not expire if the test passes.
+ */
 const PATIENCE_MS = 2000;
-/** A SYN is sent again after 1, 3, 7 s; the entry of one that nobody answers stays for 120 s. */
+/** A SYN is repeated after 1, 3 and 7 s. The entry of an unanswered one stays for 120 s. */
 const SYN_PATIENCE_MS = 20_000;
 const UDP = { ports: [{ protocol: "UDP" }] } as const;
 
 describeBackends((backend) => {
   const fixture = new Fixture({ backend });
 
-  /** A Service of UDP with one endpoint, which pod a3 asks by its clusterIP. */
+  /** Creates a UDP Service with one endpoint; pod a3 calls its clusterIP. */
   async function given() {
     const made = await fixture.given(UDP, ["a1"]);
     return { ...made, at: (family: Family): Target => made.reach(family, "clusterIP", "a3") };
   }
 
   describe.each([...FAMILIES])("IPv%i", (family) => {
-    test("datagrams of one socket follow when their endpoint goes", async () => {
+    test("datagrams of one socket move when their endpoint is removed", async () => {
       const { at, endpointsBecome } = await given();
       const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
       expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("a1");
@@ -38,7 +40,7 @@ describeBackends((backend) => {
       await fixture.world.switchboard.hangup(handle);
     });
 
-    test("datagrams of one socket follow when the endpoint's port changes", async () => {
+    test("datagrams of one socket move when the endpoint's port changes", async () => {
       const { at, endpointsBecome } = await given();
       const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
       await endpointsBecome(["a1"], [{ protocol: "UDP", target: 8081 }]);
@@ -47,12 +49,12 @@ describeBackends((backend) => {
       await fixture.world.switchboard.hangup(handle);
     });
 
-    test("datagrams stay with an endpoint that terminates for as long as it serves", async () => {
+    test("datagrams stay with a terminating endpoint while it serves", async () => {
       const { at, endpointsBecome } = await given();
       const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
       const leaving = { at: "a1", ready: false, terminating: true } as const;
       await endpointsBecome([{ ...leaving, serving: true }, "b1"]);
-      // A look at the connections that would cut it is over when those of another Service have followed.
+      // When the flows of another Service have moved, the pass over the conntrack entries is over.
       const other = await given();
       const its = await connect(fixture.world, other.at(family), { transport: "udp", hold: true });
       await other.endpointsBecome(["b1"]);
@@ -66,9 +68,9 @@ describeBackends((backend) => {
       await fixture.world.switchboard.hangup(its.handle);
     });
 
-    test("datagrams of one source port follow when no endpoint is left, and when one comes", async () => {
+    test("datagrams of one source port are refused without endpoints, and reach a new endpoint", async () => {
       const { at, endpointsBecome } = await given();
-      // The socket does not outlive a refusal; the source port, and so the flow, does.
+      // The socket does not survive a refusal, but its source port, and so the flow, does.
       const ask = async () =>
         nameOf(
           await connect(fixture.world, at(family), {
@@ -85,7 +87,7 @@ describeBackends((backend) => {
     });
 
     test.each(["node port", "vip"] as const)(
-      "datagrams to a %s follow when their endpoint goes",
+      "datagrams to a %s move when their endpoint is removed",
       async (to) => {
         const made = await fixture.given({ ...UDP, type: "LoadBalancer" }, ["a1"]);
         const target = made.reach(family, to, "outside");
@@ -106,41 +108,38 @@ describeBackends((backend) => {
     );
   });
 
-  describe.each([...FAMILIES])(
-    "a connection of TCP that nobody has answered yet (IPv%i)",
-    (family) => {
-      const MUTE =
-        "table inet mute { chain input { type filter hook input priority 0; tcp dport 8080 drop; }; }";
+  describe.each([...FAMILIES])("a TCP connection that nobody has answered (IPv%i)", (family) => {
+    const MUTE =
+      "table inet mute { chain input { type filter hook input priority 0; tcp dport 8080 drop; }; }";
 
-      test("gets through to another endpoint when its own is removed: its next SYN goes there", async () => {
-        const { world } = fixture;
-        await world.run("a1", ["nft", MUTE]);
-        try {
-          const made = await fixture.given({}, ["a1"]);
-          const target = made.reach(family, "clusterIP", "a3");
-          const reply = connect(world, target, { patience: SYN_PATIENCE_MS });
-          const listing = [
-            "conntrack",
-            "-L",
-            "-f",
-            `ipv${family}`,
-            "-p",
-            "tcp",
-            "--state",
-            "SYN_SENT",
-          ];
-          const halfOpen = () => world.run("node1", listing);
-          const { address } = frontend("clusterIP", made.number, family);
-          const here = (list: string) => list.includes(`dst=${address} `);
-          expect(here(await eventually(halfOpen, here))).toBe(true);
-          await made.endpointsBecome(["b1"]);
-          expect(nameOf(await reply)).toBe("b1");
-        } finally {
-          await world.run("a1", ["nft", "delete", "table", "inet", "mute"]);
-        }
-      });
-    },
-  );
+    test("reaches another endpoint with its next SYN when its own is removed", async () => {
+      const { world } = fixture;
+      await world.run("a1", ["nft", MUTE]);
+      try {
+        const made = await fixture.given({}, ["a1"]);
+        const target = made.reach(family, "clusterIP", "a3");
+        const reply = connect(world, target, { patience: SYN_PATIENCE_MS });
+        const listing = [
+          "conntrack",
+          "-L",
+          "-f",
+          `ipv${family}`,
+          "-p",
+          "tcp",
+          "--state",
+          "SYN_SENT",
+        ];
+        const halfOpen = () => world.run("node1", listing);
+        const { address } = frontend("clusterIP", made.number, family);
+        const here = (list: string) => list.includes(`dst=${address} `);
+        expect(here(await eventually(halfOpen, here))).toBe(true);
+        await made.endpointsBecome(["b1"]);
+        expect(nameOf(await reply)).toBe("b1");
+      } finally {
+        await world.run("a1", ["nft", "delete", "table", "inet", "mute"]);
+      }
+    });
+  });
 
   async function askAgain(handle: number): Promise<string> {
     return nameOf(await fixture.world.switchboard.ask(handle, PATIENCE_MS));

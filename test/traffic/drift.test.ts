@@ -1,4 +1,4 @@
-/** Rules that somebody else removes are put back. */
+/** Sluice repairs rules that another program removes. */
 import { expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { iptables, type Variant, variantOf } from "../../harness/netns/backends.ts";
@@ -24,7 +24,7 @@ const NFT: readonly string[] = [
   "flush ruleset; add table inet firewalld; add chain inet firewalld input { type filter hook input priority 10; }",
 ];
 
-/** `-X` deletes only chains that nobody leads to, and so those alone that were flushed before. */
+/** `-X` deletes only chains that no rule jumps to, so the commands flush the chains first. */
 const IPTABLES: readonly string[] = [
   "-t nat -F",
   "-t filter -F",
@@ -39,12 +39,12 @@ const IPTABLES: readonly string[] = [
 
 describeBackends((backend) => {
   const variant = variantOf(backend);
-  // The tables of iptables tell nothing: they are looked at this often.
+  // iptables announces no changes, so Sluice polls the tables this often.
   const flags =
     variant === undefined ? DEFAULT_FLAGS : [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
   const fixture = new Fixture({ backend, flags });
 
-  /** Does to both families what `nft` or `iptables` is told. */
+  /** Runs an `nft` command, or an `iptables` command for both families. */
   async function harm(command: string): Promise<void> {
     const { world } = fixture;
     if (variant === undefined) {
@@ -75,15 +75,15 @@ describeBackends((backend) => {
       }
     }
     if (variant === undefined) return;
-    // Most connections do without some of the rules.
+    // Most connections work without some of the rules.
     const same = (rules: string[]) => Bun.deepEquals(rules, before);
     expect(await eventually(held, same)).toEqual(before);
     const took = performance.now() - began;
-    console.log(`${backend}: all is as it was ${took.toFixed(0)} ms after ${command}`);
+    console.log(`${backend}: repaired ${took.toFixed(0)} ms after ${command}`);
   });
 
   test.each(variant === undefined ? ["element"] : ["rule", "chain"])(
-    "one %s that is removed comes again",
+    "a removed %s is repaired",
     async (what) => {
       const made = await fixture.given({}, ["a1", "b1"]);
       const target = made.reach(4, "clusterIP", "outside");
@@ -99,7 +99,7 @@ describeBackends((backend) => {
     },
   );
 
-  /** Deletes what leads to a frontend's chain, and the chain if that is wanted. */
+  /** Deletes the rules that jump to a frontend's chain and, `withChain`, the chain. */
   async function removeRules(variant: Variant, address: string, withChain: boolean) {
     const { world } = fixture;
     const rules = await natRules(world, variant, 4);
@@ -115,7 +115,7 @@ describeBackends((backend) => {
   }
 
   test.each(FAMILIES)(
-    "what begins while the rules are gone gets through after the repair (IPv%p)",
+    "connections that begin while rules are missing succeed after the repair (IPv%p)",
     async (family) => {
       const ports = [
         { name: "web", port: 80, target: 8080 },
@@ -128,7 +128,7 @@ describeBackends((backend) => {
       await fixture.program.atRest();
       process.kill(fixture.program.pid, "SIGSTOP");
       try {
-        // With the hooks still there, the kernel decides for good that these are not to be translated.
+        // The hooks remain, so the kernel decides once and for all not to translate these.
         await harm(
           variant === undefined
             ? "flush chain inet sluice services4; flush chain inet sluice services6"
@@ -138,7 +138,7 @@ describeBackends((backend) => {
         expect((await begin({ transport: "udp", sourcePort: source }, 53)).outcome).not.toBe(
           "answered",
         );
-        // A SYN is repeated by the kernel; what nobody answers would be in the way for minutes.
+        // The kernel repeats the SYN. Its unanswered entry would block the connection for minutes.
         const patient = connect(fixture.world, { ...target, port: 80 }, { patience: 20_000 });
         await eventually(
           () => fixture.world.run("node1", ["conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT"]),

@@ -1,4 +1,4 @@
-/** Endpoints come, go and change, and traffic follows; what is established stays. */
+/** Traffic follows changes of endpoints. Established connections stay. */
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { answers, connect, nameOf, outcome, type Target } from "../../harness/netns/connections.ts";
@@ -8,21 +8,21 @@ import { describeBackends, type Endpoints, Fixture } from "./traffic-fixture.ts"
 describeBackends((backend) => {
   const fixture = new Fixture({ backend });
 
-  /** A Service of its own for a test, which pod a3 asks by its clusterIP. */
+  /** Creates a Service for one test; pod a3 calls its clusterIP. */
   async function given(endpoints: Endpoints) {
     const made = await fixture.given({}, endpoints);
     return { ...made, at: (family: Family): Target => made.reach(family, "clusterIP", "a3") };
   }
 
   describe.each([...FAMILIES])("IPv%i", (family) => {
-    test("an endpoint that is added gets its share", async () => {
+    test("a new endpoint gets its share of connections", async () => {
       const { at, endpointsBecome } = await given(["a1"]);
       expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
       await endpointsBecome(["a1", "b1", "a2"]);
       expect(await answers(fixture.world, at(family))).toEqual(["a1", "a2", "b1"]);
     });
 
-    test("an endpoint that is removed gets nothing", async () => {
+    test("a removed endpoint gets no connections", async () => {
       const { at, endpointsBecome } = await given(["a1", "a2", "b1"]);
       for (const left of [["a2", "b1"], ["b1"]] as const) {
         await endpointsBecome(left);
@@ -34,7 +34,7 @@ describeBackends((backend) => {
       expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
     });
 
-    test("an endpoint that becomes unready gets nothing, and its share again when ready", async () => {
+    test("an unready endpoint gets no connections until it is ready again", async () => {
       const { at, endpointsBecome } = await given(["a1", "b1"]);
       await endpointsBecome([{ at: "a1", ready: false }, "b1"]);
       expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
@@ -42,7 +42,7 @@ describeBackends((backend) => {
       expect(await answers(fixture.world, at(family))).toEqual(["a1", "b1"]);
     });
 
-    test("an endpoint whose port changes is reached on the new one", async () => {
+    test("when the port of an endpoint changes, connections use the new one", async () => {
       const { at, endpointsBecome } = await given(["a1", "b1"]);
       await endpointsBecome(["a1", "b1"], [{ target: 8081 }]);
       expect(await answers(fixture.world, at(family), { withPort: true })).toEqual([
@@ -51,7 +51,7 @@ describeBackends((backend) => {
       ]);
     });
 
-    test("a slice that is added or removed brings and takes its endpoints", async () => {
+    test("adding or removing a slice adds or removes its endpoints", async () => {
       const { at, name } = await given(["a1"]);
       const second = slices(name, ["b1"], { suffix: "second" });
       await fixture.put(...second);
@@ -60,7 +60,7 @@ describeBackends((backend) => {
       expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
     });
 
-    test("a slice that becomes headless takes its endpoints", async () => {
+    test("a slice that becomes headless loses its endpoints", async () => {
       const { at, name } = await given(["a1"]);
       await fixture.put(...slices(name, ["b1"], { suffix: "own" }));
       const labels = { "service.kubernetes.io/headless": "" };
@@ -68,7 +68,7 @@ describeBackends((backend) => {
       expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
     });
 
-    test("hints are followed when they change, and when the node's zone does", async () => {
+    test("hints take effect when they change, and when the zone of the node does", async () => {
       const { at, endpointsBecome } = await given(["a1", "b1"]);
       await endpointsBecome([
         { at: "a1", zones: ["z1"] },
@@ -82,7 +82,7 @@ describeBackends((backend) => {
       expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
     });
 
-    test("terminating endpoints serve until a ready one is there", async () => {
+    test("terminating endpoints serve until one is ready", async () => {
       const ending = { ready: false, serving: true, terminating: true };
       const { at, endpointsBecome } = await given(["a1"]);
       await endpointsBecome([{ at: "a1", ...ending }]);
@@ -93,7 +93,7 @@ describeBackends((backend) => {
       expect(await outcome(fixture.world, at(family))).toBe("refused");
     });
 
-    test("an established connection stays, whatever becomes of the Service", async () => {
+    test("an established connection survives any change of its Service", async () => {
       const { at, endpointsBecome, leave } = await given(["a1"]);
       const { handle } = await connect(fixture.world, at(family), { hold: true });
       for (const next of [["a1", "b1"], ["b1"], []] as const) {

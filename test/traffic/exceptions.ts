@@ -1,40 +1,40 @@
 /**
- * Where a test does not hold for every backend, and why. Each use names its reason, which stands in the name of a
- * test that expects something else, or is printed for one that is left out.
+ * Lists the behaviors that differ between backends. If a check expects another result for a
+ * backend, the reason is part of its test's name. If a test is skipped, the reason is printed.
  */
 import { test } from "bun:test";
 import type { Backend } from "../../harness/netns/backends.ts";
 
 export const EXCEPTIONS = {
-  "other ports": {
+  "unlisted ports": {
     backends: ["iptables-nft", "iptables-legacy"],
-    why: "a port that a clusterIP does not have goes where the route says, as in kube-proxy's iptables mode",
+    why: "as in kube-proxy's iptables mode, the routing table decides about ports that a clusterIP does not have",
   },
-  "free clusterIPs": {
+  "unused clusterIPs": {
     backends: ["iptables-nft", "iptables-legacy"],
-    why: "a clusterIP that no Service has goes where the route says, as in kube-proxy's iptables mode",
+    why: "as in kube-proxy's iptables mode, the routing table decides about unused clusterIPs",
   },
-  "guarded without endpoints": {
+  "source ranges without endpoints": {
     backends: ["iptables-nft", "iptables-legacy"],
-    why: "what nobody serves is refused whoever asks; kube-proxy's iptables mode drops it whoever asks",
+    why: "as in kube-proxy's iptables mode, an address without endpoints is refused to every source",
   },
   elements: {
     backends: ["iptables-nft", "iptables-legacy"],
-    why: "what is compared is nft's account of its maps; iptables has none",
+    why: "the test compares nft's maps, which iptables does not have",
   },
 } as const satisfies Record<string, { backends: readonly Backend[]; why: string }>;
 
 export type Exception = keyof typeof EXCEPTIONS;
 
-/** Does the exception hold for a backend? */
+/** Checks whether the exception applies to a backend. */
 export function excepted(backend: Backend, exception: Exception): boolean {
   const backends: readonly Backend[] = EXCEPTIONS[exception].backends;
   return backends.includes(backend);
 }
 
-/** `test`, or for a backend of the exception one that is left out, with the reason printed. */
+/** Returns `test`, or for a backend of the exception a skipped one, and prints the reason. */
 export function testUnless(exception: Exception, backend: Backend) {
   const out = excepted(backend, exception);
-  if (out) console.log(`skip: traffic by ${backend}: ${EXCEPTIONS[exception].why}`);
+  if (out) console.log(`skip: traffic with ${backend}: ${EXCEPTIONS[exception].why}`);
   return test.skipIf(out);
 }

@@ -1,4 +1,4 @@
-/** Segments out of their window: they must not cost a client its connection. */
+/** A TCP segment outside its window must not reset the client's connection. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { release } from "node:os";
 import { addressOf, FAMILIES, type Family } from "../../harness/netns/addresses.ts";
@@ -7,18 +7,18 @@ import { DEFAULT_FLAGS } from "../../harness/netns/program.ts";
 import { resolveDropInvalid } from "../../src/host/invalid-packets.ts";
 import { describeBackends, Fixture } from "./traffic-fixture.ts";
 
-/** Before the window: a copy that the network held back. To Linux from 6.1 on it is not invalid. */
+/** Before the window, like a copy that the network delayed. Since Linux 6.1 it is not invalid. */
 const LATE = -100_000;
-/** Far beyond the window, which no kernel takes for valid. */
+/** Far beyond the window. It is invalid in every kernel. */
 const ABSURD = 100_000_000;
-/** The second question goes behind whatever the client's node had to say about the segment. */
+/** The second request follows any answer of the client's node to the segment. */
 const QUESTIONS = 3;
 
 const OUTCOMES = {
   lives: Array.from({ length: QUESTIONS }, () => "answered"),
   "is reset": expect.arrayContaining(["reset"]),
 };
-/** Late copies are invalid to this kernel. */
+/** This kernel considers late copies invalid. */
 const STRICT = resolveDropInvalid("auto", release(), false);
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
@@ -33,7 +33,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
 describeBackends((backend) => {
   const fixture = new Fixture({ backend });
 
-  /** What a connection to a Service comes to, whose server sends a segment out of its window meanwhile. */
+  /** Returns the outcomes of requests while the server sends a segment outside the window. */
   async function outcomes(family: Family, offset: number): Promise<string[]> {
     const { world } = fixture;
     const made = await fixture.given({}, ["a1"]);
@@ -70,7 +70,7 @@ describeBackends((backend) => {
       await fixture.program.start([...DEFAULT_FLAGS, "--drop-invalid-packets", setting]);
     });
 
-    test(`${drops ? "has" : "does without"} a rule in forward`, async () => {
+    test(`${drops ? "has a" : "has no"} rule in forward`, async () => {
       const rule = /ct state invalid drop|-A KUBE-FORWARD .*--ctstate INVALID -j DROP/;
       expect(rule.test(await fixture.rules())).toBe(drops);
     });
@@ -83,7 +83,7 @@ describeBackends((backend) => {
     );
 
     test.each([...FAMILIES])(
-      `after a segment beyond every window, the connection ${absurd} (IPv%i)`,
+      `after a segment far beyond the window, the connection ${absurd} (IPv%i)`,
       async (family) => {
         expect(await outcomes(family, ABSURD)).toEqual(OUTCOMES[absurd]);
       },

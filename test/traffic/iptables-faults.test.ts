@@ -1,4 +1,4 @@
-/** What can be wrong with the tools of iptables, or with the kernel behind them. */
+/** Faults of the iptables tools, and of the kernel behind them. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
@@ -40,7 +40,7 @@ const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
   { from: "outside", to: "node port", number: 1, family },
 ]);
 
-/** A world with a Service, and a program that is not started yet. */
+/** Builds a world with a Service. The program is not started yet. */
 async function given(options: ProgramOptions): Promise<{ world: World; program: Program }> {
   const built = await World.build();
   world = built;
@@ -71,7 +71,7 @@ async function health(program: Program): Promise<number> {
   return status;
 }
 
-/** Runs it to its end. */
+/** Runs the program until it exits. */
 async function end(program: Program): Promise<{ code: number | null; said: string }> {
   program.write();
   program.spawn(FLAGS);
@@ -79,8 +79,8 @@ async function end(program: Program): Promise<{ code: number | null; said: strin
   return { code, said: program.log() };
 }
 
-describe("without the tools of iptables", () => {
-  test("mode iptables ends, and says what to install and where it looked", async () => {
+describe("without iptables tools", () => {
+  test("mode iptables exits and says what to install and where it searched", async () => {
     const { program } = await given({ backend: "iptables-nft", tools: { variants: [] } });
     const { code, said } = await end(program);
     expect(code).toBe(1);
@@ -96,7 +96,7 @@ describe("without the tools of iptables", () => {
     expect(await ruleset(world)).toContain("table inet sluice");
   });
 
-  test("cleanup removes what nftables mode left", async () => {
+  test("cleanup removes the table of nftables mode", async () => {
     const { world, program } = await given({ tools: { variants: [] } });
     await program.start(FLAGS);
     await program.stop();
@@ -106,11 +106,11 @@ describe("without the tools of iptables", () => {
   });
 });
 
-describe("where nftables cannot be used", () => {
-  // A kernel without it would have to be booted; for one process it can be as if there was no nfnetlink.
+describe("without nftables", () => {
+  // This hides nfnetlink from one process, because the test cannot boot another kernel.
   const wrapper = [process.execPath, `${import.meta.dir}/../../harness/netns/without-nfnetlink.ts`];
 
-  test("mode auto serves with iptables, and says why", async () => {
+  test("mode auto serves with iptables and logs why", async () => {
     const { world, program } = await given({ wrapper, tools: { variants: ["legacy"] } });
     await program.start([...FLAGS, "--proxy-mode=auto"]);
     await expectServed(world);
@@ -120,14 +120,14 @@ describe("where nftables cannot be used", () => {
     expect(await ruleset(world)).not.toContain("table inet sluice");
   });
 
-  test("mode auto without tools of iptables ends with both reasons", async () => {
+  test("mode auto without iptables tools exits with both reasons", async () => {
     const { program } = await given({ wrapper, tools: { variants: [] } });
     const { code, said } = await end(program);
     expect(code).toBe(1);
     expect(said).toMatch(/\(package iptables\).*and nftables, which would be better/);
   });
 
-  test("mode nftables ends, and names the modes that would do", async () => {
+  test("mode nftables exits and names the modes that may work", async () => {
     const { program } = await given({ wrapper });
     program.write();
     program.spawn([...FLAGS, "--proxy-mode=nftables"]);
@@ -141,12 +141,12 @@ describe("where nftables cannot be used", () => {
 describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
   const backend = `iptables-${variant}` as const;
 
-  test("without ip6tables IPv4 is served, and nothing claims that IPv6 is", async () => {
+  test("without ip6tables, IPv4 is served and IPv6 is reported as not served", async () => {
     const { world, program } = await given({
       backend,
       tools: { variants: [variant], families: ["iptables"] },
     });
-    // What is waited for otherwise is there in both families.
+    // `start` would wait for rules of both families.
     program.write();
     program.spawn(FLAGS);
     expect(
@@ -175,7 +175,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     }
   });
 
-  test("a rule that is refused is a problem of its Service, with the line, and the rest is served", async () => {
+  test("a refused rule is a problem of its Service that names the line; the rest is served", async () => {
     const { world, program } = await given({ backend });
     program.put([
       service({ name: "bad", number: 2, type: "LoadBalancer", externalIPs: externalIps(2) }),
@@ -195,7 +195,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     ]);
     expect(refused[0]?.message).toContain("host/network `198.18.0.2' not found");
     expect(refused[0]?.message).toMatch(/line \d+: .*-d 198\.18\.0\.2\/32/);
-    // A change of another one goes through meanwhile.
+    // Changes of other Services are still applied.
     program.put(slices(WEB.name, ["a2"]));
     await program.settle();
     for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2"]);
@@ -211,7 +211,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     ).toEqual([]);
   });
 
-  test("no rule needs a set, whatever kind of Service there is", async () => {
+  test("no rule needs an ipset, for any kind of Service", async () => {
     const { world, program } = await given({ backend });
     const all: readonly ServiceSpec[] = [
       { name: "near", number: 2, type: "LoadBalancer", externalPolicy: "Local" },
@@ -227,7 +227,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     for (const each of all) {
       program.put([service(each), ...slices(each.name, each.name === "empty" ? [] : ["a1", "b1"])]);
     }
-    // The program finds nothing but iptables' own tools.
+    // The program finds only the iptables tools.
     await program.start(FLAGS);
     for (const family of FAMILIES) {
       const rules = await savedRules(world, variant, family);
@@ -237,7 +237,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
   });
 
   test.each(["statistic", "conntrack", "addrtype"])(
-    "a kernel without xt_%s is named, and mode iptables ends",
+    "without xt_%s in the kernel, mode iptables exits and names it",
     async (match) => {
       const { program } = await given({ backend });
       program.toolbox?.refuse([missingMatch(match, variant)]);
@@ -247,7 +247,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     },
   );
 
-  test("mode auto serves with nftables where xt_statistic is missing", async () => {
+  test("without xt_statistic, mode auto serves with nftables", async () => {
     const { world, program } = await given({ tools: { variants: [variant] } });
     program.toolbox?.refuse([missingMatch("statistic", variant)]);
     await program.start([...FLAGS, "--proxy-mode=auto"]);
@@ -255,7 +255,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     expect(await ruleset(world)).toContain("table inet sluice");
   });
 
-  test("without xt_comment Services are served by rules without comments", async () => {
+  test("without xt_comment, Services are served by rules without comments", async () => {
     const { world, program } = await given({ backend });
     program.toolbox?.refuse([missingMatch("comment", variant)]);
     await program.start(FLAGS);
@@ -266,7 +266,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     }
   });
 
-  test("without xt_recent Services are served without affinity, which is said", async () => {
+  test("without xt_recent, Services are served without affinity, and the log says so", async () => {
     const { world, program } = await given({ backend });
     program.put([
       service({ name: "sticky", number: 2, affinitySeconds: 60 }),
@@ -285,7 +285,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
   });
 });
 
-/** Holds the lock of these tools until it is told to let go. */
+/** Holds the xtables lock until `letGo`. */
 async function holdLock(world: World): Promise<{ letGo(): Promise<void> }> {
   const holder = Bun.spawn(["flock", lockOf(world), "sh", "-c", "echo held; exec cat"], {
     stdin: "pipe",
@@ -294,7 +294,7 @@ async function holdLock(world: World): Promise<{ letGo(): Promise<void> }> {
   await holder.stdout.getReader().read();
   return {
     async letGo() {
-      // It lets go when there is nothing more to read.
+      // It releases the lock at the end of its input.
       holder.stdin.end();
       await holder.exited;
     },
@@ -303,13 +303,13 @@ async function holdLock(world: World): Promise<{ letGo(): Promise<void> }> {
 
 const WAITS = "Waiting for the xtables lock, which another program holds: fuser -v";
 
-describe("while somebody holds the xtables lock", () => {
+describe("while another program holds the xtables lock", () => {
   const BOTH: ProgramOptions = {
     backend: "iptables-legacy",
     tools: { variants: ["legacy", "nft"] },
   };
 
-  test("a first start waits, says so once, ends when it is told to, and serves as soon as it is free", async () => {
+  test("a first start waits, logs that once, stops on request, and serves when the lock is free", async () => {
     const { world, program } = await given(BOTH);
     const lock = await holdLock(world);
     const said = async () => program.log();
@@ -329,7 +329,7 @@ describe("while somebody holds the xtables lock", () => {
     expect(program.log().split(WAITS).length).toBe(3);
   });
 
-  test("a restart stays with the tables that it is in, and serves without it", async () => {
+  test("a restart keeps its variant and serves without the lock", async () => {
     const { world, program } = await given(BOTH);
     await program.start(FLAGS);
     await program.stop();
@@ -350,7 +350,7 @@ describe("while somebody holds the xtables lock", () => {
   });
 });
 
-test("of two capabilities that the legacy tools take, the one that is missing is named", async () => {
+test("the legacy tools need two capabilities; the error names the missing one", async () => {
   const { program } = await given({
     backend: "iptables-legacy",
     wrapper: ["setpriv", "--bounding-set=-all,+net_admin"],
@@ -360,11 +360,11 @@ test("of two capabilities that the legacy tools take, the one that is missing is
   expect(said).toContain("CAP_NET_RAW is needed by the legacy tools in this network namespace");
 });
 
-test("while somebody holds the xtables lock the program answers and says so; then everything arrives", async () => {
+test("while another program holds the xtables lock, health fails and rules keep serving; then changes arrive", async () => {
   const { world, program } = await given({ backend: "iptables-legacy" });
   await program.start(FLAGS);
   await expectServed(world);
-  // It lets go when there is nothing more to read.
+  // It releases the lock at the end of its input.
   const holder = Bun.spawn(["flock", lockOf(world), "sh", "-c", "echo held; exec cat"], {
     stdin: "pipe",
     stdout: "pipe",
@@ -384,7 +384,7 @@ test("while somebody holds the xtables lock the program answers and says so; the
     const words = "the xtables lock must be free";
     expect(await eventually(said, (text) => text.includes(words))).toContain(words);
     expect((await program.get("/sluice/v1/state")).status).toBe(200);
-    // What is in the kernel serves on.
+    // The rules in the kernel keep serving.
     await expectServed(world);
   } finally {
     holder.stdin.end();

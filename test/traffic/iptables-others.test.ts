@@ -1,4 +1,4 @@
-/** Rules of somebody else in the tables that Services share with them. */
+/** Foreign rules in the tables that hold the rules of Services. */
 import { describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
@@ -19,10 +19,10 @@ import { Fixture } from "./traffic-fixture.ts";
 
 const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
 const SERVED = /^(a1|b1)$/;
-/** Addresses that nobody has, so that no packet counts. */
+/** Unused addresses, so that the counters of these rules do not change. */
 const NOBODY = { 4: "203.0.113.99", 6: "2001:db8:99::99" } as const;
 
-/** Chains and rules of somebody, with counters that would be lost if they were written anew. */
+/** Foreign chains and rules. Their counters would be lost if somebody rewrote them. */
 function foreignRules(family: Family): string {
   const nobody = NOBODY[family];
   const rules = [
@@ -52,7 +52,7 @@ async function addForeign(world: World, variant: Variant): Promise<void> {
   }
 }
 
-/** What iptables-save prints of others, with the counters of their rules, but not those of built-in chains. */
+/** The foreign lines of iptables-save, with counters of rules, but not of built-in chains. */
 async function foreignLines(world: World, variant: Variant): Promise<string> {
   const texts: string[] = [];
   for (const family of FAMILIES) {
@@ -72,7 +72,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
   const backend = `iptables-${variant}` as const;
   const fixture = new Fixture({ backend, flags: FLAGS });
 
-  test("rules of others are untouched by a start, changes, a repair, another start and a cleanup", async () => {
+  test("foreign rules survive a start, changes, a repair, a restart and a cleanup", async () => {
     const world = await World.build();
     try {
       await addForeign(world, variant);
@@ -120,7 +120,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     }
   });
 
-  test("a jump that somebody puts before ours stays there, and Services work", async () => {
+  test("a foreign jump in front of ours stays there, and Services work", async () => {
     const { world } = fixture;
     const made = await fixture.given({ type: "LoadBalancer" }, ["a1", "b1"]);
     const first = async (family: Family) =>
@@ -129,7 +129,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       await fixture.program.atRest();
       await iptables(world, variant, family, "-t", "nat", "-N", "BEFORE");
       await iptables(world, variant, family, "-t", "nat", "-I", "PREROUTING", "-j", "BEFORE");
-      // Something to repair, so that there is a look at everything.
+      // A repair compares everything.
       await iptables(world, variant, family, "-t", "nat", "-F", "KUBE-SERVICES");
       const target = made.reach(family, "vip", "outside");
       expect(
@@ -143,10 +143,10 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     }
   });
 
-  describe.each(FAMILIES)("a firewall that drops what it does not know (IPv%i)", (family) => {
+  describe.each(FAMILIES)("a firewall with policy DROP (IPv%i)", (family) => {
     const rule = (...args: string[]) => iptables(fixture.world, variant, family, ...args);
 
-    /** The policy of a chain is DROP meanwhile. */
+    /** Runs `act` while the policy of a chain is DROP. */
     async function whileDropping(
       chain: "INPUT" | "FORWARD",
       act: () => Promise<void>,
@@ -159,7 +159,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       }
     }
 
-    test("lets connections to Services pass that are masqueraded, and no others", async () => {
+    test("lets only masqueraded connections to Services pass", async () => {
       const { world } = fixture;
       const made = await fixture.given({ type: "LoadBalancer" }, ["a1", "b1"]);
       await whileDropping("FORWARD", async () => {
@@ -174,7 +174,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       });
     });
 
-    test("lets probes of healthCheckNodePorts in", async () => {
+    test("lets probes of healthCheckNodePorts pass", async () => {
       const { world } = fixture;
       const port = 32_000 + family;
       await fixture.given(

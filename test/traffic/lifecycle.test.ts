@@ -1,4 +1,4 @@
-/** Start, restart, sudden death and cleanup of the program, under traffic. */
+/** Start, restart, kill and cleanup of the program, under traffic. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
@@ -44,7 +44,7 @@ describeBackends((backend) => {
   });
   afterAll(() => world.close());
 
-  /** Connections to every target, one after the other, until told to stop; those that went wrong. */
+  /** Connects to every target repeatedly until `stop`, which returns the failures. */
   function keepConnecting(): { stop(): Promise<{ done: number; failed: string[] }> } {
     let running = true;
     let done = 0;
@@ -69,7 +69,7 @@ describeBackends((backend) => {
     for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a1", "a2", "b1"]);
   }
 
-  describe("a program that is ended by a signal", () => {
+  describe("a program that a signal ends", () => {
     test.each(["SIGTERM", "SIGINT", "SIGKILL"] as const)(
       "%s leaves the rules, and the next start changes nothing and drops nothing",
       async (signal) => {
@@ -91,7 +91,7 @@ describeBackends((backend) => {
       },
     );
 
-    test("what changed while it was away is so after the next start, and no more", async () => {
+    test("the next start applies the changes made meanwhile, and nothing else", async () => {
       await program.stop("SIGKILL");
       program.put(slices("web", ["a2", "b1"]));
       program.remove([service({ name: "near", number: 3 })]);
@@ -107,7 +107,7 @@ describeBackends((backend) => {
   });
 
   describe("a second program on the same node", () => {
-    test("says so, exits with an error, and disturbs nothing", async () => {
+    test("exits with an error and changes nothing", async () => {
       const changes = await observe();
       const child = Bun.spawn(program.command(), {
         stdin: "ignore",
@@ -128,7 +128,7 @@ describeBackends((backend) => {
   });
 
   describe("--cleanup", () => {
-    test("removes all that is ours and nothing else, without any configuration", async () => {
+    test("removes only rules of Sluice, and needs no configuration", async () => {
       const variant = variantOf(backend);
       if (variant === undefined)
         await world.run("node1", ["nft", "add", "table", "inet", "somebody"]);
@@ -146,7 +146,9 @@ describeBackends((backend) => {
     });
   });
 
-  /** What has been done to the rules since, in words of whoever tells. */
+  /**
+   * Returns a function that lists changes of the rules since, from nft monitor or iptables-restore.
+   */
   async function observe(): Promise<() => Promise<string[]>> {
     if (backend === "nftables") {
       const changes = await monitor(world);
@@ -165,12 +167,14 @@ describeBackends((backend) => {
   }
 });
 
-/** At its start it tries what the kernel can do, in a table of its own that no packet passes. */
+/** Leaves out the scratch table in which the program probes the kernel at start. */
 function changesOfRules(lines: readonly string[]): string[] {
   return lines.filter((line) => !line.includes("sluice-probe"));
 }
 
-/** At its start it tries what the kernel can do, in chains that nothing leads to, and makes sure of its canary. */
+/**
+ * Leaves out the scratch chains in which the program probes the kernel at start, and the canary.
+ */
 function changesOfTables({ toolbox }: Program): string[] {
   return (toolbox?.diary() ?? []).filter(
     (text) => !/PROBE|^\n*\*mangle\n:KUBE-PROXY-CANARY/.test(text),

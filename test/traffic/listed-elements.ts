@@ -1,4 +1,4 @@
-/** What `nft list table inet sluice` says, as elements by map or set. */
+/** Parses the elements of `nft list table inet sluice`, by map or set. */
 import type { World } from "../../harness/netns/world.ts";
 
 export interface Element {

@@ -1,12 +1,12 @@
-/** What changes in the rules of node1, by `nft monitor`. */
+/** Records changes of node1's rules with `nft monitor`. */
 import type { World } from "../../harness/netns/world.ts";
 
 export interface Monitor {
-  /** The changes so far, without those that the monitor itself made, and ends it. */
+  /** Stops recording. Returns the changes, without those that the monitor made itself. */
   stop(): Promise<string[]>;
 }
 
-/** Starts it; when this returns, no change is missed any more. */
+/** Starts recording. Every change after this resolves is recorded. */
 export async function monitor(world: World): Promise<Monitor> {
   const child = Bun.spawn(world.inside("node1", ["nft", "monitor"]), {
     stdout: "pipe",
@@ -24,7 +24,7 @@ export async function monitor(world: World): Promise<Monitor> {
     }
   })();
 
-  // A table of our own comes and goes until the monitor tells of it: then it tells of all before it.
+  // Creates and deletes a table until the monitor prints it, and so has printed all changes before.
   const passes = async (table: string): Promise<void> => {
     while (!lines.some((line) => line.includes(table))) {
       await world.run("node1", ["nft", "add", "table", "inet", table]);

@@ -1,4 +1,4 @@
-/** The configuration file changes while the program serves, as a ConfigMap does, under traffic. */
+/** The configuration file changes as a ConfigMap does, while the program serves traffic. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,9 @@ const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
   { from: "a3", to: "clusterIP", number: 1, family },
   { from: "outside", to: "vip", number: 1, family },
 ]);
-/** A volume as the kubelet mounts a ConfigMap: a link to a link to a directory, which is replaced as a whole. */
+/**
+ * A volume like the kubelet's for a ConfigMap: a link to a link to a directory that is replaced.
+ */
 class ConfigMap {
   readonly file: string;
   readonly #directory: string;
@@ -51,7 +53,7 @@ class ConfigMap {
   }
 }
 
-/** Bit 9 in place of bit 14. */
+/** The rules with mark bit 9 instead of bit 14. */
 function withOtherBit(rules: string): string {
   return rules
     .replaceAll("0x00004000", "0x00000200")
@@ -59,7 +61,7 @@ function withOtherBit(rules: string): string {
     .replaceAll("0x4000", "0x200");
 }
 
-/** Without the hash of the rules, and in an order that does not depend on the kernel's. */
+/** The rules without their hash, in an order that does not depend on the kernel. */
 function comparable(rules: string): string {
   return rules
     .split("\n")
@@ -106,7 +108,7 @@ describeBackends((backend) => {
     return JSON.parse((await program.get("/sluice/v1/problems")).body).problems;
   }
 
-  /** Waits until `text` stands in the log once more than before. */
+  /** Calls `act` and waits until the log contains `text` once more than before. */
   async function said(text: string, act: () => void): Promise<void> {
     const times = () => program.log().split(text).length;
     const before = times();
@@ -118,7 +120,7 @@ describeBackends((backend) => {
     if (times() === before) throw new Error(`"${text}" was not said:\n${program.log()}`);
   }
 
-  /** Connections to every target, one after the other, while something is done; those that went wrong. */
+  /** Connects to every target repeatedly while `act` runs. Returns the failures. */
   async function whileConnecting(act: () => Promise<void>): Promise<string[]> {
     let running = true;
     const failed: string[] = [];
@@ -134,7 +136,7 @@ describeBackends((backend) => {
     return failed;
   }
 
-  test("another mark bit is in the rules, not one element is touched, and no connection fails", async () => {
+  test("another mark bit changes the rules, but no element, and fails no connection", async () => {
     const before = comparable(await heldRules(world, backend));
     const other = comparable(withOtherBit(before));
     expect(other).not.toBe(before);
@@ -152,7 +154,7 @@ describeBackends((backend) => {
     expect(await eventually(held, (text) => text === before)).toBe(before);
   });
 
-  test("addresses that serve node ports follow, and the servers move", async () => {
+  test("node port addresses and listen addresses follow the file", async () => {
     const target: Target = { from: "outside", to: "node port", number: 1, family: 4 };
     expect(await outcome(world, target)).not.toBe("timeout");
     await said("Took up a changed configuration", () =>
@@ -184,14 +186,14 @@ describeBackends((backend) => {
   });
 
   test.each([
-    ["emptied", ""],
-    ["no YAML", "a: [b"],
+    ["empty", ""],
+    ["not YAML", "a: [b"],
     [
-      "one with a value that is no use",
+      "invalid in one value",
       `{"apiVersion":"kubeproxy.config.k8s.io/v1alpha1","kind":"KubeProxyConfiguration","oomScoreAdj":5000}`,
     ],
   ])(
-    "a file that is %s changes nothing, and is a problem until it is good again",
+    "a file that is %s changes nothing and is a problem until it is valid",
     async (_what, text) => {
       const before = await configz();
       config.write(text);
@@ -205,7 +207,7 @@ describeBackends((backend) => {
     },
   );
 
-  test("what only a new process can take up ends this one with status 1, which says so; the rules stay and serve", async () => {
+  test("a setting that needs a restart ends the process with status 1; the rules keep serving", async () => {
     const before = await heldRules(world, backend);
     config.become({
       ...ORIGINAL,

@@ -1,4 +1,4 @@
-/** Clients that session affinity remembers, by the kernel's own account. */
+/** Reads from the kernel which clients session affinity remembers. */
 import { readFileSync } from "node:fs";
 import { addressOf } from "../../harness/netns/addresses.ts";
 import { type Backend, type Variant, variantOf } from "../../harness/netns/backends.ts";
@@ -8,7 +8,9 @@ import { ruleset } from "../../harness/netns/program.ts";
 import type { World } from "../../harness/netns/world.ts";
 import { chainOf, natRules } from "./saved-chains.ts";
 
-/** Seconds that a client of a clusterIP's port 80 is remembered yet; undefined when it is not. */
+/**
+ * Seconds for which a client of a clusterIP's port 80 is still remembered; undefined if it is not.
+ */
 export function remembered(
   world: World,
   backend: Backend,
@@ -28,7 +30,9 @@ async function byTimeout(world: World, target: Target): Promise<number | undefin
   return found?.[1] === undefined ? undefined : seconds(found[1]);
 }
 
-/** xt_recent keeps when it saw a client, which it forgets when it is asked for the next time. */
+/**
+ * xt_recent keeps the time when it last saw a client. It removes old entries at the next lookup.
+ */
 async function byRecent(
   world: World,
   variant: Variant,
@@ -57,7 +61,7 @@ function jiffies(): number {
 
 let measured: number | undefined;
 
-/** CONFIG_HZ, which is one of few values. */
+/** CONFIG_HZ: the nearest of the possible values. */
 function ticksPerSecond(): number {
   if (measured === undefined) {
     const [first, began] = [jiffies(), performance.now()];
@@ -70,7 +74,7 @@ function ticksPerSecond(): number {
   return measured;
 }
 
-/** An IPv6 address with all its digits, as xt_recent prints it. */
+/** An IPv6 address with all digits, as xt_recent prints it. */
 function longForm(address: string): string {
   if (!address.includes(":")) return address;
   const [head = "", tail = ""] = address.split("::");
@@ -86,7 +90,7 @@ function literal(address: string): string {
   return address.replaceAll(".", "\\.");
 }
 
-/** `2h59m59s500ms` in seconds. */
+/** Converts `2h59m59s500ms` to seconds. */
 function seconds(text: string): number {
   const units: Record<string, number> = { d: 86_400, h: 3600, m: 60, s: 1, ms: 0.001 };
   let sum = 0;

@@ -1,4 +1,4 @@
-/** What iptables-save says of one frontend: the way from its address to its endpoints. */
+/** Finds the endpoints of a frontend in the output of iptables-save. */
 import type { Family } from "../../harness/netns/addresses.ts";
 import { savedRules, type Variant } from "../../harness/netns/backends.ts";
 import type { World } from "../../harness/netns/world.ts";
@@ -16,12 +16,12 @@ export async function natRules(world: World, variant: Variant, family: Family): 
   return chains;
 }
 
-/** Where a rule goes on; undefined for one that goes nowhere. */
+/** The target of a rule; undefined if it has none. */
 export function targetOf(rule: string): string | undefined {
   return / (?:-j|-g) (\S+)/.exec(` ${rule}`)?.[1];
 }
 
-/** The chain that a frontend is dispatched to; a node port has no address. */
+/** The chain that a frontend's rule jumps to. A node port has no address. */
 export function chainOf(
   rules: NatRules,
   protocol: string,
@@ -30,7 +30,7 @@ export function chainOf(
 ): string | undefined {
   const wanted = new RegExp(`-p ${protocol} .*--dport ${port}(?: |$)`);
   for (const [name, list] of rules) {
-    // It dispatches once more those who are to be masqueraded, if they are.
+    // This chain repeats the rules for connections that need masquerading.
     if (name.startsWith("KUBE-SVC-OUTSIDE")) continue;
     for (const rule of list) {
       const at = /-d (\S+?)\/(?:32|128) /.exec(rule)?.[1];
@@ -40,7 +40,7 @@ export function chainOf(
   return undefined;
 }
 
-/** Every endpoint that a chain can lead to, each once and sorted. */
+/** The endpoints that a chain can lead to, sorted and without duplicates. */
 export function endpointsBehind(rules: NatRules, chain: string): string[] {
   const found = new Set<string>();
   const seen = new Set<string>();

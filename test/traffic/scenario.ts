@@ -1,4 +1,4 @@
-/** Tables of traffic: who answers a connection, and which source address it sees. */
+/** Runs tables of traffic: which endpoint answers, and which source address it sees. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
@@ -26,20 +26,20 @@ import {
 } from "../../harness/netns/world-objects.ts";
 import { EXCEPTIONS, type Exception, excepted } from "./exceptions.ts";
 
-/** All that answer, as `a1` or `a1:8081`; or what becomes of the connection. */
+/** All endpoints that answer, as `a1` or `a1:8081`; or the outcome of the connection. */
 export type Expected = readonly string[] | "refused" | "timeout";
 
-/** `client`: the endpoint sees who asked. `node`: it sees an address of the node under test. */
+/** `client`: the endpoint sees the client's address. `node`: it sees the node's. */
 export type Sees = "client" | "node";
 
 export interface CheckOptions {
   readonly port?: number;
   readonly transport?: Transport;
-  /** Ask from another address than the usual one: the outside's second, or the Service's own VIP. */
+  /** The source address: the second one of the outside, or the Service's own VIP. */
   readonly source?: "second" | "vip";
   /** Only in this family. */
   readonly family?: Family;
-  /** What else is expected of the backends that an exception names. */
+  /** The expected result for backends of this exception. */
   readonly but?: readonly [Exception, Expected];
 }
 
@@ -52,14 +52,14 @@ export type Check = readonly [
 ];
 
 export interface Scenario {
-  /** A sentence that begins with what the Service is like. */
+  /** Describes the Service. */
   readonly name: string;
   readonly service?: Omit<ServiceSpec, "name" | "number">;
   /** Endpoints on the Service's default port; or the slices themselves. */
   readonly endpoints?: readonly (EndpointPlace | EndpointSpec)[];
   readonly slices?: (name: string) => readonly Manifest[];
   readonly externalIPs?: boolean;
-  /** What else must be so, before the program starts. */
+  /** Prepares the world before the program starts. */
   readonly prepare?: (world: World, number: number) => Promise<void>;
   readonly checks: readonly Check[];
 }
@@ -68,22 +68,22 @@ export interface Group {
   readonly name: string;
   readonly flags?: readonly string[];
   readonly world?: WorldOptions;
-  /** All unless told. */
+  /** All by default. */
   readonly backends?: readonly Backend[];
   readonly scenarios: readonly Scenario[];
 }
 
 const ANSWER_PATIENCE_MS = 3000;
 const CHECK_TIMEOUT_MS = 30_000;
-/** What answers does so within a millisecond. */
+/** Answers arrive within a millisecond. */
 const SILENCE_PATIENCE_MS = 250;
-/** With three endpoints the chance to miss one is (2/3)^80: never. */
+/** With three endpoints, the probability to miss one is 3 * (2/3)^80. */
 const MANY = 80;
 const FEW = 4;
 const MAX_AT_ONCE = 300;
 const SETUP_TIMEOUT_MS = 60_000;
 
-/** Defines the tests of a group for every backend: all its Services at once in one world. */
+/** Defines the tests of a group for each backend. All its Services share one world. */
 export function describeGroup(group: Group): void {
   for (const backend of group.backends ?? BACKENDS) {
     describe(`${group.name} (${backend})`, () => describeOn(backend, group));
@@ -121,7 +121,7 @@ function describeOn(backend: Backend, group: Group): void {
   }
 }
 
-/** What is expected of a backend, and behind a colon why that is an exception. */
+/** The check for a backend, and after a colon the reason for an exception. */
 function checkOn(backend: Backend, check: Check): { check: Check; because: string } {
   const [from, to, , sees, options] = check;
   const [exception, expected] = options?.but ?? [];
@@ -147,9 +147,9 @@ function objectsOf(scenario: Scenario, number: number): Manifest[] {
 function sentenceOf([from, to, expected, sees, options = {}]: Check, family: Family): string {
   const { transport = "tcp", port, source } = options;
   const who = source === undefined ? from : `${from} with its ${source} address`;
-  const what = `${transport === "udp" ? " by UDP" : ""}${port === undefined ? "" : ` port ${port}`}`;
+  const what = `${port === undefined ? "" : `, port ${port}`}${transport === "udp" ? ", UDP" : ""}`;
   const result = typeof expected === "string" ? expected : `reaches ${expected.join(", ")}`;
-  return `${who} to the ${to}${what}: ${result}${sees === undefined ? "" : `, which see the ${sees}`} (IPv${family})`;
+  return `${who} to the ${to}${what}: ${result}${sees === undefined ? "" : `, seen as the ${sees}`} (IPv${family})`;
 }
 
 async function verify(world: World, check: Check, number: number, family: Family): Promise<void> {
@@ -173,12 +173,12 @@ async function verify(world: World, check: Check, number: number, family: Family
   const clients = [sourceOf(check, number, family) ?? addressOf(from, family)];
   const nodes = [addressOf("node1", family), NODE1_SECOND[family]];
   for (const { name, saw } of replies) {
-    // A pod that reaches itself sees the node, or it would answer itself directly.
+    // A pod that reaches itself sees the node; otherwise it would answer itself directly.
     expect(sees === "node" || name === from ? nodes : clients).toContain(saw);
   }
 }
 
-/** Connections under way at once, over all tests: a server's queue of new ones has an end. */
+/** Open connections of all tests together. Limited, because a server's backlog is. */
 let underWay = 0;
 
 async function ask(

@@ -1,4 +1,4 @@
-/** Services come, go and change; what they share, and what the node has, changes under them. */
+/** Services appear, change and disappear, and so do shared addresses and those of the node. */
 import { describe, expect, test } from "bun:test";
 import {
   addressOf,
@@ -29,7 +29,7 @@ describeBackends((backend) => {
     flags: [...DEFAULT_FLAGS, "--nodeport-addresses=0.0.0.0/0,::/0"],
   });
 
-  /** A Service of its own for a test, with an endpoint on each node, which the outside asks. */
+  /** Creates a Service for one test, with an endpoint on each node; the outside calls it. */
   async function given(own: Own = {}, endpoints: Endpoints = ["a1", "b1"]) {
     const made = await fixture.given(own, endpoints);
     const reach = (family: Family, to: Frontend, from: Place = "outside"): Target =>
@@ -40,7 +40,7 @@ describeBackends((backend) => {
   const BOTH = ["a1", "b1"];
 
   describe.each([...FAMILIES])("IPv%i", (family) => {
-    test("a Service that is deleted is no longer there, and is when it comes again", async () => {
+    test("a deleted Service is not served until it is created again", async () => {
       const own = { type: "LoadBalancer" } as const;
       const { become, reach, leave } = await given(own);
       expect(await answers(fixture.world, reach(family, "clusterIP"))).toEqual(BOTH);
@@ -54,7 +54,7 @@ describeBackends((backend) => {
       }
     });
 
-    test("a Service whose type changes has the addresses of its type", async () => {
+    test("a Service has the addresses of its current type", async () => {
       const { become, reach } = await given({ type: "ExternalName" });
       const seen = async () => ({
         clusterIP: await outcome(fixture.world, reach(family, "clusterIP")),
@@ -74,7 +74,7 @@ describeBackends((backend) => {
       expect(await seen()).toEqual(none);
     });
 
-    test("a Service's ports are added and removed", async () => {
+    test("ports of a Service are added and removed", async () => {
       const { become, reach, name } = await given();
       const at = (port: number) => ({ ...reach(family, "clusterIP", "a2"), port });
       const web = { name: "web" };
@@ -84,12 +84,12 @@ describeBackends((backend) => {
       expect(await answers(fixture.world, at(81), { withPort: true })).toEqual(["b1:9090"]);
       await become({ ports: [{ name: "web2", port: 82 }] });
       expect(await answers(fixture.world, at(82), { withPort: true })).toEqual(["b1:9090"]);
-      const unserved = excepted(backend, "other ports") ? "timeout" : "refused";
+      const unserved = excepted(backend, "unlisted ports") ? "timeout" : "refused";
       expect(await outcome(fixture.world, at(81))).toBe(unserved);
       expect(await outcome(fixture.world, at(80))).toBe(unserved);
     });
 
-    test("a node port is changed", async () => {
+    test("a node port changes", async () => {
       const { become, reach, number } = await given({ type: "NodePort" });
       const first = reach(family, "node port");
       const second = { ...first, port: 31_800 + number };
@@ -99,7 +99,7 @@ describeBackends((backend) => {
       expect(await outcome(fixture.world, first)).toBe("refused");
     });
 
-    test("traffic policies are switched on and off", async () => {
+    test("traffic policies change", async () => {
       const { become, reach } = await given({ type: "LoadBalancer" });
       const seen = async () => [
         await answers(fixture.world, reach(family, "vip")),
@@ -117,7 +117,7 @@ describeBackends((backend) => {
       expect(await seen()).toEqual([BOTH, BOTH, BOTH]);
     });
 
-    test("source ranges are set, changed and lifted", async () => {
+    test("source ranges are set, changed and removed", async () => {
       const { become, reach } = await given({ type: "LoadBalancer" });
       const seen = () => outcome(fixture.world, reach(family, "vip"));
       const some = expect.stringMatching(/^(a1|b1)$/);
@@ -135,7 +135,7 @@ describeBackends((backend) => {
       expect(await seen()).toEqual(some);
     });
 
-    test("a Service that is given to another proxy is let go, and taken back", async () => {
+    test("a Service with the label of another proxy is not served until the label is removed", async () => {
       const { become, reach } = await given({ type: "NodePort" });
       const labels = { "service.kubernetes.io/service-proxy-name": "other" };
       await become({ type: "NodePort", labels });
@@ -145,7 +145,7 @@ describeBackends((backend) => {
       expect(await answers(fixture.world, reach(family, "node port"))).toEqual(BOTH);
     });
 
-    test("an external address that two Services claim is the older one's, in any order", async () => {
+    test("the older of two Services that claim an external address gets it, in any order", async () => {
       const shared = 2000 + family;
       const externalIPs = externalIps(shared);
       const ask = () =>
@@ -166,7 +166,7 @@ describeBackends((backend) => {
       expect(await ask()).toEqual(["a1"]);
     });
 
-    test("an external address written in upper case, or twice, is one address", async () => {
+    test("an external address in upper case, or listed twice, is one address", async () => {
       const number = 2100 + family;
       const address = externalIp(number, family);
       await given({ externalIPs: [address.toUpperCase(), address] });
@@ -175,7 +175,7 @@ describeBackends((backend) => {
       ).toEqual(BOTH);
     });
 
-    test("what cannot be used of a Service does not keep the rest from being served", async () => {
+    test("invalid fields of a Service do not affect the rest of it", async () => {
       const number = 2200 + family;
       const { reach } = await given({
         type: "LoadBalancer",
@@ -190,7 +190,7 @@ describeBackends((backend) => {
       ).toEqual(BOTH);
     });
 
-    test("an address that the node gets serves its node ports, until it goes", async () => {
+    test("a new address of the node serves node ports until it is removed", async () => {
       const { number } = await given({ type: "NodePort" });
       const address = family === 4 ? "198.51.100.77" : "2001:db8:2::77";
       const change = (verb: "add" | "del") =>
@@ -208,8 +208,8 @@ describeBackends((backend) => {
       );
     });
 
-    testUnless("free clusterIPs", backend)(
-      "clusterIPs of a range that is added are dropped unless a Service has them",
+    testUnless("unused clusterIPs", backend)(
+      "packets to unused clusterIPs of a new ServiceCIDR are dropped",
       async () => {
         const address = family === 4 ? "192.0.2.200" : "2001:db8:5::200";
         const range = family === 4 ? "192.0.2.192/26" : "2001:db8:5::/64";
@@ -233,7 +233,7 @@ describeBackends((backend) => {
     );
   });
 
-  test("a Node whose addresses are not known yet serves its node ports once they are", async () => {
+  test("node ports are served once the addresses of the Node are known", async () => {
     const own = await World.build();
     try {
       const late = new Program(own, { backend });

@@ -1,4 +1,4 @@
-/** How connections spread over endpoints. */
+/** Connections spread evenly over endpoints. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import { connect, type Target, takeTime } from "../../harness/netns/connections.ts";
@@ -11,7 +11,9 @@ import { describeBackends } from "./traffic-fixture.ts";
 const CONNECTIONS = 1200;
 const AT_ONCE = 200;
 const ENDPOINTS = ["a1", "a2", "b1", "b2"] as const;
-/** Seven standard deviations of a binomial distribution: exceeded once in 4 * 10^11 runs. */
+/**
+ * Seven standard deviations of a binomial distribution. Chance exceeds it once in 4 * 10^11 runs.
+ */
 const SHARE = 1 / ENDPOINTS.length;
 const BOUND = 7 * Math.sqrt(CONNECTIONS * SHARE * (1 - SHARE));
 

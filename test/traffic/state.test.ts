@@ -1,4 +1,4 @@
-/** What the admin API says is what the kernel has, by the own account of `nft` or iptables-save. */
+/** The admin API agrees with the kernel, as `nft` or iptables-save print it. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { variantOf } from "../../harness/netns/backends.ts";
 import { takeTime } from "../../harness/netns/connections.ts";
@@ -59,7 +59,7 @@ describeBackends((backend) => {
       program.put([service(spec), ...slices(spec.name, endpoints, ports)]);
     }
     await program.start();
-    // The servers come after the rules.
+    // The HTTP servers start after the first sync.
     const listens = () => program.get("/sluice/v1/state").then(Boolean, () => false);
     await eventually(listens, Boolean);
   });
@@ -106,26 +106,23 @@ describeBackends((backend) => {
     },
   );
 
-  testUnless("elements", backend)(
-    "the state counts as many elements as the kernel has",
-    async () => {
-      const { body } = await program.get("/sluice/v1/state");
-      const { elements }: { elements: Record<string, number> } = JSON.parse(body).counts;
-      const kernel = await kernelElements(world);
-      const counted = Object.fromEntries(
-        TABLES.map(({ name }) => [
-          name,
-          (kernel.get(`${name}4`)?.length ?? 0) + (kernel.get(`${name}6`)?.length ?? 0),
-        ]).filter(([, count]) => count !== 0),
-      );
-      expect(
-        Object.fromEntries(Object.entries(elements).filter(([, count]) => count !== 0)),
-      ).toEqual(counted);
-    },
-  );
+  testUnless("elements", backend)("the state has the kernel's number of elements", async () => {
+    const { body } = await program.get("/sluice/v1/state");
+    const { elements }: { elements: Record<string, number> } = JSON.parse(body).counts;
+    const kernel = await kernelElements(world);
+    const counted = Object.fromEntries(
+      TABLES.map(({ name }) => [
+        name,
+        (kernel.get(`${name}4`)?.length ?? 0) + (kernel.get(`${name}6`)?.length ?? 0),
+      ]).filter(([, count]) => count !== 0),
+    );
+    expect(Object.fromEntries(Object.entries(elements).filter(([, count]) => count !== 0))).toEqual(
+      counted,
+    );
+  });
 
   test.skipIf(variant === undefined).each(SERVICES.map((spec) => ({ spec })))(
-    "rules lead to the endpoints of Service $spec.name that it is said to have",
+    "the rules of Service $spec.name lead to the endpoints in the admin API",
     async ({ spec }) => {
       const { body } = await program.get(`/sluice/v1/services/default/${spec.name}`);
       const views: FrontendView[] = JSON.parse(body).frontends;
@@ -155,7 +152,7 @@ function startsWith(element: Element, view: FrontendView): boolean {
   return keyOf(view).every((field, index) => element.key[index] === field);
 }
 
-/** Endpoints of a frontend in the order of their slots. */
+/** The endpoints of a frontend in the order of their slots. */
 function slotsOf(elements: readonly Element[] | undefined, view: FrontendView): string[] {
   const own = (elements ?? []).filter((each) => startsWith(each, view));
   const slot = (each: Element) => Number(each.key.at(-1));
@@ -166,7 +163,7 @@ function slotsOf(elements: readonly Element[] | undefined, view: FrontendView): 
     );
 }
 
-/** nft prints the 32 bits of an action as a class id: two hexadecimal halves. */
+/** nft prints the 32 bits of an action as a class id, in two hexadecimal halves. */
 function actionOf(element: Element): string {
   const [major = "", minor = ""] = (element.value[0] ?? "").split(":");
   const code = Number.parseInt(major, 16) * 0x10000 + Number.parseInt(minor, 16);

@@ -1,6 +1,6 @@
 /**
- * The program is restarted in another mode, under traffic. Which variant of iptables it takes is told by a chain of the
- * kubelet's, as on a node.
+ * The program is restarted in another mode, under traffic. A chain of the kubelet's tells it which
+ * variant of iptables to use, as on a node.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
@@ -18,13 +18,13 @@ takeTime();
 
 const PODS: readonly Pod[] = ["a1", "a2", "b1"];
 const WEB = 1;
-/** One endpoint, which reaches itself. */
+/** Its only endpoint calls itself. */
 const SELF = 2;
 const LOCAL = 3;
 const GUARDED = 4;
 const STICKY = 5;
 const DNS = 6;
-/** Nobody serves it. */
+/** It has no endpoints. */
 const NONE = 7;
 const HINT = "KUBE-IPTABLES-HINT";
 
@@ -76,7 +76,7 @@ afterEach(async () => {
   await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
 });
 
-/** Has the program take a variant: a kubelet has its chains there, and nowhere else. */
+/** Selects a variant: only its tables have the kubelet's chain. */
 async function prefer(backend: Backend): Promise<void> {
   const wanted = variantOf(backend);
   if (wanted === undefined) return;
@@ -97,7 +97,7 @@ async function startIn(backend: Backend, policy: readonly string[] = []): Promis
   await program.start([...DEFAULT_FLAGS, `--proxy-mode=${mode}`, ...policy]);
 }
 
-/** In which ways there are rules of Services. */
+/** The backends that have rules in the kernel. */
 async function present(): Promise<Backend[]> {
   const tables = await world.run("node1", ["nft", "list", "tables"]);
   const found: Backend[] = /table inet sluice$/m.test(tables) ? ["nftables"] : [];
@@ -115,7 +115,7 @@ const SWITCHES = BACKENDS.flatMap((from) =>
 );
 
 describe.each(SWITCHES)("from %s to %s", (from, to) => {
-  test("no connection fails, those that are open go on, and nothing is left of what was before", async () => {
+  test("no connection fails, open ones continue, and no old rules stay", async () => {
     await startIn(from);
     expect(await present()).toEqual([from]);
     const held = CALLS.filter(({ transport }) => transport !== "udp");
@@ -146,7 +146,7 @@ describe.each(SWITCHES)("from %s to %s", (from, to) => {
     expect(program.log()).toContain("Removed what was left");
   });
 
-  test("what was before goes even if a kube-proxy's rules are to stay", async () => {
+  test("old rules are removed even if kube-proxy's rules must stay", async () => {
     await startIn(from);
     await program.stop();
     await startIn(to, ["--remove-kube-proxy-rules=false"]);
@@ -154,38 +154,43 @@ describe.each(SWITCHES)("from %s to %s", (from, to) => {
   });
 });
 
-describe.each(["iptables-nft", "iptables-legacy"] as const)("where FORWARD of %s drops", (from) => {
-  const policy = async (verdict: "DROP" | "ACCEPT") => {
-    for (const family of FAMILIES) {
-      const tool = from.replace("ip", family === 4 ? "ip" : "ip6");
-      await world.run("node1", [tool, "-w", "30", "-P", "FORWARD", verdict]);
-      const change = verdict === "DROP" ? "-A" : "-D";
-      const pods = ["-s", CLUSTER_CIDR[family], "-j", "ACCEPT"];
-      await world.run("node1", [tool, "-w", "30", change, "FORWARD", ...pods]);
-    }
-  };
+describe.each(["iptables-nft", "iptables-legacy"] as const)(
+  "if the policy of FORWARD in %s is DROP",
+  (from) => {
+    const policy = async (verdict: "DROP" | "ACCEPT") => {
+      for (const family of FAMILIES) {
+        const tool = from.replace("ip", family === 4 ? "ip" : "ip6");
+        await world.run("node1", [tool, "-w", "30", "-P", "FORWARD", verdict]);
+        const change = verdict === "DROP" ? "-A" : "-D";
+        const pods = ["-s", CLUSTER_CIDR[family], "-j", "ACCEPT"];
+        await world.run("node1", [tool, "-w", "30", change, "FORWARD", ...pods]);
+      }
+    };
 
-  test("the chain of iptables mode that accepts in spite of it stays in nftables mode, and connections go on", async () => {
-    await startIn(from);
-    await policy("DROP");
-    const forwarded = CALLS.filter(
-      ({ number, ...call }) => number === WEB && call.from === "outside",
-    );
-    const traffic = keepConnecting(world, forwarded);
-    try {
-      await traffic.more();
-      await program.stop();
-      await startIn("nftables");
-      await eventually(
-        async () => program.log(),
-        (text) => text.includes("left by an iptables mode, stays to accept forwarded packets"),
+    test("nftables mode keeps the chain of iptables mode that accepts packets, and connections continue", async () => {
+      await startIn(from);
+      await policy("DROP");
+      const forwarded = CALLS.filter(
+        ({ number, ...call }) => number === WEB && call.from === "outside",
       );
-      await traffic.more();
-    } finally {
-      expect(await traffic.stop()).toEqual([]);
-      await policy("ACCEPT");
-    }
-    expect(program.log()).toContain("left by an iptables mode, stays to accept forwarded packets");
-    expect(await present()).toEqual(["nftables", from]);
-  });
-});
+      const traffic = keepConnecting(world, forwarded);
+      try {
+        await traffic.more();
+        await program.stop();
+        await startIn("nftables");
+        await eventually(
+          async () => program.log(),
+          (text) => text.includes("left by an iptables mode, stays to accept forwarded packets"),
+        );
+        await traffic.more();
+      } finally {
+        expect(await traffic.stop()).toEqual([]);
+        await policy("ACCEPT");
+      }
+      expect(program.log()).toContain(
+        "left by an iptables mode, stays to accept forwarded packets",
+      );
+      expect(await present()).toEqual(["nftables", from]);
+    });
+  },
+);

@@ -1,4 +1,4 @@
-/** Every behaviour of a Service that traffic can show, for both families. */
+/** The behavior of Services that traffic can show, for both families. */
 import { describeGroup } from "./scenario.ts";
 import { EXTERNAL, SOURCE_RANGES } from "./tables/external.ts";
 import { CLUSTER_IPS } from "./tables/internal.ts";

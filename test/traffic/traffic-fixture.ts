@@ -1,4 +1,4 @@
-/** A world with the program in it, and Services for tests that change them. */
+/** A world that runs the program, and Services for tests that change them. */
 import { afterAll, beforeAll, describe } from "bun:test";
 import type { Family, Place } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, heldRules } from "../../harness/netns/backends.ts";
@@ -19,17 +19,17 @@ import {
 export type Own = Omit<ServiceSpec, "name" | "number">;
 export type Endpoints = readonly (EndpointPlace | EndpointSpec)[];
 
-/** A Service of one test, and the ways to change it; each waits until the change is in force. */
+/** The Service of a test. Each method that changes it waits until the change is in force. */
 export interface Given {
   readonly name: string;
   readonly number: number;
-  /** One of its addresses, and who asks it. */
+  /** One of its addresses and a client. */
   reach(family: Family, to: Frontend, from: Place): Target;
   /** Replaces its specification. */
   become(next: Own): Promise<void>;
   /** Replaces its endpoints, by default on its own ports. */
   endpointsBecome(next: Endpoints, ports?: readonly PortSpec[]): Promise<void>;
-  /** Takes the Service away; its slices stay. */
+  /** Deletes the Service. Its slices stay. */
   leave(): Promise<void>;
 }
 
@@ -37,7 +37,7 @@ export interface FixtureOptions extends ProgramOptions {
   readonly flags?: readonly string[];
 }
 
-/** Defines the tests of a file for every backend, each in a world of its own. */
+/** Defines the tests of a file for each backend, each in its own world. */
 export function describeBackends(
   define: (backend: Backend) => void,
   backends: readonly Backend[] = BACKENDS,
@@ -49,7 +49,7 @@ export class Fixture {
   private begun: { readonly world: World; readonly program: Program } | undefined;
   private numbers = 0;
 
-  /** For the whole of a test file, or of one `describe`. */
+  /** Lasts for a test file, or for one `describe`. */
   constructor(options: FixtureOptions = {}) {
     const { flags = DEFAULT_FLAGS, ...rest } = options;
     takeTime();
@@ -70,12 +70,12 @@ export class Fixture {
     return this.parts.program;
   }
 
-  /** What the kernel holds, without what traffic changes. */
+  /** The rules in the kernel, without what traffic changes. */
   rules(): Promise<string> {
     return heldRules(this.world, this.program.backend);
   }
 
-  /** A new Service with addresses of its own. */
+  /** Creates a Service with its own addresses. */
   async given(own: Own, endpoints: Endpoints): Promise<Given> {
     this.numbers += 1;
     const number = this.numbers;

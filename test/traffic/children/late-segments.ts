@@ -1,11 +1,11 @@
 /**
- * Runs beside a server and sends each client one segment out of its window, as if the network had
- * held it back: what upstream's image regression-issue-74839 does. It waits until the client has
- * acknowledged the first answer, because a reset before that would take the answer with it.
+ * Runs next to a server and sends each client one segment outside its window, as if the network had
+ * delayed it. Upstream's image regression-issue-74839 does the same. It waits until the client has
+ * acknowledged the first answer, because an earlier reset would discard the answer.
  *
  * usage: bun late-segments.ts ADDRESS PORT OFFSET    OFFSET is added to the right sequence number
  *
- * Prints `listening`, then `injected` for each such segment, and `reset` for each RST that comes back.
+ * Prints `listening`, then `injected` for each such segment, and `reset` for each RST that arrives.
  */
 import { dlopen, ptr } from "bun:ffi";
 import { readSockaddr, writeSockaddr } from "../../../harness/netns/sockaddr.ts";
@@ -34,7 +34,7 @@ const sockaddr = new Uint8Array(new ArrayBuffer(28));
 const length = new Uint32Array(new ArrayBuffer(4));
 const buffer = new Uint8Array(new ArrayBuffer(65536));
 
-/** The sum of the pseudo-header and the segment, as the Internet's checksum wants it. */
+/** The TCP checksum of the pseudo-header and the segment. */
 function checksum(segment: Uint8Array, from: string, to: string): number {
   const addresses = [from, to].flatMap((text) => [...(parseAddress(text)?.bytes ?? [])]);
   const bytes = [...addresses, 0, IPPROTO_TCP, segment.length >> 8, segment.length & 255];
@@ -67,15 +67,15 @@ if (fd < 0 || c.bind(fd, ptr(sockaddr), writeSockaddr(sockaddr, own, 0)) < 0) {
 console.log("listening");
 
 /**
- * Clients that have sent a SYN, by address and port, with the number that each acknowledged first:
- * that of the server's SYN.
+ * Clients that have sent a SYN, by address and port, with the first number that each acknowledged:
+ * the one of the server's SYN.
  */
 const connecting = new Map<string, number | undefined>();
 for (;;) {
   length[0] = sockaddr.length;
   const size = Number(c.recvfrom(fd, ptr(buffer), buffer.length, 0, ptr(sockaddr), ptr(length)));
   const { address } = readSockaddr(sockaddr);
-  // IPv4 comes with its own header.
+  // IPv4 packets include their header.
   const view = new DataView(buffer.buffer, six ? 0 : ((buffer[0] ?? 0) & 15) * 4, size);
   if (view.getUint16(2) !== Number(port)) continue;
   const peerPort = view.getUint16(0);

@@ -1,4 +1,4 @@
-/** Node ports, external addresses and load balancer addresses: both policies and their short-circuits. */
+/** Node ports, externalIPs and load balancer addresses, with both traffic policies. */
 import { FAMILIES, vip } from "../../../harness/netns/addresses.ts";
 import type { Frontend } from "../../../harness/netns/frontends.ts";
 import type { World } from "../../../harness/netns/world.ts";
@@ -10,7 +10,7 @@ const KINDS: readonly Kind[] = ["externalIP", "vip", "node port"];
 
 const TERMINATING = { ready: false, serving: true, terminating: true } as const;
 
-/** A Service that has this kind of frontend, and the same checks for each kind. */
+/** Defines the same checks for a Service of each kind of frontend. */
 function forEachKind(
   name: string,
   externalPolicy: "Cluster" | "Local",
@@ -59,7 +59,7 @@ export const EXTERNAL: readonly Scenario[] = [
     ["a1", to, ["a1", "a2", "b1"], "client"],
     ["node1", to, ["a1", "a2", "b1"], "node"],
   ]),
-  ...forEachKind("endpoints elsewhere only", "Local", ["b1"], (to) => [
+  ...forEachKind("endpoints on the other node only", "Local", ["b1"], (to) => [
     ["outside", to, "timeout"],
     ["a1", to, ["b1"], "client"],
     ["node1", to, ["b1"], "node"],
@@ -70,7 +70,7 @@ export const EXTERNAL: readonly Scenario[] = [
     ["node1", to, "refused"],
   ]),
   ...forEachKind(
-    "a terminating endpoint here and a ready one elsewhere",
+    "a terminating endpoint here and a ready one on the other node",
     "Local",
     [{ at: "a1", ...TERMINATING }, "b1"],
     (to) => [
@@ -80,7 +80,7 @@ export const EXTERNAL: readonly Scenario[] = [
     ],
   ),
   {
-    name: "externalTrafficPolicy Local of a Service that is reached by its clusterIP",
+    name: "the clusterIP of a Service with externalTrafficPolicy Local",
     service: { type: "NodePort", externalPolicy: "Local" },
     endpoints: ["b1"],
     checks: [
@@ -89,7 +89,7 @@ export const EXTERNAL: readonly Scenario[] = [
     ],
   },
   {
-    name: "internalTrafficPolicy Local of a Service that is reached by its external addresses",
+    name: "the external addresses of a Service with internalTrafficPolicy Local",
     service: { type: "LoadBalancer", internalPolicy: "Local" },
     externalIPs: true,
     endpoints: ["b1"],
@@ -101,7 +101,7 @@ export const EXTERNAL: readonly Scenario[] = [
     ],
   },
   {
-    name: "a load balancer Service, which has every kind of address",
+    name: "a load balancer Service with every kind of address",
     service: { type: "LoadBalancer" },
     externalIPs: true,
     endpoints: ["a1", "b1"],
@@ -113,7 +113,7 @@ export const EXTERNAL: readonly Scenario[] = [
     ],
   },
   {
-    name: "the same node port by TCP and by UDP",
+    name: "the same node port for TCP and UDP",
     service: {
       type: "NodePort",
       ports: [
@@ -128,7 +128,7 @@ export const EXTERNAL: readonly Scenario[] = [
     ],
   },
   {
-    name: "external addresses by UDP",
+    name: "external addresses with UDP",
     service: { type: "LoadBalancer", externalPolicy: "Local", ports: [{ protocol: "UDP" }] },
     externalIPs: true,
     endpoints: ["a1", "a2", "b1"],
@@ -140,7 +140,7 @@ export const EXTERNAL: readonly Scenario[] = [
     ],
   },
   {
-    name: "hints on endpoints that are reached by external addresses",
+    name: "hints on endpoints behind external addresses",
     service: { type: "LoadBalancer" },
     endpoints: [
       { at: "a1", zones: ["z1"] },
@@ -153,13 +153,13 @@ export const EXTERNAL: readonly Scenario[] = [
   },
 ];
 
-const NOBODY_GUARDED = ["guarded without endpoints", "refused"] as const;
+const REFUSED_TO_ALL = ["source ranges without endpoints", "refused"] as const;
 const ONLY_FIRST = ["198.51.100.10/32", "2001:db8:2::10/128"];
 
-/** The node itself has the load balancer addresses, as some load balancers want it. */
+/** Gives the node the load balancer addresses, as some load balancers require. */
 async function nodeHasVip(world: World, number: number): Promise<void> {
   for (const family of FAMILIES) {
-    // So that nothing but a connection that asks for it has it as its source.
+    // Only a connection that asks for this address uses it as its source.
     const shy = family === 4 ? ["scope", "host"] : ["preferred_lft", "0"];
     await world.changeAddress("add", "node1", vip(number, family), "lo", shy);
   }
@@ -167,7 +167,7 @@ async function nodeHasVip(world: World, number: number): Promise<void> {
 
 export const SOURCE_RANGES: readonly Scenario[] = [
   {
-    name: "source ranges with one client of the outside",
+    name: "source ranges with one client outside the cluster",
     service: { type: "LoadBalancer", sourceRanges: ONLY_FIRST },
     externalIPs: true,
     endpoints: ["a1", "b1"],
@@ -183,7 +183,7 @@ export const SOURCE_RANGES: readonly Scenario[] = [
     ],
   },
   {
-    name: "source ranges with the pods",
+    name: "source ranges that contain the pods",
     service: { type: "LoadBalancer", sourceRanges: ["10.244.0.0/16", " fd00:10:244::/48 "] },
     endpoints: ["a1", "b1"],
     checks: [
@@ -192,7 +192,7 @@ export const SOURCE_RANGES: readonly Scenario[] = [
     ],
   },
   {
-    name: "source ranges that together are everything",
+    name: "source ranges that together contain everything",
     service: {
       type: "LoadBalancer",
       sourceRanges: ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"],
@@ -217,13 +217,13 @@ export const SOURCE_RANGES: readonly Scenario[] = [
     ],
   },
   {
-    name: "source ranges with a /0 among them",
+    name: "source ranges that include a /0",
     service: { type: "LoadBalancer", sourceRanges: ["192.0.2.77/32", "0.0.0.0/0", "::/0"] },
     endpoints: ["a1"],
     checks: [["outside", "vip", ["a1"], "node"]],
   },
   {
-    name: "source ranges with the node, whose own the load balancer's address is",
+    name: "source ranges that contain the node, which has the load balancer address",
     service: { type: "LoadBalancer", sourceRanges: ["192.0.2.0/24", "2001:db8:1::/64"] },
     endpoints: ["a1"],
     prepare: nodeHasVip,
@@ -233,7 +233,7 @@ export const SOURCE_RANGES: readonly Scenario[] = [
     ],
   },
   {
-    name: "source ranges without the node, whose own the load balancer's address is",
+    name: "source ranges that do not contain the node, which has the load balancer address",
     service: { type: "LoadBalancer", sourceRanges: ONLY_FIRST },
     endpoints: ["a1"],
     prepare: nodeHasVip,
@@ -244,7 +244,7 @@ export const SOURCE_RANGES: readonly Scenario[] = [
     service: { type: "LoadBalancer", sourceRanges: ONLY_FIRST },
     checks: [
       ["outside", "vip", "refused"],
-      ["outside", "vip", "timeout", undefined, { source: "second", but: NOBODY_GUARDED }],
+      ["outside", "vip", "timeout", undefined, { source: "second", but: REFUSED_TO_ALL }],
     ],
   },
   {

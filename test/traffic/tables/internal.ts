@@ -1,4 +1,4 @@
-/** clusterIPs: kube-proxy's section on endpoints, internal policy, verdicts and topology. */
+/** clusterIPs: choice of endpoints, internalTrafficPolicy, refusals and hints. */
 import { clusterIp, FAMILIES, vip } from "../../../harness/netns/addresses.ts";
 import type { World } from "../../../harness/netns/world.ts";
 import { slices } from "../../../harness/netns/world-objects.ts";
@@ -9,10 +9,10 @@ const BOTH = [
   { name: "dns", port: 80, target: 8081, protocol: "UDP" },
 ] as const;
 
-const OTHER_PORT = ["other ports", "timeout"] as const;
-const FREE = ["free clusterIPs", ["outside"]] as const;
+const UNLISTED = ["unlisted ports", "timeout"] as const;
+const UNUSED = ["unused clusterIPs", ["outside"]] as const;
 
-/** An address that the outside has, so that a packet no rule took is answered from there. */
+/** Gives the outside these addresses, so that it answers packets that match no rule. */
 async function outsideHas(world: World, addresses: readonly string[], port = 80): Promise<void> {
   for (const address of addresses) {
     await world.changeAddress("add", "outside", address, "lo");
@@ -35,7 +35,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     ],
   },
   {
-    name: "a clusterIP whose only endpoint asks itself",
+    name: "a clusterIP with one endpoint, which calls itself",
     endpoints: ["a1"],
     checks: [
       ["a1", "clusterIP", ["a1"], "node"],
@@ -43,17 +43,17 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     ],
   },
   {
-    name: "a clusterIP of UDP",
+    name: "a clusterIP with UDP",
     service: { ports: [{ protocol: "UDP" }] },
     endpoints: ["a1", "a2", "b1"],
     checks: [
       ["a3", "clusterIP", ["a1", "a2", "b1"], "client", { transport: "udp" }],
       ["outside", "clusterIP", ["a1", "a2", "b1"], "node", { transport: "udp" }],
-      ["a3", "clusterIP", "refused", undefined, { but: OTHER_PORT }],
+      ["a3", "clusterIP", "refused", undefined, { but: UNLISTED }],
     ],
   },
   {
-    name: "the same port by TCP and by UDP",
+    name: "the same port for TCP and UDP",
     service: { ports: BOTH },
     endpoints: ["a1", "b1"],
     checks: [
@@ -62,7 +62,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     ],
   },
   {
-    name: "named ports that several slices give different numbers",
+    name: "named ports with different numbers in several slices",
     service: { ports: [{ name: "web" }, { name: "admin", port: 81 }] },
     slices: (name) => [
       ...slices(name, ["a1"], { suffix: "1" }),
@@ -81,7 +81,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     ],
   },
   {
-    name: "an endpoint that two slices have",
+    name: "an endpoint in two slices",
     slices: (name) => [
       ...slices(name, [{ at: "a1", ready: false, serving: true, terminating: true }], {
         suffix: "1",
@@ -91,7 +91,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [["a3", "clusterIP", ["a1", "b1"], "client"]],
   },
   {
-    name: "endpoints on the hosts' own network",
+    name: "endpoints on the host network",
     endpoints: ["node1", "node2"],
     checks: [
       ["a3", "clusterIP", ["node1", "node2"], "client"],
@@ -105,21 +105,21 @@ export const CLUSTER_IPS: readonly Scenario[] = [
       ["a1", "clusterIP", "refused"],
       ["node1", "clusterIP", "refused"],
       ["outside", "clusterIP", "refused"],
-      ["a1", "clusterIP", "refused", undefined, { transport: "udp", but: OTHER_PORT }],
+      ["a1", "clusterIP", "refused", undefined, { transport: "udp", but: UNLISTED }],
     ],
   },
   {
-    name: "a port that an active clusterIP does not have",
+    name: "a port that a clusterIP does not have",
     endpoints: ["a1"],
     checks: [
-      ["a2", "clusterIP", "refused", undefined, { port: 8080, but: OTHER_PORT }],
-      ["node1", "clusterIP", "refused", undefined, { port: 8080, but: OTHER_PORT }],
-      ["outside", "clusterIP", "refused", undefined, { port: 8080, but: OTHER_PORT }],
-      ["a2", "clusterIP", "refused", undefined, { transport: "udp", but: OTHER_PORT }],
+      ["a2", "clusterIP", "refused", undefined, { port: 8080, but: UNLISTED }],
+      ["node1", "clusterIP", "refused", undefined, { port: 8080, but: UNLISTED }],
+      ["outside", "clusterIP", "refused", undefined, { port: 8080, but: UNLISTED }],
+      ["a2", "clusterIP", "refused", undefined, { transport: "udp", but: UNLISTED }],
     ],
   },
   {
-    name: "a clusterIP that no Service has, within the range of clusterIPs",
+    name: "an unused clusterIP",
     service: { type: "ExternalName" },
     endpoints: ["a1"],
     prepare: (world, number) =>
@@ -128,8 +128,8 @@ export const CLUSTER_IPS: readonly Scenario[] = [
         FAMILIES.map((family) => clusterIp(number, family)),
       ),
     checks: [
-      ["a2", "clusterIP", "timeout", undefined, { but: FREE }],
-      ["node1", "clusterIP", "timeout", undefined, { but: FREE }],
+      ["a2", "clusterIP", "timeout", undefined, { but: UNUSED }],
+      ["node1", "clusterIP", "timeout", undefined, { but: UNUSED }],
     ],
   },
   {
@@ -143,7 +143,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [["a3", "clusterIP", ["a1"], "client"]],
   },
   {
-    name: "only endpoints that neither serve nor are ready",
+    name: "only endpoints that are neither ready nor serving",
     endpoints: [
       { at: "a1", ready: false },
       { at: "a2", ready: false, serving: false, terminating: true },
@@ -151,7 +151,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [["a3", "clusterIP", "refused"]],
   },
   {
-    name: "only terminating endpoints that still serve",
+    name: "only terminating endpoints, some still serving",
     endpoints: [
       { at: "a1", ready: false, serving: true, terminating: true },
       { at: "b1", ready: false, serving: true, terminating: true },
@@ -170,7 +170,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     ],
   },
   {
-    name: "internalTrafficPolicy Local with endpoints elsewhere only",
+    name: "internalTrafficPolicy Local with endpoints on the other node only",
     service: { internalPolicy: "Local" },
     endpoints: ["b1"],
     checks: [
@@ -180,12 +180,12 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     ],
   },
   {
-    name: "internalTrafficPolicy Local without endpoints anywhere",
+    name: "internalTrafficPolicy Local without endpoints",
     service: { internalPolicy: "Local" },
     checks: [["a1", "clusterIP", "refused"]],
   },
   {
-    name: "internalTrafficPolicy Local with a terminating endpoint here and a ready one elsewhere",
+    name: "internalTrafficPolicy Local with a terminating endpoint here and a ready one on the other node",
     service: { internalPolicy: "Local" },
     endpoints: [{ at: "a1", ready: false, serving: true, terminating: true }, "b1"],
     checks: [["a3", "clusterIP", ["a1"], "client"]],
@@ -200,7 +200,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [["a3", "clusterIP", ["a1", "b1"], "client"]],
   },
   {
-    name: "hints for zones with one endpoint that has none",
+    name: "zone hints on all endpoints but one",
     endpoints: [{ at: "a1", zones: ["z1"] }, { at: "a2", zones: ["z2"] }, "b1"],
     checks: [["a3", "clusterIP", ["a1", "a2", "b1"]]],
   },
@@ -213,7 +213,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [["a3", "clusterIP", ["a1", "b1"]]],
   },
   {
-    name: "hints that name this node, before those that name its zone",
+    name: "hints that name this node, which win over hints for its zone",
     endpoints: [
       { at: "a1", zones: ["z1"], nodes: ["node1"] },
       { at: "a2", zones: ["z1"], nodes: ["node2"] },
@@ -222,7 +222,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [["a3", "clusterIP", ["a1", "b1"], "client"]],
   },
   {
-    name: "hints that name only other nodes, and this zone",
+    name: "hints that name other nodes and this zone",
     endpoints: [
       { at: "a1", zones: ["z1"], nodes: ["node2"] },
       { at: "a2", zones: ["z2"], nodes: ["node2"] },
@@ -230,7 +230,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [["a3", "clusterIP", ["a1"], "client"]],
   },
   {
-    name: "internalTrafficPolicy Local, which no hint narrows",
+    name: "internalTrafficPolicy Local, which ignores hints",
     service: { internalPolicy: "Local" },
     endpoints: [
       { at: "a1", zones: ["z2"] },
@@ -245,13 +245,13 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [["a2", "clusterIP", "timeout"]],
   },
   {
-    name: "a Service that names another proxy",
+    name: "a Service with the label of another proxy",
     service: { labels: { "service.kubernetes.io/service-proxy-name": "" } },
     endpoints: ["a1"],
     checks: [["a2", "clusterIP", "timeout"]],
   },
   {
-    name: "a slice that is labelled headless",
+    name: "a slice with the label headless",
     slices: (name) => [
       ...slices(name, ["a1"], { suffix: "1" }),
       ...slices(name, ["a2"], { suffix: "2", labels: { "service.kubernetes.io/headless": "" } }),
@@ -259,7 +259,7 @@ export const CLUSTER_IPS: readonly Scenario[] = [
     checks: [["a3", "clusterIP", ["a1"], "client"]],
   },
   {
-    name: "a load balancer address of ipMode Proxy, which goes where the route says",
+    name: "a load balancer address with ipMode Proxy, which the routing table handles",
     service: { type: "LoadBalancer", ipMode: "Proxy" },
     endpoints: ["a1"],
     prepare: (world, number) =>

@@ -1,4 +1,4 @@
-/** What depends on the configuration: who counts as local, what is masqueraded, where node ports are. */
+/** Behavior that depends on the configuration: local sources, masquerading, node port addresses. */
 import { BRIDGE, CLUSTER_CIDR, POD_INTERFACE_PREFIX } from "../../../harness/netns/addresses.ts";
 import { DEFAULT_FLAGS } from "../../../harness/netns/program.ts";
 import type { Check, Group, Scenario } from "../scenario.ts";
@@ -7,7 +7,9 @@ function clusterIp(checks: readonly Check[]): Scenario {
   return { name: "a clusterIP", endpoints: ["a1", "a2", "b1"], checks };
 }
 
-/** An endpoint of this node alone, so that a pod of the other node gets its replies through this one. */
+/**
+ * Has an endpoint on this node only, so that a pod of the other node gets its replies through it.
+ */
 function fromElsewhere(checks: readonly Check[]): Scenario {
   return { name: "a clusterIP with an endpoint on this node", endpoints: ["a1"], checks };
 }
@@ -24,7 +26,7 @@ function localVip(checks: readonly Check[]): Scenario {
 const ALL = ["a1", "a2", "b1"] as const;
 const LOCAL = ["a1", "a2"] as const;
 
-/** Only what comes from a pod of this node is local, and the node's own traffic is not. */
+/** Only traffic from pods of this node is local; the node's own traffic is not. */
 const THIS_NODES_PODS: readonly Scenario[] = [
   clusterIp([
     ["a3", "clusterIP", ALL, "client"],
@@ -98,7 +100,7 @@ export const MODES: readonly Group[] = [
     ],
   },
   {
-    name: "nodePortAddresses of the node's primary addresses",
+    name: "nodePortAddresses primary",
     flags: [...DEFAULT_FLAGS, "--nodeport-addresses=primary"],
     scenarios: [
       {
@@ -115,7 +117,7 @@ export const MODES: readonly Group[] = [
     ],
   },
   {
-    name: "nodePortAddresses of every interface, without a word of them",
+    name: "nodePortAddresses unset, so all addresses",
     flags: DEFAULT_FLAGS,
     scenarios: [
       {
