@@ -22,7 +22,7 @@ const SERVED = /^(a1|b1)$/;
 /** Unused addresses, so that the counters of these rules do not change. */
 const NOBODY = { 4: "203.0.113.99", 6: "2001:db8:99::99" } as const;
 
-/** Foreign chains and rules. Their counters would be lost if somebody rewrote them. */
+/** Foreign chains and rules. Rewriting them would reset their counters. */
 function foreignRules(family: Family): string {
   const nobody = NOBODY[family];
   const rules = [

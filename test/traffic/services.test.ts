@@ -1,4 +1,4 @@
-/** Services appear, change and disappear, and so do shared addresses and those of the node. */
+/** Services, shared addresses and addresses of the node appear, change and disappear. */
 import { describe, expect, test } from "bun:test";
 import {
   addressOf,
