@@ -7,7 +7,12 @@ import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { keySize, valueSize } from "../../src/model/tables.ts";
-import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from "../../src/netlink/constants.ts";
+import {
+  NETLINK_NETFILTER,
+  NFNLGRP_NFTABLES,
+  NLMSG_LENGTH,
+  NLMSG_TYPE,
+} from "../../src/netlink/constants.ts";
 import { type DatagramListener, REOPEN_MS, subscribe } from "../../src/netlink/event-socket.ts";
 import { align } from "../../src/netlink/message.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
@@ -116,8 +121,8 @@ function transactions(own: number) {
   const listen: DatagramListener = (bytes) => {
     const datagram = Buffer.from(bytes ?? []);
     for (let at = 0; at < datagram.length; ) {
-      const length = datagram.readUInt32LE(at);
-      const type = datagram.readUInt16LE(at + 4) & 0xff;
+      const length = datagram.readUInt32LE(at + NLMSG_LENGTH);
+      const type = datagram.readUInt16LE(at + NLMSG_TYPE) & 0xff;
       const message = datagram.subarray(at, at + length);
       about ||= message.includes("sluice\0");
       marked ||= message.includes(`${MARKER}\0`);

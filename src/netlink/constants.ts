@@ -21,9 +21,25 @@ export const NLM_F_CREATE = 0x400;
 export const NLM_F_APPEND = 0x800;
 export const NLMSGERR_ATTR_MSG = 1;
 export const NLMSGERR_ATTR_OFFS = 2;
-/** Length of struct nlmsghdr and struct nlattr. */
+// struct nlmsghdr: the offsets of its fields, and its length. The length of the message includes
+// it.
+export const NLMSG_LENGTH = 0;
+export const NLMSG_TYPE = 4;
+export const NLMSG_FLAGS = 6;
+export const NLMSG_SEQUENCE = 8;
+/** In an event: the port id of the socket that caused it. */
+export const NLMSG_PORT_ID = 12;
 export const NLMSG_HDRLEN = 16;
+// struct nlattr, likewise.
+export const NLA_LENGTH = 0;
+export const NLA_TYPE = 2;
 export const NLA_HDRLEN = 4;
+// struct nlmsgerr: the errno, negative, and the header of the refused message.
+export const NLMSGERR_ERRNO = 0;
+export const NLMSGERR_MSG = 4;
+// struct sockaddr_nl
+export const SOCKADDR_NL_PORT_ID = 4;
+export const SOCKADDR_NL_BYTES = 12;
 export const NLA_F_NESTED = 0x8000;
 export const NLA_TYPE_MASK = 0x3fff;
 
@@ -33,16 +49,19 @@ export const NFNL_MSG_BATCH_END = 0x11;
 export const NFNL_SUBSYS_NFTABLES = 10;
 /** enum nfnetlink_groups */
 export const NFNLGRP_NFTABLES = 7;
-/** Length of struct nfgenmsg: u8 family, u8 version, be16 resource id. */
+// struct nfgenmsg: u8 family, u8 version, be16 resource id.
+export const NFGENMSG_RESOURCE_ID = 2;
 export const NFGENMSG_LEN = 4;
 
-// linux/filter.h, linux/bpf_common.h: struct sock_filter { u16 code; u8 jt, jf; u32 k } and its
-// codes
+// linux/filter.h, linux/bpf_common.h: struct sock_filter and its codes
+export const BPF_CODE = 0;
+export const BPF_JUMP_TRUE = 2;
+export const BPF_JUMP_FALSE = 3;
+export const BPF_OPERAND = 4;
+export const BPF_INSTRUCTION_BYTES = 8;
 export const BPF_LD_W_ABS = 0x20;
 export const BPF_JEQ_K = 0x15;
 export const BPF_RET_K = 0x06;
-/** Offset in struct nlmsghdr of the port id that caused the message. */
-export const NLMSG_PID_OFFSET = 12;
 
 // linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h
 export const RTM_GETLINK = 18;
@@ -54,6 +73,11 @@ export const IFA_ADDRESS = 1;
 export const IFA_LOCAL = 2;
 export const IFA_FLAGS = 8;
 export const IFLA_IFNAME = 3;
-/** Lengths of struct ifaddrmsg and struct ifinfomsg. */
+// struct ifaddrmsg
+export const IFADDRMSG_PREFIX_LENGTH = 1;
+export const IFADDRMSG_FLAGS = 2;
+export const IFADDRMSG_SCOPE = 3;
+export const IFADDRMSG_INDEX = 4;
 export const IFADDRMSG_LEN = 8;
+/** Length of struct ifinfomsg. */
 export const IFINFOMSG_LEN = 16;

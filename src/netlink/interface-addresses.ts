@@ -8,7 +8,11 @@ import {
   IFA_ADDRESS,
   IFA_FLAGS,
   IFA_LOCAL,
+  IFADDRMSG_FLAGS,
+  IFADDRMSG_INDEX,
   IFADDRMSG_LEN,
+  IFADDRMSG_PREFIX_LENGTH,
+  IFADDRMSG_SCOPE,
   NETLINK_ROUTE,
   NLM_F_DUMP,
   NLM_F_REQUEST,
@@ -61,7 +65,7 @@ function readInterfaceAddress({ bytes, start, end }: Message): InterfaceAddress 
   if (kind !== AF_INET && kind !== AF_INET6) return undefined;
   const family: Family = kind === AF_INET ? 4 : 6;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
-  let flags = readU8(bytes, start + 2);
+  let flags = readU8(bytes, start + IFADDRMSG_FLAGS);
   let address: Uint8Array | undefined;
   let local: Uint8Array | undefined;
   const attributes = new AttributeReader(bytes, start + IFADDRMSG_LEN, end);
@@ -76,9 +80,9 @@ function readInterfaceAddress({ bytes, start, end }: Message): InterfaceAddress 
   return {
     family,
     bytes: own,
-    prefix: readU8(bytes, start + 1),
-    interfaceIndex: view.getUint32(start + 4, true),
-    scope: readU8(bytes, start + 3),
+    prefix: readU8(bytes, start + IFADDRMSG_PREFIX_LENGTH),
+    interfaceIndex: view.getUint32(start + IFADDRMSG_INDEX, true),
+    scope: readU8(bytes, start + IFADDRMSG_SCOPE),
     flags,
   };
 }

@@ -2,7 +2,19 @@
  * Encodes and decodes netlink messages: a writer with one growing, reusable buffer, and readers of
  * attributes. Pure: no socket here.
  */
-import { NLA_F_NESTED, NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_HDRLEN } from "./constants.ts";
+import {
+  NLA_F_NESTED,
+  NLA_HDRLEN,
+  NLA_LENGTH,
+  NLA_TYPE,
+  NLA_TYPE_MASK,
+  NLMSG_FLAGS,
+  NLMSG_HDRLEN,
+  NLMSG_LENGTH,
+  NLMSG_PORT_ID,
+  NLMSG_SEQUENCE,
+  NLMSG_TYPE,
+} from "./constants.ts";
 
 /**
  * #define NLMSG_ALIGN(len) ( ((len)+NLMSG_ALIGNTO-1) & ~(NLMSG_ALIGNTO-1) ), the same as NLA_ALIGN:
@@ -50,10 +62,10 @@ export class MessageWriter {
   begin(type: number, flags: number, sequence: number, header: number): number {
     this.ensure(NLMSG_HDRLEN + header);
     const start = this.length;
-    this.view.setUint16(start + 4, type, true);
-    this.view.setUint16(start + 6, flags, true);
-    this.view.setUint32(start + 8, sequence, true);
-    this.view.setUint32(start + 12, 0, true);
+    this.view.setUint16(start + NLMSG_TYPE, type, true);
+    this.view.setUint16(start + NLMSG_FLAGS, flags, true);
+    this.view.setUint32(start + NLMSG_SEQUENCE, sequence, true);
+    this.view.setUint32(start + NLMSG_PORT_ID, 0, true);
     this.bytes.fill(0, start + NLMSG_HDRLEN, start + NLMSG_HDRLEN + align(header));
     this.length = start + NLMSG_HDRLEN + align(header);
     return start;
@@ -61,15 +73,15 @@ export class MessageWriter {
 
   /** Ends the message that started at `start`. */
   end(start: number): void {
-    this.view.setUint32(start, this.length - start, true);
+    this.view.setUint32(start + NLMSG_LENGTH, this.length - start, true);
   }
 
   /** Writes an attribute with raw bytes and padding. */
   raw(type: number, value: Uint8Array): void {
     this.ensure(NLA_HDRLEN + value.length + 3);
     const start = this.length;
-    this.view.setUint16(start, NLA_HDRLEN + value.length, true);
-    this.view.setUint16(start + 2, type, true);
+    this.view.setUint16(start + NLA_LENGTH, NLA_HDRLEN + value.length, true);
+    this.view.setUint16(start + NLA_TYPE, type, true);
     this.bytes.set(value, start + NLA_HDRLEN);
     this.length = start + NLA_HDRLEN + value.length;
     while (this.length & 3) this.bytes[this.length++] = 0;
@@ -82,33 +94,35 @@ export class MessageWriter {
 
   /** Writes a big-endian u32. */
   u32(type: number, value: number): void {
-    this.ensure(8);
-    this.view.setUint16(this.length, 8, true);
-    this.view.setUint16(this.length + 2, type, true);
-    this.view.setUint32(this.length + 4, value);
-    this.length += 8;
+    const bytes = NLA_HDRLEN + Uint32Array.BYTES_PER_ELEMENT;
+    this.ensure(bytes);
+    this.view.setUint16(this.length + NLA_LENGTH, bytes, true);
+    this.view.setUint16(this.length + NLA_TYPE, type, true);
+    this.view.setUint32(this.length + NLA_HDRLEN, value);
+    this.length += bytes;
   }
 
   /** Writes a big-endian u64. */
   u64(type: number, value: bigint): void {
-    this.ensure(12);
-    this.view.setUint16(this.length, 12, true);
-    this.view.setUint16(this.length + 2, type, true);
-    this.view.setBigUint64(this.length + 4, value);
-    this.length += 12;
+    const bytes = NLA_HDRLEN + BigUint64Array.BYTES_PER_ELEMENT;
+    this.ensure(bytes);
+    this.view.setUint16(this.length + NLA_LENGTH, bytes, true);
+    this.view.setUint16(this.length + NLA_TYPE, type, true);
+    this.view.setBigUint64(this.length + NLA_HDRLEN, value);
+    this.length += bytes;
   }
 
   /** Opens an attribute that contains attributes. Pass the result to `close`. */
   open(type: number): number {
     this.ensure(NLA_HDRLEN);
     const start = this.length;
-    this.view.setUint16(start + 2, type | NLA_F_NESTED, true);
+    this.view.setUint16(start + NLA_TYPE, type | NLA_F_NESTED, true);
     this.length = start + NLA_HDRLEN;
     return start;
   }
 
   close(start: number): void {
-    this.view.setUint16(start, this.length - start, true);
+    this.view.setUint16(start + NLA_LENGTH, this.length - start, true);
   }
 }
 
@@ -138,9 +152,9 @@ export class AttributeReader {
 
   next(): boolean {
     if (this.#next + NLA_HDRLEN > this.#limit) return false;
-    const length = this.#view.getUint16(this.#next, true);
+    const length = this.#view.getUint16(this.#next + NLA_LENGTH, true);
     if (length < NLA_HDRLEN || this.#next + length > this.#limit) return false;
-    this.type = this.#view.getUint16(this.#next + 2, true) & NLA_TYPE_MASK;
+    this.type = this.#view.getUint16(this.#next + NLA_TYPE, true) & NLA_TYPE_MASK;
     this.start = this.#next + NLA_HDRLEN;
     this.end = this.#next + length;
     this.#next += align(length);

@@ -23,8 +23,13 @@ import {
 import { systemError } from "../os/system-error.ts";
 import {
   AF_NETLINK,
+  BPF_CODE,
+  BPF_INSTRUCTION_BYTES,
   BPF_JEQ_K,
+  BPF_JUMP_FALSE,
+  BPF_JUMP_TRUE,
   BPF_LD_W_ABS,
+  BPF_OPERAND,
   BPF_RET_K,
   NETLINK_ADD_MEMBERSHIP,
   NETLINK_CAP_ACK,
@@ -33,10 +38,18 @@ import {
   NLM_F_DUMP_INTR,
   NLMSG_DONE,
   NLMSG_ERROR,
+  NLMSG_FLAGS,
   NLMSG_HDRLEN,
-  NLMSG_PID_OFFSET,
+  NLMSG_LENGTH,
+  NLMSG_PORT_ID,
+  NLMSG_SEQUENCE,
+  NLMSG_TYPE,
   NLMSGERR_ATTR_MSG,
   NLMSGERR_ATTR_OFFS,
+  NLMSGERR_ERRNO,
+  NLMSGERR_MSG,
+  SOCKADDR_NL_BYTES,
+  SOCKADDR_NL_PORT_ID,
   SOL_NETLINK,
 } from "./constants.ts";
 import { AttributeReader, align } from "./message.ts";
@@ -86,8 +99,6 @@ const RECEIVE_BUFFER = 8 << 20;
  */
 const READ_SIZE = 1 << 16;
 
-/** Bytes of struct sock_filter { u16 code; u8 jt; u8 jf; u32 k }. */
-const BPF_INSTRUCTION = 8;
 /** The filter passes the whole datagram. */
 const BPF_ALL = 0xffffffff;
 
@@ -111,7 +122,7 @@ export function openNetlink(
   grow(fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER);
   grow(fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER);
   // struct sockaddr_nl { family, pad, pid, groups }: the kernel assigns the pid.
-  const address = new Uint8Array(new ArrayBuffer(12));
+  const address = new Uint8Array(new ArrayBuffer(SOCKADDR_NL_BYTES));
   address[0] = AF_NETLINK;
   let result = libc.bind(fd, address);
   for (const name of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) {
@@ -146,18 +157,19 @@ function grow(fd: number, force: number, plain: number, bytes: number): void {
 function ignoreSender(fd: number, portId: number): number {
   const program = [
     // BPF loads are big-endian, but the field is in host order.
-    [BPF_LD_W_ABS, 0, 0, NLMSG_PID_OFFSET],
+    [BPF_LD_W_ABS, 0, 0, NLMSG_PORT_ID],
     [BPF_JEQ_K, 0, 1, swapped(portId)],
     [BPF_RET_K, 0, 0, 0],
     [BPF_RET_K, 0, 0, BPF_ALL],
   ] as const;
-  const bytes = new Uint8Array(new ArrayBuffer(program.length * BPF_INSTRUCTION));
+  const bytes = new Uint8Array(new ArrayBuffer(program.length * BPF_INSTRUCTION_BYTES));
   const view = new DataView(bytes.buffer);
   for (const [index, [code, whenTrue, whenFalse, value]] of program.entries()) {
-    view.setUint16(index * BPF_INSTRUCTION, code, true);
-    view.setUint8(index * BPF_INSTRUCTION + 2, whenTrue);
-    view.setUint8(index * BPF_INSTRUCTION + 3, whenFalse);
-    view.setUint32(index * BPF_INSTRUCTION + 4, value, true);
+    const at = index * BPF_INSTRUCTION_BYTES;
+    view.setUint16(at + BPF_CODE, code, true);
+    view.setUint8(at + BPF_JUMP_TRUE, whenTrue);
+    view.setUint8(at + BPF_JUMP_FALSE, whenFalse);
+    view.setUint32(at + BPF_OPERAND, value, true);
   }
   return libc.setProgram(fd, SOL_SOCKET, SO_ATTACH_FILTER, bytes, program.length);
 }
@@ -183,10 +195,9 @@ export class NetlinkSocket implements Netlink {
     this.#fd = openNetlink(protocol);
     // netlink_sendmsg: if (len > sk->sk_sndbuf - 32) return -EMSGSIZE
     this.maxBytes = libc.getOption(this.#fd, SOL_SOCKET, SO_SNDBUF) - 32;
-    // struct sockaddr_nl { family, pad, pid, groups }
-    const name = new Uint8Array(new ArrayBuffer(12));
+    const name = new Uint8Array(new ArrayBuffer(SOCKADDR_NL_BYTES));
     libc.socketName(this.#fd, name);
-    this.portId = new DataView(name.buffer).getUint32(4, true);
+    this.portId = new DataView(name.buffer).getUint32(SOCKADDR_NL_PORT_ID, true);
   }
 
   send(bytes: Uint8Array, length: number, each?: (message: Message) => void): Answer {
@@ -235,7 +246,8 @@ export class NetlinkSocket implements Netlink {
         if (flags & NLM_F_DUMP_INTR) changed = true;
         if (message.type === NLMSG_DONE) {
           open = false;
-          const errno = -this.#view.getInt32(message.start, true);
+          // The dump's result follows the header, like the errno of a refusal.
+          const errno = -this.#view.getInt32(message.start + NLMSGERR_ERRNO, true);
           if (errno > 0) throw systemError(DUMP, errno, "NETLINK_REFUSED");
         } else if (message.type === NLMSG_ERROR) {
           open = false;
@@ -284,16 +296,16 @@ export class NetlinkSocket implements Netlink {
   #walk(each: (message: Message, flags: number, sequence: number) => boolean): void {
     let offset = 0;
     while (offset + NLMSG_HDRLEN <= this.#length) {
-      const length = this.#view.getUint32(offset, true);
+      const length = this.#view.getUint32(offset + NLMSG_LENGTH, true);
       if (length < NLMSG_HDRLEN || offset + length > this.#length) break;
       const message = {
-        type: this.#view.getUint16(offset + 4, true),
+        type: this.#view.getUint16(offset + NLMSG_TYPE, true),
         bytes: this.#buffer,
         start: offset + NLMSG_HDRLEN,
         end: offset + length,
       };
-      const flags = this.#view.getUint16(offset + 6, true);
-      if (!each(message, flags, this.#view.getUint32(offset + 8, true))) return;
+      const flags = this.#view.getUint16(offset + NLMSG_FLAGS, true);
+      if (!each(message, flags, this.#view.getUint32(offset + NLMSG_SEQUENCE, true))) return;
       offset += align(length);
     }
   }
@@ -303,14 +315,14 @@ export class NetlinkSocket implements Netlink {
    * undefined for an ack.
    */
   #readError(message: Message, flags: number, sequence: number): Refusal | undefined {
-    const errno = -this.#view.getInt32(message.start, true);
+    const errno = -this.#view.getInt32(message.start + NLMSGERR_ERRNO, true);
     if (errno === 0) return undefined;
     let offset: number | undefined;
     let text: string | undefined;
     if (flags & NLM_F_ACK_TLVS) {
       const attributes = new AttributeReader(
         message.bytes,
-        message.start + 4 + NLMSG_HDRLEN,
+        message.start + NLMSGERR_MSG + NLMSG_HDRLEN,
         message.end,
       );
       while (attributes.next()) {

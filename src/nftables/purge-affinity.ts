@@ -2,6 +2,7 @@
  * Deletes clients from the session-affinity maps, which packets fill, when the remembered frontend
  * or endpoint no longer exists.
  */
+import { OP_TABLE } from "../../asm/layout/operation.ts";
 import type { AffinityCleanup } from "../backend/parts.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
@@ -93,7 +94,7 @@ export class StaleAffinity implements AffinityCleanup {
     const inUse = MAPS.filter((map) => !this.#maps.has(map) && core.elementCount(map.learn) > 0);
     if (inUse.length === 0) return;
     for (let i = 0; i < offsets.length; i++) {
-      const map = MAP_OF[region[(offsets[i] as number) + 1] as number];
+      const map = MAP_OF[region[(offsets[i] as number) + OP_TABLE] as number];
       if (map !== undefined && inUse.includes(map)) this.#maps.add(map);
     }
   }

@@ -9,6 +9,8 @@ import {
   NFNL_SUBSYS_NFTABLES,
   NFNLGRP_NFTABLES,
   NLMSG_HDRLEN,
+  NLMSG_LENGTH,
+  NLMSG_TYPE,
 } from "../../netlink/constants.ts";
 import { type Subscription, subscribe } from "../../netlink/event-socket.ts";
 import { AttributeReader, align } from "../../netlink/message.ts";
@@ -92,9 +94,9 @@ export class TransactionReader {
     const attributes = new AttributeReader(bytes, 0, 0);
     const inner = [attributes.nested(), attributes.nested(), attributes.nested()] as const;
     for (let at = 0; at + NLMSG_HDRLEN + NFGENMSG_LEN <= bytes.byteLength; ) {
-      const length = view.getUint32(at, true);
+      const length = view.getUint32(at + NLMSG_LENGTH, true);
       if (length < NLMSG_HDRLEN + NFGENMSG_LEN || at + length > bytes.byteLength) return;
-      const type = view.getUint16(at + 4, true);
+      const type = view.getUint16(at + NLMSG_TYPE, true);
       const family = bytes[at + NLMSG_HDRLEN];
       if (type >> 8 === NFNL_SUBSYS_NFTABLES) {
         attributes.rewind(at + NLMSG_HDRLEN + NFGENMSG_LEN, at + length);

@@ -15,7 +15,7 @@ import {
   valueSize,
 } from "../../model/tables.ts";
 import { ADDRESS_BYTES } from "../../net/address.ts";
-import { NLA_F_NESTED, NLA_HDRLEN, NLM_F_CREATE } from "../../netlink/constants.ts";
+import { NLA_F_NESTED, NLA_HDRLEN, NLA_LENGTH, NLM_F_CREATE } from "../../netlink/constants.ts";
 import { align, type MessageWriter } from "../../netlink/message.ts";
 import type { Refusal } from "../../netlink/netlink-errors.ts";
 import type { Batch } from "./message-batch.ts";
@@ -170,11 +170,11 @@ export class ElementWriter {
     const start = this.#batch.starts[refusal.sequence - 1];
     if (!message || start === undefined || refusal.offset === undefined) return undefined;
     const { view } = this.#writer;
-    const end = message.list + view.getUint16(message.list, true);
+    const end = message.list + view.getUint16(message.list + NLA_LENGTH, true);
     const fault = start + refusal.offset;
     let index = message.first;
-    for (let element = message.list + 4; element < end; index++) {
-      const next = element + align(view.getUint16(element, true));
+    for (let element = message.list + NLA_HDRLEN; element < end; index++) {
+      const next = element + align(view.getUint16(element + NLA_LENGTH, true));
       if (fault >= element && fault < next) {
         const { table } = message;
         const { keyBytes, rangeBytes, pair } = SHAPES[table] as Shape;

@@ -1,11 +1,13 @@
 /** Builds one transaction: the messages between NFNL_MSG_BATCH_BEGIN and _END, all or nothing. */
 import {
   NFGENMSG_LEN,
+  NFGENMSG_RESOURCE_ID,
   NFNL_MSG_BATCH_BEGIN,
   NFNL_MSG_BATCH_END,
   NFNL_SUBSYS_NFTABLES,
   NLM_F_ACK,
   NLM_F_REQUEST,
+  NLMSG_FLAGS,
   NLMSG_HDRLEN,
 } from "../../netlink/constants.ts";
 import { MessageWriter } from "../../netlink/message.ts";
@@ -64,7 +66,8 @@ export class Batch {
     const last = this.starts.at(-1);
     if (last === undefined) return { refusals: [], acks: 0 };
     const { view } = this.writer;
-    view.setUint16(last + 6, view.getUint16(last + 6, true) | NLM_F_ACK, true);
+    const flags = view.getUint16(last + NLMSG_FLAGS, true);
+    view.setUint16(last + NLMSG_FLAGS, flags | NLM_F_ACK, true);
     this.#edge(NFNL_MSG_BATCH_END);
     const answer = socket.send(this.writer.bytes, this.writer.length);
     if (answer.refusals.length === 0) this.commits++;
@@ -73,7 +76,7 @@ export class Batch {
 
   #edge(type: number): void {
     const start = this.writer.begin(type, NLM_F_REQUEST, 0, NFGENMSG_LEN);
-    this.writer.view.setUint16(start + NLMSG_HDRLEN + 2, NFNL_SUBSYS_NFTABLES);
+    this.writer.view.setUint16(start + NLMSG_HDRLEN + NFGENMSG_RESOURCE_ID, NFNL_SUBSYS_NFTABLES);
     this.writer.end(start);
   }
 }
