@@ -89,7 +89,7 @@ function printSize(path: string): void {
   console.log(`${relative(root, path).padEnd(34)} ${shown.padStart(10)}`);
 }
 
-function complain(text: string): void {
+function printError(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
@@ -158,7 +158,7 @@ async function main(): Promise<number> {
     } catch (error) {
       failed = 1;
       const reason = error instanceof Error ? error.message : String(error);
-      complain(`dist/sluice-${target.name}: not built: ${reason}`);
+      printError(`dist/sluice-${target.name}: not built: ${reason}`);
     }
   }
   return failed;
@@ -168,7 +168,7 @@ if (import.meta.main) {
   try {
     process.exitCode = await main();
   } catch (error) {
-    complain(error instanceof Error ? error.message : String(error));
+    printError(error instanceof Error ? error.message : String(error));
     process.exitCode = 1;
   }
 }

@@ -3,7 +3,7 @@ import type { ControlPlane } from "../harness/cluster/control-plane.ts";
 import { clusterIp } from "../harness/cluster/many-objects.ts";
 import { Commits } from "./commits.ts";
 import { type Figures, measure, measureStart, quantile } from "./measures.ts";
-import { type Contestant, wipe } from "./proxies.ts";
+import { type Contestant, removeAllRules } from "./proxies.ts";
 
 /** The median of each figure of the two builds, and of the ratios run by run (ours / other). */
 export interface Comparison {
@@ -43,17 +43,19 @@ export async function compareBuilds(
   const [mine, theirs] = [figures.get(ours) ?? [], figures.get(other) ?? []];
   return {
     runs: options.runs,
-    ours: each(mine, (field) => mine.map((run) => run[field])),
-    other: each(theirs, (field) => theirs.map((run) => run[field])),
-    ratio: each(mine, (field) => mine.map((run, i) => run[field] / (theirs[i]?.[field] ?? 0))),
+    ours: valuesOfRuns(mine, (field) => mine.map((run) => run[field])),
+    other: valuesOfRuns(theirs, (field) => theirs.map((run) => run[field])),
+    ratio: valuesOfRuns(mine, (field) =>
+      mine.map((run, i) => run[field] / (theirs[i]?.[field] ?? 0)),
+    ),
   };
 }
 
 async function measureOnce(options: ComparisonOptions, contestant: Contestant): Promise<Figures> {
   const { plane, services, endpoints, changes } = options;
-  await wipe(plane);
+  await removeAllRules(plane);
   const startUnwatched = await measureStart(plane, contestant, services);
-  await wipe(plane);
+  await removeAllRules(plane);
   const commits = await Commits.watch(plane.netns.name, clusterIp(0), services);
   try {
     const bench = { plane, services, endpoints, changes, commits };
@@ -64,7 +66,7 @@ async function measureOnce(options: ComparisonOptions, contestant: Contestant): 
 }
 
 /** The median for every figure. */
-function each(
+function valuesOfRuns(
   runs: readonly Figures[],
   valuesOf: (field: keyof Figures) => readonly number[],
 ): Figures {

@@ -146,7 +146,7 @@ class Caller {
 }
 
 /** Looks again and again whether it is so, and leaves the processor to the others in between. */
-class Watch {
+class AddressWatch {
   readonly #pending: ((ms: number) => boolean)[] = [];
   #running = false;
 
@@ -177,7 +177,7 @@ function now(): number {
   return performance.timeOrigin + performance.now();
 }
 
-const watch = new Watch();
+const watch = new AddressWatch();
 
 function take(request: Request): void {
   switch (request.ask) {

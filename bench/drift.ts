@@ -40,7 +40,7 @@ const CHANGES: readonly { readonly about: string; readonly command: (round: numb
   ];
 
 /** One line of the result. Milliseconds, and kernel objects that were written. */
-export interface Repair {
+export interface RepairFigures {
   readonly about: string;
   readonly p50: number;
   readonly most: number;
@@ -50,14 +50,14 @@ export interface Repair {
 export async function measureDrift(
   { plane, commits, services }: Bench,
   contestant: Contestant,
-): Promise<Repair[]> {
+): Promise<RepairFigures[]> {
   const mark = commits.count;
   const proxy = startProxy(contestant, plane);
   try {
     await untilHealthy(proxy, plane, PATIENCE_MS);
     await commits.find(mark, PATIENCE_MS, ({ frontends }) => frontends === services);
     await commits.settle(QUIET_MS);
-    const repairs: Repair[] = [];
+    const repairs: RepairFigures[] = [];
     for (const { about, command } of CHANGES) {
       const times: number[] = [];
       let writes = 0;

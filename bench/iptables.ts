@@ -21,11 +21,11 @@ import { ENDPOINT_PORT, LOCAL_POD, SERVICE_PORT, startPods } from "./pods.ts";
 import {
   type Contestant,
   NODE,
+  removeAllRules,
   sluice,
   startProxy,
   untilHealthy,
   upstream,
-  wipe,
   writeConfiguration,
 } from "./proxies.ts";
 import { type Variant, Xtables } from "./xtables.ts";
@@ -177,7 +177,7 @@ class Bench {
   async measure({ contestant, mode, xtables }: Entry): Promise<IptablesFigures> {
     const plane = this.#plane;
     await xtables?.wipe();
-    await wipe(plane);
+    await removeAllRules(plane);
     writeConfiguration(plane, mode);
     const calls = new Calls(plane.netns.name);
     const begun = now();

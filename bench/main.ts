@@ -31,11 +31,18 @@ import { runAsync } from "../harness/commands.ts";
 import { type Comparison, compareBuilds } from "./against.ts";
 import { Commits } from "./commits.ts";
 import { type ConntrackFigures, measureConntrack } from "./conntrack.ts";
-import { measureDrift, type Repair } from "./drift.ts";
+import { measureDrift, type RepairFigures } from "./drift.ts";
 import { type IptablesResult, measureIptables } from "./iptables.ts";
 import { type Figures, measure, measureStart } from "./measures.ts";
 import { measurePieces, type Piece } from "./micro.ts";
-import { type Contestant, NODE, sluice, upstream, wipe, writeConfiguration } from "./proxies.ts";
+import {
+  type Contestant,
+  NODE,
+  removeAllRules,
+  sluice,
+  upstream,
+  writeConfiguration,
+} from "./proxies.ts";
 import {
   comparisonTable,
   conntrackTable,
@@ -95,9 +102,9 @@ async function measureSize(services: number, versions: Map<string, string>): Pro
     }
     for (const contestant of contestants) {
       versions.set(contestant.name, await contestant.version());
-      await wipe(plane);
+      await removeAllRules(plane);
       const startUnwatched = await measureStart(plane, contestant, services);
-      await wipe(plane);
+      await removeAllRules(plane);
       const commits = await Commits.watch(plane.netns.name, clusterIp(0), services);
       const slow = contestant.name !== "sluice" && services >= 1000;
       const changes = slow ? UPSTREAM_CHANGES : Number(options.changes ?? CHANGES);
@@ -132,7 +139,7 @@ async function measureAgainst(services: number, executable: string): Promise<Com
 }
 
 /** What somebody else changes, at this number of Services. */
-async function measureRepairs(services: number): Promise<Repair[]> {
+async function measureRepairs(services: number): Promise<RepairFigures[]> {
   const plane = await startControlPlane();
   try {
     await createNode(plane.api, NODE, plane.netns.address);
@@ -152,7 +159,7 @@ async function measureRepairs(services: number): Promise<Repair[]> {
 const versions = new Map<string, string>();
 const results: Result[] = [];
 const pieces: Piece[] = [];
-const repairs: { [size: string]: readonly Repair[] } = {};
+const repairs: { [size: string]: readonly RepairFigures[] } = {};
 const connections: ConntrackFigures[] = [];
 const comparisons: { [size: string]: Comparison } = {};
 const iptables: IptablesResult[] = [];

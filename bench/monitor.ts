@@ -72,7 +72,7 @@ function monitor(first: string, count: number): never {
   check("setsockopt", setOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES));
 
   const buffer = new Uint8Array(new ArrayBuffer(1 << 20));
-  const tally = new Tally(first, count, buffer);
+  const tally = new CommitTally(first, count, buffer);
   writeSync(1, "{}\n");
   for (;;) {
     const received = recv(fd, buffer, 0);
@@ -82,7 +82,7 @@ function monitor(first: string, count: number): never {
   }
 }
 
-class Tally {
+class CommitTally {
   lost = false;
   private begun: number | undefined;
   private writes: Record<string, number> = {};

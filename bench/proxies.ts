@@ -120,7 +120,7 @@ export async function untilHealthy(
 }
 
 /** Forgets every rule and every connection of the namespace. */
-export async function wipe(plane: ControlPlane): Promise<void> {
+export async function removeAllRules(plane: ControlPlane): Promise<void> {
   await runAsync([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
   await runAsync([...inNamespace(plane.netns.name), "conntrack", "-F"]);
 }

@@ -1,7 +1,7 @@
 /** Formats results as tables. */
 import type { Comparison } from "./against.ts";
 import type { ConntrackFigures } from "./conntrack.ts";
-import type { Repair } from "./drift.ts";
+import type { RepairFigures } from "./drift.ts";
 import type { IptablesFigures, IptablesResult } from "./iptables.ts";
 import type { Figures } from "./measures.ts";
 import type { Piece } from "./micro.ts";
@@ -109,7 +109,7 @@ export function conntrackTable(results: readonly ConntrackFigures[]): string {
 }
 
 /** Repairs of drift.ts. */
-export function repairsTable(size: string, repairs: readonly Repair[]): string {
+export function repairsTable(size: string, repairs: readonly RepairFigures[]): string {
   const header = [size, "p50", "most", "objects written"];
   const lines = repairs.map(({ about, p50, most, writes }) => [
     ...[about, show(p50, "ms"), show(most, "ms")],

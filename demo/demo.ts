@@ -3,7 +3,7 @@
  * demo/manifests. Every sentence marked ok was checked; if one is not so, the exit status is 1.
  */
 import { relative } from "node:path";
-import { addressOf, type Place } from "../harness/netns/addresses.ts";
+import { addressOf, type Location } from "../harness/netns/addresses.ts";
 import { type Interruption, interruption } from "./interruption.ts";
 import { admin } from "./scenes/admin.ts";
 import { affinity } from "./scenes/affinity.ts";
@@ -18,13 +18,13 @@ import {
   duration,
   failed,
   heading,
-  mute,
+  muteOutput,
   print,
   quote,
   say,
 } from "./terminal.ts";
 import { printThingsToTry } from "./things-to-try.ts";
-import { CannotGoOn, within } from "./wait.ts";
+import { GaveUp, withTimeout } from "./wait.ts";
 
 const CLOSE_LIMIT_MS = 20_000;
 /** Ctrl-C ends our children too, and what they say may be here before our own signal. */
@@ -44,12 +44,16 @@ async function main(keep: boolean): Promise<number> {
     }
   } catch (error) {
     early = await Promise.race([interrupted, Bun.sleep(SIGNAL_LAG_MS).then(() => undefined)]);
-    if (early === undefined) complain(error);
+    if (early === undefined) printError(error);
   }
-  const printAfterAll = early === undefined ? print : mute();
+  const printAfterAll = early === undefined ? print : muteOutput();
   try {
     const stage = await building.catch(() => undefined);
-    await within(CLOSE_LIMIT_MS, "remove the namespaces", Promise.resolve(stage?.world.close()));
+    await withTimeout(
+      CLOSE_LIMIT_MS,
+      "remove the namespaces",
+      Promise.resolve(stage?.world.close()),
+    );
   } catch (error) {
     printAfterAll(messageOf(error));
     return 1;
@@ -81,7 +85,7 @@ async function show(building: Promise<Stage>): Promise<undefined> {
 }
 
 function showWorld(): void {
-  const at = (place: Place) => `${place} ${dim(addressOf(place, 4))}`;
+  const at = (place: Location) => `${place} ${dim(addressOf(place, 4))}`;
   quote(`pods  ${at("a1")}   ${at("a2")}   ${at("a3")}`);
   quote(`        └─ ${at("node1")} ─ ${at("node2")} ─ pods  ${at("b1")}   ${at("b2")}`);
   quote(`             └─ ${at("outside")}   a client that is in no cluster`);
@@ -100,9 +104,9 @@ function shorten(word: string): string {
 }
 
 /** The demo cannot go on. Only what nobody expected is worth a stack trace. */
-function complain(error: unknown): void {
+function printError(error: unknown): void {
   check(false, "the demo goes on to its end:", messageOf(error));
-  if (!(error instanceof CannotGoOn) && error instanceof Error)
+  if (!(error instanceof GaveUp) && error instanceof Error)
     process.stderr.write(`${error.stack}\n`);
 }
 

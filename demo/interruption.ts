@@ -21,7 +21,7 @@ export function interruption(): Promise<Interruption> {
     }
     const exitCode = SIGNAL_EXIT + SIGNALS.SIGHUP;
     process.stdout.on("error", () => resolve({ by: "its output is closed", exitCode }));
-    const starters = lineage();
+    const starters = ancestors();
     const look = () => {
       const orphaned = starters.some(([child, parent]) => parentOf(child) !== parent);
       if (orphaned) resolve({ by: "what started it is gone", exitCode });
@@ -35,7 +35,7 @@ export function interruption(): Promise<Interruption> {
  * Children with their parents, as long as whoever started the demo is there. run.sh tells its own
  * parent, for that may have gone while it installed and built.
  */
-function lineage(): (readonly [child: number, parent: number])[] {
+function ancestors(): (readonly [child: number, parent: number])[] {
   const { SLUICE_DEMO_STARTER, npm_lifecycle_event } = process.env;
   const starter = Number(SLUICE_DEMO_STARTER ?? process.ppid);
   const links = [[process.pid, starter] as const];

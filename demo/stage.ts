@@ -6,7 +6,7 @@ import { BINARY } from "../harness/binary.ts";
 import { FAMILIES, type Family } from "../harness/netns/addresses.ts";
 import { DEFAULT_FLAGS } from "../harness/netns/program.ts";
 import { World } from "../harness/netns/world.ts";
-import { CannotGoOn, within } from "./wait.ts";
+import { GaveUp, withTimeout } from "./wait.ts";
 
 /** Addresses of the manifests. */
 export const WEB = {
@@ -85,15 +85,15 @@ export class Stage {
       await this.wait(() => this.healthy());
       return { servesAfter, healthyAfter: now() - began };
     };
-    const soFar = () => `that it does not ${awaited} yet; it says:\n${this.said()}`;
-    return within(START_LIMIT_MS, "start the program", ready(), soFar);
+    const soFar = () => `that it does not ${awaited} yet; it says:\n${this.logHas()}`;
+    return withTimeout(START_LIMIT_MS, "start the program", ready(), soFar);
   }
 
   /** Kills it as a crash would. */
   async kill(): Promise<void> {
     this.child?.kill("SIGKILL");
     const ended = Promise.resolve(this.child?.exited);
-    await within(KILL_LIMIT_MS, "see the program end after kill -9", ended);
+    await withTimeout(KILL_LIMIT_MS, "see the program end after kill -9", ended);
   }
 
   /** Resident memory of the program in MB. */
@@ -119,7 +119,7 @@ export class Stage {
         await Bun.sleep(1);
       }
     };
-    return within(SYNC_LIMIT_MS, "see a sync after a change", asked());
+    return withTimeout(SYNC_LIMIT_MS, "see a sync after a change", asked());
   }
 
   /** Replaces a manifest, by rename as an editor does; when that was. */
@@ -135,13 +135,13 @@ export class Stage {
   private async wait(condition: () => Promise<boolean>): Promise<void> {
     while (!(await condition())) {
       if (this.child?.exitCode !== null) {
-        throw new CannotGoOn(`Cannot start the program: it has ended; it says:\n${this.said()}`);
+        throw new GaveUp(`Cannot start the program: it has ended; it says:\n${this.logHas()}`);
       }
       await Bun.sleep(1);
     }
   }
 
-  private said(): string {
+  private logHas(): string {
     return readFileSync(this.log, "utf8");
   }
 

@@ -1,9 +1,9 @@
 /** Traffic of the demo, and counts of what became of it. */
-import type { Place } from "../harness/netns/addresses.ts";
+import type { Location } from "../harness/netns/addresses.ts";
 import type { Reply } from "../harness/netns/switchboard/switchboard-client.ts";
 import type { World } from "../harness/netns/world.ts";
 import { now } from "./stage.ts";
-import { within } from "./wait.ts";
+import { withTimeout } from "./wait.ts";
 
 /** With three endpoints the chance that none of so many meets one of them is (2/3)^100: never. */
 const LATEST = 100;
@@ -17,7 +17,7 @@ export class Stream {
   private failure: unknown;
   private readonly clients: Promise<void>[];
 
-  constructor(world: World, targets: readonly { from: Place; address: string; port: number }[]) {
+  constructor(world: World, targets: readonly { from: Location; address: string; port: number }[]) {
     this.clients = targets.map(async ({ from, address, port }) => {
       try {
         while (this.running) this.replies.push(await world.connect(from, address, port));
@@ -36,7 +36,7 @@ export class Stream {
     };
     const what = `see ${count} more connections ${when}`;
     try {
-      await within(MORE_LIMIT_MS, what, enough(), () => `${through()}`);
+      await withTimeout(MORE_LIMIT_MS, what, enough(), () => `${through()}`);
     } catch (error) {
       this.running = false;
       throw error;
@@ -57,7 +57,7 @@ export class Stream {
 
   async stop(): Promise<readonly Reply[]> {
     this.running = false;
-    await within(MORE_LIMIT_MS, "see the last connections end", Promise.all(this.clients));
+    await withTimeout(MORE_LIMIT_MS, "see the last connections end", Promise.all(this.clients));
     return this.replies;
   }
 }

@@ -62,7 +62,7 @@ export function print(text: string): void {
 }
 
 /** Lets nothing be printed any more, except by the function that it returns. */
-export function mute(): (text: string) => void {
+export function muteOutput(): (text: string) => void {
   muted = true;
   return write;
 }

@@ -1,11 +1,11 @@
 /** What to try in the world of the demo while it runs on. */
-import type { Place } from "../harness/netns/addresses.ts";
+import type { Location } from "../harness/netns/addresses.ts";
 import type { Stage } from "./stage.ts";
 import { heading, quote, say } from "./terminal.ts";
 
 /** Prints command lines that can be pasted; each ends by itself. */
 export function printThingsToTry(stage: Stage): void {
-  const inside = (place: Place) => `ip netns exec ${stage.world.namespace(place)}`;
+  const inside = (place: Location) => `ip netns exec ${stage.world.namespace(place)}`;
   heading("It runs on; play with it, and end it with Ctrl-C");
   const { SLUICE_DEMO_USERNS } = process.env;
   if (SLUICE_DEMO_USERNS !== undefined) {

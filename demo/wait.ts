@@ -2,13 +2,13 @@
 import { duration } from "./terminal.ts";
 
 /** The demo cannot go on, for a reason that its message says in full. */
-export class CannotGoOn extends Error {}
+export class GaveUp extends Error {}
 
 /**
  * Waits for `wait`, at most `limit` milliseconds; throws CannotGoOn then. `what` completes "Cannot
  * ...", and `soFar` tells how far it had come.
  */
-export async function within<T>(
+export async function withTimeout<T>(
   limit: number,
   what: string,
   wait: Promise<T>,
@@ -17,7 +17,7 @@ export async function within<T>(
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     const bound = `it must come within ${duration(limit)}`;
-    late.reject(new CannotGoOn(`Cannot ${what}: ${bound}: current value is ${soFar()}`));
+    late.reject(new GaveUp(`Cannot ${what}: ${bound}: current value is ${soFar()}`));
   }, limit);
   try {
     return await Promise.race([wait, late.promise]);

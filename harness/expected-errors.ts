@@ -2,7 +2,7 @@
 import { SluiceError } from "../src/base/errors.ts";
 
 /** A callback that must not be called. */
-export function unexpected(error: unknown): never {
+export function unexpectedError(error: unknown): never {
   throw error;
 }
 
@@ -11,7 +11,7 @@ export function unexpected(error: unknown): never {
  *
  * @throws if it succeeds, or fails with another kind of error
  */
-export async function refusal(attempt: Promise<unknown>): Promise<SluiceError> {
+export async function errorOf(attempt: Promise<unknown>): Promise<SluiceError> {
   try {
     await attempt;
   } catch (thrown) {

@@ -30,7 +30,7 @@ export async function until(
 }
 
 /** Asks until the answer is as wanted, 10 s at most, and returns the last answer either way. */
-export async function eventually<T>(
+export async function untilEqual<T>(
   ask: () => Promise<T>,
   wanted: (answer: T) => boolean,
 ): Promise<T> {

@@ -1,5 +1,5 @@
 /** A client comes back to the same pod, and to another one only when that pod goes. */
-import { FAMILIES, OUTSIDE_SECOND, type Place } from "../../harness/netns/addresses.ts";
+import { FAMILIES, type Location, OUTSIDE_SECOND } from "../../harness/netns/addresses.ts";
 import { CART, now, type Stage } from "../stage.ts";
 import { count } from "../stream.ts";
 import { bars, check, heading, say } from "../terminal.ts";
@@ -14,7 +14,7 @@ export async function affinity(stage: Stage): Promise<void> {
     `Service shop/cart has sessionAffinity ClientIP and four pods; each client comes ${VISITS} times.`,
   );
   for (const family of FAMILIES) {
-    const clients: readonly { from: Place; source?: string }[] = [
+    const clients: readonly { from: Location; source?: string }[] = [
       { from: "a3" },
       { from: "outside" },
       { from: "outside", source: OUTSIDE_SECOND[family] },
@@ -40,7 +40,7 @@ async function moves(stage: Stage, address: string, home: string): Promise<void>
     return text.replace(/^.*$\n/gm, (line) => (line.includes(`# ${home}`) ? "" : line));
   });
   for (;;) {
-    const { name, outcome } = await stage.world.connect("a3", address, 80, { patience: TRY_MS });
+    const { name, outcome } = await stage.world.connect("a3", address, 80, { timeoutMs: TRY_MS });
     if ((outcome === "answered" && name !== home) || now() - gone > LIMIT_MS) {
       break;
     }
@@ -51,7 +51,7 @@ async function moves(stage: Stage, address: string, home: string): Promise<void>
   stage.edit("cart.yaml", () => whole);
 }
 
-async function visit(stage: Stage, from: Place, address: string, source?: string) {
+async function visit(stage: Stage, from: Location, address: string, source?: string) {
   const options = source === undefined ? {} : { source };
   const first = await stage.world.connect(from, address, 80, options);
   const others = await Promise.all(

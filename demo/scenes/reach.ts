@@ -1,5 +1,5 @@
 /** Clients reach pods by every kind of address, over both families. */
-import { addressOf, FAMILIES, type Family, type Place } from "../../harness/netns/addresses.ts";
+import { addressOf, FAMILIES, type Family, type Location } from "../../harness/netns/addresses.ts";
 import { SOON, type Stage, WEB } from "../stage.ts";
 import { count } from "../stream.ts";
 import { bars, check, duration, heading, say } from "../terminal.ts";
@@ -8,7 +8,7 @@ const CONNECTIONS = 150;
 const PODS = ["a1", "a2", "b1"];
 
 interface Route {
-  readonly from: Place;
+  readonly from: Location;
   readonly name: string;
   readonly address: string;
   readonly port: number;

@@ -2,7 +2,7 @@
 import { Pool } from "undici/index.js";
 
 /** A few calls of the Kubernetes API, as an administrator. */
-export interface ApiClient {
+export interface AdminClient {
   /**
    * Sends a JSON body and returns the JSON answer.
    *
@@ -20,7 +20,7 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export const PARALLEL = 40;
 
 /** Returns a client with kept-alive connections. PATCH bodies are merge patches. */
-export function apiClient(url: string, ca: string, token: string): ApiClient {
+export function adminClient(url: string, ca: string, token: string): AdminClient {
   const pool = new Pool(url, { connections: PARALLEL, connect: { ca } });
   const send = (method: Method, path: string, body?: unknown) =>
     pool.request({

@@ -22,7 +22,7 @@ const live = new Set<Namespace>();
  */
 export function makeNamespace(existing?: string): Namespace {
   removeOrphans();
-  const { index, name } = claim(existing);
+  const { index, name } = claimIndex(existing);
   // 198.18.0.0/15 is reserved for tests of network devices (RFC 2544), so no real network uses it.
   const address = `198.18.${index}.2`;
   const outside = `198.18.${index}.1`;
@@ -52,7 +52,7 @@ export function makeNamespace(existing?: string): Namespace {
 }
 
 /** Finds an unused number. Creating the link is the atomic step. */
-function claim(existing: string | undefined): { index: number; name: string } {
+function claimIndex(existing: string | undefined): { index: number; name: string } {
   for (let index = 0; index < 256; index++) {
     const name = existing ?? `${PREFIX}${process.pid}-${index}`;
     if (existing === undefined) run("ip", "netns", "add", name);

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { runAsync } from "../commands.ts";
 import { type Daemon, inNamespace, startDaemon } from "../daemon.ts";
 import { until } from "../waiting.ts";
-import { type ApiClient, apiClient } from "./admin-client.ts";
+import { type AdminClient, adminClient } from "./admin-client.ts";
 import { makeNamespace, type Namespace } from "./cabled-netns.ts";
 import {
   type Certificate,
@@ -43,7 +43,7 @@ export interface ControlPlane {
     readonly proxy: string;
   };
   /** A client with an administrator's rights. */
-  readonly api: ApiClient;
+  readonly api: AdminClient;
   pids(): { readonly etcd: number; readonly apiserver: number };
   /** Runs kubectl as administrator and returns its output. */
   kubectl(...args: string[]): Promise<string>;
@@ -71,12 +71,12 @@ const PROXY_TOKEN = "proxy";
  * @throws the reason as an Error in CI, where it must not skip tests
  */
 export async function whyNoControlPlane(): Promise<string | undefined> {
-  const reason = await obstacle();
+  const reason = await missingRequirement();
   if (reason !== undefined && process.env["CI"] === "true") throw new Error(reason);
   return reason;
 }
 
-async function obstacle(): Promise<string | undefined> {
+async function missingRequirement(): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return "a control plane needs root, for its network namespace";
   try {
     await programs();
@@ -110,7 +110,7 @@ export async function startControlPlane(
   const files = await writeCredentials(site);
   const { kubeconfigs } = files;
   const ca = files.authority.certificate;
-  const api = apiClient(urlOf(site), readFileSync(ca, "utf8"), ADMIN_TOKEN);
+  const api = adminClient(urlOf(site), readFileSync(ca, "utf8"), ADMIN_TOKEN);
   let etcd = startEtcd(site);
   let apiserver = startApiserver(site, files);
   const plane: ControlPlane = {
@@ -167,15 +167,15 @@ export async function startControlPlane(
 }
 
 /** The files and addresses of a control plane. */
-interface Site {
+interface ClusterPaths {
   readonly bin: string;
   readonly workdir: string;
   readonly netns: Namespace;
 }
 
-const urlOf = ({ netns }: Site): string => `https://${netns.address}:6443`;
-const etcdUrlOf = ({ netns }: Site): string => `http://${netns.address}:2379`;
-const dataOf = ({ workdir }: Site): string => join(workdir, "etcd");
+const urlOf = ({ netns }: ClusterPaths): string => `https://${netns.address}:6443`;
+const etcdUrlOf = ({ netns }: ClusterPaths): string => `http://${netns.address}:2379`;
+const dataOf = ({ workdir }: ClusterPaths): string => join(workdir, "etcd");
 
 interface Credentials {
   readonly authority: Certificate;
@@ -187,7 +187,7 @@ interface Credentials {
   readonly kubeconfigs: ControlPlane["kubeconfigs"];
 }
 
-async function writeCredentials(site: Site): Promise<Credentials> {
+async function writeCredentials(site: ClusterPaths): Promise<Credentials> {
   const { workdir, netns } = site;
   const authority = await makeAuthority(workdir);
   const names = [netns.address, "127.0.0.1", "10.96.0.1", "kubernetes.default.svc"];
@@ -211,7 +211,7 @@ async function writeCredentials(site: Site): Promise<Credentials> {
   return { authority, server, signing, tokens, kubeconfigs };
 }
 
-function startEtcd(site: Site): Daemon {
+function startEtcd(site: ClusterPaths): Daemon {
   const url = etcdUrlOf(site);
   return startDaemon(
     site.netns.name,
@@ -234,7 +234,7 @@ function startEtcd(site: Site): Daemon {
   );
 }
 
-function startApiserver(site: Site, files: Credentials): Daemon {
+function startApiserver(site: ClusterPaths, files: Credentials): Daemon {
   const { address, name } = site.netns;
   return startDaemon(
     name,
@@ -273,7 +273,7 @@ const READY = [
 ];
 
 /** Waits until it is ready, up to two minutes, because other tests may use the machine. */
-async function untilReady(api: ApiClient, apiserver: Daemon, etcd: Daemon): Promise<void> {
+async function untilReady(api: AdminClient, apiserver: Daemon, etcd: Daemon): Promise<void> {
   let dead: string | undefined;
   apiserver.exited.then(() => {
     dead ??= `kube-apiserver ended:\n${apiserver.tail()}`;

@@ -1,6 +1,6 @@
 /** Creates many Services and EndpointSlices at once, as an API server stores them. */
 import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
-import { type ApiClient, inParallel } from "./admin-client.ts";
+import { type AdminClient, inParallel } from "./admin-client.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
 export const NAMESPACE = "default";
@@ -80,7 +80,7 @@ export function slicePath(index: number): string {
 
 /** Creates Services and slices `from` to `to` (exclusive) through the API, about 200 a second. */
 export async function createObjects(
-  api: ApiClient,
+  api: AdminClient,
   from: number,
   to: number,
   endpoints: number,
@@ -180,7 +180,7 @@ async function writeToEtcd(url: string, writes: readonly EtcdPut[]): Promise<voi
 }
 
 /** Creates the Node that a proxy looks for, with this address. */
-export async function createNode(api: ApiClient, name: string, address: string): Promise<void> {
+export async function createNode(api: AdminClient, name: string, address: string): Promise<void> {
   await api.request("POST", "/api/v1/nodes", {
     metadata: { name, labels: { "topology.kubernetes.io/zone": "zone-0" } },
     spec: { podCIDR: "10.128.0.0/24", podCIDRs: ["10.128.0.0/24"] },

@@ -55,7 +55,7 @@ export function createTestCore(build: CoreBuild): TestCore {
     ...diffCalls(wasm),
     wasm,
     service(key) {
-      const id = withBytes(wasm, new TextEncoder().encode(key), wasm.exports.ensureService);
+      const id = withBytesInCore(wasm, new TextEncoder().encode(key), wasm.exports.ensureService);
       if (!wasm.exports.serviceBlock(id)) {
         const block = wasm.exports.allocate(SERVICE_HEADER) >>> 0;
         wasm.u8().fill(0, block, block + SERVICE_HEADER);
@@ -68,7 +68,7 @@ export function createTestCore(build: CoreBuild): TestCore {
 }
 
 /** Runs `use` with bytes in the core's memory. */
-export function withBytes<Result>(
+export function withBytesInCore<Result>(
   wasm: Wasm<StateExports>,
   bytes: Uint8Array,
   use: (at: number, length: number) => Result,

@@ -16,7 +16,7 @@ export const FAMILIES: readonly Family[] = [4, 6];
 
 export type Pod = "a1" | "a2" | "a3" | "b1" | "b2";
 export type Host = "node1" | "node2" | "outside";
-export type Place = Pod | Host;
+export type Location = Pod | Host;
 
 export const PODS: readonly Pod[] = ["a1", "a2", "a3", "b1", "b2"];
 export const HOSTS: readonly Host[] = ["node1", "node2", "outside"];
@@ -37,7 +37,7 @@ export function hostNumber(pod: Pod): number {
 }
 
 /** The address by which others know a pod or a host. */
-export function addressOf(place: Place, family: Family): string {
+export function addressOf(place: Location, family: Family): string {
   switch (place) {
     case "node1":
       return family === 4 ? "192.0.2.1" : "2001:db8:1::1";

@@ -68,7 +68,7 @@ export async function savedRules(
  * All rules in the kernel of node1, without the parts that traffic changes, for comparing and
  * searching.
  */
-export async function heldRules(world: World, backend: Backend): Promise<string> {
+export async function rulesInKernel(world: World, backend: Backend): Promise<string> {
   const variant = variantOf(backend);
   if (variant === undefined) {
     const text = await world.run("node1", ["nft", "list", "ruleset"]);

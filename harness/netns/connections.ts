@@ -1,6 +1,6 @@
 /** Provides steps for tests of changes. */
 import { setDefaultTimeout } from "bun:test";
-import type { Family, Place } from "./addresses.ts";
+import type { Family, Location } from "./addresses.ts";
 import { type Frontend, frontend } from "./frontends.ts";
 import type { Reply } from "./switchboard/switchboard-client.ts";
 import type { ConnectOptions, World } from "./world.ts";
@@ -18,7 +18,7 @@ const FIRST_SOURCE_PORT = 10_000;
 const MANY = 80;
 
 export interface Target {
-  readonly from: Place;
+  readonly from: Location;
   readonly to: Frontend;
   readonly number: number;
   readonly family: Family;
@@ -54,7 +54,7 @@ export async function outcome(
   target: Target,
   options: ConnectOptions = {},
 ): Promise<string> {
-  return nameOf(await connect(world, target, { patience: SILENCE_PATIENCE_MS, ...options }));
+  return nameOf(await connect(world, target, { timeoutMs: SILENCE_PATIENCE_MS, ...options }));
 }
 
 let trials = FIRST_SOURCE_PORT;
@@ -65,7 +65,7 @@ let trials = FIRST_SOURCE_PORT;
  */
 export function trial(world: World, target: Target): Promise<string> {
   trials += 1;
-  return outcome(world, target, { patience: TRIAL_PATIENCE_MS, sourcePort: trials });
+  return outcome(world, target, { timeoutMs: TRIAL_PATIENCE_MS, sourcePort: trials });
 }
 
 /** The name of the server that answered, or the outcome. */

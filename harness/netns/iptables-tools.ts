@@ -21,7 +21,7 @@ import type { World } from "./world.ts";
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 const SUFFIXES = ["", "-save", "-restore"] as const;
 
-export interface ToolboxOptions {
+export interface FakeToolOptions {
   /**
    * Available variants; the first one also has the plain names. Empty: iptables is not installed.
    */
@@ -31,7 +31,7 @@ export interface ToolboxOptions {
 }
 
 /** Input that iptables-restore must refuse, and its messages. */
-export interface Refusal {
+export interface ToolRefusal {
   /** An extended regular expression. The whole text is refused if one of its lines matches. */
   readonly pattern: string;
   /**
@@ -43,13 +43,13 @@ export interface Refusal {
 }
 
 /** The message for a rule that it cannot parse. */
-export function nonsense(pattern: string, why: string): Refusal {
+export function unknownArgument(pattern: string, why: string): ToolRefusal {
   const words = `iptables-restore v1.8.9 (nf_tables): ${why}\nError occurred at line: LINE`;
   return { pattern, words, status: 2 };
 }
 
 /** The messages of version 1.8.9 for a match that the kernel does not have, such as nfacct. */
-export function missingMatch(name: string, variant: Variant): Refusal {
+export function missingMatch(name: string, variant: Variant): ToolRefusal {
   const pattern = ` -m ${name} `;
   // x_tables blames the table, so the message names the line of COMMIT.
   if (variant === "legacy")
@@ -63,19 +63,19 @@ line LINE: RULE_APPEND failed (No such file or directory): rule in chain CHAIN`,
   };
 }
 
-export class Toolbox {
+export class FakeToolFolder {
   readonly #folder: string;
   readonly #world: World;
-  readonly #diary: string;
+  readonly #callLog: string;
   readonly #variants: readonly Variant[];
   readonly #families: readonly string[];
 
-  constructor(world: World, options: ToolboxOptions) {
+  constructor(world: World, options: FakeToolOptions) {
     this.#world = world;
     this.#variants = options.variants;
     this.#families = options.families ?? ["iptables", "ip6tables"];
     this.#folder = join(world.directory, "tools");
-    this.#diary = join(world.directory, "restored");
+    this.#callLog = join(world.directory, "restored");
     mkdirSync(join(this.#folder, "real"), { recursive: true });
     appendFileSync(lockOf(world), "");
     for (const variant of options.variants) this.#install(variant);
@@ -96,18 +96,18 @@ export class Toolbox {
   }
 
   /** From now on, keeps every input of iptables-restore. */
-  keepDiary(): void {
-    this.#wrapRestore(`printf '%s\\n===\\n' "$text" >>${this.#diary}`);
+  recordCalls(): void {
+    this.#wrapRestore(`printf '%s\\n===\\n' "$text" >>${this.#callLog}`);
   }
 
   /** The inputs of iptables-restore of both families, one text each. */
-  diary(): string[] {
-    if (!existsSync(this.#diary)) return [];
-    return readFileSync(this.#diary, "utf8").split("\n===\n").slice(0, -1);
+  recordedCalls(): string[] {
+    if (!existsSync(this.#callLog)) return [];
+    return readFileSync(this.#callLog, "utf8").split("\n===\n").slice(0, -1);
   }
 
   /** From now on, iptables-restore refuses this, until `relent`. */
-  refuse(refusals: readonly Refusal[]): void {
+  refuse(refusals: readonly ToolRefusal[]): void {
     const cases = refusals.map(({ pattern, words, status }, index) => {
       const told = join(this.#world.directory, `refusal-${index}`);
       writeFileSync(told, `${words}\n`);
@@ -117,7 +117,7 @@ export class Toolbox {
   }
 
   /** From now on, the tools are the real ones. */
-  relent(): void {
+  acceptAll(): void {
     this.#wrapRestore("");
   }
 

@@ -1,6 +1,6 @@
 /** Opens connections continuously while a test changes the rules. */
 
-import { eventually } from "../waiting.ts";
+import { untilEqual } from "../waiting.ts";
 import { connect, type Target } from "./connections.ts";
 import type { Transport } from "./switchboard/switchboard-client.ts";
 import type { World } from "./world.ts";
@@ -37,7 +37,7 @@ export function keepConnecting(world: World, calls: readonly Call[]): Traffic {
   return {
     async more() {
       const before = [...done];
-      await eventually(
+      await untilEqual(
         async () => done,
         (now) => now.every((each, index) => each >= (before[index] ?? 0) + SOME_FOR_EACH),
       );

@@ -6,10 +6,10 @@ import {
   FAMILIES,
   type Family,
   hostNumber,
+  type Location,
   NODE1_SECOND,
   nodeOf,
   OUTSIDE_SECOND,
-  type Place,
   POD_INTERFACE_PREFIX,
   PODS,
   type Pod,
@@ -48,7 +48,7 @@ export function sysctls(router: boolean): Record<string, string> {
 /** The links between places, created from the node under test and from the second node. */
 export function nodeLinks(
   node: "node1" | "node2",
-  namespaceOf: (place: Place) => string,
+  namespaceOf: (place: Location) => string,
   attachment: Attachment,
 ): string[] {
   const lines = ["link set lo up"];
@@ -76,7 +76,7 @@ export function nodeLinks(
 }
 
 /** Addresses, neighbours and routes of a place with existing links. */
-export function addresses(place: Place, attachment: Attachment): string[] {
+export function addresses(place: Location, attachment: Attachment): string[] {
   switch (place) {
     case "node1":
       return node1(attachment);

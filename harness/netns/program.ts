@@ -13,10 +13,10 @@ import type { Subprocess } from "bun";
 import { BINARY } from "../binary.ts";
 import { CLUSTER_CIDR, clusterIp, FAMILIES } from "./addresses.ts";
 import { type Backend, flagsOf, variantOf } from "./backends.ts";
-import { Toolbox, type ToolboxOptions } from "./iptables-tools.ts";
+import { FakeToolFolder, type FakeToolOptions } from "./iptables-tools.ts";
 import type { Outcome } from "./switchboard/switchboard-client.ts";
 import type { World } from "./world.ts";
-import { type Manifest, service, slices, surroundings } from "./world-objects.ts";
+import { commonObjects, type Manifest, service, slices } from "./world-objects.ts";
 
 /** Flags of a node with the ClusterCIDR detector. */
 export const DEFAULT_FLAGS: readonly string[] = [
@@ -29,7 +29,7 @@ const BARRIER_FIRST = 50_000;
 /** Without endpoints. */
 const REFUSED = "zz-refused";
 const REFUSED_FIRST = 55_000;
-const BARRIER_PATIENCE_MS = 15;
+const BARRIER_TIMEOUT_MS = 15;
 const GIVE_UP_MS = 20_000;
 
 export interface ProgramOptions {
@@ -38,7 +38,7 @@ export interface ProgramOptions {
   /** Flags that select a backend; none by default. */
   readonly backend?: Backend;
   /** The iptables tools that it finds; by default only the ones for the backend. */
-  readonly tools?: ToolboxOptions;
+  readonly tools?: FakeToolOptions;
 }
 
 export class Program {
@@ -46,7 +46,7 @@ export class Program {
   readonly logFile: string;
   readonly backend: Backend;
   /** Undefined if the program must find the system's tools. */
-  readonly toolbox: Toolbox | undefined;
+  readonly fakeTools: FakeToolFolder | undefined;
   private readonly world: World;
   private readonly wrapper: readonly string[];
   private readonly objects = new Map<string, Manifest>();
@@ -60,12 +60,12 @@ export class Program {
     const tools = options.tools ?? (variant && { variants: [variant] });
     this.world = world;
     this.backend = backend;
-    this.toolbox = tools && new Toolbox(world, tools);
-    this.wrapper = [...(this.toolbox?.wrapper ?? []), ...wrapper];
+    this.fakeTools = tools && new FakeToolFolder(world, tools);
+    this.wrapper = [...(this.fakeTools?.wrapper ?? []), ...wrapper];
     this.manifests = join(world.directory, "manifests");
     this.logFile = join(world.directory, "log");
     mkdirSync(this.manifests);
-    this.put(surroundings());
+    this.put(commonObjects());
   }
 
   /** Adds objects to the manifests; the program sees them at `settle`. */
@@ -82,7 +82,7 @@ export class Program {
   async start(flags: readonly string[] = this.flags): Promise<void> {
     this.write();
     this.spawn(flags);
-    await this.inForce();
+    await this.untilInForce();
   }
 
   /** Starts it without waiting. */
@@ -96,18 +96,18 @@ export class Program {
   /** The command line that runs it on node1. */
   command(flags: readonly string[] = this.flags): string[] {
     const own = ["--manifests", this.manifests, "--hostname-override", "node1"];
-    return this.inPlace([BINARY, ...own, ...flagsOf(this.backend), ...flags]);
+    return this.commandOnNode([BINARY, ...own, ...flagsOf(this.backend), ...flags]);
   }
 
   /** The command line that runs a command on node1 in the program's environment. */
-  inPlace(command: readonly string[]): string[] {
+  commandOnNode(command: readonly string[]): string[] {
     return this.world.inside("node1", [...this.wrapper, ...command]);
   }
 
   /** Writes the objects and waits until they are in force. */
-  async settle(): Promise<void> {
+  async untilSettled(): Promise<void> {
     this.write();
-    await this.inForce();
+    await this.untilInForce();
   }
 
   /**
@@ -132,14 +132,14 @@ export class Program {
   }
 
   /** Waits until the last written objects are in force. */
-  async inForce(): Promise<void> {
-    await this.comes(BARRIER_FIRST, "answered");
+  async untilInForce(): Promise<void> {
+    await this.untilRunning(BARRIER_FIRST, "answered");
     // iptables has two tables, and the one that refuses comes last.
-    if (variantOf(this.backend) !== undefined) await this.comes(REFUSED_FIRST, "refused");
+    if (variantOf(this.backend) !== undefined) await this.untilRunning(REFUSED_FIRST, "refused");
   }
 
   /** Waits until nothing is on its way to the kernel or back. */
-  async atRest(): Promise<void> {
+  async untilAtRest(): Promise<void> {
     const time = (body: string, what: string) =>
       Number(new RegExp(`_${what}_timestamp_seconds\\{\\S* (\\S+)`).exec(body)?.[1]);
     const until = performance.now() + GIVE_UP_MS;
@@ -147,24 +147,24 @@ export class Program {
       const { body } = await this.get("/metrics");
       if (time(body, "rules_last") >= time(body, "last_queued")) return;
       if (performance.now() > until) throw new Error(`It did not come to rest:\n${this.log()}`);
-      await Bun.sleep(BARRIER_PATIENCE_MS);
+      await Bun.sleep(BARRIER_TIMEOUT_MS);
     }
   }
 
-  private async comes(first: number, wanted: Outcome): Promise<void> {
+  private async untilRunning(first: number, wanted: Outcome): Promise<void> {
     const until = performance.now() + GIVE_UP_MS;
     for (const family of FAMILIES) {
       const address = clusterIp(first + this.generation, family);
-      const patience = BARRIER_PATIENCE_MS;
+      const timeoutMs = BARRIER_TIMEOUT_MS;
       for (;;) {
-        const { outcome } = await this.world.connect("a2", address, 1, { patience });
+        const { outcome } = await this.world.connect("a2", address, 1, { timeoutMs });
         if (outcome === wanted) break;
         if (this.child?.exitCode !== null || performance.now() > until) {
           throw new Error(
             `The manifests were not in force after ${GIVE_UP_MS} ms, exit code ${this.child?.exitCode}:\n${this.log()}`,
           );
         }
-        if (outcome !== "timeout") await Bun.sleep(BARRIER_PATIENCE_MS);
+        if (outcome !== "timeout") await Bun.sleep(BARRIER_TIMEOUT_MS);
       }
     }
   }

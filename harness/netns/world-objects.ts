@@ -5,9 +5,9 @@ import {
   externalIp,
   FAMILIES,
   type Family,
+  type Location,
   NODE1_POD_CIDR,
   nodeOf,
-  type Place,
   PODS,
   type Pod,
   SERVICE_CIDR,
@@ -192,12 +192,12 @@ function hintsOf(endpoint: EndpointSpec): { hints?: unknown } {
   };
 }
 
-function isPod(place: Place): place is Pod {
+function isPod(place: Location): place is Pod {
   return PODS.some((pod) => pod === place);
 }
 
 /** The node under test, in zone z1, and the range of clusterIPs. */
-export function surroundings(): Manifest[] {
+export function commonObjects(): Manifest[] {
   return [
     {
       apiVersion: "v1",

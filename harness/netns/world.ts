@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runAsync } from "../commands.ts";
-import { addressOf, FAMILIES, HOSTS, type Place, PODS, SERVER_PORTS } from "./addresses.ts";
+import { addressOf, FAMILIES, HOSTS, type Location, PODS, SERVER_PORTS } from "./addresses.ts";
 import { type Attachment, addresses, nodeLinks, sysctls } from "./links.ts";
 import { type Reply, SwitchboardClient, type Transport } from "./switchboard/switchboard-client.ts";
 
@@ -17,7 +17,7 @@ export interface ConnectOptions {
   readonly transport?: Transport;
   readonly source?: string;
   readonly sourcePort?: number;
-  readonly patience?: number;
+  readonly timeoutMs?: number;
   readonly hold?: boolean;
 }
 
@@ -52,13 +52,13 @@ export class World {
   }
 
   /** Name of a place's namespace. */
-  namespace(place: Place): string {
+  namespace(place: Location): string {
     return `${this.prefix}-${place}`;
   }
 
   /** Opens a connection from a place; TCP by default. */
   connect(
-    from: Place,
+    from: Location,
     address: string,
     port: number,
     options: ConnectOptions = {},
@@ -68,19 +68,19 @@ export class World {
   }
 
   /** The command line that runs a command in a place. */
-  inside(place: Place, command: readonly string[]): string[] {
+  inside(place: Location, command: readonly string[]): string[] {
     return ["ip", "netns", "exec", this.namespace(place), ...command];
   }
 
   /** Runs a command in a place. Throws with its standard error, unless it exits with 0. */
-  async run(place: Place, command: readonly string[]): Promise<string> {
+  async run(place: Location, command: readonly string[]): Promise<string> {
     return runAsync(this.inside(place, command));
   }
 
   /** Adds an address to a device of a place, or removes it. */
   async changeAddress(
     verb: "add" | "del",
-    place: Place,
+    place: Location,
     address: string,
     device: string,
     options: readonly string[] = [],
@@ -98,7 +98,7 @@ export class World {
   }
 
   private async lay(attachment: Attachment): Promise<void> {
-    const places: readonly Place[] = [...HOSTS, ...PODS];
+    const places: readonly Location[] = [...HOSTS, ...PODS];
     const namespaces = places.map((place) => this.namespace(place));
     await this.switchboard.command({ do: "adopt", namespaces, paths: [this.directory] });
     await batch(

@@ -23,10 +23,14 @@ export interface Dataplane {
 }
 
 /** The possible ends of a packet: endpoints (`*`: masqueraded), or one word. */
-export type Fate = readonly string[] | "drop" | "reject" | "untranslated";
+export type PacketOutcome = readonly string[] | "drop" | "reject" | "untranslated";
 
 /** Follows one packet. `plan` is the text of `planText`. */
-export function trace(plan: readonly string[], dataplane: Dataplane, packet: Packet): Fate {
+export function trace(
+  plan: readonly string[],
+  dataplane: Dataplane,
+  packet: Packet,
+): PacketOutcome {
   const elements = new Elements(plan, packet.to.includes(":") ? 6 : 4);
   const frontend = `${packet.to} ${packet.port}`;
   if (elements.has("guarded", frontend) && !elements.allows(frontend, packet.from)) return "drop";
@@ -81,12 +85,12 @@ function filter(
   { nodeAddresses }: Dataplane,
   packet: Packet,
   isNode: boolean,
-): Fate {
+): PacketOutcome {
   const frontend = `${packet.to} ${packet.port}`;
   const refusal = elements.get("no-endpoints", frontend);
   const isForUs = nodeAddresses.includes(packet.to);
   if (isNode || !isForUs) {
-    if (refusal !== undefined) return refusal as Fate;
+    if (refusal !== undefined) return refusal as PacketOutcome;
     if (elements.has("cluster-ips", packet.to)) return "reject";
     if (elements.inRange("service-cidrs", packet.to)) return "drop";
   }
@@ -94,7 +98,7 @@ function filter(
   const nodePort = elements.has("node-addresses", packet.to)
     ? elements.get("nodeports-no-endpoints", packet.port)
     : undefined;
-  return (nodePort ?? refusal ?? "untranslated") as Fate;
+  return (nodePort ?? refusal ?? "untranslated") as PacketOutcome;
 }
 
 /** The elements of one family, by table and key. */

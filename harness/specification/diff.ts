@@ -86,7 +86,7 @@ export function slotsOf(kernel: KernelModel, table: TableId, frontend: string): 
  * needs none, an addition or a removal one, a change two. In a table of actions the kernel's
  * element names its owner, so another owner is a change.
  */
-export function leastOperations(elements: KernelModel["elements"], batch: Batch): number {
+export function fewestOperations(elements: KernelModel["elements"], batch: Batch): number {
   const owners = new Set(batch.map(({ owner }) => owner));
   const desired = new Set<string>();
   let operations = 0;

@@ -64,7 +64,7 @@ export function choose(service: ModelService): { choices: ModelChoice[]; localRe
               ),
           ),
       );
-      choices.push({ portIndex, family, ...categorize(candidates) });
+      choices.push({ portIndex, family, ...chooseByReadiness(candidates) });
       for (const { ready, local, address } of candidates)
         if (ready && local) localAddresses[family].add(address.toHex());
     }
@@ -73,7 +73,7 @@ export function choose(service: ModelService): { choices: ModelChoice[]; localRe
 
 type Candidate = ModelEndpoint & { readonly port: number };
 
-function categorize(
+function chooseByReadiness(
   candidates: readonly Candidate[],
 ): Pick<ModelChoice, "cluster" | "local" | "usable"> {
   const ready = candidates.filter((endpoint) => endpoint.ready);

@@ -150,7 +150,7 @@ function expectTrue(done: boolean): void {
 }
 
 /** Services with every kind of frontend in both families. Each table gets more than one element. */
-export function fill(world: SyncWorld<Backend>): void {
+export function putServices(world: SyncWorld<Backend>): void {
   for (const [kind, object] of objects()) world.put(kind, object);
 }
 

@@ -3,7 +3,7 @@ import type { Drift, DriftObject, ForeignChange } from "../backend/drift.ts";
 import type { SluiceError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core } from "../core/core.ts";
-import { isService, type OwnerId } from "../model/owner.ts";
+import { isServiceOwner, type OwnerId } from "../model/owner.ts";
 import type { FamilyRules, RefusedRestore } from "./family-rules.ts";
 import { acceptDialect } from "./output-dialect.ts";
 import type { Step } from "./restore-text.ts";
@@ -136,7 +136,7 @@ async function repairOnce(
 /** Drops the owner's committed elements, from the rules and from the core. */
 function releaseOwnerRules(families: readonly FamilyRules[], core: Core, owner: OwnerId): void {
   const operations = core.diff(0, [owner]);
-  const describe = describePorts((id) => (isService(id) ? core.readService(id) : undefined));
+  const describe = describePorts((id) => (isServiceOwner(id) ? core.readService(id) : undefined));
   for (const family of families) {
     family.stage(operations, describe, false);
     family.commit();
@@ -146,7 +146,7 @@ function releaseOwnerRules(families: readonly FamilyRules[], core: Core, owner: 
 
 function ownerName(core: Core, owner: OwnerId | undefined): string | undefined {
   if (owner === undefined) return undefined;
-  return isService(owner) ? core.serviceKey(owner) : "";
+  return isServiceOwner(owner) ? core.serviceKey(owner) : "";
 }
 
 /** Describes differences for the log; undefined if nothing differs. */

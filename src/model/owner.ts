@@ -13,6 +13,6 @@ export const OWNER_NODE = NODE as NodeOwner;
 export const OWNER_ADOPTED = ADOPTED as AdoptedOwner;
 
 /** Reports whether the owner is a Service. */
-export function isService(owner: OwnerId): owner is ServiceId {
+export function isServiceOwner(owner: OwnerId): owner is ServiceId {
   return owner !== OWNER_NODE && owner !== OWNER_ADOPTED;
 }

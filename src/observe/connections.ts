@@ -14,7 +14,7 @@ import { rethrowDefect } from "../base/errors.ts";
 import { SERVICE_SERIES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import { readAction } from "../model/actions.ts";
-import { isService, type OwnerId } from "../model/owner.ts";
+import { isServiceOwner, type OwnerId } from "../model/owner.ts";
 import { printEndpoint } from "../model/print.ts";
 import type { Service } from "../model/service.ts";
 import { isNodePortTable, readPort, readProtocol } from "../model/table-keys.ts";
@@ -184,7 +184,7 @@ export class ConnectionCounters {
         memoize(seen, `${sums.namespace}/${sums.name}`, () => new Set<string>()).add(endpoint);
         if (added > 0) sums.endpoints.set(endpoint, (sums.endpoints.get(endpoint) ?? 0) + added);
       } else if (leadsToEndpoints(value)) {
-        const service = isService(owner) ? this.#core.readService(owner) : undefined;
+        const service = isServiceOwner(owner) ? this.#core.readService(owner) : undefined;
         const port = portLabel(service, table, key);
         if (port !== undefined) sums.ports.set(port, (sums.ports.get(port) ?? 0) + added);
       }
@@ -192,7 +192,7 @@ export class ConnectionCounters {
   }
 
   #sumsOf(owner: OwnerId, make: boolean): ServiceSums | undefined {
-    const key = isService(owner) ? this.#core.serviceKey(owner) : "";
+    const key = isServiceOwner(owner) ? this.#core.serviceKey(owner) : "";
     const slash = key.indexOf("/");
     if (slash < 0) return undefined;
     const known = this.#sums.get(key);

@@ -8,7 +8,7 @@ import { type Clock, yieldToEventLoop } from "../base/clock.ts";
 import { rethrowDefect, type SluiceError } from "../base/errors.ts";
 import { BATCH_SERVICES, TRIGGER_TIMES_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
-import { isService, OWNER_ADOPTED, OWNER_NODE, type OwnerId } from "../model/owner.ts";
+import { isServiceOwner, OWNER_ADOPTED, OWNER_NODE, type OwnerId } from "../model/owner.ts";
 import type { ServiceId } from "../model/service.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import type { ProblemEnd, ReportProblems } from "../problems/problem.ts";
@@ -282,7 +282,7 @@ export class SyncLoop {
   }
 
   #markAgain(owner: OwnerId): void {
-    if (isService(owner)) this.#options.core.markDirty(owner);
+    if (isServiceOwner(owner)) this.#options.core.markDirty(owner);
   }
 
   /**
@@ -326,7 +326,7 @@ export class SyncLoop {
   }
 
   #nameOf(owner: OwnerId): string {
-    if (isService(owner)) return `Service ${this.#options.core.serviceKey(owner)}`;
+    if (isServiceOwner(owner)) return `Service ${this.#options.core.serviceKey(owner)}`;
     return owner === OWNER_NODE ? "Node" : "Leftovers";
   }
 }

@@ -9,7 +9,7 @@ import { ATTEMPTS_MAX, BATCH_ELEMENTS } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
 import type { Choice } from "../model/choice.ts";
 import { countAdded, type OperationList } from "../model/operation-list.ts";
-import { isService, OWNER_NODE, type OwnerId } from "../model/owner.ts";
+import { isServiceOwner, OWNER_NODE, type OwnerId } from "../model/owner.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { PROTOCOLS } from "../net/protocol.ts";
 import { DesiredWriter } from "../plan/desired.ts";
@@ -126,7 +126,7 @@ export class Programmer {
     const entries: SelectedOwner[] = [];
     const ids: ServiceId[] = [];
     for (const owner of owners) {
-      if (isService(owner)) ids.push(owner);
+      if (isServiceOwner(owner)) ids.push(owner);
       else entries.push({ ...NO_SERVICE, owner });
     }
     core.select(ids, (id, choices, localReady, servesUnselected) => {
@@ -251,11 +251,11 @@ export class Programmer {
     const { core, backend } = this.#options;
     let services: Map<OwnerId, Service | undefined> | undefined;
     const answer = backend.apply(operations, {
-      nameOf: (owner) => (isService(owner) ? core.serviceKey(owner) : ""),
+      nameOf: (owner) => (isServiceOwner(owner) ? core.serviceKey(owner) : ""),
       serviceOf(owner) {
         services ??= servicesOf(group);
         if (services.has(owner)) return services.get(owner);
-        return isService(owner) ? core.readService(owner) : undefined;
+        return isServiceOwner(owner) ? core.readService(owner) : undefined;
       },
     });
     // Free the Services: restoring a large load takes long and needs only their names.

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { NOW, viewWith } from "../../harness/fakes/fake-view.ts";
 import { createHealthApp } from "../../src/admin/health-app.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
@@ -7,7 +7,7 @@ import type { ReadOnlyView } from "../../src/observe/view.ts";
 async function ask(path: string, parts: Partial<ReadOnlyView> = {}, method = "GET") {
   const answers: string[] = [];
   const count = (probe: string, code: number) => answers.push(`${probe} ${code}`);
-  const response = await createHealthApp(viewWith(parts), count, unexpected).request(path, {
+  const response = await createHealthApp(viewWith(parts), count, unexpectedError).request(path, {
     method,
   });
   return { response, answers, body: await response.text() };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { resolve } from "../../harness/resolve-config.ts";
 import { createAdminApp, createMetricsApp } from "../../src/admin/metrics-app.ts";
@@ -7,10 +7,10 @@ import { Slis } from "../../src/observe/component-metrics.ts";
 import { expose } from "../../src/observe/exposition.ts";
 import type { ReadOnlyView } from "../../src/observe/view.ts";
 
-function appOf(view: ReadOnlyView, onError: (error: unknown) => void = unexpected) {
+function appOf(view: ReadOnlyView, onError: (error: unknown) => void = unexpectedError) {
   const slis = new Slis(0);
   const exposeSlis = () => expose(slis.instruments());
-  return createMetricsApp({ view, slis, exposeSlis, setVerbosity: unexpected, onError });
+  return createMetricsApp({ view, slis, exposeSlis, setVerbosity: unexpectedError, onError });
 }
 
 const app = appOf(viewWith());
@@ -216,7 +216,7 @@ describe("with an address of their own, our paths", () => {
   });
 
   test("are alone there", async () => {
-    const admin = createAdminApp(view, unexpected);
+    const admin = createAdminApp(view, unexpectedError);
     expect((await admin.request("/sluice/v1/state")).status).toBe(200);
     expect((await admin.request("/metrics")).status).toBe(404);
     expect((await admin.request("/sluice/v1/state", { method: "POST" })).status).toBe(405);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
@@ -217,8 +217,8 @@ describe("health check node ports", () => {
       addresses: () => ["::"],
       healthy: () => true,
       clock: new FakeClock(),
-      problems: unexpected,
-      onFailed: unexpected,
+      problems: unexpectedError,
+      onFailed: unexpectedError,
     });
     closing.push(() => checks.close());
     checks.update([{ ...web, port, localEndpoints: 1 }]);

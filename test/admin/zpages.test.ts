@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { createApp } from "../../src/admin/http-app.ts";
 import { flagzPage, respondNegotiated, statuszPage } from "../../src/admin/zpages.ts";
 
@@ -12,7 +12,7 @@ const VIEW = {
   version: "1.2.3",
 };
 
-const app = createApp(() => [], unexpected)
+const app = createApp(() => [], unexpectedError)
   .get("/flagz", (context) => respondNegotiated(context, "Flagz", flagzPage({ v: "2", "a-b": "" })))
   .get("/statusz", (context) =>
     respondNegotiated(

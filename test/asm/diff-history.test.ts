@@ -4,8 +4,8 @@ import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
 import {
   type Batch,
   checkBatch,
+  fewestOperations,
   KernelModel,
-  leastOperations,
 } from "../../harness/specification/diff.ts";
 import type { OperationList } from "../../src/model/operation-list.ts";
 import { OWNER_NODE } from "../../src/model/owner.ts";
@@ -33,7 +33,7 @@ const TABLES_TRIED = [
   slots,
   tableId("nodeport-local-endpoints", 6),
 ];
-const wish = fc.record({
+const desiredState = fc.record({
   table: fc.constantFrom(...TABLES_TRIED),
   key: fc.nat(5),
   value: fc.nat(2),
@@ -41,7 +41,7 @@ const wish = fc.record({
   owner: fc.nat(OWNERS),
 });
 const step = fc.record({
-  wishes: fc.array(wish, { maxLength: 20 }),
+  wishes: fc.array(desiredState, { maxLength: 20 }),
   synced: fc.uniqueArray(fc.nat(OWNERS), { minLength: 1 }),
   applied: fc.boolean(),
 });
@@ -69,7 +69,7 @@ for (const build of BUILDS)
             const before = new Map(kernel.elements);
             const operations = diffBatch(core, batch);
             expect(inOrder(operations, batch)).toBe(true);
-            expect(operations.count).toBe(leastOperations(before, batch));
+            expect(operations.count).toBe(fewestOperations(before, batch));
             expect(committed(core)).toEqual(before);
             if (!applied) continue;
             kernel.apply(operations);
@@ -87,11 +87,11 @@ for (const build of BUILDS)
     });
   });
 
-type Wish = typeof wish extends fc.Arbitrary<infer Value> ? Value : never;
+type DesiredState = typeof desiredState extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** A key belongs to one owner at a time, as the plan sees to; which one may change between batches. */
 function batchOf(
-  wishes: readonly Wish[],
+  wishes: readonly DesiredState[],
   synced: readonly number[],
   owners: readonly number[],
 ): Batch {

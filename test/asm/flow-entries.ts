@@ -98,7 +98,7 @@ function u32(value: number): Uint8Array {
 }
 
 /** How a datagram is spoiled: bytes that are other ones, and an end that comes early. */
-export const spoiling = fc.record({
+export const corruption = fc.record({
   bytes: fc.array(
     fc.record({
       at: fc.nat(4000),
@@ -109,7 +109,7 @@ export const spoiling = fc.record({
   missing: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat(80)),
 });
 
-export function spoil(
+export function corrupt(
   datagram: Uint8Array,
   { bytes, missing }: { bytes: readonly { at: number; value: number }[]; missing: number },
 ): Uint8Array {

@@ -11,7 +11,7 @@ import type { ServiceId } from "../../src/model/service.ts";
 import { tableId } from "../../src/model/tables.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { frontendsOf } from "../../src/state/frontends.ts";
-import { doneMessage, type Entry, entryMessage, spoil, spoiling } from "./flow-entries.ts";
+import { corrupt, corruption, doneMessage, type Entry, entryMessage } from "./flow-entries.ts";
 import { BUILDS, createTestCore, type TestCore } from "./ingest-core.ts";
 
 type Family = 4 | 6;
@@ -246,13 +246,13 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     let entries = 0;
     let cut = 0;
     fc.assert(
-      fc.property(worlds, fc.array(entry, { maxLength: 8 }), spoiling, (services, all, how) => {
+      fc.property(worlds, fc.array(entry, { maxLength: 8 }), corruption, (services, all, how) => {
         const core = createTestCore(build_);
         const world = build(core, services);
         core.flows.begin();
         // What the core had in this memory before must not show through.
         core.flows.check(Buffer.concat(Array.from({ length: 12 }, () => entryMessage(WHOLE))));
-        const bytes = spoil(Buffer.concat([...all.map(entryMessage), doneMessage(0)]), how);
+        const bytes = corrupt(Buffer.concat([...all.map(entryMessage), doneMessage(0)]), how);
         const expected = checkChunk(bytes, world);
         expect(resultOf(core, bytes)).toEqual(expected);
         entries += expected.entries;

@@ -37,7 +37,7 @@ import {
   SLICE_SERVICE,
   SLICE_SIZE,
 } from "../../asm/layout/slice.ts";
-import { type TestCore, withBytes } from "../../harness/core/test-core.ts";
+import { type TestCore, withBytesInCore } from "../../harness/core/test-core.ts";
 import type {
   ModelChoice,
   ModelEndpoint,
@@ -57,7 +57,7 @@ const text = new TextEncoder();
 
 /** This node's zone is `here` from now on; other endpoints may be `there`. */
 export function enterZone(core: TestCore): void {
-  withBytes(core.wasm, text.encode("here"), core.wasm.exports.setHintZone);
+  withBytesInCore(core.wasm, text.encode("here"), core.wasm.exports.setHintZone);
 }
 
 /** Puts the Service and its slices in place of what it had before. */
@@ -164,11 +164,11 @@ function holdHints(core: TestCore, { nodes, zones }: ModelEndpoint): number {
   const count = zones === "none" ? 0 : 1;
   const zone = count ? hold(core, zones === "this" ? "here" : "there") : 0;
   const bits = nodes === "none" ? 0 : nodes === "this" ? HINT_NODES | HINT_THIS_NODE : HINT_NODES;
-  return withBytes(core.wasm, new Uint8Array(new Uint32Array([zone]).buffer), (at) =>
+  return withBytesInCore(core.wasm, new Uint8Array(new Uint32Array([zone]).buffer), (at) =>
     core.wasm.exports.holdHints(at, count, bits),
   );
 }
 
 function hold(core: TestCore, name: string): number {
-  return withBytes(core.wasm, text.encode(name), core.wasm.exports.nameHold);
+  return withBytesInCore(core.wasm, text.encode(name), core.wasm.exports.nameHold);
 }

@@ -96,9 +96,9 @@ function replace(body: string): void {
   renameSync(join(folder, "draft"), file);
 }
 
-const took = (count: number) =>
+const applied = (count: number) =>
   until(`${count} were taken up`, () => taken.length === count, { clock });
-const troubled = (count: number) =>
+const hasProblem = (count: number) =>
   until(`${count} problems`, () => problems.list().length === count, { clock });
 
 describe("a change is taken up that comes by", () => {
@@ -106,7 +106,7 @@ describe("a change is taken up that comes by", () => {
     replace("");
     await follow();
     replace("nftables: {masqueradeBit: 3}");
-    await took(1);
+    await applied(1);
     expect(taken).toEqual(["nftables.masqueradeBit"]);
     expect(configs[0]?.masqueradeBit).toBe(3);
     expect(lines).toEqual([
@@ -120,7 +120,7 @@ describe("a change is taken up that comes by", () => {
     writeFileSync(file, "");
     appendFileSync(file, `${HEAD}oomScoreAdj: 5\n`);
     appendFileSync(file, "bindAddressHardFail: true\n");
-    await took(1);
+    await applied(1);
     expect(taken).toEqual(["bindAddressHardFail oomScoreAdj"]);
     expect(begun).toEqual([]);
   });
@@ -139,7 +139,7 @@ describe("a change is taken up that comes by", () => {
     }
     expect(taken).toEqual([]);
     appendFileSync(file, "bindAddressHardFail: true\n");
-    await took(1);
+    await applied(1);
     expect(taken).toEqual(["bindAddressHardFail oomScoreAdj"]);
   });
 
@@ -147,11 +147,11 @@ describe("a change is taken up that comes by", () => {
     replace("");
     await follow();
     unlinkSync(file);
-    await troubled(1);
+    await hasProblem(1);
     expect(begun[0]).toStartWith(`${file}: Cannot read configuration ${file}: ENOENT`);
     expect(begun[0]).toEndWith("; the last good configuration stays");
     replace("oomScoreAdj: 5");
-    await took(1);
+    await applied(1);
     expect(problems.list()).toHaveLength(0);
   });
 
@@ -168,7 +168,7 @@ describe("a change is taken up that comes by", () => {
     for (const version of [2, 3, 4]) {
       volume(version, `oomScoreAdj: ${version}`);
       rmSync(join(folder, `..${version - 1}`), { recursive: true });
-      await took(version - 1);
+      await applied(version - 1);
     }
     expect(configs.map(({ oomScoreAdj }) => oomScoreAdj)).toEqual([2, 3, 4]);
     expect(begun).toEqual([]);
@@ -182,7 +182,7 @@ describe("a change is taken up that comes by", () => {
     await follow();
     await until("the directory is watched", () => clock.waiting > 1, { clock });
     writeFileSync(join(elsewhere, "real"), `${HEAD}oomScoreAdj: 5`);
-    await took(1);
+    await applied(1);
   });
 });
 
@@ -191,14 +191,14 @@ test("what was written between the start of the process and that of following is
   await prepare();
   replace("oomScoreAdj: 5");
   follower?.start();
-  await took(1);
+  await applied(1);
 });
 
 test("flags count beside the changed file as they did at the start", async () => {
   replace("logging: {verbosity: 1}");
   await follow("-v=5", "--hostname-override=here");
   replace("logging: {verbosity: 2}\nhostnameOverride: other\noomScoreAdj: 1");
-  await took(1);
+  await applied(1);
   expect(taken).toEqual(["oomScoreAdj"]);
   expect(configs[0]).toMatchObject({ verbosity: 5, hostnameOverride: "here" });
 });
@@ -207,7 +207,7 @@ test("a change that only /configz shows is taken up without any setting that cha
   replace("");
   await follow();
   replace("ipvs: {scheduler: rr}");
-  await took(1);
+  await applied(1);
   expect(taken).toEqual([""]);
   expect(configs[0]?.document).toMatchObject({ ipvs: { scheduler: "rr" } });
   expect(lines[0]).toStartWith("Accepted settings that have no effect here");
@@ -217,7 +217,7 @@ test("what was said of the file at the start is not said again", async () => {
   replace("portRange: 1-2");
   await follow();
   replace("portRange: 1-2\noomScoreAdj: 1");
-  await took(1);
+  await applied(1);
   expect(lines).toHaveLength(1);
   expect(lines[0]).toStartWith("Took up a changed configuration");
 });
@@ -229,7 +229,7 @@ test("a file rewritten with the same settings is nothing to take up", async () =
   replace("oomScoreAdj:   1");
   await clock.advance(1000);
   replace("oomScoreAdj: 2");
-  await took(1);
+  await applied(1);
   expect(configs[0]?.oomScoreAdj).toBe(2);
 });
 
@@ -242,12 +242,12 @@ describe("a file that cannot be used leaves the last good one in effect:", () =>
     replace("oomScoreAdj: 1");
     await follow();
     writeFileSync(file, text);
-    await troubled(1);
+    await hasProblem(1);
     expect(problems.of(file)[0]).toMatchObject({ code: "CONFIG_INVALID", field: "" });
     expect(begun[0]).toContain(rule);
     expect(taken).toEqual([]);
     replace("oomScoreAdj: 1");
-    await troubled(0);
+    await hasProblem(0);
     expect(taken).toEqual([]);
     expect(begun).toHaveLength(1);
   });
@@ -267,7 +267,7 @@ test.each([
   become();
   await until("the rule is said", () => begun.some((text) => text.includes(rule)), { clock });
   replace("oomScoreAdj: 2");
-  await took(1);
+  await applied(1);
   expect(configs[0]?.oomScoreAdj).toBe(2);
 });
 
@@ -290,7 +290,7 @@ test("one file is taken up after the other, and of those that come meanwhile the
   applying = first.promise;
   await follow();
   replace("oomScoreAdj: 1");
-  await took(1);
+  await applied(1);
   for (const value of [2, 3]) {
     replace(`oomScoreAdj: ${value}`);
     await until("the event was seen", () => clock.waiting > 1);

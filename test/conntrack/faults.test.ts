@@ -52,7 +52,7 @@ describe("faults", () => {
       255,
       255,
     );
-    fixture.use(() => pretended(() => answer));
+    fixture.use(() => fakeSockets(() => answer));
     await change(3);
     await fixture.next();
     expect(fixture.lines).toHaveLength(1);
@@ -114,7 +114,7 @@ describe("faults", () => {
     // struct nlmsghdr with NLMSG_DONE, NLM_F_MULTI | NLM_F_DUMP_INTR, and an int
     const answer = Uint8Array.of(20, 0, 0, 0, 3, 0, 18, 0, ...new Uint8Array(12));
     fixture.use(() =>
-      pretended(() => {
+      fakeSockets(() => {
         requests++;
         return answer;
       }),
@@ -154,7 +154,7 @@ describe("faults", () => {
 });
 
 /** A kernel that answers every reading of a dump with the same datagram. */
-function pretended(answer: () => Uint8Array): FlowSockets {
+function fakeSockets(answer: () => Uint8Array): FlowSockets {
   return {
     dump: { request: async () => {}, read: async () => answer(), close() {} },
     delete: { send: () => ({ refusals: [], acks: 0 }), close() {} },

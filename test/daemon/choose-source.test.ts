@@ -10,7 +10,7 @@ import {
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
 import { resolve } from "../../harness/resolve-config.ts";
 import { until } from "../../harness/waiting.ts";
@@ -59,7 +59,7 @@ function open({ createSource }: SelectedSource): Source {
     onNode() {},
     onServiceCidrs() {},
     onProblems() {},
-    onFatal: unexpected,
+    onFatal: unexpectedError,
     onSynced() {},
   });
 }

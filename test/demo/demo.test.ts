@@ -218,11 +218,12 @@ test(
   TIMEOUT_MS,
 );
 
-const obstacle = obstacleToStrangers();
-if (obstacle !== "") console.log(`skip: the demo without privileges: ${obstacle}`);
+const missingRequirement = missingForStrangers();
+if (missingRequirement !== "")
+  console.log(`skip: the demo without privileges: ${missingRequirement}`);
 
 /** Why somebody without privileges cannot run it here, or "". */
-function obstacleToStrangers(): string {
+function missingForStrangers(): string {
   if (process.getuid?.() !== 0) return "only root can become somebody else";
   const tried = Bun.spawnSync([...STRANGER, "unshare", "-Urnm", "cat", RUN], {
     stdout: "ignore",
@@ -231,7 +232,7 @@ function obstacleToStrangers(): string {
   return tried.success ? "" : tried.stderr.toString().trim();
 }
 
-test.skipIf(obstacle !== "")(
+test.skipIf(missingRequirement !== "")(
   "somebody without privileges can run it",
   async () => {
     const demo = run([], STRANGER);

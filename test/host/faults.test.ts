@@ -19,7 +19,7 @@ let world: World | undefined;
 afterEach(() => world?.close());
 
 /** What the log says of settings that are refused. */
-function complaints(program: Program): string[] {
+function errorLines(program: Program): string[] {
   return program
     .log()
     .split("\n")
@@ -57,8 +57,8 @@ describe.each<[string, readonly string[], readonly RegExp[], number?]>([
     await program.start([...DEFAULT_FLAGS, "--oom-score-adj", `${score}`]);
     expect(await answers(world, ask, { times: 4 })).toEqual(["a1"]);
     program.put(slices("s1", ["b1"]));
-    await program.settle();
+    await program.untilSettled();
     expect(await answers(world, ask, { times: 4 })).toEqual(["b1"]);
-    expect(complaints(program)).toEqual(said.map((text) => expect.stringMatching(text)));
+    expect(errorLines(program)).toEqual(said.map((text) => expect.stringMatching(text)));
   });
 });

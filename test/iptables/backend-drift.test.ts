@@ -94,13 +94,13 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
       const before = everything(world);
       change(world);
       expect(everything(world)).not.toBe(before);
-      world.toolbox.runs();
-      const repair = await world.mend();
+      world.fakeTools.runs();
+      const repair = await world.repair();
       expect(repair).toMatchObject({ driftedCounts });
-      const restores = world.toolbox.runs().filter((name) => name.endsWith("-restore"));
+      const restores = world.fakeTools.runs().filter((name) => name.endsWith("-restore"));
       expect(restores.length).toBeLessThanOrEqual(2);
       expect(sorted(everything(world))).toEqual(sorted(before));
-      expect(await world.mend()).toBeUndefined();
+      expect(await world.repair()).toBeUndefined();
     },
   );
 
@@ -108,7 +108,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     const world = await iptablesWorld(variant);
     const before = world.saved("nat", "ip6tables");
     run(`ip6tables-${variant}`, "-t", "nat", "-F", "KUBE-SERVICES");
-    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.saved("nat", "ip6tables")).toBe(before);
   });
 
@@ -117,7 +117,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     const before = everything(world);
     for (let i = 0; i < 2; i++) {
       world.iptables("-t", "nat", "-D", "KUBE-SERVICES", "1");
-      expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
+      expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
       expect(everything(world)).toBe(before);
     }
   });
@@ -132,7 +132,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.reports.at(-1)?.repair).toMatchObject({ driftedCounts: { table: 1 } });
     expect(world.saved("nat")).toContain("10.244.1.7:8080");
     expect(world.saved("nat")).toContain("10.244.1.2:8080");
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 
   test("what others have is the same to the byte, counters included", async () => {
@@ -170,7 +170,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
     await world.sync();
     world.iptables("-t", "nat", "-F", "KUBE-SERVICES");
-    await world.mend();
+    await world.repair();
     expect(foreign()).toBe(before);
     expect(world.saved("nat")).toContain(":KUBE-ROUTER-X");
     run(`iptables-${variant}`, "-P", "FORWARD", "ACCEPT");
@@ -180,7 +180,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     const world = await iptablesWorld(variant);
     world.iptables("-t", "nat", "-I", "PREROUTING", "-s", "192.0.2.9", "-j", "RETURN");
     const before = world.saved("nat");
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
     expect(world.saved("nat")).toBe(before);
   });
 
@@ -194,9 +194,9 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.sync()).toBe(true);
     expect(world.saved("nat")).toContain(`:${chain} `);
     expect(world.saved("nat")).not.toContain(`-A ${chain} `);
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
     world.iptables("-t", "nat", "-F", "ADMIN");
-    expect(await world.mend()).toMatchObject({ driftedCounts: {} });
+    expect(await world.repair()).toMatchObject({ driftedCounts: {} });
     expect(world.saved("nat")).not.toContain(chain);
   });
 });

@@ -45,12 +45,12 @@ function refusals({ problems }: IptablesWorld): string[] {
   return [...lasting];
 }
 const restores = (world: IptablesWorld) =>
-  world.toolbox.runs().filter((name) => name.endsWith("-restore"));
+  world.fakeTools.runs().filter((name) => name.endsWith("-restore"));
 
 describe.each(VARIANTS)("through iptables-%s", (variant) => {
   test("a refused line leaves out its Service, with what the tool says; the rest is applied", async () => {
     const world = await iptablesWorld(variant);
-    world.toolbox.fake("iptables", "-restore", refuseLine("-d 10.96.0.66/32"));
+    world.fakeTools.fake("iptables", "-restore", refuseLine("-d 10.96.0.66/32"));
     addBadAndGood(world);
     await world.sync();
     expect(world.reports.at(-1)).toMatchObject({
@@ -64,9 +64,9 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(refusals(world)).toEqual(["Service default/bad"]);
     expect(world.saved("nat")).toContain("10.244.1.7:8080");
     expect(world.saved("nat")).not.toContain("10.96.0.66");
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
 
-    world.toolbox.real("iptables", "-restore");
+    world.fakeTools.real("iptables", "-restore");
     await world.clock.advance(REFUSED_RETRY_MS);
     await world.sync();
     expect(world.saved("nat")).toContain("10.96.0.66");
@@ -75,31 +75,31 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
 
   test("a table refused without a line leaves out the Service by halving", async () => {
     const world = await iptablesWorld(variant);
-    world.toolbox.fake("iptables", "-restore", refuseTable("10.96.0.66"));
+    world.fakeTools.fake("iptables", "-restore", refuseTable("10.96.0.66"));
     addBadAndGood(world);
     await world.sync();
     expect(refusals(world)).toEqual(["Service default/bad"]);
     expect(world.saved("nat")).toContain("10.244.1.7:8080");
     expect(world.saved("nat")).not.toContain("10.96.0.66");
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 
   test("where nothing at all is taken, nobody is blamed, and it is tried again", async () => {
     const world = await iptablesWorld(variant);
-    world.toolbox.fake("iptables", "-restore", refuseTable("COMMIT"));
+    world.fakeTools.fake("iptables", "-restore", refuseTable("COMMIT"));
     addBadAndGood(world);
-    world.toolbox.runs();
+    world.fakeTools.runs();
     expect(await world.sync()).toBe(false);
     expect(restores(world).length).toBeLessThanOrEqual(2);
     expect(refusals(world)).toEqual([]);
-    world.toolbox.real("iptables", "-restore");
+    world.fakeTools.real("iptables", "-restore");
     expect(await world.sync()).toBe(true);
     expect(world.saved("nat")).toContain("10.96.0.66");
   });
 
   test("a lock that somebody holds is waited for, and the sync is made later", async () => {
     const world = await iptablesWorld(variant);
-    world.toolbox.fake("iptables", "-restore", LOCKED);
+    world.fakeTools.fake("iptables", "-restore", LOCKED);
     world.put("EndpointSlice", IDLE_NOW_SERVED);
     expect(await world.sync()).toBe(false);
     expect(world.reports.at(-1)).toMatchObject({
@@ -108,36 +108,36 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     });
     expect(world.reports.at(-1)?.error?.message).toContain("the xtables lock must be free");
     expect(refusals(world)).toEqual([]);
-    world.toolbox.real("iptables", "-restore");
+    world.fakeTools.real("iptables", "-restore");
     await world.clock.advance(SYNC_RETRY_MS);
     expect(await world.sync()).toBe(true);
     expect(world.saved("nat")).toContain("10.244.1.7:8080");
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 
   test("a tool that is gone, or killed, is a failure that passes", async () => {
     const world = await iptablesWorld(variant);
-    world.toolbox.fake("iptables", "-restore", "kill -9 $$");
+    world.fakeTools.fake("iptables", "-restore", "kill -9 $$");
     world.put("EndpointSlice", IDLE_NOW_SERVED);
     expect(await world.sync()).toBe(false);
-    world.toolbox.real("iptables", "-restore");
+    world.fakeTools.real("iptables", "-restore");
     expect(await world.sync()).toBe(true);
     expect(world.saved("nat")).toContain("10.244.1.7:8080");
   });
 
   test("a family that fails does not keep the other one; the retry writes what is missing alone", async () => {
     const world = await iptablesWorld(variant);
-    world.toolbox.fake("ip6tables", "-restore", LOCKED);
+    world.fakeTools.fake("ip6tables", "-restore", LOCKED);
     world.put("EndpointSlice", IDLE_NOW_SERVED);
     world.put("EndpointSlice", slice("six-1", "six", ["fd00:10:244:1::7"]));
     expect(await world.sync()).toBe(false);
     expect(world.saved("nat")).toContain("10.244.1.7:8080");
-    world.toolbox.real("ip6tables", "-restore");
-    world.toolbox.runs();
+    world.fakeTools.real("ip6tables", "-restore");
+    world.fakeTools.runs();
     expect(await world.sync()).toBe(true);
     expect(restores(world)).toEqual([`ip6tables-${variant}-restore`]);
     expect(world.saved("nat", "ip6tables")).toContain("[fd00:10:244:1::7]:8080");
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 
   test.each([
@@ -147,36 +147,36 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     "what one family took of a sync that failed is taken back where it is wanted no more, %s",
     async (_, later) => {
       const world = await iptablesWorld(variant);
-      expect(await world.mend()).toBeUndefined();
+      expect(await world.repair()).toBeUndefined();
       const before = world.saved("nat");
-      world.toolbox.fake("ip6tables", "-restore", LOCKED);
+      world.fakeTools.fake("ip6tables", "-restore", LOCKED);
       world.put("EndpointSlice", IDLE_NOW_SERVED);
       world.put("EndpointSlice", slice("six-1", "six", ["fd00:10:244:1::7"]));
       expect(await world.sync()).toBe(false);
       expect(world.saved("nat")).not.toBe(before);
-      world.toolbox.real("ip6tables", "-restore");
+      world.fakeTools.real("ip6tables", "-restore");
       world.put("EndpointSlice", slice("idle-1", "idle", []));
       world.put(
         "EndpointSlice",
         later ?? slice("six-1", "six", ["fd00:10:244::1!", "fd00:10:244:1::1"]),
       );
       expect(await world.sync()).toBe(true);
-      if (later === undefined) await world.mend();
+      if (later === undefined) await world.repair();
       expect(world.saved("nat")).toBe(before);
-      expect(await world.mend()).toBeUndefined();
+      expect(await world.repair()).toBeUndefined();
     },
   );
 
   test("a rule that the kernel does not take any more leaves out its Service in a repair", async () => {
     const world = await iptablesWorld(variant);
-    world.toolbox.fake("iptables", "-restore", refuseLine("10.244.1.2:8080"));
+    world.fakeTools.fake("iptables", "-restore", refuseLine("10.244.1.2:8080"));
     world.iptables("-t", "nat", "-F");
     world.iptables("-t", "nat", "-X");
-    expect(await world.mend()).toMatchObject({ driftedCounts: { table: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { table: 1 } });
     expect(refusals(world)).toEqual(["Service default/web"]);
     expect(world.saved("nat")).toContain("10.244.1.3:8080");
     expect(world.saved("nat")).not.toContain("10.96.0.1/32");
-    world.toolbox.real("iptables", "-restore");
+    world.fakeTools.real("iptables", "-restore");
     await world.clock.advance(REFUSED_RETRY_MS);
     await world.sync();
     expect(world.saved("nat")).toContain("10.244.1.2:8080");
@@ -186,27 +186,27 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
   test("tools that print rules in other words are understood after one look, which is told once", async () => {
     const world = await iptablesWorld(variant);
     for (const suffix of ["", "-save"]) {
-      world.toolbox.fake(
+      world.fakeTools.fake(
         "iptables",
         suffix,
         `/usr/sbin/iptables-${variant}${suffix} "$@" | sed 's/--mode random/--mode=random/'; exit 0`,
       );
     }
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
-    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.logged.filter((line) => line.includes("other words"))).toHaveLength(1);
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
-    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
   });
 
   test("chains that cannot be read are said once, and looked at again", async () => {
     const world = await iptablesWorld(variant);
-    world.toolbox.fake("iptables", "-save", "exit 1");
-    expect(await world.mend()).toBeUndefined();
+    world.fakeTools.fake("iptables", "-save", "exit 1");
+    expect(await world.repair()).toBeUndefined();
     expect(world.logged.filter((line) => line.includes("cannot be compared"))).toHaveLength(1);
-    world.toolbox.real("iptables", "-save");
+    world.fakeTools.real("iptables", "-save");
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
-    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
   });
 });

@@ -8,7 +8,7 @@ import {
   clearTables,
   type IptablesWorld,
   iptablesWorld,
-  Toolbox,
+  RealToolFolder,
   VARIANTS,
 } from "./iptables-world.ts";
 
@@ -22,11 +22,11 @@ function frontends({ core, backend }: IptablesWorld, name: string) {
 
 describe.each(VARIANTS)("through iptables-%s", (variant) => {
   test("a family without its tools is named, and so is each frontend of it", async () => {
-    const toolbox = new Toolbox(variant);
+    const fakeTools = new RealToolFolder(variant);
     for (const suffix of ["", "-save", "-restore"]) {
-      rmSync(join(toolbox.folder, `ip6tables-${variant}${suffix}`));
+      rmSync(join(fakeTools.folder, `ip6tables-${variant}${suffix}`));
     }
-    const world = await iptablesWorld(variant, { toolbox });
+    const world = await iptablesWorld(variant, { fakeTools });
     const reason = expect.stringMatching(/^ip6tables.* is not installed$/);
     expect(world.backend.capabilities.unserved).toEqual([
       { family: 6, code: "TOOL_FAILED", reason },
@@ -62,14 +62,14 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
 });
 
 test("without xt_recent it is told that affinity is not kept; without comments nobody misses anything", async () => {
-  const toolbox = new Toolbox("nft");
-  toolbox.fake(
+  const fakeTools = new RealToolFolder("nft");
+  fakeTools.fake(
     "iptables",
     "-restore",
     "if grep -qE 'm (recent|comment)' $INPUT; then echo 'Error occurred at line: 3' >&2; exit 2; fi",
   );
   const { backend } = await iptablesWorld("nft", {
-    toolbox,
+    fakeTools,
     objects: () => {},
     unsynced: true,
   });

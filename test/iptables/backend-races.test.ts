@@ -13,15 +13,15 @@ beforeEach(clearTables);
 describe.each(VARIANTS)("through iptables-%s", (variant) => {
   test("what a comparison read before a change of ours is not believed after it", async () => {
     const world = await iptablesWorld(variant);
-    const { folder } = world.toolbox;
+    const { folder } = world.fakeTools;
     const [read, go] = [join(folder, "read"), join(folder, "go")];
-    world.toolbox.fake(
+    world.fakeTools.fake(
       "iptables",
       "-save",
       `/usr/sbin/iptables-${variant}-save "$@" > $0.saved; touch ${read}
        while [ ! -e ${go} ]; do sleep 0.01; done; cat $0.saved; exit 0`,
     );
-    const looking = world.mend();
+    const looking = world.repair();
     while (!existsSync(read)) await new Promise(setImmediate);
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
     await world.sync();
@@ -31,14 +31,14 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.0.1!", "10.244.1.1", "10.244.1.2"]));
     await world.sync();
     expect(world.saved("nat")).toContain("10.244.1.2:8080");
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 
   test("a change of somebody else that a change of ours hides is found by the comparison that is due anyway", async () => {
     const world = await iptablesWorld(variant);
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
     // Between our restore and the look at what it came to.
-    world.toolbox.fake(
+    world.fakeTools.fake(
       "iptables",
       "-restore",
       `/usr/sbin/iptables-${variant}-restore "$@" < $INPUT; code=$?
@@ -46,21 +46,21 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     );
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
     await world.sync();
-    world.toolbox.real("iptables", "-restore");
+    world.fakeTools.real("iptables", "-restore");
     expect(world.saved("filter")).toContain("-A KUBE-FORWARD -j DROP");
-    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.saved("filter")).not.toContain("-A KUBE-FORWARD -j DROP");
   });
 
   test("a change of somebody else just before one of ours is found at the next look", async () => {
     const world = await iptablesWorld(variant);
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
     await world.sync();
     expect(world.saved("filter")).toContain("-A KUBE-FORWARD -j DROP");
     const before = world.detectorTime();
-    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.detectorTime() - before).toBeLessThan(10_000);
   });
 
@@ -81,13 +81,13 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     ]);
     expect(world.saved("filter").match(/-A (INPUT|OUTPUT) -j KUBE-FIREWALL/g)).toHaveLength(2);
     world.iptables("-D", "KUBE-FIREWALL", "2");
-    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(firewall()).toHaveLength(2);
     world.backend.reconfigure({ ...world.options, localhostNodePorts: false });
     world.verify();
     await world.sync();
     expect(firewall()).toHaveLength(2);
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 
   test("clients of an endpoint that goes and comes back are not remembered", async () => {

@@ -4,7 +4,7 @@ import { run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { service, slice } from "../../harness/sync/sync-world.ts";
 import { REFUSED_RETRY_MS } from "../../src/base/limits.ts";
-import { clearTables, iptablesWorld, saved, Toolbox, VARIANTS } from "./iptables-world.ts";
+import { clearTables, iptablesWorld, RealToolFolder, saved, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
 inFreshNetns();
@@ -26,26 +26,26 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     ],
   ])("somebody who %s after each restore is found each time", async (_, harm) => {
     const world = await iptablesWorld(variant);
-    await world.mend();
+    await world.repair();
     const before = world.saved("nat");
-    world.toolbox.fake(
+    world.fakeTools.fake(
       "iptables",
       "-restore",
       `/usr/sbin/iptables-${variant}-restore "$@" < $INPUT; code=$?
        /usr/sbin/iptables-${variant} -w 5 -t nat ${harm}; exit $code`,
     );
     world.iptables("-t", "nat", ...harm.split(" "));
-    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
-    world.toolbox.real("iptables", "-restore");
-    expect(await world.mend()).toMatchObject({ driftedCounts: { chain: 1 } });
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
+    world.fakeTools.real("iptables", "-restore");
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.saved("nat")).toBe(before);
     expect(world.logged.filter((line) => line.includes("other words"))).toEqual([]);
   });
 
   test("what is missing in one family is mended although the other refuses a Service", async () => {
     const world = await iptablesWorld(variant);
-    await world.mend();
-    world.toolbox.fake("iptables", "-restore", refuseLine("-d 10.96.0.66/32"));
+    await world.repair();
+    world.fakeTools.fake("iptables", "-restore", refuseLine("-d 10.96.0.66/32"));
     const six = () => saved(variant, "nat", "ip6tables");
     const before = six();
     const [, chain = ""] = before.match(/^:(KUBE-SVC-[A-Z0-9]{16}) /m) ?? [];
@@ -64,33 +64,33 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     await world.sync();
     expect(six()).toContain(`:${chain} `);
     expect(world.reports.at(-1)).toMatchObject({ outcome: "refused" });
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 
   test("what a failed sync of ours left is taken back without a word about anybody else", async () => {
     const world = await iptablesWorld(variant);
-    await world.mend();
+    await world.repair();
     const before = world.saved("nat");
-    world.toolbox.fake("ip6tables", "-restore", LOCKED);
+    world.fakeTools.fake("ip6tables", "-restore", LOCKED);
     world.put("EndpointSlice", slice("idle-1", "idle", ["10.244.1.7"]));
     world.put("EndpointSlice", slice("six-1", "six", ["fd00:10:244:1::7"]));
     expect(await world.sync()).toBe(false);
-    world.toolbox.real("ip6tables", "-restore");
+    world.fakeTools.real("ip6tables", "-restore");
     world.put("EndpointSlice", slice("idle-1", "idle", []));
     world.put("EndpointSlice", slice("six-1", "six", ["fd00:10:244::1!", "fd00:10:244:1::1"]));
     await world.sync();
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
     expect(world.saved("nat")).toBe(before);
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 
   test("a repair that fails is made when it is asked for again", async () => {
     const world = await iptablesWorld(variant);
-    await world.mend();
+    await world.repair();
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
-    world.toolbox.fake("iptables", "-restore", LOCKED);
-    expect(await world.mend()).toBeUndefined();
-    world.toolbox.real("iptables", "-restore");
+    world.fakeTools.fake("iptables", "-restore", LOCKED);
+    expect(await world.repair()).toBeUndefined();
+    world.fakeTools.real("iptables", "-restore");
     await world.sync();
     expect(world.reports.at(-1)?.repair).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.saved("filter")).not.toContain("-A KUBE-FORWARD -j DROP");
@@ -98,46 +98,46 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
 
   test("a restore of some chains that fails counts as such, and one of everything does not", async () => {
     const world = await iptablesWorld(variant);
-    await world.mend();
+    await world.repair();
     const one = () => world.backend.chains?.statistics()[0];
     const failures = () => one()?.failures;
     const partial = () => one()?.partialFailures;
     expect([failures(), partial()]).toEqual([0, 0]);
-    world.toolbox.fake("iptables", "-restore", LOCKED);
+    world.fakeTools.fake("iptables", "-restore", LOCKED);
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
     await world.sync();
     expect([failures(), partial()]).toEqual([1, 1]);
-    world.toolbox.real("iptables", "-restore");
+    world.fakeTools.real("iptables", "-restore");
     await world.clock.advance(REFUSED_RETRY_MS);
     await world.sync();
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
-    world.toolbox.fake("iptables", "-restore", LOCKED);
-    await world.mend();
+    world.fakeTools.fake("iptables", "-restore", LOCKED);
+    await world.repair();
     expect([failures(), partial()]).toEqual([2, 1]);
   });
 
   test("that rules cannot be compared is said each time that it begins", async () => {
     const world = await iptablesWorld(variant);
-    await world.mend();
+    await world.repair();
     const said = () => world.logged.filter((line) => line.includes("cannot be compared")).length;
     for (const times of [1, 2]) {
-      world.toolbox.fake("iptables", "-save", "exit 1");
-      await world.mend();
-      await world.mend();
+      world.fakeTools.fake("iptables", "-save", "exit 1");
+      await world.repair();
+      await world.repair();
       expect(said()).toBe(times);
-      world.toolbox.real("iptables", "-save");
-      await world.mend();
+      world.fakeTools.real("iptables", "-save");
+      await world.repair();
     }
   });
 });
 
 // Legacy tables tell what is loaded, and so is SCTP here: it is not tried.
 test("where the kernel has no SCTP, its frontends have no rule, and nothing is refused", async () => {
-  const toolbox = new Toolbox("nft");
-  toolbox.fake("iptables", "-restore", refuseLine("-m sctp"));
+  const fakeTools = new RealToolFolder("nft");
+  fakeTools.fake("iptables", "-restore", refuseLine("-m sctp"));
   const ports = (protocol: string) => ({ ports: [{ name: "http", protocol, port: 80 }] });
   const world = await iptablesWorld("nft", {
-    toolbox,
+    fakeTools,
     objects({ put }) {
       put("Service", service("assoc", "10.96.0.70", ports("SCTP")));
       put("EndpointSlice", slice("assoc-1", "assoc", []));
@@ -151,5 +151,5 @@ test("where the kernel has no SCTP, its frontends have no rule, and nothing is r
   expect(world.backend.capabilities.unsupported).toEqual([
     "IPv4: SCTP is not served, for want of xt_sctp",
   ]);
-  expect(await world.mend()).toBeUndefined();
+  expect(await world.repair()).toBeUndefined();
 });

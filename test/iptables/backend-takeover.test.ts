@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import { type SyncWorld, service, slice } from "../../harness/sync/sync-world.ts";
-import { clearTables, iptablesWorld, Toolbox, VARIANTS } from "./iptables-world.ts";
+import { clearTables, iptablesWorld, RealToolFolder, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
 inFreshNetns();
@@ -33,10 +33,10 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     "a Service refused without a line for %s leaves the others served all along",
     async (_, words) => {
       await iptablesWorld(variant, { objects: putAll });
-      const toolbox = new Toolbox(variant);
-      const counts = join(toolbox.folder, "counts");
+      const fakeTools = new RealToolFolder(variant);
+      const counts = join(fakeTools.folder, "counts");
       // Before each restore, and so after each but the last: rules that lead to the six, and that lead on.
-      toolbox.fake(
+      fakeTools.fake(
         "iptables",
         "-restore",
         `
@@ -47,7 +47,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
         exit 1
       fi`,
       );
-      const world = await iptablesWorld(variant, { objects: putBadToo, toolbox, unsynced: true });
+      const world = await iptablesWorld(variant, { objects: putBadToo, fakeTools, unsynced: true });
       expect(await world.sync()).toBe(true);
       expect(world.reports.at(-1)).toMatchObject({ outcome: "refused" });
       const seen = readFileSync(counts, "utf8").trim().split("\n");
@@ -73,10 +73,10 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
 
   test("what is written at the end is waited for, and nothing is written after it", async () => {
     const world = await iptablesWorld(variant, { objects: putAll });
-    world.toolbox.fake("iptables", "-restore", "sleep 0.3");
+    world.fakeTools.fake("iptables", "-restore", "sleep 0.3");
     world.put("EndpointSlice", slice("a-1", "a", ["10.244.7.21"]));
     const syncing = world.sync();
-    while (!world.toolbox.runs().some((name) => name.endsWith("-restore"))) await Bun.sleep(5);
+    while (!world.fakeTools.runs().some((name) => name.endsWith("-restore"))) await Bun.sleep(5);
     await world.backend.close();
     expect(world.saved("nat")).toContain("10.244.7.21:8080");
     await syncing;

@@ -11,8 +11,8 @@ import {
   fill,
   iptablesWorld,
   OPTIONS,
+  RealToolFolder,
   saved,
-  Toolbox,
   VARIANTS,
 } from "./iptables-world.ts";
 
@@ -46,9 +46,9 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
       what: `the chains of iptables-${variant}`,
       elements: 0,
     });
-    world.toolbox.runs();
+    world.fakeTools.runs();
     expect(await world.sync()).toBe(true);
-    expect(world.toolbox.runs()).toEqual(RESTORES(variant));
+    expect(world.fakeTools.runs()).toEqual(RESTORES(variant));
     expect(world.reports.at(-1)).toMatchObject({ outcome: "done", transactions: 1 });
     expect(world.saved("nat")).toMatch(
       /-A KUBE-SERVICES -d 10\.96\.0\.1\/32 -p tcp .*--dport 80 -j KUBE-SVC-/,
@@ -62,19 +62,19 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
 
   test("what is read back is what was written, so that nothing differs", async () => {
     const world = await iptablesWorld(variant);
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
     expect(world.logged).toEqual([]);
   });
 
   test("a change of one Service is one restore of its chains alone", async () => {
     const world = await iptablesWorld(variant);
-    world.toolbox.runs();
+    world.fakeTools.runs();
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
     await world.sync();
-    expect(world.toolbox.runs()).toEqual([`iptables-${variant}-restore`]);
-    expect(world.toolbox.input()).toMatch(/^\*nat\n:KUBE-\S+ - \[0:0\]\n/);
-    expect(world.toolbox.input().match(/^:KUBE-SV[CL]-/gm)).toHaveLength(1);
-    expect(world.toolbox.input()).not.toContain("*filter");
+    expect(world.fakeTools.runs()).toEqual([`iptables-${variant}-restore`]);
+    expect(world.fakeTools.input()).toMatch(/^\*nat\n:KUBE-\S+ - \[0:0\]\n/);
+    expect(world.fakeTools.input().match(/^:KUBE-SV[CL]-/gm)).toHaveLength(1);
+    expect(world.fakeTools.input()).not.toContain("*filter");
   });
 
   test("chains of a Service that is gone are deleted by the restore that takes the rules to them", async () => {
@@ -88,23 +88,23 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
   test("a restart with nothing changed runs no restore, and everything is adopted", async () => {
     const before = await iptablesWorld(variant);
     before.backend.close();
-    const toolbox = new Toolbox(variant);
-    const after = await iptablesWorld(variant, { toolbox, unsynced: true });
+    const fakeTools = new RealToolFolder(variant);
+    const after = await iptablesWorld(variant, { fakeTools, unsynced: true });
     expect(after.adoption.outcome).toBe("adopted");
     expect(after.adoption.elements).toBeGreaterThan(10);
     const text = after.saved("nat");
-    toolbox.runs();
+    fakeTools.runs();
     await after.sync();
-    expect(toolbox.runs()).toEqual([]);
+    expect(fakeTools.runs()).toEqual([]);
     expect(after.reports.at(-1)).toMatchObject({ outcome: "done", bytes: 0, transactions: 0 });
     expect(after.saved("nat")).toBe(text);
   });
 
   test("a restart writes what changed meanwhile, and deletes what is gone, in one restore", async () => {
     (await iptablesWorld(variant)).backend.close();
-    const toolbox = new Toolbox(variant);
+    const fakeTools = new RealToolFolder(variant);
     const after = await iptablesWorld(variant, {
-      toolbox,
+      fakeTools,
       unsynced: true,
       objects(world) {
         fill(world);
@@ -114,9 +114,9 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     });
     // What serves goes on to serve until everything is known.
     expect(after.saved("nat")).toContain("-d 10.96.0.2/32");
-    toolbox.runs();
+    fakeTools.runs();
     await after.sync();
-    expect(toolbox.runs()).toEqual([`iptables-${variant}-restore`]);
+    expect(fakeTools.runs()).toEqual([`iptables-${variant}-restore`]);
     expect(after.saved("nat")).not.toContain("-d 10.96.0.2/32");
     expect(after.saved("nat")).not.toMatch(/KUBE-SEP-[A-Z2-7]{16}/);
     expect(after.saved("nat")).toContain("10.244.1.9:8080");
@@ -149,9 +149,9 @@ COMMIT
       "-d 10.96.0.1/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-OLD",
     );
     expect(world.saved("nat")).toContain("-A KUBE-POSTROUTING -j RETURN");
-    world.toolbox.runs();
+    world.fakeTools.runs();
     await world.sync();
-    expect(world.toolbox.runs()).toEqual(RESTORES(variant));
+    expect(world.fakeTools.runs()).toEqual(RESTORES(variant));
     expect(world.saved("nat")).not.toContain("OLD");
     expect(world.saved("nat").match(/-A PREROUTING .*-j KUBE-SERVICES/g)).toHaveLength(1);
     // A jump of another version of kube-proxy.
@@ -172,7 +172,7 @@ COMMIT
     expect(world.saved("nat")).not.toContain("0x4000");
     expect(world.saved("filter")).toContain("--ctstate INVALID");
     expect(world.reports.at(-1)?.repair).toBeUndefined();
-    expect(await world.mend()).toBeUndefined();
+    expect(await world.repair()).toBeUndefined();
   });
 
   test("statistics count rules, and what the last restore wrote", async () => {

@@ -38,7 +38,7 @@ export const OPTIONS: SkeletonOptions = {
 };
 
 /** Tools of one variant alone, which tell what they were run for, and may be told to fail. */
-export class Toolbox {
+export class RealToolFolder {
   readonly folder = mkdtempSync(join(tmpdir(), "sluice-xt-"));
   readonly #variant: Variant;
   readonly #log = join(this.folder, "log");
@@ -82,14 +82,14 @@ export class Toolbox {
 }
 
 export interface IptablesWorld extends SyncWorld<IptablesBackend> {
-  readonly toolbox: Toolbox;
+  readonly fakeTools: RealToolFolder;
   readonly variant: Variant;
   readonly adoption: Adoption;
   readonly options: SkeletonOptions;
   /** By the clock of the detector, ms. */
   detectorTime(): number;
   /** What the detector told. */
-  readonly told: ForeignChange[];
+  readonly changes: ForeignChange[];
   /** Messages at info and above. */
   readonly logged: string[];
   /** What `iptables-save` prints of a table, without comments and counters. */
@@ -97,12 +97,12 @@ export interface IptablesWorld extends SyncWorld<IptablesBackend> {
   /** Somebody else runs the tool with these arguments. */
   iptables(...args: string[]): string;
   /** A look by the detector, and the sync that it makes necessary. Undefined: it found nothing. */
-  mend(): Promise<RepairReport | undefined>;
+  repair(): Promise<RepairReport | undefined>;
 }
 
 export interface WorldOptions {
   readonly options?: Partial<SkeletonOptions>;
-  readonly toolbox?: Toolbox;
+  readonly fakeTools?: RealToolFolder;
   /** Not yet synced. */
   readonly unsynced?: boolean;
   readonly objects?: (world: Pick<SyncWorld, "put" | "remove">) => void;
@@ -112,7 +112,7 @@ export async function iptablesWorld(
   variant: Variant,
   {
     options = {},
-    toolbox = new Toolbox(variant),
+    fakeTools = new RealToolFolder(variant),
     unsynced = false,
     objects = fill,
   }: WorldOptions = {},
@@ -121,7 +121,7 @@ export async function iptablesWorld(
   const logged: string[] = [];
   const backend = createIptablesBackend(
     { ...OPTIONS, ...options },
-    { clock: detectorClock, log: remember(logged), search: { folders: [toolbox.folder] } },
+    { clock: detectorClock, log: remember(logged), search: { folders: [fakeTools.folder] } },
   );
   onTestFinished(() => backend.close());
   await backend.probe();
@@ -133,28 +133,28 @@ export async function iptablesWorld(
   };
   const world = worldOf(backend);
   const adoption = (await starting) as Adoption;
-  const told: ForeignChange[] = [];
+  const changes: ForeignChange[] = [];
   objects(world);
   if (!unsynced) {
     await world.sync();
-    backend.watch((change) => told.push(change));
+    backend.watch((change) => changes.push(change));
   }
   return {
     ...world,
-    toolbox,
+    fakeTools,
     variant,
     adoption,
-    told,
+    changes,
     logged,
     options: { ...OPTIONS, ...options },
     detectorTime: () => detectorClock.monotonic(),
     saved: (table, tool) => saved(variant, table, tool),
     iptables: (...args) => run(`iptables-${variant}`, "-w", "5", ...args),
-    async mend() {
-      told.length = 0;
-      await watched(detectorClock, told);
-      if (told.length === 0) return undefined;
-      told.length = 0;
+    async repair() {
+      changes.length = 0;
+      await watched(detectorClock, changes);
+      if (changes.length === 0) return undefined;
+      changes.length = 0;
       world.verify();
       await world.sync();
       return world.reports.at(-1)?.repair;

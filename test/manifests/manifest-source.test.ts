@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { encode, FakeCore } from "../../harness/fakes/fake-core.ts";
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
@@ -346,7 +346,7 @@ describe("a directory that", () => {
         onNode() {},
         onServiceCidrs() {},
         onProblems() {},
-        onFatal: unexpected,
+        onFatal: unexpectedError,
         onSynced() {},
       },
     });

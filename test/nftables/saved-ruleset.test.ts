@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipe, run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
-import { driftedWorld, fill } from "../../harness/sync/drifted-world.ts";
+import { driftedWorld, putServices } from "../../harness/sync/drifted-world.ts";
 
 inFreshNetns();
 
@@ -34,7 +34,7 @@ test("a ruleset saved as documented is everybody's but ours, and can be loaded",
   const firewall = run("nft", "list", "ruleset");
   const world = driftedWorld();
   try {
-    fill(world);
+    putServices(world);
     expect(await world.sync()).toBe(true);
     const file = join(folder, "nftables.conf");
     run("sh", "-euc", documented(file));

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { Action } from "../../src/model/actions.ts";
 import type { ServiceId } from "../../src/model/service.ts";
@@ -26,7 +26,7 @@ beforeEach(() => {
   core.set("frontends", WEB, "10.96.0.1 TCP 80", PICK);
   core.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-0", "10.1.0.1 8080");
   core.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-1", "10.1.0.2 8080");
-  counters = new ConnectionCounters(core, 10, unexpected);
+  counters = new ConnectionCounters(core, 10, unexpectedError);
 });
 
 /** `http 3`, `10.1.0.1:8080 2`, `omitted 0`. */
@@ -118,7 +118,7 @@ describe("the sums never go back", () => {
 });
 
 test("service ports beyond the limit are counted, not shown", async () => {
-  counters = new ConnectionCounters(core, 10, unexpected, 1);
+  counters = new ConnectionCounters(core, 10, unexpectedError, 1);
   core.set("frontends", WEB, "10.96.0.1 UDP 80", PICK);
   core.hit("frontends", "10.96.0.1 TCP 80", 2);
   core.hit("frontends", "10.96.0.1 UDP 80", 1);
@@ -134,7 +134,7 @@ test("service ports beyond the limit are counted, not shown", async () => {
 });
 
 test("endpoints beyond the limit are counted, not shown", async () => {
-  counters = new ConnectionCounters(core, 1, unexpected);
+  counters = new ConnectionCounters(core, 1, unexpectedError);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 2);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-1", 1);
   expect(await printed()).toEqual(["10.1.0.1:8080 2", "omitted 1"]);

@@ -1,6 +1,6 @@
 /** docs/metrics.md against the code: whatever can be printed is documented, and the other way round. */
 import { expect, test } from "bun:test";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { absentMetrics, documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
@@ -14,7 +14,7 @@ const scraped = (served: Pick<ScrapeFacts, "mode" | "restores">) =>
   scrapedInstruments({
     ...served,
     metrics,
-    connections: new ConnectionCounters(new Committed(), 10, unexpected),
+    connections: new ConnectionCounters(new Committed(), 10, unexpectedError),
     config: view.config(),
     version: "1.2.3",
     startedAt: 0,

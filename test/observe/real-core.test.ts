@@ -1,6 +1,6 @@
 /** The observers on the real core, plan and loop: their idea of keys and values must be the core's. */
 import { expect, test } from "bun:test";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { printKey } from "../../harness/plan/print-elements.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { CounterReader } from "../../src/backend/parts.ts";
@@ -47,7 +47,7 @@ async function world(): Promise<SyncWorld> {
 
 test("connections are counted across a change of the endpoint, and gone with the Service", async () => {
   const made = await world();
-  const counters = new ConnectionCounters(made.core, 10, unexpected);
+  const counters = new ConnectionCounters(made.core, 10, unexpectedError);
   const shown = () =>
     counters
       .instruments()

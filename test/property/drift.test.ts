@@ -11,10 +11,10 @@ import { inFreshNetns } from "../../harness/fresh-netns.ts";
 import {
   type DriftedWorld,
   driftedWorld,
-  fill,
   objects as initial,
   kernelElements,
   OPTIONS,
+  putServices,
 } from "../../harness/sync/drifted-world.ts";
 import { service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -156,7 +156,7 @@ function expectWhole(): void {
 
 test("a table of ours is told from a damaged one", async () => {
   world = driftedWorld();
-  fill(world);
+  putServices(world);
   await world.sync();
   expectWhole();
   pipe("insert rule inet sluice services4 counter", "nft", "-f", "-");

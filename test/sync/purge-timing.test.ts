@@ -5,7 +5,7 @@ import { PURGE_COOLDOWN_FACTOR, PURGE_COOLDOWN_MS } from "../../src/base/limits.
 const STICKY = { sessionAffinity: "ClientIP" };
 
 /** A world with affinity that tells when clients were forgotten; doing so takes `took` ms. */
-async function stickyWorld(took = 0) {
+async function affinityWorld(took = 0) {
   const world = syncWorld();
   const times: number[] = [];
   world.backend.affinity.purge = () => {
@@ -23,13 +23,13 @@ async function stickyWorld(took = 0) {
 }
 
 test("the first change forgets clients at once", async () => {
-  const { world, times, change } = await stickyWorld();
+  const { world, times, change } = await affinityWorld();
   await change();
   expect(times).toEqual([world.clock.now()]);
 });
 
 test("changes that follow are looked through together, after a rest, and the loop is woken for it", async () => {
-  const { world, times, change } = await stickyWorld();
+  const { world, times, change } = await affinityWorld();
   await change();
   for (let i = 0; i < 20; i++) await change();
   expect(times).toHaveLength(1);
@@ -43,7 +43,7 @@ test("changes that follow are looked through together, after a rest, and the loo
 });
 
 test("the rest grows with the time that it takes", async () => {
-  const { world, times, change } = await stickyWorld(PURGE_COOLDOWN_MS);
+  const { world, times, change } = await affinityWorld(PURGE_COOLDOWN_MS);
   await change();
   await change();
   await world.clock.advance(PURGE_COOLDOWN_MS * (PURGE_COOLDOWN_FACTOR - 1));

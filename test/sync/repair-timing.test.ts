@@ -28,7 +28,7 @@ beforeEach(() => {
 });
 
 /** Somebody undoes each repair after `ms`, until `end`. */
-async function fight(ms: number, end: number): Promise<void> {
+async function changeRepeatedly(ms: number, end: number): Promise<void> {
   while (clock.now() < end) {
     repairs.changed(CHANGE);
     await clock.advance(ms);
@@ -61,7 +61,7 @@ describe("RepairTiming", () => {
   });
 
   test("a fight about one thing does not make another one wait", async () => {
-    await fight(10, 100_000);
+    await changeRepeatedly(10, 100_000);
     const count = times.length;
     repairs.changed(CHANGE);
     await clock.advance(0);
@@ -84,13 +84,13 @@ describe("RepairTiming", () => {
   });
 
   test("a burst that goes on is repaired at its start and after a while", async () => {
-    await fight(1, 100);
+    await changeRepeatedly(1, 100);
     await clock.advance(1000);
     expect(times).toEqual([0, 250]);
   });
 
   test("somebody who undoes every repair is answered ever more slowly", async () => {
-    await fight(10, 300_000);
+    await changeRepeatedly(10, 300_000);
     expect(gaps().slice(0, 6)).toEqual([250, 250, 250, 250, 500, 1000]);
     expect(Math.max(...gaps())).toBe(2000);
     expect(times.length).toBeLessThan(160);
@@ -109,7 +109,7 @@ describe("RepairTiming", () => {
   });
 
   test("after a time of calm a fight is forgiven", async () => {
-    await fight(10, 100_000);
+    await changeRepeatedly(10, 100_000);
     await clock.advance(100_000);
     repairs.changed(CHANGE);
     await clock.advance(0);

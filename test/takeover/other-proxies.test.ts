@@ -52,9 +52,9 @@ class Node {
   /** What a removal comes to, besides what it removes. */
   outcome: Partial<Removal> = {};
   /** Kinds that a removal leaves where they are. */
-  stuck: readonly string[] = [];
-  living: KubeProxyProcesses = { pids: [], all: false };
-  looks = 0;
+  hangs: readonly string[] = [];
+  processes: KubeProxyProcesses = { pids: [], all: false };
+  lookCount = 0;
   defect: unknown;
   remove: boolean;
 
@@ -73,15 +73,15 @@ class Node {
       masqueradeBit: () => 14,
       serves: (family) => family === 4,
       find: async () => {
-        this.looks++;
+        this.lookCount++;
         if (this.defect !== undefined) throw this.defect;
         return [...this.findings];
       },
-      findProcesses: async () => this.living,
+      findProcesses: async () => this.processes,
       removeRules: async (kinds) => {
         this.removals.push([...kinds]);
         const goes = ({ kind }: Finding) =>
-          kinds.some((each) => each === kind) && !this.stuck.includes(kind);
+          kinds.some((each) => each === kind) && !this.hangs.includes(kind);
         const removed = this.findings.filter(goes).flatMap(({ parts }) => parts);
         this.findings = this.findings.filter((finding) => !goes(finding));
         return { ...NOTHING_REMOVED, removed, ...this.outcome };
@@ -137,7 +137,7 @@ describe("rules that kube-proxy left", () => {
 
   test("that cannot be removed are a problem, tried again at each look, until they are gone", async () => {
     const node = new Node([TABLE, CHAINS]);
-    node.stuck = ["iptables"];
+    node.hangs = ["iptables"];
     node.outcome = { failures: [REFUSED] };
     await node.rules.afterFirstSync();
     expect(node.problems.list()).toMatchObject([
@@ -152,7 +152,7 @@ describe("rules that kube-proxy left", () => {
     await node.minute();
     // What went is not removed again should it come back.
     expect(node.removals).toEqual([["nftables", "iptables"], ["iptables"]]);
-    node.stuck = [];
+    node.hangs = [];
     node.outcome = {};
     await node.minute();
     expect(node.problems.list()).toEqual([]);
@@ -161,7 +161,7 @@ describe("rules that kube-proxy left", () => {
 
   test("that others lead to stay, which is said once and is no problem", async () => {
     const node = new Node([CHAINS]);
-    node.stuck = ["iptables"];
+    node.hangs = ["iptables"];
     node.outcome = { kept: CHAINS.parts, notes: ["KUBE-SERVICES stays"] };
     await node.rules.afterFirstSync();
     await node.minute();
@@ -200,7 +200,7 @@ describe("a kube-proxy that is seen to run", () => {
 
   test("is a problem at once, keeps its rules, and loses them soon after it has ended", async () => {
     const node = new Node([TABLE]);
-    node.living = { pids: [12], all: true };
+    node.processes = { pids: [12], all: true };
     await node.rules.look();
     expect(node.problems.list()).toMatchObject([
       { code: "OTHER_PROXY", field: "process", message: expect.stringContaining("(pid 12)") },
@@ -213,7 +213,7 @@ describe("a kube-proxy that is seen to run", () => {
       RUNS,
       "kube-proxy's rules (nftables mode): they are removed once the kube-proxy that runs here has ended",
     ]);
-    node.living = { pids: [], all: true };
+    node.processes = { pids: [], all: true };
     await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.removals).toEqual([["nftables"]]);
     expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
@@ -224,10 +224,10 @@ describe("a kube-proxy that is seen to run", () => {
     await node.rules.afterFirstSync();
     for (const pid of [12, 13]) {
       node.findings = [CHAINS];
-      node.living = { pids: [pid], all: false };
+      node.processes = { pids: [pid], all: false };
       await node.minute();
       expect(node.problems.list()).toHaveLength(1);
-      node.living = { pids: [], all: false };
+      node.processes = { pids: [], all: false };
       await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
       expect(node.problems.list()).toEqual([]);
     }
@@ -236,24 +236,24 @@ describe("a kube-proxy that is seen to run", () => {
 
   test("and is started again after its end is seen as soon", async () => {
     const node = new Node([]);
-    node.living = { pids: [12], all: false };
+    node.processes = { pids: [12], all: false };
     await node.rules.afterFirstSync();
-    node.living = { pids: [], all: false };
+    node.processes = { pids: [], all: false };
     await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.problems.list()).toEqual([]);
-    node.living = { pids: [13], all: false };
+    node.processes = { pids: [13], all: false };
     await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.problems.list()).toMatchObject([{ message: expect.stringContaining("(pid 13)") }]);
-    node.living = { pids: [], all: false };
+    node.processes = { pids: [], all: false };
     await node.clock.advance(2 * OTHER_PROXY_POLL_MS);
-    const { looks } = node;
+    const { lookCount } = node;
     await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
-    expect(node.looks).toBe(looks);
+    expect(node.lookCount).toBe(lookCount);
   });
 
   test("beside rules that are to stay is a notice", async () => {
     const node = new Node([TABLE], false);
-    node.living = { pids: [12, 40], all: true };
+    node.processes = { pids: [12, 40], all: true };
     await node.rules.afterFirstSync();
     expect(node.problems.list()).toEqual([]);
     expect(node.rules.notices()).toEqual([
@@ -266,7 +266,7 @@ describe("a kube-proxy that is seen to run", () => {
 describe("rules that nobody is seen to have made, where all processes are seen", () => {
   test("go at the second look, once: what comes back then has a kube-proxy inside another program behind it", async () => {
     const node = new Node([TABLE]);
-    node.living = { pids: [], all: true };
+    node.processes = { pids: [], all: true };
     await node.rules.afterFirstSync();
     node.findings = [TABLE];
     await node.minute();
@@ -355,7 +355,7 @@ describe("in iptables mode", () => {
 
   test("what another mode of ours left goes after the first sync, whatever the configuration, and whoever runs", async () => {
     const node = begin([OURS, LEGACY], false);
-    node.living = { pids: [12], all: true };
+    node.processes = { pids: [12], all: true };
     await node.rules.look();
     expect(node.rules.notices().join()).toContain(
       "Sluice's rules of its nftables mode: they are removed once Sluice's own are in the kernel",
@@ -371,11 +371,11 @@ describe("in iptables mode", () => {
 
   test("what it left and cannot be removed is a problem, tried again", async () => {
     const node = begin([OURS]);
-    node.stuck = ["sluice-nftables"];
+    node.hangs = ["sluice-nftables"];
     node.outcome = { failures: [REFUSED] };
     await node.rules.afterFirstSync();
     expect(node.problems.list()).toMatchObject([{ field: "sluice-nftables" }]);
-    node.stuck = [];
+    node.hangs = [];
     node.outcome = {};
     await node.minute();
     expect(node.problems.list()).toEqual([]);
@@ -385,7 +385,7 @@ describe("in iptables mode", () => {
     "a kube-proxy that runs and writes the same chains is a problem, whether rules are removed or not: %p",
     async (remove) => {
       const node = begin([], remove);
-      node.living = { pids: [12], all: true };
+      node.processes = { pids: [12], all: true };
       await node.rules.look();
       expect(node.problems.list()).toMatchObject([
         { code: "OTHER_PROXY", message: expect.stringMatching(/^Cannot begin: .*\(pid 12\)$/) },
@@ -395,7 +395,7 @@ describe("in iptables mode", () => {
       expect(node.problems.list()).toMatchObject([
         { message: expect.stringContaining("both write the same chains") },
       ]);
-      node.living = { pids: [], all: true };
+      node.processes = { pids: [], all: true };
       await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
       expect(node.problems.list()).toEqual([]);
     },
@@ -403,7 +403,7 @@ describe("in iptables mode", () => {
 
   test("a kube-proxy of the nftables mode is one as any other", async () => {
     const node = begin([TABLE]);
-    node.living = { pids: [12], all: true };
+    node.processes = { pids: [12], all: true };
     await node.rules.look();
     expect(node.rules.notices()).toEqual([
       "kube-proxy (pid 12): it runs here; stop it, and Sluice removes its rules",
@@ -428,9 +428,9 @@ describe("in iptables mode", () => {
 
   test("what one wrote that was seen and has ended is no sign of another", async () => {
     const node = begin([]);
-    node.living = { pids: [12], all: false };
+    node.processes = { pids: [12], all: false };
     await node.rules.afterFirstSync();
-    node.living = { pids: [], all: false };
+    node.processes = { pids: [], all: false };
     node.rules.rulesChanged({ by: "kube-proxy" });
     await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
     expect(node.problems.list()).toEqual([]);
@@ -457,18 +457,18 @@ describe("looking", () => {
     await node.rules.look();
     await node.minute();
     await node.minute();
-    expect(node.looks).toBe(3);
+    expect(node.lookCount).toBe(3);
     node.rules.stop();
     await node.minute();
     await node.rules.look();
-    expect(node.looks).toBe(3);
+    expect(node.lookCount).toBe(3);
     expect(node.clock.waiting).toBe(0);
   });
 
   test("is done one after the other, and calls that wait are one", async () => {
     const node = new Node([]);
     await Promise.all([node.rules.look(), node.rules.look(), node.rules.afterFirstSync()]);
-    expect(node.looks).toBe(1);
+    expect(node.lookCount).toBe(1);
   });
 
   test("that fails for one source is a problem and a notice until it does not, and hides nothing of the others", async () => {

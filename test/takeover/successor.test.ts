@@ -47,7 +47,7 @@ const restore = (variant: string, text: string) =>
   pipe(text, `iptables-${variant}-restore`, "--noflush");
 const everything = () =>
   [run("nft", "list", "ruleset"), run("iptables-legacy-save")].join("").replaceAll(/^#.*\n/gm, "");
-const waits = (what: string, takes = "") =>
+const mustWait = (what: string, takes = "") =>
   `Cannot remove ${what}: kube-proxy (pid ${kubeProxy.pid}) has no rules yet${takes}: Sluice's stay; wait until http://127.0.0.1:10256/healthz answers 200, then again`;
 
 describe("the table inet sluice", () => {
@@ -62,7 +62,7 @@ describe("the table inet sluice", () => {
     nft(OURS(4));
     has();
     const before = everything();
-    expect((await runCleanup(true)).errors).toEqual([waits("table inet sluice")]);
+    expect((await runCleanup(true)).errors).toEqual([mustWait("table inet sluice")]);
     expect(everything()).toBe(before);
   });
 
@@ -94,7 +94,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     const before = everything();
     const takes = ", and takes them over at its first sync";
     const { errors } = await runCleanup(true);
-    expect(errors).toEqual([waits(`Sluice's chains in ${where}`, takes)]);
+    expect(errors).toEqual([mustWait(`Sluice's chains in ${where}`, takes)]);
     expect((await runCleanup(false)).errors).toEqual([
       ...errors,
       `Cannot remove kube-proxy's rules: kube-proxy (pid ${kubeProxy.pid}) runs here: its rules stay; stop it first`,

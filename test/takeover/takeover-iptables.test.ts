@@ -8,7 +8,7 @@ import { keepConnecting } from "../../harness/netns/keep-connecting.ts";
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { PODS, putRules, TARGETS, toolOf } from "./stopped-kube-proxy.ts";
 
 takeTime();
@@ -64,7 +64,7 @@ describe.each(WAYS)("from kube-proxy in mode %s to iptables-%s", (mode, variant)
       await traffic.more();
       await program.start(IPTABLES);
       expect(
-        await eventually(
+        await untilEqual(
           () => left(variant),
           (text) => text === "",
         ),
@@ -88,7 +88,7 @@ test("rules of a kube-proxy that are to stay do so, but for the chains that are 
   );
   for (const mode of ["nftables", "iptables-nft", "iptables-legacy"]) await putRules(world, mode);
   await program.start([...IPTABLES, "--remove-kube-proxy-rules=false"]);
-  await eventually(
+  await untilEqual(
     async () => program.log(),
     (text) => text.includes("they stay, as configured"),
   );

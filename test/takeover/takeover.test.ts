@@ -8,7 +8,7 @@ import { keepConnecting } from "../../harness/netns/keep-connecting.ts";
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { PODS, putRules, TARGETS, toolOf } from "./stopped-kube-proxy.ts";
 
 takeTime();
@@ -61,7 +61,7 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
     const traffic = keepConnecting(world, FORWARDED);
     try {
       await program.start(DEFAULT_FLAGS);
-      expect(await eventually(chains, (names) => names === ":KUBE-FORWARD")).toBe(":KUBE-FORWARD");
+      expect(await untilEqual(chains, (names) => names === ":KUBE-FORWARD")).toBe(":KUBE-FORWARD");
       await traffic.more();
     } finally {
       expect(await traffic.stop()).toEqual([]);
@@ -76,7 +76,7 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
     await program.stop();
     await policy("ACCEPT");
     await program.start(DEFAULT_FLAGS);
-    expect(await eventually(left, (text) => text === "")).toBe("");
+    expect(await untilEqual(left, (text) => text === "")).toBe("");
     await program.stop();
     await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
   });
@@ -93,7 +93,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       try {
         await traffic.more();
         await program.start(DEFAULT_FLAGS);
-        expect(await eventually(left, (text) => text === "")).toBe("");
+        expect(await untilEqual(left, (text) => text === "")).toBe("");
         await traffic.more();
       } finally {
         expect(await traffic.stop()).toEqual([]);
@@ -112,7 +112,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       const left = await leaveRules(mode);
       const before = await left();
       await program.start([...DEFAULT_FLAGS, keep]);
-      await eventually(
+      await untilEqual(
         async () => program.log(),
         (text) => text.includes("they stay, as configured"),
       );

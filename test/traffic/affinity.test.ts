@@ -3,14 +3,14 @@ import { describe, expect, test } from "bun:test";
 import {
   FAMILIES,
   type Family,
+  type Location,
   OUTSIDE_SECOND,
-  type Place,
   type Pod,
 } from "../../harness/netns/addresses.ts";
 import { answers, connect, nameOf, type Target } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
 import type { ConnectOptions } from "../../harness/netns/world.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { remembered } from "./remembered-clients.ts";
 import { describeBackends, Fixture, type Own } from "./traffic-fixture.ts";
 
@@ -25,7 +25,7 @@ describeBackends((backend) => {
   /** Creates a Service for one test, with affinity and endpoints on both nodes. */
   async function given(own: Own = {}) {
     const made = await fixture.given({ affinitySeconds: HOURS, ...own }, ALL);
-    const at = (family: Family, from: Place = "a3", to: Frontend = "clusterIP"): Target =>
+    const at = (family: Family, from: Location = "a3", to: Frontend = "clusterIP"): Target =>
       made.reach(family, to, from);
     return { ...made, at };
   }
@@ -36,7 +36,7 @@ describeBackends((backend) => {
    */
   async function leaves(target: Target, gone: string): Promise<void> {
     const name = async () => nameOf(await connect(fixture.world, target));
-    expect(await eventually(name, (each) => each !== gone)).not.toBe(gone);
+    expect(await untilEqual(name, (each) => each !== gone)).not.toBe(gone);
   }
 
   /** Returns the endpoint that a client reaches every time. */
@@ -93,12 +93,12 @@ describeBackends((backend) => {
     });
 
     test("if an endpoint is removed, its clients move and no others", async () => {
-      const { at, endpointsBecome } = await given();
+      const { at, updateEndpoints } = await given();
       const clients = ["a3", "node1", "outside", "node2"] as const;
       const before = await Promise.all(clients.map((from) => theOne(at(family, from))));
       const [gone = ""] = before;
       const left = ALL.filter((each) => each !== gone);
-      await endpointsBecome(left);
+      await updateEndpoints(left);
       for (const [index, from] of clients.entries()) {
         if (before[index] === gone) await leaves(at(family, from), gone);
         const now = await theOne(at(family, from));
@@ -108,32 +108,32 @@ describeBackends((backend) => {
     });
 
     test("a client does not return to an endpoint that was removed and comes back", async () => {
-      const { at, endpointsBecome } = await given();
+      const { at, updateEndpoints } = await given();
       const first = await theOne(at(family));
-      await endpointsBecome(ALL.filter((each) => each !== first));
+      await updateEndpoints(ALL.filter((each) => each !== first));
       await leaves(at(family), first);
       const second = await theOne(at(family));
-      await endpointsBecome(ALL);
+      await updateEndpoints(ALL);
       expect(await theOne(at(family))).toBe(second);
     });
 
     test("a new endpoint takes no client from another one", async () => {
-      const { at, endpointsBecome } = await given();
-      await endpointsBecome(["b1"]);
-      await eventually(
+      const { at, updateEndpoints } = await given();
+      await updateEndpoints(["b1"]);
+      await untilEqual(
         () => theOne(at(family)),
         (name) => name === "b1",
       );
-      await endpointsBecome(ALL);
+      await updateEndpoints(ALL);
       expect(await theOne(at(family))).toBe("b1");
     });
 
     test("affinity can be disabled and enabled again", async () => {
-      const { at, become } = await given();
+      const { at, update } = await given();
       await theOne(at(family));
-      await become({});
+      await update({});
       expect(await answers(fixture.world, at(family))).toEqual([...ALL]);
-      await become({ affinitySeconds: HOURS });
+      await update({ affinitySeconds: HOURS });
       expect<string[]>([...ALL]).toContain(await theOne(at(family)));
     });
 
@@ -147,7 +147,7 @@ describeBackends((backend) => {
       for (let each = 0; each < 20 && seen.size < 2; each += 1) {
         seen.add(nameOf(await connect(fixture.world, short.at(family))));
         const known = () => remembered(fixture.world, backend, short.at(family));
-        expect(await eventually(known, (left) => left === undefined)).toBeUndefined();
+        expect(await untilEqual(known, (left) => left === undefined)).toBeUndefined();
       }
       expect(seen.size).toBe(2);
       expect(await theOne(long.at(family))).toBe(kept);
@@ -157,7 +157,7 @@ describeBackends((backend) => {
       const { at } = await given({ affinitySeconds: 1000 });
       await connect(fixture.world, at(family));
       const left = () => remembered(fixture.world, backend, at(family));
-      const before = await eventually(left, (seconds) => seconds !== undefined && seconds < 998);
+      const before = await untilEqual(left, (seconds) => seconds !== undefined && seconds < 998);
       expect(before).toBeLessThan(998);
       await connect(fixture.world, at(family));
       expect(await left()).toBeGreaterThan(before ?? 1000);

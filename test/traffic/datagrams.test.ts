@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { connect, nameOf, type Target } from "../../harness/netns/connections.ts";
 import { frontend } from "../../harness/netns/frontends.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { describeBackends, Fixture } from "./traffic-fixture.ts";
 
 /**
@@ -25,65 +25,65 @@ describeBackends((backend) => {
 
   describe.each([...FAMILIES])("IPv%i", (family) => {
     test("datagrams of one socket move when their endpoint is removed", async () => {
-      const { at, endpointsBecome } = await given();
+      const { at, updateEndpoints } = await given();
       const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
       expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("a1");
-      await endpointsBecome(["b1"]);
+      await updateEndpoints(["b1"]);
       expect(
-        await eventually(
+        await untilEqual(
           () => askAgain(handle),
           (name) => name === "b1",
         ),
       ).toBe("b1");
-      await endpointsBecome(["b1", "a2"]);
+      await updateEndpoints(["b1", "a2"]);
       expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("b1");
       await fixture.world.switchboard.hangup(handle);
     });
 
     test("datagrams of one socket move when the endpoint's port changes", async () => {
-      const { at, endpointsBecome } = await given();
+      const { at, updateEndpoints } = await given();
       const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
-      await endpointsBecome(["a1"], [{ protocol: "UDP", target: 8081 }]);
+      await updateEndpoints(["a1"], [{ protocol: "UDP", target: 8081 }]);
       const port = async () => (await fixture.world.switchboard.ask(handle, PATIENCE_MS)).port;
-      expect(await eventually(port, (each) => each === 8081)).toBe(8081);
+      expect(await untilEqual(port, (each) => each === 8081)).toBe(8081);
       await fixture.world.switchboard.hangup(handle);
     });
 
     test("datagrams stay with a terminating endpoint while it serves", async () => {
-      const { at, endpointsBecome } = await given();
+      const { at, updateEndpoints } = await given();
       const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
       const leaving = { at: "a1", ready: false, terminating: true } as const;
-      await endpointsBecome([{ ...leaving, serving: true }, "b1"]);
+      await updateEndpoints([{ ...leaving, serving: true }, "b1"]);
       // When the flows of another Service have moved, the pass over the conntrack entries is over.
       const other = await given();
       const its = await connect(fixture.world, other.at(family), { transport: "udp", hold: true });
-      await other.endpointsBecome(["b1"]);
+      await other.updateEndpoints(["b1"]);
       const followed = () => askAgain(its.handle);
-      expect(await eventually(followed, (name) => name === "b1")).toBe("b1");
+      expect(await untilEqual(followed, (name) => name === "b1")).toBe("b1");
       expect(await askAgain(handle)).toBe("a1");
-      await endpointsBecome([{ ...leaving, serving: false }, "b1"]);
+      await updateEndpoints([{ ...leaving, serving: false }, "b1"]);
       const moved = () => askAgain(handle);
-      expect(await eventually(moved, (name) => name === "b1")).toBe("b1");
+      expect(await untilEqual(moved, (name) => name === "b1")).toBe("b1");
       await fixture.world.switchboard.hangup(handle);
       await fixture.world.switchboard.hangup(its.handle);
     });
 
     test("datagrams of one source port are refused without endpoints, and reach a new endpoint", async () => {
-      const { at, endpointsBecome } = await given();
+      const { at, updateEndpoints } = await given();
       // The socket does not survive a refusal, but its source port, and so the flow, does.
       const ask = async () =>
         nameOf(
           await connect(fixture.world, at(family), {
             transport: "udp",
             sourcePort: 20_000,
-            patience: 100,
+            timeoutMs: 100,
           }),
         );
       expect(await ask()).toBe("a1");
-      await endpointsBecome([]);
-      expect(await eventually(ask, (name) => name === "refused")).toBe("refused");
-      await endpointsBecome(["b1"]);
-      expect(await eventually(ask, (name) => name === "b1")).toBe("b1");
+      await updateEndpoints([]);
+      expect(await untilEqual(ask, (name) => name === "refused")).toBe("refused");
+      await updateEndpoints(["b1"]);
+      expect(await untilEqual(ask, (name) => name === "b1")).toBe("b1");
     });
 
     test.each(["node port", "vip"] as const)(
@@ -96,9 +96,9 @@ describeBackends((backend) => {
           hold: true,
         });
         expect(name).toBe("a1");
-        await made.endpointsBecome(["b1"]);
+        await made.updateEndpoints(["b1"]);
         expect(
-          await eventually(
+          await untilEqual(
             () => askAgain(handle),
             (each) => each === "b1",
           ),
@@ -118,7 +118,7 @@ describeBackends((backend) => {
       try {
         const made = await fixture.given({}, ["a1"]);
         const target = made.reach(family, "clusterIP", "a3");
-        const reply = connect(world, target, { patience: SYN_PATIENCE_MS });
+        const reply = connect(world, target, { timeoutMs: SYN_PATIENCE_MS });
         const listing = [
           "conntrack",
           "-L",
@@ -132,8 +132,8 @@ describeBackends((backend) => {
         const halfOpen = () => world.run("node1", listing);
         const { address } = frontend("clusterIP", made.number, family);
         const here = (list: string) => list.includes(`dst=${address} `);
-        expect(here(await eventually(halfOpen, here))).toBe(true);
-        await made.endpointsBecome(["b1"]);
+        expect(here(await untilEqual(halfOpen, here))).toBe(true);
+        await made.updateEndpoints(["b1"]);
         expect(nameOf(await reply)).toBe("b1");
       } finally {
         await world.run("a1", ["nft", "delete", "table", "inet", "mute"]);

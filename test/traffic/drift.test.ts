@@ -6,7 +6,7 @@ import { answers, connect, trial } from "../../harness/netns/connections.ts";
 import { frontend } from "../../harness/netns/frontends.ts";
 import { DEFAULT_FLAGS } from "../../harness/netns/program.ts";
 import type { ConnectOptions } from "../../harness/netns/world.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { chainOf, natRules, targetOf } from "./saved-chains.ts";
 import { describeBackends, Fixture } from "./traffic-fixture.ts";
 
@@ -61,7 +61,7 @@ describeBackends((backend) => {
 
   test.each(variant === undefined ? NFT : IPTABLES)("%s", async (command) => {
     const made = await fixture.given({ type: "LoadBalancer" }, ["a1", "b1"]);
-    if (variant !== undefined) await fixture.program.atRest();
+    if (variant !== undefined) await fixture.program.untilAtRest();
     const held = async () => (await fixture.rules()).split("\n").sort();
     const before = await held();
     await harm(command);
@@ -70,14 +70,14 @@ describeBackends((backend) => {
       for (const to of ["clusterIP", "vip", "node port"] as const) {
         const target = made.reach(family, to, "outside");
         const name = () => trial(fixture.world, target);
-        expect(await eventually(name, (each) => SERVED.test(each))).toMatch(SERVED);
+        expect(await untilEqual(name, (each) => SERVED.test(each))).toMatch(SERVED);
         expect(await answers(fixture.world, target)).toEqual(["a1", "b1"]);
       }
     }
     if (variant === undefined) return;
     // Most connections work without some of the rules.
     const same = (rules: string[]) => Bun.deepEquals(rules, before);
-    expect(await eventually(held, same)).toEqual(before);
+    expect(await untilEqual(held, same)).toEqual(before);
     const took = performance.now() - began;
     console.log(`${backend}: repaired ${took.toFixed(0)} ms after ${command}`);
   });
@@ -91,11 +91,11 @@ describeBackends((backend) => {
       if (variant === undefined) {
         await harm(`delete element inet sluice frontends4 { ${address} . tcp . 80 }`);
       } else {
-        await fixture.program.atRest();
+        await fixture.program.untilAtRest();
         await removeRules(variant, address, what === "chain");
       }
       const name = () => trial(fixture.world, target);
-      expect(await eventually(name, (each) => SERVED.test(each))).toMatch(SERVED);
+      expect(await untilEqual(name, (each) => SERVED.test(each))).toMatch(SERVED);
     },
   );
 
@@ -124,8 +124,8 @@ describeBackends((backend) => {
       const made = await fixture.given({ type: "LoadBalancer", ports }, ["a1", "b1"]);
       const target = made.reach(family, "vip", "outside");
       const begin = (options: ConnectOptions, port: number) =>
-        connect(fixture.world, { ...target, port }, { ...options, patience: 100 });
-      await fixture.program.atRest();
+        connect(fixture.world, { ...target, port }, { ...options, timeoutMs: 100 });
+      await fixture.program.untilAtRest();
       process.kill(fixture.program.pid, "SIGSTOP");
       try {
         // The hooks remain, so the kernel decides once and for all not to translate these.
@@ -139,15 +139,15 @@ describeBackends((backend) => {
           "answered",
         );
         // The kernel repeats the SYN. Its unanswered entry would block the connection for minutes.
-        const patient = connect(fixture.world, { ...target, port: 80 }, { patience: 20_000 });
-        await eventually(
+        const patient = connect(fixture.world, { ...target, port: 80 }, { timeoutMs: 20_000 });
+        await untilEqual(
           () => fixture.world.run("node1", ["conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT"]),
           (text) => text.includes("[UNREPLIED]"),
         );
         process.kill(fixture.program.pid, "SIGCONT");
         expect((await patient).outcome).toBe("answered");
         const again = () => begin({ transport: "udp", sourcePort: source }, 53);
-        const { outcome } = await eventually(again, (reply) => reply.outcome === "answered");
+        const { outcome } = await untilEqual(again, (reply) => reply.outcome === "answered");
         expect(outcome).toBe("answered");
       } finally {
         process.kill(fixture.program.pid, "SIGCONT");

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { answers, connect, nameOf, outcome, type Target } from "../../harness/netns/connections.ts";
-import { slices, surroundings } from "../../harness/netns/world-objects.ts";
+import { commonObjects, slices } from "../../harness/netns/world-objects.ts";
 import { describeBackends, type Endpoints, Fixture } from "./traffic-fixture.ts";
 
 describeBackends((backend) => {
@@ -16,35 +16,35 @@ describeBackends((backend) => {
 
   describe.each([...FAMILIES])("IPv%i", (family) => {
     test("a new endpoint gets its share of connections", async () => {
-      const { at, endpointsBecome } = await given(["a1"]);
+      const { at, updateEndpoints } = await given(["a1"]);
       expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-      await endpointsBecome(["a1", "b1", "a2"]);
+      await updateEndpoints(["a1", "b1", "a2"]);
       expect(await answers(fixture.world, at(family))).toEqual(["a1", "a2", "b1"]);
     });
 
     test("a removed endpoint gets no connections", async () => {
-      const { at, endpointsBecome } = await given(["a1", "a2", "b1"]);
+      const { at, updateEndpoints } = await given(["a1", "a2", "b1"]);
       for (const left of [["a2", "b1"], ["b1"]] as const) {
-        await endpointsBecome(left);
+        await updateEndpoints(left);
         expect(await answers(fixture.world, at(family))).toEqual([...left]);
       }
-      await endpointsBecome([]);
+      await updateEndpoints([]);
       expect(await outcome(fixture.world, at(family))).toBe("refused");
-      await endpointsBecome(["a1"]);
+      await updateEndpoints(["a1"]);
       expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
     });
 
     test("an unready endpoint gets no connections until it is ready again", async () => {
-      const { at, endpointsBecome } = await given(["a1", "b1"]);
-      await endpointsBecome([{ at: "a1", ready: false }, "b1"]);
+      const { at, updateEndpoints } = await given(["a1", "b1"]);
+      await updateEndpoints([{ at: "a1", ready: false }, "b1"]);
       expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
-      await endpointsBecome(["a1", "b1"]);
+      await updateEndpoints(["a1", "b1"]);
       expect(await answers(fixture.world, at(family))).toEqual(["a1", "b1"]);
     });
 
     test("when the port of an endpoint changes, connections use the new one", async () => {
-      const { at, endpointsBecome } = await given(["a1", "b1"]);
-      await endpointsBecome(["a1", "b1"], [{ target: 8081 }]);
+      const { at, updateEndpoints } = await given(["a1", "b1"]);
+      await updateEndpoints(["a1", "b1"], [{ target: 8081 }]);
       expect(await answers(fixture.world, at(family), { withPort: true })).toEqual([
         "a1:8081",
         "b1:8081",
@@ -69,13 +69,13 @@ describeBackends((backend) => {
     });
 
     test("hints take effect when they change, and when the zone of the node does", async () => {
-      const { at, endpointsBecome } = await given(["a1", "b1"]);
-      await endpointsBecome([
+      const { at, updateEndpoints } = await given(["a1", "b1"]);
+      await updateEndpoints([
         { at: "a1", zones: ["z1"] },
         { at: "b1", zones: ["z2"] },
       ]);
       expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-      const node = JSON.stringify(surroundings().find((each) => each.kind === "Node"));
+      const node = JSON.stringify(commonObjects().find((each) => each.kind === "Node"));
       await fixture.put(JSON.parse(node.replace('"z1"', '"z2"')));
       expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
       await fixture.put(JSON.parse(node));
@@ -84,23 +84,23 @@ describeBackends((backend) => {
 
     test("terminating endpoints serve until one is ready", async () => {
       const ending = { ready: false, serving: true, terminating: true };
-      const { at, endpointsBecome } = await given(["a1"]);
-      await endpointsBecome([{ at: "a1", ...ending }]);
+      const { at, updateEndpoints } = await given(["a1"]);
+      await updateEndpoints([{ at: "a1", ...ending }]);
       expect(await answers(fixture.world, at(family))).toEqual(["a1"]);
-      await endpointsBecome([{ at: "a1", ...ending }, "b1"]);
+      await updateEndpoints([{ at: "a1", ...ending }, "b1"]);
       expect(await answers(fixture.world, at(family))).toEqual(["b1"]);
-      await endpointsBecome([{ at: "a1", ...ending, serving: false }]);
+      await updateEndpoints([{ at: "a1", ...ending, serving: false }]);
       expect(await outcome(fixture.world, at(family))).toBe("refused");
     });
 
     test("an established connection survives any change of its Service", async () => {
-      const { at, endpointsBecome, leave } = await given(["a1"]);
+      const { at, updateEndpoints, remove } = await given(["a1"]);
       const { handle } = await connect(fixture.world, at(family), { hold: true });
       for (const next of [["a1", "b1"], ["b1"], []] as const) {
-        await endpointsBecome(next);
+        await updateEndpoints(next);
         expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("a1");
       }
-      await leave();
+      await remove();
       expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("a1");
       await fixture.world.switchboard.hangup(handle);
     });

@@ -3,14 +3,14 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import {
-  heldRules,
   lockOf,
+  rulesInKernel,
   savedRules,
   VARIANTS,
   type Variant,
 } from "../../harness/netns/backends.ts";
 import { answers, outcome, type Target, takeTime } from "../../harness/netns/connections.ts";
-import { missingMatch, nonsense } from "../../harness/netns/iptables-tools.ts";
+import { missingMatch, unknownArgument } from "../../harness/netns/iptables-tools.ts";
 import {
   DEFAULT_FLAGS,
   Program,
@@ -24,7 +24,7 @@ import {
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 
 takeTime();
 
@@ -62,7 +62,7 @@ interface ProblemView {
 /** The admin server starts after the first sync, so it may not answer yet when Services do. */
 async function problems(program: Program): Promise<ProblemView[]> {
   const ask = () => program.get("/sluice/v1/problems").catch(() => undefined);
-  const answer = await eventually(ask, (got) => got !== undefined);
+  const answer = await untilEqual(ask, (got) => got !== undefined);
   return JSON.parse(answer?.body ?? "").problems;
 }
 
@@ -100,7 +100,7 @@ describe("without iptables tools", () => {
     const { world, program } = await given({ tools: { variants: [] } });
     await program.start(FLAGS);
     await program.stop();
-    const cleanup = Bun.spawn(program.inPlace([BINARY, "--cleanup"]), { stderr: "pipe" });
+    const cleanup = Bun.spawn(program.commandOnNode([BINARY, "--cleanup"]), { stderr: "pipe" });
     expect(await cleanup.exited).toBe(0);
     expect(await ruleset(world)).not.toContain("sluice");
   });
@@ -150,7 +150,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     program.write();
     program.spawn(FLAGS);
     expect(
-      await eventually(
+      await untilEqual(
         () => health(program),
         (code) => code === 200,
       ),
@@ -181,12 +181,12 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       service({ name: "bad", number: 2, type: "LoadBalancer", externalIPs: externalIps(2) }),
       ...slices("bad", ["a1"]),
     ]);
-    program.toolbox?.refuse([
-      nonsense("-d 198\\.18\\.0\\.2/32 ", "host/network `198.18.0.2' not found"),
+    program.fakeTools?.refuse([
+      unknownArgument("-d 198\\.18\\.0\\.2/32 ", "host/network `198.18.0.2' not found"),
     ]);
     await program.start(FLAGS);
     await expectServed(world);
-    const refused = await eventually(
+    const refused = await untilEqual(
       () => problems(program).catch(() => []),
       (list) => list.length > 0,
     );
@@ -197,14 +197,14 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     expect(refused[0]?.message).toMatch(/line \d+: .*-d 198\.18\.0\.2\/32/);
     // Changes of other Services are still applied.
     program.put(slices(WEB.name, ["a2"]));
-    await program.settle();
+    await program.untilSettled();
     for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2"]);
-    program.toolbox?.relent();
+    program.fakeTools?.acceptAll();
     const bad: Target = { from: "outside", to: "externalIP", number: 2, family: 4 };
     const name = () => outcome(world, bad);
-    expect(await eventually(name, (each) => each === "a1")).toBe("a1");
+    expect(await untilEqual(name, (each) => each === "a1")).toBe("a1");
     expect(
-      await eventually(
+      await untilEqual(
         () => problems(program),
         (list) => list.length === 0,
       ),
@@ -240,7 +240,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     "without xt_%s in the kernel, mode iptables exits and names it",
     async (match) => {
       const { program } = await given({ backend });
-      program.toolbox?.refuse([missingMatch(match, variant)]);
+      program.fakeTools?.refuse([missingMatch(match, variant)]);
       const { code, said } = await end(program);
       expect(code).toBe(1);
       expect(said).toContain(`xt_${match} (CONFIG_NETFILTER_XT_MATCH_${match.toUpperCase()})`);
@@ -249,7 +249,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
 
   test("without xt_statistic, mode auto serves with nftables", async () => {
     const { world, program } = await given({ tools: { variants: [variant] } });
-    program.toolbox?.refuse([missingMatch("statistic", variant)]);
+    program.fakeTools?.refuse([missingMatch("statistic", variant)]);
     await program.start([...FLAGS, "--proxy-mode=auto"]);
     await expectServed(world);
     expect(await ruleset(world)).toContain("table inet sluice");
@@ -257,7 +257,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
 
   test("without xt_comment, Services are served by rules without comments", async () => {
     const { world, program } = await given({ backend });
-    program.toolbox?.refuse([missingMatch("comment", variant)]);
+    program.fakeTools?.refuse([missingMatch("comment", variant)]);
     await program.start(FLAGS);
     await expectServed(world);
     expect(await problems(program)).toEqual([]);
@@ -272,7 +272,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       service({ name: "sticky", number: 2, affinitySeconds: 60 }),
       ...slices("sticky", ["a1", "b1"]),
     ]);
-    program.toolbox?.refuse([missingMatch("recent", variant)]);
+    program.fakeTools?.refuse([missingMatch("recent", variant)]);
     await program.start(FLAGS);
     await expectServed(world);
     for (const family of FAMILIES) {
@@ -316,15 +316,15 @@ describe("while another program holds the xtables lock", () => {
     try {
       program.write();
       program.spawn(FLAGS);
-      expect(await eventually(said, (text) => text.includes(WAITS))).toContain(WAITS);
+      expect(await untilEqual(said, (text) => text.includes(WAITS))).toContain(WAITS);
       await program.stop();
       expect(program.log()).toContain("Stopping before anything was begun");
       program.spawn(FLAGS);
-      expect(await eventually(said, (text) => text.split(WAITS).length === 3)).toContain(WAITS);
+      expect(await untilEqual(said, (text) => text.split(WAITS).length === 3)).toContain(WAITS);
     } finally {
       await lock.letGo();
     }
-    await program.inForce();
+    await program.untilInForce();
     await expectServed(world);
     expect(program.log().split(WAITS).length).toBe(3);
   });
@@ -333,19 +333,19 @@ describe("while another program holds the xtables lock", () => {
     const { world, program } = await given(BOTH);
     await program.start(FLAGS);
     await program.stop();
-    const before = await heldRules(world, "iptables-legacy");
+    const before = await rulesInKernel(world, "iptables-legacy");
     const lock = await holdLock(world);
     try {
       program.spawn(FLAGS);
       const said = async () => program.log();
       const adopted = /Took over/;
-      expect(await eventually(said, (text) => adopted.test(text))).toMatch(adopted);
+      expect(await untilEqual(said, (text) => adopted.test(text))).toMatch(adopted);
       await expectServed(world);
     } finally {
       await lock.letGo();
     }
-    await program.inForce();
-    expect(await heldRules(world, "iptables-legacy")).toBe(before);
+    await program.untilInForce();
+    expect(await rulesInKernel(world, "iptables-legacy")).toBe(before);
     expect(await savedRules(world, "nft", 4)).not.toContain("KUBE-SERVICES");
   });
 });
@@ -374,7 +374,7 @@ test("while another program holds the xtables lock, health fails and rules keep 
     program.put(slices(WEB.name, ["a2"]));
     program.write();
     expect(
-      await eventually(
+      await untilEqual(
         () => health(program),
         (status) => status === 503,
       ),
@@ -382,7 +382,7 @@ test("while another program holds the xtables lock, health fails and rules keep 
     expect((await program.get("/metrics")).status).toBe(200);
     const said = async () => program.log();
     const words = "the xtables lock must be free";
-    expect(await eventually(said, (text) => text.includes(words))).toContain(words);
+    expect(await untilEqual(said, (text) => text.includes(words))).toContain(words);
     expect((await program.get("/sluice/v1/state")).status).toBe(200);
     // The rules in the kernel keep serving.
     await expectServed(world);
@@ -390,10 +390,10 @@ test("while another program holds the xtables lock, health fails and rules keep 
     holder.stdin.end();
     await holder.exited;
   }
-  await program.inForce();
+  await program.untilInForce();
   for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2"]);
   expect(
-    await eventually(
+    await untilEqual(
       () => health(program),
       (status) => status === 200,
     ),

@@ -14,7 +14,7 @@ import { answers, outcome, type Target, trial } from "../../harness/netns/connec
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { Fixture } from "./traffic-fixture.ts";
 
 const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
@@ -89,17 +89,17 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       await unchanged();
       program.put([service({ name: "more", number: 2 }), ...slices("more", ["a1"])]);
       program.put(slices("web", ["a1"]));
-      await program.settle();
+      await program.untilSettled();
       program.remove([service({ name: "more", number: 2 })]);
       program.put(slices("web", ["a1", "b1"]));
-      await program.settle();
+      await program.untilSettled();
       await unchanged();
       for (const family of FAMILIES) {
-        await program.atRest();
+        await program.untilAtRest();
         await iptables(world, variant, family, "-t", "nat", "-F", "KUBE-SERVICES");
         const target: Target = { from: "outside", to: "vip", number: 1, family };
         expect(
-          await eventually(
+          await untilEqual(
             () => trial(world, target),
             (name) => SERVED.test(name),
           ),
@@ -110,7 +110,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       await program.start(FLAGS);
       await unchanged();
       await program.stop();
-      await runAsync(program.inPlace([BINARY, "--cleanup"]));
+      await runAsync(program.commandOnNode([BINARY, "--cleanup"]));
       await unchanged();
       for (const family of FAMILIES) {
         expect(await savedRules(world, variant, family)).not.toContain("-j KUBE-");
@@ -126,14 +126,14 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     const first = async (family: Family) =>
       /^-A PREROUTING .*$/m.exec(await savedRules(world, variant, family, { table: "nat" }))?.[0];
     for (const family of FAMILIES) {
-      await fixture.program.atRest();
+      await fixture.program.untilAtRest();
       await iptables(world, variant, family, "-t", "nat", "-N", "BEFORE");
       await iptables(world, variant, family, "-t", "nat", "-I", "PREROUTING", "-j", "BEFORE");
       // A repair compares everything.
       await iptables(world, variant, family, "-t", "nat", "-F", "KUBE-SERVICES");
       const target = made.reach(family, "vip", "outside");
       expect(
-        await eventually(
+        await untilEqual(
           () => trial(world, target),
           (name) => SERVED.test(name),
         ),
@@ -168,7 +168,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
         }
         expect(await outcome(world, made.reach(family, "clusterIP", "a3"))).toBe("timeout");
         const { outcome: direct } = await world.connect("outside", addressOf("a1", family), 8080, {
-          patience: 250,
+          timeoutMs: 250,
         });
         expect(direct).toBe("timeout");
       });
@@ -184,16 +184,16 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       await rule("-I", "INPUT", "-i", "lo", "-j", "ACCEPT");
       if (family === 6) await rule("-I", "INPUT", "-p", "icmpv6", "-j", "ACCEPT");
       const ask = async (at: number) => {
-        const patience = 250;
+        const timeoutMs = 250;
         const request = "GET / HTTP/1.0\r\n\r\n";
         const address = addressOf("node1", family);
         const namespace = world.namespace("outside");
         const transport = "tcp";
-        const asked = { namespace, address, port: at, transport, request, patience } as const;
+        const asked = { namespace, address, port: at, transport, request, timeoutMs } as const;
         return (await world.switchboard.connect(asked)).outcome;
       };
       expect(
-        await eventually(
+        await untilEqual(
           () => ask(port),
           (each) => each === "answered",
         ),

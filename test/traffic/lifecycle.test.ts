@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
-import { heldRules, iptables, variantOf } from "../../harness/netns/backends.ts";
+import { iptables, rulesInKernel, variantOf } from "../../harness/netns/backends.ts";
 import { answers, connect, type Target, takeTime } from "../../harness/netns/connections.ts";
 import { Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { monitor } from "./nft-monitor.ts";
 import { describeBackends } from "./traffic-fixture.ts";
 
@@ -28,7 +28,7 @@ describeBackends((backend) => {
   beforeAll(async () => {
     world = await World.build();
     program = new Program(world, { backend });
-    program.toolbox?.keepDiary();
+    program.fakeTools?.recordCalls();
     program.put([
       service(WEB),
       ...slices("web", ["a1", "a2", "b1"]),
@@ -75,13 +75,13 @@ describeBackends((backend) => {
       async (signal) => {
         const changes = await observe();
         const traffic = keepConnecting();
-        const before = await heldRules(world, backend);
+        const before = await rulesInKernel(world, backend);
         const code = await program.stop(signal);
         if (signal !== "SIGKILL") expect(code).toBe(0);
         await expectAllServed();
-        expect(await heldRules(world, backend)).toEqual(before);
+        expect(await rulesInKernel(world, backend)).toEqual(before);
         program.spawn();
-        await eventually(status, (each) => each === 200);
+        await untilEqual(status, (each) => each === 200);
         expect(await status()).toBe(200);
         await expectAllServed();
         const { done, failed } = await traffic.stop();
@@ -99,9 +99,9 @@ describeBackends((backend) => {
       for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2", "b1"]);
       const gone: Target = { from: "outside", to: "node port", number: 3, family: 4 };
       const refused = () => answers(world, gone, { times: 1 });
-      expect(await eventually(refused, (names) => names[0] === "refused")).toEqual(["refused"]);
+      expect(await untilEqual(refused, (names) => names[0] === "refused")).toEqual(["refused"]);
       program.put(slices("web", ["a1", "a2", "b1"]));
-      await program.settle();
+      await program.untilSettled();
       await expectAllServed();
     });
   });
@@ -135,12 +135,12 @@ describeBackends((backend) => {
       else await iptables(world, variant, 4, "-t", "nat", "-N", "SOMEBODY");
       await program.stop();
       const ours = variant === undefined ? "sluice" : "KUBE-";
-      expect(await heldRules(world, backend)).toContain(ours);
-      await runAsync(program.inPlace(["env", "-i", BINARY, "--cleanup"]));
-      const left = await heldRules(world, backend);
+      expect(await rulesInKernel(world, backend)).toContain(ours);
+      await runAsync(program.commandOnNode(["env", "-i", BINARY, "--cleanup"]));
+      const left = await rulesInKernel(world, backend);
       expect(left).not.toContain(ours);
       expect(left).toContain(variant === undefined ? "table inet somebody" : ":SOMEBODY");
-      await runAsync(program.inPlace([BINARY, "--cleanup"]));
+      await runAsync(program.commandOnNode([BINARY, "--cleanup"]));
       await program.start();
       await expectAllServed();
     });
@@ -175,8 +175,8 @@ function changesOfRules(lines: readonly string[]): string[] {
 /**
  * Leaves out the scratch chains in which the program probes the kernel at start, and the canary.
  */
-function changesOfTables({ toolbox }: Program): string[] {
-  return (toolbox?.diary() ?? []).filter(
+function changesOfTables({ fakeTools }: Program): string[] {
+  return (fakeTools?.recordedCalls() ?? []).filter(
     (text) => !/PROBE|^\n*\*mangle\n:KUBE-PROXY-CANARY/.test(text),
   );
 }

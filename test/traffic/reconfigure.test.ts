@@ -3,12 +3,12 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
-import { heldRules } from "../../harness/netns/backends.ts";
+import { rulesInKernel } from "../../harness/netns/backends.ts";
 import { connect, outcome, type Target, takeTime } from "../../harness/netns/connections.ts";
 import { Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { describeBackends } from "./traffic-fixture.ts";
 
 takeTime();
@@ -29,11 +29,11 @@ class ConfigMap {
     mkdirSync(directory);
     this.#directory = directory;
     this.file = join(directory, "config.conf");
-    this.become(settings);
+    this.replace(settings);
     symlinkSync("..data/config.conf", this.file);
   }
 
-  become(settings: object): void {
+  replace(settings: object): void {
     this.write(
       JSON.stringify({
         apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
@@ -92,7 +92,7 @@ describeBackends((backend) => {
     config = new ConfigMap(join(world.directory, "config"), ORIGINAL);
     program.put([service(WEB), ...slices("web", ["a1", "a2", "b1"])]);
     await program.start(["--config", config.file]);
-    await eventually(health, (code) => code === 200);
+    await untilEqual(health, (code) => code === 200);
   });
   afterAll(() => world.close());
 
@@ -113,7 +113,7 @@ describeBackends((backend) => {
     const times = () => program.log().split(text).length;
     const before = times();
     act();
-    await eventually(
+    await untilEqual(
       async () => times(),
       (now) => now > before,
     );
@@ -137,48 +137,48 @@ describeBackends((backend) => {
   }
 
   test("another mark bit changes the rules, but no element, and fails no connection", async () => {
-    const before = comparable(await heldRules(world, backend));
+    const before = comparable(await rulesInKernel(world, backend));
     const other = comparable(withOtherBit(before));
     expect(other).not.toBe(before);
     const { pid } = program;
     const failed = await whileConnecting(() =>
       said("Took up a changed configuration", () =>
-        config.become({ ...ORIGINAL, [iptables ? "iptables" : "nftables"]: { masqueradeBit: 9 } }),
+        config.replace({ ...ORIGINAL, [iptables ? "iptables" : "nftables"]: { masqueradeBit: 9 } }),
       ),
     );
     expect(failed).toEqual([]);
-    const held = () => heldRules(world, backend).then(comparable);
-    expect(await eventually(held, (text) => text === other)).toBe(other);
+    const held = () => rulesInKernel(world, backend).then(comparable);
+    expect(await untilEqual(held, (text) => text === other)).toBe(other);
     expect(program.pid).toBe(pid);
-    config.become(ORIGINAL);
-    expect(await eventually(held, (text) => text === before)).toBe(before);
+    config.replace(ORIGINAL);
+    expect(await untilEqual(held, (text) => text === before)).toBe(before);
   });
 
   test("node port addresses and listen addresses follow the file", async () => {
     const target: Target = { from: "outside", to: "node port", number: 1, family: 4 };
     expect(await outcome(world, target)).not.toBe("timeout");
     await said("Took up a changed configuration", () =>
-      config.become({
+      config.replace({
         ...ORIGINAL,
         nodePortAddresses: ["198.51.100.0/24"],
         metricsBindAddress: "127.0.0.1:10250",
         logging: { verbosity: 3 },
       }),
     );
-    const silent = await eventually(
+    const silent = await untilEqual(
       () => outcome(world, target),
       (each) => each !== "a1" && each !== "a2" && each !== "b1",
     );
     expect(silent).not.toMatch(/^[ab]\d$/);
-    const { status } = await eventually(
+    const { status } = await untilEqual(
       () => program.get("/metrics", 10250).catch(() => ({ status: 0 })),
       (each) => each.status === 200,
     );
     expect(status).toBe(200);
     await expect(program.get("/metrics")).rejects.toThrow();
-    await said("Took up a changed configuration", () => config.become(ORIGINAL));
+    await said("Took up a changed configuration", () => config.replace(ORIGINAL));
     expect(
-      await eventually(
+      await untilEqual(
         () => outcome(world, target),
         (each) => /^[ab]\d$/.test(each),
       ),
@@ -197,19 +197,19 @@ describeBackends((backend) => {
     async (_what, text) => {
       const before = await configz();
       config.write(text);
-      const listed = await eventually(problems, (list) => list.length > 0);
+      const listed = await untilEqual(problems, (list) => list.length > 0);
       expect(listed.map(({ code }) => code)).toEqual(["CONFIG_INVALID"]);
       expect(listed[0]?.message).toEndWith("the last good configuration stays");
       expect(await configz()).toEqual(before);
       expect(await health()).toBe(200);
-      config.become(ORIGINAL);
-      expect(await eventually(problems, (list) => list.length === 0)).toEqual([]);
+      config.replace(ORIGINAL);
+      expect(await untilEqual(problems, (list) => list.length === 0)).toEqual([]);
     },
   );
 
   test("a setting that needs a restart ends the process with status 1; the rules keep serving", async () => {
-    const before = await heldRules(world, backend);
-    config.become({
+    const before = await rulesInKernel(world, backend);
+    config.replace({
       ...ORIGINAL,
       featureGates: { WatchListClient: true },
       sluice: { counters: false },
@@ -218,7 +218,7 @@ describeBackends((backend) => {
     expect(program.log()).toContain(
       "only a new one can change these settings: current value is featureGates.WatchListClient, sluice.counters",
     );
-    expect(await heldRules(world, backend)).toEqual(before);
+    expect(await rulesInKernel(world, backend)).toEqual(before);
     for (const target of TARGETS) expect((await connect(world, target)).outcome).toBe("answered");
   });
 });

@@ -6,9 +6,9 @@ import {
   externalIp,
   FAMILIES,
   type Family,
+  type Location,
   NODE1_SECOND,
   OUTSIDE_SECOND,
-  type Place,
   vip,
 } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend } from "../../harness/netns/backends.ts";
@@ -30,7 +30,7 @@ import { EXCEPTIONS, type Exception, excepted } from "./exceptions.ts";
 export type Expected = readonly string[] | "refused" | "timeout";
 
 /** `client`: the endpoint sees the client's address. `node`: it sees the node's. */
-export type Sees = "client" | "node";
+export type SourceSeen = "client" | "node";
 
 export interface CheckOptions {
   readonly port?: number;
@@ -44,10 +44,10 @@ export interface CheckOptions {
 }
 
 export type Check = readonly [
-  from: Place,
+  from: Location,
   to: Frontend,
   expected: Expected,
-  sees?: Sees | undefined,
+  sees?: SourceSeen | undefined,
   options?: CheckOptions | undefined,
 ];
 
@@ -198,7 +198,7 @@ async function ask(
       Array.from({ length: times }, () =>
         world.connect(from, address, port, {
           transport: options.transport ?? "tcp",
-          patience: expected === "timeout" ? SILENCE_PATIENCE_MS : ANSWER_PATIENCE_MS,
+          timeoutMs: expected === "timeout" ? SILENCE_PATIENCE_MS : ANSWER_PATIENCE_MS,
           ...(source === undefined ? {} : { source }),
         }),
       ),

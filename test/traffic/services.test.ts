@@ -5,21 +5,21 @@ import {
   externalIp,
   FAMILIES,
   type Family,
+  type Location,
   NODE1_SECOND,
-  type Place,
 } from "../../harness/netns/addresses.ts";
 import { answers, nameOf, outcome, type Target } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
+  commonObjects,
   externalIps,
   type Manifest,
   service,
   slices,
-  surroundings,
 } from "../../harness/netns/world-objects.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { excepted, testUnless } from "./exceptions.ts";
 import { describeBackends, type Endpoints, Fixture, type Own } from "./traffic-fixture.ts";
 
@@ -32,7 +32,7 @@ describeBackends((backend) => {
   /** Creates a Service for one test, with an endpoint on each node; the outside calls it. */
   async function given(own: Own = {}, endpoints: Endpoints = ["a1", "b1"]) {
     const made = await fixture.given(own, endpoints);
-    const reach = (family: Family, to: Frontend, from: Place = "outside"): Target =>
+    const reach = (family: Family, to: Frontend, from: Location = "outside"): Target =>
       made.reach(family, to, from);
     return { ...made, reach };
   }
@@ -42,20 +42,20 @@ describeBackends((backend) => {
   describe.each([...FAMILIES])("IPv%i", (family) => {
     test("a deleted Service is not served until it is created again", async () => {
       const own = { type: "LoadBalancer" } as const;
-      const { become, reach, leave } = await given(own);
+      const { update, reach, remove } = await given(own);
       expect(await answers(fixture.world, reach(family, "clusterIP"))).toEqual(BOTH);
-      await leave();
+      await remove();
       expect(await outcome(fixture.world, reach(family, "clusterIP"))).toBe("timeout");
       expect(await outcome(fixture.world, reach(family, "vip", "a1"))).toBe("timeout");
       expect(await outcome(fixture.world, reach(family, "node port"))).toBe("refused");
-      await become(own);
+      await update(own);
       for (const to of ["clusterIP", "vip", "node port"] as const) {
         expect(await answers(fixture.world, reach(family, to))).toEqual(BOTH);
       }
     });
 
     test("a Service has the addresses of its current type", async () => {
-      const { become, reach } = await given({ type: "ExternalName" });
+      const { update, reach } = await given({ type: "ExternalName" });
       const seen = async () => ({
         clusterIP: await outcome(fixture.world, reach(family, "clusterIP")),
         nodePort: await outcome(fixture.world, reach(family, "node port")),
@@ -64,25 +64,25 @@ describeBackends((backend) => {
       const some = expect.stringMatching(/^(a1|b1)$/);
       const none = { clusterIP: "timeout", nodePort: "refused", vip: "timeout" };
       expect(await seen()).toEqual(none);
-      await become({ type: "ClusterIP" });
+      await update({ type: "ClusterIP" });
       expect(await seen()).toEqual({ ...none, clusterIP: some });
-      await become({ type: "NodePort" });
+      await update({ type: "NodePort" });
       expect(await seen()).toEqual({ ...none, clusterIP: some, nodePort: some });
-      await become({ type: "LoadBalancer" });
+      await update({ type: "LoadBalancer" });
       expect(await seen()).toEqual({ clusterIP: some, nodePort: some, vip: some });
-      await become({ type: "ExternalName" });
+      await update({ type: "ExternalName" });
       expect(await seen()).toEqual(none);
     });
 
     test("ports of a Service are added and removed", async () => {
-      const { become, reach, name } = await given();
+      const { update, reach, name } = await given();
       const at = (port: number) => ({ ...reach(family, "clusterIP", "a2"), port });
       const web = { name: "web" };
-      await become({ ports: [web, { name: "web2", port: 81 }] });
+      await update({ ports: [web, { name: "web2", port: 81 }] });
       expect(await outcome(fixture.world, at(81))).toBe("refused");
       await fixture.put(...slices(name, ["b1"], { ports: [web, { name: "web2", target: 9090 }] }));
       expect(await answers(fixture.world, at(81), { withPort: true })).toEqual(["b1:9090"]);
-      await become({ ports: [{ name: "web2", port: 82 }] });
+      await update({ ports: [{ name: "web2", port: 82 }] });
       expect(await answers(fixture.world, at(82), { withPort: true })).toEqual(["b1:9090"]);
       const unserved = excepted(backend, "unlisted ports") ? "timeout" : "refused";
       expect(await outcome(fixture.world, at(81))).toBe(unserved);
@@ -90,58 +90,58 @@ describeBackends((backend) => {
     });
 
     test("a node port changes", async () => {
-      const { become, reach, number } = await given({ type: "NodePort" });
+      const { update, reach, number } = await given({ type: "NodePort" });
       const first = reach(family, "node port");
       const second = { ...first, port: 31_800 + number };
       expect(await outcome(fixture.world, second)).toBe("refused");
-      await become({ type: "NodePort", ports: [{ nodePort: second.port }] });
+      await update({ type: "NodePort", ports: [{ nodePort: second.port }] });
       expect(await answers(fixture.world, second)).toEqual(BOTH);
       expect(await outcome(fixture.world, first)).toBe("refused");
     });
 
     test("traffic policies change", async () => {
-      const { become, reach } = await given({ type: "LoadBalancer" });
+      const { update, reach } = await given({ type: "LoadBalancer" });
       const seen = async () => [
         await answers(fixture.world, reach(family, "vip")),
         await answers(fixture.world, reach(family, "node port")),
         await answers(fixture.world, reach(family, "clusterIP", "a2")),
       ];
       expect(await seen()).toEqual([BOTH, BOTH, BOTH]);
-      await become({ type: "LoadBalancer", externalPolicy: "Local" });
+      await update({ type: "LoadBalancer", externalPolicy: "Local" });
       expect(await seen()).toEqual([["a1"], ["a1"], BOTH]);
-      await become({ type: "LoadBalancer", internalPolicy: "Local" });
+      await update({ type: "LoadBalancer", internalPolicy: "Local" });
       expect(await seen()).toEqual([BOTH, BOTH, ["a1"]]);
-      await become({ type: "LoadBalancer", internalPolicy: "Local", externalPolicy: "Local" });
+      await update({ type: "LoadBalancer", internalPolicy: "Local", externalPolicy: "Local" });
       expect(await seen()).toEqual([["a1"], ["a1"], ["a1"]]);
-      await become({ type: "LoadBalancer" });
+      await update({ type: "LoadBalancer" });
       expect(await seen()).toEqual([BOTH, BOTH, BOTH]);
     });
 
     test("source ranges are set, changed and removed", async () => {
-      const { become, reach } = await given({ type: "LoadBalancer" });
+      const { update, reach } = await given({ type: "LoadBalancer" });
       const seen = () => outcome(fixture.world, reach(family, "vip"));
       const some = expect.stringMatching(/^(a1|b1)$/);
       const ranges = (...sourceRanges: string[]): Own => ({ type: "LoadBalancer", sourceRanges });
       expect(await seen()).toEqual(some);
-      await become(ranges("192.0.2.77/32", "2001:db8:77::/64"));
+      await update(ranges("192.0.2.77/32", "2001:db8:77::/64"));
       expect(await seen()).toBe("timeout");
-      await become(
+      await update(
         ranges("192.0.2.77/32", "2001:db8:77::/64", "198.51.100.0/24", "2001:db8:2::/64"),
       );
       expect(await seen()).toEqual(some);
-      await become(ranges("198.51.100.128/25", "2001:db8:2:8000::/65"));
+      await update(ranges("198.51.100.128/25", "2001:db8:2:8000::/65"));
       expect(await seen()).toBe("timeout");
-      await become({ type: "LoadBalancer" });
+      await update({ type: "LoadBalancer" });
       expect(await seen()).toEqual(some);
     });
 
     test("a Service with the label of another proxy is not served until the label is removed", async () => {
-      const { become, reach } = await given({ type: "NodePort" });
+      const { update, reach } = await given({ type: "NodePort" });
       const labels = { "service.kubernetes.io/service-proxy-name": "other" };
-      await become({ type: "NodePort", labels });
+      await update({ type: "NodePort", labels });
       expect(await outcome(fixture.world, reach(family, "node port"))).toBe("refused");
       expect(await outcome(fixture.world, reach(family, "clusterIP"))).toBe("timeout");
-      await become({ type: "NodePort" });
+      await update({ type: "NodePort" });
       expect(await answers(fixture.world, reach(family, "node port"))).toEqual(BOTH);
     });
 
@@ -155,14 +155,14 @@ describeBackends((backend) => {
       const old = await given({ externalIPs, created: 10 }, ["b1"]);
       expect(await ask()).toEqual(["b1"]);
       for (const each of [1, 2]) {
-        await young.become({ externalIPs, created: 20, labels: { touched: `${each}` } });
+        await young.update({ externalIPs, created: 20, labels: { touched: `${each}` } });
         expect(await ask()).toEqual(["b1"]);
       }
-      await old.become({ created: 10 });
+      await old.update({ created: 10 });
       expect(await ask()).toEqual(["a1"]);
-      await old.become({ externalIPs, created: 10 });
+      await old.update({ externalIPs, created: 10 });
       expect(await ask()).toEqual(["b1"]);
-      await old.leave();
+      await old.remove();
       expect(await ask()).toEqual(["a1"]);
     });
 
@@ -196,13 +196,15 @@ describeBackends((backend) => {
       const change = (verb: "add" | "del") =>
         fixture.world.changeAddress(verb, "node1", address, "eth1");
       const ask = async () =>
-        nameOf(await fixture.world.connect("outside", address, 30_000 + number, { patience: 250 }));
+        nameOf(
+          await fixture.world.connect("outside", address, 30_000 + number, { timeoutMs: 250 }),
+        );
       await change("add");
-      expect(await eventually(ask, (name) => BOTH.includes(name))).toEqual(
+      expect(await untilEqual(ask, (name) => BOTH.includes(name))).toEqual(
         expect.stringMatching(/^(a1|b1)$/),
       );
       await change("del");
-      expect(await eventually(ask, (name) => !BOTH.includes(name))).not.toMatch(/^(a1|b1)$/);
+      expect(await untilEqual(ask, (name) => !BOTH.includes(name))).not.toMatch(/^(a1|b1)$/);
       expect(BOTH).toContain(
         nameOf(await fixture.world.connect("outside", NODE1_SECOND[family], 30_000 + number)),
       );
@@ -217,7 +219,7 @@ describeBackends((backend) => {
         await world.changeAddress("add", "outside", address, "lo");
         const gateway = addressOf("outside", family);
         await world.run("node1", ["ip", "route", "add", address, "via", gateway]);
-        const ask = async () => nameOf(await world.connect("a1", address, 80, { patience: 250 }));
+        const ask = async () => nameOf(await world.connect("a1", address, 80, { timeoutMs: 250 }));
         expect(await ask()).toBe("refused");
         const second: Manifest = {
           apiVersion: "networking.k8s.io/v1",
@@ -237,12 +239,12 @@ describeBackends((backend) => {
     const own = await World.build();
     try {
       const late = new Program(own, { backend });
-      const node = surroundings().filter((each) => each.kind === "Node");
+      const node = commonObjects().filter((each) => each.kind === "Node");
       late.remove(node);
       late.put([service({ name: "s1", number: 1, type: "NodePort" }), ...slices("s1", ["a1"])]);
       await late.start();
       late.put(node);
-      await late.settle();
+      await late.untilSettled();
       for (const family of FAMILIES) {
         const target: Target = { from: "outside", to: "node port", number: 1, family };
         expect(await answers(own, target, { times: 5 })).toEqual(["a1"]);

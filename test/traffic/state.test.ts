@@ -10,7 +10,7 @@ import {
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 import { type ActionCode, decodeAction, printAction } from "../../src/model/actions.ts";
 import { TABLES } from "../../src/model/tables.ts";
 import { testUnless } from "./exceptions.ts";
@@ -61,7 +61,7 @@ describeBackends((backend) => {
     await program.start();
     // The HTTP servers start after the first sync.
     const listens = () => program.get("/sluice/v1/state").then(Boolean, () => false);
-    await eventually(listens, Boolean);
+    await untilEqual(listens, Boolean);
   });
   afterAll(() => world.close());
 

@@ -12,7 +12,7 @@ import { type Call, keepConnecting } from "../../harness/netns/keep-connecting.t
 import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { eventually } from "../../harness/waiting.ts";
+import { untilEqual } from "../../harness/waiting.ts";
 
 takeTime();
 
@@ -127,7 +127,7 @@ describe.each(SWITCHES)("from %s to %s", (from, to) => {
       await program.stop();
       await traffic.more();
       await startIn(to);
-      expect(await eventually(present, (ways) => ways.length === 1)).toEqual([to]);
+      expect(await untilEqual(present, (ways) => ways.length === 1)).toEqual([to]);
       await traffic.more();
     } finally {
       expect(await traffic.stop()).toEqual([]);
@@ -150,7 +150,7 @@ describe.each(SWITCHES)("from %s to %s", (from, to) => {
     await startIn(from);
     await program.stop();
     await startIn(to, ["--remove-kube-proxy-rules=false"]);
-    expect(await eventually(present, (ways) => ways.length === 1)).toEqual([to]);
+    expect(await untilEqual(present, (ways) => ways.length === 1)).toEqual([to]);
   });
 });
 
@@ -178,7 +178,7 @@ describe.each(["iptables-nft", "iptables-legacy"] as const)(
         await traffic.more();
         await program.stop();
         await startIn("nftables");
-        await eventually(
+        await untilEqual(
           async () => program.log(),
           (text) => text.includes("left by an iptables mode, stays to accept forwarded packets"),
         );

@@ -1,7 +1,7 @@
 /** A world that runs the program, and Services for tests that change them. */
 import { afterAll, beforeAll, describe } from "bun:test";
-import type { Family, Place } from "../../harness/netns/addresses.ts";
-import { BACKENDS, type Backend, heldRules } from "../../harness/netns/backends.ts";
+import type { Family, Location } from "../../harness/netns/addresses.ts";
+import { BACKENDS, type Backend, rulesInKernel } from "../../harness/netns/backends.ts";
 import { type Target, takeTime } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
 import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../../harness/netns/program.ts";
@@ -20,17 +20,17 @@ export type Own = Omit<ServiceSpec, "name" | "number">;
 export type Endpoints = readonly (EndpointPlace | EndpointSpec)[];
 
 /** The Service of a test. Each method that changes it waits until the change is in force. */
-export interface Given {
+export interface ServiceHandle {
   readonly name: string;
   readonly number: number;
   /** One of its addresses and a client. */
-  reach(family: Family, to: Frontend, from: Place): Target;
+  reach(family: Family, to: Frontend, from: Location): Target;
   /** Replaces its specification. */
-  become(next: Own): Promise<void>;
+  update(next: Own): Promise<void>;
   /** Replaces its endpoints, by default on its own ports. */
-  endpointsBecome(next: Endpoints, ports?: readonly PortSpec[]): Promise<void>;
+  updateEndpoints(next: Endpoints, ports?: readonly PortSpec[]): Promise<void>;
   /** Deletes the Service. Its slices stay. */
-  leave(): Promise<void>;
+  remove(): Promise<void>;
 }
 
 export interface FixtureOptions extends ProgramOptions {
@@ -72,37 +72,37 @@ export class Fixture {
 
   /** The rules in the kernel, without what traffic changes. */
   rules(): Promise<string> {
-    return heldRules(this.world, this.program.backend);
+    return rulesInKernel(this.world, this.program.backend);
   }
 
   /** Creates a Service with its own addresses. */
-  async given(own: Own, endpoints: Endpoints): Promise<Given> {
+  async given(own: Own, endpoints: Endpoints): Promise<ServiceHandle> {
     this.numbers += 1;
     const number = this.numbers;
     const name = `s${number}`;
     const ownPorts = own.ports;
-    const given: Given = {
+    const given: ServiceHandle = {
       name,
       number,
       reach: (family, to, from) => ({ from, to, number, family }),
-      become: (next) => this.put(service({ ...next, name, number })),
-      endpointsBecome: (next, ports = ownPorts) =>
+      update: (next) => this.put(service({ ...next, name, number })),
+      updateEndpoints: (next, ports = ownPorts) =>
         this.put(...slices(name, next, ports === undefined ? {} : { ports })),
-      leave: () => this.remove(service({ name, number })),
+      remove: () => this.remove(service({ name, number })),
     };
     this.program.put([service({ ...own, name, number })]);
-    await given.endpointsBecome(endpoints);
+    await given.updateEndpoints(endpoints);
     return given;
   }
 
   async put(...objects: Manifest[]): Promise<void> {
     this.program.put(objects);
-    await this.program.settle();
+    await this.program.untilSettled();
   }
 
   async remove(...objects: Manifest[]): Promise<void> {
     this.program.remove(objects);
-    await this.program.settle();
+    await this.program.untilSettled();
   }
 
   private get parts() {

@@ -8,7 +8,7 @@ import {
   makeAuthority,
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { encode, FakeCore } from "../../harness/fakes/fake-core.ts";
@@ -92,7 +92,7 @@ async function open(port: number): Promise<ApiSource> {
       onNode: (node) => nodes.push(node),
       onServiceCidrs: (all) => cidrs.push(all.map((each) => metadataOf(each).name)),
       onProblems: (events) => told.report(events),
-      onFatal: unexpected,
+      onFatal: unexpectedError,
       onSynced() {},
     },
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { unexpected } from "../../harness/expected-errors.ts";
+import { unexpectedError } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { encode, FakeCore, list } from "../../harness/fakes/fake-core.ts";
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
@@ -459,7 +459,7 @@ describe("a refusal", () => {
       },
       onChange() {},
       onProblems: problems.report,
-      onFatal: unexpected,
+      onFatal: unexpectedError,
     });
     reflector.start();
     await transport.last.refuse(404);

@@ -43,7 +43,7 @@ export class Clients {
         throw new Error(`Cannot bind ${source} ${command.sourcePort ?? 0}: errno ${libc.errno()}`);
       }
     }
-    const call = this.call(fd, command.patience, command.hold ?? false, command.request, done);
+    const call = this.call(fd, command.timeoutMs, command.hold ?? false, command.request, done);
     if (libc.connect(fd, address, port) < 0 && libc.errno() !== libc.EINPROGRESS) {
       this.end(call, outcomeOf(libc.errno(), false));
       return;
@@ -67,7 +67,7 @@ export class Clients {
   /** Sends another request over a held connection. */
   again(command: Ask, done: Done): void {
     if (!this.held.delete(command.handle)) throw new Error(`No connection ${command.handle}`);
-    const call = this.call(command.handle, command.patience, true, undefined, done);
+    const call = this.call(command.handle, command.timeoutMs, true, undefined, done);
     call.again = true;
     this.ask(call, QUESTION);
   }

@@ -33,7 +33,7 @@ export interface Connect {
   readonly port: number;
   readonly transport: Transport;
   /** Milliseconds until the outcome is "timeout". */
-  readonly patience: number;
+  readonly timeoutMs: number;
   /** Keeps the connection and returns its handle. */
   readonly hold?: boolean;
   /**
@@ -47,7 +47,7 @@ export interface Connect {
 export interface Ask {
   readonly do: "ask";
   readonly handle: number;
-  readonly patience: number;
+  readonly timeoutMs: number;
 }
 
 export interface Hangup {

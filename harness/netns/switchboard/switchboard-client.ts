@@ -33,14 +33,14 @@ export class SwitchboardClient {
 
   /** Opens a connection (or sends a datagram) and returns its outcome. */
   async connect(
-    command: Omit<Connect, "do" | "patience"> & { readonly patience?: number },
+    command: Omit<Connect, "do" | "timeoutMs"> & { readonly timeoutMs?: number },
   ): Promise<Reply> {
-    return replyOf(await this.say({ patience: PATIENCE_MS, ...command, do: "connect" }));
+    return replyOf(await this.say({ timeoutMs: PATIENCE_MS, ...command, do: "connect" }));
   }
 
   /** Sends another request over a held connection. */
-  async ask(handle: number, patience = PATIENCE_MS): Promise<Reply> {
-    return replyOf(await this.say({ do: "ask", handle, patience }));
+  async ask(handle: number, timeoutMs = PATIENCE_MS): Promise<Reply> {
+    return replyOf(await this.say({ do: "ask", handle, timeoutMs }));
   }
 
   async hangup(handle: number): Promise<void> {

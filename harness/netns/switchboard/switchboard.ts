@@ -28,7 +28,7 @@ const clients = new Clients(poller);
 const namespaces = new Set<string>();
 const paths = new Set<string>();
 
-function carryOut(request: Request): void {
+function execute(request: Request): void {
   const { id } = request;
   const reply = (result: Reply): void => say({ id, reply: result });
   switch (request.do) {
@@ -70,7 +70,7 @@ function say(answer: Answer): void {
 }
 
 /** Processes in one of our namespaces, except this one. */
-function inhabitants(): number[] {
+function processesInside(): number[] {
   const inodes = new Set([...namespaces].filter(exists).map((name) => `net:[${inode(name)}]`));
   return readdirSync("/proc")
     .map(Number)
@@ -95,9 +95,9 @@ function namespaceOf(pid: number): string {
 
 const GIVE_UP_MS = 2000;
 
-function endInhabitants(): void {
+function endProcessesInside(): void {
   const until = performance.now() + GIVE_UP_MS;
-  for (let left = inhabitants(); left.length > 0 && performance.now() < until; ) {
+  for (let left = processesInside(); left.length > 0 && performance.now() < until; ) {
     for (const pid of left) {
       try {
         process.kill(pid, "SIGKILL");
@@ -106,12 +106,12 @@ function endInhabitants(): void {
       }
     }
     Bun.sleepSync(1);
-    left = inhabitants();
+    left = processesInside();
   }
 }
 
 function tidyUp(): void {
-  endInhabitants();
+  endProcessesInside();
   libc.leaveAll();
   for (const namespace of namespaces) Bun.spawnSync(["ip", "netns", "delete", namespace]);
   for (const path of paths) rmSync(path, { recursive: true, force: true });
@@ -135,7 +135,7 @@ poller.watch(0, libc.POLLIN, () => {
   for (const line of lines) {
     const request: Request = JSON.parse(line);
     try {
-      carryOut(request);
+      execute(request);
     } catch (error) {
       say({ id: request.id, error: String(error) });
     }

@@ -9,7 +9,7 @@ import type { SluiceError } from "../../base/errors.ts";
 import { BATCH_ELEMENTS } from "../../base/limits.ts";
 import type { Core } from "../../core/core.ts";
 import { countAdded, type OperationList } from "../../model/operation-list.ts";
-import { isService, OWNER_ADOPTED, type OwnerId } from "../../model/owner.ts";
+import { isServiceOwner, OWNER_ADOPTED, type OwnerId } from "../../model/owner.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import type { ReadTable } from "../read/read-objects.ts";
 import { readTouched } from "./read-touched.ts";
@@ -173,7 +173,7 @@ export class TableRepair {
 }
 
 const ownerNameIn = (core: Core) => (owner: OwnerId) =>
-  isService(owner) ? core.serviceKey(owner) : "";
+  isServiceOwner(owner) ? core.serviceKey(owner) : "";
 
 function noWrites(): WriteTotals {
   return { operations: 0, added: 0, bytes: 0, transactions: 0, kernelMs: 0 };

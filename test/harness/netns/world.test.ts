@@ -1,7 +1,13 @@
 /** The world of namespaces itself: everybody reaches everybody, and nothing is left of it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
-import { addressOf, FAMILIES, HOSTS, type Place, PODS } from "../../../harness/netns/addresses.ts";
+import {
+  addressOf,
+  FAMILIES,
+  HOSTS,
+  type Location,
+  PODS,
+} from "../../../harness/netns/addresses.ts";
 import { World } from "../../../harness/netns/world.ts";
 
 const SERVERS = ["node1", "node2", ...PODS] as const;
@@ -33,7 +39,7 @@ describe.each(["links", "bridge"] as const)("a world whose pods hang on %s", (at
     for (const transport of ["tcp", "udp"] as const) {
       const refused = await world.connect("a1", addressOf("b1", 4), 85, { transport });
       expect(refused.outcome).toBe("refused");
-      const silent = await world.connect("a1", "10.96.0.1", 80, { transport, patience: 50 });
+      const silent = await world.connect("a1", "10.96.0.1", 80, { transport, timeoutMs: 50 });
       expect(silent.outcome).toBe("timeout");
     }
   });
@@ -88,7 +94,7 @@ test("nothing is left of a world whose process was killed", async () => {
   expect(existsSync(directory)).toBe(false);
 });
 
-function places(): Place[] {
+function places(): Location[] {
   return [...HOSTS, ...PODS];
 }
 

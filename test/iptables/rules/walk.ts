@@ -23,7 +23,7 @@ export interface Walker {
 /** Endpoints with their odds (`*`: masqueraded), or what becomes of it instead. */
 export type Odds = ReadonlyMap<string, number>;
 
-interface Way {
+interface Outcome {
   readonly odds: number;
   readonly marked: boolean;
   /** Undefined: the chain was left by its end. */
@@ -38,7 +38,7 @@ export class Walk {
   readonly #ruleset: Ruleset;
   readonly #walker: Walker;
   /** Rules that were looked at. */
-  looked = 0;
+  lookups = 0;
 
   constructor(ruleset: Ruleset, walker: Walker) {
     this.#ruleset = ruleset;
@@ -78,7 +78,7 @@ export class Walk {
   }
 
   /** The jumps of a built-in chain: each was inserted at the top. */
-  #builtIn(table: "nat" | "filter", hook: string, state: State, marked: boolean): Way[] {
+  #builtIn(table: "nat" | "filter", hook: string, state: State, marked: boolean): Outcome[] {
     const rules = this.#ruleset.jumps
       .filter((jump) => jump.table === table && jump.from === hook)
       .map(({ rule }) => rule)
@@ -86,19 +86,24 @@ export class Walk {
     return this.#run(table, rules, state, marked);
   }
 
-  #chain(table: "nat" | "filter", chain: string, state: State, marked: boolean): Way[] {
+  #chain(table: "nat" | "filter", chain: string, state: State, marked: boolean): Outcome[] {
     const text = this.#ruleset.chains[table].get(chain);
     if (text === undefined) throw new Error(`a rule leads to ${chain}, which does not exist`);
     return this.#run(table, text === "" ? [] : text.split("\n"), state, marked);
   }
 
-  #run(table: "nat" | "filter", rules: readonly string[], state: State, marked: boolean): Way[] {
+  #run(
+    table: "nat" | "filter",
+    rules: readonly string[],
+    state: State,
+    marked: boolean,
+  ): Outcome[] {
     let left: { odds: number; marked: boolean }[] = [{ odds: 1, marked }];
-    const ended: Way[] = [];
+    const ended: Outcome[] = [];
     for (const rule of rules) {
       const next: typeof left = [];
       for (const one of left) {
-        this.looked++;
+        this.lookups++;
         const { chance, target } = this.#match(rule, state, one.marked);
         if (chance < 1) next.push({ ...one, odds: one.odds * (1 - chance) });
         if (chance === 0) continue;

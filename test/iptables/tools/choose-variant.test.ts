@@ -5,11 +5,11 @@ import { chooseTools } from "../../../src/iptables/tools/choose-variant.ts";
 import { FakeTools, holdLock } from "./fake-tools.ts";
 
 /** Each test has its own: a legacy table, once made, stays. */
-let leave = () => {};
+let leaveNetns = () => {};
 beforeEach(() => {
-  leave = enterFreshNetns();
+  leaveNetns = enterFreshNetns();
 });
-afterEach(() => leave());
+afterEach(() => leaveNetns());
 
 const NAMES = ["iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft"];
 
@@ -31,7 +31,7 @@ const rules = (tool: string, count: number) =>
   restore(tool, "filter", ...Array.from({ length: count }, () => "-A INPUT -j ACCEPT"));
 
 /** A chain of kube-proxy's with so many rules, and the jumps to it. */
-const kubeProxys = (tool: string, count: number) =>
+const kubeProxyChains = (tool: string, count: number) =>
   restore(
     tool,
     "nat",
@@ -103,7 +103,7 @@ describe("the variant is", () => {
       "that of others' rules, whatever there is of kube-proxy's names",
       "nft",
       () => {
-        kubeProxys("iptables-nft", 9);
+        kubeProxyChains("iptables-nft", 9);
         rules("iptables-legacy", 1);
       },
       "legacy",
@@ -113,8 +113,8 @@ describe("the variant is", () => {
       "legacy, where rules of kube-proxy's names are and no others",
       "nft",
       () => {
-        kubeProxys("iptables-legacy", 1);
-        kubeProxys("ip6tables-legacy", 1);
+        kubeProxyChains("iptables-legacy", 1);
+        kubeProxyChains("ip6tables-legacy", 1);
       },
       "legacy",
       "the rules that are there, Sluice's or kube-proxy's, are in the legacy tables",
@@ -122,7 +122,7 @@ describe("the variant is", () => {
     [
       "nft, where rules of kube-proxy's names are and no others",
       "legacy",
-      () => kubeProxys("ip6tables-nft", 1),
+      () => kubeProxyChains("ip6tables-nft", 1),
       "nft",
       "the rules that are there, Sluice's or kube-proxy's, are in nf_tables",
     ],

@@ -5,11 +5,11 @@ import { probeTools } from "../../../src/iptables/tools/probe-tools.ts";
 import { FakeTools, toolsOf } from "./fake-tools.ts";
 
 /** Each test has its own: what the legacy tables have once used is not tried again. */
-let leave = () => {};
+let leaveNetns = () => {};
 beforeEach(() => {
-  leave = enterFreshNetns();
+  leaveNetns = enterFreshNetns();
 });
-afterEach(() => leave());
+afterEach(() => leaveNetns());
 
 const ALL = { randomFully: true, comments: true, recent: true, sctp: true };
 

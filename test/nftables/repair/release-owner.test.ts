@@ -7,9 +7,9 @@ import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import {
   type DriftedWorld,
   driftedWorld,
-  fill,
   kernel,
   kernelElements,
+  putServices,
 } from "../../../harness/sync/drifted-world.ts";
 import { slice } from "../../../harness/sync/sync-world.ts";
 import { align } from "../../../src/netlink/message.ts";
@@ -53,7 +53,7 @@ describe("an element that the kernel refuses in a repair", () => {
     ["where transactions are small, and does not name", false, "flush ruleset", 4000],
   ])("%s leaves its owner out, and all others are served", async (_, named, command, maxBytes) => {
     world = driftedWorld({}, maxBytes);
-    fill(world);
+    putServices(world);
     await world.sync();
     const all = kernelElements();
     await world.nft(command);
@@ -74,7 +74,7 @@ describe("an element that the kernel refuses in a repair", () => {
     world.put("EndpointSlice", slice("s2-4", "s2", ["10.1.0.2", "10.1.1.2!", "10.1.0.8"]));
     expect(await world.sync()).toBe(true);
     expect(kernel().join()).toContain("10.1.0.8");
-    fill(world);
+    putServices(world);
     expect(await world.sync()).toBe(true);
 
     accept();

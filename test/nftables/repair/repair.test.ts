@@ -6,9 +6,9 @@ import { inFreshNetns } from "../../../harness/fresh-netns.ts";
 import {
   type DriftedWorld,
   driftedWorld,
-  fill,
   kernel,
   OPTIONS,
+  putServices,
 } from "../../../harness/sync/drifted-world.ts";
 import { service, slice } from "../../../harness/sync/sync-world.ts";
 import type { DriftObject } from "../../../src/backend/drift.ts";
@@ -28,7 +28,7 @@ let world: DriftedWorld;
 let whole: readonly string[];
 beforeEach(async () => {
   world = driftedWorld();
-  fill(world);
+  putServices(world);
   expect(await world.sync()).toBe(true);
   whole = kernel();
 });
@@ -303,7 +303,7 @@ test("where transactions must be small, a repair takes some, and ends in the sam
   world.close();
   world = driftedWorld({}, 4000);
   expect(world.backend.capabilities.maxOperations).toBe(11);
-  fill(world);
+  putServices(world);
   await world.sync();
   for (const command of ["flush map inet sluice endpoints6", "flush ruleset"]) {
     await world.nft(command);
@@ -316,7 +316,7 @@ test("where transactions must be small, a repair takes some, and ends in the sam
 test("of what takes more than one transaction, what leads to slots comes after all of them", async () => {
   world.close();
   world = driftedWorld({}, 4000);
-  fill(world);
+  putServices(world);
   await world.sync();
   await world.nft("flush map inet sluice frontends4; flush map inet sluice endpoints4");
   const { socket } = world;
@@ -340,7 +340,7 @@ test("of what takes more than one transaction, what leads to slots comes after a
 test("what is touched while a repair is under way is not forgotten when that fails", async () => {
   world.close();
   world = driftedWorld({}, 4000);
-  fill(world);
+  putServices(world);
   await world.sync();
   const maps = ["frontends4", "frontends6", "endpoints4", "endpoints6", "local-endpoints6"];
   await world.nft(list("flush map inet sluice KEY", ...maps));
@@ -401,7 +401,7 @@ describe("a change of ours that meets one of theirs", () => {
     run("nft", "delete", "table", "inet", "sluice");
     await world.nft('table inet sluice { comment "sluice: layout 1, sets 0"; }');
     expect(await world.repair()).toMatchObject({ driftedCounts: { table: 1 } });
-    fill(world);
+    putServices(world);
     await world.sync();
     expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
   });
@@ -414,7 +414,7 @@ describe("a change of ours that meets one of theirs", () => {
       driftedCounts: { element: 1 },
       change: { by: expect.stringContaining("nft (pid") },
     });
-    fill(world);
+    putServices(world);
     await world.sync();
     expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
   });
@@ -437,7 +437,7 @@ describe("a change of ours that meets one of theirs", () => {
     // What nobody has told of yet.
     await world.nft("add chain inet sluice mine");
     world.verify();
-    fill(world);
+    putServices(world);
     expect(await world.sync()).toBe(true);
     expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
   });
@@ -511,7 +511,7 @@ describe("other options for a table in use", () => {
     world.close();
     run("nft", "flush", "ruleset");
     const fresh = driftedWorld(options);
-    fill(fresh);
+    putServices(fresh);
     await fresh.sync();
     run("nft", "add", "chain", "inet", "sluice", "mine");
     expect(changed).toEqual(kernel());
