@@ -28,17 +28,17 @@ export function addDebugRoutes(app: Hono, setVerbosity: (level: number) => void)
   }
 
   app.all("/debug/flags/v", async (context) => {
-    const said = (text: string, code: 200 | 400 | 406) =>
+    const respond = (text: string, code: 200 | 400 | 406) =>
       context.body(`${text}\n`, code, { "Content-Type": "text/plain" });
-    if (context.req.method !== "PUT") return said("unsupported http method", 406);
+    if (context.req.method !== "PUT") return respond("unsupported http method", 406);
     const text = await context.req.text();
     if (!/^\d{1,10}$/.test(text) || Number(text) > LEVEL_MAX) {
       // kube-proxy's text, except that it repeats at most 32 characters of the input.
       const shown = JSON.stringify(text.slice(0, 32));
-      return said(`strconv.ParseUint: parsing ${shown}: invalid syntax`, 400);
+      return respond(`strconv.ParseUint: parsing ${shown}: invalid syntax`, 400);
     }
     setVerbosity(Number(text));
-    return said(`successfully set klog.logging.verbosity to ${Number(text)}`, 200);
+    return respond(`successfully set klog.logging.verbosity to ${Number(text)}`, 200);
   });
 
   app.all("/debug/pprof", (context) => context.text(NO_PPROF, 501));

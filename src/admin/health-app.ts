@@ -44,7 +44,7 @@ function answer(view: HealthView, probe: HealthProbe): { code: 200 | 503; body: 
   const now = view.now();
   const { healthy, lastUpdated } = view.health();
   const { eligible } = view.node();
-  const good = healthy && (probe === "livez" || eligible);
+  const isServing = healthy && (probe === "livez" || eligible);
   const updated = lastUpdated === undefined ? ZERO_TIME : timeOf(lastUpdated);
   const cannot = view.unserved().map(({ family }) => family);
   const served = ([4, 6] as const).filter((family) => !cannot.includes(family));
@@ -54,7 +54,7 @@ function answer(view: HealthView, probe: HealthProbe): { code: 200 | 503; body: 
   const body = JSON.stringify({
     // As in kube-proxy, a good answer has the current time, and a bad one the time of the last
     // commit.
-    lastUpdated: good ? timeOf(now) : updated,
+    lastUpdated: isServing ? timeOf(now) : updated,
     currentTime: timeOf(now),
     ...(probe === "healthz" && { nodeEligible: eligible }),
     healthy,
@@ -69,7 +69,7 @@ function answer(view: HealthView, probe: HealthProbe): { code: 200 | 503; body: 
     }),
     ...(notices.length > 0 && { notices }),
   });
-  return { code: good ? 200 : 503, body };
+  return { code: isServing ? 200 : 503, body };
 }
 
 /** Go's zero time. */

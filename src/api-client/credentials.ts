@@ -11,8 +11,8 @@ export function kubeconfigError(file: string, field: string, rule: string, cause
 }
 
 /**
- * Creates the error for a file that cannot be read or parsed. `use` says which field names the file;
- * "" for the kubeconfig itself.
+ * Creates the error for a file that cannot be read or parsed. `use` says which field names the
+ * file; "" for the kubeconfig itself.
  */
 export function fileError(verb: "read" | "parse", file: string, use: string, thrown: unknown) {
   // The parser of YAML adds the lines at fault after the first line.
@@ -34,7 +34,7 @@ function useOf(file: string, use: string): string {
  * @throws SluiceError KUBECONFIG_INVALID if it is unreadable or empty.
  */
 export async function readCredential(file: string, use: string): Promise<string> {
-  const text = (await readText(file, use)).trim();
+  const text = (await readFileText(file, use)).trim();
   if (text === "") throw contentError(file, use, "the file is empty");
   if (/[\r\n\0]/.test(text)) throw contentError(file, use, "the file has more than one line");
   return text;
@@ -42,22 +42,22 @@ export async function readCredential(file: string, use: string): Promise<string>
 
 /** @throws SluiceError KUBECONFIG_INVALID if it is unreadable or not PEM with this label. */
 export async function readPem(file: string, use: string, label: string): Promise<string> {
-  const text = await readText(file, use);
+  const text = await readFileText(file, use);
   const fault = pemFault(text, label);
   if (fault !== undefined) throw contentError(file, use, fault);
   return text;
 }
 
 /**
- * Returns undefined if the text has a PEM block with a label that ends in `label` (there are several
- * kinds of keys).
+ * Returns undefined if the text has a PEM block with a label that ends in `label` (there are
+ * several kinds of keys).
  */
 export function pemFault(text: string, label: string): string | undefined {
   if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return undefined;
   return `invalid PEM: must contain a ${label} block`;
 }
 
-async function readText(file: string, use: string): Promise<string> {
+async function readFileText(file: string, use: string): Promise<string> {
   try {
     return await readFile(file, "utf8");
   } catch (thrown) {

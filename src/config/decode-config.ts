@@ -83,7 +83,7 @@ interface TypeRule {
   readonly read: (value: unknown) => FieldValue | undefined;
 }
 
-const INT32_MAX = 2 ** 31;
+const INT32_LIMIT = 2 ** 31;
 
 /** Also used for flags, after their text has become a JSON value. */
 export const TYPES: { readonly [type in FieldType]: TypeRule } = {
@@ -97,8 +97,8 @@ export const TYPES: { readonly [type in FieldType]: TypeRule } = {
     read: (value) =>
       typeof value === "number" &&
       Number.isInteger(value) &&
-      value >= -INT32_MAX &&
-      value < INT32_MAX
+      value >= -INT32_LIMIT &&
+      value < INT32_LIMIT
         ? value
         : undefined,
   },
@@ -158,7 +158,7 @@ function isVmoduleItem(value: unknown): boolean {
   const { filePattern, verbosity = 0 } = value;
   if (typeof filePattern !== "string" || !/^[^=,]+$/.test(filePattern)) return false;
   return (
-    Number.isInteger(verbosity) && (verbosity as number) >= 0 && (verbosity as number) < INT32_MAX
+    Number.isInteger(verbosity) && (verbosity as number) >= 0 && (verbosity as number) < INT32_LIMIT
   );
 }
 

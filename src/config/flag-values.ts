@@ -31,10 +31,10 @@ export function readFlag(flag: Flag, text: string): FieldValue {
  */
 export function combine(before: FieldValue | undefined, next: FieldValue): FieldValue {
   if (Array.isArray(before) && Array.isArray(next)) return [...before, ...next];
-  const both = [before, next].every(
+  const areLists = [before, next].every(
     (value) => typeof value === "object" && value !== null && !Array.isArray(value),
   );
-  return both ? { ...(before as object), ...(next as object) } : next;
+  return areLists ? { ...(before as object), ...(next as object) } : next;
 }
 
 /** Returns the text of a flag with a text value; "" if it is not given. */

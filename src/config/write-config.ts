@@ -29,16 +29,16 @@ export async function writeConfig(
     const message = `Cannot write configuration ${file}: ${messageOf(cause)}`;
     throw new SluiceError("CONFIG_UNREADABLE", message, file, { cause });
   }
-  const remarks = messages.map(({ message, fields }) => {
+  const lines = messages.map(({ message, fields }) => {
     const details = Object.entries(fields).map(([key, value]) => `${key}: ${value}`);
     return `${message} (${details.join("; ")})`;
   });
-  const unsaid = [
+  const unwritten = [
     ...(textOfFlag(flags, "master") === "" ? [] : ["--master"]),
     ...(config.healthzBindAddress === "" ? ["--healthz-port=0"] : []),
   ];
-  if (unsaid.length > 0) remarks.push(`Left out, since no field says it: ${unsaid.join(", ")}`);
-  return [...remarks, `Wrote ${file}`].map((line) => `${line}\n`).join("");
+  if (unwritten.length > 0) lines.push(`Left out, since no field says it: ${unwritten.join(", ")}`);
+  return [...lines, `Wrote ${file}`].map((line) => `${line}\n`).join("");
 }
 
 /**

@@ -147,8 +147,8 @@ export class FlowReconciler {
       total.entries += result.entries;
       interrupted ||= result.interrupted;
       if (result.stale > 0) {
-        const gone = deleteEntries(sockets.delete, result.deletions);
-        total.deleted += result.stale - gone;
+        const alreadyEnded = deleteEntries(sockets.delete, result.deletions);
+        total.deleted += result.stale - alreadyEnded;
       }
       total.busyMs += clock.monotonic() - began;
       if (result.errno > 0) throw systemError(READING, result.errno, "NETLINK_REFUSED");

@@ -46,14 +46,15 @@ export function selectCalls(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
         const end = ends[position] ?? index;
         const found: Choice[] = [];
         let localReady = 0;
-        let lingers = false;
+        let servesUnselected = false;
         for (; index < end; index++) {
           const at = index * CHOICE_STRIDE;
-          lingers ||= (view.getUint8(at + CHOICE_FLAGS) & CHOICE_FLAG_SERVES_UNSELECTED) !== 0;
+          servesUnselected ||=
+            (view.getUint8(at + CHOICE_FLAGS) & CHOICE_FLAG_SERVES_UNSELECTED) !== 0;
           found.push(readChoice(view, at));
           localReady = Math.max(localReady, view.getUint32(at + CHOICE_READY_LOCAL, true));
         }
-        each(id, found, localReady, lingers);
+        each(id, found, localReady, servesUnselected);
       }
     },
   };

@@ -104,8 +104,8 @@ export class BackgroundServices {
       log,
       onAnswered,
       onFatal: (error) => {
-        const told = this.#attachEvents().then(() => events.flush(LAST_EVENT_MS));
-        void told.finally(() => onFatal(error));
+        const flushed = this.#attachEvents().then(() => events.flush(LAST_EVENT_MS));
+        void flushed.finally(() => onFatal(error));
       },
       nodePortAddresses: () => proxy.inputs.listenAddresses(),
       setVerbosity: (verbosity) => log.configure({ ...logSettings(proxy.config), verbosity }),

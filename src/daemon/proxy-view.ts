@@ -53,9 +53,9 @@ export function createView(options: ViewOptions): ReadOnlyView {
     flags: () => flags,
     service: (namespace, name) => describeService(core, namespace, name, problems.list(), backend),
     async metrics() {
-      const patience = new Promise<void>((done) => clock.after(SCRAPE_TIMEOUT_MS, done));
+      const deadline = new Promise<void>((done) => clock.after(SCRAPE_TIMEOUT_MS, done));
       const { config } = proxy;
-      if (backend.counters !== undefined) await connections.collect(backend.counters, patience);
+      if (backend.counters !== undefined) await connections.collect(backend.counters, deadline);
       return expose(
         scrapedInstruments({
           metrics,

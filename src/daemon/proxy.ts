@@ -171,10 +171,10 @@ export class RunningProxy {
     this.#syncing?.pacer.stop();
     this.#addresses?.close();
     const closed = Promise.resolve(this.backend.close());
-    const patience = new Promise<void>((resolve) => {
+    const deadline = new Promise<void>((resolve) => {
       this.#options.clock.after(STOP_WRITING_MS, resolve);
     });
-    await Promise.race([closed, patience]);
+    await Promise.race([closed, deadline]);
   }
 
   /** Without a loop (before the first sync), the first verification applies the new chains. */

@@ -24,9 +24,9 @@ export function lockNetworkNamespace(): () => void {
       `Cannot ${what}: one sluice may run in each: another one holds the socket "${NAME}"`,
     );
   }
-  let held = true;
+  let isHeld = true;
   return () => {
-    if (held) libc.close(fd);
-    held = false;
+    if (isHeld) libc.close(fd);
+    isHeld = false;
   };
 }

@@ -50,11 +50,11 @@ export class Notifier {
       );
     }
     if (this.#address === undefined || !(periodMs > 0) || watched !== `${pid}`) return;
-    const beat = () => {
+    const sendWatchdog = () => {
       if (healthy()) this.#send("WATCHDOG=1");
-      this.#cancel = clock.after(periodMs / 2, beat);
+      this.#cancel = clock.after(periodMs / 2, sendWatchdog);
     };
-    this.#cancel = clock.after(periodMs / 2, beat);
+    this.#cancel = clock.after(periodMs / 2, sendWatchdog);
   }
 
   /** Reports that the service is ready. `status` is one line for `systemctl status`. */

@@ -221,16 +221,16 @@ export class KernelChains {
   *#chainSteps(table: RuleTable, names: Iterable<string>, wanted: WantedChains): Generator<Step> {
     const { known } = this.#tables[table];
     for (const chain of names) {
-      const there = known.has(chain);
+      const exists = known.has(chain);
       const before = known.get(chain);
       const text = wantedText(wanted, table, chain);
       if (isShared(table, chain)) {
         const present = new Set(linesOf(before ?? ""));
         const rules = linesOf(text ?? "").filter((rule) => !present.has(rule));
-        if (rules.length > 0) yield { kind: "append", table, chain, make: !there, rules };
+        if (rules.length > 0) yield { kind: "append", table, chain, make: !exists, rules };
       } else if (text !== undefined) {
         if (before !== text) yield { kind: "replace", table, chain, text };
-      } else if (there) {
+      } else if (exists) {
         if (!this.#mustStay(table, chain)) yield { kind: "remove", table, chain };
         else if (before !== "") yield { kind: "replace", table, chain, text: "" };
       }

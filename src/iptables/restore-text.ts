@@ -52,7 +52,7 @@ export function printRestore(steps: readonly Step[]): RestoreText {
   /** Sorted by first line. `rules`: each line is a rule of the step. */
   const segments: { first: number; step: Step | undefined; rules: boolean }[] = [];
   let line = 1;
-  const put = (text: string, lines: number, step?: Step, rules = false) => {
+  const append = (text: string, lines: number, step?: Step, rules = false) => {
     segments.push({ first: line, step, rules });
     pieces.push(text);
     line += lines;
@@ -60,7 +60,7 @@ export function printRestore(steps: readonly Step[]): RestoreText {
   for (const table of RULE_TABLES) {
     const own = steps.filter((step) => step.table === table);
     if (own.length === 0) continue;
-    put(`*${table}`, 1);
+    append(`*${table}`, 1);
     const chains = own.filter((step) => "chain" in step);
     const undeclared = new Map(
       chains
@@ -71,7 +71,7 @@ export function printRestore(steps: readonly Step[]): RestoreText {
       const step = undeclared.get(chain);
       if (step === undefined) return;
       undeclared.delete(chain);
-      put(step.kind === "append" ? `-N ${chain}` : `:${chain} - [0:0]`, 1, step);
+      append(step.kind === "append" ? `-N ${chain}` : `:${chain} - [0:0]`, 1, step);
     };
     for (const step of chains.sort(lastNameFirst)) {
       const { chain } = step;
@@ -81,14 +81,14 @@ export function printRestore(steps: readonly Step[]): RestoreText {
       if (rules.includes(OURS)) {
         for (const [, target = ""] of rules.matchAll(TARGETS)) declare(target);
       }
-      put(`-A ${chain} ${prefixed(chain, rules)}`, ruleCount(rules), step, true);
+      append(`-A ${chain} ${prefixed(chain, rules)}`, ruleCount(rules), step, true);
     }
     for (const step of own) {
-      if (step.kind === "unjump") put(`-D ${step.from} ${step.rule}`, 1, step);
-      else if (step.kind === "jump") put(`-I ${step.from} ${step.rule}`, 1, step);
+      if (step.kind === "unjump") append(`-D ${step.from} ${step.rule}`, 1, step);
+      else if (step.kind === "jump") append(`-I ${step.from} ${step.rule}`, 1, step);
     }
-    for (const step of own) if (step.kind === "remove") put(`-X ${step.chain}`, 1, step);
-    put("COMMIT", 1);
+    for (const step of own) if (step.kind === "remove") append(`-X ${step.chain}`, 1, step);
+    append("COMMIT", 1);
   }
   const text = `${pieces.join("\n")}\n`;
   let source: readonly string[] | undefined;

@@ -59,13 +59,13 @@ export function subscribe(
     let ended = false;
     const opened = clock.monotonic();
     // ENOBUFS after a burst ends the socket, because messages were lost.
-    const lost = () => {
+    const reportLoss = () => {
       if (ended || !open) return;
       ended = true;
       stop = clock.after(Math.max(0, opened + REOPEN_MS - clock.monotonic()), restart);
     };
     const data = (_: unknown, bytes: Uint8Array) => event(bytes);
-    connect({ fd, socket: { data, error: lost, close: lost } }).then(
+    connect({ fd, socket: { data, error: reportLoss, close: reportLoss } }).then(
       (socket) => {
         socket.unref();
         // The socket failed or was closed before it connected. By now `stop` belongs to its

@@ -260,10 +260,11 @@ export class NftablesBackend implements Backend {
     );
     // The kernel named no element, so the container is missing: the table or one of its maps is
     // gone.
-    const lost = errno === ENOENT && fault === undefined && refusal?.offset !== undefined;
-    const drifted = lost || (fault !== undefined && isForeignChange(errno, fault));
+    const containerMissing =
+      errno === ENOENT && fault === undefined && refusal?.offset !== undefined;
+    const drifted = containerMissing || (fault !== undefined && isForeignChange(errno, fault));
     if (drifted) this.#suspect(operations, fault);
-    const transient = isTransient(errno) || lost;
+    const transient = isTransient(errno) || containerMissing;
     return { ok: false, error, transient, drifted, ...(owner === undefined ? {} : { owner }) };
   }
 

@@ -52,7 +52,7 @@ function inHook(number: number, priority: number, ...expressions: Expression[]):
 }
 const prerouting = (...expressions: Expression[]) =>
   inHook(nft.NF_INET_PRE_ROUTING, -100, ...expressions);
-const alone = (...expressions: Expression[]): Chain => ({
+const chainOf = (...expressions: Expression[]): Chain => ({
   name: "probe",
   rules: [rule("", expressions)],
 });
@@ -69,7 +69,7 @@ const FEATURES: readonly Feature[] = [
   {
     name: "numgen",
     needs: [],
-    chains: [alone(random(2, 0), metaSet(nft.NFT_META_MARK, 0))],
+    chains: [chainOf(random(2, 0), metaSet(nft.NFT_META_MARK, 0))],
   },
   { name: "fib in family inet", needs: [], chains: [prerouting(...matchLocal("eq", "saddr"))] },
   { name: "conntrack status", needs: [], chains: [prerouting(...matchTranslated())] },

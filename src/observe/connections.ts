@@ -75,12 +75,12 @@ export class ConnectionCounters {
    */
   async collect(
     reader: Pick<CounterReader, "read">,
-    patience: Promise<void> = new Promise(() => {}),
+    deadline: Promise<void> = new Promise(() => {}),
   ): Promise<void> {
     this.#collecting ??= this.#collect(reader).finally(() => {
       this.#collecting = undefined;
     });
-    await Promise.race([this.#collecting, patience]);
+    await Promise.race([this.#collecting, deadline]);
   }
 
   /** Adds the increase of these counters. */

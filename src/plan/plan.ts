@@ -36,7 +36,7 @@ const HEALTH_CHECK_PORTS = {
   4: tableId("health-check-ports", 4),
   6: tableId("health-check-ports", 6),
 };
-const HAIRPIN = { 4: tableId("hairpin", 4), 6: tableId("hairpin", 6) };
+const HAIRPIN_TABLES = { 4: tableId("hairpin", 4), 6: tableId("hairpin", 6) };
 const SERVICE_CIDRS = { 4: tableId("service-cidrs", 4), 6: tableId("service-cidrs", 6) };
 
 /** Writes every element of one Service, for the frontends that it holds (state/claims.ts). */
@@ -79,7 +79,7 @@ export function planNode(context: PlanContext, writer: DesiredWriter): void {
   }
   for (const family of [4, 6] as const) {
     for (const address of context.localEndpoints[family]) {
-      writer.pair(HAIRPIN[family], OWNER_NODE, address);
+      writer.pair(HAIRPIN_TABLES[family], OWNER_NODE, address);
     }
   }
   for (const cidr of context.serviceCidrs) writer.range(SERVICE_CIDRS[cidr.family], cidr);

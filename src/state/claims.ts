@@ -121,10 +121,10 @@ export class FrontendClaims {
 
     let changed: Set<ServiceId> | undefined;
     for (let i = 0; i < keys.length; i++) {
-      const was = holders[i];
-      const is = this.#holder(keys[i] as FrontendKey);
-      if (was === is) continue;
-      for (const other of [was, is]) {
+      const formerHolder = holders[i];
+      const holder = this.#holder(keys[i] as FrontendKey);
+      if (formerHolder === holder) continue;
+      for (const other of [formerHolder, holder]) {
         if (other === undefined || other === id) continue;
         changed ??= new Set();
         changed.add(other);

@@ -55,16 +55,16 @@ function problemMessage(
   disposition: Disposition,
   failures: readonly string[],
 ): string | undefined {
-  const alone = (stop: string, effect: string, value: string) =>
+  const notAlone = (stop: string, effect: string, value: string) =>
     `Cannot be the only proxy: ${stop}; ${effect}: current value is ${value}`;
   const both = "both translate, and whichever comes first wins";
   switch (disposition) {
     case "failed":
       return `Cannot remove ${what} in ${where}: ${failures.join("; ")}`;
     case "running":
-      return alone("kube-proxy must be stopped, whose rules are then removed", both, what);
+      return notAlone("kube-proxy must be stopped, whose rules are then removed", both, what);
     case "recreated":
-      return alone(
+      return notAlone(
         `kube-proxy must be stopped, and Sluice restarted, which then removes ${what}`,
         both,
         where,
@@ -72,7 +72,7 @@ function problemMessage(
     case "awaiting-exit":
       return `Cannot begin: kube-proxy must be stopped, which writes the same chains; its rules serve until then: current value is ${what}`;
     case "overwriting":
-      return alone("kube-proxy must be stopped", "both write the same chains", what);
+      return notAlone("kube-proxy must be stopped", "both write the same chains", what);
     default:
       return undefined;
   }

@@ -79,7 +79,7 @@ export async function findLeftovers<Id>(
   }
   if (own.size === 0) return { jumps: [], chains: [], kept: [], removedRequired: [] };
   const jumps: { chain: string; id: Id }[] = [];
-  const stay = new Set(keepRequired ? required.map(({ chain }) => chain) : []);
+  const keepers = new Set(keepRequired ? required.map(({ chain }) => chain) : []);
   const kept = new Set<string>();
   const keep = (target: string | undefined) => {
     if (target !== undefined && own.has(target)) kept.add(target);
@@ -91,14 +91,14 @@ export async function findLeftovers<Id>(
       if (target === undefined || !own.has(target)) continue;
       const jump = target === firewall ? rule.text === `-j ${target}` : isJump(table, name, rule);
       if (!base || !jump) keep(target);
-      else if (!stay.has(target)) jumps.push({ chain: name, id });
+      else if (!keepers.has(target)) jumps.push({ chain: name, id });
     }
   }
   // Iterating over a set also visits elements that are added meanwhile.
   for (const name of kept) {
     for (const { target } of await rulesOf(name)) keep(target);
   }
-  const removable = [...own].filter((name) => !kept.has(name) && !stay.has(name));
+  const removable = [...own].filter((name) => !kept.has(name) && !keepers.has(name));
   const removedRequired = required.filter(({ chain }) => removable.includes(chain));
   return { jumps, chains: removable, kept: [...kept], removedRequired };
 }

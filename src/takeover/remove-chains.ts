@@ -92,11 +92,11 @@ export async function removeLegacyChains(
   const filter =
     table === "filter" ? await chooseLeftoverOptions(where, chains, rulesOf, options) : undefined;
   const leftovers = await findLeftovers(table, chains, rulesOf, filter);
-  const stays = filter?.keptNotes ?? NOTHING_REMOVED;
+  const keptNotes = filter?.keptNotes ?? NOTHING_REMOVED;
   if (leftovers.chains.length === 0 && leftovers.jumps.length === 0 && leftovers.kept.length === 0)
-    return stays;
+    return keptNotes;
   await tables.restore(table, printRemoval(table, leftovers));
-  return mergeRemovals([describeRemoval(where, options.owner, leftovers), stays]);
+  return mergeRemovals([describeRemoval(where, options.owner, leftovers), keptNotes]);
 }
 
 async function deleteAll(

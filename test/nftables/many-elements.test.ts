@@ -201,7 +201,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     ])(
       "by key, slice by slice, and of what nobody committed only what stands for all: %s",
       async (_, on) => {
-        const found = { dumps: 0, count: slots.length, asked: undefined, catchall: false };
+        const found = { dumps: 0, count: slots.length, requestedKeys: undefined, catchall: false };
         const whole = await look(on());
         expect(whole).toMatchObject(found);
         expect(whole.turns).toBeGreaterThan(slots.length / 1000);

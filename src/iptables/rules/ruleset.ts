@@ -176,11 +176,11 @@ export class Ruleset {
     const model = this.#model;
     model.prune([...model.frontends.changed()]);
     const changed = model.frontends.takeChanged();
-    const gone = new Set<FrontendKey>();
+    const removed = new Set<FrontendKey>();
     for (const key of changed) {
       const frontend = model.frontends.get(key);
       this.#ports.place(key, frontend, frontend !== undefined && isDispatched(frontend), dirty);
-      if (frontend === undefined) gone.add(key);
+      if (frontend === undefined) removed.add(key);
     }
     const reclassified = this.#reclassified(model.clusterIps.takeChanged());
     for (const key of reclassified) {
@@ -188,7 +188,7 @@ export class Ruleset {
       if (owning !== undefined) dirty.add(owning);
     }
     if (this.#countChanged()) for (const each of this.#ports.all()) dirty.add(each);
-    for (const key of gone) this.#setRules(key, undefined);
+    for (const key of removed) this.#setRules(key, undefined);
     this.#writePorts(dirty);
     this.#writeHairpins(model.hairpins.takeChanged());
     this.#writeShared(model.nodeAddresses.takeChanged().size > 0 || everything);

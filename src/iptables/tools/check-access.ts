@@ -46,12 +46,12 @@ export function deniedError(
     variant === "legacy"
       ? (["CAP_NET_ADMIN", "CAP_NET_RAW"] as const)
       : (["CAP_NET_ADMIN"] as const);
-  const lacking = needed.filter((one) => !hasCapability(one));
+  const missing = needed.filter((one) => !hasCapability(one));
   // With both capabilities, the network namespace belongs to another user namespace, or a security
   // module denies access.
-  const named = (lacking.length > 0 ? lacking : needed).join(" and ");
-  const whose = variant === "legacy" ? " by the legacy tools" : "";
-  const rule = `${named} ${named.includes(" and ") ? "are" : "is"} needed${whose} in this network namespace`;
+  const named = (missing.length > 0 ? missing : needed).join(" and ");
+  const byTools = variant === "legacy" ? " by the legacy tools" : "";
+  const rule = `${named} ${named.includes(" and ") ? "are" : "is"} needed${byTools} in this network namespace`;
   const message = `Cannot program iptables: ${rule}: ${words}`;
   return new SluiceError("PERMISSION_DENIED", message, path, { cause });
 }

@@ -159,8 +159,8 @@ function isAllLoaded(family: Family): boolean {
   try {
     return Object.entries(NEEDED).every(([list, needed]) => {
       const path = `${PROC_PREFIXES[family]}_tables_${list}`;
-      const there = readFileSync(path, "utf8").split("\n");
-      return needed.every((name) => there.includes(name));
+      const loaded = readFileSync(path, "utf8").split("\n");
+      return needed.every((name) => loaded.includes(name));
     });
   } catch {
     return false;

@@ -56,11 +56,11 @@ export function readElements(
   ];
   const element = emptyElement();
   let catchall = false;
-  const again = () => {
+  const restartDump = () => {
     catchall = false;
     restart();
   };
-  dumpObjects(socket, nft.NFT_MSG_GETSETELEM, filter, again, (reader) =>
+  dumpObjects(socket, nft.NFT_MSG_GETSETELEM, filter, restartDump, (reader) =>
     readMessage(reader, element, (one) => {
       if (one.key < 0) catchall = true;
       else each(one);

@@ -147,12 +147,12 @@ class TouchedReader {
 function distinct(id: TableId, keys: Uint8Array): Uint8Array {
   const size = keySize(id);
   const seen = new Set<string>();
-  const once = new ByteBuffer(keys.length);
+  const unique = new ByteBuffer(keys.length);
   for (let at = 0; at < keys.length; at += size) {
     const text = keyText(keys.subarray(at, at + size));
     if (seen.has(text)) continue;
     seen.add(text);
-    once.append(keys, at, size);
+    unique.append(keys, at, size);
   }
-  return once.view();
+  return unique.view();
 }

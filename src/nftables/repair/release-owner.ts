@@ -47,14 +47,16 @@ export function releaseOwner(socket: Netlink, core: Core, owner: OwnerId): void 
   for (const { table, key } of core.diff(0, [owner])) {
     bufferFor(keys, table).append(key, 0, key.length);
   }
-  const held = [...keys].map(([id, list]) => [id, readHeld(socket, id, list.view())] as const);
+  const present = [...keys].map(
+    ([id, list]) => [id, readPresent(socket, id, list.view())] as const,
+  );
   core.commit();
-  for (const [id, { keysAndValues, count }] of held) {
+  for (const [id, { keysAndValues, count }] of present) {
     if (count > 0) core.adopt(id, keysAndValues, count);
   }
 }
 
-function readHeld(socket: Netlink, id: TableId, keys: Uint8Array): TableElements {
+function readPresent(socket: Netlink, id: TableId, keys: Uint8Array): TableElements {
   if (!hasRanges(id)) return readTableElementsOf(socket, id, keys);
   const size = keySize(id);
   const wanted = new Set<string>();

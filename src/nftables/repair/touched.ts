@@ -74,11 +74,11 @@ export class Touched {
     for (const id of other.wholeTables) this.#addWholeTable(id);
     for (const map of other.affinityMaps) this.affinityMaps.add(map);
     for (const [id, keys] of other.keys) {
-      const mine = this.keys.get(id);
+      const own = this.keys.get(id);
       if (this.wholeTables.has(id)) continue;
-      if (mine === undefined) this.keys.set(id, keys);
-      else if (mine.length + keys.length > KEYS_MAX * keySize(id)) this.#addWholeTable(id);
-      else mine.append(keys.view(), 0, keys.length);
+      if (own === undefined) this.keys.set(id, keys);
+      else if (own.length + keys.length > KEYS_MAX * keySize(id)) this.#addWholeTable(id);
+      else own.append(keys.view(), 0, keys.length);
     }
   }
 

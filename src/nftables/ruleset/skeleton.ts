@@ -148,12 +148,12 @@ function services(family: Family, options: SkeletonOptions): Chain {
   ];
   const outsiders = matchNonPods(options.detector, family);
   if (options.masqueradeAll || outsiders !== undefined) {
-    const who = options.masqueradeAll ? undefined : outsiders;
+    const sources = options.masqueradeAll ? undefined : outsiders;
     rules.push(
       rule(
-        `${daddr} @cluster-ips${family} ${who ? `${who.text} ` : ""}${markText(options.masqueradeBit)}`,
+        `${daddr} @cluster-ips${family} ${sources ? `${sources.text} ` : ""}${markText(options.masqueradeBit)}`,
         ...[matchFamily(family), matchDestination(family, 0), lookup(`cluster-ips${family}`, 0)],
-        ...[who?.expressions ?? [], setMark(options.masqueradeBit)],
+        ...[sources?.expressions ?? [], setMark(options.masqueradeBit)],
       ),
     );
   }
