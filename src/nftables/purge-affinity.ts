@@ -2,7 +2,6 @@
  * Deletes clients from the session-affinity maps, which packets fill, when the remembered frontend
  * or endpoint no longer exists.
  */
-import { OP_TABLE } from "../../asm/layout/operation.ts";
 import type { AffinityCleanup } from "../backend/parts.ts";
 import type { Core } from "../core/core.ts";
 import type { OperationList } from "../model/operation-list.ts";
@@ -16,6 +15,7 @@ import { type Attribute, writeAttributes } from "./wire/expressions.ts";
 import type { Batch } from "./wire/message-batch.ts";
 import * as nft from "./wire/nf-tables.ts";
 import { affinityMap, TABLE } from "./wire/object-names.ts";
+import { tableOfOperation } from "./wire/sort-operations.ts";
 
 const FRONTEND_TABLES = {
   learn: "learn",
@@ -94,7 +94,7 @@ export class StaleAffinity implements AffinityCleanup {
     const inUse = MAPS.filter((map) => !this.#maps.has(map) && core.elementCount(map.learn) > 0);
     if (inUse.length === 0) return;
     for (let i = 0; i < offsets.length; i++) {
-      const map = MAP_OF[region[(offsets[i] as number) + OP_TABLE] as number];
+      const map = MAP_OF[tableOfOperation(region, offsets[i] as number)];
       if (map !== undefined && inUse.includes(map)) this.#maps.add(map);
     }
   }

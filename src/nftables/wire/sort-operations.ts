@@ -47,7 +47,7 @@ export class OperationSorter {
       this.#offsets[i] = offset;
       const bucket = bucketOf(region, offset) + 1;
       next[bucket] = (next[bucket] as number) + 1;
-      const table = region[offset + OP_TABLE] as TableId;
+      const table = tableOfOperation(region, offset);
       offset += OP_HEADER + keySize(table) + valueSize(table);
     }
     for (let bucket = 1; bucket <= BUCKETS; bucket++) {
@@ -62,6 +62,11 @@ export class OperationSorter {
     }
     return this.#sorted.subarray(0, count);
   }
+}
+
+/** The table of the operation at `offset` of a region. */
+export function tableOfOperation(region: Uint8Array, offset: number): TableId {
+  return region[offset + OP_TABLE] as TableId;
 }
 
 function bucketOf(region: Uint8Array, offset: number): number {
@@ -79,7 +84,7 @@ export function eachAddedAction(
 ): void {
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i] as number;
-    const table = region[offset + OP_TABLE] as TableId;
+    const table = tableOfOperation(region, offset);
     if (region[offset + OP_KIND] === OP_ADD && IS_ACTION[table]) {
       each(table, readU32LE(region, offset + OP_HEADER + keySize(table)) as ActionCode);
     }
@@ -97,7 +102,7 @@ export function writeOperations(
   let commented: OwnerId | undefined;
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i] as number;
-    const table = region[offset + OP_TABLE] as TableId;
+    const table = tableOfOperation(region, offset);
     const owner = readU32LE(region, offset + OP_OWNER) as OwnerId;
     const add = region[offset + OP_KIND] === OP_ADD;
     if (add && IS_ACTION[table] && owner !== commented) {
