@@ -5,7 +5,7 @@ import { duration } from "./terminal.ts";
 export class GaveUp extends Error {}
 
 /**
- * Waits for `wait`, at most `limit` milliseconds; throws CannotGoOn then. `what` completes "Cannot
+ * Waits for `wait`, at most `limit` milliseconds; throws GaveUp then. `what` completes "Cannot
  * ...", and `soFar` tells how far it had come.
  */
 export async function withTimeout<T>(

@@ -7,12 +7,12 @@ import { ROOT } from "./repository.ts";
 export const BINARY = process.env["SLUICE_BINARY"] ?? join(ROOT, "dist/sluice");
 
 /** The reason to skip tests that run the program; undefined if it is built. */
-export function whyNoBinary(): string | undefined {
+export function missingBinary(): string | undefined {
   return existsSync(BINARY) ? undefined : "dist/sluice is not built: npm run build";
 }
 
 /** As `missingBinary`, but the tests also need root. `what` names the part that needs it. */
-export function whyNoBinaryAsRoot(what = "its network namespace"): string | undefined {
-  if (whyNoBinary() !== undefined) return whyNoBinary();
+export function missingBinaryOrRoot(what = "its network namespace"): string | undefined {
+  if (missingBinary() !== undefined) return missingBinary();
   return process.getuid?.() === 0 ? undefined : `it needs root, for ${what}`;
 }

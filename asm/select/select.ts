@@ -184,9 +184,9 @@ export function gatherPort(into: Region, id: u32, port: usize, family: u32): boo
 // with only terminating endpoints must continue to serve external traffic even if other nodes have
 // Ready ones (KEP-1669).
 //
-// CHOICE_FLAG_LINGERS: some endpoint serves, is not Ready, and was not chosen for the cluster. It
-// is either terminating, or not Ready for another reason. Its existing connections may continue,
-// and new ones go elsewhere.
+// CHOICE_FLAG_SERVES_UNSELECTED: some endpoint serves, is not Ready, and was not chosen for the
+// cluster. It is either terminating, or not Ready for another reason. Its existing connections may
+// continue, and new ones go elsewhere.
 function writeChoice(choice: usize, family: u32): bool {
   const end = rows.base + rows.length;
   let everywhere: u32 = 0;

@@ -70,7 +70,7 @@ const PROXY_TOKEN = "proxy";
  *
  * @throws the reason as an Error in CI, where it must not skip tests
  */
-export async function whyNoControlPlane(): Promise<string | undefined> {
+export async function missingControlPlane(): Promise<string | undefined> {
   const reason = await missingRequirement();
   if (reason !== undefined && process.env["CI"] === "true") throw new Error(reason);
   return reason;

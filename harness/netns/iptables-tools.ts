@@ -106,7 +106,7 @@ export class FakeToolFolder {
     return readFileSync(this.#callLog, "utf8").split("\n===\n").slice(0, -1);
   }
 
-  /** From now on, iptables-restore refuses this, until `relent`. */
+  /** From now on, iptables-restore refuses this, until `acceptAll`. */
   refuse(refusals: readonly ToolRefusal[]): void {
     const cases = refusals.map(({ pattern, words, status }, index) => {
       const told = join(this.#world.directory, `refusal-${index}`);

@@ -50,7 +50,7 @@ export interface DriftedWorld extends SyncWorld<Backend> {
   untilNoticed(like: (change: ForeignChange) => boolean): Promise<void>;
   /** Checks the touched objects, syncs, and returns the report. */
   repair(): Promise<RepairReport | undefined>;
-  /** Events since the last `mend`. */
+  /** Events since the last `repair`. */
   readonly noticed: readonly ForeignChange[];
   close(): void;
 }

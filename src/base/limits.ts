@@ -18,8 +18,8 @@ export const BATCH_ELEMENTS = 50_000;
  */
 export const SYNC_COOLDOWN_MS_MAX = 100;
 /**
- * Same as SYNC_REST_MS_MAX if other programs write the dataplane (iptables-restore), because this
- * process stays idle meanwhile.
+ * Same as SYNC_COOLDOWN_MS_MAX if other programs write the dataplane (iptables-restore), because
+ * this process stays idle meanwhile.
  */
 export const SYNC_COOLDOWN_SINGLE_TRANSACTION_MS_MAX = 10;
 /**
@@ -90,7 +90,7 @@ export const COMPARE_FACTOR = 100;
 export const COMPARE_FACTOR_CHANGED = 10;
 /**
  * Minimum rest between two searches through the remembered clients. The rest is also at least
- * AFFINITY_REST_FACTOR times as long as the last search.
+ * PURGE_COOLDOWN_FACTOR times as long as the last search.
  */
 export const PURGE_COOLDOWN_MS = 250;
 export const PURGE_COOLDOWN_FACTOR = 4;

@@ -178,9 +178,9 @@ export interface Core {
 
   // ── select ──
   /**
-   * Chooses endpoints for every port and family of each Service, in order. `lingers` is true if an
-   * endpoint still serves but is neither Ready nor chosen, so that its existing connections may
-   * continue.
+   * Chooses endpoints for every port and family of each Service, in order. `servesUnselected` is
+   * true if an endpoint still serves but is neither Ready nor chosen, so that its existing
+   * connections may continue.
    */
   select(
     ids: readonly ServiceId[],

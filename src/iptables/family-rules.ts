@@ -59,7 +59,7 @@ const NOTHING_WRITTEN: WriteOutcome = { bytes: 0, refused: undefined };
 const WORDS_MAX = 300;
 /** At most this many chains named in a refusal are looked up in the kernel. */
 const SUSPECTS_MAX = 4;
-/** `takesAnything` reuses a success for this long, in ms. */
+/** `acceptsAnyChange` reuses a success for this long, in ms. */
 const ACCEPTED_MS = 10_000;
 
 export class FamilyRules {
@@ -78,7 +78,7 @@ export class FamilyRules {
   partialFailures = 0;
   /** Number of our transactions: one for each table of a restore. */
   commits = 0;
-  /** Last success of `takesAnything`, in monotonic ms. */
+  /** Last success of `acceptsAnyChange`, in monotonic ms. */
   #acceptedAt = Number.NEGATIVE_INFINITY;
   /** Number of rules that the last restore wrote, by table. */
   readonly #last = { nat: 0, filter: 0 };
@@ -288,7 +288,7 @@ export class FamilyRules {
 
   /**
    * Checks whether the kernel accepts any change at all, by a restore that changes nothing. Skips
-   * the restore if one succeeded less than ABLE_MS before `now`.
+   * the restore if one succeeded less than ACCEPTED_MS before `now`.
    */
   async acceptsAnyChange(now: number): Promise<boolean> {
     if (now - this.#acceptedAt < ACCEPTED_MS) return true;

@@ -30,7 +30,7 @@ export interface RepairTimingOptions {
 
 /** The repair history of one object that other processes changed. */
 interface RepairHistory {
-  /** Repairs that each followed a change less than REPAIR_CALM_MS after the previous repair. */
+  /** Repairs that each followed a change less than REPAIR_QUIET_MS after the previous repair. */
   consecutive: number;
   lastRepair: number;
 }

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
+import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
 import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
@@ -12,7 +12,7 @@ import { type PrintedMetric, readExposition } from "../../harness/metrics/exposi
 const GIVE_UP_MS = 60_000;
 const SERVICES = 10_000;
 
-const reason = whyNoBinaryAsRoot();
+const reason = missingBinaryOrRoot();
 if (reason !== undefined) console.log(`skip: the program's HTTP servers: ${reason}`);
 
 describe.skipIf(reason !== undefined)("dist/sluice", () => {

@@ -5,11 +5,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { BINARY, whyNoBinary } from "../../harness/binary.ts";
+import { BINARY, missingBinary } from "../../harness/binary.ts";
 import {
   type ControlPlane,
+  missingControlPlane,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { inNamespace, startDaemon } from "../../harness/daemon.ts";
@@ -20,7 +20,7 @@ const NODE = "upstream-node";
 const CHECK_PORT = 30_999;
 const GIVE_UP_MS = 60_000;
 
-const reason = whyNoBinary() ?? (await whyNoControlPlane());
+const reason = missingBinary() ?? (await missingControlPlane());
 if (reason !== undefined) console.log(`skip: beside a real kube-proxy: ${reason}`);
 
 /** Method, port and path. */

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
+import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
 import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import {
   type Certificate,
@@ -17,7 +17,7 @@ import { type RecordingServer, startRecordingServer } from "./recording-server.t
 /** Bytes. Bun itself is 107 MB of it. */
 const SIZE_MAX = 130e6;
 
-const reason = whyNoBinaryAsRoot();
+const reason = missingBinaryOrRoot();
 if (reason !== undefined) console.log(`skip: the binary: ${reason}`);
 
 describe.skipIf(reason !== undefined)("dist/sluice", () => {

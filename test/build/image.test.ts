@@ -4,13 +4,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DEFAULT_NAME, machineFor, makeImage } from "../../build/image.ts";
-import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
+import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
 import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { until } from "../../harness/waiting.ts";
 
-const reason = whyNoBinaryAsRoot("its root folder and network namespace");
+const reason = missingBinaryOrRoot("its root folder and network namespace");
 if (reason !== undefined) console.log(`skip: the image: ${reason}`);
 
 /** A container's capabilities under deploy/kubernetes/base, and the one that chroot needs. */

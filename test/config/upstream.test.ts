@@ -3,14 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { programs, whyNoControlPlane } from "../../harness/cluster/control-plane.ts";
+import { missingControlPlane, programs } from "../../harness/cluster/control-plane.ts";
 import { faultOf, HEAD, resolve } from "../../harness/resolve-config.ts";
 import { decodeDocument } from "../../src/config/decode-config.ts";
 import { FLAGS } from "../../src/config/flags.ts";
 import { parseConfigText } from "../../src/config/parse-config.ts";
 import { printConfig } from "../../src/config/write-config.ts";
 
-const reason = await whyNoControlPlane();
+const reason = await missingControlPlane();
 if (reason !== undefined) console.log(`skip: files beside kube-proxy: ${reason}`);
 
 describe.skipIf(reason !== undefined)("beside kube-proxy", () => {

@@ -10,11 +10,11 @@ import {
 } from "bun:test";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { BINARY, whyNoBinary } from "../../harness/binary.ts";
+import { BINARY, missingBinary } from "../../harness/binary.ts";
 import {
   type ControlPlane,
+  missingControlPlane,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { createNode } from "../../harness/cluster/many-objects.ts";
 import { runAsync } from "../../harness/commands.ts";
@@ -25,7 +25,7 @@ const GIVE_UP_MS = 20_000;
 
 setDefaultTimeout(60_000);
 
-const reason = whyNoBinary() ?? (await whyNoControlPlane());
+const reason = missingBinary() ?? (await missingControlPlane());
 if (reason !== undefined) console.log(`skip: the program beside a real API server: ${reason}`);
 
 interface EventList {

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
+import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { ROOT } from "../../harness/repository.ts";
 
@@ -21,7 +21,7 @@ const FLAGS = "/etc/sluice/flags.env";
 const UNIT = "/etc/systemd/system/sluice.service";
 const PROGRAM = "/usr/local/bin/sluice";
 
-const reason = whyNoBinaryAsRoot("namespaces of its own");
+const reason = missingBinaryOrRoot("namespaces of its own");
 if (reason !== undefined) console.log(`skip: the install script: ${reason}`);
 const noCheck = Bun.which("shellcheck") === null ? "shellcheck must be installed" : undefined;
 if (noCheck !== undefined) console.log(`skip: the install script's style: ${noCheck}`);

@@ -3,14 +3,14 @@ import { join } from "node:path";
 import type { V1ControllerRevision, V1DaemonSet } from "@kubernetes/client-node";
 import {
   type ControlPlane,
+  missingControlPlane,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { inNamespace } from "../../harness/daemon.ts";
 import { ROOT, textOf } from "../../harness/repository.ts";
 
-const reason = await whyNoControlPlane();
+const reason = await missingControlPlane();
 if (reason !== undefined) console.log(`skip: the manifests: ${reason}`);
 
 const folder = (name: string) => join(ROOT, "deploy/kubernetes", name);

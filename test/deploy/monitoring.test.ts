@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { V1DaemonSet } from "@kubernetes/client-node";
 import { parse } from "yaml";
-import { BINARY, whyNoBinaryAsRoot } from "../../harness/binary.ts";
+import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { ROOT } from "../../harness/repository.ts";
 import { parseQuery } from "./promql.ts";
@@ -77,7 +77,7 @@ const LABELS_OF_ITS_OWN = [
 
 const elsewhere = [...METRICS_OF_OTHERS, ...METRICS_OF_IPTABLES];
 
-const reason = whyNoBinaryAsRoot();
+const reason = missingBinaryOrRoot();
 if (reason !== undefined) console.log(`skip: metrics of dashboard and alerts: ${reason}`);
 
 test("what is asked for of the other mode is documented", () => {

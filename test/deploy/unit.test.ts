@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BINARY, whyNoBinary } from "../../harness/binary.ts";
+import { BINARY, missingBinary } from "../../harness/binary.ts";
 import { makeNamespace } from "../../harness/cluster/cabled-netns.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { startDaemon } from "../../harness/daemon.ts";
@@ -16,7 +16,7 @@ const EXPOSURE_MAX = 25;
 const missing = ["systemd-analyze", "strace"].filter((program) => Bun.which(program) === null);
 const reason = missing.length > 0 ? `${missing.join(", ")} must be installed` : undefined;
 if (reason !== undefined) console.log(`skip: the systemd unit: ${reason}`);
-const noBinary = whyNoBinary();
+const noBinary = missingBinary();
 if (noBinary !== undefined) console.log(`skip: system calls of the unit: ${noBinary}`);
 
 const settings = readFileSync(UNIT, "utf8")

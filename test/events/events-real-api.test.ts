@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   type ControlPlane,
+  missingControlPlane,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { createNode } from "../../harness/cluster/many-objects.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
@@ -18,7 +18,7 @@ import {
   started,
 } from "../../src/events/events.ts";
 
-const why = await whyNoControlPlane();
+const why = await missingControlPlane();
 if (why !== undefined) console.log(`skip: Events on a real API server: ${why}`);
 
 const MINUTE = 60_000;

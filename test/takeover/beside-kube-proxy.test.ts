@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { BINARY } from "../../harness/binary.ts";
 import {
   type ControlPlane,
+  missingControlPlane,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { createNode } from "../../harness/cluster/many-objects.ts";
 import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
@@ -15,7 +15,7 @@ import { inside, type Mode, PATIENT, startUpstream, untilProgrammed } from "./re
 
 const PORTS = ["--healthz-bind-address=127.0.0.1:20256", "--metrics-bind-address=127.0.0.1:20249"];
 
-const reason = await whyNoControlPlane();
+const reason = await missingControlPlane();
 if (reason !== undefined) console.log(`skip: beside the real kube-proxy: ${reason}`);
 
 describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () => {

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { BINARY } from "../../harness/binary.ts";
 import {
   type ControlPlane,
+  missingControlPlane,
   programs,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { createNode } from "../../harness/cluster/many-objects.ts";
 import { runAsync } from "../../harness/commands.ts";
@@ -30,7 +30,7 @@ const CLUSTER_IP = "10.96.0.77";
 const PORT = 8080;
 const SOME = 500;
 
-const reason = await whyNoControlPlane();
+const reason = await missingControlPlane();
 if (reason !== undefined) console.log(`skip: handing over to and from kube-proxy: ${reason}`);
 
 const MODES = ["iptables-nft", "iptables-legacy"] as const;

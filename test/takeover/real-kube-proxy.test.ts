@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import {
   type ControlPlane,
+  missingControlPlane,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import { createNode } from "../../harness/cluster/many-objects.ts";
 import { FOREIGN } from "./kube-proxy-ruleset.ts";
@@ -13,7 +13,7 @@ import { inside, leaveRules, type Mode } from "./real-kube-proxy.ts";
 const CHILD = join(import.meta.dir, "children/kube-proxy-rules.ts");
 const ENDPOINT = "10.244.1.12";
 
-const reason = await whyNoControlPlane();
+const reason = await missingControlPlane();
 if (reason !== undefined) console.log(`skip: rules of the real kube-proxy: ${reason}`);
 
 describe.skipIf(reason !== undefined)("rules of kube-proxy v1.36.3", () => {

@@ -5,8 +5,8 @@ import { readFileSync } from "node:fs";
 import { compileCore } from "../../build/compile-core.ts";
 import {
   type ControlPlane,
+  missingControlPlane,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../harness/cluster/control-plane.ts";
 import {
   createNode,
@@ -27,7 +27,7 @@ import { metadataOf } from "../../src/source/object-fields.ts";
 import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { ApiSource } from "../../src/watch/api-source.ts";
 
-const why = await whyNoControlPlane();
+const why = await missingControlPlane();
 if (why !== undefined) console.log(`skip: the API source against a real API server: ${why}`);
 
 const MINUTE = 60_000;

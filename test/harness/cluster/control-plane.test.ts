@@ -3,12 +3,12 @@ import { readFileSync } from "node:fs";
 import type { V1Service, V1ServiceList } from "@kubernetes/client-node";
 import {
   type ControlPlane,
+  missingControlPlane,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../../harness/cluster/control-plane.ts";
 import { runAsync } from "../../../harness/commands.ts";
 
-const reason = await whyNoControlPlane();
+const reason = await missingControlPlane();
 if (reason !== undefined) console.log(`skip: control plane: ${reason}`);
 
 describe.skipIf(reason !== undefined)("the test control plane", () => {

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { V1EndpointSliceList, V1Service, V1ServiceList } from "@kubernetes/client-node";
 import {
   type ControlPlane,
+  missingControlPlane,
   startControlPlane,
-  whyNoControlPlane,
 } from "../../../harness/cluster/control-plane.ts";
 import {
   clusterIp,
@@ -13,7 +13,7 @@ import {
   loadObjects,
 } from "../../../harness/cluster/many-objects.ts";
 
-const reason = await whyNoControlPlane();
+const reason = await missingControlPlane();
 if (reason !== undefined) console.log(`skip: bulk loading: ${reason}`);
 
 describe.skipIf(reason !== undefined)("objects loaded in bulk", () => {
