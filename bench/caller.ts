@@ -201,14 +201,14 @@ function take(request: Request): void {
       return;
     }
     case "connect": {
-      const took: number[][] = request.to.map(() => []);
+      const elapsed: number[][] = request.to.map(() => []);
       for (let round = 0; round < request.rounds; round++) {
         for (const [index, [address, port]] of request.to.entries()) {
           const us = call(address, port, request.source);
-          if (us !== undefined) took[index]?.push(us);
+          if (us !== undefined) elapsed[index]?.push(us);
         }
       }
-      say({ took });
+      say({ took: elapsed });
     }
   }
 }

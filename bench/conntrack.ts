@@ -222,12 +222,12 @@ class Bench {
 
   /** Changes one after the other, until there were so many or it is over; how long each took. */
   async #changes(most: number, over: () => boolean): Promise<number[]> {
-    const took: number[] = [];
-    while (took.length < most && !over()) {
-      took.push(await this.#change());
+    const elapsed: number[] = [];
+    while (elapsed.length < most && !over()) {
+      elapsed.push(await this.#change());
       await Bun.sleep(BETWEEN_MS);
     }
-    return took;
+    return elapsed;
   }
 
   /** Gives a Service one more endpoint, which was never seen before: that asks for no pass. */

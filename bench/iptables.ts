@@ -238,8 +238,8 @@ class Bench {
       [clusterIp(index), SERVICE_PORT] as const,
       [endpointAddress(index * this.#options.endpoints), ENDPOINT_PORT] as const,
     ]);
-    const p = (took: readonly (readonly number[])[], odd: number, part: number) =>
-      quantile(took.filter((_, index) => index % 2 === odd).flat(), part);
+    const p = (elapsed: readonly (readonly number[])[], odd: number, part: number) =>
+      quantile(elapsed.filter((_, index) => index % 2 === odd).flat(), part);
     const pod = await calls.connect(to, ROUNDS, LOCAL_POD);
     const node = await calls.connect(to, ROUNDS);
     return {
@@ -256,17 +256,17 @@ class Bench {
     const changes = slow
       ? Math.min(UPSTREAM_CHANGES, this.#options.changes)
       : this.#options.changes;
-    const took: number[] = [];
+    const elapsed: number[] = [];
     const cpu = cpuOf(pid);
     for (const index of this.#samples(changes)) {
-      took.push(await this.#change(calls, index));
+      elapsed.push(await this.#change(calls, index));
       await Bun.sleep(contestant.rest);
     }
     return {
-      changeP50: quantile(took, 0.5),
-      changeP99: quantile(took, 0.99),
-      changeCpu: (cpuOf(pid) - cpu) / took.length,
-      changes: took.length,
+      changeP50: quantile(elapsed, 0.5),
+      changeP99: quantile(elapsed, 0.99),
+      changeCpu: (cpuOf(pid) - cpu) / elapsed.length,
+      changes: elapsed.length,
     };
   }
 
@@ -280,13 +280,13 @@ class Bench {
       await Bun.sleep(Math.max(0, begun + (change * 1000) / BURST_RATE - performance.now()));
       under.push(this.#change(calls, indices[change % indices.length] ?? 0));
     }
-    const took = await Promise.all(under);
+    const elapsed = await Promise.all(under);
     return {
-      burstP50: quantile(took, 0.5),
-      burstP99: quantile(took, 0.99),
-      burstMax: Math.max(...took),
+      burstP50: quantile(elapsed, 0.5),
+      burstP99: quantile(elapsed, 0.99),
+      burstMax: Math.max(...elapsed),
       burstCpu: cpuOf(pid) - cpu,
-      burstChanges: took.length,
+      burstChanges: elapsed.length,
     };
   }
 

@@ -58,14 +58,14 @@ export class Xtables {
 
   /** Milliseconds, the median of a few restores that change one chain of no importance in nat. */
   async restoreTime(): Promise<number> {
-    const took: number[] = [];
+    const elapsed: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       const begun = performance.now();
       await this.#restore(`:${CHAIN} - [0:0]\n-A ${CHAIN} -j RETURN\n`);
-      took.push(performance.now() - begun);
+      elapsed.push(performance.now() - begun);
     }
     await this.#restore(`:${CHAIN} - [0:0]\n-X ${CHAIN}\n`);
-    return quantile(took, 0.5);
+    return quantile(elapsed, 0.5);
   }
 
   /** Empties every table. */

@@ -109,9 +109,9 @@ export class FakeToolFolder {
   /** From now on, iptables-restore refuses this, until `acceptAll`. */
   refuse(refusals: readonly ToolRefusal[]): void {
     const cases = refusals.map(({ pattern, words, status }, index) => {
-      const told = join(this.#world.directory, `refusal-${index}`);
-      writeFileSync(told, `${words}\n`);
-      return `refused '${pattern}' ${told} ${status}`;
+      const reported = join(this.#world.directory, `refusal-${index}`);
+      writeFileSync(reported, `${words}\n`);
+      return `refused '${pattern}' ${reported} ${status}`;
     });
     this.#wrapRestore(`${REFUSED}\n${cases.join("\n")}`);
   }

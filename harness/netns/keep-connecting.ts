@@ -27,11 +27,11 @@ export function keepConnecting(world: World, calls: readonly Call[]): Traffic {
   const all = calls.map(async (call, index) => {
     while (running) {
       const { transport = "tcp" } = call;
-      const { outcome, took } = await connect(world, call, { transport });
+      const { outcome, took: elapsed } = await connect(world, call, { transport });
       done[index] = (done[index] ?? 0) + 1;
       if (outcome === "answered") continue;
       const what = `${call.from} to the ${call.to} ${call.number} by ${transport} (IPv${call.family})`;
-      failed.push(`${what}: ${outcome} after ${Math.round(took)} ms`);
+      failed.push(`${what}: ${outcome} after ${Math.round(elapsed)} ms`);
     }
   });
   return {

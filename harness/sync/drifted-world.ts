@@ -82,13 +82,13 @@ export function driftedWorld(
       }
       watching = true;
       const before = noticed.length;
-      const heard = new Promise<void>((resolve) => {
+      const received = new Promise<void>((resolve) => {
         wake = resolve;
       });
       const next = others.next();
       pipe(command, "nft", "-f", "-");
       pipe(`table ip ${MARKER}; delete table ip ${MARKER}`, "nft", "-f", "-");
-      if ((await next) && noticed.length === before) await heard;
+      if ((await next) && noticed.length === before) await received;
     },
     async untilNoticed(like) {
       while (!noticed.some(like)) {

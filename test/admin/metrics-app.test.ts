@@ -240,18 +240,18 @@ test("what the configuration allows is asked at each request", async () => {
 });
 
 test("a defect is an answer, and is heard of", async () => {
-  const heard: unknown[] = [];
+  const received: unknown[] = [];
   const broken = appOf(
     viewWith({
       problems() {
         throw new Error("broken");
       },
     }),
-    (error) => heard.push(error),
+    (error) => received.push(error),
   );
   const response = await broken.request("/sluice/v1/problems");
   expect(response.status).toBe(500);
   expect(await response.json()).toEqual({ error: "broken" });
   expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
-  expect(heard).toHaveLength(1);
+  expect(received).toHaveLength(1);
 });

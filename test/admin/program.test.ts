@@ -87,8 +87,8 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     expect(printed.map(({ name }) => name).sort()).toEqual([...documented.keys()].sort());
     for (const { name, type, labels, help } of printed) {
       expect(help).not.toBe("");
-      const said = documented.get(name);
-      expect([name, type, labels ?? said?.labels]).toEqual([name, said?.type, said?.labels]);
+      const output = documented.get(name);
+      expect([name, type, labels ?? output?.labels]).toEqual([name, output?.type, output?.labels]);
     }
   }
 

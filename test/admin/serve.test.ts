@@ -34,13 +34,13 @@ function logTo(lines: string[]) {
 }
 
 describe("listening", () => {
-  const told = new RecordedProblems();
+  const reported = new RecordedProblems();
   const clock = new FakeClock();
   const lines: string[] = [];
   const failures: unknown[] = [];
   let giveUp: boolean;
   beforeEach(() => {
-    told.events.length = 0;
+    reported.events.length = 0;
     lines.length = 0;
     failures.length = 0;
     giveUp = false;
@@ -55,7 +55,7 @@ describe("listening", () => {
       fetch: OK,
       clock,
       log: logTo(lines),
-      problems: told.report,
+      problems: reported.report,
       onFailed(error) {
         failures.push(error instanceof SluiceError ? error.code : error);
         return giveUp;
@@ -69,7 +69,7 @@ describe("listening", () => {
     const listener = start(0);
     const response = await fetch(`http://127.0.0.1:${listener.port()}/`);
     expect(await response.text()).toBe("ok");
-    expect([told.events, failures]).toEqual([[], []]);
+    expect([reported.events, failures]).toEqual([[], []]);
   });
 
   test("waits for a port that is taken, says so once, and is a problem until then", async () => {
@@ -80,7 +80,7 @@ describe("listening", () => {
     expect(listener.port()).toBeUndefined();
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain('code="LISTEN_FAILED"');
-    expect(told.events).toMatchObject([{ begin: { ...about, field: "metricsBindAddress" } }]);
+    expect(reported.events).toMatchObject([{ begin: { ...about, field: "metricsBindAddress" } }]);
     expect(failures).toEqual(["LISTEN_FAILED"]);
     await free();
     await clock.advance(4999);
@@ -88,14 +88,14 @@ describe("listening", () => {
     await clock.advance(1);
     expect(listener.port()).toBe(port);
     expect(lines[1]).toContain("Listening at last");
-    expect(told.events[1]).toMatchObject({ end: about });
+    expect(reported.events[1]).toMatchObject({ end: about });
   });
 
   test("is no problem any more when it is not wanted any more", async () => {
     const { port } = occupy();
     const listener = start(port);
     await listener.close();
-    expect(told.events.map((event) => Object.keys(event)[0])).toEqual(["begin", "end"]);
+    expect(reported.events.map((event) => Object.keys(event)[0])).toEqual(["begin", "end"]);
     expect(clock.waiting).toBe(0);
   });
 
@@ -109,13 +109,13 @@ describe("listening", () => {
 
 describe("health check node ports", () => {
   const web = { namespace: "default", name: "web" };
-  let told: RecordedProblems;
+  let reported: RecordedProblems;
   let failed: string[];
   let healthy = true;
   let clock: FakeClock;
 
   function nodePorts(): HealthCheckNodePorts {
-    told = new RecordedProblems();
+    reported = new RecordedProblems();
     failed = [];
     healthy = true;
     clock = new FakeClock();
@@ -123,7 +123,7 @@ describe("health check node ports", () => {
       addresses: () => ["127.0.0.1"],
       healthy: () => healthy,
       clock,
-      problems: (events) => told.report(events),
+      problems: (events) => reported.report(events),
       onFailed: ({ namespace, name, port }) => failed.push(`${namespace}/${name} ${port}`),
     });
     closing.push(() => checks.close());
@@ -170,7 +170,7 @@ describe("health check node ports", () => {
     const { port, free } = occupy();
     const checks = nodePorts();
     checks.update([{ ...web, port, localEndpoints: 1 }]);
-    expect(told.begun).toMatchObject([
+    expect(reported.begun).toMatchObject([
       {
         subject: "Service default/web",
         code: "LISTEN_FAILED",
@@ -182,7 +182,7 @@ describe("health check node ports", () => {
     expect(failed).toEqual([`default/web ${port}`, `default/web ${port}`]);
     await free();
     checks.update([{ ...web, port, localEndpoints: 1 }]);
-    expect(told.ended).toEqual([
+    expect(reported.ended).toEqual([
       { subject: "Service default/web", code: "LISTEN_FAILED", field: "spec.healthCheckNodePort" },
     ]);
     expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
@@ -195,9 +195,9 @@ describe("health check node ports", () => {
     expect(failed).toHaveLength(2);
     await free();
     await clock.advance(4999);
-    expect(told.ended).toEqual([]);
+    expect(reported.ended).toEqual([]);
     await clock.advance(1);
-    expect(told.ended).toHaveLength(1);
+    expect(reported.ended).toHaveLength(1);
     expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
     expect(clock.waiting).toBe(0);
   });
@@ -207,7 +207,7 @@ describe("health check node ports", () => {
     const checks = nodePorts();
     checks.update([{ ...web, port, localEndpoints: 1 }]);
     checks.update([]);
-    expect(told.events.map((event) => Object.keys(event)[0])).toEqual(["begin", "end"]);
+    expect(reported.events.map((event) => Object.keys(event)[0])).toEqual(["begin", "end"]);
     expect(clock.waiting).toBe(0);
   });
 

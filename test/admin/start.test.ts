@@ -25,9 +25,9 @@ async function freePort(): Promise<number> {
 let ports: { readonly health: number; readonly metrics: number; readonly other: number };
 let config: Config;
 let admin: RunningAdmin | undefined;
-let heard: string[];
+let received: string[];
 let answered: number;
-let told: RecordedProblems;
+let reported: RecordedProblems;
 
 beforeEach(async () => {
   ports = { health: await freePort(), metrics: await freePort(), other: await freePort() };
@@ -35,9 +35,9 @@ beforeEach(async () => {
     `--healthz-bind-address=127.0.0.1:${ports.health}`,
     `--metrics-bind-address=127.0.0.1:${ports.metrics}`,
   ]));
-  heard = [];
+  received = [];
   answered = 0;
-  told = new RecordedProblems();
+  reported = new RecordedProblems();
 });
 
 afterEach(() => admin?.close());
@@ -48,11 +48,11 @@ function start(parts: Partial<ReadOnlyView> = {}): RunningAdmin {
     metrics: new Metrics(0),
     serviceHealth: new ServiceHealth(),
     nodePortAddresses: () => ["127.0.0.1"],
-    problems: told.report,
+    problems: reported.report,
     clock: new FakeClock(),
     log: createLogger({ verbosity: 0, format: "text", now: () => 0, write: () => {}, pid: 1 }),
-    onFatal: () => heard.push("fatal"),
-    onBindFailed: (server) => heard.push(server),
+    onFatal: () => received.push("fatal"),
+    onBindFailed: (server) => received.push(server),
     onAnswered: () => answered++,
   });
   return admin;
@@ -106,7 +106,7 @@ describe("a changed configuration", () => {
     });
     expect((await get(ports.metrics, "/livez")).status).toBe(200);
     expect((await get(ports.health, "/proxyMode")).status).toBe(200);
-    expect([heard, told.events]).toEqual([[], []]);
+    expect([received, reported.events]).toEqual([[], []]);
   });
 
   test("gives our own paths an address, takes it away, and turns health off", async () => {
@@ -137,8 +137,8 @@ describe("an address that is taken", () => {
 
   test("is told, and holds up no other server", async () => {
     start();
-    expect(heard).toEqual(["metrics"]);
-    expect(told.begun).toMatchObject([
+    expect(received).toEqual(["metrics"]);
+    expect(reported.begun).toMatchObject([
       { subject: `127.0.0.1:${ports.metrics}`, code: "LISTEN_FAILED", field: "metricsBindAddress" },
     ]);
     expect((await get(ports.health, "/livez")).status).toBe(200);
@@ -147,13 +147,13 @@ describe("an address that is taken", () => {
   test("ends the process with bindAddressHardFail, once it was told", () => {
     config = { ...config, bindAddressHardFail: true };
     start();
-    expect(heard).toEqual(["metrics", "fatal"]);
+    expect(received).toEqual(["metrics", "fatal"]);
   });
 
   test("is given up for another", async () => {
     const running = start();
     await change(running, { metricsBindAddress: `127.0.0.1:${ports.other}` });
-    expect(told.ended).toMatchObject([{ subject: `127.0.0.1:${ports.metrics}` }]);
+    expect(reported.ended).toMatchObject([{ subject: `127.0.0.1:${ports.metrics}` }]);
     expect((await get(ports.other, "/proxyMode")).status).toBe(200);
   });
 });
@@ -162,8 +162,8 @@ test("an assertion in the core that a request meets ends the process, another fa
   let code: "CORE_ABORT" | "NETLINK_SOCKET" = "NETLINK_SOCKET";
   start({ metrics: () => Promise.reject(new SluiceError(code, "no metrics")) });
   expect((await get(ports.metrics, "/metrics")).status).toBe(500);
-  expect(heard).toEqual([]);
+  expect(received).toEqual([]);
   code = "CORE_ABORT";
   expect((await get(ports.metrics, "/metrics")).status).toBe(500);
-  expect(heard).toEqual(["fatal"]);
+  expect(received).toEqual(["fatal"]);
 });

@@ -262,7 +262,7 @@ describe.each(BUILDS)("changes (%s)", (build) => {
 });
 
 describe.each(BUILDS)("problems (%s)", (build) => {
-  const told = (core: TestCore) =>
+  const reported = (core: TestCore) =>
     core
       .takeProblems()
       .map((event) =>
@@ -306,29 +306,29 @@ describe.each(BUILDS)("problems (%s)", (build) => {
   test("are void when the object is mended, changed for the worse, or gone", () => {
     const core = createTestCore(build);
     core.put("Service", service("web", { externalIPs: ["x", "y"] }));
-    expect(told(core)).toEqual([
+    expect(reported(core)).toEqual([
       "Service shop/web: spec.externalIPs[0]",
       "Service shop/web: spec.externalIPs[1]",
     ]);
     core.put("Service", service("web", { externalIPs: ["10.0.0.1", "y"] }));
-    expect(told(core)).toEqual([
+    expect(reported(core)).toEqual([
       "Service shop/web: mended",
       "Service shop/web: spec.externalIPs[1]",
     ]);
     core.put("Service", service("web"));
-    expect(told(core)).toEqual(["Service shop/web: mended"]);
+    expect(reported(core)).toEqual(["Service shop/web: mended"]);
     core.put("Service", service("web", { type: "Odd" }));
     core.remove("Service", "shop", "web");
-    expect(told(core)).toEqual(["Service shop/web: spec.type", "Service shop/web: mended"]);
+    expect(reported(core)).toEqual(["Service shop/web: spec.type", "Service shop/web: mended"]);
     core.put("EndpointSlice", { ...slice("s", "web", []), addressType: "FQDN" });
     core.beginReplace("EndpointSlice");
     core.endReplace("EndpointSlice");
-    expect(told(core)).toEqual([
+    expect(reported(core)).toEqual([
       "EndpointSlice shop/s: addressType",
       "EndpointSlice shop/s: mended",
     ]);
     core.put("Service", service("web"));
-    expect(told(core)).toEqual([]);
+    expect(reported(core)).toEqual([]);
   });
 
   test("of an unchanged object are not told again, and survive a replace", () => {
@@ -339,7 +339,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
     core.beginReplace("Service");
     core.put("Service", wrong);
     core.endReplace("Service");
-    expect(told(core)).toEqual([]);
+    expect(reported(core)).toEqual([]);
   });
 
   test("a Service and a slice of one name have problems of their own", () => {
@@ -348,9 +348,9 @@ describe.each(BUILDS)("problems (%s)", (build) => {
     core.put("EndpointSlice", slice("web", "web", ["x"]));
     core.takeProblems();
     core.remove("EndpointSlice", "shop", "web");
-    expect(told(core)).toEqual(["EndpointSlice shop/web: mended"]);
+    expect(reported(core)).toEqual(["EndpointSlice shop/web: mended"]);
     core.remove("Service", "shop", "web");
-    expect(told(core)).toEqual(["Service shop/web: mended"]);
+    expect(reported(core)).toEqual(["Service shop/web: mended"]);
   });
 
   test("of one object are told up to a limit, with long values cut", () => {

@@ -98,8 +98,8 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
             const expected = model.apply(step);
             playStep(core, step, index);
             expect(core.rows()).toEqual({ services: model.services, slices: model.slices });
-            const told = begunIn(core.takeProblems()).map(({ field }) => field);
-            expect(told.sort()).toEqual([...expected].sort());
+            const reported = begunIn(core.takeProblems()).map(({ field }) => field);
+            expect(reported.sort()).toEqual([...expected].sort());
             core.takeDirty(100);
             expect(playStep(core, step, index + 1000)).toBe(false);
             expect(core.dirtyCount()).toBe(0);

@@ -74,10 +74,10 @@ describe("what the mode that serves leaves without effect", () => {
     ["nftables", true, false, undefined],
   ] as const)(
     "%s, with counters %p and localhostNodePorts %p",
-    (served, counters, localhostNodePorts, said) => {
+    (served, counters, localhostNodePorts, output) => {
       const notes = messagesForMode({ counters, localhostNodePorts }, served);
       expect(notes.map(({ message }) => message)).toEqual(
-        said === undefined ? [] : [expect.stringContaining(said)],
+        output === undefined ? [] : [expect.stringContaining(output)],
       );
     },
   );

@@ -121,10 +121,10 @@ test.each([
   ["mode: auto", `${EVERYWHERE} auto nodePortAddresses: [primary]`],
   ["mode: nftables", undefined],
   ["nodePortAddresses: [primary]", undefined],
-])("node ports on all addresses are said: %s", async (body, said) => {
+])("node ports on all addresses are said: %s", async (body, output) => {
   const { config, messages } = await resolve([], body);
-  expect(allNoteTexts(messages).find((text) => text.startsWith(EVERYWHERE))).toBe(said as string);
-  expect(nodePorts(config)).toBe(said === undefined ? "primary" : "0.0.0.0/0 ::/0");
+  expect(allNoteTexts(messages).find((text) => text.startsWith(EVERYWHERE))).toBe(output as string);
+  expect(nodePorts(config)).toBe(output === undefined ? "primary" : "0.0.0.0/0 ::/0");
 });
 
 test("without file and flags everything has its default", async () => {

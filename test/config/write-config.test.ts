@@ -24,14 +24,14 @@ async function written(argv: readonly string[], body?: string) {
     if (text === undefined) throw new Error(`no ${path}`);
     return text;
   };
-  const said = await writeConfig(command.file, command.flags, {
+  const output = await writeConfig(command.file, command.flags, {
     read,
     write: async (path, text) => {
       files.set(path, text);
     },
   });
   const again = await resolveConfig(new Map([["config", "out.yaml"]]), read);
-  return { said, text: files.get("out.yaml") ?? "", again };
+  return { output, text: files.get("out.yaml") ?? "", again };
 }
 
 describe("what is written leads to the same configuration", () => {
@@ -77,21 +77,21 @@ describe("what is written leads to the same configuration", () => {
 });
 
 test("what is written is upstream's document with our section below it", async () => {
-  const { text, said } = await written(["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"]);
+  const { text, output } = await written(["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"]);
   expect(text).toStartWith(
     "kind: KubeProxyConfiguration\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nfeatureGates: {}\n",
   );
   expect(text).toContain("\nmode: nftables\n");
   expect(text).toContain("\nsluice:\n  counters: true\n");
-  expect(said).toBe("Wrote out.yaml\n");
+  expect(output).toBe("Wrote out.yaml\n");
 });
 
 test("what only flags can say is named, since the file leaves it out", async () => {
-  const { said, again } = await written([
+  const { output, again } = await written([
     ...["--master=https://api", "--healthz-port=0"],
     ...["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"],
   ]);
-  expect(said).toBe(
+  expect(output).toBe(
     "Left out, since no field says it: --master, --healthz-port=0\nWrote out.yaml\n",
   );
   const { master, healthzBindAddress }: Config = again.config;
@@ -99,8 +99,8 @@ test("what only flags can say is named, since the file leaves it out", async () 
 });
 
 test("what there is to say about the settings is printed", async () => {
-  const { said } = await written([], "mode: nftables\nportRange: 1-2\nclusterCIDR: 10.0.0.0/8");
-  expect(said).toStartWith("Accepted settings that have no effect here (settings: portRange; ");
+  const { output } = await written([], "mode: nftables\nportRange: 1-2\nclusterCIDR: 10.0.0.0/8");
+  expect(output).toStartWith("Accepted settings that have no effect here (settings: portRange; ");
 });
 
 test("settings that cannot be used are written nowhere", async () => {

@@ -79,12 +79,12 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
     for (;;) {
       const answer = await ask();
       if (answer !== undefined) return answer;
-      if (performance.now() > until) throw new Error(`not within ${GIVE_UP_MS} ms:\n${said()}`);
+      if (performance.now() > until) throw new Error(`not within ${GIVE_UP_MS} ms:\n${output()}`);
       await Bun.sleep(20);
     }
   }
 
-  const said = (): string => (existsSync(log()) ? readFileSync(log(), "utf8") : "");
+  const output = (): string => (existsSync(log()) ? readFileSync(log(), "utf8") : "");
 
   function event(wanted: string): Promise<EventList["items"][number]> {
     const path = "/apis/events.k8s.io/v1/namespaces/default/events";
@@ -116,9 +116,9 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
     const free = [...inNamespace(plane.netns.name), "ss", "-Hltn", "sport = :10256"];
     await eventually(async () => ((await runAsync(free)) === "" ? undefined : true));
     const daemon = start(["--bind-address-hard-fail"]);
-    await eventually(() => said().includes("LISTEN_FAILED") || undefined);
+    await eventually(() => output().includes("LISTEN_FAILED") || undefined);
     expect(await daemon.exited).toBe(1);
-    expect(said()).toContain('code="LISTEN_FAILED"');
+    expect(output()).toContain('code="LISTEN_FAILED"');
     const { note, type } = await event("FailedToStartProxierHealthcheck");
     expect(type).toBe("Warning");
     expect(note).toContain("10256");
@@ -126,12 +126,12 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
 
   test("tells a supervisor when it serves, that it lives, and that it ends", async () => {
     const socket = join(plane.workdir, "notify");
-    const heard = join(plane.workdir, "heard");
-    const supervisor = startDaemon("", ["python3", "-u", "-c", SUPERVISOR, socket], heard);
+    const received = join(plane.workdir, "heard");
+    const supervisor = startDaemon("", ["python3", "-u", "-c", SUPERVISOR, socket], received);
     running.push(supervisor);
     await eventually(() => (existsSync(socket) ? true : undefined));
     const daemon = start([], { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "200000" });
-    const has = (word: string) => () => readFileSync(heard, "utf8").includes(word) || undefined;
+    const has = (word: string) => () => readFileSync(received, "utf8").includes(word) || undefined;
     await eventually(has("READY=1 STATUS=serving 1 Services"));
     await eventually(has("WATCHDOG=1"));
     await daemon.stop("SIGTERM");

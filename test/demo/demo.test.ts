@@ -38,7 +38,7 @@ function start(command: readonly string[]): Running {
     env: { ...process.env, HOME: tmpdir() },
     detached: true,
   });
-  const complaints = new Response(child.stderr).text();
+  const messages = new Response(child.stderr).text();
   let text = "";
   let wake = (): void => {};
   const reading = (async () => {
@@ -64,7 +64,7 @@ function start(command: readonly string[]): Running {
     ended: (async () => {
       const code = await child.exited;
       await reading;
-      return { code, text, complaints: await complaints };
+      return { code, text, complaints: await messages };
     })(),
   };
 }
@@ -146,12 +146,12 @@ test.each(INTERRUPTIONS)(
     const demo = run([]);
     await demo.printed(moment);
     demo.killGroup(signal);
-    const { code, text, complaints } = await demo.ended;
+    const { code, text, complaints: messages } = await demo.ended;
     expect(text).toEndWith(
       `\nInterrupted (${signal}): the namespaces and all in them are gone again.\n`,
     );
     expect(text).not.toContain("NOT SO");
-    expect(complaints).toBe("");
+    expect(messages).toBe("");
     expect(code).toBe(EXITS[signal]);
     expect(leftOf(demo.pid)).toEqual([]);
   },
@@ -192,10 +192,10 @@ test(
 test.each([{ options: ["--kep"] }, { options: ["--keep", "more"] }])(
   "of $options the last is refused, with the usage",
   async ({ options }) => {
-    const { code, text, complaints } = await run(options).ended;
+    const { code, text, complaints: messages } = await run(options).ended;
     expect({ code, text }).toEqual({ code: 2, text: "" });
-    expect(complaints).toContain("usage: npm run demo [-- --keep]");
-    expect(complaints).toContain(`current value is ${options.at(-1)}\n`);
+    expect(messages).toContain("usage: npm run demo [-- --keep]");
+    expect(messages).toContain(`current value is ${options.at(-1)}\n`);
   },
 );
 

@@ -49,8 +49,8 @@ test("the command that names the image in a registry changes every folder, and m
   try {
     cpSync(join(ROOT, "deploy"), join(folder, "deploy"), { recursive: true });
     for (const tag of ["0.1.0", "0.2.0"]) {
-      const said = command?.replace("0.1.0", tag) ?? "false";
-      expect(Bun.spawnSync(["sh", "-c", said], { cwd: folder }).exitCode).toBe(0);
+      const output = command?.replace("0.1.0", tag) ?? "false";
+      expect(Bun.spawnSync(["sh", "-c", output], { cwd: folder }).exitCode).toBe(0);
       for (const name of ["base", "kubeadm", "cleanup"]) {
         const path = join(folder, "deploy/kubernetes", name, "kustomization.yaml");
         const { images } = parse(readFileSync(path, "utf8")) as { images: unknown };

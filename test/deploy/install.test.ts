@@ -232,11 +232,11 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "cp $(command -v sleep) $STATE/kube-proxy; $STATE/kube-proxy 60 & $I --replace-kube-proxy --config $C",
       "no kube-proxy may run beside Sluice: process",
     ],
-  ])("refuses %s, and touches nothing", (_, commands, complaint) => {
+  ])("refuses %s, and touches nothing", (_, commands, message) => {
     const { output } = machine(
       `(${commands}); echo "status $?"; ls ${PROGRAM} ${UNIT} /etc/sluice`,
     );
-    expect(output).toContain(complaint);
+    expect(output).toContain(message);
     expect(output).toMatch(/^status 1$/m);
     expect(output.match(/No such file or directory/g)).toHaveLength(3);
     expect(output).not.toContain("systemctl disable");
@@ -273,11 +273,11 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "echo 'kube-proxy $ARGS' >$STATE/kube-proxy-argv; rm $STATE/kube-proxy-runs; $I --config $C --replace-kube-proxy",
       "Cannot take over the flags of kube-proxy.service",
     ],
-  ])("stops no kube-proxy for %s, and touches nothing", (_, commands, complaint) => {
+  ])("stops no kube-proxy for %s, and touches nothing", (_, commands, message) => {
     const { output } = machine(
       `touch $STATE/kube-proxy-runs; (${commands}); echo "status $?"; ls ${PROGRAM} ${UNIT} /etc/sluice`,
     );
-    expect(output).toContain(complaint);
+    expect(output).toContain(message);
     expect(output.match(/No such file or directory/g)).toHaveLength(3);
     expect(output).not.toMatch(/^systemctl/m);
   });

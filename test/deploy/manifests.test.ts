@@ -178,7 +178,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
     });
 
     test("goes one node first, tries another ConfigMap, and goes on, by the documented commands", async () => {
-      const said =
+      const output =
         textOf("docs/migrating.md").match(/(?<=^ {4})kubectl -n kube-system .+$/gm) ?? [];
       const kubectl = [
         ...[...inNamespace(plane.netns.name), join(plane.programs, "kubectl")],
@@ -186,7 +186,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       ].join(" ");
       /** The first documented command that has these words. */
       const documented = async (words: string) => {
-        const command = said.find((each) => each.includes(words)) ?? `false # ${words}`;
+        const command = output.find((each) => each.includes(words)) ?? `false # ${words}`;
         const script = `kubectl() { ${kubectl} "$@"; }\ncd ${plane.workdir}\n${command}`;
         return await runAsync(["bash", "-e", "-o", "pipefail", "-c", script]);
       };

@@ -68,13 +68,13 @@ describe("what is said, is said in kube-proxy's words", () => {
 
 describe("the outbox", () => {
   class Recorder implements EventRecorder {
-    readonly told: string[] = [];
+    readonly reported: string[] = [];
     closed = false;
     record(event: KubeEvent, at?: number): void {
-      this.told.push(`${event.note}@${at}`);
+      this.reported.push(`${event.note}@${at}`);
     }
     async flush(ms: number): Promise<void> {
-      this.told.push(`flush ${ms}`);
+      this.reported.push(`flush ${ms}`);
     }
     close(): void {
       this.closed = true;
@@ -92,7 +92,7 @@ describe("the outbox", () => {
     await outbox.attach(async () => recorder);
     outbox.record(event("late"));
     await outbox.flush(5);
-    expect(recorder.told).toEqual(["early@1", "late@2", "flush 5"]);
+    expect(recorder.reported).toEqual(["early@1", "late@2", "flush 5"]);
   });
 
   test("has one recorder, and whoever asks for it while it is made waits until it has what was kept", async () => {
@@ -110,7 +110,7 @@ describe("the outbox", () => {
     const recorder = new Recorder();
     made.resolve(recorder);
     await Promise.all([first, flushed]);
-    expect([asked, recorder.told]).toEqual([1, ["meanwhile@0", "flush 5"]]);
+    expect([asked, recorder.reported]).toEqual([1, ["meanwhile@0", "flush 5"]]);
   });
 
   test("keeps the newest hundred", async () => {
@@ -118,8 +118,8 @@ describe("the outbox", () => {
     for (let i = 0; i < 150; i++) outbox.record(event(String(i)));
     const recorder = new Recorder();
     await outbox.attach(async () => recorder);
-    expect(recorder.told).toHaveLength(100);
-    expect(recorder.told[0]).toBe("50@0");
+    expect(recorder.reported).toHaveLength(100);
+    expect(recorder.reported[0]).toBe("50@0");
   });
 
   test("that is closed tells nobody, and closes the recorder whenever that comes", async () => {
@@ -132,7 +132,7 @@ describe("the outbox", () => {
     other.record(event("forgotten"));
     other.close();
     await other.attach(async () => after);
-    expect([before, after].map(({ closed, told }) => [closed, told])).toEqual([
+    expect([before, after].map(({ closed, reported }) => [closed, reported])).toEqual([
       [true, []],
       [true, []],
     ]);

@@ -48,7 +48,7 @@ describe.each<[string, readonly string[], readonly RegExp[], number?]>([
     [OOM],
     OWN_SCORE - 1,
   ],
-])("with %s", (_name, wrapper, said, score = OWN_SCORE) => {
+])("with %s", (_name, wrapper, output, score = OWN_SCORE) => {
   test("Services work and follow changes, and it is said once what could not be set", async () => {
     world = await World.build();
     const program = new Program(world, { wrapper });
@@ -59,6 +59,6 @@ describe.each<[string, readonly string[], readonly RegExp[], number?]>([
     program.put(slices("s1", ["b1"]));
     await program.untilSettled();
     expect(await answers(world, ask, { times: 4 })).toEqual(["b1"]);
-    expect(errorLines(program)).toEqual(said.map((text) => expect.stringMatching(text)));
+    expect(errorLines(program)).toEqual(output.map((text) => expect.stringMatching(text)));
   });
 });

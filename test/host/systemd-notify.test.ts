@@ -22,7 +22,7 @@ function supervisor(path: string) {
   const buffer = new Uint8Array(new ArrayBuffer(4096));
   return {
     /** All datagrams since the last time. */
-    heard() {
+    received() {
       const messages: string[] = [];
       for (let n = recv(fd, buffer, 0); n >= 0; n = recv(fd, buffer, 0)) {
         messages.push(Buffer.from(buffer.buffer, 0, n).toString());
@@ -57,44 +57,44 @@ describe.each(["a path", "an abstract name"])("a supervisor on %s", (kind) => {
   });
 
   test("hears that the service is ready, in one line, and that it stops; no more after that", async () => {
-    const { heard, close } = supervisor(path);
+    const { received, close } = supervisor(path);
     const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: path });
-    expect(heard()).toEqual([]);
+    expect(received()).toEqual([]);
     one.ready("100\nServices");
     one.stopping();
     one.ready("late");
-    expect(heard()).toEqual(["READY=1\nSTATUS=100 Services", "STOPPING=1"]);
+    expect(received()).toEqual(["READY=1\nSTATUS=100 Services", "STOPPING=1"]);
     expect(lines).toEqual([]);
     close();
   });
 
   test("hears signs of life twice in each period, while the service is healthy", async () => {
-    const { heard, close } = supervisor(path);
+    const { received, close } = supervisor(path);
     const { notifier: one } = notifier({
       NOTIFY_SOCKET: path,
       WATCHDOG_USEC: `${PERIOD_MS * 1000}`,
       WATCHDOG_PID: "77",
     });
     await clock.advance(PERIOD_MS);
-    expect(heard()).toEqual(["WATCHDOG=1", "WATCHDOG=1"]);
+    expect(received()).toEqual(["WATCHDOG=1", "WATCHDOG=1"]);
     healthy = false;
     await clock.advance(PERIOD_MS);
-    expect(heard()).toEqual([]);
+    expect(received()).toEqual([]);
     healthy = true;
     await clock.advance(PERIOD_MS / 2);
-    expect(heard()).toEqual(["WATCHDOG=1"]);
+    expect(received()).toEqual(["WATCHDOG=1"]);
     one.stopping();
     await clock.advance(PERIOD_MS);
-    expect(heard()).toEqual(["STOPPING=1"]);
+    expect(received()).toEqual(["STOPPING=1"]);
     close();
   });
 });
 
 test("the watchdog of another process is not ours", async () => {
-  const { heard, close } = supervisor(path);
+  const { received, close } = supervisor(path);
   notifier({ NOTIFY_SOCKET: path, WATCHDOG_USEC: "1000", WATCHDOG_PID: "78" });
   await clock.advance(PERIOD_MS);
-  expect(heard()).toEqual([]);
+  expect(received()).toEqual([]);
   close();
 });
 
@@ -123,9 +123,9 @@ test("a supervisor that does not listen is complained of once, and hears the res
   expect(lines).toEqual([
     'W Could not tell systemd how the service is message="READY=1\\nSTATUS=" errno=2',
   ]);
-  const { heard, close } = supervisor(path);
+  const { received, close } = supervisor(path);
   one.ready("back");
-  expect(heard()).toEqual(["READY=1\nSTATUS=back"]);
+  expect(received()).toEqual(["READY=1\nSTATUS=back"]);
   close();
 });
 

@@ -119,12 +119,12 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
   test("that rules cannot be compared is said each time that it begins", async () => {
     const world = await iptablesWorld(variant);
     await world.repair();
-    const said = () => world.logged.filter((line) => line.includes("cannot be compared")).length;
+    const output = () => world.logged.filter((line) => line.includes("cannot be compared")).length;
     for (const times of [1, 2]) {
       world.fakeTools.fake("iptables", "-save", "exit 1");
       await world.repair();
       await world.repair();
-      expect(said()).toBe(times);
+      expect(output()).toBe(times);
       world.fakeTools.real("iptables", "-save");
       await world.repair();
     }

@@ -25,7 +25,7 @@ function watched({ takes = 10 } = {}) {
     ours: 0,
   };
   const compared: number[] = [];
-  const told: string[] = [];
+  const reported: string[] = [];
   let waits = takes;
   const detector = new ChangeDetector({
     clock,
@@ -40,16 +40,16 @@ function watched({ takes = 10 } = {}) {
       await new Promise<void>((resolve) => clock.after(waits, resolve));
       return found;
     },
-    onDifference: () => told.push("differs"),
-    onComparisonStarved: () => told.push("starved"),
-    onComparisonFailed: ({ message }) => told.push(message),
+    onDifference: () => reported.push("differs"),
+    onComparisonStarved: () => reported.push("starved"),
+    onComparisonFailed: ({ message }) => reported.push(message),
   });
   detector.start();
   return {
     clock,
     state,
     compared,
-    told,
+    reported,
     detector,
     take(ms: number) {
       waits = ms;
@@ -71,14 +71,14 @@ describe("a change detector", () => {
   });
 
   test("compares at the next look what changed, and tells of it if it differs", async () => {
-    const { clock, state, compared, told } = watched();
+    const { clock, state, compared, reported } = watched();
     await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
     state.counter = "b";
     state.same = false;
     await clock.advance(2 * CHANGE_COUNTER_POLL_MS);
     expect(compared).toHaveLength(2);
-    expect(told).toEqual(["differs"]);
+    expect(reported).toEqual(["differs"]);
   });
 
   test("spends a hundredth of the time, and a tenth while others change their own", async () => {
@@ -120,51 +120,51 @@ describe("a change detector", () => {
   });
 
   test("does not believe a comparison during which we wrote", async () => {
-    const { clock, state, told, compared, detector } = watched({ takes: 100 });
+    const { clock, state, reported, compared, detector } = watched({ takes: 100 });
     state.same = false;
     await clock.advance(CHANGE_COUNTER_POLL_MS + 50);
     detector.beginWrite();
     detector.endWrite();
     state.same = true;
     await clock.advance(3 * CHANGE_COUNTER_POLL_MS);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
     // What made it look is still to be looked at.
     expect(compared).toHaveLength(2);
   });
 
   test("that never reads anything without a write meanwhile asks that all writes wait", async () => {
-    const { clock, state, told, compared, detector } = watched({ takes: 500 });
+    const { clock, state, reported, compared, detector } = watched({ takes: 500 });
     state.same = false;
     for (let ms = 0; ms < 30_000; ms += 400) {
       await clock.advance(400);
       detector.beginWrite();
       detector.endWrite();
     }
-    expect(told[0]).toBe("starved");
-    expect(told).not.toContain("differs");
+    expect(reported[0]).toBe("starved");
+    expect(reported).not.toContain("differs");
     // Of those that were doubtful two are enough.
-    expect(compared.length).toBeLessThanOrEqual(2 * told.length + 1);
+    expect(compared.length).toBeLessThanOrEqual(2 * reported.length + 1);
   });
 
   test("that finds a write under way at every look asks that all writes wait", async () => {
-    const { clock, state, told, compared, detector } = watched();
+    const { clock, state, reported, compared, detector } = watched();
     state.counter = "b";
     for (let looks = 0; looks < 3; looks++) {
       detector.beginWrite();
       await clock.advance(CHANGE_COUNTER_POLL_MS + 1);
       detector.endWrite();
     }
-    expect(told).toContain("starved");
+    expect(reported).toContain("starved");
     expect(compared).toEqual([]);
   });
 
   test("takes one long write for no sign of many", async () => {
-    const { clock, told, compared, detector } = watched();
+    const { clock, reported, compared, detector } = watched();
     detector.beginWrite();
     await clock.advance(10 * CHANGE_COUNTER_POLL_MS);
     detector.endWrite();
     await clock.advance(2 * CHANGE_COUNTER_POLL_MS);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
     expect(compared).toHaveLength(1);
   });
 
@@ -172,13 +172,13 @@ describe("a change detector", () => {
     ["is not known", "unknown", "starved"],
     ["has to wait for something of ours", "ours", "differs"],
   ] as const)("still doubts what %s", async (_, found, then) => {
-    const { clock, state, told, compared } = watched();
+    const { clock, state, reported, compared } = watched();
     Object.assign(state, { counter: "b", found });
     await clock.advance(3 * CHANGE_COUNTER_POLL_MS);
     expect(compared.length).toBeGreaterThan(1);
     Object.assign(state, { found: undefined, same: false });
     await clock.advance(CHANGE_COUNTER_POLL_MS);
-    expect(told[0]).toBe(then);
+    expect(reported[0]).toBe(then);
   });
 
   test("does not look again at what was compared elsewhere", async () => {
@@ -201,10 +201,10 @@ describe("a change detector", () => {
   });
 
   test("goes on after a comparison that failed", async () => {
-    const { clock, state, told, compared } = watched();
+    const { clock, state, reported, compared } = watched();
     state.fails = true;
     await clock.advance(CHANGE_COUNTER_POLL_MS);
-    expect(told).toEqual(["it failed"]);
+    expect(reported).toEqual(["it failed"]);
     state.fails = false;
     await clock.advance(CHANGE_COUNTER_POLL_MS);
     expect(compared).toHaveLength(2);

@@ -163,9 +163,9 @@ export async function iptablesWorld(
 }
 
 /** Lets time pass until the detector has compared everything once, or told that there is no need. */
-async function watched(clock: FakeClock, told: readonly unknown[]): Promise<void> {
+async function watched(clock: FakeClock, reported: readonly unknown[]): Promise<void> {
   // Of all clocks it alone has this one; while it compares, its timer is not set.
-  while (clock.waiting > 0 && told.length === 0) await clock.advance(CHANGE_COUNTER_POLL_MS);
+  while (clock.waiting > 0 && reported.length === 0) await clock.advance(CHANGE_COUNTER_POLL_MS);
   while (clock.waiting === 0) {
     await new Promise(setImmediate);
     await clock.advance(0);
@@ -230,7 +230,7 @@ export function fill(world: Pick<SyncWorld, "put">): void {
 }
 
 function remember(logged: string[]): Logger {
-  const told = new Set<string>();
+  const reported = new Set<string>();
   const put = (message: string, fields: LogFields = {}) => {
     logged.push(`${message} ${JSON.stringify(fields)}`);
   };
@@ -240,8 +240,8 @@ function remember(logged: string[]): Logger {
     warn: put,
     error: put,
     debug: () => {},
-    firstTime: (key) => !told.has(key) && Boolean(told.add(key)),
-    rearm: (key) => void told.delete(key),
+    firstTime: (key) => !reported.has(key) && Boolean(reported.add(key)),
+    rearm: (key) => void reported.delete(key),
     from: () => logger,
   };
   return logger;

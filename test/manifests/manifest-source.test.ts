@@ -29,7 +29,7 @@ let directory: string;
 let core: FakeCore;
 let clock: FakeClock;
 let source: Source;
-let told: RecordedProblems;
+let reported: RecordedProblems;
 let fatal: unknown[];
 let nodes: (string | undefined)[];
 let cidrs: string[][];
@@ -41,7 +41,7 @@ beforeEach(() => {
   mkdirSync(directory);
   core = new FakeCore();
   clock = new FakeClock();
-  told = new RecordedProblems();
+  reported = new RecordedProblems();
   fatal = [];
   nodes = [];
   cidrs = [];
@@ -58,7 +58,7 @@ beforeEach(() => {
       },
       onNode: (node) => nodes.push(node && metadataOf(node).name),
       onServiceCidrs: (all) => cidrs.push(all.map((each) => metadataOf(each).name)),
-      onProblems: (events) => told.report(events),
+      onProblems: (events) => reported.report(events),
       onFatal: (error) => fatal.push(error),
       onSynced() {},
     },
@@ -103,7 +103,7 @@ test("a core that stopped is fatal, not a problem of the manifest", async () => 
   source.start();
   await until("it is fatal", () => fatal.length > 0);
   expect(fatal).toEqual([core.broken]);
-  expect(told.events).toEqual([]);
+  expect(reported.events).toEqual([]);
 });
 
 test("everything is read before it is synced", async () => {
@@ -115,7 +115,7 @@ test("everything is read before it is synced", async () => {
   expect(core.names()).toEqual(["db", "web"]);
   expect(nodes).toEqual(["here"]);
   expect(cidrs).toEqual([["kubernetes"]]);
-  expect(told.events).toEqual([]);
+  expect(reported.events).toEqual([]);
   expect(changes).toBe(1);
 });
 
@@ -174,14 +174,14 @@ describe("a file that", () => {
     await started();
     const where = join(directory, "a.yaml");
     writeFileSync(where, "apiVersion: v1\nkind: Service\nmetadata: {");
-    await until("the problem is told", () => told.begun.length === 1, { clock });
-    expect(told.begun[0]?.subject).toBe(`${where}:3`);
-    expect(told.begun[0]?.code).toBe("MANIFEST_INVALID");
+    await until("the problem is told", () => reported.begun.length === 1, { clock });
+    expect(reported.begun[0]?.subject).toBe(`${where}:3`);
+    expect(reported.begun[0]?.code).toBe("MANIFEST_INVALID");
     expect(source.status().lastError).toContain(`${where}:3`);
     expect(core.names()).toEqual(["db", "web"]);
     writeFileSync(where, service("web") + more("db") + more("new"));
     await has("db", "new", "web");
-    expect(told.ended.at(-1)).toMatchObject({ subject: `${where}:3` });
+    expect(reported.ended.at(-1)).toMatchObject({ subject: `${where}:3` });
     expect(source.status().lastError).toBe("");
   });
 
@@ -190,16 +190,16 @@ describe("a file that", () => {
     put("b.yaml", service("web"));
     await started();
     expect(core.names()).toEqual(["web"]);
-    expect(told.begun).toHaveLength(1);
+    expect(reported.begun).toHaveLength(1);
   });
 
   test("whose fault moved to a field of an object shows that one, not the old one", async () => {
     put("a.yaml", "{");
     await started();
     put("a.yaml", service("web").replace('"kind":"Service"', '"kind":"Serving"'));
-    await until("the old problem is over", () => told.ended.length === 1, { clock });
+    await until("the old problem is over", () => reported.ended.length === 1, { clock });
     const problems = new ProblemRegistry(() => {});
-    problems.report(told.events);
+    problems.report(reported.events);
     const subject = `${join(directory, "a.yaml")}:1`;
     expect(problems.list()).toMatchObject([{ subject, field: "kind" }]);
   });
@@ -209,11 +209,11 @@ describe("a file that", () => {
     await started();
     put("a.yaml", service("web").replace('"spec"', '"refuse":true,"spec"'), service("other"));
     await has("other", "web");
-    expect(told.begun).toHaveLength(1);
-    expect(told.begun[0]?.subject).toBe(`${join(directory, "a.yaml")}:1`);
+    expect(reported.begun).toHaveLength(1);
+    expect(reported.begun[0]?.subject).toBe(`${join(directory, "a.yaml")}:1`);
     put("a.yaml", service("web", { type: "NodePort" }));
     await has("web");
-    expect(told.ended).toHaveLength(1);
+    expect(reported.ended).toHaveLength(1);
   });
 
   test("repeats an object of an earlier one is reported, and takes over when that one goes", async () => {
@@ -221,12 +221,14 @@ describe("a file that", () => {
     put("a.yaml", service("web"));
     await started();
     const a = `${join(directory, "a.yaml")}:1`;
-    expect(told.begun).toHaveLength(1);
-    expect(told.begun[0]?.subject).toBe(`${join(directory, "b.yaml")}:1`);
-    expect(told.begun[0]?.message).toEndWith(`must not repeat Service default/web, which ${a} has`);
+    expect(reported.begun).toHaveLength(1);
+    expect(reported.begun[0]?.subject).toBe(`${join(directory, "b.yaml")}:1`);
+    expect(reported.begun[0]?.message).toEndWith(
+      `must not repeat Service default/web, which ${a} has`,
+    );
     expect(core.objects.get("Service default/web")).toMatchObject({ spec: { type: "ClusterIP" } });
     unlinkSync(join(directory, "a.yaml"));
-    await until("the problem is over", () => told.ended.length === 1, { clock });
+    await until("the problem is over", () => reported.ended.length === 1, { clock });
     expect(core.objects.get("Service default/web")).toMatchObject({ spec: { type: "NodePort" } });
     expect(core.log.at(-1)).toBe("MODIFIED Service default/web@2");
   });
@@ -241,9 +243,9 @@ test("an object that holds itself is reported by file and line, and the others a
   );
   await started();
   expect(core.names()).toEqual(["db", "web"]);
-  expect(told.begun).toHaveLength(1);
-  expect(told.begun[0]?.subject).toBe(`${join(directory, "a.yaml")}:3`);
-  expect(told.begun[0]?.message).toContain("must be a tree of bounded depth");
+  expect(reported.begun).toHaveLength(1);
+  expect(reported.begun[0]?.subject).toBe(`${join(directory, "a.yaml")}:3`);
+  expect(reported.begun[0]?.message).toContain("must be a tree of bounded depth");
 });
 
 test("a Service without a date that appears later is younger than those of the first read", async () => {
@@ -308,15 +310,15 @@ describe("a directory that", () => {
   test("is absent at first is waited for", async () => {
     rmSync(directory, { recursive: true });
     source.start();
-    await until("the absence is told", () => told.begun.length === 1, { clock });
-    expect(told.begun[0]?.subject).toBe(directory);
+    await until("the absence is told", () => reported.begun.length === 1, { clock });
+    expect(reported.begun[0]?.subject).toBe(directory);
     expect(source.synced).toBe(false);
     expect(source.status().connected).toBe(false);
     mkdirSync(directory);
     await until("it is synced", () => source.synced);
     put("a.yaml", service("web"));
     await has("web");
-    expect(told.ended).toHaveLength(1);
+    expect(reported.ended).toHaveLength(1);
     expect(source.status().connected).toBe(true);
   });
 

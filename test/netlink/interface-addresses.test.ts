@@ -61,22 +61,22 @@ test("the addresses of all interfaces are read, with what is known of them", () 
 
 describe("a watch", () => {
   test("says the addresses at once, and again after each change", async () => {
-    const heard = collector<string[]>();
-    closing.push(watchAddresses(systemClock, (addresses) => heard.push(print(addresses))));
-    expect(heard.seen).toEqual([["127.0.0.1/8", "::1/128"]]);
-    const added = heard.next();
+    const received = collector<string[]>();
+    closing.push(watchAddresses(systemClock, (addresses) => received.push(print(addresses))));
+    expect(received.seen).toEqual([["127.0.0.1/8", "::1/128"]]);
+    const added = received.next();
     run("ip", "addr", "add", "198.51.100.1/24", "dev", "lo");
     await added;
-    expect(heard.seen.at(-1)).toContain("198.51.100.1/24");
-    const removed = heard.next();
+    expect(received.seen.at(-1)).toContain("198.51.100.1/24");
+    const removed = received.next();
     run("ip", "addr", "del", "198.51.100.1/24", "dev", "lo");
     await removed;
-    expect(heard.seen.at(-1)).toEqual(["127.0.0.1/8", "::1/128"]);
+    expect(received.seen.at(-1)).toEqual(["127.0.0.1/8", "::1/128"]);
   });
 
   test("says nothing of a change that leaves the addresses as they were", async () => {
-    const heard = collector<string[]>();
-    closing.push(watchAddresses(systemClock, (addresses) => heard.push(print(addresses))));
+    const received = collector<string[]>();
+    closing.push(watchAddresses(systemClock, (addresses) => received.push(print(addresses))));
     run(
       "ip",
       "addr",
@@ -89,22 +89,22 @@ describe("a watch", () => {
       "preferred_lft",
       "900",
     );
-    const added = heard.next();
+    const added = received.next();
     run("ip", "addr", "add", "198.51.100.1/24", "dev", "lo");
     await added;
-    expect(heard.seen.length).toBe(2);
+    expect(received.seen.length).toBe(2);
     run("ip", "addr", "del", "198.51.100.1/24", "dev", "lo");
   });
 
   test("that is closed says nothing more", async () => {
-    const heard = collector<string[]>();
+    const received = collector<string[]>();
     const other = collector<string[]>();
-    watchAddresses(systemClock, (addresses) => heard.push(print(addresses))).close();
+    watchAddresses(systemClock, (addresses) => received.push(print(addresses))).close();
     closing.push(watchAddresses(systemClock, (addresses) => other.push(print(addresses))));
     const added = other.next();
     run("ip", "addr", "add", "198.51.100.1/24", "dev", "lo");
     await added;
-    expect(heard.seen.length).toBe(1);
+    expect(received.seen.length).toBe(1);
     run("ip", "addr", "del", "198.51.100.1/24", "dev", "lo");
   });
 });
@@ -113,7 +113,7 @@ describe("a list that cannot be read", () => {
   const refusal = new SluiceError("NETLINK_SOCKET", "no answer");
 
   test("after a change is asked for again until it can", async () => {
-    const heard = collector<string[]>();
+    const received = collector<string[]>();
     const timers: (() => void)[] = [];
     let failures = 0;
     let failed = () => {};
@@ -136,7 +136,7 @@ describe("a list that cannot be read", () => {
       failures--;
       throw refusal;
     };
-    closing.push(watchAddresses(clock, (list) => heard.push(print(list)), socket));
+    closing.push(watchAddresses(clock, (list) => received.push(print(list)), socket));
     failures = 2;
     const waiting = later();
     run("ip", "addr", "add", "198.51.100.1/24", "dev", "lo");
@@ -144,9 +144,9 @@ describe("a list that cannot be read", () => {
     expect(timers.length).toBe(1);
     timers[0]?.();
     expect(timers.length).toBe(2);
-    expect(heard.seen.length).toBe(1);
+    expect(received.seen.length).toBe(1);
     timers[1]?.();
-    expect(heard.seen.at(-1)).toContain("198.51.100.1/24");
+    expect(received.seen.at(-1)).toContain("198.51.100.1/24");
     run("ip", "addr", "del", "198.51.100.1/24", "dev", "lo");
   });
 
@@ -207,7 +207,7 @@ describe("a subscription", () => {
   });
 
   test("reads on a timer where Bun's loop does not take the socket", async () => {
-    const heard = collector<true>();
+    const received = collector<true>();
     const timers: (() => void)[] = [];
     const clock = {
       ...systemClock,
@@ -218,7 +218,7 @@ describe("a subscription", () => {
     };
     const refuse = () => Promise.reject(new Error("not this time"));
     closing.push(
-      subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => heard.push(true), {
+      subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => received.push(true), {
         connect: refuse,
       }),
     );
@@ -226,15 +226,15 @@ describe("a subscription", () => {
     await Promise.resolve();
     run("ip", "addr", "add", "198.51.100.1/24", "dev", "lo");
     timers.shift()?.();
-    expect(heard.seen.length).toBe(1);
+    expect(received.seen.length).toBe(1);
     timers.shift()?.();
-    expect(heard.seen.length).toBe(1);
+    expect(received.seen.length).toBe(1);
     expect(timers.length).toBe(1);
     run("ip", "addr", "del", "198.51.100.1/24", "dev", "lo");
   });
 
   test("that breaks is opened again, and what was lost meanwhile is announced", async () => {
-    const heard = collector<true>();
+    const received = collector<true>();
     const timers: (() => void)[] = [];
     const clock = {
       ...systemClock,
@@ -249,7 +249,7 @@ describe("a subscription", () => {
       return Promise.resolve({ end() {}, terminate() {}, unref() {} });
     };
     closing.push(
-      subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => heard.push(true), {
+      subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => received.push(true), {
         connect,
       }),
     );
@@ -257,7 +257,7 @@ describe("a subscription", () => {
     broken[0]?.();
     expect(timers.length).toBe(1);
     timers[0]?.();
-    expect(heard.seen.length).toBe(1);
+    expect(received.seen.length).toBe(1);
     expect(broken.length).toBe(2);
   });
 });

@@ -117,9 +117,9 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     open().start(core);
     // Kernels before 6.17 do not say how many elements there are: what no frontend chooses from is not looked for.
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
-    const told = readSets(socket).get("endpoints4")?.count !== undefined;
+    const reported = readSets(socket).get("endpoints4")?.count !== undefined;
     socket.close();
-    expect(counted.get(TABLE)).toBe(slots.length + Number(told));
+    expect(counted.get(TABLE)).toBe(slots.length + Number(reported));
     nft(`delete element inet sluice endpoints4 { ${ORPHAN} }`);
   });
 

@@ -23,15 +23,15 @@ const CHECK = { port: 32000, namespace: "default", name: "web", localEndpoints: 
 
 test("what was selected is heard of once it is in the kernel, by a late listener too", () => {
   const checks = new ServiceHealth();
-  const heard: (readonly HealthCheck[])[] = [];
+  const received: (readonly HealthCheck[])[] = [];
   checks.update(ID, SERVICE, 2);
-  checks.listen((list) => heard.push(list));
+  checks.listen((list) => received.push(list));
   checks.publish();
   checks.update(ID, undefined, 0);
   checks.publish();
-  expect(heard).toEqual([[], [CHECK], []]);
-  checks.listen((list) => heard.push(list));
-  expect(heard).toHaveLength(4);
+  expect(received).toEqual([[], [CHECK], []]);
+  checks.listen((list) => received.push(list));
+  expect(received).toHaveLength(4);
 });
 
 test.each<[string, Partial<Service>, boolean]>([

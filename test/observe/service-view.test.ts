@@ -113,12 +113,12 @@ test("a frontend names the chains of its port, and says why it is not served", (
     },
     capabilities: { unserved: [{ family: 6, code: "TOOL_FAILED", reason: "no ip6tables" }] },
   });
-  const told = view?.frontends.map(({ frontend, chains, unserved }) => ({
+  const reported = view?.frontends.map(({ frontend, chains, unserved }) => ({
     frontend,
     ...(chains && { chains }),
     ...(unserved && { unserved }),
   }));
-  expect(told).toEqual([
+  expect(reported).toEqual([
     { frontend: "10.96.0.1:80", chains: ["KUBE-SVC-ONE"] },
     { frontend: "[fd00::1]:80", unserved: "no ip6tables" },
     { frontend: "30080" },

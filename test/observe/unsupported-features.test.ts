@@ -30,56 +30,56 @@ const EMPTY_CORE = { elementCount: () => 0 };
 
 test("a family that is not served is a problem and a notice while somebody wants it", () => {
   const problems = new ProblemRegistry(() => {});
-  const told = new UnsupportedFeatures({
+  const reported = new UnsupportedFeatures({
     capabilities: { unserved: [NO_TOOL], unsupported: [] },
     core: EMPTY_CORE,
     problems: (events) => problems.report(events),
   });
-  told.update(CONFIG, nodeOf(4));
-  expect([problems.list(), told.notices()]).toEqual([[], []]);
+  reported.update(CONFIG, nodeOf(4));
+  expect([problems.list(), reported.notices()]).toEqual([[], []]);
 
-  told.update(CONFIG, nodeOf(4, 6));
+  reported.update(CONFIG, nodeOf(4, 6));
   const message =
     "Cannot serve IPv6 on this node: ip6tables is not installed; rules of IPv6 that an earlier process left stay as they are";
   expect(problems.list()).toEqual([{ subject: "IPv6", code: "TOOL_FAILED", field: "", message }]);
-  expect(told.notices()).toEqual([message]);
+  expect(reported.notices()).toEqual([message]);
 
-  told.update(CONFIG, nodeOf(4));
-  expect([problems.list(), told.notices()]).toEqual([[], []]);
+  reported.update(CONFIG, nodeOf(4));
+  expect([problems.list(), reported.notices()]).toEqual([[], []]);
 });
 
 test.each<[string, Config["clusterCIDRs"], number]>([
   ["the configuration has pods of it", [parseCidr("fd01::/64") as Cidr], 0],
   ["Services of it are committed", [], 1],
 ])("so it is where the node has no address of it, but %s", (_, clusterCIDRs, committed) => {
-  const told = new UnsupportedFeatures({
+  const reported = new UnsupportedFeatures({
     capabilities: { unserved: [NO_TOOL], unsupported: [] },
     core: { elementCount: (id) => (id === tableId("cluster-ips", 6) ? committed : 0) },
     problems: () => {},
   });
-  told.update({ clusterCIDRs }, nodeOf(4));
-  expect(told.notices()).toHaveLength(1);
+  reported.update({ clusterCIDRs }, nodeOf(4));
+  expect(reported.notices()).toHaveLength(1);
 });
 
 test("what is lacking of a family that is served is a notice, whoever wants it", () => {
   const unsupported = ["IPv4: session affinity is not kept, for want of xt_recent"];
-  const told = new UnsupportedFeatures({
+  const reported = new UnsupportedFeatures({
     capabilities: { unserved: [], unsupported },
     core: EMPTY_CORE,
     problems: () => {},
   });
-  told.update(CONFIG, nodeOf(4, 6));
-  expect(told.notices()).toEqual(unsupported);
+  reported.update(CONFIG, nodeOf(4, 6));
+  expect(reported.notices()).toEqual(unsupported);
 });
 
 test("a dataplane without limits has nothing to tell", () => {
-  const told = new UnsupportedFeatures({
+  const reported = new UnsupportedFeatures({
     capabilities: { unserved: [], unsupported: [] },
     core: EMPTY_CORE,
     problems: () => {
       throw new Error("there is nothing to tell");
     },
   });
-  told.update(CONFIG, nodeOf(4, 6));
-  expect(told.notices()).toEqual([]);
+  reported.update(CONFIG, nodeOf(4, 6));
+  expect(reported.notices()).toEqual([]);
 });

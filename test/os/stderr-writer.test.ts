@@ -79,9 +79,9 @@ describe("a pipe", () => {
     read();
     log.info("seen");
     log.info("and no more of it");
-    const said = read();
-    expect(said).not.toContain(" lost\n");
-    expect(said.match(/\] .*/g)).toEqual([
+    const output = read();
+    expect(output).not.toContain(" lost\n");
+    expect(output.match(/\] .*/g)).toEqual([
       "] Lines of this log are lost: nobody took them lines=5",
       "] seen",
       "] and no more of it",

@@ -3,15 +3,15 @@ import type { Problem, ProblemEvent } from "../../src/problems/problem.ts";
 import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 
 const WEB = "Service default/web";
-const said: string[] = [];
+const output: string[] = [];
 const over: string[] = [];
 let problems: ProblemRegistry;
 
 beforeEach(() => {
-  said.length = 0;
+  output.length = 0;
   over.length = 0;
   problems = new ProblemRegistry(
-    ({ field, message }) => said.push(`${field} ${message}`),
+    ({ field, message }) => output.push(`${field} ${message}`),
     ({ field, message }) => over.push(`${field} ${message}`),
   );
 });
@@ -29,7 +29,7 @@ test("a problem is said when it begins and when it changes, not when it lasts", 
   problems.report([begin(taken("a", "one"))]);
   problems.report([begin(taken("a", "one"))]);
   problems.report([begin(taken("a", "two"))]);
-  expect(said).toEqual(["a one", "a two"]);
+  expect(output).toEqual(["a one", "a two"]);
   expect(problems.list()).toEqual([taken("a", "two")]);
   expect(problems.list()).toHaveLength(1);
 });
@@ -56,14 +56,14 @@ test("an end without a field ends all problems of the object with that code", ()
 
 test("what ends and begins again at once is not said anew, unless it says something else", () => {
   problems.report([begin(taken("a", "one")), begin(taken("b", "two"))]);
-  said.length = 0;
+  output.length = 0;
   over.length = 0;
   problems.report([end(), begin(taken("a", "one")), begin(taken("b", "three"))]);
-  expect(said).toEqual(["b three"]);
+  expect(output).toEqual(["b three"]);
   expect(problems.of(WEB)).toEqual([taken("a", "one"), taken("b", "three")]);
   problems.report([end()]);
   problems.report([begin(taken("a", "one"))]);
-  expect(said).toEqual(["b three", "a one"]);
+  expect(output).toEqual(["b three", "a one"]);
   expect(problems.list()).toHaveLength(1);
 });
 

@@ -9,26 +9,26 @@ function manifest(field: string, message: string): Problem {
 }
 
 function problemSet() {
-  const told: ProblemEvent[][] = [];
-  return { told, problems: new ProblemSet((events) => told.push([...events])) };
+  const reported: ProblemEvent[][] = [];
+  return { reported, problems: new ProblemSet((events) => reported.push([...events])) };
 }
 
 test("news is told, and what stays as it was is not", () => {
-  const { told, problems } = problemSet();
+  const { reported, problems } = problemSet();
   problems.set([manifest("a", "one"), manifest("b", "two")]);
   problems.set([manifest("a", "one"), manifest("b", "three")]);
   problems.set([manifest("a", "one"), manifest("b", "three")]);
-  expect(told).toEqual([
+  expect(reported).toEqual([
     [{ begin: manifest("a", "one") }, { begin: manifest("b", "two") }],
     [{ begin: manifest("b", "three") }],
   ]);
 });
 
 test("what is over is told before what begins, and names its field even when that is empty", () => {
-  const { told, problems } = problemSet();
+  const { reported, problems } = problemSet();
   problems.set([manifest("", "not YAML")]);
   problems.set([manifest("kind", "must be known")]);
-  expect(told[1]).toEqual([
+  expect(reported[1]).toEqual([
     { end: { subject: FILE, code: "MANIFEST_INVALID", field: "" } },
     { begin: manifest("kind", "must be known") },
   ]);
@@ -36,7 +36,7 @@ test("what is over is told before what begins, and names its field even when tha
 });
 
 test("a single problem begins at each report, changes, and ends once, beside the others", () => {
-  const { told, problems } = problemSet();
+  const { reported, problems } = problemSet();
   problems.set([manifest("a", "one")]);
   problems.begin(manifest("b", "two"));
   problems.begin(manifest("b", "two"));
@@ -45,7 +45,7 @@ test("a single problem begins at each report, changes, and ends once, beside the
   problems.end({ subject: FILE, code: "MANIFEST_INVALID", field: "b" });
   problems.end(manifest("b", "three"));
   expect(problems.size).toBe(1);
-  expect(told.slice(1)).toEqual([
+  expect(reported.slice(1)).toEqual([
     [{ begin: manifest("b", "two") }],
     [{ begin: manifest("b", "two") }],
     [{ begin: manifest("b", "three") }],

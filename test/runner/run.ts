@@ -63,7 +63,7 @@ async function suite(name: string, files: readonly string[], flags: string[]): P
     ],
     { cwd: root, stdio: ["ignore", "pipe", "pipe"] },
   );
-  const [printed, complained, status] = await Promise.all([
+  const [printed, reported, status] = await Promise.all([
     passThrough(child.stdout, process.stdout),
     passThrough(child.stderr, process.stderr),
     child.exited,
@@ -75,7 +75,7 @@ async function suite(name: string, files: readonly string[], flags: string[]): P
     // It died before it could write one; addUp counts that as a failure.
   }
   rmSync(folder, { recursive: true });
-  return addUp(files, xml, printed + complained, status);
+  return addUp(files, xml, printed + reported, status);
 }
 
 async function passThrough(

@@ -65,14 +65,14 @@ test.each<[string, RangeSettings["detectLocal"]["mode"], string, string, string,
     ],
     ["an unknown node", "ClusterCIDR", "", "10.1.0.0/16", "", "10.0.0.0/8", []],
   ],
-)("with %s", (_name, mode, addresses, clusterCidr, podCidrs, nodePorts, said) => {
+)("with %s", (_name, mode, addresses, clusterCidr, podCidrs, nodePorts, output) => {
   const settings: RangeSettings = {
     detectLocal: { mode, bridgeInterface: "", interfaceNamePrefix: "" },
     clusterCIDRs: cidrs(clusterCidr),
     nodePortAddresses: { primary: false, cidrs: cidrs(nodePorts) },
   };
   const remarks = missingFamilies(settings, nodeWith(addresses, podCidrs));
-  expect(remarks).toEqual(said.map((pattern) => expect.stringMatching(pattern)));
+  expect(remarks).toEqual(output.map((pattern) => expect.stringMatching(pattern)));
 });
 
 test.each<[string, string, string, string, number[]]>([

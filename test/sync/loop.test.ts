@@ -373,8 +373,10 @@ describe("SyncLoop", () => {
 
   test("tells of an object that stays wrong in one go, so that it is said once", async () => {
     const world = syncWorld();
-    const said: string[] = [];
-    const problems = new ProblemRegistry(({ subject, field }) => said.push(`${subject} ${field}`));
+    const output: string[] = [];
+    const problems = new ProblemRegistry(({ subject, field }) =>
+      output.push(`${subject} ${field}`),
+    );
     const relist = async () => {
       world.put("Service", service("web", "10.96.0.1", { type: "Odd" }));
       await world.sync();
@@ -384,7 +386,7 @@ describe("SyncLoop", () => {
     expect(world.problems.calls).toHaveLength(2);
     for (const events of world.problems.calls) problems.report(events);
     expect(world.problems.ended).toHaveLength(1);
-    expect(said).toEqual(["Service default/web spec.type"]);
+    expect(output).toEqual(["Service default/web spec.type"]);
   });
 
   test("cuts a large load into bounded transactions", async () => {

@@ -11,9 +11,9 @@ import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import type { PlanSettings } from "../../src/sync/plan-inputs.ts";
 
 /** What is wrong now, by subject and field. */
-function wrong(told: ReturnType<typeof syncWorld>["problems"]): string[] {
+function wrong(reported: ReturnType<typeof syncWorld>["problems"]): string[] {
   const problems = new ProblemRegistry(() => {});
-  problems.report(told.events);
+  problems.report(reported.events);
   return problems.list().map(({ subject, field }) => `${subject} ${field}`);
 }
 

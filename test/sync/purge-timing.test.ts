@@ -5,12 +5,12 @@ import { PURGE_COOLDOWN_FACTOR, PURGE_COOLDOWN_MS } from "../../src/base/limits.
 const STICKY = { sessionAffinity: "ClientIP" };
 
 /** A world with affinity that tells when clients were forgotten; doing so takes `took` ms. */
-async function affinityWorld(took = 0) {
+async function affinityWorld(elapsed = 0) {
   const world = syncWorld();
   const times: number[] = [];
   world.backend.affinity.purge = () => {
     times.push(world.clock.now());
-    void world.clock.advance(took);
+    void world.clock.advance(elapsed);
     return 0;
   };
   let endpoint = 0;

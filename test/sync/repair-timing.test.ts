@@ -134,19 +134,19 @@ describe("RepairTiming", () => {
 });
 
 describe("a repair is said", () => {
-  const said = (
+  const output = (
     verbosity: number,
     driftedCounts: { readonly chain?: number; readonly element?: number },
   ) => {
-    const told: string[] = [];
-    const write = (line: string) => told.push(line);
+    const reported: string[] = [];
+    const write = (line: string) => reported.push(line);
     const log = createLogger({ verbosity, format: "text", now: () => 0, write, pid: 1 });
     logRepair(log, { change: CHANGE, changes: 3, driftedCounts, durationMs: 4.25 });
-    return told;
+    return reported;
   };
 
   test("with who did what and what was amiss", () => {
-    const [line = "", ...more] = said(0, { chain: 1, element: 40 });
+    const [line = "", ...more] = output(0, { chain: 1, element: 40 });
     expect(more).toEqual([]);
     expect(line).toContain(" repair-timing.ts:");
     expect(line).toContain('what="rules of services4" by="nft (pid 7)" changes=3');
@@ -154,7 +154,7 @@ describe("a repair is said", () => {
   });
 
   test("at -v 2 only where nothing was amiss", () => {
-    expect(said(1, {})).toEqual([]);
-    expect(said(2, {})).toEqual([expect.stringContaining("found no drift")]);
+    expect(output(1, {})).toEqual([]);
+    expect(output(2, {})).toEqual([expect.stringContaining("found no drift")]);
   });
 });

@@ -61,8 +61,8 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
         stdout: "pipe",
         stderr: "pipe",
       });
-      const said = await new Response(child.stderr).text();
-      expect(said).toBe(
+      const output = await new Response(child.stderr).text();
+      expect(output).toBe(
         `sluice: Cannot remove kube-proxy's rules: kube-proxy (pid ${pid}) runs here: its rules stay; stop it first\n`,
       );
       expect(await child.exited).toBe(1);

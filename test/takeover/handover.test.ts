@@ -220,11 +220,11 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       const cleanUp = async () => {
         const words = [BINARY, "--cleanup", "--remove-kube-proxy-rules=false"];
         const child = Bun.spawn([...inNamespace(plane.netns.name), ...words], { stderr: "pipe" });
-        const said = await new Response(child.stderr).text();
-        return { said, status: await child.exited };
+        const output = await new Response(child.stderr).text();
+        return { output, status: await child.exited };
       };
       const early = await cleanUp();
-      expect(early.said).toContain(`sluice: Cannot remove ${what}: kube-proxy (pid ${deaf.pid})`);
+      expect(early.output).toContain(`sluice: Cannot remove ${what}: kube-proxy (pid ${deaf.pid})`);
       expect(early.status).toBe(1);
       await deaf.stop("SIGKILL");
       await startKubeProxy(mode);

@@ -300,7 +300,7 @@ describe("legacy tables", () => {
     ],
   ])(
     "whose tool %s hide none of the other rules, and keep none of them",
-    async (_name, said, broken) => {
+    async (_name, output, broken) => {
       pipe(NFT, "nft", "-f", "-");
       restore("iptables-nft", RULES);
       restore("iptables-legacy", RULES);
@@ -315,7 +315,7 @@ describe("legacy tables", () => {
       ]);
       expect(found.find(({ kind }) => kind === "unreadable")).toMatchObject({
         what: "kube-proxy's rules in iptables' table nat (legacy)",
-        parts: [expect.stringMatching(new RegExp(said))],
+        parts: [expect.stringMatching(new RegExp(output))],
         mayHide: ["iptables-legacy", "sluice-iptables-legacy"],
       });
       const { failures } = await removeKubeProxyRules({ clock, legacy, keepRequired: false });

@@ -103,8 +103,8 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
         /Found .*they are removed once Sluice's own[\s\S]*Removed what was left/,
       );
       await program.stop();
-      const said = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
-      expect(said).toBe("Removed the table inet sluice\n");
+      const output = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
+      expect(output).toBe("Removed the table inet sluice\n");
     });
 
     test("a program that is told to leave them does so, and so does --cleanup", async () => {
@@ -117,8 +117,8 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
         (text) => text.includes("they stay, as configured"),
       );
       await program.stop();
-      const said = await runAsync(world.inside("node1", [BINARY, "--cleanup", keep]));
-      expect(said).toBe("Removed the table inet sluice\n");
+      const output = await runAsync(world.inside("node1", [BINARY, "--cleanup", keep]));
+      expect(output).toBe("Removed the table inet sluice\n");
       expect(await left()).toBe(before);
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
       await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
@@ -126,8 +126,8 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
 
     test("--cleanup removes what both left, a line each", async () => {
       const left = await leaveRules(mode);
-      const said = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
-      expect(said).toMatch(/^(Removed .*\n)+$/);
+      const output = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
+      expect(output).toMatch(/^(Removed .*\n)+$/);
       expect(await left()).toBe("");
       const again = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
       expect(again).toBe("There was nothing to remove\n");

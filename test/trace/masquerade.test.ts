@@ -92,7 +92,7 @@ describe.each(SETTINGS.map((setting, i) => [setting.name, setting, i] as const))
       const to = { clusterIP: text.clusterIPs?.[0], VIP: text.vips?.[0], nodePort: NODE_ADDRESS }[
         frontend as "clusterIP" | "VIP" | "nodePort"
       ];
-      const fate = trace(plan, setting, {
+      const outcome = trace(plan, setting, {
         from: SOURCES[source ?? ""] ?? "",
         to: to ?? "",
         port: frontend === "nodePort" ? `tcp 300${number + 1}` : "tcp 80",
@@ -100,7 +100,7 @@ describe.each(SETTINGS.map((setting, i) => [setting.name, setting, i] as const))
       const star = want.endsWith("*") ? "*" : "";
       const endpoints = [`10.180.0.${number + 1}:80${star}`];
       if (want.startsWith("both")) endpoints.push(`10.180.1.${number + 1}:80${star}`);
-      expect(fate).toEqual(endpoints);
+      expect(outcome).toEqual(endpoints);
     });
   },
 );

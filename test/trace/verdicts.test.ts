@@ -165,8 +165,8 @@ describe("packets", () => {
     });
     for (const [from, frontend, want] of one.fates) {
       const [to = "", protocol, port] = frontend.split(" ");
-      const fate = trace(plan, NODE, { from, to, port: `${protocol} ${port}` });
-      const text = typeof fate === "string" ? fate : fate.join(" ");
+      const outcome = trace(plan, NODE, { from, to, port: `${protocol} ${port}` });
+      const text = typeof outcome === "string" ? outcome : outcome.join(" ");
       expect(`${from} to ${frontend}: ${text}`).toBe(`${from} to ${frontend}: ${want}`);
     }
   });

@@ -78,8 +78,8 @@ describeBackends((backend) => {
     // Most connections work without some of the rules.
     const same = (rules: string[]) => Bun.deepEquals(rules, before);
     expect(await untilEqual(held, same)).toEqual(before);
-    const took = performance.now() - began;
-    console.log(`${backend}: repaired ${took.toFixed(0)} ms after ${command}`);
+    const elapsed = performance.now() - began;
+    console.log(`${backend}: repaired ${elapsed.toFixed(0)} ms after ${command}`);
   });
 
   test.each(variant === undefined ? ["element"] : ["rule", "chain"])(

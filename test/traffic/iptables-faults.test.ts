@@ -72,21 +72,21 @@ async function health(program: Program): Promise<number> {
 }
 
 /** Runs the program until it exits. */
-async function end(program: Program): Promise<{ code: number | null; said: string }> {
+async function end(program: Program): Promise<{ code: number | null; output: string }> {
   program.write();
   program.spawn(FLAGS);
   const code = await program.exited();
-  return { code, said: program.log() };
+  return { code, output: program.log() };
 }
 
 describe("without iptables tools", () => {
   test("mode iptables exits and says what to install and where it searched", async () => {
     const { program } = await given({ backend: "iptables-nft", tools: { variants: [] } });
-    const { code, said } = await end(program);
+    const { code, output } = await end(program);
     expect(code).toBe(1);
-    expect(said).toContain("(package iptables)");
-    expect(said).toContain("iptables-legacy");
-    expect(said).toContain("/usr/sbin");
+    expect(output).toContain("(package iptables)");
+    expect(output).toContain("iptables-legacy");
+    expect(output).toContain("/usr/sbin");
   });
 
   test("mode auto serves with nftables", async () => {
@@ -122,9 +122,9 @@ describe("without nftables", () => {
 
   test("mode auto without iptables tools exits with both reasons", async () => {
     const { program } = await given({ wrapper, tools: { variants: [] } });
-    const { code, said } = await end(program);
+    const { code, output } = await end(program);
     expect(code).toBe(1);
-    expect(said).toMatch(/\(package iptables\).*and nftables, which would be better/);
+    expect(output).toMatch(/\(package iptables\).*and nftables, which would be better/);
   });
 
   test("mode nftables exits and names the modes that may work", async () => {
@@ -241,9 +241,9 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     async (match) => {
       const { program } = await given({ backend });
       program.fakeTools?.refuse([missingMatch(match, variant)]);
-      const { code, said } = await end(program);
+      const { code, output } = await end(program);
       expect(code).toBe(1);
-      expect(said).toContain(`xt_${match} (CONFIG_NETFILTER_XT_MATCH_${match.toUpperCase()})`);
+      expect(output).toContain(`xt_${match} (CONFIG_NETFILTER_XT_MATCH_${match.toUpperCase()})`);
     },
   );
 
@@ -312,15 +312,15 @@ describe("while another program holds the xtables lock", () => {
   test("a first start waits, logs that once, stops on request, and serves when the lock is free", async () => {
     const { world, program } = await given(BOTH);
     const lock = await holdLock(world);
-    const said = async () => program.log();
+    const output = async () => program.log();
     try {
       program.write();
       program.spawn(FLAGS);
-      expect(await untilEqual(said, (text) => text.includes(WAITS))).toContain(WAITS);
+      expect(await untilEqual(output, (text) => text.includes(WAITS))).toContain(WAITS);
       await program.stop();
       expect(program.log()).toContain("Stopping before anything was begun");
       program.spawn(FLAGS);
-      expect(await untilEqual(said, (text) => text.split(WAITS).length === 3)).toContain(WAITS);
+      expect(await untilEqual(output, (text) => text.split(WAITS).length === 3)).toContain(WAITS);
     } finally {
       await lock.letGo();
     }
@@ -337,9 +337,9 @@ describe("while another program holds the xtables lock", () => {
     const lock = await holdLock(world);
     try {
       program.spawn(FLAGS);
-      const said = async () => program.log();
+      const output = async () => program.log();
       const adopted = /Took over/;
-      expect(await untilEqual(said, (text) => adopted.test(text))).toMatch(adopted);
+      expect(await untilEqual(output, (text) => adopted.test(text))).toMatch(adopted);
       await expectServed(world);
     } finally {
       await lock.letGo();
@@ -355,9 +355,9 @@ test("the legacy tools need two capabilities; the error names the missing one", 
     backend: "iptables-legacy",
     wrapper: ["setpriv", "--bounding-set=-all,+net_admin"],
   });
-  const { code, said } = await end(program);
+  const { code, output } = await end(program);
   expect(code).toBe(1);
-  expect(said).toContain("CAP_NET_RAW is needed by the legacy tools in this network namespace");
+  expect(output).toContain("CAP_NET_RAW is needed by the legacy tools in this network namespace");
 });
 
 test("while another program holds the xtables lock, health fails and rules keep serving; then changes arrive", async () => {
@@ -380,9 +380,9 @@ test("while another program holds the xtables lock, health fails and rules keep 
       ),
     ).toBe(503);
     expect((await program.get("/metrics")).status).toBe(200);
-    const said = async () => program.log();
+    const output = async () => program.log();
     const words = "the xtables lock must be free";
-    expect(await untilEqual(said, (text) => text.includes(words))).toContain(words);
+    expect(await untilEqual(output, (text) => text.includes(words))).toContain(words);
     expect((await program.get("/sluice/v1/state")).status).toBe(200);
     // The rules in the kernel keep serving.
     await expectServed(world);

@@ -172,9 +172,9 @@ async function verify(world: World, check: Check, number: number, family: Family
   if (sees === undefined) return;
   const clients = [sourceOf(check, number, family) ?? addressOf(from, family)];
   const nodes = [addressOf("node1", family), NODE1_SECOND[family]];
-  for (const { name, saw } of replies) {
+  for (const { name, saw: seen } of replies) {
     // A pod that reaches itself sees the node; otherwise it would answer itself directly.
-    expect(sees === "node" || name === from ? nodes : clients).toContain(saw);
+    expect(sees === "node" || name === from ? nodes : clients).toContain(seen);
   }
 }
 

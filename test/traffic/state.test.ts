@@ -80,13 +80,13 @@ describeBackends((backend) => {
             .map((each) => `${table} ${family} ${each.key.join(" ")}: ${actionOf(each)}`);
         }),
       );
-      const told = views.flatMap((view) =>
+      const reported = views.flatMap((view) =>
         Object.entries(view.actions).map(
           ([table, action]) => `${table} ${view.family} ${keyOf(view).join(" ")}: ${action}`,
         ),
       );
-      expect(told.length).toBeGreaterThan(0);
-      expect(told.sort()).toEqual(owned.sort());
+      expect(reported.length).toBeGreaterThan(0);
+      expect(reported.sort()).toEqual(owned.sort());
 
       for (const view of views) {
         const prefix = view.nodePort ? "nodeport-" : "";

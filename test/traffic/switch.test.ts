@@ -136,8 +136,8 @@ describe.each(SWITCHES)("from %s to %s", (from, to) => {
     for (const family of FAMILIES) {
       const web = { from: "outside", to: "vip", number: WEB, family } as const;
       expect(await answers(world, web)).toEqual([...PODS]);
-      const { saw } = await connect(world, web);
-      expect(saw).not.toBe(addressOf("outside", family));
+      const { saw: seen } = await connect(world, web);
+      expect(seen).not.toBe(addressOf("outside", family));
       const refused = { from: "a3", to: "clusterIP", number: NONE, family } as const;
       expect(await answers(world, refused, { times: 2 })).toEqual(["refused"]);
     }

@@ -34,7 +34,7 @@ let source: ApiSource;
 let tokenFile: string;
 let nodes: (JsonObject | undefined)[];
 let cidrs: string[][];
-let told: RecordedProblems;
+let reported: RecordedProblems;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "sluice-api-"));
@@ -54,7 +54,7 @@ beforeEach(async () => {
   clock = new FakeClock();
   nodes = [];
   cidrs = [];
-  told = new RecordedProblems();
+  reported = new RecordedProblems();
   source = await open(api.port);
 });
 
@@ -91,7 +91,7 @@ async function open(port: number): Promise<ApiSource> {
       onChange() {},
       onNode: (node) => nodes.push(node),
       onServiceCidrs: (all) => cidrs.push(all.map((each) => metadataOf(each).name)),
-      onProblems: (events) => told.report(events),
+      onProblems: (events) => reported.report(events),
       onFatal: unexpectedError,
       onSynced() {},
     },
@@ -119,7 +119,7 @@ test("lists, syncs, and follows changes", async () => {
   await until("the range is here", () => cidrs.at(-1)?.join() === "kubernetes");
   api.remove(NODES, "here");
   await until("the node is gone", () => nodes.at(-1) === undefined);
-  expect(told.events).toEqual([]);
+  expect(reported.events).toEqual([]);
 });
 
 test("goes on where it was when connections are cut", async () => {
@@ -127,7 +127,10 @@ test("goes on where it was when connections are cut", async () => {
   api.put(SERVICES, "seen");
   await until("a change is here", () => core.names().includes("seen"));
   api.disconnect();
-  await until("the break is noticed", () => !source.status().connected && told.begun.length >= 3);
+  await until(
+    "the break is noticed",
+    () => !source.status().connected && reported.begun.length >= 3,
+  );
   api.put(SERVICES, "missed");
   const before = core.log.length;
   await until("what was missed is here", () => core.names().includes("missed"), { clock });
@@ -139,7 +142,7 @@ test("lists again after 410, and what vanished meanwhile is gone", async () => {
   await watching();
   api.disconnect();
   await until("the break is noticed", () =>
-    told.begun.some((each) => each.subject.includes("services")),
+    reported.begun.some((each) => each.subject.includes("services")),
   );
   api.remove(SERVICES, "web");
   api.put(SERVICES, "new");
@@ -152,10 +155,10 @@ test("uses a token that was rotated, and gets past a 401 without a wait", async 
   writeFileSync(tokenFile, "two\n");
   api.accepted = new Set(["Bearer two"]);
   api.disconnect();
-  await until("the break is noticed", () => told.begun.length >= 3);
+  await until("the break is noticed", () => reported.begun.length >= 3);
   await until("the new token was shown", () => watches(SERVICES) === 2, { clock });
   expect(api.seen.at(-1)?.authorization).toBe("Bearer two");
-  expect(told.begun.filter((each) => each.message.includes(": 401"))).toEqual([]);
+  expect(reported.begun.filter((each) => each.message.includes(": 401"))).toEqual([]);
 });
 
 test("tells of a token nobody accepts, and is well again when it is replaced", async () => {

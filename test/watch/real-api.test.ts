@@ -64,7 +64,7 @@ const fastClock: Clock = {
 
 async function open(kubeconfig: string, watchList = false, clock = systemClock): Promise<World> {
   const core = createCore(module, { seed: 1, nodeName: "here" });
-  const told = new RecordedProblems();
+  const reported = new RecordedProblems();
   const nodes: string[] = [];
   const cidrs: JsonObject[][] = [];
   const source = new ApiSource({
@@ -79,7 +79,7 @@ async function open(kubeconfig: string, watchList = false, clock = systemClock):
       onChange() {},
       onNode: (node) => nodes.push(node === undefined ? "" : metadataOf(node).name),
       onServiceCidrs: (all) => cidrs.push([...all]),
-      onProblems: told.report,
+      onProblems: reported.report,
       onFatal: (error) => {
         throw error;
       },
@@ -97,7 +97,7 @@ async function open(kubeconfig: string, watchList = false, clock = systemClock):
       .filter((name) => name !== "kubernetes")
       .sort();
   };
-  return { core, source, problems: told.begun, nodes, cidrs, names };
+  return { core, source, problems: reported.begun, nodes, cidrs, names };
 }
 
 function until(what: string, isSo: () => boolean): Promise<void> {

@@ -119,14 +119,14 @@ export class Clients {
     if (keep) this.held.add(call.fd);
     else libc.abort(call.fd);
     const banner = outcome === "answered" && call.request === undefined;
-    const [name = "", port = "0", saw = "", sawPort = "0"] = banner
+    const [name = "", port = "0", seen = "", sawPort = "0"] = banner
       ? call.text.trim().split(" ")
       : [];
     call.done({
       outcome,
       name,
       port: Number(port),
-      saw,
+      saw: seen,
       sawPort: Number(sawPort),
       began: call.began,
       took: performance.now() - call.start,

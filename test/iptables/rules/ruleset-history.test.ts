@@ -175,9 +175,9 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
           for (const { changes, end } of rounds) {
             const next = after(staged, changes);
             const operations = operationsBetween(elements(staged), elements(next));
-            const told = ruleset.stage(operations, describeOf(listOf(next)));
+            const reported = ruleset.stage(operations, describeOf(listOf(next)));
             staged = next;
-            expect(changed(before, told)).toEqual(snapshot(ruleset.chains));
+            expect(changed(before, reported)).toEqual(snapshot(ruleset.chains));
             if (end === "stage") continue;
             if (end === "commit") {
               ruleset.commit();

@@ -65,11 +65,11 @@ describe("a packet ends where the plan says, with equal odds for each endpoint",
         const [to = "", port] = frontend.split(" ");
         const packet = { from, to, protocol: "tcp", port: Number(port) };
         const dataplane = { nodeAddresses: LOCAL, pods, masqueradeAll };
-        const fate = trace(plan, dataplane, { from, to, port: `tcp ${port}` });
-        const want = typeof fate === "string" ? [fate] : [...fate];
+        const outcome = trace(plan, dataplane, { from, to, port: `tcp ${port}` });
+        const want = typeof outcome === "string" ? [outcome] : [...outcome];
         const odds = new Walk(ruleset, { local: LOCAL }).of(packet);
-        const told = `from ${from} to ${frontend}: `;
-        expect(told + [...odds.keys()].sort().join(" ")).toBe(told + want.sort().join(" "));
+        const reported = `from ${from} to ${frontend}: `;
+        expect(reported + [...odds.keys()].sort().join(" ")).toBe(reported + want.sort().join(" "));
         for (const chance of odds.values()) expect(chance).toBeCloseTo(1 / want.length, 6);
       }
     }
@@ -134,11 +134,11 @@ test("IPv6 is the same", () => {
   };
   const node = { nodePortAddresses: ["fd00:9::2"], localEndpoints: ["fd00:1::1"] };
   const walk = new Walk(rulesetOf([served], node, {}, 6), { local: ["fd00:9::2"] });
-  const fate = (from: string, to: string, port: number) =>
+  const outcome = (from: string, to: string, port: number) =>
     [...walk.of({ from, to, protocol: "tcp", port }).keys()].sort().join(" ");
-  expect(fate("2001:db8::5", "2001:db8::9", 80)).toBe("[fd00:1::1]:80");
-  expect(fate("2001:db8::5", "fd00:9::2", 3001)).toBe("[fd00:1::1]:80");
-  expect(fate("2001:db8::5", "fd00:30::1", 80)).toBe("[fd00:1:0:1::1]:80* [fd00:1::1]:80*");
-  expect(fate("fd00:1::1", "fd00:30::1", 80)).toBe("[fd00:1:0:1::1]:80 [fd00:1::1]:80*");
-  expect(fate("fd00:1::1", "2001:db8::9", 80)).toBe("[fd00:1:0:1::1]:80 [fd00:1::1]:80*");
+  expect(outcome("2001:db8::5", "2001:db8::9", 80)).toBe("[fd00:1::1]:80");
+  expect(outcome("2001:db8::5", "fd00:9::2", 3001)).toBe("[fd00:1::1]:80");
+  expect(outcome("2001:db8::5", "fd00:30::1", 80)).toBe("[fd00:1:0:1::1]:80* [fd00:1::1]:80*");
+  expect(outcome("fd00:1::1", "fd00:30::1", 80)).toBe("[fd00:1:0:1::1]:80 [fd00:1::1]:80*");
+  expect(outcome("fd00:1::1", "2001:db8::9", 80)).toBe("[fd00:1:0:1::1]:80 [fd00:1::1]:80*");
 });

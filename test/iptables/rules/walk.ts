@@ -47,7 +47,8 @@ export class Walk {
 
   of(packet: Packet): Odds {
     const odds = new Map<string, number>();
-    const end = (fate: string, more: number) => odds.set(fate, (odds.get(fate) ?? 0) + more);
+    const end = (outcome: string, more: number) =>
+      odds.set(outcome, (odds.get(outcome) ?? 0) + more);
     const own = this.#walker.local.includes(packet.from);
     const arriving = { ...packet, translated: false };
     for (const way of this.#builtIn("nat", own ? "OUTPUT" : "PREROUTING", arriving, false)) {

@@ -119,11 +119,11 @@ describe.each(SOME)("%s, IPv%d, of a lesser kernel:", (variant, family, name) =>
     "without %s it cannot, and says what is missing, and nothing else",
     async (refuse, needs) => {
       using fake = new FakeTools();
-      const said = `${name}-restore says "${name}-restore: no module for ${refuse}"`;
+      const output = `${name}-restore says "${name}-restore: no module for ${refuse}"`;
       await expect(probeTools(await lesser(fake, refuse))).rejects.toMatchObject({
         code: "KERNEL_UNSUPPORTED",
         subject: needs,
-        message: `Cannot program iptables (${variant}, IPv${family}): tools and kernel must support what the rules are made of: missing is ${needs}: ${said}`,
+        message: `Cannot program iptables (${variant}, IPv${family}): tools and kernel must support what the rules are made of: missing is ${needs}: ${output}`,
       });
       expect(saved()).not.toContain("PROBE");
     },

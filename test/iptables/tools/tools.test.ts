@@ -72,12 +72,12 @@ test("a process without rights is told so", async () => {
   }
   for (const variant of ["legacy", "nft"] as const) {
     const tools = await fake.tools(4, variant);
-    const said = expect.stringContaining("Permission denied (you must be root)");
+    const output = expect.stringContaining("Permission denied (you must be root)");
     const result = await tools.restore(TEXT);
     expect(result).toMatchObject({ ok: false, kind: "failed" });
     // A legacy restore has no word about why.
-    if (variant === "nft") expect(result).toMatchObject({ message: said });
-    await expect(tools.list("nat", "A")).rejects.toMatchObject({ message: said });
+    if (variant === "nft") expect(result).toMatchObject({ message: output });
+    await expect(tools.list("nat", "A")).rejects.toMatchObject({ message: output });
   }
 });
 

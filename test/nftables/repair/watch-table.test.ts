@@ -20,21 +20,21 @@ import { TransactionReader } from "../../../src/nftables/repair/watch-table.ts";
 inFreshNetns();
 
 let backend: NftablesBackend;
-let heard: ForeignChange[];
+let received: ForeignChange[];
 let wake = () => {};
 
 /** Everything that was told until the end of this command, which is told last. */
 async function heardUntil(command: string): Promise<readonly ForeignChange[]> {
-  const told = new Promise<void>((resolve) => {
+  const reported = new Promise<void>((resolve) => {
     wake = resolve;
   });
   run("nft", command);
-  await told;
-  return heard;
+  await reported;
+  return received;
 }
 
 beforeEach(() => {
-  heard = [];
+  received = [];
   backend = createNftablesBackend({
     masqueradeBit: 14,
     masqueradeAll: false,
@@ -44,7 +44,7 @@ beforeEach(() => {
   });
   backend.start(rememberingCore().core);
   backend.watch((change) => {
-    heard.push(change);
+    received.push(change);
     wake();
   });
 });
@@ -106,7 +106,7 @@ test("our own transactions are not told, nor those on other tables", async () =>
 });
 
 test("nothing is told after the backend was closed", async () => {
-  const before = heard;
+  const before = received;
   backend.close();
   backend = createNftablesBackend({
     masqueradeBit: 14,
@@ -115,9 +115,9 @@ test("nothing is told after the backend was closed", async () => {
     counters: true,
     detector: { kind: "cidr" },
   });
-  heard = [];
+  received = [];
   backend.watch((change) => {
-    heard.push(change);
+    received.push(change);
     wake();
   });
   await heardUntil("add chain inet sluice last");
