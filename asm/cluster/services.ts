@@ -107,7 +107,7 @@ export function ensureService(at: usize, length: usize): u32 {
 }
 
 /** Recycles the id if nothing of the Service remains. Call it after removing something. */
-export function settleService(id: u32): void {
+export function releaseIfUnused(id: u32): void {
   if (!id) return;
   const entry = entryOf(id);
   const name = load<u32>(entry, ENTRY_KEY);
@@ -252,7 +252,7 @@ export function takeDirty(most: u32): u32 {
     const id = load<u32>(word(taken, i));
     const entry = entryOf(id);
     store<u8>(entry, load<u8>(entry, ENTRY_FLAGS) & ~FLAG_TAKEN, ENTRY_FLAGS);
-    settleService(id);
+    releaseIfUnused(id);
   }
   takenCount = 0;
   let count = min(most, dirty);

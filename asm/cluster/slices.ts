@@ -29,10 +29,10 @@ import { dropHints, hintFlags } from "./hint-sets";
 import {
   firstSlice,
   markDirty,
+  releaseIfUnused,
   serviceBlock,
   serviceEnd,
   setFirstSlice,
-  settleService,
 } from "./services";
 
 let slices: u32 = 0;
@@ -140,7 +140,7 @@ export function unlinkSlice(slice: usize): void {
   nameDrop(name);
   releaseSliceRefs(slice);
   release(slice, load<u32>(slice, SLICE_SIZE));
-  settleService(service);
+  releaseIfUnused(service);
 }
 
 /** Releases the port names and hints of a block, including a block under construction. */

@@ -42,7 +42,7 @@ import {
   operationsBytes,
   operationsPointer,
 } from "./operations";
-import { firstOf, isOwner, link, settleOwner, unlink } from "./owners";
+import { firstOf, isOwner, link, releaseOwnerIfUnused, unlink } from "./owners";
 import { wantSlots } from "./slots";
 
 const desired = region(memory.data(REGION_BYTES));
@@ -98,7 +98,7 @@ export function commit(): void {
       assert(element);
       const former = load<u32>(element, ELEMENT_OWNER);
       remove(table, element, hash);
-      if (former != owner) leave(former);
+      if (former != owner) ownerLostElement(former);
     }
     at = key + table.keySize + table.valueSize;
   }
@@ -107,19 +107,19 @@ export function commit(): void {
     const former = load<u32>(element, ELEMENT_OWNER);
     unlink(element);
     link(element, transferOwner(index));
-    leave(former);
+    ownerLostElement(former);
   }
-  for (let index: u32 = 0; index < batchCount; index++) settleOwner(batchOwner(index));
+  for (let index: u32 = 0; index < batchCount; index++) releaseOwnerIfUnused(batchOwner(index));
 }
 
 // Called if an owner lost an element to another owner. Owners in the batch may still gain elements,
-// so they settle at the end.
-function leave(former: u32): void {
+// so they are released at the end.
+function ownerLostElement(former: u32): void {
   if (former == OWNER_ADOPTED) return;
   for (let index: u32 = 0; index < batchCount; index++) {
     if (batchOwner(index) == former) return;
   }
-  settleOwner(former);
+  releaseOwnerIfUnused(former);
 }
 
 function batchOwner(index: u32): u32 {

@@ -2,7 +2,7 @@
 // these elements for unwanted ones. The list heads of Services and of the node are in the table of
 // Services.
 
-import { firstElement, isService, setFirstElement, settleService } from "../cluster/services";
+import { firstElement, isService, releaseIfUnused, setFirstElement } from "../cluster/services";
 import { OWNER_ADOPTED, OWNER_NODE } from "../layout/owner";
 import { ELEMENT_NEXT, ELEMENT_OWNER, ELEMENT_PREVIOUS } from "./element-record";
 
@@ -41,7 +41,7 @@ export function link(element: usize, owner: u32): void {
   setFirst(owner, <u32>element);
 }
 
-/** Removes an element from its owner's list. Call `settleOwner` when done. */
+/** Removes an element from its owner's list. Call `releaseOwnerIfUnused` when done. */
 export function unlink(element: usize): void {
   const next = load<u32>(element, ELEMENT_NEXT);
   const previous = load<u32>(element, ELEMENT_PREVIOUS);
@@ -51,8 +51,8 @@ export function unlink(element: usize): void {
 }
 
 /** Recycles the Service's id if nothing of the Service remains. */
-export function settleOwner(owner: u32): void {
-  if (owner != OWNER_ADOPTED) settleService(owner);
+export function releaseOwnerIfUnused(owner: u32): void {
+  if (owner != OWNER_ADOPTED) releaseIfUnused(owner);
 }
 
 function setFirst(owner: u32, element: u32): void {

@@ -26,6 +26,7 @@ import {
 import { gatherPort } from "../select/select";
 import {
   addressBytes,
+  endpointsVersion,
   FRONTEND_ADDRESS_BYTES,
   FRONTEND_COUNT,
   FRONTEND_FAMILY,
@@ -33,7 +34,6 @@ import {
   FRONTEND_KEY,
   FRONTEND_VERSION,
   familyOf,
-  knowledge,
 } from "./flow-frontends";
 
 /** The frontend's owner is unknown, so connections through it are left alone. */
@@ -46,14 +46,14 @@ const spare = region(memory.data(REGION_BYTES));
  * Rows of the endpoints of all frontends looked up so far; the rows of each frontend are sorted.
  */
 const serving = region(memory.data(REGION_BYTES));
-let version: u32 = 0;
+let cachedVersion: u32 = 0;
 
 /** Clears the lookups and returns large regions to the heap. */
 export function forgetEndpoints(): void {
   rows.clear();
   spare.clear();
   serving.clear();
-  version = 0;
+  cachedVersion = 0;
 }
 
 /** Returns the owner of the frontend with this key; negative if there is none. */
@@ -83,10 +83,10 @@ export function isNodeAddress(family: u32, address: usize): bool {
  * memory cannot grow. Afterwards FRONTEND_COUNT is the number of endpoints, or UNKNOWN.
  */
 export function learnEndpoints(frontend: usize): bool {
-  if (version != knowledge) {
-    version = knowledge;
+  if (cachedVersion != endpointsVersion) {
+    cachedVersion = endpointsVersion;
     serving.length = 0;
-  } else if (load<u32>(frontend, FRONTEND_VERSION) == version) return true;
+  } else if (load<u32>(frontend, FRONTEND_VERSION) == cachedVersion) return true;
   const family: u32 = load<u8>(frontend, FRONTEND_FAMILY);
   const address: u32 = load<u8>(frontend, FRONTEND_ADDRESS_BYTES);
   const key = frontend + FRONTEND_KEY;
@@ -98,7 +98,7 @@ export function learnEndpoints(frontend: usize): bool {
   else if (owner != NOBODY && !gatherServing(owner, family, key + address, !address)) return false;
   store<u32>(frontend, from, FRONTEND_FROM);
   store<u32>(frontend, unknown ? UNKNOWN : (serving.length - from) / ROW_STRIDE, FRONTEND_COUNT);
-  store<u32>(frontend, version, FRONTEND_VERSION);
+  store<u32>(frontend, cachedVersion, FRONTEND_VERSION);
   return true;
 }
 

@@ -38,7 +38,7 @@ import {
 } from "../memory/table";
 
 // Record FRONTEND, FRONTEND_BYTES = 40 bytes:
-//    0 u8 FAMILY: 4 or 6                          4 u32 VERSION: of the knowledge of its endpoints
+//    0 u8 FAMILY: 4 or 6                          4 u32 VERSION: endpointsVersion when found
 //    1 u8 ADDRESS_BYTES: 0 for a node port        8 u32 FROM: where they are (flow-endpoints.ts)
 //    2 u16 -                                     12 u32 COUNT: how many, or UNKNOWN
 //   16 u8[24] KEY: the address, then a KEY record
@@ -60,14 +60,14 @@ const udpOwners: usize = memory.data(TABLE_BYTES);
 const tcpOwners: usize = memory.data(TABLE_BYTES);
 
 /** Incremented whenever the looked-up endpoints may have changed. */
-export let knowledge: u32 = 1;
+export let endpointsVersion: u32 = 1;
 
 /**
  * Notes the frontends that the last commit changed: all UDP frontends, and the TCP frontends of a
  * Service that lost an endpoint. Returns false if memory cannot grow.
  */
 export function flowsNote(): bool {
-  knowledge++;
+  endpointsVersion++;
   const end = operationsPointer() + operationsBytes();
   for (let at = operationsPointer(); at < end; ) {
     const table = tableOf(load<u8>(at, OP_TABLE));
@@ -90,7 +90,7 @@ export function flowsNote(): bool {
 
 /** Notes all UDP or TCP frontends of an owner, or both. Returns false if memory cannot grow. */
 export function flowsNoteOwner(owner: u32, udp: bool, tcp: bool): bool {
-  knowledge++;
+  endpointsVersion++;
   if (!owner) return true;
   return (!udp || addOwner(udpOwners, owner)) && (!tcp || addOwner(tcpOwners, owner));
 }

@@ -9,6 +9,7 @@ import {
   firstSlice,
   isService,
   markDirty,
+  releaseIfUnused,
   serviceBlock,
   serviceEnd,
   serviceEpoch,
@@ -17,7 +18,6 @@ import {
   setServiceBlock,
   setServiceEpoch,
   setServiceVersion,
-  settleService,
 } from "../cluster/services";
 import { linkSlice, nextSlice, sliceEpoch, sliceService, unlinkSlice } from "../cluster/slices";
 import {
@@ -307,7 +307,7 @@ function placeSlice(former: usize): i32 {
   const name = slice ? nameHold(objectKey, objectKeyLength) : NAME_NONE;
   const service = name == NAME_NONE ? 0 : ensureService(serviceKey, serviceKeyLength);
   if (!service || !holdLocals(built())) {
-    settleService(service);
+    releaseIfUnused(service);
     if (name != NAME_NONE) nameDrop(name);
     release(slice, size);
     discardSlice();

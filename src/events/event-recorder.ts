@@ -72,7 +72,7 @@ interface EventSeriesState {
   /** The count that the server has. 0 if it does not have the Event. */
   sentCount: number;
   /** When the last attempt to send it ended. */
-  settledAt: number;
+  doneAt: number;
   /** In the queue, or being sent. */
   waiting: boolean;
 }
@@ -116,7 +116,7 @@ export class ApiEventRecorder implements EventRecorder {
     // Two Events in the same millisecond need different names.
     const unique = BigInt(Math.round(at)) * 1_000_000n + this.#created++;
     const object = eventObject(event, { at, unique, hostname });
-    const series = { object, count: 1, lastAt: at, sentCount: 0, settledAt: at, waiting: false };
+    const series = { object, count: 1, lastAt: at, sentCount: 0, doneAt: at, waiting: false };
     const [oldest] = this.#series.keys();
     if (oldest !== undefined && this.#series.size === SERIES_MAX) this.#series.delete(oldest);
     this.#series.set(key, series);
@@ -150,7 +150,7 @@ export class ApiEventRecorder implements EventRecorder {
       const ended = now - series.lastAt >= SERIES_QUIET_MS;
       if (ended) this.#series.delete(key);
       if (series.waiting || series.count === series.sentCount) continue;
-      const refresh = now - series.settledAt >= SERIES_REFRESH_MS;
+      const refresh = now - series.doneAt >= SERIES_REFRESH_MS;
       if (refresh || (ended && series.sentCount > 0)) this.#enqueue(series);
     }
     this.#cancelSweep =
@@ -195,7 +195,7 @@ export class ApiEventRecorder implements EventRecorder {
       if (error === undefined) {
         this.#lossLogged = false;
         series.sentCount = count;
-        this.#settle(series);
+        this.#markDone(series);
         // More Events arrived while the first one was being sent.
         if (count === 1 && series.count > 1) this.#enqueue(series);
         return;
@@ -214,7 +214,7 @@ export class ApiEventRecorder implements EventRecorder {
 
   #drop(series: EventSeriesState, error: string, status?: number): void {
     // While the series continues, its next count waits for the next refresh.
-    this.#settle(series);
+    this.#markDone(series);
     this.#options.onDropped();
     if (this.#lossLogged) return;
     this.#lossLogged = true;
@@ -225,9 +225,9 @@ export class ApiEventRecorder implements EventRecorder {
     });
   }
 
-  #settle(series: EventSeriesState): void {
+  #markDone(series: EventSeriesState): void {
     series.waiting = false;
-    series.settledAt = this.#options.clock.now();
+    series.doneAt = this.#options.clock.now();
   }
 
   /** Sends the count. Resolves to the error if it did not arrive; never rejects. */

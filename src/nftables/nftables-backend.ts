@@ -103,7 +103,7 @@ export class NftablesBackend implements Backend {
     this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
     this.affinity.markAll();
     this.#touched = new Touched();
-    const table = keeper.find();
+    const table = keeper.findTable();
     if (table === undefined) return this.#create("fresh");
     if (!keeper.hasSameMaps(table)) return this.#create("replaced");
     const found = readActions(this.#socket);

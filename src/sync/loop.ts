@@ -92,7 +92,7 @@ export class SyncLoop {
     this.#affinity = new PurgeTiming({ ...options, affinity: options.backend.affinity });
     this.#refused = new RefusedRetries(options.clock, (owner) => {
       if (owner === OWNER_NODE) this.#nodeVersion = -1;
-      else this.#markAgain(owner);
+      else this.#markDirty(owner);
       options.wake();
     });
   }
@@ -176,9 +176,9 @@ export class SyncLoop {
     await this.#removeLeftovers(total);
     if (core.flows.hasChanges()) flowsChanged();
 
-    const settled = this.#settle(total, version);
+    const settled = this.#recordOutcome(total, version);
     if (total.transient !== undefined) {
-      for (const owner of owners) if (!settled.has(owner)) this.#markAgain(owner);
+      for (const owner of owners) if (!settled.has(owner)) this.#markDirty(owner);
     }
     if (total.drifted) this.#verifyRequested = true;
     add(sum, total);
@@ -258,7 +258,7 @@ export class SyncLoop {
   }
 
   /** Records the result of each owner. Returns the owners that need no further attempt now. */
-  #settle(total: Outcome, version: number): Set<OwnerId> {
+  #recordOutcome(total: Outcome, version: number): Set<OwnerId> {
     const { problems } = this.#options;
     const settled = new Set<OwnerId>();
     for (const owner of total.programmed) {
@@ -281,7 +281,7 @@ export class SyncLoop {
     return settled;
   }
 
-  #markAgain(owner: OwnerId): void {
+  #markDirty(owner: OwnerId): void {
     if (isServiceOwner(owner)) this.#options.core.markDirty(owner);
   }
 
@@ -300,7 +300,7 @@ export class SyncLoop {
       for (const { owner } of drift.refused) {
         // Program them like new owners, so that a refusal is recorded the usual way.
         if (owner === OWNER_NODE) this.#nodeVersion = -1;
-        else this.#markAgain(owner);
+        else this.#markDirty(owner);
         this.#swept = false;
       }
       this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);

@@ -157,8 +157,8 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     const found = await look();
     expect(found.map((finding) => finding.kind)).toEqual(["drop-policy", "drop-policy"]);
     expect(found.map(({ dropPolicy }) => dropPolicy)).toMatchObject([
-      { from: "FORWARD", works: true, mark: 0x4000, legacy: variant === "legacy", family: 4 },
-      { from: "INPUT", works: true },
+      { from: "FORWARD", hasEffect: true, mark: 0x4000, legacy: variant === "legacy", family: 4 },
+      { from: "INPUT", hasEffect: true },
     ]);
     expect((await remove(true)).removed).toEqual([]);
     run(four, "-P", "FORWARD", "ACCEPT");
@@ -179,8 +179,8 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     await remove(true);
     expect(saved(four)).not.toContain("KUBE-");
     expect((await look()).map(({ dropPolicy }) => dropPolicy)).toMatchObject([
-      { from: "FORWARD", there: false, works: false },
-      { from: "INPUT", there: false, works: false },
+      { from: "FORWARD", exists: false, hasEffect: false },
+      { from: "INPUT", exists: false, hasEffect: false },
     ]);
   });
 });

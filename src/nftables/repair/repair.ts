@@ -67,7 +67,7 @@ export class TableRepair {
     keeper.applyPendingOptions();
     for (const map of touched.affinityMaps) affinityTouched(map);
     const restoration = new RepairOperations(core, Math.min(BATCH_ELEMENTS, maxOperations - 1));
-    const table = keeper.find();
+    const table = keeper.findTable();
     const all = touched.chains || touched.anythingMayDiffer || keeper.reconfigured;
     const known = table !== undefined && keeper.isKnown(table);
     const { state, chains } = known && all ? keeper.verify() : INTACT;

@@ -82,7 +82,7 @@ export class TableKeeper {
    * Reads our table; undefined if there is none.
    * @throws SluiceError TABLE_FOREIGN
    */
-  find(): ReadTable | undefined {
+  findTable(): ReadTable | undefined {
     const found = readTable(this.#socket);
     if (found === undefined || isOurs(found.comment)) return found;
     throw new SluiceError(
