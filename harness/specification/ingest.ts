@@ -150,7 +150,7 @@ export function modelService(service: ApiService): Decoded<ModelService> {
   const addresses = readAddresses(service, problems);
   const ports = readPorts(spec.ports ?? [], problems);
   const timeout = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800;
-  if (policies.sticky && (timeout < 1 || timeout > 86_400))
+  if (policies.affinity && (timeout < 1 || timeout > 86_400))
     problems.push("spec.sessionAffinityConfig.clientIP.timeoutSeconds");
   const health = spec.healthCheckNodePort ?? 0;
   if (health !== 0 && !isPort(health)) problems.push("spec.healthCheckNodePort");
@@ -164,7 +164,7 @@ export function modelService(service: ApiService): Decoded<ModelService> {
       ...addresses,
       externalLocal: policies.externalLocal,
       internalLocal: policies.internalLocal,
-      affinitySeconds: policies.sticky ? Math.min(Math.max(timeout, 1), 86_400) : 0,
+      affinitySeconds: policies.affinity ? Math.min(Math.max(timeout, 1), 86_400) : 0,
       healthCheckNodePort: isPort(health) ? health : 0,
     },
   };
@@ -182,7 +182,7 @@ function readPolicies(spec: ApiService["spec"], problems: string[]) {
     return value === chosen;
   };
   return {
-    sticky: known("sessionAffinity", "None", "ClientIP"),
+    affinity: known("sessionAffinity", "None", "ClientIP"),
     externalLocal: known("externalTrafficPolicy", "Cluster", "Local"),
     internalLocal: known("internalTrafficPolicy", "Cluster", "Local"),
   };

@@ -159,7 +159,7 @@ class Request {
     if (this.done) return;
     this.#metered?.answered(status);
     const retryAfter = Number(headers["retry-after"] ?? 0);
-    this.#guard(() =>
+    this.#runSafely(() =>
       this.#handler.onStart(
         status,
         String(headers["content-type"] ?? ""),
@@ -169,7 +169,7 @@ class Request {
   }
 
   onResponseData(_controller: Controller, chunk: Uint8Array): void {
-    if (!this.done) this.#guard(() => this.#handler.onData(chunk));
+    if (!this.done) this.#runSafely(() => this.#handler.onData(chunk));
   }
 
   onResponseEnd(): void {
@@ -184,7 +184,7 @@ class Request {
   }
 
   /** Catches exceptions, because undici would treat one from a handler as a broken connection. */
-  #guard(run: () => void): void {
+  #runSafely(run: () => void): void {
     try {
       run();
     } catch (thrown) {

@@ -14,7 +14,7 @@ export function readXtRule(reader: AttributeReader): XtRule<bigint> {
   // The matches in the form of our jumps without comments; undefined if there are others.
   let words: string | undefined = "";
   let jumps = false;
-  // Compared with `GUARD`.
+  // Compared with `GUARD_MATCH`.
   const parts: string[] = [];
   // The field that the last expression loaded.
   let loaded = -1;
@@ -65,7 +65,10 @@ const GUARD_MATCH = [
   `immediate ${nft.NF_DROP}`,
 ].join();
 
-/** Prints only what `GUARD` needs. 12 and 16 are the offsets of the addresses in an IPv4 header. */
+/**
+ * Prints only what `GUARD_MATCH` needs. 12 and 16 are the offsets of the addresses in an IPv4
+ * header.
+ */
 function printExpression(name: string, data: AttributeReader | undefined): string {
   const words: (string | number)[] = [name];
   if (name === "immediate") words.push(readVerdict(data).code);

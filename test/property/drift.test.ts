@@ -58,7 +58,7 @@ const step = fc.oneof(
   theirs,
   ours,
   fc.constant({ do: "sync" as const }),
-  fc.constant({ do: "mend" as const }),
+  fc.constant({ do: "repair" as const }),
 );
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -110,7 +110,7 @@ test("after any mixture of their changes and ours", async () => {
       for (const given of steps) {
         done.set(given.do, (done.get(given.do) ?? 0) + 1);
         if (given.do === "sync") await drifted.sync();
-        else if (given.do === "mend") await drifted.repair();
+        else if (given.do === "repair") await drifted.repair();
         else if (given.do === "ours") {
           const { name, endpoints, affinity, gone } = given;
           const ip = `10.96.0.${name.slice(1)}`;

@@ -14,14 +14,14 @@ function begin(options: { own?: OwnRules; pids?: number[]; nftables?: boolean } 
   const clock = new FakeClock();
   const { log, lines } = readableLog(0);
   const node = {
-    living: { pids: options.pids ?? [12], all: true } as KubeProxyProcesses,
+    running: { pids: options.pids ?? [12], all: true } as KubeProxyProcesses,
     over: false,
   };
   const wait = waitForConflictingKubeProxy({
     clock,
     log,
     own: options.own ?? IPTABLES,
-    findProcesses: async () => node.living,
+    findProcesses: async () => node.running,
     usesNftables: async () => options.nftables ?? false,
   });
   void wait.gone.then(() => {
@@ -39,10 +39,10 @@ describe("a kube-proxy that runs", () => {
     expect(lines).toEqual([
       "W Cannot begin: kube-proxy (pid 12) runs here and writes the same chains; stop it. Its rules serve until then",
     ]);
-    node.living = { pids: [13], all: true };
+    node.running = { pids: [13], all: true };
     await clock.advance(CONFLICT_POLL_MS);
     expect(lines).toHaveLength(2);
-    node.living = { pids: [], all: true };
+    node.running = { pids: [], all: true };
     await clock.advance(CONFLICT_POLL_MS);
     expect(node.over).toBe(true);
     expect(lines.at(-1)).toBe("I kube-proxy has ended; its chains are taken over");
@@ -64,7 +64,7 @@ describe("a kube-proxy that runs", () => {
     await wait.noConflict;
     await clock.advance(CONFLICT_POLL_MS);
     wait.stop();
-    node.living = { pids: [], all: true };
+    node.running = { pids: [], all: true };
     await clock.advance(CONFLICT_POLL_MS);
     expect([node.over, clock.waiting]).toEqual([false, 0]);
   });

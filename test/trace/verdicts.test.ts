@@ -37,7 +37,7 @@ interface Case {
   readonly service: ServiceText;
   readonly endpoints: ChoiceText;
   /** `source frontend` and where it ends: endpoints separated by spaces, or a word. */
-  readonly fates: readonly (readonly [string, string, string])[];
+  readonly outcomes: readonly (readonly [string, string, string])[];
 }
 
 const CASES: readonly Case[] = [
@@ -45,7 +45,7 @@ const CASES: readonly Case[] = [
     name: "no endpoint anywhere: everybody is refused at once, on every frontend",
     service: { ...BALANCER, eTP: "Local", iTP: "Local" },
     endpoints: {},
-    fates: [POD, OUTSIDE, SELF].flatMap((from) =>
+    outcomes: [POD, OUTSIDE, SELF].flatMap((from) =>
       [CLUSTER_IP, VIP, EXTERNAL_IP, NODE_PORT].map((to) => [from, to, "reject"] as const),
     ),
   },
@@ -53,7 +53,7 @@ const CASES: readonly Case[] = [
     name: "externalTrafficPolicy Local, none here: outside is dropped, pods and the node go elsewhere",
     service: { ...BALANCER, eTP: "Local" },
     endpoints: REMOTE,
-    fates: [VIP, EXTERNAL_IP, NODE_PORT].flatMap((to) => [
+    outcomes: [VIP, EXTERNAL_IP, NODE_PORT].flatMap((to) => [
       [OUTSIDE, to, "drop"] as const,
       [POD, to, "10.180.1.1:80"] as const,
       [SELF, to, "10.180.1.1:80*"] as const,
@@ -63,7 +63,7 @@ const CASES: readonly Case[] = [
     name: "internalTrafficPolicy Local, none here: the clusterIP is dropped, external frontends are not",
     service: { ...BALANCER, iTP: "Local" },
     endpoints: REMOTE,
-    fates: [
+    outcomes: [
       [POD, CLUSTER_IP, "drop"],
       [SELF, CLUSTER_IP, "drop"],
       [OUTSIDE, CLUSTER_IP, "drop"],
@@ -75,7 +75,7 @@ const CASES: readonly Case[] = [
     name: "a port of a clusterIP that nobody serves is rejected, an unallocated clusterIP dropped",
     service: BALANCER,
     endpoints: BOTH,
-    fates: [
+    outcomes: [
       [POD, "172.30.0.1 tcp 81", "reject"],
       [SELF, "172.30.0.1 udp 80", "reject"],
       [POD, "172.30.0.99 tcp 80", "drop"],
@@ -87,7 +87,7 @@ const CASES: readonly Case[] = [
     name: "node ports are served on the chosen addresses of the node only",
     service: BALANCER,
     endpoints: BOTH,
-    fates: [
+    outcomes: [
       [OUTSIDE, NODE_PORT, "10.180.0.1:80* 10.180.1.1:80*"],
       [OUTSIDE, "172.17.0.1 tcp 3001", "untranslated"],
       [OUTSIDE, "192.168.0.2 udp 3001", "untranslated"],
@@ -98,7 +98,7 @@ const CASES: readonly Case[] = [
     name: "a pod that is sent to itself is masqueraded, and only then",
     service: BALANCER,
     endpoints: BOTH,
-    fates: [
+    outcomes: [
       ["10.180.0.1", CLUSTER_IP, "10.180.0.1:80* 10.180.1.1:80"],
       ["10.180.1.1", CLUSTER_IP, "10.180.0.1:80 10.180.1.1:80"],
     ],
@@ -107,7 +107,7 @@ const CASES: readonly Case[] = [
     name: "source ranges drop strangers at the VIP, before any choice, and nowhere else",
     service: { ...BALANCER, sourceRanges: ["203.0.113.0/24"] },
     endpoints: BOTH,
-    fates: [
+    outcomes: [
       [OUTSIDE, VIP, "10.180.0.1:80* 10.180.1.1:80*"],
       [POD, VIP, "drop"],
       [SELF, VIP, "drop"],
@@ -121,7 +121,7 @@ const CASES: readonly Case[] = [
     name: "source ranges with the node in them let the VIP itself in",
     service: { ...BALANCER, sourceRanges: ["192.168.0.0/16"] },
     endpoints: BOTH,
-    fates: [
+    outcomes: [
       [SELF, VIP, "10.180.0.1:80* 10.180.1.1:80*"],
       ["1.2.3.4", VIP, "10.180.0.1:80* 10.180.1.1:80*"],
       [OUTSIDE, VIP, "drop"],
@@ -131,7 +131,7 @@ const CASES: readonly Case[] = [
     name: "source ranges drop strangers although there are no endpoints",
     service: { ...BALANCER, sourceRanges: ["203.0.113.0/24"] },
     endpoints: {},
-    fates: [
+    outcomes: [
       [OUTSIDE, VIP, "reject"],
       [POD, VIP, "drop"],
     ],
@@ -146,7 +146,7 @@ const CASES: readonly Case[] = [
       eTP: "Local",
     },
     endpoints: { cluster: ["[fd00:1::1]:80", "[fd00:2::1]:80"], local: ["[fd00:1::1]:80"] },
-    fates: [
+    outcomes: [
       ["2001:db8::5", "2001:db8::9 tcp 80", "[fd00:1::1]:80"],
       ["2001:db8::5", "fd00:9::2 tcp 3001", "[fd00:1::1]:80"],
       ["2001:db8::5", "fd00:30::99 tcp 80", "drop"],
@@ -163,7 +163,7 @@ describe("packets", () => {
       localEndpoints: ["10.180.0.1", "fd00:1::1"],
       serviceCidrs: ["172.30.0.0/16", "fd00:30::/112"],
     });
-    for (const [from, frontend, want] of one.fates) {
+    for (const [from, frontend, want] of one.outcomes) {
       const [to = "", protocol, port] = frontend.split(" ");
       const outcome = trace(plan, NODE, { from, to, port: `${protocol} ${port}` });
       const text = typeof outcome === "string" ? outcome : outcome.join(" ");
