@@ -1,7 +1,7 @@
 /** Resolves configurations for tests in the same way as the program. */
 import type { SluiceError } from "../src/base/errors.ts";
 import { parseArguments } from "../src/config/command-line.ts";
-import type { ConfigMessage } from "../src/config/config-messages.ts";
+import type { ConfigWarning } from "../src/config/config-warnings.ts";
 import { type Resolved, resolveConfig } from "../src/config/resolve-config.ts";
 
 /** The first lines of every file. */
@@ -27,6 +27,6 @@ export async function faultOf(argv: readonly string[], body?: string): Promise<s
   return "";
 }
 
-export function messageTexts(notes: readonly ConfigMessage[]): string[] {
-  return notes.map(({ message, fields }) => `${message}: ${Object.values(fields).join(" ")}`);
+export function warningTexts(warnings: readonly ConfigWarning[]): string[] {
+  return warnings.map(({ message, fields }) => `${message}: ${Object.values(fields).join(" ")}`);
 }

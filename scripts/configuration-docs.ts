@@ -7,9 +7,9 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { REASONS } from "../src/config/field.ts";
+import { REASONS, type Reason } from "../src/config/field.ts";
 import { defaultText, type FieldPath, fieldAt, fieldPaths } from "../src/config/fields.ts";
-import { FLAGS, type Flag, GROUPS, reasonOf } from "../src/config/flags.ts";
+import { dashed, FLAGS, type Flag, GROUPS, reasonOf } from "../src/config/flags.ts";
 import { helpOf } from "../src/config/usage.ts";
 
 export const FILE = join(import.meta.dir, "../docs/configuration.md");
@@ -22,6 +22,7 @@ export function withTables(text: string): string {
   let next = text;
   for (const [name, table] of [
     ["fields", fieldTable("upstream")],
+    ["idle fields", idleTable()],
     ["own fields", fieldTable("own")],
     ["flags", flagTables()],
   ] as const) {
@@ -34,48 +35,43 @@ export function withTables(text: string): string {
   return next;
 }
 
-function fieldTable(whose: "upstream" | "own"): string {
-  const rows = fieldPaths(whose).map((path) => {
-    const { does, idle, live } = fieldAt(path);
-    const shown = defaultText(path);
-    const what = idle === undefined ? (does ?? "") : `no effect: ${REASONS[idle]}`;
-    return [
-      code(path),
-      shown === "" ? "" : shown,
-      flagsOf(path),
-      what,
-      idle ? "" : (live ?? "yes"),
-    ];
+function fieldTable(owner: "upstream" | "own"): string {
+  const rows = fieldPaths(owner).flatMap((path) => {
+    const { does, live = "yes" } = fieldAt(path);
+    return does === undefined ? [] : [[code(path), defaultText(path), flagsOf(path), does, live]];
   });
-  return table(["field", "default", "flags", "what it does here", "live"], rows);
+  return table(["field", "default", "flags", "description", "live"], rows);
+}
+
+/** Lists the fields and flags without effect by reason. */
+function idleTable(): string {
+  const paths = [...fieldPaths("upstream"), ...fieldPaths("own")];
+  const rows = (Object.keys(REASONS) as Reason[]).map((reason) => {
+    const fields = paths.filter((path) => fieldAt(path).idle === reason);
+    const flags = FLAGS.filter((flag) => reasonOf(flag) === reason);
+    return [fields.map(code).join(", "), flags.map(flagCode).join(", "), REASONS[reason]];
+  });
+  return table(["fields", "flags", "why"], rows);
 }
 
 function flagsOf(path: FieldPath): string {
   const flags = FLAGS.filter(({ fields }) => fields?.includes(path));
-  return flags.map((flag) => code(dashed(flag))).join(", ");
+  return flags.map(flagCode).join(", ");
 }
 
 function flagTables(): string {
-  const groups = Object.entries(GROUPS).map(([group, title]) => ({
-    title: title as string,
-    flags: FLAGS.filter((flag) => flag.group === group),
-  }));
-  const idle = FLAGS.filter((flag) => reasonOf(flag) !== undefined);
-  groups.push({ title: "Accepted for kube-proxy's sake (no effect)", flags: idle });
-  const parts = groups.map(({ title, flags }) => {
-    const rows = flags.map((flag) => {
+  const parts = Object.entries(GROUPS).map(([group, title]) => {
+    const rows = FLAGS.filter((flag) => flag.group === group).map((flag) => {
       const fields = (flag.fields ?? []).map(code).join(", ");
-      const reason = reasonOf(flag);
-      const what = reason === undefined ? helpOf(flag) : `no effect: ${REASONS[reason]}`;
-      return [code(dashed(flag)), fields, flag.besideConfig ? "yes" : "", what];
+      return [flagCode(flag), fields, flag.withConfig ? "yes" : "", helpOf(flag)];
     });
-    return `### ${title}\n\n${table(["flag", "fields", "beside a file", "what it does here"], rows)}`;
+    return `### ${title}\n\n${table(["flag", "fields", "with `--config`", "description"], rows)}`;
   });
   return parts.join("\n");
 }
 
-function dashed({ name }: Flag): string {
-  return name === "v" ? "-v" : `--${name}`;
+function flagCode({ name }: Flag): string {
+  return code(dashed(name));
 }
 
 function code(text: string): string {

@@ -87,7 +87,7 @@ function adminAddress(settings: Settings): string {
 
 function checked(settings: Settings, path: string, value: string): string {
   if (!parseListenAddress(value)) {
-    settings.fault(path, "must be IP:port, with a port from 1 to 65535", value);
+    settings.fault(path, "must be IP:port, with a port between 1 and 65535", value);
   }
   return value;
 }
@@ -105,13 +105,17 @@ function readNodePortAddresses(
   }
   if (list.includes("primary")) {
     if (list.length > 1) {
-      settings.fault("nodePortAddresses", "must not have anything beside primary", list);
+      settings.fault(
+        "nodePortAddresses",
+        'must contain nothing else if it contains "primary"',
+        list,
+      );
     }
     return { primary: true, cidrs: [] };
   }
   for (const [index, text] of list.entries()) {
     if (parseCidr(text)) continue;
-    settings.fault(`nodePortAddresses[${index}]`, "must be a CIDR or primary", text);
+    settings.fault(`nodePortAddresses[${index}]`, 'must be a CIDR or "primary"', text);
   }
   return { primary: false, cidrs: list.flatMap(cidrsOf) };
 }

@@ -119,9 +119,9 @@ function syncingOf(
   }
   // Without a path, the value is our default, 0.
   if (minPath !== undefined && minSyncMs < 0) {
-    settings.fault(minPath, "must not be negative", printDuration(minSyncMs));
+    settings.fault(minPath, "must be 0 or greater", printDuration(minSyncMs));
   } else if (minPath !== undefined && minSyncMs > syncPeriodMs && syncPeriodMs > 0) {
-    const rule = `must be at most ${syncPath}, which is ${printDuration(syncPeriodMs)}`;
+    const rule = `must be at most ${syncPath} (${printDuration(syncPeriodMs)})`;
     settings.fault(minPath, rule, printDuration(minSyncMs));
   }
   // kube-proxy checks iptables.masqueradeBit in every mode.
@@ -165,10 +165,10 @@ function clusterCidrs(settings: Settings): readonly Cidr[] {
   if (text === "") return [];
   const cidrs = text.split(",").map((part) => parseCidr(part.trim()));
   const known = cidrs.filter((cidr) => cidr !== undefined);
-  if (known.length < cidrs.length) {
-    settings.fault("clusterCIDR", "must be CIDRs such as 10.0.0.0/8", text);
-  } else if (new Set(known.map(({ family }) => family)).size < known.length) {
-    settings.fault("clusterCIDR", "must be one CIDR, or one for each family", text);
+  const families = new Set(known.map(({ family }) => family));
+  if (known.length < cidrs.length || families.size < known.length) {
+    const rule = "must be one CIDR, or one per family such as 10.0.0.0/8,fd00::/8";
+    settings.fault("clusterCIDR", rule, text);
   }
   return known;
 }
@@ -178,7 +178,7 @@ function interfaceName(settings: Settings, path: PathOf<"string">, mode: DetectL
   if (name === "") settings.fault(path, `must be set in mode ${mode}`, name);
   // IFNAMSIZ is 16, including the final zero byte.
   else if (name.length > 15) {
-    settings.fault(path, "must be at most 15 characters, as interface names are", name);
+    settings.fault(path, "must be at most 15 characters long, the limit of interface names", name);
   }
   return name;
 }
@@ -243,20 +243,20 @@ function checkOptions(settings: Settings): void {
     const path = `logging.options.${format}.infoBufferSize` as const;
     const bytes = settings.get(path);
     if (/^[+-]?[0.]+\D*$/.test(String(bytes))) continue;
-    settings.fault(path, `must not be set without the feature gate ${OPTIONS_GATE}`, bytes);
+    settings.fault(path, `must be unset unless the feature gate ${OPTIONS_GATE} is on`, bytes);
   }
 }
 
 /** Checks fields that have no effect here: a file that kube-proxy rejects is rejected here too. */
 function checkUnused(settings: Settings, mode: RequestedMode): void {
   const burst = settings.get("clientConnection.burst");
-  if (burst < 0) settings.fault("clientConnection.burst", "must not be negative", burst);
+  if (burst < 0) settings.fault("clientConnection.burst", "must be 0 or greater", burst);
   const resync = settings.get("configSyncPeriod");
   if (resync <= 0) {
     settings.fault("configSyncPeriod", "must be greater than 0", printDuration(resync));
   }
-  // kube-proxy requires its own previous minor version. Which version that is depends on the
-  // kube-proxy that the file was written for.
+  // kube-proxy requires its own previous minor version. Here the version of the kube-proxy that the
+  // file was written for is unknown.
   const version = settings.get("showHiddenMetricsForVersion");
   if (!/^(\d+\.\d+)?$/.test(version)) {
     settings.fault("showHiddenMetricsForVersion", "must be a version such as 1.35", version);

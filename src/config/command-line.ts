@@ -3,7 +3,7 @@
 import { SluiceError } from "../base/errors.ts";
 import type { FieldValue } from "./field.ts";
 import { combine, type FlagValues, readFlag, textOfFlag } from "./flag-values.ts";
-import { FLAGS, type Flag } from "./flags.ts";
+import { dashed, FLAGS, type Flag } from "./flags.ts";
 
 /**
  * The requested command. As in kube-proxy, if several are given, the first in `parseArguments`
@@ -43,7 +43,7 @@ export function parseArguments(argv: readonly string[]): Command {
     let text = value;
     if (text === undefined && needsValue) text = argv[++at];
     if (text === undefined && needsValue) {
-      throw refused(`flag --${flag.name}`, "it needs a value", argument);
+      throw invalid(`${argument}: required value (see --help)`);
     }
     const read = readFlag(flag, text ?? "true");
     flags.set(flag.name, combine(flags.get(flag.name), read));
@@ -72,7 +72,10 @@ export function versionText(version: string, raw: boolean): string {
 
 function split(argument: string): { name: string; value: string | undefined } {
   if (argument === "-" || !argument.startsWith("-") || argument === "--") {
-    throw refused("arguments", "Sluice takes flags only", argument);
+    const hint = /^(?:true|false)$/i.test(argument)
+      ? `write a boolean flag as --flag=${argument}`
+      : "sluice takes only flags";
+    throw invalid(`unexpected argument ${JSON.stringify(argument)} (${hint})`);
   }
   if (argument.startsWith("--")) {
     const equals = argument.indexOf("=");
@@ -99,15 +102,12 @@ function find(name: string, argument: string): Flag {
 }
 
 function unknownFlag(argument: string, suggestion: string | undefined): SluiceError {
-  const hint = suggestion === undefined ? "; --help shows them" : `; did you mean --${suggestion}?`;
-  return refused("flags", `no flag has this name${hint}`, argument);
+  const hint = suggestion === undefined ? "see --help" : `did you mean ${dashed(suggestion)}?`;
+  return invalid(`unknown flag ${JSON.stringify(argument)} (${hint})`);
 }
 
-function refused(what: string, rule: string, value: string): SluiceError {
-  return new SluiceError(
-    "CONFIG_INVALID",
-    `Cannot use ${what}: ${rule}: current value is ${JSON.stringify(value)}`,
-  );
+function invalid(message: string): SluiceError {
+  return new SluiceError("CONFIG_INVALID", message);
 }
 
 /** Returns the known flag with the fewest typing errors, if they are few. */

@@ -56,7 +56,7 @@ export interface Config {
   readonly bindAddressHardFail: boolean;
   readonly detectLocal: {
     readonly mode: DetectLocalMode;
-    /** Each of the two names is set only in the mode of the same name, else "". */
+    /** Each of the two names is set only in the mode of the same name. Otherwise it is "". */
     readonly bridgeInterface: string;
     readonly interfaceNamePrefix: string;
   };
@@ -73,8 +73,8 @@ export interface Config {
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
   /**
-   * The backend. `auto` takes nftables if the kernel supports it, else iptables. A field of one
-   * backend counts if that backend is taken.
+   * The backend. `auto` uses nftables if the kernel supports it, otherwise iptables. A field of one
+   * backend counts if that backend is used.
    */
   readonly mode: "nftables" | "iptables" | "auto";
   /** With iptables, also serve node ports on 127.0.0.0/8, which requires route_localnet. */

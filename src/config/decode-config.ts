@@ -11,6 +11,8 @@ import { type FieldPath, fieldAt, fieldPaths, isFieldPath, isSection } from "./f
 /** An unusable value: the field's path, the violated rule, and the value. */
 export interface Fault {
   readonly path: string;
+  /** Set if the fault is neither an invalid nor a missing value. */
+  readonly kind?: "empty file" | "unknown field" | undefined;
   readonly rule: string;
   readonly value: unknown;
 }
@@ -36,7 +38,9 @@ const OWN_SECTION = "sluice.";
 export function decodeDocument(value: unknown): Decoded {
   const decoded: Decoded = { values: new Map(), faults: [], unknown: [] };
   if (!isMapping(value)) {
-    decoded.faults.push({ path: "", rule: `must be a ${KIND}`, value });
+    const empty = value === null || value === undefined;
+    const kind = empty ? "empty file" : undefined;
+    decoded.faults.push({ path: "", kind, rule: `must contain a ${KIND}`, value });
     return decoded;
   }
   const { apiVersion, kind, ...fields } = value;
@@ -65,7 +69,7 @@ function decodeSection(
       else if (set) decoded.faults.push({ path, rule: "must be a mapping", value });
     } else if (path.startsWith(OWN_SECTION)) {
       const rule = `must be one of ${fieldPaths("own").join(", ")}`;
-      decoded.faults.push({ path, rule, value });
+      decoded.faults.push({ path, kind: "unknown field", rule, value });
     } else decoded.unknown.push(path);
   }
 }
@@ -93,7 +97,7 @@ export const TYPES: { readonly [type in FieldType]: TypeRule } = {
     read: (value) => (typeof value === "boolean" ? value : undefined),
   },
   integer: {
-    name: "an integer of 32 bits",
+    name: "a 32-bit integer",
     read: (value) =>
       typeof value === "number" &&
       Number.isInteger(value) &&
@@ -140,7 +144,7 @@ export const TYPES: { readonly [type in FieldType]: TypeRule } = {
         : undefined,
   },
   vmodule: {
-    name: "a list of filePattern (without = and ,) and verbosity",
+    name: "a list of filePattern (without = or ,) and verbosity",
     read: (value) =>
       Array.isArray(value) && value.every(isVmoduleItem)
         ? value.map(({ filePattern, verbosity = 0 }) => ({ filePattern, verbosity }))

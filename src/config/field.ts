@@ -22,17 +22,14 @@ export type FieldValue = string | boolean | number | readonly string[] | object 
  * file or command line written for kube-proxy also starts Sluice.
  */
 export const REASONS = {
-  ipvs: "IPVS is not served",
-  resync: "objects are never resynced: nothing is ever missed that a resync would bring",
-  requests:
-    "there are a few watches and now and then an event: no client-side rate limit is needed",
-  encoding:
-    "objects are asked for as protobuf, and JSON is understood where a server has nothing else",
-  unbuffered:
-    "each line of the log is written to stderr at once: there is nothing to flush or to split",
-  hidden: "no metric is hidden here",
-  windows: "it is about Windows",
-  leftover: "it is a leftover, kube-proxy makes no use of it either",
+  ipvs: "IPVS is not supported",
+  resync: "Sluice does not resync objects",
+  requests: "Sluice sends few requests and does not limit their rate",
+  encoding: "Sluice requests protobuf and accepts JSON",
+  unbuffered: "Sluice writes each log line to stderr at once",
+  hidden: "Sluice does not hide metrics",
+  windows: "only for Windows",
+  leftover: "kube-proxy does not use this either",
 } as const satisfies { readonly [reason: string]: string };
 
 export type Reason = keyof typeof REASONS;
@@ -53,9 +50,9 @@ interface AnyField {
 export type ConfigField = AnyField &
   (
     | {
-        /** The effect, for people: one sentence without a full stop, or several. */
+        /** The effect, for people: phrases or sentences without a final period. */
         readonly does: string;
-        /** Whether a running process applies a change, for people. Absent if it does. */
+        /** Whether a change is applied live, for people. Absent if it is. */
         readonly live?: string;
         readonly idle?: never;
       }

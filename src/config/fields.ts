@@ -13,13 +13,13 @@ const UPSTREAM_FIELDS = {
   featureGates: {
     type: "gates",
     default: {},
-    does: "`AllowServiceExternalIPs=false`: externalIPs of Services are not served. `WatchListClient=true`: initial states come as a stream of the watch rather than by a list, which is slower and the default here is false. Other gates have no effect",
-    live: "yes, but WatchListClient by a new process",
+    does: "`AllowServiceExternalIPs` (default true): serve externalIPs of Services. `WatchListClient` (default false): get the initial state as a watch stream instead of a list. Other gates have no effect",
+    live: "yes; WatchListClient: no",
   },
   "clientConnection.kubeconfig": {
     type: "string",
     default: "",
-    does: "kubeconfig file; without it, and without --master, the service account of the pod is used",
+    does: "kubeconfig file. Without it and without --master, Sluice uses the pod's service account",
     live: "no",
   },
   "clientConnection.acceptContentTypes": { type: "string", default: "", idle: "encoding" },
@@ -35,7 +35,7 @@ const UPSTREAM_FIELDS = {
     type: "string",
     default: "text",
     zeroIsUnset: true,
-    does: "text (klog's lines) or json",
+    does: "`text` (klog's format) or `json`",
   },
   "logging.flushFrequency": {
     type: "flush-period",
@@ -46,12 +46,12 @@ const UPSTREAM_FIELDS = {
   "logging.verbosity": {
     type: "integer",
     default: 0,
-    does: "how much to log: 2 each sync, 4 each decision, 6 each message",
+    does: "log level: 2 adds each sync, 4 each decision, 6 each message",
   },
   "logging.vmodule": {
     type: "vmodule",
     default: [],
-    does: "levels of single source files of Sluice, which rise above verbosity: `proxy=4,a*=2`. Only with format text",
+    does: "higher log levels for single source files of Sluice, such as `proxy=4,a*=2`. Only with format text",
   },
   "logging.options.text.splitStream": { type: "boolean", default: false, idle: "unbuffered" },
   "logging.options.text.infoBufferSize": { type: "quantity", default: "0", idle: "unbuffered" },
@@ -61,86 +61,86 @@ const UPSTREAM_FIELDS = {
     type: "string",
     default: "",
     shown: "the host name",
-    does: "name of this Node, in lower case",
+    does: "name of this Node. Sluice converts it to lower case",
     live: "no",
   },
   bindAddress: {
     type: "string",
     default: "0.0.0.0",
     zeroIsUnset: true,
-    does: "nothing is bound to it: unless unspecified, it stands for the node's primary IP of its family",
+    does: "primary IP of this node for its family, unless 0.0.0.0 or ::. Sluice does not listen on it",
   },
   healthzBindAddress: {
     type: "string",
     default: "",
     shown: "0.0.0.0:10256",
     zeroIsUnset: true,
-    does: "IP or IP:port of /healthz and /livez. `[::]:10256` when bindAddress is IPv6",
+    does: "IP or IP:port of /healthz and /livez. Default if bindAddress is IPv6: `[::]:10256`",
   },
   metricsBindAddress: {
     type: "string",
     default: "",
     shown: "127.0.0.1:10249",
     zeroIsUnset: true,
-    does: "IP or IP:port of /metrics, /configz and /proxyMode. `[::1]:10249` when bindAddress is IPv6",
+    does: "IP or IP:port of /metrics, /configz and /proxyMode. Default if bindAddress is IPv6: `[::1]:10249`",
   },
   bindAddressHardFail: {
     type: "boolean",
     default: false,
-    does: "end the process if one of these addresses cannot be bound, rather than trying again",
+    does: "exit if the health, metrics or admin address cannot be bound, instead of retrying",
   },
   enableProfiling: {
     type: "boolean",
     default: false,
-    does: "serve the diagnostics of /debug on the metrics address",
+    does: "serve diagnostics under /debug on the metrics address",
   },
   showHiddenMetricsForVersion: { type: "string", default: "", idle: "hidden" },
   mode: {
     type: "string",
     default: "",
     shown: "auto",
-    does: "what serves: nftables, iptables, or auto, which is nftables if the kernel can and else iptables. Nothing is auto too; so is ipvs, which is not served, with a warning. It decides which of the sections below counts (in mode auto that of nftables where it says something, else that of iptables), and without nodePortAddresses whether node ports are served on the primary addresses (nftables) or on all (every other)",
+    does: "backend: `nftables`, `iptables`, or `auto` (nftables if the kernel supports it, otherwise iptables). Empty means auto; `ipvs` too, with a warning",
     live: "no",
   },
   "iptables.masqueradeBit": {
     type: "integer",
     default: 14,
-    does: "as nftables.masqueradeBit, in every mode but nftables",
+    does: "same as nftables.masqueradeBit, in all modes except nftables",
   },
   "iptables.masqueradeAll": {
     type: "boolean",
     default: false,
-    does: "as nftables.masqueradeAll, in every mode but nftables",
+    does: "same as nftables.masqueradeAll, in all modes except nftables",
   },
   // kube-proxy's default is true.
   "iptables.localhostNodePorts": {
     type: "boolean",
     default: false,
-    does: "serve node ports on 127.0.0.0/8 too where iptables serves, unless nodePortAddresses leave loopback out. It needs net.ipv4.conf.all.route_localnet, which is set. kube-proxy's default is true; here it has to be written",
+    does: "with iptables, serve node ports on 127.0.0.0/8 too, unless nodePortAddresses exclude it. Sluice sets net.ipv4.conf.all.route_localnet. kube-proxy's default is true",
   },
   "iptables.syncPeriod": {
     type: "duration",
     default: 30_000,
     zeroIsUnset: true,
-    does: "as nftables.syncPeriod, in modes iptables and auto",
+    does: "same as nftables.syncPeriod, in modes iptables and auto",
   },
   "iptables.minSyncPeriod": {
     type: "duration",
     default: 1000,
     shown: "0s",
     zeroIsUnset: true,
-    does: "as nftables.minSyncPeriod, in modes iptables and auto",
+    does: "same as nftables.minSyncPeriod, in modes iptables and auto",
   },
   "ipvs.syncPeriod": {
     type: "duration",
     default: 30_000,
     zeroIsUnset: true,
-    does: "as nftables.syncPeriod, in mode ipvs",
+    does: "same as nftables.syncPeriod, in mode ipvs",
   },
   "ipvs.minSyncPeriod": {
     type: "duration",
     default: 0,
-    does: "as nftables.minSyncPeriod, in mode ipvs",
+    does: "same as nftables.minSyncPeriod, in mode ipvs",
   },
   "ipvs.scheduler": { type: "string", default: "", idle: "ipvs" },
   "ipvs.excludeCIDRs": { type: "strings", default: null, idle: "ipvs" },
@@ -156,52 +156,52 @@ const UPSTREAM_FIELDS = {
   "nftables.masqueradeBit": {
     type: "integer",
     default: 14,
-    does: "bit of the packet mark that asks for masquerading, 0 to 31",
+    does: "bit of the packet mark that requests masquerading, 0 to 31",
   },
   "nftables.masqueradeAll": {
     type: "boolean",
     default: false,
-    does: "masquerade all traffic to clusterIPs",
+    does: "masquerade all traffic to cluster IPs",
   },
   "nftables.syncPeriod": {
     type: "duration",
     default: 30_000,
     zeroIsUnset: true,
-    does: "longest wait of a retry; a change that waits for twice as long makes the proxy unhealthy",
+    does: "longest delay of a retry. If a change waits twice as long, Sluice is unhealthy",
   },
   // kube-proxy's default is 1 s, because a sync costs it that much. Here a change costs
   // microseconds, and bursts are merged without a fixed delay.
   "nftables.minSyncPeriod": {
     type: "duration",
     default: 0,
-    does: "least time between two syncs. kube-proxy's default is 1s; here a change is programmed at once, and a burst is coalesced without a fixed delay",
+    does: "minimum time between two syncs. kube-proxy's default is 1s",
   },
   detectLocalMode: {
     type: "string",
     default: "ClusterCIDR",
     zeroIsUnset: true,
-    does: "how pods are told from everybody else: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix",
+    does: "how to recognize pod traffic: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix",
   },
   "detectLocal.bridgeInterface": {
     type: "string",
     default: "",
-    does: "the bridge of mode BridgeInterface",
+    does: "bridge of the pods, for mode BridgeInterface",
   },
   "detectLocal.interfaceNamePrefix": {
     type: "string",
     default: "",
-    does: "how the interfaces of pods begin in mode InterfaceNamePrefix",
+    does: "prefix of the pods' interface names, for mode InterfaceNamePrefix",
   },
   clusterCIDR: {
     type: "string",
     default: "",
-    does: "range of all pods in mode ClusterCIDR, or one for each family, separated by a comma",
+    does: "pod range of the cluster, or one per family separated by a comma, for mode ClusterCIDR",
   },
   nodePortAddresses: {
     type: "strings",
     default: null,
-    shown: "all; in mode nftables primary",
-    does: "ranges of this node's addresses that serve node ports, or `primary`",
+    shown: "all; primary in mode nftables",
+    does: "ranges of the node addresses that serve node ports, or `primary`. A family without a range serves on all its addresses",
   },
   oomScoreAdj: {
     type: "integer",
@@ -211,37 +211,37 @@ const UPSTREAM_FIELDS = {
   "conntrack.maxPerCore": {
     type: "integer",
     default: 32_768,
-    does: "entries of connection tracking for each processor; 0 leaves the kernel's limit alone. A higher limit is never lowered",
+    does: "maximum conntrack entries per CPU. 0 keeps the kernel's limit. Sluice never lowers the limit",
   },
   "conntrack.min": {
     type: "integer",
     default: 131_072,
-    does: "least entries of connection tracking in all, unless maxPerCore is 0",
+    does: "lower bound of the conntrack limit. No effect if maxPerCore is 0",
   },
   "conntrack.tcpEstablishedTimeout": {
     type: "duration",
     default: 24 * HOUR,
-    does: "timeout of idle established TCP connections; 0 leaves the kernel's alone",
+    does: "timeout of idle established TCP connections. 0 keeps the kernel's value",
   },
   "conntrack.tcpCloseWaitTimeout": {
     type: "duration",
     default: HOUR,
-    does: "timeout of TCP connections in CLOSE_WAIT; 0 leaves the kernel's alone",
+    does: "timeout of TCP connections in CLOSE_WAIT. 0 keeps the kernel's value",
   },
   "conntrack.tcpBeLiberal": {
     type: "boolean",
     default: false,
-    does: "take TCP packets outside the window for valid; false leaves the kernel's setting alone",
+    does: "accept TCP packets outside the window as valid. false keeps the kernel's setting",
   },
   "conntrack.udpTimeout": {
     type: "duration",
     default: 0,
-    does: "timeout of UDP flows without an answer; 0 leaves the kernel's alone",
+    does: "timeout of unanswered UDP entries. 0 keeps the kernel's value",
   },
   "conntrack.udpStreamTimeout": {
     type: "duration",
     default: 0,
-    does: "timeout of answered UDP flows; 0 leaves the kernel's alone",
+    does: "timeout of answered UDP entries. 0 keeps the kernel's value",
   },
   configSyncPeriod: { type: "duration", default: HOUR / 4, zeroIsUnset: true, idle: "resync" },
   portRange: { type: "string", default: "", idle: "leftover" },
@@ -256,35 +256,35 @@ const OWN_FIELDS = {
   "sluice.counters": {
     type: "boolean",
     default: true,
-    does: "count new connections by Service and endpoint. Only nftables can: without effect where iptables serves",
+    does: "count new connections per Service and endpoint. No effect with iptables",
     live: "no",
   },
   "sluice.manifests": {
     type: "string",
     default: "",
-    does: "directory of Services, EndpointSlices and Nodes to serve instead of an API server",
+    does: "directory of Services, EndpointSlices, Nodes and ServiceCIDRs to use instead of an API server",
     live: "no",
   },
   "sluice.endpointMetricsLimit": {
     type: "integer",
     default: 10_000,
-    does: "most series of sluice_endpoint_connections_total, 0 to 1000000; 0: none",
+    does: "maximum number of series of sluice_endpoint_connections_total, 0 to 1000000",
   },
   "sluice.adminBindAddress": {
     type: "string",
     default: "",
     shown: "the metrics address",
-    does: "IP:port of the paths under /sluice/v1. The metrics address itself is the same as none",
+    does: "IP:port of the paths under /sluice/v1",
   },
   "sluice.dropInvalidPackets": {
     type: "string",
     default: "auto",
-    does: "drop packets that connection tracking takes for invalid, rather than forward them untranslated: always, never, or auto, which is before Linux 6.1, where late copies are among them",
+    does: "drop packets that conntrack considers invalid, instead of forwarding them untranslated: `always`, `never`, or `auto` (before Linux 6.1, unless nf_conntrack_tcp_be_liberal is set)",
   },
   "sluice.removeKubeProxyRules": {
     type: "boolean",
     default: true,
-    does: "remove what kube-proxy has left in the kernel once our own rules are in it",
+    does: "remove kube-proxy's rules from the kernel after the first sync",
   },
 } as const satisfies { readonly [path: string]: ConfigField };
 
@@ -339,7 +339,7 @@ export function fieldAt(path: FieldPath): ConfigField {
   return ALL[path];
 }
 
-/** Returns the paths of kube-proxy's document in its order, or those of our own section. */
+/** Returns the paths of kube-proxy's document in its order, or the paths of our own section. */
 export function fieldPaths(section: "upstream" | "own"): readonly FieldPath[] {
   return Object.keys(section === "own" ? OWN_FIELDS : UPSTREAM_FIELDS) as FieldPath[];
 }

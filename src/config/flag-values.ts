@@ -3,7 +3,7 @@ import { SluiceError } from "../base/errors.ts";
 import { TYPES } from "./decode-config.ts";
 import type { FieldValue } from "./field.ts";
 import { asWritten, defaultText, type FieldPath } from "./fields.ts";
-import { FLAGS, type Flag } from "./flags.ts";
+import { dashed, FLAGS, type Flag } from "./flags.ts";
 
 /** Given flags by name, typed like their fields: durations in milliseconds, lists as lists. */
 export type FlagValues = ReadonlyMap<string, FieldValue>;
@@ -19,9 +19,10 @@ const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 export function readFlag(flag: Flag, text: string): FieldValue {
   const value = TYPES[flag.type].read(toJson(flag, text));
   if (value !== undefined) return value;
+  const rule = `must be ${TYPES[flag.type].name}`;
   throw new SluiceError(
     "CONFIG_INVALID",
-    `Cannot use flag --${flag.name}: it must be ${TYPES[flag.type].name}: current value is ${JSON.stringify(text)}`,
+    `${dashed(flag.name)}: invalid value ${JSON.stringify(text)}: ${rule}`,
   );
 }
 
@@ -44,35 +45,28 @@ export function textOfFlag(flags: FlagValues, name: string): string {
 }
 
 /**
- * Returns the fields that the flags set; with `besideConfig` only those of flags valid with
- * --config.
+ * Returns the fields that the flags set. With `hasFile`, it skips flags that do not count together
+ * with --config.
  */
-export function fieldsOfFlags(
-  flags: FlagValues,
-  besideConfig: boolean,
-): Map<FieldPath, FieldValue> {
+export function fieldsOfFlags(flags: FlagValues, hasFile: boolean): Map<FieldPath, FieldValue> {
   const values = new Map<FieldPath, FieldValue>();
-  for (const { name, fields = [], besideConfig: always } of FLAGS) {
+  for (const { name, fields = [], withConfig } of FLAGS) {
     const value = flags.get(name);
-    if (value === undefined || (besideConfig && !always)) continue;
+    if (value === undefined || (hasFile && !withConfig)) continue;
     for (const path of fields) values.set(path, value);
   }
   return values;
 }
 
 /** Returns the flag that sets a field (or an item of it), to name it in a message. */
-export function flagOfField(
-  path: string,
-  flags: FlagValues,
-  besideConfig: boolean,
-): string | undefined {
+export function flagOfField(path: string, flags: FlagValues, hasFile: boolean): string | undefined {
   const flag = FLAGS.find(
-    ({ name, fields, besideConfig: always }) =>
+    ({ name, fields, withConfig }) =>
       flags.has(name) &&
-      (always || !besideConfig) &&
+      (withConfig || !hasFile) &&
       fields?.some((field) => path === field || path.startsWith(`${field}[`)),
   );
-  return flag && `--${flag.name}`;
+  return flag && dashed(flag.name);
 }
 
 function toJson(flag: Flag, text: string): unknown {

@@ -4,13 +4,13 @@ import { type FieldPath, fieldAt } from "./fields.ts";
 
 /** The headings of --help, in order. Flags without effect come after them. */
 export const GROUPS = {
-  instead: "What to do instead of running",
-  source: "Where settings and objects come from",
-  local: "Which traffic is local, and masquerading",
+  instead: "Commands that exit when they are done",
+  source: "Sources of settings and objects",
+  local: "Backend, pod traffic and masquerading",
   nodePorts: "Addresses of this node",
-  listen: "Health and metrics",
+  listen: "Health, metrics and admin API",
   timing: "Timing",
-  node: "Conntrack and the node",
+  node: "Conntrack and other node settings",
   log: "Logging",
 } as const;
 
@@ -21,10 +21,10 @@ export interface Flag {
   /** The fields that it sets. A flag without fields is handled by name or has no effect. */
   readonly fields?: readonly FieldPath[];
   /**
-   * Valid together with --config, and overrides the file. kube-proxy ignores all other flags then.
-   * Sluice does the same, so a DaemonSet with leftover flags behaves the same.
+   * Counts together with --config, and overrides the file. kube-proxy ignores all other flags then.
+   * Sluice does too, so that a DaemonSet with leftover flags behaves the same.
    */
-  readonly besideConfig?: true;
+  readonly withConfig?: true;
   /** Help of a flag without fields, or if it differs from the help of its first field. */
   readonly help?: string;
   /** Placeholder of the value in --help, if not the one of the type. */
@@ -55,61 +55,61 @@ const FLAGS_WITHOUT_EFFECT: readonly Flag[] = [
     name: "log-flush-frequency",
     type: "duration",
     fields: ["logging.flushFrequency"],
-    besideConfig: true,
+    withConfig: true,
   },
   {
     name: "log-text-split-stream",
     type: "boolean",
     fields: ["logging.options.text.splitStream"],
-    besideConfig: true,
+    withConfig: true,
   },
   {
     name: "log-text-info-buffer-size",
     type: "quantity",
     fields: ["logging.options.text.infoBufferSize"],
-    besideConfig: true,
+    withConfig: true,
   },
   {
     name: "log-json-split-stream",
     type: "boolean",
     fields: ["logging.options.json.splitStream"],
-    besideConfig: true,
+    withConfig: true,
   },
   {
     name: "log-json-info-buffer-size",
     type: "quantity",
     fields: ["logging.options.json.infoBufferSize"],
-    besideConfig: true,
+    withConfig: true,
   },
-  { name: "boot-id-file", type: "string", besideConfig: true, idle: "leftover" },
-  { name: "machine-id-file", type: "string", besideConfig: true, idle: "leftover" },
+  { name: "boot-id-file", type: "string", withConfig: true, idle: "leftover" },
+  { name: "machine-id-file", type: "string", withConfig: true, idle: "leftover" },
 ];
 
 /** In the order of --help. Flags without effect come last. */
 export const FLAGS: readonly Flag[] = [
   ...inGroup("instead", [
-    { name: "help", type: "boolean", help: "print this; also -h" },
+    { name: "help", type: "boolean", help: "print this help; also -h" },
     {
       name: "version",
       type: "string",
       value: "",
-      help: "print the version; --version=raw: and what it is made of",
+      help: "print the version. --version=raw adds the Bun version and the platform",
     },
     {
       name: "write-config-to",
       type: "string",
       value: "FILE",
-      help: "write what the other flags and the file come to as a configuration file. Nothing else is touched",
+      help: "write the configuration that results from the file and the other flags to FILE",
     },
     {
       name: "cleanup",
       type: "boolean",
-      help: "remove all rules of Sluice and of kube-proxy",
+      help: "remove all rules of Sluice and kube-proxy from the kernel",
     },
     {
       name: "init-only",
       type: "boolean",
-      help: "do what needs full rights (kernel settings); Sluice itself can then run with CAP_NET_ADMIN alone, and CAP_NET_RAW where iptables-legacy is run",
+      help: "change the kernel settings that need full privileges. Afterwards Sluice needs only CAP_NET_ADMIN, and CAP_NET_RAW for iptables-legacy",
     },
   ]),
   ...inGroup("source", [
@@ -117,7 +117,7 @@ export const FLAGS: readonly Flag[] = [
       name: "config",
       type: "string",
       value: "FILE",
-      help: "KubeProxyConfiguration, YAML or JSON; changes are taken up. Beside it only flags marked * count, and win over it",
+      help: "KubeProxyConfiguration file, YAML or JSON. Sluice reloads it when it changes",
     },
     {
       name: "kubeconfig",
@@ -129,29 +129,29 @@ export const FLAGS: readonly Flag[] = [
       name: "master",
       type: "string",
       value: "URL",
-      besideConfig: true,
-      help: "the API server, in place of the kubeconfig's",
+      withConfig: true,
+      help: "URL of the API server, instead of the kubeconfig's",
     },
     {
       name: "manifests",
       type: "string",
       value: "DIR",
       fields: ["sluice.manifests"],
-      besideConfig: true,
+      withConfig: true,
     },
     {
       name: "hostname-override",
       type: "string",
       value: "NAME",
       fields: ["hostnameOverride"],
-      besideConfig: true,
+      withConfig: true,
     },
     {
       name: "feature-gates",
       type: "gates",
       value: "NAME=BOOL,...",
       fields: ["featureGates"],
-      help: "AllowServiceExternalIPs (true) and WatchListClient (false); other gates have no effect",
+      help: "AllowServiceExternalIPs (default true), WatchListClient (default false). Other gates have no effect",
     },
   ]),
   ...inGroup("local", [
@@ -160,7 +160,7 @@ export const FLAGS: readonly Flag[] = [
       type: "string",
       value: "MODE",
       fields: ["mode"],
-      help: "nftables, iptables, or auto: nftables if the kernel can, else iptables. ipvs is taken for auto",
+      help: "nftables, iptables, or auto (nftables if the kernel supports it, otherwise iptables). ipvs means auto",
     },
     { name: "detect-local-mode", type: "string", value: "MODE", fields: ["detectLocalMode"] },
     { name: "cluster-cidr", type: "string", value: "CIDR[,CIDR]", fields: ["clusterCIDR"] },
@@ -185,7 +185,7 @@ export const FLAGS: readonly Flag[] = [
       name: "iptables-masquerade-bit",
       type: "integer",
       fields: ["iptables.masqueradeBit"],
-      help: "bit of the packet mark that asks for masquerading, in every mode but nftables: there only the file can say it, as in kube-proxy",
+      help: "bit of the packet mark that requests masquerading, 0 to 31. In mode nftables only the file can set it, as in kube-proxy",
     },
   ]),
   ...inGroup("nodePorts", [
@@ -208,46 +208,46 @@ export const FLAGS: readonly Flag[] = [
       type: "string",
       value: "IP[:PORT]",
       fields: ["healthzBindAddress"],
-      help: "where /healthz and /livez are served",
+      help: "address of /healthz and /livez",
     },
     {
       name: "metrics-bind-address",
       type: "string",
       value: "IP[:PORT]",
       fields: ["metricsBindAddress"],
-      help: "where /metrics, /configz and /proxyMode are served",
+      help: "address of /metrics, /configz and /proxyMode",
     },
     {
       name: "admin-bind-address",
       type: "string",
       value: "IP:PORT",
       fields: ["sluice.adminBindAddress"],
-      besideConfig: true,
-      help: "where the paths under /sluice/v1 are served",
+      withConfig: true,
+      help: "address of the paths under /sluice/v1",
     },
     { name: "bind-address-hard-fail", type: "boolean", fields: ["bindAddressHardFail"] },
     {
       name: "counters",
       type: "boolean",
       fields: ["sluice.counters"],
-      besideConfig: true,
+      withConfig: true,
     },
     {
       name: "endpoint-metrics-limit",
       type: "integer",
       fields: ["sluice.endpointMetricsLimit"],
-      besideConfig: true,
+      withConfig: true,
     },
     { name: "profiling", type: "boolean", fields: ["enableProfiling"] },
     {
       name: "healthz-port",
       type: "integer",
-      help: "deprecated: the port where --healthz-bind-address has none; 0: no health server",
+      help: "deprecated: port for --healthz-bind-address if it has none. 0 disables the health server",
     },
     {
       name: "metrics-port",
       type: "integer",
-      help: "deprecated: the port where --metrics-bind-address has none",
+      help: "deprecated: port for --metrics-bind-address if it has none",
     },
   ]),
   ...inGroup("timing", [
@@ -261,19 +261,19 @@ export const FLAGS: readonly Flag[] = [
       name: "iptables-min-sync-period",
       type: "duration",
       fields: ["nftables.minSyncPeriod", "iptables.minSyncPeriod"],
-      help: "least time between two syncs; 0s: a change is programmed at once",
+      help: "minimum time between two syncs",
     },
     {
       name: "ipvs-sync-period",
       type: "duration",
       fields: ["ipvs.syncPeriod"],
-      help: "the same for mode ipvs",
+      help: "same as --iptables-sync-period, for mode ipvs",
     },
     {
       name: "ipvs-min-sync-period",
       type: "duration",
       fields: ["ipvs.minSyncPeriod"],
-      help: "the same for mode ipvs",
+      help: "same as --iptables-min-sync-period, for mode ipvs",
     },
   ]),
   ...inGroup("node", [
@@ -301,36 +301,41 @@ export const FLAGS: readonly Flag[] = [
       type: "string",
       value: "WHEN",
       fields: ["sluice.dropInvalidPackets"],
-      besideConfig: true,
+      withConfig: true,
     },
     { name: "oom-score-adj", type: "integer", fields: ["oomScoreAdj"] },
     {
       name: "remove-kube-proxy-rules",
       type: "boolean",
       fields: ["sluice.removeKubeProxyRules"],
-      besideConfig: true,
+      withConfig: true,
     },
   ]),
   ...inGroup("log", [
-    { name: "v", type: "integer", fields: ["logging.verbosity"], besideConfig: true },
+    { name: "v", type: "integer", fields: ["logging.verbosity"], withConfig: true },
     {
       name: "vmodule",
       type: "vmodule",
       value: "FILE=N,...",
       fields: ["logging.vmodule"],
-      besideConfig: true,
-      help: "levels of single source files, such as proxy=4,health*=2; those of the file count too",
+      withConfig: true,
+      help: "higher log levels for single source files, such as proxy=4,a*=2. Takes precedence over the file's list",
     },
     {
       name: "logging-format",
       type: "string",
       value: "FORMAT",
       fields: ["logging.format"],
-      besideConfig: true,
+      withConfig: true,
     },
   ]),
   ...FLAGS_WITHOUT_EFFECT,
 ];
+
+/** Returns a flag as in a command line: `-v`, `--config`. */
+export function dashed(name: string): string {
+  return name === "v" ? "-v" : `--${name}`;
+}
 
 /** Returns why a flag has no effect; undefined if it has one. */
 export function reasonOf({ idle, fields = [] }: Flag): Reason | undefined {
@@ -339,11 +344,11 @@ export function reasonOf({ idle, fields = [] }: Flag): Reason | undefined {
 }
 
 /**
- * Sets the group. Flags that replace the normal run, and --config itself, are valid with a file.
+ * Sets the group. Flags that replace the normal run, and --config itself, count with --config.
  */
 function inGroup(group: keyof typeof GROUPS, flags: readonly Omit<Flag, "group">[]): Flag[] {
   return flags.map((flag) => {
     const always = group === "instead" || flag.name === "config";
-    return { ...flag, group, ...(always && { besideConfig: true as const }) };
+    return { ...flag, group, ...(always && { withConfig: true as const }) };
   });
 }

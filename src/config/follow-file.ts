@@ -1,7 +1,7 @@
 /**
  * Follows a file through all kinds of changes: written in place, replaced by rename, deleted and
- * created again. It also follows the symbolic links of a ConfigMap volume, whose `..data` is
- * switched to another directory.
+ * created again. It also follows the symbolic links of a ConfigMap volume, where an update switches
+ * `..data` to another directory.
  */
 import { readFile, realpath, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
@@ -107,11 +107,11 @@ async function contentOf(file: string): Promise<FileContent> {
   try {
     const { size } = await stat(file).then((found) => {
       // Opening a FIFO blocks until a process writes to it.
-      if (!found.isFile()) throw new Error("it must be a regular file");
+      if (!found.isFile()) throw new Error("not a regular file");
       return found;
     });
     if (size > CONFIG_BYTES_MAX) {
-      throw new Error(`it must have ${CONFIG_BYTES_MAX} bytes at most: current value is ${size}`);
+      throw new Error(`file too large: ${size} bytes (limit ${CONFIG_BYTES_MAX})`);
     }
     return { text: await readFile(file, "utf8") };
   } catch (thrown) {

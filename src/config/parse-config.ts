@@ -20,7 +20,7 @@ function parseJson(text: string, file: string): Parsed {
   try {
     return { value: JSON.parse(text), duplicates: duplicateJsonKeys(text) };
   } catch (error) {
-    throw invalid(file, "JSON", messageOf(error));
+    throw invalid(file, "JSON", messageOf(error).replace(/^JSON Parse error: /, ""));
   }
 }
 
@@ -75,7 +75,12 @@ async function parseYaml(text: string, file: string): Promise<Parsed> {
 function invalid(file: string, language: string, what: string): SluiceError {
   return new SluiceError(
     "CONFIG_INVALID",
-    `Cannot read configuration ${file}: it must be ${language}: ${what.trimEnd()}`,
+    `parse ${file}: invalid ${language}: ${firstLine(what)}`,
     file,
   );
+}
+
+/** Returns the first line, without the colon that introduces an excerpt of the file. */
+function firstLine(text: string): string {
+  return text.split("\n", 1).join("").replace(/:$/, "");
 }

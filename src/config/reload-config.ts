@@ -9,7 +9,7 @@ import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import type { Config } from "./config.ts";
 import { type ConfigChange, changesBetween } from "./config-changes.ts";
-import type { ConfigMessage } from "./config-messages.ts";
+import type { ConfigWarning } from "./config-warnings.ts";
 import type { FlagValues } from "./flag-values.ts";
 import { type FileContent, followFile } from "./follow-file.ts";
 import { resolveConfig } from "./resolve-config.ts";
@@ -21,10 +21,10 @@ export interface ConfigFollowerOptions {
   readonly flags: FlagValues;
   readonly clock: Clock;
   /**
-   * The configuration that the process started with. `messages` were logged then.
+   * The configuration that the process started with, and its warnings, which were logged.
    */
   readonly current: Config;
-  readonly messages: readonly ConfigMessage[];
+  readonly warnings: readonly ConfigWarning[];
   /**
    * Applies another configuration. All `changes` are live; without any, only the documents of
    * /configz differ. The next file is read after this resolves. An error that it throws is fatal.
@@ -47,8 +47,8 @@ export class ConfigFollower {
   readonly #log: Logger;
   readonly #problems: ProblemSet;
   #current: Config;
-  /** Notes that were already logged. */
-  #loggedMessages: ReadonlySet<string>;
+  /** Warnings that were already logged. */
+  #loggedWarnings: ReadonlySet<string>;
   #next: FileContent | undefined;
   #busy = false;
   #stopped = false;
@@ -59,7 +59,7 @@ export class ConfigFollower {
     this.#log = options.log.from("reload-config.ts");
     this.#problems = new ProblemSet(options.problems);
     this.#current = options.current;
-    this.#loggedMessages = new Set(options.messages.map(messageKey));
+    this.#loggedWarnings = new Set(options.warnings.map(warningKey));
   }
 
   /**
@@ -101,34 +101,34 @@ export class ConfigFollower {
       });
     } catch (thrown) {
       if (!(thrown instanceof SluiceError)) throw thrown;
-      const message = `${messageOf(thrown)}; the last good configuration stays`;
+      const message = `${messageOf(thrown)} (the last good configuration stays in effect)`;
       if (!this.#stopped) this.#problems.begin({ ...about, message });
       return;
     }
     if (this.#stopped) return;
     this.#problems.end(about);
-    await this.#applyConfig(resolved.config, resolved.messages);
+    await this.#applyConfig(resolved.config, resolved.warnings);
   }
 
-  async #applyConfig(config: Config, messages: readonly ConfigMessage[]): Promise<void> {
+  async #applyConfig(config: Config, warnings: readonly ConfigWarning[]): Promise<void> {
     const { file, apply } = this.#options;
     const changes = changesBetween(this.#current, config);
     if (changes.length === 0 && documentsKey(config) === documentsKey(this.#current)) return;
-    for (const entry of messages) {
-      if (this.#loggedMessages.has(messageKey(entry))) continue;
-      this.#log[entry.severity](entry.message, entry.fields);
+    for (const warning of warnings) {
+      if (this.#loggedWarnings.has(warningKey(warning))) continue;
+      this.#log.warn(warning.message, warning.fields);
     }
-    this.#loggedMessages = new Set(messages.map(messageKey));
+    this.#loggedWarnings = new Set(warnings.map(warningKey));
     const namesOf = (live: boolean) =>
       changes.flatMap((change) => (change.live === live ? [change.name] : [])).join(", ");
     if (changes.some(({ live }) => !live)) {
-      const message = `Cannot take up configuration ${file} in this process: only a new one can change these settings: current value is ${namesOf(false)}`;
+      const message = `reload ${file}: these settings need a new process: ${namesOf(false)}`;
       this.#fail(new SluiceError("CONFIG_CHANGED", message, file));
       return;
     }
     await apply(config, changes);
     this.#current = config;
-    this.#log.info("Took up a changed configuration", { file, changed: namesOf(true) });
+    this.#log.info("Reloaded configuration", { file, changed: namesOf(true) });
   }
 
   #fail(error: unknown): void {
@@ -137,7 +137,7 @@ export class ConfigFollower {
   }
 }
 
-function messageKey({ message, fields }: ConfigMessage): string {
+function warningKey({ message, fields }: ConfigWarning): string {
   return `${message} ${JSON.stringify(fields)}`;
 }
 

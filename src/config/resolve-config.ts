@@ -1,25 +1,25 @@
-/** Combines command line and file into the effective configuration, with messages for the log. */
+/** Combines command line and file into the effective configuration, with warnings for the log. */
 
-import { messageOf, SluiceError } from "../base/errors.ts";
+import { causeOf, SluiceError } from "../base/errors.ts";
 import { parseAddress, printAddressPort } from "../net/address.ts";
 import { buildConfig } from "./build-config.ts";
 import type { Config } from "./config.ts";
-import { type ConfigMessage, configMessages, warning } from "./config-messages.ts";
+import { type ConfigWarning, collectWarnings } from "./config-warnings.ts";
 import { decodeDocument, type Fault } from "./decode-config.ts";
 import type { FieldValue } from "./field.ts";
 import type { FieldPath } from "./fields.ts";
 import { combine, type FlagValues, fieldsOfFlags, flagOfField, textOfFlag } from "./flag-values.ts";
 import { parseConfigText } from "./parse-config.ts";
 
-/** The configuration, and log lines that are kept until the log is configured by it. */
+/** The configuration, and warnings to log once the log is configured by it. */
 export interface Resolved {
   readonly config: Config;
-  readonly messages: readonly ConfigMessage[];
+  readonly warnings: readonly ConfigWarning[];
 }
 
 /**
  * Reads the file of --config, if any, and combines it with the flags. As in kube-proxy, only flags
- * with `besideConfig` (flags.ts) count together with a file.
+ * with `withConfig` (flags.ts) count together with a file.
  * @throws SluiceError CONFIG_UNREADABLE, or CONFIG_INVALID with every fault found
  */
 export async function resolveConfig(
@@ -27,11 +27,11 @@ export async function resolveConfig(
   readFile: (path: string) => Promise<string>,
 ): Promise<Resolved> {
   const file = textOfFlag(flags, "config");
-  const messages: ConfigMessage[] = [];
+  const warnings: ConfigWarning[] = [];
   const faults: Fault[] = [];
   const values = new Map<FieldPath, FieldValue>();
   if (file !== "") {
-    for (const [path, value] of await fieldsOfFile(file, readFile, messages, faults)) {
+    for (const [path, value] of await fieldsOfFile(file, readFile, warnings, faults)) {
       values.set(path, value);
     }
   }
@@ -48,33 +48,37 @@ export async function resolveConfig(
     faults,
   );
   if (file === "" && flags.get("metrics-port") === 0) {
-    faults.push({ path: "--metrics-port", rule: "must be 1 to 65535", value: 0 });
+    faults.push({ path: "--metrics-port", rule: "must be between 1 and 65535", value: 0 });
   }
   if (faults.length > 0) throw invalid(file, faults, flags);
-  messages.push(...configMessages({ file, flags, values, config, ignored }));
-  return { config, messages };
+  warnings.push(...collectWarnings({ file, flags, values, config, ignored }));
+  return { config, warnings };
 }
 
 async function fieldsOfFile(
   file: string,
   readFile: (path: string) => Promise<string>,
-  messages: ConfigMessage[],
+  warnings: ConfigWarning[],
   faults: Fault[],
 ): Promise<Map<FieldPath, FieldValue>> {
   let text: string;
   try {
     text = await readFile(file);
   } catch (error) {
-    const message = `Cannot read configuration ${file}: ${messageOf(error)}`;
-    throw new SluiceError("CONFIG_UNREADABLE", message, file, { cause: error });
+    throw new SluiceError("CONFIG_UNREADABLE", `read ${file}: ${causeOf(error)}`, file, {
+      cause: error,
+    });
   }
   const { value, duplicates } = await parseConfigText(text, file);
   const decoded = decodeDocument(value);
   for (const path of decoded.unknown) {
-    messages.push(warning("Ignored an unknown field", { file, field: path }));
+    warnings.push({ message: "Ignored unknown field", fields: { file, field: path } });
   }
   for (const path of duplicates) {
-    messages.push(warning("A field occurs twice, the last one counts", { file, field: path }));
+    warnings.push({
+      message: "Duplicate field; using the last value",
+      fields: { file, field: path },
+    });
   }
   faults.push(...decoded.faults);
   return decoded.values;
@@ -98,16 +102,21 @@ function applyPorts(flags: FlagValues, values: Map<FieldPath, FieldValue>): void
   }
 }
 
+/** The value in an error is cut to this many characters. */
+const SHOWN_VALUE_MAX = 200;
+
 function invalid(file: string, faults: readonly Fault[], flags: FlagValues): SluiceError {
-  const source = file === "" ? "flags" : `configuration ${file}`;
-  const said = faults.map(({ path, rule, value }) => {
-    const name = flagOfField(path, flags, file !== "") ?? path;
-    const current = (JSON.stringify(value) ?? "nothing").slice(0, 200);
-    return `${name === "" ? "it" : name} ${rule}: current value is ${current}`;
+  const texts = faults.map((fault) => {
+    const name = flagOfField(fault.path, flags, file !== "") ?? fault.path;
+    return faultText({ ...fault, path: name });
   });
-  return new SluiceError(
-    "CONFIG_INVALID",
-    `Cannot use ${source}: ${said.join("; ")}`,
-    file || undefined,
-  );
+  const message = `${file === "" ? "" : `load ${file}: `}${texts.join("; ")}`;
+  return new SluiceError("CONFIG_INVALID", message, file || undefined);
+}
+
+/** Prints a fault like Kubernetes' field errors: `path: invalid value "x": must be ...`. */
+function faultText({ path, kind, rule, value }: Fault): string {
+  const shown = JSON.stringify(value)?.slice(0, SHOWN_VALUE_MAX);
+  const what = kind ?? (shown === undefined ? "required value" : `invalid value ${shown}`);
+  return `${path === "" ? "" : `${path}: `}${what}: ${rule}`;
 }

@@ -81,7 +81,7 @@ export class Settings {
   /** Returns milliseconds and checks that they are not negative. */
   timeout(path: PathOf<"duration">): number {
     const ms = this.get(path);
-    if (ms < 0) this.fault(path, "must not be negative", printDuration(ms));
+    if (ms < 0) this.fault(path, "must be 0 or greater", printDuration(ms));
     return ms;
   }
 
@@ -99,7 +99,7 @@ export class Settings {
   checkRange(path: PathOf<"integer">, from: number, to: number): void {
     const value = effectiveValue(this.#values, path);
     if (value >= from && value <= to) return;
-    const rule = to === INT32_MAX ? "must not be negative" : `must be ${from} to ${to}`;
+    const rule = to === INT32_MAX ? "must be 0 or greater" : `must be between ${from} and ${to}`;
     this.fault(path, rule, value);
   }
 

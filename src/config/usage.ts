@@ -2,7 +2,10 @@
 
 import { REASONS } from "./field.ts";
 import { defaultText, fieldAt } from "./fields.ts";
-import { FLAGS, type Flag, GROUPS, reasonOf } from "./flags.ts";
+import { dashed, FLAGS, type Flag, GROUPS, reasonOf } from "./flags.ts";
+
+/** The heading of flags without effect. */
+export const WITHOUT_EFFECT_TITLE = "Accepted for compatibility, no effect";
 
 const WIDTH = 100;
 /** Where the right column begins. */
@@ -16,19 +19,19 @@ export function usage(): string {
   });
   return `Usage: sluice [flags]
 
-Sluice is a kube-proxy: it makes Service addresses lead to pods. It takes kube-proxy's configuration
-file and flags. Every setting is described in docs/configuration.md.
+Sluice is a drop-in replacement for kube-proxy. It accepts the configuration file and the flags of
+kube-proxy; docs/configuration.md describes them. Together with --config, only flags marked * count.
+They override the file.
 
 ${parts.join("\n")}
-Accepted for kube-proxy's sake (no effect):
+${WITHOUT_EFFECT_TITLE}:
 ${flagsWithoutEffect()}`;
 }
 
 function entry(flag: Flag): string {
-  const dashes = flag.name === "v" ? "-v" : `--${flag.name}`;
   const value = flag.value ?? VALUES[flag.type];
-  const beside = flag.besideConfig && flag.group !== "instead" && flag.name !== "config";
-  const left = `  ${beside ? "*" : " "} ${dashes}${value === "" ? "" : ` ${value}`}`;
+  const marked = flag.withConfig && flag.group !== "instead" && flag.name !== "config";
+  const left = `  ${marked ? "*" : " "} ${dashed(flag.name)}${value === "" ? "" : ` ${value}`}`;
   return columns(left, `${helpOf(flag)}${defaultOf(flag)}`);
 }
 
@@ -62,7 +65,7 @@ function flagsWithoutEffect(): string {
   const lines = Object.entries(REASONS).map(([reason, text]) => {
     const flags = FLAGS.filter((flag) => reasonOf(flag) === reason);
     if (flags.length === 0) return "";
-    const names = flags.map(({ name }) => `--${name}`).join(", ");
+    const names = flags.map(({ name }) => dashed(name)).join(", ");
     return `${wrap(names, WIDTH - 4)
       .map((line) => `    ${line}\n`)
       .join("")}${wrap(text, WIDTH - 8)

@@ -2,7 +2,7 @@
  * Runs --write-config-to: writes the effective configuration as a file that produces the same one.
  */
 
-import { messageOf, SluiceError } from "../base/errors.ts";
+import { causeOf, SluiceError } from "../base/errors.ts";
 import type { Config } from "./config.ts";
 import { type FlagValues, textOfFlag } from "./flag-values.ts";
 import { resolveConfig } from "./resolve-config.ts";
@@ -22,22 +22,25 @@ export async function writeConfig(
   flags: FlagValues,
   files: ConfigFiles,
 ): Promise<string> {
-  const { config, messages } = await resolveConfig(flags, files.read);
+  const { config, warnings } = await resolveConfig(flags, files.read);
   try {
     await files.write(file, await printConfig(config));
   } catch (cause) {
-    const message = `Cannot write configuration ${file}: ${messageOf(cause)}`;
+    const message = `write ${file}: ${causeOf(cause)}`;
     throw new SluiceError("CONFIG_UNREADABLE", message, file, { cause });
   }
-  const lines = messages.map(({ message, fields }) => {
-    const details = Object.entries(fields).map(([key, value]) => `${key}: ${value}`);
+  const lines = warnings.map(({ message, fields }) => {
+    const details = Object.entries(fields).map(
+      ([key, value]) => `${key}: ${value === "" ? '""' : value}`,
+    );
     return `${message} (${details.join("; ")})`;
   });
   const unwritten = [
     ...(textOfFlag(flags, "master") === "" ? [] : ["--master"]),
     ...(config.healthzBindAddress === "" ? ["--healthz-port=0"] : []),
   ];
-  if (unwritten.length > 0) lines.push(`Left out, since no field says it: ${unwritten.join(", ")}`);
+  if (unwritten.length > 0)
+    lines.push(`Left out, because only a flag can set it: ${unwritten.join(", ")}`);
   return [...lines, `Wrote ${file}`].map((line) => `${line}\n`).join("");
 }
 

@@ -150,7 +150,7 @@ export class BackgroundServices {
       log,
       onFatal,
       current: resolved.config,
-      messages: resolved.messages,
+      warnings: resolved.warnings,
       problems: proxy.telemetry.reportProblems,
       apply: (config) => this.#configure(config),
     });

@@ -8,7 +8,7 @@ import corePath from "../../asm/out/core.release.wasm" with { type: "file" };
 import { type Clock, systemClock, TIMER_MS_MAX } from "../base/clock.ts";
 import { createLogger, type Logger, type LogRoot } from "../base/log.ts";
 import { logSettings } from "../config/config.ts";
-import { type ConfigMessage, messagesForMode } from "../config/config-messages.ts";
+import { type ConfigWarning, warningsForMode } from "../config/config-warnings.ts";
 import type { FlagValues } from "../config/flag-values.ts";
 import { type Resolved, resolveConfig } from "../config/resolve-config.ts";
 import type { Core } from "../core/core.ts";
@@ -28,7 +28,7 @@ import { selectSource } from "./choose-source.ts";
 import { startProxy } from "./proxy.ts";
 import { logProblem, Telemetry } from "./telemetry.ts";
 
-/** SIGHUP is included so that the end of the program is logged when its terminal closes. */
+/** SIGHUP is included so that Sluice logs its end when its terminal closes. */
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 /**
@@ -60,12 +60,12 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
   host.adjustOomScore(config.oomScoreAdj);
   // From here on, startup may wait for other processes, so signals need a handler.
   const setStop = stopOnSignal((signal) => {
-    log.info("Stopping before anything was begun", { signal });
+    log.info("Stopping before startup completed", { signal });
     unlock();
     process.exit(0);
   });
   const backend = await selectBackend(config, log);
-  if (config.mode === "auto") logMessages(log, messagesForMode(config, backend.mode));
+  if (config.mode === "auto") logWarnings(log, warningsForMode(config, backend.mode));
   const proxy = await startProxy({ ...shared, backend, createSource, memory, onFatal });
   // Probing the kernel has loaded connection tracking, so its settings exist now.
   host.tuneConntrack(config.conntrack);
@@ -87,7 +87,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     onAnswered: () => memory.requestServed(),
   });
   setStop((signal) => {
-    log.info("Stopping; the rules stay in the kernel", { signal });
+    log.info("Stopping; leaving the rules in place", { signal });
     notifier.stopping();
     background.stop();
     host.stop();
@@ -153,18 +153,18 @@ function createNotifier({ health }: Telemetry, clock: Clock, log: Logger): Notif
   });
 }
 
-function createLog({ config, messages }: Resolved, version: string, clock: Clock): LogRoot {
+function createLog({ config, warnings }: Resolved, version: string, clock: Clock): LogRoot {
   const now = () => clock.now();
   const stderr = new StderrWriter(2);
   const write = (line: string) => stderr.write(line);
   const log = createLogger({ ...logSettings(config), now, write, pid: process.pid }, "daemon.ts");
   log.info("Starting", { version });
-  logMessages(log, messages);
+  logWarnings(log, warnings);
   return log;
 }
 
-function logMessages(log: Logger, messages: readonly ConfigMessage[]): void {
-  for (const { severity, message, fields } of messages) log[severity](message, fields);
+function logWarnings(log: Logger, warnings: readonly ConfigWarning[]): void {
+  for (const { message, fields } of warnings) log.warn(message, fields);
 }
 
 async function loadCore(nodeName: string): Promise<Core> {
@@ -178,7 +178,7 @@ async function loadCore(nodeName: string): Promise<Core> {
  */
 function exitOnFatal(log: LogRoot): (error: unknown) => void {
   const onFatal = (error: unknown) => {
-    log.error("Cannot go on; the rules stay as they are", error);
+    log.error("Fatal error; exiting and leaving the rules in place", error);
     process.exit(1);
   };
   process.on("uncaughtException", onFatal);

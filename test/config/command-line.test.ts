@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { parseArguments, versionText } from "../../src/config/command-line.ts";
 import { REASONS } from "../../src/config/field.ts";
 import { FLAGS, reasonOf } from "../../src/config/flags.ts";
-import { helpOf, usage } from "../../src/config/usage.ts";
+import { helpOf, usage, WITHOUT_EFFECT_TITLE } from "../../src/config/usage.ts";
 
 /** `run config=x v=2`. */
 function printed(argv: readonly string[]): string {
@@ -59,40 +59,43 @@ describe("arguments", () => {
   });
 });
 
-describe("a mistake is named", () => {
+describe("a mistake gives an error", () => {
   test.each([
-    [
-      "--cluster-cidrs=x",
-      'no flag has this name; did you mean --cluster-cidr?: current value is "--cluster-cidrs=x"',
-    ],
-    ["--kubconfig x", "did you mean --kubeconfig?"],
+    ["--cluster-cidrs=x", 'unknown flag "--cluster-cidrs=x" (did you mean --cluster-cidr?)'],
+    ["--kubconfig x", "(did you mean --kubeconfig?)"],
     ["-config x", "did you mean --config?"],
-    ["-x", 'no flag has this name; --help shows them: current value is "-x"'],
+    ["-x", 'unknown flag "-x" (see --help)'],
+    ["--windows-service", 'unknown flag "--windows-service" (see --help)'],
+    ["--constructor", 'unknown flag "--constructor"'],
+    ["--config", "--config: required value (see --help)"],
+    ["serve", 'unexpected argument "serve" (sluice takes only flags)'],
     [
-      "--windows-service",
-      'no flag has this name; --help shows them: current value is "--windows-service"',
+      "--masquerade-all false",
+      'unexpected argument "false" (write a boolean flag as --flag=false)',
     ],
-    ["--constructor", "no flag has this name"],
-    ["--config", "Cannot use flag --config: it needs a value"],
-    ["serve", 'Cannot use arguments: Sluice takes flags only: current value is "serve"'],
-    ["--masquerade-all false", 'Sluice takes flags only: current value is "false"'],
-    ["-v x", 'Cannot use flag --v: it must be an integer of 32 bits: current value is "x"'],
-    ["--masquerade-all=maybe", "Cannot use flag --masquerade-all: it must be true or false"],
-    ["--iptables-sync-period=30", "it must be a duration such as 30s"],
-    ["--feature-gates=A", "it must be a mapping of names to true or false"],
-    ["--feature-gates==true", "it must be a mapping of names to true or false"],
-    ["--feature-gates=A=maybe", "it must be a mapping of names to true or false"],
-    ["--vmodule=proxy", "it must be a list of filePattern (without = and ,) and verbosity"],
-    ["--vmodule=proxy=-1", "it must be a list of filePattern (without = and ,) and verbosity"],
-    ["--vmodule==1", "it must be a list of filePattern (without = and ,) and verbosity"],
-    ["--log-text-info-buffer-size=big", "it must be a number of bytes such as 4096 or 4Ki"],
+    ["-v x", '-v: invalid value "x": must be a 32-bit integer'],
+    ["--masquerade-all=maybe", '--masquerade-all: invalid value "maybe": must be true or false'],
+    [
+      "--iptables-sync-period=30",
+      '--iptables-sync-period: invalid value "30": must be a duration such as 30s',
+    ],
+    ["--feature-gates=A", ": must be a mapping of names to true or false"],
+    ["--feature-gates==true", ": must be a mapping of names to true or false"],
+    ["--feature-gates=A=maybe", ": must be a mapping of names to true or false"],
+    ["--vmodule=proxy", ": must be a list of filePattern (without = or ,) and verbosity"],
+    ["--vmodule=proxy=-1", ": must be a list of filePattern (without = or ,) and verbosity"],
+    ["--vmodule==1", ": must be a list of filePattern (without = or ,) and verbosity"],
+    [
+      "--log-text-info-buffer-size=big",
+      'invalid value "big": must be a number of bytes such as 4096 or 4Ki',
+    ],
     ["--init-onyl", "did you mean --init-only?"],
   ])("%s", (line, message) => {
     expect(() => parseArguments(line.split(" "))).toThrow(message);
   });
 });
 
-test("the raw version says more than the version, line by line", () => {
+test("the raw version adds lines to the version", () => {
   expect(versionText("1.2.3", false)).toBe("Sluice 1.2.3\n");
   expect(versionText("1.2.3", true)).toBe(
     `Sluice 1.2.3\nBun ${Bun.version}\n${process.platform}-${process.arch}\n`,
@@ -106,14 +109,14 @@ describe("the usage", () => {
     expect(lines.filter((line) => line.length > 100 || line.endsWith(" "))).toEqual([]);
   });
 
-  test("shows every flag once, and says something of it", () => {
+  test("shows every flag once, with a description", () => {
     const text = lines.join("\n");
     for (const { name } of FLAGS) {
       const dashes = name === "v" ? "-v" : `--${name}`;
       const entries = text.match(new RegExp(`^ .{3}(.*, )?${dashes}(?=[ ,\n])`, "gm")) ?? [];
       expect(`${dashes} ${entries.length}`).toBe(`${dashes} 1`);
     }
-    const idle = text.slice(text.indexOf("Accepted for kube-proxy's sake"));
+    const idle = text.slice(text.indexOf(WITHOUT_EFFECT_TITLE));
     const names = new Set(idle.match(/--[\w-]+/g));
     for (const flag of FLAGS) {
       const reason = reasonOf(flag);
@@ -123,12 +126,12 @@ describe("the usage", () => {
     }
   });
 
-  test("says defaults, and which flags count beside a file", () => {
+  test("shows defaults, and the flags that count with --config", () => {
     const text = lines.join(" ").replaceAll(/ +/g, " ");
-    expect(text).toContain("--iptables-sync-period DURATION longest wait of a retry");
+    expect(text).toContain("--iptables-sync-period DURATION longest delay of a retry");
     expect(text).toContain("unhealthy (default: 30s)");
     expect(text).toContain(
-      "* --counters count new connections by Service and endpoint. Only nftables can: without effect where iptables serves (default: true)",
+      "* --counters count new connections per Service and endpoint. No effect with iptables (default: true)",
     );
   });
 });

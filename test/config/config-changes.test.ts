@@ -3,7 +3,7 @@ import { resolve } from "../../harness/resolve-config.ts";
 import { changesBetween } from "../../src/config/config-changes.ts";
 import { type FieldPath, fieldAt, fieldPaths } from "../../src/config/fields.ts";
 
-/** For each field that does something: a base in which it counts, and a value that is not its default. */
+/** For each field with an effect: a base in which it counts, and a value other than its default. */
 const OTHER: { readonly [path in FieldPath]?: readonly [base: string, changed: string] } = {
   featureGates: ["", "featureGates: {AllowServiceExternalIPs: false}"],
   "clientConnection.kubeconfig": ["", "clientConnection: {kubeconfig: /k}"],
@@ -67,10 +67,10 @@ async function changes(before: string, after: string): Promise<string[]> {
 
 const PATHS = [...fieldPaths("upstream"), ...fieldPaths("own")];
 
-describe("a field that does something changes something, and is told to be live if it is", () => {
+describe("a field with an effect changes a setting, and is live if the documentation says so", () => {
   test.each(PATHS.filter((path) => fieldAt(path).idle === undefined))("%s", async (path) => {
     const [base, changed] = OTHER[path] ?? ["", ""];
-    // In the documents' words: no `live` is "yes".
+    // The documentation shows a missing `live` as "yes".
     const live = !(fieldAt(path).live ?? "yes").startsWith("no");
     const body = base.startsWith("mode") ? `${base}\n${changed}` : changed;
     const found = await changes(base, body);

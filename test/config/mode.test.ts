@@ -1,12 +1,11 @@
-/** The mode, and what depends on it: what serves, node ports on loopback, and what is shown and said. */
+/** The mode, and the settings and warnings that depend on it. */
 import { describe, expect, test } from "bun:test";
-import { messageTexts, resolve } from "../../harness/resolve-config.ts";
+import { resolve, warningTexts } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
-import { messagesForMode } from "../../src/config/config-messages.ts";
+import { warningsForMode } from "../../src/config/config-warnings.ts";
 
-const LOOPBACK =
-  "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode:";
-const IGNORED = "Ignored settings that do not count beside the others:";
+const LOOPBACK = "Node ports do not answer on loopback, unlike with kube-proxy's iptables mode:";
+const IGNORED = "Ignored settings that have no effect together with the others:";
 
 test.each<[string, Config["mode"]]>([
   ["", "auto"],
@@ -15,7 +14,7 @@ test.each<[string, Config["mode"]]>([
   ["mode: ipvs", "auto"],
   ["mode: nftables", "nftables"],
   ["mode: iptables", "iptables"],
-])("what serves: %j is %s", async (body, mode) => {
+])("the backend for %j is %s", async (body, mode) => {
   expect((await resolve([], body)).config.mode).toBe(mode);
 });
 
@@ -37,47 +36,44 @@ test.each<[string, boolean]>([
   ["mode: iptables\niptables: {localhostNodePorts: false}", false],
   ["", false],
 ])(
-  "node ports on loopback have to be asked for, and may be left out by nodePortAddresses: %j: %p",
+  "node ports on loopback need a setting, and nodePortAddresses can exclude them: %j: %p",
   async (body, wanted) => {
-    const { config, messages } = await resolve([], body);
+    const { config, warnings } = await resolve([], body);
     expect(config.localhostNodePorts).toBe(wanted);
-    // Whoever asked hears of it if they are not.
+    // A warning says so if they do not.
     const ignored = `${IGNORED} iptables.localhostNodePorts`;
-    expect(messageTexts(messages).includes(ignored)).toBe(body.includes(ON) && !wanted);
+    expect(warningTexts(warnings).includes(ignored)).toBe(body.includes(ON) && !wanted);
   },
 );
 
 test.each<[string, string | undefined]>([
   ["mode: iptables", "iptables"],
   ["", ""],
-  // No mode of kube-proxy in which it would serve them there.
+  // Modes in which kube-proxy does not serve them there.
   ["mode: nftables", undefined],
   ["mode: ipvs", undefined],
   ["mode: auto", undefined],
   ["mode: iptables\nnodePortAddresses: [10.0.0.0/8]", undefined],
   ["mode: iptables\niptables: {localhostNodePorts: false}", undefined],
-])(
-  "node ports on loopback are said to be missing where kube-proxy has them: %j",
-  async (body, mode) => {
-    const { messages } = await resolve([], body);
-    const found = messageTexts(messages).find((text) => text.startsWith(LOOPBACK));
-    const consider = "mode: iptables, and iptables.localhostNodePorts: true";
-    expect(found).toBe((mode === undefined ? mode : `${LOOPBACK} ${mode} ${consider}`) as string);
-  },
-);
+])("a warning names node ports on loopback that kube-proxy has: %j", async (body, mode) => {
+  const { warnings } = await resolve([], body);
+  const found = warningTexts(warnings).find((text) => text.startsWith(LOOPBACK));
+  const hint = "set mode: iptables and iptables.localhostNodePorts: true";
+  expect(found).toBe((mode === undefined ? mode : `${LOOPBACK} ${mode} ${hint}`) as string);
+});
 
-describe("what the mode that serves leaves without effect", () => {
+describe("settings without effect in the active mode", () => {
   test.each([
     ["iptables", true, false, "Connections are not counted"],
     ["iptables", false, true, undefined],
-    ["nftables", true, true, "Node ports are not served on loopback"],
+    ["nftables", true, true, "Node ports do not answer on loopback"],
     ["nftables", true, false, undefined],
   ] as const)(
     "%s, with counters %p and localhostNodePorts %p",
-    (served, counters, localhostNodePorts, output) => {
-      const notes = messagesForMode({ counters, localhostNodePorts }, served);
-      expect(notes.map(({ message }) => message)).toEqual(
-        output === undefined ? [] : [expect.stringContaining(output)],
+    (served, counters, localhostNodePorts, said) => {
+      const warnings = warningsForMode({ counters, localhostNodePorts }, served);
+      expect(warnings.map(({ message }) => message)).toEqual(
+        said === undefined ? [] : [expect.stringContaining(said)],
       );
     },
   );
@@ -96,7 +92,7 @@ test.each<[string, object]>([
     "mode: nftables\niptables: {minSyncPeriod: 2s, localhostNodePorts: true}\nnftables: {masqueradeBit: 3}",
     {
       mode: "nftables",
-      // As it was written, but for what a file must not come to in another mode.
+      // As written, except localhostNodePorts, which must stay off in another mode.
       iptables: { minSyncPeriod: "2s", masqueradeBit: 14, localhostNodePorts: false },
       nftables: { minSyncPeriod: "0s", masqueradeBit: 3 },
     },
@@ -104,7 +100,7 @@ test.each<[string, object]>([
   ...["", "mode: auto\n", "mode: ipvs\n"].map((mode): [string, object] => [
     `${mode}iptables: {masqueradeBit: 3}`,
     {
-      // kube-proxy does not know the word auto.
+      // kube-proxy does not know the mode auto.
       mode: "",
       iptables: { masqueradeBit: 3, localhostNodePorts: false },
       nftables: { masqueradeBit: 3 },
@@ -112,7 +108,7 @@ test.each<[string, object]>([
     },
   ]),
 ])(
-  "/configz shows the mode, and what is in effect in the section that counts: %j",
+  "/configz shows the mode, and the effective values in the section that counts: %j",
   async (body, shown) => {
     expect((await resolve([], body)).config.document).toMatchObject(shown);
   },

@@ -1,4 +1,4 @@
-/** The configuration file as it is changed on a real file system. */
+/** Reloads after changes of the configuration file on a real file system. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
@@ -31,15 +31,15 @@ let folder: string;
 let file: string;
 let clock: FakeClock;
 let follower: ConfigFollower | undefined;
-/** What was taken up: `changed names`. */
-let taken: string[];
+/** The reloads, each as the changed names. */
+let reloads: string[];
 let configs: Config[];
 let fatal: unknown[];
 let lines: string[];
 let begun: string[];
 let problems: ProblemRegistry;
 let applying: Promise<void> | undefined;
-/** How many are being taken up, and were at most. */
+/** The number of reloads in progress, and its maximum. */
 let running: number;
 let most: number;
 
@@ -47,7 +47,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "sluice-config-"));
   file = join(folder, "config.conf");
   clock = new FakeClock();
-  [taken, configs, fatal, lines, begun] = [[], [], [], [], []];
+  [reloads, configs, fatal, lines, begun] = [[], [], [], [], []];
   problems = new ProblemRegistry(({ subject, message }) => begun.push(`${subject}: ${message}`));
   applying = undefined;
   running = 0;
@@ -59,7 +59,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Follows the file from what it holds now. */
+/** Follows the file from its present content. */
 async function follow(...argv: string[]): Promise<void> {
   await prepare(...argv);
   follower?.start();
@@ -69,17 +69,17 @@ async function prepare(...argv: string[]): Promise<void> {
   const command = parseArguments(["--config", file, ...argv]);
   if (command.kind !== "run") throw new Error(command.kind);
   const { flags } = command;
-  const { config, messages } = await resolveConfig(flags, (path) => readFile(path, "utf8"));
+  const { config, warnings } = await resolveConfig(flags, (path) => readFile(path, "utf8"));
   const write = (line: string) => void lines.push(line.slice(line.indexOf("] ") + 2).trim());
   follower = new ConfigFollower({
     file,
     flags,
     clock,
-    messages: messages,
+    warnings,
     current: config,
     async apply(next, changes) {
       configs.push(next);
-      taken.push(changes.map(({ name }) => name).join(" "));
+      reloads.push(changes.map(({ name }) => name).join(" "));
       most = Math.max(most, ++running);
       await applying;
       running--;
@@ -96,21 +96,21 @@ function replace(body: string): void {
   renameSync(join(folder, "draft"), file);
 }
 
-const applied = (count: number) =>
-  until(`${count} were taken up`, () => taken.length === count, { clock });
-const hasProblem = (count: number) =>
+const reloaded = (count: number) =>
+  until(`${count} reloads`, () => reloads.length === count, { clock });
+const problemCount = (count: number) =>
   until(`${count} problems`, () => problems.list().length === count, { clock });
 
-describe("a change is taken up that comes by", () => {
+describe("the configuration is reloaded after", () => {
   test("a rename over the file", async () => {
     replace("");
     await follow();
     replace("nftables: {masqueradeBit: 3}");
-    await applied(1);
-    expect(taken).toEqual(["nftables.masqueradeBit"]);
+    await reloaded(1);
+    expect(reloads).toEqual(["nftables.masqueradeBit"]);
     expect(configs[0]?.masqueradeBit).toBe(3);
     expect(lines).toEqual([
-      `Took up a changed configuration file=${JSON.stringify(file)} changed="nftables.masqueradeBit"`,
+      `Reloaded configuration file=${JSON.stringify(file)} changed="nftables.masqueradeBit"`,
     ]);
   });
 
@@ -120,8 +120,8 @@ describe("a change is taken up that comes by", () => {
     writeFileSync(file, "");
     appendFileSync(file, `${HEAD}oomScoreAdj: 5\n`);
     appendFileSync(file, "bindAddressHardFail: true\n");
-    await applied(1);
-    expect(taken).toEqual(["bindAddressHardFail oomScoreAdj"]);
+    await reloaded(1);
+    expect(reloads).toEqual(["bindAddressHardFail oomScoreAdj"]);
     expect(begun).toEqual([]);
   });
 
@@ -137,25 +137,26 @@ describe("a change is taken up that comes by", () => {
       for (let look = 0; look < 20; look++)
         await new Promise<void>((resolve) => setImmediate(resolve));
     }
-    expect(taken).toEqual([]);
+    expect(reloads).toEqual([]);
     appendFileSync(file, "bindAddressHardFail: true\n");
-    await applied(1);
-    expect(taken).toEqual(["bindAddressHardFail oomScoreAdj"]);
+    await reloaded(1);
+    expect(reloads).toEqual(["bindAddressHardFail oomScoreAdj"]);
   });
 
-  test("removing it and putting it back", async () => {
+  test("deleting and recreating it", async () => {
     replace("");
     await follow();
     unlinkSync(file);
-    await hasProblem(1);
-    expect(begun[0]).toStartWith(`${file}: Cannot read configuration ${file}: ENOENT`);
-    expect(begun[0]).toEndWith("; the last good configuration stays");
+    await problemCount(1);
+    expect(begun[0]).toBe(
+      `${file}: read ${file}: no such file or directory (ENOENT) (the last good configuration stays in effect)`,
+    );
     replace("oomScoreAdj: 5");
-    await applied(1);
+    await reloaded(1);
     expect(problems.list()).toHaveLength(0);
   });
 
-  test("turning the links of a ConfigMap volume, again and again", async () => {
+  test("switching the links of a ConfigMap volume repeatedly", async () => {
     const volume = (version: number, body: string) => {
       mkdirSync(join(folder, `..${version}`));
       writeFileSync(join(folder, `..${version}`, "config.conf"), HEAD + body);
@@ -168,13 +169,13 @@ describe("a change is taken up that comes by", () => {
     for (const version of [2, 3, 4]) {
       volume(version, `oomScoreAdj: ${version}`);
       rmSync(join(folder, `..${version - 1}`), { recursive: true });
-      await applied(version - 1);
+      await reloaded(version - 1);
     }
     expect(configs.map(({ oomScoreAdj }) => oomScoreAdj)).toEqual([2, 3, 4]);
     expect(begun).toEqual([]);
   });
 
-  test("writing to what a link leads to elsewhere", async () => {
+  test("writing to the target of a link in another directory", async () => {
     const elsewhere = join(folder, "elsewhere");
     mkdirSync(elsewhere);
     writeFileSync(join(elsewhere, "real"), HEAD);
@@ -182,96 +183,100 @@ describe("a change is taken up that comes by", () => {
     await follow();
     await until("the directory is watched", () => clock.waiting > 1, { clock });
     writeFileSync(join(elsewhere, "real"), `${HEAD}oomScoreAdj: 5`);
-    await applied(1);
+    await reloaded(1);
   });
 });
 
-test("what was written between the start of the process and that of following is taken up", async () => {
+test("a change between the start of the process and the start of following is not lost", async () => {
   replace("");
   await prepare();
   replace("oomScoreAdj: 5");
   follower?.start();
-  await applied(1);
+  await reloaded(1);
 });
 
-test("flags count beside the changed file as they did at the start", async () => {
+test("flags override the changed file as they did at the start", async () => {
   replace("logging: {verbosity: 1}");
   await follow("-v=5", "--hostname-override=here");
   replace("logging: {verbosity: 2}\nhostnameOverride: other\noomScoreAdj: 1");
-  await applied(1);
-  expect(taken).toEqual(["oomScoreAdj"]);
+  await reloaded(1);
+  expect(reloads).toEqual(["oomScoreAdj"]);
   expect(configs[0]).toMatchObject({ verbosity: 5, hostnameOverride: "here" });
 });
 
-test("a change that only /configz shows is taken up without any setting that changes", async () => {
+test("a change that only /configz shows is a reload without a changed setting", async () => {
   replace("");
   await follow();
   replace("ipvs: {scheduler: rr}");
-  await applied(1);
-  expect(taken).toEqual([""]);
+  await reloaded(1);
+  expect(reloads).toEqual([""]);
   expect(configs[0]?.document).toMatchObject({ ipvs: { scheduler: "rr" } });
-  expect(lines[0]).toStartWith("Accepted settings that have no effect here");
+  expect(lines[0]).toStartWith("Accepted settings that have no effect in Sluice");
 });
 
-test("what was said of the file at the start is not said again", async () => {
+test("a warning of the start is not logged again", async () => {
   replace("portRange: 1-2");
   await follow();
   replace("portRange: 1-2\noomScoreAdj: 1");
-  await applied(1);
+  await reloaded(1);
   expect(lines).toHaveLength(1);
-  expect(lines[0]).toStartWith("Took up a changed configuration");
+  expect(lines[0]).toStartWith("Reloaded configuration");
 });
 
-test("a file rewritten with the same settings is nothing to take up", async () => {
+test("a file rewritten with the same settings is not reloaded", async () => {
   replace("oomScoreAdj: 1");
   await follow();
   replace("oomScoreAdj: 1 # as before\n");
   replace("oomScoreAdj:   1");
   await clock.advance(1000);
   replace("oomScoreAdj: 2");
-  await applied(1);
+  await reloaded(1);
   expect(configs[0]?.oomScoreAdj).toBe(2);
 });
 
-describe("a file that cannot be used leaves the last good one in effect:", () => {
+describe("an invalid file leaves the last good one in effect:", () => {
   test.each([
-    ["emptied", "", "it must be a KubeProxyConfiguration"],
-    ["broken", "mode: [", "it must be YAML"],
-    ["faulty", `${HEAD}oomScoreAdj: 5000`, "oomScoreAdj must be -1000 to 1000"],
+    ["emptied", "", "empty file: must contain a KubeProxyConfiguration"],
+    ["broken", "mode: [", "invalid YAML: "],
+    [
+      "faulty",
+      `${HEAD}oomScoreAdj: 5000`,
+      "oomScoreAdj: invalid value 5000: must be between -1000 and 1000",
+    ],
   ])("%s", async (_, text, rule) => {
     replace("oomScoreAdj: 1");
     await follow();
     writeFileSync(file, text);
-    await hasProblem(1);
+    await problemCount(1);
     expect(problems.of(file)[0]).toMatchObject({ code: "CONFIG_INVALID", field: "" });
     expect(begun[0]).toContain(rule);
-    expect(taken).toEqual([]);
+    expect(reloads).toEqual([]);
     replace("oomScoreAdj: 1");
-    await hasProblem(0);
-    expect(taken).toEqual([]);
+    await problemCount(0);
+    expect(reloads).toEqual([]);
     expect(begun).toHaveLength(1);
   });
 });
 
 test.each([
-  ["a FIFO", () => void Bun.spawnSync(["mkfifo", file]), "it must be a regular file"],
+  ["a FIFO", () => void Bun.spawnSync(["mkfifo", file]), `: not a regular file (`],
   [
     "larger than any",
     () => writeFileSync(file, "#".repeat(4_000_001)),
-    "it must have 4000000 bytes",
+    "file too large: 4000001 bytes (limit 4000000)",
   ],
-])("a file that becomes %s changes nothing, and is followed on", async (_, become, rule) => {
+])("a file that becomes %s changes nothing, and is still followed", async (_, become, rule) => {
   replace("oomScoreAdj: 1");
   await follow();
   rmSync(file);
   become();
-  await until("the rule is said", () => begun.some((text) => text.includes(rule)), { clock });
+  await until("the rule is reported", () => begun.some((text) => text.includes(rule)), { clock });
   replace("oomScoreAdj: 2");
-  await applied(1);
+  await reloaded(1);
   expect(configs[0]?.oomScoreAdj).toBe(2);
 });
 
-test("settings that only a new process can take up end this one, which names them", async () => {
+test("a change that needs a new process ends this one, and the error names the settings", async () => {
   replace("");
   await follow();
   replace("hostnameOverride: other\noomScoreAdj: 1\nsluice: {counters: false}");
@@ -279,30 +284,30 @@ test("settings that only a new process can take up end this one, which names the
   expect(fatal[0]).toBeInstanceOf(SluiceError);
   expect(fatal[0]).toMatchObject({ code: "CONFIG_CHANGED", subject: file });
   expect((fatal[0] as SluiceError).message).toEndWith(
-    "current value is hostnameOverride, sluice.counters",
+    ": these settings need a new process: hostnameOverride, sluice.counters",
   );
-  expect(taken).toEqual([]);
+  expect(reloads).toEqual([]);
 });
 
-test("one file is taken up after the other, and of those that come meanwhile the last counts", async () => {
+test("reloads run one at a time, and only the last of the files written meanwhile is used", async () => {
   replace("");
   const first = Promise.withResolvers<void>();
   applying = first.promise;
   await follow();
   replace("oomScoreAdj: 1");
-  await applied(1);
+  await reloaded(1);
   for (const value of [2, 3]) {
     replace(`oomScoreAdj: ${value}`);
     await until("the event was seen", () => clock.waiting > 1);
     await until("it was read", () => clock.waiting === 1, { clock });
   }
-  expect(taken).toHaveLength(1);
+  expect(reloads).toHaveLength(1);
   first.resolve();
-  await until("the last is taken up", () => configs.at(-1)?.oomScoreAdj === 3, { clock });
-  expect([most, taken.length]).toEqual([1, 2]);
+  await until("the last is reloaded", () => configs.at(-1)?.oomScoreAdj === 3, { clock });
+  expect([most, reloads.length]).toEqual([1, 2]);
 });
 
-test("what taking up throws is fatal", async () => {
+test("an error during a reload is fatal", async () => {
   replace("");
   applying = Promise.reject(new Error("no"));
   applying.catch(() => {});
@@ -312,12 +317,12 @@ test("what taking up throws is fatal", async () => {
   expect(fatal).toEqual([new Error("no")]);
 });
 
-test("nothing is taken up after the end", async () => {
+test("nothing is reloaded after the end", async () => {
   replace("");
   await follow();
   follower?.stop();
   expect(clock.waiting).toBe(0);
   replace("oomScoreAdj: 1");
   await clock.advance(60_000);
-  expect(taken).toEqual([]);
+  expect(reloads).toEqual([]);
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { messageTexts as allNoteTexts, faultOf, resolve } from "../../harness/resolve-config.ts";
+import { warningTexts as allWarningTexts, faultOf, resolve } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
-import type { ConfigMessage } from "../../src/config/config-messages.ts";
+import type { ConfigWarning } from "../../src/config/config-warnings.ts";
 import { REASONS } from "../../src/config/field.ts";
 import { resolveConfig } from "../../src/config/resolve-config.ts";
 import { type Cidr, printCidr } from "../../src/net/address.ts";
@@ -10,22 +10,22 @@ const cidrs = (list: readonly Cidr[]) => list.map(printCidr);
 const nodePorts = ({ nodePortAddresses: { primary, cidrs: list } }: Config) =>
   primary ? "primary" : cidrs(list).join(" ");
 
-/** Said unless the test sets a clusterCIDR or another mode. */
+/** A warning of every test that sets neither a clusterCIDR nor another detectLocalMode. */
 const NO_CLUSTER_CIDR =
-  "Cannot tell pods from other sources: clusterCIDR must be set in this mode: ClusterCIDR";
-const IDLE = "Accepted settings that have no effect here:";
-const IGNORED = "Ignored settings that do not count beside the others:";
+  "Pod traffic cannot be recognized because clusterCIDR is not set: ClusterCIDR set clusterCIDR or another detectLocalMode";
+const IDLE = "Accepted settings that have no effect in Sluice:";
+const IGNORED = "Ignored settings that have no effect together with the others:";
 
-/** Said in every mode but nftables, unless nodePortAddresses are set; it has a test of its own. */
-const EVERYWHERE =
-  "Node ports are served on all addresses of this node, kube-proxy's default unless mode is nftables:";
-/** Said where kube-proxy would serve them there, unless something is set about it; likewise. */
-const LOOPBACK =
-  "Node ports are not served on loopback, as they are by default in kube-proxy's iptables mode:";
-const noteTexts = (notes: readonly ConfigMessage[]) =>
-  allNoteTexts(notes).filter((text) => !text.startsWith(EVERYWHERE) && !text.startsWith(LOOPBACK));
+/** A warning in all modes except nftables, unless nodePortAddresses are set. Tested separately. */
+const EVERYWHERE = "Node ports answer on all addresses of this node:";
+/** A warning in the modes in which kube-proxy serves them there. Tested separately. */
+const LOOPBACK = "Node ports do not answer on loopback, unlike with kube-proxy's iptables mode:";
+const warningTexts = (warnings: readonly ConfigWarning[]) =>
+  allWarningTexts(warnings).filter(
+    (text) => !text.startsWith(EVERYWHERE) && !text.startsWith(LOOPBACK),
+  );
 
-/** What kubeadm writes, with its many nulls and zeros. */
+/** The file that kubeadm writes, with its many nulls and zeros. */
 const KUBEADM = `
 bindAddress: 0.0.0.0
 bindAddressHardFail: false
@@ -94,9 +94,9 @@ winkernel:
   sourceVip: ""
 `;
 
-test("kubeadm's file works as it is, and there is next to nothing to say about it", async () => {
-  const { config, messages } = await resolve([], KUBEADM);
-  expect(noteTexts(messages)).toEqual([]);
+test("kubeadm's file works unchanged and gives no other warnings", async () => {
+  const { config, warnings } = await resolve([], KUBEADM);
+  expect(warningTexts(warnings)).toEqual([]);
   expect(config).toMatchObject({
     kubeconfig: "/var/lib/kube-proxy/kubeconfig.conf",
     healthzBindAddress: "0.0.0.0:10256",
@@ -115,21 +115,23 @@ test("kubeadm's file works as it is, and there is next to nothing to say about i
 });
 
 test.each([
-  ["", `${EVERYWHERE}  nodePortAddresses: [primary]`],
-  ["mode: iptables", `${EVERYWHERE} iptables nodePortAddresses: [primary]`],
-  ["mode: ipvs", `${EVERYWHERE} ipvs nodePortAddresses: [primary]`],
-  ["mode: auto", `${EVERYWHERE} auto nodePortAddresses: [primary]`],
+  ["", `${EVERYWHERE}  set nodePortAddresses: [primary]`],
+  ["mode: iptables", `${EVERYWHERE} iptables set nodePortAddresses: [primary]`],
+  ["mode: ipvs", `${EVERYWHERE} ipvs set nodePortAddresses: [primary]`],
+  ["mode: auto", `${EVERYWHERE} auto set nodePortAddresses: [primary]`],
   ["mode: nftables", undefined],
   ["nodePortAddresses: [primary]", undefined],
-])("node ports on all addresses are said: %s", async (body, output) => {
-  const { config, messages } = await resolve([], body);
-  expect(allNoteTexts(messages).find((text) => text.startsWith(EVERYWHERE))).toBe(output as string);
-  expect(nodePorts(config)).toBe(output === undefined ? "primary" : "0.0.0.0/0 ::/0");
+])("node ports on all addresses give a warning: %s", async (body, said) => {
+  const { config, warnings } = await resolve([], body);
+  expect(allWarningTexts(warnings).find((text) => text.startsWith(EVERYWHERE))).toBe(
+    said as string,
+  );
+  expect(nodePorts(config)).toBe(said === undefined ? "primary" : "0.0.0.0/0 ::/0");
 });
 
-test("without file and flags everything has its default", async () => {
-  const { config, messages } = await resolve([]);
-  expect(noteTexts(messages)).toEqual([NO_CLUSTER_CIDR]);
+test("without file and flags all settings have their defaults", async () => {
+  const { config, warnings } = await resolve([]);
+  expect(warningTexts(warnings)).toEqual([NO_CLUSTER_CIDR]);
   expect(config).toMatchObject({ kubeconfig: "", verbosity: 0, logFormat: "text", minSyncMs: 0 });
   expect(config.clusterCIDRs).toEqual([]);
 });
@@ -286,114 +288,174 @@ describe("one setting of a file", () => {
   });
 });
 
-describe("a file that cannot be used", () => {
+describe("an invalid file", () => {
   test.each([
     [
       "mode: userspace",
-      'mode must be nftables, iptables, auto, ipvs or empty: current value is "userspace"',
+      'mode: invalid value "userspace": must be nftables, iptables, auto, ipvs or empty',
     ],
-    ["mode: 7", "mode must be a string: current value is 7"],
+    ["mode: 7", "mode: invalid value 7: must be a string"],
     [
       "nftables: {masqueradeBit: 32}",
-      "nftables.masqueradeBit must be 0 to 31: current value is 32",
+      "nftables.masqueradeBit: invalid value 32: must be between 0 and 31",
     ],
     [
       "nftables: {masqueradeBit: '14'}",
-      'nftables.masqueradeBit must be an integer of 32 bits: current value is "14"',
+      'nftables.masqueradeBit: invalid value "14": must be a 32-bit integer',
     ],
     [
       "iptables: {masqueradeBit: -1}",
-      "iptables.masqueradeBit must be 0 to 31: current value is -1",
+      "iptables.masqueradeBit: invalid value -1: must be between 0 and 31",
     ],
-    ["nftables: {masqueradeAll: maybe}", "nftables.masqueradeAll must be true or false"],
-    ["nftables: [1]", "nftables must be a mapping: current value is [1]"],
+    [
+      "nftables: {masqueradeAll: maybe}",
+      'nftables.masqueradeAll: invalid value "maybe": must be true or false',
+    ],
+    ["nftables: [1]", "nftables: invalid value [1]: must be a mapping"],
     [
       "nftables: {syncPeriod: 30}",
-      "nftables.syncPeriod must be a duration such as 30s or 1h15m: current value is 30",
+      "nftables.syncPeriod: invalid value 30: must be a duration such as 30s or 1h15m",
     ],
     [
       "nftables: {syncPeriod: -1s}",
-      'nftables.syncPeriod must be greater than 0: current value is "-1s"',
+      'nftables.syncPeriod: invalid value "-1s": must be greater than 0',
     ],
     [
       "nftables: {minSyncPeriod: -1s}",
-      'nftables.minSyncPeriod must not be negative: current value is "-1s"',
+      'nftables.minSyncPeriod: invalid value "-1s": must be 0 or greater',
     ],
     [
       "nftables: {minSyncPeriod: 1m}",
-      'nftables.minSyncPeriod must be at most nftables.syncPeriod, which is 30s: current value is "1m0s"',
+      'nftables.minSyncPeriod: invalid value "1m0s": must be at most nftables.syncPeriod (30s)',
     ],
-    ["bindAddress: localhost", 'bindAddress must be an IP address: current value is "localhost"'],
+    ["bindAddress: localhost", 'bindAddress: invalid value "localhost": must be an IP address'],
     [
       "healthzBindAddress: 0.0.0.0:0",
-      "healthzBindAddress must be IP:port, with a port from 1 to 65535",
+      'healthzBindAddress: invalid value "0.0.0.0:0": must be IP:port, with a port between 1 and 65535',
     ],
-    ["metricsBindAddress: localhost:80", "metricsBindAddress must be IP:port"],
-    ["metricsBindAddress: '::1:80:x'", "metricsBindAddress must be IP:port"],
-    ["clusterCIDR: 10.0.0.0", "clusterCIDR must be CIDRs"],
-    ["clusterCIDR: 10.0.0.0/8,11.0.0.0/8", "clusterCIDR must be one CIDR, or one for each family"],
+    [
+      "metricsBindAddress: localhost:80",
+      'metricsBindAddress: invalid value "localhost:80": must be IP:port',
+    ],
+    [
+      "metricsBindAddress: '::1:80:x'",
+      'metricsBindAddress: invalid value "::1:80:x": must be IP:port',
+    ],
+    [
+      "clusterCIDR: 10.0.0.0",
+      'clusterCIDR: invalid value "10.0.0.0": must be one CIDR, or one per family',
+    ],
+    [
+      "clusterCIDR: 10.0.0.0/8,11.0.0.0/8",
+      'clusterCIDR: invalid value "10.0.0.0/8,11.0.0.0/8": must be one CIDR, or one per family',
+    ],
     [
       "nodePortAddresses: [primary, 10.0.0.0/8]",
-      "nodePortAddresses must not have anything beside primary",
+      'nodePortAddresses: invalid value ["primary","10.0.0.0/8"]: must contain nothing else if it contains "primary"',
     ],
     [
       "nodePortAddresses: [10.0.0.0/8, x]",
-      'nodePortAddresses[1] must be a CIDR or primary: current value is "x"',
+      'nodePortAddresses[1]: invalid value "x": must be a CIDR or "primary"',
     ],
-    ["nodePortAddresses: 10.0.0.0/8", "nodePortAddresses must be a list of strings"],
-    ["detectLocalMode: Magic", "detectLocalMode must be one of ClusterCIDR, NodeCIDR"],
+    [
+      "nodePortAddresses: 10.0.0.0/8",
+      'nodePortAddresses: invalid value "10.0.0.0/8": must be a list of strings',
+    ],
+    [
+      "detectLocalMode: Magic",
+      'detectLocalMode: invalid value "Magic": must be one of ClusterCIDR, NodeCIDR',
+    ],
     [
       "detectLocalMode: BridgeInterface",
-      "detectLocal.bridgeInterface must be set in mode BridgeInterface",
+      'detectLocal.bridgeInterface: invalid value "": must be set in mode BridgeInterface',
     ],
-    ["detectLocalMode: InterfaceNamePrefix", "detectLocal.interfaceNamePrefix must be set"],
+    [
+      "detectLocalMode: InterfaceNamePrefix",
+      'detectLocal.interfaceNamePrefix: invalid value "": must be set',
+    ],
     [
       "detectLocalMode: BridgeInterface\ndetectLocal: {bridgeInterface: interface-too-long}",
-      "must be at most 15 characters",
+      'detectLocal.bridgeInterface: invalid value "interface-too-long": must be at most 15 characters',
     ],
-    ["hostnameOverride: '  '", 'hostnameOverride must not be blank: current value is "  "'],
-    ["logging: {format: xml}", "logging.format must be one of text, json"],
-    ["logging: {flushFrequency: -1s}", "logging.flushFrequency must be greater than 0"],
-    ["logging: {flushFrequency: soon}", "logging.flushFrequency must be a duration such as 5s, or"],
+    ["hostnameOverride: '  '", 'hostnameOverride: invalid value "  ": must not be blank'],
+    ["logging: {format: xml}", 'logging.format: invalid value "xml": must be one of text, json'],
+    [
+      "logging: {flushFrequency: -1s}",
+      'logging.flushFrequency: invalid value "-1s": must be greater than 0',
+    ],
+    [
+      "logging: {flushFrequency: soon}",
+      'logging.flushFrequency: invalid value "soon": must be a duration such as 5s, or',
+    ],
     [
       "logging: {format: json, vmodule: [{filePattern: a, verbosity: 1}]}",
-      "logging.vmodule must be empty unless logging.format is text",
+      'logging.vmodule: invalid value [{"filePattern":"a","verbosity":1}]: must be empty unless logging.format is text',
     ],
-    ["logging: {vmodule: [{filePattern: 'a=b'}]}", "logging.vmodule must be a list of filePattern"],
+    [
+      "logging: {vmodule: [{filePattern: 'a=b'}]}",
+      'logging.vmodule: invalid value [{"filePattern":"a=b"}]: must be a list of filePattern',
+    ],
     [
       "logging: {options: {json: {infoBufferSize: 4Ki}}}",
-      "logging.options.json.infoBufferSize must not be set without the feature gate",
+      'logging.options.json.infoBufferSize: invalid value "4Ki": must be unset unless the feature gate',
     ],
-    ["logging: {verbosity: -1}", "logging.verbosity must not be negative"],
-    ["showHiddenMetricsForVersion: v1", "showHiddenMetricsForVersion must be a version such as"],
-    ["clientConnection: {burst: -1}", "clientConnection.burst must not be negative"],
-    ["mode: ipvs\nipvs: {tcpTimeout: -1s}", "ipvs.tcpTimeout must not be negative"],
-    ["mode: ipvs\nipvs: {excludeCIDRs: [x]}", "ipvs.excludeCIDRs[0] must be a CIDR"],
-    ["featureGates: {'': true}", "featureGates must be a mapping of names to true or false"],
-    ["sluice: {adminBindAddress: 127.0.0.1}", "sluice.adminBindAddress must be IP:port"],
-    ["sluice: {dropInvalidPackets: maybe}", "must be one of auto, always, never"],
-    ["featureGates: {A: 1}", "featureGates must be a mapping of names to true or false"],
-    ["oomScoreAdj: 2000", "oomScoreAdj must be -1000 to 1000: current value is 2000"],
-    ["conntrack: {min: -1}", "conntrack.min must not be negative"],
+    ["logging: {verbosity: -1}", "logging.verbosity: invalid value -1: must be 0 or greater"],
+    [
+      "showHiddenMetricsForVersion: v1",
+      'showHiddenMetricsForVersion: invalid value "v1": must be a version such as',
+    ],
+    [
+      "clientConnection: {burst: -1}",
+      "clientConnection.burst: invalid value -1: must be 0 or greater",
+    ],
+    [
+      "mode: ipvs\nipvs: {tcpTimeout: -1s}",
+      'ipvs.tcpTimeout: invalid value "-1s": must be 0 or greater',
+    ],
+    [
+      "mode: ipvs\nipvs: {excludeCIDRs: [x]}",
+      'ipvs.excludeCIDRs[0]: invalid value "x": must be a CIDR',
+    ],
+    [
+      "featureGates: {'': true}",
+      'featureGates: invalid value {"":true}: must be a mapping of names to true or false',
+    ],
+    [
+      "sluice: {adminBindAddress: 127.0.0.1}",
+      'sluice.adminBindAddress: invalid value "127.0.0.1": must be IP:port',
+    ],
+    [
+      "sluice: {dropInvalidPackets: maybe}",
+      'sluice.dropInvalidPackets: invalid value "maybe": must be one of auto, always, never',
+    ],
+    [
+      "featureGates: {A: 1}",
+      'featureGates: invalid value {"A":1}: must be a mapping of names to true or false',
+    ],
+    ["oomScoreAdj: 2000", "oomScoreAdj: invalid value 2000: must be between -1000 and 1000"],
+    ["conntrack: {min: -1}", "conntrack.min: invalid value -1: must be 0 or greater"],
     [
       "conntrack: {udpTimeout: -1s}",
-      'conntrack.udpTimeout must not be negative: current value is "-1s"',
+      'conntrack.udpTimeout: invalid value "-1s": must be 0 or greater',
     ],
-    ["configSyncPeriod: -1s", "configSyncPeriod must be greater than 0"],
+    ["configSyncPeriod: -1s", 'configSyncPeriod: invalid value "-1s": must be greater than 0'],
     [
       "sluice: {conters: false}",
-      "sluice.conters must be one of sluice.counters, sluice.manifests, ",
+      "sluice.conters: unknown field: must be one of sluice.counters, sluice.manifests, ",
     ],
-    ["sluice: {endpointMetricsLimit: -1}", "sluice.endpointMetricsLimit must be 0 to 1000000"],
+    [
+      "sluice: {endpointMetricsLimit: -1}",
+      "sluice.endpointMetricsLimit: invalid value -1: must be between 0 and 1000000",
+    ],
   ])("%s", async (body, message) => {
     const fault = await faultOf([], body);
-    expect(fault).toStartWith("CONFIG_INVALID: Cannot use configuration proxy.yaml: ");
+    expect(fault).toStartWith("CONFIG_INVALID: load proxy.yaml: ");
     expect(fault).toContain(message);
   });
 
-  test("is told every fault at once", async () => {
+  test("gives an error with every fault", async () => {
     const fault = await faultOf([], "mode: x\noomScoreAdj: hot\nclusterCIDR: y");
-    for (const path of ["mode must", "oomScoreAdj must", "clusterCIDR must"]) {
+    for (const path of ["mode: invalid", "oomScoreAdj: invalid", "clusterCIDR: invalid"]) {
       expect(fault).toContain(path);
     }
   });
@@ -402,61 +464,62 @@ describe("a file that cannot be used", () => {
     [
       "of another version",
       '{"apiVersion": "v1", "kind": "KubeProxyConfiguration"}',
-      'apiVersion must be kubeproxy.config.k8s.io/v1alpha1: current value is "v1"',
+      'apiVersion: invalid value "v1": must be kubeproxy.config.k8s.io/v1alpha1',
     ],
     [
       "of another kind",
       '{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1"}',
-      "kind must be KubeProxyConfiguration: current value is nothing",
+      "load proxy.yaml: kind: required value: must be KubeProxyConfiguration",
     ],
-    ["that is broken JSON", "{", "it must be JSON"],
+    ["that is broken JSON", "{", "parse proxy.yaml: invalid JSON: Expected '}'"],
   ])("%s", async (_, text, message) => {
     expect(await faultOf([], text)).toContain(message);
   });
 
   test("that is broken YAML, with line and column", async () => {
-    expect(await faultOf([], "mode: [\n")).toContain("it must be YAML: ");
+    const fault = await faultOf([], "mode: [\n");
+    expect(fault).toStartWith("CONFIG_INVALID: parse proxy.yaml: invalid YAML: ");
+    expect(fault).toMatch(/ at line \d+, column \d+$/);
   });
 
-  test.each(["", "just text", "- a"])("that holds no mapping: %p", async (text) => {
+  test.each([
+    ["", "load f: empty file: must contain a KubeProxyConfiguration"],
+    ["null", "load f: empty file: must contain a KubeProxyConfiguration"],
+    ["just text", 'load f: invalid value "just text": must contain a KubeProxyConfiguration'],
+    ["- a", 'load f: invalid value ["a"]: must contain a KubeProxyConfiguration'],
+  ])("that contains no mapping: %p", async (text, message) => {
     const flags = new Map([["config", "f"]]);
     const fault = resolveConfig(flags, async () => text);
-    await expect(fault).rejects.toThrow("it must be a KubeProxyConfiguration");
+    await expect(fault).rejects.toThrow(message);
   });
 
   test("that cannot be read", async () => {
     const flags = new Map([["config", "f.yaml"]]);
     const missing = resolveConfig(flags, async () => {
-      throw new Error("ENOENT");
+      throw new Error("ENOENT: no such file or directory, open 'f.yaml'");
     });
     await expect(missing).rejects.toMatchObject({
       code: "CONFIG_UNREADABLE",
-      message: "Cannot read configuration f.yaml: ENOENT",
+      message: "read f.yaml: no such file or directory (ENOENT)",
     });
   });
 });
 
-describe("a file that is used, with a remark", () => {
-  test.each<[body: string, ...notes: string[]]>([
-    ["colour: red", "Ignored an unknown field: proxy.yaml colour"],
-    ["nftables: {bits: 1}", "Ignored an unknown field: proxy.yaml nftables.bits"],
-    ["constructor: 1", "Ignored an unknown field: proxy.yaml constructor"],
-    ["sluices: {counters: false}", "Ignored an unknown field: proxy.yaml sluices"],
-    [
-      "mode: nftables\nmode: nftables",
-      "A field occurs twice, the last one counts: proxy.yaml mode",
-    ],
+describe("a valid file with a warning", () => {
+  test.each<[body: string, ...warnings: string[]]>([
+    ["colour: red", "Ignored unknown field: proxy.yaml colour"],
+    ["nftables: {bits: 1}", "Ignored unknown field: proxy.yaml nftables.bits"],
+    ["constructor: 1", "Ignored unknown field: proxy.yaml constructor"],
+    ["sluices: {counters: false}", "Ignored unknown field: proxy.yaml sluices"],
+    ["mode: nftables\nmode: nftables", "Duplicate field; using the last value: proxy.yaml mode"],
     [
       "nftables:\n  masqueradeBit: 1\n  masqueradeBit: 2",
-      "A field occurs twice, the last one counts: proxy.yaml nftables.masqueradeBit",
+      "Duplicate field; using the last value: proxy.yaml nftables.masqueradeBit",
     ],
-    [
-      "mode: ipvs\nnodePortAddresses: [primary]",
-      "IPVS is not served: in its place nftables is if the kernel can, else iptables, as in mode auto: ipvs",
-    ],
+    ["mode: ipvs\nnodePortAddresses: [primary]", "IPVS is not supported; using mode auto: ipvs"],
     [
       "mode: iptables",
-      "Connections are not counted in mode iptables, so sluice.counters has no effect, nor have the metrics that rest on it: iptables",
+      "Connections are not counted with iptables; sluice.counters has no effect: iptables",
     ],
     ["mode: iptables\nsluice: {counters: false}"],
     [
@@ -467,11 +530,11 @@ describe("a file that is used, with a remark", () => {
     ],
     [
       "featureGates: {AllowServiceExternalIPs: false, WatchListClient: true, NFTablesProxyMode: true, Future: false}",
-      "Accepted feature gates that have no effect here: NFTablesProxyMode, Future",
+      "Accepted feature gates that have no effect in Sluice: NFTablesProxyMode, Future",
     ],
   ])("%s", async (body, ...wanted) => {
-    const { messages } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
-    expect(noteTexts(messages)).toEqual(wanted);
+    const { warnings } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
+    expect(warningTexts(warnings)).toEqual(wanted);
   });
 
   test.each([
@@ -487,36 +550,36 @@ describe("a file that is used, with a remark", () => {
     ["nftables: {masqueradeBit: 3}\niptables: {masqueradeBit: 4}", "iptables.masqueradeBit"],
     ["detectLocal: {bridgeInterface: cni0}", "detectLocal.bridgeInterface"],
     ["sluice: {manifests: /m}\nclientConnection: {kubeconfig: /k}", "clientConnection.kubeconfig"],
-  ])("when a setting does not count beside the others: %s", async (body, settings) => {
-    const { messages } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
-    expect(noteTexts(messages).at(-1)).toBe(`${IGNORED} ${settings}`);
+  ])("when a setting has no effect together with the others: %s", async (body, settings) => {
+    const { warnings } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
+    expect(warningTexts(warnings).at(-1)).toBe(`${IGNORED} ${settings}`);
   });
 
-  test("when another mode tells what is local", async () => {
-    const { config, messages } = await resolve(
+  test("when another mode recognizes pods", async () => {
+    const { config, warnings } = await resolve(
       [],
       `clusterCIDR: 10.0.0.0/8
 detectLocalMode: BridgeInterface
 detectLocal: {bridgeInterface: cni0, interfaceNamePrefix: veth}`,
     );
     expect(config.detectLocal.interfaceNamePrefix).toBe("");
-    expect(noteTexts(messages)).toEqual([
+    expect(warningTexts(warnings)).toEqual([
       `${IGNORED} clusterCIDR, detectLocal.interfaceNamePrefix`,
     ]);
   });
 
-  test("when nothing tells pods from other sources", async () => {
-    const { messages } = await resolve([], "detectLocalMode: ClusterCIDR");
-    expect(noteTexts(messages)).toEqual([NO_CLUSTER_CIDR]);
+  test("when nothing recognizes pods", async () => {
+    const { warnings } = await resolve([], "detectLocalMode: ClusterCIDR");
+    expect(warningTexts(warnings)).toEqual([NO_CLUSTER_CIDR]);
   });
 
-  test("but not when a setting that does not count says no more than the default", async () => {
+  test("but not when a setting without effect equals its default", async () => {
     const body = "clusterCIDR: 10.0.0.0/8\nmode: nftables\niptables: {minSyncPeriod: 1s}";
-    expect(noteTexts((await resolve([], body)).messages)).toEqual([]);
+    expect(warningTexts((await resolve([], body)).warnings)).toEqual([]);
   });
 
-  test("of a JSON file too, whatever its strings look like", async () => {
-    const { config, messages } = await resolve(
+  test("of a JSON file too, with braces and quotes in its strings", async () => {
+    const { config, warnings } = await resolve(
       [],
       `{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
         "clusterCIDR": "10.0.0.0/8", "hostnameOverride": "a\\": {", "mode": "nftables", "mode": "",
@@ -524,14 +587,14 @@ detectLocal: {bridgeInterface: cni0, interfaceNamePrefix: veth}`,
     );
     expect(config.hostnameOverride).toBe('a": {');
     expect(config.masqueradeBit).toBe(2);
-    expect(noteTexts(messages)).toEqual([
-      "A field occurs twice, the last one counts: proxy.yaml mode",
-      "A field occurs twice, the last one counts: proxy.yaml nftables.masqueradeBit",
+    expect(warningTexts(warnings)).toEqual([
+      "Duplicate field; using the last value: proxy.yaml mode",
+      "Duplicate field; using the last value: proxy.yaml nftables.masqueradeBit",
       `${IGNORED} iptables.masqueradeBit`,
     ]);
   });
 
-  test("only the first document of several counts", async () => {
+  test("only the first of several documents counts", async () => {
     const { config } = await resolve([], "hostnameOverride: one\n---\nhostnameOverride: two\n");
     expect(config.hostnameOverride).toBe("one");
   });
@@ -587,25 +650,25 @@ describe("flags", () => {
     expect(read(config)).toEqual(wanted);
   });
 
-  test("at fault are named as flags", async () => {
+  test("are named as flags in an error", async () => {
     expect(await faultOf(["--cluster-cidr=x", "--metrics-port=0"])).toBe(
-      'CONFIG_INVALID: Cannot use flags: --cluster-cidr must be CIDRs such as 10.0.0.0/8: current value is "x"; --metrics-port must be 1 to 65535: current value is 0',
+      'CONFIG_INVALID: --cluster-cidr: invalid value "x": must be one CIDR, or one per family such as 10.0.0.0/8,fd00::/8; --metrics-port: invalid value 0: must be between 1 and 65535',
     );
   });
 
-  test("without effect are said in one line for each reason", async () => {
-    const { messages } = await resolve([
+  test("without effect give one warning per reason", async () => {
+    const { warnings } = await resolve([
       ...["--kube-api-qps=50", "--kube-api-burst=100", "--ipvs-strict-arp=false"],
       ...["--boot-id-file=/x", "--log-flush-frequency=1s", "--cluster-cidr=10.0.0.0/8"],
     ]);
-    expect(noteTexts(messages)).toEqual([
+    expect(warningTexts(warnings)).toEqual([
       `${IDLE} --kube-api-burst, --kube-api-qps ${REASONS.requests}`,
       `${IDLE} --log-flush-frequency ${REASONS.unbuffered}`,
       `${IDLE} --boot-id-file ${REASONS.leftover}`,
     ]);
   });
 
-  test("of our own count beside a file, and win", async () => {
+  test("of our own count together with a file, and win", async () => {
     const { config } = await resolve(
       [
         ...["--admin-bind-address=127.0.0.1:1", "--drop-invalid-packets=always"],
@@ -621,7 +684,7 @@ describe("flags", () => {
     });
   });
 
-  test("of levels of single files come before those of the file, and feature gates do not count", async () => {
+  test("of --vmodule come before the list in the file, and feature gates do not count", async () => {
     const { config } = await resolve(
       ["--vmodule=a=1", "--feature-gates=AllowServiceExternalIPs=false"],
       "logging: {vmodule: [{filePattern: a, verbosity: 3}, {filePattern: b, verbosity: 2}]}",
@@ -634,8 +697,8 @@ describe("flags", () => {
     expect(config.externalIPs).toBe(true);
   });
 
-  test("beside a file: some count, the others are ignored and that is said", async () => {
-    const { config, messages } = await resolve(
+  test("together with a file: some count, the others are ignored with a warning", async () => {
+    const { config, warnings } = await resolve(
       [
         "--hostname-override=NODE",
         "--master=https://api",
@@ -656,8 +719,8 @@ describe("flags", () => {
       healthzBindAddress: "0.0.0.0:10256",
     });
     expect(cidrs(config.clusterCIDRs)).toEqual(["11.0.0.0/8"]);
-    expect(noteTexts(messages)).toEqual([
-      "Ignored flags because --config is given: --cluster-cidr, --healthz-port",
+    expect(warningTexts(warnings)).toEqual([
+      "Ignored flags because --config is set: --cluster-cidr, --healthz-port",
       `${IGNORED} --master`,
     ]);
   });
@@ -684,18 +747,18 @@ describe("flags", () => {
       [`${IGNORED} --healthz-bind-address`],
     ],
   ])("%s", async (_, argv, wanted) => {
-    const { messages } = await resolve(["--cluster-cidr=10.0.0.0/8", ...argv]);
-    expect(noteTexts(messages)).toEqual(wanted);
+    const { warnings } = await resolve(["--cluster-cidr=10.0.0.0/8", ...argv]);
+    expect(warningTexts(warnings)).toEqual(wanted);
   });
 
-  test("beside a file: an ignored flag is not blamed for the file's fault", async () => {
+  test("together with a file: an ignored flag is not blamed for a fault of the file", async () => {
     expect(await faultOf(["--cluster-cidr=10.0.0.0/8"], "clusterCIDR: x")).toContain(
-      "proxy.yaml: clusterCIDR must",
+      'load proxy.yaml: clusterCIDR: invalid value "x"',
     );
   });
 });
 
-test("/configz shows upstream's shape with what is in effect", async () => {
+test("/configz shows the effective values in upstream's shape", async () => {
   const { config } = await resolve([], "mode: nftables\nnftables: {minSyncPeriod: 2s}");
   const { document } = config;
   expect(Object.keys(document).slice(0, 3)).toEqual(["kind", "apiVersion", "featureGates"]);

@@ -1,4 +1,4 @@
-/** Files beside the real kube-proxy: what it refuses is refused here, what it takes is taken, and it takes ours. */
+/** Compares with the real kube-proxy: both accept and reject the same files, and it accepts ours. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,10 +10,10 @@ import { FLAGS } from "../../src/config/flags.ts";
 import { parseConfigText } from "../../src/config/parse-config.ts";
 import { printConfig } from "../../src/config/write-config.ts";
 
-const reason = await missingControlPlane();
-if (reason !== undefined) console.log(`skip: files beside kube-proxy: ${reason}`);
+const reason = await whyNoControlPlane();
+if (reason !== undefined) console.log(`skip: comparison of files with kube-proxy: ${reason}`);
 
-describe.skipIf(reason !== undefined)("beside kube-proxy", () => {
+describe.skipIf(reason !== undefined)("compared with kube-proxy", () => {
   let folder: string;
   let program: string;
   beforeAll(async () => {
@@ -22,7 +22,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** What it makes of a file, in its own words; undefined: it refuses it. */
+  /** The file as kube-proxy writes it, or undefined if kube-proxy rejects it. */
   function written(text: string): string | undefined {
     const [from, to] = [join(folder, "in.yaml"), join(folder, "out.yaml")];
     writeFileSync(from, text);
@@ -31,7 +31,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy", () => {
     return run.exitCode === 0 ? readFileSync(to, "utf8") : undefined;
   }
 
-  test("it has no flag that is not known here", () => {
+  test("Sluice knows every flag", () => {
     const { stdout } = Bun.spawnSync([program, "--help"]);
     const theirs = [...stdout.toString().matchAll(/^ +(?:-\w, )?--([a-z0-9-]+)/gm)];
     expect(theirs.length).toBeGreaterThan(50);
@@ -39,19 +39,19 @@ describe.skipIf(reason !== undefined)("beside kube-proxy", () => {
     expect(theirs.flatMap(([, name = ""]) => (ours.has(name) ? [] : [name]))).toEqual([]);
   });
 
-  test("every field that it writes is known here, and it takes what we write as it is", async () => {
+  test("Sluice knows every field that it writes, and it accepts our file unchanged", async () => {
     const theirs = written(`${HEAD}mode: nftables\n`) ?? "";
     const decoded = decodeDocument((await parseConfigText(theirs, "theirs")).value);
     expect([decoded.unknown, decoded.faults]).toEqual([[], []]);
     const { config } = await resolve([], "mode: nftables");
-    // The one default that differs: it has to be written here.
+    // The only default that differs.
     const ours = theirs.replace("localhostNodePorts: true", "localhostNodePorts: false");
     expect(ours).not.toBe(theirs);
     expect(written(await printConfig(config))).toBe(ours);
   });
 
   test.each(["", "mode: auto", "mode: ipvs", "mode: iptables"])(
-    "it takes what we write in every mode, auto as nothing, which is iptables to it: %j",
+    "it accepts our file in every mode, and reads auto as the empty mode, its iptables: %j",
     async (body) => {
       const { config } = await resolve([], body);
       const rewritten = written(await printConfig(config)) ?? "";
@@ -59,7 +59,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy", () => {
     },
   );
 
-  test("the mode auto is ours alone", async () => {
+  test("only Sluice knows the mode auto", async () => {
     expect([written(`${HEAD}mode: auto`), await faultOf([], "mode: auto")]).toEqual([
       undefined,
       "",

@@ -34,7 +34,7 @@ async function written(argv: readonly string[], body?: string) {
   return { output, text: files.get("out.yaml") ?? "", again };
 }
 
-describe("what is written leads to the same configuration", () => {
+describe("the written file gives the same configuration", () => {
   const cases: [name: string, argv: readonly string[], body: string | undefined][] = [
     ["defaults", [], undefined],
     [
@@ -76,8 +76,8 @@ describe("what is written leads to the same configuration", () => {
   });
 });
 
-test("what is written is upstream's document with our section below it", async () => {
-  const { text, output } = await written(["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"]);
+test("the written file is upstream's document followed by our section", async () => {
+  const { text, said } = await written(["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"]);
   expect(text).toStartWith(
     "kind: KubeProxyConfiguration\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nfeatureGates: {}\n",
   );
@@ -86,37 +86,39 @@ test("what is written is upstream's document with our section below it", async (
   expect(output).toBe("Wrote out.yaml\n");
 });
 
-test("what only flags can say is named, since the file leaves it out", async () => {
-  const { output, again } = await written([
+test("settings that only flags can make are named, because the file leaves them out", async () => {
+  const { said, again } = await written([
     ...["--master=https://api", "--healthz-port=0"],
     ...["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"],
   ]);
-  expect(output).toBe(
-    "Left out, since no field says it: --master, --healthz-port=0\nWrote out.yaml\n",
+  expect(said).toBe(
+    "Left out, because only a flag can set it: --master, --healthz-port=0\nWrote out.yaml\n",
   );
   const { master, healthzBindAddress }: Config = again.config;
   expect([master, healthzBindAddress]).toEqual(["", "0.0.0.0:10256"]);
 });
 
-test("what there is to say about the settings is printed", async () => {
-  const { output } = await written([], "mode: nftables\nportRange: 1-2\nclusterCIDR: 10.0.0.0/8");
-  expect(output).toStartWith("Accepted settings that have no effect here (settings: portRange; ");
+test("warnings are printed", async () => {
+  const { said } = await written([], "mode: nftables\nportRange: 1-2\nclusterCIDR: 10.0.0.0/8");
+  expect(said).toStartWith(
+    "Accepted settings that have no effect in Sluice (settings: portRange; ",
+  );
 });
 
-test("settings that cannot be used are written nowhere", async () => {
-  await expect(written(["--cluster-cidr=x"])).rejects.toThrow("Cannot use flags: --cluster-cidr");
+test("invalid settings are not written", async () => {
+  await expect(written(["--cluster-cidr=x"])).rejects.toThrow(
+    '--cluster-cidr: invalid value "x": must be one CIDR',
+  );
 });
 
 test("a file that cannot be written is an error", async () => {
   const attempt = writeConfig("/dev/full", new Map(), {
     read: async () => "",
     write: async () => {
-      throw new Error("no space left");
+      throw new Error("ENOSPC: no space left on device, write");
     },
   });
   const error = await attempt.catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(SluiceError);
-  expect((error as SluiceError).message).toBe(
-    "Cannot write configuration /dev/full: no space left",
-  );
+  expect((error as SluiceError).message).toBe("write /dev/full: no space left on device (ENOSPC)");
 });
