@@ -80,10 +80,14 @@ export class HostSettings {
     const current = this.#files.number(OOM_SCORE);
     const failure = current === score ? "" : this.#files.write(OOM_SCORE, score);
     if (failure === "") {
-      this.#log.debug(2, "The process's oom_score_adj is as configured", { score });
+      this.#log.debug(2, "oom_score_adj matches the configuration", { score });
     } else if (this.#log.firstTime(`${OOM_SCORE} ${score} ${failure}`)) {
-      const message = `Cannot set oom_score_adj of this process: it must be ${score}, by CAP_SYS_RESOURCE here or by its supervisor (OOMScoreAdjust= of systemd), but writing it fails with ${failure}: current value is ${current}`;
-      this.#log.warn(message, { code: CODE, field: "oomScoreAdj" });
+      this.#log.warn("Could not set oom_score_adj", {
+        code: CODE,
+        field: "oomScoreAdj",
+        err: `change oom_score_adj from ${current} to ${score}: ${failure}`,
+        hint: "grant CAP_SYS_RESOURCE, or set OOMScoreAdjust= in the systemd unit",
+      });
     }
   }
 
@@ -144,6 +148,7 @@ function pathOf(name: string): string {
 }
 
 function absent({ field }: WantedSysctl): Problem {
-  const message = `Cannot set the sysctls of connection tracking: the kernel module nf_conntrack must be loaded ("modprobe nf_conntrack" on the machine) and ${NETFILTER_SYSCTLS} readable: current value is none`;
+  const hint = 'run "modprobe nf_conntrack" on the node';
+  const message = `set conntrack sysctls: ${NETFILTER_SYSCTLS} is missing or not readable (${hint})`;
   return { subject: subjectOf("net.netfilter"), code: CODE, field, message };
 }

@@ -7,13 +7,13 @@ import { KernelFiles, NETFILTER_SYSCTLS } from "./kernel-files.ts";
 
 /**
  * From this kernel version on, a segment below the window (a late copy) is translated instead of
- * invalid: commit 6e250dcbff1d, "netfilter: conntrack: ignore overly delayed tcp packets".
+ * invalid. Commit 6e250dcbff1d, "netfilter: conntrack: ignore overly delayed tcp packets".
  */
 const TOLERANT_SINCE = [6, 1] as const;
 
 /**
  * `auto` drops if late copies would be invalid. Dropping has a cost: it breaks connections with
- * asymmetric routing, of which connection tracking sees one half (kubernetes/kubernetes#94861).
+ * asymmetric routing, because conntrack sees only one half of them (kubernetes/kubernetes#94861).
  * `beLiberal`: nf_conntrack_tcp_be_liberal is set, so that almost nothing is invalid.
  */
 export function resolveDropInvalid(

@@ -1,9 +1,10 @@
 /** Reads and writes kernel settings: numbers in files of /proc and /sys. */
 import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
+import { causeOf } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Problem } from "../problems/problem.ts";
 
-/** The sysctls of connection tracking. Those that are per network namespace are those of ours. */
+/** The sysctls of connection tracking. Some are global, others belong to our network namespace. */
 export const NETFILTER_SYSCTLS = "/proc/sys/net/netfilter";
 
 export class KernelFiles {
@@ -30,7 +31,8 @@ export class KernelFiles {
   }
 
   /**
-   * Writes a number to an existing file. Returns "" or the name of the error, for example `EROFS`.
+   * Writes a number to an existing file. Returns "" or the cause of the failure, for example
+   * `read-only file system (EROFS)`.
    */
   write(path: string, value: number): string {
     try {
@@ -43,8 +45,7 @@ export class KernelFiles {
       }
       return "";
     } catch (thrown) {
-      const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
-      return typeof code === "string" ? code : String(thrown);
+      return causeOf(thrown);
     }
   }
 }
@@ -77,6 +78,7 @@ export function setSysctl(
     log.info("Set sysctl", { name, value, before });
     return undefined;
   }
-  const message = `Cannot set ${name}: it must be ${value}, by a run with --init-only and all rights, or by "sysctl -w ${name}=${value}" on the machine, but writing it here fails with ${failure}: current value is ${before}`;
+  const hint = `run "sysctl -w ${name}=${value}" on the node, or sluice --init-only with all privileges`;
+  const message = `change ${name} from ${before} to ${value}: ${failure} (${hint})`;
   return { subject: subjectOf(name), code: "SYSCTL_REFUSED", field, message };
 }

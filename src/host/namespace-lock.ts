@@ -12,7 +12,7 @@ const NAME = "@sluice-kube-proxy";
  * @throws SluiceError ALREADY_RUNNING
  */
 export function lockNetworkNamespace(): () => void {
-  const what = "lock the network namespace";
+  const what = "lock network namespace";
   const fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) throw systemError(what, -fd);
   const result = libc.bind(fd, libc.unixAddress(NAME));
@@ -21,7 +21,7 @@ export function lockNetworkNamespace(): () => void {
     if (result !== -EADDRINUSE) throw systemError(what, -result);
     throw new SluiceError(
       "ALREADY_RUNNING",
-      `Cannot ${what}: one sluice may run in each: another one holds the socket "${NAME}"`,
+      `${what}: another Sluice holds the socket "${NAME}" (only one may run in each)`,
     );
   }
   let isHeld = true;

@@ -13,6 +13,7 @@ import {
   SOCK_NONBLOCK,
   UNIX_PATH_MAX,
 } from "../os/posix.ts";
+import { errnoText } from "../os/system-error.ts";
 
 export interface NotifierOptions {
   /**
@@ -43,7 +44,7 @@ export class Notifier {
     this.#address = path === undefined ? undefined : socketAddress(path);
     if (path !== undefined && this.#address === undefined) {
       this.#log.warn(
-        "Cannot tell systemd anything: NOTIFY_SOCKET must be a path or an abstract name",
+        "Cannot notify systemd: NOTIFY_SOCKET is not an absolute path or abstract name",
         {
           value: path,
         },
@@ -72,9 +73,11 @@ export class Notifier {
   #send(message: string): void {
     if (this.#address === undefined || this.#stopped) return;
     const result = sendDatagram(this.#address, bytesOf(message));
-    const problem = "Could not tell systemd how the service is";
-    if (result >= 0) this.#log.rearm(problem);
-    else if (this.#log.firstTime(problem)) this.#log.warn(problem, { message, errno: -result });
+    const failure = "Could not notify systemd";
+    if (result >= 0) this.#log.rearm(failure);
+    else if (this.#log.firstTime(failure)) {
+      this.#log.warn(failure, { message, err: errnoText(-result) });
+    }
   }
 }
 

@@ -1,10 +1,10 @@
 /** Reads the files of a manifest directory, and reads a file again only if it changed. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
+import { causeOf } from "../base/errors.ts";
 import { FILE_SETTLE_MS } from "../base/limits.ts";
 import type { Problem } from "../problems/problem.ts";
-import { type ManifestObject, manifestProblem, parseManifest } from "./parse-manifest.ts";
+import { type ManifestObject, parseManifest } from "./parse-manifest.ts";
 
 /** The cached state of one file. */
 export interface KnownFile {
@@ -69,9 +69,15 @@ async function readOne(
       stamp: "",
       inode,
       objects,
-      problems: [manifestProblem(path, "", `cannot be read: ${messageOf(thrown)}`)],
+      problems: [unreadable(path, thrown)],
     };
   }
+}
+
+/** Returns the problem of a file or directory that cannot be read. */
+export function unreadable(path: string, thrown: unknown): Problem {
+  const message = `read ${path}: ${causeOf(thrown)}`;
+  return { subject: path, code: "MANIFEST_INVALID", field: "", message };
 }
 
 /**

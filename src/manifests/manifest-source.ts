@@ -19,7 +19,7 @@ import {
   feedFrame,
   type Ingest,
 } from "../source/watch-frames.ts";
-import { type KnownFile, readFiles } from "./manifest-directory.ts";
+import { type KnownFile, readFiles, unreadable } from "./manifest-directory.ts";
 import { type ManifestObject, manifestProblem } from "./parse-manifest.ts";
 
 export interface ManifestSourceOptions {
@@ -117,8 +117,7 @@ export class ManifestSource implements Source {
       files = await readFiles(this.#directory, this.#files, clock.monotonic());
     } catch (thrown) {
       if (this.#stopped) return;
-      const rule = `cannot be read: ${messageOf(thrown)}`;
-      this.#problems.begin(manifestProblem(this.#directory, "", rule));
+      this.#problems.begin(unreadable(this.#directory, thrown));
       return;
     }
     if (this.#stopped) return;
@@ -222,8 +221,8 @@ export class ManifestSource implements Source {
       const first = wanted.get(key);
       if (first === undefined) wanted.set(key, entry);
       else {
-        const rule = `must not repeat ${key}, which ${first.where} has`;
-        problems.push(manifestProblem(where, "metadata.name", rule));
+        const text = `${key} is already defined in ${first.where}`;
+        problems.push(manifestProblem(where, "metadata.name", text));
       }
     }
     return wanted;
@@ -243,8 +242,8 @@ function comparable({ object, where }: ManifestObject): string {
   try {
     return JSON.stringify(object);
   } catch (cause) {
-    const rule = `cannot be used: it must be a tree of bounded depth: ${firstLine(messageOf(cause))}`;
-    throw new SluiceError("MANIFEST_INVALID", `Cannot use ${where}: ${rule}`, where, { cause });
+    const message = `${where}: cyclic or too deeply nested: ${firstLine(messageOf(cause))}`;
+    throw new SluiceError("MANIFEST_INVALID", message, where, { cause });
   }
 }
 

@@ -52,13 +52,10 @@ export async function parseManifest(path: string, text: string): Promise<Manifes
   return { objects, problems };
 }
 
-export function manifestProblem(where: string, field: string, rule: string): Problem {
-  return {
-    subject: where,
-    code: "MANIFEST_INVALID",
-    field,
-    message: `Cannot use ${where}: ${field === "" ? "" : `${field} `}${rule}`,
-  };
+/** Returns a problem with the message `where: field: text`. */
+export function manifestProblem(where: string, field: string, text: string): Problem {
+  const message = field === "" ? `${where}: ${text}` : `${where}: ${field}: ${text}`;
+  return { subject: where, code: "MANIFEST_INVALID", field, message };
 }
 
 interface DocumentEntry {
@@ -91,7 +88,7 @@ async function fromYaml(path: string, text: string): Promise<DocumentEntry[] | P
       const [error] = document.errors;
       if (error !== undefined) {
         const { line } = lineCounter.linePos(error.pos[0]);
-        return manifestProblem(`${path}:${line}`, "", `is not YAML: ${error.message}`);
+        return manifestProblem(`${path}:${line}`, "", `invalid YAML: ${error.message}`);
       }
       const value: unknown = document.toJS();
       const items = listItems(value);
@@ -104,7 +101,7 @@ async function fromYaml(path: string, text: string): Promise<DocumentEntry[] | P
     }
     return entries;
   } catch (thrown) {
-    return manifestProblem(`${path}:1`, "", `is not YAML: ${messageOf(thrown)}`);
+    return manifestProblem(`${path}:1`, "", `invalid YAML: ${messageOf(thrown)}`);
   }
 }
 
@@ -120,28 +117,22 @@ function listItems(value: unknown): readonly unknown[] | undefined {
 /** Undefined for objects that the API server's selectors would also leave out. */
 function interpret(where: string, value: unknown): ManifestObject | Problem | undefined {
   if (value === null || value === undefined) return undefined;
-  if (!isObject(value)) return manifestProblem(where, "", "must be an object");
+  if (!isObject(value)) return manifestProblem(where, "", faultText(value, "must be an object"));
   const { kind, apiVersion } = value;
   if (!isKind(kind)) {
     const known = Object.keys(API_VERSIONS).join(", ");
-    return manifestProblem(
-      where,
-      "kind",
-      `must be one of ${known}, or a List of them: current value is ${show(kind)}`,
-    );
+    const rule = `must be one of ${known}, or a List of them`;
+    return manifestProblem(where, "kind", faultText(kind, rule));
   }
   if (apiVersion !== API_VERSIONS[kind]) {
-    return manifestProblem(
-      where,
-      "apiVersion",
-      `must be ${API_VERSIONS[kind]}: current value is ${show(apiVersion)}`,
-    );
+    const rule = `must be ${API_VERSIONS[kind]}`;
+    return manifestProblem(where, "apiVersion", faultText(apiVersion, rule));
   }
   const object = withDefaults(kind, value);
   const { metadata, spec } = object;
   const { name, namespace, labels } = isObject(metadata) ? metadata : {};
   if (typeof name !== "string" || name === "") {
-    return manifestProblem(where, "metadata.name", `must be set: current value is ${show(name)}`);
+    return manifestProblem(where, "metadata.name", faultText(name, "must be a name"));
   }
   const label = isObject(labels) ? labels : {};
   if (kind === "Service") {
@@ -149,11 +140,8 @@ function interpret(where: string, value: unknown): ManifestObject | Problem | un
     if ("service.kubernetes.io/service-proxy-name" in label || clusterIP === "None")
       return undefined;
     if (type !== "ExternalName" && (clusterIP === undefined || clusterIP === "")) {
-      return manifestProblem(
-        where,
-        "spec.clusterIP",
-        'must be set, since nobody here allocates one: current value is ""',
-      );
+      const rule = "must be an IP address (without an API server, nothing allocates one)";
+      return manifestProblem(where, "spec.clusterIP", faultText(clusterIP, rule));
     }
   }
   if (kind === "EndpointSlice" && "service.kubernetes.io/headless" in label) return undefined;
@@ -165,6 +153,7 @@ function isKind(kind: unknown): kind is ManifestKind {
   return typeof kind === "string" && Object.hasOwn(API_VERSIONS, kind);
 }
 
-function show(value: unknown): string {
-  return value === undefined ? '""' : JSON.stringify(value);
+function faultText(value: unknown, rule: string): string {
+  const what = value === undefined ? "required value" : `invalid value ${JSON.stringify(value)}`;
+  return `${what}: ${rule}`;
 }

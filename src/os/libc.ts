@@ -53,10 +53,7 @@ function symbols(): Symbols {
       failures.push(`${name}: ${String(cause)}`);
     }
   }
-  throw new SluiceError(
-    "NETLINK_SOCKET",
-    `Cannot load the C library: one of ${NAMES.join(", ")} must be there: ${failures.join("; ")}`,
-  );
+  throw new SluiceError("NETLINK_SOCKET", `load the C library: ${failures.join("; ")}`);
 }
 
 /**

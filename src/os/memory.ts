@@ -61,7 +61,7 @@ function releaseGarbage(): void {
 
 /**
  * Drops the program's own text from resident memory. The text is never written to, so nothing is
- * lost. If the mappings cannot be read, for example for lack of a file descriptor, it stays
+ * lost. If the mappings cannot be read, for example because no file descriptor is free, it stays
  * resident.
  */
 export function releaseProgramText(): void {

@@ -39,7 +39,7 @@ test.each([
   expect(wantedEntries({ ...NOTHING, maxPerCore, min }, cpus)).toBe(entries);
 });
 
-/** What a fresh kernel with 4 GB and more says. */
+/** The values of a fresh kernel on a machine with 4 GB or more. */
 const KERNEL: ConntrackValues = {
   nf_conntrack_max: 262_144,
   nf_conntrack_buckets: 262_144,
@@ -50,7 +50,7 @@ const KERNEL: ConntrackValues = {
   nf_conntrack_udp_timeout_stream: 120,
 };
 
-describe("what is written", () => {
+describe("Sluice writes", () => {
   type Values = Partial<{ [name in ConntrackSysctl]: number | undefined }>;
   const ESTABLISHED = { nf_conntrack_tcp_timeout_established: 86_400 };
   const DEFAULT_TIMEOUTS = { ...ESTABLISHED, nf_conntrack_tcp_timeout_close_wait: 3600 };

@@ -20,8 +20,11 @@ const DEFAULTS: ConntrackSettings = {
   udpMs: 0,
   udpStreamMs: 0,
 };
+/** Causes of failures, as KernelFiles.write returns them. */
+const EROFS = "read-only file system (EROFS)";
+const EACCES = "permission denied (EACCES)";
 const ROUTE_LOCALNET = "/proc/sys/net/ipv4/conf/all/route_localnet";
-/** Of a machine with four processors and little memory. */
+/** The values of a machine with 4 CPUs and little memory. */
 const FRESH = {
   nf_conntrack_max: 65_536,
   nf_conntrack_buckets: 16_384,
@@ -45,7 +48,7 @@ function hostOf(files: KernelFiles) {
   return { settings, problems, lines, clock };
 }
 
-describe("on a machine of files", () => {
+describe("on a fake machine", () => {
   let root: string;
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), "sluice-host-"));
@@ -62,7 +65,7 @@ describe("on a machine of files", () => {
   }
   const read = (path: string) => readFileSync(root + path, "utf8").trim();
 
-  test("sysctls are set, each with a line of the log, and left alone when they are as they should be", () => {
+  test("sysctls are set, each with a log line, and not written if they are already right", () => {
     const { settings, problems, lines } = hostOf(new KernelFiles(root));
     expect(settings.tuneConntrack(DEFAULTS)).toBe(true);
     expect(
@@ -82,10 +85,10 @@ describe("on a machine of files", () => {
       'I Set sysctl name="net.netfilter.nf_conntrack_tcp_timeout_established" value=86400 before=432000',
       'I Set sysctl name="net.netfilter.nf_conntrack_tcp_timeout_close_wait" value=3600 before=60',
     ]);
-    // Where nothing is written, nothing needs the right to.
+    // Without a write, no privilege is needed.
     const reading = hostOf(
       new (class extends KernelFiles {
-        override write = () => "EACCES";
+        override write = () => EACCES;
       })(root),
     );
     reading.settings.tuneConntrack(DEFAULTS);
@@ -96,8 +99,8 @@ describe("on a machine of files", () => {
     ]);
   });
 
-  test("what cannot be written is told once, with what to do, until it is right", () => {
-    let failure = "EROFS";
+  test("a failed write is a problem with a hint until it succeeds, and is logged once", () => {
+    let failure = EROFS;
     class Files extends KernelFiles {
       override write(path: string, value: number): string {
         return failure === "" ? super.write(path, value) : failure;
@@ -112,40 +115,40 @@ describe("on a machine of files", () => {
       maxPerCore: 16_385,
     };
     const message = (reason: string) =>
-      `Cannot set net.netfilter.nf_conntrack_max: it must be 65540, by a run with --init-only and all rights, or by "sysctl -w net.netfilter.nf_conntrack_max=65540" on the machine, but writing it here fails with ${reason}: current value is 65536`;
+      `change net.netfilter.nf_conntrack_max from 65536 to 65540: ${reason} (run "sysctl -w net.netfilter.nf_conntrack_max=65540" on the node, or sluice --init-only with all privileges)`;
     settings.tuneConntrack(only);
     settings.tuneConntrack(only);
     expect(problems.list()).toContainEqual({
       subject: "sysctl net.netfilter.nf_conntrack_max",
       code: "SYSCTL_REFUSED",
       field: "conntrack.maxPerCore",
-      message: message("EROFS"),
+      message: message(EROFS),
     });
     expect(lines.filter((line) => line.includes("nf_conntrack_max"))).toEqual([
-      `W ${message("EROFS")}`,
+      `W ${message(EROFS)}`,
     ]);
-    failure = "EACCES";
+    failure = EACCES;
     settings.tuneConntrack(only);
     expect(lines.filter((line) => line.includes("nf_conntrack_max"))[1]).toBe(
-      `W ${message("EACCES")}`,
+      `W ${message(EACCES)}`,
     );
     failure = "";
     settings.tuneConntrack(only);
     expect(problems.list()).toEqual([]);
   });
 
-  test("what could not be set is looked at again every minute, and is a problem until the operator has set it", async () => {
+  test("a failed setting is checked every minute, and is a problem until the operator sets it", async () => {
     let writes = 0;
     class Refusing extends KernelFiles {
       override write(path: string, value: number): string {
         writes++;
-        return path.endsWith("_max") ? "EROFS" : super.write(path, value);
+        return path.endsWith("_max") ? EROFS : super.write(path, value);
       }
     }
     const { settings, problems, lines, clock } = hostOf(new Refusing(root));
     settings.tuneConntrack(DEFAULTS);
     expect([problems.list().length, writes]).toEqual([1, 4]);
-    // What was set is the operator's from then on.
+    // A setting that was applied belongs to the operator from then on.
     put(sysctl("nf_conntrack_tcp_timeout_close_wait"), "120");
     await clock.advance(SYSCTL_CHECK_MS);
     expect([problems.list().length, writes]).toEqual([1, 5]);
@@ -158,7 +161,7 @@ describe("on a machine of files", () => {
     expect(lines.filter((line) => line.startsWith("W"))).toHaveLength(1);
   });
 
-  test("a module that is loaded late is found and set up", async () => {
+  test("a module that is loaded late is found and configured", async () => {
     rmSync(root + sysctl(""), { recursive: true });
     const { settings, problems, clock } = hostOf(new KernelFiles(root));
     settings.tuneConntrack(DEFAULTS);
@@ -168,7 +171,7 @@ describe("on a machine of files", () => {
     expect(clock.waiting).toBe(0);
   });
 
-  test("nothing is looked at after the end", () => {
+  test("nothing is checked after the end", () => {
     rmSync(root + sysctl(""), { recursive: true });
     const { settings, clock } = hostOf(new KernelFiles(root));
     settings.tuneConntrack(DEFAULTS);
@@ -177,22 +180,26 @@ describe("on a machine of files", () => {
     expect(clock.waiting).toBe(0);
   });
 
-  test("one that the kernel does not have is told, and keeps none of the others from being set", () => {
+  test("a missing sysctl is a problem, and the others are still set", () => {
     rmSync(root + sysctl("nf_conntrack_buckets"));
     const { settings, problems } = hostOf(new KernelFiles(root));
     settings.tuneConntrack(DEFAULTS);
     expect(
-      problems.list().map(({ subject, message }) => [subject, / with (\w+):/.exec(message)?.[1]]),
-    ).toEqual([["sysctl net.netfilter.nf_conntrack_buckets", "ENOENT"]]);
+      problems
+        .list()
+        .map(({ subject, message }) => [subject, /: (.*?\)) \(run/.exec(message)?.[1]]),
+    ).toEqual([
+      ["sysctl net.netfilter.nf_conntrack_buckets", "no such file or directory (ENOENT)"],
+    ]);
     expect(read(sysctl("nf_conntrack_tcp_timeout_close_wait"))).toBe("3600");
   });
 
-  test("a kernel without connection tracking is told of in one sentence, until it has it", () => {
+  test("a kernel without connection tracking is one problem until it has it", () => {
     rmSync(root + sysctl(""), { recursive: true });
     const { settings, problems, lines } = hostOf(new KernelFiles(root));
     expect(settings.tuneConntrack(DEFAULTS)).toBe(false);
     expect(lines).toEqual([
-      'W Cannot set the sysctls of connection tracking: the kernel module nf_conntrack must be loaded ("modprobe nf_conntrack" on the machine) and /proc/sys/net/netfilter readable: current value is none',
+      'W set conntrack sysctls: /proc/sys/net/netfilter is missing or not readable (run "modprobe nf_conntrack" on the node)',
     ]);
     for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
     expect(settings.tuneConntrack(DEFAULTS)).toBe(true);
@@ -200,14 +207,14 @@ describe("on a machine of files", () => {
     expect(read(sysctl("nf_conntrack_max"))).toBe("131072");
   });
 
-  test("a configuration that asks for nothing has no complaint without connection tracking", () => {
+  test("a configuration without conntrack settings gives no problem without connection tracking", () => {
     rmSync(root + sysctl(""), { recursive: true });
     const { settings, lines } = hostOf(new KernelFiles(root));
     settings.tuneConntrack({ ...DEFAULTS, maxPerCore: 0, tcpEstablishedMs: 0, tcpCloseWaitMs: 0 });
     expect(lines).toEqual([]);
   });
 
-  test("a problem ends when the configuration does not ask for it any more", () => {
+  test("a problem is resolved when the configuration no longer asks for the setting", () => {
     rmSync(root + sysctl("nf_conntrack_buckets"));
     const { settings, problems } = hostOf(new KernelFiles(root));
     settings.tuneConntrack(DEFAULTS);
@@ -230,15 +237,15 @@ describe("on a machine of files", () => {
     expect([writes, read("/proc/self/oom_score_adj")]).toEqual([1, "-999"]);
   });
 
-  test("oom_score_adj that cannot be set is said once, and is no problem", () => {
+  test("oom_score_adj that cannot be set is logged once, and is not a problem", () => {
     class Refusing extends KernelFiles {
-      override write = () => "EACCES";
+      override write = () => EACCES;
     }
     const { settings, problems, lines } = hostOf(new Refusing(root));
     settings.adjustOomScore(-999);
     settings.adjustOomScore(-999);
     expect(lines).toEqual([
-      'W Cannot set oom_score_adj of this process: it must be -999, by CAP_SYS_RESOURCE here or by its supervisor (OOMScoreAdjust= of systemd), but writing it fails with EACCES: current value is 0 code="SYSCTL_REFUSED" field="oomScoreAdj"',
+      'W Could not set oom_score_adj code="SYSCTL_REFUSED" field="oomScoreAdj" err="change oom_score_adj from 0 to -999: permission denied (EACCES)" hint="grant CAP_SYS_RESOURCE, or set OOMScoreAdjust= in the systemd unit"',
     ]);
     expect(problems.list()).toHaveLength(0);
   });
@@ -272,7 +279,7 @@ describe("on a machine of files", () => {
     },
   );
 
-  test("route_localnet is set, is not written again, and stays when it is not wanted any more", () => {
+  test("route_localnet is set once, and stays set when it is no longer wanted", () => {
     put(ROUTE_LOCALNET, "0");
     const { settings, problems, lines } = hostOf(new KernelFiles(root));
     for (const wanted of [true, true, false]) settings.routeLocalnet(wanted);
@@ -283,9 +290,9 @@ describe("on a machine of files", () => {
     ]);
   });
 
-  test("route_localnet that cannot be set is a problem until the operator has set it, or nobody wants it", async () => {
+  test("a failure to set route_localnet is a problem until it is set or no longer wanted", async () => {
     class Refusing extends KernelFiles {
-      override write = () => "EROFS";
+      override write = () => EROFS;
     }
     put(ROUTE_LOCALNET, "0");
     const { settings, problems, clock } = hostOf(new Refusing(root));
@@ -295,7 +302,9 @@ describe("on a machine of files", () => {
         subject: "sysctl net.ipv4.conf.all.route_localnet",
         code: "SYSCTL_REFUSED",
         field: "iptables.localhostNodePorts",
-        message: expect.stringMatching(/it must be 1, .* with EROFS: current value is 0$/),
+        message: expect.stringMatching(
+          /^change net.ipv4.conf.all.route_localnet from 0 to 1: read-only file system \(EROFS\) /,
+        ),
       }),
     ]);
     settings.routeLocalnet(false);
@@ -312,7 +321,7 @@ describe("in a real network namespace", () => {
   const files = new KernelFiles();
   const value = (name: string) => files.number(`/proc/sys/net/netfilter/${name}`);
 
-  test("its own sysctls are set, and the machine's are told of where they are too low", () => {
+  test("its own sysctls are set, and a global one that is too low is a problem", () => {
     const max = value("nf_conntrack_max") ?? 0;
     const { settings, problems } = hostOf(files);
     const more = { ...DEFAULTS, min: max + 4, maxPerCore: 1, tcpBeLiberal: true, udpMs: 11_000 };
@@ -324,16 +333,16 @@ describe("in a real network namespace", () => {
     expect(value("nf_conntrack_max")).toBe(max);
     expect(
       problems.of("sysctl net.netfilter.nf_conntrack_max").map(({ message }) => message),
-    ).toEqual([expect.stringContaining(`it must be ${max + 4}`)]);
+    ).toEqual([expect.stringContaining(`from ${max} to ${max + 4}: `)]);
   });
 
-  test("what is right needs no rights", () => {
+  test("a setting that is already right needs no privileges", () => {
     const { settings, problems, lines } = hostOf(files);
     settings.tuneConntrack({ ...DEFAULTS, maxPerCore: 1, min: 1 });
     expect([problems.list().length, lines]).toEqual([0, []]);
   });
 
-  test("route_localnet is this network namespace's", () => {
+  test("route_localnet is set in this network namespace", () => {
     const { settings, problems } = hostOf(files);
     expect(files.number(ROUTE_LOCALNET)).toBe(0);
     settings.routeLocalnet(true);

@@ -10,22 +10,22 @@ test("a second instance in one network namespace is refused", () => {
   expect(lockNetworkNamespace).toThrow(
     new SluiceError(
       "ALREADY_RUNNING",
-      'Cannot lock the network namespace: one sluice may run in each: another one holds the socket "@sluice-kube-proxy"',
+      'lock network namespace: another Sluice holds the socket "@sluice-kube-proxy" (only one may run in each)',
     ),
   );
   unlock();
 });
 
-test("the lock can be taken again once it was given back, and giving it back twice does no harm", () => {
+test("the lock can be taken again after its release, and a second release has no effect", () => {
   const unlock = lockNetworkNamespace();
   unlock();
   const again = lockNetworkNamespace();
   unlock();
-  expect(lockNetworkNamespace).toThrow("another one holds the socket");
+  expect(lockNetworkNamespace).toThrow("another Sluice holds the socket");
   again();
 });
 
-test("another network namespace has a lock of its own", () => {
+test("another network namespace has its own lock", () => {
   const unlock = lockNetworkNamespace();
   const leave = enterFreshNetns();
   const other = lockNetworkNamespace();

@@ -11,7 +11,7 @@ const AF_UNIX = 1;
 const SOCK_DGRAM_NONBLOCK = 2 | 0x800;
 const PERIOD_MS = 10_000;
 
-/** A socket as systemd has it. */
+/** A socket like the one of systemd. */
 function supervisor(path: string) {
   const name = Buffer.from(path.startsWith("@") ? `\0${path.slice(1)}` : `${path}\0`);
   const address = new Uint8Array(new ArrayBuffer(2 + name.length));
@@ -56,8 +56,8 @@ describe.each(["a path", "an abstract name"])("a supervisor on %s", (kind) => {
     if (kind === "an abstract name") path = `@sluice-test-${process.pid}-${directory}`;
   });
 
-  test("hears that the service is ready, in one line, and that it stops; no more after that", async () => {
-    const { received, close } = supervisor(path);
+  test("receives that the service is ready, in one line, that it stops, and nothing afterwards", async () => {
+    const { heard, close } = supervisor(path);
     const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: path });
     expect(received()).toEqual([]);
     one.ready("100\nServices");
@@ -68,8 +68,8 @@ describe.each(["a path", "an abstract name"])("a supervisor on %s", (kind) => {
     close();
   });
 
-  test("hears signs of life twice in each period, while the service is healthy", async () => {
-    const { received, close } = supervisor(path);
+  test("receives two watchdog messages per period while the service is healthy", async () => {
+    const { heard, close } = supervisor(path);
     const { notifier: one } = notifier({
       NOTIFY_SOCKET: path,
       WATCHDOG_USEC: `${PERIOD_MS * 1000}`,
@@ -108,7 +108,7 @@ test("no child process finds the variables", async () => {
   expect(environment).toEqual({ HOME: "/" });
 });
 
-test("without a supervisor nothing is said, nor complained of", async () => {
+test("without a supervisor nothing is sent or logged", async () => {
   const { notifier: one, lines } = notifier({ WATCHDOG_USEC: "1000" });
   one.ready("");
   one.stopping();
@@ -116,12 +116,12 @@ test("without a supervisor nothing is said, nor complained of", async () => {
   expect(lines).toEqual([]);
 });
 
-test("a supervisor that does not listen is complained of once, and hears the rest when it does", async () => {
+test("an absent supervisor is logged once, and receives later messages when it listens", async () => {
   const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: path });
   one.ready("");
   one.ready("");
   expect(lines).toEqual([
-    'W Could not tell systemd how the service is message="READY=1\\nSTATUS=" errno=2',
+    'W Could not notify systemd message="READY=1\\nSTATUS=" err="no such file or directory (ENOENT)"',
   ]);
   const { received, close } = supervisor(path);
   one.ready("back");
@@ -130,12 +130,12 @@ test("a supervisor that does not listen is complained of once, and hears the res
 });
 
 test.each(["relative", `/${"x".repeat(108)}`])(
-  "a socket's name that is none is complained of: %s",
+  "an invalid socket name is logged: %s",
   async (name) => {
     const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: name });
     one.ready("");
     expect(lines).toEqual([
-      `W Cannot tell systemd anything: NOTIFY_SOCKET must be a path or an abstract name value="${name}"`,
+      `W Cannot notify systemd: NOTIFY_SOCKET is not an absolute path or abstract name value="${name}"`,
     ]);
   },
 );

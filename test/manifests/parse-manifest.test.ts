@@ -73,19 +73,32 @@ items:
     ["YAML", "/m/web.yaml", `${SERVICE}  - x\n`, "/m/web.yaml:7"],
     ["YAML that is cut off", "/m/web.yaml", SERVICE.slice(0, -4), "/m/web.yaml:6"],
     ["JSON that is cut off", "/m/web.json", '{\n"kind": "Service",\n"meta', "/m/web.json:3"],
-  ])("that is broken %s is refused as a whole, by its line", async (_what, path, text, where) => {
-    const problem = await parseManifest(path, text);
-    expect(problem).toMatchObject({ subject: where, code: "MANIFEST_INVALID" });
-  });
+  ])(
+    "that is broken %s is rejected completely, with its line",
+    async (_what, path, text, where) => {
+      const problem = await parseManifest(path, text);
+      expect(problem).toMatchObject({ subject: where, code: "MANIFEST_INVALID" });
+    },
+  );
 
   test.each([
-    ["another kind", "kind: Service", "kind: Pod", "kind must be one of"],
-    ["no kind", "kind: Service", "", 'current value is ""'],
-    ["another version", "apiVersion: v1", "apiVersion: v2", "apiVersion must be v1"],
-    ["no name", "name: web", "", "metadata.name must be set"],
-    ["no address", "clusterIP: 10.96.0.10", "", "spec.clusterIP must be set"],
-    ["no object", SERVICE, "[1]\n", "must be an object"],
-  ])("with %s loses that object only", async (_what, from, to, message) => {
+    ["another kind", "kind: Service", "kind: Pod", 'kind: invalid value "Pod": must be one of'],
+    ["no kind", "kind: Service", "", "kind: required value: must be one of"],
+    [
+      "another version",
+      "apiVersion: v1",
+      "apiVersion: v2",
+      'apiVersion: invalid value "v2": must be v1',
+    ],
+    ["no name", "name: web", "", "metadata.name: required value: must be a name"],
+    [
+      "no address",
+      "clusterIP: 10.96.0.10",
+      "",
+      "spec.clusterIP: required value: must be an IP address",
+    ],
+    ["no object", SERVICE, "[1]\n", "invalid value [1]: must be an object"],
+  ])("with %s loses only that object", async (_what, from, to, message) => {
     const { objects, problems } = await parse(`${SERVICE.replace(from, to)}---\n${SLICE}`);
     expect(objects.map((each) => each.kind)).toEqual(["EndpointSlice"]);
     expect(problems).toHaveLength(1);
@@ -173,7 +186,7 @@ describe("defaults", () => {
     });
   });
 
-  test("leave alone what has no shape", async () => {
+  test("keep values of an unexpected shape", async () => {
     const text = SERVICE.replace("[{ port: 80 }]", "80");
     expect(await first(text)).toMatchObject({ spec: { ports: 80 } });
   });

@@ -13,7 +13,7 @@ const MAPS = `00200000-01a39000 r--p 00000000 fe:00 77                 /opt/a pr
 ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]
 `;
 
-test("only the program's own executable pages are given back", () => {
+test("only the program's own executable pages are released", () => {
   expect(textMappings(MAPS, "/opt/a program")).toEqual([{ start: 0x1a40000, end: 0x684a000 }]);
 });
 
@@ -32,13 +32,13 @@ function residentFile(): number {
   return Number(/RssFile:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
 }
 
-test("the running program goes on after its text was given back", () => {
+test("the program continues after its text was released", () => {
   const before = residentWithText();
   releaseProgramText();
   expect(residentFile()).toBeLessThan(before);
 });
 
-test("memory is given back once there is quiet, however many syncs there were", async () => {
+test("memory is released once, after the last of several syncs", async () => {
   const clock = new FakeClock();
   const reclaimer = new MemoryReclaimer(clock);
   for (let i = 0; i < 5; i++) {
@@ -52,7 +52,7 @@ test("memory is given back once there is quiet, however many syncs there were", 
   expect(residentFile()).toBeLessThan(before);
 });
 
-test("the end of a phase of the start gives it back at once", () => {
+test("the end of a start phase releases memory at once", () => {
   const clock = new FakeClock();
   const reclaimer = new MemoryReclaimer(clock);
   const before = residentWithText();
@@ -61,7 +61,7 @@ test("the end of a phase of the start gives it back at once", () => {
   expect(clock.waiting).toBe(0);
 });
 
-test("requests without a pause have memory given back, and do not put it off", async () => {
+test("continuous requests do not delay the release of memory", async () => {
   const clock = new FakeClock();
   const reclaimer = new MemoryReclaimer(clock);
   const before = residentWithText();

@@ -40,12 +40,12 @@ describe("a pipe", () => {
     return taken;
   }
 
-  test("has each line when it was written", () => {
+  test("contains each line as soon as it is written", () => {
     expect(writer.write("one\n")).toBe(true);
     expect(read()).toBe("one\n");
   });
 
-  test("that nobody reads stops nobody, and takes lines again once it is read", () => {
+  test("that is not read does not block, and accepts lines again once it is read", () => {
     const taken = fill();
     for (let i = 0; i < MANY; i++) expect(writer.write(LINE)).toBe(false);
     expect(read().split("\n").slice(0, taken)).toEqual(Array(taken).fill(LINE.trimEnd()));
@@ -53,20 +53,20 @@ describe("a pipe", () => {
     expect(read()).toBe("again\n");
   });
 
-  test("that took half of a line has the next one on a line of its own", () => {
+  test("that accepted half of a line gets the next one on its own line", () => {
     expect(writer.write(`${"y".repeat(1 << 20)}\n`)).toBe(false);
     expect(read()).toMatch(/^y+$/);
     expect(writer.write("next\n")).toBe(true);
     expect(read()).toBe("\nnext\n");
   });
 
-  test("whose reader is gone takes nothing", () => {
+  test("without a reader accepts nothing", () => {
     closeSync(reader);
     expect(writer.write(LINE)).toBe(false);
     reader = openSync("/dev/null", "r");
   });
 
-  test("says how many lines of a log are lost when it is read again", () => {
+  test("gets the number of lost log lines when it is read again", () => {
     const log = createLogger({
       verbosity: 0,
       format: "text",
@@ -79,23 +79,23 @@ describe("a pipe", () => {
     read();
     log.info("seen");
     log.info("and no more of it");
-    const output = read();
-    expect(output).not.toContain(" lost\n");
-    expect(output.match(/\] .*/g)).toEqual([
-      "] Lines of this log are lost: nobody took them lines=5",
+    const said = read();
+    expect(said).not.toContain(" lost\n");
+    expect(said.match(/\] .*/g)).toEqual([
+      "] Lost log lines because stderr could not be written lines=5",
       "] seen",
       "] and no more of it",
     ]);
   });
 });
 
-test("a file without room takes nothing, and harms nobody", () => {
+test("a full file accepts nothing, and nothing throws", () => {
   const fd = openSync("/dev/full", "w");
   expect(new StderrWriter(fd).write(LINE)).toBe(false);
   closeSync(fd);
 });
 
-test("all lines before the end of the process arrive, however many there are", () => {
+test("all lines before the end of the process arrive", () => {
   const script = `
     import { StderrWriter } from ${JSON.stringify(join(import.meta.dir, "../../src/os/stderr-writer.ts"))};
     const stderr = new StderrWriter(2);

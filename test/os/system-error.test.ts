@@ -3,7 +3,7 @@ import { SluiceError } from "../../src/base/errors.ts";
 import { EACCES, EEXIST, EINVAL, ENOBUFS, ENOENT, EPERM } from "../../src/os/posix.ts";
 import { errnoOf, errnoText, isTransient, systemError } from "../../src/os/system-error.ts";
 
-test("an error says what was to be done, and why not", () => {
+test("an error names the operation and the cause", () => {
   const error = systemError("create table inet sluice", EEXIST, "NETLINK_REFUSED");
   expect(error.message).toBe("create table inet sluice: file exists (EEXIST)");
   expect(error).toBeInstanceOf(SluiceError);
