@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs missing system packages that the build and the tests need (as root on Debian), then the
-# npm packages, including Bun. It prints what it installs, and nothing if everything is there.
+# npm packages, including Bun. It prints what it installs, and nothing if all are installed.
 #
 # usage: scripts/setup.sh [--npm-only]
 #

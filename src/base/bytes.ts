@@ -36,6 +36,6 @@ export function readU32LE(bytes: Uint8Array, at: number): number {
 
 function outOfBounds(bytes: Uint8Array, at: number, length: number): RangeError {
   return new RangeError(
-    `Cannot read ${length} bytes at ${at}: they must lie within ${bytes.length} bytes`,
+    `read ${length} bytes at offset ${at}: out of range (length ${bytes.length})`,
   );
 }

@@ -106,7 +106,7 @@ export const FLOW_PASS_COOLDOWN_FACTOR = 4;
 export const OTHER_PROXY_POLL_MS = 60_000;
 /**
  * Interval between these searches while a kube-proxy runs, and for OTHER_PROXY_POLL_MS after it was
- * last seen, so that Sluice removes its rules soon after it exits.
+ * last seen. Sluice can then remove its rules soon after it exits.
  */
 export const OTHER_PROXY_RUNNING_POLL_MS = 5_000;
 /**
@@ -140,14 +140,15 @@ export const RETRY_AFTER_MS_MAX = 60_000;
  */
 export const WATCH_TIMEOUT_S_MIN = 300;
 /**
- * A watch that receives no byte for this long is dead, or waits for a version that never comes: the
+ * A watch that receives no byte for this long is dead, or waits for a version that never comes. The
  * server writes a bookmark every minute. A false alarm costs two small requests.
  */
 export const WATCH_SILENCE_MS = 90_000;
 /** A list that receives no byte for this long is dead; the server itself gives up after 60 s. */
 export const LIST_SILENCE_MS = 70_000;
 /**
- * A watch that lived this long, or delivered anything, counts as a success and resets the backoff.
+ * A watch that was open this long, or delivered anything, counts as a success. It resets the
+ * backoff.
  */
 export const WATCH_HEALTHY_MS = 5000;
 /** Objects per page, if the server pages. A list from the server's cache ignores it. */

@@ -167,9 +167,9 @@ class LineLogger implements LogRoot {
   #line(severity: Severity, level: number, message: string, fields: LogFields): void {
     const shared = this.#shared;
     if (shared.lost > 0) {
-      const said = "Lines of this log are lost: nobody took them";
-      const taken = writeLine(shared, "W", 0, "log.ts", said, { lines: shared.lost });
-      if (taken) shared.lost = 0;
+      const message = "Lost log lines because stderr could not be written";
+      const written = writeLine(shared, "W", 0, "log.ts", message, { lines: shared.lost });
+      if (written) shared.lost = 0;
     }
     if (!writeLine(shared, severity, level, this.#source, message, fields)) shared.lost++;
   }
@@ -191,7 +191,7 @@ function writeLine(
   return take(`${line}\n`) !== false;
 }
 
-/** klog's rule. Patterns are those of Go's filepath.Match, without character classes. */
+/** klog's rule. Patterns work as in Go's filepath.Match, but without character classes. */
 function verbosityOf({ verbosity, vmodule = [] }: LogSettings, source: string): number {
   const name = source.replace(/\.ts$/, "");
   const first = vmodule.find(({ pattern }) => matches(pattern, name));

@@ -27,16 +27,16 @@ export async function selectBackend(config: Config, root: Logger): Promise<Backe
     rethrowDefect(thrown);
     if (!CANNOT_HERE.includes(thrown.code)) throw thrown;
     if (config.mode === "nftables") {
-      const message = `${thrown.message}; mode iptables or auto may do here`;
+      const message = `${thrown.message} (mode iptables or auto may work on this node)`;
       throw new SluiceError(thrown.code, message, thrown.subject, { cause: thrown });
     }
-    log.warn("Serving with iptables, because this node cannot do nftables", {
+    log.warn("Using iptables because nftables does not work on this node", {
       code: thrown.code,
       err: thrown.message,
     });
     return await prepareIptables(options, log).catch((second: unknown) => {
       rethrowDefect(second);
-      const message = `${second.message}; and nftables, which would be better: ${thrown.message}`;
+      const message = `no usable backend: iptables: ${second.message}; nftables: ${thrown.message}`;
       throw new SluiceError(second.code, message, second.subject, { cause: second });
     });
   }

@@ -31,7 +31,7 @@ export async function runCleanup(keepKubeProxy: boolean): Promise<RemovalReport>
   try {
     const { removed, notes, failures } = await withCleanupLock(() => removeRules(keepKubeProxy));
     const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
-    if (lines.length === 0 && failures.length === 0) lines.push("There was nothing to remove");
+    if (lines.length === 0 && failures.length === 0) lines.push("Nothing to remove");
     return { lines, errors: failures.map(({ message }) => message) };
   } finally {
     clearInterval(alive);
@@ -45,8 +45,8 @@ async function removeRules(keepKubeProxy: boolean): Promise<Removal> {
   const options = { clock: systemClock, keepRequired: false, firewall: !keeps, successor };
   const removal = await removeKubeProxyRules(options, keeps ? SLUICE_ORIGINS : ALL_ORIGINS);
   if (keepKubeProxy || successor === undefined) return removal;
-  // kube-proxy would restore its rules only at its next full sync, up to one hour later.
-  const message = `Cannot remove kube-proxy's rules: ${successor.name} runs here: its rules stay; stop it first`;
+  // kube-proxy would repair its rules only at its next full sync, up to one hour later.
+  const message = `remove kube-proxy's rules: ${successor.name} is running (stop it first)`;
   const error = new SluiceError("OTHER_PROXY", message, "kube-proxy");
   return { ...removal, failures: [...removal.failures, error] };
 }
@@ -72,13 +72,13 @@ export async function withCleanupLock(remove: () => Promise<Removal>): Promise<R
   }
 }
 
-/** Takes the lock. A running instance would treat the removal as damage and restore everything. */
+/** Takes the lock. A running instance would treat the removal as drift and repair it. */
 function lockForCleanup(): () => void {
   try {
     return lockNetworkNamespace();
   } catch (error) {
     if (!(error instanceof SluiceError) || error.code !== "ALREADY_RUNNING") throw error;
-    const message = "Cannot clean up: another sluice holds the network namespace; stop it first";
+    const message = "clean up: another Sluice runs in this network namespace (stop it first)";
     throw new SluiceError("ALREADY_RUNNING", message, undefined, { cause: error });
   }
 }

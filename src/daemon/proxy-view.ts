@@ -14,7 +14,7 @@ export interface ViewOptions {
   readonly clock: Clock;
   /** All flags with their values, for /flagz. */
   readonly flags: { readonly [name: string]: string };
-  /** Short texts for the health response about shortcomings on this node. */
+  /** The notices for the health response. */
   readonly notices: () => readonly string[];
 }
 
@@ -39,7 +39,7 @@ export function createView(options: ViewOptions): ReadOnlyView {
     config: () => proxy.config,
     mode,
     health: () => health.at(now()),
-    // Without a control plane, a Node object may be missing, and nobody would mark it for deletion.
+    // Without a control plane, a Node object may be missing, and nothing marks it for deletion.
     node: () => ({
       name: inputs.node.name,
       eligible: inputs.nodeSeen ? inputs.node.eligible : proxy.config.manifests !== "",

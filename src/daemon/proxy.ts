@@ -238,7 +238,7 @@ export class RunningProxy {
     const loop = this.#createLoop();
     this.#syncing = { loop, pacer: this.#createPacer(loop) };
     this.#options.memory.phaseEnded();
-    this.#log.info("Read everything there is", {
+    this.#log.info("Initial list complete", {
       services: core.serviceCount(),
       slices: core.sliceCount(),
       endpoints: core.endpointCount(),
@@ -309,9 +309,9 @@ export class RunningProxy {
 
 /** Returns the log text for the result of the adoption. */
 function adoptionText(outcome: Adoption["outcome"], what: string): string {
-  if (outcome === "fresh") return `Made ${what}`;
-  if (outcome === "adopted") return `Took over ${what}, with what was in place`;
-  return `Replaced ${what}, which had another layout`;
+  if (outcome === "fresh") return `Created ${what}`;
+  if (outcome === "adopted") return `Adopted ${what}`;
+  return `Replaced ${what} because its layout differed`;
 }
 
 function paceOf({ minSyncMs, syncPeriodMs }: Config): Pace {

@@ -51,13 +51,13 @@ export class Telemetry {
     this.problems = new ProblemRegistry(
       (problem) => logProblem(log, problem),
       ({ subject, code, field }) =>
-        log.info("No longer a problem", { subject, code, ...(field !== "" && { field }) }),
+        log.info("Problem resolved", { code, subject, ...(field !== "" && { field }) }),
     );
     this.health = new ProxyHealth(config.syncPeriodMs);
     this.metrics = new Metrics(this.startedAt);
     this.connections = new ConnectionCounters(core, config.endpointMetricsLimit, (error) =>
-      log.warn("Could not read what was counted; the metrics of connections stand still", {
-        error: messageOf(error),
+      log.warn("Could not read the connection counters; connection metrics are stale", {
+        err: messageOf(error),
       }),
     );
   }
@@ -92,13 +92,13 @@ export class Telemetry {
     this.metrics.synced(report, now);
     if (report.outcome !== "nothing") this.#lastSync = { at: now, report };
     if (report.outcome === "failed") {
-      const said = "Could not sync; the kernel keeps what it has, and this is retried";
-      if (!this.#failing) this.#log.error(said, report.error);
+      const message = "Sync failed; leaving the rules in place and retrying";
+      if (!this.#failing) this.#log.error(message, report.error);
       this.#failing = true;
       return false;
     }
     if (report.repair !== undefined) logRepair(this.#log, report.repair);
-    if (this.#failing) this.#log.info("Syncing again");
+    if (this.#failing) this.#log.info("Sync recovered");
     this.#failing = false;
     this.health.committed(now, this.#queuedWhileRunning);
     this.serviceHealth.publish();
@@ -120,9 +120,9 @@ export class Telemetry {
   }
 }
 
-/** Logs a problem when it begins. */
+/** Logs a problem that began or has a new message. */
 export function logProblem(log: Logger, { subject, code, field, message }: Problem): void {
-  log.warn(message, { subject, code, ...(field !== "" && { field }) });
+  log.warn("Problem found", { err: message, code, subject, ...(field !== "" && { field }) });
 }
 
 function round(ms: number): number {

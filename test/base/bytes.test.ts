@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { readU8, readU16BE, readU32BE, readU32LE } from "../../src/base/bytes.ts";
 
-test("numbers are those that a DataView reads", () => {
+test("numbers equal the ones that a DataView reads", () => {
   const bytes = fc.uint8Array({ minLength: 4, maxLength: 8 });
   fc.assert(
     fc.property(bytes, fc.nat(4), (bytes, at) => {
@@ -16,7 +16,7 @@ test("numbers are those that a DataView reads", () => {
   );
 });
 
-test("a number that does not lie within the bytes is not read", () => {
+test("a number outside the bytes is not read", () => {
   const bytes = new Uint8Array(4);
   for (const [read, at] of [
     [readU8, 4],

@@ -34,7 +34,7 @@ describe("a text line", () => {
     expect(lines[0]).toStartWith("E1124 ");
   });
 
-  test("stays one line whatever an object's name or message holds", () => {
+  test("stays one line, even with control characters in names and messages", () => {
     const lines: string[] = [];
     logTo(lines).warn("bad\nI1124 forged\r", { name: "x\ny" });
     expect(lines[0]?.split("\n")).toHaveLength(2);
@@ -108,13 +108,13 @@ describe("levels of single files", () => {
     expect(at(0, [pattern, 4])(source)).toBe(wanted);
   });
 
-  test("only raise that of -v, and the first that fits counts", () => {
+  test("only raise the level of -v, and the first match counts", () => {
     expect(at(2, ["proxy", 1], ["*", 5])("proxy.ts")).toBe(2);
     expect(at(2, ["proxy", 1], ["*", 5])("loop.ts")).toBe(5);
   });
 });
 
-test("the form of a log can be changed for all its loggers while they are in use", () => {
+test("new settings apply to all loggers of a log", () => {
   const lines: string[] = [];
   const log = createLogger({
     verbosity: 0,

@@ -13,7 +13,7 @@ function waiting(connected: boolean) {
   return { clock, first, state, done };
 }
 
-test("the servers come with the first sync", async () => {
+test("the servers start after the first sync", async () => {
   const { clock, first, state, done } = waiting(true);
   await clock.advance(10);
   expect(state.due).toBe(false);
@@ -21,7 +21,7 @@ test("the servers come with the first sync", async () => {
   await done;
 });
 
-test("while the source does not answer they come after a second", async () => {
+test("if the source does not answer, they start after 1 s", async () => {
   const { clock, state } = waiting(false);
   await clock.advance(999);
   expect(state.due).toBe(false);
@@ -29,7 +29,7 @@ test("while the source does not answer they come after a second", async () => {
   expect(state.due).toBe(true);
 });
 
-test("a load that is under way is not held up by them, for three seconds", async () => {
+test("while the initial list is loaded, they start after 3 s", async () => {
   const { clock, state } = waiting(true);
   await clock.advance(2999);
   expect(state.due).toBe(false);

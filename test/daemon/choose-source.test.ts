@@ -1,4 +1,4 @@
-/** What of the configuration the source gets to know. */
+/** The settings that reach the source. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -94,6 +94,6 @@ describe("an API server", () => {
   });
 });
 
-test("a directory of manifests is no server", async () => {
+test("a directory of manifests has no API server", async () => {
   expect((await prepare("--manifests", folder)).access).toBeUndefined();
 });

@@ -1,4 +1,4 @@
-/** The compiled program beside a real API server: what it tells the cluster, its supervisor and its operator. */
+/** The compiled program with a real API server: Events, messages to systemd, --init-only. */
 import {
   afterAll,
   afterEach,
@@ -25,8 +25,8 @@ const GIVE_UP_MS = 20_000;
 
 setDefaultTimeout(60_000);
 
-const reason = missingBinary() ?? (await missingControlPlane());
-if (reason !== undefined) console.log(`skip: the program beside a real API server: ${reason}`);
+const reason = whyNoBinary() ?? (await whyNoControlPlane());
+if (reason !== undefined) console.log(`skip: the program with a real API server: ${reason}`);
 
 interface EventList {
   readonly items: readonly {
@@ -38,7 +38,7 @@ interface EventList {
   }[];
 }
 
-/** Takes datagrams at a socket of the file system, as systemd does, and prints each as a line. */
+/** Receives datagrams at a socket path, as systemd does, and prints each as a line. */
 const SUPERVISOR = `
 import os, socket, sys
 taker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -47,7 +47,7 @@ while True:
     print(taker.recv(4096).decode().replace("\\n", " "), flush=True)
 `;
 
-describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", () => {
+describe.skipIf(reason !== undefined)("dist/sluice with a real API server", () => {
   let plane: ControlPlane;
   const running: Daemon[] = [];
 
@@ -94,7 +94,7 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
     });
   }
 
-  test("says on its Node that it starts, as kube-proxy does", async () => {
+  test("records an Event on its Node at start, as kube-proxy does", async () => {
     start();
     const { regarding, ...rest } = await event("Starting");
     expect(rest).toMatchObject({ type: "Normal", reportingController: "kube-proxy" });
@@ -106,7 +106,7 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
     expect(regarding.uid).toBe(node.metadata.uid);
   });
 
-  test("says on its Node that a port is taken, and ends if it was asked to", async () => {
+  test("records an Event on its Node for a port that is taken, and exits if configured so", async () => {
     const holder = startDaemon(
       plane.netns.name,
       ["python3", "-m", "http.server", "--bind", "0.0.0.0", "10256"],
@@ -124,7 +124,7 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
     expect(note).toContain("10256");
   });
 
-  test("tells a supervisor when it serves, that it lives, and that it ends", async () => {
+  test("notifies its supervisor when it serves, while it runs, and when it stops", async () => {
     const socket = join(plane.workdir, "notify");
     const received = join(plane.workdir, "heard");
     const supervisor = startDaemon("", ["python3", "-u", "-c", SUPERVISOR, socket], received);
@@ -138,7 +138,7 @@ describe.skipIf(reason !== undefined)("dist/sluice beside a real API server", ()
     await eventually(has("STOPPING=1"));
   });
 
-  test("--init-only prepares the node and ends; no rule is made, and no API server is asked", async () => {
+  test("--init-only prepares the node and exits, without rules or an API server", async () => {
     const netns = inNamespace(plane.netns.name);
     const timeout = "net.netfilter.nf_conntrack_tcp_timeout_close_wait";
     const flags = [

@@ -28,7 +28,10 @@ const FAILED: SyncReport = {
   added: 0,
   bytes: 0,
   transactions: 0,
-  error: new SluiceError("TOOL_FAILED", "Cannot run iptables-restore: it is locked"),
+  error: new SluiceError(
+    "TOOL_FAILED",
+    "iptables-restore: exit status 4: the xtables lock is held",
+  ),
 };
 
 function createTelemetry(): Telemetry {
@@ -43,7 +46,7 @@ function createTelemetry(): Telemetry {
   return new Telemetry({ config, core, clock: new FakeClock(), log });
 }
 
-test("the last sync is the one that failed, until one has something to do again", () => {
+test("a failed sync stays the last one until another has work to do", () => {
   const telemetry = createTelemetry();
   const last = () => telemetry.lastSync?.report;
   telemetry.synced(DONE);

@@ -246,12 +246,12 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     [
       "a configuration that Sluice cannot start with",
       "echo 'clusterCIDR: 10.0.0.0/99' >>$STATE/bad; $I --config $STATE/bad --replace-kube-proxy",
-      "the configuration must be one that Sluice can start with: sluice: Cannot use configuration",
+      "the configuration must be one that Sluice can start with: sluice: load ",
     ],
     [
       "such a one that is there already",
       `mkdir -p /etc/sluice; echo 'mode: bogus' >${CONFIG}; $I --replace-kube-proxy; rm -r /etc/sluice`,
-      `Cannot use configuration ${CONFIG}`,
+      `load ${CONFIG}: mode: invalid value "bogus"`,
     ],
     [
       "a configuration whose kubeconfig is not there",

@@ -61,9 +61,9 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
         stdout: "pipe",
         stderr: "pipe",
       });
-      const output = await new Response(child.stderr).text();
-      expect(output).toBe(
-        `sluice: Cannot remove kube-proxy's rules: kube-proxy (pid ${pid}) runs here: its rules stay; stop it first\n`,
+      const said = await new Response(child.stderr).text();
+      expect(said).toBe(
+        `sluice: remove kube-proxy's rules: kube-proxy (pid ${pid}) is running (stop it first)\n`,
       );
       expect(await child.exited).toBe(1);
       expect(await rules(mode)).toEqual(before);
@@ -86,7 +86,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
       expect(await rules(mode)).toEqual(before);
       await stop("SIGKILL");
       await until("an end of its rules", async () => (await rules(mode)).length === 0, PATIENT);
-      await says("No longer a problem");
+      await says("Problem resolved");
       await daemon.stop();
       await clean();
     },

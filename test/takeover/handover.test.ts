@@ -168,7 +168,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       await kubeProxy.stop("SIGKILL");
       await says("Serving");
       expect(await isSluices(mode)).toBe(true);
-      await says("No longer a problem");
+      await says("Problem resolved");
       await daemon.stop();
     },
     90_000,
@@ -186,7 +186,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       onTestFinished(() => kubeProxy.stop("SIGKILL"));
       await says(`both write the same chains: current value is kube-proxy (pid ${kubeProxy.pid})`);
       await kubeProxy.stop("SIGKILL");
-      await says("No longer a problem");
+      await says("Problem resolved");
       await until("our chains", () => isSluices(mode), PATIENT);
       expect((await calls()).slice(before)).toEqual([]);
       await daemon.stop();

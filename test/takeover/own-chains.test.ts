@@ -167,7 +167,7 @@ describe("a cleanup", () => {
     expect(lines).toHaveLength(2 + 12);
     expect([saved(), run("nft", "list", "tables")]).toEqual(before);
     expect(await runCleanup(false)).toEqual({
-      lines: ["There was nothing to remove"],
+      lines: ["Nothing to remove"],
       errors: [],
     });
   });

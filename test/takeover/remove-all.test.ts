@@ -20,7 +20,7 @@ describe("a cleanup", () => {
       return Promise.resolve(NOTHING_REMOVED);
     };
     await expect(withCleanupLock(remove)).rejects.toThrow(
-      "Cannot clean up: another sluice holds the network namespace; stop it first",
+      "clean up: another Sluice runs in this network namespace (stop it first)",
     );
     expect(asked).toBe(0);
     unlock();
@@ -30,7 +30,7 @@ describe("a cleanup", () => {
 
   test("holds the lock until the last step, and gives it back also when it failed", async () => {
     const remove = () => {
-      expect(lockNetworkNamespace).toThrow("another one holds the socket");
+      expect(lockNetworkNamespace).toThrow("another Sluice holds the socket");
       return Promise.reject(new Error("a defect"));
     };
     await expect(withCleanupLock(remove)).rejects.toThrow("a defect");

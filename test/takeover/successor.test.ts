@@ -97,7 +97,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     expect(errors).toEqual([mustWait(`Sluice's chains in ${where}`, takes)]);
     expect((await runCleanup(false)).errors).toEqual([
       ...errors,
-      `Cannot remove kube-proxy's rules: kube-proxy (pid ${kubeProxy.pid}) runs here: its rules stay; stop it first`,
+      `remove kube-proxy's rules: kube-proxy (pid ${kubeProxy.pid}) is running (stop it first)`,
     ]);
     expect(everything()).toBe(before);
   });
@@ -120,7 +120,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     restore(variant, RULES);
     const before = everything();
     expect(await runCleanup(true)).toEqual({
-      lines: ["There was nothing to remove"],
+      lines: ["Nothing to remove"],
       errors: [],
     });
     expect(everything()).toBe(before);

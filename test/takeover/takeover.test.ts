@@ -130,7 +130,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       expect(output).toMatch(/^(Removed .*\n)+$/);
       expect(await left()).toBe("");
       const again = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
-      expect(again).toBe("There was nothing to remove\n");
+      expect(again).toBe("Nothing to remove\n");
     });
   },
 );

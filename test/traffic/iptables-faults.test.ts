@@ -114,7 +114,7 @@ describe("without nftables", () => {
     const { world, program } = await given({ wrapper, tools: { variants: ["legacy"] } });
     await program.start([...FLAGS, "--proxy-mode=auto"]);
     await expectServed(world);
-    expect(program.log()).toMatch(/Serving with iptables, because this node cannot do nftables/);
+    expect(program.log()).toMatch(/Using iptables because nftables does not work on this node/);
     expect(program.log()).toMatch(/NETLINK_SOCKET/);
     expect(await savedRules(world, "legacy", 4)).toContain("KUBE-SERVICES");
     expect(await ruleset(world)).not.toContain("table inet sluice");
@@ -124,7 +124,7 @@ describe("without nftables", () => {
     const { program } = await given({ wrapper, tools: { variants: [] } });
     const { code, output } = await end(program);
     expect(code).toBe(1);
-    expect(output).toMatch(/\(package iptables\).*and nftables, which would be better/);
+    expect(said).toMatch(/no usable backend: iptables: .*\(package iptables\).*; nftables: /);
   });
 
   test("mode nftables exits and names the modes that may work", async () => {
@@ -133,7 +133,7 @@ describe("without nftables", () => {
     program.spawn([...FLAGS, "--proxy-mode=nftables"]);
     expect(await program.exited()).toBe(1);
     expect(program.log()).toMatch(
-      /EPROTONOSUPPORT, no such protocol.*; mode iptables or auto may do here/,
+      /protocol not supported \(EPROTONOSUPPORT\).* \(mode iptables or auto may work on this node\)/,
     );
   });
 });
@@ -318,7 +318,7 @@ describe("while another program holds the xtables lock", () => {
       program.spawn(FLAGS);
       expect(await untilEqual(output, (text) => text.includes(WAITS))).toContain(WAITS);
       await program.stop();
-      expect(program.log()).toContain("Stopping before anything was begun");
+      expect(program.log()).toContain("Stopping before startup completed");
       program.spawn(FLAGS);
       expect(await untilEqual(output, (text) => text.split(WAITS).length === 3)).toContain(WAITS);
     } finally {
@@ -337,9 +337,9 @@ describe("while another program holds the xtables lock", () => {
     const lock = await holdLock(world);
     try {
       program.spawn(FLAGS);
-      const output = async () => program.log();
-      const adopted = /Took over/;
-      expect(await untilEqual(output, (text) => adopted.test(text))).toMatch(adopted);
+      const said = async () => program.log();
+      const adopted = /Adopted/;
+      expect(await untilEqual(said, (text) => adopted.test(text))).toMatch(adopted);
       await expectServed(world);
     } finally {
       await lock.letGo();

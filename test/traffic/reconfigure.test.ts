@@ -142,7 +142,7 @@ describeBackends((backend) => {
     expect(other).not.toBe(before);
     const { pid } = program;
     const failed = await whileConnecting(() =>
-      said("Took up a changed configuration", () =>
+      said("Reloaded configuration", () =>
         config.replace({ ...ORIGINAL, [iptables ? "iptables" : "nftables"]: { masqueradeBit: 9 } }),
       ),
     );
@@ -157,7 +157,7 @@ describeBackends((backend) => {
   test("node port addresses and listen addresses follow the file", async () => {
     const target: Target = { from: "outside", to: "node port", number: 1, family: 4 };
     expect(await outcome(world, target)).not.toBe("timeout");
-    await said("Took up a changed configuration", () =>
+    await said("Reloaded configuration", () =>
       config.replace({
         ...ORIGINAL,
         nodePortAddresses: ["198.51.100.0/24"],
@@ -176,7 +176,7 @@ describeBackends((backend) => {
     );
     expect(status).toBe(200);
     await expect(program.get("/metrics")).rejects.toThrow();
-    await said("Took up a changed configuration", () => config.replace(ORIGINAL));
+    await said("Reloaded configuration", () => config.replace(ORIGINAL));
     expect(
       await untilEqual(
         () => outcome(world, target),
@@ -199,7 +199,7 @@ describeBackends((backend) => {
       config.write(text);
       const listed = await untilEqual(problems, (list) => list.length > 0);
       expect(listed.map(({ code }) => code)).toEqual(["CONFIG_INVALID"]);
-      expect(listed[0]?.message).toEndWith("the last good configuration stays");
+      expect(listed[0]?.message).toEndWith(" (the last good configuration stays in effect)");
       expect(await configz()).toEqual(before);
       expect(await health()).toBe(200);
       config.replace(ORIGINAL);
