@@ -148,7 +148,7 @@ function pathOf(name: string): string {
 }
 
 function absent({ field }: WantedSysctl): Problem {
-  const hint = 'run "modprobe nf_conntrack" on the node';
+  const hint = "run `modprobe nf_conntrack` on the node";
   const message = `set conntrack sysctls: ${NETFILTER_SYSCTLS} is missing or not readable (${hint})`;
   return { subject: subjectOf("net.netfilter"), code: CODE, field, message };
 }

@@ -78,7 +78,7 @@ export function setSysctl(
     log.info("Set sysctl", { name, value, before });
     return undefined;
   }
-  const hint = `run "sysctl -w ${name}=${value}" on the node, or sluice --init-only with all privileges`;
+  const hint = `run \`sysctl -w ${name}=${value}\` on the node, or sluice --init-only with all privileges`;
   const message = `change ${name} from ${before} to ${value}: ${failure} (${hint})`;
   return { subject: subjectOf(name), code: "SYSCTL_REFUSED", field, message };
 }

@@ -37,7 +37,7 @@ describe.each<[string, readonly string[], readonly RegExp[], number?]>([
   [
     "no sysctls of connection tracking, as without its module",
     after("mount -t tmpfs none /proc/sys/net/netfilter"),
-    [/set conntrack sysctls: .* modprobe nf_conntrack/],
+    [/set conntrack sysctls: .* `modprobe nf_conntrack`/],
   ],
   ["a read-only /sys", after("mount -o remount,bind,ro /sys"), []],
   ["no /sys", after("mount -t tmpfs none /sys"), []],

@@ -115,7 +115,7 @@ describe("on a fake machine", () => {
       maxPerCore: 16_385,
     };
     const message = (reason: string) =>
-      `change net.netfilter.nf_conntrack_max from 65536 to 65540: ${reason} (run "sysctl -w net.netfilter.nf_conntrack_max=65540" on the node, or sluice --init-only with all privileges)`;
+      `change net.netfilter.nf_conntrack_max from 65536 to 65540: ${reason} (run \`sysctl -w net.netfilter.nf_conntrack_max=65540\` on the node, or sluice --init-only with all privileges)`;
     settings.tuneConntrack(only);
     settings.tuneConntrack(only);
     expect(problems.list()).toContainEqual({
@@ -199,7 +199,7 @@ describe("on a fake machine", () => {
     const { settings, problems, lines } = hostOf(new KernelFiles(root));
     expect(settings.tuneConntrack(DEFAULTS)).toBe(false);
     expect(lines).toEqual([
-      'W set conntrack sysctls: /proc/sys/net/netfilter is missing or not readable (run "modprobe nf_conntrack" on the node)',
+      "W set conntrack sysctls: /proc/sys/net/netfilter is missing or not readable (run `modprobe nf_conntrack` on the node)",
     ]);
     for (const [name, value] of Object.entries(FRESH)) put(sysctl(name), `${value}`);
     expect(settings.tuneConntrack(DEFAULTS)).toBe(true);
