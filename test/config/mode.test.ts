@@ -70,10 +70,10 @@ describe("settings without effect in the active mode", () => {
     ["nftables", true, false, undefined],
   ] as const)(
     "%s, with counters %p and localhostNodePorts %p",
-    (served, counters, localhostNodePorts, said) => {
+    (served, counters, localhostNodePorts, output) => {
       const warnings = warningsForMode({ counters, localhostNodePorts }, served);
       expect(warnings.map(({ message }) => message)).toEqual(
-        said === undefined ? [] : [expect.stringContaining(said)],
+        output === undefined ? [] : [expect.stringContaining(output)],
       );
     },
   );

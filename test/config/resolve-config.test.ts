@@ -121,12 +121,12 @@ test.each([
   ["mode: auto", `${EVERYWHERE} auto set nodePortAddresses: [primary]`],
   ["mode: nftables", undefined],
   ["nodePortAddresses: [primary]", undefined],
-])("node ports on all addresses give a warning: %s", async (body, said) => {
+])("node ports on all addresses give a warning: %s", async (body, output) => {
   const { config, warnings } = await resolve([], body);
   expect(allWarningTexts(warnings).find((text) => text.startsWith(EVERYWHERE))).toBe(
-    said as string,
+    output as string,
   );
-  expect(nodePorts(config)).toBe(said === undefined ? "primary" : "0.0.0.0/0 ::/0");
+  expect(nodePorts(config)).toBe(output === undefined ? "primary" : "0.0.0.0/0 ::/0");
 });
 
 test("without file and flags all settings have their defaults", async () => {

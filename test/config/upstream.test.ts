@@ -10,7 +10,7 @@ import { FLAGS } from "../../src/config/flags.ts";
 import { parseConfigText } from "../../src/config/parse-config.ts";
 import { printConfig } from "../../src/config/write-config.ts";
 
-const reason = await whyNoControlPlane();
+const reason = await missingControlPlane();
 if (reason !== undefined) console.log(`skip: comparison of files with kube-proxy: ${reason}`);
 
 describe.skipIf(reason !== undefined)("compared with kube-proxy", () => {

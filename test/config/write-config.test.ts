@@ -77,7 +77,7 @@ describe("the written file gives the same configuration", () => {
 });
 
 test("the written file is upstream's document followed by our section", async () => {
-  const { text, said } = await written(["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"]);
+  const { text, output } = await written(["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"]);
   expect(text).toStartWith(
     "kind: KubeProxyConfiguration\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nfeatureGates: {}\n",
   );
@@ -87,11 +87,11 @@ test("the written file is upstream's document followed by our section", async ()
 });
 
 test("settings that only flags can make are named, because the file leaves them out", async () => {
-  const { said, again } = await written([
+  const { output, again } = await written([
     ...["--master=https://api", "--healthz-port=0"],
     ...["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"],
   ]);
-  expect(said).toBe(
+  expect(output).toBe(
     "Left out, because only a flag can set it: --master, --healthz-port=0\nWrote out.yaml\n",
   );
   const { master, healthzBindAddress }: Config = again.config;
@@ -99,8 +99,8 @@ test("settings that only flags can make are named, because the file leaves them 
 });
 
 test("warnings are printed", async () => {
-  const { said } = await written([], "mode: nftables\nportRange: 1-2\nclusterCIDR: 10.0.0.0/8");
-  expect(said).toStartWith(
+  const { output } = await written([], "mode: nftables\nportRange: 1-2\nclusterCIDR: 10.0.0.0/8");
+  expect(output).toStartWith(
     "Accepted settings that have no effect in Sluice (settings: portRange; ",
   );
 });

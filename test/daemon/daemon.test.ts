@@ -25,7 +25,7 @@ const GIVE_UP_MS = 20_000;
 
 setDefaultTimeout(60_000);
 
-const reason = whyNoBinary() ?? (await whyNoControlPlane());
+const reason = missingBinary() ?? (await missingControlPlane());
 if (reason !== undefined) console.log(`skip: the program with a real API server: ${reason}`);
 
 interface EventList {

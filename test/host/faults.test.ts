@@ -47,7 +47,7 @@ describe.each<[string, readonly string[], readonly RegExp[], number?]>([
     [OOM],
     OWN_SCORE - 1,
   ],
-])("with %s", (_name, wrapper, said, score = OWN_SCORE) => {
+])("with %s", (_name, wrapper, output, score = OWN_SCORE) => {
   test("Services work and follow changes, and each refused setting is logged once", async () => {
     world = await World.build();
     const program = new Program(world, { wrapper });

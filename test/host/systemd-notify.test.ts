@@ -57,7 +57,7 @@ describe.each(["a path", "an abstract name"])("a supervisor on %s", (kind) => {
   });
 
   test("receives that the service is ready, in one line, that it stops, and nothing afterwards", async () => {
-    const { heard, close } = supervisor(path);
+    const { received, close } = supervisor(path);
     const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: path });
     expect(received()).toEqual([]);
     one.ready("100\nServices");
@@ -69,7 +69,7 @@ describe.each(["a path", "an abstract name"])("a supervisor on %s", (kind) => {
   });
 
   test("receives two watchdog messages per period while the service is healthy", async () => {
-    const { heard, close } = supervisor(path);
+    const { received, close } = supervisor(path);
     const { notifier: one } = notifier({
       NOTIFY_SOCKET: path,
       WATCHDOG_USEC: `${PERIOD_MS * 1000}`,

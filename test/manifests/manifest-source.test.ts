@@ -174,7 +174,7 @@ describe("a file that", () => {
     await started();
     const where = join(directory, "a.yaml");
     writeFileSync(where, "apiVersion: v1\nkind: Service\nmetadata: {");
-    await until("the problem is told", () => reported.begun.length === 1, { clock });
+    await until("the problem is reported", () => reported.begun.length === 1, { clock });
     expect(reported.begun[0]?.subject).toBe(`${where}:3`);
     expect(reported.begun[0]?.code).toBe("MANIFEST_INVALID");
     expect(source.status().lastError).toContain(`${where}:3`);
@@ -221,9 +221,9 @@ describe("a file that", () => {
     put("a.yaml", service("web"));
     await started();
     const a = `${join(directory, "a.yaml")}:1`;
-    expect(told.begun).toHaveLength(1);
-    expect(told.begun[0]?.subject).toBe(`${join(directory, "b.yaml")}:1`);
-    expect(told.begun[0]?.message).toEndWith(
+    expect(reported.begun).toHaveLength(1);
+    expect(reported.begun[0]?.subject).toBe(`${join(directory, "b.yaml")}:1`);
+    expect(reported.begun[0]?.message).toEndWith(
       `: metadata.name: Service default/web is already defined in ${a}`,
     );
     expect(core.objects.get("Service default/web")).toMatchObject({ spec: { type: "ClusterIP" } });
@@ -243,9 +243,9 @@ test("an object that contains itself is a problem with file and line, and the ot
   );
   await started();
   expect(core.names()).toEqual(["db", "web"]);
-  expect(told.begun).toHaveLength(1);
-  expect(told.begun[0]?.subject).toBe(`${join(directory, "a.yaml")}:3`);
-  expect(told.begun[0]?.message).toContain(":3: cyclic or too deeply nested: ");
+  expect(reported.begun).toHaveLength(1);
+  expect(reported.begun[0]?.subject).toBe(`${join(directory, "a.yaml")}:3`);
+  expect(reported.begun[0]?.message).toContain(":3: cyclic or too deeply nested: ");
 });
 
 test("a Service without creationTimestamp that appears later is younger than the first ones", async () => {
@@ -310,7 +310,7 @@ describe("a directory that", () => {
   test("does not exist at first is read once it exists", async () => {
     rmSync(directory, { recursive: true });
     source.start();
-    await until("the absence is told", () => reported.begun.length === 1, { clock });
+    await until("the absence is reported", () => reported.begun.length === 1, { clock });
     expect(reported.begun[0]?.subject).toBe(directory);
     expect(source.synced).toBe(false);
     expect(source.status().connected).toBe(false);
@@ -326,7 +326,7 @@ describe("a directory that", () => {
     put("a.yaml", service("web"));
     await started();
     renameSync(directory, join(folder, "away"));
-    await until("the absence is told", () => !source.status().connected, { clock });
+    await until("the absence is reported", () => !source.status().connected, { clock });
     expect(core.names()).toEqual(["web"]);
   });
 

@@ -124,7 +124,7 @@ describe("without nftables", () => {
     const { program } = await given({ wrapper, tools: { variants: [] } });
     const { code, output } = await end(program);
     expect(code).toBe(1);
-    expect(said).toMatch(/no usable backend: iptables: .*\(package iptables\).*; nftables: /);
+    expect(output).toMatch(/no usable backend: iptables: .*\(package iptables\).*; nftables: /);
   });
 
   test("mode nftables exits and names the modes that may work", async () => {
@@ -337,9 +337,9 @@ describe("while another program holds the xtables lock", () => {
     const lock = await holdLock(world);
     try {
       program.spawn(FLAGS);
-      const said = async () => program.log();
+      const output = async () => program.log();
       const adopted = /Adopted/;
-      expect(await untilEqual(said, (text) => adopted.test(text))).toMatch(adopted);
+      expect(await untilEqual(output, (text) => adopted.test(text))).toMatch(adopted);
       await expectServed(world);
     } finally {
       await lock.letGo();
