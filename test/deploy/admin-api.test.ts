@@ -4,12 +4,12 @@ import { SLUICE_ROUTES } from "../../src/admin/sluice-api.ts";
 
 const document = textOf("docs/admin-api.md");
 
-test("every path has a chapter", () => {
-  const chapters = document.match(/(?<=^## )\/sluice.*$/gm) ?? [];
+test("every path has a section", () => {
+  const sections = document.match(/(?<=^## )\/sluice.*$/gm) ?? [];
   const named = SLUICE_ROUTES.map((route) =>
     route.replace("{namespace}", "NAMESPACE").replace("{name}", "NAME"),
   );
-  expect([...chapters]).toEqual(named);
+  expect([...sections]).toEqual(named);
 });
 
 test("the examples are JSON", () => {
