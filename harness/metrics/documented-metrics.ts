@@ -6,34 +6,41 @@ export interface DocumentedMetric {
   readonly name: string;
   readonly type: string;
   readonly labels: readonly string[];
-  /** The backend that a metric requires, if any. */
+  /** The mode that has the metric, if only one has it. */
   readonly mode?: "nftables" | "iptables";
 }
 
 const FILE = join(import.meta.dir, "../../docs/metrics.md");
 
-/** Metrics in the tables of all sections with this heading. */
+/** Returns the metrics in the tables of the sections about a path. */
 export function documentedMetrics(path: "/metrics" | "/metrics/slis"): DocumentedMetric[] {
   return sections()
     .filter(({ heading }) => heading.endsWith(`on ${path}`) || heading === path)
     .flatMap(({ rows }) =>
-      rows.map(([name = "", type = "", labels = "", what = ""]) => {
-        const [, mode] = /^with (nftables|iptables): /.exec(what) ?? [];
-        return {
-          name: name.replaceAll("`", ""),
+      rows.flatMap(([names = "", type = "", labels = "", what = ""]) => {
+        const [, mode] = /^(nftables|iptables) mode: /.exec(what) ?? [];
+        return namesIn(names).map((name) => ({
+          name,
           type,
           labels: labels === "" ? [] : labels.split(", "),
           ...((mode === "nftables" || mode === "iptables") && { mode }),
-        };
+        }));
       }),
     );
 }
 
-/** Names of upstream's metrics that we do not have. A name that ends in `*` is a prefix. */
+/**
+ * Returns the names of kube-proxy's metrics that Sluice lacks. A name that ends in `*` is a prefix.
+ */
 export function absentMetrics(): string[] {
   return sections()
-    .filter(({ heading }) => heading === "Upstream's that do not exist here")
-    .flatMap(({ rows }) => rows.flatMap(([names = ""]) => names.replaceAll("`", "").split(", ")));
+    .filter(({ heading }) => heading === "Missing metrics")
+    .flatMap(({ rows }) => rows.flatMap(([names = ""]) => namesIn(names)));
+}
+
+/** Returns the names in a cell: "`a`, `b`". */
+function namesIn(cell: string): string[] {
+  return cell.replaceAll("`", "").split(", ");
 }
 
 function sections(): { readonly heading: string; readonly rows: string[][] }[] {
