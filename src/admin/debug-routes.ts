@@ -15,10 +15,10 @@ export const DEBUG_ROUTES = [
 
 const LEVEL_MAX = 2 ** 31 - 1;
 const FLAGS_PAGE = "/debug/flags/\n\nflags:\nv\n\nPUT a number to /debug/flags/v\n";
-const NO_PPROF = `Sluice is not a Go program and has no profiles in pprof's format. It has instead:
+const NO_PPROF = `Sluice is not a Go program, so it has no pprof profiles. Use instead:
 
-/debug/heap            what the JavaScript heap holds, by type, as JSON
-/debug/heap/snapshot   the heap for the memory tab of Chrome's developer tools (.heapsnapshot); nothing else runs meanwhile
+/debug/heap            object counts and sizes of the JavaScript heap, as JSON
+/debug/heap/snapshot   a .heapsnapshot for the Memory tab of Chrome DevTools; Sluice pauses while writing it
 `;
 
 /** Adds the routes. The caller checks whether they are enabled. */

@@ -43,5 +43,7 @@ export async function readOnly(context: Context, next: Next): Promise<Response |
     await next();
     return undefined;
   }
-  return context.text(`Cannot ${method}: this path is read only\n`, 405, { Allow: "GET, HEAD" });
+  return context.text(`${method} is not allowed: this path is read-only\n`, 405, {
+    Allow: "GET, HEAD",
+  });
 }

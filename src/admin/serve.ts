@@ -56,13 +56,13 @@ export function listen(options: ListenOptions): HttpListener {
       if (problems.size === 0) {
         problems.begin({ ...about, message: messageOf(error) });
         if (options.onFailed(error)) return;
-        log.error("Could not listen, and try again every 5 s", error, { server: name });
+        log.error("Failed to listen; retrying every 5 s", error, { server: name });
       }
       cancel = clock.after(LISTEN_RETRY_MS, attempt);
       return;
     }
     const fields = { server: name, address: printHostPort(hostname, server.port ?? 0) };
-    if (problems.size > 0) log.info("Listening at last", fields);
+    if (problems.size > 0) log.info("Listening", fields);
     else log.debug(1, "Listening", fields);
     problems.set([]);
   };
@@ -99,13 +99,21 @@ export function bindServer(
       maxRequestBodySize: 1024,
     });
   } catch (error) {
-    throw new SluiceError(
-      "LISTEN_FAILED",
-      `Cannot listen on ${hostname} port ${port}: it must be free and an address of this node: ${messageOf(error)}`,
-      printHostPort(hostname, port),
-      { cause: error },
-    );
+    const address = printHostPort(hostname, port);
+    const message = `listen ${address}: ${listenCause(error)}`;
+    throw new SluiceError("LISTEN_FAILED", message, address, { cause: error });
   }
+}
+
+/** The usual causes, in Go's words. */
+const LISTEN_CAUSES = new Map<unknown, string>([
+  ["EADDRINUSE", "address already in use"],
+  ["EADDRNOTAVAIL", "cannot assign requested address (this node does not have it)"],
+]);
+
+function listenCause(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return LISTEN_CAUSES.get(code) ?? messageOf(error);
 }
 
 function printHostPort(hostname: string, port: number): string {

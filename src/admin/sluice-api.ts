@@ -21,7 +21,7 @@ export function addSluiceApi(app: Hono, view: ReadOnlyView): void {
     const { namespace, name } = context.req.param();
     const service = view.service(namespace, name);
     if (service) return context.json(service);
-    return context.json({ error: `No Service ${namespace}/${name} is known` }, 404);
+    return context.json({ error: `Service ${namespace}/${name} not found` }, 404);
   });
 }
 

@@ -64,7 +64,7 @@ export function startAdmin(options: AdminOptions): RunningAdmin {
   const { view, metrics, serviceHealth, problems } = options;
   const log = options.log.from("start.ts");
   const onError = (error: unknown) => {
-    log.error("Could not answer a request", error);
+    log.error("Failed to answer a request", error);
     if (error instanceof SluiceError && error.code === "CORE_ABORT") options.onFatal(error);
   };
   const health = createHealthApp(view, (probe, code) => metrics.answered(probe, code), onError);

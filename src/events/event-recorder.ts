@@ -138,7 +138,7 @@ export class ApiEventRecorder implements EventRecorder {
     this.#cancelSweep?.();
     this.#endPause?.();
     this.#backoff.wake();
-    this.#request?.abort(new SluiceError("API_UNREACHABLE", "Cannot write an Event: stopped"));
+    this.#request?.abort(new SluiceError("API_UNREACHABLE", "write Event: stopped"));
     this.#disconnect();
   }
 
@@ -207,7 +207,7 @@ export class ApiEventRecorder implements EventRecorder {
         this.#drop(series, messageOf(error), status?.code);
         return;
       }
-      this.#log.debug(2, "Could not write an Event, and tries again", { err: messageOf(error) });
+      this.#log.debug(2, "Failed to write an Event; retrying", { err: messageOf(error) });
       await this.#backoff.wait(status?.retryAfterMs);
     }
   }
@@ -218,10 +218,10 @@ export class ApiEventRecorder implements EventRecorder {
     this.#options.onDropped();
     if (this.#lossLogged) return;
     this.#lossLogged = true;
-    this.#log.warn("An Event is lost, and nothing else; more of them are counted but not said", {
+    this.#log.warn("Lost an Event; further losses are only counted", {
       reason: series.object.reason,
       error,
-      ...(status === 403 && { needs: "create, patch and update of events in events.k8s.io" }),
+      ...(status === 403 && { needs: "create, patch and update on events.events.k8s.io" }),
     });
   }
 
@@ -239,7 +239,7 @@ export class ApiEventRecorder implements EventRecorder {
   }: EventSeriesState): Promise<SluiceError | undefined> {
     const series = count > 1 ? eventSeries(count, lastAt) : undefined;
     if (sentCount > 0) {
-      const error = await this.#write("change", object, eventRequest(object, series, true));
+      const error = await this.#write("patch", object, eventRequest(object, series, true));
       // 404: the server deletes an Event after one hour.
       if (error === undefined || statusOf(error)?.code !== 404) return error;
     }

@@ -15,7 +15,7 @@ export const EMULATED_VERSION = "1.36";
 export function buildInfo(version: string, config: Config): Instrument[] {
   const build = new Gauge({
     name: "sluice_build_info",
-    help: "1; the version of Sluice, the Bun it is made of, and the machine it is made for",
+    help: "Constant 1, with the version of Sluice, the version of Bun, and the platform",
     labels: ["version", "bun", "platform"],
   });
   build.set(1, version, Bun.version, platform());

@@ -119,14 +119,14 @@ export class ConnectionCounters {
     return [
       {
         name: "sluice_service_connections_total",
-        help: "New connections by service port: its name, or its number if it has none",
+        help: "New connections by Service port (name, or number if unnamed)",
         type: "counter",
         labels: ["namespace", "service", "port"],
         samples: () => ports,
       },
       {
         name: "sluice_endpoint_connections_total",
-        help: "New connections by endpoint, without those that session affinity led back to it",
+        help: "New connections by endpoint, without those that session affinity returned to it",
         type: "counter",
         labels: ["namespace", "service", "endpoint"],
         samples: () => endpoints,
@@ -135,7 +135,7 @@ export class ConnectionCounters {
         "gauge",
         {
           name: "sluice_service_series_omitted",
-          help: "Service ports with connections that are not shown, being too many",
+          help: "Service ports above the limit of sluice_service_connections_total",
         },
         omittedPorts,
       ),
@@ -143,7 +143,7 @@ export class ConnectionCounters {
         "gauge",
         {
           name: "sluice_endpoint_series_omitted",
-          help: "Endpoints with connections beyond sluice.endpointMetricsLimit",
+          help: "Endpoints above the limit of sluice_endpoint_connections_total",
         },
         omittedEndpoints,
       ),
@@ -151,7 +151,7 @@ export class ConnectionCounters {
         "counter",
         {
           name: "sluice_connection_readings_failed_total",
-          help: "Readings of the counters of connections that failed",
+          help: "Failed reads of the connection counters",
         },
         this.#failures,
       ),

@@ -53,7 +53,7 @@ class Series<State> {
     const { name, labels = [] } = this.#definition;
     if (values.length !== labels.length) {
       throw new RangeError(
-        `Cannot record ${name}: its labels are [${labels}]: current value is [${values}]`,
+        `record ${name}: invalid label values [${values}]: must match the labels [${labels}]`,
       );
     }
     const entry = {

@@ -58,51 +58,51 @@ export class Metrics {
   readonly #startedAt: number;
   readonly #syncs = new Counter({
     name: "sluice_syncs_total",
-    help: "Syncs by outcome: done, refused (the kernel refused some Service), failed",
+    help: "Syncs that had work, by outcome: done, refused (the kernel refused a Service), failed",
     labels: ["outcome"],
   });
   readonly #syncDuration = new Histogram(
-    { name: "sluice_sync_duration_seconds", help: "Time of a sync, from dirty to committed" },
+    { name: "sluice_sync_duration_seconds", help: "Duration of a sync in seconds" },
     FINE_SYNC_BUCKETS,
   );
   readonly #kernelDuration = new Histogram(
     {
       name: "sluice_kernel_duration_seconds",
-      help: "Time the kernel took for the transactions of a sync",
+      help: "Time in seconds that the kernel took for the transactions of a sync",
     },
     FINE_SYNC_BUCKETS,
   );
   readonly #latency = new Histogram(
     {
       name: "sluice_programming_latency_seconds",
-      help: "Time from the trigger annotation of an EndpointSlice to the commit",
+      help: "Time in seconds from the trigger annotation of an EndpointSlice to the commit",
     },
     LATENCY_BUCKETS,
   );
   readonly #operations = new Counter({
     name: "sluice_operations_total",
-    help: "Elements added to and deleted from the kernel's tables",
+    help: "Elements added to and deleted from the kernel",
     labels: ["operation"],
   });
   readonly #transactions = new Counter({
     name: "sluice_transactions_total",
-    help: "Transactions committed to the kernel, by netlink or by iptables-restore",
+    help: "Committed transactions (netlink or iptables-restore)",
   });
   readonly #repairs = new Counter({
     name: "sluice_repairs_total",
-    help: "Repairs of what somebody else had changed, by kind of object: table, chain, map, element",
+    help: "Repairs of changes by other programs, by kind of object: table, chain, map, element",
     labels: ["object"],
   });
   readonly #repairDuration = new Histogram(
     {
       name: "sluice_repair_duration_seconds",
-      help: "Time from noticing that somebody else changed our rules until they were right again",
+      help: "Time in seconds from the detection of a foreign change to its repair",
     },
     LATENCY_BUCKETS,
   );
   readonly #eventsDropped = new Counter({
     name: "sluice_events_dropped_total",
-    help: "Events that nobody will see: refused by the API server, or pushed out by newer ones",
+    help: "Lost Events: refused by the API server, or displaced by newer ones",
   });
   readonly #elements = new Gauge({
     name: "sluice_elements",
@@ -111,25 +111,22 @@ export class Metrics {
   });
   readonly #mode = new Gauge({
     name: "sluice_mode",
-    help: "1; what serves on this node: nftables or iptables",
+    help: "Constant 1, with the active mode: nftables or iptables",
     labels: ["mode"],
   });
-  readonly #healthy = gauge(
-    "sluice_healthy",
-    "Whether what the API says is in the kernel, as /livez tells it: 1 or 0",
-  );
-  readonly #services = gauge("sluice_services", "Services served");
-  readonly #slices = gauge("sluice_endpoint_slices", "EndpointSlices known");
-  readonly #endpoints = gauge("sluice_endpoints", "Endpoints known");
-  readonly #coreBytes = gauge("sluice_core_memory_bytes", "Linear memory of the core");
+  readonly #healthy = gauge("sluice_healthy", "1 while /livez answers 200, otherwise 0");
+  readonly #services = gauge("sluice_services", "Number of Services");
+  readonly #slices = gauge("sluice_endpoint_slices", "Number of EndpointSlices");
+  readonly #endpoints = gauge("sluice_endpoints", "Number of endpoints");
+  readonly #coreBytes = gauge("sluice_core_memory_bytes", "Memory of the Wasm core in bytes");
   readonly #problems = new Gauge({
     name: "sluice_problems",
-    help: "Objects or fields that cannot be served, by the code of the problem",
+    help: "Current problems by code; /sluice/v1/problems lists them",
     labels: ["code"],
   });
   readonly #connected = new Gauge({
     name: "sluice_source_connected",
-    help: "Whether the source of Services, an API server or a directory, answers: 1 or 0",
+    help: "1 while the API server, or the directory of manifests, answers, otherwise 0",
     labels: ["source"],
   });
   /**

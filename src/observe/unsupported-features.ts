@@ -38,7 +38,7 @@ export class UnsupportedFeatures {
         subject: `IPv${family}`,
         code,
         field: "",
-        message: `Cannot serve IPv${family} on this node: ${reason}; rules of IPv${family} that an earlier process left stay as they are`,
+        message: `IPv${family} is not served: ${reason} (existing IPv${family} rules stay unchanged)`,
       })),
     );
   }

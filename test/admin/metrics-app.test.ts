@@ -171,7 +171,7 @@ describe("the state as JSON", () => {
   test("of a Service that is not known", async () => {
     const response = await app.request("/sluice/v1/services/default/absent");
     expect(response.status).toBe(404);
-    expect(await response.json()).toEqual({ error: "No Service default/absent is known" });
+    expect(await response.json()).toEqual({ error: "Service default/absent not found" });
   });
 });
 

@@ -152,7 +152,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
       expect(await (await answered("/", port)).text()).toBe("taken");
       start(`--manifests=${manifests}`);
       expect((await answered("/healthz", 10256)).status).toBe(200);
-      await logged(`port ${port}: it must be free`);
+      await logged(`:${port}: address already in use`);
     } finally {
       await other.stop("SIGKILL");
     }

@@ -80,15 +80,18 @@ describe("listening", () => {
     expect(listener.port()).toBeUndefined();
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain('code="LISTEN_FAILED"');
-    expect(reported.events).toMatchObject([{ begin: { ...about, field: "metricsBindAddress" } }]);
+    const message = `listen 127.0.0.1:${port}: address already in use`;
+    expect(told.events).toMatchObject([
+      { begin: { ...about, field: "metricsBindAddress", message } },
+    ]);
     expect(failures).toEqual(["LISTEN_FAILED"]);
     await free();
     await clock.advance(4999);
     expect(listener.port()).toBeUndefined();
     await clock.advance(1);
     expect(listener.port()).toBe(port);
-    expect(lines[1]).toContain("Listening at last");
-    expect(reported.events[1]).toMatchObject({ end: about });
+    expect(lines[1]).toContain("] Listening server=");
+    expect(told.events[1]).toMatchObject({ end: about });
   });
 
   test("is no problem any more when it is not wanted any more", async () => {

@@ -308,7 +308,7 @@ describe("the server", () => {
       expect(dropped).toBe(3);
       expect(lines).toHaveLength(1);
       expect(lines[0]).toContain(`because ${code}`);
-      expect(lines[0]?.includes("create, patch and update of events in events.k8s.io")).toBe(
+      expect(lines[0]?.includes("create, patch and update on events.events.k8s.io")).toBe(
         code === 403,
       );
     },

@@ -147,7 +147,7 @@ test.skipIf(why !== undefined)(
     }
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain('cannot create resource \\"events\\" in API group');
-    expect(lines[0]).toContain('needs="create, patch and update of events in events.k8s.io"');
+    expect(lines[0]).toContain('needs="create, patch and update on events.events.k8s.io"');
   },
   2 * MINUTE,
 );

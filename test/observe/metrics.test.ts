@@ -313,7 +313,9 @@ describe("the text", () => {
 
   test("refuses a record with the wrong labels", () => {
     const counter = new Counter({ name: "c", help: "c", labels: ["code"] });
-    expect(() => counter.add(1)).toThrow("Cannot record c: its labels are [code]");
+    expect(() => counter.add(1)).toThrow(
+      "record c: invalid label values []: must match the labels [code]",
+    );
   });
 });
 

@@ -40,7 +40,7 @@ test("a family that is not served is a problem and a notice while somebody wants
 
   reported.update(CONFIG, nodeOf(4, 6));
   const message =
-    "Cannot serve IPv6 on this node: ip6tables is not installed; rules of IPv6 that an earlier process left stay as they are";
+    "IPv6 is not served: ip6tables is not installed (existing IPv6 rules stay unchanged)";
   expect(problems.list()).toEqual([{ subject: "IPv6", code: "TOOL_FAILED", field: "", message }]);
   expect(reported.notices()).toEqual([message]);
 

@@ -160,9 +160,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     }
     const read = async (path: string, port?: number) =>
       JSON.parse((await program.get(path, port)).body);
-    const message = expect.stringMatching(
-      /^Cannot serve IPv6 on this node: ip6tables.*not installed/,
-    );
+    const message = expect.stringMatching(/^IPv6 is not served: ip6tables.*not installed/);
     expect(await problems(program)).toMatchObject([
       { code: "TOOL_FAILED", subject: "IPv6", message },
     ]);
