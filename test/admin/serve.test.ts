@@ -178,7 +178,7 @@ describe("health check node ports", () => {
         subject: "Service default/web",
         code: "LISTEN_FAILED",
         field: "spec.healthCheckNodePort",
-        message: expect.stringContaining(`port ${port}`),
+        message: expect.stringContaining(`:${port}: address already in use`),
       },
     ]);
     checks.update([{ ...web, port, localEndpoints: 1 }]);
