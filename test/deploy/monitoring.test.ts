@@ -25,7 +25,11 @@ interface Rule {
   readonly expr: string;
   readonly for?: string;
   readonly labels: { readonly severity: string };
-  readonly annotations: { readonly summary: string; readonly runbook: string };
+  readonly annotations: {
+    readonly summary: string;
+    readonly description: string;
+    readonly runbook: string;
+  };
 }
 
 interface PodMonitor {
@@ -47,7 +51,7 @@ const rules = (
 ).groups.flatMap((group) => group.rules);
 
 const panels = dashboard.panels.filter(({ type }) => type !== "row");
-/** As Grafana fills in its variables. */
+/** Replaces Grafana's variables by values. */
 const filledIn = (expression: string) =>
   expression.replaceAll("$__rate_interval", "5m").replaceAll(/\$\w+/g, ".*");
 const queries = [
@@ -57,14 +61,14 @@ const queries = [
   ...rules.map(({ alert, expr }) => [`alert ${alert}`, expr] as const),
 ];
 
-/** Of Prometheus itself, and of kube-state-metrics. */
-const METRICS_OF_OTHERS = ["up", "kube_node_info"];
+/** Metrics of Prometheus itself, and of kube-state-metrics. */
+const FOREIGN_METRICS = ["up", "kube_node_info"];
 
-/** Of the mode that does not serve here; docs/metrics.md has it. */
-const METRICS_OF_IPTABLES = ["kubeproxy_sync_proxy_rules_iptables_restore_failures_total"];
+/** Metrics of the mode that the test does not run. docs/metrics.md must list them. */
+const IPTABLES_METRICS = ["kubeproxy_sync_proxy_rules_iptables_restore_failures_total"];
 
-/** What Prometheus adds, and what only has samples once there was an API server or a failure. */
-const LABELS_OF_ITS_OWN = [
+/** Labels that Prometheus adds, and labels that appear only with an API server or a failure. */
+const UNCHECKED_LABELS = [
   "job",
   "instance",
   "code",
@@ -75,37 +79,37 @@ const LABELS_OF_ITS_OWN = [
   "os_image",
 ];
 
-const elsewhere = [...METRICS_OF_OTHERS, ...METRICS_OF_IPTABLES];
+const elsewhere = [...FOREIGN_METRICS, ...IPTABLES_METRICS];
 
 const reason = missingBinaryOrRoot();
 if (reason !== undefined) console.log(`skip: metrics of dashboard and alerts: ${reason}`);
 
-test("what is asked for of the other mode is documented", () => {
+test("metrics of the other mode are documented", () => {
   const documented = documentedMetrics("/metrics").map(({ name }) => name);
-  expect(METRICS_OF_IPTABLES.filter((name) => !documented.includes(name))).toEqual([]);
+  expect(IPTABLES_METRICS.filter((name) => !documented.includes(name))).toEqual([]);
 });
 
-test.each(queries)("%s asks in PromQL", (_, expression) => {
+test.each(queries)("%s is valid PromQL", (_, expression) => {
   expect(parseQuery(expression).metrics).not.toEqual([]);
 });
 
-describe.skipIf(reason !== undefined)("the metrics asked for", () => {
+describe.skipIf(reason !== undefined)("/metrics of the binary", () => {
   let series: Series;
   beforeAll(async () => {
     series = await scrape(BINARY);
   }, 60_000);
 
-  test.each(queries)("are there: %s", (_, expression) => {
+  test.each(queries)("has the metrics and labels of %s", (_, expression) => {
     const { metrics, labels } = parseQuery(expression);
     expect(metrics.filter((name) => !series.has(name) && !elsewhere.includes(name))).toEqual([]);
     const known = new Set([
-      ...LABELS_OF_ITS_OWN,
+      ...UNCHECKED_LABELS,
       ...metrics.flatMap((name) => [...(series.get(name) ?? [])]),
     ]);
     expect(labels.filter((label) => !known.has(label))).toEqual([]);
   });
 
-  test("fill the dashboard's variables", () => {
+  test("has the metrics of the dashboard's variables", () => {
     for (const { definition = "" } of dashboard.templating.list.slice(1)) {
       const [, name = ""] = /^label_values\((\w+)/.exec(definition) ?? [];
       expect([...series.keys()]).toContain(name);
@@ -113,7 +117,7 @@ describe.skipIf(reason !== undefined)("the metrics asked for", () => {
   });
 });
 
-test("no two panels lie on each other, and none leaves the grid", () => {
+test("panels neither overlap nor leave the grid", () => {
   const cells = new Set<string>();
   for (const { title, gridPos } of dashboard.panels) {
     expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
@@ -126,29 +130,39 @@ test("no two panels lie on each other, and none leaves the grid", () => {
   }
 });
 
-test.each(rules.map((rule) => [rule.alert, rule] as const))("%s says what to do", (_, rule) => {
-  expect(["critical", "warning", "info"]).toContain(rule.labels.severity);
-  expect(rule.annotations.summary.length).toBeLessThan(120);
-  expect(rule.annotations.runbook).toMatch(/^Means: .+ Do: .+\.$/);
-});
+test.each(rules.map((rule) => [rule.alert, rule] as const))(
+  "%s has a meaning and numbered steps",
+  (_, { labels, annotations }) => {
+    expect(["critical", "warning", "info"]).toContain(labels.severity);
+    expect(annotations.summary.length).toBeLessThan(100);
+    // One paragraph: what happened, then what it affects.
+    expect(annotations.description).toMatch(/^[A-Z0-9].+\. .+\.$/);
+    for (const [index, step] of annotations.runbook.split("\n").entries()) {
+      expect(step).toMatch(new RegExp(`^${index + 1}\\. .+\\.$`));
+    }
+  },
+);
 
-test.each(["base", "kubeadm"])("the PodMonitor finds the pods of deploy/kubernetes/%s", (name) => {
-  const { spec } = parse(text("prometheus/podmonitor.yaml")) as PodMonitor;
-  const { spec: set } = parse(text(`kubernetes/${name}/daemonset.yaml`)) as V1DaemonSet;
-  const [container] = set?.template.spec?.containers ?? [];
-  // The patch leaves kubeadm's labels as they are.
-  const label = set?.template.metadata?.labels?.["k8s-app"] ?? "kube-proxy";
-  expect(spec.selector.matchExpressions.map(({ key }) => key)).toEqual(["k8s-app"]);
-  expect(spec.selector.matchExpressions[0]?.values).toContain(label);
-  const ports = container?.ports?.flatMap((port) => port.name ?? []);
-  expect(ports).toContain(spec.podMetricsEndpoints[0]?.port ?? "");
-});
+test.each(["base", "kubeadm"])(
+  "the PodMonitor selects the pods of deploy/kubernetes/%s",
+  (name) => {
+    const { spec } = parse(text("prometheus/podmonitor.yaml")) as PodMonitor;
+    const { spec: set } = parse(text(`kubernetes/${name}/daemonset.yaml`)) as V1DaemonSet;
+    const [container] = set?.template.spec?.containers ?? [];
+    // The patch for kubeadm keeps the labels of its DaemonSet.
+    const label = set?.template.metadata?.labels?.["k8s-app"] ?? "kube-proxy";
+    expect(spec.selector.matchExpressions.map(({ key }) => key)).toEqual(["k8s-app"]);
+    expect(spec.selector.matchExpressions[0]?.values).toContain(label);
+    const ports = container?.ports?.flatMap((port) => port.name ?? []);
+    expect(ports).toContain(spec.podMetricsEndpoints[0]?.port ?? "");
+  },
+);
 
-test("a missing metric, label or bracket would be noticed", () => {
+test("the checks detect a missing metric, label or bracket", () => {
   const { metrics, labels } = parseQuery('sum by (a) (rate(x_total{b="c"}[5m])) > on (d) y');
   expect(metrics).toEqual(["x_total", "y"]);
   expect(labels).toEqual(["a", "b", "d"]);
-  expect(() => parseQuery("sum by (a) (rate(x_total[5m])")).toThrow("it must be PromQL");
+  expect(() => parseQuery("sum by (a) (rate(x_total[5m])")).toThrow("invalid PromQL at 29");
   const series = seriesOf('# TYPE x histogram\nx_bucket{le="1",a="b"} 3\n# TYPE y gauge\ny 1\n');
   expect([...series.keys()]).toEqual(["x_bucket", "x_sum", "x_count", "y"]);
   expect([...(series.get("x_bucket") ?? [])]).toEqual(["le", "a"]);

@@ -1,14 +1,14 @@
-/** What a PromQL expression asks for, by Prometheus's own grammar. */
+/** Reads the metrics and labels of a PromQL expression with Prometheus's own grammar. */
 import { parser } from "@prometheus-io/lezer-promql";
 
 export interface Query {
   /** Names of the metrics, in order. */
   readonly metrics: readonly string[];
-  /** Labels that are selected or grouped by. */
+  /** Labels in selectors and groupings. */
   readonly labels: readonly string[];
 }
 
-/** @throws Error naming what is no PromQL */
+/** @throws Error that names the first token that is not PromQL */
 export function parseQuery(expression: string): Query {
   const metrics: string[] = [];
   const labels: string[] = [];
@@ -16,9 +16,7 @@ export function parseQuery(expression: string): Query {
     enter({ type, node, from, to }) {
       const text = expression.slice(from, to);
       if (type.isError) {
-        throw new Error(
-          `Cannot read "${expression}": it must be PromQL: current value at ${from} is "${text}"`,
-        );
+        throw new Error(`parse "${expression}": invalid PromQL at ${from}: "${text}"`);
       }
       if (type.name === "Identifier" && node.parent?.name === "VectorSelector") metrics.push(text);
       if (type.name === "LabelName") labels.push(text);

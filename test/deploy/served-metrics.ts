@@ -1,4 +1,4 @@
-/** What /metrics of the built binary shows while it serves one Service with one endpoint. */
+/** Scrapes /metrics of the built binary while it serves one Service with one endpoint. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,10 +21,10 @@ endpoints: [{addresses: [10.244.0.7]}]
 ports: [{port: 80, protocol: UDP}]
 `;
 
-/** Names of all series to the labels they have been seen with; those of histograms with their endings. */
+/** Maps each series name to its labels. Names of histogram series include their suffixes. */
 export type Series = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** @throws Error with the program's log when it does not answer */
+/** @throws Error with the program's log if it does not answer */
 export async function scrape(binary: string): Promise<Series> {
   const folder = mkdtempSync(join(tmpdir(), "sluice-scrape-"));
   const manifests = join(folder, "manifests");
@@ -41,12 +41,11 @@ export async function scrape(binary: string): Promise<Series> {
   );
   const url = `http://${node.address}`;
   try {
-    const asked = async (path: string) =>
-      (await fetch(`${url}:${path}`).catch(() => undefined))?.ok;
+    const isOk = async (path: string) => (await fetch(`${url}:${path}`).catch(() => undefined))?.ok;
     const wait = { limitMs: 30_000, pollMs: 20, explain: () => daemon.tail() };
-    await until("it is healthy", async () => (await asked("10256/livez")) === true, wait);
-    // What is counted is there once it has happened.
-    await asked("10256/healthz");
+    await until("Sluice is healthy", async () => (await isOk("10256/livez")) === true, wait);
+    // A counter has a series only after its first event.
+    await isOk("10256/healthz");
     let series: Series = new Map();
     const isCounted = async () => {
       await runAsync([...inNamespace(node.name), "bash", "-c", "echo >/dev/udp/10.96.7.7/80"]);
