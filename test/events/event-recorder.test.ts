@@ -1,4 +1,4 @@
-/** The recorder of Events against an API server that answers as each test wants, in the tests' own time. */
+/** Tests the Event recorder with a fake API server and a fake clock. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { settle } from "../../harness/waiting.ts";
@@ -16,13 +16,13 @@ import { type KubeEvent, nodeReference, started } from "../../src/events/events.
 const MINUTE = 60_000;
 const EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events";
 
-/** A status, or how the request ends without one. */
+/** A status, or the way in which the request ends without one. */
 type Answer = number | "unreachable" | "never" | { readonly code: number; readonly after: number };
 
 class FakeServer {
   readonly requests: WriteRequest[] = [];
   readonly answers: Answer[] = [];
-  /** Where `answers` are used up. */
+  /** The answer after all `answers` are used. */
   otherwise: Answer = 200;
   open = 0;
   opened = 0;
@@ -32,7 +32,7 @@ class FakeServer {
     this.opened += 1;
     return {
       get() {
-        throw new Error("nothing is read here");
+        throw new Error("unexpected read");
       },
       send: (request, handler) => this.#answer(request, handler),
       close: () => {
@@ -41,8 +41,8 @@ class FakeServer {
     };
   }
 
-  /** Methods, and the counts they told; 1 is an Event alone. */
-  get received(): string[] {
+  /** Methods with the counts that they sent. 1 is a single Event. */
+  get told(): string[] {
     return this.requests.map(({ method, body }) => {
       const { series }: { series?: EventSeries } = JSON.parse(body);
       return `${method} ${series?.count ?? 1}`;
@@ -107,7 +107,7 @@ beforeEach(() => {
   });
 });
 
-/** What is on its way first: it may set the timers. */
+/** Waits for pending promises first, because they may set timers. */
 async function advance(ms: number): Promise<void> {
   await settle();
   await clock.advance(ms);
@@ -123,7 +123,7 @@ function objectIn(request: WriteRequest | undefined): EventObject {
 }
 
 describe("an Event", () => {
-  test("is created as events.k8s.io/v1 wants it", async () => {
+  test("is created in the form of events.k8s.io/v1", async () => {
     recorder.record({ ...event("here"), note: "a note" }, 1_700_000_000_123);
     await settle();
     const [request] = server.requests;
@@ -160,7 +160,7 @@ describe("an Event", () => {
     expect(objectIn(server.requests[0]).metadata.namespace).toBe("shop");
   });
 
-  test("has a name of its own, also in the same millisecond", async () => {
+  test("has a unique name, also in the same millisecond", async () => {
     recorder.record(event("here"), 5);
     recorder.record({ ...event("here"), reason: "Other" }, 5);
     await advance(1000);
@@ -169,9 +169,9 @@ describe("an Event", () => {
   });
 
   test.each([
-    ["upper case", "Here"],
-    ["too long a name", "a".repeat(250)],
-  ])("on something with %s has another name, that the API takes", async (_what, name) => {
+    ["upper case in its name", "Here"],
+    ["a name that is too long", "a".repeat(250)],
+  ])("on an object with %s gets a name that the API accepts", async (_what, name) => {
     recorder.record(event(name));
     await settle();
     expect(objectIn(server.requests[0]).metadata.name).toMatch(/^[0-9a-f-]{36}$/);
@@ -186,8 +186,8 @@ describe("an Event", () => {
   });
 });
 
-describe("those alike", () => {
-  test("are a series: the second is told at once, the further ones every half hour, the last at the end", async () => {
+describe("equal Events", () => {
+  test("form a series: the second is sent at once, later ones every half hour and at the end", async () => {
     recorder.record(event("here"));
     await settle();
     recorder.record(event("here"));
@@ -213,7 +213,7 @@ describe("those alike", () => {
     expect(clock.waiting).toBe(0);
   });
 
-  test("that come while the first cannot be sent are created as a series", async () => {
+  test("that arrive while the first cannot be sent are created as a series", async () => {
     server.answers.push("unreachable");
     recorder.record(event("here"));
     await settle();
@@ -223,14 +223,14 @@ describe("those alike", () => {
     expect(server.received).toEqual(["POST 1", "POST 3"]);
   });
 
-  test("that come while the first is on its way are told after it", async () => {
+  test("that arrive while the first is being sent are sent after it", async () => {
     recorder.record(event("here"));
     recorder.record(event("here"));
     await advance(1000);
     expect(server.received).toEqual(["POST 1", "PATCH 2"]);
   });
 
-  test("after six quiet minutes are new", async () => {
+  test("form a new series after six quiet minutes", async () => {
     recorder.record(event("here"));
     await advance(12 * MINUTE);
     recorder.record(event("here"));
@@ -238,7 +238,7 @@ describe("those alike", () => {
     expect(server.received).toEqual(["POST 1", "POST 1"]);
   });
 
-  test("are created anew when the server has forgotten the first", async () => {
+  test("are created again if the server deleted the first", async () => {
     recorder.record(event("here"));
     await settle();
     server.answers.push(404);
@@ -247,7 +247,7 @@ describe("those alike", () => {
     expect(server.received).toEqual(["POST 1", "PATCH 2", "POST 2"]);
   });
 
-  test("form at most 1,000 series: the newest pushes out the oldest", async () => {
+  test("form at most 1,000 series: the newest displaces the oldest", async () => {
     for (let i = 0; i <= 1000; i++) {
       recorder.record(event(`node-${i}`));
       await advance(200);
@@ -263,7 +263,7 @@ describe("those alike", () => {
     ["type", { type: "Warning" }],
     ["action", { action: "Other" }],
     ["object", event("other")],
-  ] as const)("but for their %s are not alike", async (_what, other) => {
+  ] as const)("must not differ in %s", async (_what, other) => {
     recorder.record(event("here"));
     recorder.record({ ...event("here"), ...other });
     await advance(1000);
@@ -277,9 +277,9 @@ describe("the server", () => {
     ["does not answer", "never"],
     ["has an error", 500],
     ["is not ready", 503],
-    ["has too much to do", 429],
-    ["does not know us any more", 401],
-  ] as const)("that %s is asked again, and nothing is said", async (_what, answer) => {
+    ["is overloaded", 429],
+    ["no longer accepts the credentials", 401],
+  ] as const)("that %s is asked again, and nothing is logged", async (_what, answer) => {
     server.answers.push(answer, answer);
     recorder.record(event("here"));
     await advance(MINUTE);
@@ -289,7 +289,7 @@ describe("the server", () => {
     expect(lines).toEqual([]);
   });
 
-  test("that wants to be left alone for a while is", async () => {
+  test("that sends Retry-After is left alone for that time", async () => {
     server.answers.push({ code: 429, after: 30_000 });
     recorder.record(event("here"));
     await advance(29_999);
@@ -299,7 +299,7 @@ describe("the server", () => {
   });
 
   test.each([400, 403, 404, 422])(
-    "that answers %d is not asked again, and one line says so",
+    "that answers %d is not asked again, and one line is logged",
     async (code) => {
       server.otherwise = code;
       for (const name of ["one", "two", "three"]) recorder.record(event(name));
@@ -314,7 +314,7 @@ describe("the server", () => {
     },
   );
 
-  test("that refuses what goes on and on is not asked each time, but hears of it after half an hour", async () => {
+  test("that refuses an Event of a long series is asked again after half an hour", async () => {
     server.otherwise = 403;
     recorder.record(event("here"));
     for (let minute = 0; minute < 29; minute++) {
@@ -353,14 +353,14 @@ describe("the server", () => {
     expect(dropped).toBe(1);
   });
 
-  test("is complained of again after it took one", async () => {
+  test("is logged again after it accepted an Event", async () => {
     server.answers.push(403, 200, 403);
     for (const name of ["one", "two", "three"]) recorder.record(event(name));
     await advance(MINUTE);
     expect(lines).toHaveLength(2);
   });
 
-  test("that has an Event already had it from an attempt that seemed to fail", async () => {
+  test("that already has an Event got it from an attempt without an answer", async () => {
     server.answers.push("unreachable", 409);
     recorder.record(event("here"));
     await advance(MINUTE);
@@ -370,7 +370,7 @@ describe("the server", () => {
     expect(server.received).toEqual(["POST 1", "POST 1", "PATCH 2"]);
   });
 
-  test("that has no Event to change, and then has it, refused the count", async () => {
+  test("that answers 404 to a count and 409 to the Event refused the count", async () => {
     server.answers.push(200, 404, 409);
     recorder.record(event("here"));
     await settle();
@@ -384,7 +384,7 @@ describe("the server", () => {
     expect(server.received.slice(3)).toEqual(["PATCH 2"]);
   });
 
-  test("that always has an error costs an Event, not those after it", async () => {
+  test("that always fails costs one Event, not later ones", async () => {
     for (let i = 0; i < 12; i++) server.answers.push(500);
     recorder.record(event("one"));
     recorder.record(event("two"));
@@ -396,7 +396,7 @@ describe("the server", () => {
     expect(dropped).toBe(1);
   });
 
-  test("that is away for hours hears of it in the end, at most once a minute", async () => {
+  test("that is unreachable for hours is asked at most once a minute, and gets the Event", async () => {
     server.otherwise = "unreachable";
     recorder.record(event("here"));
     await advance(180 * MINUTE);
@@ -409,7 +409,7 @@ describe("the server", () => {
 });
 
 describe("resources", () => {
-  test("the connection is there only while something waits", async () => {
+  test("the connection is open only while an Event waits", async () => {
     recorder.record(event("one"));
     recorder.record(event("two"));
     expect(server.open).toBe(1);
@@ -419,27 +419,27 @@ describe("resources", () => {
     expect([server.open, server.opened]).toEqual([1, 2]);
   });
 
-  test("five a second are sent", async () => {
+  test("at most five Events a second are sent", async () => {
     for (let i = 0; i < 20; i++) recorder.record(event(`node-${i}`));
     await advance(999);
     expect(server.requests).toHaveLength(5);
   });
 
-  test("a hundred wait, and newer ones push out older ones", async () => {
+  test("at most a hundred Events wait; newer ones displace older ones", async () => {
     server.answers.push("never");
     for (let i = 0; i < 111; i++) recorder.record(event(`node-${i}`));
     expect(dropped).toBe(10);
     expect(lines).toHaveLength(1);
     await advance(MINUTE);
     const names = server.requests.map((request) => objectIn(request).regarding.name);
-    // The first one was on its way, and tried again.
+    // The first one was being sent, and is retried.
     expect(names.slice(0, 3)).toEqual(["node-0", "node-0", "node-11"]);
     expect(names).toHaveLength(102);
   });
 });
 
 describe("the end", () => {
-  test("a flush waits until everything was sent", async () => {
+  test("a flush waits until everything is sent", async () => {
     recorder.record(event("one"));
     recorder.record(event("two"));
     let flushed = false;
@@ -453,7 +453,7 @@ describe("the end", () => {
     expect(await recorder.flush(5000)).toBeUndefined();
   });
 
-  test("a flush does not wait longer than it may", async () => {
+  test("a flush waits no longer than its limit", async () => {
     server.otherwise = "unreachable";
     recorder.record(event("one"));
     let flushed = false;
@@ -467,7 +467,7 @@ describe("the end", () => {
   });
 
   test.each(["never", "unreachable", 200] as const)(
-    "after close nothing is sent, open or waiting, where the answer was %p",
+    "after close nothing is sent, whether an Event was being sent or waited (answer: %p)",
     async (answer) => {
       server.otherwise = answer;
       recorder.record(event("one"));

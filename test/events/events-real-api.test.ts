@@ -1,4 +1,4 @@
-/** Events as a real API server takes them from kube-proxy's own role, and as kubectl shows them. */
+/** Tests Events with a real API server, kube-proxy's role, and kubectl. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   type ControlPlane,
@@ -37,7 +37,7 @@ beforeAll(async () => {
 
 afterAll(() => plane?.stop());
 
-/** Records all of them as somebody, and waits until they were sent. */
+/** Records all Events with a kubeconfig, and waits until they are sent. */
 async function send(kubeconfig: string, ...events: KubeEvent[]): Promise<void> {
   lines = [];
   dropped = 0;
@@ -69,7 +69,7 @@ async function eventsIn(namespace: string, reason: string): Promise<EventObject[
 }
 
 test.skipIf(why !== undefined)(
-  "the Node's Event is taken, and kubectl describe shows it",
+  "an Event on the Node is accepted, and kubectl describe shows it",
   async () => {
     await send(plane.kubeconfigs.proxy, started(nodeReference("here", uid)));
     expect(lines).toEqual([]);
@@ -89,7 +89,7 @@ test.skipIf(why !== undefined)(
 );
 
 test.skipIf(why !== undefined)(
-  "a health check that fails three times is one Event on the Service, with a count",
+  "three failures of a health check are one Event on the Service, with a count",
   async () => {
     const failed = serviceHealthCheckFailed({
       nodeName: "here",
@@ -116,7 +116,7 @@ test.skipIf(why !== undefined)(
 );
 
 test.skipIf(why !== undefined)(
-  "an Event in a namespace that is gone is dropped, and the next one arrives",
+  "an Event in a deleted namespace is dropped, and the next one arrives",
   async () => {
     const nowhere = {
       apiVersion: "v1",
@@ -135,13 +135,13 @@ test.skipIf(why !== undefined)(
 );
 
 test.skipIf(why !== undefined)(
-  "somebody without the right is told which one is missing",
+  "a missing permission is named in the log",
   async () => {
     const bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:node-proxier";
     await plane.api.request("DELETE", bindings);
     const deadline = performance.now() + MINUTE;
     await send(plane.kubeconfigs.proxy, started(nodeReference("lost", "")));
-    // The server's authorizer hears of it by a watch.
+    // The server's authorizer learns of the deletion from a watch.
     while (dropped === 0 && performance.now() < deadline) {
       await send(plane.kubeconfigs.proxy, started(nodeReference("lost", "")));
     }

@@ -12,7 +12,7 @@ import {
 
 const node = nodeReference("here", "1-2-3");
 
-describe("what is said, is said in kube-proxy's words", () => {
+describe("Events have kube-proxy's text", () => {
   const table: [string, KubeEvent, KubeEvent][] = [
     [
       "the proxy started",
@@ -42,7 +42,7 @@ describe("what is said, is said in kube-proxy's words", () => {
       },
     ],
     [
-      "no health check of a Service",
+      "no health check server of a Service",
       serviceHealthCheckFailed({
         nodeName: "here",
         namespace: "shop",
@@ -61,7 +61,7 @@ describe("what is said, is said in kube-proxy's words", () => {
   ];
   test.each(table)("%s", (_what, event, expected) => expect(event).toEqual(expected));
 
-  test("a Node whose uid is not known has none", () => {
+  test("a Node with an unknown uid has no uid", () => {
     expect(nodeReference("here", "")).toEqual({ apiVersion: "v1", kind: "Node", name: "here" });
   });
 });
@@ -82,7 +82,7 @@ describe("the outbox", () => {
   }
   const event = (note: string) => ({ ...started(node), note });
 
-  test("keeps events with their time until there is a recorder, and then hands them on", async () => {
+  test("keeps Events with their time until a recorder is attached", async () => {
     let now = 1;
     const outbox = new EventOutbox(() => now);
     outbox.record(event("early"));
@@ -95,7 +95,7 @@ describe("the outbox", () => {
     expect(recorder.reported).toEqual(["early@1", "late@2", "flush 5"]);
   });
 
-  test("has one recorder, and whoever asks for it while it is made waits until it has what was kept", async () => {
+  test("creates one recorder, and every attach waits until it has the kept Events", async () => {
     const outbox = new EventOutbox(() => 0);
     const made = Promise.withResolvers<EventRecorder>();
     let asked = 0;
@@ -105,7 +105,7 @@ describe("the outbox", () => {
     };
     const first = outbox.attach(make);
     outbox.record(event("meanwhile"));
-    // A process that ends over it waits so.
+    // A process that exits because of a failure waits like this.
     const flushed = outbox.attach(make).then(() => outbox.flush(5));
     const recorder = new Recorder();
     made.resolve(recorder);
@@ -122,7 +122,7 @@ describe("the outbox", () => {
     expect(recorder.reported[0]).toBe("50@0");
   });
 
-  test("that is closed tells nobody, and closes the recorder whenever that comes", async () => {
+  test("sends nothing after close, and closes a recorder that is attached later", async () => {
     const [before, after] = [new Recorder(), new Recorder()];
     const outbox = new EventOutbox(() => 0);
     await outbox.attach(async () => before);

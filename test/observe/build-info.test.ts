@@ -8,13 +8,13 @@ async function samples(flags: readonly string[]) {
   return { build: build?.[0]?.labels, features };
 }
 
-test("the build is named, with what it is made of", async () => {
+test("sluice_build_info has the versions and the platform", async () => {
   const { build } = await samples([]);
   expect(build).toMatchObject({ version: "1.2.3+5.gabc", bun: Bun.version });
   expect(build?.["platform"]).toMatch(/^linux\/(amd64|arm64)$/);
 });
 
-test("a feature gate is shown as the configuration has it", async () => {
+test("a feature gate has its configured value", async () => {
   const gate = { name: "AllowServiceExternalIPs", stage: "" };
   expect((await samples([])).features).toContainEqual({ labels: gate, value: 1 });
   const { features } = await samples(["--feature-gates=AllowServiceExternalIPs=false"]);

@@ -7,7 +7,7 @@ async function samplesOf(slis: Slis): Promise<string[]> {
   return body.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
 }
 
-test("requests are counted by what became of them, whole answers measured in seconds", async () => {
+test("requests are counted by status, and complete answers are measured in seconds", async () => {
   const metrics = new RestClientMetrics();
   metrics.answered("GET", "api:6443", 200);
   metrics.answered("GET", "api:6443", undefined);
@@ -22,7 +22,7 @@ test("requests are counted by what became of them, whole answers measured in sec
   expect(text).toContain(`${bucket}{verb="GET",host="api:6443",le="60"} 1`);
 });
 
-test("checks are counted, until they are reset", async () => {
+test("checks are counted until a reset", async () => {
   const slis = new Slis(2000);
   slis.succeeded("ping", "healthz");
   slis.succeeded("ping", "healthz");

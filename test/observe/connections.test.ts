@@ -45,11 +45,11 @@ function shown(): string[] {
   );
 }
 
-test("nothing is shown before the first connection", async () => {
+test("there are no series before the first connection", async () => {
   expect(await printed()).toEqual(["omitted 0"]);
 });
 
-test("connections add up by service port and by endpoint", async () => {
+test("connections are summed by Service port and by endpoint", async () => {
   core.hit("frontends", "10.96.0.1 TCP 80", 3);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 2);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-1", 1);
@@ -59,7 +59,7 @@ test("connections add up by service port and by endpoint", async () => {
   expect(await printed()).toEqual(["http 4", "10.1.0.1:8080 2", "10.1.0.2:8080 2", "omitted 0"]);
 });
 
-test("every frontend of a port counts for it, whichever family", async () => {
+test("all frontends of a port count for it, in both families", async () => {
   core.set("nodeports", WEB, "TCP 30080", PICK);
   core.set("outside", WEB, "1.2.3.4 TCP 80", PICK);
   core.set("frontends", WEB, "fd00::1 TCP 80", PICK);
@@ -71,13 +71,13 @@ test("every frontend of a port counts for it, whichever family", async () => {
   expect((await printed()).sort()).toEqual(["80 5", "http 111", "omitted 0"]);
 });
 
-test("a packet that is let through untranslated, to be dropped, is no connection", async () => {
+test("a packet that passes untranslated, to be dropped, is not a connection", async () => {
   core.set("outside", WEB, "1.2.3.4 TCP 80", ACCEPT);
   core.hit("outside", "1.2.3.4 TCP 80", 7);
   expect(await printed()).toEqual(["omitted 0"]);
 });
 
-describe("the sums never go back", () => {
+describe("sums never decrease", () => {
   beforeEach(async () => {
     core.hit("frontends", "10.96.0.1 TCP 80", 5);
     core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 2);
@@ -85,26 +85,26 @@ describe("the sums never go back", () => {
     await printed();
   });
 
-  test("when an endpoint moves to another slot", async () => {
+  test("if an endpoint moves to another slot", async () => {
     core.delete("endpoints", "10.96.0.1 TCP 80 slot-1");
     core.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-0", "10.1.0.2 8080");
     core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 1);
     expect(await printed()).toEqual(["http 5", "10.1.0.2:8080 4", "omitted 0"]);
   });
 
-  test("when a frontend is made anew", async () => {
+  test("if a frontend is recreated", async () => {
     core.set("frontends", WEB, "10.96.0.1 TCP 80", PICK);
     core.hit("frontends", "10.96.0.1 TCP 80", 1);
     expect(await printed()).toContain("http 6");
   });
 
-  test("but a deleted Service is forgotten, although its id and elements linger", async () => {
+  test("a deleted Service loses its sums even if its id and elements still exist", async () => {
     core.services.delete(WEB);
     core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 1);
     expect(await printed()).toEqual(["omitted 0"]);
   });
 
-  test("and one that takes its id starts at nothing", async () => {
+  test("a Service that reuses an id starts at 0", async () => {
     core.names.delete(WEB);
     await printed();
     core.addService({
@@ -117,7 +117,7 @@ describe("the sums never go back", () => {
   });
 });
 
-test("service ports beyond the limit are counted, not shown", async () => {
+test("Service ports above the limit are only counted as omitted", async () => {
   counters = new ConnectionCounters(core, 10, unexpectedError, 1);
   core.set("frontends", WEB, "10.96.0.1 UDP 80", PICK);
   core.hit("frontends", "10.96.0.1 TCP 80", 2);
@@ -133,7 +133,7 @@ test("service ports beyond the limit are counted, not shown", async () => {
   expect((await all())[0]).toMatchObject([{ labels: { port: "http" }, value: 2 }]);
 });
 
-test("endpoints beyond the limit are counted, not shown", async () => {
+test("endpoints above the limit are only counted as omitted", async () => {
   counters = new ConnectionCounters(core, 1, unexpectedError);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-0", 2);
   core.hit("endpoints", "10.96.0.1 TCP 80 slot-1", 1);
@@ -153,7 +153,7 @@ describe("a collection", () => {
     core.hit("frontends", "10.96.0.1 TCP 80", 3);
   });
 
-  test("that is under way is shared by all who ask meanwhile", async () => {
+  test("is shared by concurrent callers", async () => {
     let readings = 0;
     let end = () => {};
     const slow: typeof core.reader = {
@@ -174,7 +174,7 @@ describe("a collection", () => {
     end();
   });
 
-  test("that takes longer than a scrape has patience is not waited for, and goes on", async () => {
+  test("that exceeds the patience of a scrape continues without the scrape", async () => {
     let end = () => {};
     const slow: typeof core.reader = {
       read: (each) =>
@@ -190,7 +190,7 @@ describe("a collection", () => {
     expect(shown()).toContain("http 3");
   });
 
-  test("that fails keeps what there was, is counted each time and told once", async () => {
+  test("that fails keeps the sums, is counted each time and reported once", async () => {
     await printed();
     const error = new SluiceError("NETLINK_SOCKET", "no answer");
     const broken = { read: () => Promise.reject(error) };
@@ -203,15 +203,15 @@ describe("a collection", () => {
   });
 
   test.each([
-    ["an assertion in the core", new SluiceError("CORE_ABORT", "Cannot go on")],
-    ["a defect of ours", new TypeError("undefined is not an object")],
-  ])("that meets %s does not hide it", async (_, error) => {
+    ["an assertion in the core", new SluiceError("CORE_ABORT", "assertion failed")],
+    ["a bug", new TypeError("undefined is not an object")],
+  ])("rethrows %s", async (_, error) => {
     const broken = { read: () => Promise.reject(error) };
     await expect(counters.collect(broken)).rejects.toBe(error);
     expect([failures(), failed]).toEqual([0, []]);
   });
 
-  test("during which slots changed lets go of an endpoint only if it is missing twice", async () => {
+  test("with slot changes forgets an endpoint only if it is missing twice", async () => {
     core.hit("endpoints", "10.96.0.1 TCP 80 slot-1", 1);
     await printed();
     core.delete("endpoints", "10.96.0.1 TCP 80 slot-1");
@@ -221,7 +221,7 @@ describe("a collection", () => {
   });
 });
 
-test("what an element counted up to its deletion is taken when it is handed over", async () => {
+test("the last count of a deleted element is added", async () => {
   core.hit("frontends", "10.96.0.1 TCP 80", 3);
   await core.reader.read(counters.addDeleted);
   core.delete("frontends", "10.96.0.1 TCP 80");

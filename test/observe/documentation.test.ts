@@ -1,4 +1,4 @@
-/** docs/metrics.md against the code: whatever can be printed is documented, and the other way round. */
+/** Compares docs/metrics.md with the code: it must list exactly the metrics that can be printed. */
 import { expect, test } from "bun:test";
 import { unexpectedError } from "../../harness/expected-errors.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
@@ -35,7 +35,7 @@ test.each([
   ["nftables", nftables],
   ["iptables", iptables],
 ] as const)(
-  "with %s every metric is documented with its type and labels, and there are no others",
+  "with %s exactly the printed metrics are documented, with types and labels",
   (served, found) => {
     const byName = <T extends { readonly name: string }>(list: readonly T[]) =>
       [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -46,11 +46,11 @@ test.each([
   },
 );
 
-test("so are those of /metrics/slis", () => {
+test("exactly the metrics of /metrics/slis are documented", () => {
   expect(documentedMetrics("/metrics/slis")).toEqual(described(metrics.slis.instruments()));
 });
 
-test("no metric is there that the documentation says is not", () => {
+test("no metric is listed as missing", () => {
   const absent = absentMetrics();
   expect(absent).toContain("go_*");
   for (const { name } of all) {

@@ -1,4 +1,4 @@
-/** Committed elements in plain objects, with the counters of the kernel: as much of a core as observers see. */
+/** A fake of the parts of a core that observers use: committed elements with their kernel counters. */
 
 import type { CounterReader } from "../../src/backend/parts.ts";
 import { type Action, encodeAction } from "../../src/model/actions.ts";
@@ -12,7 +12,7 @@ interface Element {
   readonly key: Uint8Array;
   value: Uint8Array;
   owner: OwnerId;
-  /** In the kernel, and at the last reading. */
+  /** The count in the kernel, and the count at the last read. */
   packets: number;
   read: number;
 }
@@ -20,7 +20,7 @@ interface Element {
 export class Committed {
   readonly services = new Map<ServiceId, Service>();
   readonly names = new Map<ServiceId, string>();
-  /** Does a reading of the counters end with nothing changed in between? */
+  /** Whether a read of the counters ends without a change in between. */
   quiet = true;
   readonly #tables = new Map<TableId, Map<string, Element>>();
 
@@ -45,14 +45,13 @@ export class Committed {
     this.names.set(whole.id, `${whole.namespace}/${whole.name}`);
   }
 
-  /** `key`: words such as `10.96.0.1 TCP 80 0`. `value`: an action, an endpoint's words, or nothing. */
+  /** `key`: words such as `10.96.0.1 TCP 80 0`. `value`: an action, words of an endpoint, or "". */
   set(table: TableName, owner: number, key: string, value: Action | string = ""): void {
     const words = key.split(" ");
     const family = `${key} ${typeof value === "string" ? value : ""}`.includes("::") ? 6 : 4;
     const id = tableId(table, family);
     const bytes = encode(words);
-    if (bytes.length !== keySize(id))
-      throw new Error(`${table} has keys of another size than ${key}`);
+    if (bytes.length !== keySize(id)) throw new Error(`${table}: invalid key ${key}: wrong size`);
     const elements = this.#tables.get(id) ?? new Map<string, Element>();
     this.#tables.set(id, elements);
     const encoded =
@@ -70,10 +69,10 @@ export class Committed {
     this.#tables.get(tableId(table, family))?.delete(encode(key.split(" ")).join());
   }
 
-  /** New connections hit an element. */
+  /** Counts new connections at an element. */
   hit(table: TableName, key: string, packets: number, family: 4 | 6 = 4): void {
     const element = this.#tables.get(tableId(table, family))?.get(encode(key.split(" ")).join());
-    if (!element) throw new Error(`nothing to hit at ${table} ${key}`);
+    if (!element) throw new Error(`${table} ${key}: no such element`);
     element.packets += packets;
   }
 
@@ -138,7 +137,10 @@ export class Committed {
   }
 }
 
-/** A word with dots or colons is an address, a protocol's name its number, `slot-N` a slot, the rest ports. */
+/**
+ * Encodes words: an address has dots or colons, a protocol is a name, a slot is `slot-N`, and any other
+ * word is a port.
+ */
 function encode(words: readonly string[]): Uint8Array {
   return Uint8Array.from(
     words.flatMap((word) => {

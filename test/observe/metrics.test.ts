@@ -54,7 +54,7 @@ function problem(code: Problem["code"], field = ""): Problem {
   return { subject: "Service default/web", code, field, message: "" };
 }
 
-test("the gauges are those of the moment", async () => {
+test("gauges have the current values", async () => {
   const text = await lines();
   expect(text).toContain("sluice_services 3");
   expect(text).toContain("sluice_endpoint_slices 4");
@@ -69,11 +69,11 @@ test("the gauges are those of the moment", async () => {
 test.each([
   [true, "sluice_healthy 1"],
   [false, "sluice_healthy 0"],
-])("health is a number: %p", async (healthy, line) => {
+])("sluice_healthy with %p", async (healthy, line) => {
   expect(await lines({ healthy })).toContain(line);
 });
 
-test("problems are counted by their code, and one that is over stays as 0", async () => {
+test("problems are counted by code, and a resolved one stays as 0", async () => {
   const problems = [problem("OBJECT_INVALID", "a"), problem("OBJECT_INVALID", "b")];
   const during = await lines({ problems: [...problems, problem("CORE_MEMORY")] });
   expect(during).toContain('sluice_problems{code="OBJECT_INVALID"} 2');
@@ -84,14 +84,14 @@ test("problems are counted by their code, and one that is over stays as 0", asyn
   expect(after).toContain('sluice_problems{code="CORE_MEMORY"} 0');
 });
 
-test("a source says whether it answers", async () => {
+test("a source shows whether it answers", async () => {
   const source = { name: "https://api:6443", synced: true, lastError: "", lastEventAt: 0 };
   const shown = async (connected: boolean) => lines({ sources: [{ ...source, connected }] });
   expect(await shown(true)).toContain('sluice_source_connected{source="https://api:6443"} 1');
   expect(await shown(false)).toContain('sluice_source_connected{source="https://api:6443"} 0');
 });
 
-test("every upstream name that dashboards ask for is there before anything happened", async () => {
+test("all kube-proxy metrics exist before the first event", async () => {
   const text = (await lines()).join("\n");
   for (const name of [
     "sync_proxy_rules_duration_seconds histogram",
@@ -117,14 +117,14 @@ test("every upstream name that dashboards ask for is there before anything happe
   expect(text).toContain('nftables_sync_failures_total{ip_family="IPv4"} 0');
 });
 
-describe("the mode that serves", () => {
-  test("is told, and nftables has no metrics of iptables", async () => {
+describe("the active mode", () => {
+  test("is shown, and nftables has no iptables metrics", async () => {
     const text = await lines();
     expect(text).toContain('sluice_mode{mode="nftables"} 1');
     expect(text.filter((line) => line.includes("_iptables_"))).toEqual([]);
   });
 
-  test("is iptables: upstream's metrics of it are there in place of those of nftables", async () => {
+  test("iptables has kube-proxy's iptables metrics instead of its nftables metrics", async () => {
     const restores: ScrapeFacts["restores"] = [4, 6].map((family) => ({
       family: family === 4 ? 4 : 6,
       rules: [
@@ -156,7 +156,7 @@ describe("the mode that serves", () => {
 });
 
 describe("a sync", () => {
-  test("that is done ends the waiting and dates both families", async () => {
+  test("that succeeds clears pending changes and sets the time of both families", async () => {
     metrics.changedTo({ endpoint: 2, service: 1 });
     metrics.queued(START + 1000);
     expect(await lines()).toContain("kubeproxy_sync_proxy_rules_endpoint_changes_pending 2");
@@ -180,7 +180,7 @@ describe("a sync", () => {
     expect(text).toContain('sluice_kernel_duration_seconds_bucket{le="0.00005"} 1');
   });
 
-  test("that failed is counted, and its changes still wait", async () => {
+  test("that fails is counted, and its changes stay pending", async () => {
     metrics.changedTo({ endpoint: 0, service: 1 });
     metrics.synced(
       {
@@ -203,7 +203,7 @@ describe("a sync", () => {
     expect(text.join("\n")).not.toContain("last_timestamp_seconds{");
   });
 
-  test("is a full one until one succeeds, and when our table was gone", async () => {
+  test("is full until one succeeds, and after the table was deleted", async () => {
     const count = async (extent: string) => {
       const name = `kubeproxy_sync_${extent}proxy_rules_duration_seconds_count`;
       const line = (await lines()).find((each) => each.startsWith(`${name}{ip_family="IPv4"}`));
@@ -221,12 +221,12 @@ describe("a sync", () => {
     expect([await count("full_"), await count("partial_"), await count("")]).toEqual([3, 2, 5]);
   });
 
-  test("that found nothing to do is not one", async () => {
+  test("without work is not counted", async () => {
     metrics.synced({ ...REPORT, outcome: "nothing" }, START);
     expect((await lines()).join("\n")).toContain("sluice_sync_duration_seconds_count 0");
   });
 
-  test("measures from the trigger annotation, unless that is older than the process", async () => {
+  test("is measured from the trigger annotation, unless that is older than the process", async () => {
     const triggerTimes = [START - 1, START + 1000, START + 9000];
     metrics.synced({ ...REPORT, triggerTimes }, START + 3000);
     const text = await lines();
@@ -238,14 +238,14 @@ describe("a sync", () => {
   });
 });
 
-test("what follows a commit and fails is a cleanup failure in both families", async () => {
+test("a failed affinity cleanup counts in both families", async () => {
   const name = "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total";
   expect(await lines()).toContain(`${name}{ip_family="IPv6"} 0`);
   metrics.cleanupFailed();
   expect(await lines()).toContain(`${name}{ip_family="IPv6"} 1`);
 });
 
-test("an Event that nobody will see is counted", async () => {
+test("a lost Event is counted", async () => {
   expect(await lines()).toContain("sluice_events_dropped_total 0");
   metrics.eventDropped();
   expect(await lines()).toContain("sluice_events_dropped_total 1");
@@ -260,8 +260,8 @@ test("answers of health probes are counted by code", async () => {
   expect(text).toContain('kubeproxy_proxy_livez_total{code="200"} 2');
 });
 
-describe("the text", () => {
-  test("of every kind of instrument is Prometheus's", async () => {
+describe("the exposition", () => {
+  test("has the Prometheus format for each type of instrument", async () => {
     const counter = new Counter({ name: "c_total", help: "a\nb", labels: ["name"] });
     counter.add(1, 'x"y\\');
     const gauge = new Gauge({ name: "g", help: "g" });
@@ -287,7 +287,7 @@ describe("the text", () => {
     ]);
   });
 
-  test("of many samples is printed in parts, with its head once, and takes rests", async () => {
+  test("prints many samples in parts, with one head and pauses in between", async () => {
     const many = new Counter({ name: "many_total", help: "many", labels: ["n"] });
     const all = Array.from({ length: 1700 }, (_, n) => `many_total{n="${n}"} 1`);
     for (let n = 0; n < all.length; n++) many.add(1, String(n));
@@ -311,7 +311,7 @@ describe("the text", () => {
     expect(rests).toBe(3);
   });
 
-  test("refuses a record with the wrong labels", () => {
+  test("rejects a record with wrong labels", () => {
     const counter = new Counter({ name: "c", help: "c", labels: ["code"] });
     expect(() => counter.add(1)).toThrow(
       "record c: invalid label values []: must match the labels [code]",
@@ -324,7 +324,7 @@ test("exponential buckets are round numbers", () => {
   expect(exponentialBuckets(0.00005, 2, 4)).toEqual([0.00005, 0.0001, 0.0002, 0.0004]);
 });
 
-test("a sync that mended what somebody else had changed is counted", async () => {
+test("a sync that repaired a foreign change is counted", async () => {
   const none = ["table", "chain", "map", "element"].map(
     (object) => `sluice_repairs_total{object="${object}"} 0`,
   );
@@ -341,7 +341,7 @@ test("a sync that mended what somebody else had changed is counted", async () =>
   expect(text).toContain("sluice_repair_duration_seconds_count 1");
 });
 
-test("flows of UDP that were deleted are counted by family, under upstream's names", async () => {
+test("deleted UDP flows are counted by family in kube-proxy's metrics", async () => {
   metrics.flowsChecked({ family: 6, entries: 9, deleted: 4, busyMs: 1, durationMs: 3 });
   const text = await lines();
   const prefix = "kubeproxy_conntrack_reconciler";
@@ -349,7 +349,7 @@ test("flows of UDP that were deleted are counted by family, under upstream's nam
   expect(text).toContain(`${prefix}_sync_duration_seconds_bucket{ip_family="IPv6",le="0.004"} 1`);
 });
 
-test("of a family without rules nothing is told by upstream's metrics", async () => {
+test("kube-proxy's metrics omit a family without rules", async () => {
   metrics.serves([4]);
   metrics.queued(START);
   metrics.synced(REPORT, START + 1000);

@@ -32,7 +32,7 @@ test.each<[string, Partial<Service>, Choice[], string]>([
   ["external", EXTERNAL, [choice(4, true, 0), choice(6, true, 0)], "0 1 0 1"],
   ["both", { ...EXTERNAL, internalLocal: true }, [choice(6, true, 0)], "0 0 1 1"],
   [
-    "external, left over from another type",
+    "an external policy on a Service of another type",
     { externalLocal: true },
     [choice(4, true, 0)],
     "0 0 0 0",

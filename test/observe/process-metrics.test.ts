@@ -22,8 +22,8 @@ function valuesOf(instruments: readonly Instrument[]): { [name: string]: number 
   );
 }
 
-describe("the process", () => {
-  test("is told as the kernel tells it", () => {
+describe("the process metrics", () => {
+  test("have the kernel's values", () => {
     expect(valuesOf(processInstruments(1_700_000_000_500, FILES))).toMatchObject({
       open_fds: 3,
       max_fds: 20_000,
@@ -36,14 +36,14 @@ describe("the process", () => {
     });
   });
 
-  test("has a value for each of them on a real /proc", () => {
+  test("all have a value on a real /proc", () => {
     for (const [name, value] of Object.entries(valuesOf(processInstruments(1)))) {
       expect([name, value]).toEqual([name, expect.any(Number)]);
       expect(Number(value)).toBeGreaterThan(0);
     }
   });
 
-  test("is told without what cannot be read, by the same names", () => {
+  test("keep their names if a value cannot be read", () => {
     const closed = () => {
       throw new Error("EACCES");
     };

@@ -3,7 +3,7 @@ import { ProxyHealth } from "../../src/observe/proxy-health.ts";
 
 const PERIOD = 30_000;
 
-test("before the first commit nothing is healthy, even when nothing waits", () => {
+test("before the first commit the proxy is unhealthy, even if no change waits", () => {
   expect(new ProxyHealth(PERIOD).at(0)).toEqual({
     healthy: false,
     lastUpdated: undefined,
@@ -11,7 +11,7 @@ test("before the first commit nothing is healthy, even when nothing waits", () =
   });
 });
 
-test("while nothing waits it stays healthy, however old the last commit", () => {
+test("while no change waits the proxy stays healthy, however old the last commit is", () => {
   const tracker = new ProxyHealth(PERIOD);
   tracker.committed(1000);
   expect(tracker.at(1e12)).toEqual({ healthy: true, lastUpdated: 1000, queuedSince: undefined });
@@ -20,7 +20,7 @@ test("while nothing waits it stays healthy, however old the last commit", () => 
 test.each([
   ["just before twice the sync period", 2 * PERIOD - 1, true],
   ["at twice the sync period", 2 * PERIOD, false],
-  ["when the clock was set back", -1e9, true],
+  ["after the clock was set back", -1e9, true],
 ])("a waiting change: %s", (_, wait, healthy) => {
   const tracker = new ProxyHealth(PERIOD);
   tracker.committed(1000);

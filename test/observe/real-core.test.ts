@@ -1,4 +1,4 @@
-/** The observers on the real core, plan and loop: their idea of keys and values must be the core's. */
+/** Tests the observers with the real core, plan and loop: they must decode keys and values alike. */
 import { expect, test } from "bun:test";
 import { unexpectedError } from "../../harness/expected-errors.ts";
 import { printKey } from "../../harness/plan/print-elements.ts";
@@ -8,7 +8,7 @@ import { keySize, TABLE_IDS, tableLabel } from "../../src/model/tables.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
 import { describeService } from "../../src/observe/service-view.ts";
 
-/** A kernel whose counters stand at what `packets` says, by `table key`. */
+/** A kernel with the counters in `packets`, keyed by `table key`. */
 function countersOf(
   { core }: SyncWorld,
   packets: { readonly [element: string]: number },
@@ -45,7 +45,7 @@ async function world(): Promise<SyncWorld> {
   return made;
 }
 
-test("connections are counted across a change of the endpoint, and gone with the Service", async () => {
+test("connections are counted across an endpoint change, until the Service is deleted", async () => {
   const made = await world();
   const counters = new ConnectionCounters(made.core, 10, unexpectedError);
   const shown = () =>
@@ -84,7 +84,7 @@ test("connections are counted across a change of the endpoint, and gone with the
   expect(shown()).toEqual(["0"]);
 });
 
-test("a Service is described as it is committed", async () => {
+test("a Service is described as committed", async () => {
   const made = await world();
   const frontend = {
     protocol: "TCP",

@@ -21,7 +21,7 @@ const SERVICE: Service = {
 };
 const CHECK = { port: 32000, namespace: "default", name: "web", localEndpoints: 2 };
 
-test("what was selected is heard of once it is in the kernel, by a late listener too", () => {
+test("a selected result is published once it is in the kernel, also to a late listener", () => {
   const checks = new ServiceHealth();
   const received: (readonly HealthCheck[])[] = [];
   checks.update(ID, SERVICE, 2);
@@ -36,9 +36,9 @@ test("what was selected is heard of once it is in the kernel, by a late listener
 
 test.each<[string, Partial<Service>, boolean]>([
   ["a load balancer with externalTrafficPolicy Local", {}, true],
-  ["one without the policy", { externalLocal: false }, false],
+  ["a load balancer without the policy", { externalLocal: false }, false],
   ["a node port Service", { type: "NodePort" }, false],
-  ["one that was given no port", { healthCheckNodePort: 0 }, false],
+  ["a load balancer without a port", { healthCheckNodePort: 0 }, false],
 ])("%s", (_, parts, checked) => {
   const checks = new ServiceHealth();
   checks.update(ID, SERVICE, 2);

@@ -7,7 +7,7 @@ import { Committed } from "./fake-committed.ts";
 
 const WEB = 1 as ServiceId;
 const OTHER = 2 as ServiceId;
-/** Without chains, and for both families. */
+/** A backend without chains that serves both families. */
 const DATAPLANE = { capabilities: { unserved: [] }, chains: undefined };
 
 const PROBLEM: Problem = {
@@ -24,11 +24,11 @@ function core(): Committed {
   return committed;
 }
 
-test("a Service that is not known has no view", () => {
+test("an unknown Service has no view", () => {
   expect(describeService(core(), "default", "absent", [], DATAPLANE)).toBeUndefined();
 });
 
-test("a Service shows its own frontends in order, endpoints by slot, and its problems", () => {
+test("a Service has its frontends in order, its endpoints by slot, and its problems", () => {
   const committed = core();
   const slotTable = "endpoints";
   committed.set("frontends", WEB, "10.96.0.1 TCP 443", {
@@ -78,7 +78,7 @@ test("a Service shows its own frontends in order, endpoints by slot, and its pro
   ]);
 });
 
-test("local endpoints are told from the others", () => {
+test("local endpoints are listed separately", () => {
   const committed = core();
   committed.set("local-endpoints", WEB, "1.2.3.4 TCP 80 slot-0", "10.1.0.1 8080");
   committed.set("nodeport-local-endpoints", WEB, "TCP 30080 slot-0", "10.1.0.1 8080");
@@ -91,7 +91,7 @@ test("local endpoints are told from the others", () => {
   ]);
 });
 
-test("elements that outlive their Service are shown as such", () => {
+test("elements of a deleted Service are shown with exists: false", () => {
   const committed = core();
   committed.set("frontends", WEB, "10.96.0.1 TCP 80", { verb: "reject" });
   committed.services.delete(WEB);
@@ -102,7 +102,7 @@ test("elements that outlive their Service are shown as such", () => {
   });
 });
 
-test("a frontend names the chains of its port, and says why it is not served", () => {
+test("a frontend has the chains of its port, or the reason why it is not served", () => {
   const committed = core();
   committed.set("frontends", WEB, "10.96.0.1 TCP 80", { verb: "reject" });
   committed.set("nodeports", WEB, "TCP 30080", { verb: "reject" });

@@ -25,10 +25,10 @@ const nodeOf = (...families: readonly Family[]): NodeFacts => ({
   podCidrs: [],
   eligible: true,
 });
-/** Nothing of either family is committed. */
+/** A core without committed elements. */
 const EMPTY_CORE = { elementCount: () => 0 };
 
-test("a family that is not served is a problem and a notice while somebody wants it", () => {
+test("an unserved family is a problem and a notice while the node uses it", () => {
   const problems = new ProblemRegistry(() => {});
   const reported = new UnsupportedFeatures({
     capabilities: { unserved: [NO_TOOL], unsupported: [] },
@@ -49,10 +49,10 @@ test("a family that is not served is a problem and a notice while somebody wants
 });
 
 test.each<[string, Config["clusterCIDRs"], number]>([
-  ["the configuration has pods of it", [parseCidr("fd01::/64") as Cidr], 0],
-  ["Services of it are committed", [], 1],
-])("so it is where the node has no address of it, but %s", (_, clusterCIDRs, committed) => {
-  const reported = new UnsupportedFeatures({
+  ["the configuration has a pod range of it", [parseCidr("fd01::/64") as Cidr], 0],
+  ["a Service of it is committed", [], 1],
+])("an unserved family without a node address is a problem if %s", (_, clusterCIDRs, committed) => {
+  const told = new UnsupportedFeatures({
     capabilities: { unserved: [NO_TOOL], unsupported: [] },
     core: { elementCount: (id) => (id === tableId("cluster-ips", 6) ? committed : 0) },
     problems: () => {},
@@ -61,9 +61,9 @@ test.each<[string, Config["clusterCIDRs"], number]>([
   expect(reported.notices()).toHaveLength(1);
 });
 
-test("what is lacking of a family that is served is a notice, whoever wants it", () => {
-  const unsupported = ["IPv4: session affinity is not kept, for want of xt_recent"];
-  const reported = new UnsupportedFeatures({
+test("an unsupported feature of a served family is always a notice", () => {
+  const unsupported = ["IPv4: no session affinity: the kernel lacks xt_recent"];
+  const told = new UnsupportedFeatures({
     capabilities: { unserved: [], unsupported },
     core: EMPTY_CORE,
     problems: () => {},
@@ -72,12 +72,12 @@ test("what is lacking of a family that is served is a notice, whoever wants it",
   expect(reported.notices()).toEqual(unsupported);
 });
 
-test("a dataplane without limits has nothing to tell", () => {
-  const reported = new UnsupportedFeatures({
+test("a backend without limits has no notices", () => {
+  const told = new UnsupportedFeatures({
     capabilities: { unserved: [], unsupported: [] },
     core: EMPTY_CORE,
     problems: () => {
-      throw new Error("there is nothing to tell");
+      throw new Error("unexpected problem event");
     },
   });
   reported.update(CONFIG, nodeOf(4, 6));

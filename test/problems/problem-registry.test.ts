@@ -25,7 +25,7 @@ const end = (field?: string): ProblemEvent => ({
   end: { subject: WEB, code: "FRONTEND_TAKEN", ...(field !== undefined && { field }) },
 });
 
-test("a problem is said when it begins and when it changes, not when it lasts", () => {
+test("a problem is announced when it begins and when it changes, not while it lasts", () => {
   problems.report([begin(taken("a", "one"))]);
   problems.report([begin(taken("a", "one"))]);
   problems.report([begin(taken("a", "two"))]);
@@ -34,7 +34,7 @@ test("a problem is said when it begins and when it changes, not when it lasts", 
   expect(problems.list()).toHaveLength(1);
 });
 
-test("an end with a field ends that problem only, be the field empty or not", () => {
+test("an end with a field resolves only that problem, also if the field is empty", () => {
   problems.report([begin(taken("a", "one"))]);
   problems.report([begin(taken("b", "two"))]);
   problems.report([begin(taken("", "three"))]);
@@ -44,7 +44,7 @@ test("an end with a field ends that problem only, be the field empty or not", ()
   expect(problems.of(WEB)).toEqual([taken("b", "two")]);
 });
 
-test("an end without a field ends all problems of the object with that code", () => {
+test("an end without a field resolves all problems of the object with that code", () => {
   problems.report([begin(taken("a", "one"))]);
   problems.report([begin(taken("b", "two"))]);
   problems.report([begin({ ...taken("c", "three"), code: "OBJECT_INVALID" })]);
@@ -54,7 +54,7 @@ test("an end without a field ends all problems of the object with that code", ()
   expect(problems.list()).toHaveLength(2);
 });
 
-test("what ends and begins again at once is not said anew, unless it says something else", () => {
+test("a problem that ends and begins in one call is announced again only with a new message", () => {
   problems.report([begin(taken("a", "one")), begin(taken("b", "two"))]);
   output.length = 0;
   over.length = 0;
@@ -67,7 +67,7 @@ test("what ends and begins again at once is not said anew, unless it says someth
   expect(problems.list()).toHaveLength(1);
 });
 
-test("a new list of one code replaces the old one, and leaves other codes", () => {
+test("a new list of one code replaces the old one and keeps other codes", () => {
   problems.report([begin(taken("a", "one"))]);
   problems.report([begin(taken("b", "two"))]);
   problems.report([begin({ ...taken("c", "three"), code: "OBJECT_INVALID" })]);
@@ -78,7 +78,7 @@ test("a new list of one code replaces the old one, and leaves other codes", () =
   expect(problems.list()).toHaveLength(1);
 });
 
-test("a problem that is over is said once; one that ends and begins again at once went on", () => {
+test("a resolved problem is announced once; one that ends and begins in one call is not resolved", () => {
   problems.report([begin(taken("a", "one")), begin(taken("b", "two"))]);
   problems.report([end("a"), begin(taken("a", "one"))]);
   expect(over).toEqual([]);

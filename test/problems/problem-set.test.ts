@@ -13,8 +13,8 @@ function problemSet() {
   return { reported, problems: new ProblemSet((events) => reported.push([...events])) };
 }
 
-test("news is told, and what stays as it was is not", () => {
-  const { reported, problems } = problemSet();
+test("only changes are reported", () => {
+  const { told, problems } = problemSet();
   problems.set([manifest("a", "one"), manifest("b", "two")]);
   problems.set([manifest("a", "one"), manifest("b", "three")]);
   problems.set([manifest("a", "one"), manifest("b", "three")]);
@@ -24,8 +24,8 @@ test("news is told, and what stays as it was is not", () => {
   ]);
 });
 
-test("what is over is told before what begins, and names its field even when that is empty", () => {
-  const { reported, problems } = problemSet();
+test("ends are reported before begins, with their field even if it is empty", () => {
+  const { told, problems } = problemSet();
   problems.set([manifest("", "not YAML")]);
   problems.set([manifest("kind", "must be known")]);
   expect(reported[1]).toEqual([
@@ -35,8 +35,8 @@ test("what is over is told before what begins, and names its field even when tha
   expect(problems.all()).toEqual([manifest("kind", "must be known")]);
 });
 
-test("a single problem begins at each report, changes, and ends once, beside the others", () => {
-  const { reported, problems } = problemSet();
+test("a single problem begins at each report, changes, and ends once, without effect on others", () => {
+  const { told, problems } = problemSet();
   problems.set([manifest("a", "one")]);
   problems.begin(manifest("b", "two"));
   problems.begin(manifest("b", "two"));
