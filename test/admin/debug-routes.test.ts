@@ -11,8 +11,8 @@ async function put(body: string) {
   return { status: response.status, text: await response.text() };
 }
 
-describe("the level of the log", () => {
-  test("is set, and told in upstream's words", async () => {
+describe("the log level", () => {
+  test("is set, with kube-proxy's answer", async () => {
     expect(await put("3")).toEqual({
       status: 200,
       text: "successfully set klog.logging.verbosity to 3\n",
@@ -21,7 +21,7 @@ describe("the level of the log", () => {
   });
 
   test.each(["x", "", "-1", "3.5", "99999999999", "2147483648", "9".repeat(900)])(
-    "is not set to %p",
+    "rejects %p",
     async (body) => {
       levels.length = 0;
       const { status, text } = await put(body);
@@ -36,13 +36,13 @@ describe("the level of the log", () => {
     expect([response.status, await response.text()]).toEqual([406, "unsupported http method\n"]);
   });
 
-  test("is named by the list of flags", async () => {
+  test("is in the list of flags", async () => {
     expect(await (await app.request("/debug/flags")).text()).toContain("flags:\nv\n");
   });
 });
 
 test.each(["/debug/pprof", "/debug/pprof/", "/debug/pprof/heap"])(
-  "%s says what there is in its place",
+  "%s lists the alternatives",
   async (path) => {
     const response = await app.request(path);
     expect(response.status).toBe(501);
@@ -50,7 +50,7 @@ test.each(["/debug/pprof", "/debug/pprof/", "/debug/pprof/heap"])(
   },
 );
 
-test("the heap is told by type, the largest number first", async () => {
+test("the heap is listed by type, the largest count first", async () => {
   const response = await app.request("/debug/heap");
   const heap = (await response.json()) as {
     readonly heapBytes: number;
@@ -62,7 +62,7 @@ test("the heap is told by type, the largest number first", async () => {
   expect(counts).toEqual(counts.toSorted((a, b) => b - a));
 });
 
-test("a snapshot of the heap is one that Chrome reads", async () => {
+test("a heap snapshot has the format of Chrome DevTools", async () => {
   const response = await app.request("/debug/heap/snapshot");
   expect(response.headers.get("Content-Disposition")).toContain(".heapsnapshot");
   expect(await response.json()).toMatchObject({ snapshot: { meta: {} }, nodes: {}, strings: {} });

@@ -16,13 +16,13 @@ async function ask(path: string, parts: Partial<ReadOnlyView> = {}, method = "GE
 const SICK = () => ({ healthy: false, lastUpdated: NOW - 90_000, queuedSince: NOW - 80_000 });
 const LEAVING = () => ({ name: "node-1", eligible: false });
 
-test("a healthy proxy answers with upstream's body and headers", async () => {
+test("a healthy proxy answers with kube-proxy's body and headers", async () => {
   const { response, body, answers } = await ask("/healthz");
   const now = "2026-11-24T11:40:00.000Z";
   expect(response.status).toBe(200);
   expect(response.headers.get("Content-Type")).toBe("application/json");
   expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
-  // Upstream's families keep the time of their last sync even then.
+  // As in kube-proxy, the families keep the time of their last sync.
   const family = `{"lastUpdated":"2026-11-24T11:39:55.000Z","healthy":true}`;
   expect(body).toBe(
     `{"lastUpdated":"${now}","currentTime":"${now}","nodeEligible":true,"healthy":true,"status":{"IPv4":${family},"IPv6":${family}}}`,
@@ -32,10 +32,10 @@ test("a healthy proxy answers with upstream's body and headers", async () => {
 
 describe("the status", () => {
   test.each<[string, string, Partial<ReadOnlyView>, number]>([
-    ["of a proxy with changes that wait for long", "/healthz", { health: SICK }, 503],
-    ["of its process", "/livez", { health: SICK }, 503],
-    ["of a node that goes away", "/healthz", { node: LEAVING }, 503],
-    ["of the proxy on a node that goes away", "/livez", { node: LEAVING }, 200],
+    ["of a proxy with changes that wait too long", "/healthz", { health: SICK }, 503],
+    ["of the process of that proxy", "/livez", { health: SICK }, 503],
+    ["of a node that is being deleted", "/healthz", { node: LEAVING }, 503],
+    ["of the proxy on a node that is being deleted", "/livez", { node: LEAVING }, 200],
   ])("%s (%s)", async (_, path, parts, status) => {
     const { response, answers } = await ask(path, parts);
     expect(response.status).toBe(status);
@@ -43,7 +43,7 @@ describe("the status", () => {
   });
 });
 
-test("a bad answer says when the last commit was", async () => {
+test("an unhealthy answer has the time of the last commit", async () => {
   const { body } = await ask("/healthz", { health: SICK });
   expect(JSON.parse(body)).toMatchObject({
     lastUpdated: "2026-11-24T11:38:30.000Z",
@@ -53,7 +53,7 @@ test("a bad answer says when the last commit was", async () => {
   });
 });
 
-test("a family that this node cannot serve has no status", async () => {
+test("an unserved family has no status", async () => {
   const { body } = await ask("/healthz", {
     unserved: () => [{ family: 6, code: "TOOL_FAILED", reason: "no ip6tables" }],
   });
@@ -69,7 +69,7 @@ test("before the first commit the time is Go's zero, and no family has a status"
   expect(Object.keys(JSON.parse(body))).toEqual(["lastUpdated", "currentTime", "healthy"]);
 });
 
-test("an API server that is away is said, is not unhealthy, and is not named", async () => {
+test("an unreachable API server is shown without its name, and is not unhealthy", async () => {
   const source = {
     name: "https://api:6443",
     synced: true,
@@ -86,15 +86,15 @@ test("an API server that is away is said, is not unhealthy, and is not named", a
   expect(body).not.toContain("api:6443");
 });
 
-test("what is to be noticed comes last, and does not make it unhealthy", async () => {
-  const notices = ["rules of kube-proxy (iptables) are beside ours"];
+test("notices come last, and are not unhealthy", async () => {
+  const notices = ["kube-proxy (iptables) has rules on this node"];
   const { response, body } = await ask("/healthz", { notices: () => notices });
   expect(response.status).toBe(200);
   expect(body).toEndWith(`}},"notices":["${notices[0]}"]}`);
 });
 
 test.each(["HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])(
-  "%s is answered and counted as GET is",
+  "%s is answered and counted like GET",
   async (method) => {
     const { response, answers } = await ask("/livez", { health: SICK }, method);
     expect(response.status).toBe(503);

@@ -1,4 +1,7 @@
-/** Bytes that no friendly client sends, on a real socket: each is answered or refused, and the next client served. */
+/**
+ * Sends malformed requests on a real socket. Each is answered or refused, and the next client is
+ * served.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
@@ -42,7 +45,7 @@ function send(port: number, bytes: string): Promise<string> {
 test.each([
   ["HTTP/1.0 without a Host, as HAProxy's plainest check", "GET /healthz HTTP/1.0\r\n\r\n"],
   ["an empty Host", "GET /healthz?verbose HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n"],
-])("a probe by %s is answered", async (_, bytes) => {
+])("a probe with %s is answered", async (_, bytes) => {
   for (const { port = 0 } of servers) expect(await send(port, bytes)).toEndWith(" 200 OK");
 });
 
@@ -55,20 +58,20 @@ test.each<[string, string, RegExp]>([
   ["a bad escape", `GET /sluice/v1/services/%ff/%zz HTTP/1.1\r\n${HOST}\r\n`, / 404 /],
   ["half an escape", `GET /healthz% HTTP/1.1\r\n${HOST}\r\n`, / 404 /],
   ["a bad query", `GET /metrics?%&=%zz&exclude=%ff HTTP/1.1\r\n${HOST}\r\n`, / (200|404) /],
-  ["a way up", `GET /healthz/../../etc/passwd HTTP/1.1\r\n${HOST}\r\n`, / 404 /],
+  ["a path traversal", `GET /healthz/../../etc/passwd HTTP/1.1\r\n${HOST}\r\n`, / 404 /],
   ["another host's URL", `GET http://other/sluice HTTP/1.1\r\n${HOST}\r\n`, / 404 /],
-  [
-    "a body where none is read",
-    `POST /nope HTTP/1.1\r\n${HOST}Content-Length: 3\r\n\r\nabc`,
-    / 404 /,
-  ],
+  ["an unexpected body", `POST /nope HTTP/1.1\r\n${HOST}Content-Length: 3\r\n\r\nabc`, / 404 /],
   [
     "a body that is too long",
     `PUT /debug/flags/v HTTP/1.1\r\n${HOST}Content-Length: 100000\r\n\r\n${LONG}`,
     / 413 /,
   ],
-  ["a method of its own", `FLY /livez HTTP/1.1\r\n${HOST}\r\n`, /^(|HTTP\/1.1 .*)$/],
-  ["no HTTP at all", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", /^(|HTTP\/1.1 400 .*)$/],
+  ["an unknown method", `FLY /livez HTTP/1.1\r\n${HOST}\r\n`, /^(|HTTP\/1.1 .*)$/],
+  [
+    "bytes that are not HTTP",
+    "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    /^(|HTTP\/1.1 400 .*)$/,
+  ],
   ["half a request", "GET /liv", /^(|HTTP\/1.1 400 .*)$/],
 ])("%s", async (_, bytes, answer) => {
   for (const { port = 0 } of servers) {

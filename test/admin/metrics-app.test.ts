@@ -39,7 +39,7 @@ describe("kube-proxy's own paths", () => {
   });
 
   test.each(["/healthz", "/proxyMode", "/configz", "/metrics", "/flagz", "/statusz"])(
-    "%s answers any method, as upstream's",
+    "%s answers any method, as in kube-proxy",
     async (path) => {
       for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
         expect((await app.request(path, { method })).status).toBe(200);
@@ -48,7 +48,7 @@ describe("kube-proxy's own paths", () => {
   );
 
   test.each(["/livez", "/healthz/", "/nope", "/debug/flags/v", "/debug/pprof/"])(
-    "%s is not there",
+    "%s does not exist",
     async (path) => {
       const response = await app.request(path);
       expect(response.status).toBe(404);
@@ -56,7 +56,7 @@ describe("kube-proxy's own paths", () => {
     },
   );
 
-  test("/configz has the configuration in upstream's shape, and ours beside it", async () => {
+  test("/configz has kube-proxy's configuration, and our own next to it", async () => {
     const response = await app.request("/configz");
     expect(response.headers.get("Content-Type")).toBe("application/json");
     const text = await response.text();
@@ -71,7 +71,7 @@ describe("kube-proxy's own paths", () => {
     });
   });
 
-  test("the mode is the one that serves, in /configz too, where the configuration left it open", async () => {
+  test("the mode is the active one, also in /configz if the configuration says auto", async () => {
     const own = appOf(viewWith({ mode: "iptables" }));
     expect(await (await own.request("/proxyMode")).text()).toBe("iptables");
     const { "kubeproxy.config.k8s.io": document } = JSON.parse(
@@ -80,12 +80,12 @@ describe("kube-proxy's own paths", () => {
     expect(document.mode).toBe("iptables");
   });
 
-  test("a client can notice a restart by a header of /metrics", async () => {
+  test("a header of /metrics shows a restart", async () => {
     const response = await app.request("/metrics");
     expect(response.headers.get("Process-Start-Time-Unix")).toBe("1795520340");
   });
 
-  test("/metrics/slis counts checks that were not excluded, and DELETE starts afresh", async () => {
+  test("/metrics/slis counts checks that were not excluded, and DELETE resets them", async () => {
     const own = appOf(viewWith());
     const slis = async () => (await own.request("/metrics/slis")).text();
     for (const path of ["/healthz", "/healthz?verbose", "/healthz?exclude=ping", "/healthz/ping"])
@@ -99,8 +99,8 @@ describe("kube-proxy's own paths", () => {
   });
 });
 
-describe("the state as JSON", () => {
-  test("in brief", async () => {
+describe("the admin API", () => {
+  test("shows the state", async () => {
     const response = await app.request("/sluice/v1/state");
     expect(await response.json()).toEqual({
       version: "0.1.0",
@@ -143,7 +143,7 @@ describe("the state as JSON", () => {
     });
   });
 
-  test("before anything happened", async () => {
+  test("shows the state before the first sync", async () => {
     const early = appOf(
       viewWith({
         lastSync: () => undefined,
@@ -158,17 +158,17 @@ describe("the state as JSON", () => {
     });
   });
 
-  test("of the problems", async () => {
+  test("shows the problems", async () => {
     const response = await app.request("/sluice/v1/problems");
     expect(await response.json()).toMatchObject({ problems: [{ code: "FRONTEND_TAKEN" }] });
   });
 
-  test("of one Service", async () => {
+  test("shows one Service", async () => {
     const response = await app.request("/sluice/v1/services/default/web");
     expect(await response.json()).toMatchObject({ name: "web", exists: true });
   });
 
-  test("of a Service that is not known", async () => {
+  test("answers 404 for an unknown Service", async () => {
     const response = await app.request("/sluice/v1/services/default/absent");
     expect(response.status).toBe(404);
     expect(await response.json()).toEqual({ error: "Service default/absent not found" });
@@ -176,7 +176,7 @@ describe("the state as JSON", () => {
 });
 
 test.each(["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])(
-  "%s of our state is refused",
+  "%s of /sluice/v1 is rejected",
   async (method) => {
     const response = await app.request("/sluice/v1/state", { method });
     expect(response.status).toBe(405);
@@ -185,7 +185,7 @@ test.each(["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])(
 );
 
 test.each(["/metrics", "/healthz", "/flagz", "/sluice/v1/state"])(
-  "HEAD of %s is GET without a body",
+  "HEAD of %s answers like GET without a body",
   async (path) => {
     const response = await app.request(path, { method: "HEAD" });
     expect(response.status).toBe(200);
@@ -200,7 +200,7 @@ test("an unknown path lists the routes", async () => {
   expect(await response.text()).toContain("/sluice/v1/state\n");
 });
 
-describe("with an address of their own, our paths", () => {
+describe("with a separate address, our paths", () => {
   const own = viewWith();
   const view = viewWith({
     config: () => ({ ...own.config(), adminBindAddress: "127.0.0.1:10250" }),
@@ -215,7 +215,7 @@ describe("with an address of their own, our paths", () => {
     expect((await appOf(view).request("/metrics")).status).toBe(200);
   });
 
-  test("are alone there", async () => {
+  test("are the only ones there", async () => {
     const admin = createAdminApp(view, unexpectedError);
     expect((await admin.request("/sluice/v1/state")).status).toBe(200);
     expect((await admin.request("/metrics")).status).toBe(404);
@@ -229,7 +229,7 @@ describe("with an address of their own, our paths", () => {
   });
 });
 
-test("what the configuration allows is asked at each request", async () => {
+test("the configuration is read at each request", async () => {
   let { config } = await resolve(["--cluster-cidr=10.0.0.0/8"]);
   const changing = appOf(viewWith({ config: () => config }));
   const status = async () => (await changing.request("/debug/flags")).status;
@@ -239,8 +239,8 @@ test("what the configuration allows is asked at each request", async () => {
   expect(await (await changing.request("/nope")).text()).toContain("/debug/flags");
 });
 
-test("a defect is an answer, and is heard of", async () => {
-  const received: unknown[] = [];
+test("an exception is answered with 500, and reported", async () => {
+  const heard: unknown[] = [];
   const broken = appOf(
     viewWith({
       problems() {

@@ -1,4 +1,4 @@
-/** The compiled program's HTTP servers, from outside of it. */
+/** Tests the HTTP servers of the binary from outside. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -42,7 +42,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     mkdirSync(manifests);
   }
 
-  /** Puts a file there whole. */
+  /** Writes a manifest file atomically. */
   function put(name: string, objects: readonly object[]): void {
     const draft = join(folder, "draft");
     writeFileSync(draft, JSON.stringify({ kind: "List", apiVersion: "v1", items: objects }));
@@ -59,7 +59,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
       if (response !== undefined) return response;
       await Bun.sleep(20);
     }
-    throw new Error(`Nothing answers on port ${port}:\n${daemon?.tail()}`);
+    throw new Error(`no answer on port ${port}:\n${daemon?.tail()}`);
   }
 
   async function logged(text: string): Promise<void> {
@@ -67,7 +67,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
       if (readFileSync(join(folder, "log"), "utf8").includes(text)) return;
       await Bun.sleep(20);
     }
-    throw new Error(`The log does not say "${text}":\n${daemon?.tail()}`);
+    throw new Error(`"${text}" is not in the log:\n${daemon?.tail()}`);
   }
 
   async function scrape(): Promise<PrintedMetric[]> {
@@ -76,23 +76,23 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     return readExposition(await response.text());
   }
 
-  /** The documented metrics of what serves and nothing else, their labels as documented where there are any. */
+  /** Expects exactly the documented metrics of the mode, with the documented labels. */
   function expectDocumented(
     printed: readonly PrintedMetric[],
     path: "/metrics" | "/metrics/slis",
-    served = "nftables",
+    active = "nftables",
   ) {
-    const there = documentedMetrics(path).filter(({ mode = served }) => mode === served);
+    const there = documentedMetrics(path).filter(({ mode = active }) => mode === active);
     const documented = new Map(there.map((each) => [each.name, each]));
     expect(printed.map(({ name }) => name).sort()).toEqual([...documented.keys()].sort());
     for (const { name, type, labels, help } of printed) {
       expect(help).not.toBe("");
-      const output = documented.get(name);
-      expect([name, type, labels ?? output?.labels]).toEqual([name, output?.type, output?.labels]);
+      const wanted = documented.get(name);
+      expect([name, type, labels ?? wanted?.labels]).toEqual([name, wanted?.type, wanted?.labels]);
     }
   }
 
-  test("answers while the API server cannot be reached: alive it is not, and it can be looked at", async () => {
+  test("answers while the API server is unreachable: unhealthy, but with metrics", async () => {
     prepare();
     const cluster = { server: `https://${node.outside}:6443` };
     const kubeconfig = join(folder, "kubeconfig");
@@ -121,7 +121,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
   });
 
   test.each(["nftables", "iptables"])(
-    "prints what docs/metrics.md says with %s, and nothing else",
+    "prints exactly the metrics of docs/metrics.md with %s",
     async (mode) => {
       prepare();
       put("one.json", [...objects(0, 1)]);
@@ -134,7 +134,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     },
   );
 
-  test("serves a healthCheckNodePort once the port is free, though nothing else changes", async () => {
+  test("serves a healthCheckNodePort once the port is free, without another change", async () => {
     prepare();
     const [service, slice] = [...objects(0, 1)];
     const port = 32_123;
@@ -159,7 +159,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     expect(await (await answered("/", port)).json()).toMatchObject({ localEndpoints: 0 });
   }, 60_000);
 
-  test("answers scrapes whole while thousands of Services are programmed, and programs them all", async () => {
+  test("answers complete scrapes while it programs thousands of Services", async () => {
     prepare();
     put("one.json", [...objects(0, 1)]);
     start(`--manifests=${manifests}`);
@@ -173,10 +173,10 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
         expect(printed.map(({ name }) => name)).toEqual(names);
         const elements = sample(printed, 'sluice_elements{table="frontends"}');
         if (elements === SERVICES) return printed;
-        if (performance.now() > until) throw new Error(`${elements} are programmed`);
+        if (performance.now() > until) throw new Error(`only ${elements} Services are programmed`);
       }
     };
-    // One after the other from each of three scrapers: some fall into the reading, some into the programming.
+    // Three scrapers in parallel: some scrapes meet the reading, some the programming.
     const [last] = await Promise.all([programmed(), programmed(), programmed()]);
     expect(sample(last, 'sluice_syncs_total{outcome="failed"}')).toBe(0);
     expect(sample(last, "sluice_connection_readings_failed_total")).toBe(0);
@@ -190,7 +190,7 @@ function sample(printed: readonly PrintedMetric[], series: string): number {
   return Number(line?.slice(series.length));
 }
 
-/** A Service and its slice, for each number. */
+/** Yields a Service and its EndpointSlice for each number. */
 function* objects(from: number, to: number): Generator<object> {
   for (let number = from; number < to; number++) {
     const name = `service-${number}`;

@@ -14,7 +14,7 @@ afterEach(async () => {
 
 const OK = () => new Response("ok");
 
-/** Takes some free port of this machine. */
+/** Occupies a free port of this machine. */
 function occupy(): { readonly port: number; free(): Promise<void> } {
   const server = bindServer("127.0.0.1", 0, OK);
   const free = () => server.stop(true);
@@ -72,7 +72,7 @@ describe("listening", () => {
     expect([reported.events, failures]).toEqual([[], []]);
   });
 
-  test("waits for a port that is taken, says so once, and is a problem until then", async () => {
+  test("waits for a port in use, logs it once, and reports a problem until then", async () => {
     const { port, free } = occupy();
     const about = { subject: `127.0.0.1:${port}`, code: "LISTEN_FAILED" } as const;
     const listener = start(port);
@@ -94,7 +94,7 @@ describe("listening", () => {
     expect(told.events[1]).toMatchObject({ end: about });
   });
 
-  test("is no problem any more when it is not wanted any more", async () => {
+  test("resolves its problem when it is closed", async () => {
     const { port } = occupy();
     const listener = start(port);
     await listener.close();
@@ -102,7 +102,7 @@ describe("listening", () => {
     expect(clock.waiting).toBe(0);
   });
 
-  test("gives up at once where the configuration asks for it", () => {
+  test("gives up at once if the caller asks for it", () => {
     const { port } = occupy();
     giveUp = true;
     start(port);
@@ -133,7 +133,7 @@ describe("health check node ports", () => {
     return checks;
   }
 
-  test("answer as upstream's, to the byte", async () => {
+  test("answer like kube-proxy, byte for byte", async () => {
     const port = await freePort();
     nodePorts().update([{ ...web, port, localEndpoints: 2 }]);
     const response = await fetch(`http://127.0.0.1:${port}/any/path`, { method: "POST" });
@@ -146,7 +146,7 @@ describe("health check node ports", () => {
     );
   });
 
-  test("say no without a local endpoint, and while the proxy is not healthy", async () => {
+  test("answer 503 without a local endpoint, and while the proxy is unhealthy", async () => {
     const port = await freePort();
     const checks = nodePorts();
     const status = async () => (await fetch(`http://127.0.0.1:${port}/`)).status;
@@ -158,7 +158,7 @@ describe("health check node ports", () => {
     expect(await status()).toBe(503);
   });
 
-  test("close when the Service is gone, and move when its port changes", async () => {
+  test("close when the Service is deleted, and move when its port changes", async () => {
     const [first, second] = [await freePort(), await freePort()];
     const checks = nodePorts();
     checks.update([{ ...web, port: first, localEndpoints: 1 }]);
@@ -191,7 +191,7 @@ describe("health check node ports", () => {
     expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
   });
 
-  test("that cannot be bound are tried again every 5 s on a cluster without a sync, until they can", async () => {
+  test("that cannot be bound are retried every 5 s without a sync", async () => {
     const { port, free } = occupy();
     nodePorts().update([{ ...web, port, localEndpoints: 1 }]);
     await clock.advance(5000);
@@ -205,7 +205,7 @@ describe("health check node ports", () => {
     expect(clock.waiting).toBe(0);
   });
 
-  test("that cannot be bound are no problem any more when the Service is gone", () => {
+  test("that cannot be bound resolve their problem when the Service is deleted", () => {
     const { port } = occupy();
     const checks = nodePorts();
     checks.update([{ ...web, port, localEndpoints: 1 }]);
@@ -214,7 +214,7 @@ describe("health check node ports", () => {
     expect(clock.waiting).toBe(0);
   });
 
-  test("listen for IPv4 also where all addresses are meant", async () => {
+  test("listen on :: also for IPv4", async () => {
     const port = await freePort();
     const checks = new HealthCheckNodePorts({
       addresses: () => ["::"],

@@ -67,7 +67,7 @@ function get(port: number, path: string): Promise<Response> {
   return fetch(`http://127.0.0.1:${port}${path}`, { keepalive: false });
 }
 
-test("both servers answer where the configuration says, until they are closed", async () => {
+test("both servers answer on the configured addresses until they are closed", async () => {
   const running = start();
   const live = await get(ports.health, "/livez");
   expect(live.status).toBe(200);
@@ -82,7 +82,7 @@ test("both servers answer where the configuration says, until they are closed", 
 });
 
 describe("a changed configuration", () => {
-  test("moves what has another address, and leaves open connections to the rest alone", async () => {
+  test("moves a server with a new address, and keeps open connections to the other", async () => {
     const running = start();
     const held = connect(ports.health, "127.0.0.1");
     const answer = new Promise<string>((done) => held.once("data", (data) => done(`${data}`)));
@@ -109,7 +109,7 @@ describe("a changed configuration", () => {
     expect([received, reported.events]).toEqual([[], []]);
   });
 
-  test("gives our own paths an address, takes it away, and turns health off", async () => {
+  test("sets and removes adminBindAddress, and turns health off", async () => {
     const running = start();
     await change(running, { adminBindAddress: `127.0.0.1:${ports.other}`, healthzBindAddress: "" });
     expect((await get(ports.other, "/sluice/v1/state")).status).toBe(200);
@@ -120,7 +120,7 @@ describe("a changed configuration", () => {
     expect((await get(ports.metrics, "/sluice/v1/state")).status).toBe(200);
   });
 
-  test("that comes while another is followed waits for it", async () => {
+  test("waits for the previous one", async () => {
     const running = start();
     void change(running, { adminBindAddress: `127.0.0.1:${ports.other}` });
     await change(running, { adminBindAddress: "" });
@@ -128,14 +128,14 @@ describe("a changed configuration", () => {
   });
 });
 
-describe("an address that is taken", () => {
+describe("an address in use", () => {
   let taken: Bun.Server<undefined>;
   beforeEach(() => {
     taken = bindServer("127.0.0.1", ports.metrics, OK);
   });
   afterEach(() => taken.stop(true));
 
-  test("is told, and holds up no other server", async () => {
+  test("is reported, and delays no other server", async () => {
     start();
     expect(received).toEqual(["metrics"]);
     expect(reported.begun).toMatchObject([
@@ -144,13 +144,13 @@ describe("an address that is taken", () => {
     expect((await get(ports.health, "/livez")).status).toBe(200);
   });
 
-  test("ends the process with bindAddressHardFail, once it was told", () => {
+  test("is reported, then ends the process with bindAddressHardFail", () => {
     config = { ...config, bindAddressHardFail: true };
     start();
     expect(received).toEqual(["metrics", "fatal"]);
   });
 
-  test("is given up for another", async () => {
+  test("is replaced by another address", async () => {
     const running = start();
     await change(running, { metricsBindAddress: `127.0.0.1:${ports.other}` });
     expect(reported.ended).toMatchObject([{ subject: `127.0.0.1:${ports.metrics}` }]);
@@ -158,7 +158,7 @@ describe("an address that is taken", () => {
   });
 });
 
-test("an assertion in the core that a request meets ends the process, another failure of one does not", async () => {
+test("a core assertion in a request ends the process; another failure does not", async () => {
   let code: "CORE_ABORT" | "NETLINK_SOCKET" = "NETLINK_SOCKET";
   start({ metrics: () => Promise.reject(new SluiceError(code, "no metrics")) });
   expect((await get(ports.metrics, "/metrics")).status).toBe(500);

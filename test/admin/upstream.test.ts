@@ -1,6 +1,6 @@
 /**
- * What a real kube-proxy answers, and what Sluice answers in its place: the same, but for what docs/metrics.md
- * and docs/compatibility.md tell. Both run one after the other on one node, as in a migration.
+ * Compares the answers of Sluice with a real kube-proxy. docs/metrics.md and docs/compatibility.md list
+ * the differences. The two run one after the other on one node, as in a migration.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
@@ -20,8 +20,8 @@ const NODE = "upstream-node";
 const CHECK_PORT = 30_999;
 const GIVE_UP_MS = 60_000;
 
-const reason = missingBinary() ?? (await missingControlPlane());
-if (reason !== undefined) console.log(`skip: beside a real kube-proxy: ${reason}`);
+const reason = whyNoBinary() ?? (await whyNoControlPlane());
+if (reason !== undefined) console.log(`skip: comparison with a real kube-proxy: ${reason}`);
 
 /** Method, port and path. */
 const REQUESTS: readonly (readonly [method: string, port: number, path: string])[] = [
@@ -50,11 +50,11 @@ const HEADERS = ["content-type", "x-content-type-options", "x-load-balancing-end
 interface Answer {
   readonly status: number;
   readonly headers: { readonly [name: string]: string };
-  /** With `T` for every time. */
+  /** Every time is replaced by `T`. */
   readonly body: string;
 }
 
-describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => {
+describe.skipIf(reason !== undefined)("compared with a real kube-proxy, Sluice", () => {
   let plane: ControlPlane;
   let upstream: {
     readonly answers: Answer[];
@@ -83,7 +83,7 @@ describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => 
       }),
     );
     upstream = await observe(join(plane.programs, "kube-proxy"), config);
-    // What kube-proxy leaves behind is another test's business.
+    // Another test covers the rules that kube-proxy leaves.
     await runAsync([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
     own = await observe(BINARY, config);
   }, 240_000);
@@ -123,7 +123,7 @@ describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => 
     await plane.kubectl("patch", "node", NODE, "--subresource=status", "--type=merge", "-p", patch);
   }
 
-  /** Runs a proxy until it serves, asks it everything, and ends it. */
+  /** Runs a proxy until it serves, sends it all requests, and stops it. */
   async function observe(program: string, config: string): Promise<typeof upstream> {
     const log = join(plane.workdir, `${program.split("/").at(-1)}.log`);
     const daemon = startDaemon(plane.netns.name, [program, `--config=${config}`], log);
@@ -131,7 +131,8 @@ describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => 
       for (const until = performance.now() + GIVE_UP_MS; ; await Bun.sleep(50)) {
         const response = await ask("GET", CHECK_PORT, "/").catch(() => undefined);
         if (response?.status === 200) break;
-        if (performance.now() > until) throw new Error(`It does not serve:\n${daemon.tail()}`);
+        if (performance.now() > until)
+          throw new Error(`the proxy does not serve:\n${daemon.tail()}`);
       }
       const answers: Answer[] = [];
       for (const request of REQUESTS) answers.push(await ask(...request));
@@ -167,16 +168,16 @@ describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => 
   }
 
   test.each(REQUESTS.map((request, index) => [request.join(" "), index] as const))(
-    "answers %s as kube-proxy",
+    "answers %s like kube-proxy",
     (_, index) => {
       const [theirs, ours] = [upstream.answers[index], own.answers[index]];
-      // We say it of every answer.
+      // Sluice adds this header to every answer.
       const nosniff = { "x-content-type-options": "nosniff" };
       expect(ours).toEqual({ ...theirs, headers: { ...theirs?.headers, ...nosniff } } as Answer);
     },
   );
 
-  test("shows each of kube-proxy's flags, and those given with their values", () => {
+  test("shows all flags of kube-proxy, with given values", () => {
     const names = Object.keys(upstream.flags);
     expect(names.length).toBeGreaterThan(50);
     expect(names.filter((name) => !Object.hasOwn(own.flags, name))).toEqual([]);
@@ -208,7 +209,7 @@ describe.skipIf(reason !== undefined)("beside a real kube-proxy, Sluice", () => 
 
 const TIME = /"\d{4}-\d\d-\d\dT[\d:.]+Z"/g;
 
-/** The upper bounds of its buckets, each once. */
+/** Returns the distinct upper bounds of the buckets. */
 function bounds({ samples }: PrintedMetric): string[] {
   const all = samples.flatMap((line) => /le="([^"]+)"/.exec(line)?.[1] ?? []);
   return [...new Set(all)];

@@ -26,14 +26,14 @@ function ask(path: string, accept?: string) {
   return app.request(path, accept === undefined ? {} : { headers: { Accept: accept } });
 }
 
-describe("the text", () => {
-  test("of /flagz has upstream's header, and the flags sorted", async () => {
+describe("the text form", () => {
+  test("of /flagz has kube-proxy's header and sorted flags", async () => {
     const response = await ask("/flagz");
     expect(response.headers.get("Content-Type")).toBe("text/plain; charset=utf-8");
     expect(await response.text()).toBe(`\nkube-proxy flagz\n${WARNING}\na-b:\nv:2\n`);
   });
 
-  test("of /statusz has upstream's lines, with Bun in place of Go", async () => {
+  test("of /statusz has kube-proxy's lines, with Bun instead of Go", async () => {
     expect(await (await ask("/statusz")).text()).toBe(`
 kube-proxy statusz
 ${WARNING}
@@ -48,14 +48,14 @@ Paths: /configz /metrics
   });
 
   test.each(["", "*/*", "text/*", "text/plain", "text/html, */*;q=0.1", "*/*;q=x"])(
-    "is what %p gets",
+    "is the answer to Accept: %p",
     async (accept) => {
       expect(await (await ask("/flagz", accept)).text()).toContain("kube-proxy flagz");
     },
   );
 });
 
-describe("the object", () => {
+describe("the structured form", () => {
   const flagz = (version: string) => `application/json;as=Flagz;v=${version};g=config.k8s.io`;
 
   test("of /flagz", async () => {
@@ -72,7 +72,7 @@ describe("the object", () => {
     });
   });
 
-  test("of /statusz, as YAML: JSON is that too", async () => {
+  test("of /statusz as YAML, since JSON is valid YAML", async () => {
     const response = await ask(
       "/statusz",
       "application/yaml;as=Statusz;v=v1beta1;g=config.k8s.io, text/plain;q=0.5",
@@ -89,7 +89,7 @@ describe("the object", () => {
     });
   });
 
-  test("of the old version comes with a warning", async () => {
+  test("of the old version has a warning", async () => {
     const response = await ask("/flagz", flagz("v1alpha1"));
     expect(await response.json()).toMatchObject({ apiVersion: "config.k8s.io/v1alpha1" });
     expect(response.headers.get("Warning")).toBe(
@@ -105,7 +105,7 @@ test.each([
   "application/json;as=Flagz;v=v2;g=config.k8s.io",
   "application/json;as=Flagz;v=v1beta1;g=other",
   ";;=,=;",
-])("%p is not acceptable, in upstream's words", async (accept) => {
+])("Accept: %p gets 406 with kube-proxy's text", async (accept) => {
   const response = await ask("/flagz", accept);
   expect(response.status).toBe(406);
   expect(await response.json()).toEqual({

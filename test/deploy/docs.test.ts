@@ -10,13 +10,13 @@ import manifest from "../../package.json" with { type: "json" };
 const DOCS = ["docs/install.md", "docs/migrating.md"];
 const MANIFESTS = repositoryFiles().filter((path) => /^deploy\/kubernetes\/.*\.yaml$/.test(path));
 
-test.each(DOCS)("every file of ours that %s names is there", (path) => {
+test.each(DOCS)("every repository file that %s names exists", (path) => {
   const named = textOf(path).match(/(?<![\w/.-])(?:deploy|docs|scripts|test)\/[\w./-]*\w/g) ?? [];
   expect(named.length).toBeGreaterThan(2);
   expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
 });
 
-test("every option of the install script and of the image that is named exists", () => {
+test("every named option of the install script and of the image build exists", () => {
   const options = (command: RegExp) => {
     const lines = DOCS.flatMap((path) => textOf(path).split("\n")).filter((l) => command.test(l));
     return new Set(lines.flatMap((line) => line.match(/(?<=\s)--[a-z-]+(?=[\s=]|$)/g) ?? []));
@@ -31,7 +31,7 @@ test("every option of the install script and of the image that is named exists",
   expect(asked.filter((option) => !image.includes(`  ${option} `))).toEqual([]);
 });
 
-test("the manifests and the text name the image that the build makes", () => {
+test("manifests and documents name the image that the build makes", () => {
   const [repository = "", tag] = DEFAULT_NAME.split(":");
   expect(tag).toBe(manifest.version);
   expect(textOf("docs/install.md")).toContain(`\`${DEFAULT_NAME}\``);
@@ -43,14 +43,14 @@ test("the manifests and the text name the image that the build makes", () => {
   expect(new Set(named)).toEqual(new Set([repository]));
 });
 
-test("the command that names the image in a registry changes every folder, and may be run again", () => {
+test("the documented command that sets the registry changes every folder, also a second time", () => {
   const command = textOf("docs/install.md").match(/(?<=^ {4})sed -i .*kustomization\.yaml$/m)?.[0];
   const folder = mkdtempSync(join(tmpdir(), "sluice-image-name-"));
   try {
     cpSync(join(ROOT, "deploy"), join(folder, "deploy"), { recursive: true });
     for (const tag of ["0.1.0", "0.2.0"]) {
-      const output = command?.replace("0.1.0", tag) ?? "false";
-      expect(Bun.spawnSync(["sh", "-c", output], { cwd: folder }).exitCode).toBe(0);
+      const script = command?.replace("0.1.0", tag) ?? "false";
+      expect(Bun.spawnSync(["sh", "-c", script], { cwd: folder }).exitCode).toBe(0);
       for (const name of ["base", "kubeadm", "cleanup"]) {
         const path = join(folder, "deploy/kubernetes", name, "kustomization.yaml");
         const { images } = parse(readFileSync(path, "utf8")) as { images: unknown };
@@ -63,7 +63,7 @@ test("the command that names the image in a registry changes every folder, and m
   }
 });
 
-test("the commands in the manifests' heads are those of the text", () => {
+test("the commands in the comments of manifests are documented", () => {
   const text = DOCS.map((path) => textOf(path)).join("\n");
   const commands = MANIFESTS.flatMap(
     (path) => textOf(path).match(/(?<=^# {3})kubectl .+$/gm) ?? [],

@@ -26,7 +26,7 @@ if (reason !== undefined) console.log(`skip: the install script: ${reason}`);
 const noCheck = Bun.which("shellcheck") === null ? "shellcheck must be installed" : undefined;
 if (noCheck !== undefined) console.log(`skip: the install script's style: ${noCheck}`);
 
-/** Runs units as systemd would, as far as the script asks for it, and writes down what it is asked. */
+/** A fake systemctl: runs units as far as the script needs it, and records its arguments. */
 const SYSTEMCTL = `#!/bin/sh
 [ "$2" = --quiet ] || [ "$1" = show ] || echo "systemctl $*"
 stop() { kill "$(cat "$1")"; while [ -d "/proc/$(cat "$1")" ]; do sleep 0.05; done; }
@@ -41,16 +41,16 @@ case $* in
 esac
 `;
 
-/** Before a command: on a machine whose kernel is old, or lacks nf_tables. */
+/** Prefixes of a command that fake an old kernel, or one without nf_tables. */
 const OLD_KERNEL =
   "printf '#!/bin/sh\\necho 5.10.0-30-amd64\\n' >$STATE/uname; chmod +x $STATE/uname; export PATH=$STATE:$PATH;";
 const NO_NF_TABLES = "touch $STATE/empty; mount --bind $STATE/empty /proc/kallsyms;";
 
-test.skipIf(noCheck !== undefined)("shellcheck has nothing to say", async () => {
+test.skipIf(noCheck !== undefined)("shellcheck reports nothing", async () => {
   expect(await runAsync(["shellcheck", "--shell=sh", SCRIPT])).toBe("");
 });
 
-test("the help is the head of the script", async () => {
+test("--help prints the comment at the top of the script", async () => {
   const printed = await runAsync(["sh", SCRIPT, "--help"]);
   expect(printed).toStartWith("usage: deploy/install.sh [--config FILE");
   expect(printed).toEndWith("--help                  print this\n");
@@ -69,9 +69,9 @@ describe.skipIf(reason !== undefined)("the install script", () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   /**
-   * Runs shell commands on a machine of their own: /etc and /usr/local are layers over ours, the network is
-   * empty, no process of ours is seen, and all of it ends with the commands. `$I` is the script, `$STATE` a
-   * folder for the stand-in of systemctl. Returns their output, stderr too, and the status.
+   * Runs shell commands in namespaces of their own: /etc and /usr/local are overlays, the network is
+   * empty, and other processes are invisible. `$I` is the script, `$STATE` a folder for the fake
+   * systemctl. Returns the output, stderr included, and the status.
    */
   function machine(commands: string): { readonly output: string; readonly status: number } {
     const script = `set -e
@@ -96,7 +96,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     return { output: stdout.toString(), status: exitCode };
   }
 
-  test("installs the program, the unit and the configuration, starts it, and sees that it is healthy", () => {
+  test("installs program, unit and configuration, starts Sluice, and waits until it is healthy", () => {
     const { output, status } = machine(`$I --config $C && nft list tables
       cmp ${BINARY} ${PROGRAM} && cmp $C ${CONFIG} && cmp ${ROOT}/deploy/systemd/sluice.service ${UNIT}
       stat -c '%a %n' ${PROGRAM} ${CONFIG}`);
@@ -116,14 +116,14 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
-  test("does nothing the second time, and keeps a configuration that is there", () => {
+  test("changes nothing the second time, and keeps an existing configuration", () => {
     const { output, status } = machine(`$I --config $C >$STATE/first && echo '# mine' >>${CONFIG}
       $I --config $C && tail -1 ${CONFIG}`);
     expect(output.split("\n")).toEqual([
       `keeping ${CONFIG}, which differs from what was asked for: --overwrite-config replaces it`,
       "systemctl daemon-reload",
       "systemctl enable sluice.service",
-      // Which does nothing to a unit that runs; the stand-in tries, and the second instance ends by itself.
+      // systemd would ignore this for a running unit. The fake tries it, and the second instance exits.
       "systemctl start --no-block sluice.service",
       "Sluice runs and is healthy: http://127.0.0.1:10256/livez",
       "# mine",
@@ -132,7 +132,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
-  test("takes away what it installed, and the rules, but not the configuration", () => {
+  test("--uninstall removes everything except the configuration", () => {
     const { output, status } = machine(`$I --config $C >$STATE/first && $I --uninstall
       nft list tables; ls ${PROGRAM} ${UNIT}; ls ${CONFIG}; $I --uninstall`);
     expect(output).toContain("systemctl disable --now sluice.service\n");
@@ -142,7 +142,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
-  test("keeps the program when the rules cannot be taken away yet: a kube-proxy that has none runs", () => {
+  test("--uninstall keeps the program while a kube-proxy without rules runs", () => {
     const { output, status } = machine(`$I --config $C >$STATE/first
       cp $(command -v sleep) $STATE/kube-proxy; $STATE/kube-proxy 60 &
       until [ "$(cat /proc/$!/comm)" = kube-proxy ]; do :; done
@@ -155,7 +155,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
-  test("writes a configuration around a kubeconfig", () => {
+  test("writes a configuration for a kubeconfig", () => {
     const { output } = machine(`touch $STATE/no-start $STATE/kc
       $I --kubeconfig $STATE/kc --cluster-cidr 10.1.0.0/16 --dry-run; ls /etc/sluice
       sed s/HEALTH_PATIENCE=30/HEALTH_PATIENCE=1/ $I >$STATE/install.sh; cp -r ${ROOT}/deploy/systemd $STATE
@@ -164,7 +164,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     // The dry run wrote nothing.
     expect(output).toContain("/etc/sluice");
     expect(output).toContain("would run: systemctl restart --no-block sluice.service\n");
-    // Nothing was started, which is noticed.
+    // The script reports that nothing was started.
     expect(output).toContain("Sluice is installed, but not healthy after 1 s");
     expect(output).toContain("status 1\n");
     expect(output).toEndWith(
@@ -184,7 +184,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
   test.each([
     ["on an old kernel", OLD_KERNEL],
     ["on a kernel without nf_tables", NO_NF_TABLES],
-  ])("iptables serves %s", (_, machinery) => {
+  ])("Sluice serves with iptables %s", (_, machinery) => {
     const { output } = machine(`${machinery} sed s/nftables/iptables/ $C >$STATE/c
       $I --dry-run --config $STATE/c; echo "status $?"`);
     expect(output).toContain("would run: systemctl restart --no-block sluice.service\n");
@@ -193,7 +193,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
 
   test.each([
     ["no configuration", "$I", "there is no /etc/sluice/config.yaml yet"],
-    ["a configuration that is no file", "$I --config $STATE", "--config must be a file"],
+    ["a configuration that is not a file", "$I --config $STATE", "--config must be a file"],
     ["an unknown option", "$I --force", "current value is --force"],
     ["an option without a value", "$I --config", "Cannot read --config: it must have a value"],
     ["a missing program", "$I --config $C --binary $STATE/none", "the program must be there"],
@@ -208,12 +208,12 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "for mode nftables the kernel must have nf_tables, built in or as a module",
     ],
     [
-      "a machine that has neither nftables nor iptables",
+      "a machine without nftables and iptables",
       `${NO_NF_TABLES} sed /^mode/d $C >$STATE/c; mount -t tmpfs none /usr/sbin; $I --config $STATE/c`,
       "iptables must be installed where nftables cannot serve",
     ],
     [
-      "mode iptables on a machine without iptables, though nftables could serve",
+      "mode iptables on a machine with nftables only",
       "sed s/nftables/iptables/ $C >$STATE/c; mount -t tmpfs none /usr/sbin; $I --config $STATE/c --replace-kube-proxy",
       "for mode iptables iptables must be installed",
     ],
@@ -228,11 +228,11 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "kube-proxy.service must not run beside Sluice: say --replace-kube-proxy",
     ],
     [
-      "a kube-proxy that is no unit",
+      "a kube-proxy that is not a unit",
       "cp $(command -v sleep) $STATE/kube-proxy; $STATE/kube-proxy 60 & $I --replace-kube-proxy --config $C",
       "no kube-proxy may run beside Sluice: process",
     ],
-  ])("refuses %s, and touches nothing", (_, commands, message) => {
+  ])("rejects %s, and changes nothing", (_, commands, complaint) => {
     const { output } = machine(
       `(${commands}); echo "status $?"; ls ${PROGRAM} ${UNIT} /etc/sluice`,
     );
@@ -249,17 +249,17 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "the configuration must be one that Sluice can start with: sluice: load ",
     ],
     [
-      "such a one that is there already",
+      "an existing one",
       `mkdir -p /etc/sluice; echo 'mode: bogus' >${CONFIG}; $I --replace-kube-proxy; rm -r /etc/sluice`,
       `load ${CONFIG}: mode: invalid value "bogus"`,
     ],
     [
-      "a configuration whose kubeconfig is not there",
+      "a configuration with a missing kubeconfig",
       "sed '/manifests/s/.*/  counters: true/' $C >$STATE/c; printf 'clientConnection: {kubeconfig: /none}\\n' >>$STATE/c; $I --config $STATE/c --replace-kube-proxy",
       "must be a file: current value is /none",
     ],
     [
-      "a configuration without one",
+      "a configuration without a kubeconfig",
       "sed '/manifests/s/.*/  counters: true/' $C >$STATE/c; $I --config $STATE/c --replace-kube-proxy",
       "clientConnection.kubeconfig of",
     ],
@@ -273,7 +273,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "echo 'kube-proxy $ARGS' >$STATE/kube-proxy-argv; rm $STATE/kube-proxy-runs; $I --config $C --replace-kube-proxy",
       "Cannot take over the flags of kube-proxy.service",
     ],
-  ])("stops no kube-proxy for %s, and touches nothing", (_, commands, message) => {
+  ])("stops no kube-proxy for %s, and changes nothing", (_, commands, complaint) => {
     const { output } = machine(
       `touch $STATE/kube-proxy-runs; (${commands}); echo "status $?"; ls ${PROGRAM} ${UNIT} /etc/sluice`,
     );
@@ -282,7 +282,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(output).not.toMatch(/^systemctl/m);
   });
 
-  test("stops kube-proxy.service when it is told to, once all else is in place", () => {
+  test("--replace-kube-proxy stops kube-proxy.service after everything else is in place", () => {
     const { output, status } = machine(
       "touch $STATE/kube-proxy-runs; $I --config $C --replace-kube-proxy",
     );
@@ -297,7 +297,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
-  test("takes over the file and the flags of the kube-proxy that it replaces", () => {
+  test("takes over the file and the flags of the replaced kube-proxy", () => {
     const ask = `fetch('http://127.0.0.1:10249/sluice/v1/state').then((r) => r.json()).then(({ node }) => console.log(node.name))`;
     const { output, status } =
       machine(`ln -s ${BINARY} $STATE/kube-proxy; touch $STATE/kube-proxy-runs
@@ -312,7 +312,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
-  test("makes a configuration of a kube-proxy that has flags only, and keeps the one that no field says", () => {
+  test("writes a configuration from the flags of a kube-proxy, and keeps flags without a field", () => {
     const { output } =
       machine(`echo kube-proxy --kubeconfig=$STATE/kc --hostname-override there --cluster-cidr=10.1.0.0/16 --master https://10.0.0.1:6443 >$STATE/kube-proxy-argv
       touch $STATE/kc $STATE/no-start $STATE/kube-proxy-enabled; cp -r ${ROOT}/deploy/systemd $STATE
@@ -333,7 +333,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     );
   });
 
-  test("tells the way back when kube-proxy is stopped and Sluice is not healthy", () => {
+  test("says how to go back if kube-proxy is stopped and Sluice is not healthy", () => {
     const { output } = machine(`touch $STATE/kube-proxy-runs $STATE/no-start
       sed s/HEALTH_PATIENCE=30/HEALTH_PATIENCE=1/ $I >$STATE/install.sh; cp -r ${ROOT}/deploy/systemd $STATE
       sh $STATE/install.sh --binary ${BINARY} --config $C --replace-kube-proxy || echo "status $?"`);
@@ -346,7 +346,7 @@ status 1
 `);
   });
 
-  test("says that it keeps a configuration that is another, and replaces it when told to", () => {
+  test("keeps a different configuration and says so; --overwrite-config replaces it", () => {
     const { output } = machine(`$I --config $C >$STATE/first; sed 's/here/elsewhere/' $C >$STATE/c
       $I --config $STATE/c; grep hostname ${CONFIG}; $I --config $STATE/c --overwrite-config; grep hostname ${CONFIG}`);
     expect(output).toStartWith(
@@ -358,7 +358,7 @@ status 1
     expect(output).toEndWith("\nhostnameOverride: elsewhere\n");
   });
 
-  test("prints all it would do, and does none of it", () => {
+  test("--dry-run prints all steps and performs none", () => {
     const { output, status } = machine(`touch $STATE/kube-proxy-runs
       $I --config $C --replace-kube-proxy --dry-run; ls ${PROGRAM} ${UNIT} /etc/sluice; ls $STATE/kube-proxy-runs`);
     for (const command of ["disable --now kube-proxy.service", "enable sluice.service"]) {
@@ -369,7 +369,7 @@ status 1
     expect(status).toBe(0);
   });
 
-  test("installs into the image of a system that does not run", async () => {
+  test("installs into the root folder of another system", async () => {
     const root = join(folder, "image");
     const { output, status } = machine(`$I --config $C --root ${root}`);
     expect(output).toEndWith(`systemctl --root=${root} enable sluice.service\n`);

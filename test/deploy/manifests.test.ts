@@ -28,7 +28,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       await plane.kubectl("-n", "kube-system", "get", "daemonset", name, "-o", "json"),
     ) as V1DaemonSet;
 
-  /** A DaemonSet's pod as its controller would make it, checked by the API server and not kept. */
+  /** Creates the pod of a DaemonSet with a server-side dry run. */
   const dryRunPod = async (name: string) => {
     const { spec } = await daemonSet(name);
     await plane.api.request("POST", "/api/v1/namespaces/kube-system/pods?dryRun=All", {
@@ -44,7 +44,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
   };
 
   describe("base", () => {
-    test("is taken by the API server as it is", async () => {
+    test("is accepted by the API server without changes", async () => {
       await plane.kubectl("apply", ...SERVER_SIDE, "--dry-run=server", "-k", folder("base"));
       await plane.kubectl("apply", ...SERVER_SIDE, "-k", folder("base"));
       await plane.kubectl("diff", "--server-side", "-k", folder("base"));
@@ -61,7 +61,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       ["get", "nodes"] as const,
       ...["create", "patch", "update"].map((verb) => [verb, "events"] as const),
       ["create", "events.events.k8s.io"] as const,
-    ])("lets its ServiceAccount %s %s", async (verb, resource) => {
+    ])("allows its ServiceAccount to %s %s", async (verb, resource) => {
       expect(await can("sluice", verb, resource)).toBe("yes");
     });
 
@@ -71,11 +71,11 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       ["update", "nodes"],
       ["update", "services"],
       ["delete", "events"],
-    ])("does not let it %s %s", async (verb, resource) => {
+    ])("does not allow it to %s %s", async (verb, resource) => {
       expect(await can("sluice", verb, resource)).not.toBe("yes");
     });
 
-    test("runs with two capabilities, and nothing it could write to but a lock", async () => {
+    test("has two capabilities, and can write only to the lock file", async () => {
       const pod = (await daemonSet("sluice")).spec?.template.spec;
       const [container] = pod?.containers ?? [];
       expect(container?.securityContext).toMatchObject({
@@ -88,7 +88,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       expect(writable?.map(({ mountPath }) => mountPath)).toEqual(["/run/xtables.lock"]);
     });
 
-    test("the clean-up sees the processes of the node, among them a kube-proxy that is privileged", async () => {
+    test("the cleanup sees the processes of the node, also a privileged kube-proxy", async () => {
       const text = await plane.kubectl(
         ...["create", "--dry-run=client", "-o", "json", "-k", folder("cleanup")],
       );
@@ -99,7 +99,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       ]);
     });
 
-    test("whoever runs iptables has the node's lock", async () => {
+    test("every pod that runs iptables mounts the node's lock file", async () => {
       const text = await plane.kubectl(
         ...["create", "--dry-run=client", "-o", "json", "-k", folder("cleanup")],
       );
@@ -116,7 +116,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       }
     });
 
-    test("goes with one command", async () => {
+    test("is deleted with one command", async () => {
       await plane.kubectl("delete", "--wait=false", "-k", folder("base"));
       const left = await plane.kubectl("-n", "kube-system", "get", "daemonsets", "-o", "name");
       expect(left).toBe("");
@@ -131,7 +131,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       await writeRevision(before, 1);
     });
 
-    test("changes the image, adds probes and names a port, and leaves all else as kubeadm has made it", async () => {
+    test("changes the image, probes and the port name, and keeps everything else", async () => {
       await patch();
       const now = await daemonSet("kube-proxy");
       const [theirs] = before.spec?.template.spec?.containers ?? [];
@@ -166,7 +166,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       await plane.kubectl("delete", "--wait=false", "-k", folder("cleanup"));
     }, 60_000);
 
-    test("changes nothing the second time, also where kubectl apply has made the DaemonSet", async () => {
+    test("changes nothing the second time, also if kubectl apply created the DaemonSet", async () => {
       await plane.kubectl("apply", "-f", join(ROOT, "test/deploy/kubeadm.yaml"));
       await patch();
       const once = await daemonSet("kube-proxy");
@@ -177,14 +177,14 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       );
     });
 
-    test("goes one node first, tries another ConfigMap, and goes on, by the documented commands", async () => {
-      const output =
+    test("moves one node first, tries another ConfigMap, and continues, with the documented commands", async () => {
+      const said =
         textOf("docs/migrating.md").match(/(?<=^ {4})kubectl -n kube-system .+$/gm) ?? [];
       const kubectl = [
         ...[...inNamespace(plane.netns.name), join(plane.programs, "kubectl")],
         `--kubeconfig=${plane.kubeconfigs.admin}`,
       ].join(" ");
-      /** The first documented command that has these words. */
+      /** Returns the first documented command that contains the text. */
       const documented = async (words: string) => {
         const command = output.find((each) => each.includes(words)) ?? `false # ${words}`;
         const script = `kubectl() { ${kubectl} "$@"; }\ncd ${plane.workdir}\n${command}`;
@@ -208,19 +208,22 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       await documented("delete pod -l");
     }, 60_000);
 
-    test("makes no DaemonSet where there is none", async () => {
+    test("creates no DaemonSet if there is none", async () => {
       await plane.kubectl("-n", "kube-system", "delete", "daemonset", "kube-proxy");
       await expect(patch()).rejects.toThrow(`"kube-proxy" not found`);
     });
 
-    /** The documented command. */
+    /** Runs the documented command. */
     async function patch(): Promise<void> {
       const text = await plane.kubectl("kustomize", folder("kubeadm"));
       const what = ["-n", "kube-system", "patch", "daemonset", "kube-proxy"];
       await plane.kubectl(...what, "--patch", text);
     }
 
-    /** What the DaemonSet controller keeps of each template (pkg/controller/daemon/update.go), for there is none here. */
+    /**
+     * Writes the revision of a template in place of the DaemonSet controller
+     * (pkg/controller/daemon/update.go), which does not run here.
+     */
     async function writeRevision(set: V1DaemonSet, revision: number): Promise<void> {
       const template = { ...set.spec?.template, $patch: "replace" };
       await plane.api.request<V1ControllerRevision>(

@@ -10,7 +10,7 @@ import { ROOT } from "../../harness/repository.ts";
 import { until } from "../../harness/waiting.ts";
 
 const UNIT = join(ROOT, "deploy/systemd/sluice.service");
-/** Of 100, as systemd-analyze counts: what it may do to the network of the machine is most of it. */
+/** Exposure out of 100, as systemd-analyze counts it. Most of it is access to the network. */
 const EXPOSURE_MAX = 25;
 
 const missing = ["systemd-analyze", "strace"].filter((program) => Bun.which(program) === null);
@@ -29,7 +29,7 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
   const folder = mkdtempSync(join(tmpdir(), "sluice-unit-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  test("is understood by systemd, without a complaint", async () => {
+  test("is valid for systemd-analyze verify", async () => {
     const root = join(folder, "root");
     for (const path of ["etc/systemd/system", "usr/local/bin", "usr/bin"]) {
       mkdirSync(join(root, path), { recursive: true });
@@ -43,21 +43,21 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
     expect([child.stderr.toString(), child.exitCode]).toEqual(["", 0]);
   });
 
-  test("exposes little of the machine", async () => {
+  test("has a low exposure", async () => {
     await runAsync([
       ...["systemd-analyze", "security", "--offline=true", "--no-pager"],
       ...[`--threshold=${EXPOSURE_MAX}`, UNIT],
     ]);
   });
 
-  test("is told when the rules are there, and that it lives, and is never given up", () => {
+  test("has readiness, a watchdog, and unlimited restarts", () => {
     expect(valuesOf("Type")).toEqual(["notify"]);
     expect(Number(valuesOf("WatchdogSec")[0])).toBeGreaterThan(0);
     expect(valuesOf("Restart")).toEqual(["always"]);
     expect(valuesOf("StartLimitIntervalSec")).toEqual(["0"]);
   });
 
-  test("leaves it the network and nothing else, and lets it make code", () => {
+  test("allows access to the network and executable memory, and nothing else", () => {
     expect(valuesOf("CapabilityBoundingSet")).toEqual(["CAP_NET_ADMIN CAP_NET_RAW"]);
     expect(valuesOf("ProtectSystem")).toEqual(["strict"]);
     expect(valuesOf("ReadWritePaths")).toEqual(["-/run/xtables.lock"]);
@@ -65,7 +65,7 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
   });
 
   test.skipIf(noBinary !== undefined).each(["nftables", "iptables"])(
-    "allows every system call that a start, a scrape and a stop make with %s",
+    "allows all system calls of a start, a scrape and a stop with %s",
     async (mode) => {
       const node = makeNamespace();
       const trace = join(folder, `trace-${mode}`);
@@ -106,7 +106,7 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
   );
 });
 
-/** The system calls that the unit's filter lets through, by the groups of this systemd. */
+/** Returns the system calls that the unit's filter allows, by the groups of this systemd. */
 async function systemCalls(): Promise<Set<string>> {
   const groups = new Map<string, string[]>();
   let group: string[] = [];
