@@ -18,7 +18,7 @@ const FLAGS_PAGE = "/debug/flags/\n\nflags:\nv\n\nPUT a number to /debug/flags/v
 const NO_PPROF = `Sluice is not a Go program, so it has no pprof profiles. Use instead:
 
 /debug/heap            object counts and sizes of the JavaScript heap, as JSON
-/debug/heap/snapshot   a .heapsnapshot for the Memory tab of Chrome DevTools; Sluice pauses while writing it
+/debug/heap/snapshot   a .heapsnapshot file for Chrome DevTools; Sluice pauses while writing it
 `;
 
 /** Adds the routes. The caller checks whether they are enabled. */

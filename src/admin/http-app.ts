@@ -21,7 +21,7 @@ export function createApp(
     await next();
     const { headers } = context.res;
     headers.set("X-Content-Type-Options", "nosniff");
-    // Hono writes the charset as UTF-8; kube-proxy, whose headers these are, does not.
+    // Hono writes the charset as UTF-8. kube-proxy writes it in lower case.
     const type = headers.get("Content-Type") ?? TEXT;
     if (type.toLowerCase() === TEXT) headers.set("Content-Type", TEXT);
   });

@@ -25,8 +25,8 @@ export function flagzPage(flags: { readonly [name: string]: string }): Page {
 }
 
 /**
- * Builds /statusz: the start time and the versions. Bun's version takes the place of Go's. The
- * emulated version is that of kube-proxy.
+ * Builds /statusz: the start time and the versions. It has the version of Bun instead of Go, and
+ * kube-proxy's version as the emulated version.
  */
 export function statuszPage(
   view: Pick<ReadOnlyView, "startedAt" | "now" | "version">,

@@ -29,7 +29,7 @@ export interface KubeEvent {
 export interface EventRecorder {
   /** Returns at once and never throws. `at`: ms since the epoch, by default now. */
   record(event: KubeEvent, at?: number): void;
-  /** Resolves when no Event waits any more, or after `ms`. For a process that is about to end. */
+  /** Resolves when no Event waits, or after `ms`. For a process that is about to exit. */
   flush(ms: number): Promise<void>;
   /** Discards the Events that wait. Nothing is sent after this. */
   close(): void;

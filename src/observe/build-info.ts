@@ -5,7 +5,7 @@
 import type { Config } from "../config/config.ts";
 import { Gauge, type Instrument } from "./instruments.ts";
 
-/** The kube-proxy release whose behaviour Sluice follows. */
+/** The kube-proxy release that Sluice follows. */
 export const EMULATED_VERSION = "1.36";
 
 /**
@@ -33,7 +33,7 @@ function platform(): string {
   return `${process.platform}/${process.arch === "x64" ? "amd64" : process.arch}`;
 }
 
-/** Stages are those of Kubernetes 1.36. "" stands for GA. */
+/** Stages as in Kubernetes 1.36. "" stands for GA. */
 function gates(config: Config): readonly (readonly [name: string, stage: string, on: boolean])[] {
   return [
     ["AllowServiceExternalIPs", "", config.externalIPs],

@@ -10,8 +10,8 @@ const REQUEST_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
 
 /**
  * Measures requests to the API server as client-go does (metrics/prometheus/restclient). A request
- * counts once it is answered or has failed. Durations are those of complete answers, so watches
- * have none.
+ * counts once it is answered or has failed. Only complete answers have durations, so watches have
+ * none.
  */
 export class RestClientMetrics implements RequestMeter {
   readonly #requests = new Counter({

@@ -23,7 +23,7 @@ export interface Instrument {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
-  /** The label names. Those of a histogram do not include `le`. */
+  /** The label names, without the `le` of a histogram. */
   readonly labels: readonly string[];
   /** Returns the current values; for a histogram the cumulative buckets, `_sum` and `_count`. */
   samples(): Sample[];

@@ -32,7 +32,7 @@ const PROGRAMMING_BUCKETS = [
 const FAMILIES = ["IPv4", "IPv6"] as const;
 const BY_FAMILY = ["ip_family"] as const;
 
-/** The kinds of objects whose changes kube-proxy counts. An EndpointSlice is an `endpoint`. */
+/** The kinds of objects with counted changes. An EndpointSlice is an `endpoint`. */
 export type ObjectChange = "endpoint" | "service";
 type HealthPath = "healthz" | "livez";
 

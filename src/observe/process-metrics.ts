@@ -1,6 +1,6 @@
 /**
  * Reads the process_* metrics from the kernel, under the names that every Prometheus client uses.
- * As in kube-proxy, network bytes are those of the whole namespace, which for a proxy is the node.
+ * As in kube-proxy, network bytes belong to the whole namespace, which for a proxy is the node.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { type Instrument, readingOf } from "./instruments.ts";

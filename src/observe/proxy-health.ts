@@ -3,7 +3,7 @@
  * (pkg/proxy/healthcheck/proxy_health.go). The proxy is healthy while no change waits, however old
  * the last sync. It is unhealthy once a change has waited for twice the sync period. One point is
  * stricter: before the first commit the proxy is unhealthy, because no Service works yet. The
- * connection to the API server does not count, because a restart would not restore it.
+ * connection to the API server does not count, because a restart would not help.
  */
 
 /** The health at one moment. */

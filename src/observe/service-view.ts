@@ -1,4 +1,4 @@
-/** Describes one Service as the kernel has it, from the committed elements, for the admin API. */
+/** Describes one Service for the admin API, from the committed elements. */
 import type { Capabilities } from "../backend/capabilities.ts";
 import type { ChainReader } from "../backend/parts.ts";
 import type { Core } from "../core/core.ts";

@@ -90,9 +90,7 @@ export interface ReadOnlyView {
   problems(): readonly Problem[];
   /** Returns the families that have no rules because the node does not support them. */
   unserved(): readonly UnservedFamily[];
-  /**
-   * Returns shortcomings of this node that no object causes, for example rules of another proxy.
-   */
+  /** Returns facts about this node for the operator, for example that another proxy has rules. */
   notices(): readonly string[];
   /** Returns every flag with its given or default value as text, like kube-proxy's /flagz. */
   flags(): { readonly [name: string]: string };

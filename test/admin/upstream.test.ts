@@ -1,6 +1,6 @@
 /**
- * Compares the answers of Sluice with a real kube-proxy. docs/metrics.md and docs/compatibility.md list
- * the differences. The two run one after the other on one node, as in a migration.
+ * Compares the answers of Sluice with a real kube-proxy. docs/metrics.md and docs/compatibility.md
+ * list the differences. The two run one after the other on one node, as in a migration.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";

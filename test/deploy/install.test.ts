@@ -69,8 +69,8 @@ describe.skipIf(reason !== undefined)("the install script", () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   /**
-   * Runs shell commands in namespaces of their own: /etc and /usr/local are overlays, the network is
-   * empty, and other processes are invisible. `$I` is the script, `$STATE` a folder for the fake
+   * Runs shell commands in namespaces of their own: /etc and /usr/local are overlays, the network
+   * is empty, and other processes are invisible. `$I` is the script, `$STATE` a folder for the fake
    * systemctl. Returns the output, stderr included, and the status.
    */
   function machine(commands: string): { readonly output: string; readonly status: number } {
@@ -123,7 +123,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       `keeping ${CONFIG}, which differs from what was asked for: --overwrite-config replaces it`,
       "systemctl daemon-reload",
       "systemctl enable sluice.service",
-      // systemd would ignore this for a running unit. The fake tries it, and the second instance exits.
+      // systemd ignores this for a running unit. The fake tries it, and the second instance exits.
       "systemctl start --no-block sluice.service",
       "Sluice runs and is healthy: http://127.0.0.1:10256/livez",
       "# mine",

@@ -177,7 +177,7 @@ describe("an Event", () => {
     expect(objectIn(server.requests[0]).metadata.name).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  test("has a note of at most 1024 bytes, cut between characters", async () => {
+  test("has a `note` of at most 1024 bytes, cut between characters", async () => {
     recorder.record({ ...event("here"), note: `x${"ü".repeat(600)}` });
     await settle();
     const { note } = objectIn(server.requests[0]);

@@ -1,4 +1,4 @@
-/** A fake of the parts of a core that observers use: committed elements with their kernel counters. */
+/** A fake of the core for observers: committed elements with their kernel counters. */
 
 import type { CounterReader } from "../../src/backend/parts.ts";
 import { type Action, encodeAction } from "../../src/model/actions.ts";
@@ -138,8 +138,8 @@ export class Committed {
 }
 
 /**
- * Encodes words: an address has dots or colons, a protocol is a name, a slot is `slot-N`, and any other
- * word is a port.
+ * Encodes words: an address has dots or colons, a protocol is a name, a slot is `slot-N`, and any
+ * other word is a port.
  */
 function encode(words: readonly string[]): Uint8Array {
   return Uint8Array.from(

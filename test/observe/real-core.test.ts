@@ -1,4 +1,4 @@
-/** Tests the observers with the real core, plan and loop: they must decode keys and values alike. */
+/** Tests that the observers decode keys and values like the real core, plan and loop. */
 import { expect, test } from "bun:test";
 import { unexpectedError } from "../../harness/expected-errors.ts";
 import { printKey } from "../../harness/plan/print-elements.ts";
