@@ -1,47 +1,51 @@
 #!/bin/sh
-# Installs Sluice on this node as a systemd service, or takes it away again. Safe to run again: it changes only what
-# differs, and restarts only after a change.
+# Installs Sluice on this node as a systemd service, or removes it. You can run it again: it changes
+# only what differs, and restarts the service only after a change.
 #
 # usage: deploy/install.sh [--config FILE | --kubeconfig FILE [--cluster-cidr CIDR]] [options]
 #        deploy/install.sh --uninstall [options]
 #
-#   --config FILE           a KubeProxyConfiguration to start from, such as /var/lib/kube-proxy/config.conf
-#   --kubeconfig FILE       or a kubeconfig, around which one is written
+#   --config FILE           use this KubeProxyConfiguration, for example
+#                           /var/lib/kube-proxy/config.conf
+#   --kubeconfig FILE       make a configuration with this kubeconfig
 #   --cluster-cidr CIDR     the range of all pods, for the configuration made with --kubeconfig
-#   --replace-kube-proxy    stop and disable kube-proxy.service, and take over its flags; with neither of the above its
-#                           configuration too. Without it a running kube-proxy is a reason not to install
-#   --overwrite-config      replace /etc/sluice/config.yaml, which is kept where it is there already
-#   --binary FILE           the program (dist/sluice, or sluice beside this script)
-#   --uninstall             stop Sluice, take its rules out of the kernel, remove the program and the unit
-#   --root DIR              install below DIR, an image of a system that is not running: nothing is started or checked
-#   --dry-run               print what would be done
-#   --help                  print this
+#   --replace-kube-proxy    stop and disable kube-proxy.service, and take over its flags. Without
+#                           --config and --kubeconfig, take over its configuration too. Without this
+#                           option, the script refuses to install while a kube-proxy runs
+#   --overwrite-config      replace /etc/sluice/config.yaml if it exists; by default it stays
+#   --binary FILE           the program (default: dist/sluice, or sluice next to this script)
+#   --uninstall             stop Sluice, and remove its rules, the program and the unit
+#   --root DIR              install into DIR, the image of a system that is not running. The script
+#                           then starts nothing and checks less
+#   --dry-run               print the commands that would run
+#   --help                  print this text
 set -eu
 
 UNIT=sluice.service OLD_UNIT=kube-proxy.service
 HEALTH=http://127.0.0.1:10256/livez
-# kube-proxy's, where it listens once the API server has answered; whether its rules are there --cleanup looks itself.
+# kube-proxy listens here after the API server has answered. --cleanup checks for its rules itself.
 OLD_HEALTH=http://127.0.0.1:10256/healthz
 # Seconds.
-HEALTH_PATIENCE=30
-# nft_set_pipapo with concatenated ranges and all else that the rules are made of.
+HEALTH_TIMEOUT=30
+# The first version with every feature of the rules, such as concatenated ranges.
 KERNEL_MAJOR=5 KERNEL_MINOR=13
 
 here=$(cd "$(dirname "$0")" && pwd)
-binary='' config='' kubeconfig='' cidr='' replace=false overwrite=false uninstall=false root='' dry=false changed=false
-# What kube-proxy.service was started with: its file, all other flags, one a line; and whether it runs.
+binary='' config='' kubeconfig='' cidr='' root=''
+replace=false overwrite=false uninstall=false dry=false changed=false
+# The file of kube-proxy.service, its other flags (one on each line), and whether it runs.
 old_config='' old_flags='' runs=false main_pid=0 runnable=true
-# Why nftables cannot serve on this machine.
+# Why this machine cannot use nftables.
 no_nftables=''
 
 usage() { sed -n '/^# usage:/,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0"; }
-die() { echo "install: $*" >&2; exit 1; }
-# Does it, or says so.
+die() { echo "install.sh: $*" >&2; exit 1; }
+# Runs a command, or prints it in a dry run.
 act() {
   if $dry; then echo "would run: $*"; else "$@"; fi
 }
 
-need_value() { [ $# -ge 2 ] || die "Cannot read $1: it must have a value"; }
+need_value() { [ $# -ge 2 ] || die "option $1: needs a value"; }
 
 while [ $# -gt 0 ]; do
   case $1 in
@@ -55,7 +59,7 @@ while [ $# -gt 0 ]; do
     --uninstall) uninstall=true ;;
     --dry-run) dry=true ;;
     -h | --help) usage; exit 0 ;;
-    *) usage >&2; die "Cannot read the arguments: there is no such option: current value is $1" ;;
+    *) usage >&2; die "option $1: unknown" ;;
   esac
   shift
 done
@@ -65,12 +69,12 @@ unit=$root/etc/systemd/system/$UNIT
 conf=$root/etc/sluice/config.yaml
 flags=$root/etc/sluice/flags.env
 
-# The service manager, of this system or of the image.
+# Calls the service manager of this system or of the image.
 manager() {
   if [ -n "$root" ]; then act systemctl --root="$root" "$@"; else act systemctl "$@"; fi
 }
 
-# copy FROM TO MODE: only if they differ; the new file takes the old one's place in one step.
+# copy FROM TO MODE: replaces TO in one step, and only if the files differ.
 copy() {
   if [ -f "$2" ] && cmp -s "$1" "$2"; then return; fi
   changed=true
@@ -82,20 +86,22 @@ copy() {
 }
 
 check_machine() {
-  [ "$(id -u)" = 0 ] || die "Cannot install: it must be run by root: current value is uid $(id -u)"
+  [ "$(id -u)" = 0 ] || die "must run as root, not as uid $(id -u)"
   [ -z "$root" ] || return 0
   release=$(uname -r)
   major=${release%%.*} minor=${release#*.} minor=${minor%%[!0-9]*}
   modprobe -q nf_tables 2>/dev/null || true
-  if [ "$major" -lt $KERNEL_MAJOR ] || { [ "$major" = $KERNEL_MAJOR ] && [ "$minor" -lt $KERNEL_MINOR ]; }; then
-    no_nftables="Linux must be $KERNEL_MAJOR.$KERNEL_MINOR or newer: current value is $release"
+  if [ "$major" -lt $KERNEL_MAJOR ] ||
+    { [ "$major" = $KERNEL_MAJOR ] && [ "$minor" -lt $KERNEL_MINOR ]; }; then
+    no_nftables="Linux $release is older than $KERNEL_MAJOR.$KERNEL_MINOR"
   elif [ -r /proc/kallsyms ] && ! grep -q ' nft_do_chain' /proc/kallsyms; then
-    no_nftables="the kernel must have nf_tables, built in or as a module: Linux $release has not"
+    no_nftables="Linux $release has no nf_tables, neither built in nor as a module"
   fi
-  command -v systemctl >/dev/null || die "Cannot install: systemctl must be in PATH; without systemd see docs/install.md"
+  command -v systemctl >/dev/null ||
+    die "systemctl: not found in PATH (without systemd, see docs/install.md)"
 }
 
-# One variant's tools, all of them, where Sluice looks for them.
+# Checks for a complete set of tools of one variant, where Sluice looks for them.
 has_iptables() {
   for name in iptables iptables-nft iptables-legacy; do
     found=true
@@ -107,46 +113,50 @@ has_iptables() {
   return 1
 }
 
-# What the mode asks for is there: iptables does where the kernel has no nftables, unless that alone is wanted.
+# Checks that this machine supports the mode. Without nftables in the kernel, iptables is enough,
+# unless the mode is nftables.
 check_mode() {
   [ -z "$root" ] || return 0
   mode=$(sed -n '/^mode: */{s///;s/"//g;p;q;}' "$staged/effective")
   if [ "$mode" = iptables ]; then
-    has_iptables || die "Cannot install: for mode iptables iptables must be installed: there is no iptables with iptables-save and iptables-restore beside it"
+    has_iptables ||
+      die "mode iptables: iptables is not installed (it needs iptables-save and iptables-restore)"
     return 0
   fi
   [ -n "$no_nftables" ] || return 0
   if [ "$mode" = nftables ]; then
-    die "Cannot install: for mode nftables $no_nftables. Mode iptables needs neither"
+    die "mode nftables: $no_nftables (mode iptables works here)"
   fi
-  has_iptables || die "Cannot install: iptables must be installed where nftables cannot serve; for that $no_nftables"
+  has_iptables || die "mode ${mode:-auto}: $no_nftables, and iptables is not installed"
 }
 
-# The arguments that kube-proxy.service runs with, one a line: those of the process, in which variables are filled
-# in, or if it does not run those of the unit.
+# Prints the arguments of kube-proxy.service, one on each line. In a running process, variables have
+# their values. If none runs, the arguments come from the unit.
 old_arguments() {
   if $runs && [ -r "/proc/$main_pid/cmdline" ]; then
     tr '\000' '\n' <"/proc/$main_pid/cmdline"
   else
-    systemctl show --property=ExecStart --value "$OLD_UNIT" | sed -n '1{s/.*argv\[\]=//;s/ ; ignore_errors=.*//;p;}' | tr ' ' '\n'
+    systemctl show --property=ExecStart --value "$OLD_UNIT" |
+      sed -n '1{s/.*argv\[\]=//;s/ ; ignore_errors=.*//;p;}' | tr ' ' '\n'
   fi
 }
 
-# Sorts them into old_config and old_flags.
+# Sorts the arguments into old_config and old_flags.
 read_old_flags() {
   old_arguments >"$staged/arguments"
-  said='' number=0
+  pending='' number=0
   while IFS= read -r argument; do
     number=$((number + 1))
     case $argument in *[!]A-Za-z0-9_.,:=/*@+[-]*)
-      die "Cannot take over the flags of $OLD_UNIT: each must be of letters, digits and _.,:=/*@+-[] to be written into $flags: current value is $argument. Make the configuration by hand, as docs/install.md has it, and pass it by --config" ;;
+      die "flags of $OLD_UNIT: invalid value \"$argument\": must contain only letters, digits and \
+_.,:=/*@+-[] (make the configuration yourself as in docs/install.md, and pass it with --config)" ;;
     esac
-    # Its own name; and hyperkube's word for what it is to be.
+    # The program's name, and hyperkube's name of the component.
     if [ $number = 1 ]; then continue; fi
     if [ $number = 2 ] && [ "${argument#-}" = "$argument" ]; then continue; fi
-    if [ -n "$said" ]; then old_config=$argument said=''; continue; fi
+    if [ -n "$pending" ]; then old_config=$argument pending=''; continue; fi
     case $argument in
-      --config | -config) said=$argument ;;
+      --config | -config) pending=$argument ;;
       --config=* | -config=*) old_config=${argument#*=} ;;
       --write-config-to* | --cleanup*) ;;
       *) old_flags="$old_flags$argument
@@ -155,19 +165,23 @@ read_old_flags() {
   done <"$staged/arguments"
 }
 
-# A kube-proxy that runs: as a unit, or as any other process of that name, which is most likely a pod.
+# Looks for a running kube-proxy: the unit, or another process with that name, probably in a pod.
 check_kube_proxy() {
   [ -z "$root" ] || return 0
   if systemctl is-active --quiet "$OLD_UNIT"; then
-    $replace || die "Cannot install: $OLD_UNIT must not run beside Sluice: say --replace-kube-proxy to stop and disable it"
+    $replace || die "$OLD_UNIT is running (--replace-kube-proxy stops and disables it)"
     runs=true
     main_pid=$(systemctl show --property=MainPID --value "$OLD_UNIT")
   fi
   for name in /proc/[0-9]*/comm; do
     if [ "$(cat "$name" 2>/dev/null)" = kube-proxy ]; then
       process=${name%/comm}
-      if [ "${process#/proc/}" = "$main_pid" ] || grep -qs "/$OLD_UNIT\$" "$process/cgroup"; then continue; fi
-      die "Cannot install: no kube-proxy may run beside Sluice: process ${process#/proc/} is one, and not of $OLD_UNIT. If it is a pod, see docs/migrating.md"
+      if [ "${process#/proc/}" = "$main_pid" ] ||
+        grep -qs "/$OLD_UNIT\$" "$process/cgroup"; then
+        continue
+      fi
+      die "kube-proxy is running as process ${process#/proc/}, not in $OLD_UNIT \
+(if it is in a pod, see docs/migrating.md)"
     fi
   done
   ! $replace || read_old_flags
@@ -186,18 +200,19 @@ find_binary() {
       if [ -f "$candidate" ]; then binary=$candidate; break; fi
     done
   fi
-  [ -f "$binary" ] || die "Cannot install: the program must be there: npm run build, or --binary FILE"
+  [ -f "$binary" ] ||
+    die "program ${binary:-dist/sluice}: no such file (run npm run build, or pass --binary FILE)"
   if ! "$binary" --version >/dev/null 2>&1; then
-    [ -n "$root" ] || die "Cannot install: $binary must run on this machine, and does not"
+    [ -n "$root" ] || die "program $binary: does not run on this machine"
     runnable=false
   fi
 }
 
-# Says which file is to become the configuration, in `wanted`; makes it where it is to be made.
+# Sets `wanted` to the file that becomes the configuration, and creates it if necessary.
 choose_config() {
   wanted=$staged/config.yaml
   if [ -n "$config" ]; then
-    [ -f "$config" ] || die "Cannot install: --config must be a file: current value is $config"
+    [ -f "$config" ] || die "--config $config: not a file"
     wanted=$config
   elif [ -n "$kubeconfig" ]; then
     {
@@ -207,79 +222,86 @@ choose_config() {
       echo 'clientConnection:'
       echo "  kubeconfig: $kubeconfig"
       [ -z "$cidr" ] || echo "clusterCIDR: $cidr"
-      # What the unit sets, so that it need not be changed.
+      # The value that the unit sets too, so that Sluice need not change it.
       echo 'oomScoreAdj: -999'
     } >"$wanted"
   elif [ -n "$old_config" ]; then
-    [ -f "$old_config" ] || die "Cannot install: the configuration of $OLD_UNIT must be a file: current value is $old_config"
+    [ -f "$old_config" ] || die "configuration of $OLD_UNIT: $old_config: not a file"
     wanted=$old_config
   elif [ -n "$old_flags" ]; then
-    echo "making a configuration of the flags of $OLD_UNIT"
-    # shellcheck disable=SC2086 # one flag a line
+    echo "making a configuration from the flags of $OLD_UNIT"
+    # shellcheck disable=SC2086 # one flag on each line
     run_program $old_flags --write-config-to "$wanted"
-    # The file says all that they said, but for this one, which no field says.
-    old_flags=$(printf '%s' "$old_flags" | sed -n '/^--\{0,1\}master$/{p;n;p;};/^--\{0,1\}master=/p')
+    # The file now has all of them except this one, for which it has no field.
+    old_flags=$(printf '%s' "$old_flags" |
+      sed -n '/^--\{0,1\}master$/{p;n;p;};/^--\{0,1\}master=/p')
   elif [ ! -e "$conf" ]; then
-    die "Cannot install: there is no $conf yet: --config FILE or --kubeconfig FILE must say where the API server is"
+    die "$conf does not exist yet (pass --config FILE or --kubeconfig FILE)"
   else
     wanted=$conf
   fi
   if [ -e "$conf" ] && ! $overwrite && [ "$wanted" != "$conf" ]; then
-    cmp -s "$wanted" "$conf" || echo "keeping $conf, which differs from what was asked for: --overwrite-config replaces it"
+    cmp -s "$wanted" "$conf" ||
+      echo "keeping $conf, which differs from the requested one (--overwrite-config replaces it)"
     wanted=$conf
   fi
 }
 
-# Writes configurations and touches nothing else; what there is to say about them is printed.
+# Runs the program to write a configuration, which changes nothing else, and prints its warnings.
 run_program() {
-  "$binary" "$@" >"$staged/said" 2>&1 || die "Cannot install: the configuration must be one that Sluice can start with: $(cat "$staged/said")"
-  sed '/^Wrote /d' "$staged/said"
+  "$binary" "$@" >"$staged/output" 2>&1 || die "check the configuration: $(cat "$staged/output")"
+  sed '/^Wrote /d' "$staged/output"
 }
 
-# That Sluice can start with it, as far as that can be known without the API server.
+# Checks that Sluice can start with the configuration, as far as possible without the API server.
 check_config() {
   if ! $runnable; then
-    echo "not checking the configuration, since $binary does not run on this machine"
+    echo "not checking the configuration: $binary does not run on this machine"
     return
   fi
-  # shellcheck disable=SC2086 # one flag a line
+  # shellcheck disable=SC2086 # one flag on each line
   run_program $old_flags --config "$wanted" --write-config-to "$staged/effective"
   check_mode
-  # The first of that name is clientConnection's.
+  # The first field with this name is in clientConnection.
   named=$(sed -n '/^ *kubeconfig: /{s///;s/"//g;p;q;}' "$staged/effective")
   if [ -n "$named" ]; then
-    [ -f "$root$named" ] || die "Cannot install: clientConnection.kubeconfig of $wanted must be a file: current value is $root$named"
-  elif ! grep -q '^ *manifests: *[^" ]' "$staged/effective" && [ "${old_flags#*master}" = "$old_flags" ]; then
-    die "Cannot install: clientConnection.kubeconfig of $wanted must be set: a service of systemd has no pod's service account"
+    [ -f "$root$named" ] || die "$wanted: clientConnection.kubeconfig: $root$named: not a file"
+  elif ! grep -q '^ *manifests: *[^" ]' "$staged/effective" &&
+    [ "${old_flags#*master}" = "$old_flags" ]; then
+    die "$wanted: clientConnection.kubeconfig: must be set (only a pod has a service account)"
   fi
 }
 
 write_config() {
   copy "$wanted" "$conf" 0600
   [ -n "$old_flags" ] || return 0
-  # Split at spaces by systemd.
-  printf '# Flags of Sluice beside its configuration file: those of %s.\nSLUICE_FLAGS=%s\n' \
+  # systemd splits the value at spaces.
+  printf '# Flags of %s, for Sluice to use with its configuration file.\nSLUICE_FLAGS=%s\n' \
     "$OLD_UNIT" "$(printf '%s' "$old_flags" | paste -sd ' ')" >"$staged/flags.env"
   if [ -e "$flags" ] && ! $overwrite && ! cmp -s "$staged/flags.env" "$flags"; then
-    echo "keeping $flags, which differs from the flags of $OLD_UNIT: --overwrite-config replaces it"
+    echo "keeping $flags, which differs from the flags of $OLD_UNIT \
+(--overwrite-config replaces it)"
   else
     copy "$staged/flags.env" "$flags" 0644
   fi
 }
 
-# Any HTTP client may be missing on a node; the program holds a whole Bun, which can ask.
+# A node may have no HTTP client, but the program contains Bun, which is one.
 is_healthy() {
-  BUN_BE_BUN=1 "$program" -e "fetch('$HEALTH').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"
+  BUN_BE_BUN=1 "$program" -e \
+    "fetch('$HEALTH').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"
 }
 
 check_health() {
   waited=0
   while ! is_healthy; do
     waited=$((waited + 1))
-    if [ $waited -ge $HEALTH_PATIENCE ]; then
-      echo "install: Sluice is installed, but not healthy after $HEALTH_PATIENCE s: journalctl -u $UNIT says why. The rules are not in the kernel before the API server has answered" >&2
+    if [ $waited -ge $HEALTH_TIMEOUT ]; then
+      echo "install.sh: Sluice is installed, but not healthy after $HEALTH_TIMEOUT s \
+(see journalctl -u $UNIT). It writes no rules before the API server has answered." >&2
       if $runs; then
-        echo "install: Until then kube-proxy's rules serve, as they are. Back to kube-proxy, in this order:" >&2
+        echo "install.sh: kube-proxy's rules stay until then, but nothing updates them. \
+To go back to kube-proxy, run in this order:" >&2
         printf '  %s\n' "systemctl disable --now $UNIT" "systemctl enable --now $OLD_UNIT" \
           "until curl -sf $OLD_HEALTH; do sleep 1; done" \
           "$program --cleanup --remove-kube-proxy-rules=false" >&2
@@ -288,7 +310,7 @@ check_health() {
     fi
     sleep 1
   done
-  echo "Sluice runs and is healthy: $HEALTH"
+  echo "Sluice is running and healthy: $HEALTH"
 }
 
 install_all() {
@@ -296,9 +318,9 @@ install_all() {
   find_binary
   staged=$(mktemp -d)
   trap 'rm -rf "$staged"' EXIT
-  # All that can be refused comes before anything is stopped or written.
+  # Everything that may be refused comes before the script stops or writes anything.
   check_kube_proxy
-  # From here on no * is a pattern: flags may have some.
+  # Flags may contain *, which is not a pattern from here on.
   set -f
   choose_config
   check_config
@@ -312,19 +334,21 @@ install_all() {
   manager daemon-reload
   manager enable "$UNIT"
   stop_kube_proxy
-  # Ready comes with the first rules; how long that may take is check_health's to say.
+  # The unit is ready when the first rules are in the kernel. check_health limits this wait.
   if $changed; then manager restart --no-block "$UNIT"; else manager start --no-block "$UNIT"; fi
   $dry || check_health
 }
 
 uninstall_all() {
-  [ "$(id -u)" = 0 ] || die "Cannot uninstall: it must be run by root: current value is uid $(id -u)"
+  [ "$(id -u)" = 0 ] || die "must run as root, not as uid $(id -u)"
   if [ -f "$unit" ]; then
     if [ -n "$root" ]; then manager disable "$UNIT"; else manager disable --now "$UNIT"; fi
   fi
   if [ -f "$program" ] && [ -z "$root" ]; then
-    # The program can still do it later.
-    act "$program" --cleanup --remove-kube-proxy-rules=false || die "Cannot uninstall: Sluice's rules must go first: see above; then again. $program and $unit stay until then, and the service is off"
+    # If this fails, keep the program for another attempt.
+    act "$program" --cleanup --remove-kube-proxy-rules=false ||
+      die "uninstall: Sluice's rules are still in the kernel, see above (run this again later). \
+The service is stopped; $program and $unit stay"
   fi
   act rm -f "$program" "$unit"
   [ -n "$root" ] || manager daemon-reload

@@ -10,7 +10,7 @@ import manifest from "../../package.json" with { type: "json" };
 const DOCS = ["docs/install.md", "docs/migrating.md"];
 const MANIFESTS = repositoryFiles().filter((path) => /^deploy\/kubernetes\/.*\.yaml$/.test(path));
 
-test.each(DOCS)("every repository file that %s names exists", (path) => {
+test.each(DOCS)("every file of ours that %s names exists", (path) => {
   const named = textOf(path).match(/(?<![\w/.-])(?:deploy|docs|scripts|test)\/[\w./-]*\w/g) ?? [];
   expect(named.length).toBeGreaterThan(2);
   expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
@@ -63,7 +63,7 @@ test("the documented command that sets the registry changes every folder, also a
   }
 });
 
-test("the commands in the comments of manifests are documented", () => {
+test("the commands in the manifests' comments are in the documents", () => {
   const text = DOCS.map((path) => textOf(path)).join("\n");
   const commands = MANIFESTS.flatMap(
     (path) => textOf(path).match(/(?<=^# {3})kubectl .+$/gm) ?? [],

@@ -26,7 +26,7 @@ if (reason !== undefined) console.log(`skip: the install script: ${reason}`);
 const noCheck = Bun.which("shellcheck") === null ? "shellcheck must be installed" : undefined;
 if (noCheck !== undefined) console.log(`skip: the install script's style: ${noCheck}`);
 
-/** A fake systemctl: runs units as far as the script needs it, and records its arguments. */
+/** Stands in for systemctl: runs units as far as the script needs it, and prints each call. */
 const SYSTEMCTL = `#!/bin/sh
 [ "$2" = --quiet ] || [ "$1" = show ] || echo "systemctl $*"
 stop() { kill "$(cat "$1")"; while [ -d "/proc/$(cat "$1")" ]; do sleep 0.05; done; }
@@ -41,7 +41,7 @@ case $* in
 esac
 `;
 
-/** Prefixes of a command that fake an old kernel, or one without nf_tables. */
+/** Prefixes of a command: a machine with an old kernel, and one without nf_tables. */
 const OLD_KERNEL =
   "printf '#!/bin/sh\\necho 5.10.0-30-amd64\\n' >$STATE/uname; chmod +x $STATE/uname; export PATH=$STATE:$PATH;";
 const NO_NF_TABLES = "touch $STATE/empty; mount --bind $STATE/empty /proc/kallsyms;";
@@ -53,7 +53,7 @@ test.skipIf(noCheck !== undefined)("shellcheck reports nothing", async () => {
 test("--help prints the comment at the top of the script", async () => {
   const printed = await runAsync(["sh", SCRIPT, "--help"]);
   expect(printed).toStartWith("usage: deploy/install.sh [--config FILE");
-  expect(printed).toEndWith("--help                  print this\n");
+  expect(printed).toEndWith("--help                  print this text\n");
 });
 
 describe.skipIf(reason !== undefined)("the install script", () => {
@@ -69,9 +69,10 @@ describe.skipIf(reason !== undefined)("the install script", () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   /**
-   * Runs shell commands in namespaces of their own: /etc and /usr/local are overlays, the network
-   * is empty, and other processes are invisible. `$I` is the script, `$STATE` a folder for the fake
-   * systemctl. Returns the output, stderr included, and the status.
+   * Runs shell commands on a machine of their own. /etc and /usr/local are layers over ours, the
+   * network is empty, and none of our processes is visible. Everything ends with the commands. `$I`
+   * is the script, `$STATE` a folder for the stand-in of systemctl. Returns their output, with
+   * stderr, and the status.
    */
   function machine(commands: string): { readonly output: string; readonly status: number } {
     const script = `set -e
@@ -107,7 +108,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "systemctl daemon-reload",
       "systemctl enable sluice.service",
       "systemctl restart --no-block sluice.service",
-      "Sluice runs and is healthy: http://127.0.0.1:10256/livez",
+      "Sluice is running and healthy: http://127.0.0.1:10256/livez",
       "table inet sluice",
       `755 ${PROGRAM}`,
       `600 ${CONFIG}`,
@@ -116,16 +117,16 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
-  test("changes nothing the second time, and keeps an existing configuration", () => {
+  test("does nothing the second time, and keeps an existing configuration", () => {
     const { output, status } = machine(`$I --config $C >$STATE/first && echo '# mine' >>${CONFIG}
       $I --config $C && tail -1 ${CONFIG}`);
     expect(output.split("\n")).toEqual([
-      `keeping ${CONFIG}, which differs from what was asked for: --overwrite-config replaces it`,
+      `keeping ${CONFIG}, which differs from the requested one (--overwrite-config replaces it)`,
       "systemctl daemon-reload",
       "systemctl enable sluice.service",
-      // systemd ignores this for a running unit. The fake tries it, and the second instance exits.
+      // This does nothing to a unit that runs. The stand-in starts a second instance, which exits.
       "systemctl start --no-block sluice.service",
-      "Sluice runs and is healthy: http://127.0.0.1:10256/livez",
+      "Sluice is running and healthy: http://127.0.0.1:10256/livez",
       "# mine",
       "",
     ]);
@@ -142,13 +143,13 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
-  test("--uninstall keeps the program while a kube-proxy without rules runs", () => {
+  test("keeps the program while a kube-proxy runs that has no rules yet", () => {
     const { output, status } = machine(`$I --config $C >$STATE/first
       cp $(command -v sleep) $STATE/kube-proxy; $STATE/kube-proxy 60 &
       until [ "$(cat /proc/$!/comm)" = kube-proxy ]; do :; done
       $I --uninstall; echo "status $?"; nft list tables; ls ${PROGRAM} ${UNIT}; kill $!; $I --uninstall; nft list tables`);
     expect(output).toContain("has no rules yet: Sluice's stay");
-    expect(output).toContain("Cannot uninstall: Sluice's rules must go first");
+    expect(output).toContain("uninstall: Sluice's rules are still in the kernel");
     expect(output).toContain(`status 1\ntable inet sluice\n${UNIT}\n${PROGRAM}\n`);
     expect(output).toContain("Removed the table inet sluice\n");
     expect(output.match(/^table /gm)).toHaveLength(1);
@@ -158,7 +159,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
   test("writes a configuration for a kubeconfig", () => {
     const { output } = machine(`touch $STATE/no-start $STATE/kc
       $I --kubeconfig $STATE/kc --cluster-cidr 10.1.0.0/16 --dry-run; ls /etc/sluice
-      sed s/HEALTH_PATIENCE=30/HEALTH_PATIENCE=1/ $I >$STATE/install.sh; cp -r ${ROOT}/deploy/systemd $STATE
+      sed s/HEALTH_TIMEOUT=30/HEALTH_TIMEOUT=1/ $I >$STATE/install.sh; cp -r ${ROOT}/deploy/systemd $STATE
       sh $STATE/install.sh --binary ${BINARY} --kubeconfig $STATE/kc --cluster-cidr 10.1.0.0/16 || echo "status $?"
       cat ${CONFIG}`);
     // The dry run wrote nothing.
@@ -192,45 +193,49 @@ describe.skipIf(reason !== undefined)("the install script", () => {
   });
 
   test.each([
-    ["no configuration", "$I", "there is no /etc/sluice/config.yaml yet"],
-    ["a configuration that is not a file", "$I --config $STATE", "--config must be a file"],
-    ["an unknown option", "$I --force", "current value is --force"],
-    ["an option without a value", "$I --config", "Cannot read --config: it must have a value"],
-    ["a missing program", "$I --config $C --binary $STATE/none", "the program must be there"],
+    ["no configuration", "$I", "/etc/sluice/config.yaml does not exist yet"],
+    [
+      "a configuration that is no file",
+      "$I --config $STATE",
+      `--config ${folder}/state: not a file`,
+    ],
+    ["an unknown option", "$I --force", "option --force: unknown"],
+    ["an option without a value", "$I --config", "option --config: needs a value"],
+    ["a missing program", "$I --config $C --binary $STATE/none", "/state/none: no such file"],
     [
       "mode nftables on an old kernel",
       `${OLD_KERNEL} $I --config $C`,
-      "for mode nftables Linux must be 5.13 or newer: current value is 5.10.0-30-amd64",
+      "mode nftables: Linux 5.10.0-30-amd64 is older than 5.13",
     ],
     [
       "mode nftables on a kernel without nf_tables",
       `${NO_NF_TABLES} $I --config $C`,
-      "for mode nftables the kernel must have nf_tables, built in or as a module",
+      "has no nf_tables, neither built in nor as a module",
     ],
     [
       "a machine without nftables and iptables",
       `${NO_NF_TABLES} sed /^mode/d $C >$STATE/c; mount -t tmpfs none /usr/sbin; $I --config $STATE/c`,
-      "iptables must be installed where nftables cannot serve",
+      ", and iptables is not installed",
     ],
     [
       "mode iptables on a machine with nftables only",
       "sed s/nftables/iptables/ $C >$STATE/c; mount -t tmpfs none /usr/sbin; $I --config $STATE/c --replace-kube-proxy",
-      "for mode iptables iptables must be installed",
+      "mode iptables: iptables is not installed",
     ],
     [
       "a user who is not root",
       "setpriv --reuid=65534 --clear-groups sh $I --config $C",
-      "it must be run by root: current value is uid 65534",
+      "must run as root, not as uid 65534",
     ],
     [
       "a kube-proxy.service that runs",
       "touch $STATE/kube-proxy-runs; $I --config $C",
-      "kube-proxy.service must not run beside Sluice: say --replace-kube-proxy",
+      "kube-proxy.service is running (--replace-kube-proxy",
     ],
     [
       "a kube-proxy that is not a unit",
       "cp $(command -v sleep) $STATE/kube-proxy; $STATE/kube-proxy 60 & $I --replace-kube-proxy --config $C",
-      "no kube-proxy may run beside Sluice: process",
+      "kube-proxy is running as process",
     ],
   ])("rejects %s, and changes nothing", (_, commands, complaint) => {
     const { output } = machine(
@@ -246,22 +251,22 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     [
       "a configuration that Sluice cannot start with",
       "echo 'clusterCIDR: 10.0.0.0/99' >>$STATE/bad; $I --config $STATE/bad --replace-kube-proxy",
-      "the configuration must be one that Sluice can start with: sluice: load ",
+      "check the configuration: sluice: Cannot use configuration",
     ],
     [
-      "an existing one",
+      "an unusable configuration that exists already",
       `mkdir -p /etc/sluice; echo 'mode: bogus' >${CONFIG}; $I --replace-kube-proxy; rm -r /etc/sluice`,
       `load ${CONFIG}: mode: invalid value "bogus"`,
     ],
     [
       "a configuration with a missing kubeconfig",
       "sed '/manifests/s/.*/  counters: true/' $C >$STATE/c; printf 'clientConnection: {kubeconfig: /none}\\n' >>$STATE/c; $I --config $STATE/c --replace-kube-proxy",
-      "must be a file: current value is /none",
+      "clientConnection.kubeconfig: /none: not a file",
     ],
     [
       "a configuration without a kubeconfig",
       "sed '/manifests/s/.*/  counters: true/' $C >$STATE/c; $I --config $STATE/c --replace-kube-proxy",
-      "clientConnection.kubeconfig of",
+      "clientConnection.kubeconfig: must be set",
     ],
     [
       "flags that Sluice does not know",
@@ -271,7 +276,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     [
       "flags with variables of a unit that does not run",
       "echo 'kube-proxy $ARGS' >$STATE/kube-proxy-argv; rm $STATE/kube-proxy-runs; $I --config $C --replace-kube-proxy",
-      "Cannot take over the flags of kube-proxy.service",
+      "flags of kube-proxy.service: invalid value",
     ],
   ])("stops no kube-proxy for %s, and changes nothing", (_, commands, complaint) => {
     const { output } = machine(
@@ -282,7 +287,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(output).not.toMatch(/^systemctl/m);
   });
 
-  test("--replace-kube-proxy stops kube-proxy.service after everything else is in place", () => {
+  test("stops kube-proxy.service last, if --replace-kube-proxy allows it", () => {
     const { output, status } = machine(
       "touch $STATE/kube-proxy-runs; $I --config $C --replace-kube-proxy",
     );
@@ -291,7 +296,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "stopping kube-proxy.service",
       "systemctl disable --now kube-proxy.service",
       "systemctl restart --no-block sluice.service",
-      "Sluice runs and is healthy: http://127.0.0.1:10256/livez",
+      "Sluice is running and healthy: http://127.0.0.1:10256/livez",
       "",
     ]);
     expect(status).toBe(0);
@@ -306,7 +311,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       $I --replace-kube-proxy && cmp $C ${CONFIG} && cat ${FLAGS}; BUN_BE_BUN=1 ${PROGRAM} -e "${ask}"
       $I --replace-kube-proxy --dry-run; $I --uninstall | grep keeping`);
     expect(output).toContain(
-      "# Flags of Sluice beside its configuration file: those of kube-proxy.service.\nSLUICE_FLAGS=--hostname-override=there -v 2 --vmodule=proxy=4,h*=1\nthere\n",
+      "# Flags of kube-proxy.service, for Sluice to use with its configuration file.\nSLUICE_FLAGS=--hostname-override=there -v 2 --vmodule=proxy=4,h*=1\nthere\n",
     );
     expect(output).toEndWith(`keeping ${CONFIG}\nkeeping ${FLAGS}\n`);
     expect(status).toBe(0);
@@ -316,9 +321,9 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     const { output } =
       machine(`echo kube-proxy --kubeconfig=$STATE/kc --hostname-override there --cluster-cidr=10.1.0.0/16 --master https://10.0.0.1:6443 >$STATE/kube-proxy-argv
       touch $STATE/kc $STATE/no-start $STATE/kube-proxy-enabled; cp -r ${ROOT}/deploy/systemd $STATE
-      sed s/HEALTH_PATIENCE=30/HEALTH_PATIENCE=1/ $I >$STATE/install.sh
+      sed s/HEALTH_TIMEOUT=30/HEALTH_TIMEOUT=1/ $I >$STATE/install.sh
       sh $STATE/install.sh --binary ${BINARY} --replace-kube-proxy; grep -E 'kubeconfig:|^hostname|clusterCIDR' ${CONFIG}; cat ${FLAGS}`);
-    expect(output).toContain("making a configuration of the flags of kube-proxy.service\n");
+    expect(output).toContain("making a configuration from the flags of kube-proxy.service\n");
     expect(output).toContain("Left out, since no field says it: --master\n");
     expect(output).toContain("systemctl disable --now kube-proxy.service\n");
     expect(output).toEndWith(
@@ -326,18 +331,18 @@ describe.skipIf(reason !== undefined)("the install script", () => {
         `  kubeconfig: ${folder}/state/kc`,
         "hostnameOverride: there",
         "clusterCIDR: 10.1.0.0/16",
-        "# Flags of Sluice beside its configuration file: those of kube-proxy.service.",
+        "# Flags of kube-proxy.service, for Sluice to use with its configuration file.",
         "SLUICE_FLAGS=--master https://10.0.0.1:6443",
         "",
       ].join("\n"),
     );
   });
 
-  test("says how to go back if kube-proxy is stopped and Sluice is not healthy", () => {
+  test("prints how to go back if it stopped kube-proxy and Sluice is not healthy", () => {
     const { output } = machine(`touch $STATE/kube-proxy-runs $STATE/no-start
-      sed s/HEALTH_PATIENCE=30/HEALTH_PATIENCE=1/ $I >$STATE/install.sh; cp -r ${ROOT}/deploy/systemd $STATE
+      sed s/HEALTH_TIMEOUT=30/HEALTH_TIMEOUT=1/ $I >$STATE/install.sh; cp -r ${ROOT}/deploy/systemd $STATE
       sh $STATE/install.sh --binary ${BINARY} --config $C --replace-kube-proxy || echo "status $?"`);
-    expect(output).toEndWith(`Back to kube-proxy, in this order:
+    expect(output).toEndWith(`To go back to kube-proxy, run in this order:
   systemctl disable --now sluice.service
   systemctl enable --now kube-proxy.service
   until curl -sf http://127.0.0.1:10256/healthz; do sleep 1; done
@@ -346,11 +351,11 @@ status 1
 `);
   });
 
-  test("keeps a different configuration and says so; --overwrite-config replaces it", () => {
+  test("keeps a different configuration and says so, and replaces it on request", () => {
     const { output } = machine(`$I --config $C >$STATE/first; sed 's/here/elsewhere/' $C >$STATE/c
       $I --config $STATE/c; grep hostname ${CONFIG}; $I --config $STATE/c --overwrite-config; grep hostname ${CONFIG}`);
     expect(output).toStartWith(
-      `keeping ${CONFIG}, which differs from what was asked for: --overwrite-config replaces it\n`,
+      `keeping ${CONFIG}, which differs from the requested one (--overwrite-config replaces it)\n`,
     );
     expect(output).toContain("\nhostnameOverride: here\n");
     expect(output).toContain(`\ninstalling ${CONFIG}\nsystemctl daemon-reload\n`);

@@ -99,7 +99,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       ]);
     });
 
-    test("every pod that runs iptables mounts the node's lock file", async () => {
+    test("every container that runs iptables has the node's lock", async () => {
       const text = await plane.kubectl(
         ...["create", "--dry-run=client", "-o", "json", "-k", folder("cleanup")],
       );
@@ -177,7 +177,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
       );
     });
 
-    test("moves one node first, tries another ConfigMap, and continues, with the documented commands", async () => {
+    test("changes one node first, tries another ConfigMap, and continues, by the documented commands", async () => {
       const said =
         textOf("docs/migrating.md").match(/(?<=^ {4})kubectl -n kube-system .+$/gm) ?? [];
       const kubectl = [
@@ -221,8 +221,8 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
     }
 
     /**
-     * Writes the revision of a template in place of the DaemonSet controller
-     * (pkg/controller/daemon/update.go), which does not run here.
+     * Writes what the DaemonSet controller keeps of each template (pkg/controller/daemon/update.go),
+     * because no controller runs here.
      */
     async function writeRevision(set: V1DaemonSet, revision: number): Promise<void> {
       const template = { ...set.spec?.template, $patch: "replace" };

@@ -45,7 +45,7 @@ test("a code that becomes a problem somewhere is among the problems", () => {
   expect(used.filter((code) => !items.includes(code))).toEqual([]);
 });
 
-test("the source has the log lines of a healthy start", () => {
+test("the program logs the lines of a healthy start", () => {
   const quoted = chapter("Read the log").match(/(?<=^\d\. `)[^`]+/gm) ?? [];
   expect(quoted.length).toBeGreaterThan(1);
   const sources = sourcesIn("src").map(textOf).join("\n");

@@ -50,7 +50,7 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
     ]);
   });
 
-  test("has readiness, a watchdog, and unlimited restarts", () => {
+  test("waits for the first rules, watches the process, and restarts it without a limit", () => {
     expect(valuesOf("Type")).toEqual(["notify"]);
     expect(Number(valuesOf("WatchdogSec")[0])).toBeGreaterThan(0);
     expect(valuesOf("Restart")).toEqual(["always"]);
