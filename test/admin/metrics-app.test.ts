@@ -240,7 +240,7 @@ test("the configuration is read at each request", async () => {
 });
 
 test("an exception is answered with 500, and reported", async () => {
-  const heard: unknown[] = [];
+  const received: unknown[] = [];
   const broken = appOf(
     viewWith({
       problems() {

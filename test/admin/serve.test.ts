@@ -81,7 +81,7 @@ describe("listening", () => {
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain('code="LISTEN_FAILED"');
     const message = `listen 127.0.0.1:${port}: address already in use`;
-    expect(told.events).toMatchObject([
+    expect(reported.events).toMatchObject([
       { begin: { ...about, field: "metricsBindAddress", message } },
     ]);
     expect(failures).toEqual(["LISTEN_FAILED"]);
@@ -91,7 +91,7 @@ describe("listening", () => {
     await clock.advance(1);
     expect(listener.port()).toBe(port);
     expect(lines[1]).toContain("] Listening server=");
-    expect(told.events[1]).toMatchObject({ end: about });
+    expect(reported.events[1]).toMatchObject({ end: about });
   });
 
   test("resolves its problem when it is closed", async () => {

@@ -20,7 +20,7 @@ const NODE = "upstream-node";
 const CHECK_PORT = 30_999;
 const GIVE_UP_MS = 60_000;
 
-const reason = whyNoBinary() ?? (await whyNoControlPlane());
+const reason = missingBinary() ?? (await missingControlPlane());
 if (reason !== undefined) console.log(`skip: comparison with a real kube-proxy: ${reason}`);
 
 /** Method, port and path. */

@@ -237,7 +237,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "cp $(command -v sleep) $STATE/kube-proxy; $STATE/kube-proxy 60 & $I --replace-kube-proxy --config $C",
       "kube-proxy is running as process",
     ],
-  ])("rejects %s, and changes nothing", (_, commands, complaint) => {
+  ])("rejects %s, and changes nothing", (_, commands, message) => {
     const { output } = machine(
       `(${commands}); echo "status $?"; ls ${PROGRAM} ${UNIT} /etc/sluice`,
     );
@@ -278,7 +278,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       "echo 'kube-proxy $ARGS' >$STATE/kube-proxy-argv; rm $STATE/kube-proxy-runs; $I --config $C --replace-kube-proxy",
       "flags of kube-proxy.service: invalid value",
     ],
-  ])("stops no kube-proxy for %s, and changes nothing", (_, commands, complaint) => {
+  ])("stops no kube-proxy for %s, and changes nothing", (_, commands, message) => {
     const { output } = machine(
       `touch $STATE/kube-proxy-runs; (${commands}); echo "status $?"; ls ${PROGRAM} ${UNIT} /etc/sluice`,
     );

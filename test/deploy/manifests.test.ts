@@ -178,7 +178,7 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
     });
 
     test("changes one node first, tries another ConfigMap, and continues, by the documented commands", async () => {
-      const said =
+      const output =
         textOf("docs/migrating.md").match(/(?<=^ {4})kubectl -n kube-system .+$/gm) ?? [];
       const kubectl = [
         ...[...inNamespace(plane.netns.name), join(plane.programs, "kubectl")],

@@ -42,7 +42,7 @@ class FakeServer {
   }
 
   /** Methods with the counts that they sent. 1 is a single Event. */
-  get told(): string[] {
+  get writes(): string[] {
     return this.requests.map(({ method, body }) => {
       const { series }: { series?: EventSeries } = JSON.parse(body);
       return `${method} ${series?.count ?? 1}`;
@@ -192,7 +192,7 @@ describe("equal Events", () => {
     await settle();
     recorder.record(event("here"));
     await settle();
-    expect(server.received).toEqual(["POST 1", "PATCH 2"]);
+    expect(server.writes).toEqual(["POST 1", "PATCH 2"]);
     const { metadata } = objectIn(server.requests[0]);
     expect(server.requests[1]).toMatchObject({
       method: "PATCH",
@@ -203,10 +203,10 @@ describe("equal Events", () => {
       await advance(MINUTE);
       recorder.record(event("here"));
     }
-    expect(server.received).toEqual(["POST 1", "PATCH 2", "PATCH 31"]);
+    expect(server.writes).toEqual(["POST 1", "PATCH 2", "PATCH 31"]);
     const last = clock.now();
     await advance(20 * MINUTE);
-    expect(server.received.slice(3)).toEqual(["PATCH 37"]);
+    expect(server.writes.slice(3)).toEqual(["PATCH 37"]);
     expect(JSON.parse(server.requests[3]?.body ?? "")).toEqual({
       series: { count: 37, lastObservedTime: new Date(last).toISOString().replace("Z", "000Z") },
     });
@@ -220,14 +220,14 @@ describe("equal Events", () => {
     recorder.record(event("here"));
     recorder.record(event("here"));
     await advance(MINUTE);
-    expect(server.received).toEqual(["POST 1", "POST 3"]);
+    expect(server.writes).toEqual(["POST 1", "POST 3"]);
   });
 
   test("that arrive while the first is being sent are sent after it", async () => {
     recorder.record(event("here"));
     recorder.record(event("here"));
     await advance(1000);
-    expect(server.received).toEqual(["POST 1", "PATCH 2"]);
+    expect(server.writes).toEqual(["POST 1", "PATCH 2"]);
   });
 
   test("form a new series after six quiet minutes", async () => {
@@ -235,7 +235,7 @@ describe("equal Events", () => {
     await advance(12 * MINUTE);
     recorder.record(event("here"));
     await settle();
-    expect(server.received).toEqual(["POST 1", "POST 1"]);
+    expect(server.writes).toEqual(["POST 1", "POST 1"]);
   });
 
   test("are created again if the server deleted the first", async () => {
@@ -244,7 +244,7 @@ describe("equal Events", () => {
     server.answers.push(404);
     recorder.record(event("here"));
     await settle();
-    expect(server.received).toEqual(["POST 1", "PATCH 2", "POST 2"]);
+    expect(server.writes).toEqual(["POST 1", "PATCH 2", "POST 2"]);
   });
 
   test("form at most 1,000 series: the newest displaces the oldest", async () => {
@@ -255,7 +255,7 @@ describe("equal Events", () => {
     expect(dropped).toBe(0);
     for (const name of ["node-1000", "node-1", "node-0"]) recorder.record(event(name));
     await advance(1000);
-    expect(server.received.slice(1001)).toEqual(["PATCH 2", "PATCH 2", "POST 1"]);
+    expect(server.writes.slice(1001)).toEqual(["PATCH 2", "PATCH 2", "POST 1"]);
   });
 
   test.each([
@@ -267,7 +267,7 @@ describe("equal Events", () => {
     recorder.record(event("here"));
     recorder.record({ ...event("here"), ...other });
     await advance(1000);
-    expect(server.received).toEqual(["POST 1", "POST 1"]);
+    expect(server.writes).toEqual(["POST 1", "POST 1"]);
   });
 });
 
@@ -283,7 +283,7 @@ describe("the server", () => {
     server.answers.push(answer, answer);
     recorder.record(event("here"));
     await advance(MINUTE);
-    expect(server.received).toEqual(["POST 1", "POST 1", "POST 1"]);
+    expect(server.writes).toEqual(["POST 1", "POST 1", "POST 1"]);
     expect(refused).toBe(answer === 401 ? 2 : 0);
     expect(dropped).toBe(0);
     expect(lines).toEqual([]);
@@ -304,7 +304,7 @@ describe("the server", () => {
       server.otherwise = code;
       for (const name of ["one", "two", "three"]) recorder.record(event(name));
       await advance(MINUTE);
-      expect(server.received).toEqual(["POST 1", "POST 1", "POST 1"]);
+      expect(server.writes).toEqual(["POST 1", "POST 1", "POST 1"]);
       expect(dropped).toBe(3);
       expect(lines).toHaveLength(1);
       expect(lines[0]).toContain(`because ${code}`);
@@ -321,13 +321,13 @@ describe("the server", () => {
       await advance(MINUTE);
       recorder.record(event("here"));
     }
-    expect(server.received).toEqual(["POST 1"]);
+    expect(server.writes).toEqual(["POST 1"]);
     server.otherwise = 200;
     for (let minute = 0; minute < 10; minute++) {
       await advance(MINUTE);
       recorder.record(event("here"));
     }
-    expect(server.received).toEqual(["POST 1", "POST 30"]);
+    expect(server.writes).toEqual(["POST 1", "POST 30"]);
   });
 
   test("that refuses the count of a series gets the next one after half an hour", async () => {
@@ -337,7 +337,7 @@ describe("the server", () => {
       await advance(MINUTE);
       recorder.record(event("here"));
     }
-    expect(server.received).toEqual(["POST 1", "PATCH 2", "PATCH 36"]);
+    expect(server.writes).toEqual(["POST 1", "PATCH 2", "PATCH 36"]);
     expect(dropped).toBe(1);
   });
 
@@ -347,9 +347,9 @@ describe("the server", () => {
       recorder.record(event("here"));
       await settle();
     }
-    expect(server.received).toEqual(["POST 1", "PATCH 2"]);
+    expect(server.writes).toEqual(["POST 1", "PATCH 2"]);
     await advance(12 * MINUTE);
-    expect(server.received.slice(2)).toEqual([`PATCH ${count}`]);
+    expect(server.writes.slice(2)).toEqual([`PATCH ${count}`]);
     expect(dropped).toBe(1);
   });
 
@@ -367,7 +367,7 @@ describe("the server", () => {
     expect(dropped).toBe(0);
     recorder.record(event("here"));
     await settle();
-    expect(server.received).toEqual(["POST 1", "POST 1", "PATCH 2"]);
+    expect(server.writes).toEqual(["POST 1", "POST 1", "PATCH 2"]);
   });
 
   test("that answers 404 to a count and 409 to the Event refused the count", async () => {
@@ -376,12 +376,12 @@ describe("the server", () => {
     await settle();
     recorder.record(event("here"));
     await settle();
-    expect(server.received).toEqual(["POST 1", "PATCH 2", "POST 2"]);
+    expect(server.writes).toEqual(["POST 1", "PATCH 2", "POST 2"]);
     expect(dropped).toBe(1);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain("because 409");
     await advance(12 * MINUTE);
-    expect(server.received.slice(3)).toEqual(["PATCH 2"]);
+    expect(server.writes.slice(3)).toEqual(["PATCH 2"]);
   });
 
   test("that always fails costs one Event, not later ones", async () => {

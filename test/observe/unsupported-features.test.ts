@@ -52,7 +52,7 @@ test.each<[string, Config["clusterCIDRs"], number]>([
   ["the configuration has a pod range of it", [parseCidr("fd01::/64") as Cidr], 0],
   ["a Service of it is committed", [], 1],
 ])("an unserved family without a node address is a problem if %s", (_, clusterCIDRs, committed) => {
-  const told = new UnsupportedFeatures({
+  const reported = new UnsupportedFeatures({
     capabilities: { unserved: [NO_TOOL], unsupported: [] },
     core: { elementCount: (id) => (id === tableId("cluster-ips", 6) ? committed : 0) },
     problems: () => {},
@@ -63,7 +63,7 @@ test.each<[string, Config["clusterCIDRs"], number]>([
 
 test("an unsupported feature of a served family is always a notice", () => {
   const unsupported = ["IPv4: no session affinity: the kernel lacks xt_recent"];
-  const told = new UnsupportedFeatures({
+  const reported = new UnsupportedFeatures({
     capabilities: { unserved: [], unsupported },
     core: EMPTY_CORE,
     problems: () => {},
@@ -73,7 +73,7 @@ test("an unsupported feature of a served family is always a notice", () => {
 });
 
 test("a backend without limits has no notices", () => {
-  const told = new UnsupportedFeatures({
+  const reported = new UnsupportedFeatures({
     capabilities: { unserved: [], unsupported: [] },
     core: EMPTY_CORE,
     problems: () => {

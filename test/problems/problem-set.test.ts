@@ -14,7 +14,7 @@ function problemSet() {
 }
 
 test("only changes are reported", () => {
-  const { told, problems } = problemSet();
+  const { reported, problems } = problemSet();
   problems.set([manifest("a", "one"), manifest("b", "two")]);
   problems.set([manifest("a", "one"), manifest("b", "three")]);
   problems.set([manifest("a", "one"), manifest("b", "three")]);
@@ -25,7 +25,7 @@ test("only changes are reported", () => {
 });
 
 test("ends are reported before begins, with their field even if it is empty", () => {
-  const { told, problems } = problemSet();
+  const { reported, problems } = problemSet();
   problems.set([manifest("", "not YAML")]);
   problems.set([manifest("kind", "must be known")]);
   expect(reported[1]).toEqual([
@@ -36,7 +36,7 @@ test("ends are reported before begins, with their field even if it is empty", ()
 });
 
 test("a single problem begins at each report, changes, and ends once, without effect on others", () => {
-  const { told, problems } = problemSet();
+  const { reported, problems } = problemSet();
   problems.set([manifest("a", "one")]);
   problems.begin(manifest("b", "two"));
   problems.begin(manifest("b", "two"));
