@@ -40,7 +40,7 @@ export interface Adoption {
    *   serve until the first `apply`.
    */
   readonly outcome: "fresh" | "adopted" | "replaced";
-  /** For the log: `the table inet sluice`, `the chains of iptables-nft` */
+  /** For the log: `table inet sluice`, `chains of iptables-nft` */
   readonly what: string;
   /** Number of adopted objects: elements of maps, or chains. */
   readonly elements: number;

@@ -73,12 +73,12 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** The form of messages of node:fs: `ENOENT: no such file or directory, open '/etc/x'`. */
-const FILE_ERROR = /^([A-Z][A-Z0-9]+): (.+), [a-z]+(?: '.*)?$/;
+/** The form of messages of Node's modules: `ENOENT: no such file or directory, open '/etc/x'`. */
+const FILE_ERROR = /^([A-Z][A-Z0-9]+): (.+), [a-z_]+(?: '.*)?$/;
 
 /**
- * Like `messageOf`, but returns `no such file or directory (ENOENT)` for an error of node:fs. The
- * caller names the operation and the file.
+ * Like `messageOf`, but returns `no such file or directory (ENOENT)` for an error of a system
+ * call. The caller names the operation and the file.
  */
 export function causeOf(thrown: unknown): string {
   const message = messageOf(thrown);

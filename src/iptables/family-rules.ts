@@ -24,6 +24,7 @@ import {
   type RuleTable,
   SERVICES,
 } from "./syntax/known-chains.ts";
+import { lockHint } from "./tools/lock-wait.ts";
 import type { RestoreResult, XtTools } from "./tools/tools.ts";
 
 /** A restore that the tool or kernel refused. */
@@ -267,13 +268,13 @@ export class FamilyRules {
         ? "rules"
         : ownerName === ""
           ? "rules of the node"
-          : `rules of ${ownerName}`;
+          : `rules of Service ${ownerName}`;
     const where = line === undefined ? "" : ` (line ${line}: ${words.slice(0, WORDS_MAX)})`;
-    const rule = kind === "locked" ? "the xtables lock must be free" : "it must take them";
+    const hint = kind === "locked" ? ` (\`${lockHint()}\` shows the process that holds it)` : "";
     const { path } = this.tools;
     const error = new SluiceError(
       kind === "line" ? "RULES_REFUSED" : "TOOL_FAILED",
-      `Cannot write ${subject} by ${path}-restore: ${rule}: ${message}${where}`,
+      `write ${subject}: ${message}${where}${hint}`,
       ownerName === undefined || ownerName === "" ? path : `Service ${ownerName}`,
     );
     return {

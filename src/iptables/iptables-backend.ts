@@ -55,12 +55,14 @@ export function createIptablesBackend(
   return new Iptables(options, dependencies);
 }
 
+/** Nothing tells which program made a change. */
+const UNKNOWN = "unknown";
 const CANNOT_COMPARE = "iptables cannot compare";
 /** A failed restore left something in the kernel, which the next `verify` reverts. */
 const OWN_REMAINS: ForeignChange = {
-  what: "what a change of ours left that was refused",
-  by: "ourselves",
-  objects: ["what a change of ours left"],
+  what: "what a refused change by Sluice left",
+  by: "Sluice",
+  objects: ["what a refused change by Sluice left"],
 };
 
 /** Why `verify` must compare everything. */
@@ -124,7 +126,7 @@ class Iptables implements IptablesBackend {
       idle: () => this.#settled && this.#suspicion === undefined,
       compare: () => this.#compare(),
       onDifference: () => this.#found && this.#suspect(this.#found),
-      onComparisonStarved: () => this.#suspectUnseen("something, while we wrote"),
+      onComparisonStarved: () => this.#suspectUnseen("unknown: while Sluice wrote"),
       onComparisonFailed: (error) => this.#cannotCompare(error),
     });
   }
@@ -196,7 +198,7 @@ class Iptables implements IptablesBackend {
 
   apply(operations: OperationList, owners: OwnerLookup): Receipt | Promise<Receipt> {
     if (this.#closed) {
-      const error = new SluiceError("TOOL_FAILED", "Cannot write rules: the program ends");
+      const error = new SluiceError("TOOL_FAILED", "write rules: Sluice is stopping");
       return { ok: false, error, transient: true };
     }
     const describe = describePorts(owners.serviceOf);
@@ -246,7 +248,7 @@ class Iptables implements IptablesBackend {
     const { refused } = await family.write(family.kernel.missing(family.wanted));
     if (refused !== undefined) throw family.failureOf(refused, undefined).error;
     if (!(await family.placeMangleCanary())) {
-      this.#log?.warn("There is no table mangle; a flush is known by the other tables alone", {
+      this.#log?.warn("No table mangle; detecting a flush by the other tables only", {
         tool: tools.path,
       });
     }
@@ -288,7 +290,8 @@ class Iptables implements IptablesBackend {
   ): Promise<Receipt> {
     const started = this.#clock.monotonic();
     const { bytes, failed, drifted } = await this.#writeFamilies(steps, ownerName);
-    for (const tool of drifted) this.#suspectUnseen(`what a change of ours builds on in ${tool}`);
+    for (const tool of drifted)
+      this.#suspectUnseen(`chains in ${tool} that a change by Sluice needs`);
     if (failed !== undefined) {
       if (!this.#settled && !failed.transient && failed.owner === undefined) {
         this.#trialOnly = true;
@@ -360,10 +363,11 @@ class Iptables implements IptablesBackend {
   #logKept(family: FamilyRules): void {
     for (const { table, chain } of family.kernel.keptChains(family.wanted)) {
       if (!this.#log?.firstTime(`iptables kept ${family.family} ${table} ${chain}`)) continue;
-      this.#log.warn(
-        "A chain of kube-proxy's stays, without rules: a rule of somebody else leads to it",
-        { tool: family.tools.path, table, chain },
-      );
+      this.#log.warn("Kept an empty kube-proxy chain that a foreign rule references", {
+        tool: family.tools.path,
+        table,
+        chain,
+      });
     }
   }
 
@@ -391,7 +395,8 @@ class Iptables implements IptablesBackend {
       const { refused } = await family.write(family.staleDifferences(), { partial: true });
       if (refused !== undefined) {
         // The next `verify` repairs, and so finds the rule's owner and leaves it out.
-        if (refused.result.kind === "line") this.#suspectUnseen(`what ${family.tool} refused`);
+        if (refused.result.kind === "line")
+          this.#suspectUnseen(`rules that ${family.tool} refused`);
         throw family.failureOf(refused, undefined).error;
       }
       family.kernel.clearStale();
@@ -433,7 +438,7 @@ class Iptables implements IptablesBackend {
   }
 
   #suspectUnseen(what: string): void {
-    this.#suspect({ what, by: "somebody", objects: [] });
+    this.#suspect({ what, by: UNKNOWN, objects: [] });
   }
 
   /**
@@ -443,14 +448,14 @@ class Iptables implements IptablesBackend {
   #suspect(change: ForeignChange): void {
     const at = this.#clock.monotonic();
     const { what } = change;
-    this.#suspicion ??= { change: { what, by: "somebody" }, changes: 0, at };
+    this.#suspicion ??= { change: { what, by: UNKNOWN }, changes: 0, at };
     this.#suspicion.changes++;
     this.#changed(change);
   }
 
   #cannotCompare({ message }: SluiceError): void {
     if (!this.#log?.firstTime(CANNOT_COMPARE)) return;
-    this.#log.warn("The rules cannot be compared with what they should be", { err: message });
+    this.#log.warn("Failed to compare the rules in the kernel", { err: message });
   }
 
   /** Without a counter, only the periodic comparisons find changes. */
@@ -462,7 +467,9 @@ class Iptables implements IptablesBackend {
       this.#counter = openChangeCounter(this.#variant, families);
     } catch (thrown) {
       rethrowDefect(thrown);
-      this.#log?.warn("Changes of others are not seen at once", { err: thrown.message });
+      this.#log?.warn("Failed to watch for foreign changes; only periodic comparisons find them", {
+        err: thrown.message,
+      });
     }
   }
 
@@ -503,7 +510,7 @@ function iptablesCapabilities({
 
 /** `found`: for each family. */
 function adoptionOf(found: readonly (FoundChains | undefined)[], variant: Variant): Adoption {
-  const what = `the chains of iptables-${variant}`;
+  const what = `chains of iptables-${variant}`;
   if (!found.some((one) => one?.serves)) return { outcome: "fresh", what, elements: 0 };
   if (!found.some((one) => one?.fromSluice)) return { outcome: "replaced", what, elements: 0 };
   const elements = found.reduce((sum, one) => sum + (one?.chains ?? 0), 0);

@@ -54,17 +54,14 @@ export async function acceptDialect(
   const [first] = same;
   if (first !== undefined && log?.firstTime(`iptables other words ${family.family}`)) {
     const { table, chain, printed } = first;
-    log.info(
-      "The tools print rules in other words than they were written in; they are taken for the same",
-      {
-        tool: family.tools.path,
-        version: family.tools.version,
-        chains: same.length,
-        chain: `${table} ${chain}`,
-        printed,
-        written: family.textOf(table, chain) ?? "",
-      },
-    );
+    log.info("iptables prints rules in another form than written; treating both as equal", {
+      tool: family.tools.path,
+      version: family.tools.version,
+      chains: same.length,
+      chain: `${table} ${chain}`,
+      printed,
+      written: family.textOf(table, chain) ?? "",
+    });
   }
   return new DialectChains(same);
 }

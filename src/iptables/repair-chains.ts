@@ -106,7 +106,7 @@ async function repairOnce(
   log: Logger | undefined,
 ): Promise<Attempt> {
   const found = await compareFamilies(families);
-  if (found === undefined) throw new Error("Something was staged while `verify` was under way");
+  if (found === undefined) throw new Error("a change was staged during `verify`");
   const drifted: Differences[] = [];
   let bytes = 0;
   let restores = 0;
@@ -160,7 +160,7 @@ export function describeChange(found: readonly Differences[]): ForeignChange | u
   if (names.length === 0) return undefined;
   const named = names.slice(0, NAMED_MAX);
   const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : "";
-  const by = found.some(({ writtenByKubeProxy }) => writtenByKubeProxy) ? KUBE_PROXY : "somebody";
+  const by = found.some(({ writtenByKubeProxy }) => writtenByKubeProxy) ? KUBE_PROXY : "unknown";
   return { what: `${named.join(", ")}${more}`, by, objects: named };
 }
 

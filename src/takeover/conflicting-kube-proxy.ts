@@ -68,7 +68,7 @@ export function waitForConflictingKubeProxy(options: ConflictOptions): ConflictW
   const look = async (): Promise<readonly number[]> => {
     const { pids } = await findProcesses();
     if (pids.length === 0 || !writesSameChains(own, { nftables: await usesNftables() })) return [];
-    const text = `Cannot begin: ${nameProcesses(pids)} runs here and writes the same chains; stop it. Its rules serve until then`;
+    const text = `Waiting for ${nameProcesses(pids)} to exit: it writes the same chains, and its rules serve until then (stop it)`;
     if (log.firstTime(text)) log.warn(text);
     return pids;
   };
@@ -83,7 +83,7 @@ export function waitForConflictingKubeProxy(options: ConflictOptions): ConflictW
       await pause();
       if (!open) return new Promise<void>(() => {});
     } while ((await look()).length > 0);
-    log.info("kube-proxy has ended; its chains are taken over");
+    log.info("kube-proxy exited; adopting its chains");
     return;
   };
   const gone = wait();

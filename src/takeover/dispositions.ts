@@ -17,22 +17,24 @@ export type Disposition =
   | "orphaned"
   | "recreated";
 
+const BOTH = "if two proxies translate a connection, the first one wins";
+
 export const DISPOSITION_TEXTS: {
   readonly [disposition in Exclude<Disposition, "unreadable" | "drop-policy">]: string;
 } = {
-  ignored: "it is left alone; of two proxies on a node, whichever translates first wins",
-  "no-tools": "look into them by hand, for Sluice cannot",
-  running: "it runs here; stop it, and Sluice removes its rules",
+  ignored: `Sluice leaves it alone; ${BOTH}`,
+  "no-tools": "Sluice cannot read them; check them by hand",
+  running: "it is running on this node; stop it, and Sluice removes its rules",
   "awaiting-exit":
-    "it runs here and writes the chains that Sluice is to write; stop it, for Sluice waits for its end",
-  overwriting: "it writes the same chains as Sluice; stop it",
-  kept: "they stay, as configured; whichever proxy translates first wins",
-  waiting: "they are removed once the kube-proxy that runs here has ended",
-  pending: "they are removed once Sluice's own are in the kernel",
-  failed: "they could not be removed; whichever proxy translates first wins",
+    "it is running on this node and writes the same chains; Sluice waits until you stop it",
+  overwriting: "it is running on this node and writes the same chains; stop it",
+  kept: `Sluice keeps them, because removeKubeProxyRules is false; ${BOTH}`,
+  waiting: "Sluice removes them after the running kube-proxy exits",
+  pending: "Sluice removes them after its first sync",
+  failed: `Sluice could not remove them; ${BOTH}`,
   orphaned:
-    "they came after Sluice's own, and no kube-proxy is seen; they are removed if they are still there in a minute",
-  recreated: "they came after Sluice's own, so a kube-proxy is running; stop it",
+    "they appeared after Sluice's rules, but no kube-proxy is visible; Sluice removes them in a minute if they remain",
+  recreated: "they appeared after Sluice's rules, so a kube-proxy is running; stop it",
 };
 
 /** The problem for a finding, if it is one. `text` reports it. */
@@ -55,24 +57,17 @@ function problemMessage(
   disposition: Disposition,
   failures: readonly string[],
 ): string | undefined {
-  const notAlone = (stop: string, effect: string, value: string) =>
-    `Cannot be the only proxy: ${stop}; ${effect}: current value is ${value}`;
-  const both = "both translate, and whichever comes first wins";
   switch (disposition) {
     case "failed":
-      return `Cannot remove ${what} in ${where}: ${failures.join("; ")}`;
+      return `remove ${what} in ${where}: ${failures.join("; ")}`;
     case "running":
-      return notAlone("kube-proxy must be stopped, whose rules are then removed", both, what);
+      return `${what} is running on this node: ${BOTH} (stop it; Sluice then removes its rules)`;
     case "recreated":
-      return notAlone(
-        `kube-proxy must be stopped, and Sluice restarted, which then removes ${what}`,
-        both,
-        where,
-      );
+      return `${what} in ${where} appeared after Sluice's, so a kube-proxy is running: ${BOTH} (stop it, then restart Sluice, which removes the rules)`;
     case "awaiting-exit":
-      return `Cannot begin: kube-proxy must be stopped, which writes the same chains; its rules serve until then: current value is ${what}`;
+      return `${what} writes the same chains: Sluice waits until it exits, and its rules serve until then (stop it)`;
     case "overwriting":
-      return notAlone("kube-proxy must be stopped", "both write the same chains", what);
+      return `${what} writes the same chains: it and Sluice undo each other's changes (stop it)`;
     default:
       return undefined;
   }

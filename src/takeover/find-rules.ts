@@ -64,7 +64,7 @@ const IPVS_DEVICE = "kube-ipvs0";
 
 /** Devices of other programs that can do the work of kube-proxy. */
 const DEVICES: ReadonlyMap<string, string> = new Map([
-  [IPVS_DEVICE, "kube-proxy's IPVS mode; kube-proxy --cleanup removes what it left"],
+  [IPVS_DEVICE, "kube-proxy in IPVS mode (kube-proxy --cleanup removes its leftovers)"],
   ["kube-dummy-if", "kube-router's service proxy"],
   ["cilium_host", "Cilium, which may replace kube-proxy"],
   ["bpfin.cali", "Calico's eBPF dataplane, which replaces kube-proxy"],
@@ -72,16 +72,17 @@ const DEVICES: ReadonlyMap<string, string> = new Map([
   ["ovn-k8s-mp0", "OVN-Kubernetes, which replaces kube-proxy"],
 ]);
 
+export const NOT_INSTALLED = "the legacy iptables tools are not installed";
+const LEGACY = "legacy iptables tables, which may contain kube-proxy's rules";
+
 /** Used if legacy tables are in use and no tool can read them. */
-export const NO_LEGACY_TOOLS =
-  "iptables' legacy tables, which may hold kube-proxy's rules; the tools to look into them are not installed";
+const NO_LEGACY_TOOLS = `${LEGACY} (${NOT_INSTALLED})`;
 
 /**
  * Used if legacy tables are in use and permission to read them is missing: the tools open a raw
  * socket.
  */
-const NO_LEGACY_PERMISSION =
-  "iptables' legacy tables, which may hold kube-proxy's rules; looking into them takes root and CAP_NET_RAW";
+const NO_LEGACY_PERMISSION = `${LEGACY} (reading them needs root and CAP_NET_RAW)`;
 
 export interface FindOptions {
   readonly clock: Clock;
@@ -226,9 +227,9 @@ export function legacyTables(): readonly LegacyTables[] {
   return [new LegacyTables(4), new LegacyTables(6)];
 }
 
-/** `iptables' table nat (legacy)` */
+/** Returns `iptables-legacy table nat`. */
 export function describeLegacyTable(tables: LegacyTables, table: string): string {
-  return `${tables.family === 4 ? "iptables" : "ip6tables"}' table ${table} (legacy)`;
+  return `${tables.family === 4 ? "iptables" : "ip6tables"}-legacy table ${table}`;
 }
 
 /** The chains in all tables of one iptables variant, by owner. */

@@ -85,7 +85,7 @@ export async function chooseLeftoverOptions(
   const required = (await readAcceptChains({ chain, rules: rulesOf })).filter(isRequired);
   const state = disposition === "keep" ? undefined : await readFirewall(chains, rulesOf);
   const guards = state === "guards" && disposition === "remove-unless-guarding";
-  const note = `${FIREWALL} in ${where} stays: ${ROUTE_LOCALNET_SYSCTL} is 1, and without the chain others on the network reach what listens on 127.0.0.1; set it to 0, and clean up again`;
+  const note = `Kept ${FIREWALL} in ${where}: ${ROUTE_LOCALNET_SYSCTL} is 1, so without this chain other hosts could reach programs that listen on 127.0.0.1 (set it to 0, then run --cleanup again)`;
   return {
     required,
     keepRequired: keepRequired,
@@ -112,15 +112,15 @@ export function describeDropPolicy(
 ): string | undefined {
   const { policyDrops, from, chain, accepts, where } = dropPolicy;
   if (!policyDrops) return undefined;
-  const policy = `the policy of ${from} in ${where} is DROP`;
+  const policy = `policy DROP of chain ${from} in ${where}`;
   const rules = missingRules(dropPolicy, masqueradeBit).join("; ");
   if (isRequired(dropPolicy)) {
-    const stays = `${chain}, left by an iptables mode, stays to accept ${accepts}, but nobody makes it after a reboot`;
-    return `${policy}: ${stays}; add rules that do: ${rules}${otherMark(dropPolicy, masqueradeBit)}`;
+    const stays = `${chain}, left by an iptables mode, still accepts ${accepts}, but a reboot removes it`;
+    return `${policy}: ${stays}; add rules that accept them: ${rules}${otherMark(dropPolicy, masqueradeBit)}`;
   }
   // It is unknown here whether there are such ports.
   if (from === "INPUT") return undefined;
-  return `${policy}: ${accepts} are accepted only if another rule does, as these do: ${rules}`;
+  return `${policy}: ${accepts} pass only if other rules accept them, for example: ${rules}`;
 }
 
 function missingRules({ from, family, legacy }: DropPolicy, masqueradeBit: number): string[] {
@@ -135,7 +135,7 @@ function otherMark({ from, chain, mark }: DropPolicy, masqueradeBit: number): st
   const ours = markOf(masqueradeBit);
   if (from !== "FORWARD" || mark === ours) return "";
   const accepted = mark === undefined ? "no mark" : `mark ${hex(mark)}`;
-  return `; until then only packets of established connections are accepted, for ${chain} knows ${accepted}, and what Sluice masquerades bears ${hex(ours)}`;
+  return `; until then only packets of established connections pass, because ${chain} accepts ${accepted} and Sluice masquerades with mark ${hex(ours)}`;
 }
 
 function markOf(bit: number): number {

@@ -193,7 +193,7 @@ export class OtherProxies {
     const isUnseen = this.#lastOverwrittenAt - this.#lastSeenAt > OTHER_PROXY_POLL_MS;
     if (!own.sharesKubeProxyChains || !isUnseen || since > OTHER_PROXY_QUIET_MS) return [];
     this.#conflicting = true;
-    return [{ kind: "process", what: "a kube-proxy that is not seen from here", parts: ["?"] }];
+    return [{ kind: "process", what: "a kube-proxy that Sluice cannot see", parts: ["?"] }];
   }
 
   async #findPresent(): Promise<readonly Finding[]> {
@@ -237,7 +237,7 @@ export class OtherProxies {
   /** Returns false if a part failed. The next look then retries everything that is left. */
   async #remove(origins: readonly RuleOrigin[]): Promise<boolean> {
     const { removed, notes, kept, failures } = await this.#removeRules(origins);
-    for (const what of removed) this.#log.info("Removed what was left", { what });
+    for (const what of removed) this.#log.info("Removed leftover rules", { what });
     for (const note of notes) {
       if (this.#log.firstTime(note)) this.#log.warn(note);
     }
@@ -280,7 +280,7 @@ export class OtherProxies {
 
   /** The text that reports a finding; undefined if there is nothing to report. */
   #textOf({ what, parts, dropPolicy }: Finding, disposition: Disposition): string | undefined {
-    if (disposition === "unreadable") return `Cannot look for ${what}: ${parts.join("; ")}`;
+    if (disposition === "unreadable") return `look for ${what}: ${parts.join("; ")}`;
     if (disposition !== "drop-policy") return `${what}: ${DISPOSITION_TEXTS[disposition]}`;
     // Before our first sync and while kube-proxy runs, kube-proxy is responsible for accepting
     // packets.

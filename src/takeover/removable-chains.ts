@@ -41,7 +41,7 @@ export interface AcceptChain {
 
 export const ACCEPT_CHAINS: readonly AcceptChain[] = [
   { from: "FORWARD", chain: FORWARD, accepts: "forwarded packets of Services" },
-  { from: "INPUT", chain: NODE_PORTS, accepts: "its healthCheckNodePorts" },
+  { from: "INPUT", chain: NODE_PORTS, accepts: "connections to healthCheckNodePorts" },
 ];
 
 export interface Leftovers<Id> extends Removable<Id> {

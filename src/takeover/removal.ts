@@ -5,7 +5,8 @@ import type { RuleOwner } from "./rule-origin.ts";
 
 export interface Removal {
   /**
-   * The removed objects: `table ip kube-proxy`, `kube-proxy's chains in table ip nat: 12, and ...`.
+   * The removed objects: `table ip kube-proxy`,
+   * `kube-proxy's chains in table ip nat (chains: 12, ...)`.
    */
   readonly removed: readonly string[];
   /**
@@ -29,15 +30,16 @@ export function describeRemoval(
   const removed: string[] = [];
   const notes: string[] = [];
   if (chains.length > 0 || jumps.length > 0) {
-    const rules = jumps.length > 0 ? `, and the rules that led to them: ${jumps.length}` : "";
-    removed.push(`${owner}'s chains in ${where}: ${chains.length}${rules}`);
+    removed.push(
+      `${owner}'s chains in ${where} (chains: ${chains.length}, jumps: ${jumps.length})`,
+    );
   }
   if (kept.length > 0) {
-    notes.push(`${kept.join(", ")} in ${where} stay: rules that are not ${owner}'s lead there`);
+    notes.push(`Kept ${kept.join(", ")} in ${where}: rules of other programs jump there`);
   }
   for (const { from, chain, accepts } of removedRequired) {
     notes.push(
-      `The policy of ${from} in ${where} is DROP, and ${chain}, which accepted ${accepts}, is gone: other rules must accept them`,
+      `The policy of chain ${from} in ${where} is DROP, and ${chain}, which accepted ${accepts}, is removed (add rules that accept them)`,
     );
   }
   return { removed, notes, kept: kept.map((chain) => `${where} ${chain}`), failures: [] };

@@ -46,7 +46,7 @@ export function removeKubeProxyTable({ socket, reader }: NftTools, family: NftFa
   const batch = new Batch(NFT_FAMILIES[family]);
   batch.begin();
   writeDelete(batch, nft.NFT_MSG_DELTABLE, [[nft.NFTA_TABLE_NAME, KUBE_PROXY_TABLE]]);
-  const name = `the table ${family} ${KUBE_PROXY_TABLE}`;
+  const name = `table ${family} ${KUBE_PROXY_TABLE}`;
   return sendBatch(batch, socket, `delete ${name}`)
     ? { ...NOTHING_REMOVED, removed: [name] }
     : NOTHING_REMOVED;
@@ -119,8 +119,8 @@ async function deleteAll(
   }
   const commit = () => {
     if (sendBatch(batch, socket, what)) return;
-    const rule = "nobody else may change them meanwhile: some are gone";
-    throw new SluiceError("NETLINK_REFUSED", `Cannot ${what}: ${rule}`);
+    const message = `${what}: another program deleted some of them at the same time`;
+    throw new SluiceError("NETLINK_REFUSED", message);
   };
   const each = async (type: number, attributes: (chain: string) => readonly Attribute[]) => {
     for (const chain of chains) {

@@ -17,7 +17,7 @@ import {
   type FindOptions,
   hasIpvs,
   legacyTables,
-  NO_LEGACY_TOOLS,
+  NOT_INSTALLED,
 } from "./find-rules.ts";
 import { type ChainsOptions, ROUTE_LOCALNET_SYSCTL } from "./firewall-policy.ts";
 import { familyOf, NFT_FAMILY_NAMES, type NftFamily, NftReader } from "./nft-reader.ts";
@@ -135,7 +135,7 @@ class RuleRemover {
     if (!(await tables.isUsable())) {
       throw new SluiceError(
         "TOOL_FAILED",
-        `Cannot look into ${NO_LEGACY_TOOLS}: ${describeLegacyTable(tables, used.join(", "))}`,
+        `read ${describeLegacyTable(tables, used.join(", "))}: ${NOT_INSTALLED}`,
       );
     }
     const owner = await ownerInLegacy(tables, used);
@@ -185,11 +185,11 @@ function removeOwnTableFor(socket: NetlinkSocket, successor: Successor | undefin
     }
   }
   const outcome = removeOwnTable(socket);
-  if (outcome === "removed") return { ...NOTHING_REMOVED, removed: [`the table inet ${TABLE}`] };
+  if (outcome === "removed") return { ...NOTHING_REMOVED, removed: [`table inet ${TABLE}`] };
   if (outcome === "absent") return NOTHING_REMOVED;
   throw new SluiceError(
     "TABLE_FOREIGN",
-    `Cannot remove table inet ${TABLE}: sluice must have made it: its comment says that somebody else did`,
+    `delete table inet ${TABLE}: another program owns it, as its comment shows`,
     `table inet ${TABLE}`,
   );
 }

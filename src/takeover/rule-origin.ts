@@ -61,9 +61,9 @@ export const ORIGIN_NAMES: { readonly [origin in RuleOrigin]: string } = {
   nftables: "kube-proxy's rules (nftables mode)",
   iptables: "kube-proxy's rules (iptables mode)",
   "iptables-legacy": "kube-proxy's rules (iptables mode, legacy)",
-  "sluice-nftables": "Sluice's rules of its nftables mode",
-  "sluice-iptables": "Sluice's rules of its iptables mode",
-  "sluice-iptables-legacy": "Sluice's rules of its iptables mode (legacy)",
+  "sluice-nftables": "Sluice's rules (nftables mode)",
+  "sluice-iptables": "Sluice's rules (iptables mode)",
+  "sluice-iptables-legacy": "Sluice's rules (iptables mode, legacy)",
 };
 
 /**

@@ -105,12 +105,12 @@ export function stillNeededError(
   { name }: Successor,
   { takes }: { readonly takes: boolean },
 ): SluiceError {
-  const over = takes ? ", and takes them over at its first sync" : "";
-  const message = `Cannot remove ${what}: ${name} has no rules yet${over}: Sluice's stay; wait until ${HEALTH} answers 200, then again`;
+  const over = takes ? " and adopts them at its first sync" : "";
+  const message = `remove ${what}: ${name} has no rules yet${over}; Sluice's rules stay (run --cleanup again when ${HEALTH} answers 200)`;
   return new SluiceError("OTHER_PROXY", message, "kube-proxy");
 }
 
 /** The note about a successor in IPVS mode, which never deletes chains that only Sluice has. */
 export function ipvsNote(what: string, { name }: Successor): string {
-  return `${what} stay: ${name} has its IPVS mode here, whose chains bear the same names; they go with the next boot`;
+  return `Kept ${what}: ${name} runs in IPVS mode, which uses the same chain names (a reboot removes them)`;
 }

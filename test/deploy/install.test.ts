@@ -148,10 +148,10 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       cp $(command -v sleep) $STATE/kube-proxy; $STATE/kube-proxy 60 &
       until [ "$(cat /proc/$!/comm)" = kube-proxy ]; do :; done
       $I --uninstall; echo "status $?"; nft list tables; ls ${PROGRAM} ${UNIT}; kill $!; $I --uninstall; nft list tables`);
-    expect(output).toContain("has no rules yet: Sluice's stay");
+    expect(output).toContain("has no rules yet; Sluice's rules stay");
     expect(output).toContain("uninstall: Sluice's rules are still in the kernel");
     expect(output).toContain(`status 1\ntable inet sluice\n${UNIT}\n${PROGRAM}\n`);
-    expect(output).toContain("Removed the table inet sluice\n");
+    expect(output).toContain("Removed table inet sluice\n");
     expect(output.match(/^table /gm)).toHaveLength(1);
     expect(status).toBe(0);
   });

@@ -39,7 +39,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     world.fakeTools.real("iptables", "-restore");
     expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
     expect(world.saved("nat")).toBe(before);
-    expect(world.logged.filter((line) => line.includes("other words"))).toEqual([]);
+    expect(world.logged.filter((line) => line.includes("in another form"))).toEqual([]);
   });
 
   test("what is missing in one family is mended although the other refuses a Service", async () => {
@@ -119,7 +119,8 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
   test("that rules cannot be compared is said each time that it begins", async () => {
     const world = await iptablesWorld(variant);
     await world.repair();
-    const output = () => world.logged.filter((line) => line.includes("cannot be compared")).length;
+    const output = () =>
+      world.logged.filter((line) => line.includes("Failed to compare the rules")).length;
     for (const times of [1, 2]) {
       world.fakeTools.fake("iptables", "-save", "exit 1");
       await world.repair();
@@ -149,7 +150,7 @@ test("where the kernel has no SCTP, its frontends have no rule, and nothing is r
   expect(world.saved("nat")).toContain("10.244.1.71:8080");
   expect(world.saved("filter")).not.toContain("10.96.0.70");
   expect(world.backend.capabilities.unsupported).toEqual([
-    "IPv4: SCTP is not served, for want of xt_sctp",
+    "IPv4: SCTP does not work, because the kernel lacks xt_sctp",
   ]);
   expect(await world.repair()).toBeUndefined();
 });

@@ -58,7 +58,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
       error: { code: "RULES_REFUSED", subject: "Service default/bad" },
     });
     const words = world.reports.at(-1)?.error?.message;
-    expect(words).toContain("rules of default/bad");
+    expect(words).toContain("write rules of Service default/bad: ");
     expect(words).toContain('unknown option "--nonsense"');
     expect(words).toMatch(/line \d+: -A KUBE-SVC-OUTSIDE -d 10\.96\.0\.66\/32/);
     expect(refusals(world)).toEqual(["Service default/bad"]);
@@ -106,7 +106,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
       outcome: "failed",
       error: { code: "TOOL_FAILED" },
     });
-    expect(world.reports.at(-1)?.error?.message).toContain("the xtables lock must be free");
+    expect(world.reports.at(-1)?.error?.message).toContain("holding the xtables lock");
     expect(refusals(world)).toEqual([]);
     world.fakeTools.real("iptables", "-restore");
     await world.clock.advance(SYNC_RETRY_MS);
@@ -194,7 +194,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     }
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
     expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
-    expect(world.logged.filter((line) => line.includes("other words"))).toHaveLength(1);
+    expect(world.logged.filter((line) => line.includes("in another form"))).toHaveLength(1);
     expect(await world.repair()).toBeUndefined();
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
     expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
@@ -204,7 +204,9 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     const world = await iptablesWorld(variant);
     world.fakeTools.fake("iptables", "-save", "exit 1");
     expect(await world.repair()).toBeUndefined();
-    expect(world.logged.filter((line) => line.includes("cannot be compared"))).toHaveLength(1);
+    expect(
+      world.logged.filter((line) => line.includes("Failed to compare the rules")),
+    ).toHaveLength(1);
     world.fakeTools.real("iptables", "-save");
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
     expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });

@@ -27,7 +27,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
       rmSync(join(fakeTools.folder, `ip6tables-${variant}${suffix}`));
     }
     const world = await iptablesWorld(variant, { fakeTools });
-    const reason = expect.stringMatching(/^ip6tables.* is not installed$/);
+    const reason = expect.stringMatching(/^no ip6tables.* is installed$/);
     expect(world.backend.capabilities.unserved).toEqual([
       { family: 6, code: "TOOL_FAILED", reason },
     ]);
@@ -74,6 +74,6 @@ test("without xt_recent it is told that affinity is not kept; without comments n
     unsynced: true,
   });
   expect(backend.capabilities.unsupported).toEqual([
-    "IPv4: session affinity is not kept, for want of xt_recent",
+    "IPv4: session affinity does not work, because the kernel lacks xt_recent",
   ]);
 });

@@ -43,7 +43,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     const world = await iptablesWorld(variant, { unsynced: true });
     expect(world.adoption).toEqual({
       outcome: "fresh",
-      what: `the chains of iptables-${variant}`,
+      what: `chains of iptables-${variant}`,
       elements: 0,
     });
     world.fakeTools.runs();

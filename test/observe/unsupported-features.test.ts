@@ -62,7 +62,7 @@ test.each<[string, Config["clusterCIDRs"], number]>([
 });
 
 test("an unsupported feature of a served family is always a notice", () => {
-  const unsupported = ["IPv4: no session affinity: the kernel lacks xt_recent"];
+  const unsupported = ["IPv4: session affinity does not work, because the kernel lacks xt_recent"];
   const reported = new UnsupportedFeatures({
     capabilities: { unserved: [], unsupported },
     core: EMPTY_CORE,

@@ -81,8 +81,8 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
       const before = await rules(mode);
       const { daemon, says } = startSluice(mode);
       await says("Serving");
-      await says(`current value is kube-proxy (pid ${pid})`);
-      await says("they are removed once the kube-proxy that runs here has ended");
+      await says(`kube-proxy (pid ${pid}) is running on this node`);
+      await says("Sluice removes them after the running kube-proxy exits");
       expect(await rules(mode)).toEqual(before);
       await stop("SIGKILL");
       await until("an end of its rules", async () => (await rules(mode)).length === 0, PATIENT);
@@ -97,11 +97,11 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
     const mode = "nftables";
     const first = await startKubeProxy(mode);
     const { daemon, says } = startSluice("second");
-    await says(`current value is kube-proxy (pid ${first.pid})`);
+    await says(`kube-proxy (pid ${first.pid}) is running on this node`);
     await first.stop("SIGKILL");
     const { pid, stop } = await startKubeProxy(mode);
     const before = await rules(mode);
-    await says(`current value is kube-proxy (pid ${pid})`);
+    await says(`kube-proxy (pid ${pid}) is running on this node`);
     expect(await rules(mode)).toEqual(before);
     await stop("SIGKILL");
     await until("an end of its rules", async () => (await rules(mode)).length === 0, PATIENT);

@@ -37,7 +37,7 @@ describe("a kube-proxy that runs", () => {
     await clock.advance(10 * CONFLICT_POLL_MS);
     expect(node.over).toBe(false);
     expect(lines).toEqual([
-      "W Cannot begin: kube-proxy (pid 12) runs here and writes the same chains; stop it. Its rules serve until then",
+      "W Waiting for kube-proxy (pid 12) to exit: it writes the same chains, and its rules serve until then (stop it)",
     ]);
     node.running = { pids: [13], all: true };
     await clock.advance(CONFLICT_POLL_MS);
@@ -45,7 +45,7 @@ describe("a kube-proxy that runs", () => {
     node.running = { pids: [], all: true };
     await clock.advance(CONFLICT_POLL_MS);
     expect(node.over).toBe(true);
-    expect(lines.at(-1)).toBe("I kube-proxy has ended; its chains are taken over");
+    expect(lines.at(-1)).toBe("I kube-proxy exited; adopting its chains");
   });
 
   test.each([

@@ -18,17 +18,17 @@ test.each([
   [
     "of FORWARD names what stays and the rules to add",
     {},
-    `the policy of FORWARD in table ip filter is DROP: KUBE-FORWARD, left by an iptables mode, stays to accept forwarded packets of Services, but nobody makes it after a reboot; add rules that do: ${RULES}`,
+    `policy DROP of chain FORWARD in table ip filter: KUBE-FORWARD, left by an iptables mode, still accepts forwarded packets of Services, but a reboot removes it; add rules that accept them: ${RULES}`,
   ],
   [
     "of FORWARD without kube-proxy's chain names what accepts in its place",
     { exists: false, hasEffect: false, mark: undefined },
-    `the policy of FORWARD in table ip filter is DROP: forwarded packets of Services are accepted only if another rule does, as these do: ${RULES}`,
+    `policy DROP of chain FORWARD in table ip filter: forwarded packets of Services pass only if other rules accept them, for example: ${RULES}`,
   ],
   [
     "of INPUT is told with the ports that kube-proxy accepted",
     { ...INPUT, mark: undefined },
-    "the policy of INPUT in table ip filter is DROP: KUBE-NODEPORTS, left by an iptables mode, stays to accept its healthCheckNodePorts, but nobody makes it after a reboot; add rules that do: iptables -A INPUT -p tcp --dport PORT -j ACCEPT",
+    "policy DROP of chain INPUT in table ip filter: KUBE-NODEPORTS, left by an iptables mode, still accepts connections to healthCheckNodePorts, but a reboot removes it; add rules that accept them: iptables -A INPUT -p tcp --dport PORT -j ACCEPT",
   ],
   ["of INPUT without them is not told", { ...INPUT, hasEffect: false }, undefined],
   ["that accepts is not told", { policyDrops: false }, undefined],
@@ -46,18 +46,18 @@ test.each([
   {
     bit: 15,
     mark: 0x4000,
-    said: "KUBE-FORWARD knows mark 0x4000, and what Sluice masquerades bears 0x8000",
+    said: "KUBE-FORWARD accepts mark 0x4000 and Sluice masquerades with mark 0x8000",
   },
   {
     bit: 31,
     mark: undefined,
-    said: "KUBE-FORWARD knows no mark, and what Sluice masquerades bears 0x80000000",
+    said: "KUBE-FORWARD accepts no mark and Sluice masquerades with mark 0x80000000",
   },
 ])("with masqueradeBit $bit beside a rule for mark $mark it says $said", ({ bit, mark, said }) => {
   const text = describeDropPolicy(dropPolicy({ mark }), bit);
   if (said === undefined) expect(text).not.toContain("until then");
   else
     expect(text).toContain(
-      `until then only packets of established connections are accepted, for ${said}`,
+      `until then only packets of established connections pass, because ${said}`,
     );
 });

@@ -151,9 +151,9 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       await hint(mode);
       const kubeProxy = await startKubeProxy(mode);
       const { daemon, says } = startSluice();
-      await says(`Cannot begin: kube-proxy (pid ${kubeProxy.pid}) runs here`);
+      await says(`Waiting for kube-proxy (pid ${kubeProxy.pid}) to exit`);
       // Its problem comes with the health server, which does not wait.
-      await says("must be stopped, which writes the same chains");
+      await says("writes the same chains: Sluice waits until it exits");
       const health = await inside(plane, [
         "curl",
         "-s",
@@ -184,7 +184,9 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       const before = (await calls()).length;
       const kubeProxy = await startUpstream(plane, mode);
       onTestFinished(() => kubeProxy.stop("SIGKILL"));
-      await says(`both write the same chains: current value is kube-proxy (pid ${kubeProxy.pid})`);
+      await says(
+        `kube-proxy (pid ${kubeProxy.pid}) writes the same chains: it and Sluice undo each other's changes`,
+      );
       await kubeProxy.stop("SIGKILL");
       await says("Problem resolved");
       await until("our chains", () => isSluices(mode), PATIENT);
@@ -196,7 +198,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
 
   test.each([
     ["iptables", "iptables-nft", "Sluice's chains in table ip nat"],
-    ["iptables", "iptables-legacy", "Sluice's chains in iptables' table nat (legacy)"],
+    ["iptables", "iptables-legacy", "Sluice's chains in iptables-legacy table nat"],
     ["nftables", "iptables-nft", "table inet sluice"],
   ] as const)(
     "a cleanup takes nothing of mode %s away beside one in mode %s whose API server does not answer, and all of it after its first sync",
@@ -224,7 +226,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
         return { output, status: await child.exited };
       };
       const early = await cleanUp();
-      expect(early.output).toContain(`sluice: Cannot remove ${what}: kube-proxy (pid ${deaf.pid})`);
+      expect(early.output).toContain(`sluice: remove ${what}: kube-proxy (pid ${deaf.pid})`);
       expect(early.status).toBe(1);
       await deaf.stop("SIGKILL");
       await startKubeProxy(mode);

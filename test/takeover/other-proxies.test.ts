@@ -28,16 +28,16 @@ const CHAINS: Finding = {
 const CILIUM: Finding = { kind: "other", what: "Cilium", parts: ["device cilium_host"] };
 const UNREADABLE: Finding = {
   kind: "unreadable",
-  what: "kube-proxy's rules in iptables' table nat (legacy)",
-  parts: ["Cannot run iptables-legacy: it is locked"],
+  what: "kube-proxy's rules in iptables-legacy table nat",
+  parts: ["iptables-legacy: it is locked"],
   mayHide: ["iptables-legacy"],
 };
 const LEGACY: Finding = {
   kind: "iptables-legacy",
   what: "kube-proxy's rules (iptables mode, legacy)",
-  parts: ["iptables' table nat (legacy) KUBE-SERVICES"],
+  parts: ["iptables-legacy table nat KUBE-SERVICES"],
 };
-const REFUSED = new SluiceError("NETLINK_REFUSED", "Cannot delete: busy");
+const REFUSED = new SluiceError("NETLINK_REFUSED", "delete: busy");
 
 const NFTABLES: OwnRules = { form: "nftables", sharesKubeProxyChains: false };
 
@@ -102,8 +102,8 @@ describe("rules that kube-proxy left", () => {
     await node.minute();
     expect(node.removals).toEqual([]);
     expect(node.lines).toEqual([
-      `W Found kube-proxy's rules (nftables mode): they are removed once Sluice's own are in the kernel where="table ip kube-proxy"`,
-      `W Found kube-proxy's rules (iptables mode): they are removed once Sluice's own are in the kernel where="table ip nat KUBE-SERVICES, table ip nat KUBE-PROXY-CANARY"`,
+      `W Found kube-proxy's rules (nftables mode): Sluice removes them after its first sync where="table ip kube-proxy"`,
+      `W Found kube-proxy's rules (iptables mode): Sluice removes them after its first sync where="table ip nat KUBE-SERVICES, table ip nat KUBE-PROXY-CANARY"`,
     ]);
     expect(node.rules.notices()).toHaveLength(2);
     await node.rules.afterFirstSync();
@@ -119,7 +119,7 @@ describe("rules that kube-proxy left", () => {
     await node.rules.afterFirstSync();
     expect(node.removals).toEqual([]);
     expect(node.rules.notices()).toEqual([
-      "kube-proxy's rules (nftables mode): they stay, as configured; whichever proxy translates first wins",
+      "kube-proxy's rules (nftables mode): Sluice keeps them, because removeKubeProxyRules is false; if two proxies translate a connection, the first one wins",
     ]);
     expect(node.lines).toHaveLength(1);
     expect(node.problems.list()).toEqual([]);
@@ -145,10 +145,10 @@ describe("rules that kube-proxy left", () => {
         subject: "kube-proxy",
         code: "OTHER_PROXY",
         field: "iptables",
-        message: expect.stringContaining("Cannot delete: busy"),
+        message: expect.stringContaining("delete: busy"),
       },
     ]);
-    expect(node.rules.notices().join()).toContain("could not be removed");
+    expect(node.rules.notices().join()).toContain("Sluice could not remove them");
     await node.minute();
     // What went is not removed again should it come back.
     expect(node.removals).toEqual([["nftables", "iptables"], ["iptables"]]);
@@ -184,7 +184,12 @@ describe("rules that come after ours", () => {
       await node.minute();
       expect(node.removals).toHaveLength(removals);
       expect(node.problems.list()).toMatchObject([
-        { code: "OTHER_PROXY", message: expect.stringContaining("kube-proxy must be stopped") },
+        {
+          code: "OTHER_PROXY",
+          message: expect.stringContaining(
+            "(stop it, then restart Sluice, which removes the rules)",
+          ),
+        },
       ]);
       expect(node.rules.notices().join()).toContain("a kube-proxy is running; stop it");
       node.findings = [];
@@ -196,7 +201,8 @@ describe("rules that come after ours", () => {
 });
 
 describe("a kube-proxy that is seen to run", () => {
-  const RUNS = "kube-proxy (pid 12): it runs here; stop it, and Sluice removes its rules";
+  const RUNS =
+    "kube-proxy (pid 12): it is running on this node; stop it, and Sluice removes its rules";
 
   test("is a problem at once, keeps its rules, and loses them soon after it has ended", async () => {
     const node = new Node([TABLE]);
@@ -211,7 +217,7 @@ describe("a kube-proxy that is seen to run", () => {
     expect(node.problems.list()).toHaveLength(1);
     expect(node.rules.notices()).toEqual([
       RUNS,
-      "kube-proxy's rules (nftables mode): they are removed once the kube-proxy that runs here has ended",
+      "kube-proxy's rules (nftables mode): Sluice removes them after the running kube-proxy exits",
     ]);
     node.processes = { pids: [], all: true };
     await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
@@ -257,8 +263,8 @@ describe("a kube-proxy that is seen to run", () => {
     await node.rules.afterFirstSync();
     expect(node.problems.list()).toEqual([]);
     expect(node.rules.notices()).toEqual([
-      "kube-proxy (pid 12, 40): it is left alone; of two proxies on a node, whichever translates first wins",
-      "kube-proxy's rules (nftables mode): they stay, as configured; whichever proxy translates first wins",
+      "kube-proxy (pid 12, 40): Sluice leaves it alone; if two proxies translate a connection, the first one wins",
+      "kube-proxy's rules (nftables mode): Sluice keeps them, because removeKubeProxyRules is false; if two proxies translate a connection, the first one wins",
     ]);
   });
 });
@@ -272,7 +278,7 @@ describe("rules that nobody is seen to have made, where all processes are seen",
     await node.minute();
     expect(node.removals).toHaveLength(1);
     expect(node.problems.list()).toEqual([]);
-    expect(node.rules.notices().join()).toContain("removed if they are still there in a minute");
+    expect(node.rules.notices().join()).toContain("removes them in a minute if they remain");
     await node.minute();
     expect(node.removals).toHaveLength(2);
     expect(node.rules.notices()).toEqual([]);
@@ -313,7 +319,7 @@ describe("a policy of a firewall that drops", () => {
       await node.minute();
       expect(node.removals).toEqual([]);
       expect(node.lines).toHaveLength(1);
-      expect(node.lines[0]).toMatch(/^W Found the policy of FORWARD in table ip filter is DROP: /);
+      expect(node.lines[0]).toMatch(/^W Found policy DROP of chain FORWARD in table ip filter: /);
       expect(node.rules.notices().join()).toContain("iptables -A FORWARD -m mark");
       expect(node.problems.list()).toEqual([]);
       node.findings = [];
@@ -348,7 +354,7 @@ describe("in iptables mode", () => {
   const OWN: OwnRules = { form: "iptables", sharesKubeProxyChains: true };
   const OURS: Finding = {
     kind: "sluice-nftables",
-    what: "Sluice's rules of its nftables mode",
+    what: "Sluice's rules (nftables mode)",
     parts: ["table inet sluice"],
   };
   const begin = (findings: Finding[], remove = true) => new Node(findings, remove, OWN);
@@ -358,7 +364,7 @@ describe("in iptables mode", () => {
     node.processes = { pids: [12], all: true };
     await node.rules.look();
     expect(node.rules.notices().join()).toContain(
-      "Sluice's rules of its nftables mode: they are removed once Sluice's own are in the kernel",
+      "Sluice's rules (nftables mode): Sluice removes them after its first sync",
     );
     expect(node.removals).toEqual([]);
     await node.rules.afterFirstSync();
@@ -388,12 +394,17 @@ describe("in iptables mode", () => {
       node.processes = { pids: [12], all: true };
       await node.rules.look();
       expect(node.problems.list()).toMatchObject([
-        { code: "OTHER_PROXY", message: expect.stringMatching(/^Cannot begin: .*\(pid 12\)$/) },
+        {
+          code: "OTHER_PROXY",
+          message: expect.stringMatching(
+            /^kube-proxy \(pid 12\) writes the same chains: Sluice waits until it exits/,
+          ),
+        },
       ]);
-      expect(node.rules.notices().join()).toContain("Sluice waits for its end");
+      expect(node.rules.notices().join()).toContain("Sluice waits until you stop it");
       await node.rules.afterFirstSync();
       expect(node.problems.list()).toMatchObject([
-        { message: expect.stringContaining("both write the same chains") },
+        { message: expect.stringContaining("undo each other's changes") },
       ]);
       node.processes = { pids: [], all: true };
       await node.clock.advance(OTHER_PROXY_RUNNING_POLL_MS);
@@ -406,8 +417,8 @@ describe("in iptables mode", () => {
     node.processes = { pids: [12], all: true };
     await node.rules.look();
     expect(node.rules.notices()).toEqual([
-      "kube-proxy (pid 12): it runs here; stop it, and Sluice removes its rules",
-      "kube-proxy's rules (nftables mode): they are removed once the kube-proxy that runs here has ended",
+      "kube-proxy (pid 12): it is running on this node; stop it, and Sluice removes its rules",
+      "kube-proxy's rules (nftables mode): Sluice removes them after the running kube-proxy exits",
     ]);
   });
 
@@ -420,7 +431,7 @@ describe("in iptables mode", () => {
     node.rules.rulesChanged({ by: "kube-proxy" });
     await node.rules.look();
     expect(node.problems.list()).toMatchObject([
-      { field: "process", message: expect.stringContaining("that is not seen from here") },
+      { field: "process", message: expect.stringContaining("that Sluice cannot see") },
     ]);
     await node.clock.advance(OTHER_PROXY_QUIET_MS + OTHER_PROXY_POLL_MS);
     expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
@@ -446,7 +457,7 @@ describe("another proxy", () => {
     expect(node.removals).toEqual([]);
     expect(node.lines).toHaveLength(1);
     expect(node.rules.notices()).toEqual([
-      "Cilium: it is left alone; of two proxies on a node, whichever translates first wins",
+      "Cilium: Sluice leaves it alone; if two proxies translate a connection, the first one wins",
     ]);
   });
 });
@@ -474,7 +485,7 @@ describe("looking", () => {
   test("that fails for one source is a problem and a notice until it does not, and hides nothing of the others", async () => {
     const node = new Node([TABLE, UNREADABLE]);
     const message =
-      "Cannot look for kube-proxy's rules in iptables' table nat (legacy): Cannot run iptables-legacy: it is locked";
+      "look for kube-proxy's rules in iptables-legacy table nat: iptables-legacy: it is locked";
     await node.rules.afterFirstSync();
     expect(node.removals).toEqual([["nftables"]]);
     expect(node.problems.list()).toMatchObject([{ code: "OTHER_PROXY", message }]);

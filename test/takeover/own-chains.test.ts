@@ -115,8 +115,8 @@ describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%
     expect(errors).toEqual([]);
     expect(lines.join("\n")).toContain(
       "KUBE-SVC-OUTSIDE in " +
-        (variant === "nft" ? "table ip nat" : "iptables' table nat (legacy)") +
-        " stay: rules that are not Sluice's lead there",
+        (variant === "nft" ? "table ip nat" : "iptables-legacy table nat") +
+        ": rules of other programs jump there",
     );
     expect(saved()).toContain("-A OUTPUT -s 192.0.2.9/32 -j KUBE-SVC-OUTSIDE\n");
   });
@@ -127,7 +127,7 @@ describe("the table inet sluice", () => {
     pipe(TABLE, "nft", "-f", "-");
     expect(await look(NFTABLES)).toEqual([]);
     expect(await look(IPTABLES)).toEqual(["sluice-nftables"]);
-    expect((await remove(IPTABLES)).removed).toEqual(["the table inet sluice"]);
+    expect((await remove(IPTABLES)).removed).toEqual(["table inet sluice"]);
     expect(await look(IPTABLES)).toEqual([]);
     run("nft", "add", "table", "inet", "sluice");
     expect(await look(IPTABLES)).toEqual([]);
@@ -138,7 +138,7 @@ describe("the table inet sluice", () => {
     sluice("iptables-nft");
     const { lines, errors } = await runCleanup(false);
     expect(errors).toEqual([
-      "Cannot remove table inet sluice: sluice must have made it: its comment says that somebody else did",
+      "delete table inet sluice: another program owns it, as its comment shows",
     ]);
     expect(lines).toHaveLength(3);
     expect(saved()).not.toContain("KUBE-");
@@ -214,7 +214,7 @@ describe("a cleanup", () => {
       sluice(tool);
       const { lines } = await runCleanup(false);
       expect(lines.at(-1)).toMatch(
-        /^KUBE-FIREWALL in .* stays: net.ipv4.conf.all.route_localnet is 1/,
+        /^Kept KUBE-FIREWALL in .*: net.ipv4.conf.all.route_localnet is 1/,
       );
       expect(saved()).toBe(before);
     });

@@ -8,7 +8,7 @@ inFreshNetns();
 
 describe("a cleanup", () => {
   test("tells what it removed", async () => {
-    const removed = { ...NOTHING_REMOVED, removed: ["the table inet sluice"], notes: ["note"] };
+    const removed = { ...NOTHING_REMOVED, removed: ["table inet sluice"], notes: ["note"] };
     expect(await withCleanupLock(() => Promise.resolve(removed))).toEqual(removed);
   });
 

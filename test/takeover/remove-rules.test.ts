@@ -107,7 +107,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
       "KUBE-SEP-WEB1AAAAAAAAAAAA",
       "KUBE-SVC-WEBAAAAAAAAAAAAA",
     ]);
-    expect(notes.join()).toContain("stay: rules that are not kube-proxy's lead there");
+    expect(notes.join()).toContain(": rules of other programs jump there");
     const left = saved(four);
     expect(left).not.toContain("KUBE-SERVICES\n");
     expect(left).not.toContain("DNS");
@@ -130,7 +130,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     run(four, "-P", "FORWARD", "DROP");
     const { notes } = await remove();
     expect(notes).toHaveLength(1);
-    expect(notes[0]).toMatch(/^The policy of FORWARD in .* is DROP, and KUBE-FORWARD/);
+    expect(notes[0]).toMatch(/^The policy of chain FORWARD in .* is DROP, and KUBE-FORWARD/);
     expect(saved(four)).not.toContain("KUBE-");
   });
 
@@ -197,7 +197,7 @@ test("the tables of the nftables mode go, and one of the same name in another fa
   const mine = run("nft", "list", "table", "inet", "kube-proxy");
   const { removed, failures } = await remove();
   expect(failures).toEqual([]);
-  expect(removed).toEqual(["the table ip kube-proxy", "the table ip6 kube-proxy"]);
+  expect(removed).toEqual(["table ip kube-proxy", "table ip6 kube-proxy"]);
   expect(run("nft", "list", "ruleset")).toBe(mine);
 });
 
@@ -224,7 +224,7 @@ test("a chain that the kernel does not give up is a failure; its table stays who
   expect(failures).toMatchObject([
     {
       code: "NETLINK_REFUSED",
-      message: expect.stringContaining("Cannot delete kube-proxy's chains in table ip nat"),
+      message: expect.stringContaining("delete kube-proxy's chains in table ip nat"),
     },
   ]);
   expect(removed).toHaveLength(2);
@@ -242,7 +242,7 @@ describe("legacy tables", () => {
     const [finding, ...others] = await findOtherProxies({ clock, legacy });
     expect(others).toEqual([]);
     expect(finding?.kind).toBe("no-tools");
-    expect(finding?.what).toContain("the tools to look into them are not installed");
+    expect(finding?.what).toContain("the legacy iptables tools are not installed");
     const { notes, removed, failures } = await removeKubeProxyRules({
       clock,
       legacy,
@@ -251,7 +251,7 @@ describe("legacy tables", () => {
     expect({ removed, notes }).toEqual({ removed: [], notes: [] });
     // Tables of both families are there.
     expect(failures.map(({ code }) => code)).toEqual(["TOOL_FAILED", "TOOL_FAILED"]);
-    expect(failures.join()).toContain("the tools to look into them are not installed");
+    expect(failures.join()).toContain("the legacy iptables tools are not installed");
     expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");
   });
 
@@ -264,7 +264,7 @@ describe("legacy tables", () => {
     const words = "can't initialize iptables table `nat': Permission denied (you must be root)";
     const found = await findOtherProxies({ clock, legacy: [denied(words)] });
     expect(found.map(({ kind }) => kind)).toEqual(["no-tools"]);
-    expect(found[0]?.what).toContain("takes root and CAP_NET_RAW");
+    expect(found[0]?.what).toContain("needs root and CAP_NET_RAW");
     const closed = await findOtherProxies({ clock, legacy: [denied("EACCES: permission denied")] });
     expect(closed).toEqual(found);
     const others = await findOtherProxies({ clock, legacy: [denied("it is locked")] });
@@ -274,12 +274,12 @@ describe("legacy tables", () => {
   test.each([
     [
       "does not run",
-      "Cannot run .*/iptables-legacy --version: .*",
+      "^/.*/iptables-legacy --version: .*",
       () => new LegacyTables(4, { folders: [tool("#!/nowhere")] }),
     ],
     [
       "ends with a complaint",
-      'Cannot run .*/iptables-legacy-save -t nat: .* it says "no lock"',
+      "^.*/iptables-legacy-save -t nat: exit status [0-9]+: no lock",
       () =>
         new LegacyTables(4, {
           folders: [
@@ -289,11 +289,11 @@ describe("legacy tables", () => {
     ],
     [
       "is of a kernel that does not list its tables",
-      "Cannot read /proc/net/ip_tables_names",
+      "read /proc/net/ip_tables_names: ",
       () => {
         const tables = new LegacyTables(4);
         tables.names = async () => {
-          throw new SluiceError("PERMISSION_DENIED", "Cannot read /proc/net/ip_tables_names: EIO");
+          throw new SluiceError("PERMISSION_DENIED", "read /proc/net/ip_tables_names: EIO");
         };
         return tables;
       },
@@ -314,7 +314,7 @@ describe("legacy tables", () => {
         "unreadable",
       ]);
       expect(found.find(({ kind }) => kind === "unreadable")).toMatchObject({
-        what: "kube-proxy's rules in iptables' table nat (legacy)",
+        what: "kube-proxy's rules in iptables-legacy table nat",
         parts: [expect.stringMatching(new RegExp(output))],
         mayHide: ["iptables-legacy", "sluice-iptables-legacy"],
       });
@@ -340,7 +340,7 @@ describe("legacy tables", () => {
     expect(failures).toHaveLength(3);
     expect(failures[0]).toMatchObject({ code: "TOOL_FAILED" });
     expect(failures[0]?.message).toMatch(
-      /^Cannot write table nat of \/usr\/sbin\/iptables-legacy: .*: iptables-legacy-restore says ".+"$/,
+      /^write table nat of \/usr\/sbin\/iptables-legacy: iptables-legacy-restore: .+$/,
     );
     expect(saved("iptables-nft")).not.toContain("KUBE-SERVICES");
     expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");

@@ -48,7 +48,7 @@ const restore = (variant: string, text: string) =>
 const everything = () =>
   [run("nft", "list", "ruleset"), run("iptables-legacy-save")].join("").replaceAll(/^#.*\n/gm, "");
 const mustWait = (what: string, takes = "") =>
-  `Cannot remove ${what}: kube-proxy (pid ${kubeProxy.pid}) has no rules yet${takes}: Sluice's stay; wait until http://127.0.0.1:10256/healthz answers 200, then again`;
+  `remove ${what}: kube-proxy (pid ${kubeProxy.pid}) has no rules yet${takes}; Sluice's rules stay (run --cleanup again when http://127.0.0.1:10256/healthz answers 200)`;
 
 describe("the table inet sluice", () => {
   const EMPTY = "*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-PROXY-CANARY - [0:0]\nCOMMIT\n";
@@ -75,7 +75,7 @@ describe("the table inet sluice", () => {
     const before = everything();
     nft(OURS(4));
     expect(await runCleanup(true)).toEqual({
-      lines: ["Removed the table inet sluice"],
+      lines: ["Removed table inet sluice"],
       errors: [],
     });
     expect(everything()).toBe(before);
@@ -83,7 +83,7 @@ describe("the table inet sluice", () => {
 });
 
 describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
-  const where = variant === "nft" ? "table ip nat" : "iptables' table nat (legacy)";
+  const where = variant === "nft" ? "table ip nat" : "iptables-legacy table nat";
   const ours = () => {
     restore(variant, RULES);
     restore(variant, SLUICE);
@@ -92,7 +92,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
   test("stay while kube-proxy has nothing, whatever else the cleanup is to remove", async () => {
     ours();
     const before = everything();
-    const takes = ", and takes them over at its first sync";
+    const takes = " and adopts them at its first sync";
     const { errors } = await runCleanup(true);
     expect(errors).toEqual([mustWait(`Sluice's chains in ${where}`, takes)]);
     expect((await runCleanup(false)).errors).toEqual([
@@ -109,7 +109,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     try {
       const { lines, errors } = await runCleanup(true);
       expect(errors).toEqual([]);
-      expect(lines.join()).toStartWith(`Sluice's chains in ${where} stay: kube-proxy (pid `);
+      expect(lines.join()).toStartWith(`Kept Sluice's chains in ${where}: kube-proxy (pid `);
       expect(everything()).toBe(before);
     } finally {
       run("ip", "link", "del", "kube-ipvs0");

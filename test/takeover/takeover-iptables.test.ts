@@ -90,7 +90,7 @@ test("rules of a kube-proxy that are to stay do so, but for the chains that are 
   await program.start([...IPTABLES, "--remove-kube-proxy-rules=false"]);
   await untilEqual(
     async () => program.log(),
-    (text) => text.includes("they stay, as configured"),
+    (text) => text.includes("Sluice keeps them, because removeKubeProxyRules is false"),
   );
   const text = await left("nft");
   expect(text).toContain("table ip6 kube-proxy");

@@ -69,7 +69,7 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
     expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
     expect(await chains()).toBe(":KUBE-FORWARD");
     expect(program.log()).toContain(
-      `stays to accept forwarded packets of Services, but nobody makes it after a reboot; add rules that do: ${mode.replace("-nft", "")} -A FORWARD`,
+      `still accepts forwarded packets of Services, but a reboot removes it; add rules that accept them: ${mode.replace("-nft", "")} -A FORWARD`,
     );
     const { body } = await program.get("/sluice/v1/problems");
     expect(body).not.toContain("OTHER_PROXY");
@@ -100,11 +100,11 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       }
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
       expect(program.log()).toMatch(
-        /Found .*they are removed once Sluice's own[\s\S]*Removed what was left/,
+        /Found .*Sluice removes them after its first sync[\s\S]*Removed leftover rules/,
       );
       await program.stop();
       const output = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
-      expect(output).toBe("Removed the table inet sluice\n");
+      expect(output).toBe("Removed table inet sluice\n");
     });
 
     test("a program that is told to leave them does so, and so does --cleanup", async () => {
@@ -114,11 +114,11 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       await program.start([...DEFAULT_FLAGS, keep]);
       await untilEqual(
         async () => program.log(),
-        (text) => text.includes("they stay, as configured"),
+        (text) => text.includes("Sluice keeps them, because removeKubeProxyRules is false"),
       );
       await program.stop();
       const output = await runAsync(world.inside("node1", [BINARY, "--cleanup", keep]));
-      expect(output).toBe("Removed the table inet sluice\n");
+      expect(output).toBe("Removed table inet sluice\n");
       expect(await left()).toBe(before);
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
       await runAsync(world.inside("node1", [BINARY, "--cleanup"]));

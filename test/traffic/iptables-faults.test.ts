@@ -160,7 +160,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     }
     const read = async (path: string, port?: number) =>
       JSON.parse((await program.get(path, port)).body);
-    const message = expect.stringMatching(/^IPv6 is not served: ip6tables.*not installed/);
+    const message = expect.stringMatching(/^IPv6 is not served: no ip6tables.* is installed/);
     expect(await problems(program)).toMatchObject([
       { code: "TOOL_FAILED", subject: "IPv6", message },
     ]);
@@ -277,7 +277,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       const sticky: Target = { from: "a3", to: "clusterIP", number: 2, family };
       expect(await answers(world, sticky)).toEqual(["a1", "b1"]);
       expect(program.log()).toContain(
-        `IPv${family}: session affinity is not kept, for want of xt_recent`,
+        `IPv${family}: session affinity does not work, because the kernel lacks xt_recent`,
       );
     }
   });
@@ -299,7 +299,7 @@ async function holdLock(world: World): Promise<{ letGo(): Promise<void> }> {
   };
 }
 
-const WAITS = "Waiting for the xtables lock, which another program holds: fuser -v";
+const WAITS = "Waiting for the xtables lock, which another program holds";
 
 describe("while another program holds the xtables lock", () => {
   const BOTH: ProgramOptions = {
@@ -355,7 +355,7 @@ test("the legacy tools need two capabilities; the error names the missing one", 
   });
   const { code, output } = await end(program);
   expect(code).toBe(1);
-  expect(output).toContain("CAP_NET_RAW is needed by the legacy tools in this network namespace");
+  expect(output).toContain("(iptables-legacy needs CAP_NET_RAW in this network namespace)");
 });
 
 test("while another program holds the xtables lock, health fails and rules keep serving; then changes arrive", async () => {

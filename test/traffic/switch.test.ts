@@ -143,7 +143,7 @@ describe.each(SWITCHES)("from %s to %s", (from, to) => {
     }
     const { body } = await program.get("/sluice/v1/problems");
     expect(body).not.toContain("OTHER_PROXY");
-    expect(program.log()).toContain("Removed what was left");
+    expect(program.log()).toContain("Removed leftover rules");
   });
 
   test("old rules are removed even if kube-proxy's rules must stay", async () => {
@@ -180,16 +180,14 @@ describe.each(["iptables-nft", "iptables-legacy"] as const)(
         await startIn("nftables");
         await untilEqual(
           async () => program.log(),
-          (text) => text.includes("left by an iptables mode, stays to accept forwarded packets"),
+          (text) => text.includes("left by an iptables mode, still accepts forwarded packets"),
         );
         await traffic.more();
       } finally {
         expect(await traffic.stop()).toEqual([]);
         await policy("ACCEPT");
       }
-      expect(program.log()).toContain(
-        "left by an iptables mode, stays to accept forwarded packets",
-      );
+      expect(program.log()).toContain("left by an iptables mode, still accepts forwarded packets");
       expect(await present()).toEqual(["nftables", from]);
     });
   },

@@ -50,9 +50,8 @@ export function deniedError(
   // With both capabilities, the network namespace belongs to another user namespace, or a security
   // module denies access.
   const named = (missing.length > 0 ? missing : needed).join(" and ");
-  const byTools = variant === "legacy" ? " by the legacy tools" : "";
-  const rule = `${named} ${named.includes(" and ") ? "are" : "is"} needed${byTools} in this network namespace`;
-  const message = `Cannot program iptables: ${rule}: ${words}`;
+  const who = variant === "legacy" ? "iptables-legacy" : "Sluice";
+  const message = `${words} (${who} needs ${named} in this network namespace)`;
   return new SluiceError("PERMISSION_DENIED", message, path, { cause });
 }
 

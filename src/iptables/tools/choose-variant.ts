@@ -36,7 +36,7 @@ export async function chooseTools(options: SearchOptions = {}): Promise<ChosenTo
   if (instead.tools[4] !== undefined || (instead.tools[6] && !wanted.tools[6])) {
     return {
       variant: other,
-      why: `${why}, but ${PLACES[variant]} do not serve: ${reason}`,
+      why: `${why}, but that variant does not work: ${reason}`,
       ...instead,
     };
   }
@@ -62,7 +62,7 @@ async function findUsable(variant: Variant, options: SearchOptions): Promise<Var
     try {
       const found = await findTool(family, variant, options);
       if (found === undefined) {
-        const reason = `${toolNames(family, variant).join(" or ")} for ${PLACES[variant]} is not installed`;
+        const reason = `no ${toolNames(family, variant).join(" or ")} that writes to ${PLACES[variant]} is installed`;
         missing.push({ family, code: "TOOL_FAILED", reason });
         continue;
       }
@@ -89,17 +89,17 @@ function noUsableTools(
     const names = FAMILIES.map((family) =>
       [...new Set([...toolNames(family, "nft"), ...toolNames(family, "legacy")])].join(", "),
     ).join(", ");
-    const rule = `a tool of iptables must be installed (package iptables), with its -save and -restore beside it`;
-    const message = `Cannot serve through iptables: ${rule}: none of ${names} is in ${searchedFolders(options).join(", ")}`;
+    const folders = searchedFolders(options).join(", ");
+    const message = `find iptables: none of ${names} is in ${folders} together with its -save and -restore (install the package iptables)`;
     return new SluiceError("TOOL_FAILED", message, "iptables");
   }
   const reasons = [...wanted.missing, ...other.missing].map(({ reason }) => reason);
   const runs = wanted.state === "usable" || other.state === "usable";
-  const rule = runs
-    ? "the table nat must be there for IPv4 or IPv6"
-    : "a tool of iptables must be whole, and run";
+  const fault = runs
+    ? "the kernel has no table nat for IPv4 or IPv6"
+    : "no complete tool of iptables runs";
   return new SluiceError(
     runs ? "KERNEL_UNSUPPORTED" : "TOOL_FAILED",
-    `Cannot serve through iptables: ${rule}: ${[...new Set(reasons)].join("; ")}`,
+    `find iptables: ${fault}: ${[...new Set(reasons)].join("; ")}`,
   );
 }

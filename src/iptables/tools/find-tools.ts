@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
 import type { Variant } from "../syntax/known-chains.ts";
-import { toolMessage } from "./restore-errors.ts";
+import { exitMessage } from "./restore-errors.ts";
 import { run, toolFailedError } from "./run-tool.ts";
 
 /** Searched after PATH, which a supervisor may have shortened too much. */
@@ -81,7 +81,8 @@ async function findNamed(
       }
       try {
         const { status, stdout, stderr } = await run(path, ["--version"]);
-        if (status !== 0) throw toolFailedError(path, ["--version"], toolMessage(stderr || stdout));
+        if (status !== 0)
+          throw toolFailedError(path, ["--version"], exitMessage(status, stderr || stdout));
         const { variant, version } = readVersion(stdout);
         if (accepts(variant)) return { family, variant, path, version };
       } catch (error) {
@@ -95,8 +96,8 @@ async function findNamed(
 }
 
 function incomplete(path: string, missing: readonly string[]): SluiceError {
-  const rule = `${missing.join(" and ")} must be beside it`;
-  return new SluiceError("TOOL_FAILED", `Cannot use ${path}: ${rule}`, path);
+  const message = `${path}: no ${missing.join(" and no ")} in the same directory`;
+  return new SluiceError("TOOL_FAILED", message, path);
 }
 
 /**

@@ -65,14 +65,13 @@ export class LegacyTables {
     const tools = await this.#usable();
     const result = await tools.restore(text);
     if (result.ok) return;
-    const rule = "iptables-restore must take it";
-    const message = `Cannot write table ${table} of ${tools.path}: ${rule}: ${result.message}`;
+    const message = `write table ${table} of ${tools.path}: ${result.message}`;
     throw new SluiceError("TOOL_FAILED", message, tools.path);
   }
 
   async #usable(): Promise<Tools> {
     if ((await this.isUsable()) && this.#tools !== undefined) return this.#tools;
     const [name = ""] = toolNames(this.family, "legacy");
-    throw toolFailedError(name, [], "it is not installed");
+    throw toolFailedError(name, [], "not installed");
   }
 }

@@ -12,7 +12,11 @@ import type { RestoreResult, XtTools } from "./tools.ts";
  * unless it is too old.
  */
 const PAUSE_MS = 100;
-const FILE = "/run/xtables.lock";
+
+/** Returns the command that shows which process holds the lock. */
+export function lockHint(): string {
+  return `fuser -v ${process.env["XTABLES_LOCKFILE"] ?? "/run/xtables.lock"}`;
+}
 
 /** Called after each restore that did not get the lock. */
 export type OnLocked = () => void;
@@ -35,10 +39,7 @@ export async function restoreWhenUnlocked(
 export function logLocked(log: Logger | undefined): OnLocked {
   return () => {
     if (!log?.firstTime("iptables start locked")) return;
-    const file = process.env["XTABLES_LOCKFILE"] ?? FILE;
-    log.warn(`Waiting for the xtables lock, which another program holds: fuser -v ${file}`, {
-      meanwhile: "the rules that are there serve; nothing else is begun, no port is opened",
-    });
+    log.warn("Waiting for the xtables lock, which another program holds", { hint: lockHint() });
   };
 }
 

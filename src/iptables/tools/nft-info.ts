@@ -35,7 +35,7 @@ export class NftInfo {
         [nft.NFTA_CHAIN_NAME, chain],
       ],
     } as const;
-    const what = `look for chain ${chain} in table ${table} of nf_tables (IPv${family})`;
+    const what = `look up chain ${chain} in nf_tables table ${table} (IPv${family})`;
     return askFor(this.#socket, this.#writer, question, what, () => {});
   }
 

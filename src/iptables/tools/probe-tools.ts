@@ -30,10 +30,10 @@ const FEATURES: readonly (keyof Features)[] = ["randomFully", "comments", "recen
 export const SERVICE_FEATURES: readonly (keyof Features)[] = ["recent", "sctp"];
 
 const UNSUPPORTED: { readonly [feature in keyof Features]: string } = {
-  randomFully: "masquerading goes without --random-fully, which tools or kernel do not know",
-  comments: "rules go without comments, for want of xt_comment",
-  recent: "session affinity is not kept, for want of xt_recent",
-  sctp: "SCTP is not served, for want of xt_sctp",
+  randomFully: "masquerading works without --random-fully, which the tools or the kernel lack",
+  comments: "rules have no comments, because the kernel lacks xt_comment",
+  recent: "session affinity does not work, because the kernel lacks xt_recent",
+  sctp: "SCTP does not work, because the kernel lacks xt_sctp",
 };
 
 /** A sentence for each missing feature in `features`. */
@@ -191,8 +191,8 @@ function reportMissing(
   const named = [...new Map(needed.map(({ trial, words }) => [trial.needs, words]))];
   throw new SluiceError(
     "KERNEL_UNSUPPORTED",
-    `Cannot program iptables (${variant}, IPv${family}): tools and kernel must support what the rules are made of: ` +
-      `missing is ${named.map(([needs, words]) => `${needs}: ${words}`).join("; ")}`,
+    `probe iptables (${variant}, IPv${family}): the tools or the kernel lack ` +
+      named.map(([needs, words]) => `${needs}: ${words}`).join("; "),
     named[0]?.[0],
   );
 }
@@ -230,7 +230,7 @@ async function tryRules(
   if (isDenied(message)) throw deniedError(tools, message);
   const file = lockFileOf(message);
   if (file !== undefined) {
-    const text = `Cannot take the xtables lock ${file}: its folder must be there, and it must be writable: ${message}`;
+    const text = `open xtables lock ${file}: ${message} (its directory must exist and be writable)`;
     throw new SluiceError("TOOL_FAILED", text, file);
   }
   return message;

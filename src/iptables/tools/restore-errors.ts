@@ -38,6 +38,11 @@ export function toolMessage(stderr: string): string {
   return shorten(lines.join(" "));
 }
 
+/** Returns `exit status 1: MESSAGE`. */
+export function exitMessage(status: number, output: string): string {
+  return `exit status ${status}: ${toolMessage(output)}`;
+}
+
 /** The path of the xtables lock file, if the message says that it cannot be opened. */
 export function lockFileOf(words: string): string | undefined {
   return NO_LOCK_FILE.exec(words)?.[1];
@@ -51,7 +56,7 @@ export function isDenied(words: string): boolean {
 /** Parses the `stderr` of the tool `command`, which refused `text`. */
 export function readRefusal(command: string, stderr: string, text: string): RestoreRefusal {
   const words = toolMessage(stderr);
-  const message = `${basename(command)} says "${words}"`;
+  const message = `${basename(command)}: ${words}`;
   const failed: RestoreRefusal = { kind: "failed", lines: [], message };
   const numbers = [...new Set([...stderr.matchAll(LINE)].map(([, digits]) => Number(digits)))];
   const source = text.split("\n");

@@ -1,6 +1,6 @@
 /** Runs a program on the node without a shell, and limits its output and running time. */
 import type { ExecFileException } from "node:child_process";
-import { SluiceError } from "../../base/errors.ts";
+import { causeOf, SluiceError } from "../../base/errors.ts";
 import { TOOL_OUTPUT_MAX, TOOL_TIMEOUT_MS } from "../../base/limits.ts";
 
 /** A program that has exited. */
@@ -60,9 +60,10 @@ export async function run(
 
 function killReason(error: ExecFileException | null, timeout: number): string {
   if (error?.killed === true && error.signal === "SIGKILL") {
-    return `it was killed after ${timeout / 1000} s`;
+    return `killed after ${timeout / 1000} s`;
   }
-  return error?.message ?? "it was killed";
+  const signal = error?.signal ?? undefined;
+  return signal === undefined ? causeOf(error) : `killed by ${signal}`;
 }
 
 /** Puts text on one line and cuts it to REPEATED_MAX characters. */
@@ -70,12 +71,12 @@ export function shorten(text: string): string {
   return text.replaceAll(/\s+/g, " ").trim().slice(0, REPEATED_MAX);
 }
 
-/** The error for a program that failed; `why` is usually its output. */
+/** Creates the error for a program that failed. `why` is usually its exit status and output. */
 export function toolFailedError(
   command: string,
   args: readonly string[],
   why: string,
 ): SluiceError {
-  const message = `Cannot run ${[command, ...args].join(" ")}: it must end well: it says "${shorten(why)}"`;
+  const message = `${[command, ...args].join(" ")}: ${shorten(why)}`;
   return new SluiceError("TOOL_FAILED", message, command);
 }

@@ -5,7 +5,7 @@ import type { Family } from "../../net/address.ts";
 import type { Variant, Xtable } from "../syntax/known-chains.ts";
 import type { FoundTool } from "./find-tools.ts";
 import { NftInfo } from "./nft-info.ts";
-import { type RestoreRefusal, readRefusal, toolMessage } from "./restore-errors.ts";
+import { exitMessage, type RestoreRefusal, readRefusal } from "./restore-errors.ts";
 import { run, toolFailedError } from "./run-tool.ts";
 
 /** The nft variant's output for a chain with rules that iptables cannot express. */
@@ -75,7 +75,7 @@ export class Tools implements XtTools {
     const command = `${this.path}-save`;
     const args = ["-t", table];
     const { status, stdout, stderr } = await run(command, args);
-    if (status !== 0) throw toolFailedError(command, args, toolMessage(stderr));
+    if (status !== 0) throw toolFailedError(command, args, exitMessage(status, stderr));
     // The nft variant then prints only this line and exits with status 0.
     const refused = /^# (.* is incompatible, .*)$/m.exec(stdout);
     if (refused?.[1] !== undefined) throw toolFailedError(command, args, refused[1]);
@@ -91,7 +91,7 @@ export class Tools implements XtTools {
     if (status === 1 && stderr.includes("No chain")) return undefined;
     // 1.8.9 also prints this for a chain that does not exist.
     if (stderr.includes(INCOMPATIBLE) && !this.#hasNftChain(table, chain)) return undefined;
-    throw toolFailedError(this.path, args, toolMessage(stderr));
+    throw toolFailedError(this.path, args, exitMessage(status, stderr));
   }
 
   #hasNftChain(table: string, chain: string): boolean {

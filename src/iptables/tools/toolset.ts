@@ -47,9 +47,7 @@ export async function findToolset(search: SearchOptions, locked: OnLocked): Prom
     try {
       const features = await probeTools(found, locked);
       families.push({ tools: found, features });
-      findings.push(
-        `IPv${family} is served by ${found.path} ${found.version} (${variant}): ${why}`,
-      );
+      findings.push(`IPv${family} uses ${found.path} ${found.version} (${variant}): ${why}`);
       const of = (sentence: string) => `IPv${family}: ${sentence}`;
       findings.push(...unsupportedFeatures(features).map(of));
       unsupported.push(...unsupportedFeatures(features, SERVICE_FEATURES).map(of));

@@ -48,22 +48,25 @@ export async function findVariantInUse(options: SearchOptions): Promise<VariantI
   const byOthers = holdsMore(legacy.others, inNft.others);
   if (byOthers !== undefined) {
     const [more, fewer] = [legacy.others, inNft.others].sort((a, b) => b - a);
-    const reason = `most rules of others are in ${PLACES[byOthers]}, ${more} or more against ${fewer}`;
+    const reason = `most rules of other programs are in ${PLACES[byOthers]} (at least ${more} against ${fewer})`;
     return { variant: byOthers, why: reason };
   }
   // Rules of other programs come first. Otherwise an earlier choice by Sluice or a kube-proxy would
   // never change.
   const byKubeProxy = holdsMore(legacy.kubeProxy, inNft.kubeProxy);
   if (byKubeProxy !== undefined) {
-    const why = `the rules that are there, Sluice's or kube-proxy's, are in ${PLACES[byKubeProxy]}`;
+    const why = `existing rules of Sluice or kube-proxy are in ${PLACES[byKubeProxy]}`;
     return { variant: byKubeProxy, why };
   }
   const plain = await findPlain(4, options).catch(ignoreBroken);
   if (plain !== undefined) {
-    const why = `no rules tell which to use, and ${plain.path} writes to ${PLACES[plain.variant]}`;
+    const why = `existing rules do not decide, and ${plain.path} writes to ${PLACES[plain.variant]}`;
     return { variant: plain.variant, why };
   }
-  return { variant: "nft", why: "neither rules nor a plain iptables tell which to use" };
+  return {
+    variant: "nft",
+    why: "neither existing rules nor a plain iptables decide, so the default applies",
+  };
 }
 
 function holdsMore(legacy: number, nft: number): Variant | undefined {

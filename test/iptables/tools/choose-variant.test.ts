@@ -87,7 +87,7 @@ describe("the variant is", () => {
         rules("ip6tables-nft", 2);
       },
       "legacy",
-      "most rules of others are in the legacy tables, 3 or more against 2",
+      "most rules of other programs are in the legacy tables (at least 3 against 2)",
     ],
     [
       "nft, where more rules are",
@@ -97,7 +97,7 @@ describe("the variant is", () => {
         rules("iptables-nft", 2);
       },
       "nft",
-      "most rules of others are in nf_tables, 2 or more against 1",
+      "most rules of other programs are in nf_tables (at least 2 against 1)",
     ],
     [
       "that of others' rules, whatever there is of kube-proxy's names",
@@ -107,7 +107,7 @@ describe("the variant is", () => {
         rules("iptables-legacy", 1);
       },
       "legacy",
-      "most rules of others are in the legacy tables, 1 or more against 0",
+      "most rules of other programs are in the legacy tables (at least 1 against 0)",
     ],
     [
       "legacy, where rules of kube-proxy's names are and no others",
@@ -117,14 +117,14 @@ describe("the variant is", () => {
         kubeProxyChains("ip6tables-legacy", 1);
       },
       "legacy",
-      "the rules that are there, Sluice's or kube-proxy's, are in the legacy tables",
+      "existing rules of Sluice or kube-proxy are in the legacy tables",
     ],
     [
       "nft, where rules of kube-proxy's names are and no others",
       "legacy",
       () => kubeProxyChains("ip6tables-nft", 1),
       "nft",
-      "the rules that are there, Sluice's or kube-proxy's, are in nf_tables",
+      "existing rules of Sluice or kube-proxy are in nf_tables",
     ],
     [
       "what plain iptables is, legacy",
@@ -157,7 +157,7 @@ describe("the variant is", () => {
     const choice = await chooseTools(fake.options);
     expect(choice.variant).toBe("nft");
     expect(choice.why).toBe(
-      "kubelet's chain KUBE-IPTABLES-HINT is in the legacy tables, but the legacy tables do not serve: iptables-legacy or iptables for the legacy tables is not installed",
+      "kubelet's chain KUBE-IPTABLES-HINT is in the legacy tables, but that variant does not work: no iptables-legacy or iptables that writes to the legacy tables is installed",
     );
   });
 });
@@ -183,7 +183,7 @@ describe("a family", () => {
       {
         family: 6,
         code: "TOOL_FAILED",
-        reason: "ip6tables-legacy or ip6tables for the legacy tables is not installed",
+        reason: "no ip6tables-legacy or ip6tables that writes to the legacy tables is installed",
       },
     ]);
   });
@@ -210,7 +210,7 @@ describe("nothing can be chosen", () => {
     using fake = new FakeTools();
     await expect(chooseTools(fake.options)).rejects.toMatchObject({
       code: "TOOL_FAILED",
-      message: `Cannot serve through iptables: a tool of iptables must be installed (package iptables), with its -save and -restore beside it: none of iptables-nft, iptables, iptables-legacy, ip6tables-nft, ip6tables, ip6tables-legacy is in ${fake.folder}`,
+      message: `find iptables: none of iptables-nft, iptables, iptables-legacy, ip6tables-nft, ip6tables, ip6tables-legacy is in ${fake.folder} together with its -save and -restore (install the package iptables)`,
     });
   });
 
@@ -232,7 +232,7 @@ describe("nothing can be chosen", () => {
     await expect(chooseTools(fake.options)).rejects.toMatchObject({
       code: "TOOL_FAILED",
       message: expect.stringContaining(
-        `a tool of iptables must be whole, and run: Cannot use ${fake.folder}/iptables-nft: iptables-nft-save must be beside it; `,
+        `find iptables: no complete tool of iptables runs: ${fake.folder}/iptables-nft: no iptables-nft-save in the same directory; `,
       ),
     });
   });
@@ -245,7 +245,7 @@ describe("nothing can be chosen", () => {
     }
     await expect(chooseTools(fake.options)).rejects.toMatchObject({
       code: "TOOL_FAILED",
-      message: expect.stringContaining(`says "${words}"`),
+      message: expect.stringContaining(`--version: exit status 1: ${words}`),
     });
   });
 

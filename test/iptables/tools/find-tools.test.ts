@@ -58,7 +58,7 @@ describe("a tool", () => {
     tools.script("iptables-nft", `echo '${NFT}'`).script("iptables-nft-save", "exit 0");
     await expect(findTool(4, "nft", tools.options)).rejects.toMatchObject({
       code: "TOOL_FAILED",
-      message: expect.stringContaining("iptables-nft-restore must be beside it"),
+      message: expect.stringContaining("no iptables-nft-restore in the same directory"),
     });
     tools.set("iptables", NFT);
     expect((await findTool(4, "nft", tools.options))?.path).toBe(join(tools.folder, "iptables"));

@@ -78,7 +78,7 @@ describe.each(ALL_TOOLS)("%s, IPv%d:", (variant, family, name) => {
     await expect(probeTools(await fake.tools(family, variant))).rejects.toMatchObject({
       code: "TOOL_FAILED",
       subject: "/run/xtables.lock",
-      message: `Cannot take the xtables lock /run/xtables.lock: its folder must be there, and it must be writable: ${name}-restore says "${words}"`,
+      message: `open xtables lock /run/xtables.lock: ${name}-restore: ${words} (its directory must exist and be writable)`,
     });
   });
 });
@@ -119,11 +119,11 @@ describe.each(SOME)("%s, IPv%d, of a lesser kernel:", (variant, family, name) =>
     "without %s it cannot, and says what is missing, and nothing else",
     async (refuse, needs) => {
       using fake = new FakeTools();
-      const output = `${name}-restore says "${name}-restore: no module for ${refuse}"`;
+      const output = `${name}-restore: ${name}-restore: no module for ${refuse}`;
       await expect(probeTools(await lesser(fake, refuse))).rejects.toMatchObject({
         code: "KERNEL_UNSUPPORTED",
         subject: needs,
-        message: `Cannot program iptables (${variant}, IPv${family}): tools and kernel must support what the rules are made of: missing is ${needs}: ${output}`,
+        message: `probe iptables (${variant}, IPv${family}): the tools or the kernel lack ${needs}: ${output}`,
       });
       expect(saved()).not.toContain("PROBE");
     },

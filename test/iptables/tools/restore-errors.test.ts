@@ -46,7 +46,7 @@ describe.each(["legacy", "nft"] as const)("%s names the lines at fault:", (varia
     expect(result).toMatchObject({ ok: false, kind: "line", lines, table: "nat" });
     if (result.ok) return;
     expect(result.line).toBe(lines[0]);
-    expect(result.message).toMatch(/^iptables-(legacy|nft)-restore says ".*iptables.*"$/);
+    expect(result.message).toMatch(/^iptables-(legacy|nft)-restore: .*iptables/);
     expect(result.message).not.toContain("\n");
     expect(result.message).not.toContain("--help");
     expect(await tools.save("nat")).not.toContain(":A ");
