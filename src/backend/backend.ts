@@ -71,8 +71,8 @@ export interface Backend {
   /** Undefined if a Service consists of map elements, not of rules in chains. */
   readonly chains: ChainReader | undefined;
   /**
-   * Undefined if all leftovers are elements, which `start` passes to the core as those of
-   * OWNER_ADOPTED.
+   * Undefined if all leftovers are elements, which `start` passes to the core as
+   * elements of OWNER_ADOPTED.
    */
   readonly leftovers: LeftoverRules | undefined;
   /**

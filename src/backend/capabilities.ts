@@ -15,13 +15,13 @@ export type Mode = "nftables" | "iptables";
  */
 export type RuleForm = "nftables" | "iptables" | "iptables-legacy";
 
-/** Distinguishes a backend's own rules from those of other proxies and other modes. */
+/** Distinguishes a backend's own rules from rules of other proxies and other modes. */
 export interface OwnRules {
   readonly form: RuleForm;
   /**
    * The chains have kube-proxy's names. A kube-proxy with the same form writes the same chains, so
-   * the two must not run together. The backend replaces the contents of such chains, whoever wrote
-   * them.
+   * the two must not run together. The backend replaces the contents of such chains, also if
+   * kube-proxy wrote them.
    */
   readonly sharesKubeProxyChains: boolean;
 }

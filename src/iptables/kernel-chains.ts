@@ -116,7 +116,7 @@ export class KernelChains {
     });
   }
 
-  /** Steps for those of these chains, and of the stale ones, that differ. */
+  /** Steps for each of these chains, and each stale chain, that differs. */
   differencesOf(changes: ChainChanges, wanted: WantedChains): Step[] {
     return RULE_TABLES.flatMap((table) => {
       const { stale } = this.#tables[table];

@@ -16,7 +16,7 @@ import {
   type RuleTable,
 } from "./syntax/known-chains.ts";
 
-/** A repair leaves out at most this many owners whose rules the kernel refuses. */
+/** A repair leaves out at most this many owners with rules that the kernel refuses. */
 const RELEASED_MAX = 16;
 /** A description names at most this many objects and counts the rest. */
 const NAMED_MAX = 8;

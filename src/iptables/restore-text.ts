@@ -9,7 +9,7 @@ import { CANARY, RULE_TABLES, type RuleTable, type Xtable } from "./syntax/known
 /** One change that a restore makes. */
 export type Step = { readonly table: RuleTable } & (
   | { readonly kind: "replace"; readonly chain: string; readonly text: ChainText }
-  /** Adds rules after those of other programs. `make`: the chain does not exist yet. */
+  /** Adds rules after the rules of other programs. `make`: the chain does not exist yet. */
   | {
       readonly kind: "append";
       readonly chain: string;
@@ -43,9 +43,8 @@ export interface RestoreText {
  * them, and deleted when no rule leads to them any more.
  *
  * Each chain's rules follow its declaration, and chains come in reverse order of their names.
- * iptables-nft-restore searches for the chain of every line among all that it has met, in the order
- * of their names. If all chains of 10,000 Services are declared first, this search takes 10 s of 14
- * s.
+ * For every line, iptables-nft-restore searches all chains that it has read so far, in the order of
+ * their names. If all chains of 10,000 Services are declared first, this search takes 10 s of 14 s.
  */
 export function printRestore(steps: readonly Step[]): RestoreText {
   const pieces: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * Packs frontends, node ports and addresses into keys that are cheap in a Map: a number for IPv4
- * and for node ports, a short string for IPv6. All functions are pure.
+ * Packs frontends, node ports and addresses into keys that are cheap in a Map. Keys are numbers for
+ * IPv4 and for node ports, and short strings for IPv6. All functions are pure.
  *
  *   number:  address (32 bits) | protocol (2 bits) | port (16 bits), all within 53 bits.
  *            Node ports have -1 (IPv4) or -2 (IPv6) in place of the address.
@@ -130,8 +130,8 @@ export function prefixKey(key: FrontendKey, prefix: number): FrontendKey {
 }
 
 /**
- * Returns a value that is equal for two keys exactly if their protocols are equal and their ports
- * differ at most in the last `bits` bits.
+ * Returns a value that is equal for two keys exactly if two conditions hold: their protocols are
+ * equal, and their ports differ at most in the last `bits` bits.
  */
 export function portBlock(key: FrontendKey, bits: number): number {
   return tailOf(key) >> bits;

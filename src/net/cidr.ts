@@ -56,7 +56,7 @@ export function disjoint(cidrs: readonly Cidr[]): Cidr[] {
   return kept;
 }
 
-/** Sets all bits after the prefix to those of `fill` (0 or 0xff). */
+/** Sets all bits after the prefix to the bits of `fill` (0 or 0xff). */
 function mask(bytes: Uint8Array, prefix: number, fill: number): Uint8Array {
   const masked = bytes.slice();
   for (let i = 0; i < masked.length; i++) {

@@ -153,7 +153,7 @@ function deleteEntries(
  * endpoint.
  *
  * With externalTrafficPolicy Local it must be a local endpoint. An entry does not show whether its
- * client is outside the cluster, and a pod whose entry is deleted simply chooses again.
+ * client is outside the cluster. If an entry of a pod is deleted, the pod simply chooses again.
  */
 function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Family): Uint8Array[] {
   const clientBytes = ADDRESS_BYTES[family];

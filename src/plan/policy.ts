@@ -1,7 +1,7 @@
 /**
  * Plans the elements that make a frontend follow internalTrafficPolicy and externalTrafficPolicy
- * (KEP-2086), and those of a frontend without endpoints. Selection has already handled terminating
- * endpoints (KEP-1669).
+ * (KEP-2086), and the elements of a frontend without endpoints. Selection has already handled
+ * terminating endpoints (KEP-1669).
  */
 import { SLOTS_MAX } from "../base/limits.ts";
 import { encodeAction, type SlotTable, type SnatMode } from "../model/actions.ts";
@@ -62,7 +62,7 @@ function planInternal(service: Service, choice: Choice, plan: FrontendPlan): voi
   const span = service.internalLocal ? choice.local : choice.cluster;
   if (span.count > 0) plan.everyone(span, "plain");
   // Endpoints on other nodes may serve this client later, so drop lets the client retry. Reject
-  // tells it that nobody serves the frontend.
+  // tells it that the frontend has no endpoints.
   else plan.refuse(service.internalLocal && choice.usable ? "drop" : "reject");
 }
 

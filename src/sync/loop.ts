@@ -106,8 +106,8 @@ export class SyncLoop {
   }
 
   /**
-   * Runs one sync. Returns true if nothing needs a retry: every dirty owner is in the kernel or was
-   * refused by it, and the affinity cleanup did not fail.
+   * Runs one sync. Returns true if nothing needs a retry. Then the kernel holds or has refused
+   * every dirty owner, and the affinity cleanup did not fail.
    */
   async run(): Promise<boolean> {
     const { core, clock, report } = this.#options;
@@ -187,8 +187,8 @@ export class SyncLoop {
 
   /**
    * Retries refused owners once after all others. The kernel may have refused a frontend that
-   * another Service still held and gave up later, for example one with source ranges that moves
-   * between Services. In a single transaction the order does not matter.
+   * another Service still held and gave up later. An example is a frontend with source ranges that
+   * moves between Services. In a single transaction the order does not matter.
    */
   async #retryRefused(total: Outcome, plan: PlanContext): Promise<void> {
     const { singleTransaction } = this.#options.backend.capabilities;

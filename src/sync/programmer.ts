@@ -264,9 +264,9 @@ export class Programmer {
   }
 
   /**
-   * Records owners whose connections may need an update. A connection keeps an endpoint that serves
-   * without being chosen, and no operation shows when that endpoint stops serving. Every change of
-   * such a Service counts, and every change of a Service with UDP (as in kube-proxy).
+   * Records owners with connections that may need an update. A connection keeps an endpoint that
+   * serves without being chosen, and no operation shows when that endpoint stops serving. Every
+   * change of such a Service counts, and every change of a Service with UDP (as in kube-proxy).
    */
   #noteFlows(group: readonly SelectedOwner[]): void {
     for (const { owner, service, servesUnselected } of group) {

@@ -1,4 +1,4 @@
-/** Tracks owners whose elements the kernel refused, and retries each with a growing delay. */
+/** Tracks owners with elements that the kernel refused, and retries each with a growing delay. */
 
 import type { Clock } from "../base/clock.ts";
 import { REFUSED_RETRY_MS, REFUSED_RETRY_MS_MAX } from "../base/limits.ts";

@@ -1,6 +1,6 @@
 /**
  * Decides when to repair what another process changed. A repair runs at once unless the same object
- * is changed repeatedly: two programs that undo each other's work must not do so at full speed. A
+ * is changed repeatedly. Two programs that undo each other's work must not do so at full speed. A
  * thousand objects that change once each do not count as repetition.
  */
 import type { Drift, ForeignChange } from "../backend/drift.ts";

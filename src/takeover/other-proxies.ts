@@ -1,10 +1,10 @@
 /**
- * Watches for rules of kube-proxy and of another mode of Sluice beside ours while the program runs,
- * and removes them.
+ * Watches for rules of kube-proxy and of another mode of Sluice while the program runs, and removes
+ * them.
  *
  * Both sets of rules translate in the same hooks, and the first one wins (rule-origin.ts explains
  * why that does no harm). Leftover rules keep serving until our own are in the kernel; then Sluice
- * removes them. Rules of a running kube-proxy stay until it has ended.
+ * removes them. Rules of a running kube-proxy stay until it exits.
  *
  * A container with its own process namespace cannot see kube-proxy. There, rules that appear after
  * ours mean that one runs, and Sluice does not fight it. In iptables mode kube-proxy writes into

@@ -65,8 +65,8 @@ class RuleRemover {
   readonly #firewall: ChainsOptions["firewall"];
   readonly #done: Removal[] = [];
   /**
-   * kube-proxy's IPVS mode is present, or may be. Its chains have the same names as those of the
-   * iptables mode.
+   * kube-proxy's IPVS mode is present, or may be. Its chains have the same names as in iptables
+   * mode.
    */
   #ipvs = true;
 

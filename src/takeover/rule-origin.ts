@@ -1,6 +1,6 @@
 /**
- * Names the authors and forms of Service rules in the kernel, and tells which of them are left over
- * beside ours. Pure.
+ * Names the authors and forms of Service rules in the kernel, and finds out which of them are
+ * leftovers. Pure.
  *
  * Two sets of rules can coexist, for example during a mode switch or a takeover from kube-proxy.
  * Each hook then works as with one set:
@@ -68,8 +68,8 @@ export const ORIGIN_NAMES: { readonly [origin in RuleOrigin]: string } = {
 
 /**
  * Checks whether rules of this origin are separate from our own. If our chains have kube-proxy's
- * names, the backend handles their contents, whoever wrote them. `own` is undefined if there are no
- * own rules, as in a cleanup.
+ * names, the backend handles their contents, also if kube-proxy wrote them. `own` is undefined if
+ * there are no own rules, as in a cleanup.
  */
 export function differsFromOwn(origin: RuleOrigin, own: OwnRules | undefined): boolean {
   if (own === undefined) return true;

@@ -1,6 +1,6 @@
 /**
- * Defines the names of chains that depend on Services: upstream's (kubernetes
- * pkg/proxy/iptables/proxier.go) and those of our trees.
+ * Defines the names of chains that depend on Services: upstream's names
+ * (kubernetes pkg/proxy/iptables/proxier.go) and the names in our trees.
  */
 import { createHash } from "node:crypto";
 

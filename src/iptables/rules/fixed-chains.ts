@@ -13,7 +13,7 @@ import {
 } from "../syntax/known-chains.ts";
 import { commentWords, lines, markWords, words } from "./rule-text.ts";
 
-/** The options that the rules depend on, besides Services and the node. */
+/** What the rules depend on in addition to Services and the node. */
 export interface RulesetOptions extends SkeletonOptions {
   /** The MASQUERADE target supports --random-fully. */
   readonly randomFully: boolean;

@@ -222,7 +222,7 @@ export class FrontendModel {
     return frontend;
   }
 
-  /** Removes those of these frontends that have no elements left. */
+  /** Removes each of these frontends that has no elements left. */
   prune(keys: Iterable<FrontendKey>): void {
     for (const key of keys) {
       const frontend = this.frontends.get(key);

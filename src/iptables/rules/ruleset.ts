@@ -145,7 +145,7 @@ export class Ruleset {
     });
   }
 
-  /** The chains of an element's Service port, except those of endpoints. */
+  /** The chains of an element's Service port, except endpoint chains. */
   chainsOf(table: TableId, bytes: Uint8Array): readonly string[] {
     const key = readFrontendKey(table, bytes);
     const chains = key === undefined ? undefined : this.#ports.portOf(key)?.chains;
@@ -258,8 +258,8 @@ export class Ruleset {
       this.#texts.set(table, chain, text);
     }
     // Upstream jumps to KUBE-EXTERNAL-SERVICES only from INPUT and FORWARD. The node's own
-    // connections to external addresses pass neither. With this jump, OUTPUT refuses them too if
-    // nobody serves them.
+    // connections to external addresses pass neither. With this jump, OUTPUT also refuses those
+    // without endpoints.
     if (!this.chains.filter.has(SERVICES)) {
       this.#texts.set("filter", SERVICES, `-j ${EXTERNAL_SERVICES}`);
     }

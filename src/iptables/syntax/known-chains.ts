@@ -2,10 +2,11 @@
  * Names the tables and chains of iptables: kube-proxy's, which our iptables mode uses too, and a
  * few of our own. They are the same in nf_tables and in legacy tables. Pure.
  *
- * kube-proxy's chains are those of CleanupLeftovers in kubernetes pkg/proxy/iptables/cleanup.go
- * (v1.36). Other programs own the other chains that begin with KUBE-, so these stay: the kubelet
- * (pkg/kubelet/kubelet_network_linux.go: KUBE-FIREWALL, KUBE-IPTABLES-HINT, KUBE-KUBELET-CANARY,
- * formerly KUBE-MARK-DROP) and kube-router (KUBE-ROUTER-*, KUBE-NWPLCY-*, KUBE-POD-FW-*).
+ * The list of kube-proxy's chains is from CleanupLeftovers in kubernetes
+ * pkg/proxy/iptables/cleanup.go (v1.36). Other programs own the other chains that begin with KUBE-,
+ * so these stay: the kubelet (pkg/kubelet/kubelet_network_linux.go: KUBE-FIREWALL,
+ * KUBE-IPTABLES-HINT, KUBE-KUBELET-CANARY, formerly KUBE-MARK-DROP) and kube-router (KUBE-ROUTER-*,
+ * KUBE-NWPLCY-*, KUBE-POD-FW-*).
  */
 
 /**

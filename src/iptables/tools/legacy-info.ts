@@ -154,7 +154,7 @@ export function readContents(table: string, entries: LegacyEntries): LegacyConte
   const { bytes, policies } = entries;
   const layout = LAYOUTS[entries.family];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  // A chain begins with an entry whose target is ERROR and holds the chain's name.
+  // A chain begins with an entry that has the target ERROR, which holds the chain's name.
   const starts = new Map<number, string>();
   for (const { target, next } of eachEntry(view, layout)) {
     if (text(bytes, target + TARGET_NAME_AT, TARGET_NAME_LENGTH) === "ERROR") {

@@ -43,7 +43,7 @@ export function logLocked(log: Logger | undefined): OnLocked {
   };
 }
 
-/** Tools whose restores wait for the lock without a limit, until `stopWaiting`. */
+/** Tools with restores that wait for the lock without a limit, until `stopWaiting`. */
 export class LockWaitingTools implements XtTools {
   readonly family: Family;
   readonly variant: Variant;

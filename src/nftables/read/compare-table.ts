@@ -1,6 +1,6 @@
 /**
- * Compares the kernel's table with the one that Sluice would create: its sets, chains, rules and
- * maps of actions, but not the elements of other maps.
+ * Compares the kernel's table with the table that Sluice would create. Covers sets, chains, rules
+ * and maps of actions, but not the elements of other maps.
  */
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { readU32LE } from "../../base/bytes.ts";

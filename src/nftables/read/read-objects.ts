@@ -11,8 +11,8 @@ import { readComment } from "../wire/userdata.ts";
 
 /**
  * A dump is repeated up to this many times if any process changes any table meanwhile. The last
- * attempt counts in any case: the change rarely concerns our table, and Sluice must be able to
- * start on a node with constant changes.
+ * attempt counts in any case, so that Sluice can start on a node with constant changes. Such a
+ * change rarely concerns our table.
  */
 const DUMP_ATTEMPTS = 10;
 

@@ -17,7 +17,9 @@ const ACCEPT_ACTION = encodeAction({ verb: "accept" });
 const DROP_ACTION = encodeAction({ verb: "drop" });
 const REJECT_ACTION = encodeAction({ verb: "reject" });
 
-/** Actions that need no chain beside the skeleton, and the maps that always contain them. */
+/**
+ * Actions that need no chain in addition to the skeleton, and the maps that always contain them.
+ */
 export const FIXED: readonly (readonly [Dispatch, ActionCode])[] = [
   ["choices", ACCEPT_ACTION],
   ["choices", DROP_ACTION],

@@ -1,5 +1,5 @@
 /**
- * Builds the constant ruleset, which does not depend on Services. Each rule stands beside its nft
+ * Builds the constant ruleset, which does not depend on Services. Each rule is next to its nft
  * text; tests verify that both agree.
  *
  * All chains but one are in nat hooks, which see only the first packet of a connection, so

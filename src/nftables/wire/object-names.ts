@@ -40,7 +40,7 @@ export function affinityMap(nodePort: boolean, family: Family): string {
 
 /**
  * Verdict maps from an action's number to its chain. There are three, because the kernel validates
- * every element of a map that a base chain can reach: postrouting must not reach dnat, and no chain
+ * every element of a map that a base chain can reach. Postrouting must not reach dnat, and no chain
  * may reach itself.
  */
 export const DISPATCHES = ["choices", "refusals", "learning"] as const;

@@ -1,6 +1,6 @@
 /**
- * Defines the maps and sets of the table: one for each table of the desired state, and the affinity
- * maps and maps of actions for each family.
+ * Defines the maps and sets of the table: one for each table of the desired state. Each family also
+ * has affinity maps and maps of actions.
  *
  * A frontend holds the number of its action, not a verdict. After every change to an element with a
  * verdict, the kernel walks all elements of all maps that a base chain reaches
