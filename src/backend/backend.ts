@@ -31,7 +31,7 @@ export type Receipt =
       readonly drifted?: boolean;
     };
 
-/** What `start` found in the kernel. */
+/** The result of `start`: the state of the kernel before it. */
 export interface Adoption {
   /**
    * - `fresh`: nothing.
@@ -98,8 +98,8 @@ export interface Backend {
    */
   watch(changed: (change: ForeignChange) => void): void;
   /**
-   * Checks the objects that others touched since the last call, and those in refused transactions,
-   * and restores the committed state. Also applies the options of `reconfigure`.
+   * Checks the objects that other programs touched since the last call, and the objects in refused
+   * transactions. Repairs drift, and applies the options of `reconfigure`.
    *
    * The committed state changes only for owners with elements that the kernel refuses
    * (`Drift.refused`). Resolves to undefined if nothing was touched, even if it applied the options

@@ -43,9 +43,9 @@ export interface Drift {
   readonly changes: number;
   /** Time when the first change was noticed, in monotonic ms. */
   readonly noticedAt: number;
-  /** Number of objects of each kind that differed and were restored. Empty if nothing differed. */
+  /** Number of repaired objects of each kind. Empty if nothing differed. */
   readonly driftedCounts: { readonly [kind in DriftObject]?: number };
-  /** The writes that restored elements. */
+  /** The writes of the repair. */
   readonly written: RepairWrites;
   /**
    * Owners with an element that the kernel refused. Of their elements, only those in the kernel

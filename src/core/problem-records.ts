@@ -46,7 +46,7 @@ interface ProblemRule {
   readonly fault: "invalid" | "duplicate";
   /** True if the value is a number, which is printed without quotes. */
   readonly number: boolean;
-  /** What the field must be, and how Sluice goes on. */
+  /** The requirement, and the value that Sluice uses instead. */
   readonly must: string;
 }
 

@@ -60,9 +60,9 @@ const UNKNOWN = "unknown";
 const CANNOT_COMPARE = "iptables cannot compare";
 /** A failed restore left something in the kernel, which the next `verify` reverts. */
 const OWN_REMAINS: ForeignChange = {
-  what: "what a refused change by Sluice left",
+  what: "remains of a refused change by Sluice",
   by: "Sluice",
-  objects: ["what a refused change by Sluice left"],
+  objects: ["remains of a refused change by Sluice"],
 };
 
 /** Why `verify` must compare everything. */
@@ -297,8 +297,8 @@ class Iptables implements IptablesBackend {
         this.#trialOnly = true;
       }
       for (const family of this.#families) family.rollback();
-      // Another family may have accepted its changes, and the next attempt may not want them any
-      // more.
+      // Another family may have accepted its changes, and the next attempt may no longer want
+      // them.
       this.#detector.suspect();
       return failed;
     }

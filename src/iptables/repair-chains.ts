@@ -21,7 +21,7 @@ const RELEASED_MAX = 16;
 /** A description names at most this many objects and counts the rest. */
 const NAMED_MAX = 8;
 
-/** What differs in one family. */
+/** The differences in one family. */
 export interface Differences {
   /** `iptables` or `ip6tables` */
   readonly tool: string;
@@ -66,8 +66,8 @@ export interface ChainRepair extends Pick<Drift, "driftedCounts" | "refused"> {
 }
 
 /**
- * Restores the committed rules. If the kernel refuses a rule, the committed elements of its owner
- * are dropped. The owner is then programmed again, and refused separately.
+ * Repairs drift from the committed rules. If the kernel refuses a rule, the committed elements of
+ * its owner are dropped. The owner is then programmed again, and refused separately.
  * @throws SluiceError RULES_REFUSED, TOOL_FAILED: the repair is incomplete
  */
 export async function repairFamilies(

@@ -40,7 +40,7 @@ export interface RestoreText {
 /**
  * Prints the steps. The table nat comes first, so that a Service with a first endpoint is served
  * before its REJECT rule disappears. Within a table, chains are declared before a rule leads to
- * them, and deleted when no rule leads to them any more.
+ * them, and deleted when no rule leads to them.
  *
  * Each chain's rules follow its declaration, and chains come in reverse order of their names.
  * For every line, iptables-nft-restore searches all chains that it has read so far, in the order of

@@ -12,15 +12,15 @@
 import { readU32LE } from "../base/bytes.ts";
 
 /**
- * What to do. `pick` chooses among `count` slots. `sticky` uses the remembered endpoint, otherwise
- * it picks.
+ * The kind of action. `pick` chooses among `count` slots. `sticky` uses the remembered endpoint,
+ * otherwise it picks.
  */
 export type Verb = "pick" | "sticky" | "learn" | "accept" | "drop" | "reject";
 
 /**
- * Which clients the action masquerades before it chooses an endpoint. `plain`: none. `masquerade`:
- * all (external frontend with externalTrafficPolicy Cluster). `short-circuit`: only the node itself
- * (externalTrafficPolicy Local, seen from a pod or from this node).
+ * The clients that the action masquerades before it chooses an endpoint. `plain`: none.
+ * `masquerade`: all (external frontend with externalTrafficPolicy Cluster). `short-circuit`: only
+ * the node itself (externalTrafficPolicy Local, seen from a pod or from this node).
  */
 export type SnatMode = "plain" | "masquerade" | "short-circuit";
 

@@ -130,8 +130,8 @@ export function prefixKey(key: FrontendKey, prefix: number): FrontendKey {
 }
 
 /**
- * Returns a value that is equal for two keys exactly if two conditions hold: their protocols are
- * equal, and their ports differ at most in the last `bits` bits.
+ * Returns a value that two keys share exactly if their protocols are equal and their ports differ
+ * at most in the last `bits` bits.
  */
 export function portBlock(key: FrontendKey, bits: number): number {
   return tailOf(key) >> bits;

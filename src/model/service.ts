@@ -17,8 +17,8 @@ export interface ServicePort {
 }
 
 /**
- * The fields of a Service that a proxy needs. Created on demand from the core's record and
- * short-lived.
+ * The fields of a Service that a proxy needs. Created on demand from the core's record, and
+ * not kept.
  */
 export interface Service {
   readonly id: ServiceId;

@@ -30,7 +30,7 @@ export const NLMSG_SEQUENCE = 8;
 /** In an event: the port id of the socket that caused it. */
 export const NLMSG_PORT_ID = 12;
 export const NLMSG_HDRLEN = 16;
-// struct nlattr, likewise.
+// struct nlattr: the same.
 export const NLA_LENGTH = 0;
 export const NLA_TYPE = 2;
 export const NLA_HDRLEN = 4;

@@ -77,7 +77,7 @@ export class FrontendClaims {
       code: "FRONTEND_TAKEN",
       // It names the frontend too, because one field of the Service may lose several.
       field: `${field}: ${text}`,
-      message: `${field}: ${what} is already used by Service ${this.#nameOf(holder)}, ${this.#why(service, holder)}`,
+      message: `${field}: ${what} is already used by Service ${this.#nameOf(holder)}, which ${this.#why(service, holder)}`,
     });
     const frontends = frontendsOf(service);
     const dualStack = new Set(frontends.map(({ family }) => family)).size > 1;
@@ -100,7 +100,7 @@ export class FrontendClaims {
   /** Returns why `holder` precedes the Service. */
   #why(service: Service, holder: ServiceId): string {
     const older = (this.#claimants[holder]?.created ?? 0) < service.created;
-    return older ? "which is older" : "which is as old and comes first by name";
+    return older ? "is older" : "is as old and comes first by name";
   }
 
   #holder(key: FrontendKey): ServiceId | undefined {

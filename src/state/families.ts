@@ -29,7 +29,7 @@ export function missingFamilies(settings: RangeSettings, node: NodeFacts): reado
       : []),
     ...familiesMissingFrom(families, nodePortAddresses.cidrs).map(
       (family) =>
-        `nodePortAddresses has no IPv${family} range, but the node has an IPv${family} address; node ports are served on all IPv${family} addresses (add a range to limit them)`,
+        `nodePortAddresses has no IPv${family} range, but the node has an IPv${family} address; all IPv${family} addresses serve node ports (add a range to limit them)`,
     ),
   ];
 }

@@ -286,9 +286,9 @@ export class SyncLoop {
   }
 
   /**
-   * Makes the backend check and restore what other processes touched. The kernel may be unreadable
-   * or reject the repair, for example because another process is still writing. In that case it
-   * sets `total.transient` and leaves the repair for the next sync.
+   * Makes the backend check the objects that other processes touched, and repair drift. The kernel
+   * may be unreadable or reject the repair, for example because another process is still writing.
+   * In that case it sets `total.transient` and leaves the repair for the next sync.
    */
   async #verify(total: Outcome): Promise<void> {
     const { core, backend } = this.#options;

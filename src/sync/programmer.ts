@@ -258,7 +258,7 @@ export class Programmer {
         return isServiceOwner(owner) ? core.readService(owner) : undefined;
       },
     });
-    // Free the Services: restoring a large load takes long and needs only their names.
+    // Free the Services: repairing a large load takes long and needs only their names.
     services = undefined;
     return answer;
   }

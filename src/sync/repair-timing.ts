@@ -15,7 +15,7 @@ import {
 import type { Logger } from "../base/log.ts";
 import { retryDelay } from "../base/retry-delay.ts";
 
-/** The result of foreign changes: how many objects were restored, if any. */
+/** The result of foreign changes: how many objects were repaired, if any. */
 export interface RepairReport extends Pick<Drift, "change" | "changes" | "driftedCounts"> {
   /** Time from the first noticed change until the kernel held everything again. */
   readonly durationMs: number;

@@ -85,7 +85,7 @@ export async function chooseLeftoverOptions(
   const required = (await readAcceptChains({ chain, rules: rulesOf })).filter(isRequired);
   const state = disposition === "keep" ? undefined : await readFirewall(chains, rulesOf);
   const guards = state === "guards" && disposition === "remove-unless-guarding";
-  const note = `Kept ${FIREWALL} in ${where}: ${ROUTE_LOCALNET_SYSCTL} is 1, so without this chain other hosts could reach programs that listen on 127.0.0.1 (set it to 0, then run --cleanup again)`;
+  const note = `Kept ${FIREWALL} in ${where}: ${ROUTE_LOCALNET_SYSCTL} is 1, so without this chain other hosts can reach programs on 127.0.0.1 (set it to 0, then repeat --cleanup)`;
   return {
     required,
     keepRequired: keepRequired,

@@ -218,7 +218,7 @@ export class OtherProxies {
         (each) => each.finding.kind === kind && each.disposition === "orphaned",
       );
       if (orphaned && allowed.includes(kind)) this.#removedTwice.add(kind);
-      // There is only one Sluice, so nothing restores the leftovers of its other mode.
+      // There is only one Sluice, so nothing writes the leftovers of its other mode again.
       if (orphaned || isOwnOrigin(kind) || isOnlyAcceptChains(finding)) this.#pending.add(kind);
     }
     const has = (findings: readonly Finding[], origin: RuleOrigin) =>

@@ -158,7 +158,7 @@ class RuleRemover {
   }
 
   /**
-   * The note about chains that must stay for good; undefined if they may be removed now.
+   * The message about chains that must stay for good; undefined if they may be removed now.
    * @throws SluiceError OTHER_PROXY, if they must stay only for a while
    */
   #reasonToKeep(owner: RuleOwner, family: Family, where: string): Removal | undefined {

@@ -13,7 +13,7 @@ import {
 } from "../syntax/known-chains.ts";
 import { commentWords, lines, markWords, words } from "./rule-text.ts";
 
-/** What the rules depend on in addition to Services and the node. */
+/** Options of the rules. The rules also depend on Services and the node. */
 export interface RulesetOptions extends SkeletonOptions {
   /** The MASQUERADE target supports --random-fully. */
   readonly randomFully: boolean;

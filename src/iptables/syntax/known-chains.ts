@@ -4,9 +4,11 @@
  *
  * The list of kube-proxy's chains is from CleanupLeftovers in kubernetes
  * pkg/proxy/iptables/cleanup.go (v1.36). Other programs own the other chains that begin with KUBE-,
- * so these stay: the kubelet (pkg/kubelet/kubelet_network_linux.go: KUBE-FIREWALL,
- * KUBE-IPTABLES-HINT, KUBE-KUBELET-CANARY, formerly KUBE-MARK-DROP) and kube-router (KUBE-ROUTER-*,
- * KUBE-NWPLCY-*, KUBE-POD-FW-*).
+ * so these stay:
+ *
+ * - the kubelet (pkg/kubelet/kubelet_network_linux.go): KUBE-FIREWALL, KUBE-IPTABLES-HINT,
+ *   KUBE-KUBELET-CANARY, formerly KUBE-MARK-DROP
+ * - kube-router: KUBE-ROUTER-*, KUBE-NWPLCY-*, KUBE-POD-FW-*
  */
 
 /**

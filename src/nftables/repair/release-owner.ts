@@ -1,6 +1,6 @@
 /**
- * Leaves an owner out of a repair when the kernel refuses one of its elements, so that the elements
- * of all others are restored.
+ * Leaves an owner out of a repair when the kernel refuses one of its elements, so that the repair
+ * of all others succeeds.
  */
 
 import { OP_HEADER } from "../../../asm/layout/operation.ts";

@@ -1,6 +1,6 @@
 /**
- * Restores the committed state in the kernel after other processes changed it: elements here, the
- * table with its chains and rules by table-keeper.ts.
+ * Repairs drift that other processes caused: elements here, the table with its chains and rules in
+ * table-keeper.ts.
  */
 import type { Receipt } from "../../backend/backend.ts";
 import type { Drift } from "../../backend/drift.ts";
@@ -34,7 +34,7 @@ export interface RepairOptions {
   ) => Receipt;
 }
 
-/** What a repair found and wrote. */
+/** The findings and writes of a repair. */
 export interface TableRepairResult extends Pick<Drift, "driftedCounts" | "written"> {
   /** The failure, if the repair is incomplete. */
   readonly failed?: Extract<Receipt, { readonly ok: false }>;

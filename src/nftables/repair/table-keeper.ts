@@ -65,7 +65,7 @@ export class TableKeeper {
   }
 
   /**
-   * Makes the options of `reconfigure` current. The caller must refill all chains before it adds
+   * Makes the options of `reconfigure` current. The caller must rewrite all chains before it adds
    * any.
    */
   applyPendingOptions(): void {
