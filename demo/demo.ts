@@ -1,6 +1,6 @@
 /**
- * The demo: the compiled program on a node made of network namespaces, serving the Services in
- * demo/manifests. Every sentence marked ok was checked; if one is not so, the exit status is 1.
+ * Runs the demo: the compiled program on a node made of network namespaces, with the Services in
+ * demo/manifests. A line marked `ok` was checked; if a check fails, the exit status is 1.
  */
 import { relative } from "node:path";
 import { addressOf, type Location } from "../harness/netns/addresses.ts";
@@ -27,7 +27,7 @@ import { printThingsToTry } from "./things-to-try.ts";
 import { GaveUp, withTimeout } from "./wait.ts";
 
 const CLOSE_LIMIT_MS = 20_000;
-/** Ctrl-C ends our children too, and what they say may be here before our own signal. */
+/** Ctrl-C also ends our children, and their errors may arrive before our own signal. */
 const SIGNAL_LAG_MS = 200;
 
 async function main(keep: boolean): Promise<number> {
@@ -59,15 +59,17 @@ async function main(keep: boolean): Promise<number> {
     return 1;
   }
   if (early !== undefined) {
-    printAfterAll(`\nInterrupted (${early.by}): the namespaces and all in them are gone again.`);
+    printAfterAll(
+      `\nInterrupted (${early.by}). The namespaces and everything in them were removed.`,
+    );
     return early.exitCode;
   }
   print("");
-  check(failed() === 0, "everything above is so; the namespaces and all in them are gone again");
+  check(failed() === 0, "every check passed; the namespaces and everything in them were removed");
   return failed() === 0 ? 0 : 1;
 }
 
-/** Builds the world, starts the program and plays the scenes. */
+/** Builds the world, starts the program and runs the scenes. */
 async function show(building: Promise<Stage>): Promise<undefined> {
   const began = now();
   const stage = await building;
@@ -78,8 +80,8 @@ async function show(building: Promise<Stage>): Promise<undefined> {
   say("It reads Services and EndpointSlices from a directory instead of an API server:");
   quote(asLines(stage.command()));
   const { servesAfter } = await stage.start();
-  say(`${duration(servesAfter)} from its start its Services answer, IPv4 and IPv6.`);
-  say(`It takes ${stage.memory().toFixed(0)} MB of memory.`);
+  say(`${duration(servesAfter)} after its start, its Services answer over IPv4 and IPv6.`);
+  say(`It uses ${stage.memory().toFixed(0)} MB of memory.`);
 
   for (const scene of [reach, follow, affinity, survivesExit, admin]) await scene(stage);
 }
@@ -88,24 +90,24 @@ function showWorld(): void {
   const at = (place: Location) => `${place} ${dim(addressOf(place, 4))}`;
   quote(`pods  ${at("a1")}   ${at("a2")}   ${at("a3")}`);
   quote(`        └─ ${at("node1")} ─ ${at("node2")} ─ pods  ${at("b1")}   ${at("b2")}`);
-  quote(`             └─ ${at("outside")}   a client that is in no cluster`);
+  quote(`             └─ ${at("outside")}   a client outside the cluster`);
 }
 
-/** A command line with an option a line. */
+/** Formats a command line with one option per line. */
 function asLines(command: readonly string[]): string {
   return command.map(shorten).join(" ").replaceAll(" --", " \\\n  --");
 }
 
-/** A path below the working directory as seen from there. */
+/** Returns a path below the working directory as a relative path. */
 function shorten(word: string): string {
   if (!word.startsWith("/")) return word;
   const path = relative(process.cwd(), word);
   return path.startsWith("..") ? word : path;
 }
 
-/** The demo cannot go on. Only what nobody expected is worth a stack trace. */
+/** Reports the error that ended the demo. Only an unexpected error needs a stack trace. */
 function printError(error: unknown): void {
-  check(false, "the demo goes on to its end:", messageOf(error));
+  check(false, "the demo runs to its end:", messageOf(error));
   if (!(error instanceof GaveUp) && error instanceof Error)
     process.stderr.write(`${error.stack}\n`);
 }

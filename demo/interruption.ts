@@ -1,6 +1,6 @@
 /**
- * When the demo is to end early: by a signal, a closed terminal, or since nobody is there to end
- * it.
+ * Detects that the demo must end early: by a signal, because the terminal was closed, or because
+ * its starter is gone.
  */
 import { readFileSync } from "node:fs";
 
@@ -13,7 +13,7 @@ const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 const SIGNAL_EXIT = 128;
 const LOOK_MS = 200;
 
-/** Takes the signals from now on; settles at the first interruption, and never without one. */
+/** Handles the signals from now on. Settles at the first interruption, and never without one. */
 export function interruption(): Promise<Interruption> {
   return new Promise((resolve) => {
     for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
@@ -24,7 +24,7 @@ export function interruption(): Promise<Interruption> {
     const starters = ancestors();
     const look = () => {
       const orphaned = starters.some(([child, parent]) => parentOf(child) !== parent);
-      if (orphaned) resolve({ by: "what started it is gone", exitCode });
+      if (orphaned) resolve({ by: "its starter is gone", exitCode });
     };
     look();
     setInterval(look, LOOK_MS).unref();
@@ -32,14 +32,14 @@ export function interruption(): Promise<Interruption> {
 }
 
 /**
- * Children with their parents, as long as whoever started the demo is there. run.sh tells its own
- * parent, for that may have gone while it installed and built.
+ * Returns pairs of child and parent processes, up to the starter of the demo. run.sh passes its own
+ * parent, which may exit during installation and build.
  */
 function ancestors(): (readonly [child: number, parent: number])[] {
   const { SLUICE_DEMO_STARTER, npm_lifecycle_event } = process.env;
   const starter = Number(SLUICE_DEMO_STARTER ?? process.ppid);
   const links = [[process.pid, starter] as const];
-  // npm runs a script in a shell, which stays when npm is killed.
+  // npm runs a script in a shell, which survives when npm is killed.
   if (npm_lifecycle_event !== undefined && textOf(`/proc/${starter}/comm`).trim().endsWith("sh")) {
     links.push([starter, parentOf(starter)]);
   }
@@ -54,6 +54,6 @@ function textOf(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    return ""; // It has ended.
+    return ""; // The process has exited.
   }
 }

@@ -1,4 +1,4 @@
-/** The world of the demo, the program in it, and its manifests. */
+/** The world of the demo, with the program and its manifests. */
 import { closeSync, cpSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
@@ -22,12 +22,10 @@ const START_LIMIT_MS = 20_000;
 const KILL_LIMIT_MS = 5000;
 const SYNC_LIMIT_MS = 5000;
 const TRY_MS = 20;
-/** Below those that the kernel hands out. */
+/** These ports are below the range that the kernel assigns. */
 const FIRST_SOURCE_PORT = 10_000;
 
-/**
- * What the program says of its latest sync: when it ended, and how long it took, in milliseconds.
- */
+/** The latest sync as the program reports it: when it ended, and its duration in milliseconds. */
 export interface Sync {
   readonly at: number;
   readonly durationMs: number;
@@ -38,7 +36,7 @@ interface State {
   readonly lastSync: { readonly at: string; durationMs: number; kernelMs: number } | null;
 }
 
-/** Milliseconds since the epoch, with fractions; the same clock as that of a Reply. */
+/** Milliseconds since the epoch, with fractions; the same clock as in a Reply. */
 export function now(): number {
   return performance.timeOrigin + performance.now();
 }
@@ -61,13 +59,13 @@ export class Stage {
     return new Stage(await World.build({ prefix: "sluice" }));
   }
 
-  /** The command line of the program, without the namespace it runs in. */
+  /** The command line of the program, without its namespace. */
   command(): string[] {
     const own = ["--manifests", this.manifests, "--hostname-override", "node1"];
     return [BINARY, ...own, ...DEFAULT_FLAGS];
   }
 
-  /** Starts the program and waits until Services answer and it says that it is healthy. */
+  /** Starts the program and waits until Services answer and the program is healthy. */
   async start(): Promise<{ servesAfter: number; healthyAfter: number }> {
     const began = now();
     const log = openSync(this.log, "a");
@@ -89,7 +87,7 @@ export class Stage {
     return withTimeout(START_LIMIT_MS, "start the program", ready(), soFar);
   }
 
-  /** Kills it as a crash would. */
+  /** Kills it, to simulate a crash. */
   async kill(): Promise<void> {
     this.child?.kill("SIGKILL");
     const ended = Promise.resolve(this.child?.exited);
@@ -107,14 +105,14 @@ export class Stage {
     return this.world.switchboard.http(this.world.namespace("node1"), "127.0.0.1", port, path);
   }
 
-  /** The latest sync, once there is one that ended after a moment (of `now`). */
+  /** Returns the first sync that ended after a moment (of `now`). */
   syncAfter(moment: number): Promise<Sync> {
     const asked = async (): Promise<Sync> => {
       for (;;) {
         const { body } = await this.get(10249, "/sluice/v1/state");
         const { lastSync }: State = JSON.parse(body);
         const at = Date.parse(lastSync?.at ?? "");
-        // It is told in whole milliseconds.
+        // The program reports whole milliseconds.
         if (lastSync !== null && at >= Math.floor(moment)) return { ...lastSync, at };
         await Bun.sleep(1);
       }
@@ -122,7 +120,7 @@ export class Stage {
     return withTimeout(SYNC_LIMIT_MS, "see a sync after a change", asked());
   }
 
-  /** Replaces a manifest, by rename as an editor does; when that was. */
+  /** Replaces a manifest by rename, as an editor does. Returns the time of the change. */
   edit(file: string, change: (text: string) => string): number {
     const path = join(this.manifests, file);
     const draft = join(this.world.directory, "draft");
@@ -146,8 +144,8 @@ export class Stage {
   }
 
   private async answers(family: Family): Promise<boolean> {
-    // A connection that is tried before there are rules leaves a flow without translation behind;
-    // its source port is one that no other client gets by chance.
+    // A connection before the rules exist leaves an untranslated flow. Its source port must be one
+    // that no other client gets by chance.
     this.sourcePort += 1;
     const options = { patience: TRY_MS, sourcePort: this.sourcePort };
     const { outcome } = await this.world.connect("a3", WEB.clusterIP[family], 80, options);

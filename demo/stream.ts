@@ -1,16 +1,19 @@
-/** Traffic of the demo, and counts of what became of it. */
+/** Generates the traffic of the demo and counts the outcomes. */
 import type { Location } from "../harness/netns/addresses.ts";
 import type { Reply } from "../harness/netns/switchboard/switchboard-client.ts";
 import type { World } from "../harness/netns/world.ts";
 import { now } from "./stage.ts";
 import { withTimeout } from "./wait.ts";
 
-/** With three endpoints the chance that none of so many meets one of them is (2/3)^100: never. */
+/**
+ * With three endpoints, the chance that one of them gets none is (2/3)^100, which is practically
+ * zero.
+ */
 const LATEST = 100;
-/** Some hundred connections take a fraction of a second, on a machine that is busy a few. */
+/** Some hundred connections take a fraction of a second, on a busy machine a few seconds. */
 const MORE_LIMIT_MS = 20_000;
 
-/** Clients that connect without a pause, each from its place, until they are stopped. */
+/** Clients that connect continuously, each from its place, until they are stopped. */
 export class Stream {
   readonly replies: Reply[] = [];
   private running = true;
@@ -27,7 +30,7 @@ export class Stream {
     });
   }
 
-  /** Waits until `count` more connections are through; `when` says in an error which these are. */
+  /** Waits for `count` more connections; `when` names them in an error. */
   async more(count: number, when: string): Promise<void> {
     const before = this.replies.length;
     const through = (): number => this.replies.length - before;
@@ -44,7 +47,7 @@ export class Stream {
     if (this.failure !== undefined) throw this.failure;
   }
 
-  /** Waits until the latest connections are as wanted, or it takes too long. */
+  /** Waits until the latest connections match, or for a limited time. */
   async until(
     isSo: (latest: readonly Reply[]) => boolean,
     limit: number,
@@ -62,7 +65,7 @@ export class Stream {
   }
 }
 
-/** Counts of who answered; outcomes where nobody did. */
+/** Counts replies by server; without an answer, by outcome. */
 export function count(replies: readonly Reply[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const reply of replies) {

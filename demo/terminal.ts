@@ -1,7 +1,4 @@
-/**
- * How the demo prints: headings, sentences, claims that are checked, bars. Colour on a terminal
- * only.
- */
+/** Prints headings, sentences, checks and bars. Uses colour only on a terminal. */
 
 const { NO_COLOR } = process.env;
 const coloured = process.stdout.isTTY === true && NO_COLOR === undefined;
@@ -15,7 +12,7 @@ const red = paint("1;31");
 const blue = paint("34");
 const cyan = paint("36");
 
-/** Together with names and counts at most 100 columns. */
+/** Together with names and counts, at most 100 columns. */
 const BAR_WIDTH = 22;
 const LABEL_WIDTH = 44;
 let failures = 0;
@@ -31,23 +28,23 @@ export function say(text: string): void {
   print(`   ${text}`);
 }
 
-/** Something quoted: a command, a file, what the program printed. */
+/** Prints something quoted: a command, a file, output of the program. */
 export function quote(text: string): void {
   for (const line of text.trimEnd().split("\n")) print(`     ${cyan(line)}`);
 }
 
-/** Says that something is so, and whether it is. The demo fails at its end if anything was not. */
+/** Prints a checked sentence and its result. The demo fails at its end if any check failed. */
 export function check(isSo: boolean, text: string, otherwise = ""): void {
   if (!isSo) failures += 1;
-  print(`   ${isSo ? green("ok") : red("NOT SO")}  ${text}${isSo ? "" : red(` ${otherwise}`)}`);
+  print(`   ${isSo ? green("ok") : red("FAILED")}  ${text}${isSo ? "" : red(` ${otherwise}`)}`);
 }
 
-/** How many claims were not so. */
+/** Number of failed checks. */
 export function failed(): number {
   return failures;
 }
 
-/** Shares in one line: `a1 ████████ 52   a2 ███████ 48`. */
+/** Prints shares in one line: `a1 ████████ 52   a2 ███████ 48`. */
 export function bars(label: string, counts: ReadonlyMap<string, number>): void {
   const all = [...counts.values()].reduce((sum, each) => sum + each, 0);
   const shares = [...counts].map(([name, count]) => {
@@ -61,7 +58,7 @@ export function print(text: string): void {
   if (!muted) write(text);
 }
 
-/** Lets nothing be printed any more, except by the function that it returns. */
+/** Stops all output, except by the function that it returns. */
 export function muteOutput(): (text: string) => void {
   muted = true;
   return write;

@@ -1,12 +1,12 @@
-/** Waiting, but never without an end. */
+/** Waits, but never without a limit. */
 import { duration } from "./terminal.ts";
 
-/** The demo cannot go on, for a reason that its message says in full. */
+/** The demo cannot continue; the message gives the full reason. */
 export class GaveUp extends Error {}
 
 /**
- * Waits for `wait`, at most `limit` milliseconds; throws GaveUp then. `what` completes "Cannot
- * ...", and `soFar` tells how far it had come.
+ * Waits for `wait`, for at most `limit` milliseconds, and then throws CannotGoOn. `what` completes
+ * "Cannot ...", and `soFar` describes the progress.
  */
 export async function withTimeout<T>(
   limit: number,

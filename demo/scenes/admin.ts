@@ -1,4 +1,4 @@
-/** What the program says of itself: health, metrics, state. */
+/** Shows the program's own endpoints: health, metrics, state. */
 import type { FrontendView, ServiceView } from "../../src/observe/view.ts";
 import { type Stage, WEB } from "../stage.ts";
 import { check, dim, heading, quote, say } from "../terminal.ts";
@@ -12,9 +12,9 @@ interface Health {
 }
 
 export async function admin(stage: Stage): Promise<void> {
-  heading("What it says of itself");
+  heading("Health, metrics and state");
   const health = await stage.get(10256, "/healthz");
-  say(`GET :10256/healthz ${dim("what load balancers ask")}`);
+  say(`GET :10256/healthz ${dim("load balancers probe this")}`);
   quote(`status ${health.status}`);
   const { healthy, nodeEligible, lastUpdated }: Health = JSON.parse(health.body);
   quote(fields({ healthy, nodeEligible, lastUpdated }));
@@ -29,16 +29,16 @@ export async function admin(stage: Stage): Promise<void> {
   quote(after.lines.map((line) => line.replace("{", "\n  {")).join("\n"));
   check(
     after.total - before.total === CONNECTIONS,
-    `${CONNECTIONS} more connections, and the Service's counter grew by as many`,
+    `${CONNECTIONS} more connections, and the Service's counter grew by that number`,
     `it grew by ${after.total - before.total}`,
   );
 
   const state = await stage.get(10249, "/sluice/v1/services/shop/web");
-  say(`GET :10249/sluice/v1/services/shop/web ${dim("as the kernel has it")}`);
+  say(`GET :10249/sluice/v1/services/shop/web ${dim("the elements in the kernel")}`);
   const { frontends }: ServiceView = JSON.parse(state.body);
-  say("pick endpoints 3: a new connection goes to one of the 3 endpoints, by chance; node ports");
-  say("have a table of their own, nodeport-endpoints.");
-  say("masquerade: with the node's address as its source, so that answers come back through it.");
+  say("pick endpoints 3: each new connection goes to a random one of the 3 endpoints. Node");
+  say("ports have their own table, nodeport-endpoints.");
+  say("masquerade: the source becomes the node's address, so that replies return through it.");
   for (const frontend of frontends) {
     const { endpoints, actions } = frontend;
     quote(titleOf(frontend));
@@ -47,7 +47,7 @@ export async function admin(stage: Stage): Promise<void> {
   check(
     state.status === 200 &&
       ["10.244.1.11:8080", "10.244.2.21:8080"].every((each) => state.body.includes(each)),
-    "it names the pods that it leads to",
+    "it names the pods of the Service",
     `status ${state.status}`,
   );
 }
@@ -67,7 +67,7 @@ function titleOf({ frontend, protocol, family, nodePort }: FrontendView): string
   return nodePort ? `node port ${frontend} ${protocol} (IPv${family})` : `${frontend} ${protocol}`;
 }
 
-/** Chosen fields of a JSON object, one a line. */
+/** Formats fields of a JSON object, one per line. */
 function fields(chosen: Readonly<Record<string, string | boolean>>): string {
   const width = Math.max(...Object.keys(chosen).map((name) => name.length));
   return Object.entries(chosen)

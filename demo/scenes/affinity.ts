@@ -1,4 +1,4 @@
-/** A client comes back to the same pod, and to another one only when that pod goes. */
+/** A client returns to the same pod, and moves to another one only if that pod is removed. */
 import { FAMILIES, type Location, OUTSIDE_SECOND } from "../../harness/netns/addresses.ts";
 import { CART, now, type Stage } from "../stage.ts";
 import { count } from "../stream.ts";
@@ -9,9 +9,9 @@ const LIMIT_MS = 5000;
 const TRY_MS = 200;
 
 export async function affinity(stage: Stage): Promise<void> {
-  heading("Session affinity holds");
+  heading("Session affinity");
   say(
-    `Service shop/cart has sessionAffinity ClientIP and four pods; each client comes ${VISITS} times.`,
+    `Service shop/cart has sessionAffinity ClientIP and four pods; each client connects ${VISITS} times.`,
   );
   for (const family of FAMILIES) {
     const clients: readonly { from: Location; source?: string }[] = [
@@ -27,12 +27,12 @@ export async function affinity(stage: Stage): Promise<void> {
       faithful &&= counts.size === 1;
       if (from === "a3") home = [...counts.keys()].join();
     }
-    check(faithful, `each client always met its own pod (IPv${family})`);
+    check(faithful, `each client always reached the same pod (IPv${family})`);
     await moves(stage, CART[family], home);
   }
 }
 
-/** Takes the pod of client a3 out of the Service, and sees where the client goes. */
+/** Removes the pod of client a3 from the Service, and checks where the client goes. */
 async function moves(stage: Stage, address: string, home: string): Promise<void> {
   let whole = "";
   const gone = stage.edit("cart.yaml", (text) => {
@@ -47,7 +47,7 @@ async function moves(stage: Stage, address: string, home: string): Promise<void>
   }
   const counts = await visit(stage, "a3", address);
   bars(`a3, when ${home} is gone`, counts);
-  check(counts.size === 1 && !counts.has(home), "it moved to one other pod, and stays there");
+  check(counts.size === 1 && !counts.has(home), "it moved to one other pod and stays there");
   stage.edit("cart.yaml", () => whole);
 }
 

@@ -1,4 +1,4 @@
-/** An endpoint goes and comes again under traffic, and traffic follows. */
+/** An endpoint is removed and added again under traffic, and traffic follows. */
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import type { Reply } from "../../harness/netns/switchboard/switchboard-client.ts";
 import { type Stage, type Sync, WEB } from "../stage.ts";
@@ -6,13 +6,13 @@ import { count, Stream } from "../stream.ts";
 import { bars, check, dim, duration, heading, quote, say } from "../terminal.ts";
 
 const ENOUGH = 400;
-/** Far more than it takes; what it took is printed. */
+/** Far more than it needs; the actual time is printed. */
 const LIMIT_MS = 5000;
 const IS_A2 = /(10\.244\.1\.12|fd00:10:244:1::12)\]?"?\]/;
 
 export async function follow(stage: Stage): Promise<void> {
-  heading("A pod goes, and traffic follows");
-  say("Clients connect without a pause while pod a2 is taken out of web.yaml:");
+  heading("Traffic follows when a pod goes");
+  say("Clients connect continuously while pod a2 is removed from web.yaml:");
   quote("-  - { addresses: [10.244.1.12], nodeName: node1 } # a2     (and the same for IPv6)");
   const stream = new Stream(
     stage.world,
@@ -49,34 +49,32 @@ export async function follow(stage: Stage): Promise<void> {
   const after = replies.filter((each) => each.began >= back);
   bars("before", count(before));
   bars("while a2 is out", count(between));
-  bars("when it is back", count(after));
+  bars("after a2 is back", count(after));
 
   const last = lastOf(between, "a2");
   const lag = last === undefined ? 0 : last.began - gone;
   check(
     lag < LIMIT_MS && !between.slice(-ENOUGH).some((each) => each.name === "a2"),
-    `${duration(lag)} after the file changed, the last connection went to a2`,
+    `${duration(lag)} after the file changed, the last connection reached a2`,
     `it took ${duration(lag)}`,
   );
   shares(gone, takenOut);
   const first = after.find((each) => each.name === "a2");
   check(
     first !== undefined && first.began - back < LIMIT_MS,
-    `${duration(first === undefined ? Number.NaN : first.began - back)} after it was put back, the first one did`,
+    `${duration(first === undefined ? Number.NaN : first.began - back)} after a2 was added again, the first connection reached it`,
   );
   shares(back, putBack);
-  say(
-    dim("with an API server there is no file to notice: an event that arrives is synced at once"),
-  );
+  say(dim("an API server needs no file watch: Sluice syncs each event as it arrives"));
   const lost = replies.filter((each) => each.outcome !== "answered");
   check(
     lost.length === 0,
-    `of ${replies.length} connections meanwhile none was lost`,
+    `of ${replies.length} connections during this, none was lost`,
     `${lost.length} were: ${lost[0]?.outcome}`,
   );
 }
 
-/** Which share of the way from a change to the kernel is the file's, and which the sync's. */
+/** Splits the time from a change to the kernel between reading the file and the sync. */
 function shares(changed: number, { at, durationMs, kernelMs }: Sync): void {
   const noticed = Math.max(0, at - durationMs - changed);
   const inKernel = `${duration(kernelMs)} of it in the kernel`;

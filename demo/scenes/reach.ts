@@ -1,4 +1,4 @@
-/** Clients reach pods by every kind of address, over both families. */
+/** Clients reach pods through every kind of address, over both families. */
 import { addressOf, FAMILIES, type Family, type Location } from "../../harness/netns/addresses.ts";
 import { SOON, type Stage, WEB } from "../stage.ts";
 import { count } from "../stream.ts";
@@ -15,8 +15,10 @@ interface Route {
 }
 
 export async function reach(stage: Stage): Promise<void> {
-  heading("Clients reach the pods of Service shop/web by each of its addresses");
-  say(`${CONNECTIONS} connections each; every pod answers with its name and the source it sees.`);
+  heading("Clients reach the Service shop/web at each of its addresses");
+  say(
+    `${CONNECTIONS} connections to each; a pod answers with its name and the source address it sees.`,
+  );
   const seen = new Map<string, Set<string>>();
   let spread = true;
   for (const route of FAMILIES.flatMap(routes)) {
@@ -28,16 +30,16 @@ export async function reach(stage: Stage): Promise<void> {
     const where = address.includes(":") ? `[${address}]` : address;
     bars(`${from} to ${name} ${where}:${port}`, counts);
     seen.set(route.name, new Set([...(seen.get(name) ?? []), ...replies.map((each) => each.saw)]));
-    // Each gets a third; less than a tenth of all would be ten times out of the ordinary.
+    // Each gets about a third. Less than a tenth of all connections practically cannot occur.
     spread &&= [...counts.keys()].join() === PODS.join();
     spread &&= [...counts.values()].every((each) => each > CONNECTIONS / 10);
   }
-  check(spread, "every connection was answered, and each of the three pods had its share");
+  check(spread, "every connection was answered, and each of the three pods got its share");
 
   const inside = FAMILIES.map((family) => addressOf("a3", family));
   check(
     [...(seen.get("clusterIP") ?? [])].every((each) => inside.includes(each)),
-    `by the clusterIP the pods see the client's own address, ${inside.join(" and ")}`,
+    `through the clusterIP, the pods see the client's own address: ${inside.join(" and ")}`,
     [...(seen.get("clusterIP") ?? [])].join(),
   );
 

@@ -7,8 +7,8 @@ import { check, duration, heading, say } from "../terminal.ts";
 const ENOUGH = 300;
 
 export async function survivesExit(stage: Stage): Promise<void> {
-  heading("The program is killed, and nobody notices");
-  say("kill -9 under traffic, a while without it, then a new start that adopts what is there.");
+  heading("Killing the program interrupts no traffic");
+  say("kill -9 under traffic, a pause, then a new start that adopts the elements in the kernel.");
   const began = now();
   const stream = new Stream(
     stage.world,
@@ -28,12 +28,12 @@ export async function survivesExit(stage: Stage): Promise<void> {
   const lost = replies.filter((each) => each.outcome !== "answered").length;
   const slowest = Math.max(...replies.map((each) => each.took));
   say(
-    `It was gone for ${duration(gone)}, and healthy ${duration(healthyAfter)} after its new start.`,
+    `It was down for ${duration(gone)}, and healthy ${duration(healthyAfter)} after its new start.`,
   );
-  say(`All of this took ${duration(now() - began)}.`);
+  say(`The scene took ${duration(now() - began)}.`);
   check(
     lost === 0,
-    `of ${replies.length} connections none was lost; the slowest took ${duration(slowest)}`,
+    `of ${replies.length} connections, none was lost; the slowest took ${duration(slowest)}`,
     `${lost} were lost`,
   );
 }

@@ -1,4 +1,4 @@
-/** The demo does what it says, ends by itself, and leaves nothing behind. */
+/** The demo's claims hold, it terminates, and it leaves nothing behind. */
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,16 +11,16 @@ const STRANGER = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
 
 interface Running {
   readonly pid: number;
-  /** Process id of the demo itself, once it has printed its command line. */
+  /** Process id of the demo, once it has printed its command line. */
   demo(): number;
   /** Waits until it has printed the text. */
   printed(text: string): Promise<void>;
-  /** All it has printed so far. */
+  /** Its complete output so far. */
   text(): string;
   kill(signal: NodeJS.Signals): void;
-  /** The same to all processes of its group, as a terminal does. */
+  /** Sends the signal to all processes of its group, as a terminal does. */
   killGroup(signal: NodeJS.Signals): void;
-  /** When it has exited and nobody can print any more. */
+  /** Resolves when it has exited and its output is closed. */
   readonly ended: Promise<{ code: number; text: string; complaints: string }>;
 }
 
@@ -28,7 +28,7 @@ function run(options: readonly string[], as: readonly string[] = []): Running {
   return start([...as, "bash", RUN, ...options]);
 }
 
-/** Runs a command line that shows the demo, in a process group of its own. */
+/** Runs a command line that shows the demo, in its own process group. */
 function start(command: readonly string[]): Running {
   const child = Bun.spawn([...command], {
     cwd: join(import.meta.dir, "../.."),
@@ -83,11 +83,11 @@ function commandOf(pid: string): string {
   try {
     return /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, "utf8") : "";
   } catch {
-    return ""; // It ended while we looked.
+    return ""; // The process ended during the search.
   }
 }
 
-/** The command lines that it invites to paste, but for the editor. */
+/** The command lines that it invites to paste, except the editor. */
 function invited(text: string): string[] {
   return text
     .split("\n")
@@ -96,26 +96,26 @@ function invited(text: string): string[] {
 }
 
 const CLAIMS = [
-  /ok {2}every connection was answered, and each of the three pods had its share/,
+  /ok {2}every connection was answered, and each of the three pods got its share/,
   /ok {2}shop\/soon has no pods yet: 10\.96\.0\.30 refuses/,
   /ok {2}shop\/soon has no pods yet: fd00:10:96::30 refuses/,
-  /ok {2}\d+(\.\d+)? ms after the file changed, the last connection went to a2/,
+  /ok {2}\d+(\.\d+)? ms after the file changed, the last connection reached a2/,
   / ms to notice and read the file, .* to sync \(.* of it in the kernel\)/,
-  /ok {2}of \d+ connections meanwhile none was lost/,
-  /ok {2}each client always met its own pod \(IPv4\)/,
-  /ok {2}each client always met its own pod \(IPv6\)/,
-  /ok {2}of \d+ connections none was lost; the slowest took/,
+  /ok {2}of \d+ connections during this, none was lost/,
+  /ok {2}each client always reached the same pod \(IPv4\)/,
+  /ok {2}each client always reached the same pod \(IPv6\)/,
+  /ok {2}of \d+ connections, none was lost; the slowest took/,
   /ok {2}it is healthy/,
-  /ok {2}90 more connections, and the Service's counter grew by as many/,
-  /ok {2}everything above is so/,
+  /ok {2}90 more connections, and the Service's counter grew by that number/,
+  /ok {2}every check passed/,
 ];
 
 test(
-  "the demo shows that all it claims is so, and leaves nothing behind",
+  "every check of the demo passes, and it leaves nothing behind",
   async () => {
     const demo = run([]);
     const { code, text } = await demo.ended;
-    expect(text.split("\n").filter((line) => line.includes("NOT SO"))).toEqual([]);
+    expect(text.split("\n").filter((line) => line.includes("FAILED"))).toEqual([]);
     for (const claim of CLAIMS) expect(text).toMatch(claim);
     expect(text).not.toContain("\u001b[");
     expect(text.split("\n").filter((line) => line.length > COLUMNS)).toEqual([]);
@@ -129,28 +129,28 @@ const EXITS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 const MOMENTS = [
   "A small world",
   "reads Services and EndpointSlices",
-  "Clients reach the pods",
-  "traffic follows",
-  "nobody notices",
+  "Clients reach the Service",
+  "Traffic follows",
+  "interrupts no traffic",
 ];
 
 const INTERRUPTIONS = [
   ...MOMENTS.map((moment) => ({ signal: "SIGINT" as const, moment })),
-  { signal: "SIGHUP" as const, moment: "traffic follows" },
-  { signal: "SIGTERM" as const, moment: "traffic follows" },
+  { signal: "SIGHUP" as const, moment: "Traffic follows" },
+  { signal: "SIGTERM" as const, moment: "Traffic follows" },
 ];
 
 test.each(INTERRUPTIONS)(
-  "a demo whose group gets $signal at '$moment' says so in one line and leaves nothing behind",
+  "$signal to the demo's group at '$moment': it prints one line and leaves nothing behind",
   async ({ signal, moment }) => {
     const demo = run([]);
     await demo.printed(moment);
     demo.killGroup(signal);
     const { code, text, complaints: messages } = await demo.ended;
     expect(text).toEndWith(
-      `\nInterrupted (${signal}): the namespaces and all in them are gone again.\n`,
+      `\nInterrupted (${signal}). The namespaces and everything in them were removed.\n`,
     );
-    expect(text).not.toContain("NOT SO");
+    expect(text).not.toContain("FAILED");
     expect(messages).toBe("");
     expect(code).toBe(EXITS[signal]);
     expect(leftOf(demo.pid)).toEqual([]);
@@ -159,26 +159,26 @@ test.each(INTERRUPTIONS)(
 );
 
 test.each([
-  { signal: "SIGTERM", options: [], moment: "Clients reach the pods", when: "in the middle" },
-  { signal: "SIGKILL", options: [], moment: "Clients reach the pods", when: "in the middle" },
-  { signal: "SIGTERM", options: ["--keep"], moment: "web.yaml\n", when: "while it is kept" },
-  { signal: "SIGKILL", options: ["--keep"], moment: "web.yaml\n", when: "while it is kept" },
+  { signal: "SIGTERM", options: [], moment: "Clients reach the Service", when: "in the middle" },
+  { signal: "SIGKILL", options: [], moment: "Clients reach the Service", when: "in the middle" },
+  { signal: "SIGTERM", options: ["--keep"], moment: "web.yaml\n", when: "after the scenes" },
+  { signal: "SIGKILL", options: ["--keep"], moment: "web.yaml\n", when: "after the scenes" },
 ] as const)(
-  "a demo whose npm gets $signal $when leaves nothing behind",
+  "$signal to npm $when: the demo leaves nothing behind",
   async ({ signal, options, moment }) => {
     const npm = start(["npm", "run", "demo", "--", ...options]);
     await npm.printed(moment);
     const demo = npm.demo();
     expect(leftOf(demo)).not.toEqual([]);
     npm.kill(signal);
-    expect((await npm.ended).text).toContain("the namespaces and all in them are gone again");
+    expect((await npm.ended).text).toContain("namespaces and everything in them were removed");
     expect(leftOf(demo)).toEqual([]);
   },
   TIMEOUT_MS,
 );
 
 test(
-  "a demo whose reader goes leaves nothing behind",
+  "a demo without a reader leaves nothing behind",
   async () => {
     const piped = start(["bash", "-c", `bash ${RUN} | grep -m1 -o -e '--manifests.*'`]);
     const { code, text } = await piped.ended;
@@ -190,7 +190,7 @@ test(
 );
 
 test.each([{ options: ["--kep"] }, { options: ["--keep", "more"] }])(
-  "of $options the last is refused, with the usage",
+  "$options: the last option is refused, with the usage",
   async ({ options }) => {
     const { code, text, complaints: messages } = await run(options).ended;
     expect({ code, text }).toEqual({ code: 2, text: "" });
@@ -200,7 +200,7 @@ test.each([{ options: ["--kep"] }, { options: ["--keep", "more"] }])(
 );
 
 test(
-  "--keep leaves it running until it is interrupted",
+  "with --keep it runs until it is interrupted",
   async () => {
     const demo = run(["--keep"]);
     await demo.printed("end it with Ctrl-C");
@@ -222,7 +222,7 @@ const missingRequirement = missingForStrangers();
 if (missingRequirement !== "")
   console.log(`skip: the demo without privileges: ${missingRequirement}`);
 
-/** Why somebody without privileges cannot run it here, or "". */
+/** The reason why an unprivileged user cannot run it here, or "". */
 function missingForStrangers(): string {
   if (process.getuid?.() !== 0) return "only root can become somebody else";
   const tried = Bun.spawnSync([...STRANGER, "unshare", "-Urnm", "cat", RUN], {
@@ -233,12 +233,12 @@ function missingForStrangers(): string {
 }
 
 test.skipIf(missingRequirement !== "")(
-  "somebody without privileges can run it",
+  "an unprivileged user can run it",
   async () => {
     const demo = run([], STRANGER);
     const { code, text } = await demo.ended;
-    expect(text.split("\n").filter((line) => line.includes("NOT SO"))).toEqual([]);
-    expect(text).toMatch(/ok {2}everything above is so/);
+    expect(text.split("\n").filter((line) => line.includes("FAILED"))).toEqual([]);
+    expect(text).toMatch(/ok {2}every check passed/);
     expect(code).toBe(0);
   },
   TIMEOUT_MS,
