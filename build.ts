@@ -11,13 +11,13 @@ const USAGE = `usage: npm run build -- [--check] [--core] [--if-stale] [--target
 
   --check         type check first
   --core          the Wasm core only
-  --if-stale      nothing if dist/sluice is newer than everything it is made of
-  --target NAME   another machine: linux-x64, linux-arm64, linux-x64-baseline (no AVX2), linux-x64-musl,
-                  linux-arm64-musl, linux-x64-musl-baseline, or all; goes to dist/sluice-NAME.
-                  Without it: this machine, dist/sluice.
+  --if-stale      build only if a source is newer than dist/sluice
+  --target NAME   build dist/sluice-NAME for another machine: linux-x64, linux-arm64,
+                  linux-x64-baseline (no AVX2), linux-x64-musl, linux-arm64-musl,
+                  linux-x64-musl-baseline, or all. Without it: dist/sluice for this machine.
   --help          print this
 
-A target whose Bun cannot be had is reported and makes the exit status 1; the others are still built.`;
+If the Bun of a target is not available, the exit status is 1. Other targets are still built.`;
 
 const root = import.meta.dir;
 const NATIVE = join(root, "dist/sluice");

@@ -5,7 +5,7 @@ import { Commits } from "./commits.ts";
 import { type Figures, measure, measureStart, quantile } from "./measures.ts";
 import { type Contestant, removeAllRules } from "./proxies.ts";
 
-/** The median of each figure of the two builds, and of the ratios run by run (ours / other). */
+/** The median of each figure of both builds, and the median ratio within one run (ours / other). */
 export interface Comparison {
   readonly runs: number;
   readonly ours: Figures;
@@ -22,8 +22,8 @@ export interface ComparisonOptions {
 }
 
 /**
- * Measures both builds in turn, `runs` times each, so that a machine that gets slower or faster
- * meanwhile does so for both. The build that goes first alternates.
+ * Measures both builds in turn, `runs` times each, so that drift of the machine's speed affects
+ * both. The build that goes first alternates.
  */
 export async function compareBuilds(
   options: ComparisonOptions,
@@ -65,7 +65,7 @@ async function measureOnce(options: ComparisonOptions, contestant: Contestant): 
   }
 }
 
-/** The median for every figure. */
+/** Returns the median of every figure. */
 function valuesOfRuns(
   runs: readonly Figures[],
   valuesOf: (field: keyof Figures) => readonly number[],

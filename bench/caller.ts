@@ -11,11 +11,11 @@ import { writeSockaddr } from "../harness/netns/sockaddr.ts";
 import { bind, close, connect, poll, recv, setOption, socket } from "../src/os/libc.ts";
 import { MARKS } from "./monitor.ts";
 
-/** What is asked. */
+/** A request. */
 export type Request =
-  /** Answered when a connection to each of `addresses` has reached an endpoint. */
+  /** The answer comes when a connection to each of `addresses` has reached an endpoint. */
   | { readonly ask: "served"; readonly addresses: readonly string[]; readonly port: number }
-  /** Answered when a connection to the address has reached an endpoint of this mark. */
+  /** The answer comes when a connection to the address has reached an endpoint of this mark. */
   | {
       readonly ask: "follow";
       readonly mark: number;
@@ -23,8 +23,8 @@ export type Request =
       readonly port: number;
     }
   /**
-   * How long it takes to connect to each in turn, `rounds` times, from this source or the node's
-   * own address.
+   * Measures connecting to each address in turn, `rounds` times, from this source or from the
+   * node's own address.
    */
   | {
       readonly ask: "connect";
@@ -33,7 +33,7 @@ export type Request =
       readonly source?: string;
     };
 
-/** What is answered: milliseconds since the epoch; microseconds of every connection to each. */
+/** An answer: milliseconds since the epoch; microseconds of every connection to each address. */
 export type Answer =
   | { readonly served: true; readonly at: number }
   | { readonly mark: number; readonly at: number }
@@ -44,29 +44,29 @@ const SOCK_STREAM = 1;
 const SOL_IP = 0;
 const IP_BIND_ADDRESS_NO_PORT = 24;
 const SOL_TCP = 6;
-/** How often a SYN is sent again: a lost one must not hold up everybody else for minutes. */
+/** Number of SYN retries. A lost SYN must not delay all other calls for minutes. */
 const TCP_SYNCNT = 7;
 const POLLIN = 1;
 const SOCK_NONBLOCK = 0x800;
 const EINPROGRESS = 115;
 const ANSWER_MS = 1000;
 /**
- * A call that nobody has answered by then is given up for another: its SYN was lost, or the one
- * that answers is gone.
+ * After this time without an answer, the call is repeated: its SYN was lost, or the endpoint is
+ * gone.
  */
 const ATTEMPT_MS = 100;
-/** Whoever is alone is waited for, rather than looked at in the next round. */
+/** If only one call is left, wait for it instead of polling in rounds. */
 const ALONE_MS = 1;
-/** Each mark has so many addresses, so that it fits a Service with as many endpoints. */
+/** Number of addresses of each mark, for a Service with as many endpoints. */
 export const ADDRESSES_OF_MARK = 8;
-/** Of the processor's time that is left to the proxies: three parts of four. */
+/** The caller rests this many times as long as it worked, to leave the processor to the proxies. */
 const REST_PART = 3;
 const LEAST_REST_MS = 1;
 
 const sockaddr = new Uint8Array(new ArrayBuffer(28));
 const answer = new Uint8Array(new ArrayBuffer(16));
 
-/** The microseconds that connecting took; undefined if nobody answered. */
+/** Returns the microseconds of connecting; undefined without an answer. */
 function call(address: string, port: number, source?: string): number | undefined {
   const fd = socket(AF_INET, SOCK_STREAM, 0);
   if (fd < 0) throw new Error(`Cannot call ${address}: socket: errno ${-fd}`);
@@ -93,7 +93,7 @@ function markOf([first, second, third = 0, fourth = 0]: Uint8Array): number | un
   return Math.floor((third * 256 + fourth) / ADDRESSES_OF_MARK);
 }
 
-/** The addresses of an endpoint's mark, as many as a Service may have endpoints. */
+/** The addresses of an endpoint's mark, up to the number of endpoints of a Service. */
 export function addressesOf(mark: number, count: number): string[] {
   return Array.from({ length: count }, (_, position) => {
     const number = mark * ADDRESSES_OF_MARK + position;
@@ -101,10 +101,7 @@ export function addressesOf(mark: number, count: number): string[] {
   });
 }
 
-/**
- * Calls one address again and again, without waiting for the kernel: everybody else has a turn in
- * between.
- */
+/** Calls one address repeatedly without blocking, so that others run in between. */
 class Caller {
   readonly #address: string;
   readonly #port: number;
@@ -116,7 +113,7 @@ class Caller {
     this.#port = port;
   }
 
-  /** The endpoint that answered; undefined: nobody yet. Waits so many ms at most. */
+  /** Returns the endpoint that answered; undefined if none did yet. Waits at most this many ms. */
   look(ms: number): Uint8Array | undefined {
     if (this.#fd < 0 && !this.#begin()) return undefined;
     if (poll(this.#fd, POLLIN, ms) === 1) {
@@ -145,12 +142,12 @@ class Caller {
   }
 }
 
-/** Looks again and again whether it is so, and leaves the processor to the others in between. */
+/** Polls until the condition holds, and sleeps in between. */
 class AddressWatch {
   readonly #pending: ((ms: number) => boolean)[] = [];
   #running = false;
 
-  /** `look` is called until it says true, and may wait for so many ms. */
+  /** `look` is called until it returns true. It may wait for this many ms. */
   add(look: (ms: number) => boolean): void {
     this.#pending.push(look);
     if (!this.#running) void this.#run();

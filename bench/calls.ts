@@ -13,8 +13,9 @@ export class Calls {
   }
 
   /**
-   * When every one of these clusterIPs led to an endpoint, in milliseconds since the epoch. @throws
-   * after `timeoutMs`
+   * Resolves when each of these clusterIPs led to an endpoint, with milliseconds since the epoch.
+   *
+   * @throws after `timeoutMs`
    */
   async served(addresses: readonly string[], timeoutMs: number): Promise<number> {
     const request = { ask: "served", addresses, port: SERVICE_PORT } as const;
@@ -23,7 +24,9 @@ export class Calls {
   }
 
   /**
-   * When a connection to the clusterIP reached an endpoint of this mark. @throws after `timeoutMs`
+   * Resolves when a connection to the clusterIP reached an endpoint of this mark.
+   *
+   * @throws after `timeoutMs`
    */
   follow(mark: number, address: string, timeoutMs: number): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>();
@@ -33,8 +36,8 @@ export class Calls {
   }
 
   /**
-   * Microseconds of each connection, by what it was to: in turn, so that all meet the same
-   * circumstances.
+   * Microseconds of each connection, by destination. Destinations alternate, so that all meet the
+   * same conditions.
    */
   async connect(
     to: readonly (readonly [address: string, port: number])[],
@@ -80,7 +83,7 @@ export class Calls {
 async function within<Value>(promise: Promise<Value>, timeoutMs: number): Promise<Value> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => late.reject(new Error(`No connection told so within ${timeoutMs / 1000} s`)),
+    () => late.reject(new Error(`No connection reached it within ${timeoutMs / 1000} s`)),
     timeoutMs,
   );
   try {

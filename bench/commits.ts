@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { inNamespace } from "../harness/daemon.ts";
 import type { Commit } from "./monitor.ts";
 
-/** The nftables transactions of a network namespace, as they come. */
+/** The nftables transactions of a network namespace, in order. */
 export class Commits {
   private readonly all: Commit[] = [];
   private waiting: (() => void) | undefined;
@@ -13,11 +13,11 @@ export class Commits {
     this.child = child;
   }
 
-  /** Starts watching; `first` and `count` say which clusterIPs to count. */
+  /** Starts watching; `first` and `count` select the clusterIPs to count. */
   static async watch(netns: string, first: string, count: number): Promise<Commits> {
     const child = Bun.spawn(
       [
-        // Before everybody else: a stopwatch that waits for its turn shows the wrong time.
+        // Highest priority: a stopwatch that waits for a processor shows the wrong time.
         ...["nice", "-n", "-20", "setpriv", "--pdeathsig", "KILL", "--", ...inNamespace(netns)],
         ...[process.execPath, join(import.meta.dir, "monitor.ts"), first, `${count}`],
       ],
@@ -30,7 +30,7 @@ export class Commits {
     return commits;
   }
 
-  /** How many there were so far: a mark for `since`. */
+  /** Number of transactions so far, for use with `since`. */
   get count(): number {
     return this.all.length;
   }
@@ -40,7 +40,9 @@ export class Commits {
   }
 
   /**
-   * The first transaction from `mark` on that satisfies; waits for it. @throws after `timeoutMs`
+   * Returns the first transaction after `mark` that satisfies the condition, and waits for it.
+   *
+   * @throws after `timeoutMs`
    */
   async find(mark: number, timeoutMs: number, is: (commit: Commit) => boolean): Promise<Commit> {
     const deadline = performance.now() + timeoutMs;
@@ -51,12 +53,13 @@ export class Commits {
         await this.next(left);
       }
       const commit = this.all[index];
-      if (commit?.lost) throw new Error("The kernel's announcements were lost: nothing is known");
+      if (commit?.lost)
+        throw new Error("Notifications of the kernel were lost, so the result is unknown");
       if (commit !== undefined && is(commit)) return commit;
     }
   }
 
-  /** Resolves when nothing was committed for `quietMs`. */
+  /** Resolves after `quietMs` without a commit. */
   async settle(quietMs: number): Promise<void> {
     for (let seen = -1; seen !== this.all.length; ) {
       seen = this.all.length;

@@ -29,7 +29,7 @@ const IPS_ASSURED = 4;
 const IPS_CONFIRMED = 8;
 const SYN_SENT = 1;
 const ESTABLISHED = 3;
-/** Seconds: longer than any measurement. */
+/** In seconds: longer than any measurement. */
 const TIMEOUT = 7200;
 const CLIENTS = 0x0af00001;
 const PORTS = 50_000;
@@ -49,7 +49,7 @@ function fill(count: number, destination: number, endpoints: readonly number[]):
 }
 
 function write(writer: MessageWriter, i: number, to: number, endpoint: number): void {
-  // Digits of another kind than those that choose the endpoint.
+  // Uses other digits than the ones that select the endpoint.
   const kind = Math.floor(i / 5) % 1000;
   const udp = kind % 10 === 0;
   const syn = kind === 1;
@@ -104,7 +104,7 @@ function tuple(
   writer.close(outer);
 }
 
-/** The kernel itself makes the answering direction of it. */
+/** The kernel creates the reply direction. */
 function translate(writer: MessageWriter, endpoint: number, port: number): void {
   const nat = writer.open(CTA_NAT_DST);
   writer.u32(1, endpoint);

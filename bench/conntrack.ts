@@ -14,25 +14,23 @@ import { Commits } from "./commits.ts";
 import { cpuOf, memoryOf, quantile } from "./measures.ts";
 import { MARKS } from "./monitor.ts";
 
-/** Milliseconds, mebibytes and numbers, of one size of the kernel's table. */
+/** Milliseconds, mebibytes and counts, for one size of the kernel's table. */
 export interface ConntrackFigures {
   readonly entries: number;
   /**
-   * A pass over UDP and TCP while nothing else happens: from begin to end, and what of it the event
-   * loop was held.
+   * A pass over UDP and TCP on an idle node: its duration, and the time that it blocked the event
+   * loop.
    */
   readonly passMs: number;
   readonly loopMs: number;
-  /** Processor time of the process for it, the kernel's on its behalf included. */
+  /** Processor time of the process for it, including the kernel's work. */
   readonly cpuMs: number;
-  /** Entries that the kernel handed over, and those that were deleted. */
+  /** Number of entries that the kernel returned, and number of deleted ones. */
   readonly read: number;
   readonly deleted: number;
   /** Resident memory that it added at its peak. */
   readonly memory: number;
-  /**
-   * From a manifest's change to the kernel's announcement: while no pass runs, and while one does.
-   */
+  /** From a manifest's change to the kernel's notification: without a pass, and during one. */
   readonly quietP50: number;
   readonly quietP99: number;
   readonly quietChanges: number;
@@ -44,7 +42,7 @@ export interface ConntrackFigures {
 
 const MAX = "/proc/sys/net/netfilter/nf_conntrack_max";
 const NODE = "bench-node";
-/** Of all Services; ports tell them apart. */
+/** The clusterIP of the Service `watched`, the destination of all entries. */
 const ADDRESS = "10.96.0.10";
 const CHANGING = 20;
 const ENDPOINTS = [1, 2, 3, 4, 5].map((last) => `10.244.1.${last}`);
@@ -52,10 +50,10 @@ const PATIENCE_MS = 60_000;
 const QUIET_CHANGES = 100;
 const WARM_CHANGES = 5;
 const BETWEEN_MS = 10;
-/** Room for what the machine itself has under way. */
+/** Room for the machine's own connections. */
 const SLACK = 20_000;
 
-/** One pass, as the log tells it. */
+/** One pass, as the log reports it. */
 interface Pass {
   readonly entries: number;
   readonly deleted: number;
@@ -63,7 +61,11 @@ interface Pass {
   readonly durationMs: number;
 }
 
-/** @returns the reason in place of figures if this machine cannot have so many entries. */
+/**
+ * Measures one size.
+ *
+ * @returns the reason instead of figures if this machine cannot hold as many entries
+ */
 export async function measureConntrack(
   root: string,
   entries: number,
@@ -92,7 +94,7 @@ class Bench {
   readonly #folder: string;
   readonly #commits: Commits;
   readonly #daemon: Daemon;
-  /** Endpoints of the Services that change: enough of these, so that none grows large. */
+  /** Endpoints of the changing Services. There are enough Services that none becomes large. */
   readonly #changing: readonly string[][] = Array.from({ length: CHANGING }, () => []);
   #mark = 0;
 
@@ -137,10 +139,9 @@ class Bench {
 
     await this.#rest(entries);
     const { pid } = this.#daemon;
-    // While nothing happened, the program gave back even its own text: that is not what a pass
-    // takes.
+    // The idle program also released its own text from memory, and a pass does not cause that.
     await this.#changes(WARM_CHANGES, () => false);
-    // Forgets the peak so far (proc(5), clear_refs).
+    // Resets the recorded peak (proc(5), clear_refs).
     writeFileSync(`/proc/${pid}/clear_refs`, "5");
     const resident = memoryOf(pid).resident;
     const cpu = cpuOf(pid);
@@ -183,9 +184,7 @@ class Bench {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /**
-   * The endpoints of the Service that the entries are about become these; the pass that follows.
-   */
+  /** Replaces the endpoints of the Service that owns the entries. A pass follows. */
   async #pass(endpoints: readonly string[]): Promise<Pass> {
     const known = this.#passes().length;
     this.#lead(endpoints);
@@ -220,7 +219,9 @@ class Bench {
     });
   }
 
-  /** Changes one after the other, until there were so many or it is over; how long each took. */
+  /**
+   * Makes changes one after the other, up to a number or until the end. Returns the time of each.
+   */
   async #changes(most: number, over: () => boolean): Promise<number[]> {
     const elapsed: number[] = [];
     while (elapsed.length < most && !over()) {
@@ -230,7 +231,7 @@ class Bench {
     return elapsed;
   }
 
-  /** Gives a Service one more endpoint, which was never seen before: that asks for no pass. */
+  /** Adds a new endpoint to a Service. This requests no pass. */
   async #change(): Promise<number> {
     const mark = ++this.#mark;
     const before = this.#commits.count;
@@ -246,7 +247,7 @@ class Bench {
     return commit.at - begun;
   }
 
-  /** Until the passes that earlier changes asked for are over, and their rest. */
+  /** Waits until the passes for earlier changes are over, including the pause after them. */
   async #rest(entries: number): Promise<void> {
     for (let seen = -1; seen !== this.#passes().length; ) {
       seen = this.#passes().length;
@@ -296,11 +297,11 @@ class Bench {
   }
 }
 
-/** Longer than a pass and its rest. */
+/** Longer than a pass and the pause after it. */
 const REST_MS = 1000;
 const REST_MS_PER_ENTRY = 0.008;
 
-/** Milliseconds since the epoch, with fractions: comparable between processes. */
+/** Milliseconds since the epoch, with fractions, comparable between processes. */
 function now(): number {
   return performance.timeOrigin + performance.now();
 }

@@ -1,6 +1,6 @@
 /**
- * Measures how long a repair takes after another process changed our rules: from the kernel's first
- * announcement of the foreign transaction to its last announcement of ours.
+ * Measures how long a repair takes after another process changed our rules. The time runs from the
+ * kernel's first notification of the foreign transaction to its last notification of ours.
  *
  * usage: npm run bench -- --drift [--sizes 1000,10000]
  */
@@ -12,12 +12,12 @@ import { type Bench, quantile } from "./measures.ts";
 import { type Contestant, startProxy, untilHealthy } from "./proxies.ts";
 
 const ROUNDS = 5;
-/** The same thing is repaired at once again after this (limits.ts: REPAIR_QUIET_MS). */
+/** After this time, the same object is repaired without delay again (limits.ts: REPAIR_QUIET_MS). */
 const CALM_MS = 10_500;
 const QUIET_MS = 1500;
 const PATIENCE_MS = 300_000;
 
-/** What is done with nft, in the round of this number. */
+/** The nft command of a round with this number. */
 const CHANGES: readonly { readonly about: string; readonly command: (round: number) => string }[] =
   [
     {
@@ -39,7 +39,7 @@ const CHANGES: readonly { readonly about: string; readonly command: (round: numb
     { about: "ruleset flushed", command: () => "flush ruleset" },
   ];
 
-/** One line of the result. Milliseconds, and kernel objects that were written. */
+/** One line of the result: milliseconds, and number of written kernel objects. */
 export interface RepairFigures {
   readonly about: string;
   readonly p50: number;
@@ -69,7 +69,7 @@ export async function measureDrift(
         const ours = others.filter(({ pid }) => pid === proxy.pid);
         const last = ours.at(-1);
         if (foreign === undefined || last === undefined || foreign.lost || last.lost) {
-          throw new Error(`Nobody repaired what ${command(round)} did, or it was not heard`);
+          throw new Error(`No repair of ${command(round)} did, or it was not heard`);
         }
         times.push(last.at - foreign.begun);
         writes = ours.reduce((sum, commit) => sum + (commit.writes["sluice"] ?? 0), 0);

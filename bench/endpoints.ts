@@ -12,7 +12,8 @@ Bun.listen({
   socket: {
     open(socket) {
       socket.write(Uint8Array.from(socket.localAddress.split("."), Number));
-      // The side that ends first keeps the ports for a minute: not the caller, who needs many.
+      // The side that closes first keeps the port for a minute. It must not be the caller, who
+      // needs many ports.
       socket.end();
     },
     data() {},

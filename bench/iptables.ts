@@ -33,40 +33,37 @@ import { type Variant, Xtables } from "./xtables.ts";
 /** Milliseconds, microseconds and mebibytes, of one proxy at one size. */
 export interface IptablesFigures {
   /**
-   * From exec until connections to Services everywhere among all reach an endpoint; and until
-   * /healthz says so.
+   * From exec until connections to Services across the whole range reach an endpoint, and until
+   * /healthz reports success.
    */
   readonly startServed: number;
   readonly startHealthy: number;
-  /** Processor time until then, of the tools too. */
+  /** Processor time until then, including the tools. */
   readonly startCpu: number;
   /** From just before the API request until a connection reaches the new endpoint. */
   readonly changeP50: number;
   readonly changeP99: number;
   readonly changeCpu: number;
   readonly changes: number;
-  /** Rules of IPv4; none are counted of nftables mode, which has elements instead. */
+  /** Number of IPv4 rules; absent in nftables mode, which has elements instead. */
   readonly rulesNat: number;
   readonly rulesFilter: number;
-  /**
-   * A restore of one chain that nobody needs, by the bench itself: what the tool and the kernel
-   * take at least.
-   */
+  /** A restore of one unused chain by the benchmark: the minimum for the tool and the kernel. */
   readonly restore: number;
   /**
-   * Connecting to a clusterIP and, between two such, to the endpoint itself: a pod of this node,
-   * and the node.
+   * Time to connect to a clusterIP and, in between, to the endpoint itself: from a pod of this
+   * node, and from the node.
    */
   readonly podConnectP50: number;
   readonly podConnectP99: number;
   readonly podDirectP50: number;
   readonly nodeConnectP50: number;
   readonly nodeDirectP50: number;
-  /** The same as changeP50, while there are 50 a second. */
+  /** As changeP50, at 50 changes per second. */
   readonly burstP50: number;
   readonly burstP99: number;
   readonly burstMax: number;
-  /** In restores: two, if each change waits for the one under way and is in the next. */
+  /** In restores: two, if each change waits for the running restore and is in the next one. */
   readonly burstRestores: number;
   readonly burstCpu: number;
   readonly burstChanges: number;
@@ -80,7 +77,7 @@ export interface IptablesResult {
   readonly variant: Variant | "nftables";
   readonly services: number;
   readonly endpoints: number;
-  /** Or why there are none. */
+  /** The figures, or the reason why they are missing. */
   readonly figures: IptablesFigures | string;
 }
 
@@ -92,17 +89,17 @@ export interface IptablesOptions {
   readonly upstream: boolean;
 }
 
-/** kube-proxy on the nft variant does not finish starting in 5 minutes with 10,000 Services. */
+/** With the nft variant and 10,000 Services, kube-proxy does not finish its start in 5 minutes. */
 const UPSTREAM_NFT_MAX = 1000;
 const UPSTREAM_CHANGES = 20;
 const START_PATIENCE_MS = 60_000;
 const PATIENCE_MS = 30_000;
-/** Services that must be served for a start to be over; and whose connections are timed. */
+/** Services that must answer for a start to be complete, and that are used to time connections. */
 const SAMPLES = 50;
 const ROUNDS = 40;
 const BURST_SECONDS = 20;
 const BURST_RATE = 50;
-/** After a start and a burst, until nothing is left to do. */
+/** Pause after a start and a burst, so that all work is done. */
 const REST_MS = 3000;
 
 interface Entry {
@@ -143,7 +140,7 @@ export async function measureIptables(
   return results;
 }
 
-/** Those on legacy last: the hooks of its tables never go again. */
+/** The legacy variant comes last, because the hooks of its tables stay. */
 function entries(root: string, plane: ControlPlane, options: IptablesOptions): Entry[] {
   const [nft, legacy] = (["nft", "legacy"] as const).map(
     (variant) => new Xtables(variant, plane.netns.name, plane.workdir),
@@ -166,7 +163,7 @@ function entries(root: string, plane: ControlPlane, options: IptablesOptions): E
 class Bench {
   readonly #plane: ControlPlane;
   readonly #options: IptablesOptions;
-  /** Of the last change: endpoints that no proxy has seen before. */
+  /** Number of the last change. Its endpoints are new to every proxy. */
   #mark = 0;
 
   constructor(plane: ControlPlane, options: IptablesOptions) {
@@ -223,7 +220,7 @@ class Bench {
     }
   }
 
-  /** Indices of so many Services, from everywhere among all, the last one included. */
+  /** Indices of this many Services, evenly spread and including the last one. */
   #samples(count: number): number[] {
     const { services } = this.#options;
     const fitting = Math.min(count, services);
@@ -290,9 +287,7 @@ class Bench {
     };
   }
 
-  /**
-   * Gives a Service other endpoints; how long it takes from then until a connection reaches one.
-   */
+  /** Replaces the endpoints of a Service. Returns the time until a connection reaches one. */
   async #change(calls: Calls, index: number): Promise<number> {
     const mark = ++this.#mark;
     const slice = makeSlice(index, this.#options.endpoints);
@@ -310,7 +305,7 @@ class Bench {
   }
 }
 
-/** Milliseconds since the epoch, with fractions: comparable between processes. */
+/** Milliseconds since the epoch, with fractions, comparable between processes. */
 function now(): number {
   return performance.timeOrigin + performance.now();
 }

@@ -122,7 +122,7 @@ async function measureSize(services: number, versions: Map<string, string>): Pro
   return results;
 }
 
-/** This build and another one, in turn. */
+/** Compares this build with another one, in turn. */
 async function measureAgainst(services: number, executable: string): Promise<Comparison> {
   const plane = await startControlPlane();
   try {
@@ -138,7 +138,7 @@ async function measureAgainst(services: number, executable: string): Promise<Com
   }
 }
 
-/** What somebody else changes, at this number of Services. */
+/** Measures repairs of foreign changes at this number of Services. */
 async function measureRepairs(services: number): Promise<RepairFigures[]> {
   const plane = await startControlPlane();
   try {

@@ -9,26 +9,30 @@ import { type Contestant, programmedIps, startProxy, untilHealthy } from "./prox
 /** Milliseconds and mebibytes. */
 export interface Figures {
   /**
-   * From exec until /healthz says so and it is true, while nobody listens to nftables'
-   * announcements: the kernel makes them for every element once somebody does, which the other
-   * figures of the start include.
+   * From exec until /healthz reports success and all Services are programmed, without a listener to
+   * nftables notifications. With a listener, the kernel creates one for every element; the other
+   * figures of the start include that.
    */
   readonly startUnwatched: number;
-  /** From exec until the last Service's frontend is in the kernel, and until /healthz says so. */
+  /**
+   * From exec until the last Service's frontend is in the kernel, and until /healthz reports
+   * success.
+   */
   readonly startProgrammed: number;
   readonly startHealthy: number;
   readonly startTransactions: number;
   /**
-   * From just before the API request to the kernel's announcement; and from its answer (negative:
-   * sooner).
+   * From just before the API request to the kernel's notification, and from its answer. The latter
+   * may be negative.
    */
   readonly changeP50: number;
   readonly changeP99: number;
   readonly changeAnswerP50: number;
   readonly changes: number;
   /**
-   * A restart over its own rules, with one endpoint that changed meanwhile: until that is in the
-   * kernel, and how many kernel objects are written until there is peace.
+   * A restart over its own rules, after one endpoint changed. `restartProgrammed` is the time until
+   * that change is in the kernel, `restartWrites` the number of kernel objects written until it is
+   * idle.
    */
   readonly restartHealthy: number;
   readonly restartProgrammed: number;
@@ -37,7 +41,7 @@ export interface Figures {
   readonly resident: number;
   readonly peak: number;
   readonly restartPeak: number;
-  /** Processor time until the first peace, children included, in milliseconds. */
+  /** Processor time until it is first idle, including children, in milliseconds. */
   readonly startCpu: number;
 }
 
@@ -51,12 +55,12 @@ export interface Bench {
 
 const PATIENCE_MS = 300_000;
 const QUIET_MS = 3000;
-/** A list of 10,000 addresses takes a tenth of that. */
+/** A list of 10,000 addresses takes a tenth of this. */
 const PROGRAMMED_POLL_MS = 250;
 
 /**
- * The start alone, on a kernel without rules: until it says that it is healthy and the kernel has
- * every Service (kube-proxy is healthy before its first sync).
+ * Measures only the start, on a kernel without rules. It ends when the proxy reports healthy and
+ * the kernel has every Service (kube-proxy is healthy before its first sync).
  */
 export async function measureStart(
   plane: ControlPlane,
@@ -80,7 +84,7 @@ export async function measureStart(
   }
 }
 
-/** Everything else about one proxy at one size, on a kernel without rules. */
+/** Measures everything else about one proxy at one size, on a kernel without rules. */
 export async function measure(
   bench: Bench,
   contestant: Contestant,
@@ -138,7 +142,7 @@ export async function measure(
   }
 }
 
-/** Gives one endpoint of one Service after the other an address that was never seen before. */
+/** Gives endpoints of several Services a new address, one after the other. */
 async function changeOneByOne(
   bench: Bench,
   contestant: Contestant,
@@ -159,7 +163,7 @@ async function changeOneByOne(
   return { sent, answered };
 }
 
-/** Kernel objects written, without tables that were made and deleted again to try something out. */
+/** Number of kernel objects written, without tables that were created and deleted as a test. */
 function writesOf(commits: readonly Commit[]): number {
   const scratch = new Set<string>();
   for (const { made, gone } of commits) {
@@ -175,9 +179,7 @@ function writesOf(commits: readonly Commit[]): number {
 
 let lastMark = 0;
 
-/**
- * Changes the first endpoint of a Service; says when that was asked for, and when it was answered.
- */
+/** Changes the first endpoint of a Service. Returns the times of the request and of its answer. */
 async function changeOne(
   bench: Bench,
   index: number,
@@ -194,18 +196,18 @@ function hasMark(mark: number): (commit: Commit) => boolean {
   return (commit) => commit.marks.includes(mark);
 }
 
-/** Milliseconds since the epoch, with fractions: comparable between processes. */
+/** Milliseconds since the epoch, with fractions, comparable between processes. */
 function now(): number {
   return performance.timeOrigin + performance.now();
 }
 
-/** The value that this part of all values does not exceed. */
+/** The value that this share of all values does not exceed. */
 export function quantile(values: readonly number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
 }
 
-/** Mebibytes that are resident, and the most that ever were. */
+/** Resident mebibytes, and their peak. */
 export function memoryOf(pid: number): { resident: number; peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const mebibytes = (field: string): number =>
@@ -213,7 +215,7 @@ export function memoryOf(pid: number): { resident: number; peak: number } {
   return { resident: mebibytes("VmRSS"), peak: mebibytes("VmHWM") };
 }
 
-/** Milliseconds of processor time of the process and its dead children. */
+/** Milliseconds of processor time of the process and its exited children. */
 export function cpuOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -72,7 +72,9 @@ function framesOf(kind: ObjectKind, objects: readonly JsonObject[]): Uint8Array 
   return Buffer.concat(objects.map((object) => encodeWatchEvent(kind, "ADDED", object)));
 }
 
-/** A watch stream of slices into rows: protobuf by Wasm; JSON by JSON.parse and the model. */
+/**
+ * Decodes a watch stream of slices into rows: protobuf in Wasm; JSON with JSON.parse and the model.
+ */
 function decode(module: WebAssembly.Module, services: number, endpoints: number): Piece {
   const slices = range(services).map((index) => stored(index, makeSlice(index, endpoints)));
   const protobuf = framesOf("EndpointSlice", slices);
@@ -89,7 +91,7 @@ function decode(module: WebAssembly.Module, services: number, endpoints: number)
   };
 }
 
-/** The endpoints of every Service chosen anew. */
+/** Selects the endpoints of every Service again. */
 function select(module: WebAssembly.Module, services: number, endpoints: number): Piece {
   const core = newCore(module);
   const numbers = range(services);
@@ -116,7 +118,7 @@ function select(module: WebAssembly.Module, services: number, endpoints: number)
       chosen += choices.length;
     }),
   );
-  if (chosen === 0) throw new Error("Nothing was chosen: this would measure nothing");
+  if (chosen === 0) throw new Error("Nothing was selected, so the measurement is meaningless");
   const models = numbers.map((index) => modelOf(index, endpoints));
   return {
     about: `select for ${services} Services`,
@@ -148,7 +150,7 @@ function modelOf(index: number, endpoints: number): ModelService {
   };
 }
 
-/** Desired against committed when nothing changed: one frontend for each Service. */
+/** Compares desired with committed elements without a difference: one frontend for each Service. */
 function diffUnchanged(module: WebAssembly.Module, services: number): Piece {
   const key = keySize(FRONTENDS);
   const value = valueSize(FRONTENDS);
@@ -171,10 +173,10 @@ function diffUnchanged(module: WebAssembly.Module, services: number): Piece {
     return core.diff(desired.length, owners);
   };
   if (run().region[OP_KIND] !== OP_ADD)
-    throw new Error("Nothing was added: this would measure nothing");
+    throw new Error("Nothing was added, so the measurement is meaningless");
   core.commit();
 
-  // As one would write it: a Map by the key's bytes, and the keys of each owner.
+  // A straightforward version: a Map by the key's bytes, and the keys of each owner.
   const committed = new Map<string, number>();
   const keysOf = new Map<number, string[]>();
   const compare = (): number => {
@@ -210,7 +212,7 @@ function range(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index);
 }
 
-/** Of the rounds after the first, which warms up. */
+/** The median of all rounds but the first, which warms up. */
 function median(work: () => void): number {
   const times: number[] = [];
   for (let round = 0; round <= ROUNDS; round++) {

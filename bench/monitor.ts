@@ -15,22 +15,23 @@ import { bind, recv, setOption, socket } from "../src/os/libc.ts";
 export interface Commit {
   /** Milliseconds since the epoch, with fractions. */
   readonly at: number;
-  /** When its first announcement came: of 50,000 elements there are many. */
+  /** Time of its first notification. A transaction with 50,000 elements has many. */
   readonly begun: number;
-  /** Who committed. */
+  /** The committing process. */
   readonly pid: number;
   /**
-   * Elements, rules, chains and the like that were added or deleted, by the name of their table.
+   * Number of elements, rules, chains and similar objects added or deleted, by the name of their
+   * table.
    */
   readonly writes: { readonly [table: string]: number };
-  /** Tables that were made, and deleted. */
+  /** Number of created and deleted tables. */
   readonly made: readonly string[];
   readonly gone: readonly string[];
-  /** Distinct clusterIPs counted so far. */
+  /** Number of distinct clusterIPs counted so far. */
   readonly frontends: number;
-  /** Addresses in MARKS that occur in it, by their last two bytes. */
+  /** Its addresses that are in MARKS, by their last two bytes. */
   readonly marks: readonly number[];
-  /** Announcements were lost since the line before: the socket's buffer was full. */
+  /** Notifications were lost before this line, because the socket's buffer was full. */
   readonly lost: boolean;
 }
 
@@ -50,16 +51,13 @@ const NEW_SET_ELEMENT = 12;
 const NEW_GENERATION = 15;
 const NEW_TABLE = 0;
 const DELETED_TABLE = 2;
-/** In every message but that of the generation. */
+/** Present in every message except that about the generation. */
 const NFTA_TABLE = 1;
 const NFTA_GEN_PROC_PID = 2;
 const NFTA_LIST_ELEMENTS = 3;
 const NFTA_SET_ELEM_KEY = 1;
 const NESTED = 0x3fff;
-/**
- * Endpoints that a measurement puts in, to recognise them when they arrive, have addresses of this
- * /16.
- */
+/** Range of the endpoint addresses that a measurement adds and recognises. */
 export const MARKS = [10, 250] as const;
 const MARK_BYTES = Buffer.from(MARKS);
 
@@ -133,14 +131,14 @@ class CommitTally {
     if (type === DELETED_TABLE) this.gone.push(table);
   }
 
-  /** Looks at the key of every element: an address, a protocol, a port. */
+  /** Examines the key of every element: an address, a protocol, a port. */
   private findKeys(from: number, end: number): void {
     const list = this.find(from, end, NFTA_LIST_ELEMENTS);
     if (list < 0) return;
     const listEnd = list + this.size(list);
     for (let element = list + 4; element + 4 <= listEnd; element += this.step(element)) {
       const key = this.find(element + 4, element + this.size(element), NFTA_SET_ELEM_KEY);
-      // A data attribute around 12 bytes: not the longer keys of slots and the like.
+      // The length of a data attribute with 12 bytes. The keys of slots and others are longer.
       if (key < 0 || this.size(key) !== 20) continue;
       const index = this.view.getUint32(key + 8, false) - this.first;
       if (this.seen[index] !== 0) continue;
@@ -165,7 +163,9 @@ class CommitTally {
     this.lost = false;
   }
 
-  /** Where the attribute of this type begins, among those from `from` on; -1 without one. */
+  /**
+   * Returns the start of the first attribute with this type, at `from` or later; -1 without one.
+   */
   private find(from: number, end: number, type: number): number {
     for (let offset = from; offset + 4 <= end; offset += this.step(offset)) {
       if ((this.view.getUint16(offset + 2, true) & NESTED) === type) return offset;
@@ -177,7 +177,7 @@ class CommitTally {
     return this.view.getUint16(attribute, true);
   }
 
-  /** To the next attribute: sizes are padded to 4 bytes. */
+  /** Advances to the next attribute. Sizes are padded to 4 bytes. */
   private step(attribute: number): number {
     return Math.max(4, (this.size(attribute) + 3) & ~3);
   }

@@ -10,13 +10,13 @@ import { inNamespace } from "../harness/daemon.ts";
 
 export const SERVICE_PORT = 80;
 export const ENDPOINT_PORT = 8080;
-/** A pod of this node, as to its address. */
+/** Address of a pod on this node. */
 export const LOCAL_POD = "10.128.0.1";
 const LOCAL_PODS = "10.128.0.0/24";
 const NODE_SIDE = "198.19.0.1";
 const PODS_SIDE = "198.19.0.2";
 
-/** A program of this folder that runs in a network namespace and talks by lines. */
+/** A program of this folder that runs in a network namespace and exchanges lines. */
 export type Child = Bun.Subprocess<"pipe", "pipe", "inherit">;
 
 export interface Pods {
@@ -25,7 +25,7 @@ export interface Pods {
 
 export async function startPods(plane: ControlPlane): Promise<Pods> {
   const node = plane.netns.name;
-  // Whose owner has died is removed with the control plane's (harness/cluster/cabled-netns.ts).
+  // If its owner died, the control plane's cleanup removes it (harness/cluster/cabled-netns.ts).
   const pods = `${node}-pods`;
   const ip = (namespace: string, words: string) => run("ip", "-n", namespace, ...words.split(" "));
   run("ip", "netns", "add", pods);
@@ -34,7 +34,7 @@ export async function startPods(plane: ControlPlane): Promise<Pods> {
   ip(node, `addr add ${LOCAL_POD}/32 dev lo`);
   ip(node, "link set pods up");
   ip(node, `route add ${POD_CIDR} via ${PODS_SIDE}`);
-  // What no rule leads anywhere is refused by the pods at once, rather than lost on the way.
+  // The pods refuse connections to addresses without a rule immediately, so that no packet is lost.
   ip(node, `route add ${SERVICE_CIDRS[0]} via ${PODS_SIDE}`);
   ip(pods, "link set lo up");
   ip(pods, `addr add ${PODS_SIDE}/30 dev node`);

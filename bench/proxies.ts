@@ -10,22 +10,21 @@ import { type Daemon, inNamespace, startDaemon } from "../harness/daemon.ts";
 export interface Contestant {
   readonly name: string;
   readonly executable: string;
-  /** Words of a command line that run it: an environment, say. */
+  /** The words of a command line that run it, for example with an environment. */
   readonly through?: readonly string[];
   /** `sluice 0.1.0`. */
   version(): Promise<string>;
-  /** Where nft finds the clusterIPs it serves: family, table, set. */
+  /** Location of the clusterIPs in nft: family, table, set. */
   readonly clusterIps: readonly string[];
   /**
-   * Least time between two syncs, in milliseconds: changes that are measured alone keep this
-   * distance.
+   * Minimum time between two syncs, in milliseconds. Single changes are measured at this distance.
    */
   readonly rest: number;
 }
 
 export const NODE = "bench-node";
 
-/** dist/sluice. */
+/** The binary dist/sluice. */
 export function sluice(root: string): Contestant {
   const executable = join(root, "dist/sluice");
   return {
@@ -37,7 +36,7 @@ export function sluice(root: string): Contestant {
   };
 }
 
-/** Upstream's kube-proxy in nftables mode, as its own defaults have it. */
+/** Upstream's kube-proxy in nftables mode, with its own defaults. */
 export function upstream(plane: ControlPlane): Contestant {
   const executable = join(plane.programs, "kube-proxy");
   return {
@@ -45,12 +44,12 @@ export function upstream(plane: ControlPlane): Contestant {
     executable,
     version: async () => (await runAsync([executable, "--version"])).trim(),
     clusterIps: ["ip", "kube-proxy", "cluster-ips"],
-    // minSyncPeriod is 1 s: a change that comes sooner after another waits for no fault of its own.
+    // minSyncPeriod is 1 s, so a change within that time after another one has to wait by design.
     rest: 1100,
   };
 }
 
-/** One configuration for all. */
+/** The same configuration for all. */
 export function writeConfiguration(
   plane: ControlPlane,
   mode: "nftables" | "iptables" = "nftables",
@@ -91,8 +90,9 @@ export function startProxy(contestant: Contestant, plane: ControlPlane): Daemon 
 }
 
 /**
- * Resolves when its health server says it works. @throws Error if it ends before, or after
- * `timeoutMs`
+ * Resolves when its health server reports success.
+ *
+ * @throws Error if it exits before, or after `timeoutMs`
  */
 export async function untilHealthy(
   daemon: Daemon,
@@ -114,21 +114,21 @@ export async function untilHealthy(
     if (status === 200) return performance.timeOrigin + performance.now();
     if (ended) throw new Error(`It ended:\n${daemon.tail()}`);
     if (performance.now() > deadline) throw new Error(`Not healthy in time:\n${daemon.tail()}`);
-    // Not more often: the two processors are for the proxy.
+    // Polls rarely, because the two processors are for the proxy.
     await Bun.sleep(10);
   }
 }
 
-/** Forgets every rule and every connection of the namespace. */
+/** Removes every rule and every connection of the namespace. */
 export async function removeAllRules(plane: ControlPlane): Promise<void> {
   await runAsync([...inNamespace(plane.netns.name), "nft", "flush", "ruleset"]);
   await runAsync([...inNamespace(plane.netns.name), "conntrack", "-F"]);
 }
 
-/** How many clusterIPs the kernel has from this proxy. */
+/** Number of clusterIPs of this proxy in the kernel. */
 export async function programmedIps(plane: ControlPlane, contestant: Contestant): Promise<number> {
   const nft = ["nft", "list", "set", ...contestant.clusterIps];
-  // Before the table is there this fails.
+  // This fails before the table exists.
   const listing = await runAsync([...inNamespace(plane.netns.name), ...nft]).catch(() => "");
   return listing.match(/\d+\.\d+\.\d+\.\d+/g)?.length ?? 0;
 }

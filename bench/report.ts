@@ -6,7 +6,7 @@ import type { IptablesFigures, IptablesResult } from "./iptables.ts";
 import type { Figures } from "./measures.ts";
 import type { Piece } from "./micro.ts";
 
-/** One line of the table: what it is, and how its figure is written. */
+/** One line of the table: its label, and the format of its figure. */
 interface Row<F> {
   readonly field: keyof F;
   readonly about: string;
@@ -38,14 +38,16 @@ const ROWS: readonly Row<Figures>[] = [
   { field: "restartPeak", about: "memory: peak of the restart", unit: "MiB" },
 ];
 
-/** A table of one size: a column for each proxy, and the ratio of the second to the first. */
+/**
+ * Formats a table of one size: a column for each proxy, and the ratio of the second to the first.
+ */
 export function table(size: string, results: readonly (readonly [string, Figures])[]): string {
   const [first, second] = results;
   const header = [size, ...results.map(([name]) => name), ...(second ? ["ratio"] : [])];
   const lines = [header, header.map(() => "---")];
   for (const { field, about, unit } of ROWS) {
     const cells = results.map(([, figures]) => show(figures[field], unit));
-    // A ratio of times that can be negative says nothing.
+    // A ratio of times that can be negative is meaningless.
     const comparable = unit !== "" && results.every(([, figures]) => figures[field] > 0);
     const ratio =
       first && second && comparable && field !== "changeAnswerP50"
@@ -58,7 +60,7 @@ export function table(size: string, results: readonly (readonly [string, Figures
   return drawn(lines);
 }
 
-/** Two builds: medians, and the median of their ratios. */
+/** Formats a comparison of two builds: medians, and the median ratio. */
 export function comparisonTable(size: string, { runs, ours, other, ratio }: Comparison): string {
   const header = [`${size}, medians of ${runs} runs`, "this build", "the other", "this / other"];
   const lines = ROWS.map(({ field, about, unit }) => [
@@ -70,7 +72,7 @@ export function comparisonTable(size: string, { runs, ours, other, ratio }: Comp
   return drawn([header, header.map(() => "---"), ...lines]);
 }
 
-/** The pieces of micro.ts, the core beside plain TypeScript. */
+/** Formats the pieces of micro.ts: the core next to plain TypeScript. */
 export function piecesTable(pieces: readonly Piece[]): string {
   const header = ["piece", "Wasm core", "TypeScript", "ratio"];
   const lines = pieces.map(({ about, wasm, typescript }) => [
@@ -98,7 +100,7 @@ const CONNTRACK_ROWS: readonly Row<ConntrackFigures>[] = [
   { field: "meanwhileChanges", about: "change during a pass: measured", unit: "" },
 ];
 
-/** Passes over the kernel's connections: a column for each size of its table. */
+/** Formats passes over the kernel's connections: a column for each size of its table. */
 export function conntrackTable(results: readonly ConntrackFigures[]): string {
   const header = ["connections", ...results.map(({ entries }) => `${entries}`)];
   const lines = CONNTRACK_ROWS.map(({ field, about, unit }) => [
@@ -108,7 +110,7 @@ export function conntrackTable(results: readonly ConntrackFigures[]): string {
   return drawn([header, header.map(() => "---"), ...lines]);
 }
 
-/** Repairs of drift.ts. */
+/** Formats the repairs of drift.ts. */
 export function repairsTable(size: string, repairs: readonly RepairFigures[]): string {
   const header = [size, "p50", "most", "objects written"];
   const lines = repairs.map(({ about, p50, most, writes }) => [
@@ -146,8 +148,8 @@ const IPTABLES_ROWS: readonly Row<IptablesFigures>[] = [
 ];
 
 /**
- * A table of one size: a column for each proxy and way; of both proxies on the same tools, the
- * ratio.
+ * Formats a table of one size: a column for each proxy and variant. Both proxies on the same
+ * variant also get their ratio.
  */
 export function iptablesTable(size: string, results: readonly IptablesResult[]): string {
   const pairs = results.flatMap((ours) => {

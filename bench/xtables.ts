@@ -18,13 +18,12 @@ const CHAIN = "BENCH-NOTHING";
 export class Xtables {
   readonly variant: Variant;
   /**
-   * Words before a command that has these tools alone, and a lock that nobody else on this machine
-   * holds.
+   * The words of a command line that run a command with only these tools, and with a private lock.
    */
   readonly environment: readonly string[];
   readonly #netns: string;
 
-  /** Makes the folder of the tools in `folder`. */
+  /** Creates the folder of the tools in `folder`. */
   constructor(variant: Variant, netns: string, folder: string) {
     this.variant = variant;
     this.#netns = netns;
@@ -46,7 +45,7 @@ export class Xtables {
     return (await this.#run(["iptables", "--version"])).trim();
   }
 
-  /** How many rules there are of IPv4, by table. */
+  /** Number of IPv4 rules, by table. */
   async rules(): Promise<{ readonly [table: string]: number }> {
     const counts: Record<string, number> = {};
     for (const table of TABLES) {
@@ -56,7 +55,7 @@ export class Xtables {
     return counts;
   }
 
-  /** Milliseconds, the median of a few restores that change one chain of no importance in nat. */
+  /** Milliseconds: the median of a few restores that change one unused chain in nat. */
   async restoreTime(): Promise<number> {
     const elapsed: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {

@@ -14,14 +14,14 @@ const USAGE = `usage: npm run image -- [--target NAME] [--name NAME] [--no-iptab
 
   --target NAME   another machine: ${MACHINES.map(({ target }) => target).join(", ")}.
                   Without it: this machine, with dist/sluice
-  --name NAME     what the image is called, REPOSITORY:TAG (localhost/sluice:${manifest.version})
-  --no-iptables   leave out iptables; then there is no mode iptables, and rules of kube-proxy's iptables mode that
-                  are in the legacy tables cannot be found and removed
-  --out FILE      where it goes (dist/sluice-image-linux-ARCHITECTURE.tar)
+  --name NAME     name of the image, REPOSITORY:TAG (localhost/sluice:${manifest.version})
+  --no-iptables   leave out iptables. The image then has no iptables mode, and cannot find and remove
+                  kube-proxy's rules in the legacy tables
+  --out FILE      path of the archive (dist/sluice-image-linux-ARCHITECTURE.tar)
   --help          print this
 
-The archive is an OCI layout and a docker archive in one: ctr images import, podman load, skopeo copy and
-docker load take it. The same files give the same digest; times in it are SOURCE_DATE_EPOCH, or 0.`;
+The archive is both an OCI layout and a docker archive. ctr images import, podman load, skopeo copy
+and docker load accept it. The same files give the same digest. Times are SOURCE_DATE_EPOCH, or 0.`;
 
 const root = join(import.meta.dir, "..");
 

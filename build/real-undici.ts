@@ -5,9 +5,10 @@ import type { BunPlugin } from "bun";
  * Makes @kubernetes/client-node use the real undici.
  *
  * Bun resolves the bare specifier `undici` to a built-in stub with an Agent that ignores TLS
- * options: it does not use a cluster's CA and does not send client certificates. `undici/index.js`
- * is the real package. Bun calls no resolve hook for `undici`, so this plugin rewrites the
- * importing text. It works in `Bun.build`, and as a preload for code that runs from source.
+ * options. The stub does not use a cluster's CA and does not send client certificates.
+ * `undici/index.js` is the real package. Bun calls no resolve hook for `undici`, so this plugin
+ * rewrites the importing text. It works in `Bun.build`, and as a preload for code that runs from
+ * source.
  */
 export const realUndici: BunPlugin = {
   name: "real-undici",

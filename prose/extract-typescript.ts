@@ -1,7 +1,7 @@
 /** Finds prose in TypeScript: comments, and string literals that people read. */
 import { SyntaxKind } from "typescript/unstable/ast";
 import { createScanner } from "typescript/unstable/ast/scanner";
-import { commentText, type Fragment } from "./fragment.ts";
+import { commentText, type Fragment, hideLayout } from "./fragment.ts";
 
 interface Token {
   readonly kind: SyntaxKind;
@@ -126,7 +126,9 @@ function literals(tokens: readonly Token[], strings: WhichStrings, lineAt: LineA
     if (strings === "test names" && !isName) continue;
     found.push({ line: lineAt((code[begin] as Token).start), text, wraps: false });
   }
-  return found.filter(({ text }) => isProse(text));
+  return found
+    .filter(({ text }) => isProse(text))
+    .map((fragment) => ({ ...fragment, text: hideLayout(fragment.text) }));
 }
 
 const isLiteral = (token: Token | undefined): boolean =>

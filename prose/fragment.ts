@@ -16,13 +16,25 @@ const TAG = /^\s*@(?:param \S+|\w+)\s*/;
 /** A line of a table without frame: "  PATH   a file". */
 const COLUMNS = /^\s*(\S.*? {2,}(?=\S))/;
 
+/** A command line with its options, or a drawing of a record, up to a blank line. */
+const DRAWING = /^(?:usage: |Usage: |Record [A-Z_]+(?: |, )).*(?:\n.+)*/gm;
+
 /** Takes the delimiters from a comment, and keeps its lines. */
 export function commentText(comment: string): string {
-  return comment
+  const lines = comment
     .replace(/\*\/$/, "")
     .split("\n")
     .map((line) => line.replace(/^\s*(?:\/\*\*?|\*|\/\/\/?|#+)(?: |$)?/, "").trimEnd())
     .map((line) => (DIRECTIVE.test(line) ? "" : line))
-    .map((line) => line.replace(TAG, "- ").replace(COLUMNS, "- $1").replaceAll("<", "\\<"))
+    .map((line) => line.replace(TAG, "- ").replaceAll("<", "\\<"));
+  return hideLayout(lines.join("\n"));
+}
+
+/** Makes list items of the lines of tables, and hides drawings. The number of lines stays. */
+export function hideLayout(text: string): string {
+  return text
+    .replace(DRAWING, (drawing) => drawing.replace(/.+/g, ""))
+    .split("\n")
+    .map((line) => line.replace(COLUMNS, "- $1"))
     .join("\n");
 }

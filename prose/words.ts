@@ -64,7 +64,7 @@ const TRANSLATED: readonly Ban[] = [
   { pattern: /\bas \S+(?: \S+)? has it\b/, instead: 'write "as X says"' },
   { pattern: /^else\b|, else\b/, instead: 'write "otherwise"' },
   { pattern: /\bsomebody\b/, instead: 'write "another program", "another process" or "someone"' },
-  { pattern: /\b(?:lives|lived)\b/, instead: 'write "runs", "exists" or "is in"' },
+  { pattern: /(?<!-)\b(?:lives|lived)\b/, instead: 'write "runs", "exists" or "is in"' },
   { pattern: new RegExp(`\\b(?:no more|any more|anymore)${END}`), instead: 'write "no longer"' },
   { pattern: /\bcalled so\b/, instead: "write the name" },
   {

@@ -1,5 +1,5 @@
-// Holds the state of one running diff: which committed elements are wanted (marked by epoch), which
-// change owner, which keys are added, and how much room the commit needs.
+// Holds the state of one running diff. It marks the wanted committed elements by epoch, and records
+// changes of owner, added keys, and the room that the commit needs.
 
 import { TABLE_NAMES_OWNER } from "../layout/element";
 import { OP_HEADER, OP_TABLE } from "../layout/operation";

@@ -123,8 +123,8 @@ function indexEndpoints(table: Table, endpoints: usize, count: u32): bool {
 }
 
 // Takes one endpoint with this value out of the multiset, if there is one. Each desired endpoint is
-// taken at most once: two slots with the same value are two endpoints, and a slot keeps its value
-// only if one is left for it.
+// taken at most once. Two slots with the same value are two endpoints, so a slot keeps its value
+// only if an endpoint is left for it.
 //
 // A taken endpoint is marked in the chain, so that fillHoles skips it. The bucket then advances to
 // the next endpoint with the value. It keeps the last one, because an empty bucket would end the

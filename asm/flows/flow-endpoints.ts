@@ -1,6 +1,6 @@
-// Determines which endpoints a connection to a frontend may keep: those of the Service port that
-// serve, Ready or not, on any node. Traffic policies and hints apply only to new connections;
-// changing them cuts no existing connection (kube-proxy's pkg/proxy/conntrack/cleanup.go).
+// Determines which endpoints a connection to a frontend may keep: all that serve the Service port,
+// Ready or not, on any node. Traffic policies and hints apply only to new connections; changing
+// them cuts no existing connection (kube-proxy's pkg/proxy/conntrack/cleanup.go).
 
 import { serviceBlock, servicePortCount, servicePorts } from "../cluster/services";
 import { ELEMENT_OWNER } from "../committed/element-record";

@@ -1,8 +1,8 @@
 // Defines EndpointSlices, in one block of memory each, and the sets of topology hints that
 // endpoints share. The host does not access them, but tests do.
 
-// Record SLICE, SLICE_HEADER = 40 bytes: then SLICE_PORT records, then ENDPOINT records. What an
-// object says begins at FAMILY; before it stands where and since when it is kept
+// Record SLICE, SLICE_HEADER = 40 bytes: then SLICE_PORT records, then ENDPOINT records. The
+// object's own data begin at FAMILY; the fields before it link and date the block
 //    0 u32 NEXT: slice of the Service, 0 = last     24 u32 SIZE: of the whole block, in bytes
 //    4 u32 PREVIOUS: 0 = first                      28 u32 EPOCH: in which it was last fed
 //    8 u32 SERVICE: its id                          32 u8 FAMILY: 4 or 6

@@ -1,7 +1,9 @@
 // Selects the endpoints that receive a Service's traffic, as kube-proxy's CategorizeEndpoints does.
-// The rules are those of KEP-1669 (terminating endpoints), KEP-2433 and KEP-3015 (hints) and
-// KEP-2086 (Local policies). For each port and family there are two lists: endpoints for traffic
-// that may go anywhere in the cluster, and endpoints for traffic that must stay on this node.
+// The rules come from KEP-1669 (terminating endpoints), KEP-2433 and KEP-3015 (hints) and KEP-2086
+// (Local policies).
+//
+// Each port and family has two lists. Traffic that may go anywhere in the cluster uses the first
+// one. Traffic that must stay on this node uses the second one.
 
 import {
   firstSlice,

@@ -1,6 +1,6 @@
 /**
- * Finds the files that a dynamically linked program needs: like ldd, but for any machine and
- * without running the program.
+ * Finds the files that a dynamically linked program needs. It works like ldd, also for other
+ * machines, and does not run the program.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";

@@ -48,6 +48,20 @@ describe("TypeScript", () => {
     ]);
   });
 
+  test("tables without frame, and usages", () => {
+    const text = [
+      "/*",
+      " * Reads a file.",
+      " *",
+      " * usage: bun a.ts FILE",
+      " *                 [--more OPTIONS]",
+      " *",
+      " *   FILE   the path",
+      " */",
+    ].join("\n");
+    expect(fragments("src/a.ts", text)).toEqual(["1 Reads a file.\n\n\n\n\n- FILE   the path"]);
+  });
+
   test("of the strings in tests, only their names", () => {
     const text = [
       'describe("name of a group", () => {',
