@@ -5,7 +5,7 @@ import { duration } from "./terminal.ts";
 export class GaveUp extends Error {}
 
 /**
- * Waits for `wait`, for at most `limit` milliseconds, and then throws CannotGoOn. `what` completes
+ * Waits for `wait`, for at most `limit` milliseconds, and then throws GaveUp. `what` completes
  * "Cannot ...", and `soFar` describes the progress.
  */
 export async function withTimeout<T>(
