@@ -100,7 +100,7 @@ const CONCEPTS: readonly Ban[] = [
   },
   {
     pattern:
-      /(?<![-\w])(?:restored|restoring|restores (?:the|an?|its?|their|them|only|all|every\w*)|(?<=\b(?:to|and|or|not|cannot|can|must|may|will|would) )restore)\b(?! from a backup)/,
+      /(?<![-\w])(?:restored|restoring|restores (?:the|an?|its?|their|them|only|all|every\w*)|(?<=\b(?:to|and|or|not|cannot|can|must|may|will|would) )restore)\b(?! (?:from a backup|tools?))/,
     instead: 'write "repair", or "set back" for a setting; the word belongs to iptables-restore',
   },
   {

@@ -29,7 +29,7 @@ afterAll(async () => {
   for (const server of servers) await server.stop(true);
 });
 
-/** The first line of the answer; "" if the connection was closed without one. */
+/** Returns the first line of the answer; "" if the connection was closed without one. */
 function send(port: number, bytes: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => socket.end(bytes));

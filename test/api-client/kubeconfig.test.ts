@@ -28,7 +28,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const SERVER = { server: "https://10.0.0.1:6443" };
 
-/** Writes a kubeconfig of one cluster and one user. */
+/** Writes a kubeconfig with one cluster and one user. */
 function write(cluster: JsonObject = SERVER, user: JsonObject = {}, more: JsonObject = {}): string {
   const path = join(folder, "kubeconfig");
   writeFileSync(
@@ -68,7 +68,7 @@ describe("a kubeconfig", () => {
     expect((await open(write(), master)).server).toBe(server);
   });
 
-  test("makes --master without a scheme https when it speaks of TLS", async () => {
+  test("makes --master without a scheme https if it has TLS settings", async () => {
     const path = write({ ...SERVER, "insecure-skip-tls-verify": true });
     expect((await open(path, "other:1")).server).toBe("https://other:1");
   });
@@ -97,7 +97,7 @@ describe("a kubeconfig", () => {
     expect((await identity(SERVER, user)).authorization).toBe(authorization);
   });
 
-  test("reads certificates from files beside it, or from its own data", async () => {
+  test("reads certificates from files next to it, or from its own data", async () => {
     const expected = {
       insecure: false,
       serverName: "api.test",
@@ -125,7 +125,7 @@ describe("a kubeconfig", () => {
     expect(inline.tls).toEqual(expected);
   });
 
-  test("reads a file again each time, since others rotate it", async () => {
+  test("reads a file again each time, because it may be rotated", async () => {
     const file = join(folder, "rotated");
     writeFileSync(file, "one");
     const access = await open(write(SERVER, { tokenFile: file }));
@@ -135,7 +135,7 @@ describe("a kubeconfig", () => {
   });
 });
 
-describe("a kubeconfig that cannot be used is refused by file and field:", () => {
+describe("an unusable kubeconfig is refused with file and field:", () => {
   const certificateOnly = { "client-certificate": "client.crt" };
   const cases: [string, JsonObject | undefined, JsonObject | undefined, JsonObject, string][] = [
     [
@@ -269,7 +269,7 @@ echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","s
     return { exec: { apiVersion: "client.authentication.k8s.io/v1", command: script } };
   }
 
-  test("logs in, is remembered, and runs again after a refusal", async () => {
+  test("logs in, is cached, and runs again after a refusal", async () => {
     const access = await open(write({ ...SERVER, "certificate-authority": "ca.crt" }, plugin()));
     const first = await access.identity();
     expect(first.authorization).toBe("Bearer t1");
@@ -279,7 +279,7 @@ echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","s
     expect((await access.identity()).authorization).toBe("Bearer t2");
   });
 
-  test("that fails is named", async () => {
+  test("is named if it fails", async () => {
     const path = write(SERVER, { exec: { command: "/nonexistent/plugin" } });
     const error = await errorOf(open(path).then((access) => access.identity()));
     expect(error.code).toBe("KUBECONFIG_INVALID");
@@ -315,16 +315,13 @@ describe("inside a cluster", () => {
   });
 });
 
-test.each(["beside a kubeconfig", "alone"])(
-  "a --master %s that is no URL is named",
-  async (how) => {
-    const error = await errorOf(open(how === "alone" ? "" : write(), "https://[::"));
-    expect(error.code).toBe("CONFIG_INVALID");
-    expect(error.message).toBe('--master: invalid value "https://[::": must be a URL');
-  },
-);
+test.each(["beside a kubeconfig", "alone"])("an invalid --master %s is named", async (how) => {
+  const error = await errorOf(open(how === "alone" ? "" : write(), "https://[::"));
+  expect(error.code).toBe("CONFIG_INVALID");
+  expect(error.message).toBe('--master: invalid value "https://[::": must be a URL');
+});
 
-test("a bare --master is reached without a login", async () => {
+test("a --master alone is reached without a login", async () => {
   const access = await openAccess({ kubeconfig: "", master: "localhost:8080", environment: {} });
   expect(access.server).toBe("http://localhost:8080");
   expect(await access.identity()).toEqual({ authorization: "", tls: { insecure: false } });

@@ -66,7 +66,7 @@ test.each([
   expect(counted).toEqual(expected);
 });
 
-test("what is written is counted too", async () => {
+test("writes are counted too", async () => {
   const request = {
     method: "POST",
     path: "/events",
@@ -77,13 +77,13 @@ test("what is written is counted too", async () => {
   expect(counted).toEqual(["POST 200", "POST complete"]);
 });
 
-test("a request that is given up before its answer counts once, as failed", async () => {
+test("a request that is aborted before its answer counts once, as failed", async () => {
   const reason = new SluiceError("API_UNREACHABLE", "given up");
   await ended((handler) => transport.get("/services", "", handler)(reason));
   expect(counted).toEqual(["GET undefined"]);
 });
 
-test("the host is as the URL has it, with a port that could be left out", async () => {
+test("the host is as in the URL, with a default port", async () => {
   const other = openTransport(accessTo("https://127.0.0.1:443"));
   const reason = new SluiceError("API_UNREACHABLE", "given up");
   await ended((handler) => other.get("/services", "", handler)(reason));

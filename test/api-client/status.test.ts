@@ -33,14 +33,14 @@ describe("the body of an error answer", () => {
     expect(readStatus(404, 7, body)).toEqual({ code: 404, reason, message, retryAfterMs: 7 });
   });
 
-  test("is never trusted: any cut of it is read without harm", () => {
+  test("is never trusted: any truncation is read safely", () => {
     for (let length = 0; length < protobuf.length; length++) {
       expect(readStatus(404, 0, protobuf.slice(0, length)).code).toBe(404);
     }
   });
 });
 
-test("an error names what was tried, the status and the server's words", () => {
+test("an error has the operation, the status and the server's message", () => {
   const status = { code: 403, reason: "Forbidden", message: "not you", retryAfterMs: 0 };
   const error = statusError("list services", "https://api.test", status);
   expect(error.code).toBe("API_STATUS");
@@ -53,7 +53,7 @@ test("an error names what was tried, the status and the server's words", () => {
   expect(statusError("list services", "", bare).message).toBe("list services: 502");
 });
 
-test("a version that is too large is told by the server's words", () => {
+test("a version that is too large is recognised by the server's message", () => {
   const message = "Timeout: Too large resource version: 10, current: 3";
   expect(isTooLarge({ code: 504, reason: "Timeout", message, retryAfterMs: 0 })).toBe(true);
   expect(isTooLarge({ code: 504, reason: "Timeout", message: "", retryAfterMs: 0 })).toBe(false);

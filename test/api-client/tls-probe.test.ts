@@ -1,4 +1,7 @@
-/** Under Bun the bare `undici` is a stub that drops TLS options; a bundler could bring it back unseen. */
+/**
+ * Under Bun, the bare `undici` is a stub that drops TLS options. A bundler could reintroduce it
+ * silently.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -96,7 +96,7 @@ describe("TLS", () => {
     ["the system's authorities", () => access({})],
     ["a certificate for another name", () => access({ ca, serverName: "other.test" })],
     ["a certificate for another host", () => access({ ca }, "localhost")],
-  ])("refuses %s, and says that it was TLS", async (_what, make) => {
+  ])("refuses %s, and reports TLS as the cause", async (_what, make) => {
     const before = api.seen.length;
     const result = await once(make());
     expect(result).toBeInstanceOf(SluiceError);
@@ -163,7 +163,7 @@ describe("a request", () => {
     expect(await once({ ...access({ ca }), identity })).toBe(failure);
   });
 
-  test("that is aborted fails with the reason, also before it is sent", async () => {
+  test("that is aborted fails with the reason, even before it is sent", async () => {
     const reason = new SluiceError("API_UNREACHABLE", "stopped");
     for (const path of ["/api/v1/services", "/api/v1/services?watch=true&resourceVersion=1000"]) {
       const transport = openTransport(access({ ca }));
@@ -180,7 +180,7 @@ describe("a request", () => {
     }
   });
 
-  test("whose handler throws ends with that error", async () => {
+  test("with a throwing handler ends with that error", async () => {
     const transport = openTransport(access({ ca }));
     const failure = new SluiceError("CORE_MEMORY", "Cannot grow");
     const { promise, reject } = Promise.withResolvers<never>();
@@ -193,12 +193,12 @@ describe("a request", () => {
       onError: reject,
     });
     expect(await errorOf(promise)).toBe(failure);
-    // The connection is not poisoned by it.
+    // The connection stays usable.
     expect(await get(transport)).toMatchObject({ status: 200 });
     transport.close();
   });
 
-  test("to a server that cuts the connection fails", async () => {
+  test("fails if the server cuts the connection", async () => {
     const transport = openTransport(access({ ca }));
     const watch = get(transport, "/api/v1/services?watch=true&resourceVersion=1000");
     await until("the watch is there", () => api.seen.at(-1)?.parameters.get("watch") === "true");
@@ -207,7 +207,7 @@ describe("a request", () => {
     transport.close();
   });
 
-  test("to nobody fails with the reason", async () => {
+  test("without a server fails with the reason", async () => {
     const base = access({ ca });
     const result = await once({ ...base, server: "https://127.0.0.1:1" });
     expect(result).toMatchObject({
@@ -221,7 +221,7 @@ describe("a request", () => {
     ["3000000", RETRY_AFTER_MS_MAX],
     ["Fri, 31 Dec 1999 23:59:59 GMT", 0],
   ])(
-    "goes without TLS to an http server, and hands on a Retry-After of %s as %p ms",
+    "goes without TLS to an http server, and returns a Retry-After of %s as %p ms",
     async (text, ms) => {
       const server = createServer((_request, response) => {
         response.writeHead(429, { "retry-after": text });
@@ -273,7 +273,7 @@ describe("a request", () => {
     ]);
     const closed = new Promise((resolve) => server.close(resolve));
     transport.close();
-    // Resolves only when no connection is left.
+    // Resolves when no connection is left.
     await closed;
   });
 });

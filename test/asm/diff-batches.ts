@@ -1,4 +1,7 @@
-/** Desired records for the core from the model's, and its committed elements as the model has them. */
+/**
+ * Builds desired records for the core from the model, and lists the core's committed elements as
+ * the model does.
+ */
 import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../../asm/layout/choice.ts";
 import {
   DESIRED_ELEMENT,
@@ -26,7 +29,7 @@ export const frontends = tableId("frontends", 4);
 export const slots = tableId("endpoints", 4);
 export const clusterIPs = tableId("cluster-ips", 4);
 
-/** The `index`th key of a table, without the slot in tables of slots. */
+/** Key number `index` of a table, without the slot in tables of slots. */
 export function keyOf(table: TableId, index: number): string {
   const bytes = new Uint8Array(
     isSlots(table) ? keySize(table) - SLOT_NUMBER_BYTES : keySize(table),
@@ -71,7 +74,7 @@ export function range(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index + 1);
 }
 
-/** Writes the batch and has it compared. */
+/** Writes the batch and runs the diff. */
 export function diffBatch(core: TestCore, batch: Batch): OperationList {
   const { bytes, release } = writeBatch(core, batch);
   try {
@@ -84,7 +87,7 @@ export function diffBatch(core: TestCore, batch: Batch): OperationList {
   }
 }
 
-/** Writes the desired records of a batch; endpoints of slots go into memory of their own. */
+/** Writes the desired records of a batch. Endpoints of slots go into separate memory. */
 export function writeBatch(core: TestCore, batch: Batch): { bytes: number; release: () => void } {
   const { exports } = core.wasm;
   const blocks: { readonly at: number; readonly size: number }[] = [];
@@ -116,7 +119,7 @@ export function writeBatch(core: TestCore, batch: Batch): { bytes: number; relea
   };
 }
 
-/** Compares, applies to the kernel, commits. Returns how many operations it took. */
+/** Runs the diff, applies it to the kernel, commits. Returns the number of operations. */
 export function sync(core: TestCore, kernel: KernelModel, batch: Batch): number {
   const operations = diffBatch(core, batch);
   kernel.apply(operations);
@@ -124,7 +127,7 @@ export function sync(core: TestCore, kernel: KernelModel, batch: Batch): number 
   return operations.count;
 }
 
-/** All committed elements, as the kernel model names them. */
+/** All committed elements, with the names of the kernel model. */
 export function committed(core: TestCore): KernelModel["elements"] {
   const found = new Map<string, { value: string; owner: number }>();
   for (let id = 0; id < TABLES.length * 2; id++) {

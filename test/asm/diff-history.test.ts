@@ -22,7 +22,7 @@ import {
   slots,
 } from "./diff-batches.ts";
 
-// Bun's own 5 s are too few on a busy machine for hundreds of random histories.
+// Bun's default of 5 s is too short for hundreds of random histories on a busy machine.
 setDefaultTimeout(120_000);
 
 const OWNERS = 4;
@@ -46,7 +46,7 @@ const step = fc.record({
   applied: fc.boolean(),
 });
 
-/** Do the operations of each owner stand together, in the order of the batch? */
+/** Reports whether each owner's operations are contiguous and in the order of the batch. */
 function inOrder(operations: OperationList, batch: Batch): boolean {
   let index = 0;
   for (const { owner } of operations) {
@@ -58,7 +58,7 @@ function inOrder(operations: OperationList, batch: Batch): boolean {
 
 for (const build of BUILDS)
   describe(`histories of diffs (${build})`, () => {
-    test("what is applied is what is desired, by the least number of operations", () => {
+    test("the result is the desired state, with the least number of operations", () => {
       fc.assert(
         fc.property(fc.array(step, { minLength: 1, maxLength: 12 }), (steps) => {
           const core = createTestCore(build);
@@ -75,7 +75,7 @@ for (const build of BUILDS)
             kernel.apply(operations);
             core.commit();
             checkBatch(committed(core), batch, before);
-            // The kernel does not know of changes of owner that change no element.
+            // The kernel does not know changes of owner that change no element.
             expect(values(committed(core))).toEqual(values(kernel.elements));
             kernel.adoptOwners(committed(core));
             expect(core.elementCount()).toBe(kernel.elements.size);
@@ -89,7 +89,10 @@ for (const build of BUILDS)
 
 type DesiredState = typeof desiredState extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** A key belongs to one owner at a time, as the plan sees to; which one may change between batches. */
+/**
+ * A key belongs to one owner at a time, as the plan guarantees. The owner may change between
+ * batches.
+ */
 function batchOf(
   wishes: readonly DesiredState[],
   synced: readonly number[],

@@ -29,8 +29,7 @@ import {
   writeBatch,
 } from "./diff-batches.ts";
 
-// Bun's own 5 s are too few on a busy machine for a core of its own for each of a hundred
-// endpoints.
+// Bun's default of 5 s is too short on a busy machine for a hundred endpoints with one core each.
 setDefaultTimeout(120_000);
 
 for (const build of BUILDS)
@@ -58,7 +57,7 @@ for (const build of BUILDS)
         }
     });
 
-    test("endpoints that stay keep their slots whatever the order they are desired in", () => {
+    test("endpoints that stay keep their slots in any desired order", () => {
       const core = createTestCore(build);
       const owner = core.service("default/web");
       const kernel = new KernelModel();
@@ -70,7 +69,7 @@ for (const build of BUILDS)
       );
     });
 
-    test("a changed value is a deletion and then an addition of the same key, side by side", () => {
+    test("a changed value is a deletion directly followed by an addition of the same key", () => {
       const core = createTestCore(build);
       const owner = core.service("default/web");
       sync(core, new KernelModel(), [{ owner, records: [element(frontends, 1, 5)] }]);
@@ -110,7 +109,7 @@ for (const build of BUILDS)
       expect(() => core.commit()).toThrow(expect.objectContaining({ code: "CORE_ABORT" }));
     });
 
-    test("adopted elements that are desired just so cost nothing, leftovers go with their owner", () => {
+    test("adopted elements that match cost nothing, leftovers go with their owner", () => {
       const core = createTestCore(build);
       const kernel = new KernelModel();
       const former = createTestCore(build);
@@ -132,7 +131,7 @@ for (const build of BUILDS)
       expect(sync(core, kernel, [{ owner, records }])).toBe(0);
     });
 
-    test("adoption fills holes and mends wrong values", () => {
+    test("adoption fills holes and repairs wrong values", () => {
       const core = createTestCore(build);
       const kernel = new KernelModel();
       for (const [slot, endpoint] of [
@@ -166,7 +165,7 @@ for (const build of BUILDS)
           { owner: to, records: serviceRecords(1, [1, 2]) },
         ];
         const operations = diffBatch(core, reversed ? batch.toReversed() : batch);
-        // The kernel's element names its owner in tables of actions only.
+        // Only in tables of actions does the kernel's element name its owner.
         expect([...operations].map(({ kind, table, owner }) => ({ kind, table, owner }))).toEqual([
           { kind: "delete", table: frontends, owner: to },
           { kind: "add", table: frontends, owner: to },
@@ -178,7 +177,7 @@ for (const build of BUILDS)
       }
     });
 
-    test("an owner that is not in the batch loses what another one claims, and nothing else", () => {
+    test("an owner outside the batch loses what another one claims, and nothing else", () => {
       const core = createTestCore(build);
       const kernel = new KernelModel();
       const [from, to] = [core.service("default/from"), core.service("default/to")];
@@ -197,7 +196,7 @@ for (const build of BUILDS)
       expect(core.ownerOf(clusterIPs, fromHex(keyOf(clusterIPs, 3)))).toBeUndefined();
     });
 
-    test("the id of a Service of which nothing remains is recycled, that of another is not", () => {
+    test("the id of a Service is recycled when nothing of it remains, and not before", () => {
       const core = createTestCore(build);
       const kernel = new KernelModel();
       const { exports } = core.wasm;
@@ -218,7 +217,7 @@ for (const build of BUILDS)
       expect([gone, taken, stays].map((id) => exports.isService(id))).toEqual([0, 0, 1]);
     });
 
-    test("what a batch desires twice is taken once, from the first", () => {
+    test("a key that a batch desires twice counts once, from the first record", () => {
       const core = createTestCore(build);
       const kernel = new KernelModel();
       const [one, two] = [core.service("default/one"), core.service("default/two")];
@@ -236,7 +235,7 @@ for (const build of BUILDS)
       for (const { owner } of committed(core).values()) expect(owner).toBe(one);
     });
 
-    test("counters give what is new since the last reading", () => {
+    test("counters return the packets since the last reading", () => {
       const core = createTestCore(build);
       const owner = core.service("default/web");
       const kernel = new KernelModel();
@@ -256,14 +255,14 @@ for (const build of BUILDS)
       ];
       expect(read([0, 5n], [1, 2n ** 40n], [7, 3n], [9, 100n])).toEqual([5, 2 ** 40, 0, 0]);
       expect(read([0, 9n], [1, 2n ** 40n + 1n], [9, 101n])).toEqual([4, 1, 1]);
-      // Slot 0 is made anew for another endpoint, and starts over.
+      // Slot 0 is created again for another endpoint, and starts from 0.
       sync(core, kernel, [{ owner, records: [frontend(1, [3, 2])] }]);
       expect(read([0, 2n], [1, 2n ** 40n + 2n])).toEqual([2, 1]);
-      // Somebody else made slot 1 anew.
+      // Another program created slot 1 again.
       expect(read([1, 6n])).toEqual([6]);
     });
 
-    test("an element that was lost and made anew is the same, and its counter starts over", () => {
+    test("an element that was lost and created again is the same, and its counter restarts", () => {
       const core = createTestCore(build);
       const owner = core.service("default/web");
       sync(core, new KernelModel(), [{ owner, records: [frontend(1, [1, 2])] }]);
@@ -277,7 +276,7 @@ for (const build of BUILDS)
       expect(core.committedValue(slots, key(9))).toBeUndefined();
     });
 
-    test("what the kernel has is compared with what is committed", () => {
+    test("the kernel's elements are compared with the committed ones", () => {
       const core = createTestCore(build);
       const owner = core.service("default/web");
       sync(core, new KernelModel(), [{ owner, records: [frontend(1, [1, 2])] }]);
@@ -293,7 +292,7 @@ for (const build of BUILDS)
       expect([...core.compare(slots, concat(...found), 3)]).toEqual(Array(3).fill(COMPARED_SAME));
     });
 
-    test("hasEndpoint knows the endpoints of a frontend and of no other", () => {
+    test("hasEndpoint finds only the endpoints of this frontend", () => {
       const core = createTestCore(build);
       const owner = core.service("default/web");
       sync(core, new KernelModel(), [{ owner, records: [frontend(1, [1, 2]), frontend(2, [3])] }]);
@@ -337,7 +336,7 @@ for (const build of BUILDS)
       expect(sync(core, kernel, [{ owner, records: serviceRecords(1, [1, 2]) }])).toBe(3);
     });
 
-    test("running out of memory is an error that changes nothing, wherever it strikes", () => {
+    test("running out of memory at any point is an error that changes nothing", () => {
       const large = range(2000).flatMap((key) => serviceRecords(key, range(5)));
       const small = serviceRecords(3000, [1]);
       let refusals = 0;

@@ -1,4 +1,4 @@
-/** Entries as ctnetlink writes them, and ways to spoil them. */
+/** Encodes entries as ctnetlink does, and corrupts them. */
 import fc from "fast-check";
 
 export const CLIENT = { 4: "0a0a0909", 6: "fd00000000000000000000000000aaaa" } as const;
@@ -97,7 +97,7 @@ function u32(value: number): Uint8Array {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
-/** How a datagram is spoiled: bytes that are other ones, and an end that comes early. */
+/** A corruption of a datagram: changed bytes, and an early end. */
 export const corruption = fc.record({
   bytes: fc.array(
     fc.record({

@@ -20,7 +20,7 @@ setDefaultTimeout(60_000);
 let version = 0;
 const REJECT = encodeAction({ verb: "reject" });
 const NODE_ADDRESS = { 4: "c6336401", 6: "fd000000000000000000000000000001" };
-/** Its frontends were read from the kernel, and nobody has claimed them. */
+/** Its frontends were read from the kernel and have no owner yet. */
 const ADOPTED = 3;
 
 /** One endpoint of a Service: `number` is the last byte of its address. */
@@ -32,12 +32,12 @@ interface Endpoint {
   readonly terminating: boolean;
 }
 
-/** A Service with a port of UDP and one of TCP, both on 53, and the same as node port 30053. */
+/** A Service with UDP and TCP, both on port 53 and on node port 30053. */
 interface Given {
   readonly exists: boolean;
   readonly nodePort: boolean;
   readonly endpoints: readonly Endpoint[];
-  /** Its frontends are in the kernel; all of them changed. */
+  /** Its frontends are in the kernel, and all of them changed. */
   readonly committed: boolean;
   readonly changed: "no" | "udp" | "tcp" | "both";
 }
@@ -58,7 +58,8 @@ const given: fc.Arbitrary<Given> = fc.record({
 });
 
 /**
- * Of what a destination or a source may be, so that entries often meet a frontend and an endpoint.
+ * Values for destinations and sources, few enough that entries often match a frontend and an
+ * endpoint.
  */
 const ADDRESSES = {
   4: ["0a600001", "0a600002", "0a600003", "0a010001", "0a010002", "0a010003", NODE_ADDRESS[4]],
@@ -95,7 +96,7 @@ function textOf(hex: string): string {
 }
 
 /**
- * Puts the Services into the core, commits what they have, and notes what changed; the same for the
+ * Adds the Services to the core, commits their elements, and records the changes; the same for the
  * model.
  */
 function build(core: TestCore, services: readonly Given[]): FlowsWorld {
@@ -157,7 +158,7 @@ function serving({ endpoints }: Given, family: Family): Set<string> {
   );
 }
 
-/** The last Service of four is there as its frontends only. */
+/** Of the last of four Services, only the frontends exist. */
 function adopt(core: TestCore): void {
   for (const family of FAMILIES) {
     const group = family === 4 ? "60" : "96";
@@ -242,7 +243,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     expect(stale).toBeGreaterThan(entries / 50);
   });
 
-  test("malformed bytes are checked as by the model: nothing outside them is read", () => {
+  test("malformed bytes are checked as by the model, without reading outside them", () => {
     let entries = 0;
     let cut = 0;
     fc.assert(
@@ -250,7 +251,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
         const core = createTestCore(build_);
         const world = build(core, services);
         core.flows.begin();
-        // What the core had in this memory before must not show through.
+        // Earlier contents of this memory must not show through.
         core.flows.check(Buffer.concat(Array.from({ length: 12 }, () => entryMessage(WHOLE))));
         const bytes = corrupt(Buffer.concat([...all.map(entryMessage), doneMessage(0)]), how);
         const expected = checkChunk(bytes, world);
@@ -265,7 +266,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     expect(cut).toBeGreaterThan(numRuns / 20);
   });
 
-  test("an entry that is cut at any byte is none, and never read beyond its end", () => {
+  test("an entry that is cut at any byte is ignored, and never read beyond its end", () => {
     const core = createTestCore(build_);
     const world = build(core, ALL_CHANGED);
     core.flows.begin();
@@ -273,7 +274,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     for (let length = 0; length < bytes.length; length++) {
       const cut = bytes.slice(0, length);
       expect(resultOf(core, cut)).toEqual(checkChunk(cut, world));
-      // The same with a header that claims no more than there is.
+      // The same with a header that has the length of the cut.
       if (length < 16) continue;
       new DataView(cut.buffer).setUint32(0, length, true);
       expect(resultOf(core, cut)).toEqual(checkChunk(cut, world));
@@ -281,7 +282,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     expect(resultOf(core, bytes)).toMatchObject({ entries: 1, stale: 1 });
   });
 
-  test("what endpoints a frontend has is asked anew after every change", () => {
+  test("the endpoints of a frontend are looked up again after every change", () => {
     const core = createTestCore(build_);
     build(core, ALL_CHANGED);
     core.flows.begin();
@@ -295,7 +296,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     expect(resultOf(core, bytes).stale).toBe(0);
   });
 
-  test("a pass that failed is noted again, and a new one has the same dumps", () => {
+  test("a failed pass is requested again, and the new one has the same dumps", () => {
     const core = createTestCore(build_);
     build(core, ALL_CHANGED);
     const dumps = core.flows.begin();
@@ -314,7 +315,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
   });
 
   test.each([1, 105])(
-    "the error %i that ends a dump is told, and so is an interrupted one",
+    "the error %i that ends a dump is reported, and so is an interruption",
     (errno) => {
       const core = createTestCore(build_);
       core.flows.begin();
@@ -327,7 +328,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     },
   );
 
-  test("passes leave no memory behind", () => {
+  test("passes leak no memory", () => {
     const core = createTestCore(build_);
     const once = () => {
       build(core, ALL_CHANGED);
@@ -350,7 +351,7 @@ const ALL_CHANGED: readonly Given[] = Array.from({ length: 4 }, () => ({
   changed: "both",
 }));
 
-/** A flow to the first Service, led to an endpoint that it does not have. */
+/** A flow to the first Service, translated to an endpoint that the Service does not have. */
 const WHOLE: Entry = {
   family: 4,
   protocol: 17,

@@ -83,14 +83,14 @@ describe.each(BUILDS)("heap (%s)", (build) => {
     );
   }, 60_000);
 
-  test("what was freed is used again before memory grows", () => {
+  test("freed blocks are used again before memory grows", () => {
     const { exports } = loadWasm<Exports>(modules[build]);
     for (const size of [100_000, 24, 5000, 400_000, 64]) {
       const count = Math.floor(4_000_000 / size);
       const blocks = Array.from({ length: count }, () => exports.allocate(size) >>> 0);
       for (const at of blocks) exports.release(at, size);
     }
-    // Four megabytes at a time, whatever their sizes.
+    // Four megabytes at a time, in blocks of any size.
     expect(exports.memory.buffer.byteLength).toBeLessThan(20_000_000);
   });
 
@@ -101,7 +101,7 @@ describe.each(BUILDS)("heap (%s)", (build) => {
     for (let at = exports.allocate(40) >>> 0; at !== 0; at = exports.allocate(40) >>> 0)
       small.push(at);
     expect(exports.allocate(1_000_000)).toBe(0);
-    // Every other one first, so that the lists are in no order.
+    // Frees every other block first, so that the lists are unordered.
     for (const odd of [1, 0]) {
       for (const [i, at] of small.entries()) if (i % 2 === odd) exports.release(at, 40);
     }
@@ -111,7 +111,7 @@ describe.each(BUILDS)("heap (%s)", (build) => {
     expect(exports.allocate(2_000_000)).toBeGreaterThan(0);
   });
 
-  test("sizes beyond reason are refused", () => {
+  test("absurd sizes are refused", () => {
     const { exports } = loadWasm<Exports>(modules[build]);
     for (const size of [0x4000_0001, 0x7fff_ffff, 0xffff_ffff])
       expect(exports.allocate(size)).toBe(0);
@@ -130,7 +130,7 @@ describe.each(BUILDS)("hash and names (%s)", (build) => {
     return { ...wasm, put };
   };
 
-  test("is SipHash-1-3 of every length, whatever stands behind", () => {
+  test("is SipHash-1-3 for every length, independent of the bytes after it", () => {
     const { exports, u8, put } = open();
     exports.hashSeed(1, 2);
     const hashes = new Set<bigint>();
@@ -181,7 +181,10 @@ describe.each(BUILDS)("hash and names (%s)", (build) => {
   }, 60_000);
 });
 
-/** SipHash-1-3 by its specification, keyed as asm/memory/hash.ts derives its key from a seed (splitmix64). */
+/**
+ * SipHash-1-3 by its specification, with the key that asm/memory/hash.ts derives from a seed
+ * (splitmix64).
+ */
 function sipHash13(bytes: Uint8Array, low: number, high: number): bigint {
   const u64 = (value: bigint) => BigInt.asUintN(64, value);
   const rotate = (value: bigint, by: bigint) => u64(value << by) | (value >> (64n - by));

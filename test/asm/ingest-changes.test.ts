@@ -36,7 +36,7 @@ const texts = (addresses: Uint8Array[]): string[] =>
 describe.each(BUILDS)("changes (%s)", (build) => {
   const create = (): TestCore => createTestCore(build);
 
-  test("a Service is dirty when it comes, changes and goes, once each, in order", () => {
+  test("a Service is dirty once when it is added, changed and removed, in order", () => {
     const core = create();
     core.put("Service", service("b"));
     core.put("Service", service("a"));
@@ -71,14 +71,14 @@ describe.each(BUILDS)("changes (%s)", (build) => {
       core.put("EndpointSlice", slice("web-1", "web", ["10.1.0.1"], { resourceVersion: "2" })),
     ).toBe(false);
     expect(core.dirtyCount()).toBe(0);
-    // A version seen is not decoded at all; of another incarnation it is.
+    // A known version is not decoded at all, unless it has another uid.
     expect(core.put("Service", service("web", { type: "NodePort" }, again))).toBe(false);
     expect(core.put("Service", service("web", { type: "NodePort" }, { ...again, uid: "v" }))).toBe(
       true,
     );
   });
 
-  test("a slice dirties its Service only if there is one", () => {
+  test("a slice dirties its Service only if it exists", () => {
     const core = create();
     core.put("EndpointSlice", slice("web-1", "web", ["10.1.0.1"]));
     expect(core.dirtyCount()).toBe(0);
@@ -110,7 +110,7 @@ describe.each(BUILDS)("changes (%s)", (build) => {
       name: "is given to another proxy",
       change: service("web", {}, { labels: { "service.kubernetes.io/service-proxy-name": "x" } }),
     },
-  ])("a Service that $name is gone, and comes back", ({ change }) => {
+  ])("a Service that $name is gone, and returns", ({ change }) => {
     const core = create();
     core.put("Service", service("web"));
     core.takeDirtyKeys();
@@ -122,7 +122,7 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     expect(core.serviceCount()).toBe(1);
   });
 
-  test("an id stays valid until the next batch is taken, then it is used again", () => {
+  test("an id stays valid until the next batch is taken, and is then reused", () => {
     const core = create();
     core.put("Service", service("web"));
     const [id] = core.takeDirty(1);
@@ -146,7 +146,7 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     expect(core.findService("shop/web")).toBeUndefined();
   });
 
-  test("a replace removes what was not fed again, of its kind only, and what is refused stays", () => {
+  test("a replace removes the objects of its kind that were not fed again; refused ones stay", () => {
     const core = create();
     for (const name of ["a", "b", "c"]) {
       core.put("Service", service(name, {}, { resourceVersion: "1" }));
@@ -165,7 +165,7 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     core.endReplace("EndpointSlice");
     expect(Object.keys(core.rows().slices)).toEqual(["shop/b-1"]);
     expect(core.takeDirtyKeys()).toEqual(["shop/a"]);
-    // An object that came by a watch before counts as fed from its own time on only.
+    // An object from an earlier watch counts as fed only from that time on.
     core.put("Service", service("d"));
     core.beginReplace("Service");
     core.endReplace("Service");
@@ -189,7 +189,7 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     expect(core.localAddressesVersion()).toBeGreaterThan(grown);
   });
 
-  test("another zone dirties the Services with zone hints, and checks their hints again", () => {
+  test("a new zone dirties the Services with zone hints, and evaluates their hints again", () => {
     const core = create();
     core.put("Service", service("web"));
     core.put("Service", service("api"));
@@ -210,7 +210,7 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     expect(core.takeDirtyKeys()).toEqual(["shop/web"]);
   });
 
-  test("trigger times are told of slices that changed", () => {
+  test("trigger times are reported for changed slices", () => {
     const core = create();
     const at = (time: string, version: string) => ({
       resourceVersion: version,
@@ -303,7 +303,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
     ]);
   });
 
-  test("are void when the object is mended, changed for the worse, or gone", () => {
+  test("are void when the object is fixed, changed for the worse, or gone", () => {
     const core = createTestCore(build);
     core.put("Service", service("web", { externalIPs: ["x", "y"] }));
     expect(reported(core)).toEqual([
@@ -331,7 +331,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
     expect(reported(core)).toEqual([]);
   });
 
-  test("of an unchanged object are not told again, and survive a replace", () => {
+  test("of an unchanged object are not reported again, and survive a replace", () => {
     const core = createTestCore(build);
     const wrong = service("web", { externalIPs: ["x"] }, { resourceVersion: "1" });
     core.put("Service", wrong);
@@ -342,7 +342,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
     expect(reported(core)).toEqual([]);
   });
 
-  test("a Service and a slice of one name have problems of their own", () => {
+  test("a Service and a slice with the same name have separate problems", () => {
     const core = createTestCore(build);
     core.put("Service", service("web", { externalIPs: ["x"] }));
     core.put("EndpointSlice", slice("web", "web", ["x"]));
@@ -353,7 +353,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
     expect(reported(core)).toEqual(["Service shop/web: mended"]);
   });
 
-  test("of one object are told up to a limit, with long values cut", () => {
+  test("of one object are reported up to a limit, with long values truncated", () => {
     const core = createTestCore(build);
     core.put("EndpointSlice", slice("web-1", "web", new Array<string>(100).fill("y".repeat(1000))));
     const problems = begunIn(core.takeProblems());

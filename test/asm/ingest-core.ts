@@ -1,4 +1,7 @@
-/** The core for tests of decoding: both builds, and what stands in its tables as plain rows. */
+/**
+ * Provides the core for tests of decoding: both builds, with the contents of its tables as plain
+ * rows.
+ */
 import { readFileSync } from "node:fs";
 import {
   ENDPOINT_FLAGS,
@@ -37,7 +40,7 @@ export const BUILDS: readonly CoreBuild[] = ["debug", "release"];
 export const NODE = "node-a";
 export const ZONE = "zone-a";
 
-/** Inside knowledge, exported for tests only. */
+/** Internal functions, exported only for tests. */
 const ALSO = `
 export { firstSlice } from "./cluster/services";
 export { nextSlice } from "./cluster/slices";
@@ -62,20 +65,20 @@ export interface Rows {
 }
 
 export interface TestCore extends Core {
-  /** Feeds one event; true if it changed anything. */
+  /** Feeds one event; returns whether it changed anything. */
   put(kind: ObjectKind, object: JsonObject): boolean;
-  /** Feeds a frame to a stream of its own kind that is opened again after an error. */
+  /** Feeds a frame to a stream of its kind. The stream is opened again after an error. */
   feed(kind: ObjectKind, frame: Uint8Array): void;
   remove(kind: ObjectKind, namespace: string, name: string): boolean;
   rows(): Rows;
-  /** Replaces everything by nothing, and settles what is left. */
+  /** Replaces everything with nothing, and takes all dirty ids. */
   empty(): void;
-  /** Everything dirty, as keys, off the list. */
+  /** Takes all dirty objects, as keys. */
   takeDirtyKeys(): string[];
   readonly exports: InsideExports;
 }
 
-/** A fresh core on NODE in ZONE, with a fixed seed. */
+/** A new core on NODE in ZONE, with a fixed seed. */
 export function createTestCore(build: CoreBuild, memoryMax?: number): TestCore {
   let exports: InsideExports | undefined;
   const core = createCore(modules[build], {
@@ -124,7 +127,7 @@ export function createTestCore(build: CoreBuild, memoryMax?: number): TestCore {
   };
 }
 
-/** Feeds bytes that need not be complete. */
+/** Feeds bytes that may be incomplete. */
 export function feed(stream: ObjectStream, bytes: Uint8Array) {
   stream.reserve(bytes.length).set(bytes);
   return stream.feed(bytes.length);

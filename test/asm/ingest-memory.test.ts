@@ -33,7 +33,7 @@ function sliceFrame(i: number): Uint8Array {
   });
 }
 
-/** Feeds Services and slices in turn until memory is used up; how many of each went in. */
+/** Feeds Services and slices in turn until memory is exhausted. Returns the number of each. */
 function fill(core: TestCore): number {
   for (let i = 0; i < 20_000; i++) {
     for (const put of [
@@ -55,9 +55,9 @@ function fill(core: TestCore): number {
 }
 
 describe.each(BUILDS)("memory that cannot grow (%s)", (build) => {
-  // Every few pages another allocation is the one that fails.
+  // Every few pages, another allocation is the one that fails.
   test.each([8, 12, 15, 30])(
-    "of %d pages is an error, and the tables are whole",
+    "of %d pages is an error, and the tables stay intact",
     (pages) => {
       const core = createTestCore(build, pages * PAGE);
       const fed = fill(core);
@@ -70,13 +70,13 @@ describe.each(BUILDS)("memory that cannot grow (%s)", (build) => {
       core.empty();
       expect(core.exports.nameCount()).toBe(1);
       expect(core.localAddresses(6)).toEqual([]);
-      // What was freed is of use again.
+      // Freed memory is usable again.
       expect(fill(core)).toBeGreaterThan(fed * 0.9);
     },
     60_000,
   );
 
-  test("a chunk beyond reason is refused, not reserved", () => {
+  test("an absurd chunk size is refused, not reserved", () => {
     const stream = createTestCore(build).openStream("Service", "watch");
     expect(() => stream.reserve(0x7fff_ffff)).toThrow(SluiceError);
   });

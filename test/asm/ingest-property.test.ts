@@ -29,7 +29,7 @@ type Step =
 /** The node's zone. */
 const NAMES_OF_AN_EMPTY_CORE = 1;
 const RUNS = { debug: 20, release: 40 };
-/** A loaded machine is no failure. */
+/** Loaded machines must not fail. */
 const TIMEOUT_MS = 60_000;
 
 const remove = fc.nat(5).map((dice) => dice === 0);
@@ -39,12 +39,12 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
 );
 const anyHistory = fc.array(anyStep, { minLength: 1, maxLength: 25 });
 
-/** What should be there after the steps applied so far. */
+/** The expected contents after the steps so far. */
 class Model {
   readonly services: Record<string, Rows["services"][string]> = {};
   readonly slices: Record<string, Rows["slices"][string]> = {};
 
-  /** The problems the step should raise, by field. */
+  /** The problems that the step must raise, by field. */
   apply({ kind, object, remove: gone }: Step): readonly string[] {
     const table: Record<string, unknown> = kind === "Service" ? this.services : this.slices;
     const key = `${object.metadata.namespace}/${object.metadata.name}`;
@@ -66,7 +66,7 @@ function frameOf({ kind, object, remove: gone }: Step, version: number): Uint8Ar
   } as unknown as JsonObject);
 }
 
-/** Feeds one step; true if it changed anything. */
+/** Feeds one step; returns whether it changed anything. */
 function playStep(core: TestCore, step: Step, version: number): boolean {
   const stream = core.openStream(step.kind, "watch");
   const { objects } = feed(stream, frameOf(step, version));
@@ -121,7 +121,7 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
   );
 
   test(
-    "whatever the chunks in which the bytes come",
+    "with bytes in any chunks",
     () => {
       fc.assert(
         fc.property(
@@ -168,7 +168,7 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
           const bytes = Buffer.concat(steps.map((step, i) => frameOf(step, i + 100)));
           for (const [place, value] of hits) {
             const at = place % bytes.length;
-            // The length of the first frame, when it is kept, lets the damage reach the decoders.
+            // Keeping the first frame's length lets the corruption reach the decoders.
             if (!keepLength || at >= 4) bytes[at] = value;
           }
           try {
@@ -193,12 +193,12 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
   );
 
   test(
-    "and when all is deleted, all memory comes back",
+    "and deleting everything frees all memory",
     () => {
       fc.assert(
         fc.property(anyHistory, (steps) => {
           const core = createTestCore(build);
-          // What grows and stays, grows on the first round: tables, regions, the builder.
+          // Permanent growth happens in the first round: tables, regions, the builder.
           const used = [0, 1].map(() => {
             play(core, steps);
             core.empty();

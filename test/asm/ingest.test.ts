@@ -22,7 +22,7 @@ interface Fixture {
 
 const folder = join(import.meta.dir, "../fixtures/protobuf");
 const bytesOf = (name: string): Uint8Array => readFileSync(join(folder, name));
-/** Made by the API's own Go types: test/fixtures/protobuf/generate.go. */
+/** Encoded by the API's own Go types: test/fixtures/protobuf/generate.go. */
 const fixtures = JSON.parse(readFileSync(join(folder, "objects.json"), "utf8")) as Fixture[];
 const keyOf = (fixture: Fixture): string => `shop/${fixture.name}`;
 const ofKind = (kind: ObjectKind): Fixture[] => fixtures.filter((fixture) => fixture.kind === kind);
@@ -33,7 +33,7 @@ function expected({ kind, json }: Fixture) {
     : modelSlice(json as unknown as ApiSlice, NODE, ZONE);
 }
 
-/** What the model makes of all fixtures of a kind. */
+/** The model's rows of all fixtures of a kind. */
 function expectedRows(kind: ObjectKind): Record<string, unknown> {
   const rows: Record<string, unknown> = {};
   for (const fixture of ofKind(kind)) {
@@ -52,7 +52,7 @@ function service(name: string, spec: JsonObject = {}, metadata: JsonObject = {})
 
 describe.each(BUILDS)("ingest (%s)", (build) => {
   test.each(fixtures)(
-    "$kind $name: Go's protobuf and our encoding of its JSON make the same rows",
+    "$kind $name: Go's protobuf and our encoding of its JSON give the same rows",
     (fixture) => {
       const decoded = expected(fixture);
       const rows = decoded.outcome === "row" ? { [keyOf(fixture)]: decoded.row } : {};
@@ -96,11 +96,11 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
     },
   );
 
-  test("a list that is cut off does not say that it ended", () => {
+  test("a truncated list does not report its end", () => {
     const core = createTestCore(build);
     const stream = core.openStream("Service", "list");
     const bytes = bytesOf("service-list.pb");
-    // Behind the list stand two empty fields of the envelope, two bytes each.
+    // After the list, two empty fields of the envelope follow, two bytes each.
     const result = feed(stream, bytes.subarray(0, bytes.length - 5));
     expect(result.listEnd).toBeUndefined();
     expect(feed(stream, bytes.subarray(bytes.length - 5)).listEnd).toBe(true);
@@ -159,12 +159,12 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
     );
   });
 
-  test("an empty chunk is nothing", () => {
+  test("an empty chunk has no effect", () => {
     const stream = createTestCore(build).openStream("Service", "watch");
     expect(feed(stream, new Uint8Array())).toEqual({ objects: false, initialEnd: false });
   });
 
-  test("an object whose bytes are broken is skipped with its name, and what was there stays", () => {
+  test("a malformed object is skipped with its name, and its earlier version stays", () => {
     const core = createTestCore(build);
     core.put("Service", service("web"));
     const before = core.rows();
@@ -172,7 +172,7 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
     const frame = Buffer.from(
       encodeWatchEvent("Service", "MODIFIED", service("web", { externalIPs: ["192.0.2.200"] })),
     );
-    // The address claims to be longer than the spec it stands in.
+    // The address claims to be longer than its spec.
     frame[frame.indexOf("192.0.2.200") - 1] = 0x7f;
     const result = feed(core.openStream("Service", "watch"), frame);
     expect(result.objects).toBe(false);

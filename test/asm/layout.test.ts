@@ -1,6 +1,6 @@
 /**
- * Records in the core's memory: their drawings, their constants and every access agree.
- * asm/index.ts says how a record is drawn.
+ * Checks that drawings, constants and all accesses of records in the core's memory agree.
+ * asm/index.ts explains the drawings.
  */
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "../..");
 /**
- * The other side of the border, and those who write and read records for tests and measurements.
+ * The other side of the border, and code that writes and reads records for tests and measurements.
  */
 const HOST_FOLDERS = ["src", "test", "harness", "bench"];
 
@@ -34,8 +34,7 @@ interface Constant {
 }
 
 /**
- * One `load`, `store` or method of a DataView. `offset` is undefined where the address is all there
- * is.
+ * One `load`, `store` or method of a DataView. `offset` is undefined if the address has no offset.
  */
 interface Access {
   readonly where: string;
@@ -60,7 +59,7 @@ const WIDTHS: Readonly<Record<string, number>> = {
 };
 
 /**
- * Places of one number, not the start of a record: elements of arrays, addresses in network order,
+ * Addresses of single numbers, not of a record's start: array elements, addresses in network order,
  * text.
  */
 const PLACES: Readonly<Record<string, readonly string[]>> = {
@@ -80,7 +79,7 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   "asm/select/select.ts": ["at"],
 };
 
-/** Accesses to several fields as one number, where it counts. */
+/** Intended accesses to several fields as one number. */
 const WHOLE: Readonly<Record<string, readonly string[]>> = {
   "asm/committed/operations.ts": ["OP_KIND"],
   "asm/memory/table.ts": ["SLOT_HASH"],
@@ -93,7 +92,7 @@ const shared = coreFiles
   .filter(({ file }) => file.startsWith("asm/layout/"))
   .flatMap(({ file }) => constants.get(file) ?? []);
 
-test("records are found, each name once", () => {
+test("records are found, and names are unique", () => {
   expect(drawings.length).toBeGreaterThan(25);
   const names = shared.map(({ name }) => name);
   expect(names).toEqual([...new Set(names)]);
@@ -102,7 +101,7 @@ test("records are found, each name once", () => {
 });
 
 test.each(drawings.map((one) => [`${one.record} (${one.file})`, one] as const))(
-  "%s: the drawing has no gaps, and the constants are the drawing",
+  "%s: the drawing has no gaps, and matches the constants",
   (_, { file, record, sizeName, size, fields }) => {
     const own = constants.get(file) ?? [];
     let next = 0;
@@ -132,7 +131,7 @@ test("no access in the core has a number for an offset", () => {
   expect(wrong.map(described)).toEqual([]);
 });
 
-test("an access without an offset is to a place of one number, or to a byte of text", () => {
+test("an access without an offset is to a single number, or to a byte of text", () => {
   const wrong = coreAccesses().filter(({ where, width, address, offset }) => {
     if (offset !== undefined || width === 1 || !/^\w+$/.test(address)) return false;
     return !(PLACES[where.split(":")[0] ?? ""] ?? []).includes(address);
@@ -140,7 +139,7 @@ test("an access without an offset is to a place of one number, or to a byte of t
   expect(wrong.map(described)).toEqual([]);
 });
 
-test("an access in the core is as wide as the field, or as field and padding", () => {
+test("an access in the core has the width of the field, or of field and padding", () => {
   const wrong = coreAccesses().filter(({ where, width, offset }) => {
     const file = where.split(":")[0] ?? "";
     if (offset === undefined || WHOLE[file]?.includes(offset)) return false;
@@ -149,7 +148,7 @@ test("an access in the core is as wide as the field, or as field and padding", (
   expect(wrong.map(described)).toEqual([]);
 });
 
-test("static memory of the core is reserved by names", () => {
+test("static memory of the core is reserved by named sizes", () => {
   const wrong = coreFiles.flatMap(({ file, text }) =>
     [...text.matchAll(/memory\.data\((.*)\);/g)]
       .map(([, size = ""]) => size)
@@ -165,14 +164,14 @@ const hostFiles = HOST_FOLDERS.flatMap(sources).filter(
     /"[./]+\/asm\/layout\/(?!fields\.ts")/.test(text) || file === "src/model/table-keys.ts",
 );
 
-test("the host reads and writes fields of records by name, and as wide as they are", () => {
+test("the host reads and writes fields of records by name, with their width", () => {
   expect(hostFiles.length).toBeGreaterThan(25);
   const accesses = hostFiles.flatMap(({ file, text }) => hostAccesses(file, text));
   expect(accesses.length).toBeGreaterThan(100);
   expect(accesses.filter(isWrong).map(described)).toEqual([]);
 });
 
-test("the host computes places and sizes of records from names", () => {
+test("the host computes offsets and sizes of records from names", () => {
   const files = hostFiles.filter(({ file }) => file.startsWith("src/"));
   expect(files.length).toBeGreaterThan(15);
   expect(files.flatMap(({ file, text }) => bareNumbers(file, text))).toEqual([]);
@@ -186,7 +185,7 @@ test.each([
   ["src/model/print.ts", ["ENDPOINT4_PORT", "ENDPOINT6_PORT"]],
   ["src/nftables/wire/sort-operations.ts", ["OP_HEADER", "OP_KIND", "OP_OWNER", "OP_TABLE"]],
   ["src/plan/desired.ts", ["DESIRED_HEADER", "DESIRED_OWNER", "DESIRED_TABLE", "KEY_PORT"]],
-])("in %s, a number in place of %p would be found", (file, names) => {
+])("in %s, a number in place of %p is found", (file, names) => {
   const text = readFileSync(join(ROOT, file), "utf8").replaceAll(/^import [^;]*;$/gm, "");
   for (const name of names) {
     const value = shared.find((constant) => constant.name === name)?.value;
@@ -210,7 +209,7 @@ function sources(folder: string): { readonly file: string; readonly text: string
 }
 
 /**
- * A drawing is the lines of comment from its heading to the next heading or the end of the comment.
+ * A drawing is the comment lines from its heading to the next heading or the end of the comment.
  */
 function drawingsOf(file: string, text: string): Drawing[] {
   return text.split(/^(?!\/\/)/m).flatMap((block) =>
@@ -238,7 +237,7 @@ function constantsOf(text: string): Constant[] {
   );
 }
 
-/** The record of this file that a constant belongs to: the one of the longest name. */
+/** The record of this file that a constant belongs to. The longest matching name wins. */
 function recordOf(file: string, constant: string): string | undefined {
   return drawings
     .filter((one) => one.file === file && constant.startsWith(`${one.record}_`))
@@ -263,7 +262,7 @@ interface Found {
   readonly field: Field;
 }
 
-/** The field whose constant this is, by a record of this file before one of the border. */
+/** The field with this constant: by a record of this file, then by one of the border. */
 function fieldOf(constant: string, file: string): Found | undefined {
   const found = drawings.flatMap((drawing) =>
     drawing.fields
@@ -274,8 +273,8 @@ function fieldOf(constant: string, file: string): Found | undefined {
 }
 
 /**
- * Does an access of so many bytes cover the field, or also the padding behind it? Within bytes it
- * may be any.
+ * Whether an access of this many bytes covers the field, or also the padding after it. Any access
+ * within bytes is valid.
  */
 function fits(found: Found | undefined, width: number): boolean {
   if (found === undefined) return true;
@@ -301,7 +300,7 @@ function coreAccesses(): Access[] {
   );
 }
 
-/** Calls by which the host reads or writes a number, and the index of the address argument. */
+/** Calls by which the host reads or writes a number, with the index of the address argument. */
 const HOST_CALLS: readonly (readonly [call: RegExp, place: number])[] = [
   [/\.[gs]et(?:Big)?(?:Int|Uint|Float)(\d+)\(/g, 0],
   [/(?<!function )\b(?:read|write)U(\d+)(?:[BL]E)?\(/g, 1],
@@ -357,7 +356,7 @@ function bareNumbers(file: string, text: string): string[] {
   });
 }
 
-/** The arguments of a call, from behind its parenthesis. */
+/** The arguments of a call, after its parenthesis. */
 function argumentsAt(text: string, from: number): string[] {
   const found: string[] = [];
   let depth = 0;
@@ -374,7 +373,7 @@ function argumentsAt(text: string, from: number): string[] {
   }
 }
 
-/** The index of an array is no offset, nor is the byte before a place in a text. */
+/** An array index is not an offset, nor is the byte before a position in a text. */
 function withoutIndex(address: string): string {
   return address
     .replace(/\b(word|doubleWord)\(([^,()]*),.*\)/, "$1($2)")

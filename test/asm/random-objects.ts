@@ -1,4 +1,7 @@
-/** Random API objects: mostly right, sometimes wrong in every way that the decoders know. */
+/**
+ * Generates random API objects: mostly correct, sometimes wrong in every way that the decoders
+ * know.
+ */
 import fc from "fast-check";
 import type { ApiService, ApiSlice } from "../../harness/specification/ingest.ts";
 
@@ -80,7 +83,7 @@ const meta = (labels: fc.Arbitrary<Record<string, string>>) =>
     { requiredKeys: ["name", "namespace"] },
   );
 
-/** With a resourceVersion that no other has, so that each is decoded. */
+/** Each has its own resourceVersion, so that each is decoded. */
 export const anyService: fc.Arbitrary<ApiService> = fc.record(
   {
     metadata: meta(

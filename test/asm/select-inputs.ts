@@ -1,4 +1,4 @@
-/** Writes a model's Service and slices into the core's memory, and reads what it chose for them. */
+/** Writes a model's Service and slices into the core's memory, and reads the core's choices. */
 import {
   ENDPOINT4_PORT,
   ENDPOINT4_STRIDE,
@@ -55,12 +55,12 @@ const FLAGS = {
 
 const text = new TextEncoder();
 
-/** This node's zone is `here` from now on; other endpoints may be `there`. */
+/** Sets this node's zone to `here`; other endpoints may be `there`. */
 export function enterZone(core: TestCore): void {
   withBytesInCore(core.wasm, text.encode("here"), core.wasm.exports.setHintZone);
 }
 
-/** Puts the Service and its slices in place of what it had before. */
+/** Replaces the Service and its slices. */
 export function putService(core: TestCore, key: string, service: ModelService): ServiceId {
   const { exports } = core.wasm;
   const id = core.service(key);
@@ -72,7 +72,7 @@ export function putService(core: TestCore, key: string, service: ModelService): 
   return id;
 }
 
-/** What the core chose, in the model's terms. */
+/** The core's choices, in the model's terms. */
 export function readChoices(
   core: TestCore,
   ids: readonly ServiceId[],

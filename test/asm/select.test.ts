@@ -10,7 +10,7 @@ import {
 import type { ServiceId } from "../../src/model/service.ts";
 import { enterZone, putService, readChoices } from "./select-inputs.ts";
 
-// Bun's own 5 s are too few on a busy machine for every world of three endpoints.
+// Bun's default of 5 s is too short on a busy machine for every world of three endpoints.
 setDefaultTimeout(120_000);
 
 const HINTS: readonly Hint[] = ["none", "this", "other"];
@@ -21,7 +21,7 @@ function address4(last: number): Uint8Array {
   return Uint8Array.of(10, 0, 0, last);
 }
 
-/** Everything an endpoint can be, at this address. */
+/** All states of an endpoint at this address. */
 function everyEndpoint(address: Uint8Array): ModelEndpoint[] {
   const all: ModelEndpoint[] = [];
   for (let bits = 0; bits < 16; bits++)
@@ -85,7 +85,7 @@ const service: fc.Arbitrary<ModelService> = fc.record({
   slices: fc.array(slice, { maxLength: 5 }),
 });
 
-/** The model without the slice ports that the core skips by contract: number 0. */
+/** The model without slice ports with number 0, which the core skips by contract. */
 function chooseServed({ ports, slices }: ModelService): ReturnType<typeof choose> {
   return choose({
     ports,
@@ -95,7 +95,7 @@ function chooseServed({ ports, slices }: ModelService): ReturnType<typeof choose
 
 for (const build of BUILDS)
   describe(`selection (${build})`, () => {
-    test("every world of up to two endpoints is chosen as by the model", () => {
+    test("for every world of up to two endpoints, the core chooses as the model does", () => {
       const core = createTestCore(build);
       enterZone(core);
       const first = everyEndpoint(address4(1));
@@ -116,7 +116,7 @@ for (const build of BUILDS)
       expect(differing).toBe(0);
     });
 
-    test("every world of three endpoints with conditions and node hints is chosen as by the model", () => {
+    test("for every world of three endpoints with conditions and node hints, the core chooses as the model does", () => {
       const core = createTestCore(build);
       enterZone(core);
       const simple = (address: Uint8Array): ModelEndpoint[] =>
@@ -136,7 +136,7 @@ for (const build of BUILDS)
       expect(worlds.length).toBe(24 ** 3);
     });
 
-    test("every pair of copies of one address is merged as by the model, in either order", () => {
+    test("every pair of copies of one address is merged as the model does, in either order", () => {
       const core = createTestCore(build);
       enterZone(core);
       const copies = everyEndpoint(address4(1));
@@ -153,7 +153,7 @@ for (const build of BUILDS)
       expect(copies.length).toBe(144);
     });
 
-    test("Services with many slices, ports and both families are chosen as by the model", () => {
+    test("for Services with many slices, ports and both families, the core chooses as the model does", () => {
       const core = createTestCore(build);
       enterZone(core);
       fc.assert(
@@ -199,7 +199,7 @@ for (const build of BUILDS)
       );
     });
 
-    test("thousands of endpoints, each in two slices, come out sorted and once", () => {
+    test("thousands of endpoints, each in two slices, are sorted and without duplicates", () => {
       const core = createTestCore(build);
       const endpoints = Array.from(
         { length: 3000 },
@@ -217,7 +217,7 @@ for (const build of BUILDS)
       expect(readChoices(core, [putService(core, "default/web", world)])[0]).toEqual(choose(world));
     });
 
-    test("a Service that does not exist has no choices, and does not shift those of others", () => {
+    test("a Service that does not exist has no choices, and does not shift other Services' choices", () => {
       const core = createTestCore(build);
       const [one] = everyEndpoint(address4(1)).filter(({ ready }) => ready);
       if (!one) throw new Error("no endpoint");

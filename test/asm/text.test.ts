@@ -27,7 +27,7 @@ const modules = {
   release: new WebAssembly.Module(readFileSync(await compileCore("release", ALSO))),
 };
 
-/** Only the core meets white space: in loadBalancerSourceRanges, which kube-proxy trims. */
+/** White space reaches only the core, in loadBalancerSourceRanges, which kube-proxy trims. */
 const SPACED: readonly (readonly [string, string | undefined])[] = [
   [" 10.1.2.3/32\n", "0a010203/32"],
 ];
@@ -63,7 +63,7 @@ describe.each(BUILDS)("text (%s)", (build) => {
   const place = exports.allocate(4096) >>> 0;
   const put = (text: string): [number, number] => {
     const bytes = new TextEncoder().encode(text);
-    // Digits behind the text must not be read.
+    // Digits after the text must not be read.
     u8()
       .fill(0x31, place, place + 4096)
       .set(bytes, place);
@@ -89,7 +89,7 @@ describe.each(BUILDS)("text (%s)", (build) => {
     expect(parseRange(text)).toBe(hex as string);
   });
 
-  test("any text of the characters of addresses is read as the model reads it", () => {
+  test("any text of address characters is parsed as the model does", () => {
     fc.assert(
       fc.property(addressTexts(), fc.nat(130), (text, prefix) => {
         expect(address(text)).toBe(parseAddress(text) as string);

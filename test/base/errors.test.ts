@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { causeOf } from "../../src/base/errors.ts";
 
-test("the cause of a failed file operation has neither operation nor path", async () => {
+test("the cause of a failed file operation omits operation and path", async () => {
   const absent = "no such file or directory (ENOENT)";
   expect(causeOf(await readFile("/nowhere/a, b").catch((error) => error))).toBe(absent);
   expect(causeOf(failure(() => readFileSync("/nowhere/it's")))).toBe(absent);

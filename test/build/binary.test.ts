@@ -14,7 +14,7 @@ import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { type RecordingServer, startRecordingServer } from "./recording-server.ts";
 
-/** Bytes. Bun itself is 107 MB of it. */
+/** In bytes. Bun itself takes 107 MB. */
 const SIZE_MAX = 130e6;
 
 const reason = missingBinaryOrRoot();
@@ -55,11 +55,11 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     return daemon;
   }
 
-  test("says which version it is", async () => {
+  test("prints its version", async () => {
     expect(await runAsync([BINARY, "--version"])).toMatch(/^Sluice \d+\.\d+\.\d+/);
   });
 
-  test("is no larger than it was meant to be", () => {
+  test("does not exceed its size limit", () => {
     expect(statSync(BINARY).size).toBeLessThan(SIZE_MAX);
   });
 
@@ -70,7 +70,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     await daemon.stop();
   });
 
-  test("says nothing to a server that its authority did not sign", async () => {
+  test("sends nothing to a server that its authority did not sign", async () => {
     const before = server.clients.length;
     const daemon = start("wrong", await makeAuthority(folder, "other"));
     await server.refused;

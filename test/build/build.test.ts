@@ -48,7 +48,7 @@ describe("a binary from our build", () => {
     expect(server.clients).toHaveLength(before);
   });
 
-  test("knows its version, keeps the names of its classes, and takes nothing from where it runs", async () => {
+  test("knows its version, keeps the names of its classes, and ignores its working directory", async () => {
     const elsewhere = mkdtempSync(join(folder, "elsewhere-"));
     writeFileSync(join(elsewhere, ".env"), "PROBE_DOTENV=taken\n");
     writeFileSync(join(elsewhere, "bunfig.toml"), 'preload = ["./preload.ts"]\n');
@@ -60,7 +60,7 @@ describe("a binary from our build", () => {
     });
   });
 
-  test("does not lose the source: a stack trace names our lines", async () => {
+  test("keeps source positions: a stack trace names our lines", async () => {
     const entry = join(folder, "fails.ts");
     const outfile = join(folder, "fails");
     writeFileSync(

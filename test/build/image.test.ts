@@ -36,7 +36,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
   const layout = join(folder, "layout");
   const container = join(folder, "container");
   const options = { machine: machineFor(undefined), binary: BINARY, name: DEFAULT_NAME };
-  /** Another program in place of ours, which takes seconds to compress. */
+  /** A substitute for our program, which would take seconds to compress. */
   const small = { ...options, binary: "/usr/sbin/xtables-nft-multi" };
   let node: Namespace;
   let daemon: Daemon | undefined;
@@ -63,7 +63,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
     for (const layer of parts().manifest.layers) {
       await runAsync(["tar", "xzpf", join(layout, blob(layer)), "-C", container]);
     }
-    // What a container runtime makes.
+    // The environment that a container runtime creates.
     for (const name of ["proc", "dev", "run", "config"]) mkdirSync(join(container, name));
     writeFileSync(join(container, "run/xtables.lock"), "");
     writeFileSync(join(container, "config/service.json"), SERVICE);
@@ -74,7 +74,10 @@ describe.skipIf(reason !== undefined)("the image", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Words before a command that run it in the unpacked image, read-only, as a container runtime would. */
+  /**
+   * The words of a command line that run a command in the unpacked image, read-only, as a container
+   * runtime does.
+   */
   const contained = (...command: string[]) => {
     const script = `set -e
       mount --bind ${container} ${container}
@@ -88,7 +91,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
   const inNode = (...command: string[]) =>
     runAsync(["nsenter", `--net=/run/netns/${node.name}`, ...command]);
 
-  test("is the same bytes from the same files", async () => {
+  test("has the same bytes for the same files", async () => {
     const make = (created: number) => makeImage({ ...small, iptables: true, created });
     const [one, two, later] = [await make(0), await make(0), await make(1)];
     expect(two.digest).toBe(one.digest);
@@ -96,7 +99,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
     expect(later.digest).not.toBe(one.digest);
   });
 
-  test("holds what its manifests say, by digest and size", () => {
+  test("holds the files of its manifests, by digest and size", () => {
     const { index, manifest } = parts();
     const all = [index.manifests[0] as unknown as Blob_, manifest.config, ...manifest.layers];
     for (const part of all) {
@@ -107,7 +110,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
     expect(read<unknown>("oci-layout")).toEqual({ imageLayoutVersion: "1.0.0" });
   });
 
-  test("is told from others by its configuration", () => {
+  test("differs from others by its configuration", () => {
     const { config, manifest } = parts();
     expect(config as unknown).toMatchObject({
       architecture: options.machine.architecture,
@@ -137,7 +140,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
     ]);
   });
 
-  test("has the program in a layer of its own, above what changes less often", async () => {
+  test("has the program in its own layer, above the layer that changes less often", async () => {
     const { manifest } = parts();
     const names = await runAsync(["tar", "tzf", join(layout, blob(manifest.layers[1] as Blob_))]);
     expect(
@@ -148,7 +151,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
     ).toEqual(["usr/local/bin/kube-proxy", "usr/local/bin/sluice"]);
   });
 
-  test("runs, by kube-proxy's name as well", async () => {
+  test("runs, also under kube-proxy's name", async () => {
     for (const name of ["sluice", "kube-proxy"]) {
       expect(await runAsync(contained(`/usr/local/bin/${name}`, "--version"))).toStartWith(
         "Sluice ",
@@ -156,7 +159,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
     }
   });
 
-  test("can idle as deploy/kubernetes/cleanup has it", async () => {
+  test("can idle as deploy/kubernetes/cleanup needs it", async () => {
     const printed = await runAsync([
       "env",
       "BUN_BE_BUN=1",
@@ -165,7 +168,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
     expect(printed).toBe("7\n");
   });
 
-  test("puts rules into the kernel with a container's rights", async () => {
+  test("writes rules to the kernel with a container's rights", async () => {
     daemon = startDaemon(
       node.name,
       contained("/usr/local/bin/kube-proxy", "--manifests=/config", "--hostname-override=here"),
@@ -210,24 +213,27 @@ describe.skipIf(reason !== undefined)("the image", () => {
       [`${family}-nft`],
       [family],
     ]),
-  )("restores and saves by %s, with what the rules of mode iptables are made of", async (name) => {
-    const own = `SLUICE-${name.toUpperCase()}`;
-    const rules = [
-      "-p tcp -m comment --comment one -m statistic --mode random --probability 0.50000000000",
-      "-p tcp -m recent --rcheck --seconds 10 --reap --name ONE --rsource",
-      "-m mark ! --mark 0x4000/0x4000 -m conntrack --ctstate DNAT",
-      "-m addrtype --src-type LOCAL",
-    ].map((match) => `-A ${own} ${match} -j RETURN\n`);
-    const text = `*nat\n:${own} - [0:0]\n${rules.join("")}COMMIT\n`;
-    writeFileSync(join(container, "config/rules"), text);
-    await inNode(
-      ...contained(`/usr/sbin/${name}-restore`, "-w", "5", "--noflush", "/config/rules"),
-    );
-    const saved = await inNode(...contained(`/usr/sbin/${name}-save`, "-t", "nat"));
-    expect(saved.split("\n").filter((line) => line.startsWith(`-A ${own} `))).toHaveLength(4);
-  });
+  )(
+    "runs the save and restore tools of %s, with all matches and targets of iptables mode",
+    async (name) => {
+      const own = `SLUICE-${name.toUpperCase()}`;
+      const rules = [
+        "-p tcp -m comment --comment one -m statistic --mode random --probability 0.50000000000",
+        "-p tcp -m recent --rcheck --seconds 10 --reap --name ONE --rsource",
+        "-m mark ! --mark 0x4000/0x4000 -m conntrack --ctstate DNAT",
+        "-m addrtype --src-type LOCAL",
+      ].map((match) => `-A ${own} ${match} -j RETURN\n`);
+      const text = `*nat\n:${own} - [0:0]\n${rules.join("")}COMMIT\n`;
+      writeFileSync(join(container, "config/rules"), text);
+      await inNode(
+        ...contained(`/usr/sbin/${name}-restore`, "-w", "5", "--noflush", "/config/rules"),
+      );
+      const saved = await inNode(...contained(`/usr/sbin/${name}-save`, "-t", "nat"));
+      expect(saved.split("\n").filter((line) => line.startsWith(`-A ${own} `))).toHaveLength(4);
+    },
+  );
 
-  test("without iptables holds the program, its libraries and nothing else", async () => {
+  test("without iptables holds only the program and its libraries", async () => {
     const { archive } = await makeImage({ ...small, iptables: false, created: 0 });
     const path = join(folder, "small.tar");
     await Bun.write(path, archive);
@@ -245,6 +251,6 @@ describe.skipIf(reason !== undefined)("the image", () => {
   });
 });
 
-test("an image for a machine that it cannot be built for is refused", () => {
+test("an image for an unsupported machine is refused", () => {
   expect(() => machineFor("linux-x64-musl")).toThrow("the target must be one of linux-x64,");
 });

@@ -1,15 +1,17 @@
-/** A server for a program under test that records which clients ask it. */
+/** A server that records the clients of a program under test. */
 import { readFileSync } from "node:fs";
 import type { Certificate } from "../../harness/cluster/certificates.ts";
 import { serveTls } from "../../harness/fakes/tls-server.ts";
 
 export interface RecordingServer {
   readonly url: string;
-  /** Common names of the clients' certificates, one for each request; "" for a client without one. */
+  /**
+   * Common names of the clients' certificates, one for each request; "" for a client without one.
+   */
   readonly clients: readonly string[];
   /** Resolves with the next request's client. */
   nextClient(): Promise<string>;
-  /** Resolves when a client does not accept our certificate. */
+  /** Resolves when a client rejects our certificate. */
   readonly refused: Promise<unknown>;
   stop(): Promise<void>;
 }

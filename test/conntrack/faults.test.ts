@@ -15,7 +15,7 @@ describe("faults", () => {
     await fixture.sync();
   };
 
-  test("a kernel that cannot is said once, and asked again at the next change", async () => {
+  test("an incapable kernel is logged once, and asked again at the next change", async () => {
     await fixture.given();
     let attempts = 0;
     fixture.use(() => {
@@ -34,7 +34,7 @@ describe("faults", () => {
   test.each([
     [1, "PERMISSION_DENIED"],
     [95, "NETLINK_REFUSED"],
-  ])("errno %i in place of a dump is %s, and said once", async (errno, code) => {
+  ])("errno %i instead of a dump is %s, and is logged once", async (errno, code) => {
     await fixture.given();
     // struct nlmsghdr with NLMSG_ERROR, and an int
     const answer = Uint8Array.of(
@@ -63,7 +63,7 @@ describe("faults", () => {
     expect(fixture.entries()).toEqual([]);
   });
 
-  test("a dump that fails midway is said, and the next change makes up for it", async () => {
+  test("a dump that fails midway is logged, and the next change repeats it", async () => {
     await fixture.given();
     let failures = 1;
     fixture.use(() => failingAfter(2, () => failures-- > 0));
@@ -77,7 +77,7 @@ describe("faults", () => {
     expect(fixture.entries()).toEqual([]);
   });
 
-  test("entries that end during the dump, and others that begin, do not disturb it", async () => {
+  test("entries that end or begin during the dump do not disturb it", async () => {
     await fixture.given();
     let begun = 0;
     fixture.use(() => {
@@ -108,7 +108,7 @@ describe("faults", () => {
     expect(fixture.entries()).toEqual([]);
   });
 
-  test("a dump that the kernel calls interrupted is asked for again, but not for ever", async () => {
+  test("an interrupted dump is requested again, a limited number of times", async () => {
     await fixture.given();
     let requests = 0;
     // struct nlmsghdr with NLMSG_DONE, NLM_F_MULTI | NLM_F_DUMP_INTR, and an int
@@ -125,7 +125,7 @@ describe("faults", () => {
     expect(fixture.lines).toEqual([]);
   });
 
-  test("it is closed in the middle of a pass: the sockets go when the dump under way has returned", async () => {
+  test("a close during a pass closes the sockets when the running dump has returned", async () => {
     await fixture.given();
     const closed = Promise.withResolvers<void>();
     fixture.use(() => {
@@ -153,7 +153,7 @@ describe("faults", () => {
   });
 });
 
-/** A kernel that answers every reading of a dump with the same datagram. */
+/** A kernel that answers every read of a dump with the same datagram. */
 function fakeSockets(answer: () => Uint8Array): FlowSockets {
   return {
     dump: { request: async () => {}, read: async () => answer(), close() {} },
@@ -165,7 +165,7 @@ function realSockets(): FlowSockets {
   return { dump: new DumpSocket(), delete: new NetlinkSocket(NETLINK_NETFILTER) };
 }
 
-/** Sockets whose `nth` reading fails if it may. */
+/** Sockets that fail at read number `nth`. */
 function failingAfter(nth: number, may: () => boolean): FlowSockets {
   const sockets = realSockets();
   let readings = 0;

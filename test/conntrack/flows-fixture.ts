@@ -1,4 +1,7 @@
-/** A whole proxy but for nftables, and the kernel's own connection tracking in a network namespace of the file. */
+/**
+ * Runs a whole proxy except nftables, with the kernel's own connection tracking in the test file's
+ * network namespace.
+ */
 import { afterEach, beforeEach } from "bun:test";
 import { run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
@@ -14,13 +17,13 @@ import {
 
 const PORTS = [{ name: "http", protocol: "UDP", port: 53, nodePort: 30_053 }];
 const CLIENT = { 4: "10.244.9.9", 6: "fd00:10:244::9" };
-/** An address of the node, where node ports listen. */
+/** A node address with node ports. */
 const NODE = new Uint8Array([198, 51, 100, 1]);
 
-/** What a Service needs to have a node port and an external address. */
+/** The fields that give a Service a node port and an external address. */
 export const NODE_PORT = { type: "NodePort", externalIPs: ["192.0.2.53"] };
 
-/** A Service of UDP on 53, and its slice on 5353. */
+/** A Service with UDP on 53, and its slice on 5353. */
 export const udp = (name: string, ip: string, spec: JsonObject = {}) =>
   service(name, ip, { ports: PORTS, ...spec });
 export const udpSlice = (name: string, of: string, addresses: readonly string[]) => ({
@@ -28,7 +31,7 @@ export const udpSlice = (name: string, of: string, addresses: readonly string[])
   ports: [{ name: "http", protocol: "UDP", port: 5353 }],
 });
 
-/** For every test of a file: a world of its own, and no connection from the test before. */
+/** For every test of a file: its own world, without connections of earlier tests. */
 export class FlowsFixture {
   lines: string[] = [];
   reports: FlowsReport[] = [];
@@ -63,7 +66,7 @@ export class FlowsFixture {
     return this.#flows;
   }
 
-  /** Lets connections follow through these sockets from now on. */
+  /** From now on, connections follow through these sockets. */
   use(open?: () => FlowSockets): void {
     this.#flows?.close();
     const write = (line: string) => {
@@ -82,26 +85,26 @@ export class FlowsFixture {
     });
   }
 
-  /** Resolves with the next report or line of the log. */
+  /** Resolves with the next report or log line. */
   next(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve;
     });
   }
 
-  /** Syncs, and has connections looked at, without waiting for that. */
+  /** Syncs, and requests a pass over the connections without waiting for it. */
   async sync(): Promise<void> {
     await this.world.sync();
     this.flows.changed();
   }
 
-  /** The same, until they have been, in one pass for each family. */
+  /** The same, and waits for the pass: one for each family. */
   async follow(families = 1): Promise<void> {
     await this.sync();
     for (let i = 0; i < families; i++) await this.next();
   }
 
-  /** A Service `dns` with two endpoints, and another one. */
+  /** A Service `dns` with two endpoints, and another Service. */
   async given(spec: JsonObject = {}): Promise<void> {
     const { world } = this;
     world.put("Service", udp("dns", "10.96.0.53", spec));
@@ -111,7 +114,9 @@ export class FlowsFixture {
     await this.follow();
   }
 
-  /** An entry of a client that asked for `to` and is answered by `from`, each `address port`. */
+  /**
+   * An entry of a client that connected to `to` and is answered by `from`, each as `address port`.
+   */
   entry(to: string, from: string, protocol = "udp"): void {
     const [destination = "", port = ""] = to.split(" ");
     const [source = "", sourcePort = ""] = from.split(" ");
@@ -125,7 +130,7 @@ export class FlowsFixture {
     );
   }
 
-  /** A translated connection of TCP in a state, asked and answered as in `entry`. */
+  /** A translated TCP connection in a state, with the addresses of `entry`. */
   tcp(to: string, from: string, state: string, ...status: string[]): void {
     const [destination = "", port = ""] = to.split(" ");
     run(
@@ -136,7 +141,7 @@ export class FlowsFixture {
     );
   }
 
-  /** `to <- from` of all entries. */
+  /** All entries as `to \<- from`. */
   entries(): string[] {
     return ["ipv4", "ipv6"].flatMap((family) =>
       run("conntrack", "-L", "-f", family, "-o", "extended")

@@ -10,7 +10,7 @@ describe("when an endpoint goes", () => {
     ["clusterIP", "10.96.0.53 53"],
     ["external IP", "192.0.2.53 53"],
     ["node port", "198.51.100.1 30053"],
-  ])("flows to it by the %s end, and those to others stay", async (_, to) => {
+  ])("flows to it through the %s end, and flows to others stay", async (_, to) => {
     await fixture.given(NODE_PORT);
     fixture.entry(to, "10.1.0.1 5353");
     fixture.entry(to, "10.1.0.2 5353");
@@ -36,7 +36,7 @@ describe("when an endpoint goes", () => {
   });
 });
 
-test("flows of IPv6 follow as those of IPv4 do", async () => {
+test("IPv6 flows follow as IPv4 flows do", async () => {
   const clusterIPs = ["10.96.0.53", "fd00:96::53"];
   fixture.world.put("Service", udp("dns", "10.96.0.53", { clusterIPs }));
   fixture.world.put("EndpointSlice", udpSlice("dns-6", "dns", ["fd00:1::1", "fd00:1::2"]));
@@ -48,7 +48,7 @@ test("flows of IPv6 follow as those of IPv4 do", async () => {
   expect(fixture.entries()).toEqual(["fd00:96::53 53 <- fd00:1::2 5353"]);
 });
 
-describe("flows that were never translated", () => {
+describe("untranslated flows", () => {
   test("end when the first endpoint comes", async () => {
     fixture.world.put("Service", udp("dns", "10.96.0.53"));
     await fixture.follow();
@@ -99,7 +99,7 @@ describe("flows to an endpoint end when", () => {
 test.each([
   ["internalTrafficPolicy", "10.96.0.53 53"],
   ["externalTrafficPolicy", "192.0.2.53 53"],
-])("%s Local cuts no flow to an endpoint elsewhere that still serves", async (policy, to) => {
+])("%s Local cuts no flow to a serving endpoint on another node", async (policy, to) => {
   await fixture.given(NODE_PORT);
   fixture.entry(to, "10.1.0.1 5353");
   fixture.world.put("Service", udp("dns", "10.96.0.53", { ...NODE_PORT, [policy]: "Local" }));
@@ -107,7 +107,7 @@ test.each([
   expect(fixture.entries()).toEqual([`${to} <- 10.1.0.1 5353`]);
 });
 
-describe("an endpoint that is not chosen for new connections keeps its flows", () => {
+describe("an endpoint that gets no new connections keeps its flows", () => {
   const both = (first: JsonObject, second: JsonObject) => ({
     ...udpSlice("dns-1", "dns", ["10.1.0.1"]),
     endpoints: [first, second].map((own, i) => ({
@@ -144,7 +144,7 @@ describe("an endpoint that is not chosen for new connections keeps its flows", (
   });
 });
 
-describe("connections of TCP to an endpoint that goes", () => {
+describe("TCP connections to a removed endpoint", () => {
   const HTTP = { ports: [{ name: "http", protocol: "TCP", port: 80, nodePort: 30_080 }] };
   const to = ["10.96.0.80 80", "192.0.2.53 80", "198.51.100.1 30080"];
 
@@ -154,7 +154,7 @@ describe("connections of TCP to an endpoint that goes", () => {
     await fixture.world.sync();
   });
 
-  test.each(to)("end at %s while nobody has answered them", async (frontend) => {
+  test.each(to)("end in %s, because nobody has answered them", async (frontend) => {
     fixture.tcp(frontend, "10.1.0.1 8080", "SYN_SENT");
     fixture.tcp(frontend, "10.1.0.2 8080", "SYN_SENT");
     fixture.world.put("EndpointSlice", slice("web-1", "web", ["10.1.0.2"]));
@@ -164,7 +164,7 @@ describe("connections of TCP to an endpoint that goes", () => {
   });
 
   test.each(["SYN_RECV", "ESTABLISHED", "FIN_WAIT", "TIME_WAIT", "CLOSE"])(
-    "stay in %s, and the kernel does not even tell of them",
+    "stay in %s, and the kernel does not even list them",
     async (state) => {
       fixture.tcp("10.96.0.80 80", "10.1.0.1 8080", state, "SEEN_REPLY");
       fixture.world.put("EndpointSlice", slice("web-1", "web", ["10.1.0.2"]));

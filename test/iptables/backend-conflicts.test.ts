@@ -1,4 +1,4 @@
-/** Who is at work beside us, and what is our own doing: neither is taken for the other. */
+/** Distinguishes foreign changes from our own. */
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
@@ -24,7 +24,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
       "puts another rule in place of one",
       "-R KUBE-SERVICES 2 -d 10.96.0.99/32 -j KUBE-SVC-OUTSIDE",
     ],
-  ])("somebody who %s after each restore is found each time", async (_, harm) => {
+  ])("a program that %s after each restore is found each time", async (_, harm) => {
     const world = await iptablesWorld(variant);
     await world.repair();
     const before = world.saved("nat");
@@ -42,7 +42,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.logged.filter((line) => line.includes("in another form"))).toEqual([]);
   });
 
-  test("what is missing in one family is mended although the other refuses a Service", async () => {
+  test("missing rules of one family are repaired although the other refuses a Service", async () => {
     const world = await iptablesWorld(variant);
     await world.repair();
     world.fakeTools.fake("iptables", "-restore", refuseLine("-d 10.96.0.66/32"));
@@ -67,7 +67,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.repair()).toBeUndefined();
   });
 
-  test("what a failed sync of ours left is taken back without a word about anybody else", async () => {
+  test("remains of our own failed sync are removed without blaming another program", async () => {
     const world = await iptablesWorld(variant);
     await world.repair();
     const before = world.saved("nat");
@@ -84,7 +84,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.repair()).toBeUndefined();
   });
 
-  test("a repair that fails is made when it is asked for again", async () => {
+  test("a failed repair is made at the next request", async () => {
     const world = await iptablesWorld(variant);
     await world.repair();
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
@@ -116,7 +116,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect([failures(), partial()]).toEqual([2, 1]);
   });
 
-  test("that rules cannot be compared is said each time that it begins", async () => {
+  test("each time that comparing becomes impossible is logged once", async () => {
     const world = await iptablesWorld(variant);
     await world.repair();
     const output = () =>
@@ -132,8 +132,8 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
   });
 });
 
-// Legacy tables tell what is loaded, and so is SCTP here: it is not tried.
-test("where the kernel has no SCTP, its frontends have no rule, and nothing is refused", async () => {
+// Legacy tables show the loaded extensions, which include SCTP here, so it is not probed.
+test("if the kernel has no SCTP, its frontends have no rule, and nothing is refused", async () => {
   const fakeTools = new RealToolFolder("nft");
   fakeTools.fake("iptables", "-restore", refuseLine("-m sctp"));
   const ports = (protocol: string) => ({ ports: [{ name: "http", protocol, port: 80 }] });

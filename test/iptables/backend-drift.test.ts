@@ -11,7 +11,7 @@ beforeEach(clearTables);
 const everything = (world: IptablesWorld) =>
   ["nat", "filter", "mangle"].map((table) => world.saved(table)).join("");
 
-/** What somebody does, and what is found amiss. */
+/** A foreign change, and the drift that is found. */
 const DRIFTS: readonly (readonly [string, (world: IptablesWorld) => void, object])[] = [
   [
     "a rule deleted",
@@ -88,7 +88,7 @@ const DRIFTS: readonly (readonly [string, (world: IptablesWorld) => void, object
 
 describe.each(VARIANTS)("through iptables-%s", (variant) => {
   test.each(DRIFTS)(
-    "%s is noticed and put right by one restore",
+    "%s is detected and repaired by one iptables-restore",
     async (_, change, driftedCounts) => {
       const world = await iptablesWorld(variant);
       const before = everything(world);
@@ -104,7 +104,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     },
   );
 
-  test("the same of IPv6 too", async () => {
+  test("the same for IPv6", async () => {
     const world = await iptablesWorld(variant);
     const before = world.saved("nat", "ip6tables");
     run(`ip6tables-${variant}`, "-t", "nat", "-F", "KUBE-SERVICES");
@@ -112,7 +112,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.saved("nat", "ip6tables")).toBe(before);
   });
 
-  test("the same thing done twice in the same way is put right twice", async () => {
+  test("the same change is repaired each time", async () => {
     const world = await iptablesWorld(variant);
     const before = everything(world);
     for (let i = 0; i < 2; i++) {
@@ -122,11 +122,11 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     }
   });
 
-  test("a change that needs a chain which somebody deleted mends everything, then is made", async () => {
+  test("a change that needs a chain deleted by another program repairs everything first", async () => {
     const world = await iptablesWorld(variant);
     world.iptables("-t", "nat", "-F");
     world.iptables("-t", "nat", "-X");
-    // Its clusterIP's rule is new, and leads to chains whose neighbours are gone.
+    // The rule of its clusterIP is new, and leads to chains with deleted neighbours.
     world.put("EndpointSlice", slice("idle-1", "idle", ["10.244.1.7"]));
     expect(await world.sync()).toBe(true);
     expect(world.reports.at(-1)?.repair).toMatchObject({ driftedCounts: { table: 1 } });
@@ -135,7 +135,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.repair()).toBeUndefined();
   });
 
-  test("what others have is the same to the byte, counters included", async () => {
+  test("foreign rules stay identical, including their counters", async () => {
     const foreign = () =>
       ["nat", "filter", "mangle", "raw"]
         .map((table) => run(`iptables-${variant}-save`, "-c", "-t", table))
@@ -145,7 +145,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
           (line) => !line.startsWith("#") && !line.includes(":KUBE-") && !line.includes("-j KUBE-"),
         )
         .filter((line) => !/-A KUBE-(?!ROUTER-)/.test(line))
-        // A policy's counters begin anew with whatever the legacy tools do to its table, be it -N alone.
+        // A policy's counters restart with any use of the legacy tools on its table, even -N alone.
         .map((line) =>
           line.startsWith(":") && variant === "legacy" ? line.replace(/ \[.*/, "") : line,
         )
@@ -176,7 +176,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     run(`iptables-${variant}`, "-P", "FORWARD", "ACCEPT");
   });
 
-  test("a rule of somebody before our jump stays there", async () => {
+  test("a foreign rule before our jump stays there", async () => {
     const world = await iptablesWorld(variant);
     world.iptables("-t", "nat", "-I", "PREROUTING", "-s", "192.0.2.9", "-j", "RETURN");
     const before = world.saved("nat");
@@ -184,7 +184,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.saved("nat")).toBe(before);
   });
 
-  test("a chain that a rule of somebody leads to stays empty, is told once, and goes after that rule", async () => {
+  test("a chain that a foreign rule references stays empty, is logged once, and is deleted after that rule", async () => {
     const world = await iptablesWorld(variant);
     const [, chain = ""] =
       world.saved("nat").match(/-d 10\.96\.0\.1\/32 .*-j (KUBE-SVC-\S+)/) ?? [];
@@ -201,7 +201,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
   });
 });
 
-/** Jumps that are put back stand at the top, wherever they stood. */
+/** Repaired jumps are at the top, regardless of their earlier position. */
 function sorted(text: string): string[] {
   return text.split("\n").sort();
 }

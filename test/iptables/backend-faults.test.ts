@@ -8,7 +8,7 @@ setDefaultTimeout(60_000);
 inFreshNetns();
 beforeEach(clearTables);
 
-/** Refuses the first line of the input that has these words, in the words of iptables. */
+/** Refuses the first input line that contains these words, with a message of iptables. */
 const refuseLine = (words: string) => `
   line=$(grep -n -m 1 -e '${words}' $INPUT | cut -d: -f1)
   if [ -n "$line" ]; then
@@ -16,7 +16,10 @@ const refuseLine = (words: string) => `
     echo "Error occurred at line: $line" >&2
     exit 2
   fi`;
-/** Refuses input that has these words as the kernel's legacy tables do: the line is that of the table's COMMIT. */
+/**
+ * Refuses input with these words as the kernel's legacy tables do: the message names the line of
+ * the table's COMMIT.
+ */
 const refuseTable = (words: string) => `
   if grep -q -e '${words}' $INPUT; then
     echo "iptables-restore: line $(grep -n -m 1 COMMIT $INPUT | cut -d: -f1) failed" >&2
@@ -35,7 +38,7 @@ function addBadAndGood(world: IptablesWorld): void {
   world.put("EndpointSlice", IDLE_NOW_SERVED);
 }
 
-/** Subjects of problems that last. */
+/** Subjects of active problems. */
 function refusals({ problems }: IptablesWorld): string[] {
   const lasting = new Set<string>();
   for (const event of problems.events) {
@@ -48,7 +51,7 @@ const restores = (world: IptablesWorld) =>
   world.fakeTools.runs().filter((name) => name.endsWith("-restore"));
 
 describe.each(VARIANTS)("through iptables-%s", (variant) => {
-  test("a refused line leaves out its Service, with what the tool says; the rest is applied", async () => {
+  test("a refused line leaves out its Service, with the tool's message; the rest is applied", async () => {
     const world = await iptablesWorld(variant);
     world.fakeTools.fake("iptables", "-restore", refuseLine("-d 10.96.0.66/32"));
     addBadAndGood(world);
@@ -84,7 +87,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.repair()).toBeUndefined();
   });
 
-  test("where nothing at all is taken, nobody is blamed, and it is tried again", async () => {
+  test("if everything is refused, no Service is blamed, and the sync is tried again", async () => {
     const world = await iptablesWorld(variant);
     world.fakeTools.fake("iptables", "-restore", refuseTable("COMMIT"));
     addBadAndGood(world);
@@ -97,7 +100,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.saved("nat")).toContain("10.96.0.66");
   });
 
-  test("a lock that somebody holds is waited for, and the sync is made later", async () => {
+  test("the sync waits for a lock that another process holds", async () => {
     const world = await iptablesWorld(variant);
     world.fakeTools.fake("iptables", "-restore", LOCKED);
     world.put("EndpointSlice", IDLE_NOW_SERVED);
@@ -115,7 +118,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.repair()).toBeUndefined();
   });
 
-  test("a tool that is gone, or killed, is a failure that passes", async () => {
+  test("a missing or killed tool is a temporary failure", async () => {
     const world = await iptablesWorld(variant);
     world.fakeTools.fake("iptables", "-restore", "kill -9 $$");
     world.put("EndpointSlice", IDLE_NOW_SERVED);
@@ -125,7 +128,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.saved("nat")).toContain("10.244.1.7:8080");
   });
 
-  test("a family that fails does not keep the other one; the retry writes what is missing alone", async () => {
+  test("a failing family does not block the other one; the retry writes only the missing rules", async () => {
     const world = await iptablesWorld(variant);
     world.fakeTools.fake("ip6tables", "-restore", LOCKED);
     world.put("EndpointSlice", IDLE_NOW_SERVED);
@@ -144,7 +147,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     ["with another change", slice("six-1", "six", ["fd00:10:244:1::8"])],
     ["without any", undefined],
   ])(
-    "what one family took of a sync that failed is taken back where it is wanted no more, %s",
+    "changes that one family accepted in a failed sync are reverted if they are no longer wanted, %s",
     async (_, later) => {
       const world = await iptablesWorld(variant);
       expect(await world.repair()).toBeUndefined();
@@ -167,7 +170,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     },
   );
 
-  test("a rule that the kernel does not take any more leaves out its Service in a repair", async () => {
+  test("a rule that the kernel no longer accepts leaves out its Service in a repair", async () => {
     const world = await iptablesWorld(variant);
     world.fakeTools.fake("iptables", "-restore", refuseLine("10.244.1.2:8080"));
     world.iptables("-t", "nat", "-F");
@@ -183,7 +186,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(refusals(world)).toEqual([]);
   });
 
-  test("tools that print rules in other words are understood after one look, which is told once", async () => {
+  test("tools with another output format are understood after one comparison, which is logged once", async () => {
     const world = await iptablesWorld(variant);
     for (const suffix of ["", "-save"]) {
       world.fakeTools.fake(
@@ -200,7 +203,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
   });
 
-  test("chains that cannot be read are said once, and looked at again", async () => {
+  test("unreadable chains are logged once, and read again", async () => {
     const world = await iptablesWorld(variant);
     world.fakeTools.fake("iptables", "-save", "exit 1");
     expect(await world.repair()).toBeUndefined();

@@ -1,4 +1,7 @@
-/** What the backend tells an operator: which family it cannot serve, what it lacks, and where a frontend is. */
+/**
+ * Tests the backend's reports: families that it cannot serve, unsupported features, and the chains
+ * of a frontend.
+ */
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +24,7 @@ function frontends({ core, backend }: IptablesWorld, name: string) {
 }
 
 describe.each(VARIANTS)("through iptables-%s", (variant) => {
-  test("a family without its tools is named, and so is each frontend of it", async () => {
+  test("a family without its tools is named, and so is each of its frontends", async () => {
     const fakeTools = new RealToolFolder(variant);
     for (const suffix of ["", "-save", "-restore"]) {
       rmSync(join(fakeTools.folder, `ip6tables-${variant}${suffix}`));
@@ -35,12 +38,12 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(frontends(world, "web")[0]).not.toHaveProperty("unserved");
   });
 
-  test("where both are served, there is nothing to tell", async () => {
+  test("if both are served, nothing is reported", async () => {
     const { unserved, unsupported } = (await iptablesWorld(variant)).backend.capabilities;
     expect([unserved, unsupported]).toEqual([[], []]);
   });
 
-  test("a frontend names the chains of its port, which are in the kernel, but not those of its endpoints", async () => {
+  test("a frontend names the chains of its port, which are in the kernel, but no endpoint chains", async () => {
     const world = await iptablesWorld(variant);
     const chains = ["web", "sticky", "outside", "six"].map((name) =>
       frontends(world, name).map((frontend) => frontend.chains ?? []),
@@ -61,7 +64,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
   });
 });
 
-test("without xt_recent it is told that affinity is not kept; without comments nobody misses anything", async () => {
+test("without xt_recent, missing affinity is reported; missing comments are not", async () => {
   const fakeTools = new RealToolFolder("nft");
   fakeTools.fake(
     "iptables",

@@ -11,7 +11,7 @@ inFreshNetns();
 beforeEach(clearTables);
 
 describe.each(VARIANTS)("through iptables-%s", (variant) => {
-  test("what a comparison read before a change of ours is not believed after it", async () => {
+  test("a comparison from before our own change is not used after it", async () => {
     const world = await iptablesWorld(variant);
     const { folder } = world.fakeTools;
     const [read, go] = [join(folder, "read"), join(folder, "go")];
@@ -27,17 +27,17 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     await world.sync();
     writeFileSync(go, "");
     expect(await looking).toBeUndefined();
-    // As it was when it was read.
+    // The state at the time of the read.
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.0.1!", "10.244.1.1", "10.244.1.2"]));
     await world.sync();
     expect(world.saved("nat")).toContain("10.244.1.2:8080");
     expect(await world.repair()).toBeUndefined();
   });
 
-  test("a change of somebody else that a change of ours hides is found by the comparison that is due anyway", async () => {
+  test("a foreign change hidden by our own change is found by the periodic comparison", async () => {
     const world = await iptablesWorld(variant);
     expect(await world.repair()).toBeUndefined();
-    // Between our restore and the look at what it came to.
+    // Between our restore and the check of its result.
     world.fakeTools.fake(
       "iptables",
       "-restore",
@@ -52,7 +52,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.saved("filter")).not.toContain("-A KUBE-FORWARD -j DROP");
   });
 
-  test("a change of somebody else just before one of ours is found at the next look", async () => {
+  test("a foreign change just before our own change is found at the next check", async () => {
     const world = await iptablesWorld(variant);
     expect(await world.repair()).toBeUndefined();
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
@@ -64,7 +64,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.detectorTime() - before).toBeLessThan(10_000);
   });
 
-  test("a kubelet's rules for loopback stay beside ours, and after them", async () => {
+  test("a kubelet's rules for loopback stay, after our rules", async () => {
     const kubelets = "-d 127.0.0.0/8 -m mark --mark 0x8000/0x8000 -j DROP";
     for (const rule of [
       "-N KUBE-FIREWALL",
@@ -90,7 +90,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.repair()).toBeUndefined();
   });
 
-  test("clients of an endpoint that goes and comes back are not remembered", async () => {
+  test("clients of an endpoint that is removed and added again are not remembered", async () => {
     const world = await iptablesWorld(variant);
     const lists = () => run("ls", "/proc/net/xt_recent").split("\n").filter(Boolean);
     const remembered = () =>
@@ -102,7 +102,8 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     for (const name of names) {
       run("sh", "-c", `echo +10.9.9.9 > /proc/net/xt_recent/${name}`);
     }
-    // Both chains are written anew, for the comment of another Service's name, say: clients stay.
+    // Both chains are rewritten, for example because a comment has another Service's name. Clients
+    // stay.
     world.put("EndpointSlice", slice("sticky-1", "sticky", ["10.244.0.2!"]));
     await world.sync();
     expect(remembered().match(/10\.9\.9\.9/g)).toHaveLength(1);

@@ -1,4 +1,7 @@
-/** The first sync over rules that are there, when it does not go smoothly: nobody is without rules meanwhile. */
+/**
+ * Tests a first sync over existing rules that does not go smoothly. Service must continue
+ * meanwhile.
+ */
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,12 +33,13 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     ["a rule of its own chain", "10.244.7.99:8080"],
     ["the rule that leads to it", "-d 10.96.1.99/32"],
   ])(
-    "a Service refused without a line for %s leaves the others served all along",
+    "a Service that is refused without a line for %s does not interrupt the others",
     async (_, words) => {
       await iptablesWorld(variant, { objects: putAll });
       const fakeTools = new RealToolFolder(variant);
       const counts = join(fakeTools.folder, "counts");
-      // Before each restore, and so after each but the last: rules that lead to the six, and that lead on.
+      // Numbers before each restore, and so after each but the last: rules that lead to the six,
+      // and rules that lead on.
       fakeTools.fake(
         "iptables",
         "-restore",
@@ -59,7 +63,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     },
   );
 
-  test("Services that are gone are cleared away where nothing is to be served any more", async () => {
+  test("removed Services are cleared if nothing is left to serve", async () => {
     await iptablesWorld(variant, { objects: putAll });
     const world = await iptablesWorld(variant, { objects: () => {}, unsynced: true });
     expect(world.saved("nat")).toContain("-j DNAT");
@@ -71,7 +75,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.saved("nat")).toContain("10.244.7.1:8080");
   });
 
-  test("what is written at the end is waited for, and nothing is written after it", async () => {
+  test("the end waits for the last write, and nothing is written after it", async () => {
     const world = await iptablesWorld(variant, { objects: putAll });
     world.fakeTools.fake("iptables", "-restore", "sleep 0.3");
     world.put("EndpointSlice", slice("a-1", "a", ["10.244.7.21"]));

@@ -10,7 +10,7 @@ import {
 } from "../../src/base/limits.ts";
 import { ChangeDetector, type Comparison } from "../../src/iptables/change-detector.ts";
 
-/** A detector over tables that are a text and nothing else. */
+/** A detector over tables that are only a text. */
 function watched({ takes = 10 } = {}) {
   const clock = new FakeClock();
   const start = clock.monotonic();
@@ -20,7 +20,7 @@ function watched({ takes = 10 } = {}) {
     idle: true,
     fails: false,
     found: undefined as Comparison | undefined,
-    /** What the texts tell of transactions, and how many of them we have made. */
+    /** Transactions as the texts report them, and the number of our own. */
     commits: 0 as number | undefined,
     ours: 0,
   };
@@ -58,19 +58,19 @@ function watched({ takes = 10 } = {}) {
 }
 
 describe("a change detector", () => {
-  test("compares at once what may have changed before it was there", async () => {
+  test("compares at once, because changes may precede it", async () => {
     const { clock, compared } = watched();
     await clock.advance(CHANGE_COUNTER_POLL_MS);
     expect(compared).toEqual([CHANGE_COUNTER_POLL_MS]);
   });
 
-  test("compares now and then although nothing seems to have changed", async () => {
+  test("compares periodically even without signs of change", async () => {
     const { clock, compared } = watched();
     await clock.advance(3 * COMPARE_INTERVAL_MS);
     expect(compared).toHaveLength(3);
   });
 
-  test("compares at the next look what changed, and tells of it if it differs", async () => {
+  test("compares after a change at the next check, and reports differences", async () => {
     const { clock, state, compared, reported } = watched();
     await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     expect(reported).toEqual([]);
@@ -81,7 +81,7 @@ describe("a change detector", () => {
     expect(reported).toEqual(["differs"]);
   });
 
-  test("spends a hundredth of the time, and a tenth while others change their own", async () => {
+  test("uses a hundredth of the time, and a tenth while others change their rules", async () => {
     const { clock, state, compared } = watched({ takes: 2000 });
     await clock.advance(CHANGE_COUNTER_POLL_MS + 2000 * COMPARE_FACTOR);
     expect(compared).toHaveLength(1);
@@ -94,7 +94,7 @@ describe("a change detector", () => {
     expect(compared.length).toBeLessThanOrEqual(3);
   });
 
-  test("takes what we write for ours", async () => {
+  test("recognises our own writes", async () => {
     const { clock, state, compared, detector } = watched();
     await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     detector.beginWrite();
@@ -108,7 +108,7 @@ describe("a change detector", () => {
   test.each([
     ["at the next look where a transaction too many tells", 3, CHANGE_COUNTER_POLL_MS],
     ["soon where nothing tells", undefined, COMPARE_WRITTEN_MS],
-  ])("compares what others may have changed while we wrote: %s", async (_, commits, within) => {
+  ])("compares after possible foreign changes during our write: %s", async (_, commits, within) => {
     const { clock, state, compared, detector } = watched();
     await clock.advance(COMPARE_WRITTEN_MS + 2 * CHANGE_COUNTER_POLL_MS);
     expect(compared).toHaveLength(1);
@@ -119,7 +119,7 @@ describe("a change detector", () => {
     expect(compared).toHaveLength(2);
   });
 
-  test("does not believe a comparison during which we wrote", async () => {
+  test("discards a comparison during our write", async () => {
     const { clock, state, reported, compared, detector } = watched({ takes: 100 });
     state.same = false;
     await clock.advance(CHANGE_COUNTER_POLL_MS + 50);
@@ -128,11 +128,11 @@ describe("a change detector", () => {
     state.same = true;
     await clock.advance(3 * CHANGE_COUNTER_POLL_MS);
     expect(reported).toEqual([]);
-    // What made it look is still to be looked at.
+    // The reason for the check is still pending.
     expect(compared).toHaveLength(2);
   });
 
-  test("that never reads anything without a write meanwhile asks that all writes wait", async () => {
+  test("that cannot read without a concurrent write requests a pause of all writes", async () => {
     const { clock, state, reported, compared, detector } = watched({ takes: 500 });
     state.same = false;
     for (let ms = 0; ms < 30_000; ms += 400) {
@@ -142,11 +142,11 @@ describe("a change detector", () => {
     }
     expect(reported[0]).toBe("starved");
     expect(reported).not.toContain("differs");
-    // Of those that were doubtful two are enough.
+    // Two of the doubtful comparisons are enough.
     expect(compared.length).toBeLessThanOrEqual(2 * reported.length + 1);
   });
 
-  test("that finds a write under way at every look asks that all writes wait", async () => {
+  test("that finds a running write at every check requests a pause of all writes", async () => {
     const { clock, state, reported, compared, detector } = watched();
     state.counter = "b";
     for (let looks = 0; looks < 3; looks++) {
@@ -158,7 +158,7 @@ describe("a change detector", () => {
     expect(compared).toEqual([]);
   });
 
-  test("takes one long write for no sign of many", async () => {
+  test("does not count one long write as many", async () => {
     const { clock, reported, compared, detector } = watched();
     detector.beginWrite();
     await clock.advance(10 * CHANGE_COUNTER_POLL_MS);
@@ -171,7 +171,7 @@ describe("a change detector", () => {
   test.each([
     ["is not known", "unknown", "starved"],
     ["has to wait for something of ours", "ours", "differs"],
-  ] as const)("still doubts what %s", async (_, found, then) => {
+  ] as const)("still doubts a comparison that %s", async (_, found, then) => {
     const { clock, state, reported, compared } = watched();
     Object.assign(state, { counter: "b", found });
     await clock.advance(3 * CHANGE_COUNTER_POLL_MS);
@@ -181,7 +181,7 @@ describe("a change detector", () => {
     expect(reported[0]).toBe(then);
   });
 
-  test("does not look again at what was compared elsewhere", async () => {
+  test("does not compare again after a comparison elsewhere", async () => {
     const { clock, state, compared, detector } = watched();
     await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     detector.suspect();
@@ -193,14 +193,14 @@ describe("a change detector", () => {
     expect(compared).toHaveLength(1);
   });
 
-  test("looks at nothing while something is amiss already", async () => {
+  test("checks nothing while drift is known", async () => {
     const { clock, state, compared } = watched();
     state.idle = false;
     await clock.advance(2 * COMPARE_INTERVAL_MS);
     expect(compared).toEqual([]);
   });
 
-  test("goes on after a comparison that failed", async () => {
+  test("continues after a failed comparison", async () => {
     const { clock, state, reported, compared } = watched();
     state.fails = true;
     await clock.advance(CHANGE_COUNTER_POLL_MS);
@@ -210,7 +210,7 @@ describe("a change detector", () => {
     expect(compared).toHaveLength(2);
   });
 
-  test("that is stopped looks no more", async () => {
+  test("that is stopped checks nothing further", async () => {
     const { clock, compared, detector } = watched();
     detector.stop();
     await clock.advance(COMPARE_INTERVAL_MS);

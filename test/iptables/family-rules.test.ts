@@ -1,4 +1,4 @@
-/** One family over tools that take or refuse what they are told to. */
+/** Tests one family over tools that accept or refuse input as scripted. */
 import { describe, expect, test } from "bun:test";
 import { FamilyRules } from "../../src/iptables/family-rules.ts";
 import { compareFamilies } from "../../src/iptables/repair-chains.ts";
@@ -28,7 +28,7 @@ const NO_OPERATIONS = {
 function familyOf(family: Family = 4) {
   const restored: string[] = [];
   const state = {
-    /** What the next restore comes to. */
+    /** The outcome of the next restore. */
     result: { ok: true } as RestoreResult,
     empty: false,
     reading: Promise.resolve(),
@@ -63,7 +63,7 @@ function blank(table: string): string {
   return [`*${table}`, ...BUILT_IN.map((chain) => `:${chain} ACCEPT [0:0]`), ""].join("\n");
 }
 
-/** As if everything that is wanted were there. */
+/** As if everything wanted were in the kernel. */
 function printed(rules: FamilyRules, table: RuleTable): string {
   const chains = [...rules.chains[table]];
   const lines = [":KUBE-PROXY-CANARY - [0:0]", ...chains.map(([chain]) => `:${chain} - [0:0]`)];
@@ -85,7 +85,7 @@ function gate() {
 }
 
 describe("a comparison", () => {
-  test("that nothing comes between tells that nothing differs", async () => {
+  test("without changes in between reports no difference", async () => {
     const { rules } = familyOf();
     expect(await compareFamilies([rules])).toMatchObject([
       { steps: [], missingTables: [], mangleCanaryMissing: false },
@@ -101,7 +101,7 @@ describe("a comparison", () => {
       "a change without steps",
       (rules: FamilyRules) => rules.stage(NO_OPERATIONS, () => undefined, false),
     ],
-  ])("that %s come between tells nothing", async (_, meanwhile) => {
+  ])("with %s in between reports nothing", async (_, meanwhile) => {
     const { rules, state } = familyOf();
     const { closed, open } = gate();
     state.reading = closed;
@@ -111,7 +111,7 @@ describe("a comparison", () => {
     expect(await comparing).toBeUndefined();
   });
 
-  test("forgets nothing of what is yet to be written", async () => {
+  test("keeps all pending writes", async () => {
     const { rules, state } = familyOf();
     await rules.read();
     const saved = printed(rules, "nat");
@@ -131,8 +131,8 @@ describe("a comparison", () => {
   });
 });
 
-describe("of a restore that was refused", () => {
-  /** How often each jump of a table was inserted, in all. */
+describe("of a refused restore", () => {
+  /** How often each jump of a table was inserted in total. */
   const jumps = (restored: readonly string[], table: RuleTable) =>
     restored.flatMap((text) => {
       const part = text.split("*").find((each) => each.startsWith(`${table}\n`)) ?? "";
@@ -157,14 +157,14 @@ describe("of a restore that was refused", () => {
     expect(rules.kernel.differences(rules.wanted)).toEqual([]);
   });
 
-  test("nobody knows what was inserted if it was killed, so that it is read before it is tried again", async () => {
+  test("after a killed restore the chains are read before the next attempt", async () => {
     const { rules, state, restored } = familyOf();
     state.empty = true;
     await rules.read();
     state.result = { ok: false, kind: "failed", lines: [], message: "killed" };
     await rules.write(rules.kernel.differences(rules.wanted));
     expect(rules.kernel.jumpsUnknown).toBe(true);
-    // It had done it all.
+    // It had done everything.
     state.empty = false;
     state.result = { ok: true };
     restored.length = 0;
@@ -190,7 +190,7 @@ describe("the canary in mangle", () => {
   });
 });
 
-test("whether anything is taken is not asked again at once", async () => {
+test("the probe for any acceptance is not repeated at once", async () => {
   const { rules, restored } = familyOf();
   expect([await rules.acceptsAnyChange(1000), await rules.acceptsAnyChange(2000)]).toEqual([
     true,

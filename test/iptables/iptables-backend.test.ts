@@ -25,7 +25,7 @@ const RESTORES = (variant: string) => [
   `ip6tables-${variant}-restore`,
 ];
 
-/** What a kernel without xt_comment holds. */
+/** The text that a kernel without xt_comment stores. */
 function dropComments(variant: Variant): void {
   for (const tool of [`iptables-${variant}`, `ip6tables-${variant}`]) {
     const text = run(`${tool}-save`).replaceAll(/ -m comment --comment ("[^"]*"|\S+)/g, "");
@@ -34,7 +34,7 @@ function dropComments(variant: Variant): void {
 }
 
 describe.each(VARIANTS)("through iptables-%s", (variant) => {
-  test("nothing is touched before the start", () => {
+  test("nothing changes before the start", () => {
     createIptablesBackend(OPTIONS).close();
     expect(saved(variant, "nat")).not.toContain("KUBE");
   });
@@ -60,13 +60,13 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     }
   });
 
-  test("what is read back is what was written, so that nothing differs", async () => {
+  test("the rules read back are as written, so nothing differs", async () => {
     const world = await iptablesWorld(variant);
     expect(await world.repair()).toBeUndefined();
     expect(world.logged).toEqual([]);
   });
 
-  test("a change of one Service is one restore of its chains alone", async () => {
+  test("a change of one Service is one restore of only its chains", async () => {
     const world = await iptablesWorld(variant);
     world.fakeTools.runs();
     world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.1"]));
@@ -77,7 +77,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.fakeTools.input()).not.toContain("*filter");
   });
 
-  test("chains of a Service that is gone are deleted by the restore that takes the rules to them", async () => {
+  test("chains of a removed Service are deleted by the restore that removes the rules to them", async () => {
     const world = await iptablesWorld(variant);
     const before = world.saved("nat").match(/^:KUBE-S/gm)?.length ?? 0;
     world.remove("Service", service("sticky", "10.96.0.2"));
@@ -85,7 +85,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(world.saved("nat").match(/^:KUBE-S/gm)?.length).toBe(before - 3);
   });
 
-  test("a restart with nothing changed runs no restore, and everything is adopted", async () => {
+  test("a restart without changes runs no restore, and everything is adopted", async () => {
     const before = await iptablesWorld(variant);
     before.backend.close();
     const fakeTools = new RealToolFolder(variant);
@@ -100,7 +100,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(after.saved("nat")).toBe(text);
   });
 
-  test("a restart writes what changed meanwhile, and deletes what is gone, in one restore", async () => {
+  test("a restart writes changed rules and deletes obsolete ones in one restore", async () => {
     (await iptablesWorld(variant)).backend.close();
     const fakeTools = new RealToolFolder(variant);
     const after = await iptablesWorld(variant, {
@@ -112,7 +112,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
         world.put("EndpointSlice", slice("web-1", "web", ["10.244.1.9"]));
       },
     });
-    // What serves goes on to serve until everything is known.
+    // Existing rules continue to serve until everything is known.
     expect(after.saved("nat")).toContain("-d 10.96.0.2/32");
     fakeTools.runs();
     await after.sync();
@@ -122,7 +122,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(after.saved("nat")).toContain("10.244.1.9:8080");
   });
 
-  test("chains that a kube-proxy left serve until the first sync, which replaces them in one restore", async () => {
+  test("chains of an earlier kube-proxy serve until the first sync, which replaces them in one restore", async () => {
     pipe(
       `*nat
 :KUBE-SERVICES - [0:0]
@@ -160,7 +160,7 @@ COMMIT
     );
   });
 
-  test("other options are in the kernel after the next sync, and are nobody's doing", async () => {
+  test("changed options are in the kernel after the next sync, and count as our own change", async () => {
     const world = await iptablesWorld(variant);
     expect(world.saved("nat")).toContain("0x4000/0x4000");
     expect(world.backend.reconfigure({ ...OPTIONS, masqueradeBit: 7, dropInvalid: true })).toBe(
@@ -184,7 +184,7 @@ COMMIT
   });
 
   test.each([true, false])(
-    "cleanup leaves what was there before, and nothing else; with comments: %p",
+    "cleanup leaves exactly the earlier rules; with comments: %p",
     async (comments) => {
       const own = `iptables-${variant}`;
       run(own, "-t", "nat", "-A", "OUTPUT", "-d", "192.0.2.1", "-j", "RETURN");
@@ -208,7 +208,7 @@ COMMIT
     },
   );
 
-  test("jumps without comments are replaced by those with them at a start with another kernel", async () => {
+  test("jumps without comments are replaced by jumps with them at a start with another kernel", async () => {
     await iptablesWorld(variant);
     dropComments(variant);
     const world = await iptablesWorld(variant);

@@ -1,4 +1,7 @@
-/** A proxy without an API server over the real tables of iptables, which somebody else changes with iptables. */
+/**
+ * Runs a proxy without an API server over the real tables of iptables, while the test changes them
+ * with iptables.
+ */
 import { onTestFinished } from "bun:test";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -37,7 +40,7 @@ export const OPTIONS: SkeletonOptions = {
   },
 };
 
-/** Tools of one variant alone, which tell what they were run for, and may be told to fail. */
+/** Tools of one variant that record their calls and can be made to fail. */
 export class RealToolFolder {
   readonly folder = mkdtempSync(join(tmpdir(), "sluice-xt-"));
   readonly #variant: Variant;
@@ -50,12 +53,15 @@ export class RealToolFolder {
       for (const suffix of ["", "-save", "-restore"]) this.real(tool, suffix);
   }
 
-  /** The tool is what it was. */
+  /** Makes the tool work normally again. */
   real(tool: (typeof TOOLS)[number], suffix: string): void {
     this.fake(tool, suffix, "");
   }
 
-  /** Before the tool does its work, this is done: it may exit. `$INPUT` is a file with what restore is to read. */
+  /**
+   * Runs this script before the tool does its work; it may exit. `$INPUT` is a file with the input
+   * of iptables-restore.
+   */
   fake(tool: (typeof TOOLS)[number], suffix: string, script: string): void {
     const name = `${tool}-${this.#variant}${suffix}`;
     const input = join(this.folder, `${name}.input`);
@@ -68,14 +74,14 @@ export class RealToolFolder {
     chmodSync(path, 0o755);
   }
 
-  /** What was run since the last call: `iptables-legacy-restore`. */
+  /** The calls since the last one: `iptables-legacy-restore`. */
   runs(): string[] {
     const lines = existsSync(this.#log) ? readFileSync(this.#log, "utf8").split("\n") : [];
     rmSync(this.#log, { force: true });
     return lines.filter(Boolean).map((line) => line.split(" ", 1)[0] ?? "");
   }
 
-  /** What restore was last told, of one family. */
+  /** The last input of iptables-restore for one family. */
   input(tool: (typeof TOOLS)[number] = "iptables"): string {
     return readFileSync(join(this.folder, `${tool}-${this.#variant}-restore.input`), "utf8");
   }
@@ -86,17 +92,17 @@ export interface IptablesWorld extends SyncWorld<IptablesBackend> {
   readonly variant: Variant;
   readonly adoption: Adoption;
   readonly options: SkeletonOptions;
-  /** By the clock of the detector, ms. */
+  /** By the detector's clock, in ms. */
   detectorTime(): number;
-  /** What the detector told. */
+  /** The detector's reports. */
   readonly changes: ForeignChange[];
   /** Messages at info and above. */
   readonly logged: string[];
-  /** What `iptables-save` prints of a table, without comments and counters. */
+  /** The output of `iptables-save` for a table, without comments and counters. */
   saved(table: string, tool?: "iptables" | "ip6tables"): string;
-  /** Somebody else runs the tool with these arguments. */
+  /** Another program runs the tool with these arguments. */
   iptables(...args: string[]): string;
-  /** A look by the detector, and the sync that it makes necessary. Undefined: it found nothing. */
+  /** Runs a check of the detector and the sync that it requires. Undefined: it found nothing. */
   repair(): Promise<RepairReport | undefined>;
 }
 
@@ -162,9 +168,9 @@ export async function iptablesWorld(
   };
 }
 
-/** Lets time pass until the detector has compared everything once, or told that there is no need. */
+/** Advances time until the detector has compared everything once, or found that unnecessary. */
 async function watched(clock: FakeClock, reported: readonly unknown[]): Promise<void> {
-  // Of all clocks it alone has this one; while it compares, its timer is not set.
+  // Only the detector uses this clock. While it compares, its timer is not set.
   while (clock.waiting > 0 && reported.length === 0) await clock.advance(CHANGE_COUNTER_POLL_MS);
   while (clock.waiting === 0) {
     await new Promise(setImmediate);
@@ -172,7 +178,7 @@ async function watched(clock: FakeClock, reported: readonly unknown[]): Promise<
   }
 }
 
-/** What iptables-save prints of a table, without comments and counters. */
+/** The output of iptables-save for a table, without comments and counters. */
 export function saved(
   variant: Variant,
   table: string,
@@ -185,7 +191,7 @@ export function saved(
     .replaceAll(/\[\d+:\d+\]/g, "[0:0]");
 }
 
-/** Both variants as if nobody had ever used them. */
+/** Resets both variants to an unused state. */
 export function clearTables(): void {
   run("nft", "flush", "ruleset");
   for (const tool of TOOLS) {
@@ -196,7 +202,7 @@ export function clearTables(): void {
   }
 }
 
-/** A Service of each kind that has chains of its own. */
+/** A Service for each kind of chain. */
 export function fill(world: Pick<SyncWorld, "put">): void {
   const port = { name: "http", protocol: "TCP", port: 80 };
   const many: readonly [JsonObject, JsonObject][] = [

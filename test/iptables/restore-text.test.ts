@@ -20,7 +20,7 @@ const STEPS: readonly Step[] = [
 describe("the input of iptables-restore", () => {
   const printed = printRestore(STEPS);
 
-  test("has nat first, chains before what leads to them, and deletes when no rule leads there any more", () => {
+  test("has nat first, chains before rules that lead to them, and deletions after the last rule is gone", () => {
     expect(printed.text).toBe(
       `*nat
 :KUBE-SVC-OLD - [0:0]
@@ -59,13 +59,13 @@ COMMIT
     [18, "jump", undefined],
     [19, undefined, undefined],
     [20, undefined, undefined],
-  ] as const)("says of line %d that it is of step %s, rule %s", (line, kind, rule) => {
+  ] as const)("attributes line %d to step %s, rule %s", (line, kind, rule) => {
     const place = printed.place(line);
     expect(place?.step.kind).toBe(kind);
     expect(place?.rule).toBe(rule);
   });
 
-  test("says the words of a line", () => {
+  test("returns the words of a line", () => {
     expect(printed.words(8)).toBe("-A KUBE-SVC-A -j ACCEPT");
     expect(printed.words(99)).toBe("");
   });

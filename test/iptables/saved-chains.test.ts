@@ -22,10 +22,10 @@ COMMIT
 # Completed on Tue Nov 24 19:09:28 2026
 `;
 
-describe("what iptables-save prints", () => {
+describe("the output of iptables-save", () => {
   const read = () => readSaved("nat", SAVED, async () => {});
 
-  test("has our chains with their rules, and those without", async () => {
+  test("has our chains, with and without rules", async () => {
     expect([...(await read()).own]).toEqual([
       [
         "KUBE-SERVICES",
@@ -46,11 +46,11 @@ describe("what iptables-save prints", () => {
     ]);
   });
 
-  test("tells which of our chains others lead to, but for jumps that are ours", async () => {
+  test("shows the references to our chains, except our own jumps", async () => {
     expect([...(await read()).referred]).toEqual(["KUBE-SVC-A"]);
   });
 
-  test("is read in slices, with everything else in between", async () => {
+  test("is read in slices, and other work runs in between", async () => {
     const rule = `-A ADMIN -m comment --comment "${"x".repeat(200)}" -j ACCEPT\n`;
     const other = `-A KUBE-SVC-A -m comment --comment "${"x".repeat(200)}" -j ACCEPT\n`;
     const large = `*nat\n:ADMIN - [0:0]\n:KUBE-SVC-A - [0:0]\n${`${rule}${other}`.repeat(20_000)}COMMIT\n`;

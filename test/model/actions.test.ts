@@ -62,7 +62,7 @@ describe("an action", () => {
     );
   });
 
-  test("with more slots than its 20 bits hold is refused by name", () => {
+  test("with more slots than 20 bits hold is refused by name", () => {
     const count = 0x100000;
     const action: Action = { verb: "pick", slotTable: "endpoints", snat: "plain", count };
     expect(() => encodeAction(action)).toThrow(/invalid argument 1048576: must be at most 1048575/);

@@ -23,7 +23,9 @@ import { tableId } from "../../src/model/tables.ts";
 import { compareBytes, type Family, printAddress } from "../../src/net/address.ts";
 import { PROTOCOLS, type Protocol } from "../../src/net/protocol.ts";
 
-/** What a key stands for. Without an address a node port; without a protocol an address alone. */
+/**
+ * The meaning of a key. Without an address it is a node port, without a protocol only an address.
+ */
 interface Parts {
   readonly family: Family;
   readonly address?: string;
@@ -61,7 +63,7 @@ function textOf({ family, address, protocol, port }: Parts): string {
   return `${family} ${address} ${protocol} ${port}`;
 }
 
-/** The order that keys of one family are to have. */
+/** The required order of keys of one family. */
 function compareParts(a: Parts, b: Parts): number {
   if (a.address === undefined || b.address === undefined) {
     if (a.address !== b.address) return a.address === undefined ? -1 : 1;
@@ -92,7 +94,7 @@ describe("a frontend's key", () => {
     );
   });
 
-  test("gives back its parts", () => {
+  test("returns its parts", () => {
     fc.assert(
       fc.property(arbitraryParts, (parts) => {
         const key = keyOf(parts);
@@ -136,7 +138,7 @@ describe("a frontend's key", () => {
     );
   });
 
-  test("shares a prefix with the keys whose addresses do", () => {
+  test("shares a prefix with the keys of addresses that share one", () => {
     const at = (address: string) => frontendKey(ip(address).bytes, PROTOCOLS.TCP, 80);
     for (const [a, b, prefix] of [
       ["10.96.0.0", "10.96.0.31", 27],

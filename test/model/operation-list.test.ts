@@ -16,7 +16,7 @@ function record(table: TableId, add: boolean): Uint8Array {
   return bytes;
 }
 
-test("those that add are counted, whatever their keys and values hold", () => {
+test("additions are counted, with any bytes in keys and values", () => {
   const bytes = region();
   const read = [...readOperations(bytes, TABLE_IDS.length, 0)];
   const added = read.filter(({ kind }) => kind === "add").length;

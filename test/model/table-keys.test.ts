@@ -40,7 +40,7 @@ describe("the fields of a table key", () => {
     }
   });
 
-  test("are read where they are", () => {
+  test("are read at their offsets", () => {
     // 10.96.0.1 tcp 8080 slot 258; a slot is in host order.
     const endpoint4 = Uint8Array.of(10, 96, 0, 1, 6, 0, 0, 0, 0x1f, 0x90, 0, 0, 2, 1, 0, 0);
     const endpoints4 = tableId("endpoints", 4);
@@ -75,7 +75,7 @@ describe("the fields of a table key", () => {
     expect([...alone.first, ...alone.last]).toEqual(range);
   });
 
-  test("that are not there cannot be read", () => {
+  test("that do not exist cannot be read", () => {
     const key = new Uint8Array(64);
     for (const read of [readSlot, readPort, readProtocol, readRange]) {
       expect(() => read(tableId("cluster-ips", 4), key)).toThrow(RangeError);
@@ -84,7 +84,7 @@ describe("the fields of a table key", () => {
     expect(() => readSlot(tableId("endpoints", 4), new Uint8Array(15))).toThrow(RangeError);
   });
 
-  test("have no address where they are node ports", () => {
+  test("have no address if they are node ports", () => {
     for (const table of TABLE_IDS) {
       expect(isNodePortTable(table)).toBe(tableKind(table).name.startsWith("nodeport"));
     }

@@ -11,7 +11,7 @@ import {
 } from "../../src/model/tables.ts";
 
 describe("tables", () => {
-  test("are numbered for good: name and family give the number, the number gives them back", () => {
+  test("have fixed numbers that name and family map to, and back", () => {
     TABLES.forEach(({ name }, index) => {
       for (const family of [4, 6] as const) {
         const id = tableId(name, family);

@@ -16,7 +16,7 @@ const rangeHex = (text: string) => {
   return cidr && `${cidr.bytes.toHex()}/${cidr.prefix}`;
 };
 
-describe("texts are read as the core reads them", () => {
+describe("texts are parsed as the core does", () => {
   test.each(ADDRESSES)("address %j", (text, hex) => {
     expect(addressHex(text)).toBe(hex as string);
   });

@@ -31,13 +31,13 @@ describe("a range", () => {
     expect(contains(cidr(range), ip(address))).toBe(want);
   });
 
-  test("an interval that is no range has no prefix", () => {
+  test("an interval that is not a range has no prefix", () => {
     expect(prefixOf(ip("10.0.0.1").bytes, ip("10.0.0.2").bytes)).toBeUndefined();
     expect(prefixOf(ip("10.0.0.0").bytes, ip("10.0.0.2").bytes)).toBeUndefined();
   });
 });
 
-// Bytes of few values, so that ranges often lie inside each other.
+// Bytes with few values, so that ranges often contain each other.
 const arbitraryCidr: fc.Arbitrary<Cidr> = fc
   .constantFrom(4, 16)
   .chain((size) =>
@@ -49,7 +49,7 @@ const arbitraryCidr: fc.Arbitrary<Cidr> = fc
   .map(([bytes, prefix]) => cidr(`${printAddress(Uint8Array.from(bytes))}/${prefix}`));
 
 describe("for any ranges", () => {
-  test("the first and last address give the prefix back", () => {
+  test("the first and last address give the prefix", () => {
     fc.assert(
       fc.property(arbitraryCidr, (range) => {
         expect(prefixOf(range.bytes, lastAddress(range))).toBe(range.prefix);
@@ -57,7 +57,7 @@ describe("for any ranges", () => {
     );
   });
 
-  test("disjoint ones cover the same addresses, sorted, none inside another, in any order", () => {
+  test("disjoint ones cover the same addresses, sorted and without nesting, for any input order", () => {
     fc.assert(
       fc.property(fc.array(arbitraryCidr, { maxLength: 8 }), (ranges) => {
         const kept = disjoint(ranges);

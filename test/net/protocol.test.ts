@@ -8,12 +8,12 @@ import {
   protocolWord,
 } from "../../src/net/protocol.ts";
 
-test("protocols have the numbers that the core gives them", () => {
+test("protocols have the core's numbers", () => {
   const numbers: { readonly [name: string]: number } = PROTOCOLS;
   expect(numbers).toEqual({ TCP: PROTOCOL_TCP, UDP: PROTOCOL_UDP, SCTP: PROTOCOL_SCTP });
 });
 
-test("a protocol and its word stand for each other", () => {
+test("a protocol and its word map to each other", () => {
   const words = Object.values(PROTOCOLS).map(protocolWord);
   expect(words).toEqual(["tcp", "udp", "sctp"]);
   expect(words.map(parseProtocolWord)).toEqual(Object.values(PROTOCOLS));

@@ -23,7 +23,7 @@ afterEach(() => {
   for (const one of closing.splice(0)) one.close();
 });
 
-/** Collects what is called back with; `next` waits for the next call. */
+/** Collects the callback's arguments; `next` waits for the next call. */
 function collector<Value>() {
   const seen: Value[] = [];
   let wake = () => {};
@@ -40,7 +40,7 @@ function collector<Value>() {
   };
 }
 
-test("the addresses of all interfaces are read, with what is known of them", () => {
+test("the addresses of all interfaces are read, with their attributes", () => {
   run("ip", "link", "add", "here", "type", "veth", "peer", "name", "there");
   run("ip", "addr", "add", "192.0.2.1/24", "dev", "here");
   run("ip", "addr", "add", "192.0.2.9", "peer", "192.0.2.10/32", "dev", "here");
@@ -60,7 +60,7 @@ test("the addresses of all interfaces are read, with what is known of them", () 
 });
 
 describe("a watch", () => {
-  test("says the addresses at once, and again after each change", async () => {
+  test("reports the addresses at once, and again after each change", async () => {
     const received = collector<string[]>();
     closing.push(watchAddresses(systemClock, (addresses) => received.push(print(addresses))));
     expect(received.seen).toEqual([["127.0.0.1/8", "::1/128"]]);
@@ -74,7 +74,7 @@ describe("a watch", () => {
     expect(received.seen.at(-1)).toEqual(["127.0.0.1/8", "::1/128"]);
   });
 
-  test("says nothing of a change that leaves the addresses as they were", async () => {
+  test("reports nothing if a change keeps the addresses", async () => {
     const received = collector<string[]>();
     closing.push(watchAddresses(systemClock, (addresses) => received.push(print(addresses))));
     run(
@@ -96,7 +96,7 @@ describe("a watch", () => {
     run("ip", "addr", "del", "198.51.100.1/24", "dev", "lo");
   });
 
-  test("that is closed says nothing more", async () => {
+  test("that is closed reports nothing further", async () => {
     const received = collector<string[]>();
     const other = collector<string[]>();
     watchAddresses(systemClock, (addresses) => received.push(print(addresses))).close();
@@ -112,7 +112,7 @@ describe("a watch", () => {
 describe("a list that cannot be read", () => {
   const refusal = new SluiceError("NETLINK_SOCKET", "no answer");
 
-  test("after a change is asked for again until it can", async () => {
+  test("after a change is requested again until it can", async () => {
     const received = collector<string[]>();
     const timers: (() => void)[] = [];
     let failures = 0;
@@ -150,7 +150,7 @@ describe("a list that cannot be read", () => {
     run("ip", "addr", "del", "198.51.100.1/24", "dev", "lo");
   });
 
-  test("at the start is the caller's to know", () => {
+  test("at the start is an error for the caller", () => {
     const socket = new NetlinkSocket(NETLINK_ROUTE);
     socket.dump = () => {
       throw refusal;
@@ -159,7 +159,7 @@ describe("a list that cannot be read", () => {
   });
 });
 
-/** A clock whose timers are called by hand, and sockets that the test breaks. */
+/** A clock with timers that the test calls, and sockets that the test breaks. */
 function fragile() {
   const timers: (() => void)[] = [];
   const cancelled: (() => void)[] = [];
@@ -184,7 +184,7 @@ function fragile() {
 }
 
 describe("a subscription", () => {
-  test("that broke before it was said to be open ends that socket, and its close the waiting", async () => {
+  test("that broke before it was open ends that socket, and its close ends the wait", async () => {
     const { timers, cancelled, sockets, open } = fragile();
     const subscription = open();
     sockets[0]?.error();
@@ -195,7 +195,7 @@ describe("a subscription", () => {
     expect(cancelled).toEqual(timers);
   });
 
-  test("that was closed is not opened again, whatever still falls due", async () => {
+  test("that was closed is not opened again by pending timers", async () => {
     const { timers, sockets, open } = fragile();
     const subscription = open();
     sockets[0]?.error();
@@ -206,7 +206,7 @@ describe("a subscription", () => {
     expect(sockets.length).toBe(1);
   });
 
-  test("reads on a timer where Bun's loop does not take the socket", async () => {
+  test("reads on a timer if Bun's loop does not accept the socket", async () => {
     const received = collector<true>();
     const timers: (() => void)[] = [];
     const clock = {
@@ -233,7 +233,7 @@ describe("a subscription", () => {
     run("ip", "addr", "del", "198.51.100.1/24", "dev", "lo");
   });
 
-  test("that breaks is opened again, and what was lost meanwhile is announced", async () => {
+  test("that breaks is opened again, and the loss is announced", async () => {
     const received = collector<true>();
     const timers: (() => void)[] = [];
     const clock = {

@@ -4,7 +4,7 @@ import { AttributeReader, align, MessageWriter, readText } from "../../src/netli
 const hex = (writer: MessageWriter) =>
   Buffer.from(writer.bytes.buffer, 0, writer.length).toString("hex");
 
-/** One message with the given attributes; its bytes behind the header of 16. */
+/** Builds one message with the given attributes. Returns its bytes after the 16-byte header. */
 function attributes(write: (writer: MessageWriter) => void): string {
   const writer = new MessageWriter(16);
   const start = writer.begin(1, 0, 0, 0);
@@ -71,7 +71,7 @@ describe("a reader", () => {
     return found;
   };
 
-  test("finds what the writer wrote, whatever the nested flag says", () => {
+  test("finds what the writer wrote, with and without the nested flag", () => {
     expect(read("0800030001020304" + "0500028009000000")).toEqual([
       [3, "01020304"],
       [2, "09"],

@@ -20,14 +20,14 @@ describe("a transaction", () => {
   });
   afterAll(() => socket.close());
 
-  test("that is taken is acknowledged once, however many messages it has", () => {
+  test("that is accepted is acknowledged once, with any number of messages", () => {
     batch.begin();
     for (const name of ["a", "b", "c"]) writeTable(batch, "of the tests", name);
     expect(batch.send(socket)).toEqual({ refusals: [], acks: 1 });
     expect(run("nft", "list", "tables")).toBe("table inet a\ntable inet b\ntable inet c\n");
   });
 
-  test("that is refused names every message at fault and the attribute, and changes nothing", () => {
+  test("that is refused names every faulty message and attribute, and changes nothing", () => {
     batch.begin();
     writeTable(batch, "of the tests", "d");
     writeDeleteTable(batch, "missing");
@@ -37,7 +37,7 @@ describe("a transaction", () => {
       [ENOENT, 2],
       [ENOENT, 3],
     ]);
-    // Behind the nlmsghdr and the nfgenmsg stands NFTA_TABLE_NAME.
+    // NFTA_TABLE_NAME follows the nlmsghdr and the nfgenmsg.
     expect(refusals.map(({ offset }) => offset)).toEqual([20, 20]);
     expect(run("nft", "list", "tables")).not.toContain("inet d");
   });
@@ -64,7 +64,7 @@ describe("a transaction", () => {
   });
 });
 
-test("a dump that is interrupted is read again, and taken as it is if others never rest", () => {
+test("an interrupted dump is read again, and accepted as it is if changes never stop", () => {
   let dumps = 0;
   const restless = (rest: number): Netlink => ({
     maxBytes: 0,
@@ -90,7 +90,7 @@ test("a protocol that does not exist is an error with its errno", () => {
   expect(open).toThrow("open netlink socket: protocol not supported (EPROTONOSUPPORT)");
 });
 
-test("a refusal carries the kernel's own words where it has some", () => {
+test("a refusal carries the kernel's own message if it has one", () => {
   const refusal = { errno: EINVAL, sequence: 1, offset: undefined, text: "Bad chain" };
   expect(printRefusal(refusal)).toBe("invalid argument (EINVAL): Bad chain");
   expect(printRefusal({ ...refusal, text: undefined })).toBe("invalid argument (EINVAL)");

@@ -1,6 +1,6 @@
 import { type Element, element } from "../../harness/core/made-operations.ts";
 
-/** Elements of every kind of table, both families. */
+/** Elements of every kind of table in both families. */
 export const WORLD: readonly Element[] = [
   element("cluster-ips", 4, ["10.96.0.1"]),
   element("cluster-ips", 6, ["fd00:96::1"]),

@@ -1,4 +1,4 @@
-/** Reads a rule's expressions back into text, to compare two rules by what the kernel made of them. */
+/** Decodes a rule's expressions to text, to compare two rules by their form in the kernel. */
 
 import { NLA_F_NESTED } from "../../src/netlink/constants.ts";
 import { AttributeReader } from "../../src/netlink/message.ts";
@@ -6,7 +6,7 @@ import * as nft from "../../src/nftables/wire/nf-tables.ts";
 
 export interface ReadExpression {
   readonly name: string;
-  /** `attribute=hex` by number; nested ones as they are. */
+  /** Prints `attribute=hex` by number; nested attributes recursively. */
   readonly attributes: readonly string[];
 }
 
@@ -31,7 +31,7 @@ function attributesOf(reader: AttributeReader): string[] {
   const attributes: string[] = [];
   while (reader.next()) {
     const bytes = reader.payload().slice();
-    // Whether a nested attribute says so is up to who wrote it.
+    // Writers differ in whether they set the flag of nested attributes.
     if (bytes.length >= 4) bytes[3] = (bytes[3] as number) & ~(NLA_F_NESTED >> 8);
     attributes.push(`${reader.type}=${Buffer.from(bytes).toString("hex")}`);
   }
@@ -53,7 +53,7 @@ const REGISTERS: { readonly [name: string]: readonly number[] } = {
   numgen: [nft.NFTA_NG_DREG],
 };
 
-/** The same without saying which registers: for rules whose expressions stand in another order. */
+/** The same without registers, for rules with expressions in another order. */
 export function withoutRegisters({ name, attributes }: ReadExpression): string {
   const registers = name === "lookup" ? [] : (REGISTERS[name] ?? []);
   const kept = attributes.filter((one) => !registers.some((type) => one.startsWith(`${type}=`)));
@@ -67,8 +67,8 @@ export function withoutRegisters({ name, attributes }: ReadExpression): string {
 const FAMILY_TEST = `meta ${nft.NFTA_META_DREG}=00000001 ${nft.NFTA_META_KEY}=0000000f`;
 
 /**
- * Leaves out the tests of the packet's family. nft puts one before the first address of a rule of the family
- * inet; ours stand at the rule's start.
+ * Leaves out tests of the packet's family. nft puts one before the first address of a rule of the
+ * family inet; ours are at the rule's start.
  */
 export function withoutFamily(expressions: readonly ReadExpression[]): ReadExpression[] {
   return expressions.filter(

@@ -11,7 +11,7 @@ import { WORLD } from "./every-table.ts";
 
 inFreshNetns();
 
-/** Reviewed by eye: this is what an operator sees. To accept a change, run with UPDATE_GOLDEN=1. */
+/** Reviewed by people, because operators see this. To accept a change, run with UPDATE_GOLDEN=1. */
 const GOLDEN = `${import.meta.dir}/small-world.nft`;
 
 let backend: NftablesBackend;

@@ -40,7 +40,7 @@ const SLOTS = 8;
 const FRONTENDS = MANY_ELEMENTS / SLOTS;
 const TABLE = tableId("endpoints", 4);
 
-/** A core that only counts what it is given, and knows the keys of the endpoints. */
+/** A core that only counts its input, and knows the keys of the endpoints. */
 function countingCore(keys: readonly Uint8Array[] = []) {
   const counted = new Map<number, number>();
   const distinct = new Set<string>();
@@ -95,7 +95,7 @@ afterEach(() => {
 const ORPHAN = "10.1.1.1 . tcp . 80 . 0";
 const nft = (text: string) => pipe(text, "nft", "-f", "-");
 
-describe("a table of slots beyond the size at which it is read by key", () => {
+describe("a table of slots that is too large to be read by key", () => {
   beforeAll(() => {
     const backend = open();
     backend.start(countingCore().core);
@@ -104,18 +104,19 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     });
   });
 
-  test("is adopted whole", () => {
+  test("is adopted completely", () => {
     const { core, counted, distinct } = countingCore();
     expect(open().start(core).elements).toBe(elements.length);
     expect(counted.get(TABLE)).toBe(slots.length);
     expect(distinct.size).toBe(slots.length);
   });
 
-  test("is adopted with a slot that no frontend chooses from", () => {
+  test("is adopted with a slot that no frontend uses", () => {
     nft(`add element inet sluice endpoints4 { ${ORPHAN} : 10.1.1.2 . 80 }`);
     const { core, counted } = countingCore();
     open().start(core);
-    // Kernels before 6.17 do not say how many elements there are: what no frontend chooses from is not looked for.
+    // Kernels before 6.17 do not report the number of elements, so unused slots are not searched
+    // for.
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
     const reported = readSets(socket).get("endpoints4")?.count !== undefined;
     socket.close();
@@ -123,7 +124,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     nft(`delete element inet sluice endpoints4 { ${ORPHAN} }`);
   });
 
-  test("is adopted without a slot that is missing", () => {
+  test("is adopted without a missing slot", () => {
     nft("delete element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 3 }");
     const { core, counted } = countingCore();
     open().start(core);
@@ -131,11 +132,11 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     nft("add element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 3 : 10.244.0.1 . 8003 }");
   });
 
-  describe("is looked at as a whole", () => {
+  describe("is compared as a whole", () => {
     const keys = slots.map(({ key }) => key);
     const touched = new Touched();
     touched.everything = true;
-    /** Requests by what they are, turns, and what was found of the table. */
+    /** The requests by kind, turns of the event loop, and the findings about the table. */
     const look = async (socket: Netlink) => {
       let dumps = 0;
       let requests = 0;
@@ -174,7 +175,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     });
     afterEach(() => socket.close());
 
-    /** The same kernel without NFTA_SET_COUNT, as they were before 6.17. */
+    /** The same kernel without NFTA_SET_COUNT, as before 6.17. */
     const uncounted = (): Netlink => ({
       maxBytes: 0,
       portId: 0,
@@ -199,7 +200,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
       ["on a kernel that counts", () => socket],
       ["on one that does not", uncounted],
     ])(
-      "by key, slice by slice, and of what nobody committed only what stands for all: %s",
+      "by key, in slices, and uncommitted elements only if they stand for all: %s",
       async (_, on) => {
         const found = { dumps: 0, count: slots.length, requestedKeys: undefined, catchall: false };
         const whole = await look(on());
@@ -220,7 +221,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     test.each([
       ["on a kernel that counts", () => socket],
       ["on one that does not", uncounted],
-    ])("by a dump where little is left: %s", async (_, on) => {
+    ])("by a dump if little is left: %s", async (_, on) => {
       nft("flush map inet sluice endpoints4");
       const left = await look(on());
       expect(left).toMatchObject({ dumps: 1, count: 0, requestedKeys: undefined });
@@ -231,7 +232,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     });
   });
 
-  test("has its counters read by the keys that the core knows", async () => {
+  test("has its counters read by the core's keys", async () => {
     const { core } = countingCore(slots.map(({ key }) => key));
     const backend = open();
     backend.start(core);
@@ -242,7 +243,7 @@ describe("a table of slots beyond the size at which it is read by key", () => {
     expect(read).toBe(slots.length);
   });
 
-  test("has its counters read also where the core knows a key too many", async () => {
+  test("has its counters read even if the core has an extra key", async () => {
     const stray = element("endpoints", 4, ["10.1.1.1", "TCP", 80, 0], "10.1.1.2:80");
     const { core } = countingCore([stray, ...slots, stray].map(({ key }) => key));
     const backend = open();

@@ -30,7 +30,7 @@ import { NF_INET_FORWARD } from "../../src/nftables/wire/nf-tables.ts";
 import { readGeneration } from "../../src/nftables/wire/request.ts";
 import { WORLD } from "./every-table.ts";
 
-// Bun's own 5 s are too few on a busy machine for transactions of fifty thousand elements.
+// Bun's default of 5 s is too short on a busy machine for transactions of fifty thousand elements.
 setDefaultTimeout(120_000);
 
 inFreshNetns();
@@ -84,14 +84,14 @@ describe("a namespace without our table", () => {
     expect(run("nft", "list", "tables")).toBe("table inet sluice\n");
   });
 
-  test("gets it with the options that came before", () => {
+  test("gets it with the earlier options", () => {
     const backend = backendWith();
     expect(backend.reconfigure({ ...OPTIONS, masqueradeBit: 7 })).toBe(true);
     backend.start(rememberingCore().core);
     expect(run("nft", "list", "table", "inet", "sluice")).toContain("meta mark & 0x00000080");
   });
 
-  test("is left alone by cleanup", () => {
+  test("is not changed by cleanup", () => {
     run("nft", "add", "table", "inet", "other");
     expect(cleanUp()).toBe("absent");
     expect(run("nft", "list", "tables")).toBe("table inet other\n");
@@ -105,7 +105,7 @@ describe("elements", () => {
     backend.start(rememberingCore().core);
   });
 
-  test("of every table come back as they were written", () => {
+  test("of every table are read as they were written", () => {
     expect(apply(backend, add(1, ...WORLD))).toMatchObject({ ok: true });
     const { core, adopted } = rememberingCore();
     expect(backendWith().start(core)).toEqual({
@@ -124,7 +124,7 @@ describe("elements", () => {
     expect(adopted()).toEqual([]);
   });
 
-  test("are what nft takes them for", () => {
+  test("are what nft shows", () => {
     apply(backend, add(1, ...WORLD));
     const listed = JSON.parse(run("nft", "-j", "list", "table", "inet", "sluice"));
     const of = (name: string) => {
@@ -148,7 +148,7 @@ describe("elements", () => {
     expect(of("hairpin4")).toBe('[{"concat":["10.244.0.1","10.244.0.1"]}]');
   });
 
-  test("carry their owner's name where it helps a reader, cut at 127 bytes", () => {
+  test("carry their owner's name if it helps a reader, cut at 127 bytes", () => {
     const [, , frontend] = WORLD;
     backend.apply(
       operationList(add(7, frontend as Element)),
@@ -179,7 +179,7 @@ describe("elements", () => {
     expect(apply(backend, remove(1, before), add(1, after))).toMatchObject({ ok: true });
   });
 
-  test("of adjoining ranges can come and go one by one", () => {
+  test("of adjoining ranges can be added and removed one by one", () => {
     const first = element("service-cidrs", 4, ["10.96.0.0/16"]);
     const second = element("service-cidrs", 4, ["10.97.0.0/16"]);
     apply(backend, add(0, first, second));
@@ -190,7 +190,7 @@ describe("elements", () => {
     expect(adopted()).toEqual(lines([first]));
   });
 
-  test("by the fifty thousand go in one transaction, each chain once", () => {
+  test("are written by the fifty thousand in one transaction, each chain once", () => {
     const many: TestOperation[] = [];
     const action = { verb: "pick", slotTable: "endpoints", snat: "plain", count: 4 } as const;
     for (let i = 0; i < 10_000; i++) {
@@ -233,7 +233,7 @@ describe("an element that the kernel refuses", () => {
         operations.push(...add(owner, slot(owner, port, "10.244.0.1:8080")));
       }
     }
-    // Owner 77 asks for another value of a key that owner 1 holds already.
+    // Owner 77 wants another value for a key that owner 1 already has.
     operations.splice(1500, 0, ...add(77, slot(1, 80, "10.244.0.2:8080")));
     const receipt = apply(backend, operations);
     expect(receipt).toMatchObject({ ok: false, owner: 77, transient: false, drifted: true });
@@ -245,7 +245,7 @@ describe("an element that the kernel refuses", () => {
     expect(adopted()).toEqual(lines([slot(1, 80, "10.244.0.1:8080")]));
   });
 
-  test("because it is not there any more says that the kernel has to be read again", () => {
+  test("because it no longer exists requests another read of the kernel", () => {
     run(..."nft delete element inet sluice endpoints4 { 10.96.0.1 . tcp . 80 . 0 }".split(" "));
     const receipt = apply(
       backend,
@@ -255,14 +255,14 @@ describe("an element that the kernel refuses", () => {
     expect(receipt).toMatchObject({ ok: false, owner: 1, drifted: true });
   });
 
-  test("because its range overlaps another is only its owner's fault", () => {
-    // Of concatenated ranges, Linux 6.1 does not notice it.
+  test("because its range overlaps another blames only its owner", () => {
+    // Linux 6.1 does not detect overlaps of concatenated ranges.
     apply(backend, add(3, element("service-cidrs", 4, ["10.96.0.0/16"])));
     const receipt = apply(backend, add(3, element("service-cidrs", 4, ["10.96.1.0/24"])));
     expect(receipt).toMatchObject({ ok: false, owner: 3, transient: false, drifted: false });
   });
 
-  test("because the table is gone is nobody's fault, and passes once it is back", () => {
+  test("because the table is gone blames no owner, and succeeds once the table is back", () => {
     run("nft", "flush", "ruleset");
     const operations = add(2, slot(2, 80, "10.244.0.1:8080"));
     const receipt = apply(backend, operations);
@@ -272,7 +272,7 @@ describe("an element that the kernel refuses", () => {
     expect(apply(backend, operations)).toMatchObject({ ok: true });
   });
 
-  test("takes the chains made for it along, so that the next transaction makes them", () => {
+  test("also reverts the chains created for it, so that the next transaction creates them", () => {
     const action = { verb: "pick", slotTable: "endpoints", snat: "plain", count: 9 } as const;
     const frontend = element("frontends", 4, ["10.96.0.5", "TCP", 80], action);
     expect(apply(backend, add(5, frontend, slot(1, 80, "10.244.0.2:8080")))).toMatchObject({
@@ -284,7 +284,7 @@ describe("an element that the kernel refuses", () => {
   });
 });
 
-describe("a table that an earlier run left", () => {
+describe("a table of an earlier run", () => {
   beforeEach(() => {
     const before = backendWith();
     before.start(rememberingCore().core);
@@ -299,7 +299,7 @@ describe("a table that an earlier run left", () => {
     return { ...backend.start(core), adopted: adopted(), backend };
   }
 
-  test("is taken over without a change, and goes on", () => {
+  test("is adopted without a change, and stays in use", () => {
     const before = run("nft", "-a", "list", "ruleset");
     const { outcome, adopted, backend } = adopt();
     expect([outcome, adopted]).toEqual(["adopted", lines(WORLD)]);
@@ -336,7 +336,7 @@ describe("a table that an earlier run left", () => {
     ["ranges", { detector: { kind: "cidr", ipv4: RANGE, ipv6: RANGE6 } }],
     ["no counters", { counters: false }],
     ["what is invalid dropped", { dropInvalid: true }],
-  ])("is recognised as whole with %s", (_name, options) => {
+  ])("is recognised as intact with %s", (_name, options) => {
     const first = adopt(options).backend;
     apply(first, remove(1, ...WORLD), add(1, ...WORLD));
     const before = run("nft", "-a", "list", "ruleset");
@@ -344,7 +344,7 @@ describe("a table that an earlier run left", () => {
     expect(run("nft", "-a", "list", "ruleset")).toBe(before);
   });
 
-  /** Chains by name with their rules; chains made on demand may stand in another order. */
+  /** Chains by name with their rules. Chains created on demand may be in another order. */
   function sortedChains(text: string): string[] {
     return [...text.matchAll(/\tchain (?:.*\n)(?:\t\t.*\n)*\t\}/g)].map(([chain]) => chain).sort();
   }
@@ -385,7 +385,7 @@ describe("a table that an earlier run left", () => {
     expect(sortedChains(ruleset())).toEqual(whole);
   });
 
-  test("is mended where an action was taken out of its map", () => {
+  test("is repaired if an action was deleted from its map", () => {
     pipe("delete element inet sluice choices4 { 0:2 }", "nft", "-f", "-");
     expect(adopt().outcome).toBe("adopted");
     expect(run("nft", "list", "map", "inet", "sluice", "choices4")).toContain("0:2 : goto pick4-2");
@@ -423,14 +423,14 @@ describe("a table that an earlier run left", () => {
     expect(maps()).toEqual(whole);
   });
 
-  test("is hooked in again where somebody put it to sleep", () => {
+  test("is hooked again if another program made it dormant", () => {
     pipe("table inet sluice { flags dormant; }", "nft", "-f", "-");
     expect(ruleset()).toContain("flags dormant");
     expect(adopt().adopted).toEqual(lines(WORLD));
     expect(ruleset()).not.toContain("flags dormant");
   });
 
-  test("loses what somebody added to catch what no element of ours matches", () => {
+  test("loses a foreign catch-all element", () => {
     const before = ruleset();
     pipe("add element inet sluice frontends4 { * : 0:2 }", "nft", "-f", "-");
     pipe("add element inet sluice choices6 { * : drop }", "nft", "-f", "-");
@@ -439,12 +439,12 @@ describe("a table that an earlier run left", () => {
     expect(ruleset()).not.toContain("* :");
   });
 
-  test("is not misled by an action that means nothing", () => {
+  test("is not misled by an invalid action", () => {
     pipe("add element inet sluice choices4 { f000:1 : accept }", "nft", "-f", "-");
     expect(adopt().adopted).toEqual(lines(WORLD));
   });
 
-  test("keeps what was added to it under names that are not ours", () => {
+  test("keeps additions under foreign names", () => {
     pipe("add chain inet sluice mine; add rule inet sluice mine counter", "nft", "-f", "-");
     expect(adopt().outcome).toBe("adopted");
     expect(run("nft", "list", "chain", "inet", "sluice", "mine")).toContain("counter");
@@ -455,7 +455,7 @@ describe("a table that an earlier run left", () => {
     expect(run("nft", "list", "map", "inet", "sluice", "frontends4")).not.toContain("counter");
   });
 
-  test("with a base chain that hangs elsewhere is replaced", () => {
+  test("with a base chain on another hook is replaced", () => {
     pipe(
       `flush chain inet sluice nat-input; delete chain inet sluice nat-input
        add chain inet sluice nat-input { type nat hook input priority 5; }`,
@@ -468,12 +468,12 @@ describe("a table that an earlier run left", () => {
     expect(chain?.hook?.priority).toBe(100);
   });
 
-  test("goes by cleanup", () => {
+  test("is deleted by cleanup", () => {
     expect(cleanUp()).toBe("removed");
     expect(run("nft", "list", "tables")).toBe("");
   });
 
-  test("gets and loses the chain for what is invalid in one transaction each, and keeps its elements", () => {
+  test("gets and loses the chain for invalid packets in one transaction each, and keeps its elements", () => {
     const client =
       "add element inet sluice affinity4 { 198.51.100.7 . 10.96.0.1 . tcp . 80 timeout 1h : 10.244.0.1 . 8080 }";
     pipe(client, "nft", "-f", "-");
@@ -497,7 +497,7 @@ describe("a table that an earlier run left", () => {
   test.each([
     "add chain inet sluice filter-forward { type filter hook forward priority 0; policy drop; }",
     "add chain inet sluice filter-forward; add rule inet sluice filter-forward drop",
-  ])("loses what somebody else puts in the place of that chain: %s", (damage) => {
+  ])("loses a foreign replacement of that chain: %s", (damage) => {
     const whole = sortedChains(ruleset());
     pipe(damage, "nft", "-f", "-");
     expect(adopt()).toMatchObject({ outcome: "adopted", adopted: lines(WORLD) });
@@ -514,13 +514,13 @@ describe("a table that an earlier run left", () => {
   });
 });
 
-describe("a table of our name that somebody else made", () => {
+describe("a foreign table with our name", () => {
   const FOREIGN = 'table inet sluice {\n\tcomment "mine"\n\tchain keep {\n\t}\n}\n';
   beforeEach(() => {
     pipe(FOREIGN, "nft", "-f", "-");
   });
 
-  test("is named and not touched by start", () => {
+  test("is named and not changed by start", () => {
     const start = () => backendWith().start(rememberingCore().core);
     expect(start).toThrow(
       new SluiceError(
@@ -531,7 +531,7 @@ describe("a table of our name that somebody else made", () => {
     expect(run("nft", "list", "ruleset")).toBe(FOREIGN);
   });
 
-  test("is not touched by cleanup", () => {
+  test("is not changed by cleanup", () => {
     expect(cleanUp()).toBe("foreign");
     expect(run("nft", "list", "ruleset")).toBe(FOREIGN);
   });
@@ -543,7 +543,7 @@ describe("affinity", () => {
   const client = "198.51.100.7";
   const remembered = (map: string) => run("nft", "list", "map", "inet", "sluice", map);
 
-  test("is forgotten for endpoints that are gone, and kept for those that stay", () => {
+  test("is deleted for removed endpoints, and kept for the others", () => {
     const backend = backendWith();
     backend.start(rememberingCore().core);
     pipe(
@@ -568,7 +568,7 @@ describe("affinity", () => {
     expect(backend.affinity.purge(core)).toBe(0);
   });
 
-  test("is looked for only in maps whose frontends have affinity and changed", () => {
+  test("is searched only in maps of changed frontends with affinity", () => {
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
     let dumps = 0;
     const dump = socket.dump.bind(socket);
@@ -616,7 +616,7 @@ describe("affinity", () => {
   });
 });
 
-/** What a server sends back before it closes. */
+/** The server's data before it closes. */
 function echo(hostname: string, port: number, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = "";
@@ -633,7 +633,7 @@ function echo(hostname: string, port: number, text: string): Promise<string> {
 }
 
 describe("counters", () => {
-  /** Packets by table and key, of all elements that `each` is handed. */
+  /** Packets by table and key, of all elements passed to `each`. */
   const gather = () => {
     const counted = new Map<string, bigint>();
     const each: CounterSink = ({ table, keysAndPackets: bytes, count }) => {
@@ -653,7 +653,7 @@ describe("counters", () => {
     return counted;
   };
 
-  test("are read of every element that has one", async () => {
+  test("are read from every element that has one", async () => {
     const backend = backendWith();
     backend.start(rememberingCore(WORLD).core);
     apply(backend, add(1, ...WORLD));
@@ -674,7 +674,7 @@ describe("counters", () => {
     return run("nft", "-t", "list", kind, "inet", "sluice", label);
   };
 
-  test("count a connection once, whatever it sends, and are read once more before they go", async () => {
+  test("count a connection once, with any traffic, and are read once more before they are deleted", async () => {
     const action = { verb: "pick", slotTable: "endpoints", snat: "plain", count: 1 } as const;
     const backend = backendWith();
     const frontend = element("frontends", 4, ["10.96.0.1", "TCP", 80], action);
@@ -732,7 +732,7 @@ describe("counters", () => {
     expect(counted.size).toBe(200);
   });
 
-  test("are nobody's business without the option", () => {
+  test("are not used without the option", () => {
     const backend = backendWith({ counters: false });
     backend.start(rememberingCore().core);
     expect(apply(backend, add(1, ...WORLD))).toMatchObject({ ok: true });

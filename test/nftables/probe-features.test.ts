@@ -18,7 +18,7 @@ const OPTIONS: SkeletonOptions = {
   detector: { kind: "cidr" },
 };
 
-/** A kernel that refuses every transaction in which these bytes occur. */
+/** A kernel that refuses every transaction that contains these bytes. */
 class LackingKernel implements Netlink {
   readonly #socket = new NetlinkSocket(NETLINK_NETFILTER);
   readonly #lacks: Buffer;
@@ -46,7 +46,7 @@ class LackingKernel implements Netlink {
   }
 }
 
-/** An expression by its name: NFTA_EXPR_NAME, and its length before. */
+/** An expression by its name: NFTA_EXPR_NAME, after its length. */
 const expression = (name: string) => {
   const text = Buffer.from(`${name}\0`);
   return Buffer.concat([Buffer.from([4 + text.length, 0, 1, 0]), text]);
@@ -58,20 +58,20 @@ afterEach(() => {
   run("nft", "flush", "ruleset");
 });
 
-test("the kernel under the tests has everything, and nothing is left of the attempt", () => {
+test("the test machine's kernel has all features, and the probe leaves nothing behind", () => {
   socket = new NetlinkSocket(NETLINK_NETFILTER);
   createNftablesBackend(OPTIONS, socket).probe();
   expect(run("nft", "list", "tables")).toBe("");
 });
 
-test("a scratch table that a killed probe left is no obstacle", () => {
+test("a scratch table of a killed probe does not disturb", () => {
   run("nft", "add", "table", "inet", "sluice-probe");
   socket = new NetlinkSocket(NETLINK_NETFILTER);
   createNftablesBackend(OPTIONS, socket).probe();
   expect(run("nft", "list", "tables")).toBe("");
 });
 
-describe("a kernel that lacks something is told so by name", () => {
+describe("an error names what a kernel lacks", () => {
   const NOT_SUPPORTED = "operation not supported (EOPNOTSUPP)";
 
   test.each([
@@ -93,13 +93,13 @@ describe("a kernel that lacks something is told so by name", () => {
     );
   });
 
-  test("counters are not asked for when they are turned off", () => {
+  test("counters are not probed when they are turned off", () => {
     socket = new LackingKernel(expression("counter"));
     createNftablesBackend({ ...OPTIONS, counters: false }, socket).probe();
     expect(run("nft", "list", "tables")).toBe("");
   });
 
-  test("a kernel that refuses every table is named by its first lack", () => {
+  test("a kernel that refuses every table is reported by its first missing feature", () => {
     socket = new LackingKernel(Buffer.from("sluice-probe"));
     const probe = () => createNftablesBackend(OPTIONS, socket).probe();
     expect(probe).toThrow(`the kernel rejects tables of family inet: ${NOT_SUPPORTED}`);

@@ -4,12 +4,12 @@ import { inFreshNetns } from "../../harness/fresh-netns.ts";
 
 inFreshNetns();
 
-/** What fits the buffer that a process with CAP_NET_ADMIN gets. */
+/** The size of the buffer that a process with CAP_NET_ADMIN gets. */
 const WITH_FORCE = 398_458;
 
 const child = (name: string) => [process.execPath, `${import.meta.dir}/children/${name}.ts`];
 
-test("without CAP_NET_ADMIN it is said what is missing", () => {
+test("without CAP_NET_ADMIN the error names the missing right", () => {
   const output = run(
     "setpriv",
     "--inh-caps=-all",
@@ -24,7 +24,7 @@ test("without CAP_NET_ADMIN it is said what is missing", () => {
   ]);
 });
 
-test("without the right to a larger socket buffer, transactions within the stated bound pass", () => {
+test("without the right to a larger socket buffer, transactions within the stated limit succeed", () => {
   const result = JSON.parse(
     run("unshare", "--user", "--map-root-user", "--net", ...child("without-force")),
   );

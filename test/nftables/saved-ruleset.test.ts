@@ -1,4 +1,4 @@
-/** The command in docs/troubleshooting.md that saves a ruleset does what the text says. */
+/** The documented command to save a ruleset (docs/troubleshooting.md) does what the text says. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The command there, with a file of ours in place of the machine's. */
+/** The documented command, with a private file instead of the machine's. */
 function documented(file: string): string {
   const text = readFileSync(DOCUMENT, "utf8");
   const [, command] = /## Saved rulesets\n[\s\S]*?```sh\n([\s\S]*?)```/.exec(text) ?? [];
@@ -29,7 +29,7 @@ function documented(file: string): string {
   return (command ?? "").replace("/etc/nftables.conf", file);
 }
 
-test("a ruleset saved as documented is everybody's but ours, and can be loaded", async () => {
+test("a ruleset saved as documented has all tables except ours, and can be loaded", async () => {
   pipe(FIREWALL, "nft", "-f", "-");
   const firewall = run("nft", "list", "ruleset");
   const world = driftedWorld();

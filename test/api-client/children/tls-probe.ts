@@ -1,5 +1,5 @@
 /**
- * A program of its own, to be compiled: one request with the kubeconfig it is given, through the real
+ * Runs as a compiled program: sends one request with the given kubeconfig through the real
  * transport. Prints one line of JSON: `{"status":200}`, or the error's `code` and `message`.
  */
 

@@ -1,4 +1,4 @@
-/** A small program that is built as Sluice is: asks the server of a kubeconfig for its version. */
+/** A small program, built as Sluice is. It asks the server of a kubeconfig for its version. */
 import { KubeConfig, VersionApi } from "@kubernetes/client-node";
 
 class ProbeError extends Error {}

@@ -10,26 +10,26 @@ const PROGRAMS = [
   process.execPath,
 ];
 
-describe("what a program is linked with", () => {
-  test.each(PROGRAMS)("is what ldd says: %s", async (program) => {
+describe("the libraries of a program", () => {
+  test.each(PROGRAMS)("are the same as from ldd: %s", async (program) => {
     const found = [...closure([program], "/", triplet).keys()].map(nameOf).sort();
     const lines = (await runAsync(["ldd", program])).trim().split("\n");
     const listed = lines.map((line) => nameOf(line.trim().split(" ")[0] ?? ""));
     expect(found).toEqual(listed.filter((name) => !name.startsWith("linux-vdso")).sort());
   });
 
-  test("is below usr/, where the image has it", () => {
+  test("are below usr/, as in the image", () => {
     for (const path of closure(PROGRAMS, "/", triplet).keys()) expect(path).toStartWith("usr/lib");
   });
 
-  test("must be there", () => {
+  test("must exist", () => {
     const [program = ""] = PROGRAMS;
     expect(() => closure([program], import.meta.dir, triplet)).toThrow(
       /Cannot collect what .* needs: \S+ must be below/,
     );
   });
 
-  test("is asked of programs only", () => {
+  test("are read only from programs", () => {
     expect(() => linkageOf(import.meta.path)).toThrow("must be a 64-bit little-endian ELF file");
   });
 });

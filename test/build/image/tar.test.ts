@@ -17,7 +17,7 @@ describe("an archive", () => {
   const folder = mkdtempSync(join(tmpdir(), "sluice-tar-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  test("is what tar makes of it", async () => {
+  test("unpacks with tar", async () => {
     await Bun.write(join(folder, "a.tar"), await tar(ENTRIES, 86_400));
     await runAsync(["tar", "xpf", join(folder, "a.tar"), "-C", folder]);
     const program = statSync(join(folder, "usr/bin/program"));
@@ -27,14 +27,14 @@ describe("an archive", () => {
     expect(lstatSync(join(folder, "run")).isDirectory()).toBe(true);
   });
 
-  test("is the same whatever the order of its entries", async () => {
+  test("does not depend on the order of its entries", async () => {
     const hash = async (entries: readonly Entry[], mtime: number) =>
       Bun.hash(await tar(entries, mtime));
     expect(await hash(ENTRIES.toReversed(), 0)).toBe(await hash(ENTRIES, 0));
     expect(await hash(ENTRIES, 1)).not.toBe(await hash(ENTRIES, 0));
   });
 
-  test("has no entry twice, and directories before what is in them", async () => {
+  test("has no duplicate entries, and directories before their contents", async () => {
     await Bun.write(join(folder, "b.tar"), await tar([...ENTRIES, ...ENTRIES], 0));
     const names = (await runAsync(["tar", "tf", join(folder, "b.tar")])).trim().split("\n");
     expect(names).toEqual([
@@ -48,7 +48,7 @@ describe("an archive", () => {
     ]);
   });
 
-  test("refuses a name that does not fit its header", async () => {
+  test("refuses a name that does not fit the header", async () => {
     const path = "x".repeat(101);
     await expect(tar([{ kind: "directory", path }], 0)).rejects.toThrow("at most 100 bytes");
     await expect(tar([{ kind: "link", path: "a", to: path }], 0)).rejects.toThrow(

@@ -5,7 +5,7 @@ import { run } from "../../../harness/commands.ts";
 const root = process.getuid?.() === 0;
 if (!root) console.log("skip: network namespaces: they need root");
 
-/** A program that makes a namespace with a process in it, says their names, and waits. */
+/** A program that creates a namespace with a process in it, prints their names, and waits. */
 const VICTIM = `
   import { makeNamespace } from "${import.meta.dir}/../../../harness/cluster/cabled-netns.ts";
   import { startDaemon } from "${import.meta.dir}/../../../harness/daemon.ts";
@@ -25,7 +25,7 @@ describe.skipIf(!root)("a test's network namespace", () => {
     expect(run("ip", "netns", "list")).not.toContain(namespace.name);
   });
 
-  test("leaves no process behind when its owner is killed, and goes with the next one", async () => {
+  test("leaves no process behind when its owner is killed, and the next one removes it", async () => {
     const owner = Bun.spawn([process.execPath, "-e", VICTIM], { stdout: "pipe" });
     let output = "";
     for await (const chunk of owner.stdout) {

@@ -74,7 +74,7 @@ describe.skipIf(reason !== undefined)("the test control plane", () => {
     expect(kept.metadata?.uid).toBe(created.metadata?.uid as string);
   }, 180_000);
 
-  test("forgets its objects with its store, and counts resource versions from the start", async () => {
+  test("loses its objects with its store, and starts resource versions over", async () => {
     const list = () => plane.api.request<V1ServiceList>("GET", "/api/v1/services");
     for (let index = 0; index < 200; index++) {
       await plane.api.request("PUT", "/api/v1/namespaces/default/services/stays", {

@@ -24,7 +24,7 @@ describe.skipIf(reason !== undefined)("objects loaded in bulk", () => {
   }, 180_000);
   afterAll(() => plane?.stop());
 
-  test("are served like objects made one by one", async () => {
+  test("are served like objects created one by one", async () => {
     await createObjects(plane.api, 500, 502, 5);
     const services = await plane.api.request<V1ServiceList>(
       "GET",
@@ -44,7 +44,7 @@ describe.skipIf(reason !== undefined)("objects loaded in bulk", () => {
         [0, 1, 2, 3, 4].map((position) => [endpointAddress(index * 5 + position)]),
       );
     }
-    // Both ways leave the same fields, so what is measured on one holds for the other.
+    // Both ways give the same fields, so a measurement of one is valid for the other.
     const fields = ({ metadata, spec }: V1Service) => [
       Object.keys(metadata ?? {}).sort(),
       Object.keys(spec ?? {}).sort(),
@@ -53,7 +53,7 @@ describe.skipIf(reason !== undefined)("objects loaded in bulk", () => {
     expect(fields(bulk as V1Service)).toEqual(fields(single as V1Service));
   });
 
-  test("hold their clusterIPs: nobody else gets one", async () => {
+  test("hold their clusterIPs: no other Service gets one", async () => {
     const taken = plane.api.request("POST", "/api/v1/namespaces/default/services", {
       metadata: { name: "late" },
       spec: { clusterIP: clusterIp(250), ports: [{ port: 80 }] },
@@ -71,7 +71,7 @@ describe.skipIf(reason !== undefined)("objects loaded in bulk", () => {
     expect(await plane.api.status(path)).toBe(404);
   });
 
-  test("stand beside a Node with its address", async () => {
+  test("come with a Node with its address", async () => {
     await createNode(plane.api, "here", plane.netns.address);
     const output = await plane.kubectl("get", "node", "here", "-o", "jsonpath={.status.addresses}");
     expect(JSON.parse(output)).toEqual([{ type: "InternalIP", address: plane.netns.address }]);

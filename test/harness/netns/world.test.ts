@@ -1,4 +1,4 @@
-/** The world of namespaces itself: everybody reaches everybody, and nothing is left of it. */
+/** Tests the world of namespaces: all connections work, and nothing remains of a closed world. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import {
@@ -13,7 +13,7 @@ import { World } from "../../../harness/netns/world.ts";
 const SERVERS = ["node1", "node2", ...PODS] as const;
 const ANSWERED = "answered";
 
-describe.each(["links", "bridge"] as const)("a world whose pods hang on %s", (attachment) => {
+describe.each(["links", "bridge"] as const)("a world with its pods on %s", (attachment) => {
   let world: World;
   beforeAll(async () => {
     world = await World.build({ attachment });
@@ -35,7 +35,7 @@ describe.each(["links", "bridge"] as const)("a world whose pods hang on %s", (at
     },
   );
 
-  test("a port where nobody listens is refused, an address that nobody has is silent", async () => {
+  test("a port without a listener refuses, an address without an owner is silent", async () => {
     for (const transport of ["tcp", "udp"] as const) {
       const refused = await world.connect("a1", addressOf("b1", 4), 85, { transport });
       expect(refused.outcome).toBe("refused");
@@ -60,9 +60,9 @@ describe.each(["links", "bridge"] as const)("a world whose pods hang on %s", (at
   });
 });
 
-test("nothing is left of a world that was closed", async () => {
+test("a closed world leaves nothing behind", async () => {
   const world = await World.build();
-  // It says so once it is inside: before that, nobody could find it there.
+  // The program reports that it is inside. Before that, no search would find it there.
   const child = Bun.spawn(world.inside("a1", ["sh", "-c", "echo inside; exec sleep 1000"]), {
     stdout: "pipe",
   });
@@ -74,7 +74,7 @@ test("nothing is left of a world that was closed", async () => {
   expect(await child.exited).not.toBe(0);
 });
 
-test("nothing is left of a world whose process was killed", async () => {
+test("a world of a killed process leaves nothing behind", async () => {
   const script = `
     const { World } = await import(${JSON.stringify(`${import.meta.dir}/../../../harness/netns/world.ts`)});
     const world = await World.build({ prefix: "slk" });

@@ -17,7 +17,7 @@ describe("hashes are upstream's", () => {
   });
 });
 
-describe("a chain of a tree is called after what it holds", () => {
+describe("a chain of a tree is named after its contents", () => {
   test.each([
     ["KUBE-SVC-", "255.255.255.240/28", "KUBE-SVC-255.255.255.240/28"],
     ["KUBE-EXT-", "sctp-65280-65535", "KUBE-EXT-sctp-65280-65535"],
@@ -26,7 +26,7 @@ describe("a chain of a tree is called after what it holds", () => {
     expect(treeChainName(prefix, what)).toBe(name);
   });
 
-  test("or after its hash where that is too long", () => {
+  test("or after its hash if the name is too long", () => {
     const name = treeChainName("KUBE-SEP-", "2001:db8:1111:2222::/112");
     expect(name).toMatch(/^KUBE-SEP-[A-Z2-7]{16}$/);
     expect(name.length).toBeLessThanOrEqual(CHAIN_NAME_MAX);

@@ -1,4 +1,4 @@
-/** Operations from Services, as plan and diff would make them, and the chains that come of them. */
+/** Builds operations from Services, as plan and diff do, and the chains that result. */
 import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../../../asm/layout/choice.ts";
 import {
   DESIRED_HEADER,
@@ -55,10 +55,12 @@ export const OPTIONS: RulesetOptions = {
   sctp: true,
 };
 
-/** What is in the tables, by table and key. */
+/** The contents of the tables, by table and key. */
 export type Elements = ReadonlyMap<string, Omit<Operation, "kind">>;
 
-/** Everything that these Services and the node should have. Slots are numbered in the order of the endpoints. */
+/**
+ * All elements of these Services and the node. Slots are numbered in the order of the endpoints.
+ */
 export function elementsOf(served: readonly Served[], node: NodeText = {}): Elements {
   const memory = new Memory();
   const services = served.map((one) => service(one.service));
@@ -101,7 +103,7 @@ export function elementsOf(served: readonly Served[], node: NodeText = {}): Elem
   return elements;
 }
 
-/** The operations that lead from one to the other, additions first: nobody may rely on their order. */
+/** The operations from one state to the other, additions first. Their order must not matter. */
 export function operationsBetween(before: Elements, after: Elements): Operation[] {
   const same = (a: Omit<Operation, "kind">, b: Omit<Operation, "kind"> | undefined) =>
     b !== undefined && a.owner === b.owner && Buffer.compare(a.value, b.value) === 0;
@@ -132,7 +134,7 @@ export function describeOf(served: readonly Served[]): Describe {
   };
 }
 
-/** The rules that these Services have. */
+/** The rules of these Services. */
 export function rulesetOf(
   served: readonly Served[],
   node: NodeText = {},
@@ -148,7 +150,7 @@ export function rulesetOf(
 export const ofFamily = (operations: readonly Operation[], family: Family): Operation[] =>
   operations.filter(({ table }) => tableFamily(table) === family);
 
-/** `-A CHAIN RULE` of every chain of a table that some name begins with. */
+/** `-A CHAIN RULE` of every chain in a table that a name matches as a prefix. */
 export function rulesOf(chains: Chains, table: "nat" | "filter", ...begins: string[]): string[] {
   return [...chains[table]]
     .filter(([chain]) => begins.some((start) => chain.startsWith(start)))
@@ -157,7 +159,7 @@ export function rulesOf(chains: Chains, table: "nat" | "filter", ...begins: stri
 
 export const linesOf = (text: string): string[] => (text === "" ? [] : text.split("\n"));
 
-/** A copy that later changes leave as it is. */
+/** A copy that later changes do not affect. */
 export const snapshot = ({ nat, filter }: Chains) => ({
   nat: Object.fromEntries([...nat].sort()),
   filter: Object.fromEntries([...filter].sort()),

@@ -10,11 +10,11 @@ import {
   words,
 } from "../../../src/iptables/rules/rule-text.ts";
 
-test("parts that are missing leave no blank behind", () => {
+test("missing parts leave no extra space", () => {
   expect(words("-p tcp", undefined, "", "-j ACCEPT")).toBe("-p tcp -j ACCEPT");
 });
 
-describe("a probability is what the kernel keeps of it, in eleven digits", () => {
+describe("a probability is printed as the kernel stores it, with eleven digits", () => {
   test.each([
     [2, "0.50000000000"],
     [3, "0.33333333349"],
@@ -25,7 +25,7 @@ describe("a probability is what the kernel keeps of it, in eleven digits", () =>
     expect(oneOf(of)).toBe(`-m statistic --mode random --probability ${digits}`);
   });
 
-  test("one of one is no question", () => {
+  test("one of one needs no probability", () => {
     expect(oneOf(1)).toBeUndefined();
   });
 });
@@ -61,7 +61,7 @@ describe("a comment", () => {
   });
 });
 
-test("ports, marks and remembered clients are in the words of the tools", () => {
+test("ports, marks and remembered clients are in the tools' syntax", () => {
   expect(port("tcp", 80)).toBe("-m tcp --dport 80");
   expect(port("sctp", 65280, 65535)).toBe("-m sctp --dport 65280:65535");
   expect(markWords(31).clear).toBe("-j MARK --set-xmark 0x0/0x80000000");
@@ -71,7 +71,7 @@ test("ports, marks and remembered clients are in the words of the tools", () => 
   );
 });
 
-test("rules that differ in quotes and blanks only are the same", () => {
+test("rules that differ only in quotes and spaces are equal", () => {
   const rules = 'x -m comment --comment "web" -j A \n-m comment --comment "a b" -j B\t';
   expect(normalize(rules)).toBe('x -m comment --comment web -j A\n-m comment --comment "a b" -j B');
 });

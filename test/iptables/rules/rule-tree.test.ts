@@ -13,7 +13,7 @@ import { PROTOCOLS } from "../../../src/net/protocol.ts";
 const at = (address: string, port = 80): FrontendKey =>
   frontendKey(ip(address).bytes, PROTOCOLS.TCP, port);
 
-/** A tree and the chains it has handed over. */
+/** A tree and the chains that it has returned. */
 class Planted {
   readonly tree: RuleTree;
   readonly chains = new Map<string, string>();
@@ -54,7 +54,7 @@ test(`${CHAIN_RULES} rules are in one chain, in the order of their addresses`, (
   expect(chains).toEqual({});
 });
 
-test("one more divides them by prefixes, and again what is still too much", () => {
+test("one more splits them by prefixes, repeatedly if necessary", () => {
   const planted = plant(serviceLevels(4), [...addresses(17), [at("192.0.2.1"), "a stranger"]]);
   const { root, chains } = planted.all();
   expect(root).toBe("-d 10.96.0.0/16 -j KUBE-SVC-10.96.0.0/16\na stranger");
@@ -71,7 +71,7 @@ test("one more divides them by prefixes, and again what is still too much", () =
   expect(chains["KUBE-SVC-10.96.0.16/28"]).toBe("rule 10.96.0.16\nrule 10.96.0.17");
 });
 
-test("an address with many ports has a chain of its own, one with few does not", () => {
+test("an address with many ports has its own chain, one with few does not", () => {
   const ports = Array.from({ length: 20 }, (_, i): [FrontendKey, string] => [
     at("10.96.0.1", i),
     `port ${i}`,
@@ -116,7 +116,7 @@ test("hairpins are divided by their sources, node ports by ranges of 256 and 16 
   ]);
 });
 
-test("a change hands over the chains on its way, and nothing else", () => {
+test("a change returns only the chains on its path", () => {
   const planted = plant(serviceLevels(4), addresses(2000));
   const changed: string[] = [];
   planted.tree.set(at("10.96.3.17"), "another rule");
@@ -129,8 +129,8 @@ test("a change hands over the chains on its way, and nothing else", () => {
   ]);
 });
 
-describe("whatever came and went", () => {
-  /** Few enough bits that chains are divided and joined again all the time. */
+describe("after any additions and removals", () => {
+  /** So few bits that chains are split and joined all the time. */
   const key = fc.oneof(
     fc.integer({ min: 0, max: 60 }).map((i) => at(`10.96.0.${i}`)),
     fc.integer({ min: 0, max: 40 }).map((i) => at(`10.${i}.1.1`)),
@@ -138,7 +138,7 @@ describe("whatever came and went", () => {
   );
   const change = fc.tuple(key, fc.option(fc.constantFrom("one", "two"), { nil: undefined }));
 
-  test("the tree is that of the rules that are in it, and a packet meets each of them", () => {
+  test("the tree depends only on its rules, and a packet reaches each of them", () => {
     fc.assert(
       fc.property(fc.array(fc.array(change, { maxLength: 60 }), { maxLength: 8 }), (rounds) => {
         const rules = new Map<FrontendKey, string>();

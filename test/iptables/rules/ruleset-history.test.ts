@@ -1,4 +1,4 @@
-/** The chains depend on what is in the tables, not on how it came there; and they hold together. */
+/** The chains depend on the contents of the tables, not on their history, and are consistent. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { NodeText, ServiceText } from "../../../harness/plan/plan-text.ts";
@@ -22,10 +22,10 @@ interface World {
   readonly node: NodeText;
 }
 
-/** Of one test, on a machine with other work. */
+/** For one test, on a machine with other work. */
 const TIMEOUT_MS = 60_000;
 const EMPTY: World = { services: new Map(), node: {} };
-/** Ids of Services: enough of them that chains are divided. */
+/** Ids of Services, enough of them that chains are split. */
 const IDS = 40;
 
 const address = (family: Family, id: number) =>
@@ -36,7 +36,7 @@ interface Chosen {
   readonly local: readonly string[];
 }
 
-/** Endpoints here and elsewhere, in any order: those of the node are never all there are. */
+/** Endpoints on this node and elsewhere, in any order. There are always some elsewhere. */
 const endpoints = (id: number, port: number): fc.Arbitrary<Chosen> =>
   fc
     .record({ here: fc.nat(3), elsewhere: fc.integer({ min: 1, max: 3 }), usable: fc.nat(3) })
@@ -54,7 +54,7 @@ const endpoints = (id: number, port: number): fc.Arbitrary<Chosen> =>
       }));
     });
 
-/** Some addresses are wanted by several Services, of which one has them. */
+/** Several Services want the same addresses, and one of them gets each. */
 const SHARED = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
 
 const served = (id: number): fc.Arbitrary<Served> =>
@@ -112,7 +112,7 @@ const node: fc.Arbitrary<NodeText> = fc.record({
   opensHealthCheckPorts: fc.boolean(),
 });
 
-/** A Service is there, or no more; or the node is another one. */
+/** A Service is added or removed, or the node changes. */
 type Change =
   | { readonly id: number; readonly is: Served | undefined }
   | { readonly node: NodeText };
@@ -136,7 +136,7 @@ function after(world: World, changes: readonly Change[]): World {
 
 const round = fc.record({
   changes: fc.array(change, { maxLength: 12 }),
-  /** What is staged is committed, taken back, or added to by the next round. */
+  /** The next round commits the staged changes, reverts them, or adds to them. */
   end: fc.constantFrom("commit", "commit", "rollback", "stage"),
 });
 
@@ -150,7 +150,7 @@ function fresh(world: World, family: Family): Ruleset {
   return ruleset;
 }
 
-/** Chains as they were with these changes made. */
+/** The chains after these changes. */
 function changed(before: ReturnType<typeof snapshot>, changes: ChainChanges) {
   const now = { nat: { ...before.nat }, filter: { ...before.filter } };
   for (const table of ["nat", "filter"] as const) {
@@ -165,7 +165,7 @@ function changed(before: ReturnType<typeof snapshot>, changes: ChainChanges) {
 
 describe.each([4, 6] as const)("IPv%i", (family) => {
   test(
-    "after any history the chains are those of a start, and what changed is told",
+    "after any history the chains are the same as after a start, and changes are reported",
     () => {
       fc.assert(
         fc.property(fc.array(round, { minLength: 1, maxLength: 8 }), (rounds) => {
@@ -198,7 +198,7 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
   );
 
   test(
-    "every chain that is led to exists, has a reason to exist, and a name that fits",
+    "every referenced chain exists, has a reason to exist, and a name that fits",
     () => {
       fc.assert(
         fc.property(fc.array(change, { minLength: 10, maxLength: 60 }), (changes) => {
@@ -228,7 +228,7 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
   );
 
   test(
-    "every clusterIP is found in the tree, with its endpoints in equal odds",
+    "every clusterIP is found in the tree, and its endpoints have equal odds",
     () => {
       fc.assert(
         fc.property(fc.array(change, { minLength: 30, maxLength: 80 }), (changes) => {
@@ -259,7 +259,7 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
   );
 });
 
-/** Nothing leads to it where no pods can be told: it is how our chains are known. */
+/** Nothing leads to it without a local detector. It marks our chains. */
 const ALWAYS = ["KUBE-SVC-OUTSIDE", "KUBE-NODEPORTS"];
 
 const targetOf = (rule: string) => / -j (\S+)/.exec(` ${rule}`)?.[1] ?? "";
@@ -273,7 +273,7 @@ describe("comments on rules that name a Service", () => {
   const commented = ({ chains }: Ruleset) =>
     [...chains.nat.values()].join("\n").includes("cluster IP");
 
-  test("go above 1,000 rules and come back below 500, also where a rollback crosses that", () => {
+  test("disappear above 1,000 rules and return below 500, also across a rollback", () => {
     const ruleset = new Ruleset(4, OPTIONS);
     let now = world(0);
     const become = (count: number, end: "commit" | "rollback" = "commit") => {

@@ -1,4 +1,4 @@
-/** Other options, whose a rule is, and what chains are called after. */
+/** Tests changed options, owners of rules, and names of chains. */
 import { describe, expect, test } from "bun:test";
 import { add, element } from "../../../harness/core/made-operations.ts";
 import type { RulesetOptions } from "../../../src/iptables/rules/fixed-chains.ts";
@@ -48,7 +48,7 @@ describe("other options", () => {
     detector: { kind: "interface", name: "cbr0", prefix: false },
   };
 
-  test("come to the same as a start with them, and back", () => {
+  test("have the same result as a start with them, and back", () => {
     const ruleset = rulesetOf([served], node);
     const before = snapshot(ruleset.chains);
     const changes = ruleset.reconfigure({ ...OPTIONS, ...OTHERS });
@@ -63,7 +63,7 @@ describe("other options", () => {
     expect(snapshot(ruleset.chains)).toEqual(before);
   });
 
-  test("that are the same change nothing", () => {
+  test("without a difference change nothing", () => {
     const { nat, filter } = rulesetOf([served], node).reconfigure({ ...OPTIONS });
     expect([nat.size, filter.size]).toEqual([0, 0]);
   });
@@ -127,7 +127,7 @@ describe("names", () => {
     endpoints: TWO,
   });
 
-  test("of a Service of which nothing is known are its own", () => {
+  test("of an unknown Service belong to it", () => {
     const world = [served(1, "ns1/svc1", "10.96.0.1"), served(2, "ns1/svc1", "10.96.0.2")];
     const ruleset = new Ruleset(4, OPTIONS);
     ruleset.stage(additions(elementsOf(world)), () => undefined);
@@ -136,7 +136,7 @@ describe("names", () => {
     ).toHaveLength(4);
   });
 
-  test("that two Services have are those of one, and it does not matter which came first", () => {
+  test("that two Services share belong to one of them, in either order", () => {
     const first = served(1, "ns1/svc1", "10.96.0.1");
     const second = served(2, "ns1/svc1", "10.96.0.2");
     const describe = () => ({ name: "ns1/svc1:p80", internalLocal: false });
@@ -152,7 +152,7 @@ describe("names", () => {
     expect(Object.values(both.nat).filter((text) => text.includes("-j DNAT"))).toHaveLength(2);
   });
 
-  test("follow a port that is renamed, with all its frontends", () => {
+  test("follow a renamed port, with all its frontends", () => {
     const before = { ...served(1, "ns1/svc1", "10.96.0.1") };
     const more = { ...before, service: { ...before.service, externalIPs: ["192.0.2.9"] } };
     const ruleset = rulesetOf([before]);
@@ -161,7 +161,7 @@ describe("names", () => {
     expect(snapshot(ruleset.chains)).toEqual(snapshot(rulesetOf([renamed]).chains));
   });
 
-  test("of whatever kind never break out of their comment", () => {
+  test("never break out of their comment", () => {
     const ruleset = new Ruleset(4, OPTIONS);
     const name = 'x"\n-A KUBE-SERVICES -j ACCEPT\n\\';
     ruleset.stage(additions(elementsOf([served(1, "a/b", "10.96.0.1")])), () => ({
@@ -176,7 +176,7 @@ describe("names", () => {
   });
 });
 
-test("elements of the other family are passed over", () => {
+test("elements of the other family are skipped", () => {
   const ruleset = new Ruleset(4, OPTIONS);
   const operations = add(
     1,

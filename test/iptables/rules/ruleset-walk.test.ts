@@ -1,4 +1,7 @@
-/** Where packets end by the text of the chains: the same as by the plan, but for what iptables mode does otherwise. */
+/**
+ * Compares the end of each packet by the text of the chains with its end by the plan. Known
+ * differences of iptables mode are excepted.
+ */
 import { describe, expect, test } from "bun:test";
 import { cidr, planText, service } from "../../../harness/plan/plan-text.ts";
 import { type Dataplane, trace } from "../../../harness/plan/tracer.ts";
@@ -50,12 +53,12 @@ const CASES = SETTINGS.flatMap((setting) =>
   ),
 );
 
-describe("a packet ends where the plan says, with equal odds for each endpoint", () => {
+describe("a packet ends as in the plan, with equal odds for each endpoint", () => {
   test.each(CASES)("%s", (_, { pods, masqueradeAll }, served) => {
     const detector = { kind: "cidr" as const, ...(pods && { ipv4: cidr(pods) }) };
     const ruleset = rulesetOf([served], NODE, { detector, masqueradeAll });
     const planned = { service: service(served.service), endpoints: served.endpoints };
-    // As upstream, source ranges are only looked at where there are endpoints.
+    // As in upstream, source ranges are evaluated only if there are endpoints.
     const guards = served.endpoints !== ENDPOINTS.nowhere;
     const plan = planText([planned], NODE).filter(
       (line) => guards || !/^(guarded|allowed)/.test(line),
@@ -76,7 +79,7 @@ describe("a packet ends where the plan says, with equal odds for each endpoint",
   });
 });
 
-test("ports that a clusterIP does not have, and clusterIPs that nobody has, are nobody's business", () => {
+test("unknown ports of a clusterIP, and clusterIPs without a Service, are not translated", () => {
   const walk = new Walk(rulesetOf([{ service: BALANCER, endpoints: BOTH }], NODE), {
     local: LOCAL,
   });
@@ -100,7 +103,7 @@ test("an unserved node port is refused on every address of the node", () => {
   expect([...walk.of(packet).keys()]).toEqual(["reject"]);
 });
 
-test("a client with affinity goes where it went, from whichever frontend", () => {
+test("a client with affinity returns to its endpoint, through any frontend", () => {
   const affine = { service: { ...BALANCER, affinity: 60 }, endpoints: REMOTE };
   const ruleset = rulesetOf([affine], NODE);
   const [, chain = ""] =
@@ -114,7 +117,7 @@ test("a client with affinity goes where it went, from whichever frontend", () =>
   }
 });
 
-test("without the match that remembers clients they choose as those without affinity", () => {
+test("without the match that remembers clients, Services choose as without affinity", () => {
   const plain = rulesetOf([{ service: BALANCER, endpoints: BOTH }], NODE);
   const affine = [{ service: { ...BALANCER, affinity: 60 }, endpoints: BOTH }];
   expect(rulesetOf(affine, NODE, { recent: false }).chains).toEqual(plain.chains);

@@ -1,4 +1,4 @@
-/** What chains say for each kind of Service. */
+/** Tests the chains of each kind of Service. */
 import { describe, expect, test } from "bun:test";
 import { cidr, type NodeText } from "../../../harness/plan/plan-text.ts";
 import type { RulesetOptions } from "../../../src/iptables/rules/fixed-chains.ts";
@@ -11,7 +11,7 @@ interface Case {
   readonly node?: NodeText;
   readonly options?: Partial<RulesetOptions>;
   readonly family?: Family;
-  /** Chains whose name begins with one of these. */
+  /** Selects chains by these prefixes of their names. */
   readonly nat?: readonly string[];
   readonly filter?: readonly string[];
   readonly want: string;
@@ -254,7 +254,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-/** What a chain says depends on the order of its rules, but not on that of the chains. */
+/** The result depends on the order of rules within a chain, but not on the order of chains. */
 const byChain = (rules: readonly string[]) =>
   Object.fromEntries([...Map.groupBy(rules, (rule) => rule.split(" ")[1] ?? "")].sort());
 
@@ -270,7 +270,7 @@ test.each(CASES.map((one) => [one.name, one] as const))("%s", (_, one) => {
 });
 
 describe("without Services", () => {
-  test("there are upstream's chains, and one that tells ours from them", () => {
+  test("upstream's chains exist, and one that marks ours", () => {
     const { chains } = rulesetOf([], {}, { dropInvalid: true });
     expect(snapshot(chains)).toEqual({
       nat: {
@@ -300,7 +300,7 @@ describe("without Services", () => {
     });
   });
 
-  test("jumps are upstream's, and the kubelet's where loopback addresses are served", () => {
+  test("jumps are the same as upstream's, and the kubelet's if loopback addresses are served", () => {
     const rules = (options: Partial<RulesetOptions>, family: Family = 4) =>
       rulesetOf([], {}, options, family).jumps.map(
         ({ table, from, rule }) => `${table} ${from} ${rule}`,

@@ -1,4 +1,7 @@
-/** What both variants of the tools print of the chains is what was handed to them: in a network of its own, by the kernel. */
+/**
+ * Loads the chains in a network namespace of its own. Both variants of the tools must print them as
+ * they were written.
+ */
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { oneOf } from "../../../src/iptables/rules/rule-text.ts";
@@ -9,7 +12,7 @@ import { linesOf, rulesetOf, type Served } from "./planned.ts";
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
-/** Services of every kind, enough of them for trees, in both families. */
+/** Services of every kind in both families, enough of them for trees. */
 const SERVED: readonly Served[] = range(60).map((i) => ({
   service: {
     id: i + 1,
@@ -88,7 +91,7 @@ describe.each(CASES)("iptables-%s, IPv%i", (variant, family) => {
   });
 });
 
-test("whatever the odds, the kernel's are printed as we print them", () => {
+test("for any odds, the kernel prints probabilities as we do", () => {
   const counts = [...range(300).slice(2), 999, 1000, 1001, 4095, 65_537, 999_999, 1_000_000];
   const rules = counts.map((of) => `-A KUBE-SVC-A ${oneOf(of)} -j RETURN`);
   const input = ["*nat", ":KUBE-SVC-A - [0:0]", ...rules, "COMMIT", ""].join("\n");

@@ -1,4 +1,4 @@
-/** A packet's way through the text of chains, as the kernel would go it, with the odds of each way. */
+/** Follows a packet through the text of chains, as the kernel does, with the odds of each path. */
 
 import { cidr, ip } from "../../../harness/plan/plan-text.ts";
 import type { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
@@ -16,17 +16,17 @@ export interface Packet {
 export interface Walker {
   /** Addresses of this node: type LOCAL. */
   readonly local: readonly string[];
-  /** Endpoints' chains that remember the client. */
+  /** Endpoint chains that remember the client. */
   readonly remembered?: readonly string[];
 }
 
-/** Endpoints with their odds (`*`: masqueraded), or what becomes of it instead. */
+/** Endpoints with their odds (`*`: masqueraded), or another end of the packet. */
 export type Odds = ReadonlyMap<string, number>;
 
 interface Outcome {
   readonly odds: number;
   readonly marked: boolean;
-  /** Undefined: the chain was left by its end. */
+  /** Undefined if the packet reached the end of the chain. */
   readonly verdict: string | undefined;
 }
 
@@ -37,7 +37,7 @@ interface State extends Packet {
 export class Walk {
   readonly #ruleset: Ruleset;
   readonly #walker: Walker;
-  /** Rules that were looked at. */
+  /** Rules that were evaluated. */
   lookups = 0;
 
   constructor(ruleset: Ruleset, walker: Walker) {
@@ -78,7 +78,7 @@ export class Walk {
     return odds;
   }
 
-  /** The jumps of a built-in chain: each was inserted at the top. */
+  /** The jumps of a built-in chain; each was inserted at the top. */
   #builtIn(table: "nat" | "filter", hook: string, state: State, marked: boolean): Outcome[] {
     const rules = this.#ruleset.jumps
       .filter((jump) => jump.table === table && jump.from === hook)

@@ -19,7 +19,7 @@ test.each([
   expect(rules.get("PREROUTING")).toMatchObject([{ id: rule, target, comment }]);
 });
 
-test("what iptables -S prints of a chain is read alike, and so is the mark that a rule asks for", () => {
+test("the output of iptables -S for a chain is parsed the same way, and so is the mark of a rule", () => {
   const rule = "-m mark --mark 0x4000/0x4000 -j ACCEPT";
   expect(parseSaved(`-P FORWARD DROP\n-A FORWARD ${rule}\n-N MINE\n`)).toEqual({
     chains: [
@@ -32,7 +32,7 @@ test("what iptables -S prints of a chain is read alike, and so is the mark that 
   });
 });
 
-test("chains of users have no policy, and an empty rule is a rule", () => {
+test("user-defined chains have no policy, and an empty rule is a rule", () => {
   const { chains, rules } = parseSaved(
     "# made by hand\n*filter\n:FORWARD DROP [1:60]\n:INPUT ACCEPT [0:0]\n:MINE - [0:0]\n-A MINE\nCOMMIT\n",
   );
@@ -46,7 +46,7 @@ test("chains of users have no policy, and an empty rule is a rule", () => {
   ]);
 });
 
-test("what is to go is emptied, then no longer led to, then deleted, in one piece", () => {
+test("removed chains are flushed, then dereferenced, then deleted, in one transaction", () => {
   const leftovers = {
     jumps: [{ chain: "OUTPUT", id: '-m comment --comment "kubernetes x" -j A' }],
     chains: ["A", "B"],

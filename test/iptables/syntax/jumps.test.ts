@@ -25,6 +25,6 @@ test.each([
   ["filter", "FORWARD", "-m conntrack ! --ctstate NEW -j KUBE-SERVICES"],
   ["filter", "INPUT", "-j KUBE-FIREWALL"],
   ["filter", "INPUT", '-m comment --comment "kubernetes firewall for dropping" -j KUBE-FIREWALL'],
-] as const)("in table %s a rule of %s that is somebody else's: %s", (table, from, rule) => {
+] as const)("in table %s a foreign rule of %s: %s", (table, from, rule) => {
   expect(isJumpOfOurs(table, from, rule)).toBe(false);
 });

@@ -8,12 +8,12 @@ test.each([
   ["filter", "KUBE-SVC-NPX46M4PTMTKRN6Y", false],
   ["filter", "KUBE-FORWARD", true],
   ["mangle", "KUBE-PROXY-CANARY", true],
-  // The kubelet's.
+  // The kubelet's chains.
   ["filter", "KUBE-FIREWALL", false],
   ["nat", "KUBE-MARK-DROP", false],
   ["mangle", "KUBE-IPTABLES-HINT", false],
   ["nat", "KUBE-KUBELET-CANARY", false],
-  // kube-router's.
+  // kube-router's chains.
   ["filter", "KUBE-ROUTER-INPUT", false],
   ["filter", "KUBE-NWPLCY-DEFAULT", false],
   ["filter", "KUBE-POD-FW-AAAAAAAAAAAAAAAA", false],

@@ -5,7 +5,7 @@ import { openChangeCounter } from "../../../src/iptables/tools/change-counter.ts
 
 inFreshNetns();
 
-/** Each changes something that the one before it left. */
+/** Each changes something that the previous one left. */
 const CHANGES: readonly (readonly string[])[] = [
   ["iptables", "-t", "nat", "-N", "A"],
   ["iptables", "-t", "nat", "-A", "A", "-j", "ACCEPT"],
@@ -19,13 +19,13 @@ const CHANGES: readonly (readonly string[])[] = [
 ];
 
 describe.each(["legacy", "nft"] as const)("%s", (variant) => {
-  test("a change of anybody shows, and looking is none", () => {
+  test("every change shows, and reading is no change", () => {
     const counter = openChangeCounter(variant, [4, 6]);
     let before = counter.read();
     for (const [tool = "", ...args] of CHANGES) {
       run(`${tool}-${variant}`, ...args);
       const after = counter.read();
-      // A policy that is the same changes nothing in a legacy table.
+      // Setting the same policy again changes nothing in a legacy table.
       if (variant === "nft" || args[2] !== "-P") expect([args, after]).not.toEqual([args, before]);
       expect(counter.read()).toBe(after);
       run(`${tool}-${variant}-save`);
@@ -35,7 +35,7 @@ describe.each(["legacy", "nft"] as const)("%s", (variant) => {
     counter.close();
   });
 
-  test("a restore that leaves other rules shows", () => {
+  test("an iptables-restore with different rules shows", () => {
     const counter = openChangeCounter(variant, [4]);
     const restore = (rule: string) =>
       pipe(`*nat\n:A - [0:0]\n${rule}\nCOMMIT\n`, `iptables-${variant}-restore`, "--noflush");
@@ -47,7 +47,7 @@ describe.each(["legacy", "nft"] as const)("%s", (variant) => {
   });
 });
 
-test("looking makes no legacy table", () => {
+test("reading creates no legacy table", () => {
   const counter = openChangeCounter("legacy", [4, 6]);
   const names = () => run("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names");
   const before = names();

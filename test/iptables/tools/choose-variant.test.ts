@@ -4,7 +4,7 @@ import { enterFreshNetns } from "../../../harness/fresh-netns.ts";
 import { chooseTools } from "../../../src/iptables/tools/choose-variant.ts";
 import { FakeTools, holdLock } from "./fake-tools.ts";
 
-/** Each test has its own: a legacy table, once made, stays. */
+/** Each test has its own, because a legacy table cannot be removed. */
 let leaveNetns = () => {};
 beforeEach(() => {
   leaveNetns = enterFreshNetns();
@@ -13,7 +13,7 @@ afterEach(() => leaveNetns());
 
 const NAMES = ["iptables-legacy", "iptables-nft", "ip6tables-legacy", "ip6tables-nft"];
 
-/** The machine's tools, with what is plainly called iptables being this variant's. */
+/** The machine's tools, with this variant under the plain name iptables. */
 function machine(plain: "legacy" | "nft", names: readonly string[] = NAMES): FakeTools {
   const fake = new FakeTools();
   for (const name of names) fake.real(name, `/usr/sbin/${name}`);
@@ -30,7 +30,7 @@ const hint = (tool: string, chain = "KUBE-IPTABLES-HINT") =>
 const rules = (tool: string, count: number) =>
   restore(tool, "filter", ...Array.from({ length: count }, () => "-A INPUT -j ACCEPT"));
 
-/** A chain of kube-proxy's with so many rules, and the jumps to it. */
+/** A chain of kube-proxy with this many rules, and the jumps to it. */
 const kubeProxyChains = (tool: string, count: number) =>
   restore(
     tool,
@@ -143,14 +143,14 @@ describe("the variant is", () => {
     expect(choice.tools[6]).toMatchObject({ family: 6, variant });
   });
 
-  test("looked for without making a table in the variant that is not used", async () => {
+  test("found without creating a table in the unused variant", async () => {
     using fake = machine("nft");
     expect((await chooseTools(fake.options)).variant).toBe("nft");
     expect(run("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")).toBe("");
     expect(run("nft", "list", "tables")).toBe("");
   });
 
-  test("the other one, if tools of the one in use are not installed", async () => {
+  test("the other one, if tools of the used one are not installed", async () => {
     using fake = machine("nft", ["iptables-nft", "ip6tables-nft"]);
     hint("iptables-legacy");
     rules("iptables-legacy", 1);
@@ -162,7 +162,7 @@ describe("the variant is", () => {
   });
 });
 
-test("a lock that is held changes nothing, and is not waited for", async () => {
+test("a held lock changes nothing, and is not waited for", async () => {
   using fake = machine("nft");
   hint("iptables-legacy");
   using _lock = holdLock(fake.folder);
@@ -188,7 +188,7 @@ describe("a family", () => {
     ]);
   });
 
-  test("that the kernel has no table for is missing, and the other one is served", async () => {
+  test("without a kernel table is missing, and the other one is served", async () => {
     using fake = machine("nft");
     const words = "can't initialize ip6tables table `nat': Table does not exist";
     fake.set(
@@ -206,7 +206,7 @@ describe("a family", () => {
 });
 
 describe("nothing can be chosen", () => {
-  test("where no tool is, and it is said what was looked for", async () => {
+  test("without any tool, and the error names what was searched", async () => {
     using fake = new FakeTools();
     await expect(chooseTools(fake.options)).rejects.toMatchObject({
       code: "TOOL_FAILED",
@@ -214,7 +214,7 @@ describe("nothing can be chosen", () => {
     });
   });
 
-  test("where the kernel has neither", async () => {
+  test("if the kernel has neither", async () => {
     using fake = new FakeTools();
     const body = "echo 'iptables: Protocol not supported' >&2; exit 1";
     fake.set("iptables-nft", "iptables v1.8.9 (nf_tables)", body);
@@ -225,7 +225,7 @@ describe("nothing can be chosen", () => {
     });
   });
 
-  test("where a tool is not whole, and it is said what is missing", async () => {
+  test("if a tool is incomplete, and the error names the missing part", async () => {
     using fake = new FakeTools();
     fake.script("iptables-nft", "echo 'iptables v1.8.9 (nf_tables)'");
     fake.script("iptables-nft-restore", "exit 0");
@@ -237,7 +237,7 @@ describe("nothing can be chosen", () => {
     });
   });
 
-  test("where a tool does not even tell its version, and its words are repeated", async () => {
+  test("if a tool does not print its version, and the error repeats its message", async () => {
     using fake = new FakeTools();
     const words = "iptables: Failed to initialize nft: Protocol not supported";
     for (const name of ["iptables-nft", "iptables-nft-save", "iptables-nft-restore"]) {

@@ -1,4 +1,7 @@
-/** A folder of tools that are scripts: other versions than the machine's, broken ones, and those of a lesser kernel. */
+/**
+ * Creates a folder of tools that are scripts: other versions than the machine's, broken tools, and
+ * tools of a limited kernel.
+ */
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +14,7 @@ export class FakeTools implements Disposable {
   readonly folder = mkdtempSync(join(tmpdir(), "iptables-tools-"));
   readonly options = { folders: [this.folder] };
 
-  /** One of them, as a script of sh without its first line. */
+  /** One tool, as a shell script without its first line. */
   script(name: string, body: string): this {
     const path = join(this.folder, name);
     writeFileSync(path, `#!/bin/sh\n${body}\n`);
@@ -19,7 +22,7 @@ export class FakeTools implements Disposable {
     return this;
   }
 
-  /** A whole set, of which each does `body` when it is not asked for its version. */
+  /** A complete set. Each tool runs `body`, except when asked for its version. */
   set(name: string, version: string, body = "exit 0"): this {
     for (const suffix of ["", "-save", "-restore"]) {
       this.script(
@@ -30,7 +33,10 @@ export class FakeTools implements Disposable {
     return this;
   }
 
-  /** The machine's own under another name; `refuse` is a pattern of input for which its restore fails as without a module. */
+  /**
+   * The machine's tools under another name. iptables-restore fails for input that matches `refuse`,
+   * as without a module.
+   */
   real(name: string, of: string, refuse?: string): this {
     this.script(name, `exec ${of} "$@"`).script(`${name}-save`, `exec ${of}-save "$@"`);
     const check =
@@ -52,7 +58,7 @@ export class FakeTools implements Disposable {
   }
 }
 
-/** Those of this machine, unless told otherwise. */
+/** The machine's tools, by default. */
 export async function toolsOf(
   family: Family,
   variant: Variant,
@@ -64,7 +70,9 @@ export async function toolsOf(
   return new Tools(found);
 }
 
-/** Tools that are run meanwhile find the xtables lock held: one of this test's own, in `folder`. */
+/**
+ * Tools that run meanwhile find the xtables lock held. The lock is this test's own, in `folder`.
+ */
 export function holdLock(folder: string): Disposable {
   const file = join(folder, "xtables.lock");
   const before = process.env["XTABLES_LOCKFILE"];
@@ -74,7 +82,7 @@ export function holdLock(folder: string): Disposable {
     stdin: "pipe",
     stdout: "pipe",
   });
-  // Synchronously, as a test sets up everything else: until it holds the lock.
+  // Synchronous, like the rest of the test's setup: returns when it holds the lock.
   while (Bun.spawnSync(["flock", "-n", file, "true"]).exitCode === 0);
   return {
     [Symbol.dispose]() {

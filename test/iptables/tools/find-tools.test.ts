@@ -28,7 +28,7 @@ describe("a tool", () => {
     }
   });
 
-  test("with the variant in its name goes before the plain one", async () => {
+  test("with the variant in its name precedes the plain one", async () => {
     using tools = new FakeTools();
     tools.set("iptables", LEGACY).set("iptables-legacy", LEGACY).set("iptables-nft", NFT);
     const path = (name: string) => join(tools.folder, name);
@@ -43,7 +43,7 @@ describe("a tool", () => {
     expect(await findTool(6, "legacy", tools.options)).toBeUndefined();
   });
 
-  test("is known by its version, whatever it is called", async () => {
+  test("is recognised by its version, under any name", async () => {
     using tools = new FakeTools();
     tools.set("iptables", NFT).set("iptables-legacy", NFT).set("ip6tables", "ip6tables v1.4.21");
     expect(await findTool(4, "legacy", tools.options)).toBeUndefined();
@@ -53,7 +53,7 @@ describe("a tool", () => {
     expect(await findTool(6, "legacy", tools.options)).toMatchObject({ version: "1.4.21" });
   });
 
-  test("without one to save or to restore beside it is an error only if there is no other one", async () => {
+  test("without its save and restore tools is an error only if no other one exists", async () => {
     using tools = new FakeTools();
     tools.script("iptables-nft", `echo '${NFT}'`).script("iptables-nft-save", "exit 0");
     await expect(findTool(4, "nft", tools.options)).rejects.toMatchObject({
@@ -64,7 +64,7 @@ describe("a tool", () => {
     expect((await findTool(4, "nft", tools.options))?.path).toBe(join(tools.folder, "iptables"));
   });
 
-  test("that does not run is an error only if there is no other one", async () => {
+  test("that does not run is an error only if no other one exists", async () => {
     using tools = new FakeTools();
     const empty = mkdtempSync(join(tmpdir(), "no-tools-"));
     const folders = [empty, tools.folder];

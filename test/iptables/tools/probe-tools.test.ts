@@ -4,7 +4,7 @@ import { enterFreshNetns } from "../../../harness/fresh-netns.ts";
 import { probeTools } from "../../../src/iptables/tools/probe-tools.ts";
 import { FakeTools, toolsOf } from "./fake-tools.ts";
 
-/** Each test has its own: what the legacy tables have once used is not tried again. */
+/** Each test has its own, because extensions that legacy tables have used are not probed again. */
 let leaveNetns = () => {};
 beforeEach(() => {
   leaveNetns = enterFreshNetns();
@@ -27,7 +27,7 @@ const ALL_TOOLS = [...SOME, ["legacy", 6, "ip6tables-legacy"], ["nft", 4, "iptab
 describe.each(ALL_TOOLS)("%s, IPv%d:", (variant, family, name) => {
   const saved = () => savedBy(name);
 
-  test("this kernel has it all, and the tables are left as they were", async () => {
+  test("this kernel has all features, and the tables stay unchanged", async () => {
     pipe(
       "*nat\n:OTHERS - [0:0]\n-A OUTPUT -j OTHERS\nCOMMIT\n*filter\n:MORE - [0:0]\nCOMMIT\n",
       `${name}-restore`,
@@ -37,25 +37,26 @@ describe.each(ALL_TOOLS)("%s, IPv%d:", (variant, family, name) => {
     expect(saved()).toBe(before);
   });
 
-  test("a chain that an earlier trial left behind is no hindrance, and goes", async () => {
+  test("a chain of an earlier probe does not disturb, and is removed", async () => {
     const restore = ["nat", "filter"].map(
       (table) =>
         `*${table}\n:KUBE-SVC-SLUICE-PROBE - [0:0]\n-A KUBE-SVC-SLUICE-PROBE -j ACCEPT\nCOMMIT\n`,
     );
     pipe(restore.join(""), `${name}-restore`, "--noflush");
     expect(await probeTools(await toolsOf(family, variant))).toEqual(ALL);
-    // In legacy tables that have all in use nothing is written: the first sync deletes it, as any chain of our kinds.
+    // In legacy tables that use all extensions, nothing is written. The first sync deletes the
+    // chain, like any obsolete chain of ours.
     expect(saved().includes("PROBE")).toBe(variant === "legacy");
   });
 
-  test("without rights it says so", async () => {
+  test("without rights the error says so", async () => {
     using fake = new FakeTools();
     const deny = "setpriv --bounding-set=-net_admin --inh-caps=-net_admin";
     const tools = await fake.real(name, `${deny} /usr/sbin/${name}`).tools(family, variant);
     await expect(probeTools(tools)).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
   });
 
-  test("a lock is waited for as long as it is held", async () => {
+  test("the probe waits for a held lock", async () => {
     using fake = new FakeTools();
     fake.real(name, `/usr/sbin/${name}`);
     const words = "Another app is currently holding the xtables lock. Stopped waiting after 5s.";
@@ -70,7 +71,7 @@ describe.each(ALL_TOOLS)("%s, IPv%d:", (variant, family, name) => {
     expect(saved()).not.toContain("PROBE");
   });
 
-  test("the file of the lock that cannot be opened is what the error is about", async () => {
+  test("an error names the lock file that cannot be opened", async () => {
     using fake = new FakeTools();
     fake.real(name, `/usr/sbin/${name}`);
     const words = "Fatal: can't open lock file /run/xtables.lock: Read-only file system";
@@ -83,7 +84,7 @@ describe.each(ALL_TOOLS)("%s, IPv%d:", (variant, family, name) => {
   });
 });
 
-describe.each(SOME)("%s, IPv%d, of a lesser kernel:", (variant, family, name) => {
+describe.each(SOME)("%s, IPv%d, of a limited kernel:", (variant, family, name) => {
   const lesser = (fake: FakeTools, refuse: string) =>
     fake.real(name, `/usr/sbin/${name}`, refuse).tools(family, variant);
   const saved = () => savedBy(name);
@@ -93,7 +94,7 @@ describe.each(SOME)("%s, IPv%d, of a lesser kernel:", (variant, family, name) =>
     ["-m recent", "recent"],
     ["-m sctp", "sctp"],
     ["--random-fully", "randomFully"],
-  ] as const)("without %s it can do", async (refuse, feature) => {
+  ] as const)("works without %s", async (refuse, feature) => {
     using fake = new FakeTools();
     const features = await probeTools(await lesser(fake, refuse));
     expect(features).toEqual({ ...ALL, [feature]: false });
@@ -115,22 +116,19 @@ describe.each(SOME)("%s, IPv%d, of a lesser kernel:", (variant, family, name) =>
         ? "ipt_REJECT (CONFIG_IP_NF_TARGET_REJECT)"
         : "ip6t_REJECT (CONFIG_IP6_NF_TARGET_REJECT)",
     ],
-  ] as const)(
-    "without %s it cannot, and says what is missing, and nothing else",
-    async (refuse, needs) => {
-      using fake = new FakeTools();
-      const output = `${name}-restore: ${name}-restore: no module for ${refuse}`;
-      await expect(probeTools(await lesser(fake, refuse))).rejects.toMatchObject({
-        code: "KERNEL_UNSUPPORTED",
-        subject: needs,
-        message: `probe iptables (${variant}, IPv${family}): the tools or the kernel lack ${needs}: ${output}`,
-      });
-      expect(saved()).not.toContain("PROBE");
-    },
-  );
+  ] as const)("fails without %s, and names exactly the missing features", async (refuse, needs) => {
+    using fake = new FakeTools();
+    const output = `${name}-restore says "${name}-restore: no module for ${refuse}"`;
+    await expect(probeTools(await lesser(fake, refuse))).rejects.toMatchObject({
+      code: "KERNEL_UNSUPPORTED",
+      subject: needs,
+      message: `Cannot program iptables (${variant}, IPv${family}): tools and kernel must support what the rules are made of: missing is ${needs}: ${output}`,
+    });
+    expect(saved()).not.toContain("PROBE");
+  });
 });
 
-test("legacy tables that have it all in use are not written", async () => {
+test("legacy tables that use all features are not written", async () => {
   using fake = new FakeTools();
   await probeTools(await toolsOf(4, "legacy"));
   fake.real("iptables-legacy", "/usr/sbin/iptables-legacy");
@@ -138,7 +136,7 @@ test("legacy tables that have it all in use are not written", async () => {
   expect(await probeTools(await fake.tools(4, "legacy"))).toEqual(ALL);
 });
 
-test("what a tool is too old for is not tried", async () => {
+test("features that a tool is too old for are not probed", async () => {
   using fake = new FakeTools();
   const tools = await fake.set("iptables", "iptables v1.6.1").tools(4, "legacy");
   expect(await probeTools(tools)).toEqual({ ...ALL, randomFully: false });

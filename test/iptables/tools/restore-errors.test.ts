@@ -5,7 +5,10 @@ import { toolsOf } from "./fake-tools.ts";
 
 inFreshNetns();
 
-/** Text behind `*nat` and a chain A, and which lines each variant names; "COMMIT": that the whole table was refused. */
+/**
+ * Text after `*nat` and a chain A, and the lines that each variant names. "COMMIT" means that the
+ * whole table was refused.
+ */
 const FAULTS: readonly (readonly [
   name: string,
   rules: readonly string[],
@@ -60,7 +63,7 @@ describe.each(["legacy", "nft"] as const)("%s names the lines at fault:", (varia
     await tools.restore("*nat\n:A - [0:0]\n-X A\nCOMMIT\n");
   });
 
-  test("behind much that is right", async () => {
+  test("after many valid lines", async () => {
     const tools = await toolsOf(6, variant);
     const chains = Array.from({ length: 3000 }, (_, index) => `KUBE-SVC-${index}`);
     const rules = chains.map(
@@ -84,7 +87,7 @@ describe.each(["legacy", "nft"] as const)("%s names the lines at fault:", (varia
 
 const TEXT = "*nat\n:A - [0:0]\n-A A -j ACCEPT\nCOMMIT\n";
 
-/** What versions say that may not be on this machine. */
+/** Messages of versions that may not be on this machine. */
 test.each([
   [
     "Another app is currently holding the xtables lock. Stopped waiting after 5s.",
@@ -121,7 +124,7 @@ test.each([
   expect(readRefusal("/sbin/iptables-restore", stderr, TEXT)).toMatchObject(expected);
 });
 
-test("hints at other tables and at help are no part of the words, which are one line and not long", () => {
+test("the message is one short line, without hints at other tables and at help", () => {
   expect(toolMessage("# Warning: iptables-legacy tables present\nbad\n\nTry `x -h'")).toBe("bad");
   expect(toolMessage("x\n".repeat(1000)).length).toBe(500);
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { run } from "../../../src/iptables/tools/run-tool.ts";
 
-test("a program is given its arguments and input as they are, and its status is told", async () => {
+test("a program gets its arguments and input unchanged, and its status is returned", async () => {
   expect(await run("cat", ["-"], { input: "a\nb" })).toEqual({
     status: 0,
     stdout: "a\nb",
@@ -14,24 +14,24 @@ test("a program is given its arguments and input as they are, and its status is 
   expect({ status, stderr }).toEqual({ status: 3, stderr: "bad" });
 });
 
-test("a program that ends before it has read its input is known by its status", async () => {
+test("a program that exits before it has read its input is known by its status", async () => {
   expect((await run("true", [], { input: "x".repeat(1 << 20) })).status).toBe(0);
 });
 
-test("a program that is not there fails with its name", async () => {
+test("a missing program fails with its name", async () => {
   await expect(run("/nowhere/iptables-save", ["-t", "nat"])).rejects.toMatchObject({
     code: "TOOL_FAILED",
     message: "/nowhere/iptables-save -t nat: no such file or directory (ENOENT)",
   });
 });
 
-test("a program that prints without end is stopped", async () => {
+test("a program with endless output is stopped", async () => {
   await expect(run("yes", ["a long line that is printed again and again"])).rejects.toMatchObject({
     code: "TOOL_FAILED",
   });
 });
 
-test("a program is told to take large pages, unless the operator has told it something else", async () => {
+test("a program is configured for large pages, unless the operator set something else", async () => {
   const tunables = async () => (await run("sh", ["-c", 'echo "$GLIBC_TUNABLES"'])).stdout.trim();
   const before = process.env["GLIBC_TUNABLES"];
   try {

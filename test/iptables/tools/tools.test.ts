@@ -14,7 +14,7 @@ const TEXT = "*nat\n:A - [0:0]\n-A A -j ACCEPT\nCOMMIT\n*filter\n:B - [0:0]\nCOM
 
 describe.each(["legacy", "nft"] as const)("%s", (variant) => {
   describe.each([4, 6] as const)("of IPv%d", (family) => {
-    test("several tables are written in one restore, and nothing else of them is touched", async () => {
+    test("several tables are written in one restore, which changes nothing else in them", async () => {
       const tools = await toolsOf(family, variant);
       await tools.restore("*nat\n:OTHERS - [0:0]\n-A OUTPUT -j OTHERS\nCOMMIT\n");
       expect(await tools.restore(TEXT)).toEqual({ ok: true });
@@ -27,7 +27,7 @@ describe.each(["legacy", "nft"] as const)("%s", (variant) => {
       expect(await tools.list("nat", "POSTROUTING")).toBe("-P POSTROUTING ACCEPT\n");
     });
 
-    test("a chain that is not there is not an error, in a table that is there or is not", async () => {
+    test("a missing chain is not an error, in an existing or missing table", async () => {
       const tools = await toolsOf(family, variant);
       expect(await tools.list("nat", "NOBODY")).toBeUndefined();
       expect(await tools.list("mangle", "NOBODY")).toBeUndefined();
@@ -37,7 +37,7 @@ describe.each(["legacy", "nft"] as const)("%s", (variant) => {
 });
 
 test.each([4, 6] as const)(
-  "the chains of a legacy table are told by one look (IPv%i)",
+  "the chains of a legacy table are read in one step (IPv%i)",
   async (family) => {
     await (await toolsOf(family, "legacy")).restore(TEXT);
     const chains = await new LegacyTables(family).chains("nat");
@@ -64,7 +64,7 @@ test("a table of nf_tables that iptables cannot print is an error rather than em
   }
 });
 
-test("a process without rights is told so", async () => {
+test("without rights the error says so", async () => {
   using fake = new FakeTools();
   const deny = "setpriv --bounding-set=-net_admin --inh-caps=-net_admin";
   for (const name of ["iptables-legacy", "iptables-nft"]) {
@@ -75,7 +75,7 @@ test("a process without rights is told so", async () => {
     const output = expect.stringContaining("Permission denied (you must be root)");
     const result = await tools.restore(TEXT);
     expect(result).toMatchObject({ ok: false, kind: "failed" });
-    // A legacy restore has no word about why.
+    // A legacy restore prints no cause.
     if (variant === "nft") expect(result).toMatchObject({ message: output });
     await expect(tools.list("nat", "A")).rejects.toMatchObject({ message: output });
   }
@@ -91,7 +91,7 @@ describe("the xtables lock", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Another file than the one that all network namespaces of the machine share. */
+  /** A private file instead of the one that all network namespaces of the machine share. */
   async function hold(): Promise<void> {
     process.env["XTABLES_LOCKFILE"] = path;
     const holder = Bun.spawn(["flock", path, "sh", "-c", "echo held; read -r x"], {
@@ -105,7 +105,7 @@ describe("the xtables lock", () => {
     await holder.stdout.getReader().read();
   }
 
-  test("that is held for too long is known as such, and is waited for", async () => {
+  test("that is held for too long is recognised, and the tools wait for it", async () => {
     using fake = new FakeTools();
     fake.real("iptables-legacy", "/usr/sbin/iptables-legacy");
     // Shorter than 5 s.
@@ -128,7 +128,7 @@ describe("the xtables lock", () => {
 });
 
 describe("a tool that", () => {
-  /** Arguments of each call, a line each. */
+  /** Arguments of each call, one line per call. */
   const LOG = 'echo "$(basename "$0") $*" >>"$(dirname "$0")/log"; cat >/dev/null';
 
   test.each([
@@ -136,7 +136,7 @@ describe("a tool that", () => {
     ["1.6.1", "iptables-restore --noflush"],
     ["1.6.2", "iptables-restore -w 5 --noflush"],
   ])(
-    "is of version %s is told to wait for the lock as far as it can to write, and reads without",
+    "has version %s gets its supported option to wait for the lock on writes, and none on reads",
     async (version, restore) => {
       using fake = new FakeTools();
       fake.set("iptables", `iptables v${version}`, LOG);
@@ -172,7 +172,7 @@ test.each([
   ["1.10.0", ["restoreWait", "randomFully"]],
   ["2.0", ["restoreWait", "randomFully"]],
   ["", ["restoreWait", "randomFully"]],
-])("version %p can do what kubernetes expects of it", (version, can) => {
+])("version %p has the features that Kubernetes expects", (version, can) => {
   const has = Object.entries(toolCapabilities(version)).flatMap(([name, is]) => (is ? [name] : []));
   expect(has).toEqual(can);
 });

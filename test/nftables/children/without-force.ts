@@ -1,6 +1,6 @@
 /**
- * Run in a user namespace, where SO_SNDBUFFORCE is refused: fills a table by transactions as long as the
- * backend says, tries a longer one, and prints what came of it.
+ * Runs in a user namespace, where SO_SNDBUFFORCE is refused. Fills a table with transactions up to
+ * the backend's limit, tries a longer one, and prints the results.
  */
 
 import {

@@ -1,4 +1,4 @@
-/** Run without CAP_NET_ADMIN: prints the code and the message of what the backend throws. */
+/** Runs without CAP_NET_ADMIN. Prints code and message of the backend's error. */
 
 import { rememberingCore } from "../../../harness/core/made-operations.ts";
 import { SluiceError } from "../../../src/base/errors.ts";

@@ -1,4 +1,4 @@
-/** One element that the kernel refuses while everything is restored harms its owner, and nobody else. */
+/** An element that the kernel refuses during a repair affects only its owner. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { run } from "../../../harness/commands.ts";
 import { element } from "../../../harness/core/made-operations.ts";
@@ -24,7 +24,7 @@ afterEach(() => {
 });
 
 describe("an element that the kernel refuses in a repair", () => {
-  /** The kernel refuses what adds this to endpoints4. `named`: it says where that is. */
+  /** The kernel refuses additions of this element to endpoints4. `named`: the error says which. */
   const refusing = (key: Uint8Array, named: boolean) => {
     const { socket } = world;
     const send = socket.send.bind(socket);
@@ -69,7 +69,7 @@ describe("an element that the kernel refuses in a repair", () => {
     const rest = (lines: readonly string[]) => withoutSlots(lines.filter((line) => !s1.test(line)));
     expect(rest(left)).toEqual(rest(all));
 
-    // A change of the Service that is left out is refused as well, and keeps nobody else from the kernel.
+    // A change of the omitted Service is refused as well, and blocks no other Service.
     world.put("EndpointSlice", slice("s1-4", "s1", ["10.1.0.1", "10.1.1.1!", "10.1.0.9"]));
     world.put("EndpointSlice", slice("s2-4", "s2", ["10.1.0.2", "10.1.1.2!", "10.1.0.8"]));
     expect(await world.sync()).toBe(true);

@@ -1,4 +1,4 @@
-/** What somebody else does to the table is mended where they did it, and nothing else is written. */
+/** Foreign changes to the table are repaired exactly, and nothing else is written. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { pipe, run } from "../../../harness/commands.ts";
 import { rememberingCore } from "../../../harness/core/made-operations.ts";
@@ -155,12 +155,12 @@ describe("is mended:", () => {
     expect(report?.change.by).toStartWith("nft (pid ");
     expect(kernel()).toEqual(whole);
     if (operations >= 0) expect(world.reports.at(-1)).toMatchObject({ operations });
-    // Nothing is left to do, and nothing is believed that is not so.
+    // Checks that no work is left, and that the committed state is correct.
     expect(await world.repair()).toBeUndefined();
     expect(world.reports.at(-1)).toMatchObject({ outcome: "nothing" });
   });
 
-  test("a map that was deleted and made again, with nothing in it", async () => {
+  test("a map that was deleted and created again, empty", async () => {
     const [definition = ""] =
       /set service-cidrs4 \{[^}]*/.exec(run("nft", "list", "table", "inet", "sluice")) ?? [];
     const rule = "ip daddr @service-cidrs4 fib daddr type != local drop";
@@ -171,7 +171,7 @@ describe("is mended:", () => {
     expect(kernel()).toEqual(whole);
   });
 
-  test("a table that is another one with the comment of ours", async () => {
+  test("another table with our comment", async () => {
     const [comment = ""] = /comment ".*"/.exec(run("nft", "list", "ruleset")) ?? [];
     await world.nft(
       `flush ruleset\ntable inet sluice { ${comment}; chain services4 { accept; }; }`,
@@ -180,7 +180,7 @@ describe("is mended:", () => {
     expect(kernel()).toEqual(whole);
   });
 
-  test("a table that was deleted and made again as ours are, without elements", async () => {
+  test("a table that was deleted and created again like ours, without elements", async () => {
     await world.nft("delete table inet sluice");
     const other = createNftablesBackend(OPTIONS);
     expect(other.start(rememberingCore().core)).toMatchObject({ outcome: "fresh" });
@@ -189,7 +189,7 @@ describe("is mended:", () => {
     expect(kernel()).toEqual(whole);
   });
 
-  test("two things at once, and one on top of the other", async () => {
+  test("two changes at once, and one on top of the other", async () => {
     await world.nft(`delete element inet sluice endpoints4 { ${SLOT} }`);
     await world.nft("flush chain inet sluice services4");
     await world.nft("flush map inet sluice endpoints4");
@@ -208,7 +208,7 @@ const kernelOrNothing = () => {
   }
 };
 
-describe("is nothing to mend:", () => {
+describe("needs no repair:", () => {
   test.each([
     ["a chain under a name of one's own", "add chain inet sluice mine"],
     ["a counter", "add counter inet sluice mine"],
@@ -231,7 +231,7 @@ describe("is nothing to mend:", () => {
       / : (\S+ \. \d+)/,
     )?.[1] ?? "";
 
-  test("an event whose doing was undone before we looked", async () => {
+  test("an event that was reverted before the check", async () => {
     const value = readValue(SLOT);
     await world.nft(`delete element inet sluice endpoints4 { ${SLOT} }`);
     await world.nft(`add element inet sluice endpoints4 { ${SLOT} : ${value} }`);
@@ -240,12 +240,12 @@ describe("is nothing to mend:", () => {
   });
 });
 
-test("a chain that our rules lead to cannot be deleted by anybody", async () => {
+test("a chain that our rules reference cannot be deleted", async () => {
   await world.nft("add chain inet sluice mine");
   await expect(world.nft("delete chain inet sluice pick4-2")).rejects.toThrow("busy");
 });
 
-test("what somebody adds to the clients that are remembered is forgotten where it leads to nobody", async () => {
+test("foreign entries among the remembered clients are deleted if they lead to no endpoint", async () => {
   const entry = (endpoint: string) =>
     `198.51.100.7 . 10.96.0.3 . tcp . 80 timeout 1h : ${endpoint} . 8080`;
   await world.repair();
@@ -256,14 +256,14 @@ test("what somebody adds to the clients that are remembered is forgotten where i
   expect(run("nft", "list", "map", "inet", "sluice", "affinity4")).not.toContain("10.9.9.9");
 });
 
-test("what packets filled may be flushed by anybody", async () => {
+test("sets that packets fill may be flushed", async () => {
   const entry = "198.51.100.7 . 10.96.0.3 . tcp . 80 timeout 1h : 10.1.0.3 . 8080";
   await world.nft(`add element inet sluice affinity4 { ${entry} }`);
   await world.nft("flush map inet sluice affinity4");
   expect(await world.repair()).toMatchObject({ changes: 2, driftedCounts: {} });
 });
 
-test("a thousand elements that are deleted in one go, or one by one, come again", async () => {
+test("a thousand elements, deleted at once or one by one, are added again", async () => {
   const ips = Array.from({ length: 1200 }, (_, i) => `10.2.${i >> 8}.${i & 255}`);
   world.put("Service", service("many", "10.96.1.1"));
   world.put("EndpointSlice", slice("many-1", "many", ips.slice(0, 600)));
@@ -288,7 +288,7 @@ test("a thousand elements that are deleted in one go, or one by one, come again"
   expect(kernel()).toEqual(whole);
 });
 
-test("a table that is made anew holds everything from its first transaction on, if that takes no more", async () => {
+test("a recreated table is complete from its first transaction on, if one is enough", async () => {
   await world.nft("delete table inet sluice");
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   const before = readGeneration(socket);
@@ -299,7 +299,7 @@ test("a table that is made anew holds everything from its first transaction on, 
   expect(kernel()).toEqual(whole);
 });
 
-test("where transactions must be small, a repair takes some, and ends in the same", async () => {
+test("with small transactions a repair takes several, and has the same result", async () => {
   world.close();
   world = driftedWorld({}, 4000);
   expect(world.backend.capabilities.maxOperations).toBe(11);
@@ -313,7 +313,7 @@ test("where transactions must be small, a repair takes some, and ends in the sam
   expect(world.reports.at(-1)?.transactions).toBeGreaterThan(10);
 });
 
-test("of what takes more than one transaction, what leads to slots comes after all of them", async () => {
+test("of several transactions, those that lead to slots come last", async () => {
   world.close();
   world = driftedWorld({}, 4000);
   putServices(world);
@@ -337,7 +337,7 @@ test("of what takes more than one transaction, what leads to slots comes after a
   expect([...new Set(counts)]).toEqual(["0 0", "11 0", "12 6"]);
 });
 
-test("what is touched while a repair is under way is not forgotten when that fails", async () => {
+test("changes during a repair are kept when it fails", async () => {
   world.close();
   world = driftedWorld({}, 4000);
   putServices(world);
@@ -352,12 +352,12 @@ test("what is touched while a repair is under way is not forgotten when that fai
     if (bytes[4] === NFNL_MSG_BATCH_BEGIN && ++batches === 1) {
       run("nft", "flush", "chain", "inet", "sluice", "services4");
     }
-    // The first change was told of before the repair began.
+    // The first change was announced before the repair began.
     if (world.noticed.length < 2) return send(...message);
     socket.send = send;
     throw new SluiceError("NETLINK_SOCKET", "not now");
   };
-  // Between that and the next transaction it is told.
+  // This is announced between that and the next transaction.
   const soon = world.clock.soon.bind(world.clock);
   world.clock.soon = (run) => {
     if (batches === 0) soon(run);
@@ -373,12 +373,12 @@ test("what is touched while a repair is under way is not forgotten when that fai
 });
 
 const isElement = (line: string) => !line.startsWith("\t");
-/** `5`: the kernel gives a table that is made anew another one. */
+/** `5`: the kernel gives a recreated table another handle. */
 const tableHandle = () =>
   /table inet sluice # handle (\d+)/.exec(run("nft", "-a", "list", "tables"))?.[1];
 
-describe("a change of ours that meets one of theirs", () => {
-  test("of which is told only afterwards does not make a table anew that was just mended", async () => {
+describe("our own change that meets a foreign one", () => {
+  test("that is announced later does not recreate a table that was just repaired", async () => {
     await world.nft("add chain inet sluice mine");
     await world.repair();
     run("nft", "delete", "table", "inet", "sluice");
@@ -392,7 +392,7 @@ describe("a change of ours that meets one of theirs", () => {
     expect(tableHandle()).toBe(handle);
   });
 
-  test("and the next one too, if that deleted the table again", async () => {
+  test("and so is the next one, if that deleted the table again", async () => {
     await world.nft("add chain inet sluice mine");
     await world.repair();
     run("nft", "delete", "table", "inet", "sluice");
@@ -406,7 +406,7 @@ describe("a change of ours that meets one of theirs", () => {
     expect(kernel().filter(isElement)).toHaveLength(whole.filter(isElement).length);
   });
 
-  test("is made all the same, and says who was there", async () => {
+  test("is made anyway, and the log names the other program", async () => {
     await world.nft("delete element inet sluice cluster-ips4 { 10.96.0.1 }");
     world.remove("Service", service("s1", "10.96.0.1"));
     expect(await world.sync()).toBe(true);
@@ -423,7 +423,7 @@ describe("a change of ours that meets one of theirs", () => {
     "flush ruleset",
     "flush map inet sluice frontends4",
     "flush map inet sluice endpoints6; add element inet sluice frontends4 { 10.96.0.50 . tcp . 80 : 0:7 }",
-  ])("also before that is told: %s", async (command) => {
+  ])("also before the announcement: %s", async (command) => {
     Bun.spawnSync(["nft", command]);
     world.put("Service", service("new", "10.96.0.50"));
     world.put("EndpointSlice", slice("new-1", "new", ["10.1.0.1", "10.1.0.2"]));
@@ -434,7 +434,7 @@ describe("a change of ours that meets one of theirs", () => {
     });
     world.remove("Service", service("new", "10.96.0.50"));
     world.remove("EndpointSlice", slice("new-1", "new", []));
-    // What nobody has told of yet.
+    // Not announced yet.
     await world.nft("add chain inet sluice mine");
     world.verify();
     putServices(world);
@@ -443,8 +443,8 @@ describe("a change of ours that meets one of theirs", () => {
   });
 });
 
-describe("what is not known to be anything", () => {
-  test("before we watched is looked for everywhere, and mended where it is", async () => {
+describe("unknown changes", () => {
+  test("before the watch are searched everywhere, and repaired", async () => {
     run("nft", "delete", "element", "inet", "sluice", "endpoints4", `{ ${SLOT} }`);
     run("nft", "add", "element", "inet", "sluice", "cluster-ips6", "{ fd00:96::99 }");
     run("nft", "insert", "rule", "inet", "sluice", "services6", "accept");
@@ -457,7 +457,7 @@ describe("what is not known to be anything", () => {
   });
 });
 
-test("more than the kernel can tell is looked for everywhere", async () => {
+test("beyond the kernel's queue are searched everywhere", async () => {
   await world.nft("add chain inet sluice mine");
   await world.repair();
   const addresses = Array.from(
@@ -477,7 +477,7 @@ test("more than the kernel can tell is looked for everywhere", async () => {
 }, 60_000);
 
 describe("other options for a table in use", () => {
-  /** As proxy.ts does it. */
+  /** As proxy.ts does. */
   const reconfigure = (options: SkeletonOptions) => {
     const possible = world.backend.reconfigure(options);
     world.verify();
@@ -497,7 +497,7 @@ describe("other options for a table in use", () => {
       "10.244.0.0/20",
     ],
     ["what is invalid dropped", { dropInvalid: true }, "ct state invalid drop"],
-  ] as const)("are taken up without a change of any element: %s", async (_, options, rule) => {
+  ] as const)("are applied without a change of any element: %s", async (_, options, rule) => {
     await world.nft("add chain inet sluice mine");
     await world.repair();
     const elements = counted();
@@ -518,19 +518,19 @@ describe("other options for a table in use", () => {
     world = fresh;
   });
 
-  test("are refused where elements would have to change, and nothing happens", async () => {
+  test("are refused if elements would have to change, without effect", async () => {
     expect(reconfigure({ ...OPTIONS, counters: false })).toBe(false);
     await world.sync();
     expect(kernel()).toEqual(whole);
   });
 
-  test("are in no chain before they are in all", async () => {
+  test("reach all chains in one transaction", async () => {
     world.backend.reconfigure({ ...OPTIONS, masqueradeBit: 7 });
     const ports = [{ name: "http", protocol: "TCP", port: 80, nodePort: 30099 }];
     world.put("Service", service("new", "10.96.0.50", { type: "NodePort", ports }));
     const ips = ["10.1.0.1", "10.1.0.2", "10.1.0.3"];
     world.put("EndpointSlice", slice("new-1", "new", ips));
-    // A sync that had looked at the kernel before makes new chains.
+    // A sync that checked the kernel earlier creates new chains.
     expect(await world.sync()).toBe(true);
     const marks = () =>
       run("nft", "-t", "list", "table", "inet", "sluice").match(/0x000000?[48]0+\b|0x00004000/g);
@@ -542,7 +542,7 @@ describe("other options for a table in use", () => {
     expect(new Set(marks())).toEqual(new Set(["0x00000080"]));
   });
 
-  test("are what is mended to from then on, and back again", async () => {
+  test("are the target of repairs from then on, and back", async () => {
     reconfigure({ ...OPTIONS, masqueradeBit: 7, dropInvalid: true });
     await world.sync();
     const changed = kernel();

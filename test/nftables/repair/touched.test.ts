@@ -6,14 +6,14 @@ const ID = tableId("endpoints", 4);
 const OTHER = tableId("frontends", 4);
 const CHANGE = { what: "elements of endpoints4", by: "nft (pid 7)", objects: [] };
 
-/** One transaction that touched so many keys. */
+/** One transaction with this many changed keys. */
 function touching(count: number): Touched {
   const touched = new Touched();
   for (let i = 0; i < count; i++) touched.addKey(ID, new Uint8Array(keySize(ID)), 0, keySize(ID));
   return touched;
 }
 
-describe("keys that were touched are kept", () => {
+describe("changed keys are kept", () => {
   test.each([
     [[1], 1],
     [[1, 2], 3],
@@ -30,13 +30,13 @@ describe("keys that were touched are kept", () => {
     ["in one transaction", [KEYS_MAX + 1]],
     ["in one after the other", Array.from({ length: 9 }, () => KEYS_MAX / 8)],
     ["and not those that come afterwards", [KEYS_MAX, 1, 1]],
-  ])("unless they are too many: then it is the table. %s", (_, counts) => {
+  ])("or the whole table, if they are too many: %s", (_, counts) => {
     const touched = new Touched();
     for (const count of counts) touched.addChange(touching(count), CHANGE, 0);
     expect([touched.keys.size, [...touched.wholeTables]]).toEqual([0, [ID]]);
   });
 
-  test("of one table, whatever was touched of others", () => {
+  test("of one table, regardless of others", () => {
     const touched = touching(KEYS_MAX + 1);
     touched.addKey(OTHER, new Uint8Array(keySize(OTHER)), 0, keySize(OTHER));
     expect([[...touched.keys.keys()], [...touched.wholeTables]]).toEqual([[OTHER], [ID]]);

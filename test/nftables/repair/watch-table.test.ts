@@ -23,7 +23,7 @@ let backend: NftablesBackend;
 let received: ForeignChange[];
 let wake = () => {};
 
-/** Everything that was told until the end of this command, which is told last. */
+/** All events up to the end of this command, which is announced last. */
 async function heardUntil(command: string): Promise<readonly ForeignChange[]> {
   const reported = new Promise<void>((resolve) => {
     wake = resolve;
@@ -54,7 +54,7 @@ afterEach(() => {
   run("nft", "flush", "ruleset");
 });
 
-describe("what somebody else does to our table is told once for each transaction", () => {
+describe("foreign changes to our table are reported once for each transaction", () => {
   const KEY = element("cluster-ips", 4, ["10.96.0.9"]);
   const key = `${KEY.table} ${Buffer.from(KEY.key).toString("hex")}`;
 
@@ -81,7 +81,7 @@ describe("what somebody else does to our table is told once for each transaction
     ]);
   });
 
-  test("many objects, of which some are named", async () => {
+  test("many objects: only some are named", async () => {
     const chains = Array.from({ length: 20 }, (_, i) => `add chain inet sluice mine${i};`);
     const [change] = await heardUntil(chains.join(" "));
     expect(change?.what).toMatch(/^chain mine0, .*chain mine7, \.\.\.$/);
@@ -94,7 +94,7 @@ describe("what somebody else does to our table is told once for each transaction
   });
 });
 
-test("our own transactions are not told, nor those on other tables", async () => {
+test("our own transactions and other tables are not reported", async () => {
   const one = element("cluster-ips", 4, ["10.96.0.1"]);
   for (const operations of [add(1, one), remove(1, one)]) {
     expect(backend.apply(operationList(operations), named("default/a")).ok).toBe(true);
@@ -105,7 +105,7 @@ test("our own transactions are not told, nor those on other tables", async () =>
   expect(changes.map(({ what }) => what)).toEqual(["chain last"]);
 });
 
-test("nothing is told after the backend was closed", async () => {
+test("nothing is reported after the backend was closed", async () => {
   const before = received;
   backend.close();
   backend = createNftablesBackend({
@@ -124,13 +124,13 @@ test("nothing is told after the backend was closed", async () => {
   expect(before).toEqual([]);
 });
 
-test("a loss of events is told as a change of anything", () => {
+test("a loss of events is reported as a change of anything", () => {
   const heardOf: (readonly [ForeignChange, Touched])[] = [];
   new TransactionReader((...change) => heardOf.push(change)).eventsLost();
   expect(heardOf).toMatchObject([[{ by: "unknown" }, { everything: true }]]);
 });
 
-test("what is cut off is not read beyond its end", () => {
+test("truncated input is not read beyond its end", () => {
   const changes: ForeignChange[] = [];
   const reader = new TransactionReader((change) => changes.push(change));
   for (let length = 0; length < 40; length++) reader.read(new Uint8Array(length).fill(255));

@@ -49,7 +49,7 @@ const VARIANTS: readonly (readonly [string, SkeletonOptions])[] = [
   ["pods by a prefix of interfaces", options({ kind: "interface", name: "veth", prefix: true })],
   ["everything masqueraded, by bit 0", options(CIDRS, { masqueradeAll: true, masqueradeBit: 0 })],
   ["what is invalid dropped", options(CIDRS, { dropInvalid: true })],
-  // nft prints a test of bit 31 as a range, so the last bit with a plain text is 30.
+  // nft prints a test of bit 31 as a range, so bit 30 is the last with a plain text.
   ["mark bit 30, without counters", options(CIDRS, { masqueradeBit: 30, counters: false })],
 ];
 
@@ -61,17 +61,18 @@ function listed(chain: string): string[] {
     .map((text) => text.trim().replace(/ comment "sluice: rules [0-9a-f]{8}"$/, ""));
 }
 
-/** What nft wants to see before it takes a port; our keys hold the protocol anyhow. */
+/** nft requires this before it accepts a port. Our keys contain the protocol. */
 function protocolFor(text: string): string {
   if (text.includes("dnat ip")) return "meta l4proto { tcp, udp, sctp } ";
   return text.includes("ct original proto-dst") ? "meta l4proto tcp " : "";
 }
-/** These look the frontend up before they test the source. */
+/** These look up the frontend before they test the source. */
 const isReordered = (text: string) => /fib saddr type != local meta priority set /.test(text);
 
 /**
- * What the kernel keeps of a rule's text, loaded by nft among our own maps and sets as nft lists them (and
- * not among those in the kernel: nft 1.0.6 does not take a map declared by typeof from there).
+ * Returns the kernel's form of a rule's text. nft loads it together with our own maps and sets as
+ * nft lists them. It cannot use those in the kernel: nft 1.0.6 does not read a map declared by
+ * typeof back.
  */
 function loadText(socket: NetlinkSocket, { text }: NftRule) {
   const protocol = protocolFor(text);
@@ -89,7 +90,8 @@ function loadText(socket: NetlinkSocket, { text }: NftRule) {
     ...["nft", "-f", "-"],
   );
   const rule = readRules(socket).find(({ chain }) => chain === "from-text");
-  // nft 1.0.6 swaps a single byte, the protocol, before it looks into intervals; Linux 6.12 refuses that.
+  // nft 1.0.6 swaps a single byte, the protocol, before a lookup in intervals. Linux 6.12 refuses
+  // that.
   const expressions = withoutFamily(expressionsOf(rule?.expressions ?? new Uint8Array())).filter(
     (expression) => expression.name !== "byteorder",
   );
@@ -97,7 +99,7 @@ function loadText(socket: NetlinkSocket, { text }: NftRule) {
   return protocol === "" ? expressions : expressions.slice(2);
 }
 
-/** Every map and set of ours without its elements, as nft lists it. */
+/** All our maps and sets without elements, as nft lists them. */
 let declarations = new Map<string, string>();
 
 function listDeclarations(): Map<string, string> {
@@ -127,7 +129,7 @@ describe.each(VARIANTS)("the skeleton with %s", (_name, variant) => {
     }
   });
 
-  test("is what nft makes of the same texts", () => {
+  test("is the same as from nft with these texts", () => {
     const kept = readRules(socket);
     for (const { name, rules } of skeleton(variant)) {
       const own = kept.filter(({ chain }) => chain === name);
@@ -159,7 +161,7 @@ const ACTIONS: readonly Action[] = [
   { verb: "learn", nodePort: true, seconds: 90_061 },
 ];
 
-describe.each([4, 6] as const)("chains made on demand for IPv%i", (family: Family) => {
+describe.each([4, 6] as const)("chains created on demand for IPv%i", (family: Family) => {
   beforeEach(() => {
     const backend = createNftablesBackend(options(CIDRS), socket);
     backend.start(rememberingCore().core);
@@ -184,10 +186,11 @@ describe.each([4, 6] as const)("chains made on demand for IPv%i", (family: Famil
     expect(listed(name)).toEqual(rules.map(({ text }) => text));
   });
 
-  // nft 1.0.6 aborts on such a rule: it counts the registers of two IPv6 addresses and an endpoint wrongly.
+  // nft 1.0.6 aborts on such a rule, because it counts the registers of two IPv6 addresses and an
+  // endpoint incorrectly.
   const loadable = [...chains.values()].filter(({ name }) => !/^learn.*6-/.test(name));
 
-  test.each(loadable)("$name is what nft makes of its texts", ({ name, rules }) => {
+  test.each(loadable)("$name is the same as from nft with these texts", ({ name, rules }) => {
     const own = readRules(socket).filter(({ chain }) => chain === name);
     for (const [index, rule] of rules.entries()) {
       const ours = withoutFamily(expressionsOf(own[index]?.expressions ?? new Uint8Array()));

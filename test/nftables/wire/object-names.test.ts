@@ -26,11 +26,11 @@ const TABLE: readonly (readonly [string, Action, Family])[] = [
 ];
 
 describe("the chain of an action", () => {
-  test.each(TABLE)("%s says what it does", (name, action, family) => {
+  test.each(TABLE)("%s describes it", (name, action, family) => {
     expect(chainName(action, family)).toBe(name);
   });
 
-  test("is another one for every action and family", () => {
+  test("is different for every action and family", () => {
     const names = new Set<string | undefined>();
     const codes = new Set<number>();
     const sources = [

@@ -10,13 +10,13 @@ const OPTIONS = {
   counters: false,
 } as const;
 
-test("there is no set of the ports that only iptables lets in", () => {
+test("no set exists for ports that only iptables accepts", () => {
   const names = allSets(false).map(({ name }) => name);
   expect(names).toContain("service-cidrs4");
   expect(names.filter((name) => name.startsWith("health-check-ports"))).toEqual([]);
 });
 
-test("the sets are those of the first layout, or running nodes would have their table replaced by an update", () => {
+test("the sets keep their first layout, so that an update does not replace the table of running nodes", () => {
   expect(tableComment(OPTIONS)).toBe("sluice: layout 1, sets 717443a0");
   expect(tableComment({ ...OPTIONS, counters: true })).toBe("sluice: layout 1, sets 1272e35c");
 });
