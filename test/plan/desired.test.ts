@@ -8,7 +8,7 @@ import { expandService } from "../../src/state/frontends.ts";
 
 const nameless = () => "x";
 
-/** Writes many Services, so that the first reservation does not suffice. */
+/** Writes many Services, so that the first reservation is too small. */
 function writeMany(writer: DesiredWriter, between: () => void): Memory {
   const memory = new Memory();
   const claims = claimsOf([]);
@@ -32,7 +32,10 @@ function writeMany(writer: DesiredWriter, between: () => void): Memory {
   return memory;
 }
 
-/** Memory as the core's: growth makes every view of it empty, and copies nothing to a larger reservation. */
+/**
+ * Memory like the core's: growing empties every view of it, and a larger reservation copies
+ * nothing.
+ */
 class MovingMemory {
   #buffer = new ArrayBuffer(0);
   reservations = 0;
@@ -52,7 +55,7 @@ class MovingMemory {
 }
 
 describe("the writer", () => {
-  test("writes the same records whether memory grows, moves, or is large from the start", () => {
+  test("writes the same records if memory grows, moves, or is large from the start", () => {
     const plain = plainWriter();
     const memory = writeMany(plain, () => {});
     const want = printDesired(plain.region(), plain.bytes, memory.bytes, nameless);
@@ -66,7 +69,7 @@ describe("the writer", () => {
     expect(moving.reservations).toBeGreaterThan(1500);
   });
 
-  test("starts over after a reset, in memory it asks for anew", () => {
+  test("starts over after a reset, in newly requested memory", () => {
     const asked: number[] = [];
     let region = new Uint8Array(0);
     const writer = new DesiredWriter((bytes) => {

@@ -1,4 +1,7 @@
-/** The plan and the core's diff together: whatever the history, the committed elements are the plan's. */
+/**
+ * Runs the plan and the core's diff together. After any history, the committed elements match the
+ * plan.
+ */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { createTestCore, type TestCore } from "../../harness/core/test-core.ts";
@@ -20,10 +23,10 @@ import { FrontendClaims } from "../../src/state/claims.ts";
 import { expandService } from "../../src/state/frontends.ts";
 
 const NAMES = ["ns/s1", "ns/s2", "ns/s3"];
-/** Desired records before it, endpoints behind it. */
+/** Desired records come first, endpoints after them. */
 const ENDPOINTS_AT = 1 << 20;
 
-/** One Service at a time gets another shape, or goes. */
+/** Changes one Service at a time, or removes it. */
 const history = fc.array(
   fc.tuple(fc.nat(NAMES.length - 1), fc.option(fc.tuple(arbitraryText, arbitraryChoice))),
   { minLength: 1, maxLength: 8 },
@@ -31,7 +34,7 @@ const history = fc.array(
 
 type Present = Map<string, { service: Service; endpoints: ChoiceText }>;
 
-/** Plans and commits these owners; returns how many operations it took. */
+/** Plans and commits these owners. Returns the number of operations. */
 function sync(
   core: TestCore,
   present: Present,
@@ -44,7 +47,7 @@ function sync(
   const plan = context(claims, NODE);
   planNode(plan, writer);
   const entries = [...present.values()];
-  // The core takes records in the order of the owners.
+  // The core reads records in the order of the owners.
   for (const owner of owners) {
     const entry = entries.find((each) => each.service.id === owner);
     if (entry === undefined) continue;
@@ -72,7 +75,7 @@ function committed(core: TestCore, nameOf: (owner: number) => string): string[] 
   return lines.sort();
 }
 
-/** Which slot an endpoint has depends on the history; that the slots are 0, 1, … does not. */
+/** The slot of an endpoint depends on the history. The set of slots 0, 1, … does not. */
 function slotsApart(lines: readonly string[]): { elements: string[]; slots: string[] } {
   return {
     elements: lines.map((line) => line.replace(/ slot \d+/, "")).sort(),
@@ -82,7 +85,7 @@ function slotsApart(lines: readonly string[]): { elements: string[]; slots: stri
   };
 }
 
-test("the committed elements are the plan's after any history, and planning again changes nothing", () => {
+test("after any history the committed elements match the plan, and planning again changes nothing", () => {
   fc.assert(
     fc.property(history, (steps) => {
       const core = createTestCore("debug");

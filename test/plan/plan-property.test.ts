@@ -20,7 +20,7 @@ function entries(texts: readonly (readonly [ServiceText, ChoiceText])[]) {
   }));
 }
 
-/** Table and key of a line: what stands before the value and the owner. */
+/** Table and key of a line: the part before the value and the owner. */
 const keyOf = (line: string) => line.replace(/ (->.*|\([^(]*\))$/, "");
 const protocolName = (protocol: Protocol) =>
   Object.entries(PROTOCOLS)
@@ -46,7 +46,7 @@ describe("for any Services", () => {
     );
   });
 
-  test("as many slots stand behind a choice as it says, and none without one", () => {
+  test("a choice has its number of slots, and slots exist only with a choice", () => {
     fc.assert(
       fc.property(cluster, (texts) => {
         const plan = planText(entries(texts), NODE);
@@ -66,7 +66,7 @@ describe("for any Services", () => {
     );
   });
 
-  test("every frontend a Service holds is either served or refused", () => {
+  test("every frontend of a Service is either served or refused", () => {
     fc.assert(
       fc.property(arbitraryText, arbitraryChoice, (text, endpoints) => {
         const one = service(text);

@@ -692,7 +692,7 @@ const NODE: readonly Case[] = [
   },
 ];
 
-/** Only where a dataplane lets it in: what is asked there is answered by this program itself. */
+/** Only if a dataplane accepts it: the program itself answers there. */
 const CHECKED = { type: "LoadBalancer", healthCheckNodePort: 32000 } as const;
 const HEALTH_CHECKS: readonly Case[] = [
   {

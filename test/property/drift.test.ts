@@ -1,6 +1,6 @@
 /**
- * Whatever others do to the table while our own changes go on, after a repair the kernel holds what it would hold had
- * they done nothing. Histories are random, the kernel is real.
+ * After a repair, the kernel's state is as if nobody else had changed the table. Histories of
+ * foreign changes and our own are random, the kernel is real.
  */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
@@ -71,7 +71,10 @@ afterEach(() => {
 
 const nameOf = (object: JsonObject) => String((object["metadata"] as JsonObject)["name"]);
 
-/** `10.96.0.1 . tcp . 80 : 0:2` of an element of the kernel's map; undefined if it has none. */
+/**
+ * An element's key and value, from `10.96.0.1 . tcp . 80 : 0:2` in the kernel's map; undefined if
+ * the map is empty.
+ */
 function someElement(map: string, n: number): { key: string; value: string } | undefined {
   const { exitCode, stdout } = Bun.spawnSync(["nft", "list", "map", "inet", "sluice", map]);
   if (exitCode !== 0) return undefined;
@@ -93,7 +96,7 @@ function commandOf(given: Extract<Step, { do: "delete" | "change" | "nft" }>): s
   return `${remove}\nadd element inet sluice ${given.map} { ${found.key} : ${other} }`;
 }
 
-test("after any mixture of their changes and ours", async () => {
+test("after any mixture of foreign changes and ours", async () => {
   const done = new Map<string, number>();
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
@@ -123,7 +126,7 @@ test("after any mixture of their changes and ours", async () => {
           put("EndpointSlice", `${name}-4`, slice(`${name}-4`, name, endpoints));
         } else {
           const command = commandOf(given);
-          // What is not there any more cannot be changed.
+          // A deleted object cannot be changed.
           const { exitCode } = Bun.spawnSync(["nft", "-c", "-f", "-"], {
             stdin: Buffer.from(command ?? "delete table inet none"),
           });
@@ -144,7 +147,7 @@ test("after any mixture of their changes and ours", async () => {
   console.log(`steps: ${[...done].map(([name, count]) => `${count} ${name}`).join(", ")}`);
 });
 
-/** A fresh process takes the table over without writing anything. */
+/** A new process adopts the table without writing anything. */
 function expectWhole(): void {
   const listing = () => run("nft", "-a", "-t", "list", "table", "inet", "sluice");
   const before = listing();
@@ -154,7 +157,7 @@ function expectWhole(): void {
   expect(listing()).toBe(before);
 }
 
-test("a table of ours is told from a damaged one", async () => {
+test("our intact table is distinguished from a damaged one", async () => {
   world = driftedWorld();
   putServices(world);
   await world.sync();

@@ -1,6 +1,6 @@
 /**
- * Whatever happened on the way, the kernel ends up as if the last state had been the only one. Histories are
- * random: objects come, change and go, syncs fail in between, the process restarts.
+ * After any history, the kernel's state is as if there had only been the last state. Histories are
+ * random: objects are added, changed and removed, syncs fail in between, the process restarts.
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
@@ -80,7 +80,8 @@ function serviceObject(name: string, given: typeof spec extends fc.Arbitrary<inf
         sessionAffinity: "ClientIP",
         sessionAffinityConfig: { clientIP: { timeoutSeconds: given.affinity } },
       }),
-      // Node ports are unique in a cluster; here two Services may well claim one, and the older gets it.
+      // Node ports are unique in a cluster. Here two Services may claim one, and the older one gets
+      // it.
       ports: given.ports,
     },
     given.created,
@@ -106,7 +107,7 @@ function sliceObject(given: Extract<Step, { do: "slice" }>): JsonObject {
   return { ...object, addressType: given.v6 ? "IPv6" : "IPv4", endpoints, ports };
 }
 
-test("the kernel after any history equals the kernel after its last state alone", async () => {
+test("the kernel after any history equals the kernel after only its last state", async () => {
   let checked = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
@@ -185,7 +186,7 @@ test("the kernel after any history equals the kernel after its last state alone"
   console.log(`${checked} random histories, each compared with its last state alone and restarted`);
 }, 300_000);
 
-/** Begins a sync whose transactions wait until the function that this returns is called. */
+/** Begins a sync with transactions that wait until the returned function is called. */
 async function beginSync({ backend, sync }: SyncWorld): Promise<() => Promise<void>> {
   const { promise, resolve } = Promise.withResolvers<void>();
   backend.gate = promise;
@@ -201,7 +202,10 @@ async function beginSync({ backend, sync }: SyncWorld): Promise<() => Promise<vo
   };
 }
 
-/** A frontend that picks among N finds an endpoint in each of the slots 0 to N - 1, and no others exist. */
+/**
+ * A frontend that picks among N has an endpoint in each of the slots 0 to N - 1, and in no other
+ * slot.
+ */
 function expectEverySlot(lines: readonly string[]): void {
   const slots = new Map<string, number[]>();
   for (const line of lines) {

@@ -115,13 +115,13 @@ describe("exemptions", () => {
   const text = "Good.\n\nThe rules\nare written anew.";
   const exemption: Exemption = { path: "a.md", text: "The rules are", because: "a test" };
 
-  test("spare the sentence, and count as used", async () => {
+  test("accept the sentence, and count as used", async () => {
     const report = await checkProse("a.md", text, [exemption]);
     expect(report?.findings).toEqual([]);
     expect([...(report?.used ?? [])]).toEqual([exemption]);
   });
 
-  test("spare nothing in another file or sentence", async () => {
+  test("accept nothing in another file or sentence", async () => {
     const others = [
       { ...exemption, path: "b.md" },
       { ...exemption, text: "Good" },

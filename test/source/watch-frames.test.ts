@@ -9,7 +9,7 @@ function hex(kind: "Service" | "EndpointSlice", object: JsonObject): string {
   return encodeWatchEvent(kind, "ADDED", object).toHex();
 }
 
-// That the core reads what is written here as it reads Go's own bytes is tested in test/asm/ingest.test.ts.
+// test/asm/ingest.test.ts checks that the core decodes these frames like Go's own bytes.
 describe("encodeWatchEvent", () => {
   test("writes a frame of a WatchEvent around k8s\\0 and an Unknown", () => {
     expect(
@@ -30,7 +30,7 @@ describe("encodeWatchEvent", () => {
     );
   });
 
-  test("lengths beyond one byte and negative numbers are written as protobuf wants them", () => {
+  test("lengths beyond one byte and negative numbers follow protobuf's encoding", () => {
     const long = "x".repeat(300);
     expect(hex("Service", { metadata: { ...metadata, uid: long } })).toContain(
       `2aac02${Buffer.from(long).toString("hex")}`,
@@ -122,7 +122,7 @@ describe("encodeWatchEvent", () => {
     );
   });
 
-  test("a refused object leaves nothing behind for the next one", () => {
+  test("a refused object does not affect the next one", () => {
     const before = hex("Service", { metadata, spec: { clusterIP: "10.0.0.1" } });
     expect(() => hex("Service", { metadata, spec: { ports: [{ port: "x" }] } })).toThrow(
       SluiceError,

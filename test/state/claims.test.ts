@@ -20,7 +20,7 @@ const id = (number: number) => number as ServiceId;
 const nameOf = (of: ServiceId) => ["", "b/old", "a/young", "c/third"][of] ?? "";
 
 describe("a frontend two Services claim", () => {
-  test("goes to the older one, whoever comes first", () => {
+  test("goes to the older one, in any order of arrival", () => {
     for (const order of [
       [old, young],
       [young, old],
@@ -43,7 +43,7 @@ describe("a frontend two Services claim", () => {
     expect(claims.holds(young.id, shared)).toBe(false);
   });
 
-  test("is given up by an update without it", () => {
+  test("is released by an update without it", () => {
     const claims = new FrontendClaims(nameOf);
     claims.update(expandService(old));
     claims.update(expandService(young));
@@ -51,7 +51,7 @@ describe("a frontend two Services claim", () => {
     expect(claims.holds(young.id, shared)).toBe(true);
   });
 
-  test("changes hands when the holder is created anew under its name", () => {
+  test("moves to the other when the holder is created again under its name", () => {
     const claims = new FrontendClaims(nameOf);
     claims.update(expandService(old));
     claims.update(expandService(young));
@@ -59,7 +59,7 @@ describe("a frontend two Services claim", () => {
     expect(claims.holds(young.id, shared)).toBe(true);
   });
 
-  test("goes by namespace/name between Services of the same second", () => {
+  test("is decided by namespace/name for Services of the same second", () => {
     const claims = new FrontendClaims(nameOf);
     claims.update(expandService({ ...old, created: 20 }));
     expect(claims.update(expandService(young))).toEqual([old.id]);
@@ -173,7 +173,7 @@ const PROBLEMS: readonly ProblemCase[] = [
   },
 ];
 
-describe("the loser is told", () => {
+describe("the loser gets a problem", () => {
   test.each(PROBLEMS.map((one) => [one.name, one] as const))("%s", (_, one) => {
     const names: string[] = [];
     const claims = new FrontendClaims((of) => names[of] ?? "");
@@ -195,7 +195,7 @@ describe("the loser is told", () => {
 });
 
 const ADDRESSES = ["10.96.0.1", "10.96.0.2", "fd00::1", "fd00::2"];
-/** Names in another order than ids. */
+/** The order of names differs from the order of ids. */
 const randomName = (number: number) => `ns/s${9 - number}`;
 const arbitraryService = (number: number) =>
   fc
@@ -224,7 +224,7 @@ const keysOf = (one: Service) => [
 ];
 
 describe("for any history of Services", () => {
-  test("the holder is the oldest claimant, and nobody else", () => {
+  test("the holder is always the oldest claimant", () => {
     fc.assert(
       fc.property(history, (steps) => {
         const claims = new FrontendClaims(randomName);

@@ -88,7 +88,7 @@ test.each<[string, string, string, string, number[]]>([
   );
 });
 
-test("a warning is given once, and again if it was over in between", () => {
+test("a warning is logged once, and again if its cause was gone in between", () => {
   const warned: string[] = [];
   const warnings = new FamilyWarnings((sentence) => warned.push(sentence));
   const settings: RangeSettings = {

@@ -3,7 +3,7 @@ import type { NodeFacts } from "../../src/model/node-facts.ts";
 import { printAddress, printCidr } from "../../src/net/address.ts";
 import { readNode, withBindAddress } from "../../src/state/node.ts";
 
-/** The facts in words, absent ones left out. */
+/** The facts as text, without missing ones. */
 function print(facts: NodeFacts | undefined): string {
   if (facts === undefined) return "nothing";
   const { 4: ipv4, 6: ipv6 } = facts.primary;

@@ -13,7 +13,7 @@ describe("ServiceCIDRs", () => {
     expect(print(cidrs)).toBe("10.96.0.0/12 172.30.0.0/16 fd00::/112");
   });
 
-  test("a range inside another is not listed, since intervals may not overlap", () => {
+  test("a range inside another is not listed, because intervals must not overlap", () => {
     const cidrs = new ServiceCidrs();
     cidrs.update(object("a", "10.96.1.0/24", "10.96.0.0/16"));
     cidrs.update(object("b", "10.0.0.0/8", "fd00::/112"));
@@ -22,7 +22,7 @@ describe("ServiceCIDRs", () => {
     expect(print(cidrs)).toBe("10.96.0.0/16");
   });
 
-  test("a range two objects hold stays until both are gone", () => {
+  test("a range of two objects stays until both are gone", () => {
     const cidrs = new ServiceCidrs();
     cidrs.update(object("a", "10.96.0.0/12"));
     cidrs.update(object("b", "10.96.0.0/12"));
@@ -32,7 +32,7 @@ describe("ServiceCIDRs", () => {
     expect(print(cidrs)).toBe("");
   });
 
-  test("an update replaces what the object held, a complete list replaces all objects", () => {
+  test("an update replaces the object's ranges, a complete list replaces all objects", () => {
     const cidrs = new ServiceCidrs();
     cidrs.update(object("a", "10.96.0.0/12"));
     cidrs.update(object("a", "172.30.0.0/16"));
@@ -51,7 +51,7 @@ describe("ServiceCIDRs", () => {
     expect(cidrs.cidrs).toBe(before);
   });
 
-  test("what is no range is reported, the others count", () => {
+  test("an invalid range is reported, the others count", () => {
     const cidrs = new ServiceCidrs();
     const problems = cidrs.update(object("a", "10.96.0.0/33", "10.96.0.9/12", null));
     expect(problems).toEqual([

@@ -30,7 +30,7 @@ describe("SyncLoop", () => {
     expect(world.reports.at(-1)).toMatchObject({ outcome: "done", transactions: 1 });
   });
 
-  test("does nothing in the kernel when nothing that matters has changed", async () => {
+  test("writes nothing to the kernel without a relevant change", async () => {
     const world = await threeServices();
     world.put("Service", service("a", "10.96.0.1"));
     world.put("EndpointSlice", slice("a-1", "a", IPS));
@@ -91,7 +91,7 @@ describe("SyncLoop", () => {
     expect(after.backend.transactions).toHaveLength(1);
   });
 
-  test("a restart removes what has vanished meanwhile, and only that", async () => {
+  test("a restart removes exactly the elements of deleted objects", async () => {
     const before = await threeServices();
     const kept = before.backend.print().filter((line) => !line.includes("10.96.0.3"));
     const after = syncWorld(before.backend);
@@ -108,7 +108,7 @@ describe("SyncLoop", () => {
     ["names the owner", true],
     ["names nobody", false],
   ])(
-    "a Service the kernel refuses is left out and the rest applied, when the error %s",
+    "a Service that the kernel refuses is left out and the rest applied, if the error %s",
     async (_, names) => {
       const world = syncWorld();
       world.backend.namesCulprit = names;
@@ -137,7 +137,7 @@ describe("SyncLoop", () => {
     },
   );
 
-  test("an owner that is refused only until another has given way is in the kernel after the same sync", async () => {
+  test("an owner that is refused only until another one is removed is in the kernel after the same sync", async () => {
     const world = syncWorld();
     let given = false;
     world.backend.refuses = ({ table, key }) => {
@@ -154,7 +154,7 @@ describe("SyncLoop", () => {
     expect(world.reports.at(-1)?.outcome).toBe("done");
   });
 
-  test("a failed transaction changes nothing and the next sync is the retry", async () => {
+  test("a failed transaction changes nothing, and the next sync is the retry", async () => {
     const world = await threeServices();
     const before = world.backend.print();
     world.backend.transient = new SluiceError("NETLINK_SOCKET", "Cannot send: no buffer space");
@@ -168,7 +168,7 @@ describe("SyncLoop", () => {
     expect(world.backend.print().filter((line) => line.includes("10.1.0.9"))).toHaveLength(1);
   });
 
-  test("looks at the kernel when it refuses because somebody else has changed the table, and repairs just that", async () => {
+  test("after a refusal because of a foreign change, checks the kernel and repairs exactly that", async () => {
     const world = await threeServices();
     const before = world.backend.print();
     const frontends = world.backend.tables.get(tableId("frontends", 4));
@@ -188,7 +188,7 @@ describe("SyncLoop", () => {
     expect(world.backend.print()).toEqual(before);
   });
 
-  test("mends what was changed when it is told to read again, and just that", async () => {
+  test("repairs exactly the drift when it is asked to read again", async () => {
     const world = await threeServices();
     const before = world.backend.print();
     const frontends = world.backend.tables.get(tableId("frontends", 4));
@@ -209,7 +209,7 @@ describe("SyncLoop", () => {
     expect(world.reports.at(-1)).toMatchObject({ outcome: "done", repair: undefined });
   });
 
-  test("has nothing to do where others touched something and nothing is amiss", async () => {
+  test("has nothing to do if others touched something without drift", async () => {
     const world = await threeServices();
     const count = world.backend.transactions.length;
     world.verify();
@@ -221,7 +221,7 @@ describe("SyncLoop", () => {
     expect(world.backend.transactions).toHaveLength(count);
   });
 
-  test("tells of a repair when the kernel has taken it, with all that was found until then", async () => {
+  test("reports a repair after the kernel accepted it, with all drift found until then", async () => {
     const world = await threeServices();
     const lose = (label: TableName) => {
       const content = world.backend.tables.get(tableId(label, 4));
@@ -242,7 +242,7 @@ describe("SyncLoop", () => {
     });
   });
 
-  test("removes what somebody else has put into the table", async () => {
+  test("removes foreign elements from the table", async () => {
     const world = await threeServices();
     const before = world.backend.print();
     const clusterIps = world.backend.tables.get(tableId("cluster-ips", 4));
@@ -253,7 +253,7 @@ describe("SyncLoop", () => {
     expect(world.backend.print()).toEqual(before);
   });
 
-  test("a table that cannot be read is read at the next sync", async () => {
+  test("an unreadable table is read at the next sync", async () => {
     const world = await threeServices();
     const before = world.backend.print();
     world.backend.tables.clear();
@@ -292,7 +292,7 @@ describe("SyncLoop", () => {
     await expect(world.sync()).rejects.toBe(error);
   });
 
-  describe("has connections looked at", () => {
+  describe("requests a pass over connections", () => {
     const ports = [{ name: "http", protocol: "UDP", port: 53 }];
     const dns = service("dns", "10.96.0.53", { ports });
     const dnsSlice = { ...slice("dns-1", "dns", IPS), ports: [{ ...ports[0], port: 5353 }] };
@@ -336,7 +336,7 @@ describe("SyncLoop", () => {
       expect(world.flowDumps()).toEqual(["TCP4"]);
     });
 
-    test("of TCP not for an endpoint more where topology hints pass over others", async () => {
+    test("of TCP not for a new endpoint if topology hints skip others", async () => {
       const world = await threeServices();
       world.core.setZone("here");
       const hinted = (...zones: string[]) => ({
@@ -356,7 +356,7 @@ describe("SyncLoop", () => {
       expect(world.flowDumps()).toEqual([]);
     });
 
-    test("also when an endpoint ceases to serve that had not been chosen any more", async () => {
+    test("also when an endpoint stops serving that was no longer chosen", async () => {
       const world = await threeServices();
       world.put("EndpointSlice", tcpSlice(READY, LEAVING));
       await world.sync();
@@ -371,7 +371,7 @@ describe("SyncLoop", () => {
     });
   });
 
-  test("tells of an object that stays wrong in one go, so that it is said once", async () => {
+  test("reports an object that stays invalid in one step, so that it is logged once", async () => {
     const world = syncWorld();
     const output: string[] = [];
     const problems = new ProblemRegistry(({ subject, field }) =>
@@ -402,7 +402,7 @@ describe("SyncLoop", () => {
     expect(world.backend.table("endpoints4")).toHaveLength(90_000);
   });
 
-  test("two Services claiming one external address: the older keeps it, and the younger gets it after", async () => {
+  test("of two Services that claim one external address, the older keeps it, and the younger gets it later", async () => {
     const world = syncWorld();
     const external = { externalIPs: ["192.0.2.1"] };
     const young = service("young", "10.96.0.1", external, 2000);
@@ -435,7 +435,7 @@ describe("SyncLoop", () => {
     ]);
   });
 
-  test("a Service that came and went while the kernel was busy leaves the frontend to the younger one", async () => {
+  test("a Service added and removed while the kernel was busy leaves the frontend to the younger one", async () => {
     const world = syncWorld();
     const external = { externalIPs: ["192.0.2.1"] };
     const old = service("old", "10.96.0.2", external, 1000);
@@ -454,7 +454,7 @@ describe("SyncLoop", () => {
     expect(world.backend.print().filter((line) => line.includes("10.96.0.2"))).toEqual([]);
   });
 
-  test("cuts what another cluster left behind into bounded transactions", async () => {
+  test("cuts the removal of another cluster's elements into bounded transactions", async () => {
     const before = syncWorld();
     const ips = Array.from({ length: 900 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);
     for (let i = 1; i <= 60; i++) {
@@ -492,7 +492,7 @@ describe("SyncLoop", () => {
     expect(world.backend.transactions.length).toBeGreaterThan(count + 1);
   });
 
-  test("clients that could not be forgotten are forgotten at the next sync", async () => {
+  test("clients that could not be deleted are deleted at the next sync", async () => {
     const world = syncWorld();
     const sticky = service("a", "10.96.0.1", {
       sessionAffinity: "ClientIP",

@@ -27,7 +27,7 @@ function world(options: { minIntervalMs?: number; runMs?: number; outcomes?: boo
 }
 
 describe("Pacer", () => {
-  test("runs a lone change at once", async () => {
+  test("runs a single change at once", async () => {
     const { clock, pacer, starts } = world();
     await clock.advance(1000);
     pacer.request();
@@ -35,14 +35,14 @@ describe("Pacer", () => {
     expect(starts).toEqual([1000]);
   });
 
-  test("melts a burst of requests into one run", async () => {
+  test("coalesces a burst of requests into one run", async () => {
     const { clock, pacer, starts } = world();
     for (let i = 0; i < 1000; i++) pacer.request();
     await clock.advance(1000);
     expect(starts).toEqual([0]);
   });
 
-  test("runs once more for requests that came while it ran, after resting as long as the run took", async () => {
+  test("runs once more for requests during the run, after a rest with the duration of the run", async () => {
     const { clock, pacer, starts } = world({ runMs: 30 });
     pacer.request();
     await clock.advance(10);
@@ -79,7 +79,7 @@ describe("Pacer", () => {
     expect(starts).toEqual([0, 1500]);
   });
 
-  test("retries a failed run by itself, with doubling waits up to the maximum, then starts afresh", async () => {
+  test("retries a failed run automatically, with doubling delays up to the maximum, then resets them", async () => {
     const { clock, pacer, starts } = world({ outcomes: [false, false, false, false, true] });
     pacer.request();
     await clock.advance(5000);
@@ -89,7 +89,7 @@ describe("Pacer", () => {
     expect(starts).toHaveLength(6);
   });
 
-  test("begins nothing after stop, not even what was scheduled", async () => {
+  test("begins nothing after stop, not even a scheduled run", async () => {
     const { clock, pacer, starts } = world();
     pacer.request();
     pacer.stop();

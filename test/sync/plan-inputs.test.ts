@@ -10,14 +10,14 @@ import {
 import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import type { PlanSettings } from "../../src/sync/plan-inputs.ts";
 
-/** What is wrong now, by subject and field. */
+/** Active problems, by subject and field. */
 function wrong(reported: ReturnType<typeof syncWorld>["problems"]): string[] {
   const problems = new ProblemRegistry(() => {});
   problems.report(reported.events);
   return problems.list().map(({ subject, field }) => `${subject} ${field}`);
 }
 
-test("problems of the Node end when it is mended, and when it is gone", () => {
+test("problems of the Node are resolved when it is fixed, and when it is gone", () => {
   const { inputs, problems } = syncWorld();
   const node = (...podCIDRs: string[]) => ({ metadata: { name: "node-a" }, spec: { podCIDRs } });
   inputs.setNode(node("x", "y"));
@@ -28,7 +28,7 @@ test("problems of the Node end when it is mended, and when it is gone", () => {
   expect(wrong(problems)).toEqual([]);
 });
 
-test("podCIDRs of a Node that is gone, or has none yet, stay until it has others", () => {
+test("podCIDRs of a removed Node, or one without any, stay until it has others", () => {
   const { inputs } = syncWorld();
   const set = (...podCIDRs: string[]) =>
     inputs.setNode({ metadata: { name: "node-a" }, spec: { podCIDRs } });
@@ -41,7 +41,7 @@ test("podCIDRs of a Node that is gone, or has none yet, stay until it has others
   expect([set("10.2.0.0/24", "fd02::/64"), ranges()]).toEqual([true, ["10.2.0.0/24", "fd02::/64"]]);
 });
 
-test("problems of ServiceCIDRs end when the object is mended, and when it is gone", () => {
+test("problems of ServiceCIDRs are resolved when the object is fixed, and when it is gone", () => {
   const { inputs, problems } = syncWorld();
   const cidr = (name: string, ...cidrs: string[]) => ({ metadata: { name }, spec: { cidrs } });
   inputs.setServiceCidrs([cidr("a", "x"), cidr("b", "y")]);
@@ -52,7 +52,7 @@ test("problems of ServiceCIDRs end when the object is mended, and when it is gon
   expect(wrong(problems)).toEqual([]);
 });
 
-describe("another configuration while the proxy runs", () => {
+describe("a changed configuration while the proxy runs", () => {
   const SETTINGS: PlanSettings = {
     bindAddress: "0.0.0.0",
     nodePortAddresses: { primary: false, cidrs: [] },
@@ -83,7 +83,7 @@ describe("another configuration while the proxy runs", () => {
     return made;
   }
 
-  test("takes externalIPs away, and gives them back", async () => {
+  test("disables externalIPs, and enables them again", async () => {
     const { inputs, backend, sync } = await world();
     expect(backend.table("frontends4")).toContain(EXTERNAL);
     const before = backend.transactions.length;
@@ -98,7 +98,7 @@ describe("another configuration while the proxy runs", () => {
     expect(backend.transactions.length).toBe(before + 2);
   });
 
-  test("frees a frontend that only an externalIP has claimed", async () => {
+  test("frees a frontend that only an externalIP claimed", async () => {
     const { inputs, backend, problems, put, sync } = await world();
     put("Service", service("late", "192.0.2.7", {}, 9));
     put("EndpointSlice", slice("late-1", "late", ["10.1.0.1"]));
@@ -128,7 +128,7 @@ describe("another configuration while the proxy runs", () => {
     expect(backend.table("node-addresses4")).toEqual(["node-addresses4 198.51.100.1"]);
   });
 
-  test("replaces the node's own address, until it says nothing of it again", async () => {
+  test("replaces the node's own address, until it no longer sets it", async () => {
     const { inputs, core } = await world();
     inputs.configure({ ...SETTINGS, bindAddress: "198.51.100.1" });
     expect(inputs.node.primary[4]).toEqual(address("198.51.100.1"));
@@ -137,7 +137,7 @@ describe("another configuration while the proxy runs", () => {
     expect(inputs.node.primary[4]).toEqual(address("192.0.2.1"));
   });
 
-  test("that says the same sends nothing to the kernel", async () => {
+  test("without a difference sends nothing to the kernel", async () => {
     const { inputs, backend, sync } = await world();
     const before = backend.transactions.length;
     inputs.configure(SETTINGS);

@@ -4,7 +4,7 @@ import { PURGE_COOLDOWN_FACTOR, PURGE_COOLDOWN_MS } from "../../src/base/limits.
 
 const STICKY = { sessionAffinity: "ClientIP" };
 
-/** A world with affinity that tells when clients were forgotten; doing so takes `took` ms. */
+/** A world with affinity that reports each deletion of clients; each takes `took` ms. */
 async function affinityWorld(elapsed = 0) {
   const world = syncWorld();
   const times: number[] = [];
@@ -22,13 +22,13 @@ async function affinityWorld(elapsed = 0) {
   return { world, times, change };
 }
 
-test("the first change forgets clients at once", async () => {
+test("the first change deletes clients at once", async () => {
   const { world, times, change } = await affinityWorld();
   await change();
   expect(times).toEqual([world.clock.now()]);
 });
 
-test("changes that follow are looked through together, after a rest, and the loop is woken for it", async () => {
+test("later changes are processed together, after a rest, and the loop is woken for it", async () => {
   const { world, times, change } = await affinityWorld();
   await change();
   for (let i = 0; i < 20; i++) await change();

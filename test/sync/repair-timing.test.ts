@@ -27,7 +27,7 @@ beforeEach(() => {
   });
 });
 
-/** Somebody undoes each repair after `ms`, until `end`. */
+/** Another program undoes each repair after `ms`, until `end`. */
 async function changeRepeatedly(ms: number, end: number): Promise<void> {
   while (clock.now() < end) {
     repairs.changed(CHANGE);
@@ -44,14 +44,14 @@ describe("RepairTiming", () => {
     expect(times).toEqual([0]);
   });
 
-  test("changes that come together are one repair", async () => {
+  test("simultaneous changes are one repair", async () => {
     for (let i = 0; i < 1000; i++) repairs.changed(CHANGE);
     await clock.advance(0);
     await clock.advance(100_000);
     expect(times).toEqual([0]);
   });
 
-  test("a thousand things that are changed one by one are no fight: each is repaired at once", async () => {
+  test("a thousand objects changed one by one are no fight: each is repaired at once", async () => {
     for (let i = 0; i < 1000; i++) {
       repairs.changed({ ...CHANGE, objects: [`0 ${i}`] });
       await clock.advance(1);
@@ -60,7 +60,7 @@ describe("RepairTiming", () => {
     expect(lines).toEqual([]);
   });
 
-  test("a fight about one thing does not make another one wait", async () => {
+  test("a fight about one object does not delay the repair of another", async () => {
     await changeRepeatedly(10, 100_000);
     const count = times.length;
     repairs.changed(CHANGE);
@@ -71,7 +71,7 @@ describe("RepairTiming", () => {
     expect(times).toHaveLength(count + 1);
   });
 
-  test("a fight goes on to be one however many things are changed meanwhile", async () => {
+  test("a fight stays one, with any number of other changes", async () => {
     for (let i = 0; i < 10_000; i++) {
       repairs.changed({ ...CHANGE, objects: [`0 ${i}`] });
       if (i % 100 === 0) repairs.changed(CHANGE);
@@ -83,13 +83,13 @@ describe("RepairTiming", () => {
     expect(times).toEqual([]);
   });
 
-  test("a burst that goes on is repaired at its start and after a while", async () => {
+  test("a long burst is repaired at its start and after a while", async () => {
     await changeRepeatedly(1, 100);
     await clock.advance(1000);
     expect(times).toEqual([0, 250]);
   });
 
-  test("somebody who undoes every repair is answered ever more slowly", async () => {
+  test("a program that undoes every repair is answered with growing delays", async () => {
     await changeRepeatedly(10, 300_000);
     expect(gaps().slice(0, 6)).toEqual([250, 250, 250, 250, 500, 1000]);
     expect(Math.max(...gaps())).toBe(2000);
@@ -98,7 +98,7 @@ describe("RepairTiming", () => {
     expect(lines.length).toBeLessThanOrEqual(times.length);
   });
 
-  test("a change now and then is repaired at once for ever", async () => {
+  test("occasional changes are always repaired at once", async () => {
     for (let i = 0; i < 100; i++) {
       await clock.advance(10_001);
       repairs.changed(CHANGE);
@@ -108,7 +108,7 @@ describe("RepairTiming", () => {
     expect(times).toHaveLength(100);
   });
 
-  test("after a time of calm a fight is forgiven", async () => {
+  test("after a quiet time the delay of a fight resets", async () => {
     await changeRepeatedly(10, 100_000);
     await clock.advance(100_000);
     repairs.changed(CHANGE);
@@ -121,7 +121,7 @@ describe("RepairTiming", () => {
   test.each([
     ["that is due", 0],
     ["that has to wait", 1],
-  ])("a stop calls off a repair %s", async (_, before) => {
+  ])("a stop cancels a repair %s", async (_, before) => {
     for (let i = 0; i < before; i++) {
       repairs.changed(CHANGE);
       await clock.advance(0);
@@ -133,7 +133,7 @@ describe("RepairTiming", () => {
   });
 });
 
-describe("a repair is said", () => {
+describe("a repair is logged", () => {
   const output = (
     verbosity: number,
     driftedCounts: { readonly chain?: number; readonly element?: number },
@@ -145,7 +145,7 @@ describe("a repair is said", () => {
     return reported;
   };
 
-  test("with who did what and what was amiss", () => {
+  test("with the program, its change and the drift", () => {
     const [line = "", ...more] = output(0, { chain: 1, element: 40 });
     expect(more).toEqual([]);
     expect(line).toContain(" repair-timing.ts:");
@@ -153,7 +153,7 @@ describe("a repair is said", () => {
     expect(line).toContain('repaired="1 chain, 40 element" durationMs=4.3');
   });
 
-  test("at -v 2 only where nothing was amiss", () => {
+  test("at -v 2 only, if there was no drift", () => {
     expect(output(1, {})).toEqual([]);
     expect(output(2, {})).toEqual([expect.stringContaining("found no drift")]);
   });

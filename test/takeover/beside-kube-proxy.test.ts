@@ -1,4 +1,4 @@
-/** The program beside a real kube-proxy that runs: its rules stay until it has ended. */
+/** Runs the program together with a real kube-proxy: its rules stay until it has exited. */
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ const PORTS = ["--healthz-bind-address=127.0.0.1:20256", "--metrics-bind-address
 const reason = await missingControlPlane();
 if (reason !== undefined) console.log(`skip: beside the real kube-proxy: ${reason}`);
 
-describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () => {
+describe.skipIf(reason !== undefined)("together with a running kube-proxy v1.36.3", () => {
   let plane: ControlPlane;
   beforeAll(async () => {
     plane = await startControlPlane();
@@ -49,11 +49,11 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
       until(`${word} in the log`, async () => readFileSync(log, "utf8").includes(word), PATIENT);
     return { daemon, says };
   };
-  /** Everything of the last test's that a kill has left. */
+  /** Removes everything of the last test that a kill left behind. */
   const clean = () => inside(plane, [BINARY, "--cleanup"]);
 
   test.each(["nftables", "iptables-nft", "iptables-legacy"] as const)(
-    "in mode %s: --cleanup leaves its rules, and says so by its status and its pid",
+    "in mode %s: --cleanup leaves its rules, and reports that by exit status and its pid",
     async (mode) => {
       const { pid, stop } = await startKubeProxy(mode);
       const before = await rules(mode);
@@ -75,7 +75,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
   );
 
   test.each(["nftables", "iptables-nft", "iptables-legacy"] as const)(
-    "in mode %s: the program names it by its pid; its rules stay, and go soon after its end without a restart",
+    "in mode %s: the program names its pid; its rules stay, and are removed soon after its exit without a restart",
     async (mode) => {
       const { pid, stop } = await startKubeProxy(mode);
       const before = await rules(mode);
@@ -93,7 +93,7 @@ describe.skipIf(reason !== undefined)("beside kube-proxy v1.36.3 that runs", () 
     60_000,
   );
 
-  test("one that starts while the program serves keeps its rules likewise", async () => {
+  test("one that starts while the program serves also keeps its rules", async () => {
     const mode = "nftables";
     const first = await startKubeProxy(mode);
     const { daemon, says } = startSluice("second");

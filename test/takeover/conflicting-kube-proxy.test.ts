@@ -9,7 +9,7 @@ import type { KubeProxyProcesses } from "../../src/takeover/kube-proxy-processes
 const IPTABLES: OwnRules = { form: "iptables", sharesKubeProxyChains: true };
 const NFTABLES: OwnRules = { form: "nftables", sharesKubeProxyChains: false };
 
-/** A node with a kube-proxy, and what becomes of the wait for it. */
+/** A node with a kube-proxy, and the result of the wait for it. */
 function begin(options: { own?: OwnRules; pids?: number[]; nftables?: boolean } = {}) {
   const clock = new FakeClock();
   const { log, lines } = readableLog(0);
@@ -30,8 +30,8 @@ function begin(options: { own?: OwnRules; pids?: number[]; nftables?: boolean } 
   return { clock, lines, node, wait };
 }
 
-describe("a kube-proxy that runs", () => {
-  test("and writes the chains that are ours is waited for, said once, and its end is said", async () => {
+describe("a running kube-proxy", () => {
+  test("that writes our chains is waited for; its start and its end are logged once", async () => {
     const { clock, lines, node, wait } = begin();
     expect(await wait.noConflict).toBe(false);
     await clock.advance(10 * CONFLICT_POLL_MS);
@@ -52,14 +52,14 @@ describe("a kube-proxy that runs", () => {
     ["is in nftables mode", { nftables: true }],
     ["is not there", { pids: [] }],
     ["meets our nftables mode", { own: NFTABLES }],
-  ])("keeps nobody waiting where it %s", async (_why, options) => {
+  ])("causes no wait if it %s", async (_why, options) => {
     const { clock, lines, node, wait } = begin(options);
     expect(await wait.noConflict).toBe(true);
     await wait.gone;
     expect([node.over, lines, clock.waiting]).toEqual([true, [], 0]);
   });
 
-  test("is waited for no more after a stop", async () => {
+  test("is no longer waited for after a stop", async () => {
     const { clock, node, wait } = begin();
     await wait.noConflict;
     await clock.advance(CONFLICT_POLL_MS);

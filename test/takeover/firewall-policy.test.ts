@@ -53,11 +53,14 @@ test.each([
     mark: undefined,
     said: "KUBE-FORWARD accepts no mark and Sluice masquerades with mark 0x80000000",
   },
-])("with masqueradeBit $bit beside a rule for mark $mark it says $said", ({ bit, mark, said }) => {
-  const text = describeDropPolicy(dropPolicy({ mark }), bit);
-  if (said === undefined) expect(text).not.toContain("until then");
-  else
-    expect(text).toContain(
-      `until then only packets of established connections pass, because ${said}`,
-    );
-});
+])(
+  "with masqueradeBit $bit and a rule for mark $mark the result is $said",
+  ({ bit, mark, said }) => {
+    const text = describeDropPolicy(dropPolicy({ mark }), bit);
+    if (said === undefined) expect(text).not.toContain("until then");
+    else
+      expect(text).toContain(
+        `until then only packets of established connections are accepted, for ${said}`,
+      );
+  },
+);

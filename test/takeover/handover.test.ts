@@ -1,4 +1,7 @@
-/** From the real kube-proxy in iptables mode to the program in the same mode and back, under traffic. */
+/**
+ * Hands over from the real kube-proxy in iptables mode to the program in the same mode and back,
+ * under traffic.
+ */
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -53,7 +56,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
   }, 180_000);
   afterAll(() => plane?.stop());
 
-  /** What the last test left, if it failed. */
+  /** Remains of a failed test. */
   beforeEach(async () => {
     await inside(plane, ["nft", "flush", "ruleset"]);
     for (const tool of ["iptables-legacy", "ip6tables-legacy"]) {
@@ -90,7 +93,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       until(`"${word}" in ${log}`, async () => readFileSync(log, "utf8").includes(word), PATIENT);
     return { daemon, says };
   };
-  /** Calls the Service all the time. */
+  /** Calls the Service continuously. */
   const startCalls = async () => {
     const to = [plane.netns.address, String(PORT), CLUSTER_IP, "80"];
     const command = [...inNamespace(plane.netns.name), process.execPath, CALLER, ...to];
@@ -105,7 +108,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       return JSON.parse((await lines.read()).value ?? "");
     };
     await lines.read();
-    /** Waits for SOME more; what went wrong so far. */
+    /** Waits for SOME more calls. Returns the failures so far. */
     return async () => {
       const before = await ask();
       await until(
@@ -116,12 +119,12 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       return (await ask()).failed;
     };
   };
-  /** By this chain of a kubelet the program takes the variant. */
+  /** This chain of a kubelet makes the program choose the variant. */
   const hint = (mode: Mode) =>
     inside(plane, [mode, "-w", "30", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT"]);
 
   test.each(MODES)(
-    "in mode %s no call fails either way, and what either leaves the other takes over",
+    "in mode %s no call fails in either direction, and each takes over the other's rules",
     async (mode) => {
       await hint(mode);
       const first = await startKubeProxy(mode);
@@ -146,14 +149,14 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
   );
 
   test.each(MODES)(
-    "in mode %s the program waits for the end of one that runs, writes nothing until then, and begins by itself",
+    "in mode %s the program waits for a running one to exit, writes nothing until then, and starts automatically",
     async (mode) => {
       await hint(mode);
       const kubeProxy = await startKubeProxy(mode);
       const { daemon, says } = startSluice();
-      await says(`Waiting for kube-proxy (pid ${kubeProxy.pid}) to exit`);
-      // Its problem comes with the health server, which does not wait.
-      await says("writes the same chains: Sluice waits until it exits");
+      await says(`Cannot begin: kube-proxy (pid ${kubeProxy.pid}) runs here`);
+      // Its problem appears with the health server, which does not wait.
+      await says("must be stopped, which writes the same chains");
       const health = await inside(plane, [
         "curl",
         "-s",
@@ -175,7 +178,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
   );
 
   test.each(MODES)(
-    "in mode %s one that comes later is a problem by its pid, and the Service is served all the time",
+    "in mode %s a later one is a problem with its pid, and the Service is served all the time",
     async (mode) => {
       await hint(mode);
       const { daemon, says } = startSluice();
@@ -201,7 +204,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
     ["iptables", "iptables-legacy", "Sluice's chains in iptables-legacy table nat"],
     ["nftables", "iptables-nft", "table inet sluice"],
   ] as const)(
-    "a cleanup takes nothing of mode %s away beside one in mode %s whose API server does not answer, and all of it after its first sync",
+    "a cleanup keeps rules of mode %s while one in mode %s has no API server, and removes them after its first sync",
     async (own, mode, what) => {
       await hint(mode);
       const { daemon, says } = startSluice(own);
@@ -230,7 +233,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       expect(early.status).toBe(1);
       await deaf.stop("SIGKILL");
       await startKubeProxy(mode);
-      // Its families sync by themselves, IPv6 perhaps later.
+      // Its families sync separately, IPv6 perhaps later.
       await until(
         "a cleanup that is not refused",
         async () => (await cleanUp()).status === 0,
@@ -245,7 +248,7 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
 
 describe.skipIf(reason !== undefined)("kube-proxy --cleanup", () => {
   test.each(MODES)(
-    "removes everything that the program left by %s, trees of prefixes too, in both families",
+    "removes all rules that the program left through %s, including trees of prefixes, in both families",
     async (mode) => {
       const world = await World.build({ prefix: "sl-handover" });
       onTestFinished(() => world.close());

@@ -33,11 +33,11 @@ test.each([
   ["any other program", { comm: "sleep", exe: "/bin/sleep" }, false],
   ["another Sluice by our image's link", { exe: SELF.exe, file: SELF.file }, false],
   ["a Sluice in another container", { exe: SELF.exe, file: "3:300" }, false],
-])("%s is a kube-proxy beside us: %o, %p", (_name, change, expected) => {
+])("%s is another kube-proxy: %o, %p", (_name, change, expected) => {
   expect(isKubeProxy({ ...OTHER, ...change }, SELF)).toBe(expected);
 });
 
-test("a Sluice that is a file of kube-proxy's name sees kube-proxy, and not itself", () => {
+test("a Sluice executable with kube-proxy's name finds kube-proxy, and not itself", () => {
   const self = { ...SELF, comm: "kube-proxy", exe: OTHER.exe };
   expect(isKubeProxy(OTHER, self)).toBe(true);
   expect(isKubeProxy({ ...self }, self)).toBe(false);
@@ -59,7 +59,7 @@ describe("processes of this machine", () => {
     return { pid: child.pid, stop };
   };
 
-  test("are found as long as they live, in our network namespace alone", async () => {
+  test("are found while they run, only in our network namespace", async () => {
     const program = join(folder, "kube-proxy");
     copyFileSync("/bin/sleep", program);
     expect((await findKubeProxyProcesses()).pids).toEqual([]);
@@ -78,7 +78,7 @@ describe("processes of this machine", () => {
   });
 });
 
-test("of a kube-proxy and what it runs, itself is told", async () => {
+test("of a kube-proxy and its children, only itself is reported", async () => {
   const proc = mkdtempSync(join(tmpdir(), "sluice-proc-"));
   onTestFinished(() => rmSync(proc, { recursive: true }));
   const put = (pid: number, comm: string, parent: number) => {
@@ -96,7 +96,7 @@ test("of a kube-proxy and what it runs, itself is told", async () => {
   expect((await findKubeProxyProcesses(proc, 7)).pids).toEqual([8, 10]);
 });
 
-test("all processes are seen in the first namespace of them only, and if others may be looked at", async () => {
+test("all processes are visible only in the first namespace, with the right to inspect others", async () => {
   const proc = mkdtempSync(join(tmpdir(), "sluice-proc-"));
   onTestFinished(() => rmSync(proc, { recursive: true }));
   const put = (pid: number, namespace: string) => {

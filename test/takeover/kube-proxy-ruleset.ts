@@ -1,6 +1,6 @@
 /**
- * What kube-proxy v1.36.3 writes in iptables mode, as iptables-restore takes it; but for its rules with nfacct, which
- * need counters that it makes by netlink.
+ * The rules that kube-proxy v1.36.3 writes in iptables mode, as input of iptables-restore. Omits
+ * its rules with nfacct, because these need counters that it creates by netlink.
  */
 
 export interface SavedService {
@@ -11,7 +11,10 @@ export interface SavedService {
   readonly endpoints: readonly string[];
 }
 
-/** Rules of everybody else, in the same tables; the chains that begin with KUBE- are the kubelet's and kube-router's. */
+/**
+ * Foreign rules in the same tables. Their chains that begin with KUBE- belong to the kubelet and
+ * kube-router.
+ */
 export const FOREIGN = `*mangle
 :KUBE-IPTABLES-HINT - [0:0]
 :KUBE-KUBELET-CANARY - [0:0]
@@ -41,13 +44,16 @@ COMMIT
 COMMIT
 `;
 
-/** What CNI's portmap does when it is told externalSetMarkChain: KUBE-MARK-MASQ. */
+/** CNI's portmap writes this with externalSetMarkChain: KUBE-MARK-MASQ. */
 export const MARKING = `*nat
 -A CNI-HOSTPORT-DNAT -s 10.244.1.0/24 -p tcp -m tcp --dport 8888 -j KUBE-MARK-MASQ
 COMMIT
 `;
 
-/** What is in Sluice's chains besides: behind `savedRules` they are as those of its iptables mode. */
+/**
+ * Additional contents of Sluice's chains. After `savedRules`, the chains are as in its iptables
+ * mode.
+ */
 export const SLUICE = `*nat
 :KUBE-SVC-OUTSIDE - [0:0]
 :KUBE-SEP-HAIRPIN - [0:0]

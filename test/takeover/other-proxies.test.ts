@@ -49,9 +49,9 @@ class Node {
   readonly problems: ProblemRegistry;
   readonly rules: OtherProxies;
   findings: Finding[];
-  /** What a removal comes to, besides what it removes. */
+  /** The result of a removal, in addition to the removed rules. */
   outcome: Partial<Removal> = {};
-  /** Kinds that a removal leaves where they are. */
+  /** Kinds of rules that a removal keeps. */
   hangs: readonly string[] = [];
   processes: KubeProxyProcesses = { pids: [], all: false };
   lookCount = 0;
@@ -89,14 +89,14 @@ class Node {
     });
   }
 
-  /** The next look that comes by itself. */
+  /** The next automatic check. */
   async minute(): Promise<void> {
     await this.clock.advance(OTHER_PROXY_POLL_MS);
   }
 }
 
-describe("rules that kube-proxy left", () => {
-  test("are said at once, removed after the first sync and not before, and then no more a notice", async () => {
+describe("rules of a former kube-proxy", () => {
+  test("are logged at once, removed after the first sync, and then no longer a notice", async () => {
     const node = new Node([TABLE, CHAINS]);
     await node.rules.look();
     await node.minute();
@@ -113,7 +113,7 @@ describe("rules that kube-proxy left", () => {
     expect(node.lines.slice(2).every((line) => line.startsWith("I Removed"))).toBe(true);
   });
 
-  test("stay if it is so configured, and are told", async () => {
+  test("stay if so configured, and are reported", async () => {
     const node = new Node([TABLE], false);
     await node.rules.look();
     await node.rules.afterFirstSync();
@@ -125,7 +125,7 @@ describe("rules that kube-proxy left", () => {
     expect(node.problems.list()).toEqual([]);
   });
 
-  test("go when the configuration comes to say so", async () => {
+  test("are removed when the configuration changes to that", async () => {
     const node = new Node([TABLE], false);
     await node.rules.afterFirstSync();
     node.remove = true;
@@ -135,7 +135,7 @@ describe("rules that kube-proxy left", () => {
     expect(node.problems.list()).toEqual([]);
   });
 
-  test("that cannot be removed are a problem, tried again at each look, until they are gone", async () => {
+  test("that cannot be removed are a problem, retried at each check, until they are gone", async () => {
     const node = new Node([TABLE, CHAINS]);
     node.hangs = ["iptables"];
     node.outcome = { failures: [REFUSED] };
@@ -150,7 +150,7 @@ describe("rules that kube-proxy left", () => {
     ]);
     expect(node.rules.notices().join()).toContain("Sluice could not remove them");
     await node.minute();
-    // What went is not removed again should it come back.
+    // Removed rules are not removed again if they return.
     expect(node.removals).toEqual([["nftables", "iptables"], ["iptables"]]);
     node.hangs = [];
     node.outcome = {};
@@ -159,7 +159,7 @@ describe("rules that kube-proxy left", () => {
     expect(node.rules.notices()).toEqual([]);
   });
 
-  test("that others lead to stay, which is said once and is no problem", async () => {
+  test("that foreign rules reference stay, which is logged once and is no problem", async () => {
     const node = new Node([CHAINS]);
     node.hangs = ["iptables"];
     node.outcome = { kept: CHAINS.parts, notes: ["KUBE-SERVICES stays"] };
@@ -172,9 +172,9 @@ describe("rules that kube-proxy left", () => {
   });
 });
 
-describe("rules that come after ours", () => {
+describe("rules that appear after ours", () => {
   test.each([{ before: [TABLE] }, { before: [] }])(
-    "have a living kube-proxy behind them: a problem as long as they are there, never a fight",
+    "come from a running kube-proxy: a problem while they exist, never a fight",
     async ({ before }) => {
       const node = new Node([...before]);
       await node.rules.afterFirstSync();
@@ -200,11 +200,10 @@ describe("rules that come after ours", () => {
   );
 });
 
-describe("a kube-proxy that is seen to run", () => {
-  const RUNS =
-    "kube-proxy (pid 12): it is running on this node; stop it, and Sluice removes its rules";
+describe("a kube-proxy with a visible process", () => {
+  const RUNS = "kube-proxy (pid 12): it runs here; stop it, and Sluice removes its rules";
 
-  test("is a problem at once, keeps its rules, and loses them soon after it has ended", async () => {
+  test("is a problem at once, keeps its rules, and loses them soon after its exit", async () => {
     const node = new Node([TABLE]);
     node.processes = { pids: [12], all: true };
     await node.rules.look();
@@ -225,7 +224,7 @@ describe("a kube-proxy that is seen to run", () => {
     expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
   });
 
-  test("after ours loses what it left too, each time that it has ended", async () => {
+  test("that starts later loses its rules too, after each exit", async () => {
     const node = new Node([]);
     await node.rules.afterFirstSync();
     for (const pid of [12, 13]) {
@@ -240,7 +239,7 @@ describe("a kube-proxy that is seen to run", () => {
     expect(node.removals).toEqual([["iptables"], ["iptables"]]);
   });
 
-  test("and is started again after its end is seen as soon", async () => {
+  test("that is started again is detected as fast", async () => {
     const node = new Node([]);
     node.processes = { pids: [12], all: false };
     await node.rules.afterFirstSync();
@@ -257,7 +256,7 @@ describe("a kube-proxy that is seen to run", () => {
     expect(node.lookCount).toBe(lookCount);
   });
 
-  test("beside rules that are to stay is a notice", async () => {
+  test("with rules that must stay is a notice", async () => {
     const node = new Node([TABLE], false);
     node.processes = { pids: [12, 40], all: true };
     await node.rules.afterFirstSync();
@@ -269,8 +268,8 @@ describe("a kube-proxy that is seen to run", () => {
   });
 });
 
-describe("rules that nobody is seen to have made, where all processes are seen", () => {
-  test("go at the second look, once: what comes back then has a kube-proxy inside another program behind it", async () => {
+describe("rules without a visible author, with all processes visible", () => {
+  test("are removed at the second check, once: if they return, another program contains a kube-proxy", async () => {
     const node = new Node([TABLE]);
     node.processes = { pids: [], all: true };
     await node.rules.afterFirstSync();
@@ -290,7 +289,7 @@ describe("rules that nobody is seen to have made, where all processes are seen",
   });
 });
 
-describe("a policy of a firewall that drops", () => {
+describe("a dropping policy of a firewall", () => {
   const drops = (hasEffect: boolean, family: 4 | 6 = 4): Finding => ({
     kind: "drop-policy",
     what: "FORWARD",
@@ -310,7 +309,7 @@ describe("a policy of a firewall that drops", () => {
   });
 
   test.each([{ works: true }, { works: false }])(
-    "is said once our rules are there, with the rules that are missing, and is a notice as long as it lasts: %o",
+    "is logged after our first sync, with the missing rules, and is a notice while it lasts: %o",
     async ({ works }) => {
       const node = new Node([drops(works)]);
       await node.rules.look();
@@ -328,13 +327,13 @@ describe("a policy of a firewall that drops", () => {
     },
   );
 
-  test("matters in families of the node only", async () => {
+  test("matters only in families of the node", async () => {
     const node = new Node([drops(true, 6)]);
     await node.rules.afterFirstSync();
     expect([node.lines, node.rules.notices()]).toEqual([[], []]);
   });
 
-  test("and does no more gives up the chain that accepted, which no living kube-proxy is taken for", async () => {
+  test("that ends makes the accepting chain unnecessary, which is not mistaken for a running kube-proxy", async () => {
     const part = "table ip filter KUBE-FORWARD";
     const remnant: Finding = { ...CHAINS, parts: [part], acceptChains: [part] };
     const node = new Node([CHAINS]);
@@ -359,7 +358,7 @@ describe("in iptables mode", () => {
   };
   const begin = (findings: Finding[], remove = true) => new Node(findings, remove, OWN);
 
-  test("what another mode of ours left goes after the first sync, whatever the configuration, and whoever runs", async () => {
+  test("remains of another mode of ours are removed after the first sync, with any configuration and other process", async () => {
     const node = begin([OURS, LEGACY], false);
     node.processes = { pids: [12], all: true };
     await node.rules.look();
@@ -375,7 +374,7 @@ describe("in iptables mode", () => {
     expect(node.findings).toEqual([LEGACY]);
   });
 
-  test("what it left and cannot be removed is a problem, tried again", async () => {
+  test("remains that cannot be removed are a problem, and retried", async () => {
     const node = begin([OURS]);
     node.hangs = ["sluice-nftables"];
     node.outcome = { failures: [REFUSED] };
@@ -388,7 +387,7 @@ describe("in iptables mode", () => {
   });
 
   test.each([true, false])(
-    "a kube-proxy that runs and writes the same chains is a problem, whether rules are removed or not: %p",
+    "a running kube-proxy that writes the same chains is a problem, if rules are removed or not: %p",
     async (remove) => {
       const node = begin([], remove);
       node.processes = { pids: [12], all: true };
@@ -412,7 +411,7 @@ describe("in iptables mode", () => {
     },
   );
 
-  test("a kube-proxy of the nftables mode is one as any other", async () => {
+  test("a kube-proxy in nftables mode is treated like any other", async () => {
     const node = begin([TABLE]);
     node.processes = { pids: [12], all: true };
     await node.rules.look();
@@ -422,7 +421,7 @@ describe("in iptables mode", () => {
     ]);
   });
 
-  test("a kube-proxy that is not seen is known by what it writes, until it has been quiet", async () => {
+  test("an invisible kube-proxy is detected by its writes, until it has been quiet", async () => {
     const node = begin([]);
     await node.rules.afterFirstSync();
     node.rules.rulesChanged({ by: "nft (pid 3)" });
@@ -437,7 +436,7 @@ describe("in iptables mode", () => {
     expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
   });
 
-  test("what one wrote that was seen and has ended is no sign of another", async () => {
+  test("writes of a visible one that has exited do not suggest another one", async () => {
     const node = begin([]);
     node.processes = { pids: [12], all: false };
     await node.rules.afterFirstSync();
@@ -449,7 +448,7 @@ describe("in iptables mode", () => {
 });
 
 describe("another proxy", () => {
-  test("is told once and left alone, and is a notice as long as it is there", async () => {
+  test("is logged once and kept, and is a notice while it exists", async () => {
     const node = new Node([CILIUM]);
     await node.rules.look();
     await node.rules.afterFirstSync();
@@ -463,7 +462,7 @@ describe("another proxy", () => {
 });
 
 describe("looking", () => {
-  test("goes on by itself, and ends when it is stopped", async () => {
+  test("continues automatically, and ends when it is stopped", async () => {
     const node = new Node([]);
     await node.rules.look();
     await node.minute();
@@ -476,13 +475,13 @@ describe("looking", () => {
     expect(node.clock.waiting).toBe(0);
   });
 
-  test("is done one after the other, and calls that wait are one", async () => {
+  test("runs one at a time, and waiting calls are merged", async () => {
     const node = new Node([]);
     await Promise.all([node.rules.look(), node.rules.look(), node.rules.afterFirstSync()]);
     expect(node.lookCount).toBe(1);
   });
 
-  test("that fails for one source is a problem and a notice until it does not, and hides nothing of the others", async () => {
+  test("that fails for one source is a problem and a notice until it succeeds, and hides no other source", async () => {
     const node = new Node([TABLE, UNREADABLE]);
     const message =
       "look for kube-proxy's rules in iptables-legacy table nat: iptables-legacy: it is locked";
@@ -490,28 +489,28 @@ describe("looking", () => {
     expect(node.removals).toEqual([["nftables"]]);
     expect(node.problems.list()).toMatchObject([{ code: "OTHER_PROXY", message }]);
     expect(node.rules.notices()).toEqual([message]);
-    // Whoever is told of a problem says it.
+    // The caller that gets a problem logs it.
     expect(node.lines.filter((line) => !line.startsWith("I Removed"))).toEqual([]);
     node.findings = [];
     await node.minute();
     expect([node.problems.list(), node.rules.notices()]).toEqual([[], []]);
   });
 
-  test("that failed at the first sync does not take what it finds later for that of a living kube-proxy", async () => {
+  test("that failed at the first sync does not attribute later findings to a running kube-proxy", async () => {
     const node = new Node([UNREADABLE]);
     await node.rules.afterFirstSync();
     node.findings = [LEGACY];
     await node.minute();
     expect(node.removals).toEqual([["iptables-legacy"]]);
     expect(node.problems.list()).toEqual([]);
-    // That was once.
+    // That happened once.
     node.findings = [LEGACY];
     await node.minute();
     expect(node.removals).toHaveLength(1);
     expect(node.rules.notices().join()).toContain("a kube-proxy is running; stop it");
   });
 
-  test("that meets a defect of ours is not hushed up", async () => {
+  test("that meets a defect of ours does not hide it", async () => {
     const node = new Node([]);
     node.defect = new TypeError("a defect");
     await expect(node.rules.look()).rejects.toThrow("a defect");

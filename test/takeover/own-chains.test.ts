@@ -1,4 +1,4 @@
-/** Chains of kube-proxy's names that Sluice made: its own, or left of another mode. */
+/** Tests chains with kube-proxy's names that Sluice created, for itself or in another mode. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { pipe, run } from "../../harness/commands.ts";
@@ -38,7 +38,7 @@ beforeEach(() => {
         run(tool, "-t", table, "-X");
       }
     }
-    // Tables that a rule was ever in stay, with their built-in chains.
+    // A table that ever had a rule stays, with its built-in chains.
     restore(tool, "*nat\nCOMMIT\n*filter\nCOMMIT\n*mangle\nCOMMIT\n");
     for (const table of ["nat", "filter", "mangle"])
       run(tool, "-t", table, "-P", "OUTPUT", "ACCEPT");
@@ -54,7 +54,7 @@ const sluice = (tool: string) => {
   );
 };
 
-/** Everything that iptables holds, without what packets count. */
+/** All contents of iptables, without packet counters. */
 function saved(tools = TOOLS): string {
   return tools
     .map((tool) => run(`${tool}-save`))
@@ -72,58 +72,64 @@ const look = async (own?: OwnRules) =>
 const remove = (own: OwnRules, kinds = SLUICE_ORIGINS) =>
   removeKubeProxyRules({ clock, own, keepRequired: true }, kinds);
 
-describe.each(["nft", "legacy"] as const)("chains that Sluice made by iptables-%s", (variant) => {
-  const [four, six] = [`iptables-${variant}`, `ip6tables-${variant}`] as const;
-  const kind = variant === "nft" ? "sluice-iptables" : "sluice-iptables-legacy";
-  const own = variant === "nft" ? IPTABLES : LEGACY;
-  const other = variant === "nft" ? LEGACY : IPTABLES;
+describe.each(["nft", "legacy"] as const)(
+  "chains that Sluice created with iptables-%s",
+  (variant) => {
+    const [four, six] = [`iptables-${variant}`, `ip6tables-${variant}`] as const;
+    const kind = variant === "nft" ? "sluice-iptables" : "sluice-iptables-legacy";
+    const own = variant === "nft" ? IPTABLES : LEGACY;
+    const other = variant === "nft" ? LEGACY : IPTABLES;
 
-  test("are its own while it serves with them, whoever wrote them, and never removed then", async () => {
-    restore(four, RULES);
-    sluice(six);
-    const before = saved();
-    expect(await look(own)).toEqual([]);
-    expect(await removeKubeProxyRules({ clock, own, keepRequired: false })).toMatchObject({
-      removed: [],
-      notes: [],
-      kept: [],
-      failures: [],
-    });
-    expect(saved()).toBe(before);
-  });
-
-  test.each([NFTABLES, other])(
-    "are left over beside rules of $form, told from kube-proxy's of the other family, and go without them",
-    async (mode) => {
-      restore(four, FOREIGN);
-      restore(six, RULES6);
+    test("are its own while it serves with them, and never removed then", async () => {
+      restore(four, RULES);
+      sluice(six);
       const before = saved();
-      sluice(four);
-      expect(await look(mode)).toEqual([kind, variant === "nft" ? "iptables" : "iptables-legacy"]);
-      const { removed, ...rest } = await remove(mode);
-      expect(rest).toEqual({ notes: [], kept: [], failures: [] });
-      expect(removed).toHaveLength(3);
-      expect(removed.join()).toContain("Sluice's chains in ");
+      expect(await look(own)).toEqual([]);
+      expect(await removeKubeProxyRules({ clock, own, keepRequired: false })).toMatchObject({
+        removed: [],
+        notes: [],
+        kept: [],
+        failures: [],
+      });
       expect(saved()).toBe(before);
-    },
-  );
+    });
 
-  test("that rules of others lead to stay at a cleanup, with a message", async () => {
-    sluice(four);
-    run(four, "-t", "nat", "-A", "OUTPUT", "-s", "192.0.2.9", "-j", "KUBE-SVC-OUTSIDE");
-    const { lines, errors } = await runCleanup(true);
-    expect(errors).toEqual([]);
-    expect(lines.join("\n")).toContain(
-      "KUBE-SVC-OUTSIDE in " +
-        (variant === "nft" ? "table ip nat" : "iptables-legacy table nat") +
-        ": rules of other programs jump there",
+    test.each([NFTABLES, other])(
+      "are leftovers next to rules of $form, distinguished from kube-proxy's of the other family, and are removed without them",
+      async (mode) => {
+        restore(four, FOREIGN);
+        restore(six, RULES6);
+        const before = saved();
+        sluice(four);
+        expect(await look(mode)).toEqual([
+          kind,
+          variant === "nft" ? "iptables" : "iptables-legacy",
+        ]);
+        const { removed, ...rest } = await remove(mode);
+        expect(rest).toEqual({ notes: [], kept: [], failures: [] });
+        expect(removed).toHaveLength(3);
+        expect(removed.join()).toContain("Sluice's chains in ");
+        expect(saved()).toBe(before);
+      },
     );
-    expect(saved()).toContain("-A OUTPUT -s 192.0.2.9/32 -j KUBE-SVC-OUTSIDE\n");
-  });
-});
+
+    test("that foreign rules reference stay at a cleanup, with a message", async () => {
+      sluice(four);
+      run(four, "-t", "nat", "-A", "OUTPUT", "-s", "192.0.2.9", "-j", "KUBE-SVC-OUTSIDE");
+      const { lines, errors } = await runCleanup(true);
+      expect(errors).toEqual([]);
+      expect(lines.join("\n")).toContain(
+        "KUBE-SVC-OUTSIDE in " +
+          (variant === "nft" ? "table ip nat" : "iptables' table nat (legacy)") +
+          " stay: rules that are not Sluice's lead there",
+      );
+      expect(saved()).toContain("-A OUTPUT -s 192.0.2.9/32 -j KUBE-SVC-OUTSIDE\n");
+    });
+  },
+);
 
 describe("the table inet sluice", () => {
-  test("is left over in iptables mode, and goes; a table that somebody else made stays, and is none", async () => {
+  test("is a leftover in iptables mode, and is removed; a foreign table with that name stays", async () => {
     pipe(TABLE, "nft", "-f", "-");
     expect(await look(NFTABLES)).toEqual([]);
     expect(await look(IPTABLES)).toEqual(["sluice-nftables"]);
@@ -133,7 +139,7 @@ describe("the table inet sluice", () => {
     expect(await look(IPTABLES)).toEqual([]);
   });
 
-  test("that somebody else made makes a cleanup fail, which removes everything else even so", async () => {
+  test("makes a cleanup fail if it is foreign; everything else is removed", async () => {
     run("nft", "add", "table", "inet", "sluice");
     sluice("iptables-nft");
     const { lines, errors } = await runCleanup(false);
@@ -156,14 +162,14 @@ describe("a cleanup", () => {
     for (const tool of TOOLS) if (tool.includes("6")) sluice(tool);
   };
 
-  test("removes what is there of every mode in one run, and nothing else, to the byte", async () => {
+  test("removes exactly the rules of every mode in one run", async () => {
     for (const tool of ["iptables-nft", "iptables-legacy"]) restore(tool, FOREIGN);
     const before = [saved(), run("nft", "list", "tables")];
     ofKubeProxy();
     ofSluice();
     const { lines, errors } = await runCleanup(false);
     expect(errors).toEqual([]);
-    // Of each of four tools three tables.
+    // Four tools with three tables each.
     expect(lines).toHaveLength(2 + 12);
     expect([saved(), run("nft", "list", "tables")]).toEqual(before);
     expect(await runCleanup(false)).toEqual({
@@ -172,7 +178,7 @@ describe("a cleanup", () => {
     });
   });
 
-  test("that is to keep kube-proxy's rules removes what Sluice made alone", async () => {
+  test("that keeps kube-proxy's rules removes only Sluice's own", async () => {
     ofKubeProxy();
     const before = [saved(), run("nft", "list", "tables")];
     ofSluice();
@@ -182,7 +188,7 @@ describe("a cleanup", () => {
   });
 
   describe.each(["iptables-nft", "iptables-legacy"])("by %s", (tool) => {
-    test("takes KUBE-FIREWALL too, where it is nobody else's", async () => {
+    test("removes KUBE-FIREWALL too, if it belongs to nobody else", async () => {
       const before = saved();
       sluice(tool);
       restore(tool, LOCALHOST);
@@ -196,7 +202,7 @@ describe("a cleanup", () => {
     test.each([
       ["a kubelet is there", "*filter\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n"],
       ["another rule is in it", "*filter\n-A KUBE-FIREWALL -s 192.0.2.1/32 -j DROP\nCOMMIT\n"],
-    ])("leaves KUBE-FIREWALL as it is where %s", async (_why, text) => {
+    ])("keeps KUBE-FIREWALL if %s", async (_why, text) => {
       restore(tool, LOCALHOST);
       restore(tool, text);
       const before = saved();
@@ -207,7 +213,7 @@ describe("a cleanup", () => {
       expect(saved()).toBe(before);
     });
 
-    test("leaves KUBE-FIREWALL while packets from elsewhere could reach 127.0.0.1 without it, and says so", async () => {
+    test("keeps KUBE-FIREWALL while packets from elsewhere could reach 127.0.0.1 without it, and logs that", async () => {
       writeFileSync(ROUTE_LOCALNET, "1");
       restore(tool, LOCALHOST);
       const before = saved();
@@ -219,7 +225,7 @@ describe("a cleanup", () => {
       expect(saved()).toBe(before);
     });
 
-    test("leaves KUBE-FIREWALL where a rule that somebody else wrote leads to it", async () => {
+    test("keeps KUBE-FIREWALL if a foreign rule references it", async () => {
       restore(tool, LOCALHOST);
       run(tool, "-A", "INPUT", "-s", "192.0.2.1", "-j", "KUBE-FIREWALL");
       const { lines } = await runCleanup(false);

@@ -1,4 +1,4 @@
-/** What the real kube-proxy leaves in the kernel when it is killed. */
+/** Tests the rules that the real kube-proxy leaves in the kernel when it is killed. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import {
@@ -64,7 +64,7 @@ describe.skipIf(reason !== undefined)("rules of kube-proxy v1.36.3", () => {
     ["iptables-nft", "iptables"],
     ["iptables-legacy", "iptables-legacy"],
   ] as [Mode, string][])(
-    "in mode %s are found and removed; all other rules stay to the byte",
+    "in mode %s are found and removed; all other rules stay unchanged",
     async (mode, kind) => {
       const legacy = mode === "iptables-legacy";
       await inside(plane, ["nft", "flush", "ruleset"]);
@@ -90,11 +90,11 @@ describe.skipIf(reason !== undefined)("rules of kube-proxy v1.36.3", () => {
   );
 });
 
-/** iptables makes a table with its built-in chains when it is asked for a rule. They are empty. */
+/** iptables creates a table with empty built-in chains when it reads a rule. */
 const BUILT_IN = /^\*\w+\n(?::\w+ ACCEPT \[0:0\]\n)+/.source;
 /**
- * kube-proxy also makes the chain KUBE-FIREWALL and the jumps to it in IPv6, if it is not killed
- * before. By its name it is the kubelet's, so it is not removed.
+ * kube-proxy also creates the chain KUBE-FIREWALL and the jumps to it in IPv6, unless it is killed
+ * before. By its name the chain is the kubelet's, so it is not removed.
  */
 const KUBE_FIREWALL =
   /(?::KUBE-FIREWALL - \[0:0\]\n(?:-A (?:INPUT|OUTPUT) -j KUBE-FIREWALL\n)*)?COMMIT\n/.source;

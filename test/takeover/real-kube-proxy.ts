@@ -1,4 +1,4 @@
-/** The real kube-proxy, in any of its modes, in the namespace of a test's control plane. */
+/** Runs the real kube-proxy, in any of its modes, in the namespace of a test's control plane. */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ControlPlane } from "../../harness/cluster/control-plane.ts";
@@ -10,10 +10,10 @@ export type Mode = "nftables" | "iptables-nft" | "iptables-legacy";
 const CLUSTER_CIDR = "10.244.0.0/16,fd00:10:244::/48";
 const HEALTHZ = 10256;
 const PATIENCE_MS = 30_000;
-/** For `until`: a kube-proxy needs some seconds for its rules. */
+/** For `until`: a kube-proxy needs several seconds for its rules. */
 export const PATIENT = { limitMs: PATIENCE_MS, pollMs: 20 };
 
-/** Runs it until it calls itself healthy and `programmed` says that its rules are there; then kills it. */
+/** Runs it until it reports healthy and `programmed` finds its rules; then kills it. */
 export async function leaveRules(
   plane: ControlPlane,
   mode: Mode,
@@ -27,7 +27,7 @@ export async function leaveRules(
   }
 }
 
-/** `kubeconfig`: where it looks for the API server. */
+/** `kubeconfig`: the API server that it uses. */
 export async function startUpstream(
   plane: ControlPlane,
   mode: Mode,
@@ -61,7 +61,11 @@ export async function startUpstream(
   );
 }
 
-/** Resolves when `programmed` says so. @throws Error with the log if it ends before, or takes too long */
+/**
+ * Resolves when `programmed` returns true.
+ *
+ * @throws Error with the log if it exits before, or takes too long
+ */
 export async function untilProgrammed(
   plane: ControlPlane,
   daemon: Daemon,
@@ -86,7 +90,7 @@ export async function untilProgrammed(
   }
 }
 
-/** A folder inside `workdir` in which `iptables` is that of one variant. */
+/** A folder inside `workdir` with `iptables` of one variant. */
 export function toolsOf(workdir: string, variant: string | undefined): string {
   const folder = join(workdir, `tools-${variant}`);
   if (variant === undefined) return folder;
@@ -96,7 +100,7 @@ export function toolsOf(workdir: string, variant: string | undefined): string {
       try {
         symlinkSync(`/usr/sbin/${family}-${variant}${suffix}`, join(folder, `${family}${suffix}`));
       } catch {
-        // From the last start.
+        // The log since the last start.
       }
     }
   }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { findLeftovers } from "../../src/takeover/removable-chains.ts";
 
-test("the rules of chains that go are never read", async () => {
+test("the rules of removed chains are never read", async () => {
   const asked: string[] = [];
   const chains = ["OUTPUT", "KUBE-SERVICES", "KUBE-SVC-A", "OTHER"].map((name) => ({
     name,

@@ -7,12 +7,12 @@ import { NOTHING_REMOVED } from "../../src/takeover/removal.ts";
 inFreshNetns();
 
 describe("a cleanup", () => {
-  test("tells what it removed", async () => {
-    const removed = { ...NOTHING_REMOVED, removed: ["table inet sluice"], notes: ["note"] };
+  test("prints the removed rules", async () => {
+    const removed = { ...NOTHING_REMOVED, removed: ["the table inet sluice"], notes: ["note"] };
     expect(await withCleanupLock(() => Promise.resolve(removed))).toEqual(removed);
   });
 
-  test("touches nothing while another instance runs", async () => {
+  test("changes nothing while another instance runs", async () => {
     const unlock = lockNetworkNamespace();
     let asked = 0;
     const remove = () => {
@@ -28,7 +28,7 @@ describe("a cleanup", () => {
     expect(asked).toBe(1);
   });
 
-  test("holds the lock until the last step, and gives it back also when it failed", async () => {
+  test("holds the lock until the last step, and releases it even after a failure", async () => {
     const remove = () => {
       expect(lockNetworkNamespace).toThrow("another Sluice holds the socket");
       return Promise.reject(new Error("a defect"));

@@ -27,7 +27,10 @@ const RULES6 = savedRules(
   [{ name: "web", clusterIp: "fd00:96::7", endpoints: ["[fd00:10:244:1::11]:8080"] }],
   "fd00:10:244::/48",
 );
-/** A table of kube-proxy's nftables mode, and one of the administrator that bears its name in another family. */
+/**
+ * A table of kube-proxy's nftables mode, and a table of the administrator with the same name in
+ * another family.
+ */
 const NFT = `
   table ip kube-proxy { chain services { type nat hook prerouting priority -100; }; set cluster-ips { type ipv4_addr; }; }
   table ip6 kube-proxy { chain services { type nat hook prerouting priority -100; }; }
@@ -47,7 +50,7 @@ beforeEach(() => {
   }
 });
 
-/** A folder with tools of iptables-legacy that are this script. */
+/** A folder with iptables-legacy tools that are this script. */
 function tool(script: string): string {
   const folder = mkdtempSync(join(tmpdir(), "sluice-tool-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -57,7 +60,7 @@ function tool(script: string): string {
   return folder;
 }
 
-/** Everything that iptables holds, without what packets count. */
+/** All contents of iptables, without packet counters. */
 function saved(...tools: string[]): string {
   return tools
     .map((tool) => run(`${tool}-save`))
@@ -74,9 +77,9 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
   const [four, six] = [`iptables-${variant}`, `ip6tables-${variant}`] as const;
   const kind = variant === "nft" ? "iptables" : "iptables-legacy";
 
-  test("that kube-proxy left are found and removed, and everybody else's stay to the byte", async () => {
+  test("that kube-proxy left are found and removed, and all other rules stay unchanged", async () => {
     restore(four, FOREIGN);
-    // Built-in chains of the other family come with the first rule, and are nobody's.
+    // Built-in chains of the other family appear with the first rule, and have no owner.
     restore(six, "*nat\nCOMMIT\n*filter\nCOMMIT\n*mangle\nCOMMIT\n");
     for (const table of ["nat", "filter", "mangle"]) run(six, "-t", table, "-A", "OUTPUT");
     const before = saved(four, six);
@@ -92,7 +95,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     expect(await remove()).toEqual({ removed: [], notes: [], kept: [], failures: [] });
   });
 
-  test("stay where rules of others lead to them, and so do those behind them; the rest goes", async () => {
+  test("stay if foreign rules reference them, with the chains that they reference; the rest is removed", async () => {
     restore(four, FOREIGN);
     const foreign = saved(four);
     restore(four, RULES);
@@ -115,7 +118,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     for (const line of foreign.split("\n")) expect(left.split("\n")).toContain(line);
   });
 
-  test("that a user wrote into a built-in chain are no jumps of kube-proxy's", async () => {
+  test("that a user wrote into a built-in chain are not jumps of kube-proxy", async () => {
     restore(four, RULES);
     run(four, "-t", "nat", "-A", "OUTPUT", "-s", "192.0.2.9", "-j", "KUBE-SERVICES");
     const { kept, removed } = await remove();
@@ -125,7 +128,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     expect(saved(four)).not.toContain("kubernetes service portals");
   });
 
-  test("accepted what FORWARD drops by its policy, and that is said when they go", async () => {
+  test("that accepted packets which the policy of FORWARD drops are removed with a log line", async () => {
     restore(four, RULES);
     run(four, "-P", "FORWARD", "DROP");
     const { notes } = await remove();
@@ -134,7 +137,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     expect(saved(four)).not.toContain("KUBE-");
   });
 
-  test("that accept what a policy drops stay as long as it does, and no other one", async () => {
+  test("that accept packets which a policy drops stay as long as it does, and no others", async () => {
     restore(four, FOREIGN);
     const foreign = saved(four);
     run(four, "-P", "FORWARD", "DROP");
@@ -153,7 +156,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
       "-A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
       "-A KUBE-NODEPORTS -p tcp -m tcp --dport 30123 -j ACCEPT",
     ]);
-    // They are no rules of a kube-proxy that lives.
+    // These rules do not come from a running kube-proxy.
     const found = await look();
     expect(found.map((finding) => finding.kind)).toEqual(["drop-policy", "drop-policy"]);
     expect(found.map(({ dropPolicy }) => dropPolicy)).toMatchObject([
@@ -171,7 +174,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     expect(saved(four)).toBe(foreign);
   });
 
-  test("go where nothing leads to what accepts, or it accepts nothing", async () => {
+  test("are removed if no rule reaches the accepting chain, or it accepts nothing", async () => {
     restore(four, RULES);
     run(four, "-P", "FORWARD", "DROP");
     run(four, "-P", "INPUT", "DROP");
@@ -185,7 +188,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
   });
 });
 
-test("the tables of the nftables mode go, and one of the same name in another family stays", async () => {
+test("the tables of the nftables mode are removed, and one with the same name in another family stays", async () => {
   pipe(NFT, "nft", "-f", "-");
   expect(await look()).toEqual([
     {
@@ -201,7 +204,7 @@ test("the tables of the nftables mode go, and one of the same name in another fa
   expect(run("nft", "list", "ruleset")).toBe(mine);
 });
 
-test("more chains than fit into one transaction go in several", async () => {
+test("more chains than fit into one transaction are removed in several", async () => {
   const many = Array.from({ length: 900 }, (_, index) => ({
     name: `s${index}`,
     clusterIp: `10.97.${index >> 8}.${index & 255}`,
@@ -214,10 +217,10 @@ test("more chains than fit into one transaction go in several", async () => {
   expect(saved("iptables-nft")).toBe(before);
 });
 
-test("a chain that the kernel does not give up is a failure; its table stays whole, the others are cleaned", async () => {
+test("a chain that the kernel does not delete is a failure; its table stays complete, the others are cleaned", async () => {
   restore("iptables-nft", RULES);
   const nat = run("iptables-nft-save", "-t", "nat");
-  // A verdict map of the administrator's leads there: iptables does not know of it.
+  // A verdict map of the administrator references it. iptables does not know such maps.
   run("nft", "add map ip nat mine { type ipv4_addr : verdict; }");
   run("nft", "add element ip nat mine { 192.0.2.1 : jump KUBE-MARK-MASQ }");
   const { failures, removed } = await remove();
@@ -234,7 +237,7 @@ test("a chain that the kernel does not give up is a failure; its table stays who
 });
 
 describe("legacy tables", () => {
-  test("without a tool are told, and a removal that cannot look into them has failed", async () => {
+  test("without a tool are reported, and a removal that cannot read them has failed", async () => {
     restore("iptables-legacy", RULES);
     const legacy = [4, 6].map(
       (family) => new LegacyTables(family as 4 | 6, { folders: ["/nowhere"] }),
@@ -249,13 +252,13 @@ describe("legacy tables", () => {
       keepRequired: false,
     });
     expect({ removed, notes }).toEqual({ removed: [], notes: [] });
-    // Tables of both families are there.
+    // Tables of both families exist.
     expect(failures.map(({ code }) => code)).toEqual(["TOOL_FAILED", "TOOL_FAILED"]);
     expect(failures.join()).toContain("the legacy iptables tools are not installed");
     expect(saved("iptables-legacy")).toContain("KUBE-SERVICES");
   });
 
-  test("that we may not read are told for a notice, and are no problem", async () => {
+  test("that we may not read are reported as a notice, and are no problem", async () => {
     restore("iptables-legacy", RULES);
     const denied = (words: string) =>
       Object.assign(new LegacyTables(4), {
@@ -299,7 +302,7 @@ describe("legacy tables", () => {
       },
     ],
   ])(
-    "whose tool %s hide none of the other rules, and keep none of them",
+    "with a tool that %s do not hide other rules, and do not block their removal",
     async (_name, output, broken) => {
       pipe(NFT, "nft", "-f", "-");
       restore("iptables-nft", RULES);
@@ -326,7 +329,7 @@ describe("legacy tables", () => {
     },
   );
 
-  test("that a tool cannot change are a failure with what it said, and the rest is removed", async () => {
+  test("that a tool cannot change are a failure with its message, and the rest is removed", async () => {
     restore("iptables-legacy", RULES);
     restore("iptables-nft", RULES);
     const broken = new LegacyTables(4, { folders: ["/usr/sbin"] });
@@ -352,7 +355,7 @@ describe("other proxies", () => {
     ["cilium_host", "Cilium"],
     ["kube-dummy-if", "kube-router"],
     ["bpfin.cali", "Calico"],
-  ])("are known by their device %s", async (device, name) => {
+  ])("are recognised by their device %s", async (device, name) => {
     run("ip", "link", "add", device, "type", "bridge");
     try {
       const findings = await look();

@@ -1,4 +1,4 @@
-/** The rules that a kube-proxy, which was stopped since, has left on node1 of a world. */
+/** The rules that a stopped kube-proxy left on node1 of a world. */
 
 import { runAsync } from "../../harness/commands.ts";
 import {
@@ -17,7 +17,7 @@ import { savedRules, savedTable } from "./kube-proxy-ruleset.ts";
 /** The endpoints of its Service, `web`, number 1. */
 export const PODS: readonly Pod[] = ["a1", "a2", "b1"];
 
-/** Who asks it, and where. */
+/** The clients, and the frontends that they use. */
 export const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
   { from: "a3", to: "clusterIP", number: 1, family },
   { from: "outside", to: "clusterIP", number: 1, family },
@@ -41,7 +41,7 @@ export function toolOf(mode: string, family: Family): string {
   return family === 4 ? mode : mode.replace("iptables", "ip6tables");
 }
 
-/** What it knew of the Service. */
+/** The Service as kube-proxy knew it. */
 function known(family: Family) {
   const endpoints = PODS.map((pod) => {
     const address = addressOf(pod, family);

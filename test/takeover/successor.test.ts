@@ -1,4 +1,6 @@
-/** A cleanup beside a kube-proxy that runs: what Sluice made stays for as long as that one has nothing in its place. */
+/**
+ * Runs a cleanup while a kube-proxy runs. Sluice's rules stay until kube-proxy has replaced them.
+ */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -70,7 +72,7 @@ describe("the table inet sluice", () => {
     ["its table", () => nft(FILLED("ip"))],
     ["its chains of iptables-nft", () => restore("nft", RULES)],
     ["its chains of iptables-legacy", () => restore("legacy", RULES)],
-  ])("goes once kube-proxy has filled %s", async (_what, has) => {
+  ])("is removed once kube-proxy has filled %s", async (_what, has) => {
     has();
     const before = everything();
     nft(OURS(4));
@@ -82,14 +84,14 @@ describe("the table inet sluice", () => {
   });
 });
 
-describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
-  const where = variant === "nft" ? "table ip nat" : "iptables-legacy table nat";
+describe.each(VARIANTS)("chains that Sluice created with iptables-%s", (variant) => {
+  const where = variant === "nft" ? "table ip nat" : "iptables' table nat (legacy)";
   const ours = () => {
     restore(variant, RULES);
     restore(variant, SLUICE);
   };
 
-  test("stay while kube-proxy has nothing, whatever else the cleanup is to remove", async () => {
+  test("stay while kube-proxy has nothing, independent of other removals", async () => {
     ours();
     const before = everything();
     const takes = " and adopts them at its first sync";
@@ -102,7 +104,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     expect(everything()).toBe(before);
   });
 
-  test("stay beside one in IPVS mode, whose chains have the same names, and that is no failure", async () => {
+  test("stay while one in IPVS mode uses the same names, and that is no failure", async () => {
     ours();
     const before = everything();
     run("ip", "link", "add", "kube-ipvs0", "type", "bridge");
@@ -116,7 +118,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     }
   });
 
-  test("are nothing to remove once kube-proxy has taken them over", async () => {
+  test("are not removed once kube-proxy has taken them over", async () => {
     restore(variant, RULES);
     const before = everything();
     expect(await runCleanup(true)).toEqual({
@@ -126,7 +128,7 @@ describe.each(VARIANTS)("chains that Sluice made by iptables-%s", (variant) => {
     expect(everything()).toBe(before);
   });
 
-  test("are left over, and go, once kube-proxy serves in another way", async () => {
+  test("are leftovers and removed once kube-proxy serves in another mode", async () => {
     nft(FILLED("ip"));
     ours();
     const { lines, errors } = await runCleanup(true);

@@ -1,4 +1,4 @@
-/** The program in iptables mode takes over from a kube-proxy that was stopped, in whichever mode that one was. */
+/** The program in iptables mode takes over from a stopped kube-proxy in any mode. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
@@ -29,7 +29,7 @@ afterAll(() => world?.close());
 const toolsOf = (variant: string) =>
   FAMILIES.map((family) => toolOf(`iptables-${variant}`, family));
 
-/** What is there of kube-proxy's: its tables, and chains of a variant that are not those of Sluice. */
+/** Remains of kube-proxy: its tables, and the chains of a variant that do not belong to Sluice. */
 async function left(own: string): Promise<string> {
   const texts = [await world.run("node1", ["nft", "list", "tables"])];
   for (const variant of ["nft", "legacy"]) {
@@ -55,7 +55,7 @@ describe.each(WAYS)("from kube-proxy in mode %s to iptables-%s", (mode, variant)
       ),
     );
 
-  test("no connection fails, those that are open go on, and nothing of kube-proxy's is left", async () => {
+  test("no connection fails, open connections continue, and nothing of kube-proxy is left", async () => {
     await hint("-N");
     await putRules(world, mode);
     const open = await Promise.all(TARGETS.map((call) => connect(world, call, { hold: true })));
@@ -82,7 +82,7 @@ describe.each(WAYS)("from kube-proxy in mode %s to iptables-%s", (mode, variant)
   });
 });
 
-test("rules of a kube-proxy that are to stay do so, but for the chains that are Sluice's own now", async () => {
+test("rules of a kube-proxy that must stay do so, except the chains that now belong to Sluice", async () => {
   await Promise.all(
     toolsOf("nft").map((tool) => world.run("node1", [tool, "-t", "mangle", "-N", HINT])),
   );

@@ -1,4 +1,7 @@
-/** The program takes over from a kube-proxy that was stopped: its rules serve until ours do, and go then. */
+/**
+ * The program takes over from a stopped kube-proxy. Its rules serve until ours do, and are then
+ * removed.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
@@ -23,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.close());
 
-/** Puts kube-proxy's rules into node1; the result lists what is left of them. */
+/** Adds kube-proxy's rules to node1. The result lists the remaining ones. */
 async function leaveRules(mode: string): Promise<() => Promise<string>> {
   await putRules(world, mode);
   const tools =
@@ -36,7 +39,10 @@ async function leaveRules(mode: string): Promise<() => Promise<string>> {
   };
 }
 
-/** Connections whose first packet kube-proxy's rules accept by its mark, and all others by their connection. */
+/**
+ * kube-proxy's rules accept the first packet of a connection by its mark, and all others by the
+ * connection.
+ */
 const FORWARDED = TARGETS.filter(({ from }) => from === "outside");
 
 describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", (mode) => {
@@ -51,7 +57,7 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
     }
   };
 
-  test("what was open goes on, and what is new is accepted; the chain that does it goes with the policy", async () => {
+  test("open connections continue, and new ones are accepted; the accepting chain is removed with the policy", async () => {
     const left = await leaveRules(mode);
     const chains = async () => [...new Set((await left()).match(/^:KUBE-\S+/gm))].join();
     await policy("DROP");
@@ -85,7 +91,7 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
 describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
   "after kube-proxy in mode %s",
   (mode) => {
-    test("no connection fails while its rules are there, while both are, and when they are gone", async () => {
+    test("no connection fails with its rules, with both, and after their removal", async () => {
       const left = await leaveRules(mode);
       expect(await left()).not.toBe("");
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
@@ -107,7 +113,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       expect(output).toBe("Removed table inet sluice\n");
     });
 
-    test("a program that is told to leave them does so, and so does --cleanup", async () => {
+    test("a program that is configured to keep them does so, and so does --cleanup", async () => {
       const keep = "--remove-kube-proxy-rules=false";
       const left = await leaveRules(mode);
       const before = await left();
@@ -124,7 +130,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
     });
 
-    test("--cleanup removes what both left, a line each", async () => {
+    test("--cleanup removes the rules of both, and prints a line for each", async () => {
       const left = await leaveRules(mode);
       const output = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
       expect(output).toMatch(/^(Removed .*\n)+$/);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 const WRAPPER = join(import.meta.dir, "../../harness/netns/without-nfnetlink.ts");
 const CHILD = join(import.meta.dir, "children/find-other-proxies.ts");
 
-test("a kernel without nfnetlink has no rules of nf_tables, and nothing is told of that", () => {
+test("a kernel without nfnetlink has no rules of nf_tables, and that is not reported", () => {
   const { stdout, stderr } = Bun.spawnSync(
     ["unshare", "--net", process.execPath, WRAPPER, process.execPath, CHILD],
     { stdout: "pipe", stderr: "pipe" },

@@ -12,7 +12,7 @@ describe("dependencies", () => {
     expect(all.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   });
 
-  test("each of the running program is imported by it", () => {
+  test("each runtime dependency is imported by the program", () => {
     const sources = sourcesIn("src").map(textOf).join("\n");
     expect(runtime.filter((name) => !sources.includes(`"${name}`))).toEqual([]);
   });

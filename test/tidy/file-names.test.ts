@@ -1,12 +1,12 @@
 /**
- * Checks the names of files in documents and comments, because they have to follow a file that
- * moves; and that each source file says what is in it.
+ * Checks that file names in documents and comments exist, because files move. Also checks that each
+ * source file describes its contents.
  */
 import { expect, test } from "bun:test";
 import { basename } from "node:path";
 import { repositoryFiles, textOf } from "../../harness/repository.ts";
 
-/** It tells what was, by the names of that time. */
+/** It describes the past, with the names of that time. */
 const HISTORY = "CHANGELOG.md";
 
 const files = repositoryFiles();
@@ -16,20 +16,20 @@ const names = new Set(files.map((path) => basename(path)));
 const MENTION = /(?<![\w./*-])(?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)*\.ts\b(?!\w)/g;
 const COMMENT = /\/\*[\s\S]*?\*\/|(?<![:"'`\w])\/\/.*$/gm;
 
-/** Where prose stands in a file. */
+/** The prose of a file. */
 function proseOf(path: string): string {
   const text = textOf(path);
   if (path.endsWith(".md")) return text;
   return [...text.matchAll(COMMENT)].map(([comment]) => comment).join("\n");
 }
 
-/** Is there such a file? A path may leave out its beginning. */
+/** Whether such a file exists. A path may omit its beginning. */
 function exists(mention: string): boolean {
   if (!mention.includes("/")) return names.has(mention);
   return files.some((path) => path === mention || path.endsWith(`/${mention}`));
 }
 
-test("every file that documents and comments name is there", () => {
+test("every file that documents and comments name exists", () => {
   const prose = files.filter((path) => /\.(?:ts|md)$/.test(path) && path !== HISTORY);
   const mentions = prose.flatMap((path) =>
     [...proseOf(path).matchAll(MENTION)].map(([mention]) => ({ path, mention })),
@@ -39,7 +39,7 @@ test("every file that documents and comments name is there", () => {
   expect(lost.map(({ path, mention }) => `${path} names ${mention}`)).toEqual([]);
 });
 
-test("every source file begins with a comment that says what is in it", () => {
+test("every source file begins with a comment that describes it", () => {
   const sources = files.filter((path) => /^(?:src|asm)\/.*(?<!\.d)\.ts$/.test(path));
   expect(sources.length).toBeGreaterThan(200);
   expect(sources.filter((path) => !/^\/[/*]/.test(textOf(path)))).toEqual([]);

@@ -13,7 +13,7 @@ function isIn(path: string, place: string): boolean {
   return path === place || path.startsWith(`${place}/`);
 }
 
-/** The layer that a file or a folder belongs to: the first whose path holds it. */
+/** The layer of a file or a folder: the first one with a path that contains it. */
 function layerOf(path: string): Layer | undefined {
   return LAYERS.find((layer) => isIn(path, layer.path));
 }
@@ -21,7 +21,7 @@ function layerOf(path: string): Layer | undefined {
 const isWiring = (path: string): boolean => WIRING.some((place) => isIn(path, place));
 const isOurs = (path: string): boolean => isIn(path, "src") || isIn(path, "asm");
 
-/** Every import of a file that has a layer, but for those within the layer. */
+/** Every import of a file with a layer, except imports within the layer. */
 const crossings = sources.flatMap((path) => {
   const layer = layerOf(path);
   if (layer === undefined || isWiring(path)) return [];
@@ -30,24 +30,24 @@ const crossings = sources.flatMap((path) => {
     .map((to) => ({ path, layer, to }));
 });
 
-/** The entry of its layer that allows an import; undefined: none does. */
+/** The entry of its layer that allows an import; undefined if none does. */
 function permission({ layer, to }: (typeof crossings)[number]): string | undefined {
   if (!isOurs(to)) return layer.outside?.find((prefix) => to.startsWith(prefix));
   const target = layerOf(to)?.path;
   return target !== undefined && layer.from.includes(target) ? target : undefined;
 }
 
-/** Access to the clock, to randomness and to the world that needs no import. */
+/** Access to the clock, to randomness and to the outside that needs no import. */
 const IMPURE =
   /(?<![.\w])(?:Date\s*\(|Date\.now|new Date\b|Math\.random|performance\.|console\.|fetch\(|process\.|Bun\.|crypto\.|set(?:Timeout|Interval|Immediate)\(|queueMicrotask\()/;
 
 describe("the direction of imports", () => {
-  test("every file has its place in layers.ts", () => {
+  test("every file has a layer in layers.ts", () => {
     const lost = sources.filter((path) => !isWiring(path) && layerOf(path) === undefined);
     expect(lost).toEqual([]);
   });
 
-  test("no layer imports from one it should not know, not even a type", () => {
+  test("no layer imports from a layer that it must not know, not even a type", () => {
     expect(crossings.length).toBeGreaterThan(500);
     const wrong = crossings
       .filter((crossing) => permission(crossing) === undefined)
@@ -67,12 +67,12 @@ describe("the direction of imports", () => {
     expect(empty).toEqual([]);
   });
 
-  test("pure layers ask for no time, no randomness and no input or output", () => {
+  test("pure layers use no time, no randomness and no input or output", () => {
     const wrong: string[] = [];
     for (const path of sources) {
       const layer = layerOf(path);
       if (!layer?.pure || isWiring(path) || isIn(path, "asm")) continue;
-      // Types and comments are gone after this; strings go too.
+      // This removes types and comments; strings are removed too.
       const code = transpiler.transformSync(textOf(path)).replaceAll(/"(?:[^"\\]|\\.)*"/g, '""');
       const found = IMPURE.exec(code);
       if (found !== null) wrong.push(`${path} uses ${found[0]}, but ${layer.because}`);
@@ -80,7 +80,7 @@ describe("the direction of imports", () => {
     expect(wrong).toEqual([]);
   });
 
-  test("one file alone calls into libc", () => {
+  test("only one file calls into libc", () => {
     const callers = sources.filter((path) => importsOf(path).includes("bun:ffi"));
     expect(callers).toEqual(["src/os/libc.ts"]);
   });
@@ -97,7 +97,7 @@ describe("import cycles", () => {
     expect(cyclesOf(folderGraph(files))).toEqual([]);
   });
 
-  test("a cycle of types, of re-exports or of import() would be found", () => {
+  test("a cycle of types, of re-exports or of import() is found", () => {
     const graph = (imports: Readonly<Record<string, string>>) =>
       new Map(
         Object.entries(imports).map(([path, text]) => [path, new Set(importsOf(path, text))]),
@@ -106,7 +106,7 @@ describe("import cycles", () => {
       graph({
         "src/a/one.ts": 'import type {\n  Two,\n} from "../b/two.ts";',
         "src/b/two.ts": 'export { three } from "./three.ts";',
-        // Put together, so that it is no import of this file.
+        // Put together from pieces, so that it is not an import of this file.
         "src/b/three.ts": `type One = ${"import"}("../a/one.ts").One;`,
         "src/b/four.ts": '// from "./four.ts"\nimport "./three.ts";',
       }),
@@ -123,8 +123,8 @@ describe("import cycles", () => {
   });
 });
 
-describe("where a file lies", () => {
-  test.each(["src", "asm"])("no two files of %s have one name", (folder) => {
+describe("the location of a file", () => {
+  test.each(["src", "asm"])("file names in %s are unique", (folder) => {
     const paths = new Map<string, string[]>();
     for (const path of sourcesIn(folder)) {
       const name = basename(path);
@@ -137,7 +137,7 @@ describe("where a file lies", () => {
     expect(sourcesIn("src").filter((path) => dirname(path) === "src")).toEqual(["src/main.ts"]);
   });
 
-  test("what tests, demo and benchmark share lies in harness/", () => {
+  test("code that tests, demo and benchmark share is in harness/", () => {
     const places = ["test", "demo", "bench", "harness"];
     const wrong = places.flatMap(sourcesIn).flatMap((path) => {
       const [place = "", folder = ""] = path.split("/");

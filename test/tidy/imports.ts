@@ -10,7 +10,9 @@ const STATEMENT = /^(?:import|export)\b(?:[^;"'`]*?\bfrom)?\s*"([^"]+)"/gm;
 /** `import("x")`, of a value or of a type. */
 const EXPRESSION = /\bimport\(\s*"([^"]+)"/g;
 
-/** What a file imports: paths from the root of the repository, or names of packages and modules. */
+/**
+ * The imports of a file: paths from the root of the repository, or names of packages and modules.
+ */
 export function importsOf(path: string, text = textOf(path)): readonly string[] {
   const specifiers = [STATEMENT, EXPRESSION].flatMap((pattern) =>
     [...text.matchAll(pattern)].map(([, specifier = ""]) => specifier),
@@ -18,7 +20,7 @@ export function importsOf(path: string, text = textOf(path)): readonly string[] 
   return specifiers.map((specifier) => {
     if (!specifier.startsWith(".")) return specifier;
     const target = join(dirname(path), specifier);
-    // AssemblyScript's imports have no ending.
+    // AssemblyScript's imports have no file extension.
     return path.startsWith("asm/") ? `${target}.ts` : target;
   });
 }
@@ -26,7 +28,7 @@ export function importsOf(path: string, text = textOf(path)): readonly string[] 
 /** Edges from each node to others, for files or for folders. */
 export type Graph = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** The files below these folders, and what each imports of the others. */
+/** The files below these folders, and their imports of each other. */
 export function fileGraph(...folders: readonly string[]): Graph {
   const files = new Set(folders.flatMap(sourcesIn));
   return new Map(
@@ -34,7 +36,7 @@ export function fileGraph(...folders: readonly string[]): Graph {
   );
 }
 
-/** The same between the folders that hold the files. */
+/** The same between the folders of the files. */
 export function folderGraph(files: Graph): Graph {
   const folders = new Map<string, Set<string>>();
   for (const [file, targets] of files) {

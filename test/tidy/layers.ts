@@ -1,6 +1,6 @@
 /**
  * The architecture as data: which folder of src/ and asm/ may import from which, types included,
- * and which modules from outside. A file belongs to the first layer whose path contains it.
+ * and which modules from outside. A file belongs to the first layer with a path that contains it.
  */
 export interface Layer {
   /** A folder, or a single file: `src/plan`, `src/base/clock.ts`. */
@@ -384,5 +384,5 @@ export const LAYERS: readonly Layer[] = [
   },
 ];
 
-/** What may import everything: the program's wiring. */
+/** May import everything: the program's wiring. */
 export const WIRING: readonly string[] = ["src/main.ts", "src/daemon"];

@@ -4,9 +4,9 @@ import { dirname, join } from "node:path";
 import { ROOT, repositoryFiles, textOf } from "../../harness/repository.ts";
 
 const DOCUMENTS = repositoryFiles().filter((path) => path.endsWith(".md"));
-/** It says everything itself. */
+/** Documents without links. */
 const WITHOUT_LINKS = "docs/metrics.md";
-/** `[text](target)`, but for targets elsewhere on the network. */
+/** `[text](target)`, except for targets elsewhere on the network. */
 const LINK = /\]\((?![a-z]+:)([^)\s]+)\)/g;
 
 test.each(DOCUMENTS)("every link of %s leads to a file, and to a heading of it", (path) => {
@@ -26,7 +26,7 @@ test("README.md leads to every document", () => {
   expect(DOCUMENTS.filter((path) => path !== "README.md" && !linked.includes(path))).toEqual([]);
 });
 
-test("headings in code are none, and a second one of the same name is told from the first", () => {
+test("headings in code do not count, and a repeated heading gets its own anchor", () => {
   const text =
     "# What `is`: it?\n\n```\n# no heading\n```\n\n    # nor this\n\n## Same\n\n## Same\n";
   expect(anchorsIn(text)).toEqual(new Set(["what-is-it", "same", "same-1"]));
@@ -36,7 +36,7 @@ function anchorsOf(path: string): Set<string> {
   return anchorsIn(textOf(path));
 }
 
-/** The anchors that GitHub makes of headings. */
+/** The anchors that GitHub creates for headings. */
 function anchorsIn(text: string): Set<string> {
   const prose = text.replaceAll(/^```.*?^```$/gms, "");
   const anchors = new Set<string>();

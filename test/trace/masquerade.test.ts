@@ -1,7 +1,8 @@
 /**
- * Who reaches which endpoints of a load balancer, and who is masqueraded: three sources, three kinds of
- * frontend, three sets of traffic policies, with and without a local detector and masqueradeAll. The rows
- * are those of kube-proxy's own truth table (TestInternalExternalMasquerade, pkg/proxy/nftables).
+ * Tests which endpoints of a load balancer are reached, and which clients are masqueraded. The rows
+ * are the same as in kube-proxy's own truth table (TestInternalExternalMasquerade,
+ * pkg/proxy/nftables). They combine three sources, three kinds of frontend, and three sets of
+ * traffic policies, with and without a local detector and masqueradeAll.
  */
 import { describe, expect, test } from "bun:test";
 import { planText, type ServiceText, service } from "../../harness/plan/plan-text.ts";
@@ -26,7 +27,9 @@ const SETTINGS: readonly (Dataplane & { readonly name: string })[] = [
   { name: "masqueradeAll, no detector", pods: undefined, masqueradeAll: true },
 ].map((setting) => ({ ...setting, nodeAddresses: [NODE_ADDRESS] }));
 
-/** `both`: every endpoint, `local`: the one on this node; `*`: masqueraded. Columns as in SETTINGS. */
+/**
+ * `both`: every endpoint, `local`: the one on this node; `*`: masqueraded. Columns as in SETTINGS.
+ */
 const TABLE = `
   policy   source   frontend   | detector  none    all     all+none
   Cluster  pod      clusterIP  | both      both    both*   both*

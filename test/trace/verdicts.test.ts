@@ -1,4 +1,4 @@
-/** Where packets end that no endpoint takes, and where the guards and hairpins come in. */
+/** Tests packets that reach no endpoint, source ranges, and hairpins. */
 import { describe, expect, test } from "bun:test";
 import {
   type ChoiceText,
@@ -36,7 +36,7 @@ interface Case {
   readonly name: string;
   readonly service: ServiceText;
   readonly endpoints: ChoiceText;
-  /** `source frontend` and where it ends: endpoints separated by spaces, or a word. */
+  /** `source frontend`, and the packet's end: endpoints separated by spaces, or a word. */
   readonly outcomes: readonly (readonly [string, string, string])[];
 }
 

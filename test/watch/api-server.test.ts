@@ -1,4 +1,4 @@
-/** The API source against a server over real TLS: what a node lives through. */
+/** Runs the API source against a server over real TLS, through the events of a node's life. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -122,7 +122,7 @@ test("lists, syncs, and follows changes", async () => {
   expect(reported.events).toEqual([]);
 });
 
-test("goes on where it was when connections are cut", async () => {
+test("resumes after its connections were cut", async () => {
   await watching();
   api.put(SERVICES, "seen");
   await until("a change is here", () => core.names().includes("seen"));
@@ -138,7 +138,7 @@ test("goes on where it was when connections are cut", async () => {
   await until("the end of the problem is told", () => source.status().lastError === "");
 });
 
-test("lists again after 410, and what vanished meanwhile is gone", async () => {
+test("lists again after 410, and removes objects that vanished", async () => {
   await watching();
   api.disconnect();
   await until("the break is noticed", () =>
@@ -150,7 +150,7 @@ test("lists again after 410, and what vanished meanwhile is gone", async () => {
   await until("the new state is here", () => core.names().join() === "new,web-1", { clock });
 });
 
-test("uses a token that was rotated, and gets past a 401 without a wait", async () => {
+test("uses a rotated token, and recovers from a 401 without a delay", async () => {
   await watching();
   writeFileSync(tokenFile, "two\n");
   api.accepted = new Set(["Bearer two"]);
@@ -161,7 +161,7 @@ test("uses a token that was rotated, and gets past a 401 without a wait", async 
   expect(reported.begun.filter((each) => each.message.includes(": 401"))).toEqual([]);
 });
 
-test("tells of a token nobody accepts, and is well again when it is replaced", async () => {
+test("reports a rejected token, and recovers when it is replaced", async () => {
   api.accepted = new Set(["Bearer two"]);
   source.start();
   await until("the refusal is told", () => source.status().lastError.includes(": 401"));
@@ -171,7 +171,7 @@ test("tells of a token nobody accepts, and is well again when it is replaced", a
   await until("the end of the problem is told", () => source.status().lastError === "");
 });
 
-test("waits for a server that is not there yet", async () => {
+test("waits for a server that does not exist yet", async () => {
   const { port } = api;
   await api.stop();
   source.start();

@@ -82,7 +82,7 @@ describe("the gate before the first sync", () => {
   test.each([
     ["no Node", []],
     ["a Node without addresses", [{ metadata: { name: "here" } }]],
-  ])("waits 30 s at most for %s", async (_what, items) => {
+  ])("waits at most 30 s for %s", async (_what, items) => {
     const world = setup();
     await world.answerNoCidrs();
     await world.answerNode(items);
@@ -94,7 +94,7 @@ describe("the gate before the first sync", () => {
     expect(world.source.synced).toBe(true);
   });
 
-  test("does not wait for a Node that may not be read longer than for one that is missing", async () => {
+  test("does not wait longer for a forbidden Node than for a missing one", async () => {
     const world = setup();
     await world.answerNoCidrs();
     await world.nodes.last.refuse(403);
@@ -104,7 +104,7 @@ describe("the gate before the first sync", () => {
     expect(world.source.synced).toBe(true);
   });
 
-  test("wants ServiceCIDRs to have been asked for, not to be there", async () => {
+  test("requires a request for ServiceCIDRs, not their existence", async () => {
     const world = setup();
     await world.answerNode([HERE]);
     await world.answerSlices();
@@ -115,8 +115,8 @@ describe("the gate before the first sync", () => {
   });
 });
 
-describe("the gate where the Node's podCIDRs are needed", () => {
-  /** Everything read, and a Node without podCIDRs. */
+describe("the gate if the Node's podCIDRs are needed", () => {
+  /** Everything was read, and the Node has no podCIDRs. */
   async function waiting() {
     const world = setup(false, true);
     await world.answerNoCidrs();
@@ -129,7 +129,7 @@ describe("the gate where the Node's podCIDRs are needed", () => {
   }
 
   test.each([{ podCIDR: "10.1.0.0/24" }, { podCIDRs: ["10.1.0.0/24", "2001:db8::/64"] }])(
-    "opens when they come: %p",
+    "opens when they arrive: %p",
     async (spec) => {
       const { source, nodes, calls, clock } = await waiting();
       nodes.last.start(JSON_TYPE).data(event("MODIFIED", { ...HERE, spec }));
@@ -167,12 +167,12 @@ test("WatchLists that never end open the gate too", async () => {
   expect(source.synced).toBe(true);
 });
 
-test("the Node is asked for by name", () => {
+test("the Node is requested by name", () => {
   const world = setup();
   expect(world.nodes.last.parameter("fieldSelector")).toBe("metadata.name=here");
 });
 
-test("a server without ServiceCIDRs is connected all the same", async () => {
+test("a server without ServiceCIDRs is connected anyway", async () => {
   const world = setup();
   await world.answerNoCidrs();
   expect(world.source.status().connected).toBe(false);

@@ -1,11 +1,11 @@
-/** A transport whose requests the test answers by hand. */
+/** A transport with requests that the test answers by hand. */
 import { settle } from "../../harness/waiting.ts";
 import type { ResponseHandler, Transport } from "../../src/api-client/transport.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 
 const PROTOBUF = "application/vnd.kubernetes.protobuf";
 
-/** One request the code under test has sent. */
+/** One request that the code under test has sent. */
 export class FakeRequest {
   readonly url: URL;
   readonly accept: string;
@@ -19,7 +19,7 @@ export class FakeRequest {
     this.#handler = handler;
   }
 
-  /** A query parameter, "" when absent. */
+  /** A query parameter; "" if missing. */
   parameter(name: string): string {
     return this.url.searchParams.get(name) ?? "";
   }
@@ -34,7 +34,7 @@ export class FakeRequest {
     return this;
   }
 
-  /** Also does what the transport does with an error of its handler. */
+  /** Also handles an error of its handler as the transport does. */
   data(text: string): this {
     try {
       this.#handler.onData(new TextEncoder().encode(text));

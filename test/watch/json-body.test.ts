@@ -30,7 +30,7 @@ describe("a JSON watch", () => {
     expect(version).toBe("9");
   });
 
-  test("tells what one chunk brought", () => {
+  test("reports the contents of one chunk", () => {
     const { watch: body } = watch();
     expect(body.feed(bytes(event("ADDED", object("a", 7))))).toEqual({
       objects: true,
@@ -53,7 +53,7 @@ describe("a JSON watch", () => {
   });
 
   test.each(["no JSON\n", "[]\n", '{"type":"ADDED"}\n', '{"type":"SUNG","object":{}}\n'])(
-    "that says %p is malformed",
+    "with %p is malformed",
     (line) => {
       const { watch: body } = watch();
       expect(() => body.feed(bytes(line))).toThrow(

@@ -1,4 +1,7 @@
-/** The API source and the real core against a real API server: restarts, a store that went back in time. */
+/**
+ * Runs the API source and the real core against a real API server, through restarts and a store
+ * that went back in time.
+ */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
@@ -50,11 +53,11 @@ interface World {
   readonly problems: Problem[];
   readonly nodes: string[];
   readonly cidrs: JsonObject[][];
-  /** Names in the core, without the API server's own. */
+  /** Names in the core, without the API server's own objects. */
   names(): string[];
 }
 
-/** So that the 90 s after which a silent watch is doubted are 3 s. */
+/** Shortens the 90 s after which a silent watch is doubted to 3 s. */
 const SPEED = 30;
 const fastClock: Clock = {
   ...systemClock,
@@ -110,7 +113,7 @@ const twenty = numbers(...Array.from({ length: 20 }, (_, index) => index));
 
 for (const watchList of [false, true]) {
   test.skipIf(why !== undefined)(
-    `the initial state comes by ${watchList ? "WatchList" : "a list"}, with kube-proxy's own role`,
+    `the initial state comes through ${watchList ? "WatchList" : "a list"}, with kube-proxy's own role`,
     async () => {
       const { core, source, problems, nodes, cidrs, names } = await open(
         plane.kubeconfigs.proxy,
@@ -128,7 +131,7 @@ for (const watchList of [false, true]) {
 }
 
 test.skipIf(why !== undefined)(
-  "a list and WatchList come to the same state",
+  "a list and WatchList have the same result",
   async () => {
     const states = [];
     for (const watchList of [false, true]) {
@@ -166,7 +169,7 @@ test.skipIf(why !== undefined)(
 );
 
 test.skipIf(why !== undefined)(
-  "a restarted server is found again, and what happened meanwhile is seen",
+  "a restarted server is found again, with its changes",
   async () => {
     const { core, source, names, problems } = await open(plane.kubeconfigs.proxy);
     await plane.restartApiserver();
@@ -182,10 +185,10 @@ test.skipIf(why !== undefined)(
 );
 
 test.skipIf(why !== undefined)(
-  "a store that starts over is read anew: what it does not have is gone",
+  "a store that starts over is read again: objects that it does not have are removed",
   async () => {
     const { core, source, names } = await open(plane.kubeconfigs.proxy, false, fastClock);
-    // Far ahead of where the new store begins.
+    // Far ahead of the new store's first version.
     await createObjects(plane.api, 100, 200, 1);
     await until("they are here", () => names().length === 119);
     await plane.resetStore();

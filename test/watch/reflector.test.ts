@@ -21,7 +21,7 @@ import { SERVICE_CIDR_RESOURCE, SERVICE_RESOURCE } from "../../src/watch/resourc
 import { coreSink, mapSink } from "../../src/watch/sink.ts";
 import { FakeTransport } from "./fake-transport.ts";
 
-/** The fake core's format, of what the real encoder takes. */
+/** The fake core's format, for the same input as the real encoder. */
 const encodeReal: EncodeEvent = (kind, type, content) => {
   encodeWatchEvent(kind, type, content);
   return encode(kind, type, content);
@@ -58,14 +58,14 @@ function setup({ watchList = false, random = 0, encode: encoder = encode }: Setu
   return { core, transport, clock, problems, calls, reflector };
 }
 
-/** Listed at version 10 with `a` and `b`; its watch waits for an answer. */
+/** Listed at version 10 with `a` and `b`. The watch waits for an answer. */
 async function listed(options: Setup = {}) {
   const world = setup(options);
   await world.transport.last.answer(list(10, [object("a", 3), object("b", 4)]));
   return world;
 }
 
-/** The same with the watch answered. */
+/** The same with an answer for the watch. */
 async function watching(options: Setup = {}) {
   const world = await listed(options);
   world.transport.last.start();
@@ -96,13 +96,13 @@ describe("the initial read", () => {
     expect(watch.accept).toContain("stream=watch");
   });
 
-  test("tells of changes after each chunk, before the list is complete", async () => {
+  test("reports changes after each chunk, before the list is complete", async () => {
     const { transport, calls } = setup();
     transport.last.start().data(list(10, [object("a", 3)]));
     expect(calls).toEqual(["change"]);
   });
 
-  test("follows continue tokens where the server pages", async () => {
+  test("follows continue tokens if the server pages", async () => {
     const { core, transport } = setup();
     await transport.last.answer(list(10, [object("a", 3)], "more"));
     expect(transport.last.parameter("continue")).toBe("more");
@@ -129,7 +129,7 @@ describe("the initial read", () => {
 });
 
 describe("a watch", () => {
-  test("that ends goes on at once, from the version of its last event", async () => {
+  test("that ends continues at once, from the version of its last event", async () => {
     const { core, transport, problems } = await watching();
     transport.last.data(event("ADDED", object("c", 12)) + event("DELETED", object("a", 13)));
     await transport.last.end();
@@ -138,14 +138,14 @@ describe("a watch", () => {
     expect(problems.events).toEqual([]);
   });
 
-  test("goes on from a bookmark's version", async () => {
+  test("continues from a bookmark's version", async () => {
     const { transport } = await watching();
     transport.last.data(bookmark(40));
     await transport.last.end();
     expect(transport.last.parameter("resourceVersion")).toBe("40");
   });
 
-  test("that breaks is opened again after the first wait, from where it was", async () => {
+  test("that breaks is opened again after the first wait, from its last version", async () => {
     const { transport, clock, problems } = await watching();
     await transport.last.data(event("MODIFIED", object("a", 12))).break();
     expect(problems.begun.at(-1)?.code).toBe("API_UNREACHABLE");
@@ -158,7 +158,7 @@ describe("a watch", () => {
     expect(problems.ended).toHaveLength(1);
   });
 
-  test("that ends at once with nothing waits before it is opened again", async () => {
+  test("that ends at once without events waits before it is opened again", async () => {
     const { transport, clock } = await watching();
     await transport.last.end();
     expect(transport.requests).toHaveLength(2);
@@ -166,7 +166,7 @@ describe("a watch", () => {
     expect(transport.requests).toHaveLength(3);
   });
 
-  test("that lived long with nothing is opened again at once", async () => {
+  test("that was open long without events is opened again at once", async () => {
     const { transport, clock } = await watching();
     await clock.advance(60_000);
     await transport.last.end();
@@ -183,7 +183,7 @@ describe("a watch", () => {
     expect(transport.last.parameter("resourceVersion")).toBe("10");
   });
 
-  test("closes the core's stream however it ends", async () => {
+  test("closes the core's stream at every kind of end", async () => {
     const { core, transport, clock } = await watching();
     await transport.last.break();
     expect(core.openStreams).toBe(0);
@@ -213,7 +213,7 @@ describe("waits", () => {
     expect(transport.last.isWatch).toBe(true);
   });
 
-  test("are longer by chance, but never longer than the longest", async () => {
+  test("have random extra time, but never exceed the maximum", async () => {
     const { transport, clock } = setup({ random: 0.75 });
     for (const wait of [1400, 2800, 5600, 11_200, 22_400, WATCH_RETRY_MS_MAX]) {
       const before = transport.requests.length;
@@ -248,7 +248,7 @@ describe("410 Gone", () => {
     },
   };
   for (const [name, gone] of Object.entries(ways)) {
-    test(`${name} lists again at once, no older than before, and what vanished is gone`, async () => {
+    test(`${name} lists again at once, no older than before, and removes vanished objects`, async () => {
       const world = await watching();
       await gone(world);
       const { transport, core, problems } = world;
@@ -261,7 +261,7 @@ describe("410 Gone", () => {
     });
   }
 
-  test("again and again waits", async () => {
+  test("repeatedly waits", async () => {
     const { transport, clock } = await listed();
     await transport.last.refuse(410);
     await transport.last.answer(list(90, []));
@@ -304,14 +304,14 @@ describe("410 Gone", () => {
 });
 
 describe("a store that went back in time", () => {
-  test("is read anew when the server says so", async () => {
+  test("is read again if the server requests it", async () => {
     const { transport } = await listed();
     await transport.last.refuse(504, "Too large resource version: 10, current: 3");
     expect(transport.last.parameter("sendInitialEvents")).toBe("true");
     expect(transport.last.parameter("resourceVersion")).toBe("");
   });
 
-  test("is noticed by a watch that stays silent", async () => {
+  test("is detected by a silent watch", async () => {
     const { transport, clock, core } = await watching();
     await clock.advance(WATCH_SILENCE_MS);
     expect(transport.last.isWatch).toBe(false);
@@ -324,7 +324,7 @@ describe("a store that went back in time", () => {
     expect(core.names()).toEqual(["x"]);
   });
 
-  test("is not believed of a store that went on", async () => {
+  test("is not assumed of a store that continued", async () => {
     const { transport, clock, problems } = await watching();
     await clock.advance(WATCH_SILENCE_MS);
     const head = { metadata: { resourceVersion: "100" }, items: [] };
@@ -336,7 +336,7 @@ describe("a store that went back in time", () => {
 });
 
 describe("silence", () => {
-  test("of a watch is broken by any byte", async () => {
+  test("of a watch is ended by any byte", async () => {
     const { transport, clock } = await watching();
     const watch = transport.last;
     for (let minute = 0; minute < 10; minute++) {
@@ -376,7 +376,7 @@ describe("WatchList", () => {
     expect(transport.last.parameter("sendInitialEvents")).toBe("");
   });
 
-  test("that breaks before its bookmark starts over, and nothing is lost meanwhile", async () => {
+  test("that breaks before its bookmark starts over, and loses nothing", async () => {
     const { core, transport, clock } = setup({ watchList: true });
     transport.last.start().data(event("ADDED", object("a", 3)) + event("ADDED", object("b", 4)));
     await transport.last.break();
@@ -386,7 +386,7 @@ describe("WatchList", () => {
     expect(core.names()).toEqual(["b"]);
   });
 
-  test("is given up where the server does not have it", async () => {
+  test("is abandoned if the server does not support it", async () => {
     const { transport, problems } = setup({ watchList: true });
     await transport.last.refuse(422, "sendInitialEvents is forbidden for watch");
     expect(transport.last.isWatch).toBe(false);
@@ -395,7 +395,7 @@ describe("WatchList", () => {
 });
 
 describe("a refusal", () => {
-  test("of the login gets a new one and is tried again at once, but once only", async () => {
+  test("of the login causes a new login and one immediate retry", async () => {
     const { transport, clock, calls, problems } = setup();
     await transport.last.refuse(401);
     expect(calls).toContain("unauthorized");
@@ -406,7 +406,7 @@ describe("a refusal", () => {
     expect(transport.requests).toHaveLength(3);
   });
 
-  test("is told once, with the server's words, and that it is over", async () => {
+  test("is logged once, with the server's message, and so is its end", async () => {
     const { transport, clock, problems, reflector } = setup();
     await transport.last.refuse(403, "services is forbidden: User cannot list");
     await clock.advance(WATCH_RETRY_MS);
@@ -439,7 +439,7 @@ describe("a refusal", () => {
     });
   }
 
-  test("of an optional resource (404) is no problem, and asked again much later", async () => {
+  test("of an optional resource (404) is no problem, and is requested again much later", async () => {
     const transport = new FakeTransport();
     const clock = new FakeClock();
     const problems = new RecordedProblems();
@@ -479,7 +479,7 @@ describe("a defect", () => {
     ["a core that stopped", stopped],
     ["an error of ours", new TypeError("undefined is no object")],
   ])(
-    "(%s) while a list is read ends the process, and nothing is asked again",
+    "(%s) while a list is read ends the process, without another request",
     async (_what, error) => {
       const { core, transport, clock, calls, problems } = setup();
       core.broken = error;
@@ -514,7 +514,7 @@ describe("a defect", () => {
 describe("the problem of a resource", () => {
   const subject = "services at https://api.test";
 
-  test("ends by the code it began with", async () => {
+  test("ends with the code that it began with", async () => {
     const { transport, clock, problems } = setup();
     await transport.last.refuse(403);
     await clock.advance(WATCH_RETRY_MS);
@@ -522,7 +522,7 @@ describe("the problem of a resource", () => {
     expect(problems.ended).toEqual([{ subject, code: "API_STATUS", field: "" }]);
   });
 
-  test("that became another one is over before that one begins", async () => {
+  test("that becomes another one is resolved before the new one begins", async () => {
     const { transport, clock, problems } = setup();
     await transport.last.refuse(500);
     await clock.advance(WATCH_RETRY_MS);
@@ -554,7 +554,7 @@ describe("a JSON object with a wrong type", () => {
     return world;
   }
 
-  test("is left out and named, and does not keep the list from being read", async () => {
+  test("is left out and named, and the rest of the list is read", async () => {
     const { core, problems, calls } = await listedWrong();
     expect(calls).toContain("listed");
     expect(core.names()).toEqual(["good"]);
@@ -564,11 +564,11 @@ describe("a JSON object with a wrong type", () => {
     expect(problems.begun[0]?.message).toContain("Service default/bad: metadata.labels: ");
   });
 
-  test("is a problem again, if the core has ended all problems of its name meanwhile", async () => {
+  test("is a problem again, if the core resolved all problems of its name meanwhile", async () => {
     const { transport, problems } = await listedWrong();
     const registry = new ProblemRegistry(() => {});
     registry.report(problems.events);
-    // As the core does when it ends what it told of an object with this name.
+    // As the core does when it resolves its problems of an object with this name.
     registry.report([{ end: { subject: "Service default/bad", code: "OBJECT_INVALID" } }]);
     expect(registry.list()).toEqual([]);
     const before = problems.events.length;
@@ -579,14 +579,14 @@ describe("a JSON object with a wrong type", () => {
     ]);
   });
 
-  test("is no problem any more when it is deleted, and the deletion comes through", async () => {
+  test("is resolved when it is deleted, and the deletion is passed on", async () => {
     const { core, transport, problems } = await listedWrong();
     transport.last.start("application/json").data(event("DELETED", wrong("bad", 11)));
     expect(core.log.at(-1)).toBe("DELETED Service default/bad@11");
     expect(problems.ended).toMatchObject([{ subject: "Service default/bad" }]);
   });
 
-  test("is no problem any more when a later list lacks it", async () => {
+  test("is resolved when a later list lacks it", async () => {
     const { transport, problems } = await listedWrong();
     await transport.last.refuse(410);
     await transport.last.answer(list(20, []));
@@ -594,8 +594,8 @@ describe("a JSON object with a wrong type", () => {
   });
 });
 
-describe("JSON where protobuf was asked for", () => {
-  test("is told by its Content-Type", async () => {
+describe("JSON instead of the requested protobuf", () => {
+  test("is recognised by its Content-Type", async () => {
     const { core, transport } = setup();
     const body = JSON.stringify({ metadata: { resourceVersion: "10" }, items: [object("a", 3)] });
     await transport.last.answer(body, "application/json");
@@ -605,7 +605,7 @@ describe("JSON where protobuf was asked for", () => {
 });
 
 describe("stop", () => {
-  test("ends the request under way and asks for nothing more", async () => {
+  test("ends the running request and sends no other", async () => {
     const { transport, reflector, problems } = await watching();
     reflector.stop();
     await settle();

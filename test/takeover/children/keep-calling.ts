@@ -1,7 +1,9 @@
 /**
- * Serves on an address of the network namespace it is started in, and calls a Service there all the time, some connections
- * at once, at a pace at which a masqueraded connection finds a port for a minute. Prints how many were answered, and what went wrong: a line for the first one that was answered, and whenever it is
- * told to by SIGUSR1.
+ * Serves on an address of its network namespace, and calls a Service there continuously, several
+ * connections at a time. At this rate, a masqueraded connection finds a free port for a minute.
+ * Prints the number of answers and the failures: one line after the first answer, and one on each
+ * SIGUSR1.
+ *
  * Arguments: address and port to serve on, address and port to call.
  */
 import { connect, createServer } from "node:net";

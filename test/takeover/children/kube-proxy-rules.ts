@@ -1,4 +1,7 @@
-/** Looks for kube-proxy's rules in the network namespace it is started in, removes them if told, and prints what it found. */
+/**
+ * Searches its network namespace for kube-proxy's rules, removes them if requested, and prints the
+ * findings.
+ */
 
 import { systemClock as clock } from "../../../src/base/clock.ts";
 import { findOtherProxies } from "../../../src/takeover/find-rules.ts";
