@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# npm run demo: shows sluice at work on one machine, without a cluster.
+# Shows Sluice at work on one machine, without a cluster.
 #
 # usage: npm run demo [-- --keep]
 #
-#   --keep   leave it running at the end, to play with, until Ctrl-C
+#   --keep   keep it running at the end, so that you can try things, until Ctrl-C
 #   --help   print this
 #
-# It takes some seconds, the first time a minute. A signal, a closed terminal or the end of what started
-# it ends it, and the namespaces and files it has made go with it.
+# It takes a few seconds, and about a minute the first time. It stops when it gets a signal, when
+# its terminal closes, or when the process that started it exits. It always removes the namespaces
+# and files that it made.
 #
-# Needs Linux with network namespaces and nf_tables, Node 20 and npm; as root, or as anybody where user
-# namespaces are allowed. Installs what is missing, builds what is stale, changes nothing else.
+# It needs Linux with network namespaces and nf_tables, Node.js 20 and npm. Run it as root, or as any
+# user if the machine allows user namespaces. It installs what is missing, which only root can do
+# for system packages, and builds dist/sluice. With SLUICE_SKIP_SETUP=1 it installs nothing and
+# lists what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,30 +26,17 @@ for option in "$@"; do
       exit
       ;;
     *)
-      echo "Cannot run the demo: an option must be one of those below: current value is $option" >&2
+      echo "demo: unknown option \"$option\"" >&2
       usage >&2
       exit 2
       ;;
   esac
 done
-# Whoever started it may go while it is built.
+# The process that started this one may exit during set-up.
 export SLUICE_DEMO_STARTER=$PPID
 
+scripts/setup.sh demo
 bun=node_modules/.bin/bun
-if ! "$bun" --version >/dev/null 2>&1 || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-  echo "Installing the dependencies (npm ci) ..."
-  npm ci --no-audit --no-fund --loglevel=error
-fi
-
-if ! command -v ip >/dev/null && [ ! -x /sbin/ip ]; then
-  if [ "$(id -u)" != 0 ]; then
-    echo "Cannot run the demo: the command ip is missing; install the package iproute2" >&2
-    exit 1
-  fi
-  echo "Installing iproute2 ..."
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iproute2 >/dev/null
-fi
 export PATH="$PATH:/usr/sbin:/sbin"
 
 "$bun" build.ts --if-stale
@@ -56,7 +46,7 @@ if [ "$(id -u)" = 0 ]; then exec "$bun" demo/demo.ts "$@"; fi
 # shellcheck disable=SC2016
 exec unshare --user --map-root-user --net --mount sh -c '
   set -e
-  # A directory that this user may not write holds the names of namespaces; here it is ours.
+  # This user may not write to the directory that holds the names of namespaces; here it may.
   mount -t tmpfs none /run
   mkdir /run/netns
   export SLUICE_DEMO_USERNS=1
