@@ -1,69 +1,65 @@
 /**
- * Runs every check and test and prints one total.
+ * Runs the stages of stages.ts and prints one total. Run it as root: many tests make network
+ * namespaces. A test that cannot run is skipped and prints the reason.
  *
- * usage: npm test [-- PATTERN ...]
- *
- *   PATTERN   only the tests whose path contains it, after the checks: `npm test -- test/plan demo`
- *             runs those below test/plan and test/demo/demo.test.ts
- *
- * All tests take minutes, those of one folder seconds. Run them as root: many make network
- * namespaces. Tests with a real control plane need Go as well, and build etcd and kube-apiserver
- * the first time, which takes minutes. Tests that cannot run are skipped, and print the reason.
- *
- * The last line is `N passed, N failed, N skipped`. The reasons of skipped tests and the names of
- * failed tests stand before it.
+ * A stage that fails does not stop the others, except those that need it. After the last stage
+ * come a table of all stages, the reasons of skipped tests and the names of failed tests. The last
+ * line is `N passed, N failed, N skipped`.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { isIndependent } from "./independent.ts";
-import { addUp, type Tally } from "./tally.ts";
+import { parseArgs } from "node:util";
+import { type Command, STAGES, type Stage, selectStages, TestStages } from "./stages.ts";
+import {
+  addUp,
+  countsOf,
+  durationOf,
+  readReport,
+  type StageResult,
+  summaryOf,
+  type Tally,
+} from "./tally.ts";
 
-const root = join(import.meta.dir, "../..");
-const patterns = process.argv.slice(2);
+const USAGE = `usage: npm test [-- [--stage NAME]... [PATTERN]...]
 
-/**
- * A test that hangs must not hang the run; most take milliseconds, a control plane some seconds.
- */
+  --stage NAME   only this stage and the stages that it needs
+  --help         print this
+  PATTERN        only test files whose path contains it, after the checks and the build:
+                 \`npm test -- test/plan demo\` runs test/plan/*.test.ts and test/demo/demo.test.ts
+
+Stages, in their order:
+
+${STAGES.map(({ name, about, needs }) => `  ${name.padEnd(9)}${about}${needs.map((needed) => `; needs ${needed}`).join("")}`).join("\n")}
+
+With SLUICE_SKIP_SETUP=1, the stage setup installs nothing and fails if anything is missing.
+With CI=true, a missing control plane is a failure.`;
+
+/** Stops a test that hangs. Most take milliseconds, a control plane some seconds. */
 const TIMEOUT_MS = 120_000;
 
-interface Command {
-  readonly name: string;
-  readonly command: readonly string[];
-}
+const root = join(import.meta.dir, "../..");
 
-const bun = process.execPath;
-const CHECKS: readonly Command[] = [
-  { name: "type check", command: ["node_modules/.bin/tsc", "-p", "tsconfig.json"] },
-  {
-    name: "format and lint",
-    command: ["node_modules/.bin/biome", "check", "--diagnostic-level=warn", "."],
-  },
-  { name: "build", command: [bun, "build.ts", "--if-stale"] },
-];
-
-async function check({ name, command }: Command): Promise<Tally> {
-  console.log(`── ${name}`);
+async function runCommand({ name, command }: Command): Promise<Tally> {
+  console.log(`${name}: ${command.map((word) => word.replace(`${root}/`, "")).join(" ")}`);
   const child = Bun.spawn([...command], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
   const passed = (await child.exited) === 0;
   return { passed: passed ? 1 : 0, failed: passed ? [] : [name], skipped: 0, reasons: [] };
 }
 
-/** One `bun test` over some files; its output passes through. */
-async function suite(name: string, files: readonly string[], flags: string[]): Promise<Tally> {
-  if (files.length === 0) return { passed: 0, failed: [], skipped: 0, reasons: [] };
-  console.log(`── ${name}: ${files.length} files`);
+/** One `bun test` over these files. Its output passes through. */
+async function runFiles(files: readonly string[], flags: readonly string[]): Promise<Tally> {
   mkdirSync(join(root, ".cache"), { recursive: true });
   const folder = mkdtempSync(join(root, ".cache/junit-"));
   const report = join(folder, "report.xml");
   const child = Bun.spawn(
     [
-      ...[bun, "test", "--only-failures", `--timeout=${TIMEOUT_MS}`, ...flags],
+      ...[process.execPath, "test", "--only-failures", `--timeout=${TIMEOUT_MS}`, ...flags],
       ...["--reporter=junit", `--reporter-outfile=${report}`],
       ...files.map((file) => `./${file}`),
     ],
     { cwd: root, stdio: ["ignore", "pipe", "pipe"] },
   );
-  const [printed, reported, status] = await Promise.all([
+  const [stdout, stderr, status] = await Promise.all([
     passThrough(child.stdout, process.stdout),
     passThrough(child.stderr, process.stderr),
     child.exited,
@@ -72,10 +68,10 @@ async function suite(name: string, files: readonly string[], flags: string[]): P
   try {
     xml = readFileSync(report, "utf8");
   } catch {
-    // It died before it could write one; addUp counts that as a failure.
+    // It crashed before it could write one; readReport counts that as a failure.
   }
   rmSync(folder, { recursive: true });
-  return addUp(files, xml, printed + reported, status);
+  return readReport(files, xml, stdout + stderr, status);
 }
 
 async function passThrough(
@@ -91,21 +87,93 @@ async function passThrough(
   return text;
 }
 
-const files = [...new Bun.Glob("test/**/*.test.ts").scanSync({ cwd: root })]
-  .filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
-  .sort();
-const independent = files.filter(isIndependent);
-const rest = files.filter((file) => !independent.includes(file));
+async function runStage(
+  stage: Stage,
+  files: readonly string[],
+  results: readonly StageResult[],
+): Promise<StageResult> {
+  const { name, needs, commands, flags = [] } = stage;
+  const broken = needs.find((needed) =>
+    results.some(
+      (result) =>
+        result.name === needed &&
+        (typeof result.outcome === "string" || result.outcome.failed.length > 0),
+    ),
+  );
+  console.log(`\n── ${name}${commands ? "" : `: ${files.length} files`}`);
+  if (broken !== undefined) {
+    const outcome = `not run: ${broken} failed`;
+    console.log(outcome);
+    return { name, ms: 0, outcome };
+  }
+  const begun = performance.now();
+  const tallies: Tally[] = [];
+  for (const command of commands ?? []) tallies.push(await runCommand(command));
+  if (!commands) tallies.push(await runFiles(files, flags));
+  return printed({ name, ms: performance.now() - begun, outcome: addUp(tallies) });
+}
 
-const tallies: Tally[] = [];
-for (const item of CHECKS) tallies.push(await check(item));
-tallies.push(await suite("independent tests", independent, ["--parallel"]));
-tallies.push(await suite("kernel, control plane and binary", rest, ["--isolate"]));
+function printed(result: StageResult): StageResult {
+  const { name, ms, outcome } = result;
+  if (typeof outcome !== "string")
+    console.log(`── ${name}: ${countsOf(outcome)} in ${durationOf(ms)}`);
+  return result;
+}
 
-const failed = tallies.flatMap((tally) => tally.failed);
-for (const reason of new Set(tallies.flatMap((tally) => tally.reasons))) console.log(reason);
-for (const name of failed) console.log(`failed: ${name}`);
-const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
-const skipped = tallies.reduce((sum, tally) => sum + tally.skipped, 0);
-console.log(`${passed} passed, ${failed.length} failed, ${skipped} skipped`);
-process.exitCode = failed.length === 0 ? 0 : 1;
+/** test/run.sh has run this stage, since it installs the runtime of this program. */
+function setupResult(): StageResult {
+  const ms = Number(process.env["SLUICE_SETUP_MS"] ?? 0);
+  return printed({
+    name: "setup",
+    ms,
+    outcome: { passed: 1, failed: [], skipped: 0, reasons: [] },
+  });
+}
+
+/** @returns whether nothing failed. */
+async function run(stages: readonly Stage[], patterns: readonly string[]): Promise<boolean> {
+  const stageOf = new TestStages(root);
+  const files = [...new Bun.Glob("test/**/*.test.ts").scanSync({ cwd: root })]
+    .filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
+    .sort();
+  if (files.length === 0) throw new Error(`no test file contains ${patterns.join(" or ")}`);
+  const results: StageResult[] = [];
+  for (const stage of stages) {
+    if (stage.name === "setup") {
+      results.push(setupResult());
+      continue;
+    }
+    const mine = files.filter((file) => stageOf.stageOf(file) === stage.name);
+    if (stage.commands || mine.length > 0) results.push(await runStage(stage, mine, results));
+  }
+  const total = addUp(
+    results.flatMap(({ outcome }) => (typeof outcome === "string" ? [] : outcome)),
+  );
+  console.log(`\n${summaryOf(results)}\n`);
+  for (const reason of total.reasons) console.log(reason);
+  for (const name of total.failed) console.log(`failed: ${name}`);
+  console.log(countsOf(total));
+  return total.failed.length === 0;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    options: {
+      stage: { type: "string", multiple: true, default: [] },
+      help: { type: "boolean", short: "h", default: false },
+    },
+    allowPositionals: true,
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  return (await run(selectStages(values.stage), positionals)) ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`npm test: ${error instanceof Error ? error.message : error}\n\n${USAGE}\n`);
+  process.exitCode = 2;
+}

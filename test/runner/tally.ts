@@ -1,4 +1,6 @@
-/** What came of one check or one `bun test`. */
+/** Results of checks and tests, and how they are printed. */
+
+/** The result of one check, of one `bun test`, or of several of them. */
 export interface Tally {
   readonly passed: number;
   /** Names of what failed. */
@@ -8,13 +10,21 @@ export interface Tally {
   readonly reasons: readonly string[];
 }
 
+/** The result of a stage, and the time that it took. */
+export interface StageResult {
+  readonly name: string;
+  readonly ms: number;
+  /** Or why the stage was not run. */
+  readonly outcome: Tally | string;
+}
+
 const CASE = /<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g;
 
 /**
- * Adds up a JUnit report of `bun test`. A file that could not be loaded is missing from it, a crash
- * shows in the exit status only: each is a failure.
+ * Reads a JUnit report of `bun test`. A file that could not be loaded is missing from the report,
+ * and a crash shows in the exit status only: each counts as a failure.
  */
-export function addUp(
+export function readReport(
   files: readonly string[],
   report: string,
   output: string,
@@ -25,16 +35,70 @@ export function addUp(
   const failed: string[] = [];
   for (const [, attributes = "", inner = ""] of report.matchAll(CASE)) {
     if (/<(failure|error)\b/.test(inner)) failed.push(nameOf(attributes));
-    // A group that is skipped lists its beforeAll and afterAll among its tests.
+    // A skipped group lists its beforeAll and afterAll among its tests.
     else if (/<skipped\b/.test(inner)) skipped += attributes.includes(`name="(unnamed)"`) ? 0 : 1;
     else passed++;
   }
   for (const file of files) {
-    if (!report.includes(` file="${file}"`)) failed.push(`${file}: not one test was run`);
+    if (!report.includes(` file="${file}"`)) failed.push(`${file}: no test was run`);
   }
-  if (status !== 0 && failed.length === 0) failed.push(`bun test: ended with status ${status}`);
+  if (status !== 0 && failed.length === 0) failed.push(`bun test: exit status ${status}`);
   const reasons = output.split("\n").filter((line) => line.startsWith("skip: "));
   return { passed, failed, skipped, reasons };
+}
+
+/** The sum of several results. */
+export function addUp(tallies: readonly Tally[]): Tally {
+  return {
+    passed: tallies.reduce((sum, { passed }) => sum + passed, 0),
+    failed: tallies.flatMap(({ failed }) => failed),
+    skipped: tallies.reduce((sum, { skipped }) => sum + skipped, 0),
+    reasons: [...new Set(tallies.flatMap(({ reasons }) => reasons))],
+  };
+}
+
+/** `N passed, N failed, N skipped` */
+export function countsOf({ passed, failed, skipped }: Tally): string {
+  return `${passed} passed, ${failed.length} failed, ${skipped} skipped`;
+}
+
+/** `0.4 s`, `12 s`, `3 min 5 s` */
+export function durationOf(ms: number): string {
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+/** A line for each stage. */
+export function summaryOf(results: readonly StageResult[]): string {
+  const rows = results.map(({ name, ms, outcome }) =>
+    typeof outcome === "string"
+      ? [name, "", "", "", "", outcome]
+      : [
+          name,
+          `${outcome.passed}`,
+          `${outcome.failed.length}`,
+          `${outcome.skipped}`,
+          durationOf(ms),
+          "",
+        ],
+  );
+  const lines = [["stage", "passed", "failed", "skipped", "time", ""], ...rows];
+  const widths = lines[0]?.map((_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  );
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => {
+          const width = widths?.[column] ?? 0;
+          const isText = column === 0 || column === 5;
+          return isText ? cell.padEnd(width) : cell.padStart(width);
+        })
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }
 
 function nameOf(attributes: string): string {
