@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
+import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import {
   type Batch,
   checkBatch,
@@ -23,7 +24,7 @@ import {
 } from "./diff-batches.ts";
 
 // Bun's default of 5 s is too short for hundreds of random histories on a busy machine.
-setDefaultTimeout(120_000);
+setDefaultTimeout(PROPERTY_LIMIT_MS);
 
 const OWNERS = 4;
 const TABLES_TRIED = [
@@ -59,7 +60,8 @@ function inOrder(operations: OperationList, batch: Batch): boolean {
 for (const build of BUILDS)
   describe(`histories of diffs (${build})`, () => {
     test("the result is the desired state, with the least number of operations", () => {
-      fc.assert(
+      assertProperty(
+        "diff-history",
         fc.property(fc.array(step, { minLength: 1, maxLength: 12 }), (steps) => {
           const core = createTestCore(build);
           const owners = [OWNER_NODE, ...range(OWNERS).map((n) => core.service(`default/${n}`))];
@@ -82,7 +84,7 @@ for (const build of BUILDS)
             expect(diffBatch(core, batch).count).toBe(0);
           }
         }),
-        { numRuns: build === "debug" ? 150 : 500 },
+        build === "debug" ? 150 : 500,
       );
     });
   });

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { compileCore } from "../../build/compile-core.ts";
+import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import { type HeapExports, loadWasm } from "../../src/core/load.ts";
 import { BUILDS } from "./ingest-core.ts";
 
@@ -41,47 +42,52 @@ const command = fc.oneof(
 );
 
 describe.each(BUILDS)("heap (%s)", (build) => {
-  test("blocks never overlap, keep their content, and all come back", () => {
-    fc.assert(
-      fc.property(fc.array(command, { maxLength: 80 }), (commands) => {
-        const { exports, u8 } = loadWasm<Exports>(modules[build]);
-        exports.heapLimit(64);
-        const start = exports.heapUsed();
-        const blocks: { at: number; size: number; fill: number }[] = [];
-        const check = ({ at, size: length, fill }: (typeof blocks)[number]) =>
-          expect(
-            u8()
-              .subarray(at, at + length)
-              .every((byte) => byte === fill),
-          ).toBe(true);
-        for (const [index, { kind, size: wanted, which }] of commands.entries()) {
-          const fill = (index % 255) + 1;
-          const block = blocks[which % Math.max(blocks.length, 1)];
-          if (kind === "allocate") {
-            const at = exports.allocate(wanted) >>> 0;
-            if (at === 0) continue;
-            expect(at % 8).toBe(0);
-            u8().fill(fill, at, at + wanted);
-            blocks.push({ at, size: wanted, fill });
-          } else if (block !== undefined && kind === "release") {
-            check(block);
-            exports.release(block.at, block.size);
-            blocks.splice(blocks.indexOf(block), 1);
-          } else if (block !== undefined) {
-            const at = exports.resize(block.at, block.size, wanted) >>> 0;
-            if (at === 0) continue;
-            check({ ...block, at, size: Math.min(wanted, block.size) });
-            Object.assign(block, { at, size: wanted });
-            u8().fill(block.fill, at, at + wanted);
+  test(
+    "blocks never overlap, keep their content, and all come back",
+    () => {
+      assertProperty(
+        "heap-blocks",
+        fc.property(fc.array(command, { maxLength: 80 }), (commands) => {
+          const { exports, u8 } = loadWasm<Exports>(modules[build]);
+          exports.heapLimit(64);
+          const start = exports.heapUsed();
+          const blocks: { at: number; size: number; fill: number }[] = [];
+          const check = ({ at, size: length, fill }: (typeof blocks)[number]) =>
+            expect(
+              u8()
+                .subarray(at, at + length)
+                .every((byte) => byte === fill),
+            ).toBe(true);
+          for (const [index, { kind, size: wanted, which }] of commands.entries()) {
+            const fill = (index % 255) + 1;
+            const block = blocks[which % Math.max(blocks.length, 1)];
+            if (kind === "allocate") {
+              const at = exports.allocate(wanted) >>> 0;
+              if (at === 0) continue;
+              expect(at % 8).toBe(0);
+              u8().fill(fill, at, at + wanted);
+              blocks.push({ at, size: wanted, fill });
+            } else if (block !== undefined && kind === "release") {
+              check(block);
+              exports.release(block.at, block.size);
+              blocks.splice(blocks.indexOf(block), 1);
+            } else if (block !== undefined) {
+              const at = exports.resize(block.at, block.size, wanted) >>> 0;
+              if (at === 0) continue;
+              check({ ...block, at, size: Math.min(wanted, block.size) });
+              Object.assign(block, { at, size: wanted });
+              u8().fill(block.fill, at, at + wanted);
+            }
           }
-        }
-        for (const block of blocks) check(block);
-        for (const { at, size: length } of blocks) exports.release(at, length);
-        expect(exports.heapUsed()).toBe(start);
-      }),
-      { numRuns: 60 },
-    );
-  }, 60_000);
+          for (const block of blocks) check(block);
+          for (const { at, size: length } of blocks) exports.release(at, length);
+          expect(exports.heapUsed()).toBe(start);
+        }),
+        60,
+      );
+    },
+    PROPERTY_LIMIT_MS,
+  );
 
   test("freed blocks are used again before memory grows", () => {
     const { exports } = loadWasm<Exports>(modules[build]);
@@ -152,33 +158,38 @@ describe.each(BUILDS)("hash and names (%s)", (build) => {
     expect(hashes.has(exports.hash64(...put("abc")))).toBe(false);
   });
 
-  test("names are found, counted and recycled", () => {
-    fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(40), fc.boolean()), { maxLength: 200 }), (steps) => {
-        const { exports, put } = open();
-        const held = new Map<string, { id: number; holders: number }>();
-        for (const [number, hold] of steps) {
-          const text = "name-".repeat(number % 4) + number;
-          const known = held.get(text);
-          if (hold) {
-            const id = exports.nameHold(...put(text)) >>> 0;
-            const others = [...held].filter(([other]) => other !== text);
-            const fresh = others.every(([, other]) => other.id !== id);
-            if (known ? known.id !== id : !fresh) throw new Error(`${text} has the id ${id}`);
-            held.set(text, { id, holders: (known?.holders ?? 0) + 1 });
-          } else if (known) {
-            exports.nameDrop(known.id);
-            known.holders--;
-            if (known.holders === 0) held.delete(text);
+  test(
+    "names are found, counted and recycled",
+    () => {
+      assertProperty(
+        "name-counts",
+        fc.property(fc.array(fc.tuple(fc.nat(40), fc.boolean()), { maxLength: 200 }), (steps) => {
+          const { exports, put } = open();
+          const held = new Map<string, { id: number; holders: number }>();
+          for (const [number, hold] of steps) {
+            const text = "name-".repeat(number % 4) + number;
+            const known = held.get(text);
+            if (hold) {
+              const id = exports.nameHold(...put(text)) >>> 0;
+              const others = [...held].filter(([other]) => other !== text);
+              const fresh = others.every(([, other]) => other.id !== id);
+              if (known ? known.id !== id : !fresh) throw new Error(`${text} has the id ${id}`);
+              held.set(text, { id, holders: (known?.holders ?? 0) + 1 });
+            } else if (known) {
+              exports.nameDrop(known.id);
+              known.holders--;
+              if (known.holders === 0) held.delete(text);
+            }
           }
-        }
-        for (const [text, { id }] of held) expect(exports.nameFind(...put(text))).toBe(id);
-        expect(exports.nameFind(...put("never held")) >>> 0).toBe(0xffff_ffff);
-        expect(exports.nameFind(...put(""))).toBe(0);
-      }),
-      { numRuns: 60 },
-    );
-  }, 60_000);
+          for (const [text, { id }] of held) expect(exports.nameFind(...put(text))).toBe(id);
+          expect(exports.nameFind(...put("never held")) >>> 0).toBe(0xffff_ffff);
+          expect(exports.nameFind(...put(""))).toBe(0);
+        }),
+        60,
+      );
+    },
+    PROPERTY_LIMIT_MS,
+  );
 });
 
 /**

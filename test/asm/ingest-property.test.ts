@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { begunIn } from "../../harness/fakes/recorded-problems.ts";
+import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import {
   type ApiService,
   type ApiSlice,
@@ -29,8 +30,6 @@ type Step =
 /** The node's zone. */
 const NAMES_OF_AN_EMPTY_CORE = 1;
 const RUNS = { debug: 20, release: 40 };
-/** Loaded machines must not fail. */
-const TIMEOUT_MS = 60_000;
 
 const remove = fc.nat(5).map((dice) => dice === 0);
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
@@ -90,7 +89,8 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
   test(
     "after each step of a random history",
     () => {
-      fc.assert(
+      assertProperty(
+        "ingest-history",
         fc.property(anyHistory, (steps) => {
           const core = createTestCore(build);
           const model = new Model();
@@ -114,16 +114,17 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
           expect(new Set(found.map((bytes) => bytes.toHex()))).toEqual(local);
           expect(found.length).toBe(local.size);
         }),
-        { numRuns: RUNS[build] },
+        RUNS[build],
       );
     },
-    TIMEOUT_MS,
+    PROPERTY_LIMIT_MS,
   );
 
   test(
     "with bytes in any chunks",
     () => {
-      fc.assert(
+      assertProperty(
+        "ingest-chunks",
         fc.property(
           anyHistory,
           fc.infiniteStream(fc.integer({ min: 1, max: 300 })),
@@ -147,10 +148,10 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
             expect(cut.rows()).toEqual(whole.rows());
           },
         ),
-        { numRuns: RUNS[build] / 2 },
+        RUNS[build] / 2,
       );
     },
-    TIMEOUT_MS,
+    PROPERTY_LIMIT_MS,
   );
 
   test(
@@ -160,7 +161,8 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
         minLength: 1,
         maxLength: 4,
       });
-      fc.assert(
+      assertProperty(
+        "ingest-corruption",
         fc.property(anyHistory, damage, fc.boolean(), (steps, hits, keepLength) => {
           const core = createTestCore(build);
           play(core, steps);
@@ -186,16 +188,17 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
           expect(core.rows()).toEqual({ services: {}, slices: {} });
           expect(core.exports.nameCount()).toBe(NAMES_OF_AN_EMPTY_CORE);
         }),
-        { numRuns: RUNS[build] * 2 },
+        RUNS[build] * 2,
       );
     },
-    TIMEOUT_MS,
+    PROPERTY_LIMIT_MS,
   );
 
   test(
     "and deleting everything frees all memory",
     () => {
-      fc.assert(
+      assertProperty(
+        "ingest-memory",
         fc.property(anyHistory, (steps) => {
           const core = createTestCore(build);
           // Permanent growth happens in the first round: tables, regions, the builder.
@@ -208,9 +211,9 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
           expect(core.exports.nameCount()).toBe(NAMES_OF_AN_EMPTY_CORE);
           expect(core.localAddresses(4)).toEqual([]);
         }),
-        { numRuns: RUNS[build] / 2 },
+        RUNS[build] / 2,
       );
     },
-    TIMEOUT_MS,
+    PROPERTY_LIMIT_MS,
   );
 });

@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { BUILDS, createTestCore } from "../../harness/core/test-core.ts";
+import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import {
   choose,
   type Hint,
@@ -11,7 +12,7 @@ import type { ServiceId } from "../../src/model/service.ts";
 import { enterZone, putService, readChoices } from "./select-inputs.ts";
 
 // Bun's default of 5 s is too short on a busy machine for every world of three endpoints.
-setDefaultTimeout(120_000);
+setDefaultTimeout(PROPERTY_LIMIT_MS);
 
 const HINTS: readonly Hint[] = ["none", "this", "other"];
 const TCP = 6;
@@ -156,12 +157,13 @@ for (const build of BUILDS)
     test("for Services with many slices, ports and both families, the core chooses as the model does", () => {
       const core = createTestCore(build);
       enterZone(core);
-      fc.assert(
+      assertProperty(
+        "select-choices",
         fc.property(fc.array(service, { minLength: 1, maxLength: 4 }), (services) => {
           const ids = services.map((each, index) => putService(core, `default/web-${index}`, each));
           expect(readChoices(core, ids)).toEqual(services.map(chooseServed));
         }),
-        { numRuns: build === "debug" ? 150 : 400 },
+        build === "debug" ? 150 : 400,
       );
     });
 
@@ -186,7 +188,8 @@ for (const build of BUILDS)
               ] as const,
           ),
       );
-      fc.assert(
+      assertProperty(
+        "select-order",
         fc.property(shuffled, ([one, other]) => {
           const ids = [
             putService(core, "default/one", one),
@@ -195,7 +198,7 @@ for (const build of BUILDS)
           const [first, second] = readChoices(core, ids);
           expect(second).toEqual(first as NonNullable<typeof first>);
         }),
-        { numRuns: build === "debug" ? 100 : 300 },
+        build === "debug" ? 100 : 300,
       );
     });
 

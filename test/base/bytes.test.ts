@@ -1,10 +1,12 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { assertProperty } from "../../harness/property.ts";
 import { readU8, readU16BE, readU32BE, readU32LE } from "../../src/base/bytes.ts";
 
 test("numbers equal the ones that a DataView reads", () => {
   const bytes = fc.uint8Array({ minLength: 4, maxLength: 8 });
-  fc.assert(
+  assertProperty(
+    "bytes",
     fc.property(bytes, fc.nat(4), (bytes, at) => {
       fc.pre(at + 4 <= bytes.length);
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { assertProperty } from "../../harness/property.ts";
 import {
   type Action,
   type ActionCode,
@@ -53,7 +54,8 @@ describe("an action", () => {
   });
 
   test("is a u32 that unpacks to itself", () => {
-    fc.assert(
+    assertProperty(
+      "action-code",
       fc.property(arbitraryAction, (action) => {
         const code = encodeAction(action);
         expect(code >>> 0).toBe(code);

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ip } from "../../harness/plan/plan-text.ts";
 import { ADDRESSES } from "../../harness/plan/random-services.ts";
+import { assertProperty } from "../../harness/property.ts";
 import {
   addressBytes,
   addressKey,
@@ -76,26 +77,29 @@ function compareParts(a: Parts, b: Parts): number {
 
 describe("a frontend's key", () => {
   test("is equal exactly when the frontends are", () => {
-    fc.assert(
+    assertProperty(
+      "frontend-key-equality",
       fc.property(arbitraryParts, arbitraryParts, (a, b) => {
         expect(keyOf(a) === keyOf(b)).toBe(textOf(a) === textOf(b));
       }),
-      { numRuns: 2000 },
+      2000,
     );
   });
 
   test("sorts by address, protocol and port, after node ports", () => {
-    fc.assert(
+    assertProperty(
+      "frontend-key-order",
       fc.property(arbitraryParts, arbitraryParts, (a, b) => {
         fc.pre(a.family === b.family);
         expect(compareKeys(keyOf(a), keyOf(b))).toBe(Math.sign(compareParts(a, b)));
       }),
-      { numRuns: 2000 },
+      2000,
     );
   });
 
   test("returns its parts", () => {
-    fc.assert(
+    assertProperty(
+      "frontend-key-parts",
       fc.property(arbitraryParts, (parts) => {
         const key = keyOf(parts);
         const { address, protocol, port } = parts;
@@ -112,12 +116,13 @@ describe("a frontend's key", () => {
         expect(addressBytes(key)).toEqual(bytes);
         expect(addressText(key)).toBe(printAddress(bytes));
       }),
-      { numRuns: 1000 },
+      1000,
     );
   });
 
   test("is read from the keys of tables", () => {
-    fc.assert(
+    assertProperty(
+      "frontend-key-read",
       fc.property(fc.oneof(arbitraryFrontend, arbitraryNodePort), (parts) => {
         const { family, address, protocol = 0, port = 0 } = parts;
         const start = address === undefined ? [] : [...ip(address).bytes];
@@ -134,7 +139,7 @@ describe("a frontend's key", () => {
         expect(readAddressKey(tableId("cluster-ips", family), Uint8Array.from(start))).toBe(alone);
         expect(readAddressKey(frontends, Uint8Array.from(bytes))).toBe(alone);
       }),
-      { numRuns: 1000 },
+      1000,
     );
   });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { assertProperty } from "../../harness/property.ts";
 import { ADDRESSES, addressTexts, RANGES } from "../../harness/specification/address-vectors.ts";
 import * as specification from "../../harness/specification/ingest.ts";
 import {
@@ -26,7 +27,8 @@ describe("texts are parsed as the core does", () => {
   });
 
   test("any text", () => {
-    fc.assert(
+    assertProperty(
+      "address-text",
       fc.property(addressTexts(), fc.nat(130), (text, prefix) => {
         expect(addressHex(text)).toBe(specification.parseAddress(text) as string);
         // Only the core ignores white space around a range.
@@ -34,7 +36,7 @@ describe("texts are parsed as the core does", () => {
         const range = `${text}/${prefix}`;
         expect(rangeHex(range)).toBe(specification.parseRange(range) as string);
       }),
-      { numRuns: 1000 },
+      1000,
     );
   });
 });

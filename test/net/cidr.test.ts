@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { cidr, ip } from "../../harness/plan/plan-text.ts";
+import { assertProperty } from "../../harness/property.ts";
 import { type Cidr, printAddress, printCidr } from "../../src/net/address.ts";
 import { contains, disjoint, lastAddress, prefixOf } from "../../src/net/cidr.ts";
 
@@ -50,7 +51,8 @@ const arbitraryCidr: fc.Arbitrary<Cidr> = fc
 
 describe("for any ranges", () => {
   test("the first and last address give the prefix", () => {
-    fc.assert(
+    assertProperty(
+      "cidr-prefix",
       fc.property(arbitraryCidr, (range) => {
         expect(prefixOf(range.bytes, lastAddress(range))).toBe(range.prefix);
       }),
@@ -58,7 +60,8 @@ describe("for any ranges", () => {
   });
 
   test("disjoint ones cover the same addresses, sorted and without nesting, for any input order", () => {
-    fc.assert(
+    assertProperty(
+      "cidr-disjoint",
       fc.property(fc.array(arbitraryCidr, { maxLength: 8 }), (ranges) => {
         const kept = disjoint(ranges);
         for (const range of ranges) {

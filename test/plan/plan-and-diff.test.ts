@@ -14,6 +14,7 @@ import {
 } from "../../harness/plan/plan-text.ts";
 import { printElement } from "../../harness/plan/print-elements.ts";
 import { arbitraryChoice, arbitraryText, NODE } from "../../harness/plan/random-services.ts";
+import { assertProperty } from "../../harness/property.ts";
 import { OWNER_NODE } from "../../src/model/owner.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { TABLES, type TableId } from "../../src/model/tables.ts";
@@ -86,7 +87,8 @@ function slotsApart(lines: readonly string[]): { elements: string[]; slots: stri
 }
 
 test("after any history the committed elements match the plan, and planning again changes nothing", () => {
-  fc.assert(
+  assertProperty(
+    "plan-and-diff",
     fc.property(history, (steps) => {
       const core = createTestCore("debug");
       const ids = NAMES.map((name) => core.service(name));
@@ -112,6 +114,6 @@ test("after any history the committed elements match the plan, and planning agai
       expect(slotsApart(committed(core, nameOf))).toEqual(slotsApart(want));
       expect(sync(core, present, claims, ids)).toBe(0);
     }),
-    { numRuns: 60 },
+    60,
   );
 });

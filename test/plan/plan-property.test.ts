@@ -7,6 +7,7 @@ import {
   service,
 } from "../../harness/plan/plan-text.ts";
 import { arbitraryChoice, arbitraryText, NODE } from "../../harness/plan/random-services.ts";
+import { assertProperty } from "../../harness/property.ts";
 import { printAddress } from "../../src/net/address.ts";
 import { PROTOCOLS, type Protocol } from "../../src/net/protocol.ts";
 import { frontendsOf } from "../../src/state/frontends.ts";
@@ -29,7 +30,8 @@ const protocolName = (protocol: Protocol) =>
 
 describe("for any Services", () => {
   test("no element is planned twice, by one Service or by two", () => {
-    fc.assert(
+    assertProperty(
+      "plan-unique-keys",
       fc.property(cluster, (texts) => {
         const keys = planText(entries(texts), NODE).map(keyOf);
         expect(new Set(keys).size).toBe(keys.length);
@@ -38,7 +40,8 @@ describe("for any Services", () => {
   });
 
   test("the plan does not depend on the order of the Services", () => {
-    fc.assert(
+    assertProperty(
+      "plan-order",
       fc.property(cluster, (texts) => {
         const services = entries(texts);
         expect(planText([...services].reverse(), NODE)).toEqual(planText(services, NODE));
@@ -47,7 +50,8 @@ describe("for any Services", () => {
   });
 
   test("a choice has its number of slots, and slots exist only with a choice", () => {
-    fc.assert(
+    assertProperty(
+      "plan-slots",
       fc.property(cluster, (texts) => {
         const plan = planText(entries(texts), NODE);
         let slots = 0;
@@ -67,7 +71,8 @@ describe("for any Services", () => {
   });
 
   test("every frontend of a Service is either served or refused", () => {
-    fc.assert(
+    assertProperty(
+      "plan-frontends",
       fc.property(arbitraryText, arbitraryChoice, (text, endpoints) => {
         const one = service(text);
         const plan = planText([{ service: one, endpoints }], NODE);

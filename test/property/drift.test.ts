@@ -8,6 +8,7 @@ import { pipe, run } from "../../harness/commands.ts";
 import { rememberingCore } from "../../harness/core/made-operations.ts";
 import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
 import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import {
   type DriftedWorld,
   driftedWorld,
@@ -20,7 +21,7 @@ import { service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(PROPERTY_LIMIT_MS);
 inFreshNetns();
 
 const MAPS = ["frontends4", "endpoints4", "endpoints6", "nodeports4", "outside6", "learn4"];
@@ -98,7 +99,8 @@ function commandOf(given: Extract<Step, { do: "delete" | "change" | "nft" }>): s
 
 test("after any mixture of foreign changes and ours", async () => {
   const done = new Map<string, number>();
-  await fc.assert(
+  await assertProperty(
+    "repair-drift",
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
       run("nft", "flush", "ruleset");
       const drifted = driftedWorld();
@@ -142,7 +144,7 @@ test("after any mixture of foreign changes and ours", async () => {
       expectWhole();
       drifted.close();
     }),
-    { numRuns: 40 },
+    40,
   );
   console.log(`steps: ${[...done].map(([name, count]) => `${count} ${name}`).join(", ")}`);
 });

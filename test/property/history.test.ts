@@ -5,6 +5,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
+import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -107,84 +108,94 @@ function sliceObject(given: Extract<Step, { do: "slice" }>): JsonObject {
   return { ...object, addressType: given.v6 ? "IPv6" : "IPv4", endpoints, ports };
 }
 
-test("the kernel after any history equals the kernel after only its last state", async () => {
-  let checked = 0;
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
-      let world = syncWorld();
-      const services = new Map<string, JsonObject>();
-      const slices = new Map<string, JsonObject>();
-      const replay = (into: typeof world) => {
-        for (const object of services.values()) into.put("Service", object);
-        for (const object of slices.values()) into.put("EndpointSlice", object);
-      };
-      let finish = async () => {};
-      for (const given of steps) {
-        if (given.do.includes("sync") || given.do === "restart") await finish();
-        switch (given.do) {
-          case "service": {
-            const object = withIngress(serviceObject(given.name, given.spec), given.spec.vips);
-            services.set(given.name, object);
-            world.put("Service", object);
-            break;
+test(
+  "the kernel after any history equals the kernel after only its last state",
+  async () => {
+    let checked = 0;
+    await assertProperty(
+      "sync-history",
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
+        let world = syncWorld();
+        const services = new Map<string, JsonObject>();
+        const slices = new Map<string, JsonObject>();
+        const replay = (into: typeof world) => {
+          for (const object of services.values()) into.put("Service", object);
+          for (const object of slices.values()) into.put("EndpointSlice", object);
+        };
+        let finish = async () => {};
+        for (const given of steps) {
+          if (given.do.includes("sync") || given.do === "restart") await finish();
+          switch (given.do) {
+            case "service": {
+              const object = withIngress(serviceObject(given.name, given.spec), given.spec.vips);
+              services.set(given.name, object);
+              world.put("Service", object);
+              break;
+            }
+            case "slice": {
+              const object = sliceObject(given);
+              slices.set(given.name, object);
+              world.put("EndpointSlice", object);
+              break;
+            }
+            case "delete service": {
+              const object = services.get(given.name);
+              if (object !== undefined) world.remove("Service", object);
+              services.delete(given.name);
+              break;
+            }
+            case "delete slice": {
+              const object = slices.get(given.name);
+              if (object !== undefined) world.remove("EndpointSlice", object);
+              slices.delete(given.name);
+              break;
+            }
+            case "sync":
+              await world.sync();
+              break;
+            case "sync that takes its time":
+              finish = await beginSync(world);
+              break;
+            case "failing sync":
+              world.backend.transient = new SluiceError(
+                "NETLINK_SOCKET",
+                "Cannot send: no buffers",
+              );
+              await world.sync();
+              world.backend.transient = undefined;
+              break;
+            case "restart":
+              world = syncWorld(world.backend);
+              replay(world);
+              await world.sync();
+              break;
           }
-          case "slice": {
-            const object = sliceObject(given);
-            slices.set(given.name, object);
-            world.put("EndpointSlice", object);
-            break;
-          }
-          case "delete service": {
-            const object = services.get(given.name);
-            if (object !== undefined) world.remove("Service", object);
-            services.delete(given.name);
-            break;
-          }
-          case "delete slice": {
-            const object = slices.get(given.name);
-            if (object !== undefined) world.remove("EndpointSlice", object);
-            slices.delete(given.name);
-            break;
-          }
-          case "sync":
-            await world.sync();
-            break;
-          case "sync that takes its time":
-            finish = await beginSync(world);
-            break;
-          case "failing sync":
-            world.backend.transient = new SluiceError("NETLINK_SOCKET", "Cannot send: no buffers");
-            await world.sync();
-            world.backend.transient = undefined;
-            break;
-          case "restart":
-            world = syncWorld(world.backend);
-            replay(world);
-            await world.sync();
-            break;
         }
-      }
-      await finish();
-      await world.sync();
-      expect(world.reports.filter(({ outcome }) => outcome === "refused")).toEqual([]);
+        await finish();
+        await world.sync();
+        expect(world.reports.filter(({ outcome }) => outcome === "refused")).toEqual([]);
 
-      const scratch = syncWorld();
-      replay(scratch);
-      await scratch.sync();
-      expect(withoutSlots(world.backend.print())).toEqual(withoutSlots(scratch.backend.print()));
-      expectEverySlot(world.backend.print());
+        const scratch = syncWorld();
+        replay(scratch);
+        await scratch.sync();
+        expect(withoutSlots(world.backend.print())).toEqual(withoutSlots(scratch.backend.print()));
+        expectEverySlot(world.backend.print());
 
-      const count = world.backend.transactions.length;
-      const restarted = syncWorld(world.backend);
-      replay(restarted);
-      await restarted.sync();
-      expect(restarted.backend.transactions).toHaveLength(count);
-      checked++;
-    }),
-    { numRuns: 150 },
-  );
-  console.log(`${checked} random histories, each compared with its last state alone and restarted`);
-}, 300_000);
+        const count = world.backend.transactions.length;
+        const restarted = syncWorld(world.backend);
+        replay(restarted);
+        await restarted.sync();
+        expect(restarted.backend.transactions).toHaveLength(count);
+        checked++;
+      }),
+      150,
+    );
+    console.log(
+      `${checked} random histories, each compared with its last state alone and restarted`,
+    );
+  },
+  PROPERTY_LIMIT_MS,
+);
 
 /** Begins a sync with transactions that wait until the returned function is called. */
 async function beginSync({ backend, sync }: SyncWorld): Promise<() => Promise<void>> {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type ServiceText, service } from "../../harness/plan/plan-text.ts";
+import { assertProperty } from "../../harness/property.ts";
 import { addressKey } from "../../src/model/frontend-key.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
@@ -225,7 +226,8 @@ const keysOf = (one: Service) => [
 
 describe("for any history of Services", () => {
   test("the holder is always the oldest claimant", () => {
-    fc.assert(
+    assertProperty(
+      "claims-holder",
       fc.property(history, (steps) => {
         const claims = new FrontendClaims(randomName);
         const present = new Map<number, Service>();
@@ -254,7 +256,8 @@ describe("for any history of Services", () => {
   });
 
   test("each step names exactly the other Services that won or lost something", () => {
-    fc.assert(
+    assertProperty(
+      "claims-changes",
       fc.property(history, (steps) => {
         const claims = new FrontendClaims(randomName);
         const keys = new Set(steps.flatMap(([, next]) => (next ? keysOf(next) : [])));

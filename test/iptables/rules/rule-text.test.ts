@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { assertProperty } from "../../../harness/property.ts";
 import {
   commentWords,
   markWords,
@@ -49,7 +50,8 @@ describe("a comment", () => {
   });
 
   test("never ends its line or its quotes", () => {
-    fc.assert(
+    assertProperty(
+      "rule-comment",
       fc.property(fc.string({ unit: "binary", maxLength: 400 }), (text) => {
         const written = commentWords(text).slice("-m comment --comment ".length);
         expect(written).toMatch(/^(?:[-_0-9A-Za-z]+|"(?:[^"'\\\n\r\0]|\\["'\\])*")$/);

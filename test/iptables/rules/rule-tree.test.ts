@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ip } from "../../../harness/plan/plan-text.ts";
+import { assertProperty } from "../../../harness/property.ts";
 import { CHAIN_RULES, type Level, RuleTree } from "../../../src/iptables/rules/rule-tree.ts";
 import {
   hairpinLevels,
@@ -139,7 +140,8 @@ describe("after any additions and removals", () => {
   const change = fc.tuple(key, fc.option(fc.constantFrom("one", "two"), { nil: undefined }));
 
   test("the tree depends only on its rules, and a packet reaches each of them", () => {
-    fc.assert(
+    assertProperty(
+      "rule-tree",
       fc.property(fc.array(fc.array(change, { maxLength: 60 }), { maxLength: 8 }), (rounds) => {
         const rules = new Map<FrontendKey, string>();
         const planted = new Planted(serviceLevels(4));
@@ -158,7 +160,7 @@ describe("after any additions and removals", () => {
           expect(text.split("\n").length).toBeLessThanOrEqual(31);
         }
       }),
-      { numRuns: 60 },
+      60,
     );
   });
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { NodeText, ServiceText } from "../../../harness/plan/plan-text.ts";
+import { assertProperty, PROPERTY_LIMIT_MS } from "../../../harness/property.ts";
 import { CHAIN_NAME_MAX } from "../../../src/iptables/rules/chain-names.ts";
 import type { ChainChanges } from "../../../src/iptables/rules/chain-texts.ts";
 import { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
@@ -22,8 +23,6 @@ interface World {
   readonly node: NodeText;
 }
 
-/** For one test, on a machine with other work. */
-const TIMEOUT_MS = 60_000;
 const EMPTY: World = { services: new Map(), node: {} };
 /** Ids of Services, enough of them that chains are split. */
 const IDS = 40;
@@ -167,7 +166,8 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
   test(
     "after any history the chains are the same as after a start, and changes are reported",
     () => {
-      fc.assert(
+      assertProperty(
+        "ruleset-history",
         fc.property(fc.array(round, { minLength: 1, maxLength: 8 }), (rounds) => {
           const ruleset = new Ruleset(family, OPTIONS);
           let [committed, staged] = [EMPTY, EMPTY];
@@ -191,16 +191,17 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
           }
           expect(snapshot(ruleset.chains)).toEqual(snapshot(fresh(staged, family).chains));
         }),
-        { numRuns: 40 },
+        40,
       );
     },
-    TIMEOUT_MS,
+    PROPERTY_LIMIT_MS,
   );
 
   test(
     "every referenced chain exists, has a reason to exist, and a name that fits",
     () => {
-      fc.assert(
+      assertProperty(
+        "ruleset-chains",
         fc.property(fc.array(change, { minLength: 10, maxLength: 60 }), (changes) => {
           const world = after(EMPTY, changes);
           const { chains, jumps } = fresh(world, family);
@@ -221,16 +222,17 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
             }
           }
         }),
-        { numRuns: 30 },
+        30,
       );
     },
-    TIMEOUT_MS,
+    PROPERTY_LIMIT_MS,
   );
 
   test(
     "every clusterIP is found in the tree, and its endpoints have equal odds",
     () => {
-      fc.assert(
+      assertProperty(
+        "ruleset-odds",
         fc.property(fc.array(change, { minLength: 30, maxLength: 80 }), (changes) => {
           const world = after(EMPTY, changes);
           const ruleset = fresh({ ...world, node: {} }, family);
@@ -252,10 +254,10 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
             });
           }
         }),
-        { numRuns: 15 },
+        15,
       );
     },
-    TIMEOUT_MS,
+    PROPERTY_LIMIT_MS,
   );
 });
 
