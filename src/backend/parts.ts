@@ -15,8 +15,8 @@ export interface AffinityCleanup {
   /** Clients of deleted frontends or endpoints may be remembered. */
   readonly hasStale: boolean;
   /**
-   * Deletes the clients of frontends and endpoints that disappeared since the last call. Returns
-   * their number.
+   * Deletes the clients of frontends and endpoints that disappeared. Returns their number. If it is
+   * not 0, packets in flight may have added some again, so `stale` stays true.
    * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
    */
   purge(core: Core): number;

@@ -104,8 +104,10 @@ export class StaleAffinity implements AffinityCleanup {
   }
 
   /**
-   * Call it after the slots of the endpoints have been deleted. From then on, no packet can add a
-   * client for one of them.
+   * Call it after the slots of the endpoints have been deleted.
+   *
+   * A packet may have looked up its endpoint before the client's entry was deleted, and add the
+   * entry again a moment later. Therefore a map stays noted until a search finds nothing in it.
    */
   purge(core: Core): number {
     let purged = 0;
@@ -113,7 +115,7 @@ export class StaleAffinity implements AffinityCleanup {
       const { nodePort, family } = map;
       const keys = staleKeys(this.#socket, core, nodePort, family);
       deleteEntries(this.#socket, this.#batch, affinityMap(nodePort, family), keys);
-      this.#maps.delete(map);
+      if (keys.length === 0) this.#maps.delete(map);
       purged += keys.length;
     }
     return purged;

@@ -38,8 +38,8 @@ export class PurgeTiming {
   }
 
   /**
-   * Purges stale entries. Call it after a commit: from then on the kernel learns no clients for
-   * deleted frontends. Returns true if nothing is left to do or a timer will wake the loop.
+   * Purges stale entries. Call it after a commit. If some may be left, a timer wakes the loop for
+   * another purge. Returns false if the purge failed.
    */
   purge(): boolean {
     const { core, affinity, clock, cleanupFailed } = this.#options;
@@ -57,6 +57,7 @@ export class PurgeTiming {
     const ended = clock.monotonic();
     const rest = Math.max(PURGE_COOLDOWN_MS, (ended - started) * PURGE_COOLDOWN_FACTOR);
     this.#earliest = ended + rest;
+    if (affinity.hasStale) this.#mustWait();
     return true;
   }
 

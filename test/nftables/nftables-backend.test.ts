@@ -561,11 +561,19 @@ describe("affinity", () => {
       element("nodeport-endpoints", 6, ["TCP", 30080, 0], "[fd00::1]:8080"),
     ]);
     expect(backend.affinity.purge(core)).toBe(2);
+    // A packet that was translated before, and learnt after.
+    pipe(
+      `add element inet sluice affinity4 { ${client} . 10.96.0.1 . tcp . 81 timeout 1h : 10.244.0.1 . 8080 }`,
+      ...["nft", "-f", "-"],
+    );
+    expect(backend.affinity.hasStale).toBe(true);
+    expect(backend.affinity.purge(core)).toBe(1);
     expect(remembered("affinity4")).toContain("10.96.0.1 . tcp . 80");
     expect(remembered("affinity4")).not.toContain("10.96.0.1 . tcp . 81");
     expect(remembered("nodeport-affinity6")).toContain("2001:db8::7");
     expect(remembered("nodeport-affinity6")).not.toContain("2001:db8::8");
     expect(backend.affinity.purge(core)).toBe(0);
+    expect(backend.affinity.hasStale).toBe(false);
   });
 
   test("is searched only in maps of changed frontends with affinity", () => {

@@ -11,6 +11,7 @@ async function affinityWorld(elapsed = 0) {
   world.backend.affinity.purge = () => {
     times.push(world.clock.now());
     void world.clock.advance(elapsed);
+    world.backend.affinity.hasStale = false;
     return 0;
   };
   let endpoint = 0;
@@ -52,4 +53,23 @@ test("the rest grows with the time that it takes", async () => {
   await world.clock.advance(PURGE_COOLDOWN_MS);
   await world.sync();
   expect(times).toHaveLength(2);
+});
+
+test("the loop is woken again until nothing is stale", async () => {
+  const { world, times, change } = await affinityWorld();
+  const { affinity } = world.backend;
+  let left = 2;
+  affinity.purge = () => {
+    times.push(world.clock.now());
+    affinity.hasStale = --left > 0;
+    return left;
+  };
+  await change();
+  expect([times.length, world.wakes()]).toEqual([1, 0]);
+  await world.clock.advance(PURGE_COOLDOWN_MS);
+  expect(world.wakes()).toBe(1);
+  await world.sync();
+  expect(times).toHaveLength(2);
+  await world.clock.advance(PURGE_COOLDOWN_MS);
+  expect(world.wakes()).toBe(1);
 });
