@@ -69,13 +69,13 @@ const answer = new Uint8Array(new ArrayBuffer(16));
 /** Returns the microseconds of connecting; undefined without an answer. */
 function call(address: string, port: number, source?: string): number | undefined {
   const fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (fd < 0) throw new Error(`Cannot call ${address}: socket: errno ${-fd}`);
+  if (fd < 0) throw new Error(`call ${address}: socket: errno ${-fd}`);
   try {
     setOption(fd, SOL_TCP, TCP_SYNCNT, 1);
     if (source !== undefined) {
       setOption(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
       const bound = bind(fd, sockaddr.subarray(0, writeSockaddr(sockaddr, source, 0)));
-      if (bound < 0) throw new Error(`Cannot call from ${source}: bind: errno ${-bound}`);
+      if (bound < 0) throw new Error(`call from ${source}: bind: errno ${-bound}`);
     }
     const to = sockaddr.subarray(0, writeSockaddr(sockaddr, address, port));
     const begun = performance.now();
@@ -127,7 +127,7 @@ class Caller {
 
   #begin(): boolean {
     this.#fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (this.#fd < 0) throw new Error(`Cannot call ${this.#address}: socket: errno ${-this.#fd}`);
+    if (this.#fd < 0) throw new Error(`call ${this.#address}: socket: errno ${-this.#fd}`);
     this.#begun = performance.now();
     const to = sockaddr.subarray(0, writeSockaddr(sockaddr, this.#address, this.#port));
     const result = connect(this.#fd, to);

@@ -42,7 +42,7 @@ function fill(count: number, destination: number, endpoints: readonly number[]):
     if (writer.length < BATCH_BYTES && i < count - 1) continue;
     const [refusal] = socket.send(writer.bytes, writer.length).refusals;
     if (refusal !== undefined) {
-      throw new Error(`Cannot make entry ${refusal.sequence}: errno ${refusal.errno}`);
+      throw new Error(`create conntrack entry ${refusal.sequence}: errno ${refusal.errno}`);
     }
     writer.reset();
   }

@@ -10,8 +10,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run, runAsync } from "../harness/commands.ts";
 import { type Daemon, inNamespace, startDaemon } from "../harness/daemon.ts";
+import { memoryOf } from "../harness/process-memory.ts";
 import { Commits } from "./commits.ts";
-import { cpuOf, memoryOf, quantile } from "./measures.ts";
+import { cpuOf, quantile } from "./measures.ts";
 import { MARKS } from "./monitor.ts";
 
 /** Milliseconds, mebibytes and counts, for one size of the kernel's table. */

@@ -14,9 +14,10 @@ import {
   makeSlice,
   slicePath,
 } from "../harness/cluster/many-objects.ts";
+import { MemorySampler, memoryOf } from "../harness/process-memory.ts";
 import { addressesOf } from "./caller.ts";
 import { Calls } from "./calls.ts";
-import { cpuOf, memoryOf, quantile } from "./measures.ts";
+import { cpuOf, quantile } from "./measures.ts";
 import { ENDPOINT_PORT, LOCAL_POD, SERVICE_PORT, startPods } from "./pods.ts";
 import {
   type Contestant,
@@ -67,8 +68,13 @@ export interface IptablesFigures {
   readonly burstRestores: number;
   readonly burstCpu: number;
   readonly burstChanges: number;
-  readonly residentAfterStart: number;
-  readonly resident: number;
+  /** As in Figures; without the tools. */
+  readonly anonymousAfterStart: number;
+  readonly fileBackedAfterStart: number;
+  readonly anonymous: number;
+  readonly fileBacked: number;
+  readonly anonymousPeak: number;
+  readonly fileBackedPeak: number;
   readonly peak: number;
 }
 
@@ -179,6 +185,7 @@ class Bench {
     const calls = new Calls(plane.netns.name);
     const begun = now();
     const proxy = startProxy(contestant, plane);
+    const sampler = new MemorySampler(proxy.pid);
     try {
       const [served, healthy] = await Promise.all([
         calls.served(this.#samples(SAMPLES).map(clusterIp), START_PATIENCE_MS),
@@ -186,7 +193,7 @@ class Bench {
       ]);
       const startCpu = cpuOf(proxy.pid);
       await Bun.sleep(REST_MS);
-      const residentAfterStart = memoryOf(proxy.pid).resident;
+      const afterStart = memoryOf(proxy.pid);
       const rules = await xtables?.rules();
 
       const connections = await this.#connect(calls);
@@ -194,7 +201,7 @@ class Bench {
       await Bun.sleep(REST_MS);
       const burst = await this.#burst(calls, proxy.pid);
       await Bun.sleep(REST_MS);
-      const { resident, peak } = memoryOf(proxy.pid);
+      const { anonymous, fileBacked, peak } = memoryOf(proxy.pid);
       const restore = (await xtables?.restoreTime()) ?? Number.NaN;
       return {
         startServed: served - begun,
@@ -207,14 +214,19 @@ class Bench {
         ...connections,
         ...burst,
         burstRestores: burst.burstMax / restore,
-        residentAfterStart,
-        resident,
+        anonymousAfterStart: afterStart.anonymous,
+        fileBackedAfterStart: afterStart.fileBacked,
+        anonymous,
+        fileBacked,
+        anonymousPeak: sampler.most.anonymous,
+        fileBackedPeak: sampler.most.fileBacked,
         peak,
       };
     } catch (error) {
       throw new Error(`${String(error)}\n${proxy.tail(3)}`);
     } finally {
       calls.stop();
+      sampler.stop();
       await proxy.stop();
       await xtables?.wipe();
     }

@@ -10,16 +10,24 @@
  *        npm run bench -- --drift [--sizes 1000,10000]
  *        npm run bench -- --conntrack [--entries 10000,1000000]
  *
- *   --sizes      numbers of Services
- *   --large      also 50,000 Services
- *   --changes    number of single changes to measure at each size
- *   --against    another build of Sluice, measured in turn with dist/sluice; prints medians, and
- *                the median of the ratios run by run
- *   --upstream   also kube-proxy (nftables mode), up to 10,000 Services; fewer changes from 1,000
- *                on, because each takes it at least a second
+ *   --sizes           numbers of Services
+ *   --large           also 50,000 Services
+ *   --endpoints       endpoints of each Service
+ *   --changes         number of single changes to measure at each size
+ *   --against         another build of Sluice, measured in turn with dist/sluice; prints medians,
+ *                     and the median of the ratios run by run
+ *   --upstream        also kube-proxy, up to 10,000 Services; fewer changes from 1,000 Services on,
+ *                     because each takes it at least a second
+ *   --only-upstream   kube-proxy alone
+ *   --entries         numbers of conntrack entries
  *
- * Prints a table for each size and writes bench/results/TIME.json. Only ratios within one run are
- * comparable, not figures of different machines.
+ * Prints a table for each size and writes bench/results/TIME.json. Compare only figures of one run,
+ * because they depend on the machine.
+ *
+ * Memory is listed by kind. Anonymous memory is the process's own. File-backed memory is mostly
+ * program text, which the kernel can drop and read again. Sluice releases its text when it has been
+ * idle for a second, so its file-backed memory is small between changes. The kernel records one
+ * peak, of all kinds together. Peaks of one kind are samples every 20 ms and may be too low.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { ControlPlane } from "../harness/cluster/control-plane.ts";
 import { makeSlice, slicePath } from "../harness/cluster/many-objects.ts";
+import { MemorySampler, memoryOf } from "../harness/process-memory.ts";
 import type { Commits } from "./commits.ts";
 import { type Commit, MARKS } from "./monitor.ts";
 import { type Contestant, programmedIps, startProxy, untilHealthy } from "./proxies.ts";
@@ -37,9 +38,16 @@ export interface Figures {
   readonly restartHealthy: number;
   readonly restartProgrammed: number;
   readonly restartWrites: number;
-  readonly residentAfterStart: number;
-  readonly resident: number;
+  /** Memory while the proxy is idle: after the start, and after the changes. */
+  readonly anonymousAfterStart: number;
+  readonly fileBackedAfterStart: number;
+  readonly anonymous: number;
+  readonly fileBacked: number;
+  /** Peaks of each kind are sampled. `peak` is the kernel's, for all kinds together. */
+  readonly anonymousPeak: number;
+  readonly fileBackedPeak: number;
   readonly peak: number;
+  readonly restartAnonymousPeak: number;
   readonly restartPeak: number;
   /** Processor time until it is first idle, including children, in milliseconds. */
   readonly startCpu: number;
@@ -75,7 +83,9 @@ export async function measureStart(
       await Bun.sleep(PROGRAMMED_POLL_MS);
       complete = now();
       if (complete - begun > PATIENCE_MS) {
-        throw new Error(`${contestant.name} has not programmed ${services} Services in time`);
+        throw new Error(
+          `start ${contestant.name}: ${services} Services not programmed within ${PATIENCE_MS / 1000} s`,
+        );
       }
     }
     return complete - begun;
@@ -89,10 +99,19 @@ export async function measure(
   bench: Bench,
   contestant: Contestant,
 ): Promise<Omit<Figures, "startUnwatched">> {
+  const first = await measureFirstRun(bench, contestant);
+  await bench.commits.settle(QUIET_MS);
+  const restart = await measureRestart(bench, contestant);
+  return { ...first, ...restart };
+}
+
+/** A start on a kernel without rules, then changes one by one. */
+async function measureFirstRun(bench: Bench, contestant: Contestant) {
   const { plane, commits } = bench;
   const mark = commits.count;
   const begun = now();
-  let proxy = startProxy(contestant, plane);
+  const proxy = startProxy(contestant, plane);
+  const sampler = new MemorySampler(proxy.pid);
   try {
     const healthy = await untilHealthy(proxy, plane, PATIENCE_MS);
     const complete = await commits.find(
@@ -103,41 +122,55 @@ export async function measure(
     const startTransactions = commits.since(mark).filter(({ at }) => at <= complete.at).length;
     await commits.settle(QUIET_MS);
     const startCpu = cpuOf(proxy.pid);
-    const residentAfterStart = memoryOf(proxy.pid).resident;
+    const afterStart = memoryOf(proxy.pid);
 
     const { sent, answered } = await changeOneByOne(bench, contestant);
     await commits.settle(QUIET_MS);
-    const memory = memoryOf(proxy.pid);
-
-    await proxy.stop();
-    await commits.settle(QUIET_MS);
-    const meanwhile = await changeOne(bench, 0);
-    const restartMark = commits.count;
-    const restarted = now();
-    proxy = startProxy(contestant, plane);
-    const healthyAgain = await untilHealthy(proxy, plane, PATIENCE_MS);
-    const caughtUp = await commits.find(restartMark, PATIENCE_MS, hasMark(meanwhile.mark));
-    await commits.settle(QUIET_MS);
-    const restartWrites = writesOf(commits.since(restartMark));
-    const restartPeak = memoryOf(proxy.pid).peak;
+    const afterChanges = memoryOf(proxy.pid);
     return {
       startProgrammed: complete.at - begun,
       startHealthy: healthy - begun,
       startTransactions,
+      startCpu,
       changeP50: quantile(sent, 0.5),
       changeP99: quantile(sent, 0.99),
       changeAnswerP50: quantile(answered, 0.5),
       changes: sent.length,
-      restartHealthy: healthyAgain - restarted,
-      restartProgrammed: caughtUp.at - restarted,
-      restartWrites,
-      restartPeak,
-      residentAfterStart,
-      resident: memory.resident,
-      peak: memory.peak,
-      startCpu,
+      anonymousAfterStart: afterStart.anonymous,
+      fileBackedAfterStart: afterStart.fileBacked,
+      anonymous: afterChanges.anonymous,
+      fileBacked: afterChanges.fileBacked,
+      anonymousPeak: sampler.most.anonymous,
+      fileBackedPeak: sampler.most.fileBacked,
+      peak: afterChanges.peak,
     };
   } finally {
+    sampler.stop();
+    await proxy.stop();
+  }
+}
+
+/** A restart over the proxy's own rules, after one endpoint changed. */
+async function measureRestart(bench: Bench, contestant: Contestant) {
+  const { plane, commits } = bench;
+  const meanwhile = await changeOne(bench, 0);
+  const mark = commits.count;
+  const begun = now();
+  const proxy = startProxy(contestant, plane);
+  const sampler = new MemorySampler(proxy.pid);
+  try {
+    const healthy = await untilHealthy(proxy, plane, PATIENCE_MS);
+    const caughtUp = await commits.find(mark, PATIENCE_MS, hasMark(meanwhile.mark));
+    await commits.settle(QUIET_MS);
+    return {
+      restartHealthy: healthy - begun,
+      restartProgrammed: caughtUp.at - begun,
+      restartWrites: writesOf(commits.since(mark)),
+      restartAnonymousPeak: sampler.most.anonymous,
+      restartPeak: memoryOf(proxy.pid).peak,
+    };
+  } finally {
+    sampler.stop();
     await proxy.stop();
   }
 }
@@ -205,14 +238,6 @@ function now(): number {
 export function quantile(values: readonly number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
-}
-
-/** Resident mebibytes, and their peak. */
-export function memoryOf(pid: number): { resident: number; peak: number } {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const mebibytes = (field: string): number =>
-    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) / 1024;
-  return { resident: mebibytes("VmRSS"), peak: mebibytes("VmHWM") };
 }
 
 /** Milliseconds of processor time of the process and its exited children. */

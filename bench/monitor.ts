@@ -184,7 +184,7 @@ class CommitTally {
 }
 
 function check(call: string, result: number): number {
-  if (result < 0) throw new Error(`Cannot watch nftables: ${call}: errno ${-result}`);
+  if (result < 0) throw new Error(`watch nftables: ${call}: errno ${-result}`);
   return result;
 }
 

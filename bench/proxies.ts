@@ -79,7 +79,7 @@ export function writeConfiguration(
 /** Starts it in the control plane's namespace. */
 export function startProxy(contestant: Contestant, plane: ControlPlane): Daemon {
   if (!existsSync(contestant.executable)) {
-    throw new Error(`Cannot measure ${contestant.name}: ${contestant.executable} must exist`);
+    throw new Error(`measure ${contestant.name}: ${contestant.executable}: no such file`);
   }
   const config = join(plane.workdir, "proxy.yaml");
   return startDaemon(

@@ -15,27 +15,37 @@ interface Row<F> {
 
 type Unit = "ms" | "us" | "MiB" | "×" | "";
 
+/** The kernel records one peak, of all kinds of memory together. The others are sampled. */
+const MEMORY_ROWS = [
+  { field: "anonymousAfterStart", about: "memory: anonymous, after the start", unit: "MiB" },
+  { field: "fileBackedAfterStart", about: "memory: file-backed, after the start", unit: "MiB" },
+  { field: "anonymous", about: "memory: anonymous, after the changes", unit: "MiB" },
+  { field: "fileBacked", about: "memory: file-backed, after the changes", unit: "MiB" },
+  { field: "anonymousPeak", about: "memory: anonymous, sampled peak", unit: "MiB" },
+  { field: "fileBackedPeak", about: "memory: file-backed, sampled peak", unit: "MiB" },
+  { field: "peak", about: "memory: all resident, peak", unit: "MiB" },
+] as const satisfies readonly Row<Figures & IptablesFigures>[];
+
 const ROWS: readonly Row<Figures>[] = [
   {
     field: "startUnwatched",
-    about: "start: exec to healthy and programmed, nobody listening",
+    about: "start: exec to healthy and programmed, no listener",
     unit: "ms",
   },
   { field: "startProgrammed", about: "start: exec to all frontends in the kernel", unit: "ms" },
   { field: "startHealthy", about: "start: exec to /healthz 200", unit: "ms" },
   { field: "startTransactions", about: "start: nftables transactions", unit: "" },
-  { field: "startCpu", about: "start: processor time, with children", unit: "ms" },
+  { field: "startCpu", about: "start: processor time, with child processes", unit: "ms" },
   { field: "changeP50", about: "one endpoint: API request to kernel, p50", unit: "ms" },
   { field: "changeP99", about: "one endpoint: API request to kernel, p99", unit: "ms" },
   { field: "changeAnswerP50", about: "one endpoint: API answer to kernel, p50", unit: "ms" },
   { field: "changes", about: "one endpoint: changes measured", unit: "" },
   { field: "restartHealthy", about: "restart: exec to /healthz 200", unit: "ms" },
-  { field: "restartProgrammed", about: "restart: exec to a change meanwhile", unit: "ms" },
+  { field: "restartProgrammed", about: "restart: exec to the change made meanwhile", unit: "ms" },
   { field: "restartWrites", about: "restart: kernel objects written", unit: "" },
-  { field: "residentAfterStart", about: "memory: resident after the start", unit: "MiB" },
-  { field: "resident", about: "memory: resident after the changes", unit: "MiB" },
-  { field: "peak", about: "memory: peak", unit: "MiB" },
-  { field: "restartPeak", about: "memory: peak of the restart", unit: "MiB" },
+  ...MEMORY_ROWS,
+  { field: "restartAnonymousPeak", about: "restart: anonymous memory, sampled peak", unit: "MiB" },
+  { field: "restartPeak", about: "restart: resident memory, peak", unit: "MiB" },
 ];
 
 /**
@@ -85,24 +95,24 @@ export function piecesTable(pieces: readonly Piece[]): string {
 }
 
 const CONNTRACK_ROWS: readonly Row<ConntrackFigures>[] = [
-  { field: "passMs", about: "pass: from begin to end", unit: "ms" },
-  { field: "loopMs", about: "pass: of the event loop", unit: "ms" },
-  { field: "cpuMs", about: "pass: processor time, with the kernel's", unit: "ms" },
+  { field: "passMs", about: "pass: duration", unit: "ms" },
+  { field: "loopMs", about: "pass: event loop blocked", unit: "ms" },
+  { field: "cpuMs", about: "pass: processor time, user and kernel", unit: "ms" },
   { field: "read", about: "pass: entries read", unit: "" },
   { field: "deleted", about: "pass: entries deleted", unit: "" },
-  { field: "memory", about: "pass: memory added at its peak", unit: "MiB" },
+  { field: "memory", about: "pass: resident memory added, peak", unit: "MiB" },
   { field: "quietP50", about: "change, no pass running: manifest to kernel, p50", unit: "ms" },
   { field: "quietP99", about: "change, no pass running: p99", unit: "ms" },
-  { field: "quietChanges", about: "change, no pass running: measured", unit: "" },
+  { field: "quietChanges", about: "change, no pass running: number measured", unit: "" },
   { field: "meanwhileP50", about: "change during a pass: p50", unit: "ms" },
   { field: "meanwhileP99", about: "change during a pass: p99", unit: "ms" },
   { field: "meanwhileMax", about: "change during a pass: longest", unit: "ms" },
-  { field: "meanwhileChanges", about: "change during a pass: measured", unit: "" },
+  { field: "meanwhileChanges", about: "change during a pass: number measured", unit: "" },
 ];
 
 /** Formats passes over the kernel's connections: a column for each size of its table. */
 export function conntrackTable(results: readonly ConntrackFigures[]): string {
-  const header = ["connections", ...results.map(({ entries }) => `${entries}`)];
+  const header = ["conntrack entries", ...results.map(({ entries }) => `${entries}`)];
   const lines = CONNTRACK_ROWS.map(({ field, about, unit }) => [
     about,
     ...results.map((figures) => show(figures[field], unit)),
@@ -112,7 +122,7 @@ export function conntrackTable(results: readonly ConntrackFigures[]): string {
 
 /** Formats the repairs of drift.ts. */
 export function repairsTable(size: string, repairs: readonly RepairFigures[]): string {
-  const header = [size, "p50", "most", "objects written"];
+  const header = [size, "p50", "max", "objects written"];
   const lines = repairs.map(({ about, p50, most, writes }) => [
     ...[about, show(p50, "ms"), show(most, "ms")],
     show(writes, ""),
@@ -121,30 +131,28 @@ export function repairsTable(size: string, repairs: readonly RepairFigures[]): s
 }
 
 const IPTABLES_ROWS: readonly Row<IptablesFigures>[] = [
-  { field: "startServed", about: "start: exec to all Services answer", unit: "ms" },
+  { field: "startServed", about: "start: exec until Services answer", unit: "ms" },
   { field: "startHealthy", about: "start: exec to /healthz 200", unit: "ms" },
   { field: "startCpu", about: "start: processor time, with tools", unit: "ms" },
   { field: "changeP50", about: "change: API request to connection, p50", unit: "ms" },
   { field: "changeP99", about: "change: p99", unit: "ms" },
   { field: "changeCpu", about: "change: processor time, with tools", unit: "ms" },
-  { field: "changes", about: "change: measured", unit: "" },
+  { field: "changes", about: "change: number measured", unit: "" },
   { field: "burstP50", about: "50 changes a second: p50", unit: "ms" },
   { field: "burstP99", about: "50 changes a second: p99", unit: "ms" },
   { field: "burstMax", about: "50 changes a second: longest", unit: "ms" },
   { field: "burstRestores", about: "50 changes a second: longest, in restores", unit: "×" },
-  { field: "burstCpu", about: "50 changes a second: processor time in all", unit: "ms" },
-  { field: "burstChanges", about: "50 changes a second: measured", unit: "" },
-  { field: "restore", about: "a restore of one idle chain, by the bench, p50", unit: "ms" },
-  { field: "rulesNat", about: "rules of IPv4 in nat", unit: "" },
-  { field: "rulesFilter", about: "rules of IPv4 in filter", unit: "" },
+  { field: "burstCpu", about: "50 changes a second: processor time, total", unit: "ms" },
+  { field: "burstChanges", about: "50 changes a second: number measured", unit: "" },
+  { field: "restore", about: "restore of one unused chain by the benchmark, p50", unit: "ms" },
+  { field: "rulesNat", about: "IPv4 rules in nat", unit: "" },
+  { field: "rulesFilter", about: "IPv4 rules in filter", unit: "" },
   { field: "podConnectP50", about: "connect, pod to clusterIP, p50", unit: "us" },
   { field: "podConnectP99", about: "connect, pod to clusterIP, p99", unit: "us" },
   { field: "podDirectP50", about: "connect, pod to endpoint, p50", unit: "us" },
   { field: "nodeConnectP50", about: "connect, node to clusterIP, p50", unit: "us" },
   { field: "nodeDirectP50", about: "connect, node to endpoint, p50", unit: "us" },
-  { field: "residentAfterStart", about: "memory: resident after the start", unit: "MiB" },
-  { field: "resident", about: "memory: resident after the changes", unit: "MiB" },
-  { field: "peak", about: "memory: peak", unit: "MiB" },
+  ...MEMORY_ROWS,
 ];
 
 /**

@@ -30,7 +30,7 @@ export class Xtables {
     const tools = join(folder, `tools-${variant}`);
     mkdirSync(tools, { recursive: true });
     const program = Bun.which(PROGRAMS[variant]);
-    if (program === null) throw new Error(`Cannot measure ${variant}: no ${PROGRAMS[variant]}`);
+    if (program === null) throw new Error(`measure ${variant}: ${PROGRAMS[variant]}: not found`);
     for (const prefix of ["ip", "ip6"]) {
       for (const tool of ["", "-save", "-restore"]) {
         symlinkSync(program, join(tools, `${prefix}tables${tool}`));

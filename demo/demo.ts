@@ -81,7 +81,9 @@ async function show(building: Promise<Stage>): Promise<undefined> {
   quote(asLines(stage.command()));
   const { servesAfter } = await stage.start();
   say(`${duration(servesAfter)} after its start, its Services answer over IPv4 and IPv6.`);
-  say(`It uses ${stage.memory().toFixed(0)} MB of memory.`);
+  const { anonymous, fileBacked } = stage.memory();
+  say(`Memory: ${anonymous.toFixed(0)} MiB anonymous, ${fileBacked.toFixed(0)} MiB file-backed`);
+  say("(program text, which it releases when it is idle).");
 
   for (const scene of [reach, follow, affinity, survivesExit, admin]) await scene(stage);
 }

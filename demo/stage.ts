@@ -6,6 +6,7 @@ import { BINARY } from "../harness/binary.ts";
 import { FAMILIES, type Family } from "../harness/netns/addresses.ts";
 import { DEFAULT_FLAGS } from "../harness/netns/program.ts";
 import { World } from "../harness/netns/world.ts";
+import { memoryOf, type ProcessMemory } from "../harness/process-memory.ts";
 import { GaveUp, withTimeout } from "./wait.ts";
 
 /** Addresses of the manifests. */
@@ -75,15 +76,15 @@ export class Stage {
       stderr: log,
     });
     closeSync(log);
-    let awaited = "answer";
+    let awaited = "answering";
     const ready = async () => {
       for (const family of FAMILIES) await this.wait(() => this.answers(family));
       const servesAfter = now() - began;
-      awaited = "be healthy";
+      awaited = "healthy";
       await this.wait(() => this.healthy());
       return { servesAfter, healthyAfter: now() - began };
     };
-    const soFar = () => `that it does not ${awaited} yet; it says:\n${this.logHas()}`;
+    const soFar = () => `it is not ${awaited}; its log:\n${this.logText()}`;
     return withTimeout(START_LIMIT_MS, "start the program", ready(), soFar);
   }
 
@@ -91,13 +92,12 @@ export class Stage {
   async kill(): Promise<void> {
     this.child?.kill("SIGKILL");
     const ended = Promise.resolve(this.child?.exited);
-    await withTimeout(KILL_LIMIT_MS, "see the program end after kill -9", ended);
+    await withTimeout(KILL_LIMIT_MS, "wait for the program to exit after kill -9", ended);
   }
 
-  /** Resident memory of the program in MB. */
-  memory(): number {
-    const status = readFileSync(`/proc/${this.child?.pid}/status`, "utf8");
-    return Number(/VmRSS:\s*(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+  /** Memory of the program while it runs. */
+  memory(): ProcessMemory {
+    return memoryOf(Number(this.child?.pid));
   }
 
   /** GET from a server of the program: health (10256), metrics and admin (10249). */
@@ -117,7 +117,7 @@ export class Stage {
         await Bun.sleep(1);
       }
     };
-    return withTimeout(SYNC_LIMIT_MS, "see a sync after a change", asked());
+    return withTimeout(SYNC_LIMIT_MS, "wait for a sync after a change", asked());
   }
 
   /** Replaces a manifest by rename, as an editor does. Returns the time of the change. */
@@ -133,13 +133,13 @@ export class Stage {
   private async wait(condition: () => Promise<boolean>): Promise<void> {
     while (!(await condition())) {
       if (this.child?.exitCode !== null) {
-        throw new GaveUp(`Cannot start the program: it has ended; it says:\n${this.logHas()}`);
+        throw new GaveUp(`start the program: it exited; its log:\n${this.logText()}`);
       }
       await Bun.sleep(1);
     }
   }
 
-  private logHas(): string {
+  private logText(): string {
     return readFileSync(this.log, "utf8");
   }
 

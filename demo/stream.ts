@@ -37,9 +37,9 @@ export class Stream {
     const enough = async () => {
       while (this.failure === undefined && this.running && through() < count) await Bun.sleep(1);
     };
-    const what = `see ${count} more connections ${when}`;
+    const what = `wait for ${count} more connections ${when}`;
     try {
-      await withTimeout(MORE_LIMIT_MS, what, enough(), () => `${through()}`);
+      await withTimeout(MORE_LIMIT_MS, what, enough(), () => `${through()} so far`);
     } catch (error) {
       this.running = false;
       throw error;
@@ -60,7 +60,7 @@ export class Stream {
 
   async stop(): Promise<readonly Reply[]> {
     this.running = false;
-    await withTimeout(MORE_LIMIT_MS, "see the last connections end", Promise.all(this.clients));
+    await withTimeout(MORE_LIMIT_MS, "wait for the last connections", Promise.all(this.clients));
     return this.replies;
   }
 }

@@ -5,19 +5,19 @@ import { duration } from "./terminal.ts";
 export class GaveUp extends Error {}
 
 /**
- * Waits for `wait`, for at most `limit` milliseconds, and then throws GaveUp. `what` completes
- * "Cannot ...", and `soFar` describes the progress.
+ * Waits for `wait`, for at most `limit` milliseconds, and then throws GaveUp. `what` names the
+ * operation, and `soFar` its progress.
  */
 export async function withTimeout<T>(
   limit: number,
   what: string,
   wait: Promise<T>,
-  soFar: () => string = () => "nothing",
+  soFar?: () => string,
 ): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    const bound = `it must come within ${duration(limit)}`;
-    late.reject(new GaveUp(`Cannot ${what}: ${bound}: current value is ${soFar()}`));
+    const progress = soFar === undefined ? "" : `: ${soFar()}`;
+    late.reject(new GaveUp(`${what}: not done within ${duration(limit)}${progress}`));
   }, limit);
   try {
     return await Promise.race([wait, late.promise]);

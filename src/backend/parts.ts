@@ -16,7 +16,7 @@ export interface AffinityCleanup {
   readonly hasStale: boolean;
   /**
    * Deletes the clients of frontends and endpoints that disappeared. Returns their number. If it is
-   * not 0, packets in flight may have added some again, so `stale` stays true.
+   * not 0, packets in flight may have added some again, so `hasStale` stays true.
    * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
    */
   purge(core: Core): number;

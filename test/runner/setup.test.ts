@@ -41,6 +41,8 @@ function write(path: string, text: string): void {
 }
 
 function script(path: string, text: string): void {
+  // Some are links to programs of this machine, which a write would follow.
+  rmSync(join(folder, path), { force: true });
   write(path, `#!${Bun.which("bash")}\n${text}\n`);
   chmodSync(join(folder, path), 0o755);
 }
