@@ -216,7 +216,7 @@ describeBackends((backend) => {
     });
     expect(await program.exited()).toBe(1);
     expect(program.log()).toContain(
-      "only a new one can change these settings: current value is featureGates.WatchListClient, sluice.counters",
+      ": these settings need a new process: featureGates.WatchListClient, sluice.counters",
     );
     expect(await rulesInKernel(world, backend)).toEqual(before);
     for (const target of TARGETS) expect((await connect(world, target)).outcome).toBe("answered");
