@@ -7,7 +7,7 @@ const { config } = await resolve(["--cluster-cidr=10.0.0.0/8"]);
 
 export function viewWith(parts: Partial<ReadOnlyView> = {}): ReadOnlyView {
   return {
-    version: "0.1.0",
+    version: "0.2.0",
     startedAt: NOW - 60_000,
     now: () => NOW,
     config: () => config,

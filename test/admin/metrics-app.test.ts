@@ -103,7 +103,7 @@ describe("the admin API", () => {
   test("shows the state", async () => {
     const response = await app.request("/sluice/v1/state");
     expect(await response.json()).toEqual({
-      version: "0.1.0",
+      version: "0.2.0",
       startedAt: "2026-11-24T11:39:00.000Z",
       now: "2026-11-24T11:40:00.000Z",
       node: { name: "node-1", eligible: true },

@@ -48,8 +48,8 @@ test("the documented command that sets the registry changes every folder, also a
   const folder = mkdtempSync(join(tmpdir(), "sluice-image-name-"));
   try {
     cpSync(join(ROOT, "deploy"), join(folder, "deploy"), { recursive: true });
-    for (const tag of ["0.1.0", "0.2.0"]) {
-      const script = command?.replace("0.1.0", tag) ?? "false";
+    for (const tag of [manifest.version, "9.9.9"]) {
+      const script = command?.replace(manifest.version, tag) ?? "false";
       expect(Bun.spawnSync(["sh", "-c", script], { cwd: folder }).exitCode).toBe(0);
       for (const name of ["base", "kubeadm", "cleanup"]) {
         const path = join(folder, "deploy/kubernetes", name, "kustomization.yaml");
