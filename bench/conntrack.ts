@@ -207,7 +207,7 @@ class Bench {
   #passes(): Pass[] {
     const lines = readFileSync(this.#daemon.log, "utf8").split("\n");
     return lines.flatMap((line) => {
-      if (!line.includes("Looked for connections")) return [];
+      if (!line.includes("Checked conntrack entries")) return [];
       const number = (name: string) => Number(new RegExp(`\\b${name}=([\\d.]+)`).exec(line)?.[1]);
       return [
         {

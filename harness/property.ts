@@ -10,14 +10,14 @@ import { join, relative } from "node:path";
 import fc from "fast-check";
 import { ROOT } from "./repository.ts";
 
-/** What test/runner/fuzz.ts asks for, as JSON in the variable SLUICE_FUZZ. */
+/** The options of test/runner/fuzz.ts, as JSON in the variable SLUICE_FUZZ. */
 export interface FuzzOptions {
   /** Ids of the properties to check; the others pass without a run. */
   readonly ids: readonly string[];
   readonly seconds: number;
   readonly runs?: number;
   readonly seed: number;
-  /** Replays one value: that of the seed at this path. */
+  /** Checks only the value that the seed gives at this path. */
   readonly path?: string;
 }
 
@@ -37,13 +37,13 @@ const FUZZ = FUZZ_VARIABLE ? (JSON.parse(FUZZ_VARIABLE) as FuzzOptions) : undefi
 /** Tests of this file have their own. */
 const CORPUS = process.env["SLUICE_CORPUS"] ?? join(ROOT, "test/property/corpus");
 const DEFAULT_RUNS = 100;
-/** What a test may take, and a fuzz in addition to its own time. */
+/** Limit for a test; a fuzz adds its own time. */
 const TEST_LIMIT_MS = 300_000;
 
 /** True under `npm run fuzz`, which may check few values or none. */
 export const IS_FUZZ = FUZZ !== undefined;
 
-/** Limit for a test whose property takes more than the 5 s that Bun allows. */
+/** Limit for a test with a property that takes longer than the 5 s that Bun allows. */
 export const PROPERTY_LIMIT_MS = TEST_LIMIT_MS + (FUZZ?.seconds ?? 0) * 1000;
 
 /**

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs what this machine lacks to build, demonstrate or test Sluice, and prints each thing that
-# it installs: system packages (apt-get, as root on Debian), npm packages (npm ci), and Bun.
+# Installs everything that this machine lacks to build, demonstrate or test Sluice: system packages
+# (apt-get, as root on Debian), npm packages (npm ci), and Bun. It prints each thing it installs.
 #
 # usage: scripts/setup.sh [build | demo | test]
 #
@@ -94,7 +94,7 @@ if [ -n "$stale" ] && [ -n "$skip" ]; then
     while IFS= read -r package; do lacks "npm package $package"; done <<<"$stale"
   fi
 elif [ -n "$stale" ]; then
-  echo "setup: installing npm packages (npm ci): $(paste -sd, <<<"$stale")"
+  echo "setup: installing npm packages (npm ci): $(paste -sd, <<<"$stale" | sed "s/,/, /g")"
   npm ci --no-progress --loglevel=error
   installed=1
 fi

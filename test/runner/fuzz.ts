@@ -53,7 +53,7 @@ export function testFiles(): string[] {
 interface Total {
   values: number;
   counterexamples: number;
-  /** Files whose tests failed in another way, or that were stopped. */
+  /** Files with tests that failed in another way or were stopped. */
   readonly failed: string[];
 }
 

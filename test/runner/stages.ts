@@ -14,7 +14,7 @@ export interface Command {
 
 export interface Stage {
   readonly name: string;
-  /** What it needs from the machine, for the list that `npm test -- --help` prints. */
+  /** Printed by `npm test -- --help`. */
   readonly about: string;
   /** Stages that must have passed before this one can run. */
   readonly needs: readonly string[];
@@ -38,7 +38,7 @@ export const STAGES: readonly Stage[] = [
   },
   {
     name: "check",
-    about: "types, format and lint",
+    about: "types, format and lint, prose",
     needs: [],
     commands: [
       { name: "type check", command: ["node_modules/.bin/tsc", "-p", "tsconfig.json"] },
@@ -46,6 +46,7 @@ export const STAGES: readonly Stage[] = [
         name: "format and lint",
         command: ["node_modules/.bin/biome", "check", "--diagnostic-level=warn", "."],
       },
+      { name: "prose", command: [BUN, "prose/lint.ts"] },
     ],
   },
   {
@@ -81,8 +82,8 @@ export const STAGES: readonly Stage[] = [
 ];
 
 /**
- * A test file belongs to the first of these stages whose module it imports, directly or through
- * other files of test/ and harness/. Imports of types do not count.
+ * A test file that imports one of these modules belongs to its stage; the first match decides. An
+ * import through other files of test/ and harness/ counts as well, an import of types does not.
  */
 const MODULES: readonly (readonly [stage: string, module: string])[] = [
   ["cluster", "harness/cluster/control-plane.ts"],
@@ -92,7 +93,7 @@ const MODULES: readonly (readonly [stage: string, module: string])[] = [
   ["kernel", "harness/cluster/cabled-netns.ts"],
 ];
 
-/** Test files whose stage their imports do not show, because they start programs themselves. */
+/** Test files that start programs themselves, so that their imports do not show their stage. */
 export const EXCEPTIONS: Readonly<Record<string, string>> = {
   "test/build/build.test.ts": "binary",
   "test/demo/demo.test.ts": "binary",
@@ -122,7 +123,7 @@ export class TestStages {
 
   #reachedFrom(path: string): ReadonlySet<string> {
     const reached = new Set([path]);
-    // A Set yields what is added while it is iterated.
+    // An iteration over a Set includes elements added during it.
     for (const file of reached) for (const to of this.#importsOf(file)) reached.add(to);
     return reached;
   }
@@ -142,9 +143,9 @@ export class TestStages {
 }
 
 /**
- * The stages with these names and the stages that they need, in their order; all stages without a
- * name.
- * @throws if a name is not that of a stage.
+ * Returns the stages with these names and the stages that they need, in their order. Without names,
+ * it returns all stages.
+ * @throws if no stage has the name
  */
 export function selectStages(names: readonly string[]): readonly Stage[] {
   if (names.length === 0) return STAGES;

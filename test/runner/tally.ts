@@ -21,8 +21,8 @@ export interface StageResult {
 const CASE = /<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g;
 
 /**
- * Reads a JUnit report of `bun test`. A file that could not be loaded is missing from the report,
- * and a crash shows in the exit status only: each counts as a failure.
+ * Reads a JUnit report of `bun test`. Two failures do not appear in it: a file that could not be
+ * loaded is missing, and a crash shows only in the exit status.
  */
 export function readReport(
   files: readonly string[],

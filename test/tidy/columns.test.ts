@@ -25,9 +25,11 @@ test("comments", () => {
   expect(sources.flatMap((path) => longLines(path, (line) => COMMENT.test(line)))).toEqual([]);
 });
 
-test.each(["ARCHITECTURE.md", "test/README.md"])("paragraphs of %s", (path) => {
+const documents = ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "test/README.md"];
+
+test.each(documents)("paragraphs of %s", (path) => {
   const fences = textOf(path).split(/^```.*$/m);
-  // What stands between fences, every second piece, is no prose.
+  // Every second piece is between fences, and no prose.
   const prose = fences
     .filter((_, index) => index % 2 === 0)
     .join("\n")

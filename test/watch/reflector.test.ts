@@ -360,7 +360,7 @@ describe("silence", () => {
 });
 
 describe("WatchList", () => {
-  test("is complete at its bookmark, and goes on as a watch", async () => {
+  test("is complete at its bookmark, and continues as a watch", async () => {
     const { core, transport, calls } = setup({ watchList: true });
     const watch = transport.last;
     expect(watch.parameter("sendInitialEvents")).toBe("true");
