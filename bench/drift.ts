@@ -12,7 +12,7 @@ import { type Bench, quantile } from "./measures.ts";
 import { type Contestant, startProxy, untilHealthy } from "./proxies.ts";
 
 const ROUNDS = 5;
-/** After this time, the same object is repaired without delay again (limits.ts: REPAIR_QUIET_MS). */
+/** After this time, an object is repaired without delay again (limits.ts: REPAIR_QUIET_MS). */
 const CALM_MS = 10_500;
 const QUIET_MS = 1500;
 const PATIENCE_MS = 300_000;
