@@ -100,9 +100,7 @@ function targetsOf(names: readonly string[]): readonly Target[] {
     const target = TARGETS.find((candidate) => candidate.name === name);
     if (target === undefined) {
       const known = TARGETS.map((candidate) => candidate.name).join(", ");
-      throw new Error(
-        `Cannot build for a target: it must be all or one of ${known}: current value is ${name}`,
-      );
+      throw new Error(`--target: invalid value "${name}": must be all or one of ${known}`);
     }
     return target;
   });

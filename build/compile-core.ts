@@ -60,7 +60,7 @@ export async function compileCore(build: CoreBuild, also = ""): Promise<string> 
     listFiles: () => [],
   });
   if (error || !binary)
-    throw new Error(`Cannot compile the core (${build}):\n${stderr.toString()}`, { cause: error });
+    throw new Error(`compile the core (${build}):\n${stderr.toString()}`, { cause: error });
   mkdirSync(out, { recursive: true });
   // Renamed into place, so that a concurrent test process never reads an incomplete module.
   const half = `${target}.${process.pid}`;

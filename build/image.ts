@@ -74,9 +74,7 @@ export function machineFor(target: string | undefined): Machine {
   );
   if (machine !== undefined) return machine;
   const known = MACHINES.map((candidate) => candidate.target).join(", ");
-  throw new Error(
-    `Cannot make an image: the target must be one of ${known}: current value is ${target ?? process.arch}`,
-  );
+  throw new Error(`--target: invalid value "${target ?? process.arch}": must be one of ${known}`);
 }
 
 async function main(): Promise<void> {
@@ -100,7 +98,7 @@ async function main(): Promise<void> {
     await compileCore("release");
     await buildBinary({ outfile: binary, target });
   } else if (!existsSync(binary)) {
-    throw new Error(`Cannot make an image: ${binary} must be built: npm run build`);
+    throw new Error(`read ${binary}: no such file (run npm run build)`);
   }
   const { archive, digest } = await makeImage({
     machine,

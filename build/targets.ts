@@ -68,7 +68,7 @@ export async function bunFor(target: Target, root: string): Promise<string> {
   const found = `sha512-${createHash("sha512").update(readFileSync(archive)).digest("base64")}`;
   if (found !== expected) {
     throw new Error(
-      `Cannot use ${target.npm}@${Bun.version}: its checksum must be ${expected}: current value is ${found}`,
+      `verify ${target.npm}@${Bun.version}: checksum is ${found}, package-lock.json has ${expected}`,
     );
   }
   await run(["tar", "xzf", archive, "-C", incoming]);
@@ -85,18 +85,18 @@ function integrityOf(target: Target, root: string): string {
   const pinned = lock.packages["node_modules/bun"]?.version;
   if (pinned !== Bun.version) {
     throw new Error(
-      `Cannot fetch ${target.npm}: this Bun must be the one of package-lock.json, ${pinned}: current value is ${Bun.version}`,
+      `fetch ${target.npm}: this is Bun ${Bun.version}, package-lock.json has ${pinned} (run npm ci)`,
     );
   }
   const integrity = lock.packages[`node_modules/${target.npm}`]?.integrity ?? target.integrity;
-  if (integrity === undefined) throw new Error(`Cannot fetch ${target.npm}: no checksum is known`);
+  if (integrity === undefined) throw new Error(`fetch ${target.npm}: no checksum is known`);
   return integrity;
 }
 
 async function run(command: string[]): Promise<void> {
   const child = Bun.spawn(command, { stdout: "ignore", stderr: "pipe", stdin: "ignore" });
-  const [complaint, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  const [stderr, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   if (status !== 0) {
-    throw new Error(`Cannot run ${command.join(" ")}: status ${status}: ${complaint.trim()}`);
+    throw new Error(`${command.join(" ")}: exit status ${status}: ${stderr.trim()}`);
   }
 }

@@ -46,6 +46,6 @@ function failure(
   error: string,
   input: string,
 ): Error {
-  const text = `Cannot run ${command.join(" ")}: status ${status}: ${error.trim()}`;
+  const text = `${command.join(" ")}: exit status ${status}: ${error.trim()}`;
   return new Error(input === "" ? text : `${text}\nwith the input:\n${input}`);
 }

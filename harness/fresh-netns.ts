@@ -21,14 +21,13 @@ export function enterFreshNetns(): () => void {
   const before = openSync("/proc/thread-self/ns/net", "r");
   if (c.unshare(CLONE_NEWNET) !== 0) {
     closeSync(before);
-    throw new Error("Cannot make a network namespace: unshare(2) refused: root is needed");
+    throw new Error("create a network namespace: unshare(2) failed (run as root)");
   }
   run("ip", "link", "set", "lo", "up");
   return () => {
     const result = c.setns(before, CLONE_NEWNET);
     closeSync(before);
-    if (result !== 0)
-      throw new Error("Cannot return to the first network namespace: setns(2) refused");
+    if (result !== 0) throw new Error("return to the first network namespace: setns(2) failed");
   };
 }
 

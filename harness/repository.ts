@@ -7,7 +7,7 @@ export const ROOT = join(import.meta.dir, "..");
 /** Paths of all files under version control, and of new files that are not ignored. */
 export function repositoryFiles(): string[] {
   const git = Bun.spawnSync(["git", "ls-files", "-co", "--exclude-standard"], { cwd: ROOT });
-  if (!git.success) throw new Error(`Cannot list the repository: ${git.stderr.toString()}`);
+  if (!git.success) throw new Error(`list the repository: ${git.stderr.toString()}`);
   const paths = git.stdout.toString().split("\n").filter(Boolean);
   return paths.filter((path) => Bun.file(join(ROOT, path)).size > 0).sort();
 }

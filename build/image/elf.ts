@@ -28,7 +28,7 @@ const DT_STRTAB = 5;
 export function linkageOf(path: string): Linkage {
   const file = readFileSync(path);
   if (file.toString("latin1", 0, 4) !== "\x7fELF" || file[4] !== 2 || file[5] !== 1) {
-    throw new Error(`Cannot read ${path}: it must be a 64-bit little-endian ELF file`);
+    throw new Error(`read ${path}: not a 64-bit little-endian ELF file`);
   }
   const word = (offset: number) => Number(file.readBigUInt64LE(offset));
   const text = (offset: number) => file.toString("latin1", offset, file.indexOf(0, offset));
@@ -106,7 +106,5 @@ export function closure(
 }
 
 function missing(program: string, library: string, root: string): Error {
-  return new Error(
-    `Cannot collect what ${program} needs: ${library} must be below ${root}, and is not`,
-  );
+  return new Error(`collect libraries of ${program}: ${library}: not found below ${root}`);
 }

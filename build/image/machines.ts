@@ -68,8 +68,8 @@ export async function libraryRoot(machine: Machine, cache: string): Promise<stri
 
 async function run(command: string[], cwd: string): Promise<void> {
   const child = Bun.spawn(command, { cwd, stdin: "ignore", stdout: "ignore", stderr: "pipe" });
-  const [complaint, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  const [stderr, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   if (status !== 0) {
-    throw new Error(`Cannot run ${command.join(" ")}: status ${status}: ${complaint.trim()}`);
+    throw new Error(`${command.join(" ")}: exit status ${status}: ${stderr.trim()}`);
   }
 }

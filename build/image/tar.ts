@@ -59,6 +59,6 @@ function headerOf(entry: Entry, mtime: Date): Partial<Header> & { name: string }
 function checked(entry: Entry, name: string): string {
   if (Buffer.byteLength(name) <= NAME_MAX) return name;
   throw new Error(
-    `Cannot archive ${entry.path}: a name has at most ${NAME_MAX} bytes: current value is ${name}`,
+    `archive ${entry.path}: invalid name ${JSON.stringify(name)}: must have at most ${NAME_MAX} bytes`,
   );
 }

@@ -15,7 +15,7 @@ hash=$(cat "$here/go.sum" "$here/build.sh" | sha256sum | cut -c1-16)
 bin=$root/.cache/cluster/$hash
 
 if [ ! -e "$bin/complete" ]; then
-  command -v go >/dev/null || { echo "Cannot build the test control plane: Go 1.21 or newer must be installed" >&2; exit 3; }
+  command -v go >/dev/null || { echo "build the test control plane: go: command not found (install Go 1.21 or newer)" >&2; exit 3; }
   mkdir -p "$bin"
   # Only one build runs at a time. The others wait, and then find the result.
   exec 9>"$bin/lock"

@@ -174,8 +174,7 @@ async function writeToEtcd(url: string, writes: readonly EtcdPut[]): Promise<voi
       method: "POST",
       body: JSON.stringify({ success }),
     });
-    if (!answer.ok)
-      throw new Error(`Cannot write to etcd: ${answer.status} ${await answer.text()}`);
+    if (!answer.ok) throw new Error(`write to etcd: ${answer.status} ${await answer.text()}`);
   }
 }
 

@@ -55,8 +55,8 @@ const words = process.argv.slice(2).map((word) => Buffer.from(`${word}\0`));
 const list = new BigUint64Array([...words.map((word) => BigInt(ptr(word))), 0n]);
 
 if (c.prctl(PR_SET_SECCOMP, BigInt(SECCOMP_MODE_FILTER), ptr(program), 0n, 0n) !== 0) {
-  throw new Error("Cannot forbid a system call: prctl(2) refused: root is needed");
+  throw new Error("forbid a system call: prctl(2) failed (run as root)");
 }
 const [first] = words;
 if (first !== undefined) c.execvp(ptr(first), ptr(list));
-throw new Error(`Cannot run ${process.argv[2]}: execvp(3) refused`);
+throw new Error(`run ${process.argv[2]}: execvp(3) failed`);

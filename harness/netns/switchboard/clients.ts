@@ -35,12 +35,12 @@ export class Clients {
     const { address, port, source, transport } = command;
     libc.enter(command.namespace);
     const fd = libc.socket(address, transport);
-    if (fd < 0) throw new Error(`Cannot make a ${transport} socket: errno ${libc.errno()}`);
+    if (fd < 0) throw new Error(`create a ${transport} socket: errno ${libc.errno()}`);
     if (source !== undefined || command.sourcePort !== undefined) {
       const any = address.includes(":") ? "::" : "0.0.0.0";
       if (libc.bind(fd, source ?? any, command.sourcePort ?? 0) < 0) {
         libc.close(fd);
-        throw new Error(`Cannot bind ${source} ${command.sourcePort ?? 0}: errno ${libc.errno()}`);
+        throw new Error(`bind ${source} ${command.sourcePort ?? 0}: errno ${libc.errno()}`);
       }
     }
     const call = this.call(fd, command.timeoutMs, command.hold ?? false, command.request, done);

@@ -75,11 +75,11 @@ export function enter(namespace: string): void {
   if (fd === undefined) {
     const path = Buffer.from(`/run/netns/${namespace}\0`);
     fd = c.open(ptr(path), O_CLOEXEC);
-    if (fd < 0) throw new Error(`Cannot open the namespace ${namespace}: errno ${errno()}`);
+    if (fd < 0) throw new Error(`open namespace ${namespace}: errno ${errno()}`);
     namespaces.set(namespace, fd);
   }
   if (c.setns(fd, CLONE_NEWNET) < 0) {
-    throw new Error(`Cannot enter the namespace ${namespace}: errno ${errno()}`);
+    throw new Error(`enter namespace ${namespace}: errno ${errno()}`);
   }
   entered = namespace;
 }

@@ -30,7 +30,7 @@ export class Servers {
       libc.bind(fd, address, port) < 0 ||
       (transport === "tcp" && libc.listen(fd) < 0)
     ) {
-      throw new Error(`Cannot listen on ${transport} ${address} ${port}: errno ${libc.errno()}`);
+      throw new Error(`listen ${transport} ${address} ${port}: errno ${libc.errno()}`);
     }
     const server: Server = { name, port, fd, connections: new Set() };
     this.servers.add(server);

@@ -9,7 +9,7 @@ interface Waiting {
 }
 
 const PATIENCE_MS = 5000;
-const ENDED = "Cannot ask the switchboard: it has ended";
+const ENDED = "send to the switchboard: it has exited";
 
 export class SwitchboardClient {
   private readonly waiting = new Map<number, Waiting>();
@@ -61,7 +61,7 @@ export class SwitchboardClient {
     const request = `${method} ${path} HTTP/1.1\r\nhost: ${host}:${port}\r\nconnection: close\r\n${headers}${length}\r\n${body}`;
     const reply = await this.connect({ namespace, address, port, transport: "tcp", request });
     if (reply.outcome !== "answered") {
-      throw new Error(`Cannot ${method} http://${host}:${port}${path}: ${reply.outcome}`);
+      throw new Error(`${method} http://${host}:${port}${path}: ${reply.outcome}`);
     }
     return parseHttp(Buffer.from(reply.text, "latin1"));
   }

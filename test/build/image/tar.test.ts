@@ -52,7 +52,7 @@ describe("an archive", () => {
     const path = "x".repeat(101);
     await expect(tar([{ kind: "directory", path }], 0)).rejects.toThrow("at most 100 bytes");
     await expect(tar([{ kind: "link", path: "a", to: path }], 0)).rejects.toThrow(
-      "Cannot archive a",
+      "archive a: invalid name",
     );
   });
 });
