@@ -39,7 +39,7 @@ export async function reach(stage: Stage): Promise<void> {
   const inside = FAMILIES.map((family) => addressOf("a3", family));
   check(
     [...(seen.get("clusterIP") ?? [])].every((each) => inside.includes(each)),
-    `through the clusterIP, the pods see the client's own address: ${inside.join(" and ")}`,
+    `pods behind a clusterIP see the client's address: ${inside.join(" and ")}`,
     [...(seen.get("clusterIP") ?? [])].join(),
   );
 
