@@ -10,9 +10,9 @@
 # its terminal closes, or when the process that started it exits. It always removes the namespaces
 # and files that it made.
 #
-# It needs Linux with network namespaces and nf_tables, Node.js 20 and npm. Run it as root, or as any
-# user if the machine allows user namespaces. It installs what is missing, which only root can do
-# for system packages, and builds dist/sluice. With SLUICE_SKIP_SETUP=1 it installs nothing and
+# It needs Linux with network namespaces and nf_tables, Node.js 20 and npm. Run it as root, or as
+# any user if the machine allows user namespaces. It installs what is missing, which only root can
+# do for system packages, and builds dist/sluice. With SLUICE_SKIP_SETUP=1 it installs nothing and
 # lists what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."

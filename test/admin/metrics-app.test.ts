@@ -222,7 +222,7 @@ describe("with a separate address, our paths", () => {
     expect((await admin.request("/sluice/v1/state", { method: "POST" })).status).toBe(405);
   });
 
-  test("stay on the metrics address if that is the same", async () => {
+  test("stay on the metrics address if both are the same", async () => {
     const { metricsBindAddress: adminBindAddress } = own.config();
     const same = viewWith({ config: () => ({ ...own.config(), adminBindAddress }) });
     expect((await appOf(same).request("/sluice/v1/state")).status).toBe(200);

@@ -169,7 +169,7 @@ describe("health check node ports", () => {
     await expect(fetch(`http://127.0.0.1:${second}/`)).rejects.toThrow();
   });
 
-  test("that cannot be bound are a problem, until a later sync succeeds", async () => {
+  test("that cannot be bound are a problem until a later sync succeeds", async () => {
     const { port, free } = occupy();
     const checks = nodePorts();
     checks.update([{ ...web, port, localEndpoints: 1 }]);

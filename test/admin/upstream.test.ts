@@ -184,7 +184,7 @@ describe.skipIf(reason !== undefined)("compared with a real kube-proxy, Sluice",
     expect(own.flags["config"]).toBe(String(upstream.flags["config"]));
   });
 
-  test("prints kube-proxy's metrics with its help, type, labels and buckets", () => {
+  test("exports kube-proxy's metrics with its help, type, labels and buckets", () => {
     const byName = new Map(own.metrics.map((each) => [each.name, each]));
     const documented = new Map(documentedMetrics("/metrics").map((each) => [each.name, each]));
     const compared: string[] = [];

@@ -125,7 +125,7 @@ describe("the configuration is reloaded after", () => {
     expect(begun).toEqual([]);
   });
 
-  test("writing it slowly: nothing half written is read", async () => {
+  test("writing it slowly, without reading a partial file", async () => {
     replace("");
     await follow();
     await until("it is at rest", () => clock.waiting === 1, { clock });

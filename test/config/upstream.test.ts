@@ -1,4 +1,6 @@
-/** Compares with the real kube-proxy: both accept and reject the same files, and it accepts ours. */
+/**
+ * Compares with the real kube-proxy: both accept and reject the same files, and it accepts ours.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -111,7 +111,7 @@ test("invalid settings are not written", async () => {
   );
 });
 
-test("a file that cannot be written is an error", async () => {
+test("an unwritable file is an error", async () => {
   const attempt = writeConfig("/dev/full", new Map(), {
     read: async () => "",
     write: async () => {

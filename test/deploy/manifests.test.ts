@@ -221,8 +221,8 @@ describe.skipIf(reason !== undefined)("deploy/kubernetes", () => {
     }
 
     /**
-     * Writes what the DaemonSet controller keeps of each template (pkg/controller/daemon/update.go),
-     * because no controller runs here.
+     * Writes what the DaemonSet controller keeps of each template, because no controller runs here
+     * (pkg/controller/daemon/update.go).
      */
     async function writeRevision(set: V1DaemonSet, revision: number): Promise<void> {
       const template = { ...set.spec?.template, $patch: "replace" };

@@ -21,7 +21,7 @@ function supervisor(path: string) {
   expect(bind(fd, address)).toBe(0);
   const buffer = new Uint8Array(new ArrayBuffer(4096));
   return {
-    /** All datagrams since the last time. */
+    /** All datagrams since the last call. */
     received() {
       const messages: string[] = [];
       for (let n = recv(fd, buffer, 0); n >= 0; n = recv(fd, buffer, 0)) {
@@ -98,7 +98,7 @@ test("the watchdog of another process is not ours", async () => {
   close();
 });
 
-test("no child process finds the variables", async () => {
+test("child processes do not inherit the variables", async () => {
   const { environment } = notifier({
     NOTIFY_SOCKET: path,
     WATCHDOG_USEC: "0",

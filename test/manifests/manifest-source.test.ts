@@ -1,4 +1,4 @@
-/** The directory of manifests as a source, on a real file system. */
+/** Tests the directory of manifests as a source, on a real file system. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   mkdirSync,
@@ -185,7 +185,7 @@ describe("a file that", () => {
     expect(source.status().lastError).toBe("");
   });
 
-  test("was never good is left out, and the others are read", async () => {
+  test("was never valid is left out, and the others are read", async () => {
     put("a.yaml", "{");
     put("b.yaml", service("web"));
     await started();

@@ -124,7 +124,7 @@ describe("defaults", () => {
   const first = async (text: string) => (await parse(text)).objects[0]?.object;
   const spec = (more: string) => SERVICE.replace("  ports", `${more}\n  ports`);
 
-  test("of a Service are the API server's", async () => {
+  test("of a Service are the same as the API server's", async () => {
     expect(await first(SERVICE)).toEqual({
       apiVersion: "v1",
       kind: "Service",

@@ -38,7 +38,7 @@ test("a commit ends the wait", () => {
   expect(tracker.at(2e6).healthy).toBe(true);
 });
 
-test("a commit that did not cover a later change leaves that one waiting", () => {
+test("a commit before a change leaves that change waiting", () => {
   const tracker = new ProxyHealth(PERIOD);
   tracker.queued(0);
   tracker.committed(1000, 500);

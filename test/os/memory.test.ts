@@ -17,10 +17,12 @@ test("only the program's own executable pages are released", () => {
   expect(textMappings(MAPS, "/opt/a program")).toEqual([{ start: 0x1a40000, end: 0x684a000 }]);
 });
 
-/** linux/mman.h: has all pages read in, so that there is something to give back whatever ran before. */
+/**
+ * linux/mman.h: reads in all pages, so that there is something to release after any earlier test.
+ */
 const MADV_POPULATE_READ = 22;
 
-/** KiB of files in memory, the program's text among them, when all of that text is. */
+/** KiB of files in memory, including the program's whole text. */
 function residentWithText(): number {
   for (const { start, end } of textMappings(readFileSync("/proc/self/maps", "latin1"))) {
     expect(madvise(start, end - start, MADV_POPULATE_READ)).toBe(0);

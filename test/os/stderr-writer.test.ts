@@ -19,7 +19,7 @@ describe("a pipe", () => {
     const path = join(folder, "pipe");
     Bun.spawnSync(["mkfifo", path]);
     reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    // It blocks, as what a supervisor hands down does.
+    // It blocks, as a supervisor's pipe does.
     fd = openSync(path, constants.O_WRONLY);
     writer = new StderrWriter(fd);
   });

@@ -2,7 +2,9 @@
 import { expect, test } from "bun:test";
 import { sourcesIn, textOf } from "../../harness/repository.ts";
 
-/** Definitions at the top of a file. A private constant may have the name of another private one. */
+/**
+ * Definitions at the top level of a file. Private constants of two files may have the same name.
+ */
 const DEFINITION =
   /^(export )?(?:declare )?(?:async )?(?:class|interface|type|function\*?|const|let) (\w+)/gm;
 
