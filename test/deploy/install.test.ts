@@ -251,7 +251,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     [
       "a configuration that Sluice cannot start with",
       "echo 'clusterCIDR: 10.0.0.0/99' >>$STATE/bad; $I --config $STATE/bad --replace-kube-proxy",
-      "check the configuration: sluice: Cannot use configuration",
+      "check the configuration: sluice: load ",
     ],
     [
       "an unusable configuration that exists already",

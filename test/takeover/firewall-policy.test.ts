@@ -60,7 +60,7 @@ test.each([
     if (said === undefined) expect(text).not.toContain("until then");
     else
       expect(text).toContain(
-        `until then only packets of established connections are accepted, for ${said}`,
+        `until then only packets of established connections pass, because ${said}`,
       );
   },
 );

@@ -154,9 +154,9 @@ describe.skipIf(reason !== undefined)("between kube-proxy v1.36.3 and the progra
       await hint(mode);
       const kubeProxy = await startKubeProxy(mode);
       const { daemon, says } = startSluice();
-      await says(`Cannot begin: kube-proxy (pid ${kubeProxy.pid}) runs here`);
+      await says(`Waiting for kube-proxy (pid ${kubeProxy.pid}) to exit`);
       // Its problem appears with the health server, which does not wait.
-      await says("must be stopped, which writes the same chains");
+      await says("writes the same chains: Sluice waits until it exits");
       const health = await inside(plane, [
         "curl",
         "-s",

@@ -201,7 +201,8 @@ describe("rules that appear after ours", () => {
 });
 
 describe("a kube-proxy with a visible process", () => {
-  const RUNS = "kube-proxy (pid 12): it runs here; stop it, and Sluice removes its rules";
+  const RUNS =
+    "kube-proxy (pid 12): it is running on this node; stop it, and Sluice removes its rules";
 
   test("is a problem at once, keeps its rules, and loses them soon after its exit", async () => {
     const node = new Node([TABLE]);

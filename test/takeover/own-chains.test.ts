@@ -120,8 +120,8 @@ describe.each(["nft", "legacy"] as const)(
       expect(errors).toEqual([]);
       expect(lines.join("\n")).toContain(
         "KUBE-SVC-OUTSIDE in " +
-          (variant === "nft" ? "table ip nat" : "iptables' table nat (legacy)") +
-          " stay: rules that are not Sluice's lead there",
+          (variant === "nft" ? "table ip nat" : "iptables-legacy table nat") +
+          ": rules of other programs jump there",
       );
       expect(saved()).toContain("-A OUTPUT -s 192.0.2.9/32 -j KUBE-SVC-OUTSIDE\n");
     });

@@ -85,7 +85,7 @@ describe("the table inet sluice", () => {
 });
 
 describe.each(VARIANTS)("chains that Sluice created with iptables-%s", (variant) => {
-  const where = variant === "nft" ? "table ip nat" : "iptables' table nat (legacy)";
+  const where = variant === "nft" ? "table ip nat" : "iptables-legacy table nat";
   const ours = () => {
     restore(variant, RULES);
     restore(variant, SLUICE);

@@ -84,7 +84,7 @@ describe("without iptables tools", () => {
     const { program } = await given({ backend: "iptables-nft", tools: { variants: [] } });
     const { code, output } = await end(program);
     expect(code).toBe(1);
-    expect(output).toContain("(package iptables)");
+    expect(output).toContain("(install the package iptables)");
     expect(output).toContain("iptables-legacy");
     expect(output).toContain("/usr/sbin");
   });
@@ -124,7 +124,9 @@ describe("without nftables", () => {
     const { program } = await given({ wrapper, tools: { variants: [] } });
     const { code, output } = await end(program);
     expect(code).toBe(1);
-    expect(output).toMatch(/no usable backend: iptables: .*\(package iptables\).*; nftables: /);
+    expect(output).toMatch(
+      /no usable backend: iptables: .*\(install the package iptables\).*; nftables: /,
+    );
   });
 
   test("mode nftables exits and names the modes that may work", async () => {
@@ -379,7 +381,7 @@ test("while another program holds the xtables lock, health fails and rules keep 
     ).toBe(503);
     expect((await program.get("/metrics")).status).toBe(200);
     const output = async () => program.log();
-    const words = "the xtables lock must be free";
+    const words = "holding the xtables lock";
     expect(await untilEqual(output, (text) => text.includes(words))).toContain(words);
     expect((await program.get("/sluice/v1/state")).status).toBe(200);
     // The rules in the kernel keep serving.

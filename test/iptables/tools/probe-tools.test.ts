@@ -118,11 +118,11 @@ describe.each(SOME)("%s, IPv%d, of a limited kernel:", (variant, family, name) =
     ],
   ] as const)("fails without %s, and names exactly the missing features", async (refuse, needs) => {
     using fake = new FakeTools();
-    const output = `${name}-restore says "${name}-restore: no module for ${refuse}"`;
+    const output = `${name}-restore: ${name}-restore: no module for ${refuse}`;
     await expect(probeTools(await lesser(fake, refuse))).rejects.toMatchObject({
       code: "KERNEL_UNSUPPORTED",
       subject: needs,
-      message: `Cannot program iptables (${variant}, IPv${family}): tools and kernel must support what the rules are made of: missing is ${needs}: ${output}`,
+      message: `probe iptables (${variant}, IPv${family}): the tools or the kernel lack ${needs}: ${output}`,
     });
     expect(saved()).not.toContain("PROBE");
   });
