@@ -1,5 +1,5 @@
 /**
- * Defines the contract between the sync and a dataplane; nftables/ and iptables/ implement it.
+ * Defines the contract between the sync and a backend; nftables/ and iptables/ implement it.
  * Operations concern elements of the tables in model/tables.ts. Each backend decides how the kernel
  * represents an element: an element of a map, or rules in chains.
  */
@@ -57,7 +57,7 @@ export interface OwnerLookup {
   readonly serviceOf: (owner: OwnerId) => Service | undefined;
 }
 
-/** A dataplane. `probe` comes first, then `start`, and `close` last. */
+/** A backend. `probe` comes first, then `start`, and `close` last. */
 export interface Backend {
   readonly mode: Mode;
   /** Valid from `probe` on. */

@@ -22,7 +22,7 @@ export interface ModuleVerbosity {
 export interface Logger {
   /**
    * Current verbosity of this source file, from -v and --vmodule. Level 0 is for what an operator
-   * must know, 2 for each sync, 4 for each decision, 6 for each message.
+   * must know, 1 for each listener, 2 for each sync.
    */
   readonly verbosity: number;
   info(message: string, fields?: LogFields): void;
@@ -35,10 +35,10 @@ export interface Logger {
   debug(level: number, message: string, fields?: LogFields): void;
   /**
    * Returns true on the first call for `key`, so that a lasting condition is logged once:
-   * `if (log.once("Service default/web")) log.warn(...)`.
+   * `if (log.firstTime("Service default/web")) log.warn(...)`.
    */
   firstTime(key: string): boolean;
-  /** Call this when the condition ends: the next `once(key)` returns true. */
+  /** Call this when the condition ends: the next `firstTime(key)` returns true. */
   rearm(key: string): void;
   /** The same log, with another source file name in its lines. */
   from(source: string): Logger;

@@ -132,7 +132,8 @@ function ignoredSettings({ file, flags, config, ignored }: WarningInput): Config
 function localWarnings({ config }: WarningInput): ConfigWarning[] {
   const { mode } = config.detectLocal;
   if (mode !== "ClusterCIDR" || config.clusterCIDRs.length > 0) return [];
-  const message = "Pod traffic cannot be recognized because clusterCIDR is not set";
+  const message =
+    "Without clusterCIDR, local pods cannot be recognized, and connections to clusterIPs are not masqueraded unless masqueradeAll is set";
   const hint = "set clusterCIDR or another detectLocalMode";
   return [{ message, fields: { detectLocalMode: mode, hint } }];
 }

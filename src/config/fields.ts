@@ -46,7 +46,7 @@ const UPSTREAM_FIELDS = {
   "logging.verbosity": {
     type: "integer",
     default: 0,
-    does: "log level: 2 adds each sync, 4 each decision, 6 each message",
+    does: "log level: 1 adds each listener, 2 each sync; higher levels add nothing",
   },
   "logging.vmodule": {
     type: "vmodule",
@@ -211,7 +211,7 @@ const UPSTREAM_FIELDS = {
   "conntrack.maxPerCore": {
     type: "integer",
     default: 32_768,
-    does: "maximum conntrack entries per CPU. 0 keeps the kernel's limit. Sluice never lowers the limit",
+    does: "maximum conntrack entries per CPU, up to 1048576 in total. 0 keeps the kernel's limit. Sluice never lowers the limit",
   },
   "conntrack.min": {
     type: "integer",

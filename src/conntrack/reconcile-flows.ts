@@ -1,7 +1,8 @@
 /**
- * Deletes connections that lead to an endpoint that no longer exists. To the kernel, all datagrams
- * between two ports are one connection, which keeps its endpoint while it is in use. A SYN without
- * an answer is retransmitted to the endpoint of the first one. This runs in the background: the
+ * Deletes conntrack entries that lead to an endpoint that no longer serves, or that were never
+ * translated. kube-proxy's conntrack reconciler does this for UDP. To the kernel, all datagrams
+ * between two ports are one connection, which keeps its endpoint while it is in use. An unanswered
+ * SYN is retransmitted to the same endpoint. This runs in the background: the
  * core checks one datagram of the kernel's dump at a time, and other work runs in between.
  */
 import type { Clock } from "../base/clock.ts";

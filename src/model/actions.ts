@@ -20,7 +20,7 @@ export type Verb = "pick" | "sticky" | "learn" | "accept" | "drop" | "reject";
 /**
  * The clients that the action masquerades before it chooses an endpoint. `plain`: none.
  * `masquerade`: all (external frontend with externalTrafficPolicy Cluster). `short-circuit`: only
- * the node itself (externalTrafficPolicy Local, seen from a pod or from this node).
+ * the node itself (externalTrafficPolicy Local, for local pods and this node).
  */
 export type SnatMode = "plain" | "masquerade" | "short-circuit";
 
@@ -93,7 +93,7 @@ export function decodeAction(code: ActionCode): Action {
   const slotTable = SLOT_TABLES[(code >>> 20) & 15];
   const argument = code & ARGUMENT_MAX;
   if (verb === undefined || snat === undefined || slotTable === undefined) {
-    throw new RangeError(`decode action 0x${code.toString(16)}: unknown verb, reach or source`);
+    throw new RangeError(`decode action 0x${code.toString(16)}: unknown verb, snat or slots`);
   }
   if (verb === "pick" || verb === "sticky") return { verb, slotTable, snat, count: argument };
   if (verb === "learn") return { verb, nodePort: ((code >>> 20) & 15) === 1, seconds: argument };

@@ -1,12 +1,12 @@
 /** Describes this node as far as the plan needs it. */
 import type { Address, Cidr, Family } from "../net/address.ts";
 
-/** The plan's input in addition to Services: facts about the node and the configuration. */
+/** The facts of the Node object that the plan, health and Events need. */
 export interface NodeFacts {
   readonly name: string;
   /** "" until the Node object has been seen. */
   readonly uid: string;
-  /** Node IPs by family, from status.addresses: InternalIP first, then ExternalIP. */
+  /** The node IP of each family: its first InternalIP, otherwise its first ExternalIP. */
   readonly primary: { readonly [family in Family]?: Address };
   readonly zone: string;
   readonly podCidrs: readonly Cidr[];

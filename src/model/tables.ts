@@ -43,7 +43,7 @@ export const TABLES = [
     name: "outside",
     key: ["address", "protocol", "port"],
     value: "action",
-    about: "the same for sources outside the cluster; only with externalTrafficPolicy Local",
+    about: "the same for all but local pods and this node; only with externalTrafficPolicy Local",
   },
   {
     name: "endpoints",
@@ -67,7 +67,7 @@ export const TABLES = [
     name: "nodeports-outside",
     key: ["protocol", "port"],
     value: "action",
-    about: "the same for sources outside the cluster; only with externalTrafficPolicy Local",
+    about: "the same for all but local pods and this node; only with externalTrafficPolicy Local",
   },
   {
     name: "nodeport-endpoints",

@@ -155,7 +155,7 @@ function deleteEntries(
  * endpoint.
  *
  * With externalTrafficPolicy Local it must be a local endpoint. An entry does not show whether its
- * client is outside the cluster. If an entry of a pod is deleted, the pod simply chooses again.
+ * client is a local pod. If an entry of a local pod is deleted, the pod simply chooses again.
  */
 function staleKeys(socket: Netlink, core: Core, nodePort: boolean, family: Family): Uint8Array[] {
   const clientBytes = ADDRESS_BYTES[family];

@@ -1,6 +1,6 @@
 /**
- * Plans ClientIP affinity. An element tells the dataplane to remember the clients of one frontend,
- * and for how long. kube-proxy shares one memory between all frontends of a port.
+ * Plans ClientIP affinity. An element tells the backend to remember the clients of one frontend,
+ * and for how long. kube-proxy remembers them for each Service port, whatever the frontend.
  */
 import { AFFINITY_SECONDS_MAX } from "../base/limits.ts";
 import { encodeAction } from "../model/actions.ts";
@@ -17,7 +17,7 @@ export function affinitySeconds(service: Service): number {
   return Math.min(service.affinitySeconds, AFFINITY_SECONDS_MAX);
 }
 
-/** Writes the element that makes the dataplane remember the clients of a frontend. */
+/** Writes the element that makes the backend remember the clients of a frontend. */
 export function planLearn(service: Service, frontend: Frontend, writer: DesiredWriter): void {
   const nodePort = frontend.address === undefined;
   const code = encodeAction({ verb: "learn", nodePort, seconds: affinitySeconds(service) });

@@ -26,7 +26,7 @@ export interface PlanContext {
   readonly nodePortAddresses: readonly Address[];
   /** The addresses of this node's endpoints, without duplicates: `core.localAddresses`. */
   readonly localEndpoints: { readonly [family in Family]: readonly Uint8Array[] };
-  /** Whether the dataplane opens healthCheckNodePorts in the firewall. */
+  /** Whether the backend opens healthCheckNodePorts in the firewall. */
   readonly opensHealthCheckPorts: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Plans the elements that make a frontend follow internalTrafficPolicy and externalTrafficPolicy
+ * Plans the elements that make a frontend follow externalTrafficPolicy and internalTrafficPolicy
  * (KEP-2086), and the elements of a frontend without endpoints. Selection has already handled
  * terminating endpoints (KEP-1669).
  */
@@ -33,8 +33,9 @@ const REJECT_ACTION = encodeAction({ verb: "reject" });
 const ACCEPT_ACTION = encodeAction({ verb: "accept" });
 
 /**
- * Writes how this frontend chooses an endpoint. Each audience with endpoints gets one action and
- * one list of slots; an audience without endpoints gets a refusal.
+ * Writes how this frontend chooses an endpoint, for every source and, with externalTrafficPolicy
+ * Local, for outside sources. Each group of sources gets one action and one list of slots, or a
+ * reject or drop if it has no endpoints.
  */
 export function planFrontend(
   service: Service,
@@ -50,8 +51,9 @@ export function planFrontend(
 }
 
 /**
- * Returns whether externalTrafficPolicy Local applies. It applies only to Services that outside
- * traffic can reach; on others, the field is left over from an earlier type.
+ * Returns whether externalTrafficPolicy Local applies (kube-proxy's ExternalPolicyLocal). It
+ * applies only to Services that external traffic can reach; on others, the field is left over from
+ * an earlier type.
  */
 export function externalPolicyLocal(service: Service): boolean {
   if (!service.externalLocal) return false;
@@ -61,8 +63,8 @@ export function externalPolicyLocal(service: Service): boolean {
 function planInternal(service: Service, choice: Choice, plan: FrontendPlan): void {
   const span = service.internalLocal ? choice.local : choice.cluster;
   if (span.count > 0) plan.everyone(span, "plain");
-  // Endpoints on other nodes may serve this client later, so drop lets the client retry. Reject
-  // tells it that the frontend has no endpoints.
+  // As in kube-proxy: with policy Local, a local endpoint may appear, so drop lets the client
+  // retry. Reject tells it that there are no endpoints anywhere.
   else plan.refuse(service.internalLocal && choice.usable ? "drop" : "reject");
 }
 
@@ -77,7 +79,8 @@ function planExternalLocal(choice: Choice, plan: FrontendPlan): void {
     plan.refuse("reject");
     return;
   }
-  // Pods and the node itself reach every endpoint, as if through a load balancer and back.
+  // Short-circuit: local pods and the node itself reach the endpoints of the whole cluster, as if
+  // through a load balancer and back.
   if (cluster.count > 0) plan.everyone(cluster, "short-circuit");
   if (local.count > 0) plan.outside(local);
   else plan.refuseOutside();
@@ -104,7 +107,10 @@ class FrontendPlan {
     this.#choose(everyone, cluster, clusterSlots, span, snat);
   }
 
-  /** Lets sources outside the cluster choose among these local endpoints and keep their address. */
+  /**
+   * Lets outside sources (neither local pods nor this node) choose among these local endpoints, and
+   * keep their address.
+   */
   outside(span: EndpointSpan): void {
     const { local, localSlots, outside } = this.#tables;
     this.#choose(outside, local, localSlots, span, "plain");
@@ -116,7 +122,7 @@ class FrontendPlan {
   }
 
   /**
-   * Drops connections from sources outside the cluster. `accept` leaves them untranslated, and the
+   * Drops connections from outside sources. `accept` leaves them untranslated, and the
    * refusal then drops them. With nftables this happens in the nat chain `unserved4`, to which
    * `accept` jumps; with iptables, by a rule of KUBE-EXTERNAL-SERVICES in the filter table.
    */

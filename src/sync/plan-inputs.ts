@@ -29,7 +29,7 @@ export interface PlanInputsOptions extends PlanSettings {
   readonly core: Core;
   readonly claims: FrontendClaims;
   readonly nodeName: string;
-  /** Whether the dataplane opens healthCheckNodePorts in the firewall. False by default. */
+  /** Whether the backend opens healthCheckNodePorts in the firewall. False by default. */
   readonly opensHealthCheckPorts?: boolean;
   /** Receives the problems of the Node and the ServiceCIDRs. */
   readonly problems: ReportProblems;

@@ -265,8 +265,9 @@ export class Programmer {
 
   /**
    * Records owners with connections that may need an update. A connection keeps an endpoint that
-   * serves without being chosen, and no operation shows when that endpoint stops serving. Every
-   * change of such a Service counts, and every change of a Service with UDP (as in kube-proxy).
+   * serves without being chosen, and no operation shows when that endpoint stops serving. So every
+   * change of such a Service counts, and every change of a Service with UDP. kube-proxy's conntrack
+   * reconciler runs only after changes of EndpointSlices.
    */
   #noteFlows(group: readonly SelectedOwner[]): void {
     for (const { owner, service, servesUnselected } of group) {

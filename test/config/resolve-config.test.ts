@@ -12,7 +12,7 @@ const nodePorts = ({ nodePortAddresses: { primary, cidrs: list } }: Config) =>
 
 /** A warning of every test that sets neither a clusterCIDR nor another detectLocalMode. */
 const NO_CLUSTER_CIDR =
-  "Pod traffic cannot be recognized because clusterCIDR is not set: ClusterCIDR set clusterCIDR or another detectLocalMode";
+  "Without clusterCIDR, local pods cannot be recognized, and connections to clusterIPs are not masqueraded unless masqueradeAll is set: ClusterCIDR set clusterCIDR or another detectLocalMode";
 const IDLE = "Accepted settings that have no effect in Sluice:";
 const IGNORED = "Ignored settings that have no effect together with the others:";
 

@@ -29,7 +29,7 @@ export interface FrontendElements {
   internalLocal: boolean;
   /** The action for all sources; undefined if there are no endpoints to choose from. */
   everyone: Action | undefined;
-  /** The action for sources outside the cluster, if it differs. */
+  /** The action for outside sources (not local pods, not this node), if it differs. */
   outside: Action | undefined;
   /** The verdict on connections that were not translated. */
   unserved: "drop" | "reject" | undefined;

@@ -27,7 +27,7 @@ export interface RuleStyle {
    * recognised.
    */
   readonly pods: string | undefined;
-  /** Connections from outside arrive with the mark set. */
+  /** Connections arrive with the mark set, unless they come from local pods. */
   readonly marksOutside: boolean;
   /** xt_recent is available for session affinity. */
   readonly recent: boolean;

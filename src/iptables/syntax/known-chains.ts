@@ -51,10 +51,11 @@ export const FORWARD = "KUBE-FORWARD";
 export const CANARY = "KUBE-PROXY-CANARY";
 /**
  * In the table filter: drops packets from other hosts to loopback addresses, on which node ports
- * may answer. The kubelet creates the same chain, so neither kube-proxy nor Sluice deletes it.
+ * may answer. The kubelet creates the same chain, so kube-proxy never deletes it. Sluice deletes it
+ * only in `--cleanup`, if no kubelet uses it.
  */
 export const FIREWALL = "KUBE-FIREWALL";
-/** Sluice's own: connections from outside the cluster to Services, which need masquerading. */
+/** Sluice's own: sets the masquerade mark for connections that do not come from local pods. */
 export const OUTSIDE = "KUBE-SVC-OUTSIDE";
 /** Sluice's own: connections of a pod to itself. */
 export const HAIRPIN = "KUBE-SEP-HAIRPIN";

@@ -173,7 +173,7 @@ function services(family: Family, options: SkeletonOptions): Chain {
   return { name: `services${family}`, rules };
 }
 
-/** Implements externalTrafficPolicy Local. For pods and the node itself, the policy is Cluster. */
+/** Implements externalTrafficPolicy Local. Local pods and the node itself are short-circuited. */
 function fromOutside(
   family: Family,
   options: SkeletonOptions,
@@ -211,9 +211,10 @@ function nodePorts(family: Family, options: SkeletonOptions): Chain {
 }
 
 /**
- * Handles connections that no endpoint serves. If a process of this node uses the address, it keeps
- * it: NodeLocal DNSCache, for example, binds a clusterIP. kube-proxy behaves the same, because it
- * checks only in forward and output.
+ * Handles connections that no endpoint serves. If a process of this node uses a clusterIP, as
+ * NodeLocal DNSCache does, it gets the connections to ports that the Service does not have. In
+ * kube-proxy's nftables mode the same holds for pods and other hosts, but not for the node itself:
+ * cluster-ips-check is in filter-output too.
  */
 function unserved(family: Family): Chain {
   const { daddr, frontend, port } = headerText(family);
