@@ -57,7 +57,7 @@ const NFTA_GEN_PROC_PID = 2;
 const NFTA_LIST_ELEMENTS = 3;
 const NFTA_SET_ELEM_KEY = 1;
 const NESTED = 0x3fff;
-/** Range of the endpoint addresses that a measurement adds and recognises. */
+/** Range of the endpoint addresses that a measurement adds and recognizes. */
 export const MARKS = [10, 250] as const;
 const MARK_BYTES = Buffer.from(MARKS);
 

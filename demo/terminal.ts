@@ -1,9 +1,9 @@
-/** Prints headings, sentences, checks and bars. Uses colour only on a terminal. */
+/** Prints headings, sentences, checks and bars. Uses color only on a terminal. */
 
 const { NO_COLOR } = process.env;
-const coloured = process.stdout.isTTY === true && NO_COLOR === undefined;
+const colored = process.stdout.isTTY === true && NO_COLOR === undefined;
 const paint = (code: string) => (text: string) =>
-  coloured ? `\u001b[${code}m${text}\u001b[0m` : text;
+  colored ? `\u001b[${code}m${text}\u001b[0m` : text;
 
 export const bold = paint("1");
 export const dim = paint("2");

@@ -116,6 +116,11 @@ const CONCEPTS: readonly Ban[] = [
     instead: 'write "unsupported feature" or "problem"',
   },
   { pattern: /\btroubles?\b/, instead: 'write "problem"' },
+  {
+    pattern:
+      /\b(?:behaviour|colour|neighbour|defence|licence)\w*|\b(?:recogni|initiali|normali)s(?:e|es|ed|ing)\b/,
+    instead: 'use American spelling: "behavior", "recognize"',
+  },
 ];
 
 export const BANS: readonly Ban[] = [...OBSOLETE, ...TRANSLATED, ...CONCEPTS].map((ban) => ({

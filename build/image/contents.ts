@@ -78,7 +78,7 @@ export function layersOf(sources: Sources): Entry[][] {
   const libraries = closure(programs, root, triplet);
   for (const [path, from] of libraries)
     base.push(fileAt(path, from, basename(path).startsWith("ld-")));
-  // The libraries' licences require it.
+  // The libraries' licenses require it.
   for (const name of iptables ? PACKAGES : ["libc6"]) {
     const path = `usr/share/doc/${name}/copyright`;
     if (existsSync(join(root, path))) base.push(fileAt(path, join(root, path)));

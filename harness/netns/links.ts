@@ -19,7 +19,7 @@ import {
 export type Attachment = "links" | "bridge";
 
 const GATEWAY: Readonly<Record<Family, string>> = { 4: "169.254.1.1", 6: "fe80::1" };
-// Fixed hardware addresses and permanent neighbours avoid lookups, which take time or get lost.
+// Fixed hardware addresses and permanent neighbors avoid lookups, which take time or get lost.
 const GATEWAY_MAC = "ee:ee:ee:ee:ee:ee";
 
 const full = (family: Family): string => (family === 4 ? "/32" : "/128");
@@ -75,7 +75,7 @@ export function nodeLinks(
   return lines;
 }
 
-/** Addresses, neighbours and routes of a place with existing links. */
+/** Addresses, neighbors and routes of a place with existing links. */
 export function addresses(place: Location, attachment: Attachment): string[] {
   switch (place) {
     case "node1":

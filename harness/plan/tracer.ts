@@ -13,7 +13,7 @@ export interface Packet {
   readonly port: string;
 }
 
-/** The input other than Services: this node, and how pods are recognised. */
+/** The input other than Services: this node, and how pods are recognized. */
 export interface Dataplane {
   /** Addresses of this node, whether they serve node ports or not: `fib saddr type local`. */
   readonly nodeAddresses: readonly string[];

@@ -1,5 +1,7 @@
 /** Serves Sluice's state as JSON under /sluice/v1. It owns and changes nothing. */
+
 import type { Hono } from "hono";
+import { roundMs } from "../base/clock.ts";
 import type { ReadOnlyView } from "../observe/view.ts";
 import { readOnly } from "./http-app.ts";
 
@@ -48,8 +50,8 @@ function stateOf(view: ReadOnlyView) {
           operations: last.report.operations,
           transactions: last.report.transactions,
           bytes: last.report.bytes,
-          kernelMs: rounded(last.report.kernelMs),
-          durationMs: rounded(last.report.durationMs),
+          kernelMs: roundMs(last.report.kernelMs),
+          durationMs: roundMs(last.report.durationMs),
           error: last.report.error?.message ?? null,
         }
       : null,
@@ -57,11 +59,6 @@ function stateOf(view: ReadOnlyView) {
     problems: view.problems().length,
     notices: view.notices(),
   };
-}
-
-/** Rounds to a microsecond, because sums of floating-point numbers have long tails. */
-function rounded(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
 }
 
 function timeOf(ms: number): string {

@@ -34,3 +34,8 @@ export const systemClock: Clock = {
     setImmediate(run);
   },
 };
+
+/** Rounds a duration in milliseconds to microseconds, as logs and the admin API print it. */
+export function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

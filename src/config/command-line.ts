@@ -63,7 +63,7 @@ export function parseArguments(argv: readonly string[]): Command {
 
 /**
  * Returns the output of --version. `version` names the commit unless it is a release. `raw` adds
- * the Bun version and the platform, which also affect the behaviour.
+ * the Bun version and the platform, which also affect the behavior.
  */
 export function versionText(version: string, raw: boolean): string {
   const { platform, arch, versions } = process;

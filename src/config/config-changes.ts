@@ -1,7 +1,7 @@
 /** Compares two configurations and tells which changes a running process can apply. */
 import type { Config } from "./config.ts";
 
-/** A member of Config that affects behaviour. The two documents only show the other members. */
+/** A member of Config that affects behavior. The two documents only show the other members. */
 export type Setting = Exclude<keyof Config, "document" | "ownDocument">;
 
 export interface ConfigChange {

@@ -5,7 +5,7 @@
  * SYN is retransmitted to the same endpoint. This runs in the background: the
  * core checks one datagram of the kernel's dump at a time, and other work runs in between.
  */
-import type { Clock } from "../base/clock.ts";
+import { type Clock, roundMs } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
 import { FLOW_PASS_COOLDOWN_FACTOR, FLOWS_DELAY_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
@@ -98,11 +98,13 @@ export class FlowReconciler {
     let failed = false;
     try {
       const dumps = core.flows.begin();
-      for (const family of [4, 6] as const) {
-        const own = dumps.filter((dump) => dump.family === family);
+      for (const version of [4, 6] as const) {
+        const own = dumps.filter((dump) => dump.family === version);
         if (own.length === 0) continue;
-        const passed = await this.#passFamily(family, own);
-        log.debug(2, "Checked conntrack entries", { ...passed });
+        const passed = await this.#passFamily(version, own);
+        const { family, entries, deleted } = passed;
+        const [busyMs, durationMs] = [roundMs(passed.busyMs), roundMs(passed.durationMs)];
+        log.debug(2, "Checked conntrack entries", { family, entries, deleted, busyMs, durationMs });
         report(passed);
       }
       log.rearm(FAILED);

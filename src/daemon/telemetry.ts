@@ -1,5 +1,5 @@
 /** Creates everything that observes the running proxy, and passes the proxy's events to it. */
-import type { Clock } from "../base/clock.ts";
+import { type Clock, roundMs } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
@@ -110,11 +110,11 @@ export class Telemetry {
     if (report.outcome === "nothing") return true;
     this.#log.debug(2, "Synced", {
       outcome: report.outcome,
-      services: report.owners,
+      owners: report.owners,
       operations: report.operations,
       transactions: report.transactions,
-      kernelMs: round(report.kernelMs),
-      durationMs: round(report.durationMs),
+      kernelMs: roundMs(report.kernelMs),
+      durationMs: roundMs(report.durationMs),
     });
     return true;
   }
@@ -123,8 +123,4 @@ export class Telemetry {
 /** Logs a problem that began or has a new message. */
 export function logProblem(log: Logger, { subject, code, field, message }: Problem): void {
   log.warn("Problem found", { err: message, code, subject, ...(field !== "" && { field }) });
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
 }

@@ -1,6 +1,6 @@
 /**
  * Sets net.ipv4.conf.all.route_localnet. Without it, the kernel drops packets from 127.0.0.0/8 to
- * an endpoint, so node ports cannot be served on loopback addresses. With it, a neighbour on the
+ * an endpoint, so node ports cannot be served on loopback addresses. With it, a neighbor on the
  * network can reach services that listen only on loopback (CVE-2020-8558). A rule must forbid that,
  * as the chain KUBE-FIREWALL does.
  */

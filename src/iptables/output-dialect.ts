@@ -1,5 +1,5 @@
 /**
- * Recognises rules that a tool prints in other words than ours. Without it, Sluice would repair
+ * Recognizes rules that a tool prints in other words than ours. Without it, Sluice would repair
  * such a chain forever. A chain is accepted if Sluice wrote it twice and the tool printed it as
  * before each time. The printed rules must also have the wanted targets, addresses and ports: a
  * process that reverts every restore at once causes the same output.

@@ -1,5 +1,5 @@
 /**
- * Parses, prints and compares IP addresses and ranges, and recognises special ones. All functions
+ * Parses, prints and compares IP addresses and ranges, and recognizes special ones. All functions
  * are pure.
  */
 import { readU8, readU16BE, readU32BE } from "../base/bytes.ts";

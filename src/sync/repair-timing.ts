@@ -4,7 +4,7 @@
  * thousand objects that change once each do not count as repetition.
  */
 import type { Drift, ForeignChange } from "../backend/drift.ts";
-import type { Clock } from "../base/clock.ts";
+import { type Clock, roundMs } from "../base/clock.ts";
 import {
   REPAIR_OBJECTS_MAX,
   REPAIR_QUIET_MS,
@@ -132,7 +132,7 @@ export function logRepair(
   const log = root.from("repair-timing.ts");
   const { what, by } = change;
   const fields = { what, by, ...(changes > 1 && { changes }) };
-  const repaired = Object.entries(driftedCounts).map(([object, count]) => `${count} ${object}`);
+  const repaired = Object.entries(driftedCounts).map(([object, count]) => `${object}s: ${count}`);
   if (repaired.length === 0) {
     log.debug(2, "Checked rules after a foreign change and found no drift", fields);
     return;
@@ -140,6 +140,6 @@ export function logRepair(
   log.warn("Repaired rules changed by another process", {
     ...fields,
     repaired: repaired.join(", "),
-    durationMs: Math.round(durationMs * 10) / 10,
+    durationMs: roundMs(durationMs),
   });
 }

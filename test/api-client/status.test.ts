@@ -53,7 +53,7 @@ test("an error has the operation, the status and the server's message", () => {
   expect(statusError("list services", "", bare).message).toBe("list services: 502");
 });
 
-test("a version that is too large is recognised by the server's message", () => {
+test("a version that is too large is recognized by the server's message", () => {
   const message = "Timeout: Too large resource version: 10, current: 3";
   expect(isTooLarge({ code: 504, reason: "Timeout", message, retryAfterMs: 0 })).toBe(true);
   expect(isTooLarge({ code: 504, reason: "Timeout", message: "", retryAfterMs: 0 })).toBe(false);

@@ -100,7 +100,7 @@ describe.each(BUILDS)("heap (%s)", (build) => {
     expect(exports.memory.buffer.byteLength).toBeLessThan(20_000_000);
   });
 
-  test("free neighbours are joined when memory cannot grow", () => {
+  test("free neighbors are joined when memory cannot grow", () => {
     const { exports } = loadWasm<Exports>(modules[build]);
     exports.heapLimit(64);
     const small: number[] = [];

@@ -507,7 +507,7 @@ describe("an invalid file", () => {
 
 describe("a valid file with a warning", () => {
   test.each<[body: string, ...warnings: string[]]>([
-    ["colour: red", "Ignored unknown field: proxy.yaml colour"],
+    ["color: red", "Ignored unknown field: proxy.yaml color"],
     ["nftables: {bits: 1}", "Ignored unknown field: proxy.yaml nftables.bits"],
     ["constructor: 1", "Ignored unknown field: proxy.yaml constructor"],
     ["sluices: {counters: false}", "Ignored unknown field: proxy.yaml sluices"],

@@ -120,7 +120,7 @@ describe.skipIf(reason !== undefined)("compared with kube-proxy", () => {
     "featureGates: {LoggingAlphaOptions: true}\nlogging: {options: {json: {infoBufferSize: 4Ki}}}",
     "featureGates: {AllowServiceExternalIPs: false}",
     "featureGates: {AllowServiceExternalIPs: maybe}",
-    "colour: red",
+    "color: red",
     "mode: 7",
     "iptables: {syncPeriod: 30}",
   ])("the same verdict: %s", async (body) => {

@@ -126,7 +126,7 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     const world = await iptablesWorld(variant);
     world.iptables("-t", "nat", "-F");
     world.iptables("-t", "nat", "-X");
-    // The rule of its clusterIP is new, and leads to chains with deleted neighbours.
+    // The rule of its clusterIP is new, and leads to chains with deleted neighbors.
     world.put("EndpointSlice", slice("idle-1", "idle", ["10.244.1.7"]));
     expect(await world.sync()).toBe(true);
     expect(world.reports.at(-1)?.repair).toMatchObject({ driftedCounts: { table: 1 } });

@@ -94,7 +94,7 @@ describe("a change detector", () => {
     expect(compared.length).toBeLessThanOrEqual(3);
   });
 
-  test("recognises our own writes", async () => {
+  test("recognizes our own writes", async () => {
     const { clock, state, compared, detector } = watched();
     await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     detector.beginWrite();

@@ -162,12 +162,12 @@ describe("a list that cannot be read", () => {
 /** A clock with timers that the test calls, and sockets that the test breaks. */
 function fragile() {
   const timers: (() => void)[] = [];
-  const cancelled: (() => void)[] = [];
+  const canceled: (() => void)[] = [];
   const clock = {
     ...systemClock,
     after(_ms: number, run: () => void) {
       timers.push(run);
-      return () => void cancelled.push(run);
+      return () => void canceled.push(run);
     },
   };
   const sockets: { error(): void; terminated: number }[] = [];
@@ -180,19 +180,19 @@ function fragile() {
     return Promise.resolve({ end() {}, terminate, unref() {} });
   };
   const open = () => subscribe(NETLINK_ROUTE, [RTNLGRP_IPV4_IFADDR], clock, () => {}, { connect });
-  return { timers, cancelled, sockets, open };
+  return { timers, canceled, sockets, open };
 }
 
 describe("a subscription", () => {
   test("that broke before it was open ends that socket, and its close ends the wait", async () => {
-    const { timers, cancelled, sockets, open } = fragile();
+    const { timers, canceled, sockets, open } = fragile();
     const subscription = open();
     sockets[0]?.error();
     await Promise.resolve();
     await Promise.resolve();
     expect(sockets[0]?.terminated).toBe(1);
     subscription.close();
-    expect(cancelled).toEqual(timers);
+    expect(canceled).toEqual(timers);
   });
 
   test("that was closed is not opened again by pending timers", async () => {

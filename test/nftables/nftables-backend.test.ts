@@ -336,7 +336,7 @@ describe("a table of an earlier run", () => {
     ["ranges", { detector: { kind: "cidr", ipv4: RANGE, ipv6: RANGE6 } }],
     ["no counters", { counters: false }],
     ["what is invalid dropped", { dropInvalid: true }],
-  ])("is recognised as intact with %s", (_name, options) => {
+  ])("is recognized as intact with %s", (_name, options) => {
     const first = adopt(options).backend;
     apply(first, remove(1, ...WORLD), add(1, ...WORLD));
     const before = run("nft", "-a", "list", "ruleset");

@@ -150,7 +150,7 @@ describe("a repair is logged", () => {
     expect(more).toEqual([]);
     expect(line).toContain(" repair-timing.ts:");
     expect(line).toContain('what="rules of services4" by="nft (pid 7)" changes=3');
-    expect(line).toContain('repaired="1 chain, 40 element" durationMs=4.3');
+    expect(line).toContain('repaired="chains: 1, elements: 40" durationMs=4.25');
   });
 
   test("at -v 2 only, if there was no drift", () => {

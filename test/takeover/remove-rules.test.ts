@@ -355,7 +355,7 @@ describe("other proxies", () => {
     ["cilium_host", "Cilium"],
     ["kube-dummy-if", "kube-router"],
     ["bpfin.cali", "Calico"],
-  ])("are recognised by their device %s", async (device, name) => {
+  ])("are recognized by their device %s", async (device, name) => {
     run("ip", "link", "add", device, "type", "bridge");
     try {
       const findings = await look();

@@ -595,7 +595,7 @@ describe("a JSON object with a wrong type", () => {
 });
 
 describe("JSON instead of the requested protobuf", () => {
-  test("is recognised by its Content-Type", async () => {
+  test("is recognized by its Content-Type", async () => {
     const { core, transport } = setup();
     const body = JSON.stringify({ metadata: { resourceVersion: "10" }, items: [object("a", 3)] });
     await transport.last.answer(body, "application/json");

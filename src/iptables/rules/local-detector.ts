@@ -17,7 +17,7 @@ export interface PodWords {
 /** IFNAMSIZ without the NUL (linux/if.h). */
 const INTERFACE_BYTES = 15;
 
-/** Returns undefined if the detector cannot recognise local pods in this family. */
+/** Returns undefined if the detector cannot recognize local pods in this family. */
 export function podWords(detector: LocalDetector, family: Family): PodWords | undefined {
   if (detector.kind === "interface") {
     const name = Buffer.from(detector.name).subarray(0, INTERFACE_BYTES).toString();

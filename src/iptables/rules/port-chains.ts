@@ -24,7 +24,7 @@ export interface RuleStyle {
   readonly mark: MarkWords;
   /**
    * Matches packets from pods of this node; "" if all packets match, undefined if pods cannot be
-   * recognised.
+   * recognized.
    */
   readonly pods: string | undefined;
   /** Connections arrive with the mark set, unless they come from local pods. */

@@ -17,7 +17,7 @@ import type { Level } from "./rule-tree.ts";
 const LEAST = 2;
 /**
  * An address with fewer ports gets no chain of its own. A chain adds one rule for this address and
- * saves only a few for its neighbours.
+ * saves only a few for its neighbors.
  */
 const LEAST_PORTS = 9;
 

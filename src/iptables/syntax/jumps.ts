@@ -85,7 +85,7 @@ export function printGuard(says = ""): string {
   return [addresses, says, state, "-j DROP"].filter((words) => words !== "").join(" ");
 }
 
-/** If the kernel has no xt_comment, jumps are recognised by their whole text. */
+/** If the kernel has no xt_comment, jumps are recognized by their whole text. */
 const WITHOUT_COMMENT: ReadonlySet<string> = new Set(
   JUMPS.map((jump) => key(jump.table, jump.from, printJump(jump))),
 );

@@ -29,7 +29,7 @@ export class Touched {
   readonly wholeTables = new Set<TableId>();
   /** Maps of clients, filled by packets, to which another process added elements. */
   readonly affinityMaps = new Set<string>();
-  /** Names of touched objects, to recognise a process that keeps changing the same ones. */
+  /** Names of touched objects, to recognize a process that keeps changing the same ones. */
   readonly objects = new Set<string>();
   #firstChange: { readonly change: ForeignChange; readonly at: number } | undefined;
   #changes = 0;

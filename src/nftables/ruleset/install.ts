@@ -1,5 +1,5 @@
 /**
- * Creates the table, replaces it, or rewrites its chains; and recognises the tables that Sluice
+ * Creates the table, replaces it, or rewrites its chains; and recognizes the tables that Sluice
  * made.
  */
 

@@ -18,8 +18,8 @@ const VICTIM = `
 describe.skipIf(!root)("a test's network namespace", () => {
   test("is connected to ours", () => {
     const namespace = makeNamespace();
-    const neighbours = run("ip", "route", "get", namespace.address);
-    expect(neighbours).toContain(`src ${namespace.outside}`);
+    const neighbors = run("ip", "route", "get", namespace.address);
+    expect(neighbors).toContain(`src ${namespace.outside}`);
     expect(run("ip", "netns", "list")).toContain(namespace.name);
     namespace.remove();
     expect(run("ip", "netns", "list")).not.toContain(namespace.name);

@@ -43,7 +43,7 @@ describe("a tool", () => {
     expect(await findTool(6, "legacy", tools.options)).toBeUndefined();
   });
 
-  test("is recognised by its version, under any name", async () => {
+  test("is recognized by its version, under any name", async () => {
     using tools = new FakeTools();
     tools.set("iptables", NFT).set("iptables-legacy", NFT).set("ip6tables", "ip6tables v1.4.21");
     expect(await findTool(4, "legacy", tools.options)).toBeUndefined();

@@ -105,7 +105,7 @@ describe("the xtables lock", () => {
     await holder.stdout.getReader().read();
   }
 
-  test("that is held for too long is recognised, and the tools wait for it", async () => {
+  test("that is held for too long is recognized, and the tools wait for it", async () => {
     using fake = new FakeTools();
     fake.real("iptables-legacy", "/usr/sbin/iptables-legacy");
     // Shorter than 5 s.
