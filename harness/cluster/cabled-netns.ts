@@ -63,10 +63,10 @@ function claimIndex(existing: string | undefined): { index: number; name: string
     if (link.success) return { index, name };
     if (existing === undefined) run("ip", "netns", "del", name);
     if (!link.stderr.toString().includes("File exists")) {
-      throw new Error(`Cannot make a veth pair: ${link.stderr.toString().trim()}`);
+      throw new Error(`add veth pair: ${link.stderr.toString().trim()}`);
     }
   }
-  throw new Error("Cannot make a veth pair: all 256 names are in use");
+  throw new Error("add veth pair: all 256 names are in use");
 }
 
 function cableName(index: number): string {

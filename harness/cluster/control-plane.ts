@@ -282,7 +282,7 @@ async function untilReady(api: AdminClient, apiserver: Daemon, etcd: Daemon): Pr
     dead ??= `etcd ended:\n${etcd.tail()}`;
   });
   const ready = async () => {
-    if (dead !== undefined) throw new Error(`Cannot start a control plane: ${dead}`);
+    if (dead !== undefined) throw new Error(`start control plane: ${dead}`);
     for (const path of READY) if ((await api.status(path)) !== 200) return false;
     return true;
   };

@@ -51,9 +51,7 @@ export function element(
   const slots = name.endsWith("endpoints") && !name.includes("no-endpoints");
   const key = parts.flatMap((part, index) => encodePart(part, slots && index === parts.length - 1));
   if (key.length !== keySize(table)) {
-    throw new Error(
-      `Cannot make an element of ${tableLabel(table)}: its key is ${key.length} bytes`,
-    );
+    throw new Error(`element of ${tableLabel(table)}: the key has ${key.length} bytes`);
   }
   return { table, key: Uint8Array.from(key), value: encodeValue(value) };
 }
@@ -69,7 +67,7 @@ function encodePart(part: Part, slot: boolean): number[] {
   const cidr = parseCidr(part);
   if (cidr) return [...cidr.bytes, ...lastAddress(cidr)];
   const address = parseAddress(part);
-  if (!address) throw new Error(`Cannot make an element: not an address: ${part}`);
+  if (!address) throw new Error(`element: invalid address ${part}`);
   return [...address.bytes];
 }
 
@@ -82,7 +80,7 @@ function encodeValue(value: string | Action | undefined): Uint8Array {
   }
   const colon = value.lastIndexOf(":");
   const address = parseAddress(value.slice(0, colon).replace(/[[\]]/g, ""));
-  if (!address) throw new Error(`Cannot make an element: not an endpoint: ${value}`);
+  if (!address) throw new Error(`element: invalid endpoint ${value}`);
   return Uint8Array.from([...address.bytes, ...encodePart(Number(value.slice(colon + 1)), false)]);
 }
 

@@ -155,7 +155,7 @@ export class FakeBackend implements Backend {
       const wrong = operation.kind === "add" ? present : !present;
       if (wrong || this.refuses(operation)) {
         const label = tableLabel(operation.table);
-        const message = `Cannot ${operation.kind} an element of ${label}: the kernel refused it: current value is ${key}`;
+        const message = `${operation.kind} element ${key} of ${label}: refused by the kernel`;
         const error = new SluiceError("NETLINK_REFUSED", message);
         const drifted = wrong;
         if (drifted) this.touched = { what: label, by: "refused", objects: [] };

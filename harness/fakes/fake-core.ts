@@ -22,7 +22,7 @@ export function list(version: number, objects: readonly JsonObject[], token = ""
 export const encode: EncodeEvent = (_kind, type, content) => {
   const { refuse } = content;
   if (refuse === true)
-    throw new SluiceError("OBJECT_INVALID", "Cannot encode: refused by the test");
+    throw new SluiceError("OBJECT_INVALID", "encode object: refused by the test");
   return new TextEncoder().encode(event(type, content));
 };
 

@@ -43,12 +43,9 @@ export class Notifier {
     const watched = takeVariable(environment, "WATCHDOG_PID") ?? `${pid}`;
     this.#address = path === undefined ? undefined : socketAddress(path);
     if (path !== undefined && this.#address === undefined) {
-      this.#log.warn(
-        "Cannot notify systemd: NOTIFY_SOCKET is not an absolute path or abstract name",
-        {
-          value: path,
-        },
-      );
+      this.#log.warn("Ignored NOTIFY_SOCKET, which is not an absolute path or abstract name", {
+        value: path,
+      });
     }
     if (this.#address === undefined || !(periodMs > 0) || watched !== `${pid}`) return;
     const sendWatchdog = () => {

@@ -27,121 +27,48 @@ interface TableKind {
   readonly name: string;
   readonly key: readonly KeyFieldName[];
   readonly value: ValueKind;
-  /** Description for operators. */
-  readonly about: string;
 }
 
 /** In the order of their numbers. Append only: tests and the core use the numbers. */
 export const TABLES = [
-  {
-    name: "frontends",
-    key: ["address", "protocol", "port"],
-    value: "action",
-    about: "address and port of a Service → action, for every source",
-  },
-  {
-    name: "outside",
-    key: ["address", "protocol", "port"],
-    value: "action",
-    about: "the same for all but local pods and this node; only with externalTrafficPolicy Local",
-  },
-  {
-    name: "endpoints",
-    key: ["address", "protocol", "port", "slot"],
-    value: "endpoint",
-    about: "frontend and slot → endpoint, of the whole cluster",
-  },
-  {
-    name: "local-endpoints",
-    key: ["address", "protocol", "port", "slot"],
-    value: "endpoint",
-    about: "frontend and slot → endpoint on this node",
-  },
-  {
-    name: "nodeports",
-    key: ["protocol", "port"],
-    value: "action",
-    about: "node port → action, for every source",
-  },
-  {
-    name: "nodeports-outside",
-    key: ["protocol", "port"],
-    value: "action",
-    about: "the same for all but local pods and this node; only with externalTrafficPolicy Local",
-  },
-  {
-    name: "nodeport-endpoints",
-    key: ["protocol", "port", "slot"],
-    value: "endpoint",
-    about: "node port and slot → endpoint, of the whole cluster",
-  },
-  {
-    name: "nodeport-local-endpoints",
-    key: ["protocol", "port", "slot"],
-    value: "endpoint",
-    about: "node port and slot → endpoint on this node",
-  },
-  {
-    name: "no-endpoints",
-    key: ["address", "protocol", "port"],
-    value: "action",
-    about: "frontends to reject or drop",
-  },
-  {
-    name: "nodeports-no-endpoints",
-    key: ["protocol", "port"],
-    value: "action",
-    about: "node ports to reject or drop",
-  },
-  {
-    name: "learn",
-    key: ["address", "protocol", "port"],
-    value: "action",
-    about: "frontends with session affinity → timeout",
-  },
-  {
-    name: "nodeports-learn",
-    key: ["protocol", "port"],
-    value: "action",
-    about: "node ports with session affinity → timeout",
-  },
-  { name: "cluster-ips", key: ["address"], value: "none", about: "clusterIPs that are served" },
-  {
-    name: "guarded",
-    key: ["address", "protocol", "port"],
-    value: "none",
-    about: "frontends with loadBalancerSourceRanges",
-  },
-  {
-    name: "allowed",
-    key: ["address", "protocol", "port", "range"],
-    value: "none",
-    about: "guarded frontend and a source range that may use it",
-  },
-  {
-    name: "node-addresses",
-    key: ["address"],
-    value: "none",
-    about: "addresses of this node that serve node ports",
-  },
-  {
-    name: "hairpin",
-    key: ["address", "address"],
-    value: "none",
-    about: "endpoint of this node, twice: it connects to itself",
-  },
-  {
-    name: "service-cidrs",
-    key: ["range"],
-    value: "none",
-    about: "ranges of clusterIPs; traffic to an unallocated one is dropped",
-  },
-  {
-    name: "health-check-ports",
-    key: ["port"],
-    value: "none",
-    about: "healthCheckNodePorts that the rules accept; only with iptables",
-  },
+  /** Address and port of a Service → action, for every source. */
+  { name: "frontends", key: ["address", "protocol", "port"], value: "action" },
+  /** The same for all but local pods and this node; only with externalTrafficPolicy Local. */
+  { name: "outside", key: ["address", "protocol", "port"], value: "action" },
+  /** Frontend and slot → endpoint, of the whole cluster. */
+  { name: "endpoints", key: ["address", "protocol", "port", "slot"], value: "endpoint" },
+  /** Frontend and slot → endpoint on this node. */
+  { name: "local-endpoints", key: ["address", "protocol", "port", "slot"], value: "endpoint" },
+  /** Node port → action, for every source. */
+  { name: "nodeports", key: ["protocol", "port"], value: "action" },
+  /** The same for all but local pods and this node; only with externalTrafficPolicy Local. */
+  { name: "nodeports-outside", key: ["protocol", "port"], value: "action" },
+  /** Node port and slot → endpoint, of the whole cluster. */
+  { name: "nodeport-endpoints", key: ["protocol", "port", "slot"], value: "endpoint" },
+  /** Node port and slot → endpoint on this node. */
+  { name: "nodeport-local-endpoints", key: ["protocol", "port", "slot"], value: "endpoint" },
+  /** Frontends to reject or drop. */
+  { name: "no-endpoints", key: ["address", "protocol", "port"], value: "action" },
+  /** Node ports to reject or drop. */
+  { name: "nodeports-no-endpoints", key: ["protocol", "port"], value: "action" },
+  /** Frontends with session affinity → timeout. */
+  { name: "learn", key: ["address", "protocol", "port"], value: "action" },
+  /** Node ports with session affinity → timeout. */
+  { name: "nodeports-learn", key: ["protocol", "port"], value: "action" },
+  /** ClusterIPs of served Services. */
+  { name: "cluster-ips", key: ["address"], value: "none" },
+  /** Frontends with loadBalancerSourceRanges. */
+  { name: "guarded", key: ["address", "protocol", "port"], value: "none" },
+  /** Guarded frontend and a source range that may use it. */
+  { name: "allowed", key: ["address", "protocol", "port", "range"], value: "none" },
+  /** Addresses of this node that serve node ports. */
+  { name: "node-addresses", key: ["address"], value: "none" },
+  /** Endpoint of this node, twice: it connects to itself. */
+  { name: "hairpin", key: ["address", "address"], value: "none" },
+  /** Ranges of clusterIPs; traffic to an unallocated one is dropped. */
+  { name: "service-cidrs", key: ["range"], value: "none" },
+  /** HealthCheckNodePorts that the rules accept; only with iptables. */
+  { name: "health-check-ports", key: ["port"], value: "none" },
 ] as const satisfies readonly TableKind[];
 
 /** Name of a table, without the family. */

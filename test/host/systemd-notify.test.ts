@@ -135,7 +135,7 @@ test.each(["relative", `/${"x".repeat(108)}`])(
     const { notifier: one, lines } = notifier({ NOTIFY_SOCKET: name });
     one.ready("");
     expect(lines).toEqual([
-      `W Cannot notify systemd: NOTIFY_SOCKET is not an absolute path or abstract name value="${name}"`,
+      `W Ignored NOTIFY_SOCKET, which is not an absolute path or abstract name value="${name}"`,
     ]);
   },
 );

@@ -39,7 +39,7 @@ export function attributesOf({ bytes, start, end }: Message): AttributeReader {
 
 /**
  * Requests one object. `each` receives the attributes of every message of the answer. Returns false
- * if the object does not exist. In an error message, `what` follows "Cannot".
+ * if the object does not exist. An error message begins with `what`.
  * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
  */
 export function askFor(
