@@ -9,14 +9,15 @@
 #                           /var/lib/kube-proxy/config.conf
 #   --kubeconfig FILE       make a configuration with this kubeconfig
 #   --cluster-cidr CIDR     the range of all pods, for the configuration made with --kubeconfig
-#   --replace-kube-proxy    stop and disable kube-proxy.service, and take over its flags. Without
-#                           --config and --kubeconfig, take over its configuration too. Without this
-#                           option, the script refuses to install while a kube-proxy runs
-#   --overwrite-config      replace /etc/sluice/config.yaml if it exists; by default it stays
+#   --replace-kube-proxy    stop and disable kube-proxy.service, and use its flags. Without --config
+#                           and --kubeconfig, use its configuration too. If this option is missing,
+#                           the script does not install while a kube-proxy runs
+#   --overwrite-config      replace /etc/sluice/config.yaml if it exists; by default the script
+#                           keeps it
 #   --binary FILE           the program (default: dist/sluice, or sluice next to this script)
 #   --uninstall             stop Sluice, and remove its rules, the program and the unit
-#   --root DIR              install into DIR, the image of a system that is not running. The script
-#                           then starts nothing and checks less
+#   --root DIR              install into DIR, the root directory of another system, such as an
+#                           image. The script then starts nothing and checks less
 #   --dry-run               print the commands that would run
 #   --help                  print this text
 set -eu
@@ -127,7 +128,8 @@ check_mode() {
   if [ "$mode" = nftables ]; then
     die "mode nftables: $no_nftables (mode iptables works here)"
   fi
-  has_iptables || die "mode ${mode:-auto}: $no_nftables, and iptables is not installed"
+  has_iptables ||
+    die "mode ${mode:-auto}: $no_nftables, and iptables is not installed (install iptables)"
 }
 
 # Prints the arguments of kube-proxy.service, one on each line. In a running process, variables have

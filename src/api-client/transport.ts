@@ -200,6 +200,7 @@ const TLS_CODE =
 
 /** Causes for which undici has only a name, in the words of strerror(3). */
 const CAUSES: Readonly<Record<string, string>> = {
+  EAI_AGAIN: "temporary failure in name resolution",
   ECONNREFUSED: "connection refused",
   ECONNRESET: "connection reset by peer",
   EHOSTUNREACH: "no route to host",

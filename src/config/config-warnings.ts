@@ -69,12 +69,12 @@ function nodePortWarnings({ values, config }: WarningInput): ConfigWarning[] {
   if (differs && !isSet(values, "iptables.localhostNodePorts")) {
     warnings.push({
       message: "Node ports do not answer on loopback, unlike with kube-proxy's iptables mode",
-      fields: { mode, hint: "set mode: iptables and iptables.localhostNodePorts: true" },
+      fields: { mode, hint: "if needed, set mode: iptables and iptables.localhostNodePorts: true" },
     });
   }
   warnings.push({
     message: "Node ports answer on all addresses of this node",
-    fields: { mode, hint: "set nodePortAddresses: [primary]" },
+    fields: { mode, hint: "to limit them, set nodePortAddresses: [primary]" },
   });
   return warnings;
 }

@@ -51,7 +51,7 @@ const UPSTREAM_FIELDS = {
   "logging.vmodule": {
     type: "vmodule",
     default: [],
-    does: "higher log levels for single source files of Sluice, such as `proxy=4,a*=2`. Only with format text",
+    does: "higher log levels for single source files of Sluice, such as `telemetry=2,event*=2`. Only with format text",
   },
   "logging.options.text.splitStream": { type: "boolean", default: false, idle: "unbuffered" },
   "logging.options.text.infoBufferSize": { type: "quantity", default: "0", idle: "unbuffered" },
@@ -68,7 +68,7 @@ const UPSTREAM_FIELDS = {
     type: "string",
     default: "0.0.0.0",
     zeroIsUnset: true,
-    does: "primary IP of this node for its family, unless 0.0.0.0 or ::. Sluice does not listen on it",
+    does: "primary IP of this node in its family. With 0.0.0.0 or ::, the Node object gives it. Sluice does not listen on it",
   },
   healthzBindAddress: {
     type: "string",

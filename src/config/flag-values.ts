@@ -96,7 +96,7 @@ function readGates(text: string): unknown {
   return Object.fromEntries(pairs);
 }
 
-/** Parses `proxy=4,health*=2`, like klog. */
+/** Parses `telemetry=2,event*=2`, like klog. */
 function readVmodule(text: string): unknown {
   return pairsOf(text).map(([filePattern, level = "", ...more]) => ({
     filePattern,

@@ -319,7 +319,7 @@ export const FLAGS: readonly Flag[] = [
       value: "FILE=N,...",
       fields: ["logging.vmodule"],
       withConfig: true,
-      help: "higher log levels for single source files, such as proxy=4,a*=2. Takes precedence over the file's list",
+      help: "higher log levels for single source files, such as telemetry=2,event*=2. Takes precedence over the list in the configuration file",
     },
     {
       name: "logging-format",

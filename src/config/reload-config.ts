@@ -122,7 +122,7 @@ export class ConfigFollower {
     const namesOf = (live: boolean) =>
       changes.flatMap((change) => (change.live === live ? [change.name] : [])).join(", ");
     if (changes.some(({ live }) => !live)) {
-      const message = `reload ${file}: these settings need a new process: ${namesOf(false)}`;
+      const message = `reload ${file}: the supervisor must start a new process, because these settings changed: ${namesOf(false)}`;
       this.#fail(new SluiceError("CONFIG_CHANGED", message, file));
       return;
     }

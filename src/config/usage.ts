@@ -20,8 +20,8 @@ export function usage(): string {
   return `Usage: sluice [flags]
 
 Sluice is a drop-in replacement for kube-proxy. It accepts the configuration file and the flags of
-kube-proxy; docs/configuration.md describes them. Together with --config, only flags marked * count.
-They override the file.
+kube-proxy; docs/configuration.md describes them. Together with --config, only
+the commands and the flags marked * have an effect. They override the file.
 
 ${parts.join("\n")}
 ${WITHOUT_EFFECT_TITLE}:

@@ -40,7 +40,7 @@ export async function writeConfig(
     ...(config.healthzBindAddress === "" ? ["--healthz-port=0"] : []),
   ];
   if (unwritten.length > 0)
-    lines.push(`Left out, because only a flag can set it: ${unwritten.join(", ")}`);
+    lines.push(`Not written, because the file has no field for it: ${unwritten.join(", ")}`);
   return [...lines, `Wrote ${file}`].map((line) => `${line}\n`).join("");
 }
 

@@ -21,7 +21,7 @@ export function lockNetworkNamespace(): () => void {
     if (result !== -EADDRINUSE) throw systemError(what, -result);
     throw new SluiceError(
       "ALREADY_RUNNING",
-      `${what}: another Sluice holds the socket "${NAME}" (only one may run in each)`,
+      `${what}: another Sluice holds the socket "${NAME}" (only one may run on a node; stop the other)`,
     );
   }
   let isHeld = true;

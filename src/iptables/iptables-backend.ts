@@ -248,7 +248,7 @@ class Iptables implements IptablesBackend {
     const { refused } = await family.write(family.kernel.missing(family.wanted));
     if (refused !== undefined) throw family.failureOf(refused, undefined).error;
     if (!(await family.placeMangleCanary())) {
-      this.#log?.warn("No table mangle; detecting a flush by the other tables only", {
+      this.#log?.warn("No table mangle; Sluice detects a flush only in the other tables", {
         tool: tools.path,
       });
     }
@@ -363,7 +363,7 @@ class Iptables implements IptablesBackend {
   #logKept(family: FamilyRules): void {
     for (const { table, chain } of family.kernel.keptChains(family.wanted)) {
       if (!this.#log?.firstTime(`iptables kept ${family.family} ${table} ${chain}`)) continue;
-      this.#log.warn("Kept an empty kube-proxy chain that a foreign rule references", {
+      this.#log.warn("Kept an empty kube-proxy chain that a rule of another program jumps to", {
         tool: family.tools.path,
         table,
         chain,
@@ -467,7 +467,7 @@ class Iptables implements IptablesBackend {
       this.#counter = openChangeCounter(this.#variant, families);
     } catch (thrown) {
       rethrowDefect(thrown);
-      this.#log?.warn("Failed to watch for foreign changes; only periodic comparisons find them", {
+      this.#log?.warn("Failed to watch for changes; only the comparison each minute finds them", {
         err: thrown.message,
       });
     }

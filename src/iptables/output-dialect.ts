@@ -54,7 +54,7 @@ export async function acceptDialect(
   const [first] = same;
   if (first !== undefined && log?.firstTime(`iptables other words ${family.family}`)) {
     const { table, chain, printed } = first;
-    log.info("iptables prints rules in another form than written; treating both as equal", {
+    log.info("iptables prints rules in another form than Sluice writes; treating both as equal", {
       tool: family.tools.path,
       version: family.tools.version,
       chains: same.length,

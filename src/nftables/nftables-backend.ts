@@ -134,7 +134,7 @@ export class NftablesBackend implements Backend {
     if (foreign === 0) return;
     const touched = new Touched();
     touched.everything = true;
-    const by = "unknown: it was before Sluice watched the table";
+    const by = "unknown: Sluice did not watch the table yet";
     notice({ what: "unknown: any nftables table", by, objects: touched.objectNames() }, touched);
   }
 

@@ -134,7 +134,7 @@ export function logRepair(
   const fields = { what, by, ...(changes > 1 && { changes }) };
   const repaired = Object.entries(driftedCounts).map(([object, count]) => `${object}s: ${count}`);
   if (repaired.length === 0) {
-    log.debug(2, "Checked rules after a foreign change and found no drift", fields);
+    log.debug(2, "Checked rules after a change by another program and found no drift", fields);
     return;
   }
   log.warn("Repaired rules changed by another process", {

@@ -189,7 +189,7 @@ function removeOwnTableFor(socket: NetlinkSocket, successor: Successor | undefin
   if (outcome === "absent") return NOTHING_REMOVED;
   throw new SluiceError(
     "TABLE_FOREIGN",
-    `delete table inet ${TABLE}: another program owns it, as its comment shows`,
+    `delete table inet ${TABLE}: another program owns it, as its comment shows (if nothing needs it, run \`nft delete table inet ${TABLE}\`)`,
     `table inet ${TABLE}`,
   );
 }

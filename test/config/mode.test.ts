@@ -58,7 +58,7 @@ test.each<[string, string | undefined]>([
 ])("a warning names node ports on loopback that kube-proxy has: %j", async (body, mode) => {
   const { warnings } = await resolve([], body);
   const found = warningTexts(warnings).find((text) => text.startsWith(LOOPBACK));
-  const hint = "set mode: iptables and iptables.localhostNodePorts: true";
+  const hint = "if needed, set mode: iptables and iptables.localhostNodePorts: true";
   expect(found).toBe((mode === undefined ? mode : `${LOOPBACK} ${mode} ${hint}`) as string);
 });
 

@@ -284,7 +284,7 @@ test("a change that needs a new process ends this one, and the error names the s
   expect(fatal[0]).toBeInstanceOf(SluiceError);
   expect(fatal[0]).toMatchObject({ code: "CONFIG_CHANGED", subject: file });
   expect((fatal[0] as SluiceError).message).toEndWith(
-    ": these settings need a new process: hostnameOverride, sluice.counters",
+    ": the supervisor must start a new process, because these settings changed: hostnameOverride, sluice.counters",
   );
   expect(reloads).toEqual([]);
 });

@@ -115,10 +115,10 @@ test("kubeadm's file works unchanged and gives no other warnings", async () => {
 });
 
 test.each([
-  ["", `${EVERYWHERE}  set nodePortAddresses: [primary]`],
-  ["mode: iptables", `${EVERYWHERE} iptables set nodePortAddresses: [primary]`],
-  ["mode: ipvs", `${EVERYWHERE} ipvs set nodePortAddresses: [primary]`],
-  ["mode: auto", `${EVERYWHERE} auto set nodePortAddresses: [primary]`],
+  ["", `${EVERYWHERE}  to limit them, set nodePortAddresses: [primary]`],
+  ["mode: iptables", `${EVERYWHERE} iptables to limit them, set nodePortAddresses: [primary]`],
+  ["mode: ipvs", `${EVERYWHERE} ipvs to limit them, set nodePortAddresses: [primary]`],
+  ["mode: auto", `${EVERYWHERE} auto to limit them, set nodePortAddresses: [primary]`],
   ["mode: nftables", undefined],
   ["nodePortAddresses: [primary]", undefined],
 ])("node ports on all addresses give a warning: %s", async (body, output) => {

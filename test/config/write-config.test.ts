@@ -92,7 +92,7 @@ test("settings that only flags can make are named, because the file leaves them 
     ...["--cluster-cidr=10.0.0.0/8", "--proxy-mode=nftables"],
   ]);
   expect(output).toBe(
-    "Left out, because only a flag can set it: --master, --healthz-port=0\nWrote out.yaml\n",
+    "Not written, because the file has no field for it: --master, --healthz-port=0\nWrote out.yaml\n",
   );
   const { master, healthzBindAddress }: Config = again.config;
   expect([master, healthzBindAddress]).toEqual(["", "0.0.0.0:10256"]);

@@ -324,7 +324,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
       sed s/HEALTH_TIMEOUT=30/HEALTH_TIMEOUT=1/ $I >$STATE/install.sh
       sh $STATE/install.sh --binary ${BINARY} --replace-kube-proxy; grep -E 'kubeconfig:|^hostname|clusterCIDR' ${CONFIG}; cat ${FLAGS}`);
     expect(output).toContain("making a configuration from the flags of kube-proxy.service\n");
-    expect(output).toContain("Left out, because only a flag can set it: --master\n");
+    expect(output).toContain("Not written, because the file has no field for it: --master\n");
     expect(output).toContain("systemctl disable --now kube-proxy.service\n");
     expect(output).toEndWith(
       [

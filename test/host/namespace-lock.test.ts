@@ -10,7 +10,7 @@ test("a second instance in one network namespace is refused", () => {
   expect(lockNetworkNamespace).toThrow(
     new SluiceError(
       "ALREADY_RUNNING",
-      'lock network namespace: another Sluice holds the socket "@sluice-kube-proxy" (only one may run in each)',
+      'lock network namespace: another Sluice holds the socket "@sluice-kube-proxy" (only one may run on a node; stop the other)',
     ),
   );
   unlock();

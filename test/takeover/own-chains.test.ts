@@ -144,7 +144,7 @@ describe("the table inet sluice", () => {
     sluice("iptables-nft");
     const { lines, errors } = await runCleanup(false);
     expect(errors).toEqual([
-      "delete table inet sluice: another program owns it, as its comment shows",
+      "delete table inet sluice: another program owns it, as its comment shows (if nothing needs it, run `nft delete table inet sluice`)",
     ]);
     expect(lines).toHaveLength(3);
     expect(saved()).not.toContain("KUBE-");

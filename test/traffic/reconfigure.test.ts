@@ -216,7 +216,7 @@ describeBackends((backend) => {
     });
     expect(await program.exited()).toBe(1);
     expect(program.log()).toContain(
-      ": these settings need a new process: featureGates.WatchListClient, sluice.counters",
+      ": the supervisor must start a new process, because these settings changed: featureGates.WatchListClient, sluice.counters",
     );
     expect(await rulesInKernel(world, backend)).toEqual(before);
     for (const target of TARGETS) expect((await connect(world, target)).outcome).toBe("answered");

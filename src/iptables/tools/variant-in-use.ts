@@ -60,12 +60,12 @@ export async function findVariantInUse(options: SearchOptions): Promise<VariantI
   }
   const plain = await findPlain(4, options).catch(ignoreBroken);
   if (plain !== undefined) {
-    const why = `existing rules do not decide, and ${plain.path} writes to ${PLACES[plain.variant]}`;
+    const why = `existing rules give no preference, and ${plain.path} writes to ${PLACES[plain.variant]}`;
     return { variant: plain.variant, why };
   }
   return {
     variant: "nft",
-    why: "neither existing rules nor a plain iptables decide, so the default applies",
+    why: "existing rules give no preference, and there is no plain iptables, so nft is the default",
   };
 }
 
