@@ -58,13 +58,13 @@ export interface Finding {
 }
 
 /**
- * kube-proxy's dummy device in IPVS mode: kubernetes pkg/proxy/ipvs/proxier.go, defaultDummyDevice.
+ * kube-proxy's dummy device in ipvs mode: kubernetes pkg/proxy/ipvs/proxier.go, defaultDummyDevice.
  */
 const IPVS_DEVICE = "kube-ipvs0";
 
 /** Devices of other programs that can do the work of kube-proxy. */
 const DEVICES: ReadonlyMap<string, string> = new Map([
-  [IPVS_DEVICE, "kube-proxy in IPVS mode (kube-proxy --cleanup removes its leftovers)"],
+  [IPVS_DEVICE, "kube-proxy in ipvs mode (kube-proxy --cleanup removes its leftovers)"],
   ["kube-dummy-if", "kube-router's service proxy"],
   ["cilium_host", "Cilium, which may replace kube-proxy"],
   ["bpfin.cali", "Calico's eBPF dataplane, which replaces kube-proxy"],
@@ -96,7 +96,7 @@ export interface FindOptions {
  * Finds everything except our own rules. Each source is read independently: a failure becomes a
  * finding and does not hide the others.
  *
- * In IPVS mode, kube-proxy's chains have the same names as in iptables mode. While its device
+ * In ipvs mode, kube-proxy's chains have the same names as in iptables mode. While its device
  * exists, chains are not reported, because they belong to a mode that Sluice does not remove.
  */
 export async function findOtherProxies(options: FindOptions): Promise<readonly Finding[]> {
@@ -108,7 +108,7 @@ class ProxySearch {
   readonly #own: OwnRules | undefined;
   readonly #legacy: readonly LegacyTables[];
   readonly #findings: Finding[] = [];
-  /** kube-proxy's IPVS mode is present, or may be because the devices cannot be read. */
+  /** kube-proxy's ipvs mode is present, or may be because the devices cannot be read. */
   #ipvs = true;
 
   constructor({ clock, own, legacy = legacyTables() }: FindOptions) {
@@ -216,7 +216,7 @@ function isForbidden(error: unknown): boolean {
 }
 
 /**
- * Checks for the device of kube-proxy's IPVS mode.
+ * Checks for the device of kube-proxy's ipvs mode.
  * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
  */
 export function hasIpvs(): boolean {

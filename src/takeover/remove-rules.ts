@@ -65,7 +65,7 @@ class RuleRemover {
   readonly #firewall: ChainsOptions["firewall"];
   readonly #done: Removal[] = [];
   /**
-   * kube-proxy's IPVS mode is present, or may be. Its chains have the same names as in iptables
+   * kube-proxy's ipvs mode is present, or may be. Its chains have the same names as in iptables
    * mode.
    */
   #ipvs = true;

@@ -110,7 +110,7 @@ export function stillNeededError(
   return new SluiceError("OTHER_PROXY", message, "kube-proxy");
 }
 
-/** The message about a successor in IPVS mode, which never deletes chains that only Sluice has. */
+/** The message about a successor in ipvs mode, which never deletes chains that only Sluice has. */
 export function ipvsNote(what: string, { name }: Successor): string {
-  return `Kept ${what}: ${name} runs in IPVS mode, which uses the same chain names (a reboot removes them)`;
+  return `Kept ${what}: ${name} runs in ipvs mode, which uses the same chain names (a reboot removes them)`;
 }

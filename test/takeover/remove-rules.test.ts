@@ -366,7 +366,7 @@ describe("other proxies", () => {
     }
   });
 
-  test("chains of the IPVS mode stay with its device", async () => {
+  test("chains of the ipvs mode stay with its device", async () => {
     run("ip", "link", "add", "kube-ipvs0", "type", "bridge");
     try {
       restore("iptables-nft", RULES);

@@ -104,7 +104,7 @@ describe.each(VARIANTS)("chains that Sluice created with iptables-%s", (variant)
     expect(everything()).toBe(before);
   });
 
-  test("stay while one in IPVS mode uses the same names, and that is no failure", async () => {
+  test("stay while one in ipvs mode uses the same names, and that is no failure", async () => {
     ours();
     const before = everything();
     run("ip", "link", "add", "kube-ipvs0", "type", "bridge");
