@@ -1,6 +1,6 @@
 /** Parses the arguments and starts the requested command. All decisions are made in other files. */
 import { readFile, writeFile } from "node:fs/promises";
-import { messageOf } from "./base/errors.ts";
+import { withCode } from "./base/errors.ts";
 import { parseArguments, versionText } from "./config/command-line.ts";
 import { usage } from "./config/usage.ts";
 
@@ -42,6 +42,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`sluice: ${messageOf(error)}\n`);
+  process.stderr.write(`sluice: ${withCode(error)}\n`);
   process.exit(1);
 });

@@ -4,11 +4,11 @@
  * this node has endpoints of the Service.
  */
 import type { Clock } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, withHint } from "../base/errors.ts";
 import type { HealthCheck } from "../observe/service-health.ts";
 import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
-import { bindServer, LISTEN_RETRY_MS } from "./serve.ts";
+import { bindServer, LISTEN_RETRY_MS, RETRY_HINT } from "./serve.ts";
 
 export interface HealthCheckNodePortsOptions {
   /**
@@ -127,7 +127,7 @@ function bindProblem({ namespace, name }: HealthCheck, error: unknown): Problem 
     code: "LISTEN_FAILED",
     field: "spec.healthCheckNodePort",
     subject: `Service ${namespace}/${name}`,
-    message: messageOf(error),
+    message: withHint(messageOf(error), RETRY_HINT),
   };
 }
 

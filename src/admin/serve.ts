@@ -3,13 +3,15 @@
  * may still be ending.
  */
 import type { Clock } from "../base/clock.ts";
-import { messageOf, SluiceError } from "../base/errors.ts";
+import { messageOf, SluiceError, withHint } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 
 /** Interval between attempts to bind an address that is in use, in ms, as in kube-proxy. */
 export const LISTEN_RETRY_MS = 5000;
+/** Ends the message of the problem. */
+export const RETRY_HINT = `retrying every ${LISTEN_RETRY_MS / 1000} s`;
 
 export interface ListenOptions {
   /** The name of the server for the log: `health`, `metrics`. */
@@ -54,9 +56,10 @@ export function listen(options: ListenOptions): HttpListener {
       server = bindServer(hostname, options.port, options.fetch);
     } catch (error) {
       if (problems.size === 0) {
-        problems.begin({ ...about, message: messageOf(error) });
-        if (options.onFailed(error)) return;
-        log.error("Failed to listen; retrying every 5 s", error, { server: name });
+        const givesUp = options.onFailed(error);
+        const message = messageOf(error);
+        problems.begin({ ...about, message: givesUp ? message : withHint(message, RETRY_HINT) });
+        if (givesUp) return;
       }
       cancel = clock.after(LISTEN_RETRY_MS, attempt);
       return;

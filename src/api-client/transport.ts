@@ -213,10 +213,17 @@ function unreachable(server: string, thrown: unknown): SluiceError {
   const code = codeOf(thrown);
   const reason = CAUSES[code] ?? (messageOf(thrown) || "connection closed");
   const detail = code === "" || reason.includes(code) ? reason : `${reason} (${code})`;
-  const cause = TLS_CODE.test(code) ? `TLS handshake failed: ${detail}` : detail;
+  const cause = `${operationOf(thrown, code)}${detail}`;
   return new SluiceError("API_UNREACHABLE", `request to ${server}: ${cause}`, server, {
     cause: thrown,
   });
+}
+
+/** Names the step that failed before the request was sent. */
+function operationOf(thrown: unknown, code: string): string {
+  if (TLS_CODE.test(code)) return "TLS handshake failed: ";
+  const isLookup = thrown instanceof Error && "hostname" in thrown && "syscall" in thrown;
+  return isLookup && thrown.syscall === "getaddrinfo" ? `lookup ${thrown.hostname}: ` : "";
 }
 
 function codeOf(thrown: unknown): string {

@@ -73,6 +73,22 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
+/**
+ * Returns the message of a thrown value for a terminal. The code leads to an item of the lists in
+ * docs/troubleshooting.md.
+ */
+export function withCode(thrown: unknown): string {
+  const message = messageOf(thrown);
+  return thrown instanceof SluiceError ? `${message} (code ${thrown.code})` : message;
+}
+
+/** Appends a hint in parentheses. If the message ends in parentheses, the hint joins them. */
+export function withHint(message: string, hint: string): string {
+  return / \([^()]+\)$/.test(message)
+    ? `${message.slice(0, -1)}; ${hint})`
+    : `${message} (${hint})`;
+}
+
 /** The form of messages of Node's modules: `ENOENT: no such file or directory, open '/etc/x'`. */
 const FILE_ERROR = /^([A-Z][A-Z0-9]+): (.+), [a-z_]+(?: '.*)?$/;
 

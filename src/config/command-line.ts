@@ -43,7 +43,7 @@ export function parseArguments(argv: readonly string[]): Command {
     let text = value;
     if (text === undefined && needsValue) text = argv[++at];
     if (text === undefined && needsValue) {
-      throw invalid(`${argument}: required value (see --help)`);
+      throw invalid(`${argument}: needs a value (see --help)`);
     }
     const read = readFlag(flag, text ?? "true");
     flags.set(flag.name, combine(flags.get(flag.name), read));
@@ -85,14 +85,14 @@ function split(argument: string): { name: string; value: string | undefined } {
       value: equals < 0 ? undefined : argument.slice(equals + 1),
     };
   }
-  // `-v2` and `-v=2`, as in pflag. A single dash before a long name is an error.
   const name = Object.hasOwn(SHORT, argument.charAt(1)) ? SHORT[argument.charAt(1)] : undefined;
-  const rest = argument.slice(2).replace(/^=/, "");
-  if (name === undefined || (rest !== "" && !(name === "v" && /^\d+$/.test(rest)))) {
-    const long = argument.slice(1).split("=")[0]?.replaceAll("_", "-") ?? "";
-    throw unknownFlag(argument, BY_NAME.has(long) ? long : nearest(long));
-  }
-  return { name, value: rest === "" ? undefined : rest };
+  const rest = argument.slice(2);
+  if (name !== undefined && rest === "") return { name, value: undefined };
+  // `-v=2` and `-v2`, as in pflag. A single dash before a long name is an error.
+  if (name !== undefined && rest.startsWith("=")) return { name, value: rest.slice(1) };
+  if (name === "v" && /^[-+\d]/.test(rest)) return { name, value: rest };
+  const long = argument.slice(1).split("=")[0]?.replaceAll("_", "-") ?? "";
+  throw unknownFlag(argument, BY_NAME.has(long) ? long : nearest(long));
 }
 
 function find(name: string, argument: string): Flag {

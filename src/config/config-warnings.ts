@@ -138,6 +138,19 @@ function localWarnings({ config }: WarningInput): ConfigWarning[] {
   return [{ message, fields: { detectLocalMode: mode, hint } }];
 }
 
+/** The fields and flags that --init-only applies. */
+const HOST_SETTING =
+  /^(?:conntrack\.|--conntrack-|iptables\.localhostNodePorts$|--iptables-localhost-nodeports$)/;
+
+/** Returns the warnings that name a setting of the host. */
+export function hostWarnings(warnings: readonly ConfigWarning[]): ConfigWarning[] {
+  return warnings.filter(({ fields: { flags, settings, field } }) =>
+    String(flags ?? settings ?? field ?? "")
+      .split(", ")
+      .some((name) => HOST_SETTING.test(name)),
+  );
+}
+
 /**
  * Returns warnings that depend on the active backend. In mode auto it is known only after probing
  * the kernel, and the caller logs them then. For other modes `collectWarnings` includes them.

@@ -1,7 +1,7 @@
 /** Parses and prints values of flags, and maps flags to the fields that they set. */
 import { SluiceError } from "../base/errors.ts";
 import { TYPES } from "./decode-config.ts";
-import type { FieldValue } from "./field.ts";
+import type { FieldType, FieldValue } from "./field.ts";
 import { asWritten, defaultText, type FieldPath } from "./fields.ts";
 import { dashed, FLAGS, type Flag } from "./flags.ts";
 
@@ -11,6 +11,12 @@ export type FlagValues = ReadonlyMap<string, FieldValue>;
 const TRUE = new Set(["1", "t", "T", "true", "TRUE", "True"]);
 const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 
+/** Forms of values that differ between the command line and the configuration file. */
+const GRAMMARS: { readonly [type in FieldType]?: string } = {
+  gates: "NAME=true or NAME=false, separated by commas",
+  vmodule: "FILE=N, separated by commas",
+};
+
 /**
  * Parses a flag's text like Go's pflag: `1`, `t` and `TRUE` are true. Lists are separated by
  * commas. Feature gates are `Name=true,Other=false`, log levels of files `pattern=2,other=4`.
@@ -19,7 +25,7 @@ const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 export function readFlag(flag: Flag, text: string): FieldValue {
   const value = TYPES[flag.type].read(toJson(flag, text));
   if (value !== undefined) return value;
-  const rule = `must be ${TYPES[flag.type].name}`;
+  const rule = `must be ${GRAMMARS[flag.type] ?? TYPES[flag.type].name}`;
   throw new SluiceError(
     "CONFIG_INVALID",
     `${dashed(flag.name)}: invalid value ${JSON.stringify(text)}: ${rule}`,

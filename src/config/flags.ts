@@ -104,7 +104,7 @@ export const FLAGS: readonly Flag[] = [
     {
       name: "cleanup",
       type: "boolean",
-      help: "remove all rules of Sluice and kube-proxy from the kernel",
+      help: "remove all rules of Sluice (stop it first) and kube-proxy from the kernel. With --remove-kube-proxy-rules=false, only Sluice's rules",
     },
     {
       name: "init-only",

@@ -38,6 +38,7 @@ export interface ConfigFollowerOptions {
   readonly log: Logger;
   /**
    * Called with CONFIG_CHANGED, which names the settings, if only a new process can apply a change.
+   * The log has the reason then.
    */
   readonly onFatal: (error: unknown) => void;
 }
@@ -122,8 +123,14 @@ export class ConfigFollower {
     const namesOf = (live: boolean) =>
       changes.flatMap((change) => (change.live === live ? [change.name] : [])).join(", ");
     if (changes.some(({ live }) => !live)) {
-      const message = `reload ${file}: the supervisor must start a new process, because these settings changed: ${namesOf(false)}`;
-      this.#fail(new SluiceError("CONFIG_CHANGED", message, file));
+      const settings = namesOf(false);
+      const message = `reload ${file}: the supervisor must start a new process, because these settings changed: ${settings}`;
+      const error = new SluiceError("CONFIG_CHANGED", message, file);
+      this.#log.info(
+        "Exiting so that a new process applies the changed settings; rules stay in place",
+        { file, settings, code: error.code },
+      );
+      this.#fail(error);
       return;
     }
     await apply(config, changes);

@@ -59,6 +59,8 @@ export class BackgroundServices {
   #admin: RunningAdmin | undefined;
   #otherProxies: OtherProxies | undefined;
   #follower: ConfigFollower | undefined;
+  /** The first sync is complete. */
+  #synced = false;
   #stopped = false;
 
   constructor(options: BackgroundServicesOptions) {
@@ -67,10 +69,13 @@ export class BackgroundServices {
 
   /** Resolves when the servers listen or have started trying to. */
   async start(): Promise<void> {
+    const { proxy, onFatal } = this.#options;
+    void proxy.firstSync.then(() => {
+      this.#synced = true;
+    });
     await this.#startAdmin();
     await this.#startOtherProxies();
     await this.#followConfig();
-    const { proxy, onFatal } = this.#options;
     proxy.firstSync.then(() => this.#startEvents()).catch(onFatal);
   }
 
@@ -134,8 +139,9 @@ export class BackgroundServices {
     });
     this.#otherProxies = others;
     proxy.onForeignChange = (change) => others.rulesChanged(change);
-    // In this order, so that rules are logged before they are removed.
-    void Promise.all([others.look(), proxy.firstSync]).then(() => others.afterFirstSync());
+    // While Sluice waits for the first sync, the log and the notices name the rules that serve.
+    const looked = this.#synced ? undefined : others.look();
+    void Promise.all([looked, proxy.firstSync]).then(() => others.afterFirstSync());
   }
 
   async #followConfig(): Promise<void> {

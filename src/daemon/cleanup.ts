@@ -3,7 +3,7 @@
  */
 
 import { systemClock } from "../base/clock.ts";
-import { SluiceError } from "../base/errors.ts";
+import { SluiceError, withCode } from "../base/errors.ts";
 import { lockNetworkNamespace } from "../host/namespace-lock.ts";
 import { legacyTables } from "../takeover/find-rules.ts";
 import { findKubeProxyProcesses, nameProcesses } from "../takeover/kube-proxy-processes.ts";
@@ -32,7 +32,7 @@ export async function runCleanup(keepKubeProxy: boolean): Promise<RemovalReport>
     const { removed, notes, failures } = await withCleanupLock(() => removeRules(keepKubeProxy));
     const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
     if (lines.length === 0 && failures.length === 0) lines.push("Nothing to remove");
-    return { lines, errors: failures.map(({ message }) => message) };
+    return { lines, errors: failures.map(withCode) };
   } finally {
     clearInterval(alive);
   }

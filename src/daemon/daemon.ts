@@ -6,9 +6,10 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import corePath from "../../asm/out/core.release.wasm" with { type: "file" };
 import { type Clock, systemClock, TIMER_MS_MAX } from "../base/clock.ts";
+import { SluiceError } from "../base/errors.ts";
 import { createLogger, type Logger, type LogRoot } from "../base/log.ts";
 import { logSettings } from "../config/config.ts";
-import { type ConfigWarning, warningsForMode } from "../config/config-warnings.ts";
+import { type ConfigWarning, hostWarnings, warningsForMode } from "../config/config-warnings.ts";
 import type { FlagValues } from "../config/flag-values.ts";
 import { type Resolved, resolveConfig } from "../config/resolve-config.ts";
 import type { Core } from "../core/core.ts";
@@ -113,7 +114,9 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
 export async function initialize(flags: FlagValues, version: string): Promise<void> {
   const resolved = await resolveConfig(flags, (path) => readFile(path, "utf8"));
   const { config } = resolved;
-  const log = createLog(resolved, version, systemClock);
+  // The process that serves logs all warnings.
+  const warnings = hostWarnings(resolved.warnings);
+  const log = createLog({ config, warnings }, version, systemClock);
   const problems = new ProblemRegistry((problem) => logProblem(log, problem));
   const host = new HostSettings({
     clock: systemClock,
@@ -178,7 +181,9 @@ async function loadCore(nodeName: string): Promise<Core> {
  */
 function exitOnFatal(log: LogRoot): (error: unknown) => void {
   const onFatal = (error: unknown) => {
-    log.error("Fatal error; exiting and leaving the rules in place", error);
+    // A changed configuration is no error, and its reader has logged the settings.
+    const isPlanned = error instanceof SluiceError && error.code === "CONFIG_CHANGED";
+    if (!isPlanned) log.error("Fatal error; exiting and leaving the rules in place", error);
     process.exit(1);
   };
   process.on("uncaughtException", onFatal);

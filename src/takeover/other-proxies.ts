@@ -255,10 +255,13 @@ export class OtherProxies {
       return [{ finding, disposition, text, problems: problem === undefined ? [] : [problem] }];
     });
     const before = new Set(this.notices());
-    for (const { finding, text, problems } of known) {
+    for (const { finding, disposition, text, problems } of known) {
       // Problems are logged by their receiver.
       if (before.has(text) || problems.length > 0) continue;
-      this.#log.warn(`Found ${text}`, { where: finding.parts.join(", ") });
+      const { parts } = finding;
+      // Needs no attention. The removal names the parts.
+      if (disposition === "pending") this.#log.info(`Found ${text}`, { parts: parts.length });
+      else this.#log.warn(`Found ${text}`, { where: parts.join(", ") });
     }
     this.#known = known;
     this.#problems.set(known.flatMap(({ problems }) => problems));

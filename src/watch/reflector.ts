@@ -14,7 +14,7 @@ import {
 import { isTooLarge, type Status, statusError, statusOf } from "../api-client/status.ts";
 import type { Transport } from "../api-client/transport.ts";
 import type { Clock } from "../base/clock.ts";
-import { isDefect, SluiceError } from "../base/errors.ts";
+import { isDefect, SluiceError, withHint } from "../base/errors.ts";
 import {
   ABSENT_RETRY_MS,
   LIST_PAGE,
@@ -31,6 +31,8 @@ import { ProblemSet } from "../problems/problem-set.ts";
 import { JsonList } from "./json-body.ts";
 import { type Resource, requestPath } from "./resources.ts";
 import type { Sink } from "./sink.ts";
+
+const UNREACHABLE_HINT = "check the address, the firewall and the certificate";
 
 export interface ReflectorOptions {
   readonly resource: Resource;
@@ -342,7 +344,9 @@ export class Reflector {
       this.#problems.set([]);
       return;
     }
-    const { code, message } = error;
+    const { code } = error;
+    const isUnreachable = code === "API_UNREACHABLE";
+    const message = isUnreachable ? withHint(error.message, UNREACHABLE_HINT) : error.message;
     const subject = `${this.#options.resource.name} at ${this.#options.server}`;
     this.#problems.set([{ subject, code, field: "", message }]);
   }

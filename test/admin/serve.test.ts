@@ -72,15 +72,15 @@ describe("listening", () => {
     expect([reported.events, failures]).toEqual([[], []]);
   });
 
-  test("waits for a port in use, logs it once, and reports a problem until then", async () => {
+  test("waits for a port in use, and reports one problem until then", async () => {
     const { port, free } = occupy();
     const about = { subject: `127.0.0.1:${port}`, code: "LISTEN_FAILED" } as const;
     const listener = start(port);
     await clock.advance(5000);
     expect(listener.port()).toBeUndefined();
-    expect(lines).toHaveLength(1);
-    expect(lines[0]).toContain('code="LISTEN_FAILED"');
-    const message = `listen 127.0.0.1:${port}: address already in use`;
+    // The receiver of the problem logs it.
+    expect(lines).toEqual([]);
+    const message = `listen 127.0.0.1:${port}: address already in use (retrying every 5 s)`;
     expect(reported.events).toMatchObject([
       { begin: { ...about, field: "metricsBindAddress", message } },
     ]);
@@ -90,7 +90,7 @@ describe("listening", () => {
     expect(listener.port()).toBeUndefined();
     await clock.advance(1);
     expect(listener.port()).toBe(port);
-    expect(lines[1]).toContain("] Listening server=");
+    expect(lines[0]).toContain("] Listening server=");
     expect(reported.events[1]).toMatchObject({ end: about });
   });
 
@@ -102,11 +102,31 @@ describe("listening", () => {
     expect(clock.waiting).toBe(0);
   });
 
+  test("joins its hint to the one of an address that the node does not have", async () => {
+    closing.push(() => listener.close());
+    const listener = listen({
+      name: "metrics",
+      field: "metricsBindAddress",
+      hostname: "192.0.2.1",
+      port: 80,
+      fetch: OK,
+      clock,
+      log: logTo(lines),
+      problems: reported.report,
+      onFailed: () => false,
+    });
+    const message =
+      "listen 192.0.2.1:80: cannot assign requested address (this node does not have it; retrying every 5 s)";
+    expect(reported.events).toMatchObject([{ begin: { message } }]);
+  });
+
   test("gives up at once if the caller asks for it", () => {
     const { port } = occupy();
     giveUp = true;
     start(port);
     expect([failures, clock.waiting, lines]).toEqual([["LISTEN_FAILED"], 0, []]);
+    const message = `listen 127.0.0.1:${port}: address already in use`;
+    expect(reported.events).toMatchObject([{ begin: { message } }]);
   });
 });
 
@@ -178,7 +198,7 @@ describe("health check node ports", () => {
         subject: "Service default/web",
         code: "LISTEN_FAILED",
         field: "spec.healthCheckNodePort",
-        message: expect.stringContaining(`:${port}: address already in use`),
+        message: expect.stringContaining(`:${port}: address already in use (retrying every 5 s)`),
       },
     ]);
     checks.update([{ ...web, port, localEndpoints: 1 }]);

@@ -216,6 +216,17 @@ describe("a request", () => {
     });
   });
 
+  test("without an address for the server's name names the lookup", async () => {
+    const result = await once({ ...access({ ca }), server: "https://api.invalid:6443" });
+    // Without a name server, the resolver cannot say that the name does not exist.
+    expect(result).toMatchObject({
+      code: "API_UNREACHABLE",
+      message: expect.stringMatching(
+        /^request to https:\/\/api\.invalid:6443: lookup api\.invalid: (no such host \(ENOTFOUND\)|temporary failure in name resolution \(EAI_AGAIN\))$/,
+      ),
+    });
+  });
+
   test.each([
     ["7", 7000],
     ["3000000", RETRY_AFTER_MS_MAX],

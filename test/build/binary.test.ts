@@ -59,6 +59,14 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
     expect(await runAsync([BINARY, "--version"])).toMatch(/^Sluice \d+\.\d+\.\d+/);
   });
 
+  test("prints the code of an error that prevents its start", async () => {
+    const child = Bun.spawn([BINARY, "--config=/nowhere"], { stderr: "pipe" });
+    expect(await child.stderr.text()).toBe(
+      "sluice: read /nowhere: no such file or directory (ENOENT) (code CONFIG_UNREADABLE)\n",
+    );
+    expect(await child.exited).toBe(1);
+  });
+
   test("does not exceed its size limit", () => {
     expect(statSync(BINARY).size).toBeLessThan(SIZE_MAX);
   });

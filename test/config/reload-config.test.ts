@@ -286,6 +286,9 @@ test("a change that needs a new process ends this one, and the error names the s
   expect((fatal[0] as SluiceError).message).toEndWith(
     ": the supervisor must start a new process, because these settings changed: hostnameOverride, sluice.counters",
   );
+  expect(lines).toEqual([
+    `Exiting so that a new process applies the changed settings; rules stay in place file="${file}" settings="hostnameOverride, sluice.counters" code="CONFIG_CHANGED"`,
+  ]);
   expect(reloads).toEqual([]);
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { warningTexts as allWarningTexts, faultOf, resolve } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
-import type { ConfigWarning } from "../../src/config/config-warnings.ts";
+import { type ConfigWarning, hostWarnings } from "../../src/config/config-warnings.ts";
 import { REASONS } from "../../src/config/field.ts";
 import { resolveConfig } from "../../src/config/resolve-config.ts";
 import { type Cidr, printCidr } from "../../src/net/address.ts";
@@ -535,6 +535,18 @@ describe("a valid file with a warning", () => {
   ])("%s", async (body, ...wanted) => {
     const { warnings } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
     expect(warningTexts(warnings)).toEqual(wanted);
+  });
+
+  test("that concerns settings of the host is one for --init-only too", async () => {
+    const body =
+      "clusterCIDR: ''\nmode: ipvs\nconntrack: {mni: 1, min: 2, min: 3}\nnftables: {bits: 1}\nipvs: {scheduler: rr}";
+    const { warnings } = await resolve(["--conntrack-min=1"], body);
+    expect(warnings.length).toBeGreaterThan(6);
+    expect(allWarningTexts(hostWarnings(warnings))).toEqual([
+      "Ignored unknown field: proxy.yaml conntrack.mni",
+      "Duplicate field; using the last value: proxy.yaml conntrack.min",
+      "Ignored flags because --config is set: --conntrack-min",
+    ]);
   });
 
   test.each([

@@ -271,7 +271,7 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     [
       "flags that Sluice does not know",
       "echo kube-proxy --bogus=1 >$STATE/kube-proxy-argv; $I --config $C --replace-kube-proxy",
-      "--bogus",
+      'unknown flag "--bogus=1" (see --help) (code CONFIG_INVALID)\n',
     ],
     [
       "flags with variables of a unit that does not run",

@@ -24,7 +24,7 @@ function allCodes(): string[] {
 test("every code of an error has one item, which says what it means and what to do", () => {
   const codes = allCodes();
   expect(codes.length).toBeGreaterThan(20);
-  const documented = [...codesUnder("Problem codes"), ...codesUnder("Fatal errors")];
+  const documented = [...codesUnder("Problem codes"), ...codesUnder("Fatal error codes")];
   expect(documented.toSorted()).toEqual(codes.toSorted());
 });
 

@@ -102,8 +102,8 @@ describe("rules of a former kube-proxy", () => {
     await node.minute();
     expect(node.removals).toEqual([]);
     expect(node.lines).toEqual([
-      `W Found kube-proxy's rules (nftables mode): Sluice removes them after its first sync where="table ip kube-proxy"`,
-      `W Found kube-proxy's rules (iptables mode): Sluice removes them after its first sync where="table ip nat KUBE-SERVICES, table ip nat KUBE-PROXY-CANARY"`,
+      "I Found kube-proxy's rules (nftables mode): Sluice removes them after its first sync parts=1",
+      "I Found kube-proxy's rules (iptables mode): Sluice removes them after its first sync parts=2",
     ]);
     expect(node.rules.notices()).toHaveLength(2);
     await node.rules.afterFirstSync();
@@ -122,7 +122,14 @@ describe("rules of a former kube-proxy", () => {
       "kube-proxy's rules (nftables mode): Sluice keeps them, because removeKubeProxyRules is false; if two proxies translate a connection, the first one wins",
     ]);
     expect(node.lines).toHaveLength(1);
+    expect(node.lines[0]).toStartWith("W Found kube-proxy's rules (nftables mode): ");
     expect(node.problems.list()).toEqual([]);
+  });
+
+  test("that are present at a first look after the first sync are logged by their removal only", async () => {
+    const node = new Node([TABLE]);
+    await node.rules.afterFirstSync();
+    expect(node.lines).toEqual(['I Removed leftover rules what="table ip kube-proxy"']);
   });
 
   test("are removed when the configuration changes to that", async () => {

@@ -215,9 +215,12 @@ describeBackends((backend) => {
       sluice: { counters: false },
     });
     expect(await program.exited()).toBe(1);
-    expect(program.log()).toContain(
-      ": the supervisor must start a new process, because these settings changed: featureGates.WatchListClient, sluice.counters",
+    const last = program.log().trim().split("\n").at(-1);
+    expect(last).toMatch(/^I.*] Exiting so that a new process applies the changed settings; /);
+    expect(last).toEndWith(
+      ' settings="featureGates.WatchListClient, sluice.counters" code="CONFIG_CHANGED"',
     );
+    expect(program.log()).not.toContain("Fatal error");
     expect(await rulesInKernel(world, backend)).toEqual(before);
     for (const target of TARGETS) expect((await connect(world, target)).outcome).toBe("answered");
   });

@@ -354,6 +354,9 @@ describe("silence", () => {
     const { transport, clock, problems } = setup();
     await clock.advance(LIST_SILENCE_MS);
     expect(problems.begun[0]?.code).toBe("API_UNREACHABLE");
+    expect(problems.begun[0]?.message).toEndWith(
+      " (check the address, the firewall and the certificate)",
+    );
     await clock.advance(WATCH_RETRY_MS);
     expect(transport.requests).toHaveLength(2);
   });
