@@ -1,5 +1,5 @@
-// The border: everything the host may call. Only numbers cross it; some of them point to records in
-// memory.
+// The boundary: everything the host may call. Only numbers cross it; some of them point to records
+// in memory.
 //
 // A record is drawn in a comment, and its constants follow: `Record NAME, SIZE_CONSTANT = bytes`,
 // then each field as offset, type and name. `-` is padding, u16be is in network order, everything

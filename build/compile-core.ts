@@ -31,7 +31,7 @@ const FLAGS: Readonly<Record<CoreBuild, readonly string[]>> = {
 
 /**
  * Compiles if a source, a flag or the compiler changed since the last time.
- * @param also lines of AssemblyScript added to the border: exports that only tests need
+ * @param also lines of AssemblyScript added to the boundary: exports that only tests need
  * @returns the path of the module
  * @throws Error with the compiler's diagnostics
  */

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 echo "── setup"
 begun=$(date +%s%3N)
 if ! scripts/setup.sh test; then
-  # The other stages run by what this one installs.
+  # The other stages need what this one installs.
   printf 'failed: setup\n0 passed, 1 failed, 0 skipped\n'
   exit 1
 fi

@@ -68,7 +68,7 @@ export class Program {
     this.put(commonObjects());
   }
 
-  /** Adds objects to the manifests; the program sees them at `settle`. */
+  /** Adds objects to the manifests; the program sees them at `untilSettled`. */
   put(objects: readonly Manifest[]): void {
     for (const each of objects) this.objects.set(keyOf(each), each);
   }

@@ -154,7 +154,7 @@ export function putServices(world: SyncWorld<Backend>): void {
   for (const [kind, object] of objects()) world.put(kind, object);
 }
 
-/** The objects that `fill` adds. */
+/** The objects that `putServices` adds. */
 export function* objects(): Generator<readonly ["Service" | "EndpointSlice", JsonObject]> {
   for (let i = 1; i <= 4; i++) {
     const ips = [`10.96.0.${i}`, `fd00:96::${i}`];

@@ -16,7 +16,7 @@ export type ErrorCode =
   | "MANIFEST_INVALID"
   | "NETLINK_SOCKET" // socket, bind, send or receive failed
   | "NETLINK_REFUSED" // the kernel refused an operation
-  | "KERNEL_UNSUPPORTED" // the kernel lacks a feature that the skeleton needs
+  | "KERNEL_UNSUPPORTED" // the kernel lacks a feature that the rules need
   | "PERMISSION_DENIED" // no CAP_NET_ADMIN, or no CAP_NET_RAW for legacy tables
   | "TABLE_FOREIGN" // another program owns a table with our name
   | "SYSCTL_REFUSED" // a kernel or process setting under /proc cannot be written
@@ -29,7 +29,8 @@ export type ErrorCode =
   | "LISTEN_FAILED"; // an HTTP address that cannot be bound
 
 /**
- * The only error class. A message starts in lower case and has no final period:
+ * The class of all expected errors; subclasses only add data. A message starts in lower case and
+ * has no final period:
  * - A failed operation: `operation object: cause (hint)`, for example `list services: 403
  *   Forbidden: ...`. The underlying cause comes last.
  * - A field that is not usable: `field: invalid value "x": must be ...`.

@@ -1,6 +1,6 @@
 /**
  * Declares the interface of the Wasm core. Everything per endpoint or per element happens inside
- * the core, in linear memory (asm/). Bulk data crosses the border once per chunk, per batch of
+ * the core, in linear memory (asm/). Bulk data crosses the boundary once per chunk, per batch of
  * Services, or per netlink buffer. `readService`, `serviceKey` and `ownedElements` are called for
  * individual Services.
  *
@@ -14,7 +14,7 @@ import type { Service, ServiceId } from "../model/service.ts";
 import type { TableId } from "../model/tables.ts";
 import type { ProblemEvent } from "../problems/problem.ts";
 
-/** The numerous kinds, which the core decodes itself. */
+/** The kinds with many objects; the core decodes them itself. */
 export type ObjectKind = "Service" | "EndpointSlice";
 
 /** Result of one `feed`. A field is absent if nothing of its kind occurred. */
@@ -60,7 +60,7 @@ export interface FlowDump {
   readonly protocol: "TCP" | "UDP";
 }
 
-/** Result of judging one chunk of a dump. */
+/** Result of checking one chunk of a dump. */
 export interface FlowsResult {
   /** Number of entries read, and how many of them must be deleted. */
   readonly entries: number;
@@ -139,7 +139,7 @@ export interface Core {
   takeDirty(max: number): ServiceId[];
   /** Appends a Service to the dirty list unless it is in it. Ignores an unused id. */
   markDirty(id: ServiceId): void;
-  /** Includes Services that only have slices or elements left. */
+  /** Marks every Service dirty, even if only its slices or elements are left. */
   markAllDirty(): void;
   /** Undefined if only slices or elements of the Service exist. */
   readService(id: ServiceId): Service | undefined;
@@ -208,7 +208,7 @@ export interface Core {
   /**
    * Adds elements that were read from the kernel. OWNER_ADOPTED owns them until their owner
    * claims them. An element that is already committed keeps its owner and takes the kernel's
-   * value, so that its owner's next diff repairs it. An uncommitted diff becomes void.
+   * value, so that its owner's next diff repairs it. Discards an uncommitted diff.
    */
   adopt(table: TableId, keysAndValues: Uint8Array, countPackets: number): void;
   /**

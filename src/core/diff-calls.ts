@@ -67,7 +67,7 @@ type DiffCalls = Pick<
 >;
 
 const TABLE_COUNT = TABLES.length * 2;
-/** Number of elements that cross the border together when a table is read. */
+/** Number of elements that cross the boundary together when a table is read. */
 const READ_AT_ONCE = 512;
 
 /** @throws SluiceError CORE_MEMORY here, and from every function that allocates. */

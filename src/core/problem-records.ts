@@ -67,7 +67,7 @@ const numberRule = (field: string, must: string): ProblemRule => ({
   number: true,
 });
 
-/** Rules for one field. The two without a field are in `tell`. */
+/** Rules for one field. The two without a field are in `describeProblem`. */
 const RULES: Readonly<Record<number, ProblemRule>> = {
   [RULE_NAME]: textRule("metadata.name", "namespace and name must have 1 to 253 bytes"),
   [RULE_TYPE]: textRule("spec.type", "must be ClusterIP, NodePort, LoadBalancer or ExternalName"),

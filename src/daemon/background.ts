@@ -1,7 +1,7 @@
 /**
- * Runs what surrounds the serving proxy: the HTTP servers, Events, the check for rules of other
- * proxies, and the configuration file watch. The proxy does not wait for them. They are loaded when
- * the rules are in the kernel, or when the first sync has to wait.
+ * Runs everything that the proxy does not wait for: HTTP servers, Events, the search for rules of
+ * other proxies, and reloads of the configuration file. They are loaded when the rules are in
+ * the kernel, or when the first sync has to wait.
  */
 import type { RunningAdmin } from "../admin/start.ts";
 import type { ClusterAccess } from "../api-client/access.ts";

@@ -1,5 +1,5 @@
 /**
- * Implements a netlink socket that never waits. The kernel processes a message inside send(2), so
+ * Implements a netlink socket that never blocks. The kernel processes a message inside send(2), so
  * its answers are available when send returns. Each recv(2) of a dump produces the next part.
  */
 

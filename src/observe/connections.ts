@@ -69,9 +69,8 @@ export class ConnectionCounters {
 
   /**
    * Reads the kernel's counters and adds the increase. Concurrent calls share one collection. A
-   * call waits for it, but not longer than `patience`, because during a full load it takes as long
-   * as the load. Rejects only for a defect. Without a complete collection, the sums are as far as
-   * it came.
+   * call waits for it until `deadline` resolves, because during a full load it takes as long as the
+   * load. Rejects only for a defect. An incomplete collection leaves the sums that it has reached.
    */
   async collect(
     reader: Pick<CounterReader, "read">,

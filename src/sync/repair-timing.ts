@@ -1,5 +1,5 @@
 /**
- * Decides when to repair what another process changed. A repair runs at once unless the same object
+ * Decides when to repair what another program changed. A repair runs at once unless the same object
  * is changed repeatedly. Two programs that undo each other's work must not do so at full speed. A
  * thousand objects that change once each do not count as repetition.
  */
@@ -51,7 +51,7 @@ export class RepairTiming {
     this.#log = options.log.from("repair-timing.ts");
   }
 
-  /** Reports that another process just touched one of our objects. */
+  /** Reports that another program just touched one of our objects. */
   changed({ what, by, objects }: ForeignChange): void {
     const { clock } = this.#options;
     const now = clock.monotonic();
@@ -73,7 +73,7 @@ export class RepairTiming {
     this.#next?.cancel();
     const wait = Math.max(0, soonest - now);
     if (wait > REPAIR_WAIT_MS) {
-      this.#log.warn("Delayed the repair of rules that another process keeps changing", {
+      this.#log.warn("Delayed the repair of rules that another program keeps changing", {
         what,
         by,
         repairs,
@@ -137,7 +137,7 @@ export function logRepair(
     log.debug(2, "Checked rules after a change by another program and found no drift", fields);
     return;
   }
-  log.warn("Repaired rules changed by another process", {
+  log.warn("Repaired rules changed by another program", {
     ...fields,
     repaired: repaired.join(", "),
     durationMs: roundMs(durationMs),

@@ -87,7 +87,7 @@ export function waitForConflictingKubeProxy(options: ConflictOptions): ConflictW
     return;
   };
   const gone = wait();
-  // `none` rejects in the same way, so an unhandled `gone` is no error.
+  // `noConflict` rejects for the same reason, so `gone` may stay unhandled.
   gone.catch(() => {});
   return {
     noConflict: first.then(({ length }) => length === 0),

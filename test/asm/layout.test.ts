@@ -8,7 +8,8 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "../..");
 /**
- * The other side of the border, and code that writes and reads records for tests and measurements.
+ * The other side of the boundary, and code that writes and reads records for tests and
+ * measurements.
  */
 const HOST_FOLDERS = ["src", "test", "harness", "bench"];
 
@@ -262,7 +263,7 @@ interface Found {
   readonly field: Field;
 }
 
-/** The field with this constant: by a record of this file, then by one of the border. */
+/** The field with this constant: by a record of this file, then by one of the boundary. */
 function fieldOf(constant: string, file: string): Found | undefined {
   const found = drawings.flatMap((drawing) =>
     drawing.fields

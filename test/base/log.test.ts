@@ -63,7 +63,7 @@ test("a JSON line has upstream's keys", () => {
   ]);
 });
 
-test("once is true once for a key in all files, until again", () => {
+test("firstTime is true once for a key in all files, until rearm", () => {
   const log = logTo([]);
   expect([log.firstTime("a"), log.from("x.ts").firstTime("a"), log.firstTime("b")]).toEqual([
     true,
@@ -74,7 +74,7 @@ test("once is true once for a key in all files, until again", () => {
   expect(log.firstTime("a")).toBe(true);
 });
 
-test("once remembers a bounded number of keys", () => {
+test("firstTime remembers a bounded number of keys", () => {
   const log = logTo([]);
   for (let key = 0; key < 10_001; key++) log.firstTime(String(key));
   expect([log.firstTime("10000"), log.firstTime("0")]).toEqual([false, true]);

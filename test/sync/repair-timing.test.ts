@@ -51,7 +51,7 @@ describe("RepairTiming", () => {
     expect(times).toEqual([0]);
   });
 
-  test("a thousand objects changed one by one are no fight: each is repaired at once", async () => {
+  test("a thousand objects that change once each are repaired at once", async () => {
     for (let i = 0; i < 1000; i++) {
       repairs.changed({ ...CHANGE, objects: [`0 ${i}`] });
       await clock.advance(1);
@@ -60,7 +60,7 @@ describe("RepairTiming", () => {
     expect(lines).toEqual([]);
   });
 
-  test("a fight about one object does not delay the repair of another", async () => {
+  test("repeated changes of one object do not delay the repair of another", async () => {
     await changeRepeatedly(10, 100_000);
     const count = times.length;
     repairs.changed(CHANGE);
@@ -71,7 +71,7 @@ describe("RepairTiming", () => {
     expect(times).toHaveLength(count + 1);
   });
 
-  test("a fight stays one, with any number of other changes", async () => {
+  test("repeated changes are recognized among any number of other changes", async () => {
     for (let i = 0; i < 10_000; i++) {
       repairs.changed({ ...CHANGE, objects: [`0 ${i}`] });
       if (i % 100 === 0) repairs.changed(CHANGE);
@@ -108,7 +108,7 @@ describe("RepairTiming", () => {
     expect(times).toHaveLength(100);
   });
 
-  test("after a quiet time the delay of a fight resets", async () => {
+  test("after a quiet time the delay resets", async () => {
     await changeRepeatedly(10, 100_000);
     await clock.advance(100_000);
     repairs.changed(CHANGE);

@@ -23,7 +23,7 @@ export const LAYERS: readonly Layer[] = [
     path: "asm/layout",
     from: [],
     pure: true,
-    because: "both sides of the border import it: it holds constants alone",
+    because: "both sides of the boundary import it: it holds constants alone",
   },
   {
     path: "asm/memory",

@@ -42,7 +42,7 @@ export interface TableState {
 }
 
 /**
- * Reads the touched elements of every table, in the order of their repair. `turn` lets other work
+ * Reads the touched elements of every table, in the order of their repair. `pause` lets other work
  * run in between.
  */
 export async function readTouched(

@@ -1,5 +1,5 @@
 /**
- * Builds the operations that restore the committed elements in the kernel, in the format of a diff
+ * Builds the operations that repair drift of the committed elements, in the format of a diff
  * (asm/layout/operation.ts).
  */
 
@@ -52,7 +52,7 @@ export class RepairOperations {
     this.endList();
   }
 
-  /** Adds the operations for the differences in one table. Call `end` after the last table. */
+  /** Adds the operations for the differences in one table. Call `endList` after the last table. */
   addDifferences({ id, present, requestedKeys }: TableState): Difference {
     const core = this.#core;
     const size = keySize(id);

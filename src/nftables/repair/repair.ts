@@ -61,7 +61,7 @@ export class TableRepair {
     return refused;
   }
 
-  /** Reads the touched objects and restores those that differ. */
+  /** Reads the touched objects and repairs those that differ. */
   async run(core: Core, touched: Touched): Promise<TableRepairResult> {
     const { socket, clock, keeper, affinityTouched, maxOperations } = this.#options;
     keeper.applyPendingOptions();

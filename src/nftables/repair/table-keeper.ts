@@ -105,7 +105,7 @@ export class TableKeeper {
     return this.hasSameMaps(table) && table.handle === this.#handles.table;
   }
 
-  /** Records the handles of the current table and maps for `knows` and `verify`. */
+  /** Records the handles of the current table and maps for `isKnown` and `verify`. */
   recordHandles(): void {
     const sets = [...readSets(this.#socket)].map(([name, { handle }]) => [name, handle] as const);
     this.#handles = { table: readTable(this.#socket)?.handle, sets: new Map(sets) };
@@ -117,7 +117,7 @@ export class TableKeeper {
   }
 
   /**
-   * Like `condition`, but also checks the elements of the maps of actions, and whether a map was
+   * Like `compare`, but also checks the elements of the maps of actions, and whether a map was
    * replaced by another one with the same name. Chains of earlier options do not count as
    * differences.
    */
