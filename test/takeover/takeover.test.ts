@@ -107,7 +107,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
       expect(program.log()).toContain("] Removed leftover rules");
       // The removal needs no attention.
-      expect(program.log()).not.toMatch(/^W.*] Found kube-proxy's rules/m);
+      expect(program.log()).not.toMatch(/^W.*Sluice removes them after its first sync/m);
       await program.stop();
       const output = await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
       expect(output).toBe("Removed table inet sluice\n");
